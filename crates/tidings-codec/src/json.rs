@@ -1,0 +1,382 @@
+//! Reads JSON frames.
+
+use crate::frame::Span;
+use crate::name::check_name_bytes;
+use crate::scan::{Bounds, Scanner, Text, Verdict};
+use crate::{EventError, Format, FrameError, Header, Limits, NodeId, RawEvent, To};
+
+/// Reads a frame that begins with `{`.
+pub(crate) fn read(
+    frame: &[u8],
+    limits: &Limits,
+    events: &mut Vec<Result<RawEvent, EventError>>,
+) -> Result<Header, FrameError> {
+    let mut scanner = Scanner::new(frame);
+    let (mut version, mut from, mut seq, mut is_batch) = (None, None, None, false);
+    let mut alone = Draft::new(0);
+
+    let mut members = Members::open(&mut scanner)?;
+    while let Some(key) = members.next_key(&mut scanner)? {
+        if key.is_escaped {
+            return Err(FrameError::Escaped {
+                position: key.start,
+            });
+        }
+        let position = key.start;
+        match key.bytes {
+            b"v" => {
+                once(version.is_some(), "v", position)?;
+                version = Some(integer_field(&mut scanner, "v")?);
+                check_version(version)?;
+            }
+            b"from" => {
+                once(from.is_some(), "from", position)?;
+                from = Some(node_field(&mut scanner)?);
+            }
+            b"seq" => {
+                once(seq.is_some(), "seq", position)?;
+                seq = Some(sequence_field(&mut scanner)?);
+            }
+            b"events" => {
+                once(is_batch, "events", position)?;
+                is_batch = true;
+                read_events(&mut scanner, limits, events)?;
+            }
+            _ => alone.member(&key, &mut scanner)?,
+        }
+    }
+    if scanner.peek().is_some() {
+        return Err(FrameError::Trailing {
+            position: scanner.position(),
+        });
+    }
+
+    if is_batch || from.is_some() || seq.is_some() {
+        check_version(version)?;
+    }
+    if is_batch == alone.has_fields() {
+        return Err(FrameError::Content);
+    }
+    if from.is_some() != seq.is_some() || (from.is_some() && !is_batch) {
+        return Err(FrameError::Origin);
+    }
+    if !is_batch {
+        events.push(alone.finish(&mut 0));
+    }
+    Ok(Header {
+        format: Format::Json,
+        from,
+        seq,
+    })
+}
+
+fn once(is_there: bool, field: &'static str, position: usize) -> Result<(), FrameError> {
+    if is_there {
+        Err(FrameError::Duplicate { field, position })
+    } else {
+        Ok(())
+    }
+}
+
+fn check_version(version: Option<u64>) -> Result<(), FrameError> {
+    if version == Some(1) {
+        Ok(())
+    } else {
+        Err(FrameError::Version { version })
+    }
+}
+
+fn integer_field(scanner: &mut Scanner<'_>, field: &'static str) -> Result<u64, FrameError> {
+    scanner.peek();
+    let position = scanner.position();
+    scanner
+        .scalar()?
+        .and_then(integer)
+        .ok_or(FrameError::Field { field, position })
+}
+
+fn sequence_field(scanner: &mut Scanner<'_>) -> Result<u64, FrameError> {
+    scanner.peek();
+    let position = scanner.position();
+    match integer_field(scanner, "seq")? {
+        0 => Err(FrameError::Field {
+            field: "seq",
+            position,
+        }),
+        seq => Ok(seq),
+    }
+}
+
+fn node_field(scanner: &mut Scanner<'_>) -> Result<NodeId, FrameError> {
+    scanner.peek();
+    let position = scanner.position();
+    let node = scanner
+        .text()?
+        .and_then(|text| NodeId::from_digits(text.bytes));
+    node.ok_or(FrameError::Field {
+        field: "from",
+        position,
+    })
+}
+
+fn read_events(
+    scanner: &mut Scanner<'_>,
+    limits: &Limits,
+    events: &mut Vec<Result<RawEvent, EventError>>,
+) -> Result<(), FrameError> {
+    scanner.expect(b'[')?;
+    if scanner.take(b']') {
+        return Ok(());
+    }
+    let mut at = 0;
+    loop {
+        if events.len() == limits.events {
+            return Err(FrameError::TooManyEvents {
+                limit: limits.events,
+            });
+        }
+        events.push(read_event(scanner, &mut at)?);
+        if !scanner.take(b',') {
+            return scanner.expect(b']');
+        }
+    }
+}
+
+/// Reads one event. The outer error is one of the frame, the inner one of this event alone.
+#[inline]
+fn read_event(
+    scanner: &mut Scanner<'_>,
+    at: &mut u64,
+) -> Result<Result<RawEvent, EventError>, FrameError> {
+    let is_object = scanner.peek() == Some(b'{');
+    let position = scanner.position();
+    if !is_object {
+        scanner.value(Bounds::PAYLOAD)?;
+        return Ok(Err(EventError::Shape { position }));
+    }
+    let mut draft = Draft::new(position);
+    let mut members = Members::open(scanner)?;
+    while let Some(key) = members.next_key(scanner)? {
+        draft.member(&key, scanner)?;
+    }
+    Ok(draft.finish(at))
+}
+
+/// The way through the members of an object.
+struct Members {
+    is_first: bool,
+}
+
+impl Members {
+    #[inline]
+    fn open(scanner: &mut Scanner<'_>) -> Result<Self, FrameError> {
+        scanner.expect(b'{')?;
+        Ok(Self { is_first: true })
+    }
+
+    /// The next key, its colon taken; none once the object is closed.
+    #[inline]
+    fn next_key<'a>(&mut self, scanner: &mut Scanner<'a>) -> Result<Option<Text<'a>>, FrameError> {
+        if scanner.take(b'}') {
+            return Ok(None);
+        }
+        if !self.is_first {
+            scanner.expect(b',')?;
+        }
+        self.is_first = false;
+        scanner.key().map(Some)
+    }
+}
+
+/// An event of which some members are read.
+struct Draft {
+    position: usize,
+    fields: u8,
+    event: RawEvent,
+    at: Option<u64>,
+    problem: Option<EventError>,
+}
+
+impl Draft {
+    const EVENT: u8 = 1;
+    const DATA: u8 = 2;
+    const TO: u8 = 4;
+    const AT: u8 = 8;
+    const META: u8 = 16;
+
+    #[inline]
+    fn new(position: usize) -> Self {
+        let event = RawEvent {
+            to: To::All,
+            at: 0,
+            name: Span::default(),
+            payload: Span::default(),
+            meta: Span::default(),
+        };
+        Self {
+            position,
+            fields: 0,
+            event,
+            at: None,
+            problem: None,
+        }
+    }
+
+    /// Whether there was any member that only events have.
+    fn has_fields(&self) -> bool {
+        self.fields != 0
+    }
+
+    /// Takes the value of a member. What is wrong with it is kept for `finish`, as long as it is
+    /// known where it ends.
+    #[inline]
+    fn member(&mut self, key: &Text<'_>, scanner: &mut Scanner<'_>) -> Result<(), FrameError> {
+        scanner.peek();
+        let position = scanner.position();
+        if key.is_escaped {
+            // It might spell a known key, which other readers would take for that.
+            self.complain(EventError::Escaped {
+                position: key.start,
+            });
+        }
+        match key.bytes {
+            b"event" => {
+                self.once(Self::EVENT, "event", key.start);
+                self.name(scanner, position)
+            }
+            b"data" => {
+                self.once(Self::DATA, "data", key.start);
+                let verdict = scanner.value(Bounds::PAYLOAD)?;
+                self.judge(verdict, position);
+                self.event.payload = Span::new(position, scanner.position());
+                Ok(())
+            }
+            b"to" => {
+                self.once(Self::TO, "to", key.start);
+                self.to(scanner, position)
+            }
+            b"at" => {
+                self.once(Self::AT, "at", key.start);
+                self.at(scanner, position)
+            }
+            b"meta" => {
+                self.once(Self::META, "meta", key.start);
+                self.meta(scanner, position)
+            }
+            _ => scanner.value(Bounds::PAYLOAD).map(|_| ()),
+        }
+    }
+
+    /// The event, or the first thing that was wrong with it. `at` is the time that holds so far.
+    #[inline]
+    fn finish(self, at: &mut u64) -> Result<RawEvent, EventError> {
+        *at = self.at.unwrap_or(*at);
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        if self.fields & Self::EVENT == 0 {
+            return Err(EventError::Nameless {
+                position: self.position,
+            });
+        }
+        Ok(RawEvent {
+            at: *at,
+            ..self.event
+        })
+    }
+
+    #[inline]
+    fn name(&mut self, scanner: &mut Scanner<'_>, position: usize) -> Result<(), FrameError> {
+        match scanner.text()? {
+            // A backslash is no character of a name, so one with escapes is refused here.
+            Some(text) => match check_name_bytes(text.bytes) {
+                Ok(()) => self.event.name = Span::new(text.start, text.start + text.bytes.len()),
+                Err(source) => self.complain(EventError::Name { position, source }),
+            },
+            None => self.complain(EventError::Field {
+                field: "event",
+                position,
+            }),
+        }
+        Ok(())
+    }
+
+    fn to(&mut self, scanner: &mut Scanner<'_>, position: usize) -> Result<(), FrameError> {
+        scanner.value(Bounds::PAYLOAD)?;
+        let to = match scanner.slice(position..scanner.position()) {
+            b"null" => Some(To::All),
+            b"\"others\"" => Some(To::Others),
+            [b'"', digits @ .., b'"'] => NodeId::from_digits(digits).map(To::Node),
+            _ => None,
+        };
+        match to {
+            Some(to) => self.event.to = to,
+            None => self.refuse("to", position),
+        }
+        Ok(())
+    }
+
+    fn at(&mut self, scanner: &mut Scanner<'_>, position: usize) -> Result<(), FrameError> {
+        let at = match scanner.scalar()? {
+            Some(b"null") => return Ok(()),
+            Some(scalar) => integer(scalar),
+            None => None,
+        };
+        // A time that cannot be read still ends the one before it.
+        self.at = Some(at.unwrap_or(0));
+        if at.is_none() {
+            self.refuse("at", position);
+        }
+        Ok(())
+    }
+
+    fn meta(&mut self, scanner: &mut Scanner<'_>, position: usize) -> Result<(), FrameError> {
+        let is_object = scanner.peek() == Some(b'{');
+        let verdict = scanner.value(Bounds::META)?;
+        let span = position..scanner.position();
+        if is_object && verdict == Verdict::Fine {
+            self.event.meta = Span::new(span.start, span.end);
+        } else if scanner.slice(span) != b"null" {
+            self.refuse("meta", position);
+        }
+        Ok(())
+    }
+
+    fn once(&mut self, field: u8, name: &'static str, position: usize) {
+        if self.fields & field != 0 {
+            self.complain(EventError::Duplicate {
+                field: name,
+                position,
+            });
+        }
+        self.fields |= field;
+    }
+
+    fn judge(&mut self, verdict: Verdict, position: usize) {
+        match verdict {
+            Verdict::Fine => {}
+            Verdict::TooDeep => self.complain(EventError::TooDeep { position }),
+            Verdict::TooManyNodes => self.complain(EventError::TooManyNodes { position }),
+        }
+    }
+
+    fn refuse(&mut self, field: &'static str, position: usize) {
+        self.complain(EventError::Field { field, position });
+    }
+
+    #[cold]
+    fn complain(&mut self, problem: EventError) {
+        self.problem.get_or_insert(problem);
+    }
+}
+
+/// The number that these characters are, as JSON writes it: digits only, no leading zero.
+fn integer(scalar: &[u8]) -> Option<u64> {
+    if scalar.len() > 1 && scalar[0] == b'0' {
+        return None;
+    }
+    scalar.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}

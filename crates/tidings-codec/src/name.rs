@@ -1,0 +1,105 @@
+//! What an event may be called.
+
+use crate::{Limits, NameError};
+
+/// Checks that `name` can be the name of an event: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`.
+///
+/// ```
+/// use tidings_codec::{NameError, check_name};
+///
+/// assert!(check_name("user.renamed").is_ok());
+/// assert_eq!(check_name("a b"), Err(NameError::Character { character: ' ', position: 1 }));
+/// ```
+///
+/// # Errors
+///
+/// When the name is empty, too long, or has a character that names do not have.
+pub fn check_name(name: &str) -> Result<(), NameError> {
+    if is_name(name.as_bytes()) {
+        Ok(())
+    } else {
+        Err(complaint(name))
+    }
+}
+
+/// The same for bytes that may not even be UTF-8.
+pub(crate) fn check_name_bytes(name: &[u8]) -> Result<(), NameError> {
+    if is_name(name) {
+        Ok(())
+    } else {
+        Err(complaint(&String::from_utf8_lossy(name)))
+    }
+}
+
+fn is_name(name: &[u8]) -> bool {
+    (1..=Limits::NAME).contains(&name.len()) && name.iter().all(|&byte| IN_NAMES[usize::from(byte)])
+}
+
+#[cold]
+fn complaint(name: &str) -> NameError {
+    if name.is_empty() {
+        return NameError::Empty;
+    }
+    if name.len() > Limits::NAME {
+        return NameError::TooLong { len: name.len() };
+    }
+    name.char_indices()
+        .find(|(_, character)| {
+            !u8::try_from(*character).is_ok_and(|byte| IN_NAMES[usize::from(byte)])
+        })
+        .map_or(NameError::Empty, |(position, character)| {
+            NameError::Character {
+                character,
+                position,
+            }
+        })
+}
+
+static IN_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 128")]
+        let character = byte as u8;
+        table[byte] =
+            character.is_ascii_alphanumeric() || matches!(character, b'.' | b'_' | b':' | b'-');
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_characters_of_the_rule_are_allowed_and_no_other() {
+        for character in '\0'..='\u{200}' {
+            let allowed = character.is_ascii_alphanumeric() || "._:-".contains(character);
+            assert_eq!(
+                check_name(&character.to_string()).is_ok(),
+                allowed,
+                "{character:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_has_1_to_128_characters() {
+        assert_eq!(check_name(""), Err(NameError::Empty));
+        assert_eq!(check_name(&"a".repeat(128)), Ok(()));
+        assert_eq!(
+            check_name(&"a".repeat(129)),
+            Err(NameError::TooLong { len: 129 })
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_name() {
+        assert!(matches!(
+            check_name_bytes(b"ab\xff"),
+            Err(NameError::Character { position: 2, .. })
+        ));
+        assert!(check_name_bytes(&[0xff; 128]).is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! The value that an event carries, still as bytes.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+use crate::scan::{Bounds, Scanner, Verdict};
+use crate::{DecodeError, Format, Limits, walk};
+
+/// A payload: bytes in a format, decoded only when somebody wants them.
+///
+/// ```
+/// use tidings_codec::{Format, Payload};
+///
+/// # fn main() -> Result<(), tidings_codec::DecodeError> {
+/// let payload = Payload::new(Format::Json, b"[1,2,3]");
+/// assert_eq!(payload.decode::<Vec<u8>>()?, [1, 2, 3]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Payload<'a> {
+    format: Format,
+    is_scanned: bool,
+    bytes: &'a [u8],
+}
+
+impl<'a> Payload<'a> {
+    /// The payload that `bytes` are in this format; no bytes at all are null.
+    pub fn new(format: Format, bytes: &'a [u8]) -> Self {
+        let bytes = if bytes.is_empty() {
+            null(format)
+        } else {
+            bytes
+        };
+        Self {
+            format,
+            is_scanned: false,
+            bytes,
+        }
+    }
+
+    /// As [`new`](Self::new), for bytes that [`read_frame`](crate::read_frame) found: it kept JSON
+    /// to the limits already, so that decoding does not look again.
+    pub fn of_frame(format: Format, bytes: &'a [u8]) -> Self {
+        Self {
+            is_scanned: true,
+            ..Self::new(format, bytes)
+        }
+    }
+
+    /// The format of the bytes.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The bytes: one whole value. Where an event had no payload, the format's null.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether the value is null: what is sent for `()` and `None`, and what a missing payload is.
+    pub fn is_null(&self) -> bool {
+        match self.format {
+            Format::Json => self.bytes.trim_ascii() == null(Format::Json),
+            Format::MessagePack => self.bytes == null(Format::MessagePack),
+        }
+    }
+
+    /// Reads the value.
+    ///
+    /// In both formats an array is accepted where a struct is expected, its elements being the
+    /// fields in their order; unknown fields are for the type to accept or refuse.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not one whole value, exceed [`Limits::DEPTH`] or [`Limits::NODES`], or
+    /// are not what `T` expects.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        match self.format {
+            Format::Json => self.decode_json(),
+            Format::MessagePack => self.decode_message_pack(),
+        }
+    }
+
+    fn decode_json<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        if !self.is_scanned {
+            // What the scan finds broken is left to serde_json, which explains it better.
+            match Scanner::new(self.bytes).value(Bounds::PAYLOAD) {
+                Ok(Verdict::TooDeep) => return Err(DecodeError::TooDeep),
+                Ok(Verdict::TooManyNodes) => return Err(DecodeError::TooManyNodes),
+                Ok(Verdict::Fine) | Err(_) => {}
+            }
+        }
+        serde_json::from_slice(self.bytes).map_err(DecodeError::Json)
+    }
+
+    fn decode_message_pack<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        walk::check(self.bytes)?;
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(self.bytes);
+        // The walk bounds what the input can nest. This bounds types that contain themselves,
+        // and leaves room for the enums and newtypes that count as levels of their own.
+        deserializer.set_max_depth(4 * Limits::DEPTH);
+        T::deserialize(&mut deserializer).map_err(DecodeError::MessagePack)
+    }
+}
+
+const fn null(format: Format) -> &'static [u8] {
+    match format {
+        Format::Json => b"null",
+        Format::MessagePack => &[0xc0],
+    }
+}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.format {
+            Format::Json => write!(f, "Payload({})", String::from_utf8_lossy(self.bytes)),
+            Format::MessagePack => write!(f, "Payload({} bytes of MessagePack)", self.bytes.len()),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Walks through MessagePack by its markers and lengths, without recursion or allocation.
+
+use rmp::Marker;
+
+use crate::{DecodeError, Limits};
+
+/// What begins at a position. Of texts and bytes the content is still ahead; scalars are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token {
+    Nil,
+    Unsigned(u64),
+    /// Anything else without content: booleans, floats, numbers below zero.
+    Scalar,
+    Str(usize),
+    Bin(usize),
+    /// Elements ahead.
+    Array(usize),
+    /// Keys and values ahead, twice the entries.
+    Map(usize),
+}
+
+/// Why no token begins at a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is more than what is left.
+    Length,
+    /// It is an extension or 0xc1.
+    Marker,
+}
+
+/// A position in MessagePack that only moves forward.
+pub(crate) struct Walker<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Walker<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+
+    pub(crate) const fn position(&self) -> usize {
+        self.position
+    }
+
+    pub(crate) const fn left(&self) -> usize {
+        self.bytes.len() - self.position
+    }
+
+    /// Takes a token. Every length that it states is one that the rest can hold; every value
+    /// takes a byte at least.
+    #[inline]
+    pub(crate) fn token(&mut self) -> Result<Token, Fault> {
+        let [marker] = self.fixed()?;
+        let token = match Marker::from_u8(marker) {
+            Marker::Null => Token::Nil,
+            Marker::FixPos(number) => Token::Unsigned(number.into()),
+            Marker::U8 => Token::Unsigned(self.u8()?.into()),
+            Marker::U16 => Token::Unsigned(self.u16()?.into()),
+            Marker::U32 => Token::Unsigned(self.u32()?.into()),
+            Marker::U64 => Token::Unsigned(u64::from_be_bytes(self.fixed()?)),
+            Marker::I8 => signed(i8::from_be_bytes(self.fixed()?).into()),
+            Marker::I16 => signed(i16::from_be_bytes(self.fixed()?).into()),
+            Marker::I32 => signed(i32::from_be_bytes(self.fixed()?).into()),
+            Marker::I64 => signed(i64::from_be_bytes(self.fixed()?)),
+            Marker::FixNeg(_) | Marker::True | Marker::False => Token::Scalar,
+            Marker::F32 => self.fixed::<4>().map(|_| Token::Scalar)?,
+            Marker::F64 => self.fixed::<8>().map(|_| Token::Scalar)?,
+            Marker::FixStr(len) => Token::Str(len.into()),
+            Marker::Str8 => Token::Str(self.u8()?.into()),
+            Marker::Str16 => Token::Str(self.u16()?.into()),
+            Marker::Str32 => Token::Str(self.u32()? as usize),
+            Marker::Bin8 => Token::Bin(self.u8()?.into()),
+            Marker::Bin16 => Token::Bin(self.u16()?.into()),
+            Marker::Bin32 => Token::Bin(self.u32()? as usize),
+            Marker::FixArray(len) => Token::Array(len.into()),
+            Marker::Array16 => Token::Array(self.u16()?.into()),
+            Marker::Array32 => Token::Array(self.u32()? as usize),
+            Marker::FixMap(len) => Token::Map(2 * usize::from(len)),
+            Marker::Map16 => Token::Map(2 * usize::from(self.u16()?)),
+            Marker::Map32 => Token::Map((self.u32()? as usize).saturating_mul(2)),
+            _ => return Err(Fault::Marker),
+        };
+        match token {
+            Token::Str(len) | Token::Bin(len) | Token::Array(len) | Token::Map(len)
+                if len > self.left() =>
+            {
+                Err(Fault::Length)
+            }
+            _ => Ok(token),
+        }
+    }
+
+    /// Takes the content of a text or of bytes whose token said that it has this length.
+    pub(crate) fn content(&mut self, len: usize) -> &'a [u8] {
+        let content = &self.bytes[self.position..self.position + len];
+        self.position += len;
+        content
+    }
+
+    /// Takes what belongs to a token: its content or its elements, whatever they are and however
+    /// deep.
+    pub(crate) fn rest(&mut self, token: Token) -> Result<(), Fault> {
+        // What is nested is only counted, so no stack is needed to find the end.
+        let mut ahead = self.pass_content(token);
+        while ahead > 0 {
+            if ahead > self.left() {
+                return Err(Fault::Length);
+            }
+            let token = self.token()?;
+            ahead = ahead - 1 + self.pass_content(token);
+        }
+        Ok(())
+    }
+
+    /// Takes the bytes that belong to a token, and returns how many values do.
+    #[inline]
+    fn pass_content(&mut self, token: Token) -> usize {
+        match token {
+            Token::Array(values) | Token::Map(values) => return values,
+            Token::Str(len) | Token::Bin(len) => self.position += len,
+            Token::Nil | Token::Unsigned(_) | Token::Scalar => {}
+        }
+        0
+    }
+
+    #[inline]
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let bytes = self.bytes[self.position..]
+            .first_chunk()
+            .ok_or(Fault::Length)?;
+        self.position += N;
+        Ok(*bytes)
+    }
+
+    #[inline]
+    fn u8(&mut self) -> Result<u8, Fault> {
+        self.fixed().map(u8::from_be_bytes)
+    }
+
+    #[inline]
+    fn u16(&mut self) -> Result<u16, Fault> {
+        self.fixed().map(u16::from_be_bytes)
+    }
+
+    #[inline]
+    fn u32(&mut self) -> Result<u32, Fault> {
+        self.fixed().map(u32::from_be_bytes)
+    }
+}
+
+fn signed(number: i64) -> Token {
+    u64::try_from(number).map_or(Token::Scalar, Token::Unsigned)
+}
+
+/// Checks that `payload` is one whole value and nothing else, within the limits.
+///
+/// Only then may serde see it: rmp-serde recurses as deep as its input says.
+pub(crate) fn check(payload: &[u8]) -> Result<(), DecodeError> {
+    let mut walker = Walker::new(payload);
+    // How many values each open array or map still has ahead.
+    let mut open = [0_usize; Limits::DEPTH];
+    let (mut depth, mut nodes) = (0, 1);
+    loop {
+        let position = walker.position();
+        let token = walker.token().map_err(|fault| match fault {
+            Fault::Length => DecodeError::Length { position },
+            Fault::Marker => DecodeError::Marker { position },
+        })?;
+        match token {
+            Token::Array(values) | Token::Map(values) => {
+                nodes += values;
+                if depth == Limits::DEPTH {
+                    return Err(DecodeError::TooDeep);
+                }
+                if nodes > Limits::NODES {
+                    return Err(DecodeError::TooManyNodes);
+                }
+                open[depth] = values;
+                depth += 1;
+            }
+            Token::Str(len) | Token::Bin(len) => walker.position += len,
+            Token::Nil | Token::Unsigned(_) | Token::Scalar => {}
+        }
+        while depth > 0 && open[depth - 1] == 0 {
+            depth -= 1;
+        }
+        if depth == 0 {
+            break;
+        }
+        open[depth - 1] -= 1;
+    }
+    if walker.left() > 0 {
+        return Err(DecodeError::Trailing {
+            position: walker.position(),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Where a server is, and one question to it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult, Value};
+use tokio::time::timeout;
+
+/// Far longer than an answer takes on a busy machine: the usual half second of
+/// the `redis` crate is not.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const CLOSES_WITHIN: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Address {
+    port: u16,
+    password: Option<String>,
+}
+
+impl Address {
+    pub(crate) fn new(port: u16, password: Option<String>) -> Self {
+        Self { port, password }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    pub(crate) fn socket(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match &self.password {
+            Some(password) => self.url_as("", password),
+            None => format!("redis://{}", self.socket()),
+        }
+    }
+
+    pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
+        let (user, password) = (percent_encoded(user), percent_encoded(password));
+        format!("redis://{user}:{password}@{}", self.socket())
+    }
+
+    pub(crate) fn unix_url(&self, socket: &Path) -> String {
+        let url = format!("redis+unix://{}", socket.display());
+        match &self.password {
+            Some(password) => format!("{url}?pass={}", percent_encoded(password)),
+            None => url,
+        }
+    }
+
+    /// Asks on a connection of its own, which is closed when this returns: a
+    /// test that counts clients must not find those of an earlier question.
+    pub(crate) async fn ask(&self, words: &[&str]) -> RedisResult<Value> {
+        let mut connection = self.connect().await?;
+        let answer = command(words).query_async(&mut connection).await;
+
+        // A dropped connection closes some time later; one that quits, before
+        // Redis looks at the next command. A server that does not even answer
+        // this is paused or gone.
+        let quit = redis::cmd("QUIT");
+        let _ = timeout(CLOSES_WITHIN, quit.exec_async(&mut connection)).await;
+        answer
+    }
+
+    /// For a command after which Redis answers nobody, not even a `QUIT`.
+    pub(crate) async fn ask_last(&self, words: &[&str]) -> RedisResult<Value> {
+        command(words).query_async(&mut self.connect().await?).await
+    }
+
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let patience = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(ANSWERS_WITHIN))
+            .set_response_timeout(Some(ANSWERS_WITHIN));
+        Client::open(self.url())?
+            .get_multiplexed_async_connection_with_config(&patience)
+            .await
+    }
+}
+
+fn command(words: &[&str]) -> Cmd {
+    let (name, arguments) = words.split_first().expect("a command has a name");
+    redis::cmd(name).arg(arguments).to_owned()
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_keeps_its_odd_characters_in_every_url() {
+        let address = Address::new(12_000, Some("p@ss/word".into()));
+
+        assert_eq!(address.url(), "redis://:p%40ss%2Fword@127.0.0.1:12000");
+        assert_eq!(
+            address.unix_url(Path::new("/tmp/redis.sock")),
+            "redis+unix:///tmp/redis.sock?pass=p%40ss%2Fword"
+        );
+    }
+}

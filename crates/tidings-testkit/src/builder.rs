@@ -1,0 +1,149 @@
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::server::Redis;
+
+/// What a test's server is like. Made by [`Redis::builder`].
+///
+/// ```
+/// use tidings_testkit::Redis;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let redis = Redis::builder()
+///     .password("sesame")
+///     .config("maxmemory", "1mb")
+///     .start()
+///     .await;
+///
+/// assert!(redis.url().starts_with("redis://:sesame@127.0.0.1:"));
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct RedisBuilder {
+    pub(crate) password: Option<String>,
+    pub(crate) has_unix_socket: bool,
+    settings: Vec<(String, String)>,
+}
+
+impl RedisBuilder {
+    /// Asks every connection for this password (`requirepass`).
+    ///
+    /// [`Redis::url`] and [`Redis::unix_url`] carry it.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Adds an ACL user: its name and its rules, as `ACL SETUSER` takes them.
+    ///
+    /// Redis denies all channels to a new user, so this is how a test gets a
+    /// user who may connect and not publish. [`Redis::url_as`] connects as
+    /// that user. Leave the user `default` able to do everything: the test's
+    /// own commands run as `default`.
+    ///
+    /// ```
+    /// use tidings_testkit::Redis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let redis = Redis::builder()
+    ///     .user("mute on >secret ~* +@all resetchannels")
+    ///     .start()
+    ///     .await;
+    ///
+    /// let url = redis.url_as("mute", "secret");
+    /// let denied = redis.cli(&["-u", &url, "PUBLISH", "news", "hello"]).await;
+    /// assert!(denied.contains("NOPERM"));
+    /// # }
+    /// ```
+    pub fn user(self, rules: impl Into<String>) -> Self {
+        self.config("user", rules)
+    }
+
+    /// Sets anything that `redis.conf` takes, as one line of it: a name and its
+    /// value, which may be several words.
+    ///
+    /// What is set here wins over what the test kit sets by itself.
+    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// Listens on a Unix socket too; [`Redis::unix_url`] is its address.
+    pub fn unix_socket(mut self) -> Self {
+        self.has_unix_socket = true;
+        self
+    }
+
+    /// Starts the server and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If `redis-server` is not installed, with advice how to install it; and
+    /// if it does not start, with the end of its log.
+    pub async fn start(self) -> Redis {
+        Redis::launch(self).await
+    }
+
+    /// The whole `redis.conf` of a server that listens on `port`.
+    pub(crate) fn configuration(&self, directory: &Path, port: u16) -> String {
+        let mut lines = format!(
+            "bind 127.0.0.1\n\
+             port {port}\n\
+             dir {}\n\
+             daemonize no\n\
+             loglevel notice\n\
+             save \"\"\n\
+             appendonly no\n\
+             enable-debug-command yes\n",
+            quoted(directory)
+        );
+        if self.has_unix_socket {
+            let _ = writeln!(lines, "unixsocket {}", quoted(unix_socket(directory)));
+        }
+        if let Some(password) = &self.password {
+            let _ = writeln!(lines, "requirepass {}", quoted(password));
+        }
+        for (name, value) in &self.settings {
+            let _ = writeln!(lines, "{name} {value}");
+        }
+        lines
+    }
+}
+
+pub(crate) fn unix_socket(directory: &Path) -> PathBuf {
+    directory.join("redis.sock")
+}
+
+/// In quotes, with the escapes that `redis.conf` shares with Rust.
+fn quoted(text: impl AsRef<OsStr>) -> String {
+    format!("{:?}", text.as_ref().to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_s_own_setting_comes_after_ours_and_so_wins() {
+        let builder = RedisBuilder::default().config("save", "60 1");
+
+        let configuration = builder.configuration(Path::new("/tmp/one"), 12_000);
+
+        let ours = configuration.find("save \"\"").unwrap();
+        let own = configuration.find("save 60 1").unwrap();
+        assert!(ours < own);
+    }
+
+    #[test]
+    fn a_password_may_hold_quotes_and_spaces() {
+        let builder = RedisBuilder::default().password("a \"b\" c");
+
+        let configuration = builder.configuration(Path::new("/tmp/one"), 12_000);
+
+        assert!(configuration.contains("requirepass \"a \\\"b\\\" c\"\n"));
+    }
+}

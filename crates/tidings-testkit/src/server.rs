@@ -1,0 +1,333 @@
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use redis::{RedisResult, Value};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use crate::address::Address;
+use crate::builder::{RedisBuilder, unix_socket};
+use crate::port::free_port;
+use crate::process::Process;
+use crate::start::{StartError, start};
+use crate::wait::poll;
+
+/// How many ports a new server tries before it gives up.
+const PORTS_TO_TRY: u32 = 10;
+
+/// How often a server that has to come back on its port tries to get it, and
+/// the pause between.
+const TRIES_TO_COME_BACK: u32 = 100;
+const PAUSE_BETWEEN_TRIES: Duration = Duration::from_millis(50);
+
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+
+/// A real redis-server for one test.
+///
+/// It listens on 127.0.0.1 and a port of its own, saves nothing, and is gone,
+/// together with its directory, when this is dropped. It is gone as well when
+/// the test panics, and even when the test's process is killed with SIGKILL.
+///
+/// `DEBUG` is enabled: `redis.command(&["DEBUG", "SLEEP", "0.5"])` works.
+#[derive(Debug)]
+pub struct Redis {
+    builder: RedisBuilder,
+    address: Address,
+    /// `None` while the server is killed or stopped.
+    process: Option<Process>,
+    // Dropped last: the server lives in it.
+    directory: TempDir,
+}
+
+/// Starting one, and saying where it is.
+impl Redis {
+    /// Starts a server and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If `redis-server` is not installed, with advice how to install it; and
+    /// if it does not start, with the end of its log.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// For a server with a password, ACL users, a Unix socket or any setting.
+    pub fn builder() -> RedisBuilder {
+        RedisBuilder::default()
+    }
+
+    pub(crate) async fn launch(builder: RedisBuilder) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("tidings-redis-")
+            .tempdir()
+            .expect("the directory for temporary files can be written");
+
+        for _ in 0..PORTS_TO_TRY {
+            let port = free_port();
+            match start(&builder, directory.path(), port).await {
+                Ok(process) => {
+                    return Self {
+                        address: Address::new(port, builder.password.clone()),
+                        builder,
+                        process: Some(process),
+                        directory,
+                    };
+                }
+                Err(StartError::PortTaken(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("others took {PORTS_TO_TRY} free ports before redis-server could");
+    }
+
+    /// Its address as a URL, with the password if it has one.
+    pub fn url(&self) -> String {
+        self.address.url()
+    }
+
+    /// Its address as a URL, for somebody who connects as this ACL user.
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        self.address.url_as(user, password)
+    }
+
+    /// Its Unix socket as a URL, if [`RedisBuilder::unix_socket`] asked for one.
+    pub fn unix_url(&self) -> Option<String> {
+        let socket = unix_socket(self.directory.path());
+        self.builder
+            .has_unix_socket
+            .then(|| self.address.unix_url(&socket))
+    }
+
+    /// 127.0.0.1 and its port: for a proxy, or a bare socket.
+    pub fn address(&self) -> SocketAddr {
+        self.address.socket()
+    }
+
+    /// The port it listens on; the same one for as long as this value lives.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The id of the redis-server process.
+    ///
+    /// # Panics
+    ///
+    /// While the server is killed or stopped.
+    pub fn pid(&self) -> u32 {
+        self.running().pid().as_raw_nonzero().get().unsigned_abs()
+    }
+
+    fn running(&self) -> &Process {
+        self.process
+            .as_ref()
+            .expect("the server was killed or stopped, and not started again")
+    }
+}
+
+/// Asking it.
+impl Redis {
+    /// Runs a command, word by word, and returns the answer.
+    ///
+    /// # Panics
+    ///
+    /// If the answer is an error, or none comes within 10 seconds.
+    pub async fn command(&self, words: &[&str]) -> Value {
+        self.try_command(words)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
+    }
+
+    /// Runs a command that may fail.
+    ///
+    /// # Errors
+    ///
+    /// When Redis answers with an error, cannot be reached, or does not answer
+    /// within 10 seconds.
+    ///
+    /// # Panics
+    ///
+    /// If there is no word.
+    pub async fn try_command(&self, words: &[&str]) -> RedisResult<Value> {
+        self.address.ask(words).await
+    }
+
+    /// Runs the real `redis-cli` with these arguments and returns what it
+    /// prints, without the last line's end. Error replies are printed too.
+    ///
+    /// This is a foreign sender: a process that knows nothing of tidings.
+    ///
+    /// # Panics
+    ///
+    /// If `redis-cli` is missing, or fails for another reason than a reply.
+    pub async fn cli(&self, words: &[&str]) -> String {
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-p", &self.port().to_string()])
+            .args(words)
+            .stdin(Stdio::null());
+        if let Some(password) = self.address.password() {
+            cli.env("REDISCLI_AUTH", password);
+        }
+
+        let output = tokio::task::spawn_blocking(move || cli.output())
+            .await
+            .expect("running redis-cli does not panic")
+            .expect("`redis-cli` is installed: it comes with redis-server");
+        assert!(
+            output.status.success(),
+            "redis-cli {}: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
+    }
+}
+
+/// Ending it and bringing it back.
+impl Redis {
+    /// Kills the server (SIGKILL) and returns once it is gone: a crash.
+    ///
+    /// Its port stays its own for [`Redis::start_again`]. Does nothing when the
+    /// server does not run.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Asks the server to shut down (SIGTERM) and returns once it is gone: a
+    /// planned stop. A frozen server is thawed first.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not run, or does not stop.
+    pub async fn stop(&mut self) {
+        self.thaw();
+        self.signal(Signal::TERM);
+
+        let mut process = self.process.take().expect("it had a process to signal");
+        let ended = poll(async || {
+            let status = process.exit_status();
+            status
+                .expect("the watchdog is our child and can be waited for")
+                .is_some()
+        });
+        timeout(STOPS_WITHIN, ended)
+            .await
+            .expect("redis-server stops when it is asked to");
+    }
+
+    /// Starts a killed or stopped server again, empty, on the same port, and
+    /// waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it runs, or does not start.
+    pub async fn start_again(&mut self) {
+        assert!(
+            self.process.is_none(),
+            "the server runs: `restart` kills it first"
+        );
+
+        for _ in 0..TRIES_TO_COME_BACK {
+            match start(&self.builder, self.directory.path(), self.port()).await {
+                Ok(process) => {
+                    self.process = Some(process);
+                    return;
+                }
+                Err(StartError::PortTaken(_)) => sleep(PAUSE_BETWEEN_TRIES).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!(
+            "somebody else took port {} while the server was gone",
+            self.port()
+        );
+    }
+
+    /// Kills the server if it runs, starts it again, empty, on the same port,
+    /// and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.start_again().await;
+    }
+}
+
+/// Making it ill.
+impl Redis {
+    /// Freezes the server (SIGSTOP): connections stay open, nothing answers.
+    ///
+    /// # Panics
+    ///
+    /// If the server does not run.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen server go on (SIGCONT).
+    ///
+    /// # Panics
+    ///
+    /// If the server does not run.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.running()
+            .signal(signal)
+            .expect("the server has not ended by itself");
+    }
+
+    /// Makes Redis hold back every client's commands for this long (`CLIENT
+    /// PAUSE … ALL`), those of [`Redis::command`] included.
+    ///
+    /// # Panics
+    ///
+    /// If Redis cannot be reached.
+    pub async fn pause(&self, duration: Duration) {
+        let milliseconds = duration.as_millis().to_string();
+        self.address
+            .ask_last(&["CLIENT", "PAUSE", &milliseconds, "ALL"])
+            .await
+            .expect("Redis can be reached, and knows CLIENT PAUSE");
+    }
+
+    /// Cuts every connection and returns how many there were. The server goes
+    /// on, so clients can come back at once.
+    ///
+    /// # Panics
+    ///
+    /// If Redis cannot be reached.
+    pub async fn cut_clients(&self) -> u64 {
+        self.cut_hearers().await + self.cut_senders().await
+    }
+
+    /// Cuts the connections that have subscribed, and returns how many.
+    ///
+    /// # Panics
+    ///
+    /// If Redis cannot be reached.
+    pub async fn cut_hearers(&self) -> u64 {
+        self.cut("pubsub").await
+    }
+
+    /// Cuts the connections that have not subscribed, and returns how many.
+    ///
+    /// # Panics
+    ///
+    /// If Redis cannot be reached.
+    pub async fn cut_senders(&self) -> u64 {
+        self.cut("normal").await
+    }
+
+    async fn cut(&self, kind: &str) -> u64 {
+        let killed = self.command(&["CLIENT", "KILL", "TYPE", kind]).await;
+        redis::from_redis_value(killed).expect("CLIENT KILL with a filter returns a count")
+    }
+}

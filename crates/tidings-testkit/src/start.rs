@@ -1,0 +1,124 @@
+//! Starting a server, and finding out why one did not start.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::time::timeout;
+
+use crate::address::Address;
+use crate::builder::RedisBuilder;
+use crate::process::{PROGRAM_NOT_FOUND, Process};
+use crate::wait::poll;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(
+        "`redis-server` is not installed, or not on the PATH\n\
+         \x20 in the tidings repository:  cargo xtask test  installs it\n\
+         \x20 on Debian and Ubuntu:       apt-get install redis-server\n\
+         \x20 on Fedora:                  dnf install redis\n\
+         \x20 on macOS:                   brew install redis"
+    )]
+    NotInstalled,
+    #[error("port {0} is taken")]
+    PortTaken(u16),
+    #[error("redis-server ended at once ({status}); the end of its log:\n{log}")]
+    Ended { status: ExitStatus, log: String },
+    #[error("redis-server did not answer within {STARTS_WITHIN:?}; the end of its log:\n{log}")]
+    Silent { log: String },
+    #[error("cannot run redis-server: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Starts a server on `port` and returns once that server answers.
+pub(crate) async fn start(
+    builder: &RedisBuilder,
+    directory: &Path,
+    port: u16,
+) -> Result<Process, StartError> {
+    let configuration = directory.join("redis.conf");
+    let log = directory.join("log");
+    fs::write(&configuration, builder.configuration(directory, port))?;
+
+    let mut process = Process::start(directory, &configuration, File::create(&log)?)?;
+    let pid = process.pid();
+    let address = Address::new(port, builder.password.clone());
+
+    let mut ended = None;
+    let ready = timeout(
+        STARTS_WITHIN,
+        poll(async || {
+            ended = process.exit_status().transpose();
+            ended.is_some() || answers_as(pid, &address).await
+        }),
+    )
+    .await;
+
+    let end_of_log = || last_lines(&fs::read_to_string(&log).unwrap_or_default(), 20);
+    match ended.transpose()? {
+        None if ready.is_ok() => Ok(process),
+        None => Err(StartError::Silent { log: end_of_log() }),
+        Some(status) => Err(why_it_ended(status, end_of_log(), port)),
+    }
+}
+
+/// Whether it is our server that answers, not one that was on this port before.
+async fn answers_as(pid: Pid, address: &Address) -> bool {
+    let process_id = format!("process_id:{}\r\n", pid.as_raw_nonzero());
+    address
+        .ask(&["INFO", "server"])
+        .await
+        .and_then(|answer| Ok(redis::from_redis_value::<String>(answer)?))
+        .is_ok_and(|server| server.contains(&process_id))
+}
+
+fn why_it_ended(status: ExitStatus, log: String, port: u16) -> StartError {
+    if status.code() == Some(PROGRAM_NOT_FOUND) {
+        StartError::NotInstalled
+    } else if log.contains("Address already in use") {
+        StartError::PortTaken(port)
+    } else {
+        StartError::Ended { status, log }
+    }
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    fn exited(code: i32) -> ExitStatus {
+        ExitStatus::from_raw(code << 8)
+    }
+
+    #[test]
+    fn a_server_that_found_its_port_taken_is_told_from_a_broken_one() {
+        let taken = "# Could not create server TCP listening socket: bind: Address already in use";
+        let broken = "*** FATAL CONFIG FILE ERROR ***";
+
+        let taken = why_it_ended(exited(1), taken.into(), 12_000);
+        let broken = why_it_ended(exited(1), broken.into(), 12_000);
+
+        assert!(matches!(taken, StartError::PortTaken(12_000)));
+        assert!(broken.to_string().contains("FATAL CONFIG FILE ERROR"));
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_its_last_lines() {
+        assert_eq!(last_lines("one\ntwo\nthree\n", 2), "two\nthree");
+        assert_eq!(last_lines("one\n", 2), "one");
+        assert_eq!(last_lines("", 2), "");
+    }
+}

@@ -1,0 +1,385 @@
+//! All that is decided before the start.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidings_codec::{Format, NodeId};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::bus::{Bus, Inner};
+use crate::context::States;
+use crate::dispatch::Dispatcher;
+use crate::echo::Echoes;
+use crate::event::{EventPayload, HearKey};
+use crate::failure::{ConnectError, Failure, OnError, StartError};
+use crate::handler::Handler;
+use crate::health::{Counts, Pulse};
+use crate::keys::{DEFAULT_NAMESPACE, Namespace};
+use crate::link::{Link, Probe, Stage, delays, describe};
+use crate::outgoing::{Outgoing, Settings};
+use crate::receiver::Receiver;
+use crate::registry;
+use crate::reports::{FailureHook, Reports};
+use crate::sender::Sender;
+use crate::subscription::{Handling, Subscription};
+use crate::transport::{Connected, Transport, url};
+
+type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send>;
+
+/// A bus before its start. [`Bus::builder`] makes one.
+///
+/// | | default |
+/// |---|---|
+/// | [`namespace`](Self::namespace) | `default` |
+/// | [`format`](Self::format) | [`Format::Json`] |
+/// | [`outgoing_queue`](Self::outgoing_queue) | 64 MiB |
+/// | [`send_timeout`](Self::send_timeout) | 30 s |
+/// | [`start_timeout`](Self::start_timeout) | 10 s |
+///
+/// ```
+/// # use tidings::prelude::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::builder("memory:builder-docs")
+///     .namespace("shop-staging")
+///     .format(Format::MessagePack)
+///     .state(String::from("what handlers may ask for"))
+///     .on_failure(|failure: Failure| eprintln!("{failure}"))
+///     .start()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    url: String,
+    namespace: String,
+    format: Format,
+    states: States,
+    failure_hook: Option<FailureHook>,
+    registrations: Vec<Registration>,
+    collects: bool,
+    sending: Settings,
+    start_timeout: Option<Duration>,
+}
+
+impl Builder {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            format: Format::default(),
+            states: States::default(),
+            failure_hook: None,
+            registrations: Vec::new(),
+            collects: true,
+            sending: Settings {
+                limit: 64 << 20,
+                patience: Duration::from_secs(30),
+                is_volatile: false,
+            },
+            start_timeout: Some(Duration::from_secs(10)),
+        }
+    }
+
+    /// The namespace: buses hear each other within one. It is part of the channel's name,
+    /// `tidings:{namespace}`, because Redis's pub/sub ignores the database number.
+    pub fn namespace(self, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            ..self
+        }
+    }
+
+    /// How this bus writes. Every bus reads both formats, whatever it writes.
+    pub fn format(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
+    /// Gives handlers a thing of the application's: they take it as `State<T>`, a clone for each
+    /// call. One per type; a second one of the same type replaces the first.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// Hears of each failure: a frame that cannot be read, a payload of the wrong type, a handler
+    /// that failed. Without a hook they are logged with `tracing`. A second hook replaces the
+    /// first. Up to 1,024 failures wait for the hook; what comes faster is counted and reported as
+    /// [`Failure::Suppressed`].
+    pub fn on_failure(mut self, hook: impl Fn(Failure) + Send + Sync + 'static) -> Self {
+        self.failure_hook = Some(Box::new(hook));
+        self
+    }
+
+    /// As [`Bus::on`], from the very start: no event can come before the handler is there.
+    pub fn on<K, P, Args, H>(self, event: K, handler: H) -> Self
+    where
+        K: HearKey<P> + Send + 'static,
+        P: Send + 'static,
+        Args: 'static,
+        H: Handler<P, Args>,
+    {
+        self.register(move |bus| bus.on(event, handler))
+    }
+
+    /// As [`Bus::on_with`], from the very start.
+    pub fn on_with<K, P, Args, H>(self, event: K, handling: Handling, handler: H) -> Self
+    where
+        K: HearKey<P> + Send + 'static,
+        P: Send + 'static,
+        Args: 'static,
+        H: Handler<P, Args>,
+    {
+        self.register(move |bus| bus.on_with(event, handling, handler))
+    }
+
+    /// As [`Bus::subscribe`], from the very start.
+    pub fn subscribe<P, Args, H>(self, handler: H) -> Self
+    where
+        P: EventPayload,
+        Args: 'static,
+        H: Handler<P, Args>,
+    {
+        self.register(move |bus| bus.subscribe(handler))
+    }
+
+    /// As [`Bus::on_gap`], from the very start.
+    pub fn on_gap<Args, H>(self, handler: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<crate::Gap, Args>,
+    {
+        self.register(move |bus| bus.on_gap(handler))
+    }
+
+    /// Leaves the functions marked `#[tidings::on]` out: only what is registered explicitly hears.
+    pub fn without_collected(self) -> Self {
+        Self {
+            collects: false,
+            ..self
+        }
+    }
+
+    /// How many bytes of events may wait for Redis. When it is full, `feed` and the sends wait for
+    /// room, for as long as [`send_timeout`](Self::send_timeout), and then fail.
+    pub fn outgoing_queue(mut self, bytes: usize) -> Self {
+        self.sending.limit = bytes;
+        self
+    }
+
+    /// How long an event may wait for Redis before it is given up.
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.sending.patience = timeout;
+        self
+    }
+
+    /// Sends fail at once while Redis is away, instead of waiting for it.
+    pub fn volatile(mut self) -> Self {
+        self.sending.is_volatile = true;
+        self
+    }
+
+    /// How long the start may take before it fails.
+    pub fn start_timeout(self, timeout: Duration) -> Self {
+        Self {
+            start_timeout: Some(timeout),
+            ..self
+        }
+    }
+
+    /// Keeps trying to start while Redis is down, instead of failing after a time.
+    pub fn wait_for_redis(self) -> Self {
+        Self {
+            start_timeout: None,
+            ..self
+        }
+    }
+
+    /// Starts the bus: registers handlers, connects, and returns once Redis confirmed the
+    /// subscription.
+    ///
+    /// # Errors
+    ///
+    /// When the address or the namespace is none, a handler cannot be registered, Redis cannot be
+    /// reached in time, or it refuses this process.
+    pub async fn start(self) -> Result<Bus, StartError> {
+        let namespace =
+            Namespace::parse(&self.namespace).map_err(|source| StartError::Namespace {
+                namespace: self.namespace.clone(),
+                source,
+            })?;
+        let transport = url::parse(&self.url, &namespace).map_err(|source| StartError::Url {
+            url: url::redacted(&self.url),
+            source,
+        })?;
+        let parts = Parts::new(self.format, self.sending, &*transport);
+        let stage = watch::Sender::new(Stage::Open);
+        let stages = stage.subscribe();
+        let bus = parts.bus(self.states, stage);
+        if self.collects {
+            registry::register_all(&bus)?;
+        }
+        for registration in self.registrations {
+            registration(&bus)?;
+        }
+        let connected = connect(&*transport, self.start_timeout).await?;
+        parts.run(&bus, transport, connected, self.failure_hook, &stages);
+        Ok(bus)
+    }
+
+    fn register(
+        mut self,
+        registration: impl FnOnce(&Bus) -> Result<Subscription, OnError> + Send + 'static,
+    ) -> Self {
+        self.registrations.push(Box::new(registration));
+        self
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("url", &url::redacted(&self.url))
+            .field("namespace", &self.namespace)
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the tasks of a bus share with it.
+struct Parts {
+    me: NodeId,
+    format: Format,
+    outgoing: Arc<Outgoing>,
+    dispatcher: Arc<Dispatcher>,
+    echoes: Arc<Echoes>,
+    reports: Arc<Reports>,
+    pulse: Arc<Pulse>,
+}
+
+impl Parts {
+    fn new(format: Format, sending: Settings, transport: &dyn Transport) -> Self {
+        let me = NodeId::new(rand::random());
+        let counts = Arc::new(Counts::default());
+        Self {
+            me,
+            format,
+            outgoing: Arc::new(Outgoing::new(me, format, sending)),
+            dispatcher: Arc::default(),
+            echoes: Arc::default(),
+            reports: Arc::new(Reports::new(Arc::clone(&counts))),
+            pulse: Arc::new(Pulse::new(transport.address(), counts)),
+        }
+    }
+
+    fn bus(&self, states: States, stage: watch::Sender<Stage>) -> Bus {
+        Bus::from_inner(Inner {
+            me: self.me,
+            outgoing: Arc::clone(&self.outgoing),
+            dispatcher: Arc::clone(&self.dispatcher),
+            reports: Arc::clone(&self.reports),
+            pulse: Arc::clone(&self.pulse),
+            states,
+            stage,
+            tasks: Mutex::default(),
+            seats: AtomicU64::default(),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Starts the tasks: one that sends, one that hears, one that reports.
+    fn run(
+        self,
+        bus: &Bus,
+        transport: Arc<dyn Transport>,
+        connected: Connected,
+        failure_hook: Option<FailureHook>,
+        stages: &watch::Receiver<Stage>,
+    ) {
+        let Self {
+            me,
+            format,
+            outgoing,
+            dispatcher,
+            echoes,
+            reports,
+            pulse,
+        } = self;
+        let probe = Arc::new(Probe::default());
+        let counts = &pulse.counts;
+        let (sessions, for_sender) = mpsc::channel(1);
+        let sender = Sender {
+            me,
+            format,
+            outgoing,
+            echoes: Arc::clone(&echoes),
+            reports: Arc::clone(&reports),
+            counts: Arc::clone(counts),
+            probe: Arc::clone(&probe),
+            sessions: for_sender,
+            stage: stages.clone(),
+        };
+        let receiver = Receiver::new(
+            me,
+            dispatcher,
+            echoes,
+            Arc::clone(&reports),
+            Arc::clone(counts),
+        );
+        let link = Link {
+            transport,
+            receiver,
+            sessions,
+            pulse,
+            probe,
+            stage: stages.clone(),
+        };
+        bus.add_task(tokio::spawn(sender.run()));
+        bus.add_task(tokio::spawn(link.run(connected)));
+        bus.add_task(tokio::spawn(reports.run(failure_hook)));
+    }
+}
+
+/// Tries until it is connected, refused for good, or out of time.
+async fn connect(
+    transport: &dyn Transport,
+    timeout: Option<Duration>,
+) -> Result<Connected, StartError> {
+    let address = transport.address();
+    let deadline = timeout.map(|timeout| (timeout, Instant::now() + timeout));
+    let mut last = ConnectError::timed_out("connecting");
+    for delay in delays() {
+        let attempt = async {
+            let connecting = transport.connect();
+            match deadline {
+                Some((_, deadline)) => timeout_at(deadline, connecting).await.ok(),
+                None => Some(connecting.await),
+            }
+        };
+        match attempt.await {
+            Some(Ok(connected)) => return Ok(connected),
+            Some(Err(source)) if source.is_final() => {
+                return Err(StartError::Refused { address, source });
+            }
+            Some(Err(source)) => last = source,
+            None => {}
+        }
+        tracing::debug!(address, why = describe(&last), "cannot connect yet");
+        if let Some((timeout, deadline)) = deadline
+            && Instant::now() + delay >= deadline
+        {
+            return Err(StartError::Unreachable {
+                address,
+                deadline: timeout,
+                source: last,
+            });
+        }
+        sleep(delay).await;
+    }
+    unreachable!("the delays have no end")
+}

@@ -1,0 +1,155 @@
+//! What a handler may ask for: the event's context, the application's state, the bus.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidings_codec::NodeId;
+
+use crate::Bus;
+use crate::failure::MissingState;
+
+/// What is known of an event beside its payload.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) bus: Bus,
+    pub(crate) event: Arc<str>,
+    pub(crate) from: Option<NodeId>,
+    pub(crate) number: Option<u64>,
+    pub(crate) at: u64,
+}
+
+impl Context {
+    pub(crate) fn new(bus: Bus, event: Arc<str>) -> Self {
+        Self {
+            bus,
+            event,
+            from: None,
+            number: None,
+            at: 0,
+        }
+    }
+
+    /// The name that the event was heard under.
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// The node that sent it; `None` for a sender that is no bus, such as `redis-cli`.
+    pub fn from(&self) -> Option<NodeId> {
+        self.from
+    }
+
+    /// The sender as text for a person: its node id, or `a stranger`.
+    pub fn sender_or_stranger(&self) -> String {
+        self.from
+            .map_or_else(|| "a stranger".to_owned(), |node| node.to_string())
+    }
+
+    /// The sender's number for this event, counted from 1; `None` for a sender that is no bus.
+    pub fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// When it was sent, by the sender's clock, as far as the sender said so. Events that left in
+    /// one frame share the time of the first.
+    pub fn sent_at(&self) -> Option<SystemTime> {
+        (self.at > 0).then(|| UNIX_EPOCH + Duration::from_millis(self.at))
+    }
+
+    /// Whether it was heard late, from a journal. There is no journal yet: always `false`.
+    pub fn replayed(&self) -> bool {
+        false
+    }
+
+    /// The bus, to send from within a handler.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("event", &self.event)
+            .field("from", &self.from)
+            .field("number", &self.number)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that a handler can take beside the payload.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take a `{Self}` beside the payload",
+    note = "after the payload a handler takes up to four of `Context`, `State<T>`, `Bus`"
+)]
+pub trait FromContext: Sized {
+    /// Takes it from the context of an event.
+    fn from_context(context: &Context) -> Self;
+
+    /// Whether this bus has it; asked once, when the handler is registered.
+    ///
+    /// # Errors
+    ///
+    /// When it is a `State<T>` that the builder was not given.
+    fn check(bus: &Bus) -> Result<(), MissingState> {
+        let _ = bus;
+        Ok(())
+    }
+}
+
+impl FromContext for Context {
+    fn from_context(context: &Context) -> Self {
+        context.clone()
+    }
+}
+
+impl FromContext for Bus {
+    fn from_context(context: &Context) -> Self {
+        context.bus.clone()
+    }
+}
+
+/// The application's own things, for handlers: given to the builder with
+/// [`state`](crate::Builder::state), taken by handlers as `State(mail): State<Mail>`.
+///
+/// Each call gets a clone, so share what is dear to clone through an `Arc`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State<T>(pub T);
+
+impl<T: Clone + Send + Sync + 'static> FromContext for State<T> {
+    fn from_context(context: &Context) -> Self {
+        let state = context.bus.states().get::<T>();
+        Self(
+            state
+                .expect("a handler is registered only when its state is there")
+                .clone(),
+        )
+    }
+
+    fn check(bus: &Bus) -> Result<(), MissingState> {
+        match bus.states().get::<T>() {
+            Some(_) => Ok(()),
+            None => Err(MissingState {
+                state: type_name::<T>(),
+            }),
+        }
+    }
+}
+
+/// One value of each type.
+#[derive(Default)]
+pub(crate) struct States(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
+
+impl States {
+    pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, state: T) {
+        self.0.insert(TypeId::of::<T>(), Box::new(state));
+    }
+
+    fn get<T: 'static>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+}

@@ -1,0 +1,147 @@
+//! A sender's own frames on their way through Redis and back: how far the channel is behind.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// How many bytes a sender may be ahead of its own echo.
+const WINDOW: usize = 4 << 20;
+
+/// How much of a frame is compared: its sender and its numbers are within this.
+const HEAD: usize = 96;
+
+/// How much of a frame tells one sender from another.
+const SENDER: usize = 20;
+
+/// What was sent and not yet heard.
+#[derive(Debug, Default)]
+pub(crate) struct Echoes {
+    inside: Mutex<Inside>,
+    heard: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    frames: VecDeque<Sent>,
+    bytes: usize,
+    /// Nobody listens any more, so no echo will come.
+    is_deaf: bool,
+}
+
+/// A frame of our own.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) first: u64,
+    pub(crate) events: u32,
+    pub(crate) frame: Bytes,
+}
+
+impl Echoes {
+    pub(crate) fn sent(&self, sent: Sent) {
+        let mut inside = self.lock();
+        if inside.is_deaf {
+            return;
+        }
+        inside.bytes += sent.frame.len();
+        inside.frames.push_back(sent);
+    }
+
+    /// Whether this is one of our own frames. Those sent before it will not be heard any more.
+    pub(crate) fn hear(&self, frame: &Bytes) -> Option<Sent> {
+        let mut inside = self.lock();
+        let ours = inside.frames.front()?;
+        if ours.frame.get(..SENDER) != frame.get(..SENDER) {
+            return None;
+        }
+        let position = inside
+            .frames
+            .iter()
+            .position(|sent| is_same(&sent.frame, frame))?;
+        let mut heard = None;
+        for _ in 0..=position {
+            heard = inside.frames.pop_front();
+            inside.bytes -= heard.as_ref().map_or(0, |sent| sent.frame.len());
+        }
+        drop(inside);
+        self.heard.notify_one();
+        heard
+    }
+
+    /// Whether the sender is as far ahead as it may be.
+    pub(crate) fn is_far_ahead(&self) -> bool {
+        self.lock().bytes > WINDOW
+    }
+
+    /// Waits until something was heard.
+    pub(crate) async fn heard(&self) {
+        self.heard.notified().await;
+    }
+
+    /// Waits for nothing any more: a new connection, or an echo that does not come.
+    pub(crate) fn forget(&self) {
+        let mut inside = self.lock();
+        inside.frames.clear();
+        inside.bytes = 0;
+        drop(inside);
+        self.heard.notify_one();
+    }
+
+    /// Nothing is heard from now on, and nothing is waited for.
+    pub(crate) fn stop(&self) {
+        self.lock().is_deaf = true;
+        self.forget();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_same(sent: &[u8], heard: &[u8]) -> bool {
+    let head = sent.len().min(HEAD);
+    sent.len() == heard.len() && sent[..head] == heard[..head]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(first: u64, bytes: usize) -> Sent {
+        let mut frame = vec![0; bytes];
+        frame[SENDER..SENDER + 8].copy_from_slice(&first.to_be_bytes());
+        Sent {
+            first,
+            events: 1,
+            frame: frame.into(),
+        }
+    }
+
+    #[test]
+    fn an_echo_gives_its_numbers_and_its_bytes_back() {
+        let echoes = Echoes::default();
+        echoes.sent(sent(1, WINDOW));
+        echoes.sent(sent(2, 30));
+        assert!(echoes.is_far_ahead());
+        let heard = echoes.hear(&sent(1, WINDOW).frame).unwrap();
+        assert_eq!((heard.first, heard.events), (1, 1));
+        assert!(!echoes.is_far_ahead());
+    }
+
+    #[test]
+    fn a_later_echo_settles_the_earlier_ones() {
+        let echoes = Echoes::default();
+        (1..=3).for_each(|first| echoes.sent(sent(first, WINDOW)));
+        assert_eq!(echoes.hear(&sent(3, WINDOW).frame).unwrap().first, 3);
+        assert!(!echoes.is_far_ahead());
+    }
+
+    #[test]
+    fn a_strangers_frame_is_not_ours() {
+        let echoes = Echoes::default();
+        echoes.sent(sent(1, 30));
+        assert!(echoes.hear(&sent(2, 30).frame).is_none());
+        assert!(echoes.hear(&sent(1, 31).frame).is_none());
+    }
+}

@@ -1,0 +1,399 @@
+//! An event: a type with a name on the wire, and the keys under which values are sent and heard.
+
+use std::any::{TypeId, type_name};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidings_codec::{DecodeError, EncodeError, Format, Payload};
+
+use crate::subscription::Heard;
+
+/// Something that happens, as a type: its name on the wire and its payload are one thing.
+///
+/// Derive it. A struct is one event; its payload is the struct itself, through serde:
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// #[derive(Debug, Serialize, Deserialize, Event)]
+/// #[event("user.renamed")]
+/// struct UserRenamed { id: u64, name: String }
+///
+/// let event = UserRenamed { id: 7, name: "Ada".into() };
+/// assert_eq!(event.name(), "user.renamed");
+/// ```
+///
+/// An enum is a closed set of events, for one handler with an exhaustive `match`:
+///
+/// ```
+/// # use tidings::prelude::*;
+/// # #[derive(Debug, Serialize, Deserialize, Event)]
+/// # #[event("user.renamed")]
+/// # struct UserRenamed { id: u64, name: String }
+/// #[derive(Debug, Event)]
+/// enum Account {
+///     Renamed(UserRenamed),          // travels under its own event's name
+///     #[event("user.deleted")]
+///     Deleted { id: u64 },           // a variant with fields is its own payload
+///     #[event("users.reloaded")]
+///     Reloaded,                      // no payload
+///     #[event(other)]
+///     Other(Unknown),                // names that this process does not know
+/// }
+///
+/// assert_eq!(Account::Deleted { id: 7 }.name(), "user.deleted");
+/// ```
+///
+/// # By hand
+///
+/// What the derive writes can be written by hand:
+///
+/// ```
+/// use tidings::codec::{DecodeError, EncodeError, Format, Payload};
+/// use tidings::{Event, Names};
+///
+/// struct Tick(u32);
+///
+/// impl Event for Tick {
+///     fn declare(names: &mut Names) {
+///         names.add::<Tick>("tick");
+///     }
+///     fn name(&self) -> &str {
+///         "tick"
+///     }
+///     fn encode(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+///         format.encode(&self.0, into)
+///     }
+///     fn decode(_name: &str, payload: Payload<'_>) -> Result<Self, DecodeError> {
+///         payload.decode().map(Tick)
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "not an event",
+    note = "put `#[derive(Event)]` on the type (with serde's `Serialize` and `Deserialize` on a struct), or use a name instead of a type: `bus.on(\"a.name\", …)`"
+)]
+pub trait Event: Sized + Send + 'static {
+    /// The key to send and hear this event under.
+    const EVENT: EventKey<Self> = EventKey::new();
+
+    /// Lists the names that this type travels under, each with the type of its payload.
+    fn declare(names: &mut Names);
+
+    /// The name that this value travels under.
+    fn name(&self) -> &str;
+
+    /// Appends the payload to `into`.
+    ///
+    /// # Errors
+    ///
+    /// When serde cannot write the value in this format.
+    fn encode(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError>;
+
+    /// Reads the payload of an event heard under `name`, one of the declared names.
+    ///
+    /// # Errors
+    ///
+    /// When the payload is not what this type expects.
+    fn decode(name: &str, payload: Payload<'_>) -> Result<Self, DecodeError>;
+}
+
+/// The key of an event type: [`Event::EVENT`] is all that one needs of it.
+pub struct EventKey<E>(PhantomData<fn() -> E>);
+
+impl<E> EventKey<E> {
+    /// The key; there is one per type.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E> Default for EventKey<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> Clone for EventKey<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for EventKey<E> {}
+
+impl<E> fmt::Debug for EventKey<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventKey<{}>", type_name::<E>())
+    }
+}
+
+/// The names that an event type travels under, filled by [`Event::declare`].
+#[derive(Debug, Default)]
+pub struct Names {
+    pub(crate) list: Vec<Name>,
+    pub(crate) other: bool,
+}
+
+/// One name, and the type of what travels under it where a type claims the name.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) claim: Option<Claim>,
+}
+
+/// A payload type that claims a name for itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) payload: TypeId,
+    pub(crate) type_name: &'static str,
+}
+
+impl Names {
+    /// Adds a name whose payload is a `P`. Two different payload types under one name are refused
+    /// when handlers are registered.
+    pub fn add<P: 'static>(&mut self, name: &'static str) {
+        let claim = Claim {
+            payload: TypeId::of::<P>(),
+            type_name: type_name::<P>(),
+        };
+        self.list.push(Name {
+            name: Cow::Borrowed(name),
+            claim: Some(claim),
+        });
+    }
+
+    /// Adds all names that nobody else on this bus hears.
+    pub fn other(&mut self) {
+        self.other = true;
+    }
+
+    /// What a subscription to these names is called: the one name, or else the type.
+    pub(crate) fn label<P>(&self) -> String {
+        match &*self.list {
+            [only] if !self.other => only.name.to_string(),
+            _ => type_name::<P>().to_owned(),
+        }
+    }
+}
+
+/// An event whose name this process does not know, its payload kept as it came.
+///
+/// It is what the variant marked `#[event(other)]` holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    name: String,
+    format: Format,
+    payload: Vec<u8>,
+}
+
+impl Unknown {
+    /// The event's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The payload, to decode it after all.
+    pub fn payload(&self) -> Payload<'_> {
+        Payload::new(self.format, &self.payload)
+    }
+}
+
+impl Event for Unknown {
+    fn declare(names: &mut Names) {
+        names.other();
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn encode(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+        if format == self.format {
+            into.extend_from_slice(&self.payload);
+            return Ok(());
+        }
+        let value: serde_json::Value = self
+            .payload()
+            .decode()
+            .map_err(|error| EncodeError::Json(serde::ser::Error::custom(error)))?;
+        format.encode(&value, into)
+    }
+
+    fn decode(name: &str, payload: Payload<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: name.to_owned(),
+            format: payload.format(),
+            payload: payload.bytes().to_vec(),
+        })
+    }
+}
+
+/// What a value can be sent under: a name (`&str`, any serde type) or an event's key.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be sent under `{Self}`",
+    note = "a name (`&str`) takes any `T: serde::Serialize`; `SomeEvent::EVENT` takes a `&SomeEvent`"
+)]
+pub trait SendKey<T: ?Sized>: Send {
+    /// The name that `value` travels under.
+    fn name<'a>(&'a self, value: &'a T) -> &'a str;
+
+    /// Appends the payload to `into`.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written in this format.
+    fn encode(value: &T, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError>;
+}
+
+impl<T: Serialize + ?Sized> SendKey<T> for &str {
+    fn name<'a>(&'a self, _value: &'a T) -> &'a str {
+        self
+    }
+
+    fn encode(value: &T, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+        format.encode(value, into)
+    }
+}
+
+impl<E: Event> SendKey<E> for EventKey<E> {
+    fn name<'a>(&'a self, value: &'a E) -> &'a str {
+        value.name()
+    }
+
+    fn encode(value: &E, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+        value.encode(format, into)
+    }
+}
+
+/// What a payload of type `P` can be heard under: a name (`&str`, any type that serde can read) or
+/// an event's key (the event, or an `Arc` of it).
+#[diagnostic::on_unimplemented(
+    message = "`{P}` cannot be heard under `{Self}`",
+    note = "under a name (`&str`) a handler takes any `T: serde::de::DeserializeOwned + Send`; under `SomeEvent::EVENT` it takes a `SomeEvent` or an `Arc<SomeEvent>`"
+)]
+pub trait HearKey<P>: sealed::Hear<P> {}
+
+/// An event, or an `Arc` of one: what a handler without a name takes as its payload.
+///
+/// Handlers that take `Arc<E>` share one decoded value; handlers that take `E` own theirs.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take `{Self}` as its event",
+    note = "the first argument is the event: a type with `#[derive(Event)]`, or an `Arc` of one. To hear any serde type under a name, write `bus.on(\"a.name\", handler)` or `#[tidings::on(\"a.name\")]`"
+)]
+pub trait EventPayload: sealed::Own {
+    /// The event.
+    type Event: Event;
+}
+
+impl<E: Event> EventPayload for E {
+    type Event = E;
+}
+
+impl<E: Event + Sync> EventPayload for Arc<E> {
+    type Event = E;
+}
+
+impl<P: DeserializeOwned + Send + 'static> HearKey<P> for &str {}
+impl<P: EventPayload> HearKey<P> for EventKey<P::Event> {}
+
+/// What a [`stream`](crate::Bus::stream) can be opened for: as [`HearKey`], with one payload type
+/// per key so that it can be inferred.
+pub trait StreamKey<P>: HearKey<P> {}
+
+impl<P: DeserializeOwned + Send + 'static> StreamKey<P> for &str {}
+impl<E: Event> StreamKey<E> for EventKey<E> {}
+
+pub(crate) mod sealed {
+    use super::{
+        Arc, Cow, DecodeError, DeserializeOwned, Event, EventKey, EventPayload, Heard, Name, Names,
+        TypeId,
+    };
+
+    /// How the bus itself reads a payload.
+    pub trait Hear<P>: Sized {
+        /// Which names to listen to.
+        fn names(&self) -> Names;
+
+        /// The type that handlers of an `Arc` share, if this is one.
+        fn shares() -> Option<TypeId> {
+            None
+        }
+
+        /// Reads one payload.
+        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError>;
+    }
+
+    /// How an event or an `Arc` of it is read.
+    pub trait Own: Sized + Send + 'static {
+        fn own_names() -> Names;
+        fn own_shares() -> Option<TypeId>;
+        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError>;
+    }
+
+    impl<P: DeserializeOwned + Send + 'static> Hear<P> for &str {
+        fn names(&self) -> Names {
+            let name = Name {
+                name: Cow::Owned((*self).to_owned()),
+                claim: None,
+            };
+            Names {
+                list: vec![name],
+                other: false,
+            }
+        }
+
+        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError> {
+            heard.payload().decode()
+        }
+    }
+
+    impl<P: EventPayload> Hear<P> for EventKey<P::Event> {
+        fn names(&self) -> Names {
+            P::own_names()
+        }
+
+        fn shares() -> Option<TypeId> {
+            P::own_shares()
+        }
+
+        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError> {
+            P::own_decode(heard)
+        }
+    }
+
+    impl<E: Event> Own for E {
+        fn own_names() -> Names {
+            let mut names = Names::default();
+            E::declare(&mut names);
+            names
+        }
+
+        fn own_shares() -> Option<TypeId> {
+            None
+        }
+
+        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError> {
+            E::decode(heard.name(), heard.payload())
+        }
+    }
+
+    impl<E: Event + Sync> Own for Arc<E> {
+        fn own_names() -> Names {
+            E::own_names()
+        }
+
+        fn own_shares() -> Option<TypeId> {
+            Some(TypeId::of::<E>())
+        }
+
+        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError> {
+            heard.shared(|| E::decode(heard.name(), heard.payload()))
+        }
+    }
+}

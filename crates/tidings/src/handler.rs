@@ -1,0 +1,135 @@
+//! Which functions can hear events, and what they may return.
+
+use std::error::Error;
+use std::future::Future;
+
+use crate::context::{Context, FromContext};
+use crate::failure::MissingState;
+
+/// What a handler may fail with: any error.
+pub type HandlerError = Box<dyn Error + Send + Sync>;
+
+/// Something that handles a payload of type `P`.
+///
+/// Async functions and closures of the payload and up to four things taken from the context
+/// ([`Context`], [`State<T>`](crate::State), [`Bus`](crate::Bus)) are handlers; they return nothing
+/// or a `Result<(), E>`:
+///
+/// ```
+/// # use tidings::prelude::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let bus = Bus::builder("memory:handler-docs").state(5_u32).start().await?;
+/// bus.on("cache.clear", |key: String, State(limit): State<u32>, context: Context| async move {
+///     println!("{} asks to drop {key}, of at most {limit}", context.sender_or_stranger());
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A struct can be one too:
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// struct Mailer { from: String }
+///
+/// impl Handler<String> for Mailer {
+///     async fn handle(&self, address: String, _context: &Context) -> Result<(), HandlerError> {
+///         println!("a letter from {} to {address}", self.from);
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot handle `{P}`",
+    label = "not a handler",
+    note = "a handler is an async function or closure of the payload and up to four of `Context`, `State<T>`, `Bus`",
+    note = "it returns nothing or a `Result<(), E>`, and what it holds across an `.await` must be `Send`"
+)]
+pub trait Handler<P, Args = ()>: Send + Sync + 'static {
+    /// Handles one event.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the handler fails with; it is reported as a [`Failure`](crate::Failure), and the
+    /// next event is handled.
+    fn handle(
+        &self,
+        payload: P,
+        context: &Context,
+    ) -> impl Future<Output = Result<(), HandlerError>> + Send;
+
+    /// Whether everything that this handler will ask for is there; asked once, when it is
+    /// registered.
+    ///
+    /// # Errors
+    ///
+    /// When a `State<T>` was not given to the builder.
+    fn check(&self, bus: &crate::Bus) -> Result<(), MissingState> {
+        let _ = bus;
+        Ok(())
+    }
+}
+
+/// What a handler function may return: nothing, or a `Result<(), E>`.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    note = "it returns nothing, or a `Result<(), E>` whose error is `Into<Box<dyn Error + Send + Sync>>`"
+)]
+pub trait Outcome {
+    /// As a result.
+    ///
+    /// # Errors
+    ///
+    /// What the handler failed with.
+    fn into_result(self) -> Result<(), HandlerError>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result<(), HandlerError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<HandlerError>> Outcome for Result<(), E> {
+    fn into_result(self) -> Result<(), HandlerError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// Marks the arguments of handlers that are functions.
+///
+/// It keeps the implementations below from colliding with `Handler<P>` on somebody's struct.
+#[derive(Debug)]
+pub struct Function;
+
+macro_rules! functions {
+    ($(($($argument:ident),*))*) => { $(
+        #[diagnostic::do_not_recommend]
+        impl<F, Running, P, $($argument,)*> Handler<P, (Function, $($argument,)*)> for F
+        where
+            F: Fn(P, $($argument,)*) -> Running + Send + Sync + 'static,
+            Running: Future<Output: Outcome> + Send,
+            $($argument: FromContext,)*
+        {
+            fn handle(
+                &self,
+                payload: P,
+                context: &Context,
+            ) -> impl Future<Output = Result<(), HandlerError>> + Send {
+                let _ = context;
+                let running = self(payload, $($argument::from_context(context),)*);
+                async move { running.await.into_result() }
+            }
+
+            fn check(&self, bus: &crate::Bus) -> Result<(), MissingState> {
+                let _ = bus;
+                $($argument::check(bus)?;)*
+                Ok(())
+            }
+        }
+    )* };
+}
+
+functions! { () (A) (A, B) (A, B, C) (A, B, C, D) }

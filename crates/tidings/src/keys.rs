@@ -1,0 +1,43 @@
+//! Every Redis key and channel name, in one place.
+
+use tidings_codec::{NameError, check_name};
+
+/// The namespace of a bus that was given none.
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+
+/// The prefix of one application's names in Redis.
+///
+/// The braces are literal: in a Cluster they make everything of a namespace lie in one slot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Namespace(String);
+
+impl Namespace {
+    pub(crate) fn parse(name: &str) -> Result<Self, NameError> {
+        check_name(name).map(|()| Self(name.to_owned()))
+    }
+
+    /// The channel that all processes share.
+    pub(crate) fn channel(&self) -> String {
+        format!("tidings:{{{}}}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_channel_keeps_its_braces() {
+        assert_eq!(
+            Namespace::parse("shop-staging").unwrap().channel(),
+            "tidings:{shop-staging}"
+        );
+    }
+
+    #[test]
+    fn no_namespace_leaves_its_braces() {
+        for hostile in ["", "a}b", "{a", "a b", "a*", "a\n", "ä"] {
+            assert!(Namespace::parse(hostile).is_err(), "{hostile:?}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Typed events for every process you run, over the Redis that you already have.
+//!
+//! A service runs as many processes. One of them learns something that the others must know: drop
+//! this cache entry, reload the configuration, user 7 was renamed. tidings carries that, typed, to
+//! all of them, and tells each one honestly when it may have missed something.
+//!
+//! ```
+//! use tidings::prelude::*;
+//!
+//! #[derive(Debug, Serialize, Deserialize, Event)]
+//! #[event("user.renamed")]
+//! struct UserRenamed { id: u64, name: String }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = Bus::builder("memory:demo").start().await?;     // or redis://127.0.0.1
+//! bus.subscribe(|user: UserRenamed| async move { println!("{} is now {}", user.id, user.name) })?;
+//! bus.on_gap(|gap: Gap| async move { println!("{gap}: reading the truth again") })?;
+//! bus.publish(&UserRenamed { id: 7, name: "Ada".into() }).await?;
+//! # bus.shutdown(std::time::Duration::from_secs(5)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! * Every process that is connected hears each event once, one sender's events in the order they
+//!   were sent.
+//! * What was missed is reported: [`Bus::on_gap`] hears who missed how many, and why.
+//! * A bad frame, a payload of the wrong type, a handler that fails or panics is reported to
+//!   [`Builder::on_failure`], and the next event is handled.
+//! * A send ends with Redis's answer, or says whether the event may have been published.
+
+// Reading order: what people use …
+mod builder;
+mod bus;
+mod context;
+mod event;
+mod failure;
+mod handler;
+mod health;
+mod registry;
+mod stream;
+mod subscription;
+// … how an event is sent …
+mod echo;
+mod outgoing;
+mod sender;
+// … how it is heard …
+mod dispatch;
+mod queue;
+mod receiver;
+mod reports;
+mod sequence;
+mod worker;
+// … and how the connection is kept.
+mod keys;
+mod link;
+mod transport;
+
+pub use builder::Builder;
+pub use bus::{Bus, Receipt};
+pub use context::{Context, FromContext, State};
+pub use event::{Event, EventKey, EventPayload, HearKey, Names, SendKey, StreamKey, Unknown};
+pub use failure::{
+    Cause, ConnectError, Failure, Fate, FlushError, Gap, GapReason, MissingState, OnError, Reason,
+    SendError, ShutdownError, StartError, Unsent, UrlError,
+};
+pub use handler::{Handler, HandlerError, Outcome};
+pub use health::{Connection, Health};
+pub use queue::WhenFull;
+pub use stream::EventStream;
+pub use subscription::{Handling, Subscription};
+pub use tidings_codec as codec;
+pub use tidings_codec::{Format, NodeId};
+pub use tidings_macros::{Event, on};
+
+/// What a program that uses tidings needs, in one `use`: the bus and its parts, the derives of
+/// events, and serde's `Serialize` and `Deserialize`.
+pub mod prelude {
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::{
+        Bus, Context, Event, Failure, Format, Gap, Handler, HandlerError, Handling, State, Unknown,
+        WhenFull,
+    };
+}
+
+/// What the macros write refers to this; nothing else should.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+    pub use serde;
+
+    pub use crate::registry::Collected;
+}

@@ -1,0 +1,214 @@
+//! Keeps the connection alive: notices that it is lost or deaf, and makes a new one for as long
+//! as it takes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::failure::{ConnectError, Gap, GapReason};
+use crate::health::{Connection, Counts, Pulse};
+use crate::receiver::Receiver;
+use crate::transport::{Connected, Hearing, Sending, Transport};
+
+/// How long nothing may be heard before the link asks whether it still hears, and how long the
+/// answer may take. A connection that is dead is noticed within twice this.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// How far the life of a bus has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// It hears and sends.
+    Open,
+    /// It hears nothing more; handlers end and may still send.
+    Deaf,
+    /// What waits to be sent may still leave, within a second.
+    Leaving,
+    /// It is over.
+    Closed,
+}
+
+/// Asks, through the path that every event takes, whether this process still hears.
+#[derive(Debug, Default)]
+pub(crate) struct Probe {
+    /// The link wants a sign of life sent.
+    pub(crate) wanted: Notify,
+    /// The sender says that its connection is lost.
+    pub(crate) broken: Notify,
+    published: Mutex<Option<Instant>>,
+}
+
+impl Probe {
+    /// Redis took a sign of life at this time.
+    pub(crate) fn published(&self) {
+        *self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long a published sign of life has not come back. One that Redis did not take proves
+    /// nothing.
+    fn overdue(&self, heard: Instant) -> Option<Duration> {
+        let published = *self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        published
+            .filter(|published| *published > heard)
+            .map(|published| published.elapsed())
+    }
+}
+
+/// The waits between attempts to connect: from 50 ms up to 5 s, with jitter, without end.
+pub(crate) fn delays() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// The task that owns the hearing end of the connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) receiver: Receiver,
+    /// Gives the sender each new connection, and takes it away when it is lost.
+    pub(crate) sessions: mpsc::Sender<Option<Sending>>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) probe: Arc<Probe>,
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+impl Link {
+    /// Hears until the bus is closed.
+    pub(crate) async fn run(mut self, connected: Connected) {
+        let mut stage = self.stage.clone();
+        tokio::select! {
+            () = self.keep_hearing(connected) => {}
+            _ = stage.wait_for(|stage| *stage > Stage::Open) => {}
+        }
+        self.receiver.echoes.stop();
+        self.pulse.connection.send_replace(Connection::Closed);
+    }
+
+    async fn keep_hearing(&mut self, mut connected: Connected) {
+        loop {
+            self.pulse.connection.send_replace(Connection::Up {
+                since: Instant::now(),
+            });
+            // The subscription is confirmed by now, so nothing that is sent from here on can be
+            // lost for want of it. The sender's end lives as long as the bus.
+            if self.sessions.send(Some(connected.sending)).await.is_err() {
+                return;
+            }
+            let why = self.hear(connected.hearing).await;
+            let _ = self.sessions.send(None).await;
+            self.receiver.echoes.forget();
+            tracing::warn!(address = self.pulse.address, %why, "the connection is lost");
+            self.pulse.down(why.to_string());
+            connected = self.reconnect().await;
+            Counts::add(&self.pulse.counts.reconnects, 1);
+            tracing::info!(address = self.pulse.address, "the connection is back");
+            let reason = GapReason::Reconnected;
+            self.receiver.reports.gap(&Gap {
+                from: None,
+                missed: None,
+                reason,
+            });
+        }
+    }
+
+    /// Hears until there is a reason to doubt the connection.
+    async fn hear(&mut self, mut hearing: Box<dyn Hearing>) -> ConnectError {
+        let mut frames = Vec::new();
+        let mut heard = Instant::now();
+        let mut clock = interval(SILENCE / 5);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let checked = tokio::select! {
+                biased;
+                () = self.probe.broken.notified() => Err(ConnectError::Lost),
+                arrived = hearing.hear(&mut frames) => {
+                    heard = Instant::now();
+                    for frame in frames.drain(..) {
+                        self.receiver.receive(frame).await;
+                    }
+                    arrived
+                }
+                _ = clock.tick() => self.check(&mut *hearing, heard).await,
+            };
+            if let Err(why) = checked {
+                return why;
+            }
+        }
+    }
+
+    /// Whether the connection can still be trusted after a silence.
+    async fn check(&self, hearing: &mut dyn Hearing, heard: Instant) -> Result<(), ConnectError> {
+        if heard.elapsed() < SILENCE {
+            return Ok(());
+        }
+        match self.probe.overdue(heard) {
+            Some(overdue) if overdue >= SILENCE => Err(ConnectError::Deaf {
+                silence: heard.elapsed(),
+            }),
+            Some(_) => Ok(()),
+            None => {
+                self.probe.wanted.notify_one();
+                hearing.check().await
+            }
+        }
+    }
+
+    async fn reconnect(&self) -> Connected {
+        for delay in delays() {
+            match self.transport.connect().await {
+                Ok(connected) => return connected,
+                Err(why) => {
+                    tracing::debug!(address = self.pulse.address, %why, "cannot connect");
+                    self.pulse.down(describe(&why));
+                }
+            }
+            sleep(delay).await;
+        }
+        unreachable!("the delays have no end")
+    }
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_their_cap_and_have_no_end() {
+        let delays: Vec<_> = delays().take(100).collect();
+        assert!(delays[0] >= Duration::from_millis(50) && delays[0] <= Duration::from_millis(100));
+        assert!(delays[99] >= Duration::from_secs(5) && delays[99] <= Duration::from_secs(10));
+    }
+
+    #[test]
+    fn only_a_probe_that_redis_took_can_be_overdue() {
+        let probe = Probe::default();
+        let heard = Instant::now();
+        assert_eq!(probe.overdue(heard), None);
+        probe.published();
+        assert!(probe.overdue(heard).is_some());
+        assert_eq!(probe.overdue(Instant::now()), None);
+    }
+}

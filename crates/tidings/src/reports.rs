@@ -1,0 +1,238 @@
+//! How failures and gaps reach the application: bounded, in order, off the hot path.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use futures_util::task::AtomicWaker;
+
+use crate::failure::{Failure, Gap, GapReason};
+use crate::health::Counts;
+use crate::worker::panic_text;
+
+/// How many reports wait for whoever hears them. Beyond that failures are counted and gaps merged.
+const WAITING: usize = 1_024;
+
+/// What the application wants to do with failures.
+pub(crate) type FailureHook = Box<dyn Fn(Failure) + Send + Sync>;
+
+/// The place where every part of the bus reports to.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    counts: Arc<Counts>,
+    failures: Mailbox<Failure>,
+    suppressed: AtomicU64,
+    gaps: Mutex<Vec<Arc<GapBox>>>,
+}
+
+/// The gaps that one `on_gap` handler has not heard of yet.
+pub(crate) type GapBox = Mailbox<Gap>;
+
+impl Reports {
+    pub(crate) fn new(counts: Arc<Counts>) -> Self {
+        Self {
+            counts,
+            failures: Mailbox::default(),
+            suppressed: AtomicU64::new(0),
+            gaps: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn failure(&self, failure: Failure) {
+        Counts::add(&self.counts.failures, 1);
+        if self.failures.push(failure).is_some() {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn gap(&self, gap: &Gap) {
+        let missed = gap.missed.unwrap_or(0);
+        match gap.reason {
+            GapReason::Overflow { .. } => Counts::add(&self.counts.overflowed, missed),
+            GapReason::Reconnected | GapReason::Skipped => Counts::add(&self.counts.missed, missed),
+        }
+        let boxes = self.lock_gaps();
+        if boxes.is_empty() {
+            tracing::warn!(%gap, "a gap, and no `on_gap` handler to hear of it");
+        }
+        for gaps in boxes.iter() {
+            gaps.push_or_merge(gap.clone());
+        }
+    }
+
+    pub(crate) fn add_gap_box(&self) -> Arc<GapBox> {
+        let gaps = Arc::new(GapBox::default());
+        self.lock_gaps().push(Arc::clone(&gaps));
+        gaps
+    }
+
+    pub(crate) fn remove_gap_box(&self, gaps: &Arc<GapBox>) {
+        gaps.close();
+        self.lock_gaps().retain(|other| !Arc::ptr_eq(gaps, other));
+    }
+
+    /// Lets the failures that were reported be heard, and nothing more.
+    pub(crate) fn close(&self) {
+        self.failures.close();
+        self.close_gaps();
+    }
+
+    /// Lets the gaps that were reported be heard, and nothing more.
+    pub(crate) fn close_gaps(&self) {
+        self.lock_gaps().drain(..).for_each(|gaps| gaps.close());
+    }
+
+    /// Gives each failure to the hook, or to the log when there is none.
+    pub(crate) async fn run(self: Arc<Self>, hook: Option<FailureHook>) {
+        while let Some(failure) = self.failures.next().await {
+            tell(hook.as_ref(), failure);
+            let count = self.suppressed.swap(0, Ordering::Relaxed);
+            if count > 0 {
+                tell(hook.as_ref(), Failure::Suppressed { count });
+            }
+        }
+    }
+
+    fn lock_gaps(&self) -> MutexGuard<'_, Vec<Arc<GapBox>>> {
+        self.gaps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell(hook: Option<&FailureHook>, failure: Failure) {
+    let Some(hook) = hook else {
+        let cause = std::error::Error::source(&failure).map(ToString::to_string);
+        tracing::error!(%failure, cause, "a failure, and no `on_failure` hook to hear of it");
+        return;
+    };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(failure))) {
+        tracing::error!(
+            panic = panic_text(&*panic),
+            "the `on_failure` hook panicked"
+        );
+    }
+}
+
+/// A bounded queue for one reader.
+#[derive(Debug)]
+pub(crate) struct Mailbox<T> {
+    inside: Mutex<Inside<T>>,
+    reader: AtomicWaker,
+}
+
+#[derive(Debug)]
+struct Inside<T> {
+    waiting: VecDeque<T>,
+    is_closed: bool,
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        let inside = Inside {
+            waiting: VecDeque::new(),
+            is_closed: false,
+        };
+        Self {
+            inside: Mutex::new(inside),
+            reader: AtomicWaker::new(),
+        }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// Gives the item back when it does not fit.
+    fn push(&self, item: T) -> Option<T> {
+        let mut inside = self.lock();
+        if inside.is_closed || inside.waiting.len() == WAITING {
+            return Some(item);
+        }
+        inside.waiting.push_back(item);
+        drop(inside);
+        self.reader.wake();
+        None
+    }
+
+    pub(crate) async fn next(&self) -> Option<T> {
+        poll_fn(|cx| {
+            self.reader.register(cx.waker());
+            let mut inside = self.lock();
+            match inside.waiting.pop_front() {
+                Some(item) => Poll::Ready(Some(item)),
+                None if inside.is_closed => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+        self.reader.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside<T>> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox<Gap> {
+    /// Counts add up where nothing else differs; a box that is full loses detail, never a gap.
+    fn push_or_merge(&self, gap: Gap) {
+        if let Some(last) = self.lock().waiting.back_mut() {
+            let is_alike = last.from == gap.from && last.reason == gap.reason;
+            if let (true, Some(sum), Some(more)) = (is_alike, &mut last.missed, gap.missed) {
+                *sum += more;
+                return;
+            }
+        }
+        let Some(gap) = self.push(gap) else { return };
+        if let Some(last) = self.lock().waiting.back_mut() {
+            last.from = last.from.filter(|from| Some(*from) == gap.from);
+            last.missed = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_codec::NodeId;
+
+    use super::*;
+
+    fn gap(from: u128, missed: u64) -> Gap {
+        Gap {
+            from: Some(NodeId::new(from)),
+            missed: Some(missed),
+            reason: GapReason::Skipped,
+        }
+    }
+
+    #[tokio::test]
+    async fn gaps_of_one_kind_add_up() {
+        let gaps = GapBox::default();
+        gaps.push_or_merge(gap(1, 2));
+        gaps.push_or_merge(gap(1, 3));
+        gaps.push_or_merge(gap(2, 1));
+        assert_eq!(gaps.next().await, Some(gap(1, 5)));
+        assert_eq!(gaps.next().await, Some(gap(2, 1)));
+    }
+
+    #[tokio::test]
+    async fn a_full_box_says_that_it_lost_count() {
+        let gaps = GapBox::default();
+        (0..WAITING as u128 + 5).for_each(|from| gaps.push_or_merge(gap(from, 1)));
+        gaps.close();
+        let mut heard = Vec::new();
+        while let Some(gap) = gaps.next().await {
+            heard.push(gap);
+        }
+        assert_eq!(heard.len(), WAITING);
+        assert_eq!(heard[WAITING - 2], gap(WAITING as u128 - 2, 1));
+        assert_eq!(
+            (heard[WAITING - 1].from, heard[WAITING - 1].missed),
+            (None, None)
+        );
+    }
+}

@@ -1,0 +1,531 @@
+//! The one task that writes: what waits leaves in frames, and each frame gets its fate.
+
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tidings_codec::{Format, Limits, NodeId, announce, read_frame};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, sleep_until};
+
+use crate::echo::{Echoes, Sent};
+use crate::failure::{Failure, Fate, Reason, Unsent};
+use crate::health::Counts;
+use crate::link::{Probe, Stage};
+use crate::outgoing::{About, Open, Outcome, Outgoing};
+use crate::reports::Reports;
+use crate::transport::{PublishError, Publisher, Sending};
+
+/// How many frames may be under way at once. Measured: one, two and four carry the same; two has
+/// the shortest tail of latencies at 5,000 to 50,000 events a second.
+const UNDER_WAY: usize = 2;
+
+/// How long Redis may take to answer before the connection is given up.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long the sender waits for its own echo, or for a hearer that is far behind, before it goes
+/// on: one process that does not read must not hold up all others.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// After this many bytes the sender looks how far the slowest hearer is behind …
+const LOOK: usize = 4 << 20;
+
+/// … and waits while more than this waits for it in Redis, which cuts a hearer off at 32 MiB.
+const BEHIND: usize = 2 << 20;
+
+/// How long it waits between two looks.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// After a hearer did not catch up in time, this much is sent without looking: Redis will have cut
+/// it off by then.
+const BLIND: usize = 32 << 20;
+
+/// After these silences a sender repeats its position, so that a lost last event is noticed; then
+/// at every further one like the last.
+const IDLE: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+];
+
+/// How long what waits may still leave when the bus is dropped.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The task that owns the sending end of the connection.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) me: NodeId,
+    pub(crate) format: Format,
+    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) echoes: Arc<Echoes>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) probe: Arc<Probe>,
+    /// Connections from the link; `None` when the connection is lost.
+    pub(crate) sessions: mpsc::Receiver<Option<Sending>>,
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+/// A frame that has its numbers.
+struct Flight {
+    first: u64,
+    events: u32,
+    frame: Bytes,
+    about: About,
+    /// Redis may have published it.
+    is_doubtful: bool,
+    reply: Reply,
+}
+
+type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
+
+/// What the sender knows from one connection to the next.
+struct Progress {
+    next: u64,
+    flights: VecDeque<Flight>,
+    /// Bytes until the next look at the slowest hearer.
+    until_look: usize,
+    last_sent: Instant,
+    announced: usize,
+}
+
+/// What one connection adds.
+struct Session {
+    publisher: Arc<dyn Publisher>,
+    driver: BoxFuture<'static, ()>,
+    /// The look at the slowest hearer, while it takes; it ends with the bytes until the next.
+    look: Option<BoxFuture<'static, usize>>,
+    announcement: Option<Reply>,
+    /// Since when the oldest question waits for its answer.
+    asked: Instant,
+    ahead_since: Option<Instant>,
+}
+
+/// Why a connection is no longer used.
+enum End {
+    /// The link has another one, or says that this one is lost.
+    Replaced(Option<Sending>),
+    Left,
+}
+
+impl Sender {
+    /// Sends until the bus is closed, then gives what is left its fate.
+    pub(crate) async fn run(mut self) {
+        let now = Instant::now();
+        let mut progress = Progress {
+            next: 1,
+            flights: VecDeque::new(),
+            until_look: LOOK,
+            last_sent: now,
+            announced: 0,
+        };
+        let mut sending = None;
+        loop {
+            let end = match sending.take() {
+                Some(connected) => self.send_over(connected, &mut progress).await,
+                None => self.wait(&mut progress).await,
+            };
+            match end {
+                End::Replaced(next) => sending = next,
+                End::Left => break,
+            }
+        }
+        self.give_up_all(&mut progress);
+        self.reports.close();
+    }
+
+    /// Waits for a connection; meanwhile what waited too long is given up.
+    async fn wait(&mut self, progress: &mut Progress) -> End {
+        self.outgoing.set_away(true);
+        let end = loop {
+            // Events can come in at any time, and the first of them sets a deadline.
+            let latest = Instant::now() + PATIENCE;
+            let deadline = self
+                .outgoing
+                .deadline()
+                .map_or(latest, |deadline| deadline.min(latest));
+            tokio::select! {
+                session = self.sessions.recv() => break match session {
+                    Some(session) => End::Replaced(session),
+                    None => End::Left,
+                },
+                () = sleep_until(deadline.into()) => self.give_up_expired(progress),
+                _ = wait_for(&mut self.stage, Stage::Leaving) => break End::Left,
+            }
+        };
+        self.outgoing.set_away(false);
+        end
+    }
+
+    async fn send_over(&mut self, sending: Sending, progress: &mut Progress) -> End {
+        let mut session = Session::new(sending);
+        // What is in doubt is repeated under its old numbers: who heard it drops it.
+        for flight in &mut progress.flights {
+            flight.reply = publish(&*session.publisher, flight.frame.clone()).await;
+            self.echoes.sent(flight.sent());
+        }
+        // States our position at once: others notice what they missed before.
+        session.announce(self.format, self.me, progress).await;
+        let mut farewell = None;
+        let mut sessions_ended = false;
+        loop {
+            if farewell.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
+                return End::Left;
+            }
+            let may_send = session.may_send(progress, &self.echoes);
+            let due = session.due(progress, farewell);
+            tokio::select! {
+                biased;
+                next = self.sessions.recv(), if !sessions_ended => match next {
+                    Some(next) => return End::Replaced(next),
+                    None => sessions_ended = true,
+                },
+                () = &mut session.driver => {
+                    self.doubt(progress);
+                    return self.wait_for_link().await;
+                }
+                answer = poll_fn(|cx| poll_front(&mut progress.flights, cx)) => {
+                    if self.answered(answer, progress) {
+                        session.asked = Instant::now();
+                    } else {
+                        return self.wait_for_link().await;
+                    }
+                }
+                bytes = if_any(&mut session.look) => progress.until_look = bytes,
+                answer = if_any(&mut session.announcement) => match answer {
+                    Ok(_) => self.probe.published(),
+                    Err(error) => tracing::debug!(?error, "an announcement was not published"),
+                },
+                () = self.echoes.heard(), if session.ahead_since.is_some() => {}
+                open = self.outgoing.next(), if may_send => {
+                    let flight = self.number(open, progress);
+                    session.send(flight, progress).await;
+                }
+                () = self.probe.wanted.notified() => {
+                    session.announce(self.format, self.me, progress).await;
+                }
+                stage = wait_for(&mut self.stage, Stage::Leaving), if farewell.is_none() => {
+                    farewell = Some(Instant::now() + FAREWELL);
+                    if stage == Stage::Closed {
+                        return End::Left;
+                    }
+                }
+                () = sleep_until(due.into()) => {
+                    if farewell.is_some_and(|farewell| farewell <= Instant::now()) {
+                        return End::Left;
+                    }
+                    if session.is_unanswered(progress) {
+                        self.doubt(progress);
+                        return self.wait_for_link().await;
+                    }
+                    self.look_at_the_clock(&mut session, progress).await;
+                }
+            }
+        }
+    }
+
+    /// The link hears that the connection is of no use, and takes it away.
+    async fn wait_for_link(&mut self) -> End {
+        self.probe.broken.notify_one();
+        tokio::select! {
+            next = self.sessions.recv() => next.map_or(End::Left, End::Replaced),
+            _ = wait_for(&mut self.stage, Stage::Leaving) => End::Left,
+        }
+    }
+
+    /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
+    fn number(&self, open: Open, progress: &mut Progress) -> Flight {
+        let Open { writer, about } = open;
+        let (first, events) = (progress.next, writer.events());
+        progress.next += u64::from(events);
+        let frame = writer.finish(first);
+        let reply = Box::pin(pending());
+        let flight = Flight {
+            first,
+            events,
+            frame,
+            about,
+            is_doubtful: false,
+            reply,
+        };
+        self.echoes.sent(flight.sent());
+        flight
+    }
+
+    /// Resolves the oldest frame under way; `false` when the connection is of no use any more.
+    fn answered(&self, answer: Result<Option<u64>, PublishError>, progress: &mut Progress) -> bool {
+        match answer {
+            Ok(receivers) => {
+                let flight = progress.flights.pop_front().expect("it was just polled");
+                Counts::add(&self.counts.sent, u64::from(flight.events));
+                let outcome = Outcome::Sent {
+                    first: flight.first,
+                    receivers,
+                };
+                self.outgoing.resolve(flight.about, outcome);
+                true
+            }
+            Err(PublishError::Refused(words)) => {
+                let flight = progress.flights.pop_front().expect("it was just polled");
+                self.give_up(flight, Reason::Refused(words.into()));
+                true
+            }
+            Err(PublishError::NotNow(words)) => {
+                tracing::warn!(words, "redis takes nothing at the moment");
+                false
+            }
+            Err(PublishError::Lost) => {
+                self.doubt(progress);
+                false
+            }
+        }
+    }
+
+    fn doubt(&self, progress: &mut Progress) {
+        progress
+            .flights
+            .iter_mut()
+            .for_each(|flight| flight.is_doubtful = true);
+    }
+
+    async fn look_at_the_clock(&self, session: &mut Session, progress: &mut Progress) {
+        if session
+            .ahead_since
+            .is_some_and(|since| since.elapsed() >= PATIENCE)
+        {
+            // Our echo does not come back. Whether the connection is deaf is for the link to find.
+            self.echoes.forget();
+        }
+        if progress.next_announcement() <= Instant::now() {
+            progress.announced += 1;
+            progress.last_sent = Instant::now();
+            session.announce(self.format, self.me, progress).await;
+        }
+    }
+
+    fn give_up_expired(&self, progress: &mut Progress) {
+        let patience = self.outgoing.settings().patience;
+        let reason = Reason::TimedOut(patience);
+        while progress
+            .flights
+            .front()
+            .is_some_and(|flight| flight.about.since.elapsed() >= patience)
+        {
+            let flight = progress.flights.pop_front().expect("it was just looked at");
+            self.give_up(flight, reason.clone());
+        }
+        for open in self.outgoing.expired() {
+            self.give_up_open(open, &reason);
+        }
+    }
+
+    fn give_up_all(&self, progress: &mut Progress) {
+        self.outgoing.shut();
+        for flight in progress.flights.drain(..) {
+            self.give_up(flight, Reason::Closed);
+        }
+        while let Some(open) = self.outgoing.take() {
+            self.give_up_open(open, &Reason::Closed);
+        }
+    }
+
+    fn give_up(&self, flight: Flight, reason: Reason) {
+        let Flight {
+            first,
+            frame,
+            about,
+            is_doubtful,
+            ..
+        } = flight;
+        let fate = if is_doubtful {
+            Fate::Unknown(reason)
+        } else {
+            Fate::NotSent(reason)
+        };
+        self.fail(&frame, Some(first), about, fate);
+    }
+
+    fn give_up_open(&self, open: Open, reason: &Reason) {
+        self.fail(
+            &open.writer.finish(1),
+            None,
+            open.about,
+            Fate::NotSent(reason.clone()),
+        );
+    }
+
+    /// Gives a frame a bad fate: told to those who wait, reported and kept for the next flush
+    /// where nobody does.
+    fn fail(&self, frame: &Bytes, first: Option<u64>, about: About, fate: Fate) {
+        if !about.fed.is_empty() {
+            let unsent = unsent(frame, first, &about, &fate);
+            if let Some(event) = unsent.first().map(|unsent| unsent.event.clone()) {
+                let events = u32::try_from(unsent.len()).unwrap_or(u32::MAX);
+                self.reports.failure(Failure::Send {
+                    events,
+                    event,
+                    fate: fate.clone(),
+                });
+            }
+            self.outgoing.remember(unsent.into_iter());
+        }
+        self.outgoing.resolve(about, Outcome::Failed(fate));
+    }
+}
+
+/// The fed events of a frame, each by its name.
+fn unsent(frame: &[u8], first: Option<u64>, about: &About, fate: &Fate) -> Vec<Unsent> {
+    let mut events = Vec::new();
+    read_frame(frame, &Limits::default(), &mut events).expect("we wrote this frame ourselves");
+    let fed = about.fed.iter().cloned().flatten();
+    fed.filter_map(|index| {
+        let event = events.get(index as usize)?.as_ref().ok()?;
+        let number = first.map(|first| first + u64::from(index));
+        Some(Unsent {
+            event: event.name(frame).to_owned(),
+            number,
+            fate: fate.clone(),
+        })
+    })
+    .collect()
+}
+
+/// The answer to the oldest frame under way.
+fn poll_front(
+    flights: &mut VecDeque<Flight>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<u64>, PublishError>> {
+    flights
+        .front_mut()
+        .map_or(Poll::Pending, |flight| flight.reply.as_mut().poll(cx))
+}
+
+async fn wait_for(stage: &mut watch::Receiver<Stage>, wanted: Stage) -> Stage {
+    match stage.wait_for(|stage| *stage >= wanted).await {
+        Ok(stage) => *stage,
+        // The bus is gone.
+        Err(_) => Stage::Leaving,
+    }
+}
+
+impl Flight {
+    fn sent(&self) -> Sent {
+        Sent {
+            first: self.first,
+            events: self.events,
+            frame: self.frame.clone(),
+        }
+    }
+}
+
+impl Progress {
+    fn next_announcement(&self) -> Instant {
+        self.last_sent + IDLE[self.announced.min(IDLE.len() - 1)]
+    }
+}
+
+impl Session {
+    fn new(sending: Sending) -> Self {
+        let Sending { publisher, driver } = sending;
+        let asked = Instant::now();
+        Self {
+            publisher: publisher.into(),
+            driver,
+            look: None,
+            announcement: None,
+            asked,
+            ahead_since: None,
+        }
+    }
+
+    fn may_send(&mut self, progress: &Progress, echoes: &Echoes) -> bool {
+        if echoes.is_far_ahead() {
+            self.ahead_since.get_or_insert_with(Instant::now);
+        } else {
+            self.ahead_since = None;
+        }
+        progress.flights.len() < UNDER_WAY && self.look.is_none() && self.ahead_since.is_none()
+    }
+
+    /// When the clock must be looked at.
+    fn due(&self, progress: &Progress, farewell: Option<Instant>) -> Instant {
+        let unanswered = self.is_waiting(progress).then(|| self.asked + ANSWER);
+        let ahead = self.ahead_since.map(|since| since + PATIENCE);
+        let soonest = [unanswered, ahead, farewell].into_iter().flatten().min();
+        soonest.map_or(progress.next_announcement(), |due| {
+            due.min(progress.next_announcement())
+        })
+    }
+
+    fn is_unanswered(&self, progress: &Progress) -> bool {
+        self.is_waiting(progress) && self.asked.elapsed() >= ANSWER
+    }
+
+    fn is_waiting(&self, progress: &Progress) -> bool {
+        self.announcement.is_some() || !progress.flights.is_empty()
+    }
+
+    async fn send(&mut self, mut flight: Flight, progress: &mut Progress) {
+        let now = Instant::now();
+        if !self.is_waiting(progress) {
+            self.asked = now;
+        }
+        flight.reply = publish(&*self.publisher, flight.frame.clone()).await;
+        progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
+        if progress.until_look == 0 {
+            self.look = Some(Box::pin(look(Arc::clone(&self.publisher))));
+        }
+        progress.flights.push_back(flight);
+        progress.last_sent = now;
+        progress.announced = 0;
+    }
+
+    /// Publishes the position, unless that is under way already.
+    async fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
+        if self.announcement.is_none() {
+            if !self.is_waiting(progress) {
+                self.asked = Instant::now();
+            }
+            let position = announce(format, me, progress.next);
+            self.announcement = Some(publish(&*self.publisher, position).await);
+        }
+    }
+}
+
+/// Begins to publish: the first poll puts the frame in line.
+async fn publish(publisher: &dyn Publisher, frame: Bytes) -> Reply {
+    let mut reply = publisher.publish(frame);
+    match futures_util::poll!(&mut reply) {
+        Poll::Ready(answer) => Box::pin(ready(answer)),
+        Poll::Pending => reply,
+    }
+}
+
+/// Waits until the slowest hearer is not far behind, or for as long as it may hold up the others;
+/// then how many bytes may be sent before the next look.
+async fn look(publisher: Arc<dyn Publisher>) -> usize {
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        match publisher.slowest_hearer().await {
+            // It cannot be known here, for want of a permission: our own echo must do.
+            None => return usize::MAX,
+            Some(bytes) if bytes <= BEHIND => return LOOK,
+            Some(_) => sleep(PAUSE).await,
+        }
+    }
+    BLIND
+}
+
+/// What the future ends with; waits for ever where there is none.
+async fn if_any<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(waiting) = future else {
+        return pending().await;
+    };
+    let output = waiting.await;
+    *future = None;
+    output
+}

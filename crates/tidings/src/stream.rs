@@ -1,0 +1,129 @@
+//! Events as a stream, for those who would rather loop than be called.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use tidings_codec::DecodeError;
+
+use crate::bus::WeakBus;
+use crate::failure::{Cause, Failure};
+use crate::subscription::{Batch, Heard, Item, Seat};
+use crate::worker::panic_text;
+
+/// The events of one kind, in order. It ends when the bus is shut down or dropped; dropping it
+/// ends the subscription.
+///
+/// Its queue is bounded as a handler's is, with the defaults of [`Handling`](crate::Handling).
+pub struct EventStream<P> {
+    seat: Arc<Seat>,
+    bus: WeakBus,
+    decode: fn(&Heard<'_>) -> Result<P, DecodeError>,
+    batch: Option<Batch>,
+    /// What is left of the batch.
+    items: VecDeque<Item>,
+    payload: PhantomData<fn() -> P>,
+}
+
+impl<P> EventStream<P> {
+    pub(crate) fn new(
+        seat: Arc<Seat>,
+        bus: WeakBus,
+        decode: fn(&Heard<'_>) -> Result<P, DecodeError>,
+    ) -> Self {
+        Self {
+            seat,
+            bus,
+            decode,
+            batch: None,
+            items: VecDeque::new(),
+            payload: PhantomData,
+        }
+    }
+
+    /// The next event; `None` when there will be none.
+    pub async fn next(&mut self) -> Option<P> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<P>> {
+        loop {
+            if let (Some(batch), Some(item)) = (&self.batch, self.items.pop_front()) {
+                if let Some(payload) = self.read(batch, &item) {
+                    return Poll::Ready(Some(payload));
+                }
+                continue;
+            }
+            match self.seat.queue.poll_next(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(mut batch)) => {
+                    self.items = std::mem::take(&mut batch.events).into();
+                    self.batch = Some(batch);
+                }
+            }
+        }
+    }
+
+    /// The payload, or a report of why there is none.
+    fn read(&self, batch: &Batch, item: &Item) -> Option<P> {
+        let heard = batch.heard(item);
+        let decoded = catch_unwind(AssertUnwindSafe(|| (self.decode)(&heard)));
+        let (event, handler) = (heard.name().to_string(), Arc::clone(&self.seat.handler));
+        let (from, number) = (batch.from, item.number());
+        let failure = match decoded {
+            Ok(Ok(payload)) => return Some(payload),
+            Ok(Err(source)) => Failure::Payload {
+                event,
+                handler,
+                from,
+                number,
+                source,
+            },
+            Err(panic) => {
+                let cause = Cause::Panicked(panic_text(&*panic));
+                Failure::Handler {
+                    event,
+                    handler,
+                    from,
+                    number,
+                    cause,
+                }
+            }
+        };
+        if let Some(bus) = self.bus.upgrade() {
+            bus.reports().failure(failure);
+        }
+        None
+    }
+}
+
+impl<P> Stream for EventStream<P> {
+    type Item = P;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<P>> {
+        self.get_mut().poll(cx)
+    }
+}
+
+impl<P> Drop for EventStream<P> {
+    fn drop(&mut self) {
+        self.seat.queue.close();
+        if let Some(bus) = self.bus.upgrade() {
+            bus.remove(&self.seat);
+        }
+    }
+}
+
+impl<P> fmt::Debug for EventStream<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EventStream")
+            .field(&self.seat.handler)
+            .finish()
+    }
+}

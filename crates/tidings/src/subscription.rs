@@ -1,0 +1,297 @@
+//! One registered handler: its place in the bus, what it is given, and the token to take it back.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_codec::{DecodeError, Format, NodeId, Payload};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::context::Context;
+use crate::failure::OnError;
+use crate::queue::{Bounds, Queue, WhenFull};
+use crate::reports::GapBox;
+use crate::worker::is_running;
+
+/// How events wait for a handler, and how it is called.
+///
+/// | | default |
+/// |---|---|
+/// | [`queue`](Self::queue) | 65,536 events, and 16 MiB |
+/// | [`concurrency`](Self::concurrency) | 1: one after the other, in order |
+/// | [`timeout`](Self::timeout) | 30 s |
+/// | [`when_full`](Self::when_full) | [`WhenFull::Wait`] |
+///
+/// ```
+/// # use tidings::prelude::*;
+/// # use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let bus = Bus::builder("memory:handling-docs").start().await?;
+/// let handling = Handling::new()
+///     .queue(10_000)
+///     .concurrency(8)
+///     .timeout(Duration::from_secs(5))
+///     .when_full(WhenFull::DropOldest);
+/// bus.on_with("order.placed", handling, |order: u64| async move { println!("order {order}") })?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "give it to `on_with`"]
+pub struct Handling {
+    pub(crate) queue: usize,
+    pub(crate) bytes: usize,
+    pub(crate) concurrency: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) when_full: WhenFull,
+}
+
+impl Default for Handling {
+    fn default() -> Self {
+        Self {
+            queue: 65_536,
+            bytes: 16 << 20,
+            concurrency: 1,
+            timeout: Duration::from_secs(30),
+            when_full: WhenFull::default(),
+        }
+    }
+}
+
+impl Handling {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many events may wait for this handler. Their payloads are bounded too, at 16 MiB.
+    pub fn queue(self, events: usize) -> Self {
+        Self {
+            queue: events,
+            ..self
+        }
+    }
+
+    /// How many calls of this handler may be under way at once. With more than one, events are
+    /// begun in order and may end in any. The calls take turns on one task: for work that keeps a
+    /// processor busy, spawn from within the handler.
+    pub fn concurrency(self, calls: usize) -> Self {
+        Self {
+            concurrency: calls,
+            ..self
+        }
+    }
+
+    /// How long one call may take. After that it is dropped at its next `.await`, and reported.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// What happens to events that find the queue full. Whatever is dropped is counted and
+    /// reported as a [`Gap`](crate::Gap).
+    pub fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), OnError> {
+        let what = match self {
+            Self { queue: 0, .. } => "queue",
+            Self { concurrency: 0, .. } => "concurrency",
+            Self {
+                timeout: Duration::ZERO,
+                ..
+            } => "timeout",
+            _ => return Ok(()),
+        };
+        Err(OnError::Zero { what })
+    }
+}
+
+/// A registered handler, to take back with [`Bus::off`](crate::Bus::off). Dropping it leaves the
+/// handler registered.
+pub struct Subscription {
+    pub(crate) seat: Arc<Seat>,
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Subscription")
+            .field(&self.seat.handler)
+            .finish()
+    }
+}
+
+/// A subscription as the bus sees it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) id: u64,
+    /// What people call it: the event's name and the handler's type.
+    pub(crate) handler: Arc<str>,
+    pub(crate) handling: Handling,
+    pub(crate) queue: Queue,
+    /// The gaps it hears, if it is a handler of gaps.
+    pub(crate) gaps: Option<Arc<GapBox>>,
+    /// Its task, if it has one: a stream has none.
+    pub(crate) task: OnceLock<AbortHandle>,
+    pub(crate) has_ended: watch::Sender<bool>,
+}
+
+impl Seat {
+    pub(crate) fn new(id: u64, handler: Arc<str>, handling: Handling) -> Self {
+        let bounds = Bounds {
+            events: handling.queue,
+            bytes: handling.bytes,
+        };
+        let queue = Queue::new(bounds);
+        let (task, has_ended) = (OnceLock::new(), watch::Sender::new(false));
+        Self {
+            id,
+            handler,
+            handling,
+            queue,
+            gaps: None,
+            task,
+            has_ended,
+        }
+    }
+
+    /// Waits until no call runs any more. A handler that asks about itself does not wait.
+    pub(crate) async fn ended(&self) {
+        if self.task.get().is_some() && !is_running(self.id) {
+            // The sender lives in `self`, so waiting cannot fail.
+            let _ = self.has_ended.subscribe().wait_for(|ended| *ended).await;
+        }
+    }
+
+    /// Lets nothing more be handled; how many events that leaves.
+    pub(crate) fn close(&self) -> u64 {
+        self.gaps.iter().for_each(|gaps| gaps.close());
+        self.queue.close()
+    }
+}
+
+/// The events of one frame that one subscription gets.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// What the payloads' ranges refer to: the frame, or a copy of the wanted part of it.
+    pub(crate) bytes: Bytes,
+    pub(crate) format: Format,
+    pub(crate) from: Option<NodeId>,
+    /// The names that the events' indices refer to.
+    pub(crate) names: Arc<[Arc<str>]>,
+    pub(crate) events: Vec<Item>,
+}
+
+/// One event of a batch.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) name: u32,
+    pub(crate) payload: Range<u32>,
+    /// The sender's number; 0 for a sender that is no bus.
+    pub(crate) number: u64,
+    /// Milliseconds since 1970; 0 when the sender did not say.
+    pub(crate) at: u64,
+    pub(crate) shared: Option<Arc<Shared>>,
+}
+
+impl Item {
+    pub(crate) fn number(&self) -> Option<u64> {
+        (self.number > 0).then_some(self.number)
+    }
+}
+
+/// A payload decoded once for all handlers that take an `Arc` of it.
+pub(crate) type Shared = OnceLock<Arc<dyn Any + Send + Sync>>;
+
+impl Batch {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Keeps the first `events` and gives back the rest, if there is one.
+    pub(crate) fn split_off(&mut self, events: usize) -> Option<Self> {
+        if events >= self.events.len() {
+            return None;
+        }
+        Some(Self {
+            bytes: self.bytes.clone(),
+            format: self.format,
+            from: self.from,
+            names: Arc::clone(&self.names),
+            events: self.events.split_off(events),
+        })
+    }
+
+    pub(crate) fn heard<'a>(&'a self, item: &'a Item) -> Heard<'a> {
+        Heard { batch: self, item }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Self {
+        let item = |number| Item {
+            name: 0,
+            payload: 0..0,
+            number,
+            at: 0,
+            shared: None,
+        };
+        Self {
+            bytes: vec![0; bytes].into(),
+            format: Format::Json,
+            from: None,
+            names: Arc::from([Arc::from("tick")]),
+            events: numbers.map(item).collect(),
+        }
+    }
+}
+
+/// An event as a handler's decoder sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    batch: &'a Batch,
+    item: &'a Item,
+}
+
+impl<'a> Heard<'a> {
+    pub(crate) fn name(&self) -> &'a Arc<str> {
+        &self.batch.names[self.item.name as usize]
+    }
+
+    /// Writes who sent it, when and under which number into the context of its call.
+    pub(crate) fn describe(&self, context: &mut Context) {
+        if !Arc::ptr_eq(&context.event, self.name()) {
+            context.event = Arc::clone(self.name());
+        }
+        context.from = self.batch.from;
+        context.number = self.item.number();
+        context.at = self.item.at;
+    }
+
+    pub(crate) fn payload(&self) -> Payload<'a> {
+        let range = self.item.payload.start as usize..self.item.payload.end as usize;
+        Payload::of_frame(self.batch.format, &self.batch.bytes[range])
+    }
+
+    /// Decodes unless another handler of an `Arc<E>` already did.
+    pub(crate) fn shared<E: Send + Sync + 'static>(
+        &self,
+        decode: impl FnOnce() -> Result<E, DecodeError>,
+    ) -> Result<Arc<E>, DecodeError> {
+        let Some(shared) = &self.item.shared else {
+            return decode().map(Arc::new);
+        };
+        if let Some(decoded) = shared.get() {
+            let decoded = Arc::clone(decoded).downcast();
+            return Ok(decoded.expect("one cell is shared by handlers of one type only"));
+        }
+        let decoded = Arc::new(decode()?);
+        // Another handler may have been quicker by now; both values are the same.
+        let _ = shared.set(decoded.clone());
+        Ok(decoded)
+    }
+}

@@ -1,0 +1,77 @@
+//! What the sender, the receiver and the link need of a place to meet.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::failure::ConnectError;
+
+pub(crate) mod memory;
+pub(crate) mod standalone;
+mod stream;
+pub(crate) mod url;
+
+/// Where the processes of one namespace meet.
+#[async_trait]
+pub(crate) trait Transport: fmt::Debug + Send + Sync {
+    /// Where that is, without a password.
+    fn address(&self) -> String;
+
+    /// One attempt to connect; ends well once the subscription is confirmed.
+    async fn connect(&self) -> Result<Connected, ConnectError>;
+}
+
+/// Both ends of a connection that is subscribed.
+pub(crate) struct Connected {
+    pub(crate) hearing: Box<dyn Hearing>,
+    pub(crate) sending: Sending,
+}
+
+/// The end that hears.
+///
+/// Nothing is read while nobody waits in [`hear`](Self::hear): that is how a process which cannot
+/// keep up slows the senders down, instead of filling its memory.
+#[async_trait]
+pub(crate) trait Hearing: Send {
+    /// Waits for frames and puts them into `frames`, in order. Dropping the wait loses none.
+    async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError>;
+
+    /// Whether the other side answers, and is the right one.
+    async fn check(&mut self) -> Result<(), ConnectError>;
+}
+
+/// The end that sends. Its driver must be polled for anything to happen.
+pub(crate) struct Sending {
+    pub(crate) publisher: Box<dyn Publisher>,
+    /// Ends when the connection does.
+    pub(crate) driver: BoxFuture<'static, ()>,
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").finish_non_exhaustive()
+    }
+}
+
+/// The handle to the end that sends.
+pub(crate) trait Publisher: Send + Sync {
+    /// Publishes one frame. Frames leave in the order of the futures' first polls. The answer is
+    /// how many heard it, where that means something.
+    fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>>;
+
+    /// How many bytes wait for the slowest of all hearers, where that can be known.
+    fn slowest_hearer(&self) -> BoxFuture<'static, Option<usize>>;
+}
+
+/// Why a frame was not published, or may not have been.
+#[derive(Debug)]
+pub(crate) enum PublishError {
+    /// It certainly was not, and trying again cannot help.
+    Refused(String),
+    /// It certainly was not, and trying again may help.
+    NotNow(String),
+    /// Nobody knows.
+    Lost,
+}

@@ -1,0 +1,200 @@
+//! `memory:name`: buses of one process meet under a name, through the same frames as over Redis.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::{pending, poll_fn};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
+
+use super::{Connected, Hearing, PublishError, Publisher, Sending, Transport};
+use crate::failure::ConnectError;
+
+/// How many bytes may wait for one bus; Redis's own limit for a hearer.
+const INBOX: usize = 32 << 20;
+
+/// How long a sender waits for a bus whose inbox is full, before that bus is cut off.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A meeting place: the name and the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Memory {
+    pub(crate) name: String,
+    pub(crate) channel: String,
+}
+
+#[async_trait]
+impl Transport for Memory {
+    fn address(&self) -> String {
+        format!("memory:{}", self.name)
+    }
+
+    async fn connect(&self) -> Result<Connected, ConnectError> {
+        let place = Place::of(self);
+        let inbox = Arc::new(Inbox::default());
+        place.lock().push(Arc::downgrade(&inbox));
+        let hearing = Box::new(Hears {
+            inbox,
+            _place: Arc::clone(&place),
+        });
+        let driver = Box::pin(pending());
+        Ok(Connected {
+            hearing,
+            sending: Sending {
+                publisher: Box::new(Speaks { place }),
+                driver,
+            },
+        })
+    }
+}
+
+/// All that meet under one name.
+#[derive(Debug, Default)]
+struct Place {
+    inboxes: Mutex<Vec<Weak<Inbox>>>,
+    /// Only one frame at a time, so that all hear all frames in the same order.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Place {
+    fn of(memory: &Memory) -> Arc<Self> {
+        static PLACES: OnceLock<Mutex<HashMap<Memory, Weak<Place>>>> = OnceLock::new();
+        let places = PLACES.get_or_init(Mutex::default);
+        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(memory).and_then(Weak::upgrade) {
+            return place;
+        }
+        places.retain(|_, place| place.strong_count() > 0);
+        let place = Arc::new(Self::default());
+        places.insert(memory.clone(), Arc::downgrade(&place));
+        place
+    }
+
+    async fn publish(&self, frame: Bytes) -> u64 {
+        let _turn = self.turn.lock().await;
+        let inboxes: Vec<_> = {
+            let mut inboxes = self.lock();
+            inboxes.retain(|inbox| inbox.strong_count() > 0);
+            inboxes.iter().filter_map(Weak::upgrade).collect()
+        };
+        for inbox in &inboxes {
+            inbox.put(frame.clone()).await;
+        }
+        inboxes.len() as u64
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Inbox>>> {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The frames that one bus has not heard yet.
+#[derive(Debug, Default)]
+struct Inbox {
+    inside: Mutex<Inside>,
+    reader: AtomicWaker,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    is_cut_off: bool,
+}
+
+impl Inbox {
+    async fn put(&self, frame: Bytes) {
+        let has_room = self.has_room(frame.len())
+            || tokio::time::timeout(PATIENCE, self.wait_for_room(frame.len()))
+                .await
+                .is_ok();
+        let mut inside = self.lock();
+        if has_room {
+            inside.bytes += frame.len();
+            inside.frames.push_back(frame);
+        } else {
+            inside.is_cut_off = true;
+        }
+        drop(inside);
+        self.reader.wake();
+    }
+
+    async fn wait_for_room(&self, bytes: usize) {
+        while !self.has_room(bytes) {
+            self.room.notified().await;
+        }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let inside = self.lock();
+        inside.is_cut_off || inside.bytes + bytes <= INBOX
+    }
+
+    fn take(&self, frames: &mut Vec<Bytes>) -> Poll<Result<(), ConnectError>> {
+        let mut inside = self.lock();
+        if inside.is_cut_off {
+            return Poll::Ready(Err(ConnectError::Lost));
+        }
+        if inside.frames.is_empty() {
+            return Poll::Pending;
+        }
+        frames.extend(inside.frames.drain(..));
+        inside.bytes = 0;
+        self.room.notify_one();
+        Poll::Ready(Ok(()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Hears {
+    inbox: Arc<Inbox>,
+    /// The place lasts as long as somebody is there.
+    _place: Arc<Place>,
+}
+
+#[async_trait]
+impl Hearing for Hears {
+    async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
+        poll_fn(|cx| {
+            self.inbox.reader.register(cx.waker());
+            self.inbox.take(frames)
+        })
+        .await
+    }
+
+    async fn check(&mut self) -> Result<(), ConnectError> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Speaks {
+    place: Arc<Place>,
+}
+
+impl Publisher for Speaks {
+    fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>> {
+        let place = Arc::clone(&self.place);
+        Box::pin(async move { Ok(Some(place.publish(frame).await)) })
+    }
+
+    fn slowest_hearer(&self) -> BoxFuture<'static, Option<usize>> {
+        Box::pin(async { None })
+    }
+}
+
+impl fmt::Debug for Hears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hears").finish_non_exhaustive()
+    }
+}

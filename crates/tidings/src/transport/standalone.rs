@@ -1,0 +1,389 @@
+//! One Redis server: a connection that hears and nothing else, and one that sends.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::mem::take;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use redis::aio::{MultiplexedConnection, SendError};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value,
+};
+use tokio::time::timeout;
+
+use super::{Connected, Hearing, PublishError, Publisher, Sending, Transport};
+use crate::failure::ConnectError;
+use crate::transport::stream;
+
+/// How long each step of connecting may take.
+const STEP: Duration = Duration::from_secs(5);
+
+/// How many bytes of frames one read may bring before the connection is given up. Reading pauses
+/// while nobody takes them, so this is far more than a socket can hold.
+const INBOX: usize = 64 << 20;
+
+pub(crate) struct Standalone {
+    address: String,
+    at: ConnectionAddr,
+    settings: RedisConnectionInfo,
+    channel: String,
+}
+
+impl Standalone {
+    pub(crate) fn new(address: String, info: ConnectionInfo, channel: String) -> Self {
+        // Only RESP3 pushes what it hears on a connection that also answers.
+        let settings = info
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP3);
+        let settings = settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"));
+        Self {
+            address,
+            at: info.addr().clone(),
+            settings,
+            channel,
+        }
+    }
+
+    async fn open(
+        &self,
+        doing: &'static str,
+        config: AsyncConnectionConfig,
+    ) -> Result<Link, ConnectError> {
+        // Each call has a time-out around it; the crate's own would hide what it was doing.
+        let config = config.set_response_timeout(None);
+        let opening = async {
+            let stream = stream::open(&self.at)
+                .await
+                .map_err(|source| ConnectError::Io { doing, source })?;
+            MultiplexedConnection::new_with_config(&self.settings, stream, config)
+                .await
+                .map_err(|error| self.explain(doing, &error))
+        };
+        let opened = timeout(STEP, opening)
+            .await
+            .map_err(|_| ConnectError::timed_out(doing))?;
+        let (connection, driver) = opened?;
+        Ok(Link {
+            connection,
+            driver: Box::pin(driver),
+        })
+    }
+
+    async fn hearing(&self) -> Result<Hears, ConnectError> {
+        let inbox = Arc::new(Mutex::new(Inbox::default()));
+        let pushes = Arc::clone(&inbox);
+        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
+            pushes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .put(push);
+            Ok::<(), SendError>(())
+        });
+        let mut link = self.open("connecting to hear", config).await?;
+        self.check_role(&mut link).await?;
+        let doing = "subscribing";
+        let mut subscribe = redis::cmd("SUBSCRIBE");
+        subscribe.arg(&self.channel);
+        let _: Value = link
+            .ask(subscribe, doing)
+            .await?
+            .map_err(|error| self.explain(doing, &error))?;
+        Ok(Hears { link, inbox })
+    }
+
+    async fn sending(&self) -> Result<Sending, ConnectError> {
+        let mut link = self
+            .open("connecting to send", AsyncConnectionConfig::new())
+            .await?;
+        self.check_role(&mut link).await?;
+        let Link { connection, driver } = link;
+        let publisher = Speaks {
+            connection,
+            channel: self.channel.clone(),
+            cure: self.cure("publish"),
+        };
+        Ok(Sending {
+            publisher: Box::new(publisher),
+            driver,
+        })
+    }
+
+    /// What is published on a replica reaches only that replica's hearers.
+    async fn check_role(&self, link: &mut Link) -> Result<(), ConnectError> {
+        match link.role("asking for the role").await? {
+            Role::Master => Ok(()),
+            Role::Other(role) => Err(ConnectError::Role { role }),
+            Role::Hidden => {
+                tracing::debug!(
+                    "no permission for ROLE: whether this is the master is not checked"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn explain(&self, doing: &'static str, error: &RedisError) -> ConnectError {
+        if error.is_io_error() || error.is_connection_dropped() {
+            let source = std::io::Error::other(error.to_string());
+            return ConnectError::Io { doing, source };
+        }
+        let words = words(error);
+        let is_denied = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm);
+        let is_wrong = error.kind() == ErrorKind::AuthenticationFailed
+            || ["WRONGPASS", "NOAUTH"]
+                .iter()
+                .any(|code| words.contains(code));
+        let cure = if is_denied {
+            Some(self.cure("subscribe"))
+        } else if is_wrong {
+            Some("check the user and the password in the address".to_owned())
+        } else if words.contains("HELLO") || words.contains("NOPROTO") {
+            Some("tidings needs Redis 6 or newer".to_owned())
+        } else {
+            None
+        };
+        ConnectError::Redis {
+            doing,
+            words,
+            cure,
+            is_final: is_denied || is_wrong,
+        }
+    }
+
+    /// The command that grants what is needed: Redis 7 gives new users no channel at all.
+    fn cure(&self, command: &str) -> String {
+        let user = self.settings.username().unwrap_or("default");
+        format!(
+            "an administrator can grant it: ACL SETUSER {user} &{} +{command}",
+            self.channel
+        )
+    }
+}
+
+impl fmt::Debug for Standalone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the settings: they hold the password.
+        f.debug_struct("Standalone")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for Standalone {
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    async fn connect(&self) -> Result<Connected, ConnectError> {
+        // First hear, then send: what is sent before the subscription is confirmed is lost here.
+        let hearing = self.hearing().await?;
+        let sending = self.sending().await?;
+        Ok(Connected {
+            hearing: Box::new(hearing),
+            sending,
+        })
+    }
+}
+
+/// A connection together with the future that makes it move.
+struct Link {
+    connection: MultiplexedConnection,
+    driver: BoxFuture<'static, ()>,
+}
+
+enum Role {
+    Master,
+    Other(String),
+    Hidden,
+}
+
+impl Link {
+    /// Asks something while driving the connection. The outer error is the connection's.
+    async fn ask<T: FromRedisValue>(
+        &mut self,
+        command: Cmd,
+        doing: &'static str,
+    ) -> Result<Result<T, RedisError>, ConnectError> {
+        let asking = async {
+            tokio::select! {
+                biased;
+                answer = command.query_async(&mut self.connection) => Ok(answer),
+                () = &mut self.driver => Err(ConnectError::Lost),
+            }
+        };
+        timeout(STEP, asking)
+            .await
+            .unwrap_or(Err(ConnectError::timed_out(doing)))
+    }
+
+    async fn role(&mut self, doing: &'static str) -> Result<Role, ConnectError> {
+        let answer = self.ask::<Vec<Value>>(redis::cmd("ROLE"), doing).await?;
+        let Ok(answer) = answer else {
+            return Ok(Role::Hidden);
+        };
+        let role = answer
+            .first()
+            .and_then(|role| String::from_redis_value_ref(role).ok());
+        Ok(match role.as_deref() {
+            Some("master") => Role::Master,
+            other => Role::Other(other.unwrap_or("server of an unknown role").to_owned()),
+        })
+    }
+}
+
+/// What was pushed and not yet taken.
+#[derive(Default)]
+struct Inbox {
+    frames: Vec<Bytes>,
+    bytes: usize,
+    is_full: bool,
+}
+
+impl Inbox {
+    fn put(&mut self, push: PushInfo) {
+        if push.kind != PushKind::Message {
+            return;
+        }
+        let Some(Value::BulkString(frame)) = push.data.into_iter().nth(1) else {
+            return;
+        };
+        if self.bytes + frame.len() > INBOX {
+            self.is_full = true;
+            return;
+        }
+        self.bytes += frame.len();
+        self.frames.push(frame.into());
+    }
+
+    fn take(&mut self, frames: &mut Vec<Bytes>) -> bool {
+        self.bytes = 0;
+        frames.append(&mut self.frames);
+        !frames.is_empty()
+    }
+}
+
+struct Hears {
+    link: Link,
+    inbox: Arc<Mutex<Inbox>>,
+}
+
+#[async_trait]
+impl Hearing for Hears {
+    async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
+        let lock = |inbox: &Mutex<Inbox>, frames: &mut Vec<Bytes>| {
+            let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            (inbox.take(frames), take(&mut inbox.is_full))
+        };
+        poll_fn(|cx| {
+            // A check may have brought frames in passing.
+            if lock(&self.inbox, frames).0 {
+                return Poll::Ready(Ok(()));
+            }
+            let has_ended = self.link.driver.as_mut().poll(cx).is_ready();
+            match lock(&self.inbox, frames) {
+                (true, false) => Poll::Ready(Ok(())),
+                (_, true) => Poll::Ready(Err(ConnectError::Lost)),
+                (false, false) if has_ended => Poll::Ready(Err(ConnectError::Lost)),
+                (false, false) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    async fn check(&mut self) -> Result<(), ConnectError> {
+        match self.link.role("checking the connection").await? {
+            Role::Other(role) => Err(ConnectError::Role { role }),
+            // A refusal is an answer too.
+            Role::Master | Role::Hidden => Ok(()),
+        }
+    }
+}
+
+struct Speaks {
+    connection: MultiplexedConnection,
+    channel: String,
+    cure: String,
+}
+
+impl Publisher for Speaks {
+    fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>> {
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(&self.channel).arg(&*frame);
+        let (mut connection, cure) = (self.connection.clone(), self.cure.clone());
+        Box::pin(async move {
+            let answer = publish.query_async::<u64>(&mut connection).await;
+            answer.map(Some).map_err(|error| refusal(&error, &cure))
+        })
+    }
+
+    fn slowest_hearer(&self) -> BoxFuture<'static, Option<usize>> {
+        let mut connection = self.connection.clone();
+        let mut list = redis::cmd("CLIENT");
+        list.arg("LIST").arg("TYPE").arg("pubsub");
+        Box::pin(async move {
+            let clients: String = list.query_async(&mut connection).await.ok()?;
+            Some(largest_output(&clients))
+        })
+    }
+}
+
+/// The largest output memory in an answer of `CLIENT LIST`.
+fn largest_output(clients: &str) -> usize {
+    let outputs = clients
+        .split([' ', '\n'])
+        .filter_map(|field| field.strip_prefix("omem="));
+    outputs
+        .filter_map(|bytes| bytes.parse().ok())
+        .max()
+        .unwrap_or(0)
+}
+
+fn refusal(error: &RedisError, cure: &str) -> PublishError {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoPerm, TryAgain};
+    match error.kind() {
+        ErrorKind::Server(NoPerm) => PublishError::Refused(format!("{} ({cure})", words(error))),
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | TryAgain) => {
+            PublishError::NotNow(words(error))
+        }
+        _ if error.code() == Some("BUSY") => PublishError::NotNow(words(error)),
+        _ if error.code().is_some() => PublishError::Refused(words(error)),
+        _ => PublishError::Lost,
+    }
+}
+
+/// Redis's own words, without the crate's.
+fn words(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_output_of_all_hearers_is_found() {
+        let clients = "id=3 addr=127.0.0.1:1 omem=20504 tot-mem=3 cmd=subscribe\n\
+                       id=4 addr=127.0.0.1:2 omem=0 tot-mem=1 cmd=subscribe\n";
+        assert_eq!(largest_output(clients), 20_504);
+        assert_eq!(largest_output(""), 0);
+        assert_eq!(largest_output("omem=x nonsense"), 0);
+    }
+
+    #[test]
+    fn a_debug_view_holds_no_secret() {
+        let info = redis::IntoConnectionInfo::into_connection_info("redis://u:hush@h").unwrap();
+        let standalone = Standalone::new("redis://h:6379".into(), info, "c".into());
+        assert!(!format!("{standalone:?}").contains("hush"));
+    }
+}

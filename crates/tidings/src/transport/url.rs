@@ -1,0 +1,143 @@
+//! From an address to a transport: decided once, at the start.
+
+use std::sync::Arc;
+
+use redis::{ConnectionAddr, IntoConnectionInfo};
+
+use super::Transport;
+use super::memory::Memory;
+use super::standalone::Standalone;
+use crate::failure::UrlError;
+use crate::keys::Namespace;
+
+/// The environment variable that [`Bus::start`](crate::Bus::start) reads.
+pub(crate) const VARIABLE: &str = "TIDINGS_URL";
+
+/// Where Redis is when nobody says otherwise.
+pub(crate) const DEFAULT: &str = "redis://127.0.0.1:6379";
+
+/// Finds the transport that an address names.
+pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transport>, UrlError> {
+    let channel = namespace.channel();
+    let (scheme, rest) = url.split_once(':').ok_or_else(|| UrlError::Malformed {
+        reason: "it has no scheme, such as `redis://`".to_owned(),
+    })?;
+    match scheme {
+        "memory" if rest.is_empty() => Err(UrlError::Malformed {
+            reason: "it has no name: write `memory:name`".to_owned(),
+        }),
+        "memory" => Ok(Arc::new(Memory {
+            name: rest.to_owned(),
+            channel,
+        })),
+        "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => redis(url, channel),
+        "rediss" | "valkeys" => Err(UrlError::Unsupported { what: "TLS" }),
+        "redis+sentinel" => Err(UrlError::Unsupported { what: "Sentinel" }),
+        "redis+cluster" => Err(UrlError::Unsupported {
+            what: "Redis Cluster",
+        }),
+        _ => Err(UrlError::Scheme {
+            scheme: scheme.to_owned(),
+        }),
+    }
+}
+
+fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
+    let malformed = |reason: String| UrlError::Malformed { reason };
+    let info = url
+        .into_connection_info()
+        .map_err(|error| malformed(error.to_string()))?;
+    let address = match info.addr() {
+        ConnectionAddr::Tcp(host, port) => format!("redis://{host}:{port}"),
+        ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
+        _ => return Err(UrlError::Unsupported { what: "TLS" }),
+    };
+    Ok(Arc::new(Standalone::new(address, info, channel)))
+}
+
+/// The address without what is secret in it, for errors and logs.
+pub(crate) fn redacted(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (rest, has_query) = rest
+        .split_once('?')
+        .map_or((rest, false), |(rest, _)| (rest, true));
+    let query = if has_query { "?…" } else { "" };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://…@{host}{query}"),
+        None => format!("{scheme}://{rest}{query}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> Result<String, String> {
+        let namespace = Namespace::parse("shop").unwrap();
+        parse(url, &namespace)
+            .map(|found| found.address())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_address_finds_its_transport() {
+        for (url, found) in [
+            ("memory:shop", "memory:shop"),
+            ("redis://127.0.0.1", "redis://127.0.0.1:6379"),
+            (
+                "redis://user:secret@redis.example:7000/3",
+                "redis://redis.example:7000",
+            ),
+            ("redis://[::1]:7000", "redis://::1:7000"),
+            (
+                "unix:///run/redis.sock?db=1&user=a&pass=b",
+                "unix:///run/redis.sock",
+            ),
+            ("redis+unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ] {
+            assert_eq!(address(url).as_deref(), Ok(found), "{url}");
+        }
+    }
+
+    #[test]
+    fn each_bad_address_is_explained() {
+        for (url, error) in [
+            ("localhost", "it has no scheme, such as `redis://`"),
+            ("memory:", "it has no name: write `memory:name`"),
+            (
+                "http://localhost",
+                "`http:` is not one of redis:, unix:, redis+unix:, memory:",
+            ),
+            ("rediss://localhost", "TLS is not supported by this version"),
+            (
+                "redis+sentinel://a,b/mymaster",
+                "Sentinel is not supported by this version",
+            ),
+            (
+                "redis+cluster://a,b",
+                "Redis Cluster is not supported by this version",
+            ),
+        ] {
+            assert_eq!(address(url), Err(error.to_owned()), "{url}");
+        }
+        assert!(address("redis://localhost/not-a-number").is_err());
+    }
+
+    #[test]
+    fn no_secret_is_left_in_an_address() {
+        for (url, shown) in [
+            ("redis://user:secret@host:7000/3", "redis://…@host:7000/3"),
+            ("redis://:p@ss@host", "redis://…@host"),
+            (
+                "unix:///run/redis.sock?pass=secret",
+                "unix:///run/redis.sock?…",
+            ),
+            ("redis://host", "redis://host"),
+            ("memory:name", "memory:name"),
+        ] {
+            assert_eq!(redacted(url), shown);
+        }
+    }
+}

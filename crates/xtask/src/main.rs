@@ -1,0 +1,28 @@
+//! The project's own program: `cargo xtask`. CI runs the same commands.
+
+mod check;
+mod test;
+
+mod install;
+mod steps;
+mod tool;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// What a change to tidings has to pass, and what it is measured with.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Everything CI runs: the checks, then all tests against a real Redis.
+    Test,
+    /// Everything but the tests: format, lints, documentation, dependencies.
+    Check,
+}
+
+fn main() -> Result<()> {
+    match Task::parse() {
+        Task::Test => test::run(),
+        Task::Check => check::run(),
+    }
+}

@@ -1,0 +1,113 @@
+//! The programs that the steps run.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context as _, Result};
+
+/// A program, its arguments and its variables; runs in the repository's root.
+#[derive(Debug, Clone)]
+pub(crate) struct Tool {
+    name: &'static str,
+    program: OsString,
+    arguments: Vec<&'static str>,
+    variables: Vec<(&'static str, &'static str)>,
+}
+
+/// `cargo` with a command: the very cargo that runs us.
+pub(crate) fn cargo(command: &'static str) -> Tool {
+    let mut cargo = tool("cargo");
+    cargo.program = std::env::var_os("CARGO").unwrap_or(cargo.program);
+    cargo.args([command])
+}
+
+pub(crate) fn tool(name: &'static str) -> Tool {
+    Tool {
+        name,
+        program: name.into(),
+        arguments: Vec::new(),
+        variables: Vec::new(),
+    }
+}
+
+/// Whether `cargo COMMAND` is installed.
+pub(crate) fn cargo_has(command: &'static str) -> bool {
+    cargo(command).args(["--version"]).is_there()
+}
+
+/// Whether a program of this name is on the PATH and runs.
+pub(crate) fn has(name: &'static str) -> bool {
+    tool(name).args(["--version"]).is_there()
+}
+
+impl Tool {
+    pub(crate) fn args(mut self, arguments: impl IntoIterator<Item = &'static str>) -> Self {
+        self.arguments.extend(arguments);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
+    }
+
+    /// Runs it, with our own input and output.
+    pub(crate) fn run(&self) -> Result<ExitStatus> {
+        self.command()
+            .status()
+            .with_context(|| format!("cannot run `{self}`"))
+    }
+
+    fn is_there(&self) -> bool {
+        let status = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        status.is_ok_and(|status| status.success())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .envs(self.variables.iter().copied())
+            .current_dir(repository());
+        command
+    }
+}
+
+/// As somebody would type it.
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.variables {
+            write!(f, "{name}={value} ")?;
+        }
+        write!(f, "{}", self.name)?;
+        self.arguments
+            .iter()
+            .try_for_each(|word| write!(f, " {word}"))
+    }
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("this crate is two folders below the repository's root")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_printed_as_somebody_would_type_it() {
+        let doc = cargo("doc").args(["--no-deps"]).env("RUSTDOCFLAGS", "-D");
+
+        assert_eq!(doc.to_string(), "RUSTDOCFLAGS=-D cargo doc --no-deps");
+    }
+}
