@@ -19,9 +19,35 @@
 //! # }
 //! ```
 //!
+//! A [`Node`] is a bus that keeps every gap and failure it reports, so that a
+//! test can wait for them:
+//!
+//! ```
+//! use tidings_testkit::{Collected, Redis};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let redis = Redis::start().await;
+//! let (sender, hearer) = redis.two_nodes().await;
+//! let ticks: Collected<u64> = hearer.collect("tick");
+//! sender.send_to_all("tick", &1).await.expect("redis is up");
+//! ticks.wait_for(|tick| *tick == 1).await;
+//!
+//! redis.cut_off(&hearer).await;
+//! sender.send_to_all("tick", &2).await.expect("redis is up");
+//! redis.restore(&hearer).await;
+//! sender.send_to_all("tick", &3).await.expect("redis is up");
+//!
+//! let missed = hearer.gaps().wait_for(|gap| gap.from == Some(sender.id())).await;
+//! assert_eq!(missed.missed, Some(1));
+//! # }
+//! ```
+//!
 //! Everything here panics when it cannot do its work, a missing `redis-server`
 //! included: a test that cannot run has failed. It needs a Unix.
 
+mod collected;
+mod node;
 mod server;
 
 mod builder;
@@ -33,6 +59,8 @@ mod process;
 mod wait;
 
 pub use crate::builder::RedisBuilder;
+pub use crate::collected::Collected;
+pub use crate::node::{Node, memory_nodes, memory_url};
 pub use crate::port::free_port;
 pub use crate::server::Redis;
 pub use crate::wait::wait_for;

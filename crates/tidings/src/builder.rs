@@ -310,6 +310,7 @@ impl Parts {
             reports,
             pulse,
         } = self;
+        pulse.up();
         let probe = Arc::new(Probe::default());
         let counts = &pulse.counts;
         let (sessions, for_sender) = mpsc::channel(1);
@@ -339,8 +340,8 @@ impl Parts {
             probe,
             stage: stages.clone(),
         };
-        bus.add_task(tokio::spawn(sender.run()));
-        bus.add_task(tokio::spawn(link.run(connected)));
+        bus.add_task(tokio::spawn(sender.run(connected.sending)));
+        bus.add_task(tokio::spawn(link.run(connected.hearing)));
         bus.add_task(tokio::spawn(reports.run(failure_hook)));
     }
 }

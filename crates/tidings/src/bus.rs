@@ -217,7 +217,9 @@ impl Bus {
         K: StreamKey<P> + 'static,
         P: Send + 'static,
     {
+        self.check_open()?;
         let names = event.names();
+        names.check()?;
         let handler = label(&names.label::<P>(), "a stream");
         let seat = self.seat(handler, Handling::default());
         self.inner
@@ -381,7 +383,7 @@ impl Bus {
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
         let deadline = Instant::now() + deadline;
         let inner = &*self.inner;
-        if !self.advance(Stage::Deaf) {
+        if !self.advance(Stage::Draining) {
             return Ok(());
         }
         let (unhandled, running) = drain(inner.dispatcher.clear(), deadline).await;
@@ -460,6 +462,7 @@ impl Bus {
         self.check_open()?;
         handling.check()?;
         let names = event.names();
+        names.check()?;
         let name = names.label::<P>();
         handler
             .check(self)

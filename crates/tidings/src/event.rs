@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidings_codec::{DecodeError, EncodeError, Format, Payload};
+use tidings_codec::{DecodeError, EncodeError, Format, Payload, check_name};
 
+use crate::failure::OnError;
 use crate::subscription::Heard;
 
 /// Something that happens, as a type: its name on the wire and its payload are one thing.
@@ -76,7 +77,7 @@ use crate::subscription::Heard;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
     label = "not an event",
-    note = "put `#[derive(Event)]` on the type (with serde's `Serialize` and `Deserialize` on a struct), or use a name instead of a type: `bus.on(\"a.name\", …)`"
+    note = "put `#[derive(Event)]` on the type (with serde's `Serialize` and `Deserialize` on a struct), or use a name instead of a type: `bus.on(\"a.name\", …)`, or `#[event(\"a.name\")]` on a variant"
 )]
 pub trait Event: Sized + Send + 'static {
     /// The key to send and hear this event under.
@@ -101,6 +102,20 @@ pub trait Event: Sized + Send + 'static {
     ///
     /// When the payload is not what this type expects.
     fn decode(name: &str, payload: Payload<'_>) -> Result<Self, DecodeError>;
+
+    /// Whether `name` is one of the declared names. An enum asks this of the events within it; the
+    /// derive writes a version that does not build the list.
+    #[doc(hidden)]
+    fn claims(name: &str) -> bool {
+        let names = Names::of::<Self>();
+        names.list.iter().any(|declared| declared.name == name)
+    }
+
+    /// Whether it takes the names that nobody else does.
+    #[doc(hidden)]
+    fn claims_others() -> bool {
+        Names::of::<Self>().other
+    }
 }
 
 /// The key of an event type: [`Event::EVENT`] is all that one needs of it.
@@ -155,6 +170,13 @@ pub(crate) struct Claim {
 }
 
 impl Names {
+    /// The names that `E` declares.
+    pub(crate) fn of<E: Event>() -> Self {
+        let mut names = Self::default();
+        E::declare(&mut names);
+        names
+    }
+
     /// Adds a name whose payload is a `P`. Two different payload types under one name are refused
     /// when handlers are registered.
     pub fn add<P: 'static>(&mut self, name: &'static str) {
@@ -171,6 +193,16 @@ impl Names {
     /// Adds all names that nobody else on this bus hears.
     pub fn other(&mut self) {
         self.other = true;
+    }
+
+    /// Whether each name can travel.
+    pub(crate) fn check(&self) -> Result<(), OnError> {
+        self.list.iter().try_for_each(|name| {
+            check_name(&name.name).map_err(|source| {
+                let event = name.name.to_string();
+                OnError::Name { event, source }
+            })
+        })
     }
 
     /// What a subscription to these names is called: the one name, or else the type.
@@ -369,9 +401,7 @@ pub(crate) mod sealed {
 
     impl<E: Event> Own for E {
         fn own_names() -> Names {
-            let mut names = Names::default();
-            E::declare(&mut names);
-            names
+            Names::of::<E>()
         }
 
         fn own_shares() -> Option<TypeId> {

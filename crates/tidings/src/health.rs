@@ -96,6 +96,11 @@ impl Pulse {
         }
     }
 
+    pub(crate) fn up(&self) {
+        let since = Instant::now();
+        self.connection.send_replace(Connection::Up { since });
+    }
+
     /// Down since the first of several failures in a row, for the reason of the last.
     pub(crate) fn down(&self, why: String) {
         self.connection.send_modify(|connection| {

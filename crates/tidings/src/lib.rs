@@ -35,6 +35,7 @@
 mod builder;
 mod bus;
 mod context;
+mod derived;
 mod event;
 mod failure;
 mod handler;
@@ -92,5 +93,8 @@ pub mod __private {
     pub use inventory;
     pub use serde;
 
+    pub use crate::derived::{
+        decode, decode_other, encode, hears, returns, subscribes, takes, unclaimed,
+    };
     pub use crate::registry::Collected;
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -22,8 +23,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(crate) enum Stage {
     /// It hears and sends.
     Open,
-    /// It hears nothing more; handlers end and may still send.
-    Deaf,
+    /// Nobody is told any more what it hears; handlers end and may still send.
+    Draining,
     /// What waits to be sent may still leave, within a second.
     Leaving,
     /// It is over.
@@ -77,7 +78,7 @@ pub(crate) fn delays() -> impl Iterator<Item = Duration> {
 pub(crate) struct Link {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) receiver: Receiver,
-    /// Gives the sender each new connection, and takes it away when it is lost.
+    /// Takes the sender's connection away when it is lost, and gives it each later one.
     pub(crate) sessions: mpsc::Sender<Option<Sending>>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) probe: Arc<Probe>,
@@ -86,32 +87,28 @@ pub(crate) struct Link {
 
 impl Link {
     /// Hears until the bus is closed.
-    pub(crate) async fn run(mut self, connected: Connected) {
+    pub(crate) async fn run(mut self, hearing: Box<dyn Hearing>) {
         let mut stage = self.stage.clone();
         tokio::select! {
-            () = self.keep_hearing(connected) => {}
-            _ = stage.wait_for(|stage| *stage > Stage::Open) => {}
+            () = self.keep_hearing(hearing) => {}
+            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
         }
         self.receiver.echoes.stop();
         self.pulse.connection.send_replace(Connection::Closed);
     }
 
-    async fn keep_hearing(&mut self, mut connected: Connected) {
+    async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
         loop {
-            self.pulse.connection.send_replace(Connection::Up {
-                since: Instant::now(),
-            });
-            // The subscription is confirmed by now, so nothing that is sent from here on can be
-            // lost for want of it. The sender's end lives as long as the bus.
-            if self.sessions.send(Some(connected.sending)).await.is_err() {
-                return;
-            }
-            let why = self.hear(connected.hearing).await;
-            let _ = self.sessions.send(None).await;
-            self.receiver.echoes.forget();
+            let why = self.hear(hearing).await;
             tracing::warn!(address = self.pulse.address, %why, "the connection is lost");
+            self.receiver.echoes.forget();
+            // The sender ends after the link does, so it is there to hear of both.
+            let _ = self.sessions.send(None).await;
+            // Room for another means that the sender knows: who sees that the bus is down can
+            // rely on it that nothing leaves.
+            let _ = self.sessions.reserve().await;
             self.pulse.down(why.to_string());
-            connected = self.reconnect().await;
+            let connected = self.reconnect().await;
             Counts::add(&self.pulse.counts.reconnects, 1);
             tracing::info!(address = self.pulse.address, "the connection is back");
             let reason = GapReason::Reconnected;
@@ -120,6 +117,11 @@ impl Link {
                 missed: None,
                 reason,
             });
+            // The subscription is confirmed by now: nothing that is sent from here on can be lost
+            // for want of it.
+            let _ = self.sessions.send(Some(connected.sending)).await;
+            self.pulse.up();
+            hearing = connected.hearing;
         }
     }
 
@@ -127,6 +129,8 @@ impl Link {
     async fn hear(&mut self, mut hearing: Box<dyn Hearing>) -> ConnectError {
         let mut frames = Vec::new();
         let mut heard = Instant::now();
+        // Both ends may have noticed the loss of the connection before this one.
+        let _ = self.probe.broken.notified().now_or_never();
         let mut clock = interval(SILENCE / 5);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -189,10 +189,6 @@ impl Queue {
         self.lock().end == End::Closed
     }
 
-    pub(crate) fn len(&self) -> u64 {
-        self.lock().events as u64
-    }
-
     fn wake_all(&self) {
         self.reader.wake();
         self.room.notify_one();

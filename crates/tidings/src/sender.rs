@@ -114,7 +114,7 @@ enum End {
 
 impl Sender {
     /// Sends until the bus is closed, then gives what is left its fate.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self, sending: Sending) {
         let now = Instant::now();
         let mut progress = Progress {
             next: 1,
@@ -123,7 +123,7 @@ impl Sender {
             last_sent: now,
             announced: 0,
         };
-        let mut sending = None;
+        let mut sending = Some(sending);
         loop {
             let end = match sending.take() {
                 Some(connected) => self.send_over(connected, &mut progress).await,
@@ -134,13 +134,17 @@ impl Sender {
                 End::Left => break,
             }
         }
-        self.give_up_all(&mut progress);
+        self.outgoing.shut();
+        self.give_up_all(&mut progress, &Reason::Closed);
         self.reports.close();
     }
 
     /// Waits for a connection; meanwhile what waited too long is given up.
     async fn wait(&mut self, progress: &mut Progress) -> End {
         self.outgoing.set_away(true);
+        if self.outgoing.settings().is_volatile {
+            self.give_up_all(progress, &Reason::Away);
+        }
         let end = loop {
             // Events can come in at any time, and the first of them sets a deadline.
             let latest = Instant::now() + PATIENCE;
@@ -323,13 +327,12 @@ impl Sender {
         }
     }
 
-    fn give_up_all(&self, progress: &mut Progress) {
-        self.outgoing.shut();
+    fn give_up_all(&self, progress: &mut Progress, reason: &Reason) {
         for flight in progress.flights.drain(..) {
-            self.give_up(flight, Reason::Closed);
+            self.give_up(flight, reason.clone());
         }
         while let Some(open) = self.outgoing.take() {
-            self.give_up_open(open, &Reason::Closed);
+            self.give_up_open(open, reason);
         }
     }
 

@@ -205,8 +205,8 @@ impl Item {
     }
 }
 
-/// A payload decoded once for all handlers that take an `Arc` of it.
-pub(crate) type Shared = OnceLock<Arc<dyn Any + Send + Sync>>;
+/// A payload decoded once for all handlers that take an `Arc` of it; `None` when it cannot be.
+pub(crate) type Shared = OnceLock<Option<Arc<dyn Any + Send + Sync>>>;
 
 impl Batch {
     pub(crate) fn bytes(&self) -> usize {
@@ -277,21 +277,31 @@ impl<'a> Heard<'a> {
         Payload::of_frame(self.batch.format, &self.batch.bytes[range])
     }
 
-    /// Decodes unless another handler of an `Arc<E>` already did.
+    /// Decodes, once for all handlers of an `Arc<E>`.
     pub(crate) fn shared<E: Send + Sync + 'static>(
         &self,
-        decode: impl FnOnce() -> Result<E, DecodeError>,
+        decode: impl Fn() -> Result<E, DecodeError>,
     ) -> Result<Arc<E>, DecodeError> {
         let Some(shared) = &self.item.shared else {
             return decode().map(Arc::new);
         };
-        if let Some(decoded) = shared.get() {
-            let decoded = Arc::clone(decoded).downcast();
-            return Ok(decoded.expect("one cell is shared by handlers of one type only"));
+        let mut error = None;
+        // Others wait here for as long as it takes to decode one payload.
+        let decoded = shared.get_or_init(|| match decode() {
+            Ok(decoded) => Some(Arc::new(decoded) as Arc<dyn Any + Send + Sync>),
+            Err(undecodable) => {
+                error = Some(undecodable);
+                None
+            }
+        });
+        match (decoded, error) {
+            (Some(decoded), _) => {
+                let decoded = Arc::clone(decoded).downcast();
+                Ok(decoded.expect("one cell is shared by handlers of one type only"))
+            }
+            (None, Some(error)) => Err(error),
+            // It failed for another handler; each reports its own failure.
+            (None, None) => decode().map(Arc::new),
         }
-        let decoded = Arc::new(decode()?);
-        // Another handler may have been quicker by now; both values are the same.
-        let _ = shared.set(decoded.clone());
-        Ok(decoded)
     }
 }

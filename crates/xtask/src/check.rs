@@ -6,11 +6,10 @@ use crate::steps::{Step, run_all};
 use crate::tool::{cargo, cargo_has};
 
 pub(crate) fn run() -> Result<()> {
-    run_all(&[sources(), dependencies()].concat())
+    run_all(&steps())
 }
 
-/// What looks at our own code.
-pub(crate) fn sources() -> Vec<Step> {
+pub(crate) fn steps() -> Vec<Step> {
     vec![
         Step::new("format", cargo("fmt").args(["--all", "--check"])),
         Step::new(
@@ -25,20 +24,19 @@ pub(crate) fn sources() -> Vec<Step> {
                 .args(["--workspace", "--no-deps", "--locked"])
                 .env("RUSTDOCFLAGS", "-Dwarnings"),
         ),
+        dependencies(),
     ]
 }
 
-/// What looks at the code that we use.
-pub(crate) fn dependencies() -> Vec<Step> {
-    let deny = cargo("deny")
-        .args(["--locked", "check", "--hide-inclusion-graph"])
-        .args(["bans", "licenses", "sources"]);
-    vec![if cargo_has("deny") {
-        Step::new("dependencies", deny)
-    } else {
-        Step::skipped(
-            "dependencies",
-            "to have it: cargo install cargo-deny --locked",
-        )
-    }]
+fn dependencies() -> Step {
+    let name = "dependencies";
+    if !cargo_has("deny") {
+        return Step::skipped(name, "to have it: cargo install cargo-deny --locked");
+    }
+    Step::new(
+        name,
+        cargo("deny")
+            .args(["--locked", "check", "--hide-inclusion-graph"])
+            .args(["bans", "licenses", "sources"]),
+    )
 }

@@ -9,7 +9,7 @@ use crate::tool::{cargo, cargo_has};
 
 pub(crate) fn run() -> Result<()> {
     ensure_redis()?;
-    run_all(&[check::sources(), tests(), check::dependencies()].concat())
+    run_all(&[check::steps(), tests()].concat())
 }
 
 fn tests() -> Vec<Step> {
@@ -24,11 +24,12 @@ fn tests() -> Vec<Step> {
             "--examples",
         ])
     };
-    // nextest runs no doctests.
+    // nextest runs no doctests. They go first: the last that a reader, or a
+    // program, sees of the tests should be the count of all the others.
     let examples = cargo("test").args(["--workspace", "--locked", "--doc"]);
 
     vec![
-        Step::new("tests", tests),
         Step::new("examples in the documentation", examples),
+        Step::new("tests", tests),
     ]
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
@@ -72,7 +73,7 @@ impl Standalone {
         let (connection, driver) = opened?;
         Ok(Link {
             connection,
-            driver: Box::pin(driver),
+            driver: driver.boxed().fuse(),
         })
     }
 
@@ -111,7 +112,7 @@ impl Standalone {
         };
         Ok(Sending {
             publisher: Box::new(publisher),
-            driver,
+            driver: driver.boxed(),
         })
     }
 
@@ -196,8 +197,11 @@ impl Transport for Standalone {
 /// A connection together with the future that makes it move.
 struct Link {
     connection: MultiplexedConnection,
-    driver: BoxFuture<'static, ()>,
+    driver: Driver,
 }
+
+/// A driver that may be asked again after its end.
+type Driver = Fuse<BoxFuture<'static, ()>>;
 
 enum Role {
     Master,
@@ -287,7 +291,9 @@ impl Hearing for Hears {
             if lock(&self.inbox, frames).0 {
                 return Poll::Ready(Ok(()));
             }
-            let has_ended = self.link.driver.as_mut().poll(cx).is_ready();
+            // What came before the end is heard first; the end is asked for again.
+            let _ = self.link.driver.poll_unpin(cx);
+            let has_ended = self.link.driver.is_terminated();
             match lock(&self.inbox, frames) {
                 (true, false) => Poll::Ready(Ok(())),
                 (_, true) => Poll::Ready(Err(ConnectError::Lost)),

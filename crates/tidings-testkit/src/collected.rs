@@ -1,0 +1,105 @@
+//! What was heard so far, to wait for and to look at.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a test waits for something to come.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A list that grows while a test looks at it.
+#[derive(Debug)]
+pub struct Collected<T> {
+    inside: Arc<Inside<T>>,
+}
+
+#[derive(Debug)]
+struct Inside<T> {
+    items: Mutex<Vec<Arc<T>>>,
+    grown: Notify,
+}
+
+impl<T> Clone for Collected<T> {
+    fn clone(&self) -> Self {
+        Self {
+            inside: Arc::clone(&self.inside),
+        }
+    }
+}
+
+impl<T> Default for Collected<T> {
+    fn default() -> Self {
+        let inside = Inside {
+            items: Mutex::default(),
+            grown: Notify::new(),
+        };
+        Self {
+            inside: Arc::new(inside),
+        }
+    }
+}
+
+impl<T: Debug> Collected<T> {
+    /// Adds an item.
+    pub fn put(&self, item: T) {
+        self.lock().push(Arc::new(item));
+        self.inside.grown.notify_waiters();
+    }
+
+    /// The first item that satisfies `wanted`, as soon as there is one.
+    ///
+    /// # Panics
+    ///
+    /// After ten seconds, with all that was collected.
+    #[track_caller]
+    pub fn wait_for(&self, wanted: impl Fn(&T) -> bool) -> impl Future<Output = Arc<T>> {
+        self.until(move |items| items.iter().find(|item| wanted(item)).cloned())
+    }
+
+    /// The items, as soon as there are `len` of them.
+    ///
+    /// # Panics
+    ///
+    /// After ten seconds, with all that was collected.
+    #[track_caller]
+    pub fn wait_len(&self, len: usize) -> impl Future<Output = Vec<Arc<T>>> {
+        self.until(move |items| (items.len() >= len).then(|| items.to_vec()))
+    }
+
+    /// The items collected so far.
+    pub fn all(&self) -> Vec<Arc<T>> {
+        self.lock().clone()
+    }
+
+    #[track_caller]
+    fn until<F>(&self, find: impl Fn(&[Arc<T>]) -> Option<F>) -> impl Future<Output = F> {
+        let line = std::panic::Location::caller();
+        async move {
+            let deadline = Instant::now() + DEADLINE;
+            loop {
+                let grown = self.inside.grown.notified();
+                tokio::pin!(grown);
+                grown.as_mut().enable();
+                if let Some(found) = find(&self.lock()) {
+                    return found;
+                }
+                let grew = timeout_at(deadline, grown).await;
+                assert!(
+                    grew.is_ok(),
+                    "{line}: waited {DEADLINE:?}, and had {:?}",
+                    self.lock()
+                );
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
+        self.inside
+            .items
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,210 @@
+//! A bus for a test: it keeps every gap and every failure that it reports.
+
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidings::{Builder, Bus, Failure, Gap, HearKey};
+
+use crate::Redis;
+use crate::collected::Collected;
+
+/// A bus whose gaps and failures a test can wait for. It is a [`Bus`] in all else.
+///
+/// ```
+/// use tidings_testkit::{Collected, memory_nodes};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (sender, hearer) = memory_nodes().await;
+/// let ticks: Collected<u64> = hearer.collect("tick");
+///
+/// sender.send_to_all("tick", &"not a number").await.expect("memory takes everything");
+/// sender.send_to_all("tick", &1).await.expect("memory takes everything");
+///
+/// assert_eq!(*ticks.wait_for(|_| true).await, 1);
+/// hearer.failures().wait_for(|failure| failure.to_string().contains("`tick`")).await;
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Node {
+    bus: Bus,
+    gaps: Collected<Gap>,
+    failures: Collected<Failure>,
+    user: Option<String>,
+}
+
+impl Node {
+    /// Starts a bus as described and keeps what it reports.
+    ///
+    /// # Panics
+    ///
+    /// If the bus does not start, with the reason.
+    pub async fn start(builder: Builder) -> Self {
+        let (gaps, failures) = (Collected::default(), Collected::default());
+        let (gap_box, failure_box) = (gaps.clone(), failures.clone());
+        let builder = builder
+            .on_failure(move |failure| failure_box.put(failure))
+            .on_gap(move |gap: Gap| {
+                gap_box.put(gap);
+                std::future::ready(())
+            });
+        let bus = match builder.start().await {
+            Ok(bus) => bus,
+            Err(error) => panic!("the bus does not start: {}", in_full(&error)),
+        };
+        Self {
+            bus,
+            gaps,
+            failures,
+            user: None,
+        }
+    }
+
+    /// The gaps reported so far, and those to come.
+    pub fn gaps(&self) -> &Collected<Gap> {
+        &self.gaps
+    }
+
+    /// The failures reported so far, and those to come.
+    pub fn failures(&self) -> &Collected<Failure> {
+        &self.failures
+    }
+
+    /// Collects the payloads of all events heard under `event` from now on.
+    ///
+    /// # Panics
+    ///
+    /// If the handler cannot be registered, with the reason.
+    pub fn collect<K, P>(&self, event: K) -> Collected<P>
+    where
+        K: HearKey<P> + 'static,
+        P: Debug + Send + Sync + 'static,
+    {
+        let collected = Collected::default();
+        let payloads = collected.clone();
+        let registered = self.bus.on(event, move |payload: P| {
+            payloads.put(payload);
+            std::future::ready(())
+        });
+        if let Err(error) = registered {
+            panic!("cannot collect: {}", in_full(&error));
+        }
+        collected
+    }
+
+    /// The bus itself, where a clone of it is needed.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+}
+
+impl Deref for Node {
+    type Target = Bus;
+
+    fn deref(&self) -> &Bus {
+        &self.bus
+    }
+}
+
+/// Buses on this server.
+impl Redis {
+    /// A bus on this server, with a user of its own so that it can be [cut off](Self::cut_off).
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with the reason.
+    pub async fn node(&self) -> Node {
+        self.node_with(|builder| builder).await
+    }
+
+    /// As [`node`](Self::node), described further by `describe`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with the reason.
+    pub async fn node_with(&self, describe: impl FnOnce(Builder) -> Builder) -> Node {
+        static NODES: AtomicU64 = AtomicU64::new(1);
+        let user = format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed));
+        self.command(&[
+            "ACL", "SETUSER", &user, "on", ">secret", "~*", "&*", "+@all",
+        ])
+        .await;
+        let builder = describe(Bus::builder(&self.url_as(&user, "secret")));
+        Node {
+            user: Some(user),
+            ..Node::start(builder).await
+        }
+    }
+
+    /// Two buses on this server, one to send and one to hear.
+    ///
+    /// # Panics
+    ///
+    /// If they do not start, with the reason.
+    pub async fn two_nodes(&self) -> (Node, Node) {
+        (self.node().await, self.node().await)
+    }
+
+    /// Cuts this one node's connections and refuses it new ones; returns once it has noticed.
+    ///
+    /// # Panics
+    ///
+    /// If the node was not made by [`node`](Self::node), or does not notice within ten seconds.
+    pub async fn cut_off(&self, node: &Node) {
+        let user = node
+            .user
+            .as_deref()
+            .expect("only a node with a user of its own can be cut off");
+        self.command(&["ACL", "SETUSER", user, "off"]).await;
+        self.command(&["CLIENT", "KILL", "USER", user]).await;
+        until("the node notices that it is cut off", || {
+            !node.health().is_up()
+        })
+        .await;
+    }
+
+    /// Lets a node that was cut off come back; returns once it hears again.
+    ///
+    /// # Panics
+    ///
+    /// If the node was not made by [`node`](Self::node), or does not come back within ten seconds.
+    pub async fn restore(&self, node: &Node) {
+        let user = node
+            .user
+            .as_deref()
+            .expect("only a node with a user of its own can be cut off");
+        self.command(&["ACL", "SETUSER", user, "on"]).await;
+        until("the node comes back", || node.health().is_up()).await;
+    }
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    crate::wait_for(what, crate::collected::DEADLINE, async || condition()).await;
+}
+
+/// An address in memory that no other test has.
+pub fn memory_url() -> String {
+    static PLACES: AtomicU64 = AtomicU64::new(1);
+    format!("memory:test-{}", PLACES.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Two buses that meet in memory, apart from those of any other test.
+///
+/// # Panics
+///
+/// If they do not start, with the reason.
+pub async fn memory_nodes() -> (Node, Node) {
+    let url = memory_url();
+    (
+        Node::start(Bus::builder(&url)).await,
+        Node::start(Bus::builder(&url)).await,
+    )
+}
+
+fn in_full(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", in_full(cause)),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,209 @@
+//! What becomes of events while Redis is away.
+
+use std::time::{Duration, Instant};
+
+use tidings::{Builder, Bus, Fate, Reason, SendError};
+use tidings_testkit::{Collected, Node, Redis, wait_for};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A bus whose Redis was killed, and that knows it.
+async fn node_that_lost(redis: &mut Redis, describe: impl FnOnce(Builder) -> Builder) -> Node {
+    let node = Node::start(describe(Bus::builder(&redis.url()))).await;
+    redis.kill();
+    wait_for("the outage is noticed", SOON, async || {
+        !node.health().is_up()
+    })
+    .await;
+    node
+}
+
+#[tokio::test]
+async fn events_wait_for_redis_and_arrive_in_order() {
+    let mut redis = Redis::start().await;
+    let node = node_that_lost(&mut redis, |builder| builder).await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    for tick in 0..100_u64 {
+        node.feed("tick", &tick).await.unwrap();
+    }
+    let waiting = node.send_to_all("tick", &100);
+    let back = async {
+        redis.start_again().await;
+    };
+    let (receipt, ()) = tokio::join!(waiting, back);
+
+    assert_eq!(receipt.unwrap().number, 101);
+    node.flush().await.unwrap();
+    // The subscription was confirmed before they left: this node hears all of them itself.
+    let heard: Vec<u64> = ticks
+        .wait_len(101)
+        .await
+        .iter()
+        .map(|tick| **tick)
+        .collect();
+    assert!(heard.into_iter().eq(0..=100));
+}
+
+#[tokio::test]
+async fn events_that_waited_too_long_are_given_up_as_not_sent() {
+    let mut redis = Redis::start().await;
+    let impatient = |builder: Builder| builder.send_timeout(Duration::from_millis(300));
+    let node = node_that_lost(&mut redis, impatient).await;
+    for tick in 0..5_u64 {
+        node.feed("tick", &tick).await.unwrap();
+    }
+
+    let given_up = node.send_to_all("tick", &5).await.unwrap_err();
+
+    let timed_out = Fate::NotSent(Reason::TimedOut(Duration::from_millis(300)));
+    let SendError::Fate { event, fate } = &given_up else {
+        panic!("{given_up}")
+    };
+    assert_eq!((event.as_str(), fate), ("tick", &timed_out));
+    let error = node.flush().await.unwrap_err();
+    assert_eq!(error.count(), 5);
+    assert!(
+        error
+            .unsent()
+            .iter()
+            .all(|unsent| unsent.event == "tick" && unsent.fate == timed_out)
+    );
+    node.failures()
+        .wait_for(|failure| failure.to_string().contains("`tick`"))
+        .await;
+    node.flush().await.unwrap();
+
+    // What was never given to Redis has no number, so nobody sees a gap.
+    redis.start_again().await;
+    assert_eq!(
+        node.send_to_all("tick", &6)
+            .await
+            .map(|receipt| receipt.number)
+            .ok(),
+        Some(1)
+    );
+}
+
+#[tokio::test]
+async fn a_volatile_bus_fails_at_once() {
+    let mut redis = Redis::start().await;
+    let node = node_that_lost(&mut redis, Builder::volatile).await;
+    let away = Fate::NotSent(Reason::Away);
+
+    wait_for("a send fails at once", SOON, async || {
+        let sent = node.send_to_all("tick", &1).await;
+        matches!(sent, Err(SendError::Fate { fate, .. }) if fate == away)
+    })
+    .await;
+
+    redis.start_again().await;
+    wait_for("sends work again", SOON, async || {
+        node.send_to_all("tick", &1).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_outgoing_queue_makes_feed_wait_and_then_fail() {
+    let mut redis = Redis::start().await;
+    let small = |builder: Builder| {
+        builder
+            .outgoing_queue(100_000)
+            .send_timeout(Duration::from_millis(500))
+    };
+    let node = node_that_lost(&mut redis, small).await;
+    let text = "x".repeat(10_000);
+    for _ in 0..10 {
+        node.feed("text", &text).await.unwrap();
+    }
+    assert!(node.health().outgoing >= 100_000);
+
+    let begun = Instant::now();
+    let refused = node.feed("text", &text).await;
+
+    // It waited for room. Room came when the oldest were given up, or the wait was in vain.
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    if let Err(error) = refused {
+        assert!(error.to_string().contains("is full"), "{error}");
+    }
+    assert!(node.health().outgoing <= 120_000);
+}
+
+#[tokio::test]
+async fn feed_goes_on_when_redis_is_back() {
+    let mut redis = Redis::start().await;
+    let node = node_that_lost(&mut redis, |builder| builder.outgoing_queue(100_000)).await;
+    let texts: Collected<String> = node.collect("text");
+    let text = "x".repeat(10_000);
+
+    let feeding = async {
+        for _ in 0..50 {
+            node.feed("text", &text).await.unwrap();
+        }
+        node.flush().await.unwrap();
+    };
+    let back = async {
+        wait_for("the queue is full", SOON, async || {
+            node.health().outgoing >= 100_000
+        })
+        .await;
+        redis.start_again().await;
+    };
+    tokio::join!(feeding, back);
+
+    texts.wait_len(50).await;
+}
+
+#[tokio::test]
+async fn a_frozen_redis_holds_sends_up_and_loses_none() {
+    let redis = Redis::start().await;
+    let (sender, hearer) = redis.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    redis.freeze();
+    let mut waiting = Box::pin(sender.send_to_all("tick", &1));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+    assert!(early.is_err(), "a frozen redis cannot have answered");
+    redis.thaw();
+
+    waiting.await.unwrap();
+    ticks.wait_len(1).await;
+    assert_eq!(ticks.all().len(), 1);
+}
+
+#[tokio::test]
+async fn a_demoted_master_is_left() {
+    let old = Redis::start().await;
+    let new = Redis::start().await;
+    let node = Node::start(Bus::builder(&old.url())).await;
+
+    let port = new.port().to_string();
+    old.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+
+    // The link asks for the role after five seconds of silence.
+    wait_for("the replica is left", SOON, async || !node.health().is_up()).await;
+    old.command(&["REPLICAOF", "NO", "ONE"]).await;
+    wait_for("the master is taken again", SOON, async || {
+        node.health().is_up()
+    })
+    .await;
+    let gap = node.gaps().wait_for(|_| true).await;
+    assert_eq!(gap.missed, None);
+}
+
+#[tokio::test]
+async fn a_shutdown_without_redis_ends_in_time_and_counts_what_it_left() {
+    let mut redis = Redis::start().await;
+    let node = node_that_lost(&mut redis, |builder| builder).await;
+    for tick in 0..7_u64 {
+        node.feed("tick", &tick).await.unwrap();
+    }
+
+    let begun = Instant::now();
+    let error = node.shutdown(Duration::from_millis(300)).await.unwrap_err();
+
+    assert_eq!((error.unsent, error.running), (7, 0));
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert_eq!(node.flush().await.unwrap_err().count(), 7);
+}

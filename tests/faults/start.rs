@@ -1,0 +1,169 @@
+//! What the start says when it cannot be.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use tidings::{Bus, SendError, StartError};
+use tidings_testkit::{Collected, Node, Redis, free_port};
+
+fn in_full(error: &dyn Error) -> String {
+    error.source().map_or(error.to_string(), |cause| {
+        format!("{error}: {}", in_full(cause))
+    })
+}
+
+#[tokio::test]
+async fn a_redis_that_is_not_there_is_named_with_the_cause() {
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    let begun = Instant::now();
+
+    let builder = Bus::builder(&url).start_timeout(Duration::from_millis(300));
+    let error = builder.start().await.unwrap_err();
+
+    assert!(matches!(error, StartError::Unreachable { .. }));
+    let text = in_full(&error);
+    assert!(text.contains(&url) && text.contains("refused"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn wait_for_redis_starts_once_it_is_there() {
+    let mut redis = Redis::start().await;
+    redis.kill();
+    let starting = tokio::spawn(Bus::builder(&redis.url()).wait_for_redis().start());
+
+    redis.start_again().await;
+
+    let bus = starting.await.unwrap().unwrap();
+    assert_eq!(
+        bus.send_to_all("tick", &1).await.unwrap().receivers,
+        Some(1)
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_at_once_and_never_shown() {
+    let redis = Redis::builder().password("right").start().await;
+    let url = redis.url().replace("right", "hush-hush");
+
+    let error = Bus::builder(&url).start().await.unwrap_err();
+
+    assert!(matches!(error, StartError::Refused { .. }), "{error:?}");
+    let text = format!("{} {error:?}", in_full(&error));
+    assert!(text.contains("check the user and the password"), "{text}");
+    assert!(!text.contains("hush"), "{text}");
+}
+
+#[tokio::test]
+async fn a_missing_password_is_explained() {
+    let redis = Redis::builder().password("right").start().await;
+    let error = Bus::builder(&format!("redis://{}", redis.address()))
+        .start()
+        .await
+        .unwrap_err();
+    let text = in_full(&error);
+    assert!(matches!(error, StartError::Refused { .. }), "{text}");
+    assert!(text.contains("check the user and the password"), "{text}");
+}
+
+#[tokio::test]
+async fn a_forbidden_channel_is_explained_with_the_command_that_grants_it() {
+    let redis = Redis::builder()
+        .user("mute on >secret ~* +@all resetchannels")
+        .start()
+        .await;
+
+    let builder = Bus::builder(&redis.url_as("mute", "secret")).namespace("shop");
+    let error = builder.start().await.unwrap_err();
+
+    assert!(matches!(error, StartError::Refused { .. }));
+    let text = in_full(&error);
+    assert!(
+        text.contains("ACL SETUSER mute &tidings:{shop} +subscribe"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_who_may_only_hear_hears_and_is_told_why_it_cannot_send() {
+    let redis = Redis::builder()
+        .user("deaf on >secret ~* &* +@all -publish")
+        .start()
+        .await;
+    let sender = redis.node().await;
+    let hearer = Node::start(Bus::builder(&redis.url_as("deaf", "secret"))).await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    let refused = hearer.send_to_all("tick", &1).await.unwrap_err();
+    sender.send_to_all("tick", &2).await.unwrap();
+
+    assert!(matches!(refused, SendError::Fate { .. }) && !refused.is_unknown());
+    assert!(
+        refused
+            .to_string()
+            .contains("ACL SETUSER deaf &tidings:{default} +publish"),
+        "{refused}"
+    );
+    assert_eq!(*ticks.wait_for(|_| true).await, 2);
+}
+
+#[tokio::test]
+async fn a_user_without_role_and_client_list_can_send_and_hear() {
+    let rules = "least on >secret &tidings:{default} +hello +auth +client|setname +select \
+                 +subscribe +publish";
+    let redis = Redis::builder().user(rules).start().await;
+    let node = Node::start(Bus::builder(&redis.url_as("least", "secret"))).await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    // More than what the sender sends between two looks at the slowest hearer.
+    let large = "x".repeat(100_000);
+    for _ in 0..60 {
+        node.feed("text", &large).await.unwrap();
+    }
+    node.send_to_all("tick", &1).await.unwrap();
+
+    ticks.wait_len(1).await;
+}
+
+#[tokio::test]
+async fn a_replica_is_refused() {
+    let master = Redis::start().await;
+    let replica = Redis::start().await;
+    let port = master.port().to_string();
+    replica.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+
+    let builder = Bus::builder(&replica.url()).start_timeout(Duration::from_millis(300));
+    let text = in_full(&builder.start().await.unwrap_err());
+
+    assert!(
+        text.contains("the server is a slave, not a master"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_password_a_database_and_a_unix_socket_work() {
+    let redis = Redis::builder()
+        .password("p@ss word")
+        .unix_socket()
+        .start()
+        .await;
+    let over_tcp = Node::start(Bus::builder(&format!("{}/3", redis.url()))).await;
+    let over_socket = Node::start(Bus::builder(&redis.unix_url().unwrap())).await;
+    let ticks: Collected<u64> = over_socket.collect("tick");
+
+    // The database number does not matter to pub/sub: namespaces keep applications apart.
+    over_tcp.send_to_all("tick", &1).await.unwrap();
+
+    ticks.wait_len(1).await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_would_leave_its_braces_is_refused() {
+    let error = Bus::builder("memory:x")
+        .namespace("a}b")
+        .start()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StartError::Namespace { .. }), "{error:?}");
+}

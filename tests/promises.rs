@@ -1,0 +1,81 @@
+//! What every bus promises, wherever it meets others and however it writes: the same suite runs in
+//! memory and on Redis, in JSON and in MessagePack.
+#![allow(missing_docs, reason = "each name is the promise")]
+
+mod place;
+mod promises {
+    pub(crate) mod delivery;
+    pub(crate) mod handlers;
+    pub(crate) mod lifecycle;
+    pub(crate) mod queues;
+    pub(crate) mod sending;
+}
+
+macro_rules! promises {
+    ($($module:ident: $($promise:ident)*;)*) => {
+        promises!(@place memory_json, memory(Json), $($module: $($promise)*;)*);
+        promises!(@place memory_messagepack, memory(MessagePack), $($module: $($promise)*;)*);
+        promises!(@place redis_json, redis(Json), $($module: $($promise)*;)*);
+        promises!(@place redis_messagepack, redis(MessagePack), $($module: $($promise)*;)*);
+    };
+    (@place $name:ident, $place:ident($format:ident), $($module:ident: $($promise:ident)*;)*) => {
+        mod $name {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let place = crate::place::$place(tidings::Format::$format).await;
+                    crate::promises::$module::$promise(place).await;
+                }
+            )*)*
+        }
+    };
+}
+
+promises! {
+    delivery:
+        every_node_hears_an_event_once_the_sender_included
+        one_senders_events_are_handled_in_the_order_they_were_sent
+        the_events_of_several_senders_each_keep_their_order
+        a_node_hears_both_formats
+        a_payload_of_almost_a_frame_travels
+        namespaces_are_apart
+        send_to_others_leaves_the_sender_out
+        send_to_reaches_one_node
+        two_buses_of_one_process_both_hear
+        the_context_says_who_sent_what_and_when
+        an_event_that_nobody_wants_disturbs_nobody;
+    handlers:
+        a_handler_that_panics_is_reported_and_the_next_event_is_handled
+        a_handler_that_fails_is_reported_and_the_next_event_is_handled
+        a_handler_that_hangs_is_reported_and_the_next_event_is_handled
+        a_payload_of_the_wrong_type_is_reported_and_the_next_event_is_handled
+        a_handler_may_send_register_and_unregister
+        a_handler_for_once_is_called_once
+        off_waits_for_the_running_call_and_ends_the_calls
+        calls_run_together_only_where_that_was_asked_for
+        a_slow_handler_does_not_delay_another
+        a_struct_can_be_a_handler
+        a_missing_state_is_refused_when_the_handler_is_registered
+        two_payload_types_under_one_name_are_refused
+        handlers_of_an_arc_share_one_decoded_value
+        a_stream_gives_the_events_in_order_and_ends_with_the_bus;
+    queues:
+        a_full_queue_that_drops_the_newest_counts_them
+        a_full_queue_that_drops_the_oldest_counts_them
+        a_slow_handler_loses_nothing_by_default
+        a_stuck_handler_loses_what_does_not_fit_and_others_nothing;
+    sending:
+        a_receipt_has_the_number_and_the_receivers
+        a_name_that_cannot_travel_is_refused_and_nothing_is_sent
+        a_payload_larger_than_a_frame_is_refused_and_nothing_is_lost
+        a_payload_that_cannot_be_written_is_refused_and_nothing_is_lost
+        what_was_fed_is_all_heard_after_a_flush
+        many_tasks_that_await_each_get_their_own_number;
+    lifecycle:
+        a_shutdown_lets_handlers_finish_and_sends_what_waits
+        a_shutdown_counts_what_its_deadline_cut_off
+        a_bus_that_was_shut_down_refuses_everything
+        dropping_every_handle_ends_the_tasks
+        what_was_fed_still_leaves_when_the_bus_is_dropped
+        health_tells_what_was_counted;
+}

@@ -1,0 +1,209 @@
+//! Who hears what, and in which order.
+
+use std::time::SystemTime;
+
+use tidings::Context;
+use tidings_testkit::{Collected, Node};
+
+use crate::place::Place;
+
+pub(crate) async fn every_node_hears_an_event_once_the_sender_included(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let c = place.node().await;
+    let heard: Vec<Collected<String>> = [&a, &b, &c].map(|node| node.collect("cache.clear")).into();
+
+    a.send_to_all("cache.clear", "user:7").await.unwrap();
+    a.send_to_all("cache.clear", "last").await.unwrap();
+
+    for heard in heard {
+        let heard = heard.wait_len(2).await;
+        assert_eq!(
+            heard.iter().map(|key| key.as_str()).collect::<Vec<_>>(),
+            ["user:7", "last"]
+        );
+    }
+}
+
+pub(crate) async fn one_senders_events_are_handled_in_the_order_they_were_sent(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    for tick in 0..3_000_u64 {
+        if tick % 500 == 0 {
+            sender.send_to_all("tick", &tick).await.unwrap();
+        } else {
+            sender.feed("tick", &tick).await.unwrap();
+        }
+    }
+
+    let heard: Vec<u64> = ticks
+        .wait_len(3_000)
+        .await
+        .iter()
+        .map(|tick| **tick)
+        .collect();
+    assert!(heard.iter().copied().eq(0..3_000));
+    assert!(hearer.gaps().all().is_empty());
+}
+
+pub(crate) async fn the_events_of_several_senders_each_keep_their_order(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let hearer = place.node().await;
+    let ticks: Collected<(u8, u32)> = hearer.collect("tick");
+
+    let send = async |node: &Node, name: u8| {
+        for tick in 0..500_u32 {
+            node.send_to_all("tick", &(name, tick)).await.unwrap();
+        }
+    };
+    tokio::join!(send(&a, 0), send(&b, 1));
+
+    let heard = ticks.wait_len(1_000).await;
+    for sender in [0, 1] {
+        let of_one = heard
+            .iter()
+            .filter(|tick| tick.0 == sender)
+            .map(|tick| tick.1);
+        assert!(of_one.eq(0..500));
+    }
+}
+
+pub(crate) async fn a_node_hears_both_formats(place: Place) {
+    let hearer = place.node().await;
+    let other = Node::start(place.builder().format(place.other_format())).await;
+    let same = place.node().await;
+    let heard: Collected<(String, f64, Option<bool>)> = hearer.collect("mixed");
+
+    let payload = ("grüße \"\\\n".to_owned(), 0.5, None::<bool>);
+    other.send_to_all("mixed", &payload).await.unwrap();
+    same.send_to_all("mixed", &payload).await.unwrap();
+
+    for heard in heard.wait_len(2).await {
+        assert_eq!(*heard, payload);
+    }
+}
+
+pub(crate) async fn a_payload_of_almost_a_frame_travels(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let texts: Collected<String> = hearer.collect("text");
+
+    let large = "x".repeat(1_000_000);
+    sender.feed("text", "small").await.unwrap();
+    sender.feed("text", &large).await.unwrap();
+    sender.feed("text", "small").await.unwrap();
+
+    let lengths: Vec<usize> = texts
+        .wait_len(3)
+        .await
+        .iter()
+        .map(|text| text.len())
+        .collect();
+    assert_eq!(lengths, [5, 1_000_000, 5]);
+}
+
+pub(crate) async fn namespaces_are_apart(place: Place) {
+    let shop = Node::start(place.builder().namespace("shop")).await;
+    let staging = Node::start(place.builder().namespace("shop-staging")).await;
+    let in_shop: Collected<u64> = shop.collect("tick");
+    let in_staging: Collected<u64> = staging.collect("tick");
+
+    shop.send_to_all("tick", &1).await.unwrap();
+    staging.send_to_all("tick", &2).await.unwrap();
+
+    assert_eq!(*in_shop.wait_for(|_| true).await, 1);
+    assert_eq!(*in_staging.wait_for(|_| true).await, 2);
+}
+
+pub(crate) async fn send_to_others_leaves_the_sender_out(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let (at_a, at_b): (Collected<u64>, Collected<u64>) = (a.collect("tick"), b.collect("tick"));
+
+    a.send_to_others("tick", &1).await.unwrap();
+    a.send_to_all("tick", &2).await.unwrap();
+
+    assert_eq!(*at_a.wait_for(|_| true).await, 2);
+    assert_eq!(*at_b.wait_for(|_| true).await, 1);
+    assert!(a.gaps().all().is_empty());
+}
+
+pub(crate) async fn send_to_reaches_one_node(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let c = place.node().await;
+    let [at_a, at_b, at_c]: [Collected<u64>; 3] = [&a, &b, &c].map(|node| node.collect("tick"));
+
+    a.send_to(b.id(), "tick", &1).await.unwrap();
+    a.send_to(a.id(), "tick", &2).await.unwrap();
+    a.send_to_all("tick", &3).await.unwrap();
+
+    assert_eq!(
+        at_a.wait_len(2)
+            .await
+            .iter()
+            .map(|tick| **tick)
+            .collect::<Vec<_>>(),
+        [2, 3]
+    );
+    assert_eq!(
+        at_b.wait_len(2)
+            .await
+            .iter()
+            .map(|tick| **tick)
+            .collect::<Vec<_>>(),
+        [1, 3]
+    );
+    assert_eq!(*at_c.wait_for(|_| true).await, 3);
+}
+
+pub(crate) async fn two_buses_of_one_process_both_hear(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let (at_a, at_b): (Collected<u64>, Collected<u64>) = (a.collect("tick"), b.collect("tick"));
+    assert_ne!(a.id(), b.id());
+
+    a.send_to_all("tick", &1).await.unwrap();
+    b.send_to_all("tick", &2).await.unwrap();
+
+    for heard in [at_a, at_b] {
+        let mut heard: Vec<u64> = heard.wait_len(2).await.iter().map(|tick| **tick).collect();
+        heard.sort_unstable();
+        assert_eq!(heard, [1, 2]);
+    }
+}
+
+pub(crate) async fn the_context_says_who_sent_what_and_when(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let contexts = Collected::default();
+    let put = contexts.clone();
+    hearer
+        .on("tick", move |_: u64, context: Context| {
+            put.put(context);
+            std::future::ready(())
+        })
+        .unwrap();
+
+    let before = SystemTime::now();
+    sender.send_to_all("other", &0).await.unwrap();
+    sender.send_to_all("tick", &0).await.unwrap();
+
+    let context = contexts.wait_for(|_| true).await;
+    assert_eq!(context.from(), Some(sender.id()));
+    assert_eq!((context.event(), context.number()), ("tick", Some(2)));
+    assert!(!context.replayed());
+    assert_eq!(context.bus().id(), hearer.id());
+    let sent_at = context.sent_at().unwrap();
+    let millisecond = std::time::Duration::from_millis(1);
+    assert!(sent_at + millisecond >= before && sent_at <= SystemTime::now());
+}
+
+pub(crate) async fn an_event_that_nobody_wants_disturbs_nobody(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    sender
+        .send_to_all("never.heard.of", &["anything"])
+        .await
+        .unwrap();
+    sender.send_to_all("tick", &1).await.unwrap();
+
+    ticks.wait_len(1).await;
+    assert!(hearer.failures().all().is_empty());
+}

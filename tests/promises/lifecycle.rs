@@ -1,0 +1,143 @@
+//! How a bus ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::{Connection, OnError, SendError};
+use tidings_testkit::{Collected, wait_for};
+use tokio::sync::Notify;
+
+use crate::place::Place;
+
+const SOON: Duration = Duration::from_secs(5);
+
+pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_what_waits(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let answers: Collected<u64> = sender.collect("answer");
+    let begun = Arc::new(Notify::new());
+    let begin = Arc::clone(&begun);
+    let handler = move |question: u64, bus: tidings::Bus| {
+        begin.notify_one();
+        async move {
+            tokio::task::yield_now().await;
+            // Sent by a handler while its bus is being shut down.
+            bus.feed("answer", &question).await.unwrap();
+        }
+    };
+    hearer.on("question", handler).unwrap();
+
+    for question in 0..500_u64 {
+        sender.feed("question", &question).await.unwrap();
+    }
+    sender.flush().await.unwrap();
+    begun.notified().await;
+    hearer.shutdown(SOON).await.unwrap();
+
+    // What was heard before the shutdown was handled to the end, and each answer was sent.
+    let handled = hearer.health().sent;
+    assert!(handled > 0);
+    answers.wait_len(usize::try_from(handled).unwrap()).await;
+    assert_eq!(hearer.health().connection, Connection::Closed);
+}
+
+pub(crate) async fn a_shutdown_counts_what_its_deadline_cut_off(place: Place) {
+    let node = place.node().await;
+    let all: Collected<u64> = node.collect("tick");
+    node.on("tick", |_: u64| std::future::pending::<()>())
+        .unwrap();
+    for tick in 0..10_u64 {
+        node.send_to_all("tick", &tick).await.unwrap();
+    }
+    all.wait_len(10).await;
+
+    let error = node.shutdown(Duration::from_millis(200)).await.unwrap_err();
+
+    assert_eq!(error.running, 1);
+    assert!(
+        (9..=10).contains(&(error.unhandled + error.running)),
+        "{error}"
+    );
+}
+
+pub(crate) async fn a_bus_that_was_shut_down_refuses_everything(place: Place) {
+    let node = place.node().await;
+    node.shutdown(SOON).await.unwrap();
+
+    assert!(matches!(
+        node.send_to_all("tick", &1).await,
+        Err(SendError::Closed)
+    ));
+    assert!(matches!(
+        node.feed("tick", &1).await,
+        Err(SendError::Closed)
+    ));
+    assert!(matches!(
+        node.on("tick", |_: u64| async {}),
+        Err(OnError::Closed)
+    ));
+    assert!(matches!(
+        node.on_gap(|_: tidings::Gap| async {}),
+        Err(OnError::Closed)
+    ));
+    assert!(matches!(
+        node.stream::<_, u64>("tick"),
+        Err(OnError::Closed)
+    ));
+    node.flush().await.unwrap();
+    node.shutdown(SOON).await.unwrap();
+}
+
+pub(crate) async fn dropping_every_handle_ends_the_tasks(place: Place) {
+    let (stays, goes) = place.two_nodes().await;
+    let clone = goes.bus().clone();
+    goes.on("tick", |_: u64| async {}).unwrap();
+    assert_eq!(
+        stays.send_to_all("tick", &1).await.unwrap().receivers,
+        Some(2)
+    );
+
+    drop(goes);
+    assert_eq!(
+        stays.send_to_all("tick", &2).await.unwrap().receivers,
+        Some(2)
+    );
+    drop(clone);
+
+    wait_for(
+        "the connection of the dropped bus is gone",
+        SOON,
+        async || stays.send_to_all("tick", &3).await.unwrap().receivers == Some(1),
+    )
+    .await;
+}
+
+pub(crate) async fn what_was_fed_still_leaves_when_the_bus_is_dropped(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    for tick in 0..1_000_u64 {
+        sender.feed("tick", &tick).await.unwrap();
+    }
+    drop(sender);
+
+    ticks.wait_len(1_000).await;
+}
+
+pub(crate) async fn health_tells_what_was_counted(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+    sender.send_to_all("tick", &1).await.unwrap();
+    sender.send_to_all("unwanted", &1).await.unwrap();
+    sender.send_to_all("tick", "wrong").await.unwrap();
+    sender.send_to_all("tick", &2).await.unwrap();
+    ticks.wait_len(2).await;
+
+    let (sent, heard) = (sender.health(), hearer.health());
+    assert!(sent.is_up() && heard.is_up());
+    assert_eq!((sent.sent, sent.outgoing), (4, 0));
+    assert_eq!(
+        (heard.heard, heard.failures, heard.missed, heard.repeated),
+        (4, 1, 0, 0)
+    );
+    assert_eq!(heard.reconnects, 0);
+}

@@ -1,0 +1,161 @@
+//! What happens when a handler's queue is full.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::{Gap, GapReason, Handling, WhenFull};
+use tidings_testkit::{Collected, Node};
+use tokio::sync::Semaphore;
+
+use crate::place::Place;
+
+/// A handler that stands still until it is let go on, and what it has handled.
+struct Slow {
+    begun: Collected<u64>,
+    permits: Arc<Semaphore>,
+    handled: Collected<u64>,
+}
+
+fn slow(node: &Node, handling: Handling) -> Slow {
+    let (begun, permits, handled) = (
+        Collected::default(),
+        Arc::new(Semaphore::new(0)),
+        Collected::default(),
+    );
+    let (begin, wait, put) = (begun.clone(), Arc::clone(&permits), handled.clone());
+    let handler = move |tick: u64| {
+        let (begin, wait, put) = (begin.clone(), Arc::clone(&wait), put.clone());
+        async move {
+            begin.put(tick);
+            wait.acquire().await.expect("nobody closes it").forget();
+            put.put(tick);
+        }
+    };
+    node.on_with("tick", handling, handler)
+        .expect("the handler is in order");
+    Slow {
+        begun,
+        permits,
+        handled,
+    }
+}
+
+async fn send(node: &Node, ticks: std::ops::Range<u64>) {
+    for tick in ticks {
+        node.send_to_all("tick", &tick).await.expect("it is taken");
+    }
+}
+
+fn overflowed(gaps: &[Arc<Gap>]) -> u64 {
+    let overflow = |gap: &&Arc<Gap>| matches!(gap.reason, GapReason::Overflow { .. });
+    gaps.iter()
+        .filter(overflow)
+        .filter_map(|gap| gap.missed)
+        .sum()
+}
+
+/// Waits until so many events in all were reported as not having fitted.
+async fn wait_for_overflow(node: &Node, missed: u64) {
+    tidings_testkit::wait_for(
+        "the overflow is reported",
+        Duration::from_secs(10),
+        async || overflowed(&node.gaps().all()) >= missed,
+    )
+    .await;
+    assert_eq!(overflowed(&node.gaps().all()), missed);
+    assert_eq!(node.health().overflowed, missed);
+}
+
+pub(crate) async fn a_full_queue_that_drops_the_newest_counts_them(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let slow = slow(
+        &hearer,
+        Handling::new().queue(5).when_full(WhenFull::DropNewest),
+    );
+    let all: Collected<u64> = hearer.collect("tick");
+
+    send(&sender, 0..1).await;
+    slow.begun.wait_len(1).await;
+    send(&sender, 1..20).await;
+    all.wait_len(20).await;
+    // One is in the handler's hands, and the queue holds five more.
+    wait_for_overflow(&hearer, 14).await;
+
+    slow.permits.add_permits(20);
+    let handled = slow.handled.wait_len(6).await;
+    assert!(handled.iter().map(|tick| **tick).eq(0..6));
+    let gap = hearer.gaps().wait_for(|_| true).await;
+    assert_eq!(gap.from, Some(sender.id()));
+    let GapReason::Overflow { handler } = &gap.reason else {
+        panic!("{gap}")
+    };
+    assert!(handler.starts_with("tick ("), "{handler}");
+}
+
+pub(crate) async fn a_full_queue_that_drops_the_oldest_counts_them(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let slow = slow(
+        &hearer,
+        Handling::new().queue(5).when_full(WhenFull::DropOldest),
+    );
+    let all: Collected<u64> = hearer.collect("tick");
+
+    send(&sender, 0..20).await;
+    all.wait_len(20).await;
+    slow.permits.add_permits(20);
+    slow.handled.wait_for(|tick| *tick == 19).await;
+
+    let handled = slow.handled.all();
+    wait_for_overflow(&hearer, 20 - handled.len() as u64).await;
+    let newest: Vec<u64> = handled[handled.len() - 5..]
+        .iter()
+        .map(|tick| **tick)
+        .collect();
+    assert_eq!(newest, [15, 16, 17, 18, 19]);
+}
+
+pub(crate) async fn a_slow_handler_loses_nothing_by_default(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks = Collected::default();
+    let put = ticks.clone();
+    let handler = move |tick: u64| {
+        put.put(tick);
+        tokio::task::yield_now()
+    };
+    hearer
+        .on_with("tick", Handling::new().queue(4), handler)
+        .unwrap();
+
+    for tick in 0..5_000_u64 {
+        sender.feed("tick", &tick).await.unwrap();
+    }
+    sender.flush().await.unwrap();
+
+    let heard = ticks.wait_len(5_000).await;
+    assert!(heard.iter().map(|tick| **tick).eq(0..5_000));
+    assert!(hearer.gaps().all().is_empty());
+}
+
+pub(crate) async fn a_stuck_handler_loses_what_does_not_fit_and_others_nothing(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let stuck = slow(&hearer, Handling::new().queue(8));
+    let all: Collected<u64> = hearer.collect("tick");
+
+    for tick in 0..1_000_u64 {
+        sender.feed("tick", &tick).await.unwrap();
+    }
+    sender.flush().await.unwrap();
+    all.wait_len(1_000).await;
+    stuck.permits.add_permits(1_000);
+    tidings_testkit::wait_for(
+        "all is accounted for",
+        Duration::from_secs(10),
+        async || stuck.handled.all().len() as u64 + overflowed(&hearer.gaps().all()) == 1_000,
+    )
+    .await;
+
+    assert!(stuck.handled.all().len() >= 8);
+    // With room again, it hears again.
+    send(&sender, 1_000..1_001).await;
+    stuck.handled.wait_for(|tick| *tick == 1_000).await;
+}

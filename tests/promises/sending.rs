@@ -1,0 +1,131 @@
+//! What a sender is told.
+
+use serde::{Serialize, Serializer};
+use tidings::SendError;
+use tidings_testkit::Collected;
+
+use crate::place::Place;
+
+pub(crate) async fn a_receipt_has_the_number_and_the_receivers(place: Place) {
+    let (a, _b) = place.two_nodes().await;
+    for number in 1..=3 {
+        let receipt = a.send_to_all("tick", &number).await.unwrap();
+        assert_eq!((receipt.number, receipt.receivers), (number, Some(2)));
+    }
+}
+
+pub(crate) async fn a_name_that_cannot_travel_is_refused_and_nothing_is_sent(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+    let long = "x".repeat(129);
+
+    for name in ["", "a b", "a\"b", "a\nb", "ä", "{a}", "a*", &long] {
+        let refused = sender.send_to_all(name, &1).await;
+        assert!(
+            matches!(refused, Err(SendError::Name { .. })),
+            "{name:?}: {refused:?}"
+        );
+        assert!(sender.feed(name, &1).await.is_err(), "{name:?}");
+        assert!(
+            sender
+                .on(name.to_owned().leak() as &str, |_: u64| async {})
+                .is_err(),
+            "{name:?}"
+        );
+    }
+    sender.send_to_all("tick", &1).await.unwrap();
+
+    ticks.wait_len(1).await;
+    assert_eq!(hearer.health().heard, 1);
+    assert!(hearer.gaps().all().is_empty());
+}
+
+pub(crate) async fn a_payload_larger_than_a_frame_is_refused_and_nothing_is_lost(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let texts: Collected<String> = hearer.collect("text");
+
+    sender.feed("text", "before").await.unwrap();
+    let refused = sender.send_to_all("text", &"x".repeat(2 << 20)).await;
+    sender.send_to_all("text", "after").await.unwrap();
+
+    let Err(SendError::TooLarge { bytes, limit, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(bytes > 2 << 20 && limit <= 1 << 20);
+    let texts = texts.wait_len(2).await;
+    assert_eq!(
+        texts.iter().map(|text| text.as_str()).collect::<Vec<_>>(),
+        ["before", "after"]
+    );
+    assert!(hearer.gaps().all().is_empty());
+}
+
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Fails only after something was written.
+        let mut list = serializer.serialize_seq(Some(2))?;
+        serde::ser::SerializeSeq::serialize_element(&mut list, "half of it")?;
+        Err(serde::ser::Error::custom("no more"))
+    }
+}
+
+pub(crate) async fn a_payload_that_cannot_be_written_is_refused_and_nothing_is_lost(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    sender.feed("tick", &1).await.unwrap();
+    let refused = sender.send_to_all("tick", &Unwritable).await;
+    assert!(matches!(&refused, Err(SendError::Encode { event, .. }) if event == "tick"));
+    assert!(sender.feed("tick", &Unwritable).await.is_err());
+    sender.send_to_all("tick", &2).await.unwrap();
+
+    assert_eq!(
+        ticks
+            .wait_len(2)
+            .await
+            .iter()
+            .map(|tick| **tick)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+    assert!(hearer.failures().all().is_empty() && hearer.gaps().all().is_empty());
+}
+
+pub(crate) async fn what_was_fed_is_all_heard_after_a_flush(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    for tick in 0..20_000_u64 {
+        sender.feed("tick", &tick).await.unwrap();
+    }
+    sender.flush().await.unwrap();
+
+    assert_eq!(sender.health().sent, 20_000);
+    let heard = ticks.wait_len(20_000).await;
+    assert!(heard.iter().map(|tick| **tick).eq(0..20_000));
+}
+
+pub(crate) async fn many_tasks_that_await_each_get_their_own_number(place: Place) {
+    let sender = place.node().await;
+    let send = |task: u32| {
+        let bus = sender.bus().clone();
+        tokio::spawn(async move {
+            let mut numbers = Vec::new();
+            for _ in 0..20 {
+                numbers.push(bus.send_to_all("tick", &task).await.unwrap().number);
+            }
+            numbers
+        })
+    };
+    let tasks: Vec<_> = (0..64).map(send).collect();
+    let mut numbers = Vec::new();
+    for task in tasks {
+        let of_one = task.await.unwrap();
+        assert!(of_one.is_sorted());
+        numbers.extend(of_one);
+    }
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(1..=64 * 20));
+}
