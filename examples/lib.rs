@@ -1,1 +1,28 @@
-//! stub
+//! Checks that every Rust program in the README and the book compiles: each page is a doc test.
+
+/// One item per page, so that a failure names the page.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/src/start.md")]
+    struct Start;
+    #[doc = include_str!("../docs/src/events.md")]
+    struct Events;
+    #[doc = include_str!("../docs/src/handlers.md")]
+    struct Handlers;
+    #[doc = include_str!("../docs/src/sending.md")]
+    struct Sending;
+    #[doc = include_str!("../docs/src/gaps.md")]
+    struct Gaps;
+    #[doc = include_str!("../docs/src/wire.md")]
+    struct Wire;
+    #[doc = include_str!("../docs/src/redis.md")]
+    struct Redis;
+    #[doc = include_str!("../docs/src/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../docs/src/benchmarks.md")]
+    struct Benchmarks;
+    #[doc = include_str!("../docs/src/architecture.md")]
+    struct Architecture;
+}

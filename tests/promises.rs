@@ -69,6 +69,7 @@ promises! {
         a_name_that_cannot_travel_is_refused_and_nothing_is_sent
         a_payload_larger_than_a_frame_is_refused_and_nothing_is_lost
         a_payload_that_cannot_be_written_is_refused_and_nothing_is_lost
+        a_payload_whose_writing_panics_loses_nothing_else
         what_was_fed_is_all_heard_after_a_flush
         many_tasks_that_await_each_get_their_own_number;
     lifecycle:

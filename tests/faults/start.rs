@@ -7,9 +7,7 @@ use tidings::{Bus, SendError, StartError};
 use tidings_testkit::{Collected, Node, Redis, free_port};
 
 fn in_full(error: &dyn Error) -> String {
-    error.source().map_or(error.to_string(), |cause| {
-        format!("{error}: {}", in_full(cause))
-    })
+    tidings::report(error).to_string()
 }
 
 #[tokio::test]
@@ -79,7 +77,7 @@ async fn a_forbidden_channel_is_explained_with_the_command_that_grants_it() {
     assert!(matches!(error, StartError::Refused { .. }));
     let text = in_full(&error);
     assert!(
-        text.contains("ACL SETUSER mute &tidings:{shop} +subscribe"),
+        text.contains("ACL SETUSER mute '&tidings:{shop}' +subscribe +publish"),
         "{text}"
     );
 }
@@ -101,7 +99,7 @@ async fn a_user_who_may_only_hear_hears_and_is_told_why_it_cannot_send() {
     assert!(
         refused
             .to_string()
-            .contains("ACL SETUSER deaf &tidings:{default} +publish"),
+            .contains("ACL SETUSER deaf '&tidings:{default}' +subscribe +publish"),
         "{refused}"
     );
     assert_eq!(*ticks.wait_for(|_| true).await, 2);
@@ -136,7 +134,7 @@ async fn a_replica_is_refused() {
     let text = in_full(&builder.start().await.unwrap_err());
 
     assert!(
-        text.contains("the server is a slave, not a master"),
+        text.contains("the server is a replica, not a master"),
         "{text}"
     );
 }

@@ -181,8 +181,9 @@ pub(crate) async fn the_context_says_who_sent_what_and_when(place: Place) {
         .unwrap();
 
     let before = SystemTime::now();
-    sender.send_to_all("other", &0).await.unwrap();
-    sender.send_to_all("tick", &0).await.unwrap();
+    // Both in one frame, whose time holds for each.
+    sender.feed("other", &0).await.unwrap();
+    sender.feed("tick", &0).await.unwrap();
 
     let context = contexts.wait_for(|_| true).await;
     assert_eq!(context.from(), Some(sender.id()));

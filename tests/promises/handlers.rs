@@ -432,6 +432,7 @@ pub(crate) async fn a_stream_gives_the_events_in_order_and_ends_with_the_bus(pla
     sender.send_to_all("tick", "not a number").await.unwrap();
     for tick in 0..100_u64 {
         assert_eq!(ticks.next().await, Some(tick));
+        assert_eq!(ticks.context().unwrap().number(), Some(tick + 1));
     }
     hearer.shutdown(Duration::from_secs(5)).await.unwrap();
 

@@ -129,3 +129,35 @@ pub(crate) async fn many_tasks_that_await_each_get_their_own_number(place: Place
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(1..=64 * 20));
 }
+
+struct Panics;
+
+impl Serialize for Panics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(2))?;
+        serde::ser::SerializeSeq::serialize_element(&mut list, "half of it")?;
+        panic!("no more")
+    }
+}
+
+pub(crate) async fn a_payload_whose_writing_panics_loses_nothing_else(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    sender.feed("tick", &1).await.unwrap();
+    let bus = sender.bus().clone();
+    let panicked = tokio::spawn(async move { bus.send_to_all("tick", &Panics).await }).await;
+    assert!(panicked.unwrap_err().is_panic());
+    sender.send_to_all("tick", &2).await.unwrap();
+
+    assert_eq!(
+        ticks
+            .wait_len(2)
+            .await
+            .iter()
+            .map(|tick| **tick)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
+    assert!(hearer.failures().all().is_empty() && hearer.gaps().all().is_empty());
+}

@@ -34,6 +34,7 @@ enum Role {
         peer: Peer,
         url: String,
         events: u64,
+        lanes: u64,
     },
     /// Sends the events of a run.
     #[command(hide = true)]
@@ -51,7 +52,12 @@ async fn main() -> anyhow::Result<()> {
     let Arguments { plan, role } = Arguments::parse();
     match role {
         None => plan::run(&plan).await,
-        Some(Role::Hear { peer, url, events }) => hearer::hear(peer, &url, events).await,
+        Some(Role::Hear {
+            peer,
+            url,
+            events,
+            lanes,
+        }) => hearer::hear(peer, &url, events, lanes).await,
         Some(Role::Send {
             peer,
             url,

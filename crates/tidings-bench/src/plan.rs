@@ -18,7 +18,7 @@ use crate::sender::{Load, Sent};
 pub(crate) const CHANNEL: &str = "bench";
 
 /// How long a run may take.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What to measure.
 #[derive(Args, Debug)]
@@ -126,13 +126,19 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<()> {
 
 async fn measure(redis: &Redis, scenario: Scenario) -> anyhow::Result<Run> {
     let before = redis_cpu_ns(redis).await?;
-    let events = scenario.events.to_string();
-    let mut hearer = Copy::start("hear", scenario.peer, redis, &events, None)?;
+    let (url, events) = (redis.url(), scenario.events.to_string());
+    let peer = scenario
+        .peer
+        .to_possible_value()
+        .context("every peer has a name")?;
+    let (peer, lanes) = (peer.get_name(), scenario.load.lanes().to_string());
+    let mut hearer = Copy::start(&["hear", peer, &url, &events, &lanes])?;
     hearer
         .line()
         .await
         .context("the hearer does not get ready")?;
-    let mut sender = Copy::start("send", scenario.peer, redis, &events, Some(scenario.load))?;
+    let load = scenario.load.words();
+    let mut sender = Copy::start(&[&["send", peer, &url, &events], &*load].concat())?;
     let sent: Sent = sender.result().await.context("the sender")?;
     let heard: Heard = hearer.result().await.context("the hearer")?;
     let redis_cpu_ns = redis_cpu_ns(redis).await? - before;
@@ -150,24 +156,9 @@ struct Copy {
 }
 
 impl Copy {
-    fn start(
-        role: &str,
-        peer: Peer,
-        redis: &Redis,
-        events: &str,
-        load: Option<Load>,
-    ) -> anyhow::Result<Self> {
-        let peer = peer.to_possible_value().context("every peer has a name")?;
-        let url = redis.url();
+    fn start(words: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([role, peer.get_name(), &url, events]);
-        match load {
-            None => &mut command,
-            Some(Load::Await) => command.arg("await"),
-            Some(Load::Tasks) => command.arg("tasks"),
-            Some(Load::Feed) => command.arg("feed"),
-            Some(Load::Rate { per_second }) => command.arg("rate").arg(per_second.to_string()),
-        };
+        command.args(words);
         let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let stdout = child.stdout.take().context("it was asked for")?;
         Ok(Self {

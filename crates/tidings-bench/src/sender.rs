@@ -14,7 +14,7 @@ use crate::order::{Envelope, NAME, OrderPlaced};
 use crate::plan::{CHANNEL, Peer};
 
 /// How many sends the redis crate has under way at once, and how many tasks await theirs.
-const TASKS: u64 = 256;
+const TASKS: u32 = 256;
 
 /// How a run sends.
 #[derive(Clone, Copy, Debug, Subcommand, PartialEq)]
@@ -30,6 +30,27 @@ pub(crate) enum Load {
         /// Events a second.
         per_second: u64,
     },
+}
+
+impl Load {
+    /// The words that ask a copy of this program for it.
+    pub(crate) fn words(self) -> Vec<&'static str> {
+        match self {
+            Self::Await => vec!["await"],
+            Self::Tasks => vec!["tasks"],
+            Self::Feed => vec!["feed"],
+            Self::Rate { per_second } => vec!["rate", per_second.to_string().leak()],
+        }
+    }
+
+    /// How many senders in one there are, each with an order of its own.
+    pub(crate) fn lanes(self) -> u64 {
+        if self == Self::Tasks {
+            u64::from(TASKS)
+        } else {
+            1
+        }
+    }
 }
 
 /// What the sending process measured.
@@ -73,7 +94,7 @@ async fn send_tidings(
             let tasks = (0..TASKS).map(|task| {
                 let bus = bus.clone();
                 tokio::spawn(async move {
-                    for order in (task..events).step_by(TASKS as usize) {
+                    for order in (u64::from(task)..events).step_by(TASKS as usize) {
                         bus.send_to_all(NAME, &OrderPlaced::new(order)).await?;
                     }
                     anyhow::Ok(())
@@ -114,7 +135,7 @@ async fn send_redis(url: &str, events: u64, load: Load) -> anyhow::Result<(u64, 
         Load::Tasks | Load::Feed => {
             let mut under_way = FuturesUnordered::new();
             for order in 0..events {
-                if under_way.len() as u64 == TASKS {
+                if under_way.len() == TASKS as usize {
                     under_way.next().await;
                 }
                 under_way.push(publish(connection.clone(), order));
@@ -128,7 +149,7 @@ async fn send_redis(url: &str, events: u64, load: Load) -> anyhow::Result<(u64, 
             while order < events {
                 tokio::select! {
                     biased;
-                    () = pace.wait(), if (under_way.len() as u64) < TASKS => {
+                    () = pace.wait(), if under_way.len() < TASKS as usize => {
                         under_way.push(publish(connection.clone(), order));
                         order += 1;
                     }

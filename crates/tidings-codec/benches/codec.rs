@@ -14,6 +14,7 @@ use tidings_codec::{Format, FrameWriter, Limits, NodeId, Outgoing, read_frame};
 const EVENTS: u64 = 500;
 
 /// 124 bytes as JSON.
+#[expect(clippy::struct_field_names, reason = "the fields of a real order")]
 #[derive(Serialize, Deserialize)]
 struct Order {
     order_id: u64,

@@ -17,7 +17,7 @@ pub(crate) fn read(
 
     let mut members = Members::open(&mut scanner)?;
     while let Some(key) = members.next_key(&mut scanner)? {
-        if key.is_escaped {
+        if key.is_escaped() {
             return Err(FrameError::Escaped {
                 position: key.start,
             });
@@ -42,7 +42,7 @@ pub(crate) fn read(
                 is_batch = true;
                 read_events(&mut scanner, limits, events)?;
             }
-            _ => alone.member(&key, &mut scanner)?,
+            _ => alone.member(Key::of(&key), position, &mut scanner)?,
         }
     }
     if scanner.peek().is_some() {
@@ -156,8 +156,11 @@ fn read_event(
     }
     let mut draft = Draft::new(position);
     let mut members = Members::open(scanner)?;
-    while let Some(key) = members.next_key(scanner)? {
-        draft.member(&key, scanner)?;
+    while members.is_next(scanner)? {
+        scanner.peek();
+        let key_position = scanner.position() + 1;
+        let key = Key::take(scanner)?;
+        draft.member(key, key_position, scanner)?;
     }
     Ok(draft.finish(at))
 }
@@ -174,17 +177,80 @@ impl Members {
         Ok(Self { is_first: true })
     }
 
-    /// The next key, its colon taken; none once the object is closed.
+    /// Whether another key follows; otherwise the object is closed.
     #[inline]
-    fn next_key<'a>(&mut self, scanner: &mut Scanner<'a>) -> Result<Option<Text<'a>>, FrameError> {
+    fn is_next(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, FrameError> {
         if scanner.take(b'}') {
-            return Ok(None);
+            return Ok(false);
         }
         if !self.is_first {
             scanner.expect(b',')?;
         }
         self.is_first = false;
-        scanner.key().map(Some)
+        Ok(true)
+    }
+
+    /// The next key, its colon taken; none once the object is closed.
+    fn next_key<'a>(&mut self, scanner: &mut Scanner<'a>) -> Result<Option<Text<'a>>, FrameError> {
+        if self.is_next(scanner)? {
+            scanner.key().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// A key of an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Event,
+    Data,
+    To,
+    At,
+    Meta,
+    Unknown,
+    /// It might spell a known key, which other readers would take for that.
+    Escaped,
+}
+
+impl Key {
+    fn of(text: &Text<'_>) -> Self {
+        match text.bytes {
+            _ if text.is_escaped() => Self::Escaped,
+            b"event" => Self::Event,
+            b"data" => Self::Data,
+            b"to" => Self::To,
+            b"at" => Self::At,
+            b"meta" => Self::Meta,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Takes a key and its colon. Those of almost every event are compared whole.
+    #[inline]
+    fn take(scanner: &mut Scanner<'_>) -> Result<Self, FrameError> {
+        if scanner.take_all(b"\"event\":") {
+            return Ok(Self::Event);
+        }
+        if scanner.take_all(b"\"data\":") {
+            return Ok(Self::Data);
+        }
+        scanner.key().map(|text| Self::of(&text))
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Data => "data",
+            Self::To => "to",
+            Self::At => "at",
+            Self::Meta => "meta",
+            Self::Unknown | Self::Escaped => "",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
     }
 }
 
@@ -198,12 +264,6 @@ struct Draft {
 }
 
 impl Draft {
-    const EVENT: u8 = 1;
-    const DATA: u8 = 2;
-    const TO: u8 = 4;
-    const AT: u8 = 8;
-    const META: u8 = 16;
-
     #[inline]
     fn new(position: usize) -> Self {
         let event = RawEvent {
@@ -230,40 +290,37 @@ impl Draft {
     /// Takes the value of a member. What is wrong with it is kept for `finish`, as long as it is
     /// known where it ends.
     #[inline]
-    fn member(&mut self, key: &Text<'_>, scanner: &mut Scanner<'_>) -> Result<(), FrameError> {
+    fn member(
+        &mut self,
+        key: Key,
+        key_position: usize,
+        scanner: &mut Scanner<'_>,
+    ) -> Result<(), FrameError> {
+        self.note(key, key_position);
         scanner.peek();
         let position = scanner.position();
-        if key.is_escaped {
-            // It might spell a known key, which other readers would take for that.
-            self.complain(EventError::Escaped {
-                position: key.start,
-            });
+        match key {
+            Key::Event => self.name(scanner, position),
+            Key::Data => self.payload(scanner, position),
+            Key::To => self.to(scanner, position),
+            Key::At => self.at(scanner, position),
+            Key::Meta => self.meta(scanner, position),
+            Key::Unknown | Key::Escaped => scanner.value(Bounds::PAYLOAD).map(|_| ()),
         }
-        match key.bytes {
-            b"event" => {
-                self.once(Self::EVENT, "event", key.start);
-                self.name(scanner, position)
+    }
+
+    #[inline]
+    fn note(&mut self, key: Key, position: usize) {
+        match key {
+            Key::Unknown => {}
+            Key::Escaped => self.complain(EventError::Escaped { position }),
+            _ if self.fields & key.bit() != 0 => {
+                self.complain(EventError::Duplicate {
+                    field: key.name(),
+                    position,
+                });
             }
-            b"data" => {
-                self.once(Self::DATA, "data", key.start);
-                let verdict = scanner.value(Bounds::PAYLOAD)?;
-                self.judge(verdict, position);
-                self.event.payload = Span::new(position, scanner.position());
-                Ok(())
-            }
-            b"to" => {
-                self.once(Self::TO, "to", key.start);
-                self.to(scanner, position)
-            }
-            b"at" => {
-                self.once(Self::AT, "at", key.start);
-                self.at(scanner, position)
-            }
-            b"meta" => {
-                self.once(Self::META, "meta", key.start);
-                self.meta(scanner, position)
-            }
-            _ => scanner.value(Bounds::PAYLOAD).map(|_| ()),
+            _ => self.fields |= key.bit(),
         }
     }
 
@@ -274,7 +331,7 @@ impl Draft {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
-        if self.fields & Self::EVENT == 0 {
+        if self.fields & Key::Event.bit() == 0 {
             return Err(EventError::Nameless {
                 position: self.position,
             });
@@ -293,10 +350,16 @@ impl Draft {
                 Ok(()) => self.event.name = Span::new(text.start, text.start + text.bytes.len()),
                 Err(source) => self.complain(EventError::Name { position, source }),
             },
-            None => self.complain(EventError::Field {
-                field: "event",
-                position,
-            }),
+            None => self.refuse("event", position),
+        }
+        Ok(())
+    }
+
+    fn payload(&mut self, scanner: &mut Scanner<'_>, position: usize) -> Result<(), FrameError> {
+        match scanner.value(Bounds::PAYLOAD)? {
+            Verdict::Fine => self.event.payload = Span::new(position, scanner.position()),
+            Verdict::TooDeep => self.complain(EventError::TooDeep { position }),
+            Verdict::TooManyNodes => self.complain(EventError::TooManyNodes { position }),
         }
         Ok(())
     }
@@ -340,24 +403,6 @@ impl Draft {
             self.refuse("meta", position);
         }
         Ok(())
-    }
-
-    fn once(&mut self, field: u8, name: &'static str, position: usize) {
-        if self.fields & field != 0 {
-            self.complain(EventError::Duplicate {
-                field: name,
-                position,
-            });
-        }
-        self.fields |= field;
-    }
-
-    fn judge(&mut self, verdict: Verdict, position: usize) {
-        match verdict {
-            Verdict::Fine => {}
-            Verdict::TooDeep => self.complain(EventError::TooDeep { position }),
-            Verdict::TooManyNodes => self.complain(EventError::TooManyNodes { position }),
-        }
     }
 
     fn refuse(&mut self, field: &'static str, position: usize) {

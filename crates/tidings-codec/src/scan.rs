@@ -46,7 +46,12 @@ pub(crate) enum Verdict {
 pub(crate) struct Text<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) start: usize,
-    pub(crate) is_escaped: bool,
+}
+
+impl Text<'_> {
+    pub(crate) fn is_escaped(&self) -> bool {
+        self.bytes.contains(&b'\\')
+    }
 }
 
 /// A position in JSON text that only moves forward.
@@ -82,6 +87,16 @@ impl<'a> Scanner<'a> {
         let is_next = self.peek() == Some(byte);
         self.position += usize::from(is_next);
         is_next
+    }
+
+    /// Takes the next bytes if they are exactly these.
+    #[inline]
+    pub(crate) fn take_all(&mut self, bytes: &[u8]) -> bool {
+        let are_next = self.bytes[self.position..].starts_with(bytes);
+        if are_next {
+            self.position += bytes.len();
+        }
+        are_next
     }
 
     /// Takes the next byte, which has to be this one.
@@ -156,12 +171,11 @@ impl<'a> Scanner<'a> {
     fn rest_of_string(&mut self) -> Result<Text<'a>, FrameError> {
         let start = self.position;
         match end_of_string(self.bytes, start) {
-            Ok((end, is_escaped)) => {
+            Ok(end) => {
                 self.position = end;
                 Ok(Text {
                     bytes: &self.bytes[start..end - 1],
                     start,
-                    is_escaped,
                 })
             }
             Err(position) => {
@@ -233,7 +247,7 @@ fn end_of_value(bytes: &[u8], mut at: usize, bounds: Bounds) -> Result<usize, St
         (at, byte) = after_space(bytes, at);
         nodes += 1;
         if byte == b'"' {
-            (at, _) = end_of_string(bytes, at + 1).map_err(Stop::Broken)?;
+            at = end_of_string(bytes, at + 1).map_err(Stop::Broken)?;
         } else if byte == b'{' || byte == b'[' {
             if depth == bounds.depth {
                 return Err(Stop::TooDeep);
@@ -309,26 +323,22 @@ fn end_of_key(bytes: &[u8], at: usize) -> Result<usize, Stop> {
     if bytes.get(at) != Some(&b'"') {
         return Err(Stop::Broken(at));
     }
-    let (end, _) = end_of_string(bytes, at + 1).map_err(Stop::Broken)?;
+    let end = end_of_string(bytes, at + 1).map_err(Stop::Broken)?;
     match after_space(bytes, end) {
         (colon, b':') => Ok(colon + 1),
         (other, _) => Err(Stop::Broken(other)),
     }
 }
 
-/// The position behind the closing quote of the string whose content begins at `at`, and whether
-/// it has escapes. If it does not end, or has control characters, where that was noticed.
+/// The position behind the closing quote of the string whose content begins at `at`. If it does
+/// not end, or has control characters, where that was noticed.
 #[inline]
-fn end_of_string(bytes: &[u8], mut at: usize) -> Result<(usize, bool), usize> {
-    let mut is_escaped = false;
+fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
     loop {
         at = next_special(bytes, at);
         match bytes.get(at) {
-            Some(b'"') => return Ok((at + 1, is_escaped)),
-            Some(b'\\') => {
-                is_escaped = true;
-                at += 2;
-            }
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => at += 2,
             _ => return Err(at.min(bytes.len())),
         }
     }

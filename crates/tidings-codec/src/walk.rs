@@ -124,6 +124,21 @@ impl<'a> Walker<'a> {
         0
     }
 
+    /// Takes a value whose first byte tells its size, as that of most values does; takes nothing
+    /// if it is another one, or cut off.
+    #[inline]
+    fn pass_small(&mut self) -> bool {
+        let size = self
+            .bytes
+            .get(self.position)
+            .map_or(0, |&first| SIZES[usize::from(first)]);
+        let is_whole = size > 0 && usize::from(size) <= self.left();
+        if is_whole {
+            self.position += usize::from(size);
+        }
+        is_whole
+    }
+
     #[inline]
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let bytes = self.bytes[self.position..]
@@ -162,13 +177,13 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), DecodeError> {
     let mut open = [0_usize; Limits::DEPTH];
     let (mut depth, mut nodes) = (0, 1);
     loop {
-        let position = walker.position();
-        let token = walker.token().map_err(|fault| match fault {
-            Fault::Length => DecodeError::Length { position },
-            Fault::Marker => DecodeError::Marker { position },
-        })?;
-        match token {
-            Token::Array(values) | Token::Map(values) => {
+        if !walker.pass_small() {
+            let position = walker.position();
+            let token = walker.token().map_err(|fault| match fault {
+                Fault::Length => DecodeError::Length { position },
+                Fault::Marker => DecodeError::Marker { position },
+            })?;
+            if let Token::Array(values) | Token::Map(values) = token {
                 nodes += values;
                 if depth == Limits::DEPTH {
                     return Err(DecodeError::TooDeep);
@@ -178,9 +193,9 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), DecodeError> {
                 }
                 open[depth] = values;
                 depth += 1;
+            } else {
+                walker.pass_content(token);
             }
-            Token::Str(len) | Token::Bin(len) => walker.position += len,
-            Token::Nil | Token::Unsigned(_) | Token::Scalar => {}
         }
         while depth > 0 && open[depth - 1] == 0 {
             depth -= 1;
@@ -197,3 +212,26 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), DecodeError> {
     }
     Ok(())
 }
+
+/// How many bytes a value has that begins with this one; 0 where that alone does not tell.
+static SIZES: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut first = 0;
+    while first < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let marker = Marker::from_u8(first as u8);
+        sizes[first] = match marker {
+            Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => {
+                1
+            }
+            Marker::U8 | Marker::I8 => 2,
+            Marker::U16 | Marker::I16 => 3,
+            Marker::U32 | Marker::I32 | Marker::F32 => 5,
+            Marker::U64 | Marker::I64 | Marker::F64 => 9,
+            Marker::FixStr(len) => 1 + len,
+            _ => 0,
+        };
+        first += 1;
+    }
+    sizes
+};

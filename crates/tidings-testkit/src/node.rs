@@ -51,7 +51,7 @@ impl Node {
             });
         let bus = match builder.start().await {
             Ok(bus) => bus,
-            Err(error) => panic!("the bus does not start: {}", in_full(&error)),
+            Err(error) => panic!("the bus does not start: {}", tidings::report(&error)),
         };
         Self {
             bus,
@@ -88,7 +88,7 @@ impl Node {
             std::future::ready(())
         });
         if let Err(error) = registered {
-            panic!("cannot collect: {}", in_full(&error));
+            panic!("cannot collect: {}", tidings::report(&error));
         }
         collected
     }
@@ -200,11 +200,4 @@ pub async fn memory_nodes() -> (Node, Node) {
         Node::start(Bus::builder(&url)).await,
         Node::start(Bus::builder(&url)).await,
     )
-}
-
-fn in_full(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", in_full(cause)),
-        None => error.to_string(),
-    }
 }

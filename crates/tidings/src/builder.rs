@@ -14,12 +14,13 @@ use crate::bus::{Bus, Inner};
 use crate::context::States;
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
+use crate::error::{ConnectError, OnError, StartError, report};
 use crate::event::{EventPayload, HearKey};
-use crate::failure::{ConnectError, Failure, OnError, StartError};
+use crate::failure::Failure;
 use crate::handler::Handler;
 use crate::health::{Counts, Pulse};
 use crate::keys::{DEFAULT_NAMESPACE, Namespace};
-use crate::link::{Link, Probe, Stage, delays, describe};
+use crate::link::{Link, Probe, Stage, delays};
 use crate::outgoing::{Outgoing, Settings};
 use crate::receiver::Receiver;
 use crate::registry;
@@ -48,7 +49,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 ///     .namespace("shop-staging")
 ///     .format(Format::MessagePack)
 ///     .state(String::from("what handlers may ask for"))
-///     .on_failure(|failure: Failure| eprintln!("{failure}"))
+///     .on_failure(|failure: Failure| eprintln!("{}", tidings::report(&failure)))
 ///     .start()
 ///     .await?;
 /// # Ok(())
@@ -108,7 +109,7 @@ impl Builder {
     }
 
     /// Hears of each failure: a frame that cannot be read, a payload of the wrong type, a handler
-    /// that failed. Without a hook they are logged with `tracing`. A second hook replaces the
+    /// that failed. [`report`](crate::report) says it with its causes. Without a hook they are logged with `tracing`. A second hook replaces the
     /// first. Up to 1,024 failures wait for the hook; what comes faster is counted and reported as
     /// [`Failure::Suppressed`].
     pub fn on_failure(mut self, hook: impl Fn(Failure) + Send + Sync + 'static) -> Self {
@@ -370,7 +371,7 @@ async fn connect(
             Some(Err(source)) => last = source,
             None => {}
         }
-        tracing::debug!(address, why = describe(&last), "cannot connect yet");
+        tracing::debug!(address, why = %report(&last), "cannot connect yet");
         if let Some((timeout, deadline)) = deadline
             && Instant::now() + delay >= deadline
         {

@@ -1,4 +1,8 @@
 //! The bus: the handle that a program holds to hear and to send.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a key is a name, and is given as one"
+)]
 
 use std::any::type_name;
 use std::fmt;
@@ -16,10 +20,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::builder::Builder;
 use crate::context::{Context, States};
 use crate::dispatch::Dispatcher;
-use crate::event::{EventKey, EventPayload, HearKey, SendKey, StreamKey};
-use crate::failure::{
-    Failure, FlushError, Gap, MissingState, OnError, SendError, ShutdownError, StartError,
-};
+use crate::error::{FlushError, MissingState, OnError, SendError, ShutdownError, StartError};
+use crate::event::{EventKey, EventPayload, HearKey, Names, SendKey, StreamKey};
+use crate::failure::{Failure, Gap};
 use crate::handler::Handler;
 use crate::health::{Health, Pulse};
 use crate::link::Stage;
@@ -132,7 +135,7 @@ impl Bus {
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register(event, Handling::default(), handler, false)
+        self.register::<K, P, Args, H>(event.names(), Handling::default(), handler, false)
     }
 
     /// As [`on`](Self::on), with a queue, concurrency and time-out of your choice.
@@ -152,7 +155,7 @@ impl Bus {
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register(event, handling, handler, false)
+        self.register::<K, P, Args, H>(event.names(), handling, handler, false)
     }
 
     /// As [`on`](Self::on), for the first event only. A payload that the handler cannot take does
@@ -168,7 +171,7 @@ impl Bus {
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register(event, Handling::default(), handler, true)
+        self.register::<K, P, Args, H>(event.names(), Handling::default(), handler, true)
     }
 
     /// Short for `on(E::EVENT, handler)`: the event is what the handler takes.
@@ -212,6 +215,10 @@ impl Bus {
     /// # Errors
     ///
     /// As [`on`](Self::on).
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "keys are given as everywhere else"
+    )]
     pub fn stream<K, P>(&self, event: K) -> Result<EventStream<P>, OnError>
     where
         K: StreamKey<P> + 'static,
@@ -448,7 +455,7 @@ impl Bus {
 
     fn register<K, P, Args, H>(
         &self,
-        event: K,
+        names: Names,
         handling: Handling,
         handler: H,
         is_once: bool,
@@ -461,7 +468,6 @@ impl Bus {
     {
         self.check_open()?;
         handling.check()?;
-        let names = event.names();
         names.check()?;
         let name = names.label::<P>();
         handler
@@ -591,7 +597,9 @@ impl WeakBus {
 /// Lets each handler finish what waits for it; how many events and calls the deadline cut off.
 async fn drain(seats: Vec<Arc<Seat>>, deadline: Instant) -> (u64, u64) {
     let (mut unhandled, mut running) = (0, 0);
-    seats.iter().for_each(|seat| seat.queue.drain());
+    for seat in &seats {
+        seat.queue.drain();
+    }
     for seat in seats {
         if timeout_at(deadline, seat.ended()).await.is_err() {
             unhandled += seat.close();

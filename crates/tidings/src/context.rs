@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidings_codec::NodeId;
 
 use crate::Bus;
-use crate::failure::MissingState;
+use crate::error::MissingState;
 
 /// What is known of an event beside its payload.
 #[derive(Clone)]

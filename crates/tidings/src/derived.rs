@@ -5,8 +5,10 @@ use serde::de::{DeserializeOwned, Error as _};
 use tidings_codec::{DecodeError, EncodeError, Format, Payload};
 
 use crate::context::FromContext;
-use crate::event::{Event, EventPayload, Unknown};
+use crate::error::OnError;
+use crate::event::{Event, HearKey, Unknown};
 use crate::handler::Outcome;
+use crate::{Bus, Subscription};
 
 /// A payload that serde can write and read.
 #[diagnostic::on_unimplemented(
@@ -14,23 +16,31 @@ use crate::handler::Outcome;
     label = "serde cannot write or read this type",
     note = "add `#[derive(Serialize, Deserialize)]` to `{Self}`"
 )]
-pub trait Portable: Serialize + DeserializeOwned + 'static {}
+pub trait Portable: Sized {
+    /// Writes it.
+    ///
+    /// # Errors
+    ///
+    /// When serde cannot write the value in this format.
+    fn write(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError>;
 
-#[diagnostic::do_not_recommend]
-impl<P: Serialize + DeserializeOwned + 'static> Portable for P {}
-
-/// Writes a payload.
-pub fn encode<P: Portable>(
-    payload: &P,
-    format: Format,
-    into: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
-    format.encode(payload, into)
+    /// Reads one.
+    ///
+    /// # Errors
+    ///
+    /// When the payload is not what this type expects.
+    fn read(payload: Payload<'_>) -> Result<Self, DecodeError>;
 }
 
-/// Reads a payload.
-pub fn decode<P: Portable>(payload: Payload<'_>) -> Result<P, DecodeError> {
-    payload.decode()
+#[diagnostic::do_not_recommend]
+impl<P: Serialize + DeserializeOwned> Portable for P {
+    fn write(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+        format.encode(self, into)
+    }
+
+    fn read(payload: Payload<'_>) -> Result<Self, DecodeError> {
+        payload.decode()
+    }
 }
 
 /// What the variant marked `#[event(other)]` holds.
@@ -44,6 +54,10 @@ pub trait Other: Event {}
 impl Other for Unknown {}
 
 /// Reads what the variant marked `#[event(other)]` holds.
+///
+/// # Errors
+///
+/// As [`Event::decode`].
 pub fn decode_other<E: Other>(name: &str, payload: Payload<'_>) -> Result<E, DecodeError> {
     E::decode(name, payload)
 }
@@ -57,14 +71,30 @@ pub fn unclaimed(name: &str, format: Format) -> DecodeError {
     }
 }
 
-/// Asks of the payload of a collected handler that hears a type's events.
-pub fn subscribes<P: EventPayload>() {}
+macro_rules! registrations {
+    ($($name:ident ($($argument:ident),*))*) => { $(
+        /// [`Bus::on`] for a function, where each thing that it has to be is asked of a type
+        /// parameter of its own, so that the compiler can point at what does not suit.
+        ///
+        /// # Errors
+        ///
+        /// As [`Bus::on`].
+        pub fn $name<K, P, $($argument,)* O, F, R>(
+            bus: &Bus,
+            event: K,
+            function: F,
+        ) -> Result<Subscription, OnError>
+        where
+            K: HearKey<P> + 'static,
+            P: Send + 'static,
+            $($argument: FromContext + 'static,)*
+            O: Outcome,
+            F: Fn(P, $($argument,)*) -> R + Send + Sync + 'static,
+            R: Future<Output = O> + Send,
+        {
+            bus.on(event, function)
+        }
+    )* };
+}
 
-/// Asks of the payload of a collected handler that hears a name.
-pub fn hears<P: DeserializeOwned + Send + 'static>() {}
-
-/// Asks of what a collected handler takes beside the payload.
-pub fn takes<A: FromContext>() {}
-
-/// Asks of what a collected handler returns.
-pub fn returns<O: Outcome>() {}
+registrations! { on0 () on1 (A) on2 (A, B) on3 (A, B, C) on4 (A, B, C, D) }

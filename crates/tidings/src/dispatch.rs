@@ -8,8 +8,8 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use tidings_codec::{EventError, Header, NodeId, RawEvent, To};
 
+use crate::error::OnError;
 use crate::event::{Claim, Names};
-use crate::failure::OnError;
 use crate::subscription::{Batch, Item, Seat};
 
 /// Copy unless the wanted payloads are at least this part of the frame: a queue must not keep a
@@ -33,7 +33,8 @@ struct Registered {
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    index: HashMap<Arc<str>, u32, RandomState>,
+    /// By the name's bytes: a text would have to be checked for UTF-8 at each look.
+    index: HashMap<Box<[u8]>, u32, RandomState>,
     names: Arc<[Arc<str>]>,
     /// For each name, the seats that want it.
     routes: Vec<Route>,
@@ -139,7 +140,7 @@ impl Table {
             for name in &one.names.list {
                 let next = u32::try_from(names.len()).expect("fewer than 2^32 names");
                 let name: Arc<str> = Arc::from(&*name.name);
-                let entry = *table.index.entry(Arc::clone(&name)).or_insert(next) as usize;
+                let entry = *table.index.entry(name.as_bytes().into()).or_insert(next) as usize;
                 if entry == names.len() {
                     names.push(name);
                     table.routes.push(Route::default());
@@ -234,12 +235,11 @@ impl Sorter {
             if !self.is_for_me(event.to, header.from) {
                 continue;
             }
-            let name = event.name(bytes);
-            let (name, route) = match table.index.get(name) {
+            let (name, route) = match table.index.get(event.name_bytes(bytes)) {
                 Some(entry) => (*entry, &table.routes[*entry as usize]),
                 None if table.others.seats.is_empty() => continue,
                 None => {
-                    unknown_names.push(Arc::from(name));
+                    unknown_names.push(Arc::from(event.name(bytes)));
                     let index = table.names.len() + unknown_names.len() - 1;
                     let index = u32::try_from(index).expect("a frame has fewer names than bytes");
                     (index, &table.others)

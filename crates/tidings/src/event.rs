@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidings_codec::{DecodeError, EncodeError, Format, Payload, check_name};
 
-use crate::failure::OnError;
+use crate::error::OnError;
 use crate::subscription::Heard;
 
 /// Something that happens, as a type: its name on the wire and its payload are one thing.
@@ -77,7 +77,8 @@ use crate::subscription::Heard;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
     label = "not an event",
-    note = "put `#[derive(Event)]` on the type (with serde's `Serialize` and `Deserialize` on a struct), or use a name instead of a type: `bus.on(\"a.name\", …)`, or `#[event(\"a.name\")]` on a variant"
+    note = "put `#[derive(Event)]` on the type, with serde's `Serialize` and `Deserialize` on a struct",
+    note = "any serde type can travel under a name: `bus.on(\"a.name\", …)`, `#[tidings::on(\"a.name\")]`, or `#[event(\"a.name\")]` on a variant"
 )]
 pub trait Event: Sized + Send + 'static {
     /// The key to send and hear this event under.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::future::Future;
 
 use crate::context::{Context, FromContext};
-use crate::failure::MissingState;
+use crate::error::MissingState;
 
 /// What a handler may fail with: any error.
 pub type HandlerError = Box<dyn Error + Send + Sync>;

@@ -24,8 +24,8 @@
 //!
 //! # What is promised
 //!
-//! * Every process that is connected hears each event once, one sender's events in the order they
-//!   were sent.
+//! * Every process that is connected hears each event at most once, one sender's events in the
+//!   order they were sent.
 //! * What was missed is reported: [`Bus::on_gap`] hears who missed how many, and why.
 //! * A bad frame, a payload of the wrong type, a handler that fails or panics is reported to
 //!   [`Builder::on_failure`], and the next event is handled.
@@ -36,6 +36,7 @@ mod builder;
 mod bus;
 mod context;
 mod derived;
+mod error;
 mod event;
 mod failure;
 mod handler;
@@ -46,6 +47,7 @@ mod subscription;
 // … how an event is sent …
 mod echo;
 mod outgoing;
+mod pace;
 mod sender;
 // … how it is heard …
 mod dispatch;
@@ -62,11 +64,12 @@ mod transport;
 pub use builder::Builder;
 pub use bus::{Bus, Receipt};
 pub use context::{Context, FromContext, State};
-pub use event::{Event, EventKey, EventPayload, HearKey, Names, SendKey, StreamKey, Unknown};
-pub use failure::{
-    Cause, ConnectError, Failure, Fate, FlushError, Gap, GapReason, MissingState, OnError, Reason,
-    SendError, ShutdownError, StartError, Unsent, UrlError,
+pub use error::{
+    ConnectError, FlushError, MissingState, OnError, SendError, ShutdownError, StartError, Unsent,
+    UrlError, report,
 };
+pub use event::{Event, EventKey, EventPayload, HearKey, Names, SendKey, StreamKey, Unknown};
+pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
 pub use handler::{Handler, HandlerError, Outcome};
 pub use health::{Connection, Health};
 pub use queue::WhenFull;
@@ -93,8 +96,6 @@ pub mod __private {
     pub use inventory;
     pub use serde;
 
-    pub use crate::derived::{
-        decode, decode_other, encode, hears, returns, subscribes, takes, unclaimed,
-    };
+    pub use crate::derived::{Portable, decode_other, on0, on1, on2, on3, on4, unclaimed};
     pub use crate::registry::Collected;
 }

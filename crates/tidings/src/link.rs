@@ -9,7 +9,8 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::failure::{ConnectError, Gap, GapReason};
+use crate::error::{ConnectError, report};
+use crate::failure::{Gap, GapReason};
 use crate::health::{Connection, Counts, Pulse};
 use crate::receiver::Receiver;
 use crate::transport::{Connected, Hearing, Sending, Transport};
@@ -100,14 +101,14 @@ impl Link {
     async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
         loop {
             let why = self.hear(hearing).await;
-            tracing::warn!(address = self.pulse.address, %why, "the connection is lost");
+            tracing::warn!(address = self.pulse.address, why = %report(&why), "the connection is lost");
             self.receiver.echoes.forget();
             // The sender ends after the link does, so it is there to hear of both.
             let _ = self.sessions.send(None).await;
             // Room for another means that the sender knows: who sees that the bus is down can
             // rely on it that nothing leaves.
             let _ = self.sessions.reserve().await;
-            self.pulse.down(why.to_string());
+            self.pulse.down(report(&why).to_string());
             let connected = self.reconnect().await;
             Counts::add(&self.pulse.counts.reconnects, 1);
             tracing::info!(address = self.pulse.address, "the connection is back");
@@ -174,25 +175,14 @@ impl Link {
             match self.transport.connect().await {
                 Ok(connected) => return connected,
                 Err(why) => {
-                    tracing::debug!(address = self.pulse.address, %why, "cannot connect");
-                    self.pulse.down(describe(&why));
+                    tracing::debug!(address = self.pulse.address, why = %report(&why), "cannot connect");
+                    self.pulse.down(report(&why).to_string());
                 }
             }
             sleep(delay).await;
         }
         unreachable!("the delays have no end")
     }
-}
-
-/// An error and its causes, in one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

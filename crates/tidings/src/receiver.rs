@@ -127,7 +127,7 @@ impl Receiver {
         let from = batch.from;
         let dropped = match seat.handling.when_full {
             WhenFull::Wait => wait_for_room(seat, batch).await,
-            WhenFull::DropNewest => left_over(seat.queue.push(batch)).map_or(0, count),
+            WhenFull::DropNewest => left_over(&seat.queue.push(batch)),
             WhenFull::DropOldest => seat.queue.push_dropping_oldest(batch),
         };
         if dropped > 0 {
@@ -152,11 +152,11 @@ async fn wait_for_room(seat: &Seat, batch: Batch) -> u64 {
     loop {
         match push {
             Push::Done => return 0,
-            Push::Stuck(rest) => return count(rest),
+            Push::Stuck(rest) => return count(&rest),
             Push::NoRoom(rest) => {
                 if timeout_at(deadline, seat.queue.room()).await.is_err() {
                     seat.queue.is_stuck();
-                    return count(rest);
+                    return count(&rest);
                 }
                 push = seat.queue.push(rest);
             }
@@ -164,13 +164,14 @@ async fn wait_for_room(seat: &Seat, batch: Batch) -> u64 {
     }
 }
 
-fn left_over(push: Push) -> Option<Batch> {
+/// How many events did not fit.
+fn left_over(push: &Push) -> u64 {
     match push {
-        Push::Done => None,
-        Push::NoRoom(rest) | Push::Stuck(rest) => Some(rest),
+        Push::Done => 0,
+        Push::NoRoom(rest) | Push::Stuck(rest) => count(rest),
     }
 }
 
-fn count(batch: Batch) -> u64 {
+fn count(batch: &Batch) -> u64 {
     batch.events.len() as u64
 }

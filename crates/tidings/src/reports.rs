@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 
+use crate::error::report;
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
 use crate::worker::panic_text;
@@ -103,8 +104,8 @@ impl Reports {
 
 fn tell(hook: Option<&FailureHook>, failure: Failure) {
     let Some(hook) = hook else {
-        let cause = std::error::Error::source(&failure).map(ToString::to_string);
-        tracing::error!(%failure, cause, "a failure, and no `on_failure` hook to hear of it");
+        let failure = report(&failure).to_string();
+        tracing::error!(failure, "a failure, and no `on_failure` hook to hear of it");
         return;
     };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(failure))) {

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tidings_codec::{Format, Limits, NodeId, announce, read_frame};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::echo::{Echoes, Sent};
-use crate::failure::{Failure, Fate, Reason, Unsent};
+use crate::error::Unsent;
+use crate::failure::{Failure, Fate, Reason};
 use crate::health::Counts;
 use crate::link::{Probe, Stage};
 use crate::outgoing::{About, Open, Outcome, Outgoing};
+use crate::pace::{self, Pace};
 use crate::reports::Reports;
 use crate::transport::{PublishError, Publisher, Sending};
 
@@ -27,22 +29,8 @@ const UNDER_WAY: usize = 2;
 /// How long Redis may take to answer before the connection is given up.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How long the sender waits for its own echo, or for a hearer that is far behind, before it goes
-/// on: one process that does not read must not hold up all others.
+/// How long the sender waits for its own echo before it goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// After this many bytes the sender looks how far the slowest hearer is behind …
-const LOOK: usize = 4 << 20;
-
-/// … and waits while more than this waits for it in Redis, which cuts a hearer off at 32 MiB.
-const BEHIND: usize = 2 << 20;
-
-/// How long it waits between two looks.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// After a hearer did not catch up in time, this much is sent without looking: Redis will have cut
-/// it off by then.
-const BLIND: usize = 32 << 20;
 
 /// After these silences a sender repeats its position, so that a lost last event is noticed; then
 /// at every further one like the last.
@@ -87,7 +75,7 @@ type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
 struct Progress {
     next: u64,
     flights: VecDeque<Flight>,
-    /// Bytes until the next look at the slowest hearer.
+    /// Bytes until the next look at the other hearers.
     until_look: usize,
     last_sent: Instant,
     announced: usize,
@@ -97,8 +85,9 @@ struct Progress {
 struct Session {
     publisher: Arc<dyn Publisher>,
     driver: BoxFuture<'static, ()>,
-    /// The look at the slowest hearer, while it takes; it ends with the bytes until the next.
-    look: Option<BoxFuture<'static, usize>>,
+    /// The look at the other hearers, while it takes; it ends with the bytes until the next.
+    look: Option<BoxFuture<'static, (usize, Pace)>>,
+    pace: Option<Pace>,
     announcement: Option<Reply>,
     /// Since when the oldest question waits for its answer.
     asked: Instant,
@@ -119,7 +108,7 @@ impl Sender {
         let mut progress = Progress {
             next: 1,
             flights: VecDeque::new(),
-            until_look: LOOK,
+            until_look: pace::LOOK,
             last_sent: now,
             announced: 0,
         };
@@ -189,7 +178,7 @@ impl Sender {
                     None => sessions_ended = true,
                 },
                 () = &mut session.driver => {
-                    self.doubt(progress);
+                    progress.doubt();
                     return self.wait_for_link().await;
                 }
                 answer = poll_fn(|cx| poll_front(&mut progress.flights, cx)) => {
@@ -199,7 +188,10 @@ impl Sender {
                         return self.wait_for_link().await;
                     }
                 }
-                bytes = if_any(&mut session.look) => progress.until_look = bytes,
+                (bytes, pace) = if_any(&mut session.look) => {
+                    progress.until_look = bytes;
+                    session.pace = Some(pace);
+                }
                 answer = if_any(&mut session.announcement) => match answer {
                     Ok(_) => self.probe.published(),
                     Err(error) => tracing::debug!(?error, "an announcement was not published"),
@@ -223,7 +215,7 @@ impl Sender {
                         return End::Left;
                     }
                     if session.is_unanswered(progress) {
-                        self.doubt(progress);
+                        progress.doubt();
                         return self.wait_for_link().await;
                     }
                     self.look_at_the_clock(&mut session, progress).await;
@@ -243,7 +235,7 @@ impl Sender {
 
     /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
     fn number(&self, open: Open, progress: &mut Progress) -> Flight {
-        let Open { writer, about } = open;
+        let Open { writer, about, .. } = open;
         let (first, events) = (progress.next, writer.events());
         progress.next += u64::from(events);
         let frame = writer.finish(first);
@@ -270,7 +262,7 @@ impl Sender {
                     first: flight.first,
                     receivers,
                 };
-                self.outgoing.resolve(flight.about, outcome);
+                self.outgoing.resolve(&flight.about, outcome);
                 true
             }
             Err(PublishError::Refused(words)) => {
@@ -283,17 +275,10 @@ impl Sender {
                 false
             }
             Err(PublishError::Lost) => {
-                self.doubt(progress);
+                progress.doubt();
                 false
             }
         }
-    }
-
-    fn doubt(&self, progress: &mut Progress) {
-        progress
-            .flights
-            .iter_mut()
-            .for_each(|flight| flight.is_doubtful = true);
     }
 
     async fn look_at_the_clock(&self, session: &mut Session, progress: &mut Progress) {
@@ -349,23 +334,23 @@ impl Sender {
         } else {
             Fate::NotSent(reason)
         };
-        self.fail(&frame, Some(first), about, fate);
+        self.fail(&frame, Some(first), &about, fate);
     }
 
     fn give_up_open(&self, open: Open, reason: &Reason) {
         self.fail(
             &open.writer.finish(1),
             None,
-            open.about,
+            &open.about,
             Fate::NotSent(reason.clone()),
         );
     }
 
     /// Gives a frame a bad fate: told to those who wait, reported and kept for the next flush
     /// where nobody does.
-    fn fail(&self, frame: &Bytes, first: Option<u64>, about: About, fate: Fate) {
+    fn fail(&self, frame: &Bytes, first: Option<u64>, about: &About, fate: Fate) {
         if !about.fed.is_empty() {
-            let unsent = unsent(frame, first, &about, &fate);
+            let unsent = unsent(frame, first, about, &fate);
             if let Some(event) = unsent.first().map(|unsent| unsent.event.clone()) {
                 let events = u32::try_from(unsent.len()).unwrap_or(u32::MAX);
                 self.reports.failure(Failure::Send {
@@ -426,6 +411,13 @@ impl Flight {
 }
 
 impl Progress {
+    /// What is under way may have been published.
+    fn doubt(&mut self) {
+        for flight in &mut self.flights {
+            flight.is_doubtful = true;
+        }
+    }
+
     fn next_announcement(&self) -> Instant {
         self.last_sent + IDLE[self.announced.min(IDLE.len() - 1)]
     }
@@ -439,6 +431,7 @@ impl Session {
             publisher: publisher.into(),
             driver,
             look: None,
+            pace: None,
             announcement: None,
             asked,
             ahead_since: None,
@@ -480,7 +473,8 @@ impl Session {
         flight.reply = publish(&*self.publisher, flight.frame.clone()).await;
         progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
         if progress.until_look == 0 {
-            self.look = Some(Box::pin(look(Arc::clone(&self.publisher))));
+            let pace = self.pace.take().unwrap_or_default();
+            self.look = Some(Box::pin(pace.wait(Arc::clone(&self.publisher))));
         }
         progress.flights.push_back(flight);
         progress.last_sent = now;
@@ -506,21 +500,6 @@ async fn publish(publisher: &dyn Publisher, frame: Bytes) -> Reply {
         Poll::Ready(answer) => Box::pin(ready(answer)),
         Poll::Pending => reply,
     }
-}
-
-/// Waits until the slowest hearer is not far behind, or for as long as it may hold up the others;
-/// then how many bytes may be sent before the next look.
-async fn look(publisher: Arc<dyn Publisher>) -> usize {
-    let since = Instant::now();
-    while since.elapsed() < PATIENCE {
-        match publisher.slowest_hearer().await {
-            // It cannot be known here, for want of a permission: our own echo must do.
-            None => return usize::MAX,
-            Some(bytes) if bytes <= BEHIND => return LOOK,
-            Some(_) => sleep(PAUSE).await,
-        }
-    }
-    BLIND
 }
 
 /// What the future ends with; waits for ever where there is none.

@@ -10,7 +10,7 @@ use tidings_codec::NodeId;
 const SENDERS: usize = 4_096;
 
 /// How long a silent sender is remembered: ten of the announcements that an idle one makes.
-const MEMORY: Duration = Duration::from_secs(300);
+const MEMORY: Duration = Duration::from_mins(5);
 
 /// What a frame's numbers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,13 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 
 use futures_util::Stream;
 use tidings_codec::DecodeError;
 
 use crate::bus::WeakBus;
+use crate::context::Context;
 use crate::failure::{Cause, Failure};
 use crate::subscription::{Batch, Heard, Item, Seat};
 use crate::worker::panic_text;
@@ -27,6 +28,8 @@ pub struct EventStream<P> {
     batch: Option<Batch>,
     /// What is left of the batch.
     items: VecDeque<Item>,
+    /// What was given last.
+    given: Option<Item>,
     payload: PhantomData<fn() -> P>,
 }
 
@@ -42,6 +45,7 @@ impl<P> EventStream<P> {
             decode,
             batch: None,
             items: VecDeque::new(),
+            given: None,
             payload: PhantomData,
         }
     }
@@ -51,10 +55,21 @@ impl<P> EventStream<P> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<P>> {
+    /// Who sent the event that was given last, when and under which number; `None` before the
+    /// first, and when the bus is gone.
+    pub fn context(&self) -> Option<Context> {
+        let heard = self.batch.as_ref()?.heard(self.given.as_ref()?);
+        let mut context = Context::new(self.bus.upgrade()?, Arc::clone(heard.name()));
+        heard.describe(&mut context);
+        Some(context)
+    }
+
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<P>> {
         loop {
             if let (Some(batch), Some(item)) = (&self.batch, self.items.pop_front()) {
-                if let Some(payload) = self.read(batch, &item) {
+                let payload = self.read(batch, &item);
+                self.given = Some(item);
+                if let Some(payload) = payload {
                     return Poll::Ready(Some(payload));
                 }
                 continue;
@@ -63,6 +78,7 @@ impl<P> EventStream<P> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(mut batch)) => {
+                    self.given = None;
                     self.items = std::mem::take(&mut batch.events).into();
                     self.batch = Some(batch);
                 }
@@ -106,7 +122,7 @@ impl<P> EventStream<P> {
 impl<P> Stream for EventStream<P> {
     type Item = P;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<P>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<P>> {
         self.get_mut().poll(cx)
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::context::Context;
-use crate::failure::OnError;
+use crate::error::OnError;
 use crate::queue::{Bounds, Queue, WhenFull};
 use crate::reports::GapBox;
 use crate::worker::is_running;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::failure::ConnectError;
+use crate::error::ConnectError;
 
 pub(crate) mod memory;
 pub(crate) mod standalone;
@@ -61,8 +61,15 @@ pub(crate) trait Publisher: Send + Sync {
     /// how many heard it, where that means something.
     fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>>;
 
-    /// How many bytes wait for the slowest of all hearers, where that can be known.
-    fn slowest_hearer(&self) -> BoxFuture<'static, Option<usize>>;
+    /// How many bytes wait for each hearer, where that can be known.
+    fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>>;
+}
+
+/// What the meeting place holds for a hearer that does not read as fast as others send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    pub(crate) hearer: u64,
+    pub(crate) bytes: usize,
 }
 
 /// Why a frame was not published, or may not have been.

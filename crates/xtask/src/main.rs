@@ -1,5 +1,6 @@
 //! The project's own program: `cargo xtask`. CI runs the same commands.
 
+mod bench;
 mod check;
 mod test;
 
@@ -18,11 +19,18 @@ enum Task {
     Test,
     /// Everything but the tests: format, lints, documentation, dependencies.
     Check,
+    /// How fast tidings is on this machine, beside the redis crate in the same run.
+    Bench {
+        /// For the benchmark program: `--rounds 5`, `--json`, `--only feed`, `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Test => test::run(),
         Task::Check => check::run(),
+        Task::Bench { arguments } => bench::run(&arguments),
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 pub(crate) struct Tool {
     name: &'static str,
     program: OsString,
-    arguments: Vec<&'static str>,
+    arguments: Vec<String>,
     variables: Vec<(&'static str, &'static str)>,
 }
 
@@ -43,8 +43,8 @@ pub(crate) fn has(name: &'static str) -> bool {
 }
 
 impl Tool {
-    pub(crate) fn args(mut self, arguments: impl IntoIterator<Item = &'static str>) -> Self {
-        self.arguments.extend(arguments);
+    pub(crate) fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
         self
     }
 

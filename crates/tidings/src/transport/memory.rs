@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use super::{Connected, Hearing, PublishError, Publisher, Sending, Transport};
-use crate::failure::ConnectError;
+use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
+use crate::error::ConnectError;
 
 /// How many bytes may wait for one bus; Redis's own limit for a hearer.
 const INBOX: usize = 32 << 20;
@@ -188,7 +188,8 @@ impl Publisher for Speaks {
         Box::pin(async move { Ok(Some(place.publish(frame).await)) })
     }
 
-    fn slowest_hearer(&self) -> BoxFuture<'static, Option<usize>> {
+    fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
+        // Publishing itself waits for those that are behind.
         Box::pin(async { None })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -18,16 +17,16 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::{Connected, Hearing, PublishError, Publisher, Sending, Transport};
-use crate::failure::ConnectError;
-use crate::transport::stream;
+use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
+use crate::error::ConnectError;
+use crate::transport::stream::{self, Allowance, Metered};
 
 /// How long each step of connecting may take.
 const STEP: Duration = Duration::from_secs(5);
 
-/// How many bytes of frames one read may bring before the connection is given up. Reading pauses
-/// while nobody takes them, so this is far more than a socket can hold.
-const INBOX: usize = 64 << 20;
+/// How many bytes are read before what they brought is handed over. With one frame more, it is
+/// all that lies between the socket and the handlers' queues.
+const READ: usize = 1 << 20;
 
 pub(crate) struct Standalone {
     address: String,
@@ -37,7 +36,7 @@ pub(crate) struct Standalone {
 }
 
 impl Standalone {
-    pub(crate) fn new(address: String, info: ConnectionInfo, channel: String) -> Self {
+    pub(crate) fn new(address: String, info: &ConnectionInfo, channel: String) -> Self {
         // Only RESP3 pushes what it hears on a connection that also answers.
         let settings = info
             .redis_settings()
@@ -56,6 +55,7 @@ impl Standalone {
         &self,
         doing: &'static str,
         config: AsyncConnectionConfig,
+        allowance: Allowance,
     ) -> Result<Link, ConnectError> {
         // Each call has a time-out around it; the crate's own would hide what it was doing.
         let config = config.set_response_timeout(None);
@@ -63,6 +63,7 @@ impl Standalone {
             let stream = stream::open(&self.at)
                 .await
                 .map_err(|source| ConnectError::Io { doing, source })?;
+            let stream = Metered { stream, allowance };
             MultiplexedConnection::new_with_config(&self.settings, stream, config)
                 .await
                 .map_err(|error| self.explain(doing, &error))
@@ -78,16 +79,20 @@ impl Standalone {
     }
 
     async fn hearing(&self) -> Result<Hears, ConnectError> {
-        let inbox = Arc::new(Mutex::new(Inbox::default()));
+        let inbox = Arc::new(Mutex::new(Vec::new()));
+        // Until the subscription is confirmed, only answers come.
+        let allowance = Allowance::new(usize::MAX);
         let pushes = Arc::clone(&inbox);
         let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
             pushes
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .put(push);
+                .extend(frame(push));
             Ok::<(), SendError>(())
         });
-        let mut link = self.open("connecting to hear", config).await?;
+        let mut link = self
+            .open("connecting to hear", config, allowance.clone())
+            .await?;
         self.check_role(&mut link).await?;
         let doing = "subscribing";
         let mut subscribe = redis::cmd("SUBSCRIBE");
@@ -96,19 +101,27 @@ impl Standalone {
             .ask(subscribe, doing)
             .await?
             .map_err(|error| self.explain(doing, &error))?;
-        Ok(Hears { link, inbox })
+        Ok(Hears {
+            link,
+            inbox,
+            allowance,
+        })
     }
 
     async fn sending(&self) -> Result<Sending, ConnectError> {
         let mut link = self
-            .open("connecting to send", AsyncConnectionConfig::new())
+            .open(
+                "connecting to send",
+                AsyncConnectionConfig::new(),
+                Allowance::new(usize::MAX),
+            )
             .await?;
         self.check_role(&mut link).await?;
         let Link { connection, driver } = link;
         let publisher = Speaks {
             connection,
             channel: self.channel.clone(),
-            cure: self.cure("publish"),
+            cure: self.cure(),
         };
         Ok(Sending {
             publisher: Box::new(publisher),
@@ -142,7 +155,7 @@ impl Standalone {
                 .iter()
                 .any(|code| words.contains(code));
         let cure = if is_denied {
-            Some(self.cure("subscribe"))
+            Some(self.cure())
         } else if is_wrong {
             Some("check the user and the password in the address".to_owned())
         } else if words.contains("HELLO") || words.contains("NOPROTO") {
@@ -159,11 +172,11 @@ impl Standalone {
     }
 
     /// The command that grants what is needed: Redis 7 gives new users no channel at all.
-    fn cure(&self, command: &str) -> String {
+    fn cure(&self) -> String {
         let user = self.settings.username().unwrap_or("default");
+        let channel = &self.channel;
         format!(
-            "an administrator can grant it: ACL SETUSER {user} &{} +{command}",
-            self.channel
+            "an administrator can grant it: ACL SETUSER {user} '&{channel}' +subscribe +publish"
         )
     }
 }
@@ -238,73 +251,60 @@ impl Link {
             .and_then(|role| String::from_redis_value_ref(role).ok());
         Ok(match role.as_deref() {
             Some("master") => Role::Master,
+            // Redis's own word is older than today's.
+            Some("slave") => Role::Other("replica".to_owned()),
             other => Role::Other(other.unwrap_or("server of an unknown role").to_owned()),
         })
     }
 }
 
-/// What was pushed and not yet taken.
-#[derive(Default)]
-struct Inbox {
-    frames: Vec<Bytes>,
-    bytes: usize,
-    is_full: bool,
-}
-
-impl Inbox {
-    fn put(&mut self, push: PushInfo) {
-        if push.kind != PushKind::Message {
-            return;
-        }
-        let Some(Value::BulkString(frame)) = push.data.into_iter().nth(1) else {
-            return;
-        };
-        if self.bytes + frame.len() > INBOX {
-            self.is_full = true;
-            return;
-        }
-        self.bytes += frame.len();
-        self.frames.push(frame.into());
-    }
-
-    fn take(&mut self, frames: &mut Vec<Bytes>) -> bool {
-        self.bytes = 0;
-        frames.append(&mut self.frames);
-        !frames.is_empty()
+/// The frame that was pushed, if it is one.
+fn frame(push: PushInfo) -> Option<Bytes> {
+    match push.data.into_iter().nth(1) {
+        Some(Value::BulkString(frame)) if push.kind == PushKind::Message => Some(frame.into()),
+        _ => None,
     }
 }
 
 struct Hears {
     link: Link,
-    inbox: Arc<Mutex<Inbox>>,
+    /// What was pushed and not yet taken.
+    inbox: Arc<Mutex<Vec<Bytes>>>,
+    allowance: Allowance,
+}
+
+impl Hears {
+    fn take(&self, frames: &mut Vec<Bytes>) -> bool {
+        frames.append(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        !frames.is_empty()
+    }
 }
 
 #[async_trait]
 impl Hearing for Hears {
     async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
-        let lock = |inbox: &Mutex<Inbox>, frames: &mut Vec<Bytes>| {
-            let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            (inbox.take(frames), take(&mut inbox.is_full))
-        };
         poll_fn(|cx| {
             // A check may have brought frames in passing.
-            if lock(&self.inbox, frames).0 {
+            if self.take(frames) {
                 return Poll::Ready(Ok(()));
             }
+            self.allowance.renew(READ);
             // What came before the end is heard first; the end is asked for again.
             let _ = self.link.driver.poll_unpin(cx);
-            let has_ended = self.link.driver.is_terminated();
-            match lock(&self.inbox, frames) {
-                (true, false) => Poll::Ready(Ok(())),
-                (_, true) => Poll::Ready(Err(ConnectError::Lost)),
-                (false, false) if has_ended => Poll::Ready(Err(ConnectError::Lost)),
-                (false, false) => Poll::Pending,
+            if self.take(frames) {
+                Poll::Ready(Ok(()))
+            } else if self.link.driver.is_terminated() {
+                Poll::Ready(Err(ConnectError::Lost))
+            } else {
+                Poll::Pending
             }
         })
         .await
     }
 
     async fn check(&mut self) -> Result<(), ConnectError> {
+        // The answer comes behind the frames that are on their way.
+        self.allowance.renew(usize::MAX);
         match self.link.role("checking the connection").await? {
             Role::Other(role) => Err(ConnectError::Role { role }),
             // A refusal is an answer too.
@@ -330,26 +330,22 @@ impl Publisher for Speaks {
         })
     }
 
-    fn slowest_hearer(&self) -> BoxFuture<'static, Option<usize>> {
+    fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
         let mut connection = self.connection.clone();
         let mut list = redis::cmd("CLIENT");
         list.arg("LIST").arg("TYPE").arg("pubsub");
         Box::pin(async move {
             let clients: String = list.query_async(&mut connection).await.ok()?;
-            Some(largest_output(&clients))
+            Some(clients.lines().filter_map(backlog).collect())
         })
     }
 }
 
-/// The largest output memory in an answer of `CLIENT LIST`.
-fn largest_output(clients: &str) -> usize {
-    let outputs = clients
-        .split([' ', '\n'])
-        .filter_map(|field| field.strip_prefix("omem="));
-    outputs
-        .filter_map(|bytes| bytes.parse().ok())
-        .max()
-        .unwrap_or(0)
+/// What a line of `CLIENT LIST` says of a hearer.
+fn backlog(client: &str) -> Option<Backlog> {
+    let field = |name| client.split(' ').find_map(|field| field.strip_prefix(name));
+    let (hearer, bytes) = (field("id=")?.parse().ok()?, field("omem=")?.parse().ok()?);
+    Some(Backlog { hearer, bytes })
 }
 
 fn refusal(error: &RedisError, cure: &str) -> PublishError {
@@ -378,18 +374,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_output_of_all_hearers_is_found() {
-        let clients = "id=3 addr=127.0.0.1:1 omem=20504 tot-mem=3 cmd=subscribe\n\
-                       id=4 addr=127.0.0.1:2 omem=0 tot-mem=1 cmd=subscribe\n";
-        assert_eq!(largest_output(clients), 20_504);
-        assert_eq!(largest_output(""), 0);
-        assert_eq!(largest_output("omem=x nonsense"), 0);
+    fn a_backlog_is_read_from_the_list_of_clients() {
+        let client = "id=3 addr=127.0.0.1:1 qbuf=0 omem=20504 tot-mem=3 cmd=subscribe";
+        assert_eq!(
+            backlog(client),
+            Some(Backlog {
+                hearer: 3,
+                bytes: 20_504
+            })
+        );
+        assert_eq!(backlog(""), None);
+        assert_eq!(backlog("id=x omem=1"), None);
     }
 
     #[test]
     fn a_debug_view_holds_no_secret() {
         let info = redis::IntoConnectionInfo::into_connection_info("redis://u:hush@h").unwrap();
-        let standalone = Standalone::new("redis://h:6379".into(), info, "c".into());
+        let standalone = Standalone::new("redis://h:6379".into(), &info, "c".into());
         assert!(!format!("{standalone:?}").contains("hush"));
     }
 }

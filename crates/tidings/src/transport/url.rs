@@ -7,7 +7,7 @@ use redis::{ConnectionAddr, IntoConnectionInfo};
 use super::Transport;
 use super::memory::Memory;
 use super::standalone::Standalone;
-use crate::failure::UrlError;
+use crate::error::UrlError;
 use crate::keys::Namespace;
 
 /// The environment variable that [`Bus::start`](crate::Bus::start) reads.
@@ -52,7 +52,7 @@ fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
         ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
         _ => return Err(UrlError::Unsupported { what: "TLS" }),
     };
-    Ok(Arc::new(Standalone::new(address, info, channel)))
+    Ok(Arc::new(Standalone::new(address, &info, channel)))
 }
 
 /// The address without what is secret in it, for errors and logs.

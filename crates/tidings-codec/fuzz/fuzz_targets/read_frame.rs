@@ -1,0 +1,8 @@
+//! Any bytes as a frame: read it, and decode all of it.
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::read_frame(bytes));

@@ -1,0 +1,338 @@
+//! One error per verb: why a start, a registration, a send, a flush or a shutdown did not do what
+//! was asked.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use tidings_codec::{EncodeError, NameError};
+
+use crate::failure::Fate;
+
+/// An error and its causes in one line, for people.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let error = tidings::Bus::builder("memory:").start().await.unwrap_err();
+/// assert_eq!(
+///     tidings::report(&error).to_string(),
+///     "`memory:` is no address of a bus: it has no name: write `memory:name`",
+/// );
+/// # }
+/// ```
+pub fn report(error: &dyn Error) -> impl fmt::Display {
+    Report(error)
+}
+
+struct Report<'a>(&'a dyn Error);
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        match self.0.source() {
+            Some(cause) => write!(f, ": {}", Report(cause)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// These errors often leave `main` by `?`, and what Rust prints then is their debug form: let it
+/// be what a person wants to read.
+macro_rules! debug_as_report {
+    ($($error:ty)*) => { $(
+        impl fmt::Debug for $error {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", Report(self))
+            }
+        }
+    )* };
+}
+
+debug_as_report! { OnError SendError StartError }
+
+/// A handler asks for a state that the builder was not given.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody gave a state of type `{state}`: call `.state(…)` on the builder")]
+pub struct MissingState {
+    pub(crate) state: &'static str,
+}
+
+/// Why a handler could not be registered.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum OnError {
+    /// The bus is shut down.
+    #[error("the bus is shut down")]
+    Closed,
+    /// The event's name cannot travel.
+    #[error("`{event}` cannot be an event's name")]
+    Name {
+        /// The name.
+        event: String,
+        /// The rule that it breaks.
+        source: NameError,
+    },
+    /// The handler asks for a state that the builder was not given.
+    #[error("the handler of `{event}` asks for something that is not there")]
+    State {
+        /// The event, or the type of the events.
+        event: String,
+        /// What is missing.
+        source: MissingState,
+    },
+    /// Two event types claim one name with different payloads.
+    #[error("`{event}` is claimed by two payload types, `{first}` and `{second}`")]
+    Conflict {
+        /// The name.
+        event: String,
+        /// The type that had it first.
+        first: &'static str,
+        /// The type that wants it too.
+        second: &'static str,
+    },
+    /// A bound in [`Handling`](crate::Handling) is zero.
+    #[error("the {what} of a handler cannot be zero")]
+    Zero {
+        /// Which one.
+        what: &'static str,
+    },
+}
+
+/// Why an event was not sent, or may not have been.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The bus is shut down.
+    #[error("the bus is shut down")]
+    Closed,
+    /// The event's name cannot travel.
+    #[error("`{event}` cannot be an event's name")]
+    Name {
+        /// The name.
+        event: String,
+        /// The rule that it breaks.
+        source: NameError,
+    },
+    /// The payload cannot be written.
+    #[error("cannot encode `{event}`")]
+    Encode {
+        /// The event's name.
+        event: String,
+        /// What serde says.
+        source: EncodeError,
+    },
+    /// The payload is larger than a frame may be.
+    #[error("`{event}` takes {bytes} bytes, and a frame holds {limit}")]
+    TooLarge {
+        /// The event's name.
+        event: String,
+        /// How large the event is, encoded.
+        bytes: usize,
+        /// How large a frame may be.
+        limit: usize,
+    },
+    /// Redis did not acknowledge it.
+    #[error("`{event}` {fate}")]
+    Fate {
+        /// The event's name.
+        event: String,
+        /// What became of it.
+        fate: Fate,
+    },
+}
+
+impl SendError {
+    /// Whether the event may have been published all the same. Sending it again could then make
+    /// it be handled twice.
+    pub fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Fate {
+                fate: Fate::Unknown(_),
+                ..
+            }
+        )
+    }
+}
+
+/// Which of the fed events Redis did not take.
+#[derive(Debug, thiserror::Error)]
+#[error("{} fed events did not surely reach redis", self.count())]
+pub struct FlushError {
+    pub(crate) unsent: Vec<Unsent>,
+    pub(crate) more: u64,
+}
+
+impl FlushError {
+    /// How many events.
+    pub fn count(&self) -> u64 {
+        self.unsent.len() as u64 + self.more
+    }
+
+    /// The events in the order they were fed, the first 10,000 of them.
+    pub fn unsent(&self) -> &[Unsent] {
+        &self.unsent
+    }
+}
+
+/// A fed event that Redis did not acknowledge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsent {
+    /// The event's name.
+    pub event: String,
+    /// Its number, if it got one: an event is numbered when it leaves.
+    pub number: Option<u64>,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// Why a bus did not start.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address is not one.
+    #[error("`{url}` is no address of a bus")]
+    Url {
+        /// The address, without its password.
+        url: String,
+        /// What is wrong with it.
+        source: UrlError,
+    },
+    /// The namespace cannot be part of a channel's name.
+    #[error("`{namespace}` cannot be a namespace")]
+    Namespace {
+        /// The namespace.
+        namespace: String,
+        /// The rule that it breaks.
+        source: NameError,
+    },
+    /// A handler could not be registered.
+    #[error("cannot register a handler given to the builder or marked `#[tidings::on]`")]
+    Handler {
+        /// What is wrong with it.
+        #[from]
+        source: OnError,
+    },
+    /// The bus could not be reached in time.
+    #[error("cannot reach {address} within {deadline:?}")]
+    Unreachable {
+        /// The address, without its password.
+        address: String,
+        /// How long it was tried.
+        deadline: Duration,
+        /// What happened at the last attempt.
+        source: ConnectError,
+    },
+    /// It answers, and would never let this bus work: a wrong password, a forbidden channel.
+    #[error("cannot use {address}")]
+    Refused {
+        /// The address, without its password.
+        address: String,
+        /// What it said, and the cure where there is one.
+        source: ConnectError,
+    },
+}
+
+/// What is wrong with an address.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It has no scheme that a bus knows.
+    #[error("`{scheme}:` is not one of redis:, unix:, redis+unix:, memory:")]
+    Scheme {
+        /// The part before the first colon.
+        scheme: String,
+    },
+    /// The kind of address is known, and this version cannot use it yet.
+    #[error("{what} is not supported by this version")]
+    Unsupported {
+        /// What it would need.
+        what: &'static str,
+    },
+    /// It cannot be taken apart.
+    #[error("{reason}")]
+    Malformed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why a connection could not be made, or was given up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nothing answers there, or not in time.
+    #[error("{doing}")]
+    Io {
+        /// What the connection was doing.
+        doing: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Redis answered with an error.
+    #[error("{doing}: redis says `{words}`{}", Cure(.cure.as_deref()))]
+    Redis {
+        /// What the connection was doing.
+        doing: &'static str,
+        /// Redis's words.
+        words: String,
+        /// What would cure it, where that is known.
+        cure: Option<String>,
+        /// Whether trying again cannot help.
+        is_final: bool,
+    },
+    /// The server is a replica: what is published there does not reach everybody.
+    #[error("the server is a {role}, not a master")]
+    Role {
+        /// What `ROLE` says.
+        role: String,
+    },
+    /// It was connected, and the connection ended.
+    #[error("the connection was lost")]
+    Lost,
+    /// Nothing was heard, although something should have been.
+    #[error("nothing was heard for {silence:?}, although a probe was published")]
+    Deaf {
+        /// For how long.
+        silence: Duration,
+    },
+}
+
+impl ConnectError {
+    pub(crate) fn timed_out(doing: &'static str) -> Self {
+        Self::Io {
+            doing,
+            source: std::io::ErrorKind::TimedOut.into(),
+        }
+    }
+
+    /// Whether trying again cannot help, such as with a wrong password.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Redis { is_final: true, .. })
+    }
+}
+
+struct Cure<'a>(Option<&'a str>);
+
+impl fmt::Display for Cure<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |cure| write!(f, " ({cure})"))
+    }
+}
+
+/// What a shutdown had to leave behind when its time was up.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the time to shut down was up: {unhandled} events unhandled, {running} handlers still running, {unsent} events not acknowledged by redis"
+)]
+#[non_exhaustive]
+pub struct ShutdownError {
+    /// Events that waited in the queues of handlers.
+    pub unhandled: u64,
+    /// Handlers that were still running; they were dropped.
+    pub running: u64,
+    /// Events that were accepted for sending and not acknowledged by Redis.
+    pub unsent: u64,
+}

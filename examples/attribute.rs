@@ -1,0 +1,63 @@
+//! Handlers that register themselves: `#[tidings::on]`, with what they ask for.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tidings::prelude::*;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+#[derive(Debug, Serialize, Deserialize, Event)]
+#[event("user.renamed")]
+struct UserRenamed {
+    id: u64,
+    name: String,
+}
+
+/// The application's own thing: each handler that asks for it gets a clone.
+#[derive(Clone)]
+struct Mail(mpsc::Sender<String>);
+
+/// The event is what the function takes: its name comes with the type.
+#[tidings::on]
+async fn greet(user: UserRenamed, State(mail): State<Mail>) -> Result<(), HandlerError> {
+    let UserRenamed { id, name } = user;
+    mail.0.send(format!("Dear {name}, user {id}!")).await?;
+    Ok(())
+}
+
+/// An arbitrary name, any type that serde can read, and what is known beside the payload.
+#[tidings::on("cache.clear")]
+async fn clear(
+    key: String,
+    State(mail): State<Mail>,
+    context: Context,
+) -> Result<(), HandlerError> {
+    let number = context.number().unwrap_or_default();
+    let line = format!("`{}` number {number} drops {key}", context.event());
+    mail.0.send(line).await?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::var("TIDINGS_URL").unwrap_or_else(|_| "memory:attribute".to_owned());
+    let (outbox, mut letters) = mpsc::channel(8);
+    let bus = Bus::builder(&url)
+        .namespace(&format!("attribute-{}", std::process::id()))
+        .state(Mail(outbox))
+        .start()
+        .await?;
+
+    let name = "Ada".to_owned();
+    bus.publish(&UserRenamed { id: 7, name }).await?;
+    bus.send_to_all("cache.clear", "user:7").await?;
+
+    // The two handlers run beside each other, so their letters come in any order.
+    for _ in 0..2 {
+        let letter = timeout(Duration::from_secs(5), letters.recv()).await?;
+        println!("{}", letter.ok_or("the bus has ended")?);
+    }
+    bus.shutdown(Duration::from_secs(5)).await?;
+    Ok(())
+}
