@@ -210,7 +210,7 @@ mod tests {
         })
     }
 
-    fn fits(push: Push) -> bool {
+    fn fits(push: &Push) -> bool {
         matches!(push, Push::Done)
     }
 
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_comes_back() {
         let queue = queue(3);
-        assert!(fits(queue.push(Batch::for_test(1..=2, 10))));
+        assert!(fits(&queue.push(Batch::for_test(1..=2, 10))));
         let Push::NoRoom(rest) = queue.push(Batch::for_test(3..=5, 10)) else {
             panic!("it fitted")
         };
@@ -236,8 +236,8 @@ mod tests {
     #[test]
     fn the_bytes_are_bounded_but_one_batch_always_fits() {
         let queue = queue(100);
-        assert!(fits(queue.push(Batch::for_test(1..=1, 5_000))));
-        assert!(!fits(queue.push(Batch::for_test(2..=2, 1))));
+        assert!(fits(&queue.push(Batch::for_test(1..=1, 5_000))));
+        assert!(!fits(&queue.push(Batch::for_test(2..=2, 1))));
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_stuck_queue_takes_nothing_until_half_is_free() {
         let queue = queue(4);
-        (1..=4).for_each(|number| assert!(fits(queue.push(Batch::for_test(number..=number, 1)))));
+        (1..=4).for_each(|number| assert!(fits(&queue.push(Batch::for_test(number..=number, 1)))));
         queue.is_stuck();
         queue.pop(&mut queue.lock());
         assert!(matches!(
@@ -260,7 +260,7 @@ mod tests {
             Push::Stuck(_)
         ));
         queue.pop(&mut queue.lock());
-        assert!(fits(queue.push(Batch::for_test(6..=6, 1))));
+        assert!(fits(&queue.push(Batch::for_test(6..=6, 1))));
         assert_eq!(numbers(&queue), [3, 4, 6]);
     }
 
@@ -269,7 +269,7 @@ mod tests {
         let queue = queue(4);
         queue.push(Batch::for_test(1..=2, 1));
         queue.drain();
-        assert!(fits(queue.push(Batch::for_test(3..=3, 1))));
+        assert!(fits(&queue.push(Batch::for_test(3..=3, 1))));
         assert_eq!(numbers(&queue), [1, 2]);
         assert!(matches!(queue.take(), Poll::Ready(None)));
     }

@@ -117,13 +117,15 @@ mod tests {
     use super::Verdict::{Missed, Next, Repeated};
     use super::*;
 
+    /// What a sender's frames say (first number, events), and the verdict on each.
+    type Case = (&'static str, &'static [(u64, u32, Verdict)]);
+
     const ANNA: NodeId = NodeId::new(1);
     const BELA: NodeId = NodeId::new(2);
 
     #[test]
     fn each_case_of_the_table_is_judged_as_it_says() {
-        // What one sender's frames say (first number, events), and the verdict on each.
-        let table: &[(&str, &[(u64, u32, Verdict)])] = &[
+        let table: &[Case] = &[
             ("in order", &[(1, 3, Next), (4, 1, Next), (5, 2, Next)]),
             (
                 "heard for the first time in the middle",

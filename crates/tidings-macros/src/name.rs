@@ -1,0 +1,116 @@
+//! Event names: what they may be, and what they are by default.
+
+use proc_macro2::Ident;
+use syn::ext::IdentExt as _;
+use syn::{Error, LitStr, Result};
+
+const MAX_BYTES: usize = 128;
+
+/// Checks a name that somebody wrote.
+pub(crate) fn check(name: &LitStr) -> Result<()> {
+    match complaint(&name.value()) {
+        Some(complaint) => Err(Error::new(name.span(), complaint)),
+        None => Ok(()),
+    }
+}
+
+/// Checks a name that was made from identifiers; `blame` is the one that can be given a name.
+pub(crate) fn check_default(name: &str, blame: &Ident) -> Result<()> {
+    let Some(complaint) = complaint(name) else {
+        return Ok(());
+    };
+    let advice = "give it a name of its own: `#[event(\"a.name\")]`";
+    Err(Error::new(
+        blame.span(),
+        format!("`{name}` cannot be an event's name: {complaint}; {advice}"),
+    ))
+}
+
+/// The rule of `tidings::codec::check_name`, which the bus itself asks at run time.
+fn complaint(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("an event name has at least one character".to_owned());
+    }
+    if name.len() > MAX_BYTES {
+        let len = name.len();
+        return Some(format!(
+            "an event name has at most {MAX_BYTES} bytes, not {len}"
+        ));
+    }
+    name.chars()
+        .find(|character| !character.is_ascii_alphanumeric() && !"._:-".contains(*character))
+        .map(|character| format!("an event name has only `A-Z a-z 0-9 . _ : -`, not {character:?}"))
+}
+
+/// The words of an identifier, in lower case and joined by `_`: `UserRenamed` is `user_renamed`,
+/// and `HTTPServer2` is `http_server2`.
+pub(crate) fn snake_case(ident: &Ident) -> String {
+    let ident = ident.unraw().to_string();
+    let characters: Vec<char> = ident.chars().collect();
+    let mut name = String::with_capacity(ident.len() + 4);
+    for (at, &character) in characters.iter().enumerate() {
+        let before = at.checked_sub(1).map(|before| characters[before]);
+        let after = characters.get(at + 1);
+        let begins_word = character.is_uppercase()
+            && before.is_some_and(|before| {
+                let ends_acronym =
+                    before.is_uppercase() && after.is_some_and(|after| after.is_lowercase());
+                before.is_lowercase() || before.is_ascii_digit() || ends_acronym
+            });
+        if begins_word {
+            name.push('_');
+        }
+        name.extend(character.to_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::Span;
+
+    use super::*;
+
+    #[test]
+    fn the_default_name_is_the_identifier_in_snake_case() {
+        let cases = [
+            ("Tick", "tick"),
+            ("UserRenamed", "user_renamed"),
+            ("HTTPServer2", "http_server2"),
+            ("Http2Server", "http2_server"),
+            ("OrderID", "order_id"),
+            ("Already_Snake", "already_snake"),
+            ("A", "a"),
+            ("r#Type", "type"),
+        ];
+
+        for (ident, name) in cases {
+            let ident = syn::parse_str::<Ident>(ident).unwrap();
+            assert_eq!(snake_case(&ident), name);
+        }
+    }
+
+    #[test]
+    fn a_name_is_judged_as_the_bus_judges_it() {
+        let long = "a".repeat(129);
+        let names = [
+            "",
+            "a",
+            "user.renamed",
+            "A-z_0:9",
+            "a b",
+            "größe",
+            "a/b",
+            &long,
+            &long[1..],
+        ];
+
+        for name in names {
+            assert_eq!(
+                check(&LitStr::new(name, Span::call_site())).is_ok(),
+                tidings::codec::check_name(name).is_ok(),
+                "{name:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The call sites of the whole API, as users type them.
+#![allow(missing_docs, reason = "each name is the promise")]
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use tidings::prelude::*;
+
+#[derive(Debug, Serialize, Deserialize, Event)]
+#[event("user.renamed")]
+struct UserRenamed {
+    id: u64,
+    name: String,
+}
+
+#[derive(Debug, Event)]
+enum Account {
+    Renamed(UserRenamed),
+    #[event("user.deleted")]
+    Deleted {
+        id: u64,
+    },
+    #[event("users.reloaded")]
+    Reloaded,
+    #[event(other)]
+    Other(Unknown),
+}
+
+#[derive(Clone)]
+struct Mail;
+
+async fn greet(renamed: UserRenamed, State(_mail): State<Mail>) -> Result<(), io::Error> {
+    assert!(!renamed.name.is_empty());
+    Ok(())
+}
+
+async fn clear(_key: String, State(_mail): State<Mail>, context: Context, bus: Bus) {
+    assert_eq!(context.bus().id(), bus.id());
+}
+
+async fn slow(_: u64) {}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
+    let bus = Bus::builder("memory:api")
+        .namespace("shop-staging")
+        .format(Format::MessagePack)
+        .state(Mail)
+        .on_failure(|failure: Failure| panic!("{failure}"))
+        .subscribe(greet)
+        .on("cache.clear", clear)
+        .start()
+        .await?;
+    let node = bus.id();
+    let mut cleared = bus.stream::<_, String>("cache.clear")?;
+
+    // The simple-cluster form: any name, any serde type.
+    let clearing = bus.on("cache.clear", |key: String| async move { drop(key) })?;
+    bus.send_to_all("cache.clear", "user:7").await?;
+    bus.send_to_others("cache.clear", "user:8").await?;
+    bus.send_to(node, "cache.clear", "user:9").await?;
+    assert_eq!(cleared.next().await.as_deref(), Some("user:7"));
+    assert_eq!(cleared.next().await.as_deref(), Some("user:9"));
+
+    // The typed form: name and payload are one thing, and the compiler checks it.
+    bus.on(
+        UserRenamed::EVENT,
+        |renamed: UserRenamed, context: Context| async move {
+            assert_eq!((renamed.id, context.event()), (7, "user.renamed"));
+        },
+    )?;
+    let renamed = UserRenamed {
+        id: 7,
+        name: "Ada".into(),
+    };
+    let receipt = bus.send_to_all(UserRenamed::EVENT, &renamed).await?;
+    assert_eq!((receipt.number, receipt.receivers), (4, Some(1)));
+
+    let (heard, mut accounts) = tokio::sync::mpsc::unbounded_channel();
+    bus.on(Account::EVENT, move |event: Account| {
+        let text = match event {
+            Account::Renamed(user) => format!("{} is {}", user.id, user.name),
+            Account::Deleted { id } => format!("{id} is gone"),
+            Account::Reloaded => "all new".to_owned(),
+            Account::Other(other) => other.name().to_owned(),
+        };
+        heard.send(text).expect("the test waits for it");
+        async {}
+    })?;
+    bus.subscribe(|event: Account| async move { drop(event) })?;
+    bus.publish(&Account::Renamed(UserRenamed {
+        id: 7,
+        name: "Ada".into(),
+    }))
+    .await?;
+    bus.publish(&Account::Deleted { id: 7 }).await?;
+    bus.publish(&Account::Reloaded).await?;
+    bus.send_to_all("never.heard.of", &[1, 2, 3]).await?;
+    for text in ["7 is Ada", "7 is gone", "all new", "never.heard.of"] {
+        assert_eq!(accounts.recv().await.as_deref(), Some(text));
+    }
+
+    bus.once("ready", |(): ()| async {})?;
+    bus.once("ready", |_: ()| async {})?;
+    bus.send_to_all("ready", &()).await?;
+    let mut renames = bus.stream(UserRenamed::EVENT)?;
+    let handling = Handling::new()
+        .concurrency(8)
+        .queue(10_000)
+        .timeout(Duration::from_secs(5));
+    bus.on_with("slow", handling, slow)?;
+    bus.on("async.closure", async |_: String| {})?;
+    bus.on_gap(|gap: Gap| async move { assert!(gap.missed == Some(0), "{gap}") })?;
+    bus.off(clearing).await;
+
+    // Many at once, without waiting for each.
+    for order in 0..1_000_u64 {
+        bus.feed("order.placed", &order).await?;
+    }
+    bus.flush().await?;
+    bus.publish(&UserRenamed {
+        id: 7,
+        name: "Ada".into(),
+    })
+    .await?;
+    assert_eq!(renames.next().await.map(|renamed| renamed.id), Some(7));
+
+    assert!(bus.health().is_up());
+    bus.shutdown(Duration::from_secs(5)).await?;
+    assert!(renames.next().await.is_none());
+    Ok(())
+}

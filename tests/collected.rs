@@ -1,0 +1,174 @@
+//! Handlers marked `#[tidings::on]`: found wherever they are linked in, on every bus of this program.
+#![allow(clippy::unwrap_used, reason = "a panic in a test is the report")]
+
+use std::io;
+use std::time::Duration;
+
+use tidings::prelude::*;
+use tidings::{Builder, Cause, StartError};
+// Linked in by this line: nothing else of the crate is named.
+use tidings_tests_plugin as _;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+
+type Told = UnboundedSender<String>;
+
+#[derive(Debug, Serialize, Deserialize, Event)]
+#[event("user.renamed")]
+struct UserRenamed {
+    name: String,
+}
+
+#[tidings::on]
+async fn greet(renamed: UserRenamed, State(told): State<Told>) -> Result<(), io::Error> {
+    if renamed.name.is_empty() {
+        return Err(io::Error::other("nobody to greet"));
+    }
+    tell(&told, &format!("greet: {}", renamed.name));
+    Ok(())
+}
+
+#[tidings::on("cache.clear")]
+async fn clear(key: String, State(told): State<Told>, context: Context, bus: Bus) {
+    let is_own = context.from() == Some(bus.id());
+    tell(
+        &told,
+        &format!("clear: {key} by {}, own: {is_own}", context.event()),
+    );
+}
+
+mod within {
+    use super::{State, Told, tell};
+
+    /// A name of its own kind: `r#loop` is called `loop`.
+    #[tidings::on("loop.began")]
+    pub(crate) async fn r#loop((): (), State(told): State<Told>) {
+        tell(&told, "loop");
+    }
+}
+
+fn tell(told: &Told, what: &str) {
+    // Nobody may be listening any more at the end of a test.
+    let _ = told.send(what.to_owned());
+}
+
+fn builder(name: &str) -> (Builder, UnboundedReceiver<String>) {
+    let (told, heard) = unbounded_channel::<String>();
+    (
+        Bus::builder(&format!("memory:collected-{name}")).state(told),
+        heard,
+    )
+}
+
+async fn next<T>(heard: &mut UnboundedReceiver<T>) -> T {
+    timeout(Duration::from_secs(10), heard.recv())
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_function_marked_on_hears_the_events_of_its_type() {
+    let (builder, mut heard) = builder("typed");
+    let bus = builder.start().await.unwrap();
+
+    bus.publish(&UserRenamed { name: "Ada".into() })
+        .await
+        .unwrap();
+
+    assert_eq!(next(&mut heard).await, "greet: Ada");
+}
+
+#[tokio::test]
+async fn a_function_marked_on_with_a_name_hears_the_name() {
+    let (builder, mut heard) = builder("named");
+    let bus = builder.start().await.unwrap();
+
+    bus.send_to_all("cache.clear", "user:7").await.unwrap();
+    bus.send_to_all("loop.began", &()).await.unwrap();
+
+    let mut both = [next(&mut heard).await, next(&mut heard).await];
+    both.sort();
+    assert_eq!(both, ["clear: user:7 by cache.clear, own: true", "loop"]);
+}
+
+#[tokio::test]
+async fn a_handler_of_another_crate_is_found_when_the_crate_is_linked() {
+    let (builder, mut heard) = builder("plugin");
+    let bus = builder.start().await.unwrap();
+
+    bus.send_to_all("plugin.loaded", "maps").await.unwrap();
+
+    assert_eq!(next(&mut heard).await, "plugin: maps");
+}
+
+#[tokio::test]
+async fn a_failing_collected_handler_is_reported_by_its_path() {
+    let (builder, _heard) = builder("failing");
+    let (reported, mut failures) = unbounded_channel();
+    let hook = move |failure| reported.send(failure).unwrap();
+    let bus = builder.on_failure(hook).start().await.unwrap();
+
+    bus.publish(&UserRenamed {
+        name: String::new(),
+    })
+    .await
+    .unwrap();
+
+    let Failure::Handler { handler, cause, .. } = next(&mut failures).await else {
+        panic!("the failure is the handler's");
+    };
+    assert!(handler.contains("collected::greet"), "{handler}");
+    assert!(matches!(cause, Cause::Failed(_)));
+}
+
+#[tokio::test]
+async fn a_collected_handler_keeps_a_bus_without_its_state_from_starting() {
+    let started = Bus::builder("memory:collected-missing-state").start().await;
+
+    assert!(
+        matches!(started, Err(StartError::Handler { .. })),
+        "{started:?}"
+    );
+}
+
+#[tokio::test]
+async fn without_collected_only_explicit_handlers_hear() {
+    let (tx, mut heard) = unbounded_channel();
+    let bus = Bus::builder("memory:collected-without")
+        .without_collected()
+        .subscribe(move |renamed: UserRenamed| {
+            let tx = tx.clone();
+            async move { tell(&tx, &renamed.name) }
+        })
+        .start()
+        .await
+        .unwrap();
+
+    let receipt = bus.publish(&UserRenamed { name: "Ada".into() }).await;
+
+    assert!(receipt.is_ok());
+    assert_eq!(next(&mut heard).await, "Ada");
+}
+
+#[tokio::test]
+async fn a_function_can_be_registered_explicitly_and_be_called_by_hand() {
+    let (builder, mut heard) = builder("explicit");
+    let (told, mut by_hand) = unbounded_channel();
+    let bus = builder
+        .without_collected()
+        .subscribe(greet)
+        .start()
+        .await
+        .unwrap();
+
+    bus.publish(&UserRenamed { name: "Ada".into() })
+        .await
+        .unwrap();
+    greet(UserRenamed { name: "Bob".into() }, State(told))
+        .await
+        .unwrap();
+
+    assert_eq!(next(&mut heard).await, "greet: Ada");
+    assert_eq!(next(&mut by_hand).await, "greet: Bob");
+}

@@ -1,0 +1,9 @@
+//! One attribute is enough.
+use tidings::prelude::*;
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("user.changed")]
+#[event("user.renamed")]
+struct Changed;
+
+fn main() {}

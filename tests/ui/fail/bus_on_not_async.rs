@@ -1,0 +1,8 @@
+//! A handler is async.
+use tidings::prelude::*;
+
+fn hear(bus: Bus) {
+    let _ = bus.on("cache.clear", |key: String| println!("{key}"));
+}
+
+fn main() {}

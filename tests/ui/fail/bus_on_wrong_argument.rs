@@ -1,0 +1,10 @@
+//! A handler takes few kinds of things.
+use tidings::prelude::*;
+
+fn hear(bus: Bus) {
+    let _ = bus.on("cache.clear", |key: String, limit: u32| async move {
+        println!("{key} {limit}");
+    });
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+//! A handler returns nothing or a result.
+use tidings::prelude::*;
+
+fn hear(bus: Bus) {
+    let _ = bus.on("cache.clear", |key: String| async move { key.len() });
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+//! Without a name a handler takes an event.
+use tidings::prelude::*;
+
+fn hear(bus: Bus) {
+    let _ = bus.subscribe(|key: String| async move { println!("{key}") });
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+//! A default name can be another's name.
+use tidings::prelude::*;
+
+#[derive(Event)]
+enum Account {
+    Deleted { id: u64 },
+    #[event("account.deleted")]
+    Removed { id: u64 },
+    #[event("account.reloaded")]
+    Refreshed,
+    Reloaded,
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! An enum without variants has no events.
+use tidings::prelude::*;
+
+#[derive(Event)]
+enum Nothing {}
+
+fn main() {}

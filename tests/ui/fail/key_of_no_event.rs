@@ -1,0 +1,11 @@
+//! Only events have a key.
+use tidings::prelude::*;
+
+#[derive(Serialize, Deserialize)]
+struct Changed;
+
+async fn send(bus: Bus) {
+    let _ = bus.send_to_all(Changed::EVENT, &Changed).await;
+}
+
+fn main() {}

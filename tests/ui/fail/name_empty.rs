@@ -1,0 +1,8 @@
+//! A name is not empty.
+use tidings::prelude::*;
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("")]
+struct Changed;
+
+fn main() {}

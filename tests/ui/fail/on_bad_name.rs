@@ -1,0 +1,8 @@
+//! The name is checked.
+
+#[tidings::on("cache clear")]
+async fn clear(key: String) {
+    println!("{key}");
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+//! A handler takes one type.
+
+#[tidings::on("cache.clear")]
+async fn clear<T>(_: T) {}
+
+#[tidings::on("cache.clear")]
+async fn clear_any(_: impl ToString) {}
+
+#[tidings::on("cache.clear")]
+async fn clear_borrowed<'a>(_: &'a str) {}
+
+fn main() {}

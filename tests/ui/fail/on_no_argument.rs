@@ -1,0 +1,6 @@
+//! A handler takes the payload.
+
+#[tidings::on("cache.clear")]
+async fn clear() {}
+
+fn main() {}

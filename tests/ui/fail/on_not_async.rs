@@ -1,0 +1,8 @@
+//! A handler is async.
+
+#[tidings::on("cache.clear")]
+fn clear(key: String) {
+    println!("{key}");
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! Only functions are handlers.
+
+#[tidings::on]
+struct Greeter;
+
+fn main() {}

@@ -1,0 +1,8 @@
+//! A handler returns nothing or a result.
+
+#[tidings::on("cache.clear")]
+async fn clear(key: String) -> usize {
+    key.len()
+}
+
+fn main() {}

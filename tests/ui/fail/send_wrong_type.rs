@@ -1,0 +1,14 @@
+//! A key is sent with its own event.
+use tidings::prelude::*;
+
+#[derive(Serialize, Deserialize, Event)]
+struct Changed;
+
+#[derive(Serialize, Deserialize, Event)]
+struct Renamed;
+
+async fn send(bus: Bus) {
+    let _ = bus.send_to_all(Changed::EVENT, &Renamed).await;
+}
+
+fn main() {}
