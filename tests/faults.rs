@@ -1,5 +1,6 @@
 //! What goes wrong with a real Redis, and what a bus makes of it.
 #![allow(missing_docs, reason = "each name is the promise")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod faults {
     mod foreign;

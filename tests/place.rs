@@ -10,6 +10,7 @@ pub(crate) struct Place {
     _redis: Option<Redis>,
 }
 
+#[expect(clippy::unused_async, reason = "as the other place")]
 pub(crate) async fn memory(format: Format) -> Place {
     Place {
         format,

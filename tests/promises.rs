@@ -1,6 +1,7 @@
 //! What every bus promises, wherever it meets others and however it writes: the same suite runs in
 //! memory and on Redis, in JSON and in MessagePack.
 #![allow(missing_docs, reason = "each name is the promise")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod place;
 mod promises {

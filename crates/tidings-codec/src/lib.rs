@@ -51,8 +51,6 @@
 //! `bin` of 16 bytes, `data` a `bin` whose content is the payload. The first byte of a frame
 //! tells the formats apart.
 
-#![allow(clippy::doc_markdown, reason = "MessagePack is a name, not code")]
-
 mod format;
 mod frame;
 mod limits;

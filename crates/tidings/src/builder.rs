@@ -167,7 +167,8 @@ impl Builder {
     }
 
     /// How many bytes of events may wait for Redis. When it is full, `feed` and the sends wait for
-    /// room, for as long as [`send_timeout`](Self::send_timeout), and then fail.
+    /// room, for as long as [`send_timeout`](Self::send_timeout), and then fail. While Redis is
+    /// there, `feed` leaves it at 4 MiB of this, so that no event is late for its sake.
     pub fn outgoing_queue(mut self, bytes: usize) -> Self {
         self.sending.limit = bytes;
         self

@@ -332,8 +332,9 @@ impl Bus {
         self.send_to_all(E::EVENT, event).await
     }
 
-    /// Sends an event to every process without waiting for Redis: waits only while the outgoing
-    /// queue is full. [`flush`](Self::flush) says afterwards what became of all of them; what is
+    /// Sends an event to every process without waiting for Redis: waits only while 4 MiB of events
+    /// are on their way to a Redis that is there, or while the outgoing queue is full when it is
+    /// away. [`flush`](Self::flush) says afterwards what became of all of them; what is
     /// given up is also reported to `on_failure`.
     ///
     /// ```

@@ -18,6 +18,9 @@ use crate::failure::{Fate, Reason};
 /// full speed, and 1 MiB brings nothing more.
 const FRAME: usize = 256 << 10;
 
+/// While Redis is there, `feed` runs this far ahead of it: more would only make every event late.
+const AHEAD: usize = 4 << 20;
+
 /// A frame is closed at this many events: half of what a receiver accepts.
 const EVENTS: u32 = 32_768;
 
@@ -195,7 +198,7 @@ impl Outgoing {
         if inside.is_away && self.settings.is_volatile {
             return Err(fate(name, Fate::NotSent(Reason::Away)));
         }
-        if inside.bytes >= self.settings.limit {
+        if inside.bytes >= self.limit(wait, inside.is_away) {
             return Ok(None);
         }
         let inside = &mut *inside;
@@ -210,6 +213,14 @@ impl Outgoing {
         let ticket = ticket.map_err(|error| send_error(name, error))?;
         self.sender.wake();
         Ok(Some(ticket))
+    }
+
+    /// How many bytes may wait.
+    fn limit(&self, wait: Wait, is_away: bool) -> usize {
+        match wait {
+            Wait::Fed if !is_away => self.settings.limit.min(AHEAD),
+            Wait::Fed | Wait::Awaited => self.settings.limit,
+        }
     }
 
     fn write(
