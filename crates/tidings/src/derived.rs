@@ -6,8 +6,9 @@ use tidings_codec::{DecodeError, EncodeError, Format, Payload};
 
 use crate::context::FromContext;
 use crate::error::OnError;
-use crate::event::{Event, HearKey, Unknown};
+use crate::event::{Event, Unknown};
 use crate::handler::Outcome;
+use crate::key::HearKey;
 use crate::{Bus, Subscription};
 
 /// A payload that serde can write and read.

@@ -41,6 +41,7 @@ mod event;
 mod failure;
 mod handler;
 mod health;
+mod key;
 mod registry;
 mod stream;
 mod subscription;
@@ -48,7 +49,9 @@ mod subscription;
 mod echo;
 mod outgoing;
 mod pace;
+mod pending;
 mod sender;
+mod session;
 // … how it is heard …
 mod dispatch;
 mod queue;
@@ -68,10 +71,11 @@ pub use error::{
     ConnectError, FlushError, MissingState, OnError, SendError, ShutdownError, StartError, Unsent,
     UrlError, report,
 };
-pub use event::{Event, EventKey, EventPayload, HearKey, Names, SendKey, StreamKey, Unknown};
+pub use event::{Event, EventKey, Names, Unknown};
 pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
 pub use handler::{Handler, HandlerError, Outcome};
 pub use health::{Connection, Health};
+pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use queue::WhenFull;
 pub use stream::EventStream;
 pub use subscription::{Handling, Subscription};

@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
-use tidings_codec::{EncodeError, Format, FrameWriter, NodeId, Outgoing as Event, To, WriteError};
+use tidings_codec::{EncodeError, Format, NodeId, Outgoing as Event, To, WriteError};
 use tokio::sync::Notify;
 
 use crate::error::{FlushError, SendError, Unsent};
 use crate::failure::{Fate, Reason};
+use crate::pending::{About, Open, Outcome, Pending, Ticket};
 
 /// A frame is closed once it is this long. Measured: 256 KiB carries 25-50 % more than 64 KiB at
 /// full speed, and 1 MiB brings nothing more.
@@ -67,67 +67,6 @@ struct Inside {
     capacity: usize,
     is_away: bool,
     is_shut: bool,
-}
-
-/// A frame that does not know its numbers yet.
-#[derive(Debug)]
-pub(crate) struct Open {
-    pub(crate) writer: FrameWriter,
-    /// Milliseconds since 1970. One time for all events of a frame: it is written once.
-    at: u64,
-    pub(crate) about: About,
-}
-
-/// What must be known of a frame to resolve it.
-#[derive(Debug)]
-pub(crate) struct About {
-    pub(crate) since: Instant,
-    pub(crate) bytes: usize,
-    pub(crate) events: u64,
-    pub(crate) pending: Arc<Pending>,
-    /// Which of its events nobody waits for.
-    pub(crate) fed: Vec<Range<u32>>,
-}
-
-/// The fate of a frame, once it has one.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    outcome: OnceLock<Outcome>,
-    resolved: Notify,
-}
-
-/// How a frame ended.
-#[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    Sent { first: u64, receivers: Option<u64> },
-    Failed(Fate),
-}
-
-impl Pending {
-    pub(crate) async fn outcome(&self) -> Outcome {
-        loop {
-            let resolved = self.resolved.notified();
-            if let Some(outcome) = self.outcome.get() {
-                return outcome.clone();
-            }
-            resolved.await;
-        }
-    }
-
-    fn resolve(&self, outcome: Outcome) {
-        // Only the sender resolves, and only once.
-        let _ = self.outcome.set(outcome);
-        self.resolved.notify_waiters();
-    }
-}
-
-/// A place in a frame.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    pub(crate) pending: Arc<Pending>,
-    pub(crate) index: u32,
-    /// Whether the frame is full with it.
-    pub(crate) has_closed: bool,
 }
 
 /// Whether somebody waits for what becomes of the event.
@@ -405,37 +344,6 @@ impl Inside {
         self.capacity = open.writer.len().next_multiple_of(512);
         Some(open)
     }
-}
-
-impl Open {
-    fn new(format: Format, me: NodeId, capacity: usize) -> Self {
-        let writer = FrameWriter::with_capacity(format, me, capacity);
-        let about = About {
-            since: Instant::now(),
-            bytes: 0,
-            events: 0,
-            pending: Arc::default(),
-            fed: Vec::new(),
-        };
-        let at = now_ms();
-        Self { writer, at, about }
-    }
-}
-
-impl About {
-    fn feed(&mut self, index: u32) {
-        match self.fed.last_mut() {
-            Some(last) if last.end == index => last.end += 1,
-            _ => self.fed.push(index..index + 1),
-        }
-    }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn fate(event: &str, fate: Fate) -> SendError {

@@ -1,44 +1,26 @@
 //! The one task that writes: what waits leaves in frames, and each frame gets its fate.
 
 use std::collections::VecDeque;
-use std::future::{pending, poll_fn, ready};
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use tidings_codec::{Format, Limits, NodeId, announce, read_frame};
+use tidings_codec::{Format, Limits, NodeId, read_frame};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
-use crate::echo::{Echoes, Sent};
+use crate::echo::Echoes;
 use crate::error::Unsent;
 use crate::failure::{Failure, Fate, Reason};
 use crate::health::Counts;
 use crate::link::{Probe, Stage};
-use crate::outgoing::{About, Open, Outcome, Outgoing};
-use crate::pace::{self, Pace};
+use crate::outgoing::Outgoing;
+use crate::pace;
+use crate::pending::{About, Open, Outcome};
 use crate::reports::Reports;
-use crate::transport::{PublishError, Publisher, Sending};
-
-/// How many frames may be under way at once. Measured: one, two and four carry the same; two has
-/// the shortest tail of latencies at 5,000 to 50,000 events a second.
-const UNDER_WAY: usize = 2;
-
-/// How long Redis may take to answer before the connection is given up.
-const ANSWER: Duration = Duration::from_secs(5);
-
-/// How long the sender waits for its own echo before it goes on.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// After these silences a sender repeats its position, so that a lost last event is noticed; then
-/// at every further one like the last.
-const IDLE: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-];
+use crate::session::{Flight, PATIENCE, Progress, Session, if_any, poll_front, publish};
+use crate::transport::{PublishError, Sending};
 
 /// How long what waits may still leave when the bus is dropped.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -56,42 +38,6 @@ pub(crate) struct Sender {
     /// Connections from the link; `None` when the connection is lost.
     pub(crate) sessions: mpsc::Receiver<Option<Sending>>,
     pub(crate) stage: watch::Receiver<Stage>,
-}
-
-/// A frame that has its numbers.
-struct Flight {
-    first: u64,
-    events: u32,
-    frame: Bytes,
-    about: About,
-    /// Redis may have published it.
-    is_doubtful: bool,
-    reply: Reply,
-}
-
-type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
-
-/// What the sender knows from one connection to the next.
-struct Progress {
-    next: u64,
-    flights: VecDeque<Flight>,
-    /// Bytes until the next look at the other hearers.
-    until_look: usize,
-    last_sent: Instant,
-    announced: usize,
-}
-
-/// What one connection adds.
-struct Session {
-    publisher: Arc<dyn Publisher>,
-    driver: BoxFuture<'static, ()>,
-    /// The look at the other hearers, while it takes; it ends with the bytes until the next.
-    look: Option<BoxFuture<'static, (usize, Pace)>>,
-    pace: Option<Pace>,
-    announcement: Option<Reply>,
-    /// Since when the oldest question waits for its answer.
-    asked: Instant,
-    ahead_since: Option<Instant>,
 }
 
 /// Why a connection is no longer used.
@@ -382,132 +328,10 @@ fn unsent(frame: &[u8], first: Option<u64>, about: &About, fate: &Fate) -> Vec<U
     .collect()
 }
 
-/// The answer to the oldest frame under way.
-fn poll_front(
-    flights: &mut VecDeque<Flight>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Option<u64>, PublishError>> {
-    flights
-        .front_mut()
-        .map_or(Poll::Pending, |flight| flight.reply.as_mut().poll(cx))
-}
-
 async fn wait_for(stage: &mut watch::Receiver<Stage>, wanted: Stage) -> Stage {
     match stage.wait_for(|stage| *stage >= wanted).await {
         Ok(stage) => *stage,
         // The bus is gone.
         Err(_) => Stage::Leaving,
     }
-}
-
-impl Flight {
-    fn sent(&self) -> Sent {
-        Sent {
-            first: self.first,
-            events: self.events,
-            frame: self.frame.clone(),
-        }
-    }
-}
-
-impl Progress {
-    /// What is under way may have been published.
-    fn doubt(&mut self) {
-        for flight in &mut self.flights {
-            flight.is_doubtful = true;
-        }
-    }
-
-    fn next_announcement(&self) -> Instant {
-        self.last_sent + IDLE[self.announced.min(IDLE.len() - 1)]
-    }
-}
-
-impl Session {
-    fn new(sending: Sending) -> Self {
-        let Sending { publisher, driver } = sending;
-        let asked = Instant::now();
-        Self {
-            publisher: publisher.into(),
-            driver,
-            look: None,
-            pace: None,
-            announcement: None,
-            asked,
-            ahead_since: None,
-        }
-    }
-
-    fn may_send(&mut self, progress: &Progress, echoes: &Echoes) -> bool {
-        if echoes.is_far_ahead() {
-            self.ahead_since.get_or_insert_with(Instant::now);
-        } else {
-            self.ahead_since = None;
-        }
-        progress.flights.len() < UNDER_WAY && self.look.is_none() && self.ahead_since.is_none()
-    }
-
-    /// When the clock must be looked at.
-    fn due(&self, progress: &Progress, farewell: Option<Instant>) -> Instant {
-        let unanswered = self.is_waiting(progress).then(|| self.asked + ANSWER);
-        let ahead = self.ahead_since.map(|since| since + PATIENCE);
-        let soonest = [unanswered, ahead, farewell].into_iter().flatten().min();
-        soonest.map_or(progress.next_announcement(), |due| {
-            due.min(progress.next_announcement())
-        })
-    }
-
-    fn is_unanswered(&self, progress: &Progress) -> bool {
-        self.is_waiting(progress) && self.asked.elapsed() >= ANSWER
-    }
-
-    fn is_waiting(&self, progress: &Progress) -> bool {
-        self.announcement.is_some() || !progress.flights.is_empty()
-    }
-
-    async fn send(&mut self, mut flight: Flight, progress: &mut Progress) {
-        let now = Instant::now();
-        if !self.is_waiting(progress) {
-            self.asked = now;
-        }
-        flight.reply = publish(&*self.publisher, flight.frame.clone()).await;
-        progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
-        if progress.until_look == 0 {
-            let pace = self.pace.take().unwrap_or_default();
-            self.look = Some(Box::pin(pace.wait(Arc::clone(&self.publisher))));
-        }
-        progress.flights.push_back(flight);
-        progress.last_sent = now;
-        progress.announced = 0;
-    }
-
-    /// Publishes the position, unless that is under way already.
-    async fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
-        if self.announcement.is_none() {
-            if !self.is_waiting(progress) {
-                self.asked = Instant::now();
-            }
-            let position = announce(format, me, progress.next);
-            self.announcement = Some(publish(&*self.publisher, position).await);
-        }
-    }
-}
-
-/// Begins to publish: the first poll puts the frame in line.
-async fn publish(publisher: &dyn Publisher, frame: Bytes) -> Reply {
-    let mut reply = publisher.publish(frame);
-    match futures_util::poll!(&mut reply) {
-        Poll::Ready(answer) => Box::pin(ready(answer)),
-        Poll::Pending => reply,
-    }
-}
-
-/// What the future ends with; waits for ever where there is none.
-async fn if_any<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
-    let Some(waiting) = future else {
-        return pending().await;
-    };
-    let output = waiting.await;
-    *future = None;
-    output
 }

@@ -16,9 +16,9 @@ use tidings_codec::DecodeError;
 
 use crate::bus::WeakBus;
 use crate::context::Context;
-use crate::event::HearKey;
 use crate::failure::{Cause, Failure};
 use crate::handler::{Handler, HandlerError};
+use crate::key::HearKey;
 use crate::subscription::{Batch, Heard, Seat};
 
 /// A handler with all that its task needs.
