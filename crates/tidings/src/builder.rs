@@ -1,7 +1,6 @@
 //! All that is decided before the start.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -289,7 +288,6 @@ impl Parts {
             states,
             stage,
             tasks: Mutex::default(),
-            seats: AtomicU64::default(),
             runtime: Handle::current(),
         })
     }

@@ -7,7 +7,6 @@
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -65,7 +64,6 @@ pub(crate) struct Inner {
     pub(crate) states: States,
     pub(crate) stage: watch::Sender<Stage>,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
-    pub(crate) seats: AtomicU64,
     pub(crate) runtime: Handle,
 }
 
@@ -230,7 +228,7 @@ impl Bus {
         let names = event.names();
         names.check()?;
         let handler = label(&names.label::<P>(), "a stream");
-        let seat = self.seat(handler, Handling::default());
+        let seat = Arc::new(Seat::new(handler, Handling::default()));
         self.inner
             .dispatcher
             .add(Arc::clone(&seat), names, K::shares())?;
@@ -264,11 +262,7 @@ impl Bus {
             .check(self)
             .map_err(|source| missing("on_gap", source))?;
         let gaps = self.inner.reports.add_gap_box();
-        let mut seat = Seat::new(
-            self.next_id(),
-            label("gap", type_name::<H>()),
-            Handling::new(),
-        );
+        let mut seat = Seat::new(label("gap", type_name::<H>()), Handling::new());
         seat.gaps = Some(Arc::clone(&gaps));
         let seat = Arc::new(seat);
         let running = hear_gaps(Arc::clone(&seat), gaps, self.downgrade(), handler);
@@ -476,7 +470,7 @@ impl Bus {
         handler
             .check(self)
             .map_err(|source| missing(&name, source))?;
-        let seat = self.seat(label(&name, type_name::<H>()), handling);
+        let seat = Arc::new(Seat::new(label(&name, type_name::<H>()), handling));
         self.inner
             .dispatcher
             .add(Arc::clone(&seat), names, K::shares())?;
@@ -496,14 +490,6 @@ impl Bus {
         seat.task
             .set(task.abort_handle())
             .expect("a seat gets one task, here");
-    }
-
-    fn seat(&self, handler: Arc<str>, handling: Handling) -> Arc<Seat> {
-        Arc::new(Seat::new(self.next_id(), handler, handling))
-    }
-
-    fn next_id(&self) -> u64 {
-        self.inner.seats.fetch_add(1, Ordering::Relaxed)
     }
 
     fn check_open(&self) -> Result<(), OnError> {

@@ -108,6 +108,8 @@ impl Link {
             // Room for another means that the sender knows: who sees that the bus is down can
             // rely on it that nothing leaves.
             let _ = self.sessions.reserve().await;
+            // What it had to say of the lost connection must not be taken for the next one.
+            let _ = self.probe.broken.notified().now_or_never();
             self.pulse.down(report(&why).to_string());
             let connected = self.reconnect().await;
             Counts::add(&self.pulse.counts.reconnects, 1);
@@ -130,8 +132,6 @@ impl Link {
     async fn hear(&mut self, mut hearing: Box<dyn Hearing>) -> ConnectError {
         let mut frames = Vec::new();
         let mut heard = Instant::now();
-        // Both ends may have noticed the loss of the connection before this one.
-        let _ = self.probe.broken.notified().now_or_never();
         let mut clock = interval(SILENCE / 5);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

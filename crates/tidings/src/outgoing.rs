@@ -130,7 +130,8 @@ impl Outgoing {
         wait: Wait,
         encode: &impl Fn(Format, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<Option<Ticket>, SendError> {
-        let mut inside = self.lock();
+        let mut lock = self.lock();
+        let inside = &mut *lock;
         if inside.is_shut {
             return Err(SendError::Closed);
         }
@@ -140,7 +141,6 @@ impl Outgoing {
         if inside.bytes >= self.limit(wait, inside.is_away) {
             return Ok(None);
         }
-        let inside = &mut *inside;
         inside.close_if_old();
         let ticket = match self.write(inside, name, to, wait, encode) {
             Err(WriteError::Full) => {
@@ -149,6 +149,7 @@ impl Outgoing {
             }
             written => written,
         };
+        drop(lock);
         let ticket = ticket.map_err(|error| send_error(name, error))?;
         self.sender.wake();
         Ok(Some(ticket))
@@ -195,7 +196,7 @@ impl Outgoing {
             open.about.feed(index);
         }
         let pending = Arc::clone(&open.about.pending);
-        if is_new {
+        if index == 0 {
             inside.newest = Some(Arc::clone(&pending));
         }
         open.about.bytes += written;
@@ -296,6 +297,8 @@ impl Outgoing {
     /// While Redis is away, frames are cut by age, and a volatile bus refuses events.
     pub(crate) fn set_away(&self, is_away: bool) {
         self.lock().is_away = is_away;
+        // More may wait while Redis is away than while it is there.
+        self.room.notify_waiters();
     }
 
     /// Takes nothing new.

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -142,7 +143,10 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(crate) fn new(id: u64, handler: Arc<str>, handling: Handling) -> Self {
+    pub(crate) fn new(handler: Arc<str>, handling: Handling) -> Self {
+        // Across all buses of the process, so that a token can never mean another bus's handler.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let bounds = Bounds {
             events: handling.queue,
             bytes: handling.bytes,

@@ -116,7 +116,7 @@ impl Inbox {
                 .await
                 .is_ok();
         let mut inside = self.lock();
-        if has_room {
+        if has_room && !inside.is_cut_off {
             inside.bytes += frame.len();
             inside.frames.push_back(frame);
         } else {
