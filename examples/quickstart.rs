@@ -85,6 +85,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     web.send_to_all("cache.clear", &42).await?;
     show(&mut story, 3).await?;
 
+    title(
+        "a stranger",
+        "puts a frame on the channel that nobody can read",
+    );
+    publish_as_stranger(&url, &namespace(), "{\"v\":1,\"events\":[[[[").await?;
+    show(&mut story, 3).await?;
+
     title("web", "publishes `users.reloaded`: nobody was harmed");
     web.publish(&Account::Reloaded).await?;
     show(&mut story, 3).await?;
@@ -119,7 +126,7 @@ async fn node(
     };
     let failed = heard.clone();
     let bus = Bus::builder(url)
-        .namespace(&format!("quickstart-{}", std::process::id()))
+        .namespace(&namespace())
         .state(heard)
         .subscribe(account)
         .on("cache.clear", clear)
@@ -131,15 +138,39 @@ async fn node(
     Ok(bus)
 }
 
-/// A bad event is reported to its hearer, and the next one is handled.
+/// What is wrong with a bad event or frame. The next one is handled.
 fn complaint(failure: &Failure) -> String {
     match failure {
         Failure::Payload { event, source, .. } => {
             let reason = source.source().map(ToString::to_string);
             format!("cannot take this `{event}`: {}", reason.unwrap_or_default())
         }
-        other => other.to_string(),
+        other => tidings::report(other).to_string(),
     }
+}
+
+/// Whoever runs this beside others on one Redis is not disturbed by them.
+fn namespace() -> String {
+    format!("quickstart-{}", std::process::id())
+}
+
+/// Sends a frame by hand, as a program could that is no node.
+async fn publish_as_stranger(
+    url: &str,
+    namespace: &str,
+    frame: &'static str,
+) -> Result<(), Box<dyn Error>> {
+    if let Some(name) = url.strip_prefix("memory:") {
+        tidings::memory::publish(name, namespace, frame).await;
+        return Ok(());
+    }
+    let mut redis = redis::Client::open(url)?
+        .get_multiplexed_async_connection()
+        .await?;
+    let channel = format!("tidings:{{{namespace}}}");
+    let mut publish = redis::cmd("PUBLISH");
+    publish.arg(channel).arg(frame);
+    Ok(publish.exec_async(&mut redis).await?)
 }
 
 /// What a node heard.

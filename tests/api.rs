@@ -65,10 +65,13 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     assert_eq!(cleared.next().await.as_deref(), Some("user:9"));
 
     // The typed form: name and payload are one thing, and the compiler checks it.
+    let (heard, mut renamed_users) = tokio::sync::mpsc::unbounded_channel();
     bus.on(
         UserRenamed::EVENT,
-        |renamed: UserRenamed, context: Context| async move {
-            assert_eq!((renamed.id, context.event()), (7, "user.renamed"));
+        move |renamed: UserRenamed, context: Context| {
+            let user = (renamed.id, context.event().to_owned());
+            heard.send(user).expect("the test waits for it");
+            async {}
         },
     )?;
     let renamed = UserRenamed {
@@ -77,6 +80,9 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     };
     let receipt = bus.send_to_all(UserRenamed::EVENT, &renamed).await?;
     assert_eq!((receipt.number, receipt.receivers), (4, Some(1)));
+    // Sent is not yet heard: a handler that is added now could still hear it.
+    let user = renamed_users.recv().await.expect("the handler has it");
+    assert_eq!((user.0, &*user.1), (7, "user.renamed"));
 
     let (heard, mut accounts) = tokio::sync::mpsc::unbounded_channel();
     bus.on(Account::EVENT, move |event: Account| {

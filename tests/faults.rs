@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod faults {
-    mod foreign;
+    mod interop;
     mod loss;
     mod outage;
     mod start;

@@ -7,7 +7,7 @@ pub(crate) struct Place {
     pub(crate) format: Format,
     url: String,
     /// Ends with the test.
-    _redis: Option<Redis>,
+    redis: Option<Redis>,
 }
 
 #[expect(clippy::unused_async, reason = "as the other place")]
@@ -15,7 +15,7 @@ pub(crate) async fn memory(format: Format) -> Place {
     Place {
         format,
         url: memory_url(),
-        _redis: None,
+        redis: None,
     }
 }
 
@@ -24,7 +24,7 @@ pub(crate) async fn redis(format: Format) -> Place {
     Place {
         format,
         url: redis.url(),
-        _redis: Some(redis),
+        redis: Some(redis),
     }
 }
 
@@ -43,10 +43,35 @@ impl Place {
         (self.node().await, self.node().await)
     }
 
+    /// What a program that is no node puts on the channel.
+    pub(crate) async fn publish(&self, frame: impl Into<Vec<u8>>) {
+        match (&self.redis, self.url.strip_prefix("memory:")) {
+            (Some(redis), _) => publish(redis, frame.into()).await,
+            (None, Some(name)) => {
+                tidings::memory::publish(name, "default", frame.into()).await;
+            }
+            (None, None) => unreachable!("a place is in memory or has a server"),
+        }
+    }
+
     pub(crate) fn other_format(&self) -> Format {
         match self.format {
             Format::Json => Format::MessagePack,
             Format::MessagePack => Format::Json,
         }
     }
+}
+
+async fn publish(redis: &Redis, frame: Vec<u8>) {
+    let mut connection = redis::Client::open(redis.url())
+        .expect("the test kit makes addresses")
+        .get_multiplexed_async_connection()
+        .await
+        .expect("the server is up");
+    let mut publish = redis::cmd("PUBLISH");
+    publish.arg("tidings:{default}").arg(frame);
+    publish
+        .exec_async(&mut connection)
+        .await
+        .expect("nobody forbids it");
 }

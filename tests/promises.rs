@@ -6,6 +6,7 @@
 mod place;
 mod promises {
     pub(crate) mod delivery;
+    pub(crate) mod foreign;
     pub(crate) mod handlers;
     pub(crate) mod lifecycle;
     pub(crate) mod queues;
@@ -45,6 +46,11 @@ promises! {
         two_buses_of_one_process_both_hear
         the_context_says_who_sent_what_and_when
         an_event_that_nobody_wants_disturbs_nobody;
+    foreign:
+        hostile_frames_are_reported_and_the_next_event_is_handled
+        one_bad_event_of_a_frame_spoils_only_itself
+        a_repeated_frame_is_handled_once_and_a_jump_is_a_gap
+        a_lost_last_event_is_noticed_by_the_senders_announcement;
     handlers:
         a_handler_that_panics_is_reported_and_the_next_event_is_handled
         a_handler_that_fails_is_reported_and_the_next_event_is_handled
@@ -69,6 +75,7 @@ promises! {
         a_receipt_has_the_number_and_the_receivers
         a_name_that_cannot_travel_is_refused_and_nothing_is_sent
         a_payload_larger_than_a_frame_is_refused_and_nothing_is_lost
+        a_payload_nested_too_deep_is_refused_and_nothing_is_lost
         a_payload_that_cannot_be_written_is_refused_and_nothing_is_lost
         a_payload_whose_writing_panics_loses_nothing_else
         what_was_fed_is_all_heard_after_a_flush

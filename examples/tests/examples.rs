@@ -32,11 +32,12 @@ fn assert_says(output: &Output, lines: &[&str]) {
     }
 }
 
-const QUICKSTART: [&str; 6] = [
+const QUICKSTART: [&str; 7] = [
     "job user 7 is called Ada now",
     "api drops `user:7`",
     "api user 7 is gone",
     "expected a string",
+    "web a frame of 20 bytes cannot be read",
     "web orders 1 to 1,000, each once, in order",
     "job heard 1005 events and missed 0",
 ];

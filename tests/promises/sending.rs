@@ -1,7 +1,8 @@
 //! What a sender is told.
 
 use serde::{Serialize, Serializer};
-use tidings::SendError;
+use serde_json::json;
+use tidings::{SendError, report};
 use tidings_testkit::Collected;
 
 use crate::place::Place;
@@ -58,6 +59,24 @@ pub(crate) async fn a_payload_larger_than_a_frame_is_refused_and_nothing_is_lost
         ["before", "after"]
     );
     assert!(hearer.gaps().all().is_empty());
+}
+
+pub(crate) async fn a_payload_nested_too_deep_is_refused_and_nothing_is_lost(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+
+    sender.feed("tick", &1).await.unwrap();
+    let refused = sender.feed("deep", &deep).await;
+    sender.send_to_all("tick", &2).await.unwrap();
+
+    let refused = report(&refused.unwrap_err()).to_string();
+    assert!(
+        refused.contains("`deep`") && refused.contains("deeper than 32"),
+        "{refused}"
+    );
+    ticks.wait_len(2).await;
+    assert!(hearer.failures().all().is_empty() && hearer.gaps().all().is_empty());
 }
 
 struct Unwritable;

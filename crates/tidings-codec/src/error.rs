@@ -33,6 +33,12 @@ pub enum EncodeError {
     /// The value cannot be written as MessagePack.
     #[error("cannot write the value as MessagePack")]
     MessagePack(#[source] rmp_serde::encode::Error),
+    /// Too many arrays and maps within each other: no node would read it.
+    #[error("the value is nested deeper than 32 levels")]
+    TooDeep,
+    /// Too many values: no node would read it.
+    #[error("the value has more than 65,536 values")]
+    TooManyNodes,
 }
 
 /// Why a payload cannot be read as the type that was asked for.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 
 use crate::scan::{Bounds, Scanner, Verdict};
-use crate::{DecodeError, Format, Limits, walk};
+use crate::{DecodeError, EncodeError, Format, Limits, walk};
 
 /// A payload: bytes in a format, decoded only when somebody wants them.
 ///
@@ -105,6 +105,57 @@ impl<'a> Payload<'a> {
     }
 }
 
+/// Whether readers will take a payload that was just written.
+///
+/// Most payloads have not enough brackets to be nested too deep, nor enough bytes to have too many
+/// values, and counting is much cheaper than looking.
+pub(crate) fn check_bounds(format: Format, payload: &[u8]) -> Result<(), EncodeError> {
+    if payload.len() <= Limits::NODES && openings(format, payload) <= Limits::DEPTH {
+        return Ok(());
+    }
+    let (is_too_deep, has_too_many) = match format {
+        Format::Json => {
+            let verdict = Scanner::new(payload).value(Bounds::PAYLOAD);
+            (
+                matches!(verdict, Ok(Verdict::TooDeep)),
+                matches!(verdict, Ok(Verdict::TooManyNodes)),
+            )
+        }
+        Format::MessagePack => {
+            let verdict = walk::check(payload);
+            (
+                matches!(verdict, Err(DecodeError::TooDeep)),
+                matches!(verdict, Err(DecodeError::TooManyNodes)),
+            )
+        }
+    };
+    match (is_too_deep, has_too_many) {
+        (true, _) => Err(EncodeError::TooDeep),
+        (_, true) => Err(EncodeError::TooManyNodes),
+        // Whether it is a value at all is for its writer to know.
+        _ => Ok(()),
+    }
+}
+
+/// How many arrays and maps there are at most: bytes in texts and numbers count too.
+fn openings(format: Format, payload: &[u8]) -> usize {
+    match format {
+        Format::Json => count(payload, |byte| matches!(byte, b'[' | b'{')),
+        Format::MessagePack => count(payload, |byte| matches!(byte, 0x80..=0x9f | 0xdc..=0xdf)),
+    }
+}
+
+fn count(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> usize {
+    // So many fit a byte, and bytes are what a processor adds most of at once.
+    let chunks = bytes.chunks(usize::from(u8::MAX));
+    chunks
+        .map(|chunk| {
+            let ones = chunk.iter().map(|byte| u8::from(is_one(*byte)));
+            usize::from(ones.sum::<u8>())
+        })
+        .sum()
+}
+
 const fn null(format: Format) -> &'static [u8] {
     match format {
         Format::Json => b"null",
@@ -117,6 +168,47 @@ impl fmt::Debug for Payload<'_> {
         match self.format {
             Format::Json => write!(f, "Payload({})", String::from_utf8_lossy(self.bytes)),
             Format::MessagePack => write!(f, "Payload({} bytes of MessagePack)", self.bytes.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn nested(levels: usize) -> Value {
+        (0..levels).fold(json!("[[[{{{"), |inner, _| json!([inner]))
+    }
+
+    fn check(format: Format, value: &Value) -> Result<(), EncodeError> {
+        let mut payload = Vec::new();
+        format.encode(value, &mut payload)?;
+        check_bounds(format, &payload)
+    }
+
+    #[test]
+    fn what_is_written_is_kept_to_what_is_read() {
+        for format in [Format::Json, Format::MessagePack] {
+            assert!(check(format, &nested(Limits::DEPTH)).is_ok());
+            let too_deep = check(format, &nested(Limits::DEPTH + 1));
+            assert!(matches!(too_deep, Err(EncodeError::TooDeep)), "{format:?}");
+
+            assert!(check(format, &json!(vec![0; Limits::NODES - 1])).is_ok());
+            let too_many = check(format, &json!(vec![0; Limits::NODES]));
+            assert!(
+                matches!(too_many, Err(EncodeError::TooManyNodes)),
+                "{format:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn many_values_beside_each_other_are_not_deep() {
+        let wide = json!(vec![json!({ "a": [] }); 1_000]);
+        for format in [Format::Json, Format::MessagePack] {
+            assert!(check(format, &wide).is_ok());
         }
     }
 }

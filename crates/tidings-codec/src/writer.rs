@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::payload::check_bounds;
 use crate::{EncodeError, Format, Limits, NodeId, To, WriteError, check_name};
 
 /// A frame that grows.
@@ -88,8 +89,8 @@ impl FrameWriter {
     ///
     /// # Errors
     ///
-    /// When the name is not allowed, there is too much `meta`, the payload cannot be written, or
-    /// there is no room: in any frame ([`WriteError::TooLarge`]) or in this one
+    /// When the name is not allowed, there is too much `meta`, the payload cannot be written or
+    /// exceeds [`Limits::DEPTH`] or [`Limits::NODES`], or there is no room: in any frame ([`WriteError::TooLarge`]) or in this one
     /// ([`WriteError::Full`], and a new frame takes the event).
     pub fn push(
         &mut self,
@@ -198,6 +199,7 @@ impl FrameWriter {
         if buffer.len() == start {
             buffer.extend_from_slice(b"null");
         }
+        check_bounds(Format::Json, &buffer[start..])?;
         buffer.push(b'}');
         Ok(())
     }
@@ -331,6 +333,7 @@ fn append_bin(
     let start = buffer.len();
     buffer.extend_from_slice(&[0xc4, 0]);
     encode(buffer)?;
+    check_bounds(Format::MessagePack, &buffer[start + 2..])?;
     let len = buffer.len() - start - 2;
     if let Ok(len) = u8::try_from(len) {
         buffer[start + 1] = len;

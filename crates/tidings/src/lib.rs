@@ -94,6 +94,11 @@ pub mod prelude {
     };
 }
 
+/// The meeting place of `memory:` addresses, seen from outside of any bus.
+pub mod memory {
+    pub use crate::transport::memory::publish;
+}
+
 /// What the macros write refers to this; nothing else should.
 #[doc(hidden)]
 pub mod __private {

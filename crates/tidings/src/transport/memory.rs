@@ -15,6 +15,37 @@ use tokio::sync::Notify;
 
 use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
 use crate::error::ConnectError;
+use crate::keys::Namespace;
+
+/// Publishes a frame as a program that is no node would, byte for byte: what `PUBLISH` is on Redis.
+/// For tests of what a foreign or a hostile frame does. Returns how many buses got it; 0 also where
+/// nobody meets.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::builder("memory:foreign").namespace("shop").start().await?;
+/// let mut keys = bus.stream::<_, String>("cache.clear")?;
+///
+/// let frame = r#"{"event":"cache.clear","data":"user:7"}"#;
+/// assert_eq!(tidings::memory::publish("foreign", "shop", frame).await, 1);
+///
+/// assert_eq!(keys.next().await.as_deref(), Some("user:7"));
+/// # Ok(())
+/// # }
+/// ```
+pub async fn publish(name: &str, namespace: &str, frame: impl Into<Bytes>) -> u64 {
+    let Ok(namespace) = Namespace::parse(namespace) else {
+        return 0;
+    };
+    let memory = Memory {
+        name: name.to_owned(),
+        channel: namespace.channel(),
+    };
+    Place::of(&memory).publish(frame.into()).await
+}
 
 /// How many bytes may wait for one bus; Redis's own limit for a hearer.
 const INBOX: usize = 32 << 20;

@@ -1,0 +1,89 @@
+//! What others put on the channel: other versions, and strangers who mean no good.
+
+use tidings::{Failure, NodeId};
+use tidings_testkit::Collected;
+
+use crate::place::Place;
+
+pub(crate) async fn hostile_frames_are_reported_and_the_next_event_is_handled(place: Place) {
+    let node = place.node().await;
+    let ticks: Collected<u64> = node.collect("tick");
+    let deep = "[".repeat(100_000);
+    let nested = [&[0x94, 1, 0xc0, 0xc0][..], &[0x91; 5_000]].concat();
+    let hostile: [&[u8]; 9] = [
+        b"",
+        b"garbage",
+        b"{\"v\":2,\"from\":\"00000000000000000000000000000001\",\"seq\":1,\"events\":[]}",
+        b"{\"v\":1,\"events\":",
+        b"null",
+        deep.as_bytes(),
+        &nested,
+        &[0x94, 1, 0xc0, 0xc0, 0xdd, 0xff, 0xff, 0xff, 0xff],
+        &vec![b' '; 2 << 20],
+    ];
+
+    for frame in hostile {
+        place.publish(frame).await;
+    }
+    node.send_to_all("tick", &1).await.unwrap();
+
+    ticks.wait_len(1).await;
+    let failures = node.failures().wait_len(hostile.len()).await;
+    assert_eq!(failures.len(), hostile.len());
+    for failure in failures {
+        assert!(matches!(&*failure, Failure::Frame { .. }), "{failure:?}");
+    }
+}
+
+pub(crate) async fn one_bad_event_of_a_frame_spoils_only_itself(place: Place) {
+    let node = place.node().await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    let frame = r#"{"v":1,"from":"00000000000000000000000000000001","seq":1,"events":[
+        {"event":"tick","data":1},{"event":"no name","data":2},{"event":"tick","data":"three"},
+        {"event":"tick","to":"nobody","data":4},{"event":"tick","data":5}]}"#;
+    place.publish(frame).await;
+
+    let heard: Vec<u64> = ticks.wait_len(2).await.iter().map(|tick| **tick).collect();
+    assert_eq!(heard, [1, 5]);
+    node.failures().wait_len(3).await;
+    let failures = node.failures().all();
+    let malformed = failures
+        .iter()
+        .filter(|failure| matches!(***failure, Failure::Event { .. }));
+    assert_eq!((failures.len(), malformed.count()), (3, 2));
+}
+
+pub(crate) async fn a_repeated_frame_is_handled_once_and_a_jump_is_a_gap(place: Place) {
+    let node = place.node().await;
+    let ticks: Collected<u64> = node.collect("tick");
+    let sender: NodeId = "00000000000000000000000000000001".parse().unwrap();
+    let frame = |seq: u64| {
+        format!(
+            r#"{{"v":1,"from":"{sender}","seq":{seq},"events":[{{"event":"tick","data":{seq}}}]}}"#
+        )
+    };
+
+    for seq in [7, 8, 8, 7, 12] {
+        place.publish(frame(seq)).await;
+    }
+
+    let heard: Vec<u64> = ticks.wait_len(3).await.iter().map(|tick| **tick).collect();
+    assert_eq!(heard, [7, 8, 12]);
+    let gap = node.gaps().wait_for(|_| true).await;
+    assert_eq!((gap.from, gap.missed), (Some(sender), Some(3)));
+    assert_eq!((node.health().repeated, node.health().missed), (2, 3));
+}
+
+pub(crate) async fn a_lost_last_event_is_noticed_by_the_senders_announcement(place: Place) {
+    let node = place.node().await;
+    let sender: NodeId = "00000000000000000000000000000001".parse().unwrap();
+    let announce = |seq: u64| format!(r#"{{"v":1,"from":"{sender}","seq":{seq},"events":[]}}"#);
+
+    place.publish(announce(5)).await;
+    place.publish(announce(5)).await;
+    place.publish(announce(6)).await;
+
+    let gap = node.gaps().wait_for(|_| true).await;
+    assert_eq!((gap.from, gap.missed), (Some(sender), Some(1)));
+}
