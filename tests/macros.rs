@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidings::codec::{DecodeError, EncodeError, Payload};
+use tidings::codec::{DecodeError, EncodeError, Encoder, Payload};
 use tidings::prelude::*;
 use tidings::{Names, OnError};
 use tokio::time::timeout;
@@ -35,8 +35,8 @@ impl Event for ByHand {
     fn name(&self) -> &'static str {
         "by-hand"
     }
-    fn encode(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
-        format.encode(&self.0, into)
+    fn encode(&self, into: Encoder<'_>) -> Result<(), EncodeError> {
+        into.encode(&self.0)
     }
     fn decode(_: &str, payload: Payload<'_>) -> Result<Self, DecodeError> {
         payload.decode().map(ByHand)
@@ -183,7 +183,7 @@ fn renamed() -> UserRenamed {
 
 fn json<E: Event>(event: &E) -> String {
     let mut json = Vec::new();
-    event.encode(Format::Json, &mut json).unwrap();
+    event.encode(Encoder::new(Format::Json, &mut json)).unwrap();
     String::from_utf8(json).unwrap()
 }
 

@@ -42,7 +42,7 @@ fn write_events(writer: &mut FrameWriter, order: &Order) {
     for _ in 0..EVENTS {
         let event = Outgoing::to_all("order.placed");
         writer
-            .push(event, |format, into| format.encode(order, into))
+            .push(event, |into| into.encode(order))
             .expect("500 events fit a frame");
     }
 }

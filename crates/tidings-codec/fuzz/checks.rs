@@ -127,7 +127,7 @@ fn write(format: Format, events: &[Event]) -> Option<Vec<u8>> {
             meta: &meta,
         };
         writer
-            .push(outgoing, |format, into| format.encode(&event.payload, into))
+            .push(outgoing, |into| into.encode(&event.payload))
             .ok()?;
     }
     Some(writer.finish(1).to_vec())

@@ -5,16 +5,16 @@
 #[non_exhaustive]
 pub enum NameError {
     /// There is no character in it.
-    #[error("an event name has at least one character")]
+    #[error("a name has at least one character")]
     Empty,
     /// It has more bytes than a name may have.
-    #[error("an event name has at most 128 bytes, not {len}")]
+    #[error("a name has at most 128 bytes, not {len}")]
     TooLong {
         /// Bytes of the name.
         len: usize,
     },
     /// It has a character that names do not have.
-    #[error("an event name has only `A-Z a-z 0-9 . _ : -`, not {character:?} at byte {position}")]
+    #[error("a name has only `A-Z a-z 0-9 . _ : -`, not {character:?} at byte {position}")]
     Character {
         /// The first such character.
         character: char,
@@ -34,11 +34,14 @@ pub enum EncodeError {
     #[error("cannot write the value as MessagePack")]
     MessagePack(#[source] rmp_serde::encode::Error),
     /// Too many arrays and maps within each other: no node would read it.
-    #[error("the value is nested deeper than 32 levels")]
+    #[error("the payload is nested deeper than 32 levels")]
     TooDeep,
     /// Too many values: no node would read it.
-    #[error("the value has more than 65,536 values")]
+    #[error("the payload has more than 65,536 values")]
     TooManyNodes,
+    /// A payload that was to be copied is of another format, or not one whole value.
+    #[error("the payload that was to be copied is not one whole value of this format")]
+    Broken,
 }
 
 /// Why a payload cannot be read as the type that was asked for.

@@ -13,7 +13,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let node = NodeId::new(7);
 //! let mut writer = FrameWriter::new(Format::Json, node);
-//! writer.push(Outgoing::to_all("cache.clear"), |format, into| format.encode("user:7", into))?;
+//! writer.push(Outgoing::to_all("cache.clear"), |into| into.encode("user:7"))?;
 //! let frame = writer.finish(41);
 //!
 //! let mut events = Vec::new();
@@ -51,6 +51,7 @@
 //! `bin` of 16 bytes, `data` a `bin` whose content is the payload. The first byte of a frame
 //! tells the formats apart.
 
+mod encoder;
 mod format;
 mod frame;
 mod limits;
@@ -65,6 +66,7 @@ mod msgpack;
 mod scan;
 mod walk;
 
+pub use encoder::Encoder;
 pub use error::{DecodeError, EncodeError, EventError, FrameError, NameError, WriteError};
 pub use format::{Format, UnknownFormat};
 pub use frame::{Header, RawEvent, To, read_frame};

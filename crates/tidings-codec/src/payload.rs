@@ -59,6 +59,18 @@ impl<'a> Payload<'a> {
         self.bytes
     }
 
+    /// Whether the bytes are one value, and nothing else.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self.format {
+            Format::Json => {
+                let mut scanner = Scanner::new(self.bytes);
+                matches!(scanner.value(Bounds::PAYLOAD), Ok(Verdict::Fine))
+                    && scanner.peek().is_none()
+            }
+            Format::MessagePack => walk::check(self.bytes).is_ok(),
+        }
+    }
+
     /// Whether the value is null: what is sent for `()` and `None`, and what a missing payload is.
     pub fn is_null(&self) -> bool {
         match self.format {

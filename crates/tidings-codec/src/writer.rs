@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::payload::check_bounds;
-use crate::{EncodeError, Format, Limits, NodeId, To, WriteError, check_name};
+use crate::{EncodeError, Encoder, Format, Limits, NodeId, To, WriteError, check_name};
 
 /// A frame that grows.
 ///
@@ -17,7 +17,7 @@ use crate::{EncodeError, Format, Limits, NodeId, To, WriteError, check_name};
 ///
 /// # fn main() -> Result<(), WriteError> {
 /// let mut writer = FrameWriter::new(Format::Json, NodeId::new(7));
-/// writer.push(Outgoing::to_all("tick"), |format, into| format.encode(&1, into))?;
+/// writer.push(Outgoing::to_all("tick"), |into| into.encode(&1))?;
 /// let frame = writer.finish(41);
 /// assert_eq!(
 ///     frame,
@@ -82,8 +82,8 @@ impl FrameWriter {
         }
     }
 
-    /// Appends an event, and returns how many bytes it took. `encode` appends the payload to
-    /// what it is given; what is there already is not its own.
+    /// Appends an event, and returns how many bytes it took. `encode` writes the payload; where it
+    /// writes none, that is null.
     ///
     /// On an error, and if `encode` panics, the frame is left as it was.
     ///
@@ -95,7 +95,7 @@ impl FrameWriter {
     pub fn push(
         &mut self,
         event: Outgoing<'_>,
-        encode: impl FnOnce(Format, &mut Vec<u8>) -> Result<(), EncodeError>,
+        encode: impl FnOnce(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<usize, WriteError> {
         check_name(event.name)?;
         if event.meta.len() > Limits::META {
@@ -165,7 +165,7 @@ impl FrameWriter {
     fn append_json(
         &mut self,
         event: &Outgoing<'_>,
-        encode: impl FnOnce(Format, &mut Vec<u8>) -> Result<(), EncodeError>,
+        encode: impl FnOnce(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         let new_at = self.new_at(event);
         let buffer = &mut self.buffer;
@@ -195,7 +195,7 @@ impl FrameWriter {
         }
         buffer.extend_from_slice(b",\"data\":");
         let start = buffer.len();
-        encode(Format::Json, buffer)?;
+        encode(Encoder::new(Format::Json, buffer))?;
         if buffer.len() == start {
             buffer.extend_from_slice(b"null");
         }
@@ -207,7 +207,7 @@ impl FrameWriter {
     fn append_message_pack(
         &mut self,
         event: &Outgoing<'_>,
-        encode: impl FnOnce(Format, &mut Vec<u8>) -> Result<(), EncodeError>,
+        encode: impl FnOnce(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         const NIL: u8 = 0xc0;
         let new_at = self.new_at(event);
@@ -220,7 +220,9 @@ impl FrameWriter {
         };
         buffer.push(0x90 | fields);
         append_text(buffer, event.name);
-        append_bin(buffer, |buffer| encode(Format::MessagePack, buffer))?;
+        append_bin(buffer, |buffer| {
+            encode(Encoder::new(Format::MessagePack, buffer))
+        })?;
         if fields > 2 {
             match event.to {
                 To::All => buffer.push(NIL),

@@ -77,7 +77,7 @@ fn write(format: Format, from: NodeId, seq: u64, events: &[Event]) -> Vec<u8> {
         };
         let before = writer.len();
         let bytes = writer
-            .push(outgoing, |format, into| format.encode(&event.payload, into))
+            .push(outgoing, |into| into.encode(&event.payload))
             .unwrap();
         assert_eq!(writer.len(), before + bytes);
     }

@@ -1,9 +1,10 @@
 //! One bad event spoils only itself.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use serde::ser::{Serialize, SerializeSeq, Serializer};
 use tidings_codec::{
-    EventError, Format, FrameError, FrameWriter, Limits, NodeId, Outgoing, To, WriteError,
-    read_frame,
+    EncodeError, Encoder, EventError, Format, FrameError, FrameWriter, Limits, NodeId, Outgoing,
+    Payload, To, WriteError, read_frame,
 };
 
 /// The names of the events of a frame; none in the place of a bad one.
@@ -131,6 +132,43 @@ fn a_time_holds_for_the_events_after_it() {
     );
 }
 
+struct PanicsHalfWay;
+
+impl Serialize for PanicsHalfWay {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_seq(Some(2))?.serialize_element(&1)?;
+        panic!("half way")
+    }
+}
+
+#[test]
+fn a_payload_is_copied_only_where_it_is_whole_and_of_the_same_format() {
+    for format in [Format::Json, Format::MessagePack] {
+        let mut whole = Vec::new();
+        format.encode(&["a"], &mut whole).unwrap();
+        let cut = &whole[..whole.len() - 1];
+        let long = [&*whole, b"1"].concat();
+        let other = match format {
+            Format::Json => Format::MessagePack,
+            Format::MessagePack => Format::Json,
+        };
+        let copy = |of, bytes: &[u8]| {
+            let mut writer = FrameWriter::new(format, NodeId::new(1));
+            let payload = Payload::new(of, bytes);
+            writer.push(Outgoing::to_all("a"), |into| into.copy(payload))?;
+            Ok(writer.finish(1))
+        };
+        assert_eq!(names(&copy(format, &whole).unwrap()), [Some("a")]);
+        for (of, bytes) in [(format, cut), (format, &*long), (other, &*whole)] {
+            let refused = copy(of, bytes);
+            assert!(
+                matches!(refused, Err(WriteError::Encode(EncodeError::Broken))),
+                "{refused:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn an_event_that_cannot_be_written_leaves_the_frame_as_it_was() {
     for format in [Format::Json, Format::MessagePack] {
@@ -139,7 +177,7 @@ fn an_event_that_cannot_be_written_leaves_the_frame_as_it_was() {
             at: Some(5),
             ..Outgoing::to_all("good")
         };
-        let number = |format: Format, into: &mut Vec<u8>| format.encode(&1, into);
+        let number = |into: Encoder<'_>| into.encode(&1);
         writer.push(good, number).unwrap();
         let len = writer.len();
 
@@ -158,16 +196,10 @@ fn an_event_that_cannot_be_written_leaves_the_frame_as_it_was() {
             to: To::Others,
             ..good
         };
-        let large = writer.push(late, |format, into| {
-            format.encode(&"x".repeat(1 << 20), into)
-        });
+        let large = writer.push(late, |into| into.encode(&"x".repeat(1 << 20)));
         assert!(matches!(large, Err(WriteError::TooLarge { .. })));
-        let panicking = std::panic::AssertUnwindSafe(|| {
-            writer.push(late, |_, into| {
-                into.push(b'x');
-                panic!("half way")
-            })
-        });
+        let panicking =
+            std::panic::AssertUnwindSafe(|| writer.push(late, |into| into.encode(&PanicsHalfWay)));
         std::panic::catch_unwind(panicking).unwrap_err();
 
         assert_eq!((writer.len(), writer.events()), (len, 1));
@@ -183,9 +215,8 @@ fn a_full_frame_says_so_and_can_be_read() {
         let mut writer = FrameWriter::new(format, NodeId::new(1));
         let kilobyte = "x".repeat(1000);
         let refused = loop {
-            if let Err(refused) = writer.push(Outgoing::to_all("a"), |format, into| {
-                format.encode(&kilobyte, into)
-            }) {
+            if let Err(refused) = writer.push(Outgoing::to_all("a"), |into| into.encode(&kilobyte))
+            {
                 break refused;
             }
         };
@@ -202,7 +233,7 @@ fn a_full_frame_says_so_and_can_be_read() {
 fn a_frame_has_at_most_65_536_events() {
     for format in [Format::Json, Format::MessagePack] {
         let mut writer = FrameWriter::new(format, NodeId::new(1));
-        let nothing = |_: Format, _: &mut Vec<u8>| Ok(());
+        let nothing = |_: Encoder<'_>| Ok(());
         // A JSON event takes more than 16 bytes, so such a frame is full earlier.
         while writer.push(Outgoing::to_all("a"), nothing).is_ok() {}
         assert!(format == Format::Json || writer.events() == 65_536);

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::bus::{Bus, Inner};
+use crate::bus::Bus;
 use crate::context::States;
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
@@ -19,6 +19,7 @@ use crate::handler::Handler;
 use crate::health::{Counts, Pulse};
 use crate::key::{EventPayload, HearKey};
 use crate::keys::{DEFAULT_NAMESPACE, Namespace};
+use crate::life::Inner;
 use crate::link::{Link, Probe, Stage, delays};
 use crate::outgoing::{Outgoing, Settings};
 use crate::receiver::Receiver;
@@ -27,6 +28,9 @@ use crate::reports::{FailureHook, Reports};
 use crate::sender::Sender;
 use crate::subscription::{Handling, Subscription};
 use crate::transport::{Connected, Transport, url};
+
+/// Longer than any process lives, and short enough to be added to a time.
+pub(crate) const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
 type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send>;
 
@@ -38,7 +42,9 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 /// | [`format`](Self::format) | [`Format::Json`] |
 /// | [`outgoing_queue`](Self::outgoing_queue) | 64 MiB |
 /// | [`send_timeout`](Self::send_timeout) | 30 s |
+/// | [`volatile`](Self::volatile) | no: sends wait for a Redis that is away |
 /// | [`start_timeout`](Self::start_timeout) | 10 s |
+/// | [`wait_for_redis`](Self::wait_for_redis) | no: a start that takes longer fails |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -108,8 +114,9 @@ impl Builder {
     }
 
     /// Hears of each failure: a frame that cannot be read, a payload of the wrong type, a handler
-    /// that failed. [`report`](crate::report) says it with its causes. Without a hook they are logged with `tracing`. A second hook replaces the
-    /// first. Up to 1,024 failures wait for the hook; what comes faster is counted and reported as
+    /// that failed. [`report`](crate::report) says it with its causes. Without a hook they are
+    /// logged with `tracing`, and seen where the program has a subscriber for that. A second hook
+    /// replaces the first. Up to 1,024 failures wait for the hook; what comes faster is counted and reported as
     /// [`Failure::Suppressed`].
     pub fn on_failure(mut self, hook: impl Fn(Failure) + Send + Sync + 'static) -> Self {
         self.failure_hook = Some(Box::new(hook));
@@ -119,23 +126,28 @@ impl Builder {
     /// As [`Bus::on`], from the very start: no event can come before the handler is there.
     pub fn on<K, P, Args, H>(self, event: K, handler: H) -> Self
     where
-        K: HearKey<P> + Send + 'static,
+        K: HearKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register(move |bus| bus.on(event, handler))
+        self.on_with(event, Handling::default(), handler)
     }
 
     /// As [`Bus::on_with`], from the very start.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a key is a name, and is given as one"
+    )]
     pub fn on_with<K, P, Args, H>(self, event: K, handling: Handling, handler: H) -> Self
     where
-        K: HearKey<P> + Send + 'static,
+        K: HearKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register(move |bus| bus.on_with(event, handling, handler))
+        let wanted = event.wanted();
+        self.register(move |bus| bus.register(wanted, handling, handler, false))
     }
 
     /// As [`Bus::subscribe`], from the very start.
@@ -169,13 +181,15 @@ impl Builder {
     /// room, for as long as [`send_timeout`](Self::send_timeout), and then fail. While Redis is
     /// there, `feed` leaves it at 4 MiB of this, so that no event is late for its sake.
     pub fn outgoing_queue(mut self, bytes: usize) -> Self {
-        self.sending.limit = bytes;
+        // A queue of nothing takes one event at a time.
+        self.sending.limit = bytes.max(1);
         self
     }
 
-    /// How long an event may wait for Redis before it is given up.
+    /// How long an event may wait for Redis before it is given up: one that was handed to Redis and
+    /// not answered then is [`Unknown`](crate::Fate::Unknown).
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
-        self.sending.patience = timeout;
+        self.sending.patience = timeout.min(FOREVER);
         self
     }
 
@@ -185,10 +199,11 @@ impl Builder {
         self
     }
 
-    /// How long the start may take before it fails.
+    /// How long the start may take before it fails. Replaces
+    /// [`wait_for_redis`](Self::wait_for_redis), as that replaces this.
     pub fn start_timeout(self, timeout: Duration) -> Self {
         Self {
-            start_timeout: Some(timeout),
+            start_timeout: Some(timeout.min(FOREVER)),
             ..self
         }
     }
@@ -206,7 +221,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When the address or the namespace is none, a handler cannot be registered, Redis cannot be
+    /// When the address or the namespace is not valid, a handler cannot be registered, Redis cannot be
     /// reached in time, or it refuses this process.
     pub async fn start(self) -> Result<Bus, StartError> {
         let namespace =
@@ -282,12 +297,14 @@ impl Parts {
         Bus::from_inner(Inner {
             me: self.me,
             outgoing: Arc::clone(&self.outgoing),
+            echoes: Arc::clone(&self.echoes),
             dispatcher: Arc::clone(&self.dispatcher),
             reports: Arc::clone(&self.reports),
             pulse: Arc::clone(&self.pulse),
             states,
             stage,
             tasks: Mutex::default(),
+            ending: Mutex::default(),
             runtime: Handle::current(),
         })
     }
@@ -340,9 +357,11 @@ impl Parts {
             probe,
             stage: stages.clone(),
         };
-        bus.add_task(tokio::spawn(sender.run(connected.sending)));
-        bus.add_task(tokio::spawn(link.run(connected.hearing)));
-        bus.add_task(tokio::spawn(reports.run(failure_hook)));
+        bus.inner
+            .add_task(tokio::spawn(sender.run(connected.sending)));
+        bus.inner
+            .add_task(tokio::spawn(link.run(connected.hearing)));
+        bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
     }
 }
 

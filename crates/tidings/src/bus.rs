@@ -7,35 +7,33 @@
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tidings_codec::{Format, NodeId, To};
-use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tidings_codec::{Encoder, NodeId, To};
+use tokio::time::Instant;
 
-use crate::builder::Builder;
-use crate::context::{Context, States};
-use crate::dispatch::Dispatcher;
+use crate::builder::{Builder, FOREVER};
+use crate::context::States;
 use crate::error::{FlushError, MissingState, OnError, SendError, ShutdownError, StartError};
-use crate::event::{EventKey, Names};
-use crate::failure::{Failure, Gap};
+use crate::event::EventKey;
+use crate::failure::Gap;
 use crate::handler::Handler;
-use crate::health::{Health, Pulse};
-use crate::key::{EventPayload, HearKey, SendKey, StreamKey};
+use crate::health::Health;
+use crate::key::{EventPayload, HearKey, SendKey, StreamKey, Wanted};
+use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
-use crate::outgoing::{Outgoing, Wait, fate};
+use crate::outgoing::{Wait, fate};
 use crate::pending::{Outcome, Ticket};
 use crate::reports::{GapBox, Reports};
 use crate::stream::EventStream;
 use crate::subscription::{Handling, Seat, Subscription};
 use crate::transport::url;
-use crate::worker::{Worker, attempt};
+use crate::worker::{Worker, as_seat, hear_gaps};
 
 /// A process's place on the bus: hears and sends events. Cheap to clone; when the last clone is
-/// dropped, its tasks end.
+/// dropped, its tasks end, and what waits in its handlers' queues is dropped. The one that a handler
+/// is given does not count.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -51,20 +49,9 @@ use crate::worker::{Worker, attempt};
 /// ```
 #[derive(Clone)]
 pub struct Bus {
-    inner: Arc<Inner>,
-}
-
-/// What all clones of a bus share.
-pub(crate) struct Inner {
-    pub(crate) me: NodeId,
-    pub(crate) outgoing: Arc<Outgoing>,
-    pub(crate) dispatcher: Arc<Dispatcher>,
-    pub(crate) reports: Arc<Reports>,
-    pub(crate) pulse: Arc<Pulse>,
-    pub(crate) states: States,
-    pub(crate) stage: watch::Sender<Stage>,
-    pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
-    pub(crate) runtime: Handle,
+    pub(crate) inner: Arc<Inner>,
+    /// What the application holds; a handler's bus does not.
+    _held: Option<Arc<Held>>,
 }
 
 /// What Redis said when it took an event.
@@ -130,12 +117,12 @@ impl Bus {
     /// claims the name, or the bus is shut down.
     pub fn on<K, P, Args, H>(&self, event: K, handler: H) -> Result<Subscription, OnError>
     where
-        K: HearKey<P> + 'static,
+        K: HearKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register::<K, P, Args, H>(event.names(), Handling::default(), handler, false)
+        self.register(event.wanted(), Handling::default(), handler, false)
     }
 
     /// As [`on`](Self::on), with a queue, concurrency and time-out of your choice.
@@ -150,12 +137,12 @@ impl Bus {
         handler: H,
     ) -> Result<Subscription, OnError>
     where
-        K: HearKey<P> + 'static,
+        K: HearKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register::<K, P, Args, H>(event.names(), handling, handler, false)
+        self.register(event.wanted(), handling, handler, false)
     }
 
     /// As [`on`](Self::on), for the first event only. A payload that the handler cannot take does
@@ -166,12 +153,12 @@ impl Bus {
     /// As [`on`](Self::on).
     pub fn once<K, P, Args, H>(&self, event: K, handler: H) -> Result<Subscription, OnError>
     where
-        K: HearKey<P> + 'static,
+        K: HearKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register::<K, P, Args, H>(event.names(), Handling::default(), handler, true)
+        self.register(event.wanted(), Handling::default(), handler, true)
     }
 
     /// Short for `on(E::EVENT, handler)`: the event is what the handler takes.
@@ -188,8 +175,9 @@ impl Bus {
         self.on::<EventKey<P::Event>, P, Args, H>(EventKey::new(), handler)
     }
 
-    /// Takes a handler back and waits for the call that is running; events that wait for it are
-    /// dropped. From within the handler itself it does not wait.
+    /// Takes a handler back and waits for the call that is running; what waits for it is dropped.
+    /// From within the handler itself it does not wait; a task that the handler spawned and waits
+    /// for must not call it.
     pub async fn off(&self, subscription: Subscription) {
         let seat = subscription.seat;
         self.remove(&seat);
@@ -221,20 +209,18 @@ impl Bus {
     )]
     pub fn stream<K, P>(&self, event: K) -> Result<EventStream<P>, OnError>
     where
-        K: StreamKey<P> + 'static,
+        K: StreamKey<P>,
         P: Send + 'static,
     {
         self.check_open()?;
-        let names = event.names();
-        names.check()?;
-        let handler = label(&names.label::<P>(), "a stream");
+        let wanted = event.wanted();
+        wanted.names.check()?;
+        let handler = label(&wanted.names.label::<P>(), "a stream");
         let seat = Arc::new(Seat::new(handler, Handling::default()));
         self.inner
             .dispatcher
-            .add(Arc::clone(&seat), names, K::shares())?;
-        Ok(EventStream::new(seat, self.downgrade(), |heard| {
-            K::decode(heard)
-        }))
+            .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
+        Ok(EventStream::new(seat, self.downgrade(), wanted.decode))
     }
 
     /// Calls `handler` for each gap: something may have been missed, so read the truth again.
@@ -261,10 +247,11 @@ impl Bus {
         handler
             .check(self)
             .map_err(|source| missing("on_gap", source))?;
-        let gaps = self.inner.reports.add_gap_box();
+        let gaps = Arc::new(GapBox::default());
         let mut seat = Seat::new(label("gap", type_name::<H>()), Handling::new());
         seat.gaps = Some(Arc::clone(&gaps));
         let seat = Arc::new(seat);
+        self.inner.reports.add(Arc::clone(&seat));
         let running = hear_gaps(Arc::clone(&seat), gaps, self.downgrade(), handler);
         self.run(&seat, running);
         Ok(Subscription { seat })
@@ -273,7 +260,12 @@ impl Bus {
     /// Sends an event to every process, this one included, and waits until Redis took it.
     ///
     /// While nothing is under way it leaves at once; otherwise it travels with what else waits.
-    /// While Redis is away it waits in the outgoing queue, for 30 s by default.
+    /// While Redis is away it waits in the outgoing queue, for 30 s by default
+    /// ([`send_timeout`](Builder::send_timeout)).
+    ///
+    /// The payload is encoded here, and other senders of this bus wait meanwhile: its `Serialize`
+    /// must not wait for them. Dropping the future does not take the event back: it leaves, or is
+    /// reported as a fed one.
     ///
     /// # Errors
     ///
@@ -348,7 +340,9 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When the event cannot be written, or the queue stays full for 30 s.
+    /// When the event cannot be written, the bus is shut down, the queue stays full for 30 s
+    /// ([`send_timeout`](Builder::send_timeout)), or a [`volatile`](Builder::volatile) bus is away
+    /// from Redis.
     pub async fn feed<K, T>(&self, event: K, data: &T) -> Result<(), SendError>
     where
         K: SendKey<T>,
@@ -367,7 +361,8 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When fed events were given up since the last flush.
+    /// When fed events were given up since the last flush. There is one list of them: where
+    /// several tasks flush, one of them gets it.
     pub async fn flush(&self) -> Result<(), FlushError> {
         self.inner.outgoing.settled().await;
         self.inner.outgoing.take_unsent()
@@ -378,45 +373,28 @@ impl Bus {
         self.inner.pulse.health(self.inner.outgoing.bytes())
     }
 
-    /// Stops hearing, lets handlers finish what waits for them, sends what waits, and disconnects;
-    /// all within `deadline`. Later sends fail; a second shutdown has nothing to do.
+    /// Ends the bus within `deadline`: hears what it sent itself and Redis took, stops hearing, lets
+    /// handlers finish what waits for them, sends what waits, and disconnects. Later sends fail.
+    /// What is read from streams can still be read.
+    ///
+    /// It goes on when this future is dropped. A second call waits for the first, and ends as it
+    /// does.
     ///
     /// # Errors
     ///
     /// When the time was up: the error counts what was left behind.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
-        let deadline = Instant::now() + deadline;
-        let inner = &*self.inner;
-        if !self.advance(Stage::Draining) {
-            return Ok(());
-        }
-        let (unhandled, running) = drain(inner.dispatcher.clear(), deadline).await;
-        inner.outgoing.shut();
-        let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();
-        let unsent = if is_settled {
-            0
-        } else {
-            inner.outgoing.unresolved()
+        let ending = {
+            let mut ending = self.inner.lock_ending();
+            let begin = || {
+                shut_down(
+                    Arc::clone(&self.inner),
+                    Instant::now() + deadline.min(FOREVER),
+                )
+            };
+            ending.get_or_insert_with(begin).clone()
         };
-        self.advance(if is_settled {
-            Stage::Leaving
-        } else {
-            Stage::Closed
-        });
-        let tasks =
-            std::mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
-            // They end by themselves now; a panic in one of them is in the log.
-            let _ = timeout_at(deadline + Duration::from_millis(100), task).await;
-        }
-        if unhandled == 0 && running == 0 && unsent == 0 {
-            return Ok(());
-        }
-        Err(ShutdownError {
-            unhandled,
-            running,
-            unsent,
-        })
+        ending.await
     }
 
     async fn send<K, T>(&self, event: K, data: &T, to: To) -> Result<Receipt, SendError>
@@ -425,7 +403,10 @@ impl Bus {
         T: ?Sized + Sync,
     {
         let ticket = self.append(&event, data, to, Wait::Awaited).await?;
-        match ticket.pending.outcome().await {
+        let awaited = Awaited(&ticket);
+        let outcome = ticket.pending.outcome().await;
+        drop(awaited);
+        match outcome {
             Outcome::Sent { first, receivers } => Ok(Receipt {
                 number: first + u64::from(ticket.index),
                 receivers,
@@ -446,47 +427,47 @@ impl Bus {
         T: ?Sized + Sync,
     {
         let name = event.name(data);
-        let encode = |format: Format, into: &mut Vec<u8>| K::encode(data, format, into);
+        let encode = |into: Encoder<'_>| K::encode(data, into);
         self.inner.outgoing.append(name, to, wait, encode).await
     }
 
-    fn register<K, P, Args, H>(
+    pub(crate) fn register<P, Args, H>(
         &self,
-        names: Names,
+        wanted: Wanted<P>,
         handling: Handling,
         handler: H,
         is_once: bool,
     ) -> Result<Subscription, OnError>
     where
-        K: HearKey<P> + 'static,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
         self.check_open()?;
         handling.check()?;
-        names.check()?;
-        let name = names.label::<P>();
+        wanted.names.check()?;
+        let name = wanted.names.label::<P>();
         handler
             .check(self)
             .map_err(|source| missing(&name, source))?;
         let seat = Arc::new(Seat::new(label(&name, type_name::<H>()), handling));
         self.inner
             .dispatcher
-            .add(Arc::clone(&seat), names, K::shares())?;
-        let worker = Worker::<K, P, Args, H> {
+            .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
+        let worker = Worker {
             seat: Arc::clone(&seat),
             bus: self.downgrade(),
+            decode: wanted.decode,
             handler,
             is_once,
-            types: PhantomData,
+            arguments: PhantomData,
         };
         self.run(&seat, worker.run());
         Ok(Subscription { seat })
     }
 
-    fn run(&self, seat: &Seat, running: impl Future<Output = ()> + Send + 'static) {
-        let task = self.inner.runtime.spawn(running);
+    fn run(&self, seat: &Arc<Seat>, running: impl Future<Output = ()> + Send + 'static) {
+        let task = self.inner.runtime.spawn(as_seat(seat, running));
         seat.task
             .set(task.abort_handle())
             .expect("a seat gets one task, here");
@@ -501,31 +482,16 @@ impl Bus {
         }
     }
 
-    /// Takes the bus on to a later stage; `false` when it is there already.
-    fn advance(&self, to: Stage) -> bool {
-        self.inner.advance(to)
-    }
-
     pub(crate) fn from_inner(inner: Inner) -> Self {
-        Self {
-            inner: Arc::new(inner),
-        }
-    }
-
-    pub(crate) fn add_task(&self, task: JoinHandle<()>) {
-        self.inner
-            .tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(task);
+        let inner = Arc::new(inner);
+        let held = Some(Arc::new(Held(Arc::clone(&inner))));
+        Self { inner, _held: held }
     }
 
     /// Takes a subscription out, and drops what waits for it.
     pub(crate) fn remove(&self, seat: &Seat) {
         self.inner.dispatcher.remove(seat.id);
-        if let Some(gaps) = &seat.gaps {
-            self.inner.reports.remove_gap_box(gaps);
-        }
+        self.inner.reports.remove(seat.id);
         seat.close();
     }
 
@@ -539,28 +505,6 @@ impl Bus {
 
     pub(crate) fn downgrade(&self) -> WeakBus {
         WeakBus(Arc::downgrade(&self.inner))
-    }
-}
-
-impl Inner {
-    fn advance(&self, to: Stage) -> bool {
-        self.stage.send_if_modified(|stage| {
-            let is_later = *stage < to;
-            *stage = (*stage).max(to);
-            is_later
-        })
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        for seat in self.dispatcher.clear() {
-            seat.close();
-        }
-        self.reports.close_gaps();
-        self.outgoing.shut();
-        // The sender still lets what waits leave, for a moment.
-        self.advance(Stage::Leaving);
     }
 }
 
@@ -578,57 +522,19 @@ impl fmt::Debug for Bus {
 pub(crate) struct WeakBus(Weak<Inner>);
 
 impl WeakBus {
+    /// The bus, if it is still there. It does not keep it alive.
     pub(crate) fn upgrade(&self) -> Option<Bus> {
-        self.0.upgrade().map(|inner| Bus { inner })
+        self.0.upgrade().map(|inner| Bus { inner, _held: None })
     }
 }
 
-/// Lets each handler finish what waits for it; how many events and calls the deadline cut off.
-async fn drain(seats: Vec<Arc<Seat>>, deadline: Instant) -> (u64, u64) {
-    let (mut unhandled, mut running) = (0, 0);
-    for seat in &seats {
-        seat.queue.drain();
-    }
-    for seat in seats {
-        if timeout_at(deadline, seat.ended()).await.is_err() {
-            unhandled += seat.close();
-            running += 1;
-            seat.task
-                .get()
-                .into_iter()
-                .for_each(tokio::task::AbortHandle::abort);
-        }
-    }
-    (unhandled, running)
-}
+/// Somebody waits for what becomes of an event. Who does not wait any more has fed it.
+struct Awaited<'a>(&'a Ticket);
 
-async fn hear_gaps<Args, H: Handler<Gap, Args>>(
-    seat: Arc<Seat>,
-    gaps: Arc<GapBox>,
-    bus: WeakBus,
-    handler: H,
-) {
-    let timeout = seat.handling.timeout;
-    let hearing = async {
-        while let Some(gap) = gaps.next().await {
-            let Some(bus) = bus.upgrade() else { return };
-            let mut context = Context::new(bus, Arc::from("gap"));
-            context.from = gap.from;
-            let Err(cause) = attempt(handler.handle(gap, &context), timeout).await else {
-                continue;
-            };
-            let (event, from) = (context.event.to_string(), context.from);
-            let handler = Arc::clone(&seat.handler);
-            context.bus.reports().failure(Failure::Handler {
-                event,
-                handler,
-                from,
-                number: None,
-                cause,
-            });
-        }
-    };
-    crate::worker::as_seat(&seat, hearing).await;
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.pending.nobody_waits(self.0.index);
+    }
 }
 
 /// What people call a handler.

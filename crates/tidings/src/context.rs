@@ -42,7 +42,7 @@ impl Context {
         self.from
     }
 
-    /// The sender as text for a person: its node id, or `a stranger`.
+    /// The sender as text for a person: its node id, or `a stranger` for a sender that is no node.
     pub fn sender_or_stranger(&self) -> String {
         self.from
             .map_or_else(|| "a stranger".to_owned(), |node| node.to_string())
@@ -56,7 +56,8 @@ impl Context {
     /// When it was sent, by the sender's clock, as far as the sender said so. Events that left in
     /// one frame share the time of the first.
     pub fn sent_at(&self) -> Option<SystemTime> {
-        (self.at > 0).then(|| UNIX_EPOCH + Duration::from_millis(self.at))
+        let at = (self.at > 0).then(|| Duration::from_millis(self.at))?;
+        UNIX_EPOCH.checked_add(at)
     }
 
     /// Whether it was heard late, from a journal. There is no journal yet: always `false`.
@@ -64,7 +65,8 @@ impl Context {
         false
     }
 
-    /// The bus, to send from within a handler.
+    /// The bus, to send from within a handler. It does not keep the bus alive, and neither does a
+    /// clone of it.
     pub fn bus(&self) -> &Bus {
         &self.bus
     }
@@ -116,7 +118,7 @@ impl FromContext for Bus {
 /// The application's own things, for handlers: given to the builder with
 /// [`state`](crate::Builder::state), taken by handlers as `State(mail): State<Mail>`.
 ///
-/// Each call gets a clone, so share what is dear to clone through an `Arc`.
+/// Each call gets a clone, so share what is expensive to clone through an `Arc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State<T>(pub T);
 

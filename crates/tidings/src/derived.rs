@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
-use tidings_codec::{DecodeError, EncodeError, Format, Payload};
+use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload};
 
 use crate::context::FromContext;
 use crate::error::OnError;
@@ -23,7 +23,7 @@ pub trait Portable: Sized {
     /// # Errors
     ///
     /// When serde cannot write the value in this format.
-    fn write(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError>;
+    fn write(&self, into: Encoder<'_>) -> Result<(), EncodeError>;
 
     /// Reads one.
     ///
@@ -35,8 +35,8 @@ pub trait Portable: Sized {
 
 #[diagnostic::do_not_recommend]
 impl<P: Serialize + DeserializeOwned> Portable for P {
-    fn write(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
-        format.encode(self, into)
+    fn write(&self, into: Encoder<'_>) -> Result<(), EncodeError> {
+        into.encode(self)
     }
 
     fn read(payload: Payload<'_>) -> Result<Self, DecodeError> {
@@ -86,7 +86,7 @@ macro_rules! registrations {
             function: F,
         ) -> Result<Subscription, OnError>
         where
-            K: HearKey<P> + 'static,
+            K: HearKey<P>,
             P: Send + 'static,
             $($argument: FromContext + 'static,)*
             O: Outcome,

@@ -2,12 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// How many bytes a sender may be ahead of its own echo.
 const WINDOW: usize = 4 << 20;
+
+/// How long the echo may take before it is not waited for any more.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How much of a frame is compared: its sender and its numbers are within this.
 const HEAD: usize = 96;
@@ -20,12 +25,18 @@ const SENDER: usize = 20;
 pub(crate) struct Echoes {
     inside: Mutex<Inside>,
     heard: Notify,
+    /// Nothing is on its way any more.
+    all_heard: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inside {
     frames: VecDeque<Sent>,
     bytes: usize,
+    /// How many frames came back.
+    count: u64,
+    /// One came back, and its handlers do not have it yet.
+    is_handing_over: bool,
     /// Nobody listens any more, so no echo will come.
     is_deaf: bool,
 }
@@ -59,6 +70,8 @@ impl Echoes {
             .frames
             .iter()
             .position(|sent| is_same(&sent.frame, frame))?;
+        inside.count += 1;
+        inside.is_handing_over = true;
         let mut heard = None;
         for _ in 0..=position {
             heard = inside.frames.pop_front();
@@ -67,6 +80,37 @@ impl Echoes {
         drop(inside);
         self.heard.notify_one();
         heard
+    }
+
+    /// The frame that was heard is with its handlers.
+    pub(crate) fn handed_over(&self) {
+        let mut inside = self.lock();
+        inside.is_handing_over = false;
+        let is_all = inside.is_all_heard();
+        drop(inside);
+        if is_all {
+            self.all_heard.notify_waiters();
+        }
+    }
+
+    /// Waits until all that was sent so far is with its handlers, or until nothing of it has come
+    /// back for a second.
+    pub(crate) async fn caught_up(&self) {
+        loop {
+            let all_heard = self.all_heard.notified();
+            tokio::pin!(all_heard);
+            all_heard.as_mut().enable();
+            let count = {
+                let inside = self.lock();
+                if inside.is_all_heard() {
+                    return;
+                }
+                inside.count
+            };
+            if timeout(PATIENCE, all_heard).await.is_err() && self.lock().count == count {
+                return;
+            }
+        }
     }
 
     /// Whether the sender is as far ahead as it may be.
@@ -86,6 +130,7 @@ impl Echoes {
         inside.bytes = 0;
         drop(inside);
         self.heard.notify_one();
+        self.all_heard.notify_waiters();
     }
 
     /// Nothing is heard from now on, and nothing is waited for.
@@ -96,6 +141,12 @@ impl Echoes {
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn is_all_heard(&self) -> bool {
+        self.frames.is_empty() && !self.is_handing_over
     }
 }
 

@@ -17,7 +17,7 @@ use crate::failure::Fate;
 /// let error = tidings::Bus::builder("memory:").start().await.unwrap_err();
 /// assert_eq!(
 ///     tidings::report(&error).to_string(),
-///     "`memory:` is no address of a bus: it has no name: write `memory:name`",
+///     "`memory:` is not an address that tidings understands: it has no name: write `memory:name`",
 /// );
 /// # }
 /// ```
@@ -119,7 +119,7 @@ pub enum SendError {
     Encode {
         /// The event's name.
         event: String,
-        /// What serde says.
+        /// What serde says, or which limit of the wire it exceeds: 32 levels, 65,536 values.
         source: EncodeError,
     },
     /// The payload is larger than a frame may be.
@@ -193,7 +193,7 @@ pub struct Unsent {
 #[non_exhaustive]
 pub enum StartError {
     /// The address is not one.
-    #[error("`{url}` is no address of a bus")]
+    #[error("`{url}` is not an address that tidings understands")]
     Url {
         /// The address, without its password.
         url: String,
@@ -240,10 +240,12 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum UrlError {
     /// It has no scheme that a bus knows.
-    #[error("`{scheme}:` is not one of redis:, unix:, redis+unix:, memory:")]
+    #[error("`{scheme}:` is not one of redis:, unix:, redis+unix:, memory:{}", Hint(.hint.as_deref()))]
     Scheme {
         /// The part before the first colon.
         scheme: String,
+        /// What may have been meant.
+        hint: Option<String>,
     },
     /// The kind of address is known, and this version cannot use it yet.
     #[error("{what} is not supported by this version")]
@@ -314,6 +316,15 @@ impl ConnectError {
     }
 }
 
+struct Hint<'a>(Option<&'a str>);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .map_or(Ok(()), |meant| write!(f, "; write `{meant}`"))
+    }
+}
+
 struct Cure<'a>(Option<&'a str>);
 
 impl fmt::Display for Cure<'_> {
@@ -323,7 +334,7 @@ impl fmt::Display for Cure<'_> {
 }
 
 /// What a shutdown had to leave behind when its time was up.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "the time to shut down was up: {unhandled} events unhandled, {running} handlers still running, {unsent} events not acknowledged by redis"
 )]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use tidings_codec::{DecodeError, EncodeError, Format, Payload, check_name};
+use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_name};
 
 use crate::error::OnError;
 
@@ -50,7 +50,7 @@ use crate::error::OnError;
 /// What the derive writes can be written by hand:
 ///
 /// ```
-/// use tidings::codec::{DecodeError, EncodeError, Format, Payload};
+/// use tidings::codec::{DecodeError, EncodeError, Encoder, Payload};
 /// use tidings::{Event, Names};
 ///
 /// struct Tick(u32);
@@ -62,8 +62,8 @@ use crate::error::OnError;
 ///     fn name(&self) -> &str {
 ///         "tick"
 ///     }
-///     fn encode(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
-///         format.encode(&self.0, into)
+///     fn encode(&self, into: Encoder<'_>) -> Result<(), EncodeError> {
+///         into.encode(&self.0)
 ///     }
 ///     fn decode(_name: &str, payload: Payload<'_>) -> Result<Self, DecodeError> {
 ///         payload.decode().map(Tick)
@@ -86,12 +86,12 @@ pub trait Event: Sized + Send + 'static {
     /// The name that this value travels under.
     fn name(&self) -> &str;
 
-    /// Appends the payload to `into`.
+    /// Writes the payload. Other senders of the bus wait meanwhile.
     ///
     /// # Errors
     ///
     /// When serde cannot write the value in this format.
-    fn encode(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError>;
+    fn encode(&self, into: Encoder<'_>) -> Result<(), EncodeError>;
 
     /// Reads the payload of an event heard under `name`, one of the declared names.
     ///
@@ -242,16 +242,15 @@ impl Event for Unknown {
         &self.name
     }
 
-    fn encode(&self, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
-        if format == self.format {
-            into.extend_from_slice(&self.payload);
-            return Ok(());
+    fn encode(&self, into: Encoder<'_>) -> Result<(), EncodeError> {
+        if into.format() == self.format {
+            return into.copy(self.payload());
         }
         let value: serde_json::Value = self
             .payload()
             .decode()
             .map_err(|error| EncodeError::Json(serde::ser::Error::custom(error)))?;
-        format.encode(&value, into)
+        into.encode(&value)
     }
 
     fn decode(name: &str, payload: Payload<'_>) -> Result<Self, DecodeError> {

@@ -46,7 +46,7 @@ pub enum Failure {
         source: DecodeError,
     },
     /// The handler was called and did not succeed.
-    #[error("{handler} {cause} on `{event}` from {}", Sender(*.from))]
+    #[error("{handler} did not handle `{event}` from {}", Sender(*.from))]
     Handler {
         /// The event's name.
         event: String,
@@ -57,9 +57,11 @@ pub enum Failure {
         /// The sender's number for it.
         number: Option<u64>,
         /// How it ended.
+        #[source]
         cause: Cause,
     },
-    /// Fed events did not reach Redis, or may not have.
+    /// Events whose fate nobody waited for, fed ones, did not reach Redis, or may not have. What an
+    /// awaited send ends with is not reported here.
     #[error("{}", NotSent { events: *.events, event, fate })]
     Send {
         /// How many events, of one frame.
@@ -78,25 +80,18 @@ pub enum Failure {
 }
 
 /// How a handler's call ended, when not well.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
     /// It returned this error.
-    Failed(HandlerError),
+    #[error("it failed")]
+    Failed(#[source] HandlerError),
     /// It panicked with this text.
+    #[error("it panicked: {0}")]
     Panicked(String),
     /// It was still running after this time and was dropped.
+    #[error("it was still running after {0:?}")]
     TimedOut(Duration),
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => write!(f, "failed ({error})"),
-            Self::Panicked(text) => write!(f, "panicked ({text})"),
-            Self::TimedOut(after) => write!(f, "was still running after {after:?}"),
-        }
-    }
 }
 
 struct Sender(Option<NodeId>);
@@ -105,7 +100,7 @@ impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(node) => write!(f, "node {node}"),
-            None => f.write_str("a stranger"),
+            None => f.write_str("a sender that is no node"),
         }
     }
 }
@@ -136,8 +131,9 @@ impl fmt::Display for NotSent<'_> {
 pub enum Fate {
     /// It certainly was not published.
     NotSent(Reason),
-    /// It may have been published: it was given to Redis, and no answer came. It was tried again
-    /// under the same number, so nobody hears it twice.
+    /// It may have been published: it was given to Redis, and no answer came in time. Where there
+    /// was time, tidings repeated it under its old number, which hearers drop if they have it. Sent
+    /// again by the application it gets a new number, and may be handled twice.
     Unknown(Reason),
 }
 
@@ -189,8 +185,8 @@ impl fmt::Display for Reason {
 pub struct Gap {
     /// Whose events were missed; `None` when it may be anybody's.
     pub from: Option<NodeId>,
-    /// How many; `None` when that cannot be known yet. After a reconnect exact counts follow as
-    /// the senders are heard again.
+    /// How many, summed up where gaps that are alike waited for a handler; `None` when that cannot
+    /// be known. After a reconnect exact counts follow as the senders are heard again.
     pub missed: Option<u64>,
     /// How it came about.
     pub reason: GapReason,
@@ -203,9 +199,9 @@ pub enum GapReason {
     /// The connection was lost and is back; in between nothing was heard.
     Reconnected,
     /// A sender's numbers jumped: what lies between was published and not heard here, or could
-    /// never be published.
+    /// never be published. Where they jumped back, how many is not known.
     Skipped,
-    /// The queue of this handler was full, so it did not get them. Others did.
+    /// The queue of this one handler was full, so it did not get them. Others did.
     Overflow {
         /// The handler, as `name (type)`.
         handler: Arc<str>,

@@ -44,8 +44,9 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot handle `{P}`",
     label = "not a handler",
-    note = "a handler is an async function or closure of the payload and up to four of `Context`, `State<T>`, `Bus`",
-    note = "it returns nothing or a `Result<(), E>`, and what it holds across an `.await` must be `Send`"
+    note = "a handler is an `async fn`, or a closure that returns `async move {{ … }}`; after the payload it takes up to four of `Context`, `State<T>` with a `T: Clone`, `Bus`",
+    note = "it returns nothing or a `Result<(), E>`, and what it holds across an `.await` must be `Send`",
+    note = "an `async |…|` closure must not capture anything: write `move |…| {{ let it = it.clone(); async move {{ … }} }}`"
 )]
 pub trait Handler<P, Args = ()>: Send + Sync + 'static {
     /// Handles one event.

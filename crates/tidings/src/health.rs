@@ -16,11 +16,11 @@ pub struct Health {
     pub address: String,
     /// Events sent and acknowledged.
     pub sent: u64,
-    /// Events heard, wanted here or not.
+    /// Events heard for the first time, this bus's own included, wanted here or not.
     pub heard: u64,
     /// Events that came again and were dropped: retries after an unknown outcome.
     pub repeated: u64,
-    /// Events of others that certainly did not arrive here; each was reported as a gap.
+    /// Events that certainly did not arrive here; each was reported as a gap.
     pub missed: u64,
     /// Events dropped because a handler's queue was full; each was reported as a gap.
     pub overflowed: u64,
@@ -75,7 +75,9 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn add(count: &AtomicU64, more: u64) {
-        count.fetch_add(more, Ordering::Relaxed);
+        // Numbers come from strangers, too: a count ends at its largest.
+        let sum = |count: u64| Some(count.saturating_add(more));
+        let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidings_codec::{DecodeError, EncodeError, Format};
+use tidings_codec::{DecodeError, EncodeError, Encoder};
 
 use crate::event::{Event, EventKey, Name, Names};
 use crate::subscription::Heard;
@@ -20,12 +20,12 @@ pub trait SendKey<T: ?Sized>: Send {
     /// The name that `value` travels under.
     fn name<'a>(&'a self, value: &'a T) -> &'a str;
 
-    /// Appends the payload to `into`.
+    /// Writes the payload.
     ///
     /// # Errors
     ///
     /// When the value cannot be written in this format.
-    fn encode(value: &T, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError>;
+    fn encode(value: &T, into: Encoder<'_>) -> Result<(), EncodeError>;
 }
 
 impl<T: Serialize + ?Sized> SendKey<T> for &str {
@@ -33,8 +33,8 @@ impl<T: Serialize + ?Sized> SendKey<T> for &str {
         self
     }
 
-    fn encode(value: &T, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
-        format.encode(value, into)
+    fn encode(value: &T, into: Encoder<'_>) -> Result<(), EncodeError> {
+        into.encode(value)
     }
 }
 
@@ -43,9 +43,21 @@ impl<E: Event> SendKey<E> for EventKey<E> {
         value.name()
     }
 
-    fn encode(value: &E, format: Format, into: &mut Vec<u8>) -> Result<(), EncodeError> {
-        value.encode(format, into)
+    fn encode(value: &E, into: Encoder<'_>) -> Result<(), EncodeError> {
+        value.encode(into)
     }
+}
+
+/// Reads the payload of an event that was heard.
+pub(crate) type Decode<P> = fn(&Heard<'_>) -> Result<P, DecodeError>;
+
+/// What a subscription hears: a key, once it is known what is in it.
+#[derive(Debug)]
+pub struct Wanted<P> {
+    pub(crate) names: Names,
+    /// The type that handlers of an `Arc` share, if they do.
+    pub(crate) shares: Option<TypeId>,
+    pub(crate) decode: Decode<P>,
 }
 
 /// What a payload of type `P` can be heard under: a name (`&str`, any type that serde can read) or
@@ -89,11 +101,20 @@ impl<E: Event> StreamKey<E> for EventKey<E> {}
 pub(crate) mod sealed {
     use super::{
         Arc, Cow, DecodeError, DeserializeOwned, Event, EventKey, EventPayload, Heard, Name, Names,
-        TypeId,
+        TypeId, Wanted,
     };
 
     /// How the bus itself reads a payload.
     pub trait Hear<P>: Sized {
+        /// All that a subscription must know of it.
+        fn wanted(&self) -> Wanted<P> {
+            Wanted {
+                names: self.names(),
+                shares: Self::shares(),
+                decode: |heard| Self::decode(heard),
+            }
+        }
+
         /// Which names to listen to.
         fn names(&self) -> Names;
 

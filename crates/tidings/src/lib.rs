@@ -42,6 +42,7 @@ mod failure;
 mod handler;
 mod health;
 mod key;
+mod life;
 mod registry;
 mod stream;
 mod subscription;

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::echo::Echoes;
 use crate::error::{ConnectError, report};
 use crate::failure::{Gap, GapReason};
 use crate::health::{Connection, Counts, Pulse};
@@ -89,13 +90,12 @@ pub(crate) struct Link {
 impl Link {
     /// Hears until the bus is closed.
     pub(crate) async fn run(mut self, hearing: Box<dyn Hearing>) {
+        let _deaf = Deaf(Arc::clone(&self.receiver.echoes), Arc::clone(&self.pulse));
         let mut stage = self.stage.clone();
         tokio::select! {
             () = self.keep_hearing(hearing) => {}
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
         }
-        self.receiver.echoes.stop();
-        self.pulse.connection.send_replace(Connection::Closed);
     }
 
     async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
@@ -145,7 +145,7 @@ impl Link {
                     }
                     arrived
                 }
-                _ = clock.tick() => self.check(&mut *hearing, heard).await,
+                _ = clock.tick() => self.check(heard),
             };
             if let Err(why) = checked {
                 return why;
@@ -154,7 +154,7 @@ impl Link {
     }
 
     /// Whether the connection can still be trusted after a silence.
-    async fn check(&self, hearing: &mut dyn Hearing, heard: Instant) -> Result<(), ConnectError> {
+    fn check(&self, heard: Instant) -> Result<(), ConnectError> {
         if heard.elapsed() < SILENCE {
             return Ok(());
         }
@@ -165,7 +165,7 @@ impl Link {
             Some(_) => Ok(()),
             None => {
                 self.probe.wanted.notify_one();
-                hearing.check().await
+                Ok(())
             }
         }
     }
@@ -182,6 +182,17 @@ impl Link {
             sleep(delay).await;
         }
         unreachable!("the delays have no end")
+    }
+}
+
+/// Says that nothing is heard any more, however the link ended: with its runtime, for example.
+struct Deaf(Arc<Echoes>, Arc<Pulse>);
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        let Self(echoes, pulse) = self;
+        echoes.stop();
+        pulse.connection.send_replace(Connection::Closed);
     }
 }
 

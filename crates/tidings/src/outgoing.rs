@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
-use tidings_codec::{EncodeError, Format, NodeId, Outgoing as Event, To, WriteError};
+use tidings_codec::{EncodeError, Encoder, Format, NodeId, Outgoing as Event, To, WriteError};
 use tokio::sync::Notify;
 
 use crate::error::{FlushError, SendError, Unsent};
@@ -24,7 +26,7 @@ const AHEAD: usize = 4 << 20;
 /// A frame is closed at this many events: half of what a receiver accepts.
 const EVENTS: u32 = 32_768;
 
-/// While Redis is away, a frame is closed at this age, so that events are given up by their own age.
+/// A frame that cannot leave is closed at this age, so that events are given up by their own age.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// How many given-up events a flush names one by one.
@@ -40,6 +42,8 @@ pub(crate) struct Outgoing {
     /// The sender, while it has nothing to do.
     sender: AtomicWaker,
     room: Notify,
+    /// As `bytes` inside, for who only wants to look.
+    bytes: AtomicUsize,
 }
 
 /// What the builder decided about sending.
@@ -85,6 +89,7 @@ impl Outgoing {
             inside: Mutex::default(),
             sender: AtomicWaker::new(),
             room: Notify::new(),
+            bytes: AtomicUsize::new(0),
         }
     }
 
@@ -98,7 +103,7 @@ impl Outgoing {
         name: &str,
         to: To,
         wait: Wait,
-        encode: impl Fn(Format, &mut Vec<u8>) -> Result<(), EncodeError>,
+        encode: impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Ticket, SendError> {
         if let Some(ticket) = self.try_append(name, to, wait, &encode)? {
             return Ok(ticket);
@@ -128,7 +133,7 @@ impl Outgoing {
         name: &str,
         to: To,
         wait: Wait,
-        encode: &impl Fn(Format, &mut Vec<u8>) -> Result<(), EncodeError>,
+        encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Option<Ticket>, SendError> {
         let mut lock = self.lock();
         let inside = &mut *lock;
@@ -141,7 +146,7 @@ impl Outgoing {
         if inside.bytes >= self.limit(wait, inside.is_away) {
             return Ok(None);
         }
-        inside.close_if_old();
+        inside.close_if_old(self.slice());
         let ticket = match self.write(inside, name, to, wait, encode) {
             Err(WriteError::Full) => {
                 inside.close();
@@ -153,6 +158,10 @@ impl Outgoing {
         let ticket = ticket.map_err(|error| send_error(name, error))?;
         self.sender.wake();
         Ok(Some(ticket))
+    }
+
+    fn slice(&self) -> Duration {
+        SLICE.min(self.settings.patience)
     }
 
     /// How many bytes may wait.
@@ -169,7 +178,7 @@ impl Outgoing {
         name: &str,
         to: To,
         wait: Wait,
-        encode: &impl Fn(Format, &mut Vec<u8>) -> Result<(), EncodeError>,
+        encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Ticket, WriteError> {
         let is_new = inside.open.is_none();
         let capacity = inside.capacity;
@@ -202,6 +211,7 @@ impl Outgoing {
         open.about.bytes += written;
         open.about.events += 1;
         inside.bytes += written;
+        self.bytes.store(inside.bytes, Relaxed);
         inside.events += 1;
         let has_closed = open.writer.len() >= FRAME || open.writer.events() >= EVENTS;
         if has_closed {
@@ -235,7 +245,7 @@ impl Outgoing {
     /// Takes all frames older than the patience.
     pub(crate) fn expired(&self) -> Vec<Open> {
         let mut inside = self.lock();
-        inside.close_if_old();
+        inside.close_if_old(self.slice());
         let is_young = |open: &Open| open.about.since.elapsed() < self.settings.patience;
         let expired = inside
             .closed
@@ -256,6 +266,7 @@ impl Outgoing {
     pub(crate) fn resolve(&self, about: &About, outcome: Outcome) {
         let mut inside = self.lock();
         inside.bytes -= about.bytes;
+        self.bytes.store(inside.bytes, Relaxed);
         inside.events -= about.events;
         drop(inside);
         about.pending.resolve(outcome);
@@ -294,7 +305,7 @@ impl Outgoing {
         }
     }
 
-    /// While Redis is away, frames are cut by age, and a volatile bus refuses events.
+    /// While Redis is away, more may be fed, and a volatile bus refuses events.
     pub(crate) fn set_away(&self, is_away: bool) {
         self.lock().is_away = is_away;
         // More may wait while Redis is away than while it is there.
@@ -307,6 +318,15 @@ impl Outgoing {
         self.room.notify_waiters();
     }
 
+    /// Takes nothing new, and nobody will send what waits.
+    pub(crate) fn abandon(&self) {
+        self.shut();
+        while let Some(open) = self.take() {
+            let fate = Fate::NotSent(Reason::Closed);
+            self.resolve(&open.about, Outcome::Failed(fate));
+        }
+    }
+
     /// Whether nothing waits. Frames that were taken and not resolved do not count.
     pub(crate) fn is_empty(&self) -> bool {
         let inside = self.lock();
@@ -314,7 +334,7 @@ impl Outgoing {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.lock().bytes
+        self.bytes.load(Relaxed)
     }
 
     /// How many events have no fate yet.
@@ -334,9 +354,9 @@ impl Inside {
         }
     }
 
-    fn close_if_old(&mut self) {
-        let is_old = |open: &Open| open.about.since.elapsed() >= SLICE;
-        if self.is_away && self.open.as_ref().is_some_and(is_old) {
+    fn close_if_old(&mut self, age: Duration) {
+        let is_old = |open: &Open| open.about.since.elapsed() >= age;
+        if self.open.as_ref().is_some_and(is_old) {
             self.close();
         }
     }

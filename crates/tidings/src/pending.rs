@@ -1,13 +1,13 @@
 //! A frame that waits to be sent, and the fate that those who sent its events wait for.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tidings_codec::{Format, FrameWriter, NodeId};
 use tokio::sync::Notify;
 
-use crate::failure::Fate;
+use crate::failure::{Fate, Reason};
 
 /// A frame that does not know its numbers yet.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct About {
 pub(crate) struct Pending {
     outcome: OnceLock<Outcome>,
     resolved: Notify,
+    /// Events whose sender stopped waiting.
+    abandoned: Mutex<Vec<u32>>,
 }
 
 /// How a frame ended.
@@ -54,10 +56,24 @@ impl Pending {
         }
     }
 
+    /// The one who sent this event will not hear of its fate. That is told as for a fed event.
+    pub(crate) fn nobody_waits(&self, index: u32) {
+        if self.outcome.get().is_none() {
+            self.lock_abandoned().push(index);
+        }
+    }
+
+    fn lock_abandoned(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.abandoned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn resolve(&self, outcome: Outcome) {
-        // Only the sender resolves, and only once.
-        let _ = self.outcome.set(outcome);
-        self.resolved.notify_waiters();
+        // The first fate counts.
+        if self.outcome.set(outcome).is_ok() {
+            self.resolved.notify_waiters();
+        }
     }
 }
 
@@ -85,7 +101,22 @@ impl Open {
     }
 }
 
+impl Drop for About {
+    /// A frame that nobody gave a fate: the sender's task was dropped with its runtime.
+    fn drop(&mut self) {
+        let fate = Fate::Unknown(Reason::Closed);
+        self.pending.resolve(Outcome::Failed(fate));
+    }
+}
+
 impl About {
+    /// The events whose fate nobody waits for.
+    pub(crate) fn unawaited(&self) -> Vec<u32> {
+        let mut unawaited: Vec<u32> = self.fed.iter().cloned().flatten().collect();
+        unawaited.append(&mut self.pending.lock_abandoned());
+        unawaited
+    }
+
     pub(crate) fn feed(&mut self, index: u32) {
         match self.fed.last_mut() {
             Some(last) if last.end == index => last.end += 1,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
@@ -14,15 +15,41 @@ use crate::subscription::Batch;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// Reading waits for room, for up to a second; so a handler that is only slow loses nothing,
-    /// and the senders notice that they are too fast. When there is still no room, newer events
-    /// are dropped for this handler until half of its queue is free again.
+    /// Reading waits for room, so that a handler which only stumbles loses nothing, and the senders
+    /// notice that they are too fast. Meanwhile the bus's other handlers get nothing new, so it
+    /// waits up to a second at once, and up to 10 s of each minute. When there is still no room,
+    /// newer events are dropped for this handler until half of its queue is free again.
     #[default]
     Wait,
     /// Newer events are dropped for this handler.
     DropNewest,
     /// The events that waited longest are dropped to make room.
     DropOldest,
+}
+
+/// How long reading may wait for one queue at once …
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// … and in all: the other handlers of the bus wait with it.
+const IN_ALL: Duration = Duration::from_secs(10);
+
+/// One second of waiting is forgiven after this many: so it is 10 s of each minute.
+const FORGIVEN: u32 = 6;
+
+/// How long reading has waited for this queue of late.
+#[derive(Clone, Copy, Debug, Default)]
+struct Patience {
+    spent: Duration,
+    at: Option<Instant>,
+}
+
+impl Patience {
+    fn left(&mut self, now: Instant) -> Duration {
+        let since = self.at.map_or(Duration::ZERO, |at| now - at);
+        self.spent = self.spent.saturating_sub(since / FORGIVEN);
+        self.at = Some(now);
+        IN_ALL.saturating_sub(self.spent).min(AT_ONCE)
+    }
 }
 
 /// How much a queue may hold.
@@ -59,6 +86,15 @@ struct Inside {
     end: End,
     /// Waiting for room was in vain: drop, without waiting again, until half is free.
     is_stuck: bool,
+    patience: Patience,
+}
+
+impl Inside {
+    fn put(&mut self, batch: Batch) {
+        self.events += batch.events.len();
+        self.bytes += batch.bytes();
+        self.batches.push_back(batch);
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,29 +138,53 @@ impl Queue {
             return Push::NoRoom(batch);
         }
         let rest = batch.split_off(room);
-        inside.events += batch.events.len();
-        inside.bytes += batch.bytes();
-        inside.batches.push_back(batch);
+        inside.put(batch);
         drop(inside);
         self.reader.wake();
         rest.map_or(Push::Done, Push::NoRoom)
     }
 
     /// Puts it in at the expense of what waited longest; gives back how many were dropped.
-    pub(crate) fn push_dropping_oldest(&self, batch: Batch) -> u64 {
-        let mut dropped = 0;
-        let mut push = self.push(batch);
-        while let Push::NoRoom(batch) | Push::Stuck(batch) = push {
-            let oldest = self.pop(&mut self.lock());
-            dropped += oldest.map_or(0, |oldest| oldest.events.len() as u64);
-            push = self.push(batch);
+    pub(crate) fn push_dropping_oldest(&self, mut batch: Batch) -> u64 {
+        // Dropped after the lock is: what they hold is the application's.
+        let mut dropped = Vec::new();
+        let mut inside = self.lock();
+        if inside.end != End::Open {
+            return 0;
         }
-        dropped
+        dropped.extend(batch.drop_oldest(batch.events.len().saturating_sub(self.bounds.events)));
+        while inside.bytes > 0 && inside.bytes + batch.bytes() > self.bounds.bytes {
+            dropped.extend(self.pop(&mut inside));
+        }
+        let mut excess = (inside.events + batch.events.len()).saturating_sub(self.bounds.events);
+        while let Some(oldest) = inside.batches.front_mut().filter(|_| excess > 0) {
+            if excess < oldest.events.len() {
+                dropped.extend(oldest.drop_oldest(excess));
+                inside.events -= excess;
+                break;
+            }
+            excess -= oldest.events.len();
+            dropped.extend(self.pop(&mut inside));
+        }
+        inside.put(batch);
+        drop(inside);
+        self.reader.wake();
+        dropped.iter().map(|batch| batch.events.len() as u64).sum()
     }
 
     /// Waits until something was taken out. Ask again afterwards; wake-ups can be late.
     pub(crate) async fn room(&self) {
         self.room.notified().await;
+    }
+
+    /// How long reading may wait for room now.
+    pub(crate) fn patience(&self, now: Instant) -> Duration {
+        self.lock().patience.left(now)
+    }
+
+    /// So long it waited.
+    pub(crate) fn waited(&self, time: Duration) {
+        self.lock().patience.spent += time;
     }
 
     /// Says that waiting for room was in vain.
@@ -179,8 +239,10 @@ impl Queue {
         inside.end = End::Closed;
         let events = std::mem::take(&mut inside.events) as u64;
         inside.bytes = 0;
-        inside.batches.clear();
+        let batches = std::mem::take(&mut inside.batches);
         drop(inside);
+        // Only now: what they hold is the application's.
+        drop(batches);
         self.wake_all();
         events
     }
@@ -241,12 +303,34 @@ mod tests {
     }
 
     #[test]
+    fn reading_waits_a_second_at_once_and_ten_of_each_minute() {
+        let (mut patience, start) = (Patience::default(), Instant::now());
+        let mut waited = 0;
+        while patience.left(start) == AT_ONCE {
+            patience.spent += AT_ONCE;
+            waited += 1;
+        }
+        assert_eq!((waited, patience.left(start)), (10, Duration::ZERO));
+        let later = start + Duration::from_secs(3);
+        assert_eq!(patience.left(later), Duration::from_millis(500));
+        assert_eq!(patience.left(later + Duration::from_mins(1)), AT_ONCE);
+    }
+
+    #[test]
+    fn no_more_than_needed_is_dropped_of_the_oldest() {
+        let queue = queue(3);
+        queue.push(Batch::for_test(1..=3, 1));
+        assert_eq!(queue.push_dropping_oldest(Batch::for_test(4..=4, 1)), 1);
+        assert_eq!(numbers(&queue), [2, 3, 4]);
+    }
+
+    #[test]
     fn dropping_the_oldest_counts_them() {
         let queue = queue(3);
         queue.push(Batch::for_test(1..=1, 1));
         queue.push(Batch::for_test(2..=3, 1));
-        assert_eq!(queue.push_dropping_oldest(Batch::for_test(4..=5, 1)), 3);
-        assert_eq!(numbers(&queue), [4, 5]);
+        assert_eq!(queue.push_dropping_oldest(Batch::for_test(4..=5, 1)), 2);
+        assert_eq!(numbers(&queue), [3, 4, 5]);
     }
 
     #[test]

@@ -1,23 +1,20 @@
 //! What is heard: frame -> numbers -> subscriptions.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tidings_codec::{EventError, Limits, NodeId, RawEvent, read_frame};
 use tokio::time::timeout_at;
 
 use crate::dispatch::{Arrived, Dispatcher, Sorter};
-use crate::echo::Echoes;
+use crate::echo::{Echoes, Sent};
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
 use crate::queue::{Push, WhenFull};
 use crate::reports::Reports;
 use crate::sequence::{Sequences, Verdict};
 use crate::subscription::{Batch, Seat};
-
-/// How long reading waits for a handler whose queue is full.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Judges frames and hands their events over.
 #[derive(Debug)]
@@ -59,11 +56,21 @@ impl Receiver {
 
     /// Takes in one frame. It waits only for room in a full queue, and not for long.
     pub(crate) async fn receive(&mut self, frame: Bytes) {
+        let echo = self.echoes.hear(&frame);
+        let is_echo = echo.is_some();
+        self.take_in(frame, echo).await;
+        if is_echo {
+            self.echoes.handed_over();
+        }
+    }
+
+    async fn take_in(&mut self, frame: Bytes, echo: Option<Sent>) {
         let table = self.dispatcher.table();
-        if let Some(echo) = self.echoes.hear(&frame)
+        if let Some(echo) = echo
             && table.is_empty()
         {
-            self.judge(self.me, echo.first, echo.events);
+            let known = self.judge(self.me, echo.first, echo.events);
+            Counts::add(&self.counts.heard, u64::from(echo.events - known));
             return;
         }
         let header = match read_frame(&frame, &self.limits, &mut self.events) {
@@ -80,6 +87,7 @@ impl Receiver {
             (Some(from), Some(first)) => self.judge(from, first, events),
             _ => 0,
         };
+        Counts::add(&self.counts.heard, u64::from(events - known));
         if events == known {
             return;
         }
@@ -104,23 +112,24 @@ impl Receiver {
 
     /// How many of the events were heard before.
     fn judge(&mut self, from: NodeId, first: u64, events: u32) -> u32 {
-        Counts::add(&self.counts.heard, u64::from(events));
         match self.sequences.receive(from, first, events, Instant::now()) {
             Verdict::Next => 0,
             Verdict::Repeated { known } => {
                 Counts::add(&self.counts.repeated, u64::from(known));
                 known
             }
-            Verdict::Missed(missed) => {
-                let reason = GapReason::Skipped;
-                self.reports.gap(&Gap {
-                    from: Some(from),
-                    missed: Some(missed),
-                    reason,
-                });
-                0
-            }
+            Verdict::Missed(missed) => self.missed(from, Some(missed)),
+            Verdict::Restarted => self.missed(from, None),
         }
+    }
+
+    fn missed(&self, from: NodeId, missed: Option<u64>) -> u32 {
+        self.reports.gap(&Gap {
+            from: Some(from),
+            missed,
+            reason: GapReason::Skipped,
+        });
+        0
     }
 
     async fn hand_over(&self, seat: &Seat, batch: Batch) {
@@ -148,20 +157,31 @@ impl Receiver {
 /// How many events there was no room for in the end.
 async fn wait_for_room(seat: &Seat, batch: Batch) -> u64 {
     let mut push = seat.queue.push(batch);
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
+    let mut waiting = None;
+    let dropped = loop {
         match push {
-            Push::Done => return 0,
-            Push::Stuck(rest) => return count(&rest),
+            Push::Done => break 0,
+            Push::Stuck(rest) => break count(&rest),
             Push::NoRoom(rest) => {
-                if timeout_at(deadline, seat.queue.room()).await.is_err() {
+                let (_, deadline) = *waiting.get_or_insert_with(|| {
+                    let now = Instant::now();
+                    (now, now + seat.queue.patience(now))
+                });
+                if timeout_at(deadline.into(), seat.queue.room())
+                    .await
+                    .is_err()
+                {
                     seat.queue.is_stuck();
-                    return count(&rest);
+                    break count(&rest);
                 }
                 push = seat.queue.push(rest);
             }
         }
+    };
+    if let Some((since, _)) = waiting {
+        seat.queue.waited(since.elapsed());
     }
+    dropped
 }
 
 /// How many events did not fit.

@@ -12,6 +12,7 @@ use futures_util::task::AtomicWaker;
 use crate::error::report;
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
+use crate::subscription::Seat;
 use crate::worker::panic_text;
 
 /// How many reports wait for whoever hears them. Beyond that failures are counted and gaps merged.
@@ -26,7 +27,8 @@ pub(crate) struct Reports {
     counts: Arc<Counts>,
     failures: Mailbox<Failure>,
     suppressed: AtomicU64,
-    gaps: Mutex<Vec<Arc<GapBox>>>,
+    /// The subscriptions that hear gaps.
+    hearers: Mutex<Vec<Arc<Seat>>>,
 }
 
 /// The gaps that one `on_gap` handler has not heard of yet.
@@ -38,7 +40,7 @@ impl Reports {
             counts,
             failures: Mailbox::default(),
             suppressed: AtomicU64::new(0),
-            gaps: Mutex::default(),
+            hearers: Mutex::default(),
         }
     }
 
@@ -55,35 +57,33 @@ impl Reports {
             GapReason::Overflow { .. } => Counts::add(&self.counts.overflowed, missed),
             GapReason::Reconnected | GapReason::Skipped => Counts::add(&self.counts.missed, missed),
         }
-        let boxes = self.lock_gaps();
-        if boxes.is_empty() {
+        let hearers = self.lock_hearers();
+        if hearers.is_empty() {
             tracing::warn!(%gap, "a gap, and no `on_gap` handler to hear of it");
         }
-        for gaps in boxes.iter() {
+        for gaps in hearers.iter().filter_map(|seat| seat.gaps.as_ref()) {
             gaps.push_or_merge(gap.clone());
         }
     }
 
-    pub(crate) fn add_gap_box(&self) -> Arc<GapBox> {
-        let gaps = Arc::new(GapBox::default());
-        self.lock_gaps().push(Arc::clone(&gaps));
-        gaps
+    /// Tells this subscription of gaps.
+    pub(crate) fn add(&self, hearer: Arc<Seat>) {
+        self.lock_hearers().push(hearer);
     }
 
-    pub(crate) fn remove_gap_box(&self, gaps: &Arc<GapBox>) {
-        gaps.close();
-        self.lock_gaps().retain(|other| !Arc::ptr_eq(gaps, other));
+    pub(crate) fn remove(&self, id: u64) {
+        self.lock_hearers().retain(|hearer| hearer.id != id);
     }
 
-    /// Lets the failures that were reported be heard, and nothing more.
+    /// Tells nobody of gaps any more; who was told so far.
+    pub(crate) fn clear(&self) -> Vec<Arc<Seat>> {
+        std::mem::take(&mut self.lock_hearers())
+    }
+
+    /// Lets what was reported be heard, and nothing more.
     pub(crate) fn close(&self) {
         self.failures.close();
-        self.close_gaps();
-    }
-
-    /// Lets the gaps that were reported be heard, and nothing more.
-    pub(crate) fn close_gaps(&self) {
-        self.lock_gaps().drain(..).for_each(|gaps| gaps.close());
+        self.clear().iter().for_each(|hearer| hearer.drain());
     }
 
     /// Gives each failure to the hook, or to the log when there is none.
@@ -97,22 +97,23 @@ impl Reports {
         }
     }
 
-    fn lock_gaps(&self) -> MutexGuard<'_, Vec<Arc<GapBox>>> {
-        self.gaps.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_hearers(&self) -> MutexGuard<'_, Vec<Arc<Seat>>> {
+        self.hearers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn tell(hook: Option<&FailureHook>, failure: Failure) {
-    let Some(hook) = hook else {
+    // Both are the application's code: the hook, and the words of its errors.
+    let telling = AssertUnwindSafe(|| {
+        if let Some(hook) = hook {
+            return hook(failure);
+        }
         let failure = report(&failure).to_string();
         tracing::error!(failure, "a failure, and no `on_failure` hook to hear of it");
-        return;
-    };
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(failure))) {
-        tracing::error!(
-            panic = panic_text(&*panic),
-            "the `on_failure` hook panicked"
-        );
+    });
+    if let Err(panic) = catch_unwind(telling) {
+        let panic = panic_text(&*panic);
+        tracing::error!(panic, "a failure could not be told");
     }
 }
 
@@ -168,9 +169,17 @@ impl<T> Mailbox<T> {
         .await
     }
 
+    /// Takes nothing new; what waits can still be heard.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;
         self.reader.wake();
+    }
+
+    /// Takes nothing new, and drops what waits.
+    pub(crate) fn clear(&self) {
+        self.close();
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        drop(waiting);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside<T>> {
@@ -184,7 +193,7 @@ impl Mailbox<Gap> {
         if let Some(last) = self.lock().waiting.back_mut() {
             let is_alike = last.from == gap.from && last.reason == gap.reason;
             if let (true, Some(sum), Some(more)) = (is_alike, &mut last.missed, gap.missed) {
-                *sum += more;
+                *sum = sum.saturating_add(more);
                 return;
             }
         }

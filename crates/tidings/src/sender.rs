@@ -1,7 +1,7 @@
 //! The one task that writes: what waits leaves in frames, and each frame gets its fate.
 
 use std::collections::VecDeque;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use tidings_codec::{Format, Limits, NodeId, read_frame};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
-use crate::echo::Echoes;
-use crate::error::Unsent;
+use crate::echo::{Echoes, PATIENCE};
+use crate::error::{Unsent, report};
 use crate::failure::{Failure, Fate, Reason};
 use crate::health::Counts;
 use crate::link::{Probe, Stage};
@@ -19,7 +19,7 @@ use crate::outgoing::Outgoing;
 use crate::pace;
 use crate::pending::{About, Open, Outcome};
 use crate::reports::Reports;
-use crate::session::{Flight, PATIENCE, Progress, Session, if_any, poll_front, publish};
+use crate::session::{Flight, Progress, Session, if_any, poll_front, publish};
 use crate::transport::{PublishError, Sending};
 
 /// How long what waits may still leave when the bus is dropped.
@@ -50,6 +50,7 @@ enum End {
 impl Sender {
     /// Sends until the bus is closed, then gives what is left its fate.
     pub(crate) async fn run(mut self, sending: Sending) {
+        let _ended = Ended(Arc::clone(&self.outgoing), Arc::clone(&self.reports));
         let now = Instant::now();
         let mut progress = Progress {
             next: 1,
@@ -64,6 +65,7 @@ impl Sender {
                 Some(connected) => self.send_over(connected, &mut progress).await,
                 None => self.wait(&mut progress).await,
             };
+            progress.doubt();
             match end {
                 End::Replaced(next) => sending = next,
                 End::Left => break,
@@ -71,7 +73,6 @@ impl Sender {
         }
         self.outgoing.shut();
         self.give_up_all(&mut progress, &Reason::Closed);
-        self.reports.close();
     }
 
     /// Waits for a connection; meanwhile what waited too long is given up.
@@ -84,8 +85,7 @@ impl Sender {
             // Events can come in at any time, and the first of them sets a deadline.
             let latest = Instant::now() + PATIENCE;
             let deadline = self
-                .outgoing
-                .deadline()
+                .deadline(progress)
                 .map_or(latest, |deadline| deadline.min(latest));
             tokio::select! {
                 session = self.sessions.recv() => break match session {
@@ -104,9 +104,11 @@ impl Sender {
         let mut session = Session::new(sending);
         // What is in doubt is repeated under its old numbers: who heard it drops it.
         for flight in &mut progress.flights {
-            flight.reply = publish(&*session.publisher, flight.frame.clone()).await;
+            flight.reply = Some(publish(&*session.publisher, flight.frame.clone()).await);
             self.echoes.sent(flight.sent());
         }
+        // Another server, or another user's rights: whether it lets us look is to be seen again.
+        progress.until_look = pace::LOOK;
         // States our position at once: others notice what they missed before.
         session.announce(self.format, self.me, progress).await;
         let mut farewell = None;
@@ -117,16 +119,16 @@ impl Sender {
             }
             let may_send = session.may_send(progress, &self.echoes);
             let due = session.due(progress, farewell);
+            let due = self
+                .deadline(progress)
+                .map_or(due, |deadline| deadline.min(due));
             tokio::select! {
                 biased;
                 next = self.sessions.recv(), if !sessions_ended => match next {
                     Some(next) => return End::Replaced(next),
                     None => sessions_ended = true,
                 },
-                () = &mut session.driver => {
-                    progress.doubt();
-                    return self.wait_for_link().await;
-                }
+                () = &mut session.driver => return self.wait_for_link().await,
                 answer = poll_fn(|cx| poll_front(&mut progress.flights, cx)) => {
                     if self.answered(answer, progress) {
                         session.asked = Instant::now();
@@ -142,6 +144,13 @@ impl Sender {
                     Ok(_) => self.probe.published(),
                     Err(error) => tracing::debug!(?error, "an announcement was not published"),
                 },
+                checked = if_any(&mut session.check) => {
+                    session.asked = Instant::now();
+                    if let Err(why) = checked {
+                        tracing::warn!(why = %report(&why), "the connection is of no use any more");
+                        return self.wait_for_link().await;
+                    }
+                }
                 () = self.echoes.heard(), if session.ahead_since.is_some() => {}
                 open = self.outgoing.next(), if may_send => {
                     let flight = self.number(open, progress);
@@ -161,7 +170,6 @@ impl Sender {
                         return End::Left;
                     }
                     if session.is_unanswered(progress) {
-                        progress.doubt();
                         return self.wait_for_link().await;
                     }
                     self.look_at_the_clock(&mut session, progress).await;
@@ -185,14 +193,13 @@ impl Sender {
         let (first, events) = (progress.next, writer.events());
         progress.next += u64::from(events);
         let frame = writer.finish(first);
-        let reply = Box::pin(pending());
         let flight = Flight {
             first,
             events,
             frame,
             about,
             is_doubtful: false,
-            reply,
+            reply: None,
         };
         self.echoes.sent(flight.sent());
         flight
@@ -212,22 +219,24 @@ impl Sender {
                 true
             }
             Err(PublishError::Refused(words)) => {
-                let flight = progress.flights.pop_front().expect("it was just polled");
+                let mut flight = progress.flights.pop_front().expect("it was just polled");
+                flight.reply = None;
                 self.give_up(flight, Reason::Refused(words.into()));
                 true
             }
             Err(PublishError::NotNow(words)) => {
                 tracing::warn!(words, "redis takes nothing at the moment");
+                let flight = progress.flights.front_mut().expect("it was just polled");
+                flight.reply = None;
                 false
             }
-            Err(PublishError::Lost) => {
-                progress.doubt();
-                false
-            }
+            Err(PublishError::Lost) => false,
         }
     }
 
     async fn look_at_the_clock(&self, session: &mut Session, progress: &mut Progress) {
+        self.give_up_expired(progress);
+        session.check_if_due(progress);
         if session
             .ahead_since
             .is_some_and(|since| since.elapsed() >= PATIENCE)
@@ -240,6 +249,15 @@ impl Sender {
             progress.last_sent = Instant::now();
             session.announce(self.format, self.me, progress).await;
         }
+    }
+
+    /// When the oldest event must be given up.
+    fn deadline(&self, progress: &Progress) -> Option<Instant> {
+        let patience = self.outgoing.settings().patience;
+        let oldest = progress.flights.front();
+        oldest
+            .map(|flight| flight.about.since + patience)
+            .or_else(|| self.outgoing.deadline())
     }
 
     fn give_up_expired(&self, progress: &mut Progress) {
@@ -273,9 +291,10 @@ impl Sender {
             frame,
             about,
             is_doubtful,
+            reply,
             ..
         } = flight;
-        let fate = if is_doubtful {
+        let fate = if is_doubtful || reply.is_some() {
             Fate::Unknown(reason)
         } else {
             Fate::NotSent(reason)
@@ -295,28 +314,39 @@ impl Sender {
     /// Gives a frame a bad fate: told to those who wait, reported and kept for the next flush
     /// where nobody does.
     fn fail(&self, frame: &Bytes, first: Option<u64>, about: &About, fate: Fate) {
-        if !about.fed.is_empty() {
-            let unsent = unsent(frame, first, about, &fate);
-            if let Some(event) = unsent.first().map(|unsent| unsent.event.clone()) {
-                let events = u32::try_from(unsent.len()).unwrap_or(u32::MAX);
-                self.reports.failure(Failure::Send {
-                    events,
-                    event,
-                    fate: fate.clone(),
-                });
-            }
+        let unsent = unsent(frame, first, &about.unawaited(), &fate);
+        if let Some(event) = unsent.first().map(|unsent| unsent.event.clone()) {
+            let events = u32::try_from(unsent.len()).unwrap_or(u32::MAX);
+            self.reports.failure(Failure::Send {
+                events,
+                event,
+                fate: fate.clone(),
+            });
             self.outgoing.remember(unsent.into_iter());
         }
         self.outgoing.resolve(about, Outcome::Failed(fate));
     }
 }
 
-/// The fed events of a frame, each by its name.
-fn unsent(frame: &[u8], first: Option<u64>, about: &About, fate: &Fate) -> Vec<Unsent> {
+/// Lets nobody wait for a sender that is gone, however it ended: with its runtime, for example.
+struct Ended(Arc<Outgoing>, Arc<Reports>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let Self(outgoing, reports) = self;
+        outgoing.abandon();
+        reports.close();
+    }
+}
+
+/// These events of a frame, each by its name.
+fn unsent(frame: &[u8], first: Option<u64>, indices: &[u32], fate: &Fate) -> Vec<Unsent> {
+    if indices.is_empty() {
+        return Vec::new();
+    }
     let mut events = Vec::new();
     read_frame(frame, &Limits::default(), &mut events).expect("we wrote this frame ourselves");
-    let fed = about.fed.iter().cloned().flatten();
-    fed.filter_map(|index| {
+    let unsent = indices.iter().filter_map(|&index| {
         let event = events.get(index as usize)?.as_ref().ok()?;
         let number = first.map(|first| first + u64::from(index));
         Some(Unsent {
@@ -324,8 +354,8 @@ fn unsent(frame: &[u8], first: Option<u64>, about: &About, fate: &Fate) -> Vec<U
             number,
             fate: fate.clone(),
         })
-    })
-    .collect()
+    });
+    unsent.collect()
 }
 
 async fn wait_for(stage: &mut watch::Receiver<Stage>, wanted: Stage) -> Stage {

@@ -12,6 +12,10 @@ const SENDERS: usize = 4_096;
 /// How long a silent sender is remembered: ten of the announcements that an idle one makes.
 const MEMORY: Duration = Duration::from_mins(5);
 
+/// How far back a repeated frame can reach: a sender repeats only what is under way, two frames of
+/// at most 32,768 events.
+const REPEATED: u64 = 2 * 32_768;
+
 /// What a frame's numbers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -21,6 +25,9 @@ pub(crate) enum Verdict {
     Repeated { known: u32 },
     /// All of it is new, and this many events before it never came.
     Missed(u64),
+    /// The numbers are so low that no repeated frame can have them: somebody else claimed higher
+    /// ones in this sender's name. What that hid cannot be known; from here on it counts again.
+    Restarted,
 }
 
 /// The next number expected of each sender.
@@ -71,6 +78,10 @@ impl Sequences {
         };
         let next = expected.next;
         expected.heard = now;
+        if next.saturating_sub(end) > REPEATED {
+            expected.next = end;
+            return Verdict::Restarted;
+        }
         expected.next = next.max(end);
         if first > next {
             return Verdict::Missed(first - next);
@@ -114,7 +125,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Verdict::{Missed, Next, Repeated};
+    use super::Verdict::{Missed, Next, Repeated, Restarted};
     use super::*;
 
     /// What a sender's frames say (first number, events), and the verdict on each.
@@ -174,6 +185,24 @@ mod tests {
             (
                 "first heard when idle",
                 &[(7, 0, Next), (7, 2, Next), (10, 1, Missed(1))],
+            ),
+            (
+                "a stranger spoke in its name",
+                &[
+                    (1, 1, Next),
+                    (u64::MAX, 0, Missed(u64::MAX - 2)),
+                    (2, 1, Restarted),
+                    (3, 1, Next),
+                ],
+            ),
+            (
+                "as far back as a repeated frame can be",
+                &[
+                    (65_535, 3, Next),
+                    (1, 1, Repeated { known: 1 }),
+                    (65_538, 1, Next),
+                    (1, 1, Restarted),
+                ],
             ),
             (
                 "the largest number",
@@ -237,6 +266,7 @@ mod tests {
                     Repeated { known: judged } => {
                         prop_assert_eq!((skipped, known), (0, judged as usize));
                     }
+                    Restarted => prop_assert!(false, "such numbers are not in the test"),
                 }
                 seen.extend(0..numbers.end);
             }

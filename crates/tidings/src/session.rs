@@ -11,7 +11,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tidings_codec::{Format, NodeId, announce};
 
-use crate::echo::{Echoes, Sent};
+use crate::echo::{Echoes, PATIENCE, Sent};
+use crate::error::ConnectError;
 use crate::pace::Pace;
 use crate::pending::About;
 use crate::transport::{PublishError, Publisher, Sending};
@@ -23,8 +24,8 @@ const UNDER_WAY: usize = 2;
 /// How long Redis may take to answer before the connection is given up.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How long the sender waits for its own echo before it goes on.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the server is asked whether it is still the right one.
+const CHECK: Duration = Duration::from_secs(5);
 
 /// After these silences a sender repeats its position, so that a lost last event is noticed; then
 /// at every further one like the last.
@@ -40,12 +41,15 @@ pub(crate) struct Flight {
     pub(crate) events: u32,
     pub(crate) frame: Bytes,
     pub(crate) about: About,
-    /// Redis may have published it.
+    /// Redis may have published it, and the answer will not come any more.
     pub(crate) is_doubtful: bool,
-    pub(crate) reply: Reply,
+    /// The answer, while it can come.
+    pub(crate) reply: Option<Reply>,
 }
 
 pub(crate) type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
+
+type Check = BoxFuture<'static, Result<(), ConnectError>>;
 
 /// What the sender knows from one connection to the next.
 pub(crate) struct Progress {
@@ -65,6 +69,9 @@ pub(crate) struct Session {
     pub(crate) look: Option<BoxFuture<'static, (usize, Pace)>>,
     pub(crate) pace: Option<Pace>,
     pub(crate) announcement: Option<Reply>,
+    /// Whether the server is still the right one.
+    pub(crate) check: Option<Check>,
+    checked: Instant,
     /// Since when the oldest question waits for its answer.
     pub(crate) asked: Instant,
     pub(crate) ahead_since: Option<Instant>,
@@ -81,10 +88,10 @@ impl Flight {
 }
 
 impl Progress {
-    /// What is under way may have been published.
+    /// No answer comes any more: what is under way may have been published.
     pub(crate) fn doubt(&mut self) {
         for flight in &mut self.flights {
-            flight.is_doubtful = true;
+            flight.is_doubtful |= flight.reply.take().is_some();
         }
     }
 
@@ -103,6 +110,8 @@ impl Session {
             look: None,
             pace: None,
             announcement: None,
+            check: None,
+            checked: asked,
             asked,
             ahead_since: None,
         }
@@ -121,7 +130,11 @@ impl Session {
     pub(crate) fn due(&self, progress: &Progress, farewell: Option<Instant>) -> Instant {
         let unanswered = self.is_waiting(progress).then(|| self.asked + ANSWER);
         let ahead = self.ahead_since.map(|since| since + PATIENCE);
-        let soonest = [unanswered, ahead, farewell].into_iter().flatten().min();
+        let check = self.check.is_none().then(|| self.checked + CHECK);
+        let soonest = [unanswered, ahead, check, farewell]
+            .into_iter()
+            .flatten()
+            .min();
         soonest.map_or(progress.next_announcement(), |due| {
             due.min(progress.next_announcement())
         })
@@ -132,15 +145,13 @@ impl Session {
     }
 
     pub(crate) fn is_waiting(&self, progress: &Progress) -> bool {
-        self.announcement.is_some() || !progress.flights.is_empty()
+        self.announcement.is_some() || self.check.is_some() || !progress.flights.is_empty()
     }
 
     pub(crate) async fn send(&mut self, mut flight: Flight, progress: &mut Progress) {
         let now = Instant::now();
-        if !self.is_waiting(progress) {
-            self.asked = now;
-        }
-        flight.reply = publish(&*self.publisher, flight.frame.clone()).await;
+        self.ask(progress, now);
+        flight.reply = Some(publish(&*self.publisher, flight.frame.clone()).await);
         progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
         if progress.until_look == 0 {
             let pace = self.pace.take().unwrap_or_default();
@@ -154,11 +165,27 @@ impl Session {
     /// Publishes the position, unless that is under way already.
     pub(crate) async fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
         if self.announcement.is_none() {
-            if !self.is_waiting(progress) {
-                self.asked = Instant::now();
-            }
+            self.ask(progress, Instant::now());
             let position = announce(format, me, progress.next);
             self.announcement = Some(publish(&*self.publisher, position).await);
+        }
+    }
+
+    /// Asks from time to time whether the server is still the right one: a master that became a
+    /// replica takes everything that is sent, and is heard, and reaches nobody else.
+    pub(crate) fn check_if_due(&mut self, progress: &Progress) {
+        let now = Instant::now();
+        if self.check.is_none() && now.duration_since(self.checked) >= CHECK {
+            self.ask(progress, now);
+            self.checked = now;
+            self.check = Some(self.publisher.check());
+        }
+    }
+
+    /// Another question: the oldest one that waits for its answer is what counts.
+    fn ask(&mut self, progress: &Progress, now: Instant) {
+        if !self.is_waiting(progress) {
+            self.asked = now;
         }
     }
 }
@@ -187,7 +214,6 @@ pub(crate) fn poll_front(
     flights: &mut VecDeque<Flight>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<u64>, PublishError>> {
-    flights
-        .front_mut()
-        .map_or(Poll::Pending, |flight| flight.reply.as_mut().poll(cx))
+    let reply = flights.front_mut().and_then(|flight| flight.reply.as_mut());
+    reply.map_or(Poll::Pending, |reply| reply.as_mut().poll(cx))
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use futures_util::Stream;
-use tidings_codec::DecodeError;
 
 use crate::bus::WeakBus;
 use crate::context::Context;
 use crate::failure::{Cause, Failure};
-use crate::subscription::{Batch, Heard, Item, Seat};
+use crate::key::Decode;
+use crate::subscription::{Batch, Item, Seat};
 use crate::worker::panic_text;
 
 /// The events of one kind, in order. It ends when the bus is shut down or dropped; dropping it
@@ -24,7 +24,7 @@ use crate::worker::panic_text;
 pub struct EventStream<P> {
     seat: Arc<Seat>,
     bus: WeakBus,
-    decode: fn(&Heard<'_>) -> Result<P, DecodeError>,
+    decode: Decode<P>,
     batch: Option<Batch>,
     /// What is left of the batch.
     items: VecDeque<Item>,
@@ -34,11 +34,7 @@ pub struct EventStream<P> {
 }
 
 impl<P> EventStream<P> {
-    pub(crate) fn new(
-        seat: Arc<Seat>,
-        bus: WeakBus,
-        decode: fn(&Heard<'_>) -> Result<P, DecodeError>,
-    ) -> Self {
+    pub(crate) fn new(seat: Arc<Seat>, bus: WeakBus, decode: Decode<P>) -> Self {
         Self {
             seat,
             bus,

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -140,6 +140,8 @@ pub(crate) struct Seat {
     /// Its task, if it has one: a stream has none.
     pub(crate) task: OnceLock<AbortHandle>,
     pub(crate) has_ended: watch::Sender<bool>,
+    /// How many events its task has taken out of the queue and not begun with.
+    taken: AtomicUsize,
 }
 
 impl Seat {
@@ -161,7 +163,13 @@ impl Seat {
             gaps: None,
             task,
             has_ended,
+            taken: AtomicUsize::new(0),
         }
+    }
+
+    /// Its task has this many events left of what it took out of the queue.
+    pub(crate) fn taken(&self, events: usize) {
+        self.taken.store(events, Ordering::Relaxed);
     }
 
     /// Waits until no call runs any more. A handler that asks about itself does not wait.
@@ -174,8 +182,14 @@ impl Seat {
 
     /// Lets nothing more be handled; how many events that leaves.
     pub(crate) fn close(&self) -> u64 {
+        self.gaps.iter().for_each(|gaps| gaps.clear());
+        self.queue.close() + self.taken.swap(0, Ordering::Relaxed) as u64
+    }
+
+    /// Takes nothing new; what waits is still handled.
+    pub(crate) fn drain(&self) {
         self.gaps.iter().for_each(|gaps| gaps.close());
-        self.queue.close()
+        self.queue.drain();
     }
 }
 
@@ -229,6 +243,15 @@ impl Batch {
             names: Arc::clone(&self.names),
             events: self.events.split_off(events),
         })
+    }
+
+    /// Takes out the oldest `events`, if there are that many.
+    pub(crate) fn drop_oldest(&mut self, events: usize) -> Option<Self> {
+        if events == 0 {
+            return None;
+        }
+        let rest = self.split_off(events)?;
+        Some(std::mem::replace(self, rest))
     }
 
     pub(crate) fn heard<'a>(&'a self, item: &'a Item) -> Heard<'a> {

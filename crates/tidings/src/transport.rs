@@ -37,9 +37,6 @@ pub(crate) struct Connected {
 pub(crate) trait Hearing: Send {
     /// Waits for frames and puts them into `frames`, in order. Dropping the wait loses none.
     async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError>;
-
-    /// Whether the other side answers, and is the right one.
-    async fn check(&mut self) -> Result<(), ConnectError>;
 }
 
 /// The end that sends. Its driver must be polled for anything to happen.
@@ -63,6 +60,9 @@ pub(crate) trait Publisher: Send + Sync {
 
     /// How many bytes wait for each hearer, where that can be known.
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>>;
+
+    /// Whether the other side is the right one.
+    fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>>;
 }
 
 /// What the meeting place holds for a hearer that does not read as fast as others send.

@@ -13,21 +13,24 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tidings_codec::DecodeError;
+use tokio::task::coop::consume_budget;
 
 use crate::bus::WeakBus;
 use crate::context::Context;
-use crate::failure::{Cause, Failure};
+use crate::failure::{Cause, Failure, Gap};
 use crate::handler::{Handler, HandlerError};
-use crate::key::HearKey;
+use crate::key::Decode;
+use crate::reports::GapBox;
 use crate::subscription::{Batch, Heard, Seat};
 
 /// A handler with all that its task needs.
-pub(crate) struct Worker<K, P, Args, H> {
+pub(crate) struct Worker<P, Args, H> {
     pub(crate) seat: Arc<Seat>,
     pub(crate) bus: WeakBus,
+    pub(crate) decode: Decode<P>,
     pub(crate) handler: H,
     pub(crate) is_once: bool,
-    pub(crate) types: PhantomData<fn(K, P, Args)>,
+    pub(crate) arguments: PhantomData<fn(Args)>,
 }
 
 tokio::task_local! {
@@ -40,11 +43,17 @@ pub(crate) fn is_running(id: u64) -> bool {
     RUNNING.try_with(|running| *running == id).unwrap_or(false)
 }
 
-/// Runs the task of a subscription: what is called within knows where it is, and others learn
-/// when it is over.
-pub(crate) async fn as_seat(seat: &Arc<Seat>, running: impl Future<Output = ()>) {
-    let _ended = Ended(Arc::clone(seat));
-    RUNNING.scope(seat.id, running).await;
+/// The task of a subscription: what is called within knows where it is, and others learn when it
+/// is over, also if it is dropped before it began.
+pub(crate) fn as_seat(
+    seat: &Arc<Seat>,
+    running: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let ended = Ended(Arc::clone(seat));
+    async move {
+        let id = ended.0.id;
+        RUNNING.scope(id, running).await;
+    }
 }
 
 /// Says that a subscription's task is over, however it ended.
@@ -64,23 +73,18 @@ enum Stop {
     TimedOut,
 }
 
-impl<K, P, Args, H> Worker<K, P, Args, H>
+impl<P, Args, H> Worker<P, Args, H>
 where
-    K: HearKey<P>,
     P: Send + 'static,
     H: Handler<P, Args>,
 {
     /// Handles events until the queue is closed or drained, or the bus is gone.
     pub(crate) async fn run(self) {
-        let is_in_order = self.is_once || self.seat.handling.concurrency == 1;
-        let running = async {
-            if is_in_order {
-                self.run_in_order().await;
-            } else {
-                self.run_together().await;
-            }
-        };
-        as_seat(&self.seat, running).await;
+        if self.is_once || self.seat.handling.concurrency == 1 {
+            self.run_in_order().await;
+        } else {
+            self.run_together().await;
+        }
     }
 
     async fn run_in_order(&self) {
@@ -90,11 +94,14 @@ where
                 return;
             };
             let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
-            for item in &batch.events {
+            for (index, item) in batch.events.iter().enumerate() {
+                // A handler that never waits would keep all others of its thread waiting.
+                consume_budget().await;
                 // `off` lets the running call end, and nothing else.
                 if self.seat.queue.is_closed() {
                     return;
                 }
+                self.seat.taken(batch.events.len() - index - 1);
                 let was_called = self.handle(batch.heard(item), &mut context).await;
                 if was_called && self.is_once {
                     context.bus.remove(&self.seat);
@@ -110,6 +117,7 @@ where
         loop {
             while let Some((batch, next)) = waiting.take_if(|_| self.has_room(calls.len())) {
                 if next < batch.events.len() && !self.seat.queue.is_closed() {
+                    self.seat.taken(batch.events.len() - next - 1);
                     calls.push(self.handle_apart(Arc::clone(&batch), next));
                     waiting = Some((batch, next + 1));
                 }
@@ -130,6 +138,7 @@ where
     }
 
     async fn handle_apart(&self, batch: Arc<Batch>, index: usize) {
+        consume_budget().await;
         let Some(bus) = self.bus.upgrade() else {
             return;
         };
@@ -142,7 +151,7 @@ where
     async fn handle(&self, heard: Heard<'_>, context: &mut Context) -> bool {
         heard.describe(context);
         let call = async {
-            let payload = K::decode(&heard).map_err(Stop::Undecodable)?;
+            let payload = (self.decode)(&heard).map_err(Stop::Undecodable)?;
             self.handler
                 .handle(payload, context)
                 .await
@@ -192,15 +201,30 @@ impl Stop {
     }
 }
 
-/// Runs one call of a handler that is not about an event; says how it ended if not well.
-pub(crate) async fn attempt(
-    call: impl Future<Output = Result<(), HandlerError>>,
-    timeout: Duration,
-) -> Result<(), Cause> {
-    let call = async { call.await.map_err(Stop::Failed) };
-    guarded(call, timeout)
-        .await
-        .map_err(|stop| stop.into_cause(timeout))
+/// The task of a handler of gaps.
+pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
+    seat: Arc<Seat>,
+    gaps: Arc<GapBox>,
+    bus: WeakBus,
+    handler: H,
+) {
+    let timeout = seat.handling.timeout;
+    while let Some(gap) = gaps.next().await {
+        let Some(bus) = bus.upgrade() else { return };
+        let mut context = Context::new(bus, Arc::from("gap"));
+        context.from = gap.from;
+        let call = async { handler.handle(gap, &context).await.map_err(Stop::Failed) };
+        let Err(stop) = guarded(call, timeout).await else {
+            continue;
+        };
+        context.bus.reports().failure(Failure::Handler {
+            event: context.event.to_string(),
+            handler: Arc::clone(&seat.handler),
+            from: context.from,
+            number: None,
+            cause: stop.into_cause(timeout),
+        });
+    }
 }
 
 /// Runs a call to its end, to its panic, or to the end of its time.
@@ -208,15 +232,19 @@ async fn guarded(
     call: impl Future<Output = Result<(), Stop>>,
     timeout: Duration,
 ) -> Result<(), Stop> {
-    let mut call = pin!(AssertUnwindSafe(call).catch_unwind());
-    // Most handlers end at once: a timer for each would cost more than they do.
-    let ended = match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
-        Poll::Ready(ended) => ended,
-        Poll::Pending => match tokio::time::timeout(timeout, call).await {
-            Ok(ended) => ended,
-            Err(_) => return Err(Stop::TimedOut),
-        },
+    // What a call holds is dropped within, too: that can panic as well.
+    let call = async move {
+        let mut call = pin!(call);
+        // Most handlers end at once: a timer for each would cost more than they do.
+        match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => match tokio::time::timeout(timeout, call).await {
+                Ok(ended) => ended,
+                Err(_) => Err(Stop::TimedOut),
+            },
+        }
     };
+    let ended = AssertUnwindSafe(call).catch_unwind().await;
     ended.unwrap_or_else(|panic| Err(Stop::Panicked(panic_text(&*panic))))
 }
 

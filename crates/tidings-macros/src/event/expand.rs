@@ -34,8 +34,7 @@ pub(crate) fn refuse(input: &DeriveInput, error: &Error) -> TokenStream {
             }
             fn encode(
                 &self,
-                _: ::tidings::Format,
-                _: &mut ::std::vec::Vec<u8>,
+                _: ::tidings::codec::Encoder<'_>,
             ) -> ::core::result::Result<(), ::tidings::codec::EncodeError> {
                 ::core::unreachable!()
             }
@@ -62,10 +61,9 @@ fn expand_struct(Single { ident, name }: &Single) -> TokenStream {
             }
             fn encode(
                 &self,
-                format: ::tidings::Format,
-                into: &mut ::std::vec::Vec<u8>,
+                into: ::tidings::codec::Encoder<'_>,
             ) -> ::core::result::Result<(), ::tidings::codec::EncodeError> {
-                #portable::write(self, format, into)
+                #portable::write(self, into)
             }
             fn decode(
                 _: &str,
@@ -109,8 +107,7 @@ fn expand_enum(closed: &Closed) -> TokenStream {
                 }
                 fn encode(
                     &self,
-                    format: ::tidings::Format,
-                    into: &mut ::std::vec::Vec<u8>,
+                    into: ::tidings::codec::Encoder<'_>,
                 ) -> ::core::result::Result<(), ::tidings::codec::EncodeError> {
                     match self { #(#encoded)* }
                 }
@@ -215,17 +212,17 @@ fn encode(of: &Ident, place: &Place) -> TokenStream {
     match &place.event {
         Kind::Nested(ty) | Kind::Other(ty) => {
             let event = as_event(ty);
-            quote! { Self::#variant(event) => #event::encode(event, format, into), }
+            quote! { Self::#variant(event) => #event::encode(event, into), }
         }
         Kind::Payload(_, ty) => {
             let portable = portable(ty);
-            quote! { Self::#variant(payload) => #portable::write(payload, format, into), }
+            quote! { Self::#variant(payload) => #portable::write(payload, into), }
         }
         Kind::Fields(_) => {
             let borrowed = borrowed_ident(of);
-            quote! { Self::#variant { .. } => format.encode(&#borrowed(self), into), }
+            quote! { Self::#variant { .. } => into.encode(&#borrowed(self)), }
         }
-        Kind::Bare(_) => quote! { Self::#variant {} => format.encode(&(), into), },
+        Kind::Bare(_) => quote! { Self::#variant {} => into.encode(&()), },
     }
 }
 

@@ -202,10 +202,6 @@ impl Hearing for Hears {
         })
         .await
     }
-
-    async fn check(&mut self) -> Result<(), ConnectError> {
-        Ok(())
-    }
 }
 
 #[derive(Debug)]
@@ -222,6 +218,10 @@ impl Publisher for Speaks {
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
         // Publishing itself waits for those that are behind.
         Box::pin(async { None })
+    }
+
+    fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 

@@ -131,16 +131,8 @@ impl Standalone {
 
     /// What is published on a replica reaches only that replica's hearers.
     async fn check_role(&self, link: &mut Link) -> Result<(), ConnectError> {
-        match link.role("asking for the role").await? {
-            Role::Master => Ok(()),
-            Role::Other(role) => Err(ConnectError::Role { role }),
-            Role::Hidden => {
-                tracing::debug!(
-                    "no permission for ROLE: whether this is the master is not checked"
-                );
-                Ok(())
-            }
-        }
+        let answer = link.ask(redis::cmd("ROLE"), "asking for the role").await?;
+        Role::of(answer).check()
     }
 
     fn explain(&self, doing: &'static str, error: &RedisError) -> ConnectError {
@@ -149,7 +141,9 @@ impl Standalone {
             return ConnectError::Io { doing, source };
         }
         let words = words(error);
-        let is_denied = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm);
+        let is_denied = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+            || words.contains("no permissions");
+        let is_no_database = words.contains("DB index");
         let is_wrong = error.kind() == ErrorKind::AuthenticationFailed
             || ["WRONGPASS", "NOAUTH"]
                 .iter()
@@ -160,6 +154,8 @@ impl Standalone {
             Some("check the user and the password in the address".to_owned())
         } else if words.contains("HELLO") || words.contains("NOPROTO") {
             Some("tidings needs Redis 6 or newer".to_owned())
+        } else if is_no_database {
+            Some("the server has no database of this number".to_owned())
         } else {
             None
         };
@@ -167,7 +163,7 @@ impl Standalone {
             doing,
             words,
             cure,
-            is_final: is_denied || is_wrong,
+            is_final: is_denied || is_wrong || is_no_database,
         }
     }
 
@@ -175,8 +171,13 @@ impl Standalone {
     fn cure(&self) -> String {
         let user = self.settings.username().unwrap_or("default");
         let channel = &self.channel;
+        let select = if self.settings.db() == 0 {
+            ""
+        } else {
+            " +select"
+        };
         format!(
-            "an administrator can grant it: ACL SETUSER {user} '&{channel}' +subscribe +publish"
+            "an administrator can grant it: ACL SETUSER {user} '&{channel}' +subscribe +publish{select}"
         )
     }
 }
@@ -240,21 +241,35 @@ impl Link {
             .await
             .unwrap_or(Err(ConnectError::timed_out(doing)))
     }
+}
 
-    async fn role(&mut self, doing: &'static str) -> Result<Role, ConnectError> {
-        let answer = self.ask::<Vec<Value>>(redis::cmd("ROLE"), doing).await?;
+impl Role {
+    fn of(answer: Result<Vec<Value>, RedisError>) -> Self {
         let Ok(answer) = answer else {
-            return Ok(Role::Hidden);
+            return Self::Hidden;
         };
         let role = answer
             .first()
             .and_then(|role| String::from_redis_value_ref(role).ok());
-        Ok(match role.as_deref() {
-            Some("master") => Role::Master,
+        match role.as_deref() {
+            Some("master") => Self::Master,
             // Redis's own word is older than today's.
-            Some("slave") => Role::Other("replica".to_owned()),
-            other => Role::Other(other.unwrap_or("server of an unknown role").to_owned()),
-        })
+            Some("slave") => Self::Other("replica".to_owned()),
+            other => Self::Other(other.unwrap_or("server of an unknown role").to_owned()),
+        }
+    }
+
+    fn check(self) -> Result<(), ConnectError> {
+        match self {
+            Self::Master => Ok(()),
+            Self::Other(role) => Err(ConnectError::Role { role }),
+            Self::Hidden => {
+                tracing::debug!(
+                    "no permission for ROLE: whether this is the master is not checked"
+                );
+                Ok(())
+            }
+        }
     }
 }
 
@@ -301,16 +316,6 @@ impl Hearing for Hears {
         })
         .await
     }
-
-    async fn check(&mut self) -> Result<(), ConnectError> {
-        // The answer comes behind the frames that are on their way.
-        self.allowance.renew(usize::MAX);
-        match self.link.role("checking the connection").await? {
-            Role::Other(role) => Err(ConnectError::Role { role }),
-            // A refusal is an answer too.
-            Role::Master | Role::Hidden => Ok(()),
-        }
-    }
 }
 
 struct Speaks {
@@ -337,6 +342,14 @@ impl Publisher for Speaks {
         Box::pin(async move {
             let clients: String = list.query_async(&mut connection).await.ok()?;
             Some(clients.lines().filter_map(backlog).collect())
+        })
+    }
+
+    fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
+        let mut connection = self.connection.clone();
+        Box::pin(async move {
+            let answer = redis::cmd("ROLE").query_async(&mut connection).await;
+            Role::of(answer).check()
         })
     }
 }

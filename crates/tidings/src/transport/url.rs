@@ -32,21 +32,29 @@ pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transpor
         })),
         "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => redis(url, channel),
         "rediss" | "valkeys" => Err(UrlError::Unsupported { what: "TLS" }),
-        "redis+sentinel" => Err(UrlError::Unsupported { what: "Sentinel" }),
-        "redis+cluster" => Err(UrlError::Unsupported {
+        _ if scheme.contains("sentinel") => Err(UrlError::Unsupported { what: "Sentinel" }),
+        _ if scheme.contains("cluster") => Err(UrlError::Unsupported {
             what: "Redis Cluster",
         }),
         _ => Err(UrlError::Scheme {
             scheme: scheme.to_owned(),
+            // Most often what is missing is the scheme.
+            hint: rest
+                .parse::<u16>()
+                .is_ok()
+                .then(|| format!("redis://{url}")),
         }),
     }
 }
 
 fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
-    let malformed = |reason: String| UrlError::Malformed { reason };
-    let info = url
-        .into_connection_info()
-        .map_err(|error| malformed(error.to_string()))?;
+    let info = url.into_connection_info().map_err(|error| {
+        let reason = error.detail().unwrap_or("it cannot be taken apart");
+        let one = "one `redis://user:password@host:port/database` or `unix:///path`";
+        UrlError::Malformed {
+            reason: format!("{reason}: write {one}"),
+        }
+    })?;
     let address = match info.addr() {
         ConnectionAddr::Tcp(host, port) => format!("redis://{host}:{port}"),
         ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
@@ -57,16 +65,24 @@ fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
 
 /// The address without what is secret in it, for errors and logs.
 pub(crate) fn redacted(url: &str) -> String {
+    let is_secret = url.contains(['@', '?']);
     let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        return if is_secret {
+            format!("{scheme}:…")
+        } else {
+            url.to_owned()
+        };
     };
-    let (rest, has_query) = rest
-        .split_once('?')
-        .map_or((rest, false), |(rest, _)| (rest, true));
-    let query = if has_query { "?…" } else { "" };
-    match rest.rsplit_once('@') {
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // A password may have either character in it, and then nobody can say where it ends.
+    if query.contains('@') {
+        return format!("{scheme}://…");
+    }
+    let query = if rest.contains('?') { "?…" } else { "" };
+    match before.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}://…@{host}{query}"),
-        None => format!("{scheme}://{rest}{query}"),
+        None => format!("{scheme}://{before}{query}"),
     }
 }
 
@@ -112,6 +128,14 @@ mod tests {
             ),
             ("rediss://localhost", "TLS is not supported by this version"),
             (
+                "localhost:7000",
+                "`localhost:` is not one of redis:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
+            ),
+            (
+                "redis-cluster://a",
+                "Redis Cluster is not supported by this version",
+            ),
+            (
                 "redis+sentinel://a,b/mymaster",
                 "Sentinel is not supported by this version",
             ),
@@ -130,6 +154,10 @@ mod tests {
         for (url, shown) in [
             ("redis://user:secret@host:7000/3", "redis://…@host:7000/3"),
             ("redis://:p@ss@host", "redis://…@host"),
+            ("redis://user:p?ss@host", "redis://…"),
+            ("redis://user:p?a@ss@host", "redis://…"),
+            ("redis:user:secret@host", "redis:…"),
+            ("user:secret@host", "user:…"),
             (
                 "unix:///run/redis.sock?pass=secret",
                 "unix:///run/redis.sock?…",

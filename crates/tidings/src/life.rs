@@ -1,0 +1,144 @@
+//! What all clones of a bus share, what keeps it alive, and how it ends.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tidings_codec::NodeId;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Duration, Instant, timeout_at};
+
+use crate::context::States;
+use crate::dispatch::Dispatcher;
+use crate::echo::Echoes;
+use crate::error::ShutdownError;
+use crate::health::{Connection, Pulse};
+use crate::link::Stage;
+use crate::outgoing::Outgoing;
+use crate::reports::Reports;
+use crate::subscription::Seat;
+
+/// What all clones of a bus share.
+pub(crate) struct Inner {
+    pub(crate) me: NodeId,
+    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) echoes: Arc<Echoes>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) states: States,
+    pub(crate) stage: watch::Sender<Stage>,
+    pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) ending: Mutex<Option<Ending>>,
+    pub(crate) runtime: Handle,
+}
+
+/// A shutdown that is under way or over, for all who wait for it.
+pub(crate) type Ending = Shared<BoxFuture<'static, Result<(), ShutdownError>>>;
+
+/// What the application's clones of a bus hold together: when it is dropped, the bus ends.
+pub(crate) struct Held(pub(crate) Arc<Inner>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let inner = &*self.0;
+        for seat in inner.dispatcher.clear() {
+            seat.close();
+        }
+        inner
+            .reports
+            .clear()
+            .iter()
+            .for_each(|hearer| hearer.drain());
+        inner.outgoing.shut();
+        // The sender still lets what waits leave, for a moment.
+        inner.advance(Stage::Leaving);
+    }
+}
+
+impl Inner {
+    pub(crate) fn add_task(&self, task: JoinHandle<()>) {
+        self.lock_tasks().push(task);
+    }
+
+    /// Takes the bus on to a later stage.
+    fn advance(&self, to: Stage) {
+        self.stage.send_modify(|stage| *stage = (*stage).max(to));
+    }
+
+    pub(crate) fn lock_ending(&self) -> MutexGuard<'_, Option<Ending>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a bus in a task of its own: who waits for it may stop waiting.
+pub(crate) fn shut_down(inner: Arc<Inner>, deadline: Instant) -> Ending {
+    inner.advance(Stage::Draining);
+    let runtime = inner.runtime.clone();
+    let ending = runtime.spawn(end(inner, deadline));
+    // Where the runtime is gone, so is all that could be waited for.
+    let result = async { ending.await.unwrap_or(Ok(())) };
+    result.boxed().shared()
+}
+
+async fn end(inner: Arc<Inner>, deadline: Instant) -> Result<(), ShutdownError> {
+    // What was sent so far is heard by ourselves, too, as by all others. A Redis that is not there
+    // must not take the time that handlers need.
+    let caught_up = async {
+        inner.outgoing.settled().await;
+        inner.echoes.caught_up().await;
+    };
+    if matches!(*inner.pulse.connection.borrow(), Connection::Up { .. }) {
+        let now = Instant::now();
+        let half = now + deadline.duration_since(now) / 2;
+        let _ = timeout_at(half, caught_up).await;
+    }
+
+    let mut seats = inner.dispatcher.clear();
+    seats.extend(inner.reports.clear());
+    let (unhandled, running) = drain(seats, deadline).await;
+
+    inner.outgoing.shut();
+    let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();
+    let (unsent, last) = if is_settled {
+        (0, Stage::Leaving)
+    } else {
+        (inner.outgoing.unresolved(), Stage::Closed)
+    };
+    inner.advance(last);
+    let tasks = std::mem::take(&mut *inner.lock_tasks());
+    for task in tasks {
+        // They end by themselves now; a panic in one of them is in the log.
+        let _ = timeout_at(deadline + Duration::from_millis(100), task).await;
+    }
+    if unhandled == 0 && running == 0 && unsent == 0 {
+        return Ok(());
+    }
+    Err(ShutdownError {
+        unhandled,
+        running,
+        unsent,
+    })
+}
+
+/// Lets each handler finish what waits for it; how many events and calls the deadline cut off.
+async fn drain(seats: Vec<Arc<Seat>>, deadline: Instant) -> (u64, u64) {
+    let (mut unhandled, mut running) = (0, 0);
+    for seat in &seats {
+        seat.drain();
+    }
+    for seat in seats {
+        if timeout_at(deadline, seat.ended()).await.is_err() {
+            unhandled += seat.close();
+            running += 1;
+            seat.task.get().into_iter().for_each(AbortHandle::abort);
+        }
+    }
+    (unhandled, running)
+}
