@@ -50,7 +50,7 @@ impl Replica {
         let url = std::env::var("TIDINGS_URL").unwrap_or_else(|_| "memory:axum".to_owned());
         let cache = Cache::default();
         let bus = Bus::builder(&url)
-            .namespace(&format!("axum-{}", std::process::id()))
+            .namespace("axum-example")
             .state(cache.clone())
             .subscribe(forget)
             .on_gap(forget_all)

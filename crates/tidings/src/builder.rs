@@ -223,6 +223,10 @@ impl Builder {
     ///
     /// When the address or the namespace is not valid, a handler cannot be registered, Redis cannot be
     /// reached in time, or it refuses this process.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime, or in one without timers and I/O (`enable_all`).
     pub async fn start(self) -> Result<Bus, StartError> {
         let namespace =
             Namespace::parse(&self.namespace).map_err(|source| StartError::Namespace {

@@ -73,12 +73,16 @@ impl Bus {
     ///
     /// When Redis cannot be reached within 10 s, refuses this process, or a handler marked
     /// `#[tidings::on]` cannot be registered.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime, or in one without timers and I/O (`enable_all`).
     pub async fn start() -> Result<Self, StartError> {
         let url = std::env::var(url::VARIABLE).unwrap_or_else(|_| url::DEFAULT.to_owned());
         Self::builder(&url).start().await
     }
 
-    /// Begins to describe a bus on `url`: `redis://user:password@host:port/db`,
+    /// Begins to describe a bus on `url`, whatever `TIDINGS_URL` says: `redis://user:password@host:port/db`,
     /// `unix:///path?user=…&pass=…&db=…`, or `memory:name` for buses of one process.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
@@ -223,7 +227,8 @@ impl Bus {
         Ok(EventStream::new(seat, self.downgrade(), wanted.decode))
     }
 
-    /// Calls `handler` for each gap: something may have been missed, so read the truth again.
+    /// Calls `handler` for each gap: something may have been missed, so read the truth again. It
+    /// hears of gaps that come after; given to the [builder](Builder::on_gap), of all.
     ///
     /// ```
     /// # use tidings::prelude::*;

@@ -11,7 +11,20 @@ use crate::handler::HandlerError;
 /// Something that was heard and could not be handled, or was fed and could not be sent.
 ///
 /// [`Builder::on_failure`](crate::Builder::on_failure) hears of each; without a hook each is logged
-/// with `tracing`. None of them stops the bus: the next event is handled as usual.
+/// with `tracing`. None of them stops the bus: the next event is handled as usual. Its text says
+/// what happened, and its sources say why: [`report`](crate::report) says both.
+///
+/// ```
+/// use tidings::Failure;
+///
+/// fn complain(failure: Failure) {
+///     match &failure {
+///         Failure::Handler { event, .. } => eprintln!("`{event}`: {}", tidings::report(&failure)),
+///         other => eprintln!("{}", tidings::report(other)),
+///     }
+/// }
+/// # let _ = complain;
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
@@ -179,7 +192,20 @@ impl fmt::Display for Reason {
 
 /// Something may have been missed: read the truth again.
 ///
-/// [`Bus::on_gap`](crate::Bus::on_gap) hears of each; without a handler each is logged.
+/// [`Bus::on_gap`](crate::Bus::on_gap) hears of each; without a handler each is logged. One outage
+/// can be told twice: as a reconnect at once, and by each sender's numbers when it is heard again.
+///
+/// ```
+/// use tidings::{Gap, GapReason};
+///
+/// async fn miss(gap: Gap) {
+///     match gap.reason {
+///         GapReason::Overflow { handler } => println!("{handler} is too slow"),
+///         _ => println!("{:?} events of {:?} are missing", gap.missed, gap.from),
+///     }
+/// }
+/// # let _ = miss;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {

@@ -17,7 +17,7 @@
 //! bus.subscribe(|user: UserRenamed| async move { println!("{} is now {}", user.id, user.name) })?;
 //! bus.on_gap(|gap: Gap| async move { println!("{gap}: reading the truth again") })?;
 //! bus.publish(&UserRenamed { id: 7, name: "Ada".into() }).await?;
-//! # bus.shutdown(std::time::Duration::from_secs(5)).await?;
+//! bus.shutdown(std::time::Duration::from_secs(5)).await?;   // hears what it sent, then ends
 //! # Ok(())
 //! # }
 //! ```
