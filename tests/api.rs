@@ -137,3 +137,46 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     assert!(renames.next().await.is_none());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_name_may_be_made_at_run_time() -> Result<(), Box<dyn Error>> {
+    let name = |room: u32| format!("room.{room}");
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let tell = |who: &'static str| {
+        let told = told.clone();
+        move |_: u64| {
+            told.send(who).expect("the test waits for it");
+            async {}
+        }
+    };
+    let bus = Bus::builder("memory:api-names")
+        .on(&*name(1), tell("the builder"))
+        .on_with(&*name(2), Handling::new(), tell("the builder, in its way"))
+        .start()
+        .await?;
+    bus.on(&*name(3), tell("the bus"))?;
+    bus.on_with(&*name(4), Handling::new(), tell("the bus, in its way"))?;
+    bus.once(&*name(5), tell("the bus, once"))?;
+    let mut stream = bus.stream::<_, u64>(&*name(6))?;
+
+    for room in 1..=5 {
+        bus.send_to_all(&*name(room), &1).await?;
+    }
+    bus.feed(&*name(6), &6).await?;
+
+    let mut all = Vec::new();
+    for _ in 1..=5 {
+        all.push(heard.recv().await.expect("each handler is called"));
+    }
+    all.sort_unstable();
+    let wanted = [
+        "the builder",
+        "the builder, in its way",
+        "the bus",
+        "the bus, in its way",
+        "the bus, once",
+    ];
+    assert_eq!(all, wanted);
+    assert_eq!(stream.next().await, Some(6));
+    Ok(())
+}

@@ -1,6 +1,9 @@
 //! Handlers marked `#[tidings::on]`: found wherever they are linked in, on every bus of this program.
 #![allow(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
+#[path = "promises/captured.rs"]
+mod captured;
+
 use std::io;
 use std::time::Duration;
 
@@ -130,6 +133,28 @@ async fn a_collected_handler_keeps_a_bus_without_its_state_from_starting() {
         matches!(started, Err(StartError::Handler { .. })),
         "{started:?}"
     );
+}
+
+#[tokio::test]
+async fn the_start_logs_each_collected_handler_and_their_number() {
+    let log = captured::log();
+    let (builder, _heard) = builder("logged");
+    let _bus = builder.start().await.unwrap();
+
+    let handlers = [
+        ("collected::greet", "collected.rs"),
+        ("collected::clear", "collected.rs"),
+        ("collected::within::", "collected.rs"),
+        ("tidings_tests_plugin::loaded", "lib.rs"),
+    ];
+    for (handler, file) in handlers {
+        let is_logged =
+            |line: &str| line.contains(" INFO ") && line.contains(handler) && line.contains(file);
+        log.wait_for(|line| is_logged(line)).await;
+    }
+    let number = format!("count={}", handlers.len());
+    log.wait_for(|line| line.contains(" INFO ") && line.contains(&number))
+        .await;
 }
 
 #[tokio::test]

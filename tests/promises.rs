@@ -5,12 +5,17 @@
 
 mod place;
 mod promises {
+    pub(crate) mod captured;
     pub(crate) mod delivery;
     pub(crate) mod foreign;
+    pub(crate) mod gaps;
     pub(crate) mod handlers;
     pub(crate) mod lifecycle;
+    pub(crate) mod logs;
+    pub(crate) mod mishaps;
     pub(crate) mod queues;
     pub(crate) mod sending;
+    pub(crate) mod shutdown;
 }
 
 macro_rules! promises {
@@ -50,7 +55,11 @@ promises! {
         hostile_frames_are_reported_and_the_next_event_is_handled
         one_bad_event_of_a_frame_spoils_only_itself
         a_repeated_frame_is_handled_once_and_a_jump_is_a_gap
-        a_lost_last_event_is_noticed_by_the_senders_announcement;
+        a_lost_last_event_is_noticed_by_the_senders_announcement
+        a_strangers_huge_number_hides_no_later_event;
+    gaps:
+        a_shutdown_waits_for_a_running_handler_of_gaps
+        off_drops_the_gaps_that_wait_for_a_handler;
     handlers:
         a_handler_that_panics_is_reported_and_the_next_event_is_handled
         a_handler_that_fails_is_reported_and_the_next_event_is_handled
@@ -63,6 +72,7 @@ promises! {
         a_slow_handler_does_not_delay_another
         a_struct_can_be_a_handler
         a_missing_state_is_refused_when_the_handler_is_registered
+        a_bound_of_zero_is_refused
         two_payload_types_under_one_name_are_refused
         handlers_of_an_arc_share_one_decoded_value
         a_stream_gives_the_events_in_order_and_ends_with_the_bus;
@@ -70,7 +80,8 @@ promises! {
         a_full_queue_that_drops_the_newest_counts_them
         a_full_queue_that_drops_the_oldest_counts_them
         a_slow_handler_loses_nothing_by_default
-        a_stuck_handler_loses_what_does_not_fit_and_others_nothing;
+        a_stuck_handler_loses_what_does_not_fit_and_others_nothing
+        a_dropped_stream_has_no_queue_to_fill;
     sending:
         a_receipt_has_the_number_and_the_receivers
         a_name_that_cannot_travel_is_refused_and_nothing_is_sent
@@ -78,6 +89,7 @@ promises! {
         a_payload_nested_too_deep_is_refused_and_nothing_is_lost
         a_payload_that_cannot_be_written_is_refused_and_nothing_is_lost
         a_payload_whose_writing_panics_loses_nothing_else
+        a_payload_may_ask_how_the_bus_is_while_it_is_written
         what_was_fed_is_all_heard_after_a_flush
         many_tasks_that_await_each_get_their_own_number;
     lifecycle:
@@ -85,6 +97,23 @@ promises! {
         a_shutdown_counts_what_its_deadline_cut_off
         a_bus_that_was_shut_down_refuses_everything
         dropping_every_handle_ends_the_tasks
+        a_dropped_bus_ends_although_calls_overlap
+        what_a_handler_was_given_keeps_no_bus_alive
         what_was_fed_still_leaves_when_the_bus_is_dropped
         health_tells_what_was_counted;
+    logs:
+        a_gap_that_nobody_hears_of_is_logged_as_a_warning
+        a_failure_that_nobody_hears_of_is_logged_as_an_error
+        a_failure_that_cannot_be_put_in_words_hides_no_later_one;
+    mishaps:
+        a_call_that_cannot_even_be_dropped_is_reported_and_the_next_event_is_handled
+        a_hook_that_panics_hears_of_the_next_failure;
+    shutdown:
+        a_handler_may_shut_its_bus_down
+        a_shutdown_hears_what_its_own_bus_just_sent
+        a_shutdown_hears_what_its_own_bus_just_fed
+        shutdowns_at_once_all_end_as_the_first_does
+        a_shutdown_that_nobody_waits_for_goes_on
+        a_second_shutdown_waits_for_the_one_that_nobody_waits_for
+        a_shutdown_counts_what_is_left_of_the_frame_in_hand;
 }

@@ -87,3 +87,21 @@ pub(crate) async fn a_lost_last_event_is_noticed_by_the_senders_announcement(pla
     let gap = node.gaps().wait_for(|_| true).await;
     assert_eq!((gap.from, gap.missed), (Some(sender), Some(1)));
 }
+
+pub(crate) async fn a_strangers_huge_number_hides_no_later_event(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+    sender.send_to_all("tick", &1).await.unwrap();
+
+    let (from, seq) = (sender.id(), u64::MAX);
+    let claim = format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[]}}"#);
+    place.publish(claim).await;
+    sender.send_to_all("tick", &2).await.unwrap();
+    sender.send_to_all("tick", &3).await.unwrap();
+
+    let heard = ticks.wait_len(3).await;
+    assert!(heard.iter().map(|tick| **tick).eq(1..=3));
+    let gaps = hearer.gaps().wait_len(2).await;
+    let missed: Vec<_> = gaps.iter().map(|gap| (gap.from, gap.missed)).collect();
+    assert_eq!(missed, [(Some(from), Some(seq - 2)), (Some(from), None)]);
+}

@@ -325,6 +325,23 @@ pub(crate) async fn a_missing_state_is_refused_when_the_handler_is_registered(pl
     assert_eq!(*heard.wait_for(|_| true).await, 7);
 }
 
+pub(crate) async fn a_bound_of_zero_is_refused(place: Place) {
+    let node = place.node().await;
+    let bounds = [
+        ("queue", Handling::new().queue(0)),
+        ("concurrency", Handling::new().concurrency(0)),
+        ("timeout", Handling::new().timeout(Duration::ZERO)),
+    ];
+
+    for (bound, handling) in bounds {
+        let refused = node.on_with("tick", handling, |_: u64| async {});
+        assert!(
+            matches!(refused, Err(OnError::Zero { what }) if what == bound),
+            "{bound}: {refused:?}"
+        );
+    }
+}
+
 /// An event whose decodings are counted, written by hand.
 #[derive(Debug, Serialize, Deserialize)]
 struct Counted {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Connection, OnError, SendError};
+use tidings::{Bus, Connection, Context, Handling, OnError, SendError};
 use tidings_testkit::{Collected, wait_for};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::place::Place;
@@ -109,6 +110,60 @@ pub(crate) async fn dropping_every_handle_ends_the_tasks(place: Place) {
         async || stays.send_to_all("tick", &3).await.unwrap().receivers == Some(1),
     )
     .await;
+}
+
+pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
+    let stays = place.node().await;
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let tasks_before = tasks();
+    let goes = place.node().await;
+    let calls = Collected::default();
+    let put = calls.clone();
+    // Slower than the events come, and none as long as the next: some call is always under way.
+    let handler = move |tick: u64| {
+        put.put(tick);
+        tokio::time::sleep(Duration::from_millis(20 + 10 * (tick % 4)))
+    };
+    goes.on_with("tick", Handling::new().concurrency(4), handler)
+        .unwrap();
+    for tick in 0..40_u64 {
+        stays.send_to_all("tick", &tick).await.unwrap();
+    }
+    calls.wait_len(8).await;
+
+    drop(goes);
+
+    let mut tick = 40;
+    wait_for("it hears no more", SOON, async || {
+        tick += 1;
+        stays.send_to_all("tick", &tick).await.unwrap().receivers == Some(1)
+    })
+    .await;
+    wait_for("its tasks are gone", SOON, async || tasks() == tasks_before).await;
+}
+
+pub(crate) async fn what_a_handler_was_given_keeps_no_bus_alive(place: Place) {
+    let (stays, goes) = place.two_nodes().await;
+    let kept = Collected::default();
+    let put = kept.clone();
+    goes.on("tick", move |_: u64, bus: Bus, context: Context| {
+        put.put([bus, context.bus().clone()]);
+        std::future::ready(())
+    })
+    .unwrap();
+    stays.send_to_all("tick", &1).await.unwrap();
+    let kept = kept.wait_for(|_| true).await;
+
+    drop(goes);
+
+    wait_for("the dropped bus is gone", SOON, async || {
+        stays.send_to_all("tick", &2).await.unwrap().receivers == Some(1)
+    })
+    .await;
+    for bus in &*kept {
+        let refused = bus.send_to_all("tick", &3).await;
+        assert!(matches!(refused, Err(SendError::Closed)), "{refused:?}");
+    }
 }
 
 pub(crate) async fn what_was_fed_still_leaves_when_the_bus_is_dropped(place: Place) {

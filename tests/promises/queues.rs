@@ -10,13 +10,13 @@ use tokio::sync::Semaphore;
 use crate::place::Place;
 
 /// A handler that stands still until it is let go on, and what it has handled.
-struct Slow {
-    begun: Collected<u64>,
-    permits: Arc<Semaphore>,
-    handled: Collected<u64>,
+pub(crate) struct Slow {
+    pub(crate) begun: Collected<u64>,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) handled: Collected<u64>,
 }
 
-fn slow(node: &Node, handling: Handling) -> Slow {
+pub(crate) fn slow(node: &Node, handling: Handling) -> Slow {
     let (begun, permits, handled) = (
         Collected::default(),
         Arc::new(Semaphore::new(0)),
@@ -158,4 +158,21 @@ pub(crate) async fn a_stuck_handler_loses_what_does_not_fit_and_others_nothing(p
     // With room again, it hears again.
     send(&sender, 1_000..1_001).await;
     stuck.handled.wait_for(|tick| *tick == 1_000).await;
+}
+
+pub(crate) async fn a_dropped_stream_has_no_queue_to_fill(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let mut dropped = hearer.stream::<_, u64>("tick").unwrap();
+    let all: Collected<u64> = hearer.collect("tick");
+    send(&sender, 0..1).await;
+    assert_eq!(dropped.next().await, Some(0));
+
+    drop(dropped);
+    // More than its queue could hold.
+    for tick in 1..70_000_u64 {
+        sender.feed("tick", &tick).await.unwrap();
+    }
+
+    all.wait_len(70_000).await;
+    assert!(hearer.gaps().all().is_empty() && hearer.failures().all().is_empty());
 }

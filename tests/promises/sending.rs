@@ -1,9 +1,14 @@
 //! What a sender is told.
 
+use std::time::Duration;
+
 use serde::{Serialize, Serializer};
 use serde_json::json;
-use tidings::{SendError, report};
+use tidings::{Bus, SendError, report};
 use tidings_testkit::{Collected, Node};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::place::Place;
 
@@ -160,6 +165,32 @@ pub(crate) async fn a_payload_whose_writing_panics_loses_nothing_else(place: Pla
     sender.send_to_all("tick", &2).await.unwrap();
 
     assert_heard_both(&hearer, &ticks).await;
+}
+
+struct Curious(Bus);
+
+impl Serialize for Curious {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(self.0.health().is_up())
+    }
+}
+
+pub(crate) async fn a_payload_may_ask_how_the_bus_is_while_it_is_written(place: Place) {
+    let (tell, told) = oneshot::channel();
+    // On a thread and a runtime that nobody waits for: what hangs is left behind.
+    std::thread::spawn(move || {
+        Runtime::new().unwrap().block_on(async {
+            let node = place.node().await;
+            let answers: Collected<bool> = node.collect("is.up");
+            let question = Curious(node.bus().clone());
+            node.send_to_all("is.up", &question).await.unwrap();
+            tell.send(*answers.wait_for(|_| true).await).unwrap();
+        });
+    });
+
+    let is_up = timeout(Duration::from_secs(5), told).await;
+
+    assert!(is_up.expect("the send does not hang").unwrap());
 }
 
 /// What was sent before and after the refused one, and nothing is missing in between.

@@ -407,3 +407,19 @@ async fn connect(
     }
     unreachable!("the delays have no end")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_table() {
+        let builder = Builder::new("memory:defaults");
+        assert_eq!(builder.namespace, "default");
+        assert_eq!(builder.format, Format::Json);
+        assert_eq!(builder.sending.limit, 64 << 20);
+        assert_eq!(builder.sending.patience, Duration::from_secs(30));
+        assert!(!builder.sending.is_volatile);
+        assert_eq!(builder.start_timeout, Some(Duration::from_secs(10)));
+    }
+}

@@ -19,6 +19,7 @@ use crate::link::Stage;
 use crate::outgoing::Outgoing;
 use crate::reports::Reports;
 use crate::subscription::Seat;
+use crate::worker::running;
 
 /// What all clones of a bus share.
 pub(crate) struct Inner {
@@ -44,14 +45,11 @@ pub(crate) struct Held(pub(crate) Arc<Inner>);
 impl Drop for Held {
     fn drop(&mut self) {
         let inner = &*self.0;
-        for seat in inner.dispatcher.clear() {
+        let mut seats = inner.dispatcher.clear();
+        seats.extend(inner.reports.clear());
+        for seat in seats {
             seat.close();
         }
-        inner
-            .reports
-            .clear()
-            .iter()
-            .for_each(|hearer| hearer.drain());
         inner.outgoing.shut();
         // The sender still lets what waits leave, for a moment.
         inner.advance(Stage::Leaving);
@@ -81,13 +79,17 @@ impl Inner {
 pub(crate) fn shut_down(inner: Arc<Inner>, deadline: Instant) -> Ending {
     inner.advance(Stage::Draining);
     let runtime = inner.runtime.clone();
-    let ending = runtime.spawn(end(inner, deadline));
+    let ending = runtime.spawn(end(inner, deadline, running()));
     // Where the runtime is gone, so is all that could be waited for.
     let result = async { ending.await.unwrap_or(Ok(())) };
     result.boxed().shared()
 }
 
-async fn end(inner: Arc<Inner>, deadline: Instant) -> Result<(), ShutdownError> {
+async fn end(
+    inner: Arc<Inner>,
+    deadline: Instant,
+    caller: Option<u64>,
+) -> Result<(), ShutdownError> {
     // What was sent so far is heard by ourselves, too, as by all others. A Redis that is not there
     // must not take the time that handlers need.
     let caught_up = async {
@@ -102,7 +104,7 @@ async fn end(inner: Arc<Inner>, deadline: Instant) -> Result<(), ShutdownError> 
 
     let mut seats = inner.dispatcher.clear();
     seats.extend(inner.reports.clear());
-    let (unhandled, running) = drain(seats, deadline).await;
+    let (unhandled, running) = drain(seats, caller, deadline).await;
 
     inner.outgoing.shut();
     let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();
@@ -127,13 +129,14 @@ async fn end(inner: Arc<Inner>, deadline: Instant) -> Result<(), ShutdownError> 
     })
 }
 
-/// Lets each handler finish what waits for it; how many events and calls the deadline cut off.
-async fn drain(seats: Vec<Arc<Seat>>, deadline: Instant) -> (u64, u64) {
+/// Lets each handler finish what waits for it, but for the one that waits for this itself; how many
+/// events and calls the deadline cut off.
+async fn drain(seats: Vec<Arc<Seat>>, caller: Option<u64>, deadline: Instant) -> (u64, u64) {
     let (mut unhandled, mut running) = (0, 0);
     for seat in &seats {
         seat.drain();
     }
-    for seat in seats {
+    for seat in seats.iter().filter(|seat| caller != Some(seat.id)) {
         if timeout_at(deadline, seat.ended()).await.is_err() {
             unhandled += seat.close();
             running += 1;

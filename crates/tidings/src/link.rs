@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
 use crate::error::{ConnectError, report};
 use crate::failure::{Gap, GapReason};
@@ -88,13 +89,23 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Hears until the bus is closed.
-    pub(crate) async fn run(mut self, hearing: Box<dyn Hearing>) {
-        let _deaf = Deaf(Arc::clone(&self.receiver.echoes), Arc::clone(&self.pulse));
-        let mut stage = self.stage.clone();
-        tokio::select! {
-            () = self.keep_hearing(hearing) => {}
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+    /// The task: hears until the bus is closed.
+    pub(crate) fn run(
+        mut self,
+        hearing: Box<dyn Hearing>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let deaf = Deaf {
+            echoes: Arc::clone(&self.receiver.echoes),
+            dispatcher: Arc::clone(&self.receiver.dispatcher),
+            pulse: Arc::clone(&self.pulse),
+        };
+        async move {
+            let _deaf = deaf;
+            let mut stage = self.stage.clone();
+            tokio::select! {
+                () = self.keep_hearing(hearing) => {}
+                _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+            }
         }
     }
 
@@ -186,13 +197,19 @@ impl Link {
 }
 
 /// Says that nothing is heard any more, however the link ended: with its runtime, for example.
-struct Deaf(Arc<Echoes>, Arc<Pulse>);
+struct Deaf {
+    echoes: Arc<Echoes>,
+    dispatcher: Arc<Dispatcher>,
+    pulse: Arc<Pulse>,
+}
 
 impl Drop for Deaf {
     fn drop(&mut self) {
-        let Self(echoes, pulse) = self;
-        echoes.stop();
-        pulse.connection.send_replace(Connection::Closed);
+        self.echoes.stop();
+        self.pulse.connection.send_replace(Connection::Closed);
+        for seat in self.dispatcher.clear() {
+            seat.drain();
+        }
     }
 }
 

@@ -318,15 +318,6 @@ impl Outgoing {
         self.room.notify_waiters();
     }
 
-    /// Takes nothing new, and nobody will send what waits.
-    pub(crate) fn abandon(&self) {
-        self.shut();
-        while let Some(open) = self.take() {
-            let fate = Fate::NotSent(Reason::Closed);
-            self.resolve(&open.about, Outcome::Failed(fate));
-        }
-    }
-
     /// Whether nothing waits. Frames that were taken and not resolved do not count.
     pub(crate) fn is_empty(&self) -> bool {
         let inside = self.lock();

@@ -1,6 +1,5 @@
 //! The one task that writes: what waits leaves in frames, and each frame gets its fate.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,31 +47,27 @@ enum End {
 }
 
 impl Sender {
-    /// Sends until the bus is closed, then gives what is left its fate.
-    pub(crate) async fn run(mut self, sending: Sending) {
-        let _ended = Ended(Arc::clone(&self.outgoing), Arc::clone(&self.reports));
-        let now = Instant::now();
-        let mut progress = Progress {
-            next: 1,
-            flights: VecDeque::new(),
-            until_look: pace::LOOK,
-            last_sent: now,
-            announced: 0,
+    /// The task: sends until the bus is closed, then gives what is left its fate.
+    pub(crate) fn run(self, sending: Sending) -> impl Future<Output = ()> + Send + 'static {
+        let mut work = Work {
+            sender: self,
+            progress: Progress::new(),
         };
-        let mut sending = Some(sending);
-        loop {
-            let end = match sending.take() {
-                Some(connected) => self.send_over(connected, &mut progress).await,
-                None => self.wait(&mut progress).await,
-            };
-            progress.doubt();
-            match end {
-                End::Replaced(next) => sending = next,
-                End::Left => break,
+        async move {
+            let Work { sender, progress } = &mut work;
+            let mut sending = Some(sending);
+            loop {
+                let end = match sending.take() {
+                    Some(connected) => sender.send_over(connected, progress).await,
+                    None => sender.wait(progress).await,
+                };
+                progress.doubt();
+                match end {
+                    End::Replaced(next) => sending = next,
+                    End::Left => break,
+                }
             }
         }
-        self.outgoing.shut();
-        self.give_up_all(&mut progress, &Reason::Closed);
     }
 
     /// Waits for a connection; meanwhile what waited too long is given up.
@@ -328,14 +323,20 @@ impl Sender {
     }
 }
 
-/// Lets nobody wait for a sender that is gone, however it ended: with its runtime, for example.
-struct Ended(Arc<Outgoing>, Arc<Reports>);
+/// The sender with what is under way. However its task ends, also if it is dropped with its runtime
+/// before it began, nobody is left waiting for it.
+struct Work {
+    sender: Sender,
+    progress: Progress,
+}
 
-impl Drop for Ended {
+impl Drop for Work {
     fn drop(&mut self) {
-        let Self(outgoing, reports) = self;
-        outgoing.abandon();
-        reports.close();
+        let Self { sender, progress } = self;
+        progress.doubt();
+        sender.outgoing.shut();
+        sender.give_up_all(progress, &Reason::Closed);
+        sender.reports.close();
     }
 }
 

@@ -13,7 +13,7 @@ use tidings_codec::{Format, NodeId, announce};
 
 use crate::echo::{Echoes, PATIENCE, Sent};
 use crate::error::ConnectError;
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::pending::About;
 use crate::transport::{PublishError, Publisher, Sending};
 
@@ -88,6 +88,16 @@ impl Flight {
 }
 
 impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: 1,
+            flights: VecDeque::new(),
+            until_look: pace::LOOK,
+            last_sent: Instant::now(),
+            announced: 0,
+        }
+    }
+
     /// No answer comes any more: what is under way may have been published.
     pub(crate) fn doubt(&mut self) {
         for flight in &mut self.flights {

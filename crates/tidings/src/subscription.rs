@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::OnError;
 use crate::queue::{Bounds, Queue, WhenFull};
 use crate::reports::GapBox;
-use crate::worker::is_running;
+use crate::worker::running;
 
 /// How events wait for a handler, and how it is called.
 ///
@@ -174,7 +174,7 @@ impl Seat {
 
     /// Waits until no call runs any more. A handler that asks about itself does not wait.
     pub(crate) async fn ended(&self) {
-        if self.task.get().is_some() && !is_running(self.id) {
+        if self.task.get().is_some() && running() != Some(self.id) {
             // The sender lives in `self`, so waiting cannot fail.
             let _ = self.has_ended.subscribe().wait_for(|ended| *ended).await;
         }

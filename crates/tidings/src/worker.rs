@@ -38,9 +38,9 @@ tokio::task_local! {
     static RUNNING: u64;
 }
 
-/// Whether this is called from within a handler of that subscription.
-pub(crate) fn is_running(id: u64) -> bool {
-    RUNNING.try_with(|running| *running == id).unwrap_or(false)
+/// The subscription whose handler calls this, if one does.
+pub(crate) fn running() -> Option<u64> {
+    RUNNING.try_with(|running| *running).ok()
 }
 
 /// The task of a subscription: what is called within knows where it is, and others learn when it

@@ -1,0 +1,59 @@
+//! What is logged where the application has nobody to hear of it.
+
+use std::fmt;
+
+use super::captured;
+use crate::place::Place;
+
+pub(crate) async fn a_gap_that_nobody_hears_of_is_logged_as_a_warning(place: Place) {
+    let log = captured::log();
+    let _deaf_to_gaps = place.builder().start().await.unwrap();
+    let sender = place.node().await.id();
+
+    for seq in [1, 5] {
+        let frame = format!(r#"{{"v":1,"from":"{sender}","seq":{seq},"events":[]}}"#);
+        place.publish(frame).await;
+    }
+
+    let gap = format!("4 events of node {sender} did not arrive");
+    let line = log.wait_for(|line| line.contains(&gap)).await;
+    assert!(line.contains(" WARN "), "{line}");
+}
+
+pub(crate) async fn a_failure_that_nobody_hears_of_is_logged_as_an_error(place: Place) {
+    let log = captured::log();
+    let bus = place.builder().start().await.unwrap();
+    bus.on("tick", |_: u64| async { Err("not today") }).unwrap();
+
+    bus.send_to_all("tick", &1).await.unwrap();
+
+    let from = format!("from node {}: it failed: not today", bus.id());
+    let line = log.wait_for(|line| line.contains(&from)).await;
+    assert!(line.contains(" ERROR "), "{line}");
+}
+
+#[derive(Debug)]
+struct Unspeakable;
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("no words for it")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+pub(crate) async fn a_failure_that_cannot_be_put_in_words_hides_no_later_one(place: Place) {
+    let log = captured::log();
+    let bus = place.builder().start().await.unwrap();
+    bus.on("speak", |_: u64| async { Err(Unspeakable) })
+        .unwrap();
+    bus.on("tick", |_: u64| async { Err("not today") }).unwrap();
+
+    bus.send_to_all("speak", &1).await.unwrap();
+    log.wait_for(|line| line.contains("no words for it")).await;
+    bus.send_to_all("tick", &2).await.unwrap();
+
+    let from = format!("from node {}: it failed: not today", bus.id());
+    log.wait_for(|line| line.contains(&from)).await;
+}

@@ -1,0 +1,67 @@
+//! What the application's own code does wrong at the worst of moments.
+
+use std::time::Duration;
+
+use tidings::{Cause, Failure, Handling};
+use tidings_testkit::Collected;
+
+use crate::place::Place;
+
+struct Explosive;
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        panic!("it went off");
+    }
+}
+
+pub(crate) async fn a_call_that_cannot_even_be_dropped_is_reported_and_the_next_event_is_handled(
+    place: Place,
+) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ticks = Collected::default();
+    let put = ticks.clone();
+    let handling = Handling::new().timeout(Duration::from_millis(100));
+    let handler = move |tick: u64| {
+        let put = put.clone();
+        async move {
+            if tick == 1 {
+                let _held = Explosive;
+                std::future::pending::<()>().await;
+            }
+            put.put(tick);
+        }
+    };
+    hearer.on_with("tick", handling, handler).unwrap();
+
+    sender.send_to_all("tick", &1).await.unwrap();
+    sender.send_to_all("tick", &2).await.unwrap();
+
+    assert_eq!(*ticks.wait_for(|_| true).await, 2);
+    let failure = hearer.failures().wait_for(|_| true).await;
+    let Failure::Handler { cause, number, .. } = &*failure else {
+        panic!("{failure}")
+    };
+    assert_eq!(*number, Some(1));
+    assert!(
+        matches!(cause, Cause::Panicked(text) if text == "it went off"),
+        "{cause}"
+    );
+}
+
+pub(crate) async fn a_hook_that_panics_hears_of_the_next_failure(place: Place) {
+    let told = Collected::default();
+    let put = told.clone();
+    let hook = move |failure: Failure| {
+        put.put(failure.to_string());
+        panic!("it is too much for the hook");
+    };
+    let bus = place.builder().on_failure(hook).start().await.unwrap();
+    bus.on("tick", |_: u64| async {}).unwrap();
+
+    bus.send_to_all("tick", "one").await.unwrap();
+    told.wait_len(1).await;
+    bus.send_to_all("tick", "two").await.unwrap();
+
+    told.wait_len(2).await;
+}

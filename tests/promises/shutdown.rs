@@ -1,0 +1,127 @@
+//! What a shutdown waits for, and what it tells.
+
+use std::time::Duration;
+
+use tidings::{Bus, Connection, Handling};
+use tidings_testkit::{Collected, wait_for};
+use tokio::time::timeout;
+
+use super::queues::slow;
+use crate::place::Place;
+
+const SOON: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_millis(200);
+
+pub(crate) async fn a_shutdown_hears_what_its_own_bus_just_sent(place: Place) {
+    for _ in 0..50 {
+        let node = place.node().await;
+        let ticks: Collected<u64> = node.collect("tick");
+
+        node.send_to_all("tick", &1).await.unwrap();
+        node.shutdown(SOON).await.unwrap();
+
+        assert_eq!(ticks.all().len(), 1);
+    }
+}
+
+pub(crate) async fn a_shutdown_hears_what_its_own_bus_just_fed(place: Place) {
+    for _ in 0..20 {
+        let node = place.node().await;
+        let ticks: Collected<u64> = node.collect("tick");
+
+        for tick in 0..100_u64 {
+            node.feed("tick", &tick).await.unwrap();
+        }
+        node.shutdown(SOON).await.unwrap();
+
+        assert!(ticks.all().iter().map(|tick| **tick).eq(0..100));
+    }
+}
+
+pub(crate) async fn shutdowns_at_once_all_end_as_the_first_does(place: Place) {
+    let node = place.node().await;
+    let stuck = slow(&node, Handling::new());
+    node.send_to_all("tick", &1).await.unwrap();
+    stuck.begun.wait_len(1).await;
+
+    let (first, second) = tokio::join!(node.shutdown(SHORT), node.shutdown(SOON));
+    let later = node.shutdown(SOON).await;
+
+    for ended in [first, second, later] {
+        assert_eq!(ended.unwrap_err().running, 1);
+    }
+}
+
+pub(crate) async fn a_shutdown_that_nobody_waits_for_goes_on(place: Place) {
+    let node = place.node().await;
+    let slow = slow(&node, Handling::new());
+    node.send_to_all("tick", &1).await.unwrap();
+    slow.begun.wait_len(1).await;
+
+    let given_up = timeout(SHORT, node.shutdown(SOON)).await;
+    assert!(given_up.is_err(), "the handler is still running");
+    slow.permits.add_permits(1);
+
+    wait_for("the bus is closed", SOON, async || {
+        node.health().connection == Connection::Closed
+    })
+    .await;
+    node.shutdown(SOON).await.unwrap();
+    assert_eq!(slow.handled.all().len(), 1);
+}
+
+pub(crate) async fn a_second_shutdown_waits_for_the_one_that_nobody_waits_for(place: Place) {
+    let node = place.node().await;
+    let slow = slow(&node, Handling::new());
+    node.send_to_all("tick", &1).await.unwrap();
+    slow.begun.wait_len(1).await;
+
+    let given_up = timeout(SHORT, node.shutdown(SOON)).await;
+    assert!(given_up.is_err(), "the handler is still running");
+    let second = node.shutdown(SOON);
+    tokio::pin!(second);
+    assert!(futures_util::poll!(&mut second).is_pending());
+    slow.permits.add_permits(1);
+
+    second.await.unwrap();
+    assert_eq!(slow.handled.all().len(), 1);
+}
+
+pub(crate) async fn a_shutdown_counts_what_is_left_of_the_frame_in_hand(place: Place) {
+    let ticks = |count: u64| {
+        let ticks = (1..=count).map(|tick| format!(r#"{{"event":"tick","data":{tick}}}"#));
+        let events = ticks.collect::<Vec<_>>().join(",");
+        format!(
+            r#"{{"v":1,"from":"00000000000000000000000000000001","seq":1,"events":[{events}]}}"#
+        )
+    };
+    for concurrency in [1, 4] {
+        let node = place.node().await;
+        let slow = slow(&node, Handling::new().concurrency(concurrency));
+        place.publish(ticks(1_000)).await;
+        slow.permits.add_permits(10);
+        let begun = slow.begun.wait_len(10 + concurrency).await.len() as u64;
+
+        let error = node.shutdown(SHORT).await.unwrap_err();
+
+        assert_eq!(begun + error.unhandled, 1_000, "{error}");
+        assert_eq!(error.running, 1, "{error}");
+    }
+}
+
+pub(crate) async fn a_handler_may_shut_its_bus_down(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let ended: Collected<bool> = Collected::default();
+    let put = ended.clone();
+    hearer
+        .on("stop", move |(): (), bus: Bus| {
+            let put = put.clone();
+            async move { put.put(bus.shutdown(SOON).await.is_ok()) }
+        })
+        .unwrap();
+
+    sender.send_to_all("stop", &()).await.unwrap();
+
+    assert!(*ended.wait_for(|_| true).await);
+    assert_eq!(hearer.health().connection, Connection::Closed);
+}

@@ -1,0 +1,149 @@
+//! A bus and the runtime that it was started on.
+#![allow(missing_docs, reason = "each name is the promise")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidings::{Bus, SendError, memory};
+use tidings_testkit::{Collected, Redis, memory_url};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(5);
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let ended = timeout(SOON, future).await;
+    ended.unwrap_or_else(|_| panic!("{what} hangs"))
+}
+
+/// A bus that has begun to send and to hear.
+async fn start(url: &str) -> Bus {
+    let starting = Bus::builder(url).without_collected().start();
+    let bus = starting.await.unwrap();
+    let mut begun = bus.stream::<_, u64>("begun").unwrap();
+    bus.send_to_all("begun", &1).await.unwrap();
+    begun.next().await.unwrap();
+    bus
+}
+
+#[test]
+fn a_bus_whose_runtime_is_gone_hangs_nobody() {
+    let gone = Runtime::new().unwrap();
+    let bus = gone.block_on(start(&memory_url()));
+    let earlier = bus.on("tick", |_: u64| async {}).unwrap();
+    drop(gone);
+
+    assert!(!bus.health().is_up());
+    Runtime::new().unwrap().block_on(async {
+        let refused = soon("a send", bus.send_to_all("tick", &1)).await;
+        assert!(matches!(refused, Err(SendError::Closed)), "{refused:?}");
+        soon("a flush", bus.flush()).await.unwrap();
+        let later = bus.on("tick", |_: u64| async {}).unwrap();
+        soon("`off`", bus.off(earlier)).await;
+        soon("`off`", bus.off(later)).await;
+        soon("a shutdown", bus.shutdown(SOON)).await.unwrap();
+    });
+}
+
+#[test]
+fn who_waits_for_a_runtime_that_goes_is_told() {
+    let (stays, goes) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let redis = stays.block_on(Redis::start());
+    let bus = goes.block_on(start(&redis.url()));
+    redis.freeze();
+
+    stays.block_on(async {
+        let sending = bus.send_to_all("tick", &1);
+        let flushing = bus.flush();
+        tokio::pin!(sending, flushing);
+        assert!(futures_util::poll!(&mut sending).is_pending());
+        assert!(futures_util::poll!(&mut flushing).is_pending());
+        goes.shutdown_background();
+
+        let sent = soon("the send", sending).await;
+        assert!(matches!(sent, Err(SendError::Fate { .. })), "{sent:?}");
+        soon("the flush", flushing).await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_handler_that_never_waits_leaves_turns_to_others() {
+    let url = memory_url();
+    let bus = Bus::builder(&url)
+        .without_collected()
+        .start()
+        .await
+        .unwrap();
+    let turns = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&turns);
+    tokio::spawn(async move {
+        loop {
+            counter.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let (seen, count) = (Collected::default(), Arc::clone(&turns));
+    let put = seen.clone();
+    bus.on("tick", move |_: u64| {
+        put.put(count.load(Ordering::Relaxed));
+        std::future::ready(())
+    })
+    .unwrap();
+
+    let events = vec![r#"{"event":"tick","data":1}"#; 20_000].join(",");
+    let frame = format!(
+        r#"{{"v":1,"from":"00000000000000000000000000000001","seq":1,"events":[{events}]}}"#
+    );
+    let name = url.strip_prefix("memory:").unwrap();
+    memory::publish(name, "default", frame).await;
+
+    let seen = seen.wait_len(20_000).await;
+    let turns = *seen[19_999] - *seen[0];
+    assert!(turns >= 100, "{turns}");
+}
+
+#[test]
+fn a_bus_whose_runtime_goes_before_it_began_hangs_nobody() {
+    let mut gone = tokio::runtime::Builder::new_current_thread();
+    let gone = gone.enable_all().build().unwrap();
+    let starting = Bus::builder(&memory_url()).without_collected().start();
+    let bus = gone.block_on(starting).unwrap();
+    drop(gone);
+
+    Runtime::new().unwrap().block_on(async {
+        let refused = soon("a send", bus.send_to_all("tick", &1)).await;
+        assert!(matches!(refused, Err(SendError::Closed)), "{refused:?}");
+    });
+    assert!(!bus.health().is_up());
+}
+
+#[test]
+fn a_flush_names_what_a_runtime_that_went_took_with_it() {
+    let (stays, goes) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let redis = stays.block_on(Redis::start());
+    let bus = goes.block_on(start(&redis.url()));
+    redis.freeze();
+
+    stays.block_on(async {
+        bus.feed("tick", &1).await.unwrap();
+        goes.shutdown_background();
+
+        let flushed = soon("the flush", bus.flush()).await;
+        assert_eq!(flushed.unwrap_err().count(), 1);
+    });
+}
+
+#[test]
+fn a_stream_ends_although_the_runtime_is_gone() {
+    let gone = Runtime::new().unwrap();
+    let bus = gone.block_on(start(&memory_url()));
+    let mut ticks = bus.stream::<_, u64>("tick").unwrap();
+    drop(gone);
+
+    Runtime::new().unwrap().block_on(async {
+        soon("a shutdown", bus.shutdown(SOON)).await.unwrap();
+        assert_eq!(soon("the stream", ticks.next()).await, None);
+    });
+}
