@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod faults {
+    mod deaf;
+    mod doubt;
     mod interop;
     mod loss;
     mod outage;
+    mod proxy;
     mod start;
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Context, Gap, GapReason, SendError};
+use futures_util::StreamExt;
+use tidings::{Cause, Context, Failure, Gap, GapReason, SendError};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
+use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -128,14 +130,21 @@ async fn check_account(
         receipt.number,
         "something is unaccounted for"
     );
+    let ticks: BTreeSet<u64> = all.iter().map(|heard| heard.0).collect();
+    assert_eq!(ticks.len(), all.len(), "something got two numbers");
+    let heard_all_the_time = hearer.health().reconnects == 0;
     for (tick, fate) in fates.iter().enumerate() {
-        let was_heard = all.iter().any(|heard| heard.0 == tick as u64);
+        let was_heard = ticks.contains(&(tick as u64));
         assert!(
             *fate != Fate::NotSent || !was_heard,
             "{tick} was heard and said not to be sent"
         );
         if let Fate::Sent(number) = fate {
             assert_eq!(was_heard, numbers.contains(number));
+            assert!(
+                was_heard || !heard_all_the_time,
+                "{tick} was acknowledged and never heard"
+            );
         }
     }
     let sent = fates
@@ -225,4 +234,90 @@ async fn every_event_is_accounted_for_when_connections_are_cut_while_sending() {
         fates.iter().all(|fate| matches!(fate, Fate::Sent(_))),
         "a send failed"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_heard_once_when_only_the_sender_is_cut() {
+    let redis = Redis::builder()
+        .user("sender on >secret ~* &* +@all")
+        .start()
+        .await;
+    let hearer = redis.node().await;
+    let sender = Node::start(tidings::Bus::builder(&redis.url_as("sender", "secret"))).await;
+    let heard = collect_numbers(&hearer);
+    let stop = Arc::new(tokio::sync::Notify::new());
+    let sending = tokio::spawn(send_all_the_time(sender.bus().clone(), Arc::clone(&stop)));
+
+    for _ in 0..50 {
+        let before = heard.all().len();
+        wait_for("events are heard", SOON, async || {
+            heard.all().len() > before + 5
+        })
+        .await;
+        let cut = ["CLIENT", "KILL", "USER", "sender", "TYPE", "normal"];
+        redis.command(&cut).await;
+    }
+    stop.notify_one();
+    let fates = sending.await.unwrap();
+
+    check_account(&sender, &hearer, &heard, &fates).await;
+    assert!(
+        fates.iter().all(|fate| matches!(fate, Fate::Sent(_))),
+        "a send failed"
+    );
+    assert!(hearer.gaps().all().is_empty());
+    assert_eq!(hearer.health().reconnects, 0);
+}
+
+#[tokio::test]
+async fn an_idle_sender_states_its_position() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut channel = client.get_async_pubsub().await.unwrap();
+    channel.subscribe("tidings:{default}").await.unwrap();
+
+    node.send_to_all("tick", &1).await.unwrap();
+
+    let position = format!(r#"{{"v":1,"from":"{}","seq":2,"events":[]}}"#, node.id());
+    let mut frames = channel.on_message();
+    let stated = async {
+        while let Some(frame) = frames.next().await {
+            if frame.get_payload_bytes() == position.as_bytes() {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(3), stated)
+        .await
+        .expect("whoever missed the last event would not know");
+}
+
+#[tokio::test]
+async fn a_gap_handler_that_panics_is_reported_and_hears_the_next_gap() {
+    let redis = Redis::start().await;
+    let heard: Collected<Gap> = Collected::default();
+    let put = heard.clone();
+    let panic_first = move |gap: Gap| {
+        let is_first = put.all().is_empty();
+        put.put(gap);
+        assert!(!is_first, "no gap was expected");
+        std::future::ready(())
+    };
+    let node = Node::start(tidings::Bus::builder(&redis.url()).on_gap(panic_first)).await;
+
+    redis.cut_hearers().await;
+    heard.wait_len(1).await;
+    let is_panic = |failure: &Failure| match failure {
+        Failure::Handler { cause, .. } => {
+            matches!(cause, Cause::Panicked(text) if text.contains("no gap was expected"))
+        }
+        _ => false,
+    };
+    node.failures().wait_for(is_panic).await;
+    wait_for("the node is back", SOON, async || node.health().is_up()).await;
+    redis.cut_hearers().await;
+
+    heard.wait_len(2).await;
+    assert_eq!(node.failures().all().len(), 1);
 }

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tidings::{Builder, Bus, Fate, Reason, SendError};
+use futures_util::future::join_all;
+use futures_util::poll;
+use tidings::{Builder, Bus, Connection, Failure, Fate, Reason, SendError};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
+use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -106,28 +109,92 @@ async fn a_volatile_bus_fails_at_once() {
 
 #[tokio::test]
 async fn a_full_outgoing_queue_makes_feed_wait_and_then_fail() {
+    const WAIT: Duration = Duration::from_millis(500);
     let mut redis = Redis::start().await;
-    let small = |builder: Builder| {
-        builder
-            .outgoing_queue(100_000)
-            .send_timeout(Duration::from_millis(500))
-    };
+    let small = |builder: Builder| builder.outgoing_queue(10_000).send_timeout(WAIT);
     let node = node_that_lost(&mut redis, small).await;
     let text = "x".repeat(10_000);
-    for _ in 0..10 {
-        node.feed("text", &text).await.unwrap();
-    }
-    assert!(node.health().outgoing >= 100_000);
+    node.feed("text", &text).await.unwrap();
 
-    let begun = Instant::now();
-    let refused = node.feed("text", &text).await;
+    let feeds = (0..5).map(async |_| {
+        let begun = Instant::now();
+        (node.feed("text", &text).await, begun.elapsed())
+    });
+    let fed = join_all(feeds).await;
 
-    // It waited for room. Room came when the oldest were given up, or the wait was in vain.
-    assert!(begun.elapsed() >= Duration::from_millis(300));
-    if let Err(error) = refused {
-        assert!(error.to_string().contains("is full"), "{error}");
+    // When the first one is given up there is room for one more, and for no other.
+    let refused: Vec<_> = fed.iter().filter(|(fed, _)| fed.is_err()).collect();
+    assert!(refused.len() >= 4, "{fed:?}");
+    let full = Fate::NotSent(Reason::QueueFull { limit: 10_000 });
+    for (refused, waited) in refused {
+        let Err(SendError::Fate { event, fate }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!((event.as_str(), fate), ("text", &full));
+        assert!(*waited >= WAIT, "it waited {waited:?}");
     }
-    assert!(node.health().outgoing <= 120_000);
+    assert!(node.health().outgoing <= 12_000);
+}
+
+#[tokio::test]
+async fn a_short_send_timeout_is_kept_while_redis_is_away() {
+    const WAIT: Duration = Duration::from_millis(100);
+    let mut redis = Redis::start().await;
+    let node = node_that_lost(&mut redis, |builder| builder.send_timeout(WAIT)).await;
+
+    let sent = timeout(10 * WAIT, node.send_to_all("tick", &1)).await;
+
+    let sent = sent.expect("nobody waits longer");
+    let timed_out = Fate::NotSent(Reason::TimedOut(WAIT));
+    assert!(matches!(sent, Err(SendError::Fate { fate, .. }) if fate == timed_out));
+}
+
+#[tokio::test]
+async fn the_longest_of_all_times_are_kept() {
+    let mut redis = Redis::start().await;
+    let patient = |builder: Builder| {
+        builder
+            .send_timeout(Duration::MAX)
+            .start_timeout(Duration::MAX)
+    };
+    let node = node_that_lost(&mut redis, patient).await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    node.feed("tick", &1).await.unwrap();
+    let sending = timeout(SOON, node.send_to_all("tick", &2));
+    let back = redis.start_again();
+    let (sent, ()) = tokio::join!(sending, back);
+
+    assert_eq!(sent.unwrap().unwrap().number, 2);
+    ticks.wait_len(2).await;
+    let ended = timeout(SOON, node.shutdown(Duration::MAX)).await;
+    ended.expect("nothing is left to wait for").unwrap();
+}
+
+#[tokio::test]
+async fn a_send_that_nobody_awaits_any_more_is_reported_when_it_is_given_up() {
+    const WAIT: Duration = Duration::from_millis(300);
+    let mut redis = Redis::start().await;
+    let node = node_that_lost(&mut redis, |builder| builder.send_timeout(WAIT)).await;
+
+    let mut sending = Box::pin(node.send_to_all("tick", &1));
+    assert!(poll!(&mut sending).is_pending());
+    drop(sending);
+
+    let timed_out = Fate::NotSent(Reason::TimedOut(WAIT));
+    let flushed = timeout(SOON, node.flush()).await;
+    let error = flushed.expect("nobody waits longer").unwrap_err();
+    let unsent = error.unsent();
+    assert_eq!(unsent.len(), 1);
+    assert_eq!(
+        (unsent[0].event.as_str(), &unsent[0].fate),
+        ("tick", &timed_out)
+    );
+    let is_it = |failure: &Failure| {
+        matches!(failure, Failure::Send { events: 1, event, fate }
+            if event == "tick" && *fate == timed_out)
+    };
+    node.failures().wait_for(is_it).await;
 }
 
 #[tokio::test]
@@ -190,6 +257,38 @@ async fn a_demoted_master_is_left() {
     .await;
     let gap = node.gaps().wait_for(|_| true).await;
     assert_eq!(gap.missed, None);
+}
+
+#[tokio::test]
+async fn a_demoted_master_is_left_although_there_is_traffic() {
+    let old = Redis::start().await;
+    // What is sent there reaches its replica at once, not five seconds later.
+    let new = Redis::builder()
+        .config("repl-diskless-sync-delay", "0")
+        .start()
+        .await;
+    let node = Node::start(Bus::builder(&old.url())).await;
+    let ticks: Collected<u64> = node.collect("tick");
+    let sender = new.node().await.bus().clone();
+    let traffic = async move {
+        let mut clock = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            clock.tick().await;
+            sender.send_to_all("tick", &1).await.unwrap();
+        }
+    };
+    tokio::spawn(traffic);
+
+    let port = new.port().to_string();
+    old.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+
+    // It hears well, and whatever it sends reaches only the hearers of the replica.
+    ticks.wait_len(10).await;
+    wait_for("the replica is left", SOON, async || {
+        let connection = node.health().connection;
+        matches!(connection, Connection::Down { why, .. } if why.contains("replica"))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tidings::{Bus, SendError, StartError};
 use tidings_testkit::{Collected, Node, Redis, free_port};
+use tokio::time::timeout;
 
 fn in_full(error: &dyn Error) -> String {
     tidings::report(error).to_string()
@@ -121,6 +122,47 @@ async fn a_user_without_role_and_client_list_can_send_and_hear() {
     node.send_to_all("tick", &1).await.unwrap();
 
     ticks.wait_len(1).await;
+}
+
+/// Much less than a start may take: nothing would change by waiting.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+async fn refused_at_once(url: &str) -> String {
+    let started = timeout(AT_ONCE, Bus::builder(url).start()).await;
+    let error = started.expect("a refusal is final").unwrap_err();
+    assert!(matches!(error, StartError::Refused { .. }), "{error:?}");
+    in_full(&error)
+}
+
+#[tokio::test]
+async fn a_forbidden_database_number_is_explained_with_the_command_that_grants_it() {
+    let redis = Redis::builder()
+        .user("least on >secret &tidings:{default} +subscribe +publish")
+        .start()
+        .await;
+    let url = format!("{}/3", redis.url_as("least", "secret"));
+
+    let text = refused_at_once(&url).await;
+
+    let cure = "ACL SETUSER least '&tidings:{default}' +subscribe +publish +select";
+    assert!(text.contains(cure), "{text}");
+    redis.command(&["ACL", "SETUSER", "least", "+select"]).await;
+    let node = Node::start(Bus::builder(&url)).await;
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_refused_at_once() {
+    let redis = Redis::start().await;
+
+    let text = refused_at_once(&format!("{}/99", redis.url())).await;
+
+    assert!(
+        text.contains("the server has no database of this number"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

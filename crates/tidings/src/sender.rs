@@ -24,6 +24,9 @@ use crate::transport::{PublishError, Sending};
 /// How long what waits may still leave when the bus is dropped.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long it sleeps at least while Redis is away, however short events may wait.
+const TURN: Duration = Duration::from_millis(10);
+
 /// The task that owns the sending end of the connection.
 #[derive(Debug)]
 pub(crate) struct Sender {
@@ -78,7 +81,7 @@ impl Sender {
         }
         let end = loop {
             // Events can come in at any time, and the first of them sets a deadline.
-            let latest = Instant::now() + PATIENCE;
+            let latest = Instant::now() + PATIENCE.min(self.outgoing.settings().patience.max(TURN));
             let deadline = self
                 .deadline(progress)
                 .map_or(latest, |deadline| deadline.min(latest));

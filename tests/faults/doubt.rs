@@ -1,0 +1,196 @@
+//! Sends of which Redis says nothing: what is in doubt is repeated, or said to be in doubt.
+
+use std::time::Duration;
+
+use tidings::{Bus, Fate, Reason, SendError, Unsent};
+use tidings_testkit::{Collected, Node, Redis, wait_for};
+use tokio::time::timeout;
+
+use super::proxy::{Proxy, SENDING};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Well before a connection without answers is given up, after five seconds.
+const EARLY: Duration = Duration::from_secs(4);
+
+const PATIENCE: Duration = Duration::from_millis(500);
+
+async fn impatient_node(redis: &Redis) -> Node {
+    Node::start(Bus::builder(&redis.url()).send_timeout(PATIENCE)).await
+}
+
+/// What became of a send that failed.
+fn fate_of(error: SendError) -> Fate {
+    match error {
+        SendError::Fate { fate, .. } => fate,
+        error => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_once() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(&redis).await;
+    let (sender, hearer) = (proxy.node().await, redis.node().await);
+    let ticks: Collected<u64> = hearer.collect("tick");
+    sender.send_to_all("tick", &1).await.unwrap();
+
+    proxy.deafen(SENDING);
+    let receipt = timeout(SOON, sender.send_to_all("tick", &2)).await;
+
+    assert_eq!(receipt.unwrap().unwrap().number, 2);
+    wait_for("the repeated event is heard", SOON, async || {
+        hearer.health().repeated == 1
+    })
+    .await;
+    assert_eq!(sender.send_to_all("tick", &3).await.unwrap().number, 3);
+    let ticks = ticks.wait_len(3).await;
+    assert!(ticks.iter().map(|tick| **tick).eq(1..=3), "{ticks:?}");
+    assert!(hearer.gaps().all().is_empty());
+    assert_eq!(sender.health().reconnects, 1);
+}
+
+#[tokio::test]
+async fn a_repeated_send_that_is_refused_stays_in_doubt() {
+    let redis = Redis::builder()
+        .user("sender on >secret ~* &* +@all")
+        .start()
+        .await;
+    let proxy = Proxy::start(&redis).await;
+    let url = proxy.url().replace("//", "//sender:secret@");
+    let sender = Node::start(Bus::builder(&url)).await;
+    let hearer = redis.node().await;
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    proxy.deafen(SENDING);
+    let sending = sender.send_to_all("tick", &1);
+    let losing = async {
+        ticks.wait_len(1).await;
+        let forbid = ["ACL", "SETUSER", "sender", "-publish"];
+        redis.command(&forbid).await;
+        redis.command(&["CLIENT", "KILL", "USER", "sender"]).await;
+    };
+    let (sent, ()) = tokio::join!(sending, losing);
+
+    // Refused the second time, and heard the first time.
+    let fate = fate_of(sent.unwrap_err());
+    assert!(matches!(fate, Fate::Unknown(Reason::Refused(_))), "{fate}");
+}
+
+#[tokio::test]
+async fn a_send_that_a_frozen_redis_may_have_is_given_up_in_time_and_in_doubt() {
+    let redis = Redis::start().await;
+    let (sender, hearer) = (impatient_node(&redis).await, redis.node().await);
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    redis.freeze();
+    let given_up = timeout(EARLY, sender.send_to_all("tick", &1)).await;
+    redis.thaw();
+
+    let fate = fate_of(given_up.expect("nobody waits longer").unwrap_err());
+    assert_eq!(fate, Fate::Unknown(Reason::TimedOut(PATIENCE)));
+    // Redis had it all the time, and nothing else was wrong.
+    assert_eq!(*ticks.wait_for(|_| true).await, 1);
+    assert!(hearer.gaps().all().is_empty());
+}
+
+/// Each of them fills a frame, and two frames are under way at once.
+const LONG: usize = 300_000;
+
+fn long_texts() -> Vec<String> {
+    (0..6).map(|text| text.to_string().repeat(LONG)).collect()
+}
+
+/// How many of these left. They did in order; each has its number and may be anywhere. The others
+/// have none and are nowhere.
+fn how_many_left(unsent: &[Unsent], reason: &Reason) -> usize {
+    let left = unsent.iter().take_while(|one| one.number.is_some()).count();
+    for (one, number) in unsent.iter().zip(1..) {
+        let expected = if number <= left as u64 {
+            (Some(number), Fate::Unknown(reason.clone()))
+        } else {
+            (None, Fate::NotSent(reason.clone()))
+        };
+        assert_eq!((one.number, one.fate.clone()), expected);
+    }
+    left
+}
+
+fn long_ones(heard: &Collected<String>) -> Vec<String> {
+    let all = heard.all().into_iter().map(|text| text.to_string());
+    all.filter(|text| text.len() == LONG).collect()
+}
+
+#[tokio::test]
+async fn fed_events_that_a_frozen_redis_may_have_are_given_up_in_time_and_in_doubt() {
+    let redis = Redis::start().await;
+    let (sender, hearer) = (impatient_node(&redis).await, redis.node().await);
+    let heard: Collected<String> = hearer.collect("text");
+    let texts = long_texts();
+
+    redis.freeze();
+    for text in &texts {
+        sender.feed("text", text).await.unwrap();
+    }
+    let flushed = timeout(EARLY, sender.flush()).await;
+    redis.thaw();
+
+    let error = flushed.expect("nobody waits longer").unwrap_err();
+    assert_eq!(error.unsent().len(), texts.len());
+    let left = how_many_left(error.unsent(), &Reason::TimedOut(PATIENCE));
+    assert!(left >= 1, "the first one left");
+    // Redis had those that left all the time; nobody hears of the others.
+    wait_for("redis takes sends again", SOON, async || {
+        sender.send_to_all("text", "the end").await.is_ok()
+    })
+    .await;
+    heard.wait_for(|text| text == "the end").await;
+    assert!(long_ones(&heard) == texts[..left]);
+    assert!(hearer.gaps().all().is_empty());
+}
+
+#[tokio::test]
+async fn a_shutdown_tells_what_is_in_doubt_from_what_never_left() {
+    let redis = Redis::start().await;
+    let (sender, hearer) = redis.two_nodes().await;
+    let heard: Collected<String> = hearer.collect("text");
+    let texts = long_texts();
+
+    redis.freeze();
+    for text in &texts {
+        sender.feed("text", text).await.unwrap();
+    }
+    let ended = sender.shutdown(Duration::from_millis(50)).await;
+    redis.thaw();
+
+    assert_eq!(ended.unwrap_err().unsent, 6);
+    let flushed = timeout(SOON, sender.flush()).await;
+    let error = flushed.expect("all have their fates").unwrap_err();
+    assert_eq!(error.unsent().len(), texts.len());
+    let left = how_many_left(error.unsent(), &Reason::Closed);
+    assert!((1..texts.len()).contains(&left), "{left} left");
+    hearer.send_to_all("text", "the end").await.unwrap();
+    heard.wait_for(|text| text == "the end").await;
+    assert!(texts[..left].starts_with(&long_ones(&heard)));
+}
+
+#[tokio::test]
+async fn a_send_under_way_at_a_shutdown_is_in_doubt() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(&redis).await;
+    let (sender, hearer) = (proxy.node().await, redis.node().await);
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    proxy.deafen(SENDING);
+    let sending = sender.send_to_all("tick", &1);
+    let ending = async {
+        ticks.wait_len(1).await;
+        sender.shutdown(Duration::from_millis(50)).await
+    };
+    let (sent, ended) = tokio::join!(sending, ending);
+
+    // It was heard: whoever says that it was not sent lies.
+    let fate = fate_of(sent.unwrap_err());
+    assert_eq!(fate, Fate::Unknown(Reason::Closed));
+    assert_eq!(ended.unwrap_err().unsent, 1);
+}
