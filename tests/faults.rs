@@ -10,4 +10,5 @@ mod faults {
     mod outage;
     mod proxy;
     mod start;
+    mod traffic;
 }

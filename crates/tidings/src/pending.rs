@@ -102,7 +102,7 @@ impl Open {
 }
 
 impl Drop for About {
-    /// A frame that nobody gave a fate: the sender's task was dropped with its runtime.
+    /// A frame that got no fate was lost in a panic: nobody must be left waiting for it.
     fn drop(&mut self) {
         let fate = Fate::Unknown(Reason::Closed);
         self.pending.resolve(Outcome::Failed(fate));
