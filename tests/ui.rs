@@ -1,8 +1,7 @@
-//! What the compiler says about wrong uses of the macros, word for word: ui/fail/*.stderr.
+//! What the compiler says about wrong uses of the macros, word for word: ui/*.stderr.
 
 #[test]
-fn wrong_uses_are_explained_and_right_ones_compile() {
-    let cases = trybuild::TestCases::new();
-    cases.pass("ui/pass/*.rs");
-    cases.compile_fail("ui/fail/*.rs");
+fn wrong_uses_are_explained() {
+    // Only failures: one case that has to be linked would make trybuild link them all.
+    trybuild::TestCases::new().compile_fail("ui/*.rs");
 }
