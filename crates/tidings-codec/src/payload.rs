@@ -125,27 +125,18 @@ pub(crate) fn check_bounds(format: Format, payload: &[u8]) -> Result<(), EncodeE
     if payload.len() <= Limits::NODES && openings(format, payload) <= Limits::DEPTH {
         return Ok(());
     }
-    let (is_too_deep, has_too_many) = match format {
-        Format::Json => {
-            let verdict = Scanner::new(payload).value(Bounds::PAYLOAD);
-            (
-                matches!(verdict, Ok(Verdict::TooDeep)),
-                matches!(verdict, Ok(Verdict::TooManyNodes)),
-            )
-        }
-        Format::MessagePack => {
-            let verdict = walk::check(payload);
-            (
-                matches!(verdict, Err(DecodeError::TooDeep)),
-                matches!(verdict, Err(DecodeError::TooManyNodes)),
-            )
-        }
-    };
-    match (is_too_deep, has_too_many) {
-        (true, _) => Err(EncodeError::TooDeep),
-        (_, true) => Err(EncodeError::TooManyNodes),
-        // Whether it is a value at all is for its writer to know.
-        _ => Ok(()),
+    // Whether it is a value at all is for its writer to know.
+    match format {
+        Format::Json => match Scanner::new(payload).value(Bounds::PAYLOAD) {
+            Ok(Verdict::TooDeep) => Err(EncodeError::TooDeep),
+            Ok(Verdict::TooManyNodes) => Err(EncodeError::TooManyNodes),
+            Ok(Verdict::Fine) | Err(_) => Ok(()),
+        },
+        Format::MessagePack => match walk::check(payload) {
+            Err(DecodeError::TooDeep) => Err(EncodeError::TooDeep),
+            Err(DecodeError::TooManyNodes) => Err(EncodeError::TooManyNodes),
+            Ok(()) | Err(_) => Ok(()),
+        },
     }
 }
 

@@ -90,8 +90,9 @@ impl FrameWriter {
     /// # Errors
     ///
     /// When the name is not allowed, there is too much `meta`, the payload cannot be written or
-    /// exceeds [`Limits::DEPTH`] or [`Limits::NODES`], or there is no room: in any frame ([`WriteError::TooLarge`]) or in this one
-    /// ([`WriteError::Full`], and a new frame takes the event).
+    /// exceeds [`Limits::DEPTH`] or [`Limits::NODES`], or there is no room: in any frame
+    /// ([`WriteError::TooLarge`]) or in this one ([`WriteError::Full`], and a new frame takes the
+    /// event).
     pub fn push(
         &mut self,
         event: Outgoing<'_>,

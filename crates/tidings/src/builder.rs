@@ -116,8 +116,8 @@ impl Builder {
     /// Hears of each failure: a frame that cannot be read, a payload of the wrong type, a handler
     /// that failed. [`report`](crate::report) says it with its causes. Without a hook they are
     /// logged with `tracing`, and seen where the program has a subscriber for that. A second hook
-    /// replaces the first. Up to 1,024 failures wait for the hook; what comes faster is counted and reported as
-    /// [`Failure::Suppressed`].
+    /// replaces the first. Up to 1,024 failures wait for the hook; what comes faster is counted and
+    /// reported as [`Failure::Suppressed`].
     pub fn on_failure(mut self, hook: impl Fn(Failure) + Send + Sync + 'static) -> Self {
         self.failure_hook = Some(Box::new(hook));
         self
@@ -221,8 +221,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When the address or the namespace is not valid, a handler cannot be registered, Redis cannot be
-    /// reached in time, or it refuses this process.
+    /// When the address or the namespace is not valid, a handler cannot be registered, Redis cannot
+    /// be reached in time, or it refuses this process.
     ///
     /// # Panics
     ///

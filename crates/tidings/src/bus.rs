@@ -32,8 +32,8 @@ use crate::transport::url;
 use crate::worker::{Worker, as_seat, hear_gaps};
 
 /// A process's place on the bus: hears and sends events. Cheap to clone; when the last clone is
-/// dropped, its tasks end, and what waits in its handlers' queues is dropped. The one that a handler
-/// is given does not count.
+/// dropped, its tasks end, and what waits in its handlers' queues is dropped. The one that a
+/// handler is given does not count.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -82,8 +82,9 @@ impl Bus {
         Self::builder(&url).start().await
     }
 
-    /// Begins to describe a bus on `url`, whatever `TIDINGS_URL` says: `redis://user:password@host:port/db`,
-    /// `unix:///path?user=…&pass=…&db=…`, or `memory:name` for buses of one process.
+    /// Begins to describe a bus on `url`, whatever `TIDINGS_URL` says:
+    /// `redis://user:password@host:port/db`, `unix:///path?user=…&pass=…&db=…`, or `memory:name` for
+    /// buses of one process.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
     }
@@ -378,9 +379,9 @@ impl Bus {
         self.inner.pulse.health(self.inner.outgoing.bytes())
     }
 
-    /// Ends the bus within `deadline`: hears what it sent itself and Redis took, stops hearing, lets
-    /// handlers finish what waits for them, sends what waits, and disconnects. Later sends fail.
-    /// What is read from streams can still be read.
+    /// Ends the bus within `deadline`: hears what it sent itself and Redis took, stops hearing,
+    /// lets handlers finish what waits for them, sends what waits, and disconnects. Later sends
+    /// fail. What is read from streams can still be read.
     ///
     /// It goes on when this future is dropped. A second call waits for the first, and ends as it
     /// does.

@@ -190,17 +190,24 @@ impl<T> Mailbox<T> {
 impl Mailbox<Gap> {
     /// Counts add up where nothing else differs; a box that is full loses detail, never a gap.
     fn push_or_merge(&self, gap: Gap) {
-        if let Some(last) = self.lock().waiting.back_mut() {
+        let mut inside = self.lock();
+        let is_full = inside.waiting.len() == WAITING;
+        if let Some(last) = inside.waiting.back_mut() {
             let is_alike = last.from == gap.from && last.reason == gap.reason;
             if let (true, Some(sum), Some(more)) = (is_alike, &mut last.missed, gap.missed) {
                 *sum = sum.saturating_add(more);
                 return;
             }
+            if is_full {
+                last.from = last.from.filter(|from| Some(*from) == gap.from);
+                last.missed = None;
+                return;
+            }
         }
-        let Some(gap) = self.push(gap) else { return };
-        if let Some(last) = self.lock().waiting.back_mut() {
-            last.from = last.from.filter(|from| Some(*from) == gap.from);
-            last.missed = None;
+        if !inside.is_closed {
+            inside.waiting.push_back(gap);
+            drop(inside);
+            self.reader.wake();
         }
     }
 }

@@ -13,21 +13,16 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn tests() -> Vec<Step> {
-    // Not `--all-targets` for cargo test: that would run the benchmarks.
-    let tests = if cargo_has("nextest") {
-        cargo("nextest").args(["run", "--workspace", "--locked"])
-    } else {
-        cargo("test").args(["--workspace", "--locked"]).args([
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-        ])
-    };
+    if !cargo_has("nextest") {
+        // No flag chooses what to run: `--examples` would build other examples than those that the
+        // tests start, and `--all-targets` would run the benchmarks.
+        let all = cargo("test").args(["--workspace", "--locked"]);
+        return vec![Step::new("tests", all)];
+    }
     // nextest runs no doctests. They go first: the last that a reader, or a
     // program, sees of the tests should be the count of all the others.
     let examples = cargo("test").args(["--workspace", "--locked", "--doc"]);
-
+    let tests = cargo("nextest").args(["run", "--workspace", "--locked"]);
     vec![
         Step::new("examples in the documentation", examples),
         Step::new("tests", tests),
