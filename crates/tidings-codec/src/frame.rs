@@ -123,11 +123,11 @@ impl RawEvent {
 
     /// The event's payload; null where it has none. `format` is that of the frame's [`Header`].
     pub fn payload<'a>(&self, format: Format, frame: &'a [u8]) -> Payload<'a> {
-        Payload::of_frame(format, self.payload.of(frame))
+        Payload::new(format, self.payload.of(frame))
     }
 
     /// Where the event's payload is in the frame: from one byte up to another. For who keeps the
-    /// bytes and reads them later, with [`Payload::of_frame`].
+    /// bytes and reads them later, with [`Payload::new`].
     pub const fn payload_range(&self) -> Range<u32> {
         self.payload.start..self.payload.end
     }
@@ -144,7 +144,7 @@ impl RawEvent {
     ) -> Result<BTreeMap<String, String>, DecodeError> {
         match self.meta.of(frame) {
             [] => Ok(BTreeMap::new()),
-            meta => Payload::of_frame(format, meta).decode(),
+            meta => Payload::new(format, meta).decode(),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Reads JSON frames.
 
+use memchr::memchr;
+
 use crate::frame::Span;
-use crate::name::check_name_bytes;
+use crate::name::{check_name_bytes, name_len};
 use crate::scan::{Bounds, Scanner, Text, Verdict};
 use crate::{EventError, Format, FrameError, Header, Limits, NodeId, RawEvent, To};
 
@@ -125,6 +127,8 @@ fn read_events(
     events: &mut Vec<Result<RawEvent, EventError>>,
 ) -> Result<(), FrameError> {
     scanner.expect(b'[')?;
+    // The promise that there are tabs between the events, and nowhere within them.
+    let is_tabbed = scanner.take_all(b"\t");
     if scanner.take(b']') {
         return Ok(());
     }
@@ -135,11 +139,53 @@ fn read_events(
                 limit: limits.events,
             });
         }
-        events.push(read_event(scanner, &mut at)?);
+        let event = match is_tabbed.then(|| read_tabbed(scanner, at)).flatten() {
+            Some(event) => Ok(event),
+            None => read_event(scanner, &mut at)?,
+        };
+        events.push(event);
         if !scanner.take(b',') {
             return scanner.expect(b']');
         }
     }
+}
+
+/// Reads an event that ends at a tab and has nothing beside its name and payload, or only that it
+/// is for the others, as almost all have: the tab is found much sooner than the end of the payload.
+/// Whether the payload is one is seen when somebody decodes it.
+#[inline]
+fn read_tabbed(scanner: &mut Scanner<'_>, at: u64) -> Option<RawEvent> {
+    const NAME: &[u8] = b"{\"event\":\"";
+    const TO_ALL: &[u8] = b"\",\"data\":";
+    const TO_OTHERS: &[u8] = b"\",\"to\":\"others\",\"data\":";
+
+    scanner.peek();
+    let rest = scanner.rest();
+    let name = NAME.len()..NAME.len() + name_len(rest.strip_prefix(NAME)?)?;
+    let after = &rest[name.end..];
+    let (to, between) = if after.starts_with(TO_ALL) {
+        (To::All, TO_ALL)
+    } else {
+        (
+            To::Others,
+            after.starts_with(TO_OTHERS).then_some(TO_OTHERS)?,
+        )
+    };
+    let event = &rest[..memchr(b'\t', rest)?];
+    let event = event.strip_suffix(b",").unwrap_or(event);
+    let payload = name.end + between.len()..event.strip_suffix(b"}")?.len();
+    if payload.is_empty() {
+        return None;
+    }
+    let start = scanner.position();
+    scanner.pass(event.len());
+    Some(RawEvent {
+        to,
+        at,
+        name: Span::new(start + name.start, start + name.end),
+        payload: Span::new(start + payload.start, start + payload.end),
+        meta: Span::default(),
+    })
 }
 
 /// Reads one event. The outer error is one of the frame, the inner one of this event alone.

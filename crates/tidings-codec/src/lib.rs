@@ -46,6 +46,10 @@
 //! and may write a single event as the whole frame: `{"event":"cache.clear","data":"user:7"}`.
 //! Keys, names, `from` and `to` are written without escapes.
 //!
+//! A tab right after the `[` of `events` promises that there is one before and after each event and
+//! none within: a reader may look for tabs instead of brackets. Nodes write frames so; others need
+//! not. Within a text JSON has no tabs, and elsewhere a space does as well.
+//!
 //! A MessagePack frame holds the same as arrays, `[1, from, seq, [event, …]]`, and an event is
 //! `[name, data, to, at, meta]`, of which the last three may be left away or nil. `from` is a
 //! `bin` of 16 bytes, `data` a `bin` whose content is the payload. The first byte of a frame

@@ -31,6 +31,14 @@ pub(crate) fn check_name_bytes(name: &[u8]) -> Result<(), NameError> {
     }
 }
 
+/// How long the name is that `bytes` begin with, if they begin with one.
+#[inline]
+pub(crate) fn name_len(bytes: &[u8]) -> Option<usize> {
+    let is_over = |byte: &u8| !IN_NAMES[usize::from(*byte)];
+    let len = bytes.iter().position(is_over)?;
+    (1..=Limits::NAME).contains(&len).then_some(len)
+}
+
 fn is_name(name: &[u8]) -> bool {
     (1..=Limits::NAME).contains(&name.len()) && name.iter().all(|&byte| IN_NAMES[usize::from(byte)])
 }

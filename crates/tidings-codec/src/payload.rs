@@ -21,7 +21,6 @@ use crate::{DecodeError, EncodeError, Format, Limits, walk};
 #[derive(Clone, Copy)]
 pub struct Payload<'a> {
     format: Format,
-    is_scanned: bool,
     bytes: &'a [u8],
 }
 
@@ -33,20 +32,7 @@ impl<'a> Payload<'a> {
         } else {
             bytes
         };
-        Self {
-            format,
-            is_scanned: false,
-            bytes,
-        }
-    }
-
-    /// As [`new`](Self::new), for bytes that [`read_frame`](crate::read_frame) found: it kept JSON
-    /// to the limits already, so that decoding does not look again.
-    pub fn of_frame(format: Format, bytes: &'a [u8]) -> Self {
-        Self {
-            is_scanned: true,
-            ..Self::new(format, bytes)
-        }
+        Self { format, bytes }
     }
 
     /// The format of the bytes.
@@ -96,15 +82,18 @@ impl<'a> Payload<'a> {
     }
 
     fn decode_json<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        if !self.is_scanned {
-            // What the scan finds broken is left to serde_json, which explains it better.
-            match Scanner::new(self.bytes).value(Bounds::PAYLOAD) {
-                Ok(Verdict::TooDeep) => return Err(DecodeError::TooDeep),
-                Ok(Verdict::TooManyNodes) => return Err(DecodeError::TooManyNodes),
-                Ok(Verdict::Fine) | Err(_) => {}
-            }
+        match verdict(Format::Json, self.bytes) {
+            Verdict::Fine => {}
+            Verdict::TooDeep => return Err(DecodeError::TooDeep),
+            Verdict::TooManyNodes => return Err(DecodeError::TooManyNodes),
         }
-        serde_json::from_slice(self.bytes).map_err(DecodeError::Json)
+        // All bytes are checked at once: serde_json would look at each text by itself.
+        let decoded = match str::from_utf8(self.bytes) {
+            Ok(text) => serde_json::from_str(text),
+            // It says where, and takes what is not UTF-8 where that is not needed.
+            Err(_) => serde_json::from_slice(self.bytes),
+        };
+        decoded.map_err(DecodeError::Json)
     }
 
     fn decode_message_pack<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
@@ -118,24 +107,30 @@ impl<'a> Payload<'a> {
 }
 
 /// Whether readers will take a payload that was just written.
+pub(crate) fn check_bounds(format: Format, payload: &[u8]) -> Result<(), EncodeError> {
+    match verdict(format, payload) {
+        Verdict::Fine => Ok(()),
+        Verdict::TooDeep => Err(EncodeError::TooDeep),
+        Verdict::TooManyNodes => Err(EncodeError::TooManyNodes),
+    }
+}
+
+/// Whether a payload keeps to the limits. Whether it is a value at all is for serde to know.
 ///
 /// Most payloads have not enough brackets to be nested too deep, nor enough bytes to have too many
 /// values, and counting is much cheaper than looking.
-pub(crate) fn check_bounds(format: Format, payload: &[u8]) -> Result<(), EncodeError> {
+fn verdict(format: Format, payload: &[u8]) -> Verdict {
     if payload.len() <= Limits::NODES && openings(format, payload) <= Limits::DEPTH {
-        return Ok(());
+        return Verdict::Fine;
     }
-    // Whether it is a value at all is for its writer to know.
     match format {
-        Format::Json => match Scanner::new(payload).value(Bounds::PAYLOAD) {
-            Ok(Verdict::TooDeep) => Err(EncodeError::TooDeep),
-            Ok(Verdict::TooManyNodes) => Err(EncodeError::TooManyNodes),
-            Ok(Verdict::Fine) | Err(_) => Ok(()),
-        },
+        Format::Json => Scanner::new(payload)
+            .value(Bounds::PAYLOAD)
+            .unwrap_or(Verdict::Fine),
         Format::MessagePack => match walk::check(payload) {
-            Err(DecodeError::TooDeep) => Err(EncodeError::TooDeep),
-            Err(DecodeError::TooManyNodes) => Err(EncodeError::TooManyNodes),
-            Ok(()) | Err(_) => Ok(()),
+            Err(DecodeError::TooDeep) => Verdict::TooDeep,
+            Err(DecodeError::TooManyNodes) => Verdict::TooManyNodes,
+            Ok(()) | Err(_) => Verdict::Fine,
         },
     }
 }

@@ -69,6 +69,16 @@ impl<'a> Scanner<'a> {
         self.position
     }
 
+    /// What is not taken yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.position..]
+    }
+
+    /// Takes so many bytes of the rest.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.position += bytes;
+    }
+
     pub(crate) fn slice(&self, range: Range<usize>) -> &'a [u8] {
         &self.bytes[range]
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use memchr::memchr;
 
 use crate::payload::check_bounds;
 use crate::{EncodeError, Encoder, Format, Limits, NodeId, To, WriteError, check_name};
@@ -21,7 +22,8 @@ use crate::{EncodeError, Encoder, Format, Limits, NodeId, To, WriteError, check_
 /// let frame = writer.finish(41);
 /// assert_eq!(
 ///     frame,
-///     r#"{"v":1,"from":"00000000000000000000000000000007","seq":41,"events":[{"event":"tick","data":1}]}"#,
+///     "{\"v\":1,\"from\":\"00000000000000000000000000000007\",\"seq\":41,\"events\":[\t\
+///         {\"event\":\"tick\",\"data\":1}\t]}",
 /// );
 /// # Ok(())
 /// # }
@@ -136,7 +138,10 @@ impl FrameWriter {
     /// The frame, whose first event gets the number `seq`; the first number of a node is 1.
     pub fn finish(mut self, seq: u64) -> Bytes {
         self.buffer.truncate(self.len);
-        self.buffer.extend_from_slice(tail(self.format));
+        self.buffer.extend_from_slice(match self.events {
+            0 => tail(self.format).trim_ascii_start(),
+            _ => tail(self.format),
+        });
         let start = match self.format {
             Format::Json => self.write_json_header(seq),
             Format::MessagePack => self.write_message_pack_header(seq),
@@ -171,9 +176,9 @@ impl FrameWriter {
         let new_at = self.new_at(event);
         let buffer = &mut self.buffer;
         buffer.extend_from_slice(if self.events == 0 {
-            b"{\"event\":\""
+            b"\t{\"event\":\""
         } else {
-            b",{\"event\":\""
+            b",\t{\"event\":\""
         });
         buffer.extend_from_slice(event.name.as_bytes());
         buffer.push(b'"');
@@ -201,6 +206,7 @@ impl FrameWriter {
             buffer.extend_from_slice(b"null");
         }
         check_bounds(Format::Json, &buffer[start..])?;
+        remove_tabs(&mut buffer[start..]);
         buffer.push(b'}');
         Ok(())
     }
@@ -296,10 +302,19 @@ const fn header_room(format: Format) -> usize {
     }
 }
 
+/// Tabs stand between events and nowhere else, so that a reader finds their ends. Outside of texts
+/// a tab is a space like any other; within them JSON has none.
+fn remove_tabs(mut payload: &mut [u8]) {
+    while let Some(position) = memchr(b'\t', payload) {
+        payload[position] = b' ';
+        payload = &mut payload[position + 1..];
+    }
+}
+
 /// What a frame ends with, after its last event.
 const fn tail(format: Format) -> &'static [u8] {
     match format {
-        Format::Json => b"]}",
+        Format::Json => b"\t]}",
         Format::MessagePack => b"",
     }
 }

@@ -241,3 +241,44 @@ fn a_frame_has_at_most_65_536_events() {
         assert!(names(&frame).iter().all(|name| *name == Some("a")));
     }
 }
+
+#[test]
+fn a_payload_keeps_its_meaning_whatever_blanks_it_has() {
+    let spread = b"{\"a\":\t[1,\n\t2],\r\n\"b\":\"\\t\\n\"}";
+    let mut writer = FrameWriter::new(Format::Json, NodeId::new(1));
+    for name in ["first", "second"] {
+        let payload = Payload::new(Format::Json, spread);
+        writer
+            .push(Outgoing::to_all(name), |into| into.copy(payload))
+            .unwrap();
+    }
+    let frame = writer.finish(1);
+    assert_eq!(names(&frame), [Some("first"), Some("second")]);
+
+    let mut events = Vec::new();
+    let header = read_frame(&frame, &Limits::default(), &mut events).unwrap();
+    let expected: serde_json::Value = serde_json::from_slice(spread).unwrap();
+    for event in events {
+        let payload = event.unwrap().payload(header.format, &frame);
+        assert_eq!(payload.decode::<serde_json::Value>().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_tab_within_an_event_that_was_promised_not_to_be_there_is_noticed() {
+    // A reader that looks for tabs finds other payloads here than one that counts brackets.
+    let frames = [
+        "{\"events\":[\t{\"event\":\"a\",\"data\":{\"b\":{},\t\"c\":1}}\t],\"v\":1}",
+        "{\"events\":[\t{\"event\":\"a\",\"data\":[{}\t,{}]}\t],\"v\":1}",
+    ];
+    for frame in frames {
+        let mut events = Vec::new();
+        let read = read_frame(frame.as_bytes(), &Limits::default(), &mut events);
+        let is_noticed = read.is_err()
+            || events.iter().flatten().any(|event| {
+                let payload = event.payload(Format::Json, frame.as_bytes());
+                payload.decode::<serde_json::Value>().is_err()
+            });
+        assert!(is_noticed, "{frame}");
+    }
+}

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::bus::Bus;
 use crate::context::States;
 use crate::dispatch::Dispatcher;
+use crate::driven::Driven;
 use crate::echo::Echoes;
 use crate::error::{ConnectError, OnError, StartError, report};
 use crate::failure::Failure;
@@ -361,8 +362,11 @@ impl Parts {
             probe,
             stage: stages.clone(),
         };
-        bus.inner
-            .add_task(tokio::spawn(sender.run(connected.sending)));
+        let outgoing = Arc::clone(&bus.inner.outgoing);
+        let sending = sender.run(connected.sending);
+        let (driven, sending) = Driven::new(sending, bus.inner.runtime.clone());
+        outgoing.set_sender(&driven);
+        bus.inner.add_task(tokio::spawn(sending));
         bus.inner
             .add_task(tokio::spawn(link.run(connected.hearing)));
         bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));

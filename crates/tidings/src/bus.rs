@@ -24,7 +24,7 @@ use crate::key::{EventPayload, HearKey, SendKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
 use crate::outgoing::{Wait, fate};
-use crate::pending::{Outcome, Ticket};
+use crate::pending::{Outcome, Pending, Ticket};
 use crate::reports::{GapBox, Reports};
 use crate::stream::EventStream;
 use crate::subscription::{Handling, Seat, Subscription};
@@ -409,12 +409,14 @@ impl Bus {
         T: ?Sized + Sync,
     {
         let ticket = self.append(&event, data, to, Wait::Awaited).await?;
-        let awaited = Awaited(&ticket);
-        let outcome = ticket.pending.outcome().await;
-        drop(awaited);
+        let awaited = Awaited {
+            pending: ticket.awaited.expect("who waits is given what to wait for"),
+            index: ticket.index,
+        };
+        let outcome = awaited.pending.outcome().await;
         match outcome {
             Outcome::Sent { first, receivers } => Ok(Receipt {
-                number: first + u64::from(ticket.index),
+                number: first + u64::from(awaited.index),
                 receivers,
             }),
             Outcome::Failed(outcome) => Err(fate(event.name(data), outcome)),
@@ -535,11 +537,14 @@ impl WeakBus {
 }
 
 /// Somebody waits for what becomes of an event. Who does not wait any more has fed it.
-struct Awaited<'a>(&'a Ticket);
+struct Awaited {
+    pending: Arc<Pending>,
+    index: u32,
+}
 
-impl Drop for Awaited<'_> {
+impl Drop for Awaited {
     fn drop(&mut self) {
-        self.0.pending.nobody_waits(self.0.index);
+        self.pending.nobody_waits(self.index);
     }
 }
 

@@ -47,6 +47,7 @@ mod registry;
 mod stream;
 mod subscription;
 // … how an event is sent …
+mod driven;
 mod echo;
 mod outgoing;
 mod pace;

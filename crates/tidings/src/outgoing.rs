@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use futures_util::task::AtomicWaker;
 use tidings_codec::{EncodeError, Encoder, Format, NodeId, Outgoing as Event, To, WriteError};
 use tokio::sync::Notify;
 
+use crate::driven::Driven;
 use crate::error::{FlushError, SendError, Unsent};
 use crate::failure::{Fate, Reason};
 use crate::pending::{About, Open, Outcome, Pending, Ticket};
@@ -39,8 +40,12 @@ pub(crate) struct Outgoing {
     format: Format,
     settings: Settings,
     inside: Mutex<Inside>,
-    /// The sender, while it has nothing to do.
+    /// Wakes the sender, while it has nothing to do.
     sender: AtomicWaker,
+    /// Whether nothing is under way either, so that an event can leave at once.
+    is_idle: AtomicBool,
+    /// The sender itself: who brings the first event of a frame then sends it, too.
+    driven: OnceLock<Weak<Driven>>,
     room: Notify,
     /// As `bytes` inside, for who only wants to look.
     bytes: AtomicUsize,
@@ -88,6 +93,8 @@ impl Outgoing {
             settings,
             inside: Mutex::default(),
             sender: AtomicWaker::new(),
+            is_idle: AtomicBool::new(false),
+            driven: OnceLock::new(),
             room: Notify::new(),
             bytes: AtomicUsize::new(0),
         }
@@ -146,7 +153,6 @@ impl Outgoing {
         if inside.bytes >= self.limit(wait, inside.is_away) {
             return Ok(None);
         }
-        inside.close_if_old(self.slice());
         let ticket = match self.write(inside, name, to, wait, encode) {
             Err(WriteError::Full) => {
                 inside.close();
@@ -156,11 +162,29 @@ impl Outgoing {
         };
         drop(lock);
         let ticket = ticket.map_err(|error| send_error(name, error))?;
-        self.sender.wake();
+        self.move_on();
         Ok(Some(ticket))
     }
 
-    fn slice(&self) -> Duration {
+    pub(crate) fn set_sender(&self, driven: &Arc<Driven>) {
+        let _ = self.driven.set(Arc::downgrade(driven));
+    }
+
+    /// Lets what waits leave. Where nothing is under way it leaves from here; otherwise the sender
+    /// is woken, and what else comes in the meantime travels along.
+    fn move_on(&self) {
+        let Some(waker) = self.sender.take() else {
+            return;
+        };
+        let driven = self.driven.get().filter(|_| self.is_idle.load(Relaxed));
+        match driven.and_then(Weak::upgrade) {
+            Some(driven) => driven.move_on(&waker),
+            None => waker.wake(),
+        }
+    }
+
+    /// How old a frame may get that cannot leave: events are given up by the age of their frame.
+    pub(crate) fn slice(&self) -> Duration {
         SLICE.min(self.settings.patience)
     }
 
@@ -201,12 +225,15 @@ impl Outgoing {
                 return Err(error);
             }
         };
-        if wait == Wait::Fed {
-            open.about.feed(index);
-        }
-        let pending = Arc::clone(&open.about.pending);
+        let awaited = match wait {
+            Wait::Awaited => Some(Arc::clone(&open.about.pending)),
+            Wait::Fed => {
+                open.about.feed(index);
+                None
+            }
+        };
         if index == 0 {
-            inside.newest = Some(Arc::clone(&pending));
+            inside.newest = Some(Arc::clone(&open.about.pending));
         }
         open.about.bytes += written;
         open.about.events += 1;
@@ -218,14 +245,15 @@ impl Outgoing {
             inside.close();
         }
         Ok(Ticket {
-            pending,
+            awaited,
             index,
             has_closed,
         })
     }
 
-    /// The next frame to send, the oldest first.
-    pub(crate) async fn next(&self) -> Open {
+    /// The next frame to send, the oldest first. `is_idle` says that nothing else is under way.
+    pub(crate) async fn next(&self, is_idle: bool) -> Open {
+        self.is_idle.store(is_idle, Relaxed);
         poll_fn(|cx| self.poll_next(cx)).await
     }
 

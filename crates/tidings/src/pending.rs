@@ -80,7 +80,8 @@ impl Pending {
 /// A place in a frame.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    pub(crate) pending: Arc<Pending>,
+    /// Its fate, for who waits for it.
+    pub(crate) awaited: Option<Arc<Pending>>,
     pub(crate) index: u32,
     /// Whether the frame is full with it.
     pub(crate) has_closed: bool,

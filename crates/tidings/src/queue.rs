@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -74,6 +75,8 @@ pub(crate) enum Push {
 pub(crate) struct Queue {
     bounds: Bounds,
     inside: Mutex<Inside>,
+    /// As `end` inside, for who looks before each event.
+    is_closed: AtomicBool,
     reader: AtomicWaker,
     room: Notify,
 }
@@ -112,6 +115,7 @@ impl Queue {
         Self {
             bounds,
             inside: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             room: Notify::new(),
         }
@@ -237,6 +241,7 @@ impl Queue {
     pub(crate) fn close(&self) -> u64 {
         let mut inside = self.lock();
         inside.end = End::Closed;
+        self.is_closed.store(true, Ordering::Release);
         let events = std::mem::take(&mut inside.events) as u64;
         inside.bytes = 0;
         let batches = std::mem::take(&mut inside.batches);
@@ -248,7 +253,7 @@ impl Queue {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().end == End::Closed
+        self.is_closed.load(Ordering::Acquire)
     }
 
     fn wake_all(&self) {

@@ -116,10 +116,17 @@ impl Sender {
                 return End::Left;
             }
             let may_send = session.may_send(progress, &self.echoes);
+            let is_idle = progress.flights.is_empty();
             let due = session.due(progress, farewell);
             let due = self
                 .deadline(progress)
                 .map_or(due, |deadline| deadline.min(due));
+            let due = if may_send {
+                due
+            } else {
+                // What cannot leave is closed at that age.
+                due.min(Instant::now() + self.outgoing.slice())
+            };
             tokio::select! {
                 biased;
                 next = self.sessions.recv(), if !sessions_ended => match next {
@@ -150,7 +157,7 @@ impl Sender {
                     }
                 }
                 () = self.echoes.heard(), if session.ahead_since.is_some() => {}
-                open = self.outgoing.next(), if may_send => {
+                open = self.outgoing.next(is_idle), if may_send => {
                     let flight = self.number(open, progress);
                     session.send(flight, progress).await;
                 }

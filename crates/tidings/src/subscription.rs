@@ -301,7 +301,7 @@ impl<'a> Heard<'a> {
 
     pub(crate) fn payload(&self) -> Payload<'a> {
         let range = self.item.payload.start as usize..self.item.payload.end as usize;
-        Payload::of_frame(self.batch.format, &self.batch.bytes[range])
+        Payload::new(self.batch.format, &self.batch.bytes[range])
     }
 
     /// Decodes, once for all handlers of an `Arc<E>`.
