@@ -258,6 +258,7 @@ impl Bus {
         seat.gaps = Some(Arc::clone(&gaps));
         let seat = Arc::new(seat);
         self.inner.reports.add(Arc::clone(&seat));
+        self.inner.dispatcher.changed.notify_one();
         let running = hear_gaps(Arc::clone(&seat), gaps, self.downgrade(), handler);
         self.run(&seat, running);
         Ok(Subscription { seat })

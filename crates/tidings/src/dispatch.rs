@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use tidings_codec::{EventError, Header, NodeId, RawEvent, To};
+use tokio::sync::Notify;
 
 use crate::error::OnError;
 use crate::event::{Claim, Names};
@@ -22,6 +23,8 @@ pub(crate) struct Dispatcher {
     registered: Mutex<Vec<Registered>>,
     /// Made anew at each change, so that the receiver takes one lock per frame.
     table: RwLock<Arc<Table>>,
+    /// Somebody listens who did not before, or does not any more.
+    pub(crate) changed: Notify,
 }
 
 #[derive(Debug)]
@@ -101,6 +104,7 @@ impl Dispatcher {
     fn rebuild(&self, registered: &[Registered]) {
         let table = Arc::new(Table::of(registered));
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        self.changed.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Registered>> {

@@ -27,6 +27,8 @@ pub(crate) struct Echoes {
     heard: Notify,
     /// Nothing is on its way any more.
     all_heard: Notify,
+    /// Somebody has begun to wait for an echo.
+    pub(crate) is_wanted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ struct Inside {
     count: u64,
     /// One came back, and its handlers do not have it yet.
     is_handing_over: bool,
+    /// How many wait until all is heard.
+    waiting: usize,
     /// Nobody listens any more, so no echo will come.
     is_deaf: bool,
 }
@@ -96,6 +100,7 @@ impl Echoes {
     /// Waits until all that was sent so far is with its handlers, or until nothing of it has come
     /// back for a second.
     pub(crate) async fn caught_up(&self) {
+        let _waiting = Waiting::begin(self);
         loop {
             let all_heard = self.all_heard.notified();
             tokio::pin!(all_heard);
@@ -115,7 +120,17 @@ impl Echoes {
 
     /// Whether the sender is as far ahead as it may be.
     pub(crate) fn is_far_ahead(&self) -> bool {
-        self.lock().bytes > WINDOW
+        let is_far_ahead = self.lock().bytes > WINDOW;
+        if is_far_ahead {
+            self.is_wanted.notify_one();
+        }
+        is_far_ahead
+    }
+
+    /// Whether somebody waits for an echo.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let inside = self.lock();
+        inside.waiting > 0 || inside.bytes > WINDOW
     }
 
     /// Waits until something was heard.
@@ -141,6 +156,23 @@ impl Echoes {
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits until all is heard.
+struct Waiting<'a>(&'a Echoes);
+
+impl<'a> Waiting<'a> {
+    fn begin(echoes: &'a Echoes) -> Self {
+        echoes.lock().waiting += 1;
+        echoes.is_wanted.notify_one();
+        Self(echoes)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
     }
 }
 

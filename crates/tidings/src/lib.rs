@@ -49,6 +49,7 @@ mod subscription;
 // … how an event is sent …
 mod driven;
 mod echo;
+mod glance;
 mod outgoing;
 mod pace;
 mod pending;

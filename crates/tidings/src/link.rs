@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
 use crate::error::{ConnectError, report};
 use crate::failure::{Gap, GapReason};
+use crate::glance::Glances;
 use crate::health::{Connection, Counts, Pulse};
 use crate::receiver::Receiver;
 use crate::transport::{Connected, Hearing, Sending, Transport};
@@ -143,25 +144,45 @@ impl Link {
     async fn hear(&mut self, mut hearing: Box<dyn Hearing>) -> ConnectError {
         let mut frames = Vec::new();
         let mut heard = Instant::now();
+        let mut glances = Glances::new(heard);
         let mut clock = interval(SILENCE / 5);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let glance = self.glance(&mut glances);
+            hearing.set_watched(glance.is_none());
             let checked = tokio::select! {
                 biased;
                 () = self.probe.broken.notified() => Err(ConnectError::Lost),
                 arrived = hearing.hear(&mut frames) => {
                     heard = Instant::now();
                     for frame in frames.drain(..) {
+                        glances.heard(frame.len(), heard);
                         self.receiver.receive(frame).await;
                     }
                     arrived
                 }
+                // Each of these looks again.
+                () = sleep_until(glance.unwrap_or(heard).into()), if glance.is_some() => Ok(()),
+                () = self.receiver.dispatcher.changed.notified() => Ok(()),
+                () = self.receiver.echoes.is_wanted.notified(), if glance.is_some() => Ok(()),
                 _ = clock.tick() => self.check(heard),
             };
             if let Err(why) = checked {
                 return why;
             }
         }
+    }
+
+    /// When to look for frames, where nobody waits for them; `None` to be woken by each.
+    fn glance(&self, glances: &mut Glances) -> Option<Instant> {
+        let receiver = &self.receiver;
+        let somebody_waits = !receiver.dispatcher.table().is_empty()
+            || receiver.reports.has_hearers()
+            || receiver.echoes.is_awaited();
+        if somebody_waits {
+            return None;
+        }
+        glances.next(Instant::now())
     }
 
     /// Whether the connection can still be trusted after a silence.

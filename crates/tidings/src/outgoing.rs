@@ -178,7 +178,7 @@ impl Outgoing {
         };
         let driven = self.driven.get().filter(|_| self.is_idle.load(Relaxed));
         match driven.and_then(Weak::upgrade) {
-            Some(driven) => driven.move_on(&waker),
+            Some(driven) => driven.move_on(),
             None => waker.wake(),
         }
     }

@@ -71,6 +71,11 @@ impl Reports {
         self.lock_hearers().push(hearer);
     }
 
+    /// Whether somebody hears of gaps.
+    pub(crate) fn has_hearers(&self) -> bool {
+        !self.lock_hearers().is_empty()
+    }
+
     pub(crate) fn remove(&self, id: u64) {
         self.lock_hearers().retain(|hearer| hearer.id != id);
     }

@@ -12,6 +12,7 @@ pub(crate) mod memory;
 pub(crate) mod standalone;
 mod stream;
 pub(crate) mod url;
+mod watch;
 
 /// Where the processes of one namespace meet.
 #[async_trait]
@@ -37,6 +38,13 @@ pub(crate) struct Connected {
 pub(crate) trait Hearing: Send {
     /// Waits for frames and puts them into `frames`, in order. Dropping the wait loses none.
     async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError>;
+
+    /// Whether a wait in [`hear`](Self::hear) ends by itself when something comes, as it does at
+    /// first; otherwise what came is found by waiting anew. Waits are the same where that saves
+    /// nothing.
+    fn set_watched(&mut self, is_watched: bool) {
+        let _ = is_watched;
+    }
 }
 
 /// The end that sends. Its driver must be polled for anything to happen.

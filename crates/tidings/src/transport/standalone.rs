@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
 use crate::error::ConnectError;
 use crate::transport::stream::{self, Allowance, Metered};
+use crate::transport::watch::Watch;
 
 /// How long each step of connecting may take.
 const STEP: Duration = Duration::from_secs(5);
@@ -56,11 +57,12 @@ impl Standalone {
         doing: &'static str,
         config: AsyncConnectionConfig,
         allowance: Allowance,
+        watch: Watch,
     ) -> Result<Link, ConnectError> {
         // Each call has a time-out around it; the crate's own would hide what it was doing.
         let config = config.set_response_timeout(None);
         let opening = async {
-            let stream = stream::open(&self.at)
+            let stream = stream::open(&self.at, watch)
                 .await
                 .map_err(|source| ConnectError::Io { doing, source })?;
             let stream = Metered { stream, allowance };
@@ -81,7 +83,7 @@ impl Standalone {
     async fn hearing(&self) -> Result<Hears, ConnectError> {
         let inbox = Arc::new(Mutex::new(Vec::new()));
         // Until the subscription is confirmed, only answers come.
-        let allowance = Allowance::new(usize::MAX);
+        let (allowance, watch) = (Allowance::new(usize::MAX), Watch::new());
         let pushes = Arc::clone(&inbox);
         let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
             pushes
@@ -91,7 +93,12 @@ impl Standalone {
             Ok::<(), SendError>(())
         });
         let mut link = self
-            .open("connecting to hear", config, allowance.clone())
+            .open(
+                "connecting to hear",
+                config,
+                allowance.clone(),
+                watch.clone(),
+            )
             .await?;
         self.check_role(&mut link).await?;
         let doing = "subscribing";
@@ -105,6 +112,7 @@ impl Standalone {
             link,
             inbox,
             allowance,
+            watch,
         })
     }
 
@@ -114,6 +122,7 @@ impl Standalone {
                 "connecting to send",
                 AsyncConnectionConfig::new(),
                 Allowance::new(usize::MAX),
+                Watch::new(),
             )
             .await?;
         self.check_role(&mut link).await?;
@@ -286,6 +295,7 @@ struct Hears {
     /// What was pushed and not yet taken.
     inbox: Arc<Mutex<Vec<Bytes>>>,
     allowance: Allowance,
+    watch: Watch,
 }
 
 impl Hears {
@@ -315,6 +325,10 @@ impl Hearing for Hears {
             }
         })
         .await
+    }
+
+    fn set_watched(&mut self, is_watched: bool) {
+        self.watch.set(is_watched);
     }
 }
 

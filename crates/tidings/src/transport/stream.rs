@@ -13,6 +13,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::transport::watch::{Tcp, Watch};
+
 /// How long a connection is idle before the system asks whether the other side lives, and how
 /// often it asks then.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
@@ -26,15 +28,15 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
-pub(crate) async fn open(at: &ConnectionAddr) -> io::Result<Pin<Box<dyn Stream>>> {
+pub(crate) async fn open(at: &ConnectionAddr, watch: Watch) -> io::Result<Pin<Box<dyn Stream>>> {
     match at {
-        ConnectionAddr::Tcp(host, port) => tcp(host, *port).await,
+        ConnectionAddr::Tcp(host, port) => tcp(host, *port, watch).await,
         ConnectionAddr::Unix(path) => unix(path).await,
         _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
     }
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<Pin<Box<dyn Stream>>> {
+async fn tcp(host: &str, port: u16, watch: Watch) -> io::Result<Pin<Box<dyn Stream>>> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
     let (idle, interval) = KEEPALIVE;
@@ -44,7 +46,7 @@ async fn tcp(host: &str, port: u16) -> io::Result<Pin<Box<dyn Stream>>> {
     // Keepalive stops while bytes wait for their acknowledgement; this does not.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    Ok(Box::pin(stream))
+    Ok(Box::pin(Tcp::new(stream, watch)))
 }
 
 #[cfg(unix)]
