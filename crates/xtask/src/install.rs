@@ -1,54 +1,100 @@
-//! Makes sure that the tests find a Redis of the machine's own kind.
+//! Makes sure that the tests find a Redis of the machine's own kind, and valgrind.
 
 use anyhow::{Result, bail, ensure};
 use rustix::process::geteuid;
 
 use crate::tool::{Tool, has, tool};
 
+/// What the tests need, and how the systems that we know call it.
+#[derive(Debug)]
+struct Package {
+    name: &'static str,
+    programs: &'static [&'static str],
+    apt: &'static str,
+    dnf: &'static str,
+    brew: &'static str,
+    /// For systems where that does not help.
+    advice: &'static str,
+}
+
+const REDIS: Package = Package {
+    name: "Redis",
+    programs: &["redis-server", "redis-cli"],
+    apt: "redis-server",
+    dnf: "redis",
+    brew: "redis",
+    advice: "install Redis 7 or later (on newer Fedora, also valkey-compat-redis)",
+};
+
+const VALGRIND: Package = Package {
+    name: "valgrind",
+    programs: &["valgrind"],
+    apt: "valgrind",
+    dnf: "valgrind",
+    brew: "valgrind",
+    advice: "install valgrind 3.19 or later",
+};
+
 /// Installs `redis-server` and `redis-cli` where they are missing.
 pub(crate) fn ensure_redis() -> Result<()> {
-    if has_redis() {
-        return Ok(());
+    REDIS.ensure()
+}
+
+/// Installs `valgrind` where it is missing and can be: on Linux.
+pub(crate) fn ensure_valgrind() -> Result<()> {
+    if cfg!(target_os = "linux") {
+        VALGRIND.ensure()?;
     }
-    let Some(commands) = commands(has, geteuid().is_root()) else {
-        bail!("the tests need `redis-server` and `redis-cli`: install Redis 7 or later");
-    };
-    for command in commands {
-        println!("installing Redis: {command}");
-        ensure!(command.run()?.success(), "`{command}` failed");
-    }
-    ensure!(
-        has_redis(),
-        "Redis was installed, but `redis-server` and `redis-cli` are not on the PATH \
-         (newer Fedora has them in valkey-compat-redis)"
-    );
     Ok(())
 }
 
-fn has_redis() -> bool {
-    has("redis-server") && has("redis-cli")
-}
+impl Package {
+    fn ensure(&self) -> Result<()> {
+        if self.is_there() {
+            return Ok(());
+        }
+        let programs = self.programs.join("` and `");
+        let Some(commands) = self.commands(has, geteuid().is_root()) else {
+            bail!("the tests need `{programs}`: {}", self.advice);
+        };
+        for command in commands {
+            println!("installing {}: {command}", self.name);
+            ensure!(command.run()?.success(), "`{command}` failed");
+        }
+        ensure!(
+            self.is_there(),
+            "{} was installed, but `{programs}` is not on the PATH: {}",
+            self.name,
+            self.advice
+        );
+        Ok(())
+    }
 
-/// What installs Redis here: nothing, if we know no way.
-fn commands(has: impl Fn(&'static str) -> bool, is_root: bool) -> Option<Vec<Tool>> {
-    let as_root = |name| match (is_root, has("sudo")) {
-        (false, true) => tool("sudo").args([name]),
-        _ => tool(name),
-    };
+    fn is_there(&self) -> bool {
+        self.programs.iter().all(|program| has(program))
+    }
 
-    if has("apt-get") {
-        // Without this, some package may stop and ask a question.
-        let apt = || as_root("env").args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-        Some(vec![
-            apt().args(["update"]),
-            apt().args(["install", "-y", "redis-server"]),
-        ])
-    } else if has("dnf") {
-        Some(vec![as_root("dnf").args(["install", "-y", "redis"])])
-    } else if has("brew") {
-        Some(vec![tool("brew").args(["install", "redis"])])
-    } else {
-        None
+    /// What installs it here: nothing, if we know no way.
+    fn commands(&self, has: impl Fn(&'static str) -> bool, is_root: bool) -> Option<Vec<Tool>> {
+        let as_root = |name| match (is_root, has("sudo")) {
+            (false, true) => tool("sudo").args([name]),
+            _ => tool(name),
+        };
+
+        if has("apt-get") {
+            // Without this, some package may stop and ask a question.
+            let apt = || as_root("env").args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+            Some(vec![
+                apt().args(["update"]),
+                apt().args(["install", "-y", self.apt]),
+            ])
+        } else if has("dnf") {
+            Some(vec![as_root("dnf").args(["install", "-y", self.dnf])])
+        } else if has("brew") {
+            Some(vec![tool("brew").args(["install", self.brew])])
+        } else {
+            None
+        }
     }
 }
 
@@ -57,7 +103,7 @@ mod tests {
     use super::*;
 
     fn typed(programs: &[&str], is_root: bool) -> Option<Vec<String>> {
-        let commands = commands(|name| programs.contains(&name), is_root)?;
+        let commands = REDIS.commands(|name| programs.contains(&name), is_root)?;
         Some(commands.iter().map(Tool::to_string).collect())
     }
 
@@ -89,6 +135,16 @@ mod tests {
         assert_eq!(
             typed(&["brew", "sudo"], false).unwrap(),
             ["brew install redis"]
+        );
+    }
+
+    #[test]
+    fn valgrind_is_a_package_of_its_own() {
+        let commands = VALGRIND.commands(|name| name == "apt-get", true).unwrap();
+
+        assert_eq!(
+            commands[1].to_string(),
+            "env DEBIAN_FRONTEND=noninteractive apt-get install -y valgrind"
         );
     }
 

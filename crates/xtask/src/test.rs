@@ -1,14 +1,15 @@
-//! `cargo xtask test`: everything, on a machine that may have no Redis yet.
+//! `cargo xtask test`: everything, on a machine that may have neither Redis nor valgrind yet.
 
 use anyhow::Result;
 
 use crate::check;
-use crate::install::ensure_redis;
+use crate::install::{ensure_redis, ensure_valgrind};
 use crate::steps::{Step, run_all};
 use crate::tool::{cargo, cargo_has};
 
 pub(crate) fn run() -> Result<()> {
     ensure_redis()?;
+    ensure_valgrind()?;
     run_all(&[check::steps(), tests()].concat())
 }
 
