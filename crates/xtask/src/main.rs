@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod instructions;
 mod test;
 
 mod install;
@@ -22,6 +23,9 @@ enum Task {
     Check,
     /// How fast tidings is on this machine, beside the redis crate in the same run.
     Bench {
+        /// Count instructions instead, step by step: `--json`, or `--budget` for the budgets' file.
+        #[arg(long)]
+        instructions: bool,
         /// For the benchmark program: `--rounds 5`, `--json`, `--only feed`, `--help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -32,7 +36,11 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Test => test::run(),
         Task::Check => check::run(),
-        Task::Bench { arguments } => bench::run(&arguments),
+        Task::Bench {
+            instructions: true,
+            arguments,
+        } => instructions::run(&arguments),
+        Task::Bench { arguments, .. } => bench::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// A program, its arguments and its variables; runs in the repository's root.
 #[derive(Debug, Clone)]
@@ -60,6 +60,20 @@ impl Tool {
             .with_context(|| format!("cannot run `{self}`"))
     }
 
+    /// Runs it to its good end; returns what it printed.
+    pub(crate) fn output(&self) -> Result<String> {
+        let cannot_run = || format!("cannot run `{self}`");
+        let mut command = self.command();
+        command.stderr(Stdio::inherit());
+        let output = command.output().with_context(cannot_run)?;
+        ensure!(
+            output.status.success(),
+            "`{self}` ended with {}",
+            output.status
+        );
+        String::from_utf8(output.stdout).with_context(|| format!("the output of `{self}`"))
+    }
+
     fn is_there(&self) -> bool {
         let status = self
             .command()
@@ -93,7 +107,7 @@ impl fmt::Display for Tool {
     }
 }
 
-fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
