@@ -90,7 +90,7 @@ impl Budgets {
             if named < NAMED {
                 findings.excesses.push(format!(
                     "{format}: only {:.0} % of the instructions belong to a step: \
-                     crates/xtask/src/instructions/step.rs needs another rule",
+                     crates/xtask/src/instructions/rules.rs needs another rule",
                     100.0 * named
                 ));
             }
