@@ -1,4 +1,4 @@
-//! The clocks of a measurement: one that all processes share, and the processor's.
+//! The clocks of a measurement: one that all processes share, and the processor's; and memory.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -10,6 +10,31 @@ pub(crate) fn now_ns() -> u64 {
 /// Nanoseconds that this process has spent on processors.
 pub(crate) fn cpu_ns() -> u64 {
     nanoseconds(ClockId::ProcessCPUTime)
+}
+
+/// Nanoseconds that another process has spent on processors: 0 where the system does not say.
+pub(crate) fn cpu_ns_of(process: u32) -> u64 {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return 0;
+    };
+    let spent = threads.flatten().filter_map(|thread| {
+        let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        times.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    spent.sum()
+}
+
+/// The most memory that this process ever held, in KiB.
+pub(crate) fn rss_kib() -> u64 {
+    rss_kib_of("self")
+}
+
+/// The most memory that a process ever held, in KiB: 0 where the system does not say.
+pub(crate) fn rss_kib_of(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
 }
 
 fn nanoseconds(clock: ClockId) -> u64 {

@@ -1,26 +1,54 @@
-//! Measures tidings between processes through a real Redis, beside the redis crate on the same
-//! work in the same run.
+//! Measures tidings between processes through a real Redis, beside every peer on the same work in
+//! the same run.
 //!
-//! The program starts a Redis and copies of itself: one that hears, one that sends. Each prints
-//! what it measured as one line of JSON.
+//! The program starts the servers and, for each run, processes that hear and one or more that send:
+//! copies of itself, or scripts for the peers in other languages. Each gets its work as one
+//! argument in JSON and prints what it measured as one line of JSON.
 
-mod clock;
-mod hearer;
-mod order;
-mod plan;
+// Reading order: what is measured …
+mod peers;
+mod rows;
+// … how a run is made …
+mod overload;
+mod process;
+mod rounds;
+mod run;
+mod servers;
+// … what becomes of the figures …
+mod chart;
+mod json;
 mod report;
-mod sender;
+mod summary;
+mod targets;
+// … and what a process of a run does.
+mod clock;
+mod envelope;
+mod event;
+mod hearing;
+mod pacer;
+mod sending;
+mod tally;
+mod work;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
-use crate::plan::Peer;
-use crate::sender::Load;
+use crate::hearing::Hearing;
+use crate::peers::Peer;
+use crate::rounds::Plan;
+use crate::work::Work;
 
+/// How fast tidings is on this machine, beside every peer in the same run.
+///
+/// Without a peer's tool it is left out by name; `cargo xtask bench` brings what it can.
 #[derive(Debug, Parser)]
-#[command(about, version)]
+#[command(name = "cargo xtask bench", version)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(flatten)]
-    plan: plan::Plan,
+    plan: Plan,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -28,41 +56,56 @@ struct Arguments {
 /// What a process of a run does; without a role it runs the plan.
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Hears all events of a run and measures.
+    /// Hears the events of a run and measures.
     #[command(hide = true)]
-    Hear {
-        peer: Peer,
-        url: String,
-        events: u64,
-        lanes: u64,
-    },
+    Hear(Part),
     /// Sends the events of a run.
     #[command(hide = true)]
-    Send {
-        peer: Peer,
-        url: String,
-        events: u64,
-        #[command(subcommand)]
-        load: Load,
-    },
+    Send(Part),
+}
+
+#[derive(Debug, clap::Args)]
+struct Part {
+    peer: Peer,
+    url: String,
+    /// All that it must know, in JSON.
+    work: String,
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { plan, role } = Arguments::parse();
     match role {
-        None => plan::run(&plan).await,
-        Some(Role::Hear {
-            peer,
-            url,
-            events,
-            lanes,
-        }) => hearer::hear(peer, &url, events, lanes).await,
-        Some(Role::Send {
-            peer,
-            url,
-            events,
-            load,
-        }) => sender::send(peer, &url, events, load).await,
+        None => return rounds::run(&plan).await,
+        Some(Role::Hear(part)) => hear(part).await?,
+        Some(Role::Send(part)) => {
+            let work: Work = serde_json::from_str(&part.work)?;
+            print(&peers::send(part.peer, &part.url, work).await?)?;
+        }
     }
+    // What still runs in the background, such as connections, is of no interest any more.
+    std::process::exit(0)
+}
+
+async fn hear(part: Part) -> anyhow::Result<()> {
+    let work: Work = serde_json::from_str(&part.work)?;
+    let hearing = Hearing::new(work);
+    let peer = {
+        let hearing = hearing.clone();
+        tokio::spawn(async move { peers::hear(part.peer, &part.url, &work, hearing).await })
+    };
+    tokio::select! {
+        ended = peer => {
+            ended??;
+            anyhow::bail!("the connection ended");
+        }
+        () = hearing.over() => {}
+    }
+    print(&hearing.result())
+}
+
+#[expect(clippy::print_stdout, reason = "the benchmark reads this line")]
+fn print(result: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(result)?);
+    Ok(())
 }

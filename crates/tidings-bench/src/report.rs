@@ -1,144 +1,210 @@
-//! The results as a table for people, or as JSON.
+//! The results as a table for people, scenario by scenario.
 
-use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, stdout};
 
-use crate::plan::{Peer, Run, Scenario};
+use crate::overload::Trial;
+use crate::peers::Peer;
+use crate::rounds::{LeftOut, Results};
+use crate::rows::{Row, thousands};
+use crate::summary::{Spread, Summary, find};
+use crate::targets::Outcome;
+use crate::work::Load;
 
-/// A scenario with its runs.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) scenario: Scenario,
-    pub(crate) runs: Vec<Run>,
+/// Names the rows that would run.
+#[expect(clippy::print_stdout, reason = "this is the program's output")]
+pub(crate) fn list(rows: &[Row], left_out: &[LeftOut]) {
+    for row in rows {
+        let (name, peer) = (row.scenario.name(), row.peer.name());
+        println!("{name:<32} {peer:<30} {:>10} events", thousands(row.events));
+    }
+    print!("{}", left_out_lines(left_out));
 }
 
-/// The medians of a row.
-#[derive(Debug, Serialize)]
-struct Summary {
-    scenario: &'static str,
-    peer: &'static str,
-    /// `None` when a run lost, repeated or misordered events: then no rate means anything.
-    events_per_second: Option<[f64; 3]>,
-    lost: u64,
-    misordered: u64,
-    sender_cpu_ns: f64,
-    hearer_cpu_ns: f64,
-    redis_cpu_ns: f64,
-    p50_us: f64,
-    p99_us: f64,
-    sender_rss_mib: f64,
-    hearer_rss_mib: f64,
+#[expect(clippy::print_stdout, reason = "this is the program's output")]
+pub(crate) fn print(results: &Results) {
+    let paint = Paint(stdout().is_terminal());
+    print!("{}", table(results, paint));
 }
 
-impl Row {
-    pub(crate) fn new(scenario: Scenario) -> Self {
-        Self {
-            scenario,
-            runs: Vec::new(),
-        }
+/// Colours, where there is somebody to see them.
+#[derive(Clone, Copy, Debug)]
+struct Paint(bool);
+
+impl Paint {
+    fn bold(self, text: &str) -> String {
+        self.with("1", text)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "the figures are far below 2^52")]
-    fn summary(&self) -> Summary {
-        let events = self.scenario.events as f64;
-        let median = |figure: &dyn Fn(&Run) -> f64| spread(self.runs.iter().map(figure))[1];
-        let rate = |run: &Run| {
-            let nanoseconds = run.heard.last_ns.saturating_sub(run.sent.first_ns) as f64;
-            events * 1e9 / nanoseconds
-        };
-        let sum = |count: &dyn Fn(&Run) -> u64| self.runs.iter().map(count).sum();
-        let lost = sum(&|run| self.scenario.events.saturating_sub(run.heard.heard));
-        Summary {
-            scenario: self.scenario.name,
-            peer: match self.scenario.peer {
-                Peer::Redis => "redis crate",
-                Peer::Json => "tidings JSON",
-                Peer::Msgpack => "tidings MessagePack",
-            },
-            events_per_second: (lost == 0).then(|| spread(self.runs.iter().map(rate))),
-            lost,
-            misordered: sum(&|run| run.heard.misordered),
-            sender_cpu_ns: median(&|run| run.sent.cpu_ns as f64 / events),
-            hearer_cpu_ns: median(&|run| run.heard.cpu_ns as f64 / events),
-            redis_cpu_ns: median(&|run| run.redis_cpu_ns as f64 / events),
-            p50_us: median(&|run| run.heard.p50_us),
-            p99_us: median(&|run| run.heard.p99_us),
-            sender_rss_mib: median(&|run| run.sent.rss_kib as f64 / 1024.0),
-            hearer_rss_mib: median(&|run| run.heard.rss_kib as f64 / 1024.0),
+    fn red(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
         }
     }
 }
 
-/// The least, the median and the greatest.
-fn spread(figures: impl Iterator<Item = f64>) -> [f64; 3] {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    match &*figures {
-        [] => [0.0; 3],
-        [least, ..] => [
-            *least,
-            figures[figures.len() / 2],
-            figures[figures.len() - 1],
-        ],
+fn table(results: &Results, paint: Paint) -> String {
+    let mut text = String::new();
+    let mut before = None;
+    for summary in &results.rows {
+        if before != Some(summary.scenario) {
+            let _ = writeln!(text, "\n{}", paint.bold(&heading(summary)));
+            before = Some(summary.scenario);
+        }
+        text += &line(summary, &results.rows, paint);
     }
-}
-
-#[expect(clippy::print_stdout, reason = "this is the program's output")]
-pub(crate) fn json(rows: &[Row]) -> anyhow::Result<()> {
-    let summaries: Vec<_> = rows.iter().map(Row::summary).collect();
-    println!("{}", serde_json::to_string_pretty(&summaries)?);
-    Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "this is the program's output")]
-#[expect(clippy::unnecessary_wraps, reason = "as the other form")]
-pub(crate) fn table(rows: &[Row]) -> anyhow::Result<()> {
-    println!("\r{:60}", "");
-    println!(
-        "{:<12} {:<20} {:>12} {:>23} {:>7} {:>8} {:>8} {:>8} {:>9} {:>9} {:>11}",
-        "",
-        "",
-        "events/s",
-        "(min-max)",
-        "ratio",
-        "sender",
-        "hearer",
-        "redis",
-        "p50 µs",
-        "p99 µs",
-        "MiB s/h"
+    text += &overload_lines(&results.overload, paint);
+    text += &target_lines(&results.targets, paint);
+    text += &settings_lines(results);
+    text += &left_out_lines(&results.left_out);
+    let _ = writeln!(
+        text,
+        "\n{} rounds, interleaved; order by seed {}. CPU: ns an event of all senders, of one hearer, \
+         of the server.",
+        results.rounds, results.seed
     );
-    println!("{:<58} {:>21} {:>8} {:>8}", "", "CPU ns an event:", "", "");
-    let summaries: Vec<_> = rows.iter().map(Row::summary).collect();
-    for row in &summaries {
-        let base = summaries
-            .iter()
-            .find(|base| base.scenario == row.scenario && base.peer == "redis crate");
-        let base = base.and_then(|base| base.events_per_second);
-        let (rate, range, ratio) = match (row.events_per_second, base) {
-            (Some([least, median, most]), base) => (
-                format!("{median:.0}"),
-                format!("({least:.0}-{most:.0})"),
-                base.map_or(String::new(), |[_, base, _]| {
-                    format!("{:.2}", median / base)
-                }),
-            ),
-            (None, _) => (format!("{} lost", row.lost), String::new(), String::new()),
-        };
-        println!(
-            "{:<12} {:<20} {rate:>12} {range:>23} {ratio:>7} {:>8.0} {:>8.0} {:>8.0} {:>9.1} {:>9.1} {:>5.0}/{:<5.0}",
-            row.scenario,
-            row.peer,
-            row.sender_cpu_ns,
-            row.hearer_cpu_ns,
-            row.redis_cpu_ns,
-            row.p50_us,
-            row.p99_us,
-            row.sender_rss_mib,
-            row.hearer_rss_mib,
-        );
-        if row.misordered > 0 {
-            println!("{:33} {} events out of order", "", row.misordered);
+    text
+}
+
+fn heading(summary: &Summary) -> String {
+    let (figure, range) = if summary.scenario.load == Load::Rate {
+        ("p50 / p90 / p99 µs", "(p50 min-max)")
+    } else {
+        ("events/s", "(min-max)")
+    };
+    format!(
+        "{:<32} {figure:>22} {range:>23} {:>7} {:>25} {:>11}",
+        summary.name, "ratio", "CPU sender/hearer/server", "MiB s/h"
+    )
+}
+
+fn line(summary: &Summary, rows: &[Summary], paint: Paint) -> String {
+    let (figure, range) = if summary.events_per_second.is_none() {
+        (String::new(), String::new())
+    } else if summary.scenario.load == Load::Rate {
+        latencies(summary)
+    } else {
+        rate(summary)
+    };
+    let figure = match why_no_figure(summary) {
+        Some(why) => paint.red(&format!("{why:>22}")),
+        None => format!("{figure:>22}"),
+    };
+    let cpu = format!(
+        "{:.0}/{:.0}/{:.0}",
+        summary.sender_cpu_ns, summary.hearer_cpu_ns, summary.server_cpu_ns
+    );
+    let memory = format!("{:.0}/{:.0}", summary.sender_mib, summary.hearer_mib);
+    let ratio = ratio(summary, rows).map_or(String::new(), |ratio| format!("{ratio:.2}"));
+    let mut line = format!(
+        "  {:<30} {figure} {range:>23} {ratio:>7} {cpu:>25} {memory:>11}\n",
+        summary.peer.name()
+    );
+    for complaint in complaints(summary) {
+        let _ = writeln!(line, "    {}", paint.red(&complaint));
+    }
+    line
+}
+
+fn why_no_figure(summary: &Summary) -> Option<String> {
+    if summary.lost > 0 {
+        return Some(format!("{} lost", thousands(summary.lost)));
+    }
+    summary
+        .events_per_second
+        .is_none()
+        .then(|| "failed".to_owned())
+}
+
+fn complaints(summary: &Summary) -> Vec<String> {
+    let mut complaints = summary.failures.clone();
+    for (count, what) in [
+        (summary.misordered, "out of order"),
+        (summary.repeated, "repeated"),
+    ] {
+        if count > 0 {
+            complaints.push(format!("{} events {what}", thousands(count)));
         }
     }
-    Ok(())
+    complaints
+}
+
+fn rate(summary: &Summary) -> (String, String) {
+    let rate = summary.events_per_second.unwrap_or_default();
+    let Spread { least, median, most } = rate;
+    let range = format!("({}-{})", whole(least), whole(most));
+    (whole(median), range)
+}
+
+fn latencies(summary: &Summary) -> (String, String) {
+    let figure = |spread: Spread| format!("{:.0}", spread.median);
+    let all = [summary.p50_us, summary.p90_us, summary.p99_us].map(figure);
+    let Spread { least, most, .. } = summary.p50_us;
+    (all.join(" / "), format!("({least:.0}-{most:.0})"))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates are positive and far below 2^52"
+)]
+fn whole(figure: f64) -> String {
+    thousands(figure.round() as u64)
+}
+
+/// How it compares to the redis crate in the same scenario: by rate, or by p50.
+fn ratio(summary: &Summary, rows: &[Summary]) -> Option<f64> {
+    let base = |peer| find(rows, summary.scenario, peer);
+    let base = base(Peer::Redis).or_else(|| base(Peer::RedisPipelines))?;
+    if summary.scenario.load == Load::Rate {
+        Some(summary.p50_us.median / base.p50_us.median)
+    } else {
+        Some(summary.rate()? / base.rate()?)
+    }
+}
+
+fn overload_lines(trials: &[Trial], paint: Paint) -> String {
+    let mut text = String::new();
+    if !trials.is_empty() {
+        let _ = writeln!(text, "\n{}", paint.bold("overload"));
+    }
+    for trial in trials {
+        let _ = writeln!(text, "  {trial}");
+    }
+    text
+}
+
+fn target_lines(targets: &[Outcome], paint: Paint) -> String {
+    let mut text = String::new();
+    if !targets.is_empty() {
+        let _ = writeln!(text, "\n{}", paint.bold("targets"));
+    }
+    for outcome in targets {
+        let line = outcome.to_string();
+        let line = if outcome.is_short() { paint.red(&line) } else { line };
+        let _ = writeln!(text, "  {line}");
+    }
+    text
+}
+
+fn settings_lines(results: &Results) -> String {
+    let mut text = String::from("\nsettings\n");
+    for taking in &results.peers {
+        let _ = writeln!(text, "  {:<30} {}", taking.peer, taking.settings);
+    }
+    text
+}
+
+fn left_out_lines(left_out: &[LeftOut]) -> String {
+    let mut text = String::new();
+    for left in left_out {
+        let _ = writeln!(text, "left out: {}: {}", left.peer, left.why);
+    }
+    text
 }

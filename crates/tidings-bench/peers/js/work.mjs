@@ -1,0 +1,225 @@
+// What both JavaScript peers do alike: the event, the loads of a sender, the checks of a hearer.
+
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { pacer } from "./pacer.mjs";
+
+export const CHANNEL = "bench";
+
+const NAME = "order.placed";
+const IN_FLIGHT = 256;
+// Ten looks of its own: a process that was frozen has time to hear what it missed.
+const LOOK_MS = 500;
+const PATIENCE = 10;
+
+/** Runs the role that the command line asks for: `hear|send <peer> <url> <work>`. */
+export async function run({ hear, connect }) {
+  const [role, , url, text] = process.argv.slice(2);
+  const work = JSON.parse(text);
+  if (work.format !== "json") throw new Error(`only json is spoken here, not ${work.format}`);
+  if (role === "hear") await runHearer(work, (onEvent) => hear(url, onEvent));
+  else if (role === "send") await runSender(work, await connect(url, work));
+  else throw new Error(`the role is hear or send, not ${role}`);
+}
+
+async function runHearer(work, hear) {
+  const tally = new Tally(work);
+  let finish;
+  const finished = new Promise((resolve) => (finish = resolve));
+  await hear((text) => {
+    if (tally.hear(text)) finish();
+  });
+  const before = cpuNs();
+  console.log("ready");
+  finishInSilence(tally, finish);
+  await finished;
+  // What comes too often comes right after.
+  await sleep(50);
+  const cpu_ns = cpuNs() - before;
+  console.log(JSON.stringify({ ...tally.result(), cpu_ns, rss_kib: rssKib() }));
+  process.exit(0);
+}
+
+async function runSender(work, publish) {
+  const pace = work.load === "rate" ? await pacer(work.per_second) : undefined;
+  const before = cpuNs();
+  const first_ns = nowNs();
+  await LOADS[work.load](work, publish, pace);
+  const cpu_ns = cpuNs() - before;
+  console.log(JSON.stringify({ first_ns, cpu_ns, rss_kib: rssKib() }));
+  process.exit(0);
+}
+
+const LOADS = {
+  async await(work, publish) {
+    const write = writer(work);
+    for (const id of ids(work)) await publish(write(id));
+  },
+
+  async tasks(work, publish) {
+    const write = writer(work);
+    const task = async (index) => {
+      for (const id of ids(work, index, IN_FLIGHT)) await publish(write(id));
+    };
+    await Promise.all(Array.from({ length: IN_FLIGHT }, (_, index) => task(index)));
+  },
+
+  // Refilling one by one costs both libraries a little less than whole chunks of promises.
+  async feed(work, publish) {
+    const write = writer(work);
+    const left = ids(work);
+    const refill = async () => {
+      for (const id of left) await publish(write(id));
+    };
+    await Promise.all(Array.from({ length: IN_FLIGHT }, refill));
+  },
+
+  rate(work, publish, pace) {
+    const write = writer(work);
+    const left = [...ids(work)];
+    const start = nowNs();
+    const due = (index) => Math.round(start + (index * 1e9) / work.per_second);
+    return new Promise((resolve, reject) => {
+      let sent = 0;
+      let answered = 0;
+      const answer = () => void (++answered === left.length && resolve());
+      pace(start, () => {
+        // Whatever is late goes at once, with the time at which it should have gone.
+        for (; sent < left.length && due(sent) <= nowNs(); sent++) {
+          publish(write(left[sent], due(sent))).then(answer, reject);
+        }
+      });
+    });
+  },
+};
+
+/** The order ids of this sender; those of one of its tasks, if it has several. */
+function* ids({ events, senders, sender }, task = 0, tasks = 1) {
+  for (let id = sender + senders * task; id < events; id += senders * tasks) yield id;
+}
+
+/** Gives the function that writes an event of the wanted size. */
+function writer({ events, names, size }) {
+  const nameOf = (id) => (id % names === 0 ? NAME : `noise.${id % names}`);
+  if (size <= 32) {
+    return (id, at = nowNs()) => JSON.stringify({ event: nameOf(id), data: { id, at } });
+  }
+  const order = (order_id, customer, sent_ns) => ({
+    order_id,
+    customer,
+    sku: "sku-98765432",
+    quantity: 3,
+    total_cents: 12999,
+    sent_ns,
+  });
+  let customer = "cust-0001234";
+  if (size > 124) {
+    const short = JSON.stringify(order(events - 1, customer, nowNs())).length;
+    customer = customer.padEnd(customer.length + size - short, "x");
+  }
+  return (id, sent_ns = nowNs()) =>
+    JSON.stringify({ event: nameOf(id), data: order(id, customer, sent_ns) });
+}
+
+/** Decodes, hands over, and counts what is lost, repeated or out of order. */
+class Tally {
+  constructor(work) {
+    this.events = work.events;
+    this.wanted = Math.ceil(work.events / work.names);
+    this.arrived = 0;
+    this.repeated = 0;
+    this.misordered = 0;
+    this.lastNs = 0;
+    this.seen = new Uint8Array(work.events);
+    // Each task of each sender is in order by itself, and only by itself.
+    this.lanes = work.senders * (work.load === "tasks" ? IN_FLIGHT : 1);
+    this.next = Array.from({ length: this.lanes }, (_, lane) => lane);
+    this.every = work.load === "await" || work.load === "rate" ? 1 : 8;
+    this.latencies = [];
+    this.handled = new Array(work.handlers).fill(0);
+    const handlers = this.handled.map((_, index) => this.handler(index, work.handler_ns));
+    this.handlers = new Map([[NAME, handlers]]);
+  }
+
+  handler(index, busyNs) {
+    return () => {
+      if (busyNs > 0) for (const end = nowNs() + busyNs; nowNs() < end; );
+      this.handled[index]++;
+    };
+  }
+
+  /** Returns whether that was all. */
+  hear(text) {
+    const { event, data } = JSON.parse(text);
+    const isNew = this.check(data.order_id ?? data.id);
+    if (this.arrived % this.every === 0) {
+      this.lastNs = nowNs();
+      this.latencies.push(this.lastNs - (data.sent_ns ?? data.at));
+    }
+    if (!isNew) return false;
+    for (const handle of this.handlers.get(event) ?? []) handle(data);
+    if (this.arrived - this.repeated < this.events) return false;
+    this.lastNs = nowNs();
+    return true;
+  }
+
+  /** Returns whether this id has not come before. */
+  check(id) {
+    this.arrived++;
+    if (this.seen[id] === 1) {
+      this.repeated++;
+      return false;
+    }
+    this.seen[id] = 1;
+    const lane = id % this.lanes;
+    if (id < this.next[lane]) this.misordered++;
+    else this.next[lane] = id + this.lanes;
+    return true;
+  }
+
+  result() {
+    // What comes while everything is still warming up says nothing.
+    const warm = this.latencies.slice(this.latencies.length / 20);
+    const latencies = Float64Array.from(warm).sort();
+    const percentile = (percent) =>
+      (latencies[Math.floor((latencies.length * percent) / 100)] ?? 0) / 1000;
+    return {
+      heard: Math.min(...this.handled),
+      wanted: this.wanted,
+      repeated: this.repeated,
+      misordered: this.misordered,
+      gaps: 0,
+      last_ns: this.lastNs,
+      p50_us: percentile(50),
+      p90_us: percentile(90),
+      p99_us: percentile(99),
+    };
+  }
+}
+
+/** Gives up once nothing has come for a while after the first event. */
+function finishInSilence(tally, finish) {
+  let before = 0;
+  let quiet = 0;
+  setInterval(() => {
+    quiet = tally.arrived > 0 && tally.arrived === before ? quiet + 1 : 0;
+    before = tally.arrived;
+    if (quiet === PATIENCE) finish();
+  }, LOOK_MS);
+}
+
+// As a number it is exact for the first 104 days after boot, and to a few ns from then on.
+function nowNs() {
+  return Number(process.hrtime.bigint());
+}
+
+function cpuNs() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) * 1000;
+}
+
+function rssKib() {
+  const status = readFileSync("/proc/self/status", "utf8");
+  return Number(/^VmHWM:\s*(\d+)/m.exec(status)?.[1] ?? 0);
+}

@@ -1,0 +1,178 @@
+//! Who takes part: what each is called, how it is set, and how its processes are started.
+
+#[cfg(feature = "peers")]
+mod fred;
+#[cfg(feature = "peers")]
+mod nats;
+mod raw;
+mod redis;
+#[cfg(feature = "peers")]
+mod ruststream;
+mod tidings;
+
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::event::{OrderPlaced, Sample, Small};
+use crate::hearing::Hearing;
+use crate::sending::Sent;
+use crate::work::{Format, Work};
+
+/// Who sends and hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Peer {
+    TidingsJson,
+    TidingsMsgpack,
+    Redis,
+    RedisPipelines,
+    Fred,
+    Ruststream,
+    Nats,
+    Ioredis,
+    NodeRedis,
+    RedisPy,
+    Faststream,
+    Raw,
+}
+
+impl Peer {
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::TidingsJson => "tidings, JSON",
+            Self::TidingsMsgpack => "tidings, MessagePack",
+            Self::Redis => "redis crate, 256 in flight",
+            Self::RedisPipelines => "redis crate, pipelines of 128",
+            Self::Fred => "fred",
+            Self::Ruststream => "ruststream-fred",
+            Self::Nats => "NATS, async-nats",
+            Self::Ioredis => "ioredis",
+            Self::NodeRedis => "node-redis",
+            Self::RedisPy => "redis-py",
+            Self::Faststream => "FastStream",
+            Self::Raw => "raw sockets",
+        }
+    }
+
+    /// What stands for it in arguments.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::TidingsJson => "tidings-json",
+            Self::TidingsMsgpack => "tidings-msgpack",
+            Self::Redis => "redis",
+            Self::RedisPipelines => "redis-pipelines",
+            Self::Fred => "fred",
+            Self::Ruststream => "ruststream",
+            Self::Nats => "nats",
+            Self::Ioredis => "ioredis",
+            Self::NodeRedis => "node-redis",
+            Self::RedisPy => "redis-py",
+            Self::Faststream => "faststream",
+            Self::Raw => "raw",
+        }
+    }
+
+    /// The settings it runs with: those that its documentation recommends for throughput.
+    pub(crate) fn settings(self) -> &'static str {
+        match self {
+            Self::TidingsJson | Self::TidingsMsgpack => "all defaults",
+            Self::Redis => {
+                "one MultiplexedConnection, 256 PUBLISH under way (await: one); hears on its PubSub \
+                 stream"
+            }
+            Self::RedisPipelines => "one MultiplexedConnection, redis::pipe() of 128 PUBLISH, awaited",
+            Self::Fred => {
+                "one Client, 256 publishes under way; a SubscriberClient whose broadcast channel \
+                 holds 1,048,576 messages: with the default of 32 it loses events without a word"
+            }
+            Self::Ruststream => {
+                "a RedisPubSub subscription with a buffer of 1,048,576 (by default 32, and loses), \
+                 JSON codec, default workers; 256 publishes under way"
+            }
+            Self::Nats => {
+                "nats-server without JetStream; publish() and one flush() at the end (await: publish \
+                 and flush each); the hearer's subscription holds 1,048,576"
+            }
+            Self::Ioredis => "enableAutoPipelining, 256 publishes under way",
+            Self::NodeRedis => "its automatic pipelining, 256 publishes under way",
+            Self::RedisPy => "asyncio with hiredis, pipelines of 128 without MULTI",
+            Self::Faststream => "RedisBroker, pydantic model, 256 publishes under way",
+            Self::Raw => {
+                "own RESP over a tokio socket, 128 PUBLISH a write, own reader: the floor for one \
+                 event a PUBLISH"
+            }
+        }
+    }
+
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::TidingsMsgpack => Format::Msgpack,
+            _ => Format::Json,
+        }
+    }
+
+    pub(crate) fn is_tidings(self) -> bool {
+        matches!(self, Self::TidingsJson | Self::TidingsMsgpack)
+    }
+}
+
+/// Hears in this process, until the caller has heard enough.
+pub(crate) async fn hear(
+    peer: Peer,
+    url: &str,
+    work: &Work,
+    hearing: Arc<Hearing>,
+) -> anyhow::Result<()> {
+    if work.size <= 32 {
+        hear_events::<Small>(peer, url, hearing).await
+    } else {
+        hear_events::<OrderPlaced>(peer, url, hearing).await
+    }
+}
+
+/// Sends from this process.
+pub(crate) async fn send(peer: Peer, url: &str, work: Work) -> anyhow::Result<Sent> {
+    if work.size <= 32 {
+        send_events::<Small>(peer, url, work).await
+    } else {
+        send_events::<OrderPlaced>(peer, url, work).await
+    }
+}
+
+async fn hear_events<E: Sample>(
+    peer: Peer,
+    url: &str,
+    hearing: Arc<Hearing>,
+) -> anyhow::Result<()> {
+    match peer {
+        Peer::TidingsJson | Peer::TidingsMsgpack => tidings::hear::<E>(url, hearing).await,
+        Peer::Redis | Peer::RedisPipelines => redis::hear::<E>(url, hearing).await,
+        Peer::Raw => raw::hear::<E>(url, hearing).await,
+        #[cfg(feature = "peers")]
+        Peer::Fred => fred::hear::<E>(url, hearing).await,
+        #[cfg(feature = "peers")]
+        Peer::Ruststream => ruststream::hear::<E>(url, hearing).await,
+        #[cfg(feature = "peers")]
+        Peer::Nats => nats::hear::<E>(url, hearing).await,
+        _ => anyhow::bail!("{} is not in this program", peer.name()),
+    }
+}
+
+async fn send_events<E: Sample>(peer: Peer, url: &str, work: Work) -> anyhow::Result<Sent> {
+    match peer {
+        Peer::TidingsJson | Peer::TidingsMsgpack => tidings::send::<E>(url, work).await,
+        Peer::Redis => redis::send::<E>(url, work).await,
+        Peer::RedisPipelines => redis::send_pipelines::<E>(url, work).await,
+        Peer::Raw => raw::send::<E>(url, work).await,
+        #[cfg(feature = "peers")]
+        Peer::Fred => fred::send::<E>(url, work).await,
+        #[cfg(feature = "peers")]
+        Peer::Ruststream => ruststream::send::<E>(url, work).await,
+        #[cfg(feature = "peers")]
+        Peer::Nats => nats::send::<E>(url, work).await,
+        _ => anyhow::bail!("{} is not in this program", peer.name()),
+    }
+}

@@ -1,0 +1,84 @@
+//! The processes of a run: each prints lines, and ends with its owner.
+
+use std::ffi::OsString;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// How long a process may take to print what is expected of it.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// A running process of a run.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    what: String,
+}
+
+/// What starts the processes of one peer: a program and the words before its role.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Program(pub(crate) Vec<OsString>);
+
+impl Program {
+    /// Starts it in a role: `hear` or `send`.
+    pub(crate) fn start(&self, words: [&str; 4]) -> anyhow::Result<Process> {
+        let (program, first) = self.0.split_first().context("a program has a name")?;
+        let mut child = Command::new(program)
+            .args(first)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let stdout = child.stdout.take().context("it was asked for")?;
+        Ok(Process {
+            child,
+            lines: BufReader::new(stdout).lines(),
+            what: words[..2].join(" "),
+        })
+    }
+}
+
+impl Process {
+    /// Waits for the line that says that it hears.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        let line = self.line().await?;
+        if line != "ready" {
+            bail!("`{}` prints `{line}` instead of `ready`", self.what);
+        }
+        Ok(())
+    }
+
+    /// Waits for its result, and for its end.
+    pub(crate) async fn result<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
+        let line = self.line().await?;
+        let result = serde_json::from_str(&line);
+        let result = result.with_context(|| format!("`{}` prints `{line}`", self.what))?;
+        self.child.kill().await?;
+        Ok(result)
+    }
+
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Freezes it (`STOP`) or lets it go on (`CONT`).
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(kill_process(id.context("it has ended")?, signal)?)
+    }
+
+    async fn line(&mut self) -> anyhow::Result<String> {
+        let line = timeout(DEADLINE, self.lines.next_line()).await;
+        let line = line.with_context(|| format!("`{}` says nothing", self.what))??;
+        line.with_context(|| format!("`{}` ended without a result", self.what))
+    }
+}

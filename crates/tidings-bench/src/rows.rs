@@ -1,0 +1,246 @@
+//! Which rows there are: for each scenario the peers that take part, and how many events.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::peers::Peer::{self, *};
+use crate::work::{Load, Work};
+
+/// What is done, whoever does it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Scenario {
+    pub(crate) load: Load,
+    pub(crate) per_second: u64,
+    pub(crate) hearers: usize,
+    pub(crate) size: usize,
+    pub(crate) names: u64,
+    pub(crate) handlers: usize,
+}
+
+/// A scenario as one peer does it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Row {
+    pub(crate) scenario: Scenario,
+    pub(crate) peer: Peer,
+    pub(crate) events: u64,
+}
+
+const fn scenario(load: Load, hearers: usize) -> Scenario {
+    Scenario {
+        load,
+        per_second: 0,
+        hearers,
+        size: 124,
+        names: 1,
+        handlers: 1,
+    }
+}
+
+pub(crate) const AWAIT_1: Scenario = scenario(Load::Await, 1);
+pub(crate) const AWAIT_8: Scenario = scenario(Load::Await, 8);
+pub(crate) const TASKS_1: Scenario = scenario(Load::Tasks, 1);
+pub(crate) const TASKS_8: Scenario = scenario(Load::Tasks, 8);
+pub(crate) const FEED_1: Scenario = scenario(Load::Feed, 1);
+pub(crate) const FEED_8: Scenario = scenario(Load::Feed, 8);
+
+impl Scenario {
+    /// Open loop: so many events a second.
+    pub(crate) const fn rate(per_second: u64) -> Self {
+        Self {
+            per_second,
+            ..scenario(Load::Rate, 1)
+        }
+    }
+
+    pub(crate) const fn of_size(self, size: usize) -> Self {
+        Self { size, ..self }
+    }
+
+    pub(crate) const fn with_names(self, names: u64) -> Self {
+        Self { names, ..self }
+    }
+
+    pub(crate) const fn with_handlers(self, handlers: usize) -> Self {
+        Self { handlers, ..self }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        let load = match self.load {
+            Load::Await => "await each".to_owned(),
+            Load::Tasks => "256 tasks".to_owned(),
+            Load::Feed => "feed".to_owned(),
+            Load::Rate => format!("{}/s", thousands(self.per_second)),
+        };
+        let mut name = format!("{load}, 1 → {}", self.hearers);
+        if self.size != 124 {
+            name += &match self.size {
+                size if size >= 1024 => format!(", {} KiB", size / 1024),
+                size => format!(", {size} B"),
+            };
+        }
+        if self.names > 1 {
+            name += &format!(", 1 of {} names", self.names);
+        }
+        if self.handlers > 1 {
+            name += &format!(", {} handlers", self.handlers);
+        }
+        name
+    }
+
+    /// About how many events a peer gets done in a second here: a run takes about that long.
+    fn events(&self, peer: Peer) -> u64 {
+        match self.load {
+            Load::Rate => self.per_second.min(100_000) * 2,
+            Load::Await => self.awaited(peer),
+            Load::Tasks | Load::Feed => {
+                let each = self.fed(peer) / if self.hearers == 8 { 5 } else { 1 };
+                let bytes_each = each * 124 / (self.size as u64).max(124);
+                let slower = if self.handlers > 1 { 2 } else { 1 };
+                (bytes_each * 2 / slower).max(1_000) / self.names.min(2) * self.names.min(2)
+            }
+        }
+    }
+
+    fn awaited(&self, peer: Peer) -> u64 {
+        let each = match peer {
+            Faststream => 1_500,
+            RedisPy | NodeRedis | Ioredis => 4_000,
+            _ => 8_000,
+        };
+        if self.hearers == 8 { each / 3 } else { each }
+    }
+
+    /// The order of magnitude of what a peer feeds in a second on two cores.
+    fn fed(&self, peer: Peer) -> u64 {
+        match peer {
+            TidingsJson => 1_000_000,
+            TidingsMsgpack => 1_500_000,
+            Redis | RedisPipelines | Fred => 200_000,
+            Ruststream => 100_000,
+            Nats => 400_000,
+            Raw => 350_000,
+            Ioredis | NodeRedis => 60_000,
+            RedisPy => 30_000,
+            Faststream => 3_000,
+        }
+    }
+}
+
+/// All rows there are, scenario by scenario.
+pub(crate) fn all() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut add = |scenario: Scenario, peers: &[Peer]| {
+        rows.extend(peers.iter().map(|&peer| Row {
+            scenario,
+            peer,
+            events: scenario.events(peer),
+        }));
+    };
+    for scenario in [AWAIT_1, AWAIT_8] {
+        let peers = [
+            TidingsJson, Redis, Fred, Ruststream, Nats, Ioredis, NodeRedis, RedisPy, Faststream, Raw,
+        ];
+        add(scenario, &peers);
+    }
+    for scenario in [TASKS_1, TASKS_8] {
+        add(scenario, &[TidingsJson, TidingsMsgpack, Redis, Fred, Nats]);
+    }
+    for scenario in [FEED_1, FEED_8] {
+        add(scenario, Peer::value_variants());
+    }
+    let few = [TidingsJson, TidingsMsgpack, RedisPipelines, Nats];
+    for size in [32, 1_024, 16_384] {
+        add(FEED_1.of_size(size), &few);
+        add(FEED_8.of_size(size), &few);
+    }
+    for names in [16, 256] {
+        add(FEED_1.with_names(names), &few);
+    }
+    add(FEED_1.with_handlers(8), &few);
+    let brisk = [
+        TidingsJson, Redis, Fred, Ruststream, Nats, Ioredis, NodeRedis, RedisPy, Faststream,
+    ];
+    add(Scenario::rate(1_000), &brisk);
+    add(Scenario::rate(5_000), &brisk[..8]);
+    for per_second in [50_000, 100_000, 200_000] {
+        add(Scenario::rate(per_second), &[TidingsJson, TidingsMsgpack, Redis, Fred, Nats]);
+    }
+    rows
+}
+
+impl Row {
+    pub(crate) fn work(&self) -> Work {
+        Work {
+            events: self.events,
+            load: self.scenario.load,
+            per_second: self.scenario.per_second,
+            size: self.scenario.size,
+            names: self.scenario.names,
+            handlers: self.scenario.handlers,
+            format: self.peer.format(),
+            ..Work::default()
+        }
+    }
+
+    /// Whether its name contains all of these words.
+    pub(crate) fn is_called(&self, words: &[String]) -> bool {
+        let (scenario, peer) = (self.scenario.name(), self.peer);
+        // Few keyboards have an arrow.
+        let typed = scenario.replace(" → ", "->");
+        let name = format!("{scenario} {typed} {} {}", peer.name(), peer.word()).to_lowercase();
+        let contains = |word: &str| name.contains(&word.to_lowercase());
+        words.iter().flat_map(|word| word.split_whitespace()).all(contains)
+    }
+}
+
+/// A number with commas.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().collect();
+    String::from_utf8_lossy(&groups.join(&b',')).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn called(words: &[&str]) -> Vec<Row> {
+        let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+        let mut rows = all();
+        rows.retain(|row| row.is_called(&words));
+        rows
+    }
+
+    #[test]
+    fn a_row_must_contain_all_words() {
+        assert_eq!(called(&[]), all());
+        let nats = called(&["feed 1", "nats"]);
+        assert!(nats.len() > 2);
+        assert!(nats.iter().all(|row| row.peer == Nats));
+        assert_eq!(called(&["MessagePack", "16 KiB", "1->8"]).len(), 1);
+        assert_eq!(called(&["no such row"]), []);
+    }
+
+    #[test]
+    fn no_row_is_there_twice_and_no_name_either() {
+        let rows = all();
+        for (index, row) in rows.iter().enumerate() {
+            assert!(!rows[index + 1..].contains(row), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn runs_are_long_enough_and_not_too_long() {
+        for row in all() {
+            assert!((500..=4_000_000).contains(&row.events), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_commas() {
+        assert_eq!(thousands(7), "7");
+        assert_eq!(thousands(1_234), "1,234");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+    }
+}

@@ -1,0 +1,165 @@
+//! The servers of a benchmark, the programs of its peers, and who has to be left out.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tidings_testkit::{Redis, free_port};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use crate::peers::Peer;
+use crate::process::Program;
+use crate::run::Place;
+
+/// How long nats-server may take to answer, and how many ports it tries.
+const STARTS_WITHIN: Duration = Duration::from_secs(5);
+const PORTS_TO_TRY: u32 = 10;
+
+/// The servers that run for the benchmark, and end with it.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    redis: Redis,
+    nats: Option<Nats>,
+}
+
+impl Servers {
+    pub(crate) async fn start(peers: &[Peer]) -> anyhow::Result<Self> {
+        let redis = Redis::start().await;
+        let nats = match peers.contains(&Peer::Nats) {
+            true => Some(Nats::start().await?),
+            false => None,
+        };
+        Ok(Self { redis, nats })
+    }
+
+    /// Where the processes of a peer meet.
+    pub(crate) fn place(&self, peer: Peer) -> anyhow::Result<Place> {
+        let (url, server) = match (&self.nats, peer) {
+            (Some(nats), Peer::Nats) => (nats.url(), nats.process),
+            _ => (self.redis.url(), self.redis.pid()),
+        };
+        Ok(Place {
+            program: program(peer)?,
+            url,
+            server,
+        })
+    }
+}
+
+/// Why a peer cannot take part here, and what would bring it.
+pub(crate) fn why_left_out(peer: Peer) -> Option<String> {
+    let needs = |path: PathBuf, what: &str| {
+        let advice = "`cargo xtask bench` brings it where it can";
+        (!path.exists()).then(|| format!("{what} is missing: {advice}"))
+    };
+    match peer {
+        Peer::Fred | Peer::Ruststream if !cfg!(feature = "peers") => {
+            Some("built without it: add `--features peers`".to_owned())
+        }
+        Peer::Nats if !cfg!(feature = "peers") => {
+            Some("built without async-nats: add `--features peers`".to_owned())
+        }
+        Peer::Nats => (!is_on_path("nats-server"))
+            .then(|| "nats-server is missing: apt-get install nats-server".to_owned()),
+        Peer::Ioredis | Peer::NodeRedis if !is_on_path("node") => {
+            Some("node is missing: apt-get install nodejs npm".to_owned())
+        }
+        Peer::Ioredis => needs(prepared("js/node_modules/ioredis"), "the package ioredis"),
+        Peer::NodeRedis => needs(prepared("js/node_modules/redis"), "the package redis"),
+        Peer::RedisPy | Peer::Faststream => {
+            needs(prepared("python/bin/python"), "its virtual environment")
+        }
+        _ => None,
+    }
+}
+
+/// What starts the processes of a peer.
+pub(crate) fn program(peer: Peer) -> anyhow::Result<Program> {
+    let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name);
+    let python = prepared("python/bin/python");
+    let words: Vec<PathBuf> = match peer {
+        Peer::Ioredis => vec!["node".into(), prepared("js/ioredis.mjs")],
+        Peer::NodeRedis => vec!["node".into(), prepared("js/node-redis.mjs")],
+        Peer::RedisPy => vec![python, script("python/redis_py.py")],
+        Peer::Faststream => vec![python, script("python/faststream_peer.py")],
+        _ => vec![std::env::current_exe()?],
+    };
+    Ok(Program(words.into_iter().map(Into::into).collect()))
+}
+
+/// Where `cargo xtask bench` puts what peers in other languages need.
+fn prepared(name: &str) -> PathBuf {
+    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench-peers");
+    Path::new(target).join(name)
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// A nats-server of our own.
+#[derive(Debug)]
+struct Nats {
+    /// The shell that kills the server as soon as its standard input ends, however we end.
+    _watchdog: Child,
+    process: u32,
+    port: u16,
+}
+
+const WATCHDOG: &str = r#"
+exec 3<&0 0</dev/null
+nats-server --addr 127.0.0.1 --port "$1" 3<&- >/dev/null 2>&1 &
+server=$!
+{ read -r _ <&3; kill -KILL "$server"; } &
+echo "$server"
+wait "$server"
+"#;
+
+impl Nats {
+    async fn start() -> anyhow::Result<Self> {
+        for _ in 0..PORTS_TO_TRY {
+            if let Some(nats) = Self::start_on(free_port()).await? {
+                return Ok(nats);
+            }
+        }
+        bail!("nats-server does not start")
+    }
+
+    async fn start_on(port: u16) -> anyhow::Result<Option<Self>> {
+        let mut watchdog = Command::new("/bin/sh")
+            .args(["-c", WATCHDOG, "watchdog", &port.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let stdout = watchdog.stdout.take().context("it was asked for")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let process = lines.next_line().await?.context("it names its process")?;
+        let nats = Self {
+            process: process.parse()?,
+            _watchdog: watchdog,
+            port,
+        };
+        Ok(nats.answers().await.then_some(nats))
+    }
+
+    async fn answers(&self) -> bool {
+        let deadline = Instant::now() + STARTS_WITHIN;
+        while Instant::now() < deadline {
+            if TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
+                return true;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+
+    fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
