@@ -73,7 +73,8 @@ async def subscribed(broker, name):
 async def send(url, work):
     # A connection serves one command at a time here, so each task needs its own.
     async with broker_at(url, max_connections=IN_FLIGHT) as broker:
-        await (await broker.connect()).ping()
+        connections = await broker.connect()
+        await asyncio.gather(*(connections.ping() for _ in range(IN_FLIGHT)))
         write = writer(work)
         stopwatch = Stopwatch()
         await LOADS[work.load](broker, work, write)

@@ -89,7 +89,7 @@ def send_at_rate(connection, work, write):
 async def send_in_tasks(url, work):
     # A connection serves one command at a time here, so each task needs its own.
     connections = redis.asyncio.Redis.from_url(url, max_connections=IN_FLIGHT)
-    await connections.ping()
+    await asyncio.gather(*(connections.ping() for _ in range(IN_FLIGHT)))
     write = writer(work)
 
     async def task(index):
