@@ -16,6 +16,10 @@ struct Sealed<'a, E> {
 
 /// The events of a program that knows all of them: what serde decodes in one go.
 #[derive(Deserialize)]
+#[expect(
+    dead_code,
+    reason = "the other events are there for serde to tell them apart"
+)]
 #[serde(tag = "event", content = "data")]
 enum Known<E> {
     #[serde(rename = "order.placed")]
@@ -69,10 +73,7 @@ mod tests {
         let event = Small::of_size(32).stamped(7, 1);
         for names in [1, 16] {
             let sealed = seal(NAME, &event).unwrap();
-            assert_eq!(
-                open::<Small>(&sealed, names).unwrap().unwrap().number(),
-                7
-            );
+            assert_eq!(open::<Small>(&sealed, names).unwrap().unwrap().number(), 7);
         }
         let noise = seal("noise.3", &event).unwrap();
         assert!(open::<Small>(&noise, 16).unwrap().is_none());

@@ -185,20 +185,18 @@ impl<E: Sample> Handlers<E> {
 
     /// Decodes what came, if it is wanted, and calls the handlers one after the other.
     pub(crate) async fn call(&self, bytes: &[u8]) -> anyhow::Result<()> {
-        if let Some(event) = envelope::open::<E>(bytes, self.names)? {
-            self.call_with(event).await;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn call_with(&self, event: E) {
+        let Some(event) = envelope::open::<E>(bytes, self.names)? else {
+            return Ok(());
+        };
         // A program with one handler calls it: no box, and the event is its own.
         if self.boxed.len() == 1 {
-            return self.hearing.handle(0, &event);
+            self.hearing.handle(0, &event);
+            return Ok(());
         }
         let event = Arc::new(event);
         for handler in &self.boxed {
             handler(Arc::clone(&event)).await;
         }
+        Ok(())
     }
 }

@@ -1,18 +1,243 @@
-//! What happens when hearers cannot keep up, and when Redis does not answer.
+//! What happens when hearers cannot keep up, when one of them is frozen, and when Redis does not
+//! answer.
 
 use std::fmt;
+use std::time::Duration;
 
+use anyhow::Context;
+use rustix::process::Signal;
 use serde::Serialize;
+use tidings_testkit::Redis;
+use tokio::time::sleep;
 
+use crate::clock::rss_kib_of;
+use crate::hearing::Heard;
+use crate::peers::Peer;
+use crate::process::Process;
+use crate::rows::thousands;
+use crate::run::{self, Place, Run, results, start_hearers, start_senders};
+use crate::servers::program;
+use crate::targets::{Bound, Outcome};
+use crate::work::{Load, Work};
+
+/// The bound of a subscription's queue, as `Handling` states it, and what a process may hold
+/// beside it.
+const HEARER_MIB: f64 = 16.0 + 16.0;
+
+/// The bound of the outgoing queue, as `Builder` states it, and what a process may hold beside it.
+const SENDER_MIB: f64 = 64.0 + 32.0;
+
+/// How long the hearers and the sender run before one of them, or Redis, is frozen.
+const BEFORE_FREEZING: Duration = Duration::from_millis(500);
+
+/// How long the sender goes on against a frozen Redis: less than the patience of its sends.
+const FROZEN: Duration = Duration::from_secs(5);
+
+const HANDLER_NS: u64 = 5_000;
+const EVENTS: u64 = 800_000;
+
+/// One such experiment and what came of it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Trial {}
+pub(crate) struct Trial {
+    name: String,
+    figures: Vec<Measured>,
+}
+
+/// A figure of a trial, and its bound.
+#[derive(Debug, Serialize)]
+struct Measured {
+    what: &'static str,
+    figure: f64,
+    bound: Bound,
+}
+
+/// Runs the trials, if they are asked for: they take a minute or two.
+pub(crate) async fn run(only: &[String], is_quick: bool) -> anyhow::Result<Vec<Trial>> {
+    let is_called = |word: &str| "overload".contains(&word.to_lowercase());
+    if !only
+        .iter()
+        .flat_map(|word| word.split_whitespace())
+        .all(is_called)
+    {
+        return Ok(Vec::new());
+    }
+    let events = if is_quick { EVENTS / 20 } else { EVENTS };
+    let mut trials = Vec::new();
+    let mut undisturbed = None;
+    for (hearers, senders) in [(1, 1), (1, 4), (8, 4), (8, 1)] {
+        say(&format!(
+            "{senders} senders and {hearers} hearers that are slow"
+        ));
+        let run = slow_hearers(events, hearers, senders).await?;
+        trials.push(Trial::of_slow_hearers(&run, senders));
+        undisturbed = Some(run);
+    }
+    say("one hearer frozen");
+    let undisturbed = undisturbed.context("it was run above")?;
+    trials.push(one_frozen(events, &undisturbed).await?);
+    say("Redis frozen");
+    trials.push(redis_frozen().await?);
+    Ok(trials)
+}
+
+#[expect(clippy::print_stderr, reason = "it is for the person who waits")]
+fn say(what: &str) {
+    eprintln!("overload: {what}");
+}
+
+fn work(events: u64) -> Work {
+    Work {
+        events,
+        load: Load::Feed,
+        handler_ns: HANDLER_NS,
+        ..Work::default()
+    }
+}
+
+fn place(redis: &Redis) -> anyhow::Result<Place> {
+    Ok(Place {
+        program: program(Peer::TidingsJson)?,
+        url: redis.url(),
+        server: redis.pid(),
+    })
+}
+
+async fn slow_hearers(events: u64, hearers: usize, senders: u64) -> anyhow::Result<Run> {
+    let redis = Redis::start().await;
+    let work = Work {
+        senders,
+        ..work(events)
+    };
+    run::once(Peer::TidingsJson, &place(&redis)?, work, hearers).await
+}
+
+/// As with eight slow hearers, but the first of them is frozen and wakes when all is over.
+async fn one_frozen(events: u64, undisturbed: &Run) -> anyhow::Result<Trial> {
+    let redis = Redis::start().await;
+    let (place, work) = (place(&redis)?, work(events));
+    let mut hearing = start_hearers(Peer::TidingsJson, &place, work, 8).await?;
+    let mut sending = start_senders(Peer::TidingsJson, &place, work)?;
+    sleep(BEFORE_FREEZING).await;
+    let mut frozen = hearing.remove(0);
+    frozen.signal(Signal::STOP)?;
+    let sent = results(&mut sending).await?;
+    let heard = results(&mut hearing).await?;
+    frozen.signal(Signal::CONT)?;
+    let woken: Heard = frozen.result().await?;
+    let others = Run {
+        events,
+        sent,
+        heard,
+        server_cpu_ns: 0,
+    };
+    Ok(Trial {
+        name: "handler of 5 µs, 1 sender, 8 hearers, one of them frozen".to_owned(),
+        figures: vec![
+            at_most("lost by the other seven", others.lost() as f64, 0.0),
+            at_least(
+                "rate of the other seven, against nobody frozen",
+                others.rate() / undisturbed.rate(),
+                0.8,
+            ),
+            at_least("gaps that the frozen one reports", woken.gaps as f64, 1.0),
+        ],
+    })
+}
+
+/// A sender at full speed whose Redis stops answering.
+async fn redis_frozen() -> anyhow::Result<Trial> {
+    let redis = Redis::start().await;
+    let endless = Work {
+        handler_ns: 0,
+        ..work(u64::MAX)
+    };
+    let sending: Vec<Process> = start_senders(Peer::TidingsJson, &place(&redis)?, endless)?;
+    sleep(BEFORE_FREEZING).await;
+    redis.freeze();
+    sleep(FROZEN).await;
+    let id = sending.first().and_then(Process::id);
+    let id = id.context("the sender does not end by itself")?;
+    let mib = rss_kib_of(&id.to_string()) as f64 / 1024.0;
+    redis.thaw();
+    Ok(Trial {
+        name: "a sender at full speed, Redis frozen".to_owned(),
+        figures: vec![at_most("MiB of the sender", mib, SENDER_MIB)],
+    })
+}
+
+fn at_most(what: &'static str, figure: f64, most: f64) -> Measured {
+    let bound = Bound::AtMost(most);
+    Measured {
+        what,
+        figure,
+        bound,
+    }
+}
+
+fn at_least(what: &'static str, figure: f64, least: f64) -> Measured {
+    let bound = Bound::AtLeast(least);
+    Measured {
+        what,
+        figure,
+        bound,
+    }
+}
+
+impl Trial {
+    fn of_slow_hearers(run: &Run, senders: u64) -> Self {
+        let hearers = run.heard.len();
+        let events = thousands(run.events);
+        Self {
+            name: format!("handler of 5 µs, {senders} → {hearers}, {events} events"),
+            figures: vec![
+                at_most("lost", run.lost() as f64, 0.0),
+                at_most("MiB of a hearer", run.hearer_mib(), HEARER_MIB),
+            ],
+        }
+    }
+
+    /// Its figures as targets.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
+        self.figures.iter().map(|measured| Outcome {
+            target: format!("overload, {}: {}", self.name, measured.what),
+            bound: measured.bound,
+            figure: Some(measured.figure),
+            remark: String::new(),
+            is_left_out: false,
+        })
+    }
+}
 
 impl fmt::Display for Trial {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<64}", self.name)?;
+        for Measured { what, figure, .. } in &self.figures {
+            write!(f, "  {what}: {figure:.2}")?;
+        }
         Ok(())
     }
 }
 
-pub(crate) async fn run(_only: &[String], _quick: bool) -> anyhow::Result<Vec<Trial>> {
-    Ok(Vec::new())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_under_overload_is_a_target_missed() {
+        let heard = |heard| Heard {
+            heard,
+            wanted: 10,
+            rss_kib: 20 << 10,
+            ..Heard::default()
+        };
+        let run = Run {
+            events: 10,
+            sent: Vec::new(),
+            heard: vec![heard(10), heard(9)],
+            server_cpu_ns: 0,
+        };
+        let trial = Trial::of_slow_hearers(&run, 4);
+        let short: Vec<_> = trial.outcomes().map(|outcome| outcome.is_short()).collect();
+        assert_eq!(short, [true, false]);
+    }
 }

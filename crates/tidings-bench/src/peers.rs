@@ -83,14 +83,16 @@ impl Peer {
                 "one MultiplexedConnection, 256 PUBLISH under way (await: one); hears on its PubSub \
                  stream"
             }
-            Self::RedisPipelines => "one MultiplexedConnection, redis::pipe() of 128 PUBLISH, awaited",
+            Self::RedisPipelines => {
+                "one MultiplexedConnection, redis::pipe() of 128 PUBLISH, awaited"
+            }
             Self::Fred => {
                 "one Client, 256 publishes under way; a SubscriberClient whose broadcast channel \
-                 holds 1,048,576 messages: with the default of 32 it loses events without a word"
+                 holds 524,288: with the default of 32 it loses events without a word"
             }
             Self::Ruststream => {
-                "a RedisPubSub subscription with a buffer of 1,048,576 (by default 32, and loses), \
-                 JSON codec, default workers; 256 publishes under way"
+                "a RedisPubSub subscription with a buffer of 524,288 (by default 32, and loses), JSON \
+                 codec, one worker; a channel for the event, no envelope; 256 publishes under way"
             }
             Self::Nats => {
                 "nats-server without JetStream; publish() and one flush() at the end (await: publish \

@@ -35,6 +35,8 @@ impl Program {
             .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // An error is one line; where it came from does not help whoever measures.
+            .env("RUST_BACKTRACE", "0")
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;

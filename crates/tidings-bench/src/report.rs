@@ -137,7 +137,11 @@ fn complaints(summary: &Summary) -> Vec<String> {
 
 fn rate(summary: &Summary) -> (String, String) {
     let rate = summary.events_per_second.unwrap_or_default();
-    let Spread { least, median, most } = rate;
+    let Spread {
+        least,
+        median,
+        most,
+    } = rate;
     let range = format!("({}-{})", whole(least), whole(most));
     (whole(median), range)
 }
@@ -187,7 +191,11 @@ fn target_lines(targets: &[Outcome], paint: Paint) -> String {
     }
     for outcome in targets {
         let line = outcome.to_string();
-        let line = if outcome.is_short() { paint.red(&line) } else { line };
+        let line = if outcome.is_short() {
+            paint.red(&line)
+        } else {
+            line
+        };
         let _ = writeln!(text, "  {line}");
     }
     text

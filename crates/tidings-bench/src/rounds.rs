@@ -113,7 +113,9 @@ impl Plan {
     }
 
     async fn measure(&self, rows: Vec<Row>, left_out: Vec<LeftOut>) -> anyhow::Result<Results> {
-        let seed = self.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+        let seed = self
+            .seed
+            .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
         let peers = peers_of(&rows);
         let servers = Servers::start(&peers).await?;
         let mut table = Table::new(rows);
@@ -127,7 +129,7 @@ impl Plan {
                 table.run(index, &servers).await;
             }
         }
-        progress.clear();
+        Progress::clear();
         drop(servers);
         let overload = overload::run(&self.only, self.quick).await?;
         let rows = table.summaries();
@@ -252,7 +254,7 @@ impl Progress {
     }
 
     #[expect(clippy::print_stderr, reason = "as above")]
-    fn clear(&self) {
+    fn clear() {
         if stderr().is_terminal() {
             eprint!("\r\x1b[K");
         }

@@ -3,7 +3,10 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::peers::Peer::{self, *};
+use crate::peers::Peer::{
+    self, Faststream, Fred, Ioredis, Nats, NodeRedis, Raw, Redis, RedisPipelines, RedisPy,
+    Ruststream, TidingsJson, TidingsMsgpack,
+};
 use crate::work::{Load, Work};
 
 /// What is done, whoever does it.
@@ -72,20 +75,19 @@ impl Scenario {
             Load::Feed => "feed".to_owned(),
             Load::Rate => format!("{}/s", thousands(self.per_second)),
         };
-        let mut name = format!("{load}, 1 → {}", self.hearers);
-        if self.size != 124 {
-            name += &match self.size {
-                size if size >= 1024 => format!(", {} KiB", size / 1024),
-                size => format!(", {size} B"),
-            };
+        let mut words = vec![load, format!("1 → {}", self.hearers)];
+        match self.size {
+            124 => {}
+            size if size >= 1_024 => words.push(format!("{} KiB", size / 1_024)),
+            size => words.push(format!("{size} B")),
         }
         if self.names > 1 {
-            name += &format!(", 1 of {} names", self.names);
+            words.push(format!("1 of {} names", self.names));
         }
         if self.handlers > 1 {
-            name += &format!(", {} handlers", self.handlers);
+            words.push(format!("{} handlers", self.handlers));
         }
-        name
+        words.join(", ")
     }
 
     /// About how many events a peer gets done in a second here: a run takes about that long.
@@ -94,10 +96,10 @@ impl Scenario {
             Load::Rate => self.per_second.min(100_000) * 2,
             Load::Await => self.awaited(peer),
             Load::Tasks | Load::Feed => {
-                let each = self.fed(peer) / if self.hearers == 8 { 5 } else { 1 };
+                let each = fed(peer) / if self.hearers == 8 { 5 } else { 1 };
                 let bytes_each = each * 124 / (self.size as u64).max(124);
                 let slower = if self.handlers > 1 { 2 } else { 1 };
-                (bytes_each * 2 / slower).max(1_000) / self.names.min(2) * self.names.min(2)
+                (bytes_each * 2 / slower).max(1_000)
             }
         }
     }
@@ -110,20 +112,20 @@ impl Scenario {
         };
         if self.hearers == 8 { each / 3 } else { each }
     }
+}
 
-    /// The order of magnitude of what a peer feeds in a second on two cores.
-    fn fed(&self, peer: Peer) -> u64 {
-        match peer {
-            TidingsJson => 1_000_000,
-            TidingsMsgpack => 1_500_000,
-            Redis | RedisPipelines | Fred => 200_000,
-            Ruststream => 100_000,
-            Nats => 400_000,
-            Raw => 350_000,
-            Ioredis | NodeRedis => 60_000,
-            RedisPy => 30_000,
-            Faststream => 3_000,
-        }
+/// The order of magnitude of what a peer feeds in a second on two cores.
+fn fed(peer: Peer) -> u64 {
+    match peer {
+        TidingsJson => 1_000_000,
+        TidingsMsgpack => 1_500_000,
+        Redis | RedisPipelines | Fred => 200_000,
+        Ruststream => 100_000,
+        Nats => 400_000,
+        Raw => 350_000,
+        Ioredis | NodeRedis => 60_000,
+        RedisPy => 30_000,
+        Faststream => 3_000,
     }
 }
 
@@ -139,7 +141,16 @@ pub(crate) fn all() -> Vec<Row> {
     };
     for scenario in [AWAIT_1, AWAIT_8] {
         let peers = [
-            TidingsJson, Redis, Fred, Ruststream, Nats, Ioredis, NodeRedis, RedisPy, Faststream, Raw,
+            TidingsJson,
+            Redis,
+            Fred,
+            Ruststream,
+            Nats,
+            Ioredis,
+            NodeRedis,
+            RedisPy,
+            Faststream,
+            Raw,
         ];
         add(scenario, &peers);
     }
@@ -159,12 +170,23 @@ pub(crate) fn all() -> Vec<Row> {
     }
     add(FEED_1.with_handlers(8), &few);
     let brisk = [
-        TidingsJson, Redis, Fred, Ruststream, Nats, Ioredis, NodeRedis, RedisPy, Faststream,
+        TidingsJson,
+        Redis,
+        Fred,
+        Ruststream,
+        Nats,
+        Ioredis,
+        NodeRedis,
+        RedisPy,
+        Faststream,
     ];
     add(Scenario::rate(1_000), &brisk);
     add(Scenario::rate(5_000), &brisk[..8]);
     for per_second in [50_000, 100_000, 200_000] {
-        add(Scenario::rate(per_second), &[TidingsJson, TidingsMsgpack, Redis, Fred, Nats]);
+        add(
+            Scenario::rate(per_second),
+            &[TidingsJson, TidingsMsgpack, Redis, Fred, Nats],
+        );
     }
     rows
 }
@@ -190,7 +212,10 @@ impl Row {
         let typed = scenario.replace(" → ", "->");
         let name = format!("{scenario} {typed} {} {}", peer.name(), peer.word()).to_lowercase();
         let contains = |word: &str| name.contains(&word.to_lowercase());
-        words.iter().flat_map(|word| word.split_whitespace()).all(contains)
+        words
+            .iter()
+            .flat_map(|word| word.split_whitespace())
+            .all(contains)
     }
 }
 

@@ -66,11 +66,7 @@ pub(crate) async fn start_hearers(
     Ok(hearing)
 }
 
-pub(crate) fn start_senders(
-    peer: Peer,
-    place: &Place,
-    work: Work,
-) -> anyhow::Result<Vec<Process>> {
+pub(crate) fn start_senders(peer: Peer, place: &Place, work: Work) -> anyhow::Result<Vec<Process>> {
     let senders = (0..work.senders).map(|sender| {
         let work = serde_json::to_string(&Work { sender, ..work })?;
         let words = ["send", peer.word(), &place.url, &work];

@@ -21,11 +21,8 @@ pub(crate) struct Sent {
 
 /// Sends one event and waits until the server has it, as far as the peer can know.
 pub(crate) trait SendOne<E>: Clone + Send + Sync + 'static {
-    fn send(
-        &self,
-        name: &'static str,
-        event: E,
-    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn send(&self, name: &'static str, event: E)
+    -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
 /// Sends as fast as the peer can.
@@ -184,20 +181,29 @@ impl<E: Sample> Events<E> {
     }
 
     fn numbers(&self) -> impl Iterator<Item = u64> + Send + use<E> {
-        (self.work.sender..self.work.events).step_by(self.work.senders as usize)
+        every(self.work.senders, self.work.sender, self.work.events)
     }
 
     /// The numbers that one of the 256 tasks sends.
     fn numbers_of(&self, task: u64) -> impl Iterator<Item = u64> + Send + use<E> {
         let first = task * self.work.senders + self.work.sender;
-        (first..self.work.events).step_by(self.work.lanes() as usize)
+        every(self.work.lanes(), first, self.work.events)
     }
 
     fn name(&self, number: u64) -> &'static str {
-        self.names[(number % self.work.names) as usize]
+        self.names[index(number % self.work.names)]
     }
 
     fn event(&self, number: u64, at_ns: u64) -> E {
         self.sample.stamped(number, at_ns)
     }
+}
+
+/// The numbers from `first` to `end`, in steps.
+fn every(step: u64, first: u64, end: u64) -> impl Iterator<Item = u64> + Send {
+    (first..end).step_by(index(step))
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).expect("there are few names, senders and tasks")
 }

@@ -29,9 +29,10 @@ pub(crate) struct Servers {
 impl Servers {
     pub(crate) async fn start(peers: &[Peer]) -> anyhow::Result<Self> {
         let redis = Redis::start().await;
-        let nats = match peers.contains(&Peer::Nats) {
-            true => Some(Nats::start().await?),
-            false => None,
+        let nats = if peers.contains(&Peer::Nats) {
+            Some(Nats::start().await?)
+        } else {
+            None
         };
         Ok(Self { redis, nats })
     }
@@ -79,7 +80,11 @@ pub(crate) fn why_left_out(peer: Peer) -> Option<String> {
 
 /// What starts the processes of a peer.
 pub(crate) fn program(peer: Peer) -> anyhow::Result<Program> {
-    let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name);
+    let script = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("peers")
+            .join(name)
+    };
     let python = prepared("python/bin/python");
     let words: Vec<PathBuf> = match peer {
         Peer::Ioredis => vec!["node".into(), prepared("js/ioredis.mjs")],
@@ -135,6 +140,7 @@ impl Nats {
             .args(["-c", WATCHDOG, "watchdog", &port.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
         let stdout = watchdog.stdout.take().context("it was asked for")?;

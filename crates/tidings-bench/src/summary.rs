@@ -108,6 +108,7 @@ pub(crate) fn find(summaries: &[Summary], scenario: Scenario, peer: Peer) -> Opt
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
     use crate::hearing::Heard;
@@ -155,7 +156,10 @@ mod tests {
     fn a_rate_counts_from_the_first_sent_to_the_last_heard() {
         let summary = summary(&[run(1, 1_000), run(2, 1_000), run(4, 1_000)]);
         let rate = summary.events_per_second.unwrap();
-        assert_eq!((rate.least, rate.median, rate.most), (250.0, 500.0, 1_000.0));
+        assert_eq!(
+            (rate.least, rate.median, rate.most),
+            (250.0, 500.0, 1_000.0)
+        );
         assert_eq!(summary.sender_cpu_ns, 2.0);
         assert_eq!(summary.hearer_cpu_ns, 3.0);
         assert_eq!(summary.cpu_ns, 2.0 + 3.0 + 3.0 + 4.0);

@@ -88,13 +88,16 @@ fn index(number: u64) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
     use crate::work::Load;
 
     fn tally(work: Work, numbers: &[u64]) -> (u64, u64, u64) {
         let mut tally = Tally::new(&work);
-        numbers.iter().for_each(|number| tally.count(*number));
+        for number in numbers {
+            tally.count(*number);
+        }
         assert_eq!(tally.is_complete(), tally.heard == work.wanted());
         (tally.heard, tally.repeated, tally.misordered)
     }
@@ -168,7 +171,10 @@ mod tests {
         (1..=20).for_each(|_| tally.add_latency(9_000_000));
         // The first twentieth of all is left out: exactly those that were slow.
         (1..=380).for_each(|us| tally.add_latency(us * 1_000));
-        assert_eq!(tally.percentiles([50, 90, 99, 100]), [190.0, 342.0, 377.0, 380.0]);
+        assert_eq!(
+            tally.percentiles([50, 90, 99, 100]),
+            [190.0, 342.0, 377.0, 380.0]
+        );
         assert_eq!(Tally::new(&work(1)).percentiles([50]), [0.0]);
     }
 }

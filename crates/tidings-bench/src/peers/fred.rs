@@ -13,9 +13,9 @@ use crate::hearing::{Handlers, Hearing};
 use crate::sending::{self, SendOne, Sent, Window};
 use crate::work::Work;
 
-/// How many events wait for a hearer before the oldest are dropped. The default, 32, loses most
-/// events of a fast sender, and says nothing.
-const CAPACITY: usize = 1 << 20;
+/// How many events wait for a hearer before the oldest are dropped: more than a run has. The default,
+/// 32, loses most events of a fast sender, and says nothing.
+const CAPACITY: usize = 1 << 19;
 
 pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow::Result<()> {
     let handlers = Handlers::<E>::new(&hearing);

@@ -112,8 +112,8 @@ impl Batch {
             let read = self.socket.read_buf(&mut self.answers).await?;
             ensure!(read > 0, "redis hung up");
             ensure!(!self.answers.contains(&b'-'), "redis refuses to publish");
-            let ends = self.answers.iter().filter(|byte| **byte == b'\n').count();
-            self.count = self.count.saturating_sub(ends);
+            let answers = self.answers.split(|byte| *byte == b'\n').count() - 1;
+            self.count = self.count.saturating_sub(answers);
         }
         Ok(())
     }

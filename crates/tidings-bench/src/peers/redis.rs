@@ -46,7 +46,9 @@ pub(crate) async fn send_pipelines<E: Sample>(url: &str, work: Work) -> anyhow::
 }
 
 async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
-    Ok(Client::open(url)?.get_multiplexed_async_connection().await?)
+    Ok(Client::open(url)?
+        .get_multiplexed_async_connection()
+        .await?)
 }
 
 impl<E: Sample> SendOne<E> for MultiplexedConnection {
