@@ -1,4 +1,4 @@
-//! Makes sure that the tests find a Redis of the machine's own kind, and valgrind.
+//! Installs what the tests and the benchmark need of the machine: Redis, valgrind, NATS.
 
 use anyhow::{Result, bail, ensure};
 use rustix::process::geteuid;
@@ -35,6 +35,15 @@ const VALGRIND: Package = Package {
     advice: "install valgrind 3.19 or later",
 };
 
+const NATS: Package = Package {
+    name: "NATS",
+    programs: &["nats-server"],
+    apt: "nats-server",
+    dnf: "nats-server",
+    brew: "nats-server",
+    advice: "install nats-server 2.9 or later",
+};
+
 /// Installs `redis-server` and `redis-cli` where they are missing.
 pub(crate) fn ensure_redis() -> Result<()> {
     REDIS.ensure()
@@ -48,6 +57,16 @@ pub(crate) fn ensure_valgrind() -> Result<()> {
     Ok(())
 }
 
+/// Installs `nats-server` where it is missing. Only a benchmark needs it: no password is asked for.
+pub(crate) fn ensure_nats() -> Result<()> {
+    ensure!(
+        NATS.is_there() || geteuid().is_root(),
+        "nats-server is missing: {}",
+        NATS.advice
+    );
+    NATS.ensure()
+}
+
 impl Package {
     fn ensure(&self) -> Result<()> {
         if self.is_there() {
@@ -55,7 +74,7 @@ impl Package {
         }
         let programs = self.programs.join("` and `");
         let Some(commands) = self.commands(has, geteuid().is_root()) else {
-            bail!("the tests need `{programs}`: {}", self.advice);
+            bail!("`{programs}` is needed: {}", self.advice);
         };
         for command in commands {
             println!("installing {}: {command}", self.name);

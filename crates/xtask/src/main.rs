@@ -6,6 +6,7 @@ mod instructions;
 mod test;
 
 mod install;
+mod peers;
 mod steps;
 mod tool;
 
@@ -21,12 +22,13 @@ enum Task {
     Test,
     /// Everything but the tests: format, lints, documentation, dependencies.
     Check,
-    /// How fast tidings is on this machine, beside the redis crate in the same run.
+    /// How fast tidings is on this machine, beside every peer in the same run.
+    #[command(disable_help_flag = true)]
     Bench {
         /// Count instructions instead, step by step: `--json`, or `--budget` for the budgets' file.
         #[arg(long)]
         instructions: bool,
-        /// For the benchmark program: `--rounds 5`, `--json`, `--only feed`, `--help`.
+        /// For the benchmark program: `--rounds 5`, `--only feed nats`, `--check`, `--help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -48,6 +48,12 @@ impl Tool {
         self
     }
 
+    /// Another program of this name: the one at `path`.
+    pub(crate) fn at(mut self, path: impl Into<OsString>) -> Self {
+        self.program = path.into();
+        self
+    }
+
     pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Self {
         self.variables.push((name, value));
         self
