@@ -80,10 +80,13 @@ struct Part {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { plan, role } = Arguments::parse();
+    let Some(role) = role else {
+        return rounds::run(&plan).await;
+    };
+    process::end_with_parent()?;
     match role {
-        None => return rounds::run(&plan).await,
-        Some(Role::Hear(part)) => hear(part).await?,
-        Some(Role::Send(part)) => {
+        Role::Hear(part) => hear(part).await?,
+        Role::Send(part) => {
             let work: Work = serde_json::from_str(&part.work)?;
             print(&peers::send(part.peer, &part.url, work).await?)?;
         }

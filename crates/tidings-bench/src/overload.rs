@@ -47,7 +47,8 @@ pub(crate) struct Trial {
 #[derive(Debug, Serialize)]
 struct Measured {
     what: &'static str,
-    figure: f64,
+    /// `None` where events were lost, and a rate means nothing.
+    figure: Option<f64>,
     bound: Bound,
 }
 
@@ -130,16 +131,18 @@ async fn one_frozen(events: u64, undisturbed: &Run) -> anyhow::Result<Trial> {
         heard,
         server_cpu_ns: 0,
     };
+    let is_whole = others.lost() == 0 && undisturbed.lost() == 0;
+    let rate = is_whole.then(|| others.rate() / undisturbed.rate());
     Ok(Trial {
         name: "handler of 5 µs, 1 sender, 8 hearers, one of them frozen".to_owned(),
         figures: vec![
-            at_most("lost by the other seven", others.lost() as f64, 0.0),
+            at_most("lost by the other seven", Some(others.lost() as f64), 0.0),
+            at_least("rate of the other seven, against nobody frozen", rate, 0.8),
             at_least(
-                "rate of the other seven, against nobody frozen",
-                others.rate() / undisturbed.rate(),
-                0.8,
+                "gaps that the frozen one reports",
+                Some(woken.gaps as f64),
+                1.0,
             ),
-            at_least("gaps that the frozen one reports", woken.gaps as f64, 1.0),
         ],
     })
 }
@@ -161,11 +164,11 @@ async fn redis_frozen() -> anyhow::Result<Trial> {
     redis.thaw();
     Ok(Trial {
         name: "a sender at full speed, Redis frozen".to_owned(),
-        figures: vec![at_most("MiB of the sender", mib, SENDER_MIB)],
+        figures: vec![at_most("MiB of the sender", Some(mib), SENDER_MIB)],
     })
 }
 
-fn at_most(what: &'static str, figure: f64, most: f64) -> Measured {
+fn at_most(what: &'static str, figure: Option<f64>, most: f64) -> Measured {
     let bound = Bound::AtMost(most);
     Measured {
         what,
@@ -174,7 +177,7 @@ fn at_most(what: &'static str, figure: f64, most: f64) -> Measured {
     }
 }
 
-fn at_least(what: &'static str, figure: f64, least: f64) -> Measured {
+fn at_least(what: &'static str, figure: Option<f64>, least: f64) -> Measured {
     let bound = Bound::AtLeast(least);
     Measured {
         what,
@@ -190,8 +193,8 @@ impl Trial {
         Self {
             name: format!("handler of 5 µs, {senders} → {hearers}, {events} events"),
             figures: vec![
-                at_most("lost", run.lost() as f64, 0.0),
-                at_most("MiB of a hearer", run.hearer_mib(), HEARER_MIB),
+                at_most("lost", Some(run.lost() as f64), 0.0),
+                at_most("MiB of a hearer", Some(run.hearer_mib()), HEARER_MIB),
             ],
         }
     }
@@ -201,7 +204,7 @@ impl Trial {
         self.figures.iter().map(|measured| Outcome {
             target: format!("overload, {}: {}", self.name, measured.what),
             bound: measured.bound,
-            figure: Some(measured.figure),
+            figure: measured.figure,
             remark: String::new(),
             is_left_out: false,
         })
@@ -212,7 +215,8 @@ impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<64}", self.name)?;
         for Measured { what, figure, .. } in &self.figures {
-            write!(f, "  {what}: {figure:.2}")?;
+            let figure = figure.map_or("-".to_owned(), |figure| format!("{figure:.2}"));
+            write!(f, "  {what}: {figure}")?;
         }
         Ok(())
     }

@@ -98,10 +98,16 @@ impl Peer {
                 "nats-server without JetStream; publish() and one flush() at the end (await: publish \
                  and flush each); the hearer's subscription holds 1,048,576"
             }
-            Self::Ioredis => "enableAutoPipelining, 256 publishes under way",
-            Self::NodeRedis => "its automatic pipelining, 256 publishes under way",
-            Self::RedisPy => "asyncio with hiredis, pipelines of 128 without MULTI",
-            Self::Faststream => "RedisBroker, pydantic model, 256 publishes under way",
+            Self::Ioredis => "enableAutoPipelining (await: without), 256 publishes under way",
+            Self::NodeRedis => "its own pipelining of one turn, 256 publishes under way",
+            Self::RedisPy => {
+                "redis[hiredis], synchronous, pipelines of 128 without MULTI; hears with \
+                 pubsub().listen()"
+            }
+            Self::Faststream => {
+                "redis[hiredis], pydantic model, feed: its pipelines of 128, rate: tasks over 256 \
+                 connections; logger off, one worker"
+            }
             Self::Raw => {
                 "own RESP over a tokio socket, 128 PUBLISH a write, own reader: the floor for one \
                  event a PUBLISH"
@@ -176,5 +182,18 @@ async fn send_events<E: Sample>(peer: Peer, url: &str, work: Work) -> anyhow::Re
         #[cfg(feature = "peers")]
         Peer::Nats => nats::send::<E>(url, work).await,
         _ => anyhow::bail!("{} is not in this program", peer.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_peer_is_known_by_its_word() {
+        for peer in Peer::value_variants() {
+            assert_eq!(Peer::from_str(peer.word(), false), Ok(*peer));
+            assert!(!peer.settings().is_empty());
+        }
     }
 }

@@ -49,6 +49,20 @@ impl Program {
     }
 }
 
+/// Ends this process with the one that started it, even if that is killed. Elsewhere than on Linux
+/// it ends when its server does.
+#[cfg(target_os = "linux")]
+pub(crate) fn end_with_parent() -> anyhow::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(
+        Signal::KILL,
+    ))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn end_with_parent() -> anyhow::Result<()> {
+    Ok(())
+}
+
 impl Process {
     /// Waits for the line that says that it hears.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {

@@ -235,17 +235,19 @@ impl Progress {
 
     #[expect(clippy::print_stderr, reason = "it is for the person who waits")]
     fn show(&mut self, round: usize, rounds: usize, row: &Row) {
+        let left = self.left();
         if stderr().is_terminal() {
             let what = format!("{}: {}", row.scenario.name(), row.peer.name());
-            let left = self.left();
             eprint!("\r\x1b[Kround {round} of {rounds}, {left} {what}");
+        } else if self.done.is_multiple_of(self.all.div_ceil(rounds)) {
+            eprintln!("round {round} of {rounds}, {left}");
         }
         self.done += 1;
     }
 
     fn left(&self) -> String {
         if self.done == 0 {
-            return String::new();
+            return "just begun:".to_owned();
         }
         let each = self.start.elapsed() / u32::try_from(self.done).unwrap_or(u32::MAX);
         let left: Duration = each * u32::try_from(self.all - self.done).unwrap_or(u32::MAX);

@@ -90,16 +90,16 @@ impl Scenario {
         words.join(", ")
     }
 
-    /// About how many events a peer gets done in a second here: a run takes about that long.
+    /// About how many events a peer gets done in a second or two: a run takes about that long.
     fn events(&self, peer: Peer) -> u64 {
         match self.load {
             Load::Rate => self.per_second.min(100_000) * 2,
             Load::Await => self.awaited(peer),
             Load::Tasks | Load::Feed => {
-                let each = fed(peer) / if self.hearers == 8 { 5 } else { 1 };
+                let each = fed(peer) / if self.hearers == 8 { 4 } else { 1 };
                 let bytes_each = each * 124 / (self.size as u64).max(124);
                 let slower = if self.handlers > 1 { 2 } else { 1 };
-                (bytes_each * 2 / slower).max(1_000)
+                (bytes_each / slower).max(1_000)
             }
         }
     }
@@ -107,6 +107,7 @@ impl Scenario {
     fn awaited(&self, peer: Peer) -> u64 {
         let each = match peer {
             Faststream => 1_500,
+            Nats => 80_000,
             RedisPy | NodeRedis | Ioredis => 4_000,
             _ => 8_000,
         };

@@ -17,14 +17,14 @@ const SCRIPTS: &str = "crates/tidings-bench/peers";
 
 /// Brings what is missing.
 pub(crate) fn prepare() {
-    let steps: [(&str, fn() -> Result<()>); 3] = [
-        ("NATS", ensure_nats),
-        ("ioredis and node-redis", prepare_javascript),
-        ("redis-py and FastStream", prepare_python),
+    let steps = [
+        ("NATS", ensure_nats()),
+        ("ioredis and node-redis", prepare_javascript()),
+        ("redis-py and FastStream", prepare_python()),
     ];
     for (peers, step) in steps {
-        if let Err(error) = step() {
-            println!("left out: {peers}: {error:#}");
+        if let Err(error) = step {
+            eprintln!("left out: {peers}: {error:#}");
         }
     }
 }
@@ -91,7 +91,7 @@ fn prepare_python() -> Result<()> {
 }
 
 fn run(tool: &Tool) -> Result<()> {
-    println!("preparing the benchmark's peers: {tool}");
+    eprintln!("preparing the benchmark's peers: {tool}");
     let status = tool.run()?;
     if !status.success() {
         bail!("`{tool}` failed");

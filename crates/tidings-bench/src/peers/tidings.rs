@@ -12,8 +12,7 @@ use crate::work::{self, Work};
 
 pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow::Result<()> {
     let gaps = Arc::clone(&hearing);
-    let on_gap = move |gap: Gap| {
-        eprintln!("{gap}");
+    let on_gap = move |_: Gap| {
         gaps.gap();
         ready(())
     };
