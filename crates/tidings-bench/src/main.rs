@@ -49,7 +49,7 @@ use crate::work::Work;
 ///
 /// Without a peer's tool it is left out by name; `cargo xtask bench` brings what it can.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench", version)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", version)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(flatten)]
