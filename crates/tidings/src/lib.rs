@@ -47,6 +47,7 @@ mod registry;
 mod stream;
 mod subscription;
 // … how an event is sent …
+mod alarm;
 mod driven;
 mod echo;
 mod glance;

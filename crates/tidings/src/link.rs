@@ -1,14 +1,16 @@
 //! Keeps the connection alive: notices that it is lost or deaf, and makes a new one for as long
 //! as it takes.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::alarm::Alarm;
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
 use crate::error::{ConnectError, report};
@@ -147,12 +149,22 @@ impl Link {
         let mut glances = Glances::new(heard);
         let mut clock = interval(SILENCE / 5);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let probe = Arc::clone(&self.probe);
+        let (dispatcher, echoes) = (
+            Arc::clone(&self.receiver.dispatcher),
+            Arc::clone(&self.receiver.echoes),
+        );
+        // Made once: to begin and give up these waits for each frame costs more than the frame.
+        let mut alarm = Alarm::new(heard);
+        let mut broken = pin!(probe.broken.notified());
+        let mut changed = pin!(dispatcher.changed.notified());
+        let mut is_wanted = pin!(echoes.is_wanted.notified());
         loop {
             let glance = self.glance(&mut glances);
             hearing.set_watched(glance.is_none());
             let checked = tokio::select! {
                 biased;
-                () = self.probe.broken.notified() => Err(ConnectError::Lost),
+                () = &mut broken => Err(ConnectError::Lost),
                 arrived = hearing.hear(&mut frames) => {
                     heard = Instant::now();
                     for frame in frames.drain(..) {
@@ -162,9 +174,15 @@ impl Link {
                     arrived
                 }
                 // Each of these looks again.
-                () = sleep_until(glance.unwrap_or(heard).into()), if glance.is_some() => Ok(()),
-                () = self.receiver.dispatcher.changed.notified() => Ok(()),
-                () = self.receiver.echoes.is_wanted.notified(), if glance.is_some() => Ok(()),
+                () = alarm.at(glance.unwrap_or(heard)), if glance.is_some() => Ok(()),
+                () = &mut changed => {
+                    changed.set(dispatcher.changed.notified());
+                    Ok(())
+                }
+                () = &mut is_wanted, if glance.is_some() => {
+                    is_wanted.set(echoes.is_wanted.notified());
+                    Ok(())
+                }
                 _ = clock.tick() => self.check(heard),
             };
             if let Err(why) = checked {

@@ -16,10 +16,11 @@ use crate::subscription::Batch;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// Reading waits for room, so that a handler which only stumbles loses nothing, and the senders
-    /// notice that they are too fast. Meanwhile the bus's other handlers get nothing new, so it
-    /// waits up to a second at once, and up to 10 s of each minute. When there is still no room,
-    /// newer events are dropped for this handler until half of its queue is free again.
+    /// Reading waits for room, so that a handler which is only overrun loses nothing, and the
+    /// senders notice that they are too fast. Meanwhile the bus's other handlers get nothing new,
+    /// so a handler that takes longer than 100 µs for an event is waited for up to a second at
+    /// once, and up to 10 s of each minute. When there is still no room, newer events are dropped
+    /// for this handler until half of its queue is free again.
     #[default]
     Wait,
     /// Newer events are dropped for this handler.
@@ -28,7 +29,7 @@ pub enum WhenFull {
     DropOldest,
 }
 
-/// How long reading may wait for one queue at once …
+/// How long reading may wait at once for the queue of a handler that is slow or stuck …
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// … and in all: the other handlers of the bus wait with it.
@@ -37,7 +38,7 @@ const IN_ALL: Duration = Duration::from_secs(10);
 /// One second of waiting is forgiven after this many: so it is 10 s of each minute.
 const FORGIVEN: u32 = 6;
 
-/// How long reading has waited for this queue of late.
+/// How long reading has waited of late for this queue, its handler being slow.
 #[derive(Clone, Copy, Debug, Default)]
 struct Patience {
     spent: Duration,
@@ -181,12 +182,12 @@ impl Queue {
         self.room.notified().await;
     }
 
-    /// How long reading may wait for room now.
+    /// How long reading may wait for room now, for a slow handler.
     pub(crate) fn patience(&self, now: Instant) -> Duration {
         self.lock().patience.left(now)
     }
 
-    /// So long it waited.
+    /// So long it waited for a slow handler.
     pub(crate) fn waited(&self, time: Duration) {
         self.lock().patience.spent += time;
     }

@@ -1,11 +1,11 @@
 //! What is heard: frame -> numbers -> subscriptions.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_codec::{EventError, Limits, NodeId, RawEvent, read_frame};
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 
 use crate::dispatch::{Arrived, Dispatcher, Sorter};
 use crate::echo::{Echoes, Sent};
@@ -15,6 +15,12 @@ use crate::queue::{Push, WhenFull};
 use crate::reports::Reports;
 use crate::sequence::{Sequences, Verdict};
 use crate::subscription::{Batch, Seat};
+
+/// How long a handler may take for an event on average without being called slow.
+const BRISK: Duration = Duration::from_micros(100);
+
+/// After this time at the latest it is seen how far a handler has come.
+const WHILE: Duration = Duration::from_millis(100);
 
 /// Judges frames and hands their events over.
 #[derive(Debug)]
@@ -157,31 +163,38 @@ impl Receiver {
 /// How many events there was no room for in the end.
 async fn wait_for_room(seat: &Seat, batch: Batch) -> u64 {
     let mut push = seat.queue.push(batch);
-    let mut waiting = None;
-    let dropped = loop {
+    let mut patience = None;
+    loop {
         match push {
-            Push::Done => break 0,
-            Push::Stuck(rest) => break count(&rest),
+            Push::Done => return 0,
+            Push::Stuck(rest) => return count(&rest),
             Push::NoRoom(rest) => {
-                let (_, deadline) = *waiting.get_or_insert_with(|| {
-                    let now = Instant::now();
-                    (now, now + seat.queue.patience(now))
-                });
-                if timeout_at(deadline.into(), seat.queue.room())
-                    .await
-                    .is_err()
-                {
+                let left = patience.get_or_insert_with(|| seat.queue.patience(Instant::now()));
+                if left.is_zero() {
                     seat.queue.is_stuck();
-                    break count(&rest);
+                    return count(&rest);
                 }
+                let slow = wait_a_while(seat, *left).await;
+                seat.queue.waited(slow);
+                *left = left.saturating_sub(slow);
                 push = seat.queue.push(rest);
             }
         }
-    };
-    if let Some((since, _)) = waiting {
-        seat.queue.waited(since.elapsed());
     }
-    dropped
+}
+
+/// Waits for room, for a while; how long of it was due to a slow handler. One that is merely
+/// overrun is waited for as long as it takes: that is how senders notice that they are too fast.
+async fn wait_a_while(seat: &Seat, patience: Duration) -> Duration {
+    let (since, before) = (Instant::now(), seat.begun());
+    let _ = timeout(WHILE.min(patience), seat.queue.room()).await;
+    slow(since.elapsed(), seat.begun() - before)
+}
+
+/// How much of a time counts as waiting for a slow handler, if it began with so many events.
+fn slow(time: Duration, events: u64) -> Duration {
+    let is_brisk = u128::from(events) * BRISK.as_nanos() >= time.as_nanos();
+    if is_brisk { Duration::ZERO } else { time }
 }
 
 /// How many events did not fit.
@@ -194,4 +207,17 @@ fn left_over(push: &Push) -> u64 {
 
 fn count(batch: &Batch) -> u64 {
     batch.events.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_is_slow_that_takes_more_than_100_us_for_an_event() {
+        assert_eq!(slow(WHILE, 1_000), Duration::ZERO);
+        assert_eq!(slow(WHILE, 999), WHILE);
+        assert_eq!(slow(WHILE, 0), WHILE);
+        assert_eq!(slow(Duration::from_micros(30), 1), Duration::ZERO);
+    }
 }

@@ -1,6 +1,7 @@
 //! The one task that writes: what waits leaves in frames, and each frame gets its fate.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tidings_codec::{Format, Limits, NodeId, read_frame};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
+use crate::alarm::Alarm;
 use crate::echo::{Echoes, PATIENCE};
 use crate::error::{Unsent, report};
 use crate::failure::{Failure, Fate, Reason};
@@ -111,6 +113,11 @@ impl Sender {
         session.announce(self.format, self.me, progress).await;
         let mut farewell = None;
         let mut sessions_ended = false;
+        let (probe, mut stage) = (Arc::clone(&self.probe), self.stage.clone());
+        // Made once: to begin and give up these waits for each frame costs more than the frame.
+        let mut alarm = Alarm::new(session.due(progress, farewell));
+        let mut wanted = pin!(probe.wanted.notified());
+        let mut leaving = pin!(wait_for(&mut stage, Stage::Leaving));
         loop {
             if farewell.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
                 return End::Left;
@@ -161,16 +168,17 @@ impl Sender {
                     let flight = self.number(open, progress);
                     session.send(flight, progress).await;
                 }
-                () = self.probe.wanted.notified() => {
+                () = &mut wanted => {
+                    wanted.set(probe.wanted.notified());
                     session.announce(self.format, self.me, progress).await;
                 }
-                stage = wait_for(&mut self.stage, Stage::Leaving), if farewell.is_none() => {
+                stage = &mut leaving, if farewell.is_none() => {
                     farewell = Some(Instant::now() + FAREWELL);
                     if stage == Stage::Closed {
                         return End::Left;
                     }
                 }
-                () = sleep_until(due.into()) => {
+                () = alarm.at(due) => {
                     if farewell.is_some_and(|farewell| farewell <= Instant::now()) {
                         return End::Left;
                     }

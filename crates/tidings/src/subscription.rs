@@ -22,7 +22,7 @@ use crate::worker::running;
 ///
 /// | | default |
 /// |---|---|
-/// | [`queue`](Self::queue) | 65,536 events, and 16 MiB |
+/// | [`queue`](Self::queue) | 32,768 events, and 16 MiB |
 /// | [`concurrency`](Self::concurrency) | 1: one after the other, in order |
 /// | [`timeout`](Self::timeout) | 30 s |
 /// | [`when_full`](Self::when_full) | [`WhenFull::Wait`] |
@@ -55,7 +55,7 @@ pub struct Handling {
 impl Default for Handling {
     fn default() -> Self {
         Self {
-            queue: 65_536,
+            queue: 32_768,
             bytes: 16 << 20,
             concurrency: 1,
             timeout: Duration::from_secs(30),
@@ -142,6 +142,8 @@ pub(crate) struct Seat {
     pub(crate) has_ended: watch::Sender<bool>,
     /// How many events its task has taken out of the queue and not begun with.
     taken: AtomicUsize,
+    /// How many events its task has begun with.
+    begun: AtomicU64,
 }
 
 impl Seat {
@@ -164,12 +166,21 @@ impl Seat {
             task,
             has_ended,
             taken: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
         }
     }
 
-    /// Its task has this many events left of what it took out of the queue.
-    pub(crate) fn taken(&self, events: usize) {
-        self.taken.store(events, Ordering::Relaxed);
+    /// Its task begins with one more event, and has this many left of what it took out of the queue.
+    pub(crate) fn begin(&self, left: usize) {
+        self.taken.store(left, Ordering::Relaxed);
+        // Only its task writes this.
+        let begun = self.begun.load(Ordering::Relaxed);
+        self.begun.store(begun + 1, Ordering::Relaxed);
+    }
+
+    /// How many events its task has begun with.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Waits until no call runs any more. A handler that asks about itself does not wait.

@@ -132,7 +132,7 @@ where
                 if self.seat.queue.is_closed() {
                     return;
                 }
-                self.seat.taken(batch.events.len() - index - 1);
+                self.seat.begin(batch.events.len() - index - 1);
                 let was_called = self.handle(batch.heard(item), &mut context).await;
                 if was_called && self.is_once {
                     context.bus.remove(&self.seat);
@@ -148,7 +148,7 @@ where
         loop {
             while let Some((batch, next)) = waiting.take_if(|_| self.has_room(calls.len())) {
                 if next < batch.events.len() && !self.seat.queue.is_closed() {
-                    self.seat.taken(batch.events.len() - next - 1);
+                    self.seat.begin(batch.events.len() - next - 1);
                     calls.push(self.handle_apart(Arc::clone(&batch), next));
                     waiting = Some((batch, next + 1));
                 }
