@@ -42,7 +42,7 @@ mod tests {
     #[tokio::test]
     async fn it_rings_when_it_was_set_for_last() {
         let now = Instant::now();
-        let mut alarm = Alarm::new(now + Duration::from_secs(60));
+        let mut alarm = Alarm::new(now + Duration::from_mins(1));
         assert!(
             alarm
                 .at(now + Duration::from_millis(2))
@@ -55,7 +55,7 @@ mod tests {
         // Earlier than it would ring, and again after it rang.
         assert!(
             alarm
-                .at(now + Duration::from_secs(60))
+                .at(now + Duration::from_mins(1))
                 .now_or_never()
                 .is_none()
         );

@@ -437,7 +437,12 @@ impl Bus {
     {
         let name = event.name(data);
         let encode = |into: Encoder<'_>| K::encode(data, into);
-        self.inner.outgoing.append(name, to, wait, encode).await
+        let outgoing = &self.inner.outgoing;
+        // There is room most of the time, and nothing to be set up for a wait.
+        match outgoing.try_append(name, to, wait, &encode)? {
+            Some(ticket) => Ok(ticket),
+            None => outgoing.append(name, to, wait, encode).await,
+        }
     }
 
     pub(crate) fn register<P, Args, H>(

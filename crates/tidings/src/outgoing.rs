@@ -112,9 +112,6 @@ impl Outgoing {
         wait: Wait,
         encode: impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Ticket, SendError> {
-        if let Some(ticket) = self.try_append(name, to, wait, &encode)? {
-            return Ok(ticket);
-        }
         let patience = tokio::time::sleep(self.settings.patience);
         tokio::pin!(patience);
         loop {
@@ -134,8 +131,8 @@ impl Outgoing {
         }
     }
 
-    /// `None` when there is no room.
-    fn try_append(
+    /// The same at once; `None` when there is no room.
+    pub(crate) fn try_append(
         &self,
         name: &str,
         to: To,

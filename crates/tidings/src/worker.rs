@@ -4,13 +4,12 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tidings_codec::DecodeError;
 use tokio::task::coop::consume_budget;
@@ -263,20 +262,43 @@ async fn guarded(
     call: impl Future<Output = Result<(), Stop>>,
     timeout: Duration,
 ) -> Result<(), Stop> {
-    // What a call holds is dropped within, too: that can panic as well.
-    let call = async move {
-        let mut call = pin!(call);
-        // Most handlers end at once: a timer for each would cost more than they do.
-        match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
-            Poll::Ready(ended) => ended,
-            Poll::Pending => match tokio::time::timeout(timeout, call).await {
-                Ok(ended) => ended,
-                Err(_) => Err(Stop::TimedOut),
-            },
+    let mut call = pin!(Some(call));
+    // Most handlers end at once: a timer for each would cost more than they do.
+    let ended = match poll_fn(|cx| Poll::Ready(poll_guarded(call.as_mut(), cx))).await {
+        Poll::Ready(ended) => return ended,
+        Poll::Pending => {
+            tokio::time::timeout(timeout, poll_fn(|cx| poll_guarded(call.as_mut(), cx)))
         }
     };
-    let ended = AssertUnwindSafe(call).catch_unwind().await;
-    ended.unwrap_or_else(|panic| Err(Stop::Panicked(panic_text(&*panic))))
+    match ended.await {
+        Ok(ended) => ended,
+        // What a call holds is dropped with it, and that can panic as well.
+        Err(_) => caught(|| call.set(None)).and(Err(Stop::TimedOut)),
+    }
+}
+
+/// Polls a call, and catches its panic.
+fn poll_guarded(
+    mut call: Pin<&mut Option<impl Future<Output = Result<(), Stop>>>>,
+    cx: &mut task::Context<'_>,
+) -> Poll<Result<(), Stop>> {
+    let polled = caught(|| {
+        let running = call.as_mut().as_pin_mut();
+        let polled = running.expect("it is there until its time is up").poll(cx);
+        if polled.is_ready() {
+            call.set(None);
+        }
+        polled
+    });
+    polled.unwrap_or_else(|stop| {
+        // What is left of it is of no interest, and may panic once more.
+        let _ = caught(|| call.set(None));
+        Poll::Ready(Err(stop))
+    })
+}
+
+fn caught<T>(act: impl FnOnce() -> T) -> Result<T, Stop> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(|panic| Stop::Panicked(panic_text(&*panic)))
 }
 
 /// What a panic said.
