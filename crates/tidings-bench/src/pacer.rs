@@ -30,9 +30,10 @@ pub(crate) struct Pacer {
 impl Pacer {
     pub(crate) fn new(per_second: u64) -> io::Result<Self> {
         let (step_ns, events) = steps(per_second);
+        let start_ns = now_ns();
         Ok(Self {
-            timer: Timer::new(step_ns)?,
-            start_ns: now_ns(),
+            timer: Timer::new(start_ns, step_ns)?,
+            start_ns,
             step_ns,
             events,
             given: 0,
@@ -85,18 +86,15 @@ mod kernel {
     pub(super) struct Timer(AsyncFd<OwnedFd>);
 
     impl Timer {
-        pub(super) fn new(step_ns: u64) -> io::Result<Self> {
+        /// Steps are counted from `start_ns` on, however long it takes to set the timer.
+        pub(super) fn new(start_ns: u64, step_ns: u64) -> io::Result<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-            let step = Timespec {
-                tv_sec: (step_ns / 1_000_000_000).cast_signed(),
-                tv_nsec: (step_ns % 1_000_000_000).cast_signed(),
-            };
             let times = Itimerspec {
-                it_interval: step,
-                it_value: step,
+                it_interval: timespec(step_ns),
+                it_value: timespec(start_ns + step_ns),
             };
-            timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
+            timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &times)?;
             #[expect(
                 deprecated,
                 reason = "the timer is ours for as long as it lives; the successor is unsafe"
@@ -116,6 +114,13 @@ mod kernel {
             Ok(u64::from_ne_bytes(count))
         }
     }
+
+    fn timespec(ns: u64) -> Timespec {
+        Timespec {
+            tv_sec: (ns / 1_000_000_000).cast_signed(),
+            tv_nsec: (ns % 1_000_000_000).cast_signed(),
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -131,7 +136,7 @@ mod runtime {
     pub(super) struct Timer(Interval);
 
     impl Timer {
-        pub(super) fn new(step_ns: u64) -> io::Result<Self> {
+        pub(super) fn new(_start_ns: u64, step_ns: u64) -> io::Result<Self> {
             Ok(Self(interval(Duration::from_nanos(step_ns))))
         }
 
