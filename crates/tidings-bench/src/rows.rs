@@ -130,6 +130,19 @@ fn fed(peer: Peer) -> u64 {
     }
 }
 
+/// Who can send one event after the other; the last of them no more than a thousand a second.
+const ONE_BY_ONE: [Peer; 9] = [
+    TidingsJson,
+    Redis,
+    Fred,
+    Ruststream,
+    Nats,
+    Ioredis,
+    NodeRedis,
+    RedisPy,
+    Faststream,
+];
+
 /// All rows there are, scenario by scenario.
 pub(crate) fn all() -> Vec<Row> {
     let mut rows = Vec::new();
@@ -141,19 +154,8 @@ pub(crate) fn all() -> Vec<Row> {
         }));
     };
     for scenario in [AWAIT_1, AWAIT_8] {
-        let peers = [
-            TidingsJson,
-            Redis,
-            Fred,
-            Ruststream,
-            Nats,
-            Ioredis,
-            NodeRedis,
-            RedisPy,
-            Faststream,
-            Raw,
-        ];
-        add(scenario, &peers);
+        add(scenario, &ONE_BY_ONE);
+        add(scenario, &[Raw]);
     }
     for scenario in [TASKS_1, TASKS_8] {
         add(scenario, &[TidingsJson, TidingsMsgpack, Redis, Fred, Nats]);
@@ -170,19 +172,8 @@ pub(crate) fn all() -> Vec<Row> {
         add(FEED_1.with_names(names), &few);
     }
     add(FEED_1.with_handlers(8), &few);
-    let brisk = [
-        TidingsJson,
-        Redis,
-        Fred,
-        Ruststream,
-        Nats,
-        Ioredis,
-        NodeRedis,
-        RedisPy,
-        Faststream,
-    ];
-    add(Scenario::rate(1_000), &brisk);
-    add(Scenario::rate(5_000), &brisk[..8]);
+    add(Scenario::rate(1_000), &ONE_BY_ONE);
+    add(Scenario::rate(5_000), &ONE_BY_ONE[..8]);
     for per_second in [50_000, 100_000, 200_000] {
         add(
             Scenario::rate(per_second),
