@@ -10,27 +10,22 @@ const ROW: f64 = 22.0;
 const BARS_AT: f64 = 220.0;
 const LABELS: f64 = 90.0;
 
-/// The least that a bar shows: the axis is logarithmic, so that slow peers can be seen, too.
-const LEAST: f64 = 100.0;
-
 /// Greys and colours with enough contrast on white and on black.
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#767676}\
      .title{font-weight:600}.ours{fill:#c2571a}.theirs{fill:#5b7fa6}";
 
 /// The chart of what was measured. Peers without a rate are named, too.
 pub(crate) fn svg(rows: &[Summary]) -> String {
-    let charts = [(FEED_1, "1 → 1 process"), (FEED_8, "1 → 8 processes")];
-    let most = rows
-        .iter()
-        .filter(|row| is_fed(row))
-        .filter_map(Summary::rate);
-    let most = most.fold(LEAST * 10.0, f64::max);
+    let charts = [
+        (FEED_1, "Events a second, 1 → 1 process"),
+        (FEED_8, "Events a second, 1 → 8 processes"),
+    ];
     let mut body = String::new();
     let mut y = 24.0;
     for (scenario, title) in charts {
-        y = section(&mut body, rows, scenario, title, most, y);
+        y = section(&mut body, rows, scenario, title, y);
     }
-    let title = "Events a second, fed without awaiting each (logarithmic axis)";
+    let title = "Events a second, fed without awaiting each";
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {y}\" role=\"img\" \
          aria-labelledby=\"title\">\n<title id=\"title\">{title}</title>\n<style>{STYLE}</style>\n\
@@ -38,22 +33,18 @@ pub(crate) fn svg(rows: &[Summary]) -> String {
     )
 }
 
-fn is_fed(row: &Summary) -> bool {
-    row.scenario == FEED_1 || row.scenario == FEED_8
-}
-
-/// Draws one scenario from `y` on, and says where it ends.
+/// Draws one scenario from `y` on, to a scale of its own, and says where it ends.
 fn section(
     body: &mut String,
     rows: &[Summary],
     scenario: Scenario,
     title: &str,
-    most: f64,
     mut y: f64,
 ) -> f64 {
     let mut rows: Vec<_> = rows.iter().filter(|row| row.scenario == scenario).collect();
     let rate = |row: &Summary| row.rate().unwrap_or(0.0);
     rows.sort_by(|one, other| rate(other).total_cmp(&rate(one)));
+    let most = rows.first().map_or(0.0, |row| rate(row)).max(1.0);
     let _ = writeln!(
         body,
         "<text class=\"title\" x=\"0\" y=\"{y}\">{title}</text>"
@@ -90,11 +81,9 @@ fn bar(body: &mut String, row: &Summary, most: f64, y: f64) {
     );
 }
 
-/// How long the bar of a rate is, on a logarithmic axis.
+/// How long the bar of a rate is; that of the greatest has all the room.
 fn length(rate: f64, most: f64) -> f64 {
-    let longest = WIDTH - BARS_AT - LABELS;
-    let share = (rate.max(LEAST) / LEAST).log10() / (most / LEAST).log10();
-    (longest * share).max(1.0)
+    ((WIDTH - BARS_AT - LABELS) * rate / most).max(1.0)
 }
 
 #[expect(
