@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use tidings_codec::{EncodeError, Encoder, Format, NodeId, Outgoing as Event, To, WriteError};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use crate::driven::Driven;
 use crate::error::{FlushError, SendError, Unsent};
@@ -29,6 +30,10 @@ const EVENTS: u32 = 32_768;
 
 /// A frame that cannot leave is closed at this age, so that events are given up by their own age.
 const SLICE: Duration = Duration::from_secs(1);
+
+/// How often the sender gives way to those who bring more events for a frame, while another one is
+/// under way. A turn of tokio's ends after 61 tasks.
+const JOINS: usize = 8;
 
 /// How many given-up events a flush names one by one.
 const NAMED: usize = 10_000;
@@ -251,16 +256,44 @@ impl Outgoing {
     /// The next frame to send, the oldest first. `is_idle` says that nothing else is under way.
     pub(crate) async fn next(&self, is_idle: bool) -> Open {
         self.is_idle.store(is_idle, Relaxed);
-        poll_fn(|cx| self.poll_next(cx)).await
+        if let Some(open) = self.take() {
+            return open;
+        }
+        poll_fn(|cx| self.poll_filled(cx)).await;
+        if !is_idle {
+            self.let_others_join().await;
+        }
+        loop {
+            if let Some(open) = self.take() {
+                return open;
+            }
+            poll_fn(|cx| self.poll_filled(cx)).await;
+        }
     }
 
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Open> {
-        if let Some(open) = self.take() {
-            return Poll::Ready(open);
-        }
+    /// Ready when there is something to send.
+    fn poll_filled(&self, cx: &Context<'_>) -> Poll<()> {
         self.sender.register(cx.waker());
-        // Something may have come between the look and the registration.
-        self.take().map_or(Poll::Pending, Poll::Ready)
+        // After the registration: something may have come just before it.
+        if self.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    /// Gives way to the tasks that run now, as long as they bring events: the last answer woke many
+    /// at once, as a rule, and their events can travel together.
+    async fn let_others_join(&self) {
+        let mut before = 0;
+        for _ in 0..JOINS {
+            let events = self.lock().events;
+            if events == before {
+                return;
+            }
+            before = events;
+            yield_now().await;
+        }
     }
 
     pub(crate) fn take(&self) -> Option<Open> {
