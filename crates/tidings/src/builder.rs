@@ -33,6 +33,9 @@ use crate::transport::{Connected, Transport, url};
 /// Longer than any process lives, and short enough to be added to a time.
 pub(crate) const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
+/// A shorter interval between probes would find a busy machine dead.
+const SHORTEST_PROBE: Duration = Duration::from_millis(100);
+
 type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send>;
 
 /// A bus before its start. [`Bus::builder`] makes one.
@@ -46,6 +49,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 /// | [`volatile`](Self::volatile) | no: sends wait for a Redis that is away |
 /// | [`start_timeout`](Self::start_timeout) | 10 s |
 /// | [`wait_for_redis`](Self::wait_for_redis) | no: a start that takes longer fails |
+/// | [`probe_interval`](Self::probe_interval) | 5 s |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -72,6 +76,7 @@ pub struct Builder {
     collects: bool,
     sending: Settings,
     start_timeout: Option<Duration>,
+    probe_interval: Duration,
 }
 
 impl Builder {
@@ -90,6 +95,7 @@ impl Builder {
                 is_volatile: false,
             },
             start_timeout: Some(Duration::from_secs(10)),
+            probe_interval: Duration::from_secs(5),
         }
     }
 
@@ -217,6 +223,18 @@ impl Builder {
         }
     }
 
+    /// How soon a dead connection is noticed that no error shows: when nothing was heard for this
+    /// long, the bus sends itself a sign of life, and when that does not come back within this time
+    /// either, it connects anew. So a connection is deaf for twice this at most. It is also how long
+    /// Redis may take to answer, and how often the server is asked whether it still is the master.
+    /// At least 100 ms.
+    pub fn probe_interval(self, interval: Duration) -> Self {
+        Self {
+            probe_interval: interval.clamp(SHORTEST_PROBE, FOREVER),
+            ..self
+        }
+    }
+
     /// Starts the bus: registers handlers, connects, and returns once Redis confirmed the
     /// subscription.
     ///
@@ -249,7 +267,15 @@ impl Builder {
             registration(&bus)?;
         }
         let connected = connect(&*transport, self.start_timeout).await?;
-        parts.run(&bus, transport, connected, self.failure_hook, &stages);
+        let probe = Probe::new(self.probe_interval);
+        parts.run(
+            &bus,
+            transport,
+            connected,
+            probe,
+            self.failure_hook,
+            &stages,
+        );
         Ok(bus)
     }
 
@@ -294,7 +320,11 @@ impl Parts {
             dispatcher: Arc::default(),
             echoes: Arc::default(),
             reports: Arc::new(Reports::new(Arc::clone(&counts))),
-            pulse: Arc::new(Pulse::new(transport.address(), counts)),
+            pulse: Arc::new(Pulse::new(
+                transport.address(),
+                transport.topology(),
+                counts,
+            )),
         }
     }
 
@@ -320,6 +350,7 @@ impl Parts {
         bus: &Bus,
         transport: Arc<dyn Transport>,
         connected: Connected,
+        probe: Probe,
         failure_hook: Option<FailureHook>,
         stages: &watch::Receiver<Stage>,
     ) {
@@ -332,8 +363,14 @@ impl Parts {
             reports,
             pulse,
         } = self;
-        pulse.up();
-        let probe = Arc::new(Probe::default());
+        let Connected {
+            hearing,
+            sending,
+            server,
+            left,
+        } = connected;
+        pulse.up(server);
+        let probe = Arc::new(probe);
         let counts = &pulse.counts;
         let (sessions, for_sender) = mpsc::channel(1);
         let sender = Sender {
@@ -363,12 +400,11 @@ impl Parts {
             stage: stages.clone(),
         };
         let outgoing = Arc::clone(&bus.inner.outgoing);
-        let sending = sender.run(connected.sending);
+        let sending = sender.run(sending);
         let (driven, sending) = Driven::new(sending, bus.inner.runtime.clone());
         outgoing.set_sender(&driven);
         bus.inner.add_task(tokio::spawn(sending));
-        bus.inner
-            .add_task(tokio::spawn(link.run(connected.hearing)));
+        bus.inner.add_task(tokio::spawn(link.run(hearing, left)));
         bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
     }
 }
@@ -425,5 +461,6 @@ mod tests {
         assert_eq!(builder.sending.patience, Duration::from_secs(30));
         assert!(!builder.sending.is_volatile);
         assert_eq!(builder.start_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(builder.probe_interval, Duration::from_secs(5));
     }
 }

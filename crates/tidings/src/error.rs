@@ -294,6 +294,20 @@ pub enum ConnectError {
     /// It was connected, and the connection ended.
     #[error("the connection was lost")]
     Lost,
+    /// None of the sentinels names a master, or none that can be reached.
+    #[error("no sentinel names a master `{master}` that can be reached ({said})")]
+    Sentinels {
+        /// The name of the master.
+        master: String,
+        /// What each of the sentinels said.
+        said: String,
+    },
+    /// The sentinels name another master, and it is one.
+    #[error("the master is at {to} now")]
+    Moved {
+        /// Where it is.
+        to: String,
+    },
     /// Nothing was heard, although something should have been.
     #[error("nothing was heard for {silence:?}, although a probe was published")]
     Deaf {

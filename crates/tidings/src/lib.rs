@@ -78,7 +78,7 @@ pub use error::{
 pub use event::{Event, EventKey, Names, Unknown};
 pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
 pub use handler::{Handler, HandlerError, Outcome};
-pub use health::{Connection, Health};
+pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use queue::WhenFull;
 pub use stream::EventStream;

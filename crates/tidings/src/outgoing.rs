@@ -90,6 +90,14 @@ pub(crate) enum Wait {
     Fed,
 }
 
+/// How one event is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) wait: Wait,
+    /// Whether it fails at once while Redis is away.
+    pub(crate) is_volatile: bool,
+}
+
 impl Outgoing {
     pub(crate) fn new(me: NodeId, format: Format, settings: Settings) -> Self {
         Self {
@@ -114,7 +122,7 @@ impl Outgoing {
         &self,
         name: &str,
         to: To,
-        wait: Wait,
+        manner: Manner,
         encode: impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Ticket, SendError> {
         let patience = tokio::time::sleep(self.settings.patience);
@@ -123,7 +131,7 @@ impl Outgoing {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if let Some(ticket) = self.try_append(name, to, wait, &encode)? {
+            if let Some(ticket) = self.try_append(name, to, manner, &encode)? {
                 return Ok(ticket);
             }
             tokio::select! {
@@ -141,7 +149,7 @@ impl Outgoing {
         &self,
         name: &str,
         to: To,
-        wait: Wait,
+        manner: Manner,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Option<Ticket>, SendError> {
         let mut lock = self.lock();
@@ -149,16 +157,16 @@ impl Outgoing {
         if inside.is_shut {
             return Err(SendError::Closed);
         }
-        if inside.is_away && self.settings.is_volatile {
+        if inside.is_away && (manner.is_volatile || self.settings.is_volatile) {
             return Err(fate(name, Fate::NotSent(Reason::Away)));
         }
-        if inside.bytes >= self.limit(wait, inside.is_away) {
+        if inside.bytes >= self.limit(manner.wait, inside.is_away) {
             return Ok(None);
         }
-        let ticket = match self.write(inside, name, to, wait, encode) {
+        let ticket = match self.write(inside, name, to, manner.wait, encode) {
             Err(WriteError::Full) => {
                 inside.close();
-                self.write(inside, name, to, wait, encode)
+                self.write(inside, name, to, manner.wait, encode)
             }
             written => written,
         };

@@ -101,7 +101,7 @@ impl Sender {
     }
 
     async fn send_over(&mut self, sending: Sending, progress: &mut Progress) -> End {
-        let mut session = Session::new(sending);
+        let mut session = Session::new(sending, self.probe.interval);
         // What is in doubt is repeated under its old numbers: who heard it drops it.
         for flight in &mut progress.flights {
             flight.reply = Some(publish(&*session.publisher, flight.frame.clone()).await);
@@ -171,6 +171,7 @@ impl Sender {
                 () = &mut wanted => {
                     wanted.set(probe.wanted.notified());
                     session.announce(self.format, self.me, progress).await;
+                    session.check(progress);
                 }
                 stage = &mut leaving, if farewell.is_none() => {
                     farewell = Some(Instant::now() + FAREWELL);
