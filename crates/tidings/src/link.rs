@@ -2,7 +2,7 @@
 //! as it takes.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -67,22 +67,23 @@ impl Probe {
         }
     }
 
-    /// Redis took a sign of life at this time.
+    /// Redis took a sign of life at this time. What counts is the oldest that has not come back.
     pub(crate) fn published(&self) {
-        *self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.lock().get_or_insert_with(Instant::now);
     }
 
     /// When a sign of life was published that has not come back. One that Redis did not take
     /// proves nothing.
     fn awaited(&self, heard: Instant) -> Option<Instant> {
-        let published = *self
-            .published
+        let mut published = self.lock();
+        *published = published.filter(|published| *published > heard);
+        *published
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.published
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        published.filter(|published| *published > heard)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
