@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod faults;
 mod instructions;
 mod test;
 
@@ -32,6 +33,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// What tidings does when something goes wrong, beside other libraries in the same run.
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// For the program that makes the faults: `--only chaos`, `--seed 7`, `--quick`, `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
             arguments,
         } => instructions::run(&arguments),
         Task::Bench { arguments, .. } => bench::run(&arguments),
+        Task::Faults { arguments } => faults::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

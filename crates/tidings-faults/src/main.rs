@@ -1,0 +1,115 @@
+//! What tidings does when something goes wrong: each fault is made to happen to a real Redis, and what
+//! becomes of every event is checked.
+
+// Reading order: what is measured …
+mod rows;
+mod script;
+// … how a trial is made and judged …
+mod leftovers;
+mod oracle;
+mod traffic;
+// … and how it is shown.
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use rand::Rng;
+use serde::Serialize;
+
+use crate::rows::{Effort, Row, Summary};
+
+/// What tidings does when something goes wrong, on this machine and a real Redis.
+///
+/// It fails, and names each row, where a figure is not kept or an event is not accounted for.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask faults", bin_name = "cargo xtask faults", version)]
+struct Arguments {
+    /// Only rows whose name contains all of these words, such as `half-open frozen`.
+    #[arg(long, value_name = "WORDS", num_args = 1..)]
+    only: Vec<String>,
+    /// A fifth of the repetitions: whether it works, not how well.
+    #[arg(long)]
+    quick: bool,
+    /// What the random faults are made from: the same number makes the same ones.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// The results as JSON, in a file or instead of the table.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    json: Option<PathBuf>,
+    /// The table as the book has it.
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// All that was measured.
+#[derive(Debug, Serialize)]
+struct Results {
+    seed: u64,
+    rows: Vec<Summary>,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let seed = arguments
+        .seed
+        .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    let mut rows = Row::all();
+    rows.retain(|row| row.is_called(&arguments.only));
+    ensure!(!rows.is_empty(), "no row is called that");
+
+    let effort = Effort {
+        quick: arguments.quick,
+        seed,
+    };
+    let results = measure(&rows, effort).await;
+    arguments.show(&results)?;
+    Ok(verdict(&results))
+}
+
+async fn measure(rows: &[Row], effort: Effort) -> Results {
+    let seed = effort.seed;
+    eprintln!("seed {seed}");
+    let mut summaries = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        eprintln!("{}/{} {}", index + 1, rows.len(), row.fault());
+        summaries.push(row.run(effort).await);
+    }
+    Results {
+        seed,
+        rows: summaries,
+    }
+}
+
+impl Arguments {
+    #[expect(clippy::print_stdout, reason = "this is the program's output")]
+    fn show(&self, results: &Results) -> Result<()> {
+        let json = serde_json::to_string_pretty(results)?;
+        if let Some(file) = &self.json {
+            if file == Path::new("-") {
+                println!("{json}");
+                return Ok(());
+            }
+            std::fs::write(file, json).with_context(|| file.display().to_string())?;
+        }
+        if self.markdown {
+            println!("{}", report::markdown(&results.rows));
+        } else {
+            println!("{}", report::table(&results.rows));
+        }
+        println!("seed {}", results.seed);
+        Ok(())
+    }
+}
+
+fn verdict(results: &Results) -> ExitCode {
+    let mut is_short = false;
+    for row in results.rows.iter().filter(|row| row.falls_short()) {
+        eprintln!("falls short: {}", row.fault);
+        is_short = true;
+    }
+    ExitCode::from(u8::from(is_short))
+}
