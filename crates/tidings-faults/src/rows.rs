@@ -6,6 +6,7 @@ mod cut;
 mod half_open;
 mod promoted;
 mod restart;
+mod sentinel;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use self::cut::Cut;
 use self::half_open::HalfOpen;
+use self::sentinel::Failover;
 use crate::traffic::Balance;
 
 /// How long a bus with its defaults hears nothing before it asks, and then waits for the answer.
@@ -28,6 +30,7 @@ pub(crate) enum Row {
     Cut(Cut),
     HalfOpen { how: HalfOpen, interval: Duration },
     Restart { away: Duration },
+    Failover(Failover),
     Promoted,
     Chaos,
 }
@@ -77,6 +80,7 @@ impl Row {
         }
         let aways = [100, 500, 2_000, 10_000, 60_000].map(Duration::from_millis);
         rows.extend(aways.map(|away| Self::Restart { away }));
+        rows.extend(Failover::ALL.map(Self::Failover));
         rows.extend([Self::Promoted, Self::Chaos]);
         rows
     }
@@ -92,6 +96,7 @@ impl Row {
                 format!("half-open: {}, asked every {interval:?}", how.name())
             }
             Self::Restart { away } => format!("Redis killed, back after {away:?}"),
+            Self::Failover(failover) => failover.name().to_owned(),
             Self::Promoted => "the master demoted by hand".to_owned(),
             Self::Chaos => "chaos".to_owned(),
         }
@@ -102,6 +107,8 @@ impl Row {
             Self::Cut(_) => "heard again",
             Self::HalfOpen { .. } => "noticed",
             Self::Restart { .. } => "heard again after it answers",
+            Self::Failover(Failover::Planned) => "longest silence",
+            Self::Failover(_) => "heard again",
             Self::Promoted => "found and left",
             Self::Chaos => "all up again after the last fault",
         }
@@ -116,6 +123,8 @@ impl Row {
             }
             Self::HalfOpen { interval, .. } => interval.mul_f64(2.5),
             Self::Restart { .. } => Duration::from_secs(2),
+            Self::Failover(Failover::Planned) => Duration::from_millis(200),
+            Self::Failover(_) => Duration::from_secs(5),
             // The role is asked for this often.
             Self::Promoted => PROBE_INTERVAL + Duration::from_millis(500),
             Self::Chaos => Duration::from_secs(10),
@@ -129,7 +138,7 @@ impl Row {
             Self::Restart { away } if away > Duration::from_secs(20) => 1,
             Self::Restart { away } if away > Duration::from_secs(5) => 2,
             Self::Promoted => 2,
-            Self::HalfOpen { .. } | Self::Restart { .. } => 5,
+            Self::HalfOpen { .. } | Self::Restart { .. } | Self::Failover(_) => 5,
             Self::Chaos => 1,
         };
         if quick { times.div_ceil(5) } else { times }
@@ -161,6 +170,7 @@ impl Row {
             Self::Cut(cut) => cut::run(cut, times).await,
             Self::HalfOpen { how, interval } => half_open::run(how, interval, times).await,
             Self::Restart { away } => restart::run(away, times).await,
+            Self::Failover(failover) => sentinel::run(failover, times).await,
             Self::Promoted => promoted::run(times).await,
             Self::Chaos => chaos::run(effort).await,
         }

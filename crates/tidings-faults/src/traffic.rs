@@ -14,6 +14,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::oracle::{Account, Fate, Heard, taken_by_nobody};
 
+/// Where all buses of a trial meet.
+pub(crate) const CHANNEL: &str = "tidings:{default}";
+
 /// The time between two events of a sender: a hundred a second.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::{Effort, Outcome};
 use crate::leftovers::{Belongings, busy_for};
 use crate::script::{Mischief, Step, script};
-use crate::traffic::{Traffic, until};
+use crate::traffic::{CHANNEL, Traffic, until};
 
 const FAULTS: usize = 100;
 const SENDERS: usize = 3;
@@ -132,9 +132,7 @@ async fn cut_who_is_behind(redis: &Redis, time: Duration) {
     };
     limit("pubsub 32kb 0 0").await;
     let long = format!(r#"{{"event":"ballast","data":"{}"}}"#, "x".repeat(200_000));
-    redis
-        .command(&["PUBLISH", "tidings:{default}", &long])
-        .await;
+    redis.command(&["PUBLISH", CHANNEL, &long]).await;
     sleep(time).await;
     limit("pubsub 32mb 8mb 60").await;
 }
