@@ -4,6 +4,9 @@
 // Reading order: what is measured …
 mod rows;
 mod script;
+// … beside whom …
+mod compare;
+mod peers;
 // … how a trial is made and judged …
 mod leftovers;
 mod oracle;
@@ -19,6 +22,8 @@ use clap::Parser;
 use rand::Rng;
 use serde::Serialize;
 
+use crate::compare::{Comparison, Trouble};
+use crate::peers::Peer;
 use crate::rows::{Effort, Row, Summary};
 
 /// What tidings does when something goes wrong, on this machine and a real Redis.
@@ -27,7 +32,8 @@ use crate::rows::{Effort, Row, Summary};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask faults", bin_name = "cargo xtask faults", version)]
 struct Arguments {
-    /// Only rows whose name contains all of these words, such as `half-open frozen`.
+    /// Only rows whose name contains all of these words, such as `half-open frozen`; those of the
+    /// comparison begin with `compared`.
     #[arg(long, value_name = "WORDS", num_args = 1..)]
     only: Vec<String>,
     /// A fifth of the repetitions: whether it works, not how well.
@@ -49,6 +55,15 @@ struct Arguments {
 struct Results {
     seed: u64,
     rows: Vec<Summary>,
+    compared: Vec<Comparison>,
+    libraries: Vec<Library>,
+}
+
+/// A library that took part, and how it was set.
+#[derive(Debug, Serialize)]
+struct Library {
+    name: &'static str,
+    settings: &'static str,
 }
 
 #[tokio::main]
@@ -57,34 +72,53 @@ async fn main() -> Result<ExitCode> {
     let seed = arguments
         .seed
         .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    let mut rows = Row::all();
-    rows.retain(|row| row.is_called(&arguments.only));
-    ensure!(!rows.is_empty(), "no row is called that");
+    let is_called = |name: &str| arguments.is_called(name);
+    let (mut rows, mut troubles) = (Row::all(), Trouble::all());
+    rows.retain(|row| is_called(&row.fault()));
+    troubles.retain(|trouble| is_called(&format!("compared: {}", trouble.name())));
+    ensure!(rows.len() + troubles.len() > 0, "no row is called that");
 
     let effort = Effort {
         quick: arguments.quick,
         seed,
     };
-    let results = measure(&rows, effort).await;
+    let results = measure(&rows, &troubles, effort).await;
     arguments.show(&results)?;
     Ok(verdict(&results))
 }
 
-async fn measure(rows: &[Row], effort: Effort) -> Results {
+async fn measure(rows: &[Row], troubles: &[Trouble], effort: Effort) -> Results {
     let seed = effort.seed;
     eprintln!("seed {seed}");
-    let mut summaries = Vec::new();
-    for (index, row) in rows.iter().enumerate() {
-        eprintln!("{}/{} {}", index + 1, rows.len(), row.fault());
+    let (mut summaries, mut compared) = (Vec::new(), Vec::new());
+    for row in rows {
+        eprintln!("{}", row.fault());
         summaries.push(row.run(effort).await);
     }
+    for trouble in troubles {
+        eprintln!("compared: {}", trouble.name());
+        compared.extend(trouble.compare(effort).await);
+    }
+    let libraries = Peer::ALL.iter().map(|peer| Library {
+        name: peer.name(),
+        settings: peer.settings(),
+    });
     Results {
         seed,
         rows: summaries,
+        compared,
+        libraries: libraries.collect(),
     }
 }
 
 impl Arguments {
+    /// Whether this name contains all of the words.
+    fn is_called(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        let mut words = self.only.iter().flat_map(|word| word.split_whitespace());
+        words.all(|word| name.contains(&word.to_lowercase()))
+    }
+
     #[expect(clippy::print_stdout, reason = "this is the program's output")]
     fn show(&self, results: &Results) -> Result<()> {
         let json = serde_json::to_string_pretty(results)?;
@@ -96,9 +130,9 @@ impl Arguments {
             std::fs::write(file, json).with_context(|| file.display().to_string())?;
         }
         if self.markdown {
-            println!("{}", report::markdown(&results.rows));
+            println!("{}", report::markdown(results));
         } else {
-            println!("{}", report::table(&results.rows));
+            println!("{}", report::table(results));
         }
         println!("seed {}", results.seed);
         Ok(())

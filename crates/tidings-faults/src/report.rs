@@ -3,15 +3,27 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
 
-use crate::rows::Summary;
+use crate::Results;
+use crate::compare::Comparison;
 
 /// For people at a terminal.
-pub(crate) fn table(rows: &[Summary]) -> String {
+pub(crate) fn table(results: &Results) -> String {
+    let mut text = String::new();
+    if !results.rows.is_empty() {
+        text += &rows(results);
+    }
+    if !results.compared.is_empty() {
+        text += &comparison(results);
+    }
+    text
+}
+
+fn rows(results: &Results) -> String {
     let mut text = bold(&format!(
         "{:<50} {:<34} {:>8} {:>5} {:>9} {:>9} {:>7}  {}\n",
         "fault", "figure", "at most", "times", "median", "most", "lost", "all kept"
     ));
-    for row in rows {
+    for row in &results.rows {
         let verdict = if row.falls_short() {
             red("SHORT")
         } else {
@@ -38,13 +50,47 @@ pub(crate) fn table(rows: &[Summary]) -> String {
     text
 }
 
+fn comparison(results: &Results) -> String {
+    let mut text = bold(&format!(
+        "\n{:<34} {:<26} {:>18} {:>18} {:>7} {:>20}\n",
+        "compared", "library", "told", "heard again", "lost", "lost without a word"
+    ));
+    for row in &results.compared {
+        let _ = writeln!(
+            text,
+            "{:<34} {:<26} {:>18} {:>18} {:>7} {:>20}",
+            row.fault,
+            row.library,
+            often(row.noticed, row.trials, row.noticed_ms),
+            often(row.again, row.trials, row.again_ms),
+            row.lost,
+            row.lost_without_notice,
+        );
+        if let Some(complaint) = &row.complaint {
+            let _ = writeln!(text, "    {}", red(complaint));
+        }
+    }
+    for library in &results.libraries {
+        let _ = writeln!(text, "{}: {}", library.name, library.settings);
+    }
+    text
+}
+
+/// How often of how many, and the longest time.
+fn often(count: usize, of: usize, most: Option<f64>) -> String {
+    match most {
+        Some(_) => format!("{count} of {of}, {}", time(most)),
+        None => format!("{count} of {of}"),
+    }
+}
+
 /// For the book.
-pub(crate) fn markdown(rows: &[Summary]) -> String {
+pub(crate) fn markdown(results: &Results) -> String {
     let mut text = String::from(
         "| fault | figure | at most | times | median | most | events lost, all reported |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    for row in rows {
+    for row in &results.rows {
         let lost = if row.falls_short() {
             format!("{}, and short: {}", row.lost, row.findings.join("; "))
         } else {
@@ -61,7 +107,24 @@ pub(crate) fn markdown(rows: &[Summary]) -> String {
             time(row.most_ms),
         );
     }
+    text += "\n| fault | library | told | heard again | events lost | lost without a word |\n\
+             | --- | --- | --- | --- | --- | --- |\n";
+    for row in &results.compared {
+        text += &compared(row);
+    }
     text
+}
+
+fn compared(row: &Comparison) -> String {
+    format!(
+        "| {} | {} | {} | {} | {} | {} |\n",
+        row.fault,
+        row.library,
+        often(row.noticed, row.trials, row.noticed_ms),
+        often(row.again, row.trials, row.again_ms),
+        row.lost,
+        row.lost_without_notice,
+    )
 }
 
 /// In the unit that suits it.
