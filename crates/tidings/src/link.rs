@@ -320,4 +320,19 @@ mod tests {
         assert!(probe.awaited(heard).is_some());
         assert_eq!(probe.awaited(Instant::now()), None);
     }
+
+    #[test]
+    fn a_later_sign_of_life_does_not_put_off_the_answer_to_the_first() {
+        let probe = Probe::new(Duration::from_secs(5));
+        let heard = Instant::now();
+        probe.published();
+        let first = probe.awaited(heard);
+        probe.published();
+        assert_eq!(probe.awaited(heard), first);
+        // Once something is heard, the next one counts.
+        let heard = Instant::now();
+        assert_eq!(probe.awaited(heard), None);
+        probe.published();
+        assert!(probe.awaited(heard) > first);
+    }
 }
