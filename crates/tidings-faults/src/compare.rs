@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
 use redis::Client;
 use redis::aio::MultiplexedConnection;
@@ -312,16 +312,14 @@ impl Raw {
     }
 
     async fn try_send(&mut self, tick: u64) -> Result<()> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            None => {
-                let server = *self.servers.borrow();
-                let url = server.map_or_else(String::new, |server| format!("redis://{server}"));
-                let connected = Client::open(url)?
-                    .get_multiplexed_async_connection()
-                    .await?;
-                self.connection.insert(connected)
-            }
+        let connection = if let Some(connection) = &mut self.connection {
+            connection
+        } else {
+            let server = *self.servers.borrow();
+            let server = server.context("no server is known")?;
+            let client = Client::open(format!("redis://{server}"))?;
+            let connected = client.get_multiplexed_async_connection().await?;
+            self.connection.insert(connected)
         };
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(CHANNEL).arg(tick);

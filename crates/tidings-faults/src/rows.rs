@@ -104,11 +104,10 @@ impl Row {
 
     pub(crate) fn figure(self) -> &'static str {
         match self {
-            Self::Cut(_) => "heard again",
             Self::HalfOpen { .. } => "noticed",
             Self::Restart { .. } => "heard again after it answers",
             Self::Failover(Failover::Planned) => "longest silence",
-            Self::Failover(_) => "heard again",
+            Self::Cut(_) | Self::Failover(_) => "heard again",
             Self::Promoted => "found and left",
             Self::Chaos => "all up again after the last fault",
         }
