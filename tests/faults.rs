@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod faults {
+    /// The connections of a node that comes through a proxy, in the order it makes them.
+    const HEARING: usize = 0;
+    const SENDING: usize = 1;
+
     mod deaf;
     mod doubt;
     mod interop;
     mod loss;
     mod outage;
-    mod proxy;
     mod start;
     mod traffic;
 }

@@ -5,22 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidings::{Builder, Bus, Format, Gap, GapReason, Handling};
-use tidings_testkit::{Collected, Node, Redis, wait_for};
+use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
 
-use super::proxy::{HEARING, Proxy};
+use super::HEARING;
 
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_deaf_connection_is_found_and_replaced() {
     let redis = Redis::start().await;
-    let proxy = Proxy::start(&redis).await;
+    let proxy = Proxy::start(redis.address()).await;
     let (sender, hearer) = (redis.node().await, proxy.node().await);
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
     ticks.wait_len(1).await;
 
-    proxy.deafen(HEARING);
+    proxy.set_one(HEARING, Fault::Swallow(Way::FromServer));
     sender.send_to_all("tick", &2).await.unwrap();
 
     // Its connection looks well: only its own sign of life, which does not come back, tells.

@@ -43,11 +43,15 @@
 //! # }
 //! ```
 //!
+//! A [`Proxy`] stands before a server and does what networks do: it delays,
+//! loses, cuts and resets, for one connection or for all.
+//!
 //! Everything here panics when it cannot do its work, a missing `redis-server`
 //! included: a test that cannot run has failed. It needs a Unix.
 
 mod collected;
 mod node;
+mod proxy;
 mod server;
 
 mod builder;
@@ -62,5 +66,6 @@ pub use crate::builder::RedisBuilder;
 pub use crate::collected::Collected;
 pub use crate::node::{Node, memory_nodes, memory_url};
 pub use crate::port::free_port;
+pub use crate::proxy::{Fault, Proxy, Way};
 pub use crate::server::Redis;
 pub use crate::wait::wait_for;
