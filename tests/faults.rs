@@ -7,6 +7,7 @@ mod faults {
     const HEARING: usize = 0;
     const SENDING: usize = 1;
 
+    mod bounds;
     mod deaf;
     mod doubt;
     mod interop;
