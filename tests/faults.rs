@@ -10,6 +10,7 @@ mod faults {
     mod bounds;
     mod deaf;
     mod doubt;
+    mod health;
     mod interop;
     mod loss;
     mod outage;
