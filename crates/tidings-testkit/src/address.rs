@@ -44,8 +44,7 @@ impl Address {
     }
 
     pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
-        let (user, password) = (percent_encoded(user), percent_encoded(password));
-        format!("redis://{user}:{password}@{}", self.socket())
+        format!("redis://{}{}", login(user, password), self.socket())
     }
 
     pub(crate) fn unix_url(&self, socket: &Path) -> String {
@@ -88,6 +87,11 @@ impl Address {
 fn command(words: &[&str]) -> Cmd {
     let (name, arguments) = words.split_first().expect("a command has a name");
     redis::cmd(name).arg(arguments).to_owned()
+}
+
+/// What stands before the host in a URL.
+pub(crate) fn login(user: &str, password: &str) -> String {
+    format!("{}:{}@", percent_encoded(user), percent_encoded(password))
 }
 
 fn percent_encoded(text: &str) -> String {

@@ -2,6 +2,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::address::Address;
 use crate::server::Redis;
 
 /// What a test's server is like. Made by [`Redis::builder`].
@@ -25,6 +26,8 @@ use crate::server::Redis;
 pub struct RedisBuilder {
     pub(crate) password: Option<String>,
     pub(crate) has_unix_socket: bool,
+    pub(crate) master: Option<Address>,
+    is_sentinel: bool,
     settings: Vec<(String, String)>,
 }
 
@@ -78,14 +81,54 @@ impl RedisBuilder {
         self
     }
 
+    /// Makes the server a replica of this one, whose password it uses.
+    /// [`start`](Self::start) returns once it has what its master has.
+    ///
+    /// ```
+    /// use tidings_testkit::Redis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let master = Redis::start().await;
+    /// master.command(&["SET", "colour", "green"]).await;
+    ///
+    /// let replica = Redis::builder().replica_of(&master).start().await;
+    /// assert_eq!(replica.cli(&["GET", "colour"]).await, "green");
+    /// # }
+    /// ```
+    pub fn replica_of(mut self, master: &Redis) -> Self {
+        self.master = Some(master.at().clone());
+        self
+    }
+
+    pub(crate) fn sentinel(mut self) -> Self {
+        self.is_sentinel = true;
+        self
+    }
+
     /// Starts the server and waits until it answers.
     ///
     /// # Panics
     ///
     /// If `redis-server` is not installed, with advice how to install it; and
-    /// if it does not start, with the end of its log.
+    /// if it does not start, with the end of its log. If a replica does not reach
+    /// its master within 10 seconds.
     pub async fn start(self) -> Redis {
-        Redis::launch(self).await
+        let is_replica = self.master.is_some();
+        let redis = Redis::launch(self).await;
+        if is_replica {
+            redis.caught_up().await;
+        }
+        redis
+    }
+
+    /// What follows the configuration file on the command line.
+    pub(crate) fn options(&self) -> &'static [&'static str] {
+        if self.is_sentinel {
+            &["--sentinel"]
+        } else {
+            &[]
+        }
     }
 
     /// The whole `redis.conf` of a server that listens on `port`.
@@ -98,7 +141,9 @@ impl RedisBuilder {
              loglevel notice\n\
              save \"\"\n\
              appendonly no\n\
-             enable-debug-command yes\n",
+             enable-debug-command yes\n\
+             repl-diskless-sync yes\n\
+             repl-diskless-sync-delay 0\n",
             quoted(directory)
         );
         if self.has_unix_socket {
@@ -106,6 +151,14 @@ impl RedisBuilder {
         }
         if let Some(password) = &self.password {
             let _ = writeln!(lines, "requirepass {}", quoted(password));
+            // A master may become a replica.
+            let _ = writeln!(lines, "masterauth {}", quoted(password));
+        }
+        if let Some(master) = &self.master {
+            let _ = writeln!(lines, "replicaof 127.0.0.1 {}", master.port());
+            if let Some(password) = master.password() {
+                let _ = writeln!(lines, "masterauth {}", quoted(password));
+            }
         }
         for (name, value) in &self.settings {
             let _ = writeln!(lines, "{name} {value}");
@@ -119,7 +172,7 @@ pub(crate) fn unix_socket(directory: &Path) -> PathBuf {
 }
 
 /// In quotes, with the escapes that `redis.conf` shares with Rust.
-fn quoted(text: impl AsRef<OsStr>) -> String {
+pub(crate) fn quoted(text: impl AsRef<OsStr>) -> String {
     format!("{:?}", text.as_ref().to_string_lossy())
 }
 

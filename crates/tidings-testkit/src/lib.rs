@@ -44,7 +44,8 @@
 //! ```
 //!
 //! A [`Proxy`] stands before a server and does what networks do: it delays,
-//! loses, cuts and resets, for one connection or for all.
+//! loses, cuts and resets, for one connection or for all. [`Sentinels`] are a
+//! master, two replicas and three sentinels, with failovers as they really are.
 //!
 //! Everything here panics when it cannot do its work, a missing `redis-server`
 //! included: a test that cannot run has failed. It needs a Unix.
@@ -52,6 +53,8 @@
 mod collected;
 mod node;
 mod proxy;
+mod replication;
+mod sentinels;
 mod server;
 
 mod builder;
@@ -67,5 +70,6 @@ pub use crate::collected::Collected;
 pub use crate::node::{Node, memory_nodes, memory_url};
 pub use crate::port::free_port;
 pub use crate::proxy::{Fault, Proxy, Way};
+pub use crate::sentinels::{Sentinels, SentinelsBuilder};
 pub use crate::server::Redis;
 pub use crate::wait::wait_for;

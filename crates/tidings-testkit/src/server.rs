@@ -15,7 +15,7 @@ use crate::start::{StartError, start};
 use crate::wait::poll;
 
 /// How many ports a new server tries before it gives up.
-const PORTS_TO_TRY: u32 = 10;
+pub(crate) const PORTS_TO_TRY: u32 = 10;
 
 /// How often a server that has to come back on its port tries to get it, and
 /// the pause between.
@@ -59,27 +59,28 @@ impl Redis {
     }
 
     pub(crate) async fn launch(builder: RedisBuilder) -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("tidings-redis-")
-            .tempdir()
-            .expect("the directory for temporary files can be written");
-
         for _ in 0..PORTS_TO_TRY {
-            let port = free_port();
-            match start(&builder, directory.path(), port).await {
-                Ok(process) => {
-                    return Self {
-                        address: Address::new(port, builder.password.clone()),
-                        builder,
-                        process: Some(process),
-                        directory,
-                    };
-                }
+            match Self::launch_on(free_port(), builder.clone()).await {
+                Ok(redis) => return redis,
                 Err(StartError::PortTaken(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
         panic!("others took {PORTS_TO_TRY} free ports before redis-server could");
+    }
+
+    pub(crate) async fn launch_on(port: u16, builder: RedisBuilder) -> Result<Self, StartError> {
+        let directory = tempfile::Builder::new()
+            .prefix("tidings-redis-")
+            .tempdir()
+            .expect("the directory for temporary files can be written");
+        let process = start(&builder, directory.path(), port).await?;
+        Ok(Self {
+            address: Address::new(port, builder.password.clone()),
+            builder,
+            process: Some(process),
+            directory,
+        })
     }
 
     /// Its address as a URL, with the password if it has one.
@@ -117,6 +118,15 @@ impl Redis {
     /// While the server is killed or stopped.
     pub fn pid(&self) -> u32 {
         self.running().pid().as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Whether there is a process: not while it is killed or stopped.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub(crate) fn at(&self) -> &Address {
+        &self.address
     }
 
     fn running(&self) -> &Process {
@@ -219,7 +229,7 @@ impl Redis {
     }
 
     /// Starts a killed or stopped server again, empty, on the same port, and
-    /// waits until it answers.
+    /// waits until it answers. What `CONFIG REWRITE` wrote still holds.
     ///
     /// # Panics
     ///
@@ -296,6 +306,19 @@ impl Redis {
             .ask_last(&["CLIENT", "PAUSE", &milliseconds, "ALL"])
             .await
             .expect("Redis can be reached, and knows CLIENT PAUSE");
+    }
+
+    /// Lets Redis cut every subscriber that is this many bytes behind
+    /// (`client-output-buffer-limit pubsub`); 0 is no limit. By default it is 32
+    /// MiB, or 8 MiB for a minute.
+    ///
+    /// # Panics
+    ///
+    /// If Redis cannot be reached.
+    pub async fn limit_output_buffer(&self, bytes: u64) {
+        let limit = format!("pubsub {bytes} 0 0");
+        let set = ["CONFIG", "SET", "client-output-buffer-limit", &limit];
+        self.command(&set).await;
     }
 
     /// Cuts every connection and returns how many there were. The server goes

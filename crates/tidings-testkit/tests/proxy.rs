@@ -77,8 +77,8 @@ async fn without_a_fault_all_passes_both_ways() {
     let (_server, _proxy, mut client, mut accepted) = connected().await;
     let long = vec![7; 5 << 20];
 
-    let (_, there) = tokio::join!(say(&mut client, &long), hear(&mut accepted, long.len()));
-    let (_, back) = tokio::join!(say(&mut accepted, &long), hear(&mut client, long.len()));
+    let ((), there) = tokio::join!(say(&mut client, &long), hear(&mut accepted, long.len()));
+    let ((), back) = tokio::join!(say(&mut accepted, &long), hear(&mut client, long.len()));
 
     assert!(there == long && back == long);
 }
