@@ -23,6 +23,7 @@ use crate::health::Health;
 use crate::key::{EventPayload, HearKey, SendKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
+use crate::metrics::Calls;
 use crate::outgoing::{Wait, fate};
 use crate::pending::{Outcome, Pending, Ticket};
 use crate::reports::{GapBox, Reports};
@@ -254,9 +255,8 @@ impl Bus {
             .check(self)
             .map_err(|source| missing("on_gap", source))?;
         let gaps = Arc::new(GapBox::default());
-        let mut seat = Seat::new(label("gap", type_name::<H>()), Handling::new());
-        seat.gaps = Some(Arc::clone(&gaps));
-        let seat = Arc::new(seat);
+        let label = label("gap", type_name::<H>());
+        let seat = Arc::new(Seat::of_gaps(label, Arc::clone(&gaps)));
         self.inner.reports.add(Arc::clone(&seat));
         self.inner.dispatcher.changed.notify_one();
         let running = hear_gaps(Arc::clone(&seat), gaps, self.downgrade(), handler);
@@ -465,6 +465,7 @@ impl Bus {
             .check(self)
             .map_err(|source| missing(&name, source))?;
         let seat = Arc::new(Seat::new(label(&name, type_name::<H>()), handling));
+        let calls = Calls::new(&wanted.names);
         self.inner
             .dispatcher
             .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
@@ -474,6 +475,7 @@ impl Bus {
             decode: wanted.decode,
             handler,
             is_once,
+            calls,
             arguments: PhantomData,
         };
         self.run(&seat, worker.run());

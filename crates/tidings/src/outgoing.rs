@@ -16,6 +16,7 @@ use tokio::task::yield_now;
 use crate::driven::Driven;
 use crate::error::{FlushError, SendError, Unsent};
 use crate::failure::{Fate, Reason};
+use crate::metrics::Level;
 use crate::pending::{About, Open, Outcome, Pending, Ticket};
 
 /// A frame is closed once it is this long. Measured: 256 KiB carries 25-50 % more than 64 KiB at
@@ -54,6 +55,7 @@ pub(crate) struct Outgoing {
     room: Notify,
     /// As `bytes` inside, for who only wants to look.
     bytes: AtomicUsize,
+    level: Level,
 }
 
 /// What the builder decided about sending.
@@ -102,6 +104,7 @@ impl Outgoing {
             driven: OnceLock::new(),
             room: Notify::new(),
             bytes: AtomicUsize::new(0),
+            level: Level::of_outgoing(),
         }
     }
 
@@ -240,7 +243,7 @@ impl Outgoing {
         open.about.bytes += written;
         open.about.events += 1;
         inside.bytes += written;
-        self.bytes.store(inside.bytes, Relaxed);
+        self.set_bytes(inside.bytes);
         inside.events += 1;
         let has_closed = open.writer.len() >= FRAME || open.writer.events() >= EVENTS;
         if has_closed {
@@ -324,7 +327,7 @@ impl Outgoing {
     pub(crate) fn resolve(&self, about: &About, outcome: Outcome) {
         let mut inside = self.lock();
         inside.bytes -= about.bytes;
-        self.bytes.store(inside.bytes, Relaxed);
+        self.set_bytes(inside.bytes);
         inside.events -= about.events;
         drop(inside);
         about.pending.resolve(outcome);
@@ -384,6 +387,11 @@ impl Outgoing {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
+    }
+
+    fn set_bytes(&self, bytes: usize) {
+        self.bytes.store(bytes, Relaxed);
+        self.level.set(bytes);
     }
 
     /// How many events have no fate yet.

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::context::Context;
 use crate::error::OnError;
+use crate::metrics::Level;
 use crate::queue::{Bounds, Queue, WhenFull};
 use crate::reports::GapBox;
 use crate::worker::running;
@@ -147,7 +148,21 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// The place of what hears events.
     pub(crate) fn new(handler: Arc<str>, handling: Handling) -> Self {
+        let level = Level::of_queue(&handler);
+        Self::with_level(handler, handling, level)
+    }
+
+    /// The place of what hears gaps: no event ever waits in its queue.
+    pub(crate) fn of_gaps(handler: Arc<str>, gaps: Arc<GapBox>) -> Self {
+        Self {
+            gaps: Some(gaps),
+            ..Self::with_level(handler, Handling::new(), Level::of_nothing())
+        }
+    }
+
+    fn with_level(handler: Arc<str>, handling: Handling, level: Level) -> Self {
         // Across all buses of the process, so that a token can never mean another bus's handler.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +170,7 @@ impl Seat {
             events: handling.queue,
             bytes: handling.bytes,
         };
-        let queue = Queue::new(bounds);
+        let queue = Queue::new(bounds, level);
         let (task, has_ended) = (OnceLock::new(), watch::Sender::new(false));
         Self {
             id,

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::failure::{Cause, Failure, Gap};
 use crate::handler::{Handler, HandlerError};
 use crate::key::Decode;
+use crate::metrics::Calls;
 use crate::reports::GapBox;
 use crate::subscription::{Batch, Heard, Seat};
 
@@ -30,6 +31,7 @@ pub(crate) struct Worker<P, Args, H> {
     pub(crate) decode: Decode<P>,
     pub(crate) handler: H,
     pub(crate) is_once: bool,
+    pub(crate) calls: Calls,
     pub(crate) arguments: PhantomData<fn(Args)>,
 }
 
@@ -96,7 +98,7 @@ impl Drop for Ended {
 }
 
 /// How far a call got, when not to its end.
-enum Stop {
+pub(crate) enum Stop {
     Undecodable(DecodeError),
     Failed(HandlerError),
     Panicked(String),
@@ -180,6 +182,7 @@ where
     /// Calls the handler if the payload is what it takes; whether it did.
     async fn handle(&self, heard: Heard<'_>, context: &mut Context) -> bool {
         heard.describe(context);
+        let began = Calls::begin();
         let call = async {
             let payload = (self.decode)(&heard).map_err(Stop::Undecodable)?;
             self.handler
@@ -187,7 +190,9 @@ where
                 .await
                 .map_err(Stop::Failed)
         };
-        let Err(stop) = guarded(call, self.seat.handling.timeout).await else {
+        let ended = guarded(call, self.seat.handling.timeout).await;
+        self.calls.end(began, heard.name(), &ended);
+        let Err(stop) = ended else {
             return true;
         };
         let was_called = !matches!(stop, Stop::Undecodable(_));

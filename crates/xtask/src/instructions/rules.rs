@@ -102,6 +102,7 @@ const SHARED: &[&str] = &[
     "crates/tidings-codec/src/node_id.",
     "crates/tidings-codec/src/scan.",
     "crates/tidings-codec/src/walk.",
+    "crates/tidings/src/metrics",
 ];
 
 /// The C library, and what loads it.
