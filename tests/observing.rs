@@ -4,4 +4,5 @@
 
 mod observing {
     mod metrics;
+    mod traces;
 }

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tidings_codec::{Encoder, NodeId, To};
+use tidings_codec::{Encoder, NodeId, Outgoing, To};
 use tokio::time::Instant;
 
 use crate::builder::{Builder, FOREVER};
@@ -29,6 +29,7 @@ use crate::pending::{Outcome, Pending, Ticket};
 use crate::reports::{GapBox, Reports};
 use crate::stream::EventStream;
 use crate::subscription::{Handling, Seat, Subscription};
+use crate::trace::{Carried, sending};
 use crate::transport::url;
 use crate::worker::{Worker, as_seat, hear_gaps};
 
@@ -409,7 +410,15 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let ticket = self.append(&event, data, to, Wait::Awaited).await?;
+        sending(event.name(data), self.send_awaited(&event, data, to)).await
+    }
+
+    async fn send_awaited<K, T>(&self, event: &K, data: &T, to: To) -> Result<Receipt, SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        let ticket = self.append(event, data, to, Wait::Awaited).await?;
         let awaited = Awaited {
             pending: ticket.awaited.expect("who waits is given what to wait for"),
             index: ticket.index,
@@ -435,13 +444,19 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let name = event.name(data);
+        let carried = Carried::current();
+        let event = Outgoing {
+            name: event.name(data),
+            to,
+            at: None,
+            meta: &carried.meta(),
+        };
         let encode = |into: Encoder<'_>| K::encode(data, into);
         let outgoing = &self.inner.outgoing;
         // There is room most of the time, and nothing to be set up for a wait.
-        match outgoing.try_append(name, to, wait, &encode)? {
+        match outgoing.try_append(event, wait, &encode)? {
             Some(ticket) => Ok(ticket),
-            None => outgoing.append(name, to, wait, encode).await,
+            None => outgoing.append(event, wait, encode).await,
         }
     }
 

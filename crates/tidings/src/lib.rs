@@ -70,6 +70,8 @@ mod transport;
 // … and what others may see of all that.
 #[cfg_attr(not(feature = "metrics"), path = "metrics/absent.rs")]
 mod metrics;
+#[cfg_attr(not(feature = "opentelemetry"), path = "trace/absent.rs")]
+mod trace;
 
 pub use builder::Builder;
 pub use bus::{Bus, Receipt};

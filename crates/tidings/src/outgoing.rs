@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
-use tidings_codec::{EncodeError, Encoder, Format, NodeId, Outgoing as Event, To, WriteError};
+use tidings_codec::{EncodeError, Encoder, Format, NodeId, Outgoing as Event, WriteError};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
@@ -115,8 +115,7 @@ impl Outgoing {
     /// Encodes an event into the next frame; waits while the queue is full.
     pub(crate) async fn append(
         &self,
-        name: &str,
-        to: To,
+        event: Event<'_>,
         wait: Wait,
         encode: impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Ticket, SendError> {
@@ -126,14 +125,14 @@ impl Outgoing {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if let Some(ticket) = self.try_append(name, to, wait, &encode)? {
+            if let Some(ticket) = self.try_append(event, wait, &encode)? {
                 return Ok(ticket);
             }
             tokio::select! {
                 () = room => {}
                 () = &mut patience => {
                     let reason = Reason::QueueFull { limit: self.settings.limit };
-                    return Err(fate(name, Fate::NotSent(reason)));
+                    return Err(fate(event.name, Fate::NotSent(reason)));
                 }
             }
         }
@@ -142,8 +141,7 @@ impl Outgoing {
     /// The same at once; `None` when there is no room.
     pub(crate) fn try_append(
         &self,
-        name: &str,
-        to: To,
+        event: Event<'_>,
         wait: Wait,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Option<Ticket>, SendError> {
@@ -153,20 +151,20 @@ impl Outgoing {
             return Err(SendError::Closed);
         }
         if inside.is_away && self.settings.is_volatile {
-            return Err(fate(name, Fate::NotSent(Reason::Away)));
+            return Err(fate(event.name, Fate::NotSent(Reason::Away)));
         }
         if inside.bytes >= self.limit(wait, inside.is_away) {
             return Ok(None);
         }
-        let ticket = match self.write(inside, name, to, wait, encode) {
+        let ticket = match self.write(inside, event, wait, encode) {
             Err(WriteError::Full) => {
                 inside.close();
-                self.write(inside, name, to, wait, encode)
+                self.write(inside, event, wait, encode)
             }
             written => written,
         };
         drop(lock);
-        let ticket = ticket.map_err(|error| send_error(name, error))?;
+        let ticket = ticket.map_err(|error| send_error(event.name, error))?;
         self.move_on();
         Ok(Some(ticket))
     }
@@ -204,8 +202,7 @@ impl Outgoing {
     fn write(
         &self,
         inside: &mut Inside,
-        name: &str,
-        to: To,
+        event: Event<'_>,
         wait: Wait,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Ticket, WriteError> {
@@ -216,10 +213,8 @@ impl Outgoing {
             .get_or_insert_with(|| Open::new(self.format, self.me, capacity));
         let index = open.writer.events();
         let event = Event {
-            name,
-            to,
             at: Some(open.at),
-            meta: &[],
+            ..event
         };
         let written = match open.writer.push(event, encode) {
             Ok(written) => written,

@@ -17,6 +17,7 @@ use crate::error::OnError;
 use crate::metrics::Level;
 use crate::queue::{Bounds, Queue, WhenFull};
 use crate::reports::GapBox;
+use crate::trace::Remote;
 use crate::worker::running;
 
 /// How events wait for a handler, and how it is called.
@@ -232,7 +233,7 @@ pub(crate) struct Batch {
 }
 
 /// One event of a batch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) name: u32,
     pub(crate) payload: Range<u32>,
@@ -240,6 +241,7 @@ pub(crate) struct Item {
     pub(crate) number: u64,
     /// Milliseconds since 1970; 0 when the sender did not say.
     pub(crate) at: u64,
+    pub(crate) remote: Remote,
     pub(crate) shared: Option<Arc<Shared>>,
 }
 
@@ -291,6 +293,7 @@ impl Batch {
             payload: 0..0,
             number,
             at: 0,
+            remote: Remote::default(),
             shared: None,
         };
         Self {
@@ -313,6 +316,11 @@ pub struct Heard<'a> {
 impl<'a> Heard<'a> {
     pub(crate) fn name(&self) -> &'a Arc<str> {
         &self.batch.names[self.item.name as usize]
+    }
+
+    /// The span that it was sent in.
+    pub(crate) fn remote(&self) -> &'a Remote {
+        &self.item.remote
     }
 
     /// Writes who sent it, when and under which number into the context of its call.

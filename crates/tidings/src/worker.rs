@@ -23,6 +23,7 @@ use crate::key::Decode;
 use crate::metrics::Calls;
 use crate::reports::GapBox;
 use crate::subscription::{Batch, Heard, Seat};
+use crate::trace::Call;
 
 /// A handler with all that its task needs.
 pub(crate) struct Worker<P, Args, H> {
@@ -190,7 +191,9 @@ where
                 .await
                 .map_err(Stop::Failed)
         };
-        let ended = guarded(call, self.seat.handling.timeout).await;
+        let span = Call::new(heard.remote(), context, &self.seat.handler);
+        let ended = guarded(span.around(call), self.seat.handling.timeout).await;
+        span.end(&ended);
         self.calls.end(began, heard.name(), &ended);
         let Err(stop) = ended else {
             return true;
