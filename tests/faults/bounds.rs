@@ -9,7 +9,7 @@ use tidings::{GapReason, Handling};
 use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
 use tokio::sync::watch;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 const MIB: u64 = 1 << 20;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Connection, Fate, Reason, SendError, TopologyKind};
+use tidings::{Bus, Connection, Fate, Health, Reason, SendError, TopologyKind};
 use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
 use tokio::time::timeout;
 
@@ -42,7 +42,7 @@ async fn each_change_is_told_with_its_reason_until_the_bus_is_shut_down() {
     assert!(!node.ready());
     assert!(matches!(deaf.connection, Connection::Deaf { why, .. } if !why.is_empty()));
     redis.start_again().await;
-    let up = timeout(SOON, changes.wait_for(|health| health.is_up()));
+    let up = timeout(SOON, changes.wait_for(Health::is_up));
     let up = up.await.unwrap().unwrap();
     assert!(node.ready());
     assert_eq!((up.reconnects, up.gaps), (1, 1));
@@ -75,7 +75,7 @@ async fn a_bus_that_hears_nothing_finds_out_sooner_where_it_asks_sooner() {
         let deaf = timeout(SOON, changes.wait_for(|health| !health.is_up())).await;
         assert!(deaf.unwrap().is_some(), "{fault:?}");
         proxy.set(Fault::Pass);
-        let up = timeout(SOON, changes.wait_for(|health| health.is_up())).await;
+        let up = timeout(SOON, changes.wait_for(Health::is_up)).await;
         assert!(up.unwrap().is_some(), "{fault:?}");
     }
 }

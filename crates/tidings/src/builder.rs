@@ -22,6 +22,7 @@ use crate::key::{EventPayload, HearKey};
 use crate::keys::{DEFAULT_NAMESPACE, Namespace};
 use crate::life::Inner;
 use crate::link::{Link, Probe, Stage, delays};
+use crate::metrics::Frames;
 use crate::outgoing::{Outgoing, Settings};
 use crate::receiver::Receiver;
 use crate::registry;
@@ -312,7 +313,7 @@ struct Parts {
 impl Parts {
     fn new(format: Format, sending: Settings, transport: &dyn Transport) -> Self {
         let me = NodeId::new(rand::random());
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Counts::new());
         Self {
             me,
             format,
@@ -380,6 +381,7 @@ impl Parts {
             echoes: Arc::clone(&echoes),
             reports: Arc::clone(&reports),
             counts: Arc::clone(counts),
+            frames: Frames::sent(),
             probe: Arc::clone(&probe),
             sessions: for_sender,
             stage: stages.clone(),

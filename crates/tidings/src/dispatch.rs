@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::error::OnError;
 use crate::event::{Claim, Names};
 use crate::subscription::{Batch, Item, Seat};
+use crate::trace::Remote;
 
 /// Copy unless the wanted payloads are at least this part of the frame: a queue must not keep a
 /// large frame alive for one small event of it.
@@ -250,7 +251,15 @@ impl Sorter {
                 }
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
-            self.put(route, &event, name, number);
+            let item = Item {
+                name,
+                payload: event.payload_range(),
+                number,
+                at: event.at,
+                remote: Remote::of(&event, header.format, bytes),
+                shared: None,
+            };
+            self.put(route, item);
         }
         let names = if unknown_names.is_empty() {
             Arc::clone(&table.names)
@@ -268,16 +277,9 @@ impl Sorter {
         }
     }
 
-    fn put(&mut self, route: &Route, event: &RawEvent, name: u32, number: u64) {
-        let item = |shared| Item {
-            name,
-            payload: event.payload_range(),
-            number,
-            at: event.at,
-            shared,
-        };
+    fn put(&mut self, route: &Route, item: Item) {
         if let [only] = &*route.seats {
-            self.wanted[only.seat].push(item(None));
+            self.wanted[only.seat].push(item);
             return;
         }
         let shared: Vec<_> = (0..route.shared)
@@ -285,7 +287,10 @@ impl Sorter {
             .collect();
         for place in &route.seats {
             let shared = place.shared.map(|index| Arc::clone(&shared[index]));
-            self.wanted[place.seat].push(item(shared));
+            self.wanted[place.seat].push(Item {
+                shared,
+                ..item.clone()
+            });
         }
     }
 

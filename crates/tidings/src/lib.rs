@@ -63,10 +63,15 @@ mod receiver;
 mod reports;
 mod sequence;
 mod worker;
-// … and how the connection is kept.
+// … how the connection is kept …
 mod keys;
 mod link;
 mod transport;
+// … and what others may see of all that.
+#[cfg_attr(not(feature = "metrics"), path = "metrics/absent.rs")]
+mod metrics;
+#[cfg_attr(not(feature = "opentelemetry"), path = "trace/absent.rs")]
+mod trace;
 
 pub use builder::Builder;
 pub use bus::{Bus, Receipt};

@@ -293,6 +293,7 @@ impl Drop for Deaf {
     fn drop(&mut self) {
         self.echoes.stop();
         self.pulse.connection.send_replace(Connection::Closed);
+        self.pulse.level.set(0);
         for seat in self.dispatcher.clear() {
             seat.drain();
         }

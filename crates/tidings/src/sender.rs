@@ -16,6 +16,7 @@ use crate::error::{Unsent, report};
 use crate::failure::{Failure, Fate, Reason};
 use crate::health::Counts;
 use crate::link::{Probe, Stage};
+use crate::metrics::Frames;
 use crate::outgoing::Outgoing;
 use crate::pace;
 use crate::pending::{About, Open, Outcome};
@@ -38,6 +39,7 @@ pub(crate) struct Sender {
     pub(crate) echoes: Arc<Echoes>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) frames: Frames,
     pub(crate) probe: Arc<Probe>,
     /// Connections from the link; `None` when the connection is lost.
     pub(crate) sessions: mpsc::Receiver<Option<Sending>>,
@@ -225,6 +227,7 @@ impl Sender {
             Ok(receivers) => {
                 let flight = progress.flights.pop_front().expect("it was just polled");
                 Counts::add(&self.counts.sent, u64::from(flight.events));
+                self.frames.add(flight.frame.len(), flight.events);
                 let outcome = Outcome::Sent {
                     first: flight.first,
                     receivers,

@@ -1,0 +1,105 @@
+//! Starting while sentinels are down, frozen, protected, or know another master.
+
+use std::time::{Duration, Instant};
+
+use tidings::{Bus, StartError};
+use tidings_testkit::{Collected, Node, Sentinels, free_port};
+
+/// The error, and that it came in time.
+async fn fails(url: &str) -> String {
+    let begun = Instant::now();
+    let start = Bus::builder(url).start_timeout(Duration::from_secs(3));
+    let error = start.start().await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{error:?}");
+    assert!(matches!(error, StartError::Unreachable { .. }), "{error:?}");
+    tidings::report(&error).to_string()
+}
+
+#[tokio::test]
+async fn one_sentinel_that_answers_is_enough() {
+    let mut sentinels = Sentinels::start().await;
+    sentinels.sentinels_mut()[0].kill();
+    sentinels.sentinels()[1].freeze();
+
+    let node = Node::start(Bus::builder(&sentinels.url())).await;
+
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+}
+
+#[tokio::test]
+async fn servers_and_sentinels_have_passwords_of_their_own() {
+    let sentinels = Sentinels::builder()
+        .servers(|server| server.password("p@ss/word"))
+        .sentinels(|sentinel| sentinel.password("another&word"))
+        .start()
+        .await;
+    let url = format!("{}?sentinel_password=another%26word", sentinels.url());
+    let node = Node::start(Bus::builder(&url)).await;
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+
+    let wrong = format!("{}?sentinel_password=wrong", sentinels.url());
+    let error = fails(&wrong).await;
+    assert!(error.contains("WRONGPASS"), "{error}");
+    for secret in ["another&word", "another%26word", "p@ss", "p%40ss"] {
+        assert!(!error.contains(secret), "{error}");
+    }
+    let none = fails(&sentinels.url()).await;
+    assert!(none.contains("NOAUTH"), "{none}");
+}
+
+#[tokio::test]
+async fn when_no_sentinel_answers_each_is_named_with_its_reason() {
+    let ports = [free_port(), free_port()];
+    let url = format!(
+        "redis+sentinel://127.0.0.1:{},127.0.0.1:{}/mymaster",
+        ports[0], ports[1]
+    );
+
+    let error = fails(&url).await;
+
+    assert!(error.contains("`mymaster`"), "{error}");
+    for port in ports {
+        let reason = format!("127.0.0.1:{port}: connecting to a sentinel: ");
+        assert!(error.contains(&reason), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_no_sentinel_knows_is_named() {
+    let sentinels = Sentinels::start().await;
+    let url = sentinels.url().replace("mymaster", "theirs");
+
+    let error = fails(&url).await;
+
+    assert!(error.contains("`theirs`"), "{error}");
+    assert!(error.contains("No such master"), "{error}");
+}
+
+#[tokio::test]
+async fn a_master_that_is_down_is_said_to_be() {
+    let mut sentinels = Sentinels::start().await;
+    sentinels
+        .servers_mut()
+        .iter_mut()
+        .for_each(|one| one.kill());
+
+    let error = fails(&sentinels.url()).await;
+
+    let refused = error.contains("refused");
+    let is_down = error.contains("cannot reach the master");
+    assert!(refused || is_down, "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_sentinel_is_said_to_be_none() {
+    let redis = tidings_testkit::Redis::start().await;
+    let url = format!("redis+sentinel://{}/mymaster", redis.address());
+
+    let error = fails(&url).await;
+
+    assert!(error.contains("unknown command"), "{error}");
+}
