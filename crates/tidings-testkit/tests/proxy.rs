@@ -269,12 +269,12 @@ async fn slices_are_of_so_many_bytes_and_lose_nothing() {
 
     proxy.set(Fault::Slice(1));
     say(&mut client, &text).await;
-    let mut first = [0; 64];
+    let mut first = [0; 4096];
     let read = timeout(SOON, accepted.read(&mut first)).await.unwrap();
     let rest = hear(&mut accepted, text.len() - read.as_ref().unwrap()).await;
 
     let first = &first[..read.unwrap()];
-    assert!(first.len() < 64, "{} at once", first.len());
+    assert!(first.len() < 4096, "{} at once", first.len());
     assert!([first, &rest].concat() == text);
 }
 
