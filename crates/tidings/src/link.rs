@@ -2,7 +2,7 @@
 //! as it takes.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -67,22 +67,24 @@ impl Probe {
         }
     }
 
-    /// Redis took a sign of life at this time.
+    /// Redis took a sign of life. The first that has not come back is what counts: later ones must
+    /// not put the answer off.
     pub(crate) fn published(&self) {
-        *self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.lock().get_or_insert_with(Instant::now);
     }
 
     /// When a sign of life was published that has not come back. One that Redis did not take
     /// proves nothing.
     fn awaited(&self, heard: Instant) -> Option<Instant> {
-        let published = *self
-            .published
+        let mut published = self.lock();
+        *published = published.filter(|published| *published > heard);
+        *published
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.published
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        published.filter(|published| *published > heard)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -312,12 +314,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_probe_that_redis_took_is_awaited() {
+    fn only_the_first_probe_that_redis_took_is_awaited() {
         let probe = Probe::new(Duration::from_secs(5));
         let heard = Instant::now();
         assert_eq!(probe.awaited(heard), None);
         probe.published();
-        assert!(probe.awaited(heard).is_some());
+        let first = probe.awaited(heard);
+        assert!(first.is_some());
+        probe.published();
+        assert_eq!(probe.awaited(heard), first);
         assert_eq!(probe.awaited(Instant::now()), None);
     }
 }
