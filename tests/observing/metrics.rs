@@ -47,10 +47,10 @@ impl Recorded {
 }
 
 #[track_caller]
-fn assert_count(recorded: &Recorded, series: &str, count: u64) {
+fn assert_count(recorded: &Recorded, series: &str, count: u32) {
     let value = recorded.value(series);
     assert!(
-        (value - f64::from(u32::try_from(count).unwrap())).abs() < 0.5,
+        (value - f64::from(count)).abs() < 0.5,
         "{series} is {value}, not {count}"
     );
 }
@@ -129,7 +129,7 @@ async fn metrics_agree_with_health_and_with_what_happened() {
         ("tidings_frames_sent_events_sum", 23),
         ("tidings_frames_heard_events_sum", 23),
     ] {
-        assert_count(&recorded, series, count);
+        assert_count(&recorded, series, u32::try_from(count).unwrap());
     }
     let frames = recorded.value("tidings_frames_sent_total");
     assert!((12.0..=23.0).contains(&frames), "{frames}");
@@ -148,7 +148,7 @@ async fn metrics_agree_with_health_and_with_what_happened() {
         ("event=\"tick\",outcome=\"ok\"", 11 - health.overflowed),
     ] {
         let series = format!("tidings_handler_seconds_count{{{labels}}}");
-        assert_count(&recorded, &series, count);
+        assert_count(&recorded, &series, u32::try_from(count).unwrap());
     }
     assert_count(&recorded, "tidings_up", 0);
     assert!(!recorded.handle.render().contains(PASSWORD));

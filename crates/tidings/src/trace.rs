@@ -139,17 +139,20 @@ fn read(parent: &str, state: &str) -> Option<SpanContext> {
         return None;
     }
     let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
-    let state = Some(state).filter(|state| state.len() <= STATE_LIMIT);
     let span = SpanContext::new(
         TraceId::from_hex(trace).ok()?,
         SpanId::from_hex(span).ok()?,
         flags,
         true,
-        state
-            .and_then(|state| state.parse::<TraceState>().ok())
-            .unwrap_or_default(),
+        read_state(state).unwrap_or_default(),
     );
     span.is_valid().then_some(span)
+}
+
+/// Only what can be printed: a program may put it into a header of its own requests.
+fn read_state(state: &str) -> Option<TraceState> {
+    let fits = state.len() <= STATE_LIMIT && state.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    fits.then(|| state.parse().ok())?
 }
 
 /// In lower case: anything else must be ignored.
@@ -210,7 +213,7 @@ mod tests {
     #[test]
     fn a_state_that_is_broken_or_too_long_costs_only_itself() {
         let long = format!("vendor={}", "x".repeat(STATE_LIMIT));
-        for state in ["=", "no pair", &long] {
+        for state in ["no pair", "Vendor=1", "vendor=1\r\nx: y", &long] {
             let span = read(PARENT, state).unwrap();
             assert_eq!(span.trace_state().header(), "", "{state}");
         }
