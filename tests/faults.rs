@@ -10,5 +10,6 @@ mod faults {
     mod outage;
     mod proxy;
     mod start;
+    mod tls;
     mod traffic;
 }

@@ -56,6 +56,7 @@ mod start;
 mod address;
 mod port;
 mod process;
+mod tls;
 mod wait;
 
 pub use crate::builder::RedisBuilder;
@@ -63,4 +64,5 @@ pub use crate::collected::Collected;
 pub use crate::node::{Node, memory_nodes, memory_url};
 pub use crate::port::free_port;
 pub use crate::server::Redis;
+pub use crate::tls::Certificate;
 pub use crate::wait::wait_for;

@@ -46,6 +46,7 @@ mod life;
 mod registry;
 mod stream;
 mod subscription;
+mod tls;
 // … how an event is sent …
 mod alarm;
 mod driven;
@@ -86,6 +87,7 @@ pub use subscription::{Handling, Subscription};
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
 pub use tidings_macros::{Event, on};
+pub use tls::Tls;
 
 /// What a program that uses tidings needs, in one `use`: the bus and its parts, the derives of
 /// events, and serde's `Serialize` and `Deserialize`.

@@ -11,6 +11,11 @@ use crate::error::ConnectError;
 pub(crate) mod memory;
 pub(crate) mod standalone;
 mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "transport/no_tls.rs"]
+pub(crate) mod tls;
 pub(crate) mod url;
 mod watch;
 

@@ -19,7 +19,9 @@ use tokio::time::timeout;
 
 use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
 use crate::error::ConnectError;
+use crate::tls::Tls;
 use crate::transport::stream::{self, Allowance, Metered};
+use crate::transport::tls;
 use crate::transport::watch::Watch;
 
 /// How long each step of connecting may take.
@@ -32,12 +34,18 @@ const READ: usize = 1 << 20;
 pub(crate) struct Standalone {
     address: String,
     at: ConnectionAddr,
+    tls: Option<Tls>,
     settings: RedisConnectionInfo,
     channel: String,
 }
 
 impl Standalone {
-    pub(crate) fn new(address: String, info: &ConnectionInfo, channel: String) -> Self {
+    pub(crate) fn new(
+        address: String,
+        info: &ConnectionInfo,
+        tls: Option<Tls>,
+        channel: String,
+    ) -> Self {
         // Only RESP3 pushes what it hears on a connection that also answers.
         let settings = info
             .redis_settings()
@@ -47,6 +55,7 @@ impl Standalone {
         Self {
             address,
             at: info.addr().clone(),
+            tls,
             settings,
             channel,
         }
@@ -62,13 +71,14 @@ impl Standalone {
         // Each call has a time-out around it; the crate's own would hide what it was doing.
         let config = config.set_response_timeout(None);
         let opening = async {
-            let stream = stream::open(&self.at, watch)
-                .await
-                .map_err(|source| ConnectError::Io { doing, source })?;
+            let stream = stream::open(doing, &self.at, self.tls.as_ref(), watch).await?;
             let stream = Metered { stream, allowance };
             MultiplexedConnection::new_with_config(&self.settings, stream, config)
                 .await
-                .map_err(|error| self.explain(doing, &error))
+                .map_err(|error| {
+                    self.hung_up(doing, &error)
+                        .unwrap_or_else(|| self.explain(doing, &error))
+                })
         };
         let opened = timeout(STEP, opening)
             .await
@@ -144,7 +154,20 @@ impl Standalone {
         Role::of(answer).check()
     }
 
+    /// What a server that wants TLS does at the first word without.
+    fn hung_up(&self, doing: &'static str, error: &RedisError) -> Option<ConnectError> {
+        let is_plain = self.tls.is_none() && matches!(self.at, ConnectionAddr::Tcp(..));
+        (is_plain && error.is_connection_dropped()).then(|| {
+            let hint = "the server hung up; if it speaks TLS on this port, write `rediss:`";
+            let source = std::io::Error::other(format!("{error} ({hint})"));
+            ConnectError::Io { doing, source }
+        })
+    }
+
     fn explain(&self, doing: &'static str, error: &RedisError) -> ConnectError {
+        if let Some(problem) = tls::explain(doing, error) {
+            return problem;
+        }
         if error.is_io_error() || error.is_connection_dropped() {
             let source = std::io::Error::other(error.to_string());
             return ConnectError::Io { doing, source };
@@ -417,7 +440,7 @@ mod tests {
     #[test]
     fn a_debug_view_holds_no_secret() {
         let info = redis::IntoConnectionInfo::into_connection_info("redis://u:hush@h").unwrap();
-        let standalone = Standalone::new("redis://h:6379".into(), &info, "c".into());
+        let standalone = Standalone::new("redis://h:6379".into(), &info, None, "c".into());
         assert!(!format!("{standalone:?}").contains("hush"));
     }
 }

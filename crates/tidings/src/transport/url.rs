@@ -9,6 +9,7 @@ use super::memory::Memory;
 use super::standalone::Standalone;
 use crate::error::UrlError;
 use crate::keys::Namespace;
+use crate::tls::Tls;
 
 /// The environment variable that [`Bus::start`](crate::Bus::start) reads.
 pub(crate) const VARIABLE: &str = "TIDINGS_URL";
@@ -17,7 +18,11 @@ pub(crate) const VARIABLE: &str = "TIDINGS_URL";
 pub(crate) const DEFAULT: &str = "redis://127.0.0.1:6379";
 
 /// Finds the transport that an address names.
-pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transport>, UrlError> {
+pub(crate) fn parse(
+    url: &str,
+    tls: Option<&Tls>,
+    namespace: &Namespace,
+) -> Result<Arc<dyn Transport>, UrlError> {
     let channel = namespace.channel();
     let (scheme, rest) = url.split_once(':').ok_or_else(|| UrlError::Malformed {
         reason: "it has no scheme, such as `redis://`".to_owned(),
@@ -30,8 +35,15 @@ pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transpor
             name: rest.to_owned(),
             channel,
         })),
-        "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => redis(url, channel),
-        "rediss" | "valkeys" => Err(UrlError::Unsupported { what: "TLS" }),
+        // What was meant to be secret must not be sent in the open.
+        "redis" | "valkey" if tls.is_some() => Err(UrlError::Malformed {
+            reason: "settings for TLS were given, and it asks for none: write `rediss:`".to_owned(),
+        }),
+        "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => redis(url, None, channel),
+        "rediss" | "valkeys" => {
+            let (url, tls) = Tls::take_from(url, tls)?;
+            redis(&url, Some(tls), channel)
+        }
         _ if scheme.contains("sentinel") => Err(UrlError::Unsupported { what: "Sentinel" }),
         _ if scheme.contains("cluster") => Err(UrlError::Unsupported {
             what: "Redis Cluster",
@@ -47,7 +59,7 @@ pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transpor
     }
 }
 
-fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
+fn redis(url: &str, tls: Option<Tls>, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
     let info = url.into_connection_info().map_err(|error| {
         let reason = error.detail().unwrap_or("it cannot be taken apart");
         let one = "one `redis://user:password@host:port/database` or `unix:///path`";
@@ -55,12 +67,16 @@ fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
             reason: format!("{reason}: write {one}"),
         }
     })?;
+    let scheme = if tls.is_some() { "rediss" } else { "redis" };
     let address = match info.addr() {
-        ConnectionAddr::Tcp(host, port) => format!("redis://{host}:{port}"),
+        ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
         ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
-        _ => return Err(UrlError::Unsupported { what: "TLS" }),
+        _ => {
+            let what = "this kind of address";
+            return Err(UrlError::Unsupported { what });
+        }
     };
-    Ok(Arc::new(Standalone::new(address, &info, channel)))
+    Ok(Arc::new(Standalone::new(address, &info, tls, channel)))
 }
 
 /// The address without what is secret in it, for errors and logs.
@@ -92,7 +108,7 @@ mod tests {
 
     fn address(url: &str) -> Result<String, String> {
         let namespace = Namespace::parse("shop").unwrap();
-        parse(url, &namespace)
+        parse(url, None, &namespace)
             .map(|found| found.address())
             .map_err(|error| error.to_string())
     }
@@ -124,12 +140,11 @@ mod tests {
             ("memory:", "it has no name: write `memory:name`"),
             (
                 "http://localhost",
-                "`http:` is not one of redis:, unix:, redis+unix:, memory:",
+                "`http:` is not one of redis:, rediss:, unix:, redis+unix:, memory:",
             ),
-            ("rediss://localhost", "TLS is not supported by this version"),
             (
                 "localhost:7000",
-                "`localhost:` is not one of redis:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
+                "`localhost:` is not one of redis:, rediss:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
             ),
             (
                 "redis-cluster://a",
