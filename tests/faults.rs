@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod faults {
+    mod acl;
     mod deaf;
     mod doubt;
     mod interop;

@@ -32,6 +32,7 @@
 //! * A send ends with Redis's answer, or says whether the event may have been published.
 
 // Reading order: what people use …
+pub mod acl;
 mod builder;
 mod bus;
 mod context;

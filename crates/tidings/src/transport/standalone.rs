@@ -18,6 +18,7 @@ use redis::{
 use tokio::time::timeout;
 
 use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
+use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
 use crate::tls::Tls;
 use crate::transport::stream::{self, Allowance, Metered};
@@ -37,6 +38,7 @@ pub(crate) struct Standalone {
     tls: Option<Tls>,
     settings: RedisConnectionInfo,
     channel: String,
+    needs: Arc<Needs>,
 }
 
 impl Standalone {
@@ -52,12 +54,19 @@ impl Standalone {
             .clone()
             .set_protocol(ProtocolVersion::RESP3);
         let settings = settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"));
+        let user = settings.username().unwrap_or("default").to_owned();
+        let permissions = Permissions::on_channel(channel.clone());
+        let permissions = match settings.db() {
+            0 => permissions,
+            _ => permissions.select_database(),
+        };
         Self {
             address,
             at: info.addr().clone(),
             tls,
             settings,
             channel,
+            needs: Arc::new(Needs { user, permissions }),
         }
     }
 
@@ -140,7 +149,7 @@ impl Standalone {
         let publisher = Speaks {
             connection,
             channel: self.channel.clone(),
-            cure: self.cure(),
+            needs: Arc::clone(&self.needs),
         };
         Ok(Sending {
             publisher: Box::new(publisher),
@@ -181,7 +190,7 @@ impl Standalone {
                 .iter()
                 .any(|code| words.contains(code));
         let cure = if is_denied {
-            Some(self.cure())
+            Some(self.needs.cure(&words))
         } else if is_wrong {
             Some("check the user and the password in the address".to_owned())
         } else if words.contains("HELLO") || words.contains("NOPROTO") {
@@ -197,20 +206,6 @@ impl Standalone {
             cure,
             is_final: is_denied || is_wrong || is_no_database,
         }
-    }
-
-    /// The command that grants what is needed: Redis 7 gives new users no channel at all.
-    fn cure(&self) -> String {
-        let user = self.settings.username().unwrap_or("default");
-        let channel = &self.channel;
-        let select = if self.settings.db() == 0 {
-            ""
-        } else {
-            " +select"
-        };
-        format!(
-            "an administrator can grant it: ACL SETUSER {user} '&{channel}' +subscribe +publish{select}"
-        )
     }
 }
 
@@ -358,17 +353,17 @@ impl Hearing for Hears {
 struct Speaks {
     connection: MultiplexedConnection,
     channel: String,
-    cure: String,
+    needs: Arc<Needs>,
 }
 
 impl Publisher for Speaks {
     fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>> {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(&self.channel).arg(&*frame);
-        let (mut connection, cure) = (self.connection.clone(), self.cure.clone());
+        let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
         Box::pin(async move {
             let answer = publish.query_async::<u64>(&mut connection).await;
-            answer.map(Some).map_err(|error| refusal(&error, &cure))
+            answer.map(Some).map_err(|error| refusal(&error, &needs))
         })
     }
 
@@ -398,10 +393,14 @@ fn backlog(client: &str) -> Option<Backlog> {
     Some(Backlog { hearer, bytes })
 }
 
-fn refusal(error: &RedisError, cure: &str) -> PublishError {
+fn refusal(error: &RedisError, needs: &Needs) -> PublishError {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoPerm, TryAgain};
     match error.kind() {
-        ErrorKind::Server(NoPerm) => PublishError::Refused(format!("{} ({cure})", words(error))),
+        ErrorKind::Server(NoPerm) => {
+            let words = words(error);
+            let cure = needs.cure(&words);
+            PublishError::Refused(format!("{words} ({cure})"))
+        }
         ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | TryAgain) => {
             PublishError::NotNow(words(error))
         }
