@@ -2,6 +2,8 @@
 #![allow(missing_docs, reason = "each name is the promise")]
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+#[path = "promises/captured.rs"]
+mod captured;
 mod faults {
     mod acl;
     mod deaf;
@@ -10,6 +12,7 @@ mod faults {
     mod loss;
     mod outage;
     mod proxy;
+    mod secrets;
     mod start;
     mod tls;
     mod traffic;

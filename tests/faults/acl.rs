@@ -5,7 +5,7 @@ use tidings::acl::Permissions;
 use tidings::{Bus, GapReason};
 use tidings_testkit::{Collected, Node, Redis};
 
-const PASSWORD: &str = "secret";
+const PASSWORD: &str = "hush-hush";
 
 async fn add_user(redis: &Redis, user: &str, permissions: &Permissions) {
     let rules = permissions.to_string();
@@ -100,7 +100,7 @@ async fn each_user_may_do_what_it_needs_and_nothing_else() {
 #[tokio::test]
 async fn the_command_that_is_printed_is_taken_and_takes_the_rest_away() {
     let redis = Redis::builder()
-        .user("shop on >secret ~* &* +@all")
+        .user("shop on >hush-hush ~* &* +@all")
         .start()
         .await;
 
@@ -160,7 +160,7 @@ async fn a_start_names_the_one_permission_that_is_missing() {
     let redis = Redis::start().await;
     for missing in ["+subscribe", "+select", "&tidings:{shop}"] {
         let rest: Vec<_> = all.split(' ').filter(|rule| *rule != missing).collect();
-        let mut words = vec!["ACL", "SETUSER", "shop", "reset", "on", ">secret"];
+        let mut words = vec!["ACL", "SETUSER", "shop", "reset", "on", ">hush-hush"];
         words.extend(rest);
         redis.command(&words).await;
 
@@ -177,7 +177,7 @@ async fn a_start_names_the_one_permission_that_is_missing() {
 #[tokio::test]
 async fn a_channel_that_may_be_heard_but_not_sent_to_is_named_by_the_send() {
     let redis = Redis::builder()
-        .user("shop on >secret &tidings:{shop} +subscribe")
+        .user("shop on >hush-hush &tidings:{shop} +subscribe")
         .start()
         .await;
     let node = node_as(&redis, "shop", "shop").await;

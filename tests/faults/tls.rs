@@ -53,7 +53,7 @@ async fn an_address_can_say_all_about_tls() {
     let redis = Redis::builder()
         .tls_with(Certificate::new().names(["redis.example"]))
         .config("tls-auth-clients", "yes")
-        .password("p@ss word")
+        .password("hush-hush p@ss word")
         .start()
         .await;
     let (certificate, key) = redis.client_certificate();

@@ -54,11 +54,11 @@ impl RedisBuilder {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let redis = Redis::builder()
-    ///     .user("mute on >secret ~* +@all resetchannels")
+    ///     .user("mute on >hush-hush ~* +@all resetchannels")
     ///     .start()
     ///     .await;
     ///
-    /// let url = redis.url_as("mute", "secret");
+    /// let url = redis.url_as("mute", "hush-hush");
     /// let denied = redis.cli(&["-u", &url, "PUBLISH", "news", "hello"]).await;
     /// assert!(denied.contains("NOPERM"));
     /// # }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::address::Address;
+use crate::address::{Address, shown};
 use crate::builder::{RedisBuilder, unix_socket};
 use crate::port::free_port;
 use crate::process::Process;
@@ -189,7 +189,7 @@ impl Redis {
     pub async fn command(&self, words: &[&str]) -> Value {
         self.try_command(words)
             .await
-            .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
+            .unwrap_or_else(|error| panic!("{}: {error}", shown(words)))
     }
 
     /// Runs a command that may fail.
@@ -230,7 +230,7 @@ impl Redis {
         assert!(
             output.status.success(),
             "redis-cli {}: {}",
-            words.join(" "),
+            shown(words),
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout)
