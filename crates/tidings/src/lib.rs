@@ -32,6 +32,7 @@
 //! * A send ends with Redis's answer, or says whether the event may have been published.
 
 // Reading order: what people use …
+pub mod acl;
 mod builder;
 mod bus;
 mod context;
@@ -46,6 +47,7 @@ mod life;
 mod registry;
 mod stream;
 mod subscription;
+mod tls;
 // … how an event is sent …
 mod alarm;
 mod driven;
@@ -91,6 +93,7 @@ pub use subscription::{Handling, Subscription};
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
 pub use tidings_macros::{Event, on};
+pub use tls::Tls;
 
 /// What a program that uses tidings needs, in one `use`: the bus and its parts, the derives of
 /// events, and serde's `Serialize` and `Deserialize`.

@@ -52,8 +52,9 @@ pub(crate) struct Probe {
     pub(crate) interval: Duration,
     /// The link wants a sign of life sent.
     pub(crate) wanted: Notify,
-    /// The sender says that its connection is lost.
-    pub(crate) broken: Notify,
+    /// The sender says that its connection is of no use.
+    broken: Notify,
+    why_broken: Mutex<Option<ConnectError>>,
     published: Mutex<Option<Instant>>,
 }
 
@@ -63,29 +64,40 @@ impl Probe {
             interval,
             wanted: Notify::new(),
             broken: Notify::new(),
+            why_broken: Mutex::default(),
             published: Mutex::default(),
         }
+    }
+
+    /// The connection that sends is of no use.
+    pub(crate) fn report(&self, why: ConnectError) {
+        *lock(&self.why_broken) = Some(why);
+        self.broken.notify_one();
+    }
+
+    /// What was said of the connection that sends.
+    fn take_report(&self) -> ConnectError {
+        let why = lock(&self.why_broken).take();
+        why.unwrap_or(ConnectError::Lost)
     }
 
     /// Redis took a sign of life. The first that has not come back is what counts: later ones must
     /// not put the answer off.
     pub(crate) fn published(&self) {
-        self.lock().get_or_insert_with(Instant::now);
+        lock(&self.published).get_or_insert_with(Instant::now);
     }
 
     /// When a sign of life was published that has not come back. One that Redis did not take
     /// proves nothing.
     fn awaited(&self, heard: Instant) -> Option<Instant> {
-        let mut published = self.lock();
+        let mut published = lock(&self.published);
         *published = published.filter(|published| *published > heard);
         *published
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The waits between attempts to connect: from 50 ms up to 1.5 s, with jitter, without end.
@@ -185,7 +197,7 @@ impl Link {
             hearing.set_watched(glance.is_none());
             let checked = tokio::select! {
                 biased;
-                () = &mut broken => Err(ConnectError::Lost),
+                () = &mut broken => Err(probe.take_report()),
                 why = &mut left => {
                     self.hear_the_rest(&mut *hearing).await;
                     Err(why)
