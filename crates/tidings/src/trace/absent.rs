@@ -25,12 +25,12 @@ impl Carried {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Remote;
+pub(crate) struct Remote {}
 
 impl Remote {
     #[inline]
     pub(crate) fn of(_event: &RawEvent, _format: Format, _frame: &[u8]) -> Self {
-        Self
+        Self {}
     }
 }
 
