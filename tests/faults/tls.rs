@@ -84,6 +84,17 @@ async fn a_certificate_that_a_stranger_signed_is_refused() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_the_system_does_not_trust_is_refused() {
+    let redis = Redis::builder().tls().start().await;
+
+    let text = refused_at_once(&redis.tls_url(), Tls::new()).await;
+
+    assert!(text.contains("Tls::ca_file"), "{text}");
+    let unsaid = Bus::builder(&redis.tls_url()).start().await.unwrap_err();
+    assert_eq!(tidings::report(&unsaid).to_string(), text);
+}
+
+#[tokio::test]
 async fn a_certificate_for_another_name_is_refused_unless_that_one_is_expected() {
     let another = Certificate::new().names(["redis.example"]);
     let redis = Redis::builder().tls_with(another).start().await;
