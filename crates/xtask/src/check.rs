@@ -18,6 +18,13 @@ pub(crate) fn steps() -> Vec<Step> {
                 .args(["--workspace", "--all-targets", "--all-features", "--locked"])
                 .args(["--", "-D", "warnings"]),
         ),
+        // What stands in for a feature is compiled only without it.
+        Step::new(
+            "lints without features",
+            cargo("clippy")
+                .args(["--package", "tidings", "--locked"])
+                .args(["--", "-D", "warnings"]),
+        ),
         Step::new(
             "documentation",
             cargo("doc")
