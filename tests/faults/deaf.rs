@@ -5,22 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidings::{Builder, Bus, Format, Gap, GapReason, Handling};
-use tidings_testkit::{Collected, Node, Redis, wait_for};
+use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
 
-use super::proxy::{HEARING, Proxy};
+use super::HEARING;
 
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_deaf_connection_is_found_and_replaced() {
     let redis = Redis::start().await;
-    let proxy = Proxy::start(&redis).await;
+    let proxy = Proxy::start(redis.address()).await;
     let (sender, hearer) = (redis.node().await, proxy.node().await);
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
     ticks.wait_len(1).await;
 
-    proxy.deafen(HEARING);
+    proxy.set_one(HEARING, Fault::Swallow(Way::FromServer));
     sender.send_to_all("tick", &2).await.unwrap();
 
     // Its connection looks well: only its own sign of life, which does not come back, tells.
@@ -81,10 +81,10 @@ async fn a_fast_sender_waits_for_a_slow_hearer() {
 async fn a_fast_sender_that_may_not_look_at_others_waits_for_itself() {
     let redis = Redis::builder()
         .config(LIMIT.0, LIMIT.1)
-        .user("blind on >secret ~* &* +@all -client|list")
+        .user("blind on >hush-hush ~* &* +@all -client|list")
         .start()
         .await;
-    let url = redis.url_as("blind", "secret");
+    let url = redis.url_as("blind", "hush-hush");
     let node = Node::start(Bus::builder(&url).format(Format::MessagePack)).await;
 
     nothing_is_lost_between(&node, &node).await;

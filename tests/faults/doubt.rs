@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tidings::{Bus, Fate, Reason, SendError, Unsent};
-use tidings_testkit::{Collected, Node, Redis, wait_for};
+use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
 use tokio::time::timeout;
 
-use super::proxy::{Proxy, SENDING};
+use super::SENDING;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -30,12 +30,12 @@ fn fate_of(error: SendError) -> Fate {
 #[tokio::test]
 async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_once() {
     let redis = Redis::start().await;
-    let proxy = Proxy::start(&redis).await;
+    let proxy = Proxy::start(redis.address()).await;
     let (sender, hearer) = (proxy.node().await, redis.node().await);
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
 
-    proxy.deafen(SENDING);
+    proxy.set_one(SENDING, Fault::Swallow(Way::FromServer));
     let receipt = timeout(SOON, sender.send_to_all("tick", &2)).await;
 
     assert_eq!(receipt.unwrap().unwrap().number, 2);
@@ -53,16 +53,16 @@ async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_on
 #[tokio::test]
 async fn a_repeated_send_that_is_refused_stays_in_doubt() {
     let redis = Redis::builder()
-        .user("sender on >secret ~* &* +@all")
+        .user("sender on >hush-hush ~* &* +@all")
         .start()
         .await;
-    let proxy = Proxy::start(&redis).await;
-    let url = proxy.url().replace("//", "//sender:secret@");
+    let proxy = Proxy::start(redis.address()).await;
+    let url = proxy.url().replace("//", "//sender:hush-hush@");
     let sender = Node::start(Bus::builder(&url)).await;
     let hearer = redis.node().await;
     let ticks: Collected<u64> = hearer.collect("tick");
 
-    proxy.deafen(SENDING);
+    proxy.set_one(SENDING, Fault::Swallow(Way::FromServer));
     let sending = sender.send_to_all("tick", &1);
     let losing = async {
         ticks.wait_len(1).await;
@@ -177,11 +177,11 @@ async fn a_shutdown_tells_what_is_in_doubt_from_what_never_left() {
 #[tokio::test]
 async fn a_send_under_way_at_a_shutdown_is_in_doubt() {
     let redis = Redis::start().await;
-    let proxy = Proxy::start(&redis).await;
+    let proxy = Proxy::start(redis.address()).await;
     let (sender, hearer) = (proxy.node().await, redis.node().await);
     let ticks: Collected<u64> = hearer.collect("tick");
 
-    proxy.deafen(SENDING);
+    proxy.set_one(SENDING, Fault::Swallow(Way::FromServer));
     let sending = sender.send_to_all("tick", &1);
     let ending = async {
         ticks.wait_len(1).await;

@@ -286,7 +286,7 @@ async fn a_demoted_master_is_left_although_there_is_traffic() {
     ticks.wait_len(10).await;
     wait_for("the replica is left", SOON, async || {
         let connection = node.health().connection;
-        matches!(connection, Connection::Down { why, .. } if why.contains("replica"))
+        matches!(connection, Connection::Deaf { why, .. } if why.contains("replica"))
     })
     .await;
 }

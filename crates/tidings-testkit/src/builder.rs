@@ -2,7 +2,9 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::address::Address;
 use crate::server::Redis;
+use crate::tls::{Certificate, Files};
 
 /// What a test's server is like. Made by [`Redis::builder`].
 ///
@@ -25,6 +27,11 @@ use crate::server::Redis;
 pub struct RedisBuilder {
     pub(crate) password: Option<String>,
     pub(crate) has_unix_socket: bool,
+    pub(crate) master: Option<Address>,
+    is_sentinel: bool,
+    pub(crate) certificate: Option<Certificate>,
+    /// Chosen at the start, where there is a certificate.
+    pub(crate) tls_port: Option<u16>,
     settings: Vec<(String, String)>,
 }
 
@@ -50,11 +57,11 @@ impl RedisBuilder {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let redis = Redis::builder()
-    ///     .user("mute on >secret ~* +@all resetchannels")
+    ///     .user("mute on >hush-hush ~* +@all resetchannels")
     ///     .start()
     ///     .await;
     ///
-    /// let url = redis.url_as("mute", "secret");
+    /// let url = redis.url_as("mute", "hush-hush");
     /// let denied = redis.cli(&["-u", &url, "PUBLISH", "news", "hello"]).await;
     /// assert!(denied.contains("NOPERM"));
     /// # }
@@ -78,14 +85,84 @@ impl RedisBuilder {
         self
     }
 
+    /// Makes the server a replica of this one, whose password it uses.
+    /// [`start`](Self::start) returns once it has what its master has.
+    ///
+    /// ```
+    /// use tidings_testkit::Redis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let master = Redis::start().await;
+    /// master.command(&["SET", "colour", "green"]).await;
+    ///
+    /// let replica = Redis::builder().replica_of(&master).start().await;
+    /// assert_eq!(replica.cli(&["GET", "colour"]).await, "green");
+    /// # }
+    /// ```
+    pub fn replica_of(mut self, master: &Redis) -> Self {
+        self.master = Some(master.at().clone());
+        self
+    }
+
+    pub(crate) fn sentinel(mut self) -> Self {
+        self.is_sentinel = true;
+        self
+    }
+
+    /// Speaks TLS too, on a port of its own: [`Redis::tls_url`] is its address. Its certificate is
+    /// for `localhost` and 127.0.0.1, signed by an authority that only this server has:
+    /// [`Redis::ca_file`]. The other port stays, for the test's own commands.
+    ///
+    /// Clients need no certificate; with `.config("tls-auth-clients", "yes")` they need
+    /// [`Redis::client_certificate`].
+    ///
+    /// ```
+    /// use tidings_testkit::Redis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let redis = Redis::builder().tls().start().await;
+    /// let ca = redis.ca_file();
+    /// let words = ["--tls", "--cacert", ca.to_str().expect("UTF-8"), "-u", &redis.tls_url(), "PING"];
+    /// assert_eq!(redis.cli(&words).await, "PONG");
+    /// # }
+    /// ```
+    pub fn tls(self) -> Self {
+        self.tls_with(Certificate::new())
+    }
+
+    /// As [`tls`](Self::tls), with a certificate for other names, or one that has expired.
+    pub fn tls_with(self, certificate: Certificate) -> Self {
+        Self {
+            certificate: Some(certificate),
+            ..self
+        }
+    }
+
     /// Starts the server and waits until it answers.
     ///
     /// # Panics
     ///
     /// If `redis-server` is not installed, with advice how to install it; and
-    /// if it does not start, with the end of its log.
+    /// if it does not start, with the end of its log. If a replica does not reach
+    /// its master within 10 seconds.
     pub async fn start(self) -> Redis {
-        Redis::launch(self).await
+        let is_replica = self.master.is_some();
+        let redis = Redis::launch(self).await;
+        if is_replica {
+            redis.caught_up().await;
+        }
+        redis
+    }
+
+    /// What follows the configuration file on the command line.
+    pub(crate) fn options(&self) -> &'static [&'static str] {
+        if self.is_sentinel {
+            &["--sentinel"]
+        } else {
+            &[]
+        }
     }
 
     /// The whole `redis.conf` of a server that listens on `port`.
@@ -98,7 +175,9 @@ impl RedisBuilder {
              loglevel notice\n\
              save \"\"\n\
              appendonly no\n\
-             enable-debug-command yes\n",
+             enable-debug-command yes\n\
+             repl-diskless-sync yes\n\
+             repl-diskless-sync-delay 0\n",
             quoted(directory)
         );
         if self.has_unix_socket {
@@ -106,6 +185,28 @@ impl RedisBuilder {
         }
         if let Some(password) = &self.password {
             let _ = writeln!(lines, "requirepass {}", quoted(password));
+            // A master may become a replica.
+            let _ = writeln!(lines, "masterauth {}", quoted(password));
+        }
+        if let Some(master) = &self.master {
+            let _ = writeln!(lines, "replicaof 127.0.0.1 {}", master.port());
+            if let Some(password) = master.password() {
+                let _ = writeln!(lines, "masterauth {}", quoted(password));
+            }
+        }
+        if let Some(port) = self.tls_port {
+            let files = Files::of(directory);
+            let _ = writeln!(
+                lines,
+                "tls-port {port}\n\
+                 tls-ca-cert-file {}\n\
+                 tls-cert-file {}\n\
+                 tls-key-file {}\n\
+                 tls-auth-clients no",
+                quoted(files.ca()),
+                quoted(files.certificate("server")),
+                quoted(files.key("server")),
+            );
         }
         for (name, value) in &self.settings {
             let _ = writeln!(lines, "{name} {value}");
@@ -119,7 +220,7 @@ pub(crate) fn unix_socket(directory: &Path) -> PathBuf {
 }
 
 /// In quotes, with the escapes that `redis.conf` shares with Rust.
-fn quoted(text: impl AsRef<OsStr>) -> String {
+pub(crate) fn quoted(text: impl AsRef<OsStr>) -> String {
     format!("{:?}", text.as_ref().to_string_lossy())
 }
 

@@ -43,11 +43,18 @@
 //! # }
 //! ```
 //!
+//! A [`Proxy`] stands before a server and does what networks do: it delays,
+//! loses, cuts and resets, for one connection or for all. [`Sentinels`] are a
+//! master, two replicas and three sentinels, with failovers as they really are.
+//!
 //! Everything here panics when it cannot do its work, a missing `redis-server`
 //! included: a test that cannot run has failed. It needs a Unix.
 
 mod collected;
 mod node;
+mod proxy;
+mod replication;
+mod sentinels;
 mod server;
 
 mod builder;
@@ -56,11 +63,15 @@ mod start;
 mod address;
 mod port;
 mod process;
+mod tls;
 mod wait;
 
 pub use crate::builder::RedisBuilder;
 pub use crate::collected::Collected;
 pub use crate::node::{Node, memory_nodes, memory_url};
 pub use crate::port::free_port;
+pub use crate::proxy::{Fault, Proxy, Way};
+pub use crate::sentinels::{Sentinels, SentinelsBuilder};
 pub use crate::server::Redis;
+pub use crate::tls::Certificate;
 pub use crate::wait::wait_for;

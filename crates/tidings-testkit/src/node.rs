@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidings::{Builder, Bus, Failure, Gap, HearKey};
 
-use crate::Redis;
 use crate::collected::Collected;
+use crate::{Proxy, Redis};
+
+/// Easy to find where no password may be.
+const PASSWORD: &str = "hush-hush";
 
 /// A bus whose gaps and failures a test can wait for. It is a [`Bus`] in all else.
 ///
@@ -127,10 +130,17 @@ impl Redis {
         static NODES: AtomicU64 = AtomicU64::new(1);
         let user = format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed));
         self.command(&[
-            "ACL", "SETUSER", &user, "on", ">secret", "~*", "&*", "+@all",
+            "ACL",
+            "SETUSER",
+            &user,
+            "on",
+            &format!(">{PASSWORD}"),
+            "~*",
+            "&*",
+            "+@all",
         ])
         .await;
-        let builder = describe(Bus::builder(&self.url_as(&user, "secret")));
+        let builder = describe(Bus::builder(&self.url_as(&user, PASSWORD)));
         Node {
             user: Some(user),
             ..Node::start(builder).await
@@ -176,6 +186,19 @@ impl Redis {
             .expect("only a node with a user of its own can be cut off");
         self.command(&["ACL", "SETUSER", user, "on"]).await;
         until("the node comes back", || node.health().is_up()).await;
+    }
+}
+
+/// A bus that goes through this proxy.
+impl Proxy {
+    /// A bus on the server behind this proxy. It hears over the first of its connections, and sends
+    /// over the second.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start, with the reason.
+    pub async fn node(&self) -> Node {
+        Node::start(Bus::builder(&self.url())).await
     }
 }
 

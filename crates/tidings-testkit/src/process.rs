@@ -24,12 +24,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts redis-server with its configuration file. All that it prints goes
-    /// to `log`; `directory` is removed if this process dies without a `Drop`.
-    pub(crate) fn start(directory: &Path, configuration: &Path, log: File) -> io::Result<Self> {
+    /// Starts redis-server with its configuration file and what follows it. All
+    /// that it prints goes to `log`; `directory` is removed if this process dies
+    /// without a `Drop`.
+    pub(crate) fn start(
+        directory: &Path,
+        configuration: &Path,
+        options: &[&str],
+        log: File,
+    ) -> io::Result<Self> {
         let mut watchdog = Command::new("/bin/sh")
             .args(["-c", include_str!("watchdog.sh"), "watchdog"])
             .args([directory, configuration])
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -7,15 +8,16 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::address::Address;
+use crate::address::{Address, shown};
 use crate::builder::{RedisBuilder, unix_socket};
 use crate::port::free_port;
 use crate::process::Process;
 use crate::start::{StartError, start};
+use crate::tls::Files;
 use crate::wait::poll;
 
 /// How many ports a new server tries before it gives up.
-const PORTS_TO_TRY: u32 = 10;
+pub(crate) const PORTS_TO_TRY: u32 = 10;
 
 /// How often a server that has to come back on its port tries to get it, and
 /// the pause between.
@@ -59,27 +61,35 @@ impl Redis {
     }
 
     pub(crate) async fn launch(builder: RedisBuilder) -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("tidings-redis-")
-            .tempdir()
-            .expect("the directory for temporary files can be written");
-
         for _ in 0..PORTS_TO_TRY {
-            let port = free_port();
-            match start(&builder, directory.path(), port).await {
-                Ok(process) => {
-                    return Self {
-                        address: Address::new(port, builder.password.clone()),
-                        builder,
-                        process: Some(process),
-                        directory,
-                    };
-                }
+            match Self::launch_on(free_port(), builder.clone()).await {
+                Ok(redis) => return redis,
                 Err(StartError::PortTaken(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
         panic!("others took {PORTS_TO_TRY} free ports before redis-server could");
+    }
+
+    pub(crate) async fn launch_on(
+        port: u16,
+        mut builder: RedisBuilder,
+    ) -> Result<Self, StartError> {
+        let directory = tempfile::Builder::new()
+            .prefix("tidings-redis-")
+            .tempdir()
+            .expect("the directory for temporary files can be written");
+        if let Some(certificate) = &builder.certificate {
+            Files::of(directory.path()).make(certificate);
+            builder.tls_port = Some(free_port());
+        }
+        let process = start(&builder, directory.path(), port).await?;
+        Ok(Self {
+            address: Address::new(port, builder.password.clone()),
+            builder,
+            process: Some(process),
+            directory,
+        })
     }
 
     /// Its address as a URL, with the password if it has one.
@@ -98,6 +108,53 @@ impl Redis {
         self.builder
             .has_unix_socket
             .then(|| self.address.unix_url(&socket))
+    }
+
+    /// The address of its port that speaks TLS, with the password if it has one.
+    ///
+    /// # Panics
+    ///
+    /// If nobody asked for that port: [`RedisBuilder::tls`].
+    pub fn tls_url(&self) -> String {
+        self.secured().url().replacen("redis:", "rediss:", 1)
+    }
+
+    /// As [`tls_url`](Self::tls_url), for somebody who connects as this ACL user.
+    ///
+    /// # Panics
+    ///
+    /// As that does.
+    pub fn tls_url_as(&self, user: &str, password: &str) -> String {
+        let url = self.secured().url_as(user, password);
+        url.replacen("redis:", "rediss:", 1)
+    }
+
+    /// The port that speaks TLS.
+    fn secured(&self) -> Address {
+        let port = self.builder.tls_port.expect("`.tls()` asked for TLS");
+        Address::new(port, self.builder.password.clone())
+    }
+
+    /// 127.0.0.1 and the port that speaks TLS: for a proxy, or a bare socket.
+    ///
+    /// # Panics
+    ///
+    /// As [`tls_url`](Self::tls_url) does.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.secured().socket()
+    }
+
+    /// The certificate of the authority that signed the server's: a PEM file. It is there for a
+    /// server with [TLS](RedisBuilder::tls).
+    pub fn ca_file(&self) -> PathBuf {
+        Files::of(self.directory.path()).ca()
+    }
+
+    /// A certificate that the server accepts from a client, and its key: PEM files. They are there
+    /// for a server with [TLS](RedisBuilder::tls).
+    pub fn client_certificate(&self) -> (PathBuf, PathBuf) {
+        let files = Files::of(self.directory.path());
+        (files.certificate("client"), files.key("client"))
     }
 
     /// 127.0.0.1 and its port: for a proxy, or a bare socket.
@@ -119,6 +176,15 @@ impl Redis {
         self.running().pid().as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// Whether there is a process: not while it is killed or stopped.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub(crate) fn at(&self) -> &Address {
+        &self.address
+    }
+
     fn running(&self) -> &Process {
         self.process
             .as_ref()
@@ -136,7 +202,7 @@ impl Redis {
     pub async fn command(&self, words: &[&str]) -> Value {
         self.try_command(words)
             .await
-            .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
+            .unwrap_or_else(|error| panic!("{}: {error}", shown(words)))
     }
 
     /// Runs a command that may fail.
@@ -177,7 +243,7 @@ impl Redis {
         assert!(
             output.status.success(),
             "redis-cli {}: {}",
-            words.join(" "),
+            shown(words),
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout)
@@ -219,7 +285,7 @@ impl Redis {
     }
 
     /// Starts a killed or stopped server again, empty, on the same port, and
-    /// waits until it answers.
+    /// waits until it answers. What `CONFIG REWRITE` wrote still holds.
     ///
     /// # Panics
     ///
@@ -296,6 +362,19 @@ impl Redis {
             .ask_last(&["CLIENT", "PAUSE", &milliseconds, "ALL"])
             .await
             .expect("Redis can be reached, and knows CLIENT PAUSE");
+    }
+
+    /// Lets Redis cut every subscriber that is this many bytes behind
+    /// (`client-output-buffer-limit pubsub`); 0 is no limit. By default it is 32
+    /// MiB, or 8 MiB for a minute.
+    ///
+    /// # Panics
+    ///
+    /// If Redis cannot be reached.
+    pub async fn limit_output_buffer(&self, bytes: u64) {
+        let limit = format!("pubsub {bytes} 0 0");
+        let set = ["CONFIG", "SET", "client-output-buffer-limit", &limit];
+        self.command(&set).await;
     }
 
     /// Cuts every connection and returns how many there were. The server goes

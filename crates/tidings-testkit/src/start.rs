@@ -37,6 +37,9 @@ pub(crate) enum StartError {
 }
 
 /// Starts a server on `port` and returns once that server answers.
+///
+/// A configuration that is there already stays as it is: Redis may have
+/// rewritten it, as the sentinels make it do, and would find it so after a crash.
 pub(crate) async fn start(
     builder: &RedisBuilder,
     directory: &Path,
@@ -44,9 +47,16 @@ pub(crate) async fn start(
 ) -> Result<Process, StartError> {
     let configuration = directory.join("redis.conf");
     let log = directory.join("log");
-    fs::write(&configuration, builder.configuration(directory, port))?;
+    if !configuration.exists() {
+        fs::write(&configuration, builder.configuration(directory, port))?;
+    }
 
-    let mut process = Process::start(directory, &configuration, File::create(&log)?)?;
+    let mut process = Process::start(
+        directory,
+        &configuration,
+        builder.options(),
+        File::create(&log)?,
+    )?;
     let pid = process.pid();
     let address = Address::new(port, builder.password.clone());
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use redis::Value;
 use rustix::process::{Pid, test_kill_process};
 use tidings_testkit::{Redis, wait_for};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -95,6 +97,52 @@ async fn a_paused_server_holds_commands_back_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_subscriber_that_is_too_far_behind_is_cut() {
+    let redis = Redis::start().await;
+    redis.limit_output_buffer(1 << 20).await;
+    let mut hearer = TcpStream::connect(redis.address()).await.unwrap();
+    hearer.write_all(b"SUBSCRIBE news\r\n").await.unwrap();
+    hearer.readable().await.unwrap();
+    let large = "x".repeat(1 << 20);
+
+    // It never reads, so the sockets' own buffers fill first.
+    wait_for("nobody hears", SOON, async || {
+        redis.command(&["PUBLISH", "news", &large]).await == Value::Int(0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_has_what_its_master_has_and_can_be_made_a_master() {
+    let mut master = Redis::builder().password("open sesame").start().await;
+    let replica = Redis::builder().replica_of(&master).start().await;
+    assert!(master.is_master().await && !replica.is_master().await);
+
+    replica.promote().await;
+    assert!(replica.is_master().await && master.is_master().await);
+    replica.command(&["SET", "colour", "green"]).await;
+    master.replicate(&replica).await;
+
+    assert!(!master.is_master().await);
+    assert_eq!(master.cli(&["GET", "colour"]).await, "green");
+    master.restart().await;
+    assert!(master.is_master().await, "nothing was rewritten");
+}
+
+#[tokio::test]
+async fn what_redis_wrote_into_its_configuration_survives_a_crash() {
+    let mut redis = Redis::start().await;
+    redis.limit_output_buffer(12_345).await;
+    redis.command(&["CONFIG", "REWRITE"]).await;
+
+    redis.restart().await;
+
+    let get = ["CONFIG", "GET", "client-output-buffer-limit"];
+    let limit = redis.cli(&get).await;
+    assert!(limit.contains("pubsub 12345 0 0"), "{limit}");
+}
+
+#[tokio::test]
 async fn cut_connections_are_counted_by_kind() {
     let redis = Redis::start().await;
     let client = redis::Client::open(redis.url()).unwrap();
@@ -120,7 +168,10 @@ async fn a_test_s_own_questions_are_never_counted() {
 
 #[tokio::test]
 async fn a_server_with_a_password_turns_away_who_does_not_know_it() {
-    let redis = Redis::builder().password("open, \"sesame\"").start().await;
+    let redis = Redis::builder()
+        .password("hush-hush, \"sesame\"")
+        .start()
+        .await;
     let stranger = redis::Client::open(format!("redis://{}", redis.address())).unwrap();
 
     let mut stranger = stranger.get_multiplexed_async_connection().await.unwrap();
@@ -134,10 +185,10 @@ async fn a_server_with_a_password_turns_away_who_does_not_know_it() {
 #[tokio::test]
 async fn a_user_without_a_channel_may_not_publish() {
     let redis = Redis::builder()
-        .user("mute on >secret ~* +@all resetchannels")
+        .user("mute on >hush-hush ~* +@all resetchannels")
         .start()
         .await;
-    let mute = redis::Client::open(redis.url_as("mute", "secret")).unwrap();
+    let mute = redis::Client::open(redis.url_as("mute", "hush-hush")).unwrap();
 
     let mut mute = mute.get_multiplexed_async_connection().await.unwrap();
     let publish = redis::cmd("PUBLISH").arg("news").arg("hello").to_owned();
@@ -149,7 +200,7 @@ async fn a_user_without_a_channel_may_not_publish() {
 #[tokio::test]
 async fn a_unix_socket_leads_to_the_same_server() {
     let redis = Redis::builder()
-        .password("p@ss")
+        .password("hush-hush p@ss")
         .unix_socket()
         .start()
         .await;

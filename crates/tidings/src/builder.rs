@@ -29,10 +29,14 @@ use crate::registry;
 use crate::reports::{FailureHook, Reports};
 use crate::sender::Sender;
 use crate::subscription::{Handling, Subscription};
+use crate::tls::Tls;
 use crate::transport::{Connected, Transport, url};
 
 /// Longer than any process lives, and short enough to be added to a time.
 pub(crate) const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
+
+/// A shorter interval between probes would find a busy machine dead.
+const SHORTEST_PROBE: Duration = Duration::from_millis(100);
 
 type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send>;
 
@@ -41,12 +45,14 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 /// | | default |
 /// |---|---|
 /// | [`namespace`](Self::namespace) | `default` |
+/// | [`tls`](Self::tls) | who the system trusts, at a `rediss:` address |
 /// | [`format`](Self::format) | [`Format::Json`] |
 /// | [`outgoing_queue`](Self::outgoing_queue) | 64 MiB |
 /// | [`send_timeout`](Self::send_timeout) | 30 s |
 /// | [`volatile`](Self::volatile) | no: sends wait for a Redis that is away |
 /// | [`start_timeout`](Self::start_timeout) | 10 s |
 /// | [`wait_for_redis`](Self::wait_for_redis) | no: a start that takes longer fails |
+/// | [`probe_interval`](Self::probe_interval) | 5 s |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -65,6 +71,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
     url: String,
+    tls: Option<Tls>,
     namespace: String,
     format: Format,
     states: States,
@@ -73,12 +80,14 @@ pub struct Builder {
     collects: bool,
     sending: Settings,
     start_timeout: Option<Duration>,
+    probe_interval: Duration,
 }
 
 impl Builder {
     pub(crate) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
+            tls: None,
             namespace: DEFAULT_NAMESPACE.to_owned(),
             format: Format::default(),
             states: States::default(),
@@ -91,6 +100,7 @@ impl Builder {
                 is_volatile: false,
             },
             start_timeout: Some(Duration::from_secs(10)),
+            probe_interval: Duration::from_secs(5),
         }
     }
 
@@ -99,6 +109,16 @@ impl Builder {
     pub fn namespace(self, namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
+            ..self
+        }
+    }
+
+    /// How to agree on TLS with a server at a `rediss:` address, where what the system trusts is
+    /// not enough. With a `redis:` address, which is not secret, the start fails; `memory:` and
+    /// `unix:` leave this machine as little as before.
+    pub fn tls(self, tls: Tls) -> Self {
+        Self {
+            tls: Some(tls),
             ..self
         }
     }
@@ -218,6 +238,18 @@ impl Builder {
         }
     }
 
+    /// How soon a dead connection is noticed that no error shows: when nothing was heard for this
+    /// long, the bus sends itself a sign of life, and when that does not come back within this time
+    /// either, it connects anew. So a connection is deaf for twice this at most. It is also how long
+    /// Redis may take to answer, and how often the server is asked whether it still is the master.
+    /// At least 100 ms.
+    pub fn probe_interval(self, interval: Duration) -> Self {
+        Self {
+            probe_interval: interval.clamp(SHORTEST_PROBE, FOREVER),
+            ..self
+        }
+    }
+
     /// Starts the bus: registers handlers, connects, and returns once Redis confirmed the
     /// subscription.
     ///
@@ -235,9 +267,9 @@ impl Builder {
                 namespace: self.namespace.clone(),
                 source,
             })?;
-        let transport = url::parse(&self.url, &namespace).map_err(|source| StartError::Url {
-            url: url::redacted(&self.url),
-            source,
+        let transport = url::parse(&self.url, self.tls.as_ref(), &namespace).map_err(|source| {
+            let url = url::redacted(&self.url);
+            StartError::Url { url, source }
         })?;
         let parts = Parts::new(self.format, self.sending, &*transport);
         let stage = watch::Sender::new(Stage::Open);
@@ -250,7 +282,15 @@ impl Builder {
             registration(&bus)?;
         }
         let connected = connect(&*transport, self.start_timeout).await?;
-        parts.run(&bus, transport, connected, self.failure_hook, &stages);
+        let probe = Probe::new(self.probe_interval);
+        parts.run(
+            &bus,
+            transport,
+            connected,
+            probe,
+            self.failure_hook,
+            &stages,
+        );
         Ok(bus)
     }
 
@@ -295,7 +335,11 @@ impl Parts {
             dispatcher: Arc::default(),
             echoes: Arc::default(),
             reports: Arc::new(Reports::new(Arc::clone(&counts))),
-            pulse: Arc::new(Pulse::new(transport.address(), counts)),
+            pulse: Arc::new(Pulse::new(
+                transport.address(),
+                transport.topology(),
+                counts,
+            )),
         }
     }
 
@@ -321,6 +365,7 @@ impl Parts {
         bus: &Bus,
         transport: Arc<dyn Transport>,
         connected: Connected,
+        probe: Probe,
         failure_hook: Option<FailureHook>,
         stages: &watch::Receiver<Stage>,
     ) {
@@ -333,8 +378,14 @@ impl Parts {
             reports,
             pulse,
         } = self;
-        pulse.up();
-        let probe = Arc::new(Probe::default());
+        let Connected {
+            hearing,
+            sending,
+            server,
+            left,
+        } = connected;
+        pulse.up(server);
+        let probe = Arc::new(probe);
         let counts = &pulse.counts;
         let (sessions, for_sender) = mpsc::channel(1);
         let sender = Sender {
@@ -365,12 +416,11 @@ impl Parts {
             stage: stages.clone(),
         };
         let outgoing = Arc::clone(&bus.inner.outgoing);
-        let sending = sender.run(connected.sending);
+        let sending = sender.run(sending);
         let (driven, sending) = Driven::new(sending, bus.inner.runtime.clone());
         outgoing.set_sender(&driven);
         bus.inner.add_task(tokio::spawn(sending));
-        bus.inner
-            .add_task(tokio::spawn(link.run(connected.hearing)));
+        bus.inner.add_task(tokio::spawn(link.run(hearing, left)));
         bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
     }
 }
@@ -427,5 +477,6 @@ mod tests {
         assert_eq!(builder.sending.patience, Duration::from_secs(30));
         assert!(!builder.sending.is_volatile);
         assert_eq!(builder.start_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(builder.probe_interval, Duration::from_secs(5));
     }
 }

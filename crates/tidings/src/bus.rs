@@ -19,12 +19,12 @@ use crate::error::{FlushError, MissingState, OnError, SendError, ShutdownError, 
 use crate::event::EventKey;
 use crate::failure::Gap;
 use crate::handler::Handler;
-use crate::health::Health;
+use crate::health::{Connection, Health, HealthWatch};
 use crate::key::{EventPayload, HearKey, SendKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
 use crate::metrics::Calls;
-use crate::outgoing::{Unwritten, Wait, fate};
+use crate::outgoing::{Manner, Unwritten, Wait, fate};
 use crate::pending::{Outcome, Pending, Ticket};
 use crate::reports::{GapBox, Reports};
 use crate::stream::EventStream;
@@ -53,7 +53,9 @@ use crate::worker::{Worker, as_seat, hear_gaps};
 pub struct Bus {
     pub(crate) inner: Arc<Inner>,
     /// What the application holds; a handler's bus does not.
-    _held: Option<Arc<Held>>,
+    held: Option<Arc<Held>>,
+    /// What is sent through this clone fails at once while Redis is away.
+    is_volatile: bool,
 }
 
 /// What Redis said when it took an event.
@@ -364,6 +366,33 @@ impl Bus {
         Ok(())
     }
 
+    /// The same bus, for events that are worth nothing when they are late: what is sent through this
+    /// clone fails at once while Redis is away, instead of waiting for it.
+    /// [`Builder::volatile`] is the same for all that a bus sends.
+    ///
+    /// An event that is on its way when the connection is lost is repeated, as any other: Redis may
+    /// have it.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:volatile-docs").start().await?;
+    /// if bus.volatile().send_to_all("cursor.moved", &(12, 7)).await.is_err() {
+    ///     // Nobody needs to know where it was a minute ago.
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use = "only what is sent through the clone is volatile"]
+    pub fn volatile(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            held: self.held.clone(),
+            is_volatile: true,
+        }
+    }
+
     /// Waits until everything that was fed has its fate: Redis took all of it, or the error names
     /// what it did not take.
     ///
@@ -376,9 +405,21 @@ impl Bus {
         self.inner.outgoing.take_unsent()
     }
 
-    /// How the bus is doing.
+    /// How the bus is doing at this moment.
     pub fn health(&self) -> Health {
         self.inner.pulse.health(self.inner.outgoing.bytes())
+    }
+
+    /// Tells of each change: when the bus stops hearing and why, and when it hears again. Holding
+    /// it does not keep the bus alive.
+    pub fn watch_health(&self) -> HealthWatch {
+        HealthWatch::new(&self.inner.pulse, &self.inner.outgoing)
+    }
+
+    /// Whether the bus hears, for a service's readiness probe: `false` from the moment at which it
+    /// is known to be deaf until Redis confirmed its subscription again.
+    pub fn ready(&self) -> bool {
+        matches!(*self.inner.pulse.connection.borrow(), Connection::Up { .. })
     }
 
     /// Ends the bus within `deadline`: hears what it sent itself and Redis took, stops hearing,
@@ -444,6 +485,10 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
+        let manner = Manner {
+            wait,
+            is_volatile: self.is_volatile,
+        };
         let event = Unwritten {
             name: event.name(data),
             to,
@@ -452,9 +497,9 @@ impl Bus {
         let encode = |into: Encoder<'_>| K::encode(data, into);
         let outgoing = &self.inner.outgoing;
         // There is room most of the time, and nothing to be set up for a wait.
-        match outgoing.try_append(event, wait, &encode)? {
+        match outgoing.try_append(event, manner, &encode)? {
             Some(ticket) => Ok(ticket),
-            None => outgoing.append(event, wait, encode).await,
+            None => outgoing.append(event, manner, encode).await,
         }
     }
 
@@ -514,7 +559,11 @@ impl Bus {
     pub(crate) fn from_inner(inner: Inner) -> Self {
         let inner = Arc::new(inner);
         let held = Some(Arc::new(Held(Arc::clone(&inner))));
-        Self { inner, _held: held }
+        Self {
+            inner,
+            held,
+            is_volatile: false,
+        }
     }
 
     /// Takes a subscription out, and drops what waits for it.
@@ -553,7 +602,11 @@ pub(crate) struct WeakBus(Weak<Inner>);
 impl WeakBus {
     /// The bus, if it is still there. It does not keep it alive.
     pub(crate) fn upgrade(&self) -> Option<Bus> {
-        self.0.upgrade().map(|inner| Bus { inner, _held: None })
+        self.0.upgrade().map(|inner| Bus {
+            inner,
+            held: None,
+            is_volatile: false,
+        })
     }
 }
 

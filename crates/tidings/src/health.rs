@@ -1,12 +1,14 @@
 //! How the bus is doing: connected or not, since when and why, and what was counted.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::metrics::{Counter, Level};
+use crate::outgoing::Outgoing;
 
 /// How a bus is doing at this moment.
 #[derive(Clone, Debug)]
@@ -16,12 +18,20 @@ pub struct Health {
     pub connection: Connection,
     /// Where it is connected, or tries to: the address without its password.
     pub address: String,
+    /// How the right server is found there.
+    pub topology: TopologyKind,
+    /// When something was heard last, the bus's own signs of life included. A bus that hears
+    /// nothing for 5 s ([`probe_interval`](crate::Builder::probe_interval)) asks whether it still
+    /// hears.
+    pub last_heard: Option<Instant>,
     /// Events sent and acknowledged.
     pub sent: u64,
     /// Events heard for the first time, this bus's own included, wanted here or not.
     pub heard: u64,
     /// Events that came again and were dropped: retries after an unknown outcome.
     pub repeated: u64,
+    /// Gaps reported so far, of all kinds.
+    pub gaps: u64,
     /// Events that certainly did not arrive here; each was reported as a gap.
     pub missed: u64,
     /// Events dropped because a handler's queue was full; each was reported as a gap.
@@ -44,16 +54,31 @@ pub enum Connection {
     Up {
         /// Since when.
         since: Instant,
+        /// Which server it is.
+        server: String,
     },
-    /// The connection is lost, and another attempt is under way.
-    Down {
-        /// Since when.
+    /// The connection is lost, or the server is not the right one any more; another attempt is
+    /// under way.
+    Deaf {
+        /// Since when that is known.
         since: Instant,
         /// What happened at the last attempt.
         why: String,
     },
     /// Shut down.
     Closed,
+}
+
+/// How a bus finds the right server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopologyKind {
+    /// No server: the buses of one process.
+    Memory,
+    /// One server, always the same.
+    Standalone,
+    /// The one that the sentinels name.
+    Sentinel,
 }
 
 impl Health {
@@ -63,12 +88,90 @@ impl Health {
     }
 }
 
+/// Tells when the health of a bus changes: [`Bus::watch_health`](crate::Bus::watch_health).
+///
+/// ```
+/// use tidings::prelude::*;
+/// use tidings::Connection;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::builder("memory:watch").start().await?;
+/// let mut changes = bus.watch_health();
+/// tokio::spawn(async move {
+///     while let Some(health) = changes.changed().await {
+///         match health.connection {
+///             Connection::Deaf { why, .. } => eprintln!("we hear nothing: {why}"),
+///             other => eprintln!("{other:?}"),
+///         }
+///     }
+/// });
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct HealthWatch {
+    changes: watch::Receiver<Connection>,
+    pulse: Arc<Pulse>,
+    outgoing: Arc<Outgoing>,
+}
+
+impl HealthWatch {
+    pub(crate) fn new(pulse: &Arc<Pulse>, outgoing: &Arc<Outgoing>) -> Self {
+        Self {
+            changes: pulse.connection.subscribe(),
+            pulse: Arc::clone(pulse),
+            outgoing: Arc::clone(outgoing),
+        }
+    }
+
+    /// How the bus is doing now.
+    pub fn now(&self) -> Health {
+        self.pulse.health(self.outgoing.bytes())
+    }
+
+    /// Waits until the bus begins to hear, stops hearing, or learns more of why it does not.
+    /// Changes that nobody waited for are told as one. `None` once the bus is shut down and that
+    /// was told.
+    pub async fn changed(&mut self) -> Option<Health> {
+        if matches!(*self.changes.borrow(), Connection::Closed) && !self.has_changed() {
+            return None;
+        }
+        self.changes.changed().await.ok()?;
+        Some(self.now())
+    }
+
+    /// Waits until the bus is as `wanted` says, and looks at each change. `None` when it is shut
+    /// down before.
+    pub async fn wait_for(&mut self, wanted: impl Fn(&Health) -> bool) -> Option<Health> {
+        loop {
+            self.changes.mark_unchanged();
+            let health = self.now();
+            if wanted(&health) {
+                return Some(health);
+            }
+            self.changed().await?;
+        }
+    }
+
+    fn has_changed(&self) -> bool {
+        self.changes.has_changed().unwrap_or(false)
+    }
+}
+
+impl fmt::Debug for HealthWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.now().fmt(f)
+    }
+}
+
 /// What the parts of the bus count.
 #[derive(Debug)]
 pub(crate) struct Counts {
     pub(crate) sent: Count,
     pub(crate) heard: Count,
     pub(crate) repeated: Count,
+    pub(crate) gaps: Count,
     pub(crate) missed: Count,
     pub(crate) overflowed: Count,
     /// Metrics know them by their kinds.
@@ -92,6 +195,7 @@ impl Counts {
                 "events heard for the first time",
             ),
             repeated: Count::new("tidings_events_repeated_total", "events that came again"),
+            gaps: Count::new("tidings_gaps_total", "gaps that were reported"),
             missed: Count::new("tidings_events_missed_total", "events that did not arrive"),
             overflowed: Count::new(
                 "tidings_events_overflowed_total",
@@ -136,43 +240,67 @@ pub(crate) struct Pulse {
     pub(crate) connection: watch::Sender<Connection>,
     pub(crate) level: Level,
     pub(crate) address: String,
+    topology: TopologyKind,
+    began: Instant,
+    /// When something was heard last, in milliseconds after the beginning; 0 for never.
+    heard: AtomicU64,
 }
 
 impl Pulse {
-    pub(crate) fn new(address: String, counts: Arc<Counts>) -> Self {
+    pub(crate) fn new(address: String, topology: TopologyKind, counts: Arc<Counts>) -> Self {
         Self {
             counts,
             connection: watch::Sender::new(Connection::Connecting),
             level: Level::of_hearing(),
             address,
+            topology,
+            began: Instant::now(),
+            heard: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn up(&self) {
+    pub(crate) fn up(&self, server: String) {
         let since = Instant::now();
-        self.connection.send_replace(Connection::Up { since });
+        self.connection
+            .send_replace(Connection::Up { since, server });
         self.level.set(1);
     }
 
-    /// Down since the first of several failures in a row, for the reason of the last.
-    pub(crate) fn down(&self, why: String) {
+    /// Deaf since the first of several failures in a row, for the reason of the last.
+    pub(crate) fn deaf(&self, why: String) {
         self.level.set(0);
         self.connection.send_modify(|connection| {
             let since = match connection {
-                Connection::Down { since, .. } => *since,
+                Connection::Deaf { since, .. } => *since,
                 _ => Instant::now(),
             };
-            *connection = Connection::Down { since, why };
+            *connection = Connection::Deaf { since, why };
         });
+    }
+
+    pub(crate) fn heard(&self, at: Instant) {
+        let after = at.duration_since(self.began).as_millis().max(1);
+        self.heard
+            .store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn last_heard(&self) -> Option<Instant> {
+        match self.heard.load(Ordering::Relaxed) {
+            0 => None,
+            after => Some(self.began + Duration::from_millis(after)),
+        }
     }
 
     pub(crate) fn health(&self, outgoing: usize) -> Health {
         Health {
             connection: self.connection.borrow().clone(),
             address: self.address.clone(),
+            topology: self.topology,
+            last_heard: self.last_heard(),
             sent: self.counts.sent.sum(),
             heard: self.counts.heard.sum(),
             repeated: self.counts.repeated.sum(),
+            gaps: self.counts.gaps.sum(),
             missed: self.counts.missed.sum(),
             overflowed: self.counts.overflowed.sum(),
             failures: self.counts.failures.load(Ordering::Relaxed),

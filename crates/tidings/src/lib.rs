@@ -39,6 +39,7 @@
 //! * `opentelemetry`: events carry the `tracing` span that they were sent in, as W3C trace context.
 
 // Reading order: what people use …
+pub mod acl;
 mod builder;
 mod bus;
 mod context;
@@ -53,6 +54,7 @@ mod life;
 mod registry;
 mod stream;
 mod subscription;
+mod tls;
 // … how an event is sent …
 mod alarm;
 mod driven;
@@ -90,7 +92,7 @@ pub use error::{
 pub use event::{Event, EventKey, Names, Unknown};
 pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
 pub use handler::{Handler, HandlerError, Outcome};
-pub use health::{Connection, Health};
+pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use queue::WhenFull;
 pub use stream::EventStream;
@@ -98,6 +100,7 @@ pub use subscription::{Handling, Subscription};
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
 pub use tidings_macros::{Event, on};
+pub use tls::Tls;
 
 /// What a program that uses tidings needs, in one `use`: the bus and its parts, the derives of
 /// events, and serde's `Serialize` and `Deserialize`.

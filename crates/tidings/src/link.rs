@@ -2,13 +2,15 @@
 //! as it takes.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use crate::alarm::Alarm;
 use crate::dispatch::Dispatcher;
@@ -20,9 +22,15 @@ use crate::health::{Connection, Counts, Pulse};
 use crate::receiver::Receiver;
 use crate::transport::{Connected, Hearing, Sending, Transport};
 
-/// How long nothing may be heard before the link asks whether it still hears, and how long the
-/// answer may take. A connection that is dead is noticed within twice this.
-const SILENCE: Duration = Duration::from_secs(5);
+/// The longest wait between two attempts to connect, before chance prolongs it to at most twice
+/// this: a Redis that is back is heard again within two seconds, however long it was away.
+const LONGEST: Duration = Duration::from_millis(750);
+
+/// How often a server that is left is read once more, at most: a mebibyte each time.
+const REST: usize = 64;
+
+/// Ends once the server is not the right one any more.
+type Left = BoxFuture<'static, ConnectError>;
 
 /// How far the life of a bus has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,42 +46,65 @@ pub(crate) enum Stage {
 }
 
 /// Asks, through the path that every event takes, whether this process still hears.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Probe {
+    /// How long nothing may be heard before the link asks, and how long the answer may take.
+    pub(crate) interval: Duration,
     /// The link wants a sign of life sent.
     pub(crate) wanted: Notify,
-    /// The sender says that its connection is lost.
-    pub(crate) broken: Notify,
+    /// The sender says that its connection is of no use.
+    broken: Notify,
+    why_broken: Mutex<Option<ConnectError>>,
     published: Mutex<Option<Instant>>,
 }
 
 impl Probe {
-    /// Redis took a sign of life at this time.
-    pub(crate) fn published(&self) {
-        *self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            wanted: Notify::new(),
+            broken: Notify::new(),
+            why_broken: Mutex::default(),
+            published: Mutex::default(),
+        }
     }
 
-    /// How long a published sign of life has not come back. One that Redis did not take proves
-    /// nothing.
-    fn overdue(&self, heard: Instant) -> Option<Duration> {
-        let published = *self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        published
-            .filter(|published| *published > heard)
-            .map(|published| published.elapsed())
+    /// The connection that sends is of no use.
+    pub(crate) fn report(&self, why: ConnectError) {
+        *lock(&self.why_broken) = Some(why);
+        self.broken.notify_one();
+    }
+
+    /// What was said of the connection that sends.
+    fn take_report(&self) -> ConnectError {
+        let why = lock(&self.why_broken).take();
+        why.unwrap_or(ConnectError::Lost)
+    }
+
+    /// Redis took a sign of life. The first that has not come back is what counts: later ones must
+    /// not put the answer off.
+    pub(crate) fn published(&self) {
+        lock(&self.published).get_or_insert_with(Instant::now);
+    }
+
+    /// When a sign of life was published that has not come back. One that Redis did not take
+    /// proves nothing.
+    fn awaited(&self, heard: Instant) -> Option<Instant> {
+        let mut published = lock(&self.published);
+        *published = published.filter(|published| *published > heard);
+        *published
     }
 }
 
-/// The waits between attempts to connect: from 50 ms up to 5 s, with jitter, without end.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The waits between attempts to connect: from 50 ms up to 1.5 s, with jitter, without end.
 pub(crate) fn delays() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(Duration::from_secs(5))
+        .with_max_delay(LONGEST)
         .with_jitter()
         .without_max_times()
         .build()
@@ -96,6 +127,7 @@ impl Link {
     pub(crate) fn run(
         mut self,
         hearing: Box<dyn Hearing>,
+        left: Left,
     ) -> impl Future<Output = ()> + Send + 'static {
         let deaf = Deaf {
             echoes: Arc::clone(&self.receiver.echoes),
@@ -106,15 +138,15 @@ impl Link {
             let _deaf = deaf;
             let mut stage = self.stage.clone();
             tokio::select! {
-                () = self.keep_hearing(hearing) => {}
+                () = self.keep_hearing(hearing, left) => {}
                 _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
             }
         }
     }
 
-    async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
+    async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>, mut left: Left) {
         loop {
-            let why = self.hear(hearing).await;
+            let why = self.hear(hearing, left).await;
             tracing::warn!(address = self.pulse.address, why = %report(&why), "the connection is lost");
             self.receiver.echoes.forget();
             // The sender ends after the link does, so it is there to hear of both.
@@ -124,10 +156,10 @@ impl Link {
             let _ = self.sessions.reserve().await;
             // What it had to say of the lost connection must not be taken for the next one.
             let _ = self.probe.broken.notified().now_or_never();
-            self.pulse.down(report(&why).to_string());
+            self.pulse.deaf(report(&why).to_string());
             let connected = self.reconnect().await;
             Counts::add(&self.pulse.counts.reconnects, 1);
-            tracing::info!(address = self.pulse.address, "the connection is back");
+            tracing::info!(server = connected.server, "the connection is back");
             let reason = GapReason::Reconnected;
             self.receiver.reports.gap(&Gap {
                 from: None,
@@ -137,25 +169,26 @@ impl Link {
             // The subscription is confirmed by now: nothing that is sent from here on can be lost
             // for want of it.
             let _ = self.sessions.send(Some(connected.sending)).await;
-            self.pulse.up();
+            self.pulse.up(connected.server);
             hearing = connected.hearing;
+            left = connected.left;
         }
     }
 
     /// Hears until there is a reason to doubt the connection.
-    async fn hear(&mut self, mut hearing: Box<dyn Hearing>) -> ConnectError {
+    async fn hear(&mut self, mut hearing: Box<dyn Hearing>, mut left: Left) -> ConnectError {
         let mut frames = Vec::new();
         let mut heard = Instant::now();
         let mut glances = Glances::new(heard);
-        let mut clock = interval(SILENCE / 5);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.pulse.heard(heard);
+        let mut asked = heard;
         let probe = Arc::clone(&self.probe);
         let (dispatcher, echoes) = (
             Arc::clone(&self.receiver.dispatcher),
             Arc::clone(&self.receiver.echoes),
         );
         // Made once: to begin and give up these waits for each frame costs more than the frame.
-        let mut alarm = Alarm::new(heard);
+        let (mut alarm, mut clock) = (Alarm::new(heard), Alarm::new(heard + self.probe.interval));
         let mut broken = pin!(probe.broken.notified());
         let mut changed = pin!(dispatcher.changed.notified());
         let mut is_wanted = pin!(echoes.is_wanted.notified());
@@ -164,13 +197,16 @@ impl Link {
             hearing.set_watched(glance.is_none());
             let checked = tokio::select! {
                 biased;
-                () = &mut broken => Err(ConnectError::Lost),
+                () = &mut broken => Err(probe.take_report()),
+                why = &mut left => {
+                    self.hear_the_rest(&mut *hearing).await;
+                    Err(why)
+                }
                 arrived = hearing.hear(&mut frames) => {
                     heard = Instant::now();
-                    for frame in frames.drain(..) {
-                        glances.heard(frame.len(), heard);
-                        self.receiver.receive(frame).await;
-                    }
+                    self.pulse.heard(heard);
+                    glances.heard(frames.iter().map(Bytes::len).sum(), heard);
+                    self.receive(&mut frames).await;
                     arrived
                 }
                 // Each of these looks again.
@@ -183,11 +219,31 @@ impl Link {
                     is_wanted.set(echoes.is_wanted.notified());
                     Ok(())
                 }
-                _ = clock.tick() => self.check(heard),
+                () = clock.at(self.due(heard, asked)) => {
+                    asked = Instant::now();
+                    self.check(heard)
+                }
             };
             if let Err(why) = checked {
                 return why;
             }
+        }
+    }
+
+    /// What has arrived from a server that is left: it was said before, and is as good as ever.
+    async fn hear_the_rest(&mut self, hearing: &mut dyn Hearing) {
+        let mut frames = Vec::new();
+        for _ in 0..REST {
+            let Some(Ok(())) = hearing.hear(&mut frames).now_or_never() else {
+                return;
+            };
+            self.receive(&mut frames).await;
+        }
+    }
+
+    async fn receive(&mut self, frames: &mut Vec<Bytes>) {
+        for frame in frames.drain(..) {
+            self.receiver.receive(frame).await;
         }
     }
 
@@ -203,15 +259,20 @@ impl Link {
         glances.next(Instant::now())
     }
 
+    /// When the silence has lasted too long: until we ask, and then until we have our answer.
+    fn due(&self, heard: Instant, asked: Instant) -> Instant {
+        let since = self.probe.awaited(heard).unwrap_or(heard.max(asked));
+        since + self.probe.interval
+    }
+
     /// Whether the connection can still be trusted after a silence.
     fn check(&self, heard: Instant) -> Result<(), ConnectError> {
-        if heard.elapsed() < SILENCE {
-            return Ok(());
-        }
-        match self.probe.overdue(heard) {
-            Some(overdue) if overdue >= SILENCE => Err(ConnectError::Deaf {
-                silence: heard.elapsed(),
-            }),
+        match self.probe.awaited(heard) {
+            Some(published) if published.elapsed() >= self.probe.interval => {
+                Err(ConnectError::Deaf {
+                    silence: heard.elapsed(),
+                })
+            }
             Some(_) => Ok(()),
             None => {
                 self.probe.wanted.notify_one();
@@ -226,7 +287,7 @@ impl Link {
                 Ok(connected) => return connected,
                 Err(why) => {
                     tracing::debug!(address = self.pulse.address, why = %report(&why), "cannot connect");
-                    self.pulse.down(report(&why).to_string());
+                    self.pulse.deaf(report(&why).to_string());
                 }
             }
             sleep(delay).await;
@@ -261,16 +322,19 @@ mod tests {
     fn delays_grow_to_their_cap_and_have_no_end() {
         let delays: Vec<_> = delays().take(100).collect();
         assert!(delays[0] >= Duration::from_millis(50) && delays[0] <= Duration::from_millis(100));
-        assert!(delays[99] >= Duration::from_secs(5) && delays[99] <= Duration::from_secs(10));
+        assert!(delays[99] >= LONGEST && delays[99] <= 2 * LONGEST);
     }
 
     #[test]
-    fn only_a_probe_that_redis_took_can_be_overdue() {
-        let probe = Probe::default();
+    fn only_the_first_probe_that_redis_took_is_awaited() {
+        let probe = Probe::new(Duration::from_secs(5));
         let heard = Instant::now();
-        assert_eq!(probe.overdue(heard), None);
+        assert_eq!(probe.awaited(heard), None);
         probe.published();
-        assert!(probe.overdue(heard).is_some());
-        assert_eq!(probe.overdue(Instant::now()), None);
+        let first = probe.awaited(heard);
+        assert!(first.is_some());
+        probe.published();
+        assert_eq!(probe.awaited(heard), first);
+        assert_eq!(probe.awaited(Instant::now()), None);
     }
 }

@@ -101,6 +101,14 @@ pub(crate) enum Wait {
     Fed,
 }
 
+/// How one event is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) wait: Wait,
+    /// Whether it fails at once while Redis is away.
+    pub(crate) is_volatile: bool,
+}
+
 impl Outgoing {
     pub(crate) fn new(me: NodeId, format: Format, settings: Settings) -> Self {
         Self {
@@ -125,7 +133,7 @@ impl Outgoing {
     pub(crate) async fn append(
         &self,
         event: Unwritten<'_>,
-        wait: Wait,
+        manner: Manner,
         encode: impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Ticket, SendError> {
         let patience = tokio::time::sleep(self.settings.patience);
@@ -134,7 +142,7 @@ impl Outgoing {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if let Some(ticket) = self.try_append(event, wait, &encode)? {
+            if let Some(ticket) = self.try_append(event, manner, &encode)? {
                 return Ok(ticket);
             }
             tokio::select! {
@@ -151,7 +159,7 @@ impl Outgoing {
     pub(crate) fn try_append(
         &self,
         event: Unwritten<'_>,
-        wait: Wait,
+        manner: Manner,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Option<Ticket>, SendError> {
         let mut lock = self.lock();
@@ -159,16 +167,16 @@ impl Outgoing {
         if inside.is_shut {
             return Err(SendError::Closed);
         }
-        if inside.is_away && self.settings.is_volatile {
+        if inside.is_away && (manner.is_volatile || self.settings.is_volatile) {
             return Err(fate(event.name, Fate::NotSent(Reason::Away)));
         }
-        if inside.bytes >= self.limit(wait, inside.is_away) {
+        if inside.bytes >= self.limit(manner.wait, inside.is_away) {
             return Ok(None);
         }
-        let ticket = match self.write(inside, event, wait, encode) {
+        let ticket = match self.write(inside, event, manner.wait, encode) {
             Err(WriteError::Full) => {
                 inside.close();
-                self.write(inside, event, wait, encode)
+                self.write(inside, event, manner.wait, encode)
             }
             written => written,
         };

@@ -57,6 +57,7 @@ impl Reports {
 
     pub(crate) fn gap(&self, gap: &Gap) {
         let missed = gap.missed.unwrap_or(0);
+        Counts::add(&self.counts.gaps, 1);
         match gap.reason {
             GapReason::Overflow { .. } => Counts::add(&self.counts.overflowed, missed),
             GapReason::Reconnected | GapReason::Skipped => Counts::add(&self.counts.missed, missed),

@@ -21,12 +21,6 @@ use crate::transport::{PublishError, Publisher, Sending};
 /// the shortest tail of latencies at 5,000 to 50,000 events a second.
 const UNDER_WAY: usize = 2;
 
-/// How long Redis may take to answer before the connection is given up.
-const ANSWER: Duration = Duration::from_secs(5);
-
-/// How often the server is asked whether it is still the right one.
-const CHECK: Duration = Duration::from_secs(5);
-
 /// After these silences a sender repeats its position, so that a lost last event is noticed; then
 /// at every further one like the last.
 const IDLE: [Duration; 3] = [
@@ -72,6 +66,9 @@ pub(crate) struct Session {
     /// Whether the server is still the right one.
     pub(crate) check: Option<Check>,
     checked: Instant,
+    /// How long Redis may take to answer before the connection is given up, and how often the
+    /// server is asked whether it is still the right one.
+    interval: Duration,
     /// Since when the oldest question waits for its answer.
     pub(crate) asked: Instant,
     pub(crate) ahead_since: Option<Instant>,
@@ -111,7 +108,7 @@ impl Progress {
 }
 
 impl Session {
-    pub(crate) fn new(sending: Sending) -> Self {
+    pub(crate) fn new(sending: Sending, interval: Duration) -> Self {
         let Sending { publisher, driver } = sending;
         let asked = Instant::now();
         Self {
@@ -122,6 +119,7 @@ impl Session {
             announcement: None,
             check: None,
             checked: asked,
+            interval,
             asked,
             ahead_since: None,
         }
@@ -138,9 +136,11 @@ impl Session {
 
     /// When the clock must be looked at.
     pub(crate) fn due(&self, progress: &Progress, farewell: Option<Instant>) -> Instant {
-        let unanswered = self.is_waiting(progress).then(|| self.asked + ANSWER);
+        let unanswered = self
+            .is_waiting(progress)
+            .then(|| self.asked + self.interval);
         let ahead = self.ahead_since.map(|since| since + PATIENCE);
-        let check = self.check.is_none().then(|| self.checked + CHECK);
+        let check = self.check.is_none().then(|| self.checked + self.interval);
         let soonest = [unanswered, ahead, check, farewell]
             .into_iter()
             .flatten()
@@ -151,7 +151,7 @@ impl Session {
     }
 
     pub(crate) fn is_unanswered(&self, progress: &Progress) -> bool {
-        self.is_waiting(progress) && self.asked.elapsed() >= ANSWER
+        self.is_waiting(progress) && self.asked.elapsed() >= self.interval
     }
 
     pub(crate) fn is_waiting(&self, progress: &Progress) -> bool {
@@ -181,11 +181,17 @@ impl Session {
         }
     }
 
-    /// Asks from time to time whether the server is still the right one: a master that became a
-    /// replica takes everything that is sent, and is heard, and reaches nobody else.
     pub(crate) fn check_if_due(&mut self, progress: &Progress) {
-        let now = Instant::now();
-        if self.check.is_none() && now.duration_since(self.checked) >= CHECK {
+        if self.checked.elapsed() >= self.interval {
+            self.check(progress);
+        }
+    }
+
+    /// Asks whether the server is still the right one: a master that became a replica takes
+    /// everything that is sent, and is heard, and reaches nobody else.
+    pub(crate) fn check(&mut self, progress: &Progress) {
+        if self.check.is_none() {
+            let now = Instant::now();
             self.ask(progress, now);
             self.checked = now;
             self.check = Some(self.publisher.check());

@@ -7,11 +7,21 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::error::ConnectError;
+use crate::health::TopologyKind;
 
 pub(crate) mod memory;
-pub(crate) mod standalone;
-mod stream;
+mod sentinel;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "transport/no_tls.rs"]
+pub(crate) mod tls;
+mod topology;
 pub(crate) mod url;
+
+mod connection;
+mod server;
+mod stream;
 mod watch;
 
 /// Where the processes of one namespace meet.
@@ -19,6 +29,8 @@ mod watch;
 pub(crate) trait Transport: fmt::Debug + Send + Sync {
     /// Where that is, without a password.
     fn address(&self) -> String;
+
+    fn topology(&self) -> TopologyKind;
 
     /// One attempt to connect; ends well once the subscription is confirmed.
     async fn connect(&self) -> Result<Connected, ConnectError>;
@@ -28,6 +40,10 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 pub(crate) struct Connected {
     pub(crate) hearing: Box<dyn Hearing>,
     pub(crate) sending: Sending,
+    /// Which server it is.
+    pub(crate) server: String,
+    /// Ends once that server is not the right one any more, with the reason.
+    pub(crate) left: BoxFuture<'static, ConnectError>,
 }
 
 /// The end that hears.

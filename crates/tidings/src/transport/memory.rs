@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
 use crate::error::ConnectError;
+use crate::health::TopologyKind;
 use crate::keys::Namespace;
 
 /// Publishes a frame as a program that is no node would, byte for byte: what `PUBLISH` is on Redis.
@@ -66,6 +67,10 @@ impl Transport for Memory {
         format!("memory:{}", self.name)
     }
 
+    fn topology(&self) -> TopologyKind {
+        TopologyKind::Memory
+    }
+
     async fn connect(&self) -> Result<Connected, ConnectError> {
         let place = Place::of(self);
         let inbox = Arc::new(Inbox::default());
@@ -74,13 +79,14 @@ impl Transport for Memory {
             inbox,
             _place: Arc::clone(&place),
         });
-        let driver = Box::pin(pending());
         Ok(Connected {
             hearing,
             sending: Sending {
                 publisher: Box::new(Speaks { place }),
-                driver,
+                driver: Box::pin(pending()),
             },
+            server: self.address(),
+            left: Box::pin(pending()),
         })
     }
 }

@@ -6,9 +6,12 @@ use redis::{ConnectionAddr, IntoConnectionInfo};
 
 use super::Transport;
 use super::memory::Memory;
-use super::standalone::Standalone;
+use super::sentinel;
+use super::server::Server;
+use super::topology::{Found, Standalone, Topology};
 use crate::error::UrlError;
 use crate::keys::Namespace;
+use crate::tls::Tls;
 
 /// The environment variable that [`Bus::start`](crate::Bus::start) reads.
 pub(crate) const VARIABLE: &str = "TIDINGS_URL";
@@ -17,7 +20,11 @@ pub(crate) const VARIABLE: &str = "TIDINGS_URL";
 pub(crate) const DEFAULT: &str = "redis://127.0.0.1:6379";
 
 /// Finds the transport that an address names.
-pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transport>, UrlError> {
+pub(crate) fn parse(
+    url: &str,
+    tls: Option<&Tls>,
+    namespace: &Namespace,
+) -> Result<Arc<dyn Transport>, UrlError> {
     let channel = namespace.channel();
     let (scheme, rest) = url.split_once(':').ok_or_else(|| UrlError::Malformed {
         reason: "it has no scheme, such as `redis://`".to_owned(),
@@ -30,9 +37,23 @@ pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transpor
             name: rest.to_owned(),
             channel,
         })),
-        "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => redis(url, channel),
-        "rediss" | "valkeys" => Err(UrlError::Unsupported { what: "TLS" }),
-        _ if scheme.contains("sentinel") => Err(UrlError::Unsupported { what: "Sentinel" }),
+        // What was meant to be secret must not be sent in the open.
+        "redis" | "valkey" | "redis+sentinel" | "valkey+sentinel" if tls.is_some() => {
+            let reason = "settings for TLS were given, and it asks for none";
+            Err(UrlError::Malformed {
+                reason: format!("{reason}: write `rediss:` or `rediss+sentinel:`"),
+            })
+        }
+        "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => redis(url, None, channel),
+        "rediss" | "valkeys" => {
+            let (url, tls) = Tls::take_from(url, tls)?;
+            redis(&url, Some(tls), channel)
+        }
+        "redis+sentinel" | "valkey+sentinel" | "rediss+sentinel" | "valkeys+sentinel" => {
+            let is_secure = scheme.starts_with("rediss") || scheme.starts_with("valkeys");
+            let (sentinel, server) = sentinel::parse(rest, is_secure, tls, channel)?;
+            Ok(found(sentinel, server))
+        }
         _ if scheme.contains("cluster") => Err(UrlError::Unsupported {
             what: "Redis Cluster",
         }),
@@ -47,7 +68,7 @@ pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transpor
     }
 }
 
-fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
+fn redis(url: &str, tls: Option<Tls>, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
     let info = url.into_connection_info().map_err(|error| {
         let reason = error.detail().unwrap_or("it cannot be taken apart");
         let one = "one `redis://user:password@host:port/database` or `unix:///path`";
@@ -55,12 +76,26 @@ fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
             reason: format!("{reason}: write {one}"),
         }
     })?;
-    let address = match info.addr() {
-        ConnectionAddr::Tcp(host, port) => format!("redis://{host}:{port}"),
-        ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
-        _ => return Err(UrlError::Unsupported { what: "TLS" }),
+    if !matches!(
+        info.addr(),
+        ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_)
+    ) {
+        let what = "this kind of address";
+        return Err(UrlError::Unsupported { what });
+    }
+    let server = Server::new(info.redis_settings(), tls, channel);
+    let topology = Standalone {
+        at: info.addr().clone(),
+        address: server.shown(info.addr()),
     };
-    Ok(Arc::new(Standalone::new(address, &info, channel)))
+    Ok(found(topology, server))
+}
+
+fn found(topology: impl Topology + 'static, server: Server) -> Arc<dyn Transport> {
+    Arc::new(Found {
+        topology: Arc::new(topology),
+        server,
+    })
 }
 
 /// The address without what is secret in it, for errors and logs.
@@ -92,7 +127,7 @@ mod tests {
 
     fn address(url: &str) -> Result<String, String> {
         let namespace = Namespace::parse("shop").unwrap();
-        parse(url, &namespace)
+        parse(url, None, &namespace)
             .map(|found| found.address())
             .map_err(|error| error.to_string())
     }
@@ -106,12 +141,25 @@ mod tests {
                 "redis://user:secret@redis.example:7000/3",
                 "redis://redis.example:7000",
             ),
-            ("redis://[::1]:7000", "redis://::1:7000"),
+            ("redis://[::1]:7000", "redis://[::1]:7000"),
             (
                 "unix:///run/redis.sock?db=1&user=a&pass=b",
                 "unix:///run/redis.sock",
             ),
             ("redis+unix:///run/redis.sock", "unix:///run/redis.sock"),
+            (
+                "redis+sentinel://a,b:7000,[::1]:7001,[::2]/mymaster",
+                "redis+sentinel://a:26379,b:7000,[::1]:7001,[::2]:26379/mymaster",
+            ),
+            #[cfg(feature = "tls")]
+            (
+                "rediss+sentinel://a/m?ca=/ca.pem",
+                "rediss+sentinel://a:26379/m",
+            ),
+            (
+                "redis+sentinel://user:secret@a/shop%20one?db=3&sentinel_user=s&sentinel_password=t",
+                "redis+sentinel://a:26379/shop one",
+            ),
         ] {
             assert_eq!(address(url).as_deref(), Ok(found), "{url}");
         }
@@ -124,20 +172,15 @@ mod tests {
             ("memory:", "it has no name: write `memory:name`"),
             (
                 "http://localhost",
-                "`http:` is not one of redis:, unix:, redis+unix:, memory:",
+                "`http:` is not one of redis:, rediss:, unix:, redis+unix:, memory:",
             ),
-            ("rediss://localhost", "TLS is not supported by this version"),
             (
                 "localhost:7000",
-                "`localhost:` is not one of redis:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
+                "`localhost:` is not one of redis:, rediss:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
             ),
             (
                 "redis-cluster://a",
                 "Redis Cluster is not supported by this version",
-            ),
-            (
-                "redis+sentinel://a,b/mymaster",
-                "Sentinel is not supported by this version",
             ),
             (
                 "redis+cluster://a,b",
@@ -147,6 +190,20 @@ mod tests {
             assert_eq!(address(url), Err(error.to_owned()), "{url}");
         }
         assert!(address("redis://localhost/not-a-number").is_err());
+        let write = "write one `redis+sentinel://user:password@host:port,host:port/master`";
+        for (url, error) in [
+            ("redis+sentinel://a,b", "it does not name the master"),
+            ("redis+sentinel://a,/m", "a sentinel has no host"),
+            ("redis+sentinel://a:x/m", "the port `x` is not a number"),
+            ("redis+sentinel://[::1/m", "`::1` has no `]`"),
+            ("redis+sentinel://a/m?db=x", "the database is not a number"),
+            (
+                "redis+sentinel://a/m?colour=1",
+                "`colour` is not an option of it",
+            ),
+        ] {
+            assert_eq!(address(url), Err(format!("{error}: {write}")), "{url}");
+        }
     }
 
     #[test]

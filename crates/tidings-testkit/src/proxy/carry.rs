@@ -1,0 +1,252 @@
+//! One connection, carried to the server and back until it ends or is made to.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::fault::{Fault, Treatment, Way};
+
+/// How many bytes wait at most, of each way; the rest waits where it is sent.
+const ROOM: usize = 1 << 20;
+const READ_AT_ONCE: usize = 64 << 10;
+
+type Orders = watch::Receiver<Fault>;
+
+/// How a connection ends.
+enum End {
+    /// Both sides are told.
+    Closed,
+    Reset,
+    /// Only the server is told.
+    Silent,
+}
+
+/// Both sockets are closed when this returns.
+pub(super) async fn carry(mut client: TcpStream, to: SocketAddr, orders: &Orders) {
+    let mut server = None;
+    let end = tokio::select! {
+        biased;
+        end = ordered_end(orders.clone()) => end,
+        end = pass(&mut client, &mut server, to, orders) => end,
+    };
+    match end {
+        End::Closed => {}
+        End::Reset => reset(client, server),
+        End::Silent => {
+            drop(server);
+            stay_deaf(client, orders.clone()).await;
+        }
+    }
+}
+
+async fn ordered_end(mut orders: Orders) -> End {
+    let ends = |fault: &Fault| matches!(fault, Fault::Reset | Fault::SilentClose);
+    match orders.wait_for(ends).await.as_deref() {
+        Ok(Fault::SilentClose) => End::Silent,
+        _ => End::Reset,
+    }
+}
+
+/// Forgets both ends at once: what is not sent yet never is, and each side gets an RST.
+fn reset(client: TcpStream, server: Option<TcpStream>) {
+    for socket in [Some(client), server].into_iter().flatten() {
+        // It fails for a socket that is reset already.
+        let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Takes what the client says, and says nothing, until it hangs up or is reset.
+async fn stay_deaf(mut client: TcpStream, mut orders: Orders) {
+    let mut bytes = vec![0; READ_AT_ONCE];
+    let hangs_up = async { while let Ok(1..) = client.read(&mut bytes).await {} };
+    let is_reset = tokio::select! {
+        () = hangs_up => false,
+        _ = orders.wait_for(|fault| *fault == Fault::Reset) => true,
+    };
+    if is_reset {
+        reset(client, None);
+    }
+}
+
+async fn pass(
+    client: &mut TcpStream,
+    server: &mut Option<TcpStream>,
+    to: SocketAddr,
+    orders: &Orders,
+) -> End {
+    let may_connect = |fault: &Fault| !fault.keeps_from_connecting();
+    if orders.clone().wait_for(may_connect).await.is_err() {
+        return End::Reset;
+    }
+    let Ok(connected) = TcpStream::connect(to).await else {
+        return End::Reset;
+    };
+    let server = server.insert(connected);
+    // Pieces of a few bytes shall leave as they are. It fails for a socket that is gone already.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let there = pass_on(Way::ToServer, from_client, to_server, orders.clone());
+    let back = pass_on(Way::FromServer, from_server, to_client, orders.clone());
+    match tokio::try_join!(there, back) {
+        Ok(_) => End::Closed,
+        Err(Reset) => End::Reset,
+    }
+}
+
+/// This way ends the other one, too.
+struct Reset;
+
+/// Passes on what comes one way, until that side has closed or the other one is gone.
+async fn pass_on(
+    way: Way,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut orders: Orders,
+) -> Result<(), Reset> {
+    let mut buffer = BytesMut::new();
+    let mut waiting = Waiting::default();
+    let mut treatment = orders.borrow_and_update().treatment(way);
+    loop {
+        if treatment == Treatment::Drop {
+            waiting.drop_bytes();
+        }
+        tokio::select! {
+            // First the orders: what comes after them is under them.
+            biased;
+            changed = orders.changed() => {
+                changed.map_err(|_| Reset)?;
+                treatment = orders.borrow_and_update().treatment(way);
+            }
+            step = let_go(&mut to, waiting.first(), treatment) => match step {
+                Step::Wrote(bytes) => {
+                    waiting.gone(bytes);
+                    treatment = treatment.after(bytes);
+                }
+                Step::Closed => return Ok(()),
+                Step::Reset => return Err(Reset),
+            },
+            what = read(&mut from, &mut buffer), if waiting.has_room() => waiting.push(what),
+        }
+    }
+}
+
+impl Treatment {
+    fn after(mut self, bytes: usize) -> Self {
+        if let Treatment::Pass { left, .. } = &mut self {
+            *left = left.saturating_sub(bytes as u64);
+        }
+        self
+    }
+}
+
+/// What one side sent.
+enum What {
+    Bytes(Bytes),
+    Close,
+    Reset,
+}
+
+/// Nothing is lost when this is cancelled.
+async fn read(from: &mut ReadHalf<'_>, buffer: &mut BytesMut) -> What {
+    buffer.reserve(READ_AT_ONCE);
+    match from.read_buf(buffer).await {
+        Ok(0) => What::Close,
+        Ok(_) => What::Bytes(buffer.split().freeze()),
+        Err(_) => What::Reset,
+    }
+}
+
+/// What the other side was told.
+enum Step {
+    Wrote(usize),
+    Closed,
+    Reset,
+}
+
+/// Waits until what came first may go, and lets it go. Nothing is lost when this is cancelled.
+async fn let_go(to: &mut WriteHalf<'_>, first: Option<&Arrived>, treatment: Treatment) -> Step {
+    let Treatment::Pass { delay, slice, left } = treatment else {
+        return pending().await;
+    };
+    if left == 0 {
+        return Step::Reset;
+    }
+    let Some(first) = first else {
+        return pending().await;
+    };
+    if !delay.is_zero() {
+        sleep_until(first.at + delay).await;
+    }
+    match &first.what {
+        What::Bytes(bytes) => {
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            let piece = &bytes[..bytes.len().min(slice).min(left)];
+            // Who is gone says so on the way back.
+            to.write(piece).await.map_or(Step::Closed, Step::Wrote)
+        }
+        What::Close => {
+            let _ = to.shutdown().await;
+            Step::Closed
+        }
+        What::Reset => Step::Reset,
+    }
+}
+
+struct Arrived {
+    at: Instant,
+    what: What,
+}
+
+/// What was read and has not gone yet, in order.
+#[derive(Default)]
+struct Waiting {
+    all: VecDeque<Arrived>,
+    bytes: usize,
+    has_ended: bool,
+}
+
+impl Waiting {
+    fn has_room(&self) -> bool {
+        self.bytes < ROOM && !self.has_ended
+    }
+
+    fn first(&self) -> Option<&Arrived> {
+        self.all.front()
+    }
+
+    fn push(&mut self, what: What) {
+        match &what {
+            What::Bytes(bytes) => self.bytes += bytes.len(),
+            What::Close | What::Reset => self.has_ended = true,
+        }
+        let at = Instant::now();
+        self.all.push_back(Arrived { at, what });
+    }
+
+    /// So many bytes of the first have gone.
+    fn gone(&mut self, count: usize) {
+        self.bytes -= count;
+        if let Some(What::Bytes(bytes)) = self.all.front_mut().map(|first| &mut first.what) {
+            bytes.advance(count);
+            if bytes.is_empty() {
+                self.all.pop_front();
+            }
+        }
+    }
+
+    fn drop_bytes(&mut self) {
+        self.bytes = 0;
+        self.all.retain(|one| !matches!(one.what, What::Bytes(_)));
+    }
+}

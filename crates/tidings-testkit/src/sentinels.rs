@@ -1,0 +1,273 @@
+//! A master, two replicas, and three sentinels that watch them.
+
+mod builder;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use redis::FromRedisValue;
+use tokio::time::timeout;
+
+pub use self::builder::SentinelsBuilder;
+use crate::address::login;
+use crate::server::Redis;
+use crate::wait::{poll, wait_for};
+
+/// The name of the master, as the sentinels know it.
+pub(crate) const NAME: &str = "mymaster";
+
+/// Twice what a failover takes whose first attempt fails.
+const FAILS_OVER_WITHIN: Duration = Duration::from_secs(30);
+
+/// A frozen sentinel says nothing, and must not hold up the others.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Real servers for one test: a master, two replicas, and three sentinels.
+///
+/// All of them are [`Redis`] values: kill, freeze and start them again as any other. The master's
+/// name is `mymaster`, and two sentinels decide. When this is dropped, or the test ends in any other
+/// way, all of them are gone.
+///
+/// This is how failovers really are: after a planned one, and when a killed or frozen master comes
+/// back, the old master goes on as a master that takes everything, for ten seconds and more, until
+/// the sentinels make it a replica.
+///
+/// ```
+/// use tidings_testkit::Sentinels;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sentinels = Sentinels::start().await;
+/// assert!(sentinels.url().starts_with("redis+sentinel://127.0.0.1:"));
+/// let old = sentinels.master().await.port();
+///
+/// let new = sentinels.failover().await;
+///
+/// assert_ne!(new.port(), old);
+/// assert!(new.is_master().await);
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Sentinels {
+    // Dropped first, so that they see no master die.
+    sentinels: Vec<Redis>,
+    servers: Vec<Redis>,
+}
+
+/// Starting them, and saying where they are.
+impl Sentinels {
+    /// Starts all six, and waits until each sentinel knows all others, so that a failover works at
+    /// once. This takes about two seconds.
+    ///
+    /// # Panics
+    ///
+    /// If `redis-server` is not installed, or one of them does not start, with the reason.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// For passwords, ACL users, other settings and other times.
+    pub fn builder() -> SentinelsBuilder {
+        SentinelsBuilder::default()
+    }
+
+    /// The addresses of all three sentinels and the name of the master, as a URL. It has the
+    /// servers' password if there is one, and never that of the sentinels.
+    pub fn url(&self) -> String {
+        match self.servers[0].at().password() {
+            Some(password) => self.url_as("", password),
+            None => self.url_with(""),
+        }
+    }
+
+    /// As [`url`](Self::url), for somebody who connects to the servers as this ACL user.
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        self.url_with(&login(user, password))
+    }
+
+    fn url_with(&self, login: &str) -> String {
+        let addresses = self.addresses().map(|address| address.to_string());
+        format!("redis+sentinel://{login}{}/{NAME}", addresses.join(","))
+    }
+
+    /// Where the three sentinels listen.
+    pub fn addresses(&self) -> [SocketAddr; 3] {
+        [0, 1, 2].map(|index: usize| self.sentinels[index].address())
+    }
+
+    /// The three servers. The first one starts as the master.
+    pub fn servers(&self) -> &[Redis] {
+        &self.servers
+    }
+
+    /// The three servers, to kill them and to start them again.
+    pub fn servers_mut(&mut self) -> &mut [Redis] {
+        &mut self.servers
+    }
+
+    /// The three sentinels. Each is a `redis-server` process of its own.
+    pub fn sentinels(&self) -> &[Redis] {
+        &self.sentinels
+    }
+
+    /// The three sentinels, to kill them and to start them again.
+    pub fn sentinels_mut(&mut self) -> &mut [Redis] {
+        &mut self.sentinels
+    }
+}
+
+/// Who is the master.
+impl Sentinels {
+    /// The server that all sentinels name which answer. It may be dead, as long as they have not
+    /// noticed.
+    ///
+    /// # Panics
+    ///
+    /// If they do not agree within 30 seconds.
+    pub async fn master(&self) -> &Redis {
+        self.server(self.named("the sentinels agree", |_| true).await)
+    }
+
+    /// Waits until all sentinels that answer name another server than that on `port`.
+    ///
+    /// # Panics
+    ///
+    /// If they do not within 30 seconds.
+    pub async fn wait_for_master_other_than(&self, port: u16) -> &Redis {
+        let named = self.named("the sentinels name another master", |named| named != port);
+        self.server(named.await)
+    }
+
+    /// The port that all name, once they do and it is `wanted`.
+    async fn named(&self, what: &str, wanted: impl Fn(u16) -> bool) -> u16 {
+        let mut found = None;
+        wait_for(what, FAILS_OVER_WITHIN, async || {
+            found = self.agreed().await.filter(|port| wanted(*port));
+            found.is_some()
+        })
+        .await;
+        found.expect("the wait ended with one")
+    }
+
+    async fn agreed(&self) -> Option<u16> {
+        let mut named = None;
+        for sentinel in self.sentinels.iter().filter(|one| one.is_running()) {
+            match (named, master_of(sentinel).await) {
+                (_, None) => {}
+                (None, port) => named = port,
+                (Some(one), Some(other)) if one != other => return None,
+                _ => {}
+            }
+        }
+        named
+    }
+
+    fn server(&self, port: u16) -> &Redis {
+        let server = self.servers.iter().find(|server| server.port() == port);
+        server.expect("the sentinels watch our servers alone")
+    }
+}
+
+/// `None` if it does not answer.
+async fn master_of(sentinel: &Redis) -> Option<u16> {
+    let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME];
+    let answer = timeout(ANSWERS_WITHIN, sentinel.try_command(&ask)).await;
+    let (_host, port) = <(String, u16)>::from_redis_value(answer.ok()?.ok()?).ok()?;
+    Some(port)
+}
+
+/// What goes wrong.
+impl Sentinels {
+    /// Makes the sentinels promote a replica (`SENTINEL FAILOVER`): a planned failover. Returns the
+    /// new master once all sentinels that answer name it.
+    ///
+    /// The old master is told nothing yet, and stays a master for about ten seconds.
+    ///
+    /// # Panics
+    ///
+    /// If no sentinel runs, or they promote none within 30 seconds.
+    pub async fn failover(&self) -> &Redis {
+        let old = self.master().await.port();
+        let answers = self.sentinels.iter().filter(|one| one.is_running());
+        let mut asked = answers.cycle();
+        // It is refused while a former failover is under way, or a replica is not ready.
+        wait_for(
+            "a sentinel begins a failover",
+            FAILS_OVER_WITHIN,
+            async || {
+                let sentinel = asked.next().expect("a sentinel runs");
+                let failover = ["SENTINEL", "FAILOVER", NAME];
+                let begun = timeout(ANSWERS_WITHIN, sentinel.try_command(&failover));
+                begun.await.is_ok_and(|answer| answer.is_ok())
+            },
+        )
+        .await;
+        self.wait_for_master_other_than(old).await
+    }
+
+    /// Kills the master (SIGKILL), and returns its port. The sentinels notice by themselves:
+    /// [`wait_for_master_other_than`](Self::wait_for_master_other_than).
+    ///
+    /// # Panics
+    ///
+    /// If the sentinels name none within 30 seconds.
+    pub async fn kill_master(&mut self) -> u16 {
+        let port = self.master().await.port();
+        let server = self.servers.iter_mut().find(|one| one.port() == port);
+        server.expect("the master is one of them").kill();
+        port
+    }
+
+    /// Freezes the master (SIGSTOP), and returns its port. [`thaw`](Self::thaw) lets it go on.
+    ///
+    /// # Panics
+    ///
+    /// If the sentinels name none within 30 seconds, or the master does not run.
+    pub async fn freeze_master(&self) -> u16 {
+        let master = self.master().await;
+        master.freeze();
+        master.port()
+    }
+
+    /// Lets all servers and sentinels go on that are frozen.
+    pub fn thaw(&self) {
+        let all = self.servers.iter().chain(&self.sentinels);
+        all.filter(|one| one.is_running()).for_each(Redis::thaw);
+    }
+}
+
+/// Waiting until they are ready.
+impl Sentinels {
+    /// Returns once each sentinel is connected to all others, and to replicas that it may promote.
+    async fn know_each_other(&self) {
+        poll(async || {
+            for sentinel in &self.sentinels {
+                if !knows_all(sentinel).await {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+}
+
+async fn knows_all(sentinel: &Redis) -> bool {
+    let sentinels = known(sentinel, "SENTINELS").await;
+    let replicas = known(sentinel, "REPLICAS").await;
+    // Whom it is not connected to, or holds for dead, has further flags.
+    let has = |field, value| move |one: &Fields| one.get(field).is_some_and(|is| is == value);
+    sentinels.len() == 2
+        && replicas.len() == 2
+        && sentinels.iter().all(has("flags", "sentinel"))
+        && replicas.iter().all(has("flags", "slave"))
+        && replicas.iter().all(has("master-link-status", "ok"))
+}
+
+type Fields = HashMap<String, String>;
+
+async fn known(sentinel: &Redis, whom: &str) -> Vec<Fields> {
+    let answer = sentinel.command(&["SENTINEL", whom, NAME]).await;
+    Vec::from_redis_value(answer).expect("a sentinel lists whom it knows, each with its fields")
+}

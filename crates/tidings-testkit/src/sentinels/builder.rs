@@ -1,0 +1,162 @@
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{NAME, Sentinels};
+use crate::builder::{RedisBuilder, quoted};
+use crate::port::free_port;
+use crate::server::{PORTS_TO_TRY, Redis};
+use crate::start::StartError;
+
+const KNOW_EACH_OTHER_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a test's sentinels and their servers are like. Made by [`Sentinels::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tidings_testkit::Sentinels;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let sentinels = Sentinels::builder()
+///     .servers(|server| server.password("sesame"))
+///     .sentinels(|sentinel| sentinel.password("watchword"))
+///     .down_after(Duration::from_millis(500))
+///     .start()
+///     .await;
+///
+/// assert!(sentinels.url().starts_with("redis+sentinel://:sesame@127.0.0.1:"));
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct SentinelsBuilder {
+    server: RedisBuilder,
+    sentinel: RedisBuilder,
+    down_after: Duration,
+    failover_timeout: Duration,
+}
+
+impl Default for SentinelsBuilder {
+    fn default() -> Self {
+        Self {
+            server: Redis::builder(),
+            sentinel: Redis::builder().sentinel(),
+            down_after: Duration::from_secs(1),
+            failover_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl SentinelsBuilder {
+    /// Describes the three servers: a password, ACL users, any setting. The sentinels get to know
+    /// the password, which must not have spaces: Redis's sentinels cannot read that back.
+    pub fn servers(mut self, describe: impl FnOnce(RedisBuilder) -> RedisBuilder) -> Self {
+        self.server = describe(self.server);
+        self
+    }
+
+    /// Describes the three sentinels: a password, ACL users, any setting. They use their password
+    /// among themselves.
+    pub fn sentinels(mut self, describe: impl FnOnce(RedisBuilder) -> RedisBuilder) -> Self {
+        self.sentinel = describe(self.sentinel);
+        self
+    }
+
+    /// How long a server says nothing before a sentinel holds it for dead: one second by default.
+    pub fn down_after(mut self, down_after: Duration) -> Self {
+        self.down_after = down_after;
+        self
+    }
+
+    /// How long a failover may take before it is given up, and half the time until the next
+    /// attempt: five seconds by default.
+    pub fn failover_timeout(mut self, failover_timeout: Duration) -> Self {
+        self.failover_timeout = failover_timeout;
+        self
+    }
+
+    /// Starts all six, and waits until each sentinel knows all others, so that a failover works at
+    /// once.
+    ///
+    /// # Panics
+    ///
+    /// If `redis-server` is not installed, or one of them does not start, with the reason.
+    pub async fn start(self) -> Sentinels {
+        let master = self.server.clone().start().await;
+        let replica = || self.server.clone().replica_of(&master).start();
+        let (one, other) = tokio::join!(replica(), replica());
+        let servers = vec![master, one, other];
+
+        let sentinels = self.start_sentinels(&servers).await;
+        let all = Sentinels { sentinels, servers };
+        timeout(KNOW_EACH_OTHER_WITHIN, all.know_each_other())
+            .await
+            .expect("the sentinels find each other and the replicas");
+        all
+    }
+
+    async fn start_sentinels(&self, servers: &[Redis]) -> Vec<Redis> {
+        for _ in 0..PORTS_TO_TRY {
+            match self.try_sentinels(servers).await {
+                Ok(sentinels) => return sentinels.into(),
+                Err(StartError::PortTaken(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("others took free ports {PORTS_TO_TRY} times before the sentinels could");
+    }
+
+    /// They know each other from the start, as if they had met before: to find each other would
+    /// take them seconds.
+    async fn try_sentinels(&self, servers: &[Redis]) -> Result<[Redis; 3], StartError> {
+        let all = [(); 3].map(|()| Known::anew());
+        let start = |one: usize| Redis::launch_on(all[one].port, self.sentinel(servers, &all, one));
+        let (one, two, three) = tokio::try_join!(start(0), start(1), start(2))?;
+        Ok([one, two, three])
+    }
+
+    /// The configuration of one of them.
+    fn sentinel(&self, servers: &[Redis], all: &[Known; 3], itself: usize) -> RedisBuilder {
+        let monitor = format!("{NAME} 127.0.0.1 {} 2", servers[0].port());
+        let down_after = format!("{NAME} {}", self.down_after.as_millis());
+        let failover_timeout = format!("{NAME} {}", self.failover_timeout.as_millis());
+        let mut sentinel = self
+            .sentinel
+            .clone()
+            .config("sentinel myid", &*all[itself].id)
+            .config("sentinel monitor", monitor)
+            .config("sentinel down-after-milliseconds", down_after)
+            .config("sentinel failover-timeout", failover_timeout);
+        if let Some(password) = &self.server.password {
+            let password = format!("{NAME} {}", quoted(password));
+            sentinel = sentinel.config("sentinel auth-pass", password);
+        }
+        for replica in &servers[1..] {
+            let replica = format!("{NAME} 127.0.0.1 {}", replica.port());
+            sentinel = sentinel.config("sentinel known-replica", replica);
+        }
+        for other in all.iter().filter(|other| other.id != all[itself].id) {
+            let other = format!("{NAME} 127.0.0.1 {} {}", other.port, other.id);
+            sentinel = sentinel.config("sentinel known-sentinel", other);
+        }
+        sentinel
+    }
+}
+
+/// What sentinels know of one another.
+struct Known {
+    port: u16,
+    /// 40 hexadecimal digits.
+    id: String,
+}
+
+impl Known {
+    fn anew() -> Self {
+        let id: [u8; 20] = rand::random();
+        Self {
+            port: free_port(),
+            id: id.map(|byte| format!("{byte:02x}")).concat(),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Sentinel: the master is where the sentinels say that it is, and it can move.
+
+mod address;
+mod ballot;
+mod sentry;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use redis::ConnectionAddr;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+pub(crate) use self::address::parse;
+use self::ballot::Ballot;
+use self::sentry::{Said, Sentry};
+use super::topology::Topology;
+use crate::error::ConnectError;
+use crate::health::TopologyKind;
+use crate::transport::connection::Access;
+use crate::transport::server::Server;
+
+/// How often each sentinel is asked, when nothing gives a reason to ask earlier.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How long the slower sentinels are waited for, once one has answered: it may be the one that does
+/// not know yet.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// How long a master is waited for, before it is said that there is none.
+const FAILOVER: Duration = Duration::from_secs(3);
+
+/// How many sentinels are asked, those that others name included.
+const MOST: usize = 32;
+
+/// A host and a port.
+pub(crate) type Place = (String, u16);
+
+/// The master of one name, as all of its sentinels see it.
+#[derive(Debug)]
+pub(crate) struct Sentinel {
+    /// The sentinels that the address names; they know the others.
+    pub(crate) sentinels: Vec<Place>,
+    /// What they call the master.
+    pub(crate) master: Arc<str>,
+    /// Who we are to them.
+    pub(crate) access: Access,
+    /// To see whether a server that they name is a master indeed.
+    pub(crate) server: Server,
+    /// Begins with the first question.
+    pub(crate) lookout: OnceLock<Lookout>,
+}
+
+/// The task that keeps asking all sentinels, for as long as somebody holds this.
+#[derive(Debug)]
+pub(crate) struct Lookout {
+    ballot: watch::Receiver<Ballot>,
+    /// There is a reason to ask at once.
+    hint: Arc<Notify>,
+    task: AbortHandle,
+}
+
+#[async_trait]
+impl Topology for Sentinel {
+    fn address(&self) -> String {
+        let sentinels: Vec<_> = self.sentinels.iter().map(shown).collect();
+        let scheme = if self.access.is_secure() {
+            "rediss"
+        } else {
+            "redis"
+        };
+        format!(
+            "{scheme}+sentinel://{}/{}",
+            sentinels.join(","),
+            self.master
+        )
+    }
+
+    fn kind(&self) -> TopologyKind {
+        TopologyKind::Sentinel
+    }
+
+    async fn resolve(&self) -> Result<Vec<ConnectionAddr>, ConnectError> {
+        let since = Instant::now();
+        let lookout = self.lookout();
+        lookout.hint.notify_waiters();
+        let mut ballot = lookout.ballot.clone();
+        let asking = async {
+            let answered = ballot.wait_for(|ballot| ballot.has_answer_since(since));
+            if answered.await.is_ok() {
+                let all = ballot.wait_for(|ballot| ballot.is_complete_since(since));
+                let _ = timeout(GRACE, all).await;
+            }
+            // During a failover nobody is named for a while.
+            let _ = ballot.wait_for(Ballot::has_candidate).await;
+        };
+        let _ = timeout(FAILOVER, asking).await;
+        let ballot = lookout.ballot.borrow();
+        let candidates = ballot.candidates(Instant::now());
+        if candidates.is_empty() {
+            return Err(ballot.why_none(&self.master));
+        }
+        Ok(candidates.iter().map(address).collect())
+    }
+
+    async fn check(&self, at: &ConnectionAddr) -> ConnectError {
+        let lookout = self.lookout();
+        let mut ballot = lookout.ballot.clone();
+        loop {
+            let elsewhere = ballot.borrow_and_update().elsewhere(at, Instant::now());
+            for to in elsewhere {
+                // Whoever is named must prove it: a sentinel may be stale, or lie.
+                let named = address(&to);
+                let is_master = timeout(ROUND, self.server.is_master(&named));
+                if is_master.await.unwrap_or(false) {
+                    return ConnectError::Moved { to: shown(&to) };
+                }
+            }
+            if ballot.changed().await.is_err() {
+                // The runtime is about to end.
+                return ConnectError::Lost;
+            }
+        }
+    }
+}
+
+impl Sentinel {
+    fn lookout(&self) -> &Lookout {
+        self.lookout.get_or_init(|| {
+            let sentry = Sentry {
+                access: self.access.clone(),
+                master: Arc::clone(&self.master),
+                hint: Arc::default(),
+            };
+            Lookout::begin(&self.sentinels, &sentry)
+        })
+    }
+}
+
+impl Lookout {
+    fn begin(sentinels: &[Place], sentry: &Sentry) -> Self {
+        let (ballots, ballot) = watch::channel(Ballot::default());
+        let watching = watch_all(sentinels.to_vec(), sentry.clone(), ballots);
+        let task = tokio::spawn(watching).abort_handle();
+        Self {
+            ballot,
+            hint: Arc::clone(&sentry.hint),
+            task,
+        }
+    }
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Asks all sentinels, those that others name included, and keeps what each said last.
+async fn watch_all(named: Vec<Place>, sentry: Sentry, ballots: watch::Sender<Ballot>) {
+    let (says, mut said) = mpsc::channel(MOST);
+    let mut sentries = JoinSet::new();
+    let mut more = named;
+    loop {
+        ballots.send_modify(|ballot| {
+            for place in more.drain(..) {
+                if ballot.len() < MOST && ballot.add(&place) {
+                    sentries.spawn(sentry.clone().watch(place, says.clone()));
+                }
+            }
+        });
+        let Some(Said { by, answer, others }) = said.recv().await else {
+            return;
+        };
+        ballots.send_modify(|ballot| ballot.put(&by, answer, Instant::now()));
+        more = others;
+    }
+}
+
+/// Waits for the next round, or for a reason to ask earlier.
+async fn next_round(hint: &Notify) {
+    tokio::select! {
+        () = hint.notified() => {}
+        () = sleep(ROUND) => {}
+    }
+}
+
+fn address((host, port): &Place) -> ConnectionAddr {
+    ConnectionAddr::Tcp(host.clone(), *port)
+}
+
+fn shown((host, port): &Place) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}

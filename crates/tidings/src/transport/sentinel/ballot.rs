@@ -1,0 +1,240 @@
+//! What the sentinels say, and what follows from it: they can be dead, slow, stale, or wrong.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use redis::ConnectionAddr;
+
+use super::{Place, address, shown};
+use crate::error::ConnectError;
+
+/// How long an answer counts: a sentinel that was not heard for three rounds may be stale.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// What one sentinel says of the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) master: Place,
+    /// Of two answers the one with the higher epoch is the newer.
+    pub(super) epoch: u64,
+    /// It cannot reach the master that it names.
+    pub(super) is_down: bool,
+}
+
+/// What each sentinel said last.
+#[derive(Debug, Default)]
+pub(super) struct Ballot {
+    said: BTreeMap<Place, Option<Vote>>,
+}
+
+#[derive(Debug)]
+struct Vote {
+    at: Instant,
+    answer: Result<Answer, String>,
+}
+
+/// A server that is named, and by how many.
+struct Candidate<'a> {
+    master: &'a Place,
+    epoch: u64,
+    votes: usize,
+    /// How many of those cannot reach it.
+    down: usize,
+}
+
+impl Ballot {
+    /// Adds a sentinel; `false` when it is there already.
+    pub(super) fn add(&mut self, sentinel: &Place) -> bool {
+        let is_new = !self.said.contains_key(sentinel);
+        if is_new {
+            self.said.insert(sentinel.clone(), None);
+        }
+        is_new
+    }
+
+    pub(super) fn put(&mut self, sentinel: &Place, answer: Result<Answer, String>, at: Instant) {
+        self.said
+            .insert(sentinel.clone(), Some(Vote { at, answer }));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.said.len()
+    }
+
+    pub(super) fn has_answer_since(&self, since: Instant) -> bool {
+        let mut votes = self.said.values().flatten();
+        votes.any(|vote| vote.at >= since && vote.answer.is_ok())
+    }
+
+    /// Whether each sentinel has answered, or could not be asked.
+    pub(super) fn is_complete_since(&self, since: Instant) -> bool {
+        let has_said = |vote: &Option<Vote>| vote.as_ref().is_some_and(|vote| vote.at >= since);
+        self.said.values().all(has_said)
+    }
+
+    /// The servers that may be the master, the likeliest first: of the highest epoch, and of those
+    /// the one that most name. One that most of its sentinels cannot reach is none.
+    pub(super) fn candidates(&self, now: Instant) -> Vec<Place> {
+        let mut candidates = self.named(now);
+        candidates.retain(|named| named.down * 2 <= named.votes);
+        candidates.sort_by_key(|named| Reverse((named.epoch, named.votes)));
+        let places = candidates.into_iter().map(|named| named.master.clone());
+        places.collect()
+    }
+
+    pub(super) fn has_candidate(&self) -> bool {
+        !self.candidates(Instant::now()).is_empty()
+    }
+
+    /// The servers to go to instead of the one at `at`: none while the newest answers name that
+    /// one.
+    pub(super) fn elsewhere(&self, at: &ConnectionAddr, now: Instant) -> Vec<Place> {
+        let named = self.named(now);
+        let newest = named.iter().map(|named| named.epoch).max();
+        let is_current = |named: &Candidate<'_>| address(named.master) == *at;
+        let mut here = named.iter().filter(|named| is_current(named));
+        if here.any(|here| Some(here.epoch) == newest) {
+            return Vec::new();
+        }
+        let mut candidates = self.candidates(now);
+        // What was said before the one at `at` was named is of no interest any more.
+        let until = candidates.iter().position(|place| address(place) == *at);
+        candidates.truncate(until.unwrap_or(usize::MAX));
+        candidates
+    }
+
+    /// Why there is no candidate.
+    pub(super) fn why_none(&self, master: &str) -> ConnectError {
+        let says = |(sentinel, vote): (&Place, &Option<Vote>)| {
+            let said = match vote.as_ref().map(|vote| &vote.answer) {
+                Some(Ok(answer)) if answer.is_down => {
+                    format!("cannot reach the master at {}", shown(&answer.master))
+                }
+                Some(Ok(answer)) => format!("the master is {}", shown(&answer.master)),
+                Some(Err(why)) => why.clone(),
+                None => "no answer yet".to_owned(),
+            };
+            format!("{}: {said}", shown(sentinel))
+        };
+        let said: Vec<_> = self.said.iter().map(says).collect();
+        ConnectError::Sentinels {
+            master: master.to_owned(),
+            said: said.join("; "),
+        }
+    }
+
+    fn named(&self, now: Instant) -> Vec<Candidate<'_>> {
+        let mut named: Vec<Candidate<'_>> = Vec::new();
+        for vote in self.said.values().flatten() {
+            let Ok(answer) = &vote.answer else { continue };
+            if now.duration_since(vote.at) > FRESH {
+                continue;
+            }
+            let known = named
+                .iter()
+                .position(|known| *known.master == answer.master);
+            let index = known.unwrap_or_else(|| {
+                named.push(Candidate {
+                    master: &answer.master,
+                    epoch: 0,
+                    votes: 0,
+                    down: 0,
+                });
+                named.len() - 1
+            });
+            let known = &mut named[index];
+            known.epoch = known.epoch.max(answer.epoch);
+            known.votes += 1;
+            known.down += usize::from(answer.is_down);
+        }
+        named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ballot of sentinels 1, 2, 3, …: the port of the master that each names, its epoch, and
+    /// whether it cannot reach it.
+    fn ballot(answers: &[(u16, u64, bool)], at: Instant) -> Ballot {
+        let mut ballot = Ballot::default();
+        for (sentinel, (port, epoch, is_down)) in (1..).zip(answers) {
+            let answer = Answer {
+                master: place(*port),
+                epoch: *epoch,
+                is_down: *is_down,
+            };
+            ballot.put(&place(sentinel), Ok(answer), at);
+        }
+        ballot
+    }
+
+    fn place(port: u16) -> Place {
+        ("10.0.0.1".to_owned(), port)
+    }
+
+    fn ports(places: &[Place]) -> Vec<u16> {
+        places.iter().map(|(_, port)| *port).collect()
+    }
+
+    #[test]
+    fn the_newest_answer_comes_first_then_the_one_of_most() {
+        let now = Instant::now();
+        for (answers, expected) in [
+            (&[(7, 1, false), (7, 1, false), (7, 1, false)][..], &[7][..]),
+            // One knows already.
+            (&[(7, 1, false), (8, 2, false), (7, 1, false)], &[8, 7]),
+            // One is wrong, at the same epoch.
+            (&[(9, 1, false), (7, 1, false), (7, 1, false)], &[7, 9]),
+            // One alone cannot reach it; then most cannot.
+            (&[(7, 1, true), (7, 1, false), (7, 1, false)], &[7]),
+            (&[(7, 1, true), (7, 1, true), (7, 1, false)], &[]),
+            (&[], &[]),
+        ] {
+            let candidates = ballot(answers, now).candidates(now);
+            assert_eq!(ports(&candidates), expected, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_elsewhere_only_when_no_newest_answer_names_it() {
+        let now = Instant::now();
+        for (answers, expected) in [
+            (&[(7, 1, false), (7, 1, false)][..], &[][..]),
+            (&[(7, 1, false), (8, 2, false)], &[8]),
+            // Two names for one server, as where some sentinels say hosts and some addresses.
+            (&[(8, 1, false), (7, 1, false), (8, 1, false)], &[]),
+            // That nobody reaches it does not tell where it is.
+            (&[(7, 1, true), (7, 1, true)], &[]),
+            (&[(6, 1, false), (7, 2, false), (8, 3, false)], &[8]),
+        ] {
+            let elsewhere = ballot(answers, now).elsewhere(&address(&place(7)), now);
+            assert_eq!(ports(&elsewhere), expected, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_answer_does_not_count() {
+        let then = Instant::now();
+        let ballot = ballot(&[(7, 1, false)], then);
+        assert!(ballot.candidates(then + FRESH * 2).is_empty());
+        assert!(ballot.has_answer_since(then));
+        assert!(!ballot.is_complete_since(then + FRESH));
+    }
+
+    #[test]
+    fn where_there_is_no_master_each_sentinel_is_quoted() {
+        let now = Instant::now();
+        let mut ballot = ballot(&[(7, 1, true)], now);
+        ballot.put(&place(2), Err("connection refused".to_owned()), now);
+        ballot.add(&place(3));
+        assert_eq!(
+            ballot.why_none("shop").to_string(),
+            "no sentinel names a master `shop` that can be reached \
+             (10.0.0.1:1: cannot reach the master at 10.0.0.1:7; \
+             10.0.0.1:2: connection refused; 10.0.0.1:3: no answer yet)"
+        );
+    }
+}

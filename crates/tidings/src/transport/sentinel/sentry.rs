@@ -1,0 +1,184 @@
+//! Asks one sentinel, again and again, and listens for its hints.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{MultiplexedConnection, SendError};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use super::ballot::Answer;
+use super::{Place, ROUND, address, next_round};
+use crate::error::{ConnectError, report};
+use crate::transport::connection::{Access, Line};
+use crate::transport::stream::Allowance;
+use crate::transport::watch::Watch;
+
+/// How long a sentinel may take to connect, and to answer.
+const PATIENCE: Duration = ROUND;
+
+/// What a sentinel publishes on when the master has moved.
+const HINTS: &str = "+switch-master";
+
+/// What asking a sentinel takes.
+#[derive(Clone, Debug)]
+pub(super) struct Sentry {
+    pub(super) access: Access,
+    pub(super) master: Arc<str>,
+    /// One of the sentinels says that something happened: all are asked.
+    pub(super) hint: Arc<Notify>,
+}
+
+/// What came of one question.
+pub(super) struct Said {
+    pub(super) by: Place,
+    pub(super) answer: Result<Answer, String>,
+    /// Which other sentinels it knows.
+    pub(super) others: Vec<Place>,
+}
+
+/// What `SENTINEL MASTER` and `SENTINEL SENTINELS` say of one.
+type Fields = HashMap<String, String>;
+
+impl Sentry {
+    /// Asks for as long as somebody wants to know.
+    pub(super) async fn watch(self, place: Place, says: mpsc::Sender<Said>) {
+        loop {
+            let Err(why) = self.follow(&place, &says).await;
+            let said = Said {
+                by: place.clone(),
+                answer: Err(report(&why).to_string()),
+                others: Vec::new(),
+            };
+            if says.send(said).await.is_err() {
+                return;
+            }
+            next_round(&self.hint).await;
+        }
+    }
+
+    /// Asks over one connection, until it ends.
+    async fn follow(
+        &self,
+        place: &Place,
+        says: &mpsc::Sender<Said>,
+    ) -> Result<Infallible, ConnectError> {
+        let mut line = self.connect(place).await?;
+        loop {
+            let doing = "asking a sentinel";
+            let asking = line.ask(doing, async |line| ask(line, &self.master).await);
+            let asked = timeout(PATIENCE, asking).await;
+            let asked = asked.unwrap_or(Err(ConnectError::timed_out(doing)))?;
+            let (answer, others) = asked.map_err(|error| self.access.explain(doing, &error))?;
+            let said = Said {
+                by: place.clone(),
+                answer: Ok(answer),
+                others,
+            };
+            if says.send(said).await.is_err() {
+                return Err(ConnectError::Lost);
+            }
+            tokio::select! {
+                () = next_round(&self.hint) => {}
+                () = &mut line.driver => return Err(ConnectError::Lost),
+            }
+        }
+    }
+
+    async fn connect(&self, place: &Place) -> Result<Line, ConnectError> {
+        let doing = "connecting to a sentinel";
+        let hint = Arc::clone(&self.hint);
+        // What it publishes is a reason to ask, and no more: it may be late, and stale.
+        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
+            if push.kind == PushKind::Message {
+                hint.notify_waiters();
+            }
+            Ok::<(), SendError>(())
+        });
+        let allowance = Allowance::new(usize::MAX);
+        let at = address(place);
+        let connecting = async {
+            let mut line = self
+                .access
+                .open(&at, doing, config, allowance, Watch::new())
+                .await?;
+            let subscribed = line.ask(doing, async |line| {
+                let mut subscribe = redis::cmd("SUBSCRIBE");
+                let _: Value = subscribe.arg(HINTS).query_async(line).await?;
+                Ok(())
+            });
+            if let Err(error) = subscribed.await? {
+                // It is asked every second all the same.
+                tracing::debug!(?error, "a sentinel gives no hints");
+            }
+            Ok(line)
+        };
+        timeout(PATIENCE, connecting)
+            .await
+            .unwrap_or(Err(ConnectError::timed_out(doing)))
+    }
+}
+
+async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Answer, Vec<Place>)> {
+    // In this order: an address that is newer than the epoch beside it can only be underrated.
+    let mut questions = redis::pipe();
+    for question in ["MASTER", "SENTINELS", "GET-MASTER-ADDR-BY-NAME"] {
+        questions.cmd("SENTINEL").arg(question).arg(master);
+    }
+    let (seen, others, place): (Fields, Vec<Fields>, Place) = questions.query_async(line).await?;
+    let others = others.iter().filter_map(place_of).collect();
+    Ok((answer(place, &seen), others))
+}
+
+fn answer(master: Place, seen: &Fields) -> Answer {
+    let field = |name| seen.get(name).map_or("", String::as_str);
+    // The leader of a failover names the new master by address while its flags are of the old.
+    let is_about_it = place_of(seen).is_some_and(|place| place == master);
+    let flags: Vec<_> = field("flags").split(',').collect();
+    Answer {
+        epoch: field("config-epoch").parse().unwrap_or(0),
+        is_down: is_about_it && (flags.contains(&"s_down") || flags.contains(&"o_down")),
+        master,
+    }
+}
+
+fn place_of(fields: &Fields) -> Option<Place> {
+    Some((fields.get("ip")?.clone(), fields.get("port")?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(fields: &[(&str, &str)]) -> Fields {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        fields.iter().map(own).collect()
+    }
+
+    #[test]
+    fn a_master_is_down_when_the_flags_are_about_the_one_that_is_named() {
+        let fields = [
+            ("ip", "10.0.0.1"),
+            ("port", "6379"),
+            ("flags", "master,o_down,failover_in_progress"),
+            ("config-epoch", "7"),
+        ];
+        let named = answer(("10.0.0.1".to_owned(), 6379), &seen(&fields));
+        assert!(named.is_down);
+        assert_eq!(named.epoch, 7);
+        assert!(!answer(("10.0.0.2".to_owned(), 6379), &seen(&fields)).is_down);
+    }
+
+    #[test]
+    fn what_a_sentinel_leaves_out_is_no_reason_to_fall_over() {
+        let named = answer(("10.0.0.1".to_owned(), 6379), &seen(&[]));
+        assert_eq!((named.epoch, named.is_down), (0, false));
+        assert_eq!(
+            place_of(&seen(&[("ip", "10.0.0.1"), ("port", "high")])),
+            None
+        );
+    }
+}

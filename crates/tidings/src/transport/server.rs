@@ -1,0 +1,312 @@
+//! One server: a connection that hears and nothing else, and one that sends.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, FusedFuture};
+use redis::aio::{MultiplexedConnection, SendError};
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, FromRedisValue, PushInfo, PushKind,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
+};
+
+use super::{Backlog, Hearing, PublishError, Publisher, Sending};
+use crate::acl::{Needs, Permissions};
+use crate::error::ConnectError;
+use crate::tls::Tls;
+use crate::transport::connection::{Access, Line, words};
+use crate::transport::stream::Allowance;
+use crate::transport::watch::Watch;
+
+/// How many bytes are read before what they brought is handed over. With one frame more, it is
+/// all that lies between the socket and the handlers' queues.
+const READ: usize = 1 << 20;
+
+/// How to hear and send on a server, wherever it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    access: Access,
+    channel: String,
+}
+
+impl Server {
+    pub(crate) fn new(settings: &RedisConnectionInfo, tls: Option<Tls>, channel: String) -> Self {
+        let permissions = Permissions::on_channel(channel.clone());
+        Self {
+            access: Access::new(settings, tls, permissions),
+            channel,
+        }
+    }
+
+    /// Its address, for people.
+    pub(crate) fn shown(&self, at: &ConnectionAddr) -> String {
+        let scheme = if self.access.is_secure() {
+            "rediss"
+        } else {
+            "redis"
+        };
+        match at {
+            ConnectionAddr::Tcp(host, port) if host.contains(':') => {
+                format!("{scheme}://[{host}]:{port}")
+            }
+            ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
+            ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
+            other => other.to_string(),
+        }
+    }
+
+    /// Connects both ends; ends well once the subscription is confirmed.
+    pub(crate) async fn connect(
+        &self,
+        at: &ConnectionAddr,
+    ) -> Result<(Box<dyn Hearing>, Sending), ConnectError> {
+        // First hear, then send: what is sent before the subscription is confirmed is lost here.
+        let hearing = self.hearing(at).await?;
+        let sending = self.sending(at).await?;
+        Ok((Box::new(hearing), sending))
+    }
+
+    /// Whether the server is a master, as far as it lets us ask.
+    pub(crate) async fn is_master(&self, at: &ConnectionAddr) -> bool {
+        let is_master =
+            async { check_role(&mut self.open(at, "asking for the role").await?).await };
+        is_master.await.is_ok()
+    }
+
+    async fn hearing(&self, at: &ConnectionAddr) -> Result<Hears, ConnectError> {
+        let inbox = Arc::new(Mutex::new(Vec::new()));
+        // Until the subscription is confirmed, only answers come.
+        let (allowance, watch) = (Allowance::new(usize::MAX), Watch::new());
+        let pushes = Arc::clone(&inbox);
+        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
+            pushes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(frame(push));
+            Ok::<(), SendError>(())
+        });
+        let mut line = self
+            .access
+            .open(
+                at,
+                "connecting to hear",
+                config,
+                allowance.clone(),
+                watch.clone(),
+            )
+            .await?;
+        check_role(&mut line).await?;
+        let doing = "subscribing";
+        let mut subscribe = redis::cmd("SUBSCRIBE");
+        subscribe.arg(&self.channel);
+        let _: Value = line
+            .ask(doing, async |line| subscribe.query_async(line).await)
+            .await?
+            .map_err(|error| self.access.explain(doing, &error))?;
+        Ok(Hears {
+            line,
+            inbox,
+            allowance,
+            watch,
+        })
+    }
+
+    async fn sending(&self, at: &ConnectionAddr) -> Result<Sending, ConnectError> {
+        let mut line = self.open(at, "connecting to send").await?;
+        check_role(&mut line).await?;
+        let Line { connection, driver } = line;
+        let publisher = Speaks {
+            connection,
+            channel: self.channel.clone(),
+            needs: Arc::clone(&self.access.needs),
+        };
+        Ok(Sending {
+            publisher: Box::new(publisher),
+            driver: driver.boxed(),
+        })
+    }
+
+    /// A connection for questions and their answers.
+    async fn open(&self, at: &ConnectionAddr, doing: &'static str) -> Result<Line, ConnectError> {
+        let config = AsyncConnectionConfig::new();
+        self.access
+            .open(at, doing, config, Allowance::new(usize::MAX), Watch::new())
+            .await
+    }
+}
+
+/// What is published on a replica reaches only that replica's hearers.
+async fn check_role(line: &mut Line) -> Result<(), ConnectError> {
+    let answer = line.ask("asking for the role", ask_role).await?;
+    Role::of(answer).check()
+}
+
+async fn ask_role(connection: &mut MultiplexedConnection) -> RedisResult<Vec<Value>> {
+    redis::cmd("ROLE").query_async(connection).await
+}
+
+enum Role {
+    Master,
+    Other(String),
+    Hidden,
+}
+
+impl Role {
+    fn of(answer: RedisResult<Vec<Value>>) -> Self {
+        let Ok(answer) = answer else {
+            return Self::Hidden;
+        };
+        let role = answer
+            .first()
+            .and_then(|role| String::from_redis_value_ref(role).ok());
+        match role.as_deref() {
+            Some("master") => Self::Master,
+            // Redis's own word is older than today's.
+            Some("slave") => Self::Other("replica".to_owned()),
+            other => Self::Other(other.unwrap_or("server of an unknown role").to_owned()),
+        }
+    }
+
+    fn check(self) -> Result<(), ConnectError> {
+        match self {
+            Self::Master => Ok(()),
+            Self::Other(role) => Err(ConnectError::Role { role }),
+            Self::Hidden => {
+                tracing::debug!(
+                    "no permission for ROLE: whether this is the master is not checked"
+                );
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The frame that was pushed, if it is one.
+fn frame(push: PushInfo) -> Option<Bytes> {
+    match push.data.into_iter().nth(1) {
+        Some(Value::BulkString(frame)) if push.kind == PushKind::Message => Some(frame.into()),
+        _ => None,
+    }
+}
+
+struct Hears {
+    line: Line,
+    /// What was pushed and not yet taken.
+    inbox: Arc<Mutex<Vec<Bytes>>>,
+    allowance: Allowance,
+    watch: Watch,
+}
+
+impl Hears {
+    fn take(&self, frames: &mut Vec<Bytes>) -> bool {
+        frames.append(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        !frames.is_empty()
+    }
+}
+
+#[async_trait]
+impl Hearing for Hears {
+    async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
+        poll_fn(|cx| {
+            // A check may have brought frames in passing.
+            if self.take(frames) {
+                return Poll::Ready(Ok(()));
+            }
+            self.allowance.renew(READ);
+            // What came before the end is heard first; the end is asked for again.
+            let _ = self.line.driver.poll_unpin(cx);
+            if self.take(frames) {
+                Poll::Ready(Ok(()))
+            } else if self.line.driver.is_terminated() {
+                Poll::Ready(Err(ConnectError::Lost))
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    fn set_watched(&mut self, is_watched: bool) {
+        self.watch.set(is_watched);
+    }
+}
+
+struct Speaks {
+    connection: MultiplexedConnection,
+    channel: String,
+    needs: Arc<Needs>,
+}
+
+impl Publisher for Speaks {
+    fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>> {
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(&self.channel).arg(&*frame);
+        let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
+        Box::pin(async move {
+            let answer = publish.query_async::<u64>(&mut connection).await;
+            answer.map(Some).map_err(|error| refusal(&error, &needs))
+        })
+    }
+
+    fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
+        let mut connection = self.connection.clone();
+        let mut list = redis::cmd("CLIENT");
+        list.arg("LIST").arg("TYPE").arg("pubsub");
+        Box::pin(async move {
+            let clients: String = list.query_async(&mut connection).await.ok()?;
+            Some(clients.lines().filter_map(backlog).collect())
+        })
+    }
+
+    fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
+        let mut connection = self.connection.clone();
+        Box::pin(async move { Role::of(ask_role(&mut connection).await).check() })
+    }
+}
+
+/// What a line of `CLIENT LIST` says of a hearer.
+fn backlog(client: &str) -> Option<Backlog> {
+    let field = |name| client.split(' ').find_map(|field| field.strip_prefix(name));
+    let (hearer, bytes) = (field("id=")?.parse().ok()?, field("omem=")?.parse().ok()?);
+    Some(Backlog { hearer, bytes })
+}
+
+fn refusal(error: &RedisError, needs: &Needs) -> PublishError {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoPerm, TryAgain};
+    match error.kind() {
+        ErrorKind::Server(NoPerm) => {
+            let words = words(error);
+            let cure = needs.cure(&words);
+            PublishError::Refused(format!("{words} ({cure})"))
+        }
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | TryAgain) => {
+            PublishError::NotNow(words(error))
+        }
+        _ if error.code() == Some("BUSY") => PublishError::NotNow(words(error)),
+        _ if error.code().is_some() => PublishError::Refused(words(error)),
+        _ => PublishError::Lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_is_read_from_the_list_of_clients() {
+        let client = "id=3 addr=127.0.0.1:1 qbuf=0 omem=20504 tot-mem=3 cmd=subscribe";
+        assert_eq!(
+            backlog(client),
+            Some(Backlog {
+                hearer: 3,
+                bytes: 20_504
+            })
+        );
+        assert_eq!(backlog(""), None);
+        assert_eq!(backlog("id=x omem=1"), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! Which server is the right one, and the way to it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::pending;
+use redis::ConnectionAddr;
+
+use super::{Connected, Transport};
+use crate::error::ConnectError;
+use crate::health::TopologyKind;
+use crate::transport::server::Server;
+
+/// Knows which server is the right one, now and later.
+#[async_trait]
+pub(crate) trait Topology: fmt::Debug + Send + Sync {
+    /// Where that is, as the user wrote it, without a password.
+    fn address(&self) -> String;
+
+    fn kind(&self) -> TopologyKind;
+
+    /// The servers that may be the right one, the likeliest first.
+    async fn resolve(&self) -> Result<Vec<ConnectionAddr>, ConnectError>;
+
+    /// Ends once the server at `at` is not the right one any more, with the reason.
+    async fn check(&self, at: &ConnectionAddr) -> ConnectError;
+}
+
+/// One server, always the same.
+#[derive(Debug)]
+pub(crate) struct Standalone {
+    pub(crate) at: ConnectionAddr,
+    /// Where that is, for people.
+    pub(crate) address: String,
+}
+
+#[async_trait]
+impl Topology for Standalone {
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    fn kind(&self) -> TopologyKind {
+        TopologyKind::Standalone
+    }
+
+    async fn resolve(&self) -> Result<Vec<ConnectionAddr>, ConnectError> {
+        Ok(vec![self.at.clone()])
+    }
+
+    async fn check(&self, _at: &ConnectionAddr) -> ConnectError {
+        pending().await
+    }
+}
+
+/// The right one of the servers of a topology.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) topology: Arc<dyn Topology>,
+    pub(crate) server: Server,
+}
+
+#[async_trait]
+impl Transport for Found {
+    fn address(&self) -> String {
+        self.topology.address()
+    }
+
+    fn topology(&self) -> TopologyKind {
+        self.topology.kind()
+    }
+
+    async fn connect(&self) -> Result<Connected, ConnectError> {
+        let mut first = None;
+        for at in self.topology.resolve().await? {
+            let connecting = self.server.connect(&at);
+            let connected = tokio::select! {
+                connected = connecting => connected,
+                // Where nobody answers it would take seconds to learn so.
+                why = self.topology.check(&at) => Err(why),
+            };
+            match connected {
+                Ok((hearing, sending)) => {
+                    let topology = Arc::clone(&self.topology);
+                    let server = self.server.shown(&at);
+                    let left = Box::pin(async move { topology.check(&at).await });
+                    return Ok(Connected {
+                        hearing,
+                        sending,
+                        server,
+                        left,
+                    });
+                }
+                Err(why) => first = first.or(Some(why)),
+            }
+        }
+        // What the likeliest said tells most.
+        Err(first.unwrap_or(ConnectError::Lost))
+    }
+}
