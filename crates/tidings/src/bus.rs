@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tidings_codec::{Encoder, NodeId, Outgoing, To};
+use tidings_codec::{Encoder, NodeId, To};
 use tokio::time::Instant;
 
 use crate::builder::{Builder, FOREVER};
@@ -24,7 +24,7 @@ use crate::key::{EventPayload, HearKey, SendKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
 use crate::metrics::Calls;
-use crate::outgoing::{Manner, Wait, fate};
+use crate::outgoing::{Manner, Unwritten, Wait, fate};
 use crate::pending::{Outcome, Pending, Ticket};
 use crate::reports::{GapBox, Reports};
 use crate::stream::EventStream;
@@ -489,12 +489,10 @@ impl Bus {
             wait,
             is_volatile: self.is_volatile,
         };
-        let carried = Carried::current();
-        let event = Outgoing {
+        let event = Unwritten {
             name: event.name(data),
             to,
-            at: None,
-            meta: &carried.meta(),
+            carried: &Carried::current(),
         };
         let encode = |into: Encoder<'_>| K::encode(data, into);
         let outgoing = &self.inner.outgoing;

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::error::OnError;
 use crate::event::{Claim, Names};
-use crate::subscription::{Batch, Item, Seat};
+use crate::subscription::{Batch, Item, Seat, Shared};
 use crate::trace::Remote;
 
 /// Copy unless the wanted payloads are at least this part of the frame: a queue must not keep a
@@ -251,15 +251,15 @@ impl Sorter {
                 }
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
-            let item = Item {
+            let remote = Remote::of(&event, header.format, bytes);
+            self.put(route, |shared| Item {
                 name,
                 payload: event.payload_range(),
                 number,
                 at: event.at,
-                remote: Remote::of(&event, header.format, bytes),
-                shared: None,
-            };
-            self.put(route, item);
+                remote: remote.clone(),
+                shared,
+            });
         }
         let names = if unknown_names.is_empty() {
             Arc::clone(&table.names)
@@ -277,9 +277,9 @@ impl Sorter {
         }
     }
 
-    fn put(&mut self, route: &Route, item: Item) {
+    fn put(&mut self, route: &Route, item: impl Fn(Option<Arc<Shared>>) -> Item) {
         if let [only] = &*route.seats {
-            self.wanted[only.seat].push(item);
+            self.wanted[only.seat].push(item(None));
             return;
         }
         let shared: Vec<_> = (0..route.shared)
@@ -287,10 +287,7 @@ impl Sorter {
             .collect();
         for place in &route.seats {
             let shared = place.shared.map(|index| Arc::clone(&shared[index]));
-            self.wanted[place.seat].push(Item {
-                shared,
-                ..item.clone()
-            });
+            self.wanted[place.seat].push(item(shared));
         }
     }
 

@@ -30,6 +30,13 @@
 //! * A bad frame, a payload of the wrong type, a handler that fails or panics is reported to
 //!   [`Builder::on_failure`], and the next event is handled.
 //! * A send ends with Redis's answer, or says whether the event may have been published.
+//!
+//! # Features
+//!
+//! All are off by default.
+//!
+//! * `metrics`: what a bus counts, for the recorder of the `metrics` crate.
+//! * `opentelemetry`: events carry the `tracing` span that they were sent in, as W3C trace context.
 
 // Reading order: what people use …
 pub mod acl;

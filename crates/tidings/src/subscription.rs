@@ -233,7 +233,7 @@ pub(crate) struct Batch {
 }
 
 /// One event of a batch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) name: u32,
     pub(crate) payload: Range<u32>,
