@@ -1,4 +1,5 @@
-//! Checks that every Rust program in the README and the book compiles: each page is a doc test.
+//! Checks that every Rust program in the README and the book compiles: each page is a doc test. The
+//! page on observing is with the tests, whose dependencies it needs and no example does.
 
 /// One item per page, so that a failure names the page.
 #[cfg(doctest)]

@@ -2,16 +2,23 @@
 #![allow(missing_docs, reason = "each name is the promise")]
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+#[path = "promises/captured.rs"]
+mod captured;
 mod faults {
     /// The connections of a node that comes through a proxy, in the order it makes them.
     const HEARING: usize = 0;
     const SENDING: usize = 1;
 
+    mod acl;
+    mod bounds;
     mod deaf;
     mod doubt;
+    mod health;
     mod interop;
     mod loss;
     mod outage;
+    mod secrets;
     mod start;
+    mod tls;
     mod traffic;
 }

@@ -53,11 +53,11 @@ async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_on
 #[tokio::test]
 async fn a_repeated_send_that_is_refused_stays_in_doubt() {
     let redis = Redis::builder()
-        .user("sender on >secret ~* &* +@all")
+        .user("sender on >hush-hush ~* &* +@all")
         .start()
         .await;
     let proxy = Proxy::start(redis.address()).await;
-    let url = proxy.url().replace("//", "//sender:secret@");
+    let url = proxy.url().replace("//", "//sender:hush-hush@");
     let sender = Node::start(Bus::builder(&url)).await;
     let hearer = redis.node().await;
     let ticks: Collected<u64> = hearer.collect("tick");

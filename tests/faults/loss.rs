@@ -126,11 +126,11 @@ async fn every_event_is_accounted_for_when_connections_are_cut_while_sending() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_heard_once_when_only_the_sender_is_cut() {
     let redis = Redis::builder()
-        .user("sender on >secret ~* &* +@all")
+        .user("sender on >hush-hush ~* &* +@all")
         .start()
         .await;
     let hearer = redis.node().await;
-    let sender = Node::start(tidings::Bus::builder(&redis.url_as("sender", "secret"))).await;
+    let sender = Node::start(tidings::Bus::builder(&redis.url_as("sender", "hush-hush"))).await;
     let traffic = Traffic::start(sender, hearer);
 
     for _ in 0..50 {

@@ -42,8 +42,8 @@ async fn wait_for_redis_starts_once_it_is_there() {
 
 #[tokio::test]
 async fn a_wrong_password_is_refused_at_once_and_never_shown() {
-    let redis = Redis::builder().password("right").start().await;
-    let url = redis.url().replace("right", "hush-hush");
+    let redis = Redis::builder().password("hush-hush").start().await;
+    let url = redis.url().replace("hush-hush", "wrong-hush-hush");
 
     let error = Bus::builder(&url).start().await.unwrap_err();
 
@@ -55,7 +55,7 @@ async fn a_wrong_password_is_refused_at_once_and_never_shown() {
 
 #[tokio::test]
 async fn a_missing_password_is_explained() {
-    let redis = Redis::builder().password("right").start().await;
+    let redis = Redis::builder().password("hush-hush").start().await;
     let error = Bus::builder(&format!("redis://{}", redis.address()))
         .start()
         .await
@@ -68,17 +68,17 @@ async fn a_missing_password_is_explained() {
 #[tokio::test]
 async fn a_forbidden_channel_is_explained_with_the_command_that_grants_it() {
     let redis = Redis::builder()
-        .user("mute on >secret ~* +@all resetchannels")
+        .user("mute on >hush-hush ~* +@all resetchannels")
         .start()
         .await;
 
-    let builder = Bus::builder(&redis.url_as("mute", "secret")).namespace("shop");
+    let builder = Bus::builder(&redis.url_as("mute", "hush-hush")).namespace("shop");
     let error = builder.start().await.unwrap_err();
 
     assert!(matches!(error, StartError::Refused { .. }));
     let text = in_full(&error);
     assert!(
-        text.contains("ACL SETUSER mute '&tidings:{shop}' +subscribe +publish"),
+        text.contains("ACL SETUSER mute '&tidings:{shop}'"),
         "{text}"
     );
 }
@@ -86,11 +86,11 @@ async fn a_forbidden_channel_is_explained_with_the_command_that_grants_it() {
 #[tokio::test]
 async fn a_user_who_may_only_hear_hears_and_is_told_why_it_cannot_send() {
     let redis = Redis::builder()
-        .user("deaf on >secret ~* &* +@all -publish")
+        .user("deaf on >hush-hush ~* &* +@all -publish")
         .start()
         .await;
     let sender = redis.node().await;
-    let hearer = Node::start(Bus::builder(&redis.url_as("deaf", "secret"))).await;
+    let hearer = Node::start(Bus::builder(&redis.url_as("deaf", "hush-hush"))).await;
     let ticks: Collected<u64> = hearer.collect("tick");
 
     let refused = hearer.send_to_all("tick", &1).await.unwrap_err();
@@ -98,9 +98,7 @@ async fn a_user_who_may_only_hear_hears_and_is_told_why_it_cannot_send() {
 
     assert!(matches!(refused, SendError::Fate { .. }) && !refused.is_unknown());
     assert!(
-        refused
-            .to_string()
-            .contains("ACL SETUSER deaf '&tidings:{default}' +subscribe +publish"),
+        refused.to_string().contains("ACL SETUSER deaf +publish"),
         "{refused}"
     );
     assert_eq!(*ticks.wait_for(|_| true).await, 2);
@@ -108,10 +106,10 @@ async fn a_user_who_may_only_hear_hears_and_is_told_why_it_cannot_send() {
 
 #[tokio::test]
 async fn a_user_without_role_and_client_list_can_send_and_hear() {
-    let rules = "least on >secret &tidings:{default} +hello +auth +client|setname +select \
+    let rules = "least on >hush-hush &tidings:{default} +hello +auth +client|setname +select \
                  +subscribe +publish";
     let redis = Redis::builder().user(rules).start().await;
-    let node = Node::start(Bus::builder(&redis.url_as("least", "secret"))).await;
+    let node = Node::start(Bus::builder(&redis.url_as("least", "hush-hush"))).await;
     let ticks: Collected<u64> = node.collect("tick");
 
     // More than what the sender sends between two looks at the slowest hearer.
@@ -137,14 +135,14 @@ async fn refused_at_once(url: &str) -> String {
 #[tokio::test]
 async fn a_forbidden_database_number_is_explained_with_the_command_that_grants_it() {
     let redis = Redis::builder()
-        .user("least on >secret &tidings:{default} +subscribe +publish")
+        .user("least on >hush-hush &tidings:{default} +subscribe +publish")
         .start()
         .await;
-    let url = format!("{}/3", redis.url_as("least", "secret"));
+    let url = format!("{}/3", redis.url_as("least", "hush-hush"));
 
     let text = refused_at_once(&url).await;
 
-    let cure = "ACL SETUSER least '&tidings:{default}' +subscribe +publish +select";
+    let cure = "ACL SETUSER least +select";
     assert!(text.contains(cure), "{text}");
     redis.command(&["ACL", "SETUSER", "least", "+select"]).await;
     let node = Node::start(Bus::builder(&url)).await;
@@ -184,7 +182,7 @@ async fn a_replica_is_refused() {
 #[tokio::test]
 async fn a_password_a_database_and_a_unix_socket_work() {
     let redis = Redis::builder()
-        .password("p@ss word")
+        .password("hush-hush p@ss word")
         .unix_socket()
         .start()
         .await;

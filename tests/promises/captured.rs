@@ -4,6 +4,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use tidings_testkit::Collected;
+use tracing_subscriber::filter::LevelFilter;
 
 /// The lines logged from the first call on. Tests of one process share them: look for words that
 /// only this test can cause.
@@ -14,6 +15,7 @@ pub(crate) fn log() -> Collected<String> {
         let writer = lines.clone();
         tracing_subscriber::fmt()
             .with_ansi(false)
+            .with_max_level(LevelFilter::TRACE)
             .with_writer(move || Writer(writer.clone()))
             .init();
         lines

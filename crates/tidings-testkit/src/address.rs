@@ -94,6 +94,16 @@ pub(crate) fn login(user: &str, password: &str) -> String {
     format!("{}:{}@", percent_encoded(user), percent_encoded(password))
 }
 
+/// A command as it may be printed: without the passwords in its rules and addresses.
+pub(crate) fn shown(words: &[&str]) -> String {
+    let shown = words.iter().map(|word| match word.rsplit_once('@') {
+        _ if word.starts_with('>') => ">…".to_owned(),
+        Some((before, host)) if before.contains("://") => format!("…@{host}"),
+        _ => (*word).to_owned(),
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
 fn percent_encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
@@ -108,6 +118,14 @@ fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_printed_without_its_passwords() {
+        let rules = ["ACL", "SETUSER", "shop", ">sesame", "+@all"];
+        assert_eq!(shown(&rules), "ACL SETUSER shop >… +@all");
+        let address = ["-u", "redis://shop:sesame@127.0.0.1:12000", "PING"];
+        assert_eq!(shown(&address), "-u …@127.0.0.1:12000 PING");
+    }
 
     #[test]
     fn a_password_keeps_its_odd_characters_in_every_url() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::address::Address;
 use crate::server::Redis;
+use crate::tls::{Certificate, Files};
 
 /// What a test's server is like. Made by [`Redis::builder`].
 ///
@@ -28,6 +29,9 @@ pub struct RedisBuilder {
     pub(crate) has_unix_socket: bool,
     pub(crate) master: Option<Address>,
     is_sentinel: bool,
+    pub(crate) certificate: Option<Certificate>,
+    /// Chosen at the start, where there is a certificate.
+    pub(crate) tls_port: Option<u16>,
     settings: Vec<(String, String)>,
 }
 
@@ -53,11 +57,11 @@ impl RedisBuilder {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let redis = Redis::builder()
-    ///     .user("mute on >secret ~* +@all resetchannels")
+    ///     .user("mute on >hush-hush ~* +@all resetchannels")
     ///     .start()
     ///     .await;
     ///
-    /// let url = redis.url_as("mute", "secret");
+    /// let url = redis.url_as("mute", "hush-hush");
     /// let denied = redis.cli(&["-u", &url, "PUBLISH", "news", "hello"]).await;
     /// assert!(denied.contains("NOPERM"));
     /// # }
@@ -104,6 +108,36 @@ impl RedisBuilder {
     pub(crate) fn sentinel(mut self) -> Self {
         self.is_sentinel = true;
         self
+    }
+
+    /// Speaks TLS too, on a port of its own: [`Redis::tls_url`] is its address. Its certificate is
+    /// for `localhost` and 127.0.0.1, signed by an authority that only this server has:
+    /// [`Redis::ca_file`]. The other port stays, for the test's own commands.
+    ///
+    /// Clients need no certificate; with `.config("tls-auth-clients", "yes")` they need
+    /// [`Redis::client_certificate`].
+    ///
+    /// ```
+    /// use tidings_testkit::Redis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let redis = Redis::builder().tls().start().await;
+    /// let ca = redis.ca_file();
+    /// let words = ["--tls", "--cacert", ca.to_str().expect("UTF-8"), "-u", &redis.tls_url(), "PING"];
+    /// assert_eq!(redis.cli(&words).await, "PONG");
+    /// # }
+    /// ```
+    pub fn tls(self) -> Self {
+        self.tls_with(Certificate::new())
+    }
+
+    /// As [`tls`](Self::tls), with a certificate for other names, or one that has expired.
+    pub fn tls_with(self, certificate: Certificate) -> Self {
+        Self {
+            certificate: Some(certificate),
+            ..self
+        }
     }
 
     /// Starts the server and waits until it answers.
@@ -159,6 +193,20 @@ impl RedisBuilder {
             if let Some(password) = master.password() {
                 let _ = writeln!(lines, "masterauth {}", quoted(password));
             }
+        }
+        if let Some(port) = self.tls_port {
+            let files = Files::of(directory);
+            let _ = writeln!(
+                lines,
+                "tls-port {port}\n\
+                 tls-ca-cert-file {}\n\
+                 tls-cert-file {}\n\
+                 tls-key-file {}\n\
+                 tls-auth-clients no",
+                quoted(files.ca()),
+                quoted(files.certificate("server")),
+                quoted(files.key("server")),
+            );
         }
         for (name, value) in &self.settings {
             let _ = writeln!(lines, "{name} {value}");

@@ -63,6 +63,7 @@ mod start;
 mod address;
 mod port;
 mod process;
+mod tls;
 mod wait;
 
 pub use crate::builder::RedisBuilder;
@@ -72,4 +73,5 @@ pub use crate::port::free_port;
 pub use crate::proxy::{Fault, Proxy, Way};
 pub use crate::sentinels::{Sentinels, SentinelsBuilder};
 pub use crate::server::Redis;
+pub use crate::tls::Certificate;
 pub use crate::wait::wait_for;

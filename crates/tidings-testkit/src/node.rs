@@ -9,6 +9,9 @@ use tidings::{Builder, Bus, Failure, Gap, HearKey};
 use crate::collected::Collected;
 use crate::{Proxy, Redis};
 
+/// Easy to find where no password may be.
+const PASSWORD: &str = "hush-hush";
+
 /// A bus whose gaps and failures a test can wait for. It is a [`Bus`] in all else.
 ///
 /// ```
@@ -127,10 +130,17 @@ impl Redis {
         static NODES: AtomicU64 = AtomicU64::new(1);
         let user = format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed));
         self.command(&[
-            "ACL", "SETUSER", &user, "on", ">secret", "~*", "&*", "+@all",
+            "ACL",
+            "SETUSER",
+            &user,
+            "on",
+            &format!(">{PASSWORD}"),
+            "~*",
+            "&*",
+            "+@all",
         ])
         .await;
-        let builder = describe(Bus::builder(&self.url_as(&user, "secret")));
+        let builder = describe(Bus::builder(&self.url_as(&user, PASSWORD)));
         Node {
             user: Some(user),
             ..Node::start(builder).await

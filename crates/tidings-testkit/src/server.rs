@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -7,11 +8,12 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::address::Address;
+use crate::address::{Address, shown};
 use crate::builder::{RedisBuilder, unix_socket};
 use crate::port::free_port;
 use crate::process::Process;
 use crate::start::{StartError, start};
+use crate::tls::Files;
 use crate::wait::poll;
 
 /// How many ports a new server tries before it gives up.
@@ -69,11 +71,18 @@ impl Redis {
         panic!("others took {PORTS_TO_TRY} free ports before redis-server could");
     }
 
-    pub(crate) async fn launch_on(port: u16, builder: RedisBuilder) -> Result<Self, StartError> {
+    pub(crate) async fn launch_on(
+        port: u16,
+        mut builder: RedisBuilder,
+    ) -> Result<Self, StartError> {
         let directory = tempfile::Builder::new()
             .prefix("tidings-redis-")
             .tempdir()
             .expect("the directory for temporary files can be written");
+        if let Some(certificate) = &builder.certificate {
+            Files::of(directory.path()).make(certificate);
+            builder.tls_port = Some(free_port());
+        }
         let process = start(&builder, directory.path(), port).await?;
         Ok(Self {
             address: Address::new(port, builder.password.clone()),
@@ -99,6 +108,53 @@ impl Redis {
         self.builder
             .has_unix_socket
             .then(|| self.address.unix_url(&socket))
+    }
+
+    /// The address of its port that speaks TLS, with the password if it has one.
+    ///
+    /// # Panics
+    ///
+    /// If nobody asked for that port: [`RedisBuilder::tls`].
+    pub fn tls_url(&self) -> String {
+        self.secured().url().replacen("redis:", "rediss:", 1)
+    }
+
+    /// As [`tls_url`](Self::tls_url), for somebody who connects as this ACL user.
+    ///
+    /// # Panics
+    ///
+    /// As that does.
+    pub fn tls_url_as(&self, user: &str, password: &str) -> String {
+        let url = self.secured().url_as(user, password);
+        url.replacen("redis:", "rediss:", 1)
+    }
+
+    /// The port that speaks TLS.
+    fn secured(&self) -> Address {
+        let port = self.builder.tls_port.expect("`.tls()` asked for TLS");
+        Address::new(port, self.builder.password.clone())
+    }
+
+    /// 127.0.0.1 and the port that speaks TLS: for a proxy, or a bare socket.
+    ///
+    /// # Panics
+    ///
+    /// As [`tls_url`](Self::tls_url) does.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.secured().socket()
+    }
+
+    /// The certificate of the authority that signed the server's: a PEM file. It is there for a
+    /// server with [TLS](RedisBuilder::tls).
+    pub fn ca_file(&self) -> PathBuf {
+        Files::of(self.directory.path()).ca()
+    }
+
+    /// A certificate that the server accepts from a client, and its key: PEM files. They are there
+    /// for a server with [TLS](RedisBuilder::tls).
+    pub fn client_certificate(&self) -> (PathBuf, PathBuf) {
+        let files = Files::of(self.directory.path());
+        (files.certificate("client"), files.key("client"))
     }
 
     /// 127.0.0.1 and its port: for a proxy, or a bare socket.
@@ -146,7 +202,7 @@ impl Redis {
     pub async fn command(&self, words: &[&str]) -> Value {
         self.try_command(words)
             .await
-            .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
+            .unwrap_or_else(|error| panic!("{}: {error}", shown(words)))
     }
 
     /// Runs a command that may fail.
@@ -187,7 +243,7 @@ impl Redis {
         assert!(
             output.status.success(),
             "redis-cli {}: {}",
-            words.join(" "),
+            shown(words),
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout)

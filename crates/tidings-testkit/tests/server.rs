@@ -168,7 +168,10 @@ async fn a_test_s_own_questions_are_never_counted() {
 
 #[tokio::test]
 async fn a_server_with_a_password_turns_away_who_does_not_know_it() {
-    let redis = Redis::builder().password("open, \"sesame\"").start().await;
+    let redis = Redis::builder()
+        .password("hush-hush, \"sesame\"")
+        .start()
+        .await;
     let stranger = redis::Client::open(format!("redis://{}", redis.address())).unwrap();
 
     let mut stranger = stranger.get_multiplexed_async_connection().await.unwrap();
@@ -182,10 +185,10 @@ async fn a_server_with_a_password_turns_away_who_does_not_know_it() {
 #[tokio::test]
 async fn a_user_without_a_channel_may_not_publish() {
     let redis = Redis::builder()
-        .user("mute on >secret ~* +@all resetchannels")
+        .user("mute on >hush-hush ~* +@all resetchannels")
         .start()
         .await;
-    let mute = redis::Client::open(redis.url_as("mute", "secret")).unwrap();
+    let mute = redis::Client::open(redis.url_as("mute", "hush-hush")).unwrap();
 
     let mut mute = mute.get_multiplexed_async_connection().await.unwrap();
     let publish = redis::cmd("PUBLISH").arg("news").arg("hello").to_owned();
@@ -197,7 +200,7 @@ async fn a_user_without_a_channel_may_not_publish() {
 #[tokio::test]
 async fn a_unix_socket_leads_to_the_same_server() {
     let redis = Redis::builder()
-        .password("p@ss")
+        .password("hush-hush p@ss")
         .unix_socket()
         .start()
         .await;

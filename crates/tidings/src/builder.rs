@@ -22,12 +22,14 @@ use crate::key::{EventPayload, HearKey};
 use crate::keys::{DEFAULT_NAMESPACE, Namespace};
 use crate::life::Inner;
 use crate::link::{Link, Probe, Stage, delays};
+use crate::metrics::Frames;
 use crate::outgoing::{Outgoing, Settings};
 use crate::receiver::Receiver;
 use crate::registry;
 use crate::reports::{FailureHook, Reports};
 use crate::sender::Sender;
 use crate::subscription::{Handling, Subscription};
+use crate::tls::Tls;
 use crate::transport::{Connected, Transport, url};
 
 /// Longer than any process lives, and short enough to be added to a time.
@@ -43,6 +45,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 /// | | default |
 /// |---|---|
 /// | [`namespace`](Self::namespace) | `default` |
+/// | [`tls`](Self::tls) | who the system trusts, at a `rediss:` address |
 /// | [`format`](Self::format) | [`Format::Json`] |
 /// | [`outgoing_queue`](Self::outgoing_queue) | 64 MiB |
 /// | [`send_timeout`](Self::send_timeout) | 30 s |
@@ -68,6 +71,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
     url: String,
+    tls: Option<Tls>,
     namespace: String,
     format: Format,
     states: States,
@@ -83,6 +87,7 @@ impl Builder {
     pub(crate) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
+            tls: None,
             namespace: DEFAULT_NAMESPACE.to_owned(),
             format: Format::default(),
             states: States::default(),
@@ -104,6 +109,16 @@ impl Builder {
     pub fn namespace(self, namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
+            ..self
+        }
+    }
+
+    /// How to agree on TLS with a server at a `rediss:` address, where what the system trusts is
+    /// not enough. With a `redis:` address, which is not secret, the start fails; `memory:` and
+    /// `unix:` leave this machine as little as before.
+    pub fn tls(self, tls: Tls) -> Self {
+        Self {
+            tls: Some(tls),
             ..self
         }
     }
@@ -252,9 +267,9 @@ impl Builder {
                 namespace: self.namespace.clone(),
                 source,
             })?;
-        let transport = url::parse(&self.url, &namespace).map_err(|source| StartError::Url {
-            url: url::redacted(&self.url),
-            source,
+        let transport = url::parse(&self.url, self.tls.as_ref(), &namespace).map_err(|source| {
+            let url = url::redacted(&self.url);
+            StartError::Url { url, source }
         })?;
         let parts = Parts::new(self.format, self.sending, &*transport);
         let stage = watch::Sender::new(Stage::Open);
@@ -312,7 +327,7 @@ struct Parts {
 impl Parts {
     fn new(format: Format, sending: Settings, transport: &dyn Transport) -> Self {
         let me = NodeId::new(rand::random());
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Counts::new());
         Self {
             me,
             format,
@@ -380,6 +395,7 @@ impl Parts {
             echoes: Arc::clone(&echoes),
             reports: Arc::clone(&reports),
             counts: Arc::clone(counts),
+            frames: Frames::sent(),
             probe: Arc::clone(&probe),
             sessions: for_sender,
             stage: stages.clone(),

@@ -23,11 +23,13 @@ use crate::health::{Connection, Health, HealthWatch};
 use crate::key::{EventPayload, HearKey, SendKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
-use crate::outgoing::{Manner, Wait, fate};
+use crate::metrics::Calls;
+use crate::outgoing::{Manner, Unwritten, Wait, fate};
 use crate::pending::{Outcome, Pending, Ticket};
 use crate::reports::{GapBox, Reports};
 use crate::stream::EventStream;
 use crate::subscription::{Handling, Seat, Subscription};
+use crate::trace::{Carried, sending};
 use crate::transport::url;
 use crate::worker::{Worker, as_seat, hear_gaps};
 
@@ -256,9 +258,8 @@ impl Bus {
             .check(self)
             .map_err(|source| missing("on_gap", source))?;
         let gaps = Arc::new(GapBox::default());
-        let mut seat = Seat::new(label("gap", type_name::<H>()), Handling::new());
-        seat.gaps = Some(Arc::clone(&gaps));
-        let seat = Arc::new(seat);
+        let label = label("gap", type_name::<H>());
+        let seat = Arc::new(Seat::of_gaps(label, Arc::clone(&gaps)));
         self.inner.reports.add(Arc::clone(&seat));
         self.inner.dispatcher.changed.notify_one();
         let running = hear_gaps(Arc::clone(&seat), gaps, self.downgrade(), handler);
@@ -450,7 +451,15 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let ticket = self.append(&event, data, to, Wait::Awaited).await?;
+        sending(event.name(data), self.send_awaited(&event, data, to)).await
+    }
+
+    async fn send_awaited<K, T>(&self, event: &K, data: &T, to: To) -> Result<Receipt, SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        let ticket = self.append(event, data, to, Wait::Awaited).await?;
         let awaited = Awaited {
             pending: ticket.awaited.expect("who waits is given what to wait for"),
             index: ticket.index,
@@ -480,13 +489,17 @@ impl Bus {
             wait,
             is_volatile: self.is_volatile,
         };
-        let name = event.name(data);
+        let event = Unwritten {
+            name: event.name(data),
+            to,
+            carried: &Carried::current(),
+        };
         let encode = |into: Encoder<'_>| K::encode(data, into);
         let outgoing = &self.inner.outgoing;
         // There is room most of the time, and nothing to be set up for a wait.
-        match outgoing.try_append(name, to, manner, &encode)? {
+        match outgoing.try_append(event, manner, &encode)? {
             Some(ticket) => Ok(ticket),
-            None => outgoing.append(name, to, manner, encode).await,
+            None => outgoing.append(event, manner, encode).await,
         }
     }
 
@@ -510,6 +523,7 @@ impl Bus {
             .check(self)
             .map_err(|source| missing(&name, source))?;
         let seat = Arc::new(Seat::new(label(&name, type_name::<H>()), handling));
+        let calls = Calls::new(&wanted.names);
         self.inner
             .dispatcher
             .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
@@ -519,6 +533,7 @@ impl Bus {
             decode: wanted.decode,
             handler,
             is_once,
+            calls,
             arguments: PhantomData,
         };
         self.run(&seat, worker.run());

@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 
 use crate::error::OnError;
 use crate::event::{Claim, Names};
-use crate::subscription::{Batch, Item, Seat};
+use crate::subscription::{Batch, Item, Seat, Shared};
+use crate::trace::Remote;
 
 /// Copy unless the wanted payloads are at least this part of the frame: a queue must not keep a
 /// large frame alive for one small event of it.
@@ -250,7 +251,15 @@ impl Sorter {
                 }
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
-            self.put(route, &event, name, number);
+            let remote = Remote::of(&event, header.format, bytes);
+            self.put(route, |shared| Item {
+                name,
+                payload: event.payload_range(),
+                number,
+                at: event.at,
+                remote: remote.clone(),
+                shared,
+            });
         }
         let names = if unknown_names.is_empty() {
             Arc::clone(&table.names)
@@ -268,14 +277,7 @@ impl Sorter {
         }
     }
 
-    fn put(&mut self, route: &Route, event: &RawEvent, name: u32, number: u64) {
-        let item = |shared| Item {
-            name,
-            payload: event.payload_range(),
-            number,
-            at: event.at,
-            shared,
-        };
+    fn put(&mut self, route: &Route, item: impl Fn(Option<Arc<Shared>>) -> Item) {
         if let [only] = &*route.seats {
             self.wanted[only.seat].push(item(None));
             return;

@@ -240,7 +240,7 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum UrlError {
     /// It has no scheme that a bus knows.
-    #[error("`{scheme}:` is not one of redis:, unix:, redis+unix:, memory:{}", Hint(.hint.as_deref()))]
+    #[error("`{scheme}:` is not one of redis:, rediss:, unix:, redis+unix:, memory:{}", Hint(.hint.as_deref()))]
     Scheme {
         /// The part before the first colon.
         scheme: String,
@@ -252,6 +252,16 @@ pub enum UrlError {
     Unsupported {
         /// What it would need.
         what: &'static str,
+    },
+    /// It needs a part of tidings that this build does not have.
+    #[error(
+        "{what} needs the feature `{feature}` of the crate tidings, which this build is without"
+    )]
+    Feature {
+        /// What it needs.
+        what: &'static str,
+        /// The feature that brings it.
+        feature: &'static str,
     },
     /// It cannot be taken apart.
     #[error("{reason}")]
@@ -285,6 +295,18 @@ pub enum ConnectError {
         /// Whether trying again cannot help.
         is_final: bool,
     },
+    /// The two sides do not agree on TLS: a certificate that is not trusted, for example.
+    #[error("{doing}: {problem}")]
+    Tls {
+        /// What the connection was doing.
+        doing: &'static str,
+        /// What is wrong, and the cure where it is known.
+        problem: String,
+        /// What TLS or the system says.
+        source: Box<dyn Error + Send + Sync>,
+        /// Whether trying again cannot help.
+        is_final: bool,
+    },
     /// The server is a replica: what is published there does not reach everybody.
     #[error("the server is a {role}, not a master")]
     Role {
@@ -294,6 +316,12 @@ pub enum ConnectError {
     /// It was connected, and the connection ended.
     #[error("the connection was lost")]
     Lost,
+    /// Redis did not answer what was asked.
+    #[error("redis did not answer for {silence:?}")]
+    Unanswered {
+        /// For how long.
+        silence: Duration,
+    },
     /// None of the sentinels names a master, or none that can be reached.
     #[error("no sentinel names a master `{master}` that can be reached ({said})")]
     Sentinels {
@@ -324,9 +352,13 @@ impl ConnectError {
         }
     }
 
-    /// Whether trying again cannot help, such as with a wrong password.
+    /// Whether trying again cannot help, such as with a wrong password or a certificate that is
+    /// not trusted.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Redis { is_final: true, .. })
+        matches!(
+            self,
+            Self::Redis { is_final: true, .. } | Self::Tls { is_final: true, .. }
+        )
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::metrics::{Counter, Level};
 use crate::outgoing::Outgoing;
 
 /// How a bus is doing at this moment.
@@ -165,23 +166,70 @@ impl fmt::Debug for HealthWatch {
 }
 
 /// What the parts of the bus count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counts {
-    pub(crate) sent: AtomicU64,
-    pub(crate) heard: AtomicU64,
-    pub(crate) repeated: AtomicU64,
-    pub(crate) gaps: AtomicU64,
-    pub(crate) missed: AtomicU64,
-    pub(crate) overflowed: AtomicU64,
+    pub(crate) sent: Count,
+    pub(crate) heard: Count,
+    pub(crate) repeated: Count,
+    pub(crate) gaps: Count,
+    pub(crate) missed: Count,
+    pub(crate) overflowed: Count,
+    /// Metrics know them by their kinds.
     pub(crate) failures: AtomicU64,
-    pub(crate) reconnects: AtomicU64,
+    pub(crate) reconnects: Count,
+}
+
+/// A count of this bus, and what it adds to the metrics of the process.
+#[derive(Debug)]
+pub(crate) struct Count {
+    sum: AtomicU64,
+    metric: Counter,
 }
 
 impl Counts {
-    pub(crate) fn add(count: &AtomicU64, more: u64) {
+    pub(crate) fn new() -> Self {
+        Self {
+            sent: Count::new("tidings_events_sent_total", "events that Redis took"),
+            heard: Count::new(
+                "tidings_events_heard_total",
+                "events heard for the first time",
+            ),
+            repeated: Count::new("tidings_events_repeated_total", "events that came again"),
+            gaps: Count::new("tidings_gaps_total", "gaps that were reported"),
+            missed: Count::new("tidings_events_missed_total", "events that did not arrive"),
+            overflowed: Count::new(
+                "tidings_events_overflowed_total",
+                "events dropped because a handler's queue was full",
+            ),
+            failures: AtomicU64::new(0),
+            reconnects: Count::new(
+                "tidings_reconnects_total",
+                "how often a lost connection came back",
+            ),
+        }
+    }
+
+    pub(crate) fn add(count: &Count, more: u64) {
         // Numbers come from strangers, too: a count ends at its largest.
         let sum = |count: u64| Some(count.saturating_add(more));
-        let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+        let before = count
+            .sum
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum)
+            .unwrap_or_default();
+        count.metric.add(more.min(u64::MAX - before));
+    }
+}
+
+impl Count {
+    fn new(metric: &'static str, what: &'static str) -> Self {
+        Self {
+            sum: AtomicU64::new(0),
+            metric: Counter::new(metric, what),
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
     }
 }
 
@@ -190,6 +238,7 @@ impl Counts {
 pub(crate) struct Pulse {
     pub(crate) counts: Arc<Counts>,
     pub(crate) connection: watch::Sender<Connection>,
+    pub(crate) level: Level,
     pub(crate) address: String,
     topology: TopologyKind,
     began: Instant,
@@ -202,6 +251,7 @@ impl Pulse {
         Self {
             counts,
             connection: watch::Sender::new(Connection::Connecting),
+            level: Level::of_hearing(),
             address,
             topology,
             began: Instant::now(),
@@ -213,10 +263,12 @@ impl Pulse {
         let since = Instant::now();
         self.connection
             .send_replace(Connection::Up { since, server });
+        self.level.set(1);
     }
 
     /// Deaf since the first of several failures in a row, for the reason of the last.
     pub(crate) fn deaf(&self, why: String) {
+        self.level.set(0);
         self.connection.send_modify(|connection| {
             let since = match connection {
                 Connection::Deaf { since, .. } => *since,
@@ -240,20 +292,19 @@ impl Pulse {
     }
 
     pub(crate) fn health(&self, outgoing: usize) -> Health {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
             connection: self.connection.borrow().clone(),
             address: self.address.clone(),
             topology: self.topology,
             last_heard: self.last_heard(),
-            sent: count(&self.counts.sent),
-            heard: count(&self.counts.heard),
-            repeated: count(&self.counts.repeated),
-            gaps: count(&self.counts.gaps),
-            missed: count(&self.counts.missed),
-            overflowed: count(&self.counts.overflowed),
-            failures: count(&self.counts.failures),
-            reconnects: count(&self.counts.reconnects),
+            sent: self.counts.sent.sum(),
+            heard: self.counts.heard.sum(),
+            repeated: self.counts.repeated.sum(),
+            gaps: self.counts.gaps.sum(),
+            missed: self.counts.missed.sum(),
+            overflowed: self.counts.overflowed.sum(),
+            failures: self.counts.failures.load(Ordering::Relaxed),
+            reconnects: self.counts.reconnects.sum(),
             outgoing,
         }
     }

@@ -30,8 +30,16 @@
 //! * A bad frame, a payload of the wrong type, a handler that fails or panics is reported to
 //!   [`Builder::on_failure`], and the next event is handled.
 //! * A send ends with Redis's answer, or says whether the event may have been published.
+//!
+//! # Features
+//!
+//! All are off by default.
+//!
+//! * `metrics`: what a bus counts, for the recorder of the `metrics` crate.
+//! * `opentelemetry`: events carry the `tracing` span that they were sent in, as W3C trace context.
 
 // Reading order: what people use …
+pub mod acl;
 mod builder;
 mod bus;
 mod context;
@@ -46,6 +54,7 @@ mod life;
 mod registry;
 mod stream;
 mod subscription;
+mod tls;
 // … how an event is sent …
 mod alarm;
 mod driven;
@@ -63,10 +72,15 @@ mod receiver;
 mod reports;
 mod sequence;
 mod worker;
-// … and how the connection is kept.
+// … how the connection is kept …
 mod keys;
 mod link;
 mod transport;
+// … and what others may see of all that.
+#[cfg_attr(not(feature = "metrics"), path = "metrics/absent.rs")]
+mod metrics;
+#[cfg_attr(not(feature = "opentelemetry"), path = "trace/absent.rs")]
+mod trace;
 
 pub use builder::Builder;
 pub use bus::{Bus, Receipt};
@@ -86,6 +100,7 @@ pub use subscription::{Handling, Subscription};
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
 pub use tidings_macros::{Event, on};
+pub use tls::Tls;
 
 /// What a program that uses tidings needs, in one `use`: the bus and its parts, the derives of
 /// events, and serde's `Serialize` and `Deserialize`.

@@ -52,8 +52,9 @@ pub(crate) struct Probe {
     pub(crate) interval: Duration,
     /// The link wants a sign of life sent.
     pub(crate) wanted: Notify,
-    /// The sender says that its connection is lost.
-    pub(crate) broken: Notify,
+    /// The sender says that its connection is of no use.
+    broken: Notify,
+    why_broken: Mutex<Option<ConnectError>>,
     published: Mutex<Option<Instant>>,
 }
 
@@ -63,28 +64,40 @@ impl Probe {
             interval,
             wanted: Notify::new(),
             broken: Notify::new(),
+            why_broken: Mutex::default(),
             published: Mutex::default(),
         }
     }
 
-    /// Redis took a sign of life at this time. What counts is the oldest that has not come back.
+    /// The connection that sends is of no use.
+    pub(crate) fn report(&self, why: ConnectError) {
+        *lock(&self.why_broken) = Some(why);
+        self.broken.notify_one();
+    }
+
+    /// What was said of the connection that sends.
+    fn take_report(&self) -> ConnectError {
+        let why = lock(&self.why_broken).take();
+        why.unwrap_or(ConnectError::Lost)
+    }
+
+    /// Redis took a sign of life. The first that has not come back is what counts: later ones must
+    /// not put the answer off.
     pub(crate) fn published(&self) {
-        self.lock().get_or_insert_with(Instant::now);
+        lock(&self.published).get_or_insert_with(Instant::now);
     }
 
     /// When a sign of life was published that has not come back. One that Redis did not take
     /// proves nothing.
     fn awaited(&self, heard: Instant) -> Option<Instant> {
-        let mut published = self.lock();
+        let mut published = lock(&self.published);
         *published = published.filter(|published| *published > heard);
         *published
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The waits between attempts to connect: from 50 ms up to 1.5 s, with jitter, without end.
@@ -184,7 +197,7 @@ impl Link {
             hearing.set_watched(glance.is_none());
             let checked = tokio::select! {
                 biased;
-                () = &mut broken => Err(ConnectError::Lost),
+                () = &mut broken => Err(probe.take_report()),
                 why = &mut left => {
                     self.hear_the_rest(&mut *hearing).await;
                     Err(why)
@@ -294,6 +307,7 @@ impl Drop for Deaf {
     fn drop(&mut self) {
         self.echoes.stop();
         self.pulse.connection.send_replace(Connection::Closed);
+        self.pulse.level.set(0);
         for seat in self.dispatcher.clear() {
             seat.drain();
         }
@@ -312,27 +326,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_probe_that_redis_took_is_awaited() {
+    fn only_the_first_probe_that_redis_took_is_awaited() {
         let probe = Probe::new(Duration::from_secs(5));
         let heard = Instant::now();
         assert_eq!(probe.awaited(heard), None);
-        probe.published();
-        assert!(probe.awaited(heard).is_some());
-        assert_eq!(probe.awaited(Instant::now()), None);
-    }
-
-    #[test]
-    fn a_later_sign_of_life_does_not_put_off_the_answer_to_the_first() {
-        let probe = Probe::new(Duration::from_secs(5));
-        let heard = Instant::now();
         probe.published();
         let first = probe.awaited(heard);
+        assert!(first.is_some());
         probe.published();
         assert_eq!(probe.awaited(heard), first);
-        // Once something is heard, the next one counts.
-        let heard = Instant::now();
-        assert_eq!(probe.awaited(heard), None);
-        probe.published();
-        assert!(probe.awaited(heard) > first);
+        assert_eq!(probe.awaited(Instant::now()), None);
     }
 }

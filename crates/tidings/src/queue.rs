@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
+use crate::metrics::Level;
 use crate::subscription::Batch;
 
 /// What happens to events for a handler whose queue is full.
@@ -80,6 +81,7 @@ pub(crate) struct Queue {
     is_closed: AtomicBool,
     reader: AtomicWaker,
     room: Notify,
+    level: Level,
 }
 
 #[derive(Debug, Default)]
@@ -112,13 +114,14 @@ enum End {
 }
 
 impl Queue {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds, level: Level) -> Self {
         Self {
             bounds,
             inside: Mutex::default(),
             is_closed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             room: Notify::new(),
+            level,
         }
     }
 
@@ -144,6 +147,7 @@ impl Queue {
         }
         let rest = batch.split_off(room);
         inside.put(batch);
+        self.level.set(inside.events);
         drop(inside);
         self.reader.wake();
         rest.map_or(Push::Done, Push::NoRoom)
@@ -172,6 +176,7 @@ impl Queue {
             dropped.extend(self.pop(&mut inside));
         }
         inside.put(batch);
+        self.level.set(inside.events);
         drop(inside);
         self.reader.wake();
         dropped.iter().map(|batch| batch.events.len() as u64).sum()
@@ -224,6 +229,7 @@ impl Queue {
         let batch = inside.batches.pop_front()?;
         inside.events -= batch.events.len();
         inside.bytes -= batch.bytes();
+        self.level.set(inside.events);
         self.room.notify_one();
         Some(batch)
     }
@@ -245,6 +251,7 @@ impl Queue {
         self.is_closed.store(true, Ordering::Release);
         let events = std::mem::take(&mut inside.events) as u64;
         inside.bytes = 0;
+        self.level.set(0);
         let batches = std::mem::take(&mut inside.batches);
         drop(inside);
         // Only now: what they hold is the application's.
@@ -272,10 +279,11 @@ mod tests {
     use super::*;
 
     fn queue(events: usize) -> Queue {
-        Queue::new(Bounds {
+        let bounds = Bounds {
             events,
             bytes: 1_000,
-        })
+        };
+        Queue::new(bounds, Level::of_nothing())
     }
 
     fn fits(push: &Push) -> bool {

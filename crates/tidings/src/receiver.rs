@@ -11,6 +11,7 @@ use crate::dispatch::{Arrived, Dispatcher, Sorter};
 use crate::echo::{Echoes, Sent};
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
+use crate::metrics::Frames;
 use crate::queue::{Push, WhenFull};
 use crate::reports::Reports;
 use crate::sequence::{Sequences, Verdict};
@@ -30,6 +31,7 @@ pub(crate) struct Receiver {
     sorter: Sorter,
     events: Vec<Result<RawEvent, EventError>>,
     limits: Limits,
+    frames: Frames,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) echoes: Arc<Echoes>,
     pub(crate) reports: Arc<Reports>,
@@ -53,6 +55,7 @@ impl Receiver {
             sorter: Sorter::new(me),
             events: Vec::new(),
             limits: Limits::default(),
+            frames: Frames::heard(),
             dispatcher,
             echoes,
             reports,
@@ -75,6 +78,7 @@ impl Receiver {
         if let Some(echo) = echo
             && table.is_empty()
         {
+            self.frames.add(frame.len(), echo.events);
             let known = self.judge(self.me, echo.first, echo.events);
             Counts::add(&self.counts.heard, u64::from(echo.events - known));
             return;
@@ -89,6 +93,7 @@ impl Receiver {
             }
         };
         let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
+        self.frames.add(frame.len(), events);
         let known = match (header.from, header.seq) {
             (Some(from), Some(first)) => self.judge(from, first, events),
             _ => 0,

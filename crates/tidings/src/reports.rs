@@ -12,6 +12,7 @@ use futures_util::task::AtomicWaker;
 use crate::error::report;
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
+use crate::metrics::Failures;
 use crate::subscription::Seat;
 use crate::worker::panic_text;
 
@@ -25,6 +26,7 @@ pub(crate) type FailureHook = Box<dyn Fn(Failure) + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct Reports {
     counts: Arc<Counts>,
+    kinds: Failures,
     failures: Mailbox<Failure>,
     suppressed: AtomicU64,
     /// The subscriptions that hear gaps.
@@ -38,6 +40,7 @@ impl Reports {
     pub(crate) fn new(counts: Arc<Counts>) -> Self {
         Self {
             counts,
+            kinds: Failures::new(),
             failures: Mailbox::default(),
             suppressed: AtomicU64::new(0),
             hearers: Mutex::default(),
@@ -45,7 +48,8 @@ impl Reports {
     }
 
     pub(crate) fn failure(&self, failure: Failure) {
-        Counts::add(&self.counts.failures, 1);
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        self.kinds.add(&failure);
         if self.failures.push(failure).is_some() {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
         }

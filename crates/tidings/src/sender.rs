@@ -12,10 +12,11 @@ use tokio::time::sleep_until;
 
 use crate::alarm::Alarm;
 use crate::echo::{Echoes, PATIENCE};
-use crate::error::{Unsent, report};
+use crate::error::{ConnectError, Unsent};
 use crate::failure::{Failure, Fate, Reason};
 use crate::health::Counts;
 use crate::link::{Probe, Stage};
+use crate::metrics::Frames;
 use crate::outgoing::Outgoing;
 use crate::pace;
 use crate::pending::{About, Open, Outcome};
@@ -38,6 +39,7 @@ pub(crate) struct Sender {
     pub(crate) echoes: Arc<Echoes>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) frames: Frames,
     pub(crate) probe: Arc<Probe>,
     /// Connections from the link; `None` when the connection is lost.
     pub(crate) sessions: mpsc::Receiver<Option<Sending>>,
@@ -140,13 +142,12 @@ impl Sender {
                     Some(next) => return End::Replaced(next),
                     None => sessions_ended = true,
                 },
-                () = &mut session.driver => return self.wait_for_link().await,
+                () = &mut session.driver => return self.wait_for_link(ConnectError::Lost).await,
                 answer = poll_fn(|cx| poll_front(&mut progress.flights, cx)) => {
-                    if self.answered(answer, progress) {
-                        session.asked = Instant::now();
-                    } else {
-                        return self.wait_for_link().await;
+                    if let Err(why) = self.answered(answer, progress) {
+                        return self.wait_for_link(why).await;
                     }
+                    session.asked = Instant::now();
                 }
                 (bytes, pace) = if_any(&mut session.look) => {
                     progress.until_look = bytes;
@@ -159,8 +160,7 @@ impl Sender {
                 checked = if_any(&mut session.check) => {
                     session.asked = Instant::now();
                     if let Err(why) = checked {
-                        tracing::warn!(why = %report(&why), "the connection is of no use any more");
-                        return self.wait_for_link().await;
+                        return self.wait_for_link(why).await;
                     }
                 }
                 () = self.echoes.heard(), if session.ahead_since.is_some() => {}
@@ -184,7 +184,8 @@ impl Sender {
                         return End::Left;
                     }
                     if session.is_unanswered(progress) {
-                        return self.wait_for_link().await;
+                        let silence = self.probe.interval;
+                        return self.wait_for_link(ConnectError::Unanswered { silence }).await;
                     }
                     self.look_at_the_clock(&mut session, progress).await;
                 }
@@ -192,9 +193,9 @@ impl Sender {
         }
     }
 
-    /// The link hears that the connection is of no use, and takes it away.
-    async fn wait_for_link(&mut self) -> End {
-        self.probe.broken.notify_one();
+    /// The link hears that the connection is of no use and why, and takes it away.
+    async fn wait_for_link(&mut self, why: ConnectError) -> End {
+        self.probe.report(why);
         tokio::select! {
             next = self.sessions.recv() => next.map_or(End::Left, End::Replaced),
             _ = wait_for(&mut self.stage, Stage::Leaving) => End::Left,
@@ -219,32 +220,41 @@ impl Sender {
         flight
     }
 
-    /// Resolves the oldest frame under way; `false` when the connection is of no use any more.
-    fn answered(&self, answer: Result<Option<u64>, PublishError>, progress: &mut Progress) -> bool {
+    /// Resolves the oldest frame under way, or says why the connection is of no use any more.
+    fn answered(
+        &self,
+        answer: Result<Option<u64>, PublishError>,
+        progress: &mut Progress,
+    ) -> Result<(), ConnectError> {
         match answer {
             Ok(receivers) => {
                 let flight = progress.flights.pop_front().expect("it was just polled");
                 Counts::add(&self.counts.sent, u64::from(flight.events));
+                self.frames.add(flight.frame.len(), flight.events);
                 let outcome = Outcome::Sent {
                     first: flight.first,
                     receivers,
                 };
                 self.outgoing.resolve(&flight.about, outcome);
-                true
+                Ok(())
             }
             Err(PublishError::Refused(words)) => {
                 let mut flight = progress.flights.pop_front().expect("it was just polled");
                 flight.reply = None;
                 self.give_up(flight, Reason::Refused(words.into()));
-                true
+                Ok(())
             }
             Err(PublishError::NotNow(words)) => {
-                tracing::warn!(words, "redis takes nothing at the moment");
                 let flight = progress.flights.front_mut().expect("it was just polled");
                 flight.reply = None;
-                false
+                Err(ConnectError::Redis {
+                    doing: "publishing",
+                    words,
+                    cure: None,
+                    is_final: false,
+                })
             }
-            Err(PublishError::Lost) => false,
+            Err(PublishError::Lost) => Err(ConnectError::Lost),
         }
     }
 

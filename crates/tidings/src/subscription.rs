@@ -14,8 +14,10 @@ use tokio::task::AbortHandle;
 
 use crate::context::Context;
 use crate::error::OnError;
+use crate::metrics::Level;
 use crate::queue::{Bounds, Queue, WhenFull};
 use crate::reports::GapBox;
+use crate::trace::Remote;
 use crate::worker::running;
 
 /// How events wait for a handler, and how it is called.
@@ -147,7 +149,21 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// The place of what hears events.
     pub(crate) fn new(handler: Arc<str>, handling: Handling) -> Self {
+        let level = Level::of_queue(&handler);
+        Self::with_level(handler, handling, level)
+    }
+
+    /// The place of what hears gaps: no event ever waits in its queue.
+    pub(crate) fn of_gaps(handler: Arc<str>, gaps: Arc<GapBox>) -> Self {
+        Self {
+            gaps: Some(gaps),
+            ..Self::with_level(handler, Handling::new(), Level::of_nothing())
+        }
+    }
+
+    fn with_level(handler: Arc<str>, handling: Handling, level: Level) -> Self {
         // Across all buses of the process, so that a token can never mean another bus's handler.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +171,7 @@ impl Seat {
             events: handling.queue,
             bytes: handling.bytes,
         };
-        let queue = Queue::new(bounds);
+        let queue = Queue::new(bounds, level);
         let (task, has_ended) = (OnceLock::new(), watch::Sender::new(false));
         Self {
             id,
@@ -225,6 +241,7 @@ pub(crate) struct Item {
     pub(crate) number: u64,
     /// Milliseconds since 1970; 0 when the sender did not say.
     pub(crate) at: u64,
+    pub(crate) remote: Remote,
     pub(crate) shared: Option<Arc<Shared>>,
 }
 
@@ -276,6 +293,7 @@ impl Batch {
             payload: 0..0,
             number,
             at: 0,
+            remote: Remote::default(),
             shared: None,
         };
         Self {
@@ -298,6 +316,11 @@ pub struct Heard<'a> {
 impl<'a> Heard<'a> {
     pub(crate) fn name(&self) -> &'a Arc<str> {
         &self.batch.names[self.item.name as usize]
+    }
+
+    /// The span that it was sent in.
+    pub(crate) fn remote(&self) -> &'a Remote {
+        &self.item.remote
     }
 
     /// Writes who sent it, when and under which number into the context of its call.

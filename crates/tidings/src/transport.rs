@@ -11,6 +11,11 @@ use crate::health::TopologyKind;
 
 pub(crate) mod memory;
 mod sentinel;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "transport/no_tls.rs"]
+pub(crate) mod tls;
 mod topology;
 pub(crate) mod url;
 

@@ -20,8 +20,10 @@ use crate::context::Context;
 use crate::failure::{Cause, Failure, Gap};
 use crate::handler::{Handler, HandlerError};
 use crate::key::Decode;
+use crate::metrics::Calls;
 use crate::reports::GapBox;
 use crate::subscription::{Batch, Heard, Seat};
+use crate::trace::Call;
 
 /// A handler with all that its task needs.
 pub(crate) struct Worker<P, Args, H> {
@@ -30,6 +32,7 @@ pub(crate) struct Worker<P, Args, H> {
     pub(crate) decode: Decode<P>,
     pub(crate) handler: H,
     pub(crate) is_once: bool,
+    pub(crate) calls: Calls,
     pub(crate) arguments: PhantomData<fn(Args)>,
 }
 
@@ -96,7 +99,7 @@ impl Drop for Ended {
 }
 
 /// How far a call got, when not to its end.
-enum Stop {
+pub(crate) enum Stop {
     Undecodable(DecodeError),
     Failed(HandlerError),
     Panicked(String),
@@ -180,6 +183,7 @@ where
     /// Calls the handler if the payload is what it takes; whether it did.
     async fn handle(&self, heard: Heard<'_>, context: &mut Context) -> bool {
         heard.describe(context);
+        let began = Calls::begin();
         let call = async {
             let payload = (self.decode)(&heard).map_err(Stop::Undecodable)?;
             self.handler
@@ -187,7 +191,11 @@ where
                 .await
                 .map_err(Stop::Failed)
         };
-        let Err(stop) = guarded(call, self.seat.handling.timeout).await else {
+        let span = Call::new(heard.remote(), context, &self.seat.handler);
+        let ended = guarded(span.around(call), self.seat.handling.timeout).await;
+        span.end(&ended);
+        self.calls.end(began, heard.name(), &ended);
+        let Err(stop) = ended else {
             return true;
         };
         let was_called = !matches!(stop, Stop::Undecodable(_));

@@ -18,6 +18,13 @@ pub(crate) fn steps() -> Vec<Step> {
                 .args(["--workspace", "--all-targets", "--all-features", "--locked"])
                 .args(["--", "-D", "warnings"]),
         ),
+        // The others build all of tidings: the tests ask for its features.
+        Step::new(
+            "lints without features",
+            cargo("clippy")
+                .args(["--package", "tidings", "--all-targets", "--locked"])
+                .args(["--", "-D", "warnings"]),
+        ),
         Step::new(
             "documentation",
             cargo("doc")

@@ -9,6 +9,7 @@ mod test;
 
 mod install;
 mod peers;
+mod secrets;
 mod steps;
 mod tool;
 

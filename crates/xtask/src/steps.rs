@@ -17,6 +17,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone)]
 enum Work {
     Run(Tool),
+    Look(fn() -> Result<()>),
     Skip { advice: &'static str },
 }
 
@@ -34,6 +35,12 @@ impl Step {
         Self { name, work }
     }
 
+    /// A step that looks at what the others left, and says what is wrong with it.
+    pub(crate) fn look(name: &'static str, look: fn() -> Result<()>) -> Self {
+        let work = Work::Look(look);
+        Self { name, work }
+    }
+
     /// A step that cannot run here, and what would change that.
     pub(crate) fn skipped(name: &'static str, advice: &'static str) -> Self {
         let work = Work::Skip { advice };
@@ -43,6 +50,7 @@ impl Step {
     fn run(&self) -> Result<Outcome> {
         let tool = match &self.work {
             Work::Run(tool) => tool,
+            Work::Look(look) => return Ok(self.look_at(*look)),
             Work::Skip { advice } => return Ok(Outcome::Skipped { advice }),
         };
         println!("{}", bold(&format!("{}: {tool}", self.name)));
@@ -56,6 +64,20 @@ impl Step {
         } else {
             Outcome::Failed(time)
         })
+    }
+
+    fn look_at(&self, look: fn() -> Result<()>) -> Outcome {
+        println!("{}", bold(self.name));
+        let start = Instant::now();
+        let looked = look();
+        let time = start.elapsed();
+        match looked {
+            Ok(()) => Outcome::Passed(time),
+            Err(error) => {
+                println!("{error:#}\n");
+                Outcome::Failed(time)
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::check;
 use crate::install::{ensure_redis, ensure_valgrind};
+use crate::secrets;
 use crate::steps::{Step, run_all};
 use crate::tool::{cargo, cargo_has};
 
@@ -27,5 +28,6 @@ fn tests() -> Vec<Step> {
     vec![
         Step::new("examples in the documentation", examples),
         Step::new("tests", tests),
+        Step::look("no password is shown", secrets::look),
     ]
 }

@@ -1,6 +1,7 @@
 //! A connection to one server, and questions over it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,8 +13,11 @@ use redis::{
 };
 use tokio::time::timeout;
 
+use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
+use crate::tls::Tls;
 use crate::transport::stream::{self, Allowance, Metered};
+use crate::transport::tls;
 use crate::transport::watch::Watch;
 
 /// How long each step of connecting may take.
@@ -23,8 +27,8 @@ const STEP: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Access {
     settings: RedisConnectionInfo,
-    /// The command by which an administrator gives us what we need there.
-    grant: String,
+    tls: Option<Tls>,
+    pub(crate) needs: Arc<Needs>,
 }
 
 /// A connection together with the future that makes it move.
@@ -39,13 +43,26 @@ pub(crate) type Driver = Fuse<BoxFuture<'static, ()>>;
 impl Access {
     pub(crate) fn new(
         settings: &RedisConnectionInfo,
-        grant: impl FnOnce(&RedisConnectionInfo) -> String,
+        tls: Option<Tls>,
+        permissions: Permissions,
     ) -> Self {
         // Only RESP3 pushes what it hears on a connection that also answers.
         let settings = settings.clone().set_protocol(ProtocolVersion::RESP3);
         let settings = settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"));
-        let grant = grant(&settings);
-        Self { settings, grant }
+        let user = settings.username().unwrap_or("default").to_owned();
+        let permissions = match settings.db() {
+            0 => permissions,
+            _ => permissions.select_database(),
+        };
+        Self {
+            settings,
+            tls,
+            needs: Arc::new(Needs { user, permissions }),
+        }
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Connects. What is read is bounded by the allowance.
@@ -60,13 +77,14 @@ impl Access {
         // Each call has a time-out around it; the crate's own would hide what it was doing.
         let config = config.set_response_timeout(None);
         let opening = async {
-            let stream = stream::open(at, watch)
-                .await
-                .map_err(|source| ConnectError::Io { doing, source })?;
+            let stream = stream::open(doing, at, self.tls.as_ref(), watch).await?;
             let stream = Metered { stream, allowance };
             MultiplexedConnection::new_with_config(&self.settings, stream, config)
                 .await
-                .map_err(|error| self.explain(doing, &error))
+                .map_err(|error| {
+                    self.hung_up(at, doing, &error)
+                        .unwrap_or_else(|| self.explain(doing, &error))
+                })
         };
         let opened = timeout(STEP, opening)
             .await
@@ -78,8 +96,26 @@ impl Access {
         })
     }
 
+    /// What a server that wants TLS does at the first word without.
+    fn hung_up(
+        &self,
+        at: &ConnectionAddr,
+        doing: &'static str,
+        error: &RedisError,
+    ) -> Option<ConnectError> {
+        let is_plain = self.tls.is_none() && matches!(at, ConnectionAddr::Tcp(..));
+        (is_plain && error.is_connection_dropped()).then(|| {
+            let hint = "the server hung up; if it speaks TLS on this port, write `rediss:`";
+            let source = std::io::Error::other(format!("{error} ({hint})"));
+            ConnectError::Io { doing, source }
+        })
+    }
+
     /// What an error means, and what would cure it.
     pub(crate) fn explain(&self, doing: &'static str, error: &RedisError) -> ConnectError {
+        if let Some(problem) = tls::explain(doing, error) {
+            return problem;
+        }
         if error.is_io_error() || error.is_connection_dropped() {
             let source = std::io::Error::other(error.to_string());
             return ConnectError::Io { doing, source };
@@ -93,7 +129,7 @@ impl Access {
                 .iter()
                 .any(|code| words.contains(code));
         let cure = if is_denied {
-            Some(self.cure())
+            Some(self.needs.cure(&words))
         } else if is_wrong {
             Some("check the user and the password in the address".to_owned())
         } else if words.contains("HELLO") || words.contains("NOPROTO") {
@@ -109,10 +145,6 @@ impl Access {
             cure,
             is_final: is_denied || is_wrong || is_no_database,
         }
-    }
-
-    pub(crate) fn cure(&self) -> String {
-        format!("an administrator can grant it: {}", self.grant)
     }
 }
 
@@ -159,7 +191,7 @@ mod tests {
     #[test]
     fn a_debug_view_holds_no_secret() {
         let info = redis::IntoConnectionInfo::into_connection_info("redis://u:hush@h").unwrap();
-        let access = Access::new(info.redis_settings(), |_| String::new());
+        let access = Access::new(info.redis_settings(), None, Permissions::of_sentinel());
         assert!(!format!("{access:?}").contains("hush"));
     }
 }

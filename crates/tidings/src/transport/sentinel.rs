@@ -1,5 +1,6 @@
 //! Sentinel: the master is where the sentinels say that it is, and it can move.
 
+mod address;
 mod ballot;
 mod sentry;
 
@@ -12,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::address::parse;
 use self::ballot::Ballot;
 use self::sentry::{Said, Sentry};
 use super::topology::Topology;
@@ -64,7 +66,16 @@ pub(crate) struct Lookout {
 impl Topology for Sentinel {
     fn address(&self) -> String {
         let sentinels: Vec<_> = self.sentinels.iter().map(shown).collect();
-        format!("redis+sentinel://{}/{}", sentinels.join(","), self.master)
+        let scheme = if self.access.is_secure() {
+            "rediss"
+        } else {
+            "redis"
+        };
+        format!(
+            "{scheme}+sentinel://{}/{}",
+            sentinels.join(","),
+            self.master
+        )
     }
 
     fn kind(&self) -> TopologyKind {

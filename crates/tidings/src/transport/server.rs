@@ -15,7 +15,9 @@ use redis::{
 };
 
 use super::{Backlog, Hearing, PublishError, Publisher, Sending};
+use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
+use crate::tls::Tls;
 use crate::transport::connection::{Access, Line, words};
 use crate::transport::stream::Allowance;
 use crate::transport::watch::Watch;
@@ -32,10 +34,28 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(settings: &RedisConnectionInfo, channel: String) -> Self {
+    pub(crate) fn new(settings: &RedisConnectionInfo, tls: Option<Tls>, channel: String) -> Self {
+        let permissions = Permissions::on_channel(channel.clone());
         Self {
-            access: Access::new(settings, |settings| grant(settings, &channel)),
+            access: Access::new(settings, tls, permissions),
             channel,
+        }
+    }
+
+    /// Its address, for people.
+    pub(crate) fn shown(&self, at: &ConnectionAddr) -> String {
+        let scheme = if self.access.is_secure() {
+            "rediss"
+        } else {
+            "redis"
+        };
+        match at {
+            ConnectionAddr::Tcp(host, port) if host.contains(':') => {
+                format!("{scheme}://[{host}]:{port}")
+            }
+            ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
+            ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
+            other => other.to_string(),
         }
     }
 
@@ -102,7 +122,7 @@ impl Server {
         let publisher = Speaks {
             connection,
             channel: self.channel.clone(),
-            cure: self.access.cure(),
+            needs: Arc::clone(&self.access.needs),
         };
         Ok(Sending {
             publisher: Box::new(publisher),
@@ -117,13 +137,6 @@ impl Server {
             .open(at, doing, config, Allowance::new(usize::MAX), Watch::new())
             .await
     }
-}
-
-/// The command that grants what is needed: Redis 7 gives new users no channel at all.
-fn grant(settings: &RedisConnectionInfo, channel: &str) -> String {
-    let user = settings.username().unwrap_or("default");
-    let select = if settings.db() == 0 { "" } else { " +select" };
-    format!("ACL SETUSER {user} '&{channel}' +subscribe +publish{select}")
 }
 
 /// What is published on a replica reaches only that replica's hearers.
@@ -225,17 +238,17 @@ impl Hearing for Hears {
 struct Speaks {
     connection: MultiplexedConnection,
     channel: String,
-    cure: String,
+    needs: Arc<Needs>,
 }
 
 impl Publisher for Speaks {
     fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>> {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(&self.channel).arg(&*frame);
-        let (mut connection, cure) = (self.connection.clone(), self.cure.clone());
+        let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
         Box::pin(async move {
             let answer = publish.query_async::<u64>(&mut connection).await;
-            answer.map(Some).map_err(|error| refusal(&error, &cure))
+            answer.map(Some).map_err(|error| refusal(&error, &needs))
         })
     }
 
@@ -262,10 +275,14 @@ fn backlog(client: &str) -> Option<Backlog> {
     Some(Backlog { hearer, bytes })
 }
 
-fn refusal(error: &RedisError, cure: &str) -> PublishError {
+fn refusal(error: &RedisError, needs: &Needs) -> PublishError {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoPerm, TryAgain};
     match error.kind() {
-        ErrorKind::Server(NoPerm) => PublishError::Refused(format!("{} ({cure})", words(error))),
+        ErrorKind::Server(NoPerm) => {
+            let words = words(error);
+            let cure = needs.cure(&words);
+            PublishError::Refused(format!("{words} ({cure})"))
+        }
         ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | TryAgain) => {
             PublishError::NotNow(words(error))
         }

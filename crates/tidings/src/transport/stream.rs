@@ -13,6 +13,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::error::ConnectError;
+use crate::tls::Tls;
+use crate::transport::tls;
 use crate::transport::watch::{Tcp, Watch};
 
 /// How long a connection is idle before the system asks whether the other side lives, and how
@@ -28,15 +31,30 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
-pub(crate) async fn open(at: &ConnectionAddr, watch: Watch) -> io::Result<Pin<Box<dyn Stream>>> {
-    match at {
-        ConnectionAddr::Tcp(host, port) => tcp(host, *port, watch).await,
-        ConnectionAddr::Unix(path) => unix(path).await,
-        _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
-    }
+/// Connects, and agrees on TLS where that is wanted.
+pub(crate) async fn open(
+    doing: &'static str,
+    at: &ConnectionAddr,
+    tls: Option<&Tls>,
+    watch: Watch,
+) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
+    let opened = match (at, tls) {
+        (ConnectionAddr::Tcp(host, port), None) => tcp(host, *port, watch).await.map(boxed),
+        (ConnectionAddr::Tcp(host, port), Some(tls)) => match tcp(host, *port, watch).await {
+            Ok(tcp) => return tls::agree(doing, tls, host, tcp).await,
+            Err(source) => Err(source),
+        },
+        (ConnectionAddr::Unix(path), _) => unix(path).await,
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    };
+    opened.map_err(|source| ConnectError::Io { doing, source })
 }
 
-async fn tcp(host: &str, port: u16, watch: Watch) -> io::Result<Pin<Box<dyn Stream>>> {
+fn boxed(stream: impl Stream + 'static) -> Pin<Box<dyn Stream>> {
+    Box::pin(stream)
+}
+
+async fn tcp(host: &str, port: u16, watch: Watch) -> io::Result<Tcp> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
     let (idle, interval) = KEEPALIVE;
@@ -46,7 +64,7 @@ async fn tcp(host: &str, port: u16, watch: Watch) -> io::Result<Pin<Box<dyn Stre
     // Keepalive stops while bytes wait for their acknowledgement; this does not.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    Ok(Box::pin(Tcp::new(stream, watch)))
+    Ok(Tcp::new(stream, watch))
 }
 
 #[cfg(unix)]

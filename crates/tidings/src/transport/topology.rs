@@ -31,12 +31,14 @@ pub(crate) trait Topology: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Standalone {
     pub(crate) at: ConnectionAddr,
+    /// Where that is, for people.
+    pub(crate) address: String,
 }
 
 #[async_trait]
 impl Topology for Standalone {
     fn address(&self) -> String {
-        shown(&self.at)
+        self.address.clone()
     }
 
     fn kind(&self) -> TopologyKind {
@@ -81,7 +83,7 @@ impl Transport for Found {
             match connected {
                 Ok((hearing, sending)) => {
                     let topology = Arc::clone(&self.topology);
-                    let server = shown(&at);
+                    let server = self.server.shown(&at);
                     let left = Box::pin(async move { topology.check(&at).await });
                     return Ok(Connected {
                         hearing,
@@ -95,15 +97,5 @@ impl Transport for Found {
         }
         // What the likeliest said tells most.
         Err(first.unwrap_or(ConnectError::Lost))
-    }
-}
-
-/// A server's address, for people.
-pub(crate) fn shown(at: &ConnectionAddr) -> String {
-    match at {
-        ConnectionAddr::Tcp(host, port) if host.contains(':') => format!("redis://[{host}]:{port}"),
-        ConnectionAddr::Tcp(host, port) => format!("redis://{host}:{port}"),
-        ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
-        other => other.to_string(),
     }
 }

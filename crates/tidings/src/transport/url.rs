@@ -1,18 +1,17 @@
 //! From an address to a transport: decided once, at the start.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
-use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
+use redis::{ConnectionAddr, IntoConnectionInfo};
 
 use super::Transport;
-use super::connection::Access;
 use super::memory::Memory;
-use super::sentinel::{Place, Sentinel};
+use super::sentinel;
 use super::server::Server;
 use super::topology::{Found, Standalone, Topology};
 use crate::error::UrlError;
 use crate::keys::Namespace;
+use crate::tls::Tls;
 
 /// The environment variable that [`Bus::start`](crate::Bus::start) reads.
 pub(crate) const VARIABLE: &str = "TIDINGS_URL";
@@ -20,11 +19,12 @@ pub(crate) const VARIABLE: &str = "TIDINGS_URL";
 /// Where Redis is when nobody says otherwise.
 pub(crate) const DEFAULT: &str = "redis://127.0.0.1:6379";
 
-/// Where a sentinel is when only its host is given.
-const SENTINEL_PORT: u16 = 26_379;
-
 /// Finds the transport that an address names.
-pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transport>, UrlError> {
+pub(crate) fn parse(
+    url: &str,
+    tls: Option<&Tls>,
+    namespace: &Namespace,
+) -> Result<Arc<dyn Transport>, UrlError> {
     let channel = namespace.channel();
     let (scheme, rest) = url.split_once(':').ok_or_else(|| UrlError::Malformed {
         reason: "it has no scheme, such as `redis://`".to_owned(),
@@ -37,9 +37,23 @@ pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transpor
             name: rest.to_owned(),
             channel,
         })),
-        "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => redis(url, channel),
-        "rediss" | "valkeys" => Err(UrlError::Unsupported { what: "TLS" }),
-        "redis+sentinel" | "redis-sentinel" | "valkey+sentinel" => sentinel(rest, channel),
+        // What was meant to be secret must not be sent in the open.
+        "redis" | "valkey" | "redis+sentinel" | "valkey+sentinel" if tls.is_some() => {
+            let reason = "settings for TLS were given, and it asks for none";
+            Err(UrlError::Malformed {
+                reason: format!("{reason}: write `rediss:` or `rediss+sentinel:`"),
+            })
+        }
+        "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => redis(url, None, channel),
+        "rediss" | "valkeys" => {
+            let (url, tls) = Tls::take_from(url, tls)?;
+            redis(&url, Some(tls), channel)
+        }
+        "redis+sentinel" | "valkey+sentinel" | "rediss+sentinel" | "valkeys+sentinel" => {
+            let is_secure = scheme.starts_with("rediss") || scheme.starts_with("valkeys");
+            let (sentinel, server) = sentinel::parse(rest, is_secure, tls, channel)?;
+            Ok(found(sentinel, server))
+        }
         _ if scheme.contains("cluster") => Err(UrlError::Unsupported {
             what: "Redis Cluster",
         }),
@@ -54,7 +68,7 @@ pub(crate) fn parse(url: &str, namespace: &Namespace) -> Result<Arc<dyn Transpor
     }
 }
 
-fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
+fn redis(url: &str, tls: Option<Tls>, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
     let info = url.into_connection_info().map_err(|error| {
         let reason = error.detail().unwrap_or("it cannot be taken apart");
         let one = "one `redis://user:password@host:port/database` or `unix:///path`";
@@ -66,12 +80,15 @@ fn redis(url: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
         info.addr(),
         ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_)
     ) {
-        return Err(UrlError::Unsupported { what: "TLS" });
+        let what = "this kind of address";
+        return Err(UrlError::Unsupported { what });
     }
+    let server = Server::new(info.redis_settings(), tls, channel);
     let topology = Standalone {
         at: info.addr().clone(),
+        address: server.shown(info.addr()),
     };
-    Ok(found(topology, Server::new(info.redis_settings(), channel)))
+    Ok(found(topology, server))
 }
 
 fn found(topology: impl Topology + 'static, server: Server) -> Arc<dyn Transport> {
@@ -79,94 +96,6 @@ fn found(topology: impl Topology + 'static, server: Server) -> Arc<dyn Transport
         topology: Arc::new(topology),
         server,
     })
-}
-
-/// What follows `redis+sentinel:`.
-fn sentinel(rest: &str, channel: String) -> Result<Arc<dyn Transport>, UrlError> {
-    let malformed = |reason: String| {
-        let one = "one `redis+sentinel://user:password@host:port,host:port/master`";
-        let reason = format!("{reason}: write {one}");
-        UrlError::Malformed { reason }
-    };
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (user, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
-    let (hosts, master) = rest.split_once('/').unwrap_or((rest, ""));
-    if master.is_empty() {
-        return Err(malformed("it does not name the master".to_owned()));
-    }
-    let sentinels: Result<Vec<Place>, String> = hosts.split(',').map(place).collect();
-    let sentinels = sentinels.map_err(malformed)?;
-
-    let (user, password) = user.split_once(':').unwrap_or((user, ""));
-    let servers = login(user, password);
-    let (mut db, mut user, mut password) = (0, "", "");
-    for option in query.split('&').filter(|option| !option.is_empty()) {
-        match option.split_once('=').unwrap_or((option, "")) {
-            ("db", number) => {
-                let no_number = |_| malformed("the database is not a number".to_owned());
-                db = number.parse().map_err(no_number)?;
-            }
-            ("sentinel_user", name) => user = name,
-            ("sentinel_password", secret) => password = secret,
-            (other, _) => return Err(malformed(format!("`{other}` is not an option of it"))),
-        }
-    }
-    let server = Server::new(&servers.set_db(db), channel);
-    let access = Access::new(&login(user, password), |settings| {
-        let user = settings.username().unwrap_or("default");
-        let rights = "+sentinel|master +sentinel|sentinels +sentinel|get-master-addr-by-name";
-        format!("ACL SETUSER {user} {rights} +subscribe '&+switch-master', on each sentinel")
-    });
-    let topology = Sentinel {
-        sentinels,
-        master: decoded(master).into(),
-        access,
-        server: server.clone(),
-        lookout: OnceLock::new(),
-    };
-    Ok(found(topology, server))
-}
-
-fn login(user: &str, password: &str) -> RedisConnectionInfo {
-    let mut settings = RedisConnectionInfo::default();
-    if !user.is_empty() {
-        settings = settings.set_username(decoded(user));
-    }
-    if !password.is_empty() {
-        settings = settings.set_password(decoded(password));
-    }
-    settings
-}
-
-fn decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
-/// `host`, `host:port`, `[::1]` or `[::1]:port`.
-fn place(text: &str) -> Result<Place, String> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(text) => {
-            let (host, rest) = text
-                .split_once(']')
-                .ok_or_else(|| format!("`{text}` has no `]`"))?;
-            (host, rest.strip_prefix(':'))
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    if host.is_empty() {
-        return Err("a sentinel has no host".to_owned());
-    }
-    let port = match port {
-        Some(port) => port
-            .parse()
-            .map_err(|_| format!("the port `{port}` is not a number"))?,
-        None => SENTINEL_PORT,
-    };
-    Ok((host.to_owned(), port))
 }
 
 /// The address without what is secret in it, for errors and logs.
@@ -198,7 +127,7 @@ mod tests {
 
     fn address(url: &str) -> Result<String, String> {
         let namespace = Namespace::parse("shop").unwrap();
-        parse(url, &namespace)
+        parse(url, None, &namespace)
             .map(|found| found.address())
             .map_err(|error| error.to_string())
     }
@@ -222,6 +151,11 @@ mod tests {
                 "redis+sentinel://a,b:7000,[::1]:7001,[::2]/mymaster",
                 "redis+sentinel://a:26379,b:7000,[::1]:7001,[::2]:26379/mymaster",
             ),
+            #[cfg(feature = "tls")]
+            (
+                "rediss+sentinel://a/m?ca=/ca.pem",
+                "rediss+sentinel://a:26379/m",
+            ),
             (
                 "redis+sentinel://user:secret@a/shop%20one?db=3&sentinel_user=s&sentinel_password=t",
                 "redis+sentinel://a:26379/shop one",
@@ -238,12 +172,11 @@ mod tests {
             ("memory:", "it has no name: write `memory:name`"),
             (
                 "http://localhost",
-                "`http:` is not one of redis:, unix:, redis+unix:, memory:",
+                "`http:` is not one of redis:, rediss:, unix:, redis+unix:, memory:",
             ),
-            ("rediss://localhost", "TLS is not supported by this version"),
             (
                 "localhost:7000",
-                "`localhost:` is not one of redis:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
+                "`localhost:` is not one of redis:, rediss:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
             ),
             (
                 "redis-cluster://a",

@@ -102,6 +102,8 @@ const SHARED: &[&str] = &[
     "crates/tidings-codec/src/node_id.",
     "crates/tidings-codec/src/scan.",
     "crates/tidings-codec/src/walk.",
+    "crates/tidings/src/metrics",
+    "crates/tidings/src/trace",
 ];
 
 /// The C library, and what loads it.

@@ -1,0 +1,139 @@
+//! An authority of a test's own, and what it signs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+
+/// The certificate that a test's server shows: valid, and for `localhost` and 127.0.0.1, unless it
+/// is said otherwise. [`RedisBuilder::tls_with`](crate::RedisBuilder::tls_with) takes it.
+///
+/// ```
+/// use tidings_testkit::{Certificate, Redis};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let stale = Certificate::new().names(["redis.example"]).expired();
+/// let redis = Redis::builder().tls_with(stale).start().await;
+/// assert!(redis.tls_url().starts_with("rediss://127.0.0.1:"));
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a server has to be given it"]
+pub struct Certificate {
+    names: Vec<String>,
+    is_expired: bool,
+}
+
+impl Certificate {
+    /// A valid one for `localhost` and 127.0.0.1.
+    pub fn new() -> Self {
+        Self {
+            names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            is_expired: false,
+        }
+    }
+
+    /// For these names or IP addresses instead.
+    pub fn names(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            names: names.into_iter().map(Into::into).collect(),
+            ..self
+        }
+    }
+
+    /// One whose time is over.
+    pub fn expired(self) -> Self {
+        Self {
+            is_expired: true,
+            ..self
+        }
+    }
+}
+
+impl Default for Certificate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where the certificates of one server are, and the port that speaks TLS.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    directory: PathBuf,
+}
+
+impl Files {
+    /// The files of a server that lives in this directory.
+    pub(crate) fn of(directory: &Path) -> Self {
+        let directory = directory.join("tls");
+        Self { directory }
+    }
+
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.directory.join("ca.pem")
+    }
+
+    pub(crate) fn certificate(&self, owner: &str) -> PathBuf {
+        self.directory.join(format!("{owner}.pem"))
+    }
+
+    pub(crate) fn key(&self, owner: &str) -> PathBuf {
+        self.directory.join(format!("{owner}.key"))
+    }
+
+    /// Makes an authority, and has it sign for the server and for a client.
+    pub(crate) fn make(&self, server: &Certificate) {
+        let write = |path: PathBuf, pem: String| {
+            fs::write(path, pem).expect("the server's directory can be written");
+        };
+        fs::create_dir_all(&self.directory).expect("the server's directory can be written");
+        let (ca, ca_key) = (authority(), key());
+        let signed = ca.self_signed(&ca_key).expect("it can sign for itself");
+        write(self.ca(), signed.pem());
+        let issuer = Issuer::new(ca, ca_key);
+        for (owner, certificate) in [
+            ("server", server),
+            ("client", &Certificate::new().names(["client"])),
+        ] {
+            let key = key();
+            let signed = parameters(certificate).signed_by(&key, &issuer);
+            write(
+                self.certificate(owner),
+                signed.expect("it can sign for others").pem(),
+            );
+            write(self.key(owner), key.serialize_pem());
+        }
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("the system has randomness")
+}
+
+fn authority() -> CertificateParams {
+    let mut authority = CertificateParams::default();
+    // Of two authorities of one name, a client that trusts one would take the other's signature
+    // for a forged one.
+    let name = format!("authority {:016x} of one test", rand::random::<u64>());
+    authority.distinguished_name.push(DnType::CommonName, name);
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority
+}
+
+fn parameters(certificate: &Certificate) -> CertificateParams {
+    let mut parameters =
+        CertificateParams::new(certificate.names.clone()).expect("the names are names");
+    parameters.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    if certificate.is_expired {
+        parameters.not_before = date_time_ymd(2000, 1, 1);
+        parameters.not_after = date_time_ymd(2001, 1, 1);
+    }
+    parameters
+}

@@ -1,0 +1,227 @@
+//! The least that Redis must allow a user, as text for whoever administrates it.
+//!
+//! ```
+//! use tidings::acl::Permissions;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = Permissions::of_bus("shop-staging")?.check_role();
+//! assert_eq!(
+//!     bus.set_user("shop"),
+//!     "ACL SETUSER shop on resetkeys resetchannels '&tidings:{shop-staging}' \
+//!      -@all +subscribe +publish +role",
+//! );
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+
+use tidings_codec::NameError;
+
+use crate::keys::Namespace;
+
+/// What a user may do: what is needed, and nothing else. No key is, so none is allowed.
+///
+/// [`Display`](fmt::Display) gives the rules alone, as an ACL file takes them;
+/// [`set_user`](Self::set_user) the command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "it does nothing by itself"]
+pub struct Permissions {
+    channel: String,
+    commands: Vec<&'static str>,
+}
+
+impl Permissions {
+    /// To hear and to send everything in a namespace, at an address without a database number.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace breaks the rules of [`Builder::namespace`](crate::Builder::namespace).
+    pub fn of_bus(namespace: &str) -> Result<Self, NameError> {
+        let namespace = Namespace::parse(namespace)?;
+        Ok(Self::on_channel(namespace.channel()))
+    }
+
+    pub(crate) fn on_channel(channel: String) -> Self {
+        let commands = vec!["subscribe", "publish"];
+        Self { channel, commands }
+    }
+
+    /// To ask a sentinel for the master and for the other sentinels, and to hear of a new master.
+    /// The sentinels have users of their own, apart from those of the servers.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// assert_eq!(
+    ///     Permissions::of_sentinel().to_string(),
+    ///     "resetkeys resetchannels &+switch-master -@all +ping +subscribe \
+    ///      +sentinel|get-master-addr-by-name +sentinel|master +sentinel|sentinels",
+    /// );
+    /// ```
+    pub fn of_sentinel() -> Self {
+        Self {
+            channel: "+switch-master".to_owned(),
+            commands: vec![
+                "ping",
+                "subscribe",
+                "sentinel|get-master-addr-by-name",
+                "sentinel|master",
+                "sentinel|sentinels",
+            ],
+        }
+    }
+
+    /// For an address with a database number, too.
+    pub fn select_database(self) -> Self {
+        self.and("select")
+    }
+
+    /// To see that the server is the master, too. Without it, a replica is not noticed.
+    pub fn check_role(self) -> Self {
+        self.and("role")
+    }
+
+    /// To see how far subscribers are behind, too. Without it, only its own echo slows a fast
+    /// sender down. It shows the addresses and names of all clients of the server.
+    pub fn see_backlogs(self) -> Self {
+        self.and("client|list")
+    }
+
+    fn and(mut self, command: &'static str) -> Self {
+        if !self.commands.contains(&command) {
+            self.commands.push(command);
+        }
+        self
+    }
+
+    /// The command that gives a user these permissions and takes all others away, in quotes where
+    /// a shell needs them. It leaves passwords as they are: a new user has none, and cannot log in
+    /// before it gets one, such as by `ACL SETUSER shop '>the password'`.
+    pub fn set_user(&self, user: &str) -> String {
+        let rules = words(self.rules().as_slice());
+        format!("ACL SETUSER {} on {rules}", quoted(user))
+    }
+
+    fn rules(&self) -> Vec<String> {
+        let start = ["resetkeys", "resetchannels"].map(str::to_owned);
+        let commands = self.commands.iter().map(|command| format!("+{command}"));
+        let mut rules = start.to_vec();
+        rules.push(self.channel_rule());
+        rules.push("-@all".to_owned());
+        rules.extend(commands);
+        rules
+    }
+
+    fn channel_rule(&self) -> String {
+        format!("&{}", self.channel)
+    }
+
+    /// The rules that were missing when Redis denied something with these words: all, where they
+    /// do not say.
+    fn missing(&self, denial: &str) -> Vec<String> {
+        if let Some(command) = denied_command(denial) {
+            return vec![format!("+{command}")];
+        }
+        let channel = self.channel_rule();
+        if denial.contains("channel") {
+            return vec![channel];
+        }
+        let commands = self.commands.iter().map(|command| format!("+{command}"));
+        std::iter::once(channel).chain(commands).collect()
+    }
+}
+
+impl fmt::Display for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.rules().join(" "))
+    }
+}
+
+/// The command in Redis's words `… no permissions to run the 'client|list' command …`, the same
+/// since version 6.
+fn denied_command(denial: &str) -> Option<&str> {
+    let (before, _) = denial.split_once("' command")?;
+    let (_, command) = before.rsplit_once('\'')?;
+    Some(command)
+}
+
+/// What a denied user needs.
+#[derive(Debug)]
+pub(crate) struct Needs {
+    pub(crate) user: String,
+    pub(crate) permissions: Permissions,
+}
+
+impl Needs {
+    /// What cures a denial in these words. It takes nothing away: what else the user may do is
+    /// the administrator's business.
+    pub(crate) fn cure(&self, denial: &str) -> String {
+        let rules = words(&self.permissions.missing(denial));
+        let user = quoted(&self.user);
+        format!("an administrator can grant it: ACL SETUSER {user} {rules}")
+    }
+}
+
+fn words(rules: &[String]) -> String {
+    let quoted: Vec<String> = rules.iter().map(|rule| quoted(rule)).collect();
+    quoted.join(" ")
+}
+
+/// In quotes, where a shell would take it for something else.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-@._:".contains(c);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{word}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_cured_by_what_is_missing() {
+        let permissions = Permissions::on_channel("tidings:{shop}".to_owned()).select_database();
+        for (denial, missing) in [
+            (
+                "NOPERM this user has no permissions to run the 'publish' command",
+                "+publish",
+            ),
+            (
+                "NOPERM this user has no permissions to run the 'subscribe' command or its subcommand",
+                "+subscribe",
+            ),
+            (
+                "NOPERM User channel has no permissions to run the 'client|list' command",
+                "'+client|list'",
+            ),
+            (
+                "NOPERM this user has no permissions to access one of the channels used as arguments",
+                "'&tidings:{shop}'",
+            ),
+            (
+                "NOPERM No permissions to access a channel",
+                "'&tidings:{shop}'",
+            ),
+            (
+                "NOPERM in other words",
+                "'&tidings:{shop}' +subscribe +publish +select",
+            ),
+        ] {
+            let user = "shop".to_owned();
+            let permissions = permissions.clone();
+            let cure = Needs { user, permissions }.cure(denial);
+            let expected = format!("an administrator can grant it: ACL SETUSER shop {missing}");
+            assert_eq!(cure, expected, "{denial}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_would_grant_more_is_refused() {
+        for hostile in ["*", "a b", "a} +@all", "a\n", ""] {
+            assert!(Permissions::of_bus(hostile).is_err(), "{hostile:?}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What the parts of a bus tell the recorder of metrics that the application installed. Handles are
+//! made once, for a bus or a handler: what happens for each event is an addition.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use ::metrics::{
+    Counter as Total, Gauge, Histogram, Unit, describe_counter, describe_gauge, describe_histogram,
+};
+
+use crate::event::Names;
+use crate::failure::Failure;
+use crate::worker::Stop;
+
+/// What a handler of all that nobody else hears is called: no event can have this name.
+const ANY_OTHER: &str = "*";
+
+/// Something that is counted.
+#[derive(Debug)]
+pub(crate) struct Counter(Total);
+
+impl Counter {
+    pub(crate) fn new(name: &'static str, what: &'static str) -> Self {
+        describe_counter!(name, Unit::Count, what);
+        Self(::metrics::counter!(name))
+    }
+
+    pub(crate) fn add(&self, more: u64) {
+        self.0.increment(more);
+    }
+}
+
+/// Failures by their kind.
+#[derive(Debug)]
+pub(crate) struct Failures {
+    frame: Total,
+    event: Total,
+    payload: Total,
+    handler: Total,
+    send: Total,
+}
+
+impl Failures {
+    pub(crate) fn new() -> Self {
+        const NAME: &str = "tidings_failures_total";
+        describe_counter!(NAME, Unit::Count, "failures, by their kind");
+        let of = |kind: &'static str| ::metrics::counter!(NAME, "kind" => kind);
+        Self {
+            frame: of("frame"),
+            event: of("event"),
+            payload: of("payload"),
+            handler: of("handler"),
+            send: of("send"),
+        }
+    }
+
+    pub(crate) fn add(&self, failure: &Failure) {
+        let kind = match failure {
+            Failure::Frame { .. } => &self.frame,
+            Failure::Event { .. } => &self.event,
+            Failure::Payload { .. } => &self.payload,
+            Failure::Handler { .. } => &self.handler,
+            Failure::Send { .. } => &self.send,
+            // Says of others that they were counted.
+            Failure::Suppressed { .. } => return,
+        };
+        kind.increment(1);
+    }
+}
+
+/// How much there is of something now.
+#[derive(Debug)]
+pub(crate) struct Level {
+    gauge: Gauge,
+    told: AtomicUsize,
+}
+
+impl Level {
+    /// Whether the bus hears.
+    pub(crate) fn of_hearing() -> Self {
+        const NAME: &str = "tidings_up";
+        describe_gauge!(NAME, Unit::Count, "buses of this process that hear");
+        Self::new(::metrics::gauge!(NAME))
+    }
+
+    /// What waits for Redis.
+    pub(crate) fn of_outgoing() -> Self {
+        const NAME: &str = "tidings_outgoing_bytes";
+        describe_gauge!(NAME, Unit::Bytes, "bytes that wait for Redis to take them");
+        Self::new(::metrics::gauge!(NAME))
+    }
+
+    /// What waits for a handler.
+    pub(crate) fn of_queue(handler: &str) -> Self {
+        const NAME: &str = "tidings_queue_events";
+        describe_gauge!(NAME, Unit::Count, "events that wait for a handler");
+        Self::new(::metrics::gauge!(NAME, "handler" => handler.to_owned()))
+    }
+
+    /// Of something that nobody looks at.
+    pub(crate) fn of_nothing() -> Self {
+        Self::new(Gauge::noop())
+    }
+
+    fn new(gauge: Gauge) -> Self {
+        let told = AtomicUsize::new(0);
+        Self { gauge, told }
+    }
+
+    /// Buses and handlers of one process can share a gauge: each adds what it changed.
+    pub(crate) fn set(&self, now: usize) {
+        let before = self.told.swap(now, Ordering::Relaxed);
+        if now > before {
+            self.gauge.increment(float(now - before));
+        } else if now < before {
+            self.gauge.decrement(float(before - now));
+        }
+    }
+}
+
+/// Frames with events, in one direction.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    frames: Total,
+    bytes: Histogram,
+    events: Histogram,
+}
+
+impl Frames {
+    pub(crate) fn sent() -> Self {
+        describe_counter!("tidings_frames_sent_total", Unit::Count, "frames sent");
+        describe_histogram!("tidings_frames_sent_bytes", Unit::Bytes, "their sizes");
+        describe_histogram!("tidings_frames_sent_events", Unit::Count, "their events");
+        Self {
+            frames: ::metrics::counter!("tidings_frames_sent_total"),
+            bytes: ::metrics::histogram!("tidings_frames_sent_bytes"),
+            events: ::metrics::histogram!("tidings_frames_sent_events"),
+        }
+    }
+
+    pub(crate) fn heard() -> Self {
+        describe_counter!("tidings_frames_heard_total", Unit::Count, "frames heard");
+        describe_histogram!("tidings_frames_heard_bytes", Unit::Bytes, "their sizes");
+        describe_histogram!("tidings_frames_heard_events", Unit::Count, "their events");
+        Self {
+            frames: ::metrics::counter!("tidings_frames_heard_total"),
+            bytes: ::metrics::histogram!("tidings_frames_heard_bytes"),
+            events: ::metrics::histogram!("tidings_frames_heard_events"),
+        }
+    }
+
+    /// A frame without events states a position, and is not counted.
+    pub(crate) fn add(&self, bytes: usize, events: u32) {
+        if events > 0 {
+            self.frames.increment(1);
+            self.bytes.record(float(bytes));
+            self.events.record(f64::from(events));
+        }
+    }
+}
+
+/// The calls of one handler, by the event's name and how they ended.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    // Strangers choose names, too: only those that somebody here listens to become labels.
+    by_name: HashMap<Box<str>, Times, foldhash::fast::RandomState>,
+    others: Option<Times>,
+}
+
+#[derive(Debug)]
+struct Times {
+    ok: Histogram,
+    failed: Histogram,
+    panicked: Histogram,
+    timed_out: Histogram,
+}
+
+/// When a call began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Began(Instant);
+
+impl Calls {
+    pub(crate) fn new(names: &Names) -> Self {
+        let of = |name: &str| (Box::from(name), Times::new(name));
+        Self {
+            by_name: names.list.iter().map(|name| of(&name.name)).collect(),
+            others: names.other.then(|| Times::new(ANY_OTHER)),
+        }
+    }
+
+    pub(crate) fn begin() -> Began {
+        Began(Instant::now())
+    }
+
+    /// A payload that did not fit is no call.
+    pub(crate) fn end(&self, began: Began, name: &str, ended: &Result<(), Stop>) {
+        let Some(times) = self.by_name.get(name).or(self.others.as_ref()) else {
+            return;
+        };
+        let times = match ended {
+            Ok(()) => &times.ok,
+            Err(Stop::Failed(_)) => &times.failed,
+            Err(Stop::Panicked(_)) => &times.panicked,
+            Err(Stop::TimedOut) => &times.timed_out,
+            Err(Stop::Undecodable(_)) => return,
+        };
+        times.record(began.0.elapsed());
+    }
+}
+
+impl Times {
+    fn new(name: &str) -> Self {
+        const NAME: &str = "tidings_handler_seconds";
+        describe_histogram!(NAME, Unit::Seconds, "how long calls of handlers took");
+        let of = |outcome: &'static str| {
+            let event = name.to_owned();
+            ::metrics::histogram!(NAME, "event" => event, "outcome" => outcome)
+        };
+        Self {
+            ok: of("ok"),
+            failed: of("failed"),
+            panicked: of("panicked"),
+            timed_out: of("timed_out"),
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "no queue and no frame comes near 2^52"
+)]
+fn float(size: usize) -> f64 {
+    size as f64
+}

@@ -1,0 +1,93 @@
+//! The same without the feature `metrics`: nothing is kept, and nothing is done.
+#![expect(
+    clippy::unused_self,
+    reason = "whoever calls this need not know that nobody counts"
+)]
+
+use crate::event::Names;
+use crate::failure::Failure;
+use crate::worker::Stop;
+
+#[derive(Debug)]
+pub(crate) struct Counter;
+
+impl Counter {
+    pub(crate) fn new(_name: &'static str, _what: &'static str) -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, _more: u64) {}
+}
+
+#[derive(Debug)]
+pub(crate) struct Failures;
+
+impl Failures {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, _failure: &Failure) {}
+}
+
+#[derive(Debug)]
+pub(crate) struct Level;
+
+impl Level {
+    pub(crate) fn of_hearing() -> Self {
+        Self
+    }
+
+    pub(crate) fn of_outgoing() -> Self {
+        Self
+    }
+
+    pub(crate) fn of_queue(_handler: &str) -> Self {
+        Self
+    }
+
+    pub(crate) fn of_nothing() -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, _now: usize) {}
+}
+
+#[derive(Debug)]
+pub(crate) struct Frames;
+
+impl Frames {
+    pub(crate) fn sent() -> Self {
+        Self
+    }
+
+    pub(crate) fn heard() -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, _bytes: usize, _events: u32) {}
+}
+
+#[derive(Debug)]
+pub(crate) struct Calls;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Began;
+
+impl Calls {
+    pub(crate) fn new(_names: &Names) -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn begin() -> Began {
+        Began
+    }
+
+    #[inline]
+    pub(crate) fn end(&self, _began: Began, _name: &str, _ended: &Result<(), Stop>) {}
+}

@@ -1,0 +1,187 @@
+//! What an application decides about TLS: whom to trust, and who to be.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use crate::error::UrlError;
+use crate::transport::tls::IS_BUILT;
+
+/// How a bus agrees on TLS with its server, for [`Builder::tls`](crate::Builder::tls).
+///
+/// An address that begins with `rediss:` is enough where the system trusts who signed the server's
+/// certificate. The rest is here; each part can stand in the address instead, and wins there:
+///
+/// | | in the address | default |
+/// |---|---|---|
+/// | [`ca_file`](Self::ca_file) | `ca=/path` | who the system trusts |
+/// | [`client_certificate`](Self::client_certificate) | `cert=/path&key=/path` | none |
+/// | [`server_name`](Self::server_name) | `server_name=redis.example` | the address's host |
+///
+/// The files are PEM. They are read anew for each connection, so a certificate that was renewed is
+/// used from the next one on. It needs the feature `tls` of this crate.
+///
+/// ```no_run
+/// use tidings::Tls;
+/// use tidings::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tls = Tls::new()
+///     .ca_file("/etc/redis/ca.pem")
+///     .client_certificate("/etc/shop/shop.pem", "/etc/shop/shop.key");
+/// let bus = Bus::builder("rediss://10.0.0.7:6380").tls(tls).start().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "it does nothing until a builder has it"]
+pub struct Tls {
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) client: Option<ClientCertificate>,
+    pub(crate) server_name: Option<String>,
+}
+
+/// Who this process is to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientCertificate {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Tls {
+    /// What the system trusts, no certificate of the client's, and the name in the address.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts whom the certificates in this file sign, and nobody else.
+    pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
+        Self {
+            ca_file: Some(path.into()),
+            ..self
+        }
+    }
+
+    /// Shows the server a certificate, with those that lead to its authority behind it, and proves
+    /// it with the key: for a server with `tls-auth-clients yes`, which is Redis's default.
+    pub fn client_certificate(
+        self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            client: Some(ClientCertificate {
+                chain: certificate.into(),
+                key: key.into(),
+            }),
+            ..self
+        }
+    }
+
+    /// The name or IP address that the server's certificate must have, where that is not the
+    /// address's host.
+    pub fn server_name(self, name: impl Into<String>) -> Self {
+        Self {
+            server_name: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// Takes what is about TLS out of a `rediss:` address: what is left is one of `redis:`.
+    pub(crate) fn take_from(url: &str, given: Option<&Self>) -> Result<(String, Self), UrlError> {
+        let malformed = |reason: &str| UrlError::Malformed {
+            reason: reason.to_owned(),
+        };
+        let mut plain = redis::parse_redis_url(url)
+            .ok_or_else(|| malformed("it cannot be taken apart: write `rediss://host:port`"))?;
+        if plain.fragment().is_some() {
+            let reason = "nothing may follow a `#`: certificates are always checked";
+            return Err(malformed(reason));
+        }
+        let (tls, others) = Self::with_options(given, plain.query_pairs().map(owned))?;
+        plain.query_pairs_mut().clear().extend_pairs(others);
+        plain
+            .set_scheme("redis")
+            .map_err(|()| malformed("it cannot be taken apart: write `rediss://host:port`"))?;
+        Ok((plain.into(), tls))
+    }
+
+    /// Takes what is about TLS out of an address's options, and gives the others back. What the
+    /// address says wins over what was given.
+    pub(crate) fn with_options(
+        given: Option<&Self>,
+        options: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<(String, String)>), UrlError> {
+        if !IS_BUILT {
+            return Err(UrlError::Feature {
+                what: "TLS",
+                feature: "tls",
+            });
+        }
+        let mut tls = given.cloned().unwrap_or_default();
+        let (mut chain, mut key, mut others) = (None, None, Vec::new());
+        for (name, value) in options {
+            match name.as_str() {
+                "ca" => tls.ca_file = Some(value.into()),
+                "cert" => chain = Some(value),
+                "key" => key = Some(value),
+                "server_name" => tls.server_name = Some(value),
+                _ => others.push((name, value)),
+            }
+        }
+        match (chain, key) {
+            (Some(chain), Some(key)) => Ok((tls.client_certificate(chain, key), others)),
+            (None, None) => Ok((tls, others)),
+            _ => Err(UrlError::Malformed {
+                reason: "`cert` and `key` need each other".to_owned(),
+            }),
+        }
+    }
+}
+
+fn owned((name, value): (Cow<'_, str>, Cow<'_, str>)) -> (String, String) {
+    (name.into_owned(), value.into_owned())
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_can_say_it_all() {
+        let url = "rediss://u:p%40@h:7000/3?ca=/etc/my%20ca.pem&cert=/c&key=/k&server_name=redis.example&protocol=resp3";
+
+        let (plain, tls) = Tls::take_from(url, None).unwrap();
+
+        assert_eq!(plain, "redis://u:p%40@h:7000/3?protocol=resp3");
+        let expected = Tls::new()
+            .ca_file("/etc/my ca.pem")
+            .client_certificate("/c", "/k")
+            .server_name("redis.example");
+        assert_eq!(tls, expected);
+    }
+
+    #[test]
+    fn what_the_address_says_wins() {
+        let given = Tls::new().ca_file("/given").server_name("given");
+
+        let (_, tls) = Tls::take_from("rediss://h?ca=/address", Some(&given)).unwrap();
+
+        assert_eq!(tls, Tls::new().ca_file("/address").server_name("given"));
+    }
+
+    #[test]
+    fn half_a_certificate_and_an_unchecked_one_are_refused() {
+        for (url, reason) in [
+            ("rediss://h?cert=/c", "`cert` and `key` need each other"),
+            ("rediss://h?key=/k", "`cert` and `key` need each other"),
+            (
+                "rediss://h#insecure",
+                "nothing may follow a `#`: certificates are always checked",
+            ),
+        ] {
+            let error = Tls::take_from(url, None).unwrap_err();
+            assert_eq!(error.to_string(), reason, "{url}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The same without the feature `opentelemetry`: no event carries anything, and nothing is done.
+#![expect(
+    clippy::unused_self,
+    reason = "whoever calls this need not know that nobody traces"
+)]
+
+use tidings_codec::{Format, RawEvent};
+
+use crate::context::Context;
+use crate::worker::Stop;
+
+#[derive(Debug)]
+pub(crate) struct Carried;
+
+impl Carried {
+    #[inline]
+    pub(crate) fn current() -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn meta(&self) -> [(&str, &str); 0] {
+        []
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Remote {}
+
+impl Remote {
+    #[inline]
+    pub(crate) fn of(_event: &RawEvent, _format: Format, _frame: &[u8]) -> Self {
+        Self {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Call;
+
+impl Call {
+    #[inline]
+    pub(crate) fn new(_remote: &Remote, _context: &Context, _handler: &str) -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn around<F>(&self, call: F) -> F {
+        call
+    }
+
+    #[inline]
+    pub(crate) fn end(&self, _ended: &Result<(), Stop>) {}
+}
+
+#[inline]
+pub(crate) fn sending<F>(_event: &str, sending: F) -> F {
+    sending
+}

@@ -1,0 +1,43 @@
+//! Stands where TLS is, in a build without it: no address gets as far as a connection.
+
+use std::io;
+use std::pin::Pin;
+
+use redis::RedisError;
+
+use super::stream::Stream;
+use super::watch::Tcp;
+use crate::error::ConnectError;
+use crate::tls::Tls;
+
+/// Whether this build has TLS.
+pub(crate) const IS_BUILT: bool = false;
+
+#[expect(clippy::unused_async, reason = "as the one with TLS")]
+pub(crate) async fn agree(
+    doing: &'static str,
+    _tls: &Tls,
+    _host: &str,
+    _tcp: Tcp,
+) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
+    let source = io::ErrorKind::Unsupported.into();
+    Err(ConnectError::Io { doing, source })
+}
+
+pub(crate) fn explain(_doing: &'static str, _error: &RedisError) -> Option<ConnectError> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_tls_says_which_feature_brings_it() {
+        let error = Tls::take_from("rediss://h", None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "TLS needs the feature `tls` of the crate tidings, which this build is without"
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Starting while sentinels are down, frozen, protected, or know another master.
+
+use std::time::{Duration, Instant};
+
+use tidings::acl::Permissions;
+use tidings::{Bus, Connection, StartError};
+use tidings_testkit::{Collected, Node, Redis, Sentinels, free_port};
+use tokio::time::timeout;
+
+/// The error, and that it came in time.
+async fn fails(url: &str) -> String {
+    let begun = Instant::now();
+    let start = Bus::builder(url).start_timeout(Duration::from_secs(3));
+    let error = start.start().await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{error:?}");
+    assert!(matches!(error, StartError::Unreachable { .. }), "{error:?}");
+    tidings::report(&error).to_string()
+}
+
+#[tokio::test]
+async fn one_sentinel_that_answers_is_enough() {
+    let mut sentinels = Sentinels::start().await;
+    sentinels.sentinels_mut()[0].kill();
+    sentinels.sentinels()[1].freeze();
+
+    let node = Node::start(Bus::builder(&sentinels.url())).await;
+
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+}
+
+#[tokio::test]
+async fn servers_and_sentinels_have_passwords_of_their_own() {
+    let sentinels = Sentinels::builder()
+        .servers(|server| server.password("hush-hush@p/word"))
+        .sentinels(|sentinel| sentinel.password("hush-hush&word"))
+        .start()
+        .await;
+    let url = format!("{}?sentinel_password=hush-hush%26word", sentinels.url());
+    let node = Node::start(Bus::builder(&url)).await;
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+
+    let wrong = format!("{}?sentinel_password=hush-hush-wrong", sentinels.url());
+    let error = fails(&wrong).await;
+    assert!(error.contains("WRONGPASS"), "{error}");
+    assert!(!error.contains("hush-hush"), "the error shows a password");
+    let none = fails(&sentinels.url()).await;
+    assert!(none.contains("NOAUTH"), "{none}");
+}
+
+#[tokio::test]
+async fn the_least_that_sentinels_and_servers_must_allow_is_enough_to_follow_a_failover() {
+    const LOGIN: &str = "on >hush-hush";
+    let on_sentinels = format!("asks {LOGIN} {}", Permissions::of_sentinel());
+    let on_servers = Permissions::of_bus("default").unwrap().check_role();
+    let on_servers = format!("bus {LOGIN} {on_servers}");
+    let sentinels = Sentinels::builder()
+        .servers(|server| server.user(on_servers))
+        .sentinels(|sentinel| sentinel.user(on_sentinels))
+        .start()
+        .await;
+    let login = "sentinel_user=asks&sentinel_password=hush-hush";
+    let url = format!("{}?{login}", sentinels.url_as("bus", "hush-hush"));
+    let node = Node::start(Bus::builder(&url)).await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    let new = sentinels.failover().await.url();
+
+    let mut changes = node.watch_health();
+    let follows = changes.wait_for(
+        |health| matches!(&health.connection, Connection::Up { server, .. } if *server == new),
+    );
+    timeout(Duration::from_secs(30), follows).await.unwrap();
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+    assert!(node.failures().all().is_empty());
+}
+
+#[tokio::test]
+async fn when_no_sentinel_answers_each_is_named_with_its_reason() {
+    let ports = [free_port(), free_port()];
+    let url = format!(
+        "redis+sentinel://127.0.0.1:{},127.0.0.1:{}/mymaster",
+        ports[0], ports[1]
+    );
+
+    let error = fails(&url).await;
+
+    assert!(error.contains("`mymaster`"), "{error}");
+    for port in ports {
+        let reason = format!("127.0.0.1:{port}: connecting to a sentinel: ");
+        assert!(error.contains(&reason), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_no_sentinel_knows_is_named() {
+    let sentinels = Sentinels::start().await;
+    let url = sentinels.url().replace("mymaster", "theirs");
+
+    let error = fails(&url).await;
+
+    assert!(error.contains("`theirs`"), "{error}");
+    assert!(error.contains("No such master"), "{error}");
+}
+
+#[tokio::test]
+async fn a_master_that_is_down_is_said_to_be() {
+    let mut sentinels = Sentinels::start().await;
+    sentinels.servers_mut().iter_mut().for_each(Redis::kill);
+
+    let error = fails(&sentinels.url()).await;
+
+    let refused = error.contains("refused");
+    let is_down = error.contains("cannot reach the master");
+    assert!(refused || is_down, "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_sentinel_is_said_to_be_none() {
+    let redis = Redis::start().await;
+    let url = format!("redis+sentinel://{}/mymaster", redis.address());
+
+    let error = fails(&url).await;
+
+    assert!(error.contains("unknown command"), "{error}");
+}

@@ -1,0 +1,189 @@
+//! Users of Redis that may do what tidings needs and nothing else.
+
+use redis::aio::MultiplexedConnection;
+use tidings::acl::Permissions;
+use tidings::{Bus, GapReason};
+use tidings_testkit::{Collected, Node, Redis};
+
+const PASSWORD: &str = "hush-hush";
+
+async fn add_user(redis: &Redis, user: &str, permissions: &Permissions) {
+    let rules = permissions.to_string();
+    let mut words = vec!["ACL", "SETUSER", user, "on"];
+    let password = format!(">{PASSWORD}");
+    words.push(&password);
+    words.extend(rules.split(' '));
+    redis.command(&words).await;
+}
+
+async fn connected_as(redis: &Redis, user: &str) -> MultiplexedConnection {
+    let client = redis::Client::open(redis.url_as(user, PASSWORD)).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+async fn may(connection: &mut MultiplexedConnection, command: &str) -> bool {
+    let mut words = command.split(' ');
+    let mut ask = redis::cmd(words.next().unwrap());
+    for word in words {
+        ask.arg(word);
+    }
+    match ask.exec_async(connection).await {
+        Ok(()) => true,
+        Err(error) => error.code() != Some("NOPERM"),
+    }
+}
+
+fn of_shop() -> Permissions {
+    Permissions::of_bus("shop").unwrap()
+}
+
+#[tokio::test]
+async fn each_user_may_do_what_it_needs_and_nothing_else() {
+    const LEAST: usize = 0;
+    const MOST: usize = 1;
+    const OTHER: usize = 2;
+    let redis = Redis::start().await;
+    let most = of_shop().select_database().check_role().see_backlogs();
+    let users = [
+        ("least", of_shop()),
+        ("most", most),
+        ("other", Permissions::of_bus("other").unwrap()),
+    ];
+    let mut connections = Vec::new();
+    for (user, permissions) in &users {
+        add_user(&redis, user, permissions).await;
+        connections.push(connected_as(&redis, user).await);
+    }
+
+    let both = &[LEAST, MOST][..];
+    for (command, allowed) in [
+        ("PUBLISH tidings:{shop} x", both),
+        ("PUBLISH tidings:{other} x", &[OTHER]),
+        ("PUBLISH tidings:{shop}2 x", &[]),
+        ("PUBLISH tidings:{default} x", &[]),
+        ("PUBLISH tidings:{*} x", &[]),
+        ("SPUBLISH tidings:{shop} x", &[]),
+        ("SELECT 3", &[MOST]),
+        ("ROLE", &[MOST]),
+        ("CLIENT LIST TYPE pubsub", &[MOST]),
+        ("CLIENT KILL TYPE pubsub", &[]),
+        ("CLIENT NO-EVICT on", &[]),
+        ("PUBSUB CHANNELS", &[]),
+        ("GET key", &[]),
+        ("SET key value", &[]),
+        ("KEYS *", &[]),
+        ("FLUSHALL", &[]),
+        ("EVAL return(1) 0", &[]),
+        ("INFO", &[]),
+        ("CONFIG GET *", &[]),
+        ("ACL LIST", &[]),
+        ("ACL WHOAMI", &[]),
+        ("MONITOR", &[]),
+        ("SHUTDOWN NOSAVE", &[]),
+        ("REPLICAOF NO ONE", &[]),
+        ("DEBUG SLEEP 0", &[]),
+        // These end with a connection that hears and nothing else.
+        ("PSUBSCRIBE tidings:*", &[]),
+        ("PSUBSCRIBE tidings:{shop}", &[]),
+        ("SSUBSCRIBE tidings:{shop}", &[]),
+        ("SUBSCRIBE __keyspace@0__:key", &[]),
+        ("SUBSCRIBE tidings:{other}", &[OTHER]),
+        ("SUBSCRIBE tidings:{shop}", both),
+    ] {
+        for (index, (user, _)) in users.iter().enumerate() {
+            let may = may(&mut connections[index], command).await;
+            assert_eq!(may, allowed.contains(&index), "{user}: {command}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_command_that_is_printed_is_taken_and_takes_the_rest_away() {
+    let redis = Redis::builder()
+        .user("shop on >hush-hush ~* &* +@all")
+        .start()
+        .await;
+
+    let command = of_shop().set_user("shop").replace('\'', "");
+    redis.command(&command.split(' ').collect::<Vec<_>>()).await;
+
+    let mut shop = connected_as(&redis, "shop").await;
+    assert!(may(&mut shop, "PUBLISH tidings:{shop} x").await);
+    assert!(!may(&mut shop, "PUBLISH tidings:{other} x").await);
+    assert!(!may(&mut shop, "GET key").await);
+}
+
+async fn node_as(redis: &Redis, user: &str, namespace: &str) -> Node {
+    let url = redis.url_as(user, PASSWORD);
+    Node::start(Bus::builder(&url).namespace(namespace)).await
+}
+
+#[tokio::test]
+async fn a_bus_with_the_least_permissions_does_all_that_a_bus_does() {
+    let redis = Redis::start().await;
+    add_user(&redis, "shop", &of_shop()).await;
+    let (sender, hearer) = (
+        node_as(&redis, "shop", "shop").await,
+        node_as(&redis, "shop", "shop").await,
+    );
+    let ticks: Collected<u64> = hearer.collect("tick");
+
+    // More than what the sender sends between two looks at the slowest hearer.
+    let large = "x".repeat(100_000);
+    for _ in 0..60 {
+        sender.feed("text", &large).await.unwrap();
+    }
+    sender.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+
+    redis.cut_clients().await;
+    let reconnected = GapReason::Reconnected;
+    hearer
+        .gaps()
+        .wait_for(|gap| gap.reason == reconnected)
+        .await;
+    sender.send_to_all("tick", &2).await.unwrap();
+    ticks.wait_len(2).await;
+
+    let jump = format!(
+        r#"{{"v":1,"from":"{}","seq":1000,"events":[]}}"#,
+        sender.id()
+    );
+    redis.command(&["PUBLISH", "tidings:{shop}", &jump]).await;
+    let skipped = GapReason::Skipped;
+    hearer.gaps().wait_for(|gap| gap.reason == skipped).await;
+}
+
+#[tokio::test]
+async fn a_start_names_the_one_permission_that_is_missing() {
+    let all = "&tidings:{shop} +subscribe +publish +select";
+    let redis = Redis::start().await;
+    for missing in ["+subscribe", "+select", "&tidings:{shop}"] {
+        let rest: Vec<_> = all.split(' ').filter(|rule| *rule != missing).collect();
+        let mut words = vec!["ACL", "SETUSER", "shop", "reset", "on", ">hush-hush"];
+        words.extend(rest);
+        redis.command(&words).await;
+
+        let url = format!("{}/1", redis.url_as("shop", PASSWORD));
+        let error = Bus::builder(&url).namespace("shop").start().await;
+
+        let text = tidings::report(&error.unwrap_err()).to_string();
+        let quoted = missing.replace("&tidings:{shop}", "'&tidings:{shop}'");
+        let cure = format!("ACL SETUSER shop {quoted})");
+        assert!(text.contains(&cure), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_may_be_heard_but_not_sent_to_is_named_by_the_send() {
+    let redis = Redis::builder()
+        .user("shop on >hush-hush &tidings:{shop} +subscribe")
+        .start()
+        .await;
+    let node = node_as(&redis, "shop", "shop").await;
+
+    let refused = node.send_to_all("tick", &1).await.unwrap_err();
+
+    let text = refused.to_string();
+    assert!(text.contains("ACL SETUSER shop +publish)"), "{text}");
+}

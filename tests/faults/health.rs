@@ -1,0 +1,103 @@
+//! What a bus says of itself while things go wrong.
+
+use std::time::Duration;
+
+use tidings::{Bus, Connection, Fate, Health, Reason, SendError, TopologyKind};
+use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_bus_says_which_server_it_hears_through_and_when_it_heard_last() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+
+    let began = std::time::Instant::now();
+    node.send_to_all("tick", &1).await.unwrap();
+
+    wait_for("its own event is heard", SOON, async || {
+        let heard = node.health().last_heard;
+        heard.is_some_and(|heard| heard >= began)
+    })
+    .await;
+    let health = node.health();
+    assert_eq!(health.topology, TopologyKind::Standalone);
+    assert_eq!(health.address, redis.url());
+    let Connection::Up { server, .. } = health.connection else {
+        panic!("{health:?}")
+    };
+    assert_eq!(server, redis.url());
+}
+
+#[tokio::test]
+async fn each_change_is_told_with_its_reason_until_the_bus_is_shut_down() {
+    let mut redis = Redis::start().await;
+    let node = Node::start(Bus::builder(&redis.url())).await;
+    let mut changes = node.watch_health();
+    assert!(node.ready() && changes.now().is_up());
+
+    redis.kill();
+    let deaf = timeout(SOON, changes.changed()).await.unwrap().unwrap();
+    assert!(!node.ready());
+    assert!(matches!(deaf.connection, Connection::Deaf { why, .. } if !why.is_empty()));
+    redis.start_again().await;
+    let up = timeout(SOON, changes.wait_for(Health::is_up));
+    let up = up.await.unwrap().unwrap();
+    assert!(node.ready());
+    assert_eq!((up.reconnects, up.gaps), (1, 1));
+
+    node.shutdown(SOON).await.unwrap();
+    let closed = timeout(SOON, changes.changed()).await.unwrap().unwrap();
+    assert_eq!(closed.connection, Connection::Closed);
+    assert!(timeout(SOON, changes.changed()).await.unwrap().is_none());
+    assert!(!node.ready());
+}
+
+#[tokio::test]
+async fn a_bus_that_hears_nothing_finds_out_sooner_where_it_asks_sooner() {
+    const INTERVAL: Duration = Duration::from_millis(200);
+    let redis = Redis::start().await;
+    for fault in [
+        Fault::Blackhole(Way::Both),
+        Fault::Swallow(Way::FromServer),
+        Fault::SilentClose,
+    ] {
+        let proxy = Proxy::start(redis.address()).await;
+        let builder = Bus::builder(&proxy.url()).probe_interval(INTERVAL);
+        let node = Node::start(builder).await;
+        // Someone who listens is told by no error, either.
+        let _ticks: Collected<u64> = node.collect("tick");
+
+        proxy.set(fault);
+
+        let mut changes = node.watch_health();
+        let deaf = timeout(SOON, changes.wait_for(|health| !health.is_up())).await;
+        assert!(deaf.unwrap().is_some(), "{fault:?}");
+        proxy.set(Fault::Pass);
+        let up = timeout(SOON, changes.wait_for(Health::is_up)).await;
+        assert!(up.unwrap().is_some(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_volatile_send_fails_at_once_and_others_of_the_same_bus_wait() {
+    let mut redis = Redis::start().await;
+    let node = Node::start(Bus::builder(&redis.url())).await;
+    let volatile = node.volatile();
+    volatile.send_to_all("tick", &1).await.unwrap();
+    redis.kill();
+    wait_for("the outage is noticed", SOON, async || !node.ready()).await;
+
+    let waiting = node.send_to_all("tick", &2);
+    let failed = timeout(SOON, volatile.send_to_all("tick", &3));
+
+    let (receipt, failed) = tokio::join!(waiting, async {
+        let failed = failed.await.unwrap();
+        redis.start_again().await;
+        failed
+    });
+    let away = Fate::NotSent(Reason::Away);
+    assert!(matches!(failed, Err(SendError::Fate { fate, .. }) if fate == away));
+    assert_eq!(receipt.unwrap().number, 2);
+}

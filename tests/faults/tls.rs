@@ -1,0 +1,307 @@
+//! Redis over TLS, and what goes wrong with certificates.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidings::{Bus, StartError, Tls};
+use tidings_testkit::{Certificate, Collected, Node, Redis, RedisBuilder, free_port, wait_for};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Much less than a start may take: nothing would change by waiting.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+async fn node(redis: &Redis, tls: Tls) -> Node {
+    Node::start(Bus::builder(&redis.tls_url()).tls(tls)).await
+}
+
+fn trusting(redis: &Redis) -> Tls {
+    Tls::new().ca_file(redis.ca_file())
+}
+
+async fn hears_itself(node: &Node) {
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+}
+
+/// The reason of a start that is refused without a second attempt.
+async fn refused_at_once(url: &str, tls: Tls) -> String {
+    let started = timeout(AT_ONCE, Bus::builder(url).tls(tls).start()).await;
+    let error = started.expect("a refusal is final").unwrap_err();
+    assert!(matches!(error, StartError::Refused { .. }), "{error:?}");
+    tidings::report(&error).to_string()
+}
+
+#[tokio::test]
+async fn a_bus_hears_and_sends_over_tls() {
+    let redis = Redis::builder().tls().start().await;
+    let secret = node(&redis, trusting(&redis)).await;
+    let plain = redis.node().await;
+    let ticks: Collected<u64> = plain.collect("tick");
+
+    hears_itself(&secret).await;
+
+    ticks.wait_len(1).await;
+    let address = secret.health().address;
+    assert!(address.starts_with("rediss://"), "{address}");
+}
+
+#[tokio::test]
+async fn an_address_can_say_all_about_tls() {
+    let redis = Redis::builder()
+        .tls_with(Certificate::new().names(["redis.example"]))
+        .config("tls-auth-clients", "yes")
+        .password("hush-hush p@ss word")
+        .start()
+        .await;
+    let (certificate, key) = redis.client_certificate();
+    let path = |path: PathBuf| path.to_str().unwrap().to_owned();
+
+    let url = format!(
+        "{}/3?ca={}&cert={}&key={}&server_name=redis.example",
+        redis.tls_url(),
+        path(redis.ca_file()),
+        path(certificate),
+        path(key),
+    );
+
+    hears_itself(&Node::start(Bus::builder(&url)).await).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_stranger_signed_is_refused() {
+    let (redis, stranger) = tokio::join!(
+        Redis::builder().tls().start(),
+        Redis::builder().tls().start()
+    );
+
+    let text = refused_at_once(&redis.tls_url(), trusting(&stranger)).await;
+
+    assert!(text.contains("nobody whom this bus trusts"), "{text}");
+    assert!(text.contains("Tls::ca_file"), "{text}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_system_does_not_trust_is_refused() {
+    let redis = Redis::builder().tls().start().await;
+
+    let text = refused_at_once(&redis.tls_url(), Tls::new()).await;
+
+    assert!(text.contains("Tls::ca_file"), "{text}");
+    let unsaid = Bus::builder(&redis.tls_url()).start().await.unwrap_err();
+    assert_eq!(tidings::report(&unsaid).to_string(), text);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused_unless_that_one_is_expected() {
+    let another = Certificate::new().names(["redis.example"]);
+    let redis = Redis::builder().tls_with(another).start().await;
+
+    let text = refused_at_once(&redis.tls_url(), trusting(&redis)).await;
+
+    assert!(text.contains("is for another name"), "{text}");
+    assert!(text.contains("redis.example"), "{text}");
+    let expecting = trusting(&redis).server_name("redis.example");
+    hears_itself(&node(&redis, expecting).await).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_refused() {
+    let expired = Certificate::new().expired();
+    let redis = Redis::builder().tls_with(expired).start().await;
+
+    let text = refused_at_once(&redis.tls_url(), trusting(&redis)).await;
+
+    assert!(text.contains("certificate has expired"), "{text}");
+}
+
+fn asking_clients() -> RedisBuilder {
+    Redis::builder().tls().config("tls-auth-clients", "yes")
+}
+
+#[tokio::test]
+async fn a_server_that_asks_who_it_is_gets_to_know() {
+    let redis = asking_clients().start().await;
+
+    let text = refused_at_once(&redis.tls_url(), trusting(&redis)).await;
+
+    assert!(text.contains("the server asks who this is"), "{text}");
+    let (certificate, key) = redis.client_certificate();
+    let known = trusting(&redis).client_certificate(certificate, key);
+    hears_itself(&node(&redis, known).await).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_server_does_not_trust_is_named_as_the_cause() {
+    let (redis, stranger) = tokio::join!(asking_clients().start(), asking_clients().start());
+    let (certificate, key) = stranger.client_certificate();
+
+    let unknown = trusting(&redis).client_certificate(certificate, key);
+    let text = refused_at_once(&redis.tls_url(), unknown).await;
+
+    let expected = "the server does not accept the client's certificate";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_named() {
+    let redis = asking_clients().start().await;
+    let (certificate, key) = redis.client_certificate();
+
+    for (tls, file) in [
+        (Tls::new().ca_file("/nowhere/ca.pem"), "/nowhere/ca.pem"),
+        (Tls::new().ca_file(&key), key.to_str().unwrap()),
+        (
+            trusting(&redis).client_certificate(&certificate, "/nowhere/key"),
+            "/nowhere/key",
+        ),
+    ] {
+        let text = refused_at_once(&redis.tls_url(), tls).await;
+        let expected = format!("cannot use the file `{file}`");
+        assert!(text.contains(&expected), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_certificate_is_refused() {
+    let (redis, stranger) = tokio::join!(asking_clients().start(), asking_clients().start());
+    let (certificate, _) = redis.client_certificate();
+    let (_, key) = stranger.client_certificate();
+
+    let mixed = trusting(&redis).client_certificate(certificate, key);
+    let text = refused_at_once(&redis.tls_url(), mixed).await;
+
+    assert!(text.contains("are not a certificate and its key"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_from_one_that_is_away() {
+    let redis = Redis::start().await;
+    let url = redis.url().replace("redis:", "rediss:");
+
+    let patience = Duration::from_secs(6);
+    let started = Bus::builder(&url).start_timeout(patience).start().await;
+
+    let text = tidings::report(&started.unwrap_err()).to_string();
+    assert!(text.contains("speak TLS on this port"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_waited_for() {
+    let url = format!("rediss://127.0.0.1:{}", free_port());
+
+    let patience = Duration::from_millis(300);
+    let started = Bus::builder(&url).start_timeout(patience).start().await;
+
+    let error = started.unwrap_err();
+    assert!(matches!(error, StartError::Unreachable { .. }), "{error:?}");
+    assert!(format!("{error:?}").contains("refused"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_bus_without_tls_is_told_that_the_server_has_it() {
+    let redis = Redis::builder().tls().start().await;
+    let url = redis.tls_url().replace("rediss:", "redis:");
+
+    let patience = Duration::from_millis(300);
+    let started = Bus::builder(&url).start_timeout(patience).start().await;
+
+    let text = tidings::report(&started.unwrap_err()).to_string();
+    assert!(text.contains("write `rediss:`"), "{text}");
+}
+
+#[tokio::test]
+async fn settings_for_tls_never_lead_to_a_connection_without() {
+    let redis = Redis::start().await;
+
+    let error = Bus::builder(&redis.url())
+        .tls(Tls::new())
+        .start()
+        .await
+        .unwrap_err();
+
+    assert!(matches!(error, StartError::Url { .. }), "{error:?}");
+    assert!(
+        format!("{error:?}").contains("write `rediss:`"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_restarted_server_is_found_again_over_tls() {
+    let mut redis = Redis::builder().tls().start().await;
+    let node = node(&redis, trusting(&redis)).await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    redis.kill();
+    wait_for("the outage is noticed", SOON, async || {
+        !node.health().is_up()
+    })
+    .await;
+    let (sent, ()) = tokio::join!(node.send_to_all("tick", &1), redis.start_again());
+
+    sent.unwrap();
+    ticks.wait_len(1).await;
+    node.gaps().wait_for(|gap| gap.missed.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_frames_travel_over_tls_both_ways() {
+    const EVENTS: u32 = 50;
+    let redis = Redis::builder().tls().start().await;
+    let (one, other) = (
+        node(&redis, trusting(&redis)).await,
+        node(&redis, trusting(&redis)).await,
+    );
+    let heard = [&one, &other].map(|node| node.collect::<_, (u32, String)>("text"));
+    let text = "x".repeat(200_000);
+
+    let feeding = async |from: &Node, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            from.feed("text", &(number, &text)).await.unwrap();
+        }
+        from.flush().await.unwrap();
+    };
+    tokio::join!(
+        feeding(&one, 0..EVENTS),
+        feeding(&other, EVENTS..2 * EVENTS)
+    );
+
+    for heard in heard {
+        let heard = heard.wait_len(2 * EVENTS as usize).await;
+        assert!(heard.iter().all(|event| event.1 == text));
+        for numbers in [0..EVENTS, EVENTS..2 * EVENTS] {
+            let of_one = heard.iter().map(|event| event.0);
+            let of_one: Vec<_> = of_one.filter(|number| numbers.contains(number)).collect();
+            assert!(of_one.iter().copied().eq(numbers));
+        }
+    }
+}
+
+/// With no handler, nobody is woken by what arrives.
+#[tokio::test]
+async fn a_bus_that_only_sends_hears_over_tls_from_its_first_handler_on() {
+    let redis = Redis::builder().tls().start().await;
+    let builder = Bus::builder(&redis.tls_url()).tls(trusting(&redis));
+    let bus = builder.without_collected().start().await.unwrap();
+    // More than a sender may be ahead of what it hears itself.
+    let text = "x".repeat(100_000);
+    for _ in 0..100 {
+        bus.feed("text", &text).await.unwrap();
+    }
+    bus.flush().await.unwrap();
+
+    let ticks = Collected::default();
+    let heard = ticks.clone();
+    bus.on("tick", move |tick: u64| {
+        heard.put(tick);
+        std::future::ready(())
+    })
+    .unwrap();
+    bus.send_to_all("tick", &1).await.unwrap();
+
+    ticks.wait_len(1).await;
+    assert_eq!(bus.health().missed, 0);
+}

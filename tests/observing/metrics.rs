@@ -1,0 +1,223 @@
+//! What a recorder of metrics is told.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tidings::{Bus, Handling, WhenFull};
+use tidings_testkit::{Node, Redis, memory_url, wait_for};
+use tokio::sync::Semaphore;
+
+const SOON: Duration = Duration::from_secs(20);
+const PASSWORD: &str = "not-for-labels";
+
+/// What was recorded on this thread while this lives.
+struct Recorded {
+    handle: PrometheusHandle,
+    _recorder: metrics::LocalRecorderGuard<'static>,
+}
+
+impl Recorded {
+    fn new() -> Self {
+        let recorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
+        Self {
+            handle: recorder.handle(),
+            _recorder: metrics::set_default_local_recorder(recorder),
+        }
+    }
+
+    /// The value of a line such as `name{label="value"}`.
+    #[track_caller]
+    fn value(&self, series: &str) -> f64 {
+        let text = self.handle.render();
+        let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        let value = text.lines().find_map(value);
+        value.unwrap_or_else(|| panic!("no {series} in\n{text}"))
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        let text = self.handle.render();
+        let name = |line: &str| {
+            let name = line.strip_prefix("# TYPE ")?.split(' ').next()?;
+            Some(name.to_owned())
+        };
+        text.lines().filter_map(name).collect()
+    }
+}
+
+#[track_caller]
+fn assert_count(recorded: &Recorded, series: &str, count: u32) {
+    let value = recorded.value(series);
+    assert!(
+        (value - f64::from(count)).abs() < 0.5,
+        "{series} is {value}, not {count}"
+    );
+}
+
+/// A handler that stands still until it is let go on.
+fn stand_still(node: &Node, event: &'static str, handling: Handling) -> Arc<Semaphore> {
+    let permits = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&permits);
+    let handler = move |_: u64| {
+        let wait = Arc::clone(&wait);
+        async move { wait.acquire().await.expect("nobody closes it").forget() }
+    };
+    node.on_with(event, handling, handler).unwrap();
+    permits
+}
+
+async fn until_is(recorded: &Recorded, series: &str, count: f64) {
+    wait_for(series, SOON, async || {
+        (recorded.value(series) - count).abs() < 0.5
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_agree_with_health_and_with_what_happened() {
+    let recorded = Recorded::new();
+    let mut redis = Redis::builder().password(PASSWORD).start().await;
+    let node = Node::start(Bus::builder(&redis.url()).without_collected()).await;
+    until_is(&recorded, "tidings_up", 1.0).await;
+
+    // A handler that fails at every other event, and gets one payload that it cannot take.
+    node.on("number", async |number: u64| match number % 2 {
+        0 => Ok(()),
+        _ => Err("an odd number"),
+    })
+    .unwrap();
+    for number in 0..10_u64 {
+        node.send_to_all("number", &number).await.unwrap();
+    }
+    node.send_to_all("number", "none").await.unwrap();
+    wait_for("the failures", SOON, async || node.health().failures == 6).await;
+
+    // A handler that gets 10 events while it is busy with another one, and has room for 2.
+    let narrow = Handling::new().queue(2).when_full(WhenFull::DropNewest);
+    let permits = stand_still(&node, "tick", narrow);
+    for tick in 0..11_u64 {
+        node.feed("tick", &tick).await.unwrap();
+    }
+    node.flush().await.unwrap();
+    wait_for("the overflow", SOON, async || node.health().overflowed > 0).await;
+    wait_for("all is heard", SOON, async || node.health().heard == 22).await;
+    permits.add_permits(11);
+
+    redis.kill();
+    until_is(&recorded, "tidings_up", 0.0).await;
+    node.feed("number", &10).await.unwrap();
+    assert!(recorded.value("tidings_outgoing_bytes") > 0.0);
+    redis.start_again().await;
+    until_is(&recorded, "tidings_up", 1.0).await;
+    node.flush().await.unwrap();
+    wait_for("all is heard", SOON, async || node.health().heard == 23).await;
+
+    let health = node.health();
+    assert_eq!((health.sent, health.reconnects), (23, 1));
+    for (series, count) in [
+        ("tidings_events_sent_total", health.sent),
+        ("tidings_events_heard_total", health.heard),
+        ("tidings_events_repeated_total", health.repeated),
+        ("tidings_events_missed_total", health.missed),
+        ("tidings_events_overflowed_total", health.overflowed),
+        ("tidings_reconnects_total", health.reconnects),
+        ("tidings_outgoing_bytes", 0),
+        ("tidings_failures_total{kind=\"handler\"}", 5),
+        ("tidings_failures_total{kind=\"payload\"}", 1),
+        ("tidings_failures_total{kind=\"frame\"}", 0),
+        ("tidings_frames_sent_events_sum", 23),
+        ("tidings_frames_heard_events_sum", 23),
+    ] {
+        assert_count(&recorded, series, u32::try_from(count).unwrap());
+    }
+    let frames = recorded.value("tidings_frames_sent_total");
+    assert!((12.0..=23.0).contains(&frames), "{frames}");
+    for series in [
+        "tidings_frames_heard_total",
+        "tidings_frames_sent_bytes_count",
+    ] {
+        assert!((recorded.value(series) - frames).abs() < 0.5, "{series}");
+    }
+
+    node.shutdown(SOON).await.unwrap();
+    for (labels, count) in [
+        ("event=\"number\",outcome=\"ok\"", 6),
+        ("event=\"number\",outcome=\"failed\"", 5),
+        ("event=\"number\",outcome=\"panicked\"", 0),
+        ("event=\"tick\",outcome=\"ok\"", 11 - health.overflowed),
+    ] {
+        let series = format!("tidings_handler_seconds_count{{{labels}}}");
+        assert_count(&recorded, &series, u32::try_from(count).unwrap());
+    }
+    assert_count(&recorded, "tidings_up", 0);
+    assert!(!recorded.handle.render().contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_handler_is_seen() {
+    let recorded = Recorded::new();
+    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+    let permits = stand_still(&node, "tick", Handling::new());
+    let text = recorded.handle.render();
+    let start = "tidings_queue_events{handler=\"tick (";
+    let line = text.lines().find(|line| line.starts_with(start)).unwrap();
+    let (series, _) = line.rsplit_once(' ').unwrap();
+
+    node.send_to_all("tick", &0).await.unwrap();
+    until_is(&recorded, series, 0.0).await;
+    for tick in 1..4_u64 {
+        node.send_to_all("tick", &tick).await.unwrap();
+    }
+    until_is(&recorded, series, 3.0).await;
+    permits.add_permits(4);
+    until_is(&recorded, series, 0.0).await;
+}
+
+#[tokio::test]
+async fn a_name_that_strangers_choose_is_no_label() {
+    let recorded = Recorded::new();
+    let url = memory_url();
+    let node = Node::start(Bus::builder(&url).without_collected()).await;
+    let unknown = node.collect::<_, Stranger>(<Stranger as tidings::Event>::EVENT);
+
+    node.send_to_all("made.up", &1).await.unwrap();
+    unknown.wait_len(1).await;
+    node.shutdown(SOON).await.unwrap();
+
+    let others = "tidings_handler_seconds_count{event=\"*\",outcome=\"ok\"}";
+    assert_count(&recorded, others, 1);
+    assert!(!recorded.handle.render().contains("made.up"));
+}
+
+#[derive(Debug, tidings::Event)]
+enum Stranger {
+    #[event(other)]
+    Unknown(tidings::Unknown),
+}
+
+#[tokio::test]
+async fn the_book_names_every_metric() {
+    let recorded = Recorded::new();
+    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+    let ticks = node.collect::<_, u64>("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+    node.shutdown(SOON).await.unwrap();
+
+    let book = include_str!("../../docs/src/observing.md");
+    let name = |row: &str| {
+        Some(
+            row.strip_prefix("| `tidings_")?
+                .split('`')
+                .next()?
+                .to_owned(),
+        )
+    };
+    let in_book: BTreeSet<_> = book
+        .lines()
+        .filter_map(name)
+        .map(|name| format!("tidings_{name}"))
+        .collect();
+    assert_eq!(recorded.names(), in_book);
+}
