@@ -15,7 +15,8 @@ mod traffic;
 mod report;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -54,6 +55,7 @@ struct Arguments {
 #[derive(Debug, Serialize)]
 struct Results {
     seed: u64,
+    machine: String,
     rows: Vec<Summary>,
     compared: Vec<Comparison>,
     libraries: Vec<Library>,
@@ -105,6 +107,7 @@ async fn measure(rows: &[Row], troubles: &[Trouble], effort: Effort) -> Results 
     });
     Results {
         seed,
+        machine: machine(),
         rows: summaries,
         compared,
         libraries: libraries.collect(),
@@ -134,9 +137,22 @@ impl Arguments {
         } else {
             println!("{}", report::table(results));
         }
-        println!("seed {}", results.seed);
+        println!("{}; seed {}", results.machine, results.seed);
         Ok(())
     }
+}
+
+/// What it was measured on.
+fn machine() -> String {
+    let processors = available_parallelism().map_or(0, usize::from);
+    let version = Command::new("redis-server").arg("--version").output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let version = version.unwrap_or_default();
+    let number = version
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("v="));
+    let redis = number.unwrap_or("of unknown version");
+    format!("{processors} processors, Redis {redis}")
 }
 
 fn verdict(results: &Results) -> ExitCode {

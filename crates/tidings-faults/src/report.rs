@@ -34,7 +34,7 @@ fn rows(results: &Results) -> String {
             "{:<50} {:<34} {:>8} {:>5} {:>9} {:>9} {:>7}  {verdict}",
             row.fault,
             row.figure,
-            time(row.limit_ms),
+            time(Some(row.limit_ms)),
             row.times,
             time(row.median_ms),
             time(row.most_ms),
@@ -101,11 +101,14 @@ pub(crate) fn markdown(results: &Results) -> String {
             "| {} | {} | {} | {} | {} | {} | {lost} |",
             row.fault,
             row.figure,
-            time(row.limit_ms),
+            time(Some(row.limit_ms)),
             row.times,
             time(row.median_ms),
             time(row.most_ms),
         );
+    }
+    for row in results.rows.iter().filter(|row| !row.notes.is_empty()) {
+        let _ = writeln!(text, "\n{}: {}.", row.fault, row.notes.join("; "));
     }
     text += "\n| fault | library | told | heard again | events lost | lost without a word |\n\
              | --- | --- | --- | --- | --- | --- |\n";

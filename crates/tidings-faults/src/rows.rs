@@ -60,7 +60,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Summary {
     pub(crate) fault: String,
     pub(crate) figure: &'static str,
-    pub(crate) limit_ms: Option<f64>,
+    pub(crate) limit_ms: f64,
     pub(crate) times: usize,
     pub(crate) median_ms: Option<f64>,
     pub(crate) most_ms: Option<f64>,
@@ -182,7 +182,7 @@ impl Row {
         Summary {
             fault: self.fault(),
             figure: self.figure(),
-            limit_ms: Some(milliseconds(limit)),
+            limit_ms: milliseconds(limit),
             times: took.len(),
             median_ms: took.get(took.len() / 2).copied().map(milliseconds),
             most_ms: took.last().copied().map(milliseconds),

@@ -157,8 +157,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_to_break_it_names_its_tests() {
-        assert!(mutants().unwrap().len() >= 5);
+    fn every_way_to_break_it_can_be_applied_and_names_its_tests() {
+        let mutants = mutants().unwrap();
+
+        assert!(mutants.len() >= 5);
+        for Mutant { patch, .. } in mutants {
+            let check = tool("git").args(["apply", "--check", text(&patch).unwrap()]);
+            check.output().unwrap();
+        }
     }
 
     #[test]
