@@ -146,7 +146,7 @@ impl Trouble {
         let publisher = Publisher::start(peer, &Place::Server(redis.address())).await?;
         sleep(BEFORE).await;
 
-        let killed = Instant::now();
+        let began = Instant::now();
         match self {
             Self::Reset => {
                 proxy.reset().await;
@@ -163,13 +163,14 @@ impl Trouble {
             }
             Self::Failover => {}
         }
-        let is_restart = matches!(self, Self::Restart { .. });
-        let ready = Instant::now();
-        let since = if is_restart { killed } else { ready };
+        let times = Times {
+            began,
+            made: Instant::now(),
+        };
         sleep(self.watched()).await;
         let taken = publisher.end().await;
         sleep(AFTER).await;
-        Ok(Trial::of(&taken, &notes.lock(), since, ready))
+        Ok(Trial::of(&taken, &notes.lock(), times))
     }
 
     async fn fail_over(self, peer: Peer, notes: Notes) -> Result<Trial> {
@@ -185,13 +186,17 @@ impl Trouble {
         let publisher = Publisher::start(peer, &to).await?;
         sleep(BEFORE).await;
 
+        let began = Instant::now();
         let old = all.kill_master().await;
-        let since = Instant::now();
+        let times = Times {
+            began,
+            made: Instant::now(),
+        };
         publisher.follow(all.wait_for_master_other_than(old).await.address());
         sleep(self.watched()).await;
         let taken = publisher.end().await;
         sleep(AFTER).await;
-        Ok(Trial::of(&taken, &notes.lock(), since, since))
+        Ok(Trial::of(&taken, &notes.lock(), times))
     }
 }
 
@@ -211,22 +216,29 @@ struct Taken {
     at: Instant,
 }
 
+/// When the trouble began, and when all of it was made: Redis is back by then, if it was away.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    began: Instant,
+    made: Instant,
+}
+
 impl Trial {
-    /// The trouble was there from `since`; from `ready` on, all could be well again.
-    fn of(taken: &[Taken], notes: &Inside, since: Instant, ready: Instant) -> Self {
+    fn of(taken: &[Taken], notes: &Inside, Times { began, made }: Times) -> Self {
         let heard: HashSet<u64> = notes.heard.iter().map(|(tick, _)| *tick).collect();
-        let is_new = |tick: &u64| taken.iter().any(|one| one.tick == *tick && one.at > since);
-        let again = notes.heard.iter().filter(|(_, at)| *at > since);
-        let again = again.clone().find(|(tick, _)| is_new(tick));
-        let told = notes.told.iter().find(|told| **told >= since);
+        // What was under way may still have arrived over the old connection.
+        let is_new = |tick: u64| taken.iter().any(|one| one.tick == tick && one.at > began);
+        let mut heard_since = notes.heard.iter().filter(|(_, at)| *at > made);
+        let again = heard_since.find(|(tick, _)| is_new(*tick));
+        let told = notes.told.iter().find(|told| **told >= began);
 
         // Whoever is told reads the truth: what was taken before that is no loss any more.
         let last_told = notes.told.last();
         let lost = taken.iter().filter(|one| !heard.contains(&one.tick));
         let is_unnoticed = |one: &&Taken| last_told.is_none_or(|told| *told < one.at);
         Self {
-            noticed: told.map(|told| *told - since),
-            again: again.map(|(_, at)| at.saturating_duration_since(ready)),
+            noticed: told.map(|told| *told - began),
+            again: again.map(|(_, at)| *at - made),
             lost: lost.clone().count(),
             lost_without_notice: lost.filter(is_unnoticed).count(),
         }
@@ -348,7 +360,11 @@ mod tests {
             told: vec![after(41)],
         };
 
-        let trial = Trial::of(&taken, &notes, after(15), after(15));
+        let times = Times {
+            began: after(15),
+            made: after(15),
+        };
+        let trial = Trial::of(&taken, &notes, times);
 
         let milliseconds = |ms| Some(Duration::from_millis(ms));
         assert_eq!(trial.noticed, milliseconds(26));

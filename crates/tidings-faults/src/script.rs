@@ -37,7 +37,7 @@ pub(crate) enum Mischief {
     SmallBuffer,
 }
 
-const KINDS: u32 = 16;
+const KINDS: u32 = 17;
 
 /// So many faults.
 pub(crate) fn script(seed: u64, faults: usize, proxies: usize) -> Vec<Step> {
@@ -82,13 +82,8 @@ fn mischief(random: &mut StdRng) -> Mischief {
         11 => Mischief::KillHearers,
         12 => Mischief::KillSenders,
         13 => Mischief::Pause,
-        14 => {
-            if random.random() {
-                Mischief::Freeze
-            } else {
-                Mischief::Restart
-            }
-        }
+        14 => Mischief::Freeze,
+        15 => Mischief::Restart,
         _ => Mischief::SmallBuffer,
     }
 }

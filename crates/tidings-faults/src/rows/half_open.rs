@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures_util::future::join_all;
 use tidings_testkit::{Fault, Proxy, Redis, Way};
+use tokio::time::sleep;
 
-use super::Outcome;
+use super::{Outcome, PROBE_INTERVAL};
 use crate::traffic::Traffic;
+
+/// A bus that sends nothing states its position after 1 and 5 seconds, and then every 30. That
+/// helps to find out, so a patient bus is tried when it has done both.
+const HAS_STATED_BOTH: Duration = Duration::from_secs(7);
 
 /// Why nothing arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +70,9 @@ async fn try_once(how: HalfOpen, interval: Duration) -> Result<Outcome> {
     let describe = |bus: tidings::Builder| bus.probe_interval(interval);
     let traffic = Traffic::start(&[proxy.url()], &[redis.url()], describe).await?;
     let hearer = &traffic.hearers[0];
+    if interval == PROBE_INTERVAL {
+        sleep(HAS_STATED_BOTH).await;
+    }
 
     let since = Instant::now();
     how.begin(&redis, &proxy);
