@@ -23,6 +23,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How long something may take that has no figure of its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often it is seen whether everything is accounted for, and how long that may take.
+const SETTLE_LOOK: Duration = Duration::from_millis(100);
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+
 /// How often something is looked at that cannot be awaited.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -95,12 +99,20 @@ impl Traffic {
     pub(crate) async fn settle(&mut self) -> Balance {
         let mut balance = Balance::default();
         let all_sent = join_all(self.senders.iter_mut().map(Sender::end)).await;
-        for (sender, sent) in self.senders.iter().zip(&all_sent) {
-            let from = sender.bus.id();
+        let senders = self.senders.iter().map(|sender| sender.bus.id());
+        let senders: Vec<_> = senders.zip(&all_sent).collect();
+        let pairs = self.hearers.iter().flat_map(|hearer| {
+            let pair = move |(from, sent)| (hearer, from, sent);
+            senders.iter().copied().map(pair)
+        });
+        let settle = async |(hearer, from, sent): (&Hearer, NodeId, &Sent)| {
+            hearer.settles(from, &sent.fates).await;
+        };
+        join_all(pairs.map(settle)).await;
+        for (from, sent) in senders {
             balance.longest_send = balance.longest_send.max(sent.longest);
             balance.taken_by_nobody += taken_by_nobody(&sent.fates);
             for (index, hearer) in self.hearers.iter().enumerate() {
-                hearer.settles(from, &sent.fates).await;
                 hearer.add_to(&mut balance, index, from, &sent.fates);
             }
         }
@@ -289,19 +301,25 @@ impl Hearer {
         silences.max().unwrap_or_default()
     }
 
-    /// Waits until each number of this sender was heard or reported; the account says whether it was.
+    /// Waits until each number of this sender was heard or reported, which takes as long as an idle
+    /// sender takes to state its position; the account says whether it was.
     async fn settles(&self, from: NodeId, fates: &[Fate]) {
-        let _ = until(|| {
-            let record = self.lock();
-            let (heard, gaps) = record.of(from);
-            let account = Account {
-                fates,
-                heard: &heard,
-                gaps: &gaps,
-            };
-            (account.lost() <= account.reported()).then_some(())
-        })
-        .await;
+        let mut clock = interval(SETTLE_LOOK);
+        let settling = async {
+            loop {
+                clock.tick().await;
+                let (heard, gaps) = self.lock().of(from);
+                let account = Account {
+                    fates,
+                    heard: &heard,
+                    gaps: &gaps,
+                };
+                if account.lost() <= account.reported() {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(SETTLES_WITHIN, settling).await;
     }
 
     fn add_to(&self, balance: &mut Balance, index: usize, from: NodeId, fates: &[Fate]) {
