@@ -1,9 +1,11 @@
 //! Users of Redis that may do what tidings needs and nothing else.
 
+use std::time::Duration;
+
 use redis::aio::MultiplexedConnection;
 use tidings::acl::Permissions;
 use tidings::{Bus, GapReason};
-use tidings_testkit::{Collected, Node, Redis};
+use tidings_testkit::{Collected, Node, Redis, wait_for};
 
 const PASSWORD: &str = "hush-hush";
 
@@ -186,4 +188,36 @@ async fn a_channel_that_may_be_heard_but_not_sent_to_is_named_by_the_send() {
 
     let text = refused.to_string();
     assert!(text.contains("ACL SETUSER shop +publish)"), "{text}");
+}
+
+#[tokio::test]
+async fn a_permission_that_is_taken_away_while_a_bus_runs_is_named_by_the_send() {
+    let redis = Redis::start().await;
+    add_user(&redis, "shop", &of_shop()).await;
+    let builder = Bus::builder(&redis.url_as("shop", PASSWORD))
+        .namespace("shop")
+        .send_timeout(Duration::from_secs(1));
+    let node = Node::start(builder).await;
+
+    // Redis cuts whoever hears on the channel, and lets nobody hear there again.
+    redis
+        .command(&["ACL", "SETUSER", "shop", "resetchannels"])
+        .await;
+    wait_for("the bus knows", Duration::from_secs(20), async || {
+        !node.ready()
+    })
+    .await;
+    let error = node.send_to_all("tick", &1).await.unwrap_err();
+
+    let grant = "ACL SETUSER shop '&tidings:{shop}'";
+    assert!(error.to_string().contains(grant), "{error:?}");
+    assert!(!error.is_unknown());
+    redis
+        .command(&["ACL", "SETUSER", "shop", "&tidings:{shop}"])
+        .await;
+    wait_for("it hears again", Duration::from_secs(20), async || {
+        node.ready()
+    })
+    .await;
+    node.send_to_all("tick", &1).await.unwrap();
 }

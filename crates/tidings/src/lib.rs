@@ -37,6 +37,7 @@
 //!
 //! * `metrics`: what a bus counts, for the recorder of the `metrics` crate.
 //! * `opentelemetry`: events carry the `tracing` span that they were sent in, as W3C trace context.
+//! * `tls`: `rediss:` addresses.
 
 // Reading order: what people use …
 pub mod acl;

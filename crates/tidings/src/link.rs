@@ -55,6 +55,8 @@ pub(crate) struct Probe {
     /// The sender says that its connection is of no use.
     broken: Notify,
     why_broken: Mutex<Option<ConnectError>>,
+    /// What Redis said when it refused to let this bus connect anew.
+    refused: Mutex<Option<Arc<str>>>,
     published: Mutex<Option<Instant>>,
 }
 
@@ -65,6 +67,7 @@ impl Probe {
             wanted: Notify::new(),
             broken: Notify::new(),
             why_broken: Mutex::default(),
+            refused: Mutex::default(),
             published: Mutex::default(),
         }
     }
@@ -73,6 +76,12 @@ impl Probe {
     pub(crate) fn report(&self, why: ConnectError) {
         *lock(&self.why_broken) = Some(why);
         self.broken.notify_one();
+    }
+
+    /// Why nothing can be sent, where that is not for want of a server: it refuses this bus, such as
+    /// for a permission that was taken away.
+    pub(crate) fn refusal(&self) -> Option<Arc<str>> {
+        lock(&self.refused).clone()
     }
 
     /// What was said of the connection that sends.
@@ -284,8 +293,13 @@ impl Link {
     async fn reconnect(&self) -> Connected {
         for delay in delays() {
             match self.transport.connect().await {
-                Ok(connected) => return connected,
+                Ok(connected) => {
+                    *lock(&self.probe.refused) = None;
+                    return connected;
+                }
                 Err(why) => {
+                    let refused = why.is_final().then(|| report(&why).to_string().into());
+                    *lock(&self.probe.refused) = refused;
                     tracing::debug!(address = self.pulse.address, why = %report(&why), "cannot connect");
                     self.pulse.deaf(report(&why).to_string());
                 }

@@ -286,7 +286,8 @@ impl Sender {
 
     fn give_up_expired(&self, progress: &mut Progress) {
         let patience = self.outgoing.settings().patience;
-        let reason = Reason::TimedOut(patience);
+        let refused = self.probe.refusal().map(Reason::Refused);
+        let reason = refused.unwrap_or(Reason::TimedOut(patience));
         while progress
             .flights
             .front()
