@@ -175,10 +175,7 @@ impl Trouble {
 
     async fn fail_over(self, peer: Peer, notes: Notes) -> Result<Trial> {
         let mut all = Sentinels::builder().down_after(DOWN_AFTER).start().await;
-        let place = Place::Sentinels {
-            addresses: all.addresses(),
-            url: all.url(),
-        };
+        let place = Place::Sentinels(all.url());
         let _hearing = peer.hear(&place, &notes).await?;
         let master = Place::Server(all.master().await.address());
         // A bus finds the master by itself; a connection is told.
@@ -258,7 +255,7 @@ impl Publisher {
         let stop = Arc::new(Notify::new());
         let (url, address) = match to {
             Place::Server(address) => (format!("redis://{address}"), Some(*address)),
-            Place::Sentinels { url, .. } => (url.clone(), None),
+            Place::Sentinels(url) => (url.clone(), None),
         };
         let (server, servers) = watch::channel(address);
         let stopped = Arc::clone(&stop);

@@ -28,10 +28,8 @@ pub(crate) enum Peer {
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     Server(SocketAddr),
-    Sentinels {
-        addresses: [SocketAddr; 3],
-        url: String,
-    },
+    /// As tidings writes their addresses.
+    Sentinels(String),
 }
 
 /// What a hearer heard and was told.

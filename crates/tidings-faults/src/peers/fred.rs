@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use fred::prelude::{
     Builder, ClientLike, Config, EventInterface, PubsubInterface, ReconnectPolicy, Server,
     ServerConfig,
@@ -23,10 +23,7 @@ pub(super) async fn hear(place: &Place, notes: &Notes) -> Result<Hearing> {
         Place::Server(address) => ServerConfig::Centralized {
             server: server(address),
         },
-        Place::Sentinels { addresses, .. } => ServerConfig::Sentinel {
-            hosts: addresses.iter().map(server).collect(),
-            service_name: "mymaster".to_owned(),
-        },
+        Place::Sentinels(url) => sentinels(url).context("an address of sentinels")?,
     };
     let config = Config {
         server,
@@ -68,6 +65,17 @@ pub(super) async fn hear(place: &Place, notes: &Notes) -> Result<Hearing> {
 
 fn server(address: &SocketAddr) -> Server {
     Server::new(address.ip().to_string(), address.port())
+}
+
+/// From `redis+sentinel://host:port,host:port/name`.
+fn sentinels(url: &str) -> Option<ServerConfig> {
+    let (hosts, name) = url.strip_prefix("redis+sentinel://")?.split_once('/')?;
+    let hosts = hosts.split(',').map(|host| host.parse().ok());
+    let hosts: Option<Vec<SocketAddr>> = hosts.collect();
+    Some(ServerConfig::Sentinel {
+        hosts: hosts?.iter().map(server).collect(),
+        service_name: name.to_owned(),
+    })
 }
 
 /// Notes whatever comes.

@@ -12,7 +12,7 @@ pub(super) const SETTINGS: &str = "defaults; told: `on_gap`, or a change of `hea
 pub(super) async fn hear(place: &Place, notes: &Notes) -> Result<Hearing> {
     let url = match place {
         Place::Server(address) => format!("redis://{address}"),
-        Place::Sentinels { url, .. } => url.clone(),
+        Place::Sentinels(url) => url.clone(),
     };
     let (ticks, gaps) = (notes.clone(), notes.clone());
     let bus = Bus::builder(&url)
