@@ -367,11 +367,9 @@ impl Bus {
     }
 
     /// The same bus, for events that are worth nothing when they are late: what is sent through this
-    /// clone fails at once while Redis is away, instead of waiting for it.
-    /// [`Builder::volatile`] is the same for all that a bus sends.
-    ///
-    /// An event that is on its way when the connection is lost is repeated, as any other: Redis may
-    /// have it.
+    /// clone fails at once while Redis is away, instead of waiting for it. An event that waits in a
+    /// frame or is on its way when the connection is lost shares the fate of the others there.
+    /// [`Builder::volatile`] is for all that a bus sends, and gives up those, too.
     ///
     /// ```
     /// # use tidings::prelude::*;

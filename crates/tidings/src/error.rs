@@ -336,8 +336,9 @@ pub enum ConnectError {
         /// Where it is.
         to: String,
     },
-    /// Nothing was heard, although something should have been.
-    #[error("nothing was heard for {silence:?}, although a probe was published")]
+    /// What this bus published did not come back to it: it hears nothing, or hears through another
+    /// server than it sends through.
+    #[error("nothing of our own was heard for {silence:?}, although it was published")]
     Deaf {
         /// For how long.
         silence: Duration,
