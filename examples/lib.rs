@@ -22,6 +22,8 @@ mod pages {
     struct Redis;
     #[doc = include_str!("../docs/src/testing.md")]
     struct Testing;
+    #[doc = include_str!("../docs/src/faults.md")]
+    struct Faults;
     #[doc = include_str!("../docs/src/benchmarks.md")]
     struct Benchmarks;
     #[doc = include_str!("../docs/src/architecture.md")]

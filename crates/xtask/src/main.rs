@@ -1,7 +1,9 @@
 //! The project's own program: `cargo xtask`. CI runs the same commands.
 
 mod bench;
+mod broken;
 mod check;
+mod faults;
 mod instructions;
 mod test;
 
@@ -33,6 +35,18 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Breaks tidings on purpose, one thing at a time, and sees its tests fail.
+    Broken {
+        /// Only those whose name contains this.
+        only: Option<String>,
+    },
+    /// What tidings does when something goes wrong, beside other libraries in the same run.
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// For the program that makes the faults: `--only chaos`, `--seed 7`, `--quick`, `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -44,6 +58,8 @@ fn main() -> ExitCode {
             arguments,
         } => instructions::run(&arguments),
         Task::Bench { arguments, .. } => bench::run(&arguments),
+        Task::Broken { only } => broken::run(only.as_deref().unwrap_or_default()),
+        Task::Faults { arguments } => faults::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

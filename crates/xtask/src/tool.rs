@@ -80,6 +80,15 @@ impl Tool {
         String::from_utf8(output.stdout).with_context(|| format!("the output of `{self}`"))
     }
 
+    /// Runs it to its end, good or bad; returns what it printed.
+    pub(crate) fn printed(&self) -> Result<String> {
+        let output = self.command().output();
+        let output = output.with_context(|| format!("cannot run `{self}`"))?;
+        Ok([output.stdout, output.stderr]
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .concat())
+    }
+
     fn is_there(&self) -> bool {
         let status = self
             .command()

@@ -1,0 +1,374 @@
+//! The same troubles for every library: whether it noticed, and what was lost without a word.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
+use redis::Client;
+use redis::aio::MultiplexedConnection;
+use serde::Serialize;
+use tidings::Bus;
+use tidings_testkit::{Fault, Proxy, Redis, Sentinels, Way};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{interval, sleep, timeout};
+
+use crate::peers::{Inside, Notes, Peer, Place};
+use crate::rows::{Effort, milliseconds};
+use crate::traffic::{CHANNEL, TICK};
+
+const TRIALS: usize = 3;
+
+/// How long all is well before the trouble, and how long what is under way may take after it.
+const BEFORE: Duration = Duration::from_millis(500);
+const AFTER: Duration = Duration::from_secs(1);
+
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+const DOWN_AFTER: Duration = Duration::from_secs(1);
+
+/// What goes wrong for a hearer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Trouble {
+    Reset,
+    /// The connections that are open carry nothing any more; new ones are well.
+    HalfOpen,
+    Restart {
+        away: Duration,
+    },
+    /// The master is killed, and the sentinels make another.
+    Failover,
+}
+
+/// What came of it for one library.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) fault: String,
+    pub(crate) library: &'static str,
+    pub(crate) trials: usize,
+    /// In how many the library said something, and after how long at the latest.
+    pub(crate) noticed: usize,
+    pub(crate) noticed_ms: Option<f64>,
+    /// In how many it heard again, and after how long at the latest.
+    pub(crate) again: usize,
+    pub(crate) again_ms: Option<f64>,
+    /// Events that Redis took and the hearer did not hear.
+    pub(crate) lost: usize,
+    /// Those of them after which the library never said a word.
+    pub(crate) lost_without_notice: usize,
+    pub(crate) complaint: Option<String>,
+}
+
+impl Trouble {
+    pub(crate) fn all() -> Vec<Self> {
+        let restart = |seconds| Self::Restart {
+            away: Duration::from_secs(seconds),
+        };
+        vec![
+            Self::Reset,
+            Self::HalfOpen,
+            restart(2),
+            restart(15),
+            Self::Failover,
+        ]
+    }
+
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Reset => "TCP reset".to_owned(),
+            Self::HalfOpen => "half-open for 20 s".to_owned(),
+            Self::Restart { away } => format!("Redis killed, back after {away:?}"),
+            Self::Failover => "Sentinel: master killed".to_owned(),
+        }
+    }
+
+    /// How long is watched what becomes of it.
+    fn watched(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Reset => 5,
+            Self::HalfOpen => 20,
+            Self::Restart { .. } => 10,
+            Self::Failover => 15,
+        })
+    }
+
+    /// Every library in this trouble, at the same time.
+    pub(crate) async fn compare(self, effort: Effort) -> Vec<Comparison> {
+        let mut trials = Vec::new();
+        for _ in 0..if effort.quick { 1 } else { TRIALS } {
+            let peers = Peer::ALL.iter().filter(|peer| self.is_for(**peer));
+            trials
+                .extend(join_all(peers.map(async |&peer| (peer, self.try_with(peer).await))).await);
+        }
+        let peers = Peer::ALL.iter().filter(|peer| self.is_for(**peer));
+        let of = |peer| trials.iter().filter(move |trial| trial.0 == peer);
+        let comparisons = peers.map(|&peer| self.sum_up(peer, of(peer).map(|trial| &trial.1)));
+        comparisons.collect()
+    }
+
+    fn is_for(self, peer: Peer) -> bool {
+        self != Self::Failover || peer.knows_sentinels()
+    }
+
+    fn sum_up<'a>(
+        self,
+        peer: Peer,
+        trials: impl Iterator<Item = &'a Result<Trial>> + Clone,
+    ) -> Comparison {
+        let ended = trials.clone().filter_map(|trial| trial.as_ref().ok());
+        let noticed = ended.clone().filter_map(|trial| trial.noticed);
+        let again = ended.clone().filter_map(|trial| trial.again);
+        let complaint = trials.clone().find_map(|trial| trial.as_ref().err());
+        Comparison {
+            fault: self.name(),
+            library: peer.name(),
+            trials: trials.count(),
+            noticed: noticed.clone().count(),
+            noticed_ms: noticed.max().map(milliseconds),
+            again: again.clone().count(),
+            again_ms: again.max().map(milliseconds),
+            lost: ended.clone().map(|trial| trial.lost).sum(),
+            lost_without_notice: ended.map(|trial| trial.lost_without_notice).sum(),
+            complaint: complaint.map(|error| format!("{error:#}")),
+        }
+    }
+
+    async fn try_with(self, peer: Peer) -> Result<Trial> {
+        let notes = Notes::default();
+        if self == Self::Failover {
+            return self.fail_over(peer, notes).await;
+        }
+        let mut redis = Redis::start().await;
+        let proxy = Proxy::start(redis.address()).await;
+        let _hearing = peer.hear(&Place::Server(proxy.address()), &notes).await?;
+        let publisher = Publisher::start(peer, &Place::Server(redis.address())).await?;
+        sleep(BEFORE).await;
+
+        let began = Instant::now();
+        match self {
+            Self::Reset => {
+                proxy.reset().await;
+            }
+            Self::HalfOpen => {
+                for connection in 0..proxy.connections() {
+                    proxy.set_one(connection, Fault::Swallow(Way::Both));
+                }
+            }
+            Self::Restart { away } => {
+                redis.kill();
+                sleep(away).await;
+                redis.start_again().await;
+            }
+            Self::Failover => {}
+        }
+        let times = Times {
+            began,
+            made: Instant::now(),
+        };
+        sleep(self.watched()).await;
+        let taken = publisher.end().await;
+        sleep(AFTER).await;
+        Ok(Trial::of(&taken, &notes.lock(), times))
+    }
+
+    async fn fail_over(self, peer: Peer, notes: Notes) -> Result<Trial> {
+        let mut all = Sentinels::builder().down_after(DOWN_AFTER).start().await;
+        let place = Place::Sentinels {
+            addresses: all.addresses(),
+            url: all.url(),
+        };
+        let _hearing = peer.hear(&place, &notes).await?;
+        let master = Place::Server(all.master().await.address());
+        // A bus finds the master by itself; a connection is told.
+        let to = if peer == Peer::Tidings { place } else { master };
+        let publisher = Publisher::start(peer, &to).await?;
+        sleep(BEFORE).await;
+
+        let began = Instant::now();
+        let old = all.kill_master().await;
+        let times = Times {
+            began,
+            made: Instant::now(),
+        };
+        publisher.follow(all.wait_for_master_other_than(old).await.address());
+        sleep(self.watched()).await;
+        let taken = publisher.end().await;
+        sleep(AFTER).await;
+        Ok(Trial::of(&taken, &notes.lock(), times))
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Trial {
+    noticed: Option<Duration>,
+    again: Option<Duration>,
+    lost: usize,
+    lost_without_notice: usize,
+}
+
+/// An event that Redis took.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    tick: u64,
+    /// When it was given to Redis.
+    at: Instant,
+}
+
+/// When the trouble began, and when all of it was made: Redis is back by then, if it was away.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    began: Instant,
+    made: Instant,
+}
+
+impl Trial {
+    fn of(taken: &[Taken], notes: &Inside, Times { began, made }: Times) -> Self {
+        let heard: HashSet<u64> = notes.heard.iter().map(|(tick, _)| *tick).collect();
+        // What was under way may still have arrived over the old connection.
+        let is_new = |tick: u64| taken.iter().any(|one| one.tick == tick && one.at > began);
+        let mut heard_since = notes.heard.iter().filter(|(_, at)| *at > made);
+        let again = heard_since.find(|(tick, _)| is_new(*tick));
+        let told = notes.told.iter().find(|told| **told >= began);
+
+        // Whoever is told reads the truth: what was taken before that is no loss any more.
+        let last_told = notes.told.last();
+        let lost = taken.iter().filter(|one| !heard.contains(&one.tick));
+        let is_unnoticed = |one: &&Taken| last_told.is_none_or(|told| *told < one.at);
+        Self {
+            noticed: told.map(|told| *told - began),
+            again: again.map(|(_, at)| *at - made),
+            lost: lost.clone().count(),
+            lost_without_notice: lost.filter(is_unnoticed).count(),
+        }
+    }
+}
+
+/// Sends a hundred ticks a second straight to Redis, and keeps which of them Redis took.
+struct Publisher {
+    stop: Arc<Notify>,
+    server: watch::Sender<Option<SocketAddr>>,
+    sending: JoinHandle<Vec<Taken>>,
+}
+
+impl Publisher {
+    /// For tidings another bus; for the others a connection of its own.
+    async fn start(peer: Peer, to: &Place) -> Result<Self> {
+        let stop = Arc::new(Notify::new());
+        let (url, address) = match to {
+            Place::Server(address) => (format!("redis://{address}"), Some(*address)),
+            Place::Sentinels { url, .. } => (url.clone(), None),
+        };
+        let (server, servers) = watch::channel(address);
+        let stopped = Arc::clone(&stop);
+        let sending = if peer == Peer::Tidings {
+            let bus = Bus::builder(&url).start().await?;
+            let send = async move |tick: u64| bus.send_to_all("tick", &tick).await.is_ok();
+            tokio::spawn(async move { send_until(&stopped, send).await })
+        } else {
+            let mut raw = Raw {
+                servers,
+                connection: None,
+            };
+            let send = async move |tick: u64| raw.send(tick).await;
+            tokio::spawn(async move { send_until(&stopped, send).await })
+        };
+        Ok(Self {
+            stop,
+            server,
+            sending,
+        })
+    }
+
+    /// The master is there now.
+    fn follow(&self, server: SocketAddr) {
+        self.server.send_replace(Some(server));
+    }
+
+    async fn end(self) -> Vec<Taken> {
+        self.stop.notify_one();
+        self.sending.await.unwrap_or_default()
+    }
+}
+
+async fn send_until(stop: &Notify, mut send: impl AsyncFnMut(u64) -> bool) -> Vec<Taken> {
+    let (mut clock, mut taken) = (interval(TICK), Vec::new());
+    let mut tick = 0;
+    loop {
+        tokio::select! {
+            () = stop.notified() => return taken,
+            _ = clock.tick() => {}
+        }
+        let at = Instant::now();
+        if send(tick).await {
+            taken.push(Taken { tick, at });
+        }
+        tick += 1;
+    }
+}
+
+struct Raw {
+    servers: watch::Receiver<Option<SocketAddr>>,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl Raw {
+    async fn send(&mut self, tick: u64) -> bool {
+        let sent = timeout(ANSWERS_WITHIN, self.try_send(tick)).await;
+        let is_sent = matches!(sent, Ok(Ok(())));
+        if !is_sent {
+            self.connection = None;
+        }
+        is_sent
+    }
+
+    async fn try_send(&mut self, tick: u64) -> Result<()> {
+        let connection = if let Some(connection) = &mut self.connection {
+            connection
+        } else {
+            let server = *self.servers.borrow();
+            let server = server.context("no server is known")?;
+            let client = Client::open(format!("redis://{server}"))?;
+            let connected = client.get_multiplexed_async_connection().await?;
+            self.connection.insert(connected)
+        };
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(CHANNEL).arg(tick);
+        Ok(publish.exec_async(connection).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_after_the_last_word_is_lost_without_notice() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let taken: Vec<_> = (0..10)
+            .map(|tick| Taken {
+                tick,
+                at: after(10 * tick),
+            })
+            .collect();
+        // Ticks 2 to 6 are lost; a word came when tick 4 was out.
+        let heard = [0, 1, 7, 8, 9];
+        let notes = Inside {
+            heard: heard.map(|tick| (tick, after(10 * tick + 1))).into(),
+            told: vec![after(41)],
+        };
+
+        let times = Times {
+            began: after(15),
+            made: after(15),
+        };
+        let trial = Trial::of(&taken, &notes, times);
+
+        let milliseconds = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(trial.noticed, milliseconds(26));
+        assert_eq!(trial.again, milliseconds(56));
+        assert_eq!((trial.lost, trial.lost_without_notice), (5, 2));
+    }
+}

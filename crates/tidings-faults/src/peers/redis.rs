@@ -1,0 +1,44 @@
+//! The redis crate's `ConnectionManager`, as its documentation shows it for pub/sub.
+
+use anyhow::{Result, bail};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, SendError};
+use redis::{Client, FromRedisValue as _, PushInfo, PushKind};
+
+use super::{Hearing, Notes, Place};
+use crate::traffic::CHANNEL;
+
+pub(super) const SETTINGS: &str = "RESP3, a push sender, automatic resubscription, else defaults; \
+                                   told: a push that says it is disconnected, or subscribed again";
+
+pub(super) async fn hear(place: &Place, notes: &Notes) -> Result<Hearing> {
+    let Place::Server(address) = place else {
+        bail!("the manager knows one server");
+    };
+    let pushed = notes.clone();
+    let settings = ConnectionManagerConfig::new()
+        .set_automatic_resubscription()
+        .set_push_sender(move |push: PushInfo| {
+            hear_push(&pushed, push);
+            Ok::<_, SendError>(())
+        });
+    let client = Client::open(format!("redis://{address}/?protocol=resp3"))?;
+    let mut manager = ConnectionManager::new_with_config(client, settings).await?;
+    manager.subscribe(CHANNEL).await?;
+    Ok(Hearing {
+        _kept: Box::new(manager),
+        tasks: Vec::new(),
+    })
+}
+
+fn hear_push(notes: &Notes, push: PushInfo) {
+    match push.kind {
+        PushKind::Message => {
+            let payload = push.data.into_iter().nth(1);
+            if let Some(tick) = payload.and_then(|tick| u64::from_redis_value(tick).ok()) {
+                notes.heard(tick);
+            }
+        }
+        PushKind::Disconnection | PushKind::Subscribe => notes.told(),
+        _ => {}
+    }
+}

@@ -1,0 +1,47 @@
+//! The connection is cut, and the server is there all the time.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use tidings_testkit::{Proxy, Redis};
+
+use super::Outcome;
+use crate::traffic::Traffic;
+
+/// Who cuts it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cut {
+    /// The network, all connections of the hearer.
+    Reset,
+    /// Redis, the connections of all that hear.
+    ClientKill,
+}
+
+impl Cut {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "TCP reset",
+            Self::ClientKill => "CLIENT KILL",
+        }
+    }
+}
+
+pub(super) async fn run(cut: Cut, times: usize) -> Result<Outcome> {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.address()).await;
+    let traffic = Traffic::start(&[proxy.url()], &[redis.url()], |bus| bus).await?;
+
+    let mut outcome = Outcome::default();
+    for _ in 0..times {
+        let since = Instant::now();
+        match cut {
+            Cut::Reset => proxy.reset().await,
+            Cut::ClientKill => usize::try_from(redis.cut_hearers().await)?,
+        };
+        let again = traffic.hearers[0].hears_again(since).await?;
+        outcome.took.push(again - since);
+        traffic.flows().await?;
+    }
+    outcome.balance(traffic.end().await);
+    Ok(outcome)
+}
