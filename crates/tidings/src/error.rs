@@ -240,7 +240,11 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum UrlError {
     /// It has no scheme that a bus knows.
-    #[error("`{scheme}:` is not one of redis:, rediss:, unix:, redis+unix:, memory:{}", Hint(.hint.as_deref()))]
+    #[error(
+        "`{scheme}:` is not one of redis:, rediss:, unix:, redis+unix:, redis+sentinel:, \
+         rediss+sentinel:, memory:{}",
+        Hint(.hint.as_deref())
+    )]
     Scheme {
         /// The part before the first colon.
         scheme: String,

@@ -172,11 +172,13 @@ mod tests {
             ("memory:", "it has no name: write `memory:name`"),
             (
                 "http://localhost",
-                "`http:` is not one of redis:, rediss:, unix:, redis+unix:, memory:",
+                "`http:` is not one of redis:, rediss:, unix:, redis+unix:, redis+sentinel:, \
+                 rediss+sentinel:, memory:",
             ),
             (
                 "localhost:7000",
-                "`localhost:` is not one of redis:, rediss:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
+                "`localhost:` is not one of redis:, rediss:, unix:, redis+unix:, redis+sentinel:, \
+                 rediss+sentinel:, memory:; write `redis://localhost:7000`",
             ),
             (
                 "redis-cluster://a",
