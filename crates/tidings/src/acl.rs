@@ -76,7 +76,8 @@ impl Permissions {
         self.and("select")
     }
 
-    /// To see that the server is the master, too. Without it, a replica is not noticed.
+    /// To see that the server is the master, too. Without it, a replica is not noticed, and a bus
+    /// says so in the log; with Sentinel, one sentinel that is wrong could lead it to a replica.
     pub fn check_role(self) -> Self {
         self.and("role")
     }
