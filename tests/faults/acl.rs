@@ -7,6 +7,8 @@ use tidings::acl::Permissions;
 use tidings::{Bus, GapReason};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
 
+use crate::captured;
+
 const PASSWORD: &str = "hush-hush";
 
 async fn add_user(redis: &Redis, user: &str, permissions: &Permissions) {
@@ -113,6 +115,32 @@ async fn the_command_that_is_printed_is_taken_and_takes_the_rest_away() {
     assert!(may(&mut shop, "PUBLISH tidings:{shop} x").await);
     assert!(!may(&mut shop, "PUBLISH tidings:{other} x").await);
     assert!(!may(&mut shop, "GET key").await);
+}
+
+#[tokio::test]
+async fn who_may_not_see_the_role_is_told_and_does_not_ask_again() {
+    let log = captured::log();
+    let redis = Redis::start().await;
+    add_user(&redis, "shop", &of_shop()).await;
+    let url = redis.url_as("shop", PASSWORD);
+    // The role is asked for as often as this.
+    let builder = Bus::builder(&url).probe_interval(Duration::from_millis(100));
+    let node = Node::start(builder.namespace("shop")).await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    let line = log.wait_for(|line| line.contains("ROLE")).await;
+    assert!(line.contains(" WARN ") && line.contains("+role"), "{line}");
+    let mut clock = tokio::time::interval(Duration::from_millis(100));
+    for tick in 1..=10 {
+        clock.tick().await;
+        node.send_to_all("tick", &tick).await.unwrap();
+    }
+    ticks.wait_len(10).await;
+
+    let denied = redis.cli(&["ACL", "LOG"]).await;
+    // Both connections asked, once.
+    let counts: Vec<_> = denied.lines().skip_while(|line| *line != "count").collect();
+    assert_eq!(counts[1], "2", "{denied}");
 }
 
 async fn node_as(redis: &Redis, user: &str, namespace: &str) -> Node {

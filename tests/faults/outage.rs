@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use futures_util::poll;
 use tidings::{Builder, Bus, Connection, Failure, Fate, Reason, SendError};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -289,6 +290,25 @@ async fn a_demoted_master_is_left_although_there_is_traffic() {
         matches!(connection, Connection::Deaf { why, .. } if why.contains("replica"))
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_where_one_worked_before_is_not_said_to_want_tls() {
+    let mut redis = Redis::start().await;
+    let node = node_that_lost(&mut redis, |builder| builder).await;
+
+    // As where Redis restarts behind something that goes on accepting.
+    let listener = TcpListener::bind(redis.address()).await.unwrap();
+    for _ in 0..3 {
+        listener.accept().await.unwrap();
+    }
+
+    // The one before the last has been told by now.
+    let Connection::Deaf { why, .. } = node.health().connection else {
+        panic!("{:?}", node.health());
+    };
+    assert!(why.contains("connecting to hear"), "{why}");
+    assert!(!why.contains("rediss:"), "{why}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tidings_testkit::{Node, Redis, memory_url, wait_for};
 use tokio::sync::Semaphore;
 
 const SOON: Duration = Duration::from_secs(20);
-const PASSWORD: &str = "not-for-labels";
+const PASSWORD: &str = "hush-hush";
 
 /// What was recorded on this thread while this lives.
 struct Recorded {
@@ -65,6 +65,14 @@ fn stand_still(node: &Node, event: &'static str, handling: Handling) -> Arc<Sema
     };
     node.on_with(event, handling, handler).unwrap();
     permits
+}
+
+/// The name and label of the gauge of what waits for the handler of `tick`.
+fn ticks_that_wait(recorded: &Recorded) -> String {
+    let text = recorded.handle.render();
+    let start = "tidings_queue_events{handler=\"tick (";
+    let line = text.lines().find(|line| line.starts_with(start)).unwrap();
+    line.rsplit_once(' ').unwrap().0.to_owned()
 }
 
 async fn until_is(recorded: &Recorded, series: &str, count: f64) {
@@ -159,10 +167,7 @@ async fn what_waits_for_a_handler_is_seen() {
     let recorded = Recorded::new();
     let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
     let permits = stand_still(&node, "tick", Handling::new());
-    let text = recorded.handle.render();
-    let start = "tidings_queue_events{handler=\"tick (";
-    let line = text.lines().find(|line| line.starts_with(start)).unwrap();
-    let (series, _) = line.rsplit_once(' ').unwrap();
+    let series = &ticks_that_wait(&recorded);
 
     node.send_to_all("tick", &0).await.unwrap();
     until_is(&recorded, series, 0.0).await;
@@ -172,6 +177,30 @@ async fn what_waits_for_a_handler_is_seen() {
     until_is(&recorded, series, 3.0).await;
     permits.add_permits(4);
     until_is(&recorded, series, 0.0).await;
+}
+
+#[test]
+fn a_bus_whose_runtime_ends_leaves_nothing_in_the_gauges() {
+    let recorded = Recorded::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let node = runtime.block_on(async {
+        let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+        stand_still(&node, "tick", Handling::new());
+        for tick in 0..4_u64 {
+            node.send_to_all("tick", &tick).await.unwrap();
+        }
+        until_is(&recorded, &ticks_that_wait(&recorded), 3.0).await;
+        node
+    });
+    drop(runtime);
+    drop(node);
+
+    for series in ["tidings_up", &ticks_that_wait(&recorded)] {
+        assert_count(&recorded, series, 0);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Where a server is, and one question to it.
 
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +13,9 @@ use tokio::time::timeout;
 /// the `redis` crate is not.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const CLOSES_WITHIN: Duration = Duration::from_secs(1);
+
+/// Settings whose value is a password.
+const PASSWORDS: [&str; 3] = ["auth-pass", "masterauth", "requirepass"];
 
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
@@ -94,13 +98,17 @@ pub(crate) fn login(user: &str, password: &str) -> String {
     format!("{}:{}@", percent_encoded(user), percent_encoded(password))
 }
 
-/// A command as it may be printed: without the passwords in its rules and addresses.
+/// A command as it may be printed: without the passwords in its settings, rules and addresses.
 pub(crate) fn shown(words: &[&str]) -> String {
-    let shown = words.iter().map(|word| match word.rsplit_once('@') {
-        _ if word.starts_with('>') => ">…".to_owned(),
-        Some((before, host)) if before.contains("://") => format!("…@{host}"),
-        _ => (*word).to_owned(),
-    });
+    let before = iter::once(&"").chain(words);
+    let shown = before
+        .zip(words)
+        .map(|(before, word)| match word.rsplit_once('@') {
+            _ if PASSWORDS.contains(before) => "…".to_owned(),
+            _ if word.starts_with('>') => ">…".to_owned(),
+            Some((before, host)) if before.contains("://") => format!("…@{host}"),
+            _ => (*word).to_owned(),
+        });
     shown.collect::<Vec<_>>().join(" ")
 }
 
@@ -121,20 +129,25 @@ mod tests {
 
     #[test]
     fn a_command_is_printed_without_its_passwords() {
-        let rules = ["ACL", "SETUSER", "shop", ">sesame", "+@all"];
+        let rules = ["ACL", "SETUSER", "shop", ">hush-hush", "+@all"];
         assert_eq!(shown(&rules), "ACL SETUSER shop >… +@all");
-        let address = ["-u", "redis://shop:sesame@127.0.0.1:12000", "PING"];
+        let address = ["-u", "redis://shop:hush-hush@127.0.0.1:12000", "PING"];
         assert_eq!(shown(&address), "-u …@127.0.0.1:12000 PING");
+        let setting = ["CONFIG", "SET", "masterauth", "hush-hush@word"];
+        assert_eq!(shown(&setting), "CONFIG SET masterauth …");
     }
 
     #[test]
     fn a_password_keeps_its_odd_characters_in_every_url() {
-        let address = Address::new(12_000, Some("p@ss/word".into()));
+        let address = Address::new(12_000, Some("hush-hush@p/word".into()));
 
-        assert_eq!(address.url(), "redis://:p%40ss%2Fword@127.0.0.1:12000");
+        assert_eq!(
+            address.url(),
+            "redis://:hush-hush%40p%2Fword@127.0.0.1:12000"
+        );
         assert_eq!(
             address.unix_url(Path::new("/tmp/redis.sock")),
-            "redis+unix:///tmp/redis.sock?pass=p%40ss%2Fword"
+            "redis+unix:///tmp/redis.sock?pass=hush-hush%40p%2Fword"
         );
     }
 }

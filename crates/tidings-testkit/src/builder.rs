@@ -14,12 +14,12 @@ use crate::tls::{Certificate, Files};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let redis = Redis::builder()
-///     .password("sesame")
+///     .password("hush-hush")
 ///     .config("maxmemory", "1mb")
 ///     .start()
 ///     .await;
 ///
-/// assert!(redis.url().starts_with("redis://:sesame@127.0.0.1:"));
+/// assert!(redis.url().starts_with("redis://:hush-hush@127.0.0.1:"));
 /// # }
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -241,10 +241,10 @@ mod tests {
 
     #[test]
     fn a_password_may_hold_quotes_and_spaces() {
-        let builder = RedisBuilder::default().password("a \"b\" c");
+        let builder = RedisBuilder::default().password("hush-hush \"b\" c");
 
         let configuration = builder.configuration(Path::new("/tmp/one"), 12_000);
 
-        assert!(configuration.contains("requirepass \"a \\\"b\\\" c\"\n"));
+        assert!(configuration.contains("requirepass \"hush-hush \\\"b\\\" c\"\n"));
     }
 }

@@ -57,12 +57,16 @@ async fn a_killed_master_is_replaced_and_comes_back_as_a_master_for_now() {
 #[tokio::test]
 async fn a_frozen_master_is_replaced_though_a_sentinel_is_dead() {
     let mut sentinels = Sentinels::builder()
-        .servers(|server| server.password("p@ss/word"))
-        .sentinels(|sentinel| sentinel.password("watchword"))
+        .servers(|server| server.password("hush-hush@p/word"))
+        .sentinels(|sentinel| sentinel.password("hush-hush too"))
         .down_after(Duration::from_millis(500))
         .start()
         .await;
-    assert!(sentinels.url().contains("://:p%40ss%2Fword@127.0.0.1:"));
+    assert!(
+        sentinels
+            .url()
+            .contains("://:hush-hush%40p%2Fword@127.0.0.1:")
+    );
     sentinels.sentinels_mut()[0].kill();
 
     let frozen = sentinels.freeze_master().await;

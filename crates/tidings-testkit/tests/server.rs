@@ -114,7 +114,7 @@ async fn a_subscriber_that_is_too_far_behind_is_cut() {
 
 #[tokio::test]
 async fn a_replica_has_what_its_master_has_and_can_be_made_a_master() {
-    let mut master = Redis::builder().password("open sesame").start().await;
+    let mut master = Redis::builder().password("hush-hush sesame").start().await;
     let replica = Redis::builder().replica_of(&master).start().await;
     assert!(master.is_master().await && !replica.is_master().await);
 

@@ -1,4 +1,5 @@
-//! The least that Redis must allow a user, as text for whoever administrates it.
+//! The least that Redis must allow a user, as text for whoever administrates it. It takes Redis
+//! 6.2 or newer: version 6.0 knows no rules about channels.
 //!
 //! ```
 //! use tidings::acl::Permissions;
@@ -54,7 +55,7 @@ impl Permissions {
     /// # use tidings::acl::Permissions;
     /// assert_eq!(
     ///     Permissions::of_sentinel().to_string(),
-    ///     "resetkeys resetchannels &+switch-master -@all +ping +subscribe \
+    ///     "resetkeys resetchannels &+switch-master -@all +subscribe \
     ///      +sentinel|get-master-addr-by-name +sentinel|master +sentinel|sentinels",
     /// );
     /// ```
@@ -62,7 +63,6 @@ impl Permissions {
         Self {
             channel: "+switch-master".to_owned(),
             commands: vec![
-                "ping",
                 "subscribe",
                 "sentinel|get-master-addr-by-name",
                 "sentinel|master",
@@ -76,7 +76,8 @@ impl Permissions {
         self.and("select")
     }
 
-    /// To see that the server is the master, too. Without it, a replica is not noticed.
+    /// To see that the server is the master, too. Without it, a replica is not noticed, and a bus
+    /// says so in the log; with Sentinel, one sentinel that is wrong could lead it to a replica.
     pub fn check_role(self) -> Self {
         self.and("role")
     }
@@ -96,7 +97,18 @@ impl Permissions {
 
     /// The command that gives a user these permissions and takes all others away, in quotes where
     /// a shell needs them. It leaves passwords as they are: a new user has none, and cannot log in
-    /// before it gets one, such as by `ACL SETUSER shop '>the password'`.
+    /// before it gets one, such as by `ACL SETUSER shop '>the password'`. It leaves selectors, too,
+    /// which version 7 has and older ones do not know: `ACL SETUSER shop clearselectors` takes
+    /// those away.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let command = Permissions::of_bus("shop")?.set_user("o'brien");
+    /// assert!(command.starts_with(r"ACL SETUSER 'o'\''brien' on resetkeys"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_user(&self, user: &str) -> String {
         let rules = words(self.rules().as_slice());
         format!("ACL SETUSER {} on {rules}", quoted(user))
@@ -173,7 +185,8 @@ fn quoted(word: &str) -> String {
     if word.chars().all(is_plain) {
         word.to_owned()
     } else {
-        format!("'{word}'")
+        // No shell has an escape within these quotes: they end, and begin again.
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

@@ -209,13 +209,15 @@ impl Builder {
     }
 
     /// How long an event may wait for Redis before it is given up: one that was handed to Redis and
-    /// not answered then is [`Unknown`](crate::Fate::Unknown).
+    /// not answered then is [`Unknown`](crate::Fate::Unknown). One that has to wait for room in the
+    /// [`outgoing_queue`](Self::outgoing_queue) first may do that for as long, too.
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
         self.sending.patience = timeout.min(FOREVER);
         self
     }
 
-    /// Sends fail at once while Redis is away, instead of waiting for it.
+    /// Sends fail at once while Redis is away, instead of waiting for it. What is on its way when the
+    /// connection is lost ends then, too, as [`Unknown`](crate::Fate::Unknown).
     pub fn volatile(mut self) -> Self {
         self.sending.is_volatile = true;
         self

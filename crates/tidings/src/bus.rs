@@ -87,8 +87,14 @@ impl Bus {
     }
 
     /// Begins to describe a bus on `url`, whatever `TIDINGS_URL` says:
-    /// `redis://user:password@host:port/db`, `unix:///path?user=…&pass=…&db=…`, or `memory:name` for
-    /// buses of one process.
+    ///
+    /// | | |
+    /// |---|---|
+    /// | `redis://user:password@host:port/db` | one Redis, over TCP; all but the host may be missing |
+    /// | `rediss://user:password@host:port/db` | the same with TLS, which needs the feature `tls` |
+    /// | `unix:///path?user=…&pass=…&db=…` | one Redis, over a Unix socket |
+    /// | `redis+sentinel://user:password@host:port,host:port/master` | the master that these sentinels name; `rediss+sentinel:` with TLS |
+    /// | `memory:name` | no Redis: all buses of this process under this name |
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
     }
@@ -367,11 +373,9 @@ impl Bus {
     }
 
     /// The same bus, for events that are worth nothing when they are late: what is sent through this
-    /// clone fails at once while Redis is away, instead of waiting for it.
-    /// [`Builder::volatile`] is the same for all that a bus sends.
-    ///
-    /// An event that is on its way when the connection is lost is repeated, as any other: Redis may
-    /// have it.
+    /// clone fails at once while Redis is away, instead of waiting for it. An event that waits in a
+    /// frame or is on its way when the connection is lost shares the fate of the others there.
+    /// [`Builder::volatile`] is for all that a bus sends, and gives up those, too.
     ///
     /// ```
     /// # use tidings::prelude::*;

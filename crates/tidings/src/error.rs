@@ -240,7 +240,11 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum UrlError {
     /// It has no scheme that a bus knows.
-    #[error("`{scheme}:` is not one of redis:, rediss:, unix:, redis+unix:, memory:{}", Hint(.hint.as_deref()))]
+    #[error(
+        "`{scheme}:` is not one of redis:, rediss:, unix:, redis+unix:, redis+sentinel:, \
+         rediss+sentinel:, memory:{}",
+        Hint(.hint.as_deref())
+    )]
     Scheme {
         /// The part before the first colon.
         scheme: String,
@@ -336,8 +340,9 @@ pub enum ConnectError {
         /// Where it is.
         to: String,
     },
-    /// Nothing was heard, although something should have been.
-    #[error("nothing was heard for {silence:?}, although a probe was published")]
+    /// What this bus published did not come back to it: it hears nothing, or hears through another
+    /// server than it sends through.
+    #[error("nothing of our own was heard for {silence:?}, although it was published")]
     Deaf {
         /// For how long.
         silence: Duration,

@@ -48,7 +48,9 @@ pub struct Health {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Connection {
-    /// Not yet.
+    /// Not yet: the bus is being started. Only [`Handler::check`](crate::Handler::check) and
+    /// [`FromContext::check`](crate::FromContext::check) can see this: `start()` returns a bus that
+    /// hears.
     Connecting,
     /// Subscribed, and Redis confirmed it.
     Up {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::unconstrained;
 use tokio::time::sleep;
 
 use crate::alarm::Alarm;
@@ -26,8 +27,11 @@ use crate::transport::{Connected, Hearing, Sending, Transport};
 /// this: a Redis that is back is heard again within two seconds, however long it was away.
 const LONGEST: Duration = Duration::from_millis(750);
 
-/// How often a server that is left is read once more, at most: a mebibyte each time.
-const REST: usize = 64;
+/// How long what has arrived from a server that is left may still be taken in.
+const REST: Duration = Duration::from_millis(100);
+
+/// A connection that did not last this long is no reason to make the next one at once.
+const BRIEF: Duration = Duration::from_millis(250);
 
 /// Ends once the server is not the right one any more.
 type Left = BoxFuture<'static, ConnectError>;
@@ -90,17 +94,19 @@ impl Probe {
         why.unwrap_or(ConnectError::Lost)
     }
 
-    /// Redis took a sign of life. The first that has not come back is what counts: later ones must
-    /// not put the answer off.
-    pub(crate) fn published(&self) {
-        lock(&self.published).get_or_insert_with(Instant::now);
+    /// Redis took a frame of ours that was handed to it at this time: it has to come back. The first
+    /// that has not is what counts: later ones must not put the answer off. The time of the answer
+    /// would be of no use: the frame itself may come first.
+    pub(crate) fn published(&self, at: Instant) {
+        lock(&self.published).get_or_insert(at);
     }
 
-    /// When a sign of life was published that has not come back. One that Redis did not take
-    /// proves nothing.
-    fn awaited(&self, heard: Instant) -> Option<Instant> {
+    /// When a frame of ours was published that has not come back. One that Redis did not take
+    /// proves nothing, and neither does a frame of another: it may come from a server on which we
+    /// do not send.
+    fn awaited(&self, echoed: Instant) -> Option<Instant> {
         let mut published = lock(&self.published);
-        *published = published.filter(|published| *published > heard);
+        *published = published.filter(|published| *published > echoed);
         *published
     }
 }
@@ -117,6 +123,13 @@ pub(crate) fn delays() -> impl Iterator<Item = Duration> {
         .with_jitter()
         .without_max_times()
         .build()
+}
+
+/// The waits of one row of attempts.
+type Delays = Box<dyn Iterator<Item = Duration> + Send>;
+
+fn endless_delays() -> Delays {
+    Box::new(delays())
 }
 
 /// The task that owns the hearing end of the connection.
@@ -146,16 +159,21 @@ impl Link {
         async move {
             let _deaf = deaf;
             let mut stage = self.stage.clone();
+            let sessions = self.sessions.clone();
             tokio::select! {
                 () = self.keep_hearing(hearing, left) => {}
                 _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+                // The sender ends with us, or by a mistake of ours: then this bus is of no use.
+                () = sessions.closed() => {}
             }
         }
     }
 
     async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>, mut left: Left) {
+        let mut delays = endless_delays();
         loop {
-            let why = self.hear(hearing, left).await;
+            let began = Instant::now();
+            let why = self.hear(&mut *hearing, left).await;
             tracing::warn!(address = self.pulse.address, why = %report(&why), "the connection is lost");
             self.receiver.echoes.forget();
             // The sender ends after the link does, so it is there to hear of both.
@@ -166,7 +184,16 @@ impl Link {
             // What it had to say of the lost connection must not be taken for the next one.
             let _ = self.probe.broken.notified().now_or_never();
             self.pulse.deaf(report(&why).to_string());
-            let connected = self.reconnect().await;
+            if matches!(why, ConnectError::Moved { .. }) {
+                self.hear_the_rest(&mut *hearing).await;
+            }
+            drop(hearing);
+            if began.elapsed() > BRIEF {
+                delays = endless_delays();
+            } else {
+                sleep(delays.next().unwrap_or(LONGEST)).await;
+            }
+            let connected = self.reconnect(&mut delays).await;
             Counts::add(&self.pulse.counts.reconnects, 1);
             tracing::info!(server = connected.server, "the connection is back");
             let reason = GapReason::Reconnected;
@@ -185,11 +212,11 @@ impl Link {
     }
 
     /// Hears until there is a reason to doubt the connection.
-    async fn hear(&mut self, mut hearing: Box<dyn Hearing>, mut left: Left) -> ConnectError {
+    async fn hear(&mut self, hearing: &mut dyn Hearing, mut left: Left) -> ConnectError {
         let mut frames = Vec::new();
         let mut heard = Instant::now();
+        self.receiver.echoed = heard;
         let mut glances = Glances::new(heard);
-        self.pulse.heard(heard);
         let mut asked = heard;
         let probe = Arc::clone(&self.probe);
         let (dispatcher, echoes) = (
@@ -207,15 +234,14 @@ impl Link {
             let checked = tokio::select! {
                 biased;
                 () = &mut broken => Err(probe.take_report()),
-                why = &mut left => {
-                    self.hear_the_rest(&mut *hearing).await;
-                    Err(why)
-                }
+                why = &mut left => Err(why),
                 arrived = hearing.hear(&mut frames) => {
                     heard = Instant::now();
                     self.pulse.heard(heard);
                     glances.heard(frames.iter().map(Bytes::len).sum(), heard);
-                    self.receive(&mut frames).await;
+                    for frame in frames.drain(..) {
+                        self.receiver.receive(frame).await;
+                    }
                     arrived
                 }
                 // Each of these looks again.
@@ -230,7 +256,7 @@ impl Link {
                 }
                 () = clock.at(self.due(heard, asked)) => {
                     asked = Instant::now();
-                    self.check(heard)
+                    self.check()
                 }
             };
             if let Err(why) = checked {
@@ -239,20 +265,18 @@ impl Link {
         }
     }
 
-    /// What has arrived from a server that is left: it was said before, and is as good as ever.
+    /// What has arrived from a server that is left: it was said before, and is as good as ever. What
+    /// takes longer than a moment is missed, and known to be.
     async fn hear_the_rest(&mut self, hearing: &mut dyn Hearing) {
+        let until = Instant::now() + REST;
         let mut frames = Vec::new();
-        for _ in 0..REST {
-            let Some(Ok(())) = hearing.hear(&mut frames).now_or_never() else {
-                return;
-            };
-            self.receive(&mut frames).await;
-        }
-    }
-
-    async fn receive(&mut self, frames: &mut Vec<Bytes>) {
-        for frame in frames.drain(..) {
-            self.receiver.receive(frame).await;
+        while let Some(Ok(())) = unconstrained(hearing.hear(&mut frames)).now_or_never() {
+            for frame in frames.drain(..) {
+                if Instant::now() >= until {
+                    return;
+                }
+                self.receiver.receive(frame).await;
+            }
         }
     }
 
@@ -270,16 +294,18 @@ impl Link {
 
     /// When the silence has lasted too long: until we ask, and then until we have our answer.
     fn due(&self, heard: Instant, asked: Instant) -> Instant {
-        let since = self.probe.awaited(heard).unwrap_or(heard.max(asked));
+        let awaited = self.probe.awaited(self.receiver.echoed);
+        let since = awaited.unwrap_or(heard.max(asked));
         since + self.probe.interval
     }
 
     /// Whether the connection can still be trusted after a silence.
-    fn check(&self, heard: Instant) -> Result<(), ConnectError> {
-        match self.probe.awaited(heard) {
+    fn check(&self) -> Result<(), ConnectError> {
+        let echoed = self.receiver.echoed;
+        match self.probe.awaited(echoed) {
             Some(published) if published.elapsed() >= self.probe.interval => {
                 Err(ConnectError::Deaf {
-                    silence: heard.elapsed(),
+                    silence: echoed.elapsed(),
                 })
             }
             Some(_) => Ok(()),
@@ -290,8 +316,8 @@ impl Link {
         }
     }
 
-    async fn reconnect(&self) -> Connected {
-        for delay in delays() {
+    async fn reconnect(&self, delays: &mut Delays) -> Connected {
+        loop {
             match self.transport.connect().await {
                 Ok(connected) => {
                     *lock(&self.probe.refused) = None;
@@ -304,9 +330,8 @@ impl Link {
                     self.pulse.deaf(report(&why).to_string());
                 }
             }
-            sleep(delay).await;
+            sleep(delays.next().unwrap_or(LONGEST)).await;
         }
-        unreachable!("the delays have no end")
     }
 }
 
@@ -342,13 +367,15 @@ mod tests {
     #[test]
     fn only_the_first_probe_that_redis_took_is_awaited() {
         let probe = Probe::new(Duration::from_secs(5));
-        let heard = Instant::now();
-        assert_eq!(probe.awaited(heard), None);
-        probe.published();
-        let first = probe.awaited(heard);
-        assert!(first.is_some());
-        probe.published();
-        assert_eq!(probe.awaited(heard), first);
-        assert_eq!(probe.awaited(Instant::now()), None);
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        assert_eq!(probe.awaited(began), None);
+        probe.published(after(1));
+        probe.published(after(2));
+        assert_eq!(probe.awaited(began), Some(after(1)));
+        assert_eq!(probe.awaited(after(3)), None);
+        // It came back before Redis's answer was seen.
+        probe.published(after(2));
+        assert_eq!(probe.awaited(after(3)), None);
     }
 }

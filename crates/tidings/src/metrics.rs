@@ -119,6 +119,13 @@ impl Level {
     }
 }
 
+/// What is gone has nothing that waits: a runtime may end before its bus does.
+impl Drop for Level {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// Frames with events, in one direction.
 #[derive(Debug)]
 pub(crate) struct Frames {

@@ -317,11 +317,11 @@ impl Outgoing {
         self.lock().take()
     }
 
-    /// Takes all frames older than the patience.
-    pub(crate) fn expired(&self) -> Vec<Open> {
+    /// Takes all frames that are older than the patience by now.
+    pub(crate) fn expired(&self, now: Instant) -> Vec<Open> {
         let mut inside = self.lock();
         inside.close_if_old(self.slice());
-        let is_young = |open: &Open| open.about.since.elapsed() < self.settings.patience;
+        let is_young = |open: &Open| now.duration_since(open.about.since) < self.settings.patience;
         let expired = inside
             .closed
             .iter()

@@ -36,6 +36,8 @@ pub(crate) struct Receiver {
     pub(crate) echoes: Arc<Echoes>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) counts: Arc<Counts>,
+    /// When a frame of our own came back last.
+    pub(crate) echoed: Instant,
 }
 
 impl Receiver {
@@ -46,9 +48,10 @@ impl Receiver {
         reports: Arc<Reports>,
         counts: Arc<Counts>,
     ) -> Self {
+        let now = Instant::now();
         let mut sequences = Sequences::default();
         // Of ourselves we know that we begin at 1.
-        sequences.join(me, Instant::now());
+        sequences.join(me, now);
         Self {
             me,
             sequences,
@@ -60,6 +63,7 @@ impl Receiver {
             echoes,
             reports,
             counts,
+            echoed: now,
         }
     }
 
@@ -67,6 +71,9 @@ impl Receiver {
     pub(crate) async fn receive(&mut self, frame: Bytes) {
         let echo = self.echoes.hear(&frame);
         let is_echo = echo.is_some();
+        if is_echo {
+            self.echoed = Instant::now();
+        }
         self.take_in(frame, echo).await;
         if is_echo {
             self.echoes.handed_over();
@@ -92,6 +99,10 @@ impl Receiver {
                 });
             }
         };
+        if header.from == Some(self.me) {
+            // Our position, which has no event, is known by its sender alone.
+            self.echoed = Instant::now();
+        }
         let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
         self.frames.add(frame.len(), events);
         let known = match (header.from, header.seq) {

@@ -198,11 +198,15 @@ impl<T> Mailbox<T> {
 }
 
 impl Mailbox<Gap> {
-    /// Counts add up where nothing else differs; a box that is full loses detail, never a gap.
+    /// Counts add up where nothing else differs, and unknown ones are one unknown count. A box that
+    /// is full loses detail, never a gap.
     fn push_or_merge(&self, gap: Gap) {
         let mut inside = self.lock();
         let is_full = inside.waiting.len() == WAITING;
         if let Some(last) = inside.waiting.back_mut() {
+            if *last == gap && gap.missed.is_none() {
+                return;
+            }
             let is_alike = last.from == gap.from && last.reason == gap.reason;
             if let (true, Some(sum), Some(more)) = (is_alike, &mut last.missed, gap.missed) {
                 *sum = sum.saturating_add(more);
@@ -244,6 +248,20 @@ mod tests {
         gaps.push_or_merge(gap(2, 1));
         assert_eq!(gaps.next().await, Some(gap(1, 5)));
         assert_eq!(gaps.next().await, Some(gap(2, 1)));
+    }
+
+    #[tokio::test]
+    async fn gaps_of_unknown_size_take_no_room_from_those_that_are_counted() {
+        let gaps = GapBox::default();
+        let reconnected = Gap {
+            from: None,
+            missed: None,
+            reason: GapReason::Reconnected,
+        };
+        (0..=WAITING).for_each(|_| gaps.push_or_merge(reconnected.clone()));
+        gaps.push_or_merge(gap(1, 2));
+        assert_eq!(gaps.next().await, Some(reconnected));
+        assert_eq!(gaps.next().await, Some(gap(1, 2)));
     }
 
     #[tokio::test]

@@ -106,6 +106,7 @@ impl Sender {
         let mut session = Session::new(sending, self.probe.interval);
         // What is in doubt is repeated under its old numbers: who heard it drops it.
         for flight in &mut progress.flights {
+            flight.left = Instant::now();
             flight.reply = Some(publish(&*session.publisher, flight.frame.clone()).await);
             self.echoes.sent(flight.sent());
         }
@@ -142,25 +143,28 @@ impl Sender {
                     Some(next) => return End::Replaced(next),
                     None => sessions_ended = true,
                 },
-                () = &mut session.driver => return self.wait_for_link(ConnectError::Lost).await,
+                () = &mut session.driver => return self.wait_for_link(ConnectError::Lost, progress).await,
                 answer = poll_fn(|cx| poll_front(&mut progress.flights, cx)) => {
                     if let Err(why) = self.answered(answer, progress) {
-                        return self.wait_for_link(why).await;
+                        return self.wait_for_link(why, progress).await;
                     }
-                    session.asked = Instant::now();
+                    session.answered();
                 }
                 (bytes, pace) = if_any(&mut session.look) => {
                     progress.until_look = bytes;
                     session.pace = Some(pace);
                 }
-                answer = if_any(&mut session.announcement) => match answer {
-                    Ok(_) => self.probe.published(),
-                    Err(error) => tracing::debug!(?error, "an announcement was not published"),
-                },
+                answer = if_any(&mut session.announcement) => {
+                    session.answered();
+                    match answer {
+                        Ok(_) => self.probe.published(session.announced),
+                        Err(error) => tracing::debug!(?error, "an announcement was not published"),
+                    }
+                }
                 checked = if_any(&mut session.check) => {
-                    session.asked = Instant::now();
+                    session.answered();
                     if let Err(why) = checked {
-                        return self.wait_for_link(why).await;
+                        return self.wait_for_link(why, progress).await;
                     }
                 }
                 () = self.echoes.heard(), if session.ahead_since.is_some() => {}
@@ -185,7 +189,7 @@ impl Sender {
                     }
                     if session.is_unanswered(progress) {
                         let silence = self.probe.interval;
-                        return self.wait_for_link(ConnectError::Unanswered { silence }).await;
+                        return self.wait_for_link(ConnectError::Unanswered { silence }, progress).await;
                     }
                     self.look_at_the_clock(&mut session, progress).await;
                 }
@@ -193,13 +197,12 @@ impl Sender {
         }
     }
 
-    /// The link hears that the connection is of no use and why, and takes it away.
-    async fn wait_for_link(&mut self, why: ConnectError) -> End {
+    /// The link hears that the connection is of no use and why, and takes it away. That can take a
+    /// while: it may be waiting for a handler.
+    async fn wait_for_link(&mut self, why: ConnectError, progress: &mut Progress) -> End {
         self.probe.report(why);
-        tokio::select! {
-            next = self.sessions.recv() => next.map_or(End::Left, End::Replaced),
-            _ = wait_for(&mut self.stage, Stage::Leaving) => End::Left,
-        }
+        progress.doubt();
+        self.wait(progress).await
     }
 
     /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
@@ -215,6 +218,7 @@ impl Sender {
             about,
             is_doubtful: false,
             reply: None,
+            left: Instant::now(),
         };
         self.echoes.sent(flight.sent());
         flight
@@ -229,6 +233,7 @@ impl Sender {
         match answer {
             Ok(receivers) => {
                 let flight = progress.flights.pop_front().expect("it was just polled");
+                self.probe.published(flight.left);
                 Counts::add(&self.counts.sent, u64::from(flight.events));
                 self.frames.add(flight.frame.len(), flight.events);
                 let outcome = Outcome::Sent {
@@ -288,15 +293,17 @@ impl Sender {
         let patience = self.outgoing.settings().patience;
         let refused = self.probe.refusal().map(Reason::Refused);
         let reason = refused.unwrap_or(Reason::TimedOut(patience));
+        // One moment for all: what is younger must not seem older than what was looked at before.
+        let now = Instant::now();
         while progress
             .flights
             .front()
-            .is_some_and(|flight| flight.about.since.elapsed() >= patience)
+            .is_some_and(|flight| now.duration_since(flight.about.since) >= patience)
         {
             let flight = progress.flights.pop_front().expect("it was just looked at");
             self.give_up(flight, reason.clone());
         }
-        for open in self.outgoing.expired() {
+        for open in self.outgoing.expired(now) {
             self.give_up_open(open, &reason);
         }
     }

@@ -39,6 +39,8 @@ pub(crate) struct Flight {
     pub(crate) is_doubtful: bool,
     /// The answer, while it can come.
     pub(crate) reply: Option<Reply>,
+    /// When it was handed over last.
+    pub(crate) left: Instant,
 }
 
 pub(crate) type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
@@ -63,14 +65,16 @@ pub(crate) struct Session {
     pub(crate) look: Option<BoxFuture<'static, (usize, Pace)>>,
     pub(crate) pace: Option<Pace>,
     pub(crate) announcement: Option<Reply>,
+    /// When the position was handed over last.
+    pub(crate) announced: Instant,
     /// Whether the server is still the right one.
     pub(crate) check: Option<Check>,
     checked: Instant,
     /// How long Redis may take to answer before the connection is given up, and how often the
     /// server is asked whether it is still the right one.
     interval: Duration,
-    /// Since when the oldest question waits for its answer.
-    pub(crate) asked: Instant,
+    /// Since when an answer is due: the last one came then, or the first question was asked.
+    asked: Instant,
     pub(crate) ahead_since: Option<Instant>,
 }
 
@@ -117,6 +121,7 @@ impl Session {
             look: None,
             pace: None,
             announcement: None,
+            announced: asked,
             check: None,
             checked: asked,
             interval,
@@ -161,6 +166,7 @@ impl Session {
     pub(crate) async fn send(&mut self, mut flight: Flight, progress: &mut Progress) {
         let now = Instant::now();
         self.ask(progress, now);
+        flight.left = now;
         flight.reply = Some(publish(&*self.publisher, flight.frame.clone()).await);
         progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
         if progress.until_look == 0 {
@@ -175,7 +181,8 @@ impl Session {
     /// Publishes the position, unless that is under way already.
     pub(crate) async fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
         if self.announcement.is_none() {
-            self.ask(progress, Instant::now());
+            self.announced = Instant::now();
+            self.ask(progress, self.announced);
             let position = announce(format, me, progress.next);
             self.announcement = Some(publish(&*self.publisher, position).await);
         }
@@ -196,6 +203,11 @@ impl Session {
             self.checked = now;
             self.check = Some(self.publisher.check());
         }
+    }
+
+    /// Redis answered something: it is there.
+    pub(crate) fn answered(&mut self) {
+        self.asked = Instant::now();
     }
 
     /// Another question: the oldest one that waits for its answer is what counts.

@@ -1,4 +1,5 @@
-//! No password may show, in whatever the tests print: logs, errors, debug views.
+//! No password may show, in whatever the tests print: logs, errors, debug views. Examples in the
+//! documentation leave no report, and are not looked at.
 
 use std::fs;
 
@@ -6,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::tool::repository;
 
-/// Every password that a test uses contains this, and nothing else does.
+/// Every password that a server in a test knows contains this, and nothing else does.
 const MARK: &str = "hush-hush";
 
 /// Where `.config/nextest.toml` has it written, whatever the target directory is.

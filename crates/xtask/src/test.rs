@@ -8,6 +8,8 @@ use crate::secrets;
 use crate::steps::{Step, run_all};
 use crate::tool::{cargo, cargo_has};
 
+const SECRETS: &str = "no password is shown";
+
 pub(crate) fn run() -> Result<()> {
     ensure_redis()?;
     ensure_valgrind()?;
@@ -19,7 +21,8 @@ fn tests() -> Vec<Step> {
         // No flag chooses what to run: `--examples` would build other examples than those that the
         // tests start, and `--all-targets` would run the benchmarks.
         let all = cargo("test").args(["--workspace", "--locked"]);
-        return vec![Step::new("tests", all)];
+        let advice = "to have it: cargo install cargo-nextest --locked";
+        return vec![Step::new("tests", all), Step::skipped(SECRETS, advice)];
     }
     // nextest runs no doctests. They go first: the last that a reader, or a
     // program, sees of the tests should be the count of all the others.
@@ -28,6 +31,6 @@ fn tests() -> Vec<Step> {
     vec![
         Step::new("examples in the documentation", examples),
         Step::new("tests", tests),
-        Step::look("no password is shown", secrets::look),
+        Step::look(SECRETS, secrets::look),
     ]
 }

@@ -19,13 +19,13 @@ const KNOW_EACH_OTHER_WITHIN: Duration = Duration::from_secs(20);
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let sentinels = Sentinels::builder()
-///     .servers(|server| server.password("sesame"))
-///     .sentinels(|sentinel| sentinel.password("watchword"))
+///     .servers(|server| server.password("hush-hush"))
+///     .sentinels(|sentinel| sentinel.password("hush-hush too"))
 ///     .down_after(Duration::from_millis(500))
 ///     .start()
 ///     .await;
 ///
-/// assert!(sentinels.url().starts_with("redis+sentinel://:sesame@127.0.0.1:"));
+/// assert!(sentinels.url().starts_with("redis+sentinel://:hush-hush@127.0.0.1:"));
 /// # }
 /// ```
 #[derive(Debug, Clone)]

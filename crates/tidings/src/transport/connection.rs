@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -29,6 +30,8 @@ pub(crate) struct Access {
     settings: RedisConnectionInfo,
     tls: Option<Tls>,
     pub(crate) needs: Arc<Needs>,
+    /// A connection could be made before, so its way to speak was right.
+    has_worked: Arc<AtomicBool>,
 }
 
 /// A connection together with the future that makes it move.
@@ -58,6 +61,7 @@ impl Access {
             settings,
             tls,
             needs: Arc::new(Needs { user, permissions }),
+            has_worked: Arc::default(),
         }
     }
 
@@ -90,13 +94,14 @@ impl Access {
             .await
             .map_err(|_| ConnectError::timed_out(doing))?;
         let (connection, driver) = opened?;
+        self.has_worked.store(true, Ordering::Relaxed);
         Ok(Line {
             connection,
             driver: driver.boxed().fuse(),
         })
     }
 
-    /// What a server that wants TLS does at the first word without.
+    /// What a server that wants TLS does at the first word without; so does one that ends.
     fn hung_up(
         &self,
         at: &ConnectionAddr,
@@ -104,7 +109,8 @@ impl Access {
         error: &RedisError,
     ) -> Option<ConnectError> {
         let is_plain = self.tls.is_none() && matches!(at, ConnectionAddr::Tcp(..));
-        (is_plain && error.is_connection_dropped()).then(|| {
+        let is_strange = is_plain && !self.has_worked.load(Ordering::Relaxed);
+        (is_strange && error.is_connection_dropped()).then(|| {
             let hint = "the server hung up; if it speaks TLS on this port, write `rediss:`";
             let source = std::io::Error::other(format!("{error} ({hint})"));
             ConnectError::Io { doing, source }

@@ -1,6 +1,7 @@
 //! One server: a connection that hears and nothing else, and one that sends.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -25,6 +26,8 @@ use crate::transport::watch::Watch;
 /// How many bytes are read before what they brought is handed over. With one frame more, it is
 /// all that lies between the socket and the handlers' queues.
 const READ: usize = 1 << 20;
+
+const ASKING: &str = "asking for the role";
 
 /// How to hear and send on a server, wherever it is.
 #[derive(Clone, Debug)]
@@ -70,11 +73,19 @@ impl Server {
         Ok((Box::new(hearing), sending))
     }
 
-    /// Whether the server is a master, as far as it lets us ask.
+    /// Whether the server says of itself that it is a master. One that may not be asked says
+    /// nothing.
     pub(crate) async fn is_master(&self, at: &ConnectionAddr) -> bool {
-        let is_master =
-            async { check_role(&mut self.open(at, "asking for the role").await?).await };
-        is_master.await.is_ok()
+        let asking = async {
+            let mut line = self.open(at, ASKING).await?;
+            self.role(&mut line).await
+        };
+        matches!(asking.await, Ok(Role::Master))
+    }
+
+    async fn role(&self, line: &mut Line) -> Result<Role, ConnectError> {
+        let answer = line.ask(ASKING, ask_role).await?;
+        answer.map_err(|error| self.access.explain(ASKING, &error))
     }
 
     async fn hearing(&self, at: &ConnectionAddr) -> Result<Hears, ConnectError> {
@@ -99,7 +110,7 @@ impl Server {
                 watch.clone(),
             )
             .await?;
-        check_role(&mut line).await?;
+        self.role(&mut line).await?.check()?;
         let doing = "subscribing";
         let mut subscribe = redis::cmd("SUBSCRIBE");
         subscribe.arg(&self.channel);
@@ -117,12 +128,22 @@ impl Server {
 
     async fn sending(&self, at: &ConnectionAddr) -> Result<Sending, ConnectError> {
         let mut line = self.open(at, "connecting to send").await?;
-        check_role(&mut line).await?;
+        let role = self.role(&mut line).await?;
+        let hides_role = matches!(role, Role::Hidden);
+        if hides_role {
+            tracing::warn!(
+                server = self.shown(at),
+                "the user may not ask for ROLE: whether this is the master is not checked \
+                 (`+role` allows it)"
+            );
+        }
+        role.check()?;
         let Line { connection, driver } = line;
         let publisher = Speaks {
             connection,
             channel: self.channel.clone(),
             needs: Arc::clone(&self.access.needs),
+            hides_role: Arc::new(AtomicBool::new(hides_role)),
         };
         Ok(Sending {
             publisher: Box::new(publisher),
@@ -139,48 +160,46 @@ impl Server {
     }
 }
 
-/// What is published on a replica reaches only that replica's hearers.
-async fn check_role(line: &mut Line) -> Result<(), ConnectError> {
-    let answer = line.ask("asking for the role", ask_role).await?;
-    Role::of(answer).check()
-}
-
-async fn ask_role(connection: &mut MultiplexedConnection) -> RedisResult<Vec<Value>> {
-    redis::cmd("ROLE").query_async(connection).await
-}
-
 enum Role {
     Master,
     Other(String),
+    /// The user may not ask, or the server does not know the question.
     Hidden,
 }
 
+async fn ask_role(connection: &mut MultiplexedConnection) -> RedisResult<Role> {
+    let answer = redis::cmd("ROLE").query_async(connection).await;
+    Role::of(answer)
+}
+
 impl Role {
-    fn of(answer: RedisResult<Vec<Value>>) -> Self {
-        let Ok(answer) = answer else {
-            return Self::Hidden;
+    /// An error that says nothing of the role is one: a replica that is busy is no master.
+    fn of(answer: RedisResult<Vec<Value>>) -> RedisResult<Self> {
+        use ServerErrorKind::{NoPerm, ResponseError};
+        let answer = match answer {
+            Ok(answer) => answer,
+            // The second is what a server says to a command that it does not have.
+            Err(error) => match error.kind() {
+                ErrorKind::Server(NoPerm | ResponseError) => return Ok(Self::Hidden),
+                _ => return Err(error),
+            },
         };
         let role = answer
             .first()
             .and_then(|role| String::from_redis_value_ref(role).ok());
-        match role.as_deref() {
+        Ok(match role.as_deref() {
             Some("master") => Self::Master,
             // Redis's own word is older than today's.
             Some("slave") => Self::Other("replica".to_owned()),
             other => Self::Other(other.unwrap_or("server of an unknown role").to_owned()),
-        }
+        })
     }
 
+    /// What is published on a replica reaches only that replica's hearers.
     fn check(self) -> Result<(), ConnectError> {
         match self {
-            Self::Master => Ok(()),
+            Self::Master | Self::Hidden => Ok(()),
             Self::Other(role) => Err(ConnectError::Role { role }),
-            Self::Hidden => {
-                tracing::debug!(
-                    "no permission for ROLE: whether this is the master is not checked"
-                );
-                Ok(())
-            }
         }
     }
 }
@@ -239,6 +258,8 @@ struct Speaks {
     connection: MultiplexedConnection,
     channel: String,
     needs: Arc<Needs>,
+    /// It is not asked again: each denial is counted and listed by the server.
+    hides_role: Arc<AtomicBool>,
 }
 
 impl Publisher for Speaks {
@@ -263,8 +284,20 @@ impl Publisher for Speaks {
     }
 
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
-        let mut connection = self.connection.clone();
-        Box::pin(async move { Role::of(ask_role(&mut connection).await).check() })
+        let (mut connection, hides_role) = (self.connection.clone(), self.hides_role.clone());
+        Box::pin(async move {
+            if hides_role.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match ask_role(&mut connection).await {
+                Ok(role) => {
+                    hides_role.store(matches!(role, Role::Hidden), Ordering::Relaxed);
+                    role.check()
+                }
+                // It was a master before, and is asked again: one that is busy stays one.
+                Err(_) => Ok(()),
+            }
+        })
     }
 }
 
@@ -295,6 +328,35 @@ fn refusal(error: &RedisError, needs: &Needs) -> PublishError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_server_that_may_not_be_asked_hides_its_role() {
+        let role = |answer: &[u8]| {
+            let answer = redis::parse_redis_value(answer);
+            Role::of(
+                answer
+                    .and_then(Value::extract_error)
+                    .and_then(|answer| Vec::from_redis_value(answer).map_err(RedisError::from)),
+            )
+        };
+        for hidden in [
+            &b"-NOPERM this user has no permissions to run the 'role' command\r\n"[..],
+            b"-ERR unknown command 'ROLE', with args beginning with:\r\n",
+        ] {
+            assert!(matches!(role(hidden), Ok(Role::Hidden)));
+        }
+        for error in [
+            &b"-BUSY Redis is busy running a script\r\n"[..],
+            b"-NOAUTH Authentication required.\r\n",
+            b"+PONG\r\n",
+        ] {
+            assert!(role(error).is_err());
+        }
+        let master = role(b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+        assert!(matches!(master, Ok(Role::Master)));
+        let replica = role(b"*1\r\n$5\r\nslave\r\n").unwrap().check();
+        assert!(replica.unwrap_err().to_string().contains("a replica"));
+    }
 
     #[test]
     fn a_backlog_is_read_from_the_list_of_clients() {

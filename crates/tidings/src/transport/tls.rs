@@ -170,7 +170,11 @@ impl Problem {
 
     fn of_tls(problem: rustls::Error) -> Self {
         let words = words(&problem);
-        Self::lasting(words, problem)
+        if is_lasting(&problem) {
+            Self::lasting(words, problem)
+        } else {
+            Self::passing(words, problem)
+        }
     }
 
     fn into_error(self, doing: &'static str) -> ConnectError {
@@ -190,6 +194,32 @@ impl Problem {
 
 fn problem_in(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
+}
+
+/// Only what one side says of the other's certificate: a balancer without a server behind it
+/// refuses everybody for a while, and a clock can be behind.
+fn is_lasting(problem: &rustls::Error) -> bool {
+    use AlertDescription as Alert;
+    use CertificateError as Certificate;
+    match problem {
+        rustls::Error::InvalidCertificate(why) => !matches!(
+            why,
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. }
+        ),
+        rustls::Error::AlertReceived(alert) => matches!(
+            alert,
+            Alert::CertificateRequired
+                | Alert::NoCertificate
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        ),
+        _ => false,
+    }
 }
 
 /// What is wrong, and what would cure it.
@@ -222,15 +252,36 @@ fn words(problem: &rustls::Error) -> &'static str {
             "the server asks who this is \
              (show it with `Tls::client_certificate` or `?cert=…&key=…`)"
         }
-        rustls::Error::AlertReceived(
-            Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied,
-        ) => "the server does not accept the client's certificate",
+        rustls::Error::AlertReceived(_) if is_lasting(problem) => {
+            "the server does not accept the client's certificate"
+        }
         _ => "the server does not agree on TLS",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_of_a_certificate_is_lasting() {
+        use rustls::Error::{AlertReceived, General, InvalidCertificate, InvalidMessage};
+        for (problem, is_final) in [
+            (InvalidCertificate(CertificateError::UnknownIssuer), true),
+            (InvalidCertificate(CertificateError::Expired), true),
+            (InvalidCertificate(CertificateError::NotValidYet), false),
+            (AlertReceived(AlertDescription::CertificateRequired), true),
+            (AlertReceived(AlertDescription::UnknownCA), true),
+            (AlertReceived(AlertDescription::InternalError), false),
+            (AlertReceived(AlertDescription::HandshakeFailure), false),
+            (
+                InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+                false,
+            ),
+            (General("at a loss".to_owned()), false),
+        ] {
+            let error = Problem::of_tls(problem).into_error("connecting");
+            assert_eq!(error.is_final(), is_final, "{error:?}");
+        }
     }
 }

@@ -115,10 +115,23 @@ pub(crate) fn redacted(url: &str) -> String {
         return format!("{scheme}://…");
     }
     let query = if rest.contains('?') { "?…" } else { "" };
-    match before.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://…@{host}{query}"),
-        None => format!("{scheme}://{before}{query}"),
+    let (login, place) = match before.rsplit_once('@') {
+        Some((_, place)) => ("…@", place),
+        None => ("", before),
+    };
+    let (hosts, _) = place.split_once('/').unwrap_or((place, ""));
+    if hosts.split(',').any(has_odd_port) {
+        return format!("{scheme}://…");
     }
+    format!("{scheme}://{login}{place}{query}")
+}
+
+/// A host was forgotten where this is in the place of a port: it may be a password.
+fn has_odd_port(host: &str) -> bool {
+    // The colons of an IPv6 address are in brackets.
+    let (_, after) = host.split_once(']').unwrap_or(("", host));
+    let port = after.split_once(':').map(|(_, port)| port.parse::<u16>());
+    port.is_some_and(|port| port.is_err())
 }
 
 #[cfg(test)]
@@ -172,11 +185,13 @@ mod tests {
             ("memory:", "it has no name: write `memory:name`"),
             (
                 "http://localhost",
-                "`http:` is not one of redis:, rediss:, unix:, redis+unix:, memory:",
+                "`http:` is not one of redis:, rediss:, unix:, redis+unix:, redis+sentinel:, \
+                 rediss+sentinel:, memory:",
             ),
             (
                 "localhost:7000",
-                "`localhost:` is not one of redis:, rediss:, unix:, redis+unix:, memory:; write `redis://localhost:7000`",
+                "`localhost:` is not one of redis:, rediss:, unix:, redis+unix:, redis+sentinel:, \
+                 rediss+sentinel:, memory:; write `redis://localhost:7000`",
             ),
             (
                 "redis-cluster://a",
@@ -193,13 +208,19 @@ mod tests {
         let write = "write one `redis+sentinel://user:password@host:port,host:port/master`";
         for (url, error) in [
             ("redis+sentinel://a,b", "it does not name the master"),
-            ("redis+sentinel://a,/m", "a sentinel has no host"),
-            ("redis+sentinel://a:x/m", "the port `x` is not a number"),
-            ("redis+sentinel://[::1/m", "`::1` has no `]`"),
+            ("redis+sentinel://a,/m", "sentinel 2 has no host"),
+            (
+                "redis+sentinel://a:x/m",
+                "sentinel 1 has a port that is not a number",
+            ),
+            (
+                "redis+sentinel://[::1/m",
+                "sentinel 1 has a `[` without its `]`",
+            ),
             ("redis+sentinel://a/m?db=x", "the database is not a number"),
             (
                 "redis+sentinel://a/m?colour=1",
-                "`colour` is not an option of it",
+                "it has an option that is not known (an `&` in a password is written as `%26`)",
             ),
         ] {
             assert_eq!(address(url), Err(format!("{error}: {write}")), "{url}");
@@ -220,6 +241,16 @@ mod tests {
                 "unix:///run/redis.sock?…",
             ),
             ("redis://host", "redis://host"),
+            ("redis://[::1]:7000/3", "redis://[::1]:7000/3"),
+            ("redis://host/shop:staging", "redis://host/shop:staging"),
+            (
+                "redis+sentinel://a:1,[::1]:2,c/m",
+                "redis+sentinel://a:1,[::1]:2,c/m",
+            ),
+            ("redis+sentinel://shop:secret/m", "redis+sentinel://…"),
+            ("redis+sentinel://a:1,shop:sec,ret/m", "redis+sentinel://…"),
+            ("redis+sentinel://u@a:1,b:secret/m", "redis+sentinel://…"),
+            ("redis://shop:sec/ret", "redis://…"),
             ("memory:name", "memory:name"),
         ] {
             assert_eq!(redacted(url), shown);

@@ -15,6 +15,10 @@ use crate::transport::server::Server;
 /// Where a sentinel is when only its host is given.
 const PORT: u16 = 26_379;
 
+// What is out of place is never quoted: it may be a piece of a password.
+const UNKNOWN_OPTION: &str = "it has an option that is not known \
+                              (an `&` in a password is written as `%26`)";
+
 /// An address, in its parts.
 struct Parts<'a> {
     /// `user:password` on the servers.
@@ -40,8 +44,7 @@ pub(crate) fn parse(
     if master.is_empty() {
         return Err(malformed("it does not name the master"));
     }
-    let sentinels: Result<Vec<Place>, String> = hosts.split(',').map(place).collect();
-    let sentinels = sentinels.map_err(|reason| malformed(&reason))?;
+    let sentinels = places(hosts).map_err(|reason| malformed(&reason))?;
     let (tls, options) = if is_secure {
         let (tls, options) = Tls::with_options(given, options.into_iter())?;
         (Some(tls), options)
@@ -58,7 +61,7 @@ pub(crate) fn parse(
             }
             "sentinel_user" => user = value,
             "sentinel_password" => password = value,
-            _ => return Err(malformed(&format!("`{name}` is not an option of it"))),
+            _ => return Err(malformed(UNKNOWN_OPTION)),
         }
     }
     let (own_user, own_password) = own.split_once(':').unwrap_or((own, ""));
@@ -108,12 +111,19 @@ fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// `host`, `host:port`, `[::1]` or `[::1]:port`.
-fn place(text: &str) -> Result<Place, String> {
+fn places(hosts: &str) -> Result<Vec<Place>, String> {
+    let numbered = (1..).zip(hosts.split(','));
+    let places = numbered.map(|(number, host)| {
+        place(host).map_err(|wrong| format!("sentinel {number} has {wrong}"))
+    });
+    places.collect()
+}
+
+/// `host`, `host:port`, `[::1]` or `[::1]:port`; otherwise what is wrong with it.
+fn place(text: &str) -> Result<Place, &'static str> {
     let (host, port) = match text.strip_prefix('[') {
         Some(text) => {
-            let closed = text.split_once(']');
-            let (host, rest) = closed.ok_or_else(|| format!("`{text}` has no `]`"))?;
+            let (host, rest) = text.split_once(']').ok_or("a `[` without its `]`")?;
             (host, rest.strip_prefix(':'))
         }
         None => match text.split_once(':') {
@@ -122,10 +132,10 @@ fn place(text: &str) -> Result<Place, String> {
         },
     };
     if host.is_empty() {
-        return Err("a sentinel has no host".to_owned());
+        return Err("no host");
     }
-    let no_number = |port| format!("the port `{port}` is not a number");
-    let port = port.map_or(Ok(PORT), |port| port.parse().map_err(|_| no_number(port)))?;
+    let port = port.map_or(Ok(PORT), str::parse);
+    let port = port.map_err(|_| "a port that is not a number")?;
     Ok((host.to_owned(), port))
 }
 
