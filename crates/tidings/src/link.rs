@@ -27,6 +27,10 @@ use crate::transport::{Connected, Hearing, Sending, Transport};
 /// this: a Redis that is back is heard again within two seconds, however long it was away.
 const LONGEST: Duration = Duration::from_millis(750);
 
+/// Where others' frames come without a pause, ours may only be behind them: then it has this many
+/// times as long to come back.
+const FLOOD: u32 = 12;
+
 /// How long what has arrived from a server that is left may still be taken in.
 const REST: Duration = Duration::from_millis(100);
 
@@ -242,7 +246,7 @@ impl Link {
                     for frame in frames.drain(..) {
                         self.receiver.receive(frame).await;
                     }
-                    arrived
+                    arrived.and_then(|()| self.check_echo(self.probe.interval * FLOOD))
                 }
                 // Each of these looks again.
                 () = alarm.at(glance.unwrap_or(heard)), if glance.is_some() => Ok(()),
@@ -301,18 +305,20 @@ impl Link {
 
     /// Whether the connection can still be trusted after a silence.
     fn check(&self) -> Result<(), ConnectError> {
+        if self.probe.awaited(self.receiver.echoed).is_none() {
+            self.probe.wanted.notify_one();
+        }
+        self.check_echo(self.probe.interval)
+    }
+
+    /// Whether what we published comes back within this time.
+    fn check_echo(&self, within: Duration) -> Result<(), ConnectError> {
         let echoed = self.receiver.echoed;
         match self.probe.awaited(echoed) {
-            Some(published) if published.elapsed() >= self.probe.interval => {
-                Err(ConnectError::Deaf {
-                    silence: echoed.elapsed(),
-                })
-            }
-            Some(_) => Ok(()),
-            None => {
-                self.probe.wanted.notify_one();
-                Ok(())
-            }
+            Some(published) if published.elapsed() >= within => Err(ConnectError::Deaf {
+                silence: echoed.elapsed(),
+            }),
+            _ => Ok(()),
         }
     }
 
