@@ -36,26 +36,26 @@ const FAILOVER: Duration = Duration::from_secs(3);
 const MOST: usize = 32;
 
 /// A host and a port.
-pub(crate) type Place = (String, u16);
+type Place = (String, u16);
 
 /// The master of one name, as all of its sentinels see it.
 #[derive(Debug)]
 pub(crate) struct Sentinel {
     /// The sentinels that the address names; they know the others.
-    pub(crate) sentinels: Vec<Place>,
+    sentinels: Vec<Place>,
     /// What they call the master.
-    pub(crate) master: Arc<str>,
+    master: Arc<str>,
     /// Who we are to them.
-    pub(crate) access: Access,
+    access: Access,
     /// To see whether a server that they name is a master indeed.
-    pub(crate) server: Server,
+    server: Server,
     /// Begins with the first question.
-    pub(crate) lookout: OnceLock<Lookout>,
+    lookout: OnceLock<Lookout>,
 }
 
 /// The task that keeps asking all sentinels, for as long as somebody holds this.
 #[derive(Debug)]
-pub(crate) struct Lookout {
+struct Lookout {
     ballot: watch::Receiver<Ballot>,
     /// There is a reason to ask at once.
     hint: Arc<Notify>,
@@ -127,6 +127,16 @@ impl Topology for Sentinel {
 }
 
 impl Sentinel {
+    fn new(sentinels: Vec<Place>, master: Arc<str>, access: Access, server: Server) -> Self {
+        Self {
+            sentinels,
+            master,
+            access,
+            server,
+            lookout: OnceLock::new(),
+        }
+    }
+
     fn lookout(&self) -> &Lookout {
         self.lookout.get_or_init(|| {
             let sentry = Sentry {
