@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use redis::ConnectionAddr;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -190,9 +191,9 @@ async fn watch_all(named: Vec<Place>, sentry: Sentry, ballots: watch::Sender<Bal
 }
 
 /// Waits for the next round, or for a reason to ask earlier.
-async fn next_round(hint: &Notify) {
+async fn next_round(hint: Notified<'_>) {
     tokio::select! {
-        () = hint.notified() => {}
+        () = hint => {}
         () = sleep(ROUND) => {}
     }
 }

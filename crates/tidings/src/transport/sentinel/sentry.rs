@@ -56,7 +56,7 @@ impl Sentry {
             if says.send(said).await.is_err() {
                 return;
             }
-            next_round(&self.hint).await;
+            next_round(self.hint.notified()).await;
         }
     }
 
@@ -68,6 +68,8 @@ impl Sentry {
     ) -> Result<Infallible, ConnectError> {
         let mut line = self.connect(place).await?;
         loop {
+            // Before asking: what comes while the answer is on its way can be newer than that.
+            let hint = self.hint.notified();
             let doing = "asking a sentinel";
             let asking = line.ask(doing, async |line| ask(line, &self.master).await);
             let asked = timeout(PATIENCE, asking).await;
@@ -82,7 +84,7 @@ impl Sentry {
                 return Err(ConnectError::Lost);
             }
             tokio::select! {
-                () = next_round(&self.hint) => {}
+                () = next_round(hint) => {}
                 () = &mut line.driver => return Err(ConnectError::Lost),
             }
         }
