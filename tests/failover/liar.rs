@@ -65,3 +65,17 @@ async fn a_hint_that_comes_with_an_answer_is_a_reason_to_ask_again_at_once() {
     // Otherwise it would be asked once a second.
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn a_sentinel_that_takes_longer_than_a_round_is_heard_out() {
+    let master = Redis::start().await;
+    let mut answer = Answer::new(master.address(), 1);
+    answer.takes = Duration::from_millis(1200);
+    let slow = Fake::start(answer).await;
+
+    let node = Node::start(Bus::builder(&url_of(&[&slow]))).await;
+
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+}

@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::ConnectionAddr;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
@@ -25,6 +27,10 @@ use crate::transport::server::Server;
 
 /// How often each sentinel is asked, when nothing gives a reason to ask earlier.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// How long a sentinel may take to connect, and to answer, and a server to prove that it is the
+/// master. All are asked side by side, so that a slow one holds nobody up.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long the slower sentinels are waited for, once one has answered: it may be the one that does
 /// not know yet.
@@ -111,13 +117,8 @@ impl Topology for Sentinel {
         let mut ballot = lookout.ballot.clone();
         loop {
             let elsewhere = ballot.borrow_and_update().elsewhere(at, Instant::now());
-            for to in elsewhere {
-                // Whoever is named must prove it: a sentinel may be stale, or lie.
-                let named = address(&to);
-                let is_master = timeout(ROUND, self.server.is_master(&named));
-                if is_master.await.unwrap_or(false) {
-                    return ConnectError::Moved { to: shown(&to) };
-                }
+            if let Some(to) = self.master_among(&elsewhere).await {
+                return ConnectError::Moved { to: shown(to) };
             }
             if ballot.changed().await.is_err() {
                 // The runtime is about to end.
@@ -136,6 +137,22 @@ impl Sentinel {
             server,
             lookout: OnceLock::new(),
         }
+    }
+
+    /// The first of those that are named to prove it: a sentinel may be stale, or lie.
+    async fn master_among<'a>(&self, named: &'a [Place]) -> Option<&'a Place> {
+        let asking = named.iter().map(async |place| {
+            let at = address(place);
+            let is_master = timeout(PATIENCE, self.server.is_master(&at));
+            is_master.await.unwrap_or(false).then_some(place)
+        });
+        let mut asking: FuturesUnordered<_> = asking.collect();
+        while let Some(answer) = asking.next().await {
+            if answer.is_some() {
+                return answer;
+            }
+        }
+        None
     }
 
     fn lookout(&self) -> &Lookout {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
@@ -11,14 +10,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::ballot::Answer;
-use super::{Place, ROUND, address, next_round};
+use super::{PATIENCE, Place, address, next_round};
 use crate::error::{ConnectError, report};
 use crate::transport::connection::{Access, Line};
 use crate::transport::stream::Allowance;
 use crate::transport::watch::Watch;
-
-/// How long a sentinel may take to connect, and to answer.
-const PATIENCE: Duration = ROUND;
 
 /// What a sentinel publishes on when the master has moved.
 const HINTS: &str = "+switch-master";
