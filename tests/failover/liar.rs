@@ -52,6 +52,23 @@ async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_dead_server_that_one_sentinel_calls_the_master_holds_a_start_up_for_a_moment() {
+    let (master, dead) = (Redis::start().await, Redis::start().await);
+    dead.freeze();
+    let honest = Fake::start(Answer::new(master.address(), 1)).await;
+    let liar = Fake::start(Answer::new(dead.address(), FAR_AHEAD)).await;
+
+    let begun = Instant::now();
+    let node = Node::start(Bus::builder(&url_of(&[&honest, &liar]))).await;
+
+    // One step of connecting may take as long where there is no other server.
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+}
+
+#[tokio::test]
 async fn a_hint_that_comes_with_an_answer_is_a_reason_to_ask_again_at_once() {
     let master = Redis::start().await;
     let mut answer = Answer::new(master.address(), 1);
