@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tidings::{Bus, Connection};
-use tidings_testkit::{Collected, Node, Redis, Sentinels};
+use tidings_testkit::{Collected, Node, Redis, Sentinels, wait_for};
 
 use super::fake::{Answer, Fake, url_of};
 
@@ -66,6 +66,41 @@ async fn a_dead_server_that_one_sentinel_calls_the_master_holds_a_start_up_for_a
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
     ticks.wait_len(1).await;
+}
+
+#[tokio::test]
+async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_does_not_answer() {
+    let (old, new) = (Redis::start().await, Redis::start().await);
+    new.freeze();
+    let before = Answer::new(old.address(), 1);
+    let (one, two, three) = tokio::join!(
+        Fake::start(before),
+        Fake::start(before),
+        Fake::start(before)
+    );
+    let url = url_of(&[&one, &two, &three]);
+    let node = Node::start(Bus::builder(&url)).await;
+
+    for sentinel in [one, two] {
+        sentinel.say(Answer::new(new.address(), 2));
+    }
+
+    wait_for("the old master is left", SOON, async || !node.ready()).await;
+    let moved = new.address().to_string();
+    wait_for("it stays deaf for want of the new one", SOON, async || {
+        let connection = node.health().connection;
+        matches!(connection, Connection::Deaf { why, .. } if !why.contains(&moved))
+    })
+    .await;
+    new.thaw();
+    let url = new.url();
+    wait_for(
+        "it follows",
+        SOON,
+        async || matches!(node.health().connection, Connection::Up { server, .. } if server == url),
+    )
+    .await;
+    assert_eq!(node.health().reconnects, 1);
 }
 
 #[tokio::test]

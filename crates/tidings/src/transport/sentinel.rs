@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::address::parse;
-use self::ballot::Ballot;
+use self::ballot::{Ballot, Elsewhere};
 use self::sentry::{Said, Sentry};
 use super::topology::Topology;
 use crate::error::ConnectError;
@@ -117,7 +117,11 @@ impl Topology for Sentinel {
         let mut ballot = lookout.ballot.clone();
         loop {
             let elsewhere = ballot.borrow_and_update().elsewhere(at, Instant::now());
-            if let Some(to) = self.master_among(&elsewhere).await {
+            let to = match &elsewhere {
+                Elsewhere::Surely(to) => Some(to),
+                Elsewhere::Perhaps(named) => self.master_among(named).await,
+            };
+            if let Some(to) = to {
                 return ConnectError::Moved { to: shown(to) };
             }
             if ballot.changed().await.is_err() {
