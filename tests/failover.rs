@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod failover {
+    mod fake;
     mod liar;
     mod moves;
     mod start;

@@ -1,78 +1,16 @@
-//! A sentinel that says what is not so, with all that others must have to believe it.
+//! Sentinels that say what is not so, and others that say it slowly or all the time.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidings::{Bus, Connection};
-use tidings_testkit::{Collected, Node, Sentinels};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tidings_testkit::{Collected, Node, Redis, Sentinels, wait_for};
 
-/// Says of a server that it is the master, in an epoch that nobody else has reached.
-async fn liar(master: SocketAddr) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, master));
-        }
-    });
-    address
-}
+use super::fake::{Answer, Fake, url_of};
 
-async fn answer(stream: TcpStream, master: SocketAddr) -> Option<()> {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let words = command(&mut stream).await?;
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let (ip, port) = (master.ip().to_string(), master.port().to_string());
-        let answer = match words[..] {
-            ["HELLO", ..] => map(&[("server", "redis"), ("proto", "3")]),
-            ["SUBSCRIBE", channel] => {
-                format!(">3\r\n{}{}:1\r\n", bulk("subscribe"), bulk(channel))
-            }
-            ["SENTINEL", "MASTER", _] => map(&[
-                ("ip", &ip),
-                ("port", &port),
-                ("flags", "master"),
-                ("config-epoch", "1000000"),
-            ]),
-            ["SENTINEL", "SENTINELS", _] => "*0\r\n".to_owned(),
-            ["SENTINEL", ..] => format!("*2\r\n{}{}", bulk(&ip), bulk(&port)),
-            _ => "+OK\r\n".to_owned(),
-        };
-        stream.write_all(answer.as_bytes()).await.ok()?;
-    }
-}
+const SOON: Duration = Duration::from_secs(30);
 
-/// Reads an array of texts.
-async fn command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    for _ in 0..number(stream).await? {
-        let mut word = vec![0; number(stream).await? + 2];
-        stream.read_exact(&mut word).await.ok()?;
-        words.push(String::from_utf8(word).ok()?.trim_end().to_owned());
-    }
-    Some(words)
-}
-
-async fn number(stream: &mut BufReader<TcpStream>) -> Option<usize> {
-    let mut line = String::new();
-    stream.read_line(&mut line).await.ok()?;
-    line.get(1..)?.trim_end().parse().ok()
-}
-
-fn bulk(text: &str) -> String {
-    format!("${}\r\n{text}\r\n", text.len())
-}
-
-fn map(fields: &[(&str, &str)]) -> String {
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| bulk(name) + &bulk(value))
-        .collect();
-    format!("%{}\r\n{}", fields.len(), fields.concat())
-}
+/// An epoch that nobody else has reached.
+const FAR_AHEAD: u64 = 1_000_000;
 
 #[tokio::test]
 async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
@@ -82,10 +20,9 @@ async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
         .servers()
         .iter()
         .find(|one| one.port() != master.port());
-    let liar = liar(replica.unwrap().address()).await;
-    let url = sentinels
-        .url()
-        .replace("redis+sentinel://", &format!("redis+sentinel://{liar},"));
+    let liar = Fake::start(Answer::new(replica.unwrap().address(), FAR_AHEAD)).await;
+    let also = format!("redis+sentinel://{},", liar.address());
+    let url = sentinels.url().replace("redis+sentinel://", &also);
 
     let node = Node::start(Bus::builder(&url)).await;
 
@@ -111,7 +48,86 @@ async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
     let follows = changes.wait_for(
         |health| matches!(&health.connection, Connection::Up { server, .. } if *server == url),
     );
-    tokio::time::timeout(Duration::from_secs(30), follows)
-        .await
-        .unwrap();
+    tokio::time::timeout(SOON, follows).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_server_that_one_sentinel_calls_the_master_holds_a_start_up_for_a_moment() {
+    let (master, dead) = (Redis::start().await, Redis::start().await);
+    dead.freeze();
+    let honest = Fake::start(Answer::new(master.address(), 1)).await;
+    let liar = Fake::start(Answer::new(dead.address(), FAR_AHEAD)).await;
+
+    let begun = Instant::now();
+    let node = Node::start(Bus::builder(&url_of(&[&honest, &liar]))).await;
+
+    // One step of connecting may take as long where there is no other server.
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+}
+
+#[tokio::test]
+async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_does_not_answer() {
+    let (old, new) = (Redis::start().await, Redis::start().await);
+    new.freeze();
+    let before = Answer::new(old.address(), 1);
+    let (one, two, three) = tokio::join!(
+        Fake::start(before),
+        Fake::start(before),
+        Fake::start(before)
+    );
+    let url = url_of(&[&one, &two, &three]);
+    let node = Node::start(Bus::builder(&url)).await;
+
+    for sentinel in [one, two] {
+        sentinel.say(Answer::new(new.address(), 2));
+    }
+
+    wait_for("the old master is left", SOON, async || !node.ready()).await;
+    let moved = new.address().to_string();
+    wait_for("it stays deaf for want of the new one", SOON, async || {
+        let connection = node.health().connection;
+        matches!(connection, Connection::Deaf { why, .. } if !why.contains(&moved))
+    })
+    .await;
+    new.thaw();
+    let url = new.url();
+    wait_for(
+        "it follows",
+        SOON,
+        async || matches!(node.health().connection, Connection::Up { server, .. } if server == url),
+    )
+    .await;
+    assert_eq!(node.health().reconnects, 1);
+}
+
+#[tokio::test]
+async fn a_hint_that_comes_with_an_answer_is_a_reason_to_ask_again_at_once() {
+    let master = Redis::start().await;
+    let mut answer = Answer::new(master.address(), 1);
+    answer.is_hinting = true;
+    let hinting = Fake::start(answer).await;
+    let _node = Node::start(Bus::builder(&url_of(&[&hinting]))).await;
+
+    let begun = Instant::now();
+    hinting.was_asked(20).await;
+
+    // Otherwise it would be asked once a second.
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_sentinel_that_takes_longer_than_a_round_is_heard_out() {
+    let master = Redis::start().await;
+    let mut answer = Answer::new(master.address(), 1);
+    answer.takes = Duration::from_millis(1200);
+    let slow = Fake::start(answer).await;
+
+    let node = Node::start(Bus::builder(&url_of(&[&slow]))).await;
+
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
 }

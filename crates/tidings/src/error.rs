@@ -334,7 +334,7 @@ pub enum ConnectError {
         /// What each of the sentinels said.
         said: String,
     },
-    /// The sentinels name another master, and it is one.
+    /// The sentinels name another master: most of them do, or it says of itself that it is one.
     #[error("the master is at {to} now")]
     Moved {
         /// Where it is.

@@ -8,13 +8,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::ConnectionAddr;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::address::parse;
-use self::ballot::Ballot;
+use self::ballot::{Ballot, Elsewhere};
 use self::sentry::{Said, Sentry};
 use super::topology::Topology;
 use crate::error::ConnectError;
@@ -24,6 +27,10 @@ use crate::transport::server::Server;
 
 /// How often each sentinel is asked, when nothing gives a reason to ask earlier.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// How long a sentinel may take to connect, and to answer, and a server to prove that it is the
+/// master. All are asked side by side, so that a slow one holds nobody up.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long the slower sentinels are waited for, once one has answered: it may be the one that does
 /// not know yet.
@@ -36,26 +43,26 @@ const FAILOVER: Duration = Duration::from_secs(3);
 const MOST: usize = 32;
 
 /// A host and a port.
-pub(crate) type Place = (String, u16);
+type Place = (String, u16);
 
 /// The master of one name, as all of its sentinels see it.
 #[derive(Debug)]
 pub(crate) struct Sentinel {
     /// The sentinels that the address names; they know the others.
-    pub(crate) sentinels: Vec<Place>,
+    sentinels: Vec<Place>,
     /// What they call the master.
-    pub(crate) master: Arc<str>,
+    master: Arc<str>,
     /// Who we are to them.
-    pub(crate) access: Access,
+    access: Access,
     /// To see whether a server that they name is a master indeed.
-    pub(crate) server: Server,
+    server: Server,
     /// Begins with the first question.
-    pub(crate) lookout: OnceLock<Lookout>,
+    lookout: OnceLock<Lookout>,
 }
 
 /// The task that keeps asking all sentinels, for as long as somebody holds this.
 #[derive(Debug)]
-pub(crate) struct Lookout {
+struct Lookout {
     ballot: watch::Receiver<Ballot>,
     /// There is a reason to ask at once.
     hint: Arc<Notify>,
@@ -110,13 +117,12 @@ impl Topology for Sentinel {
         let mut ballot = lookout.ballot.clone();
         loop {
             let elsewhere = ballot.borrow_and_update().elsewhere(at, Instant::now());
-            for to in elsewhere {
-                // Whoever is named must prove it: a sentinel may be stale, or lie.
-                let named = address(&to);
-                let is_master = timeout(ROUND, self.server.is_master(&named));
-                if is_master.await.unwrap_or(false) {
-                    return ConnectError::Moved { to: shown(&to) };
-                }
+            let to = match &elsewhere {
+                Elsewhere::Surely(to) => Some(to),
+                Elsewhere::Perhaps(named) => self.master_among(named).await,
+            };
+            if let Some(to) = to {
+                return ConnectError::Moved { to: shown(to) };
             }
             if ballot.changed().await.is_err() {
                 // The runtime is about to end.
@@ -127,6 +133,32 @@ impl Topology for Sentinel {
 }
 
 impl Sentinel {
+    fn new(sentinels: Vec<Place>, master: Arc<str>, access: Access, server: Server) -> Self {
+        Self {
+            sentinels,
+            master,
+            access,
+            server,
+            lookout: OnceLock::new(),
+        }
+    }
+
+    /// The first of those that are named to prove it: a sentinel may be stale, or lie.
+    async fn master_among<'a>(&self, named: &'a [Place]) -> Option<&'a Place> {
+        let asking = named.iter().map(async |place| {
+            let at = address(place);
+            let is_master = timeout(PATIENCE, self.server.is_master(&at));
+            is_master.await.unwrap_or(false).then_some(place)
+        });
+        let mut asking: FuturesUnordered<_> = asking.collect();
+        while let Some(answer) = asking.next().await {
+            if answer.is_some() {
+                return answer;
+            }
+        }
+        None
+    }
+
     fn lookout(&self) -> &Lookout {
         self.lookout.get_or_init(|| {
             let sentry = Sentry {
@@ -180,9 +212,9 @@ async fn watch_all(named: Vec<Place>, sentry: Sentry, ballots: watch::Sender<Bal
 }
 
 /// Waits for the next round, or for a reason to ask earlier.
-async fn next_round(hint: &Notify) {
+async fn next_round(hint: Notified<'_>) {
     tokio::select! {
-        () = hint.notified() => {}
+        () = hint => {}
         () = sleep(ROUND) => {}
     }
 }

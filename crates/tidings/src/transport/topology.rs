@@ -2,15 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::pending;
 use redis::ConnectionAddr;
+use tokio::time::timeout;
 
 use super::{Connected, Transport};
 use crate::error::ConnectError;
 use crate::health::TopologyKind;
 use crate::transport::server::Server;
+
+/// How long a server may take to connect while there is another that may be the right one: a
+/// sentinel that is wrong may name one that is dead.
+const TURN: Duration = Duration::from_secs(2);
 
 /// Knows which server is the right one, now and later.
 #[async_trait]
@@ -73,10 +79,15 @@ impl Transport for Found {
 
     async fn connect(&self) -> Result<Connected, ConnectError> {
         let mut first = None;
-        for at in self.topology.resolve().await? {
-            let connecting = self.server.connect(&at);
+        let candidates = self.topology.resolve().await?;
+        let last = candidates.len().saturating_sub(1);
+        for (index, at) in candidates.into_iter().enumerate() {
+            let patience = if index < last { TURN } else { Duration::MAX };
+            let connecting = timeout(patience, self.server.connect(&at));
             let connected = tokio::select! {
-                connected = connecting => connected,
+                connected = connecting => {
+                    connected.unwrap_or(Err(ConnectError::timed_out("connecting")))
+                }
                 // Where nobody answers it would take seconds to learn so.
                 why = self.topology.check(&at) => Err(why),
             };

@@ -1,7 +1,5 @@
 //! Takes an address of sentinels apart.
 
-use std::sync::OnceLock;
-
 use percent_encoding::percent_decode_str;
 use redis::RedisConnectionInfo;
 
@@ -68,13 +66,8 @@ pub(crate) fn parse(
     let servers = login(decoded(own_user), decoded(own_password)).set_db(database);
     let server = Server::new(&servers, tls.clone(), channel);
     let permissions = Permissions::of_sentinel();
-    let sentinel = Sentinel {
-        sentinels,
-        master: decoded(master).into(),
-        access: Access::new(&login(user, password), tls, permissions),
-        server: server.clone(),
-        lookout: OnceLock::new(),
-    };
+    let access = Access::new(&login(user, password), tls, permissions);
+    let sentinel = Sentinel::new(sentinels, decoded(master).into(), access, server.clone());
     Ok((sentinel, server))
 }
 

@@ -43,6 +43,16 @@ struct Candidate<'a> {
     down: usize,
 }
 
+/// Where the master is, if not where it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// Most sentinels say so: that needs no proof, and does not wait until the new master can be
+    /// reached.
+    Surely(Place),
+    /// Some say so, the likeliest first; nobody does where there is none.
+    Perhaps(Vec<Place>),
+}
+
 impl Ballot {
     /// Adds a sentinel; `false` when it is there already.
     pub(super) fn add(&mut self, sentinel: &Place) -> bool {
@@ -74,10 +84,12 @@ impl Ballot {
     }
 
     /// The servers that may be the master, the likeliest first: of the highest epoch, and of those
-    /// the one that most name. One that most of its sentinels cannot reach is none.
+    /// the one that most name. One that most of its sentinels cannot reach is none, and neither is
+    /// one that most sentinels have left.
     pub(super) fn candidates(&self, now: Instant) -> Vec<Place> {
         let mut candidates = self.named(now);
-        candidates.retain(|named| named.down * 2 <= named.votes);
+        let agreed = self.agreed(&candidates).map_or(0, |agreed| agreed.epoch);
+        candidates.retain(|named| named.epoch >= agreed && named.down * 2 <= named.votes);
         candidates.sort_by_key(|named| Reverse((named.epoch, named.votes)));
         let places = candidates.into_iter().map(|named| named.master.clone());
         places.collect()
@@ -87,21 +99,31 @@ impl Ballot {
         !self.candidates(Instant::now()).is_empty()
     }
 
-    /// The servers to go to instead of the one at `at`: none while the newest answers name that
-    /// one.
-    pub(super) fn elsewhere(&self, at: &ConnectionAddr, now: Instant) -> Vec<Place> {
+    /// Where to go instead of the server at `at`: nowhere while the newest answers name that one.
+    pub(super) fn elsewhere(&self, at: &ConnectionAddr, now: Instant) -> Elsewhere {
         let named = self.named(now);
-        let newest = named.iter().map(|named| named.epoch).max();
+        let newest = newest(&named);
         let is_current = |named: &Candidate<'_>| address(named.master) == *at;
         let mut here = named.iter().filter(|named| is_current(named));
         if here.any(|here| Some(here.epoch) == newest) {
-            return Vec::new();
+            return Elsewhere::Perhaps(Vec::new());
+        }
+        if let Some(agreed) = self.agreed(&named) {
+            return Elsewhere::Surely(agreed.master.clone());
         }
         let mut candidates = self.candidates(now);
         // What was said before the one at `at` was named is of no interest any more.
         let until = candidates.iter().position(|place| address(place) == *at);
         candidates.truncate(until.unwrap_or(usize::MAX));
-        candidates
+        Elsewhere::Perhaps(candidates)
+    }
+
+    /// The server of the newest epoch, where most of all sentinels name it. Those that were not
+    /// heard count, too: after this process was frozen, the first answer alone is not most.
+    fn agreed<'a, 'b>(&self, named: &'b [Candidate<'a>]) -> Option<&'b Candidate<'a>> {
+        let newest = newest(named);
+        let mut newest = named.iter().filter(|named| Some(named.epoch) == newest);
+        newest.find(|named| named.votes * 2 > self.said.len())
     }
 
     /// Why there is no candidate.
@@ -152,6 +174,10 @@ impl Ballot {
     }
 }
 
+fn newest(named: &[Candidate<'_>]) -> Option<u64> {
+    named.iter().map(|named| named.epoch).max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +212,10 @@ mod tests {
             (&[(7, 1, false), (7, 1, false), (7, 1, false)][..], &[7][..]),
             // One knows already.
             (&[(7, 1, false), (8, 2, false), (7, 1, false)], &[8, 7]),
+            // One does not know yet.
+            (&[(8, 2, false), (8, 2, false), (7, 1, false)], &[8]),
+            // All but one know already, and cannot reach it.
+            (&[(8, 2, true), (8, 2, true), (7, 1, false)], &[]),
             // One is wrong, at the same epoch.
             (&[(9, 1, false), (7, 1, false), (7, 1, false)], &[7, 9]),
             // One alone cannot reach it; then most cannot.
@@ -204,6 +234,7 @@ mod tests {
         for (answers, expected) in [
             (&[(7, 1, false), (7, 1, false)][..], &[][..]),
             (&[(7, 1, false), (8, 2, false)], &[8]),
+            (&[(7, 1, false), (7, 1, false), (8, 2, false)], &[8]),
             // Two names for one server, as where some sentinels say hosts and some addresses.
             (&[(8, 1, false), (7, 1, false), (8, 1, false)], &[]),
             // That nobody reaches it does not tell where it is.
@@ -211,8 +242,38 @@ mod tests {
             (&[(6, 1, false), (7, 2, false), (8, 3, false)], &[8]),
         ] {
             let elsewhere = ballot(answers, now).elsewhere(&address(&place(7)), now);
+            let Elsewhere::Perhaps(elsewhere) = elsewhere else {
+                panic!("{answers:?}: {elsewhere:?}");
+            };
             assert_eq!(ports(&elsewhere), expected, "{answers:?}");
         }
+    }
+
+    #[test]
+    fn it_is_elsewhere_for_sure_when_most_of_all_sentinels_say_so() {
+        let now = Instant::now();
+        for (answers, is_sure) in [
+            (&[(8, 2, false), (8, 2, false), (7, 1, false)][..], true),
+            // That it cannot be reached makes the former one no master again.
+            (&[(8, 2, true), (8, 2, true), (7, 1, false)], true),
+            // One names it by address before it knows the new epoch.
+            (&[(8, 2, false), (8, 1, false), (7, 1, false)], true),
+            (&[(8, 2, false), (8, 2, false)], true),
+            (&[(8, 2, false), (7, 1, false)], false),
+            // One lies, and so nobody can tell.
+            (&[(8, 2, false), (8, 2, false), (9, 3, false)], false),
+        ] {
+            let elsewhere = ballot(answers, now).elsewhere(&address(&place(7)), now);
+            let sure = Elsewhere::Surely(place(8));
+            assert_eq!(elsewhere == sure, is_sure, "{answers:?}");
+        }
+        // Nobody has heard the others for a while.
+        let mut first_to_answer = ballot(&[(8, 2, false)], now);
+        for silent in [2, 3] {
+            first_to_answer.add(&place(silent));
+        }
+        let elsewhere = first_to_answer.elsewhere(&address(&place(7)), now);
+        assert_eq!(elsewhere, Elsewhere::Perhaps(vec![place(8)]));
     }
 
     #[test]

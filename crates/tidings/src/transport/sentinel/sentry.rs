@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
@@ -11,14 +10,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::ballot::Answer;
-use super::{Place, ROUND, address, next_round};
+use super::{PATIENCE, Place, address, next_round};
 use crate::error::{ConnectError, report};
 use crate::transport::connection::{Access, Line};
 use crate::transport::stream::Allowance;
 use crate::transport::watch::Watch;
-
-/// How long a sentinel may take to connect, and to answer.
-const PATIENCE: Duration = ROUND;
 
 /// What a sentinel publishes on when the master has moved.
 const HINTS: &str = "+switch-master";
@@ -56,7 +52,7 @@ impl Sentry {
             if says.send(said).await.is_err() {
                 return;
             }
-            next_round(&self.hint).await;
+            next_round(self.hint.notified()).await;
         }
     }
 
@@ -68,6 +64,8 @@ impl Sentry {
     ) -> Result<Infallible, ConnectError> {
         let mut line = self.connect(place).await?;
         loop {
+            // Before asking: what comes while the answer is on its way can be newer than that.
+            let hint = self.hint.notified();
             let doing = "asking a sentinel";
             let asking = line.ask(doing, async |line| ask(line, &self.master).await);
             let asked = timeout(PATIENCE, asking).await;
@@ -82,7 +80,7 @@ impl Sentry {
                 return Err(ConnectError::Lost);
             }
             tokio::select! {
-                () = next_round(&self.hint) => {}
+                () = next_round(hint) => {}
                 () = &mut line.driver => return Err(ConnectError::Lost),
             }
         }
