@@ -4,6 +4,7 @@ mod address;
 mod ballot;
 mod sentry;
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use redis::ConnectionAddr;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::address::parse;
@@ -66,8 +67,12 @@ struct Lookout {
     ballot: watch::Receiver<Ballot>,
     /// There is a reason to ask at once.
     hint: Arc<Notify>,
-    task: AbortHandle,
+    _task: Task,
 }
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+struct Task(AbortHandle);
 
 #[async_trait]
 impl Topology for Sentinel {
@@ -175,31 +180,42 @@ impl Lookout {
     fn begin(sentinels: &[Place], sentry: &Sentry) -> Self {
         let (ballots, ballot) = watch::channel(Ballot::default());
         let watching = watch_all(sentinels.to_vec(), sentry.clone(), ballots);
-        let task = tokio::spawn(watching).abort_handle();
         Self {
             ballot,
             hint: Arc::clone(&sentry.hint),
-            task,
+            _task: Task::begin(watching),
         }
     }
 }
 
-impl Drop for Lookout {
+impl Task {
+    fn begin(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(task).abort_handle())
+    }
+}
+
+impl Drop for Task {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
 /// Asks all sentinels, those that others name included, and keeps what each said last.
 async fn watch_all(named: Vec<Place>, sentry: Sentry, ballots: watch::Sender<Ballot>) {
     let (says, mut said) = mpsc::channel(MOST);
-    let mut sentries = JoinSet::new();
-    let mut more = named;
+    let mut sentries = HashMap::new();
+    let (mut more, mut is_fixed) = (named, true);
     loop {
         ballots.send_modify(|ballot| {
+            let now = Instant::now();
+            // In one go, so that nobody sees a ballot without those that are named again.
+            for silent in ballot.forget() {
+                sentries.remove(&silent);
+            }
             for place in more.drain(..) {
-                if ballot.len() < MOST && ballot.add(&place) {
-                    sentries.spawn(sentry.clone().watch(place, says.clone()));
+                if ballot.len() < MOST && ballot.add(&place, is_fixed, now) {
+                    let watching = sentry.clone().watch(place.clone(), says.clone());
+                    sentries.insert(place, Task::begin(watching));
                 }
             }
         });
@@ -207,7 +223,7 @@ async fn watch_all(named: Vec<Place>, sentry: Sentry, ballots: watch::Sender<Bal
             return;
         };
         ballots.send_modify(|ballot| ballot.put(&by, answer, Instant::now()));
-        more = others;
+        (more, is_fixed) = (others, false);
     }
 }
 

@@ -12,6 +12,10 @@ use crate::error::ConnectError;
 /// How long an answer counts: a sentinel that was not heard for three rounds may be stale.
 const FRESH: Duration = Duration::from_secs(3);
 
+/// How long one that only other sentinels named may say nothing before it is forgotten: where
+/// sentinels start again at other addresses, the old ones would stay for ever.
+const FORGOTTEN: Duration = Duration::from_mins(3);
+
 /// What one sentinel says of the master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -25,7 +29,17 @@ pub(super) struct Answer {
 /// What each sentinel said last.
 #[derive(Debug, Default)]
 pub(super) struct Ballot {
-    said: BTreeMap<Place, Option<Vote>>,
+    said: BTreeMap<Place, Seat>,
+}
+
+/// A sentinel's place in it.
+#[derive(Debug)]
+struct Seat {
+    /// The address names it, so it is never forgotten.
+    is_fixed: bool,
+    /// When it answered last, or was added.
+    lived: Instant,
+    vote: Option<Vote>,
 }
 
 #[derive(Debug)]
@@ -55,17 +69,38 @@ pub(super) enum Elsewhere {
 
 impl Ballot {
     /// Adds a sentinel; `false` when it is there already.
-    pub(super) fn add(&mut self, sentinel: &Place) -> bool {
+    pub(super) fn add(&mut self, sentinel: &Place, is_fixed: bool, now: Instant) -> bool {
         let is_new = !self.said.contains_key(sentinel);
         if is_new {
-            self.said.insert(sentinel.clone(), None);
+            let seat = Seat {
+                is_fixed,
+                lived: now,
+                vote: None,
+            };
+            self.said.insert(sentinel.clone(), seat);
         }
         is_new
     }
 
+    /// What a sentinel said; nothing where it was forgotten meanwhile.
     pub(super) fn put(&mut self, sentinel: &Place, answer: Result<Answer, String>, at: Instant) {
-        self.said
-            .insert(sentinel.clone(), Some(Vote { at, answer }));
+        if let Some(seat) = self.said.get_mut(sentinel) {
+            if answer.is_ok() {
+                seat.lived = at;
+            }
+            seat.vote = Some(Vote { at, answer });
+        }
+    }
+
+    /// Forgets the sentinels that have said nothing for long while another answered; which.
+    pub(super) fn forget(&mut self) -> Vec<Place> {
+        // Not by the clock: after this process was frozen, all of them were silent.
+        let Some(last) = self.said.values().map(|seat| seat.lived).max() else {
+            return Vec::new();
+        };
+        let is_over = |seat: &Seat| !seat.is_fixed && last.duration_since(seat.lived) > FORGOTTEN;
+        let silent = self.said.extract_if(.., |_, seat| is_over(seat));
+        silent.map(|(place, _)| place).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -73,13 +108,13 @@ impl Ballot {
     }
 
     pub(super) fn has_answer_since(&self, since: Instant) -> bool {
-        let mut votes = self.said.values().flatten();
-        votes.any(|vote| vote.at >= since && vote.answer.is_ok())
+        self.votes()
+            .any(|vote| vote.at >= since && vote.answer.is_ok())
     }
 
     /// Whether each sentinel has answered, or could not be asked.
     pub(super) fn is_complete_since(&self, since: Instant) -> bool {
-        let has_said = |vote: &Option<Vote>| vote.as_ref().is_some_and(|vote| vote.at >= since);
+        let has_said = |seat: &Seat| seat.vote.as_ref().is_some_and(|vote| vote.at >= since);
         self.said.values().all(has_said)
     }
 
@@ -128,8 +163,8 @@ impl Ballot {
 
     /// Why there is no candidate.
     pub(super) fn why_none(&self, master: &str) -> ConnectError {
-        let says = |(sentinel, vote): (&Place, &Option<Vote>)| {
-            let said = match vote.as_ref().map(|vote| &vote.answer) {
+        let says = |(sentinel, seat): (&Place, &Seat)| {
+            let said = match seat.vote.as_ref().map(|vote| &vote.answer) {
                 Some(Ok(answer)) if answer.is_down => {
                     format!("cannot reach the master at {}", shown(&answer.master))
                 }
@@ -146,9 +181,13 @@ impl Ballot {
         }
     }
 
+    fn votes(&self) -> impl Iterator<Item = &Vote> {
+        self.said.values().filter_map(|seat| seat.vote.as_ref())
+    }
+
     fn named(&self, now: Instant) -> Vec<Candidate<'_>> {
         let mut named: Vec<Candidate<'_>> = Vec::new();
-        for vote in self.said.values().flatten() {
+        for vote in self.votes() {
             let Ok(answer) = &vote.answer else { continue };
             if now.duration_since(vote.at) > FRESH {
                 continue;
@@ -192,6 +231,7 @@ mod tests {
                 epoch: *epoch,
                 is_down: *is_down,
             };
+            ballot.add(&place(sentinel), true, at);
             ballot.put(&place(sentinel), Ok(answer), at);
         }
         ballot
@@ -270,7 +310,7 @@ mod tests {
         // Nobody has heard the others for a while.
         let mut first_to_answer = ballot(&[(8, 2, false)], now);
         for silent in [2, 3] {
-            first_to_answer.add(&place(silent));
+            first_to_answer.add(&place(silent), true, now);
         }
         let elsewhere = first_to_answer.elsewhere(&address(&place(7)), now);
         assert_eq!(elsewhere, Elsewhere::Perhaps(vec![place(8)]));
@@ -286,11 +326,44 @@ mod tests {
     }
 
     #[test]
+    fn a_sentinel_that_only_others_named_is_forgotten_when_it_is_silent_for_long() {
+        let then = Instant::now();
+        let mut ballot = ballot(&[(7, 1, false)], then);
+        let refused = || Err("connection refused".to_owned());
+        let answer = Answer {
+            master: place(7),
+            epoch: 1,
+            is_down: false,
+        };
+        let (talks, talked, never) = (place(2), place(3), place(4));
+        for other in [&talks, &talked, &never] {
+            assert!(ballot.add(other, false, then));
+        }
+        ballot.put(&talked, Ok(answer.clone()), then);
+        ballot.put(&place(1), Ok(answer.clone()), then + FORGOTTEN);
+        assert!(ballot.forget().is_empty());
+
+        let now = then + FORGOTTEN * 3;
+        for silent in [&place(1), &talks, &talked] {
+            ballot.put(silent, refused(), now);
+        }
+        assert!(ballot.forget().is_empty());
+        ballot.put(&talks, Ok(answer.clone()), now);
+        assert_eq!(ballot.forget(), [talked.clone(), never]);
+
+        // Its last words may come late.
+        ballot.put(&talked, Ok(answer), now);
+        assert_eq!(ballot.len(), 2);
+        assert!(ballot.add(&talked, false, now));
+    }
+
+    #[test]
     fn where_there_is_no_master_each_sentinel_is_quoted() {
         let now = Instant::now();
         let mut ballot = ballot(&[(7, 1, true)], now);
+        ballot.add(&place(2), true, now);
         ballot.put(&place(2), Err("connection refused".to_owned()), now);
-        ballot.add(&place(3));
+        ballot.add(&place(3), true, now);
         assert_eq!(
             ballot.why_none("shop").to_string(),
             "no sentinel names a master `shop` that can be reached \

@@ -127,20 +127,32 @@ async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Ans
         questions.cmd("SENTINEL").arg(question).arg(master);
     }
     let (seen, others, place): (Fields, Vec<Fields>, Place) = questions.query_async(line).await?;
-    let others = others.iter().filter_map(place_of).collect();
-    Ok((answer(place, &seen), others))
+    Ok((answer(place, &seen), alive(&others)))
 }
 
 fn answer(master: Place, seen: &Fields) -> Answer {
     let field = |name| seen.get(name).map_or("", String::as_str);
     // The leader of a failover names the new master by address while its flags are of the old.
     let is_about_it = place_of(seen).is_some_and(|place| place == master);
-    let flags: Vec<_> = field("flags").split(',').collect();
     Answer {
         epoch: field("config-epoch").parse().unwrap_or(0),
-        is_down: is_about_it && (flags.contains(&"s_down") || flags.contains(&"o_down")),
+        is_down: is_about_it && is_down(seen),
         master,
     }
+}
+
+/// Where the sentinels are that the one which was asked can reach: those that are gone for good
+/// stay in its list.
+fn alive(others: &[Fields]) -> Vec<Place> {
+    let alive = others.iter().filter(|other| !is_down(other));
+    alive.filter_map(place_of).collect()
+}
+
+fn is_down(fields: &Fields) -> bool {
+    let flags = fields.get("flags").map_or("", String::as_str);
+    flags
+        .split(',')
+        .any(|flag| matches!(flag, "s_down" | "o_down"))
 }
 
 fn place_of(fields: &Fields) -> Option<Place> {
@@ -168,6 +180,13 @@ mod tests {
         assert!(named.is_down);
         assert_eq!(named.epoch, 7);
         assert!(!answer(("10.0.0.2".to_owned(), 6379), &seen(&fields)).is_down);
+    }
+
+    #[test]
+    fn a_sentinel_that_another_cannot_reach_is_not_asked() {
+        let at = |port, flags| seen(&[("ip", "10.0.0.1"), ("port", port), ("flags", flags)]);
+        let others = [at("1", "sentinel"), at("2", "s_down,sentinel,disconnected")];
+        assert_eq!(alive(&others), [("10.0.0.1".to_owned(), 1)]);
     }
 
     #[test]
