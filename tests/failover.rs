@@ -4,6 +4,7 @@
 
 mod failover {
     mod fake;
+    mod follows;
     mod liar;
     mod moves;
     mod start;

@@ -6,6 +6,7 @@ use tidings::{Bus, Connection};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, wait_for};
 
 use super::fake::{Answer, Fake, url_of};
+use super::follows::hears_through;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -43,12 +44,7 @@ async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
     assert_eq!(node.health().reconnects, 0);
 
     let new = sentinels.failover().await;
-    let mut changes = node.watch_health();
-    let url = new.url();
-    let follows = changes.wait_for(
-        |health| matches!(&health.connection, Connection::Up { server, .. } if *server == url),
-    );
-    tokio::time::timeout(SOON, follows).await.unwrap();
+    hears_through(&node, &new.url()).await;
 }
 
 #[tokio::test]
@@ -93,13 +89,7 @@ async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_doe
     })
     .await;
     new.thaw();
-    let url = new.url();
-    wait_for(
-        "it follows",
-        SOON,
-        async || matches!(node.health().connection, Connection::Up { server, .. } if server == url),
-    )
-    .await;
+    hears_through(&node, &new.url()).await;
     assert_eq!(node.health().reconnects, 1);
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidings::{Bus, Connection, TopologyKind};
+use tidings::{Bus, TopologyKind};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, wait_for};
 use tokio::task::JoinHandle;
 use tokio::time::interval;
+
+use super::follows::hears_through;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -46,13 +48,7 @@ impl Traffic {
 
     async fn is_through(&self, server: &Redis) {
         for node in [&self.hearer, &self.sender] {
-            let url = server.url();
-            let mut changes = node.watch_health();
-            let there = changes.wait_for(|health| {
-                matches!(&health.connection, Connection::Up { server, .. } if *server == url)
-            });
-            let there = tokio::time::timeout(SOON, there).await;
-            assert!(there.is_ok(), "{:?}", node.health());
+            hears_through(node, &server.url()).await;
         }
         self.goes_on().await;
     }
@@ -157,13 +153,7 @@ async fn the_sentinels_that_others_name_are_enough() {
     sentinels.sentinels_mut()[0].kill();
     let new = sentinels.failover().await;
 
-    let url = new.url();
-    wait_for(
-        "it follows",
-        SOON,
-        async || matches!(node.health().connection, Connection::Up { server, .. } if server == url),
-    )
-    .await;
+    hears_through(&node, &new.url()).await;
     node.send_to_all("tick", &1).await.unwrap();
     ticks.wait_len(1).await;
 }

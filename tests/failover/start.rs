@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use tidings::acl::Permissions;
-use tidings::{Bus, Connection, StartError};
+use tidings::{Bus, StartError};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, free_port};
-use tokio::time::timeout;
+
+use super::follows::hears_through;
 
 /// The error, and that it came in time.
 async fn fails(url: &str) -> String {
@@ -69,11 +70,7 @@ async fn the_least_that_sentinels_and_servers_must_allow_is_enough_to_follow_a_f
 
     let new = sentinels.failover().await.url();
 
-    let mut changes = node.watch_health();
-    let follows = changes.wait_for(
-        |health| matches!(&health.connection, Connection::Up { server, .. } if *server == new),
-    );
-    timeout(Duration::from_secs(30), follows).await.unwrap();
+    hears_through(&node, &new).await;
     node.send_to_all("tick", &1).await.unwrap();
     ticks.wait_len(1).await;
     assert!(node.failures().all().is_empty());
