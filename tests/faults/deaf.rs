@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidings::{Builder, Bus, Format, Gap, GapReason, Handling};
+use tidings::{Builder, Bus, Connection, Format, Gap, GapReason, Handling, Health};
 use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
+use tokio::time::timeout;
 
 use super::HEARING;
 
@@ -88,4 +89,50 @@ async fn a_fast_sender_that_may_not_look_at_others_waits_for_itself() {
     let node = Node::start(Bus::builder(&url).format(Format::MessagePack)).await;
 
     nothing_is_lost_between(&node, &node).await;
+}
+
+#[tokio::test]
+async fn a_bus_that_hears_through_another_server_than_it_sends_through_finds_out() {
+    let (here, there) = (Redis::start().await, Redis::start().await);
+    let proxy = Proxy::start(here.address()).await;
+    // So slow that the way can change between its two connections, as a name's address can.
+    proxy.set(Fault::Latency(Duration::from_millis(100)));
+    let builder = Bus::builder(&proxy.url()).probe_interval(Duration::from_millis(500));
+    let starting = tokio::spawn(Node::start(builder));
+    wait_for("it connects to hear", SOON, async || {
+        proxy.connections() == 1
+    })
+    .await;
+    proxy.redirect(there.address());
+    let node = starting.await.unwrap();
+    proxy.set(Fault::Pass);
+    let ticks: Collected<u64> = node.collect("tick");
+    let other = here.node().await.bus().clone();
+    let traffic = tokio::spawn(async move {
+        let mut clock = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            clock.tick().await;
+            other.send_to_all("tick", &1).await.unwrap();
+        }
+    });
+    ticks.wait_len(10).await;
+
+    // It hears well, and what it sends is taken. Only those who hear do not hear it.
+    let mut changes = node.watch_health();
+    node.send_to_all("tick", &2).await.unwrap();
+
+    let deaf = timeout(SOON, changes.wait_for(|health| !health.is_up())).await;
+    let Some(Health {
+        connection: Connection::Deaf { why, .. },
+        ..
+    }) = deaf.unwrap()
+    else {
+        panic!("the bus was shut down")
+    };
+    assert!(why.contains("nothing of our own"), "{why}");
+    traffic.abort();
+    let up = timeout(SOON, changes.wait_for(Health::is_up)).await;
+    assert!(up.unwrap().is_some());
+    node.send_to_all("tick", &3).await.unwrap();
+    ticks.wait_for(|tick| *tick == 3).await;
 }
