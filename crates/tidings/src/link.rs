@@ -34,7 +34,8 @@ const FLOOD: u32 = 12;
 /// How long what has arrived from a server that is left may still be taken in.
 const REST: Duration = Duration::from_millis(100);
 
-/// A connection that did not last this long is no reason to make the next one at once.
+/// A connection over which nothing was heard and that did not last this long is no reason to make
+/// the next one at once.
 const BRIEF: Duration = Duration::from_millis(250);
 
 /// Ends once the server is not the right one any more.
@@ -176,7 +177,7 @@ impl Link {
     async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>, mut left: Left) {
         let mut delays = endless_delays();
         loop {
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), self.receiver.count);
             let why = self.hear(&mut *hearing, left).await;
             tracing::warn!(address = self.pulse.address, why = %report(&why), "the connection is lost");
             self.receiver.echoes.forget();
@@ -192,7 +193,7 @@ impl Link {
                 self.hear_the_rest(&mut *hearing).await;
             }
             drop(hearing);
-            if began.elapsed() > BRIEF {
+            if began.elapsed() > BRIEF || self.receiver.count > before {
                 delays = endless_delays();
             } else {
                 sleep(delays.next().unwrap_or(LONGEST)).await;

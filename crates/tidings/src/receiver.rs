@@ -38,6 +38,8 @@ pub(crate) struct Receiver {
     pub(crate) counts: Arc<Counts>,
     /// When a frame of our own came back last.
     pub(crate) echoed: Instant,
+    /// How many frames there were.
+    pub(crate) count: u64,
 }
 
 impl Receiver {
@@ -64,6 +66,7 @@ impl Receiver {
             reports,
             counts,
             echoed: now,
+            count: 0,
         }
     }
 
@@ -71,6 +74,7 @@ impl Receiver {
     pub(crate) async fn receive(&mut self, frame: Bytes) {
         let echo = self.echoes.hear(&frame);
         let is_echo = echo.is_some();
+        self.count += 1;
         if is_echo {
             self.echoed = Instant::now();
         }
