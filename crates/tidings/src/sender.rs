@@ -143,7 +143,9 @@ impl Sender {
                     Some(next) => return End::Replaced(next),
                     None => sessions_ended = true,
                 },
-                () = &mut session.driver => return self.wait_for_link(ConnectError::Lost, progress).await,
+                () = &mut session.driver => {
+                    return self.wait_for_link(ConnectError::Lost, progress).await;
+                }
                 answer = poll_fn(|cx| poll_front(&mut progress.flights, cx)) => {
                     if let Err(why) = self.answered(answer, progress) {
                         return self.wait_for_link(why, progress).await;
@@ -189,7 +191,8 @@ impl Sender {
                     }
                     if session.is_unanswered(progress) {
                         let silence = self.probe.interval;
-                        return self.wait_for_link(ConnectError::Unanswered { silence }, progress).await;
+                        let why = ConnectError::Unanswered { silence };
+                        return self.wait_for_link(why, progress).await;
                     }
                     self.look_at_the_clock(&mut session, progress).await;
                 }
