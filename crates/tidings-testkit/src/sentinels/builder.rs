@@ -1,3 +1,5 @@
+//! What a test's sentinels and their servers are like, before they start.
+
 use std::time::Duration;
 
 use tokio::time::timeout;

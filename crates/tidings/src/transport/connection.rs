@@ -65,8 +65,13 @@ impl Access {
         }
     }
 
-    pub(crate) fn is_secure(&self) -> bool {
-        self.tls.is_some()
+    /// How an address begins that is reached so.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() {
+            "rediss"
+        } else {
+            "redis"
+        }
     }
 
     /// Connects. What is read is bounded by the allowance.

@@ -78,11 +78,7 @@ struct Task(AbortHandle);
 impl Topology for Sentinel {
     fn address(&self) -> String {
         let sentinels: Vec<_> = self.sentinels.iter().map(shown).collect();
-        let scheme = if self.access.is_secure() {
-            "rediss"
-        } else {
-            "redis"
-        };
+        let scheme = self.access.scheme();
         format!(
             "{scheme}+sentinel://{}/{}",
             sentinels.join(","),

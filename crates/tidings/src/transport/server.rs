@@ -47,11 +47,7 @@ impl Server {
 
     /// Its address, for people.
     pub(crate) fn shown(&self, at: &ConnectionAddr) -> String {
-        let scheme = if self.access.is_secure() {
-            "rediss"
-        } else {
-            "redis"
-        };
+        let scheme = self.access.scheme();
         match at {
             ConnectionAddr::Tcp(host, port) if host.contains(':') => {
                 format!("{scheme}://[{host}]:{port}")
