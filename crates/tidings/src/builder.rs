@@ -384,7 +384,6 @@ impl Parts {
             hearing,
             sending,
             server,
-            left,
         } = connected;
         pulse.up(server);
         let probe = Arc::new(probe);
@@ -422,7 +421,7 @@ impl Parts {
         let (driven, sending) = Driven::new(sending, bus.inner.runtime.clone());
         outgoing.set_sender(&driven);
         bus.inner.add_task(tokio::spawn(sending));
-        bus.inner.add_task(tokio::spawn(link.run(hearing, left)));
+        bus.inner.add_task(tokio::spawn(link.run(hearing)));
         bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
     }
 }

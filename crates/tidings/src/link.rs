@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::unconstrained;
 use tokio::time::sleep;
@@ -37,9 +36,6 @@ const REST: Duration = Duration::from_millis(100);
 /// A connection over which nothing was heard and that did not last this long is no reason to make
 /// the next one at once.
 const BRIEF: Duration = Duration::from_millis(250);
-
-/// Ends once the server is not the right one any more.
-type Left = BoxFuture<'static, ConnectError>;
 
 /// How far the life of a bus has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,7 +150,6 @@ impl Link {
     pub(crate) fn run(
         mut self,
         hearing: Box<dyn Hearing>,
-        left: Left,
     ) -> impl Future<Output = ()> + Send + 'static {
         let deaf = Deaf {
             echoes: Arc::clone(&self.receiver.echoes),
@@ -166,7 +161,7 @@ impl Link {
             let mut stage = self.stage.clone();
             let sessions = self.sessions.clone();
             tokio::select! {
-                () = self.keep_hearing(hearing, left) => {}
+                () = self.keep_hearing(hearing) => {}
                 _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
                 // The sender ends with us, or by a mistake of ours: then this bus is of no use.
                 () = sessions.closed() => {}
@@ -174,11 +169,11 @@ impl Link {
         }
     }
 
-    async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>, mut left: Left) {
+    async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
         let mut delays = endless_delays();
         loop {
             let (began, before) = (Instant::now(), self.receiver.count);
-            let why = self.hear(&mut *hearing, left).await;
+            let why = self.hear(&mut *hearing).await;
             tracing::warn!(address = self.pulse.address, why = %report(&why), "the connection is lost");
             self.receiver.echoes.forget();
             // The sender ends after the link does, so it is there to hear of both.
@@ -212,12 +207,11 @@ impl Link {
             let _ = self.sessions.send(Some(connected.sending)).await;
             self.pulse.up(connected.server);
             hearing = connected.hearing;
-            left = connected.left;
         }
     }
 
     /// Hears until there is a reason to doubt the connection.
-    async fn hear(&mut self, hearing: &mut dyn Hearing, mut left: Left) -> ConnectError {
+    async fn hear(&mut self, hearing: &mut dyn Hearing) -> ConnectError {
         let mut frames = Vec::new();
         let mut heard = Instant::now();
         self.receiver.echoed = heard;
@@ -239,7 +233,6 @@ impl Link {
             let checked = tokio::select! {
                 biased;
                 () = &mut broken => Err(probe.take_report()),
-                why = &mut left => Err(why),
                 arrived = hearing.hear(&mut frames) => {
                     heard = Instant::now();
                     self.pulse.heard(heard);

@@ -143,6 +143,7 @@ impl Sender {
                     Some(next) => return End::Replaced(next),
                     None => sessions_ended = true,
                 },
+                why = &mut session.left => return self.wait_for_link(why, progress).await,
                 () = &mut session.driver => {
                     return self.wait_for_link(ConnectError::Lost, progress).await;
                 }

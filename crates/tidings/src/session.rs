@@ -61,6 +61,7 @@ pub(crate) struct Progress {
 pub(crate) struct Session {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) driver: BoxFuture<'static, ()>,
+    pub(crate) left: BoxFuture<'static, ConnectError>,
     /// The look at the other hearers, while it takes; it ends with the bytes until the next.
     pub(crate) look: Option<BoxFuture<'static, (usize, Pace)>>,
     pub(crate) pace: Option<Pace>,
@@ -113,11 +114,16 @@ impl Progress {
 
 impl Session {
     pub(crate) fn new(sending: Sending, interval: Duration) -> Self {
-        let Sending { publisher, driver } = sending;
+        let Sending {
+            publisher,
+            driver,
+            left,
+        } = sending;
         let asked = Instant::now();
         Self {
             publisher: publisher.into(),
             driver,
+            left,
             look: None,
             pace: None,
             announcement: None,

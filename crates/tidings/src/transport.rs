@@ -42,8 +42,6 @@ pub(crate) struct Connected {
     pub(crate) sending: Sending,
     /// Which server it is.
     pub(crate) server: String,
-    /// Ends once that server is not the right one any more, with the reason.
-    pub(crate) left: BoxFuture<'static, ConnectError>,
 }
 
 /// The end that hears.
@@ -68,6 +66,9 @@ pub(crate) struct Sending {
     pub(crate) publisher: Box<dyn Publisher>,
     /// Ends when the connection does.
     pub(crate) driver: BoxFuture<'static, ()>,
+    /// Ends once the server is not the right one any more, with the reason. It is for who sends to
+    /// watch: what is sent from then on reaches nobody.
+    pub(crate) left: BoxFuture<'static, ConnectError>,
 }
 
 impl fmt::Debug for Sending {

@@ -84,9 +84,9 @@ impl Transport for Memory {
             sending: Sending {
                 publisher: Box::new(Speaks { place }),
                 driver: Box::pin(pending()),
+                left: Box::pin(pending()),
             },
             server: self.address(),
-            left: Box::pin(pending()),
         })
     }
 }

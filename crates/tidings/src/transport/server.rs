@@ -8,7 +8,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, FusedFuture};
+use futures_util::future::{BoxFuture, FusedFuture, pending};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ErrorKind, FromRedisValue, PushInfo, PushKind,
@@ -144,6 +144,7 @@ impl Server {
         Ok(Sending {
             publisher: Box::new(publisher),
             driver: driver.boxed(),
+            left: pending().boxed(),
         })
     }
 

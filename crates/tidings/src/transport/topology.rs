@@ -92,15 +92,14 @@ impl Transport for Found {
                 why = self.topology.check(&at) => Err(why),
             };
             match connected {
-                Ok((hearing, sending)) => {
+                Ok((hearing, mut sending)) => {
                     let topology = Arc::clone(&self.topology);
                     let server = self.server.shown(&at);
-                    let left = Box::pin(async move { topology.check(&at).await });
+                    sending.left = Box::pin(async move { topology.check(&at).await });
                     return Ok(Connected {
                         hearing,
                         sending,
                         server,
-                        left,
                     });
                 }
                 Err(why) => first = first.or(Some(why)),
