@@ -21,19 +21,22 @@ use tidings_codec::NameError;
 
 use crate::keys::Namespace;
 
-/// What a user may do: what is needed, and nothing else. No key is, so none is allowed.
+/// What a user may do: what is needed, and nothing else.
 ///
 /// [`Display`](fmt::Display) gives the rules alone, as an ACL file takes them;
 /// [`set_user`](Self::set_user) the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "it does nothing by itself"]
 pub struct Permissions {
+    /// The keys, as a pattern, where some are needed.
+    keys: Option<String>,
     channel: String,
     commands: Vec<&'static str>,
 }
 
 impl Permissions {
-    /// To hear and to send everything in a namespace, at an address without a database number.
+    /// To hear and to send everything in a namespace, at an address without a database number. For
+    /// this no key is needed, so none is allowed.
     ///
     /// # Errors
     ///
@@ -43,9 +46,17 @@ impl Permissions {
         Ok(Self::on_channel(namespace.channel()))
     }
 
-    pub(crate) fn on_channel(channel: String) -> Self {
-        let commands = vec!["subscribe", "publish"];
-        Self { channel, commands }
+    fn on_channel(channel: String) -> Self {
+        Self {
+            keys: None,
+            channel,
+            commands: vec!["subscribe", "publish"],
+        }
+    }
+
+    /// All that a bus may come to need on the keys and the channel of its namespace.
+    pub(crate) fn of_everything(channel: String) -> Self {
+        Self::on_channel(channel).count()
     }
 
     /// To ask a sentinel for the master and for the other sentinels, and to hear of a new master.
@@ -61,6 +72,7 @@ impl Permissions {
     /// ```
     pub fn of_sentinel() -> Self {
         Self {
+            keys: None,
             channel: "+switch-master".to_owned(),
             commands: vec![
                 "subscribe",
@@ -86,6 +98,21 @@ impl Permissions {
     /// sender down. It shows the addresses and names of all clients of the server.
     pub fn see_backlogs(self) -> Self {
         self.and("client|list")
+    }
+
+    /// To [count](crate::Bus::counter), too.
+    pub fn count(self) -> Self {
+        self.with_keys(&["incrby", "get", "getset"])
+    }
+
+    /// Commands on the keys of the namespace.
+    fn with_keys(self, commands: &[&'static str]) -> Self {
+        // A channel of our own is the prefix of all keys.
+        let keys = Some(format!("{}:*", self.channel));
+        let with_keys = Self { keys, ..self };
+        commands
+            .iter()
+            .fold(with_keys, |all, command| all.and(command))
     }
 
     fn and(mut self, command: &'static str) -> Self {
@@ -115,9 +142,10 @@ impl Permissions {
     }
 
     fn rules(&self) -> Vec<String> {
-        let start = ["resetkeys", "resetchannels"].map(str::to_owned);
         let commands = self.commands.iter().map(|command| format!("+{command}"));
-        let mut rules = start.to_vec();
+        let mut rules = vec!["resetkeys".to_owned()];
+        rules.extend(self.keys_rule());
+        rules.push("resetchannels".to_owned());
         rules.push(self.channel_rule());
         rules.push("-@all".to_owned());
         rules.extend(commands);
@@ -126,6 +154,10 @@ impl Permissions {
 
     fn channel_rule(&self) -> String {
         format!("&{}", self.channel)
+    }
+
+    fn keys_rule(&self) -> Option<String> {
+        self.keys.as_ref().map(|keys| format!("~{keys}"))
     }
 
     /// The rules that were missing when Redis denied something with these words: all, where they
@@ -138,8 +170,14 @@ impl Permissions {
         if denial.contains("channel") {
             return vec![channel];
         }
+        if denial.contains("key") {
+            return self.keys_rule().into_iter().collect();
+        }
         let commands = self.commands.iter().map(|command| format!("+{command}"));
-        std::iter::once(channel).chain(commands).collect()
+        let mut rules: Vec<String> = self.keys_rule().into_iter().collect();
+        rules.push(channel);
+        rules.extend(commands);
+        rules
     }
 }
 
@@ -196,7 +234,10 @@ mod tests {
 
     #[test]
     fn a_denial_is_cured_by_what_is_missing() {
-        let permissions = Permissions::on_channel("tidings:{shop}".to_owned()).select_database();
+        let permissions = Permissions::of_bus("shop")
+            .unwrap()
+            .count()
+            .select_database();
         for (denial, missing) in [
             (
                 "NOPERM this user has no permissions to run the 'publish' command",
@@ -219,8 +260,17 @@ mod tests {
                 "'&tidings:{shop}'",
             ),
             (
+                "NOPERM this user has no permissions to access one of the keys used as arguments",
+                "'~tidings:{shop}:*'",
+            ),
+            (
+                "NOPERM No permissions to access a key",
+                "'~tidings:{shop}:*'",
+            ),
+            (
                 "NOPERM in other words",
-                "'&tidings:{shop}' +subscribe +publish +select",
+                "'~tidings:{shop}:*' '&tidings:{shop}' +subscribe +publish +incrby +get +getset \
+                 +select",
             ),
         ] {
             let user = "shop".to_owned();

@@ -18,6 +18,7 @@ use crate::error::{ConnectError, OnError, StartError, report};
 use crate::failure::Failure;
 use crate::handler::Handler;
 use crate::health::{Counts, Pulse};
+use crate::kept::Kept;
 use crate::key::{EventPayload, HearKey};
 use crate::keys::{DEFAULT_NAMESPACE, Namespace};
 use crate::life::Inner;
@@ -273,7 +274,7 @@ impl Builder {
             let url = url::redacted(&self.url);
             StartError::Url { url, source }
         })?;
-        let parts = Parts::new(self.format, self.sending, &*transport);
+        let parts = Parts::new(self.format, self.sending, &*transport, namespace);
         let stage = watch::Sender::new(Stage::Open);
         let stages = stage.subscribe();
         let bus = parts.bus(self.states, stage);
@@ -324,10 +325,17 @@ struct Parts {
     echoes: Arc<Echoes>,
     reports: Arc<Reports>,
     pulse: Arc<Pulse>,
+    namespace: Namespace,
+    kept: Arc<Kept>,
 }
 
 impl Parts {
-    fn new(format: Format, sending: Settings, transport: &dyn Transport) -> Self {
+    fn new(
+        format: Format,
+        sending: Settings,
+        transport: &dyn Transport,
+        namespace: Namespace,
+    ) -> Self {
         let me = NodeId::new(rand::random());
         let counts = Arc::new(Counts::new());
         Self {
@@ -342,6 +350,8 @@ impl Parts {
                 transport.topology(),
                 counts,
             )),
+            namespace,
+            kept: Arc::new(Kept::new(sending.patience)),
         }
     }
 
@@ -353,6 +363,8 @@ impl Parts {
             dispatcher: Arc::clone(&self.dispatcher),
             reports: Arc::clone(&self.reports),
             pulse: Arc::clone(&self.pulse),
+            namespace: self.namespace.clone(),
+            kept: Arc::clone(&self.kept),
             states,
             stage,
             tasks: Mutex::default(),
@@ -379,6 +391,8 @@ impl Parts {
             echoes,
             reports,
             pulse,
+            namespace: _,
+            kept,
         } = self;
         let Connected {
             hearing,
@@ -386,6 +400,7 @@ impl Parts {
             server,
         } = connected;
         pulse.up(server);
+        kept.set(Ok(Arc::clone(&sending.keyspace)));
         let probe = Arc::new(probe);
         let counts = &pulse.counts;
         let (sessions, for_sender) = mpsc::channel(1);
@@ -414,6 +429,7 @@ impl Parts {
             sessions,
             pulse,
             probe,
+            kept,
             stage: stages.clone(),
         };
         let outgoing = Arc::clone(&bus.inner.outgoing);

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::error::OnError;
 use crate::event::{Claim, Names};
+use crate::notices::{Listener, Notice, Notices, is_notice};
 use crate::subscription::{Batch, Item, Seat, Shared};
 use crate::trace::Remote;
 
@@ -26,6 +27,8 @@ pub(crate) struct Dispatcher {
     table: RwLock<Arc<Table>>,
     /// Somebody listens who did not before, or does not any more.
     pub(crate) changed: Notify,
+    /// What the bus's own parts hear.
+    pub(crate) notices: Arc<Notices>,
 }
 
 #[derive(Debug)]
@@ -78,6 +81,12 @@ impl Dispatcher {
         });
         self.rebuild(&registered);
         Ok(())
+    }
+
+    /// Lets a part of the bus hear its own events.
+    pub(crate) fn listen(&self, name: &'static str, listener: Arc<dyn Listener>) {
+        self.notices.add(name, listener);
+        self.changed.notify_one();
     }
 
     /// Takes a subscription out; its queue is left as it is.
@@ -191,6 +200,7 @@ impl Route {
 #[derive(Debug)]
 pub(crate) struct Sorter {
     me: NodeId,
+    notices: Arc<Notices>,
     /// For each seat, what it gets of the frame at hand.
     wanted: Vec<Vec<Item>>,
 }
@@ -206,9 +216,10 @@ pub(crate) struct Arrived<'a> {
 }
 
 impl Sorter {
-    pub(crate) fn new(me: NodeId) -> Self {
+    pub(crate) fn new(me: NodeId, notices: Arc<Notices>) -> Self {
         Self {
             me,
+            notices,
             wanted: Vec::new(),
         }
     }
@@ -242,6 +253,11 @@ impl Sorter {
             }
             let (name, route) = match table.index.get(event.name_bytes(bytes)) {
                 Some(entry) => (*entry, &table.routes[*entry as usize]),
+                None if is_notice(event.name_bytes(bytes)) => {
+                    self.notices
+                        .hear(event.name(bytes), &Notice::of(&event, header, bytes));
+                    continue;
+                }
                 None if table.others.seats.is_empty() => continue,
                 None => {
                     unknown_names.push(Arc::from(event.name(bytes)));

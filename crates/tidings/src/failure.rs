@@ -170,8 +170,10 @@ pub enum Reason {
         /// The queue's bound in bytes.
         limit: usize,
     },
-    /// Redis is away, and this bus is volatile: it does not wait.
+    /// Redis is away, and this does not wait for it.
     Away,
+    /// The connection was lost before Redis answered.
+    Lost,
     /// Redis refused it, with these words.
     Refused(Arc<str>),
     /// The bus was shut down or dropped first.
@@ -183,7 +185,8 @@ impl fmt::Display for Reason {
         match self {
             Self::TimedOut(after) => write!(f, "redis did not take it within {after:?}"),
             Self::QueueFull { limit } => write!(f, "the outgoing queue of {limit} bytes is full"),
-            Self::Away => f.write_str("redis is away, and a volatile bus does not wait"),
+            Self::Away => f.write_str("redis is away, and this does not wait for it"),
+            Self::Lost => f.write_str("the connection was lost before redis answered"),
             Self::Refused(words) => write!(f, "redis refused it: {words}"),
             Self::Closed => f.write_str("the bus was shut down first"),
         }

@@ -20,6 +20,11 @@ impl Namespace {
     pub(crate) fn channel(&self) -> String {
         format!("tidings:{{{}}}", self.0)
     }
+
+    /// The key of a counter.
+    pub(crate) fn counter(&self, name: &str) -> String {
+        format!("{}:counter:{name}", self.channel())
+    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub mod acl;
 mod builder;
 mod bus;
 mod context;
+mod counter;
 mod derived;
 mod error;
 mod event;
@@ -68,12 +69,14 @@ mod sender;
 mod session;
 // … how it is heard …
 mod dispatch;
+mod notices;
 mod queue;
 mod receiver;
 mod reports;
 mod sequence;
 mod worker;
 // … how the connection is kept …
+mod kept;
 mod keys;
 mod link;
 mod transport;
@@ -86,9 +89,10 @@ mod trace;
 pub use builder::Builder;
 pub use bus::{Bus, Receipt};
 pub use context::{Context, FromContext, State};
+pub use counter::Counter;
 pub use error::{
-    ConnectError, FlushError, MissingState, OnError, SendError, ShutdownError, StartError, Unsent,
-    UrlError, report,
+    ConnectError, CountError, FlushError, MissingState, OnError, SendError, ShutdownError,
+    StartError, Unsent, UrlError, report,
 };
 pub use event::{Event, EventKey, Names, Unknown};
 pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};

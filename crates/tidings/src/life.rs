@@ -15,6 +15,8 @@ use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
 use crate::error::ShutdownError;
 use crate::health::{Connection, Pulse};
+use crate::kept::Kept;
+use crate::keys::Namespace;
 use crate::link::Stage;
 use crate::outgoing::Outgoing;
 use crate::reports::Reports;
@@ -29,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) pulse: Arc<Pulse>,
+    pub(crate) namespace: Namespace,
+    pub(crate) kept: Arc<Kept>,
     pub(crate) states: States,
     pub(crate) stage: watch::Sender<Stage>,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,

@@ -16,9 +16,10 @@ use crate::alarm::Alarm;
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
 use crate::error::{ConnectError, report};
-use crate::failure::{Gap, GapReason};
+use crate::failure::{Gap, GapReason, Reason};
 use crate::glance::Glances;
 use crate::health::{Connection, Counts, Pulse};
+use crate::kept::Kept;
 use crate::receiver::Receiver;
 use crate::transport::{Connected, Hearing, Sending, Transport};
 
@@ -142,6 +143,7 @@ pub(crate) struct Link {
     pub(crate) sessions: mpsc::Sender<Option<Sending>>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) probe: Arc<Probe>,
+    pub(crate) kept: Arc<Kept>,
     pub(crate) stage: watch::Receiver<Stage>,
 }
 
@@ -155,6 +157,7 @@ impl Link {
             echoes: Arc::clone(&self.receiver.echoes),
             dispatcher: Arc::clone(&self.receiver.dispatcher),
             pulse: Arc::clone(&self.pulse),
+            kept: Arc::clone(&self.kept),
         };
         async move {
             let _deaf = deaf;
@@ -176,6 +179,7 @@ impl Link {
             let why = self.hear(&mut *hearing).await;
             tracing::warn!(address = self.pulse.address, why = %report(&why), "the connection is lost");
             self.receiver.echoes.forget();
+            self.kept.set(Err(Reason::Away));
             // The sender ends after the link does, so it is there to hear of both.
             let _ = self.sessions.send(None).await;
             // Room for another means that the sender knows: who sees that the bus is down can
@@ -203,7 +207,8 @@ impl Link {
                 reason,
             });
             // The subscription is confirmed by now: nothing that is sent from here on can be lost
-            // for want of it.
+            // for want of it, and no change of what is kept can be missed.
+            self.kept.set(Ok(Arc::clone(&connected.sending.keyspace)));
             let _ = self.sessions.send(Some(connected.sending)).await;
             self.pulse.up(connected.server);
             hearing = connected.hearing;
@@ -282,6 +287,7 @@ impl Link {
     fn glance(&self, glances: &mut Glances) -> Option<Instant> {
         let receiver = &self.receiver;
         let somebody_waits = !receiver.dispatcher.table().is_empty()
+            || receiver.dispatcher.notices.has_listeners()
             || receiver.reports.has_hearers()
             || receiver.echoes.is_awaited();
         if somebody_waits {
@@ -340,10 +346,12 @@ struct Deaf {
     echoes: Arc<Echoes>,
     dispatcher: Arc<Dispatcher>,
     pulse: Arc<Pulse>,
+    kept: Arc<Kept>,
 }
 
 impl Drop for Deaf {
     fn drop(&mut self) {
+        self.kept.set(Err(Reason::Closed));
         self.echoes.stop();
         self.pulse.connection.send_replace(Connection::Closed);
         self.pulse.level.set(0);

@@ -57,7 +57,7 @@ impl Receiver {
         Self {
             me,
             sequences,
-            sorter: Sorter::new(me),
+            sorter: Sorter::new(me, Arc::clone(&dispatcher.notices)),
             events: Vec::new(),
             limits: Limits::default(),
             frames: Frames::heard(),

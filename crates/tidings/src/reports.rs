@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
+use tokio::sync::watch;
 
 use crate::error::report;
 use crate::failure::{Failure, Gap, GapReason};
@@ -31,6 +32,8 @@ pub(crate) struct Reports {
     suppressed: AtomicU64,
     /// The subscriptions that hear gaps.
     hearers: Mutex<Vec<Arc<Seat>>>,
+    /// How often something was missed that others were told, for the bus's own parts.
+    pub(crate) missed: watch::Sender<u64>,
 }
 
 /// The gaps that one `on_gap` handler has not heard of yet.
@@ -44,6 +47,7 @@ impl Reports {
             failures: Mailbox::default(),
             suppressed: AtomicU64::new(0),
             hearers: Mutex::default(),
+            missed: watch::Sender::new(0),
         }
     }
 
@@ -60,7 +64,10 @@ impl Reports {
         Counts::add(&self.counts.gaps, 1);
         match gap.reason {
             GapReason::Overflow { .. } => Counts::add(&self.counts.overflowed, missed),
-            GapReason::Reconnected | GapReason::Skipped => Counts::add(&self.counts.missed, missed),
+            GapReason::Reconnected | GapReason::Skipped => {
+                Counts::add(&self.counts.missed, missed);
+                self.missed.send_modify(|times| *times += 1);
+            }
         }
         let hearers = self.lock_hearers();
         if hearers.is_empty() {

@@ -143,13 +143,13 @@ impl Sender {
                     Some(next) => return End::Replaced(next),
                     None => sessions_ended = true,
                 },
-                why = &mut session.left => return self.wait_for_link(why, progress).await,
+                why = &mut session.left => return self.wait_for_link(why, session, progress).await,
                 () = &mut session.driver => {
-                    return self.wait_for_link(ConnectError::Lost, progress).await;
+                    return self.wait_for_link(ConnectError::Lost, session, progress).await;
                 }
                 answer = poll_fn(|cx| poll_front(&mut progress.flights, cx)) => {
                     if let Err(why) = self.answered(answer, progress) {
-                        return self.wait_for_link(why, progress).await;
+                        return self.wait_for_link(why, session, progress).await;
                     }
                     session.answered();
                 }
@@ -167,7 +167,7 @@ impl Sender {
                 checked = if_any(&mut session.check) => {
                     session.answered();
                     if let Err(why) = checked {
-                        return self.wait_for_link(why, progress).await;
+                        return self.wait_for_link(why, session, progress).await;
                     }
                 }
                 () = self.echoes.heard(), if session.ahead_since.is_some() => {}
@@ -193,7 +193,7 @@ impl Sender {
                     if session.is_unanswered(progress) {
                         let silence = self.probe.interval;
                         let why = ConnectError::Unanswered { silence };
-                        return self.wait_for_link(why, progress).await;
+                        return self.wait_for_link(why, session, progress).await;
                     }
                     self.look_at_the_clock(&mut session, progress).await;
                 }
@@ -203,7 +203,14 @@ impl Sender {
 
     /// The link hears that the connection is of no use and why, and takes it away. That can take a
     /// while: it may be waiting for a handler.
-    async fn wait_for_link(&mut self, why: ConnectError, progress: &mut Progress) -> End {
+    async fn wait_for_link(
+        &mut self,
+        why: ConnectError,
+        session: Session,
+        progress: &mut Progress,
+    ) -> End {
+        // Who else waits for an answer over it learns at once that none comes.
+        drop(session);
         self.probe.report(why);
         progress.doubt();
         self.wait(progress).await

@@ -118,6 +118,7 @@ impl Session {
             publisher,
             driver,
             left,
+            keyspace: _,
         } = sending;
         let asked = Instant::now();
         Self {

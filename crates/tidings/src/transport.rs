@@ -1,6 +1,7 @@
 //! What the sender, the receiver and the link need of a place to meet.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,7 +9,9 @@ use futures_util::future::BoxFuture;
 
 use crate::error::ConnectError;
 use crate::health::TopologyKind;
+use crate::transport::keyspace::Keyspace;
 
+pub(crate) mod keyspace;
 pub(crate) mod memory;
 mod sentinel;
 #[cfg(feature = "tls")]
@@ -69,6 +72,8 @@ pub(crate) struct Sending {
     /// Ends once the server is not the right one any more, with the reason. It is for who sends to
     /// watch: what is sent from then on reaches nobody.
     pub(crate) left: BoxFuture<'static, ConnectError>,
+    /// What the processes of a namespace keep together there, over this connection.
+    pub(crate) keyspace: Arc<dyn Keyspace>,
 }
 
 impl fmt::Debug for Sending {

@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
+use super::keyspace::{InMemory, Keyspace};
 use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
 use crate::error::ConnectError;
 use crate::health::TopologyKind;
@@ -82,9 +83,12 @@ impl Transport for Memory {
         Ok(Connected {
             hearing,
             sending: Sending {
-                publisher: Box::new(Speaks { place }),
+                publisher: Box::new(Speaks {
+                    place: Arc::clone(&place),
+                }),
                 driver: Box::pin(pending()),
                 left: Box::pin(pending()),
+                keyspace: Arc::new(MemoryKeys { place }),
             },
             server: self.address(),
         })
@@ -93,10 +97,11 @@ impl Transport for Memory {
 
 /// All that meet under one name.
 #[derive(Debug, Default)]
-struct Place {
+pub(crate) struct Place {
     inboxes: Mutex<Vec<Weak<Inbox>>>,
     /// Only one frame at a time, so that all hear all frames in the same order.
     turn: tokio::sync::Mutex<()>,
+    kept: Mutex<InMemory>,
 }
 
 impl Place {
@@ -128,6 +133,23 @@ impl Place {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Inbox>>> {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What those who meet at a place keep together, for as long as one of them is there.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryKeys {
+    place: Arc<Place>,
+}
+
+impl Keyspace for MemoryKeys {}
+
+impl MemoryKeys {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, InMemory> {
+        self.place
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

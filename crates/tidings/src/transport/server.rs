@@ -15,6 +15,7 @@ use redis::{
     RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
 };
 
+use super::keyspace::RedisKeys;
 use super::{Backlog, Hearing, PublishError, Publisher, Sending};
 use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
@@ -38,7 +39,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(settings: &RedisConnectionInfo, tls: Option<Tls>, channel: String) -> Self {
-        let permissions = Permissions::on_channel(channel.clone());
+        let permissions = Permissions::of_everything(channel.clone());
         Self {
             access: Access::new(settings, tls, permissions),
             channel,
@@ -135,6 +136,11 @@ impl Server {
         }
         role.check()?;
         let Line { connection, driver } = line;
+        let keyspace = RedisKeys {
+            connection: connection.clone(),
+            channel: self.channel.clone(),
+            needs: Arc::clone(&self.access.needs),
+        };
         let publisher = Speaks {
             connection,
             channel: self.channel.clone(),
@@ -145,6 +151,7 @@ impl Server {
             publisher: Box::new(publisher),
             driver: driver.boxed(),
             left: pending().boxed(),
+            keyspace: Arc::new(keyspace),
         })
     }
 

@@ -1,0 +1,78 @@
+//! What a bus asks of the keys that its namespace keeps in Redis: at once or not at all, and with
+//! an honest word about what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::failure::{Fate, Reason};
+use crate::transport::keyspace::{Answer, KeyError, Keyspace};
+
+/// The way to the keys, while there is one.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    way: watch::Sender<Way>,
+    /// How long an answer may take.
+    patience: Duration,
+}
+
+/// The way to the keys, or why there is none.
+pub(crate) type Way = Result<Arc<dyn Keyspace>, Reason>;
+
+/// Why something was not done with a key, or may not have been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// What lies under the key is of another kind, in these words of Redis's.
+    Foreign(Arc<str>),
+    /// The number would not fit.
+    Overflow,
+    Fate(Fate),
+}
+
+impl Kept {
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self {
+            way: watch::Sender::new(Err(Reason::Away)),
+            patience,
+        }
+    }
+
+    /// The link has connected, or is away, or has ended.
+    pub(crate) fn set(&self, way: Way) {
+        let _ = self.way.send_replace(way);
+    }
+
+    /// The way to the keys, and each change of it: a new one after each reconnect.
+    pub(crate) fn watch(&self) -> watch::Receiver<Way> {
+        self.way.subscribe()
+    }
+
+    /// Asks, if Redis is there. Nothing is repeated: what was asked may count.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl FnOnce(&dyn Keyspace) -> Answer<T>,
+    ) -> Result<T, Undone> {
+        // The lock is let go before anything waits.
+        let asking = match &*self.way.borrow() {
+            Ok(keyspace) => question(&**keyspace),
+            Err(reason) => return Err(Undone::Fate(Fate::NotSent(reason.clone()))),
+        };
+        match timeout(self.patience, asking).await {
+            Ok(answer) => answer.map_err(Undone::from),
+            Err(_) => Err(Undone::Fate(Fate::Unknown(Reason::TimedOut(self.patience)))),
+        }
+    }
+}
+
+impl From<KeyError> for Undone {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Foreign(words) => Self::Foreign(words.into()),
+            KeyError::Overflow => Self::Overflow,
+            KeyError::Refused(words) => Self::Fate(Fate::NotSent(Reason::Refused(words.into()))),
+            KeyError::Lost => Self::Fate(Fate::Unknown(Reason::Lost)),
+        }
+    }
+}

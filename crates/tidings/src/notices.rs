@@ -1,0 +1,88 @@
+//! What the parts of a bus hear themselves: events under names that begin with `tidings.`.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tidings_codec::{Format, Header, NodeId, Payload, RawEvent};
+
+/// How the names of a bus's own events begin.
+const PREFIX: &[u8] = b"tidings.";
+
+/// Whether an event of this name is the bus's own.
+pub(crate) fn is_notice(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// One of the bus's own events, as it was heard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Notice<'a> {
+    /// Who sent it; `None` for what Redis itself announced, or a program that is no bus.
+    pub(crate) from: Option<NodeId>,
+    pub(crate) payload: Payload<'a>,
+    event: &'a RawEvent,
+    frame: &'a [u8],
+}
+
+impl<'a> Notice<'a> {
+    pub(crate) fn of(event: &'a RawEvent, header: Header, frame: &'a [u8]) -> Self {
+        Self {
+            from: header.from,
+            payload: event.payload(header.format, frame),
+            event,
+            frame,
+        }
+    }
+
+    /// One entry of what travels beside the payload.
+    pub(crate) fn meta(&self, key: &str) -> Option<String> {
+        let format: Format = self.payload.format();
+        self.event.meta(format, self.frame).ok()?.remove(key)
+    }
+}
+
+/// A part of the bus that hears notices. It is called by the task that hears everything: it takes
+/// note, and waits for nothing.
+pub(crate) trait Listener: Send + Sync {
+    fn hear(&self, notice: &Notice<'_>);
+}
+
+/// Who hears which notices. A part is added when it is first used, and stays.
+#[derive(Default)]
+pub(crate) struct Notices {
+    listeners: RwLock<Vec<(&'static str, Arc<dyn Listener>)>>,
+}
+
+impl Notices {
+    pub(crate) fn add(&self, name: &'static str, listener: Arc<dyn Listener>) {
+        let mut listeners = self
+            .listeners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        listeners.push((name, listener));
+    }
+
+    /// Whether a part waits for notices.
+    pub(crate) fn has_listeners(&self) -> bool {
+        let listeners = self
+            .listeners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        !listeners.is_empty()
+    }
+
+    pub(crate) fn hear(&self, name: &str, notice: &Notice<'_>) {
+        let listeners = self
+            .listeners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (_, listener) in listeners.iter().filter(|(wanted, _)| *wanted == name) {
+            listener.hear(notice);
+        }
+    }
+}
+
+impl fmt::Debug for Notices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notices").finish_non_exhaustive()
+    }
+}

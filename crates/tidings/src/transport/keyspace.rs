@@ -1,0 +1,101 @@
+//! What the processes of a namespace keep together in Redis, beside the channel that they share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind};
+
+use crate::acl::Needs;
+use crate::transport::connection::words;
+
+pub(crate) mod counts;
+
+use counts::Counts;
+
+/// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
+/// sends.
+pub(crate) trait Keyspace: Counts + fmt::Debug + Send + Sync {}
+
+pub(crate) type Answer<T> = BoxFuture<'static, Result<T, KeyError>>;
+
+/// Why Redis did not do what was asked of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum KeyError {
+    /// What lies under the key is of another kind. Nothing was changed.
+    Foreign(String),
+    /// The number would not fit. Nothing was changed.
+    Overflow,
+    /// It refused, in these words. Nothing was changed.
+    Refused(String),
+    /// Nobody knows whether it was done: the connection ended before the answer.
+    Lost,
+}
+
+/// The keys of one server, over the connection that sends.
+#[derive(Clone)]
+pub(crate) struct RedisKeys {
+    pub(crate) connection: MultiplexedConnection,
+    /// Where changes are announced.
+    pub(crate) channel: String,
+    pub(crate) needs: Arc<Needs>,
+}
+
+impl Keyspace for RedisKeys {}
+
+impl RedisKeys {
+    /// Asks one command.
+    fn ask<T: FromRedisValue + 'static>(&self, command: Cmd) -> Answer<T> {
+        let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
+        Box::pin(async move {
+            let answer = command.query_async(&mut connection).await;
+            answer.map_err(|error| KeyError::of(&error, &needs))
+        })
+    }
+
+    /// Runs a script, which Redis does as one step; it is loaded where it is not there yet.
+    #[expect(dead_code, reason = "counters need no script")]
+    fn run<T: FromRedisValue + Send + 'static>(
+        &self,
+        script: ScriptInvocation<'static>,
+    ) -> Answer<T> {
+        let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
+        Box::pin(async move {
+            let answer = script.invoke_async(&mut connection).await;
+            answer.map_err(|error| KeyError::of(&error, &needs))
+        })
+    }
+}
+
+impl fmt::Debug for RedisKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisKeys").finish_non_exhaustive()
+    }
+}
+
+impl KeyError {
+    fn of(error: &RedisError, needs: &Needs) -> Self {
+        let words = words(error);
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                let cure = needs.cure(&words);
+                Self::Refused(format!("{words} ({cure})"))
+            }
+            _ if words.contains("would overflow") => Self::Overflow,
+            _ if words.contains("WRONGTYPE") || words.contains("is not an integer") => {
+                Self::Foreign(words)
+            }
+            // Redis answered, so it did not do it.
+            ErrorKind::UnexpectedReturnType => Self::Foreign(words),
+            _ if error.code().is_some() => Self::Refused(words),
+            _ => Self::Lost,
+        }
+    }
+}
+
+/// What is kept in memory, in place of Redis.
+#[derive(Debug, Default)]
+pub(crate) struct InMemory {
+    counts: counts::InMemory,
+}

@@ -1,0 +1,69 @@
+//! Numbers that all processes count together.
+
+use std::collections::HashMap;
+use std::future::ready;
+
+use super::{Answer, KeyError, RedisKeys};
+use crate::transport::memory::MemoryKeys;
+
+/// A number that is not there is 0.
+pub(crate) trait Counts {
+    /// Adds, and answers the sum.
+    fn add(&self, key: &str, n: i64) -> Answer<i64>;
+
+    fn count(&self, key: &str) -> Answer<i64>;
+
+    /// Makes it 0, and answers what it was.
+    fn reset(&self, key: &str) -> Answer<i64>;
+}
+
+impl Counts for RedisKeys {
+    fn add(&self, key: &str, n: i64) -> Answer<i64> {
+        let mut add = redis::cmd("INCRBY");
+        add.arg(key).arg(n);
+        self.ask(add)
+    }
+
+    fn count(&self, key: &str) -> Answer<i64> {
+        let mut get = redis::cmd("GET");
+        get.arg(key);
+        number(self.ask(get))
+    }
+
+    fn reset(&self, key: &str) -> Answer<i64> {
+        let mut set = redis::cmd("GETSET");
+        set.arg(key).arg(0);
+        number(self.ask(set))
+    }
+}
+
+fn number(text: Answer<Option<String>>) -> Answer<i64> {
+    Box::pin(async move {
+        let Some(text) = text.await? else {
+            return Ok(0);
+        };
+        text.parse()
+            .map_err(|_| KeyError::Foreign(format!("`{text}` is not an integer")))
+    })
+}
+
+pub(crate) type InMemory = HashMap<String, i64>;
+
+impl Counts for MemoryKeys {
+    fn add(&self, key: &str, n: i64) -> Answer<i64> {
+        let mut kept = self.lock();
+        let count = kept.counts.entry(key.to_owned()).or_default();
+        let sum = count.checked_add(n).ok_or(KeyError::Overflow);
+        Box::pin(ready(sum.inspect(|sum| *count = *sum)))
+    }
+
+    fn count(&self, key: &str) -> Answer<i64> {
+        let count = self.lock().counts.get(key).copied();
+        Box::pin(ready(Ok(count.unwrap_or(0))))
+    }
+
+    fn reset(&self, key: &str) -> Answer<i64> {
+        let former = self.lock().counts.insert(key.to_owned(), 0);
+        Box::pin(ready(Ok(former.unwrap_or(0))))
+    }
+}
