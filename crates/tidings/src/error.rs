@@ -43,11 +43,13 @@ macro_rules! debug_as_report {
     ($($error:ty)*) => { $(
         impl fmt::Debug for $error {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}", Report(self))
+                write!(f, "{}", $crate::error::report(self))
             }
         }
     )* };
 }
+
+pub(crate) use debug_as_report;
 
 debug_as_report! { CountError OnError SendError StartError }
 
@@ -208,7 +210,7 @@ impl CountError {
 }
 
 /// What became of something asked of Redis, other than a send.
-struct Done<'a>(&'a Fate);
+pub(crate) struct Done<'a>(pub(crate) &'a Fate);
 
 impl fmt::Display for Done<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

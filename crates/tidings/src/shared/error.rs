@@ -1,0 +1,126 @@
+//! Why a shared value could not be used, read or changed.
+
+use std::fmt;
+
+use tidings_codec::{DecodeError, EncodeError, NameError};
+
+use crate::error::{Done, debug_as_report};
+use crate::failure::{Fate, Reason};
+
+debug_as_report! { ShareError LoadError StoreError }
+
+/// Why a shared value or map cannot be used under this name.
+#[derive(Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// The bus is shut down.
+    #[error("the bus is shut down")]
+    Closed,
+    /// The name cannot be part of a key.
+    #[error("`{shared}` cannot be a shared value's name")]
+    Name {
+        /// The name.
+        shared: String,
+        /// The rule that it breaks.
+        source: NameError,
+    },
+    /// This bus uses the name for another type already.
+    #[error("`{shared}` is used for `{first}` already, and is asked for as `{second}`")]
+    Conflict {
+        /// The name.
+        shared: String,
+        /// The type that had it first.
+        first: &'static str,
+        /// The type that wants it too.
+        second: &'static str,
+    },
+}
+
+/// Why a shared value could not be read. Cheap to clone: all who waited for one read get it.
+#[derive(Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Something else lies under the key.
+    #[error("what lies under the key of `{shared}` is no shared value: {words}")]
+    Foreign {
+        /// The name.
+        shared: String,
+        /// What is wrong with it.
+        words: String,
+    },
+    /// It is written in a format that this version does not know.
+    #[error("`{shared}` is written in the format `{format}`, which this version does not know")]
+    Format {
+        /// The name.
+        shared: String,
+        /// The format's marker.
+        format: String,
+    },
+    /// It is not what this type expects.
+    #[error("cannot decode `{shared}`")]
+    Decode {
+        /// The name.
+        shared: String,
+        /// What did not fit.
+        source: std::sync::Arc<DecodeError>,
+    },
+    /// Redis is away, refused, or did not answer.
+    #[error("cannot read `{shared}`: {reason}")]
+    Unread {
+        /// The name.
+        shared: String,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Why a shared value was not changed, or may not have been.
+#[derive(Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The new value cannot be written.
+    #[error("cannot encode `{shared}`")]
+    Encode {
+        /// The name.
+        shared: String,
+        /// What serde says.
+        source: std::sync::Arc<EncodeError>,
+    },
+    /// The old value cannot be read, so there is no new one to be made of it.
+    #[error("`{shared}` was not changed")]
+    Load {
+        /// The name.
+        shared: String,
+        /// Why it cannot be read.
+        source: LoadError,
+    },
+    /// Others changed it at each of so many attempts. It was not changed.
+    #[error("others changed `{shared}` at each of {attempts} attempts")]
+    Contended {
+        /// The name.
+        shared: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// Redis did not answer, or refused.
+    #[error("`{shared}`: {}", Done(.fate))]
+    Fate {
+        /// The name.
+        shared: String,
+        /// What became of it.
+        fate: Fate,
+    },
+}
+
+impl StoreError {
+    /// Whether it may have been changed all the same.
+    pub fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Fate {
+                fate: Fate::Unknown(_),
+                ..
+            }
+        )
+    }
+}
