@@ -6,6 +6,7 @@
 mod place;
 mod kept {
     pub(crate) mod counters;
+    mod uncounted;
 }
 
 macro_rules! promises {
