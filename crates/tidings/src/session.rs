@@ -22,12 +22,15 @@ use crate::transport::{PublishError, Publisher, Sending};
 const UNDER_WAY: usize = 2;
 
 /// After these silences a sender repeats its position, so that a lost last event is noticed; then
-/// at every further one like the last.
+/// after twice the last silence, up to [`LONGEST_SILENCE`]: everybody hears it, so that in a large
+/// fleet which has nothing to say it must not be said often.
 const IDLE: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
     Duration::from_secs(30),
 ];
+
+const LONGEST_SILENCE: Duration = Duration::from_hours(1);
 
 /// A frame that has its numbers.
 pub(crate) struct Flight {
@@ -108,7 +111,7 @@ impl Progress {
     }
 
     pub(crate) fn next_announcement(&self) -> Instant {
-        self.last_sent + IDLE[self.announced.min(IDLE.len() - 1)]
+        self.last_sent + silence(self.announced)
     }
 }
 
@@ -225,6 +228,14 @@ impl Session {
     }
 }
 
+/// How long a sender is silent that has repeated its position so often.
+fn silence(announced: usize) -> Duration {
+    let last = IDLE.len() - 1;
+    let doublings = u32::try_from(announced.saturating_sub(last)).unwrap_or(u32::MAX);
+    let silence = IDLE[announced.min(last)].saturating_mul(2_u32.saturating_pow(doublings));
+    silence.min(LONGEST_SILENCE)
+}
+
 /// Begins to publish: the first poll puts the frame in line.
 pub(crate) async fn publish(publisher: &dyn Publisher, frame: Bytes) -> Reply {
     let mut reply = publisher.publish(frame);
@@ -251,4 +262,15 @@ pub(crate) fn poll_front(
 ) -> Poll<Result<Option<u64>, PublishError>> {
     let reply = flights.front_mut().and_then(|flight| flight.reply.as_mut());
     reply.map_or(Poll::Pending, |reply| reply.as_mut().poll(cx))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_nothing_is_sent_the_less_often_the_position_is_repeated() {
+        let seconds = [0, 1, 2, 3, 4, 8, 9, 10, usize::MAX].map(|times| silence(times).as_secs());
+        assert_eq!(seconds, [1, 5, 30, 60, 120, 1920, 3600, 3600, 3600]);
+    }
 }
