@@ -16,6 +16,10 @@ mod pages {
     struct Sending;
     #[doc = include_str!("../docs/src/gaps.md")]
     struct Gaps;
+    #[doc = include_str!("../docs/src/shared.md")]
+    struct Shared;
+    #[doc = include_str!("../docs/src/members.md")]
+    struct Members;
     #[doc = include_str!("../docs/src/wire.md")]
     struct Wire;
     #[doc = include_str!("../docs/src/redis.md")]

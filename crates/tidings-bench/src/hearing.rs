@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::clock::{cpu_ns, now_ns, rss_kib};
 use crate::envelope;
 use crate::event::Sample;
+use crate::say_ready;
 use crate::tally::Tally;
 use crate::work::Work;
 
@@ -67,10 +68,9 @@ impl Hearing {
     }
 
     /// Says that from now on everything is heard.
-    #[expect(clippy::print_stdout, reason = "the benchmark waits for this line")]
     pub(crate) fn ready(&self) {
         self.cpu_at_ready.store(cpu_ns(), Ordering::Relaxed);
-        println!("ready");
+        say_ready();
     }
 
     /// What a handler does with an event.

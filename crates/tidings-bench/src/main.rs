@@ -19,6 +19,8 @@ mod process;
 mod rounds;
 mod run;
 mod servers;
+// … what is kept together …
+mod state;
 // … what becomes of the figures …
 mod chart;
 mod json;
@@ -43,6 +45,7 @@ use serde::Serialize;
 use crate::hearing::Hearing;
 use crate::peers::Peer;
 use crate::rounds::Plan;
+use crate::state::{KeepPart, StatePlan};
 use crate::work::Work;
 
 /// How fast tidings is on this machine, beside every peer in the same run.
@@ -61,6 +64,17 @@ struct Arguments {
 /// What a process of a run does; without a role it runs the plan.
 #[derive(Debug, Subcommand)]
 enum Role {
+    /// What it costs to keep things together: a contended value, how soon a change is seen, members.
+    State(StatePlan),
+    #[command(flatten)]
+    Process(ProcessRole),
+}
+
+#[derive(Debug, Subcommand)]
+enum ProcessRole {
+    /// Keeps something together with the other processes of a run.
+    #[command(hide = true)]
+    Keep(KeepPart),
     /// Hears the events of a run and measures.
     #[command(hide = true)]
     Hear(Part),
@@ -80,13 +94,16 @@ struct Part {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { plan, role } = Arguments::parse();
-    let Some(role) = role else {
-        return rounds::run(&plan).await;
+    let role = match role {
+        None => return rounds::run(&plan).await,
+        Some(Role::State(plan)) => return state::run(&plan).await,
+        Some(Role::Process(role)) => role,
     };
     process::end_with_parent()?;
     match role {
-        Role::Hear(part) => hear(part).await?,
-        Role::Send(part) => {
+        ProcessRole::Keep(part) => state::work(&part).await?,
+        ProcessRole::Hear(part) => hear(part).await?,
+        ProcessRole::Send(part) => {
             let work: Work = serde_json::from_str(&part.work)?;
             print(&peers::send(part.peer, &part.url, work).await?)?;
         }
@@ -110,6 +127,12 @@ async fn hear(part: Part) -> anyhow::Result<()> {
         () = hearing.over() => {}
     }
     print(&hearing.result())
+}
+
+/// The process is there, and hears.
+#[expect(clippy::print_stdout, reason = "the benchmark waits for this line")]
+fn say_ready() {
+    println!("ready");
 }
 
 #[expect(clippy::print_stdout, reason = "the benchmark reads this line")]

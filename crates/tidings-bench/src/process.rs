@@ -27,7 +27,7 @@ pub(crate) struct Process {
 pub(crate) struct Program(pub(crate) Vec<OsString>);
 
 impl Program {
-    /// Starts it in a role: `hear` or `send`.
+    /// Starts it in a role: `hear`, `send` or `keep`.
     pub(crate) fn start(&self, words: [&str; 4]) -> anyhow::Result<Process> {
         let (program, first) = self.0.split_first().context("a program has a name")?;
         let mut child = Command::new(program)
@@ -78,8 +78,13 @@ impl Process {
         let line = self.line().await?;
         let result = serde_json::from_str(&line);
         let result = result.with_context(|| format!("`{}` prints `{line}`", self.what))?;
-        self.child.kill().await?;
+        self.end().await?;
         Ok(result)
+    }
+
+    /// Kills it.
+    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     pub(crate) fn id(&self) -> Option<u32> {

@@ -7,6 +7,7 @@ mod half_open;
 mod promoted;
 mod restart;
 mod sentinel;
+mod values;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -18,11 +19,15 @@ use serde::Serialize;
 use self::cut::Cut;
 use self::half_open::HalfOpen;
 use self::sentinel::Failover;
+use self::values::Values;
 use crate::traffic::Balance;
 
 /// How long a bus with its defaults hears nothing before it asks, and then waits for the answer.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const SHORT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long it may take, once all are connected, until everybody has what Redis holds.
+const PATIENCE_WITH_VALUES: Duration = Duration::from_secs(2);
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +38,7 @@ pub(crate) enum Row {
     Failover(Failover),
     Promoted,
     Chaos,
+    Values(Values),
 }
 
 /// What a row is run with.
@@ -82,6 +88,7 @@ impl Row {
         rows.extend(aways.map(|away| Self::Restart { away }));
         rows.extend(Failover::ALL.map(Self::Failover));
         rows.extend([Self::Promoted, Self::Chaos]);
+        rows.extend(Values::ALL.map(Self::Values));
         rows
     }
 
@@ -99,6 +106,7 @@ impl Row {
             Self::Failover(failover) => failover.name().to_owned(),
             Self::Promoted => "the master demoted by hand".to_owned(),
             Self::Chaos => "chaos".to_owned(),
+            Self::Values(values) => values.name().to_owned(),
         }
     }
 
@@ -110,6 +118,7 @@ impl Row {
             Self::Cut(_) | Self::Failover(_) => "heard again",
             Self::Promoted => "found and left",
             Self::Chaos => "all up again after the last fault",
+            Self::Values(_) => "everybody has what Redis holds",
         }
     }
 
@@ -127,6 +136,7 @@ impl Row {
             // The role is asked for this often.
             Self::Promoted => PROBE_INTERVAL + Duration::from_millis(500),
             Self::Chaos => Duration::from_secs(10),
+            Self::Values(_) => PATIENCE_WITH_VALUES,
         }
     }
 
@@ -138,7 +148,7 @@ impl Row {
             Self::Restart { away } if away > Duration::from_secs(5) => 2,
             Self::Promoted => 2,
             Self::HalfOpen { .. } | Self::Restart { .. } | Self::Failover(_) => 5,
-            Self::Chaos => 1,
+            Self::Chaos | Self::Values(_) => 1,
         };
         if quick { times.div_ceil(5) } else { times }
     }
@@ -165,6 +175,7 @@ impl Row {
             Self::Failover(failover) => sentinel::run(failover, times).await,
             Self::Promoted => promoted::run(times).await,
             Self::Chaos => chaos::run(effort).await,
+            Self::Values(values) => values::run(values, effort).await,
         }
     }
 

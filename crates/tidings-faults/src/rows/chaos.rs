@@ -12,12 +12,12 @@ use crate::leftovers::{Belongings, busy_for};
 use crate::script::{Mischief, Step, script};
 use crate::traffic::{CHANNEL, Traffic, until};
 
-const FAULTS: usize = 100;
+pub(super) const FAULTS: usize = 100;
 const SENDERS: usize = 3;
 const HEARERS: usize = 5;
 
 /// Short, so that what is broken silently is found before the next fault.
-const INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long traffic goes on when all is well again.
 const QUIET: Duration = Duration::from_secs(3);
@@ -80,7 +80,7 @@ async fn go_through(effort: Effort) -> Result<Outcome> {
     Ok(outcome)
 }
 
-async fn apply(step: Step, redis: &mut Redis, proxies: &[Proxy]) {
+pub(super) async fn apply(step: Step, redis: &mut Redis, proxies: &[Proxy]) {
     let proxy = &proxies[step.at];
     match step.what {
         Mischief::Reset => {

@@ -122,7 +122,7 @@ async fn switch() -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn is_on(bus: &Bus, port: u16) -> bool {
+pub(super) fn is_on(bus: &Bus, port: u16) -> bool {
     let on_it = format!(":{port}");
     matches!(bus.health().connection, Connection::Up { server, .. } if server.ends_with(&on_it))
 }

@@ -1,0 +1,296 @@
+//! Shared values that change all the time, under a hundred random faults and under failovers: in the
+//! quiet after each of them, what every process has is what Redis holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use redis::aio::MultiplexedConnection;
+use tidings::{Builder, Bus, Shared, Snapshot};
+use tidings_testkit::{Proxy, Redis, Sentinels};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::chaos::{FAULTS, INTERVAL, apply};
+use super::sentinel::is_on;
+use super::{Effort, Outcome};
+use crate::script::script;
+use crate::traffic::until;
+
+const BUSES: usize = 6;
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// Between two changes that one process makes.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// How often what the processes have is compared with Redis.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How long it is watched after a quiet phase that nobody goes back to an older value.
+const STAYS: Duration = Duration::from_millis(50);
+
+const DOWN_AFTER: Duration = Duration::from_secs(1);
+
+/// Where the values are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Values {
+    /// On one Redis, each process behind a proxy of its own.
+    Alone,
+    /// On the master that sentinels name.
+    Sentinel,
+}
+
+impl Values {
+    pub(super) const ALL: [Self; 2] = [Self::Alone, Self::Sentinel];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "shared values: chaos",
+            Self::Sentinel => "shared values: failovers",
+        }
+    }
+}
+
+pub(super) async fn run(values: Values, effort: Effort) -> Result<Outcome> {
+    match values {
+        Values::Alone => under_chaos(effort).await,
+        Values::Sentinel => under_failovers(effort).await,
+    }
+}
+
+async fn under_chaos(effort: Effort) -> Result<Outcome> {
+    let mut redis = Redis::start().await;
+    let mut proxies = Vec::new();
+    for _ in 0..BUSES {
+        proxies.push(Proxy::start(redis.address()).await);
+    }
+    let urls: Vec<_> = proxies.iter().map(Proxy::url).collect();
+    let fleet = Fleet::start(&urls).await?;
+    let faults = if effort.quick { FAULTS / 5 } else { FAULTS };
+    let mut outcome = Outcome::default();
+    for step in script(effort.seed, faults, proxies.len()) {
+        fleet.change();
+        apply(step, &mut redis, &proxies).await;
+        sleep(step.rest).await;
+        fleet.settle(&redis, &mut outcome).await?;
+    }
+    outcome.notes.push(fleet.note(faults));
+    Ok(outcome)
+}
+
+async fn under_failovers(effort: Effort) -> Result<Outcome> {
+    let times = if effort.quick { 1 } else { 5 };
+    let mut outcome = Outcome::default();
+    let mut changes = 0;
+    for _ in 0..times {
+        for failover in [Failover::Planned, Failover::Killed, Failover::Frozen] {
+            let mut all = Sentinels::builder().down_after(DOWN_AFTER).start().await;
+            let fleet = Fleet::start(&vec![all.url(); BUSES]).await?;
+            fleet.change();
+            sleep(PAUSE * 20).await;
+            let master = failover.happen(&mut all).await;
+            fleet.moves_to(master.port()).await?;
+            fleet.settle(master, &mut outcome).await?;
+            changes += fleet.changed.load(Relaxed);
+        }
+    }
+    outcome.notes.push(format!("{changes} changes were taken"));
+    Ok(outcome)
+}
+
+#[derive(Clone, Copy)]
+enum Failover {
+    Planned,
+    Killed,
+    Frozen,
+}
+
+impl Failover {
+    /// Makes it happen; the master that there is then.
+    async fn happen(self, all: &mut Sentinels) -> &Redis {
+        let old = match self {
+            Self::Planned => return all.failover().await,
+            Self::Killed => all.kill_master().await,
+            Self::Frozen => all.freeze_master().await,
+        };
+        let all = &*all;
+        let new = all.wait_for_master_other_than(old).await;
+        all.thaw();
+        new
+    }
+}
+
+/// Processes that change the same values.
+struct Fleet {
+    nodes: Vec<Node>,
+    changing: Arc<AtomicBool>,
+    changed: Arc<AtomicU64>,
+}
+
+/// One of them, with a copy of each value, and what its watcher saw last.
+struct Node {
+    bus: Bus,
+    values: Vec<Shared<u64>>,
+    seen: Vec<tokio::sync::watch::Receiver<Option<Seen>>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// A version, and the value that it has.
+type Seen = (u64, Option<u64>);
+
+impl Fleet {
+    async fn start(urls: &[String]) -> Result<Self> {
+        let (changing, changed) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let mut nodes = Vec::new();
+        for url in urls {
+            let builder = Bus::builder(url).probe_interval(INTERVAL);
+            nodes.push(Node::start(builder, &changing, &changed).await?);
+        }
+        Ok(Self {
+            nodes,
+            changing,
+            changed,
+        })
+    }
+
+    fn change(&self) {
+        self.changing.store(true, Relaxed);
+    }
+
+    async fn moves_to(&self, port: u16) -> Result<()> {
+        let all_there = || self.nodes.iter().all(|node| is_on(&node.bus, port)).then_some(());
+        until(all_there).await.context("not all buses move")
+    }
+
+    /// Lets all come to rest, and measures how long it takes until everybody has what Redis holds,
+    /// from the moment at which all are connected.
+    async fn settle(&self, redis: &Redis, outcome: &mut Outcome) -> Result<()> {
+        self.changing.store(false, Relaxed);
+        let all_up = || self.nodes.iter().all(|node| node.bus.ready()).then_some(());
+        until(all_up).await.context("not all buses come back")?;
+        let mut connection = connect(redis).await?;
+        let began = Instant::now();
+        let deadline = began + super::PATIENCE_WITH_VALUES;
+        loop {
+            match self.difference(&mut connection).await? {
+                None => break,
+                Some(difference) if Instant::now() > deadline => {
+                    outcome.findings.push(difference);
+                    break;
+                }
+                Some(_) => sleep(LOOK).await,
+            }
+        }
+        outcome.took.push(began.elapsed());
+        sleep(STAYS).await;
+        if let Some(difference) = self.difference(&mut connection).await? {
+            outcome.findings.push(format!("not for long: {difference}"));
+        }
+        Ok(())
+    }
+
+    /// What somebody has that is not what Redis holds.
+    async fn difference(&self, connection: &mut MultiplexedConnection) -> Result<Option<String>> {
+        for (index, name) in NAMES.into_iter().enumerate() {
+            let truth = truth(connection, name).await?;
+            for (node, has) in self.nodes.iter().enumerate() {
+                let copy = has.values[index].peek().map(|now| seen(&now));
+                let watched = *has.seen[index].borrow();
+                if copy != Some(truth) || watched != Some(truth) {
+                    return Ok(Some(format!(
+                        "`{name}`: Redis has {truth:?}, process {node} {copy:?}, its watcher {watched:?}"
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn note(&self, faults: usize) -> String {
+        let changed = self.changed.load(Relaxed);
+        format!("{faults} faults, {changed} changes were taken")
+    }
+}
+
+async fn connect(redis: &Redis) -> Result<MultiplexedConnection> {
+    let client = redis::Client::open(redis.url())?;
+    Ok(client.get_multiplexed_async_connection().await?)
+}
+
+/// What Redis holds.
+async fn truth(connection: &mut MultiplexedConnection, name: &str) -> Result<Seen> {
+    let mut read = redis::cmd("HMGET");
+    read.arg(format!("tidings:{{default}}:shared:{name}"));
+    read.arg(&["version", "value"]);
+    let (version, value): (Option<u64>, Option<u64>) = read.query_async(connection).await?;
+    Ok((version.unwrap_or(0), value))
+}
+
+fn seen(now: &Snapshot<u64>) -> Seen {
+    (now.version(), now.value().map(|value| **value))
+}
+
+impl Node {
+    async fn start(
+        builder: Builder,
+        changing: &Arc<AtomicBool>,
+        changed: &Arc<AtomicU64>,
+    ) -> Result<Self> {
+        let bus = builder.start().await?;
+        let (mut values, mut watchers, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
+        for name in NAMES {
+            let value = bus.shared::<u64>(name)?;
+            let (saw, sees) = tokio::sync::watch::channel(None);
+            let mut changes = value.watch();
+            tasks.push(tokio::spawn(async move {
+                while let Some(now) = changes.changed().await {
+                    let _ = saw.send_replace(Some(seen(&now)));
+                }
+            }));
+            // So that the watcher has something to see.
+            value.get().await?;
+            tasks.push(keep_changing(value.clone(), changing, changed));
+            values.push(value);
+            watchers.push(sees);
+        }
+        Ok(Self {
+            bus,
+            values,
+            seen: watchers,
+            tasks,
+        })
+    }
+}
+
+/// Changes the value now and then, in one way or another, whatever becomes of it.
+fn keep_changing(
+    value: Shared<u64>,
+    changing: &Arc<AtomicBool>,
+    changed: &Arc<AtomicU64>,
+) -> JoinHandle<()> {
+    let (changing, changed) = (Arc::clone(changing), Arc::clone(changed));
+    tokio::spawn(async move {
+        for turn in 0_u64.. {
+            sleep(PAUSE).await;
+            if !changing.load(Relaxed) {
+                continue;
+            }
+            let was_taken = match turn % 8 {
+                0 => value.clear().await.is_ok(),
+                1..=3 => value.set(&rand::random()).await.is_ok(),
+                _ => {
+                    let next = |old: Option<&u64>| old.copied().unwrap_or(0).wrapping_add(1);
+                    value.update(next).await.is_ok()
+                }
+            };
+            changed.fetch_add(u64::from(was_taken), Relaxed);
+        }
+    })
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}

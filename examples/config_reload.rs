@@ -1,0 +1,153 @@
+//! An administrator changes the configuration in one process, and it is in force in all of them.
+//!
+//! `cargo run --example config-reload` needs `redis-server`; it starts one of its own, and three
+//! processes that follow the configuration. A configuration that they cannot read changes nothing.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::process::id;
+use std::time::Duration;
+
+use tidings::EventStream;
+use tidings::prelude::*;
+use tidings_testkit::Redis;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+const PROCESSES: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const KEY: &str = "tidings:{default}:shared:configuration";
+
+/// What all processes must agree on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Configuration {
+    greeting: String,
+    per_minute: u32,
+}
+
+/// What is in force in one process.
+#[derive(Debug, Serialize, Deserialize, Event)]
+#[event("configuration.in-force")]
+struct InForce {
+    process: u32,
+    version: u64,
+    greeting: String,
+    per_minute: u32,
+    problem: Option<String>,
+}
+
+type Problem = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Problem> {
+    match std::env::var("FOLLOW") {
+        Err(_) => administrate().await,
+        Ok(url) => timeout(PATIENCE, follow(&url)).await?,
+    }
+}
+
+/// The process in which the administrator sits.
+async fn administrate() -> Result<(), Problem> {
+    let redis = Redis::start().await;
+    let bus = Bus::builder(&redis.url()).start().await?;
+    let mut in_force = bus.stream(InForce::EVENT)?;
+    let configuration = bus.shared::<Configuration>("configuration")?;
+    let first = Configuration {
+        greeting: "Hello".to_owned(),
+        per_minute: 60,
+    };
+    configuration.set(&first).await?;
+    let _children = (0..PROCESSES)
+        .map(|_| start(&redis.url()))
+        .collect::<Result<Vec<_>, _>>()?;
+
+    println!("The first configuration:");
+    everywhere(&mut in_force, |now| now.greeting == "Hello").await?;
+
+    println!("\nThe administrator allows twice as much:");
+    let twice = configuration.update(|old| Configuration {
+        per_minute: old.map_or(60, |old| old.per_minute * 2),
+        ..old.cloned().unwrap_or_else(|| first.clone())
+    });
+    twice.await?;
+    everywhere(&mut in_force, |now| now.per_minute == 120).await?;
+
+    println!("\nA script writes what is no configuration, and the old one stays:");
+    write_by_hand(&redis, r#"{"greeting":"Hi","per_minute":"a lot"}"#).await;
+    everywhere(&mut in_force, |now| {
+        now.problem.is_some() && now.per_minute == 120
+    })
+    .await?;
+
+    println!("\nThe script is corrected:");
+    write_by_hand(&redis, r#"{"greeting":"Hi","per_minute":240}"#).await;
+    everywhere(&mut in_force, |now| {
+        now.problem.is_none() && now.per_minute == 240
+    })
+    .await?;
+    println!("\nEach change was in force in {PROCESSES} processes.");
+    Ok(())
+}
+
+fn start(url: &str) -> std::io::Result<Child> {
+    Command::new(std::env::current_exe()?)
+        .env("FOLLOW", url)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Prints what is in force, until it is the same everywhere.
+async fn everywhere(
+    in_force: &mut EventStream<InForce>,
+    is_it: impl Fn(&InForce) -> bool,
+) -> Result<(), Problem> {
+    let mut processes = BTreeSet::new();
+    while processes.len() < PROCESSES {
+        let now = timeout(PATIENCE, in_force.next()).await?;
+        let now = now.ok_or("the bus has ended")?;
+        if is_it(&now) && processes.insert(now.process) {
+            let InForce {
+                process,
+                version,
+                greeting,
+                per_minute,
+                problem,
+            } = now;
+            let problem = problem.map_or(String::new(), |problem| format!("; {problem}"));
+            println!("  {process}  version {version}: {greeting}, {per_minute} a minute{problem}");
+        }
+    }
+    Ok(())
+}
+
+/// What a program would do that knows nothing of tidings.
+async fn write_by_hand(redis: &Redis, value: &str) {
+    let nonce = format!("{:016x}", std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_micros()));
+    redis.command(&["HINCRBY", KEY, "version", "1"]).await;
+    let words = ["HSET", KEY, "format", "json", "value", value, "nonce", &nonce];
+    redis.command(&words).await;
+    let notice = r#"{"event":"tidings.shared","data":{"key":"configuration"}}"#;
+    redis.command(&["PUBLISH", "tidings:{default}", notice]).await;
+}
+
+/// One of the processes: tells what is in force whenever that changes.
+async fn follow(url: &str) -> Result<(), Problem> {
+    let bus = Bus::builder(url).on_failure(|_| {}).start().await?;
+    let configuration = bus.shared::<Configuration>("configuration")?;
+    let mut changes = configuration.watch();
+    while let Some(now) = changes.changed().await {
+        let Some(Configuration { greeting, per_minute }) = now.value().map(|value| &**value) else {
+            continue;
+        };
+        let in_force = InForce {
+            process: id(),
+            version: now.version(),
+            greeting: greeting.clone(),
+            per_minute: *per_minute,
+            problem: now.problem().map(|problem| tidings::report(problem).to_string()),
+        };
+        bus.publish(&in_force).await?;
+    }
+    Ok(())
+}
