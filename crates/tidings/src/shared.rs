@@ -1,6 +1,7 @@
 //! Values that all processes share: written once, seen everywhere.
 
+mod care;
 mod error;
-mod keeper;
+pub(crate) mod keeper;
 
 pub use error::{LoadError, ShareError, StoreError};
