@@ -21,6 +21,7 @@ use crate::link::Stage;
 use crate::outgoing::Outgoing;
 use crate::reports::Reports;
 use crate::shared::keeper::Keeper;
+use crate::shared::known::Known;
 use crate::subscription::Seat;
 use crate::worker::running;
 
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) kept: Arc<Kept>,
     /// There once something is shared.
     pub(crate) keeper: OnceLock<Arc<Keeper>>,
+    pub(crate) shared: OnceLock<Arc<Known>>,
     /// How often that is compared with Redis.
     pub(crate) check_interval: Duration,
     pub(crate) states: States,
