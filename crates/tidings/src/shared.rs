@@ -34,7 +34,8 @@ use snapshot::Here;
 pub use snapshot::Snapshot;
 
 /// A value that all processes of the namespace share: each has a copy of it, which follows what any
-/// of them writes. Cheap to clone; [`Bus::shared`] gives it.
+/// of them writes. Cheap to clone; [`Bus::shared`] gives it. It does not keep the bus alive, and
+/// nothing follows after that.
 ///
 /// ```
 /// use tidings::prelude::*;

@@ -173,7 +173,6 @@ impl Keeping {
     }
 
     async fn keep(&mut self) {
-        self.doubt_all();
         loop {
             let wake = Arc::clone(&self.keeper.wake);
             tokio::select! {
