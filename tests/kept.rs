@@ -7,6 +7,9 @@ mod place;
 mod kept {
     pub(crate) mod counters;
     mod uncounted;
+    mod in_redis;
+    pub(crate) mod shared;
+    mod spoiled;
 }
 
 macro_rules! promises {
@@ -35,4 +38,19 @@ promises! {
         an_overflow_is_an_error_and_changes_nothing
         a_name_that_cannot_be_part_of_a_key_is_refused
         a_bus_that_was_shut_down_counts_nothing;
+    shared:
+        what_one_process_sets_all_see
+        a_value_that_nobody_set_is_none
+        a_value_outlives_who_wrote_it
+        no_update_of_two_processes_is_lost
+        what_a_process_has_written_it_sees
+        who_watches_sees_the_newest_and_not_each_before
+        who_watches_what_was_not_read_is_told_when_it_is
+        a_watch_ends_with_its_bus
+        a_value_that_is_cleared_is_gone_for_all
+        a_value_whose_time_is_up_is_found_by_the_check
+        one_name_is_of_one_type_on_a_bus
+        all_who_ask_for_a_name_get_the_same_copy
+        buses_of_different_formats_share_values
+        what_nobody_could_read_is_not_written;
 }

@@ -1,7 +1,7 @@
 //! All that is decided before the start.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tidings_codec::{Format, NodeId};
@@ -29,6 +29,7 @@ use crate::receiver::Receiver;
 use crate::registry;
 use crate::reports::{FailureHook, Reports};
 use crate::sender::Sender;
+use crate::shared::keeper;
 use crate::subscription::{Handling, Subscription};
 use crate::tls::Tls;
 use crate::transport::{Connected, Transport, url};
@@ -38,6 +39,9 @@ pub(crate) const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A shorter interval between probes would find a busy machine dead.
 const SHORTEST_PROBE: Duration = Duration::from_millis(100);
+
+/// Checks that come faster would be a load, and find nothing that notices do not.
+const SHORTEST_CHECK: Duration = Duration::from_secs(1);
 
 type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send>;
 
@@ -54,6 +58,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 /// | [`start_timeout`](Self::start_timeout) | 10 s |
 /// | [`wait_for_redis`](Self::wait_for_redis) | no: a start that takes longer fails |
 /// | [`probe_interval`](Self::probe_interval) | 5 s |
+/// | [`check_interval`](Self::check_interval) | 30 s |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -82,6 +87,7 @@ pub struct Builder {
     sending: Settings,
     start_timeout: Option<Duration>,
     probe_interval: Duration,
+    check_interval: Duration,
 }
 
 impl Builder {
@@ -102,6 +108,7 @@ impl Builder {
             },
             start_timeout: Some(Duration::from_secs(10)),
             probe_interval: Duration::from_secs(5),
+            check_interval: keeper::EVERY,
         }
     }
 
@@ -253,6 +260,16 @@ impl Builder {
         }
     }
 
+    /// How often what is here of shared values is compared with Redis when nothing was announced:
+    /// that finds what was written without a word, or was gone when its time was up. Chance makes it
+    /// up to a fifth more or less. At least 1 s.
+    pub fn check_interval(self, interval: Duration) -> Self {
+        Self {
+            check_interval: interval.clamp(SHORTEST_CHECK, FOREVER),
+            ..self
+        }
+    }
+
     /// Starts the bus: registers handlers, connects, and returns once Redis confirmed the
     /// subscription.
     ///
@@ -277,7 +294,7 @@ impl Builder {
         let parts = Parts::new(self.format, self.sending, &*transport, namespace);
         let stage = watch::Sender::new(Stage::Open);
         let stages = stage.subscribe();
-        let bus = parts.bus(self.states, stage);
+        let bus = parts.bus(self.states, self.check_interval, stage);
         if self.collects {
             registry::register_all(&bus)?;
         }
@@ -355,7 +372,7 @@ impl Parts {
         }
     }
 
-    fn bus(&self, states: States, stage: watch::Sender<Stage>) -> Bus {
+    fn bus(&self, states: States, check_interval: Duration, stage: watch::Sender<Stage>) -> Bus {
         Bus::from_inner(Inner {
             me: self.me,
             outgoing: Arc::clone(&self.outgoing),
@@ -365,6 +382,9 @@ impl Parts {
             pulse: Arc::clone(&self.pulse),
             namespace: self.namespace.clone(),
             kept: Arc::clone(&self.kept),
+            keeper: OnceLock::new(),
+            shared: OnceLock::new(),
+            check_interval,
             states,
             stage,
             tasks: Mutex::default(),
@@ -495,5 +515,6 @@ mod tests {
         assert!(!builder.sending.is_volatile);
         assert_eq!(builder.start_timeout, Some(Duration::from_secs(10)));
         assert_eq!(builder.probe_interval, Duration::from_secs(5));
+        assert_eq!(builder.check_interval, Duration::from_secs(30));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidings_codec::{DecodeError, EventError, FrameError, NodeId};
 
 use crate::handler::HandlerError;
+use crate::shared::LoadError;
 
 /// Something that was heard and could not be handled, or was fed and could not be sent.
 ///
@@ -83,6 +84,15 @@ pub enum Failure {
         event: String,
         /// What became of them.
         fate: Fate,
+    },
+    /// Redis holds something of a shared value that cannot be read here. The older value is kept, if
+    /// there is one. The same is reported once.
+    #[error("what redis holds of the shared value `{shared}` is of no use here")]
+    Shared {
+        /// The name.
+        shared: String,
+        /// What is wrong with it.
+        source: LoadError,
     },
     /// So many failures came at once that some were only counted.
     #[error("{count} more failures came faster than they could be reported")]

@@ -286,7 +286,7 @@ impl Pulse {
             .store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    fn last_heard(&self) -> Option<Instant> {
+    pub(crate) fn last_heard(&self) -> Option<Instant> {
         match self.heard.load(Ordering::Relaxed) {
             0 => None,
             after => Some(self.began + Duration::from_millis(after)),

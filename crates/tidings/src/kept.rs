@@ -49,6 +49,11 @@ impl Kept {
         self.way.subscribe()
     }
 
+    /// How long an answer may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Asks, if Redis is there. Nothing is repeated: what was asked may count.
     pub(crate) async fn ask<T>(
         &self,

@@ -25,6 +25,11 @@ impl Namespace {
     pub(crate) fn counter(&self, name: &str) -> String {
         format!("{}:counter:{name}", self.channel())
     }
+
+    /// The key of a shared value.
+    pub(crate) fn shared(&self, name: &str) -> String {
+        format!("{}:shared:{name}", self.channel())
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What all clones of a bus share, what keeps it alive, and how it ends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -20,6 +20,8 @@ use crate::keys::Namespace;
 use crate::link::Stage;
 use crate::outgoing::Outgoing;
 use crate::reports::Reports;
+use crate::shared::keeper::Keeper;
+use crate::shared::known::Known;
 use crate::subscription::Seat;
 use crate::worker::running;
 
@@ -33,6 +35,11 @@ pub(crate) struct Inner {
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) namespace: Namespace,
     pub(crate) kept: Arc<Kept>,
+    /// There once something is shared.
+    pub(crate) keeper: OnceLock<Arc<Keeper>>,
+    pub(crate) shared: OnceLock<Arc<Known>>,
+    /// How often that is compared with Redis.
+    pub(crate) check_interval: Duration,
     pub(crate) states: States,
     pub(crate) stage: watch::Sender<Stage>,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,

@@ -3,15 +3,29 @@
 //! A copy is never older than the last notice heard of it, else than the last reconnect or gap, else
 //! than the last check, once in [`EVERY`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant as Clock, sleep_until, timeout};
 
-use crate::transport::keyspace::Keyspace;
+use super::care::{Care, Outcome, Round};
+use crate::failure::Reason;
+use crate::health::Pulse;
+use crate::kept::Way;
+use crate::life::Inner;
+use crate::link::Stage;
+use crate::transport::keyspace::{KeyError, Keyspace};
 
 /// How often all copies are compared with Redis, before chance changes it by a fifth.
 pub(crate) const EVERY: Duration = Duration::from_secs(30);
+
+/// The waits between attempts to read what could not be read, although Redis is there.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
 /// Which writing a value is from. Two are the same or not; none is greater: a failover can take a
 /// version back.
@@ -31,13 +45,277 @@ pub(crate) trait Copy: Send + Sync {
     /// The stamp of what is here.
     fn stamp(&self) -> Stamp;
 
+    /// What the keeper knows of it: [`Keeper::care`] gives it.
+    fn care(&self) -> &Care;
+
     /// Redis holds the same.
     fn confirm(&self);
 
     /// Redis holds something else, or may: reads it again. Only the keeper calls this, one call at a
-    /// time, so no older answer can come after a newer one.
-    fn refresh(self: Arc<Self>, keyspace: Arc<dyn Keyspace>) -> BoxFuture<'static, ()>;
+    /// time, so no older answer can come after a newer one. It ends well where Redis answered,
+    /// whatever that answer is worth.
+    fn refresh(self: Arc<Self>, keyspace: Arc<dyn Keyspace>) -> BoxFuture<'static, Outcome>;
 
     /// Nothing has been heard since then: what is here may be old.
     fn went_away(&self, since: Instant);
+}
+
+/// The handle to the task.
+pub(crate) struct Keeper {
+    copies: Mutex<Vec<Weak<dyn Copy>>>,
+    /// A copy is behind.
+    wake: Arc<Notify>,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Keeper {
+    /// The keeper of this bus, which is started for the first copy.
+    pub(crate) fn of(inner: &Inner) -> &Arc<Self> {
+        inner.keeper.get_or_init(|| Self::start(inner))
+    }
+
+    fn start(inner: &Inner) -> Arc<Self> {
+        let keeper = Arc::new(Self {
+            copies: Mutex::default(),
+            wake: Arc::default(),
+            stage: inner.stage.subscribe(),
+        });
+        let keeping = Keeping {
+            keeper: Arc::clone(&keeper),
+            way: inner.kept.watch(),
+            missed: inner.reports.missed.subscribe(),
+            pulse: Arc::clone(&inner.pulse),
+            patience: inner.kept.patience(),
+            every: inner.check_interval,
+            check: Clock::now() + by_chance(inner.check_interval),
+            work: FuturesUnordered::new(),
+            comparing: Comparing::No,
+            failures: 0,
+        };
+        inner.add_task(inner.runtime.spawn(keeping.run()));
+        keeper
+    }
+
+    /// What a new copy is cared for with.
+    pub(crate) fn care(&self) -> Care {
+        Care::new(Arc::clone(&self.wake), self.stage.clone())
+    }
+
+    /// Keeps this copy true, for as long as somebody has it.
+    pub(crate) fn add(&self, copy: Weak<dyn Copy>) {
+        let mut copies = self.lock();
+        copies.retain(|copy| copy.strong_count() > 0);
+        copies.push(copy);
+    }
+
+    fn copies(&self) -> Vec<Arc<dyn Copy>> {
+        self.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn Copy>>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task, which keeps nothing of the bus alive.
+struct Keeping {
+    keeper: Arc<Keeper>,
+    way: watch::Receiver<Way>,
+    missed: watch::Receiver<u64>,
+    pulse: Arc<Pulse>,
+    /// How long Redis may take to answer.
+    patience: Duration,
+    every: Duration,
+    /// When all copies are compared, if nothing makes that necessary before.
+    check: Clock,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    comparing: Comparing,
+    /// How many questions in a row Redis did not answer as it should.
+    failures: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparing {
+    No,
+    UnderWay,
+    /// There was another reason to doubt after it was begun.
+    OnceMore,
+}
+
+/// What Redis answered.
+enum Done {
+    Compared(Vec<Arc<dyn Copy>>, Result<Vec<Found>, Reason>),
+    Refreshed(Arc<dyn Copy>, Round, Outcome),
+}
+
+/// The stamp under a key, or why there is none to be had.
+type Found = Result<Stamp, KeyError>;
+
+/// However it ends, nobody waits for it in vain, and nothing passes for new.
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.work.clear();
+        let heard = self.heard();
+        for copy in self.keeper.copies() {
+            copy.care().interrupt(Reason::Closed);
+            copy.went_away(heard);
+        }
+    }
+}
+
+impl Keeping {
+    async fn run(mut self) {
+        let mut stage = self.keeper.stage.clone();
+        tokio::select! {
+            () = self.keep() => {}
+            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+        }
+    }
+
+    async fn keep(&mut self) {
+        loop {
+            let wake = Arc::clone(&self.keeper.wake);
+            tokio::select! {
+                changed = self.way.changed() => match changed {
+                    Ok(()) => self.go_another_way(),
+                    Err(_) => return,
+                },
+                changed = self.missed.changed() => match changed {
+                    Ok(()) => self.doubt_all(),
+                    Err(_) => return,
+                },
+                () = wake.notified() => self.refresh_those_behind(),
+                Some(done) = self.work.next() => self.take_in(done),
+                () = sleep_until(self.check) => {
+                    self.check = Clock::now() + by_chance(self.every);
+                    self.doubt_all();
+                }
+            }
+        }
+    }
+
+    /// The connection was lost, or is another: no answer comes any more.
+    fn go_another_way(&mut self) {
+        self.work.clear();
+        self.comparing = Comparing::No;
+        let is_away = self.way.borrow_and_update().is_err();
+        let heard = self.heard();
+        for copy in self.keeper.copies() {
+            copy.care().interrupt(Reason::Lost);
+            if is_away {
+                copy.went_away(heard);
+            }
+        }
+        self.doubt_all();
+    }
+
+    fn heard(&self) -> Instant {
+        self.pulse.last_heard().unwrap_or_else(Instant::now)
+    }
+
+    /// Asks for the stamps of all copies, and reads those again that have another.
+    fn doubt_all(&mut self) {
+        self.refresh_those_behind();
+        let Ok(keyspace) = self.way.borrow().clone() else {
+            return;
+        };
+        if self.comparing != Comparing::No {
+            self.comparing = Comparing::OnceMore;
+            return;
+        }
+        let copies = self.keeper.copies();
+        if copies.is_empty() {
+            return;
+        }
+        self.comparing = Comparing::UnderWay;
+        let keys = copies.iter().map(|copy| copy.key().to_owned()).collect();
+        let patience = self.patience;
+        self.work.push(Box::pin(async move {
+            let found = in_time(patience, async {
+                keyspace.stamps(keys).await.map_err(KeyError::into_reason)
+            });
+            Done::Compared(copies, found.await)
+        }));
+    }
+
+    fn refresh_those_behind(&mut self) {
+        for copy in self.keeper.copies() {
+            self.refresh_if_behind(copy);
+        }
+    }
+
+    fn refresh_if_behind(&mut self, copy: Arc<dyn Copy>) {
+        let Some(round) = copy.care().begin() else {
+            return;
+        };
+        let keyspace = match &*self.way.borrow() {
+            Ok(keyspace) => Arc::clone(keyspace),
+            Err(reason) => return copy.care().end(round, Err(reason.clone())),
+        };
+        let patience = self.patience;
+        self.work.push(Box::pin(async move {
+            let refreshing = Arc::clone(&copy).refresh(keyspace);
+            let outcome = in_time(patience, refreshing).await;
+            Done::Refreshed(copy, round, outcome)
+        }));
+    }
+
+    fn take_in(&mut self, done: Done) {
+        match done {
+            Done::Compared(copies, Ok(found)) => {
+                self.failures = 0;
+                let again = self.comparing == Comparing::OnceMore;
+                self.comparing = Comparing::No;
+                self.judge(copies, found);
+                if again {
+                    self.doubt_all();
+                }
+            }
+            Done::Compared(_, Err(_)) => {
+                self.comparing = Comparing::No;
+                self.try_later();
+            }
+            Done::Refreshed(copy, round, outcome) => {
+                if outcome.is_err() {
+                    self.try_later();
+                }
+                copy.care().end(round, outcome);
+                self.refresh_if_behind(copy);
+            }
+        }
+    }
+
+    fn judge(&mut self, copies: Vec<Arc<dyn Copy>>, found: Vec<Found>) {
+        for (copy, found) in copies.into_iter().zip(found) {
+            if found.is_ok_and(|stamp| stamp == copy.stamp()) {
+                copy.confirm();
+            } else {
+                // Where there is no stamp, the attempt to read it says what is wrong.
+                copy.care().behind();
+                self.refresh_if_behind(copy);
+            }
+        }
+    }
+
+    /// Redis is there, and did not answer as it should: all copies are compared after a while, which
+    /// finds what could not be read now.
+    fn try_later(&mut self) {
+        let delay = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(16));
+        self.failures += 1;
+        let retry = Clock::now() + by_chance(delay.min(LONGEST_RETRY));
+        self.check = self.check.min(retry);
+    }
+}
+
+async fn in_time<T>(
+    patience: Duration,
+    asking: impl Future<Output = Result<T, Reason>>,
+) -> Result<T, Reason> {
+    let answer = timeout(patience, asking).await;
+    answer.unwrap_or(Err(Reason::TimedOut(patience)))
+}
+
+/// Up to a fifth more or less: the processes of a fleet must not all ask at once.
+fn by_chance(time: Duration) -> Duration {
+    time.mul_f64(rand::random_range(0.8..=1.2))
 }

@@ -8,15 +8,19 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind};
 
 use crate::acl::Needs;
+use crate::failure::Reason;
 use crate::transport::connection::words;
 
 pub(crate) mod counts;
+pub(crate) mod hashes;
+pub(crate) mod values;
 
 use counts::Counts;
+use values::Values;
 
 /// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
 /// sends.
-pub(crate) trait Keyspace: Counts + fmt::Debug + Send + Sync {}
+pub(crate) trait Keyspace: Counts + Values + fmt::Debug + Send + Sync {}
 
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, KeyError>>;
 
@@ -55,7 +59,6 @@ impl RedisKeys {
     }
 
     /// Runs a script, which Redis does as one step; it is loaded where it is not there yet.
-    #[expect(dead_code, reason = "counters need no script")]
     fn run<T: FromRedisValue + Send + 'static>(
         &self,
         script: ScriptInvocation<'static>,
@@ -75,10 +78,22 @@ impl fmt::Debug for RedisKeys {
 }
 
 impl KeyError {
+    /// The same, for who can only wait and ask again.
+    pub(crate) fn into_reason(self) -> Reason {
+        match self {
+            Self::Foreign(words) | Self::Refused(words) => Reason::Refused(words.into()),
+            Self::Overflow => Reason::Refused("the number would not fit".into()),
+            Self::Lost => Reason::Lost,
+        }
+    }
+
     fn of(error: &RedisError, needs: &Needs) -> Self {
         let words = words(error);
+        // Redis 7.0 has other words for a script, and a code that says nothing.
+        let is_denied = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+            || words.contains("The user executing the script can't");
         match error.kind() {
-            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            _ if is_denied => {
                 let cure = needs.cure(&words);
                 Self::Refused(format!("{words} ({cure})"))
             }
@@ -98,4 +113,5 @@ impl KeyError {
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     counts: counts::InMemory,
+    pub(crate) hashes: std::collections::HashMap<String, hashes::Hash>,
 }

@@ -1,0 +1,201 @@
+//! What a keeper knows of one copy: in which round of reading it is, and who waits for one.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use crate::failure::Reason;
+use crate::link::Stage;
+
+/// How a round of reading ended: well where Redis answered, whatever the answer is worth.
+pub(crate) type Outcome = Result<(), Reason>;
+
+/// One reading of a copy. Rounds are numbered from 1, and come one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Round(u64);
+
+/// A moment in which nothing was being read. See [`Care::if_undisturbed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Calm(Round);
+
+pub(crate) struct Care {
+    rounds: Mutex<Rounds>,
+    ended: watch::Sender<(Round, Outcome)>,
+    /// Wakes the keeper.
+    wake: Arc<Notify>,
+    stage: watch::Receiver<Stage>,
+}
+
+#[derive(Debug)]
+struct Rounds {
+    /// The last one that somebody wants.
+    wanted: Round,
+    begun: Round,
+    ended: Round,
+}
+
+impl Care {
+    pub(super) fn new(wake: Arc<Notify>, stage: watch::Receiver<Stage>) -> Self {
+        let none = Round(0);
+        Self {
+            rounds: Mutex::new(Rounds {
+                wanted: none,
+                begun: none,
+                ended: none,
+            }),
+            ended: watch::Sender::new((none, Ok(()))),
+            wake,
+            stage,
+        }
+    }
+
+    /// Redis holds something newer: it is read, as soon as the reading that is under way has ended.
+    /// However often this is said meanwhile, it is read once.
+    pub(crate) fn behind(&self) {
+        self.want(|rounds| rounds.begun.next());
+    }
+
+    /// Waits for a reading that begins from now on.
+    pub(crate) async fn refreshed(&self) -> Outcome {
+        let round = self.want(|rounds| rounds.begun.next());
+        self.end_of(round).await
+    }
+
+    /// Waits for a reading; one that is under way will do.
+    pub(crate) async fn joined(&self) -> Outcome {
+        let round = self.want(|rounds| {
+            if rounds.begun > rounds.ended {
+                rounds.begun
+            } else {
+                rounds.begun.next()
+            }
+        });
+        self.end_of(round).await
+    }
+
+    /// The moment, if nothing is being read.
+    pub(crate) fn calm(&self) -> Option<Calm> {
+        let rounds = self.lock();
+        (rounds.begun == rounds.ended).then_some(Calm(rounds.begun))
+    }
+
+    /// Changes the copy, if nothing has been read since that moment: no answer that is older than
+    /// this change can come after it, and what was read instead was no newer than it. `None` where
+    /// it has to be read again. `change` must be quick.
+    pub(crate) fn if_undisturbed<T>(
+        &self,
+        since: Option<Calm>,
+        change: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
+        let rounds = self.lock();
+        let is_calm = rounds.begun == rounds.ended && since == Some(Calm(rounds.begun));
+        is_calm.then(change).flatten()
+    }
+
+    /// The round that is to be read now, if one is wanted and none is under way.
+    pub(super) fn begin(&self) -> Option<Round> {
+        let mut rounds = self.lock();
+        let is_due = rounds.wanted > rounds.begun && rounds.begun == rounds.ended;
+        is_due.then(|| {
+            rounds.begun = rounds.begun.next();
+            rounds.begun
+        })
+    }
+
+    pub(super) fn end(&self, round: Round, outcome: Outcome) {
+        let mut rounds = self.lock();
+        rounds.ended = rounds.ended.max(round);
+        let _ = self.ended.send_replace((round, outcome));
+    }
+
+    /// The round that is under way, if one is, ends without an answer.
+    pub(super) fn interrupt(&self, reason: Reason) {
+        let rounds = self.lock();
+        let under_way = (rounds.begun > rounds.ended).then_some(rounds.begun);
+        drop(rounds);
+        if let Some(round) = under_way {
+            self.end(round, Err(reason));
+        }
+    }
+
+    fn want(&self, which: impl FnOnce(&Rounds) -> Round) -> Round {
+        let mut rounds = self.lock();
+        let round = which(&rounds);
+        if round > rounds.wanted {
+            rounds.wanted = round;
+            self.wake.notify_one();
+        }
+        round
+    }
+
+    async fn end_of(&self, round: Round) -> Outcome {
+        let mut ended = self.ended.subscribe();
+        let mut stage = self.stage.clone();
+        tokio::select! {
+            biased;
+            ended = ended.wait_for(|(ended, _)| *ended >= round) => match ended {
+                Ok(ended) => ended.1.clone(),
+                Err(_) => Err(Reason::Closed),
+            },
+            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Err(Reason::Closed),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rounds> {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Round {
+    fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Debug for Care {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lock().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn care() -> Care {
+        Care::new(Arc::default(), watch::channel(Stage::Open).1)
+    }
+
+    #[test]
+    fn what_falls_behind_while_it_is_read_is_read_once_more() {
+        let care = care();
+        assert_eq!(care.begin(), None);
+        care.behind();
+        let first = care.begin().unwrap();
+        care.behind();
+        care.behind();
+        assert_eq!(care.begin(), None);
+        care.end(first, Ok(()));
+        let second = care.begin().unwrap();
+        care.end(second, Ok(()));
+        assert_eq!(care.begin(), None);
+    }
+
+    #[test]
+    fn a_change_that_was_overtaken_by_a_reading_is_not_made() {
+        let care = care();
+        let before = care.calm();
+        assert_eq!(care.if_undisturbed(before, || Some(1)), Some(1));
+
+        care.behind();
+        let round = care.begin().unwrap();
+        assert_eq!(care.calm(), None);
+        assert_eq!(care.if_undisturbed(before, || Some(2)), None);
+        assert_eq!(care.if_undisturbed(care.calm(), || Some(3)), None);
+
+        care.end(round, Ok(()));
+        assert_eq!(care.if_undisturbed(before, || Some(4)), None);
+        assert_eq!(care.if_undisturbed(care.calm(), || Some(5)), Some(5));
+    }
+}

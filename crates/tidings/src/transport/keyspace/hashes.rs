@@ -1,0 +1,44 @@
+//! Hashes that are kept in memory, in place of Redis.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::InMemory;
+
+/// The fields of one key.
+#[derive(Debug, Default)]
+pub(crate) struct Hash {
+    fields: HashMap<String, Vec<u8>>,
+    /// When it is gone by itself.
+    pub(crate) expires: Option<Instant>,
+}
+
+impl Hash {
+    pub(crate) fn get(&self, field: &str) -> Option<&[u8]> {
+        self.fields.get(field).map(Vec::as_slice)
+    }
+
+    pub(crate) fn text(&self, field: &str) -> Option<String> {
+        let bytes = self.get(field)?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    pub(crate) fn set(&mut self, field: &str, value: impl Into<Vec<u8>>) {
+        self.fields.insert(field.to_owned(), value.into());
+    }
+}
+
+impl InMemory {
+    /// What lies under the key, unless its time is up.
+    pub(crate) fn hash(&mut self, key: &str) -> Option<&Hash> {
+        let is_over = |hash: &Hash| {
+            hash.expires
+                .is_some_and(|expires| expires <= Instant::now())
+        };
+        if self.hashes.get(key).is_some_and(is_over) {
+            self.hashes.remove(key);
+        }
+        self.hashes.get(key)
+    }
+}

@@ -1,0 +1,300 @@
+//! Values that all processes share: each is a hash of a format's marker, a payload, a version and a
+//! nonce.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::{RedisResult, Script};
+use tokio::time::Instant;
+
+use super::hashes::Hash;
+use super::{Answer, KeyError, RedisKeys};
+use crate::shared::keeper::Stamp;
+use crate::transport::memory::MemoryKeys;
+
+const FORMAT: &str = "format";
+const VALUE: &str = "value";
+const VERSION: &str = "version";
+const NONCE: &str = "nonce";
+
+pub(crate) trait Values {
+    /// What lies under the key, if something does.
+    fn read(&self, key: &str) -> Answer<Option<Written>>;
+
+    /// The stamps under these keys, all in one round trip. What is wrong with one spoils no other.
+    fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>>;
+
+    /// Writes and announces as one step.
+    fn write(&self, key: &str, writing: Writing) -> Answer<Attempt>;
+
+    /// Takes away and announces as one step; the nonce of what was there.
+    fn clear(&self, key: &str, name: &str) -> Answer<String>;
+}
+
+/// A value as it lies in Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Which format it is in: a stranger's word.
+    pub(crate) format: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) stamp: Stamp,
+}
+
+/// A value on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Writing {
+    /// What notices call it.
+    pub(crate) name: String,
+    /// The nonce that must be there, where it matters; empty for nothing.
+    pub(crate) expected: Option<String>,
+    pub(crate) format: &'static str,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) nonce: String,
+    pub(crate) time_to_live: Option<Duration>,
+    /// The value in JSON, if the notice is to carry it.
+    pub(crate) inline: Option<Vec<u8>>,
+}
+
+/// What became of a writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// It is the version of this number now, and replaced the writing of that nonce.
+    Done { version: u64, was: String },
+    /// Something else lies there than was expected.
+    Overtaken(Option<Written>),
+}
+
+/// What a hash says of a value: format, value, version and nonce.
+type Fields = (
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<String>,
+    Option<String>,
+);
+
+// First what fails on a full or read-only Redis, then what a user may be denied, then the rest: a
+// script is not rolled back.
+static WRITE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r#"
+local found = redis.call("HMGET", KEYS[1], "format", "value", "version", "nonce")
+local was = found[4] or ""
+if ARGV[1] == "if" and was ~= ARGV[2] then
+    return {-1, found}
+end
+local version = redis.call("HINCRBY", KEYS[1], "version", 1)
+local shown = string.find(was, "[^%w]") and "" or was
+redis.call("PUBLISH", ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
+    .. '","version":' .. string.format("%.0f", version) .. ',"nonce":"' .. ARGV[7]
+    .. '","was":"' .. shown .. '"' .. ARGV[8] .. "}}")
+redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6], "nonce", ARGV[7])
+if ARGV[9] == "" then
+    redis.call("PERSIST", KEYS[1])
+else
+    redis.call("PEXPIRE", KEYS[1], ARGV[9])
+end
+return {version, {false, false, false, was}}
+"#,
+    )
+});
+
+static CLEAR: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r#"
+local was = redis.call("HMGET", KEYS[1], "nonce")[1] or ""
+if redis.call("DEL", KEYS[1]) == 1 then
+    local shown = string.find(was, "[^%w]") and "" or was
+    redis.call("PUBLISH", ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
+        .. '","version":0,"nonce":"","was":"' .. shown .. '"}}')
+end
+return was
+"#,
+    )
+});
+
+impl Values for RedisKeys {
+    fn read(&self, key: &str) -> Answer<Option<Written>> {
+        let mut read = redis::cmd("HMGET");
+        read.arg(key).arg(&[FORMAT, VALUE, VERSION, NONCE]);
+        let fields = self.ask::<Fields>(read);
+        Box::pin(async move { Written::of(fields.await?) })
+    }
+
+    fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
+        let mut pipe = redis::pipe();
+        for key in keys {
+            pipe.cmd("HMGET").arg(key).arg(&[VERSION, NONCE]);
+        }
+        pipe.ignore_errors();
+        let (mut connection, needs) = (self.connection.clone(), self.needs.clone());
+        Box::pin(async move {
+            let answers = pipe.query_async(&mut connection).await;
+            let answers: Vec<RedisResult<(Option<String>, Option<String>)>> =
+                answers.map_err(|error| KeyError::of(&error, &needs))?;
+            let stamp = |answer: RedisResult<_>| {
+                let (version, nonce) = answer.map_err(|error| KeyError::of(&error, &needs))?;
+                Stamp::of(version, nonce)
+            };
+            Ok(answers.into_iter().map(stamp).collect())
+        })
+    }
+
+    fn write(&self, key: &str, writing: Writing) -> Answer<Attempt> {
+        let mut script = WRITE.key(key);
+        let condition = if writing.expected.is_some() { "if" } else { "" };
+        script
+            .arg(condition)
+            .arg(writing.expected.as_deref().unwrap_or(""))
+            .arg(&self.channel)
+            .arg(&writing.name)
+            .arg(writing.format)
+            .arg(&*writing.payload)
+            .arg(&writing.nonce)
+            .arg(inlined(writing.inline.as_deref()))
+            .arg(milliseconds(writing.time_to_live));
+        let answer = self.run::<(i64, Fields)>(script);
+        Box::pin(async move {
+            let (version, fields) = answer.await?;
+            match u64::try_from(version) {
+                Ok(version) => Ok(Attempt::Done {
+                    version,
+                    was: fields.3.unwrap_or_default(),
+                }),
+                Err(_) => Written::of(fields).map(Attempt::Overtaken),
+            }
+        })
+    }
+
+    fn clear(&self, key: &str, name: &str) -> Answer<String> {
+        let mut script = CLEAR.key(key);
+        script.arg(&self.channel).arg(name);
+        self.run(script)
+    }
+}
+
+fn milliseconds(time: Option<Duration>) -> String {
+    time.map_or_else(String::new, |time| time.as_millis().max(1).to_string())
+}
+
+/// The end of a notice that carries the value.
+fn inlined(value: Option<&[u8]>) -> Vec<u8> {
+    value.map_or_else(Vec::new, |value| [br#","value":"#, value].concat())
+}
+
+impl Stamp {
+    fn of(version: Option<String>, nonce: Option<String>) -> Result<Self, KeyError> {
+        let Some(nonce) = nonce else {
+            return Ok(Self::default());
+        };
+        let version = version.unwrap_or_default();
+        match version.parse() {
+            Ok(version) => Ok(Self { version, nonce }),
+            Err(_) => Err(KeyError::Foreign(format!(
+                "its version `{version}` is no number"
+            ))),
+        }
+    }
+}
+
+impl Written {
+    fn of((format, payload, version, nonce): Fields) -> Result<Option<Self>, KeyError> {
+        let lacks = |field| KeyError::Foreign(format!("it is a hash without `{field}`"));
+        let (payload, format) = match (payload, format, &nonce) {
+            // What is left where Redis denied a writing its announcement is a version alone.
+            (None, None, None) => return Ok(None),
+            (_, _, None) => return Err(lacks(NONCE)),
+            (None, _, _) => return Err(lacks(VALUE)),
+            (_, None, _) => return Err(lacks(FORMAT)),
+            (Some(payload), Some(format), Some(_)) => (payload, format),
+        };
+        Ok(Some(Self {
+            format,
+            payload,
+            stamp: Stamp::of(version, nonce)?,
+        }))
+    }
+}
+
+impl Values for MemoryKeys {
+    fn read(&self, key: &str) -> Answer<Option<Written>> {
+        let written = Written::of(fields(self.lock().hash(key)));
+        Box::pin(std::future::ready(written))
+    }
+
+    fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
+        let mut kept = self.lock();
+        let stamp = |key: &String| {
+            let (_, _, version, nonce) = fields(kept.hash(key));
+            Stamp::of(version, nonce)
+        };
+        let stamps = keys.iter().map(stamp).collect();
+        Box::pin(std::future::ready(Ok(stamps)))
+    }
+
+    fn write(&self, key: &str, writing: Writing) -> Answer<Attempt> {
+        let (keys, key) = (self.clone(), key.to_owned());
+        Box::pin(async move {
+            keys.change(|kept| {
+                let found = Written::of(fields(kept.hash(&key)))?;
+                let stamp = found.as_ref().map(|found| found.stamp.clone());
+                let before = stamp.unwrap_or_default();
+                if writing
+                    .expected
+                    .is_some_and(|expected| expected != before.nonce)
+                {
+                    return Ok((Attempt::Overtaken(found), None));
+                }
+                let version = before.version + 1;
+                let inline = inlined(writing.inline.as_deref());
+                let notice = notice(
+                    &writing.name,
+                    version,
+                    &writing.nonce,
+                    &before.nonce,
+                    &inline,
+                );
+                let hash = kept.hashes.entry(key).or_default();
+                hash.set(FORMAT, writing.format);
+                hash.set(VALUE, writing.payload);
+                hash.set(VERSION, version.to_string());
+                hash.set(NONCE, writing.nonce);
+                hash.expires = writing.time_to_live.map(|time| Instant::now() + time);
+                let was = before.nonce;
+                Ok((Attempt::Done { version, was }, Some(notice)))
+            })
+            .await
+        })
+    }
+
+    fn clear(&self, key: &str, name: &str) -> Answer<String> {
+        let (keys, key, name) = (self.clone(), key.to_owned(), name.to_owned());
+        Box::pin(async move {
+            keys.change(|kept| {
+                let was = fields(kept.hash(&key)).3.unwrap_or_default();
+                let gone = kept.hashes.remove(&key);
+                let notice = gone.map(|_| notice(&name, 0, "", &was, &[]));
+                Ok((was, notice))
+            })
+            .await
+        })
+    }
+}
+
+fn fields(hash: Option<&Hash>) -> Fields {
+    let Some(hash) = hash else {
+        return Fields::default();
+    };
+    (
+        hash.text(FORMAT),
+        hash.get(VALUE).map(<[u8]>::to_vec),
+        hash.text(VERSION),
+        hash.text(NONCE),
+    )
+}
+
+fn notice(name: &str, version: u64, nonce: &str, was: &str, inlined: &[u8]) -> Vec<u8> {
+    let notice = format!(
+        r#"{{"event":"tidings.shared","data":{{"key":"{name}","version":{version},"nonce":"{nonce}","was":"{was}""#
+    );
+    [notice.as_bytes(), inlined, b"}}"].concat()
+}
