@@ -123,12 +123,21 @@ async fn everywhere(
 
 /// What a program would do that knows nothing of tidings.
 async fn write_by_hand(redis: &Redis, value: &str) {
-    let nonce = format!("{:016x}", std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_micros()));
+    let nonce = format!(
+        "{:016x}",
+        std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |now| now.as_micros())
+    );
     redis.command(&["HINCRBY", KEY, "version", "1"]).await;
-    let words = ["HSET", KEY, "format", "json", "value", value, "nonce", &nonce];
+    let words = [
+        "HSET", KEY, "format", "json", "value", value, "nonce", &nonce,
+    ];
     redis.command(&words).await;
     let notice = r#"{"event":"tidings.shared","data":{"key":"configuration"}}"#;
-    redis.command(&["PUBLISH", "tidings:{default}", notice]).await;
+    redis
+        .command(&["PUBLISH", "tidings:{default}", notice])
+        .await;
 }
 
 /// One of the processes: tells what is in force whenever that changes.
@@ -137,7 +146,11 @@ async fn follow(url: &str) -> Result<(), Problem> {
     let configuration = bus.shared::<Configuration>("configuration")?;
     let mut changes = configuration.watch();
     while let Some(now) = changes.changed().await {
-        let Some(Configuration { greeting, per_minute }) = now.value().map(|value| &**value) else {
+        let Some(Configuration {
+            greeting,
+            per_minute,
+        }) = now.value().map(|value| &**value)
+        else {
             continue;
         };
         let in_force = InForce {
@@ -145,7 +158,9 @@ async fn follow(url: &str) -> Result<(), Problem> {
             version: now.version(),
             greeting: greeting.clone(),
             per_minute: *per_minute,
-            problem: now.problem().map(|problem| tidings::report(problem).to_string()),
+            problem: now
+                .problem()
+                .map(|problem| tidings::report(problem).to_string()),
         };
         bus.publish(&in_force).await?;
     }

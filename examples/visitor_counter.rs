@@ -62,13 +62,12 @@ async fn main() -> Result<(), Problem> {
 
 /// The process that is started: keeps the workers running.
 async fn lead(arguments: Arguments) -> Result<(), Problem> {
-    let (_own, url) = match std::env::var(URL) {
-        Ok(url) => (None, url),
-        Err(_) => {
-            let redis = Redis::start().await;
-            let url = redis.url();
-            (Some(redis), url)
-        }
+    let (_own, url) = if let Ok(url) = std::env::var(URL) {
+        (None, url)
+    } else {
+        let redis = Redis::start().await;
+        let url = redis.url();
+        (Some(redis), url)
     };
     // Bound and never listened on: no other program gets the port while a worker is replaced.
     let reserved = bind(arguments.port)?;

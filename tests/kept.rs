@@ -6,10 +6,10 @@
 mod place;
 mod kept {
     pub(crate) mod counters;
-    mod uncounted;
     mod in_redis;
     pub(crate) mod shared;
     mod spoiled;
+    mod uncounted;
 }
 
 macro_rules! promises {

@@ -200,7 +200,7 @@ impl<T: Shareable> Shared<T> {
     /// limit.set(&2).await?;
     /// limit.set(&3).await?;
     /// let newest = changes.changed().await.ok_or("the bus has ended")?;
-    /// assert_eq!(newest.value().as_deref().map(|limit| **limit), Some(3));
+    /// assert_eq!(newest.value().map(|limit| **limit), Some(3));
     /// # Ok(())
     /// # }
     /// ```

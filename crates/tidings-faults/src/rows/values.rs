@@ -125,6 +125,8 @@ impl Failover {
 struct Fleet {
     nodes: Vec<Node>,
     changing: Arc<AtomicBool>,
+    /// How many changes are being made, and how many were.
+    under_way: Arc<AtomicU64>,
     changed: Arc<AtomicU64>,
 }
 
@@ -141,17 +143,17 @@ type Seen = (u64, Option<u64>);
 
 impl Fleet {
     async fn start(urls: &[String]) -> Result<Self> {
-        let (changing, changed) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let mut nodes = Vec::new();
+        let mut fleet = Self {
+            nodes: Vec::new(),
+            changing: Arc::default(),
+            under_way: Arc::default(),
+            changed: Arc::default(),
+        };
         for url in urls {
-            let builder = Bus::builder(url).probe_interval(INTERVAL);
-            nodes.push(Node::start(builder, &changing, &changed).await?);
+            let node = Node::start(Bus::builder(url).probe_interval(INTERVAL), &fleet).await?;
+            fleet.nodes.push(node);
         }
-        Ok(Self {
-            nodes,
-            changing,
-            changed,
-        })
+        Ok(fleet)
     }
 
     fn change(&self) {
@@ -159,7 +161,12 @@ impl Fleet {
     }
 
     async fn moves_to(&self, port: u16) -> Result<()> {
-        let all_there = || self.nodes.iter().all(|node| is_on(&node.bus, port)).then_some(());
+        let all_there = || {
+            self.nodes
+                .iter()
+                .all(|node| is_on(&node.bus, port))
+                .then_some(())
+        };
         until(all_there).await.context("not all buses move")
     }
 
@@ -169,8 +176,10 @@ impl Fleet {
         self.changing.store(false, Relaxed);
         let all_up = || self.nodes.iter().all(|node| node.bus.ready()).then_some(());
         until(all_up).await.context("not all buses come back")?;
-        let mut connection = connect(redis).await?;
         let began = Instant::now();
+        let at_rest = || (self.under_way.load(Relaxed) == 0).then_some(());
+        until(at_rest).await.context("a change does not end")?;
+        let mut connection = connect(redis).await?;
         let deadline = began + super::PATIENCE_WITH_VALUES;
         loop {
             match self.difference(&mut connection).await? {
@@ -207,9 +216,36 @@ impl Fleet {
         Ok(None)
     }
 
+    /// Changes the value now and then, in one way or another, whatever becomes of it.
+    fn keep_changing(&self, value: Shared<u64>) -> JoinHandle<()> {
+        let changing = Arc::clone(&self.changing);
+        let (under_way, changed) = (Arc::clone(&self.under_way), Arc::clone(&self.changed));
+        tokio::spawn(async move {
+            for turn in 0_u64.. {
+                sleep(PAUSE).await;
+                under_way.fetch_add(1, Relaxed);
+                let is_taken = changing.load(Relaxed) && change(&value, turn).await;
+                under_way.fetch_sub(1, Relaxed);
+                changed.fetch_add(u64::from(is_taken), Relaxed);
+            }
+        })
+    }
+
     fn note(&self, faults: usize) -> String {
         let changed = self.changed.load(Relaxed);
         format!("{faults} faults, {changed} changes were taken")
+    }
+}
+
+/// One change; whether Redis took it.
+async fn change(value: &Shared<u64>, turn: u64) -> bool {
+    match turn % 8 {
+        0 => value.clear().await.is_ok(),
+        1..=3 => value.set(&rand::random()).await.is_ok(),
+        _ => {
+            let next = |old: Option<&u64>| old.copied().unwrap_or(0).wrapping_add(1);
+            value.update(next).await.is_ok()
+        }
     }
 }
 
@@ -232,11 +268,7 @@ fn seen(now: &Snapshot<u64>) -> Seen {
 }
 
 impl Node {
-    async fn start(
-        builder: Builder,
-        changing: &Arc<AtomicBool>,
-        changed: &Arc<AtomicU64>,
-    ) -> Result<Self> {
+    async fn start(builder: Builder, fleet: &Fleet) -> Result<Self> {
         let bus = builder.start().await?;
         let (mut values, mut watchers, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
         for name in NAMES {
@@ -250,7 +282,7 @@ impl Node {
             }));
             // So that the watcher has something to see.
             value.get().await?;
-            tasks.push(keep_changing(value.clone(), changing, changed));
+            tasks.push(fleet.keep_changing(value.clone()));
             values.push(value);
             watchers.push(sees);
         }
@@ -261,32 +293,6 @@ impl Node {
             tasks,
         })
     }
-}
-
-/// Changes the value now and then, in one way or another, whatever becomes of it.
-fn keep_changing(
-    value: Shared<u64>,
-    changing: &Arc<AtomicBool>,
-    changed: &Arc<AtomicU64>,
-) -> JoinHandle<()> {
-    let (changing, changed) = (Arc::clone(changing), Arc::clone(changed));
-    tokio::spawn(async move {
-        for turn in 0_u64.. {
-            sleep(PAUSE).await;
-            if !changing.load(Relaxed) {
-                continue;
-            }
-            let was_taken = match turn % 8 {
-                0 => value.clear().await.is_ok(),
-                1..=3 => value.set(&rand::random()).await.is_ok(),
-                _ => {
-                    let next = |old: Option<&u64>| old.copied().unwrap_or(0).wrapping_add(1);
-                    value.update(next).await.is_ok()
-                }
-            };
-            changed.fetch_add(u64::from(was_taken), Relaxed);
-        }
-    })
 }
 
 impl Drop for Node {
