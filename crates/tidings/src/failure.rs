@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidings_codec::{DecodeError, EventError, FrameError, NodeId};
 
 use crate::handler::HandlerError;
+use crate::shared::LoadError;
 
 /// Something that was heard and could not be handled, or was fed and could not be sent.
 ///
@@ -83,6 +84,14 @@ pub enum Failure {
         event: String,
         /// What became of them.
         fate: Fate,
+    },
+    /// Something that is shared cannot be read here: what was there before is kept.
+    #[error("what redis holds of `{shared}` cannot be read")]
+    Shared {
+        /// The shared value's name; of a map's entry as `map[key]`.
+        shared: String,
+        /// What is wrong with it.
+        source: LoadError,
     },
     /// So many failures came at once that some were only counted.
     #[error("{count} more failures came faster than they could be reported")]

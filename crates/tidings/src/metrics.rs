@@ -39,6 +39,7 @@ pub(crate) struct Failures {
     payload: Total,
     handler: Total,
     send: Total,
+    shared: Total,
 }
 
 impl Failures {
@@ -52,6 +53,7 @@ impl Failures {
             payload: of("payload"),
             handler: of("handler"),
             send: of("send"),
+            shared: of("shared"),
         }
     }
 
@@ -62,6 +64,7 @@ impl Failures {
             Failure::Payload { .. } => &self.payload,
             Failure::Handler { .. } => &self.handler,
             Failure::Send { .. } => &self.send,
+            Failure::Shared { .. } => &self.shared,
             // Says of others that they were counted.
             Failure::Suppressed { .. } => return,
         };

@@ -44,7 +44,7 @@ const NAMED: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     me: NodeId,
-    format: Format,
+    pub(crate) format: Format,
     settings: Settings,
     inside: Mutex<Inside>,
     /// Wakes the sender, while it has nothing to do.
