@@ -101,7 +101,10 @@ pub use handler::{Handler, HandlerError, Outcome};
 pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use queue::WhenFull;
-pub use shared::{LoadError, ShareError, StoreError};
+pub use shared::{
+    Caching, EntryWatch, Latest, LoadError, LoadOrError, MapChange, MapWatch, ShareError,
+    SharedMap, StoreError,
+};
 pub use stream::EventStream;
 pub use subscription::{Handling, Subscription};
 pub use tidings_codec as codec;
