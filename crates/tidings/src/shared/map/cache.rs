@@ -110,7 +110,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// A change of one entry, or of all, was heard of.
     pub(crate) fn hear(&mut self, key: Option<&K>, now: Stamp, was: &str) -> Told<K> {
-        if now == self.stamp {
+        // Our own changes are known before they are heard of.
+        if self.has_passed(&now) {
             return Told::Nothing;
         }
         match key {
@@ -312,6 +313,16 @@ mod tests {
         assert_eq!(told, Told::Some(vec![1]));
         assert_eq!(kept(&mut cache), [1, 2, 3]);
         assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+    }
+
+    #[test]
+    fn our_own_writes_that_are_heard_of_late_change_nothing() {
+        let mut cache = cache();
+        cache.wrote(&1, entry(7), stamp(2), "n1");
+        cache.wrote(&2, entry(8), stamp(3), "n2");
+        assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
+        assert_eq!(cache.hear(Some(&2), stamp(3), "n2"), Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 2, 3]);
     }
 
