@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tidings::acl::Permissions;
-use tidings::{Bus, GapReason};
+use tidings::{Bus, GapReason, Sharing};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
 
 use crate::captured;
@@ -248,4 +248,61 @@ async fn a_permission_that_is_taken_away_while_a_bus_runs_is_named_by_the_send()
     })
     .await;
     node.send_to_all("tick", &1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_who_may_share_needs_nothing_else_and_one_who_may_not_is_told_the_cure() {
+    let redis = Redis::start().await;
+    add_user(&redis, "sharer", &of_shop().share()).await;
+    add_user(&redis, "hearer", &of_shop()).await;
+    let sharer = node_as(&redis, "sharer", "shop").await;
+    let hearer = node_as(&redis, "hearer", "shop").await;
+    let sharing = Sharing::new().time_to_live(Duration::from_secs(60));
+    let brief = sharer.shared_with::<u64>("limit", sharing).unwrap();
+    let limit = sharer.shared::<u64>("limit").unwrap();
+
+    brief.set(&1).await.unwrap();
+    limit.update(|old| old.unwrap() + 1).await.unwrap();
+    assert_eq!(limit.load().await.unwrap().version(), 2);
+    limit.clear().await.unwrap();
+
+    let denied = hearer.shared::<u64>("limit").unwrap();
+    let unread = denied.get().await.unwrap_err().to_string();
+    assert!(unread.contains("ACL SETUSER hearer +hmget"), "{unread}");
+    let unwritten = denied.set(&1).await.unwrap_err();
+    assert!(!unwritten.is_unknown());
+    let unwritten = unwritten.to_string();
+    assert!(
+        unwritten.contains("ACL SETUSER hearer +evalsha"),
+        "{unwritten}"
+    );
+}
+
+#[tokio::test]
+async fn each_permission_that_sharing_needs_is_named_where_it_is_missing() {
+    let redis = Redis::start().await;
+    let all = of_shop().share().to_string();
+    let commands = all.split(' ').filter(|rule| rule.starts_with('+'));
+    let unneeded_here = ["+subscribe", "+publish", "+script|load"];
+    for missing in commands.filter(|rule| !unneeded_here.contains(rule)) {
+        add_user(&redis, "shop", &of_shop().share()).await;
+        let denied = missing.replacen('+', "-", 1);
+        redis.command(&["ACL", "SETUSER", "shop", &denied]).await;
+        let node = node_as(&redis, "shop", "shop").await;
+        let sharing = Sharing::new().time_to_live(Duration::from_secs(60));
+        let brief = node.shared_with::<u64>("limit", sharing).unwrap();
+        let limit = node.shared::<u64>("limit").unwrap();
+
+        let errors = [
+            brief.set(&1).await.err(),
+            limit.set(&1).await.err(),
+            limit.clear().await.err(),
+        ];
+
+        let told = errors.iter().flatten().any(|error| {
+            let text = error.to_string();
+            text.contains("ACL SETUSER shop") && text.contains(missing)
+        });
+        assert!(told, "{missing}: {errors:?}");
+    }
 }

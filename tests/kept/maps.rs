@@ -130,7 +130,11 @@ pub(crate) async fn a_loader_that_fails_is_told_to_all_who_wait_and_asked_again(
     for task in tasks {
         let error = task.await.unwrap();
         assert!(matches!(&error, LoadOrError::Loader { shared, .. } if shared == "users[7]"));
-        assert!(tidings::report(&error).to_string().contains("the database is away"));
+        assert!(
+            tidings::report(&error)
+                .to_string()
+                .contains("the database is away")
+        );
     }
     assert_eq!(runs.load(Ordering::Relaxed), 1);
 
@@ -399,10 +403,19 @@ pub(crate) async fn a_key_that_is_too_long_is_an_error(place: Place) {
     assert!(matches!(error, LoadError::Key { .. }), "{error}");
     let error = stock.set(&long, &1).await.unwrap_err();
     assert!(matches!(error, StoreError::Load { .. }), "{error}");
-    let error = stock.get_or_load(&long, || async { Ok::<_, io::Error>(1) }).await;
+    let error = stock
+        .get_or_load(&long, || async { Ok::<_, io::Error>(1) })
+        .await;
     assert!(matches!(error, Err(LoadOrError::Load(_))));
 
-    for key in ["", " ", "a b", "\"ä\n\u{0}", "*", "x".repeat(1_024).as_str()] {
+    for key in [
+        "",
+        " ",
+        "a b",
+        "\"ä\n\u{0}",
+        "*",
+        "x".repeat(1_024).as_str(),
+    ] {
         stock.set(&key.to_owned(), &1).await.unwrap();
     }
     assert_eq!(stock.all().await.unwrap().len(), 6);
@@ -420,7 +433,10 @@ pub(crate) async fn a_bus_that_was_shut_down_shares_nothing(place: Place) {
         panic!("{error}");
     };
     assert_eq!(fate, Fate::NotSent(Reason::Closed));
-    assert!(matches!(closed.map::<u64, User>("users"), Err(ShareError::Closed)));
+    assert!(matches!(
+        closed.map::<u64, User>("users"),
+        Err(ShareError::Closed)
+    ));
     assert!(entry.changed().await.is_none());
     assert!(map.changed().await.is_none());
     assert_eq!(*users(&other).get(&7).await.unwrap().unwrap(), user("Ada"));

@@ -56,7 +56,7 @@ impl Permissions {
 
     /// All that a bus may come to need on the keys and the channel of its namespace.
     pub(crate) fn of_everything(channel: String) -> Self {
-        Self::on_channel(channel).count()
+        Self::on_channel(channel).count().share()
     }
 
     /// To ask a sentinel for the master and for the other sentinels, and to hear of a new master.
@@ -103,6 +103,32 @@ impl Permissions {
     /// To [count](crate::Bus::counter), too.
     pub fn count(self) -> Self {
         self.with_keys(&["incrby", "get", "getset"])
+    }
+
+    /// To [share](crate::Bus::shared) values, too.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(
+    ///     Permissions::of_bus("shop")?.share().to_string(),
+    ///     "resetkeys ~tidings:{shop}:* resetchannels &tidings:{shop} -@all +subscribe +publish \
+    ///      +evalsha +script|load +hmget +hset +hincrby +pexpire +persist +del",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn share(self) -> Self {
+        self.with_keys(&[
+            "evalsha",
+            "script|load",
+            "hmget",
+            "hset",
+            "hincrby",
+            "pexpire",
+            "persist",
+            "del",
+        ])
     }
 
     /// Commands on the keys of the namespace.

@@ -384,6 +384,7 @@ impl Parts {
             kept: Arc::clone(&self.kept),
             keeper: OnceLock::new(),
             maps: OnceLock::new(),
+            shared: OnceLock::new(),
             check_interval,
             states,
             stage,

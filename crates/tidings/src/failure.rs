@@ -85,10 +85,11 @@ pub enum Failure {
         /// What became of them.
         fate: Fate,
     },
-    /// Something that is shared cannot be read here: what was there before is kept.
-    #[error("what redis holds of `{shared}` cannot be read")]
+    /// Redis holds something of a shared value, or of an entry of a map, that cannot be read here. A
+    /// value's older one is kept, if there is one. The same is reported once.
+    #[error("what redis holds of `{shared}` is of no use here")]
     Shared {
-        /// The shared value's name; of a map's entry as `map[key]`.
+        /// The name; of a map's entry as `map[key]`.
         shared: String,
         /// What is wrong with it.
         source: LoadError,

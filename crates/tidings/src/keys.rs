@@ -38,6 +38,11 @@ impl Namespace {
             loading: key("map-loading"),
         }
     }
+
+    /// The key of a shared value.
+    pub(crate) fn shared(&self, name: &str) -> String {
+        format!("{}:shared:{name}", self.channel())
+    }
 }
 
 #[cfg(test)]

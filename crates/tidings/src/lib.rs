@@ -102,8 +102,8 @@ pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use queue::WhenFull;
 pub use shared::{
-    Caching, EntryWatch, Latest, LoadError, LoadOrError, MapChange, MapWatch, ShareError,
-    SharedMap, StoreError,
+    Caching, Changes, EntryWatch, Latest, LoadError, LoadOrError, MapChange, MapWatch, ShareError,
+    Shareable, Shared, SharedMap, Sharing, Snapshot, StoreError,
 };
 pub use stream::EventStream;
 pub use subscription::{Handling, Subscription};

@@ -21,6 +21,7 @@ use crate::link::Stage;
 use crate::outgoing::Outgoing;
 use crate::reports::Reports;
 use crate::shared::keeper::Keeper;
+use crate::shared::known::Known;
 use crate::shared::map::Maps;
 use crate::subscription::Seat;
 use crate::worker::running;
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) kept: Arc<Kept>,
     /// There once something is shared.
     pub(crate) keeper: OnceLock<Arc<Keeper>>,
+    pub(crate) shared: OnceLock<Arc<Known>>,
     /// There once a map is used.
     pub(crate) maps: OnceLock<Arc<Maps>>,
     /// How often that is compared with Redis.

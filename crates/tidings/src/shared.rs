@@ -1,9 +1,294 @@
 //! Values that all processes share: written once, seen everywhere.
 
-mod care;
+use std::fmt;
+use std::sync::Arc;
+
+use tidings_codec::check_name;
+use tokio::sync::watch;
+
+use crate::Bus;
+use crate::life::Inner;
+use crate::link::Stage;
+
+mod changes;
 mod error;
+mod shareable;
+mod sharing;
+mod snapshot;
+
 pub(crate) mod keeper;
+pub(crate) mod known;
 pub(crate) mod map;
 
+mod care;
+mod copy;
+mod store;
+
+pub use changes::Changes;
+use copy::ValueCopy;
 pub use error::{LoadError, ShareError, StoreError};
+use keeper::{Copy, Keeper};
+use known::{ANNOUNCED, Known};
 pub use map::{Caching, EntryWatch, Latest, LoadOrError, MapChange, MapWatch, SharedMap};
+pub use shareable::Shareable;
+pub use sharing::Sharing;
+use snapshot::Here;
+pub use snapshot::Snapshot;
+
+/// A value that all processes of the namespace share: each has a copy of it, which follows what any
+/// of them writes. Cheap to clone; [`Bus::shared`] gives it. It does not keep the bus alive, and
+/// nothing follows after that.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Prices { coffee: u32 }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::builder("memory:shared-docs").start().await?;
+/// let prices = bus.shared::<Prices>("prices")?;
+///
+/// prices.set(&Prices { coffee: 250 }).await?;
+/// prices.update(|old| Prices { coffee: old.map_or(250, |old| old.coffee) + 10 }).await?;
+///
+/// let now = prices.get().await?;                      // no round trip
+/// assert_eq!(now.value().map(|prices| prices.coffee), Some(260));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # How new a copy is
+///
+/// What a process has written, it sees. Of what others write, a copy is as new as the last notice
+/// that was heard of it; after a reconnect, a failover or a gap it is compared with Redis at once,
+/// and otherwise every 30 s ([`check_interval`](crate::Builder::check_interval)), together with all
+/// other copies of the bus. While Redis is away, the last value is served and says so
+/// ([`Snapshot::stale_since`]), and nothing can be written.
+///
+/// A value that Redis holds and that cannot be read here, because its type or format is another,
+/// changes nothing: the older value stays, says so ([`Snapshot::problem`]), and the failure is
+/// reported once to [`on_failure`](crate::Builder::on_failure).
+///
+/// # How it lies in Redis
+///
+/// As a hash under the key `tidings:{namespace}:shared:NAME`, with the fields `format` (`json` or
+/// `messagepack`), `value`, `version` and `nonce`. `redis-cli` can read it. Another program writes it
+/// with these commands, where the nonce is another one each time, 16 letters and digits by chance:
+///
+/// ```text
+/// MULTI
+/// HSET tidings:{shop}:shared:prices format json value '{"coffee":260}' nonce 5b1f09c2aa7e4d13
+/// HINCRBY tidings:{shop}:shared:prices version 1
+/// PUBLISH tidings:{shop} '{"event":"tidings.shared","data":{"key":"prices"}}'
+/// EXEC
+/// ```
+///
+/// Payloads keep to the bounds of an event's: 32 levels, 65,536 values.
+pub struct Shared<T> {
+    copy: Arc<ValueCopy<T>>,
+    sharing: Arc<Sharing>,
+}
+
+impl<T: Shareable> Shared<T> {
+    /// The name that it was asked for with.
+    pub fn name(&self) -> &str {
+        &self.copy.name
+    }
+
+    /// The value as far as it is known here. Only the first call waits, for the value to be read;
+    /// those that come meanwhile wait for the same answer. Later ones are ready at once.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be read yet: Redis is away, refuses it or does not answer, or what it holds
+    /// cannot be read. The next call tries again.
+    pub async fn get(&self) -> Result<Snapshot<T>, LoadError> {
+        match self.peek() {
+            Some(snapshot) => Ok(snapshot),
+            None => self.copy.result(self.copy.care.joined().await),
+        }
+    }
+
+    /// What is here, without any wait; `None` where nothing was read yet.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:peek-docs").start().await?;
+    /// let limit = bus.shared::<u32>("limit")?;
+    /// assert!(limit.peek().is_none());
+    /// limit.get().await?;
+    /// assert!(limit.peek().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn peek(&self) -> Option<Snapshot<T>> {
+        self.copy.snapshot()
+    }
+
+    /// Asks Redis.
+    ///
+    /// # Errors
+    ///
+    /// When Redis is away, refuses it or does not answer, or what it holds cannot be read.
+    pub async fn load(&self) -> Result<Snapshot<T>, LoadError> {
+        self.copy.result(self.copy.care.refreshed().await)
+    }
+
+    /// Writes it, whatever is there, and tells all processes. What is returned, and what
+    /// [`get`](Self::get) says from now on, is this value or a newer one.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written, or not be read again; when something else lies under the
+    /// key; or when Redis is away, refuses it or does not answer: [`StoreError::is_unknown`] says
+    /// whether it may have been written all the same.
+    pub async fn set(&self, value: &T) -> Result<Snapshot<T>, StoreError> {
+        self.copy.set(value, &self.sharing).await
+    }
+
+    /// Makes a new value of the old one, which is `None` where there is none. No change of others is
+    /// lost: where one came in between, `change` is called again with what that made of it.
+    ///
+    /// Updates by one process take turns. It gives up after 1,000 attempts, or
+    /// [`send_timeout`](crate::Builder::send_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set); when the old value cannot be read; and when others were faster each
+    /// time.
+    pub async fn update(
+        &self,
+        change: impl FnMut(Option<&T>) -> T,
+    ) -> Result<Snapshot<T>, StoreError> {
+        self.copy.update(change, &self.sharing).await
+    }
+
+    /// Takes it away, and tells all processes.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:clear-docs").start().await?;
+    /// let limit = bus.shared::<u32>("limit")?;
+    /// limit.set(&100).await?;
+    /// limit.clear().await?;
+    /// assert!(limit.get().await?.value().is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When something else lies under the key, or Redis is away, refuses it or does not answer.
+    pub async fn clear(&self) -> Result<(), StoreError> {
+        self.copy.clear().await.map(|_| ())
+    }
+
+    /// The changes from now on. Where nothing was read yet, the first reading is one.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:watch-docs").start().await?;
+    /// let limit = bus.shared::<u32>("limit")?;
+    /// limit.set(&1).await?;
+    /// let mut changes = limit.watch();
+    /// limit.set(&2).await?;
+    /// limit.set(&3).await?;
+    /// let newest = changes.changed().await.ok_or("the bus has ended")?;
+    /// assert_eq!(newest.value().as_deref().map(|limit| **limit), Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self) -> Changes<T> {
+        let changes = Changes::new(Arc::clone(&self.copy));
+        if self.peek().is_none() {
+            self.copy.care.behind();
+        }
+        changes
+    }
+}
+
+impl Bus {
+    /// A value that all processes of the namespace share. There is one copy of it on this bus,
+    /// whoever asks; asking reads nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the name breaks the rules of event names, this bus has a value of another type under it,
+    /// or it is shut down.
+    pub fn shared<T: Shareable>(&self, name: &str) -> Result<Shared<T>, ShareError> {
+        self.shared_with(name, Sharing::default())
+    }
+
+    /// As [`shared`](Self::shared), with a time to live, or values that travel with their notices.
+    ///
+    /// # Errors
+    ///
+    /// As [`shared`](Self::shared).
+    pub fn shared_with<T: Shareable>(
+        &self,
+        name: &str,
+        sharing: Sharing,
+    ) -> Result<Shared<T>, ShareError> {
+        check_name(name).map_err(|source| ShareError::Name {
+            shared: name.to_owned(),
+            source,
+        })?;
+        let inner = &*self.inner;
+        if *inner.stage.borrow() >= Stage::Leaving {
+            return Err(ShareError::Closed);
+        }
+        let copy = known(inner).get_or_insert(name, || copy(inner, name))?;
+        let sharing = Arc::new(sharing);
+        Ok(Shared { copy, sharing })
+    }
+}
+
+/// What this bus shares, which begins to listen before anything is read.
+fn known(inner: &Inner) -> &Known {
+    inner.shared.get_or_init(|| {
+        let known = Arc::<Known>::default();
+        inner.dispatcher.listen(ANNOUNCED, Arc::clone(&known) as _);
+        known
+    })
+}
+
+fn copy<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueCopy<T>> {
+    let keeper = Keeper::of(inner);
+    let copy = Arc::new(ValueCopy {
+        name: name.into(),
+        key: inner.namespace.shared(name),
+        format: inner.outgoing.format,
+        here: watch::Sender::new(Here::Nothing),
+        care: keeper.care(),
+        turn: tokio::sync::Mutex::default(),
+        kept: Arc::clone(&inner.kept),
+        reports: Arc::clone(&inner.reports),
+        stage: inner.stage.subscribe(),
+    });
+    let kept: Arc<dyn Copy> = Arc::clone(&copy) as _;
+    keeper.add(Arc::downgrade(&kept));
+    copy
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self {
+            copy: Arc::clone(&self.copy),
+            sharing: Arc::clone(&self.sharing),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shared").field(&self.copy.name).finish()
+    }
+}

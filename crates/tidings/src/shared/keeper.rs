@@ -151,6 +151,18 @@ enum Done {
 /// The stamp under a key, or why there is none to be had.
 type Found = Result<Stamp, KeyError>;
 
+/// However it ends, nobody waits for it in vain, and nothing passes for new.
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.work.clear();
+        let heard = self.heard();
+        for copy in self.keeper.copies() {
+            copy.care().interrupt(Reason::Closed);
+            copy.went_away(heard);
+        }
+    }
+}
+
 impl Keeping {
     async fn run(mut self) {
         let mut stage = self.keeper.stage.clone();
@@ -161,7 +173,6 @@ impl Keeping {
     }
 
     async fn keep(&mut self) {
-        self.doubt_all();
         loop {
             let wake = Arc::clone(&self.keeper.wake);
             tokio::select! {
@@ -188,7 +199,7 @@ impl Keeping {
         self.work.clear();
         self.comparing = Comparing::No;
         let is_away = self.way.borrow_and_update().is_err();
-        let heard = self.pulse.last_heard().unwrap_or_else(Instant::now);
+        let heard = self.heard();
         for copy in self.keeper.copies() {
             copy.care().interrupt(Reason::Lost);
             if is_away {
@@ -196,6 +207,10 @@ impl Keeping {
             }
         }
         self.doubt_all();
+    }
+
+    fn heard(&self) -> Instant {
+        self.pulse.last_heard().unwrap_or_else(Instant::now)
     }
 
     /// Asks for the stamps of all copies, and reads those again that have another.

@@ -7,12 +7,10 @@ use std::str::FromStr;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tidings_codec::check_name;
 
 use super::keeper::{Copy, Keeper};
-use super::{LoadError, ShareError, StoreError};
+use super::{LoadError, ShareError, Shareable, StoreError};
 use crate::Bus;
 use crate::link::Stage;
 
@@ -147,7 +145,7 @@ impl Bus {
     pub fn map<K, V>(&self, name: &str) -> Result<SharedMap<K, V>, ShareError>
     where
         K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
-        V: Serialize + DeserializeOwned + Send + Sync + 'static,
+        V: Shareable,
     {
         self.map_with(name, Caching::new())
     }
@@ -165,7 +163,7 @@ impl Bus {
     ) -> Result<SharedMap<K, V>, ShareError>
     where
         K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
-        V: Serialize + DeserializeOwned + Send + Sync + 'static,
+        V: Shareable,
     {
         let inner = &self.inner;
         if *inner.stage.borrow() != Stage::Open {
@@ -196,7 +194,7 @@ impl Bus {
 impl<K, V> SharedMap<K, V>
 where
     K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
-    V: Serialize + DeserializeOwned + Send + Sync + 'static,
+    V: Shareable,
 {
     /// The name that it was asked for with.
     pub fn name(&self) -> &str {

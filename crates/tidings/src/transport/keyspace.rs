@@ -91,8 +91,11 @@ impl KeyError {
 
     fn of(error: &RedisError, needs: &Needs) -> Self {
         let words = words(error);
+        // Redis 7.0 has other words for a script, and a code that says nothing.
+        let is_denied = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+            || words.contains("The user executing the script can't");
         match error.kind() {
-            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            _ if is_denied => {
                 let cure = needs.cure(&words);
                 Self::Refused(format!("{words} ({cure})"))
             }

@@ -5,12 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tidings_codec::{Format, Payload};
 
 use super::cache::Entry;
-use crate::shared::{LoadError, StoreError};
+use crate::shared::copy::decode;
+use crate::shared::{LoadError, Shareable, StoreError};
 
 /// How long a key may be as text, in bytes.
 const LONGEST_KEY: usize = 1_024;
@@ -66,7 +65,7 @@ fn shown(field: &str) -> String {
 }
 
 /// What the bytes of an entry say, and what is wrong with them.
-pub(crate) fn read_entry<V: DeserializeOwned>(name: &str, bytes: &[u8]) -> Entry<V> {
+pub(crate) fn read_entry<V: Shareable>(name: &str, bytes: &[u8]) -> Entry<V> {
     let mut parts = bytes.splitn(4, |byte| *byte == b' ');
     let (format, version) = (text(parts.next()), text(parts.next()));
     let (nonce, payload) = (text(parts.next()), parts.next());
@@ -87,7 +86,7 @@ pub(crate) fn read_entry<V: DeserializeOwned>(name: &str, bytes: &[u8]) -> Entry
     }
 }
 
-fn read_payload<V: DeserializeOwned>(
+fn read_payload<V: Shareable>(
     name: &str,
     format: &str,
     payload: &[u8],
@@ -98,7 +97,7 @@ fn read_payload<V: DeserializeOwned>(
             format: shown(format),
         });
     };
-    match Payload::new(format, payload).decode() {
+    match decode(Payload::new(format, payload)) {
         Ok(value) => Ok(Some(Arc::new(value))),
         Err(source) => Err(LoadError::Decode {
             shared: name.to_owned(),
@@ -120,7 +119,7 @@ pub(crate) fn mark_of(bytes: &[u8]) -> Arc<str> {
 }
 
 /// The payload, and the value as all others will read it: what nobody could read is not written.
-pub(crate) fn encoded<V: Serialize + DeserializeOwned>(
+pub(crate) fn encoded<V: Shareable>(
     name: &str,
     format: Format,
     value: &V,
@@ -132,7 +131,7 @@ pub(crate) fn encoded<V: Serialize + DeserializeOwned>(
             shared: name.to_owned(),
             source: Arc::new(source),
         })?;
-    match Payload::new(format, &payload).decode() {
+    match decode(Payload::new(format, &payload)) {
         Ok(value) => Ok((payload, Arc::new(value))),
         Err(source) => Err(StoreError::Load {
             shared: name.to_owned(),

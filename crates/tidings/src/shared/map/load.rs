@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use super::cache::Entry;
 use super::entry::{entry_name, field_of};
 use super::flights::Ticket;
-use super::mirror::{Key, Mirror, Value, nonce};
+use super::mirror::{Key, Mirror, nonce};
 use crate::error::report;
-use crate::shared::LoadError;
+use crate::shared::{LoadError, Shareable};
 use crate::transport::keyspace::maps::{Found, Only};
 
 /// Why [`SharedMap::get_or_load`](crate::SharedMap::get_or_load) has no value. Cheap to clone: all
@@ -51,13 +51,13 @@ impl<V> Clone for Loaded<V> {
 }
 
 /// Who runs the loader, and who waits for that.
-enum Boarding<K: Key, V: Value> {
+enum Boarding<K: Key, V: Shareable> {
     Lead(Load<K, V>),
     Wait(watch::Receiver<Option<Loaded<V>>>),
 }
 
 /// A load that is under way in this task.
-struct Load<K: Key, V: Value> {
+struct Load<K: Key, V: Shareable> {
     mirror: Arc<Mirror<K, V>>,
     key: K,
     field: String,
@@ -65,7 +65,7 @@ struct Load<K: Key, V: Value> {
     outcome: watch::Sender<Option<Loaded<V>>>,
 }
 
-pub(crate) async fn get_or_load<K: Key, V: Value, F, Fut, E>(
+pub(crate) async fn get_or_load<K: Key, V: Shareable, F, Fut, E>(
     mirror: &Arc<Mirror<K, V>>,
     key: &K,
     loader: F,
@@ -102,7 +102,7 @@ where
     }
 }
 
-fn board<K: Key, V: Value>(mirror: &Arc<Mirror<K, V>>, key: &K, field: &str) -> Boarding<K, V> {
+fn board<K: Key, V: Shareable>(mirror: &Arc<Mirror<K, V>>, key: &K, field: &str) -> Boarding<K, V> {
     let mut cache = mirror.lock();
     if let Some(waiting) = cache.loading.of(key) {
         return Boarding::Wait(waiting.clone());
@@ -119,7 +119,7 @@ fn board<K: Key, V: Value>(mirror: &Arc<Mirror<K, V>>, key: &K, field: &str) -> 
     })
 }
 
-impl<K: Key, V: Value> Load<K, V> {
+impl<K: Key, V: Shareable> Load<K, V> {
     async fn run<F, Fut, E>(self, loader: F) -> Result<Arc<V>, LoadOrError<E>>
     where
         F: FnOnce() -> Fut,
@@ -228,7 +228,7 @@ impl<K: Key, V: Value> Load<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for Load<K, V> {
+impl<K: Key, V: Shareable> Drop for Load<K, V> {
     fn drop(&mut self) {
         self.mirror.lock().loading.end(&self.key, self.ticket);
     }

@@ -6,28 +6,26 @@ use std::fmt::Display;
 use std::hash::{BuildHasher, Hash};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tidings_codec::Format;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Instant, timeout_at};
 
 use super::cache::{Cache, Entry, Reading, Told};
 use super::entry::{encoded, entry_name, field_of, key_of, mark_of, read_entry};
 use super::flights::Ticket;
 use super::registry::{Heard, Hears};
 use super::watch::Watchers;
-use crate::failure::{Failure, Fate};
+use crate::builder::FOREVER;
+use crate::failure::{Failure, Fate, Reason};
 use crate::kept::{Kept, Undone};
 use crate::reports::Reports;
 use crate::shared::care::{Care, Outcome};
 use crate::shared::keeper::{Copy, Stamp};
-use crate::shared::{LoadError, StoreError};
+use crate::shared::store::{give_way, marker};
+use crate::shared::{LoadError, Shareable, StoreError};
 use crate::transport::keyspace::maps::{Found, MapKeys, Moved, NewEntry, Only, Written};
 use crate::transport::keyspace::{Answer, KeyError, Keyspace};
 
@@ -44,10 +42,6 @@ const COMPLAINTS: usize = 256;
 pub(crate) trait Key: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static {}
 impl<K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static> Key for K {}
 
-/// What a map's values can do.
-pub(crate) trait Value: Serialize + DeserializeOwned + Send + Sync + 'static {}
-impl<V: Serialize + DeserializeOwned + Send + Sync + 'static> Value for V {}
-
 pub(crate) struct Mirror<K, V> {
     pub(crate) keys: MapKeys,
     pub(crate) format: Format,
@@ -61,7 +55,7 @@ pub(crate) struct Mirror<K, V> {
     complaints: Mutex<VecDeque<(String, Arc<str>)>>,
 }
 
-impl<K: Key, V: Value> Mirror<K, V> {
+impl<K: Key, V: Shareable> Mirror<K, V> {
     pub(crate) fn new(
         keys: MapKeys,
         format: Format,
@@ -131,9 +125,11 @@ impl<K: Key, V: Value> Mirror<K, V> {
         mut new: impl FnMut(Option<&V>) -> V,
     ) -> Result<Arc<V>, StoreError> {
         let field = self.field(key)?;
-        let _turn = self.turn(key).lock().await;
-        let deadline = Instant::now() + self.kept.patience();
-        let mut delays = delays();
+        let patience = self.kept.patience();
+        let deadline = Instant::now() + patience.min(FOREVER);
+        let Ok(_turn) = timeout_at(deadline, self.turn(key).lock()).await else {
+            return Err(self.unchanged(Undone::Fate(Fate::NotSent(Reason::TimedOut(patience)))));
+        };
         let mut old = self.read(key).await.map_err(|error| self.not_read(error))?;
         for attempts in 1.. {
             let (payload, value) = {
@@ -155,7 +151,7 @@ impl<K: Key, V: Value> Mirror<K, V> {
                     attempts,
                 });
             }
-            sleep(delays.next().unwrap_or_default()).await;
+            give_way(attempts).await;
         }
         unreachable!("attempts have a bound")
     }
@@ -170,10 +166,10 @@ impl<K: Key, V: Value> Mirror<K, V> {
         only: Only<'_>,
     ) -> Result<Option<Found>, StoreError> {
         let nonce = nonce();
-        let format = self.format.to_string();
+
         let new = NewEntry {
             field,
-            format: &format,
+            format: marker(self.format),
             payload,
             nonce: &nonce,
             only,
@@ -361,13 +357,13 @@ impl<K: Key, V: Value> Mirror<K, V> {
 }
 
 /// A read that is under way.
-struct Landing<K: Key, V: Value> {
+struct Landing<K: Key, V: Shareable> {
     mirror: Arc<Mirror<K, V>>,
     key: K,
     ticket: Ticket,
 }
 
-impl<K: Key, V: Value> Landing<K, V> {
+impl<K: Key, V: Shareable> Landing<K, V> {
     async fn read(self, field: String) -> Result<Entry<V>, LoadError> {
         let mirror = &self.mirror;
         let found = mirror.ask(|keys| keys.entry(&mirror.keys, &field)).await?;
@@ -381,14 +377,14 @@ impl<K: Key, V: Value> Landing<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for Landing<K, V> {
+impl<K: Key, V: Shareable> Drop for Landing<K, V> {
     fn drop(&mut self) {
         // Where nobody waits any more, nobody must join.
         self.mirror.lock().reading.end(&self.key, self.ticket);
     }
 }
 
-impl<K: Key, V: Value> Copy for Mirror<K, V> {
+impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
     fn key(&self) -> &str {
         &self.keys.stamp
     }
@@ -420,12 +416,12 @@ impl<K: Key, V: Value> Copy for Mirror<K, V> {
         })
     }
 
-    fn went_away(&self, since: Instant) {
+    fn went_away(&self, since: std::time::Instant) {
         self.lock().stale_since.get_or_insert(since);
     }
 }
 
-impl<K: Key, V: Value> Hears for Mirror<K, V> {
+impl<K: Key, V: Shareable> Hears for Mirror<K, V> {
     fn hear(&self, heard: Heard) {
         let key = heard.key.as_ref().map(|field| field.parse::<K>());
         let told = match (heard.moved, key) {
@@ -443,16 +439,10 @@ impl<K: Key, V: Value> Hears for Mirror<K, V> {
         };
         self.watchers.tell(&told);
     }
-}
 
-/// From 1 ms up to 100 ms, by chance: writers that meet must not meet again.
-fn delays() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(1))
-        .with_max_delay(Duration::from_millis(50))
-        .with_jitter()
-        .without_max_times()
-        .build()
+    fn doubt(&self) {
+        self.care.behind();
+    }
 }
 
 /// A mark that no other writing has.

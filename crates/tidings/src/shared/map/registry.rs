@@ -3,6 +3,7 @@
 use std::any::{Any, type_name};
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde::Deserialize;
@@ -15,14 +16,15 @@ use crate::reports::Reports;
 use crate::shared::ShareError;
 use crate::shared::keeper::Stamp;
 use crate::transport::keyspace::maps::NOTICE;
+use crate::worker::panic_text;
 
 /// One mirror for each map, for as long as somebody has it.
 pub(crate) struct Maps {
-    known: Mutex<HashMap<String, Known>>,
+    known: Mutex<HashMap<String, Used>>,
     reports: Arc<Reports>,
 }
 
-struct Known {
+struct Used {
     type_name: &'static str,
     mirror: Weak<dyn Any + Send + Sync>,
     hears: Weak<dyn Hears>,
@@ -40,6 +42,9 @@ pub(crate) struct Heard {
 /// Somebody who takes note of what is heard, and waits for nothing.
 pub(crate) trait Hears: Send + Sync {
     fn hear(&self, heard: Heard);
+
+    /// What is here may not be what Redis has.
+    fn doubt(&self);
 }
 
 /// A notice as it travels. Programs that are no bus may leave all but the map away.
@@ -90,7 +95,7 @@ impl Maps {
         known.retain(|_, known| known.mirror.strong_count() > 0);
         let mirror = make();
         let (any, hears) = (Arc::downgrade(&mirror), Arc::downgrade(&mirror));
-        let entry = Known {
+        let entry = Used {
             type_name: type_name::<(K, V)>(),
             mirror: any,
             hears,
@@ -99,7 +104,7 @@ impl Maps {
         Ok(mirror)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Used>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,8 +124,15 @@ impl Listener for Maps {
             }
         };
         let hears = self.lock().get(&told.map).map(|known| known.hears.clone());
-        if let Some(hears) = hears.and_then(|hears| hears.upgrade()) {
-            hears.hear(told.into());
+        let Some(hears) = hears.and_then(|hears| hears.upgrade()) else {
+            return;
+        };
+        // The keys are the application's code, and this task hears for everybody.
+        let hearing = AssertUnwindSafe(|| hears.hear(told.into()));
+        if let Err(panic) = catch_unwind(hearing) {
+            let panic = panic_text(&*panic);
+            tracing::error!(panic, "a change of a map could not be taken in");
+            hears.doubt();
         }
     }
 }

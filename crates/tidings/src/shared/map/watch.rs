@@ -13,10 +13,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep};
 
 use super::cache::Told;
-use super::mirror::{Key, Mirror, Value};
+use super::mirror::{Key, Mirror};
 use crate::failure::Reason;
 use crate::kept::Way;
-use crate::shared::LoadError;
+use crate::shared::{LoadError, Shareable};
 
 /// How many changed keys wait for one who watches a whole map. Beyond that all of it has changed.
 const WAITING: usize = 10_000;
@@ -240,7 +240,7 @@ impl<K: Clone + Eq + Hash> Pending<K> {
     }
 }
 
-pub(crate) fn watch_all<K: Key, V: Value>(mirror: &Arc<Mirror<K, V>>) -> MapWatch<K> {
+pub(crate) fn watch_all<K: Key, V: Shareable>(mirror: &Arc<Mirror<K, V>>) -> MapWatch<K> {
     let pending = mirror.watchers.watch_all();
     let way = mirror.kept.watch();
     // The mirror hears of changes for as long as it is there.
@@ -259,7 +259,10 @@ pub(crate) fn watch_all<K: Key, V: Value>(mirror: &Arc<Mirror<K, V>>) -> MapWatc
     }
 }
 
-pub(crate) fn watch_entry<K: Key, V: Value>(mirror: &Arc<Mirror<K, V>>, key: &K) -> EntryWatch<V> {
+pub(crate) fn watch_entry<K: Key, V: Shareable>(
+    mirror: &Arc<Mirror<K, V>>,
+    key: &K,
+) -> EntryWatch<V> {
     let following = Following {
         changed: mirror.watchers.watch(key),
         known: mirror.peek(key).map(|entry| entry.nonce),
@@ -277,7 +280,7 @@ pub(crate) fn watch_entry<K: Key, V: Value>(mirror: &Arc<Mirror<K, V>>, key: &K)
 }
 
 /// Somebody who watches one entry.
-struct Following<K: Key, V: Value> {
+struct Following<K: Key, V: Shareable> {
     changed: watch::Receiver<()>,
     /// The mark of what was told last.
     known: Option<Arc<str>>,
@@ -286,7 +289,7 @@ struct Following<K: Key, V: Value> {
     key: K,
 }
 
-impl<K: Key, V: Value> Following<K, V> {
+impl<K: Key, V: Shareable> Following<K, V> {
     async fn next(&mut self) -> Option<Latest<V>> {
         let mut way = self.way.clone();
         tokio::select! {
@@ -328,7 +331,7 @@ impl<K: Key, V: Value> Following<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Drop for Following<K, V> {
+impl<K: Key, V: Shareable> Drop for Following<K, V> {
     fn drop(&mut self) {
         self.mirror.watchers.unwatch(&self.key);
     }

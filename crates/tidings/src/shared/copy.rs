@@ -1,0 +1,276 @@
+//! The one copy that a bus has of a shared value: read by the keeper, by notices, and by what is
+//! written here.
+
+use std::any::{Any, type_name};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use tidings_codec::{DecodeError, Format, Payload};
+use tokio::sync::watch;
+
+use super::care::{Care, Outcome};
+use super::error::LoadError;
+use super::keeper::{Copy, Stamp};
+use super::known::{Announceable, Announced};
+use super::shareable::Shareable;
+use super::snapshot::{Here, Problem, Snapshot};
+use crate::failure::{Failure, Reason};
+use crate::kept::Kept;
+use crate::link::Stage;
+use crate::notices::Notice;
+use crate::reports::Reports;
+use crate::transport::keyspace::values::Written;
+use crate::transport::keyspace::{KeyError, Keyspace};
+use crate::worker::panic_text;
+
+pub(crate) struct ValueCopy<T> {
+    pub(crate) name: Arc<str>,
+    pub(crate) key: String,
+    pub(crate) format: Format,
+    pub(crate) here: watch::Sender<Here<T>>,
+    pub(crate) care: Care,
+    /// Only processes compete for a value, not the tasks of one.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+impl<T: Shareable> ValueCopy<T> {
+    pub(crate) fn snapshot(&self) -> Option<Snapshot<T>> {
+        self.here.borrow().snapshot().cloned()
+    }
+
+    /// What is here after a reading that ended so.
+    pub(crate) fn result(&self, outcome: Outcome) -> Result<Snapshot<T>, LoadError> {
+        outcome.map_err(|reason| self.unread(reason))?;
+        let here = self.here.borrow();
+        match (here.problem(), here.snapshot()) {
+            (Some(problem), _) => Err(problem.error.clone()),
+            (None, Some(snapshot)) => Ok(snapshot.clone()),
+            (None, None) => Err(self.unread(Reason::Lost)),
+        }
+    }
+
+    pub(crate) fn unread(&self, reason: Reason) -> LoadError {
+        let shared = self.name.to_string();
+        LoadError::Unread { shared, reason }
+    }
+
+    pub(crate) fn foreign(&self, words: &str) -> LoadError {
+        LoadError::Foreign {
+            shared: self.name.to_string(),
+            words: words.to_owned(),
+        }
+    }
+
+    /// Puts another value here, if what is here is what it replaced.
+    pub(crate) fn follow(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Snapshot<T>> {
+        let mut is_next = false;
+        self.here.send_if_modified(|here| {
+            is_next = matches!(here, Here::Seen(_)) && here.stamp().nonce == was;
+            if is_next {
+                *here = Here::Seen(snapshot.clone());
+            }
+            is_next
+        });
+        is_next.then(|| snapshot.clone())
+    }
+
+    /// As [`follow`](Self::follow), for what was written here: it is newer than nothing at all.
+    pub(crate) fn follow_or_begin(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Snapshot<T>> {
+        let is_nothing = matches!(*self.here.borrow(), Here::Nothing);
+        if is_nothing {
+            self.put(snapshot.clone());
+            return Some(snapshot.clone());
+        }
+        self.follow(was, snapshot)
+    }
+
+    /// What was read. Those who watch are told of another value, not of the same.
+    fn put(&self, snapshot: Snapshot<T>) {
+        self.here.send_if_modified(|here| {
+            let before = here.snapshot().map(Snapshot::stamp);
+            let is_other = before != Some(snapshot.stamp());
+            *here = Here::Seen(snapshot);
+            is_other
+        });
+    }
+
+    /// Changes what is known of the value that is here.
+    fn amend(&self, amend: impl FnOnce(&Here<T>) -> Option<Here<T>>) {
+        self.here.send_if_modified(|here| {
+            let was_nothing = here.snapshot().is_none();
+            if let Some(amended) = amend(here) {
+                *here = amended;
+            }
+            was_nothing && here.snapshot().is_some()
+        });
+    }
+
+    fn take_in(&self, written: Option<Written>) {
+        let Some(written) = written else {
+            return self.put(Snapshot::new(Stamp::default(), None));
+        };
+        let is_here = |snapshot: &Snapshot<T>| *snapshot.stamp() == written.stamp;
+        if self.here.borrow().snapshot().is_some_and(is_here) {
+            return self.amend(Here::restored);
+        }
+        match self.decode(&written) {
+            Ok(value) => self.put(Snapshot::new(written.stamp, Some(value))),
+            Err(error) => {
+                let stamp = Some(written.stamp);
+                self.report(Problem { stamp, error });
+            }
+        }
+    }
+
+    /// Keeps the older value, and says why: once, however often the same is read.
+    fn report(&self, problem: Problem) {
+        let mut is_new = true;
+        let words = crate::report(&problem.error).to_string();
+        self.amend(|here| {
+            let is_same = |known: &Problem| {
+                known.stamp == problem.stamp && crate::report(&known.error).to_string() == words
+            };
+            is_new = !here.problem().is_some_and(is_same);
+            Some(here.troubled(problem.clone()))
+        });
+        if is_new {
+            self.reports.failure(Failure::Shared {
+                shared: self.name.to_string(),
+                source: problem.error,
+            });
+        }
+    }
+
+    pub(crate) fn decode(&self, written: &Written) -> Result<Arc<T>, LoadError> {
+        let Ok(format) = written.format.parse() else {
+            return Err(LoadError::Format {
+                shared: self.name.to_string(),
+                format: written.format.clone(),
+            });
+        };
+        // No bytes at all are no value, although an event may have none.
+        if written.payload.is_empty() {
+            return Err(self.foreign("the value is empty"));
+        }
+        decode(Payload::new(format, &written.payload))
+            .map(Arc::new)
+            .map_err(|source| LoadError::Decode {
+                shared: self.name.to_string(),
+                source: Arc::new(source),
+            })
+    }
+
+    /// What a notice brings along, if that follows what is here.
+    fn brought(&self, announced: &Announced, notice: &Notice<'_>) -> Option<Snapshot<T>> {
+        let nonce = announced.nonce.clone()?;
+        if nonce.is_empty() {
+            return Some(Snapshot::new(Stamp::default(), None));
+        }
+        let was = announced.was.as_deref()?;
+        // Where it does not follow, it need not be read.
+        let can_follow = announced.has_value && self.here.borrow().stamp().nonce == was;
+        let inlined: Inlined<T> = can_follow.then(|| decode(notice.payload).ok()).flatten()?;
+        let version = announced.version;
+        let value = Some(Arc::new(inlined.value));
+        Some(Snapshot::new(Stamp { version, nonce }, value))
+    }
+
+    /// The stamp of what was read last, if there is a value here or known to be none.
+    fn seen(&self) -> Option<Stamp> {
+        let here = self.here.borrow();
+        here.snapshot().map(|_| here.stamp())
+    }
+
+    /// Whether nothing has to be read because of this notice.
+    fn take_note(&self, announced: &Announced, notice: &Notice<'_>) -> Option<()> {
+        let (calm, brought) = (self.care.calm(), self.brought(announced, notice));
+        // What is not there has no nonce of its own: one absence is not known from another.
+        let was = announced.was.as_deref().filter(|was| !was.is_empty());
+        self.care.if_undisturbed(calm, || {
+            if self
+                .seen()
+                .is_some_and(|seen| Some(seen.nonce) == announced.nonce)
+            {
+                return Some(());
+            }
+            self.follow(was?, &brought?).map(|_| ())
+        })
+    }
+}
+
+/// The part of a notice that has the value.
+#[derive(Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
+struct Inlined<T> {
+    value: T,
+}
+
+/// As [`Payload::decode`], where no panic of the application's may come through.
+pub(super) fn decode<T: DeserializeOwned>(payload: Payload<'_>) -> Result<T, DecodeError> {
+    catch_unwind(AssertUnwindSafe(|| payload.decode())).unwrap_or_else(|panic| {
+        let words = format_args!("it panicked: {}", panic_text(&*panic));
+        Err(DecodeError::Json(serde_json::Error::custom(words)))
+    })
+}
+
+impl<T: Shareable> Copy for ValueCopy<T> {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.here.borrow().stamp()
+    }
+
+    fn care(&self) -> &Care {
+        &self.care
+    }
+
+    fn confirm(&self) {
+        self.amend(|here| Some(here.confirmed()));
+    }
+
+    fn refresh(self: Arc<Self>, keyspace: Arc<dyn Keyspace>) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            match keyspace.read(&self.key).await {
+                Ok(written) => self.take_in(written),
+                Err(KeyError::Foreign(words)) => {
+                    let error = self.foreign(&words);
+                    self.report(Problem { stamp: None, error });
+                }
+                Err(error) => return Err(error.into_reason()),
+            }
+            Ok(())
+        })
+    }
+
+    fn went_away(&self, since: Instant) {
+        self.amend(|here| {
+            here.snapshot()
+                .map(|snapshot| Here::Seen(snapshot.stale(since)))
+        });
+    }
+}
+
+impl<T: Shareable> Announceable for ValueCopy<T> {
+    fn hear(&self, announced: &Announced, notice: &Notice<'_>) {
+        if self.take_note(announced, notice).is_none() {
+            self.care.behind();
+        }
+    }
+
+    fn type_name(&self) -> &'static str {
+        type_name::<T>()
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}

@@ -1,0 +1,241 @@
+//! A shared value as it was at one moment, and what a process knows of it now.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::error::LoadError;
+use super::keeper::Stamp;
+
+/// A shared value as this process knew it at one moment. Cheap to clone; it does not change.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::builder("memory:snapshot-docs").start().await?;
+/// let limit = bus.shared::<u32>("limit")?;
+///
+/// let before = limit.get().await?;
+/// assert!(before.value().is_none());                  // nobody set it yet
+/// let after = limit.set(&100).await?;
+/// assert_eq!((after.value().as_deref(), after.version()), (Some(&100), 1));
+/// assert!(after.stale_since().is_none() && after.problem().is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Snapshot<T>(Arc<Seen<T>>);
+
+struct Seen<T> {
+    value: Option<Arc<T>>,
+    stamp: Stamp,
+    stale_since: Option<Instant>,
+    problem: Option<Problem>,
+}
+
+/// Something that Redis holds, and that cannot be read here.
+#[derive(Clone)]
+pub(crate) struct Problem {
+    /// Of what cannot be read, where it has one.
+    pub(crate) stamp: Option<Stamp>,
+    pub(crate) error: LoadError,
+}
+
+impl<T> Snapshot<T> {
+    pub(crate) fn new(stamp: Stamp, value: Option<Arc<T>>) -> Self {
+        Self(Arc::new(Seen {
+            value,
+            stamp,
+            stale_since: None,
+            problem: None,
+        }))
+    }
+
+    /// The value; `None` when there is none: nobody set it, it was cleared, or its time was up.
+    pub fn value(&self) -> Option<&Arc<T>> {
+        self.0.value.as_ref()
+    }
+
+    /// How often it was written since it is there; 0 for what is not there. It is for people and
+    /// logs: a failover of Redis can take a version back, and give it to another value.
+    pub fn version(&self) -> u64 {
+        self.0.stamp.version
+    }
+
+    /// Since when nothing was heard of Redis, so that it may hold another value by now. `None`: as
+    /// far as is known, this is what it holds.
+    pub fn stale_since(&self) -> Option<Instant> {
+        self.0.stale_since
+    }
+
+    /// Why this is not the newest value: Redis holds another one, which cannot be read here. It was
+    /// reported to [`on_failure`](crate::Builder::on_failure), too, once.
+    pub fn problem(&self) -> Option<&LoadError> {
+        self.0.problem.as_ref().map(|problem| &problem.error)
+    }
+
+    /// The stamp of the value, whatever Redis holds.
+    pub(crate) fn stamp(&self) -> &Stamp {
+        &self.0.stamp
+    }
+
+    fn with(&self, stale_since: Option<Instant>, problem: Option<Problem>) -> Self {
+        Self(Arc::new(Seen {
+            value: self.0.value.clone(),
+            stamp: self.0.stamp.clone(),
+            stale_since,
+            problem,
+        }))
+    }
+
+    pub(crate) fn stale(&self, since: Instant) -> Self {
+        let since = self.0.stale_since.unwrap_or(since);
+        self.with(Some(since), self.0.problem.clone())
+    }
+}
+
+/// What this process has of a shared value.
+pub(crate) enum Here<T> {
+    /// It was never read.
+    Nothing,
+    /// It was read, and is of no use; and there is no older value.
+    Unreadable(Problem),
+    Seen(Snapshot<T>),
+}
+
+impl<T> Here<T> {
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot<T>> {
+        match self {
+            Self::Seen(snapshot) => Some(snapshot),
+            Self::Nothing | Self::Unreadable(_) => None,
+        }
+    }
+
+    pub(crate) fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Nothing => None,
+            Self::Unreadable(problem) => Some(problem),
+            Self::Seen(snapshot) => snapshot.0.problem.as_ref(),
+        }
+    }
+
+    /// The stamp of what was read last, whether it is of use or not.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let unreadable = self.problem().and_then(|problem| problem.stamp.clone());
+        let readable = || self.snapshot().map(|snapshot| snapshot.0.stamp.clone());
+        unreadable.or_else(readable).unwrap_or_default()
+    }
+
+    /// Redis holds what was read last.
+    pub(crate) fn confirmed(&self) -> Self {
+        match self {
+            Self::Nothing => Self::absent(),
+            Self::Unreadable(problem) if problem.stamp.is_some() => {
+                Self::Unreadable(problem.clone())
+            }
+            Self::Unreadable(_) => Self::absent(),
+            Self::Seen(snapshot) => {
+                let problem = snapshot.0.problem.clone();
+                // What has no stamp is not there any more, as there is one now.
+                Self::Seen(snapshot.with(None, problem.filter(|problem| problem.stamp.is_some())))
+            }
+        }
+    }
+
+    /// Redis holds the value that is here.
+    pub(crate) fn restored(&self) -> Option<Self> {
+        self.snapshot()
+            .map(|snapshot| Self::Seen(snapshot.with(None, None)))
+    }
+
+    /// Redis holds something that is of no use: what is here is kept.
+    pub(crate) fn troubled(&self, problem: Problem) -> Self {
+        match self {
+            Self::Nothing | Self::Unreadable(_) => Self::Unreadable(problem),
+            Self::Seen(snapshot) => Self::Seen(snapshot.with(None, Some(problem))),
+        }
+    }
+
+    fn absent() -> Self {
+        Self::Seen(Snapshot::new(Stamp::default(), None))
+    }
+}
+
+impl<T> Clone for Snapshot<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("value", &self.0.value)
+            .field("version", &self.0.stamp.version)
+            .field("stale_since", &self.0.stale_since)
+            .field("problem", &self.problem())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(nonce: &str) -> Stamp {
+        Stamp {
+            version: 1,
+            nonce: nonce.to_owned(),
+        }
+    }
+
+    fn problem(stamp: Option<Stamp>) -> Problem {
+        let (shared, words) = ("limit".to_owned(), "a list".to_owned());
+        let error = LoadError::Foreign { shared, words };
+        Problem { stamp, error }
+    }
+
+    fn seen(nonce: &str) -> Here<u32> {
+        Here::Seen(Snapshot::new(stamp(nonce), Some(Arc::new(7))))
+    }
+
+    #[test]
+    fn what_cannot_be_read_leaves_the_older_value() {
+        let troubled = seen("a").troubled(problem(Some(stamp("b"))));
+        assert_eq!(troubled.stamp(), stamp("b"));
+        let kept = troubled.snapshot().unwrap();
+        assert_eq!(kept.value().as_deref(), Some(&Arc::new(7)));
+        assert!(kept.problem().is_some());
+
+        let confirmed = troubled.confirmed();
+        assert!(confirmed.snapshot().unwrap().problem().is_some());
+        let restored = troubled.restored().unwrap();
+        assert!(restored.snapshot().unwrap().problem().is_none());
+        assert_eq!(restored.stamp(), stamp("a"));
+    }
+
+    #[test]
+    fn what_has_no_stamp_is_gone_once_there_is_one() {
+        let troubled = seen("a").troubled(problem(None));
+        assert_eq!(troubled.stamp(), stamp("a"));
+        let confirmed = troubled.confirmed();
+        assert!(confirmed.snapshot().unwrap().problem().is_none());
+    }
+
+    #[test]
+    fn what_was_never_read_and_has_no_stamp_is_not_there() {
+        let absent = Here::<u32>::Nothing.confirmed();
+        assert!(absent.snapshot().unwrap().value().is_none());
+        let unreadable = Here::<u32>::Nothing.troubled(problem(Some(stamp("b"))));
+        assert!(unreadable.confirmed().snapshot().is_none());
+    }
+
+    #[test]
+    fn it_is_stale_since_the_first_silence() {
+        let first = Instant::now();
+        let snapshot = Snapshot::<u32>::new(stamp("a"), None);
+        let stale = snapshot.stale(first).stale(Instant::now());
+        assert_eq!(stale.stale_since(), Some(first));
+    }
+}

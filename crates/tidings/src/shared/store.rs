@@ -1,0 +1,250 @@
+//! Writes a shared value, and puts here what was written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_codec::{DecodeError, EncodeError, Format, Payload};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::care::Calm;
+use super::copy::ValueCopy;
+use super::error::{LoadError, StoreError};
+use super::keeper::Stamp;
+use super::shareable::Shareable;
+use super::sharing::Sharing;
+use super::snapshot::Snapshot;
+use crate::builder::FOREVER;
+use crate::failure::{Fate, Reason};
+use crate::kept::Undone;
+use crate::transport::keyspace::values::{Attempt, Writing, Written};
+
+/// How often an update is tried.
+const ATTEMPTS: u32 = 1_000;
+
+/// So many further attempts follow at once; who has lost as often lets others go first.
+const AT_ONCE: u32 = 2;
+
+/// Each attempt may prolong the wait by this, up to so many times.
+const PAUSE: Duration = Duration::from_millis(1);
+const PAUSES: u32 = 16;
+
+/// A value that is ready to be written.
+struct Encoded<T> {
+    payload: Vec<u8>,
+    inline: Option<Vec<u8>>,
+    /// As everybody will read it.
+    value: Arc<T>,
+}
+
+/// What was written, and what it replaced.
+struct Replaced<T> {
+    was: String,
+    snapshot: Snapshot<T>,
+}
+
+impl<T: Shareable> ValueCopy<T> {
+    pub(super) async fn set(
+        &self,
+        value: &T,
+        sharing: &Sharing,
+    ) -> Result<Snapshot<T>, StoreError> {
+        let encoded = self.encode(value, sharing)?;
+        let calm = self.care.calm();
+        match self.attempt(encoded, None, sharing).await? {
+            Ok(replaced) => Ok(self.settle(calm, replaced).await),
+            Err(_) => unreachable!("it was written whatever was there"),
+        }
+    }
+
+    pub(super) async fn update(
+        &self,
+        mut change: impl FnMut(Option<&T>) -> T,
+        sharing: &Sharing,
+    ) -> Result<Snapshot<T>, StoreError> {
+        let patience = self.kept.patience();
+        let deadline = Instant::now() + patience.min(FOREVER);
+        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
+            return Err(self.fate(Fate::NotSent(Reason::TimedOut(patience))));
+        };
+        let mut base = self.base().await?;
+        for attempts in 1.. {
+            let new = change(base.value().map(|old| &**old));
+            let encoded = self.encode(&new, sharing)?;
+            let (calm, expected) = (self.care.calm(), base.stamp().nonce.clone());
+            match self.attempt(encoded, Some(expected), sharing).await? {
+                Ok(replaced) => return Ok(self.settle(calm, replaced).await),
+                Err(found) => base = self.overtaken(calm, &base, found)?,
+            }
+            if attempts == ATTEMPTS || Instant::now() >= deadline {
+                let shared = self.name.to_string();
+                return Err(StoreError::Contended { shared, attempts });
+            }
+            give_way(attempts).await;
+        }
+        unreachable!("the attempts have an end")
+    }
+
+    pub(super) async fn clear(&self) -> Result<Snapshot<T>, StoreError> {
+        let calm = self.care.calm();
+        let cleared = self
+            .kept
+            .ask(|keys| keys.clear(&self.key, &self.name))
+            .await;
+        let was = cleared.map_err(|undone| self.undone(undone))?;
+        let snapshot = Snapshot::new(Stamp::default(), None);
+        Ok(self.settle(calm, Replaced { was, snapshot }).await)
+    }
+
+    /// What is here, for as long as it is what Redis holds: that is found out by writing.
+    async fn base(&self) -> Result<Snapshot<T>, StoreError> {
+        let known = self.snapshot().filter(|known| known.problem().is_none());
+        match known {
+            Some(known) => Ok(known),
+            None => self
+                .result(self.care.refreshed().await)
+                .map_err(|error| self.unloaded(error)),
+        }
+    }
+
+    /// What others made of it: the next attempt begins with that. It is seen here, too, if nothing
+    /// else has come meanwhile.
+    fn overtaken(
+        &self,
+        calm: Option<Calm>,
+        base: &Snapshot<T>,
+        found: Option<Written>,
+    ) -> Result<Snapshot<T>, StoreError> {
+        let Some(found) = found else {
+            return Ok(Snapshot::new(Stamp::default(), None));
+        };
+        let value = self.decode(&found).map_err(|error| self.unloaded(error))?;
+        let found = Snapshot::new(found.stamp, Some(value));
+        // What is not there has no nonce of its own: one absence is not known from another.
+        if !base.stamp().nonce.is_empty() {
+            let follow = || self.follow(&base.stamp().nonce, &found);
+            let _ = self.care.if_undisturbed(calm, follow);
+        }
+        Ok(found)
+    }
+
+    fn encode(&self, value: &T, sharing: &Sharing) -> Result<Encoded<T>, StoreError> {
+        let mut payload = Vec::new();
+        let encoded = self.format.encode(value, &mut payload);
+        encoded.map_err(|source| self.unencoded(source))?;
+        // What cannot be read again must not be written: everybody else would be left with it.
+        let value = match Payload::new(self.format, &payload).decode() {
+            Ok(value) => Arc::new(value),
+            Err(DecodeError::TooDeep) => return Err(self.unencoded(EncodeError::TooDeep)),
+            Err(DecodeError::TooManyNodes) => {
+                return Err(self.unencoded(EncodeError::TooManyNodes));
+            }
+            Err(source) => {
+                let (shared, source) = (self.name.to_string(), Arc::new(source));
+                return Err(self.unloaded(LoadError::Decode { shared, source }));
+            }
+        };
+        let inline = self.inline(&payload, &*value, sharing);
+        Ok(Encoded {
+            payload,
+            inline,
+            value,
+        })
+    }
+
+    /// The value in JSON, if it is small enough to travel with its notice.
+    fn inline(&self, payload: &[u8], value: &T, sharing: &Sharing) -> Option<Vec<u8>> {
+        if sharing.inline == 0 {
+            return None;
+        }
+        let mut json = Vec::new();
+        match self.format {
+            Format::Json => json.extend_from_slice(payload),
+            Format::MessagePack => Format::Json.encode(value, &mut json).ok()?,
+        }
+        (json.len() <= sharing.inline).then_some(json)
+    }
+
+    /// Writes, if what is there has the expected nonce; otherwise what is there.
+    async fn attempt(
+        &self,
+        encoded: Encoded<T>,
+        expected: Option<String>,
+        sharing: &Sharing,
+    ) -> Result<Result<Replaced<T>, Option<Written>>, StoreError> {
+        let nonce = format!("{:016x}", rand::random::<u64>());
+        let writing = Writing {
+            name: self.name.to_string(),
+            expected,
+            format: marker(self.format),
+            payload: encoded.payload,
+            nonce: nonce.clone(),
+            time_to_live: sharing.time_to_live,
+            inline: encoded.inline,
+        };
+        let answer = self.kept.ask(|keys| keys.write(&self.key, writing)).await;
+        match answer.map_err(|undone| self.undone(undone))? {
+            Attempt::Done { version, was } => {
+                let snapshot = Snapshot::new(Stamp { version, nonce }, Some(encoded.value));
+                Ok(Ok(Replaced { was, snapshot }))
+            }
+            Attempt::Overtaken(found) => Ok(Err(found)),
+        }
+    }
+
+    /// Lets what was written be seen here: it, or something newer.
+    async fn settle(&self, calm: Option<Calm>, replaced: Replaced<T>) -> Snapshot<T> {
+        let Replaced { was, snapshot } = replaced;
+        let follow = || self.follow_or_begin(&was, &snapshot);
+        if let Some(snapshot) = self.care.if_undisturbed(calm, follow) {
+            return snapshot;
+        }
+        let read = self.care.refreshed().await;
+        match (read, self.snapshot()) {
+            (Ok(()), Some(newest)) => newest,
+            // It was written, and nobody knows what came after it.
+            _ => snapshot.stale(std::time::Instant::now()),
+        }
+    }
+
+    fn undone(&self, undone: Undone) -> StoreError {
+        match undone {
+            Undone::Foreign(words) => self.unloaded(self.foreign(&words)),
+            Undone::Overflow => self.unloaded(self.foreign("its version would overflow")),
+            Undone::Fate(fate) => self.fate(fate),
+        }
+    }
+
+    fn fate(&self, fate: Fate) -> StoreError {
+        let shared = self.name.to_string();
+        StoreError::Fate { shared, fate }
+    }
+
+    fn unloaded(&self, error: LoadError) -> StoreError {
+        let shared = self.name.to_string();
+        match error {
+            LoadError::Unread { reason, .. } => self.fate(Fate::NotSent(reason)),
+            source => StoreError::Load { shared, source },
+        }
+    }
+
+    fn unencoded(&self, source: EncodeError) -> StoreError {
+        let (shared, source) = (self.name.to_string(), Arc::new(source));
+        StoreError::Encode { shared, source }
+    }
+}
+
+/// What a format is called in Redis.
+pub(super) fn marker(format: Format) -> &'static str {
+    match format {
+        Format::Json => "json",
+        Format::MessagePack => "messagepack",
+    }
+}
+
+/// Others were faster: lets them go on, for a time that chance decides.
+pub(super) async fn give_way(attempts: u32) {
+    if attempts > AT_ONCE {
+        let longest = PAUSE * attempts.min(PAUSES);
+        sleep(longest.mul_f64(rand::random_range(0.0..1.0))).await;
+    }
+}

@@ -1,0 +1,240 @@
+//! Every process has a copy of a shared value, and each copy ends as what was written last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tidings::{Format, ShareError, Shared, Sharing, Snapshot, StoreError};
+use tidings_testkit::{Node, wait_for};
+
+use crate::place::Place;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn value<T: Clone>(snapshot: &Snapshot<T>) -> Option<T> {
+    snapshot.value().map(|value| T::clone(value))
+}
+
+async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
+    wait_for("the copy follows", SOON, async || {
+        value(&shared.get().await.unwrap()) == wanted
+    })
+    .await;
+}
+
+fn limit(node: &Node) -> Shared<u64> {
+    node.shared("limit").unwrap()
+}
+
+pub(crate) async fn what_one_process_sets_all_see(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let (here, there) = (limit(&a), limit(&b));
+    assert_eq!(value(&there.get().await.unwrap()), None);
+
+    let written = here.set(&100).await.unwrap();
+
+    assert_eq!((value(&written), written.version()), (Some(100), 1));
+    assert_eq!(value(&here.get().await.unwrap()), Some(100));
+    becomes(&there, Some(100)).await;
+    assert_eq!(there.get().await.unwrap().version(), 1);
+}
+
+pub(crate) async fn a_value_that_nobody_set_is_none(place: Place) {
+    let node = place.node().await;
+    let limit = limit(&node);
+
+    assert!(limit.peek().is_none());
+    let snapshot = limit.get().await.unwrap();
+
+    assert_eq!((value(&snapshot), snapshot.version()), (None, 0));
+    assert!(snapshot.stale_since().is_none() && snapshot.problem().is_none());
+    assert!(limit.peek().is_some());
+}
+
+pub(crate) async fn a_value_outlives_who_wrote_it(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    limit(&a).set(&7).await.unwrap();
+    a.shutdown(SOON).await.unwrap();
+
+    assert_eq!(value(&limit(&b).get().await.unwrap()), Some(7));
+}
+
+pub(crate) async fn no_update_of_two_processes_is_lost(place: Place) {
+    const UPDATES: u64 = 20;
+    let (a, b) = place.two_nodes().await;
+    let tasks: Vec<_> = (0..20)
+        .map(|index| limit(if index % 2 == 0 { &a } else { &b }))
+        .map(|limit| {
+            tokio::spawn(async move {
+                for _ in 0..UPDATES {
+                    let updated = limit.update(|old| old.copied().unwrap_or(0) + 1).await;
+                    updated.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+
+    for node in [&a, &b] {
+        becomes(&limit(node), Some(20 * UPDATES)).await;
+        assert_eq!(limit(node).load().await.unwrap().version(), 20 * UPDATES);
+    }
+}
+
+pub(crate) async fn what_a_process_has_written_it_sees(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let (here, there) = (limit(&a), limit(&b));
+    let others = tokio::spawn(async move {
+        for number in 0..100 {
+            there.set(&number).await.unwrap();
+        }
+    });
+
+    let mut last = 1_000;
+    while !others.is_finished() {
+        let written = here.update(|_| last).await.unwrap();
+        // It, or one of the small numbers that the other wrote after it.
+        for seen in [&written, &here.get().await.unwrap()] {
+            let seen = value(seen).unwrap();
+            assert!(seen == last || seen < 1_000, "{seen} after {last}");
+        }
+        last += 1;
+    }
+    others.await.unwrap();
+}
+
+pub(crate) async fn who_watches_sees_the_newest_and_not_each_before(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let (here, there) = (limit(&a), limit(&b));
+    there.get().await.unwrap();
+    let mut changes = there.watch();
+    for number in 1..=100 {
+        here.set(&number).await.unwrap();
+    }
+    becomes(&there, Some(100)).await;
+
+    let first = changes.changed().await.unwrap();
+
+    assert_eq!(value(&first), Some(100));
+    here.set(&101).await.unwrap();
+    let second = changes.next().await.unwrap();
+    assert_eq!(value(&second), Some(101));
+}
+
+pub(crate) async fn who_watches_what_was_not_read_is_told_when_it_is(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    limit(&a).set(&5).await.unwrap();
+
+    let first = limit(&b).watch().changed().await.unwrap();
+
+    assert_eq!(value(&first), Some(5));
+}
+
+pub(crate) async fn a_watch_ends_with_its_bus(place: Place) {
+    let node = place.node().await;
+    let limit = limit(&node);
+    limit.set(&5).await.unwrap();
+    let mut changes = limit.watch();
+    limit.set(&6).await.unwrap();
+
+    node.shutdown(SOON).await.unwrap();
+
+    // What was there is told first.
+    assert_eq!(changes.changed().await.as_ref().and_then(value), Some(6));
+    assert!(changes.changed().await.is_none());
+    let last = limit.get().await.unwrap();
+    assert_eq!(value(&last), Some(6));
+    assert!(last.stale_since().is_some(), "nobody follows it any more");
+    let refused = limit.set(&7).await.unwrap_err();
+    assert!(!refused.is_unknown(), "{refused}");
+    assert!(matches!(
+        node.shared::<u64>("limit"),
+        Err(ShareError::Closed)
+    ));
+}
+
+pub(crate) async fn a_value_that_is_cleared_is_gone_for_all(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let (here, there) = (limit(&a), limit(&b));
+    here.set(&100).await.unwrap();
+    becomes(&there, Some(100)).await;
+
+    there.clear().await.unwrap();
+
+    assert_eq!(value(&there.get().await.unwrap()), None);
+    becomes(&here, None).await;
+    let again = here.update(|old| old.copied().unwrap_or(1)).await.unwrap();
+    assert_eq!((value(&again), again.version()), (Some(1), 1));
+    becomes(&there, Some(1)).await;
+}
+
+pub(crate) async fn a_value_whose_time_is_up_is_found_by_the_check(place: Place) {
+    let quick = place.builder().check_interval(Duration::from_secs(1));
+    let node = Node::start(quick).await;
+    let sharing = Sharing::new().time_to_live(Duration::from_millis(300));
+    let leader = node.shared_with::<String>("leader", sharing).unwrap();
+    leader.set(&"api-3".to_owned()).await.unwrap();
+    let mut changes = leader.watch();
+
+    let gone = changes.changed().await.unwrap();
+
+    assert_eq!(value(&gone), None);
+}
+
+pub(crate) async fn one_name_is_of_one_type_on_a_bus(place: Place) {
+    let node = place.node().await;
+    let first = limit(&node);
+
+    let error = node.shared::<String>("limit").unwrap_err();
+
+    let text = error.to_string();
+    assert!(text.contains("`u64`") && text.contains("String"), "{text}");
+    drop(first);
+    assert!(node.shared::<String>("limit").is_ok());
+    let error = node.shared::<u64>("a b").unwrap_err();
+    assert!(matches!(error, ShareError::Name { .. }));
+}
+
+pub(crate) async fn all_who_ask_for_a_name_get_the_same_copy(place: Place) {
+    let node = place.node().await;
+    limit(&node).set(&100).await.unwrap();
+    let (a, b) = (limit(&node), limit(&node));
+
+    let (a, b) = (a.get().await.unwrap(), b.get().await.unwrap());
+
+    assert!(Arc::ptr_eq(a.value().unwrap(), b.value().unwrap()));
+}
+
+pub(crate) async fn buses_of_different_formats_share_values(place: Place) {
+    let packed = place.builder().format(Format::MessagePack);
+    let (packed, plain) = (Node::start(packed).await, place.node().await);
+    let sharing = Sharing::new().inline(1_000);
+    let here = packed.shared_with::<(u64, String)>("pair", sharing.clone());
+    let there = plain.shared_with::<(u64, String)>("pair", sharing);
+    let (here, there) = (here.unwrap(), there.unwrap());
+    let first = (7, "seven".to_owned());
+
+    here.set(&first).await.unwrap();
+    assert_eq!(value(&there.get().await.unwrap()), Some(first));
+    let mut changes = here.watch();
+    let update = there.update(|old| (old.unwrap().0 + 1, "eight".to_owned()));
+    update.await.unwrap();
+
+    let second = changes.changed().await.unwrap();
+    assert_eq!(value(&second), Some((8, "eight".to_owned())));
+    let third = here.update(|old| (old.unwrap().0 + 1, "nine".to_owned()));
+    assert_eq!(third.await.unwrap().version(), 3);
+}
+
+pub(crate) async fn what_nobody_could_read_is_not_written(place: Place) {
+    let node = place.node().await;
+    let nested = node.shared::<serde_json::Value>("nested").unwrap();
+    let too_deep = (0..40).fold(serde_json::json!(0), |inner, _| serde_json::json!([inner]));
+
+    let error = nested.set(&too_deep).await.unwrap_err();
+
+    assert!(matches!(error, StoreError::Encode { .. }), "{error:?}");
+    assert_eq!(nested.load().await.unwrap().version(), 0);
+}

@@ -1,0 +1,389 @@
+//! What becomes of shared values where Redis holds something else, takes nothing, or is away.
+
+use std::time::Duration;
+
+use tidings::{Bus, Failure, Fate, LoadError, Reason, Shared, StoreError};
+use tidings_testkit::{Node, Redis, wait_for};
+
+const SOON: Duration = Duration::from_secs(10);
+const KEY: &str = "tidings:{default}:shared:limit";
+const NOTICE: &str = r#"{"event":"tidings.shared","data":{"key":"limit"}}"#;
+
+fn limit(node: &Node) -> Shared<u64> {
+    node.shared("limit").unwrap()
+}
+
+async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
+    wait_for("the copy follows", SOON, async || {
+        let known = shared.peek();
+        known.is_some_and(|known| {
+            let is_good = known.stale_since().is_none() && known.problem().is_none();
+            is_good && known.value().map(|value| **value) == wanted
+        })
+    })
+    .await;
+}
+
+async fn is_known(shared: &Shared<u64>) -> LoadError {
+    wait_for("the problem is known", SOON, async || {
+        shared.peek().is_some_and(|known| known.problem().is_some())
+    })
+    .await;
+    shared.peek().unwrap().problem().unwrap().clone()
+}
+
+async fn announce(redis: &Redis) {
+    redis
+        .command(&["PUBLISH", "tidings:{default}", NOTICE])
+        .await;
+}
+
+/// Puts this there, as a program would that has it wrong.
+async fn spoil(redis: &Redis, fields: &[&str]) {
+    let words = [&["HSET", KEY], fields].concat();
+    redis.command(&words).await;
+    announce(redis).await;
+}
+
+fn reported(node: &Node) -> usize {
+    let failures = node.failures().all();
+    let is_of_shared = |failure: &&std::sync::Arc<Failure>| matches!(***failure, Failure::Shared { ref shared, .. } if shared == "limit");
+    failures.iter().filter(is_of_shared).count()
+}
+
+async fn until_reported(node: &Node) {
+    wait_for("it is reported", SOON, async || reported(node) > 0).await;
+}
+
+#[tokio::test]
+async fn what_is_of_another_type_under_the_key_is_named() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    redis.command(&["RPUSH", KEY, "x"]).await;
+    let limit = limit(&node);
+
+    let read = limit.get().await.unwrap_err();
+    assert!(matches!(&read, LoadError::Foreign { words, .. } if words.contains("WRONGTYPE")));
+    for changed in [
+        limit.set(&1).await.map(drop),
+        limit.update(|_| 1).await.map(drop),
+        limit.clear().await,
+    ] {
+        let error = changed.unwrap_err();
+        let is_foreign = |source: &LoadError| matches!(source, LoadError::Foreign { .. });
+        assert!(
+            matches!(&error, StoreError::Load { source, .. } if is_foreign(source)),
+            "{error:?}"
+        );
+    }
+
+    until_reported(&node).await;
+    redis.command(&["DEL", KEY]).await;
+    assert!(limit.get().await.unwrap().value().is_none());
+    assert_eq!(reported(&node), 1);
+}
+
+#[tokio::test]
+async fn one_key_of_another_type_spoils_no_other_value() {
+    let redis = Redis::start().await;
+    let node = redis
+        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
+        .await;
+    let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
+    limit.set(&1).await.unwrap();
+    other.set(&1).await.unwrap();
+
+    redis.command(&["DEL", KEY]).await;
+    redis.command(&["RPUSH", KEY, "x"]).await;
+    let other_key = "tidings:{default}:shared:other";
+    let silently = ["HSET", other_key, "value", "2", "nonce", "b"];
+    redis.command(&silently).await;
+
+    becomes(&other, Some(2)).await;
+    let problem = is_known(&limit).await;
+    assert!(matches!(problem, LoadError::Foreign { .. }), "{problem:?}");
+    let kept = limit.get().await.unwrap();
+    assert_eq!(kept.value().map(|value| **value), Some(1));
+}
+
+#[tokio::test]
+async fn a_payload_that_does_not_decode_leaves_the_older_value_until_a_good_one_comes() {
+    let redis = Redis::start().await;
+    let node = redis
+        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
+        .await;
+    let limit = limit(&node);
+    limit.set(&1).await.unwrap();
+    let mut changes = limit.watch();
+
+    spoil(&redis, &["value", "\"one\"", "nonce", "spoiled"]).await;
+    let problem = is_known(&limit).await;
+
+    assert!(matches!(problem, LoadError::Decode { .. }), "{problem:?}");
+    let kept = limit.get().await.unwrap();
+    assert_eq!(kept.value().map(|value| **value), Some(1));
+    assert!(limit.load().await.is_err());
+    let refused = limit.update(|old| old.unwrap() + 1).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Load { .. }), "{refused:?}");
+    for _ in 0..10 {
+        announce(&redis).await;
+        limit.load().await.unwrap_err();
+    }
+    until_reported(&node).await;
+    assert_eq!(reported(&node), 1);
+
+    spoil(&redis, &["value", "2", "nonce", "healed"]).await;
+    becomes(&limit, Some(2)).await;
+    let newest = changes.changed().await.unwrap();
+    assert_eq!(newest.value().map(|value| **value), Some(2));
+    assert!(newest.problem().is_none());
+}
+
+#[tokio::test]
+async fn a_set_heals_what_could_not_be_read() {
+    let redis = Redis::start().await;
+    let (a, b) = redis.two_nodes().await;
+    let (here, there) = (limit(&a), limit(&b));
+    here.set(&1).await.unwrap();
+    there.get().await.unwrap();
+    spoil(&redis, &["value", "{", "nonce", "spoiled"]).await;
+    is_known(&here).await;
+    is_known(&there).await;
+
+    here.set(&2).await.unwrap();
+
+    becomes(&here, Some(2)).await;
+    becomes(&there, Some(2)).await;
+}
+
+#[tokio::test]
+async fn what_a_stranger_left_under_the_key_is_an_error_that_names_it() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    for (fields, named) in [
+        (
+            &["format", "yaml", "value", "1", "nonce", "a", "version", "1"][..],
+            "yaml",
+        ),
+        (
+            &["format", "json", "value", "", "nonce", "b", "version", "1"],
+            "empty",
+        ),
+        (
+            &["format", "json", "value", "1", "nonce", "c", "version", "x"],
+            "`x`",
+        ),
+        (
+            &[
+                "format", "json", "value", "[[1", "nonce", "d", "version", "1",
+            ],
+            "decode",
+        ),
+        (&["format", "json", "nonce", "d"], "`value`"),
+        (&["format", "json", "value", "1", "version", "1"], "`nonce`"),
+        (&["value", "1", "nonce", "e", "version", "1"], "`format`"),
+    ] {
+        redis.command(&["DEL", KEY]).await;
+        redis.command(&[&["HSET", KEY], fields].concat()).await;
+
+        let error = limit.get().await.unwrap_err();
+
+        let text = tidings::report(&error).to_string();
+        assert!(text.contains(named), "{text}");
+    }
+    redis.command(&["DEL", KEY]).await;
+    assert!(limit.get().await.unwrap().value().is_none());
+}
+
+#[tokio::test]
+async fn hostile_payloads_are_errors() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let value = node.shared::<serde_json::Value>("limit").unwrap();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    // Arrays within each other, and one that says it has 2^32 - 1 items.
+    for payload in [vec![0x91_u8; 600], vec![0xdd, 0xff, 0xff, 0xff, 0xff]] {
+        let mut put = redis::cmd("HSET");
+        put.arg(KEY).arg("value").arg(payload);
+        put.arg(&["format", "messagepack", "nonce", "a", "version", "1"]);
+        put.exec_async(&mut connection).await.unwrap();
+
+        let error = value.get().await.unwrap_err();
+
+        assert!(matches!(error, LoadError::Decode { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn notices_of_strangers_that_make_no_sense_change_nothing() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    let written = limit.set(&1).await.unwrap();
+    let nonce = redis.cli(&["HGET", KEY, "nonce"]).await;
+
+    let spoiled = format!(r#""key":"limit","nonce":"b","was":"{nonce}","value":"x""#);
+    for data in [
+        "7",
+        r#"{"key":7}"#,
+        "{}",
+        r#"{"key":"other"}"#,
+        r#"{"key":"limit","version":-1}"#,
+        r#"{"key":"limit","nonce":"","was":"nobody"}"#,
+        r#"{"key":"limit","value":9}"#,
+        r#"{"key":"limit","nonce":"b","was":"nobody","value":9}"#,
+        &format!("{{{spoiled}}}"),
+    ] {
+        let frame = format!(r#"{{"event":"tidings.shared","data":{data}}}"#);
+        redis
+            .command(&["PUBLISH", "tidings:{default}", &frame])
+            .await;
+    }
+    limit.load().await.unwrap();
+
+    becomes(&limit, Some(1)).await;
+    assert_eq!(limit.get().await.unwrap().version(), written.version());
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_refuses_and_changes_nothing() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    limit.set(&1).await.unwrap();
+    for (setting, forbidding, allowing, code) in [
+        ("min-replicas-to-write", "1", "0", "NOREPLICAS"),
+        ("maxmemory", "1", "0", "OOM"),
+    ] {
+        redis.command(&["CONFIG", "SET", setting, forbidding]).await;
+
+        for refused in [limit.set(&2).await, limit.update(|_| 2).await] {
+            let error = refused.unwrap_err();
+            let text = error.to_string();
+            assert!(
+                text.contains(code) && text.contains("nothing was done"),
+                "{text}"
+            );
+            assert!(!error.is_unknown());
+        }
+
+        assert_eq!(limit.load().await.unwrap().version(), 1);
+        redis.command(&["CONFIG", "SET", setting, allowing]).await;
+    }
+    let heard = limit.set(&2).await.unwrap();
+    assert_eq!(heard.version(), 2);
+}
+
+#[tokio::test]
+async fn while_redis_is_away_the_last_value_is_served_and_nothing_is_written() {
+    let mut redis = Redis::start().await;
+    let (a, b) = (
+        Node::start(Bus::builder(&redis.url())).await,
+        Node::start(Bus::builder(&redis.url())).await,
+    );
+    let (here, there) = (limit(&a), limit(&b));
+    here.set(&1).await.unwrap();
+    becomes(&there, Some(1)).await;
+
+    redis.kill();
+    wait_for("the outage is noticed", SOON, async || {
+        here.peek()
+            .is_some_and(|known| known.stale_since().is_some())
+    })
+    .await;
+    assert_eq!(
+        here.get().await.unwrap().value().map(|value| **value),
+        Some(1)
+    );
+    let away = Fate::NotSent(Reason::Away);
+    for refused in [
+        here.set(&2).await.map(drop),
+        here.update(|_| 2).await.map(drop),
+        here.clear().await,
+    ] {
+        let Err(StoreError::Fate { fate, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(fate, away);
+    }
+    let unread = here.load().await.unwrap_err();
+    assert!(matches!(
+        unread,
+        LoadError::Unread {
+            reason: Reason::Away,
+            ..
+        }
+    ));
+    let never_read = a.shared::<u64>("other").unwrap().get().await.unwrap_err();
+    assert!(matches!(never_read, LoadError::Unread { .. }));
+
+    // It comes back empty.
+    redis.start_again().await;
+    becomes(&here, None).await;
+    becomes(&there, None).await;
+    there.set(&3).await.unwrap();
+    becomes(&here, Some(3)).await;
+}
+
+#[tokio::test]
+async fn a_version_that_was_taken_back_is_followed() {
+    let mut redis = Redis::start().await;
+    let node = Node::start(Bus::builder(&redis.url())).await;
+    let limit = limit(&node);
+    for number in 0..10 {
+        limit.set(&number).await.unwrap();
+    }
+
+    redis.restart().await;
+    // As a replica would have it that did not get the last ones.
+    let old = [
+        "HSET", KEY, "format", "json", "value", "3", "version", "4", "nonce", "old",
+    ];
+    redis.command(&old).await;
+    announce(&redis).await;
+
+    becomes(&limit, Some(3)).await;
+    assert_eq!(limit.get().await.unwrap().version(), 4);
+}
+
+#[tokio::test]
+async fn what_changed_while_a_process_was_cut_off_is_seen_when_it_is_back() {
+    let redis = Redis::start().await;
+    let (a, b) = redis.two_nodes().await;
+    let (here, there) = (limit(&a), limit(&b));
+    here.set(&1).await.unwrap();
+    becomes(&there, Some(1)).await;
+    let mut changes = there.watch();
+
+    redis.cut_off(&b).await;
+    here.set(&2).await.unwrap();
+    let stale = there.get().await.unwrap();
+    assert_eq!(stale.value().map(|value| **value), Some(1));
+    assert!(stale.stale_since().is_some());
+    redis.restore(&b).await;
+
+    let newest = changes.changed().await.unwrap();
+    assert_eq!(newest.value().map(|value| **value), Some(2));
+    becomes(&there, Some(2)).await;
+}
+
+#[tokio::test]
+async fn a_notice_that_was_lost_is_made_up_for_at_once_where_the_gap_is_known() {
+    let redis = Redis::start().await;
+    let (a, b) = redis.two_nodes().await;
+    let limit = limit(&b);
+    limit.set(&1).await.unwrap();
+    a.send_to_all("tick", &1).await.unwrap();
+
+    // Written without a word, as if its notice had been among the events that are missing.
+    let silently = ["HSET", KEY, "value", "2", "nonce", "b"];
+    redis.command(&silently).await;
+    let jump = format!(r#"{{"v":1,"from":"{}","seq":1000,"events":[]}}"#, a.id());
+    redis
+        .command(&["PUBLISH", "tidings:{default}", &jump])
+        .await;
+
+    becomes(&limit, Some(2)).await;
+}
