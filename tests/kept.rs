@@ -7,6 +7,7 @@ mod place;
 mod kept {
     pub(crate) mod counters;
     mod in_redis;
+    pub(crate) mod maps;
     pub(crate) mod shared;
     mod spoiled;
     mod uncounted;
@@ -53,4 +54,25 @@ promises! {
         all_who_ask_for_a_name_get_the_same_copy
         buses_of_different_formats_share_values
         what_nobody_could_read_is_not_written;
+    maps:
+        an_entry_is_what_was_set_last_by_anybody
+        a_change_takes_one_entry_away_and_leaves_the_others
+        a_loader_runs_once_for_all_who_ask
+        a_loader_that_fails_is_told_to_all_who_wait_and_asked_again
+        another_loader_runs_where_one_was_dropped
+        an_invalidation_reaches_every_process
+        a_loader_that_was_overtaken_brings_nothing_back
+        who_asks_after_an_invalidation_gets_nothing_older
+        what_is_set_while_a_loader_runs_stays
+        no_update_is_lost
+        who_watches_an_entry_sees_the_newest
+        who_watches_a_map_is_told_which_entries_change
+        an_entry_that_changed_often_is_told_once
+        no_more_is_at_hand_than_there_is_room_for
+        without_room_everything_is_read
+        all_entries_can_be_taken_out_at_once
+        all_entries_can_be_read
+        one_name_has_one_type_and_one_copy
+        a_key_that_is_too_long_is_an_error
+        a_bus_that_was_shut_down_shares_nothing;
 }

@@ -383,6 +383,7 @@ impl Parts {
             namespace: self.namespace.clone(),
             kept: Arc::clone(&self.kept),
             keeper: OnceLock::new(),
+            maps: OnceLock::new(),
             shared: OnceLock::new(),
             check_interval,
             states,

@@ -85,11 +85,11 @@ pub enum Failure {
         /// What became of them.
         fate: Fate,
     },
-    /// Redis holds something of a shared value that cannot be read here. The older value is kept, if
-    /// there is one. The same is reported once.
-    #[error("what redis holds of the shared value `{shared}` is of no use here")]
+    /// Redis holds something of a shared value, or of an entry of a map, that cannot be read here. A
+    /// value's older one is kept, if there is one. The same is reported once.
+    #[error("what redis holds of `{shared}` is of no use here")]
     Shared {
-        /// The name.
+        /// The name; of a map's entry as `map[key]`.
         shared: String,
         /// What is wrong with it.
         source: LoadError,

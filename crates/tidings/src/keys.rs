@@ -2,6 +2,8 @@
 
 use tidings_codec::{NameError, check_name};
 
+use crate::transport::keyspace::maps::MapKeys;
+
 /// The namespace of a bus that was given none.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
@@ -24,6 +26,17 @@ impl Namespace {
     /// The key of a counter.
     pub(crate) fn counter(&self, name: &str) -> String {
         format!("{}:counter:{name}", self.channel())
+    }
+
+    /// The keys of a map.
+    pub(crate) fn map(&self, name: &str) -> MapKeys {
+        let key = |kind| format!("{}:{kind}:{name}", self.channel());
+        MapKeys {
+            name: name.to_owned(),
+            entries: key("map"),
+            stamp: key("map-stamp"),
+            loading: key("map-loading"),
+        }
     }
 
     /// The key of a shared value.

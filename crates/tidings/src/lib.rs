@@ -102,7 +102,8 @@ pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use queue::WhenFull;
 pub use shared::{
-    Changes, LoadError, ShareError, Shareable, Shared, Sharing, Snapshot, StoreError,
+    Caching, Changes, EntryWatch, Latest, LoadError, LoadOrError, MapChange, MapWatch, ShareError,
+    Shareable, Shared, SharedMap, Sharing, Snapshot, StoreError,
 };
 pub use stream::EventStream;
 pub use subscription::{Handling, Subscription};

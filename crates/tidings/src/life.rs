@@ -22,6 +22,7 @@ use crate::outgoing::Outgoing;
 use crate::reports::Reports;
 use crate::shared::keeper::Keeper;
 use crate::shared::known::Known;
+use crate::shared::map::Maps;
 use crate::subscription::Seat;
 use crate::worker::running;
 
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     /// There once something is shared.
     pub(crate) keeper: OnceLock<Arc<Keeper>>,
     pub(crate) shared: OnceLock<Arc<Known>>,
+    /// There once a map is used.
+    pub(crate) maps: OnceLock<Arc<Maps>>,
     /// How often that is compared with Redis.
     pub(crate) check_interval: Duration,
     pub(crate) states: States,

@@ -18,6 +18,7 @@ mod snapshot;
 
 pub(crate) mod keeper;
 pub(crate) mod known;
+pub(crate) mod map;
 
 mod care;
 mod copy;
@@ -28,6 +29,7 @@ use copy::ValueCopy;
 pub use error::{LoadError, ShareError, StoreError};
 use keeper::{Copy, Keeper};
 use known::{ANNOUNCED, Known};
+pub use map::{Caching, EntryWatch, Latest, LoadOrError, MapChange, MapWatch, SharedMap};
 pub use shareable::Shareable;
 pub use sharing::Sharing;
 use snapshot::Here;

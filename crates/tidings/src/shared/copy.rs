@@ -215,7 +215,7 @@ struct Inlined<T> {
 }
 
 /// As [`Payload::decode`], where no panic of the application's may come through.
-fn decode<T: DeserializeOwned>(payload: Payload<'_>) -> Result<T, DecodeError> {
+pub(super) fn decode<T: DeserializeOwned>(payload: Payload<'_>) -> Result<T, DecodeError> {
     catch_unwind(AssertUnwindSafe(|| payload.decode())).unwrap_or_else(|panic| {
         let words = format_args!("it panicked: {}", panic_text(&*panic));
         Err(DecodeError::Json(serde_json::Error::custom(words)))

@@ -64,6 +64,16 @@ pub enum LoadError {
         /// What did not fit.
         source: std::sync::Arc<DecodeError>,
     },
+    /// This cannot be a key of the map, or what lies in Redis under it cannot.
+    #[error("`{key}` cannot be a key of `{shared}`: {words}")]
+    Key {
+        /// The map's name.
+        shared: String,
+        /// The key as text, or its beginning.
+        key: String,
+        /// What is wrong with it.
+        words: String,
+    },
     /// Redis is away, refused, or did not answer.
     #[error("cannot read `{shared}`: {reason}")]
     Unread {

@@ -234,7 +234,7 @@ impl<T: Shareable> ValueCopy<T> {
 }
 
 /// What a format is called in Redis.
-fn marker(format: Format) -> &'static str {
+pub(super) fn marker(format: Format) -> &'static str {
     match format {
         Format::Json => "json",
         Format::MessagePack => "messagepack",
@@ -242,7 +242,7 @@ fn marker(format: Format) -> &'static str {
 }
 
 /// Others were faster: lets them go on, for a time that chance decides.
-async fn give_way(attempts: u32) {
+pub(super) async fn give_way(attempts: u32) {
     if attempts > AT_ONCE {
         let longest = PAUSE * attempts.min(PAUSES);
         sleep(longest.mul_f64(rand::random_range(0.0..1.0))).await;

@@ -13,14 +13,16 @@ use crate::transport::connection::words;
 
 pub(crate) mod counts;
 pub(crate) mod hashes;
+pub(crate) mod maps;
 pub(crate) mod values;
 
 use counts::Counts;
+use maps::Maps;
 use values::Values;
 
 /// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
 /// sends.
-pub(crate) trait Keyspace: Counts + Values + fmt::Debug + Send + Sync {}
+pub(crate) trait Keyspace: Counts + Maps + Values + fmt::Debug + Send + Sync {}
 
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, KeyError>>;
 
@@ -113,5 +115,6 @@ impl KeyError {
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     counts: counts::InMemory,
+    maps: maps::InMemory,
     pub(crate) hashes: std::collections::HashMap<String, hashes::Hash>,
 }

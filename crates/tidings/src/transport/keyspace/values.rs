@@ -182,7 +182,7 @@ fn inlined(value: Option<&[u8]>) -> Vec<u8> {
 }
 
 impl Stamp {
-    fn of(version: Option<String>, nonce: Option<String>) -> Result<Self, KeyError> {
+    pub(super) fn of(version: Option<String>, nonce: Option<String>) -> Result<Self, KeyError> {
         let Some(nonce) = nonce else {
             return Ok(Self::default());
         };

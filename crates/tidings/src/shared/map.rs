@@ -1,0 +1,417 @@
+//! Many small values that all processes share, and what each process keeps of them at hand.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::hash::Hash;
+use std::str::FromStr;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use tidings_codec::check_name;
+
+use super::keeper::{Copy, Keeper};
+use super::{LoadError, ShareError, Shareable, StoreError};
+use crate::Bus;
+use crate::link::Stage;
+
+mod cache;
+mod clock;
+mod entry;
+mod flights;
+mod load;
+mod mirror;
+mod registry;
+mod watch;
+
+pub use load::LoadOrError;
+use mirror::Mirror;
+pub(crate) use registry::Maps;
+pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
+
+/// How many entries a process keeps at hand, if it is not told otherwise.
+const CAPACITY: usize = 10_000;
+
+/// Many small values in Redis that all processes of the namespace share, by their keys. Each
+/// process keeps at hand what it used of late. Cheap to clone; [`Bus::map`] gives it.
+///
+/// What is at hand is as true as Redis: every change is announced and takes that one entry out of
+/// every process. What was announced and not heard, after an outage or a gap, is found at once by
+/// the stamp that every change of the map leaves, else by the check once in 30 s
+/// ([`check_interval`](crate::Builder::check_interval)); then nothing of the map is kept. While
+/// Redis is away, what is at hand is served on, and [`stale_since`](Self::stale_since) says so; the
+/// rest fails at once.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// struct User { name: String }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::builder("memory:map-docs").start().await?;
+/// let users = bus.map::<u64, User>("users")?;
+/// users.set(&7, &User { name: "Ada".into() }).await?;
+///
+/// let ada = users.get(&7).await?.expect("it was set");
+/// assert_eq!(ada.name, "Ada");
+/// assert_eq!(users.get(&8).await?, None);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # As a cache
+///
+/// Where the truth lies elsewhere, [`get_or_load`](Self::get_or_load) asks there for what is not in
+/// the map, once for all tasks of a process that want it, and [`invalidate`](Self::invalidate)
+/// takes it out everywhere, also from under a loader that runs.
+///
+/// # In Redis
+///
+/// The entries are the fields of the hash `tidings:{namespace}:map:NAME`, each
+/// `FORMAT VERSION NONCE PAYLOAD`, such as `json 3 9f8a6c0d1e2b3a4f {"name":"Ada"}`. The field is
+/// the key as text, at most 1 KiB. The hash `tidings:{namespace}:map-stamp:NAME` has the `version`
+/// and the `nonce` of the last change of any of them; `…:map-loading:NAME` has the leases of loaders
+/// that run, and goes by itself.
+///
+/// Another program changes an entry so, with random letters and digits in place of `NONCE`:
+///
+/// ```text
+/// MULTI
+/// HSET tidings:{shop}:map:users 7 'json 1 NONCE {"name":"Ada"}'
+/// HDEL tidings:{shop}:map-loading:users 7
+/// HINCRBY tidings:{shop}:map-stamp:users version 1
+/// HSET tidings:{shop}:map-stamp:users nonce NONCE
+/// PUBLISH tidings:{shop} '{"event":"tidings.map","data":{"map":"users","key":"7"}}'
+/// EXEC
+/// ```
+///
+/// It takes one out with `HDEL tidings:{shop}:map:users 7` in place of the first `HSET`. As it does
+/// not say what the stamp was before, such a change empties what the processes have at hand.
+pub struct SharedMap<K, V> {
+    mirror: Arc<Mirror<K, V>>,
+}
+
+/// How much of a map a process keeps at hand.
+///
+/// ```
+/// use tidings::Caching;
+/// # use tidings::Bus;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let bus = Bus::builder("memory:caching-docs").start().await?;
+/// let names = bus.map_with::<u64, String>("names", Caching::new().capacity(100_000))?;
+/// # let _ = names;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "it is for `map_with`"]
+pub struct Caching {
+    capacity: usize,
+}
+
+impl Caching {
+    /// 10,000 entries.
+    pub fn new() -> Self {
+        Self { capacity: CAPACITY }
+    }
+
+    /// So many entries at most; with 0 each `get` asks Redis. Where there is no more room, one goes
+    /// that was not used of late.
+    pub fn capacity(self, entries: usize) -> Self {
+        Self { capacity: entries }
+    }
+}
+
+impl Default for Caching {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bus {
+    /// A map that all processes of the namespace share. Asking for it changes nothing, and asks
+    /// nothing of Redis. All of this bus's maps of one name are one.
+    ///
+    /// `K` is written as text with `Display`, and read again with `FromStr`: the text must give back
+    /// an equal key.
+    ///
+    /// # Errors
+    ///
+    /// When the name breaks the rules of event names, this bus has a map of that name with other
+    /// types, or is shut down.
+    pub fn map<K, V>(&self, name: &str) -> Result<SharedMap<K, V>, ShareError>
+    where
+        K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
+        V: Shareable,
+    {
+        self.map_with(name, Caching::new())
+    }
+
+    /// As [`map`](Self::map), with as much of it at hand as you choose. Who asks for it first
+    /// decides.
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map).
+    pub fn map_with<K, V>(
+        &self,
+        name: &str,
+        caching: Caching,
+    ) -> Result<SharedMap<K, V>, ShareError>
+    where
+        K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
+        V: Shareable,
+    {
+        let inner = &self.inner;
+        if *inner.stage.borrow() != Stage::Open {
+            return Err(ShareError::Closed);
+        }
+        check_name(name).map_err(|source| ShareError::Name {
+            shared: name.to_owned(),
+            source,
+        })?;
+        let mirror = Maps::of(inner).mirror(name, || {
+            let keeper = Keeper::of(inner);
+            let mirror = Arc::new(Mirror::new(
+                inner.namespace.map(name),
+                inner.outgoing.format,
+                caching.capacity,
+                Arc::clone(&inner.kept),
+                Arc::clone(&inner.reports),
+                keeper.care(),
+            ));
+            let copy: Weak<Mirror<K, V>> = Arc::downgrade(&mirror);
+            keeper.add(copy as Weak<dyn Copy>);
+            mirror
+        })?;
+        Ok(SharedMap { mirror })
+    }
+}
+
+impl<K, V> SharedMap<K, V>
+where
+    K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
+    V: Shareable,
+{
+    /// The name that it was asked for with.
+    pub fn name(&self) -> &str {
+        &self.mirror.keys.name
+    }
+
+    /// The entry, if there is one: at once where it is at hand, else with one read for all tasks
+    /// that ask for it at the same time. That there is none is kept at hand, too.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read here, or is not at hand and Redis is away, refuses or does not answer.
+    pub async fn get(&self, key: &K) -> Result<Option<Arc<V>>, LoadError> {
+        self.mirror.read(key).await?.value
+    }
+
+    /// The entry, if it is at hand.
+    pub fn peek(&self, key: &K) -> Option<Arc<V>> {
+        self.mirror.peek(key)?.value.ok()?
+    }
+
+    /// Writes an entry, whatever was there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written so that it can be read again, or Redis is away, refuses or does not
+    /// answer: [`StoreError::is_unknown`] says whether it may be written all the same.
+    pub async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
+        self.mirror.set(key, value).await
+    }
+
+    /// Makes a new entry of the old one, and returns it. Where another process changes it at the
+    /// same time, `new` is called again with what is there then: no change is lost. The updates of
+    /// one entry by one process take turns.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:map-update-docs").start().await?;
+    /// let stock = bus.map::<String, u32>("stock")?;
+    /// let apples = "apples".to_owned();
+    /// let left = stock.update(&apples, |old| old.copied().unwrap_or(0) + 10).await?;
+    /// assert_eq!(*left, 10);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set), when the old entry cannot be read here, and when others change it
+    /// again and again for as long as a send may take, or 1,000 times.
+    pub async fn update(
+        &self,
+        key: &K,
+        new: impl FnMut(Option<&V>) -> V,
+    ) -> Result<Arc<V>, StoreError> {
+        self.mirror.update(key, new).await
+    }
+
+    /// Takes an entry out.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn remove(&self, key: &K) -> Result<(), StoreError> {
+        self.mirror.remove(key).await
+    }
+
+    /// Says that an entry is out of date: takes it out of Redis and of every process, and what a
+    /// loader that runs anywhere brings for it is not kept. [`remove`](Self::remove) does the same,
+    /// under the name that maps have for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn invalidate(&self, key: &K) -> Result<(), StoreError> {
+        self.mirror.remove(key).await
+    }
+
+    /// The entry; where there is none, `loader` is asked for it, and all processes find what it
+    /// returns. It runs once for all tasks of a process that want this entry at the same time, and
+    /// all of them get what comes of it. Where the task that runs it is dropped, another's runs.
+    ///
+    /// What is changed or [invalidated](Self::invalidate) while the loader runs was loaded too
+    /// early: it is returned to those who waited, and kept nowhere. While Redis is away, the loader
+    /// runs each time.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:map-load-docs").start().await?;
+    /// # async fn ask_the_database(id: u64) -> std::io::Result<String> { Ok(format!("user {id}")) }
+    /// let names = bus.map::<u64, String>("names")?;
+    /// let name = names.get_or_load(&7, || ask_the_database(7)).await?;
+    /// assert_eq!(*name, "user 7");
+    /// assert_eq!(names.get(&7).await?, Some(name));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the loader fails, or what lies in Redis cannot be read here.
+    pub async fn get_or_load<F, Fut, E>(&self, key: &K, loader: F) -> Result<Arc<V>, LoadOrError<E>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<V, E>>,
+        E: Send + Sync + 'static,
+    {
+        load::get_or_load(&self.mirror, key, loader).await
+    }
+
+    /// The changes of one entry from now on, made by any process.
+    ///
+    /// ```
+    /// # use tidings::{Latest, prelude::*};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:map-watch-docs").start().await?;
+    /// let names = bus.map::<u64, String>("names")?;
+    /// let mut changes = names.watch(&7);
+    /// names.set(&7, &"Ada".to_owned()).await?;
+    /// if let Some(Latest::Present(name)) = changes.changed().await {
+    ///     assert_eq!(*name, "Ada");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self, key: &K) -> EntryWatch<V> {
+        watch::watch_entry(&self.mirror, key)
+    }
+
+    /// Which entries change from now on, by any process.
+    ///
+    /// ```
+    /// # use tidings::{MapChange, prelude::*};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:map-watch-all-docs").start().await?;
+    /// let names = bus.map::<u64, String>("names")?;
+    /// let mut changes = names.watch_all();
+    /// names.set(&7, &"Ada".to_owned()).await?;
+    /// match changes.changed().await {
+    ///     Some(MapChange::Entry(id)) => println!("{id} is now {:?}", names.get(&id).await?),
+    ///     _ => println!("all of them may have changed"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch_all(&self) -> MapWatch<K> {
+        watch::watch_all(&self.mirror)
+    }
+
+    /// Takes all entries out. It also cures a map whose key in Redis has something else.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn clear(&self) -> Result<(), StoreError> {
+        self.mirror.clear().await
+    }
+
+    /// How many entries there are in Redis.
+    ///
+    /// # Errors
+    ///
+    /// When Redis is away, refuses or does not answer, or something else lies under the key.
+    pub async fn len(&self) -> Result<u64, LoadError> {
+        self.mirror.len().await
+    }
+
+    /// Whether there is no entry in Redis.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub async fn is_empty(&self) -> Result<bool, LoadError> {
+        Ok(self.len().await? == 0)
+    }
+
+    /// All entries in Redis, read in steps: of what changes meanwhile, it may be either. Those that
+    /// cannot be read here are left out, and reported as
+    /// [`Failure::Shared`](crate::Failure::Shared).
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub async fn all(&self) -> Result<HashMap<K, Arc<V>>, LoadError> {
+        let mut all = HashMap::new();
+        let take = |key, value| {
+            all.insert(key, value);
+        };
+        self.mirror.for_each(take).await?;
+        Ok(all)
+    }
+
+    /// `None` while what is at hand is, as far as is known, what Redis has; else since when nothing
+    /// was heard of changes.
+    pub fn stale_since(&self) -> Option<Instant> {
+        self.mirror.lock().stale_since
+    }
+}
+
+impl<K, V> Clone for SharedMap<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            mirror: Arc::clone(&self.mirror),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for SharedMap<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedMap")
+            .field(&self.mirror.keys.name)
+            .finish()
+    }
+}

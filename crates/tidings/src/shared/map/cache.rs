@@ -1,0 +1,357 @@
+//! What a process has of a map, and how far it can be trusted. No I/O.
+//!
+//! The cache has the stamp of the map that it agrees with. Each change announces the stamp before
+//! it and the one after it: where the one before is the cache's, one entry is out of date and all
+//! others are not. Anything else means that something was missed, and nothing is kept.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use futures_util::future::{BoxFuture, WeakShared};
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::flights::Flights;
+use super::load::Loaded;
+use crate::shared::LoadError;
+use crate::shared::keeper::Stamp;
+
+/// How many former stamps are remembered, to know those that answers still bring.
+const PASSED: usize = 256;
+
+/// An entry as it was read: none is there, or what is there, or why that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Entry<V> {
+    /// The mark of its writing; empty where there is none.
+    pub(crate) nonce: Arc<str>,
+    pub(crate) value: Result<Option<Arc<V>>, LoadError>,
+}
+
+/// A read that all who want the same entry wait for.
+pub(crate) type Reading<V> = BoxFuture<'static, Result<Entry<V>, LoadError>>;
+
+/// What changed, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told<K> {
+    Nothing,
+    Some(Vec<K>),
+    All,
+}
+
+pub(crate) struct Cache<K, V> {
+    stamp: Stamp,
+    /// The marks that the stamp had before, since it was last read anew.
+    passed: VecDeque<String>,
+    entries: Clock<K, Entry<V>>,
+    /// The entries that come from a writing of which nothing was heard yet, and its mark.
+    ahead: HashMap<K, String, RandomState>,
+    pub(crate) reading: Flights<K, WeakShared<Reading<V>>>,
+    pub(crate) loading: Flights<K, watch::Receiver<Option<Loaded<V>>>>,
+    pub(crate) stale_since: Option<Instant>,
+}
+
+impl<V> Entry<V> {
+    pub(crate) fn absent() -> Self {
+        Self {
+            nonce: "".into(),
+            value: Ok(None),
+        }
+    }
+}
+
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Self {
+            nonce: Arc::clone(&self.nonce),
+            value: self.value.clone(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Cache<K, V> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            stamp: Stamp::default(),
+            passed: VecDeque::new(),
+            entries: Clock::new(capacity),
+            ahead: HashMap::default(),
+            reading: Flights::default(),
+            loading: Flights::default(),
+            stale_since: None,
+        }
+    }
+
+    pub(crate) fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    pub(crate) fn get(&mut self, key: &K) -> Option<&Entry<V>> {
+        self.entries.get(key)
+    }
+
+    /// Keeps what was read when the map had this stamp. The caller knows that no change of this
+    /// entry was heard of since it was asked for.
+    pub(crate) fn keep(&mut self, key: K, entry: Entry<V>, at: &Stamp) {
+        if self.entries.is_empty() && !self.has_passed(at) {
+            self.adopt(at.clone());
+        }
+        if self.has_passed(at) {
+            self.ahead.remove(&key);
+        } else {
+            self.ahead.insert(key.clone(), at.nonce.clone());
+        }
+        if let Some(gone) = self.entries.insert(key, entry) {
+            self.ahead.remove(&gone);
+        }
+    }
+
+    /// A change of one entry, or of all, was heard of.
+    pub(crate) fn hear(&mut self, key: Option<&K>, now: Stamp, was: &str) -> Told<K> {
+        // Our own changes are known before they are heard of.
+        if self.has_passed(&now) {
+            return Told::Nothing;
+        }
+        match key {
+            Some(key) if self.is_next(&now, was) => {
+                self.forget(key);
+                self.advance(now);
+                Told::Some(vec![key.clone()])
+            }
+            _ => {
+                self.forget_all();
+                // What is read from now on is no older than this.
+                self.adopt(now);
+                Told::All
+            }
+        }
+    }
+
+    /// This process changed an entry, to this.
+    pub(crate) fn wrote(&mut self, key: &K, entry: Entry<V>, now: Stamp, was: &str) -> Told<K> {
+        self.forget(key);
+        if now == self.stamp {
+            self.keep(key.clone(), entry, &now);
+            return Told::Nothing;
+        }
+        if !self.is_next(&now, was) {
+            // What others wrote before or after it was not heard of yet, and may be this entry.
+            return Told::Nothing;
+        }
+        self.advance(now.clone());
+        self.keep(key.clone(), entry, &now);
+        Told::Some(vec![key.clone()])
+    }
+
+    /// Redis holds the stamp that is here: all but what is from elsewhere is what Redis holds.
+    pub(crate) fn confirm(&mut self) -> Told<K> {
+        self.stale_since = None;
+        let ahead = std::mem::take(&mut self.ahead);
+        let dropped: Vec<K> = ahead.into_keys().collect();
+        dropped.iter().for_each(|key| self.forget(key));
+        Told::Some(dropped)
+    }
+
+    /// Redis holds this stamp.
+    pub(crate) fn follow(&mut self, stamp: Stamp) -> Told<K> {
+        if stamp == self.stamp {
+            return self.confirm();
+        }
+        self.stale_since = None;
+        self.forget_all();
+        self.adopt(stamp);
+        Told::All
+    }
+
+    /// This entry may be another by now.
+    pub(crate) fn forget(&mut self, key: &K) {
+        self.entries.remove(key);
+        self.ahead.remove(key);
+        self.reading.forget(key);
+        self.loading.forget(key);
+    }
+
+    fn forget_all(&mut self) {
+        self.entries.clear();
+        self.ahead.clear();
+        self.reading.clear();
+        self.loading.clear();
+    }
+
+    fn is_next(&self, now: &Stamp, was: &str) -> bool {
+        was == self.stamp.nonce && self.stamp.version.checked_add(1) == Some(now.version)
+    }
+
+    /// Every change up to this one was heard of.
+    fn advance(&mut self, now: Stamp) {
+        if !self.ahead.is_empty() {
+            self.ahead.retain(|_, mark| *mark != now.nonce);
+        }
+        if self.passed.len() == PASSED {
+            self.passed.pop_front();
+        }
+        let former = std::mem::replace(&mut self.stamp, now);
+        self.passed.push_back(former.nonce);
+    }
+
+    fn adopt(&mut self, stamp: Stamp) {
+        self.passed.clear();
+        self.stamp = stamp;
+    }
+
+    fn has_passed(&self, stamp: &Stamp) -> bool {
+        *stamp == self.stamp || self.passed.contains(&stamp.nonce)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(version: u64) -> Stamp {
+        let nonce = match version {
+            0 => String::new(),
+            _ => format!("n{version}"),
+        };
+        Stamp { version, nonce }
+    }
+
+    fn entry(value: u32) -> Entry<u32> {
+        Entry {
+            nonce: format!("e{value}").into(),
+            value: Ok(Some(Arc::new(value))),
+        }
+    }
+
+    /// Entries 1 to 3, read when the map had its first stamp.
+    fn cache() -> Cache<u32, u32> {
+        let mut cache = Cache::new(10);
+        (1..=3).for_each(|key| cache.keep(key, entry(key), &stamp(1)));
+        cache
+    }
+
+    fn kept(cache: &mut Cache<u32, u32>) -> Vec<u32> {
+        (0..10).filter(|key| cache.get(key).is_some()).collect()
+    }
+
+    #[test]
+    fn the_next_change_drops_one_entry() {
+        let mut cache = cache();
+        assert_eq!(cache.hear(Some(&2), stamp(2), "n1"), Told::Some(vec![2]));
+        assert_eq!(kept(&mut cache), [1, 3]);
+        assert_eq!(cache.stamp(), &stamp(2));
+    }
+
+    #[test]
+    fn a_change_after_one_that_was_missed_drops_all() {
+        let mut cache = cache();
+        assert_eq!(cache.hear(Some(&2), stamp(3), "n2"), Told::All);
+        assert!(kept(&mut cache).is_empty());
+        // And from there on it goes step by step again.
+        cache.keep(1, entry(1), &stamp(3));
+        assert_eq!(cache.hear(Some(&2), stamp(4), "n3"), Told::Some(vec![2]));
+        assert_eq!(kept(&mut cache), [1]);
+    }
+
+    #[test]
+    fn a_stamp_of_the_same_mark_and_another_version_is_another() {
+        let mut cache = cache();
+        assert_eq!(cache.hear(Some(&2), stamp(9), "n1"), Told::All);
+        assert!(kept(&mut cache).is_empty());
+    }
+
+    #[test]
+    fn what_is_heard_of_once_more_changes_nothing() {
+        let mut cache = cache();
+        assert_eq!(cache.hear(Some(&2), stamp(1), ""), Told::Nothing);
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+    }
+
+    #[test]
+    fn another_stamp_in_redis_drops_all_and_the_same_nothing() {
+        let mut cache = cache();
+        assert_eq!(cache.follow(stamp(1)), Told::Some(vec![]));
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        assert_eq!(cache.follow(stamp(2)), Told::All);
+        assert!(kept(&mut cache).is_empty());
+        assert_eq!(cache.stamp(), &stamp(2));
+    }
+
+    #[test]
+    fn what_comes_from_a_writing_that_was_never_heard_of_is_not_confirmed() {
+        let mut cache = cache();
+        // Redis answered when it had the second stamp, and lost that in a failover.
+        cache.keep(4, entry(4), &stamp(2));
+        assert_eq!(cache.confirm(), Told::Some(vec![4]));
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_comes_from_a_writing_that_is_heard_of_later_is_kept() {
+        let mut cache = cache();
+        cache.keep(4, entry(4), &stamp(2));
+        cache.hear(Some(&1), stamp(2), "n1");
+        assert_eq!(cache.confirm(), Told::Some(vec![]));
+        assert_eq!(kept(&mut cache), [2, 3, 4]);
+    }
+
+    #[test]
+    fn an_answer_that_is_older_than_what_was_heard_is_kept() {
+        let mut cache = cache();
+        cache.hear(Some(&1), stamp(2), "n1");
+        cache.keep(4, entry(4), &stamp(1));
+        assert_eq!(cache.confirm(), Told::Some(vec![]));
+        assert_eq!(kept(&mut cache), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_write_of_our_own_is_kept_where_nothing_came_between() {
+        let mut cache = cache();
+        let told = cache.wrote(&1, entry(7), stamp(2), "n1");
+        assert_eq!(told, Told::Some(vec![1]));
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+    }
+
+    #[test]
+    fn our_own_writes_that_are_heard_of_late_change_nothing() {
+        let mut cache = cache();
+        cache.wrote(&1, entry(7), stamp(2), "n1");
+        cache.wrote(&2, entry(8), stamp(3), "n2");
+        assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
+        assert_eq!(cache.hear(Some(&2), stamp(3), "n2"), Told::Nothing);
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_write_of_our_own_that_was_heard_before_its_answer_is_kept() {
+        let mut cache = cache();
+        cache.hear(Some(&1), stamp(2), "n1");
+        let told = cache.wrote(&1, entry(7), stamp(2), "n1");
+        assert_eq!(told, Told::Nothing);
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_write_of_our_own_is_read_again_where_others_wrote_meanwhile() {
+        let mut cache = cache();
+        assert_eq!(cache.wrote(&1, entry(7), stamp(3), "n2"), Told::Nothing);
+        assert_eq!(kept(&mut cache), [2, 3]);
+        assert_eq!(cache.stamp(), &stamp(1));
+    }
+
+    #[test]
+    fn a_read_that_was_overtaken_is_joined_by_nobody() {
+        let mut cache = cache();
+        let ticket = cache.reading.ticket();
+        let (_, load) = watch::channel(None);
+        let loading = cache.loading.ticket();
+        cache.loading.begin(2, loading, load);
+        cache.hear(Some(&2), stamp(2), "n1");
+        assert!(!cache.reading.end(&2, ticket));
+        assert!(!cache.loading.end(&2, loading));
+    }
+}

@@ -1,0 +1,215 @@
+//! An entry as it lies in Redis: `FORMAT VERSION NONCE PAYLOAD`.
+
+use std::fmt::Display;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use tidings_codec::{Format, Payload};
+
+use super::cache::Entry;
+use crate::shared::copy::decode;
+use crate::shared::{LoadError, Shareable, StoreError};
+
+/// How long a key may be as text, in bytes.
+const LONGEST_KEY: usize = 1_024;
+
+/// How much of a text that is no key is shown.
+const SHOWN: usize = 64;
+
+/// What failures call an entry.
+pub(crate) fn entry_name(map: &str, field: &str) -> String {
+    format!("{map}[{}]", shown(field))
+}
+
+/// The name of a key's field.
+pub(crate) fn field_of<K: Display + FromStr + Eq>(map: &str, key: &K) -> Result<String, LoadError> {
+    let field = key.to_string();
+    let words = if field.len() > LONGEST_KEY {
+        format!("it is longer than {LONGEST_KEY} bytes")
+    } else if field.parse().is_ok_and(|parsed: K| parsed == *key) {
+        return Ok(field);
+    } else {
+        // Changes of it could not be told from changes of others.
+        "its text does not read as this key again".to_owned()
+    };
+    Err(not_a_key(map, &field, words))
+}
+
+/// The key of a field, which anybody may have written.
+pub(crate) fn key_of<K: Display + FromStr>(map: &str, field: &[u8]) -> Result<K, LoadError> {
+    let words = match str::from_utf8(field) {
+        Ok(text) => match text.parse::<K>() {
+            Ok(key) if key.to_string() == text => return Ok(key),
+            _ => format!("it is not written as a {} is", std::any::type_name::<K>()),
+        },
+        Err(_) => "it is no text".to_owned(),
+    };
+    Err(not_a_key(map, &String::from_utf8_lossy(field), words))
+}
+
+fn not_a_key(map: &str, field: &str, words: String) -> LoadError {
+    LoadError::Key {
+        shared: map.to_owned(),
+        key: shown(field),
+        words,
+    }
+}
+
+fn shown(field: &str) -> String {
+    let mut shown: String = field.chars().take(SHOWN).collect();
+    if shown.len() < field.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// What the bytes of an entry say, and what is wrong with them.
+pub(crate) fn read_entry<V: Shareable>(name: &str, bytes: &[u8]) -> Entry<V> {
+    let mut parts = bytes.splitn(4, |byte| *byte == b' ');
+    let (format, version) = (text(parts.next()), text(parts.next()));
+    let (nonce, payload) = (text(parts.next()), parts.next());
+    let is_entry = version.is_some_and(|digits| digits.parse::<u64>().is_ok());
+    let (Some(format), Some(nonce), Some(payload), true) = (format, nonce, payload, is_entry)
+    else {
+        return Entry {
+            nonce: mark_of(bytes),
+            value: Err(LoadError::Foreign {
+                shared: name.to_owned(),
+                words: "it is not written as `FORMAT VERSION NONCE PAYLOAD`".to_owned(),
+            }),
+        };
+    };
+    Entry {
+        nonce: nonce.into(),
+        value: read_payload(name, format, payload),
+    }
+}
+
+fn read_payload<V: Shareable>(
+    name: &str,
+    format: &str,
+    payload: &[u8],
+) -> Result<Option<Arc<V>>, LoadError> {
+    let Ok(format) = format.parse() else {
+        return Err(LoadError::Format {
+            shared: name.to_owned(),
+            format: shown(format),
+        });
+    };
+    match decode(Payload::new(format, payload)) {
+        Ok(value) => Ok(Some(Arc::new(value))),
+        Err(source) => Err(LoadError::Decode {
+            shared: name.to_owned(),
+            source: Arc::new(source),
+        }),
+    }
+}
+
+fn text(part: Option<&[u8]>) -> Option<&str> {
+    let text = str::from_utf8(part?).ok()?;
+    (!text.is_empty()).then_some(text)
+}
+
+/// What tells foreign bytes from others; no writer has such a mark.
+pub(crate) fn mark_of(bytes: &[u8]) -> Arc<str> {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("?{:016x}", hasher.finish()).into()
+}
+
+/// The payload, and the value as all others will read it: what nobody could read is not written.
+pub(crate) fn encoded<V: Shareable>(
+    name: &str,
+    format: Format,
+    value: &V,
+) -> Result<(Vec<u8>, Arc<V>), StoreError> {
+    let mut payload = Vec::new();
+    format
+        .encode(value, &mut payload)
+        .map_err(|source| StoreError::Encode {
+            shared: name.to_owned(),
+            source: Arc::new(source),
+        })?;
+    match decode(Payload::new(format, &payload)) {
+        Ok(value) => Ok((payload, Arc::new(value))),
+        Err(source) => Err(StoreError::Load {
+            shared: name.to_owned(),
+            source: LoadError::Decode {
+                shared: name.to_owned(),
+                source: Arc::new(source),
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Entry<u32> {
+        read_entry("ages[7]", bytes)
+    }
+
+    #[test]
+    fn an_entry_is_four_words() {
+        let entry = read(b"json 3 9f8a6c0d1e2b3a4f 41");
+        assert_eq!(&*entry.nonce, "9f8a6c0d1e2b3a4f");
+        assert_eq!(entry.value.unwrap().as_deref(), Some(&41));
+        assert_eq!(
+            read(b"msgpack 3 9f 41").value.unwrap().as_deref(),
+            Some(&0x34)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        for foreign in [
+            &b""[..],
+            b"41",
+            b"json 3 9f",
+            b"json x 9f 41",
+            b"json 3  41",
+            b"\xff 3 9f 41",
+        ] {
+            let error = read(foreign).value.unwrap_err();
+            assert!(matches!(error, LoadError::Foreign { .. }), "{error}");
+        }
+        let unknown = read(b"yaml 3 9f 41").value.unwrap_err();
+        assert!(matches!(unknown, LoadError::Format { .. }), "{unknown}");
+        let other = read(br#"json 3 9f "old""#).value.unwrap_err();
+        assert!(matches!(other, LoadError::Decode { .. }), "{other}");
+        let nothing = read(b"json 3 9f ").value.unwrap_err();
+        assert!(matches!(nothing, LoadError::Decode { .. }), "{nothing}");
+    }
+
+    #[test]
+    fn nesting_without_end_is_an_error() {
+        let mut hostile = b"msgpack 3 9f ".to_vec();
+        hostile.extend([0x91; 600]);
+        let entry: Entry<serde_json::Value> = read_entry("tree[7]", &hostile);
+        assert!(matches!(entry.value, Err(LoadError::Decode { .. })));
+    }
+
+    #[test]
+    fn a_field_that_is_not_written_as_its_key_is_no_key() {
+        assert_eq!(key_of::<u64>("ages", b"7").unwrap(), 7);
+        for foreign in [&b"007"[..], b"seven", b"", b"\xff"] {
+            let error = key_of::<u64>("ages", foreign).unwrap_err();
+            assert!(matches!(error, LoadError::Key { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_its_text_does_not_give_back_is_refused() {
+        assert_eq!(field_of("ages", &7_u64).unwrap(), "7");
+        assert!(field_of("ages", &f64::NAN.to_bits()).is_ok());
+        assert!(field_of("ages", &"x".repeat(1_024)).is_ok());
+        let error = field_of("ages", &"x".repeat(1_025)).unwrap_err();
+        assert!(
+            error.to_string().contains("longer than 1024 bytes"),
+            "{error}"
+        );
+        assert!(error.to_string().len() < 200);
+    }
+}

@@ -1,0 +1,370 @@
+//! Changes of a map, for those who wait for them: a slow one sees the newest, never a queue.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use futures_util::stream::{BoxStream, unfold};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Duration, sleep};
+
+use super::cache::Told;
+use super::mirror::{Key, Mirror};
+use crate::failure::Reason;
+use crate::kept::Way;
+use crate::shared::{LoadError, Shareable};
+
+/// How many changed keys wait for one who watches a whole map. Beyond that all of it has changed.
+const WAITING: usize = 10_000;
+
+/// How long to wait before an entry is read again that could not be, although Redis is there.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What an entry is now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Latest<V> {
+    /// This.
+    Present(Arc<V>),
+    /// It is not there.
+    Absent,
+    /// It cannot be read here, for this reason.
+    Unreadable(LoadError),
+}
+
+/// What changed in a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MapChange<K> {
+    /// This entry was written or taken out.
+    Entry(K),
+    /// All of them may have changed: the map was cleared, or something was missed.
+    All,
+}
+
+/// The changes of one entry; [`SharedMap::watch`](crate::SharedMap::watch) gives it. It is a
+/// [`Stream`], too.
+pub struct EntryWatch<V> {
+    latest: BoxStream<'static, Latest<V>>,
+}
+
+/// Which entries of a map change; [`SharedMap::watch_all`](crate::SharedMap::watch_all) gives it.
+/// It is a [`Stream`], too.
+pub struct MapWatch<K> {
+    changes: BoxStream<'static, MapChange<K>>,
+}
+
+impl<V> EntryWatch<V> {
+    /// Waits for the next change, and returns what the entry is then; `None` when the bus has
+    /// ended. Whatever happened since the last call, this is the newest, and it is not told again.
+    /// While Redis is away it waits.
+    ///
+    /// Nothing is lost where the future is dropped, as in `select!`.
+    pub async fn changed(&mut self) -> Option<Latest<V>> {
+        self.latest.next().await
+    }
+}
+
+impl<K> MapWatch<K> {
+    /// Waits for the next change; `None` when the bus has ended. An entry that changed several
+    /// times since it was told is told once.
+    ///
+    /// Nothing is lost where the future is dropped, as in `select!`.
+    pub async fn changed(&mut self) -> Option<MapChange<K>> {
+        self.changes.next().await
+    }
+}
+
+impl<V> Stream for EntryWatch<V> {
+    type Item = Latest<V>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Latest<V>>> {
+        self.latest.poll_next_unpin(cx)
+    }
+}
+
+impl<K> Stream for MapWatch<K> {
+    type Item = MapChange<K>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<MapChange<K>>> {
+        self.changes.poll_next_unpin(cx)
+    }
+}
+
+/// Who is told of which changes.
+pub(crate) struct Watchers<K> {
+    entries: Mutex<HashMap<K, watch::Sender<()>>>,
+    maps: Mutex<Vec<Weak<Pending<K>>>>,
+}
+
+impl<K> Default for Watchers<K> {
+    fn default() -> Self {
+        Self {
+            entries: Mutex::default(),
+            maps: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Watchers<K> {
+    pub(crate) fn tell(&self, told: &Told<K>) {
+        let keys = match told {
+            Told::Nothing => return,
+            Told::All => return self.tell_all(),
+            Told::Some(keys) => keys,
+        };
+        let entries = lock(&self.entries);
+        for watching in keys.iter().filter_map(|key| entries.get(key)) {
+            watching.send_replace(());
+        }
+        drop(entries);
+        for pending in self.maps() {
+            pending.put(keys);
+        }
+    }
+
+    /// Lets those who watch an entry see whether it is still what they know.
+    pub(crate) fn look_again(&self) {
+        for watching in lock(&self.entries).values() {
+            watching.send_replace(());
+        }
+    }
+
+    fn tell_all(&self) {
+        self.look_again();
+        for pending in self.maps() {
+            pending.put_all();
+        }
+    }
+
+    fn maps(&self) -> Vec<Arc<Pending<K>>> {
+        let mut maps = lock(&self.maps);
+        maps.retain(|pending| pending.strong_count() > 0);
+        maps.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn watch(&self, key: &K) -> watch::Receiver<()> {
+        let mut entries = lock(&self.entries);
+        let watching = entries.entry(key.clone());
+        watching
+            .or_insert_with(|| watch::Sender::new(()))
+            .subscribe()
+    }
+
+    /// One who watched this entry is about to end.
+    fn unwatch(&self, key: &K) {
+        let mut entries = lock(&self.entries);
+        let watching = entries.get(key).map_or(0, watch::Sender::receiver_count);
+        if watching <= 1 {
+            entries.remove(key);
+        }
+    }
+
+    fn watch_all(&self) -> Arc<Pending<K>> {
+        let pending = Arc::new(Pending {
+            inside: Mutex::default(),
+            grown: Notify::new(),
+        });
+        lock(&self.maps).push(Arc::downgrade(&pending));
+        pending
+    }
+}
+
+/// The changes that one who watches a whole map has not been told of yet.
+struct Pending<K> {
+    inside: Mutex<Inside<K>>,
+    grown: Notify,
+}
+
+struct Inside<K> {
+    is_all: bool,
+    keys: HashSet<K>,
+    order: VecDeque<K>,
+}
+
+impl<K> Default for Inside<K> {
+    fn default() -> Self {
+        Self {
+            is_all: false,
+            keys: HashSet::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Pending<K> {
+    fn put(&self, keys: &[K]) {
+        let mut inside = lock(&self.inside);
+        for key in keys.iter().cloned() {
+            if !inside.is_all && inside.keys.insert(key.clone()) {
+                inside.order.push_back(key);
+            }
+        }
+        let is_full = inside.keys.len() > WAITING;
+        drop(inside);
+        if is_full {
+            return self.put_all();
+        }
+        self.grown.notify_one();
+    }
+
+    fn put_all(&self) {
+        *lock(&self.inside) = Inside {
+            is_all: true,
+            ..Inside::default()
+        };
+        self.grown.notify_one();
+    }
+
+    fn take(&self) -> Option<MapChange<K>> {
+        let mut inside = lock(&self.inside);
+        if std::mem::take(&mut inside.is_all) {
+            return Some(MapChange::All);
+        }
+        let key = inside.order.pop_front()?;
+        inside.keys.remove(&key);
+        Some(MapChange::Entry(key))
+    }
+
+    async fn next(&self) -> MapChange<K> {
+        loop {
+            if let Some(change) = self.take() {
+                return change;
+            }
+            self.grown.notified().await;
+        }
+    }
+}
+
+pub(crate) fn watch_all<K: Key, V: Shareable>(mirror: &Arc<Mirror<K, V>>) -> MapWatch<K> {
+    let pending = mirror.watchers.watch_all();
+    let way = mirror.kept.watch();
+    // The mirror hears of changes for as long as it is there.
+    let watching = (pending, way, Arc::clone(mirror));
+    let changes = unfold(watching, async |mut watching| {
+        let (pending, way, _) = &mut watching;
+        let change = tokio::select! {
+            biased;
+            change = pending.next() => change,
+            () = closed(way) => return None,
+        };
+        Some((change, watching))
+    });
+    MapWatch {
+        changes: changes.boxed(),
+    }
+}
+
+pub(crate) fn watch_entry<K: Key, V: Shareable>(
+    mirror: &Arc<Mirror<K, V>>,
+    key: &K,
+) -> EntryWatch<V> {
+    let following = Following {
+        changed: mirror.watchers.watch(key),
+        known: mirror.peek(key).map(|entry| entry.nonce),
+        way: mirror.kept.watch(),
+        mirror: Arc::clone(mirror),
+        key: key.clone(),
+    };
+    let latest = unfold(following, async |mut following| {
+        let latest = following.next().await?;
+        Some((latest, following))
+    });
+    EntryWatch {
+        latest: latest.boxed(),
+    }
+}
+
+/// Somebody who watches one entry.
+struct Following<K: Key, V: Shareable> {
+    changed: watch::Receiver<()>,
+    /// The mark of what was told last.
+    known: Option<Arc<str>>,
+    way: watch::Receiver<Way>,
+    mirror: Arc<Mirror<K, V>>,
+    key: K,
+}
+
+impl<K: Key, V: Shareable> Following<K, V> {
+    async fn next(&mut self) -> Option<Latest<V>> {
+        let mut way = self.way.clone();
+        tokio::select! {
+            biased;
+            latest = self.newest() => latest,
+            () = closed(&mut way) => None,
+        }
+    }
+
+    async fn newest(&mut self) -> Option<Latest<V>> {
+        loop {
+            self.changed.changed().await.ok()?;
+            let (nonce, latest) = self.read().await;
+            if self.known.as_ref() == Some(&nonce) {
+                continue;
+            }
+            self.known = Some(nonce);
+            return Some(latest);
+        }
+    }
+
+    /// Reads the entry, as soon as that is possible.
+    async fn read(&mut self) -> (Arc<str>, Latest<V>) {
+        loop {
+            // What changes from here on is another change.
+            let mut way = self.way.clone();
+            way.mark_unchanged();
+            match self.mirror.read(&self.key).await {
+                Ok(entry) => return (entry.nonce, Latest::of(entry.value)),
+                Err(LoadError::Unread { .. }) => {
+                    tokio::select! {
+                        _ = way.changed() => {}
+                        () = sleep(RETRY) => {}
+                    }
+                }
+                Err(error) => return ("?".into(), Latest::Unreadable(error)),
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Shareable> Drop for Following<K, V> {
+    fn drop(&mut self) {
+        self.mirror.watchers.unwatch(&self.key);
+    }
+}
+
+impl<V> Latest<V> {
+    fn of(value: Result<Option<Arc<V>>, LoadError>) -> Self {
+        match value {
+            Ok(Some(value)) => Self::Present(value),
+            Ok(None) => Self::Absent,
+            Err(error) => Self::Unreadable(error),
+        }
+    }
+}
+
+/// Waits for the end of the bus.
+async fn closed(way: &mut watch::Receiver<Way>) {
+    let is_closed = |way: &Way| matches!(way, Err(Reason::Closed));
+    let _ = way.wait_for(is_closed).await;
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<V> fmt::Debug for EntryWatch<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EntryWatch").finish_non_exhaustive()
+    }
+}
+
+impl<K> fmt::Debug for MapWatch<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapWatch").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! Maps that all processes share: many small values in one hash, and who may fill a gap in it.
+
+use std::sync::LazyLock;
+
+use redis::{Script, ScriptInvocation};
+use serde_json::json;
+
+use super::{Answer, KeyError, RedisKeys};
+use crate::shared::keeper::Stamp;
+
+mod memory;
+mod scripts;
+
+pub(crate) use memory::InMemory;
+
+/// The name of the event that tells of a change.
+pub(crate) const NOTICE: &str = "tidings.map";
+
+/// How many entries one step through a map asks for.
+const STEP: usize = 500;
+
+/// Where a map lies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MapKeys {
+    pub(crate) name: String,
+    /// The hash of the entries: `FORMAT VERSION NONCE PAYLOAD` each.
+    pub(crate) entries: String,
+    /// The hash of `version` and `nonce`, which every change of any entry changes.
+    pub(crate) stamp: String,
+    /// The hash of who may fill which gap: the leases of loaders that run.
+    pub(crate) loading: String,
+}
+
+/// An entry to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewEntry<'a> {
+    pub(crate) field: &'a str,
+    pub(crate) format: &'a str,
+    pub(crate) payload: &'a [u8],
+    /// The random mark of this writing.
+    pub(crate) nonce: &'a str,
+    pub(crate) only: Only<'a>,
+}
+
+/// When an entry is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Only<'a> {
+    Always,
+    /// If the entry that is there has this mark; none for one that is not there.
+    IfIs(&'a str),
+    /// If there is none, and nobody changed that since this lease was given.
+    IfLeased(&'a str),
+}
+
+/// A change that was made: the map's stamp moved on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) version: u64,
+    /// The stamp's mark before.
+    pub(crate) was: String,
+}
+
+/// What an entry looked like, and the map's stamp at that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) stamp: Stamp,
+    pub(crate) entry: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Done(Moved),
+    /// The condition does not hold: this is there.
+    Not(Found),
+}
+
+/// The fields and entries of one step, and where the next one begins; 0 at the end.
+pub(crate) type Page = (u64, Vec<(Vec<u8>, Vec<u8>)>);
+
+pub(crate) trait Maps {
+    fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found>;
+
+    /// Writes an entry and announces it.
+    fn write_entry(&self, map: &MapKeys, new: NewEntry<'_>) -> Answer<Written>;
+
+    /// Takes an entry out and the lease for it back, and announces it, whether it was there or not.
+    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved>;
+
+    /// Takes everything out and all leases back, and announces it.
+    fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved>;
+
+    /// The entry, or else the lease to write it: the one that is given already, or this.
+    fn lease(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<(Found, String)>;
+
+    /// Takes back a lease that came to nothing.
+    fn release(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<()>;
+
+    fn map_len(&self, map: &MapKeys) -> Answer<u64>;
+
+    /// Some of the entries. Steps from 0 to 0 give all that are there all the while.
+    fn page(&self, map: &MapKeys, from: u64) -> Answer<Page>;
+}
+
+impl Found {
+    fn of((version, nonce, entry): Fields) -> Result<Self, KeyError> {
+        let stamp = Stamp::of(version, nonce)?;
+        Ok(Self { stamp, entry })
+    }
+}
+
+impl MapKeys {
+    /// The beginning of the event that tells of a change of one entry, or of all; [`notice_end`]
+    /// is the rest.
+    fn notice(&self, field: Option<&str>) -> String {
+        let data = match field {
+            Some(field) => json!({ "map": self.name, "key": field }),
+            None => json!({ "map": self.name }),
+        };
+        let mut notice = json!({ "event": NOTICE, "data": data }).to_string();
+        // The stamps come in before the two braces at the end.
+        notice.truncate(notice.len() - 2);
+        notice
+    }
+
+    fn invoke(&self, script: &'static Script) -> ScriptInvocation<'static> {
+        let mut invocation = script.prepare_invoke();
+        invocation
+            .key(&self.stamp)
+            .key(&self.entries)
+            .key(&self.loading);
+        invocation
+    }
+}
+
+/// The end of the event that tells of a change; the scripts write the same.
+fn notice_end(moved: &Moved, nonce: &str) -> String {
+    let Moved { version, was } = moved;
+    format!(r#","version":{version},"nonce":"{nonce}","was":"{was}"}}}}"#)
+}
+
+/// The stamp's version and nonce, and an entry.
+type Fields = (Option<String>, Option<String>, Option<Vec<u8>>);
+
+impl Maps for RedisKeys {
+    fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found> {
+        static READ: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::READ));
+        let mut read = map.invoke(&READ);
+        read.arg(field);
+        let asked = self.run::<Fields>(read);
+        Box::pin(async move { Found::of(asked.await?) })
+    }
+
+    fn write_entry(&self, map: &MapKeys, new: NewEntry<'_>) -> Answer<Written> {
+        static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::WRITE));
+        let (only, than) = match new.only {
+            Only::Always => ("always", ""),
+            Only::IfIs(nonce) => ("is", nonce),
+            Only::IfLeased(lease) => ("leased", lease),
+        };
+        let mut write = map.invoke(&WRITE);
+        write.arg(&self.channel).arg(map.notice(Some(new.field)));
+        write.arg(new.nonce).arg(new.field).arg(only).arg(than);
+        write.arg(new.format).arg(new.payload);
+        let asked = self.run::<(Option<(u64, String)>, Fields)>(write);
+        Box::pin(async move {
+            match asked.await? {
+                (Some((version, was)), _) => Ok(Written::Done(Moved { version, was })),
+                (None, fields) => Found::of(fields).map(Written::Not),
+            }
+        })
+    }
+
+    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved> {
+        static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::REMOVE));
+        let mut remove = map.invoke(&REMOVE);
+        remove.arg(&self.channel).arg(map.notice(Some(field)));
+        remove.arg(nonce).arg(field);
+        moved(self.run(remove))
+    }
+
+    fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved> {
+        static CLEAR: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::CLEAR));
+        let mut clear = map.invoke(&CLEAR);
+        clear.arg(&self.channel).arg(map.notice(None)).arg(nonce);
+        moved(self.run(clear))
+    }
+
+    fn lease(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<(Found, String)> {
+        static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::LEASE));
+        let mut ask = map.invoke(&LEASE);
+        ask.arg(field).arg(lease).arg(scripts::LEASES_LAST_MS);
+        let asked = self.run::<(Fields, String)>(ask);
+        Box::pin(async move {
+            let (fields, lease) = asked.await?;
+            Ok((Found::of(fields)?, lease))
+        })
+    }
+
+    fn release(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<()> {
+        static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::RELEASE));
+        let mut release = map.invoke(&RELEASE);
+        release.arg(field).arg(lease);
+        self.run(release)
+    }
+
+    fn map_len(&self, map: &MapKeys) -> Answer<u64> {
+        let mut count = redis::cmd("HLEN");
+        count.arg(&map.entries);
+        self.ask(count)
+    }
+
+    fn page(&self, map: &MapKeys, from: u64) -> Answer<Page> {
+        let mut scan = redis::cmd("HSCAN");
+        scan.arg(&map.entries).arg(from).arg("COUNT").arg(STEP);
+        self.ask(scan)
+    }
+}
+
+fn moved(asked: Answer<(u64, String)>) -> Answer<Moved> {
+    Box::pin(async move {
+        let (version, was) = asked.await?;
+        Ok(Moved { version, was })
+    })
+}
