@@ -48,6 +48,7 @@ promises! {
         an_event_is_acknowledged_by_whom_it_is_for
         an_event_of_a_stream_is_handled_when_it_is_read
         a_bus_that_is_shut_down_answers_what_it_still_handles
+        a_bus_that_is_being_shut_down_says_so
         a_bus_that_is_dropped_says_what_it_has_not_handled
         a_bus_that_is_shut_down_asks_nothing
         asks_that_are_dropped_leave_nothing_behind

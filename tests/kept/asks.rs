@@ -507,6 +507,27 @@ pub(crate) async fn a_bus_that_is_shut_down_answers_what_it_still_handles(place:
     assert_eq!(second.summary().await.to_string(), "2 handled");
 }
 
+pub(crate) async fn a_bus_that_is_being_shut_down_says_so(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let (begun, gate) = stocks_later(&b, 2);
+    let answers = ask(&a, LONG).await;
+    begun.wait_len(1).await;
+
+    let bus = b.bus().clone();
+    let ending = tokio::spawn(async move { bus.shutdown(LONG).await });
+    let words = "it was not handled: the bus is being shut down";
+    wait_for("b says that it ends", LONG, async || {
+        let summary = ask(&a, Duration::from_millis(100)).await.summary().await;
+        failed(&summary) == [("b".to_owned(), words)]
+    })
+    .await;
+
+    gate.add_permits(100);
+    ending.await.unwrap().unwrap();
+    assert_eq!(answers.summary().await.to_string(), "2 handled");
+}
+
 pub(crate) async fn a_bus_that_is_dropped_says_what_it_has_not_handled(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);

@@ -34,13 +34,8 @@ impl<'a> Notice<'a> {
         }
     }
 
-    /// One entry of what travels beside the payload.
-    pub(crate) fn meta(&self, key: &str) -> Option<String> {
-        self.all_meta()?.remove(key)
-    }
-
     /// What travels beside the payload, where it can be understood.
-    pub(crate) fn all_meta(&self) -> Option<BTreeMap<String, String>> {
+    pub(crate) fn meta(&self) -> Option<BTreeMap<String, String>> {
         let format: Format = self.payload.format();
         self.event.meta(format, self.frame).ok()
     }

@@ -260,7 +260,7 @@ impl Listener for Asks {
 
 impl Heard {
     fn of(notice: &Notice<'_>) -> Option<(AskId, Self)> {
-        let meta = notice.all_meta()?;
+        let meta = notice.meta()?;
         let id = meta.get(ASK)?.parse().ok()?;
         let reply = match meta.get(OUTCOME)?.as_str() {
             HANDLED => Reply::Handled(notice.payload.bytes().to_vec()),

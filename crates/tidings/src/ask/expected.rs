@@ -11,7 +11,6 @@ use super::summary::Who;
 use crate::Bus;
 
 /// Who is there now.
-#[expect(clippy::unused_async, reason = "members are asked of redis")]
 pub(crate) async fn expected(bus: &Bus) -> Vec<Who> {
     bus.inner.dispatcher.asks.known.lock().clone()
 }
