@@ -23,7 +23,8 @@ pub(crate) async fn a_gap_that_nobody_hears_of_is_logged_as_a_warning(place: Pla
 pub(crate) async fn a_failure_that_nobody_hears_of_is_logged_as_an_error(place: Place) {
     let log = captured::log();
     let bus = place.builder().start().await.unwrap();
-    bus.on("tick", |_: u64| async { Err("not today") }).unwrap();
+    bus.on("tick", |_: u64| async { Err::<(), _>("not today") })
+        .unwrap();
 
     bus.send_to_all("tick", &1).await.unwrap();
 
@@ -46,9 +47,10 @@ impl std::error::Error for Unspeakable {}
 pub(crate) async fn a_failure_that_cannot_be_put_in_words_hides_no_later_one(place: Place) {
     let log = captured::log();
     let bus = place.builder().start().await.unwrap();
-    bus.on("speak", |_: u64| async { Err(Unspeakable) })
+    bus.on("speak", |_: u64| async { Err::<(), _>(Unspeakable) })
         .unwrap();
-    bus.on("tick", |_: u64| async { Err("not today") }).unwrap();
+    bus.on("tick", |_: u64| async { Err::<(), _>("not today") })
+        .unwrap();
 
     bus.send_to_all("speak", &1).await.unwrap();
     log.wait_for(|line| line.contains("no words for it")).await;

@@ -41,6 +41,11 @@ async fn mutable(mut numbers: Vec<u8>) {
     numbers.clear();
 }
 
+#[tidings::on("a.d")]
+async fn answering(fruit: String) -> Result<usize, HandlerError> {
+    Ok(fruit.len())
+}
+
 #[tokio::test]
 async fn every_shape_of_handler_compiles_and_is_collected() {
     #[tidings::on("in.a.function")]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use memchr::memmem;
+
 use crate::error::{EventError, FrameError};
 use crate::{DecodeError, Format, Limits, NodeId, Payload, json, msgpack};
 
@@ -132,6 +134,13 @@ impl RawEvent {
         self.payload.start..self.payload.end
     }
 
+    /// Whether the event's [`meta`](Self::meta) may have this key: a look at its bytes, which says
+    /// no for sure and yes by chance. It expects the key as nodes write it, without escapes.
+    #[inline]
+    pub fn may_have_meta(&self, key: &str, frame: &[u8]) -> bool {
+        !self.meta.is_empty() && memmem::find(self.meta.of(frame), key.as_bytes()).is_some()
+    }
+
     /// What else travels with the event, such as trace context. It is decoded at every call.
     ///
     /// # Errors
@@ -168,6 +177,10 @@ impl Span {
         }
     }
 
+    const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
     fn of(self, frame: &[u8]) -> &[u8] {
         frame
             .get(self.start as usize..self.end as usize)
@@ -183,6 +196,17 @@ mod tests {
     fn an_event_takes_56_bytes_whether_good_or_bad() {
         assert_eq!(size_of::<RawEvent>(), 56);
         assert_eq!(size_of::<Result<RawEvent, EventError>>(), 56);
+    }
+
+    #[test]
+    fn a_key_that_is_in_no_meta_is_known_without_decoding_it() {
+        let frame = br#"{"v":1,"events":[{"event":"ask"},{"event":"a","meta":{"b":"c"}}]}"#;
+        let mut events = Vec::new();
+        read_frame(frame, &Limits::default(), &mut events).unwrap();
+        let (without, with) = (events[0].unwrap(), events[1].unwrap());
+        assert!(!without.may_have_meta("ask", frame));
+        assert!(!with.may_have_meta("ask", frame));
+        assert!(with.may_have_meta("b", frame));
     }
 
     #[test]

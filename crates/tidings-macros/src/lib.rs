@@ -117,7 +117,7 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// ```
 ///
 /// A handler is an `async fn` of the payload and up to four of `Context`, `State<T>` and `Bus`. It
-/// owns what it takes, has no generics and no `self`, and returns nothing or a `Result<(), E>`. A
+/// owns what it takes, has no generics and no `self`, and returns nothing or a `Result<A, E>`. A
 /// bus that lacks a `State<T>` that some handler asks for does not start.
 ///
 /// # Which handlers are found

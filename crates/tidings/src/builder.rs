@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::ask::asks::Asks;
 use crate::bus::Bus;
 use crate::context::States;
 use crate::dispatch::Dispatcher;
@@ -355,11 +356,13 @@ impl Parts {
     ) -> Self {
         let me = NodeId::new(rand::random());
         let counts = Arc::new(Counts::new());
+        let outgoing = Arc::new(Outgoing::new(me, format, sending));
+        let asks = Asks::new(Arc::clone(&outgoing), Handle::current());
         Self {
             me,
             format,
-            outgoing: Arc::new(Outgoing::new(me, format, sending)),
-            dispatcher: Arc::default(),
+            outgoing,
+            dispatcher: Arc::new(Dispatcher::new(asks)),
             echoes: Arc::default(),
             reports: Arc::new(Reports::new(Arc::clone(&counts))),
             pulse: Arc::new(Pulse::new(

@@ -24,9 +24,10 @@ use crate::key::{EventPayload, HearKey, SendKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
 use crate::metrics::Calls;
-use crate::outgoing::{Manner, Unwritten, Wait, fate};
+use crate::outgoing::{Address, Manner, Unwritten, Wait, fate};
 use crate::pending::{Outcome, Pending, Ticket};
 use crate::reports::{GapBox, Reports};
+use crate::sending::Sending;
 use crate::stream::EventStream;
 use crate::subscription::{Handling, Seat, Subscription};
 use crate::trace::{Carried, sending};
@@ -283,16 +284,23 @@ impl Bus {
     /// must not wait for them. Dropping the future does not take the event back: it leaves, or is
     /// reported as a fed one.
     ///
+    /// To wait until those who hear it have handled it, too, ask for it:
+    /// [`acknowledged`](Sending::acknowledged).
+    ///
     /// # Errors
     ///
     /// When the event cannot be written, or Redis did not acknowledge it:
     /// [`SendError::Fate`] says whether it may have been published all the same.
-    pub async fn send_to_all<K, T>(&self, event: K, data: &T) -> Result<Receipt, SendError>
+    pub fn send_to_all<'a, K, T>(
+        &'a self,
+        event: K,
+        data: &'a T,
+    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        self.send(event, data, To::All).await
+        self.sending(event, data, To::All)
     }
 
     /// As [`send_to_all`](Self::send_to_all), to every process but this one.
@@ -300,12 +308,16 @@ impl Bus {
     /// # Errors
     ///
     /// As [`send_to_all`](Self::send_to_all).
-    pub async fn send_to_others<K, T>(&self, event: K, data: &T) -> Result<Receipt, SendError>
+    pub fn send_to_others<'a, K, T>(
+        &'a self,
+        event: K,
+        data: &'a T,
+    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        self.send(event, data, To::Others).await
+        self.sending(event, data, To::Others)
     }
 
     /// As [`send_to_all`](Self::send_to_all), to the one process whose [`id`](Self::id) is `node`.
@@ -314,17 +326,17 @@ impl Bus {
     /// # Errors
     ///
     /// As [`send_to_all`](Self::send_to_all).
-    pub async fn send_to<K, T>(
-        &self,
+    pub fn send_to<'a, K, T>(
+        &'a self,
         node: NodeId,
         event: K,
-        data: &T,
-    ) -> Result<Receipt, SendError>
+        data: &'a T,
+    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        self.send(event, data, To::Node(node)).await
+        self.sending(event, data, To::Node(node))
     }
 
     /// Short for `send_to_all(E::EVENT, event)`.
@@ -332,8 +344,11 @@ impl Bus {
     /// # Errors
     ///
     /// As [`send_to_all`](Self::send_to_all).
-    pub async fn publish<E: crate::Event + Sync>(&self, event: &E) -> Result<Receipt, SendError> {
-        self.send_to_all(E::EVENT, event).await
+    pub fn publish<'a, E: crate::Event + Sync>(
+        &'a self,
+        event: &'a E,
+    ) -> Sending<'a, EventKey<E>, E, impl Future<Output = Result<Receipt, SendError>>> {
+        self.send_to_all(E::EVENT, event)
     }
 
     /// Sends an event to every process without waiting for Redis: waits only while 4 MiB of events
@@ -364,7 +379,7 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let ticket = self.append(&event, data, To::All, Wait::Fed).await?;
+        let ticket = self.append(&event, data, To::All.into(), Wait::Fed).await?;
         if ticket.has_closed {
             // A frame is full: on a runtime of one thread, somebody must get to send it.
             tokio::task::yield_now().await;
@@ -450,20 +465,43 @@ impl Bus {
         ending.await
     }
 
-    async fn send<K, T>(&self, event: K, data: &T, to: To) -> Result<Receipt, SendError>
+    fn sending<'a, K, T>(
+        &'a self,
+        event: K,
+        data: &'a T,
+        to: To,
+    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        sending(event.name(data), self.send_awaited(&event, data, to)).await
+        Sending::new(self, event, data, to, self.send(event, data, to.into()))
     }
 
-    async fn send_awaited<K, T>(&self, event: &K, data: &T, to: To) -> Result<Receipt, SendError>
+    pub(crate) async fn send<K, T>(
+        &self,
+        event: K,
+        data: &T,
+        address: Address<'_>,
+    ) -> Result<Receipt, SendError>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let ticket = self.append(event, data, to, Wait::Awaited).await?;
+        sending(event.name(data), self.send_awaited(&event, data, address)).await
+    }
+
+    async fn send_awaited<K, T>(
+        &self,
+        event: &K,
+        data: &T,
+        address: Address<'_>,
+    ) -> Result<Receipt, SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        let ticket = self.append(event, data, address, Wait::Awaited).await?;
         let awaited = Awaited {
             pending: ticket.awaited.expect("who waits is given what to wait for"),
             index: ticket.index,
@@ -482,7 +520,7 @@ impl Bus {
         &self,
         event: &K,
         data: &T,
-        to: To,
+        address: Address<'_>,
         wait: Wait,
     ) -> Result<Ticket, SendError>
     where
@@ -495,8 +533,9 @@ impl Bus {
         };
         let event = Unwritten {
             name: event.name(data),
-            to,
+            to: address.to,
             carried: &Carried::current(),
+            meta: address.meta,
         };
         let encode = |into: Encoder<'_>| K::encode(data, into);
         let outgoing = &self.inner.outgoing;

@@ -3,12 +3,14 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tidings_codec::NodeId;
+use serde::Serialize;
+use tidings_codec::{EncodeError, NodeId};
 
 use crate::Bus;
+use crate::ask::asked::Asked;
 use crate::error::MissingState;
 
 /// What is known of an event beside its payload.
@@ -19,6 +21,8 @@ pub struct Context {
     pub(crate) from: Option<NodeId>,
     pub(crate) number: Option<u64>,
     pub(crate) at: u64,
+    /// The ask that the event is, if somebody asks, for as long as its handlers run.
+    pub(crate) asked: Option<Weak<Asked>>,
 }
 
 impl Context {
@@ -29,6 +33,7 @@ impl Context {
             from: None,
             number: None,
             at: 0,
+            asked: None,
         }
     }
 
@@ -63,6 +68,40 @@ impl Context {
     /// Whether it was heard late, from a journal. There is no journal yet: always `false`.
     pub fn replayed(&self) -> bool {
         false
+    }
+
+    /// Answers whoever [asked](Bus::ask_all), once all handlers of the event have succeeded. The
+    /// first answer counts that is not null. Where nobody asked, this does nothing.
+    ///
+    /// A function answers by returning `Ok(value)`; this is for handlers that are structs.
+    ///
+    /// ```
+    /// use tidings::prelude::*;
+    ///
+    /// struct Stock { apples: u32 }
+    ///
+    /// impl Handler<String> for Stock {
+    ///     async fn handle(&self, _fruit: String, context: &Context) -> Result<(), HandlerError> {
+    ///         context.answer(&self.apples)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:answer-docs").start().await?;
+    /// # bus.on("stock.count", Stock { apples: 3 })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When somebody asked, and serde cannot write the answer in the format of this bus.
+    pub fn answer<A: Serialize + ?Sized>(&self, answer: &A) -> Result<(), EncodeError> {
+        match self.asked.as_ref().and_then(Weak::upgrade) {
+            Some(asked) => asked.answer(answer),
+            None => Ok(()),
+        }
     }
 
     /// The bus, to send from within a handler. It does not keep the bus alive, and neither does a

@@ -2,13 +2,15 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use tidings_codec::{EventError, Header, NodeId, RawEvent, To};
 use tokio::sync::Notify;
 
+use crate::ask::asked::{Asked, Reply};
+use crate::ask::asks::{Asks, question};
 use crate::error::OnError;
 use crate::event::{Claim, Names};
 use crate::notices::{Listener, Notice, Notices, is_notice};
@@ -20,7 +22,7 @@ use crate::trace::Remote;
 const KEEP_FRAME_FROM: usize = 4;
 
 /// Who listens to what.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Dispatcher {
     registered: Mutex<Vec<Registered>>,
     /// Made anew at each change, so that the receiver takes one lock per frame.
@@ -29,6 +31,8 @@ pub(crate) struct Dispatcher {
     pub(crate) changed: Notify,
     /// What the bus's own parts hear.
     pub(crate) notices: Arc<Notices>,
+    /// Who waits for answers, and who gives them.
+    pub(crate) asks: Arc<Asks>,
 }
 
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(crate) struct Table {
     /// The seats that want every name that nobody else does.
     others: Route,
     seats: Vec<Arc<Seat>>,
+    /// There will be none any more.
+    is_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +71,16 @@ struct Place {
 }
 
 impl Dispatcher {
+    pub(crate) fn new(asks: Asks) -> Self {
+        Self {
+            registered: Mutex::default(),
+            table: RwLock::default(),
+            changed: Notify::new(),
+            notices: Arc::default(),
+            asks: Arc::new(asks),
+        }
+    }
+
     /// Adds a subscription.
     pub(crate) fn add(
         &self,
@@ -96,14 +112,17 @@ impl Dispatcher {
         self.rebuild(&registered);
     }
 
-    /// Takes all subscriptions out.
+    /// Takes all subscriptions out: the bus ends.
     pub(crate) fn clear(&self) -> Vec<Arc<Seat>> {
         let mut registered = self.lock();
         let all = registered
             .drain(..)
             .map(|registered| registered.seat)
             .collect();
-        self.rebuild(&registered);
+        self.replace(Table {
+            is_over: true,
+            ..Table::default()
+        });
         all
     }
 
@@ -112,7 +131,11 @@ impl Dispatcher {
     }
 
     fn rebuild(&self, registered: &[Registered]) {
-        let table = Arc::new(Table::of(registered));
+        self.replace(Table::of(registered));
+    }
+
+    fn replace(&self, table: Table) {
+        let table = Arc::new(table);
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         self.changed.notify_one();
     }
@@ -201,6 +224,7 @@ impl Route {
 pub(crate) struct Sorter {
     me: NodeId,
     notices: Arc<Notices>,
+    asks: Arc<Asks>,
     /// For each seat, what it gets of the frame at hand.
     wanted: Vec<Vec<Item>>,
 }
@@ -216,10 +240,11 @@ pub(crate) struct Arrived<'a> {
 }
 
 impl Sorter {
-    pub(crate) fn new(me: NodeId, notices: Arc<Notices>) -> Self {
+    pub(crate) fn new(me: NodeId, dispatcher: &Dispatcher) -> Self {
         Self {
             me,
-            notices,
+            notices: Arc::clone(&dispatcher.notices),
+            asks: Arc::clone(&dispatcher.asks),
             wanted: Vec::new(),
         }
     }
@@ -258,7 +283,13 @@ impl Sorter {
                         .hear(event.name(bytes), &Notice::of(&event, header, bytes));
                     continue;
                 }
-                None if table.others.seats.is_empty() => continue,
+                None if table.others.seats.is_empty() => {
+                    if let Some(question) = question(&event, header, bytes) {
+                        let reply = Reply::without_handler(table.is_over);
+                        self.asks.reply(question, reply);
+                    }
+                    continue;
+                }
                 None => {
                     unknown_names.push(Arc::from(event.name(bytes)));
                     let index = table.names.len() + unknown_names.len() - 1;
@@ -268,7 +299,9 @@ impl Sorter {
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
             let remote = Remote::of(&event, header.format, bytes);
-            self.put(route, |shared| Item {
+            let asked = question(&event, header, bytes)
+                .map(|question| Asked::new(&self.asks, question, route.seats.len()));
+            self.put(route, asked.as_ref(), |shared| Item {
                 name,
                 payload: event.payload_range(),
                 number,
@@ -293,16 +326,22 @@ impl Sorter {
         }
     }
 
-    fn put(&mut self, route: &Route, item: impl Fn(Option<Arc<Shared>>) -> Item) {
-        if let [only] = &*route.seats {
+    fn put(
+        &mut self,
+        route: &Route,
+        asked: Option<&Arc<Asked>>,
+        item: impl Fn(Option<Arc<Shared>>) -> Item,
+    ) {
+        if let ([only], None) = (&*route.seats, asked) {
             self.wanted[only.seat].push(item(None));
             return;
         }
-        let shared: Vec<_> = (0..route.shared)
-            .map(|_| Arc::new(OnceLock::new()))
-            .collect();
+        let shared: Vec<_> = (0..route.shared).map(|_| Shared::new(asked)).collect();
         for place in &route.seats {
-            let shared = place.shared.map(|index| Arc::clone(&shared[index]));
+            let shared = match place.shared {
+                Some(index) => Some(Arc::clone(&shared[index])),
+                None => asked.map(|asked| Shared::new(Some(asked))),
+            };
             self.wanted[place.seat].push(item(shared));
         }
     }

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::future::Future;
 
+use serde::Serialize;
+
 use crate::context::{Context, FromContext};
 use crate::error::MissingState;
 
@@ -13,7 +15,7 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 ///
 /// Async functions and closures of the payload and up to four things taken from the context
 /// ([`Context`], [`State<T>`](crate::State), [`Bus`](crate::Bus)) are handlers; they return nothing
-/// or a `Result<(), E>`:
+/// or a `Result<A, E>`, whose `A` is the answer where somebody [asked](crate::Bus::ask_all):
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -27,7 +29,7 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 /// # }
 /// ```
 ///
-/// A struct can be one too:
+/// A struct can be one too; it answers with [`Context::answer`]:
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -45,7 +47,7 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
     message = "`{Self}` cannot handle `{P}`",
     label = "not a handler",
     note = "a handler is an `async fn`, or a closure that returns `async move {{ … }}`; after the payload it takes up to four of `Context`, `State<T>` with a `T: Clone`, `Bus`",
-    note = "it returns nothing or a `Result<(), E>`, and what it holds across an `.await` must be `Send`",
+    note = "it returns nothing or a `Result<A, E>`, and what it holds across an `.await` must be `Send`",
     note = "an `async |…|` closure must not capture anything: write `move |…| {{ let it = it.clone(); async move {{ … }} }}`"
 )]
 pub trait Handler<P, Args = ()>: Send + Sync + 'static {
@@ -73,29 +75,32 @@ pub trait Handler<P, Args = ()>: Send + Sync + 'static {
     }
 }
 
-/// What a handler function may return: nothing, or a `Result<(), E>`.
+/// What a handler function may return: nothing, or a `Result<A, E>` whose `A` serde can write. It
+/// is written, and sent, only to somebody who [asked](crate::Bus::ask_all).
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
-    note = "it returns nothing, or a `Result<(), E>` whose error is `Into<Box<dyn Error + Send + Sync>>`"
+    note = "it returns nothing, or a `Result<A, E>` whose answer is `serde::Serialize` (`()` where there is none) and whose error is `Into<Box<dyn Error + Send + Sync>>`"
 )]
 pub trait Outcome {
-    /// As a result.
+    /// As a result; an answer is given to whoever asked.
     ///
     /// # Errors
     ///
-    /// What the handler failed with.
-    fn into_result(self) -> Result<(), HandlerError>;
+    /// What the handler failed with, or why its answer cannot be written.
+    fn into_result(self, context: &Context) -> Result<(), HandlerError>;
 }
 
 impl Outcome for () {
-    fn into_result(self) -> Result<(), HandlerError> {
+    fn into_result(self, _context: &Context) -> Result<(), HandlerError> {
         Ok(())
     }
 }
 
-impl<E: Into<HandlerError>> Outcome for Result<(), E> {
-    fn into_result(self) -> Result<(), HandlerError> {
-        self.map_err(Into::into)
+impl<A: Serialize, E: Into<HandlerError>> Outcome for Result<A, E> {
+    fn into_result(self, context: &Context) -> Result<(), HandlerError> {
+        let answer = self.map_err(Into::into)?;
+        context.answer(&answer)?;
+        Ok(())
     }
 }
 
@@ -119,9 +124,8 @@ macro_rules! functions {
                 payload: P,
                 context: &Context,
             ) -> impl Future<Output = Result<(), HandlerError>> + Send {
-                let _ = context;
                 let running = self(payload, $($argument::from_context(context),)*);
-                async move { running.await.into_result() }
+                async move { running.await.into_result(context) }
             }
 
             fn check(&self, bus: &crate::Bus) -> Result<(), MissingState> {

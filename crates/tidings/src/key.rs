@@ -16,7 +16,7 @@ use crate::subscription::Heard;
     message = "`{T}` cannot be sent under `{Self}`",
     note = "a name (`&str`) takes any `T: serde::Serialize`; `SomeEvent::EVENT` takes a `&SomeEvent`"
 )]
-pub trait SendKey<T: ?Sized>: Send {
+pub trait SendKey<T: ?Sized>: Copy + Send + Sync {
     /// The name that `value` travels under.
     fn name<'a>(&'a self, value: &'a T) -> &'a str;
 

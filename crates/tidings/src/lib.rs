@@ -41,6 +41,7 @@
 
 // Reading order: what people use …
 pub mod acl;
+mod ask;
 mod builder;
 mod bus;
 mod context;
@@ -54,6 +55,7 @@ mod health;
 mod key;
 mod life;
 mod registry;
+mod sending;
 mod shared;
 mod stream;
 mod subscription;
@@ -87,6 +89,7 @@ mod metrics;
 #[cfg_attr(not(feature = "opentelemetry"), path = "trace/absent.rs")]
 mod trace;
 
+pub use ask::{Answer, AnswerError, Answers, AskError, Asking, Summary, Who};
 pub use builder::Builder;
 pub use bus::{Bus, Receipt};
 pub use context::{Context, FromContext, State};
@@ -101,6 +104,7 @@ pub use handler::{Handler, HandlerError, Outcome};
 pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use queue::WhenFull;
+pub use sending::Sending;
 pub use shared::{
     Caching, Changes, EntryWatch, Latest, LoadError, LoadOrError, MapChange, MapWatch, ShareError,
     Shareable, Shared, SharedMap, Sharing, Snapshot, StoreError,
@@ -134,6 +138,7 @@ pub mod __private {
     pub use inventory;
     pub use serde;
 
+    pub use crate::ask::expected::{introduce, take_leave};
     pub use crate::derived::{Portable, decode_other, on0, on1, on2, on3, on4, unclaimed};
     pub use crate::registry::Collected;
 }

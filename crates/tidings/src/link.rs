@@ -358,6 +358,7 @@ impl Drop for Deaf {
         for seat in self.dispatcher.clear() {
             seat.drain();
         }
+        self.dispatcher.asks.close();
     }
 }
 

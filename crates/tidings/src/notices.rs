@@ -1,5 +1,6 @@
 //! What the parts of a bus hear themselves: events under names that begin with `tidings.`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -33,10 +34,10 @@ impl<'a> Notice<'a> {
         }
     }
 
-    /// One entry of what travels beside the payload.
-    pub(crate) fn meta(&self, key: &str) -> Option<String> {
+    /// What travels beside the payload, where it can be understood.
+    pub(crate) fn meta(&self) -> Option<BTreeMap<String, String>> {
         let format: Format = self.payload.format();
-        self.event.meta(format, self.frame).ok()?.remove(key)
+        self.event.meta(format, self.frame).ok()
     }
 }
 

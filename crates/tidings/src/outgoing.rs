@@ -92,6 +92,21 @@ pub(crate) struct Unwritten<'a> {
     pub(crate) name: &'a str,
     pub(crate) to: To,
     pub(crate) carried: &'a Carried,
+    /// What travels beside the payload, but for the trace.
+    pub(crate) meta: &'a [(&'a str, &'a str)],
+}
+
+/// Who an event is for, and what travels beside its payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<'a> {
+    pub(crate) to: To,
+    pub(crate) meta: &'a [(&'a str, &'a str)],
+}
+
+impl From<To> for Address<'_> {
+    fn from(to: To) -> Self {
+        Self { to, meta: &[] }
+    }
 }
 
 /// Whether somebody waits for what becomes of the event.
@@ -123,6 +138,10 @@ impl Outgoing {
             bytes: AtomicUsize::new(0),
             level: Level::of_outgoing(),
         }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -229,11 +248,19 @@ impl Outgoing {
             .open
             .get_or_insert_with(|| Open::new(self.format, self.me, capacity));
         let index = open.writer.events();
+        let trace = event.carried.meta();
+        let with_trace;
+        let meta = if event.meta.is_empty() {
+            &trace[..]
+        } else {
+            with_trace = [event.meta, &trace[..]].concat();
+            &with_trace
+        };
         let event = Event {
             name: event.name,
             to: event.to,
             at: Some(open.at),
-            meta: &event.carried.meta(),
+            meta,
         };
         let written = match open.writer.push(event, encode) {
             Ok(written) => written,

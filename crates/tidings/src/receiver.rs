@@ -57,7 +57,7 @@ impl Receiver {
         Self {
             me,
             sequences,
-            sorter: Sorter::new(me, Arc::clone(&dispatcher.notices)),
+            sorter: Sorter::new(me, &dispatcher),
             events: Vec::new(),
             limits: Limits::default(),
             frames: Frames::heard(),
@@ -88,6 +88,8 @@ impl Receiver {
         let table = self.dispatcher.table();
         if let Some(echo) = echo
             && table.is_empty()
+            // Our own answer to what we asked is one of all.
+            && !self.dispatcher.asks.is_any_open()
         {
             self.frames.add(frame.len(), echo.events);
             let known = self.judge(self.me, echo.first, echo.events);

@@ -62,8 +62,10 @@ impl<P> EventStream<P> {
 
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<P>> {
         loop {
-            if let (Some(batch), Some(item)) = (&self.batch, self.items.pop_front()) {
+            if let (Some(batch), Some(mut item)) = (&self.batch, self.items.pop_front()) {
                 let payload = self.read(batch, &item);
+                // Whatever else it is given for: this one has it.
+                item.shared = None;
                 self.given = Some(item);
                 if let Some(payload) = payload {
                     return Poll::Ready(Some(payload));
@@ -89,7 +91,10 @@ impl<P> EventStream<P> {
         let (event, handler) = (heard.name().to_string(), Arc::clone(&self.seat.handler));
         let (from, number) = (batch.from, item.number());
         let failure = match decoded {
-            Ok(Ok(payload)) => return Some(payload),
+            Ok(Ok(payload)) => {
+                heard.ended(None);
+                return Some(payload);
+            }
             Ok(Err(source)) => Failure::Payload {
                 event,
                 handler,
@@ -108,6 +113,7 @@ impl<P> EventStream<P> {
                 }
             }
         };
+        heard.ended(Some(&failure));
         if let Some(bus) = self.bus.upgrade() {
             bus.reports().failure(failure);
         }

@@ -12,8 +12,10 @@ use tidings_codec::{DecodeError, Format, NodeId, Payload};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::ask::asked::{Asked, why};
 use crate::context::Context;
 use crate::error::OnError;
+use crate::failure::Failure;
 use crate::metrics::Level;
 use crate::queue::{Bounds, Queue, WhenFull};
 use crate::reports::GapBox;
@@ -249,10 +251,29 @@ impl Item {
     pub(crate) fn number(&self) -> Option<u64> {
         (self.number > 0).then_some(self.number)
     }
+
+    /// The ask that it is, if somebody asks.
+    pub(crate) fn asked(&self) -> Option<&Arc<Asked>> {
+        self.shared.as_ref()?.asked.as_ref()
+    }
 }
 
-/// A payload decoded once for all handlers that take an `Arc` of it; `None` when it cannot be.
-pub(crate) type Shared = OnceLock<Option<Arc<dyn Any + Send + Sync>>>;
+/// What several handlers of one event share, and those of one that somebody asks.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The payload decoded once for all handlers that take an `Arc` of it; `None` when it cannot be.
+    decoded: OnceLock<Option<Arc<dyn Any + Send + Sync>>>,
+    asked: Option<Arc<Asked>>,
+}
+
+impl Shared {
+    pub(crate) fn new(asked: Option<&Arc<Asked>>) -> Arc<Self> {
+        Arc::new(Self {
+            decoded: OnceLock::new(),
+            asked: asked.cloned(),
+        })
+    }
+}
 
 impl Batch {
     pub(crate) fn bytes(&self) -> usize {
@@ -323,6 +344,14 @@ impl<'a> Heard<'a> {
         &self.item.remote
     }
 
+    /// A handler has ended with it, `failure` saying how when not well: whoever asks hears of it.
+    #[inline]
+    pub(crate) fn ended(&self, failure: Option<&Failure>) {
+        if let Some(asked) = self.item.asked() {
+            asked.end(failure.map(why));
+        }
+    }
+
     /// Writes who sent it, when and under which number into the context of its call.
     pub(crate) fn describe(&self, context: &mut Context) {
         if !Arc::ptr_eq(&context.event, self.name()) {
@@ -331,6 +360,7 @@ impl<'a> Heard<'a> {
         context.from = self.batch.from;
         context.number = self.item.number();
         context.at = self.item.at;
+        context.asked = self.item.asked().map(Arc::downgrade);
     }
 
     pub(crate) fn payload(&self) -> Payload<'a> {
@@ -348,7 +378,7 @@ impl<'a> Heard<'a> {
         };
         let mut error = None;
         // Others wait here for as long as it takes to decode one payload.
-        let decoded = shared.get_or_init(|| match decode() {
+        let decoded = shared.decoded.get_or_init(|| match decode() {
             Ok(decoded) => Some(Arc::new(decoded) as Arc<dyn Any + Send + Sync>),
             Err(undecodable) => {
                 error = Some(undecodable);

@@ -28,6 +28,11 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
+    pub(crate) const NOTHING: Self = Self {
+        parent: String::new(),
+        state: String::new(),
+    };
+
     /// Asks the subscriber, so no lock may be held.
     pub(crate) fn current() -> Self {
         let spans = Span::current().context();

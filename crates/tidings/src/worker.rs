@@ -196,10 +196,13 @@ where
         span.end(&ended);
         self.calls.end(began, heard.name(), &ended);
         let Err(stop) = ended else {
+            heard.ended(None);
             return true;
         };
         let was_called = !matches!(stop, Stop::Undecodable(_));
-        context.bus.reports().failure(self.failure(stop, context));
+        let failure = self.failure(stop, context);
+        heard.ended(Some(&failure));
+        context.bus.reports().failure(failure);
         was_called
     }
 

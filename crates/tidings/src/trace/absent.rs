@@ -13,6 +13,8 @@ use crate::worker::Stop;
 pub(crate) struct Carried;
 
 impl Carried {
+    pub(crate) const NOTHING: Self = Self;
+
     #[inline]
     pub(crate) fn current() -> Self {
         Self

@@ -1,0 +1,175 @@
+//! An event that somebody wants to be answered, while its handlers are at work.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tidings_codec::{EncodeError, Encoder, NodeId, Payload};
+
+use super::asks::{AskId, Asks};
+use crate::error::report;
+use crate::failure::{Cause, Failure};
+
+/// How much of an error's text travels.
+const TEXT: usize = 1 << 10;
+
+/// What is said of a handler that was never called, or that did not come to its end.
+const NOT_HANDLED: &str = "it was not handled: its queue was full, or it ended first";
+
+/// What is said by a bus that has taken back its handlers.
+const SHUTTING_DOWN: &str = "it was not handled: the bus is being shut down";
+
+/// One ask as it was heard. Its answer leaves when all handlers of the event have ended, or when
+/// the last of what they were given is dropped.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    asks: Arc<Asks>,
+    from: Question,
+    inside: Mutex<Inside>,
+}
+
+/// Who asked, and under which id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) by: NodeId,
+    pub(crate) id: AskId,
+}
+
+/// What becomes of an ask in this process.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// With a payload in this bus's own format; an empty one is null.
+    Handled(Vec<u8>),
+    Failed(String),
+    NoHandler,
+}
+
+#[derive(Debug)]
+struct Inside {
+    /// How many handlers have not ended.
+    running: usize,
+    value: Vec<u8>,
+    failure: Option<String>,
+}
+
+impl Asked {
+    /// An ask for so many handlers.
+    pub(crate) fn new(asks: &Arc<Asks>, from: Question, handlers: usize) -> Arc<Self> {
+        let inside = Inside {
+            running: handlers,
+            value: Vec::new(),
+            failure: None,
+        };
+        Arc::new(Self {
+            asks: Arc::clone(asks),
+            from,
+            inside: Mutex::new(inside),
+        })
+    }
+
+    /// Keeps the value as the answer. The first that is not null counts.
+    pub(crate) fn answer<A: Serialize + ?Sized>(&self, value: &A) -> Result<(), EncodeError> {
+        let format = self.asks.format();
+        let mut bytes = Vec::new();
+        // Not under the lock: it is the application's code.
+        Encoder::new(format, &mut bytes).encode(value)?;
+        let mut inside = self.lock();
+        if inside.value.is_empty() && !Payload::new(format, &bytes).is_null() {
+            inside.value = bytes;
+        }
+        Ok(())
+    }
+
+    /// One handler has ended; `failure` says how, when not well. The first failure counts.
+    pub(crate) fn end(&self, failure: Option<String>) {
+        let mut inside = self.lock();
+        inside.running = inside.running.saturating_sub(1);
+        if inside.failure.is_none() {
+            inside.failure = failure;
+        }
+        if inside.running == 0 {
+            let reply = inside.reply();
+            drop(inside);
+            self.asks.reply(self.from, reply);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut inside = self.lock();
+        if inside.running == 0 {
+            return;
+        }
+        let failure = inside.failure.take();
+        drop(inside);
+        let failure = failure.unwrap_or_else(|| NOT_HANDLED.to_owned());
+        self.asks.reply(self.from, Reply::Failed(failure));
+    }
+}
+
+impl Inside {
+    fn reply(&mut self) -> Reply {
+        match self.failure.take() {
+            Some(text) => Reply::Failed(text),
+            None => Reply::Handled(std::mem::take(&mut self.value)),
+        }
+    }
+}
+
+impl Reply {
+    /// Of a process in which nothing hears the event.
+    pub(crate) fn without_handler(is_over: bool) -> Self {
+        if is_over {
+            Self::Failed(SHUTTING_DOWN.to_owned())
+        } else {
+            Self::NoHandler
+        }
+    }
+}
+
+/// What the one who asked is told of a failure. Which event and handler it was, is known there.
+pub(crate) fn why(failure: &Failure) -> String {
+    match failure {
+        Failure::Handler { cause, .. } => match cause {
+            Cause::Failed(error) => words(report(&**error)),
+            cause => words(cause),
+        },
+        failure => words(report(failure)),
+    }
+}
+
+/// The words of an error, as many as travel. They are the application's code, and may panic.
+pub(crate) fn words(error: impl fmt::Display) -> String {
+    let told = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+    let mut words = told.unwrap_or_else(|_| "it failed, and cannot say why".to_owned());
+    words.truncate(words.floor_char_boundary(TEXT));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let words = words("ä".repeat(600) + "x");
+        assert_eq!(words, "ä".repeat(512));
+    }
+
+    #[test]
+    fn an_error_that_panics_when_it_is_told_is_told_of() {
+        struct Panics;
+        impl fmt::Display for Panics {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("on purpose")
+            }
+        }
+        assert_eq!(words(Panics), "it failed, and cannot say why");
+    }
+}

@@ -1,0 +1,348 @@
+//! The asks of a bus: those that it waits for, and the answers that it sends.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+
+use tidings_codec::{EncodeError, Encoder, Format, Header, NodeId, Payload, RawEvent, To};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::asked::{Question, Reply, words};
+use super::expected::Known;
+use crate::dispatch::Dispatcher;
+use crate::error::{SendError, report};
+use crate::notices::{Listener, Notice, is_notice};
+use crate::outgoing::{Manner, Outgoing, Unwritten, Wait};
+use crate::trace::Carried;
+
+/// The name that answers travel under.
+pub(crate) const ANSWER: &str = "tidings.answer";
+
+/// The entry of an event's `meta` that makes it an ask, and says in an answer what it answers.
+pub(crate) const ASK: &str = "ask";
+const OUTCOME: &str = "outcome";
+const ERROR: &str = "error";
+
+const HANDLED: &str = "handled";
+const FAILED: &str = "failed";
+const NO_HANDLER: &str = "no-handler";
+
+/// How many asks may be open at once.
+pub(crate) const OPEN: usize = 1_024;
+
+/// How many more answers than expected may wait for the one who asked.
+const MORE: usize = 64;
+
+/// How many answers may wait for room in a full outgoing queue.
+const WAITING: usize = 256;
+
+/// The number of an ask, drawn by who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct AskId(u64);
+
+/// Both sides of all asks of one bus.
+#[derive(Debug)]
+pub(crate) struct Asks {
+    outgoing: Arc<Outgoing>,
+    runtime: Handle,
+    open: Mutex<HashMap<AskId, Waiting>>,
+    /// How many are open, for who looks at each frame.
+    count: AtomicUsize,
+    listens: Once,
+    room: Arc<Semaphore>,
+    pub(crate) known: Known,
+}
+
+/// The way to who waits for the answers to one ask.
+#[derive(Debug)]
+struct Waiting {
+    answers: mpsc::Sender<Heard>,
+    /// How many answers there was no room for.
+    uncounted: Arc<AtomicUsize>,
+}
+
+/// One answer as it was heard.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) from: NodeId,
+    pub(crate) format: Format,
+    pub(crate) reply: Reply,
+}
+
+/// An ask of our own, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenAsk {
+    asks: Arc<Asks>,
+    pub(crate) id: AskId,
+    pub(crate) answers: mpsc::Receiver<Heard>,
+    pub(crate) uncounted: Arc<AtomicUsize>,
+}
+
+impl Asks {
+    pub(crate) fn new(outgoing: Arc<Outgoing>, runtime: Handle) -> Self {
+        Self {
+            outgoing,
+            runtime,
+            open: Mutex::default(),
+            count: AtomicUsize::new(0),
+            listens: Once::new(),
+            room: Arc::new(Semaphore::new(WAITING)),
+            known: Known::default(),
+        }
+    }
+
+    /// How answers are written here.
+    pub(crate) fn format(&self) -> Format {
+        self.outgoing.format()
+    }
+
+    /// Whether an answer may come to us.
+    pub(crate) fn is_any_open(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Begins to wait for answers, this many of them expected; `None` when too many asks are open.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        dispatcher: &Dispatcher,
+        expected: usize,
+    ) -> Option<OpenAsk> {
+        let (sender, answers) = mpsc::channel(expected + MORE);
+        let uncounted = Arc::default();
+        let waiting = Waiting {
+            answers: sender,
+            uncounted: Arc::clone(&uncounted),
+        };
+        let id = AskId(rand::random());
+        let mut open = self.lock();
+        if open.len() >= OPEN {
+            return None;
+        }
+        open.insert(id, waiting);
+        self.count.store(open.len(), Ordering::Relaxed);
+        drop(open);
+        self.listens
+            .call_once(|| dispatcher.listen(ANSWER, Arc::clone(self) as Arc<dyn Listener>));
+        Some(OpenAsk {
+            asks: Arc::clone(self),
+            id,
+            answers,
+            uncounted,
+        })
+    }
+
+    /// The bus has ended: nobody will answer any more.
+    pub(crate) fn close(&self) {
+        let mut open = self.lock();
+        self.count.store(0, Ordering::Relaxed);
+        let waiting = std::mem::take(&mut *open);
+        drop(open);
+        drop(waiting);
+    }
+
+    fn end(&self, id: AskId) {
+        let mut open = self.lock();
+        let ended = open.remove(&id);
+        self.count.store(open.len(), Ordering::Relaxed);
+        drop(open);
+        drop(ended);
+    }
+
+    /// Sends an answer. Nobody waits for it here: where it is lost, it is missing there.
+    pub(crate) fn reply(self: &Arc<Self>, to: Question, reply: Reply) {
+        match self.try_reply(to, &reply) {
+            Ok(true) => {}
+            Ok(false) => self.reply_later(to, reply),
+            Err(error) => self.cannot_reply(to, &error),
+        }
+    }
+
+    /// What could not be written is a failure of this process, and the one who asked hears of it.
+    fn cannot_reply(self: &Arc<Self>, to: Question, error: &SendError) {
+        tracing::debug!(error = %report(error), "an answer could not be sent");
+        if matches!(error, SendError::Encode { .. } | SendError::TooLarge { .. }) {
+            let text = words(format_args!("the answer cannot be sent: {}", report(error)));
+            if let Ok(false) | Err(_) = self.try_reply(to, &Reply::Failed(text)) {
+                tracing::debug!("the reason could not be sent either");
+            }
+        }
+    }
+
+    fn try_reply(&self, to: Question, reply: &Reply) -> Result<bool, SendError> {
+        let id = to.id.to_string();
+        let meta = reply.meta(&id);
+        let event = unwritten(to, &meta);
+        let write = |into: Encoder<'_>| reply.write(into);
+        let ticket = self.outgoing.try_append(event, MANNER, &write)?;
+        Ok(ticket.is_some())
+    }
+
+    /// Waits for room, in a task of its own.
+    fn reply_later(self: &Arc<Self>, to: Question, reply: Reply) {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            tracing::debug!("an answer found too many others waiting for room");
+            return;
+        };
+        let asks = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let id = to.id.to_string();
+            let meta = reply.meta(&id);
+            let event = unwritten(to, &meta);
+            let write = |into: Encoder<'_>| reply.write(into);
+            if let Err(error) = asks.outgoing.append(event, MANNER, write).await {
+                asks.cannot_reply(to, &error);
+            }
+            drop(place);
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AskId, Waiting>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As an awaited event: one that is lost is no loss of who feeds and flushes here.
+const MANNER: Manner = Manner {
+    wait: Wait::Awaited,
+    is_volatile: false,
+};
+
+/// What an answer's trace is, is of no interest.
+static UNTRACED: Carried = Carried::NOTHING;
+
+fn unwritten<'a>(to: Question, meta: &'a [(&'a str, &'a str)]) -> Unwritten<'a> {
+    Unwritten {
+        name: ANSWER,
+        to: To::Node(to.by),
+        carried: &UNTRACED,
+        meta,
+    }
+}
+
+/// Who wants this event to be answered, if somebody does.
+#[inline]
+pub(crate) fn question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Question> {
+    if !event.may_have_meta(ASK, frame) {
+        return None;
+    }
+    read_question(event, header, frame)
+}
+
+#[cold]
+fn read_question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Question> {
+    // An answer to an answer would have no end.
+    if is_notice(event.name_bytes(frame)) {
+        return None;
+    }
+    let meta = event.meta(header.format, frame).ok()?;
+    let id = meta.get(ASK)?.parse().ok()?;
+    let by = header.from?;
+    Some(Question { by, id })
+}
+
+impl Listener for Asks {
+    fn hear(&self, notice: &Notice<'_>) {
+        let Some((id, heard)) = Heard::of(notice) else {
+            tracing::debug!(from = ?notice.from, "an answer that cannot be understood");
+            return;
+        };
+        // One that nobody waits for any more is late, or nobody's.
+        if let Some(waiting) = self.lock().get(&id)
+            && waiting.answers.try_send(heard).is_err()
+        {
+            waiting.uncounted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Heard {
+    fn of(notice: &Notice<'_>) -> Option<(AskId, Self)> {
+        let meta = notice.meta()?;
+        let id = meta.get(ASK)?.parse().ok()?;
+        let reply = match meta.get(OUTCOME)?.as_str() {
+            HANDLED => Reply::Handled(notice.payload.bytes().to_vec()),
+            FAILED => Reply::Failed(words(meta.get(ERROR).map_or("", String::as_str))),
+            NO_HANDLER => Reply::NoHandler,
+            _ => return None,
+        };
+        let heard = Self {
+            from: notice.from?,
+            format: notice.payload.format(),
+            reply,
+        };
+        Some((id, heard))
+    }
+}
+
+impl Reply {
+    fn meta<'a>(&'a self, id: &'a str) -> Vec<(&'a str, &'a str)> {
+        let mut meta = vec![(ASK, id)];
+        match self {
+            Self::Handled(_) => meta.push((OUTCOME, HANDLED)),
+            Self::Failed(text) => meta.extend([(OUTCOME, FAILED), (ERROR, text)]),
+            Self::NoHandler => meta.push((OUTCOME, NO_HANDLER)),
+        }
+        meta
+    }
+
+    fn write(&self, into: Encoder<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::Handled(value) if !value.is_empty() => {
+                let payload = Payload::new(into.format(), value);
+                into.copy(payload)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for OpenAsk {
+    fn drop(&mut self) {
+        self.asks.end(self.id);
+    }
+}
+
+impl fmt::Display for AskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// It is no number that we have drawn, and nobody's.
+#[derive(Debug)]
+pub(crate) struct NotAnAsk;
+
+impl FromStr for AskId {
+    type Err = NotAnAsk;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAsk> {
+        let is_ours = text.len() == 16
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_ours {
+            return Err(NotAnAsk);
+        }
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| NotAnAsk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written_and_in_no_other_way() {
+        let id = AskId(0xab);
+        assert_eq!(id.to_string(), "00000000000000ab");
+        assert_eq!(id.to_string().parse::<AskId>().unwrap(), id);
+        for other in ["", "ab", "00000000000000AB", "+0000000000000ab", "äääääääa"] {
+            assert!(other.parse::<AskId>().is_err(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Why an ask could not be made, and why an answer is none.
+
+use std::fmt;
+
+use tidings_codec::DecodeError;
+
+use crate::error::{SendError, debug_as_report};
+
+debug_as_report! { AskError }
+
+/// Why nobody was asked, or nobody knows whether they were.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The event was not sent, or may not have been.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// This bus waits for the answers to so many asks that it takes no more.
+    #[error("{limit} asks are open already")]
+    TooMany {
+        /// How many may be open at once.
+        limit: usize,
+    },
+}
+
+/// Why there is no answer of one member.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// A handler there failed, panicked, took too long, could not read the payload, or never got
+    /// the event.
+    #[error("{text}")]
+    Failed {
+        /// Its words, the first 1 KiB of them.
+        text: String,
+    },
+    /// Nothing hears the event there.
+    #[error("it has no handler")]
+    NoHandler,
+    /// It was handled, and the answer is not what was asked for.
+    #[error("its answer cannot be read")]
+    Undecodable {
+        /// What did not fit.
+        #[from]
+        source: DecodeError,
+    },
+}

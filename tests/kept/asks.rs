@@ -1,0 +1,647 @@
+//! An ask is answered by every member, or says of each why not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::prelude::*;
+use tidings::{Answer, AnswerError, AskError, NodeId, Summary, Who};
+use tidings_testkit::{Collected, Node, wait_for};
+use tokio::sync::Semaphore;
+
+use crate::place::Place;
+
+/// Far more than any answer of these tests takes.
+const LONG: Duration = Duration::from_secs(20);
+
+/// Makes these nodes the members that each of them expects: `a`, `b` and so on.
+fn introduce(nodes: &[&Node]) {
+    let names = ('a'..).map(String::from);
+    let members: Vec<_> = nodes.iter().map(|node| node.id()).zip(names).collect();
+    for node in nodes {
+        tidings::__private::introduce(node.bus(), members.clone());
+    }
+}
+
+async fn three_members(place: &Place) -> (Node, Node, Node) {
+    let (a, b, c) = (place.node().await, place.node().await, place.node().await);
+    introduce(&[&a, &b, &c]);
+    (a, b, c)
+}
+
+async fn two_members(place: &Place) -> (Node, Node) {
+    let (a, b) = place.two_nodes().await;
+    introduce(&[&a, &b]);
+    (a, b)
+}
+
+/// Lets a node answer `stock` with a number.
+fn stocks(node: &Node, count: u32) {
+    let counting = move |_: String| async move { Ok::<_, HandlerError>(count) };
+    node.on("stock", counting).unwrap();
+}
+
+/// Lets a node answer `stock` when it is allowed to; says what it has begun with.
+fn stocks_later(node: &Node, count: u32) -> (Collected<String>, Arc<Semaphore>) {
+    let (begun, gate) = (Collected::default(), Arc::new(Semaphore::new(0)));
+    let (put, wait) = (begun.clone(), Arc::clone(&gate));
+    let counting = move |fruit: String| {
+        let (put, wait) = (put.clone(), Arc::clone(&wait));
+        async move {
+            put.put(fruit);
+            wait.acquire().await?.forget();
+            Ok::<_, HandlerError>(count)
+        }
+    };
+    node.on("stock", counting).unwrap();
+    (begun, gate)
+}
+
+fn fails(node: &Node, text: &'static str) {
+    let failing = move |_: String| async move { Err::<u32, _>(text) };
+    node.on("stock", failing).unwrap();
+}
+
+async fn ask(node: &Node, within: Duration) -> tidings::Answers<u32> {
+    let asking = node.ask_all("stock", "apples").within(within);
+    asking.await.unwrap()
+}
+
+/// The summary of one ask, and all its answers by name.
+async fn all_of(node: &Node, within: Duration) -> (Vec<(String, Result<u32, String>)>, Summary) {
+    let mut answers = ask(node, within).await;
+    let mut all = Vec::new();
+    while let Some(Answer { from, value, .. }) = answers.next().await {
+        let value = value.map_err(|error| tidings::report(&error).to_string());
+        all.push((from.to_string(), value));
+    }
+    all.sort();
+    (all, answers.summary().await)
+}
+
+fn names(members: &[Who]) -> Vec<String> {
+    let mut names: Vec<_> = members.iter().map(Who::to_string).collect();
+    names.sort();
+    names
+}
+
+fn failed(summary: &Summary) -> Vec<(String, &str)> {
+    let failed = summary.failed.iter();
+    let mut failed: Vec<_> = failed
+        .map(|(who, text)| (who.to_string(), &**text))
+        .collect();
+    failed.sort();
+    failed
+}
+
+pub(crate) async fn every_member_answers_the_one_who_asks_included(place: Place) {
+    let (a, b, c) = three_members(&place).await;
+    stocks(&a, 1);
+    stocks(&b, 2);
+    stocks(&c, 3);
+
+    let (answers, summary) = all_of(&a, LONG).await;
+
+    let named = |name: &str, count| (name.to_owned(), Ok(count));
+    assert_eq!(answers, [named("a", 1), named("b", 2), named("c", 3)]);
+    assert_eq!(names(&summary.handled), ["a", "b", "c"]);
+    assert!(summary.is_complete() && summary.unexpected.is_empty());
+    assert_eq!(summary.to_string(), "3 handled");
+}
+
+pub(crate) async fn a_member_that_is_slow_does_not_hold_back_the_others(place: Place) {
+    let (a, b, c) = three_members(&place).await;
+    let (_, gate) = stocks_later(&a, 1);
+    stocks(&b, 2);
+    stocks(&c, 3);
+
+    let mut answers = ask(&a, LONG).await;
+    let mut first = vec![
+        answers.next().await.unwrap().value.unwrap(),
+        answers.next().await.unwrap().value.unwrap(),
+    ];
+    first.sort_unstable();
+    assert_eq!(first, [2, 3]);
+
+    gate.add_permits(1);
+    assert_eq!(answers.next().await.unwrap().value.unwrap(), 1);
+    assert!(answers.next().await.is_none());
+}
+
+pub(crate) async fn who_fails_is_named_with_its_words(place: Place) {
+    let (a, b, c) = three_members(&place).await;
+    fails(&a, "no such fruit");
+    let panicking = |_: String| async {
+        assert_eq!(1, 2, "on purpose");
+        Ok::<u32, HandlerError>(1)
+    };
+    b.on("stock", panicking).unwrap();
+    let briefly = Handling::new().timeout(Duration::from_millis(10));
+    let endless = |_: String| std::future::pending::<()>();
+    c.on_with("stock", briefly, endless).unwrap();
+
+    let (answers, summary) = all_of(&b, LONG).await;
+
+    assert_eq!(answers.len(), 3);
+    let failed = failed(&summary);
+    assert_eq!(failed[0], ("a".to_owned(), "no such fruit"));
+    assert!(failed[1].1.starts_with("it panicked: ") && failed[1].1.contains("on purpose"));
+    assert_eq!(
+        failed[2],
+        ("c".to_owned(), "it was still running after 10ms")
+    );
+    assert!(!summary.is_complete() && summary.handled.is_empty());
+}
+
+pub(crate) async fn who_cannot_read_the_payload_says_so(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    b.on("stock", |_: u32| async {}).unwrap();
+
+    let summary = ask(&a, LONG).await.summary().await;
+
+    assert_eq!(names(&summary.handled), ["a"]);
+    let [(who, text)] = &*failed(&summary) else {
+        panic!("{summary}")
+    };
+    assert!(
+        who == "b" && text.contains("is not what stock ("),
+        "{summary}"
+    );
+}
+
+pub(crate) async fn who_has_no_handler_says_so(place: Place) {
+    let (a, b, c) = three_members(&place).await;
+    stocks(&b, 2);
+    c.on("other", |_: String| async {}).unwrap();
+
+    let (answers, summary) = all_of(&a, LONG).await;
+
+    assert_eq!(answers[0].1, Err("it has no handler".to_owned()));
+    assert_eq!(answers[1].1, Ok(2));
+    assert_eq!(names(&summary.without_handler), ["a", "c"]);
+    assert!(summary.is_complete(), "{summary}");
+}
+
+pub(crate) async fn who_does_not_answer_in_time_is_named(place: Place) {
+    let (a, b, c) = three_members(&place).await;
+    stocks(&a, 1);
+    stocks(&b, 2);
+    let (_, gate) = stocks_later(&c, 3);
+
+    let (answers, summary) = all_of(&a, Duration::from_millis(300)).await;
+
+    assert_eq!(answers.len(), 2);
+    assert_eq!(names(&summary.silent), ["c"]);
+    let words = "2 handled, 1 did not answer within 300ms: c";
+    assert_eq!(summary.to_string(), words);
+
+    // What it says now comes too late, and is nobody's.
+    gate.add_permits(2);
+    let summary = ask(&a, LONG).await.summary().await;
+    assert_eq!(names(&summary.handled), ["a", "b", "c"]);
+    assert!(a.failures().all().is_empty() && c.failures().all().is_empty());
+}
+
+pub(crate) async fn a_member_that_leaves_is_not_waited_for(place: Place) {
+    let (a, b, c) = three_members(&place).await;
+    stocks(&a, 1);
+    stocks(&b, 2);
+    let (begun, _gate) = stocks_later(&c, 3);
+
+    let answers = ask(&a, LONG).await;
+    begun.wait_len(1).await;
+    tidings::__private::take_leave(a.bus(), c.id());
+    let summary = answers.summary().await;
+
+    assert_eq!(names(&summary.handled), ["a", "b"]);
+    assert_eq!(names(&summary.left), ["c"]);
+    assert!(summary.silent.is_empty() && !summary.is_complete());
+}
+
+pub(crate) async fn who_joined_late_is_heard_and_told_apart(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    introduce(&[&a]);
+    let (_, gate) = stocks_later(&a, 1);
+    stocks(&b, 2);
+
+    let mut answers = ask(&a, LONG).await;
+    let answer = answers.next().await.unwrap();
+    assert_eq!((answer.from.node, answer.from.name), (b.id(), None));
+    assert_eq!(answer.value.unwrap(), 2);
+    gate.add_permits(1);
+    let summary = answers.summary().await;
+
+    assert_eq!(summary.unexpected, [b.id()]);
+    assert_eq!(summary.handled.len(), 2);
+}
+
+pub(crate) async fn of_several_handlers_all_must_succeed(place: Place) {
+    let (a, b) = two_members(&place).await;
+    let silent = |_: String| async { Ok::<_, HandlerError>(()) };
+    a.on("stock", silent).unwrap();
+    a.on("stock", |_: String| async {}).unwrap();
+    stocks(&a, 1);
+    stocks(&b, 2);
+    fails(&b, "one of two");
+
+    let (answers, summary) = all_of(&a, LONG).await;
+
+    assert_eq!(answers[0], ("a".to_owned(), Ok(1)));
+    assert_eq!(answers[1], ("b".to_owned(), Err("one of two".to_owned())));
+    assert_eq!(failed(&summary), [("b".to_owned(), "one of two")]);
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Stock {
+    fruit: String,
+    counts: Vec<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Event)]
+#[event("stock.wanted")]
+struct Wanted {
+    fruit: String,
+}
+
+struct Shelf;
+
+impl Handler<Arc<Wanted>> for Shelf {
+    async fn handle(&self, wanted: Arc<Wanted>, context: &Context) -> Result<(), HandlerError> {
+        context.answer(&Stock {
+            fruit: wanted.fruit.clone(),
+            counts: vec![1, 2],
+        })?;
+        Ok(())
+    }
+}
+
+pub(crate) async fn answers_come_in_whatever_format_they_are_written(place: Place) {
+    let a = place.node().await;
+    let b = Node::start(place.builder().format(place.other_format())).await;
+    introduce(&[&a, &b]);
+    for node in [&a, &b] {
+        // Both are given one decoded value, and one of them answers.
+        node.subscribe(Shelf).unwrap();
+        node.subscribe(|_: Arc<Wanted>| async {}).unwrap();
+    }
+
+    let wanted = Wanted {
+        fruit: "äpples".to_owned(),
+    };
+    for node in [&a, &b] {
+        let mut answers = node.ask_all(Wanted::EVENT, &wanted).await.unwrap();
+        for _ in 0..2 {
+            let stock: Stock = answers.next().await.unwrap().value.unwrap();
+            assert_eq!(stock.fruit, "äpples");
+            assert_eq!(stock.counts, [1, 2]);
+        }
+        assert!(answers.next().await.is_none());
+    }
+}
+
+pub(crate) async fn an_event_that_a_full_queue_drops_is_named_as_not_handled(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let (begun, gate) = (Collected::<String>::default(), Arc::new(Semaphore::new(0)));
+    let (put, wait) = (begun.clone(), Arc::clone(&gate));
+    let handler = move |fruit: String| {
+        let (put, wait) = (put.clone(), Arc::clone(&wait));
+        async move {
+            put.put(fruit);
+            let _ = wait.acquire().await;
+        }
+    };
+    let narrow = Handling::new()
+        .queue(1)
+        .when_full(tidings::WhenFull::DropNewest);
+    b.on_with("stock", narrow, handler).unwrap();
+
+    a.send_to_all("stock", "in its hands").await.unwrap();
+    begun.wait_len(1).await;
+    a.send_to_all("stock", "in its queue").await.unwrap();
+    let summary = ask(&a, LONG).await.summary().await;
+
+    let words = "it was not handled: its queue was full, or it ended first";
+    assert_eq!(failed(&summary), [("b".to_owned(), words)]);
+    assert_eq!(summary.handled.len(), 1);
+}
+
+pub(crate) async fn an_answer_of_another_type_is_an_error_of_that_member_alone(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    b.on("stock", |_: String| async { Ok::<_, HandlerError>("many") })
+        .unwrap();
+
+    let mut answers = ask(&a, LONG).await;
+    let mut read = Vec::new();
+    while let Some(answer) = answers.next().await {
+        read.push(match answer.value {
+            Ok(count) => count.to_string(),
+            Err(AnswerError::Undecodable { .. }) => "undecodable".to_owned(),
+            Err(error) => panic!("{error}"),
+        });
+    }
+    read.sort();
+
+    assert_eq!(read, ["1", "undecodable"]);
+    let summary = answers.summary().await;
+    assert_eq!(names(&summary.handled), ["a"]);
+    let text = failed(&summary)[0].1;
+    assert!(text.starts_with("its answer cannot be read: "), "{text}");
+}
+
+pub(crate) async fn an_answer_that_cannot_be_written_is_a_failure(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let large = |_: String| async { Ok::<_, HandlerError>("x".repeat(2 << 20)) };
+    b.on("stock", large).unwrap();
+
+    let summary = ask(&a, LONG).await.summary().await;
+
+    let text = failed(&summary)[0].1;
+    assert!(text.starts_with("the answer cannot be sent: "), "{text}");
+    assert_eq!(names(&summary.handled), ["a"]);
+}
+
+pub(crate) async fn answers_that_nobody_asked_for_are_ignored(place: Place) {
+    let (a, b) = two_members(&place).await;
+    let (begun, gate) = stocks_later(&b, 2);
+    stocks(&a, 1);
+    let answers = ask(&a, LONG).await;
+    begun.wait_len(1).await;
+
+    let stranger = NodeId::new(7);
+    for (seq, meta) in [
+        r#"{"ask":"0000000000000000","outcome":"handled"}"#,
+        r#"{"ask":"nonsense","outcome":"handled"}"#,
+        r#"{"ask":"0000000000000000","outcome":"nonsense"}"#,
+        r#"{"outcome":"handled"}"#,
+        r#"{"ask":7}"#,
+        "{}",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (seq, data) = (seq + 1, seq);
+        let answer = format!(r#"{{"event":"tidings.answer","meta":{meta},"data":{data}}}"#);
+        let frame = format!(r#"{{"v":1,"from":"{stranger}","seq":{seq},"events":[{answer}]}}"#);
+        place.publish(frame).await;
+        place.publish(answer).await;
+    }
+    gate.add_permits(1);
+    let summary = answers.summary().await;
+
+    assert_eq!(names(&summary.handled), ["a", "b"]);
+    assert!(summary.unexpected.is_empty() && summary.uncounted == 0);
+    assert!(a.failures().all().is_empty());
+}
+
+pub(crate) async fn asks_that_cannot_be_answered_are_events_like_all(place: Place) {
+    let node = place.node().await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    for (tick, meta) in [
+        r#"{"ask":"nonsense"}"#,
+        r#"{"ask":"00000000000000ab"}"#,
+        r#"{"ask":""}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let frame = format!(r#"{{"event":"tick","meta":{meta},"data":{tick}}}"#);
+        place.publish(frame).await;
+    }
+
+    ticks.wait_len(3).await;
+    assert!(node.failures().all().is_empty());
+}
+
+pub(crate) async fn two_asks_at_once_do_not_mix(place: Place) {
+    let (a, b) = two_members(&place).await;
+    for node in [&a, &b] {
+        let repeat = |number: u32| async move { Ok::<_, HandlerError>(number) };
+        node.on("repeat", repeat).unwrap();
+    }
+
+    let asks = (0..50_u32).map(|number| {
+        let bus = if number % 2 == 0 { a.bus() } else { b.bus() }.clone();
+        tokio::spawn(async move {
+            let mut answers = bus.ask_all("repeat", &number).await.unwrap();
+            let mut count = 0;
+            while let Some(answer) = answers.next().await {
+                let repeated: u32 = answer.value.unwrap();
+                assert_eq!(repeated, number);
+                count += 1;
+            }
+            count
+        })
+    });
+    for ask in asks.collect::<Vec<_>>() {
+        assert_eq!(ask.await.unwrap(), 2);
+    }
+}
+
+pub(crate) async fn an_event_is_acknowledged_by_whom_it_is_for(place: Place) {
+    let (a, b, c) = three_members(&place).await;
+    stocks(&a, 1);
+    fails(&b, "no such fruit");
+    let wanted: Collected<Wanted> = c.collect(Wanted::EVENT);
+
+    let all = a.send_to_all("stock", "apples").acknowledged(LONG).await;
+    let words = "1 handled, 1 failed: b (no such fruit), 1 without a handler: c";
+    assert_eq!(all.unwrap().to_string(), words);
+
+    let others = a.send_to_others("stock", "apples").acknowledged(LONG).await;
+    let words = "0 handled, 1 failed: b (no such fruit), 1 without a handler: c";
+    assert_eq!(others.unwrap().to_string(), words);
+
+    let one = b.send_to(a.id(), "stock", "apples").acknowledged(LONG);
+    let one = one.await.unwrap();
+    assert_eq!(one.to_string(), "1 handled");
+    assert_eq!(one.handled[0].node, a.id());
+
+    let fruit = "apples".to_owned();
+    let event = Wanted { fruit };
+    let published = a.publish(&event).acknowledged(LONG).await.unwrap();
+    let words = "1 handled, 2 without a handler: a, b";
+    assert_eq!(names(&published.without_handler), ["a", "b"]);
+    assert_eq!(published.to_string().len(), words.len());
+    assert_eq!(wanted.all().len(), 1);
+
+    let nobody = a.send_to(NodeId::new(7), "stock", "apples");
+    let nobody = nobody
+        .acknowledged(Duration::from_millis(50))
+        .await
+        .unwrap();
+    assert_eq!(nobody.silent[0].node, NodeId::new(7));
+}
+
+pub(crate) async fn an_event_of_a_stream_is_handled_when_it_is_read(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let mut stream = b.stream::<_, String>("stock").unwrap();
+
+    let acknowledged = a.send_to_all("stock", "apples").acknowledged(LONG);
+    let (summary, read) = tokio::join!(acknowledged, stream.next());
+
+    assert_eq!(read.as_deref(), Some("apples"));
+    assert_eq!(summary.unwrap().to_string(), "2 handled");
+
+    let answers = ask(&a, LONG).await;
+    drop(stream);
+    let summary = answers.summary().await;
+    assert_eq!(summary.handled.len(), 1, "{summary}");
+}
+
+pub(crate) async fn a_bus_that_is_shut_down_answers_what_it_still_handles(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let (begun, gate) = stocks_later(&b, 2);
+    let (first, second) = (ask(&a, LONG).await, ask(&a, LONG).await);
+    begun.wait_len(1).await;
+
+    gate.add_permits(2);
+    b.shutdown(LONG).await.unwrap();
+
+    assert_eq!(first.summary().await.to_string(), "2 handled");
+    assert_eq!(second.summary().await.to_string(), "2 handled");
+}
+
+pub(crate) async fn a_bus_that_is_being_shut_down_says_so(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let (begun, gate) = stocks_later(&b, 2);
+    let answers = ask(&a, LONG).await;
+    begun.wait_len(1).await;
+
+    let bus = b.bus().clone();
+    let ending = tokio::spawn(async move { bus.shutdown(LONG).await });
+    let words = "it was not handled: the bus is being shut down";
+    wait_for("b says that it ends", LONG, async || {
+        let summary = ask(&a, Duration::from_millis(100)).await.summary().await;
+        failed(&summary) == [("b".to_owned(), words)]
+    })
+    .await;
+
+    gate.add_permits(100);
+    ending.await.unwrap().unwrap();
+    assert_eq!(answers.summary().await.to_string(), "2 handled");
+}
+
+pub(crate) async fn a_bus_that_is_dropped_says_what_it_has_not_handled(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let (begun, _gate) = stocks_later(&b, 2);
+    let in_its_hands = ask(&a, LONG).await;
+    begun.wait_len(1).await;
+    let in_its_queue = ask(&a, LONG).await;
+    // What comes after it is heard, so it was, too.
+    let later: Collected<u64> = b.collect("later");
+    a.send_to_all("later", &1).await.unwrap();
+    later.wait_len(1).await;
+
+    let gone = b.id();
+    drop(b);
+    let summary = in_its_queue.summary().await;
+
+    let words = "it was not handled: its queue was full, or it ended first";
+    assert_eq!(failed(&summary), [("b".to_owned(), words)]);
+
+    tidings::__private::take_leave(a.bus(), gone);
+    assert_eq!(names(&in_its_hands.summary().await.left), ["b"]);
+}
+
+pub(crate) async fn a_bus_that_is_shut_down_asks_nothing(place: Place) {
+    let (a, b) = two_members(&place).await;
+    let (begun, _gate) = stocks_later(&b, 2);
+    let answers = ask(&a, LONG).await;
+    begun.wait_len(1).await;
+
+    a.shutdown(LONG).await.unwrap();
+
+    let summary = answers.summary().await;
+    assert_eq!(names(&summary.silent), ["b"]);
+    let error = a.ask_all::<u32, _, _>("stock", "apples").await.unwrap_err();
+    assert!(matches!(error, AskError::Send(tidings::SendError::Closed)));
+}
+
+pub(crate) async fn asks_that_are_dropped_leave_nothing_behind(place: Place) {
+    let (a, b) = two_members(&place).await;
+    let (_, gate) = stocks_later(&b, 2);
+    stocks(&a, 1);
+
+    let mut open = Vec::new();
+    for _ in 0..1_024 {
+        open.push(ask(&a, LONG).await);
+    }
+    let error = a.ask_all::<u32, _, _>("stock", "apples").await.unwrap_err();
+    assert!(matches!(error, AskError::TooMany { limit: 1_024 }));
+    open.clear();
+    gate.add_permits(2_000);
+
+    let summary = ask(&a, LONG).await.summary().await;
+    assert_eq!(names(&summary.handled), ["a", "b"]);
+    assert!(a.failures().all().is_empty() && b.failures().all().is_empty());
+}
+
+pub(crate) async fn no_deadline_is_too_short_or_too_long(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let (begun, gate) = stocks_later(&b, 2);
+
+    let summary = ask(&a, Duration::ZERO).await.summary().await;
+    assert!(summary.silent.iter().any(|who| who.node == b.id()));
+
+    begun.wait_len(1).await;
+    gate.add_permits(2);
+    let summary = ask(&a, Duration::MAX).await.summary().await;
+    assert_eq!(summary.handled.len(), 2);
+}
+
+pub(crate) async fn a_handler_may_ask_itself(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    stocks(&b, 2);
+    let summing = |fruit: String, bus: Bus| async move {
+        let mut answers = bus.ask_all::<u32, _, _>("stock", &fruit).await?;
+        let mut sum = 0;
+        while let Some(answer) = answers.next().await {
+            sum += answer.value?;
+        }
+        Ok::<_, HandlerError>(sum)
+    };
+    a.on("sum", summing).unwrap();
+
+    let mut answers = b
+        .ask_all::<Option<u32>, _, _>("sum", "apples")
+        .await
+        .unwrap();
+    let mut sums = Vec::new();
+    while let Some(answer) = answers.next().await {
+        sums.extend(answer.value.into_iter().flatten());
+    }
+
+    assert_eq!(sums, [3]);
+}
+
+pub(crate) async fn an_outgoing_queue_that_is_full_only_delays_answers(place: Place) {
+    let a = place.node().await;
+    let b = Node::start(place.builder().outgoing_queue(1)).await;
+    introduce(&[&a, &b]);
+    stocks(&a, 1);
+    stocks(&b, 2);
+
+    let asks: Vec<_> = (0..20)
+        .map(|_| {
+            let bus = a.bus().clone();
+            tokio::spawn(async move { bus.send_to_all("stock", "apples").acknowledged(LONG).await })
+        })
+        .collect();
+    for ask in asks {
+        assert_eq!(ask.await.unwrap().unwrap().to_string(), "2 handled");
+    }
+    wait_for("the bus is as before", LONG, async || {
+        b.health().outgoing == 0
+    })
+    .await;
+}
