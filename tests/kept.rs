@@ -6,6 +6,7 @@
 mod place;
 mod kept {
     pub(crate) mod counters;
+    pub(crate) mod members;
 }
 
 macro_rules! promises {
@@ -34,4 +35,14 @@ promises! {
         an_overflow_is_an_error_and_changes_nothing
         a_name_that_cannot_be_part_of_a_key_is_refused
         a_bus_that_was_shut_down_counts_nothing;
+    members:
+        all_see_all_as_they_describe_themselves
+        a_role_that_breaks_the_rules_of_names_is_refused
+        whoever_watches_hears_first_who_is_there
+        a_bus_that_ends_ends_its_streams
+        a_clean_shutdown_is_a_goodbye_at_once
+        a_bus_that_is_dropped_says_goodbye
+        one_that_crashed_vanishes_once_and_nobody_else_does
+        a_bus_without_membership_is_not_listed
+        hostile_notices_change_nothing;
 }

@@ -273,6 +273,14 @@ pub enum StartError {
         /// The rule that it breaks.
         source: NameError,
     },
+    /// The role cannot be one.
+    #[error("`{role}` cannot be a role")]
+    Role {
+        /// The role.
+        role: String,
+        /// The rule that it breaks.
+        source: NameError,
+    },
     /// A handler could not be registered.
     #[error("cannot register a handler given to the builder or marked `#[tidings::on]`")]
     Handler {

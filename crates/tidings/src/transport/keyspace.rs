@@ -11,12 +11,14 @@ use crate::acl::Needs;
 use crate::transport::connection::words;
 
 pub(crate) mod counts;
+pub(crate) mod roll;
 
 use counts::Counts;
+use roll::Roll;
 
 /// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
 /// sends.
-pub(crate) trait Keyspace: Counts + fmt::Debug + Send + Sync {}
+pub(crate) trait Keyspace: Counts + Roll + fmt::Debug + Send + Sync {}
 
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, KeyError>>;
 
@@ -55,7 +57,6 @@ impl RedisKeys {
     }
 
     /// Runs a script, which Redis does as one step; it is loaded where it is not there yet.
-    #[expect(dead_code, reason = "counters need no script")]
     fn run<T: FromRedisValue + Send + 'static>(
         &self,
         script: ScriptInvocation<'static>,
@@ -78,7 +79,7 @@ impl KeyError {
     fn of(error: &RedisError, needs: &Needs) -> Self {
         let words = words(error);
         match error.kind() {
-            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            _ if is_denied(error, &words) => {
                 let cure = needs.cure(&words);
                 Self::Refused(format!("{words} ({cure})"))
             }
@@ -94,8 +95,16 @@ impl KeyError {
     }
 }
 
+/// Whether the user may not do it. What a script is denied has a code of its own.
+fn is_denied(error: &RedisError, words: &str) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        || words.contains("The user executing the script can't")
+        || words.contains("ACL failure in script")
+}
+
 /// What is kept in memory, in place of Redis.
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     counts: counts::InMemory,
+    rolls: roll::InMemory,
 }

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use super::keyspace::{InMemory, Keyspace};
+use super::keyspace::{InMemory, KeyError, Keyspace};
 use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
 use crate::error::ConnectError;
 use crate::health::TopologyKind;
@@ -120,15 +120,17 @@ impl Place {
 
     async fn publish(&self, frame: Bytes) -> u64 {
         let _turn = self.turn.lock().await;
-        let inboxes: Vec<_> = {
-            let mut inboxes = self.lock();
-            inboxes.retain(|inbox| inbox.strong_count() > 0);
-            inboxes.iter().filter_map(Weak::upgrade).collect()
-        };
+        let inboxes = self.inboxes();
         for inbox in &inboxes {
             inbox.put(frame.clone()).await;
         }
         inboxes.len() as u64
+    }
+
+    fn inboxes(&self) -> Vec<Arc<Inbox>> {
+        let mut inboxes = self.lock();
+        inboxes.retain(|inbox| inbox.strong_count() > 0);
+        inboxes.iter().filter_map(Weak::upgrade).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Inbox>>> {
@@ -151,6 +153,22 @@ impl MemoryKeys {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Changes what is kept and announces that with a frame, as one step: as a script does on Redis,
+    /// which waits for no hearer either.
+    pub(crate) async fn change<T>(
+        &self,
+        change: impl FnOnce(&mut InMemory) -> Result<(T, Option<Vec<u8>>), KeyError>,
+    ) -> Result<T, KeyError> {
+        let _turn = self.place.turn.lock().await;
+        let (answer, frame) = change(&mut self.lock())?;
+        if let Some(frame) = frame.map(Bytes::from) {
+            for inbox in self.place.inboxes() {
+                inbox.put_now(frame.clone());
+            }
+        }
+        Ok(answer)
+    }
 }
 
 /// The frames that one bus has not heard yet.
@@ -170,10 +188,15 @@ struct Inside {
 
 impl Inbox {
     async fn put(&self, frame: Bytes) {
-        let has_room = self.has_room(frame.len())
-            || tokio::time::timeout(PATIENCE, self.wait_for_room(frame.len()))
-                .await
-                .is_ok();
+        if !self.has_room(frame.len()) {
+            let _ = tokio::time::timeout(PATIENCE, self.wait_for_room(frame.len())).await;
+        }
+        self.put_now(frame);
+    }
+
+    /// Where there is no room, who hears is cut off.
+    fn put_now(&self, frame: Bytes) {
+        let has_room = self.has_room(frame.len());
         let mut inside = self.lock();
         if has_room && !inside.is_cut_off {
             inside.bytes += frame.len();
