@@ -44,5 +44,8 @@ promises! {
         a_bus_that_is_dropped_says_goodbye
         one_that_crashed_vanishes_once_and_nobody_else_does
         a_bus_without_membership_is_not_listed
+        to_send_to_nobody_is_an_error_and_sends_nothing
+        one_who_has_left_cannot_be_sent_to
+        a_role_is_everybody_who_has_it
         hostile_notices_change_nothing;
 }

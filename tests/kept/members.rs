@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tidings::acl::Permissions;
-use tidings::{Builder, Bus, Departure, Member, MemberEvent, MembersError, NodeId};
+use tidings::{Builder, Bus, Departure, Member, MemberEvent, MembersError, NodeId, SendError};
 use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
 
 use crate::place::Place;
@@ -189,10 +189,70 @@ pub(crate) async fn a_bus_without_membership_is_not_listed(place: Place) {
     told.wait_for(|change| has_joined(change, member.id()))
         .await;
     wait_until_all_are_listed(&stranger, &[member.id()]).await;
+    let error = member.send_to(stranger.id(), "tick", &1).await.unwrap_err();
+    assert!(matches!(error, SendError::Nobody { .. }), "{error}");
 
     let ticks: Collected<u64> = stranger.collect("tick");
     member.send_to_all("tick", &2).await.unwrap();
     ticks.wait_len(1).await;
+    // Who is no member does not know whom to look for.
+    stranger.send_to(stranger.id(), "tick", &3).await.unwrap();
+    ticks.wait_len(2).await;
+}
+
+pub(crate) async fn to_send_to_nobody_is_an_error_and_sends_nothing(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let nobody = NodeId::new(7);
+
+    for _ in 0..2 {
+        let error = a.send_to(nobody, "tick", &1).await.unwrap_err();
+        let SendError::Nobody { event, to } = &error else {
+            panic!("{error}");
+        };
+        assert!(event == "tick" && to.contains(&nobody.to_string()));
+    }
+
+    assert_eq!(a.health().sent, 0);
+    let ticks: Collected<u64> = b.collect("tick");
+    a.send_to(b.id(), "tick", &1).await.unwrap();
+    a.send_to(b.id(), "tick", &2).await.unwrap();
+    ticks.wait_len(2).await;
+}
+
+pub(crate) async fn one_who_has_left_cannot_be_sent_to(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    a.send_to(b.id(), "tick", &1).await.unwrap();
+
+    b.shutdown(SOON).await.unwrap();
+
+    wait_for("it is known", SOON, async || {
+        let sent = a.send_to(b.id(), "tick", &1).await;
+        matches!(sent, Err(SendError::Nobody { .. }))
+    })
+    .await;
+}
+
+pub(crate) async fn a_role_is_everybody_who_has_it(place: Place) {
+    let api = || place.builder().role("api");
+    let (a, b) = (Node::start(api()).await, Node::start(api()).await);
+    let other = Node::start(place.builder().role("job")).await;
+    let nodes = [&a, &b, &other];
+    wait_until_all_are_listed(&other, &nodes.map(|node| node.id())).await;
+    let heard = nodes.map(|node| node.collect::<_, u64>("tick"));
+
+    for by in nodes {
+        by.send_to_role("api", "tick", &1).await.unwrap();
+    }
+    other.send_to_all("tick", &2).await.unwrap();
+
+    for (node, heard) in heard.iter().enumerate() {
+        heard.wait_for(|tick| *tick == 2).await;
+        let expected = if node < 2 { 3 } else { 0 };
+        let ticks = heard.all().iter().filter(|tick| ***tick == 1).count();
+        assert_eq!(ticks, expected, "node {node}");
+    }
+    let error = a.send_to_role("mailer", "tick", &1).await.unwrap_err();
+    assert!(error.to_string().contains("`mailer`"), "{error}");
 }
 
 pub(crate) async fn hostile_notices_change_nothing(place: Place) {
@@ -357,6 +417,8 @@ async fn who_may_not_be_a_member_hears_and_sends_and_names_the_cure() {
 
     let error = a.members().await.unwrap_err().to_string();
     assert!(error.contains("ACL SETUSER shop +evalsha"), "{error}");
+    let error = a.send_to_role("api", "tick", &1).await.unwrap_err();
+    assert!(matches!(error, SendError::Members { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -375,6 +437,8 @@ async fn whoever_is_allowed_to_be_a_member_is_one() {
     let told = changes(&a);
     told.wait_for(|change| has_joined(change, b.id())).await;
 
+    a.send_to(b.id(), "tick", &1).await.unwrap();
+    b.send_to_role("api", "tick", &1).await.unwrap();
     let (crashed, _) = crash(builder()).await;
     told.wait_for(|change| left(change, crashed).is_some())
         .await;

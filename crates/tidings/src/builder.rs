@@ -271,7 +271,8 @@ impl Builder {
         self
     }
 
-    /// What this bus is for, such as `api`. It obeys the rules of event names.
+    /// What this bus is for, such as `api`: others can [`send_to_role`](Bus::send_to_role). It obeys
+    /// the rules of event names.
     pub fn role(mut self, role: &str) -> Self {
         self.profile.role = Some(role.to_owned());
         self
@@ -292,7 +293,8 @@ impl Builder {
         self
     }
 
-    /// Others do not see this bus: it is no [member](Bus::members). It still hears what is sent to all. It needs no
+    /// Others do not see this bus: it is no [member](Bus::members), and cannot be found by
+    /// [`send_to`](Bus::send_to) or by a role. It still hears what is sent to all. It needs no
     /// permission to [be a member](crate::acl::Permissions::be_member), and says nothing at its end.
     pub fn without_membership(mut self) -> Self {
         self.profile.is_member = false;

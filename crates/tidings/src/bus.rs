@@ -309,11 +309,15 @@ impl Bus {
     }
 
     /// As [`send_to_all`](Self::send_to_all), to the one process whose [`id`](Self::id) is `node`.
-    /// Nobody says whether there is one.
+    ///
+    /// The first time it asks Redis whether there is one; from then on that is known. Where it
+    /// cannot be known, as without the permission to be a member, it is sent all the same.
     ///
     /// # Errors
     ///
-    /// As [`send_to_all`](Self::send_to_all).
+    /// As [`send_to_all`](Self::send_to_all), and when no [member](Self::members) has that id, nor
+    /// gets it within half a second. A bus
+    /// [`without_membership`](crate::Builder::without_membership) has none that can be found.
     pub async fn send_to<K, T>(
         &self,
         node: NodeId,
@@ -324,6 +328,7 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
+        self.reach(node, event.name(data)).await?;
         self.send(event, data, To::Node(node)).await
     }
 
@@ -463,19 +468,26 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
+        let awaited = self.hand_over(event, data, to).await?;
+        awaited.receipt(event.name(data)).await
+    }
+
+    /// Puts an event in line, for somebody who waits for what becomes of it.
+    pub(crate) async fn hand_over<K, T>(
+        &self,
+        event: &K,
+        data: &T,
+        to: To,
+    ) -> Result<Awaited, SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
         let ticket = self.append(event, data, to, Wait::Awaited).await?;
-        let awaited = Awaited {
+        Ok(Awaited {
             pending: ticket.awaited.expect("who waits is given what to wait for"),
             index: ticket.index,
-        };
-        let outcome = awaited.pending.outcome().await;
-        match outcome {
-            Outcome::Sent { first, receivers } => Ok(Receipt {
-                number: first + u64::from(awaited.index),
-                receivers,
-            }),
-            Outcome::Failed(outcome) => Err(fate(event.name(data), outcome)),
-        }
+        })
     }
 
     async fn append<K, T>(
@@ -615,9 +627,21 @@ impl WeakBus {
 }
 
 /// Somebody waits for what becomes of an event. Who does not wait any more has fed it.
-struct Awaited {
+pub(crate) struct Awaited {
     pending: Arc<Pending>,
     index: u32,
+}
+
+impl Awaited {
+    pub(crate) async fn receipt(self, event: &str) -> Result<Receipt, SendError> {
+        match self.pending.outcome().await {
+            Outcome::Sent { first, receivers } => Ok(Receipt {
+                number: first + u64::from(self.index),
+                receivers,
+            }),
+            Outcome::Failed(outcome) => Err(fate(event, outcome)),
+        }
+    }
 }
 
 impl Drop for Awaited {

@@ -4,6 +4,7 @@ mod error;
 mod events;
 mod presence;
 mod profile;
+mod reach;
 mod roster;
 mod view;
 
@@ -63,6 +64,10 @@ impl Members {
             profile,
             view: OnceLock::new(),
         }
+    }
+
+    fn is_stranger(&self) -> bool {
+        !self.profile.is_member
     }
 
     /// Waits until it is known whether this bus is a member.

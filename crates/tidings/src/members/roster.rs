@@ -22,7 +22,6 @@ struct Known {
 }
 
 impl Roster {
-    #[cfg(test)]
     pub(super) fn has(&self, id: NodeId) -> bool {
         self.known.contains_key(&id)
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tidings_codec::NodeId;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::events::Waiting;
 use super::presence::Presence;
@@ -76,6 +76,35 @@ impl View {
     pub(super) async fn members(&self) -> Result<Vec<Member>, MembersError> {
         self.settled().await?;
         Ok(self.lock().roster.members().cloned().collect())
+    }
+
+    /// What `find` finds, as soon as it does or the patience is over. `None` too where the view is
+    /// not in step.
+    pub(super) async fn find<T>(
+        &self,
+        patience: Duration,
+        find: impl Fn(&Roster) -> Option<T>,
+    ) -> Result<Option<T>, MembersError> {
+        let mut step = self.step.subscribe();
+        let finding = async {
+            loop {
+                step.borrow_and_update();
+                self.settled().await?;
+                if let Some(found) = find(&self.lock().roster) {
+                    return Ok(Some(found));
+                }
+                let _ = step.changed().await;
+            }
+        };
+        timeout(patience, finding).await.unwrap_or(Ok(None))
+    }
+
+    pub(super) fn is_in_step(&self) -> bool {
+        matches!(*self.step.borrow(), Step::InStep)
+    }
+
+    pub(super) fn has(&self, id: NodeId) -> bool {
+        self.lock().roster.has(id)
     }
 
     /// Those who are there, and then each change.
