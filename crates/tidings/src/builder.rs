@@ -267,7 +267,7 @@ impl Builder {
     /// where nobody says otherwise. Several may be called the same. Of this and of the
     /// [`version`](Self::version), the first 128 bytes count.
     pub fn name(mut self, name: &str) -> Self {
-        self.profile.name = name.to_owned();
+        name.clone_into(&mut self.profile.name);
         self
     }
 
@@ -285,8 +285,8 @@ impl Builder {
     }
 
     /// How long others may take this bus for a member without a sign of life. It gives one five
-    /// times as often, so a pause that is shorter than four fifths of the lease is never taken for
-    /// its end, and after a crash the others know within a lease and a fifth. At least 1 s; let all
+    /// times as often, so a pause that is shorter than three quarters of the lease is never taken
+    /// for its end, and after a crash the others know within a lease and a fifth. At least 1 s; let all
     /// buses of a namespace have about the same.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.profile.lease = lease.clamp(SHORTEST_LEASE, FOREVER);

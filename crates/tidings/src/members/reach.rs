@@ -11,6 +11,7 @@ use super::{Member, MembersError};
 use crate::bus::{Bus, Receipt};
 use crate::error::SendError;
 use crate::key::SendKey;
+use crate::trace::sending;
 
 /// Who has just started may not be a member yet: so long somebody who is not there is waited for.
 const GRACE: Duration = Duration::from_millis(500);
@@ -41,7 +42,8 @@ impl Bus {
     /// # Errors
     ///
     /// As [`send_to_all`](Self::send_to_all); when nobody has the role, nor gets it within half a
-    /// second; and when Redis does not say who is there.
+    /// second; and when Redis does not say who is there. What was handed over before an error may
+    /// have been sent, as what is fed.
     pub async fn send_to_role<K, T>(
         &self,
         role: &str,
@@ -64,7 +66,7 @@ impl Bus {
                 to: format!("the role `{role}`"),
             });
         };
-        self.send_to_each(&nodes, &event, data).await
+        sending(event.name(data), self.send_to_each(&nodes, &event, data)).await
     }
 
     /// Makes sure that nobody is known not to be there who is sent to.

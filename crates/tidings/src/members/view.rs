@@ -59,7 +59,7 @@ struct Inside {
 enum Step {
     #[default]
     Loading,
-    InStep,
+    Settled,
     Off(Undone),
 }
 
@@ -100,7 +100,7 @@ impl View {
     }
 
     pub(super) fn is_in_step(&self) -> bool {
-        matches!(*self.step.borrow(), Step::InStep)
+        matches!(*self.step.borrow(), Step::Settled)
     }
 
     pub(super) fn has(&self, id: NodeId) -> bool {
@@ -125,14 +125,6 @@ impl View {
         }
     }
 
-    fn tell(&self, events: impl IntoIterator<Item = MemberEvent>, inside: &mut Inside) {
-        inside.readers.retain(|reader| reader.strong_count() > 0);
-        let readers: Vec<_> = inside.readers.iter().filter_map(Weak::upgrade).collect();
-        for event in events {
-            readers.iter().for_each(|reader| reader.push(event.clone()));
-        }
-    }
-
     fn end(&self) {
         let mut inside = self.lock();
         inside.is_over = true;
@@ -147,6 +139,15 @@ impl View {
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn tell(&mut self, events: &[MemberEvent]) {
+        self.readers.retain(|reader| reader.strong_count() > 0);
+        for reader in self.readers.iter().filter_map(Weak::upgrade) {
+            events.iter().cloned().for_each(|event| reader.push(event));
+        }
     }
 }
 
@@ -233,7 +234,7 @@ impl Follower {
             let members = list.iter().filter_map(|one| profile::read(one)).collect();
             let mut inside = self.view.lock();
             let events = inside.roster.take_list(members, Instant::now());
-            self.view.tell(events, &mut inside);
+            inside.tell(&events);
         }
         loop {
             let hints = self.view.next_hints();
@@ -259,13 +260,13 @@ impl Follower {
                 inside.roster.take_one(*id, member, *why, now)
             })
             .collect();
-        self.view.tell(events, &mut inside);
+        inside.tell(&events);
         Ok(())
     }
 
     fn settle(&self, asked: Result<(), Undone>) {
         let step = match asked {
-            Ok(()) => Step::InStep,
+            Ok(()) => Step::Settled,
             Err(undone) => {
                 tracing::debug!(?undone, "cannot ask who is there");
                 Step::Off(undone)

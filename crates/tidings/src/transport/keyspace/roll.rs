@@ -255,7 +255,7 @@ impl Default for Kept {
 }
 
 impl Kept {
-    fn join_or_renew(&mut self, beat: Beat) -> Option<Vec<u8>> {
+    fn join_or_renew(&mut self, beat: &Beat) -> Option<Vec<u8>> {
         let now = Instant::now();
         let over = now + beat.lease;
         if let Some(entry) = self.members.get_mut(&beat.id) {
@@ -319,7 +319,7 @@ impl Roll for MemoryKeys {
             let (id, lease) = (beat.id, beat.lease);
             let over = memory.change_roll(&keys, |kept| {
                 let is_joining = !kept.members.contains_key(&id);
-                let announcement = kept.join_or_renew(beat);
+                let announcement = kept.join_or_renew(&beat);
                 let over = if is_joining {
                     Vec::new()
                 } else {
@@ -390,5 +390,70 @@ impl MemoryKeys {
     ) -> Result<T, KeyError> {
         self.change(|kept| change(kept.rolls.entry(keys.clone()).or_default()))
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(15);
+
+    fn beat(id: u128, lease: Duration) -> Beat {
+        Beat {
+            id: NodeId::new(id),
+            lease,
+            description: "{}".to_owned(),
+            started: None,
+        }
+    }
+
+    /// Renews a lease as often as its bus would, for so long.
+    async fn keep_renewing(kept: &mut Kept, id: u128, lease: Duration, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            assert_eq!(kept.join_or_renew(&beat(id, lease)), None);
+            tokio::time::advance(lease / 5).await;
+        }
+        kept.join_or_renew(&beat(id, lease));
+    }
+
+    fn roll(members: &[(u128, Duration)]) -> Kept {
+        let mut kept = Kept::default();
+        for (id, lease) in members {
+            assert!(kept.join_or_renew(&beat(*id, *lease)).is_some());
+        }
+        kept
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_renew_is_over_after_its_lease() {
+        let mut kept = roll(&[(1, LEASE), (2, LEASE)]);
+        keep_renewing(&mut kept, 1, LEASE, LEASE).await;
+        assert_eq!(kept.over(LEASE), []);
+        keep_renewing(&mut kept, 1, LEASE, LEASE / 5).await;
+        assert_eq!(kept.over(LEASE), [NodeId::new(2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_silence_of_all_each_has_its_lease_and_time_to_connect() {
+        let mut kept = roll(&[(1, LEASE), (2, LEASE), (3, 2 * LEASE)]);
+        tokio::time::advance(10 * LEASE).await;
+        keep_renewing(&mut kept, 1, LEASE, LEASE).await;
+        assert_eq!(kept.over(LEASE), []);
+        keep_renewing(&mut kept, 1, LEASE, RETURN).await;
+        assert_eq!(kept.over(LEASE), [NodeId::new(2)]);
+        keep_renewing(&mut kept, 1, LEASE, LEASE).await;
+        assert_eq!(kept.over(LEASE), [2, 3].map(NodeId::new));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_renews_seldom_lets_more_time_pass() {
+        let mut kept = roll(&[(1, 4 * LEASE), (2, LEASE)]);
+        keep_renewing(&mut kept, 1, 4 * LEASE, 4 * LEASE).await;
+        assert_eq!(kept.over(LEASE), [NodeId::new(2)]);
+        assert_eq!(kept.over(4 * LEASE), []);
+        keep_renewing(&mut kept, 1, 4 * LEASE, 2 * LEASE).await;
+        assert_eq!(kept.over(4 * LEASE), [NodeId::new(2)]);
     }
 }
