@@ -9,6 +9,7 @@ mod kept {
     pub(crate) mod counters;
     mod in_redis;
     pub(crate) mod maps;
+    pub(crate) mod members;
     pub(crate) mod shared;
     mod spoiled;
     mod uncounted;
@@ -103,4 +104,17 @@ promises! {
         one_name_has_one_type_and_one_copy
         a_key_that_is_too_long_is_an_error
         a_bus_that_was_shut_down_shares_nothing;
+    members:
+        all_see_all_as_they_describe_themselves
+        a_role_that_breaks_the_rules_of_names_is_refused
+        whoever_watches_hears_first_who_is_there
+        a_bus_that_ends_ends_its_streams
+        a_clean_shutdown_is_a_goodbye_at_once
+        a_bus_that_is_dropped_says_goodbye
+        one_that_crashed_vanishes_once_and_nobody_else_does
+        a_bus_without_membership_is_not_listed
+        to_send_to_nobody_is_an_error_and_sends_nothing
+        one_who_has_left_cannot_be_sent_to
+        a_role_is_everybody_who_has_it
+        hostile_notices_change_nothing;
 }

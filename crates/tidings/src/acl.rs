@@ -56,7 +56,7 @@ impl Permissions {
 
     /// All that a bus may come to need on the keys and the channel of its namespace.
     pub(crate) fn of_everything(channel: String) -> Self {
-        Self::on_channel(channel).count().share()
+        Self::on_channel(channel).count().share().be_member()
     }
 
     /// To ask a sentinel for the master and for the other sentinels, and to hear of a new master.
@@ -128,6 +128,28 @@ impl Permissions {
             "pexpire",
             "persist",
             "del",
+        ])
+    }
+
+    /// To be a [member](crate::Bus::members) and to see the others, too. Without it, a bus says so
+    /// in the log at its start, and others do not know that it is there;
+    /// [`without_membership`](crate::Builder::without_membership) says that this is wanted.
+    pub fn be_member(self) -> Self {
+        self.with_keys(&[
+            "evalsha",
+            "script|load",
+            "time",
+            "zscore",
+            "zadd",
+            "zcard",
+            "zrange",
+            "zrangebyscore",
+            "zrem",
+            "hexists",
+            "hget",
+            "hmget",
+            "hset",
+            "hdel",
         ])
     }
 

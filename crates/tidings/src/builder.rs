@@ -24,6 +24,7 @@ use crate::key::{EventPayload, HearKey};
 use crate::keys::{DEFAULT_NAMESPACE, Namespace};
 use crate::life::Inner;
 use crate::link::{Link, Probe, Stage, delays};
+use crate::members::{self, Members, Profile};
 use crate::metrics::Frames;
 use crate::outgoing::{Outgoing, Settings};
 use crate::receiver::Receiver;
@@ -43,6 +44,8 @@ const SHORTEST_PROBE: Duration = Duration::from_millis(100);
 
 /// Checks that come faster would be a load, and find nothing that notices do not.
 const SHORTEST_CHECK: Duration = Duration::from_secs(1);
+/// A shorter lease would take a busy machine for a dead one.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send>;
 
@@ -60,6 +63,10 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 /// | [`wait_for_redis`](Self::wait_for_redis) | no: a start that takes longer fails |
 /// | [`probe_interval`](Self::probe_interval) | 5 s |
 /// | [`check_interval`](Self::check_interval) | 30 s |
+/// | [`name`](Self::name) | the program's |
+/// | [`role`](Self::role), [`version`](Self::version) | none |
+/// | [`lease`](Self::lease) | 15 s |
+/// | [`without_membership`](Self::without_membership) | no: others see this bus |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -89,6 +96,7 @@ pub struct Builder {
     start_timeout: Option<Duration>,
     probe_interval: Duration,
     check_interval: Duration,
+    profile: Profile,
 }
 
 impl Builder {
@@ -110,6 +118,7 @@ impl Builder {
             start_timeout: Some(Duration::from_secs(10)),
             probe_interval: Duration::from_secs(5),
             check_interval: keeper::EVERY,
+            profile: Profile::default(),
         }
     }
 
@@ -271,12 +280,50 @@ impl Builder {
         }
     }
 
+    /// What this bus is called among the [members](Bus::members), for people: the program's name,
+    /// where nobody says otherwise. Several may be called the same. Of this and of the
+    /// [`version`](Self::version), the first 128 bytes count.
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.profile.name);
+        self
+    }
+
+    /// What this bus is for, such as `api`: others can [`send_to_role`](Bus::send_to_role). It obeys
+    /// the rules of event names.
+    pub fn role(mut self, role: &str) -> Self {
+        self.profile.role = Some(role.to_owned());
+        self
+    }
+
+    /// Which version of the program this is, for people: `env!("CARGO_PKG_VERSION")`, or a commit.
+    pub fn version(mut self, version: &str) -> Self {
+        self.profile.version = Some(version.to_owned());
+        self
+    }
+
+    /// How long others may take this bus for a member without a sign of life. It gives one five
+    /// times as often, so a pause that is shorter than three quarters of the lease is never taken
+    /// for its end, and after a crash the others know within a lease and a fifth. At least 1 s; let all
+    /// buses of a namespace have about the same.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.profile.lease = lease.clamp(SHORTEST_LEASE, FOREVER);
+        self
+    }
+
+    /// Others do not see this bus: it is no [member](Bus::members), and cannot be found by
+    /// [`send_to`](Bus::send_to) or by a role. It still hears what is sent to all. It needs no
+    /// permission to [be a member](crate::acl::Permissions::be_member), and says nothing at its end.
+    pub fn without_membership(mut self) -> Self {
+        self.profile.is_member = false;
+        self
+    }
+
     /// Starts the bus: registers handlers, connects, and returns once Redis confirmed the
     /// subscription.
     ///
     /// # Errors
     ///
-    /// When the address or the namespace is not valid, a handler cannot be registered, Redis cannot
+    /// When the address, the namespace or the role is not valid, a handler cannot be registered, Redis cannot
     /// be reached in time, or it refuses this process.
     ///
     /// # Panics
@@ -292,10 +339,11 @@ impl Builder {
             let url = url::redacted(&self.url);
             StartError::Url { url, source }
         })?;
+        self.profile.check()?;
         let parts = Parts::new(self.format, self.sending, &*transport, namespace);
         let stage = watch::Sender::new(Stage::Open);
         let stages = stage.subscribe();
-        let bus = parts.bus(self.states, self.check_interval, stage);
+        let bus = parts.bus(self.states, self.profile, self.check_interval, stage);
         if self.collects {
             registry::register_all(&bus)?;
         }
@@ -312,6 +360,7 @@ impl Builder {
             self.failure_hook,
             &stages,
         );
+        members::join(&bus);
         Ok(bus)
     }
 
@@ -375,7 +424,13 @@ impl Parts {
         }
     }
 
-    fn bus(&self, states: States, check_interval: Duration, stage: watch::Sender<Stage>) -> Bus {
+    fn bus(
+        &self,
+        states: States,
+        profile: Profile,
+        check_interval: Duration,
+        stage: watch::Sender<Stage>,
+    ) -> Bus {
         Bus::from_inner(Inner {
             me: self.me,
             outgoing: Arc::clone(&self.outgoing),
@@ -389,6 +444,7 @@ impl Parts {
             maps: OnceLock::new(),
             shared: OnceLock::new(),
             check_interval,
+            members: Members::new(&self.namespace, profile),
             states,
             stage,
             tasks: Mutex::default(),
@@ -520,5 +576,11 @@ mod tests {
         assert_eq!(builder.start_timeout, Some(Duration::from_secs(10)));
         assert_eq!(builder.probe_interval, Duration::from_secs(5));
         assert_eq!(builder.check_interval, Duration::from_secs(30));
+        assert_eq!(builder.profile.lease, Duration::from_secs(15));
+        assert_eq!(
+            (builder.profile.role, builder.profile.version),
+            (None, None)
+        );
+        assert!(builder.profile.is_member);
     }
 }

@@ -321,11 +321,15 @@ impl Bus {
     }
 
     /// As [`send_to_all`](Self::send_to_all), to the one process whose [`id`](Self::id) is `node`.
-    /// Nobody says whether there is one.
+    ///
+    /// The first time it asks Redis whether there is one; from then on that is known. Where it
+    /// cannot be known, as without the permission to be a member, it is sent all the same.
     ///
     /// # Errors
     ///
-    /// As [`send_to_all`](Self::send_to_all).
+    /// As [`send_to_all`](Self::send_to_all), and when no [member](Self::members) has that id, nor
+    /// gets it within half a second. A bus
+    /// [`without_membership`](crate::Builder::without_membership) has none that can be found.
     pub fn send_to<'a, K, T>(
         &'a self,
         node: NodeId,
@@ -336,7 +340,12 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        self.sending(event, data, To::Node(node))
+        let to = To::Node(node);
+        let sending = async move {
+            self.reach(node, event.name(data)).await?;
+            self.send(event, data, to.into()).await
+        };
+        Sending::new(self, event, data, to, sending)
     }
 
     /// Short for `send_to_all(E::EVENT, event)`.
@@ -488,32 +497,30 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        sending(event.name(data), self.send_awaited(&event, data, address)).await
+        let name = event.name(data);
+        let awaiting = async {
+            let awaited = self.hand_over(&event, data, address).await?;
+            awaited.receipt(name).await
+        };
+        sending(name, awaiting).await
     }
 
-    async fn send_awaited<K, T>(
+    /// Puts an event in line, for somebody who waits for what becomes of it.
+    pub(crate) async fn hand_over<K, T>(
         &self,
         event: &K,
         data: &T,
         address: Address<'_>,
-    ) -> Result<Receipt, SendError>
+    ) -> Result<Awaited, SendError>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
         let ticket = self.append(event, data, address, Wait::Awaited).await?;
-        let awaited = Awaited {
+        Ok(Awaited {
             pending: ticket.awaited.expect("who waits is given what to wait for"),
             index: ticket.index,
-        };
-        let outcome = awaited.pending.outcome().await;
-        match outcome {
-            Outcome::Sent { first, receivers } => Ok(Receipt {
-                number: first + u64::from(awaited.index),
-                receivers,
-            }),
-            Outcome::Failed(outcome) => Err(fate(event.name(data), outcome)),
-        }
+        })
     }
 
     async fn append<K, T>(
@@ -654,9 +661,21 @@ impl WeakBus {
 }
 
 /// Somebody waits for what becomes of an event. Who does not wait any more has fed it.
-struct Awaited {
+pub(crate) struct Awaited {
     pending: Arc<Pending>,
     index: u32,
+}
+
+impl Awaited {
+    pub(crate) async fn receipt(self, event: &str) -> Result<Receipt, SendError> {
+        match self.pending.outcome().await {
+            Outcome::Sent { first, receivers } => Ok(Receipt {
+                number: first + u64::from(self.index),
+                receivers,
+            }),
+            Outcome::Failed(outcome) => Err(fate(event, outcome)),
+        }
+    }
 }
 
 impl Drop for Awaited {

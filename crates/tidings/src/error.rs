@@ -8,6 +8,7 @@ use std::time::Duration;
 use tidings_codec::{EncodeError, NameError};
 
 use crate::failure::Fate;
+use crate::members::MembersError;
 
 /// An error and its causes in one line, for people.
 ///
@@ -133,6 +134,22 @@ pub enum SendError {
         bytes: usize,
         /// How large a frame may be.
         limit: usize,
+    },
+    /// Nobody is there to whom it was sent. Nothing was sent.
+    #[error("nobody has {to}, so `{event}` was not sent")]
+    Nobody {
+        /// The event's name.
+        event: String,
+        /// The id or the role that nobody has.
+        to: String,
+    },
+    /// Who has the role is not known. Nothing was sent.
+    #[error("`{event}` was not sent")]
+    Members {
+        /// The event's name.
+        event: String,
+        /// Why that is not known.
+        source: MembersError,
     },
     /// Redis did not acknowledge it.
     #[error("`{event}` {fate}")]
@@ -270,6 +287,14 @@ pub enum StartError {
     Namespace {
         /// The namespace.
         namespace: String,
+        /// The rule that it breaks.
+        source: NameError,
+    },
+    /// The role cannot be one.
+    #[error("`{role}` cannot be a role")]
+    Role {
+        /// The role.
+        role: String,
         /// The rule that it breaks.
         source: NameError,
     },

@@ -43,6 +43,21 @@ impl Namespace {
     pub(crate) fn shared(&self, name: &str) -> String {
         format!("{}:shared:{name}", self.channel())
     }
+
+    /// The key of the roll: until when each member's lease holds.
+    pub(crate) fn members(&self) -> String {
+        format!("{}:members", self.channel())
+    }
+
+    /// The key of what members say of themselves.
+    pub(crate) fn descriptions(&self) -> String {
+        format!("{}:member", self.channel())
+    }
+
+    /// The key of when the members renewed their leases last.
+    pub(crate) fn beats(&self) -> String {
+        format!("{}:members-beat", self.channel())
+    }
 }
 
 #[cfg(test)]

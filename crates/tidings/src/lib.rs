@@ -54,6 +54,7 @@ mod handler;
 mod health;
 mod key;
 mod life;
+mod members;
 mod registry;
 mod sending;
 mod shared;
@@ -103,6 +104,7 @@ pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
 pub use handler::{Handler, HandlerError, Outcome};
 pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
+pub use members::{Departure, Member, MemberEvent, MemberEvents, MembersError};
 pub use queue::WhenFull;
 pub use sending::Sending;
 pub use shared::{
@@ -138,7 +140,6 @@ pub mod __private {
     pub use inventory;
     pub use serde;
 
-    pub use crate::ask::expected::{introduce, take_leave};
     pub use crate::derived::{Portable, decode_other, on0, on1, on2, on3, on4, unclaimed};
     pub use crate::registry::Collected;
 }

@@ -18,6 +18,7 @@ use crate::health::{Connection, Pulse};
 use crate::kept::Kept;
 use crate::keys::Namespace;
 use crate::link::Stage;
+use crate::members::Members;
 use crate::outgoing::Outgoing;
 use crate::reports::Reports;
 use crate::shared::keeper::Keeper;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) maps: OnceLock<Arc<Maps>>,
     /// How often that is compared with Redis.
     pub(crate) check_interval: Duration,
+    pub(crate) members: Members,
     pub(crate) states: States,
     pub(crate) stage: watch::Sender<Stage>,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -65,8 +67,18 @@ impl Drop for Held {
             seat.close();
         }
         inner.outgoing.shut();
+        inner.advance(Stage::Draining);
         // The sender still lets what waits leave, for a moment.
-        inner.advance(Stage::Leaving);
+        let inner = Arc::clone(&self.0);
+        let leave = async move {
+            inner.members.presence.leave().await;
+            inner.advance(Stage::Leaving);
+        };
+        if self.0.members.presence.is_there() {
+            self.0.runtime.spawn(leave);
+        } else {
+            self.0.advance(Stage::Leaving);
+        }
     }
 }
 
@@ -120,6 +132,8 @@ async fn end(
     seats.extend(inner.reports.clear());
     let (unhandled, running) = drain(seats, caller, deadline).await;
 
+    // Handlers may have sent to members until now, and the connection is still there.
+    let _ = timeout_at(deadline, inner.members.presence.leave()).await;
     inner.outgoing.shut();
     let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();
     let (unsent, last) = if is_settled {

@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::asked::{Question, Reply, words};
-use super::expected::Known;
 use crate::dispatch::Dispatcher;
 use crate::error::{SendError, report};
 use crate::notices::{Listener, Notice, is_notice};
@@ -53,7 +52,6 @@ pub(crate) struct Asks {
     count: AtomicUsize,
     listens: Once,
     room: Arc<Semaphore>,
-    pub(crate) known: Known,
 }
 
 /// The way to who waits for the answers to one ask.
@@ -90,7 +88,6 @@ impl Asks {
             count: AtomicUsize::new(0),
             listens: Once::new(),
             room: Arc::new(Semaphore::new(WAITING)),
-            known: Known::default(),
         }
     }
 

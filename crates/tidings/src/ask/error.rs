@@ -5,6 +5,7 @@ use std::fmt;
 use tidings_codec::DecodeError;
 
 use crate::error::{SendError, debug_as_report};
+use crate::members::MembersError;
 
 debug_as_report! { AskError }
 
@@ -15,6 +16,9 @@ pub enum AskError {
     /// The event was not sent, or may not have been.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// Nobody knows who would have to answer.
+    #[error("cannot ask without knowing who is there")]
+    Members(#[from] MembersError),
     /// This bus waits for the answers to so many asks that it takes no more.
     #[error("{limit} asks are open already")]
     TooMany {

@@ -1,65 +1,33 @@
 //! Who is expected to answer: the members of the namespace.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, unfold};
+use futures_util::stream::{BoxStream, StreamExt};
 use tidings_codec::NodeId;
-use tokio::sync::broadcast;
 
 use super::summary::Who;
 use crate::Bus;
+use crate::members::{Member, MemberEvent, MembersError};
 
 /// Who is there now.
-pub(crate) async fn expected(bus: &Bus) -> Vec<Who> {
-    bus.inner.dispatcher.asks.known.lock().clone()
+pub(crate) async fn expected(bus: &Bus) -> Result<Vec<Who>, MembersError> {
+    let members = bus.expected().await?;
+    Ok(members.into_iter().map(Who::from).collect())
 }
 
 /// Who leaves from now on.
 pub(crate) fn departures(bus: &Bus) -> BoxStream<'static, NodeId> {
-    let leaving = bus.inner.dispatcher.asks.known.leaving.subscribe();
-    let next = async |mut leaving: broadcast::Receiver<NodeId>| {
-        let node = leaving.recv().await.ok()?;
-        Some((node, leaving))
+    let left = async |change| match change {
+        MemberEvent::Left { member, .. } => Some(member.id),
+        MemberEvent::Joined(_) => None,
     };
-    unfold(leaving, next).boxed()
+    bus.changes_of_members().filter_map(left).boxed()
 }
 
-/// The members as this bus was told of them.
-#[derive(Debug)]
-pub(crate) struct Known {
-    members: Mutex<Vec<Who>>,
-    leaving: broadcast::Sender<NodeId>,
-}
-
-impl Default for Known {
-    fn default() -> Self {
+impl From<Member> for Who {
+    fn from(member: Member) -> Self {
         Self {
-            members: Mutex::default(),
-            leaving: broadcast::Sender::new(64),
+            node: member.id,
+            name: Some(member.name),
+            role: member.role,
         }
     }
-}
-
-impl Known {
-    fn lock(&self) -> MutexGuard<'_, Vec<Who>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Tells a bus of the members that it shall expect.
-pub fn introduce(bus: &Bus, members: impl IntoIterator<Item = (NodeId, String)>) {
-    let who = |(node, name)| Who {
-        node,
-        name: Some(name),
-        role: None,
-    };
-    *bus.inner.dispatcher.asks.known.lock() = members.into_iter().map(who).collect();
-}
-
-/// Tells a bus that a member is gone.
-pub fn take_leave(bus: &Bus, node: NodeId) {
-    let known = &bus.inner.dispatcher.asks.known;
-    known.lock().retain(|who| who.node != node);
-    let _ = known.leaving.send(node);
 }

@@ -14,15 +14,17 @@ use crate::transport::connection::words;
 pub(crate) mod counts;
 pub(crate) mod hashes;
 pub(crate) mod maps;
+pub(crate) mod roll;
 pub(crate) mod values;
 
 use counts::Counts;
 use maps::Maps;
+use roll::Roll;
 use values::Values;
 
 /// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
 /// sends.
-pub(crate) trait Keyspace: Counts + Maps + Values + fmt::Debug + Send + Sync {}
+pub(crate) trait Keyspace: Counts + Maps + Roll + Values + fmt::Debug + Send + Sync {}
 
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, KeyError>>;
 
@@ -91,11 +93,8 @@ impl KeyError {
 
     fn of(error: &RedisError, needs: &Needs) -> Self {
         let words = words(error);
-        // Redis 7.0 has other words for a script, and a code that says nothing.
-        let is_denied = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
-            || words.contains("The user executing the script can't");
         match error.kind() {
-            _ if is_denied => {
+            _ if is_denied(error, &words) => {
                 let cure = needs.cure(&words);
                 Self::Refused(format!("{words} ({cure})"))
             }
@@ -111,10 +110,18 @@ impl KeyError {
     }
 }
 
+/// Whether the user may not do it. What a script is denied has a code of its own.
+fn is_denied(error: &RedisError, words: &str) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        || words.contains("The user executing the script can't")
+        || words.contains("ACL failure in script")
+}
+
 /// What is kept in memory, in place of Redis.
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     counts: counts::InMemory,
     maps: maps::InMemory,
     pub(crate) hashes: std::collections::HashMap<String, hashes::Hash>,
+    rolls: roll::InMemory,
 }

@@ -1,0 +1,195 @@
+//! Who else is there: every started bus is a member of its namespace, and can ask for the others.
+
+mod error;
+mod events;
+mod presence;
+mod profile;
+mod reach;
+mod roster;
+mod view;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use tidings_codec::NodeId;
+
+pub use self::error::MembersError;
+pub use self::events::{Departure, MemberEvent, MemberEvents};
+pub(crate) use self::presence::Presence;
+use self::presence::{Keeper, Standing};
+pub(crate) use self::profile::Profile;
+use self::view::{Follower, View};
+use crate::Bus;
+use crate::keys::Namespace;
+use crate::transport::keyspace::roll::Keys;
+
+/// A bus that is there, as it describes itself. [`Bus::members`] and [`Bus::watch_members`] give
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// Its [id](Bus::id): [`send_to`](Bus::send_to) reaches it.
+    pub id: NodeId,
+    /// What it is called: [`Builder::name`](crate::Builder::name).
+    pub name: String,
+    /// What it is for: [`Builder::role`](crate::Builder::role).
+    pub role: Option<String>,
+    /// Which version of the program it is: [`Builder::version`](crate::Builder::version).
+    pub version: Option<String>,
+    /// What the system calls the machine that it runs on; empty where it does not say.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    /// When it joined for the first time, by Redis's clock.
+    pub started: SystemTime,
+    /// How long it is there without a sign of life: [`Builder::lease`](crate::Builder::lease).
+    pub lease: Duration,
+}
+
+/// What a bus knows of the members, itself included.
+#[derive(Debug)]
+pub(crate) struct Members {
+    keys: Keys,
+    pub(crate) presence: Arc<Presence>,
+    profile: Profile,
+    /// It is there once somebody asked for it.
+    view: OnceLock<Arc<View>>,
+}
+
+impl Members {
+    pub(crate) fn new(namespace: &Namespace, profile: Profile) -> Self {
+        Self {
+            keys: Keys::of(namespace),
+            presence: Arc::new(Presence::new(&profile)),
+            profile,
+            view: OnceLock::new(),
+        }
+    }
+
+    fn is_stranger(&self) -> bool {
+        !self.profile.is_member
+    }
+
+    /// Waits until it is known whether this bus is a member.
+    async fn joined(&self) -> Result<(), MembersError> {
+        match self.presence.answered().await {
+            Standing::Out(undone) => Err(undone.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Begins to be a member, in a task of its own: a start does not wait for it.
+pub(crate) fn join(bus: &Bus) {
+    let inner = &bus.inner;
+    let members = &inner.members;
+    if members.profile.is_member {
+        let keeper = Keeper::new(
+            Arc::clone(&members.presence),
+            Arc::clone(&inner.kept),
+            members.keys.clone(),
+            (inner.me, &members.profile),
+            inner.stage.subscribe(),
+        );
+        inner.add_task(inner.runtime.spawn(keeper.run()));
+    }
+}
+
+impl Bus {
+    /// Asks Redis who is there: all members of the namespace, this bus included, the oldest first.
+    ///
+    /// A bus is a member from shortly after its start until it is shut down, and for one
+    /// [lease](crate::Builder::lease) after it crashed. This waits until it is known whether this
+    /// bus itself is one, and for nothing else: while Redis is away it fails at once.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bus = Bus::builder("memory:members-docs").name("shop-1").role("api").start().await?;
+    /// for member in bus.members().await? {
+    ///     println!("{} since {:?}, process {}", member.name, member.started, member.pid);
+    /// #   assert_eq!((member.id, &*member.name), (bus.id(), "shop-1"));
+    /// #   assert_eq!(member.role.as_deref(), Some("api"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When Redis is away, does not answer, or does not allow it: the error says what does.
+    pub async fn members(&self) -> Result<Vec<Member>, MembersError> {
+        let members = &self.inner.members;
+        members.joined().await?;
+        let list = self.inner.kept.ask(|keys| keys.list(&members.keys)).await?;
+        let list = list.iter().filter_map(|one| profile::read(one));
+        let mut list: Vec<_> = list.collect();
+        list.sort_by_key(|member| (member.started, member.id));
+        Ok(list)
+    }
+
+    /// Tells of each member that is there, this bus included, and then of each that joins or leaves.
+    ///
+    /// One that is shut down or dropped is gone at once. One that crashed or is cut off is gone when
+    /// it did not renew its [lease](crate::Builder::lease), a fifth of a lease later at most. A Redis
+    /// that was away, frozen or has lost everything is no reason: all have their lease, and 2 s to
+    /// connect, from when it is back. So has one whose departure itself was missed.
+    ///
+    /// Where Redis does not allow it, this tells nothing; [`members`](Self::members) says why.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// use tidings::MemberEvent;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:watch-members-docs").start().await?;
+    /// let mut changes = bus.watch_members();
+    /// while let Some(change) = changes.next().await {
+    ///     match change {
+    ///         MemberEvent::Joined(member) => println!("{} is there", member.name),
+    ///         MemberEvent::Left { member, why, .. } => println!("{} is gone: {why:?}", member.name),
+    ///         _ => {}
+    ///     }
+    /// #   break;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch_members(&self) -> MemberEvents {
+        self.view().watch()
+    }
+
+    /// Each change among the members from now on.
+    pub(crate) fn changes_of_members(&self) -> MemberEvents {
+        self.view().watch_changes()
+    }
+
+    /// The members that there are now, without a round trip where they are known.
+    pub(crate) async fn expected(&self) -> Result<Vec<Member>, MembersError> {
+        self.inner.members.joined().await?;
+        self.view().members().await
+    }
+
+    /// What is known of the members; from the first time on it is kept up to date.
+    fn view(&self) -> &Arc<View> {
+        let inner = &self.inner;
+        inner.members.view.get_or_init(|| {
+            let view = Arc::<View>::default();
+            let follower = Follower {
+                view: Arc::clone(&view),
+                presence: Arc::clone(&inner.members.presence),
+                kept: Arc::clone(&inner.kept),
+                keys: inner.members.keys.clone(),
+                missed: inner.reports.missed.subscribe(),
+                stage: inner.stage.subscribe(),
+            };
+            // First hear, then ask: a change in between is in neither.
+            let listener = Arc::clone(&view);
+            inner.dispatcher.listen("tidings.member", listener);
+            inner.add_task(inner.runtime.spawn(follower.run()));
+            view
+        })
+    }
+}

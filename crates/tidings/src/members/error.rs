@@ -1,0 +1,41 @@
+//! Why nobody can say who is there.
+
+use std::fmt;
+
+use crate::error::debug_as_report;
+use crate::failure::{Fate, Reason};
+use crate::kept::Undone;
+
+debug_as_report! { MembersError }
+
+/// Why the members are not known.
+#[derive(Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum MembersError {
+    /// Something else lies under the keys of the members.
+    #[error("what lies under the keys of the members is something else: redis says `{words}`")]
+    Foreign {
+        /// Redis's words.
+        words: String,
+    },
+    /// Redis is away, refused, or did not answer.
+    #[error("cannot ask who is there: {reason}")]
+    Unread {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl From<Undone> for MembersError {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Foreign(words) => Self::Foreign {
+                words: words.to_string(),
+            },
+            Undone::Overflow => Self::Foreign {
+                words: "a number does not fit".to_owned(),
+            },
+            Undone::Fate(Fate::NotSent(reason) | Fate::Unknown(reason)) => Self::Unread { reason },
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! This bus's own membership: it joins, renews its lease and says goodbye.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tidings_codec::NodeId;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::Profile;
+use crate::failure::{Fate, Reason};
+use crate::kept::{Kept, Undone};
+use crate::link::Stage;
+use crate::transport::keyspace::roll::{Beat, Keys, Renewed};
+
+/// A lease is renewed so many times as often as it must be.
+const BEATS: u32 = 5;
+
+/// How long who was refused at the first time waits before it asks again: Redis lists each denial.
+const REFUSED: Duration = Duration::from_secs(30);
+
+/// How long a goodbye may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How the membership stands, for the other parts of the bus.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    standing: watch::Sender<Standing>,
+    /// How many members each renewal counted.
+    pub(super) counted: watch::Sender<u64>,
+    leaving: Notify,
+    has_warned: AtomicBool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Standing {
+    /// Redis has not answered yet.
+    Joining,
+    Member,
+    /// It could not join so far.
+    Out(Undone),
+    /// It does not want to be a member, or not any more.
+    Stranger,
+}
+
+/// The task that keeps the membership.
+pub(super) struct Keeper {
+    presence: Arc<Presence>,
+    kept: Arc<Kept>,
+    keys: Keys,
+    beat: Beat,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Presence {
+    pub(super) fn new(profile: &Profile) -> Self {
+        let standing = if profile.is_member {
+            Standing::Joining
+        } else {
+            Standing::Stranger
+        };
+        Self {
+            standing: watch::Sender::new(standing),
+            counted: watch::Sender::new(0),
+            leaving: Notify::new(),
+            has_warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits until Redis has answered whether this is a member. A stranger waits for nothing.
+    pub(super) async fn answered(&self) -> Standing {
+        let mut standing = self.standing.subscribe();
+        let answered = standing.wait_for(|standing| !matches!(standing, Standing::Joining));
+        let standing = answered.await.map(|standing| standing.clone());
+        standing.unwrap_or(Standing::Stranger)
+    }
+
+    /// Whether there may be something to say goodbye to.
+    pub(crate) fn is_there(&self) -> bool {
+        matches!(
+            *self.standing.borrow(),
+            Standing::Joining | Standing::Member
+        )
+    }
+
+    /// Says goodbye, if Redis takes it in a moment.
+    pub(crate) async fn leave(&self) {
+        self.leaving.notify_one();
+        let mut standing = self.standing.subscribe();
+        let _ = standing
+            .wait_for(|standing| matches!(standing, Standing::Stranger))
+            .await;
+    }
+
+    fn tries_again(&self) {
+        self.standing.send_if_modified(|standing| {
+            let is_out = matches!(standing, Standing::Out(_));
+            if is_out {
+                *standing = Standing::Joining;
+            }
+            is_out
+        });
+    }
+
+    fn joined(&self, renewed: Renewed) {
+        self.standing.send_if_modified(|standing| {
+            let has_joined = !matches!(standing, Standing::Member);
+            *standing = Standing::Member;
+            has_joined
+        });
+        self.counted.send_replace(renewed.members);
+    }
+
+    fn refused(&self, undone: Undone) {
+        if let Undone::Fate(Fate::NotSent(Reason::Refused(words))) = &undone
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                why = &**words,
+                "the bus is no member, so others do not know that it is there \
+                 (`Builder::without_membership` says that this is wanted)"
+            );
+        }
+        self.standing.send_replace(Standing::Out(undone));
+    }
+}
+
+impl Keeper {
+    pub(super) fn new(
+        presence: Arc<Presence>,
+        kept: Arc<Kept>,
+        keys: Keys,
+        (id, profile): (NodeId, &Profile),
+        stage: watch::Receiver<Stage>,
+    ) -> Self {
+        let beat = Beat {
+            id,
+            lease: profile.lease,
+            description: profile.description(id),
+            started: None,
+        };
+        Self {
+            presence,
+            kept,
+            keys,
+            beat,
+            stage,
+        }
+    }
+
+    /// The task: is a member until the bus leaves.
+    pub(super) async fn run(mut self) {
+        let _gone = Gone(Arc::clone(&self.presence));
+        let (presence, mut stage) = (Arc::clone(&self.presence), self.stage.clone());
+        let is_leaving = tokio::select! {
+            biased;
+            () = presence.leaving.notified() => true,
+            () = self.keep_renewing() => false,
+            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => false,
+        };
+        if is_leaving {
+            self.say_goodbye().await;
+        }
+    }
+
+    /// It comes behind a renewal that is under way: over one connection, they keep their order.
+    async fn say_goodbye(&self) {
+        let leaving = self.kept.ask(|keys| keys.leave(&self.keys, self.beat.id));
+        if !matches!(timeout(FAREWELL, leaving).await, Ok(Ok(()))) {
+            tracing::debug!("redis did not take our goodbye: others see us vanish");
+        }
+    }
+
+    async fn keep_renewing(&mut self) {
+        let mut way = self.kept.watch();
+        loop {
+            match *way.borrow_and_update() {
+                Err(Reason::Closed) => return,
+                Err(_) => {}
+                Ok(_) => self.presence.tries_again(),
+            }
+            let pause = self.renew().await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                // Another connection, so perhaps another Redis, or an empty one.
+                _ = way.changed() => {}
+            }
+        }
+    }
+
+    /// Joins, or renews the lease; how long it holds off the next time.
+    async fn renew(&mut self) -> Duration {
+        let beat = self.beat.clone();
+        let answer = self.kept.ask(|keys| keys.beat(&self.keys, beat)).await;
+        let pause = (self.beat.lease / BEATS).mul_f64(rand::random_range(0.9..1.1));
+        match answer {
+            Ok(renewed) => {
+                self.beat.started.get_or_insert(renewed.now);
+                self.presence.joined(renewed);
+                pause
+            }
+            Err(undone) if self.beat.started.is_some() => {
+                tracing::debug!(?undone, "the lease was not renewed");
+                pause
+            }
+            Err(undone) => {
+                let is_refused = !matches!(
+                    undone,
+                    Undone::Fate(Fate::NotSent(Reason::Away) | Fate::Unknown(_))
+                );
+                self.presence.refused(undone);
+                if is_refused {
+                    pause.max(REFUSED)
+                } else {
+                    pause
+                }
+            }
+        }
+    }
+}
+
+/// However the task ends, nobody is left waiting for it.
+struct Gone(Arc<Presence>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.standing.send_replace(Standing::Stranger);
+    }
+}

@@ -1,0 +1,181 @@
+//! What a member says of itself.
+
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tidings_codec::{NameError, NodeId, check_name};
+
+use super::Member;
+use crate::error::StartError;
+
+/// A text of a member is cut there: all members are told of it.
+const TEXT: usize = 128;
+
+/// What the builder decided about the membership.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    pub(crate) role: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) lease: Duration,
+    pub(crate) is_member: bool,
+}
+
+/// As it lies in Redis, without when it began. The lease comes first: a script looks for it.
+#[derive(Serialize)]
+struct Written<'a> {
+    lease: u64,
+    id: NodeId,
+    name: &'a str,
+    role: Option<&'a str>,
+    version: Option<&'a str>,
+    host: &'a str,
+    pid: u32,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    started: u64,
+    lease: u64,
+    id: NodeId,
+    name: String,
+    role: Option<String>,
+    version: Option<String>,
+    host: String,
+    pid: u32,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            name: program(),
+            role: None,
+            version: None,
+            lease: Duration::from_secs(15),
+            is_member: true,
+        }
+    }
+}
+
+impl Profile {
+    /// Whether others can ask for its role by name.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let Some(role) = &self.role else {
+            return Ok(());
+        };
+        check_name(role).map_err(|source: NameError| StartError::Role {
+            role: role.clone(),
+            source,
+        })
+    }
+
+    /// What the others are told, as JSON.
+    pub(super) fn description(&self, id: NodeId) -> String {
+        let host = host();
+        let written = Written {
+            lease: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
+            id,
+            name: cut(&self.name),
+            role: self.role.as_deref(),
+            version: self.version.as_deref().map(cut),
+            host: cut(&host),
+            pid: std::process::id(),
+        };
+        serde_json::to_string(&written).expect("texts and numbers can be written")
+    }
+}
+
+impl Read {
+    fn is_bounded(&self) -> bool {
+        let texts = [&self.name, &self.host].into_iter();
+        let mut texts = texts.chain(&self.role).chain(&self.version);
+        texts.all(|text| text.len() <= TEXT)
+    }
+}
+
+/// The member that is described so; `None` for what no bus wrote.
+pub(super) fn read(description: &str) -> Option<Member> {
+    let read: Read = serde_json::from_str(description).ok()?;
+    if !read.is_bounded() {
+        return None;
+    }
+    Some(Member {
+        id: read.id,
+        name: read.name,
+        role: read.role,
+        version: read.version,
+        host: read.host,
+        pid: read.pid,
+        started: UNIX_EPOCH.checked_add(Duration::from_millis(read.started))?,
+        lease: Duration::from_millis(read.lease),
+    })
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT)]
+}
+
+/// What the program is called, without its folder.
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .unwrap_or_else(|| Path::new("program").as_os_str());
+    stem.to_string_lossy().into_owned()
+}
+
+/// What the system calls this machine.
+fn host() -> String {
+    let of_linux = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let of_others = || {
+        ["HOSTNAME", "COMPUTERNAME"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok())
+    };
+    let host = of_linux.or_else(of_others).unwrap_or_default();
+    host.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(name: &str) -> String {
+        let profile = Profile {
+            name: name.to_owned(),
+            role: Some("api".to_owned()),
+            ..Profile::default()
+        };
+        let description = profile.description(NodeId::new(7));
+        description.replacen('{', r#"{"started":1700000000000,"#, 1)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let member = read(&described("shop \"1\"")).unwrap();
+        assert_eq!((member.id, &*member.name), (NodeId::new(7), "shop \"1\""));
+        assert_eq!(member.role.as_deref(), Some("api"));
+        assert_eq!(member.version, None);
+        assert_eq!(member.lease, Duration::from_secs(15));
+        assert_eq!(member.pid, std::process::id());
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let member = read(&described(&"ä".repeat(1_000))).unwrap();
+        assert_eq!(member.name, "ä".repeat(TEXT / 2));
+        let odd = format!("x{}", "ä".repeat(1_000));
+        assert_eq!(read(&described(&odd)).unwrap().name.len(), TEXT - 1);
+    }
+
+    #[test]
+    fn what_no_bus_wrote_is_nobody() {
+        let long = described("NAME").replace("NAME", &"x".repeat(TEXT + 1));
+        let never = described("x").replace("1700000000000", &u64::MAX.to_string());
+        let _ = read(&never);
+        for hostile in ["", "null", "[]", "{}", r#"{"id":7}"#, &long] {
+            assert_eq!(read(hostile), None, "{hostile}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Who can be reached: to send to one who is not there is an error, not a silence.
+
+use std::time::Duration;
+
+use tidings_codec::{NodeId, To};
+use tokio::time::timeout;
+
+use super::presence::Standing;
+use super::roster::Roster;
+use super::{Member, MembersError};
+use crate::bus::{Bus, Receipt};
+use crate::error::SendError;
+use crate::key::SendKey;
+use crate::trace::sending;
+
+/// Who has just started may not be a member yet: so long somebody who is not there is waited for.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a send waits to hear whether somebody is there.
+const CHECK: Duration = Duration::from_secs(1);
+
+impl Bus {
+    /// Sends an event to every member that has this [role](crate::Builder::role), this bus included
+    /// where it has it, and waits until Redis took all of it.
+    ///
+    /// It is one event for each of them, so it is encoded and travels as often: for a role that most
+    /// members have, [`send_to_all`](Self::send_to_all) is cheaper. The receipt is that of the last.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bus = Bus::builder("memory:role-docs").role("api").start().await?;
+    /// bus.send_to_role("api", "cache.clear", "user:7").await?;
+    ///
+    /// let nobody = bus.send_to_role("mailer", "mail.send", "user:7").await;
+    /// assert!(matches!(nobody, Err(tidings::SendError::Nobody { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to_all`](Self::send_to_all); when nobody has the role, nor gets it within half a
+    /// second; and when Redis does not say who is there. What was handed over before an error may
+    /// have been sent, as what is fed.
+    pub async fn send_to_role<K, T>(
+        &self,
+        role: &str,
+        event: K,
+        data: &T,
+    ) -> Result<Receipt, SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        let name = || event.name(data).to_owned();
+        let found = self.having(role).await;
+        let found = found.map_err(|source| SendError::Members {
+            event: name(),
+            source,
+        })?;
+        let Some(nodes) = found else {
+            return Err(SendError::Nobody {
+                event: name(),
+                to: format!("the role `{role}`"),
+            });
+        };
+        sending(event.name(data), self.send_to_each(&nodes, &event, data)).await
+    }
+
+    /// Makes sure that nobody is known not to be there who is sent to.
+    pub(crate) async fn reach(&self, node: NodeId, event: &str) -> Result<(), SendError> {
+        // Where it cannot be known in time, it is sent as if somebody were there.
+        let is_there = timeout(CHECK, self.is_there(node)).await.ok().flatten();
+        if is_there == Some(false) {
+            return Err(SendError::Nobody {
+                event: event.to_owned(),
+                to: format!("the id {node}"),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether this is a member's id; `None` where nobody can say.
+    async fn is_there(&self, node: NodeId) -> Option<bool> {
+        let inner = &self.inner;
+        if node == inner.me || self.is_known(node) {
+            return Some(true);
+        }
+        let Standing::Member = inner.members.presence.answered().await else {
+            return None;
+        };
+        let keys = &inner.members.keys;
+        let asking = inner.kept.ask(|keyspace| keyspace.describe(keys, &[node]));
+        if asking.await.ok()?.first()?.is_some() {
+            // The next time it is known.
+            self.view();
+            return Some(true);
+        }
+        let has = |roster: &Roster| roster.has(node).then_some(());
+        let found = self.view().find(GRACE, has).await.ok()?;
+        Some(found.is_some())
+    }
+
+    fn is_known(&self, node: NodeId) -> bool {
+        let view = self.inner.members.view.get();
+        view.is_some_and(|view| view.is_in_step() && view.has(node))
+    }
+
+    /// All members of a role; `None` where there are none.
+    async fn having(&self, role: &str) -> Result<Option<Vec<NodeId>>, MembersError> {
+        let members = &self.inner.members;
+        members.joined().await?;
+        let has_role = |member: &&Member| member.role.as_deref() == Some(role);
+        let all = |roster: &Roster| {
+            let nodes = roster.members().filter(has_role).map(|member| member.id);
+            let nodes: Vec<_> = nodes.collect();
+            // We know of ourselves before we hear of it.
+            let is_ours = members.profile.role.as_deref() == Some(role);
+            let is_heard = !is_ours || members.is_stranger() || nodes.contains(&self.inner.me);
+            (!nodes.is_empty() && is_heard).then_some(nodes)
+        };
+        self.view().find(GRACE, all).await
+    }
+
+    async fn send_to_each<K, T>(
+        &self,
+        nodes: &[NodeId],
+        event: &K,
+        data: &T,
+    ) -> Result<Receipt, SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        let mut awaited = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            awaited.push(self.hand_over(event, data, To::Node(*node).into()).await?);
+        }
+        let mut last = None;
+        for one in awaited {
+            last = Some(one.receipt(event.name(data)).await?);
+        }
+        Ok(last.expect("somebody has the role"))
+    }
+}
