@@ -3,7 +3,7 @@
 //! Notices are taken as hints alone: they say whom to ask Redis about. So whoever can publish on
 //! the channel cannot invent a member, or take one away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -107,11 +107,14 @@ impl View {
         self.lock().roster.has(id)
     }
 
-    /// Those who are there, and then each change.
+    /// Those who are there, and then each change; nothing once the bus has ended.
     pub(super) fn watch(&self) -> MemberEvents {
         let mut inside = self.lock();
+        if inside.is_over {
+            return MemberEvents::new(Arc::new(Waiting::new(VecDeque::new(), true)));
+        }
         let there = inside.roster.members().cloned().map(MemberEvent::Joined);
-        let waiting = Arc::new(Waiting::new(there.collect(), inside.is_over));
+        let waiting = Arc::new(Waiting::new(there.collect(), false));
         inside.readers.push(Arc::downgrade(&waiting));
         MemberEvents::new(waiting)
     }
