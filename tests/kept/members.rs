@@ -11,7 +11,7 @@ use crate::place::Place;
 const LEASE: Duration = Duration::from_secs(1);
 
 /// A lease, a beat, and what a busy machine takes.
-const NOTICED: Duration = Duration::from_millis(2_000);
+const NOTICED: Duration = Duration::from_secs(3);
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -86,25 +86,25 @@ pub(crate) async fn all_see_all_as_they_describe_themselves(place: Place) {
     let api = place.builder().name("shop-1").role("api").version("1.2");
     let api = Node::start(api).await;
     wait_until_all_are_listed(&api, &[api.id()]).await;
-    let plain = Node::start(place.builder().lease(Duration::from_secs(60))).await;
+    let plain = Node::start(place.builder().lease(Duration::from_mins(1))).await;
 
     for by in [&api, &plain] {
         let listed = wait_until_all_are_listed(by, &[api.id(), plain.id()]).await;
-        let [first, second] = &listed[..] else {
-            panic!("{listed:?}");
-        };
-        assert_eq!((first.id, &*first.name), (api.id(), "shop-1"));
+        assert!(listed.is_sorted_by_key(|member| member.started));
+        let find = |id: NodeId| listed.iter().find(|member| member.id == id).unwrap();
+        let (first, second) = (find(api.id()), find(plain.id()));
+        assert_eq!(first.name, "shop-1");
         assert_eq!(first.role.as_deref(), Some("api"));
         assert_eq!(first.version.as_deref(), Some("1.2"));
         assert_eq!(first.lease, Duration::from_secs(15));
-        assert_eq!((second.id, &second.role), (plain.id(), &None));
+        assert_eq!(second.role, None);
         assert!(second.name.starts_with("kept"), "{second:?}");
-        assert_eq!(second.lease, Duration::from_secs(60));
+        assert_eq!(second.lease, Duration::from_mins(1));
         assert!(first.started <= second.started);
         for member in &listed {
             assert_eq!(member.pid, std::process::id());
             assert!(!member.host.is_empty());
-            assert!(member.started.elapsed().unwrap() < Duration::from_secs(60));
+            assert!(member.started.elapsed().unwrap() < Duration::from_mins(1));
         }
     }
 }
@@ -126,8 +126,9 @@ pub(crate) async fn whoever_watches_hears_first_who_is_there(place: Place) {
 }
 
 pub(crate) async fn a_bus_that_ends_ends_its_streams(place: Place) {
-    let node = place.node().await;
+    let (node, _other) = place.two_nodes().await;
     let mut changes = node.watch_members();
+    assert!(changes.next().await.is_some());
     node.shutdown(SOON).await.unwrap();
 
     while changes.next().await.is_some() {}
@@ -258,7 +259,9 @@ pub(crate) async fn a_role_is_everybody_who_has_it(place: Place) {
 pub(crate) async fn hostile_notices_change_nothing(place: Place) {
     let (a, b) = place.two_nodes().await;
     let told = changes(&a);
-    told.wait_for(|change| has_joined(change, b.id())).await;
+    for node in [&a, &b] {
+        told.wait_for(|change| has_joined(change, node.id())).await;
+    }
     let long = "x".repeat(100_000);
     let nobody = NodeId::new(7);
     let b = b.id();
@@ -278,10 +281,15 @@ pub(crate) async fn hostile_notices_change_nothing(place: Place) {
         let frame = format!(r#"{{"event":"tidings.member","data":{data}}}"#);
         place.publish(frame).await;
     }
-    let last = place.node().await;
-    told.wait_for(|change| has_joined(change, last.id())).await;
+    // What was asked about because of them was answered before the second of these came.
+    let mut later = Vec::new();
+    for _ in 0..2 {
+        let node = place.node().await;
+        told.wait_for(|change| has_joined(change, node.id())).await;
+        later.push(node);
+    }
 
-    assert_eq!(told.all().len(), 3, "{:?}", told.all());
+    assert_eq!(told.all().len(), 4, "{:?}", told.all());
     assert!(a.failures().all().is_empty());
 }
 

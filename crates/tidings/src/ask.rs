@@ -26,7 +26,9 @@ use self::expected::{departures, expected};
 use self::replies::Replies;
 pub use self::summary::{Summary, Who};
 use crate::Bus;
+use crate::error::SendError;
 use crate::key::SendKey;
+use crate::link::Stage;
 use crate::outgoing::Address;
 
 /// How long answers are waited for, where nobody says so.
@@ -209,6 +211,9 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
+        if *self.inner.stage.borrow() >= Stage::Leaving {
+            return Err(SendError::Closed.into());
+        }
         if let To::Node(node) = to {
             self.reach(node, event.name(data)).await?;
         }

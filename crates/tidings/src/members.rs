@@ -161,9 +161,9 @@ impl Bus {
         self.view().watch()
     }
 
-    /// Each change among the members from now on.
-    pub(crate) fn changes_of_members(&self) -> MemberEvents {
-        self.view().watch_changes()
+    /// Which members leave from now on.
+    pub(crate) fn departures(&self) -> MemberEvents {
+        self.view().watch_departures()
     }
 
     /// The members that there are now, without a round trip where they are known.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tidings_codec::{EventError, Limits, NodeId, RawEvent, read_frame};
+use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, read_frame};
 use tokio::time::timeout;
 
 use crate::dispatch::{Arrived, Dispatcher, Sorter};
@@ -12,6 +12,7 @@ use crate::echo::{Echoes, Sent};
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
 use crate::metrics::Frames;
+use crate::notices::is_notice;
 use crate::queue::{Push, WhenFull};
 use crate::reports::Reports;
 use crate::sequence::{Sequences, Verdict};
@@ -110,12 +111,13 @@ impl Receiver {
             self.echoed = Instant::now();
         }
         let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
-        self.frames.add(frame.len(), events);
+        let announced = self.announced(header, &frame);
+        self.frames.add(frame.len(), events - announced);
         let known = match (header.from, header.seq) {
             (Some(from), Some(first)) => self.judge(from, first, events),
             _ => 0,
         };
-        Counts::add(&self.counts.heard, u64::from(events - known));
+        Counts::add(&self.counts.heard, u64::from(events - known - announced));
         if events == known {
             return;
         }
@@ -136,6 +138,20 @@ impl Receiver {
         for (seat, batch) in batches {
             self.hand_over(&seat, batch).await;
         }
+    }
+
+    /// How many of the events nobody sent: Redis announces what the parts of a bus keep there.
+    fn announced(&self, header: Header, frame: &[u8]) -> u32 {
+        if header.seq.is_some() {
+            return 0;
+        }
+        let is_announced = |event: &RawEvent| is_notice(event.name_bytes(frame));
+        let announced = self
+            .events
+            .iter()
+            .flatten()
+            .filter(|event| is_announced(event));
+        u32::try_from(announced.count()).unwrap_or(u32::MAX)
     }
 
     /// How many of the events were heard before.

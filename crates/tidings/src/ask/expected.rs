@@ -19,7 +19,7 @@ pub(crate) fn departures(bus: &Bus) -> BoxStream<'static, NodeId> {
         MemberEvent::Left { member, .. } => Some(member.id),
         MemberEvent::Joined(_) => None,
     };
-    bus.changes_of_members().filter_map(left).boxed()
+    bus.departures().filter_map(left).boxed()
 }
 
 impl From<Member> for Who {

@@ -90,6 +90,8 @@ impl MemberEvent {
 pub(super) struct Waiting {
     inside: Mutex<Inside>,
     reader: AtomicWaker,
+    /// Whether only departures are told, each member's first.
+    of_departures: bool,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,14 @@ impl Waiting {
         Self {
             inside: Mutex::new(Inside { events, is_over }),
             reader: AtomicWaker::new(),
+            of_departures: false,
+        }
+    }
+
+    pub(super) fn of_departures(is_over: bool) -> Self {
+        Self {
+            of_departures: true,
+            ..Self::new(VecDeque::new(), is_over)
         }
     }
 
@@ -110,6 +120,10 @@ impl Waiting {
     pub(super) fn push(&self, event: MemberEvent) {
         let mut inside = self.lock();
         let last = inside.events.iter().rposition(|one| one.id() == event.id());
+        let is_known = last.is_some() || matches!(event, MemberEvent::Joined(_));
+        if self.of_departures && is_known {
+            return;
+        }
         let unread = last.filter(|at| matches!(inside.events[*at], MemberEvent::Joined(_)));
         match (unread, &event) {
             (Some(joined), MemberEvent::Left { .. }) => {
@@ -167,9 +181,25 @@ mod tests {
         MemberEvent::Left { member, why }
     }
 
+    fn joined(id: u128) -> MemberEvent {
+        MemberEvent::Joined(member(id))
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_departures_is_told_of_each_although_nobody_has_read_of_the_joining() {
+        let waiting = Arc::new(Waiting::of_departures(false));
+        for event in [joined(1), left(1), joined(1), left(1), joined(2)] {
+            waiting.push(event);
+        }
+        waiting.close();
+
+        let mut events = MemberEvents::new(waiting);
+        assert_eq!(events.next().await, Some(left(1)));
+        assert_eq!(events.next().await, None);
+    }
+
     #[tokio::test]
     async fn a_slow_reader_gets_the_difference() {
-        let joined = |id| MemberEvent::Joined(member(id));
         let waiting = Arc::new(Waiting::new([joined(1)].into(), false));
         for event in [joined(2), left(1), left(3), joined(3), left(3), joined(3)] {
             waiting.push(event);

@@ -107,17 +107,22 @@ impl View {
         self.lock().roster.has(id)
     }
 
-    /// Those who are there, and then each change.
+    /// Those who are there, and then each change; nothing once the bus has ended.
     pub(super) fn watch(&self) -> MemberEvents {
         let mut inside = self.lock();
+        if inside.is_over {
+            return inside.tells(Waiting::new(VecDeque::new(), true));
+        }
         let there = inside.roster.members().cloned().map(MemberEvent::Joined);
         let there = there.collect();
-        inside.watch(there)
+        inside.tells(Waiting::new(there, false))
     }
 
-    /// Each change from now on.
-    pub(super) fn watch_changes(&self) -> MemberEvents {
-        self.lock().watch(VecDeque::new())
+    /// Who leaves from now on.
+    pub(super) fn watch_departures(&self) -> MemberEvents {
+        let mut inside = self.lock();
+        let is_over = inside.is_over;
+        inside.tells(Waiting::of_departures(is_over))
     }
 
     async fn settled(&self) -> Result<(), MembersError> {
@@ -147,8 +152,8 @@ impl View {
 }
 
 impl Inside {
-    fn watch(&mut self, there: VecDeque<MemberEvent>) -> MemberEvents {
-        let waiting = Arc::new(Waiting::new(there, self.is_over));
+    fn tells(&mut self, waiting: Waiting) -> MemberEvents {
+        let waiting = Arc::new(waiting);
         self.readers.push(Arc::downgrade(&waiting));
         MemberEvents::new(waiting)
     }
