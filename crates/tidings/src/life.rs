@@ -68,18 +68,19 @@ impl Drop for Held {
         }
         inner.outgoing.shut();
         inner.advance(Stage::Draining);
-        // The sender still lets what waits leave, for a moment.
-        let inner = Arc::clone(&self.0);
-        let leave = async move {
-            inner.members.presence.leave().await;
-            inner.advance(Stage::Leaving);
-        };
-        if self.0.members.presence.is_there() {
-            self.0.runtime.spawn(leave);
+        if inner.members.presence.is_there() {
+            self.0.runtime.spawn(say_goodbye(Arc::clone(&self.0)));
         } else {
-            self.0.advance(Stage::Leaving);
+            inner.advance(Stage::Leaving);
         }
     }
+}
+
+/// The sender ends as soon as nothing waits, so the goodbye comes first. Then it still lets what
+/// waits leave, for a moment.
+async fn say_goodbye(inner: Arc<Inner>) {
+    inner.members.presence.leave().await;
+    inner.advance(Stage::Leaving);
 }
 
 impl Inner {
