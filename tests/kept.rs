@@ -51,5 +51,6 @@ promises! {
         one_name_is_of_one_type_on_a_bus
         all_who_ask_for_a_name_get_the_same_copy
         buses_of_different_formats_share_values
+        after_a_storm_all_copies_are_the_same
         what_nobody_could_read_is_not_written;
 }

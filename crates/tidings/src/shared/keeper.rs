@@ -277,6 +277,8 @@ impl Keeping {
             }
             Done::Refreshed(copy, round, outcome) => {
                 if outcome.is_err() {
+                    // It is known to be old, or not known to be new.
+                    copy.went_away(Instant::now());
                     self.try_later();
                 }
                 copy.care().end(round, outcome);
