@@ -43,6 +43,7 @@ promises! {
         a_value_outlives_who_wrote_it
         no_update_of_two_processes_is_lost
         what_a_process_has_written_it_sees
+        tasks_that_compete_see_what_they_have_written_or_newer
         who_watches_sees_the_newest_and_not_each_before
         who_watches_what_was_not_read_is_told_when_it_is
         a_watch_ends_with_its_bus

@@ -105,6 +105,30 @@ pub(crate) async fn what_a_process_has_written_it_sees(place: Place) {
     others.await.unwrap();
 }
 
+pub(crate) async fn tasks_that_compete_see_what_they_have_written_or_newer(place: Place) {
+    let node = place.node().await;
+    let writing: Vec<_> = (0..8)
+        .map(|task| {
+            let limit = limit(&node);
+            tokio::spawn(async move {
+                for number in 0..50 {
+                    let written = limit.set(&(task * 100 + number)).await.unwrap();
+                    let seen = limit.get().await.unwrap();
+                    // Nobody clears it, and Redis stays the same: versions only grow.
+                    assert!(seen.version() >= written.version());
+                    let again = limit.get().await.unwrap();
+                    assert!(again.version() >= seen.version());
+                }
+            })
+        })
+        .collect();
+    for task in writing {
+        task.await.unwrap();
+    }
+
+    assert_eq!(limit(&node).get().await.unwrap().version(), 8 * 50);
+}
+
 pub(crate) async fn who_watches_sees_the_newest_and_not_each_before(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
