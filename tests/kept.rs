@@ -8,6 +8,7 @@ mod kept {
     pub(crate) mod counters;
     mod in_redis;
     pub(crate) mod maps;
+    mod maps_in_redis;
     pub(crate) mod shared;
     mod spoiled;
 }
