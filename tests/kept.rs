@@ -45,6 +45,7 @@ promises! {
         a_value_outlives_who_wrote_it
         no_update_of_two_processes_is_lost
         what_a_process_has_written_it_sees
+        tasks_that_compete_see_what_they_have_written_or_newer
         who_watches_sees_the_newest_and_not_each_before
         who_watches_what_was_not_read_is_told_when_it_is
         a_watch_ends_with_its_bus
@@ -53,6 +54,7 @@ promises! {
         one_name_is_of_one_type_on_a_bus
         all_who_ask_for_a_name_get_the_same_copy
         buses_of_different_formats_share_values
+        after_a_storm_all_copies_are_the_same
         what_nobody_could_read_is_not_written;
     maps:
         an_entry_is_what_was_set_last_by_anybody

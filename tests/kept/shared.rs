@@ -105,6 +105,30 @@ pub(crate) async fn what_a_process_has_written_it_sees(place: Place) {
     others.await.unwrap();
 }
 
+pub(crate) async fn tasks_that_compete_see_what_they_have_written_or_newer(place: Place) {
+    let node = place.node().await;
+    let writing: Vec<_> = (0..8)
+        .map(|task| {
+            let limit = limit(&node);
+            tokio::spawn(async move {
+                for number in 0..50 {
+                    let written = limit.set(&(task * 100 + number)).await.unwrap();
+                    let seen = limit.get().await.unwrap();
+                    // Nobody clears it, and Redis stays the same: versions only grow.
+                    assert!(seen.version() >= written.version());
+                    let again = limit.get().await.unwrap();
+                    assert!(again.version() >= seen.version());
+                }
+            })
+        })
+        .collect();
+    for task in writing {
+        task.await.unwrap();
+    }
+
+    assert_eq!(limit(&node).get().await.unwrap().version(), 8 * 50);
+}
+
 pub(crate) async fn who_watches_sees_the_newest_and_not_each_before(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
@@ -144,6 +168,7 @@ pub(crate) async fn a_watch_ends_with_its_bus(place: Place) {
     // What was there is told first.
     assert_eq!(changes.changed().await.as_ref().and_then(value), Some(6));
     assert!(changes.changed().await.is_none());
+    assert!(changes.next().await.is_none());
     let last = limit.get().await.unwrap();
     assert_eq!(value(&last), Some(6));
     assert!(last.stale_since().is_some(), "nobody follows it any more");
@@ -190,7 +215,8 @@ pub(crate) async fn one_name_is_of_one_type_on_a_bus(place: Place) {
     let error = node.shared::<String>("limit").unwrap_err();
 
     let text = error.to_string();
-    assert!(text.contains("`u64`") && text.contains("String"), "{text}");
+    let types = "`u64` already, and is asked for as `alloc::string::String`";
+    assert!(text.contains(types), "{text}");
     drop(first);
     assert!(node.shared::<String>("limit").is_ok());
     let error = node.shared::<u64>("a b").unwrap_err();
@@ -226,6 +252,41 @@ pub(crate) async fn buses_of_different_formats_share_values(place: Place) {
     assert_eq!(value(&second), Some((8, "eight".to_owned())));
     let third = here.update(|old| (old.unwrap().0 + 1, "nine".to_owned()));
     assert_eq!(third.await.unwrap().version(), 3);
+}
+
+pub(crate) async fn after_a_storm_all_copies_are_the_same(place: Place) {
+    let nodes = [place.node().await, place.node().await, place.node().await];
+    let storm: Vec<_> = (0..12_u64)
+        .map(|task| {
+            let node = &nodes[usize::try_from(task).unwrap() % nodes.len()];
+            let sharing = Sharing::new().inline(if task < 6 { 0 } else { 100 });
+            let limit = node.shared_with::<u64>("limit", sharing).unwrap();
+            tokio::spawn(async move {
+                for number in 0..60 {
+                    match (task * 7 + number * 13) % 10 {
+                        0 | 1 => limit.clear().await.unwrap(),
+                        2..5 => drop(limit.set(&(task * 1_000 + number)).await.unwrap()),
+                        _ => drop(
+                            limit
+                                .update(|old| old.map_or(0, |old| old + 1))
+                                .await
+                                .unwrap(),
+                        ),
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in storm {
+        task.await.unwrap();
+    }
+
+    // Who has the last word hears it, too, so what is read after this is the last.
+    let last = limit(&nodes[0]).load().await.unwrap();
+    for node in &nodes {
+        becomes(&limit(node), value(&last)).await;
+        assert_eq!(limit(node).get().await.unwrap().version(), last.version());
+    }
 }
 
 pub(crate) async fn what_nobody_could_read_is_not_written(place: Place) {

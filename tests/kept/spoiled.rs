@@ -197,6 +197,24 @@ async fn what_a_stranger_left_under_the_key_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_no_number_is_refused_before_anything_is_written() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    for version in ["-1", "x", "1.5"] {
+        redis.command(&["HSET", KEY, "version", version]).await;
+
+        let error = limit.set(&1).await.unwrap_err();
+
+        assert!(matches!(error, StoreError::Load { .. }), "{error:?}");
+        assert_eq!(redis.cli(&["HGET", KEY, "value"]).await, "");
+    }
+    let most = i64::MAX.to_string();
+    redis.command(&["HSET", KEY, "version", &most]).await;
+    assert!(!limit.set(&1).await.unwrap_err().is_unknown());
+}
+
+#[tokio::test]
 async fn hostile_payloads_are_errors() {
     let redis = Redis::start().await;
     let node = redis.node().await;

@@ -1,5 +1,6 @@
 //! Values that all processes share: written once, seen everywhere.
 
+use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
@@ -202,7 +203,7 @@ impl<T: Shareable> Shared<T> {
     /// limit.set(&2).await?;
     /// limit.set(&3).await?;
     /// let newest = changes.changed().await.ok_or("the bus has ended")?;
-    /// assert_eq!(newest.value().as_deref().map(|limit| **limit), Some(3));
+    /// assert_eq!(newest.value().map(|limit| **limit), Some(3));
     /// # Ok(())
     /// # }
     /// ```
@@ -245,7 +246,7 @@ impl Bus {
         if *inner.stage.borrow() >= Stage::Leaving {
             return Err(ShareError::Closed);
         }
-        let copy = known(inner).get_or_insert(name, || copy(inner, name))?;
+        let copy = known(inner).get_or_insert(name, type_name::<T>(), || copy(inner, name))?;
         let sharing = Arc::new(sharing);
         Ok(Shared { copy, sharing })
     }

@@ -45,7 +45,7 @@ impl<T: Shareable> Changes<T> {
         );
         Self {
             name,
-            snapshots: snapshots.boxed(),
+            snapshots: snapshots.fuse().boxed(),
         }
     }
 }

@@ -263,7 +263,6 @@ impl Keeping {
     fn take_in(&mut self, done: Done) {
         match done {
             Done::Compared(copies, Ok(found)) => {
-                self.failures = 0;
                 let again = self.comparing == Comparing::OnceMore;
                 self.comparing = Comparing::No;
                 self.judge(copies, found);
@@ -276,7 +275,11 @@ impl Keeping {
                 self.try_later();
             }
             Done::Refreshed(copy, round, outcome) => {
-                if outcome.is_err() {
+                if outcome.is_ok() {
+                    self.failures = 0;
+                } else {
+                    // It is known to be old, or not known to be new.
+                    copy.went_away(Instant::now());
                     self.try_later();
                 }
                 copy.care().end(round, outcome);

@@ -1,6 +1,6 @@
 //! What a bus shares under which name, and what it hears of that.
 
-use std::any::{Any, type_name};
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -52,6 +52,7 @@ impl Known {
     pub(crate) fn get_or_insert<V: Announceable>(
         &self,
         name: &str,
+        type_name: &'static str,
         make: impl FnOnce() -> Arc<V>,
     ) -> Result<Arc<V>, ShareError> {
         let mut by_name = self.lock();
@@ -60,7 +61,7 @@ impl Known {
             return known.as_any().downcast().map_err(|_| ShareError::Conflict {
                 shared: name.to_owned(),
                 first,
-                second: type_name::<V>(),
+                second: type_name,
             });
         }
         by_name.retain(|_, known| known.strong_count() > 0);

@@ -20,7 +20,7 @@ use super::keeper::Stamp;
 /// let before = limit.get().await?;
 /// assert!(before.value().is_none());                  // nobody set it yet
 /// let after = limit.set(&100).await?;
-/// assert_eq!((after.value().as_deref(), after.version()), (Some(&100), 1));
+/// assert_eq!((after.value().map(|limit| **limit), after.version()), (Some(100), 1));
 /// assert!(after.stale_since().is_none() && after.problem().is_none());
 /// # Ok(())
 /// # }
@@ -130,11 +130,10 @@ impl<T> Here<T> {
     /// Redis holds what was read last.
     pub(crate) fn confirmed(&self) -> Self {
         match self {
-            Self::Nothing => Self::absent(),
             Self::Unreadable(problem) if problem.stamp.is_some() => {
                 Self::Unreadable(problem.clone())
             }
-            Self::Unreadable(_) => Self::absent(),
+            Self::Nothing | Self::Unreadable(_) => Self::absent(),
             Self::Seen(snapshot) => {
                 let problem = snapshot.0.problem.clone();
                 // What has no stamp is not there any more, as there is one now.
@@ -205,7 +204,7 @@ mod tests {
         let troubled = seen("a").troubled(problem(Some(stamp("b"))));
         assert_eq!(troubled.stamp(), stamp("b"));
         let kept = troubled.snapshot().unwrap();
-        assert_eq!(kept.value().as_deref(), Some(&Arc::new(7)));
+        assert_eq!(kept.value(), Some(&Arc::new(7)));
         assert!(kept.problem().is_some());
 
         let confirmed = troubled.confirmed();

@@ -80,12 +80,15 @@ static WRITE: LazyLock<Script> = LazyLock::new(|| {
 local found = redis.call("HMGET", KEYS[1], "format", "value", "version", "nonce")
 local was = found[4] or ""
 if ARGV[1] == "if" and was ~= ARGV[2] then
-    return {-1, found}
+    return {0, found}
 end
-local version = redis.call("HINCRBY", KEYS[1], "version", 1)
+if string.find(found[3] or "", "[^%d]") then
+    return redis.error_reply("ERR the version is not an integer")
+end
+local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
 local shown = string.find(was, "[^%w]") and "" or was
 redis.call("PUBLISH", ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
-    .. '","version":' .. string.format("%.0f", version) .. ',"nonce":"' .. ARGV[7]
+    .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
     .. '","was":"' .. shown .. '"' .. ARGV[8] .. "}}")
 redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6], "nonce", ARGV[7])
 if ARGV[9] == "" then
@@ -93,7 +96,7 @@ if ARGV[9] == "" then
 else
     redis.call("PEXPIRE", KEYS[1], ARGV[9])
 end
-return {version, {false, false, false, was}}
+return {1, {false, false, version, was}}
 "#,
     )
 });
@@ -152,16 +155,19 @@ impl Values for RedisKeys {
             .arg(&writing.nonce)
             .arg(inlined(writing.inline.as_deref()))
             .arg(milliseconds(writing.time_to_live));
-        let answer = self.run::<(i64, Fields)>(script);
+        let answer = self.run::<(bool, Fields)>(script);
         Box::pin(async move {
-            let (version, fields) = answer.await?;
-            match u64::try_from(version) {
-                Ok(version) => Ok(Attempt::Done {
-                    version,
-                    was: fields.3.unwrap_or_default(),
-                }),
-                Err(_) => Written::of(fields).map(Attempt::Overtaken),
+            let (is_done, fields) = answer.await?;
+            if !is_done {
+                return Written::of(fields).map(Attempt::Overtaken);
             }
+            let (_, _, version, was) = fields;
+            // It was written, and where this is not what Redis counted, it is read again.
+            let version = version.and_then(|version| version.parse().ok());
+            Ok(Attempt::Done {
+                version: version.unwrap_or_default(),
+                was: was.unwrap_or_default(),
+            })
         })
     }
 
