@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::FromRedisValue;
-use tidings::{Bus, Failure, Fate, Latest, LoadError, LoadOrError, Reason, SharedMap, StoreError};
+use tidings::{
+    Bus, Failure, Fate, Latest, LoadError, LoadOrError, MapChange, Reason, SharedMap, StoreError,
+};
 use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::kept::maps::{User, user, users, wait_until_at_hand};
@@ -121,6 +123,44 @@ async fn what_another_program_writes_is_seen_at_once() {
     }
     let newer = users.update(&7, |old| user(&format!("{} II", old.unwrap().name)));
     assert_eq!(newer.await.unwrap().name, "Eve II");
+}
+
+#[tokio::test]
+async fn another_program_may_say_that_all_has_changed() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let users = users(&node);
+    users.set(&7, &user("Ada")).await.unwrap();
+    let mut changes = users.watch_all();
+
+    let all = r#"{"event":"tidings.map","data":{"map":"users"}}"#;
+    write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, Some(all)).await;
+
+    assert_eq!(changes.changed().await, Some(MapChange::All));
+    becomes(&users, "Eve").await;
+}
+
+#[tokio::test]
+async fn a_notice_that_cannot_be_read_is_reported_and_harms_nothing() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let users = users(&node);
+    users.set(&7, &user("Ada")).await.unwrap();
+
+    for notice in [
+        r#"{"event":"tidings.map","data":7}"#,
+        r#"{"event":"tidings.map","data":{"map":"users","key":7}}"#,
+        r#"{"event":"tidings.map","data":{"map":"others","key":"7"}}"#,
+        r#"{"event":"tidings.map","data":{"map":"users","key":"seven"}}"#,
+    ] {
+        redis
+            .command(&["PUBLISH", "tidings:{default}", notice])
+            .await;
+    }
+
+    node.failures().wait_len(2).await;
+    assert_eq!(users.get(&7).await.unwrap().unwrap().name, "Ada");
+    assert_eq!(node.failures().all().len(), 2);
 }
 
 #[tokio::test]

@@ -150,18 +150,18 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     }
 
     /// This process changed an entry, to this.
-    pub(crate) fn wrote(&mut self, key: &K, entry: Entry<V>, now: Stamp, was: &str) -> Told<K> {
+    pub(crate) fn wrote(&mut self, key: &K, entry: Entry<V>, now: &Stamp, was: &str) -> Told<K> {
         self.forget(key);
-        if now == self.stamp {
-            self.keep(key.clone(), entry, &now);
+        if *now == self.stamp {
+            self.keep(key.clone(), entry, now);
             return Told::Nothing;
         }
-        if !self.is_next(&now, was) {
+        if !self.is_next(now, was) {
             // What others wrote before or after it was not heard of yet, and may be this entry.
             return Told::Nothing;
         }
         self.advance(now.clone());
-        self.keep(key.clone(), entry, &now);
+        self.keep(key.clone(), entry, now);
         Told::Some(vec![key.clone()])
     }
 
@@ -170,7 +170,9 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.stale_since = None;
         let ahead = std::mem::take(&mut self.ahead);
         let dropped: Vec<K> = ahead.into_keys().collect();
-        dropped.iter().for_each(|key| self.forget(key));
+        for key in &dropped {
+            self.forget(key);
+        }
         Told::Some(dropped)
     }
 
@@ -207,7 +209,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.loading.forget(key);
     }
 
-    fn forget_all(&mut self) {
+    /// Any of them may be another by now.
+    pub(crate) fn forget_all(&mut self) {
         self.entries.clear();
         self.ahead.clear();
         self.reading.clear();
@@ -379,7 +382,7 @@ mod tests {
     #[test]
     fn a_write_of_our_own_is_kept_where_nothing_came_between() {
         let mut cache = cache();
-        let told = cache.wrote(&1, entry(7), stamp(2), "n1");
+        let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
         assert_eq!(told, Told::Some(vec![1]));
         assert_eq!(kept(&mut cache), [1, 2, 3]);
         assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
@@ -389,8 +392,8 @@ mod tests {
     #[test]
     fn our_own_writes_that_are_heard_of_late_change_nothing() {
         let mut cache = cache();
-        cache.wrote(&1, entry(7), stamp(2), "n1");
-        cache.wrote(&2, entry(8), stamp(3), "n2");
+        cache.wrote(&1, entry(7), &stamp(2), "n1");
+        cache.wrote(&2, entry(8), &stamp(3), "n2");
         assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
         assert_eq!(cache.hear(Some(&2), stamp(3), "n2"), Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 2, 3]);
@@ -409,7 +412,7 @@ mod tests {
     fn a_write_of_our_own_that_was_heard_before_its_answer_is_kept() {
         let mut cache = cache();
         cache.hear(Some(&1), stamp(2), "n1");
-        let told = cache.wrote(&1, entry(7), stamp(2), "n1");
+        let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
         assert_eq!(told, Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 2, 3]);
     }
@@ -417,7 +420,7 @@ mod tests {
     #[test]
     fn a_write_of_our_own_is_read_again_where_others_wrote_meanwhile() {
         let mut cache = cache();
-        assert_eq!(cache.wrote(&1, entry(7), stamp(3), "n2"), Told::Nothing);
+        assert_eq!(cache.wrote(&1, entry(7), &stamp(3), "n2"), Told::Nothing);
         assert_eq!(kept(&mut cache), [2, 3]);
         assert_eq!(cache.stamp(), &stamp(1));
     }

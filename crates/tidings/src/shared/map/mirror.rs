@@ -273,7 +273,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     fn wrote(&self, key: &K, entry: Entry<V>, moved: Moved, nonce: String) {
         let Moved { version, was } = moved;
         let now = Stamp { version, nonce };
-        let told = self.lock().wrote(key, entry, now, &was);
+        let told = self.lock().wrote(key, entry, &now, &was);
         self.watchers.tell(&told);
     }
 
@@ -296,7 +296,9 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             let error = self.unchanged(undone);
             if error.is_unknown() {
                 // Whoever asks next sees what became of it.
-                key.into_iter().for_each(|key| self.lock().forget(key));
+                if let Some(key) = key {
+                    self.lock().forget(key);
+                }
             }
             error
         })
@@ -443,7 +445,11 @@ impl<K: Key, V: Shareable> Hears for Mirror<K, V> {
                 self.lock().forget(&key);
                 Told::Some(vec![key])
             }
-            (None, None) => return self.care.behind(),
+            (None, None) => {
+                self.care.behind();
+                self.lock().forget_all();
+                Told::All
+            }
         };
         self.watchers.tell(&told);
         self.heard.send_replace(());
