@@ -9,7 +9,7 @@ mod kept {
     pub(crate) mod counters;
     mod in_redis;
     pub(crate) mod maps;
-    pub(crate) mod members;
+    mod maps_in_redis;
     pub(crate) mod shared;
     mod spoiled;
     mod uncounted;

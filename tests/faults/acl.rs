@@ -267,6 +267,20 @@ async fn a_user_who_may_share_needs_nothing_else_and_one_who_may_not_is_told_the
     limit.update(|old| old.unwrap() + 1).await.unwrap();
     assert_eq!(limit.load().await.unwrap().version(), 2);
     limit.clear().await.unwrap();
+    let stock = sharer.map::<u64, u64>("stock").unwrap();
+    stock.set(&7, &1).await.unwrap();
+    stock.update(&7, |old| old.unwrap() + 1).await.unwrap();
+    let missing = stock.get_or_load(&8, || async { Err::<u64, _>("there is none") });
+    missing.await.unwrap_err();
+    stock
+        .get_or_load(&8, || async { Ok::<_, &str>(8) })
+        .await
+        .unwrap();
+    stock.get(&9).await.unwrap();
+    assert_eq!(stock.all().await.unwrap().len(), 2);
+    assert_eq!(stock.len().await.unwrap(), 2);
+    stock.invalidate(&7).await.unwrap();
+    stock.clear().await.unwrap();
 
     let denied = hearer.shared::<u64>("limit").unwrap();
     let unread = denied.get().await.unwrap_err().to_string();
@@ -300,11 +314,21 @@ async fn each_permission_that_sharing_needs_is_named_where_it_is_missing() {
             limit.set(&1).await.err(),
             limit.clear().await.err(),
         ];
+        let stock = node.map::<u64, u64>("stock").unwrap();
+        let changed = [stock.remove(&7).await.err(), stock.clear().await.err()];
+        let unread = [stock.len().await.err(), stock.all().await.err()];
+        let unread = unread.iter().flatten().map(ToString::to_string);
+        let errors: Vec<_> = errors
+            .iter()
+            .chain(&changed)
+            .flatten()
+            .map(ToString::to_string)
+            .chain(unread)
+            .collect();
 
-        let told = errors.iter().flatten().any(|error| {
-            let text = error.to_string();
-            text.contains("ACL SETUSER shop") && text.contains(missing)
-        });
+        let told = errors
+            .iter()
+            .any(|text| text.contains("ACL SETUSER shop") && text.contains(missing));
         assert!(told, "{missing}: {errors:?}");
     }
 }

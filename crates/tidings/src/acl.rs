@@ -105,7 +105,7 @@ impl Permissions {
         self.with_keys(&["incrby", "get", "getset"])
     }
 
-    /// To [share](crate::Bus::shared) values, too.
+    /// To [share](crate::Bus::shared) values and [maps](crate::Bus::map), too.
     ///
     /// ```
     /// # use tidings::acl::Permissions;
@@ -113,7 +113,8 @@ impl Permissions {
     /// assert_eq!(
     ///     Permissions::of_bus("shop")?.share().to_string(),
     ///     "resetkeys ~tidings:{shop}:* resetchannels &tidings:{shop} -@all +subscribe +publish \
-    ///      +evalsha +script|load +hmget +hset +hincrby +pexpire +persist +del",
+    ///      +evalsha +script|load +hmget +hset +hincrby +pexpire +persist +del \
+    ///      +hget +hdel +hlen +hscan",
     /// );
     /// # Ok(())
     /// # }
@@ -128,6 +129,10 @@ impl Permissions {
             "pexpire",
             "persist",
             "del",
+            "hget",
+            "hdel",
+            "hlen",
+            "hscan",
         ])
     }
 

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use futures_util::future::{BoxFuture, WeakShared};
@@ -21,6 +21,10 @@ use crate::shared::keeper::Stamp;
 
 /// How many former stamps are remembered, to know those that answers still bring.
 const PASSED: usize = 256;
+
+/// How long a notice may take that Redis gave out before it answered. One that has not come by then
+/// was missed.
+pub(crate) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// An entry as it was read: none is there, or what is there, or why that cannot be read.
 #[derive(Debug)]
@@ -45,6 +49,10 @@ pub(crate) struct Cache<K, V> {
     stamp: Stamp,
     /// The marks that the stamp had before, since it was last read anew.
     passed: VecDeque<String>,
+    /// How many steps it went.
+    steps: u64,
+    /// When the stamp was taken from an answer: notices from before it may still come.
+    answered: Option<Instant>,
     entries: Clock<K, Entry<V>>,
     /// The entries that come from a writing of which nothing was heard yet, and its mark.
     ahead: HashMap<K, String, RandomState>,
@@ -76,6 +84,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         Self {
             stamp: Stamp::default(),
             passed: VecDeque::new(),
+            steps: 0,
+            answered: None,
             entries: Clock::new(capacity),
             ahead: HashMap::default(),
             reading: Flights::default(),
@@ -97,6 +107,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     pub(crate) fn keep(&mut self, key: K, entry: Entry<V>, at: &Stamp) {
         if self.entries.is_empty() && !self.has_passed(at) {
             self.adopt(at.clone());
+            self.answered = Some(Instant::now());
         }
         if self.has_passed(at) {
             self.ahead.remove(&key);
@@ -115,9 +126,18 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             return Told::Nothing;
         }
         match key {
+            None if self.is_next(&now, was) => {
+                self.forget_all();
+                self.advance(now);
+                Told::All
+            }
             Some(key) if self.is_next(&now, was) => {
                 self.forget(key);
                 self.advance(now);
+                Told::Some(vec![key.clone()])
+            }
+            Some(key) if self.is_late(&now) => {
+                self.forget(key);
                 Told::Some(vec![key.clone()])
             }
             _ => {
@@ -130,18 +150,18 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     }
 
     /// This process changed an entry, to this.
-    pub(crate) fn wrote(&mut self, key: &K, entry: Entry<V>, now: Stamp, was: &str) -> Told<K> {
+    pub(crate) fn wrote(&mut self, key: &K, entry: Entry<V>, now: &Stamp, was: &str) -> Told<K> {
         self.forget(key);
-        if now == self.stamp {
-            self.keep(key.clone(), entry, &now);
+        if *now == self.stamp {
+            self.keep(key.clone(), entry, now);
             return Told::Nothing;
         }
-        if !self.is_next(&now, was) {
+        if !self.is_next(now, was) {
             // What others wrote before or after it was not heard of yet, and may be this entry.
             return Told::Nothing;
         }
         self.advance(now.clone());
-        self.keep(key.clone(), entry, &now);
+        self.keep(key.clone(), entry, now);
         Told::Some(vec![key.clone()])
     }
 
@@ -150,18 +170,34 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.stale_since = None;
         let ahead = std::mem::take(&mut self.ahead);
         let dropped: Vec<K> = ahead.into_keys().collect();
-        dropped.iter().for_each(|key| self.forget(key));
+        for key in &dropped {
+            self.forget(key);
+        }
         Told::Some(dropped)
     }
 
-    /// Redis holds this stamp.
-    pub(crate) fn follow(&mut self, stamp: Stamp) -> Told<K> {
-        if stamp == self.stamp {
+    /// How far it is now, for an answer that is on its way.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Whether this is the stamp that is here, or was since then: Redis may answer before others
+    /// write, and be heard after them. An older one would be from a failover.
+    pub(crate) fn had_since(&self, steps: u64, stamp: &Stamp) -> bool {
+        let since = usize::try_from(self.steps - steps).unwrap_or(usize::MAX);
+        let mut had = self.passed.iter().rev().take(since);
+        *stamp == self.stamp || had.any(|nonce| *nonce == stamp.nonce)
+    }
+
+    /// Redis held this stamp after so many steps.
+    pub(crate) fn follow(&mut self, steps: u64, stamp: Stamp) -> Told<K> {
+        if self.had_since(steps, &stamp) {
             return self.confirm();
         }
         self.stale_since = None;
         self.forget_all();
         self.adopt(stamp);
+        self.answered = Some(Instant::now());
         Told::All
     }
 
@@ -173,7 +209,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.loading.forget(key);
     }
 
-    fn forget_all(&mut self) {
+    /// Any of them may be another by now.
+    pub(crate) fn forget_all(&mut self) {
         self.entries.clear();
         self.ahead.clear();
         self.reading.clear();
@@ -182,6 +219,13 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     fn is_next(&self, now: &Stamp, was: &str) -> bool {
         was == self.stamp.nonce && self.stamp.version.checked_add(1) == Some(now.version)
+    }
+
+    /// Whether this comes from before the answer that the stamp is from, and is in that. Versions can
+    /// be taken back, so this is believed for a moment only.
+    fn is_late(&self, now: &Stamp) -> bool {
+        let answered = self.answered.is_some_and(|at| at.elapsed() < ON_ITS_WAY);
+        answered && now.version < self.stamp.version
     }
 
     /// Every change up to this one was heard of.
@@ -194,10 +238,12 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         }
         let former = std::mem::replace(&mut self.stamp, now);
         self.passed.push_back(former.nonce);
+        self.steps += 1;
     }
 
     fn adopt(&mut self, stamp: Stamp) {
         self.passed.clear();
+        self.answered = None;
         self.stamp = stamp;
     }
 
@@ -256,6 +302,21 @@ mod tests {
     }
 
     #[test]
+    fn a_change_from_before_the_answer_drops_one_entry() {
+        let mut cache = Cache::new(10);
+        (1..=3).for_each(|key| cache.keep(key, entry(key), &stamp(5)));
+        assert_eq!(cache.hear(Some(&2), stamp(4), "n3"), Told::Some(vec![2]));
+        assert_eq!(cache.hear(Some(&1), stamp(5), "n4"), Told::Nothing);
+        assert_eq!(kept(&mut cache), [1, 3]);
+        assert_eq!(cache.hear(Some(&1), stamp(6), "n5"), Told::Some(vec![1]));
+        assert_eq!(kept(&mut cache), [3]);
+        // Once something is heard that fits to nothing, older versions are news.
+        assert_eq!(cache.hear(Some(&1), stamp(8), "n7"), Told::All);
+        cache.keep(3, entry(3), &stamp(8));
+        assert_eq!(cache.hear(Some(&1), stamp(7), "n6"), Told::All);
+    }
+
+    #[test]
     fn a_stamp_of_the_same_mark_and_another_version_is_another() {
         let mut cache = cache();
         assert_eq!(cache.hear(Some(&2), stamp(9), "n1"), Told::All);
@@ -272,11 +333,23 @@ mod tests {
     #[test]
     fn another_stamp_in_redis_drops_all_and_the_same_nothing() {
         let mut cache = cache();
-        assert_eq!(cache.follow(stamp(1)), Told::Some(vec![]));
+        assert_eq!(cache.follow(0, stamp(1)), Told::Some(vec![]));
         assert_eq!(kept(&mut cache), [1, 2, 3]);
-        assert_eq!(cache.follow(stamp(2)), Told::All);
+        assert_eq!(cache.follow(0, stamp(2)), Told::All);
         assert!(kept(&mut cache).is_empty());
         assert_eq!(cache.stamp(), &stamp(2));
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_by_notices_drops_nothing_and_one_of_a_failover_all() {
+        let mut cache = cache();
+        cache.hear(Some(&1), stamp(2), "n1");
+        let asked = cache.steps();
+        cache.hear(Some(&2), stamp(3), "n2");
+        assert_eq!(cache.follow(asked, stamp(2)), Told::Some(vec![]));
+        assert_eq!(cache.stamp(), &stamp(3));
+        assert_eq!(cache.follow(asked, stamp(1)), Told::All);
+        assert!(kept(&mut cache).is_empty());
     }
 
     #[test]
@@ -309,7 +382,7 @@ mod tests {
     #[test]
     fn a_write_of_our_own_is_kept_where_nothing_came_between() {
         let mut cache = cache();
-        let told = cache.wrote(&1, entry(7), stamp(2), "n1");
+        let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
         assert_eq!(told, Told::Some(vec![1]));
         assert_eq!(kept(&mut cache), [1, 2, 3]);
         assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
@@ -319,18 +392,27 @@ mod tests {
     #[test]
     fn our_own_writes_that_are_heard_of_late_change_nothing() {
         let mut cache = cache();
-        cache.wrote(&1, entry(7), stamp(2), "n1");
-        cache.wrote(&2, entry(8), stamp(3), "n2");
+        cache.wrote(&1, entry(7), &stamp(2), "n1");
+        cache.wrote(&2, entry(8), &stamp(3), "n2");
         assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
         assert_eq!(cache.hear(Some(&2), stamp(3), "n2"), Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 2, 3]);
     }
 
     #[test]
+    fn clearing_all_is_one_change_as_any_other() {
+        let mut cache = cache();
+        assert_eq!(cache.hear(None, stamp(2), "n1"), Told::All);
+        assert!(kept(&mut cache).is_empty());
+        assert_eq!(cache.hear(Some(&1), stamp(1), ""), Told::Nothing);
+        assert_eq!(cache.hear(Some(&1), stamp(3), "n2"), Told::Some(vec![1]));
+    }
+
+    #[test]
     fn a_write_of_our_own_that_was_heard_before_its_answer_is_kept() {
         let mut cache = cache();
         cache.hear(Some(&1), stamp(2), "n1");
-        let told = cache.wrote(&1, entry(7), stamp(2), "n1");
+        let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
         assert_eq!(told, Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 2, 3]);
     }
@@ -338,7 +420,7 @@ mod tests {
     #[test]
     fn a_write_of_our_own_is_read_again_where_others_wrote_meanwhile() {
         let mut cache = cache();
-        assert_eq!(cache.wrote(&1, entry(7), stamp(3), "n2"), Told::Nothing);
+        assert_eq!(cache.wrote(&1, entry(7), &stamp(3), "n2"), Told::Nothing);
         assert_eq!(kept(&mut cache), [2, 3]);
         assert_eq!(cache.stamp(), &stamp(1));
     }

@@ -11,9 +11,10 @@ use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tidings_codec::Format;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::cache::{Cache, Entry, Reading, Told};
+use super::cache::{Cache, Entry, ON_ITS_WAY, Reading, Told};
 use super::entry::{encoded, entry_name, field_of, key_of, mark_of, read_entry};
 use super::flights::Ticket;
 use super::registry::{Heard, Hears};
@@ -50,6 +51,8 @@ pub(crate) struct Mirror<K, V> {
     pub(crate) care: Care,
     pub(crate) watchers: Watchers<K>,
     cache: Mutex<Cache<K, V>>,
+    /// A change was heard of.
+    heard: watch::Sender<()>,
     turns: [tokio::sync::Mutex<()>; TURNS],
     turn_of: RandomState,
     complaints: Mutex<VecDeque<(String, Arc<str>)>>,
@@ -72,6 +75,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             care,
             watchers: Watchers::default(),
             cache: Mutex::new(Cache::new(capacity)),
+            heard: watch::Sender::new(()),
             turns: Default::default(),
             turn_of: RandomState::default(),
             complaints: Mutex::default(),
@@ -269,7 +273,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     fn wrote(&self, key: &K, entry: Entry<V>, moved: Moved, nonce: String) {
         let Moved { version, was } = moved;
         let now = Stamp { version, nonce };
-        let told = self.lock().wrote(key, entry, now, &was);
+        let told = self.lock().wrote(key, entry, &now, &was);
         self.watchers.tell(&told);
     }
 
@@ -292,7 +296,9 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             let error = self.unchanged(undone);
             if error.is_unknown() {
                 // Whoever asks next sees what became of it.
-                key.into_iter().for_each(|key| self.lock().forget(key));
+                if let Some(key) = key {
+                    self.lock().forget(key);
+                }
             }
             error
         })
@@ -404,12 +410,16 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
     }
 
     fn refresh(self: Arc<Self>, keyspace: Arc<dyn Keyspace>) -> BoxFuture<'static, Outcome> {
+        let steps = self.lock().steps();
         let stamps = keyspace.stamps(vec![self.keys.stamp.clone()]);
         Box::pin(async move {
             let stamps = stamps.await.map_err(KeyError::into_reason)?;
             // What lies there instead of a stamp agrees with nothing that is here.
             let stamp = stamps.into_iter().flatten().next().unwrap_or_default();
-            let told = self.lock().follow(stamp);
+            let mut heard = self.heard.subscribe();
+            let had = heard.wait_for(|()| self.lock().had_since(steps, &stamp));
+            let _ = timeout(ON_ITS_WAY, had).await;
+            let told = self.lock().follow(steps, stamp);
             self.watchers.tell(&told);
             self.watchers.look_again();
             Ok(())
@@ -435,9 +445,14 @@ impl<K: Key, V: Shareable> Hears for Mirror<K, V> {
                 self.lock().forget(&key);
                 Told::Some(vec![key])
             }
-            (None, None) => return self.care.behind(),
+            (None, None) => {
+                self.care.behind();
+                self.lock().forget_all();
+                Told::All
+            }
         };
         self.watchers.tell(&told);
+        self.heard.send_replace(());
     }
 
     fn doubt(&self) {

@@ -112,14 +112,10 @@ impl MapKeys {
     /// The beginning of the event that tells of a change of one entry, or of all; [`notice_end`]
     /// is the rest.
     fn notice(&self, field: Option<&str>) -> String {
-        let data = match field {
-            Some(field) => json!({ "map": self.name, "key": field }),
-            None => json!({ "map": self.name }),
-        };
-        let mut notice = json!({ "event": NOTICE, "data": data }).to_string();
-        // The stamps come in before the two braces at the end.
-        notice.truncate(notice.len() - 2);
-        notice
+        let map = &self.name;
+        let key = field.map(|field| format!(r#","key":{}"#, json!(field)));
+        let key = key.unwrap_or_default();
+        format!(r#"{{"event":"{NOTICE}","data":{{"map":"{map}"{key}"#)
     }
 
     fn invoke(&self, script: &'static Script) -> ScriptInvocation<'static> {
@@ -221,4 +217,35 @@ fn moved(asked: Answer<(u64, String)>) -> Answer<Moved> {
         let (version, was) = asked.await?;
         Ok(Moved { version, was })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_an_event_that_anybody_can_read() {
+        let map = MapKeys {
+            name: "users".to_owned(),
+            entries: String::new(),
+            stamp: String::new(),
+            loading: String::new(),
+        };
+        let moved = Moved {
+            version: 3,
+            was: "0a".to_owned(),
+        };
+        let data = |field: Option<&str>| {
+            let notice = map.notice(field) + &notice_end(&moved, "0b");
+            let notice: serde_json::Value = serde_json::from_str(&notice).unwrap();
+            assert_eq!(notice["event"], NOTICE);
+            notice["data"].clone()
+        };
+        let all = json!({ "map": "users", "version": 3, "nonce": "0b", "was": "0a" });
+        assert_eq!(data(None), all);
+        assert_eq!(
+            data(Some("a \"quoted\" \n key"))["key"],
+            "a \"quoted\" \n key"
+        );
+    }
 }

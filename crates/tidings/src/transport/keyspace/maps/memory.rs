@@ -161,12 +161,11 @@ impl Maps for MemoryKeys {
         let stamp = kept.stamp(map);
         let map = kept.map(map);
         let entry = map.entry(field);
-        let given = match entry {
-            Some(_) => String::new(),
-            None => {
-                let given = map.loading.entry(field.to_owned());
-                given.or_insert_with(|| lease.to_owned()).clone()
-            }
+        let given = if entry.is_some() {
+            String::new()
+        } else {
+            let given = map.loading.entry(field.to_owned());
+            given.or_insert_with(|| lease.to_owned()).clone()
         };
         Box::pin(ready(Ok((Found { stamp, entry }, given))))
     }

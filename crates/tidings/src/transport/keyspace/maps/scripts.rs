@@ -45,8 +45,8 @@ return {{version, was}, {false, false, false}}
 /// the nonce before it. What takes nothing away comes first: a Redis that is full allows it, and
 /// then also what else there is to write.
 pub(crate) const REMOVE: &str = r#"
-redis.call('HEXISTS', KEYS[2], ARGV[4])
-redis.call('HEXISTS', KEYS[3], ARGV[4])
+redis.call('HGET', KEYS[2], ARGV[4])
+redis.call('HGET', KEYS[3], ARGV[4])
 local was = redis.call('HGET', KEYS[1], 'nonce') or ''
 if #was > 64 or string.find(was, '%W') then was = '?' end
 redis.call('HDEL', KEYS[1], 'nothing')
