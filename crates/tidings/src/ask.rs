@@ -211,7 +211,7 @@ impl Bus {
     {
         // Before the members are counted: one that leaves afterwards is told to have left.
         let departures = departures(self);
-        let expected = self.expected_of(to).await;
+        let expected = self.expected_of(to).await?;
         let dispatcher = &self.inner.dispatcher;
         let ask = dispatcher.asks.open(dispatcher, expected.len());
         let ask = ask.ok_or(AskError::TooMany { limit: OPEN })?;
@@ -238,8 +238,8 @@ impl Bus {
     }
 
     /// Which members an event is for. A node that is asked by its id is expected in any case.
-    async fn expected_of(&self, to: To) -> Vec<Who> {
-        let mut expected = expected(self).await;
+    async fn expected_of(&self, to: To) -> Result<Vec<Who>, AskError> {
+        let mut expected = expected(self).await?;
         match to {
             To::All => {}
             To::Others => expected.retain(|who| who.node != self.id()),
@@ -250,7 +250,7 @@ impl Bus {
                 }
             }
         }
-        expected
+        Ok(expected)
     }
 }
 

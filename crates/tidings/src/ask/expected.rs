@@ -7,12 +7,13 @@ use futures_util::stream::{BoxStream, unfold};
 use tidings_codec::NodeId;
 use tokio::sync::broadcast;
 
+use super::error::AskError;
 use super::summary::Who;
 use crate::Bus;
 
 /// Who is there now.
-pub(crate) async fn expected(bus: &Bus) -> Vec<Who> {
-    bus.inner.dispatcher.asks.known.lock().clone()
+pub(crate) async fn expected(bus: &Bus) -> Result<Vec<Who>, AskError> {
+    Ok(bus.inner.dispatcher.asks.known.lock().clone())
 }
 
 /// Who leaves from now on.
