@@ -22,7 +22,7 @@ use tidings_codec::{Payload, To};
 use self::asked::Reply;
 use self::asks::{ASK, Heard, OPEN};
 pub use self::error::{AnswerError, AskError};
-use self::expected::{departures, expected};
+use self::expected::expected;
 use self::replies::Replies;
 pub use self::summary::{Summary, Who};
 use crate::Bus;
@@ -209,9 +209,8 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        // Before the members are counted: one that leaves afterwards is told to have left.
-        let departures = departures(self);
-        let expected = self.expected_of(to).await?;
+        let (members, departures) = expected(self).await?;
+        let expected = self.only(to, members);
         let dispatcher = &self.inner.dispatcher;
         let ask = dispatcher.asks.open(dispatcher, expected.len());
         let ask = ask.ok_or(AskError::TooMany { limit: OPEN })?;
@@ -238,8 +237,8 @@ impl Bus {
     }
 
     /// Which members an event is for. A node that is asked by its id is expected in any case.
-    async fn expected_of(&self, to: To) -> Result<Vec<Who>, AskError> {
-        let mut expected = expected(self).await?;
+    fn only(&self, to: To, members: Vec<Who>) -> Vec<Who> {
+        let mut expected = members;
         match to {
             To::All => {}
             To::Others => expected.retain(|who| who.node != self.id()),
@@ -250,7 +249,7 @@ impl Bus {
                 }
             }
         }
-        Ok(expected)
+        expected
     }
 }
 

@@ -11,19 +11,18 @@ use super::error::AskError;
 use super::summary::Who;
 use crate::Bus;
 
-/// Who is there now.
-pub(crate) async fn expected(bus: &Bus) -> Result<Vec<Who>, AskError> {
-    Ok(bus.inner.dispatcher.asks.known.lock().clone())
-}
+/// Who leaves, from when it is known who is there.
+pub(crate) type Departures = BoxStream<'static, NodeId>;
 
-/// Who leaves from now on.
-pub(crate) fn departures(bus: &Bus) -> BoxStream<'static, NodeId> {
-    let leaving = bus.inner.dispatcher.asks.known.leaving.subscribe();
+/// Who is there now, and who of them leaves from now on.
+pub(crate) async fn expected(bus: &Bus) -> Result<(Vec<Who>, Departures), AskError> {
+    let known = &bus.inner.dispatcher.asks.known;
+    let leaving = known.leaving.subscribe();
     let next = async |mut leaving: broadcast::Receiver<NodeId>| {
         let node = leaving.recv().await.ok()?;
         Some((node, leaving))
     };
-    unfold(leaving, next).boxed()
+    Ok((known.lock().clone(), unfold(leaving, next).boxed()))
 }
 
 /// The members as this bus was told of them.
