@@ -594,7 +594,8 @@ pub(crate) async fn a_bus_that_is_shut_down_asks_nothing(place: Place) {
     let summary = timeout(LONG / 2, answers.summary()).await.unwrap();
     assert_eq!(names(&summary.silent), ["b"]);
     let error = a.ask_all::<u32, _, _>("stock", "apples").await.unwrap_err();
-    assert!(error.to_string().contains("shut down"), "{error}");
+    let words = tidings::report(&error).to_string();
+    assert!(words.contains("shut down"), "{words}");
 }
 
 pub(crate) async fn asks_that_are_dropped_leave_nothing_behind(place: Place) {
