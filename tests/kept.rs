@@ -10,6 +10,7 @@ mod kept {
     mod in_redis;
     pub(crate) mod maps;
     mod maps_in_redis;
+    pub(crate) mod members;
     pub(crate) mod shared;
     mod spoiled;
     mod uncounted;
@@ -53,6 +54,7 @@ promises! {
         two_asks_at_once_do_not_mix
         an_event_is_acknowledged_by_whom_it_is_for
         an_event_of_a_stream_is_handled_when_it_is_read
+        a_stream_that_is_not_read_on_holds_up_no_answer
         a_bus_that_is_shut_down_answers_what_it_still_handles
         a_bus_that_is_being_shut_down_says_so
         a_bus_that_is_dropped_says_what_it_has_not_handled

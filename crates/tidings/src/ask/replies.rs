@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use tidings_codec::NodeId;
 use tokio::time::{Sleep, sleep};
 
 use super::asks::{Heard, OpenAsk};
 use super::error::AnswerError;
+use super::expected::Departures;
 use super::summary::{Summary, Who};
 use crate::builder::FOREVER;
 use crate::error::report;
@@ -25,7 +25,7 @@ const STRANGERS: usize = 1_024;
 /// The answers to one ask, as they come.
 pub(crate) struct Replies {
     ask: OpenAsk,
-    departures: BoxStream<'static, NodeId>,
+    departures: Departures,
     has_departures: bool,
     deadline: Pin<Box<Sleep>>,
     tally: Tally,
@@ -46,7 +46,7 @@ impl Replies {
     pub(crate) fn new(
         ask: OpenAsk,
         expected: Vec<Who>,
-        departures: BoxStream<'static, NodeId>,
+        departures: Departures,
         within: Duration,
     ) -> Self {
         Self {
