@@ -73,6 +73,7 @@ promises! {
         a_struct_can_be_a_handler
         a_missing_state_is_refused_when_the_handler_is_registered
         a_bound_of_zero_is_refused
+        a_name_that_is_for_the_buses_themselves_is_refused
         two_payload_types_under_one_name_are_refused
         handlers_of_an_arc_share_one_decoded_value
         a_stream_gives_the_events_in_order_and_ends_with_the_bus;

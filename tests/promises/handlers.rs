@@ -391,6 +391,17 @@ impl Event for Impostor {
     }
 }
 
+pub(crate) async fn a_name_that_is_for_the_buses_themselves_is_refused(place: Place) {
+    let node = place.node().await;
+    for name in ["tidings.shared", "tidings.x"] {
+        let refused = node.on(name, |_: serde_json::Value| async {});
+        assert!(
+            matches!(&refused, Err(OnError::Reserved { event }) if event == name),
+            "{refused:?}"
+        );
+    }
+}
+
 pub(crate) async fn two_payload_types_under_one_name_are_refused(place: Place) {
     let node = place.node().await;
     node.subscribe(|_: Counted| async {}).unwrap();

@@ -76,6 +76,12 @@ pub enum OnError {
         /// The rule that it breaks.
         source: NameError,
     },
+    /// The name begins with `tidings.`: what travels so is for the buses themselves.
+    #[error("`{event}` is for the buses themselves, as is every name that begins with `tidings.`")]
+    Reserved {
+        /// The name.
+        event: String,
+    },
     /// The handler asks for a state that the builder was not given.
     #[error("the handler of `{event}` asks for something that is not there")]
     State {

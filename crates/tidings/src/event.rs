@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_name};
 
 use crate::error::OnError;
+use crate::notices::is_notice;
 
 /// Something that happens, as a type: its name on the wire and its payload are one thing.
 ///
@@ -192,13 +193,18 @@ impl Names {
         self.other = true;
     }
 
-    /// Whether each name can travel.
+    /// Whether each name can travel, and is not one of those that buses tell each other things under.
     pub(crate) fn check(&self) -> Result<(), OnError> {
         self.list.iter().try_for_each(|name| {
+            let event = || name.name.to_string();
             check_name(&name.name).map_err(|source| {
-                let event = name.name.to_string();
+                let event = event();
                 OnError::Name { event, source }
-            })
+            })?;
+            if is_notice(name.name.as_bytes()) {
+                return Err(OnError::Reserved { event: event() });
+            }
+            Ok(())
         })
     }
 

@@ -7,6 +7,9 @@ use super::summary::Who;
 use crate::Bus;
 use crate::members::{Member, MemberEvent, MembersError};
 
+/// Who leaves, from when it was asked for.
+pub(crate) type Departures = BoxStream<'static, NodeId>;
+
 /// Who is there now.
 pub(crate) async fn expected(bus: &Bus) -> Result<Vec<Who>, MembersError> {
     let members = bus.expected().await?;
@@ -14,7 +17,7 @@ pub(crate) async fn expected(bus: &Bus) -> Result<Vec<Who>, MembersError> {
 }
 
 /// Who leaves from now on.
-pub(crate) fn departures(bus: &Bus) -> BoxStream<'static, NodeId> {
+pub(crate) fn departures(bus: &Bus) -> Departures {
     let left = async |change| match change {
         MemberEvent::Left { member, .. } => Some(member.id),
         MemberEvent::Joined(_) => None,
