@@ -66,9 +66,12 @@ async fn administrate() -> Result<(), Problem> {
     everywhere(&mut in_force, |now| now.greeting == "Hello").await?;
 
     println!("\nThe administrator allows twice as much:");
-    let twice = configuration.update(|old| Configuration {
-        per_minute: old.map_or(60, |old| old.per_minute * 2),
-        ..old.cloned().unwrap_or_else(|| first.clone())
+    let twice = configuration.update(move |old| {
+        let old = old.unwrap_or(&first);
+        Configuration {
+            per_minute: old.per_minute * 2,
+            greeting: old.greeting.clone(),
+        }
     });
     twice.await?;
     everywhere(&mut in_force, |now| now.per_minute == 120).await?;

@@ -75,6 +75,8 @@ promises! {
         a_value_that_nobody_set_is_none
         a_value_outlives_who_wrote_it
         no_update_of_two_processes_is_lost
+        updates_that_wait_together_each_return_what_they_made
+        one_bad_update_spoils_no_other
         what_a_process_has_written_it_sees
         tasks_that_compete_see_what_they_have_written_or_newer
         who_watches_sees_the_newest_and_not_each_before

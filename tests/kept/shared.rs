@@ -1,9 +1,11 @@
 //! Every process has a copy of a shared value, and each copy ends as what was written last.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
 use tidings::{Format, ShareError, Shared, Sharing, Snapshot, StoreError};
 use tidings_testkit::{Node, wait_for};
 use tokio::task::JoinHandle;
@@ -84,6 +86,70 @@ pub(crate) async fn no_update_of_two_processes_is_lost(place: Place) {
     }
 }
 
+pub(crate) async fn updates_that_wait_together_each_return_what_they_made(place: Place) {
+    let node = place.node().await;
+    let sum = node.shared::<u64>("sum").unwrap();
+    let updates: Vec<_> = (0..500)
+        .map(|_| {
+            let sum = sum.clone();
+            tokio::spawn(async move { sum.update(|old| old.copied().unwrap_or(0) + 1).await })
+        })
+        .collect();
+
+    let mut made = BTreeSet::new();
+    for update in updates {
+        made.insert(**update.await.unwrap().unwrap().value().unwrap());
+    }
+
+    assert!(made.into_iter().eq(1..=500));
+    let now = sum.get().await.unwrap();
+    assert_eq!(now.value().map(|sum| **sum), Some(500));
+    assert!(now.version() < 500, "none were written together");
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Tree {
+    Leaf(u32),
+    Branch(Box<Tree>),
+}
+
+pub(crate) async fn one_bad_update_spoils_no_other(place: Place) {
+    let node = place.node().await;
+    let tree = node.shared::<Tree>("tree").unwrap();
+    tree.set(&Tree::Leaf(0)).await.unwrap();
+    let deep = |levels| (0..levels).fold(Tree::Leaf(0), |tree, _| Tree::Branch(Box::new(tree)));
+    let updates: Vec<_> = (0..30_u32)
+        .map(|index| {
+            let tree = tree.clone();
+            tokio::spawn(async move {
+                let change = tree.update(move |_| match index % 3 {
+                    0 => Tree::Leaf(index),
+                    1 => deep(40),
+                    _ => panic!("on purpose"),
+                });
+                change.await
+            })
+        })
+        .collect();
+
+    for (index, update) in updates.into_iter().enumerate() {
+        match (index % 3, update.await) {
+            (0, Ok(Ok(made))) => {
+                assert!(
+                    matches!(**made.value().unwrap(), Tree::Leaf(leaf) if leaf as usize == index)
+                );
+            }
+            // Where a good one came after it in one writing, nobody noticed.
+            (1, Ok(Ok(_) | Err(StoreError::Encode { .. }))) => {}
+            (2, Err(error)) => assert!(error.is_panic()),
+            (_, other) => panic!("{index}: {other:?}"),
+        }
+    }
+    tree.update(|_| Tree::Leaf(7)).await.unwrap();
+    let alone = tree.update(move |_| deep(40)).await.unwrap_err();
+    assert!(matches!(alone, StoreError::Encode { .. }), "{alone}");
+}
+
 pub(crate) async fn what_a_process_has_written_it_sees(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
@@ -95,7 +161,7 @@ pub(crate) async fn what_a_process_has_written_it_sees(place: Place) {
 
     let mut last = 1_000;
     while !others.is_finished() {
-        let written = here.update(|_| last).await.unwrap();
+        let written = here.update(move |_| last).await.unwrap();
         // It, or one of the small numbers that the other wrote after it.
         for seen in [&written, &here.get().await.unwrap()] {
             let seen = value(seen).unwrap();

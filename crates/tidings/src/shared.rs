@@ -24,6 +24,7 @@ pub(crate) mod map;
 mod care;
 mod copy;
 mod store;
+mod updates;
 
 pub use changes::Changes;
 use copy::ValueCopy;
@@ -35,6 +36,7 @@ pub use shareable::Shareable;
 pub use sharing::Sharing;
 use snapshot::Here;
 pub use snapshot::Snapshot;
+use updates::Updates;
 
 /// A value that all processes of the namespace share: each has a copy of it, which follows what any
 /// of them writes. Cheap to clone; [`Bus::shared`] gives it. It does not keep the bus alive, and
@@ -151,21 +153,47 @@ impl<T: Shareable> Shared<T> {
         self.copy.set(value, &self.sharing).await
     }
 
-    /// Makes a new value of the old one, which is `None` where there is none. No change of others is
-    /// lost: where one came in between, `change` is called again with what that made of it.
+    /// Makes a new value of the old one, which is `None` where there is none, and returns it. No
+    /// change of others is lost: where another process was faster, `change` is called again with what
+    /// that made of it.
     ///
-    /// Updates by one process take turns. It gives up after 1,000 attempts, or
-    /// [`send_timeout`](crate::Builder::send_timeout).
+    /// Updates of one process that wait together are made one after the other and written as one:
+    /// they have one version, and each returns the value that it made, although only the last of them
+    /// was ever in Redis. `change` runs in a task of the bus, and other updates of the value wait
+    /// meanwhile; if it panics, so does this.
+    ///
+    /// It gives up after 1,000 attempts, or [`send_timeout`](crate::Builder::send_timeout). One that
+    /// is dropped while it waits is not made; later, it may be.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:update-docs").start().await?;
+    /// let places = bus.shared::<Vec<String>>("places")?;
+    /// let now = places.update(|old| {
+    ///     let mut places = old.cloned().unwrap_or_default();
+    ///     places.push("window".to_owned());
+    ///     places
+    /// });
+    /// assert_eq!(now.await?.value().map(|places| places.len()), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// As [`set`](Self::set); when the old value cannot be read; and when others were faster each
     /// time.
+    ///
+    /// # Panics
+    ///
+    /// If `change` does.
     pub async fn update(
         &self,
-        change: impl FnMut(Option<&T>) -> T,
+        change: impl FnMut(Option<&T>) -> T + Send + 'static,
     ) -> Result<Snapshot<T>, StoreError> {
-        self.copy.update(change, &self.sharing).await
+        self.copy.update(Box::new(change), &self.sharing).await
     }
 
     /// Takes it away, and tells all processes.
@@ -269,7 +297,8 @@ fn copy<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueCopy<T>> {
         format: inner.outgoing.format,
         here: watch::Sender::new(Here::Nothing),
         care: keeper.care(),
-        turn: tokio::sync::Mutex::default(),
+        updates: Updates::default(),
+        runtime: inner.runtime.clone(),
         kept: Arc::clone(&inner.kept),
         reports: Arc::clone(&inner.reports),
         stage: inner.stage.subscribe(),

@@ -73,7 +73,7 @@ async fn once(members: usize, killed: usize) -> anyhow::Result<Cost> {
         .without_membership()
         .start()
         .await?;
-    let mut events = watching.watch_members()?;
+    let mut events = watching.watch_members();
     let mut processes = start(&redis, members, killed).await?;
     all_joined(&mut events, members).await?;
     sleep(REST).await;
@@ -140,7 +140,7 @@ async fn start(redis: &Redis, members: usize, killed: usize) -> anyhow::Result<V
 
 async fn all_joined(events: &mut MemberEvents, members: usize) -> anyhow::Result<()> {
     let mut there = HashSet::new();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while there.len() < members {
         let event = timeout_at(deadline, events.next()).await;
         let event = event.with_context(|| format!("only {} joined", there.len()))?;
@@ -196,7 +196,7 @@ impl Gone {
         let killed = Instant::now();
         let until = tokio::time::Instant::now() + LEASE + AFTERWARDS;
         while let Ok(Some(event)) = timeout_at(until, events.next()).await {
-            let MemberEvent::Left { member, why } = event else {
+            let MemberEvent::Left { member, why, .. } = event else {
                 gone.elsewhere += 1;
                 continue;
             };

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _};
 use tidings_codec::{DecodeError, Format, Payload};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::care::{Care, Outcome};
@@ -18,6 +19,7 @@ use super::keeper::{Copy, Stamp};
 use super::known::{Announceable, Announced};
 use super::shareable::Shareable;
 use super::snapshot::{Here, Problem, Snapshot};
+use super::updates::Updates;
 use crate::failure::{Failure, Reason};
 use crate::kept::Kept;
 use crate::link::Stage;
@@ -33,8 +35,8 @@ pub(crate) struct ValueCopy<T> {
     pub(crate) format: Format,
     pub(crate) here: watch::Sender<Here<T>>,
     pub(crate) care: Care,
-    /// Only processes compete for a value, not the tasks of one.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) updates: Updates<T>,
+    pub(crate) runtime: Handle,
     pub(crate) kept: Arc<Kept>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) stage: watch::Receiver<Stage>,
@@ -292,7 +294,8 @@ mod tests {
             format: Format::Json,
             here: watch::Sender::new(Here::Nothing),
             care: Care::new(Arc::default(), stage.clone()),
-            turn: tokio::sync::Mutex::default(),
+            updates: Updates::default(),
+            runtime: Handle::current(),
             kept: Arc::new(Kept::new(Duration::from_secs(1))),
             reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
             stage,
@@ -304,8 +307,8 @@ mod tests {
         Snapshot::new(Stamp { version, nonce }, Some(Arc::new(7)))
     }
 
-    #[test]
-    fn only_what_replaced_what_is_here_follows_it() {
+    #[tokio::test]
+    async fn only_what_replaced_what_is_here_follows_it() {
         let copy = copy();
         assert!(copy.follow("", &snapshot(1, "a")).is_none());
         assert!(copy.follow_or_begin("x", &snapshot(1, "a")).is_some());
@@ -316,8 +319,8 @@ mod tests {
         assert_eq!(copy.stamp(), *snapshot(2, "b").stamp());
     }
 
-    #[test]
-    fn the_same_value_is_no_change() {
+    #[tokio::test]
+    async fn the_same_value_is_no_change() {
         let copy = copy();
         let mut changes = copy.here.subscribe();
         copy.confirm();

@@ -80,6 +80,16 @@ impl<T> Snapshot<T> {
         &self.0.stamp
     }
 
+    /// Another value of the same writing: one that was replaced before it was written.
+    pub(crate) fn with_value(&self, value: Arc<T>) -> Self {
+        Self(Arc::new(Seen {
+            value: Some(value),
+            stamp: self.0.stamp.clone(),
+            stale_since: self.0.stale_since,
+            problem: None,
+        }))
+    }
+
     fn with(&self, stale_since: Option<Instant>, problem: Option<Problem>) -> Self {
         Self(Arc::new(Seen {
             value: self.0.value.clone(),

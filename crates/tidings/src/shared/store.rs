@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_codec::{DecodeError, EncodeError, Format, Payload};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::care::Calm;
 use super::copy::ValueCopy;
@@ -13,6 +13,7 @@ use super::keeper::Stamp;
 use super::shareable::Shareable;
 use super::sharing::Sharing;
 use super::snapshot::Snapshot;
+use super::updates::Together;
 use crate::builder::FOREVER;
 use crate::failure::{Fate, Reason};
 use crate::kept::Undone;
@@ -42,6 +43,19 @@ struct Replaced<T> {
     snapshot: Snapshot<T>,
 }
 
+/// Why updates were not written.
+enum Stop {
+    /// What they make cannot be written, which may be the fault of one of them.
+    Unwritable(StoreError),
+    Unwritten(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Unwritten(error)
+    }
+}
+
 impl<T: Shareable> ValueCopy<T> {
     pub(super) async fn set(
         &self,
@@ -56,28 +70,45 @@ impl<T: Shareable> ValueCopy<T> {
         }
     }
 
-    pub(super) async fn update(
+    /// Writes what these updates make of the value, one after the other; gives them back where they
+    /// make together what cannot be written.
+    pub(super) async fn write_together(
         &self,
-        mut change: impl FnMut(Option<&T>) -> T,
-        sharing: &Sharing,
-    ) -> Result<Snapshot<T>, StoreError> {
+        mut together: Together<T>,
+    ) -> Result<(), Together<T>> {
+        match self.try_to_write(&mut together).await {
+            Ok((made, written)) => together.succeed(made, &written),
+            Err(Stop::Unwritable(_)) if together.are_several() => return Err(together),
+            Err(Stop::Unwritable(error) | Stop::Unwritten(error)) => together.fail(&error),
+        }
+        Ok(())
+    }
+
+    async fn try_to_write(
+        &self,
+        together: &mut Together<T>,
+    ) -> Result<(Vec<Arc<T>>, Snapshot<T>), Stop> {
         let patience = self.kept.patience();
+        if together.since().elapsed() >= patience {
+            return Err(self.fate(Fate::NotSent(Reason::TimedOut(patience))).into());
+        }
         let deadline = Instant::now() + patience.min(FOREVER);
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
-            return Err(self.fate(Fate::NotSent(Reason::TimedOut(patience))));
-        };
         let mut base = self.base().await?;
         for attempts in 1.. {
-            let new = change(base.value().map(|old| &**old));
-            let encoded = self.encode(&new, sharing)?;
+            let made = together.make(base.value().map(|old| &**old));
+            let (Some(new), Some(sharing)) = (made.last(), together.sharing()) else {
+                // Each of them panicked, and was told so.
+                return Ok((made, base));
+            };
+            let encoded = self.encode(new, sharing).map_err(Stop::Unwritable)?;
             let (calm, expected) = (self.care.calm(), base.stamp().nonce.clone());
             match self.attempt(encoded, Some(expected), sharing).await? {
-                Ok(replaced) => return Ok(self.settle(calm, replaced).await),
+                Ok(replaced) => return Ok((made, self.settle(calm, replaced).await)),
                 Err(found) => base = self.overtaken(calm, &base, found)?,
             }
             if attempts == ATTEMPTS || Instant::now() >= deadline {
                 let shared = self.name.to_string();
-                return Err(StoreError::Contended { shared, attempts });
+                return Err(StoreError::Contended { shared, attempts }.into());
             }
             give_way(attempts).await;
         }
@@ -214,7 +245,7 @@ impl<T: Shareable> ValueCopy<T> {
         }
     }
 
-    fn fate(&self, fate: Fate) -> StoreError {
+    pub(super) fn fate(&self, fate: Fate) -> StoreError {
         let shared = self.name.to_string();
         StoreError::Fate { shared, fate }
     }

@@ -1,0 +1,203 @@
+//! Updates of one value: those of a process that wait while one is under way are written together,
+//! as events travel together in a frame. So it is processes that compete, and not tasks.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::copy::ValueCopy;
+use super::error::StoreError;
+use super::shareable::Shareable;
+use super::sharing::Sharing;
+use super::snapshot::Snapshot;
+use crate::failure::{Fate, Reason};
+
+/// How many updates of one value may wait; who comes after that waits for room.
+const WAITING: usize = 65_536;
+
+/// How many are written together. All of them are made again where another process was faster.
+const TOGETHER: usize = 256;
+
+/// What makes a new value of an old one.
+pub(super) type Change<T> = Box<dyn FnMut(Option<&T>) -> T + Send>;
+
+/// What became of an update.
+type Updated<T> = Result<Snapshot<T>, Failed>;
+
+enum Failed {
+    Store(StoreError),
+    /// The change panicked, and shall do so where it came from.
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// The updates of one value that wait.
+pub(crate) struct Updates<T> {
+    inside: Mutex<Inside<T>>,
+    room: Arc<Semaphore>,
+}
+
+struct Inside<T> {
+    waiting: VecDeque<Update<T>>,
+    /// Whether a task sees to them.
+    is_running: bool,
+    /// How many of the first ones must be written alone.
+    alone: usize,
+}
+
+/// One that waits.
+pub(super) struct Update<T> {
+    change: Change<T>,
+    sharing: Arc<Sharing>,
+    since: Instant,
+    done: oneshot::Sender<Updated<T>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Updates that are written together: at least one.
+pub(super) struct Together<T>(Vec<Update<T>>);
+
+impl<T> Default for Updates<T> {
+    fn default() -> Self {
+        Self {
+            inside: Mutex::new(Inside {
+                waiting: VecDeque::new(),
+                is_running: false,
+                alone: 0,
+            }),
+            room: Arc::new(Semaphore::new(WAITING)),
+        }
+    }
+}
+
+impl<T: Shareable> ValueCopy<T> {
+    pub(super) async fn update(
+        self: &Arc<Self>,
+        change: Change<T>,
+        sharing: &Arc<Sharing>,
+    ) -> Result<Snapshot<T>, StoreError> {
+        let room = Arc::clone(&self.updates.room).acquire_owned().await;
+        let (done, updated) = oneshot::channel();
+        let update = Update {
+            change,
+            sharing: Arc::clone(sharing),
+            since: Instant::now(),
+            done,
+            _room: room.expect("it is never closed"),
+        };
+        if self.updates.add(update) {
+            // Who began it may stop waiting, and the others wait all the same.
+            self.runtime.spawn(see_to_updates(Arc::clone(self)));
+        }
+        match updated.await {
+            Ok(Ok(snapshot)) => Ok(snapshot),
+            Ok(Err(Failed::Store(error))) => Err(error),
+            Ok(Err(Failed::Panicked(panic))) => resume_unwind(panic),
+            // The runtime ends, and its tasks with it.
+            Err(_) => Err(self.fate(Fate::Unknown(Reason::Closed))),
+        }
+    }
+}
+
+/// The task: writes what waits, until nothing does.
+async fn see_to_updates<T: Shareable>(copy: Arc<ValueCopy<T>>) {
+    while let Some(together) = copy.updates.take() {
+        if let Err(together) = copy.write_together(together).await {
+            copy.updates.put_back(together);
+        }
+    }
+}
+
+impl<T> Updates<T> {
+    /// Puts it in line; whether somebody has to see to it.
+    fn add(&self, update: Update<T>) -> bool {
+        let mut inside = self.lock();
+        inside.waiting.push_back(update);
+        !std::mem::replace(&mut inside.is_running, true)
+    }
+
+    /// The next that are written together; `None` where none waits, and nobody sees to those that
+    /// come.
+    fn take(&self) -> Option<Together<T>> {
+        let mut inside = self.lock();
+        // What nobody waits for any more was not begun, and is not.
+        inside.waiting.retain(|update| !update.done.is_closed());
+        let Some(first) = inside.waiting.front() else {
+            inside.is_running = false;
+            inside.alone = 0;
+            return None;
+        };
+        let together = if inside.alone > 0 {
+            inside.alone -= 1;
+            1
+        } else {
+            let sharing = Arc::clone(&first.sharing);
+            let are_alike = |update: &&Update<T>| Arc::ptr_eq(&update.sharing, &sharing);
+            let alike = inside.waiting.iter().take_while(are_alike);
+            alike.take(TOGETHER).count()
+        };
+        Some(Together(inside.waiting.drain(..together).collect()))
+    }
+
+    /// Something is wrong with what they make together: each is tried alone.
+    fn put_back(&self, together: Together<T>) {
+        let mut inside = self.lock();
+        inside.alone = together.0.len();
+        for update in together.0.into_iter().rev() {
+            inside.waiting.push_front(update);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside<T>> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Together<T> {
+    /// Makes one change after the other, and returns what each of them made. One that panics is told
+    /// so, and left out.
+    pub(super) fn make(&mut self, old: Option<&T>) -> Vec<Arc<T>> {
+        let mut made: Vec<Arc<T>> = Vec::with_capacity(self.0.len());
+        for mut update in std::mem::take(&mut self.0) {
+            let old = made.last().map(|made| &**made).or(old);
+            match catch_unwind(AssertUnwindSafe(|| (update.change)(old))) {
+                Ok(value) => {
+                    made.push(Arc::new(value));
+                    self.0.push(update);
+                }
+                Err(panic) => drop(update.done.send(Err(Failed::Panicked(panic)))),
+            }
+        }
+        made
+    }
+
+    pub(super) fn sharing(&self) -> Option<&Arc<Sharing>> {
+        self.0.first().map(|update| &update.sharing)
+    }
+
+    pub(super) fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    /// Since when the one that is here for longest waits.
+    pub(super) fn since(&self) -> Instant {
+        let oldest = self.0.iter().map(|update| update.since).min();
+        oldest.unwrap_or_else(Instant::now)
+    }
+
+    /// Tells each what it made; `written` has the stamp that they share.
+    pub(super) fn succeed(self, made: Vec<Arc<T>>, written: &Snapshot<T>) {
+        for (update, value) in self.0.into_iter().zip(made) {
+            let _ = update.done.send(Ok(written.with_value(value)));
+        }
+    }
+
+    pub(super) fn fail(self, error: &StoreError) {
+        for update in self.0 {
+            let _ = update.done.send(Err(Failed::Store(error.clone())));
+        }
+    }
+}
