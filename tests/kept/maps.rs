@@ -41,6 +41,12 @@ pub(crate) async fn wait_until_at_hand(users: &Users, id: u64, name: Option<&str
     .await;
 }
 
+/// What must not take long.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(Duration::from_secs(10), what).await;
+    done.expect("it did not come in time")
+}
+
 pub(crate) async fn an_entry_is_what_was_set_last_by_anybody(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
@@ -164,7 +170,7 @@ pub(crate) async fn another_loader_runs_where_one_was_dropped(place: Place) {
 
     dropped.abort();
 
-    assert_eq!(*waiting.await.unwrap(), user("Ada"));
+    assert_eq!(*soon(waiting).await.unwrap(), user("Ada"));
 }
 
 pub(crate) async fn an_invalidation_reaches_every_process(place: Place) {
@@ -195,7 +201,7 @@ async fn load_while(users: &Users, what: impl Future<Output = ()>) -> Arc<User> 
         what.await;
         go_on.send(()).unwrap();
     };
-    let (loaded, ()) = tokio::join!(loading, meanwhile);
+    let (loaded, ()) = soon(async { tokio::join!(loading, meanwhile) }).await;
     loaded.unwrap()
 }
 
@@ -283,12 +289,15 @@ pub(crate) async fn who_watches_an_entry_sees_the_newest(place: Place) {
         there.get(&7).await.unwrap().unwrap().name == "100"
     })
     .await;
-    match changes.changed().await {
+    match soon(changes.changed()).await {
         Some(Latest::Present(latest)) => assert_eq!(latest.name, "100"),
         other => panic!("{other:?}"),
     }
     here.remove(&7).await.unwrap();
-    assert!(matches!(changes.changed().await, Some(Latest::Absent)));
+    assert!(matches!(
+        soon(changes.changed()).await,
+        Some(Latest::Absent)
+    ));
     assert!(futures_util::poll!(std::pin::pin!(changes.changed())).is_pending());
 }
 
@@ -304,11 +313,11 @@ pub(crate) async fn who_watches_a_map_is_told_which_entries_change(place: Place)
 
     for changes in [&mut near, &mut far] {
         // Told of all, nobody needs to be told of one.
-        while changes.changed().await.unwrap() != MapChange::All {}
+        while soon(changes.changed()).await.unwrap() != MapChange::All {}
     }
     there.set(&7, &user("Eve")).await.unwrap();
-    assert_eq!(near.changed().await, Some(MapChange::Entry(7)));
-    assert_eq!(far.changed().await, Some(MapChange::Entry(7)));
+    assert_eq!(soon(near.changed()).await, Some(MapChange::Entry(7)));
+    assert_eq!(soon(far.changed()).await, Some(MapChange::Entry(7)));
 }
 
 pub(crate) async fn an_entry_that_changed_often_is_told_once(place: Place) {
@@ -322,8 +331,8 @@ pub(crate) async fn an_entry_that_changed_often_is_told_once(place: Place) {
         users.set(&id, &user("Ada")).await.unwrap();
     }
 
-    assert_eq!(changes.changed().await, Some(MapChange::Entry(7)));
-    assert_eq!(changes.changed().await, Some(MapChange::Entry(8)));
+    assert_eq!(soon(changes.changed()).await, Some(MapChange::Entry(7)));
+    assert_eq!(soon(changes.changed()).await, Some(MapChange::Entry(8)));
     assert!(futures_util::poll!(std::pin::pin!(changes.changed())).is_pending());
 }
 
@@ -441,7 +450,7 @@ pub(crate) async fn a_bus_that_was_shut_down_shares_nothing(place: Place) {
         closed.map::<u64, User>("users"),
         Err(ShareError::Closed)
     ));
-    assert!(entry.changed().await.is_none());
-    assert!(map.changed().await.is_none());
+    assert!(soon(entry.changed()).await.is_none());
+    assert!(soon(map.changed()).await.is_none());
     assert_eq!(*users(&other).get(&7).await.unwrap().unwrap(), user("Ada"));
 }
