@@ -257,7 +257,7 @@ async fn a_user_who_may_share_needs_nothing_else_and_one_who_may_not_is_told_the
     add_user(&redis, "hearer", &of_shop()).await;
     let sharer = node_as(&redis, "sharer", "shop").await;
     let hearer = node_as(&redis, "hearer", "shop").await;
-    let sharing = Sharing::new().time_to_live(Duration::from_secs(60));
+    let sharing = Sharing::new().time_to_live(Duration::from_mins(1));
     let brief = sharer.shared_with::<u64>("limit", sharing).unwrap();
     let limit = sharer.shared::<u64>("limit").unwrap();
 
@@ -303,7 +303,7 @@ async fn each_permission_that_sharing_needs_is_named_where_it_is_missing() {
         let denied = missing.replacen('+', "-", 1);
         redis.command(&["ACL", "SETUSER", "shop", &denied]).await;
         let node = node_as(&redis, "shop", "shop").await;
-        let sharing = Sharing::new().time_to_live(Duration::from_secs(60));
+        let sharing = Sharing::new().time_to_live(Duration::from_mins(1));
         let brief = node.shared_with::<u64>("limit", sharing).unwrap();
         let limit = node.shared::<u64>("limit").unwrap();
 

@@ -179,7 +179,7 @@ async fn a_value_that_travels_with_its_notice_is_not_read() {
 async fn each_writing_prolongs_the_time_to_live_and_one_without_ends_it() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let sharing = Sharing::new().time_to_live(Duration::from_secs(60));
+    let sharing = Sharing::new().time_to_live(Duration::from_mins(1));
     let expiring = node.shared_with::<u64>("limit", sharing).unwrap();
     expiring.set(&1).await.unwrap();
     redis.command(&["PEXPIRE", KEY, "1000"]).await;

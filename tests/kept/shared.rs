@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tidings::{Format, ShareError, Shared, Sharing, Snapshot, StoreError};
 use tidings_testkit::{Node, wait_for};
+use tokio::task::JoinHandle;
 
 use crate::place::Place;
 
@@ -111,8 +112,8 @@ pub(crate) async fn tasks_that_compete_see_what_they_have_written_or_newer(place
         .map(|task| {
             let limit = limit(&node);
             tokio::spawn(async move {
-                for number in 0..50 {
-                    let written = limit.set(&(task * 100 + number)).await.unwrap();
+                for number in 0..200 {
+                    let written = limit.set(&(task * 1_000 + number)).await.unwrap();
                     let seen = limit.get().await.unwrap();
                     // Nobody clears it, and Redis stays the same: versions only grow.
                     assert!(seen.version() >= written.version());
@@ -122,11 +123,18 @@ pub(crate) async fn tasks_that_compete_see_what_they_have_written_or_newer(place
             })
         })
         .collect();
+    // It is read again and again meanwhile: no older answer comes after a newer one.
+    let mut newest = 0;
+    while !writing.iter().all(JoinHandle::is_finished) {
+        let loaded = limit(&node).load().await.unwrap().version();
+        assert!(loaded >= newest, "{loaded} after {newest}");
+        newest = loaded;
+    }
     for task in writing {
         task.await.unwrap();
     }
 
-    assert_eq!(limit(&node).get().await.unwrap().version(), 8 * 50);
+    assert_eq!(limit(&node).load().await.unwrap().version(), 8 * 200);
 }
 
 pub(crate) async fn who_watches_sees_the_newest_and_not_each_before(place: Place) {

@@ -274,3 +274,62 @@ impl<T: Shareable> Announceable for ValueCopy<T> {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::health::Counts;
+
+    fn copy() -> ValueCopy<u32> {
+        let stage = watch::channel(Stage::Open).1;
+        ValueCopy {
+            name: "limit".into(),
+            key: "tidings:{default}:shared:limit".to_owned(),
+            format: Format::Json,
+            here: watch::Sender::new(Here::Nothing),
+            care: Care::new(Arc::default(), stage.clone()),
+            turn: tokio::sync::Mutex::default(),
+            kept: Arc::new(Kept::new(Duration::from_secs(1))),
+            reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
+            stage,
+        }
+    }
+
+    fn snapshot(version: u64, nonce: &str) -> Snapshot<u32> {
+        let nonce = nonce.to_owned();
+        Snapshot::new(Stamp { version, nonce }, Some(Arc::new(7)))
+    }
+
+    #[test]
+    fn only_what_replaced_what_is_here_follows_it() {
+        let copy = copy();
+        assert!(copy.follow("", &snapshot(1, "a")).is_none());
+        assert!(copy.follow_or_begin("x", &snapshot(1, "a")).is_some());
+        assert!(copy.follow("x", &snapshot(2, "b")).is_none());
+        assert!(copy.follow("a", &snapshot(2, "b")).is_some());
+        // The answer to an earlier one that comes later.
+        assert!(copy.follow_or_begin("x", &snapshot(1, "a")).is_none());
+        assert_eq!(copy.stamp(), *snapshot(2, "b").stamp());
+    }
+
+    #[test]
+    fn the_same_value_is_no_change() {
+        let copy = copy();
+        let mut changes = copy.here.subscribe();
+        copy.confirm();
+        assert!(
+            changes.has_changed().unwrap(),
+            "it is known to be not there"
+        );
+        changes.mark_unchanged();
+
+        copy.take_in(None);
+        copy.went_away(Instant::now());
+        copy.confirm();
+
+        assert!(!changes.has_changed().unwrap());
+        assert!(copy.snapshot().unwrap().stale_since().is_none());
+    }
+}

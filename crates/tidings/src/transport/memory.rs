@@ -52,6 +52,9 @@ pub async fn publish(name: &str, namespace: &str, frame: impl Into<Bytes>) -> u6
 /// How many bytes may wait for one bus; Redis's own limit for a hearer.
 const INBOX: usize = 32 << 20;
 
+/// No frame that announces a change is longer.
+const ANNOUNCEMENT: usize = 128 << 10;
+
 /// How long a sender waits for a bus whose inbox is full, before that bus is cut off.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -154,13 +157,16 @@ impl MemoryKeys {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is kept and announces that with a frame, as one step: as a script does on Redis,
-    /// which waits for no hearer either.
+    /// Changes what is kept and announces that with a frame, as one step, as a script does on Redis.
+    /// It waits for room before the change: there is no way back after it.
     pub(crate) async fn change<T>(
         &self,
         change: impl FnOnce(&mut InMemory) -> Result<(T, Option<Vec<u8>>), KeyError>,
     ) -> Result<T, KeyError> {
         let _turn = self.place.turn.lock().await;
+        for inbox in self.place.inboxes() {
+            let _ = tokio::time::timeout(PATIENCE, inbox.wait_for_room(ANNOUNCEMENT)).await;
+        }
         let (answer, frame) = change(&mut self.lock())?;
         if let Some(frame) = frame.map(Bytes::from) {
             for inbox in self.place.inboxes() {
