@@ -47,6 +47,13 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     done.expect("it did not come in time")
 }
 
+/// Returns once `hearer` has heard all that `sender` announced so far.
+pub(crate) async fn hears_all(hearer: &Node, sender: &Node) {
+    let heard = hearer.collect::<_, u32>("all");
+    sender.send_to_all("all", &1).await.unwrap();
+    heard.wait_len(1).await;
+}
+
 pub(crate) async fn an_entry_is_what_was_set_last_by_anybody(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
@@ -67,6 +74,7 @@ pub(crate) async fn a_change_takes_one_entry_away_and_leaves_the_others(place: P
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
     here.set(&8, &user("Bob")).await.unwrap();
+    hears_all(&b, &a).await;
     there.get(&7).await.unwrap();
     there.get(&8).await.unwrap();
     there.get(&9).await.unwrap();
@@ -177,6 +185,7 @@ pub(crate) async fn an_invalidation_reaches_every_process(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
+    hears_all(&b, &a).await;
     there.get(&7).await.unwrap();
 
     here.invalidate(&7).await.unwrap();
@@ -369,6 +378,8 @@ pub(crate) async fn all_entries_can_be_taken_out_at_once(place: Place) {
         here.set(&id, &user("Ada")).await.unwrap();
         there.get(&id).await.unwrap();
     }
+    hears_all(&b, &a).await;
+    there.get(&0).await.unwrap();
 
     here.clear().await.unwrap();
 
@@ -400,7 +411,10 @@ pub(crate) async fn one_name_has_one_type_and_one_copy(place: Place) {
     assert!(matches!(error, ShareError::Conflict { .. }), "{error}");
 
     drop(first);
-    assert!(node.map::<u64, String>("users").is_ok());
+    wait_for("the name is free", Duration::from_secs(10), async || {
+        node.map::<u64, String>("users").is_ok()
+    })
+    .await;
     for name in ["", "a b", "a*", "a}b"] {
         let error = node.map::<u64, User>(name).unwrap_err();
         assert!(matches!(error, ShareError::Name { .. }), "{name:?}");

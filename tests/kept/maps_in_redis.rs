@@ -11,7 +11,7 @@ use tidings::{
 };
 use tidings_testkit::{Node, Redis, wait_for};
 
-use crate::kept::maps::{User, soon, user, users, wait_until_at_hand};
+use crate::kept::maps::{User, hears_all, soon, user, users, wait_until_at_hand};
 
 const SOON: Duration = Duration::from_secs(10);
 const ENTRIES: &str = "tidings:{default}:map:users";
@@ -90,7 +90,9 @@ async fn what_is_at_hand_costs_no_read_and_all_who_ask_at_once_cost_one() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     users(&a).set(&7, &user("Ada")).await.unwrap();
-    let (users, before) = (users(&b), reads(&redis).await);
+    let users = users(&b);
+    hears_all(&b, &a).await;
+    let before = reads(&redis).await;
 
     let all = join_all((0..100).map(|_| users.get(&7))).await;
     assert!(
@@ -184,6 +186,7 @@ async fn what_changed_while_a_node_was_cut_off_is_seen_and_what_did_not_stays_at
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
+    hears_all(&b, &a).await;
     there.get(&7).await.unwrap();
 
     redis.cut_off(&b).await;
@@ -338,6 +341,7 @@ async fn a_redis_that_is_full_takes_no_entry_and_lets_one_go() {
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
+    hears_all(&b, &a).await;
     there.get(&7).await.unwrap();
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
 
