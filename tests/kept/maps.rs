@@ -41,6 +41,19 @@ pub(crate) async fn wait_until_at_hand(users: &Users, id: u64, name: Option<&str
     .await;
 }
 
+/// What must not take long.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(Duration::from_secs(10), what).await;
+    done.expect("it did not come in time")
+}
+
+/// Returns once `hearer` has heard all that `sender` announced so far.
+pub(crate) async fn hears_all(hearer: &Node, sender: &Node) {
+    let heard = hearer.collect::<_, u32>("all");
+    sender.send_to_all("all", &1).await.unwrap();
+    heard.wait_len(1).await;
+}
+
 pub(crate) async fn an_entry_is_what_was_set_last_by_anybody(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
@@ -61,6 +74,7 @@ pub(crate) async fn a_change_takes_one_entry_away_and_leaves_the_others(place: P
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
     here.set(&8, &user("Bob")).await.unwrap();
+    hears_all(&b, &a).await;
     there.get(&7).await.unwrap();
     there.get(&8).await.unwrap();
     there.get(&9).await.unwrap();
@@ -164,13 +178,14 @@ pub(crate) async fn another_loader_runs_where_one_was_dropped(place: Place) {
 
     dropped.abort();
 
-    assert_eq!(*waiting.await.unwrap(), user("Ada"));
+    assert_eq!(*soon(waiting).await.unwrap(), user("Ada"));
 }
 
 pub(crate) async fn an_invalidation_reaches_every_process(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
+    hears_all(&b, &a).await;
     there.get(&7).await.unwrap();
 
     here.invalidate(&7).await.unwrap();
@@ -195,7 +210,7 @@ async fn load_while(users: &Users, what: impl Future<Output = ()>) -> Arc<User> 
         what.await;
         go_on.send(()).unwrap();
     };
-    let (loaded, ()) = tokio::join!(loading, meanwhile);
+    let (loaded, ()) = soon(async { tokio::join!(loading, meanwhile) }).await;
     loaded.unwrap()
 }
 
@@ -283,12 +298,15 @@ pub(crate) async fn who_watches_an_entry_sees_the_newest(place: Place) {
         there.get(&7).await.unwrap().unwrap().name == "100"
     })
     .await;
-    match changes.changed().await {
+    match soon(changes.changed()).await {
         Some(Latest::Present(latest)) => assert_eq!(latest.name, "100"),
         other => panic!("{other:?}"),
     }
     here.remove(&7).await.unwrap();
-    assert!(matches!(changes.changed().await, Some(Latest::Absent)));
+    assert!(matches!(
+        soon(changes.changed()).await,
+        Some(Latest::Absent)
+    ));
     assert!(futures_util::poll!(std::pin::pin!(changes.changed())).is_pending());
 }
 
@@ -304,11 +322,11 @@ pub(crate) async fn who_watches_a_map_is_told_which_entries_change(place: Place)
 
     for changes in [&mut near, &mut far] {
         // Told of all, nobody needs to be told of one.
-        while changes.changed().await.unwrap() != MapChange::All {}
+        while soon(changes.changed()).await.unwrap() != MapChange::All {}
     }
     there.set(&7, &user("Eve")).await.unwrap();
-    assert_eq!(near.changed().await, Some(MapChange::Entry(7)));
-    assert_eq!(far.changed().await, Some(MapChange::Entry(7)));
+    assert_eq!(soon(near.changed()).await, Some(MapChange::Entry(7)));
+    assert_eq!(soon(far.changed()).await, Some(MapChange::Entry(7)));
 }
 
 pub(crate) async fn an_entry_that_changed_often_is_told_once(place: Place) {
@@ -322,8 +340,8 @@ pub(crate) async fn an_entry_that_changed_often_is_told_once(place: Place) {
         users.set(&id, &user("Ada")).await.unwrap();
     }
 
-    assert_eq!(changes.changed().await, Some(MapChange::Entry(7)));
-    assert_eq!(changes.changed().await, Some(MapChange::Entry(8)));
+    assert_eq!(soon(changes.changed()).await, Some(MapChange::Entry(7)));
+    assert_eq!(soon(changes.changed()).await, Some(MapChange::Entry(8)));
     assert!(futures_util::poll!(std::pin::pin!(changes.changed())).is_pending());
 }
 
@@ -360,6 +378,8 @@ pub(crate) async fn all_entries_can_be_taken_out_at_once(place: Place) {
         here.set(&id, &user("Ada")).await.unwrap();
         there.get(&id).await.unwrap();
     }
+    hears_all(&b, &a).await;
+    there.get(&0).await.unwrap();
 
     here.clear().await.unwrap();
 
@@ -391,7 +411,10 @@ pub(crate) async fn one_name_has_one_type_and_one_copy(place: Place) {
     assert!(matches!(error, ShareError::Conflict { .. }), "{error}");
 
     drop(first);
-    assert!(node.map::<u64, String>("users").is_ok());
+    wait_for("the name is free", Duration::from_secs(10), async || {
+        node.map::<u64, String>("users").is_ok()
+    })
+    .await;
     for name in ["", "a b", "a*", "a}b"] {
         let error = node.map::<u64, User>(name).unwrap_err();
         assert!(matches!(error, ShareError::Name { .. }), "{name:?}");
@@ -441,7 +464,7 @@ pub(crate) async fn a_bus_that_was_shut_down_shares_nothing(place: Place) {
         closed.map::<u64, User>("users"),
         Err(ShareError::Closed)
     ));
-    assert!(entry.changed().await.is_none());
-    assert!(map.changed().await.is_none());
+    assert!(soon(entry.changed()).await.is_none());
+    assert!(soon(map.changed()).await.is_none());
     assert_eq!(*users(&other).get(&7).await.unwrap().unwrap(), user("Ada"));
 }

@@ -11,7 +11,7 @@ use tidings::{
 };
 use tidings_testkit::{Node, Redis, wait_for};
 
-use crate::kept::maps::{User, user, users, wait_until_at_hand};
+use crate::kept::maps::{User, hears_all, soon, user, users, wait_until_at_hand};
 
 const SOON: Duration = Duration::from_secs(10);
 const ENTRIES: &str = "tidings:{default}:map:users";
@@ -90,7 +90,9 @@ async fn what_is_at_hand_costs_no_read_and_all_who_ask_at_once_cost_one() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     users(&a).set(&7, &user("Ada")).await.unwrap();
-    let (users, before) = (users(&b), reads(&redis).await);
+    let users = users(&b);
+    hears_all(&b, &a).await;
+    let before = reads(&redis).await;
 
     let all = join_all((0..100).map(|_| users.get(&7))).await;
     assert!(
@@ -117,7 +119,7 @@ async fn what_another_program_writes_is_seen_at_once() {
     write_by_hand(&redis, entry, Some(NOTICE)).await;
 
     becomes(&users, "Eve").await;
-    match changes.changed().await.unwrap() {
+    match soon(changes.changed()).await.unwrap() {
         Latest::Present(latest) => assert_eq!(*latest, user("Eve")),
         other => panic!("{other:?}"),
     }
@@ -136,7 +138,7 @@ async fn another_program_may_say_that_all_has_changed() {
     let all = r#"{"event":"tidings.map","data":{"map":"users"}}"#;
     write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, Some(all)).await;
 
-    assert_eq!(changes.changed().await, Some(MapChange::All));
+    assert_eq!(soon(changes.changed()).await, Some(MapChange::All));
     becomes(&users, "Eve").await;
 }
 
@@ -173,7 +175,7 @@ async fn a_change_that_nobody_announced_is_found_by_the_check() {
 
     write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
 
-    let found = tokio::time::timeout(SOON, changes.changed()).await.unwrap();
+    let found = soon(changes.changed()).await;
     assert!(matches!(found, Some(Latest::Present(latest)) if latest.name == "Eve"));
     assert_eq!(users.get(&7).await.unwrap().unwrap().name, "Eve");
 }
@@ -184,6 +186,7 @@ async fn what_changed_while_a_node_was_cut_off_is_seen_and_what_did_not_stays_at
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
+    hears_all(&b, &a).await;
     there.get(&7).await.unwrap();
 
     redis.cut_off(&b).await;
@@ -204,7 +207,7 @@ async fn what_changed_while_a_node_was_cut_off_is_seen_and_what_did_not_stays_at
     here.set(&7, &user("Eve")).await.unwrap();
     redis.restore(&b).await;
     assert!(
-        matches!(changes.changed().await, Some(Latest::Present(latest)) if latest.name == "Eve")
+        matches!(soon(changes.changed()).await, Some(Latest::Present(latest)) if latest.name == "Eve")
     );
     assert_eq!(there.get(&7).await.unwrap().unwrap().name, "Eve");
 }
@@ -253,7 +256,7 @@ async fn while_redis_is_away_what_is_at_hand_is_served_and_nothing_else() {
     })
     .await;
     assert!(
-        matches!(changes.changed().await, Some(Latest::Present(latest)) if latest.name == "Joe")
+        matches!(soon(changes.changed()).await, Some(Latest::Present(latest)) if latest.name == "Joe")
     );
     assert_eq!(users.get(&7).await.unwrap(), None);
 }
@@ -338,6 +341,7 @@ async fn a_redis_that_is_full_takes_no_entry_and_lets_one_go() {
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
+    hears_all(&b, &a).await;
     there.get(&7).await.unwrap();
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
 
@@ -387,7 +391,10 @@ async fn a_map_that_is_deleted_by_hand_is_found_gone() {
 
     redis.command(&["DEL", ENTRIES, STAMP]).await;
 
-    assert!(matches!(changes.changed().await, Some(Latest::Absent)));
+    assert!(matches!(
+        soon(changes.changed()).await,
+        Some(Latest::Absent)
+    ));
     assert_eq!(users.get(&7).await.unwrap(), None);
 }
 

@@ -37,6 +37,13 @@ pub(crate) struct Entry<V> {
 /// A read that all who want the same entry wait for.
 pub(crate) type Reading<V> = BoxFuture<'static, Result<Entry<V>, LoadError>>;
 
+/// What was here when Redis was asked for the stamp.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    stamp: Stamp,
+    steps: u64,
+}
+
 /// What changed, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Told<K> {
@@ -177,21 +184,24 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     }
 
     /// How far it is now, for an answer that is on its way.
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            stamp: self.stamp.clone(),
+            steps: self.steps,
+        }
     }
 
     /// Whether this is the stamp that is here, or was since then: Redis may answer before others
     /// write, and be heard after them. An older one would be from a failover.
-    pub(crate) fn had_since(&self, steps: u64, stamp: &Stamp) -> bool {
-        let since = usize::try_from(self.steps - steps).unwrap_or(usize::MAX);
-        let mut had = self.passed.iter().rev().take(since);
-        *stamp == self.stamp || had.any(|nonce| *nonce == stamp.nonce)
+    pub(crate) fn had_since(&self, asked: &Asked, stamp: &Stamp) -> bool {
+        let steps = usize::try_from(self.steps - asked.steps).unwrap_or(usize::MAX);
+        let mut had = self.passed.iter().rev().take(steps);
+        *stamp == self.stamp || *stamp == asked.stamp || had.any(|nonce| *nonce == stamp.nonce)
     }
 
-    /// Redis held this stamp after so many steps.
-    pub(crate) fn follow(&mut self, steps: u64, stamp: Stamp) -> Told<K> {
-        if self.had_since(steps, &stamp) {
+    /// Redis held this stamp after it was asked.
+    pub(crate) fn follow(&mut self, asked: &Asked, stamp: Stamp) -> Told<K> {
+        if self.had_since(asked, &stamp) {
             return self.confirm();
         }
         self.stale_since = None;
@@ -333,9 +343,10 @@ mod tests {
     #[test]
     fn another_stamp_in_redis_drops_all_and_the_same_nothing() {
         let mut cache = cache();
-        assert_eq!(cache.follow(0, stamp(1)), Told::Some(vec![]));
+        let asked = cache.asked();
+        assert_eq!(cache.follow(&asked, stamp(1)), Told::Some(vec![]));
         assert_eq!(kept(&mut cache), [1, 2, 3]);
-        assert_eq!(cache.follow(0, stamp(2)), Told::All);
+        assert_eq!(cache.follow(&asked, stamp(2)), Told::All);
         assert!(kept(&mut cache).is_empty());
         assert_eq!(cache.stamp(), &stamp(2));
     }
@@ -344,12 +355,22 @@ mod tests {
     fn an_answer_that_was_overtaken_by_notices_drops_nothing_and_one_of_a_failover_all() {
         let mut cache = cache();
         cache.hear(Some(&1), stamp(2), "n1");
-        let asked = cache.steps();
+        let asked = cache.asked();
         cache.hear(Some(&2), stamp(3), "n2");
-        assert_eq!(cache.follow(asked, stamp(2)), Told::Some(vec![]));
+        assert_eq!(cache.follow(&asked, stamp(2)), Told::Some(vec![]));
         assert_eq!(cache.stamp(), &stamp(3));
-        assert_eq!(cache.follow(asked, stamp(1)), Told::All);
+        assert_eq!(cache.follow(&asked, stamp(1)), Told::All);
         assert!(kept(&mut cache).is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_by_another_answer_drops_nothing() {
+        let mut cache = Cache::new(10);
+        let asked = cache.asked();
+        cache.keep(1, entry(1), &stamp(1));
+        assert_eq!(cache.follow(&asked, stamp(0)), Told::Some(vec![]));
+        assert_eq!(kept(&mut cache), [1]);
+        assert_eq!(cache.stamp(), &stamp(1));
     }
 
     #[test]

@@ -410,16 +410,16 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
     }
 
     fn refresh(self: Arc<Self>, keyspace: Arc<dyn Keyspace>) -> BoxFuture<'static, Outcome> {
-        let steps = self.lock().steps();
+        let asked = self.lock().asked();
         let stamps = keyspace.stamps(vec![self.keys.stamp.clone()]);
         Box::pin(async move {
             let stamps = stamps.await.map_err(KeyError::into_reason)?;
             // What lies there instead of a stamp agrees with nothing that is here.
             let stamp = stamps.into_iter().flatten().next().unwrap_or_default();
             let mut heard = self.heard.subscribe();
-            let had = heard.wait_for(|()| self.lock().had_since(steps, &stamp));
+            let had = heard.wait_for(|()| self.lock().had_since(&asked, &stamp));
             let _ = timeout(ON_ITS_WAY, had).await;
-            let told = self.lock().follow(steps, stamp);
+            let told = self.lock().follow(&asked, stamp);
             self.watchers.tell(&told);
             self.watchers.look_again();
             Ok(())
