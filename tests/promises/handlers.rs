@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidings::codec::{DecodeError, EncodeError, Encoder, Payload};
 use tidings::{
-    Bus, Cause, Context, Event, Failure, Handler, HandlerError, Handling, Names, OnError, State,
-    report,
+    Bus, Cause, Context, Event, Failure, Handler, HandlerError, Handling, Names, OnError,
+    SendError, State, report,
 };
 use tidings_testkit::Collected;
 use tokio::sync::{Barrier, Notify, mpsc};
@@ -397,6 +397,11 @@ pub(crate) async fn a_name_that_is_for_the_buses_themselves_is_refused(place: Pl
         let refused = node.on(name, |_: serde_json::Value| async {});
         assert!(
             matches!(&refused, Err(OnError::Reserved { event }) if event == name),
+            "{refused:?}"
+        );
+        let refused = node.send_to_all(name, &1).await;
+        assert!(
+            matches!(&refused, Err(SendError::Reserved { event }) if event == name),
             "{refused:?}"
         );
     }

@@ -183,7 +183,8 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When the event was not sent, or may not have been, and when 1,024 asks of this bus are open.
+    /// When the event was not sent, or may not have been; when nobody knows who is there, because
+    /// Redis does not say or does not allow it; and when 1,024 asks of this bus are open.
     pub fn ask_all<'a, A, K, T>(&'a self, event: K, data: &'a T) -> Asking<'a, A, K, T>
     where
         A: DeserializeOwned,
@@ -247,18 +248,19 @@ impl Bus {
 
     /// Which members an event is for. A node that is asked by its id is expected in any case.
     async fn expected_of(&self, to: To) -> Result<Vec<Who>, AskError> {
-        let mut expected = expected(self).await?;
-        match to {
-            To::All => {}
-            To::Others => expected.retain(|who| who.node != self.id()),
-            To::Node(node) => {
-                expected.retain(|who| who.node == node);
-                if expected.is_empty() {
-                    expected.push(Who::stranger(node));
-                }
+        let members = expected(self).await;
+        let node = match to {
+            To::All => return Ok(members?),
+            To::Others => {
+                let mut others = members?;
+                others.retain(|who| who.node != self.id());
+                return Ok(others);
             }
-        }
-        Ok(expected)
+            To::Node(node) => node,
+        };
+        let known = members.unwrap_or_default();
+        let known = known.into_iter().find(|who| who.node == node);
+        Ok(vec![known.unwrap_or_else(|| Who::stranger(node))])
     }
 }
 

@@ -24,6 +24,7 @@ use crate::key::{EventPayload, HearKey, SendKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
 use crate::metrics::Calls;
+use crate::notices::is_notice;
 use crate::outgoing::{Address, Manner, Unwritten, Wait, fate};
 use crate::pending::{Outcome, Pending, Ticket};
 use crate::reports::{GapBox, Reports};
@@ -538,8 +539,13 @@ impl Bus {
             wait,
             is_volatile: self.is_volatile,
         };
+        let name = event.name(data);
+        if is_notice(name.as_bytes()) {
+            let event = name.to_owned();
+            return Err(SendError::Reserved { event });
+        }
         let event = Unwritten {
-            name: event.name(data),
+            name,
             to: address.to,
             carried: &Carried::current(),
             meta: address.meta,

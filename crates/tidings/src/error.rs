@@ -123,6 +123,12 @@ pub enum SendError {
         /// The rule that it breaks.
         source: NameError,
     },
+    /// The name begins with `tidings.`: what travels so is for the buses themselves.
+    #[error("`{event}` is for the buses themselves, as is every name that begins with `tidings.`")]
+    Reserved {
+        /// The name.
+        event: String,
+    },
     /// The payload cannot be written.
     #[error("cannot encode `{event}`")]
     Encode {

@@ -68,7 +68,9 @@ where
     ///
     /// # Errors
     ///
-    /// When the event was not sent, or may not have been, and when 1,024 asks of this bus are open.
+    /// When the event was not sent, or may not have been; when nobody knows who is there, because
+    /// Redis does not say or does not allow it, unless it is for one node; and when 1,024 asks of
+    /// this bus are open.
     pub fn acknowledged(
         self,
         deadline: Duration,

@@ -9,8 +9,9 @@ use tidings_codec::NodeId;
 /// How many senders are remembered; the one not heard for longest is forgotten first.
 const SENDERS: usize = 4_096;
 
-/// How long a silent sender is remembered: ten of the announcements that an idle one makes.
-const MEMORY: Duration = Duration::from_mins(5);
+/// How long a silent sender is remembered: one that is idle states its position once an hour at the
+/// least.
+const MEMORY: Duration = Duration::from_hours(2);
 
 /// How far back a repeated frame can reach: a sender repeats only what is under way, two frames of
 /// at most 32,768 events.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tidings_codec::NodeId;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::asks::{Heard, OpenAsk};
 use super::error::AnswerError;
@@ -71,6 +71,8 @@ impl Replies {
                 break;
             };
             let Some(who) = self.tally.arrived(heard.from) else {
+                // However many come that do not count, the time is up when it is up.
+                self.has_ended = self.deadline.deadline() <= Instant::now();
                 continue;
             };
             let value = read(heard);
