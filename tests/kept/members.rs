@@ -114,6 +114,17 @@ pub(crate) async fn a_role_that_breaks_the_rules_of_names_is_refused(place: Plac
     assert!(error.to_string().contains("`an api`"), "{error}");
 }
 
+#[tokio::test]
+async fn a_start_that_fails_leaves_nothing_behind() {
+    let state = std::sync::Arc::new(());
+    let weak = std::sync::Arc::downgrade(&state);
+    let nowhere = Bus::builder("redis://127.0.0.1:1").state(state);
+    let started = nowhere.start_timeout(Duration::from_millis(100)).start();
+    assert!(started.await.is_err());
+
+    wait_for("it is freed", SOON, async || weak.strong_count() == 0).await;
+}
+
 pub(crate) async fn whoever_watches_hears_first_who_is_there(place: Place) {
     let (a, b) = place.two_nodes().await;
     wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;

@@ -352,6 +352,8 @@ impl Builder {
         }
         let connected = connect(&*transport, self.start_timeout).await?;
         let probe = Probe::new(self.probe_interval);
+        // Before a handler can ask for the members: it waits until it is known whether we are one.
+        let keeper = members::keeper(&bus);
         parts.run(
             &bus,
             transport,
@@ -360,7 +362,9 @@ impl Builder {
             self.failure_hook,
             &stages,
         );
-        members::join(&bus);
+        if let Some(keeper) = keeper {
+            members::join(&bus, keeper);
+        }
         Ok(bus)
     }
 

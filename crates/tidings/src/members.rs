@@ -15,10 +15,10 @@ use tidings_codec::NodeId;
 
 pub use self::error::MembersError;
 pub use self::events::{Departure, MemberEvent, MemberEvents};
-pub(crate) use self::presence::Presence;
-use self::presence::{Keeper, Standing};
+use self::presence::Standing;
+pub(crate) use self::presence::{Keeper, Presence};
 pub(crate) use self::profile::Profile;
-use self::view::{Follower, View};
+use self::view::{Follower, Over, View};
 use crate::Bus;
 use crate::keys::Namespace;
 use crate::transport::keyspace::roll::Keys;
@@ -60,7 +60,7 @@ impl Members {
     pub(crate) fn new(namespace: &Namespace, profile: Profile) -> Self {
         Self {
             keys: Keys::of(namespace),
-            presence: Arc::new(Presence::new(&profile)),
+            presence: Arc::new(Presence::new()),
             profile,
             view: OnceLock::new(),
         }
@@ -79,20 +79,25 @@ impl Members {
     }
 }
 
-/// Begins to be a member, in a task of its own: a start does not wait for it.
-pub(crate) fn join(bus: &Bus) {
+/// Who keeps the membership, if one is wanted. From here on others wait for what it says.
+pub(crate) fn keeper(bus: &Bus) -> Option<Keeper> {
     let inner = &bus.inner;
     let members = &inner.members;
-    if members.profile.is_member {
-        let keeper = Keeper::new(
+    members.profile.is_member.then(|| {
+        Keeper::new(
             Arc::clone(&members.presence),
             Arc::clone(&inner.kept),
             members.keys.clone(),
             (inner.me, &members.profile),
             inner.stage.subscribe(),
-        );
-        inner.add_task(inner.runtime.spawn(keeper.run()));
-    }
+        )
+    })
+}
+
+/// Begins to be a member, in a task of its own: a start does not wait for it.
+pub(crate) fn join(bus: &Bus, keeper: Keeper) {
+    let inner = &bus.inner;
+    inner.add_task(inner.runtime.spawn(keeper.run()));
 }
 
 impl Bus {
@@ -178,7 +183,7 @@ impl Bus {
         inner.members.view.get_or_init(|| {
             let view = Arc::<View>::default();
             let follower = Follower {
-                view: Arc::clone(&view),
+                view: Over(Arc::clone(&view)),
                 presence: Arc::clone(&inner.members.presence),
                 kept: Arc::clone(&inner.kept),
                 keys: inner.members.keys.clone(),

@@ -45,8 +45,9 @@ pub(super) enum Standing {
 }
 
 /// The task that keeps the membership.
-pub(super) struct Keeper {
-    presence: Arc<Presence>,
+pub(crate) struct Keeper {
+    /// Also a task that is dropped before it began leaves nobody waiting.
+    gone: Gone,
     kept: Arc<Kept>,
     keys: Keys,
     beat: Beat,
@@ -54,14 +55,10 @@ pub(super) struct Keeper {
 }
 
 impl Presence {
-    pub(super) fn new(profile: &Profile) -> Self {
-        let standing = if profile.is_member {
-            Standing::Joining
-        } else {
-            Standing::Stranger
-        };
+    /// Nobody keeps it yet, so there is nothing to wait for.
+    pub(super) fn new() -> Self {
         Self {
-            standing: watch::Sender::new(standing),
+            standing: watch::Sender::new(Standing::Stranger),
             counted: watch::Sender::new(0),
             leaving: Notify::new(),
             has_warned: AtomicBool::new(false),
@@ -140,8 +137,9 @@ impl Keeper {
             description: profile.description(id),
             started: None,
         };
+        presence.standing.send_replace(Standing::Joining);
         Self {
-            presence,
+            gone: Gone(presence),
             kept,
             keys,
             beat,
@@ -151,8 +149,7 @@ impl Keeper {
 
     /// The task: is a member until the bus leaves.
     pub(super) async fn run(mut self) {
-        let _gone = Gone(Arc::clone(&self.presence));
-        let (presence, mut stage) = (Arc::clone(&self.presence), self.stage.clone());
+        let (presence, mut stage) = (Arc::clone(self.presence()), self.stage.clone());
         let is_leaving = tokio::select! {
             biased;
             () = presence.leaving.notified() => true,
@@ -162,6 +159,10 @@ impl Keeper {
         if is_leaving {
             self.say_goodbye().await;
         }
+    }
+
+    fn presence(&self) -> &Arc<Presence> {
+        &self.gone.0
     }
 
     /// It comes behind a renewal that is under way: over one connection, they keep their order.
@@ -178,7 +179,7 @@ impl Keeper {
             match *way.borrow_and_update() {
                 Err(Reason::Closed) => return,
                 Err(_) => {}
-                Ok(_) => self.presence.tries_again(),
+                Ok(_) => self.presence().tries_again(),
             }
             let pause = self.renew().await;
             tokio::select! {
@@ -197,7 +198,7 @@ impl Keeper {
         match answer {
             Ok(renewed) => {
                 self.beat.started.get_or_insert(renewed.now);
-                self.presence.joined(renewed);
+                self.presence().joined(renewed);
                 pause
             }
             Err(undone) if self.beat.started.is_some() => {
@@ -209,7 +210,7 @@ impl Keeper {
                     undone,
                     Undone::Fate(Fate::NotSent(Reason::Away) | Fate::Unknown(_))
                 );
-                self.presence.refused(undone);
+                self.presence().refused(undone);
                 if is_refused {
                     pause.max(REFUSED)
                 } else {
@@ -226,5 +227,31 @@ struct Gone(Arc<Presence>);
 impl Drop for Gone {
     fn drop(&mut self) {
         self.0.standing.send_replace(Standing::Stranger);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Namespace;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_membership_whose_task_never_began() {
+        let presence = Arc::new(Presence::new());
+        let stage = watch::Sender::new(Stage::Open);
+        let keeper = Keeper::new(
+            Arc::clone(&presence),
+            Arc::new(Kept::new(Duration::from_secs(1))),
+            Keys::of(&Namespace::parse("shop").unwrap()),
+            (NodeId::new(1), &Profile::default()),
+            stage.subscribe(),
+        );
+        assert!(presence.is_there());
+
+        drop(keeper.run());
+
+        assert!(!presence.is_there());
+        presence.leave().await;
+        assert!(matches!(presence.answered().await, Standing::Stranger));
     }
 }

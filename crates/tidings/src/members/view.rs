@@ -188,7 +188,8 @@ impl Listener for View {
 
 /// The task that keeps the view.
 pub(super) struct Follower {
-    pub(super) view: Arc<View>,
+    /// Also a task that is dropped before it began leaves nobody waiting.
+    pub(super) view: Over,
     pub(super) presence: Arc<Presence>,
     pub(super) kept: Arc<Kept>,
     pub(super) keys: Keys,
@@ -199,7 +200,6 @@ pub(super) struct Follower {
 impl Follower {
     /// The task: follows the members until the bus leaves.
     pub(super) async fn run(mut self) {
-        let _over = Over(Arc::clone(&self.view));
         let mut stage = self.stage.clone();
         tokio::select! {
             () = self.follow() => {}
@@ -219,17 +219,17 @@ impl Follower {
             must_load = !is_well;
             let due = self.due(is_well);
             tokio::select! {
-                () = self.view.hinted.notified() => must_load |= take(&mut self.view.lock().must_load),
+                () = self.view.0.hinted.notified() => must_load |= take(&mut self.view.0.lock().must_load),
                 _ = self.missed.changed() => must_load = true,
                 _ = way.changed() => {
                     if let Err(Reason::Closed) = *way.borrow_and_update() {
                         return;
                     }
-                    self.view.lock().roster.excuse_all();
+                    self.view.0.lock().roster.excuse_all();
                     must_load = true;
                 }
                 _ = counted.changed() => {
-                    let differs = *counted.borrow_and_update() != self.view.lock().roster.present();
+                    let differs = *counted.borrow_and_update() != self.view.0.lock().roster.present();
                     // A change may be under way: only what lasts is a mistake.
                     must_load |= differs && differed;
                     differed = differs;
@@ -237,7 +237,7 @@ impl Follower {
                 () = sleep_until(due) => must_load = true,
             }
             if must_load {
-                self.view.step.send_replace(Step::Loading);
+                self.view.0.step.send_replace(Step::Loading);
             }
         }
     }
@@ -247,12 +247,12 @@ impl Follower {
         if must_load {
             let list = self.kept.ask(|keys| keys.list(&self.keys)).await?;
             let members = list.iter().filter_map(|one| profile::read(one)).collect();
-            let mut inside = self.view.lock();
+            let mut inside = self.view.0.lock();
             let events = inside.roster.take_list(members, Instant::now());
             inside.tell(&events);
         }
         loop {
-            let hints = self.view.next_hints();
+            let hints = self.view.0.next_hints();
             if hints.is_empty() {
                 return Ok(());
             }
@@ -265,7 +265,7 @@ impl Follower {
         let asking = self.kept.ask(|keys| keys.describe(&self.keys, &ids));
         let descriptions = asking.await?;
         let now = Instant::now();
-        let mut inside = self.view.lock();
+        let mut inside = self.view.0.lock();
         let events: Vec<_> = hints
             .iter()
             .zip(descriptions)
@@ -288,7 +288,7 @@ impl Follower {
             }
         };
         // Also where it is the same: somebody may wait for a change of the roster.
-        self.view.step.send_replace(step);
+        self.view.0.step.send_replace(step);
     }
 
     /// When all members are asked for at the latest.
@@ -297,7 +297,7 @@ impl Follower {
         if !is_well {
             return now + AGAIN;
         }
-        let departure = self.view.lock().roster.next_departure();
+        let departure = self.view.0.lock().roster.next_departure();
         departure.map_or(now + EVERY, |at| at.min(now + EVERY))
     }
 }
@@ -314,7 +314,7 @@ impl View {
 }
 
 /// However the task ends, nobody is left waiting for it.
-struct Over(Arc<View>);
+pub(super) struct Over(pub(super) Arc<View>);
 
 impl Drop for Over {
     fn drop(&mut self) {
