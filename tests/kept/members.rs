@@ -280,14 +280,16 @@ pub(crate) async fn hostile_notices_change_nothing(place: Place) {
     for data in [
         "null".to_owned(),
         "[[[]]]".to_owned(),
-        format!(r#"{{"joined":{{"id":"{nobody}","name":"{long}"}}}}"#),
+        format!(r#"{{"id":"{nobody}","what":"joined","change":1,"name":"{long}"}}"#),
         format!(
-            r#"{{"joined":{{"id":"{nobody}","started":1,"lease":1,"name":"x","host":"","pid":1}}}}"#
+            r#"{{"id":"{nobody}","what":"joined","change":{}}}"#,
+            u64::MAX
         ),
-        format!(r#"{{"joined":{{"id":"{long}"}}}}"#),
-        format!(r#"{{"left":{{"id":"{b}","why":"bored"}}}}"#),
-        format!(r#"{{"left":{{"id":"{b}","why":"goodbye"}}}}"#),
-        format!(r#"{{"left":{{"id":"{nobody}","why":"vanished"}}}}"#),
+        format!(r#"{{"id":"{nobody}","what":"joined","change":-1}}"#),
+        format!(r#"{{"id":"{long}","what":"joined","change":2}}"#),
+        format!(r#"{{"id":"{b}","what":"bored","change":3}}"#),
+        format!(r#"{{"id":"{b}","what":"goodbye","change":4}}"#),
+        format!(r#"{{"id":"{nobody}","what":"vanished","change":5}}"#),
     ] {
         let frame = format!(r#"{{"event":"tidings.member","data":{data}}}"#);
         place.publish(frame).await;

@@ -1,5 +1,6 @@
 //! Who else is there: every started bus is a member of its namespace, and can ask for the others.
 
+mod changes;
 mod error;
 mod events;
 mod presence;
@@ -66,15 +67,11 @@ impl Members {
         }
     }
 
-    fn is_stranger(&self) -> bool {
-        !self.profile.is_member
-    }
-
     /// Waits until it is known whether this bus is a member.
-    async fn joined(&self) -> Result<(), MembersError> {
+    async fn joined(&self) -> Result<Standing, MembersError> {
         match self.presence.answered().await {
             Standing::Out(undone) => Err(undone.into()),
-            _ => Ok(()),
+            standing => Ok(standing),
         }
     }
 }
@@ -127,9 +124,8 @@ impl Bus {
     pub async fn members(&self) -> Result<Vec<Member>, MembersError> {
         let members = &self.inner.members;
         members.joined().await?;
-        let list = self.inner.kept.ask(|keys| keys.list(&members.keys)).await?;
-        let list = list.iter().filter_map(|one| profile::read(one));
-        let mut list: Vec<_> = list.collect();
+        let listed = self.inner.kept.ask(|keys| keys.list(&members.keys)).await?;
+        let mut list = profile::read_all(&listed);
         list.sort_by_key(|member| (member.started, member.id));
         Ok(list)
     }
@@ -169,12 +165,6 @@ impl Bus {
     /// Which members leave from now on.
     pub(crate) fn departures(&self) -> MemberEvents {
         self.view().watch_departures()
-    }
-
-    /// The members that there are now, without a round trip where they are known.
-    pub(crate) async fn expected(&self) -> Result<Vec<Member>, MembersError> {
-        self.inner.members.joined().await?;
-        self.view().members().await
     }
 
     /// What is known of the members; from the first time on it is kept up to date.

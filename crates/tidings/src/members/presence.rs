@@ -27,8 +27,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Presence {
     standing: watch::Sender<Standing>,
-    /// How many members each renewal counted.
-    pub(super) counted: watch::Sender<u64>,
+    /// The number of the roll's last change, as each renewal said it.
+    pub(super) changed: watch::Sender<u64>,
     leaving: Notify,
     has_warned: AtomicBool,
 }
@@ -59,7 +59,7 @@ impl Presence {
     pub(super) fn new() -> Self {
         Self {
             standing: watch::Sender::new(Standing::Stranger),
-            counted: watch::Sender::new(0),
+            changed: watch::Sender::new(0),
             leaving: Notify::new(),
             has_warned: AtomicBool::new(false),
         }
@@ -106,7 +106,7 @@ impl Presence {
             *standing = Standing::Member;
             has_joined
         });
-        self.counted.send_replace(renewed.members);
+        self.changed.send_replace(renewed.change);
     }
 
     fn refused(&self, undone: Undone) {
@@ -199,7 +199,12 @@ impl Keeper {
             Ok(renewed) => {
                 self.beat.started.get_or_insert(renewed.now);
                 self.presence().joined(renewed);
-                pause
+                // More are gone: who is left would wait for long until all of them were taken off.
+                if renewed.has_more {
+                    Duration::ZERO
+                } else {
+                    pause
+                }
             }
             Err(undone) if self.beat.started.is_some() => {
                 tracing::debug!(?undone, "the lease was not renewed");
