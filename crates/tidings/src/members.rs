@@ -133,9 +133,11 @@ impl Bus {
     /// Tells of each member that is there, this bus included, and then of each that joins or leaves.
     ///
     /// One that is shut down or dropped is gone at once. One that crashed or is cut off is gone when
-    /// it did not renew its [lease](crate::Builder::lease), a fifth of a lease later at most. A Redis
-    /// that was away, frozen or has lost everything is no reason: all have their lease, and 2 s to
-    /// connect, from when it is back. So has one whose departure itself was missed.
+    /// it did not renew its [lease](crate::Builder::lease), 0.22 leases later at most. A Redis that
+    /// was away, frozen or has lost everything is no reason: all have their lease, and 2 s to
+    /// connect, from when it is back; who crashed meanwhile is gone only then. So is one whose
+    /// departure itself was missed, which a bus finds out within two renewals of its own lease, or
+    /// within 30 s where it is no member.
     ///
     /// Where Redis does not allow it, this tells nothing; [`members`](Self::members) says why.
     ///

@@ -17,7 +17,7 @@ use crate::transport::keyspace::roll::{Beat, Keys, Renewed};
 /// A lease is renewed so many times as often as it must be.
 const BEATS: u32 = 5;
 
-/// How long who was refused at the first time waits before it asks again: Redis lists each denial.
+/// How long who is refused waits before it asks again: Redis lists each denial.
 const REFUSED: Duration = Duration::from_secs(30);
 
 /// How long a goodbye may take.
@@ -30,6 +30,8 @@ pub(crate) struct Presence {
     /// The number of the roll's last change, as each renewal said it.
     pub(super) changed: watch::Sender<u64>,
     leaving: Notify,
+    /// A renewal was taken, or may have been.
+    may_be_listed: AtomicBool,
     has_warned: AtomicBool,
 }
 
@@ -38,7 +40,7 @@ pub(super) enum Standing {
     /// Redis has not answered yet.
     Joining,
     Member,
-    /// It could not join so far.
+    /// It could not join so far, or is not allowed any more.
     Out(Undone),
     /// It does not want to be a member, or not any more.
     Stranger,
@@ -61,6 +63,7 @@ impl Presence {
             standing: watch::Sender::new(Standing::Stranger),
             changed: watch::Sender::new(0),
             leaving: Notify::new(),
+            may_be_listed: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
         }
     }
@@ -75,10 +78,11 @@ impl Presence {
 
     /// Whether there may be something to say goodbye to.
     pub(crate) fn is_there(&self) -> bool {
-        matches!(
-            *self.standing.borrow(),
-            Standing::Joining | Standing::Member
-        )
+        match *self.standing.borrow() {
+            Standing::Joining | Standing::Member => true,
+            Standing::Out(_) => self.may_be_listed.load(Ordering::Relaxed),
+            Standing::Stranger => false,
+        }
     }
 
     /// Says goodbye, if Redis takes it in a moment.
@@ -101,6 +105,7 @@ impl Presence {
     }
 
     fn joined(&self, renewed: Renewed) {
+        self.may_be_listed.store(true, Ordering::Relaxed);
         self.standing.send_if_modified(|standing| {
             let has_joined = !matches!(standing, Standing::Member);
             *standing = Standing::Member;
@@ -118,6 +123,9 @@ impl Presence {
                 "the bus is no member, so others do not know that it is there \
                  (`Builder::without_membership` says that this is wanted)"
             );
+        }
+        if let Undone::Fate(Fate::Unknown(_)) = &undone {
+            self.may_be_listed.store(true, Ordering::Relaxed);
         }
         self.standing.send_replace(Standing::Out(undone));
     }
@@ -206,7 +214,7 @@ impl Keeper {
                     pause
                 }
             }
-            Err(undone) if self.beat.started.is_some() => {
+            Err(undone) if self.beat.started.is_some() && !is_denied(&undone) => {
                 tracing::debug!(?undone, "the lease was not renewed");
                 pause
             }
@@ -226,6 +234,11 @@ impl Keeper {
     }
 }
 
+/// Whether Redis does not allow it: only then it says how to allow it.
+fn is_denied(undone: &Undone) -> bool {
+    matches!(undone, Undone::Fate(Fate::NotSent(Reason::Refused(words))) if words.contains("ACL SETUSER"))
+}
+
 /// However the task ends, nobody is left waiting for it.
 struct Gone(Arc<Presence>);
 
@@ -239,6 +252,18 @@ impl Drop for Gone {
 mod tests {
     use super::*;
     use crate::keys::Namespace;
+
+    #[tokio::test]
+    async fn who_may_have_joined_has_a_goodbye_to_say() {
+        let presence = Presence::new();
+        let lost = Undone::Fate(Fate::Unknown(Reason::Lost));
+        let away = Undone::Fate(Fate::NotSent(Reason::Away));
+        presence.refused(away.clone());
+        assert!(!presence.is_there());
+        presence.refused(lost);
+        presence.refused(away);
+        assert!(presence.is_there());
+    }
 
     #[tokio::test]
     async fn nobody_waits_for_a_membership_whose_task_never_began() {

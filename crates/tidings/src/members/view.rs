@@ -101,16 +101,18 @@ impl View {
         find: impl Fn(&Roster) -> Option<T>,
     ) -> Result<Option<T>, MembersError> {
         let mut step = self.step.subscribe();
-        self.settled().await?;
+        let mut hinted = self.lock().hinted;
+        self.settled(hinted).await?;
         let deadline = Instant::now() + patience;
         loop {
             step.borrow_and_update();
-            self.settled().await?;
+            self.settled(hinted).await?;
             let found = find(&self.lock().roster);
             if found.is_some() || Instant::now() >= deadline {
                 return Ok(found);
             }
             let _ = timeout_at(deadline, step.changed()).await;
+            hinted = self.lock().hinted;
         }
     }
 
@@ -149,9 +151,8 @@ impl View {
         inside.tells(Waiting::of_departures(is_over))
     }
 
-    /// Waits until all that was heard up to now was looked at, or it is known that it cannot be.
-    async fn settled(&self) -> Result<(), MembersError> {
-        let hinted = self.lock().hinted;
+    /// Waits until so many hints were looked at, or it is known that they cannot be.
+    async fn settled(&self, hinted: u64) -> Result<(), MembersError> {
         let mut step = self.step.subscribe();
         let is_known = |step: &Step| step.is_settled(hinted) || matches!(step, Step::Off(_));
         let settled = step.wait_for(is_known).await;
@@ -353,5 +354,60 @@ pub(super) struct Over(pub(super) Arc<View>);
 impl Drop for Over {
     fn drop(&mut self) {
         self.0.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const ID: NodeId = NodeId::new(7);
+
+    fn nobody(_: &Roster) -> Option<()> {
+        None
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_before_it_was_asked_for_counts() {
+        let view = View::default();
+        view.step.send_replace(Step::Settled(0));
+        assert!(view.is_in_step());
+
+        view.hint(ID);
+
+        assert!(!view.is_in_step());
+        let mut finding = std::pin::pin!(view.find(Duration::ZERO, nobody));
+        assert!((&mut finding).now_or_never().is_none());
+        let hinted = view.lock().take_hints().hinted;
+        // What is heard later does not hold it up.
+        view.hint(ID);
+        view.step.send_replace(Step::Settled(hinted));
+        assert!(matches!(finding.now_or_never(), Some(Ok(None))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_load_that_takes_longer_than_the_patience_is_waited_for() {
+        let view = View::default();
+        let mut finding = std::pin::pin!(view.find(Duration::ZERO, nobody));
+        assert!((&mut finding).now_or_never().is_none());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!((&mut finding).now_or_never().is_none());
+
+        let lost = Undone::Fate(crate::failure::Fate::Unknown(Reason::Lost));
+        view.step.send_replace(Step::Off(lost));
+
+        assert!(matches!(finding.now_or_never(), Some(Err(_))));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_view_whose_task_never_began() {
+        let view = Arc::<View>::default();
+
+        drop(Over(Arc::clone(&view)));
+
+        assert!(view.find(Duration::ZERO, nobody).await.is_err());
+        assert_eq!(view.watch().next().await, None);
     }
 }

@@ -548,4 +548,39 @@ mod tests {
         keep_renewing(&mut kept, 1, 4 * LEASE, 2 * LEASE).await;
         assert_eq!(kept.over(4 * LEASE), [NodeId::new(2)]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_that_are_over_some_are_left_for_the_next_time_at_once() {
+        let many: Vec<_> = (2..42).map(|id| (id, LEASE)).collect();
+        let mut roll = roll(&many);
+        roll.join_or_renew(&beat(1, LEASE));
+        keep_renewing(&mut roll, 1, LEASE, LEASE).await;
+        tokio::time::advance(LEASE / 5).await;
+        let mut rounds = Vec::new();
+        loop {
+            let (renewed, announced) = roll.beat(&beat(1, LEASE));
+            rounds.push(announced.len());
+            if !renewed.has_more {
+                break;
+            }
+        }
+        assert_eq!(rounds, [AT_ONCE, AT_ONCE, 8]);
+        assert_eq!(roll.list().members.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_is_left_to_take_them_off_the_dead_are_not_listed_and_forgotten_later() {
+        let mut roll = roll(&[(1, LEASE), (2, 2 * LEASE)]);
+        tokio::time::advance(LEASE + RETURN).await;
+        assert_eq!(roll.list().members.len(), 2);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(roll.list().members.len(), 1);
+        let change = roll.list().change;
+        tokio::time::advance(3 * LEASE).await;
+        let (renewed, announced) = roll.beat(&beat(3, LEASE));
+        assert_eq!(announced.len(), 1);
+        assert_eq!(roll.list().members.len(), 1);
+        // One more than what was announced: others find out that they have missed something.
+        assert_eq!(renewed.change, change + 2);
+    }
 }
