@@ -355,7 +355,7 @@ impl Builder {
         let connected = connect(&*transport, self.start_timeout).await?;
         let probe = Probe::new(self.probe_interval);
         // Before a handler can ask for the members: it waits until it is known whether we are one.
-        let keeper = members::keeper(&bus);
+        let heartbeat = members::heartbeat(&bus);
         parts.run(
             &bus,
             transport,
@@ -364,8 +364,8 @@ impl Builder {
             self.failure_hook,
             &stages,
         );
-        if let Some(keeper) = keeper {
-            members::join(&bus, keeper);
+        if let Some(heartbeat) = heartbeat {
+            members::join(&bus, heartbeat);
         }
         Ok(bus)
     }

@@ -17,7 +17,7 @@ use tidings_codec::NodeId;
 pub use self::error::MembersError;
 pub use self::events::{Departure, MemberEvent, MemberEvents};
 use self::presence::Standing;
-pub(crate) use self::presence::{Keeper, Presence};
+pub(crate) use self::presence::{Heartbeat, Presence};
 pub(crate) use self::profile::Profile;
 use self::view::{Follower, Over, View};
 use crate::Bus;
@@ -77,11 +77,11 @@ impl Members {
 }
 
 /// Who keeps the membership, if one is wanted. From here on others wait for what it says.
-pub(crate) fn keeper(bus: &Bus) -> Option<Keeper> {
+pub(crate) fn heartbeat(bus: &Bus) -> Option<Heartbeat> {
     let inner = &bus.inner;
     let members = &inner.members;
     members.profile.is_member.then(|| {
-        Keeper::new(
+        Heartbeat::new(
             Arc::clone(&members.presence),
             Arc::clone(&inner.kept),
             members.keys.clone(),
@@ -92,9 +92,9 @@ pub(crate) fn keeper(bus: &Bus) -> Option<Keeper> {
 }
 
 /// Begins to be a member, in a task of its own: a start does not wait for it.
-pub(crate) fn join(bus: &Bus, keeper: Keeper) {
+pub(crate) fn join(bus: &Bus, heartbeat: Heartbeat) {
     let inner = &bus.inner;
-    inner.add_task(inner.runtime.spawn(keeper.run()));
+    inner.add_task(inner.runtime.spawn(heartbeat.run()));
 }
 
 impl Bus {

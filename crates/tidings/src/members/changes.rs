@@ -30,8 +30,15 @@ impl Changes {
     /// by the next one: only what lasts for so long is a mistake.
     pub(super) fn were_missed(&mut self, last: u64) -> bool {
         let known = self.known();
-        let before = self.before.replace((last, known));
-        before.is_some_and(|(last_then, known_then)| known < last_then || known_then > last)
+        let Some((last_then, known_then)) = self.before.replace((last, known)) else {
+            return false;
+        };
+        let never_were = known_then > last;
+        if never_were {
+            // Somebody made them up, or Redis has lost them.
+            self.heard = None;
+        }
+        never_were || known < last_then
     }
 
     /// The last change up to which all are known.
@@ -101,5 +108,7 @@ mod tests {
         changes.hear(6);
         assert!(!changes.were_missed(5));
         assert!(changes.were_missed(5));
+        changes.load(5);
+        assert!((0..3).all(|_| !changes.were_missed(5)));
     }
 }

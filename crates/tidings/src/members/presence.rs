@@ -47,7 +47,7 @@ pub(super) enum Standing {
 }
 
 /// The task that keeps the membership.
-pub(crate) struct Keeper {
+pub(crate) struct Heartbeat {
     /// Also a task that is dropped before it began leaves nobody waiting.
     gone: Gone,
     kept: Arc<Kept>,
@@ -131,7 +131,7 @@ impl Presence {
     }
 }
 
-impl Keeper {
+impl Heartbeat {
     pub(super) fn new(
         presence: Arc<Presence>,
         kept: Arc<Kept>,
@@ -269,7 +269,7 @@ mod tests {
     async fn nobody_waits_for_a_membership_whose_task_never_began() {
         let presence = Arc::new(Presence::new());
         let stage = watch::Sender::new(Stage::Open);
-        let keeper = Keeper::new(
+        let heartbeat = Heartbeat::new(
             Arc::clone(&presence),
             Arc::new(Kept::new(Duration::from_secs(1))),
             Keys::of(&Namespace::parse("shop").unwrap()),
@@ -278,7 +278,7 @@ mod tests {
         );
         assert!(presence.is_there());
 
-        drop(keeper.run());
+        drop(heartbeat.run());
 
         assert!(!presence.is_there());
         presence.leave().await;
