@@ -118,6 +118,7 @@ promises! {
         a_clean_shutdown_is_a_goodbye_at_once
         a_bus_that_is_dropped_says_goodbye
         one_that_crashed_vanishes_once_and_nobody_else_does
+        a_stranger_does_not_list_the_dead_whom_nobody_takes_off
         a_bus_without_membership_is_not_listed
         to_send_to_nobody_is_an_error_and_sends_nothing
         one_who_has_left_cannot_be_sent_to

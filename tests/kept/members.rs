@@ -114,6 +114,17 @@ pub(crate) async fn a_role_that_breaks_the_rules_of_names_is_refused(place: Plac
     assert!(error.to_string().contains("`an api`"), "{error}");
 }
 
+#[tokio::test]
+async fn a_start_that_fails_leaves_nothing_behind() {
+    let state = std::sync::Arc::new(());
+    let weak = std::sync::Arc::downgrade(&state);
+    let nowhere = Bus::builder("redis://127.0.0.1:1").state(state);
+    let started = nowhere.start_timeout(Duration::from_millis(100)).start();
+    assert!(started.await.is_err());
+
+    wait_for("it is freed", SOON, async || weak.strong_count() == 0).await;
+}
+
 pub(crate) async fn whoever_watches_hears_first_who_is_there(place: Place) {
     let (a, b) = place.two_nodes().await;
     wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
@@ -180,6 +191,14 @@ pub(crate) async fn one_that_crashed_vanishes_once_and_nobody_else_does(place: P
     for told in &told {
         assert_eq!(departures(told), [(crashed, Departure::Vanished)]);
     }
+}
+
+pub(crate) async fn a_stranger_does_not_list_the_dead_whom_nobody_takes_off(place: Place) {
+    let stranger = Node::start(place.builder().without_membership()).await;
+    let (crashed, _) = crash(place.builder().lease(LEASE)).await;
+    wait_until_all_are_listed(&stranger, &[crashed]).await;
+
+    wait_until_all_are_listed(&stranger, &[]).await;
 }
 
 pub(crate) async fn a_bus_without_membership_is_not_listed(place: Place) {
@@ -269,14 +288,16 @@ pub(crate) async fn hostile_notices_change_nothing(place: Place) {
     for data in [
         "null".to_owned(),
         "[[[]]]".to_owned(),
-        format!(r#"{{"joined":{{"id":"{nobody}","name":"{long}"}}}}"#),
+        format!(r#"{{"id":"{nobody}","what":"joined","change":1,"name":"{long}"}}"#),
         format!(
-            r#"{{"joined":{{"id":"{nobody}","started":1,"lease":1,"name":"x","host":"","pid":1}}}}"#
+            r#"{{"id":"{nobody}","what":"joined","change":{}}}"#,
+            u64::MAX
         ),
-        format!(r#"{{"joined":{{"id":"{long}"}}}}"#),
-        format!(r#"{{"left":{{"id":"{b}","why":"bored"}}}}"#),
-        format!(r#"{{"left":{{"id":"{b}","why":"goodbye"}}}}"#),
-        format!(r#"{{"left":{{"id":"{nobody}","why":"vanished"}}}}"#),
+        format!(r#"{{"id":"{nobody}","what":"joined","change":-1}}"#),
+        format!(r#"{{"id":"{long}","what":"joined","change":2}}"#),
+        format!(r#"{{"id":"{b}","what":"bored","change":3}}"#),
+        format!(r#"{{"id":"{b}","what":"goodbye","change":4}}"#),
+        format!(r#"{{"id":"{nobody}","what":"vanished","change":5}}"#),
     ] {
         let frame = format!(r#"{{"event":"tidings.member","data":{data}}}"#);
         place.publish(frame).await;
@@ -482,4 +503,125 @@ async fn what_others_write_under_the_keys_is_nobody() {
     assert!(matches!(error, MembersError::Foreign { .. }), "{error:?}");
     redis.command(&["DEL", members]).await;
     wait_until_all_are_listed(&node, &[node.id()]).await;
+}
+
+const MEMBERS: &str = "tidings:{default}:members";
+const MEMBER: &str = "tidings:{default}:member";
+const BEATS: &str = "tidings:{default}:members-beat";
+
+#[tokio::test]
+async fn what_nobody_renews_goes_but_not_before_the_longest_lease() {
+    let redis = Redis::start().await;
+    let builder = |lease| Bus::builder(&redis.url()).lease(lease);
+    let (long, _) = crash(builder(Duration::from_mins(1))).await;
+    let node = Node::start(builder(LEASE)).await;
+    wait_until_all_are_listed(&node, &[long, node.id()]).await;
+
+    for key in [MEMBERS, MEMBER, BEATS] {
+        let left: u64 = redis.cli(&["PTTL", key]).await.parse().unwrap();
+        assert!((60_000..=122_000).contains(&left), "{key}: {left}");
+    }
+}
+
+#[tokio::test]
+async fn hundreds_that_are_gone_are_taken_off_with_the_next_renewal() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    wait_until_all_are_listed(&node, &[node.id()]).await;
+    let fill = r#"
+        for i = 1, 300 do
+            local lease = i <= 100 and '9999999999999999' or '1000'
+            redis.call('HSET', KEYS[2], 'gone-' .. i, '{"lease":' .. lease .. '}')
+            redis.call('ZADD', KEYS[1], 1, 'gone-' .. i)
+        end"#;
+
+    redis.command(&["EVAL", fill, "2", MEMBERS, MEMBER]).await;
+
+    wait_for("they are taken off", SOON, async || {
+        redis.cli(&["ZCARD", MEMBERS]).await == "1"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_that_was_missed_is_found_although_another_makes_up_for_it() {
+    let redis = Redis::start().await;
+    let builder = || Bus::builder(&redis.url()).lease(LEASE);
+    let (node, other) = (Node::start(builder()).await, Node::start(builder()).await);
+    let told = changes(&node);
+    told.wait_for(|change| has_joined(change, other.id())).await;
+    let late = NodeId::new(7);
+    let (id, late_id) = (other.id().to_string(), late.to_string());
+    let (gone, _) = crash(builder().name("gone")).await;
+    told.wait_for(|change| has_joined(change, gone)).await;
+    let described = redis
+        .cli(&["HGET", MEMBER, &id])
+        .await
+        .replace(&id, &late_id);
+
+    // One joins and one leaves, and no word of it is heard.
+    let silently = r"
+        redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+        redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
+        redis.call('ZREM', KEYS[1], ARGV[3])
+        redis.call('HDEL', KEYS[2], ARGV[3])
+        redis.call('HINCRBY', KEYS[3], 'change', 2)";
+    let mut command = vec!["EVAL", silently, "3", MEMBERS, MEMBER, BEATS];
+    let gone_id = gone.to_string();
+    command.extend([&*late_id, &*described, &*gone_id, "9999999999999"]);
+    redis.command(&command).await;
+
+    told.wait_for(|change| has_joined(change, late)).await;
+    told.wait_for(|change| left(change, gone).is_some()).await;
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_is_no_reason_to_ask_for_all_members_again() {
+    let redis = Redis::start().await;
+    let builder = || Bus::builder(&redis.url()).lease(LEASE);
+    let nodes = [Node::start(builder()).await, Node::start(builder()).await];
+    let told = nodes.each_ref().map(|node| changes(node));
+    for told in &told {
+        told.wait_len(2).await;
+    }
+    redis.command(&["ZADD", MEMBERS, "inf", "unreadable"]).await;
+    redis.command(&["HSET", MEMBER, "unreadable", "x"]).await;
+    // Only who asks for all members asks for a range without bounds.
+    let asked = async || redis.cli(&["INFO", "commandstats"]).await;
+    let asked = async || {
+        let all = asked().await;
+        let line = all.lines().find(|line| line.starts_with("cmdstat_zrange:"));
+        line.map(|line| line.split(',').next().unwrap_or_default().to_owned())
+    };
+
+    let before = asked().await;
+    assert!(before.is_some());
+    let_pass(LEASE * 3).await;
+
+    assert_eq!(asked().await, before);
+}
+
+#[tokio::test]
+async fn who_is_not_allowed_any_more_says_so_and_does_not_fill_the_log_of_denials() {
+    let redis = Redis::start().await;
+    let permissions = Permissions::of_bus("shop").unwrap().be_member();
+    let rules = permissions.to_string();
+    let mut words = vec!["ACL", "SETUSER", "shop", "on", ">hush-hush"];
+    words.extend(rules.split(' '));
+    redis.command(&words).await;
+    let builder = Bus::builder(&redis.url_as("shop", "hush-hush"));
+    let node = Node::start(builder.namespace("shop").lease(LEASE)).await;
+    wait_until_all_are_listed(&node, &[node.id()]).await;
+
+    redis.command(&["ACL", "SETUSER", "shop", "-zadd"]).await;
+
+    wait_for("it says so", SOON, async || {
+        let error = node.members().await.err();
+        error.is_some_and(|error| error.to_string().contains("ACL SETUSER shop"))
+    })
+    .await;
+    let_pass(LEASE * 2).await;
+    let denials = redis.cli(&["ACL", "LOG"]).await;
+    let counts = denials.lines().skip_while(|line| !line.contains("count"));
+    assert_eq!(counts.skip(1).map(str::trim).next(), Some("1"), "{denials}");
 }

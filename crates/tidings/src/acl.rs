@@ -155,6 +155,8 @@ impl Permissions {
             "hmget",
             "hset",
             "hdel",
+            "pttl",
+            "pexpire",
         ])
     }
 

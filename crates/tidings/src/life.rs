@@ -93,6 +93,10 @@ impl Inner {
         self.stage.send_modify(|stage| *stage = (*stage).max(to));
     }
 
+    fn is_connected(&self) -> bool {
+        matches!(*self.pulse.connection.borrow(), Connection::Up { .. })
+    }
+
     pub(crate) fn lock_ending(&self) -> MutexGuard<'_, Option<Ending>> {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,7 +127,7 @@ async fn end(
         inner.outgoing.settled().await;
         inner.echoes.caught_up().await;
     };
-    if matches!(*inner.pulse.connection.borrow(), Connection::Up { .. }) {
+    if inner.is_connected() {
         let now = Instant::now();
         let half = now + deadline.duration_since(now) / 2;
         let _ = timeout_at(half, caught_up).await;
@@ -133,7 +137,11 @@ async fn end(
     seats.extend(inner.reports.clear());
     let (unhandled, running) = drain(seats, caller, deadline).await;
 
-    // Handlers may have sent to members until now, and the connection is still there.
+    // Handlers may have sent to members until now, and the connection is still there. What they have
+    // answered comes first: nobody waits for an answer of one who is gone.
+    if inner.is_connected() {
+        let _ = timeout_at(deadline, inner.outgoing.settled()).await;
+    }
     let _ = timeout_at(deadline, inner.members.presence.leave()).await;
     inner.outgoing.shut();
     let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();

@@ -1,5 +1,6 @@
 //! Who else is there: every started bus is a member of its namespace, and can ask for the others.
 
+mod changes;
 mod error;
 mod events;
 mod presence;
@@ -15,10 +16,10 @@ use tidings_codec::NodeId;
 
 pub use self::error::MembersError;
 pub use self::events::{Departure, MemberEvent, MemberEvents};
-pub(crate) use self::presence::Presence;
-use self::presence::{Keeper, Standing};
+use self::presence::Standing;
+pub(crate) use self::presence::{Heartbeat, Presence};
 pub(crate) use self::profile::Profile;
-use self::view::{Follower, View};
+use self::view::{Follower, Over, View};
 use crate::Bus;
 use crate::keys::Namespace;
 use crate::transport::keyspace::roll::Keys;
@@ -60,39 +61,40 @@ impl Members {
     pub(crate) fn new(namespace: &Namespace, profile: Profile) -> Self {
         Self {
             keys: Keys::of(namespace),
-            presence: Arc::new(Presence::new(&profile)),
+            presence: Arc::new(Presence::new()),
             profile,
             view: OnceLock::new(),
         }
     }
 
-    fn is_stranger(&self) -> bool {
-        !self.profile.is_member
-    }
-
     /// Waits until it is known whether this bus is a member.
-    async fn joined(&self) -> Result<(), MembersError> {
+    async fn joined(&self) -> Result<Standing, MembersError> {
         match self.presence.answered().await {
             Standing::Out(undone) => Err(undone.into()),
-            _ => Ok(()),
+            standing => Ok(standing),
         }
     }
 }
 
-/// Begins to be a member, in a task of its own: a start does not wait for it.
-pub(crate) fn join(bus: &Bus) {
+/// Who keeps the membership, if one is wanted. From here on others wait for what it says.
+pub(crate) fn heartbeat(bus: &Bus) -> Option<Heartbeat> {
     let inner = &bus.inner;
     let members = &inner.members;
-    if members.profile.is_member {
-        let keeper = Keeper::new(
+    members.profile.is_member.then(|| {
+        Heartbeat::new(
             Arc::clone(&members.presence),
             Arc::clone(&inner.kept),
             members.keys.clone(),
             (inner.me, &members.profile),
             inner.stage.subscribe(),
-        );
-        inner.add_task(inner.runtime.spawn(keeper.run()));
-    }
+        )
+    })
+}
+
+/// Begins to be a member, in a task of its own: a start does not wait for it.
+pub(crate) fn join(bus: &Bus, heartbeat: Heartbeat) {
+    let inner = &bus.inner;
+    inner.add_task(inner.runtime.spawn(heartbeat.run()));
 }
 
 impl Bus {
@@ -122,9 +124,8 @@ impl Bus {
     pub async fn members(&self) -> Result<Vec<Member>, MembersError> {
         let members = &self.inner.members;
         members.joined().await?;
-        let list = self.inner.kept.ask(|keys| keys.list(&members.keys)).await?;
-        let list = list.iter().filter_map(|one| profile::read(one));
-        let mut list: Vec<_> = list.collect();
+        let listed = self.inner.kept.ask(|keys| keys.list(&members.keys)).await?;
+        let mut list = profile::read_all(&listed);
         list.sort_by_key(|member| (member.started, member.id));
         Ok(list)
     }
@@ -132,9 +133,11 @@ impl Bus {
     /// Tells of each member that is there, this bus included, and then of each that joins or leaves.
     ///
     /// One that is shut down or dropped is gone at once. One that crashed or is cut off is gone when
-    /// it did not renew its [lease](crate::Builder::lease), a fifth of a lease later at most. A Redis
-    /// that was away, frozen or has lost everything is no reason: all have their lease, and 2 s to
-    /// connect, from when it is back. So has one whose departure itself was missed.
+    /// it did not renew its [lease](crate::Builder::lease), 0.22 leases later at most. A Redis that
+    /// was away, frozen or has lost everything is no reason: all have their lease, and 2 s to
+    /// connect, from when it is back; who crashed meanwhile is gone only then. So is one whose
+    /// departure itself was missed, which a bus finds out within two renewals of its own lease, or
+    /// within 30 s where it is no member.
     ///
     /// Where Redis does not allow it, this tells nothing; [`members`](Self::members) says why.
     ///
@@ -166,19 +169,13 @@ impl Bus {
         self.view().watch_departures()
     }
 
-    /// The members that there are now, without a round trip where they are known.
-    pub(crate) async fn expected(&self) -> Result<Vec<Member>, MembersError> {
-        self.inner.members.joined().await?;
-        self.view().members().await
-    }
-
     /// What is known of the members; from the first time on it is kept up to date.
     fn view(&self) -> &Arc<View> {
         let inner = &self.inner;
         inner.members.view.get_or_init(|| {
             let view = Arc::<View>::default();
             let follower = Follower {
-                view: Arc::clone(&view),
+                view: Over(Arc::clone(&view)),
                 presence: Arc::clone(&inner.members.presence),
                 kept: Arc::clone(&inner.kept),
                 keys: inner.members.keys.clone(),

@@ -9,7 +9,6 @@ use std::task::{self, Poll};
 
 use futures_util::Stream;
 use futures_util::task::AtomicWaker;
-use serde::Deserialize;
 use tidings_codec::NodeId;
 
 use super::Member;
@@ -31,8 +30,7 @@ pub enum MemberEvent {
 }
 
 /// How a member went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Departure {
     /// It was shut down or dropped, and said so.

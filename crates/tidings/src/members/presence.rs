@@ -17,7 +17,7 @@ use crate::transport::keyspace::roll::{Beat, Keys, Renewed};
 /// A lease is renewed so many times as often as it must be.
 const BEATS: u32 = 5;
 
-/// How long who was refused at the first time waits before it asks again: Redis lists each denial.
+/// How long who is refused waits before it asks again: Redis lists each denial.
 const REFUSED: Duration = Duration::from_secs(30);
 
 /// How long a goodbye may take.
@@ -27,9 +27,11 @@ const FAREWELL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Presence {
     standing: watch::Sender<Standing>,
-    /// How many members each renewal counted.
-    pub(super) counted: watch::Sender<u64>,
+    /// The number of the roll's last change, as each renewal said it.
+    pub(super) changed: watch::Sender<u64>,
     leaving: Notify,
+    /// A renewal was taken, or may have been.
+    may_be_listed: AtomicBool,
     has_warned: AtomicBool,
 }
 
@@ -38,15 +40,16 @@ pub(super) enum Standing {
     /// Redis has not answered yet.
     Joining,
     Member,
-    /// It could not join so far.
+    /// It could not join so far, or is not allowed any more.
     Out(Undone),
     /// It does not want to be a member, or not any more.
     Stranger,
 }
 
 /// The task that keeps the membership.
-pub(super) struct Keeper {
-    presence: Arc<Presence>,
+pub(crate) struct Heartbeat {
+    /// Also a task that is dropped before it began leaves nobody waiting.
+    gone: Gone,
     kept: Arc<Kept>,
     keys: Keys,
     beat: Beat,
@@ -54,16 +57,13 @@ pub(super) struct Keeper {
 }
 
 impl Presence {
-    pub(super) fn new(profile: &Profile) -> Self {
-        let standing = if profile.is_member {
-            Standing::Joining
-        } else {
-            Standing::Stranger
-        };
+    /// Nobody keeps it yet, so there is nothing to wait for.
+    pub(super) fn new() -> Self {
         Self {
-            standing: watch::Sender::new(standing),
-            counted: watch::Sender::new(0),
+            standing: watch::Sender::new(Standing::Stranger),
+            changed: watch::Sender::new(0),
             leaving: Notify::new(),
+            may_be_listed: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
         }
     }
@@ -78,10 +78,11 @@ impl Presence {
 
     /// Whether there may be something to say goodbye to.
     pub(crate) fn is_there(&self) -> bool {
-        matches!(
-            *self.standing.borrow(),
-            Standing::Joining | Standing::Member
-        )
+        match *self.standing.borrow() {
+            Standing::Joining | Standing::Member => true,
+            Standing::Out(_) => self.may_be_listed.load(Ordering::Relaxed),
+            Standing::Stranger => false,
+        }
     }
 
     /// Says goodbye, if Redis takes it in a moment.
@@ -104,12 +105,13 @@ impl Presence {
     }
 
     fn joined(&self, renewed: Renewed) {
+        self.may_be_listed.store(true, Ordering::Relaxed);
         self.standing.send_if_modified(|standing| {
             let has_joined = !matches!(standing, Standing::Member);
             *standing = Standing::Member;
             has_joined
         });
-        self.counted.send_replace(renewed.members);
+        self.changed.send_replace(renewed.change);
     }
 
     fn refused(&self, undone: Undone) {
@@ -122,11 +124,14 @@ impl Presence {
                  (`Builder::without_membership` says that this is wanted)"
             );
         }
+        if let Undone::Fate(Fate::Unknown(_)) = &undone {
+            self.may_be_listed.store(true, Ordering::Relaxed);
+        }
         self.standing.send_replace(Standing::Out(undone));
     }
 }
 
-impl Keeper {
+impl Heartbeat {
     pub(super) fn new(
         presence: Arc<Presence>,
         kept: Arc<Kept>,
@@ -140,8 +145,9 @@ impl Keeper {
             description: profile.description(id),
             started: None,
         };
+        presence.standing.send_replace(Standing::Joining);
         Self {
-            presence,
+            gone: Gone(presence),
             kept,
             keys,
             beat,
@@ -151,8 +157,7 @@ impl Keeper {
 
     /// The task: is a member until the bus leaves.
     pub(super) async fn run(mut self) {
-        let _gone = Gone(Arc::clone(&self.presence));
-        let (presence, mut stage) = (Arc::clone(&self.presence), self.stage.clone());
+        let (presence, mut stage) = (Arc::clone(self.presence()), self.stage.clone());
         let is_leaving = tokio::select! {
             biased;
             () = presence.leaving.notified() => true,
@@ -162,6 +167,10 @@ impl Keeper {
         if is_leaving {
             self.say_goodbye().await;
         }
+    }
+
+    fn presence(&self) -> &Arc<Presence> {
+        &self.gone.0
     }
 
     /// It comes behind a renewal that is under way: over one connection, they keep their order.
@@ -178,7 +187,7 @@ impl Keeper {
             match *way.borrow_and_update() {
                 Err(Reason::Closed) => return,
                 Err(_) => {}
-                Ok(_) => self.presence.tries_again(),
+                Ok(_) => self.presence().tries_again(),
             }
             let pause = self.renew().await;
             tokio::select! {
@@ -197,10 +206,15 @@ impl Keeper {
         match answer {
             Ok(renewed) => {
                 self.beat.started.get_or_insert(renewed.now);
-                self.presence.joined(renewed);
-                pause
+                self.presence().joined(renewed);
+                // More are gone: who is left would wait for long until all of them were taken off.
+                if renewed.has_more {
+                    Duration::ZERO
+                } else {
+                    pause
+                }
             }
-            Err(undone) if self.beat.started.is_some() => {
+            Err(undone) if self.beat.started.is_some() && !is_denied(&undone) => {
                 tracing::debug!(?undone, "the lease was not renewed");
                 pause
             }
@@ -209,7 +223,7 @@ impl Keeper {
                     undone,
                     Undone::Fate(Fate::NotSent(Reason::Away) | Fate::Unknown(_))
                 );
-                self.presence.refused(undone);
+                self.presence().refused(undone);
                 if is_refused {
                     pause.max(REFUSED)
                 } else {
@@ -220,11 +234,54 @@ impl Keeper {
     }
 }
 
+/// Whether Redis does not allow it: only then it says how to allow it.
+fn is_denied(undone: &Undone) -> bool {
+    matches!(undone, Undone::Fate(Fate::NotSent(Reason::Refused(words))) if words.contains("ACL SETUSER"))
+}
+
 /// However the task ends, nobody is left waiting for it.
 struct Gone(Arc<Presence>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
         self.0.standing.send_replace(Standing::Stranger);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Namespace;
+
+    #[tokio::test]
+    async fn who_may_have_joined_has_a_goodbye_to_say() {
+        let presence = Presence::new();
+        let lost = Undone::Fate(Fate::Unknown(Reason::Lost));
+        let away = Undone::Fate(Fate::NotSent(Reason::Away));
+        presence.refused(away.clone());
+        assert!(!presence.is_there());
+        presence.refused(lost);
+        presence.refused(away);
+        assert!(presence.is_there());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_membership_whose_task_never_began() {
+        let presence = Arc::new(Presence::new());
+        let stage = watch::Sender::new(Stage::Open);
+        let heartbeat = Heartbeat::new(
+            Arc::clone(&presence),
+            Arc::new(Kept::new(Duration::from_secs(1))),
+            Keys::of(&Namespace::parse("shop").unwrap()),
+            (NodeId::new(1), &Profile::default()),
+            stage.subscribe(),
+        );
+        assert!(presence.is_there());
+
+        drop(heartbeat.run());
+
+        assert!(!presence.is_there());
+        presence.leave().await;
+        assert!(matches!(presence.answered().await, Standing::Stranger));
     }
 }

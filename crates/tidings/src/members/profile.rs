@@ -8,6 +8,7 @@ use tidings_codec::{NameError, NodeId, check_name};
 
 use super::Member;
 use crate::error::StartError;
+use crate::transport::keyspace::roll::{Listed, milliseconds};
 
 /// A text of a member is cut there: all members are told of it.
 const TEXT: usize = 128;
@@ -74,7 +75,7 @@ impl Profile {
     pub(super) fn description(&self, id: NodeId) -> String {
         let host = host();
         let written = Written {
-            lease: u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX),
+            lease: milliseconds(self.lease),
             id,
             name: cut(&self.name),
             role: self.role.as_deref(),
@@ -94,10 +95,17 @@ impl Read {
     }
 }
 
-/// The member that is described so; `None` for what no bus wrote.
-pub(super) fn read(description: &str) -> Option<Member> {
+/// Those on the roll that a bus wrote there.
+pub(super) fn read_all(listed: &Listed) -> Vec<Member> {
+    let members = listed.members.iter();
+    let read = members.filter_map(|(id, description)| read(*id, description));
+    read.collect()
+}
+
+/// The member with this id that is described so; `None` for what no bus wrote.
+pub(super) fn read(id: NodeId, description: &str) -> Option<Member> {
     let read: Read = serde_json::from_str(description).ok()?;
-    if !read.is_bounded() {
+    if read.id != id || !read.is_bounded() {
         return None;
     }
     Some(Member {
@@ -141,20 +149,22 @@ fn host() -> String {
 mod tests {
     use super::*;
 
+    const ID: NodeId = NodeId::new(7);
+
     fn described(name: &str) -> String {
         let profile = Profile {
             name: name.to_owned(),
             role: Some("api".to_owned()),
             ..Profile::default()
         };
-        let description = profile.description(NodeId::new(7));
+        let description = profile.description(ID);
         description.replacen('{', r#"{"started":1700000000000,"#, 1)
     }
 
     #[test]
     fn what_is_written_is_read() {
-        let member = read(&described("shop \"1\"")).unwrap();
-        assert_eq!((member.id, &*member.name), (NodeId::new(7), "shop \"1\""));
+        let member = read(ID, &described("shop \"1\"")).unwrap();
+        assert_eq!((member.id, &*member.name), (ID, "shop \"1\""));
         assert_eq!(member.role.as_deref(), Some("api"));
         assert_eq!(member.version, None);
         assert_eq!(member.lease, Duration::from_secs(15));
@@ -163,19 +173,24 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_two_characters() {
-        let member = read(&described(&"ä".repeat(1_000))).unwrap();
+        let member = read(ID, &described(&"ä".repeat(1_000))).unwrap();
         assert_eq!(member.name, "ä".repeat(TEXT / 2));
         let odd = format!("x{}", "ä".repeat(1_000));
-        assert_eq!(read(&described(&odd)).unwrap().name.len(), TEXT - 1);
+        assert_eq!(read(ID, &described(&odd)).unwrap().name.len(), TEXT - 1);
+    }
+
+    #[test]
+    fn who_is_described_under_the_id_of_another_is_nobody() {
+        assert_eq!(read(NodeId::new(8), &described("shop")), None);
     }
 
     #[test]
     fn what_no_bus_wrote_is_nobody() {
         let long = described("NAME").replace("NAME", &"x".repeat(TEXT + 1));
         let never = described("x").replace("1700000000000", &u64::MAX.to_string());
-        let _ = read(&never);
+        let _ = read(ID, &never);
         for hostile in ["", "null", "[]", "{}", r#"{"id":7}"#, &long] {
-            assert_eq!(read(hostile), None, "{hostile}");
+            assert_eq!(read(ID, hostile), None, "{hostile}");
         }
     }
 }

@@ -99,7 +99,7 @@ impl Bus {
             return Some(true);
         }
         let has = |roster: &Roster| roster.has(node).then_some(());
-        let found = self.view().find(GRACE, has).await.ok()?;
+        let found = self.among_members(GRACE, has).await.ok()?;
         Some(found.is_some())
     }
 
@@ -110,18 +110,39 @@ impl Bus {
 
     /// All members of a role; `None` where there are none.
     async fn having(&self, role: &str) -> Result<Option<Vec<NodeId>>, MembersError> {
-        let members = &self.inner.members;
-        members.joined().await?;
         let has_role = |member: &&Member| member.role.as_deref() == Some(role);
         let all = |roster: &Roster| {
             let nodes = roster.members().filter(has_role).map(|member| member.id);
             let nodes: Vec<_> = nodes.collect();
-            // We know of ourselves before we hear of it.
-            let is_ours = members.profile.role.as_deref() == Some(role);
-            let is_heard = !is_ours || members.is_stranger() || nodes.contains(&self.inner.me);
-            (!nodes.is_empty() && is_heard).then_some(nodes)
+            (!nodes.is_empty()).then_some(nodes)
         };
-        self.view().find(GRACE, all).await
+        self.among_members(GRACE, all).await
+    }
+
+    /// The members that there are now, this bus included, without a round trip where they are known.
+    pub(crate) async fn expected(&self) -> Result<Vec<Member>, MembersError> {
+        let all = |roster: &Roster| Some(roster.members().cloned().collect());
+        let found = self.among_members(Duration::ZERO, all).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// What is found among the members, for which it waits a moment. It is known before whether this
+    /// bus is one of them; if it is, it is among them.
+    async fn among_members<T>(
+        &self,
+        patience: Duration,
+        find: impl Fn(&Roster) -> Option<T>,
+    ) -> Result<Option<T>, MembersError> {
+        let me = self.inner.me;
+        let standing = self.inner.members.joined().await?;
+        let view = self.view();
+        if matches!(standing, Standing::Member) && !view.has(me) {
+            // We know of ourselves before we hear of it.
+            view.hint(me);
+            let has_us = |roster: &Roster| roster.has(me).then_some(());
+            view.find(GRACE, has_us).await?;
+        }
+        view.find(patience, find).await
     }
 
     async fn send_to_each<K, T>(

@@ -11,12 +11,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use tidings_codec::NodeId;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::changes::Changes;
 use super::events::Waiting;
 use super::presence::Presence;
 use super::roster::Roster;
-use super::{Departure, Member, MemberEvent, MemberEvents, MembersError, profile};
+use super::{Departure, MemberEvent, MemberEvents, MembersError, profile};
 use crate::failure::Reason;
 use crate::kept::{Kept, Undone};
 use crate::link::Stage;
@@ -46,10 +47,13 @@ pub(crate) struct View {
 #[derive(Debug, Default)]
 struct Inside {
     roster: Roster,
+    changes: Changes,
     /// Of whom a notice was heard, and why they left, where it said that.
     hints: BTreeMap<NodeId, Option<Departure>>,
     /// There were too many hints.
     must_load: bool,
+    /// How many hints there ever were.
+    hinted: u64,
     readers: Vec<Weak<Waiting>>,
     is_over: bool,
 }
@@ -59,48 +63,70 @@ struct Inside {
 enum Step {
     #[default]
     Loading,
-    Settled,
+    /// So many hints were looked at.
+    Settled(u64),
     Off(Undone),
 }
 
 /// What a script announces.
 #[derive(Deserialize)]
+struct Heard {
+    id: NodeId,
+    what: What,
+    change: u64,
+}
+
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Heard {
-    Joined { id: NodeId },
-    Left { id: NodeId, why: Departure },
+enum What {
+    Joined,
+    Goodbye,
+    Vanished,
+}
+
+/// What is looked at together.
+struct Hints {
+    must_load: bool,
+    of: Vec<(NodeId, Option<Departure>)>,
+    /// How many hints there were up to now.
+    hinted: u64,
 }
 
 impl View {
-    /// Waits until the view is in step with Redis, or is known not to be.
-    pub(super) async fn members(&self) -> Result<Vec<Member>, MembersError> {
-        self.settled().await?;
-        Ok(self.lock().roster.members().cloned().collect())
-    }
-
-    /// What `find` finds, as soon as it does or the patience is over. `None` too where the view is
-    /// not in step.
+    /// What `find` finds in what is known once the view is in step; where that is nothing, as soon
+    /// as it is something, until the patience is over. What has to be asked for takes its own time.
     pub(super) async fn find<T>(
         &self,
         patience: Duration,
         find: impl Fn(&Roster) -> Option<T>,
     ) -> Result<Option<T>, MembersError> {
         let mut step = self.step.subscribe();
-        let finding = async {
-            loop {
-                step.borrow_and_update();
-                self.settled().await?;
-                if let Some(found) = find(&self.lock().roster) {
-                    return Ok(Some(found));
-                }
-                let _ = step.changed().await;
+        let mut hinted = self.lock().hinted;
+        self.settled(hinted).await?;
+        let deadline = Instant::now() + patience;
+        loop {
+            step.borrow_and_update();
+            self.settled(hinted).await?;
+            let found = find(&self.lock().roster);
+            if found.is_some() || Instant::now() >= deadline {
+                return Ok(found);
             }
-        };
-        timeout(patience, finding).await.unwrap_or(Ok(None))
+            let _ = timeout_at(deadline, step.changed()).await;
+            hinted = self.lock().hinted;
+        }
+    }
+
+    /// Has Redis asked about this one.
+    pub(super) fn hint(&self, id: NodeId) {
+        let mut inside = self.lock();
+        inside.hint(id, None);
+        drop(inside);
+        self.hinted.notify_one();
     }
 
     pub(super) fn is_in_step(&self) -> bool {
-        matches!(*self.step.borrow(), Step::Settled)
+        let hinted = self.lock().hinted;
+        self.step.borrow().is_settled(hinted)
     }
 
     pub(super) fn has(&self, id: NodeId) -> bool {
@@ -125,9 +151,11 @@ impl View {
         inside.tells(Waiting::of_departures(is_over))
     }
 
-    async fn settled(&self) -> Result<(), MembersError> {
+    /// Waits until so many hints were looked at, or it is known that they cannot be.
+    async fn settled(&self, hinted: u64) -> Result<(), MembersError> {
         let mut step = self.step.subscribe();
-        let settled = step.wait_for(|step| !matches!(step, Step::Loading)).await;
+        let is_known = |step: &Step| step.is_settled(hinted) || matches!(step, Step::Off(_));
+        let settled = step.wait_for(is_known).await;
         match settled.as_deref() {
             Ok(Step::Off(undone)) => Err(undone.clone().into()),
             _ => Ok(()),
@@ -151,7 +179,31 @@ impl View {
     }
 }
 
+impl Step {
+    fn is_settled(&self, hinted: u64) -> bool {
+        matches!(self, Self::Settled(looked_at) if *looked_at >= hinted)
+    }
+}
+
 impl Inside {
+    fn hint(&mut self, id: NodeId, why: Option<Departure>) {
+        self.hinted += 1;
+        let hint = self.hints.entry(id).or_default();
+        *hint = why.or(*hint);
+        if self.hints.len() > HINTS {
+            self.hints.clear();
+            self.must_load = true;
+        }
+    }
+
+    fn take_hints(&mut self) -> Hints {
+        Hints {
+            must_load: take(&mut self.must_load),
+            of: take(&mut self.hints).into_iter().collect(),
+            hinted: self.hinted,
+        }
+    }
+
     fn tells(&mut self, waiting: Waiting) -> MemberEvents {
         let waiting = Arc::new(waiting);
         self.readers.push(Arc::downgrade(&waiting));
@@ -172,15 +224,14 @@ impl Listener for View {
         let Ok(heard) = notice.payload.decode::<Heard>() else {
             return;
         };
+        let why = match heard.what {
+            What::Joined => None,
+            What::Goodbye => Some(Departure::Goodbye),
+            What::Vanished => Some(Departure::Vanished),
+        };
         let mut inside = self.lock();
-        match heard {
-            Heard::Joined { id } => drop(inside.hints.entry(id).or_default()),
-            Heard::Left { id, why } => drop(inside.hints.insert(id, Some(why))),
-        }
-        if inside.hints.len() > HINTS {
-            inside.hints.clear();
-            inside.must_load = true;
-        }
+        inside.changes.hear(heard.change);
+        inside.hint(heard.id, why);
         drop(inside);
         self.hinted.notify_one();
     }
@@ -188,7 +239,8 @@ impl Listener for View {
 
 /// The task that keeps the view.
 pub(super) struct Follower {
-    pub(super) view: Arc<View>,
+    /// Also a task that is dropped before it began leaves nobody waiting.
+    pub(super) view: Over,
     pub(super) presence: Arc<Presence>,
     pub(super) kept: Arc<Kept>,
     pub(super) keys: Keys,
@@ -199,7 +251,6 @@ pub(super) struct Follower {
 impl Follower {
     /// The task: follows the members until the bus leaves.
     pub(super) async fn run(mut self) {
-        let _over = Over(Arc::clone(&self.view));
         let mut stage = self.stage.clone();
         tokio::select! {
             () = self.follow() => {}
@@ -209,8 +260,7 @@ impl Follower {
 
     async fn follow(&mut self) {
         let mut way = self.kept.watch();
-        let mut counted = self.presence.counted.subscribe();
-        let mut differed = false;
+        let mut changed = self.presence.changed.subscribe();
         let mut must_load = true;
         loop {
             let asked = self.ask(must_load).await;
@@ -219,45 +269,42 @@ impl Follower {
             must_load = !is_well;
             let due = self.due(is_well);
             tokio::select! {
-                () = self.view.hinted.notified() => must_load |= take(&mut self.view.lock().must_load),
+                () = self.view.0.hinted.notified() => {}
                 _ = self.missed.changed() => must_load = true,
                 _ = way.changed() => {
                     if let Err(Reason::Closed) = *way.borrow_and_update() {
                         return;
                     }
-                    self.view.lock().roster.excuse_all();
+                    self.view.0.lock().roster.excuse_all();
                     must_load = true;
                 }
-                _ = counted.changed() => {
-                    let differs = *counted.borrow_and_update() != self.view.lock().roster.present();
-                    // A change may be under way: only what lasts is a mistake.
-                    must_load |= differs && differed;
-                    differed = differs;
+                _ = changed.changed() => {
+                    let last = *changed.borrow_and_update();
+                    must_load |= self.view.0.lock().changes.were_missed(last);
                 }
                 () = sleep_until(due) => must_load = true,
             }
             if must_load {
-                self.view.step.send_replace(Step::Loading);
+                self.view.0.step.send_replace(Step::Loading);
             }
         }
     }
 
-    /// Asks for all members, and for those of whom something was heard.
-    async fn ask(&self, must_load: bool) -> Result<(), Undone> {
-        if must_load {
-            let list = self.kept.ask(|keys| keys.list(&self.keys)).await?;
-            let members = list.iter().filter_map(|one| profile::read(one)).collect();
-            let mut inside = self.view.lock();
+    /// Asks for all members, and for those of whom something was heard; how many hints there were.
+    async fn ask(&self, must_load: bool) -> Result<u64, Undone> {
+        let hints = self.view.0.lock().take_hints();
+        if must_load || hints.must_load {
+            let listed = self.kept.ask(|keys| keys.list(&self.keys)).await?;
+            let members = profile::read_all(&listed);
+            let mut inside = self.view.0.lock();
+            inside.changes.load(listed.change);
             let events = inside.roster.take_list(members, Instant::now());
             inside.tell(&events);
         }
-        loop {
-            let hints = self.view.next_hints();
-            if hints.is_empty() {
-                return Ok(());
-            }
-            self.look_at(&hints).await?;
+        for some in hints.of.chunks(AT_ONCE) {
+            self.look_at(some).await?;
         }
+        Ok(hints.hinted)
     }
 
     async fn look_at(&self, hints: &[(NodeId, Option<Departure>)]) -> Result<(), Undone> {
@@ -265,13 +312,12 @@ impl Follower {
         let asking = self.kept.ask(|keys| keys.describe(&self.keys, &ids));
         let descriptions = asking.await?;
         let now = Instant::now();
-        let mut inside = self.view.lock();
+        let mut inside = self.view.0.lock();
         let events: Vec<_> = hints
             .iter()
             .zip(descriptions)
             .filter_map(|((id, why), description)| {
-                let member = description.as_deref().and_then(profile::read);
-                let member = member.filter(|member| member.id == *id);
+                let member = description.and_then(|one| profile::read(*id, &one));
                 inside.roster.take_one(*id, member, *why, now)
             })
             .collect();
@@ -279,16 +325,16 @@ impl Follower {
         Ok(())
     }
 
-    fn settle(&self, asked: Result<(), Undone>) {
+    fn settle(&self, asked: Result<u64, Undone>) {
         let step = match asked {
-            Ok(()) => Step::Settled,
+            Ok(hinted) => Step::Settled(hinted),
             Err(undone) => {
                 tracing::debug!(?undone, "cannot ask who is there");
                 Step::Off(undone)
             }
         };
         // Also where it is the same: somebody may wait for a change of the roster.
-        self.view.step.send_replace(step);
+        self.view.0.step.send_replace(step);
     }
 
     /// When all members are asked for at the latest.
@@ -297,27 +343,71 @@ impl Follower {
         if !is_well {
             return now + AGAIN;
         }
-        let departure = self.view.lock().roster.next_departure();
+        let departure = self.view.0.lock().roster.next_departure();
         departure.map_or(now + EVERY, |at| at.min(now + EVERY))
     }
 }
 
-impl View {
-    fn next_hints(&self) -> Vec<(NodeId, Option<Departure>)> {
-        let mut inside = self.lock();
-        let mut next = take(&mut inside.hints);
-        if let Some((&beyond, _)) = next.iter().nth(AT_ONCE) {
-            inside.hints = next.split_off(&beyond);
-        }
-        next.into_iter().collect()
-    }
-}
-
 /// However the task ends, nobody is left waiting for it.
-struct Over(Arc<View>);
+pub(super) struct Over(pub(super) Arc<View>);
 
 impl Drop for Over {
     fn drop(&mut self) {
         self.0.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const ID: NodeId = NodeId::new(7);
+
+    fn nobody(_: &Roster) -> Option<()> {
+        None
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_before_it_was_asked_for_counts() {
+        let view = View::default();
+        view.step.send_replace(Step::Settled(0));
+        assert!(view.is_in_step());
+
+        view.hint(ID);
+
+        assert!(!view.is_in_step());
+        let mut finding = std::pin::pin!(view.find(Duration::ZERO, nobody));
+        assert!((&mut finding).now_or_never().is_none());
+        let hinted = view.lock().take_hints().hinted;
+        // What is heard later does not hold it up.
+        view.hint(ID);
+        view.step.send_replace(Step::Settled(hinted));
+        assert!(matches!(finding.now_or_never(), Some(Ok(None))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_load_that_takes_longer_than_the_patience_is_waited_for() {
+        let view = View::default();
+        let mut finding = std::pin::pin!(view.find(Duration::ZERO, nobody));
+        assert!((&mut finding).now_or_never().is_none());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!((&mut finding).now_or_never().is_none());
+
+        let lost = Undone::Fate(crate::failure::Fate::Unknown(Reason::Lost));
+        view.step.send_replace(Step::Off(lost));
+
+        assert!(matches!(finding.now_or_never(), Some(Err(_))));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_view_whose_task_never_began() {
+        let view = Arc::<View>::default();
+
+        drop(Over(Arc::clone(&view)));
+
+        assert!(view.find(Duration::ZERO, nobody).await.is_err());
+        assert_eq!(view.watch().next().await, None);
     }
 }

@@ -157,18 +157,18 @@ impl MemoryKeys {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is kept and announces that with a frame, as one step, as a script does on Redis.
+    /// Changes what is kept and announces that with frames, as one step, as a script does on Redis.
     /// It waits for room before the change: there is no way back after it.
-    pub(crate) async fn change<T>(
+    pub(crate) async fn change<T, F: IntoIterator<Item = Vec<u8>>>(
         &self,
-        change: impl FnOnce(&mut InMemory) -> Result<(T, Option<Vec<u8>>), KeyError>,
+        change: impl FnOnce(&mut InMemory) -> Result<(T, F), KeyError>,
     ) -> Result<T, KeyError> {
         let _turn = self.place.turn.lock().await;
         for inbox in self.place.inboxes() {
             let _ = tokio::time::timeout(PATIENCE, inbox.wait_for_room(ANNOUNCEMENT)).await;
         }
-        let (answer, frame) = change(&mut self.lock())?;
-        if let Some(frame) = frame.map(Bytes::from) {
+        let (answer, frames) = change(&mut self.lock())?;
+        for frame in frames.into_iter().map(Bytes::from) {
             for inbox in self.place.inboxes() {
                 inbox.put_now(frame.clone());
             }

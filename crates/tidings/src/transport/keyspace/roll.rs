@@ -1,23 +1,30 @@
 //! The roll: who is there, for how long that holds, and what is known of each.
 
 use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 use serde_json::json;
 use tidings_codec::NodeId;
 use tokio::time::Instant;
 
-use super::{Answer, KeyError, RedisKeys};
+use super::{Answer, RedisKeys};
 use crate::keys::Namespace;
 use crate::transport::memory::MemoryKeys;
 
 /// How long everybody may take to connect anew after Redis was away: nobody is given up meanwhile.
 pub(crate) const RETURN: Duration = Duration::from_secs(2);
 
-/// How many are taken off the roll at once. More wait for the next beat.
+/// How many are taken off the roll at once. More are a reason to renew again.
 const AT_ONCE: usize = 16;
+
+/// Among how many whose lease is over those are looked for: some may have to wait.
+const LOOK_AT: usize = 64;
+
+/// No lease that others have written makes a silence count for longer.
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// Where the roll of a namespace lies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +33,8 @@ pub(crate) struct Keys {
     members: String,
     /// A hash: what each member says of itself.
     descriptions: String,
-    /// A hash: when somebody renewed a lease last, and when the last silence ended.
+    /// A hash: when somebody renewed a lease last, when the last silence ended, and how often the
+    /// roll has changed.
     beats: String,
 }
 
@@ -46,8 +54,20 @@ pub(crate) struct Beat {
 pub(crate) struct Renewed {
     /// Milliseconds of Redis's time since 1970.
     pub(crate) now: u64,
-    /// How many are on the roll.
-    pub(crate) members: u64,
+    /// The number of the roll's last change: each join and each departure has the next one. It
+    /// begins with the time, so another roll under the same keys has others.
+    pub(crate) change: u64,
+    /// Not all were taken off whose time is over.
+    pub(crate) has_more: bool,
+}
+
+/// The whole roll.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// The number of its last change.
+    pub(crate) change: u64,
+    /// What each member says of itself.
+    pub(crate) members: Vec<(NodeId, String)>,
 }
 
 pub(crate) trait Roll {
@@ -58,8 +78,8 @@ pub(crate) trait Roll {
     /// Takes a member off the roll, at its own wish.
     fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()>;
 
-    /// What all members say of themselves.
-    fn list(&self, keys: &Keys) -> Answer<Vec<String>>;
+    /// All members. Whose lease is over is none, where nobody is there who would take it off.
+    fn list(&self, keys: &Keys) -> Answer<Listed>;
 
     /// What these say of themselves, in order; `None` for who is not on the roll.
     fn describe(&self, keys: &Keys, ids: &[NodeId]) -> Answer<Vec<Option<String>>>;
@@ -73,7 +93,34 @@ impl Keys {
             beats: namespace.beats(),
         }
     }
+
+    fn script(&self, script: &'static Script) -> ScriptInvocation<'static> {
+        let mut script = script.key(&self.members);
+        script.key(&self.descriptions).key(&self.beats);
+        script
+    }
 }
+
+/// What all scripts of the roll begin with: the time, and how a change is numbered and announced.
+/// A number that nobody has counted, or that is none, begins anew.
+const PROLOGUE: &str = r#"
+    local roll, descriptions, beats = KEYS[1], KEYS[2], KEYS[3]
+    local time = redis.call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local function last_change()
+        local change = tonumber(redis.call('HGET', beats, 'change'))
+        if change and change >= 0 and change < 2 ^ 53 then return math.floor(change) end
+        return now
+    end
+    local function announce(channel, id, what, change)
+        redis.call('PUBLISH', channel, '{"event":"tidings.member","data":{"id":'
+            .. cjson.encode(id) .. ',"what":"' .. what .. '","change":'
+            .. string.format('%.0f', change) .. '}}')
+    end
+    local function lease_in(description)
+        return tonumber(string.match(description or '', '"lease":(%d+)'))
+    end
+"#;
 
 /// Who joins takes nobody off the roll, and is no proof that Redis was there for the others: it may
 /// be gone again before it renews anything. Where there are no others, the time begins anew.
@@ -81,14 +128,22 @@ impl Keys {
 /// A silence longer than half a lease is Redis's own: then nobody could renew, so each gets its
 /// whole lease, and [`RETURN`], from the end of the silence. Who renews less often than a member
 /// whose lease is over cannot tell whether there was a silence, so it lets more time pass.
+///
+/// When nobody renews any more, all goes with the time, but nothing before the longest lease.
 static BEAT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+    script(
         r#"
-        local roll, descriptions, beats = KEYS[1], KEYS[2], KEYS[3]
         local id, lease, description, started = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-        local grace, at_once, channel = tonumber(ARGV[5]), ARGV[6], ARGV[7]
-        local time = redis.call('TIME')
-        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+        local channel, grace, longest = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+        local at_once, look_at = tonumber(ARGV[8]), ARGV[9]
+        local change = last_change()
+
+        local function keep()
+            local time = 2 * lease + grace
+            for _, key in ipairs(KEYS) do
+                if redis.call('PTTL', key) < time then redis.call('PEXPIRE', key, time) end
+            end
+        end
 
         local is_known = redis.call('ZSCORE', roll, id)
             and redis.call('HEXISTS', descriptions, id) == 1
@@ -96,101 +151,132 @@ static BEAT: LazyLock<Script> = LazyLock::new(|| {
         if not is_known then
             if started == '' then started = string.format('%.0f', now) end
             description = '{"started":' .. started .. ',' .. string.sub(description, 2)
-            redis.call('PUBLISH', channel,
-                '{"event":"tidings.member","data":{"joined":' .. description .. '}}')
+            change = change + 1
+            announce(channel, id, 'joined', change)
             redis.call('HSET', descriptions, id, description)
-            local count = redis.call('ZCARD', roll)
-            if count == 1 then redis.call('HSET', beats, 'last', now, 'resumed', 0) end
-            return {now, count}
+            redis.call('HSET', beats, 'change', change)
+            if redis.call('ZCARD', roll) == 1 then
+                redis.call('HSET', beats, 'last', now, 'resumed', 0)
+            end
+            keep()
+            return {now, change, 0}
         end
 
         local before = redis.call('HMGET', beats, 'last', 'resumed')
         local last, resumed = tonumber(before[1]) or 0, tonumber(before[2]) or 0
         local silence = now - last
         if silence > lease / 2 or silence < 0 then resumed = now end
-        redis.call('HSET', beats, 'last', now, 'resumed', resumed)
+        redis.call('HSET', beats, 'last', now, 'resumed', resumed, 'change', change)
 
         local over = redis.call('ZRANGEBYSCORE', roll, '-inf', '(' .. now,
-            'WITHSCORES', 'LIMIT', 0, at_once)
+            'WITHSCORES', 'LIMIT', 0, look_at)
+        local removed = 0
         for i = 1, #over, 2 do
+            if removed == at_once then break end
             local other, since = over[i], now - over[i + 1]
-            local its = redis.call('HGET', descriptions, other) or ''
-            its = tonumber(string.match(its, '"lease":(%d+)')) or lease
+            local its = lease_in(redis.call('HGET', descriptions, other)) or lease
+            its = math.min(its, longest)
             local is_certain = its >= lease or since >= lease
             if is_certain and now - resumed >= its + grace then
-                redis.call('PUBLISH', channel,
-                    '{"event":"tidings.member","data":{"left":{"id":' .. cjson.encode(other)
-                    .. ',"why":"vanished"}}}')
+                removed, change = removed + 1, change + 1
+                announce(channel, other, 'vanished', change)
+                redis.call('HSET', beats, 'change', change)
                 redis.call('ZREM', roll, other)
                 redis.call('HDEL', descriptions, other)
             end
         end
-        return {now, redis.call('ZCARD', roll)}
+        keep()
+        return {now, change, removed == at_once and 1 or 0}
         "#,
     )
 });
 
 /// The goodbye is announced last: where that is denied, the member is off the roll all the same.
 static LEAVE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r#"
-        local was_there = redis.call('ZREM', KEYS[1], ARGV[1])
-        redis.call('HDEL', KEYS[2], ARGV[1])
-        if was_there == 1 then
-            redis.call('PUBLISH', ARGV[2],
-                '{"event":"tidings.member","data":{"left":{"id":"' .. ARGV[1]
-                .. '","why":"goodbye"}}}')
-        end
-        "#,
-    )
-});
-
-static LIST: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+    script(
         r"
-        local all = {}
-        for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-            local description = redis.call('HGET', KEYS[2], id)
-            if description then all[#all + 1] = description end
+        local id, channel = ARGV[1], ARGV[2]
+        local was_there = redis.call('ZREM', roll, id)
+        redis.call('HDEL', descriptions, id)
+        if was_there == 1 then
+            local change = last_change() + 1
+            redis.call('HSET', beats, 'change', change)
+            announce(channel, id, 'goodbye', change)
         end
-        return all
         ",
     )
 });
 
+/// After a long silence of all, nobody may be left who would take anybody off.
+static LIST: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        local grace = tonumber(ARGV[1])
+        local silence = now - (tonumber(redis.call('HGET', beats, 'last')) or now)
+        local all = redis.call('ZRANGE', roll, 0, -1, 'WITHSCORES')
+        local members = {}
+        for i = 1, #all, 2 do
+            local description = redis.call('HGET', descriptions, all[i])
+            local is_over = now > tonumber(all[i + 1])
+                and silence > (lease_in(description) or 0) + grace
+            if description and not is_over then
+                members[#members + 1] = {all[i], description}
+            end
+        end
+        return {last_change(), members}
+        ",
+    )
+});
+
+fn script(code: &str) -> Script {
+    Script::new(&format!("{PROLOGUE}{code}"))
+}
+
 impl Roll for RedisKeys {
     fn beat(&self, keys: &Keys, beat: Beat) -> Answer<Renewed> {
-        let mut script = BEAT.key(&keys.members);
+        let mut script = keys.script(&BEAT);
         script
-            .key(&keys.descriptions)
-            .key(&keys.beats)
             .arg(beat.id.to_string())
             .arg(milliseconds(beat.lease))
             .arg(beat.description)
             .arg(beat.started.map_or(String::new(), |at| at.to_string()))
+            .arg(&self.channel)
             .arg(milliseconds(RETURN))
+            .arg(milliseconds(LONGEST))
             .arg(AT_ONCE)
-            .arg(&self.channel);
-        let answer = self.run::<(u64, u64)>(script);
+            .arg(LOOK_AT);
+        let answer = self.run::<(u64, u64, bool)>(script);
         Box::pin(async move {
-            let (now, members) = answer.await?;
-            Ok(Renewed { now, members })
+            let (now, change, has_more) = answer.await?;
+            Ok(Renewed {
+                now,
+                change,
+                has_more,
+            })
         })
     }
 
     fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()> {
-        let mut script = LEAVE.key(&keys.members);
-        script
-            .key(&keys.descriptions)
-            .arg(id.to_string())
-            .arg(&self.channel);
+        let mut script = keys.script(&LEAVE);
+        script.arg(id.to_string()).arg(&self.channel);
         self.run(script)
     }
 
-    fn list(&self, keys: &Keys) -> Answer<Vec<String>> {
-        let mut script = LIST.key(&keys.members);
-        script.key(&keys.descriptions);
-        texts(self.run(script))
+    fn list(&self, keys: &Keys) -> Answer<Listed> {
+        let mut script = keys.script(&LIST);
+        script.arg(milliseconds(RETURN));
+        let answer = self.run::<(u64, Vec<(Vec<u8>, Vec<u8>)>)>(script);
+        Box::pin(async move {
+            let (change, members) = answer.await?;
+            let members = members.into_iter().filter_map(|(id, description)| {
+                let id = NodeId::from_str(&text(id)).ok()?;
+                Some((id, text(description)))
+            });
+            Ok(Listed {
+                change,
+                members: members.collect(),
+            })
+        })
     }
 
     fn describe(&self, keys: &Keys, ids: &[NodeId]) -> Answer<Vec<Option<String>>> {
@@ -208,28 +294,27 @@ impl Roll for RedisKeys {
 }
 
 /// Others may have written bytes that are no text: then they are no description.
-fn texts(answer: Answer<Vec<Vec<u8>>>) -> Answer<Vec<String>> {
-    Box::pin(async move { Ok(answer.await?.into_iter().map(text).collect()) })
-}
-
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(crate) type InMemory = HashMap<Keys, Kept>;
+pub(crate) type InMemory = HashMap<Keys, Entries>;
 
 /// The roll of a namespace, in memory.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct Entries {
     /// A moment, and the time since 1970 then.
     clock: (Instant, Duration),
     members: BTreeMap<NodeId, Entry>,
+    change: u64,
     last: Option<Instant>,
     resumed: Option<Instant>,
+    /// When all is forgotten, if nobody renews anything.
+    kept_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -239,25 +324,59 @@ struct Entry {
     description: String,
 }
 
-/// A change, and its announcement.
-type Change<T> = Result<(T, Option<Vec<u8>>), KeyError>;
+/// What a change brought, and its announcements.
+type Change<T> = (T, Vec<Vec<u8>>);
 
-impl Default for Kept {
+impl Default for Entries {
     fn default() -> Self {
         let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
         Self {
             clock: (Instant::now(), since_1970),
             members: BTreeMap::new(),
+            change: milliseconds(since_1970),
             last: None,
             resumed: None,
+            kept_until: None,
         }
     }
 }
 
-impl Kept {
+impl Entries {
+    fn beat(&mut self, beat: &Beat) -> Change<Renewed> {
+        self.forget();
+        let is_joining = !self.members.contains_key(&beat.id);
+        let mut announcements = Vec::from_iter(self.join_or_renew(beat));
+        let over = if is_joining {
+            Vec::new()
+        } else {
+            self.over(beat.lease)
+        };
+        let has_more = over.len() == AT_ONCE;
+        let removed = over
+            .into_iter()
+            .filter_map(|id| self.remove(id, "vanished"));
+        announcements.extend(removed);
+        let renewed = Renewed {
+            now: self.now(),
+            change: self.change,
+            has_more,
+        };
+        (renewed, announcements)
+    }
+
+    /// As keys go when their time is up.
+    fn forget(&mut self) {
+        let is_over = self.kept_until.is_some_and(|until| Instant::now() >= until);
+        if is_over && !self.members.is_empty() {
+            self.members.clear();
+            self.change += 1;
+        }
+    }
+
     fn join_or_renew(&mut self, beat: &Beat) -> Option<Vec<u8>> {
         let now = Instant::now();
         let over = now + beat.lease;
+        self.kept_until = self.kept_until.max(Some(over + beat.lease + RETURN));
         if let Some(entry) = self.members.get_mut(&beat.id) {
             entry.over = over;
             let is_silent = |last: Instant| now - last > beat.lease / 2;
@@ -270,7 +389,6 @@ impl Kept {
         let started = beat.started.unwrap_or_else(|| self.now());
         let rest = beat.description.strip_prefix('{').unwrap_or_default();
         let description = format!(r#"{{"started":{started},{rest}"#);
-        let data = format!(r#"{{"joined":{description}}}"#);
         if self.members.is_empty() {
             (self.last, self.resumed) = (Some(now), None);
         }
@@ -280,7 +398,7 @@ impl Kept {
             description,
         };
         self.members.insert(beat.id, entry);
-        Some(notice(&data))
+        Some(self.announce(beat.id, "joined"))
     }
 
     /// Whose lease is over, as far as one who renews for so long can tell.
@@ -297,9 +415,28 @@ impl Kept {
         over.map(|(id, _)| *id).take(AT_ONCE).collect()
     }
 
-    fn remove(&mut self, id: NodeId, why: &str) -> Option<Vec<u8>> {
+    fn remove(&mut self, id: NodeId, what: &str) -> Option<Vec<u8>> {
         self.members.remove(&id)?;
-        Some(notice(&json!({"left": {"id": id, "why": why}}).to_string()))
+        Some(self.announce(id, what))
+    }
+
+    fn announce(&mut self, id: NodeId, what: &str) -> Vec<u8> {
+        self.change += 1;
+        let data = json!({"id": id, "what": what, "change": self.change});
+        format!(r#"{{"event":"tidings.member","data":{data}}}"#).into_bytes()
+    }
+
+    fn list(&self) -> Listed {
+        let now = Instant::now();
+        let silence = self.last.map_or(Duration::ZERO, |last| now - last);
+        let is_there = |entry: &Entry| now <= entry.over || silence <= entry.lease + RETURN;
+        let members = self.members.iter().filter(|(_, entry)| is_there(entry));
+        Listed {
+            change: self.change,
+            members: members
+                .map(|(id, entry)| (*id, entry.description.clone()))
+                .collect(),
+        }
     }
 
     fn now(&self) -> u64 {
@@ -308,88 +445,43 @@ impl Kept {
     }
 }
 
-fn notice(data: &str) -> Vec<u8> {
-    format!(r#"{{"event":"tidings.member","data":{data}}}"#).into_bytes()
-}
-
 impl Roll for MemoryKeys {
     fn beat(&self, keys: &Keys, beat: Beat) -> Answer<Renewed> {
-        let (memory, keys) = (self.clone(), keys.clone());
-        Box::pin(async move {
-            let (id, lease) = (beat.id, beat.lease);
-            let over = memory.change_roll(&keys, |kept| {
-                let is_joining = !kept.members.contains_key(&id);
-                let announcement = kept.join_or_renew(&beat);
-                let over = if is_joining {
-                    Vec::new()
-                } else {
-                    kept.over(lease)
-                };
-                Ok((over, announcement))
-            });
-            for id in over.await? {
-                memory
-                    .change_roll(&keys, |kept| Ok(((), kept.remove(id, "vanished"))))
-                    .await?;
-            }
-            memory
-                .change_roll(&keys, |kept| {
-                    let renewed = Renewed {
-                        now: kept.now(),
-                        members: kept.members.len() as u64,
-                    };
-                    Ok((renewed, None))
-                })
-                .await
-        })
+        self.change_roll(keys, move |roll| roll.beat(&beat))
     }
 
     fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()> {
-        let (memory, keys) = (self.clone(), keys.clone());
-        Box::pin(async move {
-            memory
-                .change_roll(&keys, |kept| Ok(((), kept.remove(id, "goodbye"))))
-                .await
+        self.change_roll(keys, move |roll| {
+            ((), Vec::from_iter(roll.remove(id, "goodbye")))
         })
     }
 
-    fn list(&self, keys: &Keys) -> Answer<Vec<String>> {
-        let (memory, keys) = (self.clone(), keys.clone());
-        Box::pin(async move {
-            memory
-                .change_roll(&keys, |kept| {
-                    let entries = kept.members.values();
-                    let all = entries.map(|entry| entry.description.clone()).collect();
-                    Ok((all, None))
-                })
-                .await
-        })
+    fn list(&self, keys: &Keys) -> Answer<Listed> {
+        self.change_roll(keys, |roll| (roll.list(), Vec::new()))
     }
 
     fn describe(&self, keys: &Keys, ids: &[NodeId]) -> Answer<Vec<Option<String>>> {
-        let (memory, keys, ids) = (self.clone(), keys.clone(), ids.to_vec());
-        Box::pin(async move {
-            memory
-                .change_roll(&keys, |kept| {
-                    let entries = ids.iter().map(|id| kept.members.get(id));
-                    let all = entries
-                        .map(|entry| entry.map(|entry| entry.description.clone()))
-                        .collect();
-                    Ok((all, None))
-                })
-                .await
+        let ids = ids.to_vec();
+        self.change_roll(keys, move |roll| {
+            let entries = ids.iter().map(|id| roll.members.get(id));
+            let all = entries.map(|entry| entry.map(|entry| entry.description.clone()));
+            (all.collect(), Vec::new())
         })
     }
 }
 
 impl MemoryKeys {
-    async fn change_roll<T>(
+    fn change_roll<T: Send + 'static>(
         &self,
         keys: &Keys,
-        change: impl FnOnce(&mut Kept) -> Change<T>,
-    ) -> Result<T, KeyError> {
-        self.change(|kept| change(kept.rolls.entry(keys.clone()).or_default()))
-            .await
+        change: impl FnOnce(&mut Entries) -> Change<T> + Send + 'static,
+    ) -> Answer<T> {
+        let (memory, keys) = (self.clone(), keys.clone());
+        Box::pin(async move {
+            memory
+                .change(|kept| Ok(change(kept.rolls.entry(keys).or_default())))
+                .await
+        })
     }
 }
 
@@ -409,7 +501,7 @@ mod tests {
     }
 
     /// Renews a lease as often as its bus would, for so long.
-    async fn keep_renewing(kept: &mut Kept, id: u128, lease: Duration, time: Duration) {
+    async fn keep_renewing(kept: &mut Entries, id: u128, lease: Duration, time: Duration) {
         let until = Instant::now() + time;
         while Instant::now() < until {
             assert_eq!(kept.join_or_renew(&beat(id, lease)), None);
@@ -418,8 +510,8 @@ mod tests {
         kept.join_or_renew(&beat(id, lease));
     }
 
-    fn roll(members: &[(u128, Duration)]) -> Kept {
-        let mut kept = Kept::default();
+    fn roll(members: &[(u128, Duration)]) -> Entries {
+        let mut kept = Entries::default();
         for (id, lease) in members {
             assert!(kept.join_or_renew(&beat(*id, *lease)).is_some());
         }
@@ -455,5 +547,40 @@ mod tests {
         assert_eq!(kept.over(4 * LEASE), []);
         keep_renewing(&mut kept, 1, 4 * LEASE, 2 * LEASE).await;
         assert_eq!(kept.over(4 * LEASE), [NodeId::new(2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_that_are_over_some_are_left_for_the_next_time_at_once() {
+        let many: Vec<_> = (2..42).map(|id| (id, LEASE)).collect();
+        let mut roll = roll(&many);
+        roll.join_or_renew(&beat(1, LEASE));
+        keep_renewing(&mut roll, 1, LEASE, LEASE).await;
+        tokio::time::advance(LEASE / 5).await;
+        let mut rounds = Vec::new();
+        loop {
+            let (renewed, announced) = roll.beat(&beat(1, LEASE));
+            rounds.push(announced.len());
+            if !renewed.has_more {
+                break;
+            }
+        }
+        assert_eq!(rounds, [AT_ONCE, AT_ONCE, 8]);
+        assert_eq!(roll.list().members.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_is_left_to_take_them_off_the_dead_are_not_listed_and_forgotten_later() {
+        let mut roll = roll(&[(1, LEASE), (2, 2 * LEASE)]);
+        tokio::time::advance(LEASE + RETURN).await;
+        assert_eq!(roll.list().members.len(), 2);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(roll.list().members.len(), 1);
+        let change = roll.list().change;
+        tokio::time::advance(3 * LEASE).await;
+        let (renewed, announced) = roll.beat(&beat(3, LEASE));
+        assert_eq!(announced.len(), 1);
+        assert_eq!(roll.list().members.len(), 1);
+        // One more than what was announced: others find out that they have missed something.
+        assert_eq!(renewed.change, change + 2);
     }
 }
