@@ -399,15 +399,93 @@ async fn a_map_that_is_deleted_by_hand_is_found_gone() {
 }
 
 #[tokio::test]
-async fn a_loader_leaves_nothing_behind() {
+async fn what_loaders_leave_behind_goes_by_itself() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users(&node);
 
-    let failed = users.get_or_load(&7, || async { Err::<User, _>(io::Error::other("gone")) });
-    failed.await.unwrap_err();
     let loaded = users.get_or_load(&8, || async { Ok::<_, io::Error>(user("Bob")) });
     loaded.await.unwrap();
-
     assert_eq!(redis.cli(&["EXISTS", LOADING]).await, "0");
+
+    let fail = async |key| {
+        let failed = users.get_or_load(&key, || async { Err::<User, _>(io::Error::other("gone")) });
+        failed.await.unwrap_err();
+    };
+    fail(7).await;
+    redis.command(&["EXPIRE", LOADING, "1000"]).await;
+    fail(9).await;
+
+    // One that comes later does not make the others last longer.
+    let left: i64 = redis::from_redis_value(redis.command(&["TTL", LOADING]).await).unwrap();
+    assert!((1..=1_000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_loader_that_fails_takes_nothing_from_those_elsewhere() {
+    let redis = Redis::start().await;
+    let (a, b) = redis.two_nodes().await;
+    let (here, there) = (users(&a), users(&b));
+    let (run, runs) = tokio::sync::oneshot::channel();
+    let (go, may_go) = tokio::sync::oneshot::channel();
+
+    let loading = tokio::spawn(async move {
+        let loader = || async {
+            run.send(()).unwrap();
+            may_go.await.unwrap();
+            Ok::<_, io::Error>(user("Ada"))
+        };
+        here.get_or_load(&7, loader).await
+    });
+    runs.await.unwrap();
+    let failed = there.get_or_load(&7, || async { Err::<User, _>(io::Error::other("gone")) });
+    failed.await.unwrap_err();
+    go.send(()).unwrap();
+    loading.await.unwrap().unwrap();
+
+    assert!(redis.cli(&["HGET", ENTRIES, "7"]).await.contains("Ada"));
+}
+
+#[tokio::test]
+async fn a_stamp_that_is_none_is_told_and_leaves_nothing_at_hand() {
+    let redis = Redis::start().await;
+    let node = checking_often(&redis).await;
+    let users = users(&node);
+    users.set(&7, &user("Ada")).await.unwrap();
+    for stamp in [
+        &["SET", STAMP, "x"][..],
+        &["HSET", STAMP, "version", "x", "nonce", "a"],
+    ] {
+        redis.command(&["DEL", STAMP]).await;
+        redis.command(stamp).await;
+
+        wait_for("it is known", SOON, async || users.stale_since().is_some()).await;
+
+        assert_eq!(users.peek(&7), None);
+        assert!(users.get(&7).await.is_err());
+        let refused = users.set(&7, &user("Eve")).await.unwrap_err();
+        assert!(!refused.is_unknown(), "{refused}");
+        redis.command(&["DEL", STAMP]).await;
+        wait_for("it is good", SOON, async || users.stale_since().is_none()).await;
+        assert_eq!(users.get(&7).await.unwrap().unwrap().name, "Ada");
+    }
+}
+
+#[tokio::test]
+async fn a_short_patience_does_not_make_a_map_old() {
+    let redis = Redis::start().await;
+    let node = redis
+        .node_with(|builder| {
+            let often = builder.check_interval(Duration::from_secs(1));
+            often.send_timeout(Duration::from_millis(80))
+        })
+        .await;
+    let users = users(&node);
+    users.set(&7, &user("Ada")).await.unwrap();
+    let mut changes = users.watch(&7);
+
+    write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
+
+    let found = soon(changes.changed()).await;
+    assert!(matches!(found, Some(Latest::Present(latest)) if latest.name == "Eve"));
 }

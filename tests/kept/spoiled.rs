@@ -405,3 +405,170 @@ async fn a_notice_that_was_lost_is_made_up_for_at_once_where_the_gap_is_known() 
 
     becomes(&limit, Some(2)).await;
 }
+
+/// Puts bytes there that are no text.
+async fn spoil_with_bytes(redis: &Redis, key: &str, field: &str) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut put = redis::cmd("HSET");
+    put.arg(key).arg(field).arg(&b"\xff\xfe"[..]);
+    put.exec_async(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_text_spoils_no_other_value() {
+    let redis = Redis::start().await;
+    let node = redis
+        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
+        .await;
+    let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
+    let other_key = "tidings:{default}:shared:other";
+    other.set(&0).await.unwrap();
+    for (number, field) in ["format", "version", "nonce"].into_iter().enumerate() {
+        redis.command(&["DEL", KEY]).await;
+        limit.load().await.unwrap();
+        limit.set(&1).await.unwrap();
+
+        spoil_with_bytes(&redis, KEY, field).await;
+        let number = u64::try_from(number).unwrap() + 1;
+        let (value, nonce) = (number.to_string(), format!("n{number}"));
+        redis
+            .command(&["HSET", other_key, "value", &value, "nonce", &nonce])
+            .await;
+
+        becomes(&other, Some(number)).await;
+        let read = limit.load().await.unwrap_err();
+        assert!(matches!(read, LoadError::Foreign { .. }), "{read:?}");
+        let updated = limit.update(|_| 2).await;
+        let error = updated.err().filter(|_| field != "format");
+        assert!(!error.is_some_and(|error| error.is_unknown()));
+    }
+}
+
+#[tokio::test]
+async fn a_nonce_that_is_no_text_is_replaced_with_certainty() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    for _ in 0..2 {
+        limit.set(&1).await.unwrap();
+        spoil_with_bytes(&redis, KEY, "nonce").await;
+        limit.set(&2).await.unwrap();
+        assert_eq!(
+            limit.load().await.unwrap().value().map(|two| **two),
+            Some(2)
+        );
+        spoil_with_bytes(&redis, KEY, "nonce").await;
+        limit.clear().await.unwrap();
+        assert!(limit.load().await.unwrap().value().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_value_without_a_nonce_is_not_taken_for_none() {
+    let redis = Redis::start().await;
+    let node = redis
+        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
+        .await;
+    let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
+    redis
+        .command(&["HSET", KEY, "format", "json", "value", "7"])
+        .await;
+    limit.get().await.unwrap_err();
+    other.get().await.unwrap();
+
+    // One check sees both.
+    let other_key = "tidings:{default}:shared:other";
+    let silently = [
+        "HSET", other_key, "format", "json", "value", "2", "version", "1", "nonce", "b",
+    ];
+    redis.command(&silently).await;
+    becomes(&other, Some(2)).await;
+
+    assert!(limit.peek().is_none());
+    let refused = limit.update(|_| 1).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Load { .. }), "{refused:?}");
+    assert_eq!(redis.cli(&["HGET", KEY, "value"]).await, "7");
+}
+
+#[tokio::test]
+async fn an_update_does_not_overwrite_what_appeared_without_a_nonce() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    assert!(limit.get().await.unwrap().value().is_none());
+
+    redis
+        .command(&["HSET", KEY, "format", "json", "value", "7"])
+        .await;
+
+    let refused = limit.update(|_| 1).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Load { .. }), "{refused:?}");
+    assert_eq!(redis.cli(&["HGET", KEY, "value"]).await, "7");
+}
+
+#[tokio::test]
+async fn who_watches_is_told_that_a_problem_is_over_where_nothing_is_there() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    limit.get().await.unwrap();
+    let mut changes = limit.watch();
+
+    redis.command(&["RPUSH", KEY, "x"]).await;
+    announce(&redis).await;
+    assert!(changes.changed().await.unwrap().problem().is_some());
+    redis.command(&["DEL", KEY]).await;
+    announce(&redis).await;
+
+    let over = tokio::time::timeout(SOON, changes.changed()).await;
+    assert!(over.unwrap().unwrap().problem().is_none());
+}
+
+#[tokio::test]
+async fn what_may_not_be_announced_or_written_is_not_done() {
+    let redis = Redis::builder()
+        .user("shop on >hush-hush ~* &* +@all")
+        .start()
+        .await;
+    let node = Node::start(Bus::builder(&redis.url_as("shop", "hush-hush"))).await;
+    let limit = limit(&node);
+    limit.set(&1).await.unwrap();
+
+    redis.command(&["ACL", "SETUSER", "shop", "-publish"]).await;
+    limit.clear().await.unwrap_err();
+    assert_eq!(redis.cli(&["HGET", KEY, "value"]).await, "1");
+    redis
+        .command(&["ACL", "SETUSER", "shop", "+publish", "-persist"])
+        .await;
+    limit.set(&2).await.unwrap_err();
+    assert_eq!(redis.cli(&["HGET", KEY, "value"]).await, "1");
+}
+
+#[tokio::test]
+async fn a_foreign_nonce_does_not_travel() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    let long = "n".repeat(100_000);
+    redis
+        .command(&[
+            "HSET", KEY, "format", "json", "value", "1", "version", "1", "nonce", &long,
+        ])
+        .await;
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut hearing = client.get_async_pubsub().await.unwrap();
+    hearing.subscribe("tidings:{default}").await.unwrap();
+
+    limit.set(&2).await.unwrap();
+
+    let mut frames = hearing.into_on_message();
+    loop {
+        let frame = futures_util::StreamExt::next(&mut frames).await.unwrap();
+        let frame = frame.get_payload_bytes();
+        assert!(frame.len() < 1_000);
+        if String::from_utf8_lossy(frame).contains("tidings.shared") {
+            break;
+        }
+    }
+}

@@ -152,3 +152,56 @@ async fn a_redis_that_does_not_answer_in_time_leaves_it_unknown() {
     let fate = fate_of(error);
     assert_eq!(fate, Fate::Unknown(Reason::TimedOut(patience)));
 }
+
+#[tokio::test]
+async fn a_reset_leaves_what_is_no_number_as_it_is() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let key = "tidings:{default}:counter:visits";
+    for write in [["SET", key, "many"], ["LPUSH", key, "many"]] {
+        redis.command(&["DEL", key]).await;
+        redis.command(&write).await;
+
+        let error = visits(&node).reset().await.unwrap_err();
+
+        assert!(matches!(error, CountError::Foreign { .. }), "{error}");
+        let kind = redis.cli(&["TYPE", key]).await;
+        assert_eq!(kind, if write[0] == "SET" { "string" } else { "list" });
+        if write[0] == "SET" {
+            assert_eq!(redis.cli(&["GET", key]).await, "many");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_exact_and_leaves_the_time_to_live() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let key = "tidings:{default}:counter:visits";
+    let most = i64::MAX;
+    redis
+        .command(&["SET", key, &most.to_string(), "EX", "1000"])
+        .await;
+
+    assert_eq!(visits(&node).reset().await.unwrap(), most);
+
+    assert_eq!(redis.cli(&["GET", key]).await, "0");
+    assert_ne!(redis.cli(&["TTL", key]).await, "-1");
+}
+
+#[tokio::test]
+async fn who_may_count_may_reset() {
+    let redis = Redis::start().await;
+    let may_count = tidings::acl::Permissions::of_bus("default")
+        .unwrap()
+        .count();
+    let rules = may_count.to_string();
+    let words = ["ACL", "SETUSER", "shop", "on", ">hush-hush"].into_iter();
+    let words: Vec<_> = words.chain(rules.split(' ')).collect();
+    redis.command(&words).await;
+    let node = Node::start(Bus::builder(&redis.url_as("shop", "hush-hush"))).await;
+
+    assert_eq!(visits(&node).add(2).await.unwrap(), 2);
+    assert_eq!(visits(&node).reset().await.unwrap(), 2);
+    assert_eq!(visits(&node).get().await.unwrap(), 0);
+}

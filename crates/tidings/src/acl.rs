@@ -102,7 +102,7 @@ impl Permissions {
 
     /// To [count](crate::Bus::counter), too.
     pub fn count(self) -> Self {
-        self.with_keys(&["incrby", "get", "getset"])
+        self.with_keys(&["incrby", "get", "evalsha", "script|load", "set"])
     }
 
     /// To [share](crate::Bus::shared) values and [maps](crate::Bus::map), too.
@@ -324,8 +324,8 @@ mod tests {
             ),
             (
                 "NOPERM in other words",
-                "'~tidings:{shop}:*' '&tidings:{shop}' +subscribe +publish +incrby +get +getset \
-                 +select",
+                "'~tidings:{shop}:*' '&tidings:{shop}' +subscribe +publish +incrby +get +evalsha \
+                 '+script|load' +set +select",
             ),
         ] {
             let user = "shop".to_owned();

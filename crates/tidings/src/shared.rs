@@ -28,6 +28,7 @@ mod updates;
 
 pub use changes::Changes;
 use copy::ValueCopy;
+pub(crate) use error::shown;
 pub use error::{LoadError, ShareError, StoreError};
 use keeper::{Copy, Keeper};
 use known::{ANNOUNCED, Known};

@@ -17,7 +17,11 @@ pub(crate) struct Round(u64);
 
 /// A moment in which nothing was being read. See [`Care::if_undisturbed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Calm(Round);
+pub(crate) struct Calm(Round, Era);
+
+/// The time of one way to Redis, which may be another server than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Era(u64);
 
 pub(crate) struct Care {
     rounds: Mutex<Rounds>,
@@ -33,6 +37,7 @@ struct Rounds {
     wanted: Round,
     begun: Round,
     ended: Round,
+    era: Era,
 }
 
 impl Care {
@@ -43,6 +48,7 @@ impl Care {
                 wanted: none,
                 begun: none,
                 ended: none,
+                era: Era(0),
             }),
             ended: watch::Sender::new((none, Ok(()))),
             wake,
@@ -77,10 +83,14 @@ impl Care {
     /// The moment, if nothing is being read.
     pub(crate) fn calm(&self) -> Option<Calm> {
         let rounds = self.lock();
-        (rounds.begun == rounds.ended).then_some(Calm(rounds.begun))
+        rounds.calm()
     }
 
-    /// Changes the copy, if nothing has been read since that moment: no answer that is older than
+    pub(crate) fn era(&self) -> Era {
+        self.lock().era
+    }
+
+    /// Changes the copy, if nothing has been read since that moment, and the way to Redis is the same: no answer that is older than
     /// this change can come after it, and what was read instead was no newer than it. `None` where
     /// it has to be read again. `change` must be quick.
     pub(crate) fn if_undisturbed<T>(
@@ -89,7 +99,7 @@ impl Care {
         change: impl FnOnce() -> Option<T>,
     ) -> Option<T> {
         let rounds = self.lock();
-        let is_calm = rounds.begun == rounds.ended && since == Some(Calm(rounds.begun));
+        let is_calm = since.is_some() && since == rounds.calm();
         is_calm.then(change).flatten()
     }
 
@@ -109,9 +119,11 @@ impl Care {
         let _ = self.ended.send_replace((round, outcome));
     }
 
-    /// The round that is under way, if one is, ends without an answer.
+    /// The way to Redis is another: what the former one did may never have been. The round that is
+    /// under way, if one is, ends without an answer.
     pub(super) fn interrupt(&self, reason: Reason) {
-        let rounds = self.lock();
+        let mut rounds = self.lock();
+        rounds.era.0 += 1;
         let under_way = (rounds.begun > rounds.ended).then_some(rounds.begun);
         drop(rounds);
         if let Some(round) = under_way {
@@ -144,6 +156,12 @@ impl Care {
 
     fn lock(&self) -> MutexGuard<'_, Rounds> {
         self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rounds {
+    fn calm(&self) -> Option<Calm> {
+        (self.begun == self.ended).then_some(Calm(self.begun, self.era))
     }
 }
 
@@ -197,5 +215,14 @@ mod tests {
         care.end(round, Ok(()));
         assert_eq!(care.if_undisturbed(before, || Some(4)), None);
         assert_eq!(care.if_undisturbed(care.calm(), || Some(5)), Some(5));
+    }
+
+    #[test]
+    fn what_another_server_accepted_is_not_put_here() {
+        let care = care();
+        let before = care.calm();
+        care.interrupt(Reason::Lost);
+        assert_eq!(care.if_undisturbed(before, || Some(1)), None);
+        assert_eq!(care.if_undisturbed(care.calm(), || Some(2)), Some(2));
     }
 }

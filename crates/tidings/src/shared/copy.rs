@@ -4,7 +4,7 @@
 use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::care::{Care, Outcome};
-use super::error::LoadError;
-use super::keeper::{Copy, Stamp};
+use super::error::{LoadError, shown};
+use super::keeper::{Copy, Stamp, in_time};
 use super::known::{Announceable, Announced};
 use super::shareable::Shareable;
 use super::snapshot::{Here, Problem, Snapshot};
@@ -71,49 +71,64 @@ impl<T: Shareable> ValueCopy<T> {
     }
 
     /// Puts another value here, if what is here is what it replaced.
-    pub(crate) fn follow(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Snapshot<T>> {
-        let mut is_next = false;
+    pub(crate) fn follow(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Followed<T>> {
+        let mut followed = None;
         self.here.send_if_modified(|here| {
-            is_next = matches!(here, Here::Seen(_)) && here.stamp().nonce == was;
-            if is_next {
-                *here = Here::Seen(snapshot.clone());
-            }
-            is_next
+            let is_next = here.stamp().is_some_and(|stamp| stamp.nonce == was);
+            let known = here.snapshot().filter(|_| is_next);
+            let Some(next) = known.map(|known| snapshot.as_stale_as(known)) else {
+                return false;
+            };
+            let former = std::mem::replace(here, Here::Seen(next.clone()));
+            followed = Some(Followed {
+                snapshot: next,
+                _former: former,
+            });
+            true
         });
-        is_next.then(|| snapshot.clone())
+        followed
     }
 
     /// As [`follow`](Self::follow), for what was written here: it is newer than nothing at all.
-    pub(crate) fn follow_or_begin(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Snapshot<T>> {
+    pub(crate) fn follow_or_begin(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Followed<T>> {
         let is_nothing = matches!(*self.here.borrow(), Here::Nothing);
         if is_nothing {
             self.put(snapshot.clone());
-            return Some(snapshot.clone());
+            return Some(Followed {
+                snapshot: snapshot.clone(),
+                _former: Here::Nothing,
+            });
         }
         self.follow(was, snapshot)
     }
 
-    /// What was read. Those who watch are told of another value, not of the same.
+    /// What was read. Those who watch are told of another value, and that there is no problem any more,
+    /// not of the same.
     fn put(&self, snapshot: Snapshot<T>) {
+        let mut former = None;
         self.here.send_if_modified(|here| {
             let before = here.snapshot().map(Snapshot::stamp);
-            let is_other = before != Some(snapshot.stamp());
-            *here = Here::Seen(snapshot);
+            let is_other = before != Some(snapshot.stamp()) || here.problem().is_some();
+            former = Some(std::mem::replace(here, Here::Seen(snapshot)));
             is_other
         });
+        // To drop a value is the application's code, which runs under no lock of ours.
+        drop(former);
     }
 
     /// Changes what is known of the value that is here. Those who watch are told when there is one at
     /// all, and when Redis begins or ends to hold what cannot be read.
     fn amend(&self, amend: impl FnOnce(&Here<T>) -> Option<Here<T>>) {
         let told = |here: &Here<T>| (here.snapshot().is_some(), here.problem().is_some());
+        let mut former = None;
         self.here.send_if_modified(|here| {
             let before = told(here);
             if let Some(amended) = amend(here) {
-                *here = amended;
+                former = Some(std::mem::replace(here, amended));
             }
             told(here) != before
         });
+        drop(former);
     }
 
     fn take_in(&self, written: Option<Written>) {
@@ -156,7 +171,7 @@ impl<T: Shareable> ValueCopy<T> {
         let Ok(format) = written.format.parse() else {
             return Err(LoadError::Format {
                 shared: self.name.to_string(),
-                format: written.format.clone(),
+                format: shown(&written.format),
             });
         };
         // No bytes at all are no value, although an event may have none.
@@ -179,7 +194,8 @@ impl<T: Shareable> ValueCopy<T> {
         }
         let was = announced.was.as_deref()?;
         // Where it does not follow, it need not be read.
-        let can_follow = announced.has_value && self.here.borrow().stamp().nonce == was;
+        let here = self.here.borrow().stamp();
+        let can_follow = announced.has_value && here.is_some_and(|stamp| stamp.nonce == was);
         let inlined: Inlined<T> = can_follow.then(|| decode(notice.payload).ok()).flatten()?;
         let version = announced.version;
         let value = Some(Arc::new(inlined.value));
@@ -189,7 +205,7 @@ impl<T: Shareable> ValueCopy<T> {
     /// The stamp of what was read last, if there is a value here or known to be none.
     fn seen(&self) -> Option<Stamp> {
         let here = self.here.borrow();
-        here.snapshot().map(|_| here.stamp())
+        here.snapshot().and_then(|_| here.stamp())
     }
 
     /// Whether nothing has to be read because of this notice.
@@ -197,16 +213,23 @@ impl<T: Shareable> ValueCopy<T> {
         let (calm, brought) = (self.care.calm(), self.brought(announced, notice));
         // What is not there has no nonce of its own: one absence is not known from another.
         let was = announced.was.as_deref().filter(|was| !was.is_empty());
-        self.care.if_undisturbed(calm, || {
+        let noted = self.care.if_undisturbed(calm, || {
             if self
                 .seen()
                 .is_some_and(|seen| Some(seen.nonce) == announced.nonce)
             {
-                return Some(());
+                return Some(None);
             }
-            self.follow(was?, &brought?).map(|_| ())
-        })
+            self.follow(was?, brought.as_ref()?).map(Some)
+        });
+        noted.map(drop)
     }
+}
+
+/// A value that was put here, and what was here before: who gets this drops it, outside of our locks.
+pub(crate) struct Followed<T> {
+    pub(crate) snapshot: Snapshot<T>,
+    _former: Here<T>,
 }
 
 /// The part of a notice that has the value.
@@ -229,7 +252,7 @@ impl<T: Shareable> Copy for ValueCopy<T> {
         &self.key
     }
 
-    fn stamp(&self) -> Stamp {
+    fn stamp(&self) -> Option<Stamp> {
         self.here.borrow().stamp()
     }
 
@@ -238,18 +261,28 @@ impl<T: Shareable> Copy for ValueCopy<T> {
     }
 
     fn confirm(&self) {
-        self.amend(|here| Some(here.confirmed()));
+        self.amend(Here::confirmed);
     }
 
-    fn refresh(self: Arc<Self>, keyspace: Arc<dyn Keyspace>) -> BoxFuture<'static, Outcome> {
+    fn refresh(
+        self: Arc<Self>,
+        keyspace: Arc<dyn Keyspace>,
+        patience: Duration,
+    ) -> BoxFuture<'static, Outcome> {
+        let reading = keyspace.read(&self.key);
         Box::pin(async move {
-            match keyspace.read(&self.key).await {
+            let read = async {
+                match reading.await {
+                    Err(KeyError::Foreign(words)) => Ok(Err(words)),
+                    read => read.map(Ok).map_err(KeyError::into_reason),
+                }
+            };
+            match in_time(patience, read).await? {
                 Ok(written) => self.take_in(written),
-                Err(KeyError::Foreign(words)) => {
+                Err(words) => {
                     let error = self.foreign(&words);
                     self.report(Problem { stamp: None, error });
                 }
-                Err(error) => return Err(error.into_reason()),
             }
             Ok(())
         })
@@ -281,12 +314,10 @@ impl<T: Shareable> Announceable for ValueCopy<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::health::Counts;
 
-    fn copy() -> ValueCopy<u32> {
+    fn copy<T: Shareable>() -> ValueCopy<T> {
         let stage = watch::channel(Stage::Open).1;
         ValueCopy {
             name: "limit".into(),
@@ -316,14 +347,58 @@ mod tests {
         assert!(copy.follow("a", &snapshot(2, "b")).is_some());
         // The answer to an earlier one that comes later.
         assert!(copy.follow_or_begin("x", &snapshot(1, "a")).is_none());
-        assert_eq!(copy.stamp(), *snapshot(2, "b").stamp());
+        assert_eq!(copy.stamp().as_ref(), Some(snapshot(2, "b").stamp()));
+    }
+
+    #[tokio::test]
+    async fn what_follows_while_redis_is_away_is_as_stale_as_what_was_there() {
+        let copy = copy();
+        copy.put(snapshot(1, "a"));
+        copy.went_away(Instant::now());
+        let followed = copy.follow("a", &snapshot(2, "b")).unwrap();
+        assert!(followed.snapshot.stale_since().is_some());
+        assert!(copy.snapshot().unwrap().stale_since().is_some());
+        copy.confirm();
+        assert!(copy.snapshot().unwrap().stale_since().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_value_is_dropped_where_it_may_look_at_itself() {
+        #[derive(serde::Serialize, Deserialize)]
+        struct Curious {
+            #[serde(skip)]
+            copy: std::sync::Weak<ValueCopy<Curious>>,
+        }
+        impl Drop for Curious {
+            fn drop(&mut self) {
+                if let Some(copy) = self.copy.upgrade() {
+                    copy.snapshot();
+                    assert!(copy.care.calm().is_some());
+                }
+            }
+        }
+        let copy = Arc::new(copy::<Curious>());
+        let curious = |nonce: &str| {
+            let copy = Arc::downgrade(&copy);
+            let nonce = nonce.to_owned();
+            Snapshot::new(
+                Stamp { version: 1, nonce },
+                Some(Arc::new(Curious { copy })),
+            )
+        };
+        copy.put(curious("a"));
+        copy.put(curious("b"));
+        let calm = copy.care.calm();
+        let next = curious("c");
+        let followed = copy.care.if_undisturbed(calm, || copy.follow("b", &next));
+        assert!(followed.is_some());
     }
 
     #[tokio::test]
     async fn the_same_value_is_no_change() {
-        let copy = copy();
+        let copy = copy::<u32>();
         let mut changes = copy.here.subscribe();
-        copy.confirm();
+        copy.take_in(None);
         assert!(
             changes.has_changed().unwrap(),
             "it is known to be not there"

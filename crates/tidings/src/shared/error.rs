@@ -134,3 +134,15 @@ impl StoreError {
         )
     }
 }
+
+/// How many characters of a stranger's text are shown.
+const SHOWN: usize = 64;
+
+/// The text, or its beginning: anybody may have written it, at any length.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}

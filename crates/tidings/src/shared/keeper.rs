@@ -3,12 +3,13 @@
 //! A copy is never older than the last notice heard of it, else than the last reconnect or gap, else
 //! than the last check, once in [`EVERY`].
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant as Clock, sleep_until, timeout};
 
@@ -19,6 +20,7 @@ use crate::kept::Way;
 use crate::life::Inner;
 use crate::link::Stage;
 use crate::transport::keyspace::{KeyError, Keyspace};
+use crate::worker::panic_text;
 
 /// How often all copies are compared with Redis, before chance changes it by a fifth.
 pub(crate) const EVERY: Duration = Duration::from_secs(30);
@@ -42,8 +44,8 @@ pub(crate) trait Copy: Send + Sync {
     /// The hash in Redis whose fields `version` and `nonce` are its stamp.
     fn key(&self) -> &str;
 
-    /// The stamp of what is here.
-    fn stamp(&self) -> Stamp;
+    /// The stamp of what is here; `None` where only another reading can tell.
+    fn stamp(&self) -> Option<Stamp>;
 
     /// What the keeper knows of it: [`Keeper::care`] gives it.
     fn care(&self) -> &Care;
@@ -53,8 +55,12 @@ pub(crate) trait Copy: Send + Sync {
 
     /// Redis holds something else, or may: reads it again. Only the keeper calls this, one call at a
     /// time, so no older answer can come after a newer one. It ends well where Redis answered,
-    /// whatever that answer is worth.
-    fn refresh(self: Arc<Self>, keyspace: Arc<dyn Keyspace>) -> BoxFuture<'static, Outcome>;
+    /// whatever that answer is worth; it has this time for that.
+    fn refresh(
+        self: Arc<Self>,
+        keyspace: Arc<dyn Keyspace>,
+        patience: Duration,
+    ) -> BoxFuture<'static, Outcome>;
 
     /// Nothing has been heard since then: what is here may be old.
     fn went_away(&self, since: Instant);
@@ -91,6 +97,7 @@ impl Keeper {
             work: FuturesUnordered::new(),
             comparing: Comparing::No,
             failures: 0,
+            has_failed: false,
         };
         inner.add_task(inner.runtime.spawn(keeping.run()));
         keeper
@@ -132,6 +139,8 @@ struct Keeping {
     comparing: Comparing,
     /// How many questions in a row Redis did not answer as it should.
     failures: u32,
+    /// Whether one was among them since the last comparison.
+    has_failed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -254,8 +263,14 @@ impl Keeping {
         };
         let patience = self.patience;
         self.work.push(Box::pin(async move {
-            let refreshing = Arc::clone(&copy).refresh(keyspace);
-            let outcome = in_time(patience, refreshing).await;
+            // The application's keys and values run here, too, and must not end what keeps all others.
+            let refreshing = async { Arc::clone(&copy).refresh(keyspace, patience).await };
+            let outcome = AssertUnwindSafe(refreshing).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|panic| {
+                let words = format!("it panicked: {}", panic_text(&*panic));
+                tracing::error!(key = copy.key(), words, "a copy could not be read again");
+                Err(Reason::Refused(words.into()))
+            });
             Done::Refreshed(copy, round, outcome)
         }));
     }
@@ -265,6 +280,9 @@ impl Keeping {
             Done::Compared(copies, Ok(found)) => {
                 let again = self.comparing == Comparing::OnceMore;
                 self.comparing = Comparing::No;
+                if !std::mem::take(&mut self.has_failed) {
+                    self.failures = 0;
+                }
                 self.judge(copies, found);
                 if again {
                     self.doubt_all();
@@ -272,14 +290,14 @@ impl Keeping {
             }
             Done::Compared(_, Err(_)) => {
                 self.comparing = Comparing::No;
+                self.has_failed = true;
                 self.try_later();
             }
             Done::Refreshed(copy, round, outcome) => {
-                if outcome.is_ok() {
-                    self.failures = 0;
-                } else {
+                if outcome.is_err() {
                     // It is known to be old, or not known to be new.
                     copy.went_away(Instant::now());
+                    self.has_failed = true;
                     self.try_later();
                 }
                 copy.care().end(round, outcome);
@@ -290,9 +308,8 @@ impl Keeping {
 
     fn judge(&mut self, copies: Vec<Arc<dyn Copy>>, found: Vec<Found>) {
         for (copy, found) in copies.into_iter().zip(found) {
-            if found.is_ok_and(|stamp| stamp == copy.stamp()) {
-                copy.confirm();
-            } else {
+            let is_same = found.is_ok_and(|stamp| Some(stamp) == copy.stamp());
+            if !is_same || catch_unwind(AssertUnwindSafe(|| copy.confirm())).is_err() {
                 // Where there is no stamp, the attempt to read it says what is wrong.
                 copy.care().behind();
                 self.refresh_if_behind(copy);
@@ -310,7 +327,7 @@ impl Keeping {
     }
 }
 
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     patience: Duration,
     asking: impl Future<Output = Result<T, Reason>>,
 ) -> Result<T, Reason> {

@@ -99,6 +99,11 @@ impl<T> Snapshot<T> {
         }))
     }
 
+    /// The same, as long unheard of as what it replaces: only Redis can say that it is the newest.
+    pub(crate) fn as_stale_as(&self, other: &Self) -> Self {
+        self.with(other.0.stale_since, self.0.problem.clone())
+    }
+
     pub(crate) fn stale(&self, since: Instant) -> Self {
         let since = self.0.stale_since.unwrap_or(since);
         self.with(Some(since), self.0.problem.clone())
@@ -130,26 +135,20 @@ impl<T> Here<T> {
         }
     }
 
-    /// The stamp of what was read last, whether it is of use or not.
-    pub(crate) fn stamp(&self) -> Stamp {
-        let unreadable = self.problem().and_then(|problem| problem.stamp.clone());
-        let readable = || self.snapshot().map(|snapshot| snapshot.0.stamp.clone());
-        unreadable.or_else(readable).unwrap_or_default()
+    /// The stamp of what was read last, whether it is of use or not; `None` where that has none, and
+    /// only another reading can say whether it is still there.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        match self.problem() {
+            Some(problem) => problem.stamp.clone(),
+            None => self.snapshot().map(|snapshot| snapshot.0.stamp.clone()),
+        }
     }
 
     /// Redis holds what was read last.
-    pub(crate) fn confirmed(&self) -> Self {
-        match self {
-            Self::Unreadable(problem) if problem.stamp.is_some() => {
-                Self::Unreadable(problem.clone())
-            }
-            Self::Nothing | Self::Unreadable(_) => Self::absent(),
-            Self::Seen(snapshot) => {
-                let problem = snapshot.0.problem.clone();
-                // What has no stamp is not there any more, as there is one now.
-                Self::Seen(snapshot.with(None, problem.filter(|problem| problem.stamp.is_some())))
-            }
-        }
+    pub(crate) fn confirmed(&self) -> Option<Self> {
+        let snapshot = self.snapshot()?;
+        let problem = snapshot.0.problem.clone();
+        Some(Self::Seen(snapshot.with(None, problem)))
     }
 
     /// Redis holds the value that is here.
@@ -164,10 +163,6 @@ impl<T> Here<T> {
             Self::Nothing | Self::Unreadable(_) => Self::Unreadable(problem),
             Self::Seen(snapshot) => Self::Seen(snapshot.with(None, Some(problem))),
         }
-    }
-
-    fn absent() -> Self {
-        Self::Seen(Snapshot::new(Stamp::default(), None))
     }
 }
 
@@ -212,32 +207,24 @@ mod tests {
     #[test]
     fn what_cannot_be_read_leaves_the_older_value() {
         let troubled = seen("a").troubled(problem(Some(stamp("b"))));
-        assert_eq!(troubled.stamp(), stamp("b"));
+        assert_eq!(troubled.stamp(), Some(stamp("b")));
         let kept = troubled.snapshot().unwrap();
         assert_eq!(kept.value(), Some(&Arc::new(7)));
         assert!(kept.problem().is_some());
 
-        let confirmed = troubled.confirmed();
+        let confirmed = troubled.confirmed().unwrap();
         assert!(confirmed.snapshot().unwrap().problem().is_some());
         let restored = troubled.restored().unwrap();
         assert!(restored.snapshot().unwrap().problem().is_none());
-        assert_eq!(restored.stamp(), stamp("a"));
+        assert_eq!(restored.stamp(), Some(stamp("a")));
     }
 
     #[test]
-    fn what_has_no_stamp_is_gone_once_there_is_one() {
-        let troubled = seen("a").troubled(problem(None));
-        assert_eq!(troubled.stamp(), stamp("a"));
-        let confirmed = troubled.confirmed();
-        assert!(confirmed.snapshot().unwrap().problem().is_none());
-    }
-
-    #[test]
-    fn what_was_never_read_and_has_no_stamp_is_not_there() {
-        let absent = Here::<u32>::Nothing.confirmed();
-        assert!(absent.snapshot().unwrap().value().is_none());
-        let unreadable = Here::<u32>::Nothing.troubled(problem(Some(stamp("b"))));
-        assert!(unreadable.confirmed().snapshot().is_none());
+    fn what_has_no_stamp_or_was_never_read_is_read_again() {
+        assert_eq!(seen("a").troubled(problem(None)).stamp(), None);
+        assert_eq!(Here::<u32>::Nothing.stamp(), None);
+        let unreadable = Here::<u32>::Nothing.troubled(problem(None));
+        assert_eq!(unreadable.stamp(), None);
     }
 
     #[test]

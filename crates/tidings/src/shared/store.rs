@@ -226,8 +226,8 @@ impl<T: Shareable> ValueCopy<T> {
     async fn settle(&self, calm: Option<Calm>, replaced: Replaced<T>) -> Snapshot<T> {
         let Replaced { was, snapshot } = replaced;
         let follow = || self.follow_or_begin(&was, &snapshot);
-        if let Some(snapshot) = self.care.if_undisturbed(calm, follow) {
-            return snapshot;
+        if let Some(followed) = self.care.if_undisturbed(calm, follow) {
+            return followed.snapshot;
         }
         let read = self.care.refreshed().await;
         match (read, self.snapshot()) {

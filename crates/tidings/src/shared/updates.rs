@@ -122,9 +122,9 @@ impl<T> Updates<T> {
     /// The next that are written together; `None` where none waits, and nobody sees to those that
     /// come.
     fn take(&self) -> Option<Together<T>> {
+        // What nobody waits for any more was not begun, and is not. It is dropped outside of the lock.
+        let _given_up = self.given_up();
         let mut inside = self.lock();
-        // What nobody waits for any more was not begun, and is not.
-        inside.waiting.retain(|update| !update.done.is_closed());
         let Some(first) = inside.waiting.front() else {
             inside.is_running = false;
             inside.alone = 0;
@@ -140,6 +140,16 @@ impl<T> Updates<T> {
             alike.take(TOGETHER).count()
         };
         Some(Together(inside.waiting.drain(..together).collect()))
+    }
+
+    fn given_up(&self) -> Vec<Update<T>> {
+        let mut inside = self.lock();
+        let waiting = std::mem::take(&mut inside.waiting);
+        let (given_up, waiting): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|update| update.done.is_closed());
+        inside.waiting = waiting.into();
+        given_up
     }
 
     /// Something is wrong with what they make together: each is tried alone.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind};
+use redis::{
+    Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind,
+    Value,
+};
 
 use crate::acl::Needs;
 use crate::failure::Reason;
@@ -58,7 +61,7 @@ impl RedisKeys {
         let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
         Box::pin(async move {
             let answer = command.query_async(&mut connection).await;
-            answer.map_err(|error| KeyError::of(&error, &needs))
+            understood(answer, &needs)
         })
     }
 
@@ -70,9 +73,22 @@ impl RedisKeys {
         let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
         Box::pin(async move {
             let answer = script.invoke_async(&mut connection).await;
-            answer.map_err(|error| KeyError::of(&error, &needs))
+            understood(answer, &needs)
         })
     }
+}
+
+/// What Redis answered, as what was asked for. Only what was read can be something else, as anybody may
+/// have written it: a change answers with what its script made, which is always understood.
+fn understood<T: FromRedisValue>(answer: RedisResult<Value>, needs: &Needs) -> Result<T, KeyError> {
+    let value = answer.map_err(|error| KeyError::of(&error, needs))?;
+    T::from_redis_value(value).map_err(|error| KeyError::Foreign(error.to_string()))
+}
+
+/// A field that anybody may have written, if it is text.
+fn text(field: &str, bytes: Vec<u8>) -> Result<String, KeyError> {
+    let text = String::from_utf8(bytes);
+    text.map_err(|_| KeyError::Foreign(format!("its `{field}` is no text")))
 }
 
 impl fmt::Debug for RedisKeys {
@@ -102,8 +118,8 @@ impl KeyError {
             _ if words.contains("WRONGTYPE") || words.contains("is not an integer") => {
                 Self::Foreign(words)
             }
-            // Redis answered, so it did not do it.
-            ErrorKind::UnexpectedReturnType => Self::Foreign(words),
+            // What is no answer of Redis's at all says nothing of what it did.
+            ErrorKind::Parse => Self::Lost,
             _ if error.code().is_some() => Self::Refused(words),
             _ => Self::Lost,
         }

@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use futures_util::future::{BoxFuture, WeakShared};
 use tokio::sync::watch;
 
-use super::clock::Clock;
+use super::clock::{Clock, Place};
 use super::flights::Flights;
 use super::load::Loaded;
 use crate::shared::LoadError;
@@ -60,6 +60,10 @@ pub(crate) struct Cache<K, V> {
     steps: u64,
     /// When the stamp was taken from an answer: notices from before it may still come.
     answered: Option<Instant>,
+    /// The stamp that an answer brought before its notice was heard.
+    unheard: Option<Stamp>,
+    /// What was not kept, to be dropped where no lock is held.
+    unkept: Vec<Entry<V>>,
     entries: Clock<K, Entry<V>>,
     /// The entries that come from a writing of which nothing was heard yet, and its mark.
     ahead: HashMap<K, String, RandomState>,
@@ -86,6 +90,15 @@ impl<V> Clone for Entry<V> {
     }
 }
 
+impl<K, V> Cache<K, V> {
+    /// What has to be dropped where no lock is held: to drop it is the application's code.
+    pub(crate) fn take_gone(&mut self) -> Gone<K, V> {
+        (self.entries.take_gone(), std::mem::take(&mut self.unkept))
+    }
+}
+
+pub(crate) type Gone<K, V> = (Vec<Place<K, Entry<V>>>, Vec<Entry<V>>);
+
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
@@ -93,6 +106,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             passed: VecDeque::new(),
             steps: 0,
             answered: None,
+            unheard: None,
+            unkept: Vec::new(),
             entries: Clock::new(capacity),
             ahead: HashMap::default(),
             reading: Flights::default(),
@@ -110,11 +125,17 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     }
 
     /// Keeps what was read when the map had this stamp. The caller knows that no change of this
-    /// entry was heard of since it was asked for.
+    /// entry was heard of since it was asked for. An answer that another one overtook is not kept: a
+    /// change that lies between them may be of this entry.
     pub(crate) fn keep(&mut self, key: K, entry: Entry<V>, at: &Stamp) {
+        if !self.has_passed(at) && at.version < self.stamp.version {
+            self.unkept.push(entry);
+            return;
+        }
         if self.entries.is_empty() && !self.has_passed(at) {
             self.adopt(at.clone());
             self.answered = Some(Instant::now());
+            self.unheard = Some(at.clone());
         }
         if self.has_passed(at) {
             self.ahead.remove(&key);
@@ -126,34 +147,36 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// A change of one entry, or of all, was heard of.
-    pub(crate) fn hear(&mut self, key: Option<&K>, now: Stamp, was: &str) -> Told<K> {
+    /// A change of these entries, or of all, was heard of.
+    pub(crate) fn hear(&mut self, keys: Option<&[K]>, now: Stamp, was: &str) -> Told<K> {
+        if self.unheard.take_if(|unheard| *unheard == now).is_some() {
+            return self.changed(keys);
+        }
         // Our own changes are known before they are heard of.
         if self.has_passed(&now) {
             return Told::Nothing;
         }
-        match key {
-            None if self.is_next(&now, was) => {
-                self.forget_all();
-                self.advance(now);
-                Told::All
-            }
-            Some(key) if self.is_next(&now, was) => {
-                self.forget(key);
-                self.advance(now);
-                Told::Some(vec![key.clone()])
-            }
-            Some(key) if self.is_late(&now) => {
-                self.forget(key);
-                Told::Some(vec![key.clone()])
-            }
-            _ => {
-                self.forget_all();
-                // What is read from now on is no older than this.
-                self.adopt(now);
-                Told::All
-            }
+        if self.is_next(&now, was) {
+            let told = self.changed(keys);
+            self.advance(now);
+            return told;
         }
+        if self.is_late(&now) {
+            return self.changed(keys);
+        }
+        self.forget_all();
+        // What is read from now on is no older than this.
+        self.adopt(now);
+        Told::All
+    }
+
+    fn changed(&mut self, keys: Option<&[K]>) -> Told<K> {
+        let Some(keys) = keys else {
+            self.forget_all();
+            return Told::All;
+        };
+        keys.iter().for_each(|key| self.forget(key));
+        Told::Some(keys.to_vec())
     }
 
     /// This process changed an entry, to this.
@@ -161,10 +184,15 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.forget(key);
         if *now == self.stamp {
             self.keep(key.clone(), entry, now);
-            return Told::Nothing;
+            let is_told = self.unheard.take_if(|unheard| unheard == now).is_none();
+            return match is_told {
+                true => Told::Nothing,
+                false => Told::Some(vec![key.clone()]),
+            };
         }
         if !self.is_next(now, was) {
             // What others wrote before or after it was not heard of yet, and may be this entry.
+            self.unkept.push(entry);
             return Told::Nothing;
         }
         self.advance(now.clone());
@@ -211,6 +239,15 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         Told::All
     }
 
+    /// Nobody knows what Redis holds: what is here is of no use.
+    pub(crate) fn lose(&mut self) -> Told<K> {
+        let is_news = self.stale_since.is_none() || !self.entries.is_empty();
+        self.stale_since.get_or_insert_with(Instant::now);
+        self.forget_all();
+        self.adopt(Stamp::default());
+        if is_news { Told::All } else { Told::Nothing }
+    }
+
     /// This entry may be another by now.
     pub(crate) fn forget(&mut self, key: &K) {
         self.entries.remove(key);
@@ -254,6 +291,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     fn adopt(&mut self, stamp: Stamp) {
         self.passed.clear();
         self.answered = None;
+        self.unheard = None;
         self.stamp = stamp;
     }
 
@@ -295,7 +333,7 @@ mod tests {
     #[test]
     fn the_next_change_drops_one_entry() {
         let mut cache = cache();
-        assert_eq!(cache.hear(Some(&2), stamp(2), "n1"), Told::Some(vec![2]));
+        assert_eq!(cache.hear(Some(&[2]), stamp(2), "n1"), Told::Some(vec![2]));
         assert_eq!(kept(&mut cache), [1, 3]);
         assert_eq!(cache.stamp(), &stamp(2));
     }
@@ -303,11 +341,11 @@ mod tests {
     #[test]
     fn a_change_after_one_that_was_missed_drops_all() {
         let mut cache = cache();
-        assert_eq!(cache.hear(Some(&2), stamp(3), "n2"), Told::All);
+        assert_eq!(cache.hear(Some(&[2]), stamp(3), "n2"), Told::All);
         assert!(kept(&mut cache).is_empty());
         // And from there on it goes step by step again.
         cache.keep(1, entry(1), &stamp(3));
-        assert_eq!(cache.hear(Some(&2), stamp(4), "n3"), Told::Some(vec![2]));
+        assert_eq!(cache.hear(Some(&[2]), stamp(4), "n3"), Told::Some(vec![2]));
         assert_eq!(kept(&mut cache), [1]);
     }
 
@@ -315,29 +353,34 @@ mod tests {
     fn a_change_from_before_the_answer_drops_one_entry() {
         let mut cache = Cache::new(10);
         (1..=3).for_each(|key| cache.keep(key, entry(key), &stamp(5)));
-        assert_eq!(cache.hear(Some(&2), stamp(4), "n3"), Told::Some(vec![2]));
-        assert_eq!(cache.hear(Some(&1), stamp(5), "n4"), Told::Nothing);
+        assert_eq!(cache.hear(Some(&[2]), stamp(4), "n3"), Told::Some(vec![2]));
+        // Nor was the change heard of that the answer has.
+        assert_eq!(cache.hear(Some(&[4]), stamp(5), "n4"), Told::Some(vec![4]));
+        assert_eq!(cache.hear(Some(&[4]), stamp(5), "n4"), Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 3]);
-        assert_eq!(cache.hear(Some(&1), stamp(6), "n5"), Told::Some(vec![1]));
+        assert_eq!(cache.hear(Some(&[1]), stamp(6), "n5"), Told::Some(vec![1]));
         assert_eq!(kept(&mut cache), [3]);
         // Once something is heard that fits to nothing, older versions are news.
-        assert_eq!(cache.hear(Some(&1), stamp(8), "n7"), Told::All);
+        assert_eq!(cache.hear(Some(&[1]), stamp(8), "n7"), Told::All);
         cache.keep(3, entry(3), &stamp(8));
-        assert_eq!(cache.hear(Some(&1), stamp(7), "n6"), Told::All);
+        assert_eq!(cache.hear(Some(&[1]), stamp(7), "n6"), Told::All);
     }
 
     #[test]
     fn a_stamp_of_the_same_mark_and_another_version_is_another() {
         let mut cache = cache();
-        assert_eq!(cache.hear(Some(&2), stamp(9), "n1"), Told::All);
+        assert_eq!(cache.hear(Some(&[2]), stamp(9), "n1"), Told::All);
         assert!(kept(&mut cache).is_empty());
     }
 
     #[test]
     fn what_is_heard_of_once_more_changes_nothing() {
         let mut cache = cache();
-        assert_eq!(cache.hear(Some(&2), stamp(1), ""), Told::Nothing);
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        cache.hear(Some(&[4]), stamp(2), "n1");
+        assert_eq!(cache.hear(Some(&[2]), stamp(2), "n1"), Told::Nothing);
+        assert_eq!(cache.hear(Some(&[2]), stamp(1), ""), Told::Some(vec![2]));
+        assert_eq!(cache.hear(Some(&[1]), stamp(1), ""), Told::Nothing);
+        assert_eq!(kept(&mut cache), [1, 3]);
     }
 
     #[test]
@@ -354,9 +397,9 @@ mod tests {
     #[test]
     fn an_answer_that_was_overtaken_by_notices_drops_nothing_and_one_of_a_failover_all() {
         let mut cache = cache();
-        cache.hear(Some(&1), stamp(2), "n1");
+        cache.hear(Some(&[1]), stamp(2), "n1");
         let asked = cache.asked();
-        cache.hear(Some(&2), stamp(3), "n2");
+        cache.hear(Some(&[2]), stamp(3), "n2");
         assert_eq!(cache.follow(&asked, stamp(2)), Told::Some(vec![]));
         assert_eq!(cache.stamp(), &stamp(3));
         assert_eq!(cache.follow(&asked, stamp(1)), Told::All);
@@ -386,7 +429,7 @@ mod tests {
     fn what_comes_from_a_writing_that_is_heard_of_later_is_kept() {
         let mut cache = cache();
         cache.keep(4, entry(4), &stamp(2));
-        cache.hear(Some(&1), stamp(2), "n1");
+        cache.hear(Some(&[1]), stamp(2), "n1");
         assert_eq!(cache.confirm(), Told::Some(vec![]));
         assert_eq!(kept(&mut cache), [2, 3, 4]);
     }
@@ -394,7 +437,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_older_than_what_was_heard_is_kept() {
         let mut cache = cache();
-        cache.hear(Some(&1), stamp(2), "n1");
+        cache.hear(Some(&[1]), stamp(2), "n1");
         cache.keep(4, entry(4), &stamp(1));
         assert_eq!(cache.confirm(), Told::Some(vec![]));
         assert_eq!(kept(&mut cache), [2, 3, 4]);
@@ -406,7 +449,7 @@ mod tests {
         let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
         assert_eq!(told, Told::Some(vec![1]));
         assert_eq!(kept(&mut cache), [1, 2, 3]);
-        assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
+        assert_eq!(cache.hear(Some(&[1]), stamp(2), "n1"), Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 2, 3]);
     }
 
@@ -415,8 +458,8 @@ mod tests {
         let mut cache = cache();
         cache.wrote(&1, entry(7), &stamp(2), "n1");
         cache.wrote(&2, entry(8), &stamp(3), "n2");
-        assert_eq!(cache.hear(Some(&1), stamp(2), "n1"), Told::Nothing);
-        assert_eq!(cache.hear(Some(&2), stamp(3), "n2"), Told::Nothing);
+        assert_eq!(cache.hear(Some(&[1]), stamp(2), "n1"), Told::Nothing);
+        assert_eq!(cache.hear(Some(&[2]), stamp(3), "n2"), Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 2, 3]);
     }
 
@@ -425,14 +468,14 @@ mod tests {
         let mut cache = cache();
         assert_eq!(cache.hear(None, stamp(2), "n1"), Told::All);
         assert!(kept(&mut cache).is_empty());
-        assert_eq!(cache.hear(Some(&1), stamp(1), ""), Told::Nothing);
-        assert_eq!(cache.hear(Some(&1), stamp(3), "n2"), Told::Some(vec![1]));
+        assert_eq!(cache.hear(None, stamp(2), "n1"), Told::Nothing);
+        assert_eq!(cache.hear(Some(&[1]), stamp(3), "n2"), Told::Some(vec![1]));
     }
 
     #[test]
     fn a_write_of_our_own_that_was_heard_before_its_answer_is_kept() {
         let mut cache = cache();
-        cache.hear(Some(&1), stamp(2), "n1");
+        cache.hear(Some(&[1]), stamp(2), "n1");
         let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
         assert_eq!(told, Told::Nothing);
         assert_eq!(kept(&mut cache), [1, 2, 3]);
@@ -447,13 +490,42 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_another_one_overtook_is_not_kept() {
+        let mut cache = Cache::new(10);
+        cache.keep(1, entry(1), &stamp(2));
+        // The second change was of this entry.
+        cache.keep(2, entry(2), &stamp(1));
+        assert_eq!(kept(&mut cache), [1]);
+        assert_eq!(cache.hear(Some(&[2]), stamp(2), "n1"), Told::Some(vec![2]));
+        assert_eq!(kept(&mut cache), [1]);
+    }
+
+    #[test]
+    fn a_write_of_our_own_that_an_answer_brought_first_is_told_once() {
+        let mut cache = Cache::new(10);
+        cache.keep(2, entry(2), &stamp(2));
+        let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
+        assert_eq!(told, Told::Some(vec![1]));
+        assert_eq!(cache.hear(Some(&[1]), stamp(2), "n1"), Told::Nothing);
+        assert_eq!(kept(&mut cache), [1, 2]);
+    }
+
+    #[test]
+    fn a_change_of_what_is_no_key_here_is_one_step_and_drops_nothing() {
+        let mut cache = cache();
+        assert_eq!(cache.hear(Some(&[]), stamp(2), "n1"), Told::Some(vec![]));
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        assert_eq!(cache.stamp(), &stamp(2));
+    }
+
+    #[test]
     fn a_read_that_was_overtaken_is_joined_by_nobody() {
         let mut cache = cache();
         let ticket = cache.reading.ticket();
         let (_, load) = watch::channel(None);
         let loading = cache.loading.ticket();
         cache.loading.begin(2, loading, load);
-        cache.hear(Some(&2), stamp(2), "n1");
+        cache.hear(Some(&[2]), stamp(2), "n1");
         assert!(!cache.reading.end(&2, ticket));
         assert!(!cache.loading.end(&2, loading));
     }

@@ -12,13 +12,21 @@ pub(crate) struct Clock<K, T> {
     places: Vec<Place<K, T>>,
     hand: usize,
     capacity: usize,
+    gone: Vec<Place<K, T>>,
 }
 
+/// What went, to be dropped where no lock is held.
 #[derive(Debug)]
-struct Place<K, T> {
+pub(crate) struct Place<K, T> {
     key: K,
     item: T,
     was_used: bool,
+}
+
+impl<K, T> Clock<K, T> {
+    pub(crate) fn take_gone(&mut self) -> Vec<Place<K, T>> {
+        std::mem::take(&mut self.gone)
+    }
 }
 
 impl<K: Clone + Eq + Hash, T> Clock<K, T> {
@@ -28,6 +36,7 @@ impl<K: Clone + Eq + Hash, T> Clock<K, T> {
             places: Vec::new(),
             hand: 0,
             capacity,
+            gone: Vec::new(),
         }
     }
 
@@ -49,10 +58,12 @@ impl<K: Clone + Eq + Hash, T> Clock<K, T> {
             was_used: false,
         };
         if let Some(index) = self.index.get(&key) {
-            self.places[*index] = place;
+            self.gone
+                .push(std::mem::replace(&mut self.places[*index], place));
             return None;
         }
         if self.capacity == 0 {
+            self.gone.push(place);
             return Some(key);
         }
         if self.places.len() < self.capacity {
@@ -61,17 +72,18 @@ impl<K: Clone + Eq + Hash, T> Clock<K, T> {
             return None;
         }
         let index = self.unused();
-        let gone = std::mem::replace(&mut self.places[index], place).key;
-        self.index.remove(&gone);
+        let former = std::mem::replace(&mut self.places[index], place);
+        let gone = self.index.remove_entry(&former.key).map(|(key, _)| key);
+        self.gone.push(former);
         self.index.insert(key, index);
-        Some(gone)
+        gone
     }
 
     pub(crate) fn remove(&mut self, key: &K) {
         let Some(index) = self.index.remove(key) else {
             return;
         };
-        self.places.swap_remove(index);
+        self.gone.push(self.places.swap_remove(index));
         if let Some(moved) = self.places.get(index) {
             self.index.insert(moved.key.clone(), index);
         }
@@ -79,7 +91,7 @@ impl<K: Clone + Eq + Hash, T> Clock<K, T> {
 
     pub(crate) fn clear(&mut self) {
         self.index.clear();
-        self.places.clear();
+        self.gone.append(&mut self.places);
     }
 
     fn unused(&mut self) -> usize {

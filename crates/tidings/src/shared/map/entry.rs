@@ -9,13 +9,10 @@ use tidings_codec::{Format, Payload};
 
 use super::cache::Entry;
 use crate::shared::copy::decode;
-use crate::shared::{LoadError, Shareable, StoreError};
+use crate::shared::{LoadError, Shareable, StoreError, shown};
 
 /// How long a key may be as text, in bytes.
 const LONGEST_KEY: usize = 1_024;
-
-/// How much of a text that is no key is shown.
-const SHOWN: usize = 64;
 
 /// What failures call an entry.
 pub(crate) fn entry_name(map: &str, field: &str) -> String {
@@ -54,14 +51,6 @@ fn not_a_key(map: &str, field: &str, words: String) -> LoadError {
         key: shown(field),
         words,
     }
-}
-
-fn shown(field: &str) -> String {
-    let mut shown: String = field.chars().take(SHOWN).collect();
-    if shown.len() < field.len() {
-        shown.push('…');
-    }
-    shown
 }
 
 /// What the bytes of an entry say, and what is wrong with them.

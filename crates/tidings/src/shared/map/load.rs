@@ -146,7 +146,6 @@ impl<K: Key, V: Shareable> Load<K, V> {
             Err(error) => {
                 let source = Arc::new(error);
                 self.land(Loaded::Failed(Arc::clone(&source) as _));
-                self.release(lease.as_deref()).await;
                 let shared = entry_name(&self.mirror.keys.name, &self.field);
                 Err(LoadOrError::Loader { shared, source })
             }
@@ -208,17 +207,6 @@ impl<K: Key, V: Shareable> Load<K, V> {
             }
         };
         stored.flatten().unwrap_or(value)
-    }
-
-    /// Nobody fills this gap now.
-    async fn release(&self, lease: Option<&str>) {
-        let (Some(lease), mirror) = (lease, &self.mirror) else {
-            return;
-        };
-        let released = mirror.ask(|keys| keys.release(&mirror.keys, &self.field, lease));
-        if let Err(error) = released.await {
-            tracing::debug!(error = %report(&error), "a lease is left behind for an hour");
-        }
     }
 
     /// Tells all who wait. Who comes later loads anew.

@@ -4,8 +4,10 @@ use std::any::type_name;
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::hash::{BuildHasher, Hash};
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use futures_util::FutureExt;
@@ -23,8 +25,8 @@ use crate::builder::FOREVER;
 use crate::failure::{Failure, Fate, Reason};
 use crate::kept::{Kept, Undone};
 use crate::reports::Reports;
-use crate::shared::care::{Care, Outcome};
-use crate::shared::keeper::{Copy, Stamp};
+use crate::shared::care::{Care, Era, Outcome};
+use crate::shared::keeper::{Copy, Stamp, in_time};
 use crate::shared::store::{give_way, marker};
 use crate::shared::{LoadError, Shareable, StoreError};
 use crate::transport::keyspace::maps::{Found, MapKeys, Moved, NewEntry, Only, Written};
@@ -169,8 +171,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         value: Arc<V>,
         only: Only<'_>,
     ) -> Result<Option<Found>, StoreError> {
-        let nonce = nonce();
-
+        let (nonce, era) = (nonce(), self.care.era());
         let new = NewEntry {
             field,
             format: marker(self.format),
@@ -189,7 +190,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
                     nonce: nonce.as_str().into(),
                     value: Ok(Some(value)),
                 };
-                self.wrote(key, entry, moved, nonce);
+                self.wrote(era, key, entry, moved, nonce);
                 Ok(None)
             }
         }
@@ -197,12 +198,12 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
 
     pub(crate) async fn remove(&self, key: &K) -> Result<(), StoreError> {
         let field = self.field(key)?;
-        let nonce = nonce();
+        let (nonce, era) = (nonce(), self.care.era());
         let removed = self.change(Some(key), |keys| {
             keys.remove_entry(&self.keys, &field, &nonce)
         });
         let moved = removed.await?;
-        self.wrote(key, Entry::absent(), moved, nonce);
+        self.wrote(era, key, Entry::absent(), moved, nonce);
         Ok(())
     }
 
@@ -256,7 +257,11 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     }
 
     fn complain(&self, field: &str, bytes: &[u8], source: LoadError) {
-        let complaint = (field.to_owned(), mark_of(bytes));
+        self.complain_of(entry_name(&self.keys.name, field), bytes, source);
+    }
+
+    fn complain_of(&self, shared: String, bytes: &[u8], source: LoadError) {
+        let complaint = (shared.clone(), mark_of(bytes));
         let mut complaints = lock(&self.complaints);
         if complaints.contains(&complaint) {
             return;
@@ -266,11 +271,26 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         }
         complaints.push_back(complaint);
         drop(complaints);
-        let shared = entry_name(&self.keys.name, field);
         self.reports.failure(Failure::Shared { shared, source });
     }
 
-    fn wrote(&self, key: &K, entry: Entry<V>, moved: Moved, nonce: String) {
+    /// What lies there instead of a stamp agrees with nothing that is here.
+    fn lose(&self, words: String) {
+        let source = LoadError::Foreign {
+            shared: self.keys.name.clone(),
+            words,
+        };
+        let words = source.to_string();
+        self.complain_of(self.keys.name.clone(), words.as_bytes(), source);
+        let told = self.lock().lose();
+        self.watchers.tell(&told);
+    }
+
+    fn wrote(&self, era: Era, key: &K, entry: Entry<V>, moved: Moved, nonce: String) {
+        if self.care.era() != era {
+            // It may be from a server that is the master no more.
+            return self.lock().forget(key);
+        }
         let Moved { version, was } = moved;
         let now = Stamp { version, nonce };
         let told = self.lock().wrote(key, entry, &now, &was);
@@ -357,8 +377,33 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         &self.turns[usize::try_from(index).unwrap_or(0)]
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Cache<K, V>> {
-        lock(&self.cache)
+    pub(crate) fn lock(&self) -> Locked<'_, K, V> {
+        Locked(Some(lock(&self.cache)))
+    }
+}
+
+/// The cache while it is locked. What goes from it is dropped after that.
+pub(crate) struct Locked<'a, K, V>(Option<MutexGuard<'a, Cache<K, V>>>);
+
+impl<K, V> Deref for Locked<'_, K, V> {
+    type Target = Cache<K, V>;
+
+    fn deref(&self) -> &Cache<K, V> {
+        self.0.as_ref().expect("it is locked until it is dropped")
+    }
+}
+
+impl<K, V> DerefMut for Locked<'_, K, V> {
+    fn deref_mut(&mut self) -> &mut Cache<K, V> {
+        self.0.as_mut().expect("it is locked until it is dropped")
+    }
+}
+
+impl<K, V> Drop for Locked<'_, K, V> {
+    fn drop(&mut self) {
+        let gone = self.take_gone();
+        self.0 = None;
+        drop(gone);
     }
 }
 
@@ -395,8 +440,8 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
         &self.keys.stamp
     }
 
-    fn stamp(&self) -> Stamp {
-        self.lock().stamp().clone()
+    fn stamp(&self) -> Option<Stamp> {
+        Some(self.lock().stamp().clone())
     }
 
     fn care(&self) -> &Care {
@@ -409,13 +454,26 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
         self.watchers.look_again();
     }
 
-    fn refresh(self: Arc<Self>, keyspace: Arc<dyn Keyspace>) -> BoxFuture<'static, Outcome> {
+    fn refresh(
+        self: Arc<Self>,
+        keyspace: Arc<dyn Keyspace>,
+        patience: Duration,
+    ) -> BoxFuture<'static, Outcome> {
         let asked = self.lock().asked();
         let stamps = keyspace.stamps(vec![self.keys.stamp.clone()]);
         Box::pin(async move {
-            let stamps = stamps.await.map_err(KeyError::into_reason)?;
-            // What lies there instead of a stamp agrees with nothing that is here.
-            let stamp = stamps.into_iter().flatten().next().unwrap_or_default();
+            let read = async {
+                let stamps = stamps.await.map_err(KeyError::into_reason)?;
+                match stamps.into_iter().next() {
+                    Some(Err(KeyError::Foreign(words))) => Ok(Err(words)),
+                    Some(stamp) => stamp.map(Ok).map_err(KeyError::into_reason),
+                    None => Ok(Ok(Stamp::default())),
+                }
+            };
+            let stamp = match in_time(patience, read).await? {
+                Ok(stamp) => stamp,
+                Err(words) => return Ok(self.lose(words)),
+            };
             let mut heard = self.heard.subscribe();
             let had = heard.wait_for(|()| self.lock().had_since(&asked, &stamp));
             let _ = timeout(ON_ITS_WAY, had).await;
@@ -436,9 +494,10 @@ impl<K: Key, V: Shareable> Hears for Mirror<K, V> {
         let key = heard.key.as_ref().map(|field| field.parse::<K>());
         let told = match (heard.moved, key) {
             (Some((now, was)), None) => self.lock().hear(None, now, &was),
-            (Some((now, was)), Some(Ok(key))) => self.lock().hear(Some(&key), now, &was),
+            (Some((now, was)), Some(Ok(key))) => self.lock().hear(Some(&[key]), now, &was),
             // Nothing here can be of a key that is none.
-            (_, Some(Err(_))) => return self.care.behind(),
+            (Some((now, was)), Some(Err(_))) => self.lock().hear(Some(&[]), now, &was),
+            (None, Some(Err(_))) => return self.care.behind(),
             (None, Some(Ok(key))) => {
                 // Whoever changed it does not say what the map was before.
                 self.care.behind();

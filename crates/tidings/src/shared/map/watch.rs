@@ -155,13 +155,14 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
             .subscribe()
     }
 
-    /// One who watched this entry is about to end.
+    /// One who watched this entry has ended.
     fn unwatch(&self, key: &K) {
         let mut entries = lock(&self.entries);
-        let watching = entries.get(key).map_or(0, watch::Sender::receiver_count);
-        if watching <= 1 {
-            entries.remove(key);
-        }
+        let is_watched = |watching: &watch::Sender<()>| watching.receiver_count() > 0;
+        let is_over = entries.get(key).is_some_and(|entry| !is_watched(entry));
+        let gone = is_over.then(|| entries.remove_entry(key));
+        drop(entries);
+        drop(gone);
     }
 
     fn watch_all(&self) -> Arc<Pending<K>> {
@@ -213,10 +214,12 @@ impl<K: Clone + Eq + Hash> Pending<K> {
     }
 
     fn put_all(&self) {
-        *lock(&self.inside) = Inside {
+        let all = Inside {
             is_all: true,
             ..Inside::default()
         };
+        let former = std::mem::replace(&mut *lock(&self.inside), all);
+        drop(former);
         self.grown.notify_one();
     }
 
@@ -333,6 +336,8 @@ impl<K: Key, V: Shareable> Following<K, V> {
 
 impl<K: Key, V: Shareable> Drop for Following<K, V> {
     fn drop(&mut self) {
+        // It ends before it is counted: of two that end at once, the last one sees that it is.
+        drop(std::mem::replace(&mut self.changed, watch::channel(()).1));
         self.mirror.watchers.unwatch(&self.key);
     }
 }

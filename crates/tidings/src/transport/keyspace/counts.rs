@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 use std::future::ready;
+use std::sync::LazyLock;
+
+use redis::Script;
 
 use super::{Answer, KeyError, RedisKeys};
+use crate::shared::shown;
 use crate::transport::memory::MemoryKeys;
 
 /// A number that is not there is 0.
@@ -16,6 +20,19 @@ pub(crate) trait Counts {
     /// Makes it 0, and answers what it was.
     fn reset(&self, key: &str) -> Answer<i64>;
 }
+
+// To add nothing fails where something else lies there, and where nothing may be written. What it was
+// is text: Lua's numbers are less exact.
+static RESET: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r#"
+redis.call("INCRBY", KEYS[1], 0)
+local was = redis.call("GET", KEYS[1])
+redis.call("SET", KEYS[1], 0, "KEEPTTL")
+return was
+"#,
+    )
+});
 
 impl Counts for RedisKeys {
     fn add(&self, key: &str, n: i64) -> Answer<i64> {
@@ -31,19 +48,20 @@ impl Counts for RedisKeys {
     }
 
     fn reset(&self, key: &str) -> Answer<i64> {
-        let mut set = redis::cmd("GETSET");
-        set.arg(key).arg(0);
-        number(self.ask(set))
+        number(self.run(RESET.key(key)))
     }
 }
 
-fn number(text: Answer<Option<String>>) -> Answer<i64> {
+fn number(bytes: Answer<Option<Vec<u8>>>) -> Answer<i64> {
     Box::pin(async move {
-        let Some(text) = text.await? else {
+        let Some(bytes) = bytes.await? else {
             return Ok(0);
         };
-        text.parse()
-            .map_err(|_| KeyError::Foreign(format!("`{text}` is not an integer")))
+        let text = String::from_utf8_lossy(&bytes);
+        text.parse().map_err(|_| {
+            let text = shown(&text);
+            KeyError::Foreign(format!("`{text}` is not an integer"))
+        })
     })
 }
 

@@ -89,11 +89,9 @@ pub(crate) trait Maps {
     /// Takes everything out and all leases back, and announces it.
     fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved>;
 
-    /// The entry, or else the lease to write it: the one that is given already, or this.
+    /// The entry, or else the lease to write it: the one that is given already, or this. One that
+    /// comes to nothing is left for the next loader, or goes by itself.
     fn lease(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<(Found, String)>;
-
-    /// Takes back a lease that came to nothing.
-    fn release(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<()>;
 
     fn map_len(&self, map: &MapKeys) -> Answer<u64>;
 
@@ -135,7 +133,7 @@ fn notice_end(moved: &Moved, nonce: &str) -> String {
 }
 
 /// The stamp's version and nonce, and an entry.
-type Fields = (Option<String>, Option<String>, Option<Vec<u8>>);
+type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 impl Maps for RedisKeys {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found> {
@@ -185,18 +183,13 @@ impl Maps for RedisKeys {
         static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::LEASE));
         let mut ask = map.invoke(&LEASE);
         ask.arg(field).arg(lease).arg(scripts::LEASES_LAST_MS);
-        let asked = self.run::<(Fields, String)>(ask);
+        let asked = self.run::<(Fields, Vec<u8>)>(ask);
         Box::pin(async move {
             let (fields, lease) = asked.await?;
+            // One that is no text is a stranger's, and fits to nothing that is written.
+            let lease = String::from_utf8_lossy(&lease).into_owned();
             Ok((Found::of(fields)?, lease))
         })
-    }
-
-    fn release(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<()> {
-        static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::RELEASE));
-        let mut release = map.invoke(&RELEASE);
-        release.arg(field).arg(lease);
-        self.run(release)
     }
 
     fn map_len(&self, map: &MapKeys) -> Answer<u64> {

@@ -4,12 +4,13 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{RedisResult, Script};
+use redis::{RedisResult, Script, Value};
 use tokio::time::Instant;
 
 use super::hashes::Hash;
-use super::{Answer, KeyError, RedisKeys};
+use super::{Answer, KeyError, RedisKeys, text, understood};
 use crate::shared::keeper::Stamp;
+use crate::shared::shown;
 use crate::transport::memory::MemoryKeys;
 
 const FORMAT: &str = "format";
@@ -64,51 +65,57 @@ pub(crate) enum Attempt {
     Overtaken(Option<Written>),
 }
 
-/// What a hash says of a value: format, value, version and nonce.
+/// What a hash says of a value: format, value, version and nonce. Anybody may have written them.
 type Fields = (
-    Option<String>,
     Option<Vec<u8>>,
-    Option<String>,
-    Option<String>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
 );
 
 // First what fails on a full or read-only Redis, then what a user may be denied, then the rest: a
-// script is not rolled back.
+// script is not rolled back. So the version is written as it is, before it is counted: whoever may do
+// that may write the value, too. A nonce that no bus made is shown as `?`.
 static WRITE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r#"
 local found = redis.call("HMGET", KEYS[1], "format", "value", "version", "nonce")
 local was = found[4] or ""
-if ARGV[1] == "if" and was ~= ARGV[2] then
+local is_foreign = was == "" and (found[1] or found[2])
+if ARGV[1] == "if" and (is_foreign or was ~= ARGV[2]) then
     return {0, found}
 end
 if string.find(found[3] or "", "[^%d]") then
     return redis.error_reply("ERR the version is not an integer")
 end
+if #was > 64 or string.find(was, "%W") then was = "?" end
+redis.call("HSET", KEYS[1], "version", found[3] or 0)
 local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
-local shown = string.find(was, "[^%w]") and "" or was
-redis.call("PUBLISH", ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
-    .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
-    .. '","was":"' .. shown .. '"' .. ARGV[8] .. "}}")
-redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6], "nonce", ARGV[7])
 if ARGV[9] == "" then
     redis.call("PERSIST", KEYS[1])
 else
     redis.call("PEXPIRE", KEYS[1], ARGV[9])
 end
+redis.call("PUBLISH", ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
+    .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
+    .. '","was":"' .. was .. '"' .. ARGV[8] .. "}}")
+redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6], "nonce", ARGV[7])
 return {1, {false, false, version, was}}
 "#,
     )
 });
 
+// To take away what is not there shows that the rest may be taken away, before that is announced.
 static CLEAR: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r#"
 local was = redis.call("HMGET", KEYS[1], "nonce")[1] or ""
-if redis.call("DEL", KEYS[1]) == 1 then
-    local shown = string.find(was, "[^%w]") and "" or was
+if #was > 64 or string.find(was, "%W") then was = "?" end
+redis.call("HDEL", KEYS[1], "nothing")
+if redis.call("HLEN", KEYS[1]) > 0 then
     redis.call("PUBLISH", ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
-        .. '","version":0,"nonce":"","was":"' .. shown .. '"}}')
+        .. '","version":0,"nonce":"","was":"' .. was .. '"}}')
+    redis.call("HDEL", KEYS[1], "format", "value", "version", "nonce")
 end
 return was
 "#,
@@ -132,10 +139,10 @@ impl Values for RedisKeys {
         let (mut connection, needs) = (self.connection.clone(), self.needs.clone());
         Box::pin(async move {
             let answers = pipe.query_async(&mut connection).await;
-            let answers: Vec<RedisResult<(Option<String>, Option<String>)>> =
+            let answers: Vec<RedisResult<Value>> =
                 answers.map_err(|error| KeyError::of(&error, &needs))?;
-            let stamp = |answer: RedisResult<_>| {
-                let (version, nonce) = answer.map_err(|error| KeyError::of(&error, &needs))?;
+            let stamp = |answer| {
+                let (version, nonce) = understood(answer, &needs)?;
                 Stamp::of(version, nonce)
             };
             Ok(answers.into_iter().map(stamp).collect())
@@ -163,10 +170,9 @@ impl Values for RedisKeys {
             }
             let (_, _, version, was) = fields;
             // It was written, and where this is not what Redis counted, it is read again.
-            let version = version.and_then(|version| version.parse().ok());
             Ok(Attempt::Done {
-                version: version.unwrap_or_default(),
-                was: was.unwrap_or_default(),
+                version: version.and_then(|digits| number(&digits)).unwrap_or(0),
+                was: String::from_utf8(was.unwrap_or_default()).unwrap_or_default(),
             })
         })
     }
@@ -187,24 +193,30 @@ fn inlined(value: Option<&[u8]>) -> Vec<u8> {
     value.map_or_else(Vec::new, |value| [br#","value":"#, value].concat())
 }
 
+fn number(digits: &[u8]) -> Option<u64> {
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
 impl Stamp {
-    pub(super) fn of(version: Option<String>, nonce: Option<String>) -> Result<Self, KeyError> {
-        let Some(nonce) = nonce else {
+    pub(super) fn of(version: Option<Vec<u8>>, nonce: Option<Vec<u8>>) -> Result<Self, KeyError> {
+        let Some(nonce) = nonce.filter(|nonce| !nonce.is_empty()) else {
             return Ok(Self::default());
         };
-        let version = version.unwrap_or_default();
-        match version.parse() {
-            Ok(version) => Ok(Self { version, nonce }),
-            Err(_) => Err(KeyError::Foreign(format!(
-                "its version `{version}` is no number"
-            ))),
-        }
+        let digits = version.unwrap_or_default();
+        let Some(version) = number(&digits) else {
+            let digits = shown(&String::from_utf8_lossy(&digits));
+            let words = format!("its version `{digits}` is no number");
+            return Err(KeyError::Foreign(words));
+        };
+        let nonce = text(NONCE, nonce)?;
+        Ok(Self { version, nonce })
     }
 }
 
 impl Written {
     fn of((format, payload, version, nonce): Fields) -> Result<Option<Self>, KeyError> {
         let lacks = |field| KeyError::Foreign(format!("it is a hash without `{field}`"));
+        let nonce = nonce.filter(|nonce| !nonce.is_empty());
         let (payload, format) = match (payload, format, &nonce) {
             // What is left where Redis denied a writing its announcement is a version alone.
             (None, None, None) => return Ok(None),
@@ -214,7 +226,7 @@ impl Written {
             (Some(payload), Some(format), Some(_)) => (payload, format),
         };
         Ok(Some(Self {
-            format,
+            format: text(FORMAT, format)?,
             payload,
             stamp: Stamp::of(version, nonce)?,
         }))
@@ -277,6 +289,7 @@ impl Values for MemoryKeys {
         Box::pin(async move {
             keys.change(|kept| {
                 let was = fields(kept.hash(&key)).3.unwrap_or_default();
+                let was = text(NONCE, was)?;
                 let gone = kept.hashes.remove(&key);
                 let notice = gone.map(|_| notice(&name, 0, "", &was, &[]));
                 Ok((was, notice))
@@ -290,12 +303,8 @@ fn fields(hash: Option<&Hash>) -> Fields {
     let Some(hash) = hash else {
         return Fields::default();
     };
-    (
-        hash.text(FORMAT),
-        hash.get(VALUE).map(<[u8]>::to_vec),
-        hash.text(VERSION),
-        hash.text(NONCE),
-    )
+    let field = |name| hash.get(name).map(<[u8]>::to_vec);
+    (field(FORMAT), field(VALUE), field(VERSION), field(NONCE))
 }
 
 fn notice(name: &str, version: u64, nonce: &str, was: &str, inlined: &[u8]) -> Vec<u8> {

@@ -170,14 +170,6 @@ impl Maps for MemoryKeys {
         Box::pin(ready(Ok((Found { stamp, entry }, given))))
     }
 
-    fn release(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<()> {
-        self.look(map, |map| {
-            if map.loading.get(field).is_some_and(|given| given == lease) {
-                map.loading.remove(field);
-            }
-        })
-    }
-
     fn map_len(&self, map: &MapKeys) -> Answer<u64> {
         self.look(map, |map| map.entries.len() as u64)
     }
