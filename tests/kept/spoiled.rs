@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
 use tidings::{Bus, Failure, Fate, LoadError, Reason, Shared, StoreError};
 use tidings_testkit::{Node, Redis, wait_for};
 
@@ -562,13 +564,85 @@ async fn a_foreign_nonce_does_not_travel() {
 
     limit.set(&2).await.unwrap();
 
+    let notice = next_notice(hearing).await;
+    assert!(notice.len() < 1_000, "{} bytes", notice.len());
+}
+
+#[derive(Deserialize, Serialize)]
+struct Bomb(u64);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(self.0 != 13 || std::thread::panicking(), "boom");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_panics_where_it_is_dropped_does_not_stop_the_others() {
+    let redis = Redis::start().await;
+    let node = redis
+        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
+        .await;
+    let bomb = node.shared::<Bomb>("limit").unwrap();
+    let other = node.shared::<u64>("other").unwrap();
+    let put = [
+        "format", "json", "value", "13", "version", "1", "nonce", "a",
+    ];
+    spoil(&redis, &put).await;
+    assert_eq!(bomb.load().await.unwrap().version(), 1);
+    assert!(other.get().await.unwrap().value().is_none());
+
+    spoil(&redis, &["value", "1", "nonce", "b"]).await;
+    let other_key = "tidings:{default}:shared:other";
+    let silently = [
+        "HSET", other_key, "format", "json", "value", "2", "version", "1", "nonce", "b",
+    ];
+    redis.command(&silently).await;
+
+    becomes(&other, Some(2)).await;
+}
+
+#[tokio::test]
+async fn a_notice_that_cannot_be_read_is_reported() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    limit(&node).get().await.unwrap();
+
+    let frame = r#"{"event":"tidings.shared","data":7}"#;
+    redis
+        .command(&["PUBLISH", "tidings:{default}", frame])
+        .await;
+
+    let reported = node.failures().wait_len(1).await;
+    assert!(matches!(&*reported[0], Failure::Payload { event, .. } if event == "tidings.shared"));
+}
+
+#[tokio::test]
+async fn a_value_in_message_pack_does_not_travel_with_its_notice() {
+    let redis = Redis::start().await;
+    let node = redis
+        .node_with(|builder| builder.format(tidings::Format::MessagePack))
+        .await;
+    let sharing = tidings::Sharing::new().inline(100);
+    let limit = node.shared_with::<u64>("limit", sharing).unwrap();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut hearing = client.get_async_pubsub().await.unwrap();
+    hearing.subscribe("tidings:{default}").await.unwrap();
+
+    limit.set(&2).await.unwrap();
+
+    let notice = next_notice(hearing).await;
+    assert!(!notice.contains(r#""value""#), "{notice}");
+}
+
+/// The first notice of a shared value that is heard.
+async fn next_notice(hearing: redis::aio::PubSub) -> String {
     let mut frames = hearing.into_on_message();
     loop {
-        let frame = futures_util::StreamExt::next(&mut frames).await.unwrap();
-        let frame = frame.get_payload_bytes();
-        assert!(frame.len() < 1_000);
-        if String::from_utf8_lossy(frame).contains("tidings.shared") {
-            break;
+        let frame = frames.next().await.unwrap();
+        let text = String::from_utf8_lossy(frame.get_payload_bytes()).into_owned();
+        if text.contains("tidings.shared") {
+            return text;
         }
     }
 }

@@ -86,7 +86,8 @@ pub enum Failure {
         fate: Fate,
     },
     /// Redis holds something of a shared value, or of an entry of a map, that cannot be read here. A
-    /// value's older one is kept, if there is one. The same is reported once.
+    /// value's older one is kept, if there is one. The same is reported once; of a map again, where
+    /// 256 others of it were reported since.
     #[error("what redis holds of `{shared}` is of no use here")]
     Shared {
         /// The name; of a map's entry as `map[key]`.

@@ -142,8 +142,9 @@ impl<T: Shareable> Shared<T> {
         self.copy.result(self.copy.care.refreshed().await)
     }
 
-    /// Writes it, whatever is there, and tells all processes. What is returned, and what
-    /// [`get`](Self::get) says from now on, is this value or a newer one.
+    /// Writes it, whatever is there, and tells all processes. What is returned is this value or a newer
+    /// one, and so is what [`get`](Self::get) says from now on; but where Redis goes away right after
+    /// it was written, `get` says the one before, as [stale](Snapshot::stale_since), until it is back.
     ///
     /// # Errors
     ///
@@ -267,24 +268,29 @@ impl Bus {
         name: &str,
         sharing: Sharing,
     ) -> Result<Shared<T>, ShareError> {
-        check_name(name).map_err(|source| ShareError::Name {
-            shared: name.to_owned(),
-            source,
-        })?;
         let inner = &*self.inner;
-        if *inner.stage.borrow() >= Stage::Leaving {
-            return Err(ShareError::Closed);
-        }
+        check(inner, name)?;
         let copy = known(inner).get_or_insert(name, type_name::<T>(), || copy(inner, name))?;
         let sharing = Arc::new(sharing);
         Ok(Shared { copy, sharing })
     }
 }
 
+/// Whether something can be shared under this name, for as long as handlers may run.
+fn check(inner: &Inner, name: &str) -> Result<(), ShareError> {
+    if *inner.stage.borrow() >= Stage::Leaving {
+        return Err(ShareError::Closed);
+    }
+    check_name(name).map_err(|source| ShareError::Name {
+        shared: name.to_owned(),
+        source,
+    })
+}
+
 /// What this bus shares, which begins to listen before anything is read.
 fn known(inner: &Inner) -> &Known {
     inner.shared.get_or_init(|| {
-        let known = Arc::<Known>::default();
+        let known = Arc::new(Known::new(Arc::clone(&inner.reports)));
         inner.dispatcher.listen(ANNOUNCED, Arc::clone(&known) as _);
         known
     })

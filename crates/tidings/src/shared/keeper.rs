@@ -39,6 +39,11 @@ pub(crate) struct Stamp {
     pub(crate) nonce: String,
 }
 
+/// A mark that no other writing has.
+pub(super) fn nonce() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
 /// What this process has of something that is shared: one value, or the cache of a map.
 pub(crate) trait Copy: Send + Sync {
     /// The hash in Redis whose fields `version` and `nonce` are its stamp.

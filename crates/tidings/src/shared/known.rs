@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
 use super::error::ShareError;
+use crate::failure::Failure;
 use crate::notices::{Listener, Notice};
+use crate::reports::Reports;
 
 /// The event that says that a shared value was written or taken away.
 pub(crate) const ANNOUNCED: &str = "tidings.shared";
@@ -42,12 +44,17 @@ pub(crate) trait Announceable: Any + Send + Sync {
 }
 
 /// The shared values of one bus, for as long as somebody has them.
-#[derive(Default)]
 pub(crate) struct Known {
     by_name: Mutex<HashMap<String, Weak<dyn Announceable>>>,
+    reports: Arc<Reports>,
 }
 
 impl Known {
+    pub(crate) fn new(reports: Arc<Reports>) -> Self {
+        let by_name = Mutex::default();
+        Self { by_name, reports }
+    }
+
     /// The value of this name, made if it is not there.
     pub(crate) fn get_or_insert<V: Announceable>(
         &self,
@@ -80,10 +87,14 @@ impl Listener for Known {
     fn hear(&self, notice: &Notice<'_>) {
         let announced: Announced = match notice.payload.decode() {
             Ok(announced) => announced,
-            Err(error) => {
-                let why = crate::report(&error).to_string();
-                tracing::warn!(why, "a notice of a shared value cannot be read");
-                return;
+            Err(source) => {
+                return self.reports.failure(Failure::Payload {
+                    event: ANNOUNCED.to_owned(),
+                    handler: "shared values".into(),
+                    from: notice.from,
+                    number: None,
+                    source,
+                });
             }
         };
         let known = self.lock().get(&announced.key).and_then(Weak::upgrade);

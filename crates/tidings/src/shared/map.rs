@@ -7,12 +7,9 @@ use std::str::FromStr;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use tidings_codec::check_name;
-
 use super::keeper::{Copy, Keeper};
-use super::{LoadError, ShareError, Shareable, StoreError};
+use super::{LoadError, ShareError, Shareable, StoreError, check};
 use crate::Bus;
-use crate::link::Stage;
 
 mod cache;
 mod clock;
@@ -166,13 +163,7 @@ impl Bus {
         V: Shareable,
     {
         let inner = &self.inner;
-        if *inner.stage.borrow() != Stage::Open {
-            return Err(ShareError::Closed);
-        }
-        check_name(name).map_err(|source| ShareError::Name {
-            shared: name.to_owned(),
-            source,
-        })?;
+        check(inner, name)?;
         let mirror = Maps::of(inner).mirror(name, || {
             let keeper = Keeper::of(inner);
             let mirror = Arc::new(Mirror::new(
@@ -309,7 +300,8 @@ where
         load::get_or_load(&self.mirror, key, loader).await
     }
 
-    /// The changes of one entry from now on, made by any process.
+    /// The changes of one entry from now on, made by any process. Where the entry is not at hand, it is
+    /// not known whether it changes: the next check tells what it is, even if nobody changed it.
     ///
     /// ```
     /// # use tidings::{Latest, prelude::*};

@@ -7,9 +7,9 @@ use tidings_codec::{DecodeError, EncodeError, Format, Payload};
 use tokio::time::{Instant, sleep};
 
 use super::care::Calm;
-use super::copy::ValueCopy;
+use super::copy::{ValueCopy, decode};
 use super::error::{LoadError, StoreError};
-use super::keeper::Stamp;
+use super::keeper::{Stamp, nonce};
 use super::shareable::Shareable;
 use super::sharing::Sharing;
 use super::snapshot::Snapshot;
@@ -20,7 +20,7 @@ use crate::kept::Undone;
 use crate::transport::keyspace::values::{Attempt, Writing, Written};
 
 /// How often an update is tried.
-const ATTEMPTS: u32 = 1_000;
+pub(super) const ATTEMPTS: u32 = 1_000;
 
 /// So many further attempts follow at once; who has lost as often lets others go first.
 const AT_ONCE: u32 = 2;
@@ -159,22 +159,8 @@ impl<T: Shareable> ValueCopy<T> {
     }
 
     fn encode(&self, value: &T, sharing: &Sharing) -> Result<Encoded<T>, StoreError> {
-        let mut payload = Vec::new();
-        let encoded = self.format.encode(value, &mut payload);
-        encoded.map_err(|source| self.unencoded(source))?;
-        // What cannot be read again must not be written: everybody else would be left with it.
-        let value = match Payload::new(self.format, &payload).decode() {
-            Ok(value) => Arc::new(value),
-            Err(DecodeError::TooDeep) => return Err(self.unencoded(EncodeError::TooDeep)),
-            Err(DecodeError::TooManyNodes) => {
-                return Err(self.unencoded(EncodeError::TooManyNodes));
-            }
-            Err(source) => {
-                let (shared, source) = (self.name.to_string(), Arc::new(source));
-                return Err(self.unloaded(LoadError::Decode { shared, source }));
-            }
-        };
-        let inline = self.inline(&payload, &*value, sharing);
+        let (payload, value) = encoded(&self.name, self.format, value)?;
+        let inline = self.inline(&payload, sharing);
         Ok(Encoded {
             payload,
             inline,
@@ -182,17 +168,11 @@ impl<T: Shareable> ValueCopy<T> {
         })
     }
 
-    /// The value in JSON, if it is small enough to travel with its notice.
-    fn inline(&self, payload: &[u8], value: &T, sharing: &Sharing) -> Option<Vec<u8>> {
-        if sharing.inline == 0 {
-            return None;
-        }
-        let mut json = Vec::new();
-        match self.format {
-            Format::Json => json.extend_from_slice(payload),
-            Format::MessagePack => Format::Json.encode(value, &mut json).ok()?,
-        }
-        (json.len() <= sharing.inline).then_some(json)
+    /// The payload, if it is JSON and small enough to travel with its notice. A twin in JSON of
+    /// another payload could be read as another value under the same stamp.
+    fn inline(&self, payload: &[u8], sharing: &Sharing) -> Option<Vec<u8>> {
+        let can_travel = self.format == Format::Json && payload.len() <= sharing.inline;
+        can_travel.then(|| payload.to_owned())
     }
 
     /// Writes, if what is there has the expected nonce; otherwise what is there.
@@ -202,7 +182,7 @@ impl<T: Shareable> ValueCopy<T> {
         expected: Option<String>,
         sharing: &Sharing,
     ) -> Result<Result<Replaced<T>, Option<Written>>, StoreError> {
-        let nonce = format!("{:016x}", rand::random::<u64>());
+        let nonce = nonce();
         let writing = Writing {
             name: self.name.to_string(),
             expected,
@@ -257,11 +237,34 @@ impl<T: Shareable> ValueCopy<T> {
             source => StoreError::Load { shared, source },
         }
     }
+}
 
-    fn unencoded(&self, source: EncodeError) -> StoreError {
-        let (shared, source) = (self.name.to_string(), Arc::new(source));
-        StoreError::Encode { shared, source }
-    }
+/// The payload, and the value as everybody will read it. What cannot be read again must not be
+/// written: everybody else would be left with it.
+pub(super) fn encoded<T: Shareable>(
+    shared: &str,
+    format: Format,
+    value: &T,
+) -> Result<(Vec<u8>, Arc<T>), StoreError> {
+    let shared = shared.to_owned();
+    let mut payload = Vec::new();
+    let written = format.encode(value, &mut payload);
+    let unwritable = match written.map(|()| decode(Payload::new(format, &payload))) {
+        Ok(Ok(value)) => return Ok((payload, Arc::new(value))),
+        Ok(Err(DecodeError::TooDeep)) => EncodeError::TooDeep,
+        Ok(Err(DecodeError::TooManyNodes)) => EncodeError::TooManyNodes,
+        Ok(Err(source)) => {
+            let source = Arc::new(source);
+            let source = LoadError::Decode {
+                shared: shared.clone(),
+                source,
+            };
+            return Err(StoreError::Load { shared, source });
+        }
+        Err(error) => error,
+    };
+    let source = Arc::new(unwritable);
+    Err(StoreError::Encode { shared, source })
 }
 
 /// What a format is called in Redis.

@@ -12,6 +12,7 @@ use redis::{
 
 use crate::acl::Needs;
 use crate::failure::Reason;
+use crate::shared::shown;
 use crate::transport::connection::words;
 
 pub(crate) mod counts;
@@ -82,7 +83,7 @@ impl RedisKeys {
 /// have written it: a change answers with what its script made, which is always understood.
 fn understood<T: FromRedisValue>(answer: RedisResult<Value>, needs: &Needs) -> Result<T, KeyError> {
     let value = answer.map_err(|error| KeyError::of(&error, needs))?;
-    T::from_redis_value(value).map_err(|error| KeyError::Foreign(error.to_string()))
+    T::from_redis_value(value).map_err(|error| KeyError::Foreign(shown(&error.to_string())))
 }
 
 /// A field that anybody may have written, if it is text.

@@ -175,7 +175,9 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             self.forget_all();
             return Told::All;
         };
-        keys.iter().for_each(|key| self.forget(key));
+        for key in keys {
+            self.forget(key);
+        }
         Told::Some(keys.to_vec())
     }
 
@@ -184,11 +186,10 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.forget(key);
         if *now == self.stamp {
             self.keep(key.clone(), entry, now);
-            let is_told = self.unheard.take_if(|unheard| unheard == now).is_none();
-            return match is_told {
-                true => Told::Nothing,
-                false => Told::Some(vec![key.clone()]),
-            };
+            if self.unheard.take_if(|unheard| unheard == now).is_some() {
+                return Told::Some(vec![key.clone()]);
+            }
+            return Told::Nothing;
         }
         if !self.is_next(now, was) {
             // What others wrote before or after it was not heard of yet, and may be this entry.

@@ -5,11 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tidings_codec::{Format, Payload};
+use tidings_codec::Payload;
 
 use super::cache::Entry;
 use crate::shared::copy::decode;
-use crate::shared::{LoadError, Shareable, StoreError, shown};
+use crate::shared::{LoadError, Shareable, shown};
 
 /// How long a key may be as text, in bytes.
 const LONGEST_KEY: usize = 1_024;
@@ -105,31 +105,6 @@ pub(crate) fn mark_of(bytes: &[u8]) -> Arc<str> {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     format!("?{:016x}", hasher.finish()).into()
-}
-
-/// The payload, and the value as all others will read it: what nobody could read is not written.
-pub(crate) fn encoded<V: Shareable>(
-    name: &str,
-    format: Format,
-    value: &V,
-) -> Result<(Vec<u8>, Arc<V>), StoreError> {
-    let mut payload = Vec::new();
-    format
-        .encode(value, &mut payload)
-        .map_err(|source| StoreError::Encode {
-            shared: name.to_owned(),
-            source: Arc::new(source),
-        })?;
-    match decode(Payload::new(format, &payload)) {
-        Ok(value) => Ok((payload, Arc::new(value))),
-        Err(source) => Err(StoreError::Load {
-            shared: name.to_owned(),
-            source: LoadError::Decode {
-                shared: name.to_owned(),
-                source: Arc::new(source),
-            },
-        }),
-    }
 }
 
 #[cfg(test)]

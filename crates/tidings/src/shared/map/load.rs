@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use super::cache::Entry;
 use super::entry::{entry_name, field_of};
 use super::flights::Ticket;
-use super::mirror::{Key, Mirror, nonce};
+use super::mirror::{Key, Mirror};
 use crate::error::report;
+use crate::shared::keeper::nonce;
 use crate::shared::{LoadError, Shareable};
 use crate::transport::keyspace::maps::{Found, Only};
 

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cache::{Cache, Entry, ON_ITS_WAY, Reading, Told};
-use super::entry::{encoded, entry_name, field_of, key_of, mark_of, read_entry};
+use super::entry::{entry_name, field_of, key_of, mark_of, read_entry};
 use super::flights::Ticket;
 use super::registry::{Heard, Hears};
 use super::watch::Watchers;
@@ -26,17 +26,14 @@ use crate::failure::{Failure, Fate, Reason};
 use crate::kept::{Kept, Undone};
 use crate::reports::Reports;
 use crate::shared::care::{Care, Era, Outcome};
-use crate::shared::keeper::{Copy, Stamp, in_time};
-use crate::shared::store::{give_way, marker};
+use crate::shared::keeper::{Copy, Stamp, in_time, nonce};
+use crate::shared::store::{ATTEMPTS, encoded, give_way, marker};
 use crate::shared::{LoadError, Shareable, StoreError};
 use crate::transport::keyspace::maps::{Found, MapKeys, Moved, NewEntry, Only, Written};
 use crate::transport::keyspace::{Answer, KeyError, Keyspace};
 
 /// How many updates of different keys may be under way at once; those of one key take turns.
 const TURNS: usize = 16;
-
-/// How often an update is tried.
-const ATTEMPTS: u32 = 1_000;
 
 /// How many entries that cannot be read are remembered, to report each once.
 const COMPLAINTS: usize = 256;
@@ -472,7 +469,10 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
             };
             let stamp = match in_time(patience, read).await? {
                 Ok(stamp) => stamp,
-                Err(words) => return Ok(self.lose(words)),
+                Err(words) => {
+                    self.lose(words);
+                    return Ok(());
+                }
             };
             let mut heard = self.heard.subscribe();
             let had = heard.wait_for(|()| self.lock().had_since(&asked, &stamp));
@@ -517,11 +517,6 @@ impl<K: Key, V: Shareable> Hears for Mirror<K, V> {
     fn doubt(&self) {
         self.care.behind();
     }
-}
-
-/// A mark that no other writing has.
-pub(crate) fn nonce() -> String {
-    format!("{:016x}", rand::random::<u64>())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
