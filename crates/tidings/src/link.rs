@@ -222,6 +222,7 @@ impl Link {
         self.receiver.echoed = heard;
         let mut glances = Glances::new(heard);
         let mut asked = heard;
+        let mut pause = self.pause();
         let probe = Arc::clone(&self.probe);
         let (dispatcher, echoes) = (
             Arc::clone(&self.receiver.dispatcher),
@@ -257,8 +258,9 @@ impl Link {
                     is_wanted.set(echoes.is_wanted.notified());
                     Ok(())
                 }
-                () = clock.at(self.due(heard, asked)) => {
+                () = clock.at(self.due(heard, asked, pause)) => {
                     asked = Instant::now();
+                    pause = self.pause();
                     self.check()
                 }
             };
@@ -297,10 +299,17 @@ impl Link {
     }
 
     /// When the silence has lasted too long: until we ask, and then until we have our answer.
-    fn due(&self, heard: Instant, asked: Instant) -> Instant {
-        let awaited = self.probe.awaited(self.receiver.echoed);
-        let since = awaited.unwrap_or(heard.max(asked));
-        since + self.probe.interval
+    fn due(&self, heard: Instant, asked: Instant, pause: Duration) -> Instant {
+        match self.probe.awaited(self.receiver.echoed) {
+            Some(published) => published + self.probe.interval,
+            None => heard.max(asked) + pause,
+        }
+    }
+
+    /// How long nothing may be heard before we ask. Everybody hears what one of a fleet asks, so
+    /// that chance decides who does: otherwise all would ask at the same moment.
+    fn pause(&self) -> Duration {
+        self.probe.interval.mul_f64(rand::random_range(0.5..=1.0))
     }
 
     /// Whether the connection can still be trusted after a silence.

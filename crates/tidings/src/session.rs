@@ -111,7 +111,13 @@ impl Progress {
     }
 
     pub(crate) fn next_announcement(&self) -> Instant {
-        self.last_sent + silence(self.announced)
+        // Who has sent nothing has lost nothing, either.
+        let announced = if self.next == 1 {
+            usize::MAX
+        } else {
+            self.announced
+        };
+        self.last_sent + silence(announced)
     }
 }
 
