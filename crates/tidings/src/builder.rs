@@ -550,7 +550,7 @@ async fn connect(
                 return Err(StartError::Refused { address, source });
             }
             Some(Err(source)) => last = source,
-            None => {}
+            None => last = transport.trouble().unwrap_or(last),
         }
         tracing::debug!(address, why = %report(&last), "cannot connect yet");
         if let Some((timeout, deadline)) = deadline

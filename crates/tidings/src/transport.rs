@@ -37,6 +37,11 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 
     /// One attempt to connect; ends well once the subscription is confirmed.
     async fn connect(&self) -> Result<Connected, ConnectError>;
+
+    /// What is known to be in the way of an attempt that is given up before it ends.
+    fn trouble(&self) -> Option<ConnectError> {
+        None
+    }
 }
 
 /// Both ends of a connection that is subscribed.

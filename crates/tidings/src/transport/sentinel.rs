@@ -113,6 +113,11 @@ impl Topology for Sentinel {
         Ok(candidates.iter().map(address).collect())
     }
 
+    fn why_none(&self) -> Option<ConnectError> {
+        let ballot = self.lookout.get()?.ballot.borrow();
+        (!ballot.has_candidate()).then(|| ballot.why_none(&self.master))
+    }
+
     async fn check(&self, at: &ConnectionAddr) -> ConnectError {
         let lookout = self.lookout();
         let mut ballot = lookout.ballot.clone();

@@ -31,6 +31,11 @@ pub(crate) trait Topology: fmt::Debug + Send + Sync {
 
     /// Ends once the server at `at` is not the right one any more, with the reason.
     async fn check(&self, at: &ConnectionAddr) -> ConnectError;
+
+    /// Why no server is known to be the right one, where that is so.
+    fn why_none(&self) -> Option<ConnectError> {
+        None
+    }
 }
 
 /// One server, always the same.
@@ -107,5 +112,9 @@ impl Transport for Found {
         }
         // What the likeliest said tells most.
         Err(first.unwrap_or(ConnectError::Lost))
+    }
+
+    fn trouble(&self) -> Option<ConnectError> {
+        self.topology.why_none()
     }
 }
