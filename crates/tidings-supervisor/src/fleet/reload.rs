@@ -1,0 +1,240 @@
+//! Successors take the seats of their elders: all at once, or one after the other.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Ended, Fleet};
+use crate::error::ReloadError;
+use crate::report::Report;
+
+/// In which order workers are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// All successors start together. When all are ready all elders are told to end; when one is not,
+    /// nothing has changed. For that time there are twice as many workers.
+    #[default]
+    AllAtOnce,
+    /// One slot after the other: there is never more than one worker too many. When a successor does
+    /// not get ready, those before it stay.
+    Rolling,
+}
+
+/// A reload that succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// How many workers were replaced.
+    pub workers: usize,
+    /// How long that took, without the end of the elders. In JSON, in seconds.
+    #[serde(with = "crate::seconds")]
+    pub took: Duration,
+}
+
+/// Who asked for a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+/// What becomes of a wish for a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    Begun,
+    /// One is running: all who ask meanwhile share the one after it.
+    Queued,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Reloads {
+    running: Option<Running>,
+    queued: Option<(Order, Vec<Ticket>)>,
+}
+
+#[derive(Debug)]
+struct Running {
+    order: Order,
+    tickets: Vec<Ticket>,
+    began: Instant,
+    /// Slots whose successor is not started yet.
+    pending: VecDeque<usize>,
+    replaced: usize,
+}
+
+impl Reloads {
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+}
+
+impl Order {
+    fn at_once(self, all: usize) -> usize {
+        match self {
+            Self::AllAtOnce => all,
+            Self::Rolling => all.min(1),
+        }
+    }
+}
+
+impl Fleet {
+    /// Replaces all workers.
+    pub(crate) fn reload(&mut self, order: Order, ticket: Ticket, now: Instant) -> Placed {
+        if self.ending.is_some() {
+            self.actions
+                .push(Action::Answer(vec![ticket], Err(ReloadError::Ending)));
+            return Placed::Begun;
+        }
+        if self.reloads.is_running() {
+            let queued = self.reloads.queued.get_or_insert((order, Vec::new()));
+            // All at once is the stronger wish: it changes nothing when it fails.
+            if order == Order::AllAtOnce {
+                queued.0 = order;
+            }
+            queued.1.push(ticket);
+            self.report(Report::ReloadQueued);
+            return Placed::Queued;
+        }
+        self.begin_reload(order, vec![ticket], now);
+        Placed::Begun
+    }
+
+    fn begin_reload(&mut self, order: Order, tickets: Vec<Ticket>, now: Instant) {
+        let workers = self.slots.len();
+        self.report(Report::Reloading { workers });
+        self.reloads.running = Some(Running {
+            order,
+            tickets,
+            began: now,
+            pending: (0..workers).collect(),
+            replaced: 0,
+        });
+        self.advance(now);
+    }
+
+    /// Goes on with the reload that is running, where nobody is waited for.
+    pub(super) fn advance(&mut self, now: Instant) {
+        let successors = self.slots.iter().filter_map(|slot| slot.successor.as_ref());
+        if !self.reloads.is_running() || successors.clone().any(|worker| worker.ready.is_none()) {
+            return;
+        }
+        self.promote_all(now);
+        if let Some(batch) = self.next_batch() {
+            for number in batch {
+                let successor = self.start(number, now);
+                self.slots[number].successor = Some(successor);
+            }
+        } else {
+            self.finish_reload(now);
+        }
+    }
+
+    fn promote_all(&mut self, now: Instant) {
+        for index in 0..self.slots.len() {
+            if self.slots[index].successor.is_none() {
+                continue;
+            }
+            if let Some(running) = &mut self.reloads.running {
+                running.replaced += 1;
+            }
+            if let Some(elder) = self.slots[index].promote(now) {
+                self.dismiss(index, elder, now);
+            }
+        }
+    }
+
+    /// The slots that come next, if there are any.
+    fn next_batch(&mut self) -> Option<Vec<usize>> {
+        let running = self.reloads.running.as_mut()?;
+        // Some may be gone: the fleet was scaled down.
+        running.pending.retain(|number| *number < self.slots.len());
+        let size = running.order.at_once(running.pending.len());
+        let batch: Vec<_> = running.pending.drain(..size).collect();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    fn finish_reload(&mut self, now: Instant) {
+        let Some(running) = self.reloads.running.take() else {
+            return;
+        };
+        let (workers, took) = (running.replaced, now - running.began);
+        self.report(Report::Reloaded { workers, took });
+        let done = Ok(Reloaded { workers, took });
+        self.actions.push(Action::Answer(running.tickets, done));
+        self.begin_queued(now);
+    }
+
+    fn begin_queued(&mut self, now: Instant) {
+        if let Some((order, tickets)) = self.reloads.queued.take() {
+            self.begin_reload(order, tickets, now);
+        } else {
+            self.give_up_if_all_did(now);
+        }
+    }
+
+    pub(super) fn successor_died(&mut self, slot: usize, ended: &Ended, now: Instant) {
+        let replaced = self.replaced();
+        let error = ReloadError::Died {
+            slot,
+            exit: ended.exit.clone(),
+            last_lines: ended.last_lines.clone(),
+            replaced,
+        };
+        self.fail_reload(error, now);
+    }
+
+    /// What the clock says of successors.
+    pub(super) fn look_at_successors(&mut self, now: Instant) {
+        for index in 0..self.slots.len() {
+            let Some(worker) = &self.slots[index].successor else {
+                continue;
+            };
+            if self.is_ready_by_now(worker, now) {
+                let key = worker.key;
+                self.ready(key, now);
+            } else if self.is_late(worker, now) {
+                let (slot, pid) = (self.slots[index].number, worker.pid);
+                let within = self.policy.ready_timeout;
+                self.report(Report::NotReady { slot, pid, within });
+                let replaced = self.replaced();
+                let error = ReloadError::NotReady {
+                    slot,
+                    within,
+                    replaced,
+                };
+                self.fail_reload(error, now);
+            }
+        }
+    }
+
+    fn replaced(&self) -> usize {
+        let running = self.reloads.running.as_ref();
+        running.map_or(0, |running| running.replaced)
+    }
+
+    /// The elders stay, and the successors end.
+    fn fail_reload(&mut self, error: ReloadError, now: Instant) {
+        let Some(running) = self.reloads.running.take() else {
+            return;
+        };
+        for index in 0..self.slots.len() {
+            if let Some(successor) = self.slots[index].successor.take() {
+                self.dismiss(index, successor, now);
+            }
+        }
+        self.report(Report::ReloadFailed {
+            error: error.clone(),
+        });
+        self.actions
+            .push(Action::Answer(running.tickets, Err(error)));
+        self.begin_queued(now);
+    }
+
+    pub(super) fn end_reloads(&mut self) {
+        let running = self.reloads.running.take().map(|running| running.tickets);
+        let queued = self.reloads.queued.take().map(|(_, tickets)| tickets);
+        for tickets in running.into_iter().chain(queued) {
+            self.actions
+                .push(Action::Answer(tickets, Err(ReloadError::Ending)));
+        }
+    }
+}

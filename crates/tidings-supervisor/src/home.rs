@@ -1,0 +1,261 @@
+//! The directory of one supervisor: its lock, its control socket, and where its workers speak to it.
+
+use std::env;
+use std::fs::{DirBuilder, File, metadata, remove_dir_all, set_permissions, symlink_metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use std::{process, thread};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
+
+use crate::error::StartError;
+use crate::listen::is_name;
+
+const LOCK: &str = "lock";
+const CONTROL: &str = "control";
+
+/// A directory for this user's supervisors: `TIDINGS_RUNTIME_DIR`, else of root `/run/tidings`, else
+/// `tidings` in `XDG_RUNTIME_DIR`, else `tidings-` and the user's number in the temporary directory.
+pub(crate) fn runtime_directory() -> PathBuf {
+    if let Some(path) = env::var_os("TIDINGS_RUNTIME_DIR") {
+        return path.into();
+    }
+    let user = geteuid();
+    if user.is_root() {
+        let run = if cfg!(target_os = "linux") {
+            "/run"
+        } else {
+            "/var/run"
+        };
+        return Path::new(run).join("tidings");
+    }
+    match env::var_os("XDG_RUNTIME_DIR") {
+        Some(path) => Path::new(&path).join("tidings"),
+        None => env::temp_dir().join(format!("tidings-{}", user.as_raw())),
+    }
+}
+
+/// Held by one supervisor at a time; gone with it. What a killed one left is removed by the next.
+#[derive(Debug)]
+pub(crate) struct Home {
+    path: PathBuf,
+    /// The system takes the lock away from a process that ends, however it ends.
+    _lock: File,
+    starts: AtomicU64,
+}
+
+impl Home {
+    /// Takes the name; without one, takes a name that nobody else has.
+    pub(crate) fn take(
+        runtime: &Path,
+        name: Option<&str>,
+        is_for_others: bool,
+    ) -> Result<Self, StartError> {
+        // Workers of another user pass through it, and see nothing there.
+        let mode = if is_for_others { 0o711 } else { 0o700 };
+        own_directory(runtime, mode)?;
+        sweep(runtime);
+        let name = name.map_or_else(unnamed, str::to_owned);
+        if !is_name(&name) {
+            return Err(StartError::Name(name));
+        }
+        let path = runtime.join(&name);
+        loop {
+            own_directory(&path, mode)?;
+            let lock = lock_patiently(&path).map_err(|why| directory_error(&path, &why))?;
+            let Some(lock) = lock else {
+                return Err(StartError::NameTaken { name });
+            };
+            // Another process may have swept it away in between.
+            let is_still_there = match (lock.metadata(), metadata(path.join(LOCK))) {
+                (Ok(ours), Ok(there)) => ours.ino() == there.ino() && ours.dev() == there.dev(),
+                _ => false,
+            };
+            if is_still_there {
+                let home = Self {
+                    path,
+                    _lock: lock,
+                    starts: AtomicU64::new(0),
+                };
+                home.clear()
+                    .map_err(|why| directory_error(&home.path, &why))?;
+                return Ok(home);
+            }
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    pub(crate) fn control(&self) -> PathBuf {
+        self.path.join(CONTROL)
+    }
+
+    /// A path where nothing is, for a worker to speak to.
+    pub(crate) fn ear(&self) -> PathBuf {
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        self.path.join(format!("notify-{number}"))
+    }
+
+    /// Removes what a killed supervisor of this name left.
+    fn clear(&self) -> io::Result<()> {
+        for entry in self.path.read_dir()? {
+            let entry = entry?;
+            if entry.file_name() != LOCK {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = remove_dir_all(&self.path);
+    }
+}
+
+/// The control sockets of all supervisors, by name; those of killed ones may be among them.
+pub(crate) fn controls(runtime: &Path) -> Vec<(String, PathBuf)> {
+    let Ok(entries) = runtime.read_dir() else {
+        return Vec::new();
+    };
+    let homes = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let named = homes.filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        let control = path.join(CONTROL);
+        control.exists().then_some((name, control))
+    });
+    let mut controls: Vec<_> = named.collect();
+    controls.sort();
+    controls
+}
+
+/// Removes the directories whose supervisors are gone.
+fn sweep(runtime: &Path) {
+    let Ok(entries) = runtime.read_dir() else {
+        return;
+    };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        // Without a lock it is just being made, or none of ours.
+        if path.join(LOCK).exists()
+            && let Ok(Some(_lock)) = lock(&path)
+        {
+            let _ = remove_dir_all(&path);
+        }
+    }
+}
+
+/// The lock, unless somebody holds it for longer than a sweep takes.
+fn lock_patiently(home: &Path) -> io::Result<Option<File>> {
+    for _ in 0..10 {
+        if let Some(lock) = lock(home)? {
+            return Ok(Some(lock));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    lock(home)
+}
+
+/// The lock, unless somebody holds it.
+fn lock(home: &Path) -> io::Result<Option<File>> {
+    let mut options = File::options();
+    let file = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(home.join(LOCK))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Makes a directory that only we can write, or sees that the one that is there is such a one: in the
+/// temporary directory anybody could have put something.
+fn own_directory(path: &Path, mode: u32) -> Result<(), StartError> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|why| directory_error(path, &why))?;
+    let there = symlink_metadata(path).map_err(|why| directory_error(path, &why))?;
+    if !there.is_dir() || there.uid() != geteuid().as_raw() || there.mode() & 0o022 != 0 {
+        return Err(StartError::Directory {
+            path: path.to_owned(),
+            why: "it must be a directory of this user that nobody else can write".to_owned(),
+        });
+    }
+    if there.mode() & mode == mode {
+        return Ok(());
+    }
+    let widened = set_permissions(path, PermissionsExt::from_mode(mode));
+    widened.map_err(|why| directory_error(path, &why))
+}
+
+fn directory_error(path: &Path, why: &io::Error) -> StartError {
+    StartError::Directory {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+fn unnamed() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("unnamed-{}-{count}", process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_until_its_holder_is_gone() {
+        let runtime = tempfile::tempdir().unwrap();
+        let take = |name| Home::take(runtime.path(), Some(name), false);
+
+        let home = take("web").unwrap();
+        assert!(matches!(take("web"), Err(StartError::NameTaken { .. })));
+        let other = take("worker").unwrap();
+        drop(home);
+
+        take("web").unwrap();
+        drop(other);
+    }
+
+    #[test]
+    fn what_a_killed_supervisor_left_is_swept_away() {
+        let runtime = tempfile::tempdir().unwrap();
+        let left = runtime.path().join("dead");
+        own_directory(&left, 0o700).unwrap();
+        drop(lock(&left).unwrap());
+
+        let home = Home::take(runtime.path(), None, false).unwrap();
+
+        assert!(!left.exists());
+        drop(home);
+        assert_eq!(runtime.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_refused() {
+        let runtime = tempfile::tempdir().unwrap();
+        set_permissions(runtime.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let taken = Home::take(runtime.path(), Some("web"), false);
+        assert!(matches!(taken, Err(StartError::Directory { .. })));
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        let runtime = tempfile::tempdir().unwrap();
+        for name in ["", "..", "a/b", "a b", ".hidden"] {
+            let taken = Home::take(runtime.path(), Some(name), false);
+            assert!(matches!(taken, Err(StartError::Name(_))), "{name}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! As whom workers run.
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::error::StartError;
+
+/// The user and group that a worker becomes, for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl Identity {
+    /// By name or number; the group is the user's own where none is named.
+    pub(crate) fn find(user: &str, group: Option<&str>) -> Result<Self, StartError> {
+        let error = |why: String| StartError::User {
+            user: user.to_owned(),
+            why,
+        };
+        let found = match user.parse() {
+            Ok(uid) => User::from_uid(Uid::from_raw(uid)),
+            Err(_) => User::from_name(user),
+        };
+        let found = found.map_err(|errno| error(errno.to_string()))?;
+        let known = found.map(|user| (user.uid.as_raw(), user.gid.as_raw()));
+        let uid = user.parse().ok().or(known.map(|(uid, _)| uid));
+        let uid = uid.ok_or_else(|| error("there is no such user".to_owned()))?;
+        let gid = match group {
+            Some(group) => gid_of(group).map_err(error)?,
+            None => known
+                .map(|(_, gid)| gid)
+                .ok_or_else(|| error("the system does not know its group: name one".to_owned()))?,
+        };
+        let is_self = Uid::effective().as_raw() == uid && Gid::effective().as_raw() == gid;
+        if !Uid::effective().is_root() && !is_self {
+            return Err(error("only root can become somebody else".to_owned()));
+        }
+        Ok(Self { uid, gid })
+    }
+
+    /// This process is somebody else, and can become this one.
+    pub(crate) fn is_another(self) -> bool {
+        Uid::effective().as_raw() != self.uid || Gid::effective().as_raw() != self.gid
+    }
+}
+
+fn gid_of(group: &str) -> Result<u32, String> {
+    if let Ok(gid) = group.parse() {
+        return Ok(gid);
+    }
+    let found = Group::from_name(group).map_err(|errno| errno.to_string())?;
+    let found = found.map(|group| Gid::as_raw(group.gid));
+    found.ok_or_else(|| format!("there is no group `{group}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_known_by_name_and_number() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let root = Identity { uid: 0, gid: 0 };
+        assert_eq!(Identity::find("root", None).unwrap(), root);
+        assert_eq!(Identity::find("0", Some("root")).unwrap(), root);
+        assert_eq!(Identity::find("7654", Some("321")).unwrap().gid, 321);
+    }
+
+    #[test]
+    fn who_is_not_there_is_named() {
+        for (user, group) in [("no-such-user", None), ("root", Some("no-such-group"))] {
+            let error = Identity::find(user, group).unwrap_err().to_string();
+            assert!(
+                error.contains("no such") || error.contains("no group"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a worker tells its supervisor: that it is ready, that it lives, that it ends.
+//!
+//! The words are those of systemd, so that a program which speaks to systemd speaks to us.
+
+use std::env;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::net::UnixDatagram as Sender;
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixDatagram;
+
+use crate::identity::Identity;
+
+/// Where to say it.
+const SOCKET: &str = "NOTIFY_SOCKET";
+
+/// Longer words are cut off; those that count come first.
+const LONGEST: usize = 4096;
+
+/// Says that this worker can serve. Where nobody supervises it, does nothing.
+///
+/// # Errors
+///
+/// When there is a supervisor and it cannot be told: the worker will be taken for one that does not
+/// get ready.
+///
+/// # Examples
+///
+/// ```
+/// # fn listen() -> std::io::Result<()> { Ok(()) }
+/// listen()?;
+/// tidings_supervisor::ready()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn ready() -> io::Result<()> {
+    tell("READY=1")
+}
+
+/// Gives a sign of life, for [`watchdog`](crate::Supervisor::watchdog). Where nobody supervises this
+/// process, does nothing.
+///
+/// # Errors
+///
+/// When there is a supervisor and it cannot be told.
+///
+/// # Examples
+///
+/// ```
+/// tidings_supervisor::alive()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn alive() -> io::Result<()> {
+    tell("WATCHDOG=1")
+}
+
+/// Says that this worker is about to end by itself: its slot gets another worker, as if it had died,
+/// while this one finishes what it has, for as long as the supervisor's grace. Where nobody supervises
+/// this process, does nothing.
+///
+/// # Errors
+///
+/// When there is a supervisor and it cannot be told.
+///
+/// # Examples
+///
+/// ```
+/// tidings_supervisor::stopping()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn stopping() -> io::Result<()> {
+    tell("STOPPING=1")
+}
+
+fn tell(word: &str) -> io::Result<()> {
+    let Some(socket) = env::var_os(SOCKET) else {
+        return Ok(());
+    };
+    let sender = Sender::unbound()?;
+    #[cfg(target_os = "linux")]
+    if let Some(name) = std::os::unix::ffi::OsStrExt::as_bytes(&*socket).strip_prefix(b"@") {
+        // systemd itself gives such names.
+        use std::os::linux::net::SocketAddrExt as _;
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+        return sender.send_to_addr(word.as_bytes(), &address).map(drop);
+    }
+    sender.send_to(word.as_bytes(), socket).map(drop)
+}
+
+/// What a worker said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Ready,
+    Alive,
+    Stopping,
+}
+
+/// Where one worker says it; gone with this.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    socket: UnixDatagram,
+    path: PathBuf,
+    buffer: Box<[u8; LONGEST]>,
+}
+
+impl Ear {
+    pub(crate) fn open(path: PathBuf, identity: Option<Identity>) -> io::Result<Self> {
+        let socket = UnixDatagram::bind(&path)?;
+        // Nobody else on this machine can say that a worker is ready.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        if let Some(Identity { uid, gid }) = identity.filter(|it| it.is_another()) {
+            chown(&path, Some(uid), Some(gid))?;
+        }
+        let buffer = Box::new([0; LONGEST]);
+        Ok(Self {
+            socket,
+            path,
+            buffer,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for the next words. Dropping the wait loses none.
+    pub(crate) async fn hear(&mut self) -> io::Result<Vec<Word>> {
+        let length = self.socket.recv(&mut self.buffer[..]).await?;
+        Ok(words(&self.buffer[..length]))
+    }
+
+    /// What was said and not heard yet.
+    pub(crate) fn rest(&mut self) -> Vec<Word> {
+        let mut rest = Vec::new();
+        while let Ok(length) = self.socket.try_recv(&mut self.buffer[..]) {
+            rest.extend(words(&self.buffer[..length]));
+        }
+        rest
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Other words are systemd's business.
+fn words(said: &[u8]) -> Vec<Word> {
+    let lines = said.split(|byte| *byte == b'\n');
+    let word = |line: &[u8]| match line {
+        b"READY=1" => Some(Word::Ready),
+        b"WATCHDOG=1" => Some(Word::Alive),
+        b"STOPPING=1" => Some(Word::Stopping),
+        _ => None,
+    };
+    lines.filter_map(word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_words_are_understood_and_all_others_passed_over() {
+        let said = b"STATUS=warm\nREADY=1\nWATCHDOG=1\nREADY=0\n\xff\nSTOPPING=1";
+        assert_eq!(words(said), [Word::Ready, Word::Alive, Word::Stopping]);
+        assert!(words(b"").is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_said_before_anybody_listened_is_heard() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
+        let worker = Sender::unbound().unwrap();
+        worker.send_to(b"READY=1", ear.path()).unwrap();
+        worker.send_to(b"STOPPING=1", ear.path()).unwrap();
+
+        assert_eq!(ear.hear().await.unwrap(), [Word::Ready]);
+        assert_eq!(ear.rest(), [Word::Stopping]);
+
+        let path = ear.path().to_owned();
+        drop(ear);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,289 @@
+//! What happened to the workers, for people and logs.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::ReloadError;
+use crate::exit::Exit;
+
+/// Something that happened to the workers.
+///
+/// Its text is one line for people. In JSON, `what` tells which it is, and times are in seconds.
+///
+/// # Examples
+///
+/// ```
+/// use tidings_supervisor::{Report, Supervisor};
+///
+/// let supervisor = Supervisor::of("./my-server").on_report(|report: &Report| {
+///     if report.is_trouble() {
+///         eprintln!("{report}");
+///     }
+/// });
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Report {
+    /// A worker runs, and is not ready yet.
+    Started {
+        /// Its slot.
+        slot: usize,
+        /// Its process.
+        pid: u32,
+    },
+    /// A worker can serve.
+    Ready {
+        /// Its slot.
+        slot: usize,
+        /// Its process.
+        pid: u32,
+        /// How long that took.
+        #[serde(with = "crate::seconds")]
+        after: Duration,
+    },
+    /// A worker was not ready in time, and is told to end.
+    NotReady {
+        /// Its slot.
+        slot: usize,
+        /// Its process, if it ever was one.
+        pid: Option<u32>,
+        /// How long it was waited for.
+        #[serde(with = "crate::seconds")]
+        within: Duration,
+    },
+    /// A worker gave no sign of life for too long, and is killed.
+    Silent {
+        /// Its slot.
+        slot: usize,
+        /// Its process.
+        pid: Option<u32>,
+        /// How long it was waited for.
+        #[serde(with = "crate::seconds")]
+        within: Duration,
+    },
+    /// A worker that is not needed any more was told to end: it finishes what it has.
+    Draining {
+        /// Its slot.
+        slot: usize,
+        /// Its process.
+        pid: Option<u32>,
+    },
+    /// A worker said itself that it ends; its slot gets another one.
+    Stopping {
+        /// Its slot.
+        slot: usize,
+        /// Its process.
+        pid: Option<u32>,
+    },
+    /// A worker did not end in time, and is killed with all its processes.
+    Killed {
+        /// Its slot.
+        slot: usize,
+        /// Its process.
+        pid: Option<u32>,
+        /// How long it was waited for; none where the supervisor was told to wait no longer.
+        #[serde(serialize_with = "crate::seconds::serialize_some")]
+        grace: Option<Duration>,
+    },
+    /// A worker is gone.
+    Exited {
+        /// Its slot.
+        slot: usize,
+        /// Its process, if it ever was one.
+        pid: Option<u32>,
+        /// How it ended.
+        exit: Exit,
+        /// How long it ran.
+        #[serde(with = "crate::seconds")]
+        lived: Duration,
+        /// It had been told to end.
+        expected: bool,
+    },
+    /// A slot starts another worker after this time.
+    Respawning {
+        /// The slot.
+        slot: usize,
+        /// How long it waits.
+        #[serde(with = "crate::seconds")]
+        delay: Duration,
+    },
+    /// A slot starts no more workers until a reload: they die too often.
+    GaveUp {
+        /// The slot.
+        slot: usize,
+        /// How many died…
+        deaths: usize,
+        /// …within this time.
+        #[serde(with = "crate::seconds")]
+        within: Duration,
+        /// How the last one ended.
+        exit: Exit,
+        /// What it wrote last.
+        last_lines: Vec<String>,
+    },
+    /// Successors are being started.
+    Reloading {
+        /// In how many slots.
+        workers: usize,
+    },
+    /// A reload waits for the one that is running.
+    ReloadQueued,
+    /// All workers are replaced.
+    Reloaded {
+        /// How many.
+        workers: usize,
+        /// How long that took.
+        #[serde(with = "crate::seconds")]
+        took: Duration,
+    },
+    /// A reload did not succeed; who was not replaced serves on.
+    ReloadFailed {
+        /// Why.
+        #[serde(serialize_with = "as_text")]
+        error: ReloadError,
+    },
+    /// There are more slots now, or fewer.
+    Scaled {
+        /// How many there were.
+        from: usize,
+        /// How many there are.
+        to: usize,
+    },
+    /// All workers are told to end.
+    Ending,
+    /// No slot starts workers any more: the supervisor ends.
+    NobodyLeft,
+    /// Nobody took the reports for a while, and so many are missing here.
+    Missed {
+        /// How many.
+        reports: u64,
+    },
+}
+
+impl Report {
+    /// Somebody should look at this one.
+    pub fn is_trouble(&self) -> bool {
+        match self {
+            Self::Exited { expected, .. } => !expected,
+            Self::NotReady { .. }
+            | Self::Silent { .. }
+            | Self::Killed { .. }
+            | Self::GaveUp { .. }
+            | Self::ReloadFailed { .. }
+            | Self::NobodyLeft
+            | Self::Missed { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The slot that it is about, if it is about one.
+    pub fn slot(&self) -> Option<usize> {
+        match self {
+            Self::Started { slot, .. }
+            | Self::Ready { slot, .. }
+            | Self::NotReady { slot, .. }
+            | Self::Silent { slot, .. }
+            | Self::Draining { slot, .. }
+            | Self::Stopping { slot, .. }
+            | Self::Killed { slot, .. }
+            | Self::Exited { slot, .. }
+            | Self::Respawning { slot, .. }
+            | Self::GaveUp { slot, .. } => Some(*slot),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { slot, pid } => write!(f, "worker {slot} started{}", Pid(Some(*pid))),
+            Self::Ready { slot, pid, after } => {
+                write!(
+                    f,
+                    "worker {slot} is ready{} after {after:.1?}",
+                    Pid(Some(*pid))
+                )
+            }
+            Self::NotReady { slot, pid, within } => write!(
+                f,
+                "worker {slot} was not ready within {within:.1?}{}: it did not say READY=1 to \
+                 NOTIFY_SOCKET, or whatever else it is known by",
+                Pid(*pid)
+            ),
+            Self::Silent { slot, pid, within } => write!(
+                f,
+                "worker {slot} gave no sign of life for {within:.1?}{}: it is killed",
+                Pid(*pid)
+            ),
+            Self::Draining { slot, pid } => {
+                write!(f, "worker {slot} was told to end{}", Pid(*pid))
+            }
+            Self::Stopping { slot, pid } => write!(f, "worker {slot} says it ends{}", Pid(*pid)),
+            Self::Killed { slot, pid, grace } => {
+                write!(f, "worker {slot} is killed{}", Pid(*pid))?;
+                grace.map_or(Ok(()), |grace| {
+                    write!(f, ": it did not end within {grace:.1?}")
+                })
+            }
+            Self::Exited {
+                slot,
+                pid,
+                exit,
+                lived,
+                ..
+            } => write!(f, "worker {slot} {exit}{} after {lived:.1?}", Pid(*pid)),
+            Self::Respawning { slot, delay } => {
+                write!(f, "worker {slot} is started again in {delay:.1?}")
+            }
+            Self::GaveUp {
+                slot,
+                deaths,
+                within,
+                exit,
+                last_lines,
+            } => {
+                write!(
+                    f,
+                    "slot {slot} is given up until a reload: {deaths} workers died within \
+                     {within:.1?}, the last {exit}"
+                )?;
+                if last_lines.is_empty() {
+                    return f.write_str(" and wrote nothing");
+                }
+                f.write_str("; it wrote last:")?;
+                last_lines
+                    .iter()
+                    .try_for_each(|line| write!(f, "\n    {line}"))
+            }
+            Self::Reloading { workers } => write!(f, "reloading {workers} workers"),
+            Self::ReloadQueued => f.write_str("a reload is running: the next begins after it"),
+            Self::Reloaded { workers, took } => {
+                write!(f, "reloaded {workers} workers in {took:.1?}")
+            }
+            Self::ReloadFailed { error } => write!(f, "the reload failed: {error}"),
+            Self::Scaled { from, to } => write!(f, "scaled from {from} workers to {to}"),
+            Self::Ending => f.write_str("all workers are told to end"),
+            Self::NobodyLeft => f.write_str("all slots are given up: the supervisor ends"),
+            Self::Missed { reports } => {
+                write!(f, "{reports} reports are missing: nobody took them in time")
+            }
+        }
+    }
+}
+
+/// A process, where there is one.
+struct Pid(Option<u32>);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |pid| write!(f, " (pid {pid})"))
+    }
+}
+
+fn as_text<S: serde::Serializer>(error: &ReloadError, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(error)
+}

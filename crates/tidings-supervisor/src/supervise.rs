@@ -1,0 +1,203 @@
+//! The one task that owns the fleet: it hears what happens, and does what the fleet decides.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+
+use crate::error::{ReloadError, ScaleError};
+use crate::fleet::{Action, Fleet, Key, Order, Placed, Reloaded, Ticket};
+use crate::output::Output;
+use crate::status::Status;
+use crate::worker::{self, News, Surroundings, Wish};
+use crate::workers::Stopped;
+
+/// A worker is told to end once, and killed twice at most.
+const WISHES: usize = 4;
+
+/// What is wanted of the workers.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Reload {
+        order: Order,
+        placed: oneshot::Sender<Placed>,
+        done: Done,
+    },
+    Scale {
+        workers: usize,
+        done: oneshot::Sender<Result<usize, ScaleError>>,
+    },
+    Status(oneshot::Sender<Status>),
+    End,
+    Kill,
+}
+
+type Done = oneshot::Sender<Result<Reloaded, ReloadError>>;
+
+/// What others see of the workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) are_all_ready: bool,
+    pub(crate) stopped: Option<Stopped>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Supervision {
+    pub(crate) fleet: Fleet,
+    pub(crate) about: About,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) news: mpsc::Receiver<(Key, News)>,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) view: watch::Sender<View>,
+    pub(crate) wishes: HashMap<Key, mpsc::Sender<Wish>>,
+    pub(crate) waiting: HashMap<Ticket, Done>,
+    pub(crate) tickets: u64,
+}
+
+/// What does not change.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) name: String,
+    pub(crate) command: Arc<[String]>,
+}
+
+/// What can happen.
+enum Event {
+    News(Key, News),
+    Command(Command),
+    /// Nobody holds the workers any more.
+    Abandoned,
+    Time,
+}
+
+impl Supervision {
+    /// Until the last worker is gone; the rest is told when nobody writes for them any more.
+    pub(crate) async fn run(mut self) -> Stopped {
+        let mut is_abandoned = false;
+        loop {
+            self.act();
+            if let Some(ending) = self.fleet.ended() {
+                return ending.into();
+            }
+            let event = self.next(is_abandoned).await;
+            let now = Instant::now();
+            match event {
+                Event::News(key, news) => self.hear(key, &news, now),
+                Event::Command(command) => self.obey(command, now),
+                Event::Abandoned => {
+                    is_abandoned = true;
+                    self.fleet.kill(now);
+                }
+                Event::Time => self.fleet.tick(now),
+            }
+        }
+    }
+
+    async fn next(&mut self, is_abandoned: bool) -> Event {
+        let deadline = self.fleet.deadline();
+        let time = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some((key, news)) = self.news.recv() => Event::News(key, news),
+            command = self.commands.recv(), if !is_abandoned => {
+                command.map_or(Event::Abandoned, Event::Command)
+            }
+            () = time => Event::Time,
+        }
+    }
+
+    fn hear(&mut self, key: Key, news: &News, now: Instant) {
+        match news {
+            News::Started(pid) => self.fleet.started(key, *pid),
+            News::Said(word) => self.fleet.said(key, *word, now),
+            News::Ended(ended) => {
+                self.wishes.remove(&key);
+                self.fleet.exited(key, ended, now);
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        // Whoever does not wait for an answer any more does not need it.
+        match command {
+            Command::Reload {
+                order,
+                placed,
+                done,
+            } => {
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                self.waiting.insert(ticket, done);
+                let _ = placed.send(self.fleet.reload(order, ticket, now));
+            }
+            Command::Scale { workers, done } => {
+                let _ = done.send(self.fleet.scale(workers, now));
+            }
+            Command::Status(done) => {
+                let _ = done.send(self.status(now));
+            }
+            Command::End => self.fleet.end(now),
+            Command::Kill => self.fleet.kill(now),
+        }
+    }
+
+    fn status(&self, now: Instant) -> Status {
+        Status {
+            name: self.about.name.clone(),
+            pid: std::process::id(),
+            command: self.about.command.to_vec(),
+            slots: self.fleet.slots(),
+            is_reloading: self.fleet.is_reloading(),
+            workers: self.fleet.status(now),
+        }
+    }
+
+    fn act(&mut self) {
+        for action in self.fleet.actions() {
+            match action {
+                Action::Start { worker, slot } => self.start(worker, slot),
+                Action::Terminate(key) => self.wish(key, Wish::Terminate),
+                Action::Kill(key) => self.wish(key, Wish::Kill),
+                Action::Report(report) => self.output().report(report),
+                Action::Answer(tickets, outcome) => self.answer(&tickets, &outcome),
+            }
+        }
+        let are_all_ready = self.fleet.are_all_ready();
+        self.view.send_if_modified(|view| {
+            let changed = view.are_all_ready != are_all_ready;
+            view.are_all_ready = are_all_ready;
+            changed
+        });
+    }
+
+    fn output(&self) -> &Output {
+        &self.surroundings.output
+    }
+
+    fn start(&mut self, key: Key, slot: usize) {
+        let (wishes, waiting) = mpsc::channel(WISHES);
+        self.wishes.insert(key, wishes);
+        tokio::spawn(worker::run(key, slot, waiting, self.surroundings.clone()));
+    }
+
+    fn wish(&self, key: Key, wish: Wish) {
+        if let Some(wishes) = self.wishes.get(&key) {
+            // Never full: see `WISHES`. Closed: it is dead, and its end is on the way.
+            let _ = wishes.try_send(wish);
+        }
+    }
+
+    fn answer(&mut self, tickets: &[Ticket], outcome: &Result<Reloaded, ReloadError>) {
+        for ticket in tickets {
+            if let Some(done) = self.waiting.remove(ticket) {
+                let _ = done.send(outcome.clone());
+            }
+        }
+    }
+}
