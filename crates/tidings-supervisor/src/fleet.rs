@@ -491,7 +491,13 @@ impl Fleet {
     }
 
     fn is_late(&self, worker: &Worker, now: Instant) -> bool {
-        worker.ready.is_none() && now - worker.since >= self.policy.ready_timeout
+        worker.ready.is_none() && now - worker.since >= self.patience()
+    }
+
+    /// How long a worker may take to get ready. One that only has to live takes that time anyhow.
+    fn patience(&self) -> Duration {
+        let after = self.policy.ready_after.unwrap_or_default();
+        self.policy.ready_timeout.saturating_add(after)
     }
 
     fn is_silent(&self, worker: &Worker, now: Instant) -> bool {
@@ -503,8 +509,7 @@ impl Fleet {
     fn deadline_of(&self, worker: &Worker) -> Option<Instant> {
         if worker.ready.is_none() {
             let ready = self.policy.ready_after.filter(|_| worker.pid.is_some());
-            let patience = self.policy.ready_timeout;
-            return Some(worker.since + ready.map_or(patience, |after| after.min(patience)));
+            return Some(worker.since + ready.unwrap_or(self.patience()));
         }
         let watchdog = self.policy.watchdog.filter(|_| !worker.is_killed)?;
         Some(worker.heard + watchdog)

@@ -39,6 +39,9 @@ pub(crate) fn runtime_directory() -> PathBuf {
     }
 }
 
+/// The longest path of a socket, on the strictest system (macOS) and without the zero that ends it.
+const LONGEST: usize = 103;
+
 /// Held by one supervisor at a time; gone with it. What a killed one left is removed by the next.
 #[derive(Debug)]
 pub(crate) struct Home {
@@ -64,6 +67,12 @@ impl Home {
             return Err(StartError::Name(name));
         }
         let path = runtime.join(&name);
+        if path.join("notify-18446744073709551615").as_os_str().len() > LONGEST {
+            return Err(StartError::Directory {
+                path,
+                why: "its path is too long for those of sockets in it".to_owned(),
+            });
+        }
         loop {
             own_directory(&path, mode)?;
             let lock = lock_patiently(&path).map_err(|why| directory_error(&path, &why))?;
@@ -247,6 +256,14 @@ mod tests {
         let runtime = tempfile::tempdir().unwrap();
         set_permissions(runtime.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let taken = Home::take(runtime.path(), Some("web"), false);
+        assert!(matches!(taken, Err(StartError::Directory { .. })));
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_sockets_is_refused() {
+        let runtime = tempfile::tempdir().unwrap();
+        let long = runtime.path().join("x".repeat(100));
+        let taken = Home::take(&long, Some("web"), false);
         assert!(matches!(taken, Err(StartError::Directory { .. })));
     }
 
