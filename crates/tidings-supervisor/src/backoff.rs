@@ -62,6 +62,11 @@ impl Backoff {
         delay.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
+    pub(crate) fn bounded(mut self, most: Duration) -> Self {
+        self.longest = self.longest.min(most);
+        self
+    }
+
     pub(crate) fn forgets_after(&self, served: Duration) -> bool {
         served >= self.quiet
     }

@@ -42,6 +42,26 @@ pub(crate) struct Policy {
     pub(crate) watchdog: Option<Duration>,
 }
 
+/// Ten years. Whoever wants to wait longer means for ever, and no clock reaches that far.
+const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
+
+impl Policy {
+    /// The same, with times that can be added to any other.
+    fn bounded(mut self) -> Self {
+        let times = [
+            &mut self.ready_timeout,
+            &mut self.grace,
+            &mut self.crash_loop.within,
+        ];
+        let optional = [&mut self.ready_after, &mut self.watchdog];
+        for time in times.into_iter().chain(optional.into_iter().flatten()) {
+            *time = (*time).min(FOR_EVER);
+        }
+        self.backoff = self.backoff.bounded(FOR_EVER);
+        self
+    }
+}
+
 /// So many deaths within so much time, and a slot is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CrashLoop {
@@ -99,7 +119,7 @@ impl Fleet {
     pub(crate) fn begin(policy: Policy, chance: fn() -> f64, now: Instant) -> Self {
         let workers = policy.workers;
         let mut fleet = Self {
-            policy,
+            policy: policy.bounded(),
             slots: Vec::new(),
             draining: Vec::new(),
             reloads: Reloads::default(),
