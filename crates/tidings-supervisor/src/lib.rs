@@ -49,6 +49,7 @@ mod ready;
 mod report;
 mod signals;
 mod status;
+mod stop_signal;
 mod supervisor;
 mod workers;
 
@@ -73,5 +74,6 @@ pub use output::{Line, Stream};
 pub use ready::Ready;
 pub use report::Report;
 pub use status::{State, Status, WorkerStatus};
+pub use stop_signal::{StopSignal, UnknownSignal};
 pub use supervisor::Supervisor;
 pub use workers::{Reloading, Stopped, Workers};

@@ -23,6 +23,7 @@ use crate::program;
 use crate::ready::Ready;
 use crate::report::Report;
 use crate::spawn::{Launch, Spawner};
+use crate::stop_signal::StopSignal;
 use crate::supervise::{About, Supervision, View};
 use crate::worker::Surroundings;
 use crate::workers::Workers;
@@ -65,6 +66,7 @@ pub struct Supervisor {
     group: Option<String>,
     listen: Vec<Listen>,
     ready: Ready,
+    stop_signal: StopSignal,
     policy: Policy,
     name: Option<String>,
     runtime: Option<PathBuf>,
@@ -85,6 +87,7 @@ impl Supervisor {
             group: None,
             listen: Vec::new(),
             ready: Ready::default(),
+            stop_signal: StopSignal::default(),
             policy: Policy {
                 workers: thread::available_parallelism()
                     .map_or(1, usize::from)
@@ -182,7 +185,13 @@ impl Supervisor {
         self
     }
 
-    /// How long a worker that was told to end, with SIGTERM, may take to finish what it has; then it is
+    /// The signal by which a worker is told to end; SIGTERM by default.
+    pub fn stop_signal(mut self, signal: StopSignal) -> Self {
+        self.stop_signal = signal;
+        self
+    }
+
+    /// How long a worker that was told to end may take to finish what it has; then it is
     /// killed, with all processes of its group. 30 s by default; zero kills at once.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.policy.grace = grace;
@@ -304,6 +313,7 @@ impl Supervisor {
                 identity,
                 output,
                 ready: self.ready,
+                stop_signal: self.stop_signal,
                 news,
             },
             view: view.clone(),

@@ -22,6 +22,7 @@ use crate::notify::{Ear, Word};
 use crate::output::{LastLines, Output, Source, Stream};
 use crate::ready::{Ready, accepts};
 use crate::spawn::Spawner;
+use crate::stop_signal::StopSignal;
 
 /// How long what a worker wrote is read after its end, when somebody else holds its pipe open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ pub(crate) struct Surroundings {
     pub(crate) identity: Option<Identity>,
     pub(crate) output: Output,
     pub(crate) ready: Ready,
+    pub(crate) stop_signal: StopSignal,
     pub(crate) news: mpsc::Sender<(Key, News)>,
 }
 
@@ -122,7 +124,10 @@ impl Worker<'_> {
         loop {
             tokio::select! {
                 () = death.of(process) => return,
-                Some(wish) = self.wishes.recv() => process.signal(wish),
+                Some(wish) = self.wishes.recv() => match wish {
+                    Wish::Terminate => process.send(self.surroundings.stop_signal.into()),
+                    Wish::Kill => process.kill(),
+                },
                 Ok(words) = ear.hear() => for word in words {
                     // With another way to know, that is not it.
                     if word != Word::Ready || self.surroundings.ready == Ready::Notified {
@@ -188,17 +193,12 @@ impl Process {
         }
     }
 
-    /// It may be dead already: then that is no error.
-    fn signal(&self, wish: Wish) {
-        match wish {
-            Wish::Terminate => self.send(Signal::TERM),
-            Wish::Kill => {
-                self.send(Signal::KILL);
-                self.kill_group();
-            }
-        }
+    fn kill(&self) {
+        self.send(Signal::KILL);
+        self.kill_group();
     }
 
+    /// It may be dead already: then that is no error.
     fn send(&self, signal: Signal) {
         #[cfg(target_os = "linux")]
         if let Some(pidfd) = &self.pidfd {
@@ -237,7 +237,7 @@ impl Drop for Process {
     /// Its task was cancelled: nobody would watch it any more.
     fn drop(&mut self) {
         if self.pid.is_some() {
-            self.signal(Wish::Kill);
+            self.kill();
             let _ = self.child.wait();
         }
     }
