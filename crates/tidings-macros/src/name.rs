@@ -108,7 +108,7 @@ mod tests {
         for name in names {
             assert_eq!(
                 check(&LitStr::new(name, Span::call_site())).is_ok(),
-                tidings::codec::check_name(name).is_ok(),
+                tidings_codec::check_name(name).is_ok(),
                 "{name:?}"
             );
         }

@@ -54,6 +54,7 @@ mod handler;
 mod health;
 mod key;
 mod life;
+mod macros;
 mod members;
 mod registry;
 mod sending;
@@ -104,6 +105,7 @@ pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
 pub use handler::{Handler, HandlerError, Outcome};
 pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
+pub use macros::{Event, on};
 pub use members::{Departure, Member, MemberEvent, MemberEvents, MembersError};
 pub use queue::WhenFull;
 pub use sending::Sending;
@@ -115,7 +117,6 @@ pub use stream::EventStream;
 pub use subscription::{Handling, Subscription};
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
-pub use tidings_macros::{Event, on};
 pub use tls::Tls;
 
 /// What a program that uses tidings needs, in one `use`: the bus and its parts, the derives of
