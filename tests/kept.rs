@@ -11,6 +11,7 @@ mod kept {
     pub(crate) mod maps;
     mod maps_in_redis;
     pub(crate) mod members;
+    mod read_only;
     pub(crate) mod shared;
     mod spoiled;
     mod uncounted;

@@ -1,0 +1,103 @@
+//! A master that becomes a replica under those who are connected: nothing is written there.
+
+use std::time::Duration;
+
+use tidings::{CountError, Counter, Fate, Reason, Shared, SharedMap, StoreError};
+use tidings_testkit::{Node, Redis, wait_for};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// One of each kind.
+struct Kept {
+    limit: Shared<u64>,
+    prices: SharedMap<String, u64>,
+    visits: Counter,
+}
+
+impl Kept {
+    fn of(node: &Node) -> Self {
+        Self {
+            limit: node.shared("limit").unwrap(),
+            prices: node.map("prices").unwrap(),
+            visits: node.counter("visits").unwrap(),
+        }
+    }
+
+    /// What becomes of each way to write.
+    async fn fates(&self) -> Vec<Fate> {
+        let tea = "tea".to_owned();
+        vec![
+            stored(self.limit.set(&13).await),
+            stored(self.limit.update(|_| 13).await),
+            stored(self.limit.clear().await),
+            stored(self.prices.set(&tea, &13).await),
+            stored(self.prices.update(&tea, |_| 13).await),
+            stored(self.prices.remove(&tea).await),
+            counted(self.visits.add(13).await),
+            counted(self.visits.reset().await),
+        ]
+    }
+
+    /// The value as it is served here, and whether it may be old.
+    async fn served(&self) -> (Option<u64>, bool) {
+        let limit = self.limit.get().await.unwrap();
+        let is_stale = limit.stale_since().is_some();
+        (limit.value().map(|limit| **limit), is_stale)
+    }
+}
+
+fn stored<T>(outcome: Result<T, StoreError>) -> Fate {
+    match outcome.err().expect("it cannot be written") {
+        StoreError::Fate { fate, .. } => fate,
+        error => panic!("{error}"),
+    }
+}
+
+fn counted(outcome: Result<i64, CountError>) -> Fate {
+    match outcome.expect_err("it cannot be written") {
+        CountError::Fate { fate, .. } => fate,
+        error => panic!("{error}"),
+    }
+}
+
+/// A replica of nobody: it waits for its master, and has what it had.
+async fn demote(redis: &Redis) {
+    redis.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
+}
+
+#[tokio::test]
+async fn a_master_that_becomes_a_replica_takes_nothing_until_it_is_one_again() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let kept = Kept::of(&node);
+    let tea = "tea".to_owned();
+    kept.limit.set(&1).await.unwrap();
+    kept.prices.set(&tea, &2).await.unwrap();
+    kept.visits.add(3).await.unwrap();
+
+    demote(&redis).await;
+
+    // The link takes seconds to find out, and Redis says it at once.
+    for fate in kept.fates().await {
+        let is_said =
+            matches!(&fate, Fate::NotSent(Reason::Refused(words)) if words.contains("READONLY"));
+        assert!(is_said, "{fate:?}");
+    }
+    assert_eq!(kept.served().await, (Some(1), false));
+
+    wait_for("the link finds out", SOON, async || !node.health().is_up()).await;
+    for fate in kept.fates().await {
+        assert_eq!(fate, Fate::NotSent(Reason::Away));
+    }
+    assert_eq!(kept.served().await, (Some(1), true));
+
+    redis.promote().await;
+    wait_for("it is taken again", SOON, async || node.health().is_up()).await;
+    assert_eq!(
+        kept.limit.load().await.unwrap().value().map(|one| **one),
+        Some(1)
+    );
+    assert_eq!(kept.prices.get(&tea).await.unwrap().as_deref(), Some(&2));
+    assert_eq!(kept.visits.add(1).await.unwrap(), 4);
+    assert_eq!(kept.limit.set(&2).await.unwrap().version(), 2);
+}
