@@ -29,6 +29,8 @@ pub(crate) struct Care {
     /// Wakes the keeper.
     wake: Arc<Notify>,
     stage: watch::Receiver<Stage>,
+    /// Says nothing, and ends with the keeper.
+    keeper: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -41,7 +43,11 @@ struct Rounds {
 }
 
 impl Care {
-    pub(super) fn new(wake: Arc<Notify>, stage: watch::Receiver<Stage>) -> Self {
+    pub(super) fn new(
+        wake: Arc<Notify>,
+        stage: watch::Receiver<Stage>,
+        keeper: watch::Receiver<()>,
+    ) -> Self {
         let none = Round(0);
         Self {
             rounds: Mutex::new(Rounds {
@@ -53,6 +59,7 @@ impl Care {
             ended: watch::Sender::new((none, Ok(()))),
             wake,
             stage,
+            keeper,
         }
     }
 
@@ -143,7 +150,7 @@ impl Care {
 
     async fn end_of(&self, round: Round) -> Outcome {
         let mut ended = self.ended.subscribe();
-        let mut stage = self.stage.clone();
+        let (mut stage, mut keeper) = (self.stage.clone(), self.keeper.clone());
         tokio::select! {
             biased;
             ended = ended.wait_for(|(ended, _)| *ended >= round) => match ended {
@@ -151,6 +158,8 @@ impl Care {
                 Err(_) => Err(Reason::Closed),
             },
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Err(Reason::Closed),
+            // Its task panicked, or its runtime is gone: nobody reads this any more.
+            _ = keeper.changed() => Err(Reason::Closed),
         }
     }
 
@@ -182,7 +191,8 @@ mod tests {
     use super::*;
 
     fn care() -> Care {
-        Care::new(Arc::default(), watch::channel(Stage::Open).1)
+        let (stage, keeper) = (watch::channel(Stage::Open).1, watch::channel(()).1);
+        Care::new(Arc::default(), stage, keeper)
     }
 
     #[test]

@@ -324,7 +324,7 @@ mod tests {
             key: "tidings:{default}:shared:limit".to_owned(),
             format: Format::Json,
             here: watch::Sender::new(Here::Nothing),
-            care: Care::new(Arc::default(), stage.clone()),
+            care: Care::new(Arc::default(), stage.clone(), watch::channel(()).1),
             updates: Updates::default(),
             runtime: Handle::current(),
             kept: Arc::new(Kept::new(Duration::from_secs(1))),

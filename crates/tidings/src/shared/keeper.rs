@@ -77,6 +77,8 @@ pub(crate) struct Keeper {
     /// A copy is behind.
     wake: Arc<Notify>,
     stage: watch::Receiver<Stage>,
+    /// Ends with the task.
+    running: watch::Receiver<()>,
 }
 
 impl Keeper {
@@ -86,13 +88,16 @@ impl Keeper {
     }
 
     fn start(inner: &Inner) -> Arc<Self> {
+        let (is_running, running) = watch::channel(());
         let keeper = Arc::new(Self {
             copies: Mutex::default(),
             wake: Arc::default(),
             stage: inner.stage.subscribe(),
+            running,
         });
         let keeping = Keeping {
             keeper: Arc::clone(&keeper),
+            _is_running: is_running,
             way: inner.kept.watch(),
             missed: inner.reports.missed.subscribe(),
             pulse: Arc::clone(&inner.pulse),
@@ -110,7 +115,11 @@ impl Keeper {
 
     /// What a new copy is cared for with.
     pub(crate) fn care(&self) -> Care {
-        Care::new(Arc::clone(&self.wake), self.stage.clone())
+        Care::new(
+            Arc::clone(&self.wake),
+            self.stage.clone(),
+            self.running.clone(),
+        )
     }
 
     /// Keeps this copy true, for as long as somebody has it.
@@ -132,6 +141,7 @@ impl Keeper {
 /// The task, which keeps nothing of the bus alive.
 struct Keeping {
     keeper: Arc<Keeper>,
+    _is_running: watch::Sender<()>,
     way: watch::Receiver<Way>,
     missed: watch::Receiver<u64>,
     pulse: Arc<Pulse>,
@@ -343,4 +353,65 @@ pub(super) async fn in_time<T>(
 /// Up to a fifth more or less: the processes of a fleet must not all ask at once.
 fn by_chance(time: Duration) -> Duration {
     time.mul_f64(rand::random_range(0.8..=1.2))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::Bus;
+
+    /// What ends the keeper where its key is asked for.
+    struct Trap(Care);
+
+    impl Copy for Trap {
+        fn key(&self) -> &str {
+            panic!("a mistake of ours")
+        }
+
+        fn stamp(&self) -> Option<Stamp> {
+            None
+        }
+
+        fn care(&self) -> &Care {
+            &self.0
+        }
+
+        fn confirm(&self) {}
+
+        fn refresh(
+            self: Arc<Self>,
+            _: Arc<dyn Keyspace>,
+            _: Duration,
+        ) -> BoxFuture<'static, Outcome> {
+            Box::pin(std::future::pending())
+        }
+
+        fn went_away(&self, _: Instant) {}
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_keeper_that_has_panicked_is_released() {
+        let bus = Bus::builder("memory:keeper-panics").start().await.unwrap();
+        let keeper = Keeper::of(&bus.inner);
+        let trap = Arc::new(Trap(keeper.care()));
+        keeper.add(Arc::downgrade(&trap) as _);
+        let mut reading = Box::pin(trap.0.refreshed());
+        assert!(poll!(&mut reading).is_pending());
+        while trap.0.calm().is_some() {
+            yield_now().await;
+        }
+        let mut next = Box::pin(trap.0.refreshed());
+        assert!(poll!(&mut next).is_pending());
+
+        // A gap is a reason to compare all copies, which asks for their keys.
+        bus.inner.reports.missed.send_modify(|missed| *missed += 1);
+
+        let later = keeper.care();
+        for released in [reading.await, next.await, later.refreshed().await] {
+            assert_eq!(released, Err(Reason::Closed));
+        }
+    }
 }
