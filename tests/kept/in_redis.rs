@@ -61,7 +61,7 @@ async fn a_value_in_message_pack_says_so() {
 
     let read = redis.cli(&["HMGET", KEY, "format", "value"]).await;
 
-    assert_eq!(read, "messagepack\n\u{7}");
+    assert_eq!(read, "msgpack\n\u{7}");
 }
 
 #[tokio::test]

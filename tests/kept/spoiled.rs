@@ -227,7 +227,7 @@ async fn hostile_payloads_are_errors() {
     for payload in [vec![0x91_u8; 600], vec![0xdd, 0xff, 0xff, 0xff, 0xff]] {
         let mut put = redis::cmd("HSET");
         put.arg(KEY).arg("value").arg(payload);
-        put.arg(&["format", "messagepack", "nonce", "a", "version", "1"]);
+        put.arg(&["format", "msgpack", "nonce", "a", "version", "1"]);
         put.exec_async(&mut connection).await.unwrap();
 
         let error = value.get().await.unwrap_err();

@@ -78,7 +78,7 @@ use updates::Updates;
 /// # How it lies in Redis
 ///
 /// As a hash under the key `tidings:{namespace}:shared:NAME`, with the fields `format` (`json` or
-/// `messagepack`), `value`, `version` and `nonce`. `redis-cli` can read it. Another program writes it
+/// `msgpack`), `value`, `version` and `nonce`. `redis-cli` can read it. Another program writes it
 /// with these commands, where the nonce is another one each time, 16 letters and digits by chance:
 ///
 /// ```text

@@ -53,7 +53,7 @@ pub enum LoadError {
     Format {
         /// The name.
         shared: String,
-        /// The format's marker.
+        /// What it calls its format.
         format: String,
     },
     /// It is not what this type expects.

@@ -186,7 +186,7 @@ impl<T: Shareable> ValueCopy<T> {
         let writing = Writing {
             name: self.name.to_string(),
             expected,
-            format: marker(self.format),
+            format: self.format,
             payload: encoded.payload,
             nonce: nonce.clone(),
             time_to_live: sharing.time_to_live,
@@ -265,14 +265,6 @@ pub(super) fn encoded<T: Shareable>(
     };
     let source = Arc::new(unwritable);
     Err(StoreError::Encode { shared, source })
-}
-
-/// What a format is called in Redis.
-pub(super) fn marker(format: Format) -> &'static str {
-    match format {
-        Format::Json => "json",
-        Format::MessagePack => "messagepack",
-    }
 }
 
 /// Others were faster: lets them go on, for a time that chance decides.

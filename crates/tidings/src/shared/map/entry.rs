@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(&*entry.nonce, "9f8a6c0d1e2b3a4f");
         assert_eq!(entry.value.unwrap().as_deref(), Some(&41));
         assert_eq!(
-            read(b"messagepack 3 9f 4").value.unwrap().as_deref(),
+            read(b"msgpack 3 9f 4").value.unwrap().as_deref(),
             Some(&0x34)
         );
     }

@@ -27,7 +27,7 @@ use crate::kept::{Kept, Undone};
 use crate::reports::Reports;
 use crate::shared::care::{Care, Era, Outcome};
 use crate::shared::keeper::{Copy, Stamp, in_time, nonce};
-use crate::shared::store::{ATTEMPTS, encoded, give_way, marker};
+use crate::shared::store::{ATTEMPTS, encoded, give_way};
 use crate::shared::{LoadError, Shareable, StoreError};
 use crate::transport::keyspace::maps::{Found, MapKeys, Moved, NewEntry, Only, Written};
 use crate::transport::keyspace::{Answer, KeyError, Keyspace};
@@ -171,7 +171,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         let (nonce, era) = (nonce(), self.care.era());
         let new = NewEntry {
             field,
-            format: marker(self.format),
+            format: self.format,
             payload,
             nonce: &nonce,
             only,

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{Script, ScriptInvocation};
 use serde_json::json;
+use tidings_codec::Format;
 
 use super::{Answer, KeyError, RedisKeys};
 use crate::shared::keeper::Stamp;
@@ -35,7 +36,7 @@ pub(crate) struct MapKeys {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewEntry<'a> {
     pub(crate) field: &'a str,
-    pub(crate) format: &'a str,
+    pub(crate) format: Format,
     pub(crate) payload: &'a [u8],
     /// The random mark of this writing.
     pub(crate) nonce: &'a str,
@@ -154,7 +155,7 @@ impl Maps for RedisKeys {
         let mut write = map.invoke(&WRITE);
         write.arg(&self.channel).arg(map.notice(Some(new.field)));
         write.arg(new.nonce).arg(new.field).arg(only).arg(than);
-        write.arg(new.format).arg(new.payload);
+        write.arg(new.format.to_string()).arg(new.payload);
         let asked = self.run::<(Option<(u64, String)>, Fields)>(write);
         Box::pin(async move {
             match asked.await? {

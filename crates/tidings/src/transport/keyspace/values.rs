@@ -1,10 +1,11 @@
-//! Values that all processes share: each is a hash of a format's marker, a payload, a version and a
+//! Values that all processes share: each is a hash of a format's name, a payload, a version and a
 //! nonce.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::{RedisResult, Script, Value};
+use tidings_codec::Format;
 use tokio::time::Instant;
 
 use super::hashes::Hash;
@@ -48,7 +49,7 @@ pub(crate) struct Writing {
     pub(crate) name: String,
     /// The nonce that must be there, where it matters; empty for nothing.
     pub(crate) expected: Option<String>,
-    pub(crate) format: &'static str,
+    pub(crate) format: Format,
     pub(crate) payload: Vec<u8>,
     pub(crate) nonce: String,
     pub(crate) time_to_live: Option<Duration>,
@@ -157,7 +158,7 @@ impl Values for RedisKeys {
             .arg(writing.expected.as_deref().unwrap_or(""))
             .arg(&self.channel)
             .arg(&writing.name)
-            .arg(writing.format)
+            .arg(writing.format.to_string())
             .arg(&*writing.payload)
             .arg(&writing.nonce)
             .arg(inlined(writing.inline.as_deref()))
@@ -272,7 +273,7 @@ impl Values for MemoryKeys {
                     &inline,
                 );
                 let hash = kept.hashes.entry(key).or_default();
-                hash.set(FORMAT, writing.format);
+                hash.set(FORMAT, writing.format.to_string());
                 hash.set(VALUE, writing.payload);
                 hash.set(VERSION, version.to_string());
                 hash.set(NONCE, writing.nonce);

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
 
+use tidings_codec::Format;
+
 use super::{Found, MapKeys, Maps, Moved, NewEntry, Only, Page, Written, notice_end};
 use crate::shared::keeper::Stamp;
 use crate::transport::keyspace::{self, Answer};
@@ -187,7 +189,7 @@ impl Maps for MemoryKeys {
 /// A new entry that waits for its turn.
 struct Owned {
     field: String,
-    format: String,
+    format: Format,
     payload: Vec<u8>,
     nonce: String,
     only: OwnedOnly,
@@ -203,7 +205,7 @@ impl Owned {
     fn of(new: NewEntry<'_>) -> Self {
         Self {
             field: new.field.to_owned(),
-            format: new.format.to_owned(),
+            format: new.format,
             payload: new.payload.to_owned(),
             nonce: new.nonce.to_owned(),
             only: match new.only {
@@ -217,7 +219,7 @@ impl Owned {
     fn entry(&self) -> NewEntry<'_> {
         NewEntry {
             field: &self.field,
-            format: &self.format,
+            format: self.format,
             payload: &self.payload,
             nonce: &self.nonce,
             only: match &self.only {
