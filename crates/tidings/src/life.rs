@@ -23,7 +23,7 @@ use crate::outgoing::Outgoing;
 use crate::reports::Reports;
 use crate::shared::keeper::Keeper;
 use crate::shared::known::Known;
-use crate::shared::map::Maps;
+use crate::shared::{Announced, map};
 use crate::subscription::Seat;
 use crate::worker::running;
 
@@ -39,9 +39,9 @@ pub(crate) struct Inner {
     pub(crate) kept: Arc<Kept>,
     /// There once something is shared.
     pub(crate) keeper: OnceLock<Arc<Keeper>>,
-    pub(crate) shared: OnceLock<Arc<Known>>,
+    pub(crate) shared: OnceLock<Arc<Known<Announced>>>,
     /// There once a map is used.
-    pub(crate) maps: OnceLock<Arc<Maps>>,
+    pub(crate) maps: OnceLock<Arc<Known<map::Announced>>>,
     /// How often that is compared with Redis.
     pub(crate) check_interval: Duration,
     pub(crate) members: Members,

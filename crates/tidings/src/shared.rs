@@ -21,17 +21,19 @@ pub(crate) mod keeper;
 pub(crate) mod known;
 pub(crate) mod map;
 
+mod announced;
 mod care;
 mod copy;
 mod store;
 mod updates;
 
+pub(crate) use announced::Announced;
 pub use changes::Changes;
 use copy::ValueCopy;
 pub(crate) use error::shown;
 pub use error::{LoadError, ShareError, StoreError};
 use keeper::{Copy, Keeper};
-use known::{ANNOUNCED, Known};
+use known::Known;
 pub use map::{Caching, EntryWatch, Latest, LoadOrError, MapChange, MapWatch, SharedMap};
 pub use shareable::Shareable;
 pub use sharing::Sharing;
@@ -270,7 +272,8 @@ impl Bus {
     ) -> Result<Shared<T>, ShareError> {
         let inner = &*self.inner;
         check(inner, name)?;
-        let copy = known(inner).get_or_insert(name, type_name::<T>(), || copy(inner, name))?;
+        let copy = Known::of(&inner.shared, inner)
+            .get_or_insert(name, type_name::<T>(), || copy(inner, name))?;
         let sharing = Arc::new(sharing);
         Ok(Shared { copy, sharing })
     }
@@ -284,15 +287,6 @@ fn check(inner: &Inner, name: &str) -> Result<(), ShareError> {
     check_name(name).map_err(|source| ShareError::Name {
         shared: name.to_owned(),
         source,
-    })
-}
-
-/// What this bus shares, which begins to listen before anything is read.
-fn known(inner: &Inner) -> &Known {
-    inner.shared.get_or_init(|| {
-        let known = Arc::new(Known::new(Arc::clone(&inner.reports)));
-        inner.dispatcher.listen(ANNOUNCED, Arc::clone(&known) as _);
-        known
     })
 }
 

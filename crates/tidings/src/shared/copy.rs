@@ -1,7 +1,7 @@
 //! The one copy that a bus has of a shared value: read by the keeper, by notices, and by what is
 //! written here.
 
-use std::any::{Any, type_name};
+use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,11 @@ use tidings_codec::{DecodeError, Format, Payload};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::announced::Announced;
 use super::care::{Care, Outcome};
 use super::error::{LoadError, shown};
 use super::keeper::{Copy, Stamp, in_time};
-use super::known::{Announceable, Announced};
+use super::known::Announceable;
 use super::shareable::Shareable;
 use super::snapshot::{Here, Problem, Snapshot};
 use super::updates::Updates;
@@ -296,19 +297,15 @@ impl<T: Shareable> Copy for ValueCopy<T> {
     }
 }
 
-impl<T: Shareable> Announceable for ValueCopy<T> {
-    fn hear(&self, announced: &Announced, notice: &Notice<'_>) {
-        if self.take_note(announced, notice).is_none() {
+impl<T: Shareable> Announceable<Announced> for ValueCopy<T> {
+    fn hear(&self, announced: Announced, notice: &Notice<'_>) {
+        if self.take_note(&announced, notice).is_none() {
             self.care.behind();
         }
     }
 
     fn type_name(&self) -> &'static str {
         type_name::<T>()
-    }
-
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
     }
 }
 

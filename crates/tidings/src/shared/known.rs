@@ -3,60 +3,60 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use super::error::ShareError;
+use super::keeper::Copy;
 use crate::failure::Failure;
+use crate::life::Inner;
 use crate::notices::{Listener, Notice};
 use crate::reports::Reports;
+use crate::worker::panic_text;
 
-/// The event that says that a shared value was written or taken away.
-pub(crate) const ANNOUNCED: &str = "tidings.shared";
+/// What an event says that announces a change.
+pub(crate) trait Announcement: DeserializeOwned + 'static {
+    /// The event's name.
+    const EVENT: &'static str;
 
-/// What such an event says. A stranger may say no more than the name.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Announced {
-    pub(crate) key: String,
-    #[serde(default)]
-    pub(crate) version: u64,
-    pub(crate) nonce: Option<String>,
-    /// The nonce of what was replaced.
-    pub(crate) was: Option<String>,
-    /// Whether it carries the value, which only those can read who know its type.
-    #[serde(default, rename = "value", deserialize_with = "is_there")]
-    pub(crate) has_value: bool,
+    /// Who hears it, for people.
+    const HEARERS: &'static str;
+
+    /// The name of what was changed.
+    fn name(&self) -> &str;
 }
 
-fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
-}
-
-/// A shared value of any type.
-pub(crate) trait Announceable: Any + Send + Sync {
-    fn hear(&self, announced: &Announced, notice: &Notice<'_>);
+/// What changes are announced of: a shared value or map of any type.
+pub(crate) trait Announceable<A>: Copy + Any {
+    /// Takes note of a change, and waits for nothing.
+    fn hear(&self, announced: A, notice: &Notice<'_>);
 
     fn type_name(&self) -> &'static str;
-
-    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
-/// The shared values of one bus, for as long as somebody has them.
-pub(crate) struct Known {
-    by_name: Mutex<HashMap<String, Weak<dyn Announceable>>>,
+/// The shared values, or maps, of one bus, for as long as somebody has them.
+pub(crate) struct Known<A> {
+    by_name: Mutex<HashMap<String, Weak<dyn Announceable<A>>>>,
     reports: Arc<Reports>,
 }
 
-impl Known {
-    pub(crate) fn new(reports: Arc<Reports>) -> Self {
-        let by_name = Mutex::default();
-        Self { by_name, reports }
+impl<A: Announcement> Known<A> {
+    /// What the bus has in this place, which begins to listen before anything is read.
+    pub(crate) fn of<'a>(place: &'a OnceLock<Arc<Self>>, inner: &Inner) -> &'a Self {
+        place.get_or_init(|| {
+            let known = Arc::new(Self {
+                by_name: Mutex::default(),
+                reports: Arc::clone(&inner.reports),
+            });
+            inner.dispatcher.listen(A::EVENT, Arc::clone(&known) as _);
+            known
+        })
     }
 
-    /// The value of this name, made if it is not there.
-    pub(crate) fn get_or_insert<V: Announceable>(
+    /// What has this name, made if it is not there.
+    pub(crate) fn get_or_insert<V: Announceable<A>>(
         &self,
         name: &str,
         type_name: &'static str,
@@ -65,7 +65,8 @@ impl Known {
         let mut by_name = self.lock();
         if let Some(known) = by_name.get(name).and_then(Weak::upgrade) {
             let first = known.type_name();
-            return known.as_any().downcast().map_err(|_| ShareError::Conflict {
+            let known: Arc<dyn Any + Send + Sync> = known;
+            return known.downcast().map_err(|_| ShareError::Conflict {
                 shared: name.to_owned(),
                 first,
                 second: type_name,
@@ -73,38 +74,47 @@ impl Known {
         }
         by_name.retain(|_, known| known.strong_count() > 0);
         let made = make();
-        let known: Arc<dyn Announceable> = Arc::clone(&made) as _;
+        let known: Arc<dyn Announceable<A>> = Arc::clone(&made) as _;
         by_name.insert(name.to_owned(), Arc::downgrade(&known));
         Ok(made)
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<dyn Announceable>>> {
+impl<A> Known<A> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<dyn Announceable<A>>>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Listener for Known {
+impl<A: Announcement> Listener for Known<A> {
     fn hear(&self, notice: &Notice<'_>) {
-        let announced: Announced = match notice.payload.decode() {
+        let announced: A = match notice.payload.decode() {
             Ok(announced) => announced,
             Err(source) => {
                 return self.reports.failure(Failure::Payload {
-                    event: ANNOUNCED.to_owned(),
-                    handler: "shared values".into(),
+                    event: A::EVENT.to_owned(),
+                    handler: A::HEARERS.into(),
                     from: notice.from,
                     number: None,
                     source,
                 });
             }
         };
-        let known = self.lock().get(&announced.key).and_then(Weak::upgrade);
-        if let Some(known) = known {
-            known.hear(&announced, notice);
+        let known = self.lock().get(announced.name()).and_then(Weak::upgrade);
+        let Some(known) = known else {
+            return;
+        };
+        // Keys and values are the application's code, and this task hears for everybody.
+        let hearing = AssertUnwindSafe(|| known.hear(announced, notice));
+        if let Err(panic) = catch_unwind(hearing) {
+            let panic = panic_text(&*panic);
+            tracing::error!(key = known.key(), panic, "a change could not be taken in");
+            known.care().behind();
         }
     }
 }
 
-impl fmt::Debug for Known {
+impl<A> fmt::Debug for Known<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.lock().keys()).finish()
     }

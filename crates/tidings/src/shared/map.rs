@@ -1,5 +1,6 @@
 //! Many small values that all processes share, and what each process keeps of them at hand.
 
+use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::hash::Hash;
@@ -8,21 +9,22 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::keeper::{Copy, Keeper};
+use super::known::Known;
 use super::{LoadError, ShareError, Shareable, StoreError, check};
 use crate::Bus;
 
+mod announced;
 mod cache;
 mod clock;
 mod entry;
 mod flights;
 mod load;
 mod mirror;
-mod registry;
 mod watch;
 
+pub(crate) use announced::Announced;
 pub use load::LoadOrError;
 use mirror::Mirror;
-pub(crate) use registry::Maps;
 pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
 
 /// How many entries a process keeps at hand, if it is not told otherwise.
@@ -164,7 +166,8 @@ impl Bus {
     {
         let inner = &self.inner;
         check(inner, name)?;
-        let mirror = Maps::of(inner).mirror(name, || {
+        let known = Known::of(&inner.maps, inner);
+        let mirror = known.get_or_insert(name, type_name::<(K, V)>(), || {
             let keeper = Keeper::of(inner);
             let mirror = Arc::new(Mirror::new(
                 inner.namespace.map(name),

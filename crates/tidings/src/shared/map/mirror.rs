@@ -16,17 +16,19 @@ use tidings_codec::Format;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::announced::Announced;
 use super::cache::{Cache, Entry, ON_ITS_WAY, Reading, Told};
 use super::entry::{entry_name, field_of, key_of, mark_of, read_entry};
 use super::flights::Ticket;
-use super::registry::{Heard, Hears};
 use super::watch::Watchers;
 use crate::builder::FOREVER;
 use crate::failure::{Failure, Fate, Reason};
 use crate::kept::{Kept, Undone};
+use crate::notices::Notice;
 use crate::reports::Reports;
 use crate::shared::care::{Care, Era, Outcome};
 use crate::shared::keeper::{Copy, Stamp, in_time, nonce};
+use crate::shared::known::Announceable;
 use crate::shared::store::{ATTEMPTS, encoded, give_way};
 use crate::shared::{LoadError, Shareable, StoreError};
 use crate::transport::keyspace::maps::{Found, MapKeys, Moved, NewEntry, Only, Written};
@@ -489,10 +491,10 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
     }
 }
 
-impl<K: Key, V: Shareable> Hears for Mirror<K, V> {
-    fn hear(&self, heard: Heard) {
-        let key = heard.key.as_ref().map(|field| field.parse::<K>());
-        let told = match (heard.moved, key) {
+impl<K: Key, V: Shareable> Announceable<Announced> for Mirror<K, V> {
+    fn hear(&self, announced: Announced, _: &Notice<'_>) {
+        let key = announced.key.as_ref().map(|field| field.parse::<K>());
+        let told = match (announced.moved(), key) {
             (Some((now, was)), None) => self.lock().hear(None, now, &was),
             (Some((now, was)), Some(Ok(key))) => self.lock().hear(Some(&[key]), now, &was),
             // Nothing here can be of a key that is none.
@@ -514,8 +516,8 @@ impl<K: Key, V: Shareable> Hears for Mirror<K, V> {
         self.heard.send_replace(());
     }
 
-    fn doubt(&self) {
-        self.care.behind();
+    fn type_name(&self) -> &'static str {
+        type_name::<(K, V)>()
     }
 }
 
