@@ -1,0 +1,136 @@
+//! What Redis does in one step with a roll. `KEYS` are the roll, the descriptions and the beats.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+/// What all scripts of the roll begin with: the time, and how a change is numbered and announced.
+/// A number that nobody has counted, or that is none, begins anew.
+const PROLOGUE: &str = r#"
+    local roll, descriptions, beats = KEYS[1], KEYS[2], KEYS[3]
+    local time = redis.call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local function last_change()
+        local change = tonumber(redis.call('HGET', beats, 'change'))
+        if change and change >= 0 and change < 2 ^ 53 then return math.floor(change) end
+        return now
+    end
+    local function announce(channel, id, what, change)
+        redis.call('PUBLISH', channel, '{"event":"tidings.member","data":{"id":'
+            .. cjson.encode(id) .. ',"what":"' .. what .. '","change":'
+            .. string.format('%.0f', change) .. '}}')
+    end
+    local function lease_in(description)
+        return tonumber(string.match(description or '', '"lease":(%d+)'))
+    end
+"#;
+
+/// Who joins takes nobody off the roll, and is no proof that Redis was there for the others: it may
+/// be gone again before it renews anything. Where there are no others, the time begins anew.
+///
+/// A silence longer than half a lease is Redis's own: then nobody could renew, so each gets its
+/// whole lease, and [`RETURN`](super::RETURN), from the end of the silence. Who renews less often than a member
+/// whose lease is over cannot tell whether there was a silence, so it lets more time pass.
+///
+/// When nobody renews any more, all goes with the time, but nothing before the longest lease.
+pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r#"
+        local id, lease, description, started = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+        local channel, grace, longest = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+        local at_once, look_at = tonumber(ARGV[8]), ARGV[9]
+        local change = last_change()
+
+        local function keep()
+            local time = 2 * lease + grace
+            for _, key in ipairs(KEYS) do
+                if redis.call('PTTL', key) < time then redis.call('PEXPIRE', key, time) end
+            end
+        end
+
+        local is_known = redis.call('ZSCORE', roll, id)
+            and redis.call('HEXISTS', descriptions, id) == 1
+        redis.call('ZADD', roll, now + lease, id)
+        if not is_known then
+            if started == '' then started = string.format('%.0f', now) end
+            description = '{"started":' .. started .. ',' .. string.sub(description, 2)
+            change = change + 1
+            announce(channel, id, 'joined', change)
+            redis.call('HSET', descriptions, id, description)
+            redis.call('HSET', beats, 'change', change)
+            if redis.call('ZCARD', roll) == 1 then
+                redis.call('HSET', beats, 'last', now, 'resumed', 0)
+            end
+            keep()
+            return {now, change, 0}
+        end
+
+        local before = redis.call('HMGET', beats, 'last', 'resumed')
+        local last, resumed = tonumber(before[1]) or 0, tonumber(before[2]) or 0
+        local silence = now - last
+        if silence > lease / 2 or silence < 0 then resumed = now end
+        redis.call('HSET', beats, 'last', now, 'resumed', resumed, 'change', change)
+
+        local over = redis.call('ZRANGEBYSCORE', roll, '-inf', '(' .. now,
+            'WITHSCORES', 'LIMIT', 0, look_at)
+        local removed = 0
+        for i = 1, #over, 2 do
+            if removed == at_once then break end
+            local other, since = over[i], now - over[i + 1]
+            local its = lease_in(redis.call('HGET', descriptions, other)) or lease
+            its = math.min(its, longest)
+            local is_certain = its >= lease or since >= lease
+            if is_certain and now - resumed >= its + grace then
+                removed, change = removed + 1, change + 1
+                announce(channel, other, 'vanished', change)
+                redis.call('HSET', beats, 'change', change)
+                redis.call('ZREM', roll, other)
+                redis.call('HDEL', descriptions, other)
+            end
+        end
+        keep()
+        return {now, change, removed == at_once and 1 or 0}
+        "#,
+    )
+});
+
+/// The goodbye is announced last: where that is denied, the member is off the roll all the same.
+pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        local id, channel = ARGV[1], ARGV[2]
+        local was_there = redis.call('ZREM', roll, id)
+        redis.call('HDEL', descriptions, id)
+        if was_there == 1 then
+            local change = last_change() + 1
+            redis.call('HSET', beats, 'change', change)
+            announce(channel, id, 'goodbye', change)
+        end
+        ",
+    )
+});
+
+/// After a long silence of all, nobody may be left who would take anybody off.
+pub(super) static LIST: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        r"
+        local grace = tonumber(ARGV[1])
+        local silence = now - (tonumber(redis.call('HGET', beats, 'last')) or now)
+        local all = redis.call('ZRANGE', roll, 0, -1, 'WITHSCORES')
+        local members = {}
+        for i = 1, #all, 2 do
+            local description = redis.call('HGET', descriptions, all[i])
+            local is_over = now > tonumber(all[i + 1])
+                and silence > (lease_in(description) or 0) + grace
+            if description and not is_over then
+                members[#members + 1] = {all[i], description}
+            end
+        end
+        return {last_change(), members}
+        ",
+    )
+});
+
+fn script(code: &str) -> Script {
+    Script::new(&format!("{PROLOGUE}{code}"))
+}
