@@ -52,7 +52,7 @@ macro_rules! debug_as_report {
 
 pub(crate) use debug_as_report;
 
-debug_as_report! { CountError OnError SendError StartError }
+debug_as_report! { OnError SendError StartError }
 
 /// A handler asks for a state that the builder was not given.
 #[derive(Debug, thiserror::Error)]
@@ -176,57 +176,6 @@ pub enum SendError {
 impl SendError {
     /// Whether the event may have been published all the same. Sending it again could then make
     /// it be handled twice.
-    pub fn is_unknown(&self) -> bool {
-        matches!(
-            self,
-            Self::Fate {
-                fate: Fate::Unknown(_),
-                ..
-            }
-        )
-    }
-}
-
-/// Why a counter was not read or changed, or may not have been changed.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum CountError {
-    /// The name cannot be part of a key.
-    #[error("`{counter}` cannot be a counter's name")]
-    Name {
-        /// The name.
-        counter: String,
-        /// The rule that it breaks.
-        source: NameError,
-    },
-    /// The sum would not fit into an `i64`. The counter is as it was.
-    #[error("the counter `{counter}` would exceed what 64 bits hold")]
-    Overflow {
-        /// The counter's name.
-        counter: String,
-    },
-    /// Something else lies under the counter's key.
-    #[error(
-        "what lies under the key of the counter `{counter}` is no counter: redis says `{words}`"
-    )]
-    Foreign {
-        /// The counter's name.
-        counter: String,
-        /// Redis's words.
-        words: String,
-    },
-    /// Redis did not answer, or refused.
-    #[error("counter `{counter}`: {}", Done(.fate))]
-    Fate {
-        /// The counter's name.
-        counter: String,
-        /// What became of it.
-        fate: Fate,
-    },
-}
-
-impl CountError {
-    /// Whether it may have been counted all the same. Counting again could then count twice.
     pub fn is_unknown(&self) -> bool {
         matches!(
             self,

@@ -95,10 +95,10 @@ pub use ask::{Answer, AnswerError, Answers, AskError, Asking, Summary, Who};
 pub use builder::Builder;
 pub use bus::{Bus, Receipt};
 pub use context::{Context, FromContext, State};
-pub use counter::Counter;
+pub use counter::{CountError, Counter};
 pub use error::{
-    ConnectError, CountError, FlushError, MissingState, OnError, SendError, ShutdownError,
-    StartError, Unsent, UrlError, report,
+    ConnectError, FlushError, MissingState, OnError, SendError, ShutdownError, StartError, Unsent,
+    UrlError, report,
 };
 pub use event::{Event, EventKey, Names, Unknown};
 pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
