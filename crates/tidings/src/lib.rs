@@ -93,7 +93,7 @@ mod trace;
 
 pub use ask::{Answer, AnswerError, Answers, AskError, Asking, Summary, Who};
 pub use builder::Builder;
-pub use bus::{Bus, Receipt};
+pub use bus::Bus;
 pub use context::{Context, FromContext, State};
 pub use counter::{CountError, Counter};
 pub use error::{
@@ -108,7 +108,7 @@ pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use macros::{Event, on};
 pub use members::{Departure, Member, MemberEvent, MemberEvents, MembersError};
 pub use queue::WhenFull;
-pub use sending::Sending;
+pub use sending::{Receipt, Sending};
 pub use shared::{
     Caching, Changes, EntryWatch, Latest, LoadError, LoadOrError, MapChange, MapWatch, ShareError,
     Shareable, Shared, SharedMap, Sharing, Snapshot, StoreError,

@@ -8,9 +8,10 @@ use tokio::time::timeout;
 use super::presence::Standing;
 use super::roster::Roster;
 use super::{Member, MembersError};
-use crate::bus::{Bus, Receipt};
+use crate::bus::Bus;
 use crate::error::SendError;
 use crate::key::SendKey;
+use crate::sending::Receipt;
 use crate::trace::sending;
 
 /// Who has just started may not be a member yet: so long somebody who is not there is waited for.
