@@ -6,6 +6,7 @@
 mod place;
 mod kept {
     pub(crate) mod asks;
+    mod by_hand;
     pub(crate) mod counters;
     mod in_redis;
     pub(crate) mod maps;

@@ -3,34 +3,17 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::FromRedisValue;
 use tidings::{Format, Shared, Sharing};
-use tidings_testkit::{Node, Redis, wait_for};
+use tidings_testkit::{Redis, wait_for};
+
+use crate::kept::by_hand::{CHANNEL, KEY, NOTICE, calls, checking_often, connected, limit};
 
 const SOON: Duration = Duration::from_secs(10);
-const KEY: &str = "tidings:{default}:shared:limit";
-const NOTICE: &str = r#"{"event":"tidings.shared","data":{"key":"limit"}}"#;
-
-fn limit(node: &Node) -> Shared<u64> {
-    node.shared("limit").unwrap()
-}
-
 async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
     wait_for("the copy follows", SOON, async || {
         shared.get().await.unwrap().value().map(|value| **value) == wanted
     })
     .await;
-}
-
-/// How often Redis ran this command, from scripts or otherwise.
-async fn calls(redis: &Redis, command: &str) -> u64 {
-    let answer = redis.command(&["INFO", "commandstats"]).await;
-    let stats = String::from_redis_value(answer).unwrap();
-    let line = format!("cmdstat_{command}:calls=");
-    stats
-        .lines()
-        .find_map(|stat| stat.strip_prefix(&line)?.split(',').next()?.parse().ok())
-        .unwrap_or(0)
 }
 
 #[tokio::test]
@@ -87,9 +70,8 @@ async fn what_another_program_writes_is_seen_at_once() {
         .cmd("HINCRBY")
         .arg(&[KEY, "version", "1"])
         .cmd("PUBLISH")
-        .arg(&["tidings:{default}", NOTICE]);
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        .arg(&[CHANNEL, NOTICE]);
+    let mut connection = connected(&redis).await;
     write.exec_async(&mut connection).await.unwrap();
 
     becomes(&limit, Some(260)).await;
@@ -112,7 +94,7 @@ async fn what_another_program_writes_with_redis_cli_is_seen_at_once() {
     ];
     redis.cli(&set).await;
     redis.cli(&["HINCRBY", KEY, "version", "1"]).await;
-    redis.cli(&["PUBLISH", "tidings:{default}", NOTICE]).await;
+    redis.cli(&["PUBLISH", CHANNEL, NOTICE]).await;
 
     becomes(&limit, Some(260)).await;
 }
@@ -120,9 +102,7 @@ async fn what_another_program_writes_with_redis_cli_is_seen_at_once() {
 #[tokio::test]
 async fn what_was_written_without_a_word_is_found_by_the_check() {
     let redis = Redis::start().await;
-    let node = redis
-        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
-        .await;
+    let node = checking_often(&redis).await;
     let limit = limit(&node);
     limit.set(&1).await.unwrap();
 

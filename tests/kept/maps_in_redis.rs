@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::FromRedisValue;
 use tidings::{
     Bus, Failure, Fate, Latest, LoadError, LoadOrError, MapChange, Reason, SharedMap, StoreError,
 };
 use tidings_testkit::{Node, Redis, wait_for};
 
+use crate::kept::by_hand::{CHANNEL, announce, calls, checking_often, connected};
 use crate::kept::maps::{User, hears_all, soon, user, users, wait_until_at_hand};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -18,16 +18,6 @@ const ENTRIES: &str = "tidings:{default}:map:users";
 const STAMP: &str = "tidings:{default}:map-stamp:users";
 const LOADING: &str = "tidings:{default}:map-loading:users";
 const NOTICE: &str = r#"{"event":"tidings.map","data":{"map":"users","key":"7"}}"#;
-
-/// How often Redis read one field of a hash, from scripts or otherwise.
-async fn reads(redis: &Redis) -> u64 {
-    let answer = redis.command(&["INFO", "commandstats"]).await;
-    let stats = String::from_redis_value(answer).unwrap();
-    stats
-        .lines()
-        .find_map(|stat| stat.strip_prefix("cmdstat_hget:calls=")?.split(',').next())
-        .map_or(0, |calls| calls.parse().unwrap())
-}
 
 /// Writes an entry as another program does, and announces it or not.
 async fn write_by_hand(redis: &Redis, entry: impl AsRef<[u8]>, notice: Option<&str>) {
@@ -46,11 +36,17 @@ async fn write_by_hand(redis: &Redis, entry: impl AsRef<[u8]>, notice: Option<&s
         .cmd("HSET")
         .arg(&[STAMP, "nonce", &nonce]);
     if let Some(notice) = notice {
-        write.cmd("PUBLISH").arg(&["tidings:{default}", notice]);
+        write.cmd("PUBLISH").arg(&[CHANNEL, notice]);
     }
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = connected(redis).await;
     write.exec_async(&mut connection).await.unwrap();
+}
+
+/// A map in which 7 is Ada.
+async fn users_with_ada(node: &Node) -> SharedMap<u64, User> {
+    let users = users(node);
+    users.set(&7, &user("Ada")).await.unwrap();
+    users
 }
 
 async fn becomes(users: &SharedMap<u64, User>, name: &str) {
@@ -61,18 +57,11 @@ async fn becomes(users: &SharedMap<u64, User>, name: &str) {
     .await;
 }
 
-async fn checking_often(redis: &Redis) -> Node {
-    redis
-        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
-        .await
-}
-
 #[tokio::test]
 async fn anybody_can_read_a_map_with_redis_cli() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     users.set(&8, &user("Bob")).await.unwrap();
     users.set(&7, &user("Eve")).await.unwrap();
 
@@ -92,27 +81,26 @@ async fn what_is_at_hand_costs_no_read_and_all_who_ask_at_once_cost_one() {
     users(&a).set(&7, &user("Ada")).await.unwrap();
     let users = users(&b);
     hears_all(&b, &a).await;
-    let before = reads(&redis).await;
+    let before = calls(&redis, "hget").await;
 
     let all = join_all((0..100).map(|_| users.get(&7))).await;
     assert!(
         all.into_iter()
             .all(|user| user.unwrap().unwrap().name == "Ada")
     );
-    assert_eq!(reads(&redis).await, before + 1);
+    assert_eq!(calls(&redis, "hget").await, before + 1);
 
     for _ in 0..100 {
         users.get(&7).await.unwrap();
     }
-    assert_eq!(reads(&redis).await, before + 1);
+    assert_eq!(calls(&redis, "hget").await, before + 1);
 }
 
 #[tokio::test]
 async fn what_another_program_writes_is_seen_at_once() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     let mut changes = users.watch(&7);
 
     let entry = r#"json 1 5b1f09c2aa7e4d13 {"name":"Eve"}"#;
@@ -131,8 +119,7 @@ async fn what_another_program_writes_is_seen_at_once() {
 async fn another_program_may_say_that_all_has_changed() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     let mut changes = users.watch_all();
 
     let all = r#"{"event":"tidings.map","data":{"map":"users"}}"#;
@@ -146,8 +133,7 @@ async fn another_program_may_say_that_all_has_changed() {
 async fn a_notice_that_cannot_be_read_is_reported_and_harms_nothing() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
 
     for notice in [
         r#"{"event":"tidings.map","data":7}"#,
@@ -155,9 +141,7 @@ async fn a_notice_that_cannot_be_read_is_reported_and_harms_nothing() {
         r#"{"event":"tidings.map","data":{"map":"others","key":"7"}}"#,
         r#"{"event":"tidings.map","data":{"map":"users","key":"seven"}}"#,
     ] {
-        redis
-            .command(&["PUBLISH", "tidings:{default}", notice])
-            .await;
+        announce(&redis, notice).await;
     }
 
     node.failures().wait_len(2).await;
@@ -169,8 +153,7 @@ async fn a_notice_that_cannot_be_read_is_reported_and_harms_nothing() {
 async fn a_change_that_nobody_announced_is_found_by_the_check() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     let mut changes = users.watch(&7);
 
     write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
@@ -216,8 +199,7 @@ async fn what_changed_while_a_node_was_cut_off_is_seen_and_what_did_not_stays_at
 async fn while_redis_is_away_what_is_at_hand_is_served_and_nothing_else() {
     let mut redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url())).await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     assert_eq!(users.stale_since(), None);
     let mut changes = users.watch(&8);
 
@@ -361,8 +343,7 @@ async fn a_redis_that_is_full_takes_no_entry_and_lets_one_go() {
 async fn a_redis_that_takes_no_writes_says_so() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     redis
         .command(&["CONFIG", "SET", "min-replicas-to-write", "1"])
         .await;
@@ -385,8 +366,7 @@ async fn a_redis_that_takes_no_writes_says_so() {
 async fn a_map_that_is_deleted_by_hand_is_found_gone() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     let mut changes = users.watch(&7);
 
     redis.command(&["DEL", ENTRIES, STAMP]).await;
@@ -450,8 +430,7 @@ async fn a_loader_that_fails_takes_nothing_from_those_elsewhere() {
 async fn a_stamp_that_is_none_is_told_and_leaves_nothing_at_hand() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     for stamp in [
         &["SET", STAMP, "x"][..],
         &["HSET", STAMP, "version", "x", "nonce", "a"],
@@ -480,8 +459,7 @@ async fn a_short_patience_does_not_make_a_map_old() {
             often.send_timeout(Duration::from_millis(80))
         })
         .await;
-    let users = users(&node);
-    users.set(&7, &user("Ada")).await.unwrap();
+    let users = users_with_ada(&node).await;
     let mut changes = users.watch(&7);
 
     write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;

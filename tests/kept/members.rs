@@ -6,6 +6,7 @@ use tidings::acl::Permissions;
 use tidings::{Builder, Bus, Departure, Member, MemberEvent, MembersError, NodeId, SendError};
 use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
 
+use crate::kept::by_hand::allow;
 use crate::place::Place;
 
 const LEASE: Duration = Duration::from_secs(1);
@@ -454,10 +455,7 @@ async fn who_may_not_be_a_member_hears_and_sends_and_names_the_cure() {
 async fn whoever_is_allowed_to_be_a_member_is_one() {
     let redis = Redis::start().await;
     let permissions = Permissions::of_bus("shop").unwrap().be_member();
-    let rules = permissions.to_string();
-    let mut words = vec!["ACL", "SETUSER", "shop", "on", ">hush-hush"];
-    words.extend(rules.split(' '));
-    redis.command(&words).await;
+    allow(&redis, &permissions).await;
     let builder = || {
         let builder = Bus::builder(&redis.url_as("shop", "hush-hush"));
         builder.namespace("shop").lease(LEASE).role("api")
@@ -605,10 +603,7 @@ async fn what_nobody_can_read_is_no_reason_to_ask_for_all_members_again() {
 async fn who_is_not_allowed_any_more_says_so_and_does_not_fill_the_log_of_denials() {
     let redis = Redis::start().await;
     let permissions = Permissions::of_bus("shop").unwrap().be_member();
-    let rules = permissions.to_string();
-    let mut words = vec!["ACL", "SETUSER", "shop", "on", ">hush-hush"];
-    words.extend(rules.split(' '));
-    redis.command(&words).await;
+    allow(&redis, &permissions).await;
     let builder = Bus::builder(&redis.url_as("shop", "hush-hush"));
     let node = Node::start(builder.namespace("shop").lease(LEASE)).await;
     wait_until_all_are_listed(&node, &[node.id()]).await;

@@ -7,14 +7,9 @@ use serde::{Deserialize, Serialize};
 use tidings::{Bus, Failure, Fate, LoadError, Reason, Shared, StoreError};
 use tidings_testkit::{Node, Redis, wait_for};
 
+use crate::kept::by_hand::{KEY, NOTICE, announce, checking_often, connected, hearing, limit};
+
 const SOON: Duration = Duration::from_secs(10);
-const KEY: &str = "tidings:{default}:shared:limit";
-const NOTICE: &str = r#"{"event":"tidings.shared","data":{"key":"limit"}}"#;
-
-fn limit(node: &Node) -> Shared<u64> {
-    node.shared("limit").unwrap()
-}
-
 async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
     wait_for("the copy follows", SOON, async || {
         let known = shared.peek();
@@ -34,17 +29,11 @@ async fn is_known(shared: &Shared<u64>) -> LoadError {
     shared.peek().unwrap().problem().unwrap().clone()
 }
 
-async fn announce(redis: &Redis) {
-    redis
-        .command(&["PUBLISH", "tidings:{default}", NOTICE])
-        .await;
-}
-
 /// Puts this there, as a program would that has it wrong.
 async fn spoil(redis: &Redis, fields: &[&str]) {
     let words = [&["HSET", KEY], fields].concat();
     redis.command(&words).await;
-    announce(redis).await;
+    announce(redis, NOTICE).await;
 }
 
 fn reported(node: &Node) -> usize {
@@ -88,9 +77,7 @@ async fn what_is_of_another_type_under_the_key_is_named() {
 #[tokio::test]
 async fn one_key_of_another_type_spoils_no_other_value() {
     let redis = Redis::start().await;
-    let node = redis
-        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
-        .await;
+    let node = checking_often(&redis).await;
     let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
     limit.set(&1).await.unwrap();
     other.set(&1).await.unwrap();
@@ -111,9 +98,7 @@ async fn one_key_of_another_type_spoils_no_other_value() {
 #[tokio::test]
 async fn a_payload_that_does_not_decode_leaves_the_older_value_until_a_good_one_comes() {
     let redis = Redis::start().await;
-    let node = redis
-        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
-        .await;
+    let node = checking_often(&redis).await;
     let limit = limit(&node);
     limit.set(&1).await.unwrap();
     let mut changes = limit.watch();
@@ -128,7 +113,7 @@ async fn a_payload_that_does_not_decode_leaves_the_older_value_until_a_good_one_
     let refused = limit.update(|old| old.unwrap() + 1).await.unwrap_err();
     assert!(matches!(refused, StoreError::Load { .. }), "{refused:?}");
     for _ in 0..10 {
-        announce(&redis).await;
+        announce(&redis, NOTICE).await;
         limit.load().await.unwrap_err();
     }
     until_reported(&node).await;
@@ -221,8 +206,7 @@ async fn hostile_payloads_are_errors() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let value = node.shared::<serde_json::Value>("limit").unwrap();
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = connected(&redis).await;
     // Arrays within each other, and one that says it has 2^32 - 1 items.
     for payload in [vec![0x91_u8; 600], vec![0xdd, 0xff, 0xff, 0xff, 0xff]] {
         let mut put = redis::cmd("HSET");
@@ -257,9 +241,7 @@ async fn notices_of_strangers_that_make_no_sense_change_nothing() {
         &format!("{{{spoiled}}}"),
     ] {
         let frame = format!(r#"{{"event":"tidings.shared","data":{data}}}"#);
-        redis
-            .command(&["PUBLISH", "tidings:{default}", &frame])
-            .await;
+        announce(&redis, &frame).await;
     }
     limit.load().await.unwrap();
 
@@ -362,7 +344,7 @@ async fn a_version_that_was_taken_back_is_followed() {
         "HSET", KEY, "format", "json", "value", "3", "version", "4", "nonce", "old",
     ];
     redis.command(&old).await;
-    announce(&redis).await;
+    announce(&redis, NOTICE).await;
 
     becomes(&limit, Some(3)).await;
     assert_eq!(limit.get().await.unwrap().version(), 4);
@@ -401,17 +383,14 @@ async fn a_notice_that_was_lost_is_made_up_for_at_once_where_the_gap_is_known() 
     let silently = ["HSET", KEY, "value", "2", "nonce", "b"];
     redis.command(&silently).await;
     let jump = format!(r#"{{"v":1,"from":"{}","seq":1000,"events":[]}}"#, a.id());
-    redis
-        .command(&["PUBLISH", "tidings:{default}", &jump])
-        .await;
+    announce(&redis, &jump).await;
 
     becomes(&limit, Some(2)).await;
 }
 
 /// Puts bytes there that are no text.
 async fn spoil_with_bytes(redis: &Redis, key: &str, field: &str) {
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = connected(redis).await;
     let mut put = redis::cmd("HSET");
     put.arg(key).arg(field).arg(&b"\xff\xfe"[..]);
     put.exec_async(&mut connection).await.unwrap();
@@ -420,9 +399,7 @@ async fn spoil_with_bytes(redis: &Redis, key: &str, field: &str) {
 #[tokio::test]
 async fn what_is_no_text_spoils_no_other_value() {
     let redis = Redis::start().await;
-    let node = redis
-        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
-        .await;
+    let node = checking_often(&redis).await;
     let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
     let other_key = "tidings:{default}:shared:other";
     other.set(&0).await.unwrap();
@@ -469,9 +446,7 @@ async fn a_nonce_that_is_no_text_is_replaced_with_certainty() {
 #[tokio::test]
 async fn a_value_without_a_nonce_is_not_taken_for_none() {
     let redis = Redis::start().await;
-    let node = redis
-        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
-        .await;
+    let node = checking_often(&redis).await;
     let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
     redis
         .command(&["HSET", KEY, "format", "json", "value", "7"])
@@ -518,10 +493,10 @@ async fn who_watches_is_told_that_a_problem_is_over_where_nothing_is_there() {
     let mut changes = limit.watch();
 
     redis.command(&["RPUSH", KEY, "x"]).await;
-    announce(&redis).await;
+    announce(&redis, NOTICE).await;
     assert!(changes.changed().await.unwrap().problem().is_some());
     redis.command(&["DEL", KEY]).await;
-    announce(&redis).await;
+    announce(&redis, NOTICE).await;
 
     let over = tokio::time::timeout(SOON, changes.changed()).await;
     assert!(over.unwrap().unwrap().problem().is_none());
@@ -558,9 +533,7 @@ async fn a_foreign_nonce_does_not_travel() {
             "HSET", KEY, "format", "json", "value", "1", "version", "1", "nonce", &long,
         ])
         .await;
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut hearing = client.get_async_pubsub().await.unwrap();
-    hearing.subscribe("tidings:{default}").await.unwrap();
+    let hearing = hearing(&redis).await;
 
     limit.set(&2).await.unwrap();
 
@@ -580,9 +553,7 @@ impl Drop for Bomb {
 #[tokio::test]
 async fn a_value_that_panics_where_it_is_dropped_does_not_stop_the_others() {
     let redis = Redis::start().await;
-    let node = redis
-        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
-        .await;
+    let node = checking_often(&redis).await;
     let bomb = node.shared::<Bomb>("limit").unwrap();
     let other = node.shared::<u64>("other").unwrap();
     let put = [
@@ -609,9 +580,7 @@ async fn a_notice_that_cannot_be_read_is_reported() {
     limit(&node).get().await.unwrap();
 
     let frame = r#"{"event":"tidings.shared","data":7}"#;
-    redis
-        .command(&["PUBLISH", "tidings:{default}", frame])
-        .await;
+    announce(&redis, frame).await;
 
     let reported = node.failures().wait_len(1).await;
     assert!(matches!(&*reported[0], Failure::Payload { event, .. } if event == "tidings.shared"));
@@ -625,9 +594,7 @@ async fn a_value_in_message_pack_does_not_travel_with_its_notice() {
         .await;
     let sharing = tidings::Sharing::new().inline(100);
     let limit = node.shared_with::<u64>("limit", sharing).unwrap();
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut hearing = client.get_async_pubsub().await.unwrap();
-    hearing.subscribe("tidings:{default}").await.unwrap();
+    let hearing = hearing(&redis).await;
 
     limit.set(&2).await.unwrap();
 

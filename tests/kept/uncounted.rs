@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use tidings::acl::Permissions;
 use tidings::{Bus, CountError, Counter, Fate, Reason};
 use tidings_testkit::{Fault, Node, Proxy, Redis, Way, wait_for};
+
+use crate::kept::by_hand::allow;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -33,18 +36,23 @@ fn refusal(error: CountError) -> String {
 async fn what_is_no_number_is_left_as_it_is() {
     let redis = Redis::start().await;
     let node = redis.node().await;
+    let visits = visits(&node);
     let key = "tidings:{default}:counter:visits";
-    for write in [["SET", key, "many"], ["LPUSH", key, "many"]] {
+    for (write, read) in [("LPUSH", "LPOP"), ("SET", "GET")] {
         redis.command(&["DEL", key]).await;
-        redis.command(&write).await;
+        redis.command(&[write, key, "many"]).await;
 
-        for error in [
-            visits(&node).add(1).await.unwrap_err(),
-            visits(&node).get().await.unwrap_err(),
+        for counted in [
+            visits.add(1).await,
+            visits.get().await,
+            visits.reset().await,
         ] {
+            let error = counted.unwrap_err();
             assert!(matches!(error, CountError::Foreign { .. }), "{error}");
             assert!(!error.is_unknown());
         }
+
+        assert_eq!(redis.cli(&[read, key]).await, "many");
     }
 }
 
@@ -154,26 +162,6 @@ async fn a_redis_that_does_not_answer_in_time_leaves_it_unknown() {
 }
 
 #[tokio::test]
-async fn a_reset_leaves_what_is_no_number_as_it_is() {
-    let redis = Redis::start().await;
-    let node = redis.node().await;
-    let key = "tidings:{default}:counter:visits";
-    for write in [["SET", key, "many"], ["LPUSH", key, "many"]] {
-        redis.command(&["DEL", key]).await;
-        redis.command(&write).await;
-
-        let error = visits(&node).reset().await.unwrap_err();
-
-        assert!(matches!(error, CountError::Foreign { .. }), "{error}");
-        let kind = redis.cli(&["TYPE", key]).await;
-        assert_eq!(kind, if write[0] == "SET" { "string" } else { "list" });
-        if write[0] == "SET" {
-            assert_eq!(redis.cli(&["GET", key]).await, "many");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_reset_is_exact_and_leaves_the_time_to_live() {
     let redis = Redis::start().await;
     let node = redis.node().await;
@@ -192,13 +180,8 @@ async fn a_reset_is_exact_and_leaves_the_time_to_live() {
 #[tokio::test]
 async fn who_may_count_may_reset() {
     let redis = Redis::start().await;
-    let may_count = tidings::acl::Permissions::of_bus("default")
-        .unwrap()
-        .count();
-    let rules = may_count.to_string();
-    let words = ["ACL", "SETUSER", "shop", "on", ">hush-hush"].into_iter();
-    let words: Vec<_> = words.chain(rules.split(' ')).collect();
-    redis.command(&words).await;
+    let permissions = Permissions::of_bus("default").unwrap().count();
+    allow(&redis, &permissions).await;
     let node = Node::start(Bus::builder(&redis.url_as("shop", "hush-hush"))).await;
 
     assert_eq!(visits(&node).add(2).await.unwrap(), 2);

@@ -3,6 +3,8 @@
 mod changes;
 mod error;
 mod events;
+#[cfg(test)]
+mod example;
 mod presence;
 mod profile;
 mod reach;

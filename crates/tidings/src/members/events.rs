@@ -156,22 +156,8 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
     use super::*;
-
-    fn member(id: u128) -> Member {
-        Member {
-            id: NodeId::new(id),
-            name: "shop".to_owned(),
-            role: None,
-            version: None,
-            host: String::new(),
-            pid: 1,
-            started: UNIX_EPOCH,
-            lease: Duration::from_secs(15),
-        }
-    }
+    use crate::members::example::member;
 
     fn left(id: u128) -> MemberEvent {
         let why = Departure::Goodbye;

@@ -108,24 +108,10 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use super::*;
-
-    const LEASE: Duration = Duration::from_secs(15);
-
-    fn member(id: u128) -> Member {
-        Member {
-            id: NodeId::new(id),
-            name: "shop".to_owned(),
-            role: None,
-            version: None,
-            host: String::new(),
-            pid: 1,
-            started: UNIX_EPOCH,
-            lease: LEASE,
-        }
-    }
+    use crate::members::example::{LEASE, member};
 
     fn roster(now: Instant) -> Roster {
         let mut roster = Roster::default();
