@@ -9,6 +9,7 @@ use tidings_testkit::{Redis, wait_for};
 use crate::kept::by_hand::{CHANNEL, KEY, NOTICE, calls, checking_often, connected, limit};
 
 const SOON: Duration = Duration::from_secs(10);
+
 async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
     wait_for("the copy follows", SOON, async || {
         shared.get().await.unwrap().value().map(|value| **value) == wanted

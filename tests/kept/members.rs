@@ -373,6 +373,12 @@ async fn while_redis_is_frozen_nobody_is_gone() {
         told.wait_len(2).await;
     }
 
+    let changes = async || {
+        let beats = "tidings:{default}:members-beat";
+        redis.cli(&["HGET", beats, "change"]).await
+    };
+    let before = changes().await;
+
     redis.freeze();
     let_pass(LEASE * 2).await;
     redis.thaw();
@@ -382,6 +388,8 @@ async fn while_redis_is_frozen_nobody_is_gone() {
     for told in &told {
         assert_eq!(departures(told), []);
     }
+    // Nor was anybody off the roll for a moment, who was back before it was told.
+    assert_eq!(changes().await, before);
     // And who crashes then is noticed all the same.
     let (crashed, _) = crash(builder()).await;
     told[0]

@@ -8,8 +8,10 @@ use tidings::{Bus, Failure, Fate, LoadError, Reason, Shared, StoreError};
 use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::kept::by_hand::{KEY, NOTICE, announce, checking_often, connected, hearing, limit};
+use crate::kept::maps::soon;
 
 const SOON: Duration = Duration::from_secs(10);
+
 async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
     wait_for("the copy follows", SOON, async || {
         let known = shared.peek();
@@ -366,7 +368,7 @@ async fn what_changed_while_a_process_was_cut_off_is_seen_when_it_is_back() {
     assert!(stale.stale_since().is_some());
     redis.restore(&b).await;
 
-    let newest = changes.changed().await.unwrap();
+    let newest = soon(changes.changed()).await.unwrap();
     assert_eq!(newest.value().map(|value| **value), Some(2));
     becomes(&there, Some(2)).await;
 }
@@ -498,8 +500,8 @@ async fn who_watches_is_told_that_a_problem_is_over_where_nothing_is_there() {
     redis.command(&["DEL", KEY]).await;
     announce(&redis, NOTICE).await;
 
-    let over = tokio::time::timeout(SOON, changes.changed()).await;
-    assert!(over.unwrap().unwrap().problem().is_none());
+    let over = soon(changes.changed()).await;
+    assert!(over.unwrap().problem().is_none());
 }
 
 #[tokio::test]

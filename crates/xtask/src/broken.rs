@@ -140,7 +140,8 @@ impl Copy {
     fn tests(&self, names: &[String]) -> Result<Tool> {
         let manifest = self.root.join("Cargo.toml");
         Ok(cargo("test")
-            .args(["--locked", "--package", "tidings-tests", "--test", "faults"])
+            .args(["--locked", "--package", "tidings-tests", "--no-fail-fast"])
+            .args(["--test", "faults", "--test", "kept"])
             .args(["--manifest-path", text(&manifest)?])
             .args(["--target-dir", text(&self.builds)?])
             .args(["--", "--exact"])
