@@ -73,6 +73,7 @@ pub use notify::{alive, ready, stopping};
 pub use output::{Line, Stream};
 pub use ready::Ready;
 pub use report::Report;
+pub use signals::Signals;
 pub use status::{State, Status, WorkerStatus};
 pub use stop_signal::{StopSignal, UnknownSignal};
 pub use supervisor::Supervisor;

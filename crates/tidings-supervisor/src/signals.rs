@@ -9,7 +9,8 @@ use crate::workers::{Stopped, Workers};
 
 impl Supervisor {
     /// Starts, and runs until it is stopped: SIGTERM and SIGINT let all workers finish, and a second
-    /// one kills them; SIGHUP reloads in this order. If somebody supervises this process in turn, they
+    /// one kills them; SIGHUP reloads in this order, unless it says that the terminal was closed in which
+    /// this process was started: then it is as SIGTERM. If somebody supervises this process in turn, they
     /// are told as soon as all workers are ready.
     ///
     /// # Errors
@@ -27,29 +28,9 @@ impl Supervisor {
     /// # }
     /// ```
     pub async fn run(self, on_hangup: Order) -> Result<Stopped, StartError> {
-        let mut signals = Signals::catch().map_err(|source| StartError::System {
-            doing: "catching signals",
-            source,
-        })?;
+        let signals = Signals::catch()?;
         let workers = self.start().await?;
-        tokio::spawn(tell_when_ready(workers.clone()));
-        let mut is_ending = false;
-        loop {
-            let signal = tokio::select! {
-                stopped = workers.ended() => return Ok(stopped),
-                signal = signals.next() => signal,
-            };
-            let workers = workers.clone();
-            match signal {
-                // Who waits for a reload is its report.
-                Caught::HangUp => drop(workers.begin_reload(on_hangup).await),
-                Caught::End if is_ending => drop(tokio::spawn(async move { workers.kill().await })),
-                Caught::End => {
-                    is_ending = true;
-                    tokio::spawn(async move { workers.stop().await });
-                }
-            }
-        }
+        Ok(signals.rule(&workers, on_hangup).await)
     }
 }
 
@@ -61,31 +42,100 @@ async fn tell_when_ready(workers: Workers) {
     }
 }
 
+/// The signals of this process, caught: for a program that does more with its [`Workers`] than
+/// [`Supervisor::run`] does.
+///
+/// # Examples
+///
+/// ```no_run
+/// use tidings_supervisor::{Order, Signals, Supervisor};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let signals = Signals::catch()?;
+/// let workers = Supervisor::of("./my-server").start().await?;
+/// println!("{} processes", workers.status().await.map_or(0, |it| it.workers.len()));
+/// signals.rule(&workers, Order::AllAtOnce).await;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    had_terminal: bool,
+}
+
 enum Caught {
     HangUp,
     End,
 }
 
-struct Signals {
-    hang_up: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
 impl Signals {
-    fn catch() -> std::io::Result<Self> {
+    /// From now on SIGTERM, SIGINT and SIGHUP do not end this process, and none is missed. Best before
+    /// the start.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime of tokio, or in one without I/O.
+    pub fn catch() -> Result<Self, StartError> {
+        let catch = |kind| {
+            signal(kind).map_err(|source| StartError::System {
+                doing: "catching signals",
+                source,
+            })
+        };
         Ok(Self {
-            hang_up: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: catch(SignalKind::hangup())?,
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            had_terminal: has_terminal(),
         })
+    }
+
+    /// Does with these workers what the signals say, as [`Supervisor::run`], until they are stopped,
+    /// by whomever.
+    pub async fn rule(mut self, workers: &Workers, on_hangup: Order) -> Stopped {
+        tokio::spawn(tell_when_ready(workers.clone()));
+        let mut is_ending = false;
+        loop {
+            let caught = tokio::select! {
+                stopped = workers.ended() => return stopped,
+                caught = self.next() => caught,
+            };
+            let workers = workers.clone();
+            match caught {
+                // Who waits for a reload is its report.
+                Caught::HangUp => drop(workers.begin_reload(on_hangup).await),
+                Caught::End if is_ending => drop(tokio::spawn(async move { workers.kill().await })),
+                Caught::End => {
+                    is_ending = true;
+                    tokio::spawn(async move { workers.stop().await });
+                }
+            }
+        }
     }
 
     async fn next(&mut self) -> Caught {
         tokio::select! {
-            _ = self.hang_up.recv() => Caught::HangUp,
+            _ = self.hang_up.recv() => self.hung_up(),
             _ = self.terminate.recv() => Caught::End,
             _ = self.interrupt.recv() => Caught::End,
         }
     }
+
+    /// The same signal says that the terminal was closed, in which all this was started.
+    fn hung_up(&self) -> Caught {
+        if self.had_terminal && !has_terminal() {
+            return Caught::End;
+        }
+        Caught::HangUp
+    }
+}
+
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
