@@ -1,17 +1,12 @@
 //! A socket through which the same user's programs ask for reloads, more workers, or how it goes.
 
-use std::io;
-use std::path::Path;
+mod client;
+mod protocol;
+mod server;
 
-use tokio::net::UnixListener;
+#[cfg(test)]
+mod tests;
 
-use crate::workers::WeakWorkers;
-
-/// Ends with this.
-#[derive(Debug)]
-pub(crate) struct Serving;
-
-pub(crate) fn serve(path: &Path, _workers: WeakWorkers) -> io::Result<Serving> {
-    let _listener = UnixListener::bind(path)?;
-    Ok(Serving)
-}
+pub use client::{Remote, RemoteError, RemoteReloading};
+pub use protocol::Refusal;
+pub(crate) use server::serve;

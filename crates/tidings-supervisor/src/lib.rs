@@ -40,6 +40,7 @@
 compile_error!("a supervisor needs Unix: signals, process groups and inherited sockets");
 
 mod backoff;
+mod control;
 mod error;
 mod exit;
 mod listen;
@@ -53,7 +54,6 @@ mod stop_signal;
 mod supervisor;
 mod workers;
 
-mod control;
 mod fleet;
 mod home;
 mod identity;
@@ -65,6 +65,7 @@ mod sys;
 mod worker;
 
 pub use backoff::Backoff;
+pub use control::{Refusal, Remote, RemoteError, RemoteReloading};
 pub use error::{ListenError, ProgramError, ReloadError, ScaleError, StartError};
 pub use exit::Exit;
 pub use fleet::{Order, Reloaded};

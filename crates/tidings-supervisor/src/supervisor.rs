@@ -323,8 +323,10 @@ impl Supervisor {
         };
         tokio::spawn(async move {
             let stopped = supervision.run().await;
-            drop(control);
             let _ = timeout(LAST_WORDS, written).await;
+            if let Some(control) = control {
+                control.end(stopped).await;
+            }
             view.send_modify(|view| view.stopped = Some(stopped));
         });
         Ok(workers)

@@ -1,0 +1,77 @@
+//! What is asked and answered: each a line of JSON.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::{Order, Reloaded};
+use crate::status::Status;
+use crate::workers::Stopped;
+
+/// No request is longer.
+pub(super) const LONGEST_REQUEST: u64 = 4 << 10;
+
+/// No answer is longer: the status of as many workers as there can be is far from it.
+pub(super) const LONGEST_ANSWER: u64 = 4 << 20;
+
+/// How long a line may take to be sent, or to be taken.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One for each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(super) enum Request {
+    Status,
+    /// Answered twice: with whether it began, and with what became of it.
+    Reload {
+        #[serde(default)]
+        order: Order,
+    },
+    Scale {
+        workers: usize,
+    },
+    /// Answered twice: when it began, and when all workers are gone.
+    Stop {
+        /// All workers are killed.
+        #[serde(default)]
+        now: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(super) enum Answer {
+    Status(Status),
+    Begun,
+    /// Another reload runs.
+    Queued,
+    Reloaded(Reloaded),
+    Scaled {
+        from: usize,
+    },
+    Stopped(Stopped),
+    Refused {
+        kind: Refusal,
+        why: String,
+    },
+}
+
+/// What kind of wish a supervisor did not fulfil.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It belongs to another user.
+    NotYours,
+    /// It does not understand the request, as when it is of another version.
+    Request,
+    /// A reload did not succeed: who was not replaced serves on.
+    Reload,
+    /// There cannot be so many workers.
+    Scale,
+    /// It ends.
+    Ending,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Other,
+}

@@ -1,0 +1,257 @@
+//! The side of the supervisor.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::protocol::{Answer, LONGEST_REQUEST, PATIENCE, Refusal, Request};
+use crate::error::{ReloadError, ScaleError};
+use crate::fleet::Order;
+use crate::workers::{Stopped, WeakWorkers};
+
+/// So many are served at once, and the next waits.
+pub(super) const CONNECTIONS: usize = 16;
+
+/// How long those who wait for the end may take to hear of it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long nobody is served when the system refuses, as without descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+type End = watch::Receiver<Option<Stopped>>;
+
+/// Ends with this.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    end: watch::Sender<Option<Stopped>>,
+    task: JoinHandle<()>,
+}
+
+pub(crate) fn serve(path: &Path, workers: WeakWorkers) -> io::Result<Serving> {
+    let listener = UnixListener::bind(path)?;
+    // Whoever connects before this is refused all the same.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let (end, ended) = watch::channel(None);
+    let task = tokio::spawn(accept(listener, workers, ended));
+    Ok(Serving { end, task })
+}
+
+impl Serving {
+    /// Tells those who wait for it, before the process is gone.
+    pub(crate) async fn end(self, stopped: Stopped) {
+        self.end.send_replace(Some(stopped));
+        // It ends by itself: a failure is a panic, which was shown.
+        let _ = self.task.await;
+    }
+}
+
+async fn accept(listener: UnixListener, workers: WeakWorkers, mut end: End) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            _ = end.changed() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => {
+                let (workers, end) = (workers.clone(), end.clone());
+                connections.spawn(async move {
+                    let _place = place;
+                    // That a client goes away is its own affair.
+                    let _ = Connection::new(stream, workers, end).serve().await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a connection to the control socket");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(LAST_WORDS, all).await;
+}
+
+struct Connection {
+    stream: BufReader<UnixStream>,
+    workers: WeakWorkers,
+    end: End,
+}
+
+impl Connection {
+    fn new(stream: UnixStream, workers: WeakWorkers, end: End) -> Self {
+        let stream = BufReader::new(stream);
+        Self {
+            stream,
+            workers,
+            end,
+        }
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        let peer = self.stream.get_ref().peer_cred()?;
+        if !may_ask(peer.uid(), geteuid().as_raw()) {
+            let (uid, pid) = (peer.uid(), peer.pid());
+            tracing::warn!(uid, pid, "another user was refused at the control socket");
+            let why = "the supervisor belongs to another user";
+            return self.refuse(Refusal::NotYours, why).await;
+        }
+        let mut end = self.end.clone();
+        let request = tokio::select! {
+            request = timeout(PATIENCE, self.request()) => request,
+            _ = end.changed() => return Ok(()),
+        };
+        match request {
+            Ok(Ok(Some(request))) => self.fulfil(request).await,
+            // It only looked whether somebody is here.
+            Ok(Ok(None)) => Ok(()),
+            Ok(Err(error)) => self.refuse(Refusal::Request, &error.to_string()).await,
+            Err(_) => {
+                let why = format!("no request came within {PATIENCE:?}");
+                self.refuse(Refusal::Request, &why).await
+            }
+        }
+    }
+
+    async fn request(&mut self) -> io::Result<Option<Request>> {
+        let mut line = Vec::new();
+        // One byte more, to tell a line that is too long from one that is not.
+        let mut bounded = (&mut self.stream).take(LONGEST_REQUEST + 1);
+        bounded.read_until(b'\n', &mut line).await?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        if line.len() as u64 > LONGEST_REQUEST {
+            let why = format!("the request is longer than {LONGEST_REQUEST} bytes");
+            return Err(io::Error::other(why));
+        }
+        let request = serde_json::from_slice(&line);
+        request.map(Some).map_err(|error| {
+            let why = format!("the request is none that this version knows: {error}");
+            io::Error::other(why)
+        })
+    }
+
+    async fn fulfil(&mut self, request: Request) -> io::Result<()> {
+        match request {
+            Request::Status => self.status().await,
+            Request::Reload { order } => self.reload(order).await,
+            Request::Scale { workers } => self.scale(workers).await,
+            Request::Stop { now } => self.stop(now).await,
+        }
+    }
+
+    async fn status(&mut self) -> io::Result<()> {
+        let status = match self.workers.upgrade() {
+            Some(workers) => workers.status().await,
+            None => None,
+        };
+        match status {
+            Some(status) => self.answer(&Answer::Status(status)).await,
+            None => self.refuse_ending().await,
+        }
+    }
+
+    async fn reload(&mut self, order: Order) -> io::Result<()> {
+        let Some(workers) = self.workers.upgrade() else {
+            return self.refuse_ending().await;
+        };
+        let begun = workers.begin_reload(order).await;
+        // Whoever waits for a reload does not keep the workers alive.
+        drop(workers);
+        let outcome = match begun {
+            Ok(reloading) => {
+                let is_queued = reloading.is_queued();
+                let placed = if is_queued {
+                    Answer::Queued
+                } else {
+                    Answer::Begun
+                };
+                self.answer(&placed).await?;
+                reloading.await
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(reloaded) => self.answer(&Answer::Reloaded(reloaded)).await,
+            Err(ReloadError::Ending) => self.refuse_ending().await,
+            Err(error) => self.refuse(Refusal::Reload, &error.to_string()).await,
+        }
+    }
+
+    async fn scale(&mut self, to: usize) -> io::Result<()> {
+        let scaled = match self.workers.upgrade() {
+            Some(workers) => workers.scale(to).await,
+            None => Err(ScaleError::Ending),
+        };
+        match scaled {
+            Ok(from) => self.answer(&Answer::Scaled { from }).await,
+            Err(ScaleError::Ending) => self.refuse_ending().await,
+            Err(error) => self.refuse(Refusal::Scale, &error.to_string()).await,
+        }
+    }
+
+    async fn stop(&mut self, now: bool) -> io::Result<()> {
+        let Some(workers) = self.workers.upgrade() else {
+            return self.refuse_ending().await;
+        };
+        let told = self.answer(&Answer::Begun).await;
+        let stopping = async {
+            if now {
+                workers.kill().await
+            } else {
+                workers.stop().await
+            }
+        };
+        let mut end = self.end.clone();
+        let ended = async {
+            match end.wait_for(Option::is_some).await {
+                Ok(stopped) => *stopped,
+                Err(_) => None,
+            }
+        };
+        // The workers' own end is told after ours: all who are told here are told before it.
+        let stopped = tokio::select! {
+            stopped = stopping => stopped,
+            Some(stopped) = ended => stopped,
+        };
+        told?;
+        self.answer(&Answer::Stopped(stopped)).await
+    }
+
+    async fn refuse_ending(&mut self) -> io::Result<()> {
+        let why = ReloadError::Ending.to_string();
+        self.refuse(Refusal::Ending, &why).await
+    }
+
+    async fn refuse(&mut self, kind: Refusal, why: &str) -> io::Result<()> {
+        let why = why.to_owned();
+        self.answer(&Answer::Refused { kind, why }).await
+    }
+
+    async fn answer(&mut self, answer: &Answer) -> io::Result<()> {
+        let mut line = serde_json::to_vec(answer)?;
+        line.push(b'\n');
+        timeout(PATIENCE, self.stream.write_all(&line)).await?
+    }
+}
+
+/// Whether a process of the user `peer` may ask something of a supervisor of the user `own`.
+pub(super) fn may_ask(peer: u32, own: u32) -> bool {
+    peer == own || peer == 0
+}

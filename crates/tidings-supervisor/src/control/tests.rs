@@ -1,0 +1,293 @@
+//! What a control socket promises, also to those who do it harm.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::server::may_ask;
+use crate::{Order, Ready, Refusal, Remote, RemoteError, Supervisor, Workers};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Workers that are ready at once and end at once when told to.
+fn sleepers(runtime: &TempDir, name: &str) -> Supervisor {
+    Supervisor::of("sleep")
+        .args(["1000"])
+        .workers(1)
+        .ready(Ready::After(Duration::ZERO))
+        .runtime_directory(runtime.path())
+        .name(name)
+}
+
+struct Fleet {
+    runtime: TempDir,
+    workers: Workers,
+}
+
+impl Fleet {
+    async fn start() -> Self {
+        let runtime = tempfile::tempdir().unwrap();
+        let workers = sleepers(&runtime, "web").start().await.unwrap();
+        assert!(workers.ready().await);
+        Self { runtime, workers }
+    }
+
+    async fn remote(&self) -> Remote {
+        Remote::find_at(self.runtime.path(), None).await.unwrap()
+    }
+
+    async fn connect(&self) -> UnixStream {
+        let control = self.runtime.path().join("web/control");
+        UnixStream::connect(control).await.unwrap()
+    }
+
+    /// What is answered to this, until the connection is closed.
+    async fn answer(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        // It may be refused before all of it is written.
+        let _ = stream.write_all(request).await;
+        heard(stream).await
+    }
+}
+
+async fn heard(mut stream: UnixStream) -> String {
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    match read.expect("the connection is closed in time") {
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
+        _ => String::from_utf8(answer).unwrap(),
+    }
+}
+
+async fn names(runtime: &Path) -> Vec<String> {
+    let all = Remote::all_at(runtime).await;
+    all.iter().map(|it| it.name().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_remote_sees_reloads_scales_and_stops_the_workers() {
+    let fleet = Fleet::start().await;
+    let web = fleet.remote().await;
+
+    let status = web.status().await.unwrap();
+    assert_eq!((&*status.name, status.slots), ("web", 1));
+    assert_eq!(web.scale(3).await.unwrap(), 1);
+    assert!(fleet.workers.ready().await);
+    assert_eq!(web.reload(Order::Rolling).await.unwrap().workers, 3);
+    assert!(web.stop().await.unwrap().is_clean());
+
+    assert!(fleet.workers.ended().await.is_clean());
+    assert!(names(fleet.runtime.path()).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_second_reload_hears_that_it_is_queued_and_both_hear_their_outcome() {
+    let runtime = tempfile::tempdir().unwrap();
+    let slow = sleepers(&runtime, "web").ready(Ready::After(Duration::from_millis(300)));
+    let workers = slow.start().await.unwrap();
+    let web = Remote::find_at(runtime.path(), Some("web")).await.unwrap();
+
+    let first = web.begin_reload(Order::AllAtOnce).await.unwrap();
+    let second = web.begin_reload(Order::AllAtOnce).await.unwrap();
+
+    assert!(!first.is_queued() && second.is_queued());
+    assert_eq!(first.outcome().await.unwrap().workers, 1);
+    assert_eq!(second.outcome().await.unwrap().workers, 1);
+    workers.kill().await;
+}
+
+#[tokio::test]
+async fn a_reload_goes_on_when_its_client_goes_away() {
+    let fleet = Fleet::start().await;
+    let before = fleet.workers.status().await.unwrap().workers[0].pid;
+
+    drop(fleet.remote().await.begin_reload(Order::AllAtOnce).await);
+
+    // Its own reload comes after that one.
+    fleet.workers.reload(Order::AllAtOnce).await.unwrap();
+    let workers = fleet.workers.status().await.unwrap().workers;
+    assert!(workers.iter().any(|it| it.pid != before));
+    fleet.workers.kill().await;
+}
+
+#[tokio::test]
+async fn what_the_supervisor_refuses_is_said_with_its_kind() {
+    let fleet = Fleet::start().await;
+    let error = fleet.remote().await.scale(2000).await.unwrap_err();
+    let RemoteError::Refused { kind, why } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(kind, Refusal::Scale);
+    assert_eq!(why, "2000 workers: there can be 1 to 1024");
+    fleet.workers.kill().await;
+}
+
+#[tokio::test]
+async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
+    let runtime = tempfile::tempdir().unwrap();
+    let program = runtime.path().join("server");
+    let write = |script: &str| {
+        let next = runtime.path().join("next");
+        std::fs::write(&next, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(&next, &program).unwrap();
+    };
+    write("exec sleep 1000");
+    let homes = tempfile::tempdir().unwrap();
+    let workers = Supervisor::of(&program)
+        .workers(1)
+        .ready(Ready::After(Duration::from_millis(200)))
+        .runtime_directory(homes.path())
+        .name("web")
+        .start()
+        .await
+        .unwrap();
+    assert!(workers.ready().await);
+    let web = Remote::find_at(homes.path(), None).await.unwrap();
+
+    write("echo no such table; exit 7");
+    let error = web.reload(Order::AllAtOnce).await.unwrap_err();
+
+    let RemoteError::Refused { kind, why } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(kind, Refusal::Reload);
+    for part in ["status 7", "no such table", "the old workers serve on"] {
+        assert!(why.contains(part), "{why}");
+    }
+    workers.kill().await;
+}
+
+#[tokio::test]
+async fn the_only_one_needs_no_name_and_of_several_one_is_named() {
+    let runtime = tempfile::tempdir().unwrap();
+    let find = async |name| Remote::find_at(runtime.path(), name).await;
+    assert!(matches!(find(None).await, Err(RemoteError::NobodyRuns)));
+
+    let web = sleepers(&runtime, "web").start().await.unwrap();
+    assert_eq!(find(None).await.unwrap().name(), "web");
+
+    let jobs = sleepers(&runtime, "jobs").start().await.unwrap();
+    assert_eq!(names(runtime.path()).await, ["jobs", "web"]);
+    let several = find(None).await.unwrap_err().to_string();
+    assert_eq!(several, "several supervisors run: jobs, web");
+    let missing = find(Some("mail")).await.unwrap_err().to_string();
+    assert!(
+        missing.contains("`mail`") && missing.contains("jobs, web"),
+        "{missing}"
+    );
+    assert_eq!(find(Some("jobs")).await.unwrap().name(), "jobs");
+
+    web.kill().await;
+    jobs.kill().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_a_killed_supervisor_left_is_not_listed() {
+    let fleet = Fleet::start().await;
+    let left = fleet.runtime.path().join("dead");
+    std::fs::create_dir(&left).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(left.join("control")).unwrap());
+
+    assert_eq!(names(fleet.runtime.path()).await, ["web"]);
+    fleet.workers.kill().await;
+}
+
+#[tokio::test]
+async fn a_control_socket_is_its_users_alone() {
+    let fleet = Fleet::start().await;
+    let control = fleet.runtime.path().join("web/control");
+    let mode = std::fs::metadata(control).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    fleet.workers.kill().await;
+}
+
+#[test]
+fn only_the_same_user_and_root_may_ask() {
+    assert!(may_ask(1000, 1000) && may_ask(0, 1000) && may_ask(0, 0));
+    assert!(!may_ask(1001, 1000) && !may_ask(1000, 0));
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_and_harms_nobody() {
+    let fleet = Fleet::start().await;
+    let long = vec![b'x'; 1 << 20];
+    let nested = "[".repeat(4000) + "\n";
+    let hostile: [&[u8]; 7] = [
+        b"\n",
+        b"{}\n",
+        b"\xff\xfe\n",
+        b"{\"ask\":\"burn\"}\n",
+        b"{\"ask\":\"scale\",\"workers\":-1}\n",
+        nested.as_bytes(),
+        &long,
+    ];
+    for request in hostile {
+        let answer = fleet.answer(request).await;
+        assert!(
+            answer.starts_with(r#"{"answer":"refused","kind":"request","#),
+            "{answer}"
+        );
+    }
+    assert_eq!(fleet.remote().await.status().await.unwrap().slots, 1);
+    fleet.workers.kill().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_takes_a_place_for_a_while_only() {
+    let fleet = Fleet::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..super::server::CONNECTIONS {
+        silent.push(fleet.connect().await);
+    }
+
+    // All places are taken: this one waits for one of them.
+    let web = fleet.remote().await;
+    assert_eq!(
+        timeout(PATIENCE, web.status())
+            .await
+            .unwrap()
+            .unwrap()
+            .slots,
+        1
+    );
+
+    let answer = heard(silent.remove(0)).await;
+    assert!(answer.contains("no request came within 5s"), "{answer}");
+    fleet.workers.kill().await;
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
+    let fleet = Fleet::start().await;
+    let silent = fleet.connect().await;
+    assert!(fleet.remote().await.stop().await.unwrap().is_clean());
+    assert_eq!(heard(silent).await, "");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_reload_does_not_keep_the_workers_alive() {
+    let runtime = tempfile::tempdir().unwrap();
+    let never = sleepers(&runtime, "web").ready(Ready::Notified);
+    let workers = never.start().await.unwrap();
+    let web = Remote::find_at(runtime.path(), None).await.unwrap();
+    let reloading = web.begin_reload(Order::AllAtOnce).await.unwrap();
+
+    drop(workers);
+
+    let outcome = timeout(PATIENCE, reloading.outcome()).await.unwrap();
+    let ending = matches!(
+        outcome,
+        Err(RemoteError::Refused {
+            kind: Refusal::Ending,
+            ..
+        })
+    );
+    assert!(ending, "{outcome:?}");
+}
