@@ -1,0 +1,22 @@
+//! What `tidings` does, a module for each command.
+
+pub(crate) mod ps;
+pub(crate) mod reload;
+pub(crate) mod run;
+pub(crate) mod scale;
+pub(crate) mod stop;
+
+use std::process::ExitCode;
+
+use tidings_supervisor::Stopped;
+
+/// Some workers had to be killed.
+const KILLED: u8 = 3;
+
+fn exit_code(stopped: Stopped) -> ExitCode {
+    match stopped {
+        Stopped { gave_up: true, .. } => ExitCode::FAILURE,
+        Stopped { killed: 0, .. } => ExitCode::SUCCESS,
+        _ => ExitCode::from(KILLED),
+    }
+}

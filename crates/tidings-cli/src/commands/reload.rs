@@ -1,0 +1,30 @@
+//! `tidings reload`
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tidings_supervisor::Remote;
+
+use crate::args::{Reload, order};
+use crate::terminal::{Style, paint, say, workers};
+
+pub(crate) async fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
+    let remote = Remote::find(args.name.as_deref()).await?;
+    let name = remote.name();
+    let failed = || format!("{name} is not reloaded");
+    let reloading = remote.begin_reload(order(args.rolling)).await;
+    let reloading = reloading.with_context(failed)?;
+    if reloading.is_queued() {
+        say(paint(
+            Style::Calm,
+            format_args!("{name}: another reload is running, this one begins after it"),
+        ));
+    }
+    let reloaded = reloading.outcome().await.with_context(failed)?;
+    let (replaced, took) = (workers(reloaded.workers), reloaded.took);
+    say(format_args!(
+        "{} {name}: replaced {replaced} in {took:.1?}",
+        paint(Style::Good, "✓")
+    ));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,230 @@
+//! Shows what workers write, and what happens to them.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
+
+use anstream::{AutoStream, ColorChoice};
+use serde::Serialize;
+use tidings_supervisor::{Line, Listen, Report, Status, Stopped, Stream};
+
+use crate::args::Format;
+use crate::terminal::{Style, paint, paint_slot, workers};
+
+/// Cheap to copy: it only knows how to speak.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Voice {
+    format: Format,
+    stdout: ColorChoice,
+    stderr: ColorChoice,
+    /// Of the number of a slot.
+    width: usize,
+}
+
+/// What `tidings run` itself has to say.
+#[derive(Debug, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub(super) enum Note {
+    NameTaken {
+        wanted: String,
+        name: String,
+    },
+    Running(Running),
+    /// A watched path did.
+    Changed {
+        path: PathBuf,
+    },
+    Stopped(Stopped),
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Running {
+    name: String,
+    pid: u32,
+    workers: usize,
+    listen: Vec<String>,
+}
+
+impl Running {
+    fn pretty(&self) -> String {
+        let name = paint(Style::Heading, &self.name);
+        let about = format!("{}, pid {}", workers(self.workers), self.pid);
+        let mut lines = vec![format!("{name}  {about}")];
+        let addresses = self.listen.iter();
+        lines.extend(addresses.map(|it| format!("  listening on {}", paint(Style::Heading, it))));
+        let hints = format!(
+            "  tidings reload {}   new workers, nobody refused\n  \
+             tidings ps, or Ctrl-C to end",
+            self.name
+        );
+        lines.push(paint(Style::Calm, hints));
+        lines.join("\n")
+    }
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, pid, .. } = self;
+        write!(f, "{name}: {} (pid {pid})", workers(self.workers))?;
+        if !self.listen.is_empty() {
+            write!(f, ", listening on {}", self.listen.join(", "))?;
+        }
+        write!(f, "; reload with `tidings reload {name}`")
+    }
+}
+
+impl Note {
+    pub(super) fn running(status: &Status, addresses: &[Listen]) -> Self {
+        Self::Running(Running {
+            name: status.name.clone(),
+            pid: status.pid,
+            workers: status.slots,
+            listen: addresses.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn style(&self) -> Style {
+        match self {
+            Self::NameTaken { .. } => Style::Trouble,
+            Self::Running(_) => Style::Plain,
+            Self::Changed { .. } => Style::Calm,
+            Self::Stopped(stopped) if stopped.is_clean() => Style::Good,
+            Self::Stopped(_) => Style::Alarm,
+        }
+    }
+}
+
+impl From<Stopped> for Note {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NameTaken { wanted, name } => {
+                write!(f, "the name {wanted} is taken: this one is {name}")
+            }
+            Self::Running(running) => running.fmt(f),
+            Self::Changed { path } => write!(f, "{} changed", path.display()),
+            Self::Stopped(Stopped { gave_up: true, .. }) => f.write_str("gave up"),
+            Self::Stopped(Stopped { killed: 0, .. }) => {
+                f.write_str("stopped: all workers ended in time")
+            }
+            Self::Stopped(Stopped { killed, .. }) => {
+                write!(f, "stopped: {} had to be killed", workers(*killed))
+            }
+        }
+    }
+}
+
+/// A line as JSON, with `what` as all the others have it.
+#[derive(Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+enum Said<'a> {
+    Line(&'a Line),
+}
+
+impl Voice {
+    pub(super) fn of(format: Option<Format>, workers: usize) -> Self {
+        let by_itself = if io::stdout().is_terminal() {
+            Format::Pretty
+        } else {
+            Format::Plain
+        };
+        Self {
+            format: format.unwrap_or(by_itself),
+            stdout: AutoStream::choice(&io::stdout()),
+            stderr: AutoStream::choice(&io::stderr()),
+            width: workers.saturating_sub(1).to_string().len(),
+        }
+    }
+
+    /// What the supervisor has to say that is no report, as that somebody else wanted to steer it.
+    pub(super) fn hear_warnings(self) {
+        tracing_subscriber::fmt()
+            .with_writer(io::stderr)
+            .with_ansi(self.stderr != ColorChoice::Never)
+            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+            .init();
+    }
+
+    pub(super) fn line(self, line: &Line) {
+        let Line {
+            slot, stream, text, ..
+        } = line;
+        let width = self.width;
+        let shown = match self.format {
+            // What its colours began ends with it.
+            Format::Pretty => format!(
+                "{} {text}\x1b[0m",
+                paint_slot(*slot, format_args!("{slot:>width$} │"))
+            ),
+            Format::Plain => format!("{slot} | {text}"),
+            Format::Json => return self.json(&Said::Line(line)),
+        };
+        match stream {
+            Stream::Stdout => self.out(&shown),
+            Stream::Stderr => self.err(&shown),
+        }
+    }
+
+    pub(super) fn report(self, report: &Report) {
+        match self.format {
+            Format::Pretty => {
+                let (mark, style) = look(report);
+                let width = self.width;
+                let slot = match report.slot() {
+                    Some(slot) => paint_slot(slot, format_args!("{slot:>width$}")),
+                    None => " ".repeat(width),
+                };
+                let text = paint(style, format_args!("{mark} {report}"));
+                self.err(&format!("{slot} {text}"));
+            }
+            Format::Plain => self.err(&report.to_string()),
+            Format::Json => self.json(report),
+        }
+    }
+
+    pub(super) fn note(self, note: &Note) {
+        match (self.format, note) {
+            (Format::Pretty, Note::Running(running)) => self.err(&running.pretty()),
+            (Format::Pretty, note) => {
+                self.err(&paint(note.style(), format_args!("  {note}")));
+            }
+            (Format::Plain, note) => self.err(&note.to_string()),
+            (Format::Json, note) => self.json(note),
+        }
+    }
+
+    fn json(self, what: &impl Serialize) {
+        if let Ok(json) = serde_json::to_string(what) {
+            self.out(&json);
+        }
+    }
+
+    fn out(self, text: &str) {
+        write(AutoStream::new(io::stdout().lock(), self.stdout), text);
+    }
+
+    fn err(self, text: &str) {
+        write(AutoStream::new(io::stderr().lock(), self.stderr), text);
+    }
+}
+
+/// Workers live on also when nobody wants to see what they write.
+fn write(mut to: impl Write, text: &str) {
+    let _ = to.write_all(format!("{text}\n").as_bytes());
+}
+
+fn look(report: &Report) -> (&'static str, Style) {
+    match report {
+        Report::GaveUp { .. } | Report::NobodyLeft | Report::ReloadFailed { .. } => {
+            ("✗", Style::Alarm)
+        }
+        report if report.is_trouble() => ("!", Style::Trouble),
+        Report::Ready { .. } | Report::Reloaded { .. } => ("✓", Style::Good),
+        _ => ("·", Style::Calm),
+    }
+}

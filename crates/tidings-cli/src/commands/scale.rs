@@ -1,0 +1,24 @@
+//! `tidings scale`
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tidings_supervisor::Remote;
+
+use crate::args::Scale;
+use crate::terminal::{Style, paint, say, workers};
+
+pub(crate) async fn scale(args: &Scale) -> anyhow::Result<ExitCode> {
+    let remote = Remote::find(args.name.as_deref()).await?;
+    let name = remote.name();
+    let scaled = remote.scale(args.workers).await;
+    let from = scaled.with_context(|| format!("{name} is not scaled"))?;
+    let to = workers(args.workers);
+    let change = if from == args.workers {
+        format!("has {to} already")
+    } else {
+        format!("from {from} to {to}")
+    };
+    say(format_args!("{} {name}: {change}", paint(Style::Good, "✓")));
+    Ok(ExitCode::SUCCESS)
+}

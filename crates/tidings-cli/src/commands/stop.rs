@@ -1,0 +1,30 @@
+//! `tidings stop`
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tidings_supervisor::Remote;
+
+use crate::args::Stop;
+use crate::commands::exit_code;
+use crate::terminal::{Style, paint, say, workers};
+
+pub(crate) async fn stop(args: &Stop) -> anyhow::Result<ExitCode> {
+    let remote = Remote::find(args.name.as_deref()).await?;
+    let name = remote.name();
+    let stopped = if args.now {
+        remote.kill().await
+    } else {
+        remote.stop().await
+    };
+    let stopped = stopped.with_context(|| format!("{name} is not stopped"))?;
+    say(match stopped.killed {
+        0 => format!("{} {name}: stopped", paint(Style::Good, "✓")),
+        killed => format!(
+            "{} {name}: stopped, {} had to be killed",
+            paint(Style::Trouble, "!"),
+            workers(killed)
+        ),
+    });
+    Ok(exit_code(stopped))
+}

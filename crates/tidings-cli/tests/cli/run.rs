@@ -1,0 +1,256 @@
+//! `tidings run`: what workers are given, what is shown, and how it ends.
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+
+use crate::support::{PATIENCE, Place, STAYS, STUBBORN, eventually, lives, pid, text};
+
+#[test]
+fn it_says_what_runs_where_and_how_to_reload_it() {
+    let place = Place::new();
+    let mut running = place.run_web(&["--listen", "127.0.0.1:0"]);
+
+    let begun = running.stderr.wait_for("listening on 127.0.0.1:");
+    for part in ["web: 2 workers", "`tidings reload web`"] {
+        assert!(begun.contains(part), "{begun}");
+    }
+    assert!(!begun.contains("127.0.0.1:0"), "{begun}");
+
+    running.signal(Signal::TERM);
+    assert_eq!(running.code(), 0);
+    running.stderr.wait_for("all workers ended in time");
+}
+
+#[test]
+fn lines_come_behind_the_number_of_their_slot_and_without_colours() {
+    let place = Place::new();
+    let program = ["sh", "-c", "echo here; echo there >&2; exec sleep 1000"];
+    let running = place.run(&["--workers", "2"], &program);
+
+    for slot in 0..2 {
+        running.stdout.wait_for(&format!("{slot} | here"));
+        running.stderr.wait_for(&format!("{slot} | there"));
+    }
+    let all = [running.stdout.all(), running.stderr.all()].concat();
+    assert!(!all.iter().any(|line| line.contains('\x1b')), "{all:?}");
+}
+
+#[test]
+fn json_is_an_object_a_line_and_says_what_it_is() {
+    let place = Place::new();
+    let options = ["--output", "json", "--workers", "1", "--name", "web"];
+    let mut running = place.run(&options, &STAYS);
+    running.stdout.wait_for(r#""what":"ready""#);
+    running.signal(Signal::TERM);
+    assert_eq!(running.code(), 0);
+    running.stdout.wait_for(r#""what":"stopped""#);
+
+    let parse = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let objects: Vec<_> = running.stdout.all().iter().map(parse).collect();
+    let find = |what: &str| {
+        let mut objects = objects.iter();
+        objects.find(|it| it["what"] == what).unwrap()
+    };
+    assert_eq!(find("running")["name"], "web");
+    assert_eq!(find("line")["stream"], "stdout");
+    assert_eq!(find("started")["slot"], 0);
+    assert!(find("ready")["after"].as_f64().unwrap() > 0.0);
+    assert_eq!(find("stopped")["killed"], 0);
+    assert!(running.stderr.all().is_empty());
+}
+
+#[test]
+fn colours_are_for_whoever_wants_them() {
+    let place = Place::new();
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = place.command();
+        let options = ["run", "--output", "pretty", "--ready-after", "100ms"];
+        command.args(options).args(["--workers", "1", "--"]);
+        command.args(["echo", "hello"]).envs(variables.to_vec());
+        let running = crate::support::Running::start(&mut command);
+        running.stdout.wait_for("hello")
+    };
+    assert!(run(&[("CLICOLOR_FORCE", "1")]).contains("\x1b[36m0 │\x1b[0m hello"));
+    assert_eq!(
+        run(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]),
+        "0 │ hello"
+    );
+}
+
+#[test]
+fn workers_are_given_their_environment_directory_and_sockets() {
+    let place = Place::new();
+    let directory = place.directory.path().canonicalize().unwrap();
+    let socket = format!("admin=unix:{}", place.path("admin").display());
+    let show =
+        "echo $WORKER_ID $COLOUR $LISTEN_FDS $LISTEN_FDNAMES $(pwd) ${HOME-none}; sleep 1000";
+    let running = place.run(
+        &[
+            "--workers=1",
+            "--env=COLOUR=a=b",
+            "--env-clear",
+            "--listen=127.0.0.1:0",
+            "--listen",
+            &socket,
+            "--directory",
+            directory.to_str().unwrap(),
+        ],
+        &["/bin/sh", "-c", show],
+    );
+    let shown = format!("0 | 0 a=b 2 listen:admin {} none", directory.display());
+    running.stdout.wait_for(&shown);
+}
+
+#[test]
+fn no_shell_sees_the_arguments() {
+    let place = Place::new();
+    let running = place.run(&["--workers", "1"], &["echo", "$(id)", "; *", "--help"]);
+    running.stdout.wait_for("0 | $(id) ; * --help");
+}
+
+#[test]
+fn what_cannot_start_ends_with_1_and_says_why() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (arguments, why) in [
+        (
+            ["run", "--", "./no-such-program"].as_slice(),
+            "there is no program",
+        ),
+        (&["run", "--listen", &taken, "--", "sleep", "9"], "in use"),
+        (
+            &["run", "--user", "no-such-user", "--", "sleep", "9"],
+            "no such user",
+        ),
+        (&["run", "--name", "a/b", "--", "sleep", "9"], "is no name"),
+        (
+            &["run", "--watch", "no/such/file", "--", "sleep", "9"],
+            "cannot watch",
+        ),
+        (
+            &["run", "--workers", "0", "--", "sleep", "9"],
+            "can be 1 to 1024",
+        ),
+    ] {
+        let (complaint, code) = place.refused(arguments);
+        assert_eq!(code, 1, "{complaint}");
+        assert!(
+            complaint.starts_with("error: ") && complaint.contains(why),
+            "{complaint}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_understood_ends_with_2() {
+    let place = Place::new();
+    for arguments in [
+        ["run"].as_slice(),
+        &["run", "--ready-after", "soon", "--", "sleep", "9"],
+        &["run", "--listen", "somewhere", "--", "sleep", "9"],
+        &["run", "--crash-loop", "10", "--", "sleep", "9"],
+        &["run", "--group", "root", "--", "sleep", "9"],
+        &["scale"],
+    ] {
+        let (complaint, code) = place.refused(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {complaint}");
+    }
+}
+
+#[test]
+fn slots_that_are_all_given_up_end_it_with_1() {
+    let place = Place::new();
+    let options = ["--workers=1", "--crash-loop=2/60s", "--backoff-first=1ms"];
+    let mut running = place.run(&options, &["sh", "-c", "echo no database; exit 4"]);
+    assert_eq!(running.code(), 1);
+    running.stderr.wait_for("slot 0 is given up");
+    running.stderr.wait_for("    no database");
+}
+
+#[test]
+fn workers_that_had_to_be_killed_make_it_end_with_3() {
+    let place = Place::new();
+    let mut running = place.run(&["--workers=1", "--grace=100ms"], &STUBBORN);
+    let worker = running.pids(1)[0];
+
+    running.signal(Signal::TERM);
+
+    assert_eq!(running.code(), 3);
+    assert!(!lives(worker));
+}
+
+#[test]
+fn a_fleet_is_called_as_its_program_and_the_next_one_gets_a_number() {
+    let place = Place::new();
+    let first = place.run(&["--workers=1"], &STAYS);
+    first.stderr.wait_for("`tidings reload sh`");
+    let second = place.run(&["--workers=1"], &STAYS);
+    second
+        .stderr
+        .wait_for("the name sh is taken: this one is sh-2");
+    second.stderr.wait_for("`tidings reload sh-2`");
+
+    let (complaint, code) = place.refused(&["run", "--name", "sh", "--", "sleep", "9"]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("`sh` runs already"), "{complaint}");
+    assert!(
+        complaint.contains("help: give another one with `--name`"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn killed_it_leaves_no_worker_and_its_name_is_free_at_once() {
+    let place = Place::new();
+    let mut killed = place.run(&["--name=web", "--workers=3"], &STUBBORN);
+    let workers = killed.pids(3);
+
+    killed.signal(Signal::KILL);
+    killed.status();
+
+    assert_eq!(place.said(&["ps"]), "no supervisor runs\n");
+    let next = place.run_web(&[]);
+    next.pids(2);
+    eventually("no worker is left", || {
+        !workers.iter().any(|pid| lives(*pid))
+    });
+}
+
+/// The terminal in which it was started is closed: nobody would know that it still runs.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_closed_terminal_ends_it() {
+    let place = Place::new();
+    let seen = place.path("seen");
+    let tidings = format!(
+        "{} run --ready-after 100ms --workers 1 --name web -- sh -c 'echo up $$ > {}; exec sleep 1000'",
+        env!("CARGO_BIN_EXE_tidings"),
+        seen.display()
+    );
+    let mut terminal = std::process::Command::new("script")
+        .args(["-qec", &tidings, "/dev/null"])
+        .env("TIDINGS_RUNTIME_DIR", place.path("runtime"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut worker = None;
+    eventually("the worker is up", || {
+        let line = std::fs::read(&seen)
+            .map(|line| text(&line))
+            .unwrap_or_default();
+        worker = line.strip_suffix('\n').map(pid);
+        worker.is_some()
+    });
+
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+
+    eventually("the worker ends", || !lives(worker.unwrap()));
+    eventually("the supervisor ends", || {
+        place.said(&["ps"]) == "no supervisor runs\n"
+    });
+    assert!(PATIENCE.as_secs() > 1);
+}

@@ -1,0 +1,266 @@
+//! `tidings ps`, `reload`, `scale` and `stop`.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use rustix::process::geteuid;
+
+use crate::support::{Place, STAYS, STUBBORN, eventually, lives, text};
+
+#[test]
+fn ps_shows_all_workers_as_a_table() {
+    let place = Place::new();
+    assert_eq!(place.said(&["ps"]), "no supervisor runs\n");
+    let web = place.run_web(&[]);
+    let jobs = place.run(&["--name=jobs", "--workers=1"], &STAYS);
+    jobs.stderr.wait_for("is ready");
+
+    let table = place.said(&["ps"]);
+
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|it| it.split_whitespace().collect())
+        .collect();
+    let headings = "NAME SLOT PID STATE AGE RESTARTS LAST EXIT";
+    assert_eq!(rows[0].join(" "), headings);
+    assert_eq!(rows.len(), 4, "{table}");
+    let pid = jobs.pids(1)[0].to_string();
+    assert_eq!(rows[1][..4], ["jobs", "0", &pid, "ready"]);
+    assert_eq!((rows[1][5], rows[1][6]), ("0", "-"));
+    assert_eq!((rows[2][0], rows[3][0]), ("web", "web"));
+    assert!(!table.contains('\x1b'), "{table}");
+    assert_eq!(place.said(&["ps", "jobs"]).lines().count(), 2);
+    drop(web);
+}
+
+#[test]
+fn ps_shows_what_became_of_a_worker() {
+    let place = Place::new();
+    let program = ["sh", "-c", "[ $WORKER_ID = 0 ] || exec sleep 1000; exit 7"];
+    let options = ["--workers=2", "--crash-loop=1/60s"];
+    let running = place.run(&options, &program);
+    running.stderr.wait_for("is given up");
+    running.stderr.wait_for("worker 1 is ready");
+
+    let table = place.said(&["ps"]);
+    let row = table.lines().nth(1).unwrap();
+    assert!(
+        row.contains("given up") && row.ends_with("ended with status 7"),
+        "{table}"
+    );
+}
+
+#[test]
+fn ps_is_also_json() {
+    let place = Place::new();
+    assert_eq!(place.said(&["ps", "--json"]), "[]\n");
+    let web = place.run_web(&[]);
+
+    let fleets: serde_json::Value = serde_json::from_str(&place.said(&["ps", "--json"])).unwrap();
+
+    let fleet = &fleets[0];
+    assert_eq!(
+        (&fleet["name"], &fleet["slots"]),
+        (&"web".into(), &2.into())
+    );
+    let worker = &fleet["workers"][1];
+    assert_eq!(
+        (&worker["slot"], &worker["state"]),
+        (&1.into(), &"ready".into())
+    );
+    assert!(worker["age"].as_f64().unwrap() > 0.0);
+    drop(web);
+}
+
+#[test]
+fn reload_replaces_all_workers_and_says_how_long_it_took() {
+    let place = Place::new();
+    let web = place.run_web(&[]);
+    let before = web.pids(2);
+
+    for arguments in [["reload", "web"].as_slice(), &["reload", "--rolling"]] {
+        let said = place.said(arguments);
+        assert!(said.contains("web: replaced 2 workers in "), "{said}");
+    }
+
+    eventually("the elders end", || !before.iter().any(|pid| lives(*pid)));
+    assert!(web.pids(6)[4..].iter().all(|pid| lives(*pid)));
+}
+
+#[test]
+fn a_reload_that_fails_says_why_and_the_old_workers_serve_on() {
+    let place = Place::new();
+    let program = place.put_program("server", "echo up $$; exec sleep 1000");
+    let web = place.run(&["--workers=2"], &[program.to_str().unwrap()]);
+    web.stderr.wait_count("is ready", 2);
+    let before = web.pids(2);
+
+    place.put_program("server", "echo no such table; exit 7");
+    let (complaint, code) = place.refused(&["reload"]);
+
+    assert_eq!(code, 1);
+    for part in [
+        "server is not reloaded",
+        "status 7",
+        "no such table",
+        "serve on",
+    ] {
+        assert!(complaint.contains(part), "{complaint}");
+    }
+    assert!(before.iter().all(|pid| lives(*pid)));
+}
+
+#[test]
+fn a_reload_that_waits_for_another_says_so() {
+    let place = Place::new();
+    let web = place.run(&["--name=web", "--workers=1"], &STAYS);
+    web.stderr.wait_for("is ready");
+    // This one comes to its end only when it is told that its workers are ready.
+    let gate = place.path("gate");
+    let script = format!(
+        "while [ $WORKER_ID = 0 ] && [ ! -e {} ]; do sleep 0.05; done; exec sleep 1000",
+        gate.display()
+    );
+    let program = place.put_program("gated", &script);
+    drop(web);
+    let mut command = place.command();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("accepts:{}", listener.local_addr().unwrap());
+    command.args([
+        "run",
+        "--workers=1",
+        "--ready-when",
+        &at,
+        "--ready-timeout=1h",
+        "--",
+    ]);
+    let gated = crate::support::Running::start(command.arg(program));
+    gated.stderr.wait_for("worker 0 started");
+
+    let first = crate::support::Running::start(place.command().args(["reload", "gated"]));
+    gated.stderr.wait_for("reloading 1 workers");
+    let second = crate::support::Running::start(place.command().args(["reload", "gated"]));
+
+    second
+        .stdout
+        .wait_for("another reload is running, this one begins after it");
+    assert!(first.stdout.all().is_empty());
+}
+
+#[test]
+fn scale_changes_the_number_of_workers() {
+    let place = Place::new();
+    let web = place.run_web(&[]);
+
+    let said = place.said(&["scale", "4"]);
+    assert!(said.contains("web: from 2 to 4 workers"), "{said}");
+    let workers = web.pids(4);
+    place.said(&["scale", "web", "1"]);
+    eventually("three end", || {
+        workers.iter().filter(|pid| lives(**pid)).count() == 1
+    });
+
+    let said = place.said(&["scale", "1"]);
+    assert!(said.contains("web: has 1 worker already"), "{said}");
+    let (complaint, code) = place.refused(&["scale", "web", "0"]);
+    assert_eq!(code, 1);
+    assert!(
+        complaint.contains("0 workers: there can be 1 to 1024"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn stop_lets_all_workers_finish() {
+    let place = Place::new();
+    let mut web = place.run_web(&[]);
+    let said = place.said(&["stop"]);
+    assert!(said.contains("web: stopped"), "{said}");
+    assert_eq!(web.code(), 0);
+}
+
+#[test]
+fn stop_now_kills_them() {
+    let place = Place::new();
+    let mut web = place.run(&["--name=web", "--workers=2", "--grace=1h"], &STUBBORN);
+    let workers = web.pids(2);
+
+    let output = place.tidings(&["stop", "web", "--now"]);
+
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("web: stopped, 2 workers had to be killed"),
+        "{said}"
+    );
+    assert_eq!((output.status.code(), web.code()), (Some(3), 3));
+    assert!(!workers.iter().any(|pid| lives(*pid)));
+}
+
+#[test]
+fn a_name_is_needed_when_several_run_and_has_to_be_one_of_them() {
+    let place = Place::new();
+    let (complaint, code) = place.refused(&["reload"]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("no supervisor runs"), "{complaint}");
+    assert!(complaint.contains("help: start one"), "{complaint}");
+
+    let web = place.run_web(&[]);
+    let jobs = place.run(&["--name=jobs", "--workers=1"], &STAYS);
+    jobs.stderr.wait_for("is ready");
+    for command in ["reload", "stop"] {
+        let (complaint, code) = place.refused(&[command]);
+        assert_eq!(code, 1);
+        assert!(
+            complaint.contains("several supervisors run: jobs, web"),
+            "{complaint}"
+        );
+        assert!(complaint.contains("help: say which one"), "{complaint}");
+    }
+    let (complaint, _) = place.refused(&["ps", "mail"]);
+    assert!(
+        complaint.contains("named `mail` runs; these do: jobs, web"),
+        "{complaint}"
+    );
+    drop(web);
+}
+
+/// Only root can be somebody else.
+#[test]
+fn another_user_is_refused_and_reported() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let web = place.run_web(&[]);
+    // As if somebody had opened the way to the socket.
+    let socket = place.path("runtime/web/control");
+    for way in socket
+        .ancestors()
+        .take_while(|it| it.starts_with(place.directory.path()))
+    {
+        fs::set_permissions(way, Permissions::from_mode(0o777)).unwrap();
+    }
+    let program = place.path("tidings");
+    fs::copy(env!("CARGO_BIN_EXE_tidings"), &program).unwrap();
+
+    let mut command = std::process::Command::new(&program);
+    let command = command
+        .args(["stop", "web", "--now"])
+        .uid(65_534)
+        .gid(65_534);
+    let output = command
+        .env("TIDINGS_RUNTIME_DIR", place.path("runtime"))
+        .output()
+        .unwrap();
+
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("belongs to another user"), "{complaint}");
+    let warning = web.stderr.wait_for("another user was refused");
+    assert!(
+        warning.contains("WARN") && warning.contains("uid=65534"),
+        "{warning}"
+    );
+    assert!(web.pids(2).iter().all(|pid| lives(*pid)));
+}

@@ -1,0 +1,228 @@
+//! A `tidings` of its own for each test, and what it says.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tempfile::TempDir;
+
+/// What must happen happens sooner.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Says its process id, and stays.
+pub(crate) const STAYS: [&str; 3] = ["sh", "-c", "echo up $$; exec sleep 1000"];
+
+/// Does not end when it is told to.
+pub(crate) const STUBBORN: [&str; 3] = [
+    "sh",
+    "-c",
+    "trap '' TERM; echo up $$; while :; do sleep 0.1; done",
+];
+
+/// Where the supervisors of one test meet, and nobody else.
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command
+            .env("TIDINGS_RUNTIME_DIR", self.path("runtime"))
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// `tidings run` with these options and this program, whose workers are ready soon.
+    pub(crate) fn run(&self, options: &[&str], program: &[&str]) -> Running {
+        let mut command = self.command();
+        let options = options.iter().chain(&["--"]).chain(program);
+        Running::start(
+            command
+                .args(["run", "--ready-after", "100ms"])
+                .args(options),
+        )
+    }
+
+    /// Two workers named web that stay.
+    pub(crate) fn run_web(&self, options: &[&str]) -> Running {
+        let mut all = vec!["--name", "web", "--workers", "2"];
+        all.extend(options);
+        let running = self.run(&all, &STAYS);
+        running.stderr.wait_count("is ready", 2);
+        running
+    }
+
+    pub(crate) fn tidings(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    pub(crate) fn said(&self, arguments: &[&str]) -> String {
+        let output = self.tidings(arguments);
+        let complaint = text(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {complaint}");
+        text(&output.stdout)
+    }
+
+    /// What it complains of, and its exit code.
+    pub(crate) fn refused(&self, arguments: &[&str]) -> (String, i32) {
+        let output = self.tidings(arguments);
+        (text(&output.stderr), output.status.code().unwrap())
+    }
+
+    /// Puts a script where a program may have been, in one step.
+    pub(crate) fn put_program(&self, name: &str, script: &str) -> PathBuf {
+        let (next, path) = (self.path("next"), self.path(name));
+        fs::write(&next, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&next, &path).unwrap();
+        path
+    }
+}
+
+/// A `tidings run`; killed with its workers when the test is over, however that ends.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) stdout: Lines,
+    pub(crate) stderr: Lines,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn code(&mut self) -> i32 {
+        self.status().code().unwrap()
+    }
+
+    pub(crate) fn status(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("tidings ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// The processes of all workers that said so, in the order in which they did.
+    pub(crate) fn pids(&self, count: usize) -> Vec<Pid> {
+        let lines = self.stdout.wait_count("up ", count);
+        lines.iter().map(|line| pid(line)).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What was written, while it is written.
+#[derive(Clone)]
+pub(crate) struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+
+impl Lines {
+    fn of(from: impl Read + Send + 'static) -> Self {
+        let lines = Self(Arc::default());
+        let to = Arc::clone(&lines.0);
+        thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                to.0.lock().unwrap().push(line);
+                to.1.notify_all();
+            }
+        });
+        lines
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self, part: &str) -> usize {
+        let lines = self.all();
+        lines.iter().filter(|line| line.contains(part)).count()
+    }
+
+    /// The first line with this in it.
+    pub(crate) fn wait_for(&self, part: &str) -> String {
+        self.wait_count(part, 1).remove(0)
+    }
+
+    /// All lines with this in it, once there are so many.
+    pub(crate) fn wait_count(&self, part: &str, count: usize) -> Vec<String> {
+        let (lines, changed) = &*self.0;
+        let found = |lines: &[String]| -> Vec<String> {
+            let lines = lines.iter().filter(|line| line.contains(part));
+            lines.cloned().collect()
+        };
+        let is_missing = |lines: &mut Vec<String>| found(lines).len() < count;
+        let waited = changed.wait_timeout_while(lines.lock().unwrap(), PATIENCE, is_missing);
+        let (lines, waited) = waited.unwrap();
+        assert!(
+            !waited.timed_out(),
+            "no {count} times {part:?} in {:#?}",
+            *lines
+        );
+        found(&lines)
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The last number of a line.
+pub(crate) fn pid(line: &str) -> Pid {
+    let number = line.split(' ').next_back().unwrap();
+    Pid::from_raw(number.parse().unwrap()).unwrap()
+}
+
+pub(crate) fn lives(pid: Pid) -> bool {
+    test_kill_process(pid).is_ok() && !is_dead(pid)
+}
+
+/// Dead, and not reaped by whoever inherited it.
+fn is_dead(pid: Pid) -> bool {
+    let stat = Path::new("/proc").join(pid.to_string()).join("stat");
+    fs::read_to_string(stat).is_ok_and(|stat| stat.contains(") Z "))
+}
+
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
