@@ -125,22 +125,21 @@ pub(crate) struct Run {
     #[arg(long, value_name = "PATH", help_heading = "Reloads")]
     pub(crate) watch: Vec<PathBuf>,
 
-    /// How to show what workers write and what happens to them; pretty on a terminal, else plain.
-    #[arg(long, value_enum, value_name = "HOW")]
+    /// How to show what workers write and what happens to them: `pretty`, the default on a terminal;
+    /// `plain`, where what happens goes to standard error; or `json`, an object a line.
+    #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true)]
     pub(crate) output: Option<Format>,
 
     /// The program, and its arguments. No shell sees them.
-    #[arg(last = true, required = true, num_args = 1.., value_name = "PROGRAM")]
+    #[arg(trailing_var_arg = true, required = true, value_name = "PROGRAM")]
     pub(crate) command: Vec<OsString>,
 }
 
+// Help for each value would make all help twice as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// With colours.
     Pretty,
-    /// `0 | text` for a line of worker 0; what happens goes to standard error.
     Plain,
-    /// An object for each line and each thing that happens; `what` tells which.
     Json,
 }
 
@@ -267,6 +266,21 @@ mod tests {
         let at = "[::1]:80".parse().unwrap();
         assert_eq!(ready("accepts:[::1]:80"), Ok(Ready::Accepts(at)));
         assert!(ready("after").is_err() && ready("accepts:80").is_err());
+    }
+
+    #[test]
+    fn what_comes_after_the_program_is_its_own() {
+        let run = |arguments: &[&str]| Run::try_parse_from([&["run"], arguments].concat());
+        for arguments in [
+            ["--workers", "2", "--", "server", "--workers", "-x", "--"].as_slice(),
+            &["--workers", "2", "server", "--workers", "-x", "--"],
+        ] {
+            let run = run(arguments).unwrap();
+            assert_eq!(run.workers, Some(2));
+            assert_eq!(run.command, ["server", "--workers", "-x", "--"]);
+        }
+        assert!(run(&["--worker", "2", "server"]).is_err());
+        assert!(run(&["--", "--odd", "-x"]).is_ok());
     }
 
     #[test]

@@ -3,16 +3,17 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use rustix::process::geteuid;
 
-use crate::support::{Place, STAYS, STUBBORN, eventually, lives, text};
+use crate::support::{Place, Running, STAYS, STUBBORN, eventually, lives, text};
 
 #[test]
 fn ps_shows_all_workers_as_a_table() {
     let place = Place::new();
     assert_eq!(place.said(&["ps"]), "no supervisor runs\n");
-    let web = place.run_web(&[]);
+    let _web = place.run_web(&[]);
     let jobs = place.run(&["--name=jobs", "--workers=1"], &STAYS);
     jobs.stderr.wait_for("is ready");
 
@@ -31,7 +32,6 @@ fn ps_shows_all_workers_as_a_table() {
     assert_eq!((rows[2][0], rows[3][0]), ("web", "web"));
     assert!(!table.contains('\x1b'), "{table}");
     assert_eq!(place.said(&["ps", "jobs"]).lines().count(), 2);
-    drop(web);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn ps_shows_what_became_of_a_worker() {
 fn ps_is_also_json() {
     let place = Place::new();
     assert_eq!(place.said(&["ps", "--json"]), "[]\n");
-    let web = place.run_web(&[]);
+    let _web = place.run_web(&[]);
 
     let fleets: serde_json::Value = serde_json::from_str(&place.said(&["ps", "--json"])).unwrap();
 
@@ -70,7 +70,6 @@ fn ps_is_also_json() {
         (&1.into(), &"ready".into())
     );
     assert!(worker["age"].as_f64().unwrap() > 0.0);
-    drop(web);
 }
 
 #[test]
@@ -114,37 +113,24 @@ fn a_reload_that_fails_says_why_and_the_old_workers_serve_on() {
 #[test]
 fn a_reload_that_waits_for_another_says_so() {
     let place = Place::new();
-    let web = place.run(&["--name=web", "--workers=1"], &STAYS);
-    web.stderr.wait_for("is ready");
-    // This one comes to its end only when it is told that its workers are ready.
-    let gate = place.path("gate");
-    let script = format!(
-        "while [ $WORKER_ID = 0 ] && [ ! -e {} ]; do sleep 0.05; done; exec sleep 1000",
-        gate.display()
-    );
-    let program = place.put_program("gated", &script);
-    drop(web);
     let mut command = place.command();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = format!("accepts:{}", listener.local_addr().unwrap());
-    command.args([
+    let options = [
         "run",
+        "--name=web",
         "--workers=1",
-        "--ready-when",
-        &at,
         "--ready-timeout=1h",
         "--",
-    ]);
-    let gated = crate::support::Running::start(command.arg(program));
-    gated.stderr.wait_for("worker 0 started");
+    ];
+    // It never says that it is ready.
+    let web = Running::start(command.args(options).args(STAYS));
+    web.stderr.wait_for("worker 0 started");
 
-    let first = crate::support::Running::start(place.command().args(["reload", "gated"]));
-    gated.stderr.wait_for("reloading 1 workers");
-    let second = crate::support::Running::start(place.command().args(["reload", "gated"]));
+    let first = Running::start(place.command().args(["reload", "web"]));
+    web.stderr.wait_for("reloading 1 workers");
+    let second = Running::start(place.command().args(["reload", "web"]));
 
-    second
-        .stdout
-        .wait_for("another reload is running, this one begins after it");
+    let said = second.stdout.wait_for("web: ");
+    assert!(said.contains("this one begins after it"), "{said}");
     assert!(first.stdout.all().is_empty());
 }
 
@@ -205,7 +191,7 @@ fn a_name_is_needed_when_several_run_and_has_to_be_one_of_them() {
     assert!(complaint.contains("no supervisor runs"), "{complaint}");
     assert!(complaint.contains("help: start one"), "{complaint}");
 
-    let web = place.run_web(&[]);
+    let _web = place.run_web(&[]);
     let jobs = place.run(&["--name=jobs", "--workers=1"], &STAYS);
     jobs.stderr.wait_for("is ready");
     for command in ["reload", "stop"] {
@@ -222,7 +208,6 @@ fn a_name_is_needed_when_several_run_and_has_to_be_one_of_them() {
         complaint.contains("named `mail` runs; these do: jobs, web"),
         "{complaint}"
     );
-    drop(web);
 }
 
 /// Only root can be somebody else.
@@ -244,7 +229,7 @@ fn another_user_is_refused_and_reported() {
     let program = place.path("tidings");
     fs::copy(env!("CARGO_BIN_EXE_tidings"), &program).unwrap();
 
-    let mut command = std::process::Command::new(&program);
+    let mut command = Command::new(&program);
     let command = command
         .args(["stop", "web", "--now"])
         .uid(65_534)

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
 /// What must happen happens sooner.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Says its process id, and stays.
 pub(crate) const STAYS: [&str; 3] = ["sh", "-c", "echo up $$; exec sleep 1000"];

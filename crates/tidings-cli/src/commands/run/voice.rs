@@ -52,12 +52,15 @@ impl Running {
         let mut lines = vec![format!("{name}  {about}")];
         let addresses = self.listen.iter();
         lines.extend(addresses.map(|it| format!("  listening on {}", paint(Style::Heading, it))));
-        let hints = format!(
-            "  tidings reload {}   new workers, nobody refused\n  \
-             tidings ps, or Ctrl-C to end",
-            self.name
-        );
-        lines.push(paint(Style::Calm, hints));
+        let reload = format!("tidings reload {}", self.name);
+        let width = reload.len();
+        for (how, what) in [
+            (&*reload, "new workers, and nobody is refused"),
+            ("Ctrl-C", "ends, and workers finish what they have"),
+        ] {
+            let what = paint(Style::Calm, what);
+            lines.push(format!("  {how:width$}  {what}"));
+        }
         lines.join("\n")
     }
 }
@@ -179,8 +182,12 @@ impl Voice {
                     Some(slot) => paint_slot(slot, format_args!("{slot:>width$}")),
                     None => " ".repeat(width),
                 };
-                let text = paint(style, format_args!("{mark} {report}"));
-                self.err(&format!("{slot} {text}"));
+                let mark = paint(style, mark);
+                let text = match style {
+                    Style::Good => report.to_string(),
+                    style => paint(style, report),
+                };
+                self.err(&format!("{slot} {mark} {text}"));
             }
             Format::Plain => self.err(&report.to_string()),
             Format::Json => self.json(report),
