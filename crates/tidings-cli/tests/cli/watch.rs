@@ -4,9 +4,11 @@ use std::fs;
 
 use crate::support::{Place, Running, STAYS};
 
-fn watching(place: &Place, path: &str, program: &[&str]) -> Running {
-    let path = place.path(path);
-    let options = ["--workers=1", "--watch", path.to_str().unwrap()];
+fn watching(place: &Place, paths: &[&str], program: &[&str]) -> Running {
+    let watch = |path: &&str| format!("--watch={}", place.path(path).display());
+    let watches: Vec<_> = paths.iter().map(watch).collect();
+    let mut options = vec!["--workers=1"];
+    options.extend(watches.iter().map(String::as_str));
     let running = place.run(&options, program);
     running.stderr.wait_for("is ready");
     running
@@ -17,7 +19,7 @@ fn a_program_that_is_replaced_is_run_each_time() {
     let place = Place::new();
     let version = |version: &str| format!("echo version {version}; exec sleep 1000");
     let program = place.put_program("server", &version("first"));
-    let running = watching(&place, "server", &[program.to_str().unwrap()]);
+    let running = watching(&place, &["server"], &[program.to_str().unwrap()]);
     running.stdout.wait_for("version first");
 
     place.put_program("server", &version("renamed"));
@@ -36,24 +38,29 @@ fn a_program_that_is_replaced_is_run_each_time() {
 }
 
 #[test]
-fn what_else_happens_beside_a_watched_file_does_not_reload() {
+fn what_changes_nothing_does_not_reload() {
     let place = Place::new();
-    fs::write(place.path("settings"), "1").unwrap();
-    let running = watching(&place, "settings", &STAYS);
+    for file in ["settings", "sources/page", "last"] {
+        fs::create_dir_all(place.path("sources")).unwrap();
+        fs::write(place.path(file), "1").unwrap();
+    }
+    let running = watching(&place, &["settings", "sources", "last"], &STAYS);
 
     fs::write(place.path("neighbour"), "1").unwrap();
     fs::read(place.path("settings")).unwrap();
-    fs::write(place.path("settings"), "22").unwrap();
+    fs::read(place.path("sources/page")).unwrap();
+    // By the time that this is noticed, all before would have been.
+    fs::write(place.path("last"), "22").unwrap();
 
-    running.stderr.wait_for("reloaded");
-    assert_eq!(running.stderr.count("settings changed"), 1);
+    running.stderr.wait_for("last changed");
+    assert_eq!(running.stderr.count(" changed"), 1);
 }
 
 #[test]
 fn a_change_below_a_watched_directory_reloads() {
     let place = Place::new();
     fs::create_dir_all(place.path("sources/deep")).unwrap();
-    let running = watching(&place, "sources", &STAYS);
+    let running = watching(&place, &["sources"], &STAYS);
 
     fs::write(place.path("sources/deep/page"), "1").unwrap();
     running.stderr.wait_count("reloaded", 1);
@@ -69,7 +76,7 @@ fn a_directory_that_was_away_is_watched_when_it_is_back() {
     let place = Place::new();
     fs::create_dir_all(place.path("target/release")).unwrap();
     fs::write(place.path("target/release/server"), "1").unwrap();
-    let running = watching(&place, "target/release/server", &STAYS);
+    let running = watching(&place, &["target/release/server"], &STAYS);
 
     // As `cargo clean` and a build.
     fs::remove_dir_all(place.path("target")).unwrap();
@@ -78,5 +85,20 @@ fn a_directory_that_was_away_is_watched_when_it_is_back() {
     running.stderr.wait_count("reloaded", 1);
 
     fs::write(place.path("target/release/server"), "333").unwrap();
+    running.stderr.wait_count("reloaded", 2);
+}
+
+#[test]
+fn a_watched_directory_may_be_replaced() {
+    let place = Place::new();
+    fs::create_dir(place.path("sources")).unwrap();
+    let running = watching(&place, &["sources"], &STAYS);
+
+    fs::create_dir(place.path("next")).unwrap();
+    fs::rename(place.path("sources"), place.path("old")).unwrap();
+    fs::rename(place.path("next"), place.path("sources")).unwrap();
+    running.stderr.wait_count("reloaded", 1);
+
+    fs::write(place.path("sources/page"), "1").unwrap();
     running.stderr.wait_count("reloaded", 2);
 }

@@ -217,16 +217,14 @@ fn only_the_same_user_and_root_may_ask() {
 #[tokio::test]
 async fn what_is_no_request_is_refused_and_harms_nobody() {
     let fleet = Fleet::start().await;
-    let long = vec![b'x'; 1 << 20];
     let nested = "[".repeat(4000) + "\n";
-    let hostile: [&[u8]; 7] = [
+    let hostile: [&[u8]; 6] = [
         b"\n",
         b"{}\n",
         b"\xff\xfe\n",
         b"{\"ask\":\"burn\"}\n",
         b"{\"ask\":\"scale\",\"workers\":-1}\n",
         nested.as_bytes(),
-        &long,
     ];
     for request in hostile {
         let answer = fleet.answer(request).await;
@@ -237,6 +235,30 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
     }
     assert_eq!(fleet.remote().await.status().await.unwrap().slots, 1);
     fleet.workers.kill().await;
+}
+
+#[tokio::test]
+async fn a_request_has_a_longest() {
+    let fleet = Fleet::start().await;
+    let answer = fleet.answer(&vec![b' '; 1 << 20]).await;
+    assert!(answer.contains("longer than 4096 bytes"), "{answer}");
+    fleet.workers.kill().await;
+}
+
+/// Whoever waits for the end may end the process then: the others have heard of it.
+#[tokio::test]
+async fn who_stops_it_hears_of_the_end_before_the_program_goes_on() {
+    let fleet = Fleet::start().await;
+    let mut stream = fleet.connect().await;
+    stream.write_all(b"{\"ask\":\"stop\"}\n").await.unwrap();
+
+    fleet.workers.ended().await;
+
+    let mut heard = [0; 1024];
+    let mut stream = stream.into_std().unwrap();
+    let length = std::io::Read::read(&mut stream, &mut heard).unwrap();
+    let heard = String::from_utf8_lossy(&heard[..length]);
+    assert!(heard.contains(r#""answer":"stopped""#), "{heard}");
 }
 
 #[tokio::test]
