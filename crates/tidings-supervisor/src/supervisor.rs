@@ -219,9 +219,9 @@ impl Supervisor {
         self
     }
 
-    /// Makes the supervisor known under this name: `tidings ps`, `reload`, `scale` and `stop` reach it
-    /// through a socket that only this user can use. There is one supervisor of a name. By default it
-    /// has none.
+    /// Makes the supervisor known under this name: [`Remote`](crate::Remote), and `tidings ps`,
+    /// `reload`, `scale` and `stop`, reach it through a socket that only this user can use. There is
+    /// one supervisor of a name. By default it has none.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::geteuid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -19,7 +19,10 @@ use crate::fleet::Order;
 use crate::workers::{Stopped, WeakWorkers};
 
 /// So many are served at once, and the next waits.
-pub(super) const CONNECTIONS: usize = 16;
+pub(super) const PLACES: usize = 16;
+
+/// So many are there at once, with those that wait for the end of a reload.
+const CONNECTIONS: usize = 256;
 
 /// How long those who wait for the end may take to hear of it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -55,10 +58,13 @@ impl Serving {
 }
 
 async fn accept(listener: UnixListener, workers: WeakWorkers, mut end: End) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(PLACES));
     let mut connections = JoinSet::new();
     loop {
         let next = async {
+            while connections.len() >= CONNECTIONS {
+                connections.join_next().await;
+            }
             let place = Arc::clone(&places).acquire_owned().await;
             (place, listener.accept().await)
         };
@@ -69,12 +75,14 @@ async fn accept(listener: UnixListener, workers: WeakWorkers, mut end: End) {
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                let (workers, end) = (workers.clone(), end.clone());
-                connections.spawn(async move {
-                    let _place = place;
-                    // That a client goes away is its own affair.
-                    let _ = Connection::new(stream, workers, end).serve().await;
-                });
+                let connection = Connection {
+                    stream: BufReader::new(stream),
+                    workers: workers.clone(),
+                    end: end.clone(),
+                    place: place.ok(),
+                };
+                // That a client goes away is its own affair.
+                connections.spawn(async move { drop(connection.serve().await) });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot take a connection to the control socket");
@@ -91,18 +99,11 @@ struct Connection {
     stream: BufReader<UnixStream>,
     workers: WeakWorkers,
     end: End,
+    /// Given back before a long wait, in which others are to be served.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    fn new(stream: UnixStream, workers: WeakWorkers, end: End) -> Self {
-        let stream = BufReader::new(stream);
-        Self {
-            stream,
-            workers,
-            end,
-        }
-    }
-
     async fn serve(mut self) -> io::Result<()> {
         let peer = self.stream.get_ref().peer_cred()?;
         if !may_ask(peer.uid(), geteuid().as_raw()) {
@@ -183,6 +184,7 @@ impl Connection {
                     Answer::Begun
                 };
                 self.answer(&placed).await?;
+                self.place.take();
                 reloading.await
             }
             Err(error) => Err(error),
@@ -211,6 +213,7 @@ impl Connection {
             return self.refuse_ending().await;
         };
         let told = self.answer(&Answer::Begun).await;
+        self.place.take();
         let stopping = async {
             if now {
                 workers.kill().await

@@ -268,7 +268,7 @@ async fn who_stops_it_hears_of_the_end_before_the_program_goes_on() {
 async fn who_says_nothing_takes_a_place_for_a_while_only() {
     let fleet = Fleet::start().await;
     let mut silent = Vec::new();
-    for _ in 0..super::server::CONNECTIONS {
+    for _ in 0..super::server::PLACES {
         silent.push(fleet.connect().await);
     }
 
@@ -294,6 +294,21 @@ async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
     let silent = fleet.connect().await;
     assert!(fleet.remote().await.stop().await.unwrap().is_clean());
     assert_eq!(heard(silent).await, "");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_reload_takes_nobodys_place() {
+    let runtime = tempfile::tempdir().unwrap();
+    let never = sleepers(&runtime, "web").ready(Ready::Notified);
+    let workers = never.start().await.unwrap();
+    let web = Remote::find_at(runtime.path(), None).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..2 * super::server::PLACES {
+        waiting.push(web.begin_reload(Order::AllAtOnce).await.unwrap());
+    }
+
+    assert!(web.status().await.unwrap().is_reloading);
+    assert_eq!(web.kill().await.unwrap(), workers.ended().await);
 }
 
 #[tokio::test]
