@@ -300,14 +300,19 @@ async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
 async fn who_waits_for_a_reload_takes_nobodys_place() {
     let runtime = tempfile::tempdir().unwrap();
     let never = sleepers(&runtime, "web").ready(Ready::Notified);
+    let never = never.ready_timeout(Duration::from_hours(1));
     let workers = never.start().await.unwrap();
     let web = Remote::find_at(runtime.path(), None).await.unwrap();
-    let mut waiting = Vec::new();
-    for _ in 0..2 * super::server::PLACES {
-        waiting.push(web.begin_reload(Order::AllAtOnce).await.unwrap());
-    }
 
-    assert!(web.status().await.unwrap().is_reloading);
+    let others_are_served = async {
+        let mut waiting = Vec::new();
+        for _ in 0..2 * super::server::PLACES {
+            waiting.push(web.begin_reload(Order::AllAtOnce).await.unwrap());
+        }
+        assert!(web.status().await.unwrap().is_reloading);
+    };
+    timeout(PATIENCE, others_are_served).await.unwrap();
+
     assert_eq!(web.kill().await.unwrap(), workers.ended().await);
 }
 
