@@ -8,6 +8,7 @@ mod kept {
     pub(crate) mod asks;
     mod by_hand;
     pub(crate) mod counters;
+    mod in_memory;
     mod in_redis;
     pub(crate) mod maps;
     mod maps_in_redis;

@@ -42,11 +42,8 @@ pub async fn publish(name: &str, namespace: &str, frame: impl Into<Bytes>) -> u6
     let Ok(namespace) = Namespace::parse(namespace) else {
         return 0;
     };
-    let memory = Memory {
-        name: name.to_owned(),
-        channel: namespace.channel(),
-    };
-    Place::of(&memory).publish(frame.into()).await
+    let place = Place::of(name, &namespace.channel());
+    place.publish(frame.into()).await
 }
 
 /// How many bytes may wait for one bus; Redis's own limit for a hearer.
@@ -58,11 +55,21 @@ const ANNOUNCEMENT: usize = 128 << 10;
 /// How long a sender waits for a bus whose inbox is full, before that bus is cut off.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A meeting place: the name and the channel.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The way to a meeting place, which lasts as long as there is one: what is kept there outlives a
+/// connection.
+#[derive(Debug)]
 pub(crate) struct Memory {
-    pub(crate) name: String,
-    pub(crate) channel: String,
+    name: String,
+    place: Arc<Place>,
+}
+
+impl Memory {
+    pub(crate) fn new(name: &str, channel: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            place: Place::of(name, channel),
+        }
+    }
 }
 
 #[async_trait]
@@ -76,15 +83,11 @@ impl Transport for Memory {
     }
 
     async fn connect(&self) -> Result<Connected, ConnectError> {
-        let place = Place::of(self);
+        let place = Arc::clone(&self.place);
         let inbox = Arc::new(Inbox::default());
         place.lock().push(Arc::downgrade(&inbox));
-        let hearing = Box::new(Hears {
-            inbox,
-            _place: Arc::clone(&place),
-        });
         Ok(Connected {
-            hearing,
+            hearing: Box::new(Hears { inbox }),
             sending: Sending {
                 publisher: Box::new(Speaks {
                     place: Arc::clone(&place),
@@ -98,6 +101,9 @@ impl Transport for Memory {
     }
 }
 
+/// The places that there are, by name and channel.
+type Places = HashMap<(String, String), Weak<Place>>;
+
 /// All that meet under one name.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
@@ -108,16 +114,18 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn of(memory: &Memory) -> Arc<Self> {
-        static PLACES: OnceLock<Mutex<HashMap<Memory, Weak<Place>>>> = OnceLock::new();
+    /// The one of this name and channel.
+    fn of(name: &str, channel: &str) -> Arc<Self> {
+        static PLACES: OnceLock<Mutex<Places>> = OnceLock::new();
+        let at = (name.to_owned(), channel.to_owned());
         let places = PLACES.get_or_init(Mutex::default);
         let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = places.get(memory).and_then(Weak::upgrade) {
+        if let Some(place) = places.get(&at).and_then(Weak::upgrade) {
             return place;
         }
         places.retain(|_, place| place.strong_count() > 0);
         let place = Arc::new(Self::default());
-        places.insert(memory.clone(), Arc::downgrade(&place));
+        places.insert(at, Arc::downgrade(&place));
         place
     }
 
@@ -246,8 +254,6 @@ impl Inbox {
 
 struct Hears {
     inbox: Arc<Inbox>,
-    /// The place lasts as long as somebody is there.
-    _place: Arc<Place>,
 }
 
 #[async_trait]

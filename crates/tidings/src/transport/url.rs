@@ -33,10 +33,7 @@ pub(crate) fn parse(
         "memory" if rest.is_empty() => Err(UrlError::Malformed {
             reason: "it has no name: write `memory:name`".to_owned(),
         }),
-        "memory" => Ok(Arc::new(Memory {
-            name: rest.to_owned(),
-            channel,
-        })),
+        "memory" => Ok(Arc::new(Memory::new(rest, &channel))),
         // What was meant to be secret must not be sent in the open.
         "redis" | "valkey" | "redis+sentinel" | "valkey+sentinel" if tls.is_some() => {
             let reason = "settings for TLS were given, and it asks for none";
