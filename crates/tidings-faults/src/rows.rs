@@ -5,6 +5,7 @@ mod chaos;
 mod cut;
 mod half_open;
 mod promoted;
+mod reloads;
 mod restart;
 mod sentinel;
 mod values;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use self::cut::Cut;
 use self::half_open::HalfOpen;
+use self::reloads::Reloads;
 use self::sentinel::Failover;
 use self::values::Values;
 use crate::traffic::Balance;
@@ -39,6 +41,7 @@ pub(crate) enum Row {
     Promoted,
     Chaos,
     Values(Values),
+    Reloads(Reloads),
 }
 
 /// What a row is run with.
@@ -89,6 +92,7 @@ impl Row {
         rows.extend(Failover::ALL.map(Self::Failover));
         rows.extend([Self::Promoted, Self::Chaos]);
         rows.extend(Values::ALL.map(Self::Values));
+        rows.extend(Reloads::ALL.map(Self::Reloads));
         rows
     }
 
@@ -107,6 +111,7 @@ impl Row {
             Self::Promoted => "the master demoted by hand".to_owned(),
             Self::Chaos => "chaos".to_owned(),
             Self::Values(values) => values.name().to_owned(),
+            Self::Reloads(reloads) => reloads.name().to_owned(),
         }
     }
 
@@ -119,6 +124,7 @@ impl Row {
             Self::Promoted => "found and left",
             Self::Chaos => "all up again after the last fault",
             Self::Values(_) => "everybody has what Redis holds",
+            Self::Reloads(_) => "all replaced, elders gone",
         }
     }
 
@@ -137,12 +143,14 @@ impl Row {
             Self::Promoted => PROBE_INTERVAL + Duration::from_millis(500),
             Self::Chaos => Duration::from_secs(10),
             Self::Values(_) => PATIENCE_WITH_VALUES,
+            // The elders may linger for five seconds.
+            Self::Reloads(_) => Duration::from_secs(10),
         }
     }
 
     fn times(self, quick: bool) -> usize {
         let times: usize = match self {
-            Self::Cut(_) => 20,
+            Self::Cut(_) | Self::Reloads(_) => 20,
             Self::HalfOpen { interval, .. } if interval == PROBE_INTERVAL => 2,
             Self::Restart { away } if away > Duration::from_secs(20) => 1,
             Self::Restart { away } if away > Duration::from_secs(5) => 2,
@@ -176,6 +184,7 @@ impl Row {
             Self::Promoted => promoted::run(times).await,
             Self::Chaos => chaos::run(effort).await,
             Self::Values(values) => values::run(values, effort).await,
+            Self::Reloads(reloads) => reloads::run(reloads, times).await,
         }
     }
 

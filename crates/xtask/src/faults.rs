@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::install::ensure_redis;
+use crate::peers::prepare_for_faults;
 use crate::tool::cargo;
 
 /// What only asks the program something.
@@ -13,6 +14,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let is_question = |argument: &String| QUESTIONS.contains(&&**argument);
     if !arguments.iter().any(is_question) {
         ensure_redis()?;
+        prepare_for_faults();
+        build_server()?;
     }
     let program = cargo("run")
         .args(["--quiet", "--locked"])
@@ -20,5 +23,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(arguments.iter().cloned());
     let status = program.run()?;
     ensure!(status.success(), "the faults ended with {status}");
+    Ok(())
+}
+
+/// The server whose workers are replaced under load.
+fn build_server() -> Result<()> {
+    let build = cargo("build").args(["--quiet", "--locked"]).args([
+        "--package",
+        "tidings-supervisor",
+        "--example",
+        "server",
+    ]);
+    ensure!(build.run()?.success(), "`{build}` failed");
     Ok(())
 }

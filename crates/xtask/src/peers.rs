@@ -1,5 +1,5 @@
-//! What the benchmark's peers in other languages need. Each one that cannot be had is left out, and
-//! a line says why: a benchmark without it is better than none.
+//! What peers in other languages need, of the benchmark and of the faults. Each one that cannot be had
+//! is left out, and a line says why: a comparison without it is better than none.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,15 @@ const PREPARED: &str = "target/bench-peers";
 /// Where their scripts are.
 const SCRIPTS: &str = "crates/tidings-bench/peers";
 
+/// The same for `tidings-faults`.
+const FAULTS_PREPARED: &str = "target/faults-peers";
+const FAULTS_SCRIPTS: &str = "crates/tidings-faults/peers";
+
 /// Brings what is missing.
 pub(crate) fn prepare() {
     let steps = [
         ("NATS", ensure_nats()),
-        ("ioredis and node-redis", prepare_javascript()),
+        ("ioredis and node-redis", prepare_benchmark_javascript()),
         ("redis-py and FastStream", prepare_python()),
     ];
     for (peers, step) in steps {
@@ -29,9 +33,20 @@ pub(crate) fn prepare() {
     }
 }
 
+/// Brings what the faults are compared with, if it is missing.
+pub(crate) fn prepare_for_faults() {
+    if let Err(error) = prepare_javascript(FAULTS_SCRIPTS, FAULTS_PREPARED) {
+        eprintln!("left out: recluster: {error:#}");
+    }
+}
+
+fn prepare_benchmark_javascript() -> Result<()> {
+    prepare_javascript(&format!("{SCRIPTS}/js"), &format!("{PREPARED}/js"))
+}
+
 /// A copy of the scripts beside their packages, because that is where node looks for packages.
-fn prepare_javascript() -> Result<()> {
-    let (from, to) = (in_repository(SCRIPTS).join("js"), prepared("js"));
+fn prepare_javascript(from: &str, folder: &str) -> Result<()> {
+    let (from, to) = (in_repository(from), in_repository(folder));
     ensure!(has("npm"), "npm is missing: apt-get install nodejs npm");
     let lock = "package-lock.json";
     let is_fresh = is_same(&from.join(lock), &to.join(lock)) && to.join("node_modules").exists();
@@ -39,14 +54,13 @@ fn prepare_javascript() -> Result<()> {
     if is_fresh {
         return Ok(());
     }
-    let folder = format!("{PREPARED}/js");
     let done = run(&tool("npm").args([
         "ci",
         "--omit=dev",
         "--no-audit",
         "--no-fund",
         "--prefix",
-        &folder,
+        folder,
     ]));
     if done.is_err() {
         // Half a folder would look whole the next time.
@@ -91,7 +105,7 @@ fn prepare_python() -> Result<()> {
 }
 
 fn run(tool: &Tool) -> Result<()> {
-    eprintln!("preparing the benchmark's peers: {tool}");
+    eprintln!("preparing peers: {tool}");
     let status = tool.run()?;
     if !status.success() {
         bail!("`{tool}` failed");
