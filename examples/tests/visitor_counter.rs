@@ -8,10 +8,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tidings_testkit::Redis;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 const WORKERS: usize = 4;
@@ -21,15 +24,18 @@ const SOON: Duration = Duration::from_secs(30);
 struct Program {
     at: SocketAddr,
     lines: Lines<BufReader<ChildStdout>>,
-    _child: Child,
+    child: Child,
+    _runtime: TempDir,
 }
 
 impl Program {
     /// Starts it, and waits until all of its workers are ready.
     async fn start(redis: &Redis) -> Self {
+        let runtime = tempfile::tempdir().unwrap();
         let mut child = Command::new(path())
             .args(["--port", "0", "--workers", &WORKERS.to_string()])
             .env("TIDINGS_URL", redis.url())
+            .env("TIDINGS_RUNTIME_DIR", runtime.path())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -41,31 +47,54 @@ impl Program {
             at = at.or(line
                 .split_once("http://")
                 .map(|(_, at)| at.parse().unwrap()));
-            ready += usize::from(line.ends_with("is ready"));
+            ready += usize::from(line.contains(" is ready "));
         }
         Self {
             at: at.unwrap(),
             lines,
-            _child: child,
+            child,
+            _runtime: runtime,
         }
     }
 
     /// Kills one of the workers, and waits until another one has taken its place.
     async fn kill(&mut self, worker: u64) {
-        let pid = worker.to_string();
-        let killed = Command::new("kill").args(["-KILL", &pid]).status();
-        assert!(killed.await.unwrap().success());
-        while !next(&mut self.lines).await.ends_with("is ready") {}
+        signal("-KILL", worker).await;
+        self.says(" is ready ").await;
     }
 
-    /// So many visitors at once; the numbers and the processes that they saw.
-    async fn visit(&self, visitors: usize) -> (Vec<u64>, BTreeSet<u64>) {
+    /// Replaces all workers.
+    async fn reload(&mut self) {
+        signal("-HUP", self.child.id().unwrap().into()).await;
+        self.says(&format!("reloaded {WORKERS} workers")).await;
+    }
+
+    async fn says(&mut self, words: &str) {
+        while !next(&mut self.lines).await.contains(words) {}
+    }
+
+    /// So many visitors at once.
+    fn let_in(&self, visitors: usize) -> Visits {
         let at = self.at;
-        let visits: Vec<_> = (0..visitors)
-            .map(|_| tokio::spawn(timeout(SOON, ask(at))))
-            .collect();
+        let visit = |_| tokio::spawn(timeout(SOON, ask(at)));
+        Visits((0..visitors).map(visit).collect())
+    }
+}
+
+async fn signal(which: &str, process: u64) {
+    let process = process.to_string();
+    let sent = Command::new("kill").args([which, &process]).status();
+    assert!(sent.await.unwrap().success());
+}
+
+/// Visitors who wait for their answers.
+struct Visits(Vec<JoinHandle<Result<Value, Elapsed>>>);
+
+impl Visits {
+    /// The numbers and the processes that they saw.
+    async fn end(self) -> (Vec<u64>, BTreeSet<u64>) {
         let (mut numbers, mut workers) = (Vec::new(), BTreeSet::new());
-        for visit in visits {
+        for visit in self.0 {
             let answer = visit.await.unwrap().unwrap();
             numbers.push(answer["counter"].as_u64().unwrap());
             workers.insert(answer["pid"].as_u64().unwrap());
@@ -97,19 +126,25 @@ async fn ask(at: SocketAddr) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_visitors_see_each_number_once_although_a_worker_is_killed_in_between() {
+async fn a_thousand_visitors_see_each_number_once_although_workers_are_killed_and_replaced() {
     let redis = Redis::start().await;
     let mut program = Program::start(&redis).await;
 
-    let (mut numbers, before) = program.visit(500).await;
-    program.kill(*before.first().unwrap()).await;
-    let (more, after) = program.visit(500).await;
-
+    let (mut numbers, first) = program.let_in(250).end().await;
+    program.kill(*first.first().unwrap()).await;
+    let (more, second) = program.let_in(250).end().await;
     numbers.extend(more);
+    let meanwhile = program.let_in(250);
+    program.reload().await;
+    let (more, _) = meanwhile.end().await;
+    numbers.extend(more);
+    let (more, last) = program.let_in(250).end().await;
+    numbers.extend(more);
+
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(1..=1000));
-    assert!(before.len() > 1 && after.len() > 1, "{before:?} {after:?}");
-    assert!(!after.contains(before.first().unwrap()));
+    assert!(!second.contains(first.first().unwrap()));
+    assert!(last.len() > 1, "{last:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
