@@ -51,7 +51,7 @@ impl Host {
             hears |= line.ends_with(" hears");
             if let Some((who, place)) = line.split_once(" answers on http://") {
                 elders.push(who.rsplit(' ').next().unwrap().to_owned());
-                at = place.to_owned();
+                place.clone_into(&mut at);
             }
         }
         Self {

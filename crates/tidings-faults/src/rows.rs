@@ -141,10 +141,9 @@ impl Row {
             Self::Failover(_) => Duration::from_secs(5),
             // The role is asked for this often.
             Self::Promoted => PROBE_INTERVAL + Duration::from_millis(500),
-            Self::Chaos => Duration::from_secs(10),
+            // Of the latter, elders may linger for five seconds.
+            Self::Chaos | Self::Reloads(_) => Duration::from_secs(10),
             Self::Values(_) => PATIENCE_WITH_VALUES,
-            // The elders may linger for five seconds.
-            Self::Reloads(_) => Duration::from_secs(10),
         }
     }
 

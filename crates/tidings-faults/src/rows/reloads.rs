@@ -29,7 +29,7 @@ const LEAVING: usize = 5;
 const BETWEEN: Duration = Duration::from_millis(200);
 
 /// A start, or a reload, that takes longer is over.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where `cargo xtask faults` puts the package and its scripts; without them it is left out.
 const RECLUSTER: &str = "target/faults-peers";
