@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use tidings::prelude::*;
-use tidings::{Builder, report};
+use tidings::{AnswerError, Builder, report};
 use tidings_supervisor::{Listen, Order, ReloadError, Reloaded, Supervisor, Workers};
 use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a new worker may take to get ready, …
 const READY: Duration = Duration::from_secs(20);
@@ -81,8 +82,10 @@ async fn host(arguments: Arguments) -> Result<(), Problem> {
         .await?;
     println!("{} hears", arguments.host);
 
+    let mut told = signal(SignalKind::terminate())?;
     tokio::select! {
         interrupted = ctrl_c() => interrupted?,
+        _ = told.recv() => {}
         _ = workers.ended() => {}
     }
     workers.stop().await;
@@ -97,7 +100,7 @@ async fn reload(order: Order, State(workers): State<Workers>) -> Result<Reloaded
 
 /// Tells all hosts.
 async fn reload_all() -> Result<ExitCode, Problem> {
-    // Nobody waits for an answer of this process.
+    // None of the hosts.
     let bus = bus().without_membership().start().await?;
     let asking = bus.ask_all::<Reloaded, _, _>("workers.reload", &Order::AllAtOnce);
     let mut answers = asking.within(ANSWER).await?;
@@ -106,11 +109,15 @@ async fn reload_all() -> Result<ExitCode, Problem> {
             Ok(Reloaded { workers, took, .. }) => {
                 println!("{}: {workers} new workers after {took:.1?}", answer.from);
             }
+            // No host, such as this process.
+            Err(AnswerError::NoHandler) => {}
             Err(error) => println!("{}: {}", answer.from, report(&error)),
         }
     }
     let summary = answers.summary().await;
-    println!("{summary}");
+    for host in summary.silent.iter().chain(&summary.left) {
+        println!("{host}: no answer");
+    }
     bus.shutdown(Duration::from_secs(5)).await?;
     Ok(ExitCode::from(u8::from(!summary.is_complete())))
 }
