@@ -448,7 +448,10 @@ impl Fleet {
 
     /// What the clock says of one slot, successors aside.
     fn look_at(&mut self, index: usize, now: Instant) {
-        let slot = &self.slots[index];
+        // The one before may have been the last that was not given up: then all are gone.
+        let Some(slot) = self.slots.get(index) else {
+            return;
+        };
         let number = slot.number;
         match &slot.seat {
             Seat::Waiting { until } if *until <= now => {
@@ -462,7 +465,10 @@ impl Fleet {
                 self.ready(key, now);
             }
             Seat::Taken(worker) if self.is_late(worker, now) => self.not_ready(index, now),
-            Seat::Taken(worker) if self.is_silent(worker, now) => self.silent(index),
+            Seat::Taken(worker) if self.is_silent(worker, now) => {
+                let key = worker.key;
+                self.silent(key);
+            }
             _ => {}
         }
     }
@@ -493,14 +499,13 @@ impl Fleet {
         );
     }
 
-    fn silent(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        let (Seat::Taken(worker), Some(within)) = (&mut slot.seat, self.policy.watchdog) else {
+    fn silent(&mut self, key: Key) {
+        let (Some(within), Some((slot, worker))) = (self.policy.watchdog, self.find(key)) else {
             return;
         };
         worker.is_killed = true;
-        let (slot, pid) = (slot.number, worker.pid);
-        self.actions.push(Action::Kill(worker.key));
+        let pid = worker.pid;
+        self.actions.push(Action::Kill(key));
         self.report(Report::Silent { slot, pid, within });
     }
 

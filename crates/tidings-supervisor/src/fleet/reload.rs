@@ -185,14 +185,18 @@ impl Fleet {
     /// What the clock says of successors.
     pub(super) fn look_at_successors(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
-            let Some(worker) = &self.slots[index].successor else {
+            // When the one before made the reload fail, the whole fleet may be given up.
+            let Some(slot) = self.slots.get(index) else {
+                return;
+            };
+            let Some(worker) = &slot.successor else {
                 continue;
             };
             if self.is_ready_by_now(worker, now) {
                 let key = worker.key;
                 self.ready(key, now);
             } else if self.is_late(worker, now) {
-                let (slot, pid) = (self.slots[index].number, worker.pid);
+                let (slot, pid) = (slot.number, worker.pid);
                 let within = self.policy.ready_timeout;
                 self.report(Report::NotReady { slot, pid, within });
                 let replaced = self.replaced();
@@ -202,6 +206,9 @@ impl Fleet {
                     replaced,
                 };
                 self.fail_reload(error, now);
+            } else if self.is_silent(worker, now) {
+                let key = worker.key;
+                self.silent(key);
             }
         }
     }
