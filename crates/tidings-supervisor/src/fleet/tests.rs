@@ -1,1 +1,193 @@
 //! What the fleet decides.
+
+mod chaos;
+mod reloads;
+mod respawns;
+mod seats;
+
+use std::time::{Duration, Instant};
+
+use super::{Action, CrashLoop, Ended, Fleet, Key, Order, Placed, Policy, Reloaded, Ticket};
+use crate::backoff::Backoff;
+use crate::error::ReloadError;
+use crate::exit::Exit;
+use crate::notify::Word;
+use crate::report::Report;
+use crate::status::State;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+/// Deaths are a second apart at first, and worth giving up when they are ten in a minute.
+fn policy(workers: usize) -> Policy {
+    Policy {
+        workers,
+        ready_after: None,
+        ready_timeout: 30 * SECOND,
+        grace: 10 * SECOND,
+        backoff: Backoff::default()
+            .first(SECOND)
+            .longest(8 * SECOND)
+            .quiet(60 * SECOND),
+        crash_loop: CrashLoop {
+            deaths: 10,
+            within: 60 * SECOND,
+        },
+        watchdog: None,
+    }
+}
+
+/// A fleet, a clock that stands still, and what was decided.
+struct Play {
+    fleet: Fleet,
+    now: Instant,
+    /// What it did that was not asked for yet, without its reports.
+    deeds: Vec<Action>,
+    reports: Vec<Report>,
+    tickets: u64,
+}
+
+impl Play {
+    /// Nobody is ready yet.
+    fn begin(policy: Policy) -> Self {
+        let now = Instant::now();
+        // Chance only shortens: so a delay is as long as it can be.
+        let fleet = Fleet::begin(policy, || 1.0, now);
+        let mut play = Self {
+            fleet,
+            now,
+            deeds: Vec::new(),
+            reports: Vec::new(),
+            tickets: 0,
+        };
+        play.look();
+        play
+    }
+
+    /// All are ready: the worker of slot n has the key n.
+    fn with_all_ready(policy: Policy) -> Self {
+        let mut play = Self::begin(policy);
+        for (key, _) in play.starts() {
+            play.gets_ready(key);
+        }
+        play.reports.clear();
+        assert!(play.fleet.are_all_ready());
+        play
+    }
+
+    fn look(&mut self) {
+        for action in self.fleet.actions() {
+            match action {
+                Action::Report(report) => self.reports.push(report),
+                deed => self.deeds.push(deed),
+            }
+        }
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now += time;
+        self.fleet.tick(self.now);
+        self.look();
+    }
+
+    fn starts_up(&mut self, key: Key) {
+        self.fleet.started(key, pid(key));
+        self.look();
+    }
+
+    fn gets_ready(&mut self, key: Key) {
+        self.starts_up(key);
+        self.says(key, Word::Ready);
+    }
+
+    fn says(&mut self, key: Key, word: Word) {
+        self.fleet.said(key, word, self.now);
+        self.look();
+    }
+
+    fn dies(&mut self, key: Key) {
+        self.ends(key, Exit::Status(1));
+    }
+
+    fn ends(&mut self, key: Key, exit: Exit) {
+        let last_lines = vec!["alas".to_owned()];
+        let ended = Ended { exit, last_lines };
+        self.fleet.exited(key, &ended, self.now);
+        self.look();
+    }
+
+    /// A worker dies, and its slot waits until another is started, whose key this is.
+    fn is_respawned(&mut self, key: Key) -> Key {
+        self.dies(key);
+        let deadline = self.fleet.deadline().unwrap();
+        self.passes(deadline - self.now);
+        let started = self.starts();
+        assert_eq!(started.len(), 1, "{started:?}");
+        started[0].0
+    }
+
+    fn reloads(&mut self, order: Order) -> (Ticket, Placed) {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let placed = self.fleet.reload(order, ticket, self.now);
+        self.look();
+        (ticket, placed)
+    }
+
+    fn scales(&mut self, workers: usize) {
+        self.fleet.scale(workers, self.now).unwrap();
+        self.look();
+    }
+
+    fn is_told_to_end(&mut self) {
+        self.fleet.end(self.now);
+        self.look();
+    }
+
+    /// What was done since this was asked last.
+    fn deeds(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.deeds)
+    }
+
+    /// As [`deeds`](Self::deeds), where nothing but starts is expected.
+    fn starts(&mut self) -> Vec<(Key, usize)> {
+        let starts = self.deeds().into_iter().map(|deed| match deed {
+            Action::Start { worker, slot } => (worker, slot),
+            other => panic!("{other:?}"),
+        });
+        starts.collect()
+    }
+
+    fn keys(&mut self) -> Vec<Key> {
+        self.starts().into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn states(&self) -> Vec<State> {
+        let workers = self.fleet.status(self.now).into_iter();
+        workers.map(|worker| worker.state).collect()
+    }
+
+    fn count(&self, is_it: impl Fn(&Report) -> bool) -> usize {
+        self.reports.iter().filter(|report| is_it(report)).count()
+    }
+
+    fn last_delay(&self) -> Duration {
+        let mut delays = self.reports.iter().rev().filter_map(|report| match report {
+            Report::Respawning { delay, .. } => Some(*delay),
+            _ => None,
+        });
+        delays.next().unwrap()
+    }
+}
+
+fn pid(Key(key): Key) -> u32 {
+    100 + u32::try_from(key).unwrap()
+}
+
+fn done(tickets: &[Ticket], workers: usize, took: Duration) -> Action {
+    Action::Answer(tickets.to_vec(), Ok(Reloaded { workers, took }))
+}
+
+fn failed(tickets: &[Ticket], error: ReloadError) -> Action {
+    Action::Answer(tickets.to_vec(), Err(error))
+}

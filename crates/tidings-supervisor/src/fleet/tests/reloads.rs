@@ -1,0 +1,274 @@
+//! Successors and elders.
+
+use super::*;
+
+const TERMINATE: fn(u64) -> Action = |key| Action::Terminate(Key(key));
+
+#[test]
+fn all_elders_are_told_to_end_when_all_successors_are_ready_and_not_before() {
+    let mut play = Play::with_all_ready(policy(2));
+    let (ticket, placed) = play.reloads(Order::AllAtOnce);
+    assert_eq!(placed, Placed::Begun);
+    assert_eq!(play.starts(), [(Key(2), 0), (Key(3), 1)]);
+
+    play.gets_ready(Key(3));
+    assert_eq!(play.deeds(), []);
+    play.passes(2 * SECOND);
+    play.gets_ready(Key(2));
+
+    let done = done(&[ticket], 2, 2 * SECOND);
+    assert_eq!(play.deeds(), [TERMINATE(0), TERMINATE(1), done]);
+    assert!(play.fleet.are_all_ready());
+    assert!(!play.fleet.is_reloading());
+}
+
+#[test]
+fn a_rolling_reload_replaces_one_after_the_other() {
+    let mut play = Play::with_all_ready(policy(3));
+    let (ticket, _) = play.reloads(Order::Rolling);
+    for slot in 0..2 {
+        let successor = play.starts();
+        assert_eq!(successor, [(Key(3 + slot), usize::try_from(slot).unwrap())]);
+        play.gets_ready(Key(3 + slot));
+        assert_eq!(play.deeds.remove(0), TERMINATE(slot));
+    }
+    assert_eq!(play.starts(), [(Key(5), 2)]);
+    play.gets_ready(Key(5));
+    let done = done(&[ticket], 3, Duration::ZERO);
+    assert_eq!(play.deeds(), [TERMINATE(2), done]);
+}
+
+#[test]
+fn an_elder_that_does_not_end_within_the_grace_is_killed_exactly_once() {
+    let mut play = Play::with_all_ready(policy(1));
+    play.reloads(Order::AllAtOnce);
+    play.gets_ready(Key(1));
+    play.deeds();
+    play.passes(10 * SECOND - MS);
+    assert_eq!(play.deeds(), []);
+    play.passes(MS);
+    assert_eq!(play.deeds(), [Action::Kill(Key(0))]);
+    play.passes(SECOND);
+    assert_eq!(play.deeds(), []);
+}
+
+#[test]
+fn when_a_successor_dies_nothing_has_changed_and_why_is_told() {
+    let mut play = Play::with_all_ready(policy(2));
+    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    play.deeds();
+    play.gets_ready(Key(2));
+    play.dies(Key(3));
+
+    let error = ReloadError::Died {
+        slot: 1,
+        exit: Exit::Status(1),
+        last_lines: vec!["alas".to_owned()],
+        replaced: 0,
+    };
+    let deeds = [TERMINATE(2), failed(&[ticket], error)];
+    assert_eq!(play.deeds(), deeds);
+    let states = [State::Ready, State::Draining, State::Ready];
+    assert_eq!(play.states(), states);
+    // What befell successors is nothing that elders pay for.
+    assert_eq!(play.count(|it| matches!(it, Report::Respawning { .. })), 0);
+}
+
+#[test]
+fn when_a_successor_is_not_ready_in_time_nothing_has_changed() {
+    let mut play = Play::with_all_ready(policy(2));
+    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    play.deeds();
+    play.gets_ready(Key(2));
+    play.starts_up(Key(3));
+    play.passes(30 * SECOND);
+
+    let (slot, within, replaced) = (1, 30 * SECOND, 0);
+    let error = ReloadError::NotReady {
+        slot,
+        within,
+        replaced,
+    };
+    let deeds = [TERMINATE(2), TERMINATE(3), failed(&[ticket], error)];
+    assert_eq!(play.deeds(), deeds);
+    assert!(play.fleet.are_all_ready());
+}
+
+#[test]
+fn a_rolling_reload_that_fails_keeps_those_before_and_says_how_many() {
+    let mut play = Play::with_all_ready(policy(2));
+    play.reloads(Order::Rolling);
+    play.gets_ready(Key(2));
+    play.deeds();
+    play.dies(Key(3));
+    let Some(Action::Answer(_, Err(ReloadError::Died { replaced, .. }))) = play.deeds().pop()
+    else {
+        panic!("the reload failed");
+    };
+    assert_eq!(replaced, 1);
+    assert!(play.fleet.are_all_ready());
+}
+
+#[test]
+fn a_successor_that_falls_silent_before_the_others_are_ready_makes_the_reload_fail() {
+    let watchdog = Some(4 * SECOND);
+    let mut play = Play::with_all_ready(Policy {
+        watchdog,
+        ..policy(2)
+    });
+    play.reloads(Order::AllAtOnce);
+    play.gets_ready(Key(2));
+    play.deeds();
+    play.passes(3 * SECOND);
+    play.says(Key(0), Word::Alive);
+    play.says(Key(1), Word::Alive);
+    play.passes(SECOND);
+    assert_eq!(play.deeds(), [Action::Kill(Key(2))]);
+    assert!(play.fleet.deadline() > Some(play.now));
+    play.ends(Key(2), Exit::Signal(9));
+    let Some(Action::Answer(_, Err(ReloadError::Died { slot: 0, .. }))) = play.deeds().pop() else {
+        panic!("the reload failed");
+    };
+}
+
+#[test]
+fn all_who_ask_during_a_reload_share_the_one_after_it() {
+    let mut play = Play::with_all_ready(policy(1));
+    let (first, _) = play.reloads(Order::AllAtOnce);
+    let (second, placed) = play.reloads(Order::Rolling);
+    assert_eq!(placed, Placed::Queued);
+    let (third, _) = play.reloads(Order::AllAtOnce);
+    play.deeds();
+
+    play.gets_ready(Key(1));
+    let start = Action::Start {
+        worker: Key(2),
+        slot: 0,
+    };
+    let one = done(&[first], 1, Duration::ZERO);
+    assert_eq!(play.deeds(), [TERMINATE(0), one, start]);
+    play.gets_ready(Key(2));
+    let two = done(&[second, third], 1, Duration::ZERO);
+    assert_eq!(play.deeds(), [TERMINATE(1), two]);
+    assert!(!play.fleet.is_reloading());
+}
+
+#[test]
+fn those_who_wait_for_a_reload_get_theirs_also_when_it_fails() {
+    let mut play = Play::with_all_ready(policy(1));
+    play.reloads(Order::AllAtOnce);
+    let (second, _) = play.reloads(Order::AllAtOnce);
+    play.deeds();
+    play.dies(Key(1));
+    let deeds = play.deeds();
+    assert!(matches!(deeds[0], Action::Answer(_, Err(_))), "{deeds:?}");
+    assert!(matches!(deeds[1], Action::Start { .. }), "{deeds:?}");
+    play.gets_ready(Key(2));
+    let done = done(&[second], 1, Duration::ZERO);
+    assert_eq!(play.deeds(), [TERMINATE(0), done]);
+}
+
+#[test]
+fn an_elder_that_dies_in_a_reload_is_respawned_until_its_successor_is_ready() {
+    let mut play = Play::with_all_ready(policy(1));
+    play.reloads(Order::AllAtOnce);
+    play.deeds();
+    play.dies(Key(0));
+    assert_eq!(play.last_delay(), SECOND);
+    play.passes(SECOND);
+    assert_eq!(play.starts(), [(Key(2), 0)]);
+    play.gets_ready(Key(1));
+    assert_eq!(play.deeds()[0], TERMINATE(2));
+    assert_eq!(play.states(), [State::Ready, State::Draining]);
+}
+
+#[test]
+fn a_successor_that_is_ready_takes_the_seat_of_an_elder_that_waits() {
+    let mut play = Play::with_all_ready(policy(1));
+    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    play.deeds();
+    play.dies(Key(0));
+    play.gets_ready(Key(1));
+    assert_eq!(play.deeds(), [done(&[ticket], 1, Duration::ZERO)]);
+    play.passes(100 * SECOND);
+    assert_eq!(play.deeds(), []);
+}
+
+#[test]
+fn slots_that_come_in_a_reload_are_new_already() {
+    let mut play = Play::with_all_ready(policy(1));
+    let (ticket, _) = play.reloads(Order::Rolling);
+    play.deeds();
+    play.scales(2);
+    assert_eq!(play.starts(), [(Key(2), 1)]);
+    play.gets_ready(Key(2));
+    play.gets_ready(Key(1));
+    let done = done(&[ticket], 1, Duration::ZERO);
+    assert_eq!(play.deeds(), [TERMINATE(0), done]);
+}
+
+#[test]
+fn a_reload_does_not_wait_for_slots_that_are_gone() {
+    let mut play = Play::with_all_ready(policy(3));
+    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    play.deeds();
+    play.gets_ready(Key(3));
+    play.gets_ready(Key(4));
+    play.scales(2);
+    let deeds = play.deeds();
+    let gone = [TERMINATE(5), TERMINATE(2)];
+    assert_eq!(deeds[..2], gone);
+    let replaced = [TERMINATE(0), TERMINATE(1)];
+    assert_eq!(deeds[2..4], replaced);
+    assert_eq!(deeds[4], done(&[ticket], 2, Duration::ZERO));
+}
+
+#[test]
+fn the_end_ends_reloads_those_that_wait_as_well() {
+    let mut play = Play::with_all_ready(policy(1));
+    let (first, _) = play.reloads(Order::AllAtOnce);
+    let (second, _) = play.reloads(Order::AllAtOnce);
+    play.deeds();
+    play.is_told_to_end();
+    let deeds = [
+        TERMINATE(1),
+        TERMINATE(0),
+        failed(&[first], ReloadError::Ending),
+        failed(&[second], ReloadError::Ending),
+    ];
+    assert_eq!(play.deeds(), deeds);
+
+    let (late, _) = play.reloads(Order::AllAtOnce);
+    assert_eq!(play.deeds(), [failed(&[late], ReloadError::Ending)]);
+}
+
+#[test]
+fn a_fleet_that_was_given_up_ends_when_its_last_reload_fails() {
+    let crash_loop = CrashLoop {
+        deaths: 1,
+        within: SECOND,
+    };
+    let mut play = Play::with_all_ready(Policy {
+        crash_loop,
+        ..policy(2)
+    });
+    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    play.deeds();
+    play.dies(Key(0));
+    play.dies(Key(1));
+    assert_eq!(play.states()[0], State::GivenUp);
+    assert_eq!(play.fleet.ended(), None);
+
+    play.passes(30 * SECOND);
+    let (slot, within, replaced) = (0, 30 * SECOND, 0);
+    let error = ReloadError::NotReady {
+        slot,
+        within,
+        replaced,
+    };
+    let deeds = [TERMINATE(2), TERMINATE(3), failed(&[ticket], error)];
+    assert_eq!(play.deeds(), deeds);
+    play.dies(Key(2));
+    play.dies(Key(3));
+    assert!(play.fleet.ended().unwrap().gave_up);
+}

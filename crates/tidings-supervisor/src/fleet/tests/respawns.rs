@@ -1,0 +1,177 @@
+//! The wait between two workers of a slot, and where it ends.
+
+use super::*;
+
+#[test]
+fn each_death_doubles_the_wait_and_it_never_passes_the_longest() {
+    let mut play = Play::with_all_ready(policy(1));
+    let mut key = Key(0);
+    let delays = [1, 2, 4, 8, 8, 8].map(|seconds| {
+        key = play.is_respawned(key);
+        assert_eq!(play.last_delay(), seconds * SECOND);
+        play.last_delay()
+    });
+    assert_eq!(delays.iter().max(), Some(&(8 * SECOND)));
+}
+
+#[test]
+fn no_worker_is_started_before_the_wait_is_over() {
+    let mut play = Play::with_all_ready(policy(1));
+    play.dies(Key(0));
+    play.passes(SECOND - MS);
+    assert_eq!(play.deeds(), []);
+    play.passes(MS);
+    assert_eq!(play.starts(), [(Key(1), 0)]);
+    assert_eq!(play.fleet.status(play.now)[0].restarts, 1);
+}
+
+#[test]
+fn slots_wait_each_for_themselves() {
+    let mut play = Play::with_all_ready(policy(3));
+    for key in [0, 1, 2].map(Key) {
+        play.dies(key);
+        assert_eq!(play.last_delay(), SECOND);
+    }
+}
+
+#[test]
+fn a_worker_that_served_for_long_makes_its_slot_forget() {
+    let mut play = Play::with_all_ready(policy(1));
+    let second = play.is_respawned(Key(0));
+    play.gets_ready(second);
+    play.passes(60 * SECOND - MS);
+    let third = play.is_respawned(second);
+    assert_eq!(play.last_delay(), 2 * SECOND);
+
+    play.gets_ready(third);
+    play.passes(60 * SECOND);
+    play.is_respawned(third);
+    assert_eq!(play.last_delay(), SECOND);
+}
+
+#[test]
+fn a_wait_has_an_end_after_which_there_is_nothing_to_wait_for() {
+    let mut play = Play::with_all_ready(policy(1));
+    let second = play.is_respawned(Key(0));
+    play.gets_ready(second);
+    assert_eq!(play.fleet.deadline(), None);
+}
+
+#[test]
+fn no_wait_is_none() {
+    let backoff = Backoff::default().first(Duration::ZERO);
+    let mut play = Play::with_all_ready(Policy {
+        backoff,
+        ..policy(1)
+    });
+    play.dies(Key(0));
+    assert_eq!(play.fleet.deadline(), Some(play.now));
+    play.passes(Duration::ZERO);
+    assert_eq!(play.keys(), [Key(1)]);
+}
+
+/// Two slots, of which the first is given up.
+fn half_given_up() -> Play {
+    let crash_loop = CrashLoop {
+        deaths: 3,
+        within: 60 * SECOND,
+    };
+    let mut play = Play::with_all_ready(Policy {
+        crash_loop,
+        ..policy(2)
+    });
+    let second = play.is_respawned(Key(0));
+    let third = play.is_respawned(second);
+    play.dies(third);
+    play
+}
+
+#[test]
+fn a_slot_whose_workers_die_too_often_is_given_up_with_what_the_last_one_wrote() {
+    let mut play = half_given_up();
+    assert_eq!(play.states(), [State::GivenUp, State::Ready]);
+    let last = play.reports.last();
+    let exit = Exit::Status(1);
+    let last_lines = vec!["alas".to_owned()];
+    let (slot, deaths, within) = (0, 3, 60 * SECOND);
+    assert_eq!(
+        last,
+        Some(&Report::GaveUp {
+            slot,
+            deaths,
+            within,
+            exit,
+            last_lines
+        })
+    );
+    play.passes(1_000 * SECOND);
+    assert_eq!(play.deeds(), []);
+    assert_eq!(play.fleet.ended(), None);
+}
+
+#[test]
+fn deaths_that_are_far_apart_are_no_crash_loop() {
+    let mut play = Play::with_all_ready(Policy {
+        crash_loop: CrashLoop {
+            deaths: 3,
+            within: 60 * SECOND,
+        },
+        ..policy(1)
+    });
+    let mut key = Key(0);
+    for _ in 0..20 {
+        play.passes(30 * SECOND);
+        key = play.is_respawned(key);
+        play.gets_ready(key);
+    }
+    assert_eq!(play.count(|it| matches!(it, Report::GaveUp { .. })), 0);
+}
+
+#[test]
+fn when_all_slots_are_given_up_it_is_over() {
+    let mut play = half_given_up();
+    let second = play.is_respawned(Key(1));
+    let third = play.is_respawned(second);
+    play.dies(third);
+    assert_eq!(play.reports.last(), Some(&Report::NobodyLeft));
+    let ending = play.fleet.ended().unwrap();
+    assert!(ending.gave_up);
+}
+
+#[test]
+fn it_is_over_as_well_when_the_last_slot_is_given_up_by_the_clock() {
+    let crash_loop = CrashLoop {
+        deaths: 1,
+        within: SECOND,
+    };
+    let mut play = Play::begin(Policy {
+        crash_loop,
+        ..policy(3)
+    });
+    play.dies(Key(1));
+    play.dies(Key(2));
+    play.deeds();
+    play.passes(30 * SECOND);
+    assert_eq!(play.deeds(), [Action::Terminate(Key(0))]);
+    play.dies(Key(0));
+    assert!(play.fleet.ended().unwrap().gave_up);
+}
+
+#[test]
+fn a_reload_revives_a_slot_that_was_given_up() {
+    let mut play = half_given_up();
+    play.deeds();
+    play.reloads(Order::AllAtOnce);
+    for key in play.keys() {
+        play.gets_ready(key);
+    }
+    assert!(play.fleet.are_all_ready());
+
+    // And what was before is forgotten.
+    let Action::Terminate(_) = play.deeds()[0] else {
+        panic!("the elder of the other slot is told to end");
+    };
+    let revived = Key(4);
+    play.dies(revived);
+    assert_eq!(play.last_delay(), SECOND);
+}

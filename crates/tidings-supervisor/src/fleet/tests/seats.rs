@@ -1,0 +1,212 @@
+//! Workers that start, serve and end.
+
+use super::*;
+
+#[test]
+fn each_slot_gets_a_worker_at_once() {
+    let mut play = Play::begin(policy(3));
+    let slots: Vec<_> = play.starts().into_iter().map(|(_, slot)| slot).collect();
+    assert_eq!(slots, [0, 1, 2]);
+    assert_eq!(play.states(), [State::Starting; 3]);
+}
+
+#[test]
+fn all_are_ready_when_each_said_so() {
+    let mut play = Play::begin(policy(2));
+    play.gets_ready(Key(0));
+    assert!(!play.fleet.are_all_ready());
+    play.gets_ready(Key(1));
+    assert!(play.fleet.are_all_ready());
+    assert_eq!(play.states(), [State::Ready; 2]);
+    let after = Duration::ZERO;
+    let (slot, pid) = (1, 101);
+    assert_eq!(
+        play.reports.last(),
+        Some(&Report::Ready { slot, pid, after })
+    );
+}
+
+#[test]
+fn a_worker_is_ready_when_it_has_lived_for_so_long() {
+    let ready_after = Some(5 * SECOND);
+    let mut play = Play::begin(Policy {
+        ready_after,
+        ..policy(1)
+    });
+    play.starts_up(Key(0));
+    play.passes(5 * SECOND - MS);
+    assert!(!play.fleet.are_all_ready());
+    play.passes(MS);
+    assert!(play.fleet.are_all_ready());
+}
+
+#[test]
+fn a_worker_whose_start_takes_long_is_not_ready_by_waiting() {
+    let ready_after = Some(5 * SECOND);
+    let mut play = Play::begin(Policy {
+        ready_after,
+        ..policy(1)
+    });
+    play.passes(5 * SECOND);
+    assert!(!play.fleet.are_all_ready());
+}
+
+#[test]
+fn a_worker_that_is_not_ready_in_time_is_told_to_end_and_counts_as_dead() {
+    let mut play = Play::begin(policy(1));
+    play.starts_up(Key(0));
+    play.deeds();
+    play.passes(30 * SECOND - MS);
+    assert_eq!(play.deeds(), []);
+    play.passes(MS);
+    assert_eq!(play.deeds(), [Action::Terminate(Key(0))]);
+    assert_eq!(play.states(), [State::Waiting, State::Draining]);
+    assert_eq!(play.last_delay(), SECOND);
+    assert!(play.reports.contains(&Report::NotReady {
+        slot: 0,
+        pid: Some(100),
+        within: 30 * SECOND
+    }));
+
+    // It does not end: that keeps nobody from taking its seat.
+    play.passes(SECOND);
+    assert_eq!(play.keys(), [Key(1)]);
+    play.passes(9 * SECOND);
+    assert_eq!(play.deeds(), [Action::Kill(Key(0))]);
+}
+
+#[test]
+fn a_worker_that_gives_signs_of_life_is_left_alone_and_a_silent_one_killed_once() {
+    let watchdog = Some(4 * SECOND);
+    let mut play = Play::with_all_ready(Policy {
+        watchdog,
+        ..policy(2)
+    });
+    play.passes(3 * SECOND);
+    play.says(Key(0), Word::Alive);
+    play.passes(SECOND);
+    assert_eq!(play.deeds(), [Action::Kill(Key(1))]);
+    play.passes(MS);
+    assert_eq!(play.deeds(), []);
+    assert_eq!(play.count(|it| matches!(it, Report::Silent { .. })), 1);
+
+    play.ends(Key(1), Exit::Signal(9));
+    assert_eq!(play.last_delay(), SECOND);
+}
+
+#[test]
+fn a_worker_that_says_it_ends_is_replaced_like_a_dead_one_and_has_the_grace() {
+    let mut play = Play::with_all_ready(policy(1));
+    play.says(Key(0), Word::Stopping);
+    assert_eq!(play.deeds(), []);
+    assert_eq!(play.states(), [State::Waiting, State::Draining]);
+    play.passes(SECOND);
+    assert_eq!(play.keys(), [Key(1)]);
+    play.gets_ready(Key(1));
+    // Said twice, it counts once.
+    play.says(Key(0), Word::Stopping);
+    assert_eq!(play.states(), [State::Ready, State::Draining]);
+    play.passes(9 * SECOND);
+    assert_eq!(play.deeds(), [Action::Kill(Key(0))]);
+    play.ends(Key(0), Exit::Signal(9));
+    assert_eq!(play.states(), [State::Ready]);
+}
+
+#[test]
+fn how_a_worker_ended_is_told() {
+    let mut play = Play::with_all_ready(policy(1));
+    play.passes(SECOND);
+    play.ends(Key(0), Exit::Signal(11));
+    assert_eq!(
+        play.reports[0],
+        Report::Exited {
+            slot: 0,
+            pid: Some(100),
+            exit: Exit::Signal(11),
+            lived: SECOND,
+            expected: false
+        }
+    );
+    let status = &play.fleet.status(play.now)[0];
+    assert_eq!(status.last_exit, Some(Exit::Signal(11)));
+}
+
+#[test]
+fn more_slots_start_workers_and_fewer_end_those_with_the_highest_numbers() {
+    let mut play = Play::with_all_ready(policy(2));
+    play.scales(3);
+    assert_eq!(play.starts(), [(Key(2), 2)]);
+    play.scales(1);
+    let told = [Action::Terminate(Key(1)), Action::Terminate(Key(2))];
+    assert_eq!(play.deeds(), told);
+    play.dies(Key(1));
+    play.passes(10 * SECOND);
+    assert_eq!(play.deeds(), [Action::Kill(Key(2))]);
+    assert_eq!(play.fleet.slots(), 1);
+}
+
+#[test]
+fn a_number_of_workers_that_cannot_be_is_refused() {
+    let mut play = Play::with_all_ready(policy(2));
+    for workers in [0, super::super::MOST + 1] {
+        let refused = play.fleet.scale(workers, play.now);
+        assert_eq!(refused, Err(crate::ScaleError::Workers(workers)));
+    }
+    play.is_told_to_end();
+    let refused = play.fleet.scale(1, play.now);
+    assert_eq!(refused, Err(crate::ScaleError::Ending));
+}
+
+#[test]
+fn the_end_comes_when_the_last_worker_is_gone() {
+    let mut play = Play::with_all_ready(policy(2));
+    play.is_told_to_end();
+    let told = [Action::Terminate(Key(0)), Action::Terminate(Key(1))];
+    assert_eq!(play.deeds(), told);
+    play.dies(Key(0));
+    assert_eq!(play.fleet.ended(), None);
+    play.dies(Key(1));
+    let ending = play.fleet.ended().unwrap();
+    assert_eq!((ending.killed, ending.gave_up), (0, false));
+    assert_eq!(play.deeds(), []);
+}
+
+#[test]
+fn who_does_not_end_within_the_grace_is_killed_exactly_once_and_counted() {
+    let mut play = Play::with_all_ready(policy(2));
+    play.is_told_to_end();
+    play.deeds();
+    play.dies(Key(0));
+    play.passes(10 * SECOND - MS);
+    assert_eq!(play.deeds(), []);
+    play.passes(MS);
+    assert_eq!(play.deeds(), [Action::Kill(Key(1))]);
+    play.passes(100 * SECOND);
+    play.fleet.kill(play.now);
+    play.look();
+    assert_eq!(play.deeds(), []);
+    assert_eq!(play.fleet.deadline(), None);
+    play.ends(Key(1), Exit::Signal(9));
+    assert_eq!(play.fleet.ended().unwrap().killed, 1);
+}
+
+#[test]
+fn a_second_order_to_end_changes_nothing_and_one_to_kill_does_not_wait() {
+    let mut play = Play::with_all_ready(policy(1));
+    play.is_told_to_end();
+    play.is_told_to_end();
+    assert_eq!(play.deeds(), [Action::Terminate(Key(0))]);
+    play.fleet.kill(play.now);
+    play.look();
+    assert_eq!(play.deeds(), [Action::Kill(Key(0))]);
+}
+
+#[test]
+fn no_grace_is_none() {
+    let grace = Duration::ZERO;
+    let mut play = Play::with_all_ready(Policy { grace, ..policy(1) });
+    play.is_told_to_end();
+    play.passes(Duration::ZERO);
+    let deeds = [Action::Terminate(Key(0)), Action::Kill(Key(0))];
+    assert_eq!(play.deeds(), deeds);
+}
