@@ -132,7 +132,9 @@ impl Launch {
         if !self.is_environment_clear {
             all.extend(std::env::vars_os().filter(|(name, _)| !is_not_theirs(name)));
         }
-        for (name, value) in &self.environment {
+        // Nor may anybody else say what the supervisor says.
+        let given = self.environment.iter();
+        for (name, value) in given.filter(|(name, _)| !is_not_theirs(name)) {
             all.retain(|(known, _)| known != name);
             all.extend(value.clone().map(|value| (name.clone(), value)));
         }

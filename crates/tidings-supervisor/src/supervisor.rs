@@ -115,7 +115,8 @@ impl Supervisor {
         self
     }
 
-    /// Sets a variable of the workers' environment, which is otherwise that of this process.
+    /// Sets a variable of the workers' environment, which is otherwise that of this process. What the
+    /// supervisor tells them itself, as `WORKER_ID` and `LISTEN_FDS`, cannot be set.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let value = Some(value.as_ref().to_owned());
         self.environment.push((name.as_ref().to_owned(), value));
