@@ -20,6 +20,7 @@ use crate::identity::Identity;
 use crate::listen::Listeners;
 use crate::program;
 use crate::sys;
+use crate::worker::Process;
 
 /// How many starts may wait for the thread; whoever wants another waits.
 const QUEUE: usize = 64;
@@ -60,30 +61,31 @@ pub(crate) struct Spawner {
 struct Order {
     slot: usize,
     notify: PathBuf,
-    started: oneshot::Sender<io::Result<Child>>,
+    started: oneshot::Sender<io::Result<Process>>,
 }
 
 impl Spawner {
-    pub(crate) fn start(launch: Launch) -> io::Result<Self> {
+    /// And what resolves when the thread is gone, and the sockets with it.
+    pub(crate) fn start(launch: Launch) -> io::Result<(Self, oneshot::Receiver<()>)> {
         let (orders, mut waiting) = mpsc::channel::<Order>(QUEUE);
+        let (end, gone) = oneshot::channel();
         let work = move || {
             while let Some(order) = waiting.blocking_recv() {
                 let started = launch.spawn(order.slot, &order.notify);
-                // Nobody waits for it any more: it must not live on unwatched.
-                if let Err(Ok(mut child)) = order.started.send(started) {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                }
+                // Where nobody waits for it any more, now or before it is taken, its drop ends it.
+                let _ = order.started.send(started.map(Process::new));
             }
+            drop(launch);
+            drop(end);
         };
         thread::Builder::new()
             .name("supervisor".to_owned())
             .spawn(work)?;
-        Ok(Self { orders })
+        Ok((Self { orders }, gone))
     }
 
     /// Starts a worker, which hears where to say that it is ready.
-    pub(crate) async fn spawn(&self, slot: usize, notify: &Path) -> io::Result<Child> {
+    pub(crate) async fn spawn(&self, slot: usize, notify: &Path) -> io::Result<Process> {
         let (started, answer) = oneshot::channel();
         let notify = notify.to_owned();
         let order = Order {

@@ -292,7 +292,8 @@ impl Supervisor {
             listeners,
             watchdog: self.policy.watchdog,
         };
-        let spawner = Spawner::start(launch).map_err(system("starting the thread for workers"))?;
+        let (spawner, closed) =
+            Spawner::start(launch).map_err(system("starting the thread for workers"))?;
         let (commands, wanted) = mpsc::channel(QUEUE);
         let (news, happened) = mpsc::channel(QUEUE);
         let (view, seen) = watch::channel(View::default());
@@ -324,7 +325,8 @@ impl Supervisor {
         };
         tokio::spawn(async move {
             let stopped = supervision.run().await;
-            let _ = timeout(LAST_WORDS, written).await;
+            // Who is told of the end may take its name and its ports at once.
+            let _ = timeout(LAST_WORDS, async { tokio::join!(written, closed) }).await;
             if let Some(control) = control {
                 control.end(stopped).await;
             }

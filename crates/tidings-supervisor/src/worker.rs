@@ -91,12 +91,8 @@ impl Worker<'_> {
     async fn live(mut self) -> io::Result<Exit> {
         let mut ear = Ear::open(self.surroundings.home.ear(), self.surroundings.identity)?;
         let mut death = Death::watch()?;
-        let child = self
-            .surroundings
-            .spawner
-            .spawn(self.slot, ear.path())
-            .await?;
-        let mut process = Process::new(child);
+        let spawner = &self.surroundings.spawner;
+        let mut process = spawner.spawn(self.slot, ear.path()).await?;
         let mut readers = self.read(&mut process);
         self.tell(News::Started(process.child.id())).await;
         self.watch(&mut ear, &mut death, &mut process).await;
@@ -169,7 +165,7 @@ impl Worker<'_> {
 
 /// A child that is ours to reap: until then its number, and its group's, belong to nobody else.
 #[derive(Debug)]
-struct Process {
+pub(crate) struct Process {
     child: Child,
     /// None once it is reaped.
     pid: Option<Pid>,
@@ -179,7 +175,7 @@ struct Process {
 }
 
 impl Process {
-    fn new(child: Child) -> Self {
+    pub(crate) fn new(child: Child) -> Self {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         Self {
             child,
@@ -234,7 +230,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Its task was cancelled: nobody would watch it any more.
+    /// Its task was cancelled, or never heard of it: nobody would watch it any more.
     fn drop(&mut self) {
         if self.pid.is_some() {
             self.kill();
