@@ -220,6 +220,17 @@ fn killed_it_leaves_no_worker_and_its_name_is_free_at_once() {
     });
 }
 
+/// Ends a supervisor that is no child of the test.
+#[cfg(target_os = "linux")]
+struct Stops<'a>(&'a Place);
+
+#[cfg(target_os = "linux")]
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.tidings(&["stop", "--now"]);
+    }
+}
+
 /// The terminal in which it was started is closed: nobody would know that it still runs.
 #[test]
 #[cfg(target_os = "linux")]
@@ -231,13 +242,13 @@ fn a_closed_terminal_ends_it() {
         env!("CARGO_BIN_EXE_tidings"),
         seen.display()
     );
-    let mut terminal = Command::new("script")
+    let _end = Stops(&place);
+    let mut script = Command::new("script");
+    script
         .args(["-qec", &tidings, "/dev/null"])
-        .env("TIDINGS_RUNTIME_DIR", place.path("runtime"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+        .stdin(Stdio::piped());
+    script.env("TIDINGS_RUNTIME_DIR", place.path("runtime"));
+    let mut terminal = Running::start(&mut script);
     let mut worker = None;
     eventually("the worker is up", || {
         let line = fs::read(&seen).map(|line| text(&line)).unwrap_or_default();
@@ -245,8 +256,8 @@ fn a_closed_terminal_ends_it() {
         worker.is_some()
     });
 
-    terminal.kill().unwrap();
-    terminal.wait().unwrap();
+    terminal.signal(Signal::KILL);
+    terminal.status();
 
     eventually("the worker ends", || !lives(worker.unwrap()));
     eventually("the supervisor ends", || {
