@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tidings_supervisor::{Listen, Order, Ready};
+use tidings_supervisor::{Listen, Order, Ready, StopSignal};
 
 /// Runs several copies of a program, and replaces them without a refused connection.
 #[derive(Debug, Parser)]
@@ -72,6 +72,10 @@ pub(crate) struct Run {
     #[arg(help_heading = "Ready")]
     pub(crate) ready_timeout: Duration,
 
+    /// The signal by which a worker is told to end.
+    #[arg(long, value_name = "SIGNAL", default_value_t)]
+    #[arg(help_heading = "Ends and deaths")]
+    pub(crate) stop_signal: StopSignal,
     /// How long a worker that was told to end may take; then it is killed.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
     #[arg(help_heading = "Ends and deaths")]

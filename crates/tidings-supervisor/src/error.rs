@@ -122,6 +122,7 @@ fn wrote(last_lines: &[String]) -> String {
 fn kept(replaced: usize) -> String {
     match replaced {
         0 => "the old workers serve on".to_owned(),
+        1 => "one worker had been replaced, the other old ones serve on".to_owned(),
         replaced => format!("{replaced} workers had been replaced, the other old ones serve on"),
     }
 }

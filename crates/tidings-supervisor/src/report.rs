@@ -259,19 +259,29 @@ impl fmt::Display for Report {
                     .iter()
                     .try_for_each(|line| write!(f, "\n    {line}"))
             }
-            Self::Reloading { workers } => write!(f, "reloading {workers} workers"),
+            Self::Reloading { workers } => write!(f, "reloading {}", Workers(*workers)),
             Self::ReloadQueued => f.write_str("a reload is running: the next begins after it"),
             Self::Reloaded { workers, took } => {
-                write!(f, "reloaded {workers} workers in {took:.1?}")
+                write!(f, "reloaded {} in {took:.1?}", Workers(*workers))
             }
             Self::ReloadFailed { error } => write!(f, "the reload failed: {error}"),
-            Self::Scaled { from, to } => write!(f, "scaled from {from} workers to {to}"),
+            Self::Scaled { from, to } => write!(f, "scaled from {} to {to}", Workers(*from)),
             Self::Ending => f.write_str("all workers are told to end"),
             Self::NobodyLeft => f.write_str("all slots are given up: the supervisor ends"),
             Self::Missed { reports } => {
                 write!(f, "{reports} reports are missing: nobody took them in time")
             }
         }
+    }
+}
+
+/// How many.
+struct Workers(usize);
+
+impl fmt::Display for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count) = self;
+        write!(f, "{count} worker{}", if *count == 1 { "" } else { "s" })
     }
 }
 

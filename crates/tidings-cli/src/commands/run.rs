@@ -101,6 +101,7 @@ fn supervisor(run: &Run, voice: Voice) -> Supervisor {
         .workers(number_of_workers(run))
         .ready(run.ready_after.map_or(run.ready_when, Ready::After))
         .ready_timeout(run.ready_timeout)
+        .stop_signal(run.stop_signal)
         .grace(run.grace)
         .backoff(backoff)
         .crash_loop(run.crash_loop.deaths, run.crash_loop.within)

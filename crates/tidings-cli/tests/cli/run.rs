@@ -105,6 +105,20 @@ fn workers_are_given_their_environment_directory_and_sockets() {
 }
 
 #[test]
+fn workers_are_told_to_end_by_the_signal_that_they_understand() {
+    let place = Place::new();
+    let waits = "trap '' TERM; trap 'echo bye; exit 0' QUIT; echo up; while :; do sleep 0.1; done";
+    let options = ["--workers", "1", "--stop-signal", "SIGQUIT"];
+    let mut running = place.run(&options, &["sh", "-c", waits]);
+    running.stdout.wait_for("0 | up");
+
+    running.signal(Signal::TERM);
+
+    running.stdout.wait_for("0 | bye");
+    assert_eq!(running.code(), 0);
+}
+
+#[test]
 fn no_shell_sees_the_arguments() {
     let place = Place::new();
     let running = place.run(&["--workers", "1"], &["echo", "$(id)", "; *", "--help"]);

@@ -126,7 +126,7 @@ fn a_reload_that_waits_for_another_says_so() {
     web.stderr.wait_for("worker 0 started");
 
     let first = Running::start(place.command().args(["reload", "web"]));
-    web.stderr.wait_for("reloading 1 workers");
+    web.stderr.wait_for("reloading 1 worker");
     let second = Running::start(place.command().args(["reload", "web"]));
 
     let said = second.stdout.wait_for("web: ");

@@ -24,14 +24,14 @@ fn a_program_that_is_replaced_is_run_each_time() {
 
     place.put_program("server", &version("renamed"));
     running.stdout.wait_for("version renamed");
-    running.stderr.wait_count("reloaded 1 workers", 1);
+    running.stderr.wait_count("reloaded 1 worker", 1);
 
     // As cargo does it.
     let built = place.put_program("built", &version("linked"));
     fs::remove_file(&program).unwrap();
     fs::hard_link(&built, &program).unwrap();
     running.stdout.wait_for("version linked");
-    running.stderr.wait_count("reloaded 1 workers", 2);
+    running.stderr.wait_count("reloaded 1 worker", 2);
 
     place.put_program("server", &version("again"));
     running.stdout.wait_for("version again");
