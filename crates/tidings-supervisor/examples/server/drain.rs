@@ -6,6 +6,9 @@
 //! are open each request is answered with `Connection: close`: then it is the client who is told, with
 //! an answer in its hands, and asks on a new connection. When none is left, or the linger is over,
 //! comes axum's graceful shutdown.
+//!
+//! Against one thing HTTP/1.1 has no cure: who was silent for the whole linger, and writes in the very
+//! moment of the end.
 
 use std::future::pending;
 use std::io;
