@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::builder::{Builder, FOREVER};
 use crate::context::States;
-use crate::error::{MissingState, OnError, ShutdownError, StartError};
+use crate::error::{MissingState, OnError, SendError, ShutdownError, StartError};
 use crate::event::EventKey;
 use crate::failure::Gap;
 use crate::handler::Handler;
@@ -25,6 +25,7 @@ use crate::life::{Held, Inner, shut_down};
 use crate::link::Stage;
 use crate::metrics::Calls;
 use crate::reports::{GapBox, Reports};
+use crate::sending::{Receipt, Sending};
 use crate::stream::EventStream;
 use crate::subscription::{Handling, Seat, Subscription};
 use crate::transport::url;
@@ -174,6 +175,18 @@ impl Bus {
         H: Handler<P, Args>,
     {
         self.on::<EventKey<P::Event>, P, Args, H>(EventKey::new(), handler)
+    }
+
+    /// Short for `send_to_all(E::EVENT, event)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to_all`](Self::send_to_all).
+    pub fn publish<'a, E: crate::Event + Sync>(
+        &'a self,
+        event: &'a E,
+    ) -> Sending<'a, EventKey<E>, E, impl Future<Output = Result<Receipt, SendError>>> {
+        self.send_to_all(E::EVENT, event)
     }
 
     /// Takes a handler back and waits for the call that is running; what waits for it is dropped.

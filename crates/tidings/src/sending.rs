@@ -13,7 +13,6 @@ use tidings_codec::{Encoder, NodeId, To};
 use crate::Bus;
 use crate::ask::{AskError, Summary};
 use crate::error::{FlushError, SendError};
-use crate::event::EventKey;
 use crate::key::SendKey;
 use crate::notices::is_notice;
 use crate::outgoing::{Address, Manner, Unwritten, Wait, fate};
@@ -93,18 +92,6 @@ impl Bus {
             self.send(event, data, to.into()).await
         };
         Sending::new(self, event, data, to, sending)
-    }
-
-    /// Short for `send_to_all(E::EVENT, event)`.
-    ///
-    /// # Errors
-    ///
-    /// As [`send_to_all`](Self::send_to_all).
-    pub fn publish<'a, E: crate::Event + Sync>(
-        &'a self,
-        event: &'a E,
-    ) -> Sending<'a, EventKey<E>, E, impl Future<Output = Result<Receipt, SendError>>> {
-        self.send_to_all(E::EVENT, event)
     }
 
     /// Sends an event to every process without waiting for Redis: waits only while 4 MiB of events
