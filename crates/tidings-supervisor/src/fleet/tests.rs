@@ -184,6 +184,10 @@ fn pid(Key(key): Key) -> u32 {
     100 + u32::try_from(key).unwrap()
 }
 
+fn just_under(time: Duration) -> Duration {
+    time.saturating_sub(MS)
+}
+
 fn done(tickets: &[Ticket], workers: usize, took: Duration) -> Action {
     Action::Answer(tickets.to_vec(), Ok(Reloaded { workers, took }))
 }

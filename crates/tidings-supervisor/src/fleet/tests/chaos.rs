@@ -107,7 +107,6 @@ struct World {
 struct Process {
     slot: usize,
     runs: bool,
-    is_ready: bool,
     /// It was told to end, or says itself that it does.
     leaves: bool,
     is_killed: bool,
@@ -182,8 +181,6 @@ impl World {
     }
 
     fn says(&mut self, key: Key, word: Saying) {
-        let process = self.processes.get_mut(&key).unwrap();
-        process.is_ready |= matches!(word, Saying::Ready);
         let word = match word {
             Saying::Ready => Word::Ready,
             Saying::Alive => Word::Alive,
@@ -258,7 +255,6 @@ impl World {
         let process = Process {
             slot,
             runs: false,
-            is_ready: false,
             leaves: false,
             is_killed: false,
         };

@@ -44,7 +44,7 @@ fn an_elder_that_does_not_end_within_the_grace_is_killed_exactly_once() {
     play.reloads(Order::AllAtOnce);
     play.gets_ready(Key(1));
     play.deeds();
-    play.passes(10 * SECOND - MS);
+    play.passes(just_under(10 * SECOND));
     assert_eq!(play.deeds(), []);
     play.passes(MS);
     assert_eq!(play.deeds(), [Action::Kill(Key(0))]);

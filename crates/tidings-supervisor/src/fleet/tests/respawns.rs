@@ -18,7 +18,7 @@ fn each_death_doubles_the_wait_and_it_never_passes_the_longest() {
 fn no_worker_is_started_before_the_wait_is_over() {
     let mut play = Play::with_all_ready(policy(1));
     play.dies(Key(0));
-    play.passes(SECOND - MS);
+    play.passes(just_under(SECOND));
     assert_eq!(play.deeds(), []);
     play.passes(MS);
     assert_eq!(play.starts(), [(Key(1), 0)]);
@@ -39,7 +39,7 @@ fn a_worker_that_served_for_long_makes_its_slot_forget() {
     let mut play = Play::with_all_ready(policy(1));
     let second = play.is_respawned(Key(0));
     play.gets_ready(second);
-    play.passes(60 * SECOND - MS);
+    play.passes(just_under(60 * SECOND));
     let third = play.is_respawned(second);
     assert_eq!(play.last_delay(), 2 * SECOND);
 

@@ -34,7 +34,7 @@ fn a_worker_is_ready_when_it_has_lived_for_so_long() {
         ..policy(1)
     });
     play.starts_up(Key(0));
-    play.passes(5 * SECOND - MS);
+    play.passes(just_under(5 * SECOND));
     assert!(!play.fleet.are_all_ready());
     play.passes(MS);
     assert!(play.fleet.are_all_ready());
@@ -56,7 +56,7 @@ fn a_worker_that_is_not_ready_in_time_is_told_to_end_and_counts_as_dead() {
     let mut play = Play::begin(policy(1));
     play.starts_up(Key(0));
     play.deeds();
-    play.passes(30 * SECOND - MS);
+    play.passes(just_under(30 * SECOND));
     assert_eq!(play.deeds(), []);
     play.passes(MS);
     assert_eq!(play.deeds(), [Action::Terminate(Key(0))]);
@@ -177,7 +177,7 @@ fn who_does_not_end_within_the_grace_is_killed_exactly_once_and_counted() {
     play.is_told_to_end();
     play.deeds();
     play.dies(Key(0));
-    play.passes(10 * SECOND - MS);
+    play.passes(just_under(10 * SECOND));
     assert_eq!(play.deeds(), []);
     play.passes(MS);
     assert_eq!(play.deeds(), [Action::Kill(Key(1))]);

@@ -1,0 +1,311 @@
+//! Workers that die in all ways, and slots that recover.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tidings_supervisor::{Backoff, Exit, Order, Ready, Report, State};
+
+use super::harness::*;
+
+fn is_ready(report: &Report) -> bool {
+    matches!(report, Report::Ready { .. })
+}
+
+fn is_exit(report: &Report, how: &Exit) -> bool {
+    matches!(report, Report::Exited { exit, expected: false, .. } if exit == how)
+}
+
+#[tokio::test]
+async fn how_a_worker_ended_is_told_whatever_it_was() {
+    let endings = [
+        ("exit=0", Exit::Status(0)),
+        ("exit=7", Exit::Status(7)),
+        ("kill=9", Exit::Signal(9)),
+        ("kill=6", Exit::Signal(6)),
+    ];
+    for (step, exit) in endings {
+        let trial = workers_that(&["only=0", step]).workers(2).start().await;
+        trial.reports.first(|report| is_exit(report, &exit)).await;
+        let status = trial.workers.status().await.unwrap();
+        assert_eq!(status.workers[0].last_exit, Some(exit));
+        trial.workers.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn a_slot_recovers_from_thirty_deaths_of_all_kinds_with_its_number() {
+    let trial = workers_that(&["ready", "wait"]).workers(3).ready().await;
+    let signals = [
+        Signal::KILL,
+        Signal::TERM,
+        Signal::ABORT,
+        Signal::QUIT,
+        Signal::HUP,
+    ];
+    for (deaths, signal) in signals.iter().cycle().take(30).enumerate() {
+        let slot = deaths % 3;
+        kill(trial.pids().await[slot], *signal);
+        let back = 3 + deaths + 1;
+        trial.reports.times(back, is_ready).await;
+    }
+    trial.is_ready().await;
+    let status = trial.workers.status().await.unwrap();
+    let slots: Vec<_> = status
+        .workers
+        .iter()
+        .map(|it| (it.slot, it.restarts))
+        .collect();
+    assert_eq!(slots, [(0, 10), (1, 10), (2, 10)]);
+    let waits = trial
+        .reports
+        .all()
+        .into_iter()
+        .filter_map(|report| match report {
+            Report::Respawning { delay, .. } => Some(delay),
+            _ => None,
+        });
+    for delay in waits {
+        assert!((5 * MS..=50 * MS).contains(&delay), "{delay:?}");
+    }
+}
+
+/// recluster's spacing passed its cap, since all workers added to one.
+#[tokio::test]
+async fn no_wait_is_longer_than_the_longest_whoever_dies() {
+    let trial = workers_that(&["exit=1"])
+        .workers(4)
+        .with(|it| it.crash_loop(8, PATIENCE))
+        .start()
+        .await;
+    trial.workers.ended().await;
+    let mut delays = Vec::new();
+    for report in trial.reports.all() {
+        if let Report::Respawning { delay, .. } = report {
+            delays.push(delay);
+        }
+    }
+    assert_eq!(delays.len(), 4 * 7);
+    assert!(delays.iter().all(|delay| *delay <= 50 * MS), "{delays:?}");
+}
+
+/// recluster took 0 for its default.
+#[tokio::test]
+async fn nothing_is_a_choice_as_well() {
+    let nothing = Duration::ZERO;
+    let backoff = Backoff::default().first(nothing).longest(nothing);
+    let trial = workers_that(&["deaf", "ready", "hang"])
+        .with(|it| it.grace(nothing).backoff(backoff))
+        .ready()
+        .await;
+    kill(trial.pids().await[0], Signal::KILL);
+    trial.reports.times(2, is_ready).await;
+    let delay =
+        |report: &Report| matches!(report, Report::Respawning { delay, .. } if delay.is_zero());
+    assert_eq!(trial.reports.count(delay), 1);
+    let stopped = trial.workers.stop().await;
+    assert_eq!(stopped.killed, 1);
+}
+
+#[tokio::test]
+async fn for_ever_is_a_choice_as_well() {
+    let ever = Duration::MAX;
+    let backoff = Backoff::default().longest(ever).quiet(ever);
+    let trial = workers_that(&["lively=100", "ready", "wait"])
+        .with(|it| it.grace(ever).ready_timeout(ever).watchdog(ever))
+        .with(|it| it.backoff(backoff).crash_loop(2, ever))
+        .ready()
+        .await;
+    kill(trial.pids().await[0], Signal::KILL);
+    trial.reports.times(2, is_ready).await;
+    assert!(trial.workers.stop().await.is_clean());
+
+    let patient = workers_that(&["ready", "wait"]).with(|it| it.ready(Ready::After(ever)));
+    let patient = patient.with(|it| it.backoff(Backoff::default().first(ever)));
+    let trial = patient.start().await;
+    let pid = trial
+        .reports
+        .first(|it| matches!(it, Report::Started { .. }))
+        .await;
+    let Report::Started { pid, .. } = pid else {
+        unreachable!()
+    };
+    kill(pid, Signal::KILL);
+    trial
+        .reports
+        .first(|it| matches!(it, Report::Respawning { .. }))
+        .await;
+}
+
+/// With recluster a worker that did not end was killed after an hour or at once.
+#[tokio::test]
+async fn a_worker_that_ignores_sigterm_has_its_grace_and_is_killed_then() {
+    let grace = 300 * MS;
+    let trial = workers_that(&["deaf", "ready", "hang"]).workers(2);
+    let trial = trial.with(|it| it.grace(grace)).ready().await;
+    let began = Instant::now();
+    let stopped = trial.workers.stop().await;
+    assert_eq!((stopped.killed, stopped.gave_up), (2, false));
+    assert!(began.elapsed() >= grace);
+    let killed =
+        |report: &Report| matches!(report, Report::Killed { grace: Some(it), .. } if *it == grace);
+    assert_eq!(trial.reports.count(killed), 2);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_not_ready_in_time_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let once = format!("once={}", directory.path().join("once").display());
+    let trial = workers_that(&[&once, "hang"])
+        .with(|it| it.ready_timeout(SECOND))
+        .ready()
+        .await;
+    let not_ready = |report: &Report| matches!(report, Report::NotReady { .. });
+    assert_eq!(trial.reports.count(not_ready), 1);
+}
+
+#[tokio::test]
+async fn what_a_worker_started_is_gone_when_it_dies() {
+    let trial = workers_that(&["child", "ready", "wait"]).ready().await;
+    let line = trial
+        .lines
+        .first(|line| line.text.starts_with("child "))
+        .await;
+    let child = line.text["child ".len()..].parse().unwrap();
+    assert!(runs(child));
+    kill(trial.pids().await[0], Signal::KILL);
+    all_gone(&[child]).await;
+    trial.reports.times(2, is_ready).await;
+}
+
+#[tokio::test]
+async fn what_a_worker_started_is_gone_when_it_is_told_to_end() {
+    let trial = workers_that(&["child", "ready", "wait"]).ready().await;
+    let line = trial
+        .lines
+        .first(|line| line.text.starts_with("child "))
+        .await;
+    let child = line.text["child ".len()..].parse().unwrap();
+    assert!(trial.workers.stop().await.is_clean());
+    all_gone(&[child]).await;
+}
+
+/// One that left the group holds its pipe open, and the slot does not wait for it.
+#[tokio::test]
+async fn a_slot_does_not_wait_for_a_process_that_left_the_group() {
+    let directory = tempfile::tempdir().unwrap();
+    let once = format!("once={}", directory.path().join("once").display());
+    let trial = workers_that(&[&once, "stray", "ready", "wait"])
+        .ready()
+        .await;
+    let line = trial
+        .lines
+        .first(|line| line.text.starts_with("child "))
+        .await;
+    let stray = Stray(line.text["child ".len()..].parse().unwrap());
+    kill(trial.pids().await[0], Signal::KILL);
+    trial.reports.times(2, is_ready).await;
+    assert!(runs(stray.0));
+}
+
+/// Ours to end: the supervisor promises nothing about it.
+struct Stray(u32);
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(process(self.0), Signal::KILL);
+    }
+}
+
+#[tokio::test]
+async fn more_and_fewer_workers_come_and_go() {
+    let trial = workers_that(&["ready", "wait"]).workers(2).ready().await;
+    assert_eq!(trial.workers.scale(4).await, Ok(2));
+    trial.reports.times(4, is_ready).await;
+    trial.is_ready().await;
+    assert_eq!(trial.pids().await.len(), 4);
+    assert_eq!(trial.workers.scale(1).await, Ok(4));
+    let exited = |report: &Report| matches!(report, Report::Exited { expected: true, .. });
+    trial.reports.times(3, exited).await;
+    assert_eq!(trial.pids().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_program_that_turns_bad_is_a_failed_start_whose_reason_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = directory.path().join("program");
+    deploy(&misbehaving(), &name);
+    let trial = workers_of(&name, &["ready", "wait"]).ready().await;
+
+    let text = script(directory.path(), "no program at all");
+    let open = script(directory.path(), "#!/bin/sh\nexec sleep 60");
+    set_mode(&open, 0o757);
+    let bad = [
+        (text, "Exec format error"),
+        (open, "can be written by everybody"),
+        (directory.path().to_owned(), "no program that can be run"),
+        (directory.path().join("nothing"), "there is no program"),
+        ("/bin/no-interpreter".into(), "there is no program"),
+    ];
+    for (program, why) in bad {
+        deploy(&program, &name);
+        let error = trial.workers.reload(Order::AllAtOnce).await.unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    assert_eq!(trial.pids().await.len(), 1);
+
+    kill(trial.pids().await[0], Signal::KILL);
+    let not_started = |report: &Report| match report {
+        Report::Exited {
+            exit: Exit::NotStarted(why),
+            ..
+        } => why.contains("there is no program"),
+        _ => false,
+    };
+    // Two successors, and a respawn at least.
+    trial.reports.times(3, not_started).await;
+    deploy(&misbehaving(), &name);
+    trial.reports.times(2, is_ready).await;
+}
+
+#[tokio::test]
+async fn a_program_without_its_interpreter_is_a_failed_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = script(directory.path(), "#!/no/such/interpreter\n");
+    let trial = workers_of(&program, &[]).with(|it| it.crash_loop(1, SECOND));
+    let trial = trial.start().await;
+    assert!(trial.workers.ended().await.gave_up);
+    let report = trial
+        .reports
+        .first(|it| matches!(it, Report::GaveUp { .. }))
+        .await;
+    assert!(
+        report.to_string().contains("executing it: No such file"),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_listens_itself_is_ready_and_its_elder_does_not_make_it_so() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = port.local_addr().unwrap();
+    drop(port);
+    let directory = tempfile::tempdir().unwrap();
+    let name = directory.path().join("program");
+    deploy(&misbehaving(), &name);
+    let listen = format!("listen={at}");
+    let trial = workers_of(&name, &[&listen, "wait"])
+        .with(|it| it.ready(Ready::Accepts(at)).ready_timeout(3 * SECOND))
+        .ready()
+        .await;
+
+    // This one listens nowhere, while its elder does.
+    let deaf = script(directory.path(), "#!/bin/sh\nexec sleep 600\n");
+    deploy(&deaf, &name);
+    let error = trial.workers.reload(Order::AllAtOnce).await.unwrap_err();
+    assert!(error.to_string().contains("not ready within"), "{error}");
+
+    deploy(&misbehaving(), &name);
+    trial.workers.reload(Order::AllAtOnce).await.unwrap();
+    let status = trial.workers.status().await.unwrap();
+    assert!(status.workers.iter().any(|it| it.state == State::Ready));
+}

@@ -1,0 +1,309 @@
+//! Workers that do as they are told, and what is heard of them.
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidings_supervisor::{Backoff, Line, Listen, Report, Supervisor, Workers};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// For what must happen, on whatever machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at what nobody tells of.
+const LOOK: Duration = Duration::from_millis(10);
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// The program that misbehaves: cargo builds it with the tests.
+pub(crate) fn misbehaving() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let program = profile.join("examples/misbehaving");
+    assert!(
+        program.exists(),
+        "{} is built by `cargo build --examples`",
+        program.display()
+    );
+    program
+}
+
+/// Workers of which the test hears everything. Where the runtime of the test ends, they are gone.
+pub(crate) struct Trial {
+    pub(crate) workers: Workers,
+    pub(crate) reports: Heard<Report>,
+    pub(crate) lines: Heard<Line>,
+    _directory: TempDir,
+}
+
+/// How a trial begins.
+pub(crate) struct Plan {
+    supervisor: Supervisor,
+    reports: Heard<Report>,
+    lines: Heard<Line>,
+    directory: TempDir,
+}
+
+/// Of workers that take these steps. They come back fast, and reach only each other.
+pub(crate) fn workers_that(steps: &[&str]) -> Plan {
+    workers_of(&misbehaving(), steps)
+}
+
+pub(crate) fn workers_of(program: &Path, steps: &[&str]) -> Plan {
+    let directory = tempfile::tempdir().unwrap();
+    let (reports, lines) = (Heard::default(), Heard::default());
+    let (report, line) = (reports.clone(), lines.clone());
+    let supervisor = Supervisor::of(program)
+        .args(steps)
+        .workers(1)
+        .backoff(Backoff::default().first(10 * MS).longest(50 * MS))
+        .crash_loop(1_000, SECOND)
+        .ready_timeout(PATIENCE)
+        .grace(PATIENCE)
+        .runtime_directory(directory.path().join("run"))
+        .on_report(move |it| report.hear(it.clone()))
+        .on_line(move |it| line.hear(it.clone()));
+    Plan {
+        supervisor,
+        reports,
+        lines,
+        directory,
+    }
+}
+
+impl Plan {
+    pub(crate) fn with(mut self, choose: impl FnOnce(Supervisor) -> Supervisor) -> Self {
+        self.supervisor = choose(self.supervisor);
+        self
+    }
+
+    pub(crate) fn workers(self, workers: usize) -> Self {
+        self.with(|it| it.workers(workers))
+    }
+
+    pub(crate) fn listening(self) -> Self {
+        self.with(|it| it.listen("127.0.0.1:0".parse().unwrap()))
+    }
+
+    /// For those that are not to start.
+    pub(crate) fn supervisor(self) -> Supervisor {
+        self.supervisor
+    }
+
+    pub(crate) async fn start(self) -> Trial {
+        Trial {
+            workers: self.supervisor.start().await.unwrap(),
+            reports: self.reports,
+            lines: self.lines,
+            _directory: self.directory,
+        }
+    }
+
+    /// And waits until all are ready.
+    pub(crate) async fn ready(self) -> Trial {
+        let trial = self.start().await;
+        trial.is_ready().await;
+        trial
+    }
+}
+
+impl Trial {
+    pub(crate) async fn is_ready(&self) {
+        let ready = timeout(PATIENCE, self.workers.ready()).await;
+        assert_eq!(ready, Ok(true), "{:#?}", self.reports);
+    }
+
+    /// The processes that are not told to end, by their slots.
+    pub(crate) async fn pids(&self) -> Vec<u32> {
+        let status = self.workers.status().await.unwrap();
+        let seated = status.workers.into_iter().filter(|worker| {
+            use tidings_supervisor::State::{Ready, Starting};
+            matches!(worker.state, Ready | Starting)
+        });
+        seated.filter_map(|worker| worker.pid).collect()
+    }
+
+    pub(crate) async fn says(&self, text: &str) -> Line {
+        let is_it = |line: &&Line| line.text == text;
+        self.lines.first(|line| is_it(&line)).await
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.workers.addresses()[0].to_string().parse().unwrap()
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(self.address()).await
+    }
+
+    /// Answered by whom: a slot and a process.
+    pub(crate) async fn ask(&self) -> (usize, u32) {
+        self.connect().await.ask().await
+    }
+}
+
+/// A connection to workers that serve.
+pub(crate) struct Client(BufReader<TcpStream>);
+
+impl Client {
+    pub(crate) async fn connect(to: SocketAddr) -> Self {
+        Self(BufReader::new(TcpStream::connect(to).await.unwrap()))
+    }
+
+    pub(crate) async fn send(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        self.0.write_all(line.as_bytes()).await.unwrap();
+    }
+
+    pub(crate) async fn answer(&mut self) -> (usize, u32) {
+        let mut line = String::new();
+        let read = timeout(PATIENCE, self.0.read_line(&mut line)).await;
+        read.expect("an answer in time").unwrap();
+        let (slot, pid) = line.trim().split_once(' ').unwrap_or_else(|| {
+            panic!("no answer: {line:?}");
+        });
+        (slot.parse().unwrap(), pid.parse().unwrap())
+    }
+
+    pub(crate) async fn ask(&mut self) -> (usize, u32) {
+        self.send("who").await;
+        self.answer().await
+    }
+}
+
+/// All that was heard of one kind, and who waits for it.
+pub(crate) struct Heard<T> {
+    all: Arc<Mutex<Vec<T>>>,
+    count: watch::Sender<usize>,
+}
+
+impl<T> Clone for Heard<T> {
+    fn clone(&self) -> Self {
+        Self {
+            all: Arc::clone(&self.all),
+            count: self.count.clone(),
+        }
+    }
+}
+
+impl<T> Default for Heard<T> {
+    fn default() -> Self {
+        Self {
+            all: Arc::default(),
+            count: watch::Sender::new(0),
+        }
+    }
+}
+
+impl<T: Debug> Debug for Heard<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.all.lock().unwrap().fmt(f)
+    }
+}
+
+impl<T: Clone + Debug> Heard<T> {
+    fn hear(&self, it: T) {
+        self.all.lock().unwrap().push(it);
+        self.count.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn all(&self) -> Vec<T> {
+        self.all.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self, is_it: impl Fn(&T) -> bool) -> usize {
+        self.all().iter().filter(|it| is_it(it)).count()
+    }
+
+    /// Waits until there is what is looked for.
+    pub(crate) async fn until<R>(&self, look: impl Fn(&[T]) -> Option<R>) -> R {
+        let mut count = self.count.subscribe();
+        let found = async {
+            loop {
+                count.borrow_and_update();
+                if let Some(found) = look(&self.all.lock().unwrap()) {
+                    return found;
+                }
+                count.changed().await.unwrap();
+            }
+        };
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("not heard in time: {self:#?}"))
+    }
+
+    pub(crate) async fn first(&self, is_it: impl Fn(&T) -> bool) -> T {
+        self.until(|all| all.iter().find(|it| is_it(it)).cloned())
+            .await
+    }
+
+    pub(crate) async fn times(&self, times: usize, is_it: impl Fn(&T) -> bool) {
+        self.until(|all| (all.iter().filter(|it| is_it(it)).count() >= times).then_some(()))
+            .await;
+    }
+}
+
+/// Waits for what nobody tells of.
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let looks = async {
+        while !is_so() {
+            sleep(LOOK).await;
+        }
+    };
+    let seen = timeout(PATIENCE, looks).await;
+    assert!(seen.is_ok(), "not in time: {what}");
+}
+
+pub(crate) async fn all_gone(pids: &[u32]) {
+    eventually("all are gone", || pids.iter().all(|pid| !runs(*pid))).await;
+}
+
+/// It is there, and not merely waits for its parent to notice that it is dead.
+pub(crate) fn runs(pid: u32) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]);
+        state.is_some_and(|state| !"ZX".contains(state))
+    }
+    #[cfg(not(target_os = "linux"))]
+    rustix::process::test_kill_process(process(pid)).is_ok()
+}
+
+pub(crate) fn process(pid: u32) -> rustix::process::Pid {
+    rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap()
+}
+
+pub(crate) fn kill(pid: u32, signal: rustix::process::Signal) {
+    rustix::process::kill_process(process(pid), signal).unwrap();
+}
+
+/// A program whose name stays, and that is another one from now on.
+pub(crate) fn deploy(program: &Path, as_name: &Path) {
+    let new = as_name.with_extension("new");
+    symlink(program, &new).unwrap();
+    std::fs::rename(&new, as_name).unwrap();
+}
+
+/// A script, to be deployed.
+pub(crate) fn script(directory: &Path, text: &str) -> PathBuf {
+    let path = directory.join(format!("script-{}", text.len()));
+    std::fs::write(&path, text).unwrap();
+    set_mode(&path, 0o755);
+    path
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+pub(crate) fn local(name: &str) -> Listen {
+    format!("{name}=127.0.0.1:0").parse().unwrap()
+}

@@ -1,0 +1,11 @@
+//! The supervisor with real processes: they do what `examples/misbehaving.rs` is told.
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod harness;
+
+mod deaths;
+mod given;
+mod orphans;
+mod output;
+mod recluster;
+mod reloads;

@@ -1,0 +1,125 @@
+//! What workers write, and who is slow to read it.
+
+use std::sync::mpsc::channel;
+
+use rustix::process::Signal;
+use tidings_supervisor::{Order, Report, Stream};
+
+use super::harness::*;
+
+#[tokio::test]
+async fn lines_come_with_their_slot_process_and_stream() {
+    let trial = workers_that(&["say=out", "complain=err", "ready", "wait"]);
+    let trial = trial.workers(2).ready().await;
+    trial.lines.times(4, |_| true).await;
+    let pids = trial.pids().await;
+    for line in trial.lines.all() {
+        assert_eq!(line.pid, pids[line.slot]);
+        let text = match line.stream {
+            Stream::Stdout => "out",
+            Stream::Stderr => "err",
+        };
+        assert_eq!(line.text, text);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_of_what_a_worker_wrote_before_it_died() {
+    let steps = ["say=first", "flood=5000", "unended=last words", "exit=1"];
+    let trial = workers_that(&steps).with(|it| it.crash_loop(1, SECOND));
+    let trial = trial.start().await;
+    trial.workers.ended().await;
+    let texts: Vec<_> = trial.lines.all().into_iter().map(|it| it.text).collect();
+    assert_eq!(texts.len(), 5_002);
+    assert_eq!(texts[0], "first");
+    assert_eq!(texts[4_000 + 1], "4000");
+    assert_eq!(texts[5_001], "last words");
+    // What the report shows are the last ones.
+    let report = trial
+        .reports
+        .first(|it| matches!(it, Report::GaveUp { .. }))
+        .await;
+    let Report::GaveUp { last_lines, .. } = report else {
+        unreachable!()
+    };
+    assert_eq!(last_lines.len(), 10);
+    assert_eq!(last_lines[9], "last words");
+}
+
+#[tokio::test]
+async fn a_line_without_end_comes_in_parts_and_what_is_no_text_is_replaced() {
+    let trial = workers_that(&["long=100000", "bytes", "say=end", "ready", "wait"]);
+    let trial = trial.ready().await;
+    trial.says("end").await;
+    let texts: Vec<_> = trial.lines.all().into_iter().map(|it| it.text).collect();
+    assert!(texts.iter().all(|text| text.len() <= 8 << 10));
+    let long: usize = texts
+        .iter()
+        .filter(|it| it.starts_with('x'))
+        .map(String::len)
+        .sum();
+    assert_eq!(long, 100_000);
+    assert!(texts.contains(&"\u{fffd}\u{fffd}".to_owned()));
+}
+
+/// A reader that does not come back keeps the output waiting, and nothing else.
+#[tokio::test]
+async fn whoever_does_not_read_stops_neither_respawns_nor_reloads_nor_the_end() {
+    let (blocked, unblock) = channel::<()>();
+    let trial = workers_that(&["flood=100", "ready", "wait"])
+        .with(|it| {
+            it.on_line(move |_| {
+                let _ = unblock.recv();
+            })
+        })
+        .workers(2)
+        .ready()
+        .await;
+    let elders = trial.pids().await;
+    kill(elders[0], Signal::KILL);
+    all_gone(&elders[..1]).await;
+    let reloaded = trial.workers.reload(Order::AllAtOnce).await.unwrap();
+    assert_eq!(reloaded.workers, 2);
+    all_gone(&elders).await;
+    let pids = trial.pids().await;
+    assert!(trial.workers.stop().await.is_clean());
+    assert!(pids.iter().all(|pid| !runs(*pid)));
+    drop(blocked);
+}
+
+/// Whoever reads late is told how much is missing.
+#[tokio::test]
+async fn reports_for_which_there_is_no_room_are_counted() {
+    let (blocked, unblock) = channel::<()>();
+    let trial = workers_that(&["only=0", "say=wait", "after=300", "ready", "wait"])
+        .with(|it| {
+            it.on_line(move |_| {
+                let _ = unblock.recv();
+            })
+        })
+        .ready()
+        .await;
+    let mut reloads = Vec::new();
+    for _ in 0..2_000 {
+        reloads.push(trial.workers.begin_reload(Order::AllAtOnce).await.unwrap());
+    }
+    drop(blocked);
+    for reload in reloads {
+        reload.await.unwrap();
+    }
+    trial
+        .reports
+        .first(|it| matches!(it, Report::Missed { .. }))
+        .await;
+    let queued = |report: &Report| matches!(report, Report::ReloadQueued);
+    let missed = trial
+        .reports
+        .all()
+        .into_iter()
+        .filter_map(|report| match report {
+            Report::Missed { reports } => Some(reports),
+            _ => None,
+        });
+    let missed: u64 = missed.sum();
+    assert!(missed + trial.reports.count(queued) as u64 >= 1_900);
+}
