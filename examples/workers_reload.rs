@@ -10,9 +10,7 @@ use std::time::Duration;
 use clap::Parser;
 use tidings::prelude::*;
 use tidings::{AnswerError, Builder, report};
-use tidings_supervisor::{Listen, Order, ReloadError, Reloaded, Supervisor, Workers};
-use tokio::signal::ctrl_c;
-use tokio::signal::unix::{SignalKind, signal};
+use tidings_supervisor::{Listen, Order, ReloadError, Reloaded, Signals, Supervisor, Workers};
 
 /// How long a new worker may take to get ready, …
 const READY: Duration = Duration::from_secs(20);
@@ -72,6 +70,7 @@ async fn host(arguments: Arguments) -> Result<(), Problem> {
         .ready_timeout(READY);
     let listen = arguments.listen.into_iter();
     let supervisor = listen.fold(supervisor, Supervisor::listen);
+    let signals = Signals::catch()?;
     let workers = supervisor.start().await?;
     workers.ready().await;
     let bus = bus()
@@ -82,13 +81,7 @@ async fn host(arguments: Arguments) -> Result<(), Problem> {
         .await?;
     println!("{} hears", arguments.host);
 
-    let mut told = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = ctrl_c() => interrupted?,
-        _ = told.recv() => {}
-        _ = workers.ended() => {}
-    }
-    workers.stop().await;
+    signals.rule(&workers, Order::AllAtOnce).await;
     bus.shutdown(Duration::from_secs(5)).await?;
     Ok(())
 }
