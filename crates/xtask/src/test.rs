@@ -1,5 +1,7 @@
 //! `cargo xtask test`: everything, on a machine that may have neither Redis nor valgrind yet.
 
+use std::thread::available_parallelism;
+
 use anyhow::Result;
 
 use crate::check;
@@ -28,9 +30,16 @@ fn tests() -> Vec<Step> {
     // program, sees of the tests should be the count of all the others.
     let examples = cargo("test").args(["--workspace", "--locked", "--doc"]);
     let tests = cargo("nextest").args(["run", "--workspace", "--locked"]);
+    let tests = tests.args(["--test-threads", &test_threads().to_string()]);
     vec![
         Step::new("examples in the documentation", examples),
         Step::new("tests", tests),
         Step::look(SECRETS, secrets::look),
     ]
+}
+
+/// Half as many again as there are processors: most tests wait for a server more than they compute.
+fn test_threads() -> usize {
+    let processors = available_parallelism().map_or(1, usize::from);
+    processors + processors.div_ceil(2)
 }
