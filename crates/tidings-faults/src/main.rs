@@ -10,6 +10,7 @@ mod peers;
 // … how a trial is made and judged …
 mod leftovers;
 mod oracle;
+mod roles;
 mod traffic;
 // … and how it is shown.
 mod report;
@@ -25,6 +26,7 @@ use serde::Serialize;
 
 use crate::compare::{Comparison, Trouble};
 use crate::peers::Peer;
+use crate::roles::Role;
 use crate::rows::{Effort, Row, Summary};
 
 /// What tidings does when something goes wrong, on this machine and a real Redis.
@@ -68,8 +70,15 @@ struct Library {
     settings: &'static str,
 }
 
+fn main() -> Result<ExitCode> {
+    match Role::of_this_process() {
+        Some((role, with)) => role.play(with).map(|()| ExitCode::SUCCESS),
+        None => make_faults(),
+    }
+}
+
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn make_faults() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let seed = arguments
         .seed

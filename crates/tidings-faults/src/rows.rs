@@ -9,6 +9,7 @@ mod reloads;
 mod restart;
 mod sentinel;
 mod values;
+mod workers;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use self::half_open::HalfOpen;
 use self::reloads::Reloads;
 use self::sentinel::Failover;
 use self::values::Values;
+use self::workers::Workers;
 use crate::traffic::Balance;
 
 /// How long a bus with its defaults hears nothing before it asks, and then waits for the answer.
@@ -30,6 +32,9 @@ const SHORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long it may take, once all are connected, until everybody has what Redis holds.
 const PATIENCE_WITH_VALUES: Duration = Duration::from_secs(2);
+
+/// How many of them a supervisor has.
+pub(crate) const WORKERS: usize = 4;
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +47,7 @@ pub(crate) enum Row {
     Chaos,
     Values(Values),
     Reloads(Reloads),
+    Workers(Workers),
 }
 
 /// What a row is run with.
@@ -93,6 +99,7 @@ impl Row {
         rows.extend([Self::Promoted, Self::Chaos]);
         rows.extend(Values::ALL.map(Self::Values));
         rows.extend(Reloads::ALL.map(Self::Reloads));
+        rows.extend(Workers::ALL.map(Self::Workers));
         rows
     }
 
@@ -112,6 +119,7 @@ impl Row {
             Self::Chaos => "chaos".to_owned(),
             Self::Values(values) => values.name().to_owned(),
             Self::Reloads(reloads) => reloads.name().to_owned(),
+            Self::Workers(workers) => workers.name().to_owned(),
         }
     }
 
@@ -125,6 +133,7 @@ impl Row {
             Self::Chaos => "all up again after the last fault",
             Self::Values(_) => "everybody has what Redis holds",
             Self::Reloads(_) => "all replaced, elders gone",
+            Self::Workers(workers) => workers.figure(),
         }
     }
 
@@ -144,6 +153,7 @@ impl Row {
             // Of the latter, elders may linger for five seconds.
             Self::Chaos | Self::Reloads(_) => Duration::from_secs(10),
             Self::Values(_) => PATIENCE_WITH_VALUES,
+            Self::Workers(workers) => workers.limit(),
         }
     }
 
@@ -155,7 +165,7 @@ impl Row {
             Self::Restart { away } if away > Duration::from_secs(5) => 2,
             Self::Promoted => 2,
             Self::HalfOpen { .. } | Self::Restart { .. } | Self::Failover(_) => 5,
-            Self::Chaos | Self::Values(_) => 1,
+            Self::Chaos | Self::Values(_) | Self::Workers(_) => 1,
         };
         if quick { times.div_ceil(5) } else { times }
     }
@@ -184,6 +194,7 @@ impl Row {
             Self::Chaos => chaos::run(effort).await,
             Self::Values(values) => values::run(values, effort).await,
             Self::Reloads(reloads) => reloads::run(reloads, times).await,
+            Self::Workers(workers) => workers::run(workers, effort).await,
         }
     }
 

@@ -1,0 +1,138 @@
+//! What this program is when it runs itself: a worker, or a supervisor that is going to be killed.
+
+use std::future::pending;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, exit};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tidings_supervisor::{Report, Supervisor, alive, ready, stopping};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::interval;
+
+/// The name by which a role is asked for, which nobody would give to the program otherwise.
+const ROLE: &str = "play-the-role-of";
+
+/// How often a worker gives a sign of life.
+const SIGN: Duration = Duration::from_millis(100);
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role {
+    /// Gets ready, and dies in the way that a signal asks for.
+    Worker,
+    /// Supervises such workers, and says who they are.
+    Supervisor,
+}
+
+impl Role {
+    /// What this process was asked to play, and with what.
+    pub(crate) fn of_this_process() -> Option<(Self, Option<String>)> {
+        let mut arguments = std::env::args().skip(1);
+        if arguments.next()? != ROLE {
+            return None;
+        }
+        let role = match &*arguments.next()? {
+            "worker" => Self::Worker,
+            _ => Self::Supervisor,
+        };
+        Some((role, arguments.next()))
+    }
+
+    pub(crate) fn arguments(self) -> [&'static str; 2] {
+        match self {
+            Self::Worker => [ROLE, "worker"],
+            Self::Supervisor => [ROLE, "supervisor"],
+        }
+    }
+
+    #[tokio::main(flavor = "current_thread")]
+    pub(crate) async fn play(self, with: Option<String>) -> Result<()> {
+        match self {
+            Self::Worker => work().await,
+            Self::Supervisor => supervise(with.context("no directory was named")?.as_ref()).await,
+        }
+    }
+}
+
+/// The ways to die that a worker has itself; others need nobody's help.
+struct Orders {
+    end: Signal,
+    succeed: Signal,
+    fail: Signal,
+    leave: Signal,
+    desert: Signal,
+}
+
+impl Orders {
+    fn catch() -> Result<Self> {
+        Ok(Self {
+            end: signal(SignalKind::terminate())?,
+            succeed: signal(SignalKind::user_defined1())?,
+            fail: signal(SignalKind::user_defined2())?,
+            leave: signal(SignalKind::hangup())?,
+            desert: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn work() -> Result<()> {
+    let mut orders = Orders::catch()?;
+    if let Some(socket) = listenfd::ListenFd::from_env().take_tcp_listener(0)? {
+        socket.set_nonblocking(true)?;
+        tokio::spawn(serve(TcpListener::from_std(socket)?));
+    }
+    let mut signs = interval(SIGN);
+    ready()?;
+    loop {
+        tokio::select! {
+            _ = signs.tick() => alive()?,
+            _ = orders.end.recv() => return Ok(()),
+            _ = orders.succeed.recv() => exit(0),
+            _ = orders.fail.recv() => exit(1),
+            _ = orders.leave.recv() => {
+                // And then it does not: neither by itself, nor when it is told to.
+                stopping()?;
+                pending::<()>().await;
+            }
+            _ = orders.desert.recv() => {
+                let child = Command::new("sleep").arg("1000").spawn()?;
+                say(&format!("child {}", child.id()))?;
+                exit(1);
+            }
+        }
+    }
+}
+
+/// Answers every byte with another.
+async fn serve(socket: TcpListener) {
+    while let Ok((mut client, _)) = socket.accept().await {
+        tokio::spawn(async move {
+            while client.read_u8().await.is_ok() && client.write_u8(1).await.is_ok() {}
+        });
+    }
+}
+
+async fn supervise(runtime: &Path) -> Result<()> {
+    let workers = Supervisor::of(std::env::current_exe()?)
+        .args(Role::Worker.arguments())
+        .workers(crate::rows::WORKERS)
+        .runtime_directory(runtime)
+        .on_report(|report| {
+            if let Report::Ready { pid, .. } = report {
+                // Nobody reads it any more: then it ends anyway.
+                let _ = say(&pid.to_string());
+            }
+        })
+        .start()
+        .await?;
+    workers.ended().await;
+    Ok(())
+}
+
+fn say(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
+}
