@@ -118,7 +118,7 @@ impl Launch {
             arguments: self.arguments()?,
             environment: self.environment(slot, notify)?,
             sockets: &self.listeners.sockets,
-            identity: self.identity.filter(|it| it.is_another()),
+            identity: self.identity,
         };
         sys::spawn(&mut command, plan)
     }

@@ -221,7 +221,8 @@ unsafe fn close_at_exec(from: RawFd) {
     }
 }
 
-/// For good: no supplementary groups, and no way back.
+/// For good: no supplementary groups, and no way back. Who is not root is that user already, and has
+/// no right to drop anything; then only the last step is left.
 ///
 /// # Safety
 ///
@@ -229,9 +230,10 @@ unsafe fn close_at_exec(from: RawFd) {
 unsafe fn become_somebody(Identity { uid, gid }: Identity) -> bool {
     // SAFETY: system calls by value; the only pointer leads to one group on the stack.
     unsafe {
-        let dropped = libc::setgroups(1, &raw const gid) == 0
-            && libc::setgid(gid) == 0
-            && libc::setuid(uid) == 0;
+        let dropped = libc::geteuid() != 0
+            || (libc::setgroups(1, &raw const gid) == 0
+                && libc::setgid(gid) == 0
+                && libc::setuid(uid) == 0);
         #[cfg(target_os = "linux")]
         let dropped = dropped && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
         dropped && (uid == 0 || libc::setuid(0) == -1)
