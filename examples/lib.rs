@@ -20,6 +20,8 @@ mod pages {
     struct Shared;
     #[doc = include_str!("../docs/src/members.md")]
     struct Members;
+    #[doc = include_str!("../docs/src/workers.md")]
+    struct Workers;
     #[doc = include_str!("../docs/src/wire.md")]
     struct Wire;
     #[doc = include_str!("../docs/src/redis.md")]

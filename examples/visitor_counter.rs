@@ -11,6 +11,7 @@
 mod drain;
 
 use std::error::Error;
+use std::io::{Write, stdout};
 use std::net::Ipv4Addr;
 use std::process::{ExitCode, id};
 use std::time::Duration;
@@ -76,7 +77,7 @@ async fn lead(arguments: Arguments) -> Result<ExitCode, Problem> {
         .env(URL, url)
         .workers(arguments.workers)
         .listen(Listen::tcp((Ipv4Addr::LOCALHOST, arguments.port).into()))
-        .on_report(|report| println!("{report}"))
+        .on_report(|report| drop(writeln!(stdout(), "{report}")))
         .run(Order::AllAtOnce)
         .await?;
     Ok(ExitCode::from(u8::from(!stopped.is_clean())))

@@ -10,7 +10,9 @@ use std::time::Duration;
 use clap::Parser;
 use tidings::prelude::*;
 use tidings::{AnswerError, Builder, report};
-use tidings_supervisor::{Listen, Order, ReloadError, Reloaded, Signals, Supervisor, Workers};
+use tidings_supervisor::{
+    Listen, Order, ReloadError, Reloaded, Signals, Stopped, Supervisor, Workers,
+};
 
 /// How long a new worker may take to get ready, …
 const READY: Duration = Duration::from_secs(20);
@@ -50,8 +52,8 @@ async fn main() -> Result<ExitCode, Problem> {
     if arguments.now {
         reload_all().await
     } else {
-        host(arguments).await?;
-        Ok(ExitCode::SUCCESS)
+        let stopped = host(arguments).await?;
+        Ok(ExitCode::from(u8::from(!stopped.is_clean())))
     }
 }
 
@@ -62,7 +64,7 @@ fn bus() -> Builder {
 }
 
 /// One of the hosts.
-async fn host(arguments: Arguments) -> Result<(), Problem> {
+async fn host(arguments: Arguments) -> Result<Stopped, Problem> {
     let (program, others) = arguments.command.split_first().ok_or("which program?")?;
     let supervisor = Supervisor::of(program)
         .args(others)
@@ -72,16 +74,27 @@ async fn host(arguments: Arguments) -> Result<(), Problem> {
     let supervisor = listen.fold(supervisor, Supervisor::listen);
     let signals = Signals::catch()?;
     let workers = supervisor.start().await?;
-    workers.ready().await;
+    let ruled = workers.clone();
+    let ruling = tokio::spawn(async move { signals.rule(&ruled, Order::AllAtOnce).await });
+    if workers.ready().await
+        && let Err(error) = hear(&arguments.host, &workers).await
+    {
+        workers.stop().await;
+        return Err(error);
+    }
+    Ok(ruling.await?)
+}
+
+/// Reloads the workers when all hosts are told to, until they have ended.
+async fn hear(host: &str, workers: &Workers) -> Result<(), Problem> {
     let bus = bus()
-        .name(&arguments.host)
+        .name(host)
         .state(workers.clone())
         .on("workers.reload", reload)
         .start()
         .await?;
-    println!("{} hears", arguments.host);
-
-    signals.rule(&workers, Order::AllAtOnce).await;
+    println!("{host} hears");
+    workers.ended().await;
     bus.shutdown(Duration::from_secs(5)).await?;
     Ok(())
 }

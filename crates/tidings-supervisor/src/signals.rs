@@ -63,6 +63,8 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     had_terminal: bool,
+    /// Whoever started this process does not want it to end with the terminal, as `nohup`.
+    is_hang_up_ignored: bool,
 }
 
 enum Caught {
@@ -88,7 +90,10 @@ impl Signals {
                 source,
             })
         };
+        // To be asked before it is caught.
+        let is_hang_up_ignored = crate::sys::is_hang_up_ignored();
         Ok(Self {
+            is_hang_up_ignored,
             hang_up: catch(SignalKind::hangup())?,
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
@@ -120,19 +125,25 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Caught {
-        tokio::select! {
-            _ = self.hang_up.recv() => self.hung_up(),
-            _ = self.terminate.recv() => Caught::End,
-            _ = self.interrupt.recv() => Caught::End,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Caught::End,
+                _ = self.interrupt.recv() => return Caught::End,
+                _ = self.hang_up.recv() => {}
+            }
+            if !self.was_terminal_closed() {
+                return Caught::HangUp;
+            }
+            if !self.is_hang_up_ignored {
+                return Caught::End;
+            }
         }
     }
 
     /// The same signal says that the terminal was closed, in which all this was started.
-    fn hung_up(&self) -> Caught {
-        if self.had_terminal && !has_terminal() {
-            return Caught::End;
-        }
-        Caught::HangUp
+    fn was_terminal_closed(&mut self) -> bool {
+        let had_terminal = std::mem::replace(&mut self.had_terminal, has_terminal());
+        had_terminal && !self.had_terminal
     }
 }
 

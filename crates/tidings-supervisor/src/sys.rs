@@ -1,4 +1,4 @@
-//! Between `fork` and `exec`: all unsafe code of tidings.
+//! All unsafe code of tidings: between `fork` and `exec`, and one question to the system.
 //!
 //! The standard library starts a process with everything but three things that a worker needs. Its
 //! sockets must lie at 3, 4, …, without the mark that closes them at `exec`. `LISTEN_PID` must hold
@@ -270,6 +270,17 @@ unsafe fn errno_place() -> *mut c_int {
     // SAFETY: no arguments.
     unsafe {
         libc::__error()
+    }
+}
+
+/// Whoever started this process told the system that it does not want to hear of hang-ups.
+pub(crate) fn is_hang_up_ignored() -> bool {
+    let mut known = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: changes nothing, since the new action is null; all zeros are an action, and it is only
+    // written to.
+    unsafe {
+        libc::sigaction(libc::SIGHUP, ptr::null(), known.as_mut_ptr());
+        known.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 
