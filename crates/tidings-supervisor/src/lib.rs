@@ -25,9 +25,10 @@
 //!
 //! # What outlives what
 //!
-//! On Linux no worker outlives its supervisor, however that ends: the system kills it. What a worker
-//! itself started is killed with it when the supervisor sees it end, or kills it, unless it left the
-//! worker's process group; when the supervisor is killed, such processes live on.
+//! On Linux no worker outlives its supervisor, however that ends: the system kills it, unless it
+//! changed its user or group itself, or runs a program that gives more rights. What a worker itself
+//! started is killed with it when the supervisor sees it end, or kills it, unless it left the worker's
+//! process group; when the supervisor is killed, such processes live on.
 //!
 //! macOS has no such order to give. There a worker whose supervisor was killed lives on; one that is
 //! stopped, or panics, kills its workers as on Linux. A `pidfd`, which makes sure that a signal

@@ -1,5 +1,7 @@
 //! A supervisor that obeys the signals of its process.
 
+use std::pin::pin;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::StartError;
@@ -34,7 +36,7 @@ impl Supervisor {
     }
 }
 
-async fn tell_when_ready(workers: Workers) {
+async fn tell_when_ready(workers: &Workers) {
     if workers.ready().await
         && let Err(error) = crate::ready()
     {
@@ -104,12 +106,16 @@ impl Signals {
     /// Does with these workers what the signals say, as [`Supervisor::run`], until they are stopped,
     /// by whomever.
     pub async fn rule(mut self, workers: &Workers, on_hangup: Order) -> Stopped {
-        tokio::spawn(tell_when_ready(workers.clone()));
-        let mut is_ending = false;
+        let mut telling = pin!(tell_when_ready(workers));
+        let (mut is_told, mut is_ending) = (false, false);
         loop {
             let caught = tokio::select! {
                 stopped = workers.ended() => return stopped,
                 caught = self.next() => caught,
+                () = &mut telling, if !is_told => {
+                    is_told = true;
+                    continue;
+                }
             };
             let workers = workers.clone();
             match caught {

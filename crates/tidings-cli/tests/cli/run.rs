@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::support::{Place, Running, STAYS, STUBBORN, eventually, lives, pid, text};
 
@@ -250,16 +250,40 @@ impl Drop for Stops<'_> {
 #[cfg(target_os = "linux")]
 fn a_closed_terminal_ends_it() {
     let place = Place::new();
+    let _end = Stops(&place);
+    let worker = run_in_a_terminal_that_closes(&place, "");
+
+    eventually("the worker ends", || !lives(worker));
+    eventually("the supervisor ends", || {
+        place.said(&["ps"]) == "no supervisor runs\n"
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_to_outlive_its_terminal_does() {
+    let place = Place::new();
+    let _end = Stops(&place);
+    let worker = run_in_a_terminal_that_closes(&place, "nohup ");
+
+    let reloaded = place.said(&["reload"]);
+    assert!(reloaded.contains("1 worker"), "{reloaded}");
+    eventually("the elder ends", || !lives(worker));
+}
+
+/// The one worker.
+#[cfg(target_os = "linux")]
+fn run_in_a_terminal_that_closes(place: &Place, by: &str) -> Pid {
     let seen = place.path("seen");
     let tidings = format!(
-        "{} run --ready-after 100ms --workers 1 --name web -- sh -c 'echo up $$ > {}; exec sleep 1000'",
+        "{by}{} run --ready-after 100ms --workers 1 --name web -- sh -c 'echo up $$ > {}; exec sleep 1000'",
         env!("CARGO_BIN_EXE_tidings"),
         seen.display()
     );
-    let _end = Stops(&place);
     let mut script = Command::new("script");
     script
         .args(["-qec", &tidings, "/dev/null"])
+        .current_dir(place.directory.path())
         .stdin(Stdio::piped());
     script.env("TIDINGS_RUNTIME_DIR", place.path("runtime"));
     let mut terminal = Running::start(&mut script);
@@ -272,9 +296,5 @@ fn a_closed_terminal_ends_it() {
 
     terminal.signal(Signal::KILL);
     terminal.status();
-
-    eventually("the worker ends", || !lives(worker.unwrap()));
-    eventually("the supervisor ends", || {
-        place.said(&["ps"]) == "no supervisor runs\n"
-    });
+    worker.unwrap()
 }
