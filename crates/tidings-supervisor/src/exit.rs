@@ -25,6 +25,8 @@ pub enum Exit {
     Signal(i32),
     /// It never ran, for this reason.
     NotStarted(String),
+    /// Something else in the supervisor's program reaped it, and only that knows.
+    Unknown,
 }
 
 impl Exit {
@@ -45,6 +47,7 @@ impl fmt::Display for Exit {
                 None => write!(f, "killed by signal {number}"),
             },
             Self::NotStarted(why) => write!(f, "not started: {why}"),
+            Self::Unknown => f.write_str("ended, and something else in this program knows how"),
         }
     }
 }

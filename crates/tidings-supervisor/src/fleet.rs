@@ -26,7 +26,7 @@ pub(crate) const MOST: usize = 1024;
 
 /// One process, from before its start until after its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key(u64);
+pub(crate) struct Key(pub(crate) u64);
 
 /// What the user wants.
 #[derive(Clone, Debug)]

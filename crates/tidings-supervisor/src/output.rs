@@ -1,16 +1,20 @@
 //! What workers write, line by line.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{fmt, io, thread};
 
+use rustix::io::fcntl_dupfd_cloexec;
 use serde::Serialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use crate::report::Report;
 
@@ -20,9 +24,15 @@ const LONGEST: usize = 8 << 10;
 /// How many lines are kept of a worker, to be shown when it dies.
 const LAST: usize = 10;
 
-/// How many lines and reports may wait to be written. When it is full, workers wait in their writes,
-/// as with any pipe that nobody reads; reports are counted instead.
+/// How many lines may wait to be written, and how many reports. Without a place for their lines
+/// workers wait in their writes, as with any pipe that nobody reads; reports are counted instead.
 const QUEUE: usize = 1024;
+
+/// How long the lines of a dead worker wait for a place.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// As much as a pipe holds at most, where nobody raised that; more of a dead worker is a stray's.
+const PIPE: usize = 1 << 20;
 
 /// A line that a worker wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,9 +44,11 @@ pub struct Line {
     pub pid: u32,
     /// Where it wrote it.
     pub stream: Stream,
-    /// Without the end of the line; what is not UTF-8 is replaced. At most 8 KiB, and longer lines come
-    /// in parts.
+    /// Without the end of the line; what is not UTF-8 is replaced. Of at most 8 KiB that were written,
+    /// and longer lines come in parts.
     pub text: String,
+    /// The line goes on in the next one of this process and stream.
+    pub is_part: bool,
 }
 
 /// Where a worker wrote something.
@@ -71,7 +83,8 @@ impl fmt::Debug for Readers {
 /// The way to those who read, who have a thread of their own: writing may take for ever.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
-    queue: mpsc::Sender<Item>,
+    lines: mpsc::Sender<Line>,
+    reports: mpsc::Sender<Report>,
     missed: Arc<AtomicU64>,
 }
 
@@ -83,19 +96,33 @@ enum Item {
 impl Output {
     /// And what resolves when all is written that anybody had to say.
     pub(crate) fn start(mut readers: Readers) -> io::Result<(Self, oneshot::Receiver<()>)> {
-        let (queue, mut waiting) = mpsc::channel(QUEUE);
+        let (lines, mut waiting_lines) = mpsc::channel(QUEUE);
+        let (reports, mut waiting_reports) = mpsc::channel(QUEUE);
+        let missed: Arc<AtomicU64> = Arc::default();
         let (end, written) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let missing = Arc::clone(&missed);
         let work = move || {
-            while let Some(item) = waiting.blocking_recv() {
+            // Who reads is called outside of the runtime, where it may block.
+            while let Some(item) = runtime.block_on(next(&mut waiting_reports, &mut waiting_lines))
+            {
                 readers.take(&item);
+            }
+            let reports = missing.swap(0, Ordering::Relaxed);
+            if reports > 0 {
+                readers.take(&Item::Report(Report::Missed { reports }));
             }
             drop(end);
         };
         thread::Builder::new()
             .name("supervisor-output".to_owned())
             .spawn(work)?;
-        let missed = Arc::default();
-        Ok((Self { queue, missed }, written))
+        let output = Self {
+            lines,
+            reports,
+            missed,
+        };
+        Ok((output, written))
     }
 
     pub(crate) fn report(&self, report: Report) {
@@ -109,12 +136,20 @@ impl Output {
     }
 
     fn put(&self, report: Report) -> bool {
-        self.queue.try_send(Item::Report(report)).is_ok()
+        self.reports.try_send(report).is_ok()
     }
+}
 
-    async fn line(&self, line: Line) {
-        // Fails only when the reader panicked; a worker's life does not depend on who reads it.
-        let _ = self.queue.send(Item::Line(line)).await;
+/// Reports first: they are few, and a worker that floods does not keep them waiting.
+async fn next(
+    reports: &mut mpsc::Receiver<Report>,
+    lines: &mut mpsc::Receiver<Line>,
+) -> Option<Item> {
+    tokio::select! {
+        biased;
+        Some(report) = reports.recv() => Some(Item::Report(report)),
+        Some(line) = lines.recv() => Some(Item::Line(line)),
+        else => None,
     }
 }
 
@@ -166,76 +201,174 @@ impl LastLines {
 pub(crate) struct Source {
     pub(crate) slot: usize,
     pub(crate) pid: u32,
+    pub(crate) stream: Stream,
     pub(crate) last: LastLines,
     pub(crate) output: Output,
 }
 
-impl Source {
-    /// Passes on all that comes out of `pipe`, until its other end is closed.
-    pub(crate) async fn pass_on(self, stream: Stream, pipe: OwnedFd) -> io::Result<()> {
-        let mut pipe = Receiver::from_owned_fd(pipe)?;
-        let mut lines = Lines::default();
-        loop {
-            lines.rest.reserve(LONGEST);
-            if pipe.read_buf(&mut lines.rest).await? == 0 {
-                break;
-            }
-            while let Some(text) = lines.next() {
-                self.line(stream, text).await;
-            }
-        }
-        if let Some(text) = lines.end() {
-            self.line(stream, text).await;
-        }
-        Ok(())
+/// What comes out of one pipe of a worker.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    source: Source,
+    pipe: Receiver,
+    lines: Lines,
+    /// Those for which there was no place yet.
+    waiting: VecDeque<Line>,
+}
+
+impl Pipe {
+    pub(crate) fn of(source: Source, pipe: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            source,
+            pipe: Receiver::from_owned_fd(pipe)?,
+            lines: Lines::default(),
+            waiting: VecDeque::new(),
+        })
     }
 
-    async fn line(&self, stream: Stream, text: String) {
-        self.last.push(&text);
-        let (slot, pid) = (self.slot, self.pid);
-        let line = Line {
+    /// Passes on all that comes, until the worker is dead, which is when nobody holds the other end of
+    /// `life` any more. Its last lines are known then, whoever keeps it waiting.
+    pub(crate) async fn pass_on(mut self, mut life: watch::Receiver<()>) -> LastWords {
+        tokio::select! {
+            // Its other end may be closed, or broken, long before the death.
+            _ = self.pass_all_on() => { let _ = life.changed().await; }
+            _ = life.changed() => {}
+        }
+        self.read_rest();
+        LastWords {
+            source: self.source,
+            waiting: self.waiting,
+        }
+    }
+
+    /// Until the other end is closed. When this is dropped, nothing is lost.
+    async fn pass_all_on(&mut self) -> io::Result<()> {
+        loop {
+            while !self.waiting.is_empty() {
+                let Ok(place) = self.source.output.lines.reserve().await else {
+                    // The reader panicked; a worker's life does not depend on who reads it.
+                    self.waiting.clear();
+                    break;
+                };
+                self.waiting.pop_front().map(|line| place.send(line));
+            }
+            self.lines.rest.reserve(LONGEST);
+            if self.pipe.read_buf(&mut self.lines.rest).await? == 0 {
+                return Ok(());
+            }
+            self.cut();
+        }
+    }
+
+    /// What is in the pipe of a dead worker. That is all: who still holds it is none of ours.
+    fn read_rest(&mut self) {
+        let mut pipe = match fcntl_dupfd_cloexec(&self.pipe, 0) {
+            Ok(pipe) => File::from(pipe).take(PIPE as u64),
+            Err(_) => return,
+        };
+        // It does not block: what comes before it would is in `rest` all the same.
+        let _ = pipe.read_to_end(&mut self.lines.rest);
+        self.cut();
+        while let Some((text, is_part)) = self.lines.end() {
+            self.keep(text, is_part);
+        }
+    }
+
+    fn cut(&mut self) {
+        while let Some((text, is_part)) = self.lines.next() {
+            self.keep(text, is_part);
+        }
+    }
+
+    fn keep(&mut self, text: String, is_part: bool) {
+        self.source.last.push(&text);
+        let Source {
+            slot, pid, stream, ..
+        } = self.source;
+        self.waiting.push_back(Line {
             slot,
             pid,
             stream,
             text,
-        };
-        self.output.line(line).await;
+            is_part,
+        });
     }
 }
 
-/// Cuts what comes in into lines.
+/// What a dead worker wrote and nobody took yet.
+#[derive(Debug)]
+pub(crate) struct LastWords {
+    source: Source,
+    waiting: VecDeque<Line>,
+}
+
+impl LastWords {
+    /// Passes it on, and tells how much of it nobody took in time.
+    pub(crate) async fn pass_on(mut self) {
+        let Source {
+            slot, pid, output, ..
+        } = &self.source;
+        let deadline = Instant::now() + LAST_WORDS;
+        while !self.waiting.is_empty() {
+            let Ok(Ok(place)) = timeout_at(deadline, output.lines.reserve()).await else {
+                break;
+            };
+            self.waiting.pop_front().map(|line| place.send(line));
+        }
+        if !self.waiting.is_empty() {
+            output.report(Report::LinesMissed {
+                slot: *slot,
+                pid: *pid,
+                lines: self.waiting.len(),
+            });
+        }
+    }
+}
+
+/// Cuts what comes in into lines, and into parts of lines.
 #[derive(Debug, Default)]
 struct Lines {
     rest: Vec<u8>,
 }
 
 impl Lines {
-    fn next(&mut self) -> Option<String> {
-        let looked_at = &self.rest[..self.rest.len().min(LONGEST)];
-        let end = looked_at.iter().position(|byte| *byte == b'\n');
-        match end {
-            Some(end) => {
-                let text = text(&self.rest[..end]);
+    /// The next one, and whether it is only a part.
+    fn next(&mut self) -> Option<(String, bool)> {
+        // The longest line has its end behind it, of one or two bytes.
+        let looked_at = &self.rest[..self.rest.len().min(LONGEST + 2)];
+        if let Some(end) = looked_at.iter().position(|byte| *byte == b'\n') {
+            let line = &self.rest[..end];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.len() <= LONGEST {
+                let text = text(line);
                 self.rest.drain(..=end);
-                Some(text)
+                return Some((text, false));
             }
-            None if self.rest.len() >= LONGEST => {
-                let text = text(&self.rest[..LONGEST]);
-                self.rest.drain(..LONGEST);
-                Some(text)
-            }
-            None => None,
         }
+        (looked_at.len() == LONGEST + 2).then(|| (self.part(), true))
     }
 
-    /// What is left when no more comes.
-    fn end(self) -> Option<String> {
-        (!self.rest.is_empty()).then(|| text(&self.rest))
+    /// The next one of what is left when no more comes.
+    fn end(&mut self) -> Option<(String, bool)> {
+        if self.rest.len() > LONGEST {
+            return Some((self.part(), true));
+        }
+        let rest = std::mem::take(&mut self.rest);
+        (!rest.is_empty()).then(|| (text(&rest), false))
+    }
+
+    /// Not in the middle of a character, if it is text.
+    fn part(&mut self) -> String {
+        let is_boundary = |at: &usize| self.rest[*at] & 0b1100_0000 != 0b1000_0000;
+        let mut ends = (LONGEST - 3..=LONGEST).rev();
+        let end = ends.find(is_boundary).unwrap_or(LONGEST);
+        let text = text(&self.rest[..end]);
+        self.rest.drain(..end);
+        text
     }
 }
 
 fn text(line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     String::from_utf8_lossy(line).into_owned()
 }
 
@@ -243,32 +376,72 @@ fn text(line: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn cut(parts: &[&[u8]]) -> Vec<String> {
+    fn cut(parts: &[&[u8]]) -> Vec<(String, bool)> {
         let mut lines = Lines::default();
         let mut found = Vec::new();
         for part in parts {
             lines.rest.extend_from_slice(part);
             found.extend(std::iter::from_fn(|| lines.next()));
         }
-        found.extend(lines.end());
+        found.extend(std::iter::from_fn(|| lines.end()));
         found
+    }
+
+    fn texts(parts: &[&[u8]]) -> Vec<String> {
+        cut(parts).into_iter().map(|(text, _)| text).collect()
+    }
+
+    fn lengths(parts: &[&[u8]]) -> Vec<(usize, bool)> {
+        let cut = cut(parts).into_iter();
+        cut.map(|(text, is_part)| (text.len(), is_part)).collect()
     }
 
     #[test]
     fn lines_come_whole_however_they_arrive() {
-        assert_eq!(cut(&[b"a\nb", b"c\r\n", b"\nd"]), ["a", "bc", "", "d"]);
+        assert_eq!(texts(&[b"a\nb", b"c\r\n", b"\nd"]), ["a", "bc", "", "d"]);
         assert!(cut(&[]).is_empty());
     }
 
     #[test]
-    fn a_line_without_end_comes_in_parts_and_what_is_no_text_is_replaced() {
+    fn a_line_without_end_comes_in_parts_that_say_so_and_what_is_no_text_is_replaced() {
         let long = vec![b'x'; LONGEST * 2 + 1];
-        let parts = cut(&[&long, b"\n\xff\n"]);
+        let parts = lengths(&[&long, b"\n\xff\n"]);
         assert_eq!(
-            parts.iter().map(String::len).collect::<Vec<_>>(),
-            [LONGEST, LONGEST, 1, 3]
+            parts,
+            [(LONGEST, true), (LONGEST, true), (1, false), (3, false)]
         );
-        assert_eq!(parts[3], "\u{fffd}");
+        assert_eq!(texts(&[b"\xff"]), ["\u{fffd}"]);
+    }
+
+    #[test]
+    fn the_longest_line_is_whole_whatever_ends_it() {
+        let longest = vec![b'x'; LONGEST];
+        for end in ["\n", "\r\n", ""] {
+            assert_eq!(lengths(&[&longest, end.as_bytes()]), [(LONGEST, false)]);
+        }
+        let longer = vec![b'x'; LONGEST + 1];
+        for end in ["\n", "\r\n", ""] {
+            let parts = lengths(&[&longer, end.as_bytes()]);
+            assert_eq!(parts, [(LONGEST, true), (1, false)]);
+        }
+    }
+
+    #[test]
+    fn no_character_is_cut_in_two() {
+        for before in 1..4 {
+            let text = "x".repeat(LONGEST - before) + "\u{1f980}";
+            let parts = texts(&[text.as_bytes(), b"\n"]);
+            assert_eq!(parts.concat(), text);
+            assert_eq!(parts[1], "\u{1f980}");
+        }
+    }
+
+    #[test]
+    fn a_return_belongs_to_the_end_of_a_line_and_to_nothing_else() {
+        let mut long = vec![b'x'; LONGEST * 2];
+        long[LONGEST - 1] = b'\r';
+        assert!(texts(&[&long, b"\n"])[0].ends_with('\r'));
+        assert_eq!(texts(&[b"50%\r"]), ["50%\r"]);
     }
 
     #[test]

@@ -161,6 +161,15 @@ pub enum Report {
         /// How many.
         reports: u64,
     },
+    /// Nobody took the last lines of a worker in time, and so many of them are missing.
+    LinesMissed {
+        /// Its slot.
+        slot: usize,
+        /// Its process.
+        pid: u32,
+        /// How many.
+        lines: usize,
+    },
 }
 
 impl Report {
@@ -174,7 +183,8 @@ impl Report {
             | Self::GaveUp { .. }
             | Self::ReloadFailed { .. }
             | Self::NobodyLeft
-            | Self::Missed { .. } => true,
+            | Self::Missed { .. }
+            | Self::LinesMissed { .. } => true,
             _ => false,
         }
     }
@@ -191,7 +201,8 @@ impl Report {
             | Self::Killed { slot, .. }
             | Self::Exited { slot, .. }
             | Self::Respawning { slot, .. }
-            | Self::GaveUp { slot, .. } => Some(*slot),
+            | Self::GaveUp { slot, .. }
+            | Self::LinesMissed { slot, .. } => Some(*slot),
             _ => None,
         }
     }
@@ -268,6 +279,11 @@ impl fmt::Display for Report {
             Self::Scaled { from, to } => write!(f, "scaled from {} to {to}", Workers(*from)),
             Self::Ending => f.write_str("all workers are told to end"),
             Self::NobodyLeft => f.write_str("all slots are given up: the supervisor ends"),
+            Self::LinesMissed { slot, pid, lines } => write!(
+                f,
+                "{lines} lines of worker {slot} are missing{}: nobody took them in time",
+                Pid(Some(*pid))
+            ),
             Self::Missed { reports } => {
                 write!(f, "{reports} reports are missing: nobody took them in time")
             }

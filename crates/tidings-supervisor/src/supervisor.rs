@@ -33,7 +33,7 @@ use crate::workers::Workers;
 const QUEUE: usize = 256;
 
 /// How long the last lines and reports may take to be written after the last worker's end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Keeps so many copies of a program running.
 ///
@@ -238,14 +238,17 @@ impl Supervisor {
 
     /// Is given each line that a worker writes. By default they are passed on, behind the slot's
     /// number. It runs on a thread of its own; while it takes its time, workers wait in their writes
-    /// once 1,024 lines wait.
+    /// once 1,024 lines wait. What a worker wrote before it died waits for 3 s to be among these; what
+    /// is not is missing, and [reported](Report::LinesMissed) as such. What is not taken 5 s after the
+    /// last worker's end is lost.
     pub fn on_line(mut self, on_line: impl FnMut(&Line) + Send + 'static) -> Self {
         self.readers.on_line = Some(Box::new(on_line));
         self
     }
 
-    /// Is given each report, on the thread of [`on_line`](Self::on_line). By default they go to
-    /// `tracing`. Those for which there is no room are counted, and reported as missed.
+    /// Is given each report, on the thread of [`on_line`](Self::on_line) and before the lines that
+    /// wait. By default they go to `tracing`. Those for which there is no room, once 1,024 wait, are
+    /// counted, and reported as missed.
     pub fn on_report(mut self, on_report: impl FnMut(&Report) + Send + 'static) -> Self {
         self.readers.on_report = Some(Box::new(on_report));
         self

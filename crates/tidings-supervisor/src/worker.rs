@@ -1,16 +1,18 @@
 //! One process, from its start to its end. One task owns it: only that signals and reaps it.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
 use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
 };
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -19,12 +21,13 @@ use crate::fleet::{Ended, Key};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::notify::{Ear, Word};
-use crate::output::{LastLines, Output, Source, Stream};
+use crate::output::{LastLines, LastWords, Output, Pipe, Source, Stream};
 use crate::ready::{Ready, accepts};
 use crate::spawn::Spawner;
 use crate::stop_signal::StopSignal;
 
-/// How long what a worker wrote is read after its end, when somebody else holds its pipe open.
+/// How long the news of a worker's end waits for its last lines to be passed on: where it can be,
+/// they come first.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What happened to a worker.
@@ -93,15 +96,17 @@ impl Worker<'_> {
         let mut death = Death::watch()?;
         let spawner = &self.surroundings.spawner;
         let mut process = spawner.spawn(self.slot, ear.path()).await?;
-        let mut readers = self.read(&mut process);
+        let (life, alive) = watch::channel(());
+        let readers = self.read(&mut process, &alive)?;
         self.tell(News::Started(process.child.id())).await;
         self.watch(&mut ear, &mut death, &mut process).await;
-        for word in ear.rest() {
-            self.tell(News::Said(word)).await;
+        // Whatever else it said, it is not ready any more.
+        if ear.rest().contains(&Word::Stopping) {
+            self.tell(News::Said(Word::Stopping)).await;
         }
         let exit = process.bury()?;
-        let all_read = async { while readers.join_next().await.is_some() {} };
-        let _ = timeout(LAST_WORDS, all_read).await;
+        drop(life);
+        pass_on_last_words(readers).await;
         Ok(exit)
     }
 
@@ -116,13 +121,20 @@ impl Worker<'_> {
             }
         };
         tokio::pin!(accepts);
-        let mut is_accepting = false;
+        let (mut is_accepting, mut is_abandoned) = (false, false);
         loop {
             tokio::select! {
+                // First: who is dead is not ready.
+                biased;
                 () = death.of(process) => return,
-                Some(wish) = self.wishes.recv() => match wish {
-                    Wish::Terminate => process.send(self.surroundings.stop_signal.into()),
-                    Wish::Kill => process.kill(),
+                wish = self.wishes.recv(), if !is_abandoned => match wish {
+                    Some(Wish::Terminate) => process.send(self.surroundings.stop_signal.into()),
+                    Some(Wish::Kill) => process.kill(),
+                    // The supervisor's task is gone, and did not end as it should.
+                    None => {
+                        is_abandoned = true;
+                        process.kill();
+                    }
                 },
                 Ok(words) = ear.hear() => for word in words {
                     // With another way to know, that is not it.
@@ -138,7 +150,11 @@ impl Worker<'_> {
         }
     }
 
-    fn read(&self, process: &mut Process) -> JoinSet<io::Result<()>> {
+    fn read(
+        &self,
+        process: &mut Process,
+        alive: &watch::Receiver<()>,
+    ) -> io::Result<JoinSet<LastWords>> {
         let child = &mut process.child;
         let stdout = child.stdout.take().map(OwnedFd::from);
         let stderr = child.stderr.take().map(OwnedFd::from);
@@ -148,18 +164,34 @@ impl Worker<'_> {
             let source = Source {
                 slot: self.slot,
                 pid: child.id(),
+                stream,
                 last: self.last.clone(),
                 output: self.surroundings.output.clone(),
             };
             if let Some(pipe) = pipe {
-                readers.spawn(source.pass_on(stream, pipe));
+                readers.spawn(Pipe::of(source, pipe)?.pass_on(alive.clone()));
             }
         }
-        readers
+        Ok(readers)
     }
 
     async fn tell(&self, news: News) {
         let _ = self.surroundings.news.send((self.key, news)).await;
+    }
+}
+
+/// Waits for those who read until all is read, and a while until all is passed on; what takes longer
+/// has nobody waiting for it.
+async fn pass_on_last_words(mut readers: JoinSet<LastWords>) {
+    let mut last_words = JoinSet::new();
+    while let Some(read) = readers.join_next().await {
+        if let Ok(words) = read {
+            last_words.spawn(words.pass_on());
+        }
+    }
+    let all_passed_on = async { while last_words.join_next().await.is_some() {} };
+    if timeout(LAST_WORDS, all_passed_on).await.is_err() {
+        last_words.detach_all();
     }
 }
 
@@ -208,21 +240,36 @@ impl Process {
 
     /// All that it started and that did not leave the group.
     fn kill_group(&self) {
-        if let Some(pid) = self.pid {
+        // Where somebody else reaped it, its number, and so the group's, may be anybody's.
+        if let Some(pid) = self.pid
+            && self.look().is_ok()
+        {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
 
-    /// Dead, and not reaped.
+    /// Dead, whether it is reaped or not.
     fn is_dead(&self) -> bool {
+        !matches!(self.look(), Ok(None))
+    }
+
+    /// How it ended, if it did, without reaping it. An error: somebody else in our program did.
+    fn look(&self) -> rustix::io::Result<Option<WaitIdStatus>> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let Some(pid) = self.pid else { return true };
-        // An error: somebody else in our program reaped it.
-        !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+        #[cfg(target_os = "linux")]
+        if let Some(pidfd) = &self.pidfd {
+            return waitid(WaitId::PidFd(pidfd.as_fd()), options);
+        }
+        let pid = self.pid.ok_or(rustix::io::Errno::CHILD)?;
+        waitid(WaitId::Pid(pid), options)
     }
 
     /// Ends what it left behind, then reaps it: in this order, since then its number is anybody's.
     fn bury(&mut self) -> io::Result<Exit> {
+        if self.look().is_err() {
+            self.pid = None;
+            return Ok(Exit::Unknown);
+        }
         self.kill_group();
         self.pid = None;
         Ok(Exit::of(self.child.wait()?))
@@ -232,7 +279,7 @@ impl Process {
 impl Drop for Process {
     /// Its task was cancelled, or never heard of it: nobody would watch it any more.
     fn drop(&mut self) {
-        if self.pid.is_some() {
+        if self.pid.is_some() && self.look().is_ok() {
             self.kill();
             let _ = self.child.wait();
         }
@@ -255,5 +302,72 @@ impl Death {
         while !process.is_dead() {
             self.children.recv().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    use crate::listen::Listeners;
+    use crate::output::Readers;
+    use crate::spawn::Launch;
+
+    /// For what must happen, on whatever machine.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Of workers that sleep.
+    fn surroundings(runtime: &std::path::Path) -> (Surroundings, mpsc::Receiver<(Key, News)>) {
+        let (spawner, _) = Spawner::start(Launch {
+            program: "sleep".into(),
+            arguments: vec!["1000".into()],
+            environment: Vec::new(),
+            is_environment_clear: false,
+            directory: None,
+            identity: None,
+            listeners: Arc::new(Listeners::open(&[]).unwrap()),
+            watchdog: None,
+        })
+        .unwrap();
+        let (news, heard) = mpsc::channel(16);
+        let surroundings = Surroundings {
+            spawner,
+            home: Arc::new(Home::take(runtime, None, false).unwrap()),
+            identity: None,
+            output: Output::start(Readers::default()).unwrap().0,
+            ready: Ready::Notified,
+            stop_signal: StopSignal::default(),
+            news,
+        };
+        (surroundings, heard)
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_nobody_can_tell_anything_any_more_is_killed() {
+        let runtime = tempfile::tempdir().unwrap();
+        let (surroundings, mut heard) = surroundings(runtime.path());
+        let (wishes, waiting) = mpsc::channel(1);
+        tokio::spawn(run(Key(0), 0, waiting, surroundings));
+        let (_, started) = heard.recv().await.unwrap();
+        assert!(matches!(started, News::Started(_)), "{started:?}");
+
+        drop(wishes);
+
+        let (_, ended) = timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
+        assert!(
+            matches!(&ended, News::Ended(ended) if ended.exit == Exit::Signal(9)),
+            "{ended:?}"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_child_that_somebody_else_reaped_is_unknown() {
+        let child = Command::new("true").stdout(Stdio::null()).spawn().unwrap();
+        let mut process = Process::new(child);
+        waitid(WaitId::Pid(process.pid.unwrap()), WaitIdOptions::EXITED).unwrap();
+
+        assert!(process.is_dead());
+        assert_eq!(process.bury().unwrap(), Exit::Unknown);
     }
 }

@@ -309,3 +309,16 @@ async fn a_worker_that_listens_itself_is_ready_and_its_elder_does_not_make_it_so
     let status = trial.workers.status().await.unwrap();
     assert!(status.workers.iter().any(|it| it.state == State::Ready));
 }
+
+/// Where something else makes a worker ready, its word does not, not even its last one.
+#[tokio::test]
+async fn the_last_words_of_a_worker_do_not_make_it_ready() {
+    let trial = workers_that(&["ready", "exit=1"]).with(|it| {
+        it.ready(Ready::After(10 * PATIENCE))
+            .ready_timeout(20 * PATIENCE)
+    });
+    let trial = trial.workers(4).start().await;
+    let exited = |report: &Report| matches!(report, Report::Exited { .. });
+    trial.reports.times(40, exited).await;
+    assert_eq!(trial.reports.count(is_ready), 0);
+}

@@ -85,6 +85,17 @@ impl Plan {
         self
     }
 
+    /// Each line is heard only when `wait` comes back.
+    pub(crate) fn lines_after(self, mut wait: impl FnMut() + Send + 'static) -> Self {
+        let lines = self.lines.clone();
+        self.with(|it| {
+            it.on_line(move |line| {
+                wait();
+                lines.hear(line.clone());
+            })
+        })
+    }
+
     pub(crate) fn workers(self, workers: usize) -> Self {
         self.with(|it| it.workers(workers))
     }

@@ -123,3 +123,60 @@ async fn reports_for_which_there_is_no_room_are_counted() {
     let missed: u64 = missed.sum();
     assert!(missed + trial.reports.count(queued) as u64 >= 1_900);
 }
+
+/// Seen: a slot given up without exit status and reason, because its workers had flooded.
+#[tokio::test]
+async fn no_report_is_missed_however_much_workers_write() {
+    let (take, taken) = channel::<()>();
+    let trial = workers_that(&["flood=3000", "exit=7"])
+        .with(|it| it.crash_loop(3, PATIENCE))
+        .lines_after(move || {
+            let _ = taken.recv();
+        });
+    let trial = trial.start().await;
+    trial.workers.ended().await;
+    drop(take);
+    let is_last = |it: &Report| matches!(it, Report::NobodyLeft);
+    trial.reports.first(is_last).await;
+    let reports = &trial.reports;
+    assert_eq!(reports.count(|it| matches!(it, Report::Exited { .. })), 3);
+    assert_eq!(reports.count(|it| matches!(it, Report::GaveUp { .. })), 1);
+    assert_eq!(reports.count(|it| matches!(it, Report::Missed { .. })), 0);
+}
+
+#[tokio::test]
+async fn last_lines_are_the_last_ones_and_those_that_nobody_took_are_counted() {
+    let (take, taken) = channel::<()>();
+    let trial = workers_that(&["flood=5000", "exit=1"])
+        .with(|it| it.crash_loop(1, SECOND))
+        .lines_after(move || {
+            let _ = taken.recv();
+        });
+    let trial = trial.start().await;
+    trial.workers.ended().await;
+    drop(take);
+    let gave_up = |it: &Report| matches!(it, Report::GaveUp { .. });
+    let Report::GaveUp { last_lines, .. } = trial.reports.first(gave_up).await else {
+        unreachable!()
+    };
+    assert_eq!(last_lines[9], "4999");
+    let missed = trial.reports.until(|all| {
+        all.iter().find_map(|report| match report {
+            Report::LinesMissed { lines, .. } => Some(*lines),
+            _ => None,
+        })
+    });
+    let missed = missed.await;
+    assert!(missed > 0);
+    trial.lines.times(5_000 - missed, |_| true).await;
+}
+
+#[tokio::test]
+async fn a_line_says_whether_it_is_only_a_part() {
+    let trial = workers_that(&["long=10000", "say=short", "ready", "wait"]);
+    let trial = trial.ready().await;
+    assert!(!trial.says("short").await.is_part);
+    let lines = trial.lines.all();
+    let parts: Vec<_> = lines.iter().map(|it| (it.text.len(), it.is_part)).collect();
+    assert_eq!(parts, [(8_192, true), (1_808, false), (5, false)]);
+}
