@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
@@ -39,6 +40,9 @@ pub(crate) fn runtime_directory() -> PathBuf {
     }
 }
 
+/// How often a directory is made anew that others sweep away while it is taken.
+const ATTEMPTS: usize = 100;
+
 /// The longest path of a socket, on the strictest system (macOS) and without the zero that ends it.
 const LONGEST: usize = 103;
 
@@ -46,8 +50,9 @@ const LONGEST: usize = 103;
 #[derive(Debug)]
 pub(crate) struct Home {
     path: PathBuf,
+    mode: u32,
     /// The system takes the lock away from a process that ends, however it ends.
-    _lock: File,
+    lock: Mutex<File>,
     starts: AtomicU64,
 }
 
@@ -60,7 +65,7 @@ impl Home {
     ) -> Result<Self, StartError> {
         // Workers of another user pass through it, and see nothing there.
         let mode = if is_for_others { 0o711 } else { 0o700 };
-        own_directory(runtime, mode)?;
+        own_directory(runtime, mode).map_err(|why| directory_error(runtime, &why))?;
         sweep(runtime);
         let name = name.map_or_else(unnamed, str::to_owned);
         if !is_name(&name) {
@@ -73,28 +78,47 @@ impl Home {
                 why: "its path is too long for those of sockets in it".to_owned(),
             });
         }
+        let mut attempts = 1;
         loop {
-            own_directory(&path, mode)?;
-            let lock = lock_patiently(&path).map_err(|why| directory_error(&path, &why))?;
-            let Some(lock) = lock else {
-                return Err(StartError::NameTaken { name });
-            };
-            // Another process may have swept it away in between.
-            let is_still_there = match (lock.metadata(), metadata(path.join(LOCK))) {
-                (Ok(ours), Ok(there)) => ours.ino() == there.ino() && ours.dev() == there.dev(),
-                _ => false,
-            };
-            if is_still_there {
-                let home = Self {
-                    path,
-                    _lock: lock,
-                    starts: AtomicU64::new(0),
-                };
-                home.clear()
-                    .map_err(|why| directory_error(&home.path, &why))?;
-                return Ok(home);
+            match Self::try_to_take(&path, mode) {
+                Ok(Some(home)) => return Ok(home),
+                Ok(None) => return Err(StartError::NameTaken { name }),
+                Err(why) if attempts < ATTEMPTS && is_swept_away(&why) => attempts += 1,
+                Err(why) => return Err(directory_error(&path, &why)),
             }
         }
+    }
+
+    /// Another process may sweep it away in between: then something is not found.
+    fn try_to_take(path: &Path, mode: u32) -> io::Result<Option<Self>> {
+        own_directory(path, mode)?;
+        let Some(lock) = lock_patiently(path)? else {
+            return Ok(None);
+        };
+        let (ours, there) = (lock.metadata()?, metadata(path.join(LOCK))?);
+        if ours.ino() != there.ino() || ours.dev() != there.dev() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let home = Self {
+            path: path.to_owned(),
+            mode,
+            lock: Mutex::new(lock),
+            starts: AtomicU64::new(0),
+        };
+        home.clear()?;
+        Ok(Some(home))
+    }
+
+    /// Makes it again where somebody removed it, as those do who clean temporary directories.
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.path.join(LOCK).exists() {
+            return Ok(());
+        }
+        own_directory(&self.path, self.mode)?;
+        let taken = || io::Error::other("another supervisor has taken the name");
+        *held = lock_patiently(&self.path)?.ok_or_else(taken)?;
+        Ok(())
     }
 
     pub(crate) fn name(&self) -> String {
@@ -189,21 +213,25 @@ fn lock(home: &Path) -> io::Result<Option<File>> {
 
 /// Makes a directory that only we can write, or sees that the one that is there is such a one: in the
 /// temporary directory anybody could have put something.
-fn own_directory(path: &Path, mode: u32) -> Result<(), StartError> {
-    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.map_err(|why| directory_error(path, &why))?;
-    let there = symlink_metadata(path).map_err(|why| directory_error(path, &why))?;
+fn own_directory(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    let there = symlink_metadata(path)?;
     if !there.is_dir() || there.uid() != geteuid().as_raw() || there.mode() & 0o022 != 0 {
-        return Err(StartError::Directory {
-            path: path.to_owned(),
-            why: "it must be a directory of this user that nobody else can write".to_owned(),
-        });
+        let why = "it must be a directory of this user that nobody else can write";
+        return Err(io::Error::other(why));
     }
     if there.mode() & mode == mode {
         return Ok(());
     }
-    let widened = set_permissions(path, PermissionsExt::from_mode(mode));
-    widened.map_err(|why| directory_error(path, &why))
+    set_permissions(path, PermissionsExt::from_mode(mode))
+}
+
+/// Before it was made whole: else it would be locked.
+fn is_swept_away(why: &io::Error) -> bool {
+    matches!(
+        why.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
+    )
 }
 
 fn directory_error(path: &Path, why: &io::Error) -> StartError {
@@ -249,6 +277,37 @@ mod tests {
         assert!(!left.exists());
         drop(home);
         assert_eq!(runtime.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_is_taken_while_others_sweep() {
+        let runtime = tempfile::tempdir().unwrap();
+        let take_many = |name: &'static str| {
+            for _ in 0..2_000 {
+                Home::take(runtime.path(), Some(name), false).unwrap();
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| take_many("one"));
+            scope.spawn(|| take_many("other"));
+        });
+    }
+
+    #[test]
+    fn a_home_that_was_removed_is_made_again_and_still_taken() {
+        let runtime = tempfile::tempdir().unwrap();
+        let directory = runtime.path().join("run");
+        let take = || Home::take(&directory, Some("web"), false);
+        let home = take().unwrap();
+
+        remove_dir_all(&directory).unwrap();
+        home.restore().unwrap();
+
+        assert!(matches!(take(), Err(StartError::NameTaken { .. })));
+        let mode = metadata(&directory).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(home);
+        take().unwrap();
     }
 
     #[test]

@@ -92,7 +92,7 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     async fn live(mut self) -> io::Result<Exit> {
-        let mut ear = Ear::open(self.surroundings.home.ear(), self.surroundings.identity)?;
+        let mut ear = self.open_ear()?;
         let mut death = Death::watch()?;
         let spawner = &self.surroundings.spawner;
         let mut process = spawner.spawn(self.slot, ear.path()).await?;
@@ -108,6 +108,17 @@ impl Worker<'_> {
         drop(life);
         pass_on_last_words(readers).await;
         Ok(exit)
+    }
+
+    fn open_ear(&self) -> io::Result<Ear> {
+        let Surroundings { home, identity, .. } = self.surroundings;
+        match Ear::open(home.ear(), *identity) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                home.restore()?;
+                Ear::open(home.ear(), *identity)
+            }
+            opened => opened,
+        }
     }
 
     /// Until the process is dead.

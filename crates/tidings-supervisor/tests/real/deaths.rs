@@ -322,3 +322,17 @@ async fn the_last_words_of_a_worker_do_not_make_it_ready() {
     trial.reports.times(40, exited).await;
     assert_eq!(trial.reports.count(is_ready), 0);
 }
+
+/// As it is after months in a temporary directory that somebody cleans.
+#[tokio::test]
+async fn a_slot_recovers_from_a_death_when_its_directory_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = directory.path().join("run");
+    let trial = workers_that(&["ready", "wait"]).with(|it| it.runtime_directory(&runtime));
+    let trial = trial.ready().await;
+    std::fs::remove_dir_all(&runtime).unwrap();
+    kill(trial.pids().await[0], Signal::KILL);
+    trial.reports.times(2, is_ready).await;
+    let exited = |report: &Report| matches!(report, Report::Exited { .. });
+    assert_eq!(trial.reports.count(exited), 1);
+}
