@@ -1,8 +1,9 @@
 //! Which program workers run, and that nobody else can put another in its place.
 
-use std::fs::metadata;
+use std::ffi::OsString;
+use std::fs::{metadata, read_link, symlink_metadata};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::ProgramError;
 
@@ -25,7 +26,10 @@ pub(crate) fn find(program: &Path) -> Result<PathBuf, ProgramError> {
             path: found.clone(),
             source,
         })?;
-    check(&path)?;
+    if !is_executable(&path) {
+        return Err(ProgramError::NotExecutable(path));
+    }
+    check_way(&found)?;
     Ok(path)
 }
 
@@ -49,34 +53,52 @@ fn is_executable(path: &Path) -> bool {
     metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & EXECUTE != 0)
 }
 
-fn check(path: &Path) -> Result<(), ProgramError> {
-    if !is_executable(path) {
-        return Err(ProgramError::NotExecutable(path.to_owned()));
-    }
-    let is_open = |path: &Path, unless: u32| {
-        let mode = metadata(path).map(|it| it.permissions().mode());
-        mode.map_err(|source| ProgramError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })
-        .map(|mode| mode & WRITE != 0 && mode & unless == 0)
+/// Looks at all that the system passes on its way, from link to link: whoever can write a directory
+/// can replace what lies in it.
+fn check_way(found: &Path) -> Result<(), ProgramError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        |source| ProgramError::Unreadable { path, source }
     };
-    if is_open(path, 0)? {
-        return Err(ProgramError::WorldWritable(path.to_owned()));
-    }
-    // Whoever can write a directory can replace what lies in it.
-    for directory in path.ancestors().skip(1) {
-        if is_open(directory, STICKY)? {
-            return Err(ProgramError::WorldWritable(directory.to_owned()));
+    let absolute = std::path::absolute(found).map_err(unreadable(found))?;
+    let mut at = PathBuf::new();
+    let mut ahead = steps(&absolute);
+    // There is an end to it: the system went this way before, and it follows 40 links at most.
+    while let Some(step) = ahead.pop() {
+        if step == ".." {
+            at.pop();
+            continue;
         }
+        // The root begins anew.
+        let next = at.join(step);
+        let metadata = symlink_metadata(&next).map_err(unreadable(&next))?;
+        if metadata.is_symlink() {
+            let target = read_link(&next).map_err(unreadable(&next))?;
+            ahead.extend(steps(&target));
+            continue;
+        }
+        let mode = metadata.permissions().mode();
+        let is_shared = metadata.is_dir() && mode & STICKY != 0;
+        if mode & WRITE != 0 && !is_shared {
+            return Err(ProgramError::WorldWritable(next));
+        }
+        at = next;
     }
     Ok(())
+}
+
+/// The last one first.
+fn steps(path: &Path) -> Vec<OsString> {
+    let steps = path.components().rev();
+    let steps = steps.filter(|step| *step != Component::CurDir);
+    steps.map(|step| step.as_os_str().to_owned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::os::unix::fs::symlink;
 
     fn program(mode: u32) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -123,5 +145,32 @@ mod tests {
         set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(find(&path), Err(ProgramError::WorldWritable(it)) if it == open));
+    }
+
+    #[test]
+    fn a_link_that_lies_where_everybody_can_write_is_refused() {
+        let (directory, program) = program(0o755);
+        let root = directory.path().canonicalize().unwrap();
+        let open = root.join("open");
+        create_dir(&open).unwrap();
+        symlink(&program, open.join("link")).unwrap();
+        // A link to a link, and a link in the middle of the path.
+        symlink("open/link", root.join("far")).unwrap();
+        symlink("open", root.join("middle")).unwrap();
+        set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+        for name in ["open/link", "far", "middle/link", "open/../far"] {
+            assert_eq!(find(&root.join(name)).unwrap(), program);
+        }
+
+        set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+
+        for name in ["open/link", "far", "middle/link", "open/../program"] {
+            let found = find(&root.join(name));
+            assert!(
+                matches!(&found, Err(ProgramError::WorldWritable(it)) if *it == open),
+                "{name}: {found:?}"
+            );
+        }
+        assert!(find(&program).is_ok());
     }
 }
