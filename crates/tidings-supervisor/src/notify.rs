@@ -3,10 +3,12 @@
 //! The words are those of systemd, so that a program which speaks to systemd speaks to us.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixDatagram as Sender;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::UnixDatagram;
 
@@ -18,12 +20,15 @@ const SOCKET: &str = "NOTIFY_SOCKET";
 /// Longer words are cut off; those that count come first.
 const LONGEST: usize = 4096;
 
+/// How long a word waits where the supervisor has not heard those before it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Says that this worker can serve. Where nobody supervises it, does nothing.
 ///
 /// # Errors
 ///
-/// When there is a supervisor and it cannot be told: the worker will be taken for one that does not
-/// get ready.
+/// When there is a supervisor and it cannot be told, or not within 5 s: the worker will be taken for
+/// one that does not get ready.
 ///
 /// # Examples
 ///
@@ -34,11 +39,12 @@ const LONGEST: usize = 4096;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn ready() -> io::Result<()> {
-    tell("READY=1")
+    tell("READY=1", Some(PATIENCE))
 }
 
 /// Gives a sign of life, for [`watchdog`](crate::Supervisor::watchdog). Where nobody supervises this
-/// process, does nothing.
+/// process, does nothing. It never waits: where the supervisor has not heard the signs before this one,
+/// those will do.
 ///
 /// # Errors
 ///
@@ -51,7 +57,10 @@ pub fn ready() -> io::Result<()> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn alive() -> io::Result<()> {
-    tell("WATCHDOG=1")
+    match tell("WATCHDOG=1", None) {
+        Err(why) if is_full(&why) => Ok(()),
+        told => told,
+    }
 }
 
 /// Says that this worker is about to end by itself: its slot gets another worker, as if it had died,
@@ -60,7 +69,7 @@ pub fn alive() -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// When there is a supervisor and it cannot be told.
+/// When there is a supervisor and it cannot be told, or not within 5 s.
 ///
 /// # Examples
 ///
@@ -69,22 +78,33 @@ pub fn alive() -> io::Result<()> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn stopping() -> io::Result<()> {
-    tell("STOPPING=1")
+    tell("STOPPING=1", Some(PATIENCE))
 }
 
-fn tell(word: &str) -> io::Result<()> {
-    let Some(socket) = env::var_os(SOCKET) else {
-        return Ok(());
-    };
+/// Waits for so long, or not at all.
+fn tell(word: &str, patience: Option<Duration>) -> io::Result<()> {
+    env::var_os(SOCKET).map_or(Ok(()), |socket| send(word, &socket, patience))
+}
+
+fn send(word: &str, socket: &OsStr, patience: Option<Duration>) -> io::Result<()> {
     let sender = Sender::unbound()?;
+    match patience {
+        Some(_) => sender.set_write_timeout(patience)?,
+        None => sender.set_nonblocking(true)?,
+    }
     #[cfg(target_os = "linux")]
-    if let Some(name) = std::os::unix::ffi::OsStrExt::as_bytes(&*socket).strip_prefix(b"@") {
+    if let Some(name) = std::os::unix::ffi::OsStrExt::as_bytes(socket).strip_prefix(b"@") {
         // systemd itself gives such names.
         use std::os::linux::net::SocketAddrExt as _;
         let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
         return sender.send_to_addr(word.as_bytes(), &address).map(drop);
     }
     sender.send_to(word.as_bytes(), socket).map(drop)
+}
+
+/// macOS has a word of its own for a queue without room.
+fn is_full(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::WouldBlock || why.raw_os_error() == Some(libc::ENOBUFS)
 }
 
 /// What a worker said.
@@ -182,5 +202,19 @@ mod tests {
         let path = ear.path().to_owned();
         drop(ear);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn whoever_is_not_heard_does_not_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ear");
+        let _deaf = Sender::bind(&path).unwrap();
+        let say = || send("WATCHDOG=1", path.as_os_str(), None);
+        let why = std::iter::repeat_with(say).find_map(Result::err).unwrap();
+        assert!(is_full(&why), "{why}");
+
+        // It gives up, however long it waits before.
+        let why = send("READY=1", path.as_os_str(), Some(Duration::from_millis(10))).unwrap_err();
+        assert!(is_full(&why), "{why}");
     }
 }
