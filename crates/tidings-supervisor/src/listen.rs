@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -61,6 +61,15 @@ impl Listen {
     }
 }
 
+impl Listen {
+    /// Whoever connects to this address may reach this socket.
+    pub(crate) fn is_reached_at(&self, at: SocketAddr) -> bool {
+        let At::Tcp(own) = &self.at else { return false };
+        let are_any = own.ip().is_unspecified() || at.ip().is_unspecified();
+        own.port() == at.port() && (are_any || own.ip() == at.ip())
+    }
+}
+
 impl From<SocketAddr> for Listen {
     fn from(at: SocketAddr) -> Self {
         Self::tcp(at)
@@ -114,12 +123,42 @@ pub(crate) fn is_name(text: &str) -> bool {
 /// The sockets, open for as long as this is there.
 #[derive(Debug)]
 pub(crate) struct Listeners {
+    /// Gone before the sockets are closed.
+    paths: Vec<OwnPath>,
     /// None of them among the numbers under which workers get them.
     pub(crate) sockets: Vec<OwnedFd>,
     pub(crate) names: Vec<String>,
     /// As they are now: port 0 has become one.
     pub(crate) addresses: Vec<Listen>,
-    paths: Vec<PathBuf>,
+}
+
+/// Where a socket of ours lies.
+#[derive(Debug)]
+struct OwnPath {
+    path: PathBuf,
+    /// Device and number, which is nobody else's while the socket is open.
+    file: Option<(u64, u64)>,
+}
+
+impl OwnPath {
+    fn of(path: PathBuf) -> Self {
+        let file = file(&path);
+        Self { path, file }
+    }
+}
+
+impl Drop for OwnPath {
+    /// Unless somebody put something else there.
+    fn drop(&mut self) {
+        if self.file.is_some() && file(&self.path) == self.file {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn file(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 impl Listeners {
@@ -150,7 +189,7 @@ impl Listeners {
             }
             At::Unix(path) => {
                 let socket = unix(path)?;
-                self.paths.push(path.clone());
+                self.paths.push(OwnPath::of(path.clone()));
                 (socket, At::Unix(path.clone()))
             }
         };
@@ -160,14 +199,6 @@ impl Listeners {
         let name = listen.name.clone();
         self.addresses.push(Listen { name, at });
         Ok(())
-    }
-}
-
-impl Drop for Listeners {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
@@ -195,7 +226,10 @@ fn remove_if_left_over(path: &Path, at: &SockAddr) -> io::Result<()> {
     if !is_socket {
         return Ok(());
     }
-    match Socket::new(Domain::UNIX, Type::STREAM, None)?.connect(at) {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Where many wait already, it would wait with them.
+    socket.set_nonblocking(true)?;
+    match socket.connect(at) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
@@ -247,6 +281,61 @@ mod tests {
         assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
         drop(listeners);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_on_which_nobody_accepts_is_used_all_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let at = SockAddr::unix(&path).unwrap();
+        let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        busy.bind(&at).unwrap();
+        busy.listen(0).unwrap();
+        let connect = || {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket.connect(&at).map(|()| socket)
+        };
+        let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
+        assert!(!waiting.is_empty());
+
+        let error = Listeners::open(&[Listen::unix(&path)]).unwrap_err();
+
+        assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_somebody_else_put_there_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listeners = Listeners::open(&[Listen::unix(&path)]).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
+
+        drop(listeners);
+
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_socket_is_reached_at_its_own_address_and_where_any_will_do() {
+        let listen: Listen = "127.0.0.1:80".parse().unwrap();
+        for (at, is_reached) in [
+            ("127.0.0.1:80", true),
+            ("0.0.0.0:80", true),
+            ("[::]:80", true),
+            ("127.0.0.2:80", false),
+            ("127.0.0.1:81", false),
+        ] {
+            assert_eq!(
+                listen.is_reached_at(at.parse().unwrap()),
+                is_reached,
+                "{at}"
+            );
+        }
+        let any: Listen = "[::]:80".parse().unwrap();
+        assert!(any.is_reached_at("127.0.0.1:80".parse().unwrap()));
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub enum Ready {
     After(Duration),
     /// It accepts connections at this address, on a socket that it opened itself. On Linux the socket
     /// must be the worker's or of its children's; elsewhere anybody's will do, so that while an elder
-    /// listens there its successor is taken for ready.
+    /// listens there its successor is taken for ready. An address that the supervisor itself
+    /// [listens](crate::Supervisor::listen) on is refused at the start.
     Accepts(SocketAddr),
 }
 
