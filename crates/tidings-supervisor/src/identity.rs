@@ -1,5 +1,7 @@
 //! As whom workers run.
 
+use std::ffi::OsString;
+
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::error::StartError;
@@ -39,6 +41,15 @@ impl Identity {
         Ok(Self { uid, gid })
     }
 
+    /// What programs know this user by; whom the system does not know has none of it.
+    pub(crate) fn environment(self) -> [(OsString, Option<OsString>); 3] {
+        let user = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();
+        let name = user.as_ref().map(|user| OsString::from(&user.name));
+        let home = user.map(|user| user.dir.into_os_string());
+        [("HOME", home), ("LOGNAME", name.clone()), ("USER", name)]
+            .map(|(variable, value)| (variable.into(), value))
+    }
+
     /// This process is somebody else, and can become this one.
     pub(crate) fn is_another(self) -> bool {
         Uid::effective().as_raw() != self.uid || Gid::effective().as_raw() != self.gid
@@ -67,6 +78,19 @@ mod tests {
         assert_eq!(Identity::find("root", None).unwrap(), root);
         assert_eq!(Identity::find("0", Some("root")).unwrap(), root);
         assert_eq!(Identity::find("7654", Some("321")).unwrap().gid, 321);
+    }
+
+    #[test]
+    fn programs_know_a_user_by_name_and_home_and_nobody_else() {
+        let root = Identity { uid: 0, gid: 0 }.environment();
+        assert_eq!(root[1], ("LOGNAME".into(), Some("root".into())));
+        assert!(root[0].1.is_some() && root[2].1 == root[1].1);
+        let stranger = Identity {
+            uid: 7654,
+            gid: 321,
+        }
+        .environment();
+        assert_eq!(stranger[0], ("HOME".into(), None));
     }
 
     #[test]

@@ -25,12 +25,14 @@ use crate::worker::Process;
 /// How many starts may wait for the thread; whoever wants another waits.
 const QUEUE: usize = 64;
 
-/// What our own manager told us is not meant for workers.
-const NOT_THEIRS: [&str; 7] = [
+/// What is said by the supervisor or by nobody: what our own told us is not meant for workers.
+const RESERVED: [&str; 9] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",
+    "LISTEN_PIDFDID",
     "NOTIFY_SOCKET",
+    "TIDINGS_RUNTIME_DIR",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
     "WORKER_ID",
@@ -131,12 +133,14 @@ impl Launch {
 
     fn environment(&self, slot: usize, notify: &Path) -> io::Result<Vec<CString>> {
         let mut all: Vec<(OsString, OsString)> = Vec::new();
+        let mut of_user = Vec::new();
         if !self.is_environment_clear {
-            all.extend(std::env::vars_os().filter(|(name, _)| !is_not_theirs(name)));
+            all.extend(std::env::vars_os().filter(|(name, _)| !is_reserved(name)));
+            of_user.extend(self.identity.iter().flat_map(|it| it.environment()));
         }
         // Nor may anybody else say what the supervisor says.
-        let given = self.environment.iter();
-        for (name, value) in given.filter(|(name, _)| !is_not_theirs(name)) {
+        let given = of_user.iter().chain(&self.environment);
+        for (name, value) in given.filter(|(name, _)| !is_reserved(name)) {
             all.retain(|(known, _)| known != name);
             all.extend(value.clone().map(|value| (name.clone(), value)));
         }
@@ -155,8 +159,8 @@ impl Launch {
     }
 }
 
-fn is_not_theirs(name: &OsStr) -> bool {
-    NOT_THEIRS.iter().any(|it| name == *it)
+fn is_reserved(name: &OsStr) -> bool {
+    RESERVED.iter().any(|it| name == *it)
 }
 
 fn pair((mut name, value): (OsString, OsString)) -> io::Result<CString> {

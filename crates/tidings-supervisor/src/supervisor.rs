@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -116,7 +117,8 @@ impl Supervisor {
     }
 
     /// Sets a variable of the workers' environment, which is otherwise that of this process. What the
-    /// supervisor tells them itself, as `WORKER_ID` and `LISTEN_FDS`, cannot be set.
+    /// supervisor tells them itself, as `WORKER_ID` and `LISTEN_FDS`, cannot be set, and its own
+    /// `TIDINGS_RUNTIME_DIR` is not passed on.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let value = Some(value.as_ref().to_owned());
         self.environment.push((name.as_ref().to_owned(), value));
@@ -144,7 +146,8 @@ impl Supervisor {
 
     /// Workers become this user, by name or number, for good: without supplementary groups, without a
     /// way back, and on Linux without any program that would give them more rights. Only root can do
-    /// that.
+    /// that. `HOME`, `USER` and `LOGNAME` are those of this user, unless [`env`](Self::env) or
+    /// [`env_clear`](Self::env_clear) say otherwise.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
@@ -265,17 +268,22 @@ impl Supervisor {
             return Err(StartError::Workers(self.policy.workers));
         }
         program::find(&self.program)?;
+        self.check_ready()?;
         let identity = self.identity()?;
         let runtime = self.runtime.clone().unwrap_or_else(runtime_directory);
         let is_for_others = identity.is_some_and(Identity::is_another);
         let name = self.name.clone();
-        let home = spawn_blocking(move || Home::take(&runtime, name.as_deref(), is_for_others));
-        let home = home.await.map_err(|source| StartError::System {
-            doing: "taking a name",
+        let listen = self.listen.clone();
+        let opened = spawn_blocking(move || {
+            let home = Home::take(&runtime, name.as_deref(), is_for_others)?;
+            Ok::<_, StartError>((home, Listeners::open(&listen)?))
+        });
+        let opened = opened.await.map_err(|source| StartError::System {
+            doing: "taking a name and opening the sockets",
             source: source.into(),
         })?;
-        let home = Arc::new(home?);
-        let listeners = Arc::new(Listeners::open(&self.listen)?);
+        let (home, listeners) =
+            opened.map(|(home, sockets)| (Arc::new(home), Arc::new(sockets)))?;
         let addresses = listeners.addresses.as_slice().into();
 
         let system = |doing| move |source| StartError::System { doing, source };
@@ -336,6 +344,24 @@ impl Supervisor {
             view.send_modify(|view| view.stopped = Some(stopped));
         });
         Ok(workers)
+    }
+
+    /// Workers have the supervisor's sockets from their start, so that they would be ready at once.
+    fn check_ready(&self) -> Result<(), StartError> {
+        let Ready::Accepts(at) = self.ready else {
+            return Ok(());
+        };
+        match self.listen.iter().find(|it| it.is_reached_at(at)) {
+            None => Ok(()),
+            Some(listen) => Err(StartError::Listen {
+                on: listen.to_string(),
+                source: io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "workers get this socket from the supervisor, so that it cannot tell who is \
+                     ready: let them say so, or let them accept at another address",
+                ),
+            }),
+        }
     }
 
     fn identity(&self) -> Result<Option<Identity>, StartError> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde::Deserialize;
-use tidings_supervisor::{ProgramError, StartError, Supervisor};
+use tidings_supervisor::{ProgramError, Ready, StartError, Supervisor};
 
 use super::harness::*;
 
@@ -190,6 +190,8 @@ async fn what_the_supervisor_says_is_said_by_nobody_else() {
         it.env("LISTEN_FDS", "7")
             .env("LISTEN_PID", "1")
             .env("LISTEN_FDNAMES", "x")
+            .env("LISTEN_PIDFDID", "1")
+            .env("TIDINGS_RUNTIME_DIR", "/nowhere")
             .env("NOTIFY_SOCKET", "/nowhere")
             .env("WORKER_ID", "77")
     });
@@ -198,6 +200,8 @@ async fn what_the_supervisor_says_is_said_by_nobody_else() {
     assert!(!worker.environment.contains_key("LISTEN_FDS"));
     assert!(!worker.environment.contains_key("LISTEN_PID"));
     assert!(!worker.environment.contains_key("LISTEN_FDNAMES"));
+    assert!(!worker.environment.contains_key("LISTEN_PIDFDID"));
+    assert!(!worker.environment.contains_key("TIDINGS_RUNTIME_DIR"));
     assert_eq!(worker.environment["WORKER_ID"], "0");
 }
 
@@ -220,7 +224,11 @@ async fn a_worker_becomes_another_user_for_good() {
     let program = directory.path().join("misbehaving");
     std::fs::copy(misbehaving(), &program).unwrap();
     let plan = workers_of(&program, &steps).listening();
-    let plan = plan.with(|it| it.user(NOBODY.to_string()).group("65533"));
+    let plan = plan.with(|it| {
+        it.user(NOBODY.to_string())
+            .group("65533")
+            .env("HOME", "/given")
+    });
     if !rustix::process::geteuid().is_root() {
         let refused = plan.supervisor().start().await.unwrap_err().to_string();
         assert!(refused.contains("only root"), "{refused}");
@@ -235,6 +243,9 @@ async fn a_worker_becomes_another_user_for_good() {
     assert_eq!(status("NoNewPrivs"), ["1"]);
     assert_eq!(status("CapEff"), ["0000000000000000"]);
     assert_eq!(status("CapPrm"), ["0000000000000000"]);
+    assert_eq!(worker.environment["HOME"], "/given");
+    assert_ne!(worker.environment["USER"], "root");
+    assert_eq!(worker.environment["USER"], worker.environment["LOGNAME"]);
     trial.says("Err(EPERM)").await;
     // And it is ours all the same: told to end, and killed with us.
     assert!(trial.workers.stop().await.is_clean());
@@ -288,6 +299,14 @@ async fn what_else_cannot_be_is_refused_at_the_start() {
     assert!(matches!(group, StartError::User { .. }));
     let name = refused(|it| it.name("../up")).await;
     assert!(matches!(name, StartError::Name(_)));
+    let ready = refused(|it| {
+        let at = "127.0.0.1:9999".parse().unwrap();
+        it.listen("0.0.0.0:9999".parse().unwrap())
+            .ready(Ready::Accepts(at))
+    });
+    let ready = ready.await;
+    let why = std::error::Error::source(&ready).unwrap().to_string();
+    assert!(why.contains("who is ready"), "{why}");
     let listen = workers_that(&["wait"]).with(|it| it.listen(at.into()));
     let listen = listen.supervisor().start().await.unwrap_err();
     assert!(matches!(listen, StartError::Listen { .. }));
