@@ -250,7 +250,9 @@ impl Pipe {
                     self.waiting.clear();
                     break;
                 };
-                self.waiting.pop_front().map(|line| place.send(line));
+                if let Some(line) = self.waiting.pop_front() {
+                    place.send(line);
+                }
             }
             self.lines.rest.reserve(LONGEST);
             if self.pipe.read_buf(&mut self.lines.rest).await? == 0 {
@@ -313,7 +315,9 @@ impl LastWords {
             let Ok(Ok(place)) = timeout_at(deadline, output.lines.reserve()).await else {
                 break;
             };
-            self.waiting.pop_front().map(|line| place.send(line));
+            if let Some(line) = self.waiting.pop_front() {
+                place.send(line);
+            }
         }
         if !self.waiting.is_empty() {
             output.report(Report::LinesMissed {
