@@ -87,7 +87,7 @@ pub enum ProgramError {
 #[non_exhaustive]
 pub enum ReloadError {
     /// A successor ended before its elder was replaced.
-    #[error("the new worker {slot} {exit}{}; {}", wrote(last_lines), kept(*replaced))]
+    #[error("the new worker {slot} {exit}; {}{}", wrote(last_lines), kept(*replaced))]
     Died {
         /// Its slot.
         slot: usize,
@@ -99,12 +99,18 @@ pub enum ReloadError {
         replaced: usize,
     },
     /// A successor was not ready in time.
-    #[error("the new worker {slot} was not ready within {within:.1?}; {}", kept(*replaced))]
+    #[error(
+        "the new worker {slot} was not ready within {within:.1?}; {}{}",
+        wrote(last_lines),
+        kept(*replaced)
+    )]
     NotReady {
         /// Its slot.
         slot: usize,
         /// How long it was waited for.
         within: Duration,
+        /// What it wrote last.
+        last_lines: Vec<String>,
         /// How many workers had been replaced before; they are not taken back.
         replaced: usize,
     },
@@ -113,10 +119,13 @@ pub enum ReloadError {
     Ending,
 }
 
+/// All of them: the last line of a panic says only how to see more of it.
 fn wrote(last_lines: &[String]) -> String {
-    last_lines
-        .last()
-        .map_or_else(String::new, |line| format!(" (it wrote last: {line})"))
+    if last_lines.is_empty() {
+        return String::new();
+    }
+    let lines = last_lines.iter().map(|line| format!("    {line}\n"));
+    format!("it wrote last:\n{}", lines.collect::<String>())
 }
 
 fn kept(replaced: usize) -> String {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Exit {
     /// By itself, with this status.
     Status(i32),
@@ -27,6 +28,8 @@ pub enum Exit {
     NotStarted(String),
     /// Something else in the supervisor's program reaped it, and only that knows.
     Unknown,
+    /// It ran, and was told to end since it could not serve in time.
+    NotReady,
 }
 
 impl Exit {
@@ -48,6 +51,7 @@ impl fmt::Display for Exit {
             },
             Self::NotStarted(why) => write!(f, "not started: {why}"),
             Self::Unknown => f.write_str("ended, and something else in this program knows how"),
+            Self::NotReady => f.write_str("not ready in time"),
         }
     }
 }

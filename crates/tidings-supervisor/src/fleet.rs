@@ -101,6 +101,9 @@ pub(crate) struct Ended {
     pub(crate) last_lines: Vec<String>,
 }
 
+/// What a worker that lives wrote last.
+pub(crate) type Wrote<'a> = &'a dyn Fn(Key) -> Vec<String>;
+
 #[derive(Debug)]
 pub(crate) struct Fleet {
     policy: Policy,
@@ -277,11 +280,11 @@ impl Fleet {
     }
 
     /// Looks at the clock.
-    pub(crate) fn tick(&mut self, now: Instant) {
+    pub(crate) fn tick(&mut self, now: Instant, wrote: Wrote<'_>) {
         for index in 0..self.slots.len() {
-            self.look_at(index, now);
+            self.look_at(index, now, wrote);
         }
-        self.look_at_successors(now);
+        self.look_at_successors(now, wrote);
         for index in 0..self.draining.len() {
             if self.draining[index].is_overdue(now) {
                 self.kill_draining(index, Some(self.policy.grace));
@@ -447,7 +450,7 @@ impl Fleet {
     }
 
     /// What the clock says of one slot, successors aside.
-    fn look_at(&mut self, index: usize, now: Instant) {
+    fn look_at(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
         // The one before may have been the last that was not given up: then all are gone.
         let Some(slot) = self.slots.get(index) else {
             return;
@@ -464,7 +467,7 @@ impl Fleet {
                 let key = worker.key;
                 self.ready(key, now);
             }
-            Seat::Taken(worker) if self.is_late(worker, now) => self.not_ready(index, now),
+            Seat::Taken(worker) if self.is_late(worker, now) => self.not_ready(index, now, wrote),
             Seat::Taken(worker) if self.is_silent(worker, now) => {
                 let key = worker.key;
                 self.silent(key);
@@ -473,7 +476,7 @@ impl Fleet {
         }
     }
 
-    fn not_ready(&mut self, index: usize, now: Instant) {
+    fn not_ready(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
         let within = self.policy.ready_timeout;
         let slot = &mut self.slots[index];
         let Some(worker) = slot.seat.vacate(now) else {
@@ -485,18 +488,13 @@ impl Fleet {
             pid,
             within,
         });
+        let ended = Ended {
+            exit: Exit::NotReady,
+            last_lines: wrote(worker.key),
+        };
         self.dismiss(number, worker, now);
-        let exit = Exit::NotStarted(format!("not ready within {within:.1?}"));
-        self.slots[index].last_exit = Some(exit.clone());
-        self.died(
-            index,
-            Duration::ZERO,
-            &Ended {
-                exit,
-                last_lines: Vec::new(),
-            },
-            now,
-        );
+        self.slots[index].last_exit = Some(ended.exit.clone());
+        self.died(index, Duration::ZERO, &ended, now);
     }
 
     fn silent(&mut self, key: Key) {

@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use crate::error::{ReloadError, ScaleError};
 use crate::fleet::{Action, Fleet, Key, Order, Placed, Reloaded, Ticket};
-use crate::output::Output;
+use crate::output::{LastLines, Output};
 use crate::status::Status;
 use crate::worker::{self, News, Surroundings, Wish};
 use crate::workers::Stopped;
@@ -51,9 +51,16 @@ pub(crate) struct Supervision {
     pub(crate) news: mpsc::Receiver<(Key, News)>,
     pub(crate) surroundings: Surroundings,
     pub(crate) view: watch::Sender<View>,
-    pub(crate) wishes: HashMap<Key, mpsc::Sender<Wish>>,
+    pub(crate) living: HashMap<Key, Living>,
     pub(crate) waiting: HashMap<Ticket, Done>,
     pub(crate) tickets: u64,
+}
+
+/// What is kept of a worker until its end is told.
+#[derive(Debug)]
+pub(crate) struct Living {
+    wishes: mpsc::Sender<Wish>,
+    last_lines: LastLines,
 }
 
 /// What does not change.
@@ -90,7 +97,7 @@ impl Supervision {
                     is_abandoned = true;
                     self.fleet.kill(now);
                 }
-                Event::Time => self.fleet.tick(now),
+                Event::Time => self.tick(now),
             }
         }
     }
@@ -112,12 +119,17 @@ impl Supervision {
         }
     }
 
+    fn tick(&mut self, now: Instant) {
+        let wrote = |key: Key| self.living.get(&key).map(|it| it.last_lines.take());
+        self.fleet.tick(now, &|key| wrote(key).unwrap_or_default());
+    }
+
     fn hear(&mut self, key: Key, news: &News, now: Instant) {
         match news {
             News::Started(pid) => self.fleet.started(key, *pid),
             News::Said(word) => self.fleet.said(key, *word, now),
             News::Ended(ended) => {
-                self.wishes.remove(&key);
+                self.living.remove(&key);
                 self.fleet.exited(key, ended, now);
             }
         }
@@ -182,14 +194,17 @@ impl Supervision {
 
     fn start(&mut self, key: Key, slot: usize) {
         let (wishes, waiting) = mpsc::channel(WISHES);
-        self.wishes.insert(key, wishes);
-        tokio::spawn(worker::run(key, slot, waiting, self.surroundings.clone()));
+        let last_lines = LastLines::default();
+        let surroundings = self.surroundings.clone();
+        let worker = worker::run(key, slot, waiting, last_lines.clone(), surroundings);
+        self.living.insert(key, Living { wishes, last_lines });
+        tokio::spawn(worker);
     }
 
     fn wish(&self, key: Key, wish: Wish) {
-        if let Some(wishes) = self.wishes.get(&key) {
+        if let Some(living) = self.living.get(&key) {
             // Never full: see `WISHES`. Closed: it is dead, and its end is on the way.
-            let _ = wishes.try_send(wish);
+            let _ = living.wishes.try_send(wish);
         }
     }
 

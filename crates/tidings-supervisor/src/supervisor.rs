@@ -330,7 +330,7 @@ impl Supervisor {
                 news,
             },
             view: view.clone(),
-            wishes: HashMap::new(),
+            living: HashMap::new(),
             waiting: HashMap::new(),
             tickets: 0,
         };

@@ -62,9 +62,9 @@ pub(crate) async fn run(
     key: Key,
     slot: usize,
     wishes: mpsc::Receiver<Wish>,
+    last: LastLines,
     surroundings: Surroundings,
 ) {
-    let last = LastLines::default();
     let worker = Worker {
         key,
         slot,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Ended, Fleet};
+use super::{Action, Ended, Fleet, Wrote};
 use crate::error::ReloadError;
 use crate::report::Report;
 
@@ -183,7 +183,7 @@ impl Fleet {
     }
 
     /// What the clock says of successors.
-    pub(super) fn look_at_successors(&mut self, now: Instant) {
+    pub(super) fn look_at_successors(&mut self, now: Instant, wrote: Wrote<'_>) {
         for index in 0..self.slots.len() {
             // When the one before made the reload fail, the whole fleet may be given up.
             let Some(slot) = self.slots.get(index) else {
@@ -196,13 +196,14 @@ impl Fleet {
                 let key = worker.key;
                 self.ready(key, now);
             } else if self.is_late(worker, now) {
-                let (slot, pid) = (slot.number, worker.pid);
+                let (slot, pid, last_lines) = (slot.number, worker.pid, wrote(worker.key));
                 let within = self.policy.ready_timeout;
                 self.report(Report::NotReady { slot, pid, within });
                 let replaced = self.replaced();
                 let error = ReloadError::NotReady {
                     slot,
                     within,
+                    last_lines,
                     replaced,
                 };
                 self.fail_reload(error, now);

@@ -86,7 +86,7 @@ impl Play {
 
     fn passes(&mut self, time: Duration) {
         self.now += time;
-        self.fleet.tick(self.now);
+        self.fleet.tick(self.now, &words_of);
         self.look();
     }
 
@@ -182,6 +182,11 @@ impl Play {
 
 fn pid(Key(key): Key) -> u32 {
     100 + u32::try_from(key).unwrap()
+}
+
+/// What a worker wrote before it was told to end.
+fn words_of(Key(key): Key) -> Vec<String> {
+    vec![format!("words of {key}")]
 }
 
 fn just_under(time: Duration) -> Duration {

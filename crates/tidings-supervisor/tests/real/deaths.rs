@@ -164,6 +164,19 @@ async fn a_worker_that_is_not_ready_in_time_is_replaced() {
 }
 
 #[tokio::test]
+async fn of_a_worker_that_is_never_ready_is_shown_what_it_wrote() {
+    let trial = workers_that(&["complain=no database", "hang"])
+        .with(|it| it.ready_timeout(3 * SECOND).crash_loop(1, SECOND))
+        .start()
+        .await;
+    assert!(trial.workers.ended().await.gave_up);
+    let gave_up = |report: &Report| matches!(report, Report::GaveUp { .. });
+    let report = trial.reports.first(gave_up).await.to_string();
+    let end = "the last not ready in time; it wrote last:\n    no database";
+    assert!(report.ends_with(end), "{report}");
+}
+
+#[tokio::test]
 async fn what_a_worker_started_is_gone_when_it_dies() {
     let trial = workers_that(&["child", "ready", "wait"]).ready().await;
     let line = trial

@@ -58,7 +58,7 @@ async fn a_broken_version_is_told_while_the_old_one_serves_everybody() {
     let elders = trial.pids().await;
     let clients = Clients::come_to(&trial);
 
-    let broken = "#!/bin/sh\necho the configuration is wrong >&2\nexit 78\n";
+    let broken = "#!/bin/sh\n(echo wrong; echo see the manual) >&2\nexit 78\n";
     deploy(&script(directory.path(), broken), &name);
     for order in [Order::AllAtOnce, Order::Rolling] {
         let error = trial.workers.reload(order).await.unwrap_err();
@@ -70,10 +70,11 @@ async fn a_broken_version_is_told_while_the_old_one_serves_everybody() {
         else {
             panic!("{error:?}");
         };
-        assert_eq!(*last_lines, ["the configuration is wrong"]);
+        assert_eq!(*last_lines, ["wrong", "see the manual"]);
         let text = error.to_string();
-        assert!(text.contains("ended with status 78"), "{text}");
-        assert!(text.contains("the old workers serve on"), "{text}");
+        let end = "ended with status 78; it wrote last:\n    wrong\n    see the manual\n\
+                   the old workers serve on";
+        assert!(text.ends_with(end), "{text}");
     }
     assert_eq!(trial.pids().await, elders);
     clients.were_all_answered().await;
@@ -90,13 +91,18 @@ async fn a_version_that_never_gets_ready_is_told_and_gone() {
         .ready()
         .await;
     let elders = trial.pids().await;
-    let hangs = "#!/bin/sh\nexec sleep 600\n";
+    let hangs = "#!/bin/sh\necho it waits >&2\nexec sleep 600\n";
     deploy(&script(directory.path(), hangs), &name);
     let error = trial.workers.reload(Order::AllAtOnce).await.unwrap_err();
-    assert!(
-        matches!(error, ReloadError::NotReady { slot: 0, .. }),
-        "{error:?}"
-    );
+    let ReloadError::NotReady {
+        slot: 0,
+        ref last_lines,
+        ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(*last_lines, ["it waits"]);
     trial
         .reports
         .first(|it| matches!(it, Report::Exited { expected: true, .. }))

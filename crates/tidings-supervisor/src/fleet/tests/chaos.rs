@@ -212,7 +212,7 @@ impl World {
             if deadline > self.now {
                 (self.now, ticks) = (deadline, 0);
             }
-            self.fleet.tick(self.now);
+            self.fleet.tick(self.now, &words_of);
             let is_due = self.fleet.deadline().is_some_and(|it| it <= self.now);
             let changed = self.obey();
             assert!(changed || !is_due, "the clock is looked at for nothing");

@@ -83,11 +83,11 @@ fn when_a_successor_is_not_ready_in_time_nothing_has_changed() {
     play.starts_up(Key(3));
     play.passes(30 * SECOND);
 
-    let (slot, within, replaced) = (1, 30 * SECOND, 0);
     let error = ReloadError::NotReady {
-        slot,
-        within,
-        replaced,
+        slot: 1,
+        within: 30 * SECOND,
+        last_lines: words_of(Key(3)),
+        replaced: 0,
     };
     let deeds = [TERMINATE(2), TERMINATE(3), failed(&[ticket], error)];
     assert_eq!(play.deeds(), deeds);
@@ -260,11 +260,11 @@ fn a_fleet_that_was_given_up_ends_when_its_last_reload_fails() {
     assert_eq!(play.fleet.ended(), None);
 
     play.passes(30 * SECOND);
-    let (slot, within, replaced) = (0, 30 * SECOND, 0);
     let error = ReloadError::NotReady {
-        slot,
-        within,
-        replaced,
+        slot: 0,
+        within: 30 * SECOND,
+        last_lines: words_of(Key(2)),
+        replaced: 0,
     };
     let deeds = [TERMINATE(2), TERMINATE(3), failed(&[ticket], error)];
     assert_eq!(play.deeds(), deeds);

@@ -110,6 +110,33 @@ fn a_slot_whose_workers_die_too_often_is_given_up_with_what_the_last_one_wrote()
 }
 
 #[test]
+fn a_slot_whose_workers_are_never_ready_is_given_up_with_what_the_last_one_wrote() {
+    let crash_loop = CrashLoop {
+        deaths: 1,
+        within: SECOND,
+    };
+    let mut play = Play::begin(Policy {
+        crash_loop,
+        ..policy(2)
+    });
+    play.gets_ready(Key(1));
+    play.starts_up(Key(0));
+    play.passes(30 * SECOND);
+    let last = play.reports.last();
+    let Some(Report::GaveUp {
+        exit, last_lines, ..
+    }) = last
+    else {
+        panic!("{last:?}");
+    };
+    assert_eq!((exit, last_lines), (&Exit::NotReady, &words_of(Key(0))));
+    assert_eq!(
+        play.fleet.status(play.now)[0].last_exit,
+        Some(Exit::NotReady)
+    );
+}
+
+#[test]
 fn deaths_that_are_far_apart_are_no_crash_loop() {
     let mut play = Play::with_all_ready(Policy {
         crash_loop: CrashLoop {
