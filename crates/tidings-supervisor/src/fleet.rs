@@ -10,7 +10,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use self::reload::Reloads;
-use self::slot::{Draining, Seat, Slot, Worker};
+use self::slot::{Draining, Leaving, Seat, Slot, Worker};
 use crate::backoff::Backoff;
 use crate::error::ScaleError;
 use crate::exit::Exit;
@@ -207,7 +207,7 @@ impl Fleet {
         let (number, pid) = (slot.number, worker.pid);
         let served = worker.served(now);
         self.report(Report::Stopping { slot: number, pid });
-        self.drain(number, worker, now);
+        self.drain(number, worker, Leaving::ByItself, now);
         let exit = Exit::Status(0);
         self.died(
             index,
@@ -225,6 +225,7 @@ impl Fleet {
         if let Some(index) = self.draining.iter().position(|it| it.worker.key == key) {
             let Draining { slot, worker, .. } = self.draining.swap_remove(index);
             self.say_exited(slot, &worker, &ended.exit, true, now);
+            self.advance(now);
             return;
         }
         let Some(index) = self.slots.iter().position(|slot| slot.has(key)) else {
@@ -411,26 +412,27 @@ impl Fleet {
             .into_iter()
             .chain(slot.seat.vacate(now));
         for worker in leaving {
-            self.dismiss(slot.number, worker, now);
+            self.dismiss(slot.number, worker, Leaving::Told, now);
         }
     }
 
     /// Tells a worker to end.
-    fn dismiss(&mut self, slot: usize, worker: Worker, now: Instant) {
+    fn dismiss(&mut self, slot: usize, worker: Worker, leaving: Leaving, now: Instant) {
         self.actions.push(Action::Terminate(worker.key));
         self.report(Report::Draining {
             slot,
             pid: worker.pid,
         });
-        self.drain(slot, worker, now);
+        self.drain(slot, worker, leaving, now);
     }
 
     /// Waits for the end of a worker.
-    fn drain(&mut self, slot: usize, worker: Worker, now: Instant) {
+    fn drain(&mut self, slot: usize, worker: Worker, leaving: Leaving, now: Instant) {
         let kill_at = Some(now + self.policy.grace);
         self.draining.push(Draining {
             slot,
             worker,
+            leaving,
             kill_at,
         });
     }
@@ -492,7 +494,7 @@ impl Fleet {
             exit: Exit::NotReady,
             last_lines: wrote(worker.key),
         };
-        self.dismiss(number, worker, now);
+        self.dismiss(number, worker, Leaving::Told, now);
         self.slots[index].last_exit = Some(ended.exit.clone());
         self.died(index, Duration::ZERO, &ended, now);
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::slot::Leaving;
 use super::{Action, Ended, Fleet, Wrote};
 use crate::error::ReloadError;
 use crate::report::Report;
@@ -17,8 +18,9 @@ pub enum Order {
     /// nothing has changed. For that time there are twice as many workers.
     #[default]
     AllAtOnce,
-    /// One slot after the other: there is never more than one worker too many. When a successor does
-    /// not get ready, those before it stay.
+    /// One slot after the other, each when the elder of the one before is gone: for the reload there
+    /// is never more than one worker too many. When a successor does not get ready, those before it
+    /// stay.
     Rolling,
 }
 
@@ -68,10 +70,11 @@ impl Reloads {
 }
 
 impl Order {
-    fn at_once(self, all: usize) -> usize {
+    /// How many successors may start, when somebody still leaves for a reload or nobody does.
+    fn room(self, somebody_leaves: bool) -> usize {
         match self {
-            Self::AllAtOnce => all,
-            Self::Rolling => all.min(1),
+            Self::AllAtOnce => usize::MAX,
+            Self::Rolling => usize::from(!somebody_leaves),
         }
     }
 }
@@ -118,13 +121,12 @@ impl Fleet {
             return;
         }
         self.promote_all(now);
-        if let Some(batch) = self.next_batch() {
-            for number in batch {
-                let successor = self.start(number, now);
-                self.slots[number].successor = Some(successor);
-            }
-        } else {
-            self.finish_reload(now);
+        let Some(batch) = self.next_batch() else {
+            return self.finish_reload(now);
+        };
+        for number in batch {
+            let successor = self.start(number, now);
+            self.slots[number].successor = Some(successor);
         }
     }
 
@@ -137,19 +139,25 @@ impl Fleet {
                 running.replaced += 1;
             }
             if let Some(elder) = self.slots[index].promote(now) {
-                self.dismiss(index, elder, now);
+                self.dismiss(index, elder, Leaving::ForReload, now);
             }
         }
     }
 
-    /// The slots that come next, if there are any.
+    /// The slots that come next; none while an elder has to be gone before, and no batch when all had
+    /// their turn.
     fn next_batch(&mut self) -> Option<Vec<usize>> {
+        let mut leaving = self.draining.iter().map(|it| it.leaving);
+        let somebody_leaves = leaving.any(|why| why == Leaving::ForReload);
         let running = self.reloads.running.as_mut()?;
         // Some may be gone: the fleet was scaled down.
         running.pending.retain(|number| *number < self.slots.len());
-        let size = running.order.at_once(running.pending.len());
-        let batch: Vec<_> = running.pending.drain(..size).collect();
-        (!batch.is_empty()).then_some(batch)
+        if running.pending.is_empty() {
+            return None;
+        }
+        let room = running.order.room(somebody_leaves);
+        let batch = running.pending.len().min(room);
+        Some(running.pending.drain(..batch).collect())
     }
 
     fn finish_reload(&mut self, now: Instant) {
@@ -226,7 +234,7 @@ impl Fleet {
         };
         for index in 0..self.slots.len() {
             if let Some(successor) = self.slots[index].successor.take() {
-                self.dismiss(index, successor, now);
+                self.dismiss(index, successor, Leaving::ForReload, now);
             }
         }
         self.report(Report::ReloadFailed {

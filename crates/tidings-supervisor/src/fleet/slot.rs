@@ -47,8 +47,20 @@ pub(super) struct Worker {
 pub(super) struct Draining {
     pub(super) slot: usize,
     pub(super) worker: Worker,
+    pub(super) leaving: Leaving,
     /// None once that was done.
     pub(super) kill_at: Option<Instant>,
+}
+
+/// Why a worker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It was replaced, or should have replaced somebody.
+    ForReload,
+    /// It was told to for another reason.
+    Told,
+    /// It said itself that it does.
+    ByItself,
 }
 
 impl Slot {

@@ -32,14 +32,14 @@ async fn all_workers_are_replaced_and_keep_their_numbers() {
 async fn a_rolling_reload_has_never_more_than_one_worker_too_many() {
     let trial = workers_that(&["ready", "wait"]).workers(3).ready().await;
     trial.workers.reload(Order::Rolling).await.unwrap();
-    let (mut staying, mut most) = (0, 0);
+    let (mut processes, mut most) = (0, 0);
     for report in trial.reports.all() {
         match report {
-            Report::Started { .. } => staying += 1,
-            Report::Draining { .. } => staying -= 1,
+            Report::Started { .. } => processes += 1,
+            Report::Exited { .. } => processes -= 1,
             _ => {}
         }
-        most = most.max(staying);
+        most = most.max(processes);
     }
     assert_eq!(most, 4);
 }

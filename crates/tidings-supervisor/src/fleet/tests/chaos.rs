@@ -101,6 +101,10 @@ struct World {
     losses: BTreeMap<usize, Vec<Instant>>,
     given_up: BTreeSet<usize>,
     is_over: bool,
+    /// No reload is all at once.
+    is_rolling: bool,
+    /// The next who is told to end was not ready in time.
+    is_somebody_late: bool,
 }
 
 #[derive(Debug)]
@@ -109,11 +113,13 @@ struct Process {
     runs: bool,
     /// It was told to end, or says itself that it does.
     leaves: bool,
+    /// For no reload, then.
+    leaves_otherwise: bool,
     is_killed: bool,
 }
 
 impl World {
-    fn begin(policy: Policy) -> Self {
+    fn begin(policy: Policy, is_rolling: bool) -> Self {
         let now = Instant::now();
         let mut world = Self {
             fleet: Fleet::begin(policy.clone(), || 1.0, now),
@@ -125,6 +131,8 @@ impl World {
             losses: BTreeMap::new(),
             given_up: BTreeSet::new(),
             is_over: false,
+            is_rolling,
+            is_somebody_late: false,
         };
         world.obey();
         world
@@ -154,6 +162,8 @@ impl World {
             Happening::Reload(order) => self.reload(order),
             Happening::Scale(workers) => {
                 let _ = self.fleet.scale(workers, self.now);
+                let gone = self.processes.values_mut().filter(|it| it.slot >= workers);
+                gone.for_each(|it| it.leaves_otherwise = true);
             }
             Happening::End => self.fleet.end(self.now),
             Happening::Kill => self.fleet.kill(self.now),
@@ -197,6 +207,11 @@ impl World {
     }
 
     fn reload(&mut self, order: Order) {
+        let order = if self.is_rolling {
+            Order::Rolling
+        } else {
+            order
+        };
         let ticket = self.asked.len() as u64;
         self.asked.insert(ticket);
         let is_running = self.fleet.is_reloading();
@@ -234,6 +249,7 @@ impl World {
                     let process = self.processes.get_mut(&key).expect("it is there");
                     assert!(!process.leaves, "{key:?} is told twice");
                     process.leaves = true;
+                    process.leaves_otherwise |= std::mem::take(&mut self.is_somebody_late);
                 }
                 Action::Kill(key) => self.kill(key),
                 Action::Answer(tickets, _) => {
@@ -256,6 +272,7 @@ impl World {
             slot,
             runs: false,
             leaves: false,
+            leaves_otherwise: false,
             is_killed: false,
         };
         assert!(self.processes.insert(key, process).is_none(), "{key:?}");
@@ -276,10 +293,14 @@ impl World {
             Report::Stopping { slot, pid } => {
                 self.lose(*slot);
                 let key = pid.map(|pid| Key(u64::from(pid - 100)));
-                self.processes.get_mut(&key.unwrap()).unwrap().leaves = true;
+                let process = self.processes.get_mut(&key.unwrap()).unwrap();
+                (process.leaves, process.leaves_otherwise) = (true, true);
             }
-            Report::NotReady { slot, .. }
-            | Report::Exited {
+            Report::NotReady { slot, .. } => {
+                self.lose(*slot);
+                self.is_somebody_late = true;
+            }
+            Report::Exited {
                 slot,
                 expected: false,
                 ..
@@ -315,6 +336,9 @@ impl World {
             assert!(workers <= most, "{workers} workers in slot {slot}");
             assert!(slot < self.fleet.slots(), "a worker in no slot");
         }
+        let counted = self.processes.values().filter(|it| !it.leaves_otherwise);
+        let has_room = counted.count() <= self.fleet.slots() + 1;
+        assert!(!self.is_rolling || self.is_over || has_room, "too many");
     }
 
     /// From now on all is well: who is started gets ready and lives, and who is told to end does.
@@ -397,9 +421,10 @@ proptest! {
     #[test]
     fn whatever_happens_slots_are_filled_once_reloads_are_answered_once_and_the_end_ends(
         policy in any_policy(),
+        is_rolling in any::<bool>(),
         happenings in vec(happening(), 0..80),
     ) {
-        let mut world = World::begin(policy);
+        let mut world = World::begin(policy, is_rolling);
         for happening in happenings {
             world.happens(happening);
         }

@@ -23,19 +23,52 @@ fn all_elders_are_told_to_end_when_all_successors_are_ready_and_not_before() {
 }
 
 #[test]
-fn a_rolling_reload_replaces_one_after_the_other() {
+fn a_rolling_reload_replaces_one_after_the_other_when_the_elder_before_is_gone() {
     let mut play = Play::with_all_ready(policy(3));
     let (ticket, _) = play.reloads(Order::Rolling);
     for slot in 0..2 {
         let successor = play.starts();
         assert_eq!(successor, [(Key(3 + slot), usize::try_from(slot).unwrap())]);
         play.gets_ready(Key(3 + slot));
-        assert_eq!(play.deeds.remove(0), TERMINATE(slot));
+        play.passes(SECOND);
+        assert_eq!(play.deeds(), [TERMINATE(slot)]);
+        play.ends(Key(slot), Exit::Status(0));
     }
     assert_eq!(play.starts(), [(Key(5), 2)]);
     play.gets_ready(Key(5));
-    let done = done(&[ticket], 3, Duration::ZERO);
+    // The end of the last elder is not waited for.
+    let done = done(&[ticket], 3, 2 * SECOND);
     assert_eq!(play.deeds(), [TERMINATE(2), done]);
+}
+
+#[test]
+fn a_rolling_reload_waits_for_those_of_the_one_before_and_for_nobody_else() {
+    let mut play = Play::with_all_ready(policy(3));
+    play.reloads(Order::AllAtOnce);
+    for key in play.keys() {
+        play.gets_ready(key);
+    }
+    play.scales(2);
+    play.deeds();
+    play.reloads(Order::Rolling);
+    play.dies(Key(0));
+    play.dies(Key(1));
+    assert_eq!(play.deeds(), []);
+    play.dies(Key(2));
+    // Who left since there are fewer slots now is still there.
+    assert_eq!(play.starts(), [(Key(6), 0)]);
+}
+
+#[test]
+fn an_elder_that_does_not_end_holds_a_rolling_reload_up_for_the_grace() {
+    let mut play = Play::with_all_ready(policy(2));
+    play.reloads(Order::Rolling);
+    play.gets_ready(Key(2));
+    play.deeds();
+    play.passes(10 * SECOND);
+    assert_eq!(play.deeds(), [Action::Kill(Key(0))]);
+    play.ends(Key(0), Exit::Signal(9));
+    assert_eq!(play.starts(), [(Key(3), 1)]);
 }
 
 #[test]
@@ -99,6 +132,7 @@ fn a_rolling_reload_that_fails_keeps_those_before_and_says_how_many() {
     let mut play = Play::with_all_ready(policy(2));
     play.reloads(Order::Rolling);
     play.gets_ready(Key(2));
+    play.dies(Key(0));
     play.deeds();
     play.dies(Key(3));
     let Some(Action::Answer(_, Err(ReloadError::Died { replaced, .. }))) = play.deeds().pop()
