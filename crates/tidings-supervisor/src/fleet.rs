@@ -261,6 +261,7 @@ impl Fleet {
             self.clear(&mut slot, now);
         }
         self.advance(now);
+        self.give_up_if_all_did(now);
         Ok(from)
     }
 

@@ -166,6 +166,27 @@ fn when_all_slots_are_given_up_it_is_over() {
 }
 
 #[test]
+fn it_is_over_as_well_when_only_slots_that_are_given_up_are_left() {
+    let mut play = half_given_up();
+    play.scales(1);
+    assert_eq!(play.reports.last(), Some(&Report::NobodyLeft));
+    play.ends(Key(1), Exit::Status(0));
+    assert!(play.fleet.ended().unwrap().gave_up);
+}
+
+#[test]
+fn a_reload_revives_what_is_left_and_when_it_fails_it_is_over() {
+    let mut play = half_given_up();
+    play.deeds();
+    play.reloads(Order::AllAtOnce);
+    let successors = play.keys();
+    play.scales(1);
+    assert_eq!(play.fleet.ended(), None);
+    play.dies(successors[0]);
+    assert_eq!(play.reports.last(), Some(&Report::NobodyLeft));
+}
+
+#[test]
 fn it_is_over_as_well_when_the_last_slot_is_given_up_by_the_clock() {
     let crash_loop = CrashLoop {
         deaths: 1,
