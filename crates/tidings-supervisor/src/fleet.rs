@@ -194,10 +194,12 @@ impl Fleet {
         }
     }
 
-    /// A worker says that it ends: it is replaced as if it were dead, and has the grace to do so.
+    /// A worker that served says that it ends: it has the grace to do so, and its slot gets another. It
+    /// is no death, but a wait, so that a program that always does this is started no more often.
     fn stopping(&mut self, key: Key, now: Instant) {
-        // A successor that ends makes its reload fail, as soon as it is gone.
-        let Some(index) = self.slots.iter().position(|slot| slot.seat.has(key)) else {
+        // Of one that was never ready, and of a successor, the end is what counts.
+        let is_meant = |slot: &Slot| slot.seat.has(key) && slot.seat.is_ready();
+        let Some(index) = self.slots.iter().position(is_meant) else {
             return;
         };
         let slot = &mut self.slots[index];
@@ -205,26 +207,17 @@ impl Fleet {
             return;
         };
         let (number, pid) = (slot.number, worker.pid);
-        let served = worker.served(now);
+        self.forget_deaths_before(index, worker.served(now));
         self.report(Report::Stopping { slot: number, pid });
         self.drain(number, worker, Leaving::ByItself, now);
-        let exit = Exit::Status(0);
-        self.died(
-            index,
-            served,
-            &Ended {
-                exit,
-                last_lines: Vec::new(),
-            },
-            now,
-        );
+        self.wait_for_next(index, 0, now);
     }
 
     /// A worker is gone.
     pub(crate) fn exited(&mut self, key: Key, ended: &Ended, now: Instant) {
         if let Some(index) = self.draining.iter().position(|it| it.worker.key == key) {
-            let Draining { slot, worker, .. } = self.draining.swap_remove(index);
-            self.say_exited(slot, &worker, &ended.exit, true, now);
+            let left = self.draining.swap_remove(index);
+            self.left(&left, &ended.exit, now);
             self.advance(now);
             return;
         }
@@ -242,6 +235,16 @@ impl Fleet {
             self.say_exited(number, &worker, &ended.exit, false, now);
             self.died(index, served, ended, now);
         }
+    }
+
+    /// A worker is gone that was not to stay.
+    fn left(&mut self, left: &Draining, exit: &Exit, now: Instant) {
+        let Draining { slot, worker, .. } = left;
+        let expected = left.leaving != Leaving::ByItself || *exit == Exit::Status(0);
+        if let Some(slot) = self.slots.get_mut(*slot).filter(|_| !expected) {
+            slot.last_exit = Some(exit.clone());
+        }
+        self.say_exited(*slot, worker, exit, expected, now);
     }
 
     /// So many workers from now on. What was the number before?
@@ -363,11 +366,9 @@ impl Fleet {
     /// A seat has lost its worker, which was not told to end.
     fn died(&mut self, index: usize, served: Duration, ended: &Ended, now: Instant) {
         let CrashLoop { deaths, within } = self.policy.crash_loop;
+        self.forget_deaths_before(index, served);
         let slot = &mut self.slots[index];
         let number = slot.number;
-        if self.policy.backoff.forgets_after(served) {
-            slot.failures = 0;
-        }
         if slot.count_death(within, now) >= deaths {
             slot.seat = Seat::GivenUp;
             self.report(Report::GaveUp {
@@ -380,13 +381,24 @@ impl Fleet {
             self.give_up_if_all_did(now);
             return;
         }
-        let delay = self.policy.backoff.delay(slot.failures, (self.chance)());
-        slot.failures = slot.failures.saturating_add(1);
+        let failures = slot.failures;
+        slot.failures = failures.saturating_add(1);
+        self.wait_for_next(index, failures, now);
+    }
+
+    fn forget_deaths_before(&mut self, index: usize, served: Duration) {
+        if self.policy.backoff.forgets_after(served) {
+            self.slots[index].failures = 0;
+        }
+    }
+
+    /// The seat is empty for as long as it is after so many deaths.
+    fn wait_for_next(&mut self, index: usize, failures: u32, now: Instant) {
+        let delay = self.policy.backoff.delay(failures, (self.chance)());
+        let slot = &mut self.slots[index];
         slot.seat = Seat::Waiting { until: now + delay };
-        self.report(Report::Respawning {
-            slot: number,
-            delay,
-        });
+        let slot = slot.number;
+        self.report(Report::Respawning { slot, delay });
     }
 
     fn give_up_if_all_did(&mut self, now: Instant) {

@@ -99,7 +99,7 @@ pub enum Report {
         /// How long it ran.
         #[serde(with = "crate::seconds")]
         lived: Duration,
-        /// It had been told to end.
+        /// It had been told to end, or had said that it does and had nothing to complain about.
         expected: bool,
     },
     /// A slot starts another worker after this time.

@@ -100,6 +100,8 @@ struct World {
     /// When workers of a slot were lost that nobody had told to end.
     losses: BTreeMap<usize, Vec<Instant>>,
     given_up: BTreeSet<usize>,
+    /// Who said that they end: no deaths.
+    polite: BTreeSet<Option<u32>>,
     is_over: bool,
     /// No reload is all at once.
     is_rolling: bool,
@@ -130,6 +132,7 @@ impl World {
             answered: BTreeSet::new(),
             losses: BTreeMap::new(),
             given_up: BTreeSet::new(),
+            polite: BTreeSet::new(),
             is_over: false,
             is_rolling,
             is_somebody_late: false,
@@ -290,11 +293,11 @@ impl World {
 
     fn note(&mut self, report: &Report) {
         match report {
-            Report::Stopping { slot, pid } => {
-                self.lose(*slot);
+            Report::Stopping { pid, .. } => {
                 let key = pid.map(|pid| Key(u64::from(pid - 100)));
                 let process = self.processes.get_mut(&key.unwrap()).unwrap();
                 (process.leaves, process.leaves_otherwise) = (true, true);
+                self.polite.insert(*pid);
             }
             Report::NotReady { slot, .. } => {
                 self.lose(*slot);
@@ -302,9 +305,10 @@ impl World {
             }
             Report::Exited {
                 slot,
+                pid,
                 expected: false,
                 ..
-            } => self.lose(*slot),
+            } if !self.polite.contains(pid) => self.lose(*slot),
             Report::GaveUp { slot, deaths, .. } => {
                 let within = self.policy.crash_loop.within;
                 let losses = self.losses.entry(*slot).or_default();

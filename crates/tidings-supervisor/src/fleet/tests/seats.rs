@@ -95,7 +95,7 @@ fn a_worker_that_gives_signs_of_life_is_left_alone_and_a_silent_one_killed_once(
 }
 
 #[test]
-fn a_worker_that_says_it_ends_is_replaced_like_a_dead_one_and_has_the_grace() {
+fn a_worker_that_says_it_ends_is_replaced_and_has_the_grace() {
     let mut play = Play::with_all_ready(policy(1));
     play.says(Key(0), Word::Stopping);
     assert_eq!(play.deeds(), []);
@@ -110,6 +110,56 @@ fn a_worker_that_says_it_ends_is_replaced_like_a_dead_one_and_has_the_grace() {
     assert_eq!(play.deeds(), [Action::Kill(Key(0))]);
     play.ends(Key(0), Exit::Signal(9));
     assert_eq!(play.states(), [State::Ready]);
+}
+
+#[test]
+fn a_worker_that_says_it_ends_is_no_death_however_often() {
+    let mut play = Play::with_all_ready(policy(1));
+    for key in (0..30).map(Key) {
+        play.says(key, Word::Stopping);
+        play.ends(key, Exit::Status(0));
+        assert_eq!(play.last_delay(), SECOND);
+        play.passes(SECOND);
+        play.gets_ready(Key(key.0 + 1));
+    }
+    assert_eq!(play.count(|it| matches!(it, Report::GaveUp { .. })), 0);
+    assert_eq!(play.count(Report::is_trouble), 0);
+    assert_eq!(play.fleet.status(play.now)[0].last_exit, None);
+}
+
+#[test]
+fn a_worker_that_says_it_ends_is_judged_by_how_it_does() {
+    for exit in [Exit::Status(1), Exit::Signal(11)] {
+        let mut play = Play::with_all_ready(policy(1));
+        play.says(Key(0), Word::Stopping);
+        play.ends(Key(0), exit.clone());
+        assert_eq!(play.count(Report::is_trouble), 1);
+        assert_eq!(play.fleet.status(play.now)[0].last_exit, Some(exit));
+    }
+}
+
+#[test]
+fn a_worker_that_was_never_ready_and_says_it_ends_dies_when_it_does() {
+    let crash_loop = CrashLoop {
+        deaths: 1,
+        within: SECOND,
+    };
+    let mut play = Play::begin(Policy {
+        crash_loop,
+        ..policy(2)
+    });
+    play.gets_ready(Key(1));
+    play.starts_up(Key(0));
+    play.says(Key(0), Word::Stopping);
+    play.ends(Key(0), Exit::Status(3));
+    let last = play.reports.last();
+    let Some(Report::GaveUp {
+        exit, last_lines, ..
+    }) = last
+    else {
+        panic!("{last:?}");
+    };
+    assert_eq!((exit, &*last_lines[0]), (&Exit::Status(3), "alas"));
 }
 
 #[test]
