@@ -93,7 +93,7 @@ pub(crate) struct Run {
     #[arg(help_heading = "Ends and deaths")]
     pub(crate) backoff_quiet: Duration,
     /// So many deaths within a time, and a slot starts no more workers until a reload.
-    #[arg(long, value_name = "N/TIME", value_parser = crash_loop, default_value = "10/60s")]
+    #[arg(long, value_name = "N/TIME", value_parser = crash_loop, default_value = "10/10m")]
     #[arg(help_heading = "Ends and deaths")]
     pub(crate) crash_loop: CrashLoop,
     /// A ready worker that gives no sign of life (WATCHDOG=1, with `sd_notify`) for so long is killed.
@@ -222,7 +222,7 @@ fn ready(text: &str) -> Result<Ready, String> {
 }
 
 fn crash_loop(text: &str) -> Result<CrashLoop, String> {
-    let error = || "so many deaths within a time, like `10/60s`".to_owned();
+    let error = || "so many deaths within a time, like `10/10m`".to_owned();
     let (deaths, within) = text.split_once('/').ok_or_else(error)?;
     let deaths = deaths.parse().ok().filter(|deaths| *deaths > 0);
     Ok(CrashLoop {

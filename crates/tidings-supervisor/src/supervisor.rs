@@ -99,7 +99,7 @@ impl Supervisor {
                 backoff: Backoff::default(),
                 crash_loop: CrashLoop {
                     deaths: 10,
-                    within: Duration::from_mins(1),
+                    within: Duration::from_mins(10),
                 },
                 watchdog: None,
             },
@@ -209,7 +209,7 @@ impl Supervisor {
     }
 
     /// So many deaths of a slot's workers within so much time, and it starts no more until a reload;
-    /// 10 in 60 s by default. When all slots are given up, the supervisor ends.
+    /// 10 in 10 minutes by default: workers that are never ready come to that as well. When all slots are given up, the supervisor ends.
     pub fn crash_loop(mut self, deaths: usize, within: Duration) -> Self {
         self.policy.crash_loop = CrashLoop { deaths, within };
         self
