@@ -86,12 +86,14 @@ impl Workers {
     }
 
     /// Replaces all workers, and waits for it: each successor is ready before its elder is told to
-    /// end. While another reload runs, this one waits for it; all who ask meanwhile share one.
+    /// end. While another reload runs, this one waits for it; all who ask meanwhile share one, which
+    /// is [all at once](Order::AllAtOnce) if anybody asked for that, as [`Reloaded::order`] tells.
     ///
     /// # Errors
     ///
-    /// When a successor dies or is not ready in time: the elders serve on, and no successor is left.
-    /// When the supervisor ends.
+    /// When a successor dies or is not ready in time: then the elders serve on, and the successors are
+    /// told to end, for which they have the grace as all others. With [`Order::Rolling`], those that
+    /// were replaced before stay replaced. When the supervisor ends.
     pub async fn reload(&self, order: Order) -> Result<Reloaded, ReloadError> {
         self.begin_reload(order).await?.await
     }

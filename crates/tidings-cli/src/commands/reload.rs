@@ -12,7 +12,8 @@ pub(crate) async fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
     let remote = Remote::find(args.name.as_deref()).await?;
     let name = remote.name();
     let failed = || format!("{name} is not reloaded");
-    let reloading = remote.begin_reload(order(args.rolling)).await;
+    let wanted = order(args.rolling);
+    let reloading = remote.begin_reload(wanted).await;
     let reloading = reloading.with_context(failed)?;
     if reloading.is_queued() {
         say(paint(
@@ -22,8 +23,12 @@ pub(crate) async fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
     }
     let reloaded = reloading.outcome().await.with_context(failed)?;
     let (replaced, took) = (workers(reloaded.workers), reloaded.took);
+    let otherwise = match reloaded.order == wanted {
+        true => "",
+        false => ", all at once: so did somebody else want this reload",
+    };
     say(format_args!(
-        "{} {name}: replaced {replaced} in {took:.1?}",
+        "{} {name}: replaced {replaced} in {took:.1?}{otherwise}",
         paint(Style::Good, "✓")
     ));
     Ok(ExitCode::SUCCESS)

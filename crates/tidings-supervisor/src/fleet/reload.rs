@@ -30,6 +30,9 @@ pub enum Order {
 pub struct Reloaded {
     /// How many workers were replaced.
     pub workers: usize,
+    /// In which order: those who share a reload get it all at once if one of them asked for that.
+    #[serde(default)]
+    pub order: Order,
     /// How long that took, without the end of the elders. In JSON, in seconds.
     #[serde(with = "crate::seconds")]
     pub took: Duration,
@@ -43,7 +46,8 @@ pub(crate) struct Ticket(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
     Begun,
-    /// One is running: all who ask meanwhile share the one after it.
+    /// One is running: all who ask meanwhile share the one after it, all at once if anybody asked for
+    /// that.
     Queued,
 }
 
@@ -165,8 +169,13 @@ impl Fleet {
             return;
         };
         let (workers, took) = (running.replaced, now - running.began);
+        let order = running.order;
         self.report(Report::Reloaded { workers, took });
-        let done = Ok(Reloaded { workers, took });
+        let done = Ok(Reloaded {
+            workers,
+            order,
+            took,
+        });
         self.actions.push(Action::Answer(running.tickets, done));
         self.begin_queued(now);
     }

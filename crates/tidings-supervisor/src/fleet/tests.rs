@@ -193,8 +193,13 @@ fn just_under(time: Duration) -> Duration {
     time.saturating_sub(MS)
 }
 
-fn done(tickets: &[Ticket], workers: usize, took: Duration) -> Action {
-    Action::Answer(tickets.to_vec(), Ok(Reloaded { workers, took }))
+fn done(tickets: &[Ticket], workers: usize, order: Order, took: Duration) -> Action {
+    let done = Reloaded {
+        workers,
+        order,
+        took,
+    };
+    Action::Answer(tickets.to_vec(), Ok(done))
 }
 
 fn failed(tickets: &[Ticket], error: ReloadError) -> Action {

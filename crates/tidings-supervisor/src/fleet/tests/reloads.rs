@@ -16,7 +16,7 @@ fn all_elders_are_told_to_end_when_all_successors_are_ready_and_not_before() {
     play.passes(2 * SECOND);
     play.gets_ready(Key(2));
 
-    let done = done(&[ticket], 2, 2 * SECOND);
+    let done = done(&[ticket], 2, Order::AllAtOnce, 2 * SECOND);
     assert_eq!(play.deeds(), [TERMINATE(0), TERMINATE(1), done]);
     assert!(play.fleet.are_all_ready());
     assert!(!play.fleet.is_reloading());
@@ -37,7 +37,7 @@ fn a_rolling_reload_replaces_one_after_the_other_when_the_elder_before_is_gone()
     assert_eq!(play.starts(), [(Key(5), 2)]);
     play.gets_ready(Key(5));
     // The end of the last elder is not waited for.
-    let done = done(&[ticket], 3, 2 * SECOND);
+    let done = done(&[ticket], 3, Order::Rolling, 2 * SECOND);
     assert_eq!(play.deeds(), [TERMINATE(2), done]);
 }
 
@@ -174,15 +174,16 @@ fn all_who_ask_during_a_reload_share_the_one_after_it() {
     let (third, _) = play.reloads(Order::AllAtOnce);
     play.deeds();
 
+    // It is all at once, as the third asked for, and the second is told so.
     play.gets_ready(Key(1));
     let start = Action::Start {
         worker: Key(2),
         slot: 0,
     };
-    let one = done(&[first], 1, Duration::ZERO);
+    let one = done(&[first], 1, Order::AllAtOnce, Duration::ZERO);
     assert_eq!(play.deeds(), [TERMINATE(0), one, start]);
     play.gets_ready(Key(2));
-    let two = done(&[second, third], 1, Duration::ZERO);
+    let two = done(&[second, third], 1, Order::AllAtOnce, Duration::ZERO);
     assert_eq!(play.deeds(), [TERMINATE(1), two]);
     assert!(!play.fleet.is_reloading());
 }
@@ -198,7 +199,7 @@ fn those_who_wait_for_a_reload_get_theirs_also_when_it_fails() {
     assert!(matches!(deeds[0], Action::Answer(_, Err(_))), "{deeds:?}");
     assert!(matches!(deeds[1], Action::Start { .. }), "{deeds:?}");
     play.gets_ready(Key(2));
-    let done = done(&[second], 1, Duration::ZERO);
+    let done = done(&[second], 1, Order::AllAtOnce, Duration::ZERO);
     assert_eq!(play.deeds(), [TERMINATE(0), done]);
 }
 
@@ -223,7 +224,10 @@ fn a_successor_that_is_ready_takes_the_seat_of_an_elder_that_waits() {
     play.deeds();
     play.dies(Key(0));
     play.gets_ready(Key(1));
-    assert_eq!(play.deeds(), [done(&[ticket], 1, Duration::ZERO)]);
+    assert_eq!(
+        play.deeds(),
+        [done(&[ticket], 1, Order::AllAtOnce, Duration::ZERO)]
+    );
     play.passes(100 * SECOND);
     assert_eq!(play.deeds(), []);
 }
@@ -237,7 +241,7 @@ fn slots_that_come_in_a_reload_are_new_already() {
     assert_eq!(play.starts(), [(Key(2), 1)]);
     play.gets_ready(Key(2));
     play.gets_ready(Key(1));
-    let done = done(&[ticket], 1, Duration::ZERO);
+    let done = done(&[ticket], 1, Order::Rolling, Duration::ZERO);
     assert_eq!(play.deeds(), [TERMINATE(0), done]);
 }
 
@@ -254,7 +258,10 @@ fn a_reload_does_not_wait_for_slots_that_are_gone() {
     assert_eq!(deeds[..2], gone);
     let replaced = [TERMINATE(0), TERMINATE(1)];
     assert_eq!(deeds[2..4], replaced);
-    assert_eq!(deeds[4], done(&[ticket], 2, Duration::ZERO));
+    assert_eq!(
+        deeds[4],
+        done(&[ticket], 2, Order::AllAtOnce, Duration::ZERO)
+    );
 }
 
 #[test]
