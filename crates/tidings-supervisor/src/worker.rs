@@ -359,7 +359,7 @@ mod tests {
         let runtime = tempfile::tempdir().unwrap();
         let (surroundings, mut heard) = surroundings(runtime.path());
         let (wishes, waiting) = mpsc::channel(1);
-        tokio::spawn(run(Key(0), 0, waiting, surroundings));
+        tokio::spawn(run(Key(0), 0, waiting, LastLines::default(), surroundings));
         let (_, started) = heard.recv().await.unwrap();
         assert!(matches!(started, News::Started(_)), "{started:?}");
 
