@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::error::ScaleError;
 use crate::exit::Exit;
 use crate::notify::Word;
+use crate::ready::Ready;
 use crate::report::Report;
 use crate::status::{State, WorkerStatus};
 
@@ -32,8 +33,8 @@ pub(crate) struct Key(pub(crate) u64);
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     pub(crate) workers: usize,
-    /// A worker is ready when it has lived for so long; else it is heard of.
-    pub(crate) ready_after: Option<Duration>,
+    /// Unless it is ready when it has lived for so long, that it is so is heard of it.
+    pub(crate) ready: Ready,
     pub(crate) ready_timeout: Duration,
     pub(crate) grace: Duration,
     pub(crate) backoff: Backoff,
@@ -53,8 +54,11 @@ impl Policy {
             &mut self.grace,
             &mut self.crash_loop.within,
         ];
-        let optional = [&mut self.ready_after, &mut self.watchdog];
-        for time in times.into_iter().chain(optional.into_iter().flatten()) {
+        let ready = match &mut self.ready {
+            Ready::After(time) => Some(time),
+            Ready::Notified | Ready::Accepts(_) => None,
+        };
+        for time in times.into_iter().chain(ready).chain(&mut self.watchdog) {
             *time = (*time).min(FOR_EVER);
         }
         self.backoff = self.backoff.bounded(FOR_EVER);
@@ -111,6 +115,8 @@ pub(crate) struct Fleet {
     draining: Vec<Draining>,
     reloads: Reloads,
     ending: Option<Ending>,
+    were_all_ready: bool,
+    has_said_end: bool,
     next: u64,
     actions: Vec<Action>,
     /// Between 0 and 1.
@@ -127,6 +133,8 @@ impl Fleet {
             draining: Vec::new(),
             reloads: Reloads::default(),
             ending: None,
+            were_all_ready: false,
+            has_said_end: false,
             next: 0,
             actions: Vec::new(),
             chance,
@@ -137,7 +145,22 @@ impl Fleet {
 
     /// What is to be done since the last call, in this order.
     pub(crate) fn actions(&mut self) -> Vec<Action> {
+        self.sum_up();
         std::mem::take(&mut self.actions)
+    }
+
+    /// Says what is true of all.
+    fn sum_up(&mut self) {
+        let are_ready = self.are_all_ready();
+        let were_ready = std::mem::replace(&mut self.were_all_ready, are_ready);
+        if are_ready && !were_ready {
+            self.report(Report::AllReady);
+        }
+        if let Some(Ending { killed, gave_up }) = self.ended()
+            && !std::mem::replace(&mut self.has_said_end, true)
+        {
+            self.report(Report::Ended { killed, gave_up });
+        }
     }
 
     /// It is over: nobody is left, and nobody is to be started.
@@ -373,6 +396,7 @@ impl Fleet {
             slot.seat = Seat::GivenUp;
             self.report(Report::GaveUp {
                 slot: number,
+                is_last: self.is_nobody_left(),
                 deaths,
                 within,
                 exit: ended.exit.clone(),
@@ -401,9 +425,13 @@ impl Fleet {
         self.report(Report::Respawning { slot, delay });
     }
 
-    fn give_up_if_all_did(&mut self, now: Instant) {
+    fn is_nobody_left(&self) -> bool {
         let has_given_up = |slot: &Slot| matches!(slot.seat, Seat::GivenUp);
-        if self.ending.is_none() && !self.is_reloading() && self.slots.iter().all(has_given_up) {
+        self.ending.is_none() && !self.is_reloading() && self.slots.iter().all(has_given_up)
+    }
+
+    fn give_up_if_all_did(&mut self, now: Instant) {
+        if self.is_nobody_left() {
             self.report(Report::NobodyLeft);
             self.end_as(true, now);
         }
@@ -502,6 +530,7 @@ impl Fleet {
             slot: number,
             pid,
             within,
+            missing: self.policy.ready.missing(),
         });
         let ended = Ended {
             exit: Exit::NotReady,
@@ -524,7 +553,11 @@ impl Fleet {
 
     fn is_ready_by_now(&self, worker: &Worker, now: Instant) -> bool {
         let lived = now - worker.since;
-        let has_lived = self.policy.ready_after.is_some_and(|after| lived >= after);
+        let has_lived = self
+            .policy
+            .ready
+            .after()
+            .is_some_and(|after| lived >= after);
         worker.ready.is_none() && worker.pid.is_some() && has_lived
     }
 
@@ -534,7 +567,7 @@ impl Fleet {
 
     /// How long a worker may take to get ready. One that only has to live takes that time anyhow.
     fn patience(&self) -> Duration {
-        let after = self.policy.ready_after.unwrap_or_default();
+        let after = self.policy.ready.after().unwrap_or_default();
         self.policy.ready_timeout.saturating_add(after)
     }
 
@@ -546,7 +579,7 @@ impl Fleet {
 
     fn deadline_of(&self, worker: &Worker) -> Option<Instant> {
         if worker.ready.is_none() {
-            let ready = self.policy.ready_after.filter(|_| worker.pid.is_some());
+            let ready = self.policy.ready.after().filter(|_| worker.pid.is_some());
             return Some(worker.since + ready.unwrap_or(self.patience()));
         }
         let watchdog = self.policy.watchdog.filter(|_| !worker.is_killed)?;

@@ -47,6 +47,15 @@ impl Ready {
         }
     }
 
+    /// What is missing of a worker that is not ready.
+    pub(crate) fn missing(self) -> String {
+        match self {
+            Self::Notified => "it did not say READY=1 to NOTIFY_SOCKET".to_owned(),
+            Self::After(time) => format!("it did not live for {time:.1?}"),
+            Self::Accepts(at) => format!("nothing of it accepts at {at}"),
+        }
+    }
+
     pub(crate) fn port(self) -> Option<SocketAddr> {
         match self {
             Self::Accepts(at) => Some(at),

@@ -44,6 +44,8 @@ pub enum Report {
         #[serde(with = "crate::seconds")]
         after: Duration,
     },
+    /// All workers can serve: at the start, and each time that it was not so before.
+    AllReady,
     /// A worker was not ready in time, and is told to end.
     NotReady {
         /// Its slot.
@@ -53,6 +55,8 @@ pub enum Report {
         /// How long it was waited for.
         #[serde(with = "crate::seconds")]
         within: Duration,
+        /// What did not happen, by which it would have been known.
+        missing: String,
     },
     /// A worker gave no sign of life for too long, and is killed.
     Silent {
@@ -114,6 +118,8 @@ pub enum Report {
     GaveUp {
         /// The slot.
         slot: usize,
+        /// All others are given up, too, and no reload is running: the supervisor ends.
+        is_last: bool,
         /// How many died…
         deaths: usize,
         /// …within this time.
@@ -156,6 +162,13 @@ pub enum Report {
     Ending,
     /// No slot starts workers any more: the supervisor ends.
     NobodyLeft,
+    /// The last worker is gone, and this is the last report.
+    Ended {
+        /// How many workers did not end within the grace, and were killed.
+        killed: usize,
+        /// Nobody asked for it: all slots were given up.
+        gave_up: bool,
+    },
     /// Nobody took the reports for a while, and so many are missing here.
     Missed {
         /// How many.
@@ -177,6 +190,7 @@ impl Report {
     pub fn is_trouble(&self) -> bool {
         match self {
             Self::Exited { expected, .. } => !expected,
+            Self::Ended { killed, gave_up } => *gave_up || *killed > 0,
             Self::NotReady { .. }
             | Self::Silent { .. }
             | Self::Killed { .. }
@@ -219,10 +233,15 @@ impl fmt::Display for Report {
                     Pid(Some(*pid))
                 )
             }
-            Self::NotReady { slot, pid, within } => write!(
+            Self::AllReady => f.write_str("all workers are ready"),
+            Self::NotReady {
+                slot,
+                pid,
+                within,
+                missing,
+            } => write!(
                 f,
-                "worker {slot} was not ready within {within:.1?}{}: it did not say READY=1 to \
-                 NOTIFY_SOCKET, or whatever else it is known by",
+                "worker {slot} was not ready within {within:.1?}{}: {missing}",
                 Pid(*pid)
             ),
             Self::Silent { slot, pid, within } => write!(
@@ -242,6 +261,12 @@ impl fmt::Display for Report {
             }
             Self::Exited {
                 slot,
+                pid: None,
+                exit,
+                ..
+            } => write!(f, "worker {slot} {exit}"),
+            Self::Exited {
+                slot,
                 pid,
                 exit,
                 lived,
@@ -252,15 +277,18 @@ impl fmt::Display for Report {
             }
             Self::GaveUp {
                 slot,
+                is_last,
                 deaths,
                 within,
                 exit,
                 last_lines,
             } => {
+                let until = if *is_last { "" } else { " until a reload" };
+                let died = Workers(*deaths);
                 write!(
                     f,
-                    "slot {slot} is given up until a reload: {deaths} workers died within \
-                     {within:.1?}, the last {exit}"
+                    "slot {slot} is given up{until}: {died} died within {within:.1?}, the last \
+                     {exit}"
                 )?;
                 if last_lines.is_empty() {
                     return f.write_str(" and wrote nothing");
@@ -284,6 +312,11 @@ impl fmt::Display for Report {
                 "{lines} lines of worker {slot} are missing{}: nobody took them in time",
                 Pid(Some(*pid))
             ),
+            Self::Ended { gave_up: true, .. } => f.write_str("gave up"),
+            Self::Ended { killed: 0, .. } => f.write_str("stopped: all workers ended in time"),
+            Self::Ended { killed, .. } => {
+                write!(f, "stopped: {} had to be killed", Workers(*killed))
+            }
             Self::Missed { reports } => {
                 write!(f, "{reports} reports are missing: nobody took them in time")
             }
@@ -312,4 +345,71 @@ impl fmt::Display for Pid {
 
 fn as_text<S: serde::Serializer>(error: &ReloadError, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ready::Ready;
+
+    fn not_ready(known: Ready) -> String {
+        let report = Report::NotReady {
+            slot: 2,
+            pid: Some(77),
+            within: Duration::from_secs(30),
+            missing: known.missing(),
+        };
+        report.to_string()
+    }
+
+    #[test]
+    fn of_a_worker_that_is_not_ready_is_said_what_was_waited_for() {
+        assert_eq!(
+            not_ready(Ready::Notified),
+            "worker 2 was not ready within 30.0s (pid 77): it did not say READY=1 to NOTIFY_SOCKET"
+        );
+        let at = Ready::Accepts(([127, 0, 0, 1], 9000).into());
+        let end = ": nothing of it accepts at 127.0.0.1:9000";
+        assert!(not_ready(at).ends_with(end), "{}", not_ready(at));
+    }
+
+    fn gave_up(is_last: bool, deaths: usize) -> String {
+        let report = Report::GaveUp {
+            slot: 0,
+            is_last,
+            deaths,
+            within: Duration::from_mins(1),
+            exit: Exit::Signal(11),
+            last_lines: Vec::new(),
+        };
+        report.to_string()
+    }
+
+    #[test]
+    fn only_where_there_is_somebody_to_reload_a_slot_is_given_up_until_then() {
+        let end = "died within 60.0s, the last killed by SIGSEGV and wrote nothing";
+        assert_eq!(
+            gave_up(false, 2),
+            format!("slot 0 is given up until a reload: 2 workers {end}")
+        );
+        assert_eq!(
+            gave_up(true, 1),
+            format!("slot 0 is given up: 1 worker {end}")
+        );
+    }
+
+    #[test]
+    fn who_never_ran_did_so_for_no_time() {
+        let report = Report::Exited {
+            slot: 1,
+            pid: None,
+            exit: Exit::NotStarted("there is no program `x`".to_owned()),
+            lived: Duration::from_micros(583),
+            expected: false,
+        };
+        assert_eq!(
+            report.to_string(),
+            "worker 1 not started: there is no program `x`"
+        );
+    }
 }

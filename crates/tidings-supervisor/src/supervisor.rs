@@ -66,7 +66,6 @@ pub struct Supervisor {
     user: Option<String>,
     group: Option<String>,
     listen: Vec<Listen>,
-    ready: Ready,
     stop_signal: StopSignal,
     policy: Policy,
     name: Option<String>,
@@ -87,13 +86,12 @@ impl Supervisor {
             user: None,
             group: None,
             listen: Vec::new(),
-            ready: Ready::default(),
             stop_signal: StopSignal::default(),
             policy: Policy {
                 workers: thread::available_parallelism()
                     .map_or(1, usize::from)
                     .min(MOST),
-                ready_after: None,
+                ready: Ready::default(),
                 ready_timeout: Duration::from_secs(30),
                 grace: Duration::from_secs(30),
                 backoff: Backoff::default(),
@@ -177,8 +175,7 @@ impl Supervisor {
 
     /// How it is known that a worker can serve; by default it says so.
     pub fn ready(mut self, ready: Ready) -> Self {
-        self.ready = ready;
-        self.policy.ready_after = ready.after();
+        self.policy.ready = ready;
         self
     }
 
@@ -303,6 +300,7 @@ impl Supervisor {
             listeners,
             watchdog: self.policy.watchdog,
         };
+        let ready = self.policy.ready;
         let (spawner, closed) =
             Spawner::start(launch).map_err(system("starting the thread for workers"))?;
         let (commands, wanted) = mpsc::channel(QUEUE);
@@ -325,7 +323,7 @@ impl Supervisor {
                 home,
                 identity,
                 output,
-                ready: self.ready,
+                ready,
                 stop_signal: self.stop_signal,
                 news,
             },

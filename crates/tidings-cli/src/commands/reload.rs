@@ -23,9 +23,10 @@ pub(crate) async fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
     }
     let reloaded = reloading.outcome().await.with_context(failed)?;
     let (replaced, took) = (workers(reloaded.workers), reloaded.took);
-    let otherwise = match reloaded.order == wanted {
-        true => "",
-        false => ", all at once: so did somebody else want this reload",
+    let otherwise = if reloaded.order == wanted {
+        ""
+    } else {
+        ", all at once: so did somebody else want this reload"
     };
     say(format_args!(
         "{} {name}: replaced {replaced} in {took:.1?}{otherwise}",

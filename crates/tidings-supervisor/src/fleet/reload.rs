@@ -215,7 +215,13 @@ impl Fleet {
             } else if self.is_late(worker, now) {
                 let (slot, pid, last_lines) = (slot.number, worker.pid, wrote(worker.key));
                 let within = self.policy.ready_timeout;
-                self.report(Report::NotReady { slot, pid, within });
+                let missing = self.policy.ready.missing();
+                self.report(Report::NotReady {
+                    slot,
+                    pid,
+                    within,
+                    missing,
+                });
                 let replaced = self.replaced();
                 let error = ReloadError::NotReady {
                     slot,

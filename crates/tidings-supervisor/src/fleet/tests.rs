@@ -12,6 +12,7 @@ use crate::backoff::Backoff;
 use crate::error::ReloadError;
 use crate::exit::Exit;
 use crate::notify::Word;
+use crate::ready::Ready;
 use crate::report::Report;
 use crate::status::State;
 
@@ -22,7 +23,7 @@ const MS: Duration = Duration::from_millis(1);
 fn policy(workers: usize) -> Policy {
     Policy {
         workers,
-        ready_after: None,
+        ready: Ready::Notified,
         ready_timeout: 30 * SECOND,
         grace: 10 * SECOND,
         backoff: Backoff::default()

@@ -174,6 +174,10 @@ impl Voice {
     }
 
     pub(super) fn report(self, report: &Report) {
+        // The note on how it stopped says the same.
+        if matches!(report, Report::Ended { .. }) {
+            return;
+        }
         match self.format {
             Format::Pretty => {
                 let (mark, style) = look(report);
@@ -231,7 +235,7 @@ fn look(report: &Report) -> (&'static str, Style) {
             ("✗", Style::Alarm)
         }
         report if report.is_trouble() => ("!", Style::Trouble),
-        Report::Ready { .. } | Report::Reloaded { .. } => ("✓", Style::Good),
+        Report::Ready { .. } | Report::AllReady | Report::Reloaded { .. } => ("✓", Style::Good),
         _ => ("·", Style::Calm),
     }
 }

@@ -71,12 +71,15 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     let crash_loop = (0..6_usize, up_to(30));
     // In time enough for those who are ready by waiting: else nobody ever is.
     let ready = (proptest::option::of(up_to(5)), up_to(5));
-    let ready = ready.prop_map(|(after, more)| (after, after.unwrap_or_default() + more + 10 * MS));
+    let ready = ready.prop_map(|(after, more)| {
+        let ready = after.map_or(Ready::Notified, Ready::After);
+        (ready, after.unwrap_or_default() + more + 10 * MS)
+    });
     let watchdog = proptest::option::of((500..5_000_u64).prop_map(Duration::from_millis));
     (1..5_usize, ready, up_to(10), backoff, crash_loop, watchdog).prop_map(
-        |(workers, (ready_after, ready_timeout), grace, backoff, crash_loop, watchdog)| Policy {
+        |(workers, (ready, ready_timeout), grace, backoff, crash_loop, watchdog)| Policy {
             workers,
-            ready_after,
+            ready,
             ready_timeout,
             grace,
             backoff,
@@ -103,8 +106,12 @@ struct World {
     /// Who said that they end: no deaths.
     polite: BTreeSet<Option<u32>>,
     is_over: bool,
-    /// No reload is all at once.
-    is_rolling: bool,
+    /// That it ended is.
+    is_told: bool,
+    /// How all reloads are.
+    always: Option<Order>,
+    /// Who leaves, and for no reload.
+    otherwise: BTreeSet<Key>,
     /// The next who is told to end was not ready in time.
     is_somebody_late: bool,
 }
@@ -115,13 +122,11 @@ struct Process {
     runs: bool,
     /// It was told to end, or says itself that it does.
     leaves: bool,
-    /// For no reload, then.
-    leaves_otherwise: bool,
     is_killed: bool,
 }
 
 impl World {
-    fn begin(policy: Policy, is_rolling: bool) -> Self {
+    fn begin(policy: Policy, always: Option<Order>) -> Self {
         let now = Instant::now();
         let mut world = Self {
             fleet: Fleet::begin(policy.clone(), || 1.0, now),
@@ -134,7 +139,9 @@ impl World {
             given_up: BTreeSet::new(),
             polite: BTreeSet::new(),
             is_over: false,
-            is_rolling,
+            is_told: false,
+            always,
+            otherwise: BTreeSet::new(),
             is_somebody_late: false,
         };
         world.obey();
@@ -165,8 +172,8 @@ impl World {
             Happening::Reload(order) => self.reload(order),
             Happening::Scale(workers) => {
                 let _ = self.fleet.scale(workers, self.now);
-                let gone = self.processes.values_mut().filter(|it| it.slot >= workers);
-                gone.for_each(|it| it.leaves_otherwise = true);
+                let gone = self.processes.iter().filter(|(_, it)| it.slot >= workers);
+                self.otherwise.extend(gone.map(|(key, _)| *key));
             }
             Happening::End => self.fleet.end(self.now),
             Happening::Kill => self.fleet.kill(self.now),
@@ -210,11 +217,7 @@ impl World {
     }
 
     fn reload(&mut self, order: Order) {
-        let order = if self.is_rolling {
-            Order::Rolling
-        } else {
-            order
-        };
+        let order = self.always.unwrap_or(order);
         let ticket = self.asked.len() as u64;
         self.asked.insert(ticket);
         let is_running = self.fleet.is_reloading();
@@ -252,7 +255,9 @@ impl World {
                     let process = self.processes.get_mut(&key).expect("it is there");
                     assert!(!process.leaves, "{key:?} is told twice");
                     process.leaves = true;
-                    process.leaves_otherwise |= std::mem::take(&mut self.is_somebody_late);
+                    if std::mem::take(&mut self.is_somebody_late) {
+                        self.otherwise.insert(key);
+                    }
                 }
                 Action::Kill(key) => self.kill(key),
                 Action::Answer(tickets, _) => {
@@ -275,7 +280,6 @@ impl World {
             slot,
             runs: false,
             leaves: false,
-            leaves_otherwise: false,
             is_killed: false,
         };
         assert!(self.processes.insert(key, process).is_none(), "{key:?}");
@@ -292,11 +296,14 @@ impl World {
     }
 
     fn note(&mut self, report: &Report) {
+        assert!(!self.is_told, "{report:?} after the last report");
         match report {
+            Report::Ended { .. } => self.is_told = true,
+            Report::AllReady => assert!(self.fleet.are_all_ready()),
             Report::Stopping { pid, .. } => {
                 let key = pid.map(|pid| Key(u64::from(pid - 100)));
-                let process = self.processes.get_mut(&key.unwrap()).unwrap();
-                (process.leaves, process.leaves_otherwise) = (true, true);
+                self.otherwise.extend(key);
+                self.processes.get_mut(&key.unwrap()).unwrap().leaves = true;
                 self.polite.insert(*pid);
             }
             Report::NotReady { slot, .. } => {
@@ -340,9 +347,11 @@ impl World {
             assert!(workers <= most, "{workers} workers in slot {slot}");
             assert!(slot < self.fleet.slots(), "a worker in no slot");
         }
-        let counted = self.processes.values().filter(|it| !it.leaves_otherwise);
-        let has_room = counted.count() <= self.fleet.slots() + 1;
-        assert!(!self.is_rolling || self.is_over || has_room, "too many");
+        if self.always == Some(Order::Rolling) && !self.is_over {
+            let keys = self.processes.keys();
+            let counted = keys.filter(|key| !self.otherwise.contains(key)).count();
+            assert!(counted <= self.fleet.slots() + 1, "{counted} workers");
+        }
     }
 
     /// From now on all is well: who is started gets ready and lives, and who is told to end does.
@@ -391,7 +400,7 @@ impl World {
         }
         self.says(key, Saying::Alive);
         self.obey();
-        if self.policy.ready_after.is_none() {
+        if self.policy.ready == Ready::Notified {
             self.says(key, Saying::Ready);
         }
     }
@@ -400,6 +409,7 @@ impl World {
     fn check_rest(&self) {
         if self.fleet.ended().is_some() {
             assert!(self.processes.is_empty(), "{:?}", self.processes);
+            assert!(self.is_told);
             assert_eq!(self.answered, self.asked);
             return;
         }
@@ -425,10 +435,10 @@ proptest! {
     #[test]
     fn whatever_happens_slots_are_filled_once_reloads_are_answered_once_and_the_end_ends(
         policy in any_policy(),
-        is_rolling in any::<bool>(),
+        always in proptest::option::of(Just(Order::Rolling)),
         happenings in vec(happening(), 0..80),
     ) {
-        let mut world = World::begin(policy, is_rolling);
+        let mut world = World::begin(policy, always);
         for happening in happenings {
             world.happens(happening);
         }

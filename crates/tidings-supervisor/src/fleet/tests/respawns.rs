@@ -98,6 +98,7 @@ fn a_slot_whose_workers_die_too_often_is_given_up_with_what_the_last_one_wrote()
         last,
         Some(&Report::GaveUp {
             slot,
+            is_last: false,
             deaths,
             within,
             exit,
@@ -160,7 +161,13 @@ fn when_all_slots_are_given_up_it_is_over() {
     let second = play.is_respawned(Key(1));
     let third = play.is_respawned(second);
     play.dies(third);
-    assert_eq!(play.reports.last(), Some(&Report::NobodyLeft));
+    let (killed, gave_up) = (0, true);
+    let last = [Report::NobodyLeft, Report::Ended { killed, gave_up }];
+    assert!(play.reports.ends_with(&last), "{:?}", play.reports);
+    assert_eq!(
+        play.count(|it| matches!(it, Report::GaveUp { is_last: true, .. })),
+        1
+    );
     let ending = play.fleet.ended().unwrap();
     assert!(ending.gave_up);
 }

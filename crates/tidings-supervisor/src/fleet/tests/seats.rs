@@ -20,19 +20,29 @@ fn all_are_ready_when_each_said_so() {
     assert_eq!(play.states(), [State::Ready; 2]);
     let after = Duration::ZERO;
     let (slot, pid) = (1, 101);
-    assert_eq!(
-        play.reports.last(),
-        Some(&Report::Ready { slot, pid, after })
-    );
+    let last = [Report::Ready { slot, pid, after }, Report::AllReady];
+    assert!(play.reports.ends_with(&last), "{:?}", play.reports);
+}
+
+#[test]
+fn that_all_are_ready_is_said_each_time_it_gets_true() {
+    let mut play = Play::with_all_ready(policy(2));
+    let second = play.is_respawned(Key(0));
+    play.gets_ready(second);
+    play.scales(3);
+    play.gets_ready(Key(3));
+    let all_ready = |report: &Report| *report == Report::AllReady;
+    assert_eq!(play.count(all_ready), 2);
+    // In a reload they are so all the time.
+    play.reloads(Order::AllAtOnce);
+    (4..7).map(Key).for_each(|key| play.gets_ready(key));
+    assert_eq!(play.count(all_ready), 2);
 }
 
 #[test]
 fn a_worker_is_ready_when_it_has_lived_for_so_long() {
-    let ready_after = Some(5 * SECOND);
-    let mut play = Play::begin(Policy {
-        ready_after,
-        ..policy(1)
-    });
+    let ready = Ready::After(5 * SECOND);
+    let mut play = Play::begin(Policy { ready, ..policy(1) });
     play.starts_up(Key(0));
     play.passes(just_under(5 * SECOND));
     assert!(!play.fleet.are_all_ready());
@@ -42,11 +52,8 @@ fn a_worker_is_ready_when_it_has_lived_for_so_long() {
 
 #[test]
 fn a_worker_whose_start_takes_long_is_not_ready_by_waiting() {
-    let ready_after = Some(5 * SECOND);
-    let mut play = Play::begin(Policy {
-        ready_after,
-        ..policy(1)
-    });
+    let ready = Ready::After(5 * SECOND);
+    let mut play = Play::begin(Policy { ready, ..policy(1) });
     play.passes(5 * SECOND);
     assert!(!play.fleet.are_all_ready());
 }
@@ -65,7 +72,8 @@ fn a_worker_that_is_not_ready_in_time_is_told_to_end_and_counts_as_dead() {
     assert!(play.reports.contains(&Report::NotReady {
         slot: 0,
         pid: Some(100),
-        within: 30 * SECOND
+        within: 30 * SECOND,
+        missing: Ready::Notified.missing(),
     }));
 
     // It does not end: that keeps nobody from taking its seat.
@@ -218,6 +226,9 @@ fn the_end_comes_when_the_last_worker_is_gone() {
     play.dies(Key(1));
     let ending = play.fleet.ended().unwrap();
     assert_eq!((ending.killed, ending.gave_up), (0, false));
+    let (killed, gave_up) = (0, false);
+    let last = play.reports.last();
+    assert_eq!(last, Some(&Report::Ended { killed, gave_up }));
     assert_eq!(play.deeds(), []);
 }
 
