@@ -1,6 +1,8 @@
 //! Decides what is to be done with the workers. It does nothing itself, and knows no clock: all that
 //! happens is told to it, with the time, and what it wants done is in [`Fleet::actions`].
 
+mod clock;
+mod ends;
 mod reload;
 mod slot;
 
@@ -10,7 +12,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use self::reload::Reloads;
-use self::slot::{Draining, Leaving, Seat, Slot, Worker};
+use self::slot::{Draining, Slot, Worker};
 use crate::backoff::Backoff;
 use crate::error::ScaleError;
 use crate::exit::Exit;
@@ -217,59 +219,6 @@ impl Fleet {
         }
     }
 
-    /// A worker that served says that it ends: it has the grace to do so, and its slot gets another. It
-    /// is no death, but a wait, so that a program that always does this is started no more often.
-    fn stopping(&mut self, key: Key, now: Instant) {
-        // Of one that was never ready, and of a successor, the end is what counts.
-        let is_meant = |slot: &Slot| slot.seat.has(key) && slot.seat.is_ready();
-        let Some(index) = self.slots.iter().position(is_meant) else {
-            return;
-        };
-        let slot = &mut self.slots[index];
-        let Some(worker) = slot.seat.vacate(now) else {
-            return;
-        };
-        let (number, pid) = (slot.number, worker.pid);
-        self.forget_deaths_before(index, worker.served(now));
-        self.report(Report::Stopping { slot: number, pid });
-        self.drain(number, worker, Leaving::ByItself, now);
-        self.wait_for_next(index, 0, now);
-    }
-
-    /// A worker is gone.
-    pub(crate) fn exited(&mut self, key: Key, ended: &Ended, now: Instant) {
-        if let Some(index) = self.draining.iter().position(|it| it.worker.key == key) {
-            let left = self.draining.swap_remove(index);
-            self.left(&left, &ended.exit, now);
-            self.advance(now);
-            return;
-        }
-        let Some(index) = self.slots.iter().position(|slot| slot.has(key)) else {
-            return;
-        };
-        let slot = &mut self.slots[index];
-        let number = slot.number;
-        if let Some(worker) = slot.successor.take_if(|worker| worker.key == key) {
-            self.say_exited(number, &worker, &ended.exit, false, now);
-            self.successor_died(number, ended, now);
-        } else if let Some(worker) = slot.seat.vacate(now) {
-            slot.last_exit = Some(ended.exit.clone());
-            let served = worker.served(now);
-            self.say_exited(number, &worker, &ended.exit, false, now);
-            self.died(index, served, ended, now);
-        }
-    }
-
-    /// A worker is gone that was not to stay.
-    fn left(&mut self, left: &Draining, exit: &Exit, now: Instant) {
-        let Draining { slot, worker, .. } = left;
-        let expected = left.leaving != Leaving::ByItself || *exit == Exit::Status(0);
-        if let Some(slot) = self.slots.get_mut(*slot).filter(|_| !expected) {
-            slot.last_exit = Some(exit.clone());
-        }
-        self.say_exited(*slot, worker, exit, expected, now);
-    }
-
     /// So many workers from now on. What was the number before?
     pub(crate) fn scale(&mut self, workers: usize, now: Instant) -> Result<usize, ScaleError> {
         if !(1..=MOST).contains(&workers) {
@@ -289,48 +238,6 @@ impl Fleet {
         self.advance(now);
         self.give_up_if_all_did(now);
         Ok(from)
-    }
-
-    /// Everybody is to end.
-    pub(crate) fn end(&mut self, now: Instant) {
-        if self.ending.is_none() {
-            self.report(Report::Ending);
-            self.end_as(false, now);
-        }
-    }
-
-    /// Everybody is to end at once.
-    pub(crate) fn kill(&mut self, now: Instant) {
-        self.end(now);
-        for index in 0..self.draining.len() {
-            self.kill_draining(index, None);
-        }
-    }
-
-    /// Looks at the clock.
-    pub(crate) fn tick(&mut self, now: Instant, wrote: Wrote<'_>) {
-        for index in 0..self.slots.len() {
-            self.look_at(index, now, wrote);
-        }
-        self.look_at_successors(now, wrote);
-        for index in 0..self.draining.len() {
-            if self.draining[index].is_overdue(now) {
-                self.kill_draining(index, Some(self.policy.grace));
-            }
-        }
-    }
-
-    /// When to look at the clock next.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let slots = self.slots.iter().flat_map(|slot| {
-            let waits = slot.seat.until();
-            let workers = slot.workers();
-            waits
-                .into_iter()
-                .chain(workers.filter_map(|worker| self.deadline_of(worker)))
-        });
-        let draining = self.draining.iter();
-        slots.chain(draining.filter_map(Draining::deadline)).min()
     }
 
     /// All workers, in the order of their slots.
@@ -384,223 +291,6 @@ impl Fleet {
         self.next += 1;
         self.actions.push(Action::Start { worker: key, slot });
         Worker::new(key, now)
-    }
-
-    /// A seat has lost its worker, which was not told to end.
-    fn died(&mut self, index: usize, served: Duration, ended: &Ended, now: Instant) {
-        let CrashLoop { deaths, within } = self.policy.crash_loop;
-        self.forget_deaths_before(index, served);
-        let slot = &mut self.slots[index];
-        let number = slot.number;
-        if slot.count_death(within, now) >= deaths {
-            slot.seat = Seat::GivenUp;
-            self.report(Report::GaveUp {
-                slot: number,
-                is_last: self.is_nobody_left(),
-                deaths,
-                within,
-                exit: ended.exit.clone(),
-                last_lines: ended.last_lines.clone(),
-            });
-            self.give_up_if_all_did(now);
-            return;
-        }
-        let failures = slot.failures;
-        slot.failures = failures.saturating_add(1);
-        self.wait_for_next(index, failures, now);
-    }
-
-    fn forget_deaths_before(&mut self, index: usize, served: Duration) {
-        if self.policy.backoff.forgets_after(served) {
-            self.slots[index].failures = 0;
-        }
-    }
-
-    /// The seat is empty for as long as it is after so many deaths.
-    fn wait_for_next(&mut self, index: usize, failures: u32, now: Instant) {
-        let delay = self.policy.backoff.delay(failures, (self.chance)());
-        let slot = &mut self.slots[index];
-        slot.seat = Seat::Waiting { until: now + delay };
-        let slot = slot.number;
-        self.report(Report::Respawning { slot, delay });
-    }
-
-    fn is_nobody_left(&self) -> bool {
-        let has_given_up = |slot: &Slot| matches!(slot.seat, Seat::GivenUp);
-        self.ending.is_none() && !self.is_reloading() && self.slots.iter().all(has_given_up)
-    }
-
-    fn give_up_if_all_did(&mut self, now: Instant) {
-        if self.is_nobody_left() {
-            self.report(Report::NobodyLeft);
-            self.end_as(true, now);
-        }
-    }
-
-    fn end_as(&mut self, gave_up: bool, now: Instant) {
-        self.ending = Some(Ending { killed: 0, gave_up });
-        for mut slot in std::mem::take(&mut self.slots) {
-            self.clear(&mut slot, now);
-        }
-        self.end_reloads();
-    }
-
-    /// Nobody is to run in this slot.
-    fn clear(&mut self, slot: &mut Slot, now: Instant) {
-        let leaving = slot
-            .successor
-            .take()
-            .into_iter()
-            .chain(slot.seat.vacate(now));
-        for worker in leaving {
-            self.dismiss(slot.number, worker, Leaving::Told, now);
-        }
-    }
-
-    /// Tells a worker to end.
-    fn dismiss(&mut self, slot: usize, worker: Worker, leaving: Leaving, now: Instant) {
-        self.actions.push(Action::Terminate(worker.key));
-        self.report(Report::Draining {
-            slot,
-            pid: worker.pid,
-        });
-        self.drain(slot, worker, leaving, now);
-    }
-
-    /// Waits for the end of a worker.
-    fn drain(&mut self, slot: usize, worker: Worker, leaving: Leaving, now: Instant) {
-        let kill_at = Some(now + self.policy.grace);
-        self.draining.push(Draining {
-            slot,
-            worker,
-            leaving,
-            kill_at,
-        });
-    }
-
-    fn kill_draining(&mut self, index: usize, grace: Option<Duration>) {
-        let draining = &mut self.draining[index];
-        if draining.kill_at.take().is_none() {
-            return;
-        }
-        let (slot, worker) = (draining.slot, &draining.worker);
-        let (key, pid) = (worker.key, worker.pid);
-        if let Some(ending) = &mut self.ending {
-            ending.killed += 1;
-        }
-        self.actions.push(Action::Kill(key));
-        self.report(Report::Killed { slot, pid, grace });
-    }
-
-    /// What the clock says of one slot, successors aside.
-    fn look_at(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
-        // The one before may have been the last that was not given up: then all are gone.
-        let Some(slot) = self.slots.get(index) else {
-            return;
-        };
-        let number = slot.number;
-        match &slot.seat {
-            Seat::Waiting { until } if *until <= now => {
-                let worker = self.start(number, now);
-                let slot = &mut self.slots[index];
-                slot.restarts += 1;
-                slot.seat = Seat::Taken(worker);
-            }
-            Seat::Taken(worker) if self.is_ready_by_now(worker, now) => {
-                let key = worker.key;
-                self.ready(key, now);
-            }
-            Seat::Taken(worker) if self.is_late(worker, now) => self.not_ready(index, now, wrote),
-            Seat::Taken(worker) if self.is_silent(worker, now) => {
-                let key = worker.key;
-                self.silent(key);
-            }
-            _ => {}
-        }
-    }
-
-    fn not_ready(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
-        let within = self.policy.ready_timeout;
-        let slot = &mut self.slots[index];
-        let Some(worker) = slot.seat.vacate(now) else {
-            return;
-        };
-        let (number, pid) = (slot.number, worker.pid);
-        self.report(Report::NotReady {
-            slot: number,
-            pid,
-            within,
-            missing: self.policy.ready.missing(),
-        });
-        let ended = Ended {
-            exit: Exit::NotReady,
-            last_lines: wrote(worker.key),
-        };
-        self.dismiss(number, worker, Leaving::Told, now);
-        self.slots[index].last_exit = Some(ended.exit.clone());
-        self.died(index, Duration::ZERO, &ended, now);
-    }
-
-    fn silent(&mut self, key: Key) {
-        let (Some(within), Some((slot, worker))) = (self.policy.watchdog, self.find(key)) else {
-            return;
-        };
-        worker.is_killed = true;
-        let pid = worker.pid;
-        self.actions.push(Action::Kill(key));
-        self.report(Report::Silent { slot, pid, within });
-    }
-
-    fn is_ready_by_now(&self, worker: &Worker, now: Instant) -> bool {
-        let lived = now - worker.since;
-        let has_lived = self
-            .policy
-            .ready
-            .after()
-            .is_some_and(|after| lived >= after);
-        worker.ready.is_none() && worker.pid.is_some() && has_lived
-    }
-
-    fn is_late(&self, worker: &Worker, now: Instant) -> bool {
-        worker.ready.is_none() && now - worker.since >= self.patience()
-    }
-
-    /// How long a worker may take to get ready. One that only has to live takes that time anyhow.
-    fn patience(&self) -> Duration {
-        let after = self.policy.ready.after().unwrap_or_default();
-        self.policy.ready_timeout.saturating_add(after)
-    }
-
-    fn is_silent(&self, worker: &Worker, now: Instant) -> bool {
-        let silence = now - worker.heard;
-        let is_too_long = self.policy.watchdog.is_some_and(|most| silence >= most);
-        worker.ready.is_some() && !worker.is_killed && is_too_long
-    }
-
-    fn deadline_of(&self, worker: &Worker) -> Option<Instant> {
-        if worker.ready.is_none() {
-            let ready = self.policy.ready.after().filter(|_| worker.pid.is_some());
-            return Some(worker.since + ready.unwrap_or(self.patience()));
-        }
-        let watchdog = self.policy.watchdog.filter(|_| !worker.is_killed)?;
-        Some(worker.heard + watchdog)
-    }
-
-    fn say_exited(
-        &mut self,
-        slot: usize,
-        worker: &Worker,
-        exit: &Exit,
-        expected: bool,
-        now: Instant,
-    ) {
-        self.report(Report::Exited {
-            slot,
-            pid: worker.pid,
-            exit: exit.clone(),
-            lived: now - worker.since,
-            expected,
-        });
     }
 
     fn report(&mut self, report: Report) {

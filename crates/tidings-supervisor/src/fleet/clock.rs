@@ -1,0 +1,127 @@
+//! What the clock says of workers.
+
+use std::time::{Duration, Instant};
+
+use super::slot::{Draining, Leaving, Seat, Worker};
+use super::{Action, Ended, Fleet, Key, Wrote};
+use crate::exit::Exit;
+use crate::report::Report;
+
+impl Fleet {
+    /// Looks at the clock.
+    pub(crate) fn tick(&mut self, now: Instant, wrote: Wrote<'_>) {
+        for index in 0..self.slots.len() {
+            self.look_at(index, now, wrote);
+        }
+        self.look_at_successors(now, wrote);
+        for index in 0..self.draining.len() {
+            if self.draining[index].is_overdue(now) {
+                self.kill_draining(index, Some(self.policy.grace));
+            }
+        }
+    }
+
+    /// When to look at the clock next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let slots = self.slots.iter().flat_map(|slot| {
+            let waits = slot.seat.until();
+            let workers = slot.workers();
+            waits
+                .into_iter()
+                .chain(workers.filter_map(|worker| self.deadline_of(worker)))
+        });
+        let draining = self.draining.iter();
+        slots.chain(draining.filter_map(Draining::deadline)).min()
+    }
+
+    /// What the clock says of one slot, successors aside.
+    fn look_at(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
+        // The one before may have been the last that was not given up: then all are gone.
+        let Some(slot) = self.slots.get(index) else {
+            return;
+        };
+        let number = slot.number;
+        match &slot.seat {
+            Seat::Waiting { until } if *until <= now => {
+                let worker = self.start(number, now);
+                let slot = &mut self.slots[index];
+                slot.restarts += 1;
+                slot.seat = Seat::Taken(worker);
+            }
+            Seat::Taken(worker) if self.is_ready_by_now(worker, now) => {
+                let key = worker.key;
+                self.ready(key, now);
+            }
+            Seat::Taken(worker) if self.is_late(worker, now) => self.not_ready(index, now, wrote),
+            Seat::Taken(worker) if self.is_silent(worker, now) => {
+                let key = worker.key;
+                self.silent(key);
+            }
+            _ => {}
+        }
+    }
+
+    fn not_ready(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
+        let within = self.policy.ready_timeout;
+        let slot = &mut self.slots[index];
+        let Some(worker) = slot.seat.vacate(now) else {
+            return;
+        };
+        let (number, pid) = (slot.number, worker.pid);
+        self.report(Report::NotReady {
+            slot: number,
+            pid,
+            within,
+            missing: self.policy.ready.missing(),
+        });
+        let ended = Ended {
+            exit: Exit::NotReady,
+            last_lines: wrote(worker.key),
+        };
+        self.dismiss(number, worker, Leaving::Told, now);
+        self.slots[index].last_exit = Some(ended.exit.clone());
+        self.died(index, Duration::ZERO, &ended, now);
+    }
+
+    pub(super) fn silent(&mut self, key: Key) {
+        let (Some(within), Some((slot, worker))) = (self.policy.watchdog, self.find(key)) else {
+            return;
+        };
+        worker.is_killed = true;
+        let pid = worker.pid;
+        self.actions.push(Action::Kill(key));
+        self.report(Report::Silent { slot, pid, within });
+    }
+
+    pub(super) fn is_ready_by_now(&self, worker: &Worker, now: Instant) -> bool {
+        let lived = now - worker.since;
+        let after = self.policy.ready.after();
+        let has_lived = after.is_some_and(|after| lived >= after);
+        worker.ready.is_none() && worker.pid.is_some() && has_lived
+    }
+
+    pub(super) fn is_late(&self, worker: &Worker, now: Instant) -> bool {
+        worker.ready.is_none() && now - worker.since >= self.patience()
+    }
+
+    /// How long a worker may take to get ready. One that only has to live takes that time anyhow.
+    fn patience(&self) -> Duration {
+        let after = self.policy.ready.after().unwrap_or_default();
+        self.policy.ready_timeout.saturating_add(after)
+    }
+
+    pub(super) fn is_silent(&self, worker: &Worker, now: Instant) -> bool {
+        let silence = now - worker.heard;
+        let is_too_long = self.policy.watchdog.is_some_and(|most| silence >= most);
+        worker.ready.is_some() && !worker.is_killed && is_too_long
+    }
+
+    fn deadline_of(&self, worker: &Worker) -> Option<Instant> {
+        if worker.ready.is_none() {
+            let ready = self.policy.ready.after().filter(|_| worker.pid.is_some());
+            return Some(worker.since + ready.unwrap_or(self.patience()));
+        }
+        let watchdog = self.policy.watchdog.filter(|_| !worker.is_killed)?;
+        Some(worker.heard + watchdog)
+    }
+}
