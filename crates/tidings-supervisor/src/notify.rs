@@ -63,9 +63,9 @@ pub fn alive() -> io::Result<()> {
     }
 }
 
-/// Says that this worker is about to end by itself: its slot gets another worker, as if it had died,
-/// while this one finishes what it has, for as long as the supervisor's grace. Where nobody supervises
-/// this process, does nothing.
+/// Says that this worker is about to end by itself: its slot gets another worker, without
+/// counting a death, while this one finishes what it has, for as long as the supervisor's grace. Before
+/// it was ready it is its end that counts. Where nobody supervises this process, does nothing.
 ///
 /// # Errors
 ///
