@@ -1,5 +1,6 @@
 //! `tidings run`
 
+mod scribe;
 mod voice;
 mod watch;
 
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Context as _;
-use tidings_supervisor::{Backoff, Ready, Signals, StartError, Supervisor, Workers};
+use tidings_supervisor::{Backoff, Ready, Signals, StartError, Stopped, Supervisor, Workers};
 
 use self::voice::{Note, Voice};
 use self::watch::Watch;
@@ -19,8 +20,17 @@ use crate::commands::exit_code;
 const NAMES: usize = 100;
 
 pub(crate) async fn run(run: &Run) -> anyhow::Result<ExitCode> {
-    let voice = Voice::of(run.output, number_of_workers(run));
+    let voice = Voice::of(run.output, number_of_workers(run)).context("no thread to write")?;
     voice.hear_warnings();
+    let ran = keep_running(run, &voice).await;
+    if let Ok(stopped) = ran {
+        voice.note(&Note::from(stopped));
+    }
+    voice.finish();
+    ran.map(exit_code)
+}
+
+async fn keep_running(run: &Run, voice: &Voice) -> anyhow::Result<Stopped> {
     let on_change = order(run.rolling);
     let signals = Signals::catch()?;
     let watches = run.watch.iter().map(|path| Watch::over(path));
@@ -29,7 +39,7 @@ pub(crate) async fn run(run: &Run) -> anyhow::Result<ExitCode> {
     let status = workers.status().await.context("it ended at once")?;
     voice.note(&Note::running(&status, workers.addresses()));
     for mut watch in watches {
-        let workers = workers.clone();
+        let (workers, voice) = (workers.clone(), voice.clone());
         tokio::spawn(async move {
             loop {
                 let path = watch.change().await;
@@ -39,13 +49,11 @@ pub(crate) async fn run(run: &Run) -> anyhow::Result<ExitCode> {
             }
         });
     }
-    let stopped = signals.rule(&workers, on_change).await;
-    voice.note(&Note::from(stopped));
-    Ok(exit_code(stopped))
+    Ok(signals.rule(&workers, on_change).await)
 }
 
 /// Takes a name of the program's own, or the first of those that come after it.
-async fn start(run: &Run, voice: Voice) -> Result<Workers, StartError> {
+async fn start(run: &Run, voice: &Voice) -> Result<Workers, StartError> {
     if let Some(name) = &run.name {
         return supervisor(run, voice).name(name).start().await;
     }
@@ -91,11 +99,12 @@ fn default_name(program: &Path) -> String {
     }
 }
 
-fn supervisor(run: &Run, voice: Voice) -> Supervisor {
+fn supervisor(run: &Run, voice: &Voice) -> Supervisor {
     let backoff = Backoff::default()
         .first(run.backoff_first)
         .longest(run.backoff_longest)
         .quiet(run.backoff_quiet);
+    let (lines, reports) = (voice.clone(), voice.clone());
     let mut supervisor = Supervisor::of(&run.command[0])
         .args(&run.command[1..])
         .workers(number_of_workers(run))
@@ -105,8 +114,8 @@ fn supervisor(run: &Run, voice: Voice) -> Supervisor {
         .grace(run.grace)
         .backoff(backoff)
         .crash_loop(run.crash_loop.deaths, run.crash_loop.within)
-        .on_line(move |line| voice.line(line))
-        .on_report(move |report| voice.report(report));
+        .on_line(move |line| lines.line(line))
+        .on_report(move |report| reports.report(report));
     if let Some(watchdog) = run.watchdog {
         supervisor = supervisor.watchdog(watchdog);
     }

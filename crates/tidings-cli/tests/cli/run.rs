@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal};
+use rustix::io::ioctl_fionread;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Place, Running, STAYS, STUBBORN, eventually, lives, pid, text};
 
@@ -232,6 +233,57 @@ fn killed_it_leaves_no_worker_and_its_name_is_free_at_once() {
     eventually("no worker is left", || {
         !workers.iter().any(|pid| lives(*pid))
     });
+}
+
+/// As a terminal that was stopped with Ctrl-S.
+#[test]
+fn who_reads_nothing_holds_up_neither_reloads_nor_the_end() {
+    let place = Place::new();
+    fs::write(place.path("watched"), "1").unwrap();
+    let mut command = place.command();
+    command.args(["run", "--name=web", "--workers=1", "--ready-after=0s"]);
+    command.arg("--watch").arg(place.path("watched"));
+    command.args(["--", "sh", "-c", "exec yes >&2"]);
+    let mut deaf = Deaf::start(&mut command);
+    eventually("the pipe is full", || deaf.waiting() > 50_000);
+    let worker = || {
+        let status: serde_json::Value =
+            serde_json::from_str(&place.said(&["ps", "--json"])).unwrap();
+        status[0]["workers"][0]["pid"].clone()
+    };
+    let before = worker();
+
+    fs::write(place.path("watched"), "22").unwrap();
+    eventually("the worker is replaced", || worker() != before);
+
+    kill_process(deaf.pid(), Signal::TERM).unwrap();
+    eventually("tidings ends", || deaf.0.try_wait().unwrap().is_some());
+}
+
+/// A `tidings run` whose complaints nobody reads.
+struct Deaf(Child);
+
+impl Deaf {
+    fn start(command: &mut Command) -> Self {
+        let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+
+    /// How many bytes nobody has read.
+    fn waiting(&self) -> u64 {
+        ioctl_fionread(self.0.stderr.as_ref().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Ends a supervisor that is no child of the test.

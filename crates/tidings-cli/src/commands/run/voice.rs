@@ -3,20 +3,25 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use tidings_supervisor::{Line, Listen, Report, Status, Stopped, Stream};
 
+use super::scribe::Scribe;
 use crate::args::Format;
 use crate::terminal::{Style, paint, paint_slot, workers};
 
-/// Cheap to copy: it only knows how to speak.
-#[derive(Clone, Copy, Debug)]
+/// How long what was said last may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Cheap to clone: it knows how to speak, and the one who writes.
+#[derive(Clone, Debug)]
 pub(super) struct Voice {
     format: Format,
-    stdout: ColorChoice,
-    stderr: ColorChoice,
+    scribe: Scribe,
+    has_colours: bool,
     /// Of the number of a slot.
     width: usize,
 }
@@ -35,6 +40,10 @@ pub(super) enum Note {
         path: PathBuf,
     },
     Stopped(Stopped),
+    /// Nobody took the notes for a while, and so many are missing here.
+    MissedNotes {
+        notes: u64,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -88,7 +97,7 @@ impl Note {
 
     fn style(&self) -> Style {
         match self {
-            Self::NameTaken { .. } => Style::Trouble,
+            Self::NameTaken { .. } | Self::MissedNotes { .. } => Style::Trouble,
             Self::Running(_) => Style::Plain,
             Self::Changed { .. } => Style::Calm,
             Self::Stopped(stopped) if stopped.is_clean() => Style::Good,
@@ -108,6 +117,9 @@ impl fmt::Display for Note {
         match self {
             Self::NameTaken { wanted, name } => {
                 write!(f, "the name {wanted} is taken: this one is {name}")
+            }
+            Self::MissedNotes { notes } => {
+                write!(f, "{notes} notes are missing: nobody read them in time")
             }
             Self::Running(running) => running.fmt(f),
             Self::Changed { path } => write!(f, "{} changed", path.display()),
@@ -130,30 +142,34 @@ enum Said<'a> {
 }
 
 impl Voice {
-    pub(super) fn of(format: Option<Format>, workers: usize) -> Self {
+    pub(super) fn of(format: Option<Format>, workers: usize) -> io::Result<Self> {
         let by_itself = if io::stdout().is_terminal() {
             Format::Pretty
         } else {
             Format::Plain
         };
-        Self {
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let (stdout, stderr) = (AutoStream::choice(&stdout), AutoStream::choice(&stderr));
+        Ok(Self {
             format: format.unwrap_or(by_itself),
-            stdout: AutoStream::choice(&io::stdout()),
-            stderr: AutoStream::choice(&io::stderr()),
+            scribe: Scribe::start(stdout, stderr)?,
+            has_colours: stderr != ColorChoice::Never,
             width: workers.saturating_sub(1).to_string().len(),
-        }
+        })
     }
 
     /// What the supervisor has to say that is no report, as that somebody else wanted to steer it.
-    pub(super) fn hear_warnings(self) {
+    pub(super) fn hear_warnings(&self) {
+        let voice = self.clone();
         tracing_subscriber::fmt()
-            .with_writer(io::stderr)
-            .with_ansi(self.stderr != ColorChoice::Never)
+            .with_writer(move || Warnings(voice.clone()))
+            .with_ansi(self.has_colours)
             .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
             .init();
     }
 
-    pub(super) fn line(self, line: &Line) {
+    /// Waits where too much is to be written.
+    pub(super) fn line(&self, line: &Line) {
         let Line {
             slot, stream, text, ..
         } = line;
@@ -165,68 +181,84 @@ impl Voice {
                 paint_slot(*slot, format_args!("{slot:>width$} │"))
             ),
             Format::Plain => format!("{slot} | {text}"),
-            Format::Json => return self.json(&Said::Line(line)),
+            Format::Json => return self.scribe.write(Stream::Stdout, json(&Said::Line(line))),
         };
-        match stream {
-            Stream::Stdout => self.out(&shown),
-            Stream::Stderr => self.err(&shown),
-        }
+        self.scribe.write(*stream, shown);
     }
 
-    pub(super) fn report(self, report: &Report) {
+    /// Waits where too much is to be written.
+    pub(super) fn report(&self, report: &Report) {
         // The note on how it stopped says the same.
         if matches!(report, Report::Ended { .. }) {
             return;
         }
         match self.format {
-            Format::Pretty => {
-                let (mark, style) = look(report);
-                let width = self.width;
-                let slot = match report.slot() {
-                    Some(slot) => paint_slot(slot, format_args!("{slot:>width$}")),
-                    None => " ".repeat(width),
-                };
-                let mark = paint(style, mark);
-                let text = match style {
-                    Style::Good => report.to_string(),
-                    style => paint(style, report),
-                };
-                self.err(&format!("{slot} {mark} {text}"));
-            }
-            Format::Plain => self.err(&report.to_string()),
-            Format::Json => self.json(report),
+            Format::Pretty => self.scribe.write(Stream::Stderr, self.pretty(report)),
+            Format::Plain => self.scribe.write(Stream::Stderr, report.to_string()),
+            Format::Json => self.scribe.write(Stream::Stdout, json(report)),
         }
     }
 
-    pub(super) fn note(self, note: &Note) {
+    fn pretty(&self, report: &Report) -> String {
+        let (mark, style) = look(report);
+        let width = self.width;
+        let slot = match report.slot() {
+            Some(slot) => paint_slot(slot, format_args!("{slot:>width$}")),
+            None => " ".repeat(width),
+        };
+        let mark = paint(style, mark);
+        let text = match style {
+            Style::Good => report.to_string(),
+            style => paint(style, report),
+        };
+        format!("{slot} {mark} {text}")
+    }
+
+    pub(super) fn note(&self, note: &Note) {
+        let to = match self.format {
+            Format::Json => Stream::Stdout,
+            Format::Pretty | Format::Plain => Stream::Stderr,
+        };
+        self.put(to, self.shown(note));
+    }
+
+    fn shown(&self, note: &Note) -> String {
         match (self.format, note) {
-            (Format::Pretty, Note::Running(running)) => self.err(&running.pretty()),
-            (Format::Pretty, note) => {
-                self.err(&paint(note.style(), format_args!("  {note}")));
-            }
-            (Format::Plain, note) => self.err(&note.to_string()),
-            (Format::Json, note) => self.json(note),
+            (Format::Pretty, Note::Running(running)) => running.pretty(),
+            (Format::Pretty, note) => paint(note.style(), format_args!("  {note}")),
+            (Format::Plain, note) => note.to_string(),
+            (Format::Json, note) => json(note),
         }
     }
 
-    fn json(self, what: &impl Serialize) {
-        if let Ok(json) = serde_json::to_string(what) {
-            self.out(&json);
-        }
+    fn put(&self, to: Stream, text: String) {
+        let missed = |notes| self.shown(&Note::MissedNotes { notes });
+        self.scribe.put(to, text, missed);
     }
 
-    fn out(self, text: &str) {
-        write(AutoStream::new(io::stdout().lock(), self.stdout), text);
-    }
-
-    fn err(self, text: &str) {
-        write(AutoStream::new(io::stderr().lock(), self.stderr), text);
+    /// Before the end of the process, which does not wait for whoever writes.
+    pub(super) fn finish(&self) {
+        self.scribe.finish(LAST_WORDS);
     }
 }
 
-/// Workers live on also when nobody wants to see what they write.
-fn write(mut to: impl Write, text: &str) {
-    let _ = to.write_all(format!("{text}\n").as_bytes());
+fn json(what: &impl Serialize) -> String {
+    serde_json::to_string(what).expect("no map in it has keys that are no texts")
+}
+
+/// Each of them is written at once.
+struct Warnings(Voice);
+
+impl Write for Warnings {
+    fn write(&mut self, warning: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(warning);
+        self.0.put(Stream::Stderr, text.trim_end().to_owned());
+        Ok(warning.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn look(report: &Report) -> (&'static str, Style) {
