@@ -48,7 +48,7 @@ fn cure(error: &anyhow::Error) -> Option<String> {
         _ => None,
     });
     start.or_else(|| match error.downcast_ref::<RemoteError>()? {
-        RemoteError::NobodyRuns => Some("start one with `tidings run -- PROGRAM`".to_owned()),
+        RemoteError::NobodyRuns { .. } => Some("start one with `tidings run -- PROGRAM`".to_owned()),
         RemoteError::SeveralRun(_) => Some("say which one: give its name".to_owned()),
         RemoteError::NoSuchName { .. } => Some("`tidings ps` shows all".to_owned()),
         _ => None,

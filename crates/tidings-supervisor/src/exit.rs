@@ -4,7 +4,8 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How a worker ended.
 ///
@@ -30,6 +31,13 @@ pub enum Exit {
     Unknown,
     /// It ran, and was told to end since it could not serve in time.
     NotReady,
+    /// In a way that this version does not know.
+    #[serde(untagged, deserialize_with = "anything")]
+    Other,
+}
+
+fn anything<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
+    IgnoredAny::deserialize(from).map(drop)
 }
 
 impl Exit {
@@ -49,6 +57,7 @@ impl fmt::Display for Exit {
                 Some(name) => write!(f, "killed by {name}"),
                 None => write!(f, "killed by signal {number}"),
             },
+            Self::Other => f.write_str("ended in a way that this version does not know"),
             Self::NotStarted(why) => write!(f, "not started: {why}"),
             Self::Unknown => f.write_str("ended, and something else in this program knows how"),
             Self::NotReady => f.write_str("not ready in time"),

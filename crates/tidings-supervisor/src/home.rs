@@ -1,7 +1,10 @@
 //! The directory of one supervisor: its lock, its control socket, and where its workers speak to it.
 
 use std::env;
-use std::fs::{DirBuilder, File, metadata, remove_dir_all, set_permissions, symlink_metadata};
+use std::ffi::OsString;
+use std::fs::{
+    DirBuilder, File, Metadata, metadata, remove_dir_all, set_permissions, symlink_metadata,
+};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -11,13 +14,50 @@ use std::time::Duration;
 use std::{process, thread};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::geteuid;
+use rustix::process::{Uid, geteuid};
 
 use crate::error::StartError;
 use crate::listen::is_name;
 
 const LOCK: &str = "lock";
 const CONTROL: &str = "control";
+
+/// All directories in which supervisors of this user can be: which one a supervisor takes depends on
+/// its environment, and that of who looks for it is another one.
+pub(crate) fn places() -> Vec<PathBuf> {
+    places_of(|name| env::var_os(name), geteuid())
+}
+
+fn places_of(variable: impl Fn(&str) -> Option<OsString>, user: Uid) -> Vec<PathBuf> {
+    if let Some(path) = variable("TIDINGS_RUNTIME_DIR") {
+        return vec![path.into()];
+    }
+    let own = format!("tidings-{}", user.as_raw());
+    let session = Path::new("/run/user").join(user.as_raw().to_string());
+    let all = [
+        user.is_root().then(of_root),
+        variable("XDG_RUNTIME_DIR").map(|path| Path::new(&path).join("tidings")),
+        Some(session.join("tidings")),
+        Some(env::temp_dir().join(&own)),
+        Some(Path::new("/tmp").join(&own)),
+    ];
+    let mut places = Vec::new();
+    for place in all.into_iter().flatten() {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+fn of_root() -> PathBuf {
+    let run = if cfg!(target_os = "linux") {
+        "/run"
+    } else {
+        "/var/run"
+    };
+    Path::new(run).join("tidings")
+}
 
 /// A directory for this user's supervisors: `TIDINGS_RUNTIME_DIR`, else of root `/run/tidings`, else
 /// `tidings` in `XDG_RUNTIME_DIR`, else `tidings-` and the user's number in the temporary directory.
@@ -27,12 +67,7 @@ pub(crate) fn runtime_directory() -> PathBuf {
     }
     let user = geteuid();
     if user.is_root() {
-        let run = if cfg!(target_os = "linux") {
-            "/run"
-        } else {
-            "/var/run"
-        };
-        return Path::new(run).join("tidings");
+        return of_root();
     }
     match env::var_os("XDG_RUNTIME_DIR") {
         Some(path) => Path::new(&path).join("tidings"),
@@ -155,7 +190,12 @@ impl Drop for Home {
 }
 
 /// The control sockets of all supervisors, by name; those of killed ones may be among them.
+/// None of a directory that somebody else could have made: they would choose what we read.
 pub(crate) fn controls(runtime: &Path) -> Vec<(String, PathBuf)> {
+    let is_ours = |it: &Metadata| [0, geteuid().as_raw()].contains(&it.uid());
+    if !symlink_metadata(runtime).is_ok_and(|it| is_ours(&it) && is_safe(&it)) {
+        return Vec::new();
+    }
     let Ok(entries) = runtime.read_dir() else {
         return Vec::new();
     };
@@ -163,11 +203,9 @@ pub(crate) fn controls(runtime: &Path) -> Vec<(String, PathBuf)> {
     let named = homes.filter_map(|path| {
         let name = path.file_name()?.to_str()?.to_owned();
         let control = path.join(CONTROL);
-        control.exists().then_some((name, control))
+        (is_name(&name) && control.exists()).then_some((name, control))
     });
-    let mut controls: Vec<_> = named.collect();
-    controls.sort();
-    controls
+    named.collect()
 }
 
 /// Removes the directories whose supervisors are gone.
@@ -216,7 +254,7 @@ fn lock(home: &Path) -> io::Result<Option<File>> {
 fn own_directory(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
     let there = symlink_metadata(path)?;
-    if !there.is_dir() || there.uid() != geteuid().as_raw() || there.mode() & 0o022 != 0 {
+    if there.uid() != geteuid().as_raw() || !is_safe(&there) {
         let why = "it must be a directory of this user that nobody else can write";
         return Err(io::Error::other(why));
     }
@@ -232,6 +270,11 @@ fn is_swept_away(why: &io::Error) -> bool {
         why.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
     )
+}
+
+/// A directory that only its owner can write.
+fn is_safe(there: &Metadata) -> bool {
+    there.is_dir() && there.mode() & 0o022 == 0
 }
 
 fn directory_error(path: &Path, why: &io::Error) -> StartError {
@@ -316,6 +359,36 @@ mod tests {
         set_permissions(runtime.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let taken = Home::take(runtime.path(), Some("web"), false);
         assert!(matches!(taken, Err(StartError::Directory { .. })));
+    }
+
+    #[test]
+    fn sockets_are_looked_for_where_nobody_else_can_write_and_by_names_alone() {
+        let runtime = tempfile::tempdir().unwrap();
+        for name in ["web", "we\x1b[2Jb", ".hidden"] {
+            own_directory(&runtime.path().join(name), 0o700).unwrap();
+            File::create(runtime.path().join(name).join(CONTROL)).unwrap();
+        }
+        let names = || controls(runtime.path()).into_iter().map(|(name, _)| name);
+        assert_eq!(names().collect::<Vec<_>>(), ["web"]);
+
+        set_permissions(runtime.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        assert_eq!(names().count(), 0);
+    }
+
+    #[test]
+    fn supervisors_are_looked_for_in_all_places_of_a_user() {
+        let user = Uid::from_raw(1000);
+        let session = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| "/xdg".into());
+        let there = places_of(session, user);
+        let bare = places_of(|_| None, user);
+
+        for place in ["/run/user/1000/tidings", "/tmp/tidings-1000"] {
+            assert!(there.contains(&place.into()) && bare.contains(&place.into()));
+        }
+        assert_eq!(there[0], Path::new("/xdg/tidings"));
+        assert_eq!(places_of(|_| None, Uid::ROOT)[0], of_root());
+        let chosen = |name: &str| (name == "TIDINGS_RUNTIME_DIR").then(|| "/here".into());
+        assert_eq!(places_of(chosen, user), [Path::new("/here")]);
     }
 
     #[test]

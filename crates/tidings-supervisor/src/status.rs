@@ -17,6 +17,9 @@ pub struct Status {
     pub pid: u32,
     /// The program that the workers run, and its arguments.
     pub command: Vec<String>,
+    /// Where the workers are reached; a port 0 has become one.
+    #[serde(default)]
+    pub listen: Vec<String>,
     /// How many workers there should be.
     pub slots: usize,
     /// A reload is running.
@@ -59,6 +62,9 @@ pub enum State {
     Waiting,
     /// There is none, until a reload: too many died.
     GivenUp,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl fmt::Display for State {
@@ -69,6 +75,35 @@ impl fmt::Display for State {
             Self::Draining => "draining",
             Self::Waiting => "waiting",
             Self::GivenUp => "given up",
+            Self::Unknown => "unknown",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_version_says_is_understood_as_far_as_it_can_be() {
+        let said = r#"{"name":"web","pid":7,"command":[],"slots":1,"is_reloading":false,"mood":"good",
+            "workers":[{"slot":0,"pid":null,"state":"dreaming","age":0,"restarts":0,
+            "last_exit":{"evicted":{"by":"nobody"}}}]}"#;
+        let status: Status = serde_json::from_str(said).unwrap();
+        let worker = &status.workers[0];
+        assert_eq!(worker.state, State::Unknown);
+        assert_eq!(worker.last_exit, Some(Exit::Unknown));
+    }
+
+    #[test]
+    fn an_exit_is_read_as_it_was_written() {
+        for exit in [
+            Exit::Status(1),
+            Exit::Signal(9),
+            Exit::NotStarted("no".to_owned()),
+        ] {
+            let written = serde_json::to_string(&exit).unwrap();
+            assert_eq!(serde_json::from_str::<Exit>(&written).unwrap(), exit);
+        }
     }
 }

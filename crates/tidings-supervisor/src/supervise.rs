@@ -68,6 +68,7 @@ pub(crate) struct Living {
 pub(crate) struct About {
     pub(crate) name: String,
     pub(crate) command: Arc<[String]>,
+    pub(crate) listen: Vec<String>,
 }
 
 /// What can happen.
@@ -164,6 +165,7 @@ impl Supervision {
             name: self.about.name.clone(),
             pid: std::process::id(),
             command: self.about.command.to_vec(),
+            listen: self.about.listen.clone(),
             slots: self.fleet.slots(),
             is_reloading: self.fleet.is_reloading(),
             workers: self.fleet.status(now),

@@ -289,6 +289,7 @@ impl Supervisor {
         let about = About {
             name: home.name(),
             command: shown(&self.program, &self.arguments),
+            listen: listeners.addresses.iter().map(Listen::to_string).collect(),
         };
         let launch = Launch {
             program: self.program,

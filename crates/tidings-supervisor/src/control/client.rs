@@ -8,9 +8,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::protocol::{Answer, LONGEST_ANSWER, PATIENCE, Refusal, Request};
+use super::protocol::{ANSWER, Answer, LONGEST_ANSWER, PATIENCE, Refusal, Request};
 use crate::fleet::{Order, Reloaded};
-use crate::home::{controls, runtime_directory};
+use crate::home::{controls, places};
 use crate::status::Status;
 use crate::workers::Stopped;
 
@@ -39,8 +39,11 @@ pub struct Remote {
 #[non_exhaustive]
 pub enum RemoteError {
     /// No supervisor of this user that has a name runs.
-    #[error("no supervisor runs")]
-    NobodyRuns,
+    #[error("no supervisor runs; looked in {}", shown(looked_in))]
+    NobodyRuns {
+        /// The [places](Remote::places).
+        looked_in: Vec<PathBuf>,
+    },
     /// A name is needed to choose one.
     #[error("several supervisors run: {}", .0.join(", "))]
     SeveralRun(Vec<String>),
@@ -70,6 +73,28 @@ pub enum RemoteError {
     },
 }
 
+impl RemoteError {
+    /// It ends, or has ended.
+    pub fn is_gone(&self) -> bool {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof,
+        };
+        match self {
+            Self::Refused { kind, .. } => *kind == Refusal::Ending,
+            Self::Lost { source, .. } => matches!(
+                source.kind(),
+                BrokenPipe | ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof
+            ),
+            _ => false,
+        }
+    }
+}
+
+fn shown(places: &[PathBuf]) -> String {
+    let places = places.iter().map(|it| it.display().to_string());
+    places.collect::<Vec<_>>().join(", ")
+}
+
 impl Remote {
     /// The supervisor of this name; without a name, the only one that runs.
     ///
@@ -77,7 +102,7 @@ impl Remote {
     ///
     /// When none runs, none of this name, or several and no name was given.
     pub async fn find(name: Option<&str>) -> Result<Self, RemoteError> {
-        Self::find_at(runtime_directory(), name).await
+        Self::find_in(Self::places(), name).await
     }
 
     /// Like [`find`](Self::find), in another
@@ -90,9 +115,13 @@ impl Remote {
         runtime: impl AsRef<Path>,
         name: Option<&str>,
     ) -> Result<Self, RemoteError> {
-        let mut all = Self::all_at(runtime).await;
+        Self::find_in(vec![runtime.as_ref().to_owned()], name).await
+    }
+
+    async fn find_in(places: Vec<PathBuf>, name: Option<&str>) -> Result<Self, RemoteError> {
+        let mut all = Self::all_in(&places).await;
         if all.is_empty() {
-            return Err(RemoteError::NobodyRuns);
+            return Err(RemoteError::NobodyRuns { looked_in: places });
         }
         let names = |all: Vec<Self>| all.into_iter().map(|it| it.name).collect();
         match name {
@@ -110,14 +139,27 @@ impl Remote {
 
     /// All supervisors of this user that have a name and run, in the order of their names.
     pub async fn all() -> Vec<Self> {
-        Self::all_at(runtime_directory()).await
+        Self::all_in(&Self::places()).await
+    }
+
+    /// The directories in which supervisors of this user are looked for: that of
+    /// `TIDINGS_RUNTIME_DIR` alone where it is set, else all in which they are with one environment or
+    /// another.
+    pub fn places() -> Vec<PathBuf> {
+        places()
     }
 
     /// Like [`all`](Self::all), in another
     /// [runtime directory](crate::Supervisor::runtime_directory) than that of this user.
     pub async fn all_at(runtime: impl AsRef<Path>) -> Vec<Self> {
+        Self::all_in(&[runtime.as_ref().to_owned()]).await
+    }
+
+    async fn all_in(places: &[PathBuf]) -> Vec<Self> {
+        let mut controls: Vec<_> = places.iter().flat_map(|it| controls(it)).collect();
+        controls.sort();
         let mut all = Vec::new();
-        for (name, socket) in controls(runtime.as_ref()) {
+        for (name, socket) in controls {
             if somebody_listens(&socket).await {
                 all.push(Self { name, socket });
             }
@@ -136,7 +178,7 @@ impl Remote {
     ///
     /// When it refuses, or is gone.
     pub async fn status(&self) -> Result<Status, RemoteError> {
-        match self.ask(Request::Status).await?.next().await? {
+        match self.ask(Request::Status).await?.first().await? {
             Answer::Status(status) => Ok(status),
             other => Err(self.unexpected(&other)),
         }
@@ -158,7 +200,7 @@ impl Remote {
     /// When the supervisor refuses, or is gone.
     pub async fn begin_reload(&self, order: Order) -> Result<RemoteReloading, RemoteError> {
         let mut answers = self.ask(Request::Reload { order }).await?;
-        let is_queued = match answers.next().await? {
+        let is_queued = match answers.first().await? {
             Answer::Begun => false,
             Answer::Queued => true,
             other => return Err(self.unexpected(&other)),
@@ -173,7 +215,7 @@ impl Remote {
     ///
     /// When it is not between 1 and 1,024, the supervisor refuses, or is gone.
     pub async fn scale(&self, workers: usize) -> Result<usize, RemoteError> {
-        match self.ask(Request::Scale { workers }).await?.next().await? {
+        match self.ask(Request::Scale { workers }).await?.first().await? {
             Answer::Scaled { from } => Ok(from),
             other => Err(self.unexpected(&other)),
         }
@@ -200,7 +242,7 @@ impl Remote {
 
     async fn end(&self, now: bool) -> Result<Stopped, RemoteError> {
         let mut answers = self.ask(Request::Stop { now }).await?;
-        match answers.next().await? {
+        match answers.first().await? {
             Answer::Begun => {}
             other => return Err(self.unexpected(&other)),
         }
@@ -276,6 +318,15 @@ struct Answers {
 }
 
 impl Answers {
+    /// That it heard: who runs says so soon.
+    async fn first(&mut self) -> Result<Answer, RemoteError> {
+        let from = self.from.clone();
+        timeout(ANSWER, self.next()).await.unwrap_or_else(|_| {
+            let why = format!("it says nothing within {ANSWER:?}");
+            Err(from.lost(io::Error::new(io::ErrorKind::TimedOut, why)))
+        })
+    }
+
     /// The next one, however long it takes: a reload takes as long as its workers.
     async fn next(&mut self) -> Result<Answer, RemoteError> {
         let answer = self.read().await.map_err(|source| self.from.lost(source))?;

@@ -17,6 +17,10 @@ pub(super) const LONGEST_ANSWER: u64 = 4 << 20;
 /// How long a line may take to be sent, or to be taken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the first answer may take: those who say nothing take all places for as long as a request
+/// may take, and it is no answer that never comes.
+pub(super) const ANSWER: Duration = Duration::from_secs(8);
+
 /// One for each connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]

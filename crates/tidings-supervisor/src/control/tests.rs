@@ -168,7 +168,10 @@ async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
 async fn the_only_one_needs_no_name_and_of_several_one_is_named() {
     let runtime = tempfile::tempdir().unwrap();
     let find = async |name| Remote::find_at(runtime.path(), name).await;
-    assert!(matches!(find(None).await, Err(RemoteError::NobodyRuns)));
+    assert!(matches!(
+        find(None).await,
+        Err(RemoteError::NobodyRuns { .. })
+    ));
 
     let web = sleepers(&runtime, "web").start().await.unwrap();
     assert_eq!(find(None).await.unwrap().name(), "web");
@@ -197,6 +200,39 @@ async fn a_socket_that_a_killed_supervisor_left_is_not_listed() {
 
     assert_eq!(names(fleet.runtime.path()).await, ["web"]);
     fleet.workers.kill().await;
+}
+
+#[tokio::test]
+async fn who_never_answers_is_given_up() {
+    let runtime = tempfile::tempdir().unwrap();
+    let home = runtime.path().join("web");
+    std::fs::create_dir(&home).unwrap();
+    // The system takes connections for it, as for a supervisor that was stopped.
+    let _silent = std::os::unix::net::UnixListener::bind(home.join("control")).unwrap();
+    let web = Remote::find_at(runtime.path(), None).await.unwrap();
+
+    let asked = async { tokio::join!(web.status(), web.kill(), web.reload(Order::Rolling)) };
+    let (status, kill, reload) = timeout(PATIENCE, asked).await.unwrap();
+
+    for error in [status.unwrap_err(), kill.unwrap_err(), reload.unwrap_err()] {
+        assert!(
+            matches!(error, RemoteError::Lost { .. }) && !error.is_gone(),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_status_says_where_the_workers_are_reached() {
+    let runtime = tempfile::tempdir().unwrap();
+    let listening = sleepers(&runtime, "web").listen("127.0.0.1:0".parse().unwrap());
+    let workers = listening.start().await.unwrap();
+    let web = Remote::find_at(runtime.path(), None).await.unwrap();
+
+    let status = web.status().await.unwrap();
+
+    assert_eq!(status.listen, [workers.addresses()[0].to_string()]);
+    workers.kill().await;
 }
 
 #[tokio::test]
