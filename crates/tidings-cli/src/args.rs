@@ -48,18 +48,17 @@ Examples:
 #[command(after_help = RUN)]
 pub(crate) struct Run {
     /// How many workers; as many as there are processors by default.
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = workers)]
     pub(crate) workers: Option<usize>,
     /// A socket that all workers share: `127.0.0.1:9999`, `unix:/path`, `name=[::1]:80`. Repeatable.
     #[arg(long, short, value_name = "ADDRESS")]
     pub(crate) listen: Vec<Listen>,
     /// What `tidings ps`, `reload`, `scale` and `stop` know it by; the program's name by default.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<String>,
 
-    /// How it is known that a worker can serve: it says so (`notified`, with `sd_notify`), it has
-    /// lived for a time (`after:2s`), or it accepts at an address of its own
-    /// (`accepts:127.0.0.1:9000`).
+    /// A worker can serve once it says so (`notified`, with `sd_notify`), `after:2s`, or once it
+    /// `accepts:127.0.0.1:9000`.
     #[arg(long, value_name = "HOW", value_parser = ready, default_value = "notified")]
     #[arg(help_heading = "Ready")]
     pub(crate) ready_when: Ready,
@@ -129,8 +128,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "PATH", help_heading = "Reloads")]
     pub(crate) watch: Vec<PathBuf>,
 
-    /// How to show what workers write and what happens to them: `pretty`, the default on a terminal;
-    /// `plain`, where what happens goes to standard error; or `json`, an object a line.
+    /// `pretty`, as on a terminal; `plain`, as elsewhere; or `json`: an object a line, with the time
+    /// (RFC 3339) in `at`.
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true)]
     pub(crate) output: Option<Format>,
 
@@ -175,7 +174,7 @@ pub(crate) struct Scale {
     /// Whose; not needed while only one runs.
     pub(crate) name: Option<String>,
     /// How many workers there should be.
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = how_many)]
     pub(crate) workers: usize,
 }
 
@@ -202,6 +201,32 @@ pub(crate) fn order(is_rolling: bool) -> Order {
     } else {
         Order::AllAtOnce
     }
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    let count = text.parse().map_err(|_| "no number".to_owned())?;
+    match count {
+        1..=1024 => Ok(count),
+        _ => Err("there can be 1 to 1024".to_owned()),
+    }
+}
+
+/// Of a fleet whose name may have been meant.
+fn how_many(text: &str) -> Result<usize, String> {
+    if text.parse::<i64>().is_err() && name(text).is_ok() {
+        return Err(format!("how many? `tidings scale {text} 6`"));
+    }
+    workers(text)
+}
+
+/// As the supervisor wants it, which would say so only after the start.
+fn name(text: &str) -> Result<String, String> {
+    let is_of_name = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
+    let is_name = !text.starts_with('.') && text.bytes().all(is_of_name);
+    if is_name && (1..=64).contains(&text.len()) {
+        return Ok(text.to_owned());
+    }
+    Err("1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -30,13 +30,17 @@ async fn main() -> ExitCode {
 
 /// The error with its causes in one line, and in another what can be done about it.
 fn show(error: &anyhow::Error) {
-    terminal::complain(Style::Alarm, "error", &format!("{error:#}"));
+    terminal::complain(
+        Style::Alarm,
+        "error",
+        &terminal::harmless(&format!("{error:#}")),
+    );
     if let Some(cure) = cure(error) {
         terminal::complain(Style::Good, "help", &cure);
     }
 }
 
-fn cure(error: &anyhow::Error) -> Option<String> {
+pub(crate) fn cure(error: &anyhow::Error) -> Option<String> {
     let start = error.downcast_ref::<StartError>().and_then(|it| match it {
         StartError::NameTaken { name } => Some(format!(
             "give another one with `--name`, or end that one with `tidings stop {name}`"
@@ -48,7 +52,9 @@ fn cure(error: &anyhow::Error) -> Option<String> {
         _ => None,
     });
     start.or_else(|| match error.downcast_ref::<RemoteError>()? {
-        RemoteError::NobodyRuns { .. } => Some("start one with `tidings run -- PROGRAM`".to_owned()),
+        RemoteError::NobodyRuns { .. } => {
+            Some("start one with `tidings run -- PROGRAM`".to_owned())
+        }
         RemoteError::SeveralRun(_) => Some("say which one: give its name".to_owned()),
         RemoteError::NoSuchName { .. } => Some("`tidings ps` shows all".to_owned()),
         _ => None,

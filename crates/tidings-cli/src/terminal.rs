@@ -50,6 +50,13 @@ pub(crate) fn paint_slot(slot: usize, text: impl Display) -> String {
     format!("{ansi}{text}{ansi:#}")
 }
 
+/// What somebody else said, without what would do something to a terminal.
+pub(crate) fn harmless(text: &str) -> String {
+    let text = anstream::adapter::strip_str(text).to_string();
+    let is_harmful = |it: char| it.is_control() && it != '\n' && it != '\t';
+    text.replace(is_harmful, "\u{fffd}")
+}
+
 /// Whoever closed our output, as `head` does, does not want the rest.
 pub(crate) fn say(text: impl Display) {
     let _ = writeln!(anstream::stdout(), "{text}");
@@ -93,7 +100,10 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<Cell>]) -> String {
             let longest = texts.clone().map(|text| text.chars().count()).max();
             let width = longest.unwrap_or(0).max(heading.len());
             let is_number = |text: &str| text == "-" || text.bytes().all(|it| it.is_ascii_digit());
-            (width, texts.clone().all(is_number))
+            (
+                width,
+                texts.clone().all(is_number) && !texts.clone().all(|text| text == "-"),
+            )
         })
         .collect();
     let row = |cells: &[Cell]| {
@@ -128,6 +138,20 @@ mod tests {
             shown,
             ["0s", "59s", "1m 0s", "59m 59s", "1h 0m", "23h 59m", "4d 3h"]
         );
+    }
+
+    #[test]
+    fn what_somebody_else_said_does_nothing_to_a_terminal() {
+        assert_eq!(harmless("\x1b[31mred\x1b[0m\n\tü"), "red\n\tü");
+        let hostile = harmless("\x1b]0;title\x07a\u{9b}2Jb\rc\x08\x1b[2J");
+        assert!(!hostile.contains(|it: char| it.is_control()), "{hostile:?}");
+    }
+
+    #[test]
+    fn a_column_of_which_nothing_is_known_is_on_the_left() {
+        let row = vec![(Style::Plain, "-".to_owned())];
+        let table = table(&["LAST EXIT"], &[row]);
+        assert!(table.ends_with("\n-"), "{table:?}");
     }
 
     #[test]

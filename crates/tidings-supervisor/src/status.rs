@@ -92,7 +92,7 @@ mod tests {
         let status: Status = serde_json::from_str(said).unwrap();
         let worker = &status.workers[0];
         assert_eq!(worker.state, State::Unknown);
-        assert_eq!(worker.last_exit, Some(Exit::Unknown));
+        assert_eq!(worker.last_exit, Some(Exit::Other));
     }
 
     #[test]

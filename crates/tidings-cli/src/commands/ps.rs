@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use tidings_supervisor::{Exit, Remote, State, Status, WorkerStatus};
+use tidings_supervisor::{Exit, Remote, RemoteError, State, Status, WorkerStatus};
+use tokio::task::JoinSet;
 
 use crate::args::Ps;
-use crate::terminal::{Cell, Style, age, say, table};
+use crate::terminal::{Cell, Style, age, complain, harmless, paint, say, table};
 
 const HEADINGS: [&str; 7] = [
     "NAME",
@@ -18,28 +19,65 @@ const HEADINGS: [&str; 7] = [
 ];
 
 pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
-    let fleets = match &args.name {
-        Some(name) => vec![Remote::find(Some(name)).await?.status().await?],
+    let (fleets, lost) = match &args.name {
+        Some(name) => (vec![Remote::find(Some(name)).await?.status().await?], false),
         None => all().await,
     };
     if args.json {
         say(serde_json::to_string_pretty(&fleets)?);
-    } else if fleets.is_empty() {
-        say("no supervisor runs");
-    } else {
+    } else if !fleets.is_empty() {
+        let about = fleets.iter().map(about).collect::<Vec<_>>();
         let rows = fleets.iter().flat_map(rows).collect::<Vec<_>>();
-        say(table(&HEADINGS, &rows));
+        say(format_args!(
+            "{}\n\n{}",
+            about.join("\n"),
+            table(&HEADINGS, &rows)
+        ));
+    } else if !lost {
+        let looked_in = Remote::places();
+        say(RemoteError::NobodyRuns { looked_in });
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if lost {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
-/// Who ends while it is asked runs no more.
-async fn all() -> Vec<Status> {
-    let mut fleets = Vec::new();
+/// And whether there is one that could not be asked. Who ends while it is asked runs no more.
+async fn all() -> (Vec<Status>, bool) {
+    let mut asked = JoinSet::new();
     for remote in Remote::all().await {
-        fleets.extend(remote.status().await);
+        asked.spawn(async move { remote.status().await });
     }
-    fleets
+    let (mut fleets, mut lost) = (Vec::new(), false);
+    for answer in asked.join_all().await {
+        match answer {
+            Ok(status) => fleets.push(status),
+            Err(error) if error.is_gone() => {}
+            Err(error) => {
+                lost = true;
+                let error = format!("{:#}", anyhow::Error::new(error));
+                complain(Style::Alarm, "error", &harmless(&error));
+            }
+        }
+    }
+    fleets.sort_by(|one, other| one.name.cmp(&other.name));
+    (fleets, lost)
+}
+
+/// The supervisor itself.
+fn about(fleet: &Status) -> String {
+    let name = paint(Style::Heading, harmless(&fleet.name));
+    let mut about = format!("{name}  pid {}", fleet.pid);
+    if !fleet.listen.is_empty() {
+        about += ", listening on ";
+        about += &harmless(&fleet.listen.join(", "));
+    }
+    if fleet.is_reloading {
+        about += ", reloading";
+    }
+    about
 }
 
 fn rows(fleet: &Status) -> impl Iterator<Item = Vec<Cell>> {
@@ -50,7 +88,7 @@ fn row(name: &str, worker: &WorkerStatus) -> Vec<Cell> {
     let plain = |text: String| (Style::Plain, text);
     let is_there = worker.pid.is_some();
     vec![
-        plain(name.to_owned()),
+        plain(harmless(name)),
         plain(worker.slot.to_string()),
         plain(worker.pid.map_or("-".to_owned(), |pid| pid.to_string())),
         (style(worker.state), worker.state.to_string()),
@@ -75,7 +113,7 @@ fn style(state: State) -> Style {
 
 fn last_exit(exit: Option<&Exit>) -> Cell {
     match exit {
-        Some(exit) => (Style::Plain, exit.to_string()),
+        Some(exit) => (Style::Plain, harmless(&exit.to_string())),
         None => (Style::Calm, "-".to_owned()),
     }
 }

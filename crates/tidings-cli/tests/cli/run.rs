@@ -141,14 +141,9 @@ fn what_cannot_start_ends_with_1_and_says_why() {
             &["run", "--user", "no-such-user", "--", "sleep", "9"],
             "no such user",
         ),
-        (&["run", "--name", "a/b", "--", "sleep", "9"], "is no name"),
         (
             &["run", "--watch", "no/such/file", "--", "sleep", "9"],
             "cannot watch",
-        ),
-        (
-            &["run", "--workers", "0", "--", "sleep", "9"],
-            "can be 1 to 1024",
         ),
     ] {
         let (complaint, code) = place.refused(arguments);
@@ -169,7 +164,11 @@ fn what_is_not_understood_ends_with_2() {
         &["run", "--listen", "somewhere", "--", "sleep", "9"],
         &["run", "--crash-loop", "10", "--", "sleep", "9"],
         &["run", "--group", "root", "--", "sleep", "9"],
+        &["run", "--workers", "0", "--", "sleep", "9"],
+        &["run", "--workers", "1025", "--", "sleep", "9"],
+        &["run", "--name", "a/b", "--", "sleep", "9"],
         &["scale"],
+        &["scale", "0"],
     ] {
         let (complaint, code) = place.refused(arguments);
         assert_eq!(code, 2, "{arguments:?}: {complaint}");
@@ -227,7 +226,7 @@ fn killed_it_leaves_no_worker_and_its_name_is_free_at_once() {
     killed.signal(Signal::KILL);
     killed.status();
 
-    assert_eq!(place.said(&["ps"]), "no supervisor runs\n");
+    assert!(place.said(&["ps"]).starts_with("no supervisor runs;"));
     let next = place.run_web(&[]);
     next.pids(2);
     eventually("no worker is left", || {
@@ -307,7 +306,7 @@ fn a_closed_terminal_ends_it() {
 
     eventually("the worker ends", || !lives(worker));
     eventually("the supervisor ends", || {
-        place.said(&["ps"]) == "no supervisor runs\n"
+        place.said(&["ps"]).starts_with("no supervisor runs;")
     });
 }
 

@@ -1,24 +1,35 @@
 //! `tidings ps`, `reload`, `scale` and `stop`.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::sync::{Arc, Barrier};
+use std::thread;
 
-use rustix::process::geteuid;
+use rustix::process::{Signal, geteuid};
 
 use crate::support::{Place, Running, STAYS, STUBBORN, eventually, lives, text};
 
 #[test]
 fn ps_shows_all_workers_as_a_table() {
     let place = Place::new();
-    assert_eq!(place.said(&["ps"]), "no supervisor runs\n");
-    let _web = place.run_web(&[]);
+    let nobody = format!(
+        "no supervisor runs; looked in {}\n",
+        place.path("runtime").display()
+    );
+    assert_eq!(place.said(&["ps"]), nobody);
+    let _web = place.run_web(&["--listen=127.0.0.1:0"]);
     let jobs = place.run(&["--name=jobs", "--workers=1"], &STAYS);
     jobs.stderr.wait_for("is ready");
 
-    let table = place.said(&["ps"]);
+    let said = place.said(&["ps"]);
 
+    let (about, table) = said.split_once("\n\n").unwrap();
+    assert!(about.starts_with("jobs  pid "), "{about}");
+    assert!(about.contains("\nweb  pid ") && about.contains(", listening on 127.0.0.1:"));
     let rows: Vec<Vec<&str>> = table
         .lines()
         .map(|it| it.split_whitespace().collect())
@@ -31,7 +42,7 @@ fn ps_shows_all_workers_as_a_table() {
     assert_eq!((rows[1][5], rows[1][6]), ("0", "-"));
     assert_eq!((rows[2][0], rows[3][0]), ("web", "web"));
     assert!(!table.contains('\x1b'), "{table}");
-    assert_eq!(place.said(&["ps", "jobs"]).lines().count(), 2);
+    assert_eq!(place.said(&["ps", "jobs"]).lines().count(), 4);
 }
 
 #[test]
@@ -44,7 +55,7 @@ fn ps_shows_what_became_of_a_worker() {
     running.stderr.wait_for("worker 1 is ready");
 
     let table = place.said(&["ps"]);
-    let row = table.lines().nth(1).unwrap();
+    let row = table.lines().nth(3).unwrap();
     assert!(
         row.contains("given up") && row.ends_with("ended with status 7"),
         "{table}"
@@ -70,6 +81,60 @@ fn ps_is_also_json() {
         (&1.into(), &"ready".into())
     );
     assert!(worker["age"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn ps_complains_of_who_does_not_answer_and_shows_the_others() {
+    let place = Place::new();
+    let _web = place.run_web(&[]);
+    let stopped = place.run(&["--name=stopped", "--workers=1"], &STAYS);
+    stopped.stderr.wait_for("is ready");
+    stopped.signal(Signal::STOP);
+
+    let output = place.tidings(&["ps"]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout).matches("  ready  ").count(), 2);
+    let complaint = text(&output.stderr);
+    assert!(
+        complaint.contains("`stopped` gives no answer"),
+        "{complaint}"
+    );
+    let (complaint, code) = place.refused(&["stop", "stopped", "--now"]);
+    assert_eq!(code, 1, "{complaint}");
+}
+
+/// Each answers only once both have been asked.
+#[test]
+fn ps_asks_all_at_once() {
+    let place = Place::new();
+    fs::create_dir(place.path("runtime")).unwrap();
+    fs::set_permissions(place.path("runtime"), Permissions::from_mode(0o700)).unwrap();
+    let both = Arc::new(Barrier::new(2));
+    for name in ["one", "two"] {
+        fs::create_dir(place.path("runtime").join(name)).unwrap();
+        let socket = place.path("runtime").join(name).join("control");
+        let (listener, both) = (UnixListener::bind(socket).unwrap(), Arc::clone(&both));
+        let answer = format!(
+            r#"{{"answer":"status","name":"{name}\u001b[2J","pid":1,"command":[],"slots":0,"is_reloading":true,"workers":[]}}"#
+        );
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut request = String::new();
+                BufReader::new(&stream).read_line(&mut request).unwrap();
+                if !request.is_empty() {
+                    both.wait();
+                    writeln!(stream, "{answer}").unwrap();
+                }
+            }
+        });
+    }
+
+    let said = place.said(&["ps"]);
+
+    for shown in ["one  pid 1, reloading", "two  pid 1, reloading"] {
+        assert!(said.contains(shown), "{said:?}");
+    }
 }
 
 #[test]
@@ -150,11 +215,11 @@ fn scale_changes_the_number_of_workers() {
     let said = place.said(&["scale", "1"]);
     assert!(said.contains("web: has 1 worker already"), "{said}");
     let (complaint, code) = place.refused(&["scale", "web", "0"]);
-    assert_eq!(code, 1);
-    assert!(
-        complaint.contains("0 workers: there can be 1 to 1024"),
-        "{complaint}"
-    );
+    assert_eq!(code, 2);
+    assert!(complaint.contains("there can be 1 to 1024"), "{complaint}");
+    let (complaint, _) = place.refused(&["scale", "web"]);
+    let asks = "how many? `tidings scale web 6`";
+    assert!(complaint.contains(asks), "{complaint}");
 }
 
 #[test]
@@ -224,8 +289,9 @@ fn another_user_is_refused_and_reported() {
         .ancestors()
         .take_while(|it| it.starts_with(place.directory.path()))
     {
-        fs::set_permissions(way, Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(way, Permissions::from_mode(0o755)).unwrap();
     }
+    fs::set_permissions(&socket, Permissions::from_mode(0o777)).unwrap();
     let program = place.path("tidings");
     fs::copy(env!("CARGO_BIN_EXE_tidings"), &program).unwrap();
 

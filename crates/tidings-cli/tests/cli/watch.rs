@@ -1,6 +1,9 @@
 //! `tidings run --watch`: a change of a program or of a directory reloads.
 
 use std::fs;
+use std::sync::mpsc::{self, RecvTimeoutError::Timeout};
+use std::thread;
+use std::time::Duration;
 
 use crate::support::{Place, Running, STAYS};
 
@@ -71,6 +74,24 @@ fn a_change_below_a_watched_directory_reloads() {
     running.stderr.wait_count("reloaded", 2);
     fs::write(place.path("sources/new/page"), "1").unwrap();
     running.stderr.wait_count("reloaded", 3);
+}
+
+#[test]
+fn a_directory_that_never_rests_reloads_all_the_same() {
+    let place = Place::new();
+    fs::create_dir(place.path("sources")).unwrap();
+    let running = watching(&place, &["sources"], &STAYS);
+    let (page, (reloaded, is_reloaded)) = (place.path("sources/page"), mpsc::channel::<()>());
+
+    let writer = thread::spawn(move || {
+        while is_reloaded.recv_timeout(Duration::from_millis(10)) == Err(Timeout) {
+            fs::write(&page, "1").unwrap();
+        }
+    });
+    running.stderr.wait_for("reloaded 1 worker");
+
+    drop(reloaded);
+    writer.join().unwrap();
 }
 
 #[test]

@@ -15,6 +15,9 @@ use tokio::time::{sleep, timeout};
 /// A change is one once nothing has changed for so long: programs are written in many parts.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// What never rests is taken as it is then.
+const AT_LATEST: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether the directory that is watched is still the one of its name.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -101,7 +104,9 @@ impl Watch {
 
     async fn has_changed(&mut self) -> bool {
         let Some(known) = self.known else {
-            while timeout(QUIET, self.something.notified()).await.is_ok() {}
+            let rest = async { while timeout(QUIET, self.something.notified()).await.is_ok() {} };
+            // Whether it rests or not, it has changed.
+            let _ = timeout(AT_LATEST, rest).await;
             return true;
         };
         // Others in the same directory may never be quiet: only the file itself counts.
