@@ -347,7 +347,7 @@ impl Supervisor {
 
     /// Workers have the supervisor's sockets from their start, so that they would be ready at once.
     fn check_ready(&self) -> Result<(), StartError> {
-        let Ready::Accepts(at) = self.ready else {
+        let Ready::Accepts(at) = self.policy.ready else {
             return Ok(());
         };
         match self.listen.iter().find(|it| it.is_reached_at(at)) {

@@ -9,7 +9,10 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Context as _;
-use tidings_supervisor::{Backoff, Ready, Signals, StartError, Stopped, Supervisor, Workers};
+use tidings_supervisor::{
+    Backoff, Ready, Report, Signals, StartError, Stopped, Supervisor, Workers,
+};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::voice::{Note, Voice};
 use self::watch::Watch;
@@ -23,16 +26,24 @@ pub(crate) async fn run(run: &Run) -> anyhow::Result<ExitCode> {
     let voice = Voice::of(run.output, number_of_workers(run)).context("no thread to write")?;
     voice.hear_warnings();
     let ran = keep_running(run, &voice).await;
-    if let Ok(stopped) = ran {
-        voice.note(&Note::from(stopped));
+    match &ran {
+        Ok(stopped) => voice.note(&Note::from(*stopped)),
+        Err(error) if voice.is_json() => voice.note(&Note::error(error)),
+        Err(_) => {}
     }
     voice.finish();
-    ran.map(exit_code)
+    match ran {
+        Err(_) if voice.is_json() => Ok(ExitCode::FAILURE),
+        ran => ran.map(exit_code),
+    }
 }
 
 async fn keep_running(run: &Run, voice: &Voice) -> anyhow::Result<Stopped> {
     let on_change = order(run.rolling);
     let signals = Signals::catch()?;
+    if voice.is_pretty() {
+        tell_of_a_second_interrupt(voice.clone())?;
+    }
     let watches = run.watch.iter().map(|path| Watch::over(path));
     let watches = watches.collect::<anyhow::Result<Vec<_>>>()?;
     let workers = start(run, voice).await?;
@@ -50,6 +61,16 @@ async fn keep_running(run: &Run, voice: &Voice) -> anyhow::Result<Stopped> {
         });
     }
     Ok(signals.rule(&workers, on_change).await)
+}
+
+/// Whoever pressed Ctrl-C and sees nothing end does not know that it helps to press it again.
+fn tell_of_a_second_interrupt(voice: Voice) -> anyhow::Result<()> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        interrupts.recv().await;
+        voice.note(&Note::Interrupted);
+    });
+    Ok(())
 }
 
 /// Takes a name of the program's own, or the first of those that come after it.
@@ -105,17 +126,23 @@ fn supervisor(run: &Run, voice: &Voice) -> Supervisor {
         .longest(run.backoff_longest)
         .quiet(run.backoff_quiet);
     let (lines, reports) = (voice.clone(), voice.clone());
+    let ready = run.ready_after.map_or(run.ready_when, Ready::After);
     let mut supervisor = Supervisor::of(&run.command[0])
         .args(&run.command[1..])
         .workers(number_of_workers(run))
-        .ready(run.ready_after.map_or(run.ready_when, Ready::After))
+        .ready(ready)
         .ready_timeout(run.ready_timeout)
         .stop_signal(run.stop_signal)
         .grace(run.grace)
         .backoff(backoff)
         .crash_loop(run.crash_loop.deaths, run.crash_loop.within)
         .on_line(move |line| lines.line(line))
-        .on_report(move |report| reports.report(report));
+        .on_report(move |report| {
+            reports.report(report);
+            if matches!(report, Report::NotReady { .. }) && ready == Ready::Notified {
+                reports.cure();
+            }
+        });
     if let Some(watchdog) = run.watchdog {
         supervisor = supervisor.watchdog(watchdog);
     }

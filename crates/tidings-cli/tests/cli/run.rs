@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use rustix::io::ioctl_fionread;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::support::{Place, Running, STAYS, STUBBORN, eventually, lives, pid, text};
 
@@ -55,12 +55,68 @@ fn json_is_an_object_a_line_and_says_what_it_is() {
         let mut objects = objects.iter();
         objects.find(|it| it["what"] == what).unwrap()
     };
+    for object in &objects {
+        let at = object["at"].as_str().unwrap();
+        assert!(at.len() == 24 && at.ends_with('Z'), "{object}");
+    }
     assert_eq!(find("running")["name"], "web");
     assert_eq!(find("line")["stream"], "stdout");
     assert_eq!(find("started")["slot"], 0);
     assert!(find("ready")["after"].as_f64().unwrap() > 0.0);
     assert_eq!(find("stopped")["killed"], 0);
     assert!(running.stderr.all().is_empty());
+}
+
+#[test]
+fn what_cannot_start_says_so_in_json_too() {
+    let place = Place::new();
+    let output = place.tidings(&["run", "--output=json", "--", "./no-such-program"]);
+    let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &error["what"]),
+        (Some(1), &"error".into())
+    );
+    let text = error["text"].as_str().unwrap();
+    assert!(text.contains("there is no program"), "{text}");
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn who_never_says_that_it_is_ready_is_told_what_to_do_once() {
+    let place = Place::new();
+    let mut command = place.command();
+    command.args([
+        "run",
+        "--workers=1",
+        "--ready-timeout=50ms",
+        "--backoff-first=1ms",
+        "--",
+    ]);
+    let running = Running::start(command.args(STAYS));
+    running.stderr.wait_count("was not ready within", 2);
+    running.stderr.wait_for("`--ready-after 2s`");
+    running.stderr.wait_count("was not ready within", 3);
+    assert_eq!(running.stderr.count("`--ready-after 2s`"), 1);
+}
+
+#[test]
+fn a_ready_worker_that_gives_no_sign_of_life_is_killed() {
+    let place = Place::new();
+    let running = place.run(&["--workers=1", "--watchdog=200ms"], &STAYS);
+    running.stderr.wait_for("gave no sign of life");
+    running.pids(2);
+}
+
+/// Only root can become somebody else.
+#[test]
+fn workers_become_the_user_that_was_named() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let program = ["/bin/sh", "-c", "echo is $(id -u); exec sleep 1000"];
+    let running = place.run(&["--workers=1", "--user=65534"], &program);
+    running.stdout.wait_for("0 | is 65534");
 }
 
 #[test]
@@ -179,7 +235,10 @@ fn what_is_not_understood_ends_with_2() {
 fn slots_that_are_all_given_up_end_it_with_1() {
     let place = Place::new();
     let options = ["--workers=1", "--crash-loop=2/60s", "--backoff-first=1ms"];
-    let mut running = place.run(&options, &["sh", "-c", "echo no database; exit 4"]);
+    let mut running = place.run(
+        &options,
+        &["sh", "-c", "printf 'no \\007database\\n'; exit 4"],
+    );
     assert_eq!(running.code(), 1);
     running.stderr.wait_for("slot 0 is given up");
     running.stderr.wait_for("    no database");

@@ -1,8 +1,13 @@
 //! What `tidings run` does when it is sent signals.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use rustix::process::Signal;
 
-use crate::support::{Place, STUBBORN, eventually, lives};
+use crate::support::{Place, Running, STUBBORN, eventually, lives};
 
 #[test]
 fn a_hangup_replaces_all_workers() {
@@ -27,6 +32,39 @@ fn an_interrupt_ends_it_as_a_termination_does() {
 }
 
 #[test]
+fn a_hangup_replaces_one_worker_after_the_other_where_that_is_wanted() {
+    let place = Place::new();
+    let running = place.run_web(&["--rolling"]);
+
+    running.signal(Signal::HUP);
+
+    running.stderr.wait_for("reloaded 2 workers");
+    let lines = running.stderr.all();
+    let reload = lines.iter().skip_while(|it| !it.contains("reloading 2"));
+    let what = reload.filter_map(|it| match it {
+        it if it.contains("started") => Some("started"),
+        it if it.contains("is ready") => Some("ready"),
+        _ => None,
+    });
+    let what = what.collect::<Vec<_>>();
+    assert_eq!(what, ["started", "ready", "started", "ready"]);
+}
+
+#[test]
+fn an_interrupt_says_that_a_second_one_kills() {
+    let place = Place::new();
+    let options = ["--workers=1", "--grace=1h", "--output=pretty"];
+    let mut running = place.run(&options, &STUBBORN);
+    running.stdout.wait_for("up ");
+
+    running.signal(Signal::INT);
+    running.stderr.wait_for("Ctrl-C once more kills them");
+    running.signal(Signal::INT);
+
+    assert_eq!(running.code(), 3);
+}
+
+#[test]
 fn a_second_termination_kills() {
     let place = Place::new();
     let mut running = place.run(&["--workers=1", "--grace=1h"], &STUBBORN);
@@ -39,4 +77,43 @@ fn a_second_termination_kills() {
 
     assert_eq!(running.code(), 3);
     assert!(!lives(worker));
+}
+
+/// The web server that is shown with the supervisor; built where nobody has built it.
+fn server() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_tidings")).parent().unwrap();
+    let server = built.join("examples/server");
+    if !server.exists() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "-p", "tidings-supervisor", "--example", "server"]);
+        cargo.arg("--target-dir").arg(built.parent().unwrap());
+        assert!(cargo.status().unwrap().success());
+    }
+    server
+}
+
+#[test]
+fn a_server_that_says_when_it_is_ready_answers_before_and_after_a_reload() {
+    let place = Place::new();
+    let mut command = place.command();
+    command.args(["run", "--workers=2", "--listen=127.0.0.1:0", "--"]);
+    let running = Running::start(command.arg(server()).arg("--linger=0"));
+    let begun = running.stderr.wait_for("listening on ");
+    running.stderr.wait_count("is ready", 2);
+    let address = begun.split("listening on ").nth(1).unwrap();
+    let address = address.split(';').next().unwrap();
+    let get = || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(get().contains("Hello from process"));
+
+    running.signal(Signal::HUP);
+
+    running.stderr.wait_for("reloaded 2 workers");
+    assert!(get().contains("Hello from process"));
 }

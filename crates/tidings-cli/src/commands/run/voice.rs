@@ -3,15 +3,19 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use tidings_supervisor::{Line, Listen, Report, Status, Stopped, Stream};
 
+use tracing_subscriber::filter::LevelFilter;
+
 use super::scribe::Scribe;
 use crate::args::Format;
-use crate::terminal::{Style, paint, paint_slot, workers};
+use crate::terminal::{Style, harmless, paint, paint_slot, workers};
 
 /// How long what was said last may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -23,7 +27,9 @@ pub(super) struct Voice {
     scribe: Scribe,
     has_colours: bool,
     /// Of the number of a slot.
-    width: usize,
+    width: Arc<AtomicUsize>,
+    /// What to do was said.
+    is_cured: Arc<AtomicBool>,
 }
 
 /// What `tidings run` itself has to say.
@@ -38,6 +44,17 @@ pub(super) enum Note {
     /// A watched path did.
     Changed {
         path: PathBuf,
+    },
+    /// With Ctrl-C.
+    Interrupted,
+    NotReady,
+    Warning {
+        text: String,
+    },
+    /// What ends it, and what can be done about it.
+    Error {
+        text: String,
+        help: Option<String>,
     },
     Stopped(Stopped),
     /// Nobody took the notes for a while, and so many are missing here.
@@ -86,6 +103,11 @@ impl fmt::Display for Running {
 }
 
 impl Note {
+    pub(super) fn error(error: &anyhow::Error) -> Self {
+        let (text, help) = (format!("{error:#}"), crate::cure(error));
+        Self::Error { text, help }
+    }
+
     pub(super) fn running(status: &Status, addresses: &[Listen]) -> Self {
         Self::Running(Running {
             name: status.name.clone(),
@@ -99,7 +121,9 @@ impl Note {
         match self {
             Self::NameTaken { .. } | Self::MissedNotes { .. } => Style::Trouble,
             Self::Running(_) => Style::Plain,
-            Self::Changed { .. } => Style::Calm,
+            Self::Changed { .. } | Self::Interrupted | Self::NotReady => Style::Calm,
+            Self::Warning { .. } => Style::Trouble,
+            Self::Error { .. } => Style::Alarm,
             Self::Stopped(stopped) if stopped.is_clean() => Style::Good,
             Self::Stopped(_) => Style::Alarm,
         }
@@ -118,6 +142,13 @@ impl fmt::Display for Note {
             Self::NameTaken { wanted, name } => {
                 write!(f, "the name {wanted} is taken: this one is {name}")
             }
+            Self::Interrupted => {
+                f.write_str("workers finish what they have; Ctrl-C once more kills them")
+            }
+            Self::NotReady => f.write_str(
+                "help: a program that cannot say that it is ready runs with `--ready-after 2s`",
+            ),
+            Self::Warning { text } | Self::Error { text, .. } => f.write_str(text),
             Self::MissedNotes { notes } => {
                 write!(f, "{notes} notes are missing: nobody read them in time")
             }
@@ -132,6 +163,14 @@ impl fmt::Display for Note {
             }
         }
     }
+}
+
+/// What is said as JSON, and when: in RFC 3339, to the millisecond.
+#[derive(Serialize)]
+struct Stamped<'a, T> {
+    at: String,
+    #[serde(flatten)]
+    what: &'a T,
 }
 
 /// A line as JSON, with `what` as all the others have it.
@@ -154,18 +193,23 @@ impl Voice {
             format: format.unwrap_or(by_itself),
             scribe: Scribe::start(stdout, stderr)?,
             has_colours: stderr != ColorChoice::Never,
-            width: workers.saturating_sub(1).to_string().len(),
+            width: Arc::new(width(workers).into()),
+            is_cured: Arc::default(),
         })
     }
 
     /// What the supervisor has to say that is no report, as that somebody else wanted to steer it.
     pub(super) fn hear_warnings(&self) {
         let voice = self.clone();
-        tracing_subscriber::fmt()
+        let warnings = tracing_subscriber::fmt()
             .with_writer(move || Warnings(voice.clone()))
-            .with_ansi(self.has_colours)
-            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-            .init();
+            .with_max_level(LevelFilter::WARN);
+        if self.is_json() {
+            let bare = warnings.with_ansi(false).without_time();
+            bare.with_level(false).with_target(false).init();
+        } else {
+            warnings.with_ansi(self.has_colours).init();
+        }
     }
 
     /// Waits where too much is to be written.
@@ -173,7 +217,7 @@ impl Voice {
         let Line {
             slot, stream, text, ..
         } = line;
-        let width = self.width;
+        let width = self.width();
         let shown = match self.format {
             // What its colours began ends with it.
             Format::Pretty => format!(
@@ -191,25 +235,50 @@ impl Voice {
         // The note on how it stopped says the same.
         if matches!(report, Report::Ended { .. }) {
             return;
+        if let Report::Scaled { to, .. } = report {
+            self.width.store(width(*to), Ordering::Relaxed);
         }
         match self.format {
             Format::Pretty => self.scribe.write(Stream::Stderr, self.pretty(report)),
-            Format::Plain => self.scribe.write(Stream::Stderr, report.to_string()),
+            Format::Plain => {
+                let text = harmless(&report.to_string());
+                self.scribe.write(Stream::Stderr, text);
+            }
             Format::Json => self.scribe.write(Stream::Stdout, json(report)),
         }
     }
 
+    /// Once: what to do about a worker that is never ready.
+    pub(super) fn cure(&self) {
+        if !self.is_json() && !self.is_cured.swap(true, Ordering::Relaxed) {
+            self.note(&Note::NotReady);
+        }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    pub(super) fn is_pretty(&self) -> bool {
+        self.format == Format::Pretty
+    }
+
+    fn width(&self) -> usize {
+        self.width.load(Ordering::Relaxed)
+    }
+
     fn pretty(&self, report: &Report) -> String {
         let (mark, style) = look(report);
-        let width = self.width;
+        let width = self.width();
         let slot = match report.slot() {
             Some(slot) => paint_slot(slot, format_args!("{slot:>width$}")),
             None => " ".repeat(width),
         };
         let mark = paint(style, mark);
+        let text = harmless(&report.to_string());
         let text = match style {
-            Style::Good => report.to_string(),
-            style => paint(style, report),
+            Style::Good => text,
+            style => paint(style, text),
         };
         format!("{slot} {mark} {text}")
     }
@@ -242,8 +311,14 @@ impl Voice {
     }
 }
 
+/// Of the highest number of so many slots.
+fn width(workers: usize) -> usize {
+    workers.saturating_sub(1).to_string().len()
+}
+
 fn json(what: &impl Serialize) -> String {
-    serde_json::to_string(what).expect("no map in it has keys that are no texts")
+    let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    serde_json::to_string(&Stamped { at, what }).expect("no map in it has keys that are no texts")
 }
 
 /// Each of them is written at once.
@@ -251,8 +326,12 @@ struct Warnings(Voice);
 
 impl Write for Warnings {
     fn write(&mut self, warning: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(warning);
-        self.0.put(Stream::Stderr, text.trim_end().to_owned());
+        let text = String::from_utf8_lossy(warning).trim_end().to_owned();
+        if self.0.is_json() {
+            self.0.note(&Note::Warning { text });
+        } else {
+            self.0.put(Stream::Stderr, text);
+        }
         Ok(warning.len())
     }
 
