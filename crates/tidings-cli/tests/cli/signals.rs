@@ -87,6 +87,9 @@ fn server() -> PathBuf {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "-p", "tidings-supervisor", "--example", "server"]);
         cargo.arg("--target-dir").arg(built.parent().unwrap());
+        if built.ends_with("release") {
+            cargo.arg("--release");
+        }
         assert!(cargo.status().unwrap().success());
     }
     server

@@ -119,13 +119,13 @@ impl Note {
 
     fn style(&self) -> Style {
         match self {
-            Self::NameTaken { .. } | Self::MissedNotes { .. } => Style::Trouble,
+            Self::NameTaken { .. } | Self::Warning { .. } | Self::MissedNotes { .. } => {
+                Style::Trouble
+            }
             Self::Running(_) => Style::Plain,
             Self::Changed { .. } | Self::Interrupted | Self::NotReady => Style::Calm,
-            Self::Warning { .. } => Style::Trouble,
-            Self::Error { .. } => Style::Alarm,
             Self::Stopped(stopped) if stopped.is_clean() => Style::Good,
-            Self::Stopped(_) => Style::Alarm,
+            Self::Stopped(_) | Self::Error { .. } => Style::Alarm,
         }
     }
 }
