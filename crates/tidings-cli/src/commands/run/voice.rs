@@ -235,6 +235,7 @@ impl Voice {
         // The note on how it stopped says the same.
         if matches!(report, Report::Ended { .. }) {
             return;
+        }
         if let Report::Scaled { to, .. } = report {
             self.width.store(width(*to), Ordering::Relaxed);
         }
