@@ -235,12 +235,25 @@ fn what_is_not_understood_ends_with_2() {
 fn slots_that_are_all_given_up_end_it_with_1() {
     let place = Place::new();
     let options = ["--workers=1", "--crash-loop=2/60s", "--backoff-first=1ms"];
-    let mut running = place.run(
-        &options,
-        &["sh", "-c", "printf 'no \\007database\\n'; exit 4"],
-    );
+    let mut running = place.run(&options, &["sh", "-c", "echo no database; exit 4"]);
     assert_eq!(running.code(), 1);
     running.stderr.wait_for("slot 0 is given up");
+    running.stderr.wait_for("    no database");
+}
+
+#[test]
+fn what_a_worker_wrote_last_does_nothing_to_a_terminal() {
+    let place = Place::new();
+    let mut command = place.command();
+    command.args([
+        "run",
+        "--output=pretty",
+        "--workers=1",
+        "--crash-loop=1/60s",
+        "--",
+    ]);
+    command.args(["sh", "-c", "printf 'no \\007database\\n'; exit 4"]);
+    let running = Running::start(command.env("CLICOLOR_FORCE", "1"));
     running.stderr.wait_for("    no database");
 }
 
