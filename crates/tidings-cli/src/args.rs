@@ -36,8 +36,8 @@ Exit codes:
   3  stopped, and some workers had to be killed
 
 Workers are given the sockets as systemd does (LISTEN_FDS, LISTEN_FDNAMES), the number of their
-slot (WORKER_ID), and a place to say that they are ready (NOTIFY_SOCKET). No worker outlives
-`tidings run` on Linux, however it ends.
+slot (WORKER_ID), and a place to say that they are ready (NOTIFY_SOCKET). On Linux they end with
+`tidings run`, however it ends, unless they change their user themselves.
 
 Examples:
   tidings run --workers 4 --listen 127.0.0.1:9999 -- ./my-server --fast
