@@ -100,7 +100,7 @@ fn a_server_that_says_when_it_is_ready_answers_before_and_after_a_reload() {
     let place = Place::new();
     let mut command = place.command();
     command.args(["run", "--workers=2", "--listen=127.0.0.1:0", "--"]);
-    let running = Running::start(command.arg(server()).arg("--linger=0"));
+    let running = Running::start(command.arg(server()));
     let begun = running.stderr.wait_for("listening on ");
     running.stderr.wait_count("is ready", 2);
     let address = begun.split("listening on ").nth(1).unwrap();
