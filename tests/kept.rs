@@ -91,7 +91,8 @@ promises! {
         all_who_ask_for_a_name_get_the_same_copy
         buses_of_different_formats_share_values
         after_a_storm_all_copies_are_the_same
-        what_nobody_could_read_is_not_written;
+        what_nobody_could_read_is_not_written
+        a_value_of_32_levels_reaches_every_process;
     maps:
         an_entry_is_what_was_set_last_by_anybody
         a_change_takes_one_entry_away_and_leaves_the_others

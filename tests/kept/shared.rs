@@ -373,3 +373,28 @@ pub(crate) async fn what_nobody_could_read_is_not_written(place: Place) {
     assert!(matches!(error, StoreError::Encode { .. }), "{error:?}");
     assert_eq!(nested.load().await.unwrap().version(), 0);
 }
+
+/// A notification is one level deeper than the value that it carries.
+pub(crate) async fn a_value_of_32_levels_reaches_every_process(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    for levels in [31, 32] {
+        let sharing = || Sharing::new().inline(1_024);
+        let name = format!("nested-{levels}");
+        let here = a
+            .shared_with::<serde_json::Value>(&name, sharing())
+            .unwrap();
+        let there = b
+            .shared_with::<serde_json::Value>(&name, sharing())
+            .unwrap();
+        there.get().await.unwrap();
+        let nested = (0..levels).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+
+        here.set(&nested).await.unwrap();
+
+        wait_for("the copy follows", SOON, async || {
+            value(&there.get().await.unwrap()).as_ref() == Some(&nested)
+        })
+        .await;
+    }
+    assert!(b.failures().all().is_empty(), "{:?}", b.failures().all());
+}

@@ -8,7 +8,7 @@ use tidings::{Bus, Failure, Fate, LoadError, Reason, Shared, StoreError};
 use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::kept::by_hand::{KEY, NOTICE, announce, checking_often, connected, hearing, limit};
-use crate::kept::maps::soon;
+use crate::kept::maps::{soon, user, users};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -126,6 +126,42 @@ async fn a_payload_that_does_not_decode_leaves_the_older_value_until_a_good_one_
     let newest = changes.changed().await.unwrap();
     assert_eq!(newest.value().map(|value| **value), Some(2));
     assert!(newest.problem().is_none());
+}
+
+#[tokio::test]
+async fn a_notification_that_cannot_be_read_makes_the_copies_refresh() {
+    let redis = Redis::start().await;
+    let node = redis.node().await;
+    let limit = limit(&node);
+    let users = users(&node);
+    limit.set(&0).await.unwrap();
+    users.set(&7, &user("Ada")).await.unwrap();
+    let nested = format!("{}1{}", "[".repeat(32), "]".repeat(32));
+    let too_deep = NOTICE.replace("}}", &format!(",\"value\":{nested}}}}}"));
+    let frames = [
+        &*too_deep,
+        r#"{"event":"tidings.shared","data":7}"#,
+        "{",
+        "?",
+    ];
+    for (written, frame) in (1..).zip(frames) {
+        let (value, nonce) = (written.to_string(), format!("n{written}"));
+        let silently = ["HSET", KEY, "value", &value, "nonce", &nonce];
+        redis.command(&silently).await;
+        let key = "tidings:{default}:map:users";
+        let entry = format!(r#"json 1 {nonce} {{"name":"{written}"}}"#);
+        redis.command(&["HSET", key, "7", &entry]).await;
+        let stamp = "tidings:{default}:map-stamp:users";
+        redis.command(&["HSET", stamp, "nonce", &nonce]).await;
+
+        announce(&redis, frame).await;
+
+        becomes(&limit, Some(written)).await;
+        wait_for("the map follows", SOON, async || {
+            users.get(&7).await.unwrap().unwrap().name == value
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

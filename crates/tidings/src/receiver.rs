@@ -100,7 +100,7 @@ impl Receiver {
         let header = match read_frame(&frame, &self.limits, &mut self.events) {
             Ok(header) => header,
             Err(source) => {
-                return self.reports.failure(Failure::Frame {
+                return self.reports.unreadable(Failure::Frame {
                     bytes: frame.len(),
                     source,
                 });
@@ -130,7 +130,7 @@ impl Receiver {
             known: known as usize,
         };
         let batches = self.sorter.sort(&table, arrived, |source| {
-            reports.failure(Failure::Event {
+            reports.unreadable(Failure::Event {
                 from: header.from,
                 source,
             });

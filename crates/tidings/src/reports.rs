@@ -34,6 +34,8 @@ pub(crate) struct Reports {
     hearers: Mutex<Vec<Arc<Seat>>>,
     /// How often something was missed that others were told, for the bus's own parts.
     pub(crate) missed: watch::Sender<u64>,
+    /// Something arrived that could not be read, for the bus's own parts.
+    pub(crate) unread: watch::Sender<()>,
 }
 
 /// The gaps that one `on_gap` handler has not heard of yet.
@@ -48,6 +50,7 @@ impl Reports {
             suppressed: AtomicU64::new(0),
             hearers: Mutex::default(),
             missed: watch::Sender::new(0),
+            unread: watch::Sender::new(()),
         }
     }
 
@@ -57,6 +60,12 @@ impl Reports {
         if self.failures.push(failure).is_some() {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Reports what arrived and could not be read: it may have been a notification of a change.
+    pub(crate) fn unreadable(&self, failure: Failure) {
+        self.failure(failure);
+        self.unread.send_replace(());
     }
 
     pub(crate) fn gap(&self, gap: &Gap) {

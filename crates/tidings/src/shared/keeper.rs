@@ -1,7 +1,7 @@
 //! Keeps what a bus has of shared values as true as Redis: one task for all of them.
 //!
-//! A copy is never older than the last notice heard of it, else than the last reconnect or gap, else
-//! than the last check, once in [`EVERY`].
+//! A copy is never older than the last notification of it, else than the last reconnect, gap or
+//! message that could not be read, else than the last check, once in [`EVERY`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -100,6 +100,7 @@ impl Keeper {
             _is_running: is_running,
             way: inner.kept.watch(),
             missed: inner.reports.missed.subscribe(),
+            unread: inner.reports.unread.subscribe(),
             pulse: Arc::clone(&inner.pulse),
             patience: inner.kept.patience(),
             every: inner.check_interval,
@@ -144,6 +145,7 @@ struct Keeping {
     _is_running: watch::Sender<()>,
     way: watch::Receiver<Way>,
     missed: watch::Receiver<u64>,
+    unread: watch::Receiver<()>,
     pulse: Arc<Pulse>,
     /// How long Redis may take to answer.
     patience: Duration,
@@ -206,6 +208,10 @@ impl Keeping {
                 },
                 changed = self.missed.changed() => match changed {
                     Ok(()) => self.doubt_all(),
+                    Err(_) => return,
+                },
+                changed = self.unread.changed() => match changed {
+                    Ok(()) => self.compare_soon(FIRST_RETRY),
                     Err(_) => return,
                 },
                 () = wake.notified() => self.refresh_those_behind(),
@@ -337,8 +343,13 @@ impl Keeping {
     fn try_later(&mut self) {
         let delay = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(16));
         self.failures += 1;
-        let retry = Clock::now() + by_chance(delay.min(LONGEST_RETRY));
-        self.check = self.check.min(retry);
+        self.compare_soon(by_chance(delay.min(LONGEST_RETRY)));
+    }
+
+    /// Compares all copies after this time at the latest: once, however often it is called until
+    /// then. So a program that publishes garbage does not decide how often Redis is asked.
+    fn compare_soon(&mut self, delay: Duration) {
+        self.check = self.check.min(Clock::now() + delay);
     }
 }
 

@@ -91,7 +91,7 @@ impl<A: Announcement> Listener for Known<A> {
         let announced: A = match notice.payload.decode() {
             Ok(announced) => announced,
             Err(source) => {
-                return self.reports.failure(Failure::Payload {
+                return self.reports.unreadable(Failure::Payload {
                     event: A::EVENT.to_owned(),
                     handler: A::HEARERS.into(),
                     from: notice.from,

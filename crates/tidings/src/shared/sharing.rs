@@ -57,7 +57,7 @@ impl Sharing {
     /// Values of up to so many bytes of JSON travel with their notice, so that nobody has to read
     /// them. For small values that many processes have and that change seldom; at most 64 KiB. It does
     /// nothing on a bus that writes MessagePack: notices are JSON, and the same value read from either
-    /// need not be equal.
+    /// need not be equal. A value of 32 levels does not travel, as its notification has one more.
     pub fn inline(self, bytes: usize) -> Self {
         Self {
             inline: bytes.min(MOST_INLINE),

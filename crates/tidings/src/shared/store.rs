@@ -17,7 +17,7 @@ use super::updates::Together;
 use crate::builder::FOREVER;
 use crate::failure::{Fate, Reason};
 use crate::kept::Undone;
-use crate::transport::keyspace::values::{Attempt, Writing, Written};
+use crate::transport::keyspace::values::{Attempt, Writing, Written, can_carry};
 
 /// How often an update is tried.
 pub(super) const ATTEMPTS: u32 = 1_000;
@@ -168,10 +168,12 @@ impl<T: Shareable> ValueCopy<T> {
         })
     }
 
-    /// The payload, if it is JSON and small enough to travel with its notice. A twin in JSON of
-    /// another payload could be read as another value under the same stamp.
+    /// The payload, if it is JSON and small enough to travel with its notification, and every
+    /// process can read that. A twin in JSON of another payload could be read as another value under
+    /// the same stamp.
     fn inline(&self, payload: &[u8], sharing: &Sharing) -> Option<Vec<u8>> {
-        let can_travel = self.format == Format::Json && payload.len() <= sharing.inline;
+        let is_small = self.format == Format::Json && payload.len() <= sharing.inline;
+        let can_travel = is_small && can_carry(&self.name, payload);
         can_travel.then(|| payload.to_owned())
     }
 

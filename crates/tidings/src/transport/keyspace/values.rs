@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::{RedisResult, Script, Value};
-use tidings_codec::Format;
+use serde::de::IgnoredAny;
+use tidings_codec::{Format, Limits, RawEvent, read_frame};
 use tokio::time::Instant;
 
 use super::hashes::Hash;
@@ -18,6 +19,9 @@ const FORMAT: &str = "format";
 const VALUE: &str = "value";
 const VERSION: &str = "version";
 const NONCE: &str = "nonce";
+
+/// Longer ones were written by no bus, and the scripts announce them as `?`.
+const LONGEST_NONCE: usize = 64;
 
 pub(crate) trait Values {
     /// What lies under the key, if something does.
@@ -189,6 +193,25 @@ fn milliseconds(time: Option<Duration>) -> String {
     time.map_or_else(String::new, |time| time.as_millis().max(1).to_string())
 }
 
+/// Whether every process can read the notification that carries this value, which is one level
+/// deeper than the value itself.
+pub(crate) fn can_carry(name: &str, value: &[u8]) -> bool {
+    let longest = "0".repeat(LONGEST_NONCE);
+    let inline = inlined(Some(value));
+    let notice = notice(name, u64::MAX, &longest, &longest, &inline);
+    let mut events = Vec::new();
+    let Ok(header) = read_frame(&notice, &Limits::default(), &mut events) else {
+        return false;
+    };
+    let is_readable = |event: &RawEvent| {
+        let payload = event.payload(header.format, &notice);
+        payload.decode::<IgnoredAny>().is_ok()
+    };
+    events
+        .iter()
+        .all(|event| event.as_ref().is_ok_and(is_readable))
+}
+
 /// The end of a notice that carries the value.
 fn inlined(value: Option<&[u8]>) -> Vec<u8> {
     value.map_or_else(Vec::new, |value| [br#","value":"#, value].concat())
@@ -313,4 +336,20 @@ fn notice(name: &str, version: u64, nonce: &str, was: &str, inlined: &[u8]) -> V
         r#"{{"event":"tidings.shared","data":{{"key":"{name}","version":{version},"nonce":"{nonce}","was":"{was}""#
     );
     [notice.as_bytes(), inlined, b"}}"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_travels_only_where_its_notification_can_be_read() {
+        let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(can_carry("limit", nested(31).as_bytes()));
+        assert!(!can_carry("limit", nested(32).as_bytes()));
+        let large = format!("\"{}\"", "x".repeat(Limits::FRAME));
+        assert!(!can_carry("limit", large.as_bytes()));
+        let wide = format!("[0{}]", ",0".repeat(Limits::NODES - 2));
+        assert!(!can_carry("limit", wide.as_bytes()));
+    }
 }
