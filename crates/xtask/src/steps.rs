@@ -1,10 +1,10 @@
-//! Steps, one after the other, until the first that fails; then a summary.
+//! Steps, one after the other, all of them; then a summary that names each one that failed.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use crate::tool::Tool;
 
@@ -26,7 +26,6 @@ enum Outcome {
     Passed(Duration),
     Failed(Duration),
     Skipped { advice: &'static str },
-    NotReached,
 }
 
 impl Step {
@@ -47,32 +46,25 @@ impl Step {
         Self { name, work }
     }
 
-    fn run(&self) -> Result<Outcome> {
-        let tool = match &self.work {
-            Work::Run(tool) => tool,
-            Work::Look(look) => return Ok(self.look_at(*look)),
-            Work::Skip { advice } => return Ok(Outcome::Skipped { advice }),
+    fn run(&self) -> Outcome {
+        let start = Instant::now();
+        let result = match &self.work {
+            Work::Run(tool) => {
+                println!("{}", bold(&format!("{}: {tool}", self.name)));
+                run_tool(tool)
+            }
+            Work::Look(look) => {
+                println!("{}", bold(self.name));
+                look()
+            }
+            Work::Skip { advice } => return Outcome::Skipped { advice },
         };
-        println!("{}", bold(&format!("{}: {tool}", self.name)));
-
-        let start = Instant::now();
-        let status = tool.run()?;
         let time = start.elapsed();
-        println!("{} took {:.1} s\n", self.name, time.as_secs_f64());
-        Ok(if status.success() {
-            Outcome::Passed(time)
-        } else {
-            Outcome::Failed(time)
-        })
-    }
-
-    fn look_at(&self, look: fn() -> Result<()>) -> Outcome {
-        println!("{}", bold(self.name));
-        let start = Instant::now();
-        let looked = look();
-        let time = start.elapsed();
-        match looked {
-            Ok(()) => Outcome::Passed(time),
+        match result {
+            Ok(()) => {
+                println!("{} took {:.1} s\n", self.name, time.as_secs_f64());
+                Outcome::Passed(time)
+            }
             Err(error) => {
                 println!("{error:#}\n");
                 Outcome::Failed(time)
@@ -81,39 +73,40 @@ impl Step {
     }
 }
 
-/// Runs the steps in order, and stops at the first that fails.
-pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
-    let mut outcomes = vec![Outcome::NotReached; steps.len()];
-    let mut failed = None;
-    for (step, outcome) in steps.iter().zip(&mut outcomes) {
-        *outcome = step.run()?;
-        if let Outcome::Failed(_) = outcome {
-            failed = Some(step.name);
-            break;
-        }
-    }
-
-    print!(
-        "{}",
-        summary(steps.iter().map(|step| step.name).zip(outcomes))
-    );
-    match failed {
-        Some(name) => bail!("{name} failed: see above"),
-        None => Ok(()),
-    }
+fn run_tool(tool: &Tool) -> Result<()> {
+    let status = tool.run()?;
+    ensure!(status.success(), "`{tool}` ended with {status}");
+    Ok(())
 }
 
-fn summary(rows: impl Iterator<Item = (&'static str, Outcome)>) -> String {
+/// Runs the steps in order. A failed step does not keep the others from running: one run reports
+/// everything that is wrong.
+pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
+    let outcomes: Vec<_> = steps.iter().map(|step| (step.name, step.run())).collect();
+
+    print!("{}", summary(&outcomes));
+    let failed = outcomes.iter().filter_map(|(name, outcome)| match outcome {
+        Outcome::Failed(_) => Some(*name),
+        Outcome::Passed(_) | Outcome::Skipped { .. } => None,
+    });
+    let failed: Vec<_> = failed.collect();
+    ensure!(
+        failed.is_empty(),
+        "failed: {}; see above",
+        failed.join(", ")
+    );
+    Ok(())
+}
+
+fn summary(rows: &[(&'static str, Outcome)]) -> String {
     let mut table = String::new();
     for (name, outcome) in rows {
         let (word, time) = match outcome {
-            Outcome::Passed(time) => ("passed", seconds(time)),
-            Outcome::Failed(time) => ("FAILED", seconds(time)),
+            Outcome::Passed(time) => ("passed", seconds(*time)),
+            Outcome::Failed(time) => ("FAILED", seconds(*time)),
             Outcome::Skipped { advice } => ("skipped", format!("  {advice}")),
-            Outcome::NotReached => ("not reached", String::new()),
         };
-        let row = format!("{name:<30} {word:<11} {time}");
-        let _ = writeln!(table, "{}", row.trim_end());
+        let _ = writeln!(table, "{name:<30} {word:<7} {time}");
     }
     table
 }
@@ -142,28 +135,31 @@ mod tests {
             ("format", Outcome::Passed(Duration::from_millis(1_200))),
             ("lints", Outcome::Failed(Duration::from_secs(65))),
             ("dependencies", Outcome::Skipped { advice }),
-            ("tests", Outcome::NotReached),
         ];
 
         assert_eq!(
-            summary(rows.into_iter()),
+            summary(&rows),
             "\
-format                         passed          1.2 s
-lints                          FAILED         65.0 s
-dependencies                   skipped       to have it: install it
-tests                          not reached
+format                         passed      1.2 s
+lints                          FAILED     65.0 s
+dependencies                   skipped   to have it: install it
 "
         );
     }
 
     #[test]
-    fn a_failed_step_is_named_and_the_rest_is_not_run() {
+    fn every_failed_step_is_named_and_the_steps_after_it_still_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let trace = folder.path().join("the-last-step-ran");
         let nothing = Step::new("nothing", tool("true"));
         let failing = Step::new("failing", tool("false"));
         let unknown = Step::new("unknown", tool("no-such-program"));
+        let last = Step::new("last", tool("touch").args([trace.to_str().unwrap()]));
 
-        let result = run_all(&[nothing, failing, unknown]);
+        let result = run_all(&[nothing, failing, unknown, last]);
 
-        assert_eq!(result.unwrap_err().to_string(), "failing failed: see above");
+        let error = result.unwrap_err().to_string();
+        assert_eq!(error, "failed: failing, unknown; see above");
+        assert!(trace.exists());
     }
 }

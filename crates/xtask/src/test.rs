@@ -22,13 +22,13 @@ fn tests() -> Vec<Step> {
     if !cargo_has("nextest") {
         // No flag chooses what to run: `--examples` would build other examples than those that the
         // tests start, and `--all-targets` would run the benchmarks.
-        let all = cargo("test").args(["--workspace", "--locked"]);
+        let all = cargo("test").args(["--workspace", "--locked", "--no-fail-fast"]);
         let advice = "to have it: cargo install cargo-nextest --locked";
         return vec![Step::new("tests", all), Step::skipped(SECRETS, advice)];
     }
     // nextest runs no doctests. They go first: the last that a reader, or a
     // program, sees of the tests should be the count of all the others.
-    let examples = cargo("test").args(["--workspace", "--locked", "--doc"]);
+    let examples = cargo("test").args(["--workspace", "--locked", "--no-fail-fast", "--doc"]);
     let tests = cargo("nextest").args(["run", "--workspace", "--locked"]);
     let tests = tests.args(["--test-threads", &test_threads().to_string()]);
     vec![
