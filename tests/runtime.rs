@@ -2,11 +2,14 @@
 #![allow(missing_docs, reason = "each name is the promise")]
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+use std::error::Error;
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tidings::{Bus, SendError, memory};
+use futures_executor::block_on;
+use tidings::{Bus, HandlerError, NodeId, SendError, memory};
 use tidings_testkit::{Collected, Redis, memory_url};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -37,13 +40,116 @@ fn a_bus_whose_runtime_is_gone_hangs_nobody() {
 
     assert!(!bus.health().is_up());
     Runtime::new().unwrap().block_on(async {
-        let refused = soon("a send", bus.send_to_all("tick", &1)).await;
-        assert!(matches!(refused, Err(SendError::Closed)), "{refused:?}");
         soon("a flush", bus.flush()).await.unwrap();
-        let later = bus.on("tick", |_: u64| async {}).unwrap();
         soon("`off`", bus.off(earlier)).await;
-        soon("`off`", bus.off(later)).await;
         soon("a shutdown", bus.shutdown(SOON)).await.unwrap();
+    });
+}
+
+/// A bus in a `static` whose first `#[tokio::test]` is over.
+#[test]
+fn each_call_on_a_bus_whose_runtime_has_ended_names_that_as_the_cause() {
+    let gone = Runtime::new().unwrap();
+    let bus = gone.block_on(start(&memory_url()));
+    let counter = bus.counter("visits").unwrap();
+    let price = bus.shared::<u64>("price").unwrap();
+    let stock = bus.map::<String, u64>("stock").unwrap();
+    let (apples, mut ticks) = ("apples".to_owned(), bus.stream::<_, u64>("tick").unwrap());
+    drop(gone);
+
+    Runtime::new().unwrap().block_on(async {
+        let in_words = |error: &dyn Error| tidings::report(error).to_string();
+        let mut said = Vec::new();
+        macro_rules! refused {
+            ($($call:expr),* $(,)?) => { $(
+                let error = soon(stringify!($call), $call.into_future()).await.map(|_| ()).unwrap_err();
+                said.push((stringify!($call), in_words(&error)));
+            )* };
+        }
+        refused!(
+            bus.send_to_all("tick", &1),
+            bus.send_to_others("tick", &1),
+            bus.send_to(NodeId::new(7), "tick", &1),
+            bus.send_to_role("api", "tick", &1),
+            bus.feed("tick", &1),
+            bus.ask_all::<u64, _, _>("tick", &1),
+            bus.send_to_all("tick", &1).acknowledged(SOON),
+            bus.members(),
+            counter.add(1),
+            price.set(&1),
+            price.load(),
+            stock.set(&apples, &1),
+            stock.update(&apples, |_| 1),
+            async { bus.on("tick", |_: u64| async {}) },
+            async { bus.once("tick", |_: u64| async {}) },
+            async { bus.on_gap(|_: tidings::Gap| async {}) },
+            async { bus.stream::<_, u64>("tick") },
+        );
+        let unclear: Vec<_> = said
+            .iter()
+            .filter(|(_, said)| !said.contains("runtime"))
+            .collect();
+        assert!(unclear.is_empty(), "{unclear:#?}");
+        assert_eq!(soon("a stream", ticks.next()).await, None);
+    });
+}
+
+/// A program may have threads, and executors, that are none of Tokio's.
+#[test]
+fn each_call_works_on_a_thread_outside_of_the_runtime() {
+    let runtime = Runtime::new().unwrap();
+    let redis = runtime.block_on(Redis::start());
+    let small = Bus::builder(&redis.url())
+        .outgoing_queue(1_000)
+        .without_collected();
+    let bus = runtime.block_on(small.start()).unwrap();
+    bus.on("count", |n: u64| async move { Ok::<_, HandlerError>(n) })
+        .unwrap();
+    let (me, apples) = (bus.id(), "apples".to_owned());
+
+    let counter = bus.counter("visits").unwrap();
+    let price = bus.shared::<u64>("price").unwrap();
+    let stock = bus.map::<String, u64>("stock").unwrap();
+    block_on(async {
+        assert_eq!(bus.members().await.unwrap().len(), 1);
+        assert_eq!(counter.add(2).await.unwrap(), 2);
+        price.set(&1).await.unwrap();
+        price
+            .update(|price| price.copied().unwrap_or(0) + 1)
+            .await
+            .unwrap();
+        assert_eq!(
+            price.get().await.unwrap().value().map(|price| **price),
+            Some(2)
+        );
+        let mut changes = stock.watch(&apples);
+        stock.set(&apples, &3).await.unwrap();
+        assert_eq!(
+            *stock
+                .update(&apples, |old| old.copied().unwrap_or(0) + 1)
+                .await
+                .unwrap(),
+            4
+        );
+        changes.changed().await.unwrap();
+        stock.invalidate(&apples).await.unwrap();
+        let loaded = stock
+            .get_or_load(&apples, async || Ok::<_, HandlerError>(5))
+            .await;
+        assert_eq!(*loaded.unwrap(), 5);
+        bus.send_to(me, "count", &1).await.unwrap();
+        bus.send_to_all("count", &1)
+            .acknowledged(SOON)
+            .await
+            .unwrap();
+        let mut answers = bus.ask_all::<u64, _, _>("count", &7).await.unwrap();
+        assert_eq!(answers.next().await.unwrap().value.unwrap(), 7);
+        assert!(bus.send_to_role("nobody", "count", &1).await.is_err());
+        for n in 0..100_u64 {
+            bus.feed("count", &n).await.unwrap();
+        }
+        bus.flush().await.unwrap();
+        bus.shutdown(SOON).await.unwrap();
     });
 }
 
@@ -116,7 +222,10 @@ fn a_bus_whose_runtime_goes_before_it_began_hangs_nobody() {
 
     Runtime::new().unwrap().block_on(async {
         let refused = soon("a send", bus.send_to_all("tick", &1)).await;
-        assert!(matches!(refused, Err(SendError::Closed)), "{refused:?}");
+        assert!(
+            matches!(refused, Err(SendError::RuntimeEnded)),
+            "{refused:?}"
+        );
     });
     assert!(!bus.health().is_up());
 }

@@ -119,13 +119,13 @@ where
             within,
             answer: _,
         } = self;
-        Box::pin(async move {
+        Box::pin(bus.in_runtime(async move {
             let replies = bus.ask(event, data, To::All, within).await?;
             Ok(Answers {
                 replies,
                 answer: PhantomData,
             })
-        })
+        }))
     }
 }
 
@@ -242,7 +242,8 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let replies = self.ask(event, data, to, within).await?;
+        let asking = self.ask(event, data, to, within);
+        let replies = self.in_runtime(asking).await?;
         Ok(replies.summary(acknowledge).await)
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tidings_codec::NodeId;
 use tokio::time::Instant;
+use tokio_util::context::TokioContext;
 
 use crate::builder::{Builder, FOREVER};
 use crate::context::States;
@@ -383,12 +384,20 @@ impl Bus {
     }
 
     fn check_open(&self) -> Result<(), OnError> {
-        let is_open = *self.inner.stage.borrow() == Stage::Open;
-        if is_open {
-            Ok(())
-        } else {
-            Err(OnError::Closed)
+        if *self.inner.stage.borrow() != Stage::Open {
+            return Err(OnError::Closed);
         }
+        match *self.inner.pulse.connection.borrow() {
+            // Only a runtime that ends takes the link along while the bus is open.
+            Connection::Closed => Err(OnError::RuntimeEnded),
+            _ => Ok(()),
+        }
+    }
+
+    /// Polls a future in the runtime of the bus: what takes time can then be awaited on a thread
+    /// that is none of Tokio's.
+    pub(crate) fn in_runtime<F: Future>(&self, future: F) -> TokioContext<F> {
+        TokioContext::new(future, self.inner.runtime.clone())
     }
 
     pub(crate) fn from_inner(inner: Inner) -> Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidings_codec::{EncodeError, NameError};
 
-use crate::failure::Fate;
+use crate::failure::{Fate, RUNTIME_ENDED};
 use crate::members::MembersError;
 
 /// An error and its causes in one line, for people.
@@ -68,6 +68,10 @@ pub enum OnError {
     /// The bus is shut down.
     #[error("the bus is shut down")]
     Closed,
+    /// The Tokio runtime that the bus was started on has ended, and the bus with it. A bus in a
+    /// `static` needs a runtime that lives as long: each `#[tokio::test]` has one of its own.
+    #[error("{RUNTIME_ENDED}")]
+    RuntimeEnded,
     /// The event's name cannot travel.
     #[error("`{event}` cannot be an event's name")]
     Name {
@@ -115,6 +119,9 @@ pub enum SendError {
     /// The bus is shut down.
     #[error("the bus is shut down")]
     Closed,
+    /// The Tokio runtime that the bus was started on has ended, and the bus with it.
+    #[error("{RUNTIME_ENDED}")]
+    RuntimeEnded,
     /// The event's name cannot travel.
     #[error("`{event}` cannot be an event's name")]
     Name {

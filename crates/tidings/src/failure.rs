@@ -170,6 +170,9 @@ impl fmt::Display for Fate {
     }
 }
 
+pub(crate) const RUNTIME_ENDED: &str =
+    "the tokio runtime that the bus was started on has ended, and the bus with it";
+
 /// Why an event was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -189,6 +192,8 @@ pub enum Reason {
     Refused(Arc<str>),
     /// The bus was shut down or dropped first.
     Closed,
+    /// The Tokio runtime that the bus was started on has ended, and the bus with it.
+    RuntimeEnded,
 }
 
 impl fmt::Display for Reason {
@@ -200,6 +205,7 @@ impl fmt::Display for Reason {
             Self::Lost => f.write_str("the connection was lost before redis answered"),
             Self::Refused(words) => write!(f, "redis refused it: {words}"),
             Self::Closed => f.write_str("the bus was shut down first"),
+            Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
         }
     }
 }

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::context::TokioContext;
 
 use crate::failure::{Fate, Reason};
 use crate::transport::keyspace::{Answer, KeyError, Keyspace};
@@ -16,6 +18,8 @@ pub(crate) struct Kept {
     way: watch::Sender<Way>,
     /// How long an answer may take.
     patience: Duration,
+    /// Where the time runs, whichever thread asks.
+    runtime: Handle,
 }
 
 /// The way to the keys, or why there is none.
@@ -32,10 +36,12 @@ pub(crate) enum Undone {
 }
 
 impl Kept {
+    /// Inside the runtime of the bus.
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
             way: watch::Sender::new(Err(Reason::Away)),
             patience,
+            runtime: Handle::current(),
         }
     }
 
@@ -64,10 +70,27 @@ impl Kept {
             Ok(keyspace) => question(&**keyspace),
             Err(reason) => return Err(Undone::Fate(Fate::NotSent(reason.clone()))),
         };
-        match timeout(self.patience, asking).await {
+        let answer = async { timeout(self.patience, asking).await };
+        match self.in_runtime(answer).await {
             Ok(answer) => answer.map_err(Undone::from),
             Err(_) => Err(Undone::Fate(Fate::Unknown(Reason::TimedOut(self.patience)))),
         }
+    }
+}
+
+impl Kept {
+    /// The end of the runtime, where that has ended the bus, or else this reason.
+    pub(crate) fn ended_or(&self, reason: Reason) -> Reason {
+        match &*self.way.borrow() {
+            Err(Reason::RuntimeEnded) => Reason::RuntimeEnded,
+            _ => reason,
+        }
+    }
+
+    /// Polls a future in the runtime of the bus: what takes time can then be awaited on a thread
+    /// that is none of Tokio's.
+    pub(crate) fn in_runtime<F: Future>(&self, future: F) -> TokioContext<F> {
+        TokioContext::new(future, self.runtime.clone())
     }
 }
 

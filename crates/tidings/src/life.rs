@@ -19,7 +19,7 @@ use crate::kept::Kept;
 use crate::keys::Namespace;
 use crate::link::Stage;
 use crate::members::Members;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Shut};
 use crate::reports::Reports;
 use crate::shared::keeper::Keeper;
 use crate::shared::known::Known;
@@ -66,7 +66,7 @@ impl Drop for Held {
         for seat in seats {
             seat.close();
         }
-        inner.outgoing.shut();
+        inner.outgoing.shut(Shut::Closed);
         inner.advance(Stage::Draining);
         if inner.members.presence.is_there() {
             self.0.runtime.spawn(say_goodbye(Arc::clone(&self.0)));
@@ -143,7 +143,7 @@ async fn end(
         let _ = timeout_at(deadline, inner.outgoing.settled()).await;
     }
     let _ = timeout_at(deadline, inner.members.presence.leave()).await;
-    inner.outgoing.shut();
+    inner.outgoing.shut(Shut::Closed);
     let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();
     let (unsent, last) = if is_settled {
         (0, Stage::Leaving)

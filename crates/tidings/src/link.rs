@@ -51,6 +51,17 @@ pub(crate) enum Stage {
     Closed,
 }
 
+impl Stage {
+    /// The reason for which a task of the bus ends at this stage. While the bus is open, that is
+    /// the end of its runtime, or a panic.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Open if !std::thread::panicking() => Reason::RuntimeEnded,
+            _ => Reason::Closed,
+        }
+    }
+}
+
 /// Asks, through the path that every event takes, whether this process still hears.
 #[derive(Debug)]
 pub(crate) struct Probe {
@@ -154,6 +165,7 @@ impl Link {
         hearing: Box<dyn Hearing>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let deaf = Deaf {
+            stage: self.stage.clone(),
             echoes: Arc::clone(&self.receiver.echoes),
             dispatcher: Arc::clone(&self.receiver.dispatcher),
             pulse: Arc::clone(&self.pulse),
@@ -356,11 +368,12 @@ struct Deaf {
     dispatcher: Arc<Dispatcher>,
     pulse: Arc<Pulse>,
     kept: Arc<Kept>,
+    stage: watch::Receiver<Stage>,
 }
 
 impl Drop for Deaf {
     fn drop(&mut self) {
-        self.kept.set(Err(Reason::Closed));
+        self.kept.set(Err(self.stage.borrow().reason()));
         self.echoes.stop();
         self.pulse.connection.send_replace(Connection::Closed);
         self.pulse.level.set(0);

@@ -177,7 +177,7 @@ impl Bus {
         inner.members.view.get_or_init(|| {
             let view = Arc::<View>::default();
             let follower = Follower {
-                view: Over(Arc::clone(&view)),
+                view: Over(Arc::clone(&view), inner.stage.subscribe()),
                 presence: Arc::clone(&inner.members.presence),
                 kept: Arc::clone(&inner.kept),
                 keys: inner.members.keys.clone(),

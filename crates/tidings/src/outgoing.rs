@@ -83,7 +83,17 @@ struct Inside {
     more_unsent: u64,
     capacity: usize,
     is_away: bool,
-    is_shut: bool,
+    /// Why nothing new is taken, once nothing is.
+    shut: Option<Shut>,
+}
+
+/// Why the queue takes nothing new.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shut {
+    /// The bus is shut down or dropped.
+    Closed,
+    /// The runtime of the bus has ended.
+    RuntimeEnded,
 }
 
 /// An event on its way into a frame: all but its payload.
@@ -183,8 +193,10 @@ impl Outgoing {
     ) -> Result<Option<Ticket>, SendError> {
         let mut lock = self.lock();
         let inside = &mut *lock;
-        if inside.is_shut {
-            return Err(SendError::Closed);
+        match inside.shut {
+            Some(Shut::Closed) => return Err(SendError::Closed),
+            Some(Shut::RuntimeEnded) => return Err(SendError::RuntimeEnded),
+            None => {}
         }
         if inside.is_away && (manner.is_volatile || self.settings.is_volatile) {
             return Err(fate(event.name, Fate::NotSent(Reason::Away)));
@@ -414,9 +426,9 @@ impl Outgoing {
         self.room.notify_waiters();
     }
 
-    /// Takes nothing new.
-    pub(crate) fn shut(&self) {
-        self.lock().is_shut = true;
+    /// Takes nothing new. The first reason stands.
+    pub(crate) fn shut(&self, why: Shut) {
+        self.lock().shut.get_or_insert(why);
         self.room.notify_waiters();
     }
 

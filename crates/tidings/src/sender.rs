@@ -17,7 +17,7 @@ use crate::failure::{Failure, Fate, Reason};
 use crate::health::Counts;
 use crate::link::{Probe, Stage};
 use crate::metrics::Frames;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Shut};
 use crate::pace;
 use crate::pending::{About, Open, Outcome};
 use crate::reports::Reports;
@@ -382,8 +382,12 @@ impl Drop for Work {
     fn drop(&mut self) {
         let Self { sender, progress } = self;
         progress.doubt();
-        sender.outgoing.shut();
-        sender.give_up_all(progress, &Reason::Closed);
+        let reason = sender.stage.borrow().reason();
+        sender.outgoing.shut(match reason {
+            Reason::RuntimeEnded => Shut::RuntimeEnded,
+            _ => Shut::Closed,
+        });
+        sender.give_up_all(progress, &reason);
         sender.reports.close();
     }
 }

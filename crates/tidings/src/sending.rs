@@ -328,10 +328,11 @@ impl Bus {
         let encode = |into: Encoder<'_>| K::encode(data, into);
         let outgoing = &self.inner.outgoing;
         // There is room most of the time, and nothing to be set up for a wait.
-        match outgoing.try_append(event, manner, &encode)? {
-            Some(ticket) => Ok(ticket),
-            None => outgoing.append(event, manner, encode).await,
+        if let Some(ticket) = outgoing.try_append(event, manner, &encode)? {
+            return Ok(ticket);
         }
+        let waiting = outgoing.append(event, manner, encode);
+        self.in_runtime(waiting).await
     }
 }
 

@@ -56,7 +56,7 @@ impl Bus {
         T: ?Sized + Sync,
     {
         let name = || event.name(data).to_owned();
-        let found = self.having(role).await;
+        let found = self.in_runtime(self.having(role)).await;
         let found = found.map_err(|source| SendError::Members {
             event: name(),
             source,
@@ -73,7 +73,8 @@ impl Bus {
     /// Makes sure that nobody is known not to be there who is sent to.
     pub(crate) async fn reach(&self, node: NodeId, event: &str) -> Result<(), SendError> {
         // Where it cannot be known in time, it is sent as if somebody were there.
-        let is_there = timeout(CHECK, self.is_there(node)).await.ok().flatten();
+        let looking = async { timeout(CHECK, self.is_there(node)).await };
+        let is_there = self.in_runtime(looking).await.ok().flatten();
         if is_there == Some(false) {
             return Err(SendError::Nobody {
                 event: event.to_owned(),

@@ -162,7 +162,7 @@ impl View {
         }
     }
 
-    fn end(&self) {
+    fn end(&self, reason: Reason) {
         let mut inside = self.lock();
         inside.is_over = true;
         let readers = take(&mut inside.readers);
@@ -170,8 +170,8 @@ impl View {
         for reader in readers.iter().filter_map(Weak::upgrade) {
             reader.close();
         }
-        let closed = crate::failure::Fate::NotSent(Reason::Closed);
-        self.step.send_replace(Step::Off(Undone::Fate(closed)));
+        let ended = crate::failure::Fate::NotSent(reason);
+        self.step.send_replace(Step::Off(Undone::Fate(ended)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -349,11 +349,11 @@ impl Follower {
 }
 
 /// However the task ends, nobody is left waiting for it.
-pub(super) struct Over(pub(super) Arc<View>);
+pub(super) struct Over(pub(super) Arc<View>, pub(super) watch::Receiver<Stage>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.end(self.1.borrow().reason());
     }
 }
 
@@ -405,7 +405,7 @@ mod tests {
     async fn nobody_waits_for_a_view_whose_task_never_began() {
         let view = Arc::<View>::default();
 
-        drop(Over(Arc::clone(&view)));
+        drop(Over(Arc::clone(&view), watch::channel(Stage::Leaving).1));
 
         assert!(view.find(Duration::ZERO, nobody).await.is_err());
         assert_eq!(view.watch().next().await, None);

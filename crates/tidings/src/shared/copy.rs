@@ -50,7 +50,7 @@ impl<T: Shareable> ValueCopy<T> {
 
     /// What is here after a reading that ended so.
     pub(crate) fn result(&self, outcome: Outcome) -> Result<Snapshot<T>, LoadError> {
-        outcome.map_err(|reason| self.unread(reason))?;
+        outcome.map_err(|reason| self.unread(self.kept.ended_or(reason)))?;
         let here = self.here.borrow();
         match (here.problem(), here.snapshot()) {
             (Some(problem), _) => Err(problem.error.clone()),

@@ -246,7 +246,8 @@ where
         key: &K,
         new: impl FnMut(Option<&V>) -> V,
     ) -> Result<Arc<V>, StoreError> {
-        self.mirror.update(key, new).await
+        let updating = self.mirror.update(key, new);
+        self.mirror.kept.in_runtime(updating).await
     }
 
     /// Takes an entry out.

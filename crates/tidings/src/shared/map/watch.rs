@@ -295,9 +295,10 @@ struct Following<K: Key, V: Shareable> {
 impl<K: Key, V: Shareable> Following<K, V> {
     async fn next(&mut self) -> Option<Latest<V>> {
         let mut way = self.way.clone();
+        let kept = Arc::clone(&self.mirror.kept);
         tokio::select! {
             biased;
-            latest = self.newest() => latest,
+            latest = kept.in_runtime(self.newest()) => latest,
             () = closed(&mut way) => None,
         }
     }
@@ -354,7 +355,7 @@ impl<V> Latest<V> {
 
 /// Waits for the end of the bus.
 async fn closed(way: &mut watch::Receiver<Way>) {
-    let is_closed = |way: &Way| matches!(way, Err(Reason::Closed));
+    let is_closed = |way: &Way| matches!(way, Err(Reason::Closed | Reason::RuntimeEnded));
     let _ = way.wait_for(is_closed).await;
 }
 
