@@ -4,5 +4,6 @@
 
 mod observing {
     mod metrics;
+    mod stderr;
     mod traces;
 }

@@ -132,8 +132,9 @@ impl HealthWatch {
         self.pulse.health(self.outgoing.bytes())
     }
 
-    /// Waits until the bus begins to hear, stops hearing, or learns more of why it does not.
-    /// Changes that nobody waited for are told as one. `None` once the bus is shut down and that
+    /// Waits until [`connection`](Health::connection) differs: the bus begins to receive, stops
+    /// receiving, or learns another reason why it does not. A further attempt that fails for the
+    /// same reason is no change. Changes that nobody waited for are told as one. `None` once the bus is shut down and that
     /// was told.
     pub async fn changed(&mut self) -> Option<Health> {
         if matches!(*self.changes.borrow(), Connection::Closed) && !self.has_changed() {
@@ -271,12 +272,15 @@ impl Pulse {
     /// Deaf since the first of several failures in a row, for the reason of the last.
     pub(crate) fn deaf(&self, why: String) {
         self.level.set(0);
-        self.connection.send_modify(|connection| {
+        self.connection.send_if_modified(|connection| {
             let since = match connection {
                 Connection::Deaf { since, .. } => *since,
                 _ => Instant::now(),
             };
-            *connection = Connection::Deaf { since, why };
+            let now = Connection::Deaf { since, why };
+            let has_changed = *connection != now;
+            *connection = now;
+            has_changed
         });
     }
 
@@ -309,5 +313,28 @@ impl Pulse {
             reconnects: self.counts.reconnects.sum(),
             outgoing,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_fails_for_the_same_reason_is_no_change() {
+        let pulse = Pulse::new(
+            "memory:pulse".into(),
+            TopologyKind::Memory,
+            Arc::new(Counts::new()),
+        );
+        let mut changes = pulse.connection.subscribe();
+        let mut is_told = |why: &str| {
+            pulse.deaf(why.into());
+            let has_changed = changes.has_changed().unwrap();
+            changes.mark_unchanged();
+            has_changed
+        };
+        let told = ["refused", "refused", "refused", "no route", "refused"].map(&mut is_told);
+        assert_eq!(told, [true, false, false, true, true]);
     }
 }

@@ -79,6 +79,7 @@ mod queue;
 mod receiver;
 mod reports;
 mod sequence;
+mod stderr;
 mod worker;
 // … how the connection is kept …
 mod kept;

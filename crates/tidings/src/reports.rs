@@ -14,6 +14,7 @@ use crate::error::report;
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
 use crate::metrics::Failures;
+use crate::stderr;
 use crate::subscription::Seat;
 use crate::worker::panic_text;
 
@@ -81,6 +82,7 @@ impl Reports {
         let hearers = self.lock_hearers();
         if hearers.is_empty() {
             tracing::warn!(%gap, "a gap, and no `on_gap` handler to hear of it");
+            stderr::gap(gap);
         }
         for gaps in hearers.iter().filter_map(|seat| seat.gaps.as_ref()) {
             gaps.push_or_merge(gap.clone());
@@ -134,8 +136,12 @@ fn tell(hook: Option<&FailureHook>, failure: Failure) {
         if let Some(hook) = hook {
             return hook(failure);
         }
-        let failure = report(&failure).to_string();
-        tracing::error!(failure, "a failure, and no `on_failure` hook to hear of it");
+        let text = report(&failure).to_string();
+        stderr::failure(&failure, &text);
+        tracing::error!(
+            failure = text,
+            "a failure, and no `on_failure` hook to hear of it"
+        );
     });
     if let Err(panic) = catch_unwind(telling) {
         let panic = panic_text(&*panic);

@@ -1,0 +1,99 @@
+//! Failures and gaps on stderr, for a program that has neither a hook nor a `tracing` subscriber:
+//! without this, it would lose events and print nothing.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::sync::{Mutex, PoisonError};
+
+use crate::failure::Failure;
+
+/// How many kinds are remembered, each printed once. Names of events come from other programs, too.
+const KINDS: usize = 64;
+
+static PRINTED: Mutex<Option<Printed>> = Mutex::new(None);
+
+/// What was printed so far.
+#[derive(Debug, Default)]
+struct Printed(HashSet<(&'static str, Box<str>)>);
+
+/// Prints a failure, the first of its kind, where no subscriber receives what is logged.
+pub(crate) fn failure(failure: &Failure, text: impl Display) {
+    print((kind(failure), event(failure)), text, "`.on_failure(…)`");
+}
+
+/// Prints a gap, the first one, where no subscriber receives what is logged.
+pub(crate) fn gap(text: impl Display) {
+    print(("gap", ""), text, "`.on_gap(…)`");
+}
+
+fn print((kind, event): (&'static str, &str), text: impl Display, hook: &str) {
+    if tracing::dispatcher::has_been_set() {
+        return;
+    }
+    let mut printed = PRINTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_first = printed.get_or_insert_default().is_first(kind, event);
+    drop(printed);
+    if is_first {
+        // Where stderr is closed, there is nobody left to tell.
+        let _ = writeln!(
+            io::stderr(),
+            "tidings: {text} (others of this kind are not printed: set {hook} or a `tracing` \
+             subscriber to receive all of them)"
+        );
+    }
+}
+
+impl Printed {
+    fn is_first(&mut self, kind: &'static str, event: &str) -> bool {
+        self.0.len() < KINDS && self.0.insert((kind, event.into()))
+    }
+}
+
+fn kind(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Frame { .. } => "frame",
+        Failure::Event { .. } => "event",
+        Failure::Payload { .. } => "payload",
+        Failure::Handler { .. } => "handler",
+        Failure::Send { .. } => "send",
+        Failure::Shared { .. } => "shared",
+        Failure::Suppressed { .. } => "suppressed",
+    }
+}
+
+/// The name that tells failures of one kind apart.
+fn event(failure: &Failure) -> &str {
+    match failure {
+        Failure::Payload { event, .. }
+        | Failure::Handler { event, .. }
+        | Failure::Send { event, .. } => event,
+        Failure::Shared { shared, .. } => shared,
+        Failure::Frame { .. } | Failure::Event { .. } | Failure::Suppressed { .. } => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_each_event_is_printed_once() {
+        let mut printed = Printed::default();
+        let first = [
+            ("payload", "tick"),
+            ("payload", "tick"),
+            ("payload", "tock"),
+            ("handler", "tick"),
+        ]
+        .map(|(kind, event)| printed.is_first(kind, event));
+        assert_eq!(first, [true, false, true, true]);
+    }
+
+    #[test]
+    fn a_program_that_invents_names_fills_no_terminal() {
+        let mut printed = Printed::default();
+        let first = (0..1_000).filter(|n: &u32| printed.is_first("payload", &n.to_string()));
+        assert_eq!(first.count(), KINDS);
+    }
+}
