@@ -9,6 +9,8 @@ use tidings::{Bus, Handling, WhenFull};
 use tidings_testkit::{Node, Redis, memory_url, wait_for};
 use tokio::sync::Semaphore;
 
+use super::traces::open_call_sites;
+
 const SOON: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "hush-hush";
 
@@ -20,6 +22,7 @@ struct Recorded {
 
 impl Recorded {
     fn new() -> Self {
+        open_call_sites();
         let recorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
         Self {
             handle: recorder.handle(),

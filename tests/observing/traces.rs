@@ -1,5 +1,6 @@
 //! Traces that go from one process to another.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use opentelemetry::trace::{SpanId, SpanKind, Status, TracerProvider};
@@ -21,6 +22,7 @@ struct Traced {
 
 impl Traced {
     fn new() -> Self {
+        open_call_sites();
         let spans = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(spans.clone())
@@ -45,6 +47,17 @@ impl Traced {
         assert_eq!(spans.len(), 1, "{spans:?}");
         spans.remove(0)
     }
+}
+
+/// Lets a subscriber of this process want every call site from the start. While there is only one,
+/// `tracing` asks that of the thread which comes to a call site first, and keeps the answer for all
+/// threads: a test without a subscriber would close the call site to the tests beside it.
+pub(super) fn open_call_sites() {
+    static OPENED: Once = Once::new();
+    OPENED.call_once(|| {
+        let everything = tracing_subscriber::registry();
+        tracing::subscriber::set_global_default(everything).unwrap();
+    });
 }
 
 fn field(span: &SpanData, key: &str) -> Option<String> {
@@ -144,6 +157,27 @@ async fn a_handler_that_fails_is_seen_in_the_trace() {
 
     let handle = traced.only("tidings.handle").await;
     assert!(matches!(handle.status, Status::Error { .. }), "{handle:?}");
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn handle_an_event() {
+    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+    let ticks: Collected<u64> = node.collect("tick");
+    node.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_len(1).await;
+}
+
+#[tokio::test]
+async fn a_bus_on_a_thread_without_a_subscriber_hides_no_call_on_other_threads() {
+    let traced = Traced::new();
+    std::thread::spawn(handle_an_event).join().unwrap();
+    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+    let ticks: Collected<u64> = node.collect("tick");
+
+    node.send_to_all("tick", &1).await.unwrap();
+
+    ticks.wait_len(1).await;
+    traced.only("tidings.handle").await;
 }
 
 #[tokio::test]
