@@ -628,3 +628,70 @@ async fn who_is_not_allowed_any_more_says_so_and_does_not_fill_the_log_of_denial
     let counts = denials.lines().skip_while(|line| !line.contains("count"));
     assert_eq!(counts.skip(1).map(str::trim).next(), Some("1"), "{denials}");
 }
+
+/// Redis refuses writes with these settings, and takes them with the others.
+const REFUSES_WRITES: [(&str, &str, &str); 2] =
+    [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0")];
+
+#[tokio::test]
+async fn a_bus_that_starts_while_redis_takes_no_writes_is_a_member_a_renewal_later() {
+    for (setting, refuses, takes) in REFUSES_WRITES {
+        let redis = Redis::builder().config(setting, refuses).start().await;
+        // Its renewals are 12 s apart.
+        let bus = Node::start(Bus::builder(&redis.url()).lease(Duration::from_mins(1))).await;
+        bus.members().await.unwrap_err();
+
+        redis.command(&["CONFIG", "SET", setting, takes]).await;
+
+        let began = Instant::now();
+        wait_for("it is a member", SOON, async || {
+            redis.cli(&["ZCARD", MEMBERS]).await == "1"
+        })
+        .await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(4), "{setting}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_over_is_not_repeated() {
+    for (setting, refuses, takes) in REFUSES_WRITES {
+        let redis = Redis::builder().config(setting, refuses).start().await;
+        let bus = Node::start(Bus::builder(&redis.url())).await;
+        let refused = bus.members().await.unwrap_err().to_string();
+        assert!(refused.contains("redis refused it"), "{refused}");
+
+        redis.command(&["CONFIG", "SET", setting, takes]).await;
+
+        let members = bus.members().await.unwrap();
+        assert_eq!(members[0].id, bus.id(), "{setting}");
+    }
+}
+
+#[tokio::test]
+async fn a_bus_that_starts_while_redis_loads_its_dataset_is_a_member_once_that_is_over() {
+    let redis = Redis::builder()
+        .config("key-load-delay", "1000")
+        .config("loading-process-events-interval-bytes", "1024")
+        .start()
+        .await;
+    redis.command(&["DEBUG", "POPULATE", "1500"]).await;
+    let is_loading = async || {
+        let loading = redis.try_command(&["GET", "key:0"]).await;
+        loading.is_err_and(|error| error.code() == Some("LOADING"))
+    };
+    let (reloading, start) = tokio::join!(redis.try_command(&["DEBUG", "RELOAD"]), async {
+        wait_for("redis loads", SOON, is_loading).await;
+        let bus = Node::start(Bus::builder(&redis.url())).await;
+        (bus.members().await, bus)
+    });
+    reloading.unwrap();
+    let (members, bus) = start;
+    let refused = members.unwrap_err().to_string();
+    assert!(refused.contains("LOADING"), "{refused}");
+
+    let members = bus.members().await.unwrap();
+
+    assert_eq!(members[0].id, bus.id());
+    assert_eq!(bus.health().reconnects, 0);
+}

@@ -94,6 +94,19 @@ impl Kept {
     }
 }
 
+impl Undone {
+    /// Whether the user may not do it: then Redis's words come with the command that allows it.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Fate(Fate::NotSent(Reason::Refused(words))) if words.contains("ACL SETUSER"))
+    }
+
+    /// Whether Redis refused it for a reason that can be over at any moment, as while it loads its
+    /// dataset.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Fate(Fate::NotSent(Reason::Refused(_)))) && !self.is_denied()
+    }
+}
+
 impl From<KeyError> for Undone {
     fn from(error: KeyError) -> Self {
         match error {

@@ -17,8 +17,12 @@ use crate::transport::keyspace::roll::{Beat, Keys, Renewed};
 /// A lease is renewed so many times as often as it must be.
 const BEATS: u32 = 5;
 
-/// How long who is refused waits before it asks again: Redis lists each denial.
-const REFUSED: Duration = Duration::from_secs(30);
+/// How long a bus that lacks a permission waits before it asks again: Redis lists each denial.
+const DENIED: Duration = Duration::from_secs(30);
+
+/// How long a bus that could not join for another reason waits at most, however long its lease is:
+/// a Redis that loads its dataset or takes no writes may do so again at any moment.
+const JOIN_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long a goodbye may take.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -30,6 +34,8 @@ pub(crate) struct Presence {
     /// The number of the roll's last change, as each renewal said it.
     pub(super) changed: watch::Sender<u64>,
     leaving: Notify,
+    /// Somebody wants to know now whether it is a member.
+    asked: Notify,
     /// A renewal was taken, or may have been.
     may_be_listed: AtomicBool,
     has_warned: AtomicBool,
@@ -63,14 +69,26 @@ impl Presence {
             standing: watch::Sender::new(Standing::Stranger),
             changed: watch::Sender::new(0),
             leaving: Notify::new(),
+            asked: Notify::new(),
             may_be_listed: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
         }
     }
 
-    /// Waits until Redis has answered whether this is a member. A stranger waits for nothing.
+    /// Waits until Redis has answered whether this is a member. A refusal that may be over by now is
+    /// not repeated: Redis is asked again. A bus that is no member and wants to be none waits for
+    /// nothing.
     pub(super) async fn answered(&self) -> Standing {
         let mut standing = self.standing.subscribe();
+        let may_be_over = matches!(
+            &*standing.borrow_and_update(),
+            Standing::Out(undone) if undone.may_pass()
+        );
+        if may_be_over {
+            self.asked.notify_one();
+            // It never fails: `self` keeps the other end.
+            let _ = standing.changed().await;
+        }
         let answered = standing.wait_for(|standing| !matches!(standing, Standing::Joining));
         let standing = answered.await.map(|standing| standing.clone());
         standing.unwrap_or(Standing::Stranger)
@@ -111,6 +129,9 @@ impl Presence {
             *standing = Standing::Member;
             has_joined
         });
+        if self.has_warned.swap(false, Ordering::Relaxed) {
+            tracing::info!("the bus is a member now");
+        }
         self.changed.send_replace(renewed.change);
     }
 
@@ -190,8 +211,10 @@ impl Heartbeat {
                 Ok(_) => self.presence().tries_again(),
             }
             let pause = self.renew().await;
+            let presence = Arc::clone(self.presence());
             tokio::select! {
                 () = sleep(pause) => {}
+                () = presence.asked.notified() => {}
                 // Another connection, so perhaps another Redis, or an empty one.
                 _ = way.changed() => {}
             }
@@ -214,29 +237,26 @@ impl Heartbeat {
                     pause
                 }
             }
-            Err(undone) if self.beat.started.is_some() && !is_denied(&undone) => {
+            Err(undone) if self.beat.started.is_some() && !undone.is_denied() => {
                 tracing::debug!(?undone, "the lease was not renewed");
                 pause
             }
             Err(undone) => {
-                let is_refused = !matches!(
-                    undone,
-                    Undone::Fate(Fate::NotSent(Reason::Away) | Fate::Unknown(_))
-                );
+                let pause = until_next_attempt(&undone, pause);
                 self.presence().refused(undone);
-                if is_refused {
-                    pause.max(REFUSED)
-                } else {
-                    pause
-                }
+                pause
             }
         }
     }
 }
 
-/// Whether Redis does not allow it: only then it says how to allow it.
-fn is_denied(undone: &Undone) -> bool {
-    matches!(undone, Undone::Fate(Fate::NotSent(Reason::Refused(words))) if words.contains("ACL SETUSER"))
+/// How long a bus that could not join waits before it tries again, if its renewals are so far apart.
+fn until_next_attempt(undone: &Undone, renewals: Duration) -> Duration {
+    if undone.is_denied() {
+        renewals.max(DENIED)
+    } else {
+        renewals.min(JOIN_AGAIN)
+    }
 }
 
 /// However the task ends, nobody is left waiting for it.
@@ -263,6 +283,29 @@ mod tests {
         presence.refused(lost);
         presence.refused(away);
         assert!(presence.is_there());
+    }
+
+    #[test]
+    fn only_a_missing_permission_is_a_reason_to_wait_for_long() {
+        let refused = |words: &str| Undone::Fate(Fate::NotSent(Reason::Refused(words.into())));
+        let lost = Undone::Fate(Fate::Unknown(Reason::Lost));
+        let away = Undone::Fate(Fate::NotSent(Reason::Away));
+        for (undone, seconds) in [
+            (refused("LOADING Redis is loading the dataset"), 2),
+            (refused("MISCONF Redis is configured to save"), 2),
+            (refused("NOREPLICAS Not enough good replicas"), 2),
+            (refused("OOM command not allowed"), 2),
+            (refused("BUSY Redis is busy running a script"), 2),
+            (Undone::Foreign("WRONGTYPE".into()), 2),
+            (lost, 2),
+            (away, 2),
+            (refused("NOPERM … (… ACL SETUSER shop +zadd)"), 30),
+        ] {
+            let waits = until_next_attempt(&undone, Duration::from_secs(12));
+            assert_eq!(waits.as_secs(), seconds, "{undone:?}");
+        }
+        let waits = until_next_attempt(&refused("OOM"), Duration::from_secs(1));
+        assert_eq!(waits.as_secs(), 1);
     }
 
     #[tokio::test]

@@ -151,9 +151,19 @@ impl View {
         inside.tells(Waiting::of_departures(is_over))
     }
 
-    /// Waits until so many hints were looked at, or it is known that they cannot be.
+    /// Waits until so many hints were looked at, or it is known that they cannot be. A refusal that
+    /// may be over by now is not repeated: Redis is asked again.
     async fn settled(&self, hinted: u64) -> Result<(), MembersError> {
         let mut step = self.step.subscribe();
+        let may_be_over = matches!(
+            &*step.borrow_and_update(),
+            Step::Off(undone) if undone.may_pass()
+        );
+        if may_be_over {
+            self.hinted.notify_one();
+            // It never fails: `self` keeps the other end.
+            let _ = step.changed().await;
+        }
         let is_known = |step: &Step| step.is_settled(hinted) || matches!(step, Step::Off(_));
         let settled = step.wait_for(is_known).await;
         match settled.as_deref() {
