@@ -10,6 +10,7 @@ mod faults {
     const SENDING: usize = 1;
 
     mod acl;
+    mod addresses;
     mod bounds;
     mod deaf;
     mod doubt;

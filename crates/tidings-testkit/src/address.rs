@@ -52,7 +52,9 @@ impl Address {
     }
 
     pub(crate) fn unix_url(&self, socket: &Path) -> String {
-        let url = format!("redis+unix://{}", socket.display());
+        let path = socket.display().to_string();
+        let parts: Vec<_> = path.split('/').map(percent_encoded).collect();
+        let url = format!("redis+unix://{}", parts.join("/"));
         match &self.password {
             Some(password) => format!("{url}?pass={}", percent_encoded(password)),
             None => url,
@@ -149,5 +151,12 @@ mod tests {
             address.unix_url(Path::new("/tmp/redis.sock")),
             "redis+unix:///tmp/redis.sock?pass=hush-hush%40p%2Fword"
         );
+    }
+
+    #[test]
+    fn a_path_keeps_its_odd_characters_in_a_url() {
+        let url = Address::new(12_000, None).unix_url(Path::new("/tmp/a b:c/redis.sock"));
+
+        assert_eq!(url, "redis+unix:///tmp/a%20b%3Ac/redis.sock");
     }
 }

@@ -34,6 +34,7 @@ use crate::sender::Sender;
 use crate::shared::keeper;
 use crate::subscription::{Handling, Subscription};
 use crate::tls::Tls;
+use crate::transport::address::Address;
 use crate::transport::{Connected, Transport, url};
 
 /// Longer than any process lives, and short enough to be added to a time.
@@ -338,7 +339,7 @@ impl Builder {
                 source,
             })?;
         let transport = url::parse(&self.url, self.tls.as_ref(), &namespace).map_err(|source| {
-            let url = url::redacted(&self.url);
+            let url = Address::shown(&self.url);
             StartError::Url { url, source }
         })?;
         self.profile.check()?;
@@ -382,7 +383,7 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("url", &url::redacted(&self.url))
+            .field("url", &Address::shown(&self.url))
             .field("namespace", &self.namespace)
             .field("format", &self.format)
             .finish_non_exhaustive()

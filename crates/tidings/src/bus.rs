@@ -70,8 +70,7 @@ impl Bus {
     ///
     /// Outside of a Tokio runtime, or in one without timers and I/O (`enable_all`).
     pub async fn start() -> Result<Self, StartError> {
-        let url = std::env::var(url::VARIABLE).unwrap_or_else(|_| url::DEFAULT.to_owned());
-        Self::builder(&url).start().await
+        Self::builder(&url::from_environment()?).start().await
     }
 
     /// Begins to describe a bus on `url`, whatever `TIDINGS_URL` says:
@@ -83,6 +82,9 @@ impl Bus {
     /// | `unix:///path?user=…&pass=…&db=…` | one Redis, over a Unix socket |
     /// | `redis+sentinel://user:password@host:port,host:port/master` | the master that these sentinels name; `rediss+sentinel:` with TLS |
     /// | `memory:name` | no Redis: all buses of this process under this name |
+    ///
+    /// White space around it does not count. Odd characters in a user, a password or a path are
+    /// written with `%`, such as `%23` for `#`.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
     }

@@ -245,7 +245,8 @@ pub enum StartError {
     /// The address is not one.
     #[error("`{url}` is not an address that tidings understands")]
     Url {
-        /// The address, without its password.
+        /// The address's scheme, and where it was understood its hosts; never the rest, which may
+        /// be a part of a password.
         url: String,
         /// What is wrong with it.
         source: UrlError,
@@ -297,17 +298,16 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It has no scheme that a bus knows.
+    /// It has no scheme that a bus knows. What it has instead is not shown, as it may be a part of
+    /// a password.
     #[error(
-        "`{scheme}:` is not one of redis:, rediss:, unix:, redis+unix:, redis+sentinel:, \
-         rediss+sentinel:, memory:{}",
-        Hint(.hint.as_deref())
+        "it does not begin with one of redis://, rediss://, unix://, redis+sentinel://, \
+         rediss+sentinel://, memory:{}",
+        Cure(*.hint)
     )]
     Scheme {
-        /// The part before the first colon.
-        scheme: String,
         /// What may have been meant.
-        hint: Option<String>,
+        hint: Option<&'static str>,
     },
     /// The kind of address is known, and this version cannot use it yet.
     #[error("{what} is not supported by this version")]
@@ -422,15 +422,6 @@ impl ConnectError {
             self,
             Self::Redis { is_final: true, .. } | Self::Tls { is_final: true, .. }
         )
-    }
-}
-
-struct Hint<'a>(Option<&'a str>);
-
-impl fmt::Display for Hint<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .map_or(Ok(()), |meant| write!(f, "; write `{meant}`"))
     }
 }
 

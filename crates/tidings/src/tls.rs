@@ -1,9 +1,9 @@
 //! What an application decides about TLS: whom to trust, and who to be.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::error::UrlError;
+use crate::transport::options::Options;
 use crate::transport::tls::IS_BUILT;
 
 /// How a bus agrees on TLS with its server, for [`Builder::tls`](crate::Builder::tls).
@@ -87,31 +87,12 @@ impl Tls {
         }
     }
 
-    /// Takes what is about TLS out of a `rediss:` address: what is left is one of `redis:`.
-    pub(crate) fn take_from(url: &str, given: Option<&Self>) -> Result<(String, Self), UrlError> {
-        let malformed = |reason: &str| UrlError::Malformed {
-            reason: reason.to_owned(),
-        };
-        let mut plain = redis::parse_redis_url(url)
-            .ok_or_else(|| malformed("it cannot be taken apart: write `rediss://host:port`"))?;
-        if plain.fragment().is_some() {
-            let reason = "nothing may follow a `#`: certificates are always checked";
-            return Err(malformed(reason));
-        }
-        let (tls, others) = Self::with_options(given, plain.query_pairs().map(owned))?;
-        plain.query_pairs_mut().clear().extend_pairs(others);
-        plain
-            .set_scheme("redis")
-            .map_err(|()| malformed("it cannot be taken apart: write `rediss://host:port`"))?;
-        Ok((plain.into(), tls))
-    }
-
-    /// Takes what is about TLS out of an address's options, and gives the others back. What the
-    /// address says wins over what was given.
+    /// Takes what is about TLS out of an address's options. What the address says wins over what
+    /// was given.
     pub(crate) fn with_options(
         given: Option<&Self>,
-        options: impl Iterator<Item = (String, String)>,
-    ) -> Result<(Self, Vec<(String, String)>), UrlError> {
+        options: &mut Options,
+    ) -> Result<Self, UrlError> {
         if !IS_BUILT {
             return Err(UrlError::Feature {
                 what: "TLS",
@@ -119,19 +100,15 @@ impl Tls {
             });
         }
         let mut tls = given.cloned().unwrap_or_default();
-        let (mut chain, mut key, mut others) = (None, None, Vec::new());
-        for (name, value) in options {
-            match name.as_str() {
-                "ca" => tls.ca_file = Some(value.into()),
-                "cert" => chain = Some(value),
-                "key" => key = Some(value),
-                "server_name" => tls.server_name = Some(value),
-                _ => others.push((name, value)),
-            }
+        if let Some(path) = options.take("ca") {
+            tls.ca_file = Some(path.into());
         }
-        match (chain, key) {
-            (Some(chain), Some(key)) => Ok((tls.client_certificate(chain, key), others)),
-            (None, None) => Ok((tls, others)),
+        if let Some(name) = options.take("server_name") {
+            tls.server_name = Some(name);
+        }
+        match (options.take("cert"), options.take("key")) {
+            (Some(chain), Some(key)) => Ok(tls.client_certificate(chain, key)),
+            (None, None) => Ok(tls),
             _ => Err(UrlError::Malformed {
                 reason: "`cert` and `key` need each other".to_owned(),
             }),
@@ -139,21 +116,20 @@ impl Tls {
     }
 }
 
-fn owned((name, value): (Cow<'_, str>, Cow<'_, str>)) -> (String, String) {
-    (name.into_owned(), value.into_owned())
-}
-
 #[cfg(all(test, feature = "tls"))]
 mod tests {
     use super::*;
 
+    fn parsed(query: &str, given: Option<&Tls>) -> Result<Tls, UrlError> {
+        Tls::with_options(given, &mut Options::parse(query).expect("UTF-8"))
+    }
+
     #[test]
     fn an_address_can_say_it_all() {
-        let url = "rediss://u:p%40@h:7000/3?ca=/etc/my%20ca.pem&cert=/c&key=/k&server_name=redis.example&protocol=resp3";
+        let query = "ca=/etc/my%20ca.pem&cert=/c&key=/k&server_name=redis.example";
 
-        let (plain, tls) = Tls::take_from(url, None).unwrap();
+        let tls = parsed(query, None).unwrap();
 
-        assert_eq!(plain, "redis://u:p%40@h:7000/3?protocol=resp3");
         let expected = Tls::new()
             .ca_file("/etc/my ca.pem")
             .client_certificate("/c", "/k")
@@ -165,23 +141,20 @@ mod tests {
     fn what_the_address_says_wins() {
         let given = Tls::new().ca_file("/given").server_name("given");
 
-        let (_, tls) = Tls::take_from("rediss://h?ca=/address", Some(&given)).unwrap();
+        let tls = parsed("ca=/address", Some(&given)).unwrap();
 
         assert_eq!(tls, Tls::new().ca_file("/address").server_name("given"));
     }
 
     #[test]
-    fn half_a_certificate_and_an_unchecked_one_are_refused() {
-        for (url, reason) in [
-            ("rediss://h?cert=/c", "`cert` and `key` need each other"),
-            ("rediss://h?key=/k", "`cert` and `key` need each other"),
-            (
-                "rediss://h#insecure",
-                "nothing may follow a `#`: certificates are always checked",
-            ),
-        ] {
-            let error = Tls::take_from(url, None).unwrap_err();
-            assert_eq!(error.to_string(), reason, "{url}");
+    fn half_a_certificate_is_refused() {
+        for query in ["cert=/c", "key=/k"] {
+            let error = parsed(query, None).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "`cert` and `key` need each other",
+                "{query}"
+            );
         }
     }
 }

@@ -11,8 +11,11 @@ use crate::error::ConnectError;
 use crate::health::TopologyKind;
 use crate::transport::keyspace::Keyspace;
 
+pub(crate) mod address;
 pub(crate) mod keyspace;
 pub(crate) mod memory;
+pub(crate) mod options;
+mod scheme;
 mod sentinel;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -52,7 +52,11 @@ impl Access {
         // Only RESP3 pushes what it hears on a connection that also answers.
         let settings = settings.clone().set_protocol(ProtocolVersion::RESP3);
         let settings = settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"));
-        let user = settings.username().unwrap_or("default").to_owned();
+        // Without a password no user is sent. What was meant for a password may be there instead.
+        let user = settings
+            .username()
+            .filter(|_| settings.password().is_some());
+        let user = user.unwrap_or("default").to_owned();
         let permissions = match settings.db() {
             0 => permissions,
             _ => permissions.select_database(),
@@ -204,5 +208,12 @@ mod tests {
         let info = redis::IntoConnectionInfo::into_connection_info("redis://u:hush@h").unwrap();
         let access = Access::new(info.redis_settings(), None, Permissions::of_sentinel());
         assert!(!format!("{access:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_user_without_a_password_is_not_named_in_a_cure() {
+        let info = redis::IntoConnectionInfo::into_connection_info("redis://hush@h").unwrap();
+        let access = Access::new(info.redis_settings(), None, Permissions::of_sentinel());
+        assert_eq!(access.needs.user, "default");
     }
 }

@@ -30,11 +30,11 @@ pub(crate) fn explain(_doing: &'static str, _error: &RedisError) -> Option<Conne
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::transport::address::Address;
 
     #[test]
     fn a_build_without_tls_says_which_feature_brings_it() {
-        let error = Tls::take_from("rediss://h", None).unwrap_err();
+        let error = Address::parse("rediss://h", None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "TLS needs the feature `tls` of the crate tidings, which this build is without"

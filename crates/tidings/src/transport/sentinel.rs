@@ -1,6 +1,5 @@
 //! Sentinel: the master is where the sentinels say that it is, and it can move.
 
-mod address;
 mod ballot;
 mod sentry;
 
@@ -11,18 +10,20 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::ConnectionAddr;
+use redis::{ConnectionAddr, RedisConnectionInfo};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-pub(crate) use self::address::parse;
 use self::ballot::{Ballot, Elsewhere};
 use self::sentry::{Said, Sentry};
+use super::address::{Place, shown};
 use super::topology::Topology;
+use crate::acl::Permissions;
 use crate::error::ConnectError;
 use crate::health::TopologyKind;
+use crate::tls::Tls;
 use crate::transport::connection::Access;
 use crate::transport::server::Server;
 
@@ -43,12 +44,11 @@ const FAILOVER: Duration = Duration::from_secs(3);
 /// How many sentinels are asked, those that others name included.
 const MOST: usize = 32;
 
-/// A host and a port.
-type Place = (String, u16);
-
 /// The master of one name, as all of its sentinels see it.
 #[derive(Debug)]
 pub(crate) struct Sentinel {
+    /// Where all of that is, for people.
+    address: String,
     /// The sentinels that the address names; they know the others.
     sentinels: Vec<Place>,
     /// What they call the master.
@@ -77,13 +77,7 @@ struct Task(AbortHandle);
 #[async_trait]
 impl Topology for Sentinel {
     fn address(&self) -> String {
-        let sentinels: Vec<_> = self.sentinels.iter().map(shown).collect();
-        let scheme = self.access.scheme();
-        format!(
-            "{scheme}+sentinel://{}/{}",
-            sentinels.join(","),
-            self.master
-        )
+        self.address.clone()
     }
 
     fn kind(&self) -> TopologyKind {
@@ -139,11 +133,18 @@ impl Topology for Sentinel {
 }
 
 impl Sentinel {
-    fn new(sentinels: Vec<Place>, master: Arc<str>, access: Access, server: Server) -> Self {
+    pub(crate) fn new(
+        address: String,
+        sentinels: Vec<Place>,
+        master: &str,
+        (login, tls): (&RedisConnectionInfo, Option<Tls>),
+        server: Server,
+    ) -> Self {
         Self {
+            address,
             sentinels,
-            master,
-            access,
+            master: master.into(),
+            access: Access::new(login, tls, Permissions::of_sentinel()),
             server,
             lookout: OnceLock::new(),
         }
@@ -238,12 +239,4 @@ async fn next_round(hint: Notified<'_>) {
 
 fn address((host, port): &Place) -> ConnectionAddr {
     ConnectionAddr::Tcp(host.clone(), *port)
-}
-
-fn shown((host, port): &Place) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use redis::ConnectionAddr;
 
-use super::{Place, address, shown};
+use super::address;
 use crate::error::ConnectError;
+use crate::transport::address::{Place, shown};
 
 /// How long an answer counts: a sentinel that was not heard for three rounds may be stale.
 const FRESH: Duration = Duration::from_secs(3);

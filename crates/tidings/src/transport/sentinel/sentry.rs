@@ -10,8 +10,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::ballot::Answer;
-use super::{PATIENCE, Place, address, next_round};
+use super::{PATIENCE, address, next_round};
 use crate::error::{ConnectError, report};
+use crate::transport::address::Place;
 use crate::transport::connection::{Access, Line};
 use crate::transport::stream::Allowance;
 use crate::transport::watch::Watch;

@@ -1,0 +1,534 @@
+//! Takes an address apart. No error quotes any of it: what is out of place may be a piece of a
+//! password.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use redis::RedisConnectionInfo;
+
+use super::options::Options;
+use super::scheme::{Kind, Scheme};
+use crate::error::UrlError;
+use crate::tls::Tls;
+
+/// A host and a port.
+pub(crate) type Place = (String, u16);
+
+/// Where a server is when only its host is given.
+const SERVER: u16 = 6_379;
+
+/// Where a sentinel is when only its host is given.
+const SENTINEL: u16 = 26_379;
+
+/// How the characters are written that would end a part of an address.
+const ENCODED: &str = "an odd character is not encoded (in a password, `#` is written as `%23`, \
+                       `/` as `%2F`, `?` as `%3F`, `@` as `%40`, `%` as `%25`)";
+
+const NOT_UTF8: &str = "what is written with `%` in it is not UTF-8";
+
+/// An address in its parts. What it displays has no login and no options.
+#[derive(Debug)]
+pub(crate) enum Address {
+    Memory(String),
+    Server {
+        at: Place,
+        login: RedisConnectionInfo,
+        tls: Option<Tls>,
+    },
+    Socket {
+        path: PathBuf,
+        login: RedisConnectionInfo,
+    },
+    Sentinels {
+        sentinels: Vec<Place>,
+        master: String,
+        /// On the servers.
+        login: RedisConnectionInfo,
+        /// On the sentinels.
+        sentinel_login: RedisConnectionInfo,
+        tls: Option<Tls>,
+    },
+}
+
+impl Address {
+    /// White space around the address does not count: secrets and files often end with a newline.
+    pub(crate) fn parse(text: &str, tls: Option<&Tls>) -> Result<Self, UrlError> {
+        let text = trimmed(text);
+        let (scheme, rest) = Scheme::take_from(text)?;
+        if tls.is_some() && scheme.is_open() {
+            // What was meant to be secret must not be sent in the open.
+            let reason = "settings for TLS were given, and it asks for none";
+            return Err(UrlError::Malformed {
+                reason: format!("{reason}: write `rediss:` or `rediss+sentinel:`"),
+            });
+        }
+        if text.contains(char::is_control) {
+            return Err(scheme.malformed("a line break or another control character is in it"));
+        }
+        match scheme.kind {
+            Kind::Memory => memory(scheme, rest),
+            Kind::Server => server(scheme, rest, tls),
+            Kind::Socket => socket(scheme, rest),
+            Kind::Sentinels => sentinels(scheme, rest, tls),
+        }
+    }
+
+    /// The address without what may be secret in it, for errors and logs: where it cannot be taken
+    /// apart, its scheme alone.
+    pub(crate) fn shown(text: &str) -> String {
+        match (Self::parse(text, None), Scheme::take_from(trimmed(text))) {
+            (Ok(address), _) => address.to_string(),
+            (Err(_), Ok((scheme, _))) => scheme.shown(),
+            (Err(_), Err(_)) => "…".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = |tls: &Option<Tls>| if tls.is_some() { "rediss" } else { "redis" };
+        match self {
+            Self::Memory(name) => write!(f, "memory:{name}"),
+            Self::Server { at, tls, .. } => write!(f, "{}://{}", scheme(tls), shown(at)),
+            Self::Socket { path, .. } => write!(f, "unix://{}", path.display()),
+            Self::Sentinels {
+                sentinels,
+                master,
+                tls,
+                ..
+            } => {
+                let sentinels: Vec<_> = sentinels.iter().map(shown).collect();
+                let sentinels = sentinels.join(",");
+                write!(f, "{}+sentinel://{sentinels}/{master}", scheme(tls))
+            }
+        }
+    }
+}
+
+/// A host and a port, as an address has them.
+pub(crate) fn shown((host, port): &Place) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}')
+}
+
+fn memory(scheme: Scheme, name: &str) -> Result<Address, UrlError> {
+    if name.is_empty() {
+        return Err(scheme.malformed("it has no name"));
+    }
+    if name.contains(['@', '=']) {
+        return Err(scheme.malformed("its name has an `@` or a `=`"));
+    }
+    Ok(Address::Memory(name.to_owned()))
+}
+
+fn server(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address, UrlError> {
+    let malformed = |reason: String| scheme.malformed(&reason);
+    let parts = Parts::of(rest).map_err(malformed)?;
+    // An option may have one; that it belongs to a password is far more likely.
+    if parts.query.contains('@') {
+        return Err(malformed(ENCODED.to_owned()));
+    }
+    let at = place(parts.hosts, SERVER).map_err(|wrong| malformed(format!("it has {wrong}")))?;
+    let mut options = parts.options().map_err(malformed)?;
+    let in_path = match parts.path.trim_matches('/') {
+        "" => None,
+        number => Some(database(number).map_err(malformed)?),
+    };
+    let tls = secured(scheme, given, &mut options)?;
+    let as_option = options.take("db").map(|number| database(&number));
+    let number = match (in_path, as_option.transpose().map_err(malformed)?) {
+        (Some(one), Some(other)) if one != other => {
+            let reason = "its path and the option `db` are two databases";
+            return Err(malformed(reason.to_owned()));
+        }
+        (number, other) => number.or(other).unwrap_or(0),
+    };
+    let login = parts.login().map_err(malformed)?.set_db(number);
+    end(options).map_err(malformed)?;
+    Ok(Address::Server { at, login, tls })
+}
+
+fn socket(scheme: Scheme, rest: &str) -> Result<Address, UrlError> {
+    let malformed = |reason: String| scheme.malformed(&reason);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if !path.starts_with('/') {
+        return Err(malformed("its path does not begin with a `/`".to_owned()));
+    }
+    if rest.contains('#') {
+        return Err(malformed(ENCODED.to_owned()));
+    }
+    let path = plain(path, &['/']).map_err(malformed)?.into();
+    let mut options = options(query).map_err(malformed)?;
+    let (user, password) = (options.take("user"), options.take("pass"));
+    let number = options.take("db").map_or(Ok(0), |number| database(&number));
+    let login = login(user.unwrap_or_default(), password.unwrap_or_default())
+        .set_db(number.map_err(malformed)?);
+    end(options).map_err(malformed)?;
+    Ok(Address::Socket { path, login })
+}
+
+fn sentinels(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address, UrlError> {
+    let malformed = |reason: String| scheme.malformed(&reason);
+    let parts = Parts::of(rest).map_err(malformed)?;
+    let master = parts.path.strip_prefix('/').unwrap_or_default();
+    if master.is_empty() {
+        let is_password = parts.query.contains('@');
+        let reason = if is_password {
+            ENCODED
+        } else {
+            "it does not name the master"
+        };
+        return Err(malformed(reason.to_owned()));
+    }
+    let sentinels = (1..).zip(parts.hosts.split(',')).map(|(number, host)| {
+        place(host, SENTINEL).map_err(|wrong| malformed(format!("sentinel {number} has {wrong}")))
+    });
+    let sentinels = sentinels.collect::<Result<_, _>>()?;
+    let master = plain(master, &[]).map_err(malformed)?;
+    let mut options = parts.options().map_err(malformed)?;
+    let tls = secured(scheme, given, &mut options)?;
+    let number = options.take("db").map_or(Ok(0), |number| database(&number));
+    let own = (
+        options.take("sentinel_user").unwrap_or_default(),
+        options.take("sentinel_password").unwrap_or_default(),
+    );
+    let login_of_servers = parts.login().map_err(malformed)?;
+    end(options).map_err(malformed)?;
+    Ok(Address::Sentinels {
+        sentinels,
+        master,
+        login: login_of_servers.set_db(number.map_err(malformed)?),
+        sentinel_login: login(own.0, own.1),
+        tls,
+    })
+}
+
+/// What follows the scheme of an address with hosts.
+struct Parts<'a> {
+    /// `user:password`, where there is one.
+    login: &'a str,
+    hosts: &'a str,
+    /// From its `/` on.
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(rest: &'a str) -> Result<Self, String> {
+        if rest.contains('#') {
+            return Err(format!(
+                "a `#` is in it: {ENCODED}; certificates are always checked"
+            ));
+        }
+        let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (place, path) = before.split_at(before.find('/').unwrap_or(before.len()));
+        if path.contains('@') {
+            return Err(ENCODED.to_owned());
+        }
+        let (login, hosts) = place.rsplit_once('@').unwrap_or(("", place));
+        Ok(Self {
+            login,
+            hosts,
+            path,
+            query,
+        })
+    }
+
+    fn login(&self) -> Result<RedisConnectionInfo, String> {
+        let (user, password) = self.login.split_once(':').unwrap_or((self.login, ""));
+        Ok(login(decoded(user)?, decoded(password)?))
+    }
+
+    fn options(&self) -> Result<Options, String> {
+        options(self.query)
+    }
+}
+
+fn options(query: &str) -> Result<Options, String> {
+    Options::parse(query).ok_or_else(|| NOT_UTF8.to_owned())
+}
+
+/// Refuses what nobody took.
+fn end(mut options: Options) -> Result<(), String> {
+    // It is what tidings speaks anyway.
+    match options.take("protocol").as_deref() {
+        None | Some("resp3" | "3") => options.end(),
+        Some(_) => Err("the option `protocol` can only be `resp3`".to_owned()),
+    }
+}
+
+fn secured(
+    scheme: Scheme,
+    given: Option<&Tls>,
+    options: &mut Options,
+) -> Result<Option<Tls>, UrlError> {
+    let tls = scheme.is_secure.then(|| Tls::with_options(given, options));
+    tls.transpose()
+}
+
+fn login(user: String, password: String) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default();
+    if !user.is_empty() {
+        login = login.set_username(user);
+    }
+    if !password.is_empty() {
+        login = login.set_password(password);
+    }
+    login
+}
+
+fn database(number: &str) -> Result<i64, String> {
+    let number = number.parse::<u32>().map(i64::from);
+    number.map_err(|_| "the database is not a number".to_owned())
+}
+
+fn decoded(text: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    Ok(decoded.map_err(|_| NOT_UTF8.to_owned())?.into_owned())
+}
+
+/// A text that is printed later. What could separate it from something secret has to be encoded.
+fn plain(text: &str, also: &[char]) -> Result<String, String> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-._~%+".contains(c) || also.contains(&c);
+    if text.chars().all(is_plain) {
+        decoded(text)
+    } else {
+        Err(
+            "a character in its path is not encoded (such as a space, which is written as `%20`, \
+             or `:`, `%3A`)"
+                .to_owned(),
+        )
+    }
+}
+
+/// `host`, `host:port`, `[::1]` or `[::1]:port`; otherwise what is wrong with it.
+fn place(text: &str, otherwise: u16) -> Result<Place, &'static str> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(text) => {
+            let (host, rest) = text.split_once(']').ok_or("a `[` without its `]`")?;
+            if host.parse::<std::net::Ipv6Addr>().is_err() {
+                return Err("something in `[` and `]` that is no IPv6 address");
+            }
+            match rest.strip_prefix(':') {
+                None if !rest.is_empty() => return Err("something else after a `]`"),
+                port => (host, port),
+            }
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    if host.is_empty() {
+        return Err("no host");
+    }
+    let is_of_host = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    if !host.chars().all(is_of_host) {
+        return Err("a host with a character that no host has");
+    }
+    let port = port.map_or(Ok(otherwise), str::parse);
+    let port = port.map_err(|_| "a port that is not a number")?;
+    Ok((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_is_shown_without_its_secrets() {
+        for (text, expected) in [
+            ("memory:shop", "memory:shop"),
+            (" memory:shop\n", "memory:shop"),
+            ("redis://127.0.0.1", "redis://127.0.0.1:6379"),
+            ("valkey://127.0.0.1/", "redis://127.0.0.1:6379"),
+            ("REDIS://127.0.0.1/0/", "redis://127.0.0.1:6379"),
+            (
+                "redis://user:hush-hush@redis.example:7000/3",
+                "redis://redis.example:7000",
+            ),
+            ("redis://:hush@hush-hush@host", "redis://host:6379"),
+            ("redis://hush-hush@host?db=3", "redis://host:6379"),
+            ("redis://:hush%23hush@my_host-1", "redis://my_host-1:6379"),
+            ("redis://[::1]:7000", "redis://[::1]:7000"),
+            ("redis://[::1]?protocol=resp3", "redis://[::1]:6379"),
+            (
+                "unix:///run/redis.sock?db=1&user=a&pass=hush-hush",
+                "unix:///run/redis.sock",
+            ),
+            ("unix:/run/my%20redis", "unix:///run/my redis"),
+            ("redis+unix:///run/redis.sock", "unix:///run/redis.sock"),
+            (
+                "redis+sentinel://a,b:7000,[::1]:7001,[::2]/mymaster",
+                "redis+sentinel://a:26379,b:7000,[::1]:7001,[::2]:26379/mymaster",
+            ),
+            (
+                "redis+sentinel://user:hush-hush@a/shop%20one?db=3&sentinel_user=s&sentinel_password=hush@hush",
+                "redis+sentinel://a:26379/shop one",
+            ),
+            #[cfg(feature = "tls")]
+            (
+                "rediss+sentinel://a/m?ca=/ca.pem",
+                "rediss+sentinel://a:26379/m",
+            ),
+            #[cfg(feature = "tls")]
+            ("valkeys://h:7000?ca=/ca.pem", "rediss://h:7000"),
+        ] {
+            let address = Address::parse(text, None).map(|address| address.to_string());
+            assert_eq!(address.ok().as_deref(), Some(expected), "{text}");
+            assert_eq!(Address::shown(text), expected);
+        }
+    }
+
+    #[test]
+    fn user_password_and_database_are_decoded() {
+        for (text, user, password, database) in [
+            (
+                "redis://u:p%23%2F%3F%40%25@h/3",
+                Some("u"),
+                Some("p#/?@%"),
+                3,
+            ),
+            ("redis://:p@s:s@h?db=3", None, Some("p@s:s"), 3),
+            ("redis://:a b+c@h", None, Some("a b+c"), 0),
+            ("redis://u@h", Some("u"), None, 0),
+            ("redis+sentinel://u:p%26@h/m?db=3", Some("u"), Some("p&"), 3),
+            ("unix:///s?db=3&user=u&pass=p%26", Some("u"), Some("p&"), 3),
+        ] {
+            let address = Address::parse(text, None).unwrap();
+            let (Address::Server { login, .. }
+            | Address::Socket { login, .. }
+            | Address::Sentinels { login, .. }) = address
+            else {
+                panic!("{text}");
+            };
+            let parsed = (login.username(), login.password(), login.db());
+            assert_eq!(parsed, (user, password, database), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_bad_address_is_explained() {
+        let error = |text| Address::parse(text, None).unwrap_err().to_string();
+        for (text, reason) in [
+            ("localhost", "write `redis://host:port`"),
+            ("localhost:7000", "write `redis://host:port`"),
+            (
+                "http://localhost",
+                "it does not begin with one of redis://, rediss://",
+            ),
+            ("\"redis://localhost\"", "leave the quotation marks away"),
+            ("export X=redis://h", "give the address alone"),
+            (
+                "h:6380,password=hush-hush,ssl=True",
+                "is written `rediss://:password@host:6380`",
+            ),
+            ("", "it is empty"),
+            ("memory:", "it has no name: write `memory:name`"),
+            (
+                "redis-cluster://a",
+                "Redis Cluster is not supported by this version",
+            ),
+            (
+                "redis+cluster://a,b",
+                "Redis Cluster is not supported by this version",
+            ),
+            ("redis:localhost", "two slashes are missing"),
+            ("redis://", "it has no host"),
+            ("redis://h:x", "it has a port that is not a number"),
+            ("redis://h:1:2", "it has a port that is not a number"),
+            (
+                "redis://h,i",
+                "it has a host with a character that no host has",
+            ),
+            ("redis://[::1", "it has a `[` without its `]`"),
+            ("redis://[h]", "no IPv6 address"),
+            ("redis://[::1]x", "something else after a `]`"),
+            ("redis://h/x", "the database is not a number"),
+            ("redis://h/-1", "the database is not a number"),
+            ("redis://h?db=", "the database is not a number"),
+            ("redis://h/1?db=2", "the option `db`"),
+            ("redis://h?timeout=1", "the option `timeout` is not known"),
+            ("redis://h?colour=1", "it has an option that is not known"),
+            (
+                "redis://h?protocol=2",
+                "the option `protocol` can only be `resp3`",
+            ),
+            ("redis://:%ff@h", "is not UTF-8"),
+            ("redis://:a#b@h", "`#` is written as `%23`"),
+            ("redis://:a\nb@h", "a line break"),
+            ("unix://host/path", "its path does not begin with a `/`"),
+            ("unix:///a:b", "a character in its path is not encoded"),
+            ("redis+sentinel://a,b", "it does not name the master"),
+            ("redis+sentinel://a,/m", "sentinel 2 has no host"),
+            (
+                "redis+sentinel://a:x/m",
+                "sentinel 1 has a port that is not a number",
+            ),
+            (
+                "redis+sentinel://[::1/m",
+                "sentinel 1 has a `[` without its `]`",
+            ),
+            (
+                "redis+sentinel://a/m/3",
+                "a character in its path is not encoded",
+            ),
+            ("redis+sentinel://a/m?db=x", "the database is not a number"),
+            (
+                "redis+sentinel://a/m?colour=1",
+                "it has an option that is not known",
+            ),
+        ] {
+            assert!(error(text).contains(reason), "{text}: {}", error(text));
+        }
+        let error = error("redis+sentinel://a");
+        let write = ": write one `redis+sentinel://user:password@host:port,host:port/master`";
+        assert!(error.ends_with(write), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_taken_apart_is_shown_as_its_scheme() {
+        for (text, shown) in [
+            ("redis://hush-hush:x/3", "redis://…"),
+            ("Redis+Sentinel://hush-hush/", "redis+sentinel://…"),
+            ("redis:hush-hush@host", "…"),
+            ("hush-hush@host", "…"),
+            ("http://hush-hush@host", "…"),
+            ("memory:hush-hush@host", "memory:…"),
+        ] {
+            assert_eq!(Address::shown(text), shown, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_error_quotes_what_it_was_given(
+            before in "(redis:|rediss:|unix:|redis\\+sentinel:|memory:|http:|)(//|/|)[a-z0-9:@/?#&=,;.%\\[\\] ]{0,12}",
+            after in "[a-z0-9:@/?#&=,;.%\\[\\] ]{0,12}",
+        ) {
+            let text = format!("{before}HUSH-HUSH{after}");
+            if let Err(error) = Address::parse(&text, None) {
+                let printed = format!("{error} {error:?}");
+                proptest::prop_assert!(!printed.contains("HUSH"));
+                proptest::prop_assert!(!Address::shown(&text).contains("HUSH"));
+            }
+        }
+
+        #[test]
+        fn what_stands_before_the_last_at_sign_is_never_shown(
+            secret in "[a-z:@/?#&=,;.%\\[\\] ]{0,12}HUSH-HUSH[a-z:@/?#&=,;.%\\[\\] ]{0,12}",
+            scheme in "redis|rediss|unix|redis\\+sentinel|memory",
+        ) {
+            let text = format!("{scheme}://{secret}@host:7000/3");
+            proptest::prop_assert!(!Address::shown(&text).contains("HUSH"), "{}", text);
+        }
+    }
+}

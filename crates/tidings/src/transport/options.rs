@@ -1,0 +1,117 @@
+//! The options of an address: each is obeyed, or refused by its name.
+
+use percent_encoding::percent_decode_str;
+
+/// Options that other libraries know. Only such a name is ever printed: any other word may be a
+/// piece of a password.
+const FOREIGN: [&str; 48] = [
+    "abortconnect",
+    "auth",
+    "ca",
+    "cert",
+    "client_name",
+    "clientname",
+    "command_timeout",
+    "connect_timeout",
+    "connection_timeout",
+    "connecttimeout",
+    "database",
+    "db",
+    "decode_responses",
+    "dial_timeout",
+    "encoding",
+    "family",
+    "health_check_interval",
+    "idle_timeout",
+    "insecure",
+    "keepalive",
+    "key",
+    "lazyconnect",
+    "master",
+    "max_connections",
+    "max_retries",
+    "maxretriesperrequest",
+    "name",
+    "namespace",
+    "pass",
+    "password",
+    "pool_size",
+    "prefix",
+    "protocol",
+    "read_timeout",
+    "retry_on_timeout",
+    "sentinel_password",
+    "sentinel_user",
+    "server_name",
+    "skip_verify",
+    "socket_connect_timeout",
+    "socket_timeout",
+    "ssl",
+    "ssl_ca_certs",
+    "ssl_cert_reqs",
+    "timeout",
+    "tls",
+    "user",
+    "username",
+];
+
+/// `name=value`, decoded, until each is taken.
+#[derive(Debug)]
+pub(crate) struct Options(Vec<(String, String)>);
+
+impl Options {
+    /// `None` where something is not UTF-8.
+    pub(crate) fn parse(query: &str) -> Option<Self> {
+        let decoded = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
+        let options = query.split('&').filter(|option| !option.is_empty());
+        let options = options.map(|option| {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            Some((decoded(name)?, decoded(value)?))
+        });
+        options.collect::<Option<_>>().map(Self)
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        let index = self.0.iter().position(|(own, _)| own == name)?;
+        Some(self.0.remove(index).1)
+    }
+
+    /// What is wrong with those that nobody took.
+    pub(super) fn end(self) -> Result<(), String> {
+        let Some((name, _)) = self.0.first() else {
+            return Ok(());
+        };
+        let name = name.to_ascii_lowercase();
+        Err(match FOREIGN.into_iter().find(|known| *known == name) {
+            Some(name) => format!("the option `{name}` is not known here, or stands there twice"),
+            None => "it has an option that is not known".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_that_no_password_is_likely_to_be_is_printed() {
+        let end = |query| Options::parse(query).unwrap().end();
+        assert_eq!(end(""), Ok(()));
+        assert!(end("Timeout=5").unwrap_err().contains("`timeout`"));
+        assert!(!end("hush-hush=5").unwrap_err().contains("hush"));
+        assert!(!end("timeout-hush-hush").unwrap_err().contains("timeout"));
+    }
+
+    #[test]
+    fn an_option_that_stands_there_twice_is_not_half_obeyed() {
+        let mut options = Options::parse("db=1&db=2").unwrap();
+        assert_eq!(options.take("db").as_deref(), Some("1"));
+        assert!(options.end().is_err());
+    }
+
+    #[test]
+    fn a_plus_is_no_space() {
+        let mut options = Options::parse("pass=a+b%20c").unwrap();
+        assert_eq!(options.take("pass").as_deref(), Some("a+b c"));
+    }
+}

@@ -1,0 +1,125 @@
+//! What an address begins with, and how one that begins so is written.
+
+use crate::error::UrlError;
+
+/// What an address begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scheme {
+    name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) is_secure: bool,
+}
+
+/// What it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Memory,
+    Server,
+    Socket,
+    Sentinels,
+}
+
+const SCHEMES: [(&str, Kind, bool); 12] = [
+    ("memory", Kind::Memory, false),
+    ("redis", Kind::Server, false),
+    ("valkey", Kind::Server, false),
+    ("rediss", Kind::Server, true),
+    ("valkeys", Kind::Server, true),
+    ("unix", Kind::Socket, false),
+    ("redis+unix", Kind::Socket, false),
+    ("valkey+unix", Kind::Socket, false),
+    ("redis+sentinel", Kind::Sentinels, false),
+    ("valkey+sentinel", Kind::Sentinels, false),
+    ("rediss+sentinel", Kind::Sentinels, true),
+    ("valkeys+sentinel", Kind::Sentinels, true),
+];
+
+impl Scheme {
+    /// Takes it off an address. Upper and lower case are the same, as in every URL.
+    pub(super) fn take_from(text: &str) -> Result<(Self, &str), UrlError> {
+        let unknown = || UrlError::Scheme { hint: hint(text) };
+        let (before, rest) = text.split_once(':').ok_or_else(unknown)?;
+        let before = before.to_ascii_lowercase();
+        let known = SCHEMES.into_iter().find(|(name, ..)| *name == before);
+        let Some((name, kind, is_secure)) = known else {
+            return Err(if before.contains("cluster") && rest.starts_with("//") {
+                UrlError::Unsupported {
+                    what: "Redis Cluster",
+                }
+            } else {
+                unknown()
+            });
+        };
+        let scheme = Self {
+            name,
+            kind,
+            is_secure,
+        };
+        match (kind, rest.strip_prefix("//")) {
+            (Kind::Memory, _) => Ok((scheme, rest)),
+            (_, Some(rest)) => Ok((scheme, rest)),
+            (Kind::Socket, None) if rest.starts_with('/') => Ok((scheme, rest)),
+            (_, None) => Err(scheme.malformed("two slashes are missing after its first colon")),
+        }
+    }
+
+    /// What is not memory or a socket, and would travel unencrypted.
+    pub(super) fn is_open(self) -> bool {
+        matches!(self.kind, Kind::Server | Kind::Sentinels) && !self.is_secure
+    }
+
+    /// An address that begins so, with nothing of what follows.
+    pub(super) fn shown(self) -> String {
+        match self.kind {
+            Kind::Memory => format!("{}:…", self.name),
+            _ => format!("{}://…", self.name),
+        }
+    }
+
+    /// Why an address that begins so cannot be taken apart. The reason must not quote it.
+    pub(super) fn malformed(self, reason: &str) -> UrlError {
+        let secure = if self.is_secure { "s" } else { "" };
+        let one = match self.kind {
+            Kind::Memory => "`memory:name`".to_owned(),
+            Kind::Server => format!("one `redis{secure}://user:password@host:port/database`"),
+            Kind::Socket => "one `unix:///path?user=…&pass=…`".to_owned(),
+            Kind::Sentinels => {
+                format!("one `redis{secure}+sentinel://user:password@host:port,host:port/master`")
+            }
+        };
+        UrlError::Malformed {
+            reason: format!("{reason}: write {one}"),
+        }
+    }
+}
+
+/// What may have been meant by an address without a scheme that is known.
+fn hint(text: &str) -> Option<&'static str> {
+    let lower = text.to_ascii_lowercase();
+    let is_list = [
+        "password=",
+        "ssl=",
+        "accesskey=",
+        "accountkey=",
+        "abortconnect=",
+    ]
+    .iter()
+    .any(|key| lower.contains(key));
+    if text.is_empty() {
+        Some("it is empty")
+    } else if text.starts_with(['"', '\'', '<', '`']) {
+        Some("leave the quotation marks away")
+    } else if text.starts_with(['$', '{', '[', '%']) {
+        Some("give the address alone: this seems to be a variable or a list that holds it")
+    } else if lower.contains("redis://") || lower.contains("rediss://") {
+        Some("give the address alone, without what stands before it")
+    } else if is_list {
+        Some(
+            "a list of settings is written `rediss://:password@host:6380`, or `redis://` without TLS",
+        )
+    } else if !text.contains("//") {
+        Some("write `redis://host:port`, or `redis://user:password@host:port`")
+    } else {
+        None
+    }
+}
