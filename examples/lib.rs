@@ -1,4 +1,4 @@
-//! Checks that every Rust program in the README and the book compiles: each page is a doc test. The
+//! Checks that every Rust program in the READMEs and the book compiles: each page is a doc test. The
 //! page on observing is with the tests, whose dependencies it needs and no example does.
 
 /// One item per page, so that a failure names the page.
@@ -6,6 +6,8 @@
 mod pages {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../crates/tidings/README.md")]
+    struct Crate;
     #[doc = include_str!("../docs/src/start.md")]
     struct Start;
     #[doc = include_str!("../docs/src/events.md")]

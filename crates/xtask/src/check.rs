@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::links;
 use crate::steps::{Step, run_all};
 use crate::tool::{cargo, cargo_has};
 
@@ -38,6 +39,7 @@ pub(crate) fn steps() -> Vec<Step> {
                 .args(["--workspace", "--no-deps", "--locked"])
                 .env("RUSTDOCFLAGS", "-Dwarnings"),
         ),
+        Step::look("links", links::look),
         dependencies(),
     ]
 }

@@ -8,6 +8,7 @@ mod instructions;
 mod test;
 
 mod install;
+mod links;
 mod peers;
 mod secrets;
 mod steps;
