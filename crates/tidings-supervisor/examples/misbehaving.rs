@@ -228,9 +228,15 @@ async fn answer(mut connection: TcpStream, first: Open) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Runs workers that do the rest, and says who is ready; goes on until it is killed.
-async fn supervise(runtime: &Path, steps: Vec<String>) -> Outcome {
-    let workers = Supervisor::of(std::env::current_exe()?)
+/// Runs workers that do the rest, and says what is reported of them; goes on until it is killed. With
+/// `watchdog` and milliseconds before the rest, workers have to give signs of life.
+async fn supervise(runtime: &Path, mut steps: Vec<String>) -> Outcome {
+    let mut supervisor = Supervisor::of(std::env::current_exe()?);
+    if let Some(within) = steps.first().and_then(|it| it.strip_prefix("watchdog=")) {
+        supervisor = supervisor.watchdog(Duration::from_millis(within.parse()?));
+        steps.remove(0);
+    }
+    let workers = supervisor
         .args(steps)
         .workers(4)
         .runtime_directory(runtime)
@@ -238,6 +244,7 @@ async fn supervise(runtime: &Path, steps: Vec<String>) -> Outcome {
             if let Report::Started { pid, .. } = report {
                 let _ = say(&format!("worker {pid}"));
             }
+            let _ = say(&format!("report: {report}"));
         })
         .start()
         .await?;

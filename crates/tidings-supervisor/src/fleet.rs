@@ -1,5 +1,7 @@
-//! Decides what is to be done with the workers. It does nothing itself, and knows no clock: all that
+//! Decides what is to be done with the workers. It does nothing itself, and reads no clock: all that
 //! happens is told to it, with the time, and what it wants done is in [`Fleet::actions`].
+//!
+//! The time is that of [`Fleet::wakes`], which leaves out the pauses of the supervisor itself.
 
 mod clock;
 mod ends;
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use self::reload::Reloads;
 use self::slot::{Draining, Slot, Worker};
+use crate::awake::Clock;
 use crate::backoff::Backoff;
 use crate::error::ScaleError;
 use crate::exit::Exit;
@@ -121,6 +124,9 @@ pub(crate) struct Fleet {
     has_said_end: bool,
     next: u64,
     actions: Vec<Action>,
+    clock: Clock,
+    /// After a pause: until then no deadline is acted upon.
+    settles_at: Option<Instant>,
     /// Between 0 and 1.
     chance: fn() -> f64,
 }
@@ -139,6 +145,8 @@ impl Fleet {
             has_said_end: false,
             next: 0,
             actions: Vec::new(),
+            clock: Clock::start(now),
+            settles_at: None,
             chance,
         };
         fleet.grow(workers, now);
@@ -240,15 +248,16 @@ impl Fleet {
         Ok(from)
     }
 
-    /// All workers, in the order of their slots.
+    /// All workers, in the order of their slots. Their ages are those that the system knows.
     pub(crate) fn status(&self, now: Instant) -> Vec<WorkerStatus> {
         let slots = self.slots.iter();
+        let now = self.clock.real(now);
         let mut workers: Vec<_> = slots.flat_map(|slot| slot.status(now)).collect();
         workers.extend(self.draining.iter().map(|it| WorkerStatus {
             slot: it.slot,
             pid: it.worker.pid,
             state: State::Draining,
-            age: now - it.worker.since,
+            age: now - it.worker.born,
             restarts: self.slots.get(it.slot).map_or(0, |slot| slot.restarts),
             last_exit: None,
         }));
@@ -290,7 +299,7 @@ impl Fleet {
         let key = Key(self.next);
         self.next += 1;
         self.actions.push(Action::Start { worker: key, slot });
-        Worker::new(key, now)
+        Worker::new(key, now, self.clock.real(now))
     }
 
     fn report(&mut self, report: Report) {

@@ -55,6 +55,7 @@ mod stop_signal;
 mod supervisor;
 mod workers;
 
+mod awake;
 mod fleet;
 mod home;
 mod identity;

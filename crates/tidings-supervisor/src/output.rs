@@ -14,8 +14,8 @@ use serde::Serialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
 
+use crate::awake::timeout_awake;
 use crate::report::Report;
 
 /// Longer lines are passed on in parts.
@@ -310,15 +310,18 @@ impl LastWords {
         let Source {
             slot, pid, output, ..
         } = &self.source;
-        let deadline = Instant::now() + LAST_WORDS;
-        while !self.waiting.is_empty() {
-            let Ok(Ok(place)) = timeout_at(deadline, output.lines.reserve()).await else {
-                break;
-            };
-            if let Some(line) = self.waiting.pop_front() {
-                place.send(line);
+        let all_taken = async {
+            while !self.waiting.is_empty() {
+                let Ok(place) = output.lines.reserve().await else {
+                    return;
+                };
+                if let Some(line) = self.waiting.pop_front() {
+                    place.send(line);
+                }
             }
-        }
+        };
+        // Whether all are taken is seen by what is left.
+        let _ = timeout_awake(LAST_WORDS, all_taken).await;
         if !self.waiting.is_empty() {
             output.report(Report::LinesMissed {
                 slot: *slot,

@@ -169,6 +169,13 @@ pub enum Report {
         /// Nobody asked for it: all slots were given up.
         gave_up: bool,
     },
+    /// The supervisor itself stood still: it was stopped, frozen with its container, or starved of the
+    /// processor. All deadlines of workers have moved on by that time.
+    Paused {
+        /// For how long.
+        #[serde(with = "crate::seconds")]
+        lasted: Duration,
+    },
     /// Nobody took the reports for a while, and so many are missing here.
     Missed {
         /// How many.
@@ -197,6 +204,7 @@ impl Report {
             | Self::GaveUp { .. }
             | Self::ReloadFailed { .. }
             | Self::NobodyLeft
+            | Self::Paused { .. }
             | Self::Missed { .. }
             | Self::LinesMissed { .. } => true,
             _ => false,
@@ -285,18 +293,14 @@ impl fmt::Display for Report {
             } => {
                 let until = if *is_last { "" } else { " until a reload" };
                 let died = Workers(*deaths);
-                write!(
-                    f,
-                    "slot {slot} is given up{until}: {died} died within {within:.1?}, the last \
-                     {exit}"
-                )?;
+                write!(f, "slot {slot} is given up{until}: {died} died within ")?;
+                write!(f, "{within:.1?}, the last {exit}")?;
                 if last_lines.is_empty() {
                     return f.write_str(" and wrote nothing");
                 }
                 f.write_str("; it wrote last:")?;
-                last_lines
-                    .iter()
-                    .try_for_each(|line| write!(f, "\n    {line}"))
+                let mut lines = last_lines.iter();
+                lines.try_for_each(|line| write!(f, "\n    {line}"))
             }
             Self::Reloading { workers } => write!(f, "reloading {}", Workers(*workers)),
             Self::ReloadQueued => f.write_str("a reload is running: the next begins after it"),
@@ -316,6 +320,12 @@ impl fmt::Display for Report {
             Self::Ended { killed: 0, .. } => f.write_str("stopped: all workers ended in time"),
             Self::Ended { killed, .. } => {
                 write!(f, "stopped: {} had to be killed", Workers(*killed))
+            }
+            Self::Paused { lasted } => {
+                write!(
+                    f,
+                    "the supervisor itself was paused for {lasted:.1?}: all deadlines moved on"
+                )
             }
             Self::Missed { reports } => {
                 write!(f, "{reports} reports are missing: nobody took them in time")

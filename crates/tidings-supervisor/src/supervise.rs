@@ -90,7 +90,7 @@ impl Supervision {
                 return ending.into();
             }
             let event = self.next(is_abandoned).await;
-            let now = Instant::now();
+            let now = self.fleet.wakes(Instant::now());
             match event {
                 Event::News(key, news) => self.hear(key, &news, now),
                 Event::Command(command) => self.obey(command, now),
@@ -104,10 +104,10 @@ impl Supervision {
     }
 
     async fn next(&mut self, is_abandoned: bool) -> Event {
-        let deadline = self.fleet.deadline();
+        let look = self.fleet.next_look();
         let time = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline.into()).await,
+            match look {
+                Some(look) => sleep_until(look.into()).await,
                 None => std::future::pending().await,
             }
         };
@@ -121,6 +121,13 @@ impl Supervision {
     }
 
     fn tick(&mut self, now: Instant) {
+        // What happened counts before what did not happen in time; no more than the queue holds, so
+        // that no flood of news keeps the clock waiting.
+        for _ in 0..self.news.len() {
+            if let Ok((key, news)) = self.news.try_recv() {
+                self.hear(key, &news, now);
+            }
+        }
         let wrote = |key: Key| self.living.get(&key).map(|it| it.last_lines.take());
         self.fleet.tick(now, &|key| wrote(key).unwrap_or_default());
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
+use crate::awake::timeout_awake;
 use crate::backoff::Backoff;
 use crate::control;
 use crate::error::StartError;
@@ -336,7 +336,7 @@ impl Supervisor {
         tokio::spawn(async move {
             let stopped = supervision.run().await;
             // Who is told of the end may take its name and its ports at once.
-            let _ = timeout(LAST_WORDS, async { tokio::join!(written, closed) }).await;
+            let _ = timeout_awake(LAST_WORDS, async { tokio::join!(written, closed) }).await;
             if let Some(control) = control {
                 control.end(stopped).await;
             }

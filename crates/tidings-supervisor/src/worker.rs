@@ -14,8 +14,8 @@ use rustix::process::{
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
+use crate::awake::timeout_awake;
 use crate::exit::Exit;
 use crate::fleet::{Ended, Key};
 use crate::home::Home;
@@ -201,7 +201,7 @@ async fn pass_on_last_words(mut readers: JoinSet<LastWords>) {
         }
     }
     let all_passed_on = async { while last_words.join_next().await.is_some() {} };
-    if timeout(LAST_WORDS, all_passed_on).await.is_err() {
+    if timeout_awake(LAST_WORDS, all_passed_on).await.is_none() {
         last_words.detach_all();
     }
 }
@@ -324,6 +324,7 @@ mod tests {
     use crate::listen::Listeners;
     use crate::output::Readers;
     use crate::spawn::Launch;
+    use tokio::time::timeout;
 
     /// For what must happen, on whatever machine.
     const PATIENCE: Duration = Duration::from_secs(30);

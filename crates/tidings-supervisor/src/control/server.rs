@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::protocol::{Answer, LONGEST_REQUEST, PATIENCE, Refusal, Request};
+use crate::awake::timeout_awake;
 use crate::error::{ReloadError, ScaleError};
 use crate::fleet::Order;
 use crate::workers::{Stopped, WeakWorkers};
@@ -92,7 +93,7 @@ async fn accept(listener: UnixListener, workers: WeakWorkers, mut end: End) {
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
-    let _ = timeout(LAST_WORDS, all).await;
+    let _ = timeout_awake(LAST_WORDS, all).await;
 }
 
 struct Connection {

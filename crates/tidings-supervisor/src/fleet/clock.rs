@@ -2,14 +2,39 @@
 
 use std::time::{Duration, Instant};
 
-use super::slot::{Draining, Leaving, Seat, Worker};
+use super::slot::{Draining, Leaving, Seat, Slot, Worker};
 use super::{Action, Ended, Fleet, Key, Wrote};
 use crate::exit::Exit;
 use crate::report::Report;
 
+/// For so long after a pause no deadline is acted upon: what workers said in the meantime, and that
+/// they ended, waits in their sockets and is handled first.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Shorter pauses are not reported: a busy machine has many of them.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
 impl Fleet {
+    /// The supervisor goes on: something happened, or it is time to look at the clock. Returns the time
+    /// without the pauses of the supervisor, by which it would have been due to go on earlier.
+    pub(crate) fn wakes(&mut self, now: Instant) -> Instant {
+        let pause = self.clock.read(now, self.is_time_awaited());
+        let now = self.clock.now();
+        if !pause.is_zero() {
+            self.settles_at.get_or_insert(now + SETTLE);
+        }
+        if pause >= WORTH_TELLING {
+            self.report(Report::Paused { lasted: pause });
+        }
+        now
+    }
+
     /// Looks at the clock.
     pub(crate) fn tick(&mut self, now: Instant, wrote: Wrote<'_>) {
+        if self.settles_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.settles_at = None;
         for index in 0..self.slots.len() {
             self.look_at(index, now, wrote);
         }
@@ -21,8 +46,27 @@ impl Fleet {
         }
     }
 
-    /// When to look at the clock next.
+    /// When to look at the clock next, by the system's clock.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        let deadline = self.deadline().map(|it| self.clock.real(it));
+        let beat = self.is_time_awaited().then(|| self.clock.next_beat());
+        deadline.into_iter().chain(beat).min()
+    }
+
+    /// When there is something to decide.
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due()
+            .map(|due| self.settles_at.map_or(due, |at| due.max(at)))
+    }
+
+    /// A pause would have to be noticed: there is a deadline, or deaths are remembered for a while.
+    fn is_time_awaited(&self) -> bool {
+        let (within, now) = (self.policy.crash_loop.within, self.clock.now());
+        let remembers = |slot: &Slot| slot.remembers(within, &self.policy.backoff, now);
+        self.due().is_some() || self.slots.iter().any(remembers)
+    }
+
+    fn due(&self) -> Option<Instant> {
         let slots = self.slots.iter().flat_map(|slot| {
             let waits = slot.seat.until();
             let workers = slot.workers();

@@ -195,7 +195,7 @@ impl Fleet {
             slot,
             pid: worker.pid,
             exit: exit.clone(),
-            lived: now - worker.since,
+            lived: self.clock.real(now) - worker.born,
             expected,
         });
     }

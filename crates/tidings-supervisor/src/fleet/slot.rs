@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Key;
+use crate::backoff::Backoff;
 use crate::exit::Exit;
 use crate::status::{State, WorkerStatus};
 
@@ -35,6 +36,8 @@ pub(super) struct Worker {
     pub(super) key: Key,
     pub(super) pid: Option<u32>,
     pub(super) since: Instant,
+    /// The same, as the system's clock had it.
+    pub(super) born: Instant,
     /// Since when it can serve.
     pub(super) ready: Option<Instant>,
     /// When it gave a sign of life.
@@ -103,6 +106,14 @@ impl Slot {
         self.deaths.len()
     }
 
+    /// Its past decides about its next death, as long as not enough time has passed.
+    pub(super) fn remembers(&self, within: Duration, backoff: &Backoff, now: Instant) -> bool {
+        let is_recent = |death: &Instant| now - *death < within;
+        let serves = self.seat.worker().filter(|_| self.failures > 0);
+        self.deaths.iter().any(is_recent)
+            || serves.is_some_and(|worker| !backoff.forgets_after(worker.served(now)))
+    }
+
     /// The successor takes the seat; what happened to those before is forgotten.
     pub(super) fn promote(&mut self, now: Instant) -> Option<Worker> {
         let successor = self.successor.take()?;
@@ -113,6 +124,7 @@ impl Slot {
         elder
     }
 
+    /// By the system's clock.
     pub(super) fn status(&self, now: Instant) -> impl Iterator<Item = WorkerStatus> {
         let state = match &self.seat {
             Seat::Taken(worker) => worker.state(),
@@ -127,7 +139,7 @@ impl Slot {
             slot: self.number,
             pid: worker.and_then(|worker| worker.pid),
             state,
-            age: worker.map_or(Duration::ZERO, |worker| now - worker.since),
+            age: worker.map_or(Duration::ZERO, |worker| now - worker.born),
             restarts: self.restarts,
             last_exit: self.last_exit.clone(),
         })
@@ -171,11 +183,12 @@ impl Seat {
 }
 
 impl Worker {
-    pub(super) fn new(key: Key, now: Instant) -> Self {
+    pub(super) fn new(key: Key, now: Instant, born: Instant) -> Self {
         Self {
             key,
             pid: None,
             since: now,
+            born,
             ready: None,
             heard: now,
             is_killed: false,

@@ -1,6 +1,7 @@
 //! What the fleet decides.
 
 mod chaos;
+mod pauses;
 mod reloads;
 mod respawns;
 mod seats;
@@ -41,6 +42,9 @@ fn policy(workers: usize) -> Policy {
 /// A fleet, a clock that stands still, and what was decided.
 struct Play {
     fleet: Fleet,
+    /// By the system's clock.
+    real: Instant,
+    /// Without the pauses of the supervisor.
     now: Instant,
     /// What it did that was not asked for yet, without its reports.
     deeds: Vec<Action>,
@@ -56,6 +60,7 @@ impl Play {
         let fleet = Fleet::begin(policy, || 1.0, now);
         let mut play = Self {
             fleet,
+            real: now,
             now,
             deeds: Vec::new(),
             reports: Vec::new(),
@@ -85,10 +90,30 @@ impl Play {
         }
     }
 
+    /// Time in which the supervisor looks at the clock whenever it should.
     fn passes(&mut self, time: Duration) {
-        self.now += time;
+        let until = self.real + time;
+        while let Some(look) = self.fleet.next_look().filter(|it| *it < until) {
+            self.real = self.real.max(look);
+            self.ticks();
+        }
+        self.real = until;
+        self.ticks();
+    }
+
+    /// Time in which the supervisor does nothing; afterwards it has not looked at anything yet.
+    fn is_paused(&mut self, time: Duration) {
+        self.real += time;
+    }
+
+    fn ticks(&mut self) {
+        self.wakes();
         self.fleet.tick(self.now, &words_of);
         self.look();
+    }
+
+    fn wakes(&mut self) {
+        self.now = self.fleet.wakes(self.real);
     }
 
     fn starts_up(&mut self, key: Key) {
@@ -102,6 +127,7 @@ impl Play {
     }
 
     fn says(&mut self, key: Key, word: Word) {
+        self.wakes();
         self.fleet.said(key, word, self.now);
         self.look();
     }
@@ -113,6 +139,7 @@ impl Play {
     fn ends(&mut self, key: Key, exit: Exit) {
         let last_lines = vec!["alas".to_owned()];
         let ended = Ended { exit, last_lines };
+        self.wakes();
         self.fleet.exited(key, &ended, self.now);
         self.look();
     }
@@ -130,17 +157,20 @@ impl Play {
     fn reloads(&mut self, order: Order) -> (Ticket, Placed) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
+        self.wakes();
         let placed = self.fleet.reload(order, ticket, self.now);
         self.look();
         (ticket, placed)
     }
 
     fn scales(&mut self, workers: usize) {
+        self.wakes();
         self.fleet.scale(workers, self.now).unwrap();
         self.look();
     }
 
     fn is_told_to_end(&mut self) {
+        self.wakes();
         self.fleet.end(self.now);
         self.look();
     }

@@ -7,5 +7,6 @@ mod deaths;
 mod given;
 mod orphans;
 mod output;
+mod pauses;
 mod recluster;
 mod reloads;

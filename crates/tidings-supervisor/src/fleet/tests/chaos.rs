@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::awake::{BEAT, SLACK};
 
 /// More ticks than that at one moment are a loop.
 const TICKS: usize = 1_000;
@@ -16,6 +17,8 @@ const LOOKS: usize = 10_000;
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Passes(Duration),
+    /// The supervisor is paused, and looks at the clock first afterwards, or not.
+    Pauses(Duration, bool),
     /// Each of these happens to one of the processes, by the rest of its number.
     Runs(usize),
     CannotRun(usize),
@@ -42,6 +45,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     ];
     prop_oneof![
         30 => (0..3_000_u64).prop_map(|ms| Happening::Passes(Duration::from_millis(ms))),
+        8 => (0..20_000_u64, any::<bool>())
+            .prop_map(|(ms, looks)| Happening::Pauses(Duration::from_millis(ms), looks)),
         20 => any::<usize>().prop_map(Happening::Runs),
         2 => any::<usize>().prop_map(Happening::CannotRun),
         20 => (any::<usize>(), word).prop_map(|(who, word)| Happening::Says(who, word)),
@@ -96,7 +101,13 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 struct World {
     fleet: Fleet,
     policy: Policy,
+    /// By the system's clock.
+    real: Instant,
+    /// As the fleet has it, without the pauses.
     now: Instant,
+    /// How long the supervisor has been awake.
+    awake: Duration,
+    pauses: u32,
     processes: BTreeMap<Key, Process>,
     asked: BTreeSet<u64>,
     answered: BTreeSet<u64>,
@@ -116,10 +127,17 @@ struct World {
     is_somebody_late: bool,
 }
 
+/// How long the supervisor had been awake, and how often it had been paused.
+type Moment = (Duration, u32);
+
 #[derive(Debug)]
 struct Process {
     slot: usize,
     runs: bool,
+    began: Moment,
+    /// When it said something.
+    heard: Moment,
+    told: Moment,
     /// It was told to end, or says itself that it does.
     leaves: bool,
     is_killed: bool,
@@ -131,7 +149,10 @@ impl World {
         let mut world = Self {
             fleet: Fleet::begin(policy.clone(), || 1.0, now),
             policy,
+            real: now,
             now,
+            awake: Duration::ZERO,
+            pauses: 0,
             processes: BTreeMap::new(),
             asked: BTreeSet::new(),
             answered: BTreeSet::new(),
@@ -149,8 +170,10 @@ impl World {
     }
 
     fn happens(&mut self, happening: Happening) {
+        self.now = self.fleet.wakes(self.real);
         match happening {
             Happening::Passes(time) => self.passes(time),
+            Happening::Pauses(time, looks) => self.pauses(time, looks),
             Happening::Runs(who) => self.with(who, |process| !process.runs, Self::runs),
             Happening::CannotRun(who) => self.with(
                 who,
@@ -206,6 +229,8 @@ impl World {
             Saying::Alive => Word::Alive,
             Saying::Stopping => Word::Stopping,
         };
+        let heard = self.moment();
+        self.processes.get_mut(&key).unwrap().heard = heard;
         self.fleet.said(key, word, self.now);
     }
 
@@ -227,26 +252,59 @@ impl World {
 
     /// Time passes as for the supervisor, who looks at the clock when the fleet wants it.
     fn passes(&mut self, time: Duration) {
-        let until = self.now + time;
+        let until = self.real + time;
         let mut ticks = 0;
-        while let Some(deadline) = self.fleet.deadline().filter(|it| *it <= until) {
-            if deadline > self.now {
-                (self.now, ticks) = (deadline, 0);
+        while let Some(look) = self.fleet.next_look().filter(|it| *it <= until) {
+            if look > self.real {
+                self.wakes_at(look);
+                ticks = 0;
             }
-            self.fleet.tick(self.now, &words_of);
-            let is_due = self.fleet.deadline().is_some_and(|it| it <= self.now);
-            let changed = self.obey();
-            assert!(changed || !is_due, "the clock is looked at for nothing");
+            self.looks();
             ticks += 1;
             assert!(ticks < TICKS, "there is no end to it");
         }
-        self.now = until;
+        self.wakes_at(until);
+    }
+
+    fn wakes_at(&mut self, real: Instant) {
+        self.awake += real - self.real;
+        self.real = real;
+        self.now = self.fleet.wakes(real);
+    }
+
+    fn looks(&mut self) {
+        self.fleet.tick(self.now, &words_of);
+        let is_due = self.fleet.deadline().is_some_and(|it| it <= self.now);
+        let changed = self.obey();
+        assert!(changed || !is_due, "the clock is looked at for nothing");
+    }
+
+    /// Nothing happens, and nobody looks at the clock.
+    fn pauses(&mut self, time: Duration, looks: bool) {
+        self.real += time;
+        self.pauses += 1;
+        self.now = self.fleet.wakes(self.real);
+        if looks {
+            self.looks();
+        }
+    }
+
+    /// For how long the supervisor has been awake since then, or a little less where it was paused:
+    /// nobody knows how much of a beat was over when a pause began.
+    fn at_most_since(&self, (awake, pauses): Moment) -> Duration {
+        let pauses = self.pauses - pauses;
+        self.awake.saturating_sub(awake) + pauses * (BEAT + SLACK)
+    }
+
+    fn moment(&self) -> Moment {
+        (self.awake, self.pauses)
     }
 
     /// Does what the fleet wants, which is to be sensible; whether it wanted anything.
     fn obey(&mut self) -> bool {
         let actions = self.fleet.actions();
         let any = !actions.is_empty();
+        let told = self.moment();
         for action in actions {
             match action {
                 Action::Start { worker, slot } => self.start(worker, slot),
@@ -255,6 +313,7 @@ impl World {
                     let process = self.processes.get_mut(&key).expect("it is there");
                     assert!(!process.leaves, "{key:?} is told twice");
                     process.leaves = true;
+                    process.told = told;
                     if std::mem::take(&mut self.is_somebody_late) {
                         self.otherwise.insert(key);
                     }
@@ -279,6 +338,9 @@ impl World {
         let process = Process {
             slot,
             runs: false,
+            began: self.moment(),
+            heard: self.moment(),
+            told: self.moment(),
             leaves: false,
             is_killed: false,
         };
@@ -303,10 +365,16 @@ impl World {
             Report::Stopping { pid, .. } => {
                 let key = pid.map(|pid| Key(u64::from(pid - 100)));
                 self.otherwise.extend(key);
-                self.processes.get_mut(&key.unwrap()).unwrap().leaves = true;
+                let told = self.moment();
+                let process = self.processes.get_mut(&key.unwrap()).unwrap();
+                (process.leaves, process.told) = (true, told);
                 self.polite.insert(*pid);
             }
-            Report::NotReady { slot, .. } => {
+            Report::NotReady { slot, pid, .. } => {
+                if let Some(process) = self.of(*pid) {
+                    let waited = self.at_most_since(process.began);
+                    assert!(waited >= self.policy.ready_timeout, "late after {waited:?}");
+                }
                 self.lose(*slot);
                 self.is_somebody_late = true;
             }
@@ -316,6 +384,20 @@ impl World {
                 expected: false,
                 ..
             } if !self.polite.contains(pid) => self.lose(*slot),
+            Report::Silent { pid, within, .. } => {
+                let silence = self.at_most_since(self.of(*pid).unwrap().heard);
+                assert!(silence >= *within, "silent for {silence:?}");
+            }
+            Report::Killed {
+                pid,
+                grace: Some(grace),
+                ..
+            } => {
+                if let Some(process) = self.of(*pid) {
+                    let waited = self.at_most_since(process.told);
+                    assert!(waited >= *grace, "killed after {waited:?}");
+                }
+            }
             Report::GaveUp { slot, deaths, .. } => {
                 let within = self.policy.crash_loop.within;
                 let losses = self.losses.entry(*slot).or_default();
@@ -330,6 +412,11 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    fn of(&self, pid: Option<u32>) -> Option<&Process> {
+        let key = Key(u64::from(pid? - 100));
+        self.processes.get(&key)
     }
 
     fn lose(&mut self, slot: usize) {
@@ -381,8 +468,8 @@ impl World {
 
     fn next_look(&self) -> Duration {
         let signs = self.policy.watchdog.map_or(SECOND, |within| within / 4);
-        let deadline = self.fleet.deadline();
-        deadline.map_or(signs, |at| at.duration_since(self.now).min(signs))
+        let look = self.fleet.next_look();
+        look.map_or(signs, |at| at.duration_since(self.real).min(signs))
     }
 
     fn behaves(&mut self, key: Key) {
