@@ -27,7 +27,7 @@ pub(crate) enum Command {
 const RUN: &str = "\
 Signals:
   SIGHUP           replaces all workers; each successor is ready before its elder ends
-  SIGTERM, SIGINT  let all workers finish; a second one kills them
+  SIGTERM, SIGINT  let all workers finish; one that comes more than a second later kills them
 
 Exit codes:
   0  stopped, and all workers ended in time

@@ -1,17 +1,23 @@
 //! A supervisor that obeys the signals of its process.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::awake::sleep_awake;
 use crate::error::StartError;
 use crate::fleet::Order;
 use crate::supervisor::Supervisor;
 use crate::workers::{Stopped, Workers};
 
+/// Signals within this time are one request to stop: `timeout`, terminals and process managers signal
+/// a process and then its whole group.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+
 impl Supervisor {
-    /// Starts, and runs until it is stopped: SIGTERM and SIGINT let all workers finish, and a second
-    /// one kills them; SIGHUP reloads in this order, unless it says that the terminal was closed in which
+    /// Starts, and runs until it is stopped: SIGTERM and SIGINT let all workers finish, and one that
+    /// comes more than a second later kills them; SIGHUP reloads in this order, unless it says that the terminal was closed in which
     /// this process was started: then it is as SIGTERM. If somebody supervises this process in turn, they
     /// are told as soon as all workers are ready.
     ///
@@ -107,7 +113,7 @@ impl Signals {
     /// by whomever.
     pub async fn rule(mut self, workers: &Workers, on_hangup: Order) -> Stopped {
         let mut telling = pin!(tell_when_ready(workers));
-        let (mut is_told, mut is_ending) = (false, false);
+        let mut is_told = false;
         loop {
             let caught = tokio::select! {
                 stopped = workers.ended() => return stopped,
@@ -117,15 +123,28 @@ impl Signals {
                     continue;
                 }
             };
-            let workers = workers.clone();
             match caught {
                 // Who waits for a reload is its report.
                 Caught::HangUp => drop(workers.begin_reload(on_hangup).await),
-                Caught::End if is_ending => drop(tokio::spawn(async move { workers.kill().await })),
-                Caught::End => {
-                    is_ending = true;
-                    tokio::spawn(async move { workers.stop().await });
-                }
+                Caught::End => return self.stop(workers).await,
+            }
+        }
+    }
+
+    /// Lets all workers finish, and kills them at a further signal.
+    async fn stop(mut self, workers: &Workers) -> Stopped {
+        let mut stopping = pin!(workers.stop());
+        let mut repeating = pin!(sleep_awake(SAME_REQUEST));
+        let mut is_repetition = true;
+        loop {
+            tokio::select! {
+                stopped = &mut stopping => return stopped,
+                () = &mut repeating, if is_repetition => is_repetition = false,
+                caught = self.next() => match caught {
+                    Caught::End if !is_repetition => return workers.kill().await,
+                    // There is nothing left to reload.
+                    Caught::End | Caught::HangUp => {}
+                },
             }
         }
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Place, Running, STUBBORN, eventually, lives};
+use crate::support::{DRAINS, Place, Running, STUBBORN, eventually, lives};
 
 #[test]
 fn a_hangup_replaces_all_workers() {
@@ -59,9 +59,26 @@ fn an_interrupt_says_that_a_second_one_kills() {
 
     running.signal(Signal::INT);
     running.stderr.wait_for("Ctrl-C once more kills them");
-    running.signal(Signal::INT);
 
-    assert_eq!(running.code(), 3);
+    assert_eq!(running.code_after_many(Signal::INT), 3);
+}
+
+/// As `timeout`, terminals and process managers send them, to a process and then to its group.
+#[test]
+fn signals_that_come_together_leave_workers_their_grace() {
+    for second in [Signal::TERM, Signal::INT] {
+        let place = Place::new();
+        let mut running = place.run(&["--workers=1", "--grace=1m"], &DRAINS);
+        running.pids(1);
+
+        running.signal(Signal::TERM);
+        running.stderr.wait_for("told to end");
+        running.signal(second);
+
+        assert_eq!(running.code(), 0, "{:#?}", running.stderr.all());
+        running.stdout.wait_for("drained");
+        assert_eq!(running.stderr.count("is killed"), 0);
+    }
 }
 
 #[test]
@@ -73,9 +90,8 @@ fn a_second_termination_kills() {
     running.signal(Signal::TERM);
     running.stderr.wait_for("was told to end");
     assert!(lives(worker));
-    running.signal(Signal::TERM);
 
-    assert_eq!(running.code(), 3);
+    assert_eq!(running.code_after_many(Signal::TERM), 3);
     assert!(!lives(worker));
 }
 

@@ -25,6 +25,13 @@ pub(crate) const STUBBORN: [&str; 3] = [
     "trap '' TERM; echo up $$; while :; do sleep 0.1; done",
 ];
 
+/// Takes a second and a half to end when it is told to.
+pub(crate) const DRAINS: [&str; 3] = [
+    "sh",
+    "-c",
+    "trap 'sleep 1.5; echo drained; exit 0' TERM; echo up $$; while :; do sleep 0.05; done",
+];
+
 /// Where the supervisors of one test meet, and nobody else.
 pub(crate) struct Place {
     pub(crate) directory: TempDir,
@@ -119,6 +126,19 @@ impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).unwrap();
+    }
+
+    /// Its exit code, once this signal, sent again and again, has ended it.
+    pub(crate) fn code_after_many(&mut self, signal: Signal) -> i32 {
+        let mut status = None;
+        eventually("tidings ends", || {
+            status = self.child.try_wait().unwrap();
+            if status.is_none() {
+                self.signal(signal);
+            }
+            status.is_some()
+        });
+        status.unwrap().code().unwrap()
     }
 
     /// Its exit code, once it has ended.
