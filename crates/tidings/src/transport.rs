@@ -26,6 +26,8 @@ mod topology;
 pub(crate) mod url;
 
 mod connection;
+mod race;
+mod role;
 mod server;
 mod stream;
 mod watch;

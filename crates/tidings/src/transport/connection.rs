@@ -1,12 +1,13 @@
 //! A connection to one server, and questions over it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse};
+use futures_util::{FutureExt, TryFutureExt};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ErrorKind, ProtocolVersion, RedisConnectionInfo,
@@ -17,7 +18,9 @@ use tokio::time::timeout;
 use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
 use crate::tls::Tls;
-use crate::transport::stream::{self, Allowance, Metered};
+use crate::transport::race;
+use crate::transport::role::{Role, ask_role};
+use crate::transport::stream::{self, Allowance, Metered, Socket, Way};
 use crate::transport::tls;
 use crate::transport::watch::Watch;
 
@@ -32,12 +35,36 @@ pub(crate) struct Access {
     pub(crate) needs: Arc<Needs>,
     /// A connection could be made before, so its way to speak was right.
     has_worked: Arc<AtomicBool>,
+    wants_master: bool,
+}
+
+/// How a connection is set up.
+pub(crate) struct Setup {
+    pub(crate) config: AsyncConnectionConfig,
+    /// Bounds what is read.
+    pub(crate) allowance: Allowance,
+    pub(crate) watch: Watch,
+}
+
+impl Default for Setup {
+    /// For questions and their answers.
+    fn default() -> Self {
+        Self {
+            config: AsyncConnectionConfig::new(),
+            allowance: Allowance::new(usize::MAX),
+            watch: Watch::new(),
+        }
+    }
 }
 
 /// A connection together with the future that makes it move.
 pub(crate) struct Line {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Driver,
+    /// Which of the server's addresses it has reached, where that is an IP address.
+    pub(crate) peer: Option<SocketAddr>,
+    /// What the server is, where only a master is wanted.
+    pub(crate) role: Role,
 }
 
 /// A driver that may be asked again after its end.
@@ -66,6 +93,7 @@ impl Access {
             tls,
             needs: Arc::new(Needs { user, permissions }),
             has_worked: Arc::default(),
+            wants_master: false,
         }
     }
 
@@ -78,36 +106,86 @@ impl Access {
         }
     }
 
-    /// Connects. What is read is bounded by the allowance.
+    /// Only a master is wanted: whatever else a server is, it counts as one that failed.
+    pub(crate) fn of_masters(self) -> Self {
+        let wants_master = true;
+        Self {
+            wants_master,
+            ..self
+        }
+    }
+
+    /// Connects to the first of the server's addresses that answers as it should, or to this one
+    /// alone.
     pub(crate) async fn open(
         &self,
         at: &ConnectionAddr,
+        peer: Option<SocketAddr>,
         doing: &'static str,
-        config: AsyncConnectionConfig,
-        allowance: Allowance,
-        watch: Watch,
+        setup: Setup,
     ) -> Result<Line, ConnectError> {
+        let ways = if let Some(peer) = peer {
+            vec![Way::Tcp(peer)]
+        } else {
+            let found = stream::ways(at);
+            let found = found.map_err(|source| ConnectError::Io { doing, source });
+            in_time(doing, found).await?
+        };
+        self.open_first(ways, at, doing, &setup).await
+    }
+
+    async fn open_first(
+        &self,
+        ways: Vec<Way>,
+        at: &ConnectionAddr,
+        doing: &'static str,
+        setup: &Setup,
+    ) -> Result<Line, ConnectError> {
+        let connect = |way: Way| {
+            let connecting = way.connect(setup.watch.clone());
+            let connecting = connecting.map_err(move |source| ConnectError::Io { doing, source });
+            in_time(doing, connecting).boxed()
+        };
+        let finish = |socket| in_time(doing, self.greet(socket, at, doing, setup)).boxed();
+        let opened = race::first(ways, connect, finish).await;
+        opened.map_err(|errors| most_telling(errors).unwrap_or(ConnectError::timed_out(doing)))
+    }
+
+    /// The first words over a connection.
+    async fn greet(
+        &self,
+        socket: Socket,
+        at: &ConnectionAddr,
+        doing: &'static str,
+        setup: &Setup,
+    ) -> Result<Line, ConnectError> {
+        let peer = socket.peer();
+        let stream = socket.agree(doing, self.tls.as_ref(), at).await?;
+        let allowance = setup.allowance.clone();
+        let stream = Metered { stream, allowance };
         // Each call has a time-out around it; the crate's own would hide what it was doing.
-        let config = config.set_response_timeout(None);
-        let opening = async {
-            let stream = stream::open(doing, at, self.tls.as_ref(), watch).await?;
-            let stream = Metered { stream, allowance };
+        let config = setup.config.clone().set_response_timeout(None);
+        let (connection, driver) =
             MultiplexedConnection::new_with_config(&self.settings, stream, config)
                 .await
                 .map_err(|error| {
                     self.hung_up(at, doing, &error)
                         .unwrap_or_else(|| self.explain(doing, &error))
-                })
-        };
-        let opened = timeout(STEP, opening)
-            .await
-            .map_err(|_| ConnectError::timed_out(doing))?;
-        let (connection, driver) = opened?;
+                })?;
         self.has_worked.store(true, Ordering::Relaxed);
-        Ok(Line {
+        let mut line = Line {
             connection,
             driver: driver.boxed().fuse(),
-        })
+            peer,
+            role: Role::Hidden,
+        };
+        if self.wants_master {
+            let doing = "asking for the role";
+            let role = line.ask(doing, ask_role).await?;
+            line.role = role.map_err(|error| self.explain(doing, &error))?;
+            line.role.check()?;
+        }
+        Ok(line)
     }
 
     /// What a server that wants TLS does at the first word without; so does one that ends.
@@ -191,6 +269,26 @@ impl Line {
     }
 }
 
+/// A step of connecting, which has its time.
+async fn in_time<T>(
+    doing: &'static str,
+    step: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    timeout(STEP, step)
+        .await
+        .unwrap_or_else(|_| Err(ConnectError::timed_out(doing)))
+}
+
+/// Of all addresses of a server: what trying again cannot help, or else what a server said, or else
+/// what the first one came to.
+fn most_telling(errors: Vec<ConnectError>) -> Option<ConnectError> {
+    errors.into_iter().min_by_key(|error| match error {
+        error if error.is_final() => 0,
+        ConnectError::Io { .. } => 2,
+        _ => 1,
+    })
+}
+
 /// Redis's own words, without the crate's.
 pub(crate) fn words(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
@@ -201,12 +299,21 @@ pub(crate) fn words(error: &RedisError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use socket2::{Domain, Socket, Type};
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
+
     use super::*;
+
+    fn access(url: &str) -> Access {
+        let info = redis::IntoConnectionInfo::into_connection_info(url).unwrap();
+        Access::new(info.redis_settings(), None, Permissions::of_sentinel())
+    }
 
     #[test]
     fn a_debug_view_holds_no_secret() {
-        let info = redis::IntoConnectionInfo::into_connection_info("redis://u:hush@h").unwrap();
-        let access = Access::new(info.redis_settings(), None, Permissions::of_sentinel());
+        let access = access("redis://u:hush-hush@h");
         assert!(!format!("{access:?}").contains("hush"));
     }
 
@@ -215,5 +322,109 @@ mod tests {
         let info = redis::IntoConnectionInfo::into_connection_info("redis://hush@h").unwrap();
         let access = Access::new(info.redis_settings(), None, Permissions::of_sentinel());
         assert_eq!(access.needs.user, "default");
+    }
+
+    /// A server that says of itself what it is.
+    async fn server(role: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, role));
+            }
+        });
+        address
+    }
+
+    async fn answer(stream: TcpStream, role: &str) -> Option<()> {
+        let mut stream = BufReader::new(stream);
+        let line = async |stream: &mut BufReader<TcpStream>| {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.ok()?;
+            Some(line)
+        };
+        loop {
+            let count: usize = line(&mut stream).await?.get(1..)?.trim().parse().ok()?;
+            let mut words = Vec::new();
+            for _ in 0..count {
+                line(&mut stream).await?;
+                words.push(line(&mut stream).await?);
+            }
+            let text = match words[0].trim() {
+                "HELLO" => "%1\r\n+proto\r\n:3\r\n".to_owned(),
+                "ROLE" => format!("*1\r\n+{role}\r\n"),
+                _ => "+OK\r\n".to_owned(),
+            };
+            stream.write_all(text.as_bytes()).await.ok()?;
+        }
+    }
+
+    /// Takes no connection and refuses none, as a host that has lost its power: the queue of its
+    /// socket is full.
+    fn black_hole() -> (SocketAddr, Vec<Socket>) {
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let listener = socket();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = vec![listener];
+        for _ in 0..4 {
+            let caller = socket();
+            caller.set_nonblocking(true).unwrap();
+            let _ = caller.connect(&address);
+            held.push(caller);
+        }
+        (address.as_socket().unwrap(), held)
+    }
+
+    async fn open(addresses: &[SocketAddr]) -> Result<Line, ConnectError> {
+        let access = access("redis://h").of_masters();
+        let ways = addresses.iter().copied().map(Way::Tcp).collect();
+        let at = ConnectionAddr::Tcp("h".to_owned(), 6_379);
+        let setup = Setup::default();
+        access.open_first(ways, &at, "connecting", &setup).await
+    }
+
+    #[tokio::test]
+    async fn a_name_is_reached_whose_first_address_takes_no_connection() {
+        let ((silent, _held), master) = (black_hole(), server("master").await);
+        let began = Instant::now();
+        let line = open(&[silent, master]).await.unwrap();
+        assert_eq!(line.peer, Some(master));
+        assert!(began.elapsed() < Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_reached_whose_first_address_never_answers() {
+        let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (mute_address, master) = (mute.local_addr().unwrap(), server("master").await);
+        let line = open(&[mute_address, master]).await.unwrap();
+        assert_eq!(line.peer, Some(master));
+    }
+
+    #[tokio::test]
+    async fn of_the_addresses_of_a_name_that_of_the_master_is_taken() {
+        let (replica, master) = (server("slave").await, server("master").await);
+        assert_eq!(open(&[replica, master]).await.unwrap().peer, Some(master));
+        let error = open(&[replica]).await.err().unwrap();
+        assert!(matches!(error, ConnectError::Role { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn of_all_errors_the_most_telling_one_counts() {
+        let timed_out = || ConnectError::timed_out("connecting");
+        let says = |words: &str, is_final| ConnectError::Redis {
+            doing: "connecting",
+            words: words.to_owned(),
+            cure: None,
+            is_final,
+        };
+        let told = |errors| most_telling(errors).unwrap().to_string();
+        let said = told(vec![timed_out(), says("LOADING", false), timed_out()]);
+        assert!(said.contains("LOADING"), "{said}");
+        let said = told(vec![says("LOADING", false), says("WRONGPASS", true)]);
+        assert!(said.contains("WRONGPASS"), "{said}");
+        assert!(most_telling(Vec::new()).is_none());
     }
 }

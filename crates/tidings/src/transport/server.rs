@@ -1,6 +1,7 @@
 //! One server: a connection that hears and nothing else, and one that sends.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -11,8 +12,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, FusedFuture, pending};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ErrorKind, FromRedisValue, PushInfo, PushKind,
-    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, PushInfo, PushKind, RedisConnectionInfo,
+    RedisError, ServerErrorKind, Value,
 };
 
 use super::keyspace::RedisKeys;
@@ -20,15 +21,14 @@ use super::{Backlog, Hearing, PublishError, Publisher, Sending};
 use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
 use crate::tls::Tls;
-use crate::transport::connection::{Access, Line, words};
+use crate::transport::connection::{Access, Line, Setup, words};
+use crate::transport::role::{Role, ask_role};
 use crate::transport::stream::Allowance;
 use crate::transport::watch::Watch;
 
 /// How many bytes are read before what they brought is handed over. With one frame more, it is
 /// all that lies between the socket and the handlers' queues.
 const READ: usize = 1 << 20;
-
-const ASKING: &str = "asking for the role";
 
 /// How to hear and send on a server, wherever it is.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Server {
     pub(crate) fn new(settings: &RedisConnectionInfo, tls: Option<Tls>, channel: String) -> Self {
         let permissions = Permissions::of_everything(channel.clone());
         Self {
-            access: Access::new(settings, tls, permissions),
+            access: Access::new(settings, tls, permissions).of_masters(),
             channel,
         }
     }
@@ -65,30 +65,25 @@ impl Server {
         at: &ConnectionAddr,
     ) -> Result<(Box<dyn Hearing>, Sending), ConnectError> {
         // First hear, then send: what is sent before the subscription is confirmed is lost here.
-        let hearing = self.hearing(at).await?;
-        let sending = self.sending(at).await?;
+        let (hearing, peer) = self.hearing(at).await?;
+        let sending = self.sending(at, peer).await?;
         Ok((Box::new(hearing), sending))
     }
 
     /// Whether the server says of itself that it is a master. One that may not be asked says
     /// nothing.
     pub(crate) async fn is_master(&self, at: &ConnectionAddr) -> bool {
-        let asking = async {
-            let mut line = self.open(at, ASKING).await?;
-            self.role(&mut line).await
-        };
-        matches!(asking.await, Ok(Role::Master))
+        let doing = "asking for the role";
+        let opened = self.access.open(at, None, doing, Setup::default()).await;
+        opened.is_ok_and(|line| line.role == Role::Master)
     }
 
-    async fn role(&self, line: &mut Line) -> Result<Role, ConnectError> {
-        let answer = line.ask(ASKING, ask_role).await?;
-        answer.map_err(|error| self.access.explain(ASKING, &error))
-    }
-
-    async fn hearing(&self, at: &ConnectionAddr) -> Result<Hears, ConnectError> {
+    /// The end that hears, and which of the server's addresses it has reached.
+    async fn hearing(
+        &self,
+        at: &ConnectionAddr,
+    ) -> Result<(Hears, Option<SocketAddr>), ConnectError> {
         let inbox = Arc::new(Mutex::new(Vec::new()));
-        // Until the subscription is confirmed, only answers come.
-        let (allowance, watch) = (Allowance::new(usize::MAX), Watch::new());
         let pushes = Arc::clone(&inbox);
         let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
             pushes
@@ -97,17 +92,14 @@ impl Server {
                 .extend(frame(push));
             Ok::<(), SendError>(())
         });
-        let mut line = self
-            .access
-            .open(
-                at,
-                "connecting to hear",
-                config,
-                allowance.clone(),
-                watch.clone(),
-            )
-            .await?;
-        self.role(&mut line).await?.check()?;
+        let setup = Setup {
+            config,
+            ..Setup::default()
+        };
+        // Until the subscription is confirmed, only answers come.
+        let (allowance, watch) = (setup.allowance.clone(), setup.watch.clone());
+        let doing = "connecting to hear";
+        let mut line = self.access.open(at, None, doing, setup).await?;
         let doing = "subscribing";
         let mut subscribe = redis::cmd("SUBSCRIBE");
         subscribe.arg(&self.channel);
@@ -115,18 +107,26 @@ impl Server {
             .ask(doing, async |line| subscribe.query_async(line).await)
             .await?
             .map_err(|error| self.access.explain(doing, &error))?;
-        Ok(Hears {
+        let peer = line.peer;
+        let hearing = Hears {
             line,
             inbox,
             allowance,
             watch,
-        })
+        };
+        Ok((hearing, peer))
     }
 
-    async fn sending(&self, at: &ConnectionAddr) -> Result<Sending, ConnectError> {
-        let mut line = self.open(at, "connecting to send").await?;
-        let role = self.role(&mut line).await?;
-        let hides_role = matches!(role, Role::Hidden);
+    /// The end that sends, over the address that hears: the server's other addresses may be those of
+    /// other servers.
+    async fn sending(
+        &self,
+        at: &ConnectionAddr,
+        peer: Option<SocketAddr>,
+    ) -> Result<Sending, ConnectError> {
+        let doing = "connecting to send";
+        let line = self.access.open(at, peer, doing, Setup::default()).await?;
+        let hides_role = line.role == Role::Hidden;
         if hides_role {
             tracing::warn!(
                 server = self.shown(at),
@@ -134,8 +134,9 @@ impl Server {
                  (`+role` allows it)"
             );
         }
-        role.check()?;
-        let Line { connection, driver } = line;
+        let Line {
+            connection, driver, ..
+        } = line;
         let keyspace = RedisKeys {
             connection: connection.clone(),
             channel: self.channel.clone(),
@@ -153,58 +154,6 @@ impl Server {
             left: pending().boxed(),
             keyspace: Arc::new(keyspace),
         })
-    }
-
-    /// A connection for questions and their answers.
-    async fn open(&self, at: &ConnectionAddr, doing: &'static str) -> Result<Line, ConnectError> {
-        let config = AsyncConnectionConfig::new();
-        self.access
-            .open(at, doing, config, Allowance::new(usize::MAX), Watch::new())
-            .await
-    }
-}
-
-enum Role {
-    Master,
-    Other(String),
-    /// The user may not ask, or the server does not know the question.
-    Hidden,
-}
-
-async fn ask_role(connection: &mut MultiplexedConnection) -> RedisResult<Role> {
-    let answer = redis::cmd("ROLE").query_async(connection).await;
-    Role::of(answer)
-}
-
-impl Role {
-    /// An error that says nothing of the role is one: a replica that is busy is no master.
-    fn of(answer: RedisResult<Vec<Value>>) -> RedisResult<Self> {
-        use ServerErrorKind::{NoPerm, ResponseError};
-        let answer = match answer {
-            Ok(answer) => answer,
-            // The second is what a server says to a command that it does not have.
-            Err(error) => match error.kind() {
-                ErrorKind::Server(NoPerm | ResponseError) => return Ok(Self::Hidden),
-                _ => return Err(error),
-            },
-        };
-        let role = answer
-            .first()
-            .and_then(|role| String::from_redis_value_ref(role).ok());
-        Ok(match role.as_deref() {
-            Some("master") => Self::Master,
-            // Redis's own word is older than today's.
-            Some("slave") => Self::Other("replica".to_owned()),
-            other => Self::Other(other.unwrap_or("server of an unknown role").to_owned()),
-        })
-    }
-
-    /// What is published on a replica reaches only that replica's hearers.
-    fn check(self) -> Result<(), ConnectError> {
-        match self {
-            Self::Master | Self::Hidden => Ok(()),
-            Self::Other(role) => Err(ConnectError::Role { role }),
-        }
     }
 }
 
@@ -332,35 +281,6 @@ fn refusal(error: &RedisError, needs: &Needs) -> PublishError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_server_that_may_not_be_asked_hides_its_role() {
-        let role = |answer: &[u8]| {
-            let answer = redis::parse_redis_value(answer);
-            Role::of(
-                answer
-                    .and_then(Value::extract_error)
-                    .and_then(|answer| Vec::from_redis_value(answer).map_err(RedisError::from)),
-            )
-        };
-        for hidden in [
-            &b"-NOPERM this user has no permissions to run the 'role' command\r\n"[..],
-            b"-ERR unknown command 'ROLE', with args beginning with:\r\n",
-        ] {
-            assert!(matches!(role(hidden), Ok(Role::Hidden)));
-        }
-        for error in [
-            &b"-BUSY Redis is busy running a script\r\n"[..],
-            b"-NOAUTH Authentication required.\r\n",
-            b"+PONG\r\n",
-        ] {
-            assert!(role(error).is_err());
-        }
-        let master = role(b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
-        assert!(matches!(master, Ok(Role::Master)));
-        let replica = role(b"*1\r\n$5\r\nslave\r\n").unwrap().check();
-        assert!(replica.unwrap_err().to_string().contains("a replica"));
-    }
 
     #[test]
     fn a_backlog_is_read_from_the_list_of_clients() {

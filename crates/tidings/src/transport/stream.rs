@@ -1,7 +1,9 @@
 //! A socket to a server, set up so that a dead peer is noticed and reading can be held back.
 
 use std::io;
-use std::path::Path;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +13,11 @@ use std::time::Duration;
 use redis::ConnectionAddr;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 
 use crate::error::ConnectError;
 use crate::tls::Tls;
+use crate::transport::race::in_turns;
 use crate::transport::tls;
 use crate::transport::watch::{Tcp, Watch};
 
@@ -31,31 +34,79 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
-/// Connects, and agrees on TLS where that is wanted.
-pub(crate) async fn open(
-    doing: &'static str,
-    at: &ConnectionAddr,
-    tls: Option<&Tls>,
-    watch: Watch,
-) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
-    let opened = match (at, tls) {
-        (ConnectionAddr::Tcp(host, port), None) => tcp(host, *port, watch).await.map(boxed),
-        (ConnectionAddr::Tcp(host, port), Some(tls)) => match tcp(host, *port, watch).await {
-            Ok(tcp) => return tls::agree(doing, tls, host, tcp).await,
-            Err(source) => Err(source),
-        },
-        (ConnectionAddr::Unix(path), _) => unix(path).await,
+/// A connected socket, before anything was said over it.
+pub(crate) enum Socket {
+    Tcp(Tcp, SocketAddr),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+}
+
+/// One of the ways to a server.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    Tcp(SocketAddr),
+    #[cfg(unix)]
+    Unix(PathBuf),
+}
+
+/// The ways to a server, in the order in which they are tried: a name may have several addresses.
+pub(crate) async fn ways(to: &ConnectionAddr) -> io::Result<Vec<Way>> {
+    match to {
+        ConnectionAddr::Tcp(host, port) => {
+            let found = lookup_host((&**host, *port)).await?;
+            let ways: Vec<_> = in_turns(found).into_iter().map(Way::Tcp).collect();
+            if ways.is_empty() {
+                let words = format!("the name `{host}` has no address");
+                return Err(io::Error::new(io::ErrorKind::NotFound, words));
+            }
+            Ok(ways)
+        }
+        #[cfg(unix)]
+        ConnectionAddr::Unix(path) => Ok(vec![Way::Unix(path.clone())]),
         _ => Err(io::ErrorKind::Unsupported.into()),
-    };
-    opened.map_err(|source| ConnectError::Io { doing, source })
+    }
 }
 
-fn boxed(stream: impl Stream + 'static) -> Pin<Box<dyn Stream>> {
-    Box::pin(stream)
+impl Way {
+    pub(crate) async fn connect(self, watch: Watch) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(address) => Ok(Socket::Tcp(tcp(address, watch).await?, address)),
+            #[cfg(unix)]
+            Self::Unix(path) => Ok(Socket::Unix(tokio::net::UnixStream::connect(path).await?)),
+        }
+    }
 }
 
-async fn tcp(host: &str, port: u16, watch: Watch) -> io::Result<Tcp> {
-    let stream = TcpStream::connect((host, port)).await?;
+impl Socket {
+    /// Which of the server's addresses it has reached.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(*address),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Agrees on TLS where that is wanted, with a server that was asked for under this name.
+    pub(crate) async fn agree(
+        self,
+        doing: &'static str,
+        tls: Option<&Tls>,
+        to: &ConnectionAddr,
+    ) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
+        match (self, tls, to) {
+            (Self::Tcp(tcp, _), Some(tls), ConnectionAddr::Tcp(host, _)) => {
+                tls::agree(doing, tls, host, tcp).await
+            }
+            (Self::Tcp(tcp, _), ..) => Ok(Box::pin(tcp)),
+            #[cfg(unix)]
+            (Self::Unix(unix), ..) => Ok(Box::pin(unix)),
+        }
+    }
+}
+
+async fn tcp(address: SocketAddr, watch: Watch) -> io::Result<Tcp> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (idle, interval) = KEEPALIVE;
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
@@ -65,16 +116,6 @@ async fn tcp(host: &str, port: u16, watch: Watch) -> io::Result<Tcp> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(Tcp::new(stream, watch))
-}
-
-#[cfg(unix)]
-async fn unix(path: &Path) -> io::Result<Pin<Box<dyn Stream>>> {
-    Ok(Box::pin(tokio::net::UnixStream::connect(path).await?))
-}
-
-#[cfg(not(unix))]
-async fn unix(_path: &Path) -> io::Result<Pin<Box<dyn Stream>>> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
 /// How many bytes may still be read. A connection reads all that is there when it is polled; this

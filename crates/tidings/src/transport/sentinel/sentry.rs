@@ -13,9 +13,7 @@ use super::ballot::Answer;
 use super::{PATIENCE, address, next_round};
 use crate::error::{ConnectError, report};
 use crate::transport::address::Place;
-use crate::transport::connection::{Access, Line};
-use crate::transport::stream::Allowance;
-use crate::transport::watch::Watch;
+use crate::transport::connection::{Access, Line, Setup};
 
 /// What a sentinel publishes on when the master has moved.
 const HINTS: &str = "+switch-master";
@@ -97,13 +95,13 @@ impl Sentry {
             }
             Ok::<(), SendError>(())
         });
-        let allowance = Allowance::new(usize::MAX);
+        let setup = Setup {
+            config,
+            ..Setup::default()
+        };
         let at = address(place);
         let connecting = async {
-            let mut line = self
-                .access
-                .open(&at, doing, config, allowance, Watch::new())
-                .await?;
+            let mut line = self.access.open(&at, None, doing, setup).await?;
             let subscribed = line.ask(doing, async |line| {
                 let mut subscribe = redis::cmd("SUBSCRIBE");
                 let _: Value = subscribe.arg(HINTS).query_async(line).await?;
