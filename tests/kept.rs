@@ -10,6 +10,7 @@ mod kept {
     pub(crate) mod counters;
     mod in_memory;
     mod in_redis;
+    mod lost;
     pub(crate) mod maps;
     mod maps_in_redis;
     pub(crate) mod members;

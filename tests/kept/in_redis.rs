@@ -111,7 +111,8 @@ async fn what_was_written_without_a_word_is_found_by_the_check() {
         .command(&["HSET", KEY, "value", "2", "nonce", "another"])
         .await;
     becomes(&limit, Some(2)).await;
-    redis.command(&["DEL", KEY]).await;
+    redis.command(&["HDEL", KEY, "format", "value"]).await;
+    redis.command(&["HSET", KEY, "nonce", "cleared"]).await;
     becomes(&limit, None).await;
 }
 

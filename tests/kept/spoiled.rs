@@ -359,10 +359,12 @@ async fn while_redis_is_away_the_last_value_is_served_and_nothing_is_written() {
     let never_read = a.shared::<u64>("other").unwrap().get().await.unwrap_err();
     assert!(matches!(never_read, LoadError::Unread { .. }));
 
-    // It comes back empty.
     redis.start_again().await;
-    becomes(&here, None).await;
-    becomes(&there, None).await;
+    wait_for("it is known that redis lost it", SOON, async || {
+        let known = there.peek().unwrap();
+        matches!(known.freshness(), tidings::Freshness::Lost { .. })
+    })
+    .await;
     there.set(&3).await.unwrap();
     becomes(&here, Some(3)).await;
 }

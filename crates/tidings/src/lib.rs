@@ -111,8 +111,8 @@ pub use members::{Departure, Member, MemberEvent, MemberEvents, MembersError};
 pub use queue::WhenFull;
 pub use sending::{Receipt, Sending};
 pub use shared::{
-    Caching, Changes, EntryWatch, Latest, LoadError, LoadOrError, MapChange, MapWatch, ShareError,
-    Shareable, Shared, SharedMap, Sharing, Snapshot, StoreError,
+    Caching, Changes, EntryWatch, Freshness, Latest, LoadError, LoadOrError, MapChange, MapWatch,
+    ShareError, Shareable, Shared, SharedMap, Sharing, Snapshot, StoreError, WhenLost,
 };
 pub use stream::EventStream;
 pub use subscription::{Handling, Subscription};

@@ -2,7 +2,7 @@
 
 use std::any::type_name;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_codec::check_name;
 use tokio::sync::watch;
@@ -36,9 +36,9 @@ use keeper::{Copy, Keeper};
 use known::Known;
 pub use map::{Caching, EntryWatch, Latest, LoadOrError, MapChange, MapWatch, SharedMap};
 pub use shareable::Shareable;
-pub use sharing::Sharing;
+pub use sharing::{Sharing, WhenLost};
 use snapshot::Here;
-pub use snapshot::Snapshot;
+pub use snapshot::{Freshness, Snapshot};
 use updates::Updates;
 
 /// A value that all processes of the namespace share: each has a copy of it, which follows what any
@@ -70,8 +70,12 @@ use updates::Updates;
 /// What a process has written, it sees. Of what others write, a copy is as new as the last notice
 /// that was heard of it; after a reconnect, a failover or a gap it is compared with Redis at once,
 /// and otherwise every 30 s ([`check_interval`](crate::Builder::check_interval)), together with all
-/// other copies of the bus. While Redis is away, the last value is served and says so
-/// ([`Snapshot::stale_since`]), and nothing can be written.
+/// other copies of the bus. While Redis is unreachable, the last value is served and says so
+/// ([`Snapshot::freshness`]), and nothing can be written.
+///
+/// When Redis loses the value, because it restarted empty, evicted the key, or another program deleted
+/// it, each process keeps its last copy by default, and the copy says that it is
+/// [lost](Freshness::Lost); [`Sharing::when_lost`] chooses otherwise.
 ///
 /// A value that Redis holds and that cannot be read here, because its type or format is another,
 /// changes nothing: the older value stays, says so ([`Snapshot::problem`]), and the failure is
@@ -80,8 +84,9 @@ use updates::Updates;
 /// # How it lies in Redis
 ///
 /// As a hash under the key `tidings:{namespace}:shared:NAME`, with the fields `format` (`json` or
-/// `msgpack`), `value`, `version` and `nonce`. `redis-cli` can read it. Another program writes it
-/// with these commands, where the nonce is another one each time, 16 letters and digits by chance:
+/// `msgpack`), `value`, `version` and `nonce`, and `ttl` where it has a time to live. A value that was
+/// cleared leaves `version` and `nonce` for 7 days. `redis-cli` can read it. Another program writes it
+/// with these commands, with a new nonce each time, 16 random letters and digits:
 ///
 /// ```text
 /// MULTI
@@ -157,7 +162,8 @@ impl<T: Shareable> Shared<T> {
         self.copy.set(value, &self.sharing).await
     }
 
-    /// Makes a new value of the old one, which is `None` where there is none, and returns it. No
+    /// Makes a new value of the old one, which is `None` where there is none, and returns it. Of a
+    /// value that Redis [lost](Freshness::Lost), the old one is the copy of this process. No
     /// change of others is lost: where another process was faster, `change` is called again with what
     /// that made of it.
     ///
@@ -200,7 +206,8 @@ impl<T: Shareable> Shared<T> {
         self.copy.update(Box::new(change), &self.sharing).await
     }
 
-    /// Takes it away, and tells all processes.
+    /// Removes the value, and tells all processes. Redis remembers that for 7 days: a process that was
+    /// disconnected meanwhile does not take the value for lost.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -274,6 +281,12 @@ impl Bus {
         check(inner, name)?;
         let copy = Known::of(&inner.shared, inner)
             .get_or_insert(name, type_name::<T>(), || copy(inner, name))?;
+        if let Some(policy) = sharing.when_lost {
+            *copy
+                .when_lost
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = policy;
+        }
         let sharing = Arc::new(sharing);
         Ok(Shared { copy, sharing })
     }
@@ -303,6 +316,7 @@ fn copy<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueCopy<T>> {
         kept: Arc::clone(&inner.kept),
         reports: Arc::clone(&inner.reports),
         stage: inner.stage.subscribe(),
+        when_lost: Mutex::default(),
     });
     let kept: Arc<dyn Copy> = Arc::clone(&copy) as _;
     keeper.add(Arc::downgrade(&kept));

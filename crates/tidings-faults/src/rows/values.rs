@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use redis::aio::MultiplexedConnection;
-use tidings::{Builder, Bus, Shared, Snapshot};
+use tidings::{Builder, Bus, Freshness, Shared, Snapshot};
 use tidings_testkit::{Proxy, Redis, Sentinels};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -263,7 +263,11 @@ async fn truth(connection: &mut MultiplexedConnection, name: &str) -> Result<See
     Ok((version.unwrap_or(0), value))
 }
 
+/// What Redis holds, as a process knows it: nothing where it keeps its copy of a lost value.
 fn seen(now: &Snapshot<u64>) -> Seen {
+    if matches!(now.freshness(), Freshness::Lost { .. }) {
+        return (0, None);
+    }
     (now.version(), now.value().map(|value| **value))
 }
 

@@ -14,6 +14,11 @@ pub(crate) struct Announced {
     pub(crate) nonce: Option<String>,
     /// The nonce of what was replaced.
     pub(crate) was: Option<String>,
+    /// The value was taken away on purpose.
+    #[serde(default)]
+    pub(crate) cleared: bool,
+    /// The time to live of the value that it carries, in milliseconds.
+    pub(crate) ttl: Option<u64>,
     /// Whether it carries the value, which only those can read who know its type.
     #[serde(default, rename = "value", deserialize_with = "is_there")]
     pub(crate) has_value: bool,

@@ -3,7 +3,7 @@
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -19,14 +19,16 @@ use super::error::{LoadError, shown};
 use super::keeper::{Copy, Stamp, in_time};
 use super::known::Announceable;
 use super::shareable::Shareable;
+use super::sharing::WhenLost;
 use super::snapshot::{Here, Problem, Snapshot};
+use super::store::encoded;
 use super::updates::Updates;
 use crate::failure::{Failure, Reason};
 use crate::kept::Kept;
 use crate::link::Stage;
 use crate::notices::Notice;
 use crate::reports::Reports;
-use crate::transport::keyspace::values::Written;
+use crate::transport::keyspace::values::{Found, Restoring, Written};
 use crate::transport::keyspace::{KeyError, Keyspace};
 use crate::worker::panic_text;
 
@@ -41,6 +43,7 @@ pub(crate) struct ValueCopy<T> {
     pub(crate) kept: Arc<Kept>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) stage: watch::Receiver<Stage>,
+    pub(crate) when_lost: Mutex<WhenLost>,
 }
 
 impl<T: Shareable> ValueCopy<T> {
@@ -103,13 +106,16 @@ impl<T: Shareable> ValueCopy<T> {
         self.follow(was, snapshot)
     }
 
-    /// What was read. Those who watch are told of another value, and that there is no problem any more,
-    /// not of the same.
+    /// What was read. Those who watch are told of another value, that it was lost or is back, and that
+    /// there is no problem any more, not of the same.
     fn put(&self, snapshot: Snapshot<T>) {
         let mut former = None;
         self.here.send_if_modified(|here| {
-            let before = here.snapshot().map(Snapshot::stamp);
-            let is_other = before != Some(snapshot.stamp()) || here.problem().is_some();
+            let before = here.snapshot();
+            let is_same = before.is_some_and(|before| {
+                (before.stamp(), before.is_lost()) == (snapshot.stamp(), snapshot.is_lost())
+            });
+            let is_other = !is_same || here.problem().is_some();
             former = Some(std::mem::replace(here, Here::Seen(snapshot)));
             is_other
         });
@@ -118,9 +124,14 @@ impl<T: Shareable> ValueCopy<T> {
     }
 
     /// Changes what is known of the value that is here. Those who watch are told when there is one at
-    /// all, and when Redis begins or ends to hold what cannot be read.
+    /// all, when Redis begins or ends to hold what cannot be read, and when a value is back that Redis
+    /// had lost.
     fn amend(&self, amend: impl FnOnce(&Here<T>) -> Option<Here<T>>) {
-        let told = |here: &Here<T>| (here.snapshot().is_some(), here.problem().is_some());
+        let told = |here: &Here<T>| {
+            let snapshot = here.snapshot();
+            let is_lost = snapshot.is_some_and(Snapshot::is_lost);
+            (snapshot.is_some(), is_lost, here.problem().is_some())
+        };
         let mut former = None;
         self.here.send_if_modified(|here| {
             let before = told(here);
@@ -132,21 +143,72 @@ impl<T: Shareable> ValueCopy<T> {
         drop(former);
     }
 
-    fn take_in(&self, written: Option<Written>) {
-        let Some(written) = written else {
-            return self.put(Snapshot::new(Stamp::default(), None));
+    fn take_in(&self, found: Found) {
+        let written = match found {
+            Found::Nothing => return self.put(self.gone(self.snapshot().as_ref())),
+            Found::Cleared { stamp, .. } => return self.put(Snapshot::new(stamp, None)),
+            Found::Value(written) => written,
         };
         let is_here = |snapshot: &Snapshot<T>| *snapshot.stamp() == written.stamp;
         if self.here.borrow().snapshot().is_some_and(is_here) {
             return self.amend(Here::restored);
         }
         match self.decode(&written) {
-            Ok(value) => self.put(Snapshot::new(written.stamp, Some(value))),
+            Ok(value) => {
+                let snapshot = Snapshot::new(written.stamp, Some(value));
+                self.put(snapshot.expiring(written.expires));
+            }
             Err(error) => {
                 let stamp = Some(written.stamp);
                 self.report(Problem { stamp, error });
             }
         }
+    }
+
+    /// What is here when Redis holds nothing, although it held this.
+    pub(crate) fn gone(&self, known: Option<&Snapshot<T>>) -> Snapshot<T> {
+        let Some(known) = known else {
+            return Snapshot::new(Stamp::default(), None);
+        };
+        let gone = known.gone(self.when_lost());
+        if gone.is_lost() && !known.is_lost() {
+            tracing::warn!(shared = %self.name, version = known.version(), "Redis lost a shared value");
+        }
+        gone
+    }
+
+    fn when_lost(&self) -> WhenLost {
+        *self
+            .when_lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The copy that is to be written back when Redis holds this.
+    fn to_restore(&self, found: &Found) -> Option<Restoring> {
+        let copy = self
+            .snapshot()
+            .filter(|copy| *copy.stamp() != Stamp::default())?;
+        let is_newer = copy.version() > found.stamp().version;
+        let is_due = match found {
+            Found::Nothing => copy.gone(WhenLost::Restore).is_lost(),
+            Found::Cleared { .. } | Found::Value(_) => found.is_restored() && is_newer,
+        };
+        if !is_due || self.when_lost() != WhenLost::Restore {
+            return None;
+        }
+        let value = match copy.value() {
+            Some(value) => Some((
+                self.format,
+                encoded(&self.name, self.format, &**value).ok()?.0,
+            )),
+            None => None,
+        };
+        Some(Restoring {
+            name: self.name.to_string(),
+            stamp: copy.stamp().clone(),
+            value,
+        })
     }
 
     /// Keeps the older value, and says why: once, however often the same is read.
@@ -189,18 +251,19 @@ impl<T: Shareable> ValueCopy<T> {
 
     /// What a notice brings along, if that follows what is here.
     fn brought(&self, announced: &Announced, notice: &Notice<'_>) -> Option<Snapshot<T>> {
-        let nonce = announced.nonce.clone()?;
-        if nonce.is_empty() {
-            return Some(Snapshot::new(Stamp::default(), None));
+        let nonce = announced.nonce.clone().filter(|nonce| !nonce.is_empty())?;
+        let version = announced.version;
+        if announced.cleared {
+            return Some(Snapshot::new(Stamp { version, nonce }, None));
         }
         let was = announced.was.as_deref()?;
         // Where it does not follow, it need not be read.
         let here = self.here.borrow().stamp();
         let can_follow = announced.has_value && here.is_some_and(|stamp| stamp.nonce == was);
         let inlined: Inlined<T> = can_follow.then(|| decode(notice.payload).ok()).flatten()?;
-        let version = announced.version;
         let value = Some(Arc::new(inlined.value));
-        Some(Snapshot::new(Stamp { version, nonce }, value))
+        let snapshot = Snapshot::new(Stamp { version, nonce }, value);
+        Some(snapshot.expiring(announced.ttl.is_some()))
     }
 
     /// The stamp of what was read last, if there is a value here or known to be none.
@@ -254,7 +317,13 @@ impl<T: Shareable> Copy for ValueCopy<T> {
     }
 
     fn stamp(&self) -> Option<Stamp> {
-        self.here.borrow().stamp()
+        let here = self.here.borrow();
+        // What could not be written back yet is tried again.
+        let is_lost = here.snapshot().is_some_and(Snapshot::is_lost);
+        if is_lost && self.when_lost() == WhenLost::Restore {
+            return None;
+        }
+        here.stamp()
     }
 
     fn care(&self) -> &Care {
@@ -270,16 +339,26 @@ impl<T: Shareable> Copy for ValueCopy<T> {
         keyspace: Arc<dyn Keyspace>,
         patience: Duration,
     ) -> BoxFuture<'static, Outcome> {
-        let reading = keyspace.read(&self.key);
         Box::pin(async move {
-            let read = async {
-                match reading.await {
-                    Err(KeyError::Foreign(words)) => Ok(Err(words)),
-                    read => read.map(Ok).map_err(KeyError::into_reason),
-                }
+            let reading = async || match keyspace.read(&self.key).await {
+                Err(KeyError::Foreign(words)) => Ok(Err(words)),
+                read => read.map(Ok).map_err(KeyError::into_reason),
             };
-            match in_time(patience, read).await? {
-                Ok(written) => self.take_in(written),
+            let mut found = in_time(patience, reading()).await?;
+            if let Some(copy) = found.as_ref().ok().and_then(|found| self.to_restore(found)) {
+                let restoring = async {
+                    let restoring = keyspace.restore(&self.key, copy).await;
+                    restoring.map_err(KeyError::into_reason)
+                };
+                match in_time(patience, restoring).await {
+                    Ok(_) => found = in_time(patience, reading()).await?,
+                    Err(reason) => {
+                        tracing::warn!(shared = %self.name, %reason, "a value that Redis lost was not written back");
+                    }
+                }
+            }
+            match found {
+                Ok(found) => self.take_in(found),
                 Err(words) => {
                     let error = self.foreign(&words);
                     self.report(Problem { stamp: None, error });
@@ -327,6 +406,7 @@ mod tests {
             kept: Arc::new(Kept::new(Duration::from_secs(1))),
             reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
             stage,
+            when_lost: Mutex::default(),
         }
     }
 
@@ -395,14 +475,14 @@ mod tests {
     async fn the_same_value_is_no_change() {
         let copy = copy::<u32>();
         let mut changes = copy.here.subscribe();
-        copy.take_in(None);
+        copy.take_in(Found::Nothing);
         assert!(
             changes.has_changed().unwrap(),
             "it is known to be not there"
         );
         changes.mark_unchanged();
 
-        copy.take_in(None);
+        copy.take_in(Found::Nothing);
         copy.went_away(Instant::now());
         copy.confirm();
 

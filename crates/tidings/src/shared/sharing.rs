@@ -14,6 +14,7 @@ const MOST_INLINE: usize = 64 << 10;
 /// |---|---|
 /// | [`time_to_live`](Self::time_to_live) | without an end |
 /// | [`inline`](Self::inline) | no value travels with its notice |
+/// | [`when_lost`](Self::when_lost) | the last copy is kept, and marked |
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,6 +36,24 @@ const MOST_INLINE: usize = 64 << 10;
 pub struct Sharing {
     pub(super) time_to_live: Option<Duration>,
     pub(super) inline: usize,
+    pub(super) when_lost: Option<WhenLost>,
+}
+
+/// What becomes of the copies of a value that Redis lost: it restarted without its data, evicted the
+/// key, or another program deleted it, with `FLUSHALL` for example. A value that was
+/// [cleared](crate::Shared::clear), or whose [time to live](Sharing::time_to_live) is over, was not
+/// lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenLost {
+    /// Each process keeps its last copy, which says that it is [lost](crate::Freshness::Lost).
+    #[default]
+    Keep,
+    /// The value is `None` in every process.
+    Clear,
+    /// The processes write their newest copy back. What was set since the loss is not overwritten,
+    /// and what was cleared stays cleared.
+    Restore,
 }
 
 impl Sharing {
@@ -50,6 +69,30 @@ impl Sharing {
         let time = time.clamp(Duration::from_millis(1), FOREVER);
         Self {
             time_to_live: Some(time),
+            ..self
+        }
+    }
+
+    /// What becomes of the copies when Redis loses the value; by default each process keeps its own.
+    /// Give every process the same policy: on one bus, the policy that was given last holds for all
+    /// handles of the value.
+    ///
+    /// ```
+    /// use tidings::prelude::*;
+    /// use tidings::{Sharing, WhenLost};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:when-lost-docs").start().await?;
+    /// let sharing = Sharing::new().when_lost(WhenLost::Restore);
+    /// let prices = bus.shared_with::<Vec<u32>>("prices", sharing)?;
+    /// # prices.set(&vec![1]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn when_lost(self, policy: WhenLost) -> Self {
+        Self {
+            when_lost: Some(policy),
             ..self
         }
     }

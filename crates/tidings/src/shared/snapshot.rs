@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::error::LoadError;
 use super::keeper::Stamp;
+use super::sharing::WhenLost;
 
 /// A shared value as this process knew it at one moment. Cheap to clone; it does not change.
 ///
@@ -29,9 +30,31 @@ pub struct Snapshot<T>(Arc<Seen<T>>);
 
 struct Seen<T> {
     value: Option<Arc<T>>,
+    /// Of the writing that the value is from, also when Redis lost that.
     stamp: Stamp,
+    /// Whether it has a time to live, so that it may go by itself.
+    expires: bool,
     stale_since: Option<Instant>,
+    lost_since: Option<Instant>,
     problem: Option<Problem>,
+}
+
+/// How a [`Snapshot`] compares with what Redis holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// As far as is known, it is what Redis holds.
+    Fresh,
+    /// Redis is unreachable since then, and may hold another value by now.
+    Stale {
+        /// When Redis was received from last.
+        since: Instant,
+    },
+    /// Redis held it, and lost it without anybody clearing it.
+    Lost {
+        /// When this process noticed that.
+        since: Instant,
+    },
 }
 
 /// Something that Redis holds, and that cannot be read here.
@@ -47,26 +70,64 @@ impl<T> Snapshot<T> {
         Self(Arc::new(Seen {
             value,
             stamp,
+            expires: false,
             stale_since: None,
+            lost_since: None,
             problem: None,
         }))
     }
 
-    /// The value; `None` when there is none: nobody set it, it was cleared, or its time was up.
+    /// The same, which may go by itself.
+    pub(crate) fn expiring(&self, expires: bool) -> Self {
+        Self(Arc::new(Seen {
+            expires,
+            ..self.0.copied()
+        }))
+    }
+
+    /// The value; `None` when there is none: nobody set it, it was cleared, its time to live is over,
+    /// or it was lost under [`WhenLost::Clear`](crate::WhenLost::Clear).
     pub fn value(&self) -> Option<&Arc<T>> {
         self.0.value.as_ref()
     }
 
-    /// How often it was written since it is there; 0 for what is not there. It is for people and
+    /// How often it was written or cleared; 0 for what was never written. It is for people and
     /// logs: a failover of Redis can take a version back, and give it to another value.
     pub fn version(&self) -> u64 {
         self.0.stamp.version
     }
 
-    /// Since when nothing was heard of Redis, so that it may hold another value by now. `None`: as
-    /// far as is known, this is what it holds.
+    /// Since when this need not be what Redis holds, because Redis is unreachable or lost it. `None`:
+    /// as far as is known, this is what it holds. [`freshness`](Self::freshness) tells the two apart.
     pub fn stale_since(&self) -> Option<Instant> {
-        self.0.stale_since
+        match self.freshness() {
+            Freshness::Fresh => None,
+            Freshness::Stale { since } | Freshness::Lost { since } => Some(since),
+        }
+    }
+
+    /// How this compares with what Redis holds: it is that, Redis is unreachable, or Redis lost it.
+    ///
+    /// ```
+    /// use tidings::{Freshness, Shared};
+    ///
+    /// fn describe(limits: &Shared<u32>) -> &'static str {
+    ///     match limits.peek().map(|now| now.freshness()) {
+    ///         None => "not read yet",
+    ///         Some(Freshness::Fresh) => "what Redis holds",
+    ///         Some(Freshness::Stale { .. }) => "Redis is unreachable",
+    ///         Some(Freshness::Lost { .. }) => "Redis lost it: this is the last copy",
+    ///         Some(_) => "unknown",
+    ///     }
+    /// }
+    /// ```
+    pub fn freshness(&self) -> Freshness {
+        match (self.0.lost_since, self.0.stale_since) {
+            // To lose the note that a value was cleared changes nothing.
+            (Some(since), _) if !self.is_cleared() => Freshness::Lost { since },
+            (_, Some(since)) => Freshness::Stale { since },
+            (_, None) => Freshness::Fresh,
+        }
     }
 
     /// Why this is not the newest value: Redis holds another one, which cannot be read here. It was
@@ -80,22 +141,63 @@ impl<T> Snapshot<T> {
         &self.0.stamp
     }
 
+    /// The stamp of what Redis holds where it holds nothing that is of no use.
+    pub(crate) fn held(&self) -> Stamp {
+        match self.0.lost_since {
+            Some(_) => Stamp::default(),
+            None => self.0.stamp.clone(),
+        }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.0.lost_since.is_some()
+    }
+
+    /// Whether somebody took the value away on purpose.
+    fn is_cleared(&self) -> bool {
+        self.0.value.is_none() && self.0.stamp != Stamp::default()
+    }
+
+    /// Redis holds nothing: what is here then. What was written without a time to live was lost.
+    pub(crate) fn gone(&self, policy: WhenLost) -> Self {
+        let nothing = Self::new(Stamp::default(), None);
+        let was_there = self.is_lost() || self.0.stamp != Stamp::default();
+        let left = match policy {
+            _ if self.0.expires || !was_there => return nothing,
+            WhenLost::Keep | WhenLost::Clear if self.is_cleared() => return nothing,
+            WhenLost::Clear => &nothing,
+            WhenLost::Keep | WhenLost::Restore => self,
+        };
+        Self(Arc::new(Seen {
+            lost_since: Some(self.0.lost_since.unwrap_or_else(Instant::now)),
+            ..left.back().0.copied()
+        }))
+    }
+
     /// Another value of the same writing: one that was replaced before it was written.
     pub(crate) fn with_value(&self, value: Arc<T>) -> Self {
         Self(Arc::new(Seen {
             value: Some(value),
-            stamp: self.0.stamp.clone(),
-            stale_since: self.0.stale_since,
             problem: None,
+            ..self.0.copied()
         }))
     }
 
     fn with(&self, stale_since: Option<Instant>, problem: Option<Problem>) -> Self {
         Self(Arc::new(Seen {
-            value: self.0.value.clone(),
-            stamp: self.0.stamp.clone(),
             stale_since,
             problem,
+            ..self.0.copied()
+        }))
+    }
+
+    /// Redis holds the value that is here.
+    fn back(&self) -> Self {
+        Self(Arc::new(Seen {
+            stale_since: None,
+            lost_since: None,
+            problem: None,
+            ..self.0.copied()
         }))
     }
 
@@ -107,6 +209,19 @@ impl<T> Snapshot<T> {
     pub(crate) fn stale(&self, since: Instant) -> Self {
         let since = self.0.stale_since.unwrap_or(since);
         self.with(Some(since), self.0.problem.clone())
+    }
+}
+
+impl<T> Seen<T> {
+    fn copied(&self) -> Self {
+        Self {
+            value: self.value.clone(),
+            stamp: self.stamp.clone(),
+            expires: self.expires,
+            stale_since: self.stale_since,
+            lost_since: self.lost_since,
+            problem: self.problem.clone(),
+        }
     }
 }
 
@@ -140,7 +255,7 @@ impl<T> Here<T> {
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         match self.problem() {
             Some(problem) => problem.stamp.clone(),
-            None => self.snapshot().map(|snapshot| snapshot.0.stamp.clone()),
+            None => self.snapshot().map(Snapshot::held),
         }
     }
 
@@ -153,8 +268,7 @@ impl<T> Here<T> {
 
     /// Redis holds the value that is here.
     pub(crate) fn restored(&self) -> Option<Self> {
-        self.snapshot()
-            .map(|snapshot| Self::Seen(snapshot.with(None, None)))
+        self.snapshot().map(|snapshot| Self::Seen(snapshot.back()))
     }
 
     /// Redis holds something that is of no use: what is here is kept.
@@ -177,7 +291,7 @@ impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
         f.debug_struct("Snapshot")
             .field("value", &self.0.value)
             .field("version", &self.0.stamp.version)
-            .field("stale_since", &self.0.stale_since)
+            .field("freshness", &self.freshness())
             .field("problem", &self.problem())
             .finish()
     }

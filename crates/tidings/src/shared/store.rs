@@ -17,7 +17,7 @@ use super::updates::Together;
 use crate::builder::FOREVER;
 use crate::failure::{Fate, Reason};
 use crate::kept::Undone;
-use crate::transport::keyspace::values::{Attempt, Writing, Written, can_carry};
+use crate::transport::keyspace::values::{Attempt, Clearing, Found, Writing, can_carry};
 
 /// How often an update is tried.
 pub(super) const ATTEMPTS: u32 = 1_000;
@@ -101,7 +101,7 @@ impl<T: Shareable> ValueCopy<T> {
                 return Ok((made, base));
             };
             let encoded = self.encode(new, sharing).map_err(Stop::Unwritable)?;
-            let (calm, expected) = (self.care.calm(), base.stamp().nonce.clone());
+            let (calm, expected) = (self.care.calm(), base.held().nonce);
             match self.attempt(encoded, Some(expected), sharing).await? {
                 Ok(replaced) => return Ok((made, self.settle(calm, replaced).await)),
                 Err(found) => base = self.overtaken(calm, &base, found)?,
@@ -116,14 +116,20 @@ impl<T: Shareable> ValueCopy<T> {
     }
 
     pub(super) async fn clear(&self) -> Result<Snapshot<T>, StoreError> {
-        let calm = self.care.calm();
-        let cleared = self
-            .kept
-            .ask(|keys| keys.clear(&self.key, &self.name))
-            .await;
-        let was = cleared.map_err(|undone| self.undone(undone))?;
-        let snapshot = Snapshot::new(Stamp::default(), None);
+        let (calm, nonce) = (self.care.calm(), nonce());
+        let clearing = Clearing {
+            name: self.name.to_string(),
+            nonce: nonce.clone(),
+            version: self.version(),
+        };
+        let cleared = self.kept.ask(|keys| keys.clear(&self.key, clearing)).await;
+        let (version, was) = cleared.map_err(|undone| self.undone(undone))?;
+        let snapshot = Snapshot::new(Stamp { version, nonce }, None);
         Ok(self.settle(calm, Replaced { was, snapshot }).await)
+    }
+
+    fn version(&self) -> u64 {
+        self.snapshot().map_or(0, |known| known.version())
     }
 
     /// What is here, for as long as it is what Redis holds: that is found out by writing.
@@ -143,16 +149,21 @@ impl<T: Shareable> ValueCopy<T> {
         &self,
         calm: Option<Calm>,
         base: &Snapshot<T>,
-        found: Option<Written>,
+        found: Found,
     ) -> Result<Snapshot<T>, StoreError> {
-        let Some(found) = found else {
-            return Ok(Snapshot::new(Stamp::default(), None));
+        let found = match found {
+            Found::Nothing => return Ok(self.gone(Some(base))),
+            Found::Cleared { stamp, .. } => Snapshot::new(stamp, None),
+            Found::Value(written) => {
+                let value = self.decode(&written);
+                let value = value.map_err(|error| self.unloaded(error))?;
+                Snapshot::new(written.stamp, Some(value)).expiring(written.expires)
+            }
         };
-        let value = self.decode(&found).map_err(|error| self.unloaded(error))?;
-        let found = Snapshot::new(found.stamp, Some(value));
         // What is not there has no nonce of its own: one absence is not known from another.
-        if !base.stamp().nonce.is_empty() {
-            let follow = || self.follow(&base.stamp().nonce, &found);
+        let before = base.held().nonce;
+        if !before.is_empty() {
+            let follow = || self.follow(&before, &found);
             let _ = self.care.if_undisturbed(calm, follow);
         }
         Ok(found)
@@ -183,7 +194,7 @@ impl<T: Shareable> ValueCopy<T> {
         encoded: Encoded<T>,
         expected: Option<String>,
         sharing: &Sharing,
-    ) -> Result<Result<Replaced<T>, Option<Written>>, StoreError> {
+    ) -> Result<Result<Replaced<T>, Found>, StoreError> {
         let nonce = nonce();
         let writing = Writing {
             name: self.name.to_string(),
@@ -193,11 +204,13 @@ impl<T: Shareable> ValueCopy<T> {
             nonce: nonce.clone(),
             time_to_live: sharing.time_to_live,
             inline: encoded.inline,
+            version: self.version(),
         };
         let answer = self.kept.ask(|keys| keys.write(&self.key, writing)).await;
         match answer.map_err(|undone| self.undone(undone))? {
             Attempt::Done { version, was } => {
                 let snapshot = Snapshot::new(Stamp { version, nonce }, Some(encoded.value));
+                let snapshot = snapshot.expiring(sharing.time_to_live.is_some());
                 Ok(Ok(Replaced { was, snapshot }))
             }
             Attempt::Overtaken(found) => Ok(Err(found)),

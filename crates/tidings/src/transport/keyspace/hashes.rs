@@ -27,6 +27,10 @@ impl Hash {
     pub(crate) fn set(&mut self, field: &str, value: impl Into<Vec<u8>>) {
         self.fields.insert(field.to_owned(), value.into());
     }
+
+    pub(crate) fn remove(&mut self, field: &str) {
+        self.fields.remove(field);
+    }
 }
 
 impl InMemory {

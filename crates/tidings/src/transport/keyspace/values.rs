@@ -1,31 +1,33 @@
 //! Values that all processes share: each is a hash of a format's name, a payload, a version and a
 //! nonce.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{RedisResult, Script, Value};
+use redis::{RedisResult, Value};
 use serde::de::IgnoredAny;
 use tidings_codec::{Format, Limits, RawEvent, read_frame};
-use tokio::time::Instant;
 
-use super::hashes::Hash;
 use super::{Answer, KeyError, RedisKeys, text, understood};
+use crate::builder::FOREVER;
 use crate::shared::keeper::Stamp;
 use crate::shared::shown;
-use crate::transport::memory::MemoryKeys;
+
+mod memory;
+mod scripts;
 
 const FORMAT: &str = "format";
 const VALUE: &str = "value";
 const VERSION: &str = "version";
 const NONCE: &str = "nonce";
+const TTL: &str = "ttl";
+const RESTORED: &str = "restored";
 
 /// Longer ones were written by no bus, and the scripts announce them as `?`.
 const LONGEST_NONCE: usize = 64;
 
 pub(crate) trait Values {
-    /// What lies under the key, if something does.
-    fn read(&self, key: &str) -> Answer<Option<Written>>;
+    /// What lies under the key.
+    fn read(&self, key: &str) -> Answer<Found>;
 
     /// The stamps under these keys, all in one round trip. What is wrong with one spoils no other.
     fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>>;
@@ -33,8 +35,25 @@ pub(crate) trait Values {
     /// Writes and announces as one step.
     fn write(&self, key: &str, writing: Writing) -> Answer<Attempt>;
 
-    /// Takes away and announces as one step; the nonce of what was there.
-    fn clear(&self, key: &str, name: &str) -> Answer<String>;
+    /// Takes the value away, leaves the stamp of that, and announces it as one step.
+    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Cleared>;
+
+    /// Writes back what Redis lost, as it was, and announces it as one step: unless something is
+    /// there by now, other than an older copy that was written back.
+    fn restore(&self, key: &str, copy: Restoring) -> Answer<bool>;
+}
+
+/// What lies under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing: it was never written, its time to live is over, or Redis lost it.
+    Nothing,
+    /// A value was taken away on purpose, by the writing of this stamp.
+    Cleared {
+        stamp: Stamp,
+        is_restored: bool,
+    },
+    Value(Written),
 }
 
 /// A value as it lies in Redis.
@@ -44,6 +63,10 @@ pub(crate) struct Written {
     pub(crate) format: String,
     pub(crate) payload: Vec<u8>,
     pub(crate) stamp: Stamp,
+    /// Whether it has a time to live, so that it may go by itself.
+    pub(crate) expires: bool,
+    /// Whether a process wrote its copy back after Redis lost it.
+    pub(crate) is_restored: bool,
 }
 
 /// A value on its way.
@@ -59,6 +82,29 @@ pub(crate) struct Writing {
     pub(crate) time_to_live: Option<Duration>,
     /// The value in JSON, if the notice is to carry it.
     pub(crate) inline: Option<Vec<u8>>,
+    /// The version to count on from where Redis has none: that of the copy here.
+    pub(crate) version: u64,
+}
+
+/// The end of a value on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Clearing {
+    pub(crate) name: String,
+    pub(crate) nonce: String,
+    /// As that of a [`Writing`].
+    pub(crate) version: u64,
+}
+
+/// What became of a clearing: its version, and the nonce of what was there.
+pub(crate) type Cleared = (u64, String);
+
+/// A copy that is written back.
+#[derive(Clone, Debug)]
+pub(crate) struct Restoring {
+    pub(crate) name: String,
+    pub(crate) stamp: Stamp,
+    /// The format and payload; `None` for a value that was cleared.
+    pub(crate) value: Option<(Format, Vec<u8>)>,
 }
 
 /// What became of a writing.
@@ -67,72 +113,23 @@ pub(crate) enum Attempt {
     /// It is the version of this number now, and replaced the writing of that nonce.
     Done { version: u64, was: String },
     /// Something else lies there than was expected.
-    Overtaken(Option<Written>),
+    Overtaken(Found),
 }
 
-/// What a hash says of a value: format, value, version and nonce. Anybody may have written them.
-type Fields = (
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-);
+/// What a hash says of a value: the fields of these names. Anybody may have written them.
+type Fields = [Option<Vec<u8>>; 6];
+const FIELDS: [&str; 6] = [FORMAT, VALUE, VERSION, NONCE, TTL, RESTORED];
 
-// First what fails on a full or read-only Redis, then what a user may be denied, then the rest: a
-// script is not rolled back. So the version is written as it is, before it is counted: whoever may do
-// that may write the value, too. A nonce that no bus made is shown as `?`.
-static WRITE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r#"
-local found = redis.call("HMGET", KEYS[1], "format", "value", "version", "nonce")
-local was = found[4] or ""
-local is_foreign = was == "" and (found[1] or found[2])
-if ARGV[1] == "if" and (is_foreign or was ~= ARGV[2]) then
-    return {0, found}
-end
-if string.find(found[3] or "", "[^%d]") then
-    return redis.error_reply("ERR the version is not an integer")
-end
-if #was > 64 or string.find(was, "%W") then was = "?" end
-redis.call("HSET", KEYS[1], "version", found[3] or 0)
-local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
-if ARGV[9] == "" then
-    redis.call("PERSIST", KEYS[1])
-else
-    redis.call("PEXPIRE", KEYS[1], ARGV[9])
-end
-redis.call("PUBLISH", ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
-    .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
-    .. '","was":"' .. was .. '"' .. ARGV[8] .. "}}")
-redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6], "nonce", ARGV[7])
-return {1, {false, false, version, was}}
-"#,
-    )
-});
-
-// To take away what is not there shows that the rest may be taken away, before that is announced.
-static CLEAR: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r#"
-local was = redis.call("HMGET", KEYS[1], "nonce")[1] or ""
-if #was > 64 or string.find(was, "%W") then was = "?" end
-redis.call("HDEL", KEYS[1], "nothing")
-if redis.call("HLEN", KEYS[1]) > 0 then
-    redis.call("PUBLISH", ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
-        .. '","version":0,"nonce":"","was":"' .. was .. '"}}')
-    redis.call("HDEL", KEYS[1], "format", "value", "version", "nonce")
-end
-return was
-"#,
-    )
-});
+/// How long Redis remembers that a value was cleared: 7 days. A copy that was out of reach of Redis
+/// all that time is taken for one that was lost.
+const CLEARED_LASTS_MS: u64 = 7 * 24 * 3_600_000;
 
 impl Values for RedisKeys {
-    fn read(&self, key: &str) -> Answer<Option<Written>> {
+    fn read(&self, key: &str) -> Answer<Found> {
         let mut read = redis::cmd("HMGET");
-        read.arg(key).arg(&[FORMAT, VALUE, VERSION, NONCE]);
+        read.arg(key).arg(&FIELDS);
         let fields = self.ask::<Fields>(read);
-        Box::pin(async move { Written::of(fields.await?) })
+        Box::pin(async move { Found::of(fields.await?) })
     }
 
     fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
@@ -155,7 +152,7 @@ impl Values for RedisKeys {
     }
 
     fn write(&self, key: &str, writing: Writing) -> Answer<Attempt> {
-        let mut script = WRITE.key(key);
+        let mut script = scripts::WRITE.key(key);
         let condition = if writing.expected.is_some() { "if" } else { "" };
         script
             .arg(condition)
@@ -165,15 +162,16 @@ impl Values for RedisKeys {
             .arg(writing.format.to_string())
             .arg(&*writing.payload)
             .arg(&writing.nonce)
-            .arg(inlined(writing.inline.as_deref()))
-            .arg(milliseconds(writing.time_to_live));
+            .arg(inlined(writing.inline.as_deref(), writing.time_to_live))
+            .arg(milliseconds(writing.time_to_live))
+            .arg(writing.version);
         let answer = self.run::<(bool, Fields)>(script);
         Box::pin(async move {
             let (is_done, fields) = answer.await?;
             if !is_done {
-                return Written::of(fields).map(Attempt::Overtaken);
+                return Found::of(fields).map(Attempt::Overtaken);
             }
-            let (_, _, version, was) = fields;
+            let [_, _, version, was, ..] = fields;
             // It was written, and where this is not what Redis counted, it is read again.
             Ok(Attempt::Done {
                 version: version.and_then(|digits| number(&digits)).unwrap_or(0),
@@ -182,9 +180,22 @@ impl Values for RedisKeys {
         })
     }
 
-    fn clear(&self, key: &str, name: &str) -> Answer<String> {
-        let mut script = CLEAR.key(key);
-        script.arg(&self.channel).arg(name);
+    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Cleared> {
+        let mut script = scripts::CLEAR.key(key);
+        script.arg(&self.channel).arg(clearing.name);
+        script.arg(clearing.nonce).arg(clearing.version);
+        script.arg(CLEARED_LASTS_MS);
+        self.run(script)
+    }
+
+    fn restore(&self, key: &str, copy: Restoring) -> Answer<bool> {
+        let (format, payload) = copy.value.unzip();
+        let mut script = scripts::RESTORE.key(key);
+        script.arg(&self.channel).arg(copy.name);
+        script.arg(copy.stamp.version).arg(copy.stamp.nonce);
+        script.arg(format.map_or_else(String::new, |format| format.to_string()));
+        script.arg(payload.unwrap_or_default());
+        script.arg(CLEARED_LASTS_MS);
         self.run(script)
     }
 }
@@ -197,7 +208,7 @@ fn milliseconds(time: Option<Duration>) -> String {
 /// deeper than the value itself.
 pub(crate) fn can_carry(name: &str, value: &[u8]) -> bool {
     let longest = "0".repeat(LONGEST_NONCE);
-    let inline = inlined(Some(value));
+    let inline = inlined(Some(value), Some(FOREVER));
     let notice = notice(name, u64::MAX, &longest, &longest, &inline);
     let mut events = Vec::new();
     let Ok(header) = read_frame(&notice, &Limits::default(), &mut events) else {
@@ -213,8 +224,15 @@ pub(crate) fn can_carry(name: &str, value: &[u8]) -> bool {
 }
 
 /// The end of a notice that carries the value.
-fn inlined(value: Option<&[u8]>) -> Vec<u8> {
-    value.map_or_else(Vec::new, |value| [br#","value":"#, value].concat())
+fn inlined(value: Option<&[u8]>, time_to_live: Option<Duration>) -> Vec<u8> {
+    let Some(value) = value else {
+        return Vec::new();
+    };
+    let ttl = match time_to_live {
+        Some(_) => format!(r#","ttl":{}"#, milliseconds(time_to_live)),
+        None => String::new(),
+    };
+    [ttl.as_bytes(), br#","value":"#, value].concat()
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -237,98 +255,48 @@ impl Stamp {
     }
 }
 
-impl Written {
-    fn of((format, payload, version, nonce): Fields) -> Result<Option<Self>, KeyError> {
+impl Found {
+    fn of([format, payload, version, nonce, ttl, restored]: Fields) -> Result<Self, KeyError> {
         let lacks = |field| KeyError::Foreign(format!("it is a hash without `{field}`"));
         let nonce = nonce.filter(|nonce| !nonce.is_empty());
         let (payload, format) = match (payload, format, &nonce) {
             // What is left where Redis denied a writing its announcement is a version alone.
-            (None, None, None) => return Ok(None),
+            (None, None, None) => return Ok(Self::Nothing),
+            (None, None, Some(_)) => {
+                let is_restored = restored == nonce;
+                let stamp = Stamp::of(version, nonce)?;
+                return Ok(Self::Cleared { stamp, is_restored });
+            }
             (_, _, None) => return Err(lacks(NONCE)),
             (None, _, _) => return Err(lacks(VALUE)),
             (_, None, _) => return Err(lacks(FORMAT)),
             (Some(payload), Some(format), Some(_)) => (payload, format),
         };
-        Ok(Some(Self {
+        Ok(Self::Value(Written {
             format: text(FORMAT, format)?,
             payload,
+            expires: ttl.is_some(),
+            is_restored: restored == nonce,
             stamp: Stamp::of(version, nonce)?,
         }))
     }
-}
 
-impl Values for MemoryKeys {
-    fn read(&self, key: &str) -> Answer<Option<Written>> {
-        let written = Written::of(fields(self.lock().hash(key)));
-        Box::pin(std::future::ready(written))
+    pub(crate) fn stamp(&self) -> Stamp {
+        match self {
+            Self::Nothing => Stamp::default(),
+            Self::Cleared { stamp, .. } => stamp.clone(),
+            Self::Value(written) => written.stamp.clone(),
+        }
     }
 
-    fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
-        let mut kept = self.lock();
-        let stamp = |key: &String| {
-            let (_, _, version, nonce) = fields(kept.hash(key));
-            Stamp::of(version, nonce)
-        };
-        let stamps = keys.iter().map(stamp).collect();
-        Box::pin(std::future::ready(Ok(stamps)))
+    /// Whether a process wrote its copy back after Redis lost it.
+    pub(crate) fn is_restored(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Cleared { is_restored, .. } => *is_restored,
+            Self::Value(written) => written.is_restored,
+        }
     }
-
-    fn write(&self, key: &str, writing: Writing) -> Answer<Attempt> {
-        let (keys, key) = (self.clone(), key.to_owned());
-        Box::pin(async move {
-            keys.change(|kept| {
-                let found = Written::of(fields(kept.hash(&key)))?;
-                let stamp = found.as_ref().map(|found| found.stamp.clone());
-                let before = stamp.unwrap_or_default();
-                if writing
-                    .expected
-                    .is_some_and(|expected| expected != before.nonce)
-                {
-                    return Ok((Attempt::Overtaken(found), None));
-                }
-                let version = before.version + 1;
-                let inline = inlined(writing.inline.as_deref());
-                let notice = notice(
-                    &writing.name,
-                    version,
-                    &writing.nonce,
-                    &before.nonce,
-                    &inline,
-                );
-                let hash = kept.hashes.entry(key).or_default();
-                hash.set(FORMAT, writing.format.to_string());
-                hash.set(VALUE, writing.payload);
-                hash.set(VERSION, version.to_string());
-                hash.set(NONCE, writing.nonce);
-                hash.expires = writing.time_to_live.map(|time| Instant::now() + time);
-                let was = before.nonce;
-                Ok((Attempt::Done { version, was }, Some(notice)))
-            })
-            .await
-        })
-    }
-
-    fn clear(&self, key: &str, name: &str) -> Answer<String> {
-        let (keys, key, name) = (self.clone(), key.to_owned(), name.to_owned());
-        Box::pin(async move {
-            keys.change(|kept| {
-                let was = fields(kept.hash(&key)).3.unwrap_or_default();
-                let was = text(NONCE, was)?;
-                let gone = kept.hashes.remove(&key);
-                let notice = gone.map(|_| notice(&name, 0, "", &was, &[]));
-                Ok((was, notice))
-            })
-            .await
-        })
-    }
-}
-
-fn fields(hash: Option<&Hash>) -> Fields {
-    let Some(hash) = hash else {
-        return Fields::default();
-    };
-    let field = |name| hash.get(name).map(<[u8]>::to_vec);
-    (field(FORMAT), field(VALUE), field(VERSION), field(NONCE))
 }
 
 fn notice(name: &str, version: u64, nonce: &str, was: &str, inlined: &[u8]) -> Vec<u8> {

@@ -1,0 +1,91 @@
+//! What Redis does in one step with a shared value: a hash of format, value, version and nonce.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+// First what fails on a full or read-only Redis, then what a user may be denied, then the rest: a
+// script is not rolled back. So the version is written as it is, before it is counted: whoever may do
+// that may write the value, too. A nonce that no bus made is shown as `?`.
+pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r#"
+local found = redis.call("HMGET", KEYS[1], "format", "value", "version", "nonce", "ttl", "restored")
+local was = found[4] or ""
+local is_foreign = was == "" and (found[1] or found[2])
+if ARGV[1] == "if" and (is_foreign or was ~= ARGV[2]) then
+    return {0, found}
+end
+if string.find(found[3] or "", "[^%d]") then
+    return redis.error_reply("ERR the version is not an integer")
+end
+if #was > 64 or string.find(was, "%W") then was = "?" end
+redis.call("HSET", KEYS[1], "version", found[3] or ARGV[10])
+local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
+if ARGV[9] == "" then
+    redis.call("PERSIST", KEYS[1])
+    redis.call("HDEL", KEYS[1], "ttl")
+else
+    redis.call("PEXPIRE", KEYS[1], ARGV[9])
+    redis.call("HSET", KEYS[1], "ttl", ARGV[9])
+end
+redis.call("PUBLISH", ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
+    .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
+    .. '","was":"' .. was .. '"' .. ARGV[8] .. "}}")
+redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6], "nonce", ARGV[7])
+return {1, {false, false, version, was, false, false}}
+"#,
+    )
+});
+
+// To take away what is not there comes first: a Redis that is full allows it, and then also what else
+// there is to write.
+pub(super) static CLEAR: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r#"
+local found = redis.call("HMGET", KEYS[1], "version", "nonce")
+local was = found[2] or ""
+if #was > 64 or string.find(was, "%W") then was = "?" end
+if string.find(found[1] or "", "[^%d]") then
+    return redis.error_reply("ERR the version is not an integer")
+end
+redis.call("HDEL", KEYS[1], "nothing")
+redis.call("HSET", KEYS[1], "version", found[1] or ARGV[4])
+local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
+redis.call("PEXPIRE", KEYS[1], ARGV[5])
+redis.call("PUBLISH", ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
+    .. '","version":' .. version .. ',"nonce":"' .. ARGV[3]
+    .. '","was":"' .. was .. '","cleared":true}}')
+redis.call("HDEL", KEYS[1], "format", "value", "ttl")
+redis.call("HSET", KEYS[1], "nonce", ARGV[3])
+return {version, was}
+"#,
+    )
+});
+
+// A copy that was written back names its nonce once more: whatever is written after it has another.
+pub(super) static RESTORE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r#"
+local found = redis.call("HMGET", KEYS[1], "format", "value", "version", "nonce", "restored")
+local was = found[4] or ""
+local is_older = was ~= "" and was == found[5]
+    and (tonumber(found[3]) or 0) < tonumber(ARGV[3])
+if (found[1] or found[2] or was ~= "") and not is_older then return 0 end
+redis.call("HSET", KEYS[1], "version", ARGV[3])
+if ARGV[5] == "" then
+    redis.call("PEXPIRE", KEYS[1], ARGV[7])
+else
+    redis.call("PERSIST", KEYS[1])
+end
+redis.call("PUBLISH", ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2] .. '"}}')
+if ARGV[5] == "" then
+    redis.call("HDEL", KEYS[1], "format", "value")
+else
+    redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6])
+end
+redis.call("HSET", KEYS[1], "nonce", ARGV[4], "restored", ARGV[4])
+return 1
+"#,
+    )
+});
