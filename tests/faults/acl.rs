@@ -63,6 +63,7 @@ async fn each_user_may_do_what_it_needs_and_nothing_else() {
     for (command, allowed) in [
         ("PUBLISH tidings:{shop} x", both),
         ("PUBLISH tidings:{other} x", &[OTHER]),
+        ("PUBLISH tidings:{shop}/3 x", &[MOST]),
         ("PUBLISH tidings:{shop}2 x", &[]),
         ("PUBLISH tidings:{default} x", &[]),
         ("PUBLISH tidings:{*} x", &[]),
@@ -92,6 +93,7 @@ async fn each_user_may_do_what_it_needs_and_nothing_else() {
         ("SSUBSCRIBE tidings:{shop}", &[]),
         ("SUBSCRIBE __keyspace@0__:key", &[]),
         ("SUBSCRIBE tidings:{other}", &[OTHER]),
+        ("SUBSCRIBE tidings:{shop}/3", &[MOST]),
         ("SUBSCRIBE tidings:{shop}", both),
     ] {
         for (index, (user, _)) in users.iter().enumerate() {
@@ -188,9 +190,9 @@ async fn a_bus_with_the_least_permissions_does_all_that_a_bus_does() {
 
 #[tokio::test]
 async fn a_start_names_the_one_permission_that_is_missing() {
-    let all = "&tidings:{shop} +subscribe +publish +select";
+    let all = "&tidings:{shop}/1 +subscribe +publish +select";
     let redis = Redis::start().await;
-    for missing in ["+subscribe", "+select", "&tidings:{shop}"] {
+    for missing in ["+subscribe", "+select", "&tidings:{shop}/1"] {
         let rest: Vec<_> = all.split(' ').filter(|rule| *rule != missing).collect();
         let mut words = vec!["ACL", "SETUSER", "shop", "reset", "on", ">hush-hush"];
         words.extend(rest);
@@ -200,7 +202,7 @@ async fn a_start_names_the_one_permission_that_is_missing() {
         let error = Bus::builder(&url).namespace("shop").start().await;
 
         let text = tidings::report(&error.unwrap_err()).to_string();
-        let quoted = missing.replace("&tidings:{shop}", "'&tidings:{shop}'");
+        let quoted = missing.replace("&tidings:{shop}/1", "'&tidings:{shop}/1'");
         let cure = format!("ACL SETUSER shop {quoted})");
         assert!(text.contains(&cure), "{text}");
     }

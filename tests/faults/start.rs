@@ -145,6 +145,10 @@ async fn a_forbidden_database_number_is_explained_with_the_command_that_grants_i
     let cure = "ACL SETUSER least +select";
     assert!(text.contains(cure), "{text}");
     redis.command(&["ACL", "SETUSER", "least", "+select"]).await;
+    let text = refused_at_once(&url).await;
+    assert!(text.contains("'&tidings:{default}/3'"), "{text}");
+    let channel = "&tidings:{default}/3";
+    redis.command(&["ACL", "SETUSER", "least", channel]).await;
     let node = Node::start(Bus::builder(&url)).await;
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
@@ -187,10 +191,10 @@ async fn a_password_a_database_and_a_unix_socket_work() {
         .start()
         .await;
     let over_tcp = Node::start(Bus::builder(&format!("{}/3", redis.url()))).await;
-    let over_socket = Node::start(Bus::builder(&redis.unix_url().unwrap())).await;
+    let over_socket = format!("{}&db=3", redis.unix_url().unwrap());
+    let over_socket = Node::start(Bus::builder(&over_socket)).await;
     let ticks: Collected<u64> = over_socket.collect("tick");
 
-    // The database number does not matter to pub/sub: namespaces keep applications apart.
     over_tcp.send_to_all("tick", &1).await.unwrap();
 
     ticks.wait_len(1).await;

@@ -30,7 +30,10 @@ use crate::keys::Namespace;
 pub struct Permissions {
     /// The keys, as a pattern, where some are needed.
     keys: Option<String>,
-    channel: String,
+    /// How its keys begin, where it may be given some.
+    namespace: Option<Namespace>,
+    /// As patterns.
+    channels: Vec<String>,
     commands: Vec<&'static str>,
 }
 
@@ -43,20 +46,28 @@ impl Permissions {
     /// When the namespace breaks the rules of [`Builder::namespace`](crate::Builder::namespace).
     pub fn of_bus(namespace: &str) -> Result<Self, NameError> {
         let namespace = Namespace::parse(namespace)?;
-        Ok(Self::on_channel(namespace.channel()))
+        Ok(Self::on_channel(namespace.channel(), namespace))
     }
 
-    fn on_channel(channel: String) -> Self {
+    fn on_channel(channel: String, namespace: Namespace) -> Self {
         Self {
             keys: None,
-            channel,
+            namespace: Some(namespace),
+            channels: vec![channel],
             commands: vec!["subscribe", "publish"],
         }
     }
 
-    /// All that a bus may come to need on the keys and the channel of its namespace.
-    pub(crate) fn of_everything(channel: String) -> Self {
-        Self::on_channel(channel).count().share().be_member()
+    /// All that a bus may come to need in this database of its namespace.
+    pub(crate) fn of_everything(namespace: &Namespace, database: i64) -> Self {
+        let channel = namespace.channel_in(database);
+        let all = Self::on_channel(channel, namespace.clone());
+        let all = all.count().share().be_member();
+        if database == 0 {
+            all
+        } else {
+            all.and("select")
+        }
     }
 
     /// To ask a sentinel for the master and for the other sentinels, and to hear of a new master.
@@ -73,7 +84,8 @@ impl Permissions {
     pub fn of_sentinel() -> Self {
         Self {
             keys: None,
-            channel: "+switch-master".to_owned(),
+            namespace: None,
+            channels: vec!["+switch-master".to_owned()],
             commands: vec![
                 "subscribe",
                 "sentinel|get-master-addr-by-name",
@@ -83,8 +95,26 @@ impl Permissions {
         }
     }
 
-    /// For an address with a database number, too.
-    pub fn select_database(self) -> Self {
+    /// For an address with a database number, too: each database has a channel of its own.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(
+    ///     Permissions::of_bus("shop")?.select_database().to_string(),
+    ///     "resetkeys resetchannels &tidings:{shop} &tidings:{shop}/* \
+    ///      -@all +subscribe +publish +select",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn select_database(mut self) -> Self {
+        let channels = self
+            .namespace
+            .as_ref()
+            .map(Namespace::channels_in_databases);
+        self.channels.extend(channels);
+        self.channels.dedup();
         self.and("select")
     }
 
@@ -162,8 +192,8 @@ impl Permissions {
 
     /// Commands on the keys of the namespace.
     fn with_keys(self, commands: &[&'static str]) -> Self {
-        // A channel of our own is the prefix of all keys.
-        let keys = Some(format!("{}:*", self.channel));
+        let prefix = self.namespace.as_ref().map(Namespace::channel);
+        let keys = prefix.map(|prefix| format!("{prefix}:*"));
         let with_keys = Self { keys, ..self };
         commands
             .iter()
@@ -201,14 +231,15 @@ impl Permissions {
         let mut rules = vec!["resetkeys".to_owned()];
         rules.extend(self.keys_rule());
         rules.push("resetchannels".to_owned());
-        rules.push(self.channel_rule());
+        rules.extend(self.channel_rules());
         rules.push("-@all".to_owned());
         rules.extend(commands);
         rules
     }
 
-    fn channel_rule(&self) -> String {
-        format!("&{}", self.channel)
+    fn channel_rules(&self) -> Vec<String> {
+        let rules = self.channels.iter().map(|channel| format!("&{channel}"));
+        rules.collect()
     }
 
     fn keys_rule(&self) -> Option<String> {
@@ -221,16 +252,15 @@ impl Permissions {
         if let Some(command) = denied_command(denial) {
             return vec![format!("+{command}")];
         }
-        let channel = self.channel_rule();
         if denial.contains("channel") {
-            return vec![channel];
+            return self.channel_rules();
         }
         if denial.contains("key") {
             return self.keys_rule().into_iter().collect();
         }
         let commands = self.commands.iter().map(|command| format!("+{command}"));
         let mut rules: Vec<String> = self.keys_rule().into_iter().collect();
-        rules.push(channel);
+        rules.extend(self.channel_rules());
         rules.extend(commands);
         rules
     }
@@ -289,10 +319,10 @@ mod tests {
 
     #[test]
     fn a_denial_is_cured_by_what_is_missing() {
-        let permissions = Permissions::of_bus("shop")
-            .unwrap()
+        let shop = Namespace::parse("shop").unwrap();
+        let permissions = Permissions::on_channel(shop.channel_in(0), shop)
             .count()
-            .select_database();
+            .and("select");
         for (denial, missing) in [
             (
                 "NOPERM this user has no permissions to run the 'publish' command",

@@ -123,8 +123,9 @@ impl Builder {
         }
     }
 
-    /// The namespace: buses hear each other within one. It is part of the channel's name,
-    /// `tidings:{namespace}`, because Redis's pub/sub ignores the database number.
+    /// The namespace: buses receive each other's events within one. It is part of the channel's
+    /// name, `tidings:{namespace}`, and of every key. Two databases of one Redis are apart, too: the
+    /// channel of database 3 is `tidings:{namespace}/3`.
     pub fn namespace(self, namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),

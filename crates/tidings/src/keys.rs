@@ -18,9 +18,23 @@ impl Namespace {
         check_name(name).map(|()| Self(name.to_owned()))
     }
 
-    /// The channel that all processes share.
+    /// The channel that all processes share. It is also how every key begins.
     pub(crate) fn channel(&self) -> String {
         format!("tidings:{{{}}}", self.0)
+    }
+
+    /// The channel of those that use this database. Redis's pub/sub does not know databases, so it
+    /// is a part of the name: otherwise events would reach another database, and keys would not.
+    pub(crate) fn channel_in(&self, database: i64) -> String {
+        match database {
+            0 => self.channel(),
+            _ => format!("{}/{database}", self.channel()),
+        }
+    }
+
+    /// All channels of databases with a number, as a pattern.
+    pub(crate) fn channels_in_databases(&self) -> String {
+        format!("{}/*", self.channel())
     }
 
     /// The key of a counter.
@@ -70,6 +84,13 @@ mod tests {
             Namespace::parse("shop-staging").unwrap().channel(),
             "tidings:{shop-staging}"
         );
+    }
+
+    #[test]
+    fn each_database_has_a_channel_of_its_own() {
+        let shop = Namespace::parse("shop").unwrap();
+        assert_eq!(shop.channel_in(0), "tidings:{shop}");
+        assert_eq!(shop.channel_in(3), "tidings:{shop}/3");
     }
 
     #[test]

@@ -298,15 +298,18 @@ fn decoded(text: &str) -> Result<String, String> {
 /// A text that is printed later. What could separate it from something secret has to be encoded.
 fn plain(text: &str, also: &[char]) -> Result<String, String> {
     let is_plain = |c: char| c.is_alphanumeric() || "-._~%+".contains(c) || also.contains(&c);
-    if text.chars().all(is_plain) {
-        decoded(text)
-    } else {
-        Err(
+    if !text.chars().all(is_plain) {
+        return Err(
             "a character in its path is not encoded (such as a space, which is written as `%20`, \
              or `:`, `%3A`)"
                 .to_owned(),
-        )
+        );
     }
+    let text = decoded(text)?;
+    if text.contains(char::is_control) {
+        return Err("a control character is in its path".to_owned());
+    }
+    Ok(text)
 }
 
 /// `host`, `host:port`, `[::1]` or `[::1]:port`; otherwise what is wrong with it.
@@ -467,6 +470,7 @@ mod tests {
             ("redis://:a\nb@h", "a line break"),
             ("unix://host/path", "its path does not begin with a `/`"),
             ("unix:///a:b", "a character in its path is not encoded"),
+            ("unix:///a%0Ab", "a control character is in its path"),
             ("redis+sentinel://a,b", "it does not name the master"),
             ("redis+sentinel://a,/m", "sentinel 2 has no host"),
             (

@@ -84,10 +84,6 @@ impl Access {
             .username()
             .filter(|_| settings.password().is_some());
         let user = user.unwrap_or("default").to_owned();
-        let permissions = match settings.db() {
-            0 => permissions,
-            _ => permissions.select_database(),
-        };
         Self {
             settings,
             tls,

@@ -20,6 +20,7 @@ use super::keyspace::RedisKeys;
 use super::{Backlog, Hearing, PublishError, Publisher, Sending};
 use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
+use crate::keys::Namespace;
 use crate::tls::Tls;
 use crate::transport::connection::{Access, Line, Setup, words};
 use crate::transport::role::{Role, ask_role};
@@ -38,11 +39,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(settings: &RedisConnectionInfo, tls: Option<Tls>, channel: String) -> Self {
-        let permissions = Permissions::of_everything(channel.clone());
+    pub(crate) fn new(
+        settings: &RedisConnectionInfo,
+        tls: Option<Tls>,
+        namespace: &Namespace,
+    ) -> Self {
+        let permissions = Permissions::of_everything(namespace, settings.db());
         Self {
             access: Access::new(settings, tls, permissions).of_masters(),
-            channel,
+            channel: namespace.channel_in(settings.db()),
         }
     }
 

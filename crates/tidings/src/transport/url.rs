@@ -41,23 +41,22 @@ pub(crate) fn parse(
     tls: Option<&Tls>,
     namespace: &Namespace,
 ) -> Result<Arc<dyn Transport>, UrlError> {
-    let channel = namespace.channel();
     let parsed = Address::parse(url, tls)?;
     let address = parsed.to_string();
     Ok(match parsed {
-        Address::Memory(name) => Arc::new(Memory::new(&name, &channel)),
+        Address::Memory(name) => Arc::new(Memory::new(&name, &namespace.channel())),
         Address::Server { at, login, tls } => {
             let at = ConnectionAddr::Tcp(at.0, at.1);
             found(
                 Standalone { at, address },
-                Server::new(&login, tls, channel),
+                Server::new(&login, tls, namespace),
             )
         }
         Address::Socket { path, login } => {
             let at = ConnectionAddr::Unix(path);
             found(
                 Standalone { at, address },
-                Server::new(&login, None, channel),
+                Server::new(&login, None, namespace),
             )
         }
         Address::Sentinels {
@@ -67,7 +66,7 @@ pub(crate) fn parse(
             sentinel_login,
             tls,
         } => {
-            let server = Server::new(&login, tls.clone(), channel);
+            let server = Server::new(&login, tls.clone(), namespace);
             let sentinel = Sentinel::new(
                 address,
                 sentinels,
