@@ -23,4 +23,5 @@ mod faults {
     mod start;
     mod tls;
     mod traffic;
+    mod words;
 }

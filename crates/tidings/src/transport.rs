@@ -30,6 +30,7 @@ mod race;
 mod role;
 mod server;
 mod stream;
+mod trail;
 mod watch;
 
 /// Where the processes of one namespace meet.

@@ -1,6 +1,7 @@
 //! A connection to one server, and questions over it.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use futures_util::{FutureExt, TryFutureExt};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ErrorKind, ProtocolVersion, RedisConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind,
+    RedisError, RedisResult,
 };
 use tokio::time::timeout;
 
@@ -22,10 +23,14 @@ use crate::transport::race;
 use crate::transport::role::{Role, ask_role};
 use crate::transport::stream::{self, Allowance, Metered, Socket, Way};
 use crate::transport::tls;
+use crate::transport::trail::{Said, Trail};
 use crate::transport::watch::Watch;
 
 /// How long each step of connecting may take.
 const STEP: Duration = Duration::from_secs(5);
+
+/// How many characters of a server's words are shown.
+const LONGEST_WORDS: usize = 400;
 
 /// How to reach a server, and who we are there.
 #[derive(Clone)]
@@ -61,6 +66,8 @@ impl Default for Setup {
 pub(crate) struct Line {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Driver,
+    /// What the server said first, and how the connection ended.
+    trail: Trail,
     /// Which of the server's addresses it has reached, where that is an IP address.
     pub(crate) peer: Option<SocketAddr>,
     /// What the server is, where only a master is wanted.
@@ -158,20 +165,20 @@ impl Access {
         let peer = socket.peer();
         let stream = socket.agree(doing, self.tls.as_ref(), at).await?;
         let allowance = setup.allowance.clone();
+        let trail = Trail::default();
+        let stream = trail.follow(stream);
         let stream = Metered { stream, allowance };
         // Each call has a time-out around it; the crate's own would hide what it was doing.
         let config = setup.config.clone().set_response_timeout(None);
         let (connection, driver) =
             MultiplexedConnection::new_with_config(&self.settings, stream, config)
                 .await
-                .map_err(|error| {
-                    self.hung_up(at, doing, &error)
-                        .unwrap_or_else(|| self.explain(doing, &error))
-                })?;
+                .map_err(|error| self.refused(at, doing, &error, &trail))?;
         self.has_worked.store(true, Ordering::Relaxed);
         let mut line = Line {
             connection,
             driver: driver.boxed().fuse(),
+            trail,
             peer,
             role: Role::Hidden,
         };
@@ -184,20 +191,38 @@ impl Access {
         Ok(line)
     }
 
-    /// What a server that wants TLS does at the first word without; so does one that ends.
-    fn hung_up(
+    /// Why the first words came to nothing. A server that has no room, or does not want this
+    /// client, says so and ends the connection without an answer to each of them.
+    fn refused(
         &self,
         at: &ConnectionAddr,
         doing: &'static str,
         error: &RedisError,
-    ) -> Option<ConnectError> {
+        trail: &Trail,
+    ) -> ConnectError {
+        let is_answered = matches!(error.kind(), ErrorKind::Server(_));
+        if is_answered || tls::explain(doing, error).is_some() {
+            return self.explain(doing, error);
+        }
+        // A server that wants TLS ends the connection at the first word without; so does one that
+        // is about to end.
         let is_plain = self.tls.is_none() && matches!(at, ConnectionAddr::Tcp(..));
-        let is_strange = is_plain && !self.has_worked.load(Ordering::Relaxed);
-        (is_strange && error.is_connection_dropped()).then(|| {
-            let hint = "the server hung up; if it speaks TLS on this port, write `rediss:`";
-            let source = std::io::Error::other(format!("{error} ({hint})"));
-            ConnectError::Io { doing, source }
-        })
+        let may_want_tls = is_plain && !self.has_worked.load(Ordering::Relaxed);
+        let source = match (trail.said(), trail.end()) {
+            (Said::Error(words), _) => return self.judge(doing, &words),
+            (Said::Other(words), _) => {
+                let words = self.shown(&words);
+                io::Error::other(format!("what answers there is no redis: it says `{words}`"))
+            }
+            (Said::Nothing | Said::Alert, end) if may_want_tls => {
+                let end = end.map_or_else(|| error.to_string(), |end| end.to_string());
+                let hint = "if it speaks TLS on this port, write `rediss:`";
+                io::Error::other(format!("{end} ({hint})"))
+            }
+            (_, Some(end)) => end,
+            (_, None) => return self.explain(doing, error),
+        };
+        ConnectError::Io { doing, source }
     }
 
     /// What an error means, and what would cure it.
@@ -206,22 +231,27 @@ impl Access {
             return problem;
         }
         if error.is_io_error() || error.is_connection_dropped() {
-            let source = std::io::Error::other(error.to_string());
+            let source = io::Error::other(error.to_string());
             return ConnectError::Io { doing, source };
         }
-        let words = words(error);
-        let is_denied = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
-            || words.contains("no permissions");
-        let is_no_database = words.contains("DB index");
-        let is_wrong = error.kind() == ErrorKind::AuthenticationFailed
-            || ["WRONGPASS", "NOAUTH"]
-                .iter()
-                .any(|code| words.contains(code));
+        self.judge(doing, &words(error))
+    }
+
+    /// What redis's words mean, and what would cure it.
+    fn judge(&self, doing: &'static str, words: &str) -> ConnectError {
+        let words = self.shown(words);
+        let says = |code: &str| words.contains(code);
+        let is_denied = says("NOPERM") || says("no permissions");
+        let is_no_database = says("DB index");
+        let is_wrong = says("WRONGPASS") || says("NOAUTH");
+        let is_protected = words.starts_with("DENIED") || says("protected mode");
         let cure = if is_denied {
             Some(self.needs.cure(&words))
         } else if is_wrong {
             Some("check the user and the password in the address".to_owned())
-        } else if words.contains("HELLO") || words.contains("NOPROTO") {
+        } else if is_protected {
+            Some("set a password on the server, or turn its protected mode off".to_owned())
+        } else if says("HELLO") || says("NOPROTO") {
             Some("tidings needs Redis 6 or newer".to_owned())
         } else if is_no_database {
             Some("the server has no database of this number".to_owned())
@@ -232,8 +262,32 @@ impl Access {
             doing,
             words,
             cure,
-            is_final: is_denied || is_wrong || is_no_database,
+            is_final: is_denied || is_wrong || is_protected || is_no_database,
         }
+    }
+
+    /// What a server said, as it may be printed. One that does not understand a command repeats it,
+    /// and the first one has the password.
+    fn shown(&self, words: &str) -> String {
+        let (words, _) = words
+            .split_once(", with args beginning with")
+            .unwrap_or((words, ""));
+        let words = match self.settings.password() {
+            Some(password) if !password.is_empty() => words.replace(password, "…"),
+            _ => words.to_owned(),
+        };
+        let mut shown = String::new();
+        for character in words.chars().take(LONGEST_WORDS) {
+            if character.is_control() {
+                shown.extend(character.escape_default());
+            } else {
+                shown.push(character);
+            }
+        }
+        if words.chars().nth(LONGEST_WORDS).is_some() {
+            shown.push('…');
+        }
+        shown
     }
 }
 
@@ -256,13 +310,27 @@ impl Line {
             tokio::select! {
                 biased;
                 answer = question(&mut self.connection) => Ok(answer),
-                () = &mut self.driver => Err(ConnectError::Lost),
+                () = &mut self.driver => Err(lost(&self.trail, doing)),
             }
         };
         timeout(STEP, asking)
             .await
             .unwrap_or(Err(ConnectError::timed_out(doing)))
     }
+
+    /// Why the connection ended, when it did.
+    pub(crate) fn lost(&self, doing: &'static str) -> ConnectError {
+        lost(&self.trail, doing)
+    }
+}
+
+fn lost(trail: &Trail, doing: &'static str) -> ConnectError {
+    trail
+        .end()
+        .map_or(ConnectError::Lost, |source| ConnectError::Io {
+            doing,
+            source,
+        })
 }
 
 /// A step of connecting, which has its time.

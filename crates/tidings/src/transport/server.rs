@@ -199,7 +199,7 @@ impl Hearing for Hears {
             if self.take(frames) {
                 Poll::Ready(Ok(()))
             } else if self.line.driver.is_terminated() {
-                Poll::Ready(Err(ConnectError::Lost))
+                Poll::Ready(Err(self.line.lost("receiving")))
             } else {
                 Poll::Pending
             }

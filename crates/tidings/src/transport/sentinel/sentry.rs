@@ -80,7 +80,7 @@ impl Sentry {
             }
             tokio::select! {
                 () = next_round(hint) => {}
-                () = &mut line.driver => return Err(ConnectError::Lost),
+                () = &mut line.driver => return Err(line.lost(doing)),
             }
         }
     }

@@ -1,0 +1,183 @@
+//! What a server said first over a connection, and how the connection ended: for errors that say
+//! why.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How many bytes are kept: more than the longest error that Redis writes at accept.
+const KEPT: usize = 2_048;
+
+/// How a record of TLS begins that says what is wrong.
+const ALERT: [u8; 2] = [0x15, 0x03];
+
+/// What is known of one connection.
+#[derive(Clone, Default)]
+pub(crate) struct Trail(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    first: Vec<u8>,
+    end: Option<(io::ErrorKind, String)>,
+}
+
+/// What a server said before it ended the connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Nothing,
+    /// It expects TLS.
+    Alert,
+    /// An error, as Redis writes it.
+    Error(String),
+    /// A line of something else.
+    Other(String),
+}
+
+impl Trail {
+    /// Follows a stream from its beginning.
+    pub(crate) fn follow<S>(&self, stream: S) -> Followed<S> {
+        Followed {
+            stream,
+            trail: self.clone(),
+            left: KEPT,
+        }
+    }
+
+    /// Why the connection ended, if it did.
+    pub(crate) fn end(&self) -> Option<io::Error> {
+        let (kind, words) = self.lock().end.clone()?;
+        Some(io::Error::new(kind, words))
+    }
+
+    pub(crate) fn said(&self) -> Said {
+        let first = &self.lock().first;
+        let line = first.split(|byte| b"\r\n".contains(byte)).next();
+        let line = String::from_utf8_lossy(line.unwrap_or_default());
+        match first.as_slice() {
+            [] => Said::Nothing,
+            bytes if bytes.starts_with(&ALERT) => Said::Alert,
+            [b'-', ..] => Said::Error(line[1..].to_owned()),
+            _ => Said::Other(line.into_owned()),
+        }
+    }
+
+    fn ended(&self, error: &io::Error) {
+        let end = (error.kind(), error.to_string());
+        self.lock().end.get_or_insert(end);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream that leaves a trail.
+pub(crate) struct Followed<S> {
+    stream: S,
+    trail: Trail,
+    /// How many bytes are still kept.
+    left: usize,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (before, has_room) = (buffer.filled().len(), buffer.remaining() > 0);
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        match &read {
+            Poll::Ready(Ok(())) if has_room && buffer.filled().len() == before => {
+                let end = io::ErrorKind::UnexpectedEof;
+                let end = io::Error::new(end, "the server closed the connection");
+                self.trail.ended(&end);
+            }
+            Poll::Ready(Ok(())) if self.left > 0 => {
+                let read = &buffer.filled()[before..];
+                let kept = &read[..read.len().min(self.left)];
+                self.trail.lock().first.extend_from_slice(kept);
+                self.left -= kept.len();
+            }
+            Poll::Ready(Err(error)) => self.trail.ended(error),
+            _ => {}
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Followed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let Poll::Ready(Err(error)) = &written else {
+            return written;
+        };
+        self.trail.ended(error);
+        let hung_up = matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset
+        );
+        if hung_up && self.left == KEPT {
+            // What the server said before it hung up can still be read, and the end comes after it.
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    async fn said(words: &[u8]) -> Said {
+        let trail = Trail::default();
+        let mut followed = trail.follow(words);
+        followed.read_to_end(&mut Vec::new()).await.unwrap();
+        trail.said()
+    }
+
+    #[tokio::test]
+    async fn the_first_line_tells_what_answers() {
+        assert_eq!(said(b"").await, Said::Nothing);
+        assert_eq!(said(b"\x15\x03\x03\0\x02").await, Said::Alert);
+        let busy = Said::Error("ERR busy".to_owned());
+        assert_eq!(said(b"-ERR busy\r\n-ERR more\r\n").await, busy);
+        let other = Said::Other("SSH-2.0".to_owned());
+        assert_eq!(said(b"SSH-2.0\n").await, other);
+        assert!(matches!(said(&[0xff; 10_000]).await, Said::Other(_)));
+    }
+
+    #[tokio::test]
+    async fn what_was_said_before_the_end_is_read_although_writing_fails() {
+        let (near, mut far) = duplex(64);
+        far.write_all(b"-ERR busy\r\n").await.unwrap();
+        drop(far);
+        let trail = Trail::default();
+        let mut followed = trail.follow(near);
+
+        followed.write_all(b"HELLO").await.unwrap();
+        followed.read_to_end(&mut Vec::new()).await.unwrap();
+
+        assert_eq!(trail.said(), Said::Error("ERR busy".to_owned()));
+        assert!(trail.end().is_some());
+        followed.write_all(b"HELLO").await.unwrap_err();
+    }
+}

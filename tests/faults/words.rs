@@ -1,0 +1,140 @@
+//! A server that answers with a few words and ends the connection: the start repeats them.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use tidings::{Bus, StartError};
+use tidings_testkit::Redis;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// Enough for a few attempts.
+const BRIEFLY: Duration = Duration::from_millis(500);
+
+/// Writes these words to each client and ends the connection.
+async fn server_that_says(words: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            client.write_all(words.as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+async fn error_at(address: &str) -> StartError {
+    let builder = Bus::builder(address).without_collected();
+    builder.start_timeout(BRIEFLY).start().await.unwrap_err()
+}
+
+async fn said_by_server(words: &'static str) -> String {
+    let address = server_that_says(words).await;
+    let error = error_at(&format!("redis://:hush-hush@{address}")).await;
+    tidings::report(&error).to_string()
+}
+
+#[tokio::test]
+async fn an_error_at_accept_is_repeated_and_nothing_is_said_of_tls() {
+    for (words, repeated) in [
+        (
+            "-ERR max number of clients reached\r\n",
+            "`ERR max number of clients reached`",
+        ),
+        (
+            "-ERR max number of clients + cluster connections reached\r\n",
+            "`ERR max number of clients + cluster connections reached`",
+        ),
+        (
+            "-LOADING Redis is loading the dataset in memory\r\n",
+            "`LOADING Redis is loading the dataset in memory`",
+        ),
+        (
+            "-NOAUTH Authentication required.\r\n",
+            "`NOAUTH Authentication required.`",
+        ),
+        (
+            "-DENIED Redis is running in protected mode because protected mode is enabled\r\n",
+            "`DENIED Redis is running in protected mode",
+        ),
+        ("-upstream is not there", "`upstream is not there`"),
+        ("-ERR \x1b[31mred\r\n", "`ERR \\u{1b}[31mred`"),
+        ("SSH-2.0-OpenSSH_9.6\r\n", "`SSH-2.0-OpenSSH_9.6`"),
+        (
+            "HTTP/1.1 400 Bad Request\r\n\r\n",
+            "`HTTP/1.1 400 Bad Request`",
+        ),
+        ("220 mail.example ESMTP\r\n", "`220 mail.example ESMTP`"),
+    ] {
+        let text = said_by_server(words).await;
+        assert!(text.contains(repeated), "{repeated}: {text}");
+        assert!(!text.contains("rediss"), "{text}");
+        assert!(!text.contains("hush"), "a password is shown");
+    }
+}
+
+#[tokio::test]
+async fn tls_is_suggested_where_the_server_says_nothing() {
+    for words in ["", "\x15\x03\x03\x00\x02\x02\x0a"] {
+        let text = said_by_server(words).await;
+        assert!(text.contains("write `rediss:`"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_in_protected_mode_is_refused_at_once_with_the_cure() {
+    let words = "-DENIED Redis is running in protected mode because no password is set\r\n";
+    let address = server_that_says(words).await;
+
+    let error = error_at(&format!("redis://{address}")).await;
+
+    assert!(matches!(error, StartError::Refused { .. }), "{error:?}");
+    let text = tidings::report(&error).to_string();
+    assert!(text.contains("set a password on the server"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_without_room_for_clients_says_so() {
+    let redis = Redis::builder().config("maxclients", "10").start().await;
+    let mut held = Vec::new();
+    loop {
+        let mut client = TcpStream::connect(redis.address()).unwrap();
+        let patience = Duration::from_millis(200);
+        client.set_read_timeout(Some(patience)).unwrap();
+        match client.read(&mut [0; 8]) {
+            Ok(bytes) if bytes > 0 => break,
+            _ => held.push(client),
+        }
+    }
+
+    let text = tidings::report(&error_at(&redis.url()).await).to_string();
+
+    assert!(text.contains("ERR max number of clients reached"), "{text}");
+    assert!(!text.contains("rediss"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_what_it_was_told_makes_no_error_show_the_password() {
+    let redis = Redis::builder()
+        .password("hush-hush")
+        .config("rename-command", "HELLO \"\"")
+        .start()
+        .await;
+    let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = echo.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = echo.accept().await {
+            let mut heard = vec![0; 512];
+            let bytes = client.read(&mut heard).await.unwrap();
+            client.write_all(b"-ERR ").await.unwrap();
+            client.write_all(&heard[..bytes]).await.unwrap();
+        }
+    });
+
+    for address in [redis.url(), format!("redis://:hush-hush@{address}")] {
+        let error = error_at(&address).await;
+        let text = format!("{error:?} {}", tidings::report(&error));
+        assert!(!text.contains("hush"), "a password is shown");
+    }
+}
