@@ -21,7 +21,7 @@ use crate::outgoing::{Outgoing, Shut};
 use crate::pace;
 use crate::pending::{About, Open, Outcome};
 use crate::reports::Reports;
-use crate::session::{Flight, Progress, Session, if_any, poll_front, publish};
+use crate::session::{Flight, GivenUp, Progress, Session, if_any};
 use crate::transport::{PublishError, Sending};
 
 /// How long what waits may still leave when the bus is dropped.
@@ -104,16 +104,18 @@ impl Sender {
 
     async fn send_over(&mut self, sending: Sending, progress: &mut Progress) -> End {
         let mut session = Session::new(sending, self.probe.interval);
-        // What is in doubt is repeated under its old numbers: who heard it drops it.
+        // What is in doubt is repeated under its old numbers: a subscriber that has it drops it. It
+        // is in line before anything else can be: nobody else uses the connection before it is
+        // driven.
         for flight in &mut progress.flights {
-            flight.left = Instant::now();
-            flight.reply = Some(publish(&*session.publisher, flight.frame.clone()).await);
             self.echoes.sent(flight.sent());
+            flight.left = Instant::now();
+            flight.reply = Some(session.publisher.publish(flight.frame.clone()));
         }
         // Another server, or another user's rights: whether it lets us look is to be seen again.
         progress.until_look = pace::LOOK;
         // States our position at once: others notice what they missed before.
-        session.announce(self.format, self.me, progress).await;
+        session.announce(self.format, self.me, progress);
         let mut farewell = None;
         let mut sessions_ended = false;
         let (probe, mut stage) = (Arc::clone(&self.probe), self.stage.clone());
@@ -126,7 +128,7 @@ impl Sender {
                 return End::Left;
             }
             let may_send = session.may_send(progress, &self.echoes);
-            let is_idle = progress.flights.is_empty();
+            let is_idle = progress.under_way() == 0;
             let due = session.due(progress, farewell);
             let due = self
                 .deadline(progress)
@@ -147,7 +149,7 @@ impl Sender {
                 () = &mut session.driver => {
                     return self.wait_for_link(ConnectError::Lost, session, progress).await;
                 }
-                answer = poll_fn(|cx| poll_front(&mut progress.flights, cx)) => {
+                answer = poll_fn(|cx| progress.poll_answer(cx)) => {
                     if let Err(why) = self.answered(answer, progress) {
                         return self.wait_for_link(why, session, progress).await;
                     }
@@ -173,11 +175,11 @@ impl Sender {
                 () = self.echoes.heard(), if session.ahead_since.is_some() => {}
                 open = self.outgoing.next(is_idle), if may_send => {
                     let flight = self.number(open, progress);
-                    session.send(flight, progress).await;
+                    session.send(flight, progress);
                 }
                 () = &mut wanted => {
                     wanted.set(probe.wanted.notified());
-                    session.announce(self.format, self.me, progress).await;
+                    session.announce(self.format, self.me, progress);
                     session.check(progress);
                 }
                 stage = &mut leaving, if farewell.is_none() => {
@@ -195,7 +197,7 @@ impl Sender {
                         let why = ConnectError::Unanswered { silence };
                         return self.wait_for_link(why, session, progress).await;
                     }
-                    self.look_at_the_clock(&mut session, progress).await;
+                    self.look_at_the_clock(&mut session, progress);
                 }
             }
         }
@@ -241,6 +243,15 @@ impl Sender {
         answer: Result<Option<u64>, PublishError>,
         progress: &mut Progress,
     ) -> Result<(), ConnectError> {
+        if let Some(given_up) = progress.given_up.front() {
+            if answer.is_ok() {
+                self.probe.published(given_up.left);
+            }
+            // Its fate was told. What the answer says of the connection holds all the same.
+            answer.map(drop).or_else(refused_alone)?;
+            progress.given_up.pop_front();
+            return Ok(());
+        }
         match answer {
             Ok(receivers) => {
                 let flight = progress.flights.pop_front().expect("it was just polled");
@@ -260,21 +271,17 @@ impl Sender {
                 self.give_up(flight, Reason::Refused(words.into()));
                 Ok(())
             }
-            Err(PublishError::NotNow(words)) => {
-                let flight = progress.flights.front_mut().expect("it was just polled");
-                flight.reply = None;
-                Err(ConnectError::Redis {
-                    doing: "publishing",
-                    words,
-                    cure: None,
-                    is_final: false,
-                })
+            Err(error) => {
+                if let PublishError::NotNow(_) = error {
+                    let flight = progress.flights.front_mut().expect("it was just polled");
+                    flight.reply = None;
+                }
+                refused_alone(error)
             }
-            Err(PublishError::Lost) => Err(ConnectError::Lost),
         }
     }
 
-    async fn look_at_the_clock(&self, session: &mut Session, progress: &mut Progress) {
+    fn look_at_the_clock(&self, session: &mut Session, progress: &mut Progress) {
         self.give_up_expired(progress);
         session.check_if_due(progress);
         if session
@@ -287,7 +294,7 @@ impl Sender {
         if progress.next_announcement() <= Instant::now() {
             progress.announced += 1;
             progress.last_sent = Instant::now();
-            session.announce(self.format, self.me, progress).await;
+            session.announce(self.format, self.me, progress);
         }
     }
 
@@ -311,7 +318,12 @@ impl Sender {
             .front()
             .is_some_and(|flight| now.duration_since(flight.about.since) >= patience)
         {
-            let flight = progress.flights.pop_front().expect("it was just looked at");
+            let mut flight = progress.flights.pop_front().expect("it was just looked at");
+            if let Some(reply) = flight.reply.take() {
+                flight.is_doubtful = true;
+                let left = flight.left;
+                progress.given_up.push_back(GivenUp { reply, left });
+            }
             self.give_up(flight, reason.clone());
         }
         for open in self.outgoing.expired(now) {
@@ -368,6 +380,20 @@ impl Sender {
             self.outgoing.remember(unsent.into_iter());
         }
         self.outgoing.resolve(about, Outcome::Failed(fate));
+    }
+}
+
+/// Why the connection is of no use any more, unless Redis refused this frame alone.
+fn refused_alone(error: PublishError) -> Result<(), ConnectError> {
+    match error {
+        PublishError::Refused(_) => Ok(()),
+        PublishError::NotNow(words) => Err(ConnectError::Redis {
+            doing: "publishing",
+            words,
+            cure: None,
+            is_final: false,
+        }),
+        PublishError::Lost => Err(ConnectError::Lost),
     }
 }
 

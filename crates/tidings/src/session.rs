@@ -2,7 +2,7 @@
 //! asked beside them.
 
 use std::collections::VecDeque;
-use std::future::{pending, ready};
+use std::future::pending;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::echo::{Echoes, PATIENCE, Sent};
 use crate::error::ConnectError;
 use crate::pace::{self, Pace};
 use crate::pending::About;
-use crate::transport::{PublishError, Publisher, Sending};
+use crate::transport::{PublishError, Publisher, Reply, Sending};
 
 /// How many frames may be under way at once. Measured: one, two and four carry the same; two has
 /// the shortest tail of latencies at 5,000 to 50,000 events a second.
@@ -46,18 +46,25 @@ pub(crate) struct Flight {
     pub(crate) left: Instant,
 }
 
-pub(crate) type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
-
 type Check = BoxFuture<'static, Result<(), ConnectError>>;
 
 /// What the sender knows from one connection to the next.
 pub(crate) struct Progress {
     pub(crate) next: u64,
     pub(crate) flights: VecDeque<Flight>,
+    /// The answers to frames that were given up while they were under way, all of them before
+    /// `flights`: each frame keeps its place in line until it is answered.
+    pub(crate) given_up: VecDeque<GivenUp>,
     /// Bytes until the next look at the other hearers.
     pub(crate) until_look: usize,
     pub(crate) last_sent: Instant,
     pub(crate) announced: usize,
+}
+
+/// A frame that was given up while it was under way.
+pub(crate) struct GivenUp {
+    pub(crate) reply: Reply,
+    pub(crate) left: Instant,
 }
 
 /// What one connection adds.
@@ -97,6 +104,7 @@ impl Progress {
         Self {
             next: 1,
             flights: VecDeque::new(),
+            given_up: VecDeque::new(),
             until_look: pace::LOOK,
             last_sent: Instant::now(),
             announced: 0,
@@ -105,9 +113,28 @@ impl Progress {
 
     /// No answer comes any more: what is under way may have been published.
     pub(crate) fn doubt(&mut self) {
+        self.given_up.clear();
         for flight in &mut self.flights {
             flight.is_doubtful |= flight.reply.take().is_some();
         }
+    }
+
+    /// How many frames wait for their answers.
+    pub(crate) fn under_way(&self) -> usize {
+        self.given_up.len() + self.flights.len()
+    }
+
+    /// The answer to the oldest frame under way: to one that was given up, where there is one.
+    pub(crate) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<u64>, PublishError>> {
+        if let Some(given_up) = self.given_up.front_mut() {
+            return given_up.reply.as_mut().poll(cx);
+        }
+        let flight = self.flights.front_mut();
+        let reply = flight.and_then(|flight| flight.reply.as_mut());
+        reply.map_or(Poll::Pending, |reply| reply.as_mut().poll(cx))
     }
 
     pub(crate) fn next_announcement(&self) -> Instant {
@@ -152,7 +179,7 @@ impl Session {
         } else {
             self.ahead_since = None;
         }
-        progress.flights.len() < UNDER_WAY && self.look.is_none() && self.ahead_since.is_none()
+        progress.under_way() < UNDER_WAY && self.look.is_none() && self.ahead_since.is_none()
     }
 
     /// When the clock must be looked at.
@@ -176,14 +203,14 @@ impl Session {
     }
 
     pub(crate) fn is_waiting(&self, progress: &Progress) -> bool {
-        self.announcement.is_some() || self.check.is_some() || !progress.flights.is_empty()
+        self.announcement.is_some() || self.check.is_some() || progress.under_way() > 0
     }
 
-    pub(crate) async fn send(&mut self, mut flight: Flight, progress: &mut Progress) {
+    pub(crate) fn send(&mut self, mut flight: Flight, progress: &mut Progress) {
         let now = Instant::now();
         self.ask(progress, now);
         flight.left = now;
-        flight.reply = Some(publish(&*self.publisher, flight.frame.clone()).await);
+        flight.reply = Some(self.publisher.publish(flight.frame.clone()));
         progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
         if progress.until_look == 0 {
             let pace = self.pace.take().unwrap_or_default();
@@ -195,12 +222,12 @@ impl Session {
     }
 
     /// Publishes the position, unless that is under way already.
-    pub(crate) async fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
+    pub(crate) fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
         if self.announcement.is_none() {
             self.announced = Instant::now();
             self.ask(progress, self.announced);
             let position = announce(format, me, progress.next);
-            self.announcement = Some(publish(&*self.publisher, position).await);
+            self.announcement = Some(self.publisher.publish(position));
         }
     }
 
@@ -242,15 +269,6 @@ fn silence(announced: usize) -> Duration {
     silence.min(LONGEST_SILENCE)
 }
 
-/// Begins to publish: the first poll puts the frame in line.
-pub(crate) async fn publish(publisher: &dyn Publisher, frame: Bytes) -> Reply {
-    let mut reply = publisher.publish(frame);
-    match futures_util::poll!(&mut reply) {
-        Poll::Ready(answer) => Box::pin(ready(answer)),
-        Poll::Pending => reply,
-    }
-}
-
 /// What the future ends with; waits for ever where there is none.
 pub(crate) async fn if_any<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
     let Some(waiting) = future else {
@@ -259,15 +277,6 @@ pub(crate) async fn if_any<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
     let output = waiting.await;
     *future = None;
     output
-}
-
-/// The answer to the oldest frame under way.
-pub(crate) fn poll_front(
-    flights: &mut VecDeque<Flight>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Option<u64>, PublishError>> {
-    let reply = flights.front_mut().and_then(|flight| flight.reply.as_mut());
-    reply.map_or(Poll::Pending, |reply| reply.as_mut().poll(cx))
 }
 
 #[cfg(test)]

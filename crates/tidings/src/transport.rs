@@ -1,11 +1,14 @@
 //! What the sender, the receiver and the link need of a place to meet.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::task::unconstrained;
 
 use crate::error::ConnectError;
 use crate::health::TopologyKind;
@@ -25,6 +28,7 @@ pub(crate) mod tls;
 mod topology;
 pub(crate) mod url;
 
+mod commands;
 mod connection;
 mod race;
 mod role;
@@ -95,15 +99,31 @@ impl fmt::Debug for Sending {
 
 /// The handle to the end that sends.
 pub(crate) trait Publisher: Send + Sync {
-    /// Publishes one frame. Frames leave in the order of the futures' first polls. The answer is
-    /// how many heard it, where that means something.
-    fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>>;
+    /// Publishes one frame. It is in line when this returns, whether its answer is waited for or
+    /// not: nothing that is begun later leaves before it. The answer is how many subscribers
+    /// received it, where that means something.
+    fn publish(&self, frame: Bytes) -> Reply;
 
     /// How many bytes wait for each hearer, where that can be known.
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>>;
 
     /// Whether the other side is the right one.
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>>;
+}
+
+/// What becomes of a frame, once it is known.
+pub(crate) type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
+
+/// Puts a frame in line, which the first poll of its future does where there is a place for it.
+fn in_line(
+    publishing: impl Future<Output = Result<Option<u64>, PublishError>> + Send + 'static,
+) -> Reply {
+    let mut publishing: Reply = Box::pin(publishing);
+    // A task that has used up its share of time is given nothing, not even a place in line.
+    match unconstrained(publishing.as_mut()).now_or_never() {
+        Some(answer) => Box::pin(ready(answer)),
+        None => publishing,
+    }
 }
 
 /// What the meeting place holds for a hearer that does not read as fast as others send.

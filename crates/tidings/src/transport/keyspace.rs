@@ -13,6 +13,7 @@ use redis::{
 use crate::acl::Needs;
 use crate::failure::Reason;
 use crate::shared::shown;
+use crate::transport::commands::Commands;
 use crate::transport::connection::words;
 
 pub(crate) mod counts;
@@ -49,6 +50,8 @@ pub(crate) enum KeyError {
 #[derive(Clone)]
 pub(crate) struct RedisKeys {
     pub(crate) connection: MultiplexedConnection,
+    /// All that is asked over the connection goes through this.
+    pub(crate) commands: Commands,
     /// Where changes are announced.
     pub(crate) channel: String,
     pub(crate) needs: Arc<Needs>,
@@ -59,11 +62,10 @@ impl Keyspace for RedisKeys {}
 impl RedisKeys {
     /// Asks one command.
     fn ask<T: FromRedisValue + 'static>(&self, command: Cmd) -> Answer<T> {
-        let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
-        Box::pin(async move {
-            let answer = command.query_async(&mut connection).await;
-            understood(answer, &needs)
-        })
+        let mut connection = self.connection.clone();
+        let answer = self.begin(async move { command.query_async(&mut connection).await });
+        let needs = Arc::clone(&self.needs);
+        Box::pin(async move { understood(answer.await?, &needs) })
     }
 
     /// Runs a script, which Redis does as one step; it is loaded where it is not there yet.
@@ -71,11 +73,19 @@ impl RedisKeys {
         &self,
         script: ScriptInvocation<'static>,
     ) -> Answer<T> {
-        let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
-        Box::pin(async move {
-            let answer = script.invoke_async(&mut connection).await;
-            understood(answer, &needs)
-        })
+        let mut connection = self.connection.clone();
+        let answer = self.begin(async move { script.invoke_async(&mut connection).await });
+        let needs = Arc::clone(&self.needs);
+        Box::pin(async move { understood(answer.await?, &needs) })
+    }
+
+    /// Asks in its turn.
+    fn begin<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = T> + Send + 'static,
+    ) -> Answer<T> {
+        let commands = self.commands.clone();
+        Box::pin(async move { commands.ask(question).await.ok_or(KeyError::Lost) })
     }
 }
 

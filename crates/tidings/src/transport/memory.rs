@@ -14,7 +14,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use super::keyspace::{InMemory, KeyError, Keyspace};
-use super::{Backlog, Connected, Hearing, PublishError, Publisher, Sending, Transport};
+use super::{Backlog, Connected, Hearing, Publisher, Reply, Sending, Transport, in_line};
 use crate::error::ConnectError;
 use crate::health::TopologyKind;
 use crate::keys::Namespace;
@@ -273,9 +273,9 @@ struct Speaks {
 }
 
 impl Publisher for Speaks {
-    fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>> {
+    fn publish(&self, frame: Bytes) -> Reply {
         let place = Arc::clone(&self.place);
-        Box::pin(async move { Ok(Some(place.publish(frame).await)) })
+        in_line(async move { Ok(Some(place.publish(frame).await)) })
     }
 
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {

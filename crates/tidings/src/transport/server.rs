@@ -17,12 +17,13 @@ use redis::{
 };
 
 use super::keyspace::RedisKeys;
-use super::{Backlog, Hearing, PublishError, Publisher, Sending};
+use super::{Backlog, Hearing, PublishError, Publisher, Reply, Sending, in_line};
 use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
 use crate::keys::Namespace;
 use crate::tls::Tls;
-use crate::transport::connection::{Access, Line, Setup, words};
+use crate::transport::commands::{commands, with_places};
+use crate::transport::connection::{Access, Driver, Line, Setup, words};
 use crate::transport::role::{Role, ask_role};
 use crate::transport::stream::Allowance;
 use crate::transport::watch::Watch;
@@ -130,7 +131,11 @@ impl Server {
         peer: Option<SocketAddr>,
     ) -> Result<Sending, ConnectError> {
         let doing = "connecting to send";
-        let line = self.access.open(at, peer, doing, Setup::default()).await?;
+        let setup = Setup {
+            config: with_places(),
+            ..Setup::default()
+        };
+        let line = self.access.open(at, peer, doing, setup).await?;
         let hides_role = line.role == Role::Hidden;
         if hides_role {
             tracing::warn!(
@@ -139,11 +144,20 @@ impl Server {
                  (`+role` allows it)"
             );
         }
-        let Line {
-            connection, driver, ..
-        } = line;
+        Ok(self.sending_over(line.connection, line.driver, hides_role))
+    }
+
+    /// The end that sends, over a connection that was set up [`with_places`].
+    pub(super) fn sending_over(
+        &self,
+        connection: MultiplexedConnection,
+        driver: Driver,
+        hides_role: bool,
+    ) -> Sending {
+        let (commands, driver) = commands(driver);
         let keyspace = RedisKeys {
             connection: connection.clone(),
+            commands,
             channel: self.channel.clone(),
             needs: Arc::clone(&self.access.needs),
         };
@@ -153,12 +167,12 @@ impl Server {
             needs: Arc::clone(&self.access.needs),
             hides_role: Arc::new(AtomicBool::new(hides_role)),
         };
-        Ok(Sending {
+        Sending {
             publisher: Box::new(publisher),
-            driver: driver.boxed(),
+            driver,
             left: pending().boxed(),
             keyspace: Arc::new(keyspace),
-        })
+        }
     }
 }
 
@@ -221,11 +235,11 @@ struct Speaks {
 }
 
 impl Publisher for Speaks {
-    fn publish(&self, frame: Bytes) -> BoxFuture<'static, Result<Option<u64>, PublishError>> {
+    fn publish(&self, frame: Bytes) -> Reply {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(&self.channel).arg(&*frame);
         let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
-        Box::pin(async move {
+        in_line(async move {
             let answer = publish.query_async::<u64>(&mut connection).await;
             answer.map(Some).map_err(|error| refusal(&error, &needs))
         })

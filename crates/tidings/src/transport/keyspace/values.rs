@@ -138,11 +138,13 @@ impl Values for RedisKeys {
             pipe.cmd("HMGET").arg(key).arg(&[VERSION, NONCE]);
         }
         pipe.ignore_errors();
-        let (mut connection, needs) = (self.connection.clone(), self.needs.clone());
+        let mut connection = self.connection.clone();
+        let answers = self.begin(async move { pipe.query_async(&mut connection).await });
+        let needs = self.needs.clone();
         Box::pin(async move {
-            let answers = pipe.query_async(&mut connection).await;
-            let answers: Vec<RedisResult<Value>> =
-                answers.map_err(|error| KeyError::of(&error, &needs))?;
+            let answers: Vec<RedisResult<Value>> = answers
+                .await?
+                .map_err(|error| KeyError::of(&error, &needs))?;
             let stamp = |answer| {
                 let (version, nonce) = understood(answer, &needs)?;
                 Stamp::of(version, nonce)
