@@ -398,6 +398,35 @@ async fn while_redis_is_frozen_nobody_is_gone() {
 }
 
 #[tokio::test]
+async fn with_leases_of_different_lengths_nobody_is_gone_after_an_outage_of_all() {
+    let redis = Redis::start().await;
+    let mut members = Vec::new();
+    for lease in [LEASE * 8, LEASE, LEASE] {
+        let proxy = Proxy::start(redis.address()).await;
+        let node = Node::start(Bus::builder(&proxy.url()).lease(lease)).await;
+        node.members().await.unwrap();
+        members.push((proxy, node));
+    }
+    let observer = redis.node().await;
+    let told = changes(&observer);
+    told.wait_len(4).await;
+
+    for (proxy, _) in &members {
+        proxy.set(Fault::Reset);
+    }
+    let_pass(LEASE * 2).await;
+    for (proxy, node) in &members {
+        proxy.set(Fault::Pass);
+        wait_for("it is back", SOON, async || node.ready()).await;
+        // It renews its lease at once, and others may be given up with that.
+        let_pass(LEASE / 5).await;
+    }
+
+    let_pass(LEASE * 2).await;
+    assert_eq!(departures(&told), []);
+}
+
+#[tokio::test]
 async fn a_redis_that_has_lost_everything_is_no_departure() {
     let mut redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);

@@ -11,6 +11,7 @@ use crate::keys::Namespace;
 
 mod memory;
 mod scripts;
+mod silences;
 
 pub(crate) use memory::InMemory;
 use scripts::{BEAT, LEAVE, LIST};
@@ -34,8 +35,8 @@ pub(crate) struct Keys {
     members: String,
     /// A hash: what each member says of itself.
     descriptions: String,
-    /// A hash: when somebody renewed a lease last, when the last silence ended, and how often the
-    /// roll has changed.
+    /// A hash: when somebody renewed a lease last, how long nobody did before, and how often the roll
+    /// has changed.
     beats: String,
 }
 
@@ -114,7 +115,9 @@ impl Roll for RedisKeys {
             .arg(milliseconds(RETURN))
             .arg(milliseconds(LONGEST))
             .arg(AT_ONCE)
-            .arg(LOOK_AT);
+            .arg(LOOK_AT)
+            .arg(milliseconds(silences::LEAST))
+            .arg(silences::MOST);
         let answer = self.run::<(u64, u64, bool)>(script);
         Box::pin(async move {
             let (now, change, has_more) = answer.await?;

@@ -7,6 +7,7 @@ use serde_json::json;
 use tidings_codec::NodeId;
 use tokio::time::Instant;
 
+use super::silences::Silences;
 use super::{AT_ONCE, Beat, Keys, Listed, RETURN, Renewed, Roll, milliseconds};
 use crate::transport::keyspace::Answer;
 use crate::transport::memory::MemoryKeys;
@@ -21,7 +22,7 @@ pub(crate) struct Entries {
     members: BTreeMap<NodeId, Entry>,
     change: u64,
     last: Option<Instant>,
-    resumed: Option<Instant>,
+    silences: Silences,
     /// When all is forgotten, if nobody renews anything.
     kept_until: Option<Instant>,
 }
@@ -44,7 +45,7 @@ impl Default for Entries {
             members: BTreeMap::new(),
             change: milliseconds(since_1970),
             last: None,
-            resumed: None,
+            silences: Silences::default(),
             kept_until: None,
         }
     }
@@ -88,10 +89,8 @@ impl Entries {
         self.kept_until = self.kept_until.max(Some(over + beat.lease + RETURN));
         if let Some(entry) = self.members.get_mut(&beat.id) {
             entry.over = over;
-            let is_silent = |last: Instant| now - last > beat.lease / 2;
-            if self.last.is_none_or(is_silent) {
-                self.resumed = Some(now);
-            }
+            let silence = self.last.map_or(Duration::MAX, |last| now - last);
+            self.silences.put(silence, now);
             self.last = Some(now);
             return None;
         }
@@ -99,7 +98,7 @@ impl Entries {
         let rest = beat.description.strip_prefix('{').unwrap_or_default();
         let description = format!(r#"{{"started":{started},{rest}"#);
         if self.members.is_empty() {
-            (self.last, self.resumed) = (Some(now), None);
+            (self.last, self.silences) = (Some(now), Silences::default());
         }
         let entry = Entry {
             over,
@@ -114,11 +113,8 @@ impl Entries {
     fn over(&self, lease: Duration) -> Vec<NodeId> {
         let now = Instant::now();
         let is_over = |entry: &Entry| {
-            let had_time = self
-                .resumed
-                .is_none_or(|resumed| now - resumed >= entry.lease + RETURN);
             let is_certain = entry.lease >= lease || now >= entry.over + lease;
-            now > entry.over && had_time && is_certain
+            now > entry.over && is_certain && !self.silences.excuse(entry.lease, lease, now)
         };
         let over = self.members.iter().filter(|(_, entry)| is_over(entry));
         over.map(|(id, _)| *id).take(AT_ONCE).collect()
@@ -252,10 +248,33 @@ mod tests {
     async fn who_renews_seldom_lets_more_time_pass() {
         let mut kept = roll(&[(1, 4 * LEASE), (2, LEASE)]);
         keep_renewing(&mut kept, 1, 4 * LEASE, 4 * LEASE).await;
-        assert_eq!(kept.over(LEASE), [NodeId::new(2)]);
         assert_eq!(kept.over(4 * LEASE), []);
         keep_renewing(&mut kept, 1, 4 * LEASE, 2 * LEASE).await;
         assert_eq!(kept.over(4 * LEASE), [NodeId::new(2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_leases_of_different_lengths_nobody_that_is_there_is_over_after_an_outage_of_all()
+    {
+        let leases = [40, 10, 5, 1].map(Duration::from_secs);
+        for away in (500..30_000).step_by(500).map(Duration::from_millis) {
+            // Whichever connects first hides the outage from nobody.
+            for first in 0..leases.len() {
+                let members: Vec<_> = (1..).zip(leases).collect();
+                let mut roll = roll(&members);
+                roll.join_or_renew(&beat(1, leases[0]));
+                tokio::time::advance(away).await;
+                let mut members = members.clone();
+                members.rotate_left(first);
+                for (index, (id, lease)) in members.iter().enumerate() {
+                    assert_eq!(roll.join_or_renew(&beat(*id, *lease)), None);
+                    let over = roll.over(*lease);
+                    let late: Vec<_> = members[index..].iter().map(|one| one.0).collect();
+                    assert_eq!(over, [], "{away:?}: {id} saw, of {late:?}");
+                    tokio::time::advance(Duration::from_millis(100)).await;
+                }
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

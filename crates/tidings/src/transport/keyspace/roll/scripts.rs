@@ -29,8 +29,10 @@ const PROLOGUE: &str = r#"
 /// be gone again before it renews anything. Where there are no others, the time begins anew.
 ///
 /// A silence longer than half a lease is Redis's own: then nobody could renew, so each gets its
-/// whole lease, and [`RETURN`](super::RETURN), from the end of the silence. Who renews less often than a member
-/// whose lease is over cannot tell whether there was a silence, so it lets more time pass.
+/// whole lease, and [`RETURN`](super::RETURN), from the end of the silence. The silences are kept with their
+/// lengths, because the member that ends one may renew so seldom that it cannot tell:
+/// [`Silences`](super::silences::Silences) has the rule. Who renews less often than a member whose
+/// lease is over lets more time pass.
 ///
 /// When nobody renews any more, all goes with the time, but nothing before the longest lease.
 pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
@@ -39,6 +41,7 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
         local id, lease, description, started = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
         local channel, grace, longest = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
         local at_once, look_at = tonumber(ARGV[8]), ARGV[9]
+        local least, most = tonumber(ARGV[10]), tonumber(ARGV[11])
         local change = last_change()
 
         local function keep()
@@ -59,17 +62,53 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
             redis.call('HSET', descriptions, id, description)
             redis.call('HSET', beats, 'change', change)
             if redis.call('ZCARD', roll) == 1 then
-                redis.call('HSET', beats, 'last', now, 'resumed', 0)
+                redis.call('HSET', beats, 'last', now, 'silences', '')
             end
             keep()
             return {now, change, 0}
         end
 
-        local before = redis.call('HMGET', beats, 'last', 'resumed')
-        local last, resumed = tonumber(before[1]) or 0, tonumber(before[2]) or 0
-        local silence = now - last
-        if silence > lease / 2 or silence < 0 then resumed = now end
-        redis.call('HSET', beats, 'last', now, 'resumed', resumed, 'change', change)
+        local before = redis.call('HMGET', beats, 'last', 'silences')
+        local silence = now - (tonumber(before[1]) or 0)
+        local silences = {}
+        -- When Redis's clock was put back, all that is known is of no use.
+        if silence < 0 then
+            silence = 2 * longest
+        else
+            for length, ended in string.gmatch(before[2] or '', '(%d+)@(%d+)') do
+                silences[#silences + 1] = {tonumber(length), tonumber(ended)}
+            end
+        end
+        if silence >= least then
+            silence = math.min(silence, 2 * longest)
+            while #silences > 0 and silences[#silences][1] <= silence do
+                silences[#silences] = nil
+            end
+            silences[#silences + 1] = {silence, now}
+            if #silences > most then
+                silences[2][1] = silences[1][1]
+                table.remove(silences, 1)
+            end
+        end
+        local kept = {}
+        for i, one in ipairs(silences) do
+            kept[i] = string.format('%.0f@%.0f', one[1], one[2])
+        end
+        redis.call('HSET', beats, 'last', now, 'silences', table.concat(kept, ' '),
+            'change', change)
+        local function is_excused(its)
+            local longer = math.max(its, lease)
+            for _, one in ipairs(silences) do
+                local needs = 0
+                if one[1] > longer / 2 then
+                    needs = its + grace
+                elseif one[1] > longer * 0.4 then
+                    needs = grace
+                end
+                if now - one[2] < needs then return true end
+            end
+            return false
+        end
 
         local over = redis.call('ZRANGEBYSCORE', roll, '-inf', '(' .. now,
             'WITHSCORES', 'LIMIT', 0, look_at)
@@ -80,7 +119,7 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
             local its = lease_in(redis.call('HGET', descriptions, other)) or lease
             its = math.min(its, longest)
             local is_certain = its >= lease or since >= lease
-            if is_certain and now - resumed >= its + grace then
+            if is_certain and not is_excused(its) then
                 removed, change = removed + 1, change + 1
                 announce(channel, other, 'vanished', change)
                 redis.call('HSET', beats, 'change', change)
