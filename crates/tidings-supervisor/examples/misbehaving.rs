@@ -112,7 +112,9 @@ fn ignore_being_told_to_end() -> std::io::Result<()> {
 
 fn stay_alive(interval: Duration) {
     tokio::spawn(async move {
-        while tidings_supervisor::alive().is_ok() {
+        loop {
+            // With the supervisor this process ends, too.
+            let _ = tidings_supervisor::alive();
             sleep(interval).await;
         }
     });

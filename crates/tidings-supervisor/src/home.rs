@@ -9,12 +9,14 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Uid, geteuid};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::error::StartError;
 use crate::listen::is_name;
@@ -130,8 +132,7 @@ impl Home {
         let Some(lock) = lock_patiently(path)? else {
             return Ok(None);
         };
-        let (ours, there) = (lock.metadata()?, metadata(path.join(LOCK))?);
-        if ours.ino() != there.ino() || ours.dev() != there.dev() {
+        if !is_at(&lock, path) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let home = Self {
@@ -144,16 +145,28 @@ impl Home {
         Ok(Some(home))
     }
 
-    /// Makes it again where somebody removed it, as those do who clean temporary directories.
+    /// Makes it again where somebody removed it, as those do who clean temporary directories, with the
+    /// same care as the first time.
     pub(crate) fn restore(&self) -> io::Result<()> {
-        let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.path.join(LOCK).exists() {
+        let mut held = self.lock();
+        if is_at(&held, &self.path) {
             return Ok(());
+        }
+        if let Some(runtime) = self.path.parent() {
+            own_directory(runtime, self.mode)?;
         }
         own_directory(&self.path, self.mode)?;
         let taken = || io::Error::other("another supervisor has taken the name");
-        *held = lock_patiently(&self.path)?.ok_or_else(taken)?;
+        let lock = lock_patiently(&self.path)?.ok_or_else(taken)?;
+        if !is_at(&lock, &self.path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        *held = lock;
         Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, File> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn name(&self) -> String {
@@ -185,7 +198,63 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        let _ = remove_dir_all(&self.path);
+        // Another supervisor may have the name by now, and the directory with it.
+        if is_at(&self.lock(), &self.path) {
+            let _ = remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// A socket in a home, which somebody may remove while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    device: u64,
+    inode: u64,
+}
+
+/// How soon it is noticed that somebody removed a socket.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Place {
+    /// Where a socket is that was just made; its number is no other's as long as it is open.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let there = symlink_metadata(path)?;
+        let (device, inode) = (there.dev(), there.ino());
+        Ok(Self { device, inode })
+    }
+
+    /// The socket is still the one of that path.
+    pub(crate) fn is_at(self, path: &Path) -> bool {
+        Self::of(path).is_ok_and(|there| there == self)
+    }
+}
+
+/// When to look whether a socket is still there.
+pub(crate) fn looks() -> Interval {
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// As [`Home::restore`], where nothing may block.
+pub(crate) async fn restore(home: &Arc<Home>) -> io::Result<()> {
+    let home = Arc::clone(home);
+    let restored = spawn_blocking(move || home.restore()).await;
+    restored.unwrap_or_else(|panic| Err(panic.into()))
+}
+
+/// The lock is still the one of this home.
+fn is_at(lock: &File, home: &Path) -> bool {
+    let place = |it: Metadata| (it.dev(), it.ino());
+    let (ours, there) = (lock.metadata(), metadata(home.join(LOCK)));
+    matches!((ours.map(place), there.map(place)), (Ok(ours), Ok(there)) if ours == there)
+}
+
+/// Removes what is at the path of a socket and is not that socket; the path is in a home that is ours.
+pub(crate) fn make_room(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
+        _ => Ok(()),
     }
 }
 
@@ -351,6 +420,37 @@ mod tests {
         assert_eq!(mode & 0o777, 0o700);
         drop(home);
         take().unwrap();
+    }
+
+    #[test]
+    fn a_home_is_made_again_only_where_nobody_else_can_write() {
+        let runtime = tempfile::tempdir().unwrap();
+        let directory = runtime.path().join("run");
+        let home = Home::take(&directory, Some("web"), false).unwrap();
+        remove_dir_all(&directory).unwrap();
+        DirBuilder::new().create(&directory).unwrap();
+        set_permissions(&directory, PermissionsExt::from_mode(0o777)).unwrap();
+
+        home.restore().unwrap_err();
+
+        assert_eq!(directory.read_dir().unwrap().count(), 0);
+        set_permissions(&directory, PermissionsExt::from_mode(0o700)).unwrap();
+        home.restore().unwrap();
+    }
+
+    #[test]
+    fn a_home_whose_name_was_taken_meanwhile_is_left_to_its_new_owner() {
+        let runtime = tempfile::tempdir().unwrap();
+        let take = || Home::take(runtime.path(), Some("web"), false);
+        let old = take().unwrap();
+        remove_dir_all(runtime.path().join("web")).unwrap();
+        let new = take().unwrap();
+
+        old.restore().unwrap_err();
+        drop(old);
+
+        assert!(new.path.join(LOCK).exists());
+        assert!(matches!(take(), Err(StartError::NameTaken { .. })));
     }
 
     #[test]

@@ -4,14 +4,19 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixDatagram as Sender;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use tokio::io::ReadBuf;
 use tokio::net::UnixDatagram;
 
+use crate::home::{Place, make_room};
 use crate::identity::Identity;
 
 /// Where to say it.
@@ -22,6 +27,9 @@ const LONGEST: usize = 4096;
 
 /// How long a word waits where the supervisor has not heard those before it.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two attempts to reach a socket that was removed.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Says that this worker can serve. Where nobody supervises it, does nothing.
 ///
@@ -43,8 +51,8 @@ pub fn ready() -> io::Result<()> {
 }
 
 /// Gives a sign of life, for [`watchdog`](crate::Supervisor::watchdog). Where nobody supervises this
-/// process, does nothing. It never waits: where the supervisor has not heard the signs before this one,
-/// those will do.
+/// process, does nothing. It never waits: where the supervisor has not received the signs before this
+/// one, those will do; and where somebody removed the socket, the next sign finds it again.
 ///
 /// # Errors
 ///
@@ -58,7 +66,7 @@ pub fn ready() -> io::Result<()> {
 /// ```
 pub fn alive() -> io::Result<()> {
     match tell("WATCHDOG=1", None) {
-        Err(why) if is_full(&why) => Ok(()),
+        Err(why) if is_full(&why) || is_removed(&why) => Ok(()),
         told => told,
     }
 }
@@ -83,7 +91,20 @@ pub fn stopping() -> io::Result<()> {
 
 /// Waits for so long, or not at all.
 fn tell(word: &str, patience: Option<Duration>) -> io::Result<()> {
-    env::var_os(SOCKET).map_or(Ok(()), |socket| send(word, &socket, patience))
+    env::var_os(SOCKET).map_or(Ok(()), |socket| send_patiently(word, &socket, patience))
+}
+
+/// A socket that somebody removed is made again soon.
+fn send_patiently(word: &str, socket: &OsStr, patience: Option<Duration>) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match send(word, socket, patience) {
+            Err(why) if is_removed(&why) && patience.is_some_and(|it| begun.elapsed() < it) => {
+                thread::sleep(LOOK_AGAIN);
+            }
+            sent => return sent,
+        }
+    }
 }
 
 fn send(word: &str, socket: &OsStr, patience: Option<Duration>) -> io::Result<()> {
@@ -100,6 +121,11 @@ fn send(word: &str, socket: &OsStr, patience: Option<Duration>) -> io::Result<()
         return sender.send_to_addr(word.as_bytes(), &address).map(drop);
     }
     sender.send_to(word.as_bytes(), socket).map(drop)
+}
+
+/// The supervisor makes its socket again as soon as it notices.
+fn is_removed(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::NotFound
 }
 
 /// macOS has a word of its own for a queue without room.
@@ -119,24 +145,39 @@ pub(crate) enum Word {
 #[derive(Debug)]
 pub(crate) struct Ear {
     socket: UnixDatagram,
+    /// What the socket was before it was made again: a program may have connected to that one.
+    former: Option<UnixDatagram>,
     path: PathBuf,
+    place: Place,
+    identity: Option<Identity>,
     buffer: Box<[u8; LONGEST]>,
 }
 
 impl Ear {
     pub(crate) fn open(path: PathBuf, identity: Option<Identity>) -> io::Result<Self> {
-        let socket = UnixDatagram::bind(&path)?;
-        // Nobody else on this machine can say that a worker is ready.
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        if let Some(Identity { uid, gid }) = identity.filter(|it| it.is_another()) {
-            chown(&path, Some(uid), Some(gid))?;
-        }
-        let buffer = Box::new([0; LONGEST]);
+        let (socket, place) = bind(&path, identity)?;
         Ok(Self {
             socket,
+            former: None,
             path,
-            buffer,
+            place,
+            identity,
+            buffer: Box::new([0; LONGEST]),
         })
+    }
+
+    /// Nobody has removed it.
+    pub(crate) fn is_there(&self) -> bool {
+        self.place.is_at(&self.path)
+    }
+
+    /// Makes it again at the same path.
+    pub(crate) fn reopen(&mut self) -> io::Result<()> {
+        make_room(&self.path)?;
+        let (socket, place) = bind(&self.path, self.identity)?;
+        self.former = Some(std::mem::replace(&mut self.socket, socket));
+        self.place = place;
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -145,18 +186,40 @@ impl Ear {
 
     /// Waits for the next words. Dropping the wait loses none.
     pub(crate) async fn hear(&mut self) -> io::Result<Vec<Word>> {
-        let length = self.socket.recv(&mut self.buffer[..]).await?;
+        let length = poll_fn(|context| self.poll_receive(context)).await?;
         Ok(words(&self.buffer[..length]))
+    }
+
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        for socket in self.former.iter().chain([&self.socket]) {
+            let mut buffer = ReadBuf::new(&mut self.buffer[..]);
+            if let Poll::Ready(received) = socket.poll_recv(context, &mut buffer) {
+                return Poll::Ready(received.map(|()| buffer.filled().len()));
+            }
+        }
+        Poll::Pending
     }
 
     /// What was said and not heard yet.
     pub(crate) fn rest(&mut self) -> Vec<Word> {
         let mut rest = Vec::new();
-        while let Ok(length) = self.socket.try_recv(&mut self.buffer[..]) {
-            rest.extend(words(&self.buffer[..length]));
+        for socket in self.former.iter().chain([&self.socket]) {
+            while let Ok(length) = socket.try_recv(&mut self.buffer[..]) {
+                rest.extend(words(&self.buffer[..length]));
+            }
         }
         rest
     }
+}
+
+fn bind(path: &Path, identity: Option<Identity>) -> io::Result<(UnixDatagram, Place)> {
+    let socket = UnixDatagram::bind(path)?;
+    // Nobody else on this machine can say that a worker is ready.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    if let Some(Identity { uid, gid }) = identity.filter(|it| it.is_another()) {
+        chown(path, Some(uid), Some(gid))?;
+    }
+    Ok((socket, Place::of(path)?))
 }
 
 impl Drop for Ear {
@@ -202,6 +265,36 @@ mod tests {
         let path = ear.path().to_owned();
         drop(ear);
         assert!(!path.exists());
+    }
+
+    async fn hear(ear: &mut Ear) -> Vec<Word> {
+        let heard = tokio::time::timeout(Duration::from_secs(30), ear.hear()).await;
+        heard.expect("something is said in time").unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_said_to_a_socket_that_was_removed_is_received_when_it_is_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
+        let worker = Sender::unbound().unwrap();
+        worker.connect(ear.path()).unwrap();
+        std::fs::remove_file(ear.path()).unwrap();
+        assert!(!ear.is_there());
+        let path = ear.path().to_owned();
+        let saying = thread::spawn(move || {
+            send_patiently("READY=1", path.as_os_str(), Some(Duration::from_secs(30)))
+        });
+
+        ear.reopen().unwrap();
+
+        assert!(ear.is_there());
+        assert_eq!(hear(&mut ear).await, [Word::Ready]);
+        saying.join().unwrap().unwrap();
+        // And so is what is said on a connection that was there before.
+        worker.send(b"STOPPING=1").unwrap();
+        assert_eq!(hear(&mut ear).await, [Word::Stopping]);
+        let mode = std::fs::metadata(ear.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -230,7 +230,7 @@ impl Supervisor {
 
     /// Where supervisors have their sockets. By default `TIDINGS_RUNTIME_DIR`, else of root
     /// `/run/tidings`, else `tidings` in `XDG_RUNTIME_DIR`, else a directory of this user in the
-    /// temporary one.
+    /// temporary one. What somebody removes there is made again within 250 ms.
     pub fn runtime_directory(mut self, path: impl Into<PathBuf>) -> Self {
         self.runtime = Some(path.into());
         self
@@ -309,7 +309,7 @@ impl Supervisor {
         let (view, seen) = watch::channel(View::default());
         let workers = Workers::new(commands, seen, addresses);
         let control = if self.name.is_some() {
-            let serving = control::serve(&home.control(), workers.downgrade());
+            let serving = control::serve(Arc::clone(&home), workers.downgrade());
             Some(serving.map_err(system("opening the control socket"))?)
         } else {
             None

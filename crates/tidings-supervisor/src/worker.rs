@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::awake::timeout_awake;
 use crate::exit::Exit;
 use crate::fleet::{Ended, Key};
-use crate::home::Home;
+use crate::home::{Home, looks, restore};
 use crate::identity::Identity;
 use crate::notify::{Ear, Word};
 use crate::output::{LastLines, LastWords, Output, Pipe, Source, Stream};
@@ -92,7 +92,7 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     async fn live(mut self) -> io::Result<Exit> {
-        let mut ear = self.open_ear()?;
+        let mut ear = self.open_ear().await?;
         let mut death = Death::watch()?;
         let spawner = &self.surroundings.spawner;
         let mut process = spawner.spawn(self.slot, ear.path()).await?;
@@ -110,15 +110,28 @@ impl Worker<'_> {
         Ok(exit)
     }
 
-    fn open_ear(&self) -> io::Result<Ear> {
+    async fn open_ear(&self) -> io::Result<Ear> {
         let Surroundings { home, identity, .. } = self.surroundings;
-        match Ear::open(home.ear(), *identity) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                home.restore()?;
-                Ear::open(home.ear(), *identity)
-            }
-            opened => opened,
+        restore(home).await?;
+        Ear::open(home.ear(), *identity)
+    }
+
+    /// Makes the ear again where somebody removed it. As long as it was away nothing could be said, so
+    /// that this counts as a sign of life.
+    async fn look_at(&self, ear: &mut Ear) {
+        if ear.is_there() {
+            return;
         }
+        let home = &self.surroundings.home;
+        let reopened = match restore(home).await {
+            Ok(()) => ear.reopen(),
+            failed => failed,
+        };
+        if reopened.is_ok() {
+            self.tell(News::Said(Word::Alive)).await;
+        }
+        // What fails is tried again; that the directory cannot be made is logged with the control
+        // socket, and is why the next worker does not start.
     }
 
     /// Until the process is dead.
@@ -133,6 +146,7 @@ impl Worker<'_> {
         };
         tokio::pin!(accepts);
         let (mut is_accepting, mut is_abandoned) = (false, false);
+        let mut looks = looks();
         loop {
             tokio::select! {
                 // First: who is dead is not ready.
@@ -153,6 +167,7 @@ impl Worker<'_> {
                         self.tell(News::Said(word)).await;
                     }
                 },
+                _ = looks.tick() => self.look_at(ear).await,
                 () = &mut accepts, if !is_accepting => {
                     is_accepting = true;
                     self.tell(News::Said(Word::Ready)).await;

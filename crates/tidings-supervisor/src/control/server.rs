@@ -17,6 +17,7 @@ use super::protocol::{Answer, LONGEST_REQUEST, PATIENCE, Refusal, Request};
 use crate::awake::timeout_awake;
 use crate::error::{ReloadError, ScaleError};
 use crate::fleet::Order;
+use crate::home::{Home, Place, looks, make_room, restore};
 use crate::workers::{Stopped, WeakWorkers};
 
 /// So many are served at once, and the next waits.
@@ -40,13 +41,66 @@ pub(crate) struct Serving {
     task: JoinHandle<()>,
 }
 
-pub(crate) fn serve(path: &Path, workers: WeakWorkers) -> io::Result<Serving> {
+pub(crate) fn serve(home: Arc<Home>, workers: WeakWorkers) -> io::Result<Serving> {
+    let socket = ControlSocket::open(home)?;
+    let (end, ended) = watch::channel(None);
+    let task = tokio::spawn(accept(socket, workers, ended));
+    Ok(Serving { end, task })
+}
+
+/// Made again where somebody removed it.
+struct ControlSocket {
+    listener: UnixListener,
+    home: Arc<Home>,
+    place: Place,
+    /// It cannot be made again, which was logged.
+    is_lost: bool,
+}
+
+impl ControlSocket {
+    fn open(home: Arc<Home>) -> io::Result<Self> {
+        let (listener, place) = bind(&home.control())?;
+        let is_lost = false;
+        Ok(Self {
+            listener,
+            home,
+            place,
+            is_lost,
+        })
+    }
+
+    async fn look(&mut self) {
+        let path = self.home.control();
+        if self.place.is_at(&path) {
+            return;
+        }
+        match self.reopen(&path).await {
+            Ok(()) => {
+                self.is_lost = false;
+                tracing::info!(path = %path.display(), "the control socket was removed, and is made again");
+            }
+            Err(error) => {
+                let was_lost = std::mem::replace(&mut self.is_lost, true);
+                if !was_lost {
+                    tracing::warn!(path = %path.display(), %error, "the control socket was removed, and cannot be made again yet");
+                }
+            }
+        }
+    }
+
+    async fn reopen(&mut self, path: &Path) -> io::Result<()> {
+        restore(&self.home).await?;
+        make_room(path)?;
+        (self.listener, self.place) = bind(path)?;
+        Ok(())
+    }
+}
+
+fn bind(path: &Path) -> io::Result<(UnixListener, Place)> {
     let listener = UnixListener::bind(path)?;
     // Whoever connects before this is refused all the same.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    let (end, ended) = watch::channel(None);
-    let task = tokio::spawn(accept(listener, workers, ended));
-    Ok(Serving { end, task })
+    Ok((listener, Place::of(path)?))
 }
 
 impl Serving {
@@ -58,19 +112,24 @@ impl Serving {
     }
 }
 
-async fn accept(listener: UnixListener, workers: WeakWorkers, mut end: End) {
+async fn accept(mut socket: ControlSocket, workers: WeakWorkers, mut end: End) {
     let places = Arc::new(Semaphore::new(PLACES));
     let mut connections = JoinSet::new();
+    let mut looks = looks();
     loop {
         let next = async {
             while connections.len() >= CONNECTIONS {
                 connections.join_next().await;
             }
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            (place, socket.listener.accept().await)
         };
         let (place, accepted) = tokio::select! {
             next = next => next,
+            _ = looks.tick() => {
+                socket.look().await;
+                continue;
+            }
             _ = end.changed() => break,
         };
         while connections.try_join_next().is_some() {}
@@ -91,7 +150,7 @@ async fn accept(listener: UnixListener, workers: WeakWorkers, mut end: End) {
             }
         }
     }
-    drop(listener);
+    drop(socket);
     let all = async { while connections.join_next().await.is_some() {} };
     let _ = timeout_awake(LAST_WORDS, all).await;
 }

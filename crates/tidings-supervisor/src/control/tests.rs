@@ -8,10 +8,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::server::may_ask;
-use crate::{Order, Ready, Refusal, Remote, RemoteError, Supervisor, Workers};
+use crate::{Order, Ready, Refusal, Remote, RemoteError, StartError, Supervisor, Workers};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -241,6 +241,62 @@ async fn a_control_socket_is_its_users_alone() {
     let control = fleet.runtime.path().join("web/control");
     let mode = std::fs::metadata(control).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    fleet.workers.kill().await;
+}
+
+/// Waits until the supervisor is found again.
+async fn is_found(runtime: &Path) -> Remote {
+    let found = async {
+        loop {
+            match Remote::find_at(runtime, Some("web")).await {
+                Ok(remote) => return remote,
+                Err(_) => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    timeout(PATIENCE, found).await.expect("it is found again")
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_supervisor_whose_directory_was_removed_is_found_again_and_still_has_its_name() {
+    let runtime = tempfile::tempdir().unwrap();
+    let place = runtime.path().join("run");
+    let start = || sleepers(&runtime, "web").runtime_directory(&place).start();
+    let workers = start().await.unwrap();
+
+    for _ in 0..3 {
+        std::fs::remove_dir_all(&place).unwrap();
+        assert_eq!(is_found(&place).await.status().await.unwrap().slots, 1);
+    }
+
+    assert_eq!(mode(&place), 0o700);
+    assert_eq!(mode(&place.join("web")), 0o700);
+    assert_eq!(mode(&place.join("web/control")), 0o600);
+    let again = start().await;
+    assert!(
+        matches!(again, Err(StartError::NameTaken { .. })),
+        "{again:?}"
+    );
+    workers.kill().await;
+    assert_eq!(place.read_dir().unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_control_socket_that_was_removed_or_replaced_is_made_again() {
+    let fleet = Fleet::start().await;
+    let control = fleet.runtime.path().join("web/control");
+
+    std::fs::remove_file(&control).unwrap();
+    is_found(fleet.runtime.path()).await;
+
+    std::fs::remove_file(&control).unwrap();
+    std::fs::write(&control, "no socket").unwrap();
+    is_found(fleet.runtime.path()).await;
+    assert_eq!(mode(&control), 0o600);
     fleet.workers.kill().await;
 }
 

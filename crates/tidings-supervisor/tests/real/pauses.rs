@@ -21,7 +21,7 @@ struct Other {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
     said: Vec<String>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Other {
@@ -41,7 +41,7 @@ impl Other {
             lines: BufReader::new(process.stdout.take().unwrap()).lines(),
             process,
             said: Vec::new(),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -117,6 +117,24 @@ async fn workers_that_were_paused_with_their_supervisor_live_on() {
 
     other.says("was paused").await;
     other.only_misses(other.workers()[0]).await;
+}
+
+/// As those do who clean temporary directories.
+#[tokio::test]
+async fn workers_whose_sockets_were_removed_are_not_taken_for_silent() {
+    let mut other = Other::start(&["lively=50", "ready", "hang"]);
+    other.says("all workers are ready").await;
+
+    let runtime = other.directory.path().join("run");
+    std::fs::remove_dir_all(&runtime).unwrap();
+    let has_sockets = || {
+        let homes = std::fs::read_dir(&runtime).into_iter().flatten().flatten();
+        let mut all = homes.filter_map(|home| std::fs::read_dir(home.path()).ok());
+        all.any(|home| home.count() > 4)
+    };
+    eventually("the sockets are made again", has_sockets).await;
+
+    other.only_misses(other.workers()[2]).await;
 }
 
 #[tokio::test]
