@@ -82,11 +82,15 @@ async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_doe
     }
 
     wait_for("the old master is left", SOON, async || !node.ready()).await;
-    let moved = new.address().to_string();
-    wait_for("it stays deaf for want of the new one", SOON, async || {
-        let connection = node.health().connection;
-        matches!(connection, Connection::Deaf { why, .. } if !why.contains(&moved))
-    })
+    let named = format!("the sentinels name {} as the master", new.address());
+    wait_for(
+        "it is disconnected for want of the new one",
+        SOON,
+        async || {
+            let connection = node.health().connection;
+            matches!(connection, Connection::Deaf { why, .. } if why.contains(&named))
+        },
+    )
     .await;
     new.thaw();
     hears_through(&node, &new.url()).await;

@@ -1,11 +1,14 @@
 //! Starting while sentinels are down, frozen, protected, or know another master.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tidings::acl::Permissions;
 use tidings::{Bus, StartError};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, free_port};
+use tokio::time::timeout;
 
+use super::fake::{Answer, Fake, url_of};
 use super::follows::hears_through;
 
 /// As long as a bus waits for sentinels to name a master.
@@ -22,6 +25,14 @@ async fn fails_within(start_timeout: Duration, url: &str) -> String {
     let error = start.start().await.unwrap_err();
     assert!(begun.elapsed() < start_timeout * 3, "{error:?}");
     assert!(matches!(error, StartError::Unreachable { .. }), "{error:?}");
+    tidings::report(&error).to_string()
+}
+
+/// The error of a start that does not wait for its time to end.
+async fn refused_at_once(url: &str) -> String {
+    let started = timeout(TIMEOUT, Bus::builder(url).start()).await;
+    let error = started.expect("a refusal is final").unwrap_err();
+    assert!(matches!(error, StartError::Refused { .. }), "{error:?}");
     tidings::report(&error).to_string()
 }
 
@@ -52,11 +63,66 @@ async fn servers_and_sentinels_have_passwords_of_their_own() {
     ticks.wait_len(1).await;
 
     let wrong = format!("{}?sentinel_password=hush-hush-wrong", sentinels.url());
-    let error = fails(&wrong).await;
-    assert!(error.contains("WRONGPASS"), "{error}");
-    assert!(!error.contains("hush-hush"), "the error shows a password");
-    let none = fails(&sentinels.url()).await;
-    assert!(none.contains("NOAUTH"), "{none}");
+    for (url, words) in [(wrong, "WRONGPASS"), (sentinels.url(), "NOAUTH")] {
+        let error = refused_at_once(&url).await;
+        assert!(error.contains(words), "{error}");
+        assert!(error.contains("`sentinel_password`"), "{error}");
+        assert!(!error.contains("check the user"), "{error}");
+        assert!(!error.contains("hush-hush"), "the error shows a password");
+    }
+}
+
+#[tokio::test]
+async fn a_sentinel_that_is_down_does_not_hide_that_the_others_refuse_the_password() {
+    let mut sentinels = Sentinels::builder()
+        .sentinels(|sentinel| sentinel.password("hush-hush"))
+        .start()
+        .await;
+    sentinels.sentinels_mut()[0].kill();
+
+    let error = refused_at_once(&sentinels.url()).await;
+
+    assert!(error.contains("`sentinel_password`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_master_that_refuses_connections_is_named_by_its_address() {
+    let master = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let sentinel = Fake::start(Answer::new(master, 1)).await;
+
+    let error = fails_within(Duration::from_secs(1), &url_of(&[&sentinel])).await;
+
+    let named = format!("the sentinels name {master} as the master: ");
+    assert!(error.contains(&named), "{error}");
+    assert!(error.contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_master_that_does_not_answer_is_named_by_its_address() {
+    let master = Redis::start().await;
+    master.freeze();
+    let sentinel = Fake::start(Answer::new(master.address(), 1)).await;
+
+    let error = fails_within(Duration::from_secs(1), &url_of(&[&sentinel])).await;
+
+    let named = format!("the sentinels name {} as the master: ", master.address());
+    assert!(error.contains(&named), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_of_the_servers_is_not_one_of_the_sentinels() {
+    let master = Redis::builder().password("hush-hush").start().await;
+    let sentinel = Fake::start(Answer::new(master.address(), 1)).await;
+    let url = url_of(&[&sentinel]).replace("://", "://:wrong-hush-hush@");
+
+    let error = refused_at_once(&url).await;
+
+    let at = master.address().to_string();
+    assert!(
+        error.contains(&at) && error.contains("WRONGPASS"),
+        "{error}"
+    );
+    assert!(!error.contains("sentinel_password"), "{error}");
 }
 
 #[tokio::test]

@@ -168,6 +168,20 @@ async fn a_database_that_is_not_there_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn a_node_of_a_cluster_is_refused_at_once() {
+    let redis = Redis::builder()
+        .config("cluster-enabled", "yes")
+        .user("least on >hush-hush &tidings:{default} -@all +subscribe +publish")
+        .start()
+        .await;
+    for url in [redis.url(), redis.url_as("least", "hush-hush")] {
+        let text = refused_at_once(&url).await;
+        let cluster = "a node of a Redis Cluster, which tidings does not support yet";
+        assert!(text.contains(cluster), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_replica_is_refused() {
     let master = Redis::start().await;
     let replica = Redis::start().await;

@@ -333,6 +333,9 @@ pub enum UrlError {
     },
 }
 
+pub(crate) const NODE_OF_CLUSTER: &str =
+    "a node of a Redis Cluster, which tidings does not support yet";
+
 /// Why a connection could not be made, or was given up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -391,7 +394,23 @@ pub enum ConnectError {
         master: String,
         /// What each of the sentinels said.
         said: String,
+        /// Whether trying again cannot help: those that answer refuse this bus.
+        is_final: bool,
     },
+    /// The server that the sentinels name as the master cannot be used.
+    #[error("the sentinels name {server} as the master")]
+    Named {
+        /// Its host and port.
+        server: String,
+        /// Why it cannot be used.
+        source: Box<ConnectError>,
+    },
+    /// The server is a node of a Redis Cluster.
+    #[error(
+        "the server is {}: use one that is not in cluster mode",
+        NODE_OF_CLUSTER
+    )]
+    Cluster,
     /// The sentinels name another master: most of them do, or it says of itself that it is one.
     #[error("the master is at {to} now")]
     Moved {
@@ -418,10 +437,14 @@ impl ConnectError {
     /// Whether trying again cannot help, such as with a wrong password or a certificate that is
     /// not trusted.
     pub fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Redis { is_final: true, .. } | Self::Tls { is_final: true, .. }
-        )
+        match self {
+            Self::Redis { is_final, .. }
+            | Self::Tls { is_final, .. }
+            | Self::Sentinels { is_final, .. } => *is_final,
+            Self::Named { source, .. } => source.is_final(),
+            Self::Cluster => true,
+            _ => false,
+        }
     }
 }
 

@@ -12,15 +12,15 @@ use futures_util::{FutureExt, TryFutureExt};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ErrorKind, ProtocolVersion, RedisConnectionInfo,
-    RedisError, RedisResult,
+    RedisError, RedisResult, ServerErrorKind,
 };
 use tokio::time::timeout;
 
 use crate::acl::{Needs, Permissions};
-use crate::error::ConnectError;
+use crate::error::{ConnectError, NODE_OF_CLUSTER};
 use crate::tls::Tls;
 use crate::transport::race;
-use crate::transport::role::{Role, ask_role};
+use crate::transport::role::{Role, ask_role, is_of_cluster};
 use crate::transport::stream::{self, Allowance, Metered, Socket, Way};
 use crate::transport::tls;
 use crate::transport::trail::{Said, Trail};
@@ -41,6 +41,8 @@ pub(crate) struct Access {
     /// A connection could be made before, so its way to speak was right.
     has_worked: Arc<AtomicBool>,
     wants_master: bool,
+    /// What to do when the login is wrong.
+    login_cure: &'static str,
 }
 
 /// How a connection is set up.
@@ -97,6 +99,7 @@ impl Access {
             needs: Arc::new(Needs { user, permissions }),
             has_worked: Arc::default(),
             wants_master: false,
+            login_cure: "check the user and the password in the address",
         }
     }
 
@@ -116,6 +119,13 @@ impl Access {
             wants_master,
             ..self
         }
+    }
+
+    /// Sentinels are wanted, which have a login of their own.
+    pub(crate) fn of_sentinels(self) -> Self {
+        let login_cure = "check the options `sentinel_password` and `sentinel_user` in the \
+                          address: what stands before its `@` is for the servers alone";
+        Self { login_cure, ..self }
     }
 
     /// Connects to the first of the server's addresses that answers as it should, or to this one
@@ -183,6 +193,12 @@ impl Access {
             role: Role::Hidden,
         };
         if self.wants_master {
+            // What it says to this is of no interest where it is an error: the next one comes to
+            // the same.
+            let is_of_cluster = line.ask(doing, is_of_cluster).await?;
+            if is_of_cluster.unwrap_or(false) {
+                return Err(ConnectError::Cluster);
+            }
             let doing = "asking for the role";
             let role = line.ask(doing, ask_role).await?;
             line.role = role.map_err(|error| self.explain(doing, &error))?;
@@ -248,7 +264,7 @@ impl Access {
         let cure = if is_denied {
             Some(self.needs.cure(&words))
         } else if is_wrong {
-            Some("check the user and the password in the address".to_owned())
+            Some(self.login_cure.to_owned())
         } else if is_protected {
             Some("set a password on the server, or turn its protected mode off".to_owned())
         } else if says("HELLO") || says("NOPROTO") {
@@ -355,9 +371,17 @@ fn most_telling(errors: Vec<ConnectError>) -> Option<ConnectError> {
 
 /// Redis's own words, without the crate's.
 pub(crate) fn words(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
+    use ServerErrorKind::{Ask, CrossSlot, Moved};
+    let words = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         _ => error.to_string(),
+    };
+    match error.kind() {
+        // A server that hides at first what it is says so here.
+        ErrorKind::Server(Moved | Ask | CrossSlot) => {
+            format!("{words} (the server is {NODE_OF_CLUSTER})")
+        }
+        _ => words,
     }
 }
 
@@ -386,6 +410,27 @@ mod tests {
         let info = redis::IntoConnectionInfo::into_connection_info("redis://hush@h").unwrap();
         let access = Access::new(info.redis_settings(), None, Permissions::of_sentinel());
         assert_eq!(access.needs.user, "default");
+    }
+
+    #[test]
+    fn an_answer_that_only_a_cluster_gives_is_said_to_be_one() {
+        for (answer, is_of_cluster) in [
+            (&b"-MOVED 3999 127.0.0.1:6381\r\n"[..], true),
+            (b"-ASK 3999 127.0.0.1:6381\r\n", true),
+            (
+                b"-CROSSSLOT Keys in request don't hash to the same slot\r\n",
+                true,
+            ),
+            (b"-OOM command not allowed\r\n", false),
+        ] {
+            let answer = redis::parse_redis_value(answer).and_then(redis::Value::extract_error);
+            let words = words(&answer.unwrap_err());
+            assert_eq!(
+                words.contains("a node of a Redis Cluster"),
+                is_of_cluster,
+                "{words}"
+            );
+        }
     }
 
     /// A server that says of itself what it is.

@@ -1,5 +1,7 @@
 //! Whether a server is the master, as it says itself.
 
+use std::collections::HashMap;
+
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
 
@@ -17,6 +19,19 @@ pub(crate) enum Role {
 pub(crate) async fn ask_role(connection: &mut MultiplexedConnection) -> RedisResult<Role> {
     let answer = redis::cmd("ROLE").query_async(connection).await;
     Role::of(answer)
+}
+
+/// Whether the server is a node of a Redis Cluster. Every user may ask this.
+pub(crate) async fn is_of_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let mut hello = redis::cmd("HELLO");
+    let answer: Value = hello.arg(3).query_async(connection).await?;
+    Ok(has_mode(answer, "cluster"))
+}
+
+fn has_mode(hello: Value, mode: &str) -> bool {
+    let fields = HashMap::<String, Value>::from_redis_value(hello).unwrap_or_default();
+    let own = fields.get("mode");
+    own.is_some_and(|own| String::from_redis_value_ref(own).is_ok_and(|own| own == mode))
 }
 
 impl Role {

@@ -90,11 +90,14 @@ impl Topology for Sentinel {
         lookout.hint.notify_waiters();
         let mut ballot = lookout.ballot.clone();
         let asking = async {
-            let answered = ballot.wait_for(|ballot| ballot.has_answer_since(since));
-            if answered.await.is_ok() {
-                let all = ballot.wait_for(|ballot| ballot.is_complete_since(since));
-                let _ = timeout(GRACE, all).await;
+            let is_answered = |ballot: &Ballot| ballot.has_answer_since(since);
+            let is_refused = |ballot: &Ballot| ballot.is_refused_since(since);
+            let heard = ballot.wait_for(|ballot| is_answered(ballot) || is_refused(ballot));
+            if heard.await.is_ok_and(|ballot| is_refused(&ballot)) {
+                return;
             }
+            let all = ballot.wait_for(|ballot| ballot.is_complete_since(since));
+            let _ = timeout(GRACE, all).await;
             // During a failover nobody is named for a while.
             let _ = ballot.wait_for(Ballot::has_candidate).await;
         };
@@ -107,9 +110,19 @@ impl Topology for Sentinel {
         Ok(candidates.iter().map(address).collect())
     }
 
-    fn why_none(&self) -> Option<ConnectError> {
+    fn trouble(&self) -> Option<ConnectError> {
         let ballot = self.lookout.get()?.ballot.borrow();
-        (!ballot.has_candidate()).then(|| ballot.why_none(&self.master))
+        Some(match ballot.candidates(Instant::now()).first() {
+            Some(named) => self.blame(&address(named), ConnectError::timed_out("connecting")),
+            None => ballot.why_none(&self.master),
+        })
+    }
+
+    fn blame(&self, at: &ConnectionAddr, why: ConnectError) -> ConnectError {
+        ConnectError::Named {
+            server: at.to_string().escape_debug().to_string(),
+            source: Box::new(why),
+        }
     }
 
     async fn check(&self, at: &ConnectionAddr) -> ConnectError {
@@ -144,7 +157,7 @@ impl Sentinel {
             address,
             sentinels,
             master: master.into(),
-            access: Access::new(login, tls, Permissions::of_sentinel()),
+            access: Access::new(login, tls, Permissions::of_sentinel()).of_sentinels(),
             server,
             lookout: OnceLock::new(),
         }

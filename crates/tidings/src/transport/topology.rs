@@ -32,9 +32,14 @@ pub(crate) trait Topology: fmt::Debug + Send + Sync {
     /// Ends once the server at `at` is not the right one any more, with the reason.
     async fn check(&self, at: &ConnectionAddr) -> ConnectError;
 
-    /// Why no server is known to be the right one, where that is so.
-    fn why_none(&self) -> Option<ConnectError> {
+    /// What is in the way of an attempt that is given up before it ends, where that is known.
+    fn trouble(&self) -> Option<ConnectError> {
         None
+    }
+
+    /// Why the server at `at` cannot be used, with its address where the user did not write that.
+    fn blame(&self, _at: &ConnectionAddr, why: ConnectError) -> ConnectError {
+        why
     }
 }
 
@@ -91,7 +96,8 @@ impl Transport for Found {
             let connecting = timeout(patience, self.server.connect(&at));
             let connected = tokio::select! {
                 connected = connecting => {
-                    connected.unwrap_or(Err(ConnectError::timed_out("connecting")))
+                    let connected = connected.unwrap_or(Err(ConnectError::timed_out("connecting")));
+                    connected.map_err(|why| self.topology.blame(&at, why))
                 }
                 // Where nobody answers it would take seconds to learn so.
                 why = self.topology.check(&at) => Err(why),
@@ -115,6 +121,6 @@ impl Transport for Found {
     }
 
     fn trouble(&self) -> Option<ConnectError> {
-        self.topology.why_none()
+        self.topology.trouble()
     }
 }

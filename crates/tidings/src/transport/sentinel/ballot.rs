@@ -27,6 +27,14 @@ pub(super) struct Answer {
     pub(super) is_down: bool,
 }
 
+/// Why a sentinel gives no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NoAnswer {
+    pub(super) why: String,
+    /// It refuses this bus, such as for a wrong password.
+    pub(super) is_final: bool,
+}
+
 /// What each sentinel said last.
 #[derive(Debug, Default)]
 pub(super) struct Ballot {
@@ -46,7 +54,7 @@ struct Seat {
 #[derive(Debug)]
 struct Vote {
     at: Instant,
-    answer: Result<Answer, String>,
+    answer: Result<Answer, NoAnswer>,
 }
 
 /// A server that is named, and by how many.
@@ -84,7 +92,7 @@ impl Ballot {
     }
 
     /// What a sentinel said; nothing where it was forgotten meanwhile.
-    pub(super) fn put(&mut self, sentinel: &Place, answer: Result<Answer, String>, at: Instant) {
+    pub(super) fn put(&mut self, sentinel: &Place, answer: Result<Answer, NoAnswer>, at: Instant) {
         if let Some(seat) = self.said.get_mut(sentinel) {
             if answer.is_ok() {
                 seat.lived = at;
@@ -111,6 +119,13 @@ impl Ballot {
     pub(super) fn has_answer_since(&self, since: Instant) -> bool {
         self.votes()
             .any(|vote| vote.at >= since && vote.answer.is_ok())
+    }
+
+    /// Whether all sentinels that could be asked refuse this bus.
+    pub(super) fn is_refused_since(&self, since: Instant) -> bool {
+        let refuses = |vote: &Vote| matches!(&vote.answer, Err(none) if none.is_final);
+        let is_refused = self.votes().any(refuses) && self.votes().all(|vote| vote.answer.is_err());
+        is_refused && self.is_complete_since(since)
     }
 
     /// Whether each sentinel has answered, or could not be asked.
@@ -170,7 +185,7 @@ impl Ballot {
                     format!("cannot reach the master at {}", shown(&answer.master))
                 }
                 Some(Ok(answer)) => format!("the master is {}", shown(&answer.master)),
-                Some(Err(why)) => why.clone(),
+                Some(Err(none)) => none.why.clone(),
                 None => "no answer yet".to_owned(),
             };
             format!("{}: {said}", shown(sentinel))
@@ -179,6 +194,13 @@ impl Ballot {
         ConnectError::Sentinels {
             master: master.to_owned(),
             said: said.join("; "),
+            is_final: self
+                .said
+                .values()
+                .filter_map(|seat| seat.vote.as_ref())
+                .map(|vote| vote.at)
+                .min()
+                .is_some_and(|since| self.is_refused_since(since)),
         }
     }
 
@@ -236,6 +258,34 @@ mod tests {
             ballot.put(&place(sentinel), Ok(answer), at);
         }
         ballot
+    }
+
+    fn none(why: &str) -> NoAnswer {
+        NoAnswer {
+            why: why.to_owned(),
+            is_final: false,
+        }
+    }
+
+    #[test]
+    fn it_is_over_when_all_sentinels_that_can_be_asked_refuse() {
+        let now = Instant::now();
+        let refuses = || {
+            Err(NoAnswer {
+                is_final: true,
+                ..none("NOAUTH")
+            })
+        };
+        let mut all = ballot(&[(7, 1, false); 3], now);
+        all.put(&place(1), refuses(), now);
+        all.put(&place(2), refuses(), now);
+        assert!(!all.is_refused_since(now));
+        all.put(&place(3), Err(none("connection refused")), now);
+        assert!(all.is_refused_since(now));
+        assert!(all.why_none("shop").is_final());
+        all.add(&place(4), true, now);
+        assert!(!all.is_refused_since(now));
+        assert!(!all.why_none("shop").is_final());
     }
 
     fn place(port: u16) -> Place {
@@ -330,7 +380,7 @@ mod tests {
     fn a_sentinel_that_only_others_named_is_forgotten_when_it_is_silent_for_long() {
         let then = Instant::now();
         let mut ballot = ballot(&[(7, 1, false)], then);
-        let refused = || Err("connection refused".to_owned());
+        let refused = || Err(none("connection refused"));
         let answer = Answer {
             master: place(7),
             epoch: 1,
@@ -363,7 +413,7 @@ mod tests {
         let now = Instant::now();
         let mut ballot = ballot(&[(7, 1, true)], now);
         ballot.add(&place(2), true, now);
-        ballot.put(&place(2), Err("connection refused".to_owned()), now);
+        ballot.put(&place(2), Err(none("connection refused")), now);
         ballot.add(&place(3), true, now);
         assert_eq!(
             ballot.why_none("shop").to_string(),

@@ -9,7 +9,7 @@ use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
-use super::ballot::Answer;
+use super::ballot::{Answer, NoAnswer};
 use super::{PATIENCE, address, next_round};
 use crate::error::{ConnectError, report};
 use crate::transport::address::Place;
@@ -30,7 +30,7 @@ pub(super) struct Sentry {
 /// What came of one question.
 pub(super) struct Said {
     pub(super) by: Place,
-    pub(super) answer: Result<Answer, String>,
+    pub(super) answer: Result<Answer, NoAnswer>,
     /// Which other sentinels it knows.
     pub(super) others: Vec<Place>,
 }
@@ -45,7 +45,10 @@ impl Sentry {
             let Err(why) = self.follow(&place, &says).await;
             let said = Said {
                 by: place.clone(),
-                answer: Err(report(&why).to_string()),
+                answer: Err(NoAnswer {
+                    why: report(&why).to_string(),
+                    is_final: why.is_final(),
+                }),
                 others: Vec::new(),
             };
             if says.send(said).await.is_err() {
