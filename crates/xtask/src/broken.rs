@@ -1,7 +1,8 @@
 //! `cargo xtask broken`: breaks tidings on purpose, one thing at a time, and sees the tests fail that
 //! are there for it. A test that was never seen red proves little.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,16 +12,52 @@ use crate::install::ensure_redis;
 use crate::tool::{Tool, cargo, repository, tool};
 
 /// Where the patches are. Before the patch itself, each file names the tests that must fail, one on
-/// a line that begins with this.
+/// a line that begins with [`TEST`]: the binary and the test's name, as nextest prints them.
+///
+/// ```text
+/// test: tidings sequence::tests::NAME         unit tests of a package
+/// test: tidings-tests::promises gaps::NAME    a file of integration tests
+/// test: xtask::bin/xtask broken::tests::NAME  unit tests of a program
+/// test: faults::loss::NAME                    without a binary: `faults` or `kept` of `tidings-tests`
+/// ```
 const PATCHES: &str = "crates/tidings-faults/broken";
 const TEST: &str = "test: ";
+
+/// Always built with what is tested: it turns on the features of tidings, so that the same tests
+/// exist and one build of the library serves all of them.
+const PROMISES: &str = "tidings-tests";
 
 /// One way to break it.
 #[derive(Debug)]
 struct Mutant {
     name: String,
     patch: PathBuf,
-    tests: Vec<String>,
+    tests: Vec<Test>,
+}
+
+/// A test that must fail.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Test {
+    binary: Binary,
+    name: String,
+}
+
+/// Where tests are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Binary {
+    /// `faults` and `kept` of the package [`PROMISES`].
+    Usual,
+    Library {
+        package: String,
+    },
+    Program {
+        package: String,
+        program: String,
+    },
+    Integration {
+        package: String,
+        file: String,
+    },
 }
 
 /// Breaks what contains `only` in its name.
@@ -33,15 +70,16 @@ pub(crate) fn run(only: &str) -> Result<()> {
 
     println!("as it is");
     let all: BTreeSet<_> = mutants.iter().flat_map(|mutant| &mutant.tests).collect();
-    let failed = copy.failed(all.into_iter().cloned())?;
-    ensure!(failed.is_empty(), "fails as it is: {}", failed.join(", "));
+    let failed = copy.failed(all)?;
+    let names: Vec<_> = failed.iter().map(ToString::to_string).collect();
+    ensure!(failed.is_empty(), "fails as it is: {}", names.join(", "));
     let mut survivors = Vec::new();
     for mutant in mutants {
         println!("broken: {}", mutant.name);
         copy.apply(&mutant.patch)?;
-        let failed = copy.failed(mutant.tests.iter().cloned())?;
+        let failed = copy.failed(&mutant.tests)?;
         for test in &mutant.tests {
-            let is_red = failed.contains(test);
+            let is_red = failed.contains(&test);
             println!("  {} {test}", if is_red { "red  " } else { "GREEN" });
             if !is_red {
                 survivors.push(mutant.name.clone());
@@ -75,10 +113,66 @@ fn mutants() -> Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
-fn tests_of(patch: &str) -> Vec<String> {
+fn tests_of(patch: &str) -> Vec<Test> {
     let lines = patch.lines().take_while(|line| !line.starts_with("diff "));
     let tests = lines.filter_map(|line| line.strip_prefix(TEST));
-    tests.map(str::to_owned).collect()
+    tests.map(Test::from).collect()
+}
+
+impl From<&str> for Test {
+    fn from(line: &str) -> Self {
+        let (binary, name) = match line.trim().split_once(' ') {
+            None => (Binary::Usual, line),
+            Some((binary, name)) => (Binary::from(binary), name),
+        };
+        let name = name.trim().to_owned();
+        Self { binary, name }
+    }
+}
+
+impl From<&str> for Binary {
+    fn from(id: &str) -> Self {
+        let package = |name: &str| name.to_owned();
+        match id.split_once("::") {
+            None => Self::Library {
+                package: package(id),
+            },
+            Some((name, rest)) => match rest.strip_prefix("bin/") {
+                Some(program) => Self::Program {
+                    package: package(name),
+                    program: program.to_owned(),
+                },
+                None => Self::Integration {
+                    package: package(name),
+                    file: rest.to_owned(),
+                },
+            },
+        }
+    }
+}
+
+impl Binary {
+    /// What cargo is told, to build and run it.
+    fn arguments(&self) -> Vec<&str> {
+        match self {
+            Self::Usual => vec!["--test", "faults", "--test", "kept"],
+            Self::Library { package } => vec!["--package", package, "--lib"],
+            Self::Program { package, program } => vec!["--package", package, "--bin", program],
+            Self::Integration { package, file } => vec!["--package", package, "--test", file],
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        match &self.binary {
+            Binary::Usual => write!(f, "{name}"),
+            Binary::Library { package } => write!(f, "{package} {name}"),
+            Binary::Program { package, program } => write!(f, "{package}::bin/{program} {name}"),
+            Binary::Integration { package, file } => write!(f, "{package}::{file} {name}"),
+        }
+    }
 }
 
 /// A copy of the repository that may be broken.
@@ -122,30 +216,41 @@ impl Copy {
     }
 
     /// Runs these tests, and returns those that fail.
-    fn failed(&self, tests: impl Iterator<Item = String>) -> Result<Vec<String>> {
-        let tests: Vec<_> = tests.collect();
-        let printed = self.tests(&tests)?.printed()?;
-        let ended = |test: &str, how: &str| {
-            let line = format!("test {test} ... {how}");
+    fn failed<'a>(&self, tests: impl IntoIterator<Item = &'a Test>) -> Result<Vec<&'a Test>> {
+        let mut binaries: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for test in tests {
+            binaries.entry(&test.binary).or_default().push(test);
+        }
+        let mut failed = Vec::new();
+        for (binary, tests) in binaries {
+            failed.extend(self.failed_of(binary, &tests)?);
+        }
+        Ok(failed)
+    }
+
+    fn failed_of<'a>(&self, binary: &Binary, tests: &[&'a Test]) -> Result<Vec<&'a Test>> {
+        let printed = self.tests(binary, tests)?.printed()?;
+        let ended = |test: &Test, how: &str| {
+            let line = format!("test {} ... {how}", test.name);
             printed.lines().any(|printed| printed == line)
         };
-        for test in &tests {
+        for test in tests {
             let has_run = ended(test, "ok") || ended(test, "FAILED");
             ensure!(has_run, "{test} did not run:\n{printed}");
         }
-        let failed = tests.into_iter().filter(|test| ended(test, "FAILED"));
-        Ok(failed.collect())
+        let failed = tests.iter().filter(|test| ended(test, "FAILED"));
+        Ok(failed.copied().collect())
     }
 
-    fn tests(&self, names: &[String]) -> Result<Tool> {
+    fn tests(&self, binary: &Binary, tests: &[&Test]) -> Result<Tool> {
         let manifest = self.root.join("Cargo.toml");
         Ok(cargo("test")
-            .args(["--locked", "--package", "tidings-tests", "--no-fail-fast"])
-            .args(["--test", "faults", "--test", "kept"])
+            .args(["--locked", "--package", PROMISES, "--no-fail-fast"])
+            .args(binary.arguments())
             .args(["--manifest-path", text(&manifest)?])
             .args(["--target-dir", text(&self.builds)?])
             .args(["--", "--exact"])
-            .args(names.iter().cloned()))
+            .args(tests.iter().map(|test| &test.name)))
     }
 }
 
@@ -171,6 +276,32 @@ mod tests {
     #[test]
     fn tests_are_named_before_the_patch() {
         let patch = "Why.\ntest: faults::one\ntest: faults::two\ndiff --git\ntest: no\n";
-        assert_eq!(tests_of(patch), ["faults::one", "faults::two"]);
+        let names = tests_of(patch).into_iter().map(|test| test.name);
+        assert!(names.eq(["faults::one", "faults::two"]));
+    }
+
+    #[test]
+    fn a_test_of_any_package_is_named_as_nextest_prints_it() {
+        let cargo_is_told = |line: &str| Test::from(line).binary.arguments().join(" ");
+
+        assert_eq!(
+            cargo_is_told("faults::loss::one"),
+            "--test faults --test kept"
+        );
+        assert_eq!(
+            cargo_is_told("tidings sequence::tests::one"),
+            "--package tidings --lib"
+        );
+        assert_eq!(
+            cargo_is_told("tidings-tests::promises gaps::one"),
+            "--package tidings-tests --test promises"
+        );
+        assert_eq!(
+            cargo_is_told("xtask::bin/xtask broken::tests::one"),
+            "--package xtask --bin xtask"
+        );
+        for line in ["faults::one", "tidings a::one", "xtask::bin/xtask a::one"] {
+            assert_eq!(Test::from(line).to_string(), line);
+        }
     }
 }
