@@ -17,6 +17,7 @@ mod faults {
     mod doubt;
     mod health;
     mod interop;
+    mod logs;
     mod loss;
     mod outage;
     mod secrets;

@@ -103,6 +103,7 @@ promises! {
         what_was_fed_still_leaves_when_the_bus_is_dropped
         health_tells_what_was_counted;
     logs:
+        a_start_is_logged_once_with_node_namespace_and_address
         a_gap_that_nobody_hears_of_is_logged_as_a_warning
         a_failure_that_nobody_hears_of_is_logged_as_an_error
         a_failure_that_cannot_be_put_in_words_hides_no_later_one;

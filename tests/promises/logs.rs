@@ -5,6 +5,21 @@ use std::fmt;
 use super::captured;
 use crate::place::Place;
 
+pub(crate) async fn a_start_is_logged_once_with_node_namespace_and_address(place: Place) {
+    let log = captured::log();
+
+    let node = place.node().await;
+
+    let address = format!("address=\"{}\"", node.health().address);
+    let id = node.id().to_string();
+    let of_node = |line: &String| line.contains(&id) && line.contains("connected");
+    let line = log.wait_for(of_node).await;
+    assert!(line.contains(" INFO "), "{line}");
+    assert!(line.contains(&address), "{line}");
+    assert!(line.contains("namespace=\"default\""), "{line}");
+    assert_eq!(log.all().iter().filter(|line| of_node(line)).count(), 1);
+}
+
 pub(crate) async fn a_gap_that_nobody_hears_of_is_logged_as_a_warning(place: Place) {
     let log = captured::log();
     let _deaf_to_gaps = place.builder().start().await.unwrap();

@@ -26,6 +26,7 @@ use crate::life::Inner;
 use crate::link::{Link, Probe, Stage, delays};
 use crate::members::{self, Members, Profile};
 use crate::metrics::Frames;
+use crate::outage::Outage;
 use crate::outgoing::{Outgoing, Settings};
 use crate::receiver::Receiver;
 use crate::registry;
@@ -252,7 +253,8 @@ impl Builder {
         }
     }
 
-    /// Keeps trying to start while Redis is down, instead of failing after a time.
+    /// Keeps trying to start while Redis is down, instead of failing after a time. The first attempt
+    /// that fails is logged as a warning, and then one every 30 s.
     pub fn wait_for_redis(self) -> Self {
         Self {
             start_timeout: None,
@@ -354,7 +356,7 @@ impl Builder {
         for registration in self.registrations {
             registration(&bus)?;
         }
-        let connected = connect(&*transport, self.start_timeout).await?;
+        let connected = parts.connect(&*transport, self.start_timeout).await?;
         let probe = Probe::new(self.probe_interval);
         // Before a handler can ask for the members: it waits until it is known whether we are one.
         let heartbeat = members::heartbeat(&bus);
@@ -461,6 +463,65 @@ impl Parts {
         })
     }
 
+    /// Tries until it is connected, refused for good, or out of time.
+    async fn connect(
+        &self,
+        transport: &dyn Transport,
+        timeout: Option<Duration>,
+    ) -> Result<Connected, StartError> {
+        let address = transport.address();
+        let deadline = timeout.map(|timeout| (timeout, Instant::now() + timeout));
+        let mut last = ConnectError::timed_out("connecting");
+        let mut outage = Outage::since(Instant::now());
+        for delay in delays() {
+            let attempt = async {
+                let connecting = transport.connect();
+                match deadline {
+                    Some((_, deadline)) => timeout_at(deadline, connecting).await.ok(),
+                    None => Some(connecting.await),
+                }
+            };
+            match attempt.await {
+                Some(Ok(connected)) => {
+                    tracing::info!(
+                        node = %self.me,
+                        namespace = self.namespace.name(),
+                        address,
+                        server = connected.server,
+                        "connected"
+                    );
+                    return Ok(connected);
+                }
+                Some(Err(source)) if source.is_final() => {
+                    return Err(StartError::Refused { address, source });
+                }
+                Some(Err(source)) => last = source,
+                None => last = transport.trouble().unwrap_or(last),
+            }
+            if let Some(lasts) = outage.warning(Instant::now()) {
+                tracing::warn!(
+                    node = %self.me,
+                    namespace = self.namespace.name(),
+                    address,
+                    ?lasts,
+                    why = %report(&last),
+                    "cannot connect yet, and tries again"
+                );
+            }
+            if let Some((timeout, deadline)) = deadline
+                && Instant::now() + delay >= deadline
+            {
+                return Err(StartError::Unreachable {
+                    address,
+                    deadline: timeout,
+                    source: last,
+                });
+            }
+            sleep(delay).await;
+        }
+        unreachable!("the delays have no end")
+    }
+
     /// Starts the tasks: one that sends, one that hears, one that reports.
     fn run(
         self,
@@ -479,7 +540,7 @@ impl Parts {
             echoes,
             reports,
             pulse,
-            namespace: _,
+            namespace,
             kept,
         } = self;
         let Connected {
@@ -512,6 +573,8 @@ impl Parts {
             Arc::clone(counts),
         );
         let link = Link {
+            node: me,
+            namespace,
             transport,
             receiver,
             sessions,
@@ -528,45 +591,6 @@ impl Parts {
         bus.inner.add_task(tokio::spawn(link.run(hearing)));
         bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
     }
-}
-
-/// Tries until it is connected, refused for good, or out of time.
-async fn connect(
-    transport: &dyn Transport,
-    timeout: Option<Duration>,
-) -> Result<Connected, StartError> {
-    let address = transport.address();
-    let deadline = timeout.map(|timeout| (timeout, Instant::now() + timeout));
-    let mut last = ConnectError::timed_out("connecting");
-    for delay in delays() {
-        let attempt = async {
-            let connecting = transport.connect();
-            match deadline {
-                Some((_, deadline)) => timeout_at(deadline, connecting).await.ok(),
-                None => Some(connecting.await),
-            }
-        };
-        match attempt.await {
-            Some(Ok(connected)) => return Ok(connected),
-            Some(Err(source)) if source.is_final() => {
-                return Err(StartError::Refused { address, source });
-            }
-            Some(Err(source)) => last = source,
-            None => last = transport.trouble().unwrap_or(last),
-        }
-        tracing::debug!(address, why = %report(&last), "cannot connect yet");
-        if let Some((timeout, deadline)) = deadline
-            && Instant::now() + delay >= deadline
-        {
-            return Err(StartError::Unreachable {
-                address,
-                deadline: timeout,
-                source: last,
-            });
-        }
-        sleep(delay).await;
-    }
-    unreachable!("the delays have no end")
 }
 
 #[cfg(test)]

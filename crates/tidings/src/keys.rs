@@ -18,6 +18,10 @@ impl Namespace {
         check_name(name).map(|()| Self(name.to_owned()))
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     /// The channel that all processes share. It is also how every key begins.
     pub(crate) fn channel(&self) -> String {
         format!("tidings:{{{}}}", self.0)

@@ -85,6 +85,7 @@ mod worker;
 mod kept;
 mod keys;
 mod link;
+mod outage;
 mod transport;
 // … and what others may see of all that.
 #[cfg_attr(not(feature = "metrics"), path = "metrics/absent.rs")]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use futures_util::FutureExt;
+use tidings_codec::NodeId;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::unconstrained;
 use tokio::time::sleep;
@@ -20,6 +21,8 @@ use crate::failure::{Gap, GapReason, Reason};
 use crate::glance::Glances;
 use crate::health::{Connection, Counts, Pulse};
 use crate::kept::Kept;
+use crate::keys::Namespace;
+use crate::outage::Outage;
 use crate::receiver::Receiver;
 use crate::transport::{Connected, Hearing, Sending, Transport};
 
@@ -148,6 +151,8 @@ fn endless_delays() -> Delays {
 /// The task that owns the hearing end of the connection.
 #[derive(Debug)]
 pub(crate) struct Link {
+    pub(crate) node: NodeId,
+    pub(crate) namespace: Namespace,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) receiver: Receiver,
     /// Takes the sender's connection away when it is lost, and gives it each later one.
@@ -189,7 +194,14 @@ impl Link {
         loop {
             let (began, before) = (Instant::now(), self.receiver.count);
             let why = self.hear(&mut *hearing).await;
-            tracing::warn!(address = self.pulse.address, why = %report(&why), "the connection is lost");
+            let mut outage = Outage::since(tokio::time::Instant::now());
+            tracing::warn!(
+                node = %self.node,
+                namespace = self.namespace.name(),
+                address = self.pulse.address,
+                why = %report(&why),
+                "the connection is lost"
+            );
             self.receiver.echoes.forget();
             self.kept.set(Err(Reason::Away));
             // The sender ends after the link does, so it is there to hear of both.
@@ -209,9 +221,15 @@ impl Link {
             } else {
                 sleep(delays.next().unwrap_or(LONGEST)).await;
             }
-            let connected = self.reconnect(&mut delays).await;
+            let connected = self.reconnect(&mut delays, &mut outage).await;
             Counts::add(&self.pulse.counts.reconnects, 1);
-            tracing::info!(server = connected.server, "the connection is back");
+            tracing::info!(
+                node = %self.node,
+                namespace = self.namespace.name(),
+                address = self.pulse.address,
+                server = connected.server,
+                "connected again"
+            );
             let reason = GapReason::Reconnected;
             self.receiver.reports.gap(&Gap {
                 from: None,
@@ -343,7 +361,7 @@ impl Link {
         }
     }
 
-    async fn reconnect(&self, delays: &mut Delays) -> Connected {
+    async fn reconnect(&self, delays: &mut Delays, outage: &mut Outage) -> Connected {
         loop {
             match self.transport.connect().await {
                 Ok(connected) => {
@@ -353,7 +371,16 @@ impl Link {
                 Err(why) => {
                     let refused = why.is_final().then(|| report(&why).to_string().into());
                     *lock(&self.probe.refused) = refused;
-                    tracing::debug!(address = self.pulse.address, why = %report(&why), "cannot connect");
+                    if let Some(lasts) = outage.warning(tokio::time::Instant::now()) {
+                        tracing::warn!(
+                            node = %self.node,
+                            namespace = self.namespace.name(),
+                            address = self.pulse.address,
+                            ?lasts,
+                            why = %report(&why),
+                            "cannot connect, and tries again"
+                        );
+                    }
                     self.pulse.deaf(report(&why).to_string());
                 }
             }

@@ -211,6 +211,10 @@ impl Sender {
         session: Session,
         progress: &mut Progress,
     ) -> End {
+        let why = match why {
+            ConnectError::Lost => session.publisher.lost(),
+            why => why,
+        };
         // Who else waits for an answer over it learns at once that none comes.
         drop(session);
         self.probe.report(why);

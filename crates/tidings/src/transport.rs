@@ -107,6 +107,11 @@ pub(crate) trait Publisher: Send + Sync {
     /// How many bytes wait for each hearer, where that can be known.
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>>;
 
+    /// Why the connection ended, when it did.
+    fn lost(&self) -> ConnectError {
+        ConnectError::Lost
+    }
+
     /// Whether the other side is the right one.
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>>;
 }

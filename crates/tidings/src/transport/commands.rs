@@ -93,6 +93,7 @@ mod tests {
     use crate::transport::Sending;
     use crate::transport::keyspace::roll::Keys;
     use crate::transport::server::Server;
+    use crate::transport::trail::Trail;
 
     /// A server that answers each command, and reads nothing while it stands still. Returns the
     /// frames that were published on it, in order.
@@ -161,7 +162,7 @@ mod tests {
             mut driver,
             keyspace,
             ..
-        } = server.sending_over(connection, driver, false);
+        } = server.sending_over(connection, (driver, Trail::default()), false);
         let keys = Keys::of(&namespace);
         let ask = || keyspace.describe(&keys, &[tidings_codec::NodeId::new(1)]);
 

@@ -69,7 +69,7 @@ pub(crate) struct Line {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Driver,
     /// What the server said first, and how the connection ended.
-    trail: Trail,
+    pub(crate) trail: Trail,
     /// Which of the server's addresses it has reached, where that is an IP address.
     pub(crate) peer: Option<SocketAddr>,
     /// What the server is, where only a master is wanted.
@@ -326,27 +326,13 @@ impl Line {
             tokio::select! {
                 biased;
                 answer = question(&mut self.connection) => Ok(answer),
-                () = &mut self.driver => Err(lost(&self.trail, doing)),
+                () = &mut self.driver => Err(self.trail.lost(doing)),
             }
         };
         timeout(STEP, asking)
             .await
             .unwrap_or(Err(ConnectError::timed_out(doing)))
     }
-
-    /// Why the connection ended, when it did.
-    pub(crate) fn lost(&self, doing: &'static str) -> ConnectError {
-        lost(&self.trail, doing)
-    }
-}
-
-fn lost(trail: &Trail, doing: &'static str) -> ConnectError {
-    trail
-        .end()
-        .map_or(ConnectError::Lost, |source| ConnectError::Io {
-            doing,
-            source,
-        })
 }
 
 /// A step of connecting, which has its time.

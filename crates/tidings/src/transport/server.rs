@@ -26,6 +26,7 @@ use crate::transport::commands::{commands, with_places};
 use crate::transport::connection::{Access, Driver, Line, Setup, words};
 use crate::transport::role::{Role, ask_role};
 use crate::transport::stream::Allowance;
+use crate::transport::trail::Trail;
 use crate::transport::watch::Watch;
 
 /// How many bytes are read before what they brought is handed over. With one frame more, it is
@@ -144,14 +145,14 @@ impl Server {
                  (`+role` allows it)"
             );
         }
-        Ok(self.sending_over(line.connection, line.driver, hides_role))
+        Ok(self.sending_over(line.connection, (line.driver, line.trail), hides_role))
     }
 
     /// The end that sends, over a connection that was set up [`with_places`].
     pub(super) fn sending_over(
         &self,
         connection: MultiplexedConnection,
-        driver: Driver,
+        (driver, trail): (Driver, Trail),
         hides_role: bool,
     ) -> Sending {
         let (commands, driver) = commands(driver);
@@ -166,6 +167,7 @@ impl Server {
             channel: self.channel.clone(),
             needs: Arc::clone(&self.access.needs),
             hides_role: Arc::new(AtomicBool::new(hides_role)),
+            trail,
         };
         Sending {
             publisher: Box::new(publisher),
@@ -213,7 +215,7 @@ impl Hearing for Hears {
             if self.take(frames) {
                 Poll::Ready(Ok(()))
             } else if self.line.driver.is_terminated() {
-                Poll::Ready(Err(self.line.lost("receiving")))
+                Poll::Ready(Err(self.line.trail.lost("receiving")))
             } else {
                 Poll::Pending
             }
@@ -232,9 +234,14 @@ struct Speaks {
     needs: Arc<Needs>,
     /// It is not asked again: each denial is counted and listed by the server.
     hides_role: Arc<AtomicBool>,
+    trail: Trail,
 }
 
 impl Publisher for Speaks {
+    fn lost(&self) -> ConnectError {
+        self.trail.lost("sending")
+    }
+
     fn publish(&self, frame: Bytes) -> Reply {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(&self.channel).arg(&*frame);

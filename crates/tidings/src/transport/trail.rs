@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::error::ConnectError;
+
 /// How many bytes are kept: more than the longest error that Redis writes at accept.
 const KEPT: usize = 2_048;
 
@@ -50,6 +52,15 @@ impl Trail {
     pub(crate) fn end(&self) -> Option<io::Error> {
         let (kind, words) = self.lock().end.clone()?;
         Some(io::Error::new(kind, words))
+    }
+
+    /// The same, as the error of a connection that was doing this.
+    pub(crate) fn lost(&self, doing: &'static str) -> ConnectError {
+        let end = self.end();
+        end.map_or(ConnectError::Lost, |source| ConnectError::Io {
+            doing,
+            source,
+        })
     }
 
     pub(crate) fn said(&self) -> Said {

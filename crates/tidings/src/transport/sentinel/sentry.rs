@@ -83,7 +83,7 @@ impl Sentry {
             }
             tokio::select! {
                 () = next_round(hint) => {}
-                () = &mut line.driver => return Err(line.lost(doing)),
+                () = &mut line.driver => return Err(line.trail.lost(doing)),
             }
         }
     }
