@@ -40,6 +40,7 @@ macro_rules! promises {
 
 promises! {
     delivery:
+        an_address_within_a_tagged_type_arrives
         every_node_hears_an_event_once_the_sender_included
         one_senders_events_are_handled_in_the_order_they_were_sent
         the_events_of_several_senders_each_keep_their_order
@@ -54,6 +55,7 @@ promises! {
     foreign:
         hostile_frames_are_reported_and_the_next_event_is_handled
         one_bad_event_of_a_frame_spoils_only_itself
+        an_extension_in_a_field_that_the_type_does_not_know_is_skipped
         a_repeated_frame_is_handled_once_and_a_jump_is_a_gap
         a_lost_last_event_is_noticed_by_the_senders_announcement
         a_strangers_huge_number_hides_no_later_event;

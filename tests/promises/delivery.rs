@@ -208,3 +208,21 @@ pub(crate) async fn an_event_that_nobody_wants_disturbs_nobody(place: Place) {
     ticks.wait_len(1).await;
     assert!(hearer.failures().all().is_empty());
 }
+
+pub(crate) async fn an_address_within_a_tagged_type_arrives(place: Place) {
+    #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+    #[serde(tag = "type")]
+    enum Change {
+        Joined { ip: std::net::IpAddr },
+    }
+    let ip = std::net::IpAddr::from([10, 0, 0, 7]);
+    let (sender, receiver) = place.two_nodes().await;
+    let changes: Collected<Change> = receiver.collect("change");
+
+    sender
+        .send_to_all("change", &Change::Joined { ip })
+        .await
+        .unwrap();
+
+    assert_eq!(*changes.wait_len(1).await[0], Change::Joined { ip });
+}

@@ -105,3 +105,20 @@ pub(crate) async fn a_strangers_huge_number_hides_no_later_event(place: Place) {
     let missed: Vec<_> = gaps.iter().map(|gap| (gap.from, gap.missed)).collect();
     assert_eq!(missed, [(Some(from), Some(seq - 2)), (Some(from), None)]);
 }
+
+pub(crate) async fn an_extension_in_a_field_that_the_type_does_not_know_is_skipped(place: Place) {
+    #[derive(Debug, serde::Deserialize)]
+    struct User {
+        id: u64,
+    }
+    let node = place.node().await;
+    let users: Collected<User> = node.collect("user");
+
+    // {"id": 7, "at": timestamp 32}: what other languages write for a point in time.
+    let payload = b"\x82\xa2id\x07\xa2at\xd6\xff\x65\x53\xf1\x00";
+    let frame = [&b"\x94\x01\xc0\xc0\x91\x92\xa4user\xc4\x0e"[..], payload].concat();
+    assert_eq!(payload.len(), 14);
+    place.publish(frame).await;
+
+    assert_eq!(users.wait_len(1).await[0].id, 7);
+}

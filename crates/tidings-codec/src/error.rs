@@ -72,8 +72,20 @@ pub enum DecodeError {
         /// Where the value begins that is cut off.
         position: usize,
     },
-    /// The payload has a MessagePack marker that is never used here.
-    #[error("the payload has an extension or the unused marker 0xc1, at byte {position}")]
+    /// The payload has an extension of MessagePack, such as a timestamp, and is not of this type.
+    /// No type reads extensions; in fields that a type does not know they are skipped.
+    #[error(
+        "cannot read the MessagePack payload as this type: it has an extension type at byte \
+         {position}, which can be skipped but not read (send a text or a number)"
+    )]
+    Extension {
+        /// Where the first extension begins.
+        position: usize,
+        /// What the type says.
+        source: rmp_serde::decode::Error,
+    },
+    /// The payload has the MessagePack marker that is never used.
+    #[error("the payload has the unused marker 0xc1, at byte {position}")]
     Marker {
         /// Where the marker is.
         position: usize,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::EncodeError;
+use crate::strict::Strict;
 
 /// How a frame and its payloads are written.
 ///
@@ -17,7 +18,7 @@ pub enum Format {
     #[default]
     Json,
     /// Binary. Structs are written as maps with the names of their fields, so that the order of
-    /// fields does not matter, and new ones do not disturb older readers.
+    /// fields does not matter, and new ones do not disturb older readers. Human-readable to serde.
     MessagePack,
 }
 
@@ -45,8 +46,9 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// When `value` refuses to be serialized, or has what the format cannot express, such as a
-    /// map in JSON whose keys are no text.
+    /// When `value` refuses to be serialized, has what the format cannot express, such as NaN or a
+    /// map whose keys are structs in JSON, or what not every type could read: a number of 128 bits,
+    /// a flattened map whose keys are no texts.
     pub fn encode<T: Serialize + ?Sized>(
         self,
         value: &T,
@@ -54,9 +56,16 @@ impl Format {
     ) -> Result<(), EncodeError> {
         let before = into.len();
         let written = match self {
-            Self::Json => serde_json::to_writer(&mut *into, value).map_err(EncodeError::Json),
+            Self::Json => {
+                let mut json = serde_json::Serializer::new(&mut *into);
+                let written = value.serialize(Strict::<_, true>(&mut json));
+                written.map_err(EncodeError::Json)
+            }
             Self::MessagePack => {
-                rmp_serde::encode::write_named(into, value).map_err(EncodeError::MessagePack)
+                let pack = rmp_serde::Serializer::new(&mut *into).with_struct_map();
+                let mut pack = pack.with_human_readable();
+                let written = value.serialize(Strict::<_, false>(&mut pack));
+                written.map_err(EncodeError::MessagePack)
             }
         };
         if written.is_err() {

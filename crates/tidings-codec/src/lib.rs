@@ -54,6 +54,8 @@
 //! `[name, data, to, at, meta]`, of which the last three may be left away or nil. `from` is a
 //! `bin` of 16 bytes, `data` a `bin` whose content is the payload. The first byte of a frame
 //! tells the formats apart.
+//!
+//! Both formats are human-readable to serde: an `IpAddr` is a text in either.
 
 mod encoder;
 mod format;
@@ -67,7 +69,9 @@ mod writer;
 mod error;
 mod json;
 mod msgpack;
+mod number_keys;
 mod scan;
+mod strict;
 mod walk;
 
 pub use encoder::Encoder;

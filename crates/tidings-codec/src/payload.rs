@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 
 use crate::scan::{Bounds, Scanner, Verdict};
-use crate::{DecodeError, EncodeError, Format, Limits, walk};
+use crate::{DecodeError, EncodeError, Format, Limits, number_keys, walk};
 
 /// A payload: bytes in a format, decoded only when somebody wants them.
 ///
@@ -68,7 +68,8 @@ impl<'a> Payload<'a> {
     /// Reads the value.
     ///
     /// In both formats an array is accepted where a struct is expected, its elements being the
-    /// fields in their order; unknown fields are for the type to accept or refuse.
+    /// fields in their order; unknown fields are for the type to accept or refuse. Extensions of
+    /// MessagePack are skipped with the fields that they stand in, and never read.
     ///
     /// # Errors
     ///
@@ -93,16 +94,27 @@ impl<'a> Payload<'a> {
             // It says where, and takes what is not UTF-8 where that is not needed.
             Err(_) => serde_json::from_slice(self.bytes),
         };
-        decoded.map_err(DecodeError::Json)
+        decoded.or_else(|error: serde_json::Error| {
+            if !error.is_data() {
+                return Err(DecodeError::Json(error));
+            }
+            number_keys::decode(self.bytes).map_err(|_| DecodeError::Json(error))
+        })
     }
 
     fn decode_message_pack<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         walk::check(self.bytes)?;
-        let mut deserializer = rmp_serde::Deserializer::from_read_ref(self.bytes);
+        let deserializer = rmp_serde::Deserializer::from_read_ref(self.bytes);
+        let mut deserializer = deserializer.with_human_readable();
         // The walk bounds what the input can nest. This bounds types that contain themselves,
         // and leaves room for the enums and newtypes that count as levels of their own.
         deserializer.set_max_depth(4 * Limits::DEPTH);
-        T::deserialize(&mut deserializer).map_err(DecodeError::MessagePack)
+        T::deserialize(&mut deserializer).map_err(|source| {
+            match walk::first_extension(self.bytes) {
+                Some(position) => DecodeError::Extension { position, source },
+                None => DecodeError::MessagePack(source),
+            }
+        })
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Token {
     Scalar,
     Str(usize),
     Bin(usize),
+    /// An extension: its type and its bytes ahead.
+    Ext(usize),
     /// Elements ahead.
     Array(usize),
     /// Keys and values ahead, twice the entries.
@@ -24,7 +26,7 @@ pub(crate) enum Token {
 pub(crate) enum Fault {
     /// It is more than what is left.
     Length,
-    /// It is an extension or 0xc1.
+    /// It is 0xc1, which is never used.
     Marker,
 }
 
@@ -79,10 +81,22 @@ impl<'a> Walker<'a> {
             Marker::FixMap(len) => Token::Map(2 * usize::from(len)),
             Marker::Map16 => Token::Map(2 * usize::from(self.u16()?)),
             Marker::Map32 => Token::Map((self.u32()? as usize).saturating_mul(2)),
-            _ => return Err(Fault::Marker),
+            Marker::FixExt1 => Token::Ext(1 + 1),
+            Marker::FixExt2 => Token::Ext(1 + 2),
+            Marker::FixExt4 => Token::Ext(1 + 4),
+            Marker::FixExt8 => Token::Ext(1 + 8),
+            Marker::FixExt16 => Token::Ext(1 + 16),
+            Marker::Ext8 => Token::Ext(1 + usize::from(self.u8()?)),
+            Marker::Ext16 => Token::Ext(1 + usize::from(self.u16()?)),
+            Marker::Ext32 => Token::Ext((self.u32()? as usize).saturating_add(1)),
+            Marker::Reserved => return Err(Fault::Marker),
         };
         match token {
-            Token::Str(len) | Token::Bin(len) | Token::Array(len) | Token::Map(len)
+            Token::Str(len)
+            | Token::Bin(len)
+            | Token::Ext(len)
+            | Token::Array(len)
+            | Token::Map(len)
                 if len > self.left() =>
             {
                 Err(Fault::Length)
@@ -118,7 +132,7 @@ impl<'a> Walker<'a> {
     fn pass_content(&mut self, token: Token) -> usize {
         match token {
             Token::Array(values) | Token::Map(values) => return values,
-            Token::Str(len) | Token::Bin(len) => self.position += len,
+            Token::Str(len) | Token::Bin(len) | Token::Ext(len) => self.position += len,
             Token::Nil | Token::Unsigned(_) | Token::Scalar => {}
         }
         0
@@ -213,6 +227,20 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), DecodeError> {
     Ok(())
 }
 
+/// Where the first extension begins in a payload that was [checked](check).
+#[cold]
+pub(crate) fn first_extension(payload: &[u8]) -> Option<usize> {
+    let mut walker = Walker::new(payload);
+    while walker.left() > 0 {
+        let position = walker.position();
+        match walker.token().ok()? {
+            Token::Ext(_) => return Some(position),
+            token => walker.pass_content(token),
+        };
+    }
+    None
+}
+
 /// How many bytes a value has that begins with this one; 0 where that alone does not tell.
 static SIZES: [u8; 256] = {
     let mut sizes = [0; 256];
@@ -225,10 +253,14 @@ static SIZES: [u8; 256] = {
                 1
             }
             Marker::U8 | Marker::I8 => 2,
-            Marker::U16 | Marker::I16 => 3,
+            Marker::U16 | Marker::I16 | Marker::FixExt1 => 3,
             Marker::U32 | Marker::I32 | Marker::F32 => 5,
             Marker::U64 | Marker::I64 | Marker::F64 => 9,
             Marker::FixStr(len) => 1 + len,
+            Marker::FixExt2 => 2 + 2,
+            Marker::FixExt4 => 2 + 4,
+            Marker::FixExt8 => 2 + 8,
+            Marker::FixExt16 => 2 + 16,
             _ => 0,
         };
         first += 1;

@@ -1,0 +1,297 @@
+//! A serializer that refuses what a receiver could not read, and passes on the rest.
+//!
+//! Types that are tagged, untagged or flattened are read by way of memory: serde keeps a value
+//! before it knows its type. It cannot keep numbers of 128 bits, and nothing in what is written
+//! says how it will be read. JSON has neither NaN nor infinity; `null` would be written instead,
+//! which no number reads.
+
+use std::io;
+
+use serde::ser::{
+    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
+    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+
+/// Why a float is refused in JSON.
+const NOT_FINITE: &str = "JSON has no number that is not finite (NaN or infinity)";
+/// Why a wide integer is refused.
+const WIDE: &str = "numbers of 128 bits cannot be read where a type is tagged, untagged or \
+                    flattened: write them as text";
+
+/// Why the key of a flattened map is refused.
+const FLATTENED: &str = "the keys of a flattened map have to be texts";
+
+/// The serializer or the value within, made strict. `JSON` says which format it is for.
+pub(crate) struct Strict<S, const JSON: bool>(pub(crate) S);
+
+impl<T: Serialize + ?Sized, const JSON: bool> Serialize for Strict<&T, JSON> {
+    #[inline]
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(Strict::<S, JSON>(serializer))
+    }
+}
+
+macro_rules! pass_on {
+    ($($name:ident($($argument:ident: $type:ty),*);)*) => { $(
+        #[inline]
+        fn $name(self, $($argument: $type),*) -> Result<S::Ok, S::Error> {
+            self.0.$name($($argument),*)
+        }
+    )* };
+}
+
+macro_rules! open {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $compound:ident;)*) => { $(
+        #[inline]
+        fn $name(self, $($argument: $type),*) -> Result<Self::$compound, S::Error> {
+            self.0.$name($($argument),*).map(Strict)
+        }
+    )* };
+}
+
+impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Strict<S::SerializeSeq, JSON>;
+    type SerializeTuple = Strict<S::SerializeTuple, JSON>;
+    type SerializeTupleStruct = Strict<S::SerializeTupleStruct, JSON>;
+    type SerializeTupleVariant = Strict<S::SerializeTupleVariant, JSON>;
+    type SerializeMap = StrictMap<S::SerializeMap, JSON>;
+    type SerializeStruct = Strict<S::SerializeStruct, JSON>;
+    type SerializeStructVariant = Strict<S::SerializeStructVariant, JSON>;
+
+    #[inline]
+    fn serialize_f32(self, number: f32) -> Result<S::Ok, S::Error> {
+        if JSON && !number.is_finite() {
+            return Err(S::Error::custom(NOT_FINITE));
+        }
+        self.0.serialize_f32(number)
+    }
+
+    #[inline]
+    fn serialize_f64(self, number: f64) -> Result<S::Ok, S::Error> {
+        if JSON && !number.is_finite() {
+            return Err(S::Error::custom(NOT_FINITE));
+        }
+        self.0.serialize_f64(number)
+    }
+
+    fn serialize_i128(self, _number: i128) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom(WIDE))
+    }
+
+    fn serialize_u128(self, _number: u128) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom(WIDE))
+    }
+
+    pass_on! {
+        serialize_bool(value: bool);
+        serialize_i8(number: i8);
+        serialize_i16(number: i16);
+        serialize_i32(number: i32);
+        serialize_i64(number: i64);
+        serialize_u8(number: u8);
+        serialize_u16(number: u16);
+        serialize_u32(number: u32);
+        serialize_u64(number: u64);
+        serialize_char(character: char);
+        serialize_str(text: &str);
+        serialize_bytes(bytes: &[u8]);
+        serialize_none();
+        serialize_unit();
+        serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
+    }
+
+    /// As a unit: rmp-serde writes an empty list, which nothing reads as a unit that was buffered.
+    #[inline]
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<S::Ok, S::Error> {
+        self.0.serialize_unit()
+    }
+
+    #[inline]
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        let map = self.0.serialize_map(len)?;
+        Ok(StrictMap {
+            map,
+            // Only of what is flattened serde does not know the number of entries.
+            is_flattened: len.is_none(),
+        })
+    }
+
+    open! {
+        serialize_seq(len: Option<usize>) -> SerializeSeq;
+        serialize_tuple(len: usize) -> SerializeTuple;
+        serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct;
+        serialize_tuple_variant(
+            name: &'static str, index: u32, variant: &'static str, len: usize
+        ) -> SerializeTupleVariant;
+        serialize_struct(name: &'static str, len: usize) -> SerializeStruct;
+        serialize_struct_variant(
+            name: &'static str, index: u32, variant: &'static str, len: usize
+        ) -> SerializeStructVariant;
+    }
+
+    #[inline]
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.0.serialize_some(&Strict::<_, JSON>(value))
+    }
+
+    #[inline]
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        let value = Strict::<_, JSON>(value);
+        self.0.serialize_newtype_struct(name, &value)
+    }
+
+    #[inline]
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        let value = Strict::<_, JSON>(value);
+        self.0
+            .serialize_newtype_variant(name, index, variant, &value)
+    }
+
+    #[inline]
+    fn collect_str<T: std::fmt::Display + ?Sized>(self, text: &T) -> Result<S::Ok, S::Error> {
+        self.0.collect_str(text)
+    }
+
+    #[inline]
+    fn is_human_readable(&self) -> bool {
+        self.0.is_human_readable()
+    }
+}
+
+macro_rules! elements {
+    ($($compound:ident::$name:ident;)*) => { $(
+        impl<S: $compound, const JSON: bool> $compound for Strict<S, JSON> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            #[inline]
+            fn $name<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+                self.0.$name(&Strict::<_, JSON>(value))
+            }
+
+            #[inline]
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.0.end()
+            }
+        }
+    )* };
+}
+
+elements! {
+    SerializeSeq::serialize_element;
+    SerializeTuple::serialize_element;
+    SerializeTupleStruct::serialize_field;
+    SerializeTupleVariant::serialize_field;
+}
+
+macro_rules! fields {
+    ($($compound:ident)*) => { $(
+        impl<S: $compound, const JSON: bool> $compound for Strict<S, JSON> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            #[inline]
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Result<(), S::Error> {
+                self.0.serialize_field(key, &Strict::<_, JSON>(value))
+            }
+
+            #[inline]
+            fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
+                self.0.skip_field(key)
+            }
+
+            #[inline]
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.0.end()
+            }
+        }
+    )* };
+}
+
+fields! { SerializeStruct SerializeStructVariant }
+
+/// A map whose entries are made strict.
+pub(crate) struct StrictMap<S, const JSON: bool> {
+    map: S,
+    is_flattened: bool,
+}
+
+impl<S: SerializeMap, const JSON: bool> StrictMap<S, JSON> {
+    /// Beside the fields of a struct a key is read as the name of a field.
+    #[inline]
+    fn check_key<K: Serialize + ?Sized>(&self, key: &K) -> Result<(), S::Error> {
+        if self.is_flattened && !is_text(key) {
+            return Err(S::Error::custom(FLATTENED));
+        }
+        Ok(())
+    }
+}
+
+impl<S: SerializeMap, const JSON: bool> SerializeMap for StrictMap<S, JSON> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    #[inline]
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
+        self.check_key(key)?;
+        self.map.serialize_key(&Strict::<_, JSON>(key))
+    }
+
+    #[inline]
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        self.map.serialize_value(&Strict::<_, JSON>(value))
+    }
+
+    #[inline]
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), S::Error> {
+        self.check_key(key)?;
+        let (key, value) = (Strict::<_, JSON>(key), Strict::<_, JSON>(value));
+        self.map.serialize_entry(&key, &value)
+    }
+
+    #[inline]
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.map.end()
+    }
+}
+
+/// Whether this is a text. What cannot be written at all is for the format to refuse.
+fn is_text<K: Serialize + ?Sized>(key: &K) -> bool {
+    /// Keeps the first byte that is written.
+    struct First(Option<u8>);
+
+    impl io::Write for First {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.or(bytes.first().copied());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut first = First(None);
+    let written = serde_json::to_writer(&mut first, key);
+    first.0 == Some(b'"') || (first.0.is_none() && written.is_err())
+}
