@@ -7,9 +7,6 @@
 //! With `--worker` it is one of them, under any supervisor that passes a socket:
 //! `tidings run --workers 4 --listen 127.0.0.1:9999 -- target/debug/examples/visitor-counter --worker`.
 
-#[path = "../crates/tidings-supervisor/examples/server/drain.rs"]
-mod drain;
-
 use std::error::Error;
 use std::io::{Write, stdout};
 use std::net::Ipv4Addr;
@@ -30,9 +27,6 @@ use tidings_testkit::Redis;
 use tokio::net::TcpListener;
 
 const URL: &str = "TIDINGS_URL";
-
-/// How long visitors may ask once more on the connections that they have.
-const LINGER: Duration = Duration::from_secs(5);
 
 /// Counts visitors, in as many processes as you like.
 #[derive(Clone, Debug, Parser)]
@@ -103,7 +97,7 @@ async fn work() -> Result<(), Problem> {
         listener.local_addr()?
     );
 
-    let server = drain::serve(listener, app, LINGER)?;
+    let server = tidings_supervisor::axum::serve(listener, app);
     tidings_supervisor::ready()?;
     server.await?;
     bus.shutdown(Duration::from_secs(5)).await?;

@@ -23,6 +23,8 @@
 //! [a reload](Workers::reload) makes room for its successor only when that one is ready. Told to end,
 //! by SIGTERM, it has [a grace](Supervisor::grace) to finish what it has.
 //!
+//! A server built on axum loses no request in a reload with `axum::serve` of the feature `axum`.
+//!
 //! # What outlives what
 //!
 //! On Linux no worker outlives its supervisor, however that ends: the system kills it, unless it
@@ -54,6 +56,9 @@ mod status;
 mod stop_signal;
 mod supervisor;
 mod workers;
+
+#[cfg(feature = "axum")]
+pub mod axum;
 
 mod awake;
 mod fleet;

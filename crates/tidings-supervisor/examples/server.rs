@@ -4,8 +4,6 @@
 //! `tidings run --workers 4 --listen 127.0.0.1:9999 -- target/debug/examples/server`. By itself it
 //! listens where it is told to.
 
-mod drain;
-
 use std::io;
 use std::net::SocketAddr;
 use std::process::id;
@@ -45,7 +43,8 @@ async fn main() -> io::Result<()> {
         listener.local_addr()?
     );
 
-    let server = drain::serve(listener, app, Duration::from_millis(arguments.linger))?;
+    let linger = Duration::from_millis(arguments.linger);
+    let server = tidings_supervisor::axum::serve(listener, app).linger(linger);
     tidings_supervisor::ready()?;
     server.await
 }

@@ -1,0 +1,168 @@
+//! What a server promises while it drains.
+
+use std::net::SocketAddr;
+
+use ::axum::Router;
+use ::axum::extract::ConnectInfo;
+use ::axum::routing::get;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So long that no test waits for its end.
+const EVER: Duration = Duration::from_hours(1);
+
+async fn address(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
+    client.to_string()
+}
+
+struct Server {
+    at: SocketAddr,
+    drain: oneshot::Sender<()>,
+    ended: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// It answers each client with its address.
+    async fn start(linger: Duration) -> Self {
+        let app = Router::new().route("/", get(address));
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (drain, told) = oneshot::channel();
+        let server = serve(listener, app)
+            .linger(linger)
+            .drain_on(async { drop(told.await) });
+        let ended = tokio::spawn(server.into_future());
+        Self { at, drain, ended }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.at).await.unwrap()
+    }
+}
+
+async fn ends(server: JoinHandle<io::Result<()>>) {
+    let ended = timeout(PATIENCE, server).await.expect("it ends in time");
+    ended.unwrap().unwrap();
+}
+
+async fn get_on(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
+    let request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let read = async {
+        // Bodies here are short, and end with the first part after the head.
+        while !is_whole(&answer) {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "it is cut");
+        }
+    };
+    timeout(PATIENCE, read).await.expect("an answer in time");
+    String::from_utf8(answer).unwrap()
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head.split("content-length: ").nth(1);
+    let length = length.and_then(|it| it.split("\r\n").next()?.parse().ok());
+    length == Some(body.len())
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_answered_once_more_and_then_closed() {
+    let server = Server::start(EVER).await;
+    let mut client = server.connect().await;
+    let first = get_on(&mut client).await;
+    assert!(!first.contains("connection: close"), "{first}");
+    server.drain.send(()).unwrap();
+
+    // The first answer may be on its way before the drain has begun.
+    let told = async { while !get_on(&mut client).await.contains("connection: close") {} };
+    timeout(PATIENCE, told)
+        .await
+        .expect("the client is told to leave");
+
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    ends(server.ended).await;
+}
+
+#[tokio::test]
+async fn a_handler_learns_the_address_of_its_client() {
+    let server = Server::start(EVER).await;
+    let mut client = server.connect().await;
+    let answer = get_on(&mut client).await;
+    let address = client.local_addr().unwrap().to_string();
+    assert!(answer.ends_with(&address), "{answer}");
+}
+
+#[tokio::test]
+async fn a_silent_connection_holds_a_server_no_longer_than_the_linger() {
+    let server = Server::start(Duration::from_millis(50)).await;
+    let mut client = server.connect().await;
+    get_on(&mut client).await;
+    server.drain.send(()).unwrap();
+    ends(server.ended).await;
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_server_without_connections_ends_at_once() {
+    let server = Server::start(EVER).await;
+    server.drain.send(()).unwrap();
+    ends(server.ended).await;
+}
+
+#[tokio::test]
+async fn a_router_is_served_on_any_listener() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let app = Router::new().route("/", get(async || "hello"));
+    let server = tokio::spawn(serve(listener, app).into_future());
+    let mut client = UnixStream::connect(&path).await.unwrap();
+    assert!(get_on(&mut client).await.ends_with("hello"));
+    server.abort();
+}
+
+/// A listener of a program that wants to know more of a connection than the client's address.
+struct Named(TcpListener);
+
+#[derive(Clone, Debug)]
+struct Port(u16);
+
+impl Listener for Named {
+    type Io = TcpStream;
+    type Addr = Port;
+
+    async fn accept(&mut self) -> (TcpStream, Port) {
+        let (stream, _) = Listener::accept(&mut self.0).await;
+        (stream, self.local_addr().unwrap())
+    }
+
+    fn local_addr(&self) -> io::Result<Port> {
+        self.0.local_addr().map(|it| Port(it.port()))
+    }
+}
+
+#[tokio::test]
+async fn what_a_listener_knows_of_a_connection_reaches_the_handler() {
+    let show = async |ConnectInfo(Port(port)): ConnectInfo<Port>| port.to_string();
+    let app = Router::new().route("/", get(show));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let app = app.into_make_service_with_connect_info::<Port>();
+    let server = tokio::spawn(serve(Named(listener), app).into_future());
+    let mut client = TcpStream::connect(at).await.unwrap();
+    let answer = get_on(&mut client).await;
+    assert!(answer.ends_with(&at.port().to_string()), "{answer}");
+    server.abort();
+}
