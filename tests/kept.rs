@@ -61,6 +61,7 @@ promises! {
         a_stream_that_is_not_read_on_holds_up_no_answer
         a_bus_that_is_shut_down_answers_what_it_still_handles
         a_bus_that_is_being_shut_down_says_so
+        a_stream_that_is_dropped_while_its_bus_ends_completes_no_request
         a_bus_that_is_dropped_says_what_it_has_not_handled
         a_bus_that_is_shut_down_asks_nothing
         asks_that_are_dropped_leave_nothing_behind

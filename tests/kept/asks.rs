@@ -567,6 +567,32 @@ pub(crate) async fn a_bus_that_is_being_shut_down_says_so(place: Place) {
     assert_eq!(answers.summary().await.to_string(), "2 handled");
 }
 
+pub(crate) async fn a_stream_that_is_dropped_while_its_bus_ends_completes_no_request(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    let (begun, gate) = stocks_later(&b, 2);
+    let stream = b.stream::<_, u64>("other").unwrap();
+    let _answers = ask(&a, LONG).await;
+    begun.wait_len(1).await;
+    let bus = b.bus().clone();
+    let ending = tokio::spawn(async move { bus.shutdown(LONG).await });
+    wait_for("b takes no new handler", LONG, async || {
+        b.stream::<_, u64>("other").is_err()
+    })
+    .await;
+
+    drop(stream);
+
+    wait_for("b says that it ends", LONG, async || {
+        let summary = ask(&a, Duration::from_secs(1)).await.summary().await;
+        assert!(!summary.is_complete(), "{summary}");
+        failed(&summary).iter().any(|(name, _)| name == "b")
+    })
+    .await;
+    gate.add_permits(100);
+    ending.await.unwrap().unwrap();
+}
+
 pub(crate) async fn a_bus_that_is_dropped_says_what_it_has_not_handled(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);

@@ -104,5 +104,34 @@ fn dispatch(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, dispatch);
+/// One stream that begins and ends beside so many other subscriptions, to as many names or to its
+/// own.
+fn streams(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime starts");
+    let _entered = runtime.enter();
+    let mut group = criterion.benchmark_group("a stream");
+    for others in [0, 1_000, 100_000] {
+        for (names, is_one) in [("other names", false), ("its own name", true)] {
+            let starting = Bus::builder("memory:streams-bench").start();
+            let bus = runtime.block_on(starting).expect("memory is always there");
+            let began = Instant::now();
+            for n in 0..others {
+                let name = if is_one {
+                    "tick".to_owned()
+                } else {
+                    format!("tick.{n}")
+                };
+                bus.on(name.as_str(), async |_: u64| ())
+                    .expect("the handler is in order");
+            }
+            println!("{others} registered with {names} in {:?}", began.elapsed());
+            group.bench_function(format!("beside {others} of {names}"), |bencher| {
+                bencher.iter(|| bus.stream::<_, u64>("tick").expect("the name is in order"));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, dispatch, streams);
 criterion_main!(benches);

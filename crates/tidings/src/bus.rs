@@ -268,7 +268,7 @@ impl Bus {
         let gaps = Arc::new(GapBox::default());
         let label = label("gap", type_name::<H>());
         let seat = Arc::new(Seat::of_gaps(label, Arc::clone(&gaps)));
-        self.inner.reports.add(Arc::clone(&seat));
+        self.inner.reports.add(Arc::clone(&seat))?;
         self.inner.dispatcher.changed.notify_one();
         let running = hear_gaps(Arc::clone(&seat), gaps, self.downgrade(), handler);
         self.run(&seat, running);

@@ -80,6 +80,7 @@ mod receiver;
 mod reports;
 mod sequence;
 mod stderr;
+mod table;
 mod worker;
 // … how the connection is kept …
 mod kept;

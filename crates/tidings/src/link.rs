@@ -318,7 +318,7 @@ impl Link {
     /// When to look for frames, where nobody waits for them; `None` to be woken by each.
     fn glance(&self, glances: &mut Glances) -> Option<Instant> {
         let receiver = &self.receiver;
-        let somebody_waits = !receiver.dispatcher.table().is_empty()
+        let somebody_waits = !receiver.dispatcher.is_empty()
             || receiver.dispatcher.notices.has_listeners()
             || receiver.reports.has_hearers()
             || receiver.echoes.is_awaited();

@@ -86,9 +86,8 @@ impl Receiver {
     }
 
     async fn take_in(&mut self, frame: Bytes, echo: Option<Sent>) {
-        let table = self.dispatcher.table();
         if let Some(echo) = echo
-            && table.is_empty()
+            && self.dispatcher.is_empty()
             // Our own answer to what we asked is one of all.
             && !self.dispatcher.asks.is_any_open()
         {
@@ -129,7 +128,7 @@ impl Receiver {
             events,
             known: known as usize,
         };
-        let batches = self.sorter.sort(&table, arrived, |source| {
+        let batches = self.sorter.sort(arrived, |source| {
             reports.unreadable(Failure::Event {
                 from: header.from,
                 source,

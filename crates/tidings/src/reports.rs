@@ -1,6 +1,6 @@
 //! How failures and gaps reach the application: bounded, in order, off the hot path.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use std::task::Poll;
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 
-use crate::error::report;
+use crate::error::{OnError, report};
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
 use crate::metrics::Failures;
@@ -31,12 +31,19 @@ pub(crate) struct Reports {
     kinds: Failures,
     failures: Mailbox<Failure>,
     suppressed: AtomicU64,
-    /// The subscriptions that hear gaps.
-    hearers: Mutex<Vec<Arc<Seat>>>,
+    hearers: Mutex<Hearers>,
     /// How often something was missed that others were told, for the bus's own parts.
     pub(crate) missed: watch::Sender<u64>,
     /// Something arrived that could not be read, for the bus's own parts.
     pub(crate) unread: watch::Sender<()>,
+}
+
+/// The subscriptions that receive gaps, by their ids: in the order of their registration.
+#[derive(Debug, Default)]
+struct Hearers {
+    seats: BTreeMap<u64, Arc<Seat>>,
+    /// None is added any more.
+    is_over: bool,
 }
 
 /// The gaps that one `on_gap` handler has not heard of yet.
@@ -80,32 +87,39 @@ impl Reports {
             }
         }
         let hearers = self.lock_hearers();
-        if hearers.is_empty() {
+        if hearers.seats.is_empty() {
             tracing::warn!(%gap, "a gap, and no `on_gap` handler to hear of it");
             stderr::gap(gap);
         }
-        for gaps in hearers.iter().filter_map(|seat| seat.gaps.as_ref()) {
+        for gaps in hearers.seats.values().filter_map(|seat| seat.gaps.as_ref()) {
             gaps.push_or_merge(gap.clone());
         }
     }
 
-    /// Tells this subscription of gaps.
-    pub(crate) fn add(&self, hearer: Arc<Seat>) {
-        self.lock_hearers().push(hearer);
+    /// Tells this subscription of gaps, unless the bus ends.
+    pub(crate) fn add(&self, hearer: Arc<Seat>) -> Result<(), OnError> {
+        let mut hearers = self.lock_hearers();
+        if hearers.is_over {
+            return Err(OnError::Closed);
+        }
+        hearers.seats.insert(hearer.id, hearer);
+        Ok(())
     }
 
     /// Whether somebody hears of gaps.
     pub(crate) fn has_hearers(&self) -> bool {
-        !self.lock_hearers().is_empty()
+        !self.lock_hearers().seats.is_empty()
     }
 
     pub(crate) fn remove(&self, id: u64) {
-        self.lock_hearers().retain(|hearer| hearer.id != id);
+        self.lock_hearers().seats.remove(&id);
     }
 
     /// Tells nobody of gaps any more; who was told so far.
     pub(crate) fn clear(&self) -> Vec<Arc<Seat>> {
-        std::mem::take(&mut self.lock_hearers())
+        let mut hearers = self.lock_hearers();
+        hearers.is_over = true;
+        std::mem::take(&mut hearers.seats).into_values().collect()
     }
 
     /// Lets what was reported be heard, and nothing more.
@@ -125,7 +139,7 @@ impl Reports {
         }
     }
 
-    fn lock_hearers(&self) -> MutexGuard<'_, Vec<Arc<Seat>>> {
+    fn lock_hearers(&self) -> MutexGuard<'_, Hearers> {
         self.hearers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -221,7 +235,7 @@ impl<T> Mailbox<T> {
 
 impl Mailbox<Gap> {
     /// Counts add up where nothing else differs, and unknown ones are one unknown count. A box that
-    /// is full loses detail, never a gap.
+    /// is full loses detail, never a gap: two that differ become one that covers both.
     fn push_or_merge(&self, gap: Gap) {
         let mut inside = self.lock();
         let is_full = inside.waiting.len() == WAITING;
@@ -237,6 +251,9 @@ impl Mailbox<Gap> {
             if is_full {
                 last.from = last.from.filter(|from| Some(*from) == gap.from);
                 last.missed = None;
+                if last.reason != gap.reason {
+                    last.reason = wider(&last.reason, &gap.reason);
+                }
                 return;
             }
         }
@@ -245,6 +262,15 @@ impl Mailbox<Gap> {
             drop(inside);
             self.reader.wake();
         }
+    }
+}
+
+/// The reason that covers both of two gaps with different ones. What two handlers did not get is
+/// told as missed by all: each of them has to reload.
+fn wider(one: &GapReason, other: &GapReason) -> GapReason {
+    match (one, other) {
+        (GapReason::Reconnected, _) | (_, GapReason::Reconnected) => GapReason::Reconnected,
+        _ => GapReason::Skipped,
     }
 }
 
@@ -284,6 +310,46 @@ mod tests {
         gaps.push_or_merge(gap(1, 2));
         assert_eq!(gaps.next().await, Some(reconnected));
         assert_eq!(gaps.next().await, Some(gap(1, 2)));
+    }
+
+    fn overflow(handler: &str) -> Gap {
+        let handler = handler.into();
+        Gap {
+            reason: GapReason::Overflow { handler },
+            ..gap(1, 1)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_full_box_merges_is_told_with_the_widest_reason() {
+        let reconnected = Gap {
+            from: None,
+            missed: None,
+            reason: GapReason::Reconnected,
+        };
+        for (last, next, reason) in [
+            (overflow("slow"), gap(9, 8), GapReason::Skipped),
+            (gap(9, 8), overflow("slow"), GapReason::Skipped),
+            (overflow("slow"), overflow("late"), GapReason::Skipped),
+            (
+                overflow("slow"),
+                reconnected.clone(),
+                GapReason::Reconnected,
+            ),
+            (reconnected, gap(9, 8), GapReason::Reconnected),
+        ] {
+            let gaps = GapBox::default();
+            (1..WAITING as u128).for_each(|from| gaps.push_or_merge(gap(100 + from, 1)));
+            gaps.push_or_merge(last);
+            gaps.push_or_merge(next);
+            gaps.close();
+            let mut merged = None;
+            while let Some(gap) = gaps.next().await {
+                merged = Some(gap);
+            }
+            let merged = merged.unwrap();
+            assert_eq!((merged.reason, merged.missed), (reason, None));
+        }
     }
 
     #[tokio::test]
