@@ -10,6 +10,7 @@ mod kept {
     pub(crate) mod counters;
     mod in_memory;
     mod in_redis;
+    mod invalidations;
     mod lost;
     pub(crate) mod maps;
     mod maps_in_redis;

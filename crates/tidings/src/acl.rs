@@ -144,7 +144,7 @@ impl Permissions {
     ///     Permissions::of_bus("shop")?.share().to_string(),
     ///     "resetkeys ~tidings:{shop}:* resetchannels &tidings:{shop} -@all +subscribe +publish \
     ///      +evalsha +script|load +hmget +hset +hincrby +pexpire +persist +del \
-    ///      +hget +hdel +hlen +hscan",
+    ///      +hget +hdel +hlen +hscan +time",
     /// );
     /// # Ok(())
     /// # }
@@ -163,6 +163,7 @@ impl Permissions {
             "hdel",
             "hlen",
             "hscan",
+            "time",
         ])
     }
 

@@ -95,6 +95,15 @@ pub enum Failure {
         /// What is wrong with it.
         source: LoadError,
     },
+    /// The bus ended before Redis took invalidations of a map. Other processes may use these entries
+    /// until their [time to live](crate::Caching::ttl) is over.
+    #[error("{} of `{shared}` did not reach redis before the bus ended", Invalidations(*.keys))]
+    Invalidation {
+        /// The map's name.
+        shared: String,
+        /// How many entries; `None` for all of them.
+        keys: Option<usize>,
+    },
     /// So many failures came at once that some were only counted.
     #[error("{count} more failures came faster than they could be reported")]
     Suppressed {
@@ -116,6 +125,17 @@ pub enum Cause {
     /// It was still running after this time and was dropped.
     #[error("it was still running after {0:?}")]
     TimedOut(Duration),
+}
+
+struct Invalidations(Option<usize>);
+
+impl fmt::Display for Invalidations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(keys) => write!(f, "invalidations of {keys} entries"),
+            None => f.write_str("the invalidation of all entries"),
+        }
+    }
 }
 
 struct Sender(Option<NodeId>);

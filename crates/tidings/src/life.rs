@@ -142,6 +142,9 @@ async fn end(
     if inner.is_connected() {
         let _ = timeout_at(deadline, inner.outgoing.settled()).await;
     }
+    if let Some(keeper) = inner.keeper.get() {
+        keeper.settle(deadline).await;
+    }
     let _ = timeout_at(deadline, inner.members.presence.leave()).await;
     inner.outgoing.shut(Shut::Closed);
     let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();

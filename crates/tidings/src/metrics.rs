@@ -64,7 +64,7 @@ impl Failures {
             Failure::Payload { .. } => &self.payload,
             Failure::Handler { .. } => &self.handler,
             Failure::Send { .. } => &self.send,
-            Failure::Shared { .. } => &self.shared,
+            Failure::Shared { .. } | Failure::Invalidation { .. } => &self.shared,
             // Says of others that they were counted.
             Failure::Suppressed { .. } => return,
         };

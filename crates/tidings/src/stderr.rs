@@ -58,6 +58,7 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::Handler { .. } => "handler",
         Failure::Send { .. } => "send",
         Failure::Shared { .. } => "shared",
+        Failure::Invalidation { .. } => "invalidation",
         Failure::Suppressed { .. } => "suppressed",
     }
 }
@@ -68,7 +69,7 @@ fn event(failure: &Failure) -> &str {
         Failure::Payload { event, .. }
         | Failure::Handler { event, .. }
         | Failure::Send { event, .. } => event,
-        Failure::Shared { shared, .. } => shared,
+        Failure::Shared { shared, .. } | Failure::Invalidation { shared, .. } => shared,
         Failure::Frame { .. } | Failure::Event { .. } | Failure::Suppressed { .. } => "",
     }
 }

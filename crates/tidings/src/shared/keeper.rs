@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
@@ -69,6 +69,12 @@ pub(crate) trait Copy: Send + Sync {
 
     /// Nothing has been heard since then: what is here may be old.
     fn went_away(&self, since: Instant);
+
+    /// Sends what Redis has not taken yet, before the bus ends; what it does not take by this time is
+    /// reported.
+    fn settle(self: Arc<Self>, _deadline: Clock) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The handle to the task.
@@ -128,6 +134,12 @@ impl Keeper {
         let mut copies = self.lock();
         copies.retain(|copy| copy.strong_count() > 0);
         copies.push(copy);
+    }
+
+    /// Sends what Redis has not taken yet, before the bus ends.
+    pub(crate) async fn settle(&self, deadline: Clock) {
+        let settling = self.copies().into_iter();
+        join_all(settling.map(|copy| copy.settle(deadline))).await;
     }
 
     fn copies(&self) -> Vec<Arc<dyn Copy>> {

@@ -15,20 +15,21 @@ use crate::Bus;
 
 mod announced;
 mod cache;
+mod caching;
 mod clock;
 mod entry;
 mod flights;
+mod invalidate;
+mod invalidations;
 mod load;
 mod mirror;
 mod watch;
 
 pub(crate) use announced::Announced;
+pub use caching::Caching;
 pub use load::LoadOrError;
-use mirror::Mirror;
+use mirror::{Mirror, Surroundings};
 pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
-
-/// How many entries a process keeps at hand, if it is not told otherwise.
-const CAPACITY: usize = 10_000;
 
 /// Many small values in Redis that all processes of the namespace share, by their keys. Each
 /// process keeps at hand what it used of late. Cheap to clone; [`Bus::map`] gives it.
@@ -37,8 +38,8 @@ const CAPACITY: usize = 10_000;
 /// every process. What was announced and not heard, after an outage or a gap, is found at once by
 /// the stamp that every change of the map leaves, else by the check once in 30 s
 /// ([`check_interval`](crate::Builder::check_interval)); then nothing of the map is kept. While
-/// Redis is away, what is at hand is served on, and [`stale_since`](Self::stale_since) says so; the
-/// rest fails at once.
+/// Redis is unreachable, what is at hand is served until its [time to live](Caching::ttl) is over, and
+/// [`stale_since`](Self::stale_since) says so; the rest fails at once.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -61,17 +62,22 @@ const CAPACITY: usize = 10_000;
 ///
 /// # As a cache
 ///
-/// Where the truth lies elsewhere, [`get_or_load`](Self::get_or_load) asks there for what is not in
-/// the map, once for all tasks of a process that want it, and [`invalidate`](Self::invalidate)
-/// takes it out everywhere, also from under a loader that runs.
+/// Where the source of truth is elsewhere, [`get_or_load`](Self::get_or_load) asks there for what is
+/// not in the map, once for all tasks of a process that want it, and
+/// [`invalidate`](Self::invalidate) takes it out everywhere, also from under a loader that runs. An
+/// invalidation outlasts an outage of Redis. And whatever goes wrong, what was loaded is used for 5
+/// minutes at most: its [time to live](Caching::ttl).
 ///
 /// # In Redis
 ///
 /// The entries are the fields of the hash `tidings:{namespace}:map:NAME`, each
-/// `FORMAT VERSION NONCE PAYLOAD`, such as `json 3 9f8a6c0d1e2b3a4f {"name":"Ada"}`. The field is
-/// the key as text, at most 1 KiB. The hash `tidings:{namespace}:map-stamp:NAME` has the `version`
-/// and the `nonce` of the last change of any of them; `…:map-loading:NAME` has the leases of loaders
-/// that run, and goes by itself.
+/// `FORMAT VERSION NONCE PAYLOAD`, such as `json 3 9f8a6c0d1e2b3a4f {"name":"Ada"}`. One with a time
+/// to live says behind its version when that is over, in milliseconds of Redis's clock:
+/// `3@1764385800000`. One of the format `none` has no payload and says that there is no value. The
+/// field is the key as text, at most 1 KiB. The hash goes with the last of its entries, unless one of
+/// them has no time to live. The hash `tidings:{namespace}:map-stamp:NAME` has the `version` and the
+/// `nonce` of the last change of any of them, and in `until` when the entries go;
+/// `…:map-loading:NAME` has the leases of loaders that run, and goes by itself.
 ///
 /// Another program changes an entry so, with random letters and digits in place of `NONCE`:
 ///
@@ -80,7 +86,8 @@ const CAPACITY: usize = 10_000;
 /// HSET tidings:{shop}:map:users 7 'json 1 NONCE {"name":"Ada"}'
 /// HDEL tidings:{shop}:map-loading:users 7
 /// HINCRBY tidings:{shop}:map-stamp:users version 1
-/// HSET tidings:{shop}:map-stamp:users nonce NONCE
+/// HSET tidings:{shop}:map-stamp:users nonce NONCE until never
+/// PERSIST tidings:{shop}:map:users
 /// PUBLISH tidings:{shop} '{"event":"tidings.map","data":{"map":"users","key":"7"}}'
 /// EXEC
 /// ```
@@ -89,45 +96,6 @@ const CAPACITY: usize = 10_000;
 /// not say what the stamp was before, such a change empties what the processes have at hand.
 pub struct SharedMap<K, V> {
     mirror: Arc<Mirror<K, V>>,
-}
-
-/// How much of a map a process keeps at hand.
-///
-/// ```
-/// use tidings::Caching;
-/// # use tidings::Bus;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let bus = Bus::builder("memory:caching-docs").start().await?;
-/// let names = bus.map_with::<u64, String>("names", Caching::new().capacity(100_000))?;
-/// # let _ = names;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug)]
-#[must_use = "it is for `map_with`"]
-pub struct Caching {
-    capacity: usize,
-}
-
-impl Caching {
-    /// 10,000 entries.
-    pub fn new() -> Self {
-        Self { capacity: CAPACITY }
-    }
-
-    /// So many entries at most; with 0 each `get` asks Redis. Where there is no more room, one goes
-    /// that was not used of late.
-    pub fn capacity(self, entries: usize) -> Self {
-        Self { capacity: entries }
-    }
-}
-
-impl Default for Caching {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Bus {
@@ -172,10 +140,13 @@ impl Bus {
             let mirror = Arc::new(Mirror::new(
                 inner.namespace.map(name),
                 inner.outgoing.format,
-                caching.capacity,
-                Arc::clone(&inner.kept),
-                Arc::clone(&inner.reports),
-                keeper.care(),
+                caching,
+                Surroundings {
+                    kept: Arc::clone(&inner.kept),
+                    reports: Arc::clone(&inner.reports),
+                    runtime: inner.runtime.clone(),
+                    care: keeper.care(),
+                },
             ));
             let copy: Weak<Mirror<K, V>> = Arc::downgrade(&mirror);
             keeper.add(copy as Weak<dyn Copy>);
@@ -250,7 +221,8 @@ where
         self.mirror.kept.in_runtime(updating).await
     }
 
-    /// Takes an entry out.
+    /// Takes an entry out, as [`invalidate`](Self::invalidate) does, but fails at once where Redis is
+    /// unreachable.
     ///
     /// # Errors
     ///
@@ -259,15 +231,46 @@ where
         self.mirror.remove(key).await
     }
 
-    /// Says that an entry is out of date: takes it out of Redis and of every process, and what a
-    /// loader that runs anywhere brings for it is not kept. [`remove`](Self::remove) does the same,
-    /// under the name that maps have for it.
+    /// Says that an entry is out of date, because its source of truth was changed: takes it out of
+    /// Redis and of every process, and what a loader that runs anywhere brings for it is not kept.
+    ///
+    /// It outlasts an outage. This process does not use the entry from the call on. Where Redis is
+    /// unreachable or refuses, or does not answer within the
+    /// [`send_timeout`](crate::Builder::send_timeout), the call ends well all the same, and a task
+    /// repeats the invalidation until Redis has taken it, also after the future was dropped. Until
+    /// then [`get_or_load`](Self::get_or_load) asks its loader each time and stores nothing, and
+    /// [`pending_invalidations`](Self::pending_invalidations) counts it. Other processes may use the
+    /// entry that long, but never longer than its [time to live](Caching::ttl).
+    ///
+    /// At most 10,000 keys wait; beyond that the whole map is invalidated. `shutdown` sends what waits
+    /// until its deadline, and reports the rest as
+    /// [`Failure::Invalidation`](crate::Failure::Invalidation).
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn write_to_the_database(id: u64, name: &str) -> std::io::Result<()> { Ok(()) }
+    /// # let bus = Bus::builder("memory:map-invalidate-docs").start().await?;
+    /// let names = bus.map::<u64, String>("names")?;
+    /// write_to_the_database(7, "Ada").await?;
+    /// names.invalidate(&7).await?;
+    /// assert_eq!(names.get(&7).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set).
+    /// When this cannot be a key of the map, something else lies under the map's key in Redis, or the
+    /// bus has ended.
     pub async fn invalidate(&self, key: &K) -> Result<(), StoreError> {
-        self.mirror.remove(key).await
+        self.mirror.invalidate(key).await
+    }
+
+    /// How many invalidations Redis has not taken yet; `None` for that of the whole map.
+    pub fn pending_invalidations(&self) -> Option<usize> {
+        self.mirror.lock().invalid.len()
     }
 
     /// The entry; where there is none, `loader` is asked for it, and all processes find what it
@@ -302,6 +305,40 @@ where
         E: Send + Sync + 'static,
     {
         load::get_or_load(&self.mirror, key, loader).await
+    }
+
+    /// As [`get_or_load`](Self::get_or_load), with a loader that may find that there is no value. That
+    /// is remembered, too, so that a missing row is not asked for each time:
+    /// [`negative_ttl`](Caching::negative_ttl) says for how long. `get` and `all` take such an entry
+    /// for none, and so does `get_or_load`, which asks its loader.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn find_in_the_database(id: u64) -> std::io::Result<Option<String>> { Ok(None) }
+    /// # let bus = Bus::builder("memory:map-optional-docs").start().await?;
+    /// let names = bus.map::<u64, String>("names")?;
+    /// let name = names.get_or_load_optional(&7, || find_in_the_database(7)).await?;
+    /// assert_eq!(name, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_load`](Self::get_or_load).
+    pub async fn get_or_load_optional<F, Fut, E>(
+        &self,
+        key: &K,
+        loader: F,
+    ) -> Result<Option<Arc<V>>, LoadOrError<E>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<V>, E>>,
+        E: Send + Sync + 'static,
+    {
+        load::get_or_load_optional(&self.mirror, key, loader, true).await
     }
 
     /// The changes of one entry from now on, made by any process. Where the entry is not at hand, it is
@@ -355,7 +392,8 @@ where
         self.mirror.clear().await
     }
 
-    /// How many entries there are in Redis.
+    /// How many entries there are in Redis, including those whose time to live is over and that were
+    /// not overwritten yet, and those that say that there is no value.
     ///
     /// # Errors
     ///

@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use futures_util::future::{BoxFuture, WeakShared};
 use tokio::sync::watch;
+use tokio::time::Instant as Clocked;
 
 use super::clock::{Clock, Place};
 use super::flights::Flights;
+use super::invalidations::{Invalidations, Turn};
 use super::load::Loaded;
 use crate::shared::LoadError;
 use crate::shared::keeper::Stamp;
@@ -32,6 +34,8 @@ pub(crate) struct Entry<V> {
     /// The mark of its writing; empty where there is none.
     pub(crate) nonce: Arc<str>,
     pub(crate) value: Result<Option<Arc<V>>, LoadError>,
+    /// When its time to live is over, if it has one.
+    pub(crate) until: Option<Clocked>,
 }
 
 /// A read that all who want the same entry wait for.
@@ -70,6 +74,7 @@ pub(crate) struct Cache<K, V> {
     pub(crate) reading: Flights<K, WeakShared<Reading<V>>>,
     pub(crate) loading: Flights<K, watch::Receiver<Option<Loaded<V>>>>,
     pub(crate) stale_since: Option<Instant>,
+    pub(crate) invalid: Invalidations<K>,
 }
 
 impl<V> Entry<V> {
@@ -77,7 +82,13 @@ impl<V> Entry<V> {
         Self {
             nonce: "".into(),
             value: Ok(None),
+            until: None,
         }
+    }
+
+    /// Whether somebody asked for it and found that there is no value.
+    pub(crate) fn is_negative(&self) -> bool {
+        matches!(self.value, Ok(None)) && !self.nonce.is_empty()
     }
 }
 
@@ -86,6 +97,7 @@ impl<V> Clone for Entry<V> {
         Self {
             nonce: Arc::clone(&self.nonce),
             value: self.value.clone(),
+            until: self.until,
         }
     }
 }
@@ -113,6 +125,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             reading: Flights::default(),
             loading: Flights::default(),
             stale_since: None,
+            invalid: Invalidations::default(),
         }
     }
 
@@ -120,7 +133,14 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         &self.stamp
     }
 
+    /// The entry, if it is at hand and its time to live is not over.
     pub(crate) fn get(&mut self, key: &K) -> Option<&Entry<V>> {
+        let until = self.entries.get(key)?.until;
+        if until.is_some_and(|until| until <= Clocked::now()) {
+            self.entries.remove(key);
+            self.ahead.remove(key);
+            return None;
+        }
         self.entries.get(key)
     }
 
@@ -257,6 +277,16 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.loading.forget(key);
     }
 
+    /// This entry is out of date, and maybe all of them, until Redis knows.
+    pub(crate) fn invalidate(&mut self, key: &K) -> Turn {
+        let turn = self.invalid.add(key);
+        match self.invalid.len() {
+            Some(_) => self.forget(key),
+            None => self.forget_all(),
+        }
+        turn
+    }
+
     /// Any of them may be another by now.
     pub(crate) fn forget_all(&mut self) {
         self.entries.clear();
@@ -317,6 +347,7 @@ mod tests {
         Entry {
             nonce: format!("e{value}").into(),
             value: Ok(Some(Arc::new(value))),
+            until: None,
         }
     }
 
@@ -329,6 +360,19 @@ mod tests {
 
     fn kept(cache: &mut Cache<u32, u32>) -> Vec<u32> {
         (0..10).filter(|key| cache.get(key).is_some()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_is_at_hand_until_its_time_to_live_is_over() {
+        let mut cache = cache();
+        let until = Some(Clocked::now() + Duration::from_secs(5));
+        let entry = Entry { until, ..entry(2) };
+        cache.keep(2, entry, &stamp(1));
+
+        tokio::time::advance(Duration::from_millis(4_999)).await;
+        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(kept(&mut cache), [1, 3]);
     }
 
     #[test]

@@ -1,15 +1,20 @@
-//! An entry as it lies in Redis: `FORMAT VERSION NONCE PAYLOAD`.
+//! An entry as it lies in Redis: `FORMAT VERSION NONCE PAYLOAD`, with `VERSION@END` where it has an
+//! end.
 
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::ParseIntError;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use tidings_codec::Payload;
+use tokio::time::{Duration, Instant};
 
 use super::cache::Entry;
+use crate::builder::FOREVER;
 use crate::shared::copy::decode;
 use crate::shared::{LoadError, Shareable, shown};
+use crate::transport::keyspace::maps::NEGATIVE;
 
 /// How long a key may be as text, in bytes.
 const LONGEST_KEY: usize = 1_024;
@@ -53,26 +58,41 @@ fn not_a_key(map: &str, field: &str, words: String) -> LoadError {
     }
 }
 
-/// What the bytes of an entry say, and what is wrong with them.
-pub(crate) fn read_entry<V: Shareable>(name: &str, bytes: &[u8]) -> Entry<V> {
+/// What the bytes of an entry say at this time, and what is wrong with them.
+pub(crate) fn read_entry<V: Shareable>(name: &str, bytes: &[u8], now: u64) -> Entry<V> {
     let mut parts = bytes.splitn(4, |byte| *byte == b' ');
     let (format, version) = (text(parts.next()), text(parts.next()));
     let (nonce, payload) = (text(parts.next()), parts.next());
-    let is_entry = version.is_some_and(|digits| digits.parse::<u64>().is_ok());
-    let (Some(format), Some(nonce), Some(payload), true) = (format, nonce, payload, is_entry)
+    let left = version.map(|version| left_of(version, now));
+    let (Some(format), Some(nonce), Some(payload), Some(Ok(left))) = (format, nonce, payload, left)
     else {
         return Entry {
             nonce: mark_of(bytes),
+            until: None,
             value: Err(LoadError::Foreign {
                 shared: name.to_owned(),
                 words: "it is not written as `FORMAT VERSION NONCE PAYLOAD`".to_owned(),
             }),
         };
     };
-    Entry {
-        nonce: nonce.into(),
-        value: read_payload(name, format, payload),
+    match left {
+        Some(Duration::ZERO) => Entry::absent(),
+        _ => Entry {
+            nonce: nonce.into(),
+            value: read_payload(name, format, payload),
+            until: left.map(|left| Instant::now() + left.min(FOREVER)),
+        },
     }
+}
+
+/// How much is left until the end that stands behind a version, if one does.
+fn left_of(version: &str, now: u64) -> Result<Option<Duration>, ParseIntError> {
+    let (number, end) = match version.split_once('@') {
+        Some((number, end)) => (number, Some(end.parse::<u64>()?)),
+        None => (version, None),
+    };
+    number.parse::<u64>()?;
+    Ok(end.map(|end| Duration::from_millis(end.saturating_sub(now))))
 }
 
 fn read_payload<V: Shareable>(
@@ -80,6 +100,9 @@ fn read_payload<V: Shareable>(
     format: &str,
     payload: &[u8],
 ) -> Result<Option<Arc<V>>, LoadError> {
+    if format == NEGATIVE {
+        return Ok(None);
+    }
     let Ok(format) = format.parse() else {
         return Err(LoadError::Format {
             shared: name.to_owned(),
@@ -112,7 +135,18 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Entry<u32> {
-        read_entry("ages[7]", bytes)
+        read_entry("ages[7]", bytes, 1_000)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_may_have_an_end_or_say_that_there_is_no_value() {
+        let ending = read(b"json 3@1500 9f 41");
+        let until = Instant::now() + Duration::from_millis(500);
+        assert_eq!((&*ending.nonce, ending.until), ("9f", Some(until)));
+        assert_eq!(&*read(b"json 3@1000 9f 41").nonce, "");
+        let negative = read(b"none 3@1500 9f ");
+        assert!(negative.is_negative() && negative.until == Some(until));
+        assert!(read(b"json 3@x 9f 41").value.is_err());
     }
 
     #[test]
@@ -151,7 +185,7 @@ mod tests {
     fn nesting_without_end_is_an_error() {
         let mut hostile = b"msgpack 3 9f ".to_vec();
         hostile.extend([0x91; 600]);
-        let entry: Entry<serde_json::Value> = read_entry("tree[7]", &hostile);
+        let entry: Entry<serde_json::Value> = read_entry("tree[7]", &hostile, 0);
         assert!(matches!(entry.value, Err(LoadError::Decode { .. })));
     }
 

@@ -1,5 +1,5 @@
-//! Filling a gap in a map from where the truth is: once for all who ask, and never with what was
-//! overtaken meanwhile.
+//! Filling a gap in a map from the source of truth: once for all who ask, and never with what was
+//! invalidated meanwhile.
 
 use std::any::Any;
 use std::error::Error;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::cache::Entry;
 use super::entry::{entry_name, field_of};
 use super::flights::Ticket;
-use super::mirror::{Key, Mirror};
+use super::mirror::{Key, Mirror, New};
 use crate::error::report;
 use crate::shared::keeper::nonce;
 use crate::shared::{LoadError, Shareable};
@@ -35,7 +35,8 @@ pub enum LoadOrError<E> {
 
 /// What became of a load, for all who wait for it.
 pub(crate) enum Loaded<V> {
-    Value(Arc<V>),
+    /// The value; `None` where the loader found that there is none.
+    Value(Option<Arc<V>>),
     Unreadable(LoadError),
     /// The loader's error.
     Failed(Arc<dyn Any + Send + Sync>),
@@ -44,7 +45,7 @@ pub(crate) enum Loaded<V> {
 impl<V> Clone for Loaded<V> {
     fn clone(&self) -> Self {
         match self {
-            Self::Value(value) => Self::Value(Arc::clone(value)),
+            Self::Value(value) => Self::Value(value.clone()),
             Self::Unreadable(error) => Self::Unreadable(error.clone()),
             Self::Failed(error) => Self::Failed(Arc::clone(error)),
         }
@@ -63,6 +64,10 @@ struct Load<K: Key, V: Shareable> {
     key: K,
     field: String,
     ticket: Ticket,
+    /// Redis may still hold what was invalidated: nothing is read from it or stored.
+    is_invalid: bool,
+    /// Whether a negative entry is an answer.
+    negative_will_do: bool,
     outcome: watch::Sender<Option<Loaded<V>>>,
 }
 
@@ -76,19 +81,41 @@ where
     Fut: Future<Output = Result<V, E>>,
     E: Send + Sync + 'static,
 {
-    if let Some(Ok(Some(value))) = mirror.peek(key).map(|entry| entry.value) {
-        return Ok(value);
+    let loader = || async { loader().await.map(Some) };
+    let value = get_or_load_optional(mirror, key, loader, false).await?;
+    Ok(value.expect("its loader returns a value, and a negative entry will not do"))
+}
+
+pub(crate) async fn get_or_load_optional<K: Key, V: Shareable, F, Fut, E>(
+    mirror: &Arc<Mirror<K, V>>,
+    key: &K,
+    loader: F,
+    negative_will_do: bool,
+) -> Result<Option<Arc<V>>, LoadOrError<E>>
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<Option<V>, E>>,
+    E: Send + Sync + 'static,
+{
+    if let Some(entry) = mirror.peek(key) {
+        let is_negative = entry.is_negative();
+        match entry.value {
+            Ok(Some(value)) => return Ok(Some(value)),
+            Ok(None) if is_negative && negative_will_do => return Ok(None),
+            Ok(None) | Err(_) => {}
+        }
     }
     let field = field_of(&mirror.keys.name, key).map_err(LoadOrError::Load)?;
     loop {
-        let mut waiting = match board(mirror, key, &field) {
-            Boarding::Lead(load) => return load.run(loader).await,
+        let mut waiting = match board(mirror, key, &field, negative_will_do) {
+            // On the heap, so that a call that finds its entry is small.
+            Boarding::Lead(load) => return Box::pin(load.run(loader)).await,
             Boarding::Wait(waiting) => waiting,
         };
         let outcome = waiting.wait_for(Option::is_some).await;
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
         match outcome {
-            Some(Loaded::Value(value)) => return Ok(value),
+            Some(Loaded::Value(value)) if value.is_some() || negative_will_do => return Ok(value),
             Some(Loaded::Unreadable(error)) => return Err(LoadOrError::Load(error)),
             Some(Loaded::Failed(error)) => {
                 // An error of another type is not for us: we try ourselves.
@@ -97,13 +124,18 @@ where
                     return Err(LoadOrError::Loader { shared, source });
                 }
             }
-            // Who ran it was dropped.
-            None => {}
+            // It found nothing, which is no answer here, or the task that ran it was dropped.
+            Some(Loaded::Value(_)) | None => {}
         }
     }
 }
 
-fn board<K: Key, V: Shareable>(mirror: &Arc<Mirror<K, V>>, key: &K, field: &str) -> Boarding<K, V> {
+fn board<K: Key, V: Shareable>(
+    mirror: &Arc<Mirror<K, V>>,
+    key: &K,
+    field: &str,
+    negative_will_do: bool,
+) -> Boarding<K, V> {
     let mut cache = mirror.lock();
     if let Some(waiting) = cache.loading.of(key) {
         return Boarding::Wait(waiting.clone());
@@ -116,20 +148,22 @@ fn board<K: Key, V: Shareable>(mirror: &Arc<Mirror<K, V>>, key: &K, field: &str)
         key: key.clone(),
         field: field.to_owned(),
         ticket,
+        is_invalid: cache.invalid.has(key),
+        negative_will_do,
         outcome,
     })
 }
 
 impl<K: Key, V: Shareable> Load<K, V> {
-    async fn run<F, Fut, E>(self, loader: F) -> Result<Arc<V>, LoadOrError<E>>
+    async fn run<F, Fut, E>(self, loader: F) -> Result<Option<Arc<V>>, LoadOrError<E>>
     where
         F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<V, E>>,
+        Fut: Future<Output = Result<Option<V>, E>>,
         E: Send + Sync + 'static,
     {
         let lease = match self.lease().await {
             Ok(Leased::Entry(value)) => {
-                self.land(Loaded::Value(Arc::clone(&value)));
+                self.land(Loaded::Value(value.clone()));
                 return Ok(value);
             }
             Ok(Leased::Gap(lease)) => lease,
@@ -141,7 +175,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
         match loader().await {
             Ok(value) => {
                 let value = self.store(value, lease.as_deref()).await;
-                self.land(Loaded::Value(Arc::clone(&value)));
+                self.land(Loaded::Value(value.clone()));
                 Ok(value)
             }
             Err(error) => {
@@ -153,11 +187,15 @@ impl<K: Key, V: Shareable> Load<K, V> {
         }
     }
 
-    /// The entry, or else the right to fill the gap: none where Redis is away, and nothing can be
-    /// stored.
+    /// The entry, or else the right to fill the gap: none where Redis is unreachable or may still hold
+    /// what was invalidated, so that nothing can be stored.
     async fn lease(&self) -> Result<Leased<V>, LoadError> {
+        if self.is_invalid {
+            return Ok(Leased::Gap(None));
+        }
         let (mirror, new) = (&self.mirror, nonce());
-        let asked = mirror.ask(|keys| keys.lease(&mirror.keys, &self.field, &new));
+        let (keys, negative_will_do) = (&mirror.keys, self.negative_will_do);
+        let asked = mirror.ask(|redis| redis.lease(keys, &self.field, &new, negative_will_do));
         let (found, lease) = match asked.await {
             Ok(answer) => answer,
             Err(error @ LoadError::Unread { .. }) => {
@@ -166,15 +204,17 @@ impl<K: Key, V: Shareable> Load<K, V> {
             }
             Err(error) => return Err(error),
         };
-        match self.take(&found).value? {
-            Some(value) => Ok(Leased::Entry(value)),
-            None => Ok(Leased::Gap(Some(lease))),
+        let entry = self.take(&found);
+        let is_negative = entry.is_negative();
+        match entry.value? {
+            None if !is_negative => Ok(Leased::Gap(Some(lease))),
+            value => Ok(Leased::Entry(value)),
         }
     }
 
     /// Keeps what was found, unless it was overtaken.
     fn take(&self, found: &Found) -> Entry<V> {
-        let entry = self.mirror.entry(&self.field, found.entry.as_deref());
+        let entry = self.mirror.found(&self.field, found);
         let mut cache = self.mirror.lock();
         if found.entry.is_some() && cache.loading.has(&self.key, self.ticket) {
             cache.keep(self.key.clone(), entry.clone(), &found.stamp);
@@ -184,33 +224,46 @@ impl<K: Key, V: Shareable> Load<K, V> {
 
     /// Stores what was loaded, unless it was overtaken; what there is then. The caller gets a value
     /// whether or not it could be stored.
-    async fn store(&self, loaded: V, lease: Option<&str>) -> Arc<V> {
+    async fn store(&self, loaded: Option<V>, lease: Option<&str>) -> Option<Arc<V>> {
         let mirror = &self.mirror;
-        let (payload, value) = match mirror.encoded(&self.field, &loaded) {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                tracing::warn!(error = %report(&error), "what was loaded cannot be stored");
-                return Arc::new(loaded);
-            }
+        let encoded = match &loaded {
+            Some(value) => match mirror.encoded(&self.field, value) {
+                Ok(encoded) => Some(encoded),
+                Err(error) => {
+                    tracing::warn!(error = %report(&error), "what was loaded cannot be stored");
+                    return loaded.map(Arc::new);
+                }
+            },
+            None => None,
         };
-        let Some(lease) = lease else {
+        let value = encoded.as_ref().map(|(_, value)| Arc::clone(value));
+        let Some(lease) = lease.filter(|_| !self.was_invalidated()) else {
             return value;
         };
-        let only = Only::IfLeased(lease);
-        let written = mirror.write(&self.key, &self.field, &payload, Arc::clone(&value), only);
-        let stored = match written.await {
+        let new = New {
+            ttl: Some(mirror.caching.loaded_ttl(encoded.is_none())),
+            encoded,
+            only: Only::IfLeased(lease),
+        };
+        let stored = match mirror.write(&self.key, &self.field, new).await {
             Ok(None) => None,
-            // Somebody else was first, or it was invalidated while it was loaded.
-            Ok(Some(found)) => mirror.entry(&self.field, found.entry.as_deref()).value.ok(),
+            // Another loader was first, or the entry was invalidated while it was loaded.
+            Ok(Some(found)) => mirror.found(&self.field, &found).value.ok(),
             Err(error) => {
                 tracing::warn!(error = %report(&error), "what was loaded was not stored");
                 None
             }
         };
-        stored.flatten().unwrap_or(value)
+        stored.flatten().or(value)
     }
 
-    /// Tells all who wait. Who comes later loads anew.
+    /// Whether it was invalidated since, and Redis does not know: otherwise the lease is of no use any
+    /// more.
+    fn was_invalidated(&self) -> bool {
+        self.mirror.lock().invalid.has(&self.key)
+    }
+
+    /// Tells all tasks that wait. One that comes later loads again.
     fn land(&self, loaded: Loaded<V>) {
         self.mirror.lock().loading.end(&self.key, self.ticket);
         self.outcome.send_replace(Some(loaded));
@@ -224,7 +277,8 @@ impl<K: Key, V: Shareable> Drop for Load<K, V> {
 }
 
 enum Leased<V> {
-    Entry(Arc<V>),
+    /// The value; `None` for a negative entry.
+    Entry(Option<Arc<V>>),
     Gap(Option<String>),
 }
 

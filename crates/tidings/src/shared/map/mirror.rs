@@ -13,9 +13,11 @@ use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tidings_codec::Format;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::Caching;
 use super::announced::Announced;
 use super::cache::{Cache, Entry, ON_ITS_WAY, Reading, Told};
 use super::entry::{entry_name, field_of, key_of, mark_of, read_entry};
@@ -47,8 +49,10 @@ impl<K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static> Key for K
 pub(crate) struct Mirror<K, V> {
     pub(crate) keys: MapKeys,
     pub(crate) format: Format,
+    pub(crate) caching: Caching,
     pub(crate) kept: Arc<Kept>,
     pub(crate) reports: Arc<Reports>,
+    pub(crate) runtime: Handle,
     pub(crate) care: Care,
     pub(crate) watchers: Watchers<K>,
     cache: Mutex<Cache<K, V>>,
@@ -59,23 +63,26 @@ pub(crate) struct Mirror<K, V> {
     complaints: Mutex<VecDeque<(String, Arc<str>)>>,
 }
 
+/// What a map needs of its bus.
+pub(crate) struct Surroundings {
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) runtime: Handle,
+    pub(crate) care: Care,
+}
+
 impl<K: Key, V: Shareable> Mirror<K, V> {
-    pub(crate) fn new(
-        keys: MapKeys,
-        format: Format,
-        capacity: usize,
-        kept: Arc<Kept>,
-        reports: Arc<Reports>,
-        care: Care,
-    ) -> Self {
+    pub(crate) fn new(keys: MapKeys, format: Format, caching: Caching, bus: Surroundings) -> Self {
         Self {
             keys,
             format,
-            kept,
-            reports,
-            care,
+            caching,
+            kept: bus.kept,
+            reports: bus.reports,
+            runtime: bus.runtime,
+            care: bus.care,
             watchers: Watchers::default(),
-            cache: Mutex::new(Cache::new(capacity)),
+            cache: Mutex::new(Cache::new(caching.capacity)),
             heard: watch::Sender::new(()),
             turns: Default::default(),
             turn_of: RandomState::default(),
@@ -93,14 +100,21 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             return Ok(entry);
         }
         let field = field_of(&self.keys.name, key)?;
-        self.reading(key, field).await
+        match self.reading(key, field) {
+            Some(reading) => reading.await,
+            None => Ok(Entry::absent()),
+        }
     }
 
-    fn reading(self: &Arc<Self>, key: &K, field: String) -> Shared<Reading<V>> {
+    /// Nothing where Redis may still hold what was invalidated.
+    fn reading(self: &Arc<Self>, key: &K, field: String) -> Option<Shared<Reading<V>>> {
         let mut cache = self.lock();
+        if cache.invalid.has(key) {
+            return None;
+        }
         let under_way = cache.reading.of(key).and_then(WeakShared::upgrade);
-        if let Some(reading) = under_way {
-            return reading;
+        if under_way.is_some() {
+            return under_way;
         }
         let ticket = cache.reading.ticket();
         let landing = Landing {
@@ -113,15 +127,17 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         cache
             .reading
             .begin(key.clone(), ticket, joined.expect("it has not ended yet"));
-        reading
+        Some(reading)
     }
 
     pub(crate) async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
         let field = self.field(key)?;
-        let (payload, value) = self.encoded(&field, value)?;
-        self.write(key, &field, &payload, value, Only::Always)
-            .await
-            .map(|_| ())
+        let new = New {
+            encoded: Some(self.encoded(&field, value)?),
+            ttl: self.caching.set_ttl(),
+            only: Only::Always,
+        };
+        self.write(key, &field, new).await.map(|_| ())
     }
 
     pub(crate) async fn update(
@@ -135,6 +151,10 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         let Ok(_turn) = timeout_at(deadline, self.turn(key).lock()).await else {
             return Err(self.unchanged(Undone::Fate(Fate::NotSent(Reason::TimedOut(patience)))));
         };
+        if self.lock().invalid.has(key) {
+            // What Redis may still hold is no base for a new entry.
+            self.remove(key).await?;
+        }
         let mut old = self.read(key).await.map_err(|error| self.not_read(error))?;
         for attempts in 1.. {
             let (payload, value) = {
@@ -142,13 +162,14 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
                 let old = old.map_err(|error| self.not_read(error.clone()))?;
                 self.encoded(&field, &new(old.as_deref()))?
             };
-            let only = Only::IfIs(&old.nonce);
-            match self
-                .write(key, &field, &payload, Arc::clone(&value), only)
-                .await?
-            {
+            let new = New {
+                encoded: Some((payload, Arc::clone(&value))),
+                ttl: self.caching.set_ttl(),
+                only: Only::IfIs(&old.nonce),
+            };
+            match self.write(key, &field, new).await? {
                 None => return Ok(value),
-                Some(found) => old = self.entry(&field, found.entry.as_deref()),
+                Some(found) => old = self.found(&field, &found),
             }
             if attempts >= ATTEMPTS || Instant::now() >= deadline {
                 return Err(StoreError::Contended {
@@ -166,17 +187,18 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         &self,
         key: &K,
         field: &str,
-        payload: &[u8],
-        value: Arc<V>,
-        only: Only<'_>,
+        new: New<'_, V>,
     ) -> Result<Option<Found>, StoreError> {
         let (nonce, era) = (nonce(), self.care.era());
+        let until = new.ttl.map(|ttl| Instant::now() + ttl);
+        let (payload, value) = new.encoded.unzip();
         let new = NewEntry {
             field,
             format: self.format,
-            payload,
+            payload: payload.as_deref(),
+            ttl: new.ttl,
             nonce: &nonce,
-            only,
+            only: new.only,
         };
         let written = self.change(Some(key), |keys| keys.write_entry(&self.keys, new));
         match written.await? {
@@ -187,33 +209,14 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             Written::Done(moved) => {
                 let entry = Entry {
                     nonce: nonce.as_str().into(),
-                    value: Ok(Some(value)),
+                    value: Ok(value),
+                    until,
                 };
+                self.lock().invalid.overwrote(key);
                 self.wrote(era, key, entry, moved, nonce);
                 Ok(None)
             }
         }
-    }
-
-    pub(crate) async fn remove(&self, key: &K) -> Result<(), StoreError> {
-        let field = self.field(key)?;
-        let (nonce, era) = (nonce(), self.care.era());
-        let removed = self.change(Some(key), |keys| {
-            keys.remove_entry(&self.keys, &field, &nonce)
-        });
-        let moved = removed.await?;
-        self.wrote(era, key, Entry::absent(), moved, nonce);
-        Ok(())
-    }
-
-    pub(crate) async fn clear(&self) -> Result<(), StoreError> {
-        let nonce = nonce();
-        let Moved { version, was } = self
-            .change(None, |keys| keys.clear_map(&self.keys, &nonce))
-            .await?;
-        let told = self.lock().hear(None, Stamp { version, nonce }, &was);
-        self.watchers.tell(&told);
-        Ok(())
     }
 
     pub(crate) async fn len(&self) -> Result<u64, LoadError> {
@@ -224,11 +227,13 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     pub(crate) async fn for_each(&self, mut take: impl FnMut(K, Arc<V>)) -> Result<(), LoadError> {
         let mut from = 0;
         loop {
-            let (next, entries) = self.ask(|keys| keys.page(&self.keys, from)).await?;
-            for (field, bytes) in entries {
+            let page = self.ask(|keys| keys.page(&self.keys, from)).await?;
+            for (field, bytes) in page.entries {
                 match key_of(&self.keys.name, &field) {
+                    Ok(key) if self.lock().invalid.has(&key) => {}
                     Ok(key) => {
-                        let entry = self.entry(&String::from_utf8_lossy(&field), Some(&bytes));
+                        let field = String::from_utf8_lossy(&field);
+                        let entry = self.entry(&field, Some(&bytes), page.now);
                         if let Ok(Some(value)) = entry.value {
                             take(key, value);
                         }
@@ -236,19 +241,24 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
                     Err(error) => self.complain(&String::from_utf8_lossy(&field), &field, error),
                 }
             }
-            if next == 0 {
+            if page.next == 0 {
                 return Ok(());
             }
-            from = next;
+            from = page.next;
         }
     }
 
-    /// What an entry is, which is reported where it cannot be read.
-    pub(crate) fn entry(&self, field: &str, bytes: Option<&[u8]>) -> Entry<V> {
+    /// As [`entry`](Self::entry), of what was found.
+    pub(crate) fn found(&self, field: &str, found: &Found) -> Entry<V> {
+        self.entry(field, found.entry.as_deref(), found.now)
+    }
+
+    /// What an entry is at this time, which is reported where it cannot be read.
+    fn entry(&self, field: &str, bytes: Option<&[u8]>, now: u64) -> Entry<V> {
         let Some(bytes) = bytes else {
             return Entry::absent();
         };
-        let entry = read_entry(&entry_name(&self.keys.name, field), bytes);
+        let entry = read_entry(&entry_name(&self.keys.name, field), bytes, now);
         if let Err(error) = &entry.value {
             self.complain(field, bytes, error.clone());
         }
@@ -285,7 +295,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         self.watchers.tell(&told);
     }
 
-    fn wrote(&self, era: Era, key: &K, entry: Entry<V>, moved: Moved, nonce: String) {
+    pub(crate) fn wrote(&self, era: Era, key: &K, entry: Entry<V>, moved: Moved, nonce: String) {
         if self.care.era() != era {
             // It may be from a server that is the master no more.
             return self.lock().forget(key);
@@ -305,7 +315,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     }
 
     /// Asks for a change of this entry, or of all.
-    async fn change<T>(
+    pub(crate) async fn change<T>(
         &self,
         key: Option<&K>,
         question: impl FnOnce(&dyn Keyspace) -> Answer<T>,
@@ -363,7 +373,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         }
     }
 
-    fn field(&self, key: &K) -> Result<String, StoreError> {
+    pub(crate) fn field(&self, key: &K) -> Result<String, StoreError> {
         field_of(&self.keys.name, key).map_err(|error| self.not_read(error))
     }
 
@@ -379,6 +389,14 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     pub(crate) fn lock(&self) -> Locked<'_, K, V> {
         Locked(Some(lock(&self.cache)))
     }
+}
+
+/// An entry that is to be written.
+pub(crate) struct New<'a, V> {
+    /// The payload, and the value as everybody will read it; `None` for a negative entry.
+    pub(crate) encoded: Option<(Vec<u8>, Arc<V>)>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) only: Only<'a>,
 }
 
 /// The cache while it is locked. What goes from it is dropped after that.
@@ -417,7 +435,7 @@ impl<K: Key, V: Shareable> Landing<K, V> {
     async fn read(self, field: String) -> Result<Entry<V>, LoadError> {
         let mirror = &self.mirror;
         let found = mirror.ask(|keys| keys.entry(&mirror.keys, &field)).await?;
-        let entry = mirror.entry(&field, found.entry.as_deref());
+        let entry = mirror.found(&field, &found);
         let mut cache = mirror.lock();
         if cache.reading.end(&self.key, self.ticket) {
             cache.keep(self.key.clone(), entry.clone(), &found.stamp);
@@ -488,6 +506,13 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
 
     fn went_away(&self, since: std::time::Instant) {
         self.lock().stale_since.get_or_insert(since);
+    }
+
+    fn settle(self: Arc<Self>, deadline: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let _ = timeout_at(deadline, self.repeat()).await;
+            self.give_up();
+        })
     }
 }
 

@@ -1,11 +1,13 @@
 //! Maps that all processes share: many small values in one hash, and who may fill a gap in it.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use redis::{Script, ScriptInvocation};
 use serde_json::json;
 use tidings_codec::Format;
 
+use super::values::milliseconds;
 use super::{Answer, KeyError, RedisKeys};
 use crate::shared::keeper::Stamp;
 
@@ -24,7 +26,8 @@ const STEP: usize = 500;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MapKeys {
     pub(crate) name: String,
-    /// The hash of the entries: `FORMAT VERSION NONCE PAYLOAD` each.
+    /// The hash of the entries: `FORMAT VERSION NONCE PAYLOAD` each, with `VERSION@END` where it has
+    /// an end.
     pub(crate) entries: String,
     /// The hash of `version` and `nonce`, which every change of any entry changes.
     pub(crate) stamp: String,
@@ -37,11 +40,16 @@ pub(crate) struct MapKeys {
 pub(crate) struct NewEntry<'a> {
     pub(crate) field: &'a str,
     pub(crate) format: Format,
-    pub(crate) payload: &'a [u8],
+    /// `None` for a negative entry: it is known that there is no value.
+    pub(crate) payload: Option<&'a [u8]>,
+    pub(crate) ttl: Option<Duration>,
     /// The random mark of this writing.
     pub(crate) nonce: &'a str,
     pub(crate) only: Only<'a>,
 }
+
+/// The format of a negative entry.
+pub(crate) const NEGATIVE: &str = "none";
 
 /// When an entry is written.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +57,7 @@ pub(crate) enum Only<'a> {
     Always,
     /// If the entry that is there has this mark; none for one that is not there.
     IfIs(&'a str),
-    /// If there is none, and nobody changed that since this lease was given.
+    /// If there is none or a negative one, and nobody changed that since this lease was given.
     IfLeased(&'a str),
 }
 
@@ -66,6 +74,8 @@ pub(crate) struct Moved {
 pub(crate) struct Found {
     pub(crate) stamp: Stamp,
     pub(crate) entry: Option<Vec<u8>>,
+    /// The time by the clock that ends of entries are given in, in milliseconds.
+    pub(crate) now: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +85,13 @@ pub(crate) enum Written {
     Not(Found),
 }
 
-/// The fields and entries of one step, and where the next one begins; 0 at the end.
-pub(crate) type Page = (u64, Vec<(Vec<u8>, Vec<u8>)>);
+/// The fields and entries of one step, where the next one begins, which is 0 at the end, and the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) next: u64,
+    pub(crate) entries: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) now: u64,
+}
 
 pub(crate) trait Maps {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found>;
@@ -91,8 +106,15 @@ pub(crate) trait Maps {
     fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved>;
 
     /// The entry, or else the lease to write it: the one that is given already, or this. One that
-    /// comes to nothing is left for the next loader, or goes by itself.
-    fn lease(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<(Found, String)>;
+    /// comes to nothing is left for the next loader, or goes by itself. A negative entry is one only
+    /// where that is said.
+    fn lease(
+        &self,
+        map: &MapKeys,
+        field: &str,
+        lease: &str,
+        negative_will_do: bool,
+    ) -> Answer<(Found, String)>;
 
     fn map_len(&self, map: &MapKeys) -> Answer<u64>;
 
@@ -101,9 +123,10 @@ pub(crate) trait Maps {
 }
 
 impl Found {
-    fn of((version, nonce, entry): Fields) -> Result<Self, KeyError> {
+    fn of((version, nonce, entry, now): Fields) -> Result<Self, KeyError> {
         let stamp = Stamp::of(version, nonce)?;
-        Ok(Self { stamp, entry })
+        let now = now.unwrap_or(0);
+        Ok(Self { stamp, entry, now })
     }
 }
 
@@ -133,8 +156,13 @@ fn notice_end(moved: &Moved, nonce: &str) -> String {
     format!(r#","version":{version},"nonce":"{nonce}","was":"{was}"}}}}"#)
 }
 
-/// The stamp's version and nonce, and an entry.
-type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// The stamp's version and nonce, an entry, and the time.
+type Fields = (
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<u64>,
+);
 
 impl Maps for RedisKeys {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found> {
@@ -155,7 +183,10 @@ impl Maps for RedisKeys {
         let mut write = map.invoke(&WRITE);
         write.arg(&self.channel).arg(map.notice(Some(new.field)));
         write.arg(new.nonce).arg(new.field).arg(only).arg(than);
-        write.arg(new.format.to_string()).arg(new.payload);
+        let format = new.payload.map(|_| new.format.to_string());
+        write.arg(format.as_deref().unwrap_or(NEGATIVE));
+        write.arg(new.payload.unwrap_or_default());
+        write.arg(milliseconds(new.ttl));
         let asked = self.run::<(Option<(u64, String)>, Fields)>(write);
         Box::pin(async move {
             match asked.await? {
@@ -180,10 +211,17 @@ impl Maps for RedisKeys {
         moved(self.run(clear))
     }
 
-    fn lease(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<(Found, String)> {
+    fn lease(
+        &self,
+        map: &MapKeys,
+        field: &str,
+        lease: &str,
+        negative_will_do: bool,
+    ) -> Answer<(Found, String)> {
         static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::LEASE));
         let mut ask = map.invoke(&LEASE);
         ask.arg(field).arg(lease).arg(scripts::LEASES_LAST_MS);
+        ask.arg(negative_will_do);
         let asked = self.run::<(Fields, Vec<u8>)>(ask);
         Box::pin(async move {
             let (fields, lease) = asked.await?;
@@ -202,7 +240,14 @@ impl Maps for RedisKeys {
     fn page(&self, map: &MapKeys, from: u64) -> Answer<Page> {
         let mut scan = redis::cmd("HSCAN");
         scan.arg(&map.entries).arg(from).arg("COUNT").arg(STEP);
-        self.ask(scan)
+        let time = self.ask::<(u64, u64)>(redis::cmd("TIME"));
+        let scanned = self.ask(scan);
+        Box::pin(async move {
+            let (time, scanned) = futures_util::join!(time, scanned);
+            let ((seconds, micros), (next, entries)) = (time?, scanned?);
+            let now = seconds * 1_000 + micros / 1_000;
+            Ok(Page { next, entries, now })
+        })
     }
 }
 

@@ -202,7 +202,8 @@ impl Values for RedisKeys {
     }
 }
 
-fn milliseconds(time: Option<Duration>) -> String {
+/// A time to live as an argument of a script; nothing for none.
+pub(super) fn milliseconds(time: Option<Duration>) -> String {
     time.map_or_else(String::new, |time| time.as_millis().max(1).to_string())
 }
 

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use tidings_codec::Format;
+use tokio::time::Instant;
 
-use super::{Found, MapKeys, Maps, Moved, NewEntry, Only, Page, Written, notice_end};
+use super::{Found, MapKeys, Maps, Moved, NEGATIVE, NewEntry, Only, Page, Written, notice_end};
 use crate::shared::keeper::Stamp;
 use crate::transport::keyspace::{self, Answer};
 use crate::transport::memory::MemoryKeys;
@@ -23,34 +26,54 @@ pub(crate) struct Map {
 struct Entry {
     number: u64,
     nonce: String,
+    is_negative: bool,
+    ends: Option<u64>,
     bytes: Vec<u8>,
 }
 
+/// The time in milliseconds, since the first call and a moment.
+fn now() -> u64 {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(FIRST.elapsed().as_millis()).map_or(u64::MAX, |passed| passed + 1)
+}
+
 impl Map {
+    /// The entry, if its end has not come.
+    fn living(&self, field: &str) -> Option<&Entry> {
+        let is_living = |entry: &&Entry| entry.ends.is_none_or(|ends| ends > now());
+        self.entries.get(field).filter(is_living)
+    }
+
     fn entry(&self, field: &str) -> Option<Vec<u8>> {
-        let entry = self.entries.get(field)?;
-        Some(entry.bytes.clone())
+        self.living(field).map(|entry| entry.bytes.clone())
     }
 
     fn allows(&self, field: &str, only: Only<'_>) -> bool {
-        let is = self.entries.get(field).map(|entry| &*entry.nonce);
+        let is = self.living(field);
         match only {
             Only::Always => true,
-            Only::IfIs(nonce) => is.unwrap_or("") == nonce,
+            Only::IfIs(nonce) => is.map_or("", |entry| &*entry.nonce) == nonce,
             Only::IfLeased(lease) => {
-                is.is_none() && self.loading.get(field).is_some_and(|given| given == lease)
+                is.is_none_or(|entry| entry.is_negative)
+                    && self.loading.get(field).is_some_and(|given| given == lease)
             }
         }
     }
 
     fn write(&mut self, new: NewEntry<'_>) {
-        let former = self.entries.get(new.field);
-        let number = former.map_or(1, |entry| entry.number + 1);
-        let mut bytes = format!("{} {number} {} ", new.format, new.nonce).into_bytes();
-        bytes.extend_from_slice(new.payload);
+        let number = self.living(new.field).map_or(1, |entry| entry.number + 1);
+        let millis = |ttl: Duration| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let ends = new.ttl.map(|ttl| now().saturating_add(millis(ttl)));
+        let format = new.payload.map(|_| new.format.to_string());
+        let format = format.as_deref().unwrap_or(NEGATIVE);
+        let end = ends.map_or_else(String::new, |ends| format!("@{ends}"));
+        let mut bytes = format!("{format} {number}{end} {} ", new.nonce).into_bytes();
+        bytes.extend_from_slice(new.payload.unwrap_or_default());
         let entry = Entry {
             number,
             nonce: new.nonce.to_owned(),
+            is_negative: new.payload.is_none(),
+            ends,
             bytes,
         };
         self.entries.insert(new.field.to_owned(), entry);
@@ -124,8 +147,8 @@ impl Maps for MemoryKeys {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found> {
         let mut kept = self.lock();
         let stamp = kept.stamp(map);
-        let entry = kept.map(map).entry(field);
-        Box::pin(ready(Ok(Found { stamp, entry })))
+        let (entry, now) = (kept.map(map).entry(field), now());
+        Box::pin(ready(Ok(Found { stamp, entry, now })))
     }
 
     fn write_entry(&self, map: &MapKeys, new: NewEntry<'_>) -> Answer<Written> {
@@ -135,8 +158,8 @@ impl Maps for MemoryKeys {
                 let new = new.entry();
                 if !kept.map(&map).allows(new.field, new.only) {
                     let stamp = kept.stamp(&map);
-                    let entry = kept.map(&map).entry(new.field);
-                    return Ok((Written::Not(Found { stamp, entry }), None));
+                    let (entry, now) = (kept.map(&map).entry(new.field), now());
+                    return Ok((Written::Not(Found { stamp, entry, now }), None));
                 }
                 kept.map(&map).write(new);
                 let (moved, notice) = kept.moves(&map, Some(new.field), new.nonce);
@@ -158,18 +181,26 @@ impl Maps for MemoryKeys {
         self.alter(map, None, nonce, |map| *map = Map::default())
     }
 
-    fn lease(&self, map: &MapKeys, field: &str, lease: &str) -> Answer<(Found, String)> {
+    fn lease(
+        &self,
+        map: &MapKeys,
+        field: &str,
+        lease: &str,
+        negative_will_do: bool,
+    ) -> Answer<(Found, String)> {
         let mut kept = self.lock();
         let stamp = kept.stamp(map);
         let map = kept.map(map);
-        let entry = map.entry(field);
+        let will_do = |entry: &&Entry| negative_will_do || !entry.is_negative;
+        let entry = map.living(field).filter(will_do);
+        let (entry, now) = (entry.map(|entry| entry.bytes.clone()), now());
         let given = if entry.is_some() {
             String::new()
         } else {
             let given = map.loading.entry(field.to_owned());
             given.or_insert_with(|| lease.to_owned()).clone()
         };
-        Box::pin(ready(Ok((Found { stamp, entry }, given))))
+        Box::pin(ready(Ok((Found { stamp, entry, now }, given))))
     }
 
     fn map_len(&self, map: &MapKeys) -> Answer<u64> {
@@ -181,7 +212,11 @@ impl Maps for MemoryKeys {
             let entry = |(field, entry): (&String, &Entry)| {
                 (field.clone().into_bytes(), entry.bytes.clone())
             };
-            (0, map.entries.iter().map(entry).collect())
+            Page {
+                next: 0,
+                entries: map.entries.iter().map(entry).collect(),
+                now: now(),
+            }
         })
     }
 }
@@ -190,7 +225,8 @@ impl Maps for MemoryKeys {
 struct Owned {
     field: String,
     format: Format,
-    payload: Vec<u8>,
+    payload: Option<Vec<u8>>,
+    ttl: Option<Duration>,
     nonce: String,
     only: OwnedOnly,
 }
@@ -206,7 +242,8 @@ impl Owned {
         Self {
             field: new.field.to_owned(),
             format: new.format,
-            payload: new.payload.to_owned(),
+            payload: new.payload.map(<[u8]>::to_vec),
+            ttl: new.ttl,
             nonce: new.nonce.to_owned(),
             only: match new.only {
                 Only::Always => OwnedOnly::Always,
@@ -220,7 +257,8 @@ impl Owned {
         NewEntry {
             field: &self.field,
             format: self.format,
-            payload: &self.payload,
+            payload: self.payload.as_deref(),
+            ttl: self.ttl,
             nonce: &self.nonce,
             only: match &self.only {
                 OwnedOnly::Always => Only::Always,

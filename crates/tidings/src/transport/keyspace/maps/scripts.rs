@@ -5,29 +5,59 @@
 //! which fails where nothing may be written; then the rest of what a user may not be allowed and what
 //! does no harm alone, such as a stamp without a change; the announcement; and only then the change
 //! itself.
+//!
+//! An entry that has an end says so behind its number, as `3@1764385800000`, in milliseconds of Redis's
+//! clock. After that it is not there for anybody, whether or not Redis still holds it. One of the
+//! format `none` is negative: it is known that there is no value.
 
 /// All leases are gone an hour after the first of them was given. A loader that is overtaken so is not
 /// stored.
 pub(crate) const LEASES_LAST_MS: u64 = 3_600_000;
 
-/// `ARGV`: the field. Answers the stamp's version and nonce, and the entry.
-pub(crate) const READ: &str = r"
+/// A script that begins with the time, as a number and as text, and with what tells an entry that is
+/// there from one whose end has come.
+macro_rules! with_time {
+    ($script:literal) => {
+        concat!(
+            r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local clock = string.format('%.0f', now)
+local function living(entry)
+  local ends = string.match(entry or '', '^%S+ %d+@(%d+) ')
+  return (not ends or tonumber(ends) > now) and entry
+end
+",
+            $script
+        )
+    };
+}
+
+/// `ARGV`: the field. Answers the stamp's version and nonce, the entry, and the time.
+pub(crate) const READ: &str = with_time!(
+    r"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
-return {stamp[1], stamp[2], redis.call('HGET', KEYS[2], ARGV[1])}
-";
+return {stamp[1], stamp[2], living(redis.call('HGET', KEYS[2], ARGV[1])), clock}
+"
+);
 
 /// `ARGV`: the channel, the notice's beginning, the nonce, the field, when to write, what that
-/// compares with, the format, the payload. Answers the new version and the nonce before it; or
-/// nothing in their place, the stamp and the entry that is there.
-pub(crate) const WRITE: &str = r#"
-local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
-local entry = redis.call('HGET', KEYS[2], ARGV[4])
+/// compares with, the format, the payload, the time to live. Answers the new version and the nonce
+/// before it; or nothing in their place, the stamp, the entry that is there, and the time.
+///
+/// The hash as a whole goes with the last of its entries, unless one of them has no end: `until` of
+/// the stamp is when that is, or `never`.
+pub(crate) const WRITE: &str = with_time!(
+    r#"
+local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce', 'until')
+local entry = living(redis.call('HGET', KEYS[2], ARGV[4]))
 local lease = redis.call('HGET', KEYS[3], ARGV[4])
-local number, nonce = string.match(entry or '', '^%S+ (%d+) (%S+) ')
+local number, nonce = string.match(entry or '', '^%S+ (%d+)%S* (%S+) ')
 local is = entry and (nonce or '?') or ''
+local has_value = entry and string.sub(entry, 1, 5) ~= 'none '
 if ARGV[5] == 'is' and is ~= ARGV[6]
-    or ARGV[5] == 'leased' and (entry or lease ~= ARGV[6]) then
-  return {false, {stamp[1], stamp[2], entry}}
+    or ARGV[5] == 'leased' and (has_value or lease ~= ARGV[6]) then
+  return {false, {stamp[1], stamp[2], entry, clock}}
 end
 local was = stamp[2] or ''
 if #was > 64 or string.find(was, '%W') then was = '?' end
@@ -36,15 +66,30 @@ if string.find(stamp[1] or '', '%D') then
   return redis.error_reply('ERR the version is not an integer')
 end
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
-redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
+local last, ends = stamp[3] or 'never', ''
+if redis.call('HLEN', KEYS[2]) == 0 then last = '0' end
+if ARGV[9] == '' then last = 'never' else
+  ends = string.format('@%.0f', now + ARGV[9])
+  if last ~= 'never' then
+    last = string.format('%.0f', math.max(tonumber(last) or 0, now + ARGV[9]))
+  end
+end
+local function bound()
+  if last == 'never' then redis.call('PERSIST', KEYS[2])
+  else redis.call('PEXPIRE', KEYS[2], string.format('%.0f', last - now)) end
+end
+redis.call('HSET', KEYS[1], 'nonce', ARGV[3], 'until', last)
+bound()
 if lease then redis.call('HDEL', KEYS[3], ARGV[4]) end
 redis.call('PUBLISH', ARGV[1], ARGV[2] .. ',"version":' .. version
   .. ',"nonce":"' .. ARGV[3] .. '","was":"' .. was .. '"}}')
 number = string.format('%.0f', number + 1)
 redis.call('HSET', KEYS[2], ARGV[4],
-  ARGV[7] .. ' ' .. number .. ' ' .. ARGV[3] .. ' ' .. ARGV[8])
-return {{version, was}, {false, false, false}}
-"#;
+  ARGV[7] .. ' ' .. number .. ends .. ' ' .. ARGV[3] .. ' ' .. ARGV[8])
+bound()
+return {{version, was}, {false, false, false, false}}
+"#
+);
 
 /// `ARGV`: the channel, the notice's beginning, the nonce, the field. Answers the new version and
 /// the nonce before it. What takes nothing away comes first: a Redis that is full allows it, and
@@ -86,11 +131,15 @@ redis.call('DEL', KEYS[2])
 return {version, was}
 "#;
 
-/// `ARGV`: the field, a lease, how long leases last. Answers the stamp, the entry, and the lease.
-pub(crate) const LEASE: &str = r"
+/// `ARGV`: the field, a lease, how long leases last, whether a negative entry will do. Answers the
+/// stamp, the entry and the time, and the lease.
+pub(crate) const LEASE: &str = with_time!(
+    r"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
-local entry = redis.call('HGET', KEYS[2], ARGV[1])
-if entry then return {{stamp[1], stamp[2], entry}, ''} end
+local entry = living(redis.call('HGET', KEYS[2], ARGV[1]))
+if entry and (ARGV[4] == '1' or string.sub(entry, 1, 5) ~= 'none ') then
+  return {{stamp[1], stamp[2], entry, clock}, ''}
+end
 local lease = redis.call('HGET', KEYS[3], ARGV[1])
 if not lease then
   lease = ARGV[2]
@@ -100,5 +149,6 @@ if not lease then
   redis.call('HSET', KEYS[3], ARGV[1], lease)
   if is_born then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end
 end
-return {{stamp[1], stamp[2], false}, lease}
-";
+return {{stamp[1], stamp[2], false, clock}, lease}
+"
+);
