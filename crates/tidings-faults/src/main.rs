@@ -35,8 +35,8 @@ use crate::rows::{Effort, Row, Summary};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask faults", bin_name = "cargo xtask faults", version)]
 struct Arguments {
-    /// Only rows whose name contains all of these words, such as `half-open frozen`; those of the
-    /// comparison begin with `compared`.
+    /// Only the row of this name, such as `chaos`, or else those whose name contains all of these
+    /// words, such as `half-open frozen`; those of the comparison begin with `compared`.
     #[arg(long, value_name = "WORDS", num_args = 1..)]
     only: Vec<String>,
     /// A fifth of the repetitions: whether it works, not how well.
@@ -83,8 +83,15 @@ async fn make_faults() -> Result<ExitCode> {
     let seed = arguments
         .seed
         .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    let is_called = |name: &str| arguments.is_called(name);
     let (mut rows, mut troubles) = (Row::all(), Trouble::all());
+    let is_exact = rows.iter().any(|row| arguments.is_exactly(&row.fault()));
+    let is_called = |name: &str| {
+        if is_exact {
+            arguments.is_exactly(name)
+        } else {
+            arguments.is_called(name)
+        }
+    };
     rows.retain(|row| is_called(&row.fault()));
     troubles.retain(|trouble| is_called(&format!("compared: {}", trouble.name())));
     ensure!(rows.len() + troubles.len() > 0, "no row is called that");
@@ -124,6 +131,11 @@ async fn measure(rows: &[Row], troubles: &[Trouble], effort: Effort) -> Results 
 }
 
 impl Arguments {
+    /// Whether this is the name that was given.
+    fn is_exactly(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(&self.only.join(" "))
+    }
+
     /// Whether this name contains all of the words.
     fn is_called(&self, name: &str) -> bool {
         let name = name.to_lowercase();

@@ -4,8 +4,18 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+mod keys;
+mod members;
+mod story;
+
+pub(crate) use keys::{Steps, Values, check_steps, differing};
+pub(crate) use members::{Disturbance, may_be_gone};
+pub(crate) use story::{Books, FORGED, GapReport, Micros, Origin, Receipt, Witness};
+
 /// What a sender was told of one event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fate {
     /// Redis took it under this number, and so many connections heard it.
     Taken { number: u64, receivers: Option<u64> },

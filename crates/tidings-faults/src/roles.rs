@@ -1,4 +1,5 @@
-//! What this program is when it runs itself: a worker, or a supervisor that is going to be killed.
+//! What this program is when it runs itself: a worker, a supervisor that is going to be killed, or a
+//! node that is going to be stopped for a while.
 
 use std::future::pending;
 use std::io::Write as _;
@@ -19,13 +20,15 @@ const ROLE: &str = "play-the-role-of";
 /// How often a worker gives a sign of life.
 const SIGN: Duration = Duration::from_millis(100);
 
-/// Which of the two.
+/// Which of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role {
     /// Gets ready, and dies in the way that a signal asks for.
     Worker,
     /// Supervises such workers, and says who they are.
     Supervisor,
+    /// Sends, subscribes and puts load on keys, and says what came of it.
+    Node,
 }
 
 impl Role {
@@ -37,6 +40,7 @@ impl Role {
         }
         let role = match &*arguments.next()? {
             "worker" => Self::Worker,
+            "node" => Self::Node,
             _ => Self::Supervisor,
         };
         Some((role, arguments.next()))
@@ -46,6 +50,7 @@ impl Role {
         match self {
             Self::Worker => [ROLE, "worker"],
             Self::Supervisor => [ROLE, "supervisor"],
+            Self::Node => [ROLE, "node"],
         }
     }
 
@@ -54,6 +59,7 @@ impl Role {
         match self {
             Self::Worker => work().await,
             Self::Supervisor => supervise(with.context("no directory was named")?.as_ref()).await,
+            Self::Node => crate::rows::play_node(&with.context("no settings were given")?).await,
         }
     }
 }

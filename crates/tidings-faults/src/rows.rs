@@ -18,6 +18,7 @@ use anyhow::Result;
 use futures_util::FutureExt as _;
 use serde::Serialize;
 
+pub(crate) use self::chaos::play_node;
 use self::cut::Cut;
 use self::half_open::HalfOpen;
 use self::reloads::Reloads;

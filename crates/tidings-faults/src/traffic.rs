@@ -1,18 +1,21 @@
 //! Buses that send all the time, buses that keep what they hear, and the account of both.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::future::ready;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 use tidings::{Builder, Bus, Context, Gap, GapReason, NodeId};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::oracle::{Account, Fate, Heard, taken_by_nobody};
+use crate::oracle::{Account, Fate, GapReport, Heard, Micros, Receipt, Witness, taken_by_nobody};
 
 /// Where all buses of a trial meet.
 pub(crate) const CHANNEL: &str = "tidings:{default}";
@@ -49,6 +52,8 @@ pub(crate) struct Balance {
     /// How long the longest send took.
     pub(crate) longest_send: Duration,
     pub(crate) findings: Vec<String>,
+    /// What each sender was told.
+    pub(crate) sent: Vec<(NodeId, Sent)>,
 }
 
 impl Traffic {
@@ -99,8 +104,8 @@ impl Traffic {
     pub(crate) async fn settle(&mut self) -> Balance {
         let mut balance = Balance::default();
         let all_sent = join_all(self.senders.iter_mut().map(Sender::end)).await;
-        let senders = self.senders.iter().map(|sender| sender.bus.id());
-        let senders: Vec<_> = senders.zip(&all_sent).collect();
+        let ids: Vec<_> = self.senders.iter().map(|sender| sender.bus.id()).collect();
+        let senders: Vec<_> = ids.iter().copied().zip(&all_sent).collect();
         let pairs = self.hearers.iter().flat_map(|hearer| {
             let pair = move |(from, sent)| (hearer, from, sent);
             senders.iter().copied().map(pair)
@@ -116,6 +121,7 @@ impl Traffic {
                 hearer.add_to(&mut balance, index, from, &sent.fates);
             }
         }
+        balance.sent = ids.into_iter().zip(all_sent).collect();
         balance
     }
 
@@ -153,22 +159,26 @@ pub(crate) struct Sender {
 }
 
 /// What became of what was sent.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sent {
+    /// By tick.
     pub(crate) fates: Vec<Fate>,
-    longest: Duration,
+    /// When each send was begun.
+    pub(crate) begun: Vec<Micros>,
+    pub(crate) longest: Duration,
 }
 
 impl Sender {
-    async fn start(builder: Builder) -> Result<Self> {
-        let bus = builder.start().await?;
+    pub(crate) async fn start(builder: Builder) -> Result<Self> {
+        // It has no handler that could miss anything.
+        let bus = builder.on_gap(|_: Gap| ready(())).start().await?;
         let stop = Arc::new(Notify::new());
         let sending = tokio::spawn(send_until(bus.clone(), Arc::clone(&stop)));
         Ok(Self { bus, stop, sending })
     }
 
     /// Stops sending, and waits until everything has its fate.
-    async fn end(&mut self) -> Sent {
+    pub(crate) async fn end(&mut self) -> Sent {
         self.stop.notify_one();
         (&mut self.sending).await.unwrap_or_default()
     }
@@ -195,16 +205,13 @@ async fn send_until(bus: Bus, stop: Arc<Notify>) -> Sent {
         tokio::select! {
             () = stop.notified() => break,
             _ = clock.tick() => {
-                under_way.push(send(sent.fates.len() as u64));
-                // Until it is known better.
-                sent.fates.push(Fate::Unknown);
+                under_way.push(send(sent.begin()));
             }
             Some(ended) = under_way.next() => sent.keep(ended),
         }
     }
     // All is well by now: the number that this one gets is the last, and is known.
-    under_way.push(send(sent.fates.len() as u64));
-    sent.fates.push(Fate::Unknown);
+    under_way.push(send(sent.begin()));
     while let Some(ended) = under_way.next().await {
         sent.keep(ended);
     }
@@ -212,6 +219,14 @@ async fn send_until(bus: Bus, stop: Arc<Notify>) -> Sent {
 }
 
 impl Sent {
+    /// The tick of another event that is sent now, of unknown fate until it is known better.
+    pub(crate) fn begin(&mut self) -> u64 {
+        let tick = self.fates.len() as u64;
+        self.fates.push(Fate::Unknown);
+        self.begun.push(micros(Instant::now()));
+        tick
+    }
+
     fn keep(&mut self, (tick, fate, took): (u64, Fate, Duration)) {
         if let Some(kept) = usize::try_from(tick)
             .ok()
@@ -224,7 +239,7 @@ impl Sent {
 }
 
 /// A bus that keeps what it hears and what it is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hearer {
     pub(crate) bus: Bus,
     record: Arc<Mutex<Record>>,
@@ -250,7 +265,7 @@ struct GapAt {
 }
 
 impl Hearer {
-    async fn start(builder: Builder) -> Result<Self> {
+    pub(crate) async fn start(builder: Builder) -> Result<Self> {
         let record = Arc::new(Mutex::new(Record::default()));
         let (ticks, gaps) = (Arc::clone(&record), Arc::clone(&record));
         let bus = builder
@@ -259,12 +274,12 @@ impl Hearer {
                     let (at, what) = (Instant::now(), Heard { tick, number });
                     lock(&ticks).heard.push(HeardAt { at, from, what });
                 }
-                std::future::ready(())
+                ready(())
             })
             .on_gap(move |gap: Gap| {
                 let at = Instant::now();
                 lock(&gaps).gaps.push(GapAt { at, gap });
-                std::future::ready(())
+                ready(())
             })
             .start()
             .await?;
@@ -336,6 +351,42 @@ impl Hearer {
         balance.findings.extend(findings);
     }
 
+    /// Whether anything of this sender was received, ever.
+    pub(crate) fn has_heard(&self, from: NodeId) -> bool {
+        self.last_of(from).is_some()
+    }
+
+    /// The last event of this sender that was received.
+    pub(crate) fn last_of(&self, from: NodeId) -> Option<Heard> {
+        self.newest_of(from, 0)
+    }
+
+    /// An event of this sender that was received, so many before the last one.
+    pub(crate) fn newest_of(&self, from: NodeId, before: usize) -> Option<Heard> {
+        let record = self.lock();
+        let heard = record.heard.iter().rev().filter(|heard| heard.from == from);
+        heard.map(|heard| heard.what).nth(before)
+    }
+
+    /// All that it received and was told.
+    pub(crate) fn witness(&self) -> Witness {
+        let record = self.lock();
+        let mut witness = Witness::default();
+        for HeardAt { at, from, what } in &record.heard {
+            let Heard { tick, number } = *what;
+            let at = micros(*at);
+            let receipt = Receipt { tick, number, at };
+            witness.received.entry(*from).or_default().push(receipt);
+        }
+        let reports = record.gaps.iter().map(|GapAt { at, gap }| GapReport {
+            from: gap.from,
+            at: micros(*at),
+            is_reconnect: gap.reason == GapReason::Reconnected,
+        });
+        witness.reports.extend(reports);
+        witness
+    }
+
     fn lock(&self) -> MutexGuard<'_, Record> {
         lock(&self.record)
     }
@@ -361,6 +412,23 @@ impl Record {
             gaps.map(|seen| seen.gap.missed).collect(),
         )
     }
+}
+
+/// A moment as all processes of the machine call it.
+pub(crate) fn micros(at: Instant) -> Micros {
+    static ANCHOR: LazyLock<(Instant, Duration)> = LazyLock::new(|| {
+        let time = clock_gettime(ClockId::Monotonic);
+        let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        (Instant::now(), Duration::new(seconds, nanoseconds))
+    });
+    let (anchor, time) = *ANCHOR;
+    let time = if at >= anchor {
+        time + (at - anchor)
+    } else {
+        time.saturating_sub(anchor - at)
+    };
+    u64::try_from(time.as_micros()).unwrap_or(Micros::MAX)
 }
 
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {

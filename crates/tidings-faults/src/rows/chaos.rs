@@ -1,20 +1,30 @@
-//! A hundred random faults, one after the other, under traffic of three senders to five hearers.
+//! A hundred random faults, one after the other, under traffic of buses in this process, of nodes in
+//! processes of their own, and of foreign programs, with load on keys beside it.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
+use rustix::process::Signal;
 use tidings_testkit::{Fault, Proxy, Redis};
 use tokio::time::sleep;
 
+use self::cast::Cast;
 use super::{Effort, Outcome};
 use crate::leftovers::{Belongings, busy_for};
-use crate::script::{Mischief, Step, script};
-use crate::traffic::{CHANNEL, Traffic, until};
+use crate::oracle::Disturbance;
+use crate::script::{Mischief, Step, script_with_processes};
+use crate::traffic::{CHANNEL, micros};
+
+mod cast;
+mod foreign;
+mod load;
+mod node;
+mod tally;
+
+pub(crate) use node::play_node;
 
 pub(super) const FAULTS: usize = 100;
-const SENDERS: usize = 3;
-const HEARERS: usize = 5;
 
 /// Short, so that what is broken silently is found before the next fault.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -39,33 +49,35 @@ pub(super) async fn run(effort: Effort) -> Result<Outcome> {
 }
 
 async fn go_through(effort: Effort) -> Result<Outcome> {
-    let mut redis = Redis::start().await;
-    let mut proxies = Vec::new();
-    for _ in 0..SENDERS + HEARERS {
-        proxies.push(Proxy::start(redis.address()).await);
-    }
-    let urls: Vec<_> = proxies.iter().map(Proxy::url).collect();
-    let (hearers, senders) = urls.split_at(HEARERS);
-    let mut traffic = Traffic::start(hearers, senders, |bus| bus.probe_interval(INTERVAL)).await?;
-
-    let faults = if effort.quick { FAULTS / 5 } else { FAULTS };
-    for step in script(effort.seed, faults, proxies.len()) {
-        apply(step, &mut redis, &proxies).await;
+    // What Redis confirmed outlives its process: a count is never taken back.
+    let mut redis = Redis::builder().config("appendonly", "yes").start().await;
+    let mut cast = Cast::start(&redis, effort.seed).await?;
+    let faults = if effort.quick { FAULTS / 10 } else { FAULTS };
+    let steps = script_with_processes(effort.seed, faults, cast.proxies.len());
+    let faults = steps.len();
+    for step in steps {
+        let from = micros(Instant::now());
+        match step.what {
+            Mischief::StopProcess => stand_still(&cast, step).await?,
+            _ => apply(step, &mut redis, &cast.proxies).await,
+        }
+        cast.disturbances.push(Disturbance {
+            from,
+            until: micros(Instant::now()),
+            member: whom(step, &cast),
+        });
         sleep(step.rest).await;
     }
 
     let mut outcome = Outcome::default();
     let healed = Instant::now();
-    let all_up = || traffic.buses().all(tidings::Bus::ready).then_some(());
-    until(all_up).await.context("not all buses come back")?;
+    cast.all_up().await?;
     outcome.took.push(healed.elapsed());
+    cast.end_forging().await;
     sleep(QUIET).await;
-    traffic.flows().await?;
-    let balance = traffic.settle().await;
-    outcome
-        .notes
-        .push(format!("{faults} faults, {} events heard", balance.heard));
-    outcome.balance(balance);
+    cast.traffic.flows().await?;
+    outcome.notes.push(format!("{faults} faults"));
+    cast.settle(&redis, &mut outcome).await?;
 
     let busy = busy_for(IDLE).await;
     outcome.notes.push(format!(
@@ -76,8 +88,25 @@ async fn go_through(effort: Effort) -> Result<Outcome> {
             .findings
             .push(format!("not quiet afterwards: {busy:.0?} in {IDLE:?}"));
     }
-    outcome.findings.extend(traffic.shut_down().await);
+    outcome.findings.extend(cast.shut_down().await);
     Ok(outcome)
+}
+
+/// A process does nothing for a while.
+async fn stand_still(cast: &Cast, step: Step) -> Result<()> {
+    let node = cast.node_of(step);
+    node.signal(Signal::STOP)?;
+    sleep(step.lasts).await;
+    node.signal(Signal::CONT).context("a node was stopped")
+}
+
+/// The one that a step disturbs, where it is not all of them.
+fn whom(step: Step, cast: &Cast) -> Option<usize> {
+    match step.what {
+        Mischief::Reset | Mischief::Proxy(_) | Mischief::Swallow(_) => Some(step.at),
+        Mischief::StopProcess => Some(cast.member_of(step)),
+        _ => None,
+    }
 }
 
 pub(super) async fn apply(step: Step, redis: &mut Redis, proxies: &[Proxy]) {
@@ -122,6 +151,9 @@ pub(super) async fn apply(step: Step, redis: &mut Redis, proxies: &[Proxy]) {
             redis.start_again().await;
         }
         Mischief::SmallBuffer => cut_who_is_behind(redis, step.lasts).await,
+        Mischief::Outage => cut_all_off(proxies, step.lasts).await,
+        // Only processes of their own can be stopped.
+        Mischief::StopProcess => {}
     }
 }
 
@@ -135,4 +167,17 @@ async fn cut_who_is_behind(redis: &Redis, time: Duration) {
     redis.command(&["PUBLISH", CHANNEL, &long]).await;
     sleep(time).await;
     limit("pubsub 32mb 8mb 60").await;
+}
+
+/// Nobody gets a connection, and Redis is well.
+async fn cut_all_off(proxies: &[Proxy], time: Duration) {
+    for proxy in proxies {
+        proxy.set_later(Fault::Reset);
+        proxy.set(Fault::Reset);
+    }
+    sleep(time).await;
+    for proxy in proxies {
+        proxy.set_later(Fault::Pass);
+        proxy.set(Fault::Pass);
+    }
 }

@@ -1,0 +1,239 @@
+//! Load on keys beside events: a counter, a value that all update, and a map whose entries are
+//! watched. What came of it is kept for the account.
+
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use redis::aio::MultiplexedConnection;
+use serde::{Deserialize, Serialize};
+use tidings::{Bus, Counter, Latest, Shared, SharedMap};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::oracle::{Steps, Values};
+
+const COUNTER: &str = "count";
+const VALUE: &str = "sum";
+const MAP: &str = "cells";
+const CELLS: u64 = 16;
+
+/// Tasks that count at the same time: more than the places of one connection's pipeline, so that
+/// after a reconnect these commands are in the way of what the bus sends itself.
+const COUNTING: usize = 60;
+
+/// Between two calls of one task, where the last one went well and where it did not.
+const PAUSE_COUNTING: Duration = Duration::from_millis(150);
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// The tasks of one process.
+pub(super) struct Load {
+    ending: Arc<AtomicBool>,
+    counting: Vec<JoinHandle<Steps>>,
+    updating: JoinHandle<Steps>,
+    changing: JoinHandle<u64>,
+    value: Shared<u64>,
+    map: SharedMap<u64, u64>,
+    watched: Arc<Mutex<Values>>,
+    watching: Vec<JoinHandle<()>>,
+}
+
+/// What one process did.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Loaded {
+    pub(super) counted: Steps,
+    pub(super) updated: Steps,
+    /// Changes of the map that were confirmed.
+    pub(super) changes: u64,
+}
+
+/// What one process has of what is in Redis.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Copies {
+    pub(super) at_hand: Values,
+    /// What its watchers saw last.
+    pub(super) watched: Values,
+}
+
+/// What is in Redis.
+pub(super) struct Held {
+    pub(super) counter: u64,
+    pub(super) sum: u64,
+    pub(super) values: Values,
+}
+
+impl Load {
+    /// Counts on the bus that sends; the rest is on the bus that receives.
+    pub(super) fn start(receiving: &Bus, sending: &Bus, seed: u64) -> Result<Self> {
+        let ending = Arc::new(AtomicBool::new(false));
+        let counter = sending.counter(COUNTER)?;
+        let value = receiving.shared::<u64>(VALUE)?;
+        let map = receiving.map::<u64, u64>(MAP)?;
+        let watched = Arc::default();
+        let watching = watch(&value, &map, &watched);
+        let count = |_| tokio::spawn(count(counter.clone(), Arc::clone(&ending)));
+        Ok(Self {
+            counting: (0..COUNTING).map(count).collect(),
+            updating: tokio::spawn(update(value.clone(), Arc::clone(&ending))),
+            changing: tokio::spawn(change(map.clone(), seed, Arc::clone(&ending))),
+            ending,
+            value,
+            map,
+            watched,
+            watching,
+        })
+    }
+
+    /// Lets all tasks end but the watchers.
+    pub(super) async fn end(&mut self) -> Loaded {
+        self.ending.store(true, Relaxed);
+        let mut loaded = Loaded::default();
+        for steps in join_all(self.counting.drain(..))
+            .await
+            .into_iter()
+            .flatten()
+        {
+            loaded.counted.confirmed.extend(steps.confirmed);
+            loaded.counted.in_doubt += steps.in_doubt;
+        }
+        loaded.updated = (&mut self.updating).await.unwrap_or_default();
+        loaded.changes = (&mut self.changing).await.unwrap_or_default();
+        loaded
+    }
+
+    /// What this process has.
+    pub(super) async fn copies(&self) -> Result<Copies> {
+        let mut at_hand = Values::new();
+        let sum = self.value.peek().context("the value is not at hand")?;
+        at_hand.insert(VALUE.to_owned(), sum.value().map(|sum| **sum));
+        for cell in 0..CELLS {
+            let value = self.map.get(&cell).await?;
+            at_hand.insert(name_of(cell), value.map(|value| *value));
+        }
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Copies {
+            at_hand,
+            watched: watched.clone(),
+        })
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.watching.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn count(counter: Counter, ending: Arc<AtomicBool>) -> Steps {
+    let mut steps = Steps::default();
+    while !ending.load(Relaxed) {
+        match counter.add(1).await {
+            Ok(sum) => {
+                steps.confirmed.push(sum.unsigned_abs());
+                sleep(PAUSE_COUNTING).await;
+            }
+            Err(error) => {
+                steps.in_doubt += u64::from(error.is_unknown());
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    steps
+}
+
+async fn update(value: Shared<u64>, ending: Arc<AtomicBool>) -> Steps {
+    let mut steps = Steps::default();
+    while !ending.load(Relaxed) {
+        match value.update(|old| old.map_or(1, |old| old + 1)).await {
+            Ok(new) => steps.confirmed.extend(new.value().map(|new| **new)),
+            Err(error) => steps.in_doubt += u64::from(error.is_unknown()),
+        }
+        sleep(PAUSE).await;
+    }
+    steps
+}
+
+async fn change(map: SharedMap<u64, u64>, seed: u64, ending: Arc<AtomicBool>) -> u64 {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut changes = 0;
+    while !ending.load(Relaxed) {
+        let cell = random.random_range(0..CELLS);
+        let value = random.random_range(0..1_000_000);
+        let changed = match random.random_range(0..8) {
+            0 => map.remove(&cell).await,
+            1..=4 => map.set(&cell, &value).await,
+            _ => {
+                let next = |old: Option<&u64>| old.map_or(value, |old| old + 1);
+                map.update(&cell, next).await.map(drop)
+            }
+        };
+        changes += u64::from(changed.is_ok());
+        sleep(PAUSE).await;
+    }
+    changes
+}
+
+fn watch(
+    value: &Shared<u64>,
+    map: &SharedMap<u64, u64>,
+    watched: &Arc<Mutex<Values>>,
+) -> Vec<JoinHandle<()>> {
+    let keep = |name: String| {
+        let watched = Arc::clone(watched);
+        move |value: Option<u64>| {
+            let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+            watched.insert(name.clone(), value);
+            ready(())
+        }
+    };
+    let sums = value.watch().map(|now| now.value().map(|sum| **sum));
+    let mut watching = vec![tokio::spawn(sums.for_each(keep(VALUE.to_owned())))];
+    for cell in 0..CELLS {
+        // What cannot be read is read again: only what it is then is compared.
+        let readable = async |latest| match latest {
+            Latest::Present(value) => Some(Some(*value)),
+            Latest::Absent => Some(None),
+            _ => None,
+        };
+        let values = map.watch(&cell).filter_map(readable);
+        watching.push(tokio::spawn(values.for_each(keep(name_of(cell)))));
+    }
+    watching
+}
+
+fn name_of(cell: u64) -> String {
+    format!("cell {cell}")
+}
+
+impl Held {
+    /// Reads it all.
+    pub(super) async fn read(redis: &mut MultiplexedConnection) -> Result<Self> {
+        let key = |kind: &str, name: &str| format!("tidings:{{default}}:{kind}:{name}");
+        let mut get = redis::cmd("GET");
+        let counter: Option<u64> = get.arg(key("counter", COUNTER)).query_async(redis).await?;
+        let mut get = redis::cmd("HGET");
+        get.arg(key("shared", VALUE)).arg("value");
+        let sum: Option<u64> = get.query_async(redis).await?;
+        let mut values = Values::from([(VALUE.to_owned(), sum)]);
+        for cell in 0..CELLS {
+            let mut get = redis::cmd("HGET");
+            get.arg(key("map", MAP)).arg(cell);
+            // `json VERSION NONCE PAYLOAD`
+            let entry: Option<String> = get.query_async(redis).await?;
+            let payload = entry.as_deref().and_then(|entry| entry.split(' ').nth(3));
+            let value = payload.map(str::parse).transpose()?;
+            values.insert(name_of(cell), value);
+        }
+        Ok(Self {
+            counter: counter.unwrap_or(0),
+            sum: sum.unwrap_or(0),
+            values,
+        })
+    }
+}
