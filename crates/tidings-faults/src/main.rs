@@ -8,6 +8,7 @@ mod script;
 mod compare;
 mod peers;
 // … how a trial is made and judged …
+mod clock;
 mod leftovers;
 mod oracle;
 mod roles;

@@ -1,20 +1,20 @@
 //! Buses that send all the time, buses that keep what they hear, and the account of both.
 
 use std::future::ready;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tidings::{Builder, Bus, Context, Gap, GapReason, NodeId};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::clock::micros;
 use crate::oracle::{Account, Fate, GapReport, Heard, Micros, Receipt, Witness, taken_by_nobody};
 
 /// Where all buses of a trial meet.
@@ -412,23 +412,6 @@ impl Record {
             gaps.map(|seen| seen.gap.missed).collect(),
         )
     }
-}
-
-/// A moment as all processes of the machine call it.
-pub(crate) fn micros(at: Instant) -> Micros {
-    static ANCHOR: LazyLock<(Instant, Duration)> = LazyLock::new(|| {
-        let time = clock_gettime(ClockId::Monotonic);
-        let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        (Instant::now(), Duration::new(seconds, nanoseconds))
-    });
-    let (anchor, time) = *ANCHOR;
-    let time = if at >= anchor {
-        time + (at - anchor)
-    } else {
-        time.saturating_sub(anchor - at)
-    };
-    u64::try_from(time.as_micros()).unwrap_or(Micros::MAX)
 }
 
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {

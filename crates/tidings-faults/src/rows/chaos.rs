@@ -11,10 +11,11 @@ use tokio::time::sleep;
 
 use self::cast::Cast;
 use super::{Effort, Outcome};
+use crate::clock::micros;
 use crate::leftovers::{Belongings, busy_for};
 use crate::oracle::Disturbance;
 use crate::script::{Mischief, Step, script_with_processes};
-use crate::traffic::{CHANNEL, micros};
+use crate::traffic::CHANNEL;
 
 mod cast;
 mod foreign;
@@ -25,6 +26,9 @@ mod tally;
 pub(crate) use node::play_node;
 
 pub(super) const FAULTS: usize = 100;
+
+/// The outage of all comes on top.
+const QUICK: usize = 7;
 
 /// Short, so that what is broken silently is found before the next fault.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -52,7 +56,7 @@ async fn go_through(effort: Effort) -> Result<Outcome> {
     // What Redis confirmed outlives its process: a count is never taken back.
     let mut redis = Redis::builder().config("appendonly", "yes").start().await;
     let mut cast = Cast::start(&redis, effort.seed).await?;
-    let faults = if effort.quick { FAULTS / 10 } else { FAULTS };
+    let faults = if effort.quick { QUICK } else { FAULTS };
     let steps = script_with_processes(effort.seed, faults, cast.proxies.len());
     let faults = steps.len();
     for step in steps {

@@ -17,11 +17,12 @@ use super::load::{Held, Loaded};
 use super::node::{Looked, Node, Settings};
 use super::tally::Tally;
 use super::{INTERVAL, Outcome};
+use crate::clock::micros;
 use crate::oracle::{
-    Disturbance, Micros, Origin, Steps, Witness, check_steps, differing, may_be_gone,
+    Books, Disturbance, Micros, Origin, Steps, Witness, check_steps, differing, may_be_gone,
 };
 use crate::script::Step;
-use crate::traffic::{Hearer, Sent, Traffic, micros, until};
+use crate::traffic::{Hearer, Sent, Traffic, until};
 
 const SENDERS: usize = 3;
 const HEARERS: usize = 5;
@@ -208,17 +209,36 @@ impl Cast {
                 restarts: FOREIGN.contains(id),
                 copied: self.forged.copied.get(id),
             };
-            for (index, witness) in witnesses.iter().enumerate() {
-                let books = origin.books(witness);
-                let books_findings = books.findings().into_iter();
-                findings.extend(
-                    books_findings.map(|what| format!("subscriber {index}, sender {id}: {what}")),
-                );
-                tally.books += books;
+            let mut of_all = Books::default();
+            for witness in &witnesses {
+                of_all += origin.books(witness);
             }
+            let whose = self.describe(*id);
+            let what = of_all.findings().into_iter();
+            findings.extend(what.map(|what| format!("of {whose}: {what}")));
+            tally.books += of_all;
         }
         tally.failures = looked.iter().map(|looked| looked.failures).sum();
         findings
+    }
+
+    /// A sender, as findings name it.
+    fn describe(&self, id: NodeId) -> String {
+        let is_own = |node: &Node| node.sending == id;
+        let kind = match self.nodes.iter().position(is_own) {
+            Some(index) => format!("node {index}"),
+            None if FOREIGN.contains(&id) => "a foreign sender".to_owned(),
+            None => "a sender".to_owned(),
+        };
+        let forged = self.forged.copied.contains_key(&id);
+        format!(
+            "{kind}{}",
+            if forged {
+                ", in whose name frames were forged"
+            } else {
+                ""
+            }
+        )
     }
 
     fn check_members(&self, tally: &mut Tally, outcome: &mut Outcome) {
