@@ -16,6 +16,7 @@ mod faults {
     mod deaf;
     mod doubt;
     mod health;
+    mod idle;
     mod interop;
     mod logs;
     mod loss;

@@ -118,8 +118,8 @@ impl Permissions {
         self.and("select")
     }
 
-    /// To see that the server is the master, too. Without it, a replica is not noticed, and a bus
-    /// says so in the log; with Sentinel, one sentinel that is wrong could lead it to a replica.
+    /// To see that the server is the master, too, where `HELLO` does not say so, as behind some
+    /// proxies. Without it, a replica is not noticed there, and a bus says so in the log.
     pub fn check_role(self) -> Self {
         self.and("role")
     }

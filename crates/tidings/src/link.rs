@@ -24,7 +24,8 @@ use crate::kept::Kept;
 use crate::keys::Namespace;
 use crate::outage::Outage;
 use crate::receiver::Receiver;
-use crate::transport::{Connected, Hearing, Sending, Transport};
+use crate::session::if_any;
+use crate::transport::{Connected, Hearing, Sending, SendingAgain, Transport};
 
 /// The longest wait between two attempts to connect, before chance prolongs it to at most twice
 /// this: a Redis that is back is heard again within two seconds, however long it was away.
@@ -65,6 +66,14 @@ impl Stage {
     }
 }
 
+/// What became of the connection that sends.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) why: ConnectError,
+    /// It ended while nothing was under way over it.
+    pub(crate) was_idle: bool,
+}
+
 /// Asks, through the path that every event takes, whether this process still hears.
 #[derive(Debug)]
 pub(crate) struct Probe {
@@ -74,7 +83,9 @@ pub(crate) struct Probe {
     pub(crate) wanted: Notify,
     /// The sender says that its connection is of no use.
     broken: Notify,
-    why_broken: Mutex<Option<ConnectError>>,
+    why_broken: Mutex<Option<Broken>>,
+    /// What was sent over a connection that was made again has come back.
+    pub(crate) proven: Notify,
     /// What Redis said when it refused to let this bus connect anew.
     refused: Mutex<Option<Arc<str>>>,
     published: Mutex<Option<Instant>>,
@@ -87,14 +98,15 @@ impl Probe {
             wanted: Notify::new(),
             broken: Notify::new(),
             why_broken: Mutex::default(),
+            proven: Notify::new(),
             refused: Mutex::default(),
             published: Mutex::default(),
         }
     }
 
     /// The connection that sends is of no use.
-    pub(crate) fn report(&self, why: ConnectError) {
-        *lock(&self.why_broken) = Some(why);
+    pub(crate) fn report(&self, broken: Broken) {
+        *lock(&self.why_broken) = Some(broken);
         self.broken.notify_one();
     }
 
@@ -105,9 +117,12 @@ impl Probe {
     }
 
     /// What was said of the connection that sends.
-    fn take_report(&self) -> ConnectError {
-        let why = lock(&self.why_broken).take();
-        why.unwrap_or(ConnectError::Lost)
+    fn take_report(&self) -> Broken {
+        let broken = lock(&self.why_broken).take();
+        broken.unwrap_or(Broken {
+            why: ConnectError::Lost,
+            was_idle: false,
+        })
     }
 
     /// Redis took a frame of ours that was handed to it at this time: it has to come back. The first
@@ -263,18 +278,37 @@ impl Link {
         let mut broken = pin!(probe.broken.notified());
         let mut changed = pin!(dispatcher.changed.notified());
         let mut is_wanted = pin!(echoes.is_wanted.notified());
+        // The connection that sends, while it is made again, and since when there is this one.
+        let (mut again, mut sends_since) = (None::<SendingAgain>, heard);
+        let mut is_unproven = false;
         loop {
-            let glance = self.glance(&mut glances);
+            let glance = self.glance(&mut glances).filter(|_| !is_unproven);
             hearing.set_watched(glance.is_none());
             let checked = tokio::select! {
                 biased;
-                () = &mut broken => Err(probe.take_report()),
+                () = &mut broken => {
+                    broken.set(probe.broken.notified());
+                    self.sending_again(&*hearing, sends_since)
+                        .map(|sending| again = Some(sending))
+                }
+                sending = if_any(&mut again) => match sending {
+                    Ok(sending) => {
+                        (sends_since, is_unproven) = (Instant::now(), true);
+                        self.send_over(sending).await;
+                        Ok(())
+                    }
+                    Err(why) => Err(why),
+                },
                 arrived = hearing.hear(&mut frames) => {
                     heard = Instant::now();
                     self.pulse.heard(heard);
                     glances.heard(frames.iter().map(Bytes::len).sum(), heard);
                     for frame in frames.drain(..) {
                         self.receiver.receive(frame).await;
+                    }
+                    if is_unproven && self.receiver.echoed > sends_since {
+                        is_unproven = false;
+                        self.probe.proven.notify_one();
                     }
                     arrived.and_then(|()| self.check_echo(self.probe.interval * FLOOD))
                 }
@@ -298,6 +332,43 @@ impl Link {
                 return why;
             }
         }
+    }
+
+    /// Begins to make the connection that sends again, and it alone; or says why all is to be made
+    /// again.
+    ///
+    /// Something may cut a connection for being idle while this end receives as before: then nothing
+    /// was lost. Where anything of ours is under way, that is not certain, and a connection that did
+    /// not last is not worth another one at once.
+    fn sending_again(
+        &self,
+        hearing: &dyn Hearing,
+        since: Instant,
+    ) -> Result<SendingAgain, ConnectError> {
+        let Broken { why, was_idle } = self.probe.take_report();
+        let is_nothing_awaited = self.probe.awaited(self.receiver.echoed).is_none();
+        if !was_idle || !is_nothing_awaited || since.elapsed() < BRIEF {
+            return Err(why);
+        }
+        let Some(again) = hearing.sending_again() else {
+            return Err(why);
+        };
+        tracing::debug!(address = self.pulse.address, why = %report(&why), "an idle connection is made again");
+        self.kept.set(Err(Reason::Away));
+        Ok(again)
+    }
+
+    /// Has the sender use this connection once it is known that its frames come back to this end.
+    async fn send_over(&self, sending: Sending) {
+        let is_unproven = true;
+        let sending = Sending {
+            is_unproven,
+            ..sending
+        };
+        // An earlier proof is none of this one.
+        let _ = self.probe.proven.notified().now_or_never();
+        self.kept.set(Ok(Arc::clone(&sending.keyspace)));
+        let _ = self.sessions.send(Some(sending)).await;
     }
 
     /// What has arrived from a server that is left: it was said before, and is as good as ever. What

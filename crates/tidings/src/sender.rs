@@ -15,7 +15,7 @@ use crate::echo::{Echoes, PATIENCE};
 use crate::error::{ConnectError, Unsent};
 use crate::failure::{Failure, Fate, Reason};
 use crate::health::Counts;
-use crate::link::{Probe, Stage};
+use crate::link::{Broken, Probe, Stage};
 use crate::metrics::Frames;
 use crate::outgoing::{Outgoing, Shut};
 use crate::pace;
@@ -122,6 +122,7 @@ impl Sender {
         // Made once: to begin and give up these waits for each frame costs more than the frame.
         let mut alarm = Alarm::new(session.due(progress, farewell));
         let mut wanted = pin!(probe.wanted.notified());
+        let mut proven = pin!(probe.proven.notified());
         let mut leaving = pin!(wait_for(&mut stage, Stage::Leaving));
         loop {
             if farewell.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
@@ -173,6 +174,7 @@ impl Sender {
                     }
                 }
                 () = self.echoes.heard(), if session.ahead_since.is_some() => {}
+                () = &mut proven, if session.is_unproven => session.is_unproven = false,
                 open = self.outgoing.next(is_idle), if may_send => {
                     let flight = self.number(open, progress);
                     session.send(flight, progress);
@@ -211,13 +213,14 @@ impl Sender {
         session: Session,
         progress: &mut Progress,
     ) -> End {
+        let was_idle = matches!(why, ConnectError::Lost) && session.is_idle(progress);
         let why = match why {
             ConnectError::Lost => session.publisher.lost(),
             why => why,
         };
         // Who else waits for an answer over it learns at once that none comes.
         drop(session);
-        self.probe.report(why);
+        self.probe.report(Broken { why, was_idle });
         progress.doubt();
         self.wait(progress).await
     }

@@ -87,6 +87,8 @@ pub(crate) struct Session {
     /// Since when an answer is due: the last one came then, or the first question was asked.
     asked: Instant,
     pub(crate) ahead_since: Option<Instant>,
+    /// Nothing but the position may be sent.
+    pub(crate) is_unproven: bool,
 }
 
 impl Flight {
@@ -155,6 +157,7 @@ impl Session {
             driver,
             left,
             keyspace: _,
+            is_unproven,
         } = sending;
         let asked = Instant::now();
         Self {
@@ -170,6 +173,7 @@ impl Session {
             interval,
             asked,
             ahead_since: None,
+            is_unproven,
         }
     }
 
@@ -179,7 +183,10 @@ impl Session {
         } else {
             self.ahead_since = None;
         }
-        progress.under_way() < UNDER_WAY && self.look.is_none() && self.ahead_since.is_none()
+        progress.under_way() < UNDER_WAY
+            && self.look.is_none()
+            && self.ahead_since.is_none()
+            && !self.is_unproven
     }
 
     /// When the clock must be looked at.
@@ -204,6 +211,11 @@ impl Session {
 
     pub(crate) fn is_waiting(&self, progress: &Progress) -> bool {
         self.announcement.is_some() || self.check.is_some() || progress.under_way() > 0
+    }
+
+    /// Whether nothing is under way whose loss would have to be made up for.
+    pub(crate) fn is_idle(&self, progress: &Progress) -> bool {
+        progress.under_way() == 0 && self.announcement.is_none()
     }
 
     pub(crate) fn send(&mut self, mut flight: Flight, progress: &mut Progress) {

@@ -77,7 +77,16 @@ pub(crate) trait Hearing: Send {
     fn set_watched(&mut self, is_watched: bool) {
         let _ = is_watched;
     }
+
+    /// Connects another end that sends, to the server on which this end receives; `None` where that
+    /// cannot be.
+    fn sending_again(&self) -> Option<SendingAgain> {
+        None
+    }
 }
+
+/// Another end that sends, once it is connected.
+pub(crate) type SendingAgain = BoxFuture<'static, Result<Sending, ConnectError>>;
 
 /// The end that sends. Its driver must be polled for anything to happen.
 pub(crate) struct Sending {
@@ -89,6 +98,9 @@ pub(crate) struct Sending {
     pub(crate) left: BoxFuture<'static, ConnectError>,
     /// What the processes of a namespace keep together there, over this connection.
     pub(crate) keyspace: Arc<dyn Keyspace>,
+    /// Nothing but the position may be sent before that has come back: only then is it certain that
+    /// the end that receives is on the same server.
+    pub(crate) is_unproven: bool,
 }
 
 impl fmt::Debug for Sending {

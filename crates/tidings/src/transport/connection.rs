@@ -20,7 +20,7 @@ use crate::acl::{Needs, Permissions};
 use crate::error::{ConnectError, NODE_OF_CLUSTER};
 use crate::tls::Tls;
 use crate::transport::race;
-use crate::transport::role::{Role, ask_role, is_of_cluster};
+use crate::transport::role::{Role, ask_role, hello};
 use crate::transport::stream::{self, Allowance, Metered, Socket, Way};
 use crate::transport::tls;
 use crate::transport::trail::{Said, Trail};
@@ -195,13 +195,16 @@ impl Access {
         if self.wants_master {
             // What it says to this is of no interest where it is an error: the next one comes to
             // the same.
-            let is_of_cluster = line.ask(doing, is_of_cluster).await?;
-            if is_of_cluster.unwrap_or(false) {
+            let hello = line.ask(doing, hello).await?.unwrap_or_default();
+            if hello.is_of_cluster {
                 return Err(ConnectError::Cluster);
             }
-            let doing = "asking for the role";
-            let role = line.ask(doing, ask_role).await?;
-            line.role = role.map_err(|error| self.explain(doing, &error))?;
+            line.role = hello.role;
+            if line.role == Role::Hidden {
+                let doing = "asking for the role";
+                let role = line.ask(doing, ask_role).await?;
+                line.role = role.map_err(|error| self.explain(doing, &error))?;
+            }
             line.role.check()?;
         }
         Ok(line)

@@ -95,6 +95,7 @@ impl Transport for Memory {
                 driver: Box::pin(pending()),
                 left: Box::pin(pending()),
                 keyspace: Arc::new(MemoryKeys { place }),
+                is_unproven: false,
             },
             server: self.address(),
         })

@@ -8,12 +8,23 @@ use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
 use crate::error::ConnectError;
 
 /// What a server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Role {
     Master,
     Other(String),
     /// The user may not ask, or the server does not know the question.
+    #[default]
     Hidden,
+}
+
+/// What a server says of itself to every user.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// It is a node of a Redis Cluster.
+    pub(crate) is_of_cluster: bool,
+    pub(crate) role: Role,
+    /// The version that it has, or is compatible with.
+    pub(crate) version: Option<String>,
 }
 
 pub(crate) async fn ask_role(connection: &mut MultiplexedConnection) -> RedisResult<Role> {
@@ -21,17 +32,22 @@ pub(crate) async fn ask_role(connection: &mut MultiplexedConnection) -> RedisRes
     Role::of(answer)
 }
 
-/// Whether the server is a node of a Redis Cluster. Every user may ask this.
-pub(crate) async fn is_of_cluster(connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+/// Asks the server what it is. Every user may do so.
+pub(crate) async fn hello(connection: &mut MultiplexedConnection) -> RedisResult<Hello> {
     let mut hello = redis::cmd("HELLO");
-    let answer: Value = hello.arg(3).query_async(connection).await?;
-    Ok(has_mode(answer, "cluster"))
+    hello.arg(3).query_async(connection).await.map(Hello::of)
 }
 
-fn has_mode(hello: Value, mode: &str) -> bool {
-    let fields = HashMap::<String, Value>::from_redis_value(hello).unwrap_or_default();
-    let own = fields.get("mode");
-    own.is_some_and(|own| String::from_redis_value_ref(own).is_ok_and(|own| own == mode))
+impl Hello {
+    fn of(answer: Value) -> Self {
+        let fields = HashMap::<String, Value>::from_redis_value(answer).unwrap_or_default();
+        let field = |name| String::from_redis_value_ref(fields.get(name)?).ok();
+        Self {
+            is_of_cluster: field("mode").as_deref() == Some("cluster"),
+            role: field("role").map_or(Role::Hidden, |role| Role::named(&role)),
+            version: field("version"),
+        }
+    }
 }
 
 impl Role {
@@ -49,12 +65,17 @@ impl Role {
         let role = answer
             .first()
             .and_then(|role| String::from_redis_value_ref(role).ok());
-        Ok(match role.as_deref() {
-            Some("master") => Self::Master,
-            // Redis's own word is older than today's.
-            Some("slave") => Self::Other("replica".to_owned()),
-            other => Self::Other(other.unwrap_or("server of an unknown role").to_owned()),
-        })
+        let role = role.as_deref().unwrap_or("server of an unknown role");
+        Ok(Self::named(role))
+    }
+
+    fn named(role: &str) -> Self {
+        match role {
+            "master" => Self::Master,
+            // `ROLE` still has the older word.
+            "slave" => Self::Other("replica".to_owned()),
+            other => Self::Other(other.to_owned()),
+        }
     }
 
     /// What is published on a replica reaches only that replica's hearers.
@@ -71,6 +92,24 @@ mod tests {
     use redis::RedisError;
 
     use super::*;
+
+    #[test]
+    fn what_a_server_says_of_itself_is_read() {
+        let hello = |answer: &[u8]| Hello::of(redis::parse_redis_value(answer).unwrap());
+        let replica = b"%3\r\n+version\r\n+6.2.14\r\n+mode\r\n+standalone\r\n+role\r\n+replica\r\n";
+        let told = Hello {
+            is_of_cluster: false,
+            role: Role::Other("replica".to_owned()),
+            version: Some("6.2.14".to_owned()),
+        };
+        assert_eq!(hello(replica), told);
+        let node = b"%2\r\n+mode\r\n+cluster\r\n+role\r\n+master\r\n";
+        assert!(hello(node).is_of_cluster);
+        assert_eq!(hello(node).role, Role::Master);
+        for other in [&b"%1\r\n+proto\r\n:3\r\n"[..], b"+OK\r\n"] {
+            assert_eq!(hello(other), Hello::default());
+        }
+    }
 
     #[test]
     fn only_a_server_that_may_not_be_asked_hides_its_role() {

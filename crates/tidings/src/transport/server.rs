@@ -17,14 +17,14 @@ use redis::{
 };
 
 use super::keyspace::RedisKeys;
-use super::{Backlog, Hearing, PublishError, Publisher, Reply, Sending, in_line};
+use super::{Backlog, Hearing, PublishError, Publisher, Reply, Sending, SendingAgain, in_line};
 use crate::acl::{Needs, Permissions};
 use crate::error::ConnectError;
 use crate::keys::Namespace;
 use crate::tls::Tls;
 use crate::transport::commands::{commands, with_places};
 use crate::transport::connection::{Access, Driver, Line, Setup, words};
-use crate::transport::role::{Role, ask_role};
+use crate::transport::role::{Role, ask_role, hello};
 use crate::transport::stream::Allowance;
 use crate::transport::trail::Trail;
 use crate::transport::watch::Watch;
@@ -66,14 +66,16 @@ impl Server {
         }
     }
 
-    /// Connects both ends; ends well once the subscription is confirmed.
+    /// Connects both ends; ends well once the subscription is confirmed. `left` ends once the server
+    /// is not the right one any more.
     pub(crate) async fn connect(
         &self,
         at: &ConnectionAddr,
+        left: Left,
     ) -> Result<(Box<dyn Hearing>, Sending), ConnectError> {
         // First hear, then send: what is sent before the subscription is confirmed is lost here.
-        let (hearing, peer) = self.hearing(at).await?;
-        let sending = self.sending(at, peer).await?;
+        let hearing = self.hearing(at, left).await?;
+        let sending = hearing.place.sending().await?;
         Ok((Box::new(hearing), sending))
     }
 
@@ -85,11 +87,7 @@ impl Server {
         opened.is_ok_and(|line| line.role == Role::Master)
     }
 
-    /// The end that hears, and which of the server's addresses it has reached.
-    async fn hearing(
-        &self,
-        at: &ConnectionAddr,
-    ) -> Result<(Hears, Option<SocketAddr>), ConnectError> {
+    async fn hearing(&self, at: &ConnectionAddr, left: Left) -> Result<Hears, ConnectError> {
         let inbox = Arc::new(Mutex::new(Vec::new()));
         let pushes = Arc::clone(&inbox);
         let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
@@ -114,14 +112,19 @@ impl Server {
             .ask(doing, async |line| subscribe.query_async(line).await)
             .await?
             .map_err(|error| self.access.explain(doing, &error))?;
-        let peer = line.peer;
-        let hearing = Hears {
+        let place = Place {
+            server: self.clone(),
+            at: at.clone(),
+            peer: line.peer,
+            left,
+        };
+        Ok(Hears {
             line,
             inbox,
             allowance,
             watch,
-        };
-        Ok((hearing, peer))
+            place,
+        })
     }
 
     /// The end that sends, over the address that hears: the server's other addresses may be those of
@@ -174,7 +177,28 @@ impl Server {
             driver,
             left: pending().boxed(),
             keyspace: Arc::new(keyspace),
+            is_unproven: false,
         }
+    }
+}
+
+/// Ends once the server is not the right one any more, with the reason.
+pub(crate) type Left = Arc<dyn Fn() -> BoxFuture<'static, ConnectError> + Send + Sync>;
+
+/// The server on which an end receives, for the end that sends.
+#[derive(Clone)]
+struct Place {
+    server: Server,
+    at: ConnectionAddr,
+    peer: Option<SocketAddr>,
+    left: Left,
+}
+
+impl Place {
+    async fn sending(&self) -> Result<Sending, ConnectError> {
+        let mut sending = self.server.sending(&self.at, self.peer).await?;
+        sending.left = (self.left)();
+        Ok(sending)
     }
 }
 
@@ -192,6 +216,7 @@ struct Hears {
     inbox: Arc<Mutex<Vec<Bytes>>>,
     allowance: Allowance,
     watch: Watch,
+    place: Place,
 }
 
 impl Hears {
@@ -225,6 +250,11 @@ impl Hearing for Hears {
 
     fn set_watched(&mut self, is_watched: bool) {
         self.watch.set(is_watched);
+    }
+
+    fn sending_again(&self) -> Option<SendingAgain> {
+        let place = self.place.clone();
+        Some(Box::pin(async move { place.sending().await }))
     }
 }
 
@@ -265,8 +295,10 @@ impl Publisher for Speaks {
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
         let (mut connection, hides_role) = (self.connection.clone(), self.hides_role.clone());
         Box::pin(async move {
-            if hides_role.load(Ordering::Relaxed) {
-                return Ok(());
+            // Every user may ask this, and a connection over which something is asked is not idle.
+            let hello = hello(&mut connection).await.unwrap_or_default();
+            if hello.role != Role::Hidden || hides_role.load(Ordering::Relaxed) {
+                return hello.role.check();
             }
             match ask_role(&mut connection).await {
                 Ok(role) => {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{Connected, Transport};
 use crate::error::ConnectError;
 use crate::health::TopologyKind;
-use crate::transport::server::Server;
+use crate::transport::server::{Left, Server};
 
 /// How long a server may take to connect while there is another that may be the right one: a
 /// sentinel that is wrong may name one that is dead.
@@ -77,6 +77,16 @@ pub(crate) struct Found {
     pub(crate) server: Server,
 }
 
+impl Found {
+    fn left(&self, at: &ConnectionAddr) -> Left {
+        let (topology, at) = (Arc::clone(&self.topology), at.clone());
+        Arc::new(move || {
+            let (topology, at) = (Arc::clone(&topology), at.clone());
+            Box::pin(async move { topology.check(&at).await })
+        })
+    }
+}
+
 #[async_trait]
 impl Transport for Found {
     fn address(&self) -> String {
@@ -93,7 +103,7 @@ impl Transport for Found {
         let last = candidates.len().saturating_sub(1);
         for (index, at) in candidates.into_iter().enumerate() {
             let patience = if index < last { TURN } else { Duration::MAX };
-            let connecting = timeout(patience, self.server.connect(&at));
+            let connecting = timeout(patience, self.server.connect(&at, self.left(&at)));
             let connected = tokio::select! {
                 connected = connecting => {
                     let connected = connected.unwrap_or(Err(ConnectError::timed_out("connecting")));
@@ -103,10 +113,8 @@ impl Transport for Found {
                 why = self.topology.check(&at) => Err(why),
             };
             match connected {
-                Ok((hearing, mut sending)) => {
-                    let topology = Arc::clone(&self.topology);
+                Ok((hearing, sending)) => {
                     let server = self.server.shown(&at);
-                    sending.left = Box::pin(async move { topology.check(&at).await });
                     return Ok(Connected {
                         hearing,
                         sending,

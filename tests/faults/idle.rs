@@ -1,0 +1,102 @@
+//! Connections that something cuts because nothing travels over them.
+
+use std::time::{Duration, Instant};
+
+use tidings::{Bus, GapReason};
+use tidings_testkit::{Collected, Node, Proxy, Redis, wait_for};
+
+use super::SENDING;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// What the book grants a user at least.
+const LEAST: &str =
+    "shop on >hush-hush resetkeys resetchannels &tidings:{default} -@all +subscribe +publish";
+
+/// The address of a proxy, for the user with the least permissions.
+fn url_as_shop(proxy: &Proxy) -> String {
+    format!("redis://shop:hush-hush@{}", proxy.address())
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_sends_is_made_again_without_a_gap() {
+    let redis = Redis::builder()
+        .config("timeout", "1")
+        .user(LEAST)
+        .start()
+        .await;
+    let proxy = Proxy::start(redis.address()).await;
+    let node = Node::start(Bus::builder(&url_as_shop(&proxy))).await;
+    let ticks: Collected<u64> = node.collect("tick");
+    let sender = redis.node().await;
+    let mut changes = node.watch_health();
+
+    let mut sent = 0_u64;
+    let mut clock = tokio::time::interval(Duration::from_millis(50));
+    // It receives all the time. Redis cuts what it sends over, twice.
+    wait_for("it was cut twice", SOON, async || {
+        clock.tick().await;
+        sent += 1;
+        sender.send_to_all("tick", &sent).await.unwrap();
+        proxy.connections() >= 4
+    })
+    .await;
+
+    node.send_to_all("own", &1).await.unwrap();
+    let ticks = ticks.wait_len(usize::try_from(sent).unwrap()).await;
+    assert!(ticks.iter().map(|tick| **tick).eq(1..=sent));
+    assert!(node.gaps().all().is_empty());
+    let health = node.health();
+    assert_eq!((health.reconnects, health.is_up()), (0, true));
+    let changed = tokio::time::timeout(Duration::ZERO, changes.wait_for(|now| !now.is_up()));
+    assert!(changed.await.is_err());
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_nothing_shows_signs_of_life() {
+    let redis = Redis::builder()
+        .config("timeout", "2")
+        .user(LEAST)
+        .start()
+        .await;
+    let proxy = Proxy::start(redis.address()).await;
+    let builder = Bus::builder(&url_as_shop(&proxy)).probe_interval(Duration::from_secs(1));
+    let node = Node::start(builder.without_membership()).await;
+    // A client that shows none is cut.
+    let idle = tokio::net::TcpStream::connect(redis.address()).await;
+    let idle = idle.unwrap();
+    let ended = tokio::time::timeout(SOON, async {
+        idle.readable().await.unwrap();
+        idle.try_read(&mut [0]).unwrap()
+    });
+    assert_eq!(ended.await.unwrap(), 0);
+
+    assert_eq!((proxy.connections(), proxy.open_connections()), (2, 2));
+    assert_eq!(node.health().reconnects, 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_made_again_on_another_server_is_not_used() {
+    let (here, there) = (Redis::start().await, Redis::start().await);
+    let proxy = Proxy::start(here.address()).await;
+    let builder = Bus::builder(&proxy.url()).probe_interval(Duration::from_secs(1));
+    let node = Node::start(builder.without_membership()).await;
+    let receiver = there.node().await;
+    let ticks: Collected<u64> = receiver.collect("tick");
+    // So long must a connection have lasted to be worth another one.
+    let began = Instant::now();
+    wait_for("some time passes", SOON, async || {
+        began.elapsed() > Duration::from_millis(500)
+    })
+    .await;
+
+    proxy.redirect(there.address());
+    proxy.reset_one(SENDING).await;
+    node.send_to_all("tick", &1).await.unwrap();
+
+    // It left only when both of its connections were on the other server.
+    assert_eq!(node.health().reconnects, 1);
+    let gap = node.gaps().wait_for(|_| true).await;
+    assert_eq!(gap.reason, GapReason::Reconnected);
+    ticks.wait_len(1).await;
+}
