@@ -83,6 +83,12 @@ async fn tls_is_suggested_where_the_server_says_nothing() {
 }
 
 #[tokio::test]
+async fn a_redis_that_ends_after_its_first_answer_is_not_said_to_be_none() {
+    let text = said_by_server("%1\r\n$5\r\nproto\r\n:3\r\n").await;
+    assert!(!text.contains("no redis"), "{text}");
+}
+
+#[tokio::test]
 async fn a_server_in_protected_mode_is_refused_at_once_with_the_cure() {
     let words = "-DENIED Redis is running in protected mode because no password is set\r\n";
     let address = server_that_says(words).await;

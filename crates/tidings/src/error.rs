@@ -379,7 +379,7 @@ pub enum ConnectError {
         role: String,
     },
     /// It was connected, and the connection ended.
-    #[error("the connection was lost")]
+    #[error("it ended, and the system does not say why")]
     Lost,
     /// Redis did not answer what was asked.
     #[error("redis did not answer for {silence:?}")]

@@ -16,6 +16,9 @@ const KEPT: usize = 2_048;
 /// How a record of TLS begins that says what is wrong.
 const ALERT: [u8; 2] = [0x15, 0x03];
 
+/// How an answer begins that is no error, in either version of the protocol.
+const ANSWERS: &[u8] = b"+:$*_#,(!=%|~>";
+
 /// What is known of one connection.
 #[derive(Clone, Default)]
 pub(crate) struct Trail(Arc<Mutex<Seen>>);
@@ -32,6 +35,8 @@ pub(crate) enum Said {
     Nothing,
     /// It expects TLS.
     Alert,
+    /// An answer that is no error, as Redis writes it.
+    Answer,
     /// An error, as Redis writes it.
     Error(String),
     /// A line of something else.
@@ -70,6 +75,7 @@ impl Trail {
         match first.as_slice() {
             [] => Said::Nothing,
             bytes if bytes.starts_with(&ALERT) => Said::Alert,
+            [first, ..] if ANSWERS.contains(first) => Said::Answer,
             [b'-', ..] => Said::Error(line[1..].to_owned()),
             _ => Said::Other(line.into_owned()),
         }
@@ -173,6 +179,7 @@ mod tests {
         assert_eq!(said(b"-ERR busy\r\n-ERR more\r\n").await, busy);
         let other = Said::Other("SSH-2.0".to_owned());
         assert_eq!(said(b"SSH-2.0\n").await, other);
+        assert_eq!(said(b"%1\r\n+proto\r\n:3\r\n").await, Said::Answer);
         assert!(matches!(said(&[0xff; 10_000]).await, Said::Other(_)));
     }
 
