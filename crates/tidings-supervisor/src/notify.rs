@@ -22,8 +22,8 @@ use crate::identity::Identity;
 /// Where to say it.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Longer words are cut off; those that count come first.
-const LONGEST: usize = 4096;
+/// Longer messages are cut off.
+const LONGEST: usize = 64 << 10;
 
 /// How long a word waits where the supervisor has not heard those before it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -150,7 +150,7 @@ pub(crate) struct Ear {
     path: PathBuf,
     place: Place,
     identity: Option<Identity>,
-    buffer: Box<[u8; LONGEST]>,
+    buffer: Box<[u8]>,
 }
 
 impl Ear {
@@ -162,7 +162,7 @@ impl Ear {
             path,
             place,
             identity,
-            buffer: Box::new([0; LONGEST]),
+            buffer: vec![0; LONGEST].into(),
         })
     }
 
@@ -265,6 +265,19 @@ mod tests {
         let path = ear.path().to_owned();
         drop(ear);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_word_counts_behind_64_kib_of_other_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
+        let said = format!("STATUS={}\nREADY=1", "x".repeat((64 << 10) - 15));
+        assert_eq!(said.len(), 64 << 10);
+        Sender::unbound()
+            .unwrap()
+            .send_to(said.as_bytes(), ear.path())
+            .unwrap();
+        assert_eq!(hear(&mut ear).await, [Word::Ready]);
     }
 
     async fn hear(ear: &mut Ear) -> Vec<Word> {

@@ -19,12 +19,15 @@ use crate::awake::timeout_awake;
 use crate::report::Report;
 
 /// Longer lines are passed on in parts.
-const LONGEST: usize = 8 << 10;
+const LONGEST: usize = 64 << 10;
+
+/// How much is read at once.
+const READ: usize = 8 << 10;
 
 /// How many lines are kept of a worker, to be shown when it dies.
 const LAST: usize = 10;
 
-/// How many lines may wait to be written, and how many reports. Without a place for their lines
+/// How many lines may wait to be written, of 64 KiB at most each, and how many reports. Without a place for their lines
 /// workers wait in their writes, as with any pipe that nobody reads; reports are counted instead.
 const QUEUE: usize = 1024;
 
@@ -44,7 +47,7 @@ pub struct Line {
     pub pid: u32,
     /// Where it wrote it.
     pub stream: Stream,
-    /// Without the end of the line; what is not UTF-8 is replaced. Of at most 8 KiB that were written,
+    /// Without the end of the line; what is not UTF-8 is replaced. Of at most 64 KiB that were written,
     /// and longer lines come in parts.
     pub text: String,
     /// The line goes on in the next one of this process and stream.
@@ -254,7 +257,7 @@ impl Pipe {
                     place.send(line);
                 }
             }
-            self.lines.rest.reserve(LONGEST);
+            self.lines.rest.reserve(READ);
             if self.pipe.read_buf(&mut self.lines.rest).await? == 0 {
                 return Ok(());
             }
@@ -336,6 +339,8 @@ impl LastWords {
 #[derive(Debug, Default)]
 struct Lines {
     rest: Vec<u8>,
+    /// So many bytes at its beginning hold no end of a line.
+    endless: usize,
 }
 
 impl Lines {
@@ -343,16 +348,22 @@ impl Lines {
     fn next(&mut self) -> Option<(String, bool)> {
         // The longest line has its end behind it, of one or two bytes.
         let looked_at = &self.rest[..self.rest.len().min(LONGEST + 2)];
-        if let Some(end) = looked_at.iter().position(|byte| *byte == b'\n') {
+        let mut new = looked_at.iter().skip(self.endless);
+        if let Some(end) = new.position(|byte| *byte == b'\n') {
+            let end = self.endless + end;
             let line = &self.rest[..end];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.len() <= LONGEST {
                 let text = text(line);
-                self.rest.drain(..=end);
+                self.take(end + 1);
                 return Some((text, false));
             }
         }
-        (looked_at.len() == LONGEST + 2).then(|| (self.part(), true))
+        if looked_at.len() == LONGEST + 2 {
+            return Some((self.part(), true));
+        }
+        self.endless = looked_at.len();
+        None
     }
 
     /// The next one of what is left when no more comes.
@@ -360,6 +371,7 @@ impl Lines {
         if self.rest.len() > LONGEST {
             return Some((self.part(), true));
         }
+        self.endless = 0;
         let rest = std::mem::take(&mut self.rest);
         (!rest.is_empty()).then(|| (text(&rest), false))
     }
@@ -370,8 +382,13 @@ impl Lines {
         let mut ends = (LONGEST - 3..=LONGEST).rev();
         let end = ends.find(is_boundary).unwrap_or(LONGEST);
         let text = text(&self.rest[..end]);
-        self.rest.drain(..end);
+        self.take(end);
         text
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.rest.drain(..bytes);
+        self.endless = 0;
     }
 }
 

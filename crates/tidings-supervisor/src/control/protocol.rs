@@ -9,10 +9,11 @@ use crate::status::Status;
 use crate::workers::Stopped;
 
 /// No request is longer.
-pub(super) const LONGEST_REQUEST: u64 = 4 << 10;
+pub(super) const LONGEST_REQUEST: u64 = 64 << 10;
 
-/// No answer is longer: the status of as many workers as there can be is far from it.
-pub(super) const LONGEST_ANSWER: u64 = 4 << 20;
+/// No answer is longer: the last ten lines of a worker, each of 64 KiB whose every character is escaped,
+/// are far from it, and so is the status of as many workers as there can be.
+pub(super) const LONGEST_ANSWER: u64 = 16 << 20;
 
 /// How long a line may take to be sent, or to be taken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

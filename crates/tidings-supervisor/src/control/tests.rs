@@ -330,10 +330,22 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
 }
 
 #[tokio::test]
+async fn a_request_of_64_kib_is_read_whole() {
+    let fleet = Fleet::start().await;
+    let start = r#"{"ask":"status","note":""#;
+    let note = "x".repeat((64 << 10) - start.len() - 3);
+    let answer = fleet
+        .answer(format!("{start}{note}\"}}\n").as_bytes())
+        .await;
+    assert!(answer.starts_with(r#"{"answer":"status""#), "{answer}");
+    fleet.workers.kill().await;
+}
+
+#[tokio::test]
 async fn a_request_has_a_longest() {
     let fleet = Fleet::start().await;
     let answer = fleet.answer(&vec![b' '; 1 << 20]).await;
-    assert!(answer.contains("longer than 4096 bytes"), "{answer}");
+    assert!(answer.contains("longer than 65536 bytes"), "{answer}");
     fleet.workers.kill().await;
 }
 

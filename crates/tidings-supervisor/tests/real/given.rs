@@ -26,8 +26,20 @@ struct Description {
 
 impl Trial {
     async fn description(&self) -> Description {
-        let line = self.lines.first(|line| line.text.starts_with('{')).await;
-        serde_json::from_str(&line.text).unwrap()
+        self.descriptions(1).await.remove(0).1
+    }
+
+    /// All that so many workers were given, and the slot of each. The environment is that of whoever
+    /// runs the test, and may be longer than a line.
+    async fn descriptions(&self, many: usize) -> Vec<(usize, Description)> {
+        let lines = self.lines.until(|all| {
+            let mut lines = Heard::whole(all);
+            lines.retain(|line| line.text.starts_with('{') && !line.is_part);
+            (lines.len() >= many).then_some(lines)
+        });
+        let lines = lines.await.into_iter();
+        let described = lines.map(|it| (it.slot, serde_json::from_str(&it.text).unwrap()));
+        described.collect()
     }
 }
 
@@ -110,15 +122,10 @@ async fn many_sockets_arrive_all() {
 async fn a_hundred_workers_have_what_is_theirs_while_others_are_started() {
     let _open = inheritable(10);
     let trial = describing().workers(100).listening().ready().await;
-    trial
-        .lines
-        .times(100, |line| line.text.starts_with('{'))
-        .await;
-    for line in trial.lines.all() {
-        let worker: Description = serde_json::from_str(&line.text).unwrap();
+    for (slot, worker) in trial.descriptions(100).await {
         let numbers: Vec<_> = worker.descriptors.keys().copied().collect();
         assert_eq!(numbers, [0, 1, 2, 3], "{:?}", worker.descriptors);
-        assert_eq!(worker.environment["WORKER_ID"], line.slot.to_string());
+        assert_eq!(worker.environment["WORKER_ID"], slot.to_string());
         assert_eq!(worker.environment["LISTEN_PID"], worker.pid.to_string());
     }
 }

@@ -261,6 +261,24 @@ impl<T: Clone + Debug> Heard<T> {
     }
 }
 
+impl Heard<Line> {
+    /// The lines as they were written, however long they are. Parts of the last one may be missing.
+    pub(crate) fn whole(all: &[Line]) -> Vec<Line> {
+        let mut whole: Vec<Line> = Vec::new();
+        for line in all {
+            let source = |it: &&mut Line| (it.pid, it.stream) == (line.pid, line.stream);
+            match whole.iter_mut().rev().find(source).filter(|it| it.is_part) {
+                Some(begun) => {
+                    begun.text.push_str(&line.text);
+                    begun.is_part = line.is_part;
+                }
+                None => whole.push(line.clone()),
+            }
+        }
+        whole
+    }
+}
+
 /// Waits for what nobody tells of.
 pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let looks = async {

@@ -48,17 +48,17 @@ async fn nothing_is_lost_of_what_a_worker_wrote_before_it_died() {
 
 #[tokio::test]
 async fn a_line_without_end_comes_in_parts_and_what_is_no_text_is_replaced() {
-    let trial = workers_that(&["long=100000", "bytes", "say=end", "ready", "wait"]);
+    let trial = workers_that(&["long=200000", "bytes", "say=end", "ready", "wait"]);
     let trial = trial.ready().await;
     trial.says("end").await;
     let texts: Vec<_> = trial.lines.all().into_iter().map(|it| it.text).collect();
-    assert!(texts.iter().all(|text| text.len() <= 8 << 10));
+    assert!(texts.iter().all(|text| text.len() <= 64 << 10));
     let long: usize = texts
         .iter()
         .filter(|it| it.starts_with('x'))
         .map(String::len)
         .sum();
-    assert_eq!(long, 100_000);
+    assert_eq!(long, 200_000);
     assert!(texts.contains(&"\u{fffd}\u{fffd}".to_owned()));
 }
 
@@ -172,11 +172,12 @@ async fn last_lines_are_the_last_ones_and_those_that_nobody_took_are_counted() {
 }
 
 #[tokio::test]
-async fn a_line_says_whether_it_is_only_a_part() {
-    let trial = workers_that(&["long=10000", "say=short", "ready", "wait"]);
+async fn a_line_of_64_kib_is_whole_and_a_longer_one_says_what_is_only_a_part() {
+    let trial = workers_that(&["long=65536", "long=70000", "say=short", "ready", "wait"]);
     let trial = trial.ready().await;
     assert!(!trial.says("short").await.is_part);
     let lines = trial.lines.all();
     let parts: Vec<_> = lines.iter().map(|it| (it.text.len(), it.is_part)).collect();
-    assert_eq!(parts, [(8_192, true), (1_808, false), (5, false)]);
+    let (whole, part) = ((65_536, false), (65_536, true));
+    assert_eq!(parts, [whole, part, (4_464, false), (5, false)]);
 }
