@@ -1,5 +1,7 @@
 //! What can be wrong: one enum for each thing that can be asked for.
 
+use crate::escaped::escape_if_needed;
+
 /// Why a text cannot be the name of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +92,14 @@ pub enum DecodeError {
         /// Where the marker is.
         position: usize,
     },
+}
+
+/// What serde says, escaped: it quotes the names of fields and variants as they came.
+pub(crate) fn escaped<E: serde::de::Error>(error: E) -> E {
+    match escape_if_needed(&error.to_string()) {
+        Some(words) => E::custom(words),
+        None => error,
+    }
 }
 
 /// Why a frame cannot be read: nothing of it is delivered.

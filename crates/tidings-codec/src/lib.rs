@@ -58,6 +58,7 @@
 //! Both formats are human-readable to serde: an `IpAddr` is a text in either.
 
 mod encoder;
+mod escaped;
 mod format;
 mod frame;
 mod limits;
@@ -76,6 +77,7 @@ mod walk;
 
 pub use encoder::Encoder;
 pub use error::{DecodeError, EncodeError, EventError, FrameError, NameError, WriteError};
+pub use escaped::Escaped;
 pub use format::{Format, UnknownFormat};
 pub use frame::{Header, RawEvent, To, read_frame};
 pub use limits::Limits;

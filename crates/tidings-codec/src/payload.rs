@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 
+use crate::error::escaped;
 use crate::scan::{Bounds, Scanner, Verdict};
-use crate::{DecodeError, EncodeError, Format, Limits, number_keys, walk};
+use crate::{DecodeError, EncodeError, Escaped, Format, Limits, number_keys, walk};
 
 /// A payload: bytes in a format, decoded only when somebody wants them.
 ///
@@ -96,9 +97,9 @@ impl<'a> Payload<'a> {
         };
         decoded.or_else(|error: serde_json::Error| {
             if !error.is_data() {
-                return Err(DecodeError::Json(error));
+                return Err(DecodeError::Json(escaped(error)));
             }
-            number_keys::decode(self.bytes).map_err(|_| DecodeError::Json(error))
+            number_keys::decode(self.bytes).map_err(|_| DecodeError::Json(escaped(error)))
         })
     }
 
@@ -110,6 +111,7 @@ impl<'a> Payload<'a> {
         // and leaves room for the enums and newtypes that count as levels of their own.
         deserializer.set_max_depth(4 * Limits::DEPTH);
         T::deserialize(&mut deserializer).map_err(|source| {
+            let source = escaped(source);
             match walk::first_extension(self.bytes) {
                 Some(position) => DecodeError::Extension { position, source },
                 None => DecodeError::MessagePack(source),
@@ -176,7 +178,11 @@ const fn null(format: Format) -> &'static [u8] {
 impl fmt::Debug for Payload<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.format {
-            Format::Json => write!(f, "Payload({})", String::from_utf8_lossy(self.bytes)),
+            Format::Json => write!(
+                f,
+                "Payload({})",
+                Escaped(String::from_utf8_lossy(self.bytes))
+            ),
             Format::MessagePack => write!(f, "Payload({} bytes of MessagePack)", self.bytes.len()),
         }
     }

@@ -5,12 +5,13 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use tidings_codec::{EncodeError, NameError};
+use tidings_codec::{EncodeError, Escaped, NameError};
 
 use crate::failure::{Fate, RUNTIME_ENDED};
 use crate::members::MembersError;
 
-/// An error and its causes in one line, for people.
+/// An error and its causes in one line, for people: what could break the line is
+/// [escaped](tidings_codec::Escaped).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -30,7 +31,7 @@ struct Report<'a>(&'a dyn Error);
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        write!(f, "{}", Escaped(self.0))?;
         match self.0.source() {
             Some(cause) => write!(f, ": {}", Report(cause)),
             None => Ok(()),
@@ -73,7 +74,7 @@ pub enum OnError {
     #[error("{RUNTIME_ENDED}")]
     RuntimeEnded,
     /// The event's name cannot travel.
-    #[error("`{event}` cannot be an event's name")]
+    #[error("`{}` cannot be an event's name", Escaped(.event))]
     Name {
         /// The name.
         event: String,
@@ -81,7 +82,10 @@ pub enum OnError {
         source: NameError,
     },
     /// The name begins with `tidings.`: what travels so is for the buses themselves.
-    #[error("`{event}` is for the buses themselves, as is every name that begins with `tidings.`")]
+    #[error(
+        "`{}` is for the buses themselves, as is every name that begins with `tidings.`",
+        Escaped(.event)
+    )]
     Reserved {
         /// The name.
         event: String,
@@ -123,7 +127,7 @@ pub enum SendError {
     #[error("{RUNTIME_ENDED}")]
     RuntimeEnded,
     /// The event's name cannot travel.
-    #[error("`{event}` cannot be an event's name")]
+    #[error("`{}` cannot be an event's name", Escaped(.event))]
     Name {
         /// The name.
         event: String,
@@ -131,7 +135,10 @@ pub enum SendError {
         source: NameError,
     },
     /// The name begins with `tidings.`: what travels so is for the buses themselves.
-    #[error("`{event}` is for the buses themselves, as is every name that begins with `tidings.`")]
+    #[error(
+        "`{}` is for the buses themselves, as is every name that begins with `tidings.`",
+        Escaped(.event)
+    )]
     Reserved {
         /// The name.
         event: String,
@@ -155,7 +162,7 @@ pub enum SendError {
         limit: usize,
     },
     /// Nobody is there to whom it was sent. Nothing was sent.
-    #[error("nobody has {to}, so `{event}` was not sent")]
+    #[error("nobody has {}, so `{event}` was not sent", Escaped(.to))]
     Nobody {
         /// The event's name.
         event: String,
@@ -243,7 +250,7 @@ pub struct Unsent {
 #[non_exhaustive]
 pub enum StartError {
     /// The address is not one.
-    #[error("`{url}` is not an address that tidings understands")]
+    #[error("`{}` is not an address that tidings understands", Escaped(.url))]
     Url {
         /// The address's scheme, and where it was understood its hosts; never the rest, which may
         /// be a part of a password.
@@ -252,7 +259,7 @@ pub enum StartError {
         source: UrlError,
     },
     /// The namespace cannot be part of a channel's name.
-    #[error("`{namespace}` cannot be a namespace")]
+    #[error("`{}` cannot be a namespace", Escaped(.namespace))]
     Namespace {
         /// The namespace.
         namespace: String,
@@ -260,7 +267,7 @@ pub enum StartError {
         source: NameError,
     },
     /// The role cannot be one.
-    #[error("`{role}` cannot be a role")]
+    #[error("`{}` cannot be a role", Escaped(.role))]
     Role {
         /// The role.
         role: String,
@@ -275,7 +282,7 @@ pub enum StartError {
         source: OnError,
     },
     /// The bus could not be reached in time.
-    #[error("cannot reach {address} within {deadline:?}")]
+    #[error("cannot reach {} within {deadline:?}", Escaped(.address))]
     Unreachable {
         /// The address, without its password.
         address: String,
@@ -285,7 +292,7 @@ pub enum StartError {
         source: ConnectError,
     },
     /// It answers, and would never let this bus work: a wrong password, a forbidden channel.
-    #[error("cannot use {address}")]
+    #[error("cannot use {}", Escaped(.address))]
     Refused {
         /// The address, without its password.
         address: String,
@@ -326,7 +333,7 @@ pub enum UrlError {
         feature: &'static str,
     },
     /// It cannot be taken apart.
-    #[error("{reason}")]
+    #[error("{}", Escaped(.reason))]
     Malformed {
         /// Why.
         reason: String,
@@ -349,7 +356,7 @@ pub enum ConnectError {
         source: std::io::Error,
     },
     /// Redis answered with an error.
-    #[error("{doing}: redis says `{words}`{}", Cure(.cure.as_deref()))]
+    #[error("{doing}: redis says `{}`{}", Escaped(.words), Cure(.cure.as_deref()))]
     Redis {
         /// What the connection was doing.
         doing: &'static str,
@@ -373,7 +380,7 @@ pub enum ConnectError {
         is_final: bool,
     },
     /// The server is a replica: what is published there does not reach everybody.
-    #[error("the server is a {role}, not a master")]
+    #[error("the server is a {}, not a master", Escaped(.role))]
     Role {
         /// What `ROLE` says.
         role: String,
@@ -388,7 +395,11 @@ pub enum ConnectError {
         silence: Duration,
     },
     /// None of the sentinels names a master, or none that can be reached.
-    #[error("no sentinel names a master `{master}` that can be reached ({said})")]
+    #[error(
+        "no sentinel names a master `{}` that can be reached ({})",
+        Escaped(.master),
+        Escaped(.said)
+    )]
     Sentinels {
         /// The name of the master.
         master: String,
@@ -398,7 +409,7 @@ pub enum ConnectError {
         is_final: bool,
     },
     /// The server that the sentinels name as the master cannot be used.
-    #[error("the sentinels name {server} as the master")]
+    #[error("the sentinels name {} as the master", Escaped(.server))]
     Named {
         /// Its host and port.
         server: String,
@@ -412,7 +423,7 @@ pub enum ConnectError {
     )]
     Cluster,
     /// The sentinels name another master: most of them do, or it says of itself that it is one.
-    #[error("the master is at {to} now")]
+    #[error("the master is at {} now", Escaped(.to))]
     Moved {
         /// Where it is.
         to: String,

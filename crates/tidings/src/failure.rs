@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_codec::{DecodeError, EventError, FrameError, NodeId};
+use tidings_codec::{DecodeError, Escaped, EventError, FrameError, NodeId};
 
 use crate::handler::HandlerError;
 use crate::shared::LoadError;
@@ -88,7 +88,7 @@ pub enum Failure {
     /// Redis holds something of a shared value, or of an entry of a map, that cannot be read here. A
     /// value's older one is kept, if there is one. The same is reported once; of a map again, where
     /// 256 others of it were reported since.
-    #[error("what redis holds of `{shared}` is of no use here")]
+    #[error("what redis holds of `{}` is of no use here", Escaped(.shared))]
     Shared {
         /// The name; of a map's entry as `map[key]`.
         shared: String,
@@ -120,7 +120,7 @@ pub enum Cause {
     #[error("it failed")]
     Failed(#[source] HandlerError),
     /// It panicked with this text.
-    #[error("it panicked: {0}")]
+    #[error("it panicked: {}", Escaped(.0))]
     Panicked(String),
     /// It was still running after this time and was dropped.
     #[error("it was still running after {0:?}")]
@@ -223,7 +223,7 @@ impl fmt::Display for Reason {
             Self::QueueFull { limit } => write!(f, "the outgoing queue of {limit} bytes is full"),
             Self::Away => f.write_str("redis is away, and this does not wait for it"),
             Self::Lost => f.write_str("the connection was lost before redis answered"),
-            Self::Refused(words) => write!(f, "redis refused it: {words}"),
+            Self::Refused(words) => write!(f, "redis refused it: {}", Escaped(words)),
             Self::Closed => f.write_str("the bus was shut down first"),
             Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
         }

@@ -50,6 +50,8 @@ mod derived;
 mod error;
 mod event;
 mod failure;
+#[cfg(test)]
+mod foreign_text;
 mod handler;
 mod health;
 mod key;

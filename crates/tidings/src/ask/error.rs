@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidings_codec::DecodeError;
+use tidings_codec::{DecodeError, Escaped};
 
 use crate::error::{SendError, debug_as_report};
 use crate::members::MembersError;
@@ -33,7 +33,7 @@ pub enum AskError {
 pub enum AnswerError {
     /// A handler there failed, panicked, took too long, could not read the payload, or never got
     /// the event.
-    #[error("{text}")]
+    #[error("{}", Escaped(.text))]
     Failed {
         /// Its words, the first 1 KiB of them.
         text: String,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use tidings_codec::NodeId;
+use tidings_codec::{Escaped, NodeId};
 
 /// A member that was asked, or that answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,11 +28,11 @@ impl Who {
     }
 }
 
-/// Its name, or else its node id.
+/// Its name, [escaped](tidings_codec::Escaped), or else its node id.
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => f.write_str(name),
+            Some(name) => write!(f, "{}", Escaped(name)),
             None => write!(f, "node {}", self.node),
         }
     }
@@ -91,7 +91,10 @@ impl fmt::Display for Summary {
         if !self.failed.is_empty() {
             write!(f, ", {} failed: ", self.failed.len())?;
             let failed = self.failed.iter();
-            listed(f, failed.map(|(who, text)| format!("{who} ({text})")))?;
+            listed(
+                f,
+                failed.map(|(who, text)| format!("{who} ({})", Escaped(text))),
+            )?;
         }
         let silent = format!("did not answer within {:?}", self.within);
         let groups = [

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidings_codec::NameError;
+use tidings_codec::{Escaped, NameError};
 
 use crate::error::{Done, debug_as_report};
 use crate::failure::Fate;
@@ -14,7 +14,7 @@ debug_as_report! { CountError }
 #[non_exhaustive]
 pub enum CountError {
     /// The name cannot be part of a key.
-    #[error("`{counter}` cannot be a counter's name")]
+    #[error("`{}` cannot be a counter's name", Escaped(.counter))]
     Name {
         /// The name.
         counter: String,
@@ -29,7 +29,8 @@ pub enum CountError {
     },
     /// Something else lies under the counter's key.
     #[error(
-        "what lies under the key of the counter `{counter}` is no counter: redis says `{words}`"
+        "what lies under the key of the counter `{counter}` is no counter: redis says `{}`",
+        Escaped(.words)
     )]
     Foreign {
         /// The counter's name.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tidings_codec::Escaped;
+
 use crate::error::debug_as_report;
 use crate::failure::{Fate, Reason};
 use crate::kept::Undone;
@@ -13,7 +15,10 @@ debug_as_report! { MembersError }
 #[non_exhaustive]
 pub enum MembersError {
     /// Something else lies under the keys of the members.
-    #[error("what lies under the keys of the members is something else: redis says `{words}`")]
+    #[error(
+        "what lies under the keys of the members is something else: redis says `{}`",
+        Escaped(.words)
+    )]
     Foreign {
         /// Redis's words.
         words: String,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidings_codec::{DecodeError, EncodeError, NameError};
+use tidings_codec::{DecodeError, EncodeError, Escaped, NameError};
 
 use crate::error::{Done, debug_as_report};
 use crate::failure::{Fate, Reason};
@@ -17,7 +17,7 @@ pub enum ShareError {
     #[error("the bus is shut down")]
     Closed,
     /// The name cannot be part of a key.
-    #[error("`{shared}` cannot be a shared value's name")]
+    #[error("`{}` cannot be a shared value's name", Escaped(.shared))]
     Name {
         /// The name.
         shared: String,
@@ -41,7 +41,11 @@ pub enum ShareError {
 #[non_exhaustive]
 pub enum LoadError {
     /// Something else lies under the key.
-    #[error("what lies under the key of `{shared}` is no shared value: {words}")]
+    #[error(
+        "what lies under the key of `{}` is no shared value: {}",
+        Escaped(.shared),
+        Escaped(.words)
+    )]
     Foreign {
         /// The name.
         shared: String,
@@ -49,7 +53,11 @@ pub enum LoadError {
         words: String,
     },
     /// It is written in a format that this version does not know.
-    #[error("`{shared}` is written in the format `{format}`, which this version does not know")]
+    #[error(
+        "`{}` is written in the format `{}`, which this version does not know",
+        Escaped(.shared),
+        Escaped(.format)
+    )]
     Format {
         /// The name.
         shared: String,
@@ -57,7 +65,7 @@ pub enum LoadError {
         format: String,
     },
     /// It is not what this type expects.
-    #[error("cannot decode `{shared}`")]
+    #[error("cannot decode `{}`", Escaped(.shared))]
     Decode {
         /// The name.
         shared: String,
@@ -65,7 +73,7 @@ pub enum LoadError {
         source: std::sync::Arc<DecodeError>,
     },
     /// This cannot be a key of the map, or what lies in Redis under it cannot.
-    #[error("`{key}` cannot be a key of `{shared}`: {words}")]
+    #[error("`{}` cannot be a key of `{shared}`: {}", Escaped(.key), Escaped(.words))]
     Key {
         /// The map's name.
         shared: String,
@@ -75,7 +83,7 @@ pub enum LoadError {
         words: String,
     },
     /// Redis is away, refused, or did not answer.
-    #[error("cannot read `{shared}`: {reason}")]
+    #[error("cannot read `{}`: {reason}", Escaped(.shared))]
     Unread {
         /// The name.
         shared: String,
@@ -89,7 +97,7 @@ pub enum LoadError {
 #[non_exhaustive]
 pub enum StoreError {
     /// The new value cannot be written.
-    #[error("cannot encode `{shared}`")]
+    #[error("cannot encode `{}`", Escaped(.shared))]
     Encode {
         /// The name.
         shared: String,
@@ -97,7 +105,7 @@ pub enum StoreError {
         source: std::sync::Arc<EncodeError>,
     },
     /// The old value cannot be read, so there is no new one to be made of it.
-    #[error("`{shared}` was not changed")]
+    #[error("`{}` was not changed", Escaped(.shared))]
     Load {
         /// The name.
         shared: String,
@@ -105,7 +113,7 @@ pub enum StoreError {
         source: LoadError,
     },
     /// Others changed it at each of so many attempts. It was not changed.
-    #[error("others changed `{shared}` at each of {attempts} attempts")]
+    #[error("others changed `{}` at each of {attempts} attempts", Escaped(.shared))]
     Contended {
         /// The name.
         shared: String,
@@ -113,7 +121,7 @@ pub enum StoreError {
         attempts: u32,
     },
     /// Redis did not answer, or refused.
-    #[error("`{shared}`: {}", Done(.fate))]
+    #[error("`{}`: {}", Escaped(.shared), Done(.fate))]
     Fate {
         /// The name.
         shared: String,
