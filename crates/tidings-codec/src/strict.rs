@@ -18,6 +18,8 @@ const NOT_FINITE: &str = "JSON has no number that is not finite (NaN or infinity
 const WIDE: &str = "numbers of 128 bits cannot be read where a type is tagged, untagged or \
                     flattened: write them as text";
 
+/// Why a piece of JSON is refused in MessagePack.
+const RAW: &str = "what is JSON already cannot be written as MessagePack";
 /// Why the key of a flattened map is refused.
 const FLATTENED: &str = "the keys of a flattened map have to be texts";
 
@@ -118,6 +120,19 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         })
     }
 
+    #[inline]
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
+        // By this name `serde_json` passes on what is JSON already.
+        if !JSON && name.starts_with("$serde_json::") {
+            return Err(S::Error::custom(RAW));
+        }
+        self.0.serialize_struct(name, len).map(Strict)
+    }
+
     open! {
         serialize_seq(len: Option<usize>) -> SerializeSeq;
         serialize_tuple(len: usize) -> SerializeTuple;
@@ -125,7 +140,6 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         serialize_tuple_variant(
             name: &'static str, index: u32, variant: &'static str, len: usize
         ) -> SerializeTupleVariant;
-        serialize_struct(name: &'static str, len: usize) -> SerializeStruct;
         serialize_struct_variant(
             name: &'static str, index: u32, variant: &'static str, len: usize
         ) -> SerializeStructVariant;

@@ -383,3 +383,23 @@ fn a_secret_arrives() {
     buffered(&mut table, SAME, "secret", &secret);
     table.check();
 }
+
+#[test]
+fn what_is_json_already_is_refused_in_message_pack() {
+    /// Writes itself as `serde_json::value::RawValue` does, a type behind a feature.
+    struct Raw;
+    impl Serialize for Raw {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeStruct;
+            let mut raw = serializer.serialize_struct("$serde_json::private::RawValue", 1)?;
+            raw.serialize_field("$serde_json::private::RawValue", "7")?;
+            raw.end()
+        }
+    }
+    let mut bytes = Vec::new();
+    let error = tidings_codec::Format::MessagePack
+        .encode(&Raw, &mut bytes)
+        .unwrap_err();
+    let reason = std::error::Error::source(&error).unwrap().to_string();
+    assert!(reason.contains("JSON already"), "{reason}");
+}
