@@ -394,6 +394,36 @@ fn a_name_that_nobody_has_is_not_decoded() {
     }
 }
 
+#[test]
+fn a_payload_that_does_not_fit_is_refused_in_the_name_of_its_variant() {
+    let text = |format: Format| {
+        let mut bytes = Vec::new();
+        format.encode("text", &mut bytes).unwrap();
+        bytes
+    };
+    let short = |format: Format| {
+        let mut bytes = Vec::new();
+        format.encode(&[7], &mut bytes).unwrap();
+        bytes
+    };
+    for format in [Format::Json, Format::MessagePack] {
+        for (name, bytes, variant) in [
+            ("account.deleted", text(format), "Account::Deleted"),
+            ("account.deleted", short(format), "Account::Deleted"),
+            ("account.moved", text(format), "Account::MovedTo"),
+            ("account.moved", short(format), "Account::MovedTo"),
+        ] {
+            let error = Account::decode(name, Payload::new(format, &bytes)).unwrap_err();
+            let reason = tidings::report(&error).to_string();
+            assert!(
+                reason.contains(&format!("expected variant {variant}")),
+                "{reason}"
+            );
+            assert!(!reason.contains("Payload"), "{reason}");
+        }
+    }
+}
+
 mod elsewhere {
     use tidings::prelude::*;
 
@@ -446,8 +476,8 @@ async fn two_types_that_claim_one_name_are_refused() {
         panic!("`account.deleted` is claimed twice: {account:?}");
     };
     assert_eq!(event, "account.deleted");
-    assert!(first.ends_with("::AccountDeletedPayload"), "{first}");
-    assert!(second.ends_with("::AlsoAccountDeletedPayload"), "{second}");
+    assert!(first.ends_with("::Account::Deleted"), "{first}");
+    assert!(second.ends_with("::AlsoAccount::Deleted"), "{second}");
 }
 
 #[tokio::test]

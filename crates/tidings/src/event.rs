@@ -178,9 +178,16 @@ impl Names {
     /// Adds a name whose payload is a `P`. Two different payload types under one name are refused
     /// when handlers are registered.
     pub fn add<P: 'static>(&mut self, name: &'static str) {
+        self.add_variant::<P>(name, type_name::<P>());
+    }
+
+    /// As [`add`](Self::add), for a payload type that a derive made: `type_name` is what people
+    /// call it.
+    #[doc(hidden)]
+    pub fn add_variant<P: 'static>(&mut self, name: &'static str, type_name: &'static str) {
         let claim = Claim {
             payload: TypeId::of::<P>(),
-            type_name: type_name::<P>(),
+            type_name,
         };
         self.list.push(Name {
             name: Cow::Borrowed(name),

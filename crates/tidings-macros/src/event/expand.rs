@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, DeriveInput, Error, Ident, Member, Meta, Token, Type};
@@ -137,9 +138,17 @@ fn owned(of: &Ident, place: &Place) -> Option<TokenStream> {
     let attributes = kept(&place.attributes, &["rename_all", "deny_unknown_fields"]);
     let fields = fields_with_serde(place);
     let end = matches!(place.fields, syn::Fields::Unnamed(_)).then(<Token![;]>::default);
+    // Serde's errors name the variant, which people know, and not this type.
+    let variant = variant_name(of, place);
+    let expecting = format!("variant {variant}");
     Some(quote! {
         #[derive(::tidings::__private::serde::Deserialize)]
-        #[serde(crate = "::tidings::__private::serde", #attributes)]
+        #[serde(
+            crate = "::tidings::__private::serde",
+            rename = #variant,
+            expecting = #expecting,
+            #attributes
+        )]
         struct #payload #fields #end
     })
 }
@@ -186,8 +195,13 @@ fn declare(of: &Ident, place: &Place) -> TokenStream {
         }
         Kind::Payload(name, ty) => quote! { names.add::<#ty>(#name); },
         Kind::Fields(name) => {
-            let payload = payload_ident(of, place);
-            quote! { names.add::<#payload>(#name); }
+            let (payload, variant) = (payload_ident(of, place), variant_name(of, place));
+            quote! {
+                names.add_variant::<#payload>(
+                    #name,
+                    ::core::concat!(::core::module_path!(), "::", #variant),
+                );
+            }
         }
         Kind::Bare(name) => quote! { names.add::<()>(#name); },
         Kind::Other(_) => quote! { names.other(); },
@@ -351,6 +365,11 @@ fn as_event(ty: &Type) -> TokenStream {
 /// `<T as Portable>`, likewise for a type that serde does not know.
 fn portable(ty: &(impl ToTokens + ?Sized)) -> TokenStream {
     quote_spanned! { ty.span() => <#ty as ::tidings::__private::Portable> }
+}
+
+/// What people call a variant: `Account::Deleted`.
+fn variant_name(of: &Ident, place: &Place) -> String {
+    format!("{}::{}", of.unraw(), place.ident.unraw())
 }
 
 fn payload_ident(of: &Ident, place: &Place) -> Ident {
