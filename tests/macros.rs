@@ -488,3 +488,44 @@ async fn one_type_in_several_places_is_no_conflict() {
     bus.subscribe(|_: Account| async {}).unwrap();
     bus.subscribe(|_: Everything| async {}).unwrap();
 }
+
+/// Each kind of payload, and of what a handler may return.
+mod debugged {
+    use std::sync::Arc;
+
+    use super::{Account, Tick};
+    use tidings::prelude::*;
+
+    #[tidings::debug_handler]
+    pub(crate) async fn event(_: Tick) {}
+
+    #[tidings::debug_handler]
+    pub(crate) async fn events(account: Account) -> Result<(), HandlerError> {
+        match account {
+            Account::Reloaded => Ok(()),
+            _ => Err("not reloaded".into()),
+        }
+    }
+
+    #[tidings::debug_handler]
+    pub(crate) async fn shared_event(_: Arc<Tick>, _: Context) -> Result<u64, std::fmt::Error> {
+        Ok(7)
+    }
+
+    #[tidings::debug_handler]
+    pub(crate) async fn named(_: (u64, String), State(_limit): State<u32>, _: Bus) {}
+}
+
+#[tokio::test]
+async fn a_debugged_handler_is_the_handler_that_it_was() {
+    let builder = Bus::builder("memory:debugged").without_collected();
+    let bus = builder.state(7_u32).start().await.unwrap();
+
+    bus.subscribe(debugged::event).unwrap();
+    bus.subscribe(debugged::events).unwrap();
+    bus.subscribe(debugged::shared_event).unwrap();
+    bus.on("named", debugged::named).unwrap();
+
+    debugged::event(Tick).await;
+    assert!(debugged::events(Account::Reloaded).await.is_ok());
+}

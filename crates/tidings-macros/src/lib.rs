@@ -1,6 +1,7 @@
-//! The macros of tidings: `#[derive(Event)]` and `#[tidings::on]`. Use them through the crate
-//! `tidings`, which re-exports both, and documents them: the examples need it.
+//! The macros of tidings: `#[derive(Event)]`, `#[tidings::on]` and `#[tidings::debug_handler]`. Use
+//! them through the crate `tidings`, which re-exports and documents them: the examples need it.
 
+mod debug_handler;
 mod event;
 mod name;
 mod on;
@@ -19,4 +20,10 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
     on::on(arguments.into(), item.into()).into()
+}
+
+#[allow(missing_docs, reason = "tidings documents it, and shows examples")]
+#[proc_macro_attribute]
+pub fn debug_handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    debug_handler::debug_handler(&arguments.into(), item.into()).into()
 }

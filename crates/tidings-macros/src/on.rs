@@ -7,6 +7,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::Item;
 
+pub(crate) use self::model::{Model, parse_function};
+
 pub(crate) fn on(arguments: TokenStream, item: TokenStream) -> TokenStream {
     match model::parse(arguments, item.clone()) {
         Ok(model) => expand::expand(&model),

@@ -1,5 +1,7 @@
 //! What macros ask of types, with advice where a type falls short.
 
+use std::marker::PhantomData;
+
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload};
@@ -8,7 +10,7 @@ use crate::context::FromContext;
 use crate::error::OnError;
 use crate::event::{Event, Unknown};
 use crate::handler::Outcome;
-use crate::key::HearKey;
+use crate::key::{EventPayload, HearKey};
 use crate::{Bus, Subscription};
 
 /// A payload that serde can write and read.
@@ -99,3 +101,67 @@ macro_rules! registrations {
 }
 
 registrations! { on0 () on1 (A) on2 (A, B) on3 (A, B, C) on4 (A, B, C, D) }
+
+macro_rules! handlers {
+    ($($name:ident ($($argument:ident),*))*) => { $(
+        /// Asks of a function what each part of a handler has to be, and does nothing.
+        pub fn $name<P, $($argument,)* O, F, R>(_: F)
+        where
+            P: Send + 'static,
+            $($argument: FromContext + 'static,)*
+            O: Outcome,
+            F: Fn(P, $($argument,)*) -> R + Send + Sync + 'static,
+            R: Future<Output = O> + Send,
+        {
+        }
+    )* };
+}
+
+handlers! { handler0 () handler1 (A) handler2 (A, B) handler3 (A, B, C) handler4 (A, B, C, D) }
+
+/// What a handler takes first.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take `{Self}` as its payload",
+    label = "neither an event nor a type that serde can read",
+    note = "the payload is the first argument: an event (`#[derive(Event)]`), an `Arc` of one or, under a name, any type with `#[derive(Deserialize)]`",
+    note = "it is `Send`, and owns what it holds"
+)]
+pub trait HandlerPayload {}
+
+/// Asks whether a type can be a payload: as an event, under a name, or not at all. Methods are
+/// looked for in this order, as each of the traits stands behind one more reference.
+#[derive(Debug)]
+pub struct Probe<P>(PhantomData<fn() -> P>);
+
+impl<P> Probe<P> {
+    /// One to ask.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+/// As an event.
+pub trait ProbeEvent {
+    /// Asks.
+    fn payload(&self) {}
+}
+
+impl<P: EventPayload> ProbeEvent for &&Probe<P> {}
+
+/// Under a name.
+pub trait ProbeSerde {
+    /// Asks.
+    fn payload(&self) {}
+}
+
+impl<P: DeserializeOwned + Send + 'static> ProbeSerde for &Probe<P> {}
+
+/// Not at all.
+pub trait ProbeAny<P> {
+    /// Asks.
+    fn payload(&self)
+    where
+        P: HandlerPayload,
+    {
+    }
+}
+
+impl<P> ProbeAny<P> for Probe<P> {}

@@ -47,8 +47,12 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
     message = "`{Self}` cannot handle `{P}`",
     label = "not a handler",
     note = "a handler is an `async fn`, or a closure that returns `async move {{ … }}`; after the payload it takes up to four of `Context`, `State<T>` with a `T: Clone`, `Bus`",
-    note = "it returns nothing or a `Result<A, E>`, and what it holds across an `.await` must be `Send`",
-    note = "an `async |…|` closure must not capture anything: write `move |…| {{ let it = it.clone(); async move {{ … }} }}`"
+    note = "`State` is `tidings::State`: that of another crate, such as `axum::extract::State`, is another type",
+    note = "the payload owns what it holds: `String` instead of `&str`",
+    note = "it returns nothing or a `Result<A, E>`; where the error is only `\"…\".into()`, say its type: `Ok::<_, HandlerError>(())`",
+    note = "what it holds across an `.await` is `Send`: drop an `Rc` or a lock guard before",
+    note = "an `async |…|` closure must not capture anything: write `move |…| {{ let it = it.clone(); async move {{ … }} }}`",
+    note = "on an `async fn`, `#[tidings::debug_handler]` points at what does not suit"
 )]
 pub trait Handler<P, Args = ()>: Send + Sync + 'static {
     /// Handles one event.

@@ -64,7 +64,8 @@ pub struct Wanted<P> {
 /// an event's key (the event, or an `Arc` of it).
 #[diagnostic::on_unimplemented(
     message = "`{P}` cannot be heard under `{Self}`",
-    note = "under a name (`&str`) a handler takes any `T: serde::de::DeserializeOwned + Send`; under `SomeEvent::EVENT` it takes a `SomeEvent` or an `Arc<SomeEvent>`"
+    note = "under a name (`&str`) a handler takes any `T: serde::de::DeserializeOwned + Send`; under `SomeEvent::EVENT` it takes a `SomeEvent` or an `Arc<SomeEvent>`",
+    note = "a payload owns what it holds: `String` instead of `&str`, `T` instead of `&T`"
 )]
 pub trait HearKey<P>: sealed::Hear<P> {}
 

@@ -110,7 +110,7 @@ pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
 pub use handler::{Handler, HandlerError, Outcome};
 pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
-pub use macros::{Event, on};
+pub use macros::{Event, debug_handler, on};
 pub use members::{Departure, Member, MemberEvent, MemberEvents, MembersError};
 pub use queue::WhenFull;
 pub use sending::{Receipt, Sending};
@@ -146,6 +146,9 @@ pub mod __private {
     pub use inventory;
     pub use serde;
 
-    pub use crate::derived::{Portable, decode_other, on0, on1, on2, on3, on4, unclaimed};
+    pub use crate::derived::{
+        Portable, Probe, ProbeAny, ProbeEvent, ProbeSerde, decode_other, handler0, handler1,
+        handler2, handler3, handler4, on0, on1, on2, on3, on4, unclaimed,
+    };
     pub use crate::registry::Collected;
 }

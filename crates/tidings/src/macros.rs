@@ -118,3 +118,31 @@ pub use tidings_macros::Event;
 /// in code is not: `use my_handlers as _;` names it. The start logs each handler that was found.
 /// `Builder::without_collected` leaves all of them out.
 pub use tidings_macros::on;
+
+/// Makes the compiler say which argument of a handler is wrong.
+///
+/// The error of a function that is no handler tells only the rules: the compiler does not know which
+/// of them is broken. With this attribute each type is looked at by itself, and the error points at
+/// it: a payload that serde cannot read, a `State` of another crate, an outcome that is no result, a
+/// future that is not `Send`. The function stays as it is, and nothing is added to the program.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// #[tidings::debug_handler]
+/// async fn clear(key: String, State(limit): State<u32>) -> Result<(), HandlerError> {
+///     println!("drop {key}, of at most {limit}");
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let bus = Bus::builder("memory:debug-handler").state(10_u32).start().await?;
+/// bus.on("cache.clear", clear)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It is for functions without generics and without `self`. `#[tidings::on]` points at the argument by
+/// itself.
+pub use tidings_macros::debug_handler;

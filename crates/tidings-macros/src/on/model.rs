@@ -25,10 +25,19 @@ pub(crate) struct Model {
 
 pub(crate) fn parse(arguments: TokenStream, item: TokenStream) -> Result<Model> {
     let Arguments { name } = syn::parse2(arguments)?;
+    parse_function(name, item, "tidings::on")
+}
+
+/// A function under the attribute that is called so.
+pub(crate) fn parse_function(
+    name: Option<LitStr>,
+    item: TokenStream,
+    attribute: &str,
+) -> Result<Model> {
     let function: ItemFn = syn::parse2(item.clone()).map_err(|_| {
         Error::new_spanned(
             item,
-            "`#[tidings::on]` marks a handler: an `async fn` that takes the payload",
+            format!("`#[{attribute}]` marks a handler: an `async fn` that takes the payload"),
         )
     })?;
     check(&function.sig)?;
