@@ -24,6 +24,7 @@ pub(crate) mod map;
 mod announced;
 mod care;
 mod copy;
+mod lost;
 mod store;
 mod updates;
 

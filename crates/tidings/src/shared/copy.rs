@@ -3,7 +3,7 @@
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -21,14 +21,13 @@ use super::known::Announceable;
 use super::shareable::Shareable;
 use super::sharing::WhenLost;
 use super::snapshot::{Here, Problem, Snapshot};
-use super::store::encoded;
 use super::updates::Updates;
 use crate::failure::{Failure, Reason};
 use crate::kept::Kept;
 use crate::link::Stage;
 use crate::notices::Notice;
 use crate::reports::Reports;
-use crate::transport::keyspace::values::{Found, Restoring, Written};
+use crate::transport::keyspace::values::{Found, Written};
 use crate::transport::keyspace::{KeyError, Keyspace};
 use crate::worker::panic_text;
 
@@ -165,52 +164,6 @@ impl<T: Shareable> ValueCopy<T> {
         }
     }
 
-    /// What is here when Redis holds nothing, although it held this.
-    pub(crate) fn gone(&self, known: Option<&Snapshot<T>>) -> Snapshot<T> {
-        let Some(known) = known else {
-            return Snapshot::new(Stamp::default(), None);
-        };
-        let gone = known.gone(self.when_lost());
-        if gone.is_lost() && !known.is_lost() {
-            tracing::warn!(shared = %self.name, version = known.version(), "Redis lost a shared value");
-        }
-        gone
-    }
-
-    fn when_lost(&self) -> WhenLost {
-        *self
-            .when_lost
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The copy that is to be written back when Redis holds this.
-    fn to_restore(&self, found: &Found) -> Option<Restoring> {
-        let copy = self
-            .snapshot()
-            .filter(|copy| *copy.stamp() != Stamp::default())?;
-        let is_newer = copy.version() > found.stamp().version;
-        let is_due = match found {
-            Found::Nothing => copy.gone(WhenLost::Restore).is_lost(),
-            Found::Cleared { .. } | Found::Value(_) => found.is_restored() && is_newer,
-        };
-        if !is_due || self.when_lost() != WhenLost::Restore {
-            return None;
-        }
-        let value = match copy.value() {
-            Some(value) => Some((
-                self.format,
-                encoded(&self.name, self.format, &**value).ok()?.0,
-            )),
-            None => None,
-        };
-        Some(Restoring {
-            name: self.name.to_string(),
-            stamp: copy.stamp().clone(),
-            value,
-        })
-    }
-
     /// Keeps the older value, and says why: once, however often the same is read.
     fn report(&self, problem: Problem) {
         let mut is_new = true;
@@ -345,17 +298,10 @@ impl<T: Shareable> Copy for ValueCopy<T> {
                 read => read.map(Ok).map_err(KeyError::into_reason),
             };
             let mut found = in_time(patience, reading()).await?;
-            if let Some(copy) = found.as_ref().ok().and_then(|found| self.to_restore(found)) {
-                let restoring = async {
-                    let restoring = keyspace.restore(&self.key, copy).await;
-                    restoring.map_err(KeyError::into_reason)
-                };
-                match in_time(patience, restoring).await {
-                    Ok(_) => found = in_time(patience, reading()).await?,
-                    Err(reason) => {
-                        tracing::warn!(shared = %self.name, %reason, "a value that Redis lost was not written back");
-                    }
-                }
+            if let Ok(known) = &found
+                && self.restored(&*keyspace, known, patience).await
+            {
+                found = in_time(patience, reading()).await?;
             }
             match found {
                 Ok(found) => self.take_in(found),

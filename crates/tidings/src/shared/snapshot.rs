@@ -342,6 +342,37 @@ mod tests {
     }
 
     #[test]
+    fn what_redis_no_longer_holds_is_lost_unless_it_was_to_go() {
+        let written = Snapshot::new(stamp("a"), Some(Arc::new(7)));
+        let brief = written.expiring(true);
+        let cleared = Snapshot::<u32>::new(stamp("b"), None);
+        let nothing = Snapshot::<u32>::new(Stamp::default(), None);
+        for (known, policy, value, is_lost) in [
+            (&written, WhenLost::Keep, Some(7), true),
+            (&written, WhenLost::Clear, None, true),
+            (&written, WhenLost::Restore, Some(7), true),
+            (&brief, WhenLost::Restore, None, false),
+            (&cleared, WhenLost::Keep, None, false),
+            (&cleared, WhenLost::Clear, None, false),
+            (&cleared, WhenLost::Restore, None, false),
+            (&nothing, WhenLost::Restore, None, false),
+        ] {
+            let gone = known.gone(policy);
+            let since = match gone.freshness() {
+                Freshness::Lost { since } => Some(since),
+                _ => None,
+            };
+            assert_eq!(
+                (gone.value().map(|value| **value), since.is_some()),
+                (value, is_lost)
+            );
+            // To find the same once more changes nothing.
+            assert_eq!(gone.gone(policy).freshness(), gone.freshness());
+            assert_eq!(gone.held(), Stamp::default());
+        }
+    }
+
+    #[test]
     fn it_is_stale_since_the_first_silence() {
         let first = Instant::now();
         let snapshot = Snapshot::<u32>::new(stamp("a"), None);

@@ -1,0 +1,85 @@
+//! What becomes of the copy here of a value that Redis lost: it is kept, dropped or written back.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::copy::ValueCopy;
+use super::keeper::{Stamp, in_time};
+use super::shareable::Shareable;
+use super::sharing::WhenLost;
+use super::snapshot::Snapshot;
+use super::store::encoded;
+use crate::transport::keyspace::values::{Found, Restoring};
+use crate::transport::keyspace::{KeyError, Keyspace};
+
+impl<T: Shareable> ValueCopy<T> {
+    /// What is here when Redis holds nothing, although it held this.
+    pub(super) fn gone(&self, known: Option<&Snapshot<T>>) -> Snapshot<T> {
+        let Some(known) = known else {
+            return Snapshot::new(Stamp::default(), None);
+        };
+        let gone = known.gone(self.when_lost());
+        if gone.is_lost() && !known.is_lost() {
+            tracing::warn!(shared = %self.name, version = known.version(), "Redis lost a shared value");
+        }
+        gone
+    }
+
+    pub(super) fn when_lost(&self) -> WhenLost {
+        *self
+            .when_lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The copy that is to be written back when Redis holds this.
+    fn to_restore(&self, found: &Found) -> Option<Restoring> {
+        let copy = self.snapshot()?;
+        let can_be_lost =
+            *copy.stamp() != Stamp::default() && copy.gone(WhenLost::Restore).is_lost();
+        let is_newer = copy.version() > found.stamp().version;
+        let is_due = match found {
+            Found::Nothing => true,
+            Found::Cleared { .. } | Found::Value(_) => found.is_restored() && is_newer,
+        };
+        if !can_be_lost || !is_due || self.when_lost() != WhenLost::Restore {
+            return None;
+        }
+        let value = match copy.value() {
+            Some(value) => Some((
+                self.format,
+                encoded(&self.name, self.format, &**value).ok()?.0,
+            )),
+            None => None,
+        };
+        Some(Restoring {
+            name: self.name.to_string(),
+            stamp: copy.stamp().clone(),
+            value,
+        })
+    }
+
+    /// Writes the copy back where that is due; whether Redis may hold something else now.
+    pub(super) async fn restored(
+        &self,
+        keyspace: &dyn Keyspace,
+        found: &Found,
+        patience: Duration,
+    ) -> bool {
+        let Some(copy) = self.to_restore(found) else {
+            return false;
+        };
+        let restoring = async {
+            let restoring = keyspace.restore(&self.key, copy).await;
+            restoring.map_err(KeyError::into_reason)
+        };
+        match in_time(patience, restoring).await {
+            Ok(_) => true,
+            Err(reason) => {
+                let shared = &*self.name;
+                tracing::warn!(shared, %reason, "a value that Redis lost was not written back");
+                false
+            }
+        }
+    }
+}
