@@ -206,6 +206,7 @@ async fn a_lost_value_is_empty_where_that_is_wanted() {
 async fn apart(redis: &Redis) -> [(Node, Shared<u64>); 2] {
     let (a, b) = (checking_often(redis).await, checking_often(redis).await);
     let (here, there) = (limit(&a, WhenLost::Restore), limit(&b, WhenLost::Restore));
+    here.set(&0).await.unwrap();
     here.set(&1).await.unwrap();
     there.get().await.unwrap();
     becomes(&there, Some(1)).await;
