@@ -79,7 +79,7 @@ impl Address {
     pub(crate) fn shown(text: &str) -> String {
         match (Self::parse(text, None), Scheme::take_from(trimmed(text))) {
             (Ok(address), _) => address.to_string(),
-            (Err(_), Ok((scheme, _))) => scheme.shown(),
+            (Err(_), Ok((scheme, rest))) => scheme.shown(rest),
             (Err(_), Err(_)) => "…".to_owned(),
         }
     }
@@ -507,6 +507,8 @@ mod tests {
             ("hush-hush@host", "…"),
             ("http://hush-hush@host", "…"),
             ("memory:hush-hush@host", "memory:…"),
+            ("memory:", "memory:"),
+            ("redis://", "redis://"),
         ] {
             assert_eq!(Address::shown(text), shown, "{text}");
         }

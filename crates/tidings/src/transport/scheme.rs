@@ -69,11 +69,10 @@ impl Scheme {
     }
 
     /// An address that begins so, with nothing of what follows.
-    pub(super) fn shown(self) -> String {
-        match self.kind {
-            Kind::Memory => format!("{}:…", self.name),
-            _ => format!("{}://…", self.name),
-        }
+    pub(super) fn shown(self, rest: &str) -> String {
+        let slashes = if self.kind == Kind::Memory { "" } else { "//" };
+        let rest = if rest.is_empty() { "" } else { "…" };
+        format!("{}:{slashes}{rest}", self.name)
     }
 
     /// Why an address that begins so cannot be taken apart. The reason must not quote it.
