@@ -80,6 +80,7 @@ mod notices;
 mod queue;
 mod receiver;
 mod reports;
+mod room;
 mod sequence;
 mod stderr;
 mod table;

@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
@@ -19,40 +18,16 @@ use crate::subscription::Batch;
 pub enum WhenFull {
     /// Reading waits for room, so that a handler which is only overrun loses nothing, and the
     /// senders notice that they are too fast. Meanwhile the bus's other handlers get nothing new,
-    /// so a handler that takes longer than 100 µs for an event is waited for up to a second at
-    /// once, and up to 10 s of each minute. When there is still no room, newer events are dropped
-    /// for this handler until half of its queue is free again.
+    /// so handlers that take longer than 100 µs for an event are waited for up to a second at
+    /// once, and up to 10 s of each minute: one budget for all handlers of the bus. When there is
+    /// still no room, newer events are dropped for this handler until half of its queue is free
+    /// again.
     #[default]
     Wait,
     /// Newer events are dropped for this handler.
     DropNewest,
     /// The events that waited longest are dropped to make room.
     DropOldest,
-}
-
-/// How long reading may wait at once for the queue of a handler that is slow or stuck …
-const AT_ONCE: Duration = Duration::from_secs(1);
-
-/// … and in all: the other handlers of the bus wait with it.
-const IN_ALL: Duration = Duration::from_secs(10);
-
-/// One second of waiting is forgiven after this many: so it is 10 s of each minute.
-const FORGIVEN: u32 = 6;
-
-/// How long reading has waited of late for this queue, its handler being slow.
-#[derive(Clone, Copy, Debug, Default)]
-struct Patience {
-    spent: Duration,
-    at: Option<Instant>,
-}
-
-impl Patience {
-    fn left(&mut self, now: Instant) -> Duration {
-        let since = self.at.map_or(Duration::ZERO, |at| now - at);
-        self.spent = self.spent.saturating_sub(since / FORGIVEN);
-        self.at = Some(now);
-        IN_ALL.saturating_sub(self.spent).min(AT_ONCE)
-    }
 }
 
 /// How much a queue may hold.
@@ -92,7 +67,6 @@ struct Inside {
     end: End,
     /// Waiting for room was in vain: drop, without waiting again, until half is free.
     is_stuck: bool,
-    patience: Patience,
 }
 
 impl Inside {
@@ -185,16 +159,6 @@ impl Queue {
     /// Waits until something was taken out. Ask again afterwards; wake-ups can be late.
     pub(crate) async fn room(&self) {
         self.room.notified().await;
-    }
-
-    /// How long reading may wait for room now, for a slow handler.
-    pub(crate) fn patience(&self, now: Instant) -> Duration {
-        self.lock().patience.left(now)
-    }
-
-    /// So long it waited for a slow handler.
-    pub(crate) fn waited(&self, time: Duration) {
-        self.lock().patience.spent += time;
     }
 
     /// Says that waiting for room was in vain.
@@ -317,20 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn reading_waits_a_second_at_once_and_ten_of_each_minute() {
-        let (mut patience, start) = (Patience::default(), Instant::now());
-        let mut waited = 0;
-        while patience.left(start) == AT_ONCE {
-            patience.spent += AT_ONCE;
-            waited += 1;
-        }
-        assert_eq!((waited, patience.left(start)), (10, Duration::ZERO));
-        let later = start + Duration::from_secs(3);
-        assert_eq!(patience.left(later), Duration::from_millis(500));
-        assert_eq!(patience.left(later + Duration::from_mins(1)), AT_ONCE);
-    }
-
-    #[test]
     fn no_more_than_needed_is_dropped_of_the_oldest() {
         let queue = queue(3);
         queue.push(Batch::for_test(1..=3, 1));
@@ -360,6 +310,35 @@ mod tests {
         queue.pop(&mut queue.lock());
         assert!(fits(&queue.push(Batch::for_test(6..=6, 1))));
         assert_eq!(numbers(&queue), [3, 4, 6]);
+    }
+
+    #[test]
+    fn a_queue_that_was_stuck_and_has_room_again_waits_for_room_as_any() {
+        let queue = queue(4);
+        queue.push(Batch::for_test(1..=4, 1));
+        queue.is_stuck();
+        assert_eq!(numbers(&queue), [1, 2, 3, 4]);
+
+        assert!(fits(&queue.push(Batch::for_test(5..=8, 1))));
+
+        // Full once more, and not stuck any more.
+        let push = queue.push(Batch::for_test(9..=9, 1));
+        assert!(matches!(push, Push::NoRoom(_)), "{push:?}");
+    }
+
+    #[test]
+    fn a_stuck_queue_needs_half_of_its_bytes_free_as_well() {
+        let queue = queue(100);
+        queue.push(Batch::for_test(1..=1, 600));
+        queue.is_stuck();
+        assert!(matches!(
+            queue.push(Batch::for_test(2..=2, 1)),
+            Push::Stuck(_)
+        ));
+        queue.pop(&mut queue.lock());
+        queue.push(Batch::for_test(3..=3, 500));
+        queue.is_stuck();
+        assert!(fits(&queue.push(Batch::for_test(4..=4, 1))));
     }
 
     #[test]

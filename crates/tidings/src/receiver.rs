@@ -1,11 +1,10 @@
 //! What is heard: frame -> numbers -> subscriptions.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, read_frame};
-use tokio::time::timeout;
 
 use crate::dispatch::{Arrived, Dispatcher, Sorter};
 use crate::echo::{Echoes, Sent};
@@ -15,14 +14,9 @@ use crate::metrics::Frames;
 use crate::notices::is_notice;
 use crate::queue::{Push, WhenFull};
 use crate::reports::Reports;
+use crate::room::{Patience, Waiting};
 use crate::sequence::{Sequences, Verdict};
 use crate::subscription::{Batch, Seat};
-
-/// How long a handler may take for an event on average without being called slow.
-const BRISK: Duration = Duration::from_micros(100);
-
-/// After this time at the latest it is seen how far a handler has come.
-const WHILE: Duration = Duration::from_millis(100);
 
 /// Judges frames and hands their events over.
 #[derive(Debug)]
@@ -32,6 +26,7 @@ pub(crate) struct Receiver {
     sorter: Sorter,
     events: Vec<Result<RawEvent, EventError>>,
     limits: Limits,
+    patience: Patience,
     frames: Frames,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) echoes: Arc<Echoes>,
@@ -61,6 +56,7 @@ impl Receiver {
             sorter: Sorter::new(me, &dispatcher),
             events: Vec::new(),
             limits: Limits::default(),
+            patience: Patience::default(),
             frames: Frames::heard(),
             dispatcher,
             echoes,
@@ -134,8 +130,14 @@ impl Receiver {
                 source,
             });
         });
+        let mut waiting = Vec::new();
         for (seat, batch) in batches {
-            self.hand_over(&seat, batch).await;
+            if let Some(rest) = self.hand_over(&seat, batch) {
+                waiting.push((seat, rest));
+            }
+        }
+        if !waiting.is_empty() {
+            self.wait_for_room(waiting).await;
         }
     }
 
@@ -175,86 +177,46 @@ impl Receiver {
         0
     }
 
-    async fn hand_over(&self, seat: &Seat, batch: Batch) {
+    /// What has to wait for room.
+    fn hand_over(&self, seat: &Seat, batch: Batch) -> Option<Batch> {
+        if seat.handling.when_full == WhenFull::DropOldest {
+            let dropped = seat.queue.push_dropping_oldest(batch);
+            // Whose they were is not known.
+            overflowed(&self.reports, seat, None, dropped);
+            return None;
+        }
         let from = batch.from;
-        let dropped = match seat.handling.when_full {
-            WhenFull::Wait => wait_for_room(seat, batch).await,
-            WhenFull::DropNewest => left_over(&seat.queue.push(batch)),
-            WhenFull::DropOldest => seat.queue.push_dropping_oldest(batch),
-        };
-        if dropped > 0 {
-            // Whose the dropped ones were is known only when the newest were dropped.
-            let from = from.filter(|_| seat.handling.when_full != WhenFull::DropOldest);
-            let reason = GapReason::Overflow {
-                handler: Arc::clone(&seat.handler),
-            };
-            self.reports.gap(&Gap {
-                from,
-                missed: Some(dropped),
-                reason,
-            });
-        }
-    }
-}
-
-/// How many events there was no room for in the end.
-async fn wait_for_room(seat: &Seat, batch: Batch) -> u64 {
-    let mut push = seat.queue.push(batch);
-    let mut patience = None;
-    loop {
-        match push {
-            Push::Done => return 0,
-            Push::Stuck(rest) => return count(&rest),
-            Push::NoRoom(rest) => {
-                let left = patience.get_or_insert_with(|| seat.queue.patience(Instant::now()));
-                if left.is_zero() {
-                    seat.queue.is_stuck();
-                    return count(&rest);
-                }
-                let slow = wait_a_while(seat, *left).await;
-                seat.queue.waited(slow);
-                *left = left.saturating_sub(slow);
-                push = seat.queue.push(rest);
+        match seat.queue.push(batch) {
+            Push::NoRoom(rest) if seat.handling.when_full == WhenFull::Wait => return Some(rest),
+            Push::NoRoom(rest) | Push::Stuck(rest) => {
+                overflowed(&self.reports, seat, from, count(&rest));
             }
+            Push::Done => {}
         }
+        None
+    }
+
+    async fn wait_for_room(&mut self, waiting: Vec<Waiting>) {
+        let reports = &self.reports;
+        let drop = |seat: &Seat, rest: Batch| overflowed(reports, seat, rest.from, count(&rest));
+        self.patience.wait(waiting, drop).await;
     }
 }
 
-/// Waits for room, for a while; how long of it was due to a slow handler. One that is merely
-/// overrun is waited for as long as it takes: that is how senders notice that they are too fast.
-async fn wait_a_while(seat: &Seat, patience: Duration) -> Duration {
-    let (since, before) = (Instant::now(), seat.begun());
-    let _ = timeout(WHILE.min(patience), seat.queue.room()).await;
-    slow(since.elapsed(), seat.begun() - before)
-}
-
-/// How much of a time counts as waiting for a slow handler, if it began with so many events.
-fn slow(time: Duration, events: u64) -> Duration {
-    let is_brisk = u128::from(events) * BRISK.as_nanos() >= time.as_nanos();
-    if is_brisk { Duration::ZERO } else { time }
-}
-
-/// How many events did not fit.
-fn left_over(push: &Push) -> u64 {
-    match push {
-        Push::Done => 0,
-        Push::NoRoom(rest) | Push::Stuck(rest) => count(rest),
+/// Events did not fit the queue of a handler.
+fn overflowed(reports: &Reports, seat: &Seat, from: Option<NodeId>, events: u64) {
+    if events == 0 {
+        return;
     }
+    reports.gap(&Gap {
+        from,
+        missed: Some(events),
+        reason: GapReason::Overflow {
+            handler: Arc::clone(&seat.handler),
+        },
+    });
 }
 
 fn count(batch: &Batch) -> u64 {
     batch.events.len() as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_handler_is_slow_that_takes_more_than_100_us_for_an_event() {
-        assert_eq!(slow(WHILE, 1_000), Duration::ZERO);
-        assert_eq!(slow(WHILE, 999), WHILE);
-        assert_eq!(slow(WHILE, 0), WHILE);
-        assert_eq!(slow(Duration::from_micros(30), 1), Duration::ZERO);
-    }
 }
