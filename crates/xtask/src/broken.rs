@@ -60,10 +60,11 @@ enum Binary {
     },
 }
 
-/// Breaks what contains `only` in its name.
-pub(crate) fn run(only: &str) -> Result<()> {
+/// Breaks what contains one of these words in its name; everything where there is none.
+pub(crate) fn run(only: &[String]) -> Result<()> {
     let mut mutants = mutants()?;
-    mutants.retain(|mutant| mutant.name.contains(only));
+    let is_called = |name: &str| only.is_empty() || only.iter().any(|word| name.contains(word));
+    mutants.retain(|mutant| is_called(&mutant.name));
     ensure!(!mutants.is_empty(), "nothing is called that in {PATCHES}");
     ensure_redis()?;
     let copy = Copy::make()?;

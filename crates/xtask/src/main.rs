@@ -38,8 +38,8 @@ enum Task {
     },
     /// Breaks tidings on purpose, one thing at a time, and sees its tests fail.
     Broken {
-        /// Only those whose name contains this.
-        only: Option<String>,
+        /// Only those whose name contains one of these.
+        only: Vec<String>,
     },
     /// What tidings does when something goes wrong, beside other libraries in the same run.
     #[command(disable_help_flag = true)]
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
             arguments,
         } => instructions::run(&arguments),
         Task::Bench { arguments, .. } => bench::run(&arguments),
-        Task::Broken { only } => broken::run(only.as_deref().unwrap_or_default()),
+        Task::Broken { only } => broken::run(&only),
         Task::Faults { arguments } => faults::run(&arguments),
     };
     match done {
