@@ -368,7 +368,7 @@ pub enum ConnectError {
         is_final: bool,
     },
     /// The two sides do not agree on TLS: a certificate that is not trusted, for example.
-    #[error("{doing}: {problem}")]
+    #[error("{doing}: {}", Escaped(.problem))]
     Tls {
         /// What the connection was doing.
         doing: &'static str,

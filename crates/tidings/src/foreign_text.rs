@@ -168,6 +168,12 @@ fn words_of_redis_are_shown_escaped() {
         cure: None,
         is_final: false,
     });
+    shown.error(&ConnectError::Tls {
+        doing: "connecting",
+        problem: foreign(),
+        source: Box::new(io()),
+        is_final: true,
+    });
     shown.error(&ConnectError::Role { role: foreign() });
     shown.error(&ConnectError::Moved { to: foreign() });
     shown.error(&ConnectError::Sentinels {
