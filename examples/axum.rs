@@ -12,6 +12,7 @@ use axum::extract::{FromRef, Path, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use serde_json::{Value, json};
 use tidings::prelude::{Bus, Deserialize, Event, Gap, Serialize};
 use tidings::{SendError, StartError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -93,9 +94,12 @@ async fn read(
     State(replica): State<Replica>,
 ) -> Result<Json<Answer>, StatusCode> {
     let Replica {
-        database, cache, ..
+        database,
+        cache,
+        bus,
     } = replica;
-    if let Some(name) = cache.get(id) {
+    // While the bus is disconnected an entry may be old: then the database answers, which is slower.
+    if let Some(name) = cache.get(id).filter(|_| bus.ready()) {
         return Ok(Json(Answer {
             name,
             from: "cache",
@@ -125,13 +129,11 @@ async fn write(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A replica that does not hear may answer with what is old: no traffic for it.
-async fn ready(State(bus): State<Bus>) -> StatusCode {
-    if bus.health().is_up() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    }
+/// For a readiness probe: a replica is ready from its start on, also while Redis is unreachable. A probe
+/// that failed then would take all replicas out of service at once, although the database can answer.
+/// That the bus is disconnected is a flag, for an alarm.
+async fn ready(State(bus): State<Bus>) -> Json<Value> {
+    Json(json!({ "ready": true, "degraded": !bus.ready() }))
 }
 
 /// The users as one replica remembers them.
