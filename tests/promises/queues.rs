@@ -146,6 +146,7 @@ pub(crate) async fn a_stuck_handler_loses_what_does_not_fit_and_others_nothing(p
     }
     sender.flush().await.unwrap();
     all.wait_len(1_000).await;
+    hearer.gaps().wait_for(|_| true).await;
     stuck.permits.add_permits(1_000);
     tidings_testkit::wait_for(
         "all is accounted for",
