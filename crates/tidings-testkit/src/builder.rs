@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::address::Address;
 use crate::server::Redis;
 use crate::tls::{Certificate, Files};
+use crate::version::Version;
 
 /// What a test's server is like. Made by [`Redis::builder`].
 ///
@@ -33,6 +34,7 @@ pub struct RedisBuilder {
     /// Chosen at the start, where there is a certificate.
     pub(crate) tls_port: Option<u16>,
     settings: Vec<(String, String)>,
+    program: Option<PathBuf>,
 }
 
 impl RedisBuilder {
@@ -77,6 +79,28 @@ impl RedisBuilder {
     pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
+    }
+
+    /// Runs this program in place of the `redis-server` on the `PATH`: another version, or a
+    /// Valkey. Redis 6.0 is the oldest that starts.
+    ///
+    /// ```
+    /// use tidings_testkit::Redis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let redis = Redis::builder().program("redis-server").start().await;
+    /// assert!(redis.is_running());
+    /// # }
+    /// ```
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = Some(path.into());
+        self
+    }
+
+    pub(crate) fn server(&self) -> &Path {
+        let program = self.program.as_deref();
+        program.unwrap_or(Path::new("redis-server"))
     }
 
     /// Listens on a Unix socket too; [`Redis::unix_url`] is its address.
@@ -165,8 +189,8 @@ impl RedisBuilder {
         }
     }
 
-    /// The whole `redis.conf` of a server that listens on `port`.
-    pub(crate) fn configuration(&self, directory: &Path, port: u16) -> String {
+    /// The whole `redis.conf` of a server of this version that listens on `port`.
+    pub(crate) fn configuration(&self, directory: &Path, port: u16, version: Version) -> String {
         let mut lines = format!(
             "bind 127.0.0.1\n\
              port {port}\n\
@@ -175,11 +199,14 @@ impl RedisBuilder {
              loglevel notice\n\
              save \"\"\n\
              appendonly no\n\
-             enable-debug-command yes\n\
              repl-diskless-sync yes\n\
              repl-diskless-sync-delay 0\n",
             quoted(directory)
         );
+        // Before, DEBUG is always enabled, and a setting that is not known is an error.
+        if version.major >= 7 {
+            lines.push_str("enable-debug-command yes\n");
+        }
         if self.has_unix_socket {
             let _ = writeln!(lines, "unixsocket {}", quoted(unix_socket(directory)));
         }
@@ -232,7 +259,8 @@ mod tests {
     fn a_test_s_own_setting_comes_after_ours_and_so_wins() {
         let builder = RedisBuilder::default().config("save", "60 1");
 
-        let configuration = builder.configuration(Path::new("/tmp/one"), 12_000);
+        let configuration =
+            builder.configuration(Path::new("/tmp/one"), 12_000, Version::default());
 
         let ours = configuration.find("save \"\"").unwrap();
         let own = configuration.find("save 60 1").unwrap();
@@ -243,8 +271,19 @@ mod tests {
     fn a_password_may_hold_quotes_and_spaces() {
         let builder = RedisBuilder::default().password("hush-hush \"b\" c");
 
-        let configuration = builder.configuration(Path::new("/tmp/one"), 12_000);
+        let configuration =
+            builder.configuration(Path::new("/tmp/one"), 12_000, Version::default());
 
         assert!(configuration.contains("requirepass \"hush-hush \\\"b\\\" c\"\n"));
+    }
+
+    #[test]
+    fn a_setting_is_given_to_the_versions_that_know_it() {
+        for (major, is_given) in [(6, false), (7, true), (8, true)] {
+            let version = Version { major };
+            let builder = RedisBuilder::default();
+            let configuration = builder.configuration(Path::new("/tmp/one"), 12_000, version);
+            assert_eq!(configuration.contains("enable-debug-command"), is_given);
+        }
     }
 }

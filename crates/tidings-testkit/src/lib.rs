@@ -64,6 +64,7 @@ mod address;
 mod port;
 mod process;
 mod tls;
+mod version;
 mod wait;
 
 pub use crate::builder::RedisBuilder;

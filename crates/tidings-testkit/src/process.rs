@@ -24,10 +24,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts redis-server with its configuration file and what follows it. All
+    /// Starts a redis-server with its configuration file and what follows it. All
     /// that it prints goes to `log`; `directory` is removed if this process dies
     /// without a `Drop`.
     pub(crate) fn start(
+        program: &Path,
         directory: &Path,
         configuration: &Path,
         options: &[&str],
@@ -35,7 +36,7 @@ impl Process {
     ) -> io::Result<Self> {
         let mut watchdog = Command::new("/bin/sh")
             .args(["-c", include_str!("watchdog.sh"), "watchdog"])
-            .args([directory, configuration])
+            .args([program, directory, configuration])
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::address::Address;
 use crate::builder::RedisBuilder;
 use crate::process::{PROGRAM_NOT_FOUND, Process};
+use crate::version::Version;
 use crate::wait::poll;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
@@ -48,10 +49,15 @@ pub(crate) async fn start(
     let configuration = directory.join("redis.conf");
     let log = directory.join("log");
     if !configuration.exists() {
-        fs::write(&configuration, builder.configuration(directory, port))?;
+        let version = Version::of(builder.server());
+        fs::write(
+            &configuration,
+            builder.configuration(directory, port, version),
+        )?;
     }
 
     let mut process = Process::start(
+        builder.server(),
         directory,
         &configuration,
         builder.options(),
@@ -123,6 +129,19 @@ mod tests {
 
         assert!(matches!(taken, StartError::PortTaken(12_000)));
         assert!(broken.to_string().contains("FATAL CONFIG FILE ERROR"));
+    }
+
+    #[test]
+    fn a_server_that_ended_is_quoted_whatever_its_version_says() {
+        for words in [
+            "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\n>>> 'no-such-setting 1'\nBad directive",
+            "# Unresolved Configuration(s) Detected:\n# >>> 'no-such-setting 1'",
+            "in the words of a version to come",
+            "",
+        ] {
+            let ended = why_it_ended(exited(1), words.into(), 12_000);
+            assert!(ended.to_string().ends_with(words), "{ended}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-# Runs redis-server with the arguments after the first, and kills it (SIGKILL
+# Runs the program with the arguments after the first two, and kills it (SIGKILL
 # ends a stopped process too) as soon as something happens on standard input:
 #
 # * a line: the owner wants the server gone, and keeps the directory;
@@ -7,8 +7,9 @@
 #   Nobody else will remove the directory, so it goes too.
 #
 # Prints the server's process id, and exits with the server's exit status.
-directory=$1
-shift
+program=$1
+directory=$2
+shift 2
 
 # When the owner dies while the server is stopped, the kernel sends SIGHUP to
 # this orphaned process group. The server would survive that, this would not.
@@ -17,7 +18,7 @@ trap '' HUP
 # A background command has no standard input: the lifeline moves to 3 for it.
 exec 3<&0 0</dev/null
 
-redis-server "$@" 3<&- >&2 &
+"$program" "$@" 3<&- >&2 &
 server=$!
 
 {

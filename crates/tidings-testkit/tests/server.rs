@@ -1,6 +1,7 @@
 //! What a tester may rely on: a real server, and nothing left of it.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -227,12 +228,45 @@ async fn a_setting_reaches_the_server() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "Bad directive")]
-async fn a_server_that_does_not_start_says_why() {
+#[should_panic(expected = "the end of its log")]
+async fn a_server_that_does_not_start_is_an_error() {
     Redis::builder()
         .config("no-such-setting", "1")
         .start()
         .await;
+}
+
+/// A program that does as a server does which does not start.
+fn fake(directory: &Path, script: &str) -> PathBuf {
+    let path = directory.join("fake-server");
+    // Another process writes it: no program can be run while this one could still write to it.
+    let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod +x "$2""#;
+    let mut writing = Command::new("/bin/sh");
+    writing.args(["-c", write, "fake", script]).arg(&path);
+    let written = writing.status().expect("a shell can be run");
+    assert!(written.success());
+    path
+}
+
+#[tokio::test]
+#[should_panic(expected = "# in words of its own")]
+async fn a_server_that_does_not_start_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = fake(directory.path(), "echo '# in words of its own'; exit 1");
+    Redis::builder().program(server).start().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "no unknown settings")]
+async fn an_old_server_gets_no_setting_that_it_does_not_know() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = fake(
+        directory.path(),
+        r#"[ "$1" = --version ] && echo "Redis server v=6.2.14 sha=0" && exit
+           grep enable-debug-command "$1" || echo "no unknown settings"
+           exit 1"#,
+    );
+    Redis::builder().program(server).start().await;
 }
 
 #[tokio::test]

@@ -74,6 +74,8 @@ pub(crate) struct Line {
     pub(crate) peer: Option<SocketAddr>,
     /// What the server is, where only a master is wanted.
     pub(crate) role: Role,
+    /// The version of the server, where it says it and a master is wanted.
+    pub(crate) version: Option<String>,
 }
 
 /// A driver that may be asked again after its end.
@@ -191,6 +193,7 @@ impl Access {
             trail,
             peer,
             role: Role::Hidden,
+            version: None,
         };
         if self.wants_master {
             // What it says to this is of no interest where it is an error: the next one comes to
@@ -199,7 +202,7 @@ impl Access {
             if hello.is_of_cluster {
                 return Err(ConnectError::Cluster);
             }
-            line.role = hello.role;
+            (line.role, line.version) = (hello.role, hello.version);
             if line.role == Role::Hidden {
                 let doing = "asking for the role";
                 let role = line.ask(doing, ask_role).await?;
@@ -271,7 +274,7 @@ impl Access {
         } else if is_protected {
             Some("set a password on the server, or turn its protected mode off".to_owned())
         } else if says("HELLO") || says("NOPROTO") {
-            Some("tidings needs Redis 6 or newer".to_owned())
+            Some("tidings needs Redis 6.2 or newer".to_owned())
         } else if is_no_database {
             Some("the server has no database of this number".to_owned())
         } else {

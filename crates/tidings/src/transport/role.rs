@@ -38,6 +38,22 @@ pub(crate) async fn hello(connection: &mut MultiplexedConnection) -> RedisResult
     hello.arg(3).query_async(connection).await.map(Hello::of)
 }
 
+/// The oldest version that tidings supports.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// What does not work with a server of this version, where it is too old.
+pub(crate) fn shortcoming(version: &str) -> Option<&'static str> {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        return None;
+    };
+    ((major, minor) < OLDEST).then_some(
+        "the server is older than Redis 6.2, the oldest version that tidings supports: it refuses \
+         the commands for permissions that errors and `tidings acl` print, because it knows no \
+         rules for channels (`resetchannels`, `&…`)",
+    )
+}
+
 impl Hello {
     fn of(answer: Value) -> Self {
         let fields = HashMap::<String, Value>::from_redis_value(answer).unwrap_or_default();
@@ -92,6 +108,26 @@ mod tests {
     use redis::RedisError;
 
     use super::*;
+
+    #[test]
+    fn only_a_version_before_6_2_has_shortcomings() {
+        for version in ["6.0.16", "5.0.14", "6.1.240"] {
+            assert!(shortcoming(version).is_some(), "{version}");
+        }
+        for version in [
+            "6.2.0",
+            "6.2.14",
+            "7.0.15",
+            "8.0.2",
+            "255.255.255",
+            "10.0",
+            "",
+            "x.1",
+            "6",
+        ] {
+            assert_eq!(shortcoming(version), None, "{version}");
+        }
+    }
 
     #[test]
     fn what_a_server_says_of_itself_is_read() {

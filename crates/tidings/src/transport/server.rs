@@ -24,7 +24,7 @@ use crate::keys::Namespace;
 use crate::tls::Tls;
 use crate::transport::commands::{commands, with_places};
 use crate::transport::connection::{Access, Driver, Line, Setup, words};
-use crate::transport::role::{Role, ask_role, hello};
+use crate::transport::role::{Role, ask_role, hello, shortcoming};
 use crate::transport::stream::Allowance;
 use crate::transport::trail::Trail;
 use crate::transport::watch::Watch;
@@ -38,6 +38,8 @@ const READ: usize = 1 << 20;
 pub(crate) struct Server {
     access: Access,
     channel: String,
+    /// It was said that the server is too old.
+    has_warned: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -49,6 +51,7 @@ impl Server {
         let permissions = Permissions::of_everything(namespace, settings.db());
         Self {
             access: Access::new(settings, tls, permissions).of_masters(),
+            has_warned: Arc::default(),
             channel: namespace.channel_in(settings.db()),
         }
     }
@@ -140,6 +143,7 @@ impl Server {
             ..Setup::default()
         };
         let line = self.access.open(at, peer, doing, setup).await?;
+        self.warn_of_age(at, line.version.as_deref());
         let hides_role = line.role == Role::Hidden;
         if hides_role {
             tracing::warn!(
@@ -149,6 +153,18 @@ impl Server {
             );
         }
         Ok(self.sending_over(line.connection, (line.driver, line.trail), hides_role))
+    }
+
+    /// Says once what does not work with a server that is too old.
+    fn warn_of_age(&self, at: &ConnectionAddr, version: Option<&str>) {
+        let Some(version) = version else {
+            return;
+        };
+        if let Some(shortcoming) = shortcoming(version)
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(server = self.shown(at), version = ?version, "{shortcoming}");
+        }
     }
 
     /// The end that sends, over a connection that was set up [`with_places`].

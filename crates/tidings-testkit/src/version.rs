@@ -1,0 +1,81 @@
+//! Which version of a server a program is, because older ones refuse settings that they do not know.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// What was asked before, by program: a test run starts hundreds of servers.
+static KNOWN: LazyLock<Mutex<HashMap<PathBuf, Version>>> = LazyLock::new(Mutex::default);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version {
+    pub(crate) major: u32,
+}
+
+impl Default for Version {
+    /// A program that does not say its version is taken for one of today's.
+    fn default() -> Self {
+        Self { major: 7 }
+    }
+}
+
+impl Version {
+    /// What the program says of itself.
+    pub(crate) fn of(program: &Path) -> Self {
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(version) = known().get(program) {
+            return *version;
+        }
+        let asked = Command::new(program)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output();
+        // One that cannot be run fails when it is started, with a reason.
+        let version = asked.ok().and_then(|answer| {
+            let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+            Self::in_words(&answer)
+        });
+        let version = version.unwrap_or_default();
+        known().insert(program.to_owned(), version);
+        version
+    }
+
+    /// In words such as `Redis server v=7.0.15 sha=… malloc=…`.
+    fn in_words(words: &str) -> Option<Self> {
+        let number = words
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("v="))?;
+        let major = number.split('.').next()?.parse().ok()?;
+        Some(Self { major })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_says_its_version() {
+        for (words, major) in [
+            (
+                "Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64",
+                Some(6),
+            ),
+            (
+                "Redis server v=8.0.2 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
+                Some(8),
+            ),
+            (
+                "Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
+                Some(8),
+            ),
+            ("something else", None),
+            ("v=x.1", None),
+            ("", None),
+        ] {
+            let version = Version::in_words(words);
+            assert_eq!(version.map(|version| version.major), major, "{words}");
+        }
+    }
+}
