@@ -45,10 +45,17 @@ impl Place {
 
     /// What a program that is no node puts on the channel.
     pub(crate) async fn publish(&self, frame: impl Into<Vec<u8>>) {
+        self.publish_all([frame.into()]).await;
+    }
+
+    /// The same with many frames, in order.
+    pub(crate) async fn publish_all(&self, frames: impl IntoIterator<Item = Vec<u8>>) {
         match (&self.redis, self.url.strip_prefix("memory:")) {
-            (Some(redis), _) => publish(redis, frame.into()).await,
+            (Some(redis), _) => publish(redis, frames).await,
             (None, Some(name)) => {
-                tidings::memory::publish(name, "default", frame.into()).await;
+                for frame in frames {
+                    tidings::memory::publish(name, "default", frame).await;
+                }
             }
             (None, None) => unreachable!("a place is in memory or has a server"),
         }
@@ -62,14 +69,16 @@ impl Place {
     }
 }
 
-async fn publish(redis: &Redis, frame: Vec<u8>) {
+async fn publish(redis: &Redis, frames: impl IntoIterator<Item = Vec<u8>>) {
     let mut connection = redis::Client::open(redis.url())
         .expect("the test kit makes addresses")
         .get_multiplexed_async_connection()
         .await
         .expect("the server is up");
-    let mut publish = redis::cmd("PUBLISH");
-    publish.arg("tidings:{default}").arg(frame);
+    let mut publish = redis::pipe();
+    for frame in frames {
+        publish.publish("tidings:{default}", frame).ignore();
+    }
     publish
         .exec_async(&mut connection)
         .await

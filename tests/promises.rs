@@ -58,8 +58,16 @@ promises! {
         an_extension_in_a_field_that_the_type_does_not_know_is_skipped
         a_repeated_frame_is_handled_once_and_a_jump_is_a_gap
         a_lost_last_event_is_noticed_by_the_senders_announcement
-        a_strangers_huge_number_hides_no_later_event;
+        a_strangers_huge_number_hides_no_later_event
+        forged_events_in_a_nodes_name_hide_none_of_its_own
+        a_forged_position_in_a_nodes_name_hides_none_of_its_events
+        a_node_reports_frames_in_its_name_once_and_numbers_on_from_them
+        what_a_node_sends_itself_is_not_taken_for_forged
+        a_sender_that_starts_again_at_1_is_a_gap_and_is_received
+        what_is_missed_only_grows;
     gaps:
+        among_thousands_of_senders_none_is_lost_track_of_without_a_gap
+        a_member_is_not_forgotten_for_thousands_of_other_senders
         a_shutdown_waits_for_a_running_handler_of_gaps
         off_drops_the_gaps_that_wait_for_a_handler;
     handlers:

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Fate, Reason, SendError, Unsent};
+use tidings::{Bus, Failure, Fate, Reason, SendError, Unsent};
 use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::SENDING;
 
@@ -197,4 +197,50 @@ async fn a_send_under_way_at_a_shutdown_is_in_doubt() {
     let fate = fate_of(sent.unwrap_err());
     assert_eq!(fate, Fate::Unknown(Reason::Closed));
     assert_eq!(ended.unwrap_err().unsent, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_send_that_is_given_up_is_told_or_reported() {
+    const SENDS: u64 = 5_000;
+    let redis = Redis::start().await;
+    let sender = impatient_node(&redis).await;
+
+    redis.freeze();
+    let begin = Instant::now();
+    let sends: Vec<_> = (0..SENDS)
+        .map(|tick| {
+            let bus = Bus::clone(&sender);
+            // Some stop waiting at about the time when all are given up.
+            let until = begin + PATIENCE + Duration::from_micros(tick * 7_919 % SENDS * 20);
+            tokio::spawn(async move { timeout_at(until, bus.send_to_all("tick", &tick)).await })
+        })
+        .collect();
+    let (mut told, mut stopped) = (0, 0);
+    for send in sends {
+        match send.await.unwrap() {
+            Ok(sent) => {
+                assert!(sent.is_err(), "redis stands still");
+                told += 1;
+            }
+            Err(_) => stopped += 1,
+        }
+    }
+
+    assert_eq!(told + stopped, SENDS);
+    let reported = || {
+        let failures = sender.failures().all();
+        failures
+            .iter()
+            .map(|failure| match &**failure {
+                Failure::Send { events, .. } => u64::from(*events),
+                other => panic!("{other}"),
+            })
+            .sum::<u64>()
+    };
+    wait_for("all that stopped waiting are reported", SOON, async || {
+        reported() >= stopped
+    })
+    .await;
+    redis.thaw();
+    assert_eq!(reported(), stopped);
 }

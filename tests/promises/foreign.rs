@@ -1,9 +1,14 @@
 //! What others put on the channel: other versions, and strangers who mean no good.
 
-use tidings::{Failure, NodeId};
-use tidings_testkit::Collected;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings::{Failure, Gap, NodeId};
+use tidings_testkit::{Collected, wait_for};
 
 use crate::place::Place;
+
+const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) async fn hostile_frames_are_reported_and_the_next_event_is_handled(place: Place) {
     let node = place.node().await;
@@ -121,4 +126,119 @@ pub(crate) async fn an_extension_in_a_field_that_the_type_does_not_know_is_skipp
     place.publish(frame).await;
 
     assert_eq!(users.wait_len(1).await[0].id, 7);
+}
+
+/// A frame with so many events that nobody handles, in the name of `from`.
+fn forged(from: NodeId, seq: u64, events: usize) -> String {
+    let events = vec![r#"{"event":"forged"}"#; events].join(",");
+    format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{events}]}}"#)
+}
+
+fn are_in_order(ticks: &[Arc<u64>], last: u64) -> bool {
+    ticks.iter().map(|tick| **tick).eq(1..=last)
+}
+
+pub(crate) async fn forged_events_in_a_nodes_name_hide_none_of_its_own(place: Place) {
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    sender.send_to_all("tick", &1).await.unwrap();
+
+    place.publish(forged(sender.id(), 2, 1_000)).await;
+    for tick in 2..=1_000 {
+        sender.send_to_all("tick", &tick).await.unwrap();
+    }
+
+    assert!(are_in_order(&ticks.wait_len(1_000).await, 1_000));
+}
+
+pub(crate) async fn a_forged_position_in_a_nodes_name_hides_none_of_its_events(place: Place) {
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    sender.send_to_all("tick", &1).await.unwrap();
+
+    for position in [50, 65_000, 1 << 50] {
+        place.publish(forged(sender.id(), position, 0)).await;
+    }
+    for tick in 2..=1_000 {
+        sender.send_to_all("tick", &tick).await.unwrap();
+    }
+
+    assert!(are_in_order(&ticks.wait_len(1_000).await, 1_000));
+}
+
+pub(crate) async fn a_node_reports_frames_in_its_name_once_and_numbers_on_from_them(place: Place) {
+    let node = place.node().await;
+    node.send_to_all("tick", &1).await.unwrap();
+
+    for seq in [2, 1, 3, 4, 500] {
+        place.publish(forged(node.id(), seq, 10)).await;
+    }
+
+    let reported = |failure: &Failure| matches!(failure, Failure::Forged { frames: 1 });
+    node.failures().wait_for(reported).await;
+    wait_for("its numbers follow the forged ones", SOON, async || {
+        node.send_to_all("tick", &2).await.unwrap().number >= 510
+    })
+    .await;
+    assert_eq!(node.failures().all().len(), 1, "the others come together");
+}
+
+pub(crate) async fn what_a_node_sends_itself_is_not_taken_for_forged(place: Place) {
+    let (one, other) = place.two_nodes().await;
+    let ticks: Collected<u64> = other.collect("tick");
+
+    for tick in 1..=2_000 {
+        one.feed("tick", &tick).await.unwrap();
+        other.feed("tock", &tick).await.unwrap();
+    }
+    one.flush().await.unwrap();
+    other.flush().await.unwrap();
+
+    ticks.wait_len(2_000).await;
+    assert!(one.failures().all().is_empty());
+    assert!(other.failures().all().is_empty());
+}
+
+pub(crate) async fn a_sender_that_starts_again_at_1_is_a_gap_and_is_received(place: Place) {
+    let node = place.node().await;
+    let ticks: Collected<u64> = node.collect("tick");
+    let sender: NodeId = "0123456789abcdef0123456789abcdef".parse().unwrap();
+    let publish = async |seq: u64, tick: u64| {
+        let frame = format!(
+            r#"{{"v":1,"from":"{sender}","seq":{seq},"events":[{{"event":"tick","data":{tick}}}]}}"#
+        );
+        place.publish(frame).await;
+    };
+
+    for seq in 1..=100 {
+        publish(seq, seq).await;
+    }
+    for seq in 1..=200 {
+        publish(seq, 100 + seq).await;
+    }
+
+    assert!(are_in_order(&ticks.wait_len(300).await, 300));
+    let gaps = node.gaps().all();
+    assert_eq!(gaps.len(), 1);
+    assert_eq!((gaps[0].from, gaps[0].missed), (Some(sender), None));
+}
+
+pub(crate) async fn what_is_missed_only_grows(place: Place) {
+    let node = place.node().await;
+    let missed = |gap: &Gap| gap.missed.is_some_and(|missed| missed > 1_000);
+    for (sender, seq) in [
+        (7, 1),
+        (7, 100),
+        (8, 1),
+        (8, u64::MAX - 40),
+        (9, 1),
+        (9, 5_000),
+    ] {
+        place.publish(forged(NodeId::new(sender), seq, 1)).await;
+    }
+
+    node.gaps()
+        .wait_for(|gap| gap.from == Some(NodeId::new(9)) && missed(gap))
+        .await;
+    assert_eq!(node.health().missed, u64::MAX);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Gap, Subscription};
+use tidings::{Gap, GapReason, NodeId, Subscription};
 use tidings_testkit::{Collected, Node};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -84,4 +84,53 @@ pub(crate) async fn off_drops_the_gaps_that_wait_for_a_handler(place: Place) {
     timeout(SOON, off).await.unwrap();
 
     assert_eq!((slow.begun.all().len(), slow.handled.all().len()), (1, 1));
+}
+
+/// A frame with one event.
+fn one(from: NodeId, seq: u64) -> String {
+    format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{{"event":"x"}}]}}"#)
+}
+
+/// Publishes one event in each of so many names.
+async fn publish_crowd(place: &Place, names: std::ops::Range<u128>) {
+    let frames = names.map(|name| one(NodeId::new(1_000 + name), 1).into_bytes());
+    place.publish_all(frames).await;
+}
+
+async fn publish_one(place: &Place, from: NodeId, seq: u64) {
+    place.publish(one(from, seq)).await;
+}
+
+pub(crate) async fn among_thousands_of_senders_none_is_lost_track_of_without_a_gap(place: Place) {
+    let node = place.node().await;
+    let (silent, forgotten) = (NodeId::new(7), NodeId::new(8));
+    publish_one(&place, silent, 1).await;
+    publish_crowd(&place, 0..4_096).await;
+    publish_one(&place, silent, 5).await;
+    let gap = node.gaps().wait_for(|gap| gap.from == Some(silent)).await;
+    assert_eq!(gap.missed, Some(3));
+
+    publish_one(&place, forgotten, 1).await;
+    publish_crowd(&place, 5_000..15_000).await;
+    publish_one(&place, forgotten, 5).await;
+
+    let told = |gap: &Gap| gap.from == Some(forgotten) || gap.missed.is_none();
+    let gap = node.gaps().wait_for(told).await;
+    assert_eq!(gap.reason, GapReason::Skipped);
+    assert!(node.gaps().all().len() < 50, "they are told together");
+}
+
+pub(crate) async fn a_member_is_not_forgotten_for_thousands_of_other_senders(place: Place) {
+    let (node, member) = place.two_nodes().await;
+    member.members().await.unwrap();
+    member.send_to_all("x", &1).await.unwrap();
+
+    publish_crowd(&place, 0..20_000).await;
+    publish_one(&place, member.id(), 5).await;
+
+    let gap = node
+        .gaps()
+        .wait_for(|gap| gap.from == Some(member.id()))
+        .await;
+    assert_eq!(gap.missed, Some(3));
 }

@@ -415,7 +415,8 @@ impl Parts {
     ) -> Self {
         let me = NodeId::new(rand::random());
         let counts = Arc::new(Counts::new());
-        let outgoing = Arc::new(Outgoing::new(me, format, sending));
+        let reports = Arc::new(Reports::new(Arc::clone(&counts)));
+        let outgoing = Arc::new(Outgoing::new(me, format, sending, Arc::clone(&reports)));
         let asks = Asks::new(Arc::clone(&outgoing), Handle::current());
         Self {
             me,
@@ -423,7 +424,7 @@ impl Parts {
             outgoing,
             dispatcher: Arc::new(Dispatcher::new(asks)),
             echoes: Arc::default(),
-            reports: Arc::new(Reports::new(Arc::clone(&counts))),
+            reports,
             pulse: Arc::new(Pulse::new(
                 transport.address(),
                 transport.topology(),
@@ -565,12 +566,14 @@ impl Parts {
             sessions: for_sender,
             stage: stages.clone(),
         };
+        let remembered = Arc::default();
         let receiver = Receiver::new(
             me,
             dispatcher,
             echoes,
             Arc::clone(&reports),
             Arc::clone(counts),
+            Arc::clone(&remembered),
         );
         let link = Link {
             node: me,
@@ -590,6 +593,7 @@ impl Parts {
         bus.inner.add_task(tokio::spawn(sending));
         bus.inner.add_task(tokio::spawn(link.run(hearing)));
         bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
+        members::remember(bus, remembered);
     }
 }
 

@@ -109,8 +109,6 @@ pub(crate) struct Arrived<'a> {
     pub(crate) bytes: &'a Bytes,
     pub(crate) header: Header,
     pub(crate) events: &'a mut Vec<Result<RawEvent, EventError>>,
-    /// How many events at its beginning were heard before.
-    pub(crate) known: usize,
 }
 
 impl Sorter {
@@ -155,13 +153,12 @@ impl Sorter {
             bytes,
             header,
             events,
-            known,
         } = arrived;
         if self.wanted.len() < table.slots() {
             self.wanted.resize_with(table.slots(), Vec::new);
         }
         let mut unknown_names: Vec<Arc<str>> = Vec::new();
-        for (index, event) in events.drain(..).enumerate().skip(known) {
+        for (index, event) in events.drain(..).enumerate() {
             let event = match event {
                 Ok(event) => event,
                 Err(error) => {

@@ -1,6 +1,8 @@
 //! A sender's own frames on their way through Redis and back: how far the channel is behind.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +22,13 @@ const HEAD: usize = 96;
 /// How much of a frame tells one sender from another.
 const SENDER: usize = 20;
 
+/// How many ranges of numbers are remembered that may still come; more are taken together.
+const UNHEARD: usize = 8;
+
+/// Up to which number ours follow those that others use in our name. Beyond it our events are
+/// delivered as those of a sender that began again.
+const CLAIMED: u64 = 1 << 48;
+
 /// What was sent and not yet heard.
 #[derive(Debug, Default)]
 pub(crate) struct Echoes {
@@ -29,10 +38,16 @@ pub(crate) struct Echoes {
     all_heard: Notify,
     /// Somebody has begun to wait for an echo.
     pub(crate) is_wanted: Notify,
+    /// The end of the highest numbers that others used in this sender's name.
+    claimed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Inside {
+    /// One more than the highest number given out.
+    numbered: u64,
+    /// The numbers of frames that were sent and are not waited for any more: they may still come.
+    unheard: VecDeque<Range<u64>>,
     frames: VecDeque<Sent>,
     bytes: usize,
     /// How many frames came back.
@@ -53,9 +68,16 @@ pub(crate) struct Sent {
     pub(crate) frame: Bytes,
 }
 
+impl Sent {
+    fn end(&self) -> u64 {
+        self.first + u64::from(self.events)
+    }
+}
+
 impl Echoes {
     pub(crate) fn sent(&self, sent: Sent) {
         let mut inside = self.lock();
+        inside.numbered = inside.numbered.max(sent.end());
         if inside.is_deaf {
             return;
         }
@@ -76,6 +98,7 @@ impl Echoes {
             .position(|sent| is_same(&sent.frame, frame))?;
         inside.count += 1;
         inside.is_handing_over = true;
+        inside.give_up(position);
         let mut heard = None;
         for _ in 0..=position {
             heard = inside.frames.pop_front();
@@ -84,6 +107,35 @@ impl Echoes {
         drop(inside);
         self.heard.notify_one();
         heard
+    }
+
+    /// Whether a frame in our name with these numbers, which is none of those that are waited for,
+    /// cannot be ours.
+    pub(crate) fn is_forged(&self, first: u64, events: u32) -> bool {
+        let inside = self.lock();
+        let end = first.saturating_add(u64::from(events));
+        let is_unheard = |numbers: &Range<u64>| numbers.start <= first && end <= numbers.end;
+        // We never gave out such numbers, or gave them to a frame that we know.
+        end > inside.numbered.max(1) || events > 0 && !inside.unheard.iter().any(is_unheard)
+    }
+
+    /// Another used numbers up to this one in our name.
+    pub(crate) fn claim(&self, end: u64) {
+        if end <= CLAIMED {
+            self.claimed.fetch_max(end, Ordering::Relaxed);
+        }
+    }
+
+    /// The number that our next event gets, where this one was next so far: subscribers take a lower
+    /// one than those that others used for one that went back.
+    pub(crate) fn next_number(&self, next: u64) -> u64 {
+        let claimed = self.claimed.load(Ordering::Relaxed);
+        if claimed <= next {
+            return next;
+        }
+        let mut inside = self.lock();
+        inside.numbered = inside.numbered.max(claimed);
+        claimed
     }
 
     /// The frame that was heard is with its handlers.
@@ -141,6 +193,8 @@ impl Echoes {
     /// Waits for nothing any more: a new connection, or an echo that does not come.
     pub(crate) fn forget(&self) {
         let mut inside = self.lock();
+        let all = inside.frames.len();
+        inside.give_up(all);
         inside.frames.clear();
         inside.bytes = 0;
         drop(inside);
@@ -177,6 +231,28 @@ impl Drop for Waiting<'_> {
 }
 
 impl Inside {
+    /// So many of the frames are not waited for any more.
+    fn give_up(&mut self, frames: usize) {
+        let (Some(first), Some(last)) = (self.frames.front(), frames.checked_sub(1)) else {
+            return;
+        };
+        let Some(end) = self.frames.get(last).map(Sent::end) else {
+            return;
+        };
+        let numbers = first.first..end;
+        match self.unheard.back_mut() {
+            Some(before) if before.end >= numbers.start => {
+                *before = before.start.min(numbers.start)..before.end.max(end);
+            }
+            _ => self.unheard.push_back(numbers),
+        }
+        if self.unheard.len() > UNHEARD
+            && let (Some(oldest), Some(next)) = (self.unheard.pop_front(), self.unheard.front_mut())
+        {
+            *next = oldest.start.min(next.start)..next.end;
+        }
+    }
+
     fn is_all_heard(&self) -> bool {
         self.frames.is_empty() && !self.is_handing_over
     }

@@ -75,10 +75,10 @@ pub enum Failure {
         cause: Cause,
     },
     /// Events whose fate nobody waited for, fed ones, did not reach Redis, or may not have. What an
-    /// awaited send ends with is not reported here.
+    /// awaited send ends with is not reported here, unless its future was dropped before.
     #[error("{}", NotSent { events: *.events, event, fate })]
     Send {
-        /// How many events, of one frame.
+        /// How many events: those of one frame, or of several that were given up together.
         events: u32,
         /// The name of the first of them.
         event: String,
@@ -104,12 +104,38 @@ pub enum Failure {
         /// How many entries; `None` for all of them.
         keys: Option<usize>,
     },
+    /// Frames came in the name of this bus that it did not send: another program uses its id, which
+    /// anybody can who may publish. This bus numbers its events on from theirs, and subscribers
+    /// report a gap where they cannot tell what is missing. The first is reported at once, and more
+    /// of them every 10 s.
+    #[error("{}", Forged(*.frames))]
+    Forged {
+        /// How many frames.
+        frames: u64,
+    },
     /// So many failures came at once that some were only counted.
     #[error("{count} more failures came faster than they could be reported")]
     Suppressed {
         /// How many.
         count: u64,
     },
+}
+
+impl Failure {
+    /// Whether both are sends of one event with one fate.
+    pub(crate) fn is_same_send(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Send { event, fate, .. },
+                Self::Send {
+                    event: other_event,
+                    fate: other_fate,
+                    ..
+                },
+            ) => event == other_event && fate == other_fate,
+            _ => false,
+        }
+    }
 }
 
 /// How a handler's call ended, when not well.
@@ -145,6 +171,20 @@ impl fmt::Display for Sender {
         match self.0 {
             Some(node) => write!(f, "node {node}"),
             None => f.write_str("a sender that is no node"),
+        }
+    }
+}
+
+struct Forged(u64);
+
+impl fmt::Display for Forged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("a frame in the name of this bus came from another sender"),
+            frames => write!(
+                f,
+                "{frames} frames in the name of this bus came from another sender"
+            ),
         }
     }
 }
@@ -264,8 +304,10 @@ pub struct Gap {
 pub enum GapReason {
     /// The connection was lost and is back; in between nothing was heard.
     Reconnected,
-    /// A sender's numbers jumped: what lies between was published and not heard here, or could
-    /// never be published. Where they jumped back, how many is not known.
+    /// A sender's numbers jumped: what lies between was published and not received here, or could
+    /// never be published. Where they went back (the sender began again at 1, or another one used
+    /// its name), how many is not known. Nor is it, and whose they were neither, where more senders
+    /// were received than can be remembered.
     Skipped,
     /// The queue of this one handler was full, so it did not get them. Others did.
     Overflow {

@@ -322,10 +322,16 @@ impl Link {
                     is_wanted.set(echoes.is_wanted.notified());
                     Ok(())
                 }
-                () = clock.at(self.due(heard, asked, pause)) => {
-                    asked = Instant::now();
-                    pause = self.pause();
-                    self.check()
+                () = clock.at(self.next_look(self.due(heard, asked, pause))) => {
+                    let now = Instant::now();
+                    self.receiver.report(now);
+                    if now < self.due(heard, asked, pause) {
+                        Ok(())
+                    } else {
+                        asked = now;
+                        pause = self.pause();
+                        self.check()
+                    }
                 }
             };
             if let Err(why) = checked {
@@ -405,6 +411,12 @@ impl Link {
             Some(published) => published + self.probe.interval,
             None => heard.max(asked) + pause,
         }
+    }
+
+    /// When the clock must be looked at.
+    fn next_look(&self, due: Instant) -> Instant {
+        let report = self.receiver.next_report();
+        report.map_or(due, |report| report.min(due))
     }
 
     /// How long nothing may be heard before we ask. Everybody hears what one of a fleet asks, so

@@ -8,6 +8,7 @@ mod example;
 mod presence;
 mod profile;
 mod reach;
+mod remembered;
 mod roster;
 mod view;
 
@@ -21,6 +22,7 @@ pub use self::events::{Departure, MemberEvent, MemberEvents};
 use self::presence::Standing;
 pub(crate) use self::presence::{Heartbeat, Presence};
 pub(crate) use self::profile::Profile;
+pub(crate) use self::remembered::Remembered;
 use self::view::{Follower, Over, View};
 use crate::Bus;
 use crate::keys::Namespace;
@@ -97,6 +99,14 @@ pub(crate) fn heartbeat(bus: &Bus) -> Option<Heartbeat> {
 pub(crate) fn join(bus: &Bus, heartbeat: Heartbeat) {
     let inner = &bus.inner;
     inner.add_task(inner.runtime.spawn(heartbeat.run()));
+}
+
+/// Begins to find out who the members are, whenever somebody must know whom not to forget.
+pub(crate) fn remember(bus: &Bus, remembered: Arc<Remembered>) {
+    let inner = &bus.inner;
+    let (kept, keys) = (Arc::clone(&inner.kept), inner.members.keys.clone());
+    let answering = remembered.run(kept, keys, inner.stage.subscribe());
+    inner.add_task(inner.runtime.spawn(answering));
 }
 
 impl Bus {

@@ -40,6 +40,7 @@ pub(crate) struct Failures {
     handler: Total,
     send: Total,
     shared: Total,
+    forged: Total,
 }
 
 impl Failures {
@@ -54,6 +55,7 @@ impl Failures {
             handler: of("handler"),
             send: of("send"),
             shared: of("shared"),
+            forged: of("forged"),
         }
     }
 
@@ -65,6 +67,10 @@ impl Failures {
             Failure::Handler { .. } => &self.handler,
             Failure::Send { .. } => &self.send,
             Failure::Shared { .. } | Failure::Invalidation { .. } => &self.shared,
+            Failure::Forged { frames } => {
+                self.forged.increment(*frames);
+                return;
+            }
             // Says of others that they were counted.
             Failure::Suppressed { .. } => return,
         };

@@ -14,10 +14,12 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::driven::Driven;
-use crate::error::{FlushError, SendError, Unsent};
+use crate::error::{FlushError, SendError};
 use crate::failure::{Fate, Reason};
+use crate::given_up::GivenUpEvents;
 use crate::metrics::Level;
 use crate::pending::{About, Open, Outcome, Pending, Ticket};
+use crate::reports::Reports;
 use crate::trace::Carried;
 
 /// A frame is closed once it is this long. Measured: 256 KiB carries 25-50 % more than 64 KiB at
@@ -37,15 +39,13 @@ const SLICE: Duration = Duration::from_secs(1);
 /// under way. A turn of tokio's ends after 61 tasks.
 const JOINS: usize = 8;
 
-/// How many given-up events a flush names one by one.
-const NAMED: usize = 10_000;
-
 /// What waits to be sent, up to a bound.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     me: NodeId,
     pub(crate) format: Format,
     settings: Settings,
+    given_up: Arc<GivenUpEvents>,
     inside: Mutex<Inside>,
     /// Wakes the sender, while it has nothing to do.
     sender: AtomicWaker,
@@ -79,8 +79,6 @@ struct Inside {
     events: u64,
     /// The fate of the newest frame: frames are resolved in order.
     newest: Option<Arc<Pending>>,
-    unsent: Vec<Unsent>,
-    more_unsent: u64,
     capacity: usize,
     is_away: bool,
     /// Why nothing new is taken, once nothing is.
@@ -135,11 +133,17 @@ pub(crate) struct Manner {
 }
 
 impl Outgoing {
-    pub(crate) fn new(me: NodeId, format: Format, settings: Settings) -> Self {
+    pub(crate) fn new(
+        me: NodeId,
+        format: Format,
+        settings: Settings,
+        reports: Arc<Reports>,
+    ) -> Self {
         Self {
             me,
             format,
             settings,
+            given_up: Arc::new(GivenUpEvents::new(reports)),
             inside: Mutex::default(),
             sender: AtomicWaker::new(),
             is_idle: AtomicBool::new(false),
@@ -258,7 +262,7 @@ impl Outgoing {
         let capacity = inside.capacity;
         let open = inside
             .open
-            .get_or_insert_with(|| Open::new(self.format, self.me, capacity));
+            .get_or_insert_with(|| Open::new(self.format, self.me, capacity, &self.given_up));
         let index = open.writer.events();
         let trace = event.carried.meta();
         let with_trace;
@@ -387,18 +391,6 @@ impl Outgoing {
         self.room.notify_waiters();
     }
 
-    /// Keeps given-up events for the next flush.
-    pub(crate) fn remember(&self, unsent: impl Iterator<Item = Unsent>) {
-        let mut inside = self.lock();
-        for one in unsent {
-            if inside.unsent.len() < NAMED {
-                inside.unsent.push(one);
-            } else {
-                inside.more_unsent += 1;
-            }
-        }
-    }
-
     /// Waits until all that is in the queue now has its fate.
     pub(crate) async fn settled(&self) {
         let newest = self.lock().newest.clone();
@@ -409,14 +401,7 @@ impl Outgoing {
 
     /// Which fed events were given up since the last call.
     pub(crate) fn take_unsent(&self) -> Result<(), FlushError> {
-        let mut inside = self.lock();
-        let unsent = std::mem::take(&mut inside.unsent);
-        let more = std::mem::take(&mut inside.more_unsent);
-        if unsent.is_empty() {
-            Ok(())
-        } else {
-            Err(FlushError { unsent, more })
-        }
+        self.given_up.take()
     }
 
     /// While Redis is away, more may be fed, and a volatile bus refuses events.

@@ -1,7 +1,7 @@
 //! What is heard: frame -> numbers -> subscriptions.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, read_frame};
@@ -10,6 +10,8 @@ use crate::dispatch::{Arrived, Dispatcher, Sorter};
 use crate::echo::{Echoes, Sent};
 use crate::failure::{Failure, Gap, GapReason};
 use crate::health::Counts;
+use crate::members::Remembered;
+use crate::merged::Merged;
 use crate::metrics::Frames;
 use crate::notices::is_notice;
 use crate::queue::{Push, WhenFull};
@@ -17,6 +19,12 @@ use crate::reports::Reports;
 use crate::room::{Patience, Waiting};
 use crate::sequence::{Sequences, Verdict};
 use crate::subscription::{Batch, Seat};
+
+/// How often frames in our name that are not ours are reported at most.
+const FORGED: Duration = Duration::from_secs(10);
+
+/// How often it is reported at most that it was lost track of senders.
+const LOST_TRACK: Duration = Duration::from_secs(1);
 
 /// Judges frames and hands their events over.
 #[derive(Debug)]
@@ -32,6 +40,12 @@ pub(crate) struct Receiver {
     pub(crate) echoes: Arc<Echoes>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) counts: Arc<Counts>,
+    /// Who must not be forgotten among very many senders.
+    remembered: Arc<Remembered>,
+    /// Frames in our name that are not ours.
+    forged: Merged,
+    /// How often it was lost track of senders.
+    lost_track: Merged,
     /// When a frame of our own came back last.
     pub(crate) echoed: Instant,
     /// How many frames there were.
@@ -45,6 +59,7 @@ impl Receiver {
         echoes: Arc<Echoes>,
         reports: Arc<Reports>,
         counts: Arc<Counts>,
+        remembered: Arc<Remembered>,
     ) -> Self {
         let now = Instant::now();
         let mut sequences = Sequences::default();
@@ -62,6 +77,9 @@ impl Receiver {
             echoes,
             reports,
             counts,
+            remembered,
+            forged: Merged::new(FORGED),
+            lost_track: Merged::new(LOST_TRACK),
             echoed: now,
             count: 0,
         }
@@ -82,14 +100,16 @@ impl Receiver {
     }
 
     async fn take_in(&mut self, frame: Bytes, echo: Option<Sent>) {
+        let is_echo = echo.is_some();
         if let Some(echo) = echo
             && self.dispatcher.is_empty()
             // Our own answer to what we asked is one of all.
             && !self.dispatcher.asks.is_any_open()
         {
             self.frames.add(frame.len(), echo.events);
-            let known = self.judge(self.me, echo.first, echo.events);
-            Counts::add(&self.counts.heard, u64::from(echo.events - known));
+            if self.is_new(self.me, echo.first, echo.events, &frame) {
+                Counts::add(&self.counts.heard, u64::from(echo.events));
+            }
             return;
         }
         let header = match read_frame(&frame, &self.limits, &mut self.events) {
@@ -101,19 +121,20 @@ impl Receiver {
                 });
             }
         };
-        if header.from == Some(self.me) {
-            // Our position, which has no event, is known by its sender alone.
-            self.echoed = Instant::now();
-        }
         let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
         let announced = self.announced(header, &frame);
         self.frames.add(frame.len(), events - announced);
-        let known = match (header.from, header.seq) {
-            (Some(from), Some(first)) => self.judge(from, first, events),
-            _ => 0,
-        };
-        Counts::add(&self.counts.heard, u64::from(events - known - announced));
-        if events == known {
+        if let (Some(from), Some(first)) = (header.from, header.seq) {
+            let is_new = self.is_new(from, first, events, &frame);
+            if from == self.me && !is_echo {
+                self.look_for_forgery(first, events, is_new);
+            }
+            if !is_new {
+                return;
+            }
+        }
+        Counts::add(&self.counts.heard, u64::from(events - announced));
+        if events == 0 {
             return;
         }
         let reports = &self.reports;
@@ -122,7 +143,6 @@ impl Receiver {
             bytes: &frame,
             header,
             events,
-            known: known as usize,
         };
         let batches = self.sorter.sort(arrived, |source| {
             reports.unreadable(Failure::Event {
@@ -155,26 +175,75 @@ impl Receiver {
         u32::try_from(announced.count()).unwrap_or(u32::MAX)
     }
 
-    /// How many of the events were heard before.
-    fn judge(&mut self, from: NodeId, first: u64, events: u32) -> u32 {
-        match self.sequences.receive(from, first, events, Instant::now()) {
-            Verdict::Next => 0,
-            Verdict::Repeated { known } => {
-                Counts::add(&self.counts.repeated, u64::from(known));
-                known
-            }
-            Verdict::Missed(missed) => self.missed(from, Some(missed)),
-            Verdict::Restarted => self.missed(from, None),
+    /// Whether the frame was not received before. What is missing is reported.
+    fn is_new(&mut self, from: NodeId, first: u64, events: u32, frame: &[u8]) -> bool {
+        let now = Instant::now();
+        let verdict = self.sequences.receive(from, first, events, frame, now);
+        match verdict {
+            Verdict::Next => {}
+            Verdict::Repeated => Counts::add(&self.counts.repeated, u64::from(events)),
+            Verdict::Missed(missed) => self.missed(Some(from), Some(missed)),
+            Verdict::Restarted => self.missed(Some(from), None),
         }
+        if self.sequences.needs_attention() {
+            self.attend(now);
+        }
+        verdict != Verdict::Repeated
     }
 
-    fn missed(&self, from: NodeId, missed: Option<u64>) -> u32 {
+    fn missed(&self, from: Option<NodeId>, missed: Option<u64>) {
         self.reports.gap(&Gap {
-            from: Some(from),
+            from,
             missed,
             reason: GapReason::Skipped,
         });
-        0
+    }
+
+    /// More senders are received than can be remembered.
+    #[cold]
+    fn attend(&mut self, now: Instant) {
+        if self.sequences.asks_for_members()
+            && let Some(members) = self.remembered.ask()
+        {
+            self.sequences.set_members(self.me, members);
+        }
+        if self.sequences.has_lost_track() {
+            self.lost_track.add();
+            self.report(now);
+        }
+    }
+
+    /// A frame in our name that is none of those whose echo we wait for.
+    #[cold]
+    fn look_for_forgery(&mut self, first: u64, events: u32, is_new: bool) {
+        let now = Instant::now();
+        if is_new && self.echoes.is_forged(first, events) {
+            self.echoes.claim(first.saturating_add(u64::from(events)));
+            self.forged.add();
+            self.report(now);
+        } else if events == 0 {
+            // Our position, which has no event, is known by its sender alone.
+            self.echoed = now;
+        }
+    }
+
+    /// When [`report`](Self::report) has something to do, if it has.
+    pub(crate) fn next_report(&self) -> Option<Instant> {
+        let now = Instant::now();
+        [self.forged.due(now), self.lost_track.due(now)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Reports what was held back, as one.
+    pub(crate) fn report(&mut self, now: Instant) {
+        if let Some(frames) = self.forged.take(now) {
+            self.reports.failure(Failure::Forged { frames });
+        }
+        if self.lost_track.take(now).is_some() {
+            self.missed(None, None);
+        }
     }
 
     /// What has to wait for room.

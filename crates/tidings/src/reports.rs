@@ -65,7 +65,13 @@ impl Reports {
     pub(crate) fn failure(&self, failure: Failure) {
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         self.kinds.add(&failure);
-        if self.failures.push(failure).is_some() {
+        let Some(failure) = self.failures.push_or_merge(failure) else {
+            return;
+        };
+        if self.failures.is_closed() {
+            // The hook is called no more.
+            tell(None, failure);
+        } else {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -215,6 +221,10 @@ impl<T> Mailbox<T> {
         .await
     }
 
+    fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
     /// Takes nothing new; what waits can still be heard.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;
@@ -230,6 +240,22 @@ impl<T> Mailbox<T> {
 
     fn lock(&self) -> MutexGuard<'_, Inside<T>> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox<Failure> {
+    /// Events that were given up for the same reason are one report, as long as it waits. Gives the
+    /// failure back when it does not fit.
+    fn push_or_merge(&self, failure: Failure) -> Option<Failure> {
+        if let Failure::Send { events, .. } = &failure
+            && let Some(last) = self.lock().waiting.back_mut()
+            && last.is_same_send(&failure)
+            && let Failure::Send { events: sum, .. } = last
+        {
+            *sum = sum.saturating_add(*events);
+            return None;
+        }
+        self.push(failure)
     }
 }
 

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tidings_codec::{Format, Limits, NodeId, read_frame};
+use tidings_codec::{Format, NodeId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::alarm::Alarm;
 use crate::echo::{Echoes, PATIENCE};
-use crate::error::{ConnectError, Unsent};
-use crate::failure::{Failure, Fate, Reason};
+use crate::error::ConnectError;
+use crate::failure::{Fate, Reason};
+use crate::given_up::GivenUpFrame;
 use crate::health::Counts;
 use crate::link::{Broken, Probe, Stage};
 use crate::metrics::Frames;
@@ -115,7 +116,7 @@ impl Sender {
         // Another server, or another user's rights: whether it lets us look is to be seen again.
         progress.until_look = pace::LOOK;
         // States our position at once: others notice what they missed before.
-        session.announce(self.format, self.me, progress);
+        self.announce(&mut session, progress);
         let mut farewell = None;
         let mut sessions_ended = false;
         let (probe, mut stage) = (Arc::clone(&self.probe), self.stage.clone());
@@ -181,7 +182,7 @@ impl Sender {
                 }
                 () = &mut wanted => {
                     wanted.set(probe.wanted.notified());
-                    session.announce(self.format, self.me, progress);
+                    self.announce(&mut session, progress);
                     session.check(progress);
                 }
                 stage = &mut leaving, if farewell.is_none() => {
@@ -225,11 +226,18 @@ impl Sender {
         self.wait(progress).await
     }
 
+    /// States the position: beyond what others claimed in our name.
+    fn announce(&self, session: &mut Session, progress: &mut Progress) {
+        progress.next = self.echoes.next_number(progress.next);
+        session.announce(self.format, self.me, progress);
+    }
+
     /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
     fn number(&self, open: Open, progress: &mut Progress) -> Flight {
         let Open { writer, about, .. } = open;
-        let (first, events) = (progress.next, writer.events());
-        progress.next += u64::from(events);
+        let first = self.echoes.next_number(progress.next);
+        let events = writer.events();
+        progress.next = first + u64::from(events);
         let frame = writer.finish(first);
         let flight = Flight {
             first,
@@ -301,7 +309,7 @@ impl Sender {
         if progress.next_announcement() <= Instant::now() {
             progress.announced += 1;
             progress.last_sent = Instant::now();
-            session.announce(self.format, self.me, progress);
+            self.announce(session, progress);
         }
     }
 
@@ -361,12 +369,12 @@ impl Sender {
         } else {
             Fate::NotSent(reason)
         };
-        self.fail(&frame, Some(first), &about, fate);
+        self.fail(frame, Some(first), &about, fate);
     }
 
     fn give_up_open(&self, open: Open, reason: &Reason) {
         self.fail(
-            &open.writer.finish(1),
+            open.writer.finish(1),
             None,
             &open.about,
             Fate::NotSent(reason.clone()),
@@ -375,17 +383,13 @@ impl Sender {
 
     /// Gives a frame a bad fate: told to those who wait, reported and kept for the next flush
     /// where nobody does.
-    fn fail(&self, frame: &Bytes, first: Option<u64>, about: &About, fate: Fate) {
-        let unsent = unsent(frame, first, &about.unawaited(), &fate);
-        if let Some(event) = unsent.first().map(|unsent| unsent.event.clone()) {
-            let events = u32::try_from(unsent.len()).unwrap_or(u32::MAX);
-            self.reports.failure(Failure::Send {
-                events,
-                event,
-                fate: fate.clone(),
-            });
-            self.outgoing.remember(unsent.into_iter());
-        }
+    fn fail(&self, frame: Bytes, first: Option<u64>, about: &About, fate: Fate) {
+        let given_up = GivenUpFrame {
+            frame,
+            first,
+            fate: fate.clone(),
+        };
+        about.pending.give_up(&given_up, &about.fed);
         self.outgoing.resolve(about, Outcome::Failed(fate));
     }
 }
@@ -423,25 +427,6 @@ impl Drop for Work {
         sender.give_up_all(progress, &reason);
         sender.reports.close();
     }
-}
-
-/// These events of a frame, each by its name.
-fn unsent(frame: &[u8], first: Option<u64>, indices: &[u32], fate: &Fate) -> Vec<Unsent> {
-    if indices.is_empty() {
-        return Vec::new();
-    }
-    let mut events = Vec::new();
-    read_frame(frame, &Limits::default(), &mut events).expect("we wrote this frame ourselves");
-    let unsent = indices.iter().filter_map(|&index| {
-        let event = events.get(index as usize)?.as_ref().ok()?;
-        let number = first.map(|first| first + u64::from(index));
-        Some(Unsent {
-            event: event.name(frame).to_owned(),
-            number,
-            fate: fate.clone(),
-        })
-    });
-    unsent.collect()
 }
 
 async fn wait_for(stage: &mut watch::Receiver<Stage>, wanted: Stage) -> Stage {

@@ -296,6 +296,7 @@ impl Bus {
         Ok(Awaited {
             pending: ticket.awaited.expect("who waits is given what to wait for"),
             index: ticket.index,
+            is_told: false,
         })
     }
 
@@ -340,11 +341,15 @@ impl Bus {
 pub(crate) struct Awaited {
     pending: Arc<Pending>,
     index: u32,
+    is_told: bool,
 }
 
 impl Awaited {
-    pub(crate) async fn receipt(self, event: &str) -> Result<Receipt, SendError> {
-        match self.pending.outcome().await {
+    pub(crate) async fn receipt(mut self, event: &str) -> Result<Receipt, SendError> {
+        let outcome = self.pending.outcome().await;
+        // Nothing is waited for from here on: whoever waits is told.
+        self.is_told = true;
+        match outcome {
             Outcome::Sent { first, receivers } => Ok(Receipt {
                 number: first + u64::from(self.index),
                 receivers,
@@ -356,6 +361,8 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        self.pending.nobody_waits(self.index);
+        if !self.is_told {
+            self.pending.nobody_waits(self.index);
+        }
     }
 }

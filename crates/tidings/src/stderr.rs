@@ -59,6 +59,7 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::Send { .. } => "send",
         Failure::Shared { .. } => "shared",
         Failure::Invalidation { .. } => "invalidation",
+        Failure::Forged { .. } => "forged",
         Failure::Suppressed { .. } => "suppressed",
     }
 }
@@ -70,7 +71,10 @@ fn event(failure: &Failure) -> &str {
         | Failure::Handler { event, .. }
         | Failure::Send { event, .. } => event,
         Failure::Shared { shared, .. } | Failure::Invalidation { shared, .. } => shared,
-        Failure::Frame { .. } | Failure::Event { .. } | Failure::Suppressed { .. } => "",
+        Failure::Frame { .. }
+        | Failure::Event { .. }
+        | Failure::Forged { .. }
+        | Failure::Suppressed { .. } => "",
     }
 }
 
