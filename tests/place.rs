@@ -75,12 +75,16 @@ async fn publish(redis: &Redis, frames: impl IntoIterator<Item = Vec<u8>>) {
         .get_multiplexed_async_connection()
         .await
         .expect("the server is up");
-    let mut publish = redis::pipe();
-    for frame in frames {
-        publish.publish("tidings:{default}", frame).ignore();
+    let frames: Vec<_> = frames.into_iter().collect();
+    // An answer is waited for only so long.
+    for some in frames.chunks(500) {
+        let mut publish = redis::pipe();
+        for frame in some {
+            publish.publish("tidings:{default}", frame).ignore();
+        }
+        publish
+            .exec_async(&mut connection)
+            .await
+            .expect("nobody forbids it");
     }
-    publish
-        .exec_async(&mut connection)
-        .await
-        .expect("nobody forbids it");
 }
