@@ -54,8 +54,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) begun: &'a [Micros],
     /// Its numbers may start again at 1.
     pub(crate) restarts: bool,
-    /// The numbers under which an exact copy of one of its frames may have been forged; `None` where
-    /// nothing was forged in its name.
+    /// The numbers of its events that were forged again, as they were; `None` where nothing was
+    /// forged in its name.
     pub(crate) copied: Option<&'a BTreeSet<u64>>,
 }
 
@@ -71,11 +71,11 @@ pub(crate) struct Books {
     pub(crate) unreported: u64,
     /// Lost although the subscriber was connected the whole time, reported or not.
     pub(crate) dropped: u64,
-    /// Lost where a forged frame was the exact copy of the lost one: nobody can tell them apart.
+    /// Lost where a forged frame was a copy of the lost one: nobody can tell them apart.
     pub(crate) hidden: u64,
     /// Handled more than once.
     pub(crate) twice: u64,
-    /// Handled more than once because an exact copy was forged.
+    /// Handled more than once because a copy was forged.
     pub(crate) replayed: u64,
     pub(crate) out_of_order: u64,
     /// Received although the sender was told that they were not sent.

@@ -130,7 +130,7 @@ async fn keep_sending(
 #[derive(Debug, Default)]
 pub(super) struct Forged {
     pub(super) frames: u64,
-    /// By victim, the numbers under which an exact copy of a frame may have been forged.
+    /// By victim, the numbers of its events that were forged again.
     pub(super) copied: HashMap<NodeId, BTreeSet<u64>>,
 }
 
@@ -174,7 +174,6 @@ async fn keep_forging(
 }
 
 fn forge(kind: u32, victim: NodeId, last: Heard, old: Heard, forged: &mut Forged) -> String {
-    let copied = forged.copied.entry(victim).or_default();
     let next = last.number.saturating_add(1);
     match kind {
         // What it sends next seems to be there already.
@@ -184,12 +183,10 @@ fn forge(kind: u32, victim: NodeId, last: Heard, old: Heard, forged: &mut Forged
         // or far behind.
         2 => frame(victim, 1, &nothing(3)),
         // An event in the place of its next one.
-        3 => {
-            copied.insert(next);
-            frame(victim, next, &tick_event(FORGED + forged.frames))
-        }
+        3 => frame(victim, next, &tick_event(FORGED + forged.frames)),
         // One of its own events again.
         _ => {
+            let copied = forged.copied.entry(victim).or_default();
             copied.insert(old.number);
             frame(victim, old.number, &tick_event(old.tick))
         }

@@ -84,7 +84,7 @@ impl fmt::Display for Forged<'_> {
         write!(
             f,
             "forged: {frames_forged} frames ({failures} failures reported to the nodes), {} events \
-             handled; exact copies hid {} events and repeated {}",
+             handled; forged copies hid {} events and repeated {}",
             books.forged, books.hidden, books.replayed
         )
     }
