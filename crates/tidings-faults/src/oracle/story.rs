@@ -77,6 +77,10 @@ pub(crate) struct Books {
     pub(crate) twice: u64,
     /// Handled more than once because a copy was forged.
     pub(crate) replayed: u64,
+    /// Handled more than once, and a gap of this sender was reported in between: after a forged frame
+    /// that went back it seems to have started again, so that a frame which it repeats itself cannot
+    /// be told from a new one.
+    pub(crate) restarted: u64,
     pub(crate) out_of_order: u64,
     /// Received although the sender was told that they were not sent.
     pub(crate) denied: u64,
@@ -94,23 +98,28 @@ impl Origin<'_> {
             .get(&self.id)
             .map_or(&[][..], Vec::as_slice);
         let (forged, real): (Vec<_>, Vec<_>) = receipts.iter().partition(|got| got.tick >= FORGED);
-        let mut books = self.check_received(&real);
+        let mut books = self.check_received(witness, &real);
         books.forged = forged.len() as u64;
         self.check_missing(witness, &real, &mut books);
         books
     }
 
-    fn check_received(&self, real: &[&Receipt]) -> Books {
+    fn check_received(&self, witness: &Witness, real: &[&Receipt]) -> Books {
+        let of_this = |report: &&GapReport| report.from == Some(self.id);
+        let gaps = sorted(witness.reports.iter().filter(of_this));
         let mut books = Books {
             silent: u64::from(real.is_empty()),
             ..Books::default()
         };
-        let (mut seen, mut highest) = (BTreeSet::new(), 0);
+        let (mut seen, mut highest) = (BTreeMap::new(), 0);
         for got in real {
             let place = self.place(got.tick, got.number);
-            if !seen.insert(got.tick) {
+            if let Some(before) = seen.insert(got.tick, got.at) {
+                let until = got.at.saturating_add(SLACK);
                 if self.is_copied(got.number) {
                     books.replayed += 1;
+                } else if self.copied.is_some() && is_any_within(&gaps, before, until) {
+                    books.restarted += 1;
                 } else {
                     books.twice += 1;
                 }
@@ -207,6 +216,7 @@ impl AddAssign for Books {
         self.hidden += other.hidden;
         self.twice += other.twice;
         self.replayed += other.replayed;
+        self.restarted += other.restarted;
         self.out_of_order += other.out_of_order;
         self.denied += other.denied;
         self.forged += other.forged;
@@ -382,6 +392,16 @@ mod tests {
     fn a_copy_excuses_no_other_event() {
         let books = case(&[0, 1, 3, 4, 5, 6, 7, 8, 9, 1]).copied(&[9]).books();
         assert_eq!((books.unreported, books.twice), (1, 1));
+    }
+
+    #[test]
+    fn an_event_handled_again_after_a_forged_restart_is_counted_apart() {
+        let twice = |from| case(&[0, 1, 2, 1, 3]).told(from, 30, false);
+        assert_eq!(twice(Some(ANNA)).books().twice, 1);
+        let forged = twice(Some(ANNA)).copied(&[]).books();
+        assert_eq!((forged.twice, forged.restarted), (0, 1));
+        // Without a report of this sender it is found.
+        assert_eq!(twice(Some(BELA)).copied(&[]).books().twice, 1);
     }
 
     #[test]

@@ -84,8 +84,8 @@ impl fmt::Display for Forged<'_> {
         write!(
             f,
             "forged: {frames_forged} frames ({failures} failures reported to the nodes), {} events \
-             handled; forged copies hid {} events and repeated {}",
-            books.forged, books.hidden, books.replayed
+             handled; forged copies hid {} events and repeated {}, forged restarts repeated {}",
+            books.forged, books.hidden, books.replayed, books.restarted
         )
     }
 }
