@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn an_event_handled_again_after_a_forged_restart_is_counted_apart() {
-        let twice = |from| case(&[0, 1, 2, 1, 3]).told(from, 30, false);
+        let twice = |from| case(&[0, 1, 2, 1, 3]).told(from, 11, false);
         assert_eq!(twice(Some(ANNA)).books().twice, 1);
         let forged = twice(Some(ANNA)).copied(&[]).books();
         assert_eq!((forged.twice, forged.restarted), (0, 1));
