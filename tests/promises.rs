@@ -119,6 +119,8 @@ promises! {
         a_failure_that_cannot_be_put_in_words_hides_no_later_one;
     mishaps:
         a_call_that_cannot_even_be_dropped_is_reported_and_the_next_event_is_handled
+        a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_those_that_share_it
+        a_handler_that_panics_when_it_is_taken_back_is_reported
         a_hook_that_panics_hears_of_the_next_failure;
     shutdown:
         a_handler_may_shut_its_bus_down

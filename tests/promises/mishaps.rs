@@ -1,7 +1,9 @@
 //! What the application's own code does wrong at the worst of moments.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tidings::prelude::*;
 use tidings::{Cause, Failure, Handling};
 use tidings_testkit::Collected;
 
@@ -46,6 +48,78 @@ pub(crate) async fn a_call_that_cannot_even_be_dropped_is_reported_and_the_next_
     assert!(
         matches!(cause, Cause::Panicked(text) if text == "it went off"),
         "{cause}"
+    );
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Number(u64);
+
+#[derive(Serialize, Deserialize, Event)]
+#[event("fragile")]
+struct Fragile {
+    number: Number,
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(self.number.0 != 2, "it broke");
+    }
+}
+
+pub(crate) async fn a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_those_that_share_it(
+    place: Place,
+) {
+    let (sender, hearer) = place.two_nodes().await;
+    let handled: [Collected<u64>; 2] = Default::default();
+    for put in &handled {
+        let put = put.clone();
+        hearer
+            .subscribe(move |fragile: Arc<Fragile>| {
+                let (put, number) = (put.clone(), fragile.number.0);
+                async move { put.put(number) }
+            })
+            .unwrap();
+    }
+
+    for number in 1..=3 {
+        let fragile = std::mem::ManuallyDrop::new(Fragile {
+            number: Number(number),
+        });
+        sender.publish(&*fragile).await.unwrap();
+    }
+
+    for handled in &handled {
+        handled.wait_for(|number| *number == 3).await;
+        assert_eq!(handled.all().len(), 3);
+    }
+    let failure = hearer.failures().wait_for(|_| true).await;
+    let Failure::Handler { cause, event, .. } = &*failure else {
+        panic!("{failure}")
+    };
+    assert_eq!(event, "fragile");
+    assert!(
+        matches!(cause, Cause::Panicked(text) if text == "it broke"),
+        "{cause}"
+    );
+}
+
+pub(crate) async fn a_handler_that_panics_when_it_is_taken_back_is_reported(place: Place) {
+    let (_, hearer) = place.two_nodes().await;
+    let held = Explosive;
+    let handler = move |_: u64| {
+        let _held = &held;
+        std::future::ready(())
+    };
+    let subscription = hearer.on("tick", handler).unwrap();
+
+    hearer.off(subscription).await;
+
+    let failure = hearer.failures().wait_for(|_| true).await;
+    assert!(
+        tidings::report(&*failure)
+            .to_string()
+            .contains("it went off"),
+        "{failure}"
     );
 }
 

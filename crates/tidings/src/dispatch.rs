@@ -12,6 +12,7 @@ use crate::ask::asks::{Asks, question};
 use crate::error::OnError;
 use crate::event::Names;
 use crate::notices::{Listener, Notice, Notices, is_notice};
+use crate::reports::Reports;
 use crate::subscription::{Batch, Item, Seat, Shared};
 use crate::table::{Place, Route, Table};
 use crate::trace::Remote;
@@ -88,6 +89,7 @@ impl Dispatcher {
 pub(crate) struct Sorter {
     me: NodeId,
     dispatcher: Arc<Dispatcher>,
+    reports: Arc<Reports>,
     /// For each slot of the table, what its subscription gets of the frame at hand.
     wanted: Vec<Vec<Item>>,
     /// The slots that get something.
@@ -112,10 +114,11 @@ pub(crate) struct Arrived<'a> {
 }
 
 impl Sorter {
-    pub(crate) fn new(me: NodeId, dispatcher: &Arc<Dispatcher>) -> Self {
+    pub(crate) fn new(me: NodeId, dispatcher: &Arc<Dispatcher>, reports: &Arc<Reports>) -> Self {
         Self {
             me,
             dispatcher: Arc::clone(dispatcher),
+            reports: Arc::clone(reports),
             wanted: Vec::new(),
             touched: Vec::new(),
         }
@@ -263,6 +266,7 @@ impl Sorter {
                     from,
                     names,
                     events,
+                    reports: Arc::clone(&self.reports),
                 },
             ));
         }

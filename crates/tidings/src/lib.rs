@@ -67,6 +67,7 @@ mod subscription;
 mod tls;
 // … how an event is sent …
 mod alarm;
+mod decoded;
 mod driven;
 mod echo;
 mod given_up;

@@ -68,7 +68,7 @@ impl Receiver {
         Self {
             me,
             sequences,
-            sorter: Sorter::new(me, &dispatcher),
+            sorter: Sorter::new(me, &dispatcher, &reports),
             events: Vec::new(),
             limits: Limits::default(),
             patience: Patience::default(),

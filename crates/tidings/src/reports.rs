@@ -16,7 +16,7 @@ use crate::health::Counts;
 use crate::metrics::Failures;
 use crate::stderr;
 use crate::subscription::Seat;
-use crate::worker::panic_text;
+use crate::worker::{caught, panic_text};
 
 /// How many reports wait for whoever hears them. Beyond that failures are counted and gaps merged.
 const WAITING: usize = 1_024;
@@ -73,6 +73,8 @@ impl Reports {
             tell(None, failure);
         } else {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
+            // It may hold an error of the application's, and that may panic when it is dropped.
+            let _ = caught(|| drop(failure));
         }
     }
 
@@ -305,6 +307,8 @@ mod tests {
     use tidings_codec::NodeId;
 
     use super::*;
+    use crate::failure::Cause;
+    use crate::handler::HandlerError;
 
     fn gap(from: u128, missed: u64) -> Gap {
         Gap {
@@ -336,6 +340,33 @@ mod tests {
         gaps.push_or_merge(gap(1, 2));
         assert_eq!(gaps.next().await, Some(reconnected));
         assert_eq!(gaps.next().await, Some(gap(1, 2)));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("it fails")]
+    struct Explosive;
+
+    impl Drop for Explosive {
+        fn drop(&mut self) {
+            panic!("it went off");
+        }
+    }
+
+    #[test]
+    fn an_error_that_panics_when_it_is_dropped_harms_nobody_where_there_is_no_room_for_it() {
+        let reports = Reports::new(Arc::new(Counts::new()));
+        let failure = |error: HandlerError| Failure::Handler {
+            event: "tick".into(),
+            handler: "tick (a test)".into(),
+            from: None,
+            number: None,
+            cause: Cause::Failed(error),
+        };
+        (0..WAITING).for_each(|_| reports.failure(failure("no".into())));
+
+        reports.failure(failure(Box::new(Explosive)));
+
+        assert_eq!(reports.suppressed.load(Ordering::Relaxed), 1);
     }
 
     fn overflow(handler: &str) -> Gap {

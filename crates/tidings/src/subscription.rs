@@ -1,6 +1,5 @@
 //! One registered handler: its place in the bus, what it is given, and the token to take it back.
 
-use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,11 +13,12 @@ use tokio::task::AbortHandle;
 
 use crate::ask::asked::{Asked, why};
 use crate::context::Context;
+use crate::decoded::Decoded;
 use crate::error::OnError;
 use crate::failure::Failure;
 use crate::metrics::Level;
 use crate::queue::{Bounds, Queue, WhenFull};
-use crate::reports::GapBox;
+use crate::reports::{GapBox, Reports};
 use crate::trace::Remote;
 use crate::worker::running;
 
@@ -232,6 +232,8 @@ pub(crate) struct Batch {
     /// The names that the events' indices refer to.
     pub(crate) names: Arc<[Arc<str>]>,
     pub(crate) events: Vec<Item>,
+    /// Where a payload is reported that panics when it is dropped.
+    pub(crate) reports: Arc<Reports>,
 }
 
 /// One event of a batch.
@@ -262,7 +264,7 @@ impl Item {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// The payload decoded once for all handlers that take an `Arc` of it; `None` when it cannot be.
-    decoded: OnceLock<Option<Arc<dyn Any + Send + Sync>>>,
+    decoded: OnceLock<Option<Decoded>>,
     asked: Option<Arc<Asked>>,
 }
 
@@ -291,6 +293,7 @@ impl Batch {
             from: self.from,
             names: Arc::clone(&self.names),
             events: self.events.split_off(events),
+            reports: Arc::clone(&self.reports),
         })
     }
 
@@ -309,6 +312,7 @@ impl Batch {
 
     #[cfg(test)]
     pub(crate) fn for_test(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Self {
+        use crate::health::Counts;
         let item = |number| Item {
             name: 0,
             payload: 0..0,
@@ -323,6 +327,7 @@ impl Batch {
             from: None,
             names: Arc::from([Arc::from("tick")]),
             events: numbers.map(item).collect(),
+            reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
         }
     }
 }
@@ -379,7 +384,16 @@ impl<'a> Heard<'a> {
         let mut error = None;
         // Others wait here for as long as it takes to decode one payload.
         let decoded = shared.decoded.get_or_init(|| match decode() {
-            Ok(decoded) => Some(Arc::new(decoded) as Arc<dyn Any + Send + Sync>),
+            Ok(payload) => {
+                let sent = (self.batch.from, self.item.number());
+                let reports = Arc::clone(&self.batch.reports);
+                Some(Decoded::new(
+                    payload,
+                    Arc::clone(self.name()),
+                    sent,
+                    reports,
+                ))
+            }
             Err(undecodable) => {
                 error = Some(undecodable);
                 None
@@ -387,7 +401,7 @@ impl<'a> Heard<'a> {
         });
         match (decoded, error) {
             (Some(decoded), _) => {
-                let decoded = Arc::clone(decoded).downcast();
+                let decoded = decoded.get();
                 Ok(decoded.expect("one cell is shared by handlers of one type only"))
             }
             (None, Some(error)) => Err(error),

@@ -118,6 +118,24 @@ where
         } else {
             self.run_together().await;
         }
+        self.end();
+    }
+
+    /// What the handler holds is the application's, and may panic when it is dropped.
+    fn end(self) {
+        let Self {
+            seat, bus, handler, ..
+        } = self;
+        if let (Err(text), Some(bus)) = (caught(|| drop(handler)), bus.upgrade()) {
+            let event = seat.handler.split(' ').next().unwrap_or_default();
+            bus.reports().failure(Failure::Handler {
+                event: event.to_owned(),
+                handler: Arc::clone(&seat.handler),
+                from: None,
+                number: None,
+                cause: Cause::Panicked(text),
+            });
+        }
     }
 
     async fn run_in_order(&self) {
@@ -284,7 +302,9 @@ async fn guarded(
     match ended.await {
         Ok(ended) => ended,
         // What a call holds is dropped with it, and that can panic as well.
-        Err(_) => caught(|| call.set(None)).and(Err(Stop::TimedOut)),
+        Err(_) => caught(|| call.set(None))
+            .map_err(Stop::Panicked)
+            .and(Err(Stop::TimedOut)),
     }
 }
 
@@ -301,15 +321,21 @@ fn poll_guarded(
         }
         polled
     });
-    polled.unwrap_or_else(|stop| {
+    polled.unwrap_or_else(|text| {
         // What is left of it is of no interest, and may panic once more.
         let _ = caught(|| call.set(None));
-        Poll::Ready(Err(stop))
+        Poll::Ready(Err(Stop::Panicked(text)))
     })
 }
 
-fn caught<T>(act: impl FnOnce() -> T) -> Result<T, Stop> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(|panic| Stop::Panicked(panic_text(&*panic)))
+/// Runs what is the application's; where it panics, what that said.
+pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(|panic| {
+        let text = panic_text(&*panic);
+        // What it was thrown with may panic in its turn.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+        text
+    })
 }
 
 /// What a panic said.
