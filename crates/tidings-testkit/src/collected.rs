@@ -10,6 +10,9 @@ use tokio::time::{Instant, timeout_at};
 /// How long a test waits for something to come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How many items a failed wait prints.
+const PRINTED: usize = 20;
+
 /// A list that grows while a test looks at it.
 #[derive(Debug)]
 pub struct Collected<T> {
@@ -49,21 +52,26 @@ impl<T: Debug> Collected<T> {
         self.inside.grown.notify_waiters();
     }
 
-    /// The first item that satisfies `wanted`, as soon as there is one.
+    /// The first item that satisfies `wanted`, as soon as there is one. Each item is looked at once.
     ///
     /// # Panics
     ///
-    /// After ten seconds, with all that was collected.
+    /// After ten seconds, with the number of items collected and the last 20 of them.
     #[track_caller]
     pub fn wait_for(&self, wanted: impl Fn(&T) -> bool) -> impl Future<Output = Arc<T>> {
-        self.until(move |items| items.iter().find(|item| wanted(item)).cloned())
+        let mut seen = 0;
+        self.until(move |items| {
+            let new = &items[seen..];
+            seen = items.len();
+            new.iter().find(|item| wanted(item)).cloned()
+        })
     }
 
     /// The items, as soon as there are `len` of them.
     ///
     /// # Panics
     ///
-    /// After ten seconds, with all that was collected.
+    /// After ten seconds, with the number of items collected and the last 20 of them.
     #[track_caller]
     pub fn wait_len(&self, len: usize) -> impl Future<Output = Vec<Arc<T>>> {
         self.until(move |items| (items.len() >= len).then(|| items.to_vec()))
@@ -75,7 +83,7 @@ impl<T: Debug> Collected<T> {
     }
 
     #[track_caller]
-    fn until<F>(&self, find: impl Fn(&[Arc<T>]) -> Option<F>) -> impl Future<Output = F> {
+    fn until<F>(&self, mut find: impl FnMut(&[Arc<T>]) -> Option<F>) -> impl Future<Output = F> {
         let line = std::panic::Location::caller();
         async move {
             let deadline = Instant::now() + DEADLINE;
@@ -89,8 +97,8 @@ impl<T: Debug> Collected<T> {
                 let grew = timeout_at(deadline, grown).await;
                 assert!(
                     grew.is_ok(),
-                    "{line}: waited {DEADLINE:?}, and had {:?}",
-                    self.lock()
+                    "{line}: waited {DEADLINE:?}, and had {}",
+                    summary(&self.lock())
                 );
             }
         }
@@ -101,5 +109,37 @@ impl<T: Debug> Collected<T> {
             .items
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of items and the last of them: a test that waits for 50,000 prints no 50,000.
+fn summary<T: Debug>(items: &[Arc<T>]) -> String {
+    let last = &items[items.len().saturating_sub(PRINTED)..];
+    let which = if last.len() < items.len() {
+        ", the last of them "
+    } else {
+        " "
+    };
+    format!("{} items{which}{last:?}", items.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Collected;
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "had 3 items [0, 1, 2]")]
+    async fn a_failed_wait_prints_a_few_items_whole() {
+        let items = Collected::default();
+        (0..3).for_each(|item| items.put(item));
+        items.wait_len(4).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "had 50000 items, the last of them [49980, 49981,")]
+    async fn a_failed_wait_prints_the_last_20_of_many_items() {
+        let items = Collected::default();
+        (0..50_000).for_each(|item| items.put(item));
+        items.wait_for(|item| *item > 50_000).await;
     }
 }
