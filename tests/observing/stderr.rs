@@ -1,35 +1,21 @@
 //! What a program prints that set no hook and no `tracing` subscriber.
 
-use std::env;
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use tidings::{Bus, memory};
 use tidings_testkit::{memory_url, wait_for};
+use tidings_tests::alone;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Set where a test is the program itself.
-const PROGRAM: &str = "TIDINGS_TEST_PROGRAM";
-
-/// Runs the test of this name once more, as a program of its own.
-fn program(test: &str) -> Output {
-    let mut program = Command::new(env::current_exe().unwrap());
-    program.args(["--exact", test, "--nocapture"]);
-    program.env(PROGRAM, "1").output().unwrap()
-}
-
 #[test]
 fn failures_and_gaps_are_printed_once_of_each_kind_where_nothing_receives_them() {
-    if env::var_os(PROGRAM).is_some() {
-        return lose_events();
-    }
     let name = "observing::stderr::failures_and_gaps_are_printed_once_of_each_kind_where_nothing_receives_them";
-
-    let output = program(name);
+    let Some(output) = alone(name) else {
+        return lose_events();
+    };
 
     let printed = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{printed}");
     let lines_with = |words: &str| printed.lines().filter(|line| line.contains(words)).count();
     assert_eq!(lines_with("the payload of `price`"), 1, "{printed}");
     assert_eq!(lines_with("did not handle `stock`"), 1, "{printed}");
