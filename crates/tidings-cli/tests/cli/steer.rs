@@ -5,13 +5,14 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
 use rustix::process::{Signal, geteuid};
 
-use crate::support::{Place, Running, STAYS, STUBBORN, eventually, lives, text};
+use crate::support::{Place, Running, STAYS, STUBBORN, copy, eventually, lives, text};
 
 #[test]
 fn ps_shows_all_workers_as_a_table() {
@@ -293,7 +294,7 @@ fn another_user_is_refused_and_reported() {
     }
     fs::set_permissions(&socket, Permissions::from_mode(0o777)).unwrap();
     let program = place.path("tidings");
-    fs::copy(env!("CARGO_BIN_EXE_tidings"), &program).unwrap();
+    copy(Path::new(env!("CARGO_BIN_EXE_tidings")), &program);
 
     let mut command = Command::new(&program);
     let command = command

@@ -51,8 +51,11 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command
             .env("TIDINGS_RUNTIME_DIR", self.path("runtime"))
-            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null());
+        // What is set where the tests run changes nothing.
+        for variable in ["NOTIFY_SOCKET", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(variable);
+        }
         command
     }
 
@@ -95,12 +98,20 @@ impl Place {
 
     /// Puts a script where a program may have been, in one step.
     pub(crate) fn put_program(&self, name: &str, script: &str) -> PathBuf {
-        let (next, path) = (self.path("next"), self.path(name));
-        fs::write(&next, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let (text, next, path) = (self.path("text"), self.path("next"), self.path(name));
+        fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        copy(&text, &next);
         fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
         fs::rename(&next, &path).unwrap();
         path
     }
+}
+
+/// A copy to be run. This process does not write it: a child that another test starts meanwhile would
+/// hold it open, and what is open for writing cannot be run.
+pub(crate) fn copy(program: &Path, to: &Path) {
+    let copied = Command::new("cp").args([program, to]).status();
+    assert!(copied.unwrap().success());
 }
 
 /// A `tidings run`; killed with its workers when the test is over, however that ends.

@@ -133,8 +133,14 @@ async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
     let runtime = tempfile::tempdir().unwrap();
     let program = runtime.path().join("server");
     let write = |script: &str| {
-        let next = runtime.path().join("next");
-        std::fs::write(&next, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let (text, next) = (runtime.path().join("text"), runtime.path().join("next"));
+        std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        // Not written by this process: a child that another test starts meanwhile would hold it open,
+        // and what is open for writing cannot be run.
+        let copied = std::process::Command::new("cp")
+            .args([&text, &next])
+            .status();
+        assert!(copied.unwrap().success());
         std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::rename(&next, &program).unwrap();
     };

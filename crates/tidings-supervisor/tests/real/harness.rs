@@ -216,7 +216,12 @@ impl<T> Default for Heard<T> {
 
 impl<T: Debug> Debug for Heard<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.all.lock().unwrap().fmt(f)
+        /// The last of them are enough to see what went wrong.
+        const SHOWN: usize = 50;
+        let all = self.all.lock().unwrap();
+        let last = &all[all.len().saturating_sub(SHOWN)..];
+        write!(f, "{} in all, the last of them ", all.len())?;
+        last.fmt(f)
     }
 }
 
@@ -247,7 +252,7 @@ impl<T: Clone + Debug> Heard<T> {
             }
         };
         let found = timeout(PATIENCE, found).await;
-        found.unwrap_or_else(|_| panic!("not heard in time: {self:#?}"))
+        found.unwrap_or_else(|_| panic!("not received in time: {self:#?}"))
     }
 
     pub(crate) async fn first(&self, is_it: impl Fn(&T) -> bool) -> T {
@@ -277,6 +282,30 @@ impl Heard<Line> {
         }
         whole
     }
+}
+
+/// Set where a test is the process of its own.
+const ALONE: &str = "TIDINGS_TEST_ALONE";
+
+/// Is true in a process that runs this test only. Elsewhere it starts that process and sees the test
+/// pass there. For what tests beside it change: children, descriptors, threads and ports. A child that
+/// is started holds for a moment whatever this process has open.
+///
+/// `test` is the test's name as the test program lists it.
+pub(crate) fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    let is_passed = output.status.success() && stdout.contains("1 passed");
+    assert!(is_passed, "{}: {stdout}{stderr}", output.status);
+    false
 }
 
 /// Waits for what nobody tells of.
@@ -324,9 +353,20 @@ pub(crate) fn deploy(program: &Path, as_name: &Path) {
 /// A script, to be deployed.
 pub(crate) fn script(directory: &Path, text: &str) -> PathBuf {
     let path = directory.join(format!("script-{}", text.len()));
-    std::fs::write(&path, text).unwrap();
+    let source = path.with_extension("text");
+    std::fs::write(&source, text).unwrap();
+    copy(&source, &path);
     set_mode(&path, 0o755);
     path
+}
+
+/// A copy to be run. This process does not write it: a child that another test starts meanwhile would
+/// hold it open, and what is open for writing cannot be run.
+pub(crate) fn copy(program: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp")
+        .args([program, to])
+        .status();
+    assert!(copied.unwrap().success());
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {

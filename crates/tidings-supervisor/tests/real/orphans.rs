@@ -98,6 +98,9 @@ fn with_its_runtime_a_supervisor_ends_at_once() {
 
 #[test]
 fn a_runtime_that_ends_while_workers_start_leaves_none() {
+    if !is_alone("orphans::a_runtime_that_ends_while_workers_start_leaves_none") {
+        return;
+    }
     for _ in 0..20 {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let trial = runtime.block_on(workers_that(&["deaf", "ready", "hang"]).workers(4).start());
@@ -130,6 +133,9 @@ fn children() -> Vec<String> {
 
 #[tokio::test]
 async fn a_name_and_a_port_are_free_again_at_once() {
+    if !is_alone("orphans::a_name_and_a_port_are_free_again_at_once") {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
     let mut at = "127.0.0.1:0".to_owned();
@@ -192,6 +198,9 @@ impl Holdings {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn fifty_reloads_leave_nothing_open() {
+    if !is_alone("orphans::fifty_reloads_leave_nothing_open") {
+        return;
+    }
     let trial = workers_that(&["ready", "wait"])
         .workers(2)
         .listening()
@@ -212,6 +221,9 @@ async fn fifty_reloads_leave_nothing_open() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn thirty_deaths_leave_nothing_open() {
+    if !is_alone("orphans::thirty_deaths_leave_nothing_open") {
+        return;
+    }
     let trial = workers_that(&["child", "ready", "wait"])
         .workers(2)
         .listening()
@@ -231,6 +243,9 @@ async fn thirty_deaths_leave_nothing_open() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_supervisor_that_ended_leaves_nothing_open() {
+    if !is_alone("orphans::a_supervisor_that_ended_leaves_nothing_open") {
+        return;
+    }
     let once = || async {
         let trial = workers_that(&["ready", "wait"])
             .workers(2)
