@@ -121,6 +121,11 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     }
 
     async fn send_again(&self, key: &K, turn: Turn) -> bool {
+        let _turn = self.turn(key).lock().await;
+        if !self.lock().invalid.waits(key, turn) {
+            // A newer entry was written meanwhile.
+            return true;
+        }
         let sent = async { self.send(key, &self.field(key)?, turn).await };
         match sent.await {
             Ok(()) => true,

@@ -53,9 +53,14 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
         self.all.is_some() || self.keys.contains_key(key)
     }
 
+    /// Whether this invalidation of the key is still to be sent.
+    pub(crate) fn waits(&self, key: &K, turn: Turn) -> bool {
+        self.keys.get(key) == Some(&turn)
+    }
+
     /// Redis took that of this key, or holds a newer entry.
     pub(crate) fn took(&mut self, key: &K, turn: Turn) {
-        if self.keys.get(key) == Some(&turn) {
+        if self.waits(key, turn) {
             self.keys.remove(key);
         }
     }

@@ -137,6 +137,13 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             ttl: self.caching.set_ttl(),
             only: Only::Always,
         };
+        // An invalidation that is being repeated must not reach Redis after this.
+        let is_invalid = self.lock().invalid.has(key);
+        let _turn = if is_invalid {
+            Some(self.turn(key).lock().await)
+        } else {
+            None
+        };
         self.write(key, &field, new).await.map(|_| ())
     }
 
@@ -381,7 +388,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         encoded(&entry_name(&self.keys.name, field), self.format, value)
     }
 
-    fn turn(&self, key: &K) -> &tokio::sync::Mutex<()> {
+    pub(crate) fn turn(&self, key: &K) -> &tokio::sync::Mutex<()> {
         let index = self.turn_of.hash_one(key) % TURNS as u64;
         &self.turns[usize::try_from(index).unwrap_or(0)]
     }
