@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -16,7 +15,7 @@ use crate::health::Counts;
 use crate::metrics::Failures;
 use crate::stderr;
 use crate::subscription::Seat;
-use crate::worker::{caught, panic_text};
+use crate::worker::caught;
 
 /// How many reports wait for whoever hears them. Beyond that failures are counted and gaps merged.
 const WAITING: usize = 1_024;
@@ -154,7 +153,7 @@ impl Reports {
 
 fn tell(hook: Option<&FailureHook>, failure: Failure) {
     // Both are the application's code: the hook, and the words of its errors.
-    let telling = AssertUnwindSafe(|| {
+    let telling = || {
         if let Some(hook) = hook {
             return hook(failure);
         }
@@ -164,9 +163,8 @@ fn tell(hook: Option<&FailureHook>, failure: Failure) {
             failure = text,
             "a failure, and no `on_failure` hook to hear of it"
         );
-    });
-    if let Err(panic) = catch_unwind(telling) {
-        let panic = panic_text(&*panic);
+    };
+    if let Err(panic) = caught(telling) {
         tracing::error!(panic, "a failure could not be told");
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -15,7 +14,7 @@ use crate::context::Context;
 use crate::failure::{Cause, Failure};
 use crate::key::Decode;
 use crate::subscription::{Batch, Item, Seat};
-use crate::worker::panic_text;
+use crate::worker::caught;
 
 /// The events of one kind, in order. It ends when the bus is shut down or dropped; dropping it
 /// ends the subscription.
@@ -87,7 +86,7 @@ impl<P> EventStream<P> {
     /// The payload, or a report of why there is none.
     fn read(&self, batch: &Batch, item: &Item) -> Option<P> {
         let heard = batch.heard(item);
-        let decoded = catch_unwind(AssertUnwindSafe(|| (self.decode)(&heard)));
+        let decoded = caught(|| (self.decode)(&heard));
         let (event, handler) = (heard.name().to_string(), Arc::clone(&self.seat.handler));
         let (from, number) = (batch.from, item.number());
         let failure = match decoded {
@@ -102,16 +101,13 @@ impl<P> EventStream<P> {
                 number,
                 source,
             },
-            Err(panic) => {
-                let cause = Cause::Panicked(panic_text(&*panic));
-                Failure::Handler {
-                    event,
-                    handler,
-                    from,
-                    number,
-                    cause,
-                }
-            }
+            Err(text) => Failure::Handler {
+                event,
+                handler,
+                from,
+                number,
+                cause: Cause::Panicked(text),
+            },
         };
         heard.ended(Some(&failure));
         if let Some(bus) = self.bus.upgrade() {

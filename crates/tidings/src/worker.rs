@@ -118,24 +118,7 @@ where
         } else {
             self.run_together().await;
         }
-        self.end();
-    }
-
-    /// What the handler holds is the application's, and may panic when it is dropped.
-    fn end(self) {
-        let Self {
-            seat, bus, handler, ..
-        } = self;
-        if let (Err(text), Some(bus)) = (caught(|| drop(handler)), bus.upgrade()) {
-            let event = seat.handler.split(' ').next().unwrap_or_default();
-            bus.reports().failure(Failure::Handler {
-                event: event.to_owned(),
-                handler: Arc::clone(&seat.handler),
-                from: None,
-                number: None,
-                cause: Cause::Panicked(text),
-            });
-        }
+        end(self.handler, &self.seat, &self.bus);
     }
 
     async fn run_in_order(&self) {
@@ -269,7 +252,7 @@ pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
 ) {
     let timeout = seat.handling.timeout;
     while let Some(gap) = gaps.next().await {
-        let Some(bus) = bus.upgrade() else { return };
+        let Some(bus) = bus.upgrade() else { break };
         let mut context = Context::new(bus, Arc::from("gap"));
         context.from = gap.from;
         let call = async { handler.handle(gap, &context).await.map_err(Stop::Failed) };
@@ -282,6 +265,21 @@ pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
             from: context.from,
             number: None,
             cause: stop.into_cause(timeout),
+        });
+    }
+    end(handler, &seat, &bus);
+}
+
+/// Drops a handler. What it holds is the application's, and may panic then.
+fn end<H>(handler: H, seat: &Seat, bus: &WeakBus) {
+    if let (Err(text), Some(bus)) = (caught(|| drop(handler)), bus.upgrade()) {
+        let event = seat.handler.split(' ').next().unwrap_or_default();
+        bus.reports().failure(Failure::Handler {
+            event: event.to_owned(),
+            handler: format!("{} (when it was dropped)", seat.handler).into(),
+            from: None,
+            number: None,
+            cause: Cause::Panicked(text),
         });
     }
 }
@@ -333,7 +331,9 @@ pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(act)).map_err(|panic| {
         let text = panic_text(&*panic);
         // What it was thrown with may panic in its turn.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(second);
+        }
         text
     })
 }

@@ -1,7 +1,6 @@
 //! An event that somebody wants to be answered, while its handlers are at work.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -10,6 +9,7 @@ use tidings_codec::{EncodeError, Encoder, NodeId, Payload};
 use super::asks::{AskId, Asks};
 use crate::error::report;
 use crate::failure::{Cause, Failure};
+use crate::worker::caught;
 
 /// How much of an error's text travels.
 const TEXT: usize = 1 << 10;
@@ -146,7 +146,7 @@ pub(crate) fn why(failure: &Failure) -> String {
 
 /// The words of an error, as many as travel. They are the application's code, and may panic.
 pub(crate) fn words(error: impl fmt::Display) -> String {
-    let told = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+    let told = caught(|| error.to_string());
     let mut words = told.unwrap_or_else(|_| "it failed, and cannot say why".to_owned());
     words.truncate(words.floor_char_boundary(TEXT));
     words

@@ -2,7 +2,6 @@
 //! written here.
 
 use std::any::type_name;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,7 +28,7 @@ use crate::notices::Notice;
 use crate::reports::Reports;
 use crate::transport::keyspace::values::{Found, Written};
 use crate::transport::keyspace::{KeyError, Keyspace};
-use crate::worker::panic_text;
+use crate::worker::caught;
 
 pub(crate) struct ValueCopy<T> {
     pub(crate) name: Arc<str>,
@@ -258,8 +257,8 @@ struct Inlined<T> {
 
 /// As [`Payload::decode`], where no panic of the application's may come through.
 pub(super) fn decode<T: DeserializeOwned>(payload: Payload<'_>) -> Result<T, DecodeError> {
-    catch_unwind(AssertUnwindSafe(|| payload.decode())).unwrap_or_else(|panic| {
-        let words = format_args!("it panicked: {}", panic_text(&*panic));
+    caught(|| payload.decode()).unwrap_or_else(|panic| {
+        let words = format_args!("it panicked: {panic}");
         Err(DecodeError::Json(serde_json::Error::custom(words)))
     })
 }

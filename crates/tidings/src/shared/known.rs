@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use serde::de::DeserializeOwned;
@@ -14,7 +13,7 @@ use crate::failure::Failure;
 use crate::life::Inner;
 use crate::notices::{Listener, Notice};
 use crate::reports::Reports;
-use crate::worker::panic_text;
+use crate::worker::caught;
 
 /// What an event says that announces a change.
 pub(crate) trait Announcement: DeserializeOwned + 'static {
@@ -105,9 +104,7 @@ impl<A: Announcement> Listener for Known<A> {
             return;
         };
         // Keys and values are the application's code, and this task hears for everybody.
-        let hearing = AssertUnwindSafe(|| known.hear(announced, notice));
-        if let Err(panic) = catch_unwind(hearing) {
-            let panic = panic_text(&*panic);
+        if let Err(panic) = caught(|| known.hear(announced, notice)) {
             tracing::error!(key = known.key(), panic, "a change could not be taken in");
             known.care().behind();
         }
