@@ -222,20 +222,25 @@ impl Sorter {
         asked: Option<&Arc<Asked>>,
         item: impl Fn(&Place, Option<Arc<Shared>>) -> Item,
     ) {
-        let is_only = route.len() == 1 && asked.is_none();
-        let shared = if is_only { 0 } else { route.shared() };
-        let shared: Vec<_> = (0..shared).map(|_| Shared::new(asked)).collect();
+        if let (Some(only), None) = (route.only(), asked) {
+            return self.want(only, item(only, None));
+        }
+        let shared: Vec<_> = (0..route.shared()).map(|_| Shared::new(asked)).collect();
         for place in route.places() {
             let shared = match place.shared {
-                Some(index) if !is_only => Some(Arc::clone(&shared[index])),
-                _ => asked.map(|asked| Shared::new(Some(asked))),
+                Some(index) => Some(Arc::clone(&shared[index])),
+                None => asked.map(|asked| Shared::new(Some(asked))),
             };
-            let wanted = &mut self.wanted[place.slot];
-            if wanted.is_empty() {
-                self.touched.push(place.slot);
-            }
-            wanted.push(item(place, shared));
+            self.want(place, item(place, shared));
         }
+    }
+
+    fn want(&mut self, place: &Place, item: Item) {
+        let wanted = &mut self.wanted[place.slot];
+        if wanted.is_empty() {
+            self.touched.push(place.slot);
+        }
+        wanted.push(item);
     }
 
     fn batches(

@@ -206,6 +206,14 @@ impl Route {
         self.places.iter().filter(|place| place.slot != ENDED)
     }
 
+    /// The place of the only subscription, if there is one.
+    pub(crate) fn only(&self) -> Option<&Place> {
+        match &*self.places {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.places.len() - self.ended
     }

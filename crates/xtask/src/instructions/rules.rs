@@ -51,7 +51,8 @@ const RULES: &[(&[&str], &str, Step)] = &[
     (&["crates/tidings-codec/src/payload."], "check_bounds", Frame),
     (&["crates/tidings-codec/src/payload."], "FrameWriter", Frame),
     (&["crates/tidings-codec/src/payload."], "", Decode),
-    (&["crates/tidings-codec/src/format."], "", Encode),
+    (&["crates/tidings-codec/src/format.", "crates/tidings-codec/src/strict."], "", Encode),
+    (&["crates/tidings-codec/src/number_keys."], "", Decode),
     (&["crates/tidings-codec/src/writer.", "crates/tidings-codec/src/encoder."], "", Frame),
     (&[
         "crates/tidings-codec/src/frame.", "crates/tidings-codec/src/json.",
@@ -59,9 +60,13 @@ const RULES: &[(&[&str], &str, Step)] = &[
     ], "", Split),
 
     (&["crates/tidings/src/sequence."], "", Judge),
-    (&["crates/tidings/src/dispatch."], "", LookUp),
     (&[
-        "crates/tidings/src/receiver.", "crates/tidings/src/queue.",
+        "crates/tidings/src/dispatch.", "crates/tidings/src/table.",
+        "crates/tidings/src/notices.", "crates/tidings/src/ask/",
+    ], "", LookUp),
+    (&[
+        "crates/tidings/src/receiver.", "crates/tidings/src/queue.", "crates/tidings/src/room.",
+        "crates/tidings/src/decoded.",
         "crates/tidings/src/subscription.", "crates/tidings/src/stream.",
     ], "", HandOver),
     (&[
@@ -70,6 +75,7 @@ const RULES: &[(&[&str], &str, Step)] = &[
     ], "", Call),
     (&[
         "crates/tidings/src/bus.", "crates/tidings/src/key.", "crates/tidings/src/outgoing.",
+        "crates/tidings/src/sending.", "crates/tidings/src/given_up.",
         "crates/tidings/src/pending.", "crates/tidings/src/sender.", "crates/tidings/src/session.",
         "crates/tidings/src/echo.", "crates/tidings/src/pace.", "crates/tidings/src/link.",
     ], "", Send),
