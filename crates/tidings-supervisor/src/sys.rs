@@ -32,6 +32,15 @@ const FIRST: RawFd = 3;
 const LISTEN_PID: &[u8; 22] = b"LISTEN_PID=0000000000\0";
 const DIGITS: usize = "LISTEN_PID=".len();
 
+/// The signals that may tell a worker to stop, but for the hangup.
+const STOPS: [c_int; 5] = [
+    libc::SIGTERM,
+    libc::SIGQUIT,
+    libc::SIGINT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+];
+
 /// The lowest descriptor that is in nobody's way when so many sockets are passed on.
 pub(crate) fn first_free(sockets: usize) -> RawFd {
     FIRST.saturating_add(RawFd::try_from(sockets).unwrap_or(RawFd::MAX))
@@ -171,6 +180,11 @@ impl Birth {
                 write_number(libc::getpid(), &mut self.listen_pid[DIGITS..]);
                 let places = self.environment.len();
                 self.environment[places - 2] = self.listen_pid.as_ptr().cast();
+            }
+            // What was ignored where the supervisor was started, as in the background of a script, its
+            // workers would ignore as well. A hangup stays ignored: nohup is for that.
+            for signal in STOPS {
+                libc::signal(signal, libc::SIG_DFL);
             }
             libc::execve(
                 self.program.as_ptr(),

@@ -175,6 +175,28 @@ fn workers_are_told_to_end_by_the_signal_that_they_understand() {
     assert_eq!(running.code(), 0);
 }
 
+/// A script that starts it in the background has these signals ignored.
+#[test]
+fn workers_understand_a_signal_that_was_ignored_where_the_supervisor_was_started() {
+    let place = Place::new();
+    let waits = "trap 'echo bye; exit 0' QUIT; echo up; while :; do sleep 0.1; done";
+    let tidings = place.command();
+    let mut script = Command::new("sh");
+    script
+        .args(["-c", "trap '' INT QUIT; exec \"$@\"", "sh"])
+        .arg(tidings.get_program())
+        .args(["run", "--ready-after", "100ms", "--workers", "1"])
+        .args(["--stop-signal", "SIGQUIT", "--", "sh", "-c", waits])
+        .env("TIDINGS_RUNTIME_DIR", place.path("runtime"));
+    let mut running = Running::start(&mut script);
+    running.stdout.wait_for("0 | up");
+
+    running.signal(Signal::TERM);
+
+    running.stdout.wait_for("0 | bye");
+    assert_eq!(running.code(), 0);
+}
+
 #[test]
 fn no_shell_sees_the_arguments() {
     let place = Place::new();
