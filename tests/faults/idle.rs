@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidings::{Bus, GapReason};
 use tidings_testkit::{Collected, Node, Proxy, Redis, wait_for};
+use tokio::net::TcpStream;
 
 use super::SENDING;
 
@@ -62,15 +63,23 @@ async fn a_connection_that_sends_nothing_shows_signs_of_life() {
     let proxy = Proxy::start(redis.address()).await;
     let builder = Bus::builder(&url_as_shop(&proxy)).probe_interval(Duration::from_secs(1));
     let node = Node::start(builder.without_membership()).await;
-    // A client that shows none is cut.
-    let idle = tokio::net::TcpStream::connect(redis.address()).await;
-    let idle = idle.unwrap();
-    let ended = tokio::time::timeout(SOON, async {
-        idle.readable().await.unwrap();
-        idle.try_read(&mut [0]).unwrap()
-    });
-    assert_eq!(ended.await.unwrap(), 0);
+    let ticks: Collected<u64> = node.collect("tick");
+    let sender = redis.node().await;
+    let (mut sent, mut clock) = (0_u64, tokio::time::interval(Duration::from_millis(50)));
+    // Two clients that show none are cut, the second one long after the node's turn.
+    for _ in 0..2 {
+        let idle = TcpStream::connect(redis.address()).await.unwrap();
+        // The node receives all the time, so that no probe travels over what it sends over.
+        wait_for("an idle client is cut", SOON, async || {
+            clock.tick().await;
+            sent += 1;
+            sender.send_to_all("tick", &sent).await.unwrap();
+            matches!(idle.try_read(&mut [0]), Ok(0))
+        })
+        .await;
+    }
 
+    ticks.wait_len(usize::try_from(sent).unwrap()).await;
     assert_eq!((proxy.connections(), proxy.open_connections()), (2, 2));
     assert_eq!(node.health().reconnects, 0);
 }
