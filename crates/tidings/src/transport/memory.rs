@@ -116,7 +116,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// The one of this name and channel.
-    fn of(name: &str, channel: &str) -> Arc<Self> {
+    pub(crate) fn of(name: &str, channel: &str) -> Arc<Self> {
         static PLACES: OnceLock<Mutex<Places>> = OnceLock::new();
         let at = (name.to_owned(), channel.to_owned());
         let places = PLACES.get_or_init(Mutex::default);
@@ -143,6 +143,13 @@ impl Place {
         let mut inboxes = self.lock();
         inboxes.retain(|inbox| inbox.strong_count() > 0);
         inboxes.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Lets nothing be sent or changed here until the guard is dropped. Everything that is asked for
+    /// meanwhile is done afterwards, in the order in which it was asked for.
+    #[cfg(test)]
+    pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Inbox>>> {

@@ -211,3 +211,85 @@ fn is_lasting(error: &StoreError) -> bool {
 fn has_ended(reason: &Reason) -> bool {
     matches!(reason, Reason::Closed | Reason::RuntimeEnded)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use futures_util::poll;
+
+    use super::*;
+    use crate::kept::Way;
+    use crate::transport::memory::Place;
+    use crate::{Bus, SharedMap};
+
+    /// A map in memory, and the place in which changes of it can be held.
+    struct Ages {
+        bus: Bus,
+        map: SharedMap<u32, u32>,
+        place: Arc<Place>,
+        way: Way,
+    }
+
+    impl Ages {
+        async fn start(name: &str) -> Self {
+            let bus = Bus::builder(&format!("memory:{name}"));
+            let bus = bus.start().await.unwrap();
+            let map = bus.map("ages").unwrap();
+            let place = Place::of(name, &bus.inner.namespace.channel());
+            let way = bus.inner.kept.watch().borrow().clone();
+            Self {
+                bus,
+                map,
+                place,
+                way,
+            }
+        }
+
+        fn go_away(&self) {
+            self.bus.inner.kept.set(Err(Reason::Away));
+        }
+
+        fn come_back(&self) {
+            self.bus.inner.kept.set(self.way.clone());
+        }
+
+        /// What everybody can read, once every task waits for something.
+        async fn settled(&self) -> HashMap<u32, u32> {
+            idle().await;
+            assert_eq!(self.map.pending_invalidations(), Some(0));
+            let all = self.map.all().await.unwrap().into_iter();
+            let all: HashMap<_, _> = all.map(|(key, age)| (key, *age)).collect();
+            for key in [7, 8] {
+                let at_hand = self.map.get(&key).await.unwrap();
+                assert_eq!(at_hand.as_deref(), all.get(&key));
+            }
+            all
+        }
+    }
+
+    /// The clock is paused: it goes on only when every task waits.
+    async fn idle() {
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repeated_invalidation_does_not_come_after_a_set_that_is_under_way() {
+        let ages = Ages::start("invalidation-and-set").await;
+        ages.map.set(&7, &41).await.unwrap();
+        ages.go_away();
+        ages.map.invalidate(&7).await.unwrap();
+        let held = ages.place.hold().await;
+        ages.come_back();
+
+        let mut setting = pin!(ages.map.set(&7, &42));
+        assert!(poll!(&mut setting).is_pending());
+        idle().await;
+        drop(held);
+
+        setting.await.unwrap();
+        assert_eq!(ages.settled().await, HashMap::from([(7, 42)]));
+    }
+}
