@@ -4,6 +4,9 @@
 //! map before it knows what it is of, and then `"7"` is a text and no number any more. Where that
 //! was the reason why a payload could not be read, it can be read with each key that looks like a
 //! number, `true` or `false` kept as what it looks like.
+//!
+//! The same reading helps where a program turns on the feature `arbitrary_precision` of `serde_json`:
+//! floats then come as maps, which a buffer keeps and no float reads.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -25,6 +28,7 @@ pub(crate) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
 /// A value to read from. Unlike a [`Value`] it keeps keys that are there twice, which types refuse.
 enum Read {
     Scalar(Value),
+    Float(f64),
     Array(Vec<Read>),
     Object(Vec<(String, Read)>),
 }
@@ -36,6 +40,17 @@ impl<'de> Deserialize<'de> for Read {
 }
 
 struct Keep;
+
+/// The only key of the map that a float is with `arbitrary_precision`; its digits are the text there.
+const FLOAT: &str = "$serde_json::private::Number";
+
+/// The float that these entries are, if they are one.
+fn float(entries: &[(String, Read)]) -> Option<f64> {
+    match entries {
+        [(key, Read::Scalar(Value::String(digits)))] if key == FLOAT => digits.parse().ok(),
+        _ => None,
+    }
+}
 
 macro_rules! scalars {
     ($($visit:ident: $type:ty;)*) => { $(
@@ -78,7 +93,7 @@ impl<'de> Visitor<'de> for Keep {
         while let Some(entry) = entries.next_entry()? {
             kept.push(entry);
         }
-        Ok(Read::Object(kept))
+        Ok(float(&kept).map_or(Read::Object(kept), Read::Float))
     }
 }
 
@@ -107,6 +122,7 @@ impl<'de> Deserializer<'de> for Read {
                 entries.end().map(|()| value)
             }
             Self::Scalar(scalar) => scalar.deserialize_any(visitor),
+            Self::Float(float) => visitor.visit_f64(float),
         }
     }
 
@@ -138,7 +154,7 @@ impl<'de> Deserializer<'de> for Read {
                 entries.deserialize_enum(name, variants, visitor)
             }
             Self::Scalar(scalar) => scalar.deserialize_enum(name, variants, visitor),
-            Self::Array(_) | Self::Object(_) => Err(Error::custom(
+            Self::Float(_) | Self::Array(_) | Self::Object(_) => Err(Error::custom(
                 "an enum is a text or an object with one entry",
             )),
         }
@@ -247,5 +263,31 @@ impl<'de> Deserializer<'de> for Key {
 
     forward_to_deserialize_any! {
         i128 u128 bytes byte_buf unit unit_struct seq tuple tuple_struct map struct ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(tag = "type")]
+    enum Tagged {
+        Floats { long: f64, short: f32, other: u64 },
+    }
+
+    /// As `serde_json` passes floats on with its feature `arbitrary_precision`.
+    #[test]
+    fn a_float_that_comes_as_a_map_is_read_where_serde_buffers_it() {
+        let json = br#"{"long":{"$serde_json::private::Number":"0.1"},
+            "short":{"$serde_json::private::Number":"3.4028235e38"},"other":7,"type":"Floats"}"#;
+        let floats = Tagged::Floats {
+            long: 0.1,
+            short: f32::MAX,
+            other: 7,
+        };
+        assert_eq!(decode::<Tagged>(json).unwrap(), floats);
     }
 }

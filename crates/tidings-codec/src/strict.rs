@@ -3,14 +3,16 @@
 //! Types that are tagged, untagged or flattened are read by way of memory: serde keeps a value
 //! before it knows its type. It cannot keep numbers of 128 bits, and nothing in what is written
 //! says how it will be read. JSON has neither NaN nor infinity; `null` would be written instead,
-//! which no number reads.
+//! which no number reads. The keys of maps are for [`keys`].
 
-use std::io;
+mod keys;
 
 use serde::ser::{
-    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
-    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+    Error as _, Serialize, SerializeSeq, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
+
+use self::keys::{StrictMap, StrictStruct};
 
 /// Why a float is refused in JSON.
 const NOT_FINITE: &str = "JSON has no number that is not finite (NaN or infinity)";
@@ -20,9 +22,6 @@ const WIDE: &str = "numbers of 128 bits cannot be read where a type is tagged, u
 
 /// Why a piece of JSON is refused in MessagePack.
 const RAW: &str = "what is JSON already cannot be written as MessagePack";
-/// Why the key of a flattened map is refused.
-const FLATTENED: &str = "the keys of a flattened map have to be texts";
-
 /// The serializer or the value within, made strict. `JSON` says which format it is for.
 pub(crate) struct Strict<S, const JSON: bool>(pub(crate) S);
 
@@ -59,7 +58,7 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
     type SerializeTupleStruct = Strict<S::SerializeTupleStruct, JSON>;
     type SerializeTupleVariant = Strict<S::SerializeTupleVariant, JSON>;
     type SerializeMap = StrictMap<S::SerializeMap, JSON>;
-    type SerializeStruct = Strict<S::SerializeStruct, JSON>;
+    type SerializeStruct = StrictStruct<S::SerializeStruct, JSON>;
     type SerializeStructVariant = Strict<S::SerializeStructVariant, JSON>;
 
     #[inline]
@@ -113,11 +112,9 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
     #[inline]
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
         let map = self.0.serialize_map(len)?;
-        Ok(StrictMap {
-            map,
-            // Only of what is flattened serde does not know the number of entries.
-            is_flattened: len.is_none(),
-        })
+        // Only of what is flattened serde does not know the number of entries.
+        let is_flattened = len.is_none();
+        Ok(StrictMap::new(map, is_flattened))
     }
 
     #[inline]
@@ -130,7 +127,7 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         if !JSON && name.starts_with("$serde_json::") {
             return Err(S::Error::custom(RAW));
         }
-        self.0.serialize_struct(name, len).map(Strict)
+        self.0.serialize_struct(name, len).map(StrictStruct::new)
     }
 
     open! {
@@ -210,102 +207,26 @@ elements! {
     SerializeTupleVariant::serialize_field;
 }
 
-macro_rules! fields {
-    ($($compound:ident)*) => { $(
-        impl<S: $compound, const JSON: bool> $compound for Strict<S, JSON> {
-            type Ok = S::Ok;
-            type Error = S::Error;
-
-            #[inline]
-            fn serialize_field<T: Serialize + ?Sized>(
-                &mut self,
-                key: &'static str,
-                value: &T,
-            ) -> Result<(), S::Error> {
-                self.0.serialize_field(key, &Strict::<_, JSON>(value))
-            }
-
-            #[inline]
-            fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
-                self.0.skip_field(key)
-            }
-
-            #[inline]
-            fn end(self) -> Result<S::Ok, S::Error> {
-                self.0.end()
-            }
-        }
-    )* };
-}
-
-fields! { SerializeStruct SerializeStructVariant }
-
-/// A map whose entries are made strict.
-pub(crate) struct StrictMap<S, const JSON: bool> {
-    map: S,
-    is_flattened: bool,
-}
-
-impl<S: SerializeMap, const JSON: bool> StrictMap<S, JSON> {
-    /// Beside the fields of a struct a key is read as the name of a field.
-    #[inline]
-    fn check_key<K: Serialize + ?Sized>(&self, key: &K) -> Result<(), S::Error> {
-        if self.is_flattened && !is_text(key) {
-            return Err(S::Error::custom(FLATTENED));
-        }
-        Ok(())
-    }
-}
-
-impl<S: SerializeMap, const JSON: bool> SerializeMap for StrictMap<S, JSON> {
+impl<S: SerializeStructVariant, const JSON: bool> SerializeStructVariant for Strict<S, JSON> {
     type Ok = S::Ok;
     type Error = S::Error;
 
     #[inline]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
-        self.check_key(key)?;
-        self.map.serialize_key(&Strict::<_, JSON>(key))
-    }
-
-    #[inline]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
-        self.map.serialize_value(&Strict::<_, JSON>(value))
-    }
-
-    #[inline]
-    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+    fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
-        key: &K,
-        value: &V,
+        key: &'static str,
+        value: &T,
     ) -> Result<(), S::Error> {
-        self.check_key(key)?;
-        let (key, value) = (Strict::<_, JSON>(key), Strict::<_, JSON>(value));
-        self.map.serialize_entry(&key, &value)
+        self.0.serialize_field(key, &Strict::<_, JSON>(value))
+    }
+
+    #[inline]
+    fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
+        self.0.skip_field(key)
     }
 
     #[inline]
     fn end(self) -> Result<S::Ok, S::Error> {
-        self.map.end()
+        self.0.end()
     }
-}
-
-/// Whether this is a text. What cannot be written at all is for the format to refuse.
-fn is_text<K: Serialize + ?Sized>(key: &K) -> bool {
-    /// Keeps the first byte that is written.
-    struct First(Option<u8>);
-
-    impl io::Write for First {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 = self.0.or(bytes.first().copied());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let mut first = First(None);
-    let written = serde_json::to_writer(&mut first, key);
-    first.0 == Some(b'"') || (first.0.is_none() && written.is_err())
 }

@@ -11,3 +11,4 @@ mod keys;
 mod leaves;
 mod places;
 mod table;
+mod twice;

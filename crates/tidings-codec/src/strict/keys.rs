@@ -1,0 +1,153 @@
+//! Structs and maps in which a key that is there twice is refused.
+//!
+//! Serde writes the tag of an enum, and what is flattened, among the fields of the value beside it.
+//! Where one of them has the name of another, no receiver can read the value.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+
+use serde::ser::{Error, Serialize, SerializeMap, SerializeStruct};
+
+use super::Strict;
+use crate::Escaped;
+
+/// Why the key of a flattened map is refused.
+const FLATTENED: &str = "the keys of a flattened map have to be texts";
+
+/// How many tags within each other are compared with the fields that follow them.
+const TAGS: usize = 4;
+
+fn twice<E: Error>(key: impl Display) -> E {
+    E::custom(format_args!(
+        "the key {} is there twice: a map or struct stands beside a tag or a field of this name",
+        Escaped(key)
+    ))
+}
+
+/// A struct whose fields are made strict.
+pub(crate) struct StrictStruct<S, const JSON: bool> {
+    fields: S,
+    /// Tags come first, and all other fields of a struct have different names.
+    first: [&'static str; TAGS],
+    len: usize,
+}
+
+impl<S, const JSON: bool> StrictStruct<S, JSON> {
+    #[inline]
+    pub(super) fn new(fields: S) -> Self {
+        Self {
+            fields,
+            first: [""; TAGS],
+            len: 0,
+        }
+    }
+}
+
+impl<S: SerializeStruct, const JSON: bool> SerializeStruct for StrictStruct<S, JSON> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    #[inline]
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), S::Error> {
+        if self.first[..self.len].contains(&key) {
+            return Err(twice(format_args!("{key:?}")));
+        }
+        if self.len < TAGS {
+            self.first[self.len] = key;
+            self.len += 1;
+        }
+        self.fields.serialize_field(key, &Strict::<_, JSON>(value))
+    }
+
+    #[inline]
+    fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
+        self.fields.skip_field(key)
+    }
+
+    #[inline]
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.fields.end()
+    }
+}
+
+/// A map whose entries are made strict.
+pub(crate) struct StrictMap<S, const JSON: bool> {
+    map: S,
+    /// The keys of a map that stands beside the fields of a struct are read as names of fields.
+    is_flattened: bool,
+    /// As JSON. None for a map by itself, which looks after its keys.
+    keys: Option<HashSet<Vec<u8>>>,
+    is_empty: bool,
+}
+
+impl<S: SerializeMap, const JSON: bool> StrictMap<S, JSON> {
+    #[inline]
+    pub(super) fn new(map: S, is_flattened: bool) -> Self {
+        Self {
+            map,
+            is_flattened,
+            keys: is_flattened.then(HashSet::new),
+            is_empty: true,
+        }
+    }
+
+    #[inline]
+    fn check<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), S::Error> {
+        let is_first = std::mem::replace(&mut self.is_empty, false);
+        // A key of a map has a size. A tag is a `str`, and comes first.
+        if is_first && size_of::<&K>() > size_of::<usize>() {
+            self.keys.get_or_insert_default();
+        }
+        let Some(keys) = &mut self.keys else {
+            return Ok(());
+        };
+        // What JSON has no text for is for the format to refuse, or is like no name of a field.
+        let Ok(key) = serde_json::to_vec(key) else {
+            return Ok(());
+        };
+        if self.is_flattened && key.first() != Some(&b'"') {
+            return Err(S::Error::custom(FLATTENED));
+        }
+        if keys.contains(&key) {
+            return Err(twice(String::from_utf8_lossy(&key)));
+        }
+        keys.insert(key);
+        Ok(())
+    }
+}
+
+impl<S: SerializeMap, const JSON: bool> SerializeMap for StrictMap<S, JSON> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    #[inline]
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
+        self.check(key)?;
+        self.map.serialize_key(&Strict::<_, JSON>(key))
+    }
+
+    #[inline]
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        self.map.serialize_value(&Strict::<_, JSON>(value))
+    }
+
+    #[inline]
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), S::Error> {
+        self.check(key)?;
+        let (key, value) = (Strict::<_, JSON>(key), Strict::<_, JSON>(value));
+        self.map.serialize_entry(&key, &value)
+    }
+
+    #[inline]
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.map.end()
+    }
+}
