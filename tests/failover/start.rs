@@ -190,21 +190,25 @@ async fn a_master_that_is_down_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn what_is_no_sentinel_is_said_to_be_none() {
+async fn what_is_no_sentinel_is_refused_at_once() {
     let redis = Redis::start().await;
     let url = format!("redis+sentinel://{}/mymaster", redis.address());
 
-    let error = fails(&url).await;
+    let error = refused_at_once(&url).await;
 
-    assert!(error.contains("unknown command"), "{error}");
+    let words = "redis says `ERR unknown command 'SENTINEL'` (it is no sentinel";
+    assert!(error.contains(words), "{error}");
 }
 
 #[tokio::test]
 async fn the_reason_is_told_although_the_time_to_start_ends_before_the_wait_for_a_master() {
-    let redis = Redis::start().await;
-    let url = format!("redis+sentinel://{}/mymaster", redis.address());
+    let sentinels = Sentinels::start().await;
+    let url = sentinels.url().replace("mymaster", "theirs");
 
     let error = fails_within(Duration::from_secs(2), &url).await;
 
-    assert!(error.contains("unknown command"), "{error}");
+    assert!(
+        error.contains("`ERR No such master with that name`"),
+        "{error}"
+    );
 }

@@ -36,7 +36,7 @@ async fn printed(address: &str) -> String {
 
 /// Shapes of connection strings of other libraries, of typing errors, and of passwords with
 /// characters that end a part of a URL. `AT` stands for a host and port that refuse connections.
-const SHAPES: [&str; 92] = [
+const SHAPES: [&str; 101] = [
     // StackExchange.Redis and Azure
     "AT,password=hush-hush,ssl=True,abortConnect=False",
     "AT,password=hush-hush=,ssl=True",
@@ -135,6 +135,16 @@ const SHAPES: [&str; 92] = [
     "redis://AT?hush-hush",
     "redis+sentinel://AT/mymaster,password=hush-hush",
     "unix:///nowhere/redis.sock,password=hush-hush",
+    // encoded once too often
+    "redis+sentinel://AT/mymaster%3Fsentinel_password%3Dhush-hush",
+    "redis+sentinel://AT/mymaster%2C%70assword%3Dhush-hush",
+    "redis+sentinel://AT/%3Ahush-hush%40mymaster",
+    "redis+sentinel://:hush-hush@AT,:hush-hush@AT/mymaster",
+    "unix:///nowhere/redis.sock%3Fpass%3Dhush-hush",
+    "memory:shop%3Fpassword%3Dhush-hush",
+    "rediss://AT?cert=/c.pem&key=hush-hush%0Ahush-hush",
+    "rediss://AT?cert=/c.pem&key=-----BEGIN%20PRIVATE%20KEY-----hush-hush",
+    "rediss://AT?ca=-----BEGIN%20CERTIFICATE-----hush-hush",
 ];
 
 #[tokio::test]
@@ -200,6 +210,21 @@ async fn an_option_that_tidings_does_not_have_is_refused_by_its_name() {
         let text = refused(address).await;
         assert!(text.contains(name), "{address}: {text}");
         assert!(!text.contains("hush"), "the error shows a value");
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_is_refused_instead_of_being_left_out() {
+    for address in [
+        "redis://hush-hush@10.0.0.7",
+        "redis://hush-hush:@10.0.0.7/3",
+        "unix:///run/redis.sock?user=hush-hush",
+        "redis+sentinel://hush-hush@10.0.0.7/mymaster",
+        "redis+sentinel://10.0.0.7/mymaster?sentinel_user=hush-hush",
+    ] {
+        let text = refused(address).await;
+        assert!(text.contains("a user and no password"), "{text}");
+        assert!(!text.contains("hush"), "what may be a password is shown");
     }
 }
 

@@ -24,6 +24,20 @@ async fn server_that_says(words: &'static str) -> SocketAddr {
     address
 }
 
+/// Writes these words to each client and waits for what comes.
+async fn server_that_says_and_waits(words: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut clients = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            client.write_all(words.as_bytes()).await.unwrap();
+            clients.push(client);
+        }
+    });
+    address
+}
+
 async fn error_at(address: &str) -> StartError {
     let builder = Bus::builder(address).without_collected();
     builder.start_timeout(BRIEFLY).start().await.unwrap_err()
@@ -70,6 +84,22 @@ async fn an_error_at_accept_is_repeated_and_nothing_is_said_of_tls() {
         let text = said_by_server(words).await;
         assert!(text.contains(repeated), "{repeated}: {text}");
         assert!(!text.contains("rediss"), "{text}");
+        assert!(!text.contains("hush"), "a password is shown");
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_repeated_although_the_server_leaves_the_connection_open() {
+    for words in [
+        "-ERR max number of clients reached\r\n",
+        "-LOADING Redis is loading the dataset in memory\r\n",
+        "-ERR no backend",
+        "-NOAUTH Authentication required.\r\n",
+    ] {
+        let address = server_that_says_and_waits(words).await;
+        let error = error_at(&format!("redis://:hush-hush@{address}/3")).await;
+        let text = tidings::report(&error).to_string();
+        assert!(text.contains(words[1..].trim()), "{words}: {text}");
         assert!(!text.contains("hush"), "a password is shown");
     }
 }

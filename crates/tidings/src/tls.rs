@@ -100,19 +100,32 @@ impl Tls {
             });
         }
         let mut tls = given.cloned().unwrap_or_default();
-        if let Some(path) = options.take("ca") {
-            tls.ca_file = Some(path.into());
+        if let Some(path) = file(options, "ca")? {
+            tls.ca_file = Some(path);
         }
         if let Some(name) = options.take("server_name") {
             tls.server_name = Some(name);
         }
-        match (options.take("cert"), options.take("key")) {
+        match (file(options, "cert")?, file(options, "key")?) {
             (Some(chain), Some(key)) => Ok(tls.client_certificate(chain, key)),
             (None, None) => Ok(tls),
             _ => Err(UrlError::Malformed {
                 reason: "`cert` and `key` need each other".to_owned(),
             }),
         }
+    }
+}
+
+/// The path that an option names. What is in the file may be there instead, and a path is printed.
+fn file(options: &mut Options, name: &str) -> Result<Option<PathBuf>, UrlError> {
+    let path = options.take(name);
+    match path {
+        Some(path) if path.contains("-----") || path.contains(char::is_control) => {
+            Err(UrlError::Malformed {
+                reason: format!("`{name}` has to be the path of a file, not what is in the file"),
+            })
+        }
+        path => Ok(path.map(PathBuf::from)),
     }
 }
 
@@ -144,6 +157,19 @@ mod tests {
         let tls = parsed("ca=/address", Some(&given)).unwrap();
 
         assert_eq!(tls, Tls::new().ca_file("/address").server_name("given"));
+    }
+
+    #[test]
+    fn what_is_in_a_file_is_not_taken_for_its_path() {
+        for query in [
+            "cert=/c&key=-----BEGIN%20PRIVATE%20KEY-----hush-hush",
+            "cert=/c&key=hush%0Ahush",
+            "ca=-----BEGIN%20CERTIFICATE-----hush-hush",
+        ] {
+            let error = parsed(query, None).unwrap_err().to_string();
+            assert!(error.contains("the path of a file"), "{query}: {error}");
+            assert!(!error.contains("hush"), "a key is shown");
+        }
     }
 
     #[test]

@@ -123,7 +123,9 @@ fn memory(scheme: Scheme, name: &str) -> Result<Address, UrlError> {
     if name.is_empty() {
         return Err(scheme.malformed("it has no name"));
     }
-    if name.contains(['@', '=']) {
+    // Encoded ones, too: a whole address may have been encoded once more.
+    let decoded = percent_decode_str(name).decode_utf8_lossy();
+    if decoded.contains(['@', '=']) {
         return Err(scheme.malformed("its name has an `@` or a `=`"));
     }
     Ok(Address::Memory(name.to_owned()))
@@ -169,8 +171,9 @@ fn socket(scheme: Scheme, rest: &str) -> Result<Address, UrlError> {
     let mut options = options(query).map_err(malformed)?;
     let (user, password) = (options.take("user"), options.take("pass"));
     let number = options.take("db").map_or(Ok(0), |number| database(&number));
-    let login = login(user.unwrap_or_default(), password.unwrap_or_default())
-        .set_db(number.map_err(malformed)?);
+    let login = login(user.unwrap_or_default(), password.unwrap_or_default());
+    let login = login.and_then(|login| Ok(login.set_db(number?)));
+    let login = login.map_err(malformed)?;
     end(options).map_err(malformed)?;
     Ok(Address::Socket { path, login })
 }
@@ -187,6 +190,16 @@ fn sentinels(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address,
             "it does not name the master"
         };
         return Err(malformed(reason.to_owned()));
+    }
+    if master.contains('/') {
+        let reason = "its path is more than the name of the master (a database is the option `db`)";
+        return Err(malformed(reason.to_owned()));
+    }
+    // Either the password has an `@`, or hosts have logins of their own: nobody can tell.
+    if parts.login.contains('@') && parts.login.contains(',') {
+        return Err(malformed(format!(
+            "{ENCODED}, or hosts have logins of their own"
+        )));
     }
     let sentinels = (1..).zip(parts.hosts.split(',')).map(|(number, host)| {
         place(host, SENTINEL).map_err(|wrong| malformed(format!("sentinel {number} has {wrong}")))
@@ -206,7 +219,7 @@ fn sentinels(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address,
         sentinels,
         master,
         login: login_of_servers.set_db(number.map_err(malformed)?),
-        sentinel_login: login(own.0, own.1),
+        sentinel_login: login(own.0, own.1).map_err(malformed)?,
         tls,
     })
 }
@@ -244,7 +257,7 @@ impl<'a> Parts<'a> {
 
     fn login(&self) -> Result<RedisConnectionInfo, String> {
         let (user, password) = self.login.split_once(':').unwrap_or((self.login, ""));
-        Ok(login(decoded(user)?, decoded(password)?))
+        login(decoded(user)?, decoded(password)?)
     }
 
     fn options(&self) -> Result<Options, String> {
@@ -274,7 +287,16 @@ fn secured(
     tls.transpose()
 }
 
-fn login(user: String, password: String) -> RedisConnectionInfo {
+/// A user alone would never be sent: the bus would be the default user, with other rights. As a rule
+/// it is a password without its colon.
+fn login(user: String, password: String) -> Result<RedisConnectionInfo, String> {
+    if password.is_empty() && !matches!(&*user, "" | "default") {
+        return Err(
+            "it has a user and no password (a password alone is written with a colon before it, \
+             and a user that needs none with any password)"
+                .to_owned(),
+        );
+    }
     let mut login = RedisConnectionInfo::default();
     if !user.is_empty() {
         login = login.set_username(user);
@@ -282,7 +304,7 @@ fn login(user: String, password: String) -> RedisConnectionInfo {
     if !password.is_empty() {
         login = login.set_password(password);
     }
-    login
+    Ok(login)
 }
 
 fn database(number: &str) -> Result<i64, String> {
@@ -308,6 +330,10 @@ fn plain(text: &str, also: &[char]) -> Result<String, String> {
     let text = decoded(text)?;
     if text.contains(char::is_control) {
         return Err("a control character is in its path".to_owned());
+    }
+    // Options or a login that were encoded together with the path.
+    if text.contains(['?', '@', '=', '#', '&', ';']) {
+        return Err("its path has a character that separates options or a login".to_owned());
     }
     Ok(text)
 }
@@ -338,7 +364,7 @@ fn place(text: &str, otherwise: u16) -> Result<Place, &'static str> {
         return Err("a host with a character that no host has");
     }
     let port = port.map_or(Ok(otherwise), str::parse);
-    let port = port.map_err(|_| "a port that is not a number")?;
+    let port = port.map_err(|_| "a port that is not a number up to 65535")?;
     Ok((host.to_owned(), port))
 }
 
@@ -359,7 +385,7 @@ mod tests {
                 "redis://redis.example:7000",
             ),
             ("redis://:hush@hush-hush@host", "redis://host:6379"),
-            ("redis://hush-hush@host?db=3", "redis://host:6379"),
+            ("redis://:hush-hush@host?db=3", "redis://host:6379"),
             ("redis://:hush%23hush@my_host-1", "redis://my_host-1:6379"),
             ("redis://[::1]:7000", "redis://[::1]:7000"),
             ("redis://[::1]?protocol=resp3", "redis://[::1]:6379"),
@@ -402,7 +428,8 @@ mod tests {
             ),
             ("redis://:p@s:s@h?db=3", None, Some("p@s:s"), 3),
             ("redis://:a b+c@h", None, Some("a b+c"), 0),
-            ("redis://u@h", Some("u"), None, 0),
+            ("redis://default@h", Some("default"), None, 0),
+            ("redis://:@h", None, None, 0),
             ("redis+sentinel://u:p%26@h/m?db=3", Some("u"), Some("p&"), 3),
             ("unix:///s?db=3&user=u&pass=p%26", Some("u"), Some("p&"), 3),
         ] {
@@ -481,9 +508,26 @@ mod tests {
                 "redis+sentinel://[::1/m",
                 "sentinel 1 has a `[` without its `]`",
             ),
+            ("redis+sentinel://a/m/3", "a database is the option `db`"),
             (
-                "redis+sentinel://a/m/3",
-                "a character in its path is not encoded",
+                "redis+sentinel://u:hush-hush@a,u:hush-hush@b/m",
+                "hosts have logins of their own",
+            ),
+            ("redis+sentinel://a/m%3Fdb%3D3", "that separates options"),
+            ("unix:///s%3Fdb%3D3", "that separates options"),
+            ("memory:m%3Fdb%3D3", "its name has an `@` or a `=`"),
+            ("redis://hush-hush@h", "a user and no password"),
+            ("redis://hush-hush:@h", "a user and no password"),
+            ("unix:///s?user=hush-hush", "a user and no password"),
+            (
+                "redis+sentinel://a/m?sentinel_user=hush-hush",
+                "a user and no password",
+            ),
+            ("redis://h:65536", "a port that is not a number up to 65535"),
+            ("/run/redis.sock", "write `unix:///path`"),
+            (
+                "redis-sentinel://a/0#m",
+                "write `redis+sentinel://host:port,host:port/master`",
             ),
             ("redis+sentinel://a/m?db=x", "the database is not a number"),
             (

@@ -43,6 +43,8 @@ pub(crate) struct Access {
     wants_master: bool,
     /// What to do when the login is wrong.
     login_cure: &'static str,
+    /// Only sentinels are wanted.
+    wants_sentinel: bool,
 }
 
 /// How a connection is set up.
@@ -102,6 +104,7 @@ impl Access {
             has_worked: Arc::default(),
             wants_master: false,
             login_cure: "check the user and the password in the address",
+            wants_sentinel: false,
         }
     }
 
@@ -127,7 +130,12 @@ impl Access {
     pub(crate) fn of_sentinels(self) -> Self {
         let login_cure = "check the options `sentinel_password` and `sentinel_user` in the \
                           address: what stands before its `@` is for the servers alone";
-        Self { login_cure, ..self }
+        let wants_sentinel = true;
+        Self {
+            login_cure,
+            wants_sentinel,
+            ..self
+        }
     }
 
     /// Connects to the first of the server's addresses that answers as it should, or to this one
@@ -182,10 +190,14 @@ impl Access {
         let stream = Metered { stream, allowance };
         // Each call has a time-out around it; the crate's own would hide what it was doing.
         let config = setup.config.clone().set_response_timeout(None);
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&self.settings, stream, config)
-                .await
-                .map_err(|error| self.refused(at, doing, &error, &trail))?;
+        let introducing = MultiplexedConnection::new_with_config(&self.settings, stream, config);
+        let (connection, driver) = tokio::select! {
+            biased;
+            introduced = introducing => {
+                introduced.map_err(|error| self.refused(at, doing, &error, &trail))?
+            }
+            words = trail.refusal() => return Err(self.judge(doing, &words)),
+        };
         self.has_worked.store(true, Ordering::Relaxed);
         let mut line = Line {
             connection,
@@ -266,6 +278,7 @@ impl Access {
         let is_denied = says("NOPERM") || says("no permissions");
         let is_no_database = says("DB index");
         let is_wrong = says("WRONGPASS") || says("NOAUTH");
+        let is_no_sentinel = self.wants_sentinel && says("unknown command") && says("SENTINEL");
         let is_protected = words.starts_with("DENIED") || says("protected mode");
         let cure = if is_denied {
             Some(self.needs.cure(&words))
@@ -273,6 +286,10 @@ impl Access {
             Some(self.login_cure.to_owned())
         } else if is_protected {
             Some("set a password on the server, or turn its protected mode off".to_owned())
+        } else if is_no_sentinel {
+            Some(
+                "it is no sentinel: sentinels have a port of their own, 26379 as a rule".to_owned(),
+            )
         } else if says("HELLO") || says("NOPROTO") {
             Some("tidings needs Redis 6.2 or newer".to_owned())
         } else if is_no_database {
@@ -284,7 +301,7 @@ impl Access {
             doing,
             words,
             cure,
-            is_final: is_denied || is_wrong || is_protected || is_no_database,
+            is_final: is_denied || is_wrong || is_protected || is_no_database || is_no_sentinel,
         }
     }
 

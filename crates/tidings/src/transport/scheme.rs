@@ -116,6 +116,10 @@ fn hint(text: &str) -> Option<&'static str> {
         Some(
             "a list of settings is written `rediss://:password@host:6380`, or `redis://` without TLS",
         )
+    } else if text.starts_with('/') && !text.starts_with("//") {
+        Some("write `unix:///path` for a socket")
+    } else if lower.contains("sentinel:") {
+        Some("write `redis+sentinel://host:port,host:port/master`")
     } else if !text.contains("//") {
         Some("write `redis://host:port`, or `redis://user:password@host:port`")
     } else {

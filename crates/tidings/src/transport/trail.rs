@@ -1,17 +1,24 @@
 //! What a server said first over a connection, and how the connection ended: for errors that say
 //! why.
 
+use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::error::ConnectError;
 
 /// How many bytes are kept: more than the longest error that Redis writes at accept.
 const KEPT: usize = 2_048;
+
+/// How long an error may be all that a server says before it counts as the answer to everything.
+const ALONE: Duration = Duration::from_millis(200);
 
 /// How a record of TLS begins that says what is wrong.
 const ALERT: [u8; 2] = [0x15, 0x03];
@@ -21,7 +28,14 @@ const ANSWERS: &[u8] = b"+:$*_#,(!=%|~>";
 
 /// What is known of one connection.
 #[derive(Clone, Default)]
-pub(crate) struct Trail(Arc<Mutex<Seen>>);
+pub(crate) struct Trail(Arc<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    seen: Mutex<Seen>,
+    /// The server said something.
+    has_begun: Notify,
+}
 
 #[derive(Default)]
 struct Seen {
@@ -81,13 +95,25 @@ impl Trail {
         }
     }
 
+    /// The error that is all that a server says to its first questions. It refuses this client, and
+    /// may leave the connection open.
+    pub(crate) async fn refusal(&self) -> String {
+        self.0.has_begun.notified().await;
+        sleep(ALONE).await;
+        match self.said() {
+            Said::Error(words) => words,
+            _ => pending().await,
+        }
+    }
+
     fn ended(&self, error: &io::Error) {
         let end = (error.kind(), error.to_string());
         self.lock().end.get_or_insert(end);
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let seen = self.0.seen.lock();
+        seen.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,6 +144,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
                 let kept = &read[..read.len().min(self.left)];
                 self.trail.lock().first.extend_from_slice(kept);
                 self.left -= kept.len();
+                self.trail.0.has_begun.notify_one();
             }
             Poll::Ready(Err(error)) => self.trail.ended(error),
             _ => {}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use futures_util::future::try_join3;
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{Notify, mpsc};
@@ -123,12 +124,23 @@ impl Sentry {
 }
 
 async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Answer, Vec<Place>)> {
-    // In this order: an address that is newer than the epoch beside it can only be underrated.
-    let mut questions = redis::pipe();
-    for question in ["MASTER", "SENTINELS", "GET-MASTER-ADDR-BY-NAME"] {
-        questions.cmd("SENTINEL").arg(question).arg(master);
-    }
-    let (seen, others, place): (Fields, Vec<Fields>, Place) = questions.query_async(line).await?;
+    let question = |name| {
+        let mut question = redis::cmd("SENTINEL");
+        question.arg(name).arg(master);
+        question
+    };
+    let (first, second) = (question("MASTER"), question("SENTINELS"));
+    let third = question("GET-MASTER-ADDR-BY-NAME");
+    let (mut line_of_second, mut line_of_third) = (line.clone(), line.clone());
+    // They leave together, in this order: an address that is newer than the epoch beside it can only
+    // be underrated. No pipeline: its error has more than the sentinel's words.
+    let answers: RedisResult<(Fields, Vec<Fields>, Place)> = try_join3(
+        first.query_async(line),
+        second.query_async(&mut line_of_second),
+        third.query_async(&mut line_of_third),
+    )
+    .await;
+    let (seen, others, place) = answers?;
     Ok((answer(place, &seen), alive(&others)))
 }
 
