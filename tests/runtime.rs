@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
-use tidings::{Bus, HandlerError, NodeId, SendError, memory};
-use tidings_testkit::{Collected, Redis, memory_url};
+use tidings::{Bus, HandlerError, NodeId, SendError, StartError, memory};
+use tidings_testkit::{Collected, Redis, free_port, memory_url};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -95,6 +95,14 @@ fn each_call_on_a_bus_whose_runtime_has_ended_names_that_as_the_cause() {
 }
 
 /// A program may have threads, and executors, that are none of Tokio's.
+#[test]
+fn a_start_outside_of_a_runtime_is_an_error() {
+    for url in [memory_url(), format!("redis://127.0.0.1:{}", free_port())] {
+        let error = block_on(Bus::builder(&url).start()).unwrap_err();
+        assert!(matches!(error, StartError::NoRuntime), "{error:?}");
+    }
+}
+
 #[test]
 fn each_call_works_on_a_thread_outside_of_the_runtime() {
     let runtime = Runtime::new().unwrap();

@@ -329,13 +329,16 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When the address, the namespace or the role is not valid, a handler cannot be registered, Redis cannot
-    /// be reached in time, or it refuses this process.
+    /// When there is no Tokio runtime, the address, the namespace or the role is not valid, a handler
+    /// cannot be registered, Redis cannot be reached in time, or it refuses this process.
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime, or in one without timers and I/O (`enable_all`).
+    /// In a Tokio runtime without timers and I/O (`enable_all`).
     pub async fn start(self) -> Result<Bus, StartError> {
+        if Handle::try_current().is_err() {
+            return Err(StartError::NoRuntime);
+        }
         let namespace =
             Namespace::parse(&self.namespace).map_err(|source| StartError::Namespace {
                 namespace: self.namespace.clone(),

@@ -63,12 +63,12 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When Redis cannot be reached within 10 s, refuses this process, or a handler marked
-    /// `#[tidings::on]` cannot be registered.
+    /// When there is no Tokio runtime, Redis cannot be reached within 10 s or refuses this process, or
+    /// a handler marked `#[tidings::on]` cannot be registered.
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime, or in one without timers and I/O (`enable_all`).
+    /// In a Tokio runtime without timers and I/O (`enable_all`).
     pub async fn start() -> Result<Self, StartError> {
         Self::builder(&url::from_environment()?).start().await
     }

@@ -249,6 +249,11 @@ pub struct Unsent {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// It was started outside of a Tokio runtime, which has to drive it.
+    #[error(
+        "a bus is started within a tokio runtime (`#[tokio::main]` makes one), and here is none"
+    )]
+    NoRuntime,
     /// The address is not one.
     #[error("`{}` is not an address that tidings understands", Escaped(.url))]
     Url {
