@@ -1,10 +1,13 @@
 //! Connections that something cuts because nothing travels over them.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tidings::{Bus, GapReason};
 use tidings_testkit::{Collected, Node, Proxy, Redis, wait_for};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::SENDING;
 
@@ -82,6 +85,76 @@ async fn a_connection_that_sends_nothing_shows_signs_of_life() {
     ticks.wait_len(usize::try_from(sent).unwrap()).await;
     assert_eq!((proxy.connections(), proxy.open_connections()), (2, 2));
     assert_eq!(node.health().reconnects, 0);
+}
+
+/// A way to a server on which each connection ends whose client has said nothing for so long.
+async fn cutter(to: SocketAddr, idle: Duration) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(to).await.unwrap();
+                let (mut from_server, mut to_server) = server.split();
+                let (mut from_client, mut to_client) = client.split();
+                let mut words = vec![0; 4_096];
+                let forward = async {
+                    while let Ok(Ok(bytes @ 1..)) =
+                        timeout(idle, from_client.read(&mut words)).await
+                    {
+                        to_server.write_all(&words[..bytes]).await.unwrap();
+                    }
+                };
+                tokio::select! {
+                    () = forward => {}
+                    _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Sends a tick each 20 ms until it was received and this much time is over.
+async fn ticks_for(time: Duration, sender: &Node, ticks: &Collected<u64>) {
+    let (began, mut sent) = (Instant::now(), ticks.all().len() as u64);
+    let mut clock = tokio::time::interval(Duration::from_millis(20));
+    wait_for("the time is over", SOON, async || {
+        clock.tick().await;
+        sent += 1;
+        sender.send_to_all("tick", &sent).await.unwrap();
+        began.elapsed() > time
+    })
+    .await;
+    ticks.wait_for(|tick| *tick == sent).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_only_receives_shows_signs_of_life() {
+    let redis = Redis::builder().user(LEAST).start().await;
+    let address = cutter(redis.address(), Duration::from_secs(1)).await;
+    let builder = Bus::builder(&format!("redis://shop:hush-hush@{address}"));
+    let node = Node::start(builder.probe_interval(Duration::from_millis(300))).await;
+    let ticks: Collected<u64> = node.collect("tick");
+    let sender = redis.node().await;
+
+    ticks_for(Duration::from_secs(3), &sender, &ticks).await;
+
+    assert_eq!(node.health().reconnects, 0);
+    assert!(node.gaps().all().is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_for_its_silence_is_cut_once() {
+    let redis = Redis::builder().user(LEAST).start().await;
+    let address = cutter(redis.address(), Duration::from_secs(1)).await;
+    let node = Node::start(Bus::builder(&format!("redis://shop:hush-hush@{address}"))).await;
+    let ticks: Collected<u64> = node.collect("tick");
+    let sender = redis.node().await;
+
+    ticks_for(Duration::from_secs(5), &sender, &ticks).await;
+
+    assert_eq!(node.health().reconnects, 1);
 }
 
 #[tokio::test]

@@ -42,6 +42,9 @@ const REST: Duration = Duration::from_millis(100);
 /// the next one at once.
 const BRIEF: Duration = Duration::from_millis(250);
 
+/// The shortest time between two signs of life.
+const SHORTEST_LIFE: Duration = Duration::from_millis(250);
+
 /// How far the life of a bus has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
@@ -206,9 +209,13 @@ impl Link {
 
     async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
         let mut delays = endless_delays();
+        let mut life = self.probe.interval;
         loop {
             let (began, before) = (Instant::now(), self.receiver.count);
+            hearing.show_life(life);
             let why = self.hear(&mut *hearing).await;
+            let was_cut = matches!(why, ConnectError::Io { .. } | ConnectError::Lost);
+            let quiet = hearing.quiet().filter(|_| was_cut);
             let mut outage = Outage::since(tokio::time::Instant::now());
             tracing::warn!(
                 node = %self.node,
@@ -236,7 +243,12 @@ impl Link {
             } else {
                 sleep(delays.next().unwrap_or(LONGEST)).await;
             }
-            let connected = self.reconnect(&mut delays, &mut outage).await;
+            let (connected, attempts) = self.reconnect(&mut delays, &mut outage).await;
+            life = match quiet {
+                // The server was there all the time, so something may cut what says nothing.
+                Some(quiet) if attempts == 1 => more_often(life, quiet),
+                _ => life,
+            };
             Counts::add(&self.pulse.counts.reconnects, 1);
             tracing::info!(
                 node = %self.node,
@@ -444,12 +456,15 @@ impl Link {
         }
     }
 
-    async fn reconnect(&self, delays: &mut Delays, outage: &mut Outage) -> Connected {
+    /// Connects, and says at which attempt.
+    async fn reconnect(&self, delays: &mut Delays, outage: &mut Outage) -> (Connected, u32) {
+        let mut attempts = 0_u32;
         loop {
+            attempts = attempts.saturating_add(1);
             match self.transport.connect().await {
                 Ok(connected) => {
                     *lock(&self.probe.refused) = None;
-                    return connected;
+                    return (connected, attempts);
                 }
                 Err(why) => {
                     let refused = why.is_final().then(|| report(&why).to_string().into());
@@ -470,6 +485,16 @@ impl Link {
             sleep(delays.next().unwrap_or(LONGEST)).await;
         }
     }
+}
+
+/// How often to show signs of life after a connection was cut that had said nothing for a while.
+fn more_often(every: Duration, quiet: Duration) -> Duration {
+    let half = quiet / 2;
+    if half < SHORTEST_LIFE {
+        // It had just said something.
+        return every;
+    }
+    every.min(half)
 }
 
 /// Says that nothing is heard any more, however the link ended: with its runtime, for example.
@@ -503,6 +528,22 @@ mod tests {
         let delays: Vec<_> = delays().take(100).collect();
         assert!(delays[0] >= Duration::from_millis(50) && delays[0] <= Duration::from_millis(100));
         assert!(delays[99] >= LONGEST && delays[99] <= 2 * LONGEST);
+    }
+
+    #[test]
+    fn signs_of_life_come_more_often_where_silence_was_cut() {
+        let seconds = Duration::from_secs_f64;
+        for (every, quiet, then) in [
+            (5.0, 2.0, 1.0),
+            (5.0, 4.0, 2.0),
+            (1.0, 1.8, 0.9),
+            // It was not cut for its silence.
+            (5.0, 0.4, 5.0),
+            (1.0, 20.0, 1.0),
+        ] {
+            let is = more_often(seconds(every), seconds(quiet));
+            assert_eq!(is, seconds(then), "{every} {quiet}");
+        }
     }
 
     #[test]

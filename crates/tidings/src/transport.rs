@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,6 +31,7 @@ pub(crate) mod url;
 
 mod commands;
 mod connection;
+mod life;
 mod race;
 mod role;
 mod server;
@@ -76,6 +78,17 @@ pub(crate) trait Hearing: Send {
     /// nothing.
     fn set_watched(&mut self, is_watched: bool) {
         let _ = is_watched;
+    }
+
+    /// Says something this often from now on, so that nothing cuts the connection for being idle.
+    /// There is nothing to say where nothing does.
+    fn show_life(&mut self, every: Duration) {
+        let _ = every;
+    }
+
+    /// How long this end has said nothing, where something could cut it for that.
+    fn quiet(&self) -> Option<Duration> {
+        None
     }
 
     /// Connects another end that sends, to the server on which this end receives; `None` where that

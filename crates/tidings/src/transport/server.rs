@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use crate::keys::Namespace;
 use crate::tls::Tls;
 use crate::transport::commands::{commands, with_places};
 use crate::transport::connection::{Access, Driver, Line, Setup, words};
+use crate::transport::life::Life;
 use crate::transport::role::{Role, ask_role, hello, shortcoming};
 use crate::transport::stream::Allowance;
 use crate::transport::trail::Trail;
@@ -127,6 +129,7 @@ impl Server {
             allowance,
             watch,
             place,
+            life: Life::new(),
         })
     }
 
@@ -233,6 +236,7 @@ struct Hears {
     allowance: Allowance,
     watch: Watch,
     place: Place,
+    life: Life,
 }
 
 impl Hears {
@@ -258,6 +262,10 @@ impl Hearing for Hears {
             } else if self.line.driver.is_terminated() {
                 Poll::Ready(Err(self.line.trail.lost("receiving")))
             } else {
+                if self.life.poll(&self.line.connection, cx) {
+                    // What it says is written when the connection is driven.
+                    let _ = self.line.driver.poll_unpin(cx);
+                }
                 Poll::Pending
             }
         })
@@ -266,6 +274,14 @@ impl Hearing for Hears {
 
     fn set_watched(&mut self, is_watched: bool) {
         self.watch.set(is_watched);
+    }
+
+    fn show_life(&mut self, every: Duration) {
+        self.life.show(every);
+    }
+
+    fn quiet(&self) -> Option<Duration> {
+        Some(self.life.said.elapsed())
     }
 
     fn sending_again(&self) -> Option<SendingAgain> {
