@@ -31,8 +31,16 @@
 //! connection is left, or the time for the drain is over, axum's graceful shutdown does the rest:
 //! requests that are being answered are completed.
 //!
-//! HTTP/1.1 leaves one case open: a client that was silent during the whole drain and sends a request
-//! at the very moment of the end.
+//! An answer that began before the drain and takes longer is completed, and its client may send one
+//! more request behind it for as long as the drain lasts.
+//!
+//! HTTP/1.1 leaves two cases open: a client that was silent during the whole drain and sends a request
+//! at the very moment of the end, and one that sends requests before it has the answers to those before
+//! them (pipelining). Behind an answer with `Connection: close` such a client has to send again those
+//! that are not answered.
+//!
+//! A connection that was upgraded, such as a WebSocket, is no request: it ends with the process, after
+//! the drain. Close it yourself at SIGTERM, so that its client comes back at once.
 
 mod connection;
 mod service;
@@ -54,7 +62,7 @@ use tower_service::Service;
 
 pub use self::connection::{Accepting, Connection, DrainListener};
 use self::service::MakeClosing;
-use crate::awake::timeout_awake;
+use crate::awake::sleep_awake;
 
 /// How long a drain lasts by default.
 const LINGER: Duration = Duration::from_secs(5);
@@ -67,7 +75,8 @@ const LINGER: Duration = Duration::from_secs(5);
 ///
 /// Connect information is the address that the listener gives: of a `TcpListener` that is a
 /// `SocketAddr`. A handler that is to know more of a connection gets it from a [`Listener`] of your own
-/// whose `Addr` holds it.
+/// whose `Addr` holds it. (A [`Connected`](::axum::extract::connect_info::Connected) of your own for a
+/// [`DrainListener`] does not compile: it would overlap with the implementation of axum.)
 ///
 /// # Errors
 ///
@@ -133,8 +142,8 @@ pub struct Serve<L, M, S> {
 }
 
 impl<L, M, S> Serve<L, M, S> {
-    /// How long clients may send one more request on the connections that they have; 5 s by default.
-    /// Requests that are being answered have all the time that they need. Together they should take
+    /// How long clients may send one more request on the connections that they have; 5 s by default,
+    /// counted from the end of answers that began before the drain. Requests that are being answered have all the time that they need. Together they should take
     /// less than the supervisor's [`grace`](crate::Supervisor::grace). Zero closes idle connections at
     /// once, as axum's graceful shutdown does.
     pub fn linger(mut self, linger: Duration) -> Self {
@@ -178,8 +187,13 @@ where
             let told = self.told?;
             let draining = Arc::new(watch::Sender::new(false));
             let listener = Accepting::new(self.listener, Arc::clone(&draining)).tap_io(leave as _);
-            let make_service = MakeClosing::new(self.make_service, Arc::clone(&draining));
-            let drained = drain(told, draining, self.linger);
+            let open_answers = Arc::<watch::Sender<()>>::default();
+            let make_service = MakeClosing::new(
+                self.make_service,
+                Arc::clone(&draining),
+                Arc::clone(&open_answers),
+            );
+            let drained = drain(told, draining, open_answers, self.linger);
             ::axum::serve(listener, make_service)
                 .with_graceful_shutdown(drained)
                 .await
@@ -192,11 +206,24 @@ where
 fn leave<T>(_: &mut Connection<T>) {}
 
 /// Until axum may close what is left.
-async fn drain(told: Told, draining: Arc<watch::Sender<bool>>, linger: Duration) {
+async fn drain(
+    told: Told,
+    draining: Arc<watch::Sender<bool>>,
+    open_answers: Arc<watch::Sender<()>>,
+    linger: Duration,
+) {
     told.await;
     draining.send_replace(true);
+    let linger = async {
+        // Their clients were not told to leave, and may send one more request, too.
+        open_answers.closed().await;
+        sleep_awake(linger).await;
+    };
     // All connections are gone, or those that are left have nothing to say.
-    let _ = timeout_awake(linger, draining.closed()).await;
+    tokio::select! {
+        () = draining.closed() => {}
+        () = linger => {}
+    }
 }
 
 #[cfg(test)]

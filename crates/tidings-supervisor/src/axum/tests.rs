@@ -1,13 +1,18 @@
 //! What a server promises while it drains.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
 
 use ::axum::Router;
+use ::axum::body::{Body, Bytes, HttpBody};
 use ::axum::extract::ConnectInfo;
+use ::axum::http::StatusCode;
 use ::axum::routing::get;
+use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -102,6 +107,91 @@ async fn a_handler_learns_the_address_of_its_client() {
     let answer = get_on(&mut client).await;
     let address = client.local_addr().unwrap().to_string();
     assert!(answer.ends_with(&address), "{answer}");
+}
+
+/// A body without content that ends when the sender is dropped.
+struct Long(mpsc::Receiver<()>);
+
+impl HttpBody for Long {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|_| None)
+    }
+}
+
+/// The time after which idle connections are closed passes before the answer ends.
+#[tokio::test]
+async fn a_client_may_ask_once_more_after_an_answer_that_took_longer_than_the_linger() {
+    let linger = Duration::from_secs(1);
+    let (open, end) = mpsc::channel(1);
+    let long = Arc::new(Mutex::new(Some(Body::new(Long(end)))));
+    let app = Router::new().route("/", get(async || "short")).route(
+        "/long",
+        get(async move || long.lock().unwrap().take().unwrap()),
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let (drain, told) = oneshot::channel::<()>();
+    let server = serve(listener, app).linger(linger);
+    let server = server.drain_on(async { drop(told.await) });
+    let server = tokio::spawn(server.into_future());
+    let mut client = TcpStream::connect(at).await.unwrap();
+    let request = b"GET /long HTTP/1.1\r\nhost: here\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    read_until(&mut client, "\r\n\r\n").await;
+    drain.send(()).unwrap();
+    tokio::time::sleep(linger + linger / 2).await;
+
+    drop(open);
+    read_until(&mut client, "0\r\n\r\n").await;
+
+    let last = get_on(&mut client).await;
+    assert!(last.contains("connection: close"), "{last}");
+    ends(server).await;
+}
+
+async fn read_until(stream: &mut TcpStream, end: &str) {
+    let mut answer = Vec::new();
+    let read = async {
+        while !answer.ends_with(end.as_bytes()) {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "it is cut");
+        }
+    };
+    timeout(PATIENCE, read).await.expect("an answer in time");
+}
+
+#[tokio::test]
+async fn a_connection_can_be_upgraded_during_the_drain() {
+    let upgrade = async || {
+        let headers = [("connection", "upgrade"), ("upgrade", "echo")];
+        (StatusCode::SWITCHING_PROTOCOLS, headers)
+    };
+    let app = Router::new().route("/", get(upgrade));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (draining, begun) = (Arc::new(watch::Sender::new(true)), Arc::default());
+    let make = MakeClosing::new(app.into_make_service(), Arc::clone(&draining), begun);
+    let server = ::axum::serve(listener, make).into_future();
+    let server = tokio::spawn(server);
+
+    let request = b"GET / HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    client.write_all(request).await.unwrap();
+
+    let mut answer = Vec::new();
+    timeout(PATIENCE, client.read_buf(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("connection: upgrade"), "{answer}");
+    server.abort();
 }
 
 #[tokio::test]
