@@ -233,7 +233,7 @@ impl Bus {
         let wanted = event.wanted();
         wanted.names.check()?;
         let handler = label(&wanted.names.label::<P>(), "a stream");
-        let seat = Arc::new(Seat::new(handler, Handling::default()));
+        let seat = Arc::new(Seat::of_stream(handler));
         self.inner
             .dispatcher
             .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
@@ -268,11 +268,11 @@ impl Bus {
         let gaps = Arc::new(GapBox::default());
         let label = label("gap", type_name::<H>());
         let seat = Arc::new(Seat::of_gaps(label, Arc::clone(&gaps)));
+        let handling = hear_gaps(Arc::clone(&seat), gaps, self.downgrade(), handler);
+        let task = as_seat(&seat, handling);
         self.inner.reports.add(Arc::clone(&seat))?;
         self.inner.dispatcher.changed.notify_one();
-        let running = hear_gaps(Arc::clone(&seat), gaps, self.downgrade(), handler);
-        self.run(&seat, running);
-        Ok(Subscription { seat })
+        Ok(self.run(seat, task))
     }
 
     /// The same bus, for events that are worth nothing when they are late: what is sent through this
@@ -362,9 +362,6 @@ impl Bus {
             .map_err(|source| missing(&name, source))?;
         let seat = Arc::new(Seat::new(label(&name, type_name::<H>()), handling));
         let calls = Calls::new(&wanted.names);
-        self.inner
-            .dispatcher
-            .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
         let worker = Worker {
             seat: Arc::clone(&seat),
             bus: self.downgrade(),
@@ -374,15 +371,24 @@ impl Bus {
             calls,
             arguments: PhantomData,
         };
-        self.run(&seat, worker.run());
-        Ok(Subscription { seat })
+        let task = as_seat(&seat, worker.run());
+        self.inner
+            .dispatcher
+            .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
+        Ok(self.run(seat, task))
     }
 
-    fn run(&self, seat: &Arc<Seat>, running: impl Future<Output = ()> + Send + 'static) {
-        let task = self.inner.runtime.spawn(as_seat(seat, running));
+    /// Spawns the task of a subscription that was added. A shutdown in between waits for it.
+    fn run(
+        &self,
+        seat: Arc<Seat>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Subscription {
+        let task = self.inner.runtime.spawn(task);
         seat.task
             .set(task.abort_handle())
             .expect("a seat gets one task, here");
+        Subscription { seat }
     }
 
     fn check_open(&self) -> Result<(), OnError> {

@@ -185,3 +185,58 @@ async fn drain(seats: Vec<Arc<Seat>>, caller: Option<u64>, deadline: Instant) ->
     }
     (unhandled, running)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::bus::Bus;
+    use crate::event::Names;
+    use crate::reports::GapBox;
+    use crate::subscription::Handling;
+    use crate::worker::as_seat;
+
+    /// Shuts a bus down between the two steps of a registration on another thread: this handler is
+    /// in the table, and its task is not spawned yet.
+    async fn is_waited_for(bus: Bus, seat: Arc<Seat>) {
+        let task = as_seat(&seat, async {});
+        let mut ending = tokio::spawn(async move { bus.shutdown(Duration::from_mins(1)).await });
+
+        let early = timeout(Duration::from_secs(1), &mut ending).await;
+        assert!(
+            early.is_err(),
+            "shutdown did not wait for the handler: {early:?}"
+        );
+
+        tokio::spawn(task);
+        ending.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shutdown_waits_for_a_handler_whose_task_is_not_spawned_yet() {
+        let bus = Bus::builder("memory:not-spawned-yet")
+            .start()
+            .await
+            .unwrap();
+        let seat = Arc::new(Seat::new("tick (a test)".into(), Handling::new()));
+        let mut names = Names::default();
+        names.add::<u64>("tick");
+        let dispatcher = &bus.inner.dispatcher;
+        dispatcher.add(Arc::clone(&seat), names, None).unwrap();
+
+        is_waited_for(bus, seat).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shutdown_waits_for_a_handler_of_gaps_whose_task_is_not_spawned_yet() {
+        let bus = Bus::builder("memory:no-gaps-yet").start().await.unwrap();
+        let seat = Arc::new(Seat::of_gaps(
+            "gap (a test)".into(),
+            Arc::new(GapBox::default()),
+        ));
+        bus.inner.reports.add(Arc::clone(&seat)).unwrap();
+
+        is_waited_for(bus, seat).await;
+    }
+}

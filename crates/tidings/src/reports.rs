@@ -151,22 +151,38 @@ impl Reports {
     }
 }
 
-fn tell(hook: Option<&FailureHook>, failure: Failure) {
-    // Both are the application's code: the hook, and the words of its errors.
-    let telling = || {
-        if let Some(hook) = hook {
-            return hook(failure);
+impl Drop for Reports {
+    /// What still waits is logged, one by one: what a failure holds is the application's, and may
+    /// panic when it is dropped.
+    fn drop(&mut self) {
+        for failure in self.failures.take() {
+            tell(None, failure);
         }
-        let text = report(&failure).to_string();
-        stderr::failure(&failure, &text);
-        tracing::error!(
-            failure = text,
-            "a failure, and no `on_failure` hook to hear of it"
-        );
+    }
+}
+
+/// Gives a failure to the hook, or else to the log. Both are the application's code: the hook, and
+/// the words of its errors.
+fn tell(hook: Option<&FailureHook>, failure: Failure) {
+    let told = if let Some(hook) = hook {
+        caught(|| hook(failure))
+    } else {
+        let told = caught(|| log(&failure));
+        // Apart: a second panic would end the process where it is dropped by the first.
+        told.and(caught(|| drop(failure)))
     };
-    if let Err(panic) = caught(telling) {
+    if let Err(panic) = told {
         tracing::error!(panic, "a failure could not be told");
     }
+}
+
+fn log(failure: &Failure) {
+    let text = report(failure).to_string();
+    stderr::failure(failure, &text);
+    tracing::error!(
+        failure = text,
+        "a failure, and no `on_failure` hook to hear of it"
+    );
 }
 
 /// A bounded queue for one reader.
@@ -231,11 +247,10 @@ impl<T> Mailbox<T> {
         self.reader.wake();
     }
 
-    /// Takes nothing new, and drops what waits.
-    pub(crate) fn clear(&self) {
+    /// Takes nothing new, and gives back what waits.
+    pub(crate) fn take(&self) -> VecDeque<T> {
         self.close();
-        let waiting = std::mem::take(&mut self.lock().waiting);
-        drop(waiting);
+        std::mem::take(&mut self.lock().waiting)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside<T>> {
@@ -302,6 +317,8 @@ fn wider(one: &GapReason, other: &GapReason) -> GapReason {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use tidings_codec::NodeId;
 
     use super::*;
@@ -350,21 +367,69 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_error_that_panics_when_it_is_dropped_harms_nobody_where_there_is_no_room_for_it() {
-        let reports = Reports::new(Arc::new(Counts::new()));
-        let failure = |error: HandlerError| Failure::Handler {
+    #[derive(Debug)]
+    struct Unspeakable;
+
+    impl std::error::Error for Unspeakable {}
+
+    impl fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("it has no words")
+        }
+    }
+
+    impl Drop for Unspeakable {
+        fn drop(&mut self) {
+            panic!("it went off");
+        }
+    }
+
+    fn failed(error: HandlerError) -> Failure {
+        Failure::Handler {
             event: "tick".into(),
             handler: "tick (a test)".into(),
             from: None,
             number: None,
             cause: Cause::Failed(error),
-        };
-        (0..WAITING).for_each(|_| reports.failure(failure("no".into())));
+        }
+    }
 
-        reports.failure(failure(Box::new(Explosive)));
+    #[test]
+    fn an_error_that_panics_when_it_is_dropped_harms_nobody_where_there_is_no_room_for_it() {
+        let reports = Reports::new(Arc::new(Counts::new()));
+        (0..WAITING).for_each(|_| reports.failure(failed("no".into())));
+
+        reports.failure(failed(Box::new(Explosive)));
 
         assert_eq!(reports.suppressed.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn errors_that_panic_when_they_are_dropped_harm_nobody_where_they_wait_at_the_end() {
+        let reports = Reports::new(Arc::new(Counts::new()));
+        (0..3).for_each(|_| reports.failure(failed(Box::new(Explosive))));
+
+        drop(reports);
+    }
+
+    #[test]
+    fn an_error_that_panics_when_it_is_told_and_again_when_it_is_dropped_harms_nobody() {
+        tell(None, failed(Box::new(Unspeakable)));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{}", .0.fetch_add(1, Ordering::Relaxed))]
+    struct Counted(Arc<AtomicU64>);
+
+    #[test]
+    fn failures_that_wait_at_the_end_are_logged() {
+        let reports = Reports::new(Arc::new(Counts::new()));
+        let logged = Arc::new(AtomicU64::new(0));
+        (0..3).for_each(|_| reports.failure(failed(Box::new(Counted(Arc::clone(&logged))))));
+
+        drop(reports);
+
+        assert_eq!(logged.load(Ordering::Relaxed), 3);
     }
 
     fn overflow(handler: &str) -> Gap {

@@ -141,8 +141,10 @@ pub(crate) struct Seat {
     pub(crate) queue: Queue,
     /// The gaps it hears, if it is a handler of gaps.
     pub(crate) gaps: Option<Arc<GapBox>>,
-    /// Its task, if it has one: a stream has none.
+    /// Its task, once it is spawned.
     pub(crate) task: OnceLock<AbortHandle>,
+    /// Whether no call runs, nor will: from the start for a stream, which has no task, and otherwise
+    /// when its task is over, also while that is not spawned yet.
     pub(crate) has_ended: watch::Sender<bool>,
     /// How many events its task has taken out of the queue and not begun with.
     taken: AtomicUsize,
@@ -151,13 +153,21 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// The place of what hears events.
+    /// The place of a stream: it has no task.
+    pub(crate) fn of_stream(handler: Arc<str>) -> Self {
+        Self {
+            has_ended: watch::Sender::new(true),
+            ..Self::new(handler, Handling::new())
+        }
+    }
+
+    /// The place of a handler of events.
     pub(crate) fn new(handler: Arc<str>, handling: Handling) -> Self {
         let level = Level::of_queue(&handler);
         Self::with_level(handler, handling, level)
     }
 
-    /// The place of what hears gaps: no event ever waits in its queue.
+    /// The place of a handler of gaps: no event ever waits in its queue.
     pub(crate) fn of_gaps(handler: Arc<str>, gaps: Arc<GapBox>) -> Self {
         Self {
             gaps: Some(gaps),
@@ -203,7 +213,7 @@ impl Seat {
 
     /// Waits until no call runs any more. A handler that asks about itself does not wait.
     pub(crate) async fn ended(&self) {
-        if self.task.get().is_some() && running() != Some(self.id) {
+        if running() != Some(self.id) {
             // The sender lives in `self`, so waiting cannot fail.
             let _ = self.has_ended.subscribe().wait_for(|ended| *ended).await;
         }
@@ -211,7 +221,7 @@ impl Seat {
 
     /// Lets nothing more be handled; how many events that leaves.
     pub(crate) fn close(&self) -> u64 {
-        self.gaps.iter().for_each(|gaps| gaps.clear());
+        self.gaps.iter().for_each(|gaps| drop(gaps.take()));
         self.queue.close() + self.taken.swap(0, Ordering::Relaxed) as u64
     }
 
