@@ -33,7 +33,7 @@ fn show(error: &anyhow::Error) {
     terminal::complain(
         Style::Alarm,
         "error",
-        &terminal::harmless(&format!("{error:#}")),
+        &terminal::harmless_lines(format_args!("{error:#}")),
     );
     if let Some(cure) = cure(error) {
         terminal::complain(Style::Good, "help", &cure);

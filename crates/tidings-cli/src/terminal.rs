@@ -1,10 +1,12 @@
 //! How things look: colours where a terminal shows them, tables, and times for people.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style as Ansi};
+use serde::Serialize;
+use tidings_codec::Escaped;
 
 /// What a text means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +52,43 @@ pub(crate) fn paint_slot(slot: usize, text: impl Display) -> String {
     format!("{ansi}{text}{ansi:#}")
 }
 
-/// What somebody else said, without what would do something to a terminal.
-pub(crate) fn harmless(text: &str) -> String {
-    let text = anstream::adapter::strip_str(text).to_string();
-    let is_harmful = |it: char| it.is_control() && it != '\n' && it != '\t';
-    text.replace(is_harmful, "\u{fffd}")
+/// Text of another process in one line, so that it does nothing to a terminal: without its colours,
+/// and escaped.
+pub(crate) fn harmless(text: impl Display) -> String {
+    let text = text.to_string();
+    Escaped(anstream::adapter::strip_str(&text)).to_string()
+}
+
+/// Text with text of other processes in it, line by line.
+pub(crate) fn harmless_lines(text: impl Display) -> String {
+    let text = text.to_string();
+    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
+}
+
+/// A value as JSON that means the same and does nothing to a terminal.
+pub(crate) fn harmless_json(value: &impl Serialize, is_pretty: bool) -> serde_json::Result<String> {
+    let json = if is_pretty {
+        serde_json::to_string_pretty(value)?
+    } else {
+        serde_json::to_string(value)?
+    };
+    Ok(harmless_texts(&json))
+}
+
+/// Such characters are only within the texts of JSON, where each can be written by its number.
+fn harmless_texts(json: &str) -> String {
+    let mut harmless = String::with_capacity(json.len());
+    for character in json.chars() {
+        let is_plain = matches!(character, '\n' | ' '..='~');
+        if is_plain || Escaped(character).to_string().starts_with(character) {
+            harmless.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let _ = write!(harmless, "\\u{unit:04x}");
+        }
+    }
+    harmless
 }
 
 /// Whoever closed our output, as `head` does, does not want the rest.
@@ -141,10 +175,22 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_said_does_nothing_to_a_terminal() {
-        assert_eq!(harmless("\x1b[31mred\x1b[0m\n\tü"), "red\n\tü");
+    fn text_of_another_process_does_nothing_to_a_terminal() {
+        assert_eq!(harmless("\x1b[31mred\x1b[0m\nü\u{202e}"), r"red\nü\u{202e}");
+        assert_eq!(
+            harmless_lines("\x1b[31mred\x1b[0m\nü\u{202e}"),
+            "red\nü\\u{202e}"
+        );
         let hostile = harmless("\x1b]0;title\x07a\u{9b}2Jb\rc\x08\x1b[2J");
         assert!(!hostile.contains(|it: char| it.is_control()), "{hostile:?}");
+    }
+
+    #[test]
+    fn json_that_does_nothing_to_a_terminal_means_the_same() {
+        let text = "ü\u{202e}\u{9b}2J\n\u{7f}\u{e0041}\"\\";
+        let json = harmless_json(&text, false).unwrap();
+        assert_eq!(json, r#""ü\u202e\u009b2J\n\u007f\udb40\udc41\"\\""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exit::Exit;
+use crate::shown::Shown;
 
 /// Why a supervisor does not start.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +125,9 @@ fn wrote(last_lines: &[String]) -> String {
     if last_lines.is_empty() {
         return String::new();
     }
-    let lines = last_lines.iter().map(|line| format!("    {line}\n"));
+    let lines = last_lines
+        .iter()
+        .map(|line| format!("    {}\n", Shown(line)));
     format!("it wrote last:\n{}", lines.collect::<String>())
 }
 

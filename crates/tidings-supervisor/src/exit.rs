@@ -7,6 +7,8 @@ use std::process::ExitStatus;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::shown::Shown;
+
 /// How a worker ended.
 ///
 /// # Examples
@@ -58,7 +60,7 @@ impl fmt::Display for Exit {
                 None => write!(f, "killed by signal {number}"),
             },
             Self::Other => f.write_str("ended in a way that this version does not know"),
-            Self::NotStarted(why) => write!(f, "not started: {why}"),
+            Self::NotStarted(why) => write!(f, "not started: {}", Shown(why)),
             Self::Unknown => f.write_str("ended, and something else in this program knows how"),
             Self::NotReady => f.write_str("not ready in time"),
         }

@@ -66,6 +66,7 @@ mod home;
 mod identity;
 mod program;
 mod seconds;
+mod shown;
 mod spawn;
 mod supervise;
 mod sys;

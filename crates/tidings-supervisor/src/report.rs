@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::error::ReloadError;
 use crate::exit::Exit;
+use crate::shown::Shown;
 
 /// Something that happened to the workers.
 ///
@@ -300,7 +301,7 @@ impl fmt::Display for Report {
                 }
                 f.write_str("; it wrote last:")?;
                 let mut lines = last_lines.iter();
-                lines.try_for_each(|line| write!(f, "\n    {line}"))
+                lines.try_for_each(|line| write!(f, "\n    {}", Shown(line)))
             }
             Self::Reloading { workers } => write!(f, "reloading {}", Workers(*workers)),
             Self::ReloadQueued => f.write_str("a reload is running: the next begins after it"),
@@ -393,6 +394,36 @@ mod tests {
             last_lines: Vec::new(),
         };
         report.to_string()
+    }
+
+    #[test]
+    fn text_of_workers_is_shown_without_colours_and_escaped() {
+        let lines = || {
+            vec![
+                "\u{1b}[31mred\u{1b}[0m\u{202e}\u{7}".to_owned(),
+                "\tat x".to_owned(),
+            ]
+        };
+        let shown = "red\\u{202e}\n        at x";
+        let exit = || Exit::NotStarted("no `a\nb`".to_owned());
+        let died = ReloadError::Died {
+            slot: 1,
+            exit: exit(),
+            last_lines: lines(),
+            replaced: 0,
+        };
+        let gave_up = Report::GaveUp {
+            slot: 0,
+            is_last: true,
+            deaths: 1,
+            within: Duration::from_mins(1),
+            exit: exit(),
+            last_lines: lines(),
+        };
+        for text in [died.to_string(), gave_up.to_string()] {
+            assert!(text.contains(shown), "{text:?}");
+            assert!(text.contains("not started: no `a\\nb`"), "{text:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::{RedisResult, Value};
 use rustix::process::Signal;
 use tempfile::TempDir;
+use tidings::codec::Escaped;
 use tokio::time::{sleep, timeout};
 
 use crate::address::{Address, shown};
@@ -202,7 +203,7 @@ impl Redis {
     pub async fn command(&self, words: &[&str]) -> Value {
         self.try_command(words)
             .await
-            .unwrap_or_else(|error| panic!("{}: {error}", shown(words)))
+            .unwrap_or_else(|error| panic!("{}: {}", shown(words), Escaped(error)))
     }
 
     /// Runs a command that may fail.

@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use rustix::process::Pid;
+use tidings::codec::Escaped;
 use tokio::time::timeout;
 
 use crate::address::Address;
@@ -105,7 +106,7 @@ fn why_it_ended(status: ExitStatus, log: String, port: u16) -> StartError {
 }
 
 fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<_> = text.lines().map(|line| Escaped(line).to_string()).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
@@ -129,6 +130,12 @@ mod tests {
 
         assert!(matches!(taken, StartError::PortTaken(12_000)));
         assert!(broken.to_string().contains("FATAL CONFIG FILE ERROR"));
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_quoted_escaped() {
+        let log = "one\ntwo \u{1b}[2J\u{202e}\nthree";
+        assert_eq!(last_lines(log, 2), "two \\u{1b}[2J\\u{202e}\nthree");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use tidings_supervisor::{Exit, Remote, RemoteError, State, Status, WorkerStatus}
 use tokio::task::JoinSet;
 
 use crate::args::Ps;
-use crate::terminal::{Cell, Style, age, complain, harmless, paint, say, table};
+use crate::terminal::{
+    Cell, Style, age, complain, harmless, harmless_json, harmless_lines, paint, say, table,
+};
 
 const HEADINGS: [&str; 7] = [
     "NAME",
@@ -24,7 +26,7 @@ pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
         None => all().await,
     };
     if args.json {
-        say(serde_json::to_string_pretty(&fleets)?);
+        say(harmless_json(&fleets, true)?);
     } else if !fleets.is_empty() {
         let about = fleets.iter().map(about).collect::<Vec<_>>();
         let rows = fleets.iter().flat_map(rows).collect::<Vec<_>>();
@@ -58,7 +60,7 @@ async fn all() -> (Vec<Status>, bool) {
             Err(error) => {
                 lost = true;
                 let error = format!("{:#}", anyhow::Error::new(error));
-                complain(Style::Alarm, "error", &harmless(&error));
+                complain(Style::Alarm, "error", &harmless_lines(error));
             }
         }
     }
@@ -72,7 +74,7 @@ fn about(fleet: &Status) -> String {
     let mut about = format!("{name}  pid {}", fleet.pid);
     if !fleet.listen.is_empty() {
         about += ", listening on ";
-        about += &harmless(&fleet.listen.join(", "));
+        about += &harmless(fleet.listen.join(", "));
     }
     if fleet.is_reloading {
         about += ", reloading";
@@ -113,7 +115,7 @@ fn style(state: State) -> Style {
 
 fn last_exit(exit: Option<&Exit>) -> Cell {
     match exit {
-        Some(exit) => (Style::Plain, harmless(&exit.to_string())),
+        Some(exit) => (Style::Plain, harmless(exit)),
         None => (Style::Calm, "-".to_owned()),
     }
 }

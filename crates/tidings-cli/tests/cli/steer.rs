@@ -105,29 +105,88 @@ fn ps_complains_of_who_does_not_answer_and_shows_the_others() {
     assert_eq!(code, 1, "{complaint}");
 }
 
+/// A foreign program in the place of a supervisor, which answers each request with this line.
+fn answer_as(place: &Place, name: &str, answer: impl Fn() -> String + Send + 'static) {
+    let home = place.path("runtime").join(name);
+    fs::create_dir_all(&home).unwrap();
+    fs::set_permissions(place.path("runtime"), Permissions::from_mode(0o700)).unwrap();
+    let listener = UnixListener::bind(home.join("control")).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = String::new();
+            BufReader::new(&stream).read_line(&mut request).unwrap();
+            if !request.is_empty() {
+                writeln!(stream, "{}", answer()).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn ps_shows_text_of_other_processes_escaped_in_one_line() {
+    let place = Place::new();
+    let hostile = r"x\nweb  pid 7\u202e\u009b2J";
+    let answer = format!(
+        r#"{{"answer":"status","name":"name {hostile}","pid":1,"command":["{hostile}"],"listen":["at {hostile}"],"slots":1,"is_reloading":false,"workers":[{{"slot":0,"pid":null,"state":"waiting","age":0.0,"restarts":1,"last_exit":{{"not_started":"why {hostile}"}}}}]}}"#
+    );
+    answer_as(&place, "hostile", move || answer.clone());
+
+    let said = place.said(&["ps"]);
+    let json = place.said(&["ps", "--json"]);
+
+    let escaped = r"x\nweb  pid 7\u{202e}\u{9b}2J";
+    let about = format!("name {escaped}  pid 1, listening on at {escaped}");
+    assert_eq!(said.lines().next(), Some(&*about), "{said:?}");
+    assert!(
+        said.ends_with(&format!("not started: why {escaped}\n")),
+        "{said:?}"
+    );
+    assert_eq!(said.lines().count(), 4, "{said:?}");
+    assert!(json.is_ascii(), "{json:?}");
+    assert!(json.contains(r"x\nweb  pid 7\u202e\u009b2J"), "{json:?}");
+}
+
+#[test]
+fn what_another_supervisor_refuses_with_is_shown_escaped() {
+    let place = Place::new();
+    let why = r"no\n  because \u202eof \u001b]0;title\u0007this";
+    let answer = format!(r#"{{"answer":"refused","kind":"scale","why":"{why}"}}"#);
+    answer_as(&place, "hostile", move || answer.clone());
+
+    let (complaint, _) = place.refused(&["scale", "2"]);
+
+    assert!(
+        complaint.contains("no\n  because \\u{202e}of this"),
+        "{complaint:?}"
+    );
+}
+
+#[test]
+fn an_answer_that_makes_no_sense_is_shown_escaped() {
+    let place = Place::new();
+    answer_as(&place, "hostile", || {
+        r#"{"answer":"x\n\u202ey"}"#.to_owned()
+    });
+
+    let (complaint, _) = place.refused(&["stop"]);
+
+    assert_eq!(complaint.lines().count(), 1, "{complaint:?}");
+    assert!(complaint.contains(r"x\n\u{202e}y"), "{complaint:?}");
+}
+
 /// Each answers only once both have been asked.
 #[test]
 fn ps_asks_all_at_once() {
     let place = Place::new();
-    fs::create_dir(place.path("runtime")).unwrap();
-    fs::set_permissions(place.path("runtime"), Permissions::from_mode(0o700)).unwrap();
     let both = Arc::new(Barrier::new(2));
     for name in ["one", "two"] {
-        fs::create_dir(place.path("runtime").join(name)).unwrap();
-        let socket = place.path("runtime").join(name).join("control");
-        let (listener, both) = (UnixListener::bind(socket).unwrap(), Arc::clone(&both));
+        let both = Arc::clone(&both);
         let answer = format!(
             r#"{{"answer":"status","name":"{name}\u001b[2J","pid":1,"command":[],"slots":0,"is_reloading":true,"workers":[]}}"#
         );
-        thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut request = String::new();
-                BufReader::new(&stream).read_line(&mut request).unwrap();
-                if !request.is_empty() {
-                    both.wait();
-                    writeln!(stream, "{answer}").unwrap();
-                }
-            }
+        answer_as(&place, name, move || {
+            both.wait();
+            answer.clone()
         });
     }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::protocol::{ANSWER, Answer, LONGEST_ANSWER, PATIENCE, Refusal, Request};
 use crate::fleet::{Order, Reloaded};
 use crate::home::{controls, places};
+use crate::shown::{Lines, Shown};
 use crate::status::Status;
 use crate::workers::Stopped;
 
@@ -56,7 +57,7 @@ pub enum RemoteError {
         names: Vec<String>,
     },
     /// It heard the wish, and did not fulfil it.
-    #[error("{why}")]
+    #[error("{}", Lines(why))]
     Refused {
         /// What kind of wish.
         kind: Refusal,
@@ -343,7 +344,11 @@ impl Answers {
         if !line.ends_with(b"\n") {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(serde_json::from_slice(&line)?)
+        serde_json::from_slice(&line).map_err(|error| {
+            // It quotes what it cannot read.
+            let why = Shown(error.to_string()).to_string();
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        })
     }
 }
 

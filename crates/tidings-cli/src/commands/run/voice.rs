@@ -15,7 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::scribe::Scribe;
 use crate::args::Format;
-use crate::terminal::{Style, harmless, paint, paint_slot, workers};
+use crate::terminal::{Style, harmless, harmless_json, harmless_lines, paint, paint_slot, workers};
 
 /// How long what was said last may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -153,7 +153,7 @@ impl fmt::Display for Note {
                 write!(f, "{notes} notes are missing: nobody read them in time")
             }
             Self::Running(running) => running.fmt(f),
-            Self::Changed { path } => write!(f, "{} changed", path.display()),
+            Self::Changed { path } => write!(f, "{} changed", harmless(path.display())),
             Self::Stopped(Stopped { gave_up: true, .. }) => f.write_str("gave up"),
             Self::Stopped(Stopped { killed: 0, .. }) => {
                 f.write_str("stopped: all workers ended in time")
@@ -242,7 +242,7 @@ impl Voice {
         match self.format {
             Format::Pretty => self.scribe.write(Stream::Stderr, self.pretty(report)),
             Format::Plain => {
-                let text = harmless(&report.to_string());
+                let text = harmless_lines(report);
                 self.scribe.write(Stream::Stderr, text);
             }
             Format::Json => self.scribe.write(Stream::Stdout, json(report)),
@@ -276,7 +276,7 @@ impl Voice {
             None => " ".repeat(width),
         };
         let mark = paint(style, mark);
-        let text = harmless(&report.to_string());
+        let text = harmless_lines(report);
         let text = match style {
             Style::Good => text,
             style => paint(style, text),
@@ -295,8 +295,10 @@ impl Voice {
     fn shown(&self, note: &Note) -> String {
         match (self.format, note) {
             (Format::Pretty, Note::Running(running)) => running.pretty(),
-            (Format::Pretty, note) => paint(note.style(), format_args!("  {note}")),
-            (Format::Plain, note) => note.to_string(),
+            (Format::Pretty, note) => {
+                paint(note.style(), format_args!("  {}", harmless_lines(note)))
+            }
+            (Format::Plain, note) => harmless_lines(note),
             (Format::Json, note) => json(note),
         }
     }
@@ -319,7 +321,7 @@ fn width(workers: usize) -> usize {
 
 fn json(what: &impl Serialize) -> String {
     let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-    serde_json::to_string(&Stamped { at, what }).expect("no map in it has keys that are no texts")
+    harmless_json(&Stamped { at, what }, false).expect("no map in it has keys that are no texts")
 }
 
 /// Each of them is written at once.
