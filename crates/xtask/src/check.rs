@@ -1,20 +1,23 @@
 //! `cargo xtask check`: what needs no Redis.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::links;
 use crate::steps::{Step, run_all};
 use crate::tool::{cargo, cargo_has};
+use crate::{layout, links};
 
 /// All of it, and what `cargo xtask test` leaves out: the libraries to compare with take a minute.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(only: &[String]) -> Result<()> {
     let peers = Step::new(
         "lints with peers",
         cargo("clippy")
             .args(["--workspace", "--all-targets", "--all-features", "--locked"])
             .args(["--", "-D", "warnings"]),
     );
-    run_all(&[steps(), vec![peers]].concat())
+    let mut steps = [steps(), vec![peers]].concat();
+    steps.retain(|step| only.is_empty() || only.iter().any(|name| step.name().contains(name)));
+    ensure!(!steps.is_empty(), "no step has such a name");
+    run_all(&steps)
 }
 
 pub(crate) fn steps() -> Vec<Step> {
@@ -39,6 +42,7 @@ pub(crate) fn steps() -> Vec<Step> {
                 .args(["--workspace", "--no-deps", "--locked"])
                 .env("RUSTDOCFLAGS", "-Dwarnings"),
         ),
+        Step::look("layout", layout::look),
         Step::look("links", links::look),
         dependencies(),
     ]

@@ -8,6 +8,7 @@ mod instructions;
 mod test;
 
 mod install;
+mod layout;
 mod links;
 mod peers;
 mod secrets;
@@ -25,7 +26,10 @@ enum Task {
     /// Everything CI runs: the checks, then all tests against a real Redis.
     Test,
     /// Everything but the tests: format, lints, documentation, dependencies.
-    Check,
+    Check {
+        /// Only the steps whose name contains one of these.
+        only: Vec<String>,
+    },
     /// How fast tidings is on this machine, beside every peer in the same run.
     #[command(disable_help_flag = true)]
     Bench {
@@ -53,7 +57,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Test => test::run(),
-        Task::Check => check::run(),
+        Task::Check { only } => check::run(&only),
         Task::Bench {
             instructions: true,
             arguments,

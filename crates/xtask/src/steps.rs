@@ -46,6 +46,10 @@ impl Step {
         Self { name, work }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.name
+    }
+
     fn run(&self) -> Outcome {
         let start = Instant::now();
         let result = match &self.work {

@@ -1,0 +1,120 @@
+//! The layers of `crates/tidings/src` and which of them may import which others, as `layout.toml`
+//! states them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+/// Where a file of this name without a folder of its own belongs.
+const ROOT: &str = "lib";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rules {
+    /// Each layer, and the layers that it may import.
+    layers: BTreeMap<String, Vec<String>>,
+    /// Layers that every other one may import.
+    base: Vec<String>,
+    /// Files and folders that have not been moved to their layer yet: their paths and the layer.
+    #[serde(default)]
+    not_moved: BTreeMap<String, String>,
+    /// Imports that break a rule and wait for their cure: the file, and the files it imports.
+    #[serde(default)]
+    pub(crate) exceptions: BTreeMap<String, Vec<String>>,
+}
+
+impl Rules {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).context("cannot read the rules of the layout")
+    }
+
+    /// The layer of a file, by its path below `src`.
+    ///
+    /// # Errors
+    ///
+    /// When the file lies in no folder that is a layer.
+    pub(crate) fn layer<'a>(&'a self, file: &'a str) -> Result<&'a str> {
+        let module = file.strip_suffix(".rs").unwrap_or(file);
+        let mut prefix = module;
+        loop {
+            if let Some(layer) = self.not_moved.get(prefix) {
+                return Ok(layer);
+            }
+            match prefix.rsplit_once('/') {
+                Some((folder, _)) => prefix = folder,
+                None => break,
+            }
+        }
+        let first = module.split('/').next().unwrap_or(module);
+        let is_known = first == ROOT || self.layers.contains_key(first);
+        is_known
+            .then_some(first)
+            .with_context(|| format!("{file} belongs to no layer of layout.toml"))
+    }
+
+    /// Whether a file of one layer may import a file of another one.
+    pub(crate) fn allow(&self, from: &str, to: &str) -> bool {
+        let may = |layer: &str| {
+            self.layers
+                .get(layer)
+                .is_some_and(|may| may.iter().any(|may| may == to))
+        };
+        let is_base = |layer: &str| self.base.iter().any(|base| base == layer);
+        from == to || from == ROOT || may(from) || (is_base(to) && !is_base(from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        base = ["error", "event"]
+        [layers]
+        bus = ["send"]
+        send = []
+        event = ["error"]
+        error = []
+        [not_moved]
+        "outgoing" = "send"
+        "bus/queue" = "send"
+    "#;
+
+    #[test]
+    fn a_file_belongs_to_its_folder_until_it_is_said_to_belong_elsewhere() {
+        let rules = Rules::parse(TEXT).unwrap();
+        let layers = [
+            "bus.rs",
+            "bus/start.rs",
+            "outgoing.rs",
+            "bus/queue.rs",
+            "bus/queue/x.rs",
+            "lib.rs",
+        ]
+        .map(|file| rules.layer(file).unwrap());
+        assert_eq!(layers, ["bus", "bus", "send", "send", "send", "lib"]);
+        let error = rules.layer("new.rs").unwrap_err().to_string();
+        assert_eq!(error, "new.rs belongs to no layer of layout.toml");
+    }
+
+    #[test]
+    fn imports_lead_down() {
+        let rules = Rules::parse(TEXT).unwrap();
+        let allowed = [
+            ("bus", "send"),
+            ("send", "error"),
+            ("event", "error"),
+            ("send", "send"),
+            ("lib", "bus"),
+        ];
+        assert!(allowed.iter().all(|(from, to)| rules.allow(from, to)));
+        let forbidden = [
+            ("send", "bus"),
+            ("error", "event"),
+            ("error", "bus"),
+            ("bus", "lib"),
+        ];
+        assert!(!forbidden.iter().any(|(from, to)| rules.allow(from, to)));
+    }
+}
