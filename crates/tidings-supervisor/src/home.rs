@@ -362,10 +362,11 @@ fn unnamed() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::short_directory;
 
     #[test]
     fn a_name_is_taken_until_its_holder_is_gone() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let take = |name| Home::take(runtime.path(), Some(name), false);
 
         let home = take("web").unwrap();
@@ -379,7 +380,7 @@ mod tests {
 
     #[test]
     fn what_a_killed_supervisor_left_is_swept_away() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let left = runtime.path().join("dead");
         own_directory(&left, 0o700).unwrap();
         drop(lock(&left).unwrap());
@@ -393,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_name_is_taken_while_others_sweep() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let take_many = |name: &'static str| {
             for _ in 0..2_000 {
                 Home::take(runtime.path(), Some(name), false).unwrap();
@@ -407,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_home_that_was_removed_is_made_again_and_still_taken() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let directory = runtime.path().join("run");
         let take = || Home::take(&directory, Some("web"), false);
         let home = take().unwrap();
@@ -424,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_home_is_made_again_only_where_nobody_else_can_write() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let directory = runtime.path().join("run");
         let home = Home::take(&directory, Some("web"), false).unwrap();
         remove_dir_all(&directory).unwrap();
@@ -440,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_home_whose_name_was_taken_meanwhile_is_left_to_its_new_owner() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let take = || Home::take(runtime.path(), Some("web"), false);
         let old = take().unwrap();
         remove_dir_all(runtime.path().join("web")).unwrap();
@@ -455,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_others_can_write_is_refused() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         set_permissions(runtime.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let taken = Home::take(runtime.path(), Some("web"), false);
         assert!(matches!(taken, Err(StartError::Directory { .. })));
@@ -463,7 +464,7 @@ mod tests {
 
     #[test]
     fn sockets_are_looked_for_where_nobody_else_can_write_and_by_names_alone() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         for name in ["web", "we\x1b[2Jb", ".hidden"] {
             own_directory(&runtime.path().join(name), 0o700).unwrap();
             File::create(runtime.path().join(name).join(CONTROL)).unwrap();
@@ -493,7 +494,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_too_long_for_sockets_is_refused() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let long = runtime.path().join("x".repeat(100));
         let taken = Home::take(&long, Some("web"), false);
         assert!(matches!(taken, Err(StartError::Directory { .. })));
@@ -501,7 +502,7 @@ mod tests {
 
     #[test]
     fn a_name_is_no_path() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         for name in ["", "..", "a/b", "a b", ".hidden"] {
             let taken = Home::take(runtime.path(), Some(name), false);
             assert!(matches!(taken, Err(StartError::Name(_))), "{name}");

@@ -59,6 +59,9 @@ mod workers;
 
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(test)]
+#[path = "../tests/support/directory.rs"]
+mod directory;
 
 mod awake;
 mod fleet;

@@ -240,6 +240,7 @@ fn remove_if_left_over(path: &Path, at: &SockAddr) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::short_directory;
 
     #[test]
     fn a_text_is_an_address_or_a_path_with_or_without_a_name() {
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_socket_that_was_left_behind_is_replaced_and_one_that_is_used_is_not() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let path = directory.path().join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
 
@@ -285,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_socket_on_which_nobody_accepts_is_used_all_the_same() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let path = directory.path().join("socket");
         let at = SockAddr::unix(&path).unwrap();
         let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
@@ -307,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_socket_that_somebody_else_put_there_stays() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let path = directory.path().join("socket");
         let listeners = Listeners::open(&[Listen::unix(&path)]).unwrap();
         std::fs::remove_file(&path).unwrap();

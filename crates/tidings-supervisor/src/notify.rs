@@ -243,6 +243,7 @@ fn words(said: &[u8]) -> Vec<Word> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::short_directory;
 
     #[test]
     fn known_words_are_understood_and_all_others_passed_over() {
@@ -253,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_said_before_anybody_listened_is_heard() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
         let worker = Sender::unbound().unwrap();
         worker.send_to(b"READY=1", ear.path()).unwrap();
@@ -269,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_word_counts_behind_64_kib_of_other_words() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
         let said = format!("STATUS={}\nREADY=1", "x".repeat((64 << 10) - 15));
         assert_eq!(said.len(), 64 << 10);
@@ -287,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_said_to_a_socket_that_was_removed_is_received_when_it_is_made_again() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
         let worker = Sender::unbound().unwrap();
         worker.connect(ear.path()).unwrap();
@@ -312,7 +313,7 @@ mod tests {
 
     #[test]
     fn whoever_is_not_heard_does_not_wait() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let path = directory.path().join("ear");
         let _deaf = Sender::bind(&path).unwrap();
         let say = || send("WATCHDOG=1", path.as_os_str(), None);

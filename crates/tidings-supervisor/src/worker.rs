@@ -334,6 +334,7 @@ impl Death {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::short_directory;
     use std::process::{Command, Stdio};
 
     use crate::listen::Listeners;
@@ -372,7 +373,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_nobody_can_tell_anything_any_more_is_killed() {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let (surroundings, mut heard) = surroundings(runtime.path());
         let (wishes, waiting) = mpsc::channel(1);
         tokio::spawn(run(Key(0), 0, waiting, LastLines::default(), surroundings));

@@ -1,6 +1,8 @@
 //! Nobody loses a request while workers are replaced: as long as the server is one like the example.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "support/directory.rs"]
+mod directory;
 mod load;
 
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use tempfile::TempDir;
 use tidings_supervisor::{Order, Report, State, Supervisor, Workers};
 use tokio::time::{sleep, timeout};
 
+use self::directory::short_directory;
 use self::load::{Client, Failure, Load};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -27,7 +30,7 @@ struct Server {
 
 impl Server {
     async fn start(workers: usize, grace: Duration, arguments: &[&str]) -> Self {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let (report, reports) = channel();
         let workers = Supervisor::of(example("server"))
             .args(arguments)

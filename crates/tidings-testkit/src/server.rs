@@ -27,6 +27,22 @@ const PAUSE_BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
+/// What the names of directories begin with.
+const PREFIX: &str = "tidings-redis-";
+
+/// The longest path of a socket, on the strictest system (macOS) and without the zero that ends it.
+const LONGEST: usize = 103;
+
+/// Where to make the directory of a server: where all temporary files are, or in `/tmp` where the path
+/// of its socket would be too long.
+fn within(own: PathBuf, has_unix_socket: bool) -> PathBuf {
+    let socket = unix_socket(&own.join(PREFIX).join("random"));
+    if has_unix_socket && socket.as_os_str().len() > LONGEST {
+        return PathBuf::from("/tmp");
+    }
+    own
+}
+
 /// A real redis-server for one test.
 ///
 /// It listens on 127.0.0.1 and a port of its own, saves nothing, and is gone,
@@ -76,9 +92,10 @@ impl Redis {
         port: u16,
         mut builder: RedisBuilder,
     ) -> Result<Self, StartError> {
+        let within = within(std::env::temp_dir(), builder.has_unix_socket);
         let directory = tempfile::Builder::new()
-            .prefix("tidings-redis-")
-            .tempdir()
+            .prefix(PREFIX)
+            .tempdir_in(within)
             .expect("the directory for temporary files can be written");
         if let Some(certificate) = &builder.certificate {
             Files::of(directory.path()).make(certificate);
@@ -409,5 +426,20 @@ impl Redis {
     async fn cut(&self, kind: &str) -> u64 {
         let killed = self.command(&["CLIENT", "KILL", "TYPE", kind]).await;
         redis::from_redis_value(killed).expect("CLIENT KILL with a filter returns a count")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_has_room_in_its_path_however_long_that_of_temporary_files_is() {
+        let long = PathBuf::from("/").join("x".repeat(90));
+        let of_socket = within(long.clone(), true);
+        assert_eq!(of_socket, PathBuf::from("/tmp"));
+        assert_eq!(within(long.clone(), false), long);
+        let short = PathBuf::from("/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T");
+        assert_eq!(within(short.clone(), true), short);
     }
 }

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::directory::short_directory;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -213,7 +214,7 @@ async fn a_server_without_connections_ends_at_once() {
 
 #[tokio::test]
 async fn a_router_is_served_on_any_listener() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let path = directory.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let app = Router::new().route("/", get(async || "hello"));

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::directory::short_directory;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -32,7 +33,7 @@ struct Fleet {
 
 impl Fleet {
     async fn start() -> Self {
-        let runtime = tempfile::tempdir().unwrap();
+        let runtime = short_directory();
         let workers = sleepers(&runtime, "web").start().await.unwrap();
         assert!(workers.ready().await);
         Self { runtime, workers }
@@ -88,7 +89,7 @@ async fn a_remote_sees_reloads_scales_and_stops_the_workers() {
 
 #[tokio::test]
 async fn a_second_reload_hears_that_it_is_queued_and_both_hear_their_outcome() {
-    let runtime = tempfile::tempdir().unwrap();
+    let runtime = short_directory();
     let slow = sleepers(&runtime, "web").ready(Ready::After(Duration::from_millis(300)));
     let workers = slow.start().await.unwrap();
     let web = Remote::find_at(runtime.path(), Some("web")).await.unwrap();
@@ -130,7 +131,7 @@ async fn what_the_supervisor_refuses_is_said_with_its_kind() {
 
 #[tokio::test]
 async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
-    let runtime = tempfile::tempdir().unwrap();
+    let runtime = short_directory();
     let program = runtime.path().join("server");
     let write = |script: &str| {
         let (text, next) = (runtime.path().join("text"), runtime.path().join("next"));
@@ -145,7 +146,7 @@ async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
         std::fs::rename(&next, &program).unwrap();
     };
     write("exec sleep 1000");
-    let homes = tempfile::tempdir().unwrap();
+    let homes = short_directory();
     let workers = Supervisor::of(&program)
         .workers(1)
         .ready(Ready::After(Duration::from_millis(200)))
@@ -172,7 +173,7 @@ async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
 
 #[tokio::test]
 async fn the_only_one_needs_no_name_and_of_several_one_is_named() {
-    let runtime = tempfile::tempdir().unwrap();
+    let runtime = short_directory();
     let find = async |name| Remote::find_at(runtime.path(), name).await;
     assert!(matches!(
         find(None).await,
@@ -210,7 +211,7 @@ async fn a_socket_that_a_killed_supervisor_left_is_not_listed() {
 
 #[tokio::test]
 async fn who_never_answers_is_given_up() {
-    let runtime = tempfile::tempdir().unwrap();
+    let runtime = short_directory();
     let home = runtime.path().join("web");
     std::fs::create_dir(&home).unwrap();
     // The system takes connections for it, as for a supervisor that was stopped.
@@ -230,7 +231,7 @@ async fn who_never_answers_is_given_up() {
 
 #[tokio::test]
 async fn a_status_says_where_the_workers_are_reached() {
-    let runtime = tempfile::tempdir().unwrap();
+    let runtime = short_directory();
     let listening = sleepers(&runtime, "web").listen("127.0.0.1:0".parse().unwrap());
     let workers = listening.start().await.unwrap();
     let web = Remote::find_at(runtime.path(), None).await.unwrap();
@@ -269,7 +270,7 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test]
 async fn a_supervisor_whose_directory_was_removed_is_found_again_and_still_has_its_name() {
-    let runtime = tempfile::tempdir().unwrap();
+    let runtime = short_directory();
     let place = runtime.path().join("run");
     let start = || sleepers(&runtime, "web").runtime_directory(&place).start();
     let workers = start().await.unwrap();
@@ -408,7 +409,7 @@ async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn who_waits_for_a_reload_takes_nobodys_place() {
-    let runtime = tempfile::tempdir().unwrap();
+    let runtime = short_directory();
     let never = sleepers(&runtime, "web").ready(Ready::Notified);
     let never = never.ready_timeout(Duration::from_hours(1));
     let workers = never.start().await.unwrap();
@@ -428,7 +429,7 @@ async fn who_waits_for_a_reload_takes_nobodys_place() {
 
 #[tokio::test]
 async fn who_waits_for_a_reload_does_not_keep_the_workers_alive() {
-    let runtime = tempfile::tempdir().unwrap();
+    let runtime = short_directory();
     let never = sleepers(&runtime, "web").ready(Ready::Notified);
     let workers = never.start().await.unwrap();
     let web = Remote::find_at(runtime.path(), None).await.unwrap();

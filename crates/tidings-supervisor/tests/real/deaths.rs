@@ -153,7 +153,7 @@ async fn a_worker_that_ignores_sigterm_has_its_grace_and_is_killed_then() {
 
 #[tokio::test]
 async fn a_worker_that_is_not_ready_in_time_is_replaced() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let once = format!("once={}", directory.path().join("once").display());
     let trial = workers_that(&[&once, "hang"])
         .with(|it| it.ready_timeout(SECOND))
@@ -205,7 +205,7 @@ async fn what_a_worker_started_is_gone_when_it_is_told_to_end() {
 /// One that left the group holds its pipe open, and the slot does not wait for it.
 #[tokio::test]
 async fn a_slot_does_not_wait_for_a_process_that_left_the_group() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let once = format!("once={}", directory.path().join("once").display());
     let trial = workers_that(&[&once, "stray", "ready", "wait"])
         .ready()
@@ -244,7 +244,7 @@ async fn more_and_fewer_workers_come_and_go() {
 
 #[tokio::test]
 async fn a_program_that_turns_bad_is_a_failed_start_whose_reason_is_told() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let name = directory.path().join("program");
     deploy(&misbehaving(), &name);
     let trial = workers_of(&name, &["ready", "wait"]).ready().await;
@@ -282,7 +282,7 @@ async fn a_program_that_turns_bad_is_a_failed_start_whose_reason_is_told() {
 
 #[tokio::test]
 async fn a_program_without_its_interpreter_is_a_failed_start() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let program = script(directory.path(), "#!/no/such/interpreter\n");
     let trial = workers_of(&program, &[]).with(|it| it.crash_loop(1, SECOND));
     let trial = trial.start().await;
@@ -302,7 +302,7 @@ async fn a_worker_that_listens_itself_is_ready_and_its_elder_does_not_make_it_so
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = port.local_addr().unwrap();
     drop(port);
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let name = directory.path().join("program");
     deploy(&misbehaving(), &name);
     let listen = format!("listen={at}");
@@ -339,7 +339,7 @@ async fn the_last_words_of_a_worker_do_not_make_it_ready() {
 /// As it is after months in a temporary directory that somebody cleans.
 #[tokio::test]
 async fn a_slot_recovers_from_a_death_when_its_directory_is_gone() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let runtime = directory.path().join("run");
     let trial = workers_that(&["ready", "wait"]).with(|it| it.runtime_directory(&runtime));
     let trial = trial.ready().await;

@@ -79,7 +79,7 @@ async fn without_sockets_a_worker_has_three_descriptors_whatever_is_open_here() 
 #[tokio::test]
 async fn sockets_lie_from_3_on_in_their_order_and_nothing_else_does() {
     let _open = inheritable(40);
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let path = directory.path().join("socket");
     let plan = describing().with(|it| {
         it.listen(local("web"))
@@ -213,7 +213,7 @@ async fn what_the_supervisor_says_is_said_by_nobody_else() {
 
 #[tokio::test]
 async fn a_worker_starts_in_its_directory() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let path = directory.path().canonicalize().unwrap();
     let worker = described(describing().with(|it| it.directory(&path))).await;
     assert_eq!(worker.directory, path);
@@ -225,7 +225,7 @@ const NOBODY: u32 = 65_534;
 async fn a_worker_becomes_another_user_for_good() {
     let steps = ["describe", "regain", "ready", "wait"];
     // Where another user can run it.
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     set_mode(directory.path(), 0o755);
     let program = directory.path().join("misbehaving");
     copy(&misbehaving(), &program);
@@ -259,7 +259,7 @@ async fn a_worker_becomes_another_user_for_good() {
 
 #[tokio::test]
 async fn a_program_that_cannot_be_run_is_refused_at_the_start() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let path = directory.path();
     let start = async |program: PathBuf| Supervisor::of(program).start().await.unwrap_err();
 

@@ -12,6 +12,8 @@ use tidings_supervisor::{Backoff, Line, Listen, Report, Supervisor, Workers};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+
+pub(crate) use crate::directory::short_directory;
 use tokio::time::{sleep, timeout};
 
 /// For what must happen, on whatever machine.
@@ -58,7 +60,7 @@ pub(crate) fn workers_that(steps: &[&str]) -> Plan {
 }
 
 pub(crate) fn workers_of(program: &Path, steps: &[&str]) -> Plan {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let (reports, lines) = (Heard::default(), Heard::default());
     let (report, line) = (reports.clone(), lines.clone());
     let supervisor = Supervisor::of(program)

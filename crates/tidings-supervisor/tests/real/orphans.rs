@@ -19,7 +19,7 @@ struct Other {
 
 impl Other {
     async fn start(steps: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let supervise = format!("supervise={}", directory.path().join("run").display());
         let mut process = Command::new(misbehaving())
             .arg(supervise)
@@ -136,7 +136,7 @@ async fn a_name_and_a_port_are_free_again_at_once() {
     if !is_alone("orphans::a_name_and_a_port_are_free_again_at_once") {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let socket = directory.path().join("socket");
     let mut at = "127.0.0.1:0".to_owned();
     for _ in 0..20 {

@@ -27,7 +27,7 @@ struct Other {
 impl Other {
     /// Its workers give signs of life.
     fn start(steps: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         let supervise = format!("supervise={}", directory.path().join("run").display());
         let watchdog = format!("watchdog={}", WATCHDOG.as_millis());
         let mut process = Command::new(misbehaving())

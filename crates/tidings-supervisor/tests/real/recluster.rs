@@ -160,7 +160,7 @@ async fn a_server_that_dies_is_respawned_and_nobody_is_refused() {
 /// is one which gives no sign of life.
 #[tokio::test]
 async fn a_worker_that_is_not_heard_of_any_more_is_replaced() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let once = format!("once={}", directory.path().join("once").display());
     let steps = ["lively=20", &once, "ready", "kill=19", "hang"];
     let trial = workers_that(&steps).with(|it| it.watchdog(SECOND));
@@ -174,7 +174,7 @@ async fn a_worker_that_is_not_heard_of_any_more_is_replaced() {
 /// "IPC-disconnecting server via msg": a worker asks to be replaced, and finishes what it has.
 #[tokio::test]
 async fn a_worker_that_says_it_ends_is_replaced_while_it_finishes() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let once = format!("once={}", directory.path().join("once").display());
     let trial = workers_that(&[&once, "ready", "stopping", "wait"])
         .workers(4)

@@ -47,7 +47,7 @@ async fn a_rolling_reload_has_never_more_than_one_worker_too_many() {
 /// With recluster the callback was never called, and the broken version started again for ever.
 #[tokio::test]
 async fn a_broken_version_is_told_while_the_old_one_serves_everybody() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let name = directory.path().join("program");
     deploy(&misbehaving(), &name);
     let trial = workers_of(&name, &["serve"])
@@ -82,7 +82,7 @@ async fn a_broken_version_is_told_while_the_old_one_serves_everybody() {
 
 #[tokio::test]
 async fn a_version_that_never_gets_ready_is_told_and_gone() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let name = directory.path().join("program");
     deploy(&misbehaving(), &name);
     let trial = workers_of(&name, &["serve"])
@@ -155,7 +155,7 @@ async fn a_reload_ends_with_the_supervisor() {
 
 #[tokio::test]
 async fn a_slot_that_was_given_up_comes_back_with_a_good_version() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = short_directory();
     let name = directory.path().join("program");
     let good = misbehaving();
     let half = format!(
