@@ -91,12 +91,18 @@ impl Access {
     ) -> Self {
         // Only RESP3 pushes what it hears on a connection that also answers.
         let settings = settings.clone().set_protocol(ProtocolVersion::RESP3);
-        let settings = settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"));
         // Without a password no user is sent. What was meant for a password may be there instead.
         let user = settings
             .username()
             .filter(|_| settings.password().is_some());
         let user = user.unwrap_or("default").to_owned();
+        let settings = if user == "default" {
+            settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"))
+        } else {
+            // Another user is mostly one with few permissions, and none that every version knows
+            // allows CLIENT SETINFO: each connection would leave a denial in the server's ACL LOG.
+            settings.set_skip_set_lib_name()
+        };
         Self {
             settings,
             tls,
@@ -419,6 +425,20 @@ mod tests {
         let info = redis::IntoConnectionInfo::into_connection_info("redis://hush@h").unwrap();
         let access = Access::new(info.redis_settings(), None, Permissions::of_sentinel());
         assert_eq!(access.needs.user, "default");
+    }
+
+    #[test]
+    fn only_the_default_user_says_which_library_it_is() {
+        for (url, says) in [
+            ("redis://h", true),
+            ("redis://:hush-hush@h", true),
+            ("redis://default:hush-hush@h", true),
+            ("redis://shop:hush-hush@h", false),
+        ] {
+            let settings = access(url).settings;
+            assert_eq!(!settings.skip_set_lib_name(), says, "{url}");
+            assert_eq!(settings.lib_name().is_some(), says, "{url}");
+        }
     }
 
     #[test]
