@@ -82,7 +82,7 @@ impl RedisBuilder {
     }
 
     /// Runs this program in place of the `redis-server` on the `PATH`: another version, or a
-    /// Valkey. Redis 6.0 is the oldest that starts.
+    /// Valkey. Redis 6.0 is the oldest that starts, 6.2 the oldest that tidings supports.
     ///
     /// ```
     /// use tidings_testkit::Redis;
@@ -204,7 +204,7 @@ impl RedisBuilder {
             quoted(directory)
         );
         // Before, DEBUG is always enabled, and a setting that is not known is an error.
-        if version.major >= 7 {
+        if version >= Version::new(7, 0) {
             lines.push_str("enable-debug-command yes\n");
         }
         if self.has_unix_socket {
@@ -279,8 +279,11 @@ mod tests {
 
     #[test]
     fn a_setting_is_given_to_the_versions_that_know_it() {
-        for (major, is_given) in [(6, false), (7, true), (8, true)] {
-            let version = Version { major };
+        for (version, is_given) in [
+            (Version::new(6, 2), false),
+            (Version::new(7, 0), true),
+            (Version::new(8, 0), true),
+        ] {
             let builder = RedisBuilder::default();
             let configuration = builder.configuration(Path::new("/tmp/one"), 12_000, version);
             assert_eq!(configuration.contains("enable-debug-command"), is_given);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidings::{Builder, Bus, Failure, Gap, HearKey};
 
 use crate::collected::Collected;
+use crate::version::Version;
 use crate::{Proxy, Redis};
 
 /// Easy to find where no password may be.
@@ -110,6 +111,16 @@ impl Deref for Node {
     }
 }
 
+/// The rules that allow a user everything.
+fn everything(version: Version) -> &'static [&'static str] {
+    if version >= Version::new(6, 2) {
+        &["~*", "&*", "+@all"]
+    } else {
+        // Every user may use every channel, and a rule for channels is an error.
+        &["~*", "+@all"]
+    }
+}
+
 /// Buses on this server.
 impl Redis {
     /// A bus on this server, with a user of its own so that it can be [cut off](Self::cut_off).
@@ -129,17 +140,10 @@ impl Redis {
     pub async fn node_with(&self, describe: impl FnOnce(Builder) -> Builder) -> Node {
         static NODES: AtomicU64 = AtomicU64::new(1);
         let user = format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed));
-        self.command(&[
-            "ACL",
-            "SETUSER",
-            &user,
-            "on",
-            &format!(">{PASSWORD}"),
-            "~*",
-            "&*",
-            "+@all",
-        ])
-        .await;
+        let password = format!(">{PASSWORD}");
+        let mut command = vec!["ACL", "SETUSER", &user, "on", &password];
+        command.extend(everything(self.version()));
+        self.command(&command).await;
         let builder = describe(Bus::builder(&self.url_as(&user, PASSWORD)));
         Node {
             user: Some(user),
@@ -223,4 +227,20 @@ pub async fn memory_nodes() -> (Node, Node) {
         Node::start(Bus::builder(&url)).await,
         Node::start(Bus::builder(&url)).await,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_for_channels_is_given_to_the_versions_that_know_it() {
+        for (version, is_given) in [
+            (Version::new(6, 0), false),
+            (Version::new(6, 2), true),
+            (Version::new(8, 0), true),
+        ] {
+            assert_eq!(everything(version).contains(&"&*"), is_given);
+        }
+    }
 }

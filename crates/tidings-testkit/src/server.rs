@@ -15,6 +15,7 @@ use crate::port::free_port;
 use crate::process::Process;
 use crate::start::{StartError, start};
 use crate::tls::Files;
+use crate::version::Version;
 use crate::wait::poll;
 
 /// How many ports a new server tries before it gives up.
@@ -362,6 +363,10 @@ impl Redis {
         self.signal(Signal::CONT);
     }
 
+    pub(crate) fn version(&self) -> Version {
+        Version::of(self.builder.server())
+    }
+
     fn signal(&self, signal: Signal) {
         self.running()
             .signal(signal)
@@ -369,7 +374,7 @@ impl Redis {
     }
 
     /// Makes Redis hold back every client's commands for this long (`CLIENT
-    /// PAUSE … ALL`), those of [`Redis::command`] included.
+    /// PAUSE`), those of [`Redis::command`] included.
     ///
     /// # Panics
     ///
@@ -377,7 +382,7 @@ impl Redis {
     pub async fn pause(&self, duration: Duration) {
         let milliseconds = duration.as_millis().to_string();
         self.address
-            .ask_last(&["CLIENT", "PAUSE", &milliseconds, "ALL"])
+            .ask_last(&["CLIENT", "PAUSE", &milliseconds])
             .await
             .expect("Redis can be reached, and knows CLIENT PAUSE");
     }

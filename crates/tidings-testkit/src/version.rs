@@ -8,19 +8,24 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 /// What was asked before, by program: a test run starts hundreds of servers.
 static KNOWN: LazyLock<Mutex<HashMap<PathBuf, Version>>> = LazyLock::new(Mutex::default);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version {
     pub(crate) major: u32,
+    pub(crate) minor: u32,
 }
 
 impl Default for Version {
     /// A program that does not say its version is taken for one of today's.
     fn default() -> Self {
-        Self { major: 7 }
+        Self::new(7, 0)
     }
 }
 
 impl Version {
+    pub(crate) const fn new(major: u32, minor: u32) -> Self {
+        Self { major, minor }
+    }
+
     /// What the program says of itself.
     pub(crate) fn of(program: &Path) -> Self {
         let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,8 +51,8 @@ impl Version {
         let number = words
             .split_whitespace()
             .find_map(|word| word.strip_prefix("v="))?;
-        let major = number.split('.').next()?.parse().ok()?;
-        Some(Self { major })
+        let mut numbers = number.split('.').map(|number| number.parse().ok());
+        Some(Self::new(numbers.next()??, numbers.next()??))
     }
 }
 
@@ -57,25 +62,25 @@ mod tests {
 
     #[test]
     fn each_server_says_its_version() {
-        for (words, major) in [
+        for (words, version) in [
             (
                 "Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64",
-                Some(6),
+                Some(Version::new(6, 0)),
             ),
             (
                 "Redis server v=8.0.2 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
-                Some(8),
+                Some(Version::new(8, 0)),
             ),
             (
-                "Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
-                Some(8),
+                "Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
+                Some(Version::new(8, 1)),
             ),
             ("something else", None),
             ("v=x.1", None),
+            ("v=7", None),
             ("", None),
         ] {
-            let version = Version::in_words(words);
-            assert_eq!(version.map(|version| version.major), major, "{words}");
+            assert_eq!(Version::in_words(words), version, "{words}");
         }
     }
 }

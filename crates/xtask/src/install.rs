@@ -23,7 +23,7 @@ const REDIS: Package = Package {
     apt: "redis-server",
     dnf: "redis",
     brew: "redis",
-    advice: "install Redis 7 or later (on newer Fedora, also valkey-compat-redis)",
+    advice: "install Redis 6.2 or later (on newer Fedora, also valkey-compat-redis)",
 };
 
 const VALGRIND: Package = Package {
