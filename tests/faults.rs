@@ -25,5 +25,6 @@ mod faults {
     mod start;
     mod tls;
     mod traffic;
+    mod versions;
     mod words;
 }
