@@ -106,8 +106,8 @@ async fn a_user_who_may_only_hear_hears_and_is_told_why_it_cannot_send() {
 
 #[tokio::test]
 async fn a_user_without_role_and_client_list_can_send_and_hear() {
-    let rules = "least on >hush-hush &tidings:{default} +hello +auth +client|setname +select \
-                 +subscribe +publish";
+    let rules = "least on >hush-hush resetchannels &tidings:{default} +hello +auth \
+                 +client|setname +select +subscribe +publish";
     let redis = Redis::builder().user(rules).start().await;
     let node = Node::start(Bus::builder(&redis.url_as("least", "hush-hush"))).await;
     let ticks: Collected<u64> = node.collect("tick");
@@ -135,7 +135,7 @@ async fn refused_at_once(url: &str) -> String {
 #[tokio::test]
 async fn a_forbidden_database_number_is_explained_with_the_command_that_grants_it() {
     let redis = Redis::builder()
-        .user("least on >hush-hush &tidings:{default} +subscribe +publish")
+        .user("least on >hush-hush resetchannels &tidings:{default} +subscribe +publish")
         .start()
         .await;
     let url = format!("{}/3", redis.url_as("least", "hush-hush"));
@@ -171,7 +171,7 @@ async fn a_database_that_is_not_there_is_refused_at_once() {
 async fn a_node_of_a_cluster_is_refused_at_once() {
     let redis = Redis::builder()
         .config("cluster-enabled", "yes")
-        .user("least on >hush-hush &tidings:{default} -@all +subscribe +publish")
+        .user("least on >hush-hush resetchannels &tidings:{default} -@all +subscribe +publish")
         .start()
         .await;
     for url in [redis.url(), redis.url_as("least", "hush-hush")] {

@@ -699,11 +699,13 @@ async fn a_refusal_that_is_over_is_not_repeated() {
 #[tokio::test]
 async fn a_bus_that_starts_while_redis_loads_its_dataset_is_a_member_once_that_is_over() {
     let redis = Redis::builder()
-        .config("key-load-delay", "1000")
-        .config("loading-process-events-interval-bytes", "1024")
+        .config("rdbcompression", "no")
+        .config("key-load-delay", "60000")
         .start()
         .await;
-    redis.command(&["DEBUG", "POPULATE", "1500"]).await;
+    // While it loads, Redis answers after each 2 MiB.
+    let populate = ["DEBUG", "POPULATE", "24", "key", "2097152"];
+    redis.command(&populate).await;
     let is_loading = async || {
         let loading = redis.try_command(&["GET", "key:0"]).await;
         loading.is_err_and(|error| error.code() == Some("LOADING"))

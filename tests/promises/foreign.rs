@@ -218,7 +218,7 @@ pub(crate) async fn a_sender_that_starts_again_at_1_is_a_gap_and_is_received(pla
     }
 
     assert!(are_in_order(&ticks.wait_len(300).await, 300));
-    let gaps = node.gaps().all();
+    let gaps = node.gaps().wait_len(1).await;
     assert_eq!(gaps.len(), 1);
     assert_eq!((gaps[0].from, gaps[0].missed), (Some(sender), None));
 }
