@@ -242,6 +242,10 @@ where
     /// [`pending_invalidations`](Self::pending_invalidations) counts it. Other processes may use the
     /// entry that long, but never longer than its [time to live](Caching::ttl).
     ///
+    /// An invalidation that is repeated also takes out what a `set`, `update` or loader of this process
+    /// wrote meanwhile that was under way at the call. What this process sets or updates after the call
+    /// stays, however late the invalidation is repeated.
+    ///
     /// At most 10,000 keys wait; beyond that the whole map is invalidated. `shutdown` sends what waits
     /// until its deadline, and reports the rest as
     /// [`Failure::Invalidation`](crate::Failure::Invalidation).

@@ -146,9 +146,11 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// Keeps what was read when the map had this stamp. The caller knows that no change of this
     /// entry was heard of since it was asked for. An answer that another one overtook is not kept: a
-    /// change that lies between them may be of this entry.
+    /// change that lies between them may be of this entry. Nor is what was invalidated, until Redis
+    /// knows.
     pub(crate) fn keep(&mut self, key: K, entry: Entry<V>, at: &Stamp) {
-        if !self.has_passed(at) && at.version < self.stamp.version {
+        let is_overtaken = !self.has_passed(at) && at.version < self.stamp.version;
+        if is_overtaken || self.invalid.has(&key) {
             self.unkept.push(entry);
             return;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
+use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
 use super::cache::{Entry, Told};
@@ -27,7 +28,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         let turn = self.lock().invalidate(key);
         // Whether it fails or the caller stops waiting: it is not forgotten.
         let unfinished = Unfinished(Some(self));
-        match self.send(key, &field, turn).await {
+        match self.take_out(key, &field, turn).await {
             Ok(()) => unfinished.finish(),
             Err(error) if is_lasting(&error) => {
                 self.lock().invalid.took(key, turn);
@@ -47,33 +48,45 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
 
     pub(crate) async fn remove(&self, key: &K) -> Result<(), StoreError> {
         let field = self.field(key)?;
-        self.take_out(key, &field).await?;
-        self.lock().invalid.overwrote(key);
-        Ok(())
+        let until = self.lock().invalid.last();
+        self.take_out(key, &field, until).await
     }
 
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
-        let nonce = nonce();
+        let (nonce, until) = (nonce(), self.lock().invalid.last());
         let cleared = self.change(None, |keys| keys.clear_map(&self.keys, &nonce));
         let Moved { version, was } = cleared.await?;
-        let told = self.lock().hear(None, Stamp { version, nonce }, &was);
+        let mut cache = self.lock();
+        cache.invalid.took_all(until);
+        let told = cache.hear(None, Stamp { version, nonce }, &was);
+        drop(cache);
         self.watchers.tell(&told);
         Ok(())
     }
 
-    async fn send(&self, key: &K, field: &str, turn: Turn) -> Result<(), StoreError> {
-        self.take_out(key, field).await?;
-        self.lock().invalid.took(key, turn);
-        Ok(())
+    /// Waits until no invalidation of this key is being repeated, and holds further ones back. One of
+    /// the whole map is sent first: it must not reach Redis after what the caller writes.
+    pub(crate) async fn turn(&self, key: &K) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let turn = self.turn_of(key).lock().await;
+        self.send_all().await?;
+        Ok(turn)
     }
 
-    async fn take_out(&self, key: &K, field: &str) -> Result<(), StoreError> {
+    /// Sends the invalidation of the whole map, if it waits. One task does it for all.
+    async fn send_all(&self) -> Result<(), StoreError> {
+        let _turn = self.clearing.lock().await;
+        let is_due = self.lock().invalid.all().is_some();
+        if is_due { self.clear().await } else { Ok(()) }
+    }
+
+    /// Takes an entry out, and with it the invalidations until this one.
+    async fn take_out(&self, key: &K, field: &str, until: Turn) -> Result<(), StoreError> {
         let (nonce, era) = (nonce(), self.care.era());
         let removed = self.change(Some(key), |keys| {
             keys.remove_entry(&self.keys, field, &nonce)
         });
         let moved = removed.await?;
-        self.wrote(era, key, Entry::absent(), moved, nonce);
+        self.wrote((era, until), key, Entry::absent(), moved, nonce);
         Ok(())
     }
 
@@ -104,13 +117,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     async fn send_next(&self, next: Next<K>) -> bool {
         match next {
             Next::Nothing => true,
-            Next::All(turn) => {
-                let is_done = self.clear().await.is_ok();
-                if is_done {
-                    self.lock().invalid.took_all(turn);
-                }
-                is_done
-            }
+            Next::All => self.send_all().await.is_ok(),
             Next::Keys(keys) => {
                 let sent = iter(keys).map(async |(key, turn)| self.send_again(&key, turn).await);
                 sent.buffer_unordered(AT_ONCE)
@@ -121,12 +128,12 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     }
 
     async fn send_again(&self, key: &K, turn: Turn) -> bool {
-        let _turn = self.turn(key).lock().await;
+        let _turn = self.turn_of(key).lock().await;
         if !self.lock().invalid.waits(key, turn) {
             // A newer entry was written meanwhile.
             return true;
         }
-        let sent = async { self.send(key, &self.field(key)?, turn).await };
+        let sent = async { self.take_out(key, &self.field(key)?, turn).await };
         match sent.await {
             Ok(()) => true,
             Err(error) if is_lasting(&error) => {
@@ -212,23 +219,35 @@ fn has_ended(reason: &Reason) -> bool {
     matches!(reason, Reason::Closed | Reason::RuntimeEnded)
 }
 
+/// Changes that are under way at once, with Redis away between them: the map is in memory, and the
+/// tests hold back what it does.
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::convert::Infallible;
     use std::pin::pin;
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use futures_util::poll;
+    use futures_util::future::{BoxFuture, join_all};
+    use futures_util::{FutureExt, poll};
+    use tokio::time::{Instant, sleep};
 
-    use super::*;
+    use super::super::invalidations::MOST;
+    use crate::failure::Reason;
     use crate::kept::Way;
     use crate::transport::memory::Place;
     use crate::{Bus, SharedMap};
 
+    /// How long an answer may take.
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    type Map = SharedMap<usize, u32>;
+
     /// A map in memory, and the place in which changes of it can be held.
     struct Ages {
         bus: Bus,
-        map: SharedMap<u32, u32>,
+        map: Map,
         place: Arc<Place>,
         way: Way,
     }
@@ -236,7 +255,7 @@ mod tests {
     impl Ages {
         async fn start(name: &str) -> Self {
             let bus = Bus::builder(&format!("memory:{name}"));
-            let bus = bus.start().await.unwrap();
+            let bus = bus.send_timeout(PATIENCE).start().await.unwrap();
             let map = bus.map("ages").unwrap();
             let place = Place::of(name, &bus.inner.namespace.channel());
             let way = bus.inner.kept.watch().borrow().clone();
@@ -257,7 +276,7 @@ mod tests {
         }
 
         /// What everybody can read, once every task waits for something.
-        async fn settled(&self) -> HashMap<u32, u32> {
+        async fn settled(&self) -> HashMap<usize, u32> {
             idle().await;
             assert_eq!(self.map.pending_invalidations(), Some(0));
             let all = self.map.all().await.unwrap().into_iter();
@@ -275,21 +294,115 @@ mod tests {
         sleep(Duration::from_millis(1)).await;
     }
 
+    /// Something that writes the entry of 7.
+    type Writing = fn(Map) -> BoxFuture<'static, ()>;
+
+    const WRITINGS: [(&str, Writing); 3] = [
+        ("set", |map| {
+            async move { map.set(&7, &42).await.unwrap() }.boxed()
+        }),
+        ("update", |map| {
+            let new = |old: Option<&u32>| old.map_or(42, |old| old + 1);
+            async move { drop(map.update(&7, new).await.unwrap()) }.boxed()
+        }),
+        ("load", |map| {
+            let loader = || async { Ok::<_, Infallible>(42) };
+            async move { drop(map.get_or_load(&7, loader).await.unwrap()) }.boxed()
+        }),
+    ];
+
     #[tokio::test(start_paused = true)]
-    async fn a_repeated_invalidation_does_not_come_after_a_set_that_is_under_way() {
-        let ages = Ages::start("invalidation-and-set").await;
-        ages.map.set(&7, &41).await.unwrap();
+    async fn a_repeated_invalidation_does_not_come_after_a_writing_that_is_under_way() {
+        for (name, write) in &WRITINGS[..2] {
+            let ages = Ages::start(&format!("repeated-beside-{name}")).await;
+            ages.map.set(&7, &1).await.unwrap();
+            ages.go_away();
+            ages.map.invalidate(&7).await.unwrap();
+            let held = ages.place.hold().await;
+            ages.come_back();
+
+            let mut writing = pin!(write(ages.map.clone()));
+            assert!(poll!(&mut writing).is_pending());
+            idle().await;
+            drop(held);
+
+            writing.await;
+            assert_eq!(ages.settled().await, HashMap::from([(7, 42)]), "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_invalidation_of_the_whole_map_does_not_come_after_a_writing_that_is_under_way() {
+        for (name, write) in &WRITINGS[..2] {
+            let ages = Ages::start(&format!("whole-map-beside-{name}")).await;
+            ages.map.set(&7, &1).await.unwrap();
+            ages.map.set(&8, &2).await.unwrap();
+            ages.go_away();
+            for key in 100..=100 + MOST {
+                ages.map.invalidate(&key).await.unwrap();
+            }
+            let held = ages.place.hold().await;
+            ages.come_back();
+
+            let mut writing = pin!(write(ages.map.clone()));
+            assert!(poll!(&mut writing).is_pending());
+            idle().await;
+            drop(held);
+
+            writing.await;
+            assert_eq!(ages.settled().await, HashMap::from([(7, 42)]), "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_invalidation_outlasts_what_was_already_being_written_when_it_was_called() {
+        for (name, write) in WRITINGS {
+            let ages = Ages::start(&format!("writing-before-{name}")).await;
+            let held = ages.place.hold().await;
+            let mut writing = pin!(write(ages.map.clone()));
+            assert!(poll!(&mut writing).is_pending());
+            ages.go_away();
+
+            ages.map.invalidate(&7).await.unwrap();
+
+            // Redis accepts the older value, and its answer comes after the invalidation.
+            drop(held);
+            writing.await;
+            assert_eq!(ages.map.peek(&7), None, "{name}");
+            assert_eq!(ages.map.pending_invalidations(), Some(1), "{name}");
+            ages.come_back();
+            assert_eq!(ages.settled().await, HashMap::new(), "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_invalidation_outlasts_a_removal_that_was_under_way_when_it_was_called() {
+        let ages = Ages::start("removal-before").await;
+        let held = ages.place.hold().await;
+        let mut removal = pin!(ages.map.remove(&7));
+        assert!(poll!(&mut removal).is_pending());
+        ages.go_away();
+
+        ages.map.invalidate(&7).await.unwrap();
+
+        drop(held);
+        removal.await.unwrap();
+        assert_eq!(ages.map.pending_invalidations(), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sets_behind_a_repeated_invalidation_wait_no_longer_than_two_sends_may_take() {
+        let ages = Ages::start("sets-that-wait").await;
         ages.go_away();
         ages.map.invalidate(&7).await.unwrap();
-        let held = ages.place.hold().await;
+        let _held = ages.place.hold().await;
         ages.come_back();
-
-        let mut setting = pin!(ages.map.set(&7, &42));
-        assert!(poll!(&mut setting).is_pending());
         idle().await;
-        drop(held);
+        let begun = Instant::now();
 
-        setting.await.unwrap();
-        assert_eq!(ages.settled().await, HashMap::from([(7, 42)]));
+        let sets = join_all((0..8).map(async |age| ages.map.set(&7, &age).await)).await;
+
+        assert!(sets.iter().all(Result::is_err));
+        assert!(begun.elapsed() <= 2 * PATIENCE, "{:?}", begun.elapsed());
     }
 }

@@ -13,7 +13,7 @@ pub(crate) const MOST: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Invalidations<K> {
     keys: HashMap<K, Turn, RandomState>,
-    /// Once there were too many: all of them.
+    /// Once there were too many: that of the whole map.
     all: Option<Turn>,
     last: Turn,
     /// Whether a task repeats them.
@@ -21,7 +21,7 @@ pub(crate) struct Invalidations<K> {
 }
 
 /// Tells an invalidation from a later one of the same key, which has to be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn(u64);
 
 impl<K> Default for Invalidations<K> {
@@ -39,7 +39,7 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
     pub(crate) fn add(&mut self, key: &K) -> Turn {
         self.last.0 += 1;
         let is_full = self.keys.len() >= MOST && !self.keys.contains_key(key);
-        if self.all.is_some() || is_full {
+        if is_full {
             self.keys = HashMap::default();
             self.all = Some(self.last);
         } else {
@@ -58,29 +58,33 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
         self.keys.get(key) == Some(&turn)
     }
 
-    /// Redis took that of this key, or holds a newer entry.
-    pub(crate) fn took(&mut self, key: &K, turn: Turn) {
-        if self.waits(key, turn) {
+    /// The newest there has been of any key.
+    pub(crate) fn last(&self) -> Turn {
+        self.last
+    }
+
+    /// That of the whole map, if there is one, together with all those of keys until now.
+    pub(crate) fn all(&self) -> Option<Turn> {
+        self.all.map(|_| self.last)
+    }
+
+    /// Redis accepted that of this key, or a newer entry that was begun after it. A later one stays.
+    pub(crate) fn took(&mut self, key: &K, until: Turn) {
+        if self.keys.get(key).is_some_and(|turn| *turn <= until) {
             self.keys.remove(key);
         }
     }
 
-    /// This process wrote a newer entry over what was out of date.
-    pub(crate) fn overwrote(&mut self, key: &K) {
-        self.keys.remove(key);
-    }
-
-    /// Redis took that of all.
-    pub(crate) fn took_all(&mut self, turn: Turn) {
-        if self.all == Some(turn) {
-            self.all = None;
-        }
+    /// Redis holds no entry that was written before this one.
+    pub(crate) fn took_all(&mut self, until: Turn) {
+        self.all = self.all.filter(|all| *all > until);
+        self.keys.retain(|_, turn| *turn > until);
     }
 
     /// What is to be sent: some of the keys, or all of them at once.
     pub(crate) fn next(&self, most: usize) -> Next<K> {
-        if let Some(turn) = self.all {
-            return Next::All(turn);
+        if self.all.is_some() {
+            return Next::All;
         }
         let keys = self.keys.iter().take(most);
         let keys: Vec<_> = keys.map(|(key, turn)| (key.clone(), *turn)).collect();
@@ -97,7 +101,7 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == Some(0)
+        self.all.is_none() && self.keys.is_empty()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -110,7 +114,7 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
 pub(crate) enum Next<K> {
     Nothing,
     Keys(Vec<(K, Turn)>),
-    All(Turn),
+    All,
 }
 
 #[cfg(test)]
@@ -139,14 +143,28 @@ mod tests {
         invalidations.add(&7);
         assert_eq!(invalidations.len(), Some(MOST), "it is there already");
 
-        let turn = invalidations.add(&MOST);
+        invalidations.add(&MOST);
 
-        assert_eq!(invalidations.next(10), Next::All(turn));
+        assert_eq!(invalidations.next(10), Next::All);
         assert!(invalidations.has(&(MOST + 1)));
-        let later = invalidations.add(&7);
-        invalidations.took_all(turn);
-        assert_eq!(invalidations.next(10), Next::All(later));
-        invalidations.took_all(later);
+        invalidations.add(&7);
+        let all = invalidations.all().unwrap();
+        invalidations.took_all(all);
         assert!(invalidations.is_empty());
+    }
+
+    #[test]
+    fn invalidations_while_the_whole_map_is_sent_do_not_make_it_invalid_once_more() {
+        let mut invalidations = Invalidations::default();
+        for key in 0..=MOST {
+            invalidations.add(&key);
+        }
+        let sent = invalidations.all().unwrap();
+        let later = invalidations.add(&7);
+
+        invalidations.took_all(sent);
+
+        assert!(invalidations.has(&7) && !invalidations.has(&8));
+        assert_eq!(invalidations.next(10), Next::Keys(vec![(7, later)]));
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::cache::Entry;
 use super::entry::{entry_name, field_of};
 use super::flights::Ticket;
+use super::invalidations::Turn;
 use super::mirror::{Key, Mirror, New};
 use crate::error::report;
 use crate::shared::keeper::nonce;
@@ -237,13 +238,14 @@ impl<K: Key, V: Shareable> Load<K, V> {
             None => None,
         };
         let value = encoded.as_ref().map(|(_, value)| Arc::clone(value));
-        let Some(lease) = lease.filter(|_| !self.was_invalidated()) else {
+        let (Some(lease), Some(since)) = (lease, self.valid_since()) else {
             return value;
         };
         let new = New {
             ttl: Some(mirror.caching.loaded_ttl(encoded.is_none())),
             encoded,
             only: Only::IfLeased(lease),
+            since,
         };
         let stored = match mirror.write(&self.key, &self.field, new).await {
             Ok(None) => None,
@@ -257,10 +259,12 @@ impl<K: Key, V: Shareable> Load<K, V> {
         stored.flatten().or(value)
     }
 
-    /// Whether it was invalidated since, and Redis does not know: otherwise the lease is of no use any
-    /// more.
-    fn was_invalidated(&self) -> bool {
-        self.mirror.lock().invalid.has(&self.key)
+    /// The newest invalidation of another key; nothing where this one was invalidated, and Redis does
+    /// not know: otherwise the lease is of no use any more.
+    fn valid_since(&self) -> Option<Turn> {
+        let cache = self.mirror.lock();
+        let is_invalid = cache.invalid.has(&self.key);
+        (!is_invalid).then(|| cache.invalid.last())
     }
 
     /// Tells all tasks that wait. One that comes later loads again.

@@ -22,6 +22,7 @@ use super::announced::Announced;
 use super::cache::{Cache, Entry, ON_ITS_WAY, Reading, Told};
 use super::entry::{entry_name, field_of, key_of, mark_of, read_entry};
 use super::flights::Ticket;
+use super::invalidations::Turn;
 use super::watch::Watchers;
 use crate::builder::FOREVER;
 use crate::failure::{Failure, Fate, Reason};
@@ -59,7 +60,9 @@ pub(crate) struct Mirror<K, V> {
     /// A change was heard of.
     heard: watch::Sender<()>,
     turns: [tokio::sync::Mutex<()>; TURNS],
-    turn_of: RandomState,
+    /// Held while an invalidation of the whole map is sent.
+    pub(crate) clearing: tokio::sync::Mutex<()>,
+    hasher: RandomState,
     complaints: Mutex<VecDeque<(String, Arc<str>)>>,
 }
 
@@ -85,7 +88,8 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             cache: Mutex::new(Cache::new(caching.capacity)),
             heard: watch::Sender::new(()),
             turns: Default::default(),
-            turn_of: RandomState::default(),
+            clearing: tokio::sync::Mutex::default(),
+            hasher: RandomState::default(),
             complaints: Mutex::default(),
         }
     }
@@ -136,11 +140,12 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             encoded: Some(self.encoded(&field, value)?),
             ttl: self.caching.set_ttl(),
             only: Only::Always,
+            since: self.lock().invalid.last(),
         };
         // An invalidation that is being repeated must not reach Redis after this.
         let is_invalid = self.lock().invalid.has(key);
         let _turn = if is_invalid {
-            Some(self.turn(key).lock().await)
+            Some(self.turn_in_time(key).await?)
         } else {
             None
         };
@@ -153,11 +158,9 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         mut new: impl FnMut(Option<&V>) -> V,
     ) -> Result<Arc<V>, StoreError> {
         let field = self.field(key)?;
-        let patience = self.kept.patience();
-        let deadline = Instant::now() + patience.min(FOREVER);
-        let Ok(_turn) = timeout_at(deadline, self.turn(key).lock()).await else {
-            return Err(self.unchanged(Undone::Fate(Fate::NotSent(Reason::TimedOut(patience)))));
-        };
+        let deadline = Instant::now() + self.kept.patience().min(FOREVER);
+        let since = self.lock().invalid.last();
+        let _turn = self.turn_in_time(key).await?;
         if self.lock().invalid.has(key) {
             // What Redis may still hold is no base for a new entry.
             self.remove(key).await?;
@@ -173,6 +176,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
                 encoded: Some((payload, Arc::clone(&value))),
                 ttl: self.caching.set_ttl(),
                 only: Only::IfIs(&old.nonce),
+                since,
             };
             match self.write(key, &field, new).await? {
                 None => return Ok(value),
@@ -196,7 +200,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         field: &str,
         new: New<'_, V>,
     ) -> Result<Option<Found>, StoreError> {
-        let (nonce, era) = (nonce(), self.care.era());
+        let (nonce, since) = (nonce(), (self.care.era(), new.since));
         let until = new.ttl.map(|ttl| Instant::now() + ttl);
         let (payload, value) = new.encoded.unzip();
         let new = NewEntry {
@@ -219,8 +223,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
                     value: Ok(value),
                     until,
                 };
-                self.lock().invalid.overwrote(key);
-                self.wrote(era, key, entry, moved, nonce);
+                self.wrote(since, key, entry, moved, nonce);
                 Ok(None)
             }
         }
@@ -302,14 +305,25 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         self.watchers.tell(&told);
     }
 
-    pub(crate) fn wrote(&self, era: Era, key: &K, entry: Entry<V>, moved: Moved, nonce: String) {
-        if self.care.era() != era {
+    /// Redis accepted a change of this entry that was begun at that time.
+    pub(crate) fn wrote(
+        &self,
+        (era, since): (Era, Turn),
+        key: &K,
+        entry: Entry<V>,
+        Moved { version, was }: Moved,
+        nonce: String,
+    ) {
+        let is_same_era = self.care.era() == era;
+        let mut cache = self.lock();
+        cache.invalid.took(key, since);
+        if !is_same_era {
             // It may be from a server that is the master no more.
-            return self.lock().forget(key);
+            return cache.forget(key);
         }
-        let Moved { version, was } = moved;
         let now = Stamp { version, nonce };
-        let told = self.lock().wrote(key, entry, &now, &was);
+        let told = cache.wrote(key, entry, &now, &was);
+        drop(cache);
         self.watchers.tell(&told);
     }
 
@@ -388,8 +402,18 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         encoded(&entry_name(&self.keys.name, field), self.format, value)
     }
 
-    pub(crate) fn turn(&self, key: &K) -> &tokio::sync::Mutex<()> {
-        let index = self.turn_of.hash_one(key) % TURNS as u64;
+    /// The turn of a key, as soon as it comes; as late as a send may take.
+    async fn turn_in_time(&self, key: &K) -> Result<tokio::sync::MutexGuard<'_, ()>, StoreError> {
+        let patience = self.kept.patience();
+        let turn = async { timeout(patience, self.turn(key)).await };
+        let turn = self.kept.in_runtime(turn).await;
+        turn.unwrap_or_else(|_| {
+            Err(self.unchanged(Undone::Fate(Fate::NotSent(Reason::TimedOut(patience)))))
+        })
+    }
+
+    pub(crate) fn turn_of(&self, key: &K) -> &tokio::sync::Mutex<()> {
+        let index = self.hasher.hash_one(key) % TURNS as u64;
         &self.turns[usize::try_from(index).unwrap_or(0)]
     }
 
@@ -404,6 +428,8 @@ pub(crate) struct New<'a, V> {
     pub(crate) encoded: Option<(Vec<u8>, Arc<V>)>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) only: Only<'a>,
+    /// The newest invalidation when it was begun. Later ones hold for this entry, too.
+    pub(crate) since: Turn,
 }
 
 /// The cache while it is locked. What goes from it is dropped after that.
