@@ -102,6 +102,7 @@ promises! {
         a_payload_whose_writing_panics_loses_nothing_else
         a_payload_may_ask_how_the_bus_is_while_it_is_written
         what_was_fed_is_all_heard_after_a_flush
+        a_send_that_is_dropped_while_its_receiver_is_looked_for_is_reported
         many_tasks_that_await_each_get_their_own_number;
     lifecycle:
         a_shutdown_lets_handlers_finish_and_sends_what_waits
@@ -121,7 +122,10 @@ promises! {
         a_call_that_cannot_even_be_dropped_is_reported_and_the_next_event_is_handled
         a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_those_that_share_it
         a_handler_that_panics_when_it_is_taken_back_is_reported
-        a_hook_that_panics_hears_of_the_next_failure;
+        a_hook_that_panics_hears_of_the_next_failure
+        a_shutdown_ends_well_although_all_that_it_cuts_off_panics
+        a_state_and_a_handler_that_panic_when_their_bus_is_dropped_harm_nobody
+        an_error_that_panics_when_it_is_logged_and_when_it_is_dropped_harms_nobody;
     shutdown:
         a_handler_may_shut_its_bus_down
         a_shutdown_hears_what_its_own_bus_just_sent

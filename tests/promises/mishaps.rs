@@ -1,14 +1,16 @@
 //! What the application's own code does wrong at the worst of moments.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::prelude::*;
 use tidings::{Cause, Failure, Handling};
-use tidings_testkit::Collected;
+use tidings_testkit::{Collected, wait_for};
 
 use crate::place::Place;
 
+#[derive(Clone)]
 struct Explosive;
 
 impl Drop for Explosive {
@@ -138,4 +140,91 @@ pub(crate) async fn a_hook_that_panics_hears_of_the_next_failure(place: Place) {
     bus.send_to_all("tick", "two").await.unwrap();
 
     told.wait_len(2).await;
+}
+
+pub(crate) async fn a_shutdown_ends_well_although_all_that_it_cuts_off_panics(place: Place) {
+    let (sender, hearer) = place.two_nodes().await;
+    let (begun, held) = (Collected::default(), Explosive);
+    let put = begun.clone();
+    let handler = move |tick: u64| {
+        let held = held.clone();
+        put.put(tick);
+        async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        }
+    };
+    hearer.on("tick", handler).unwrap();
+    sender.send_to_all("tick", &1).await.unwrap();
+    begun.wait_len(1).await;
+
+    let error = hearer.shutdown(Duration::from_millis(50)).await;
+
+    assert_eq!(error.unwrap_err().running, 1);
+}
+
+pub(crate) async fn a_state_and_a_handler_that_panic_when_their_bus_is_dropped_harm_nobody(
+    place: Place,
+) {
+    let bus = place.builder().state(Explosive).start().await.unwrap();
+    let (begun, go_on) = (Collected::default(), Arc::new(tokio::sync::Notify::new()));
+    let (put, wait) = (begun.clone(), Arc::clone(&go_on));
+    let held = (Arc::new(()), Explosive);
+    let is_held = Arc::downgrade(&held.0);
+    let handler = move |tick: u64| {
+        let _held = &held;
+        let wait = Arc::clone(&wait);
+        put.put(tick);
+        async move { wait.notified().await }
+    };
+    bus.on("tick", handler).unwrap();
+    bus.send_to_all("tick", &1).await.unwrap();
+    begun.wait_len(1).await;
+
+    drop(bus);
+    go_on.notify_one();
+
+    let soon = Duration::from_secs(20);
+    wait_for("the handler is dropped", soon, async || {
+        is_held.strong_count() == 0
+    })
+    .await;
+}
+
+#[derive(Debug)]
+struct Unspeakable;
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("no words");
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+impl Drop for Unspeakable {
+    fn drop(&mut self) {
+        panic!("it went off");
+    }
+}
+
+pub(crate) async fn an_error_that_panics_when_it_is_logged_and_when_it_is_dropped_harms_nobody(
+    place: Place,
+) {
+    let bus = place.builder().start().await.unwrap();
+    let handled = Collected::default();
+    let put = handled.clone();
+    let handler = move |tick: u64| {
+        put.put(tick);
+        async { Err::<(), HandlerError>(Box::new(Unspeakable)) }
+    };
+    bus.on("tick", handler).unwrap();
+
+    for tick in 1..=2 {
+        bus.send_to_all("tick", &tick).await.unwrap();
+        handled.wait_len(tick).await;
+    }
+
+    bus.shutdown(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(bus.health().failures, 2);
 }

@@ -30,7 +30,7 @@ use crate::sending::{Receipt, Sending};
 use crate::stream::EventStream;
 use crate::subscription::{Handling, Seat, Subscription};
 use crate::transport::url;
-use crate::worker::{Worker, as_seat, hear_gaps};
+use crate::worker::{OwnedHandler, Worker, as_seat, hear_gaps};
 
 /// A process's place on the bus: hears and sends events. Cheap to clone; when the last clone is
 /// dropped, its tasks end, and what waits in its handlers' queues is dropped. The one that a
@@ -362,11 +362,12 @@ impl Bus {
             .map_err(|source| missing(&name, source))?;
         let seat = Arc::new(Seat::new(label(&name, type_name::<H>()), handling));
         let calls = Calls::new(&wanted.names);
+        let bus = self.downgrade();
         let worker = Worker {
+            handler: OwnedHandler::new(handler, &seat, &bus),
             seat: Arc::clone(&seat),
-            bus: self.downgrade(),
+            bus,
             decode: wanted.decode,
-            handler,
             is_once,
             calls,
             arguments: PhantomData,

@@ -12,6 +12,7 @@ use tidings_codec::{EncodeError, NodeId};
 use crate::Bus;
 use crate::ask::asked::Asked;
 use crate::error::MissingState;
+use crate::worker::caught;
 
 /// What is known of an event beside its payload.
 #[derive(Clone)]
@@ -193,5 +194,16 @@ impl States {
 
     fn get<T: 'static>(&self) -> Option<&T> {
         self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+}
+
+impl Drop for States {
+    /// The last clone of a bus may be dropped anywhere, also within a handler.
+    fn drop(&mut self) {
+        for (_, state) in self.0.drain() {
+            if let Err(panic) = caught(|| drop(state)) {
+                tracing::error!(panic, "a state panicked when it was dropped");
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use pin_project_lite::pin_project;
 use tidings_codec::DecodeError;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
@@ -30,10 +31,19 @@ pub(crate) struct Worker<P, Args, H> {
     pub(crate) seat: Arc<Seat>,
     pub(crate) bus: WeakBus,
     pub(crate) decode: Decode<P>,
-    pub(crate) handler: H,
+    pub(crate) handler: OwnedHandler<H>,
     pub(crate) is_once: bool,
     pub(crate) calls: Calls,
     pub(crate) arguments: PhantomData<fn(Args)>,
+}
+
+/// A handler until the end of its subscription. What it holds is the application's and may panic when
+/// it is dropped: that is reported, however the subscription ends.
+pub(crate) struct OwnedHandler<H> {
+    /// There until it is dropped.
+    handler: Option<H>,
+    seat: Arc<Seat>,
+    bus: WeakBus,
 }
 
 tokio::task_local! {
@@ -118,7 +128,6 @@ where
         } else {
             self.run_together().await;
         }
-        end(self.handler, &self.seat, &self.bus);
     }
 
     async fn run_in_order(&self) {
@@ -187,10 +196,8 @@ where
         let began = Calls::begin();
         let call = async {
             let payload = (self.decode)(&heard).map_err(Stop::Undecodable)?;
-            self.handler
-                .handle(payload, context)
-                .await
-                .map_err(Stop::Failed)
+            let called = self.handler.get().handle(payload, context).await;
+            called.map_err(Stop::Failed)
         };
         let span = Call::new(heard.remote(), context, &self.seat.handler);
         let ended = guarded(span.around(call), self.seat.handling.timeout).await;
@@ -250,12 +257,16 @@ pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
     bus: WeakBus,
     handler: H,
 ) {
+    let handler = OwnedHandler::new(handler, &seat, &bus);
     let timeout = seat.handling.timeout;
     while let Some(gap) = gaps.next().await {
         let Some(bus) = bus.upgrade() else { break };
         let mut context = Context::new(bus, Arc::from("gap"));
         context.from = gap.from;
-        let call = async { handler.handle(gap, &context).await.map_err(Stop::Failed) };
+        let call = async {
+            let called = handler.get().handle(gap, &context).await;
+            called.map_err(Stop::Failed)
+        };
         let Err(stop) = guarded(call, timeout).await else {
             continue;
         };
@@ -267,20 +278,63 @@ pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
             cause: stop.into_cause(timeout),
         });
     }
-    end(handler, &seat, &bus);
 }
 
-/// Drops a handler. What it holds is the application's, and may panic then.
-fn end<H>(handler: H, seat: &Seat, bus: &WeakBus) {
-    if let (Err(text), Some(bus)) = (caught(|| drop(handler)), bus.upgrade()) {
-        let event = seat.handler.split(' ').next().unwrap_or_default();
+impl<H> OwnedHandler<H> {
+    pub(crate) fn new(handler: H, seat: &Arc<Seat>, bus: &WeakBus) -> Self {
+        Self {
+            handler: Some(handler),
+            seat: Arc::clone(seat),
+            bus: bus.clone(),
+        }
+    }
+
+    fn get(&self) -> &H {
+        let handler = self.handler.as_ref();
+        handler.expect("it is there until it is dropped")
+    }
+}
+
+impl<H> Drop for OwnedHandler<H> {
+    fn drop(&mut self) {
+        let handler = self.handler.take();
+        let Err(text) = caught(|| drop(handler)) else {
+            return;
+        };
+        let Some(bus) = self.bus.upgrade() else {
+            tracing::error!(
+                handler = &*self.seat.handler,
+                panic = text,
+                "a handler panicked when it was dropped"
+            );
+            return;
+        };
+        let event = self.seat.handler.split(' ').next().unwrap_or_default();
         bus.reports().failure(Failure::Handler {
             event: event.to_owned(),
-            handler: format!("{} (when it was dropped)", seat.handler).into(),
+            handler: format!("{} (when it was dropped)", self.seat.handler).into(),
             from: None,
             number: None,
             cause: Cause::Panicked(text),
         });
+    }
+}
+
+pin_project! {
+    /// A call that may be dropped before its end, as where its task is cut off. What it holds can
+    /// panic then, and a second panic on the way would end the process.
+    struct Running<F> {
+        #[pin]
+        call: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Running<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut call = this.project().call;
+            if let Err(panic) = caught(|| call.set(None)) {
+                tracing::error!(panic, "a call that was cut off panicked when it was dropped");
+            }
+        }
     }
 }
 
@@ -289,7 +343,9 @@ async fn guarded(
     call: impl Future<Output = Result<(), Stop>>,
     timeout: Duration,
 ) -> Result<(), Stop> {
-    let mut call = pin!(Some(call));
+    let call = Some(call);
+    let running = pin!(Running { call });
+    let mut call = running.project().call;
     // Most handlers end at once: a timer for each would cost more than they do.
     let ended = match poll_fn(|cx| Poll::Ready(poll_guarded(call.as_mut(), cx))).await {
         Poll::Ready(ended) => return ended,
