@@ -17,7 +17,7 @@ use crate::notices::is_notice;
 use crate::queue::{Push, WhenFull};
 use crate::reports::Reports;
 use crate::room::{Patience, Waiting};
-use crate::sequence::{Sequences, Verdict};
+use crate::sequence::{Numbered, Sequences, Verdict};
 use crate::subscription::{Batch, Seat};
 
 /// How often frames in our name that are not ours are reported at most.
@@ -107,7 +107,13 @@ impl Receiver {
             && !self.dispatcher.asks.is_any_open()
         {
             self.frames.add(frame.len(), echo.events);
-            if self.is_new(self.me, echo.first, echo.events, &frame) {
+            let numbered = Numbered {
+                first: echo.first,
+                events: echo.events,
+                bytes: &frame,
+                is_dated: true,
+            };
+            if self.is_new(self.me, numbered) {
                 Counts::add(&self.counts.heard, u64::from(echo.events));
             }
             return;
@@ -125,7 +131,13 @@ impl Receiver {
         let announced = self.announced(header, &frame);
         self.frames.add(frame.len(), events - announced);
         if let (Some(from), Some(first)) = (header.from, header.seq) {
-            let is_new = self.is_new(from, first, events, &frame);
+            let numbered = Numbered {
+                first,
+                events,
+                bytes: &frame,
+                is_dated: matches!(self.events.first(), Some(Ok(event)) if event.at > 0),
+            };
+            let is_new = self.is_new(from, numbered);
             if from == self.me && !is_echo {
                 self.look_for_forgery(first, events, is_new);
             }
@@ -176,9 +188,9 @@ impl Receiver {
     }
 
     /// Whether the frame was not received before. What is missing is reported.
-    fn is_new(&mut self, from: NodeId, first: u64, events: u32, frame: &[u8]) -> bool {
-        let now = Instant::now();
-        let verdict = self.sequences.receive(from, first, events, frame, now);
+    fn is_new(&mut self, from: NodeId, frame: Numbered<'_>) -> bool {
+        let (now, events) = (Instant::now(), frame.events);
+        let verdict = self.sequences.receive(from, frame, now);
         match verdict {
             Verdict::Next => {}
             Verdict::Repeated => Counts::add(&self.counts.repeated, u64::from(events)),

@@ -28,8 +28,19 @@ const DOUBTFUL: usize = 4;
 /// How many frames of a sender can be under way.
 const UNDER_WAY: usize = 2;
 
-/// How much of a frame is compared, at its beginning and at its end.
+/// How much of a dated frame is compared, at its beginning and at its end.
 const COMPARED: usize = 512;
+
+/// A frame with numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbered<'a> {
+    pub(crate) first: u64,
+    pub(crate) events: u32,
+    pub(crate) bytes: &'a [u8],
+    /// Whether its first event says when it was sent, as those of nodes do. Then its beginning tells it
+    /// from others with the same numbers.
+    pub(crate) is_dated: bool,
+}
 
 /// What a frame's numbers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,22 +116,20 @@ impl Sequences {
         self.young.insert(sender, Expected::new(1, now));
     }
 
-    /// Judges a frame with `events` events of `sender`, the first of them numbered `first`.
+    /// Judges a frame of `sender`.
     ///
     /// A sender received for the first time starts at whatever it says. A frame without events
     /// states the number of the event to come.
     pub(crate) fn receive(
         &mut self,
         sender: NodeId,
-        first: u64,
-        events: u32,
-        bytes: &[u8],
+        numbered: Numbered<'_>,
         now: Instant,
     ) -> Verdict {
         let frame = Frame {
-            first,
-            events,
-            mark: mark(self.young.hasher(), bytes),
+            first: numbered.first,
+            events: numbered.events,
+            mark: mark(self.young.hasher(), numbered),
         };
         if let Some(expected) = self.young.get_mut(&sender) {
             return expected.receive(frame, now);
@@ -319,10 +328,11 @@ impl<const N: usize> Frames<N> {
     }
 }
 
-/// What tells a frame from others with the same numbers. Two frames of one length that differ in the
-/// midst alone are not told apart.
-fn mark(hasher: &RandomState, bytes: &[u8]) -> u64 {
-    let compared = if bytes.len() > 2 * COMPARED {
+/// What tells a frame from others with the same numbers. Two dated frames of one length that differ in
+/// the middle alone are not told apart.
+fn mark(hasher: &RandomState, frame: Numbered<'_>) -> u64 {
+    let bytes = frame.bytes;
+    let compared = if frame.is_dated && bytes.len() > 2 * COMPARED {
         let tail = &bytes[bytes.len() - COMPARED..];
         (&bytes[..COMPARED], tail)
     } else {
@@ -347,7 +357,16 @@ mod tests {
     impl Sequences {
         /// A frame whose content follows from its numbers.
         fn take(&mut self, sender: NodeId, first: u64, events: u32, now: Instant) -> Verdict {
-            self.receive(sender, first, events, b"the same", now)
+            self.receive(sender, numbered(first, events, b"the same"), now)
+        }
+    }
+
+    fn numbered(first: u64, events: u32, bytes: &[u8]) -> Numbered<'_> {
+        Numbered {
+            first,
+            events,
+            bytes,
+            is_dated: false,
         }
     }
 
@@ -479,9 +498,21 @@ mod tests {
     #[test]
     fn a_frame_of_the_same_numbers_that_says_something_else_is_no_repeated_one() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
-        sequences.receive(ANNA, 1, 1, b"forged", now);
-        assert_eq!(sequences.receive(ANNA, 1, 1, b"true", now), Restarted);
-        assert_eq!(sequences.receive(ANNA, 2, 1, b"next", now), Next);
+        let mut judge = |first, bytes| sequences.receive(ANNA, numbered(first, 1, bytes), now);
+        judge(1, b"forged");
+        assert_eq!(judge(1, b"true"), Restarted);
+        assert_eq!(judge(2, b"next"), Next);
+    }
+
+    #[test]
+    fn a_long_frame_that_differs_in_one_byte_is_no_repeated_one() {
+        let (mut sequences, now) = (Sequences::default(), Instant::now());
+        let mut judge = |bytes| sequences.receive(ANNA, numbered(1, 1, bytes), now);
+        let (one, mut other) = ([b'x'; 10_000], [b'x'; 10_000]);
+        other[5_000] = b'y';
+        judge(&one);
+        assert_eq!(judge(&other), Restarted);
+        assert_eq!(judge(&other), Repeated);
     }
 
     #[test]
@@ -586,7 +617,7 @@ mod tests {
             let mut next = None;
             for frame in frames {
                 let (first, events, content) = frame;
-                let verdict = sequences.receive(ANNA, first, events, &[content], now);
+                let verdict = sequences.receive(ANNA, numbered(first, events, &[content]), now);
                 let expected = next.unwrap_or(first);
                 match verdict {
                     Next => prop_assert_eq!(first, expected),
