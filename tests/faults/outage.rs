@@ -199,6 +199,34 @@ async fn a_send_that_nobody_awaits_any_more_is_reported_when_it_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_send_that_is_dropped_while_it_waits_for_room_is_reported() {
+    let mut redis = Redis::start().await;
+    let small = |builder: Builder| builder.outgoing_queue(10_000);
+    let node = node_that_lost(&mut redis, small).await;
+    node.feed("text", &"x".repeat(10_000)).await.unwrap();
+
+    let (mut sending, mut feeding) = (
+        Box::pin(node.send_to_all("tick", &1)),
+        Box::pin(node.feed("tock", &1)),
+    );
+    assert!(poll!(&mut sending).is_pending() && poll!(&mut feeding).is_pending());
+    drop((sending, feeding));
+
+    for name in ["tick", "tock"] {
+        let dropped = Fate::NotSent(Reason::Dropped);
+        let is_it = |failure: &Failure| {
+            matches!(failure, Failure::Send { events: 1, event, fate }
+                if event == name && *fate == dropped)
+        };
+        node.failures().wait_for(is_it).await;
+    }
+    redis.start_again().await;
+    let flushed = timeout(SOON, node.flush()).await;
+    let error = flushed.expect("the other one leaves").unwrap_err();
+    assert_eq!(error.unsent().len(), 2);
+}
+
+#[tokio::test]
 async fn feed_goes_on_when_redis_is_back() {
     let mut redis = Redis::start().await;
     let node = node_that_lost(&mut redis, |builder| builder.outgoing_queue(100_000)).await;

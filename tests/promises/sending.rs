@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::poll;
 use serde::{Serialize, Serializer};
 use serde_json::json;
-use tidings::{Bus, SendError, report};
+use tidings::{Bus, Failure, Fate, NodeId, Reason, SendError, report};
 use tidings_testkit::{Collected, Node};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -119,6 +120,38 @@ pub(crate) async fn what_was_fed_is_all_heard_after_a_flush(place: Place) {
     assert_eq!(sender.health().sent, 20_000);
     let heard = ticks.wait_len(20_000).await;
     assert!(heard.iter().map(|tick| **tick).eq(0..20_000));
+}
+
+pub(crate) async fn a_send_that_is_dropped_while_its_receiver_is_looked_for_is_reported(
+    place: Place,
+) {
+    let sender = place.node().await;
+    let nobody = NodeId::new(7);
+
+    let mut sending = Box::pin(sender.send_to(nobody, "tick", &1));
+    assert!(poll!(&mut sending).is_pending());
+    drop(sending);
+    let mut asking = Box::pin(
+        sender
+            .send_to(nobody, "tock", &1)
+            .acknowledged(Duration::from_secs(20)),
+    );
+    assert!(poll!(&mut asking).is_pending());
+    drop(asking);
+    // One that was never polled was never sent.
+    drop(sender.send_to(nobody, "nothing", &1));
+
+    let failures = sender.failures().wait_len(2).await;
+    for (failure, name) in failures.iter().zip(["tick", "tock"]) {
+        let dropped = Fate::NotSent(Reason::Dropped);
+        assert!(
+            matches!(&**failure, Failure::Send { events: 1, event, fate }
+                if event == name && *fate == dropped),
+            "{failure}"
+        );
+    }
+    let unsent = sender.flush().await.unwrap_err();
+    assert_eq!(unsent.unsent().len(), 2);
 }
 
 pub(crate) async fn many_tasks_that_await_each_get_their_own_number(place: Place) {

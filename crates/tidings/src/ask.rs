@@ -215,12 +215,14 @@ impl Bus {
         if *self.inner.stage.borrow() >= Stage::Leaving {
             return Err(SendError::Closed.into());
         }
+        let name = event.name(data);
+        let unwritten = || self.inner.outgoing.unwritten(name, 1);
         if let To::Node(node) = to {
-            self.reach(node, event.name(data)).await?;
+            unwritten().wait(self.reach(node, name)).await?;
         }
         // Before the members are counted: one that leaves afterwards is told to have left.
         let departures = departures(self);
-        let expected = self.expected_of(to).await?;
+        let expected = unwritten().wait(self.expected_of(to)).await?;
         let dispatcher = &self.inner.dispatcher;
         let ask = dispatcher.asks.open(dispatcher, expected.len());
         let ask = ask.ok_or(AskError::TooMany { limit: OPEN })?;

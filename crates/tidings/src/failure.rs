@@ -244,6 +244,8 @@ pub enum Reason {
         /// The queue's bound in bytes.
         limit: usize,
     },
+    /// The future of the send was dropped before the event had a place in the outgoing queue.
+    Dropped,
     /// Redis is away, and this does not wait for it.
     Away,
     /// The connection was lost before Redis answered.
@@ -261,6 +263,7 @@ impl fmt::Display for Reason {
         match self {
             Self::TimedOut(after) => write!(f, "redis did not take it within {after:?}"),
             Self::QueueFull { limit } => write!(f, "the outgoing queue of {limit} bytes is full"),
+            Self::Dropped => f.write_str("its future was dropped before it was in the queue"),
             Self::Away => f.write_str("redis is away, and this does not wait for it"),
             Self::Lost => f.write_str("the connection was lost before redis answered"),
             Self::Refused(words) => write!(f, "redis refused it: {}", Escaped(words)),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tidings_codec::{Limits, read_frame};
 
 use crate::error::{FlushError, Unsent};
-use crate::failure::{Failure, Fate};
+use crate::failure::{Failure, Fate, Reason};
 use crate::reports::Reports;
 
 /// How many of them a flush names one by one.
@@ -46,14 +46,28 @@ impl GivenUpEvents {
 
     /// Reports these events of a frame, by their places in it.
     pub(crate) fn report(&self, given_up: &GivenUpFrame, indices: &[u32]) {
-        let unsent = given_up.unsent(indices);
+        self.put(given_up.unsent(indices));
+    }
+
+    /// Reports events of this name that never had a place in a frame.
+    pub(crate) fn report_unwritten(&self, event: &str, events: usize) {
+        let unsent = Unsent {
+            event: event.to_owned(),
+            number: None,
+            fate: Fate::NotSent(Reason::Dropped),
+        };
+        self.put(vec![unsent; events]);
+    }
+
+    /// Reports events of one fate.
+    fn put(&self, unsent: Vec<Unsent>) {
         let Some(first) = unsent.first() else {
             return;
         };
         self.reports.failure(Failure::Send {
             events: u32::try_from(unsent.len()).unwrap_or(u32::MAX),
             event: first.event.clone(),
-            fate: given_up.fate.clone(),
+            fate: first.fate.clone(),
         });
         let mut kept = self.lock();
         for one in unsent {

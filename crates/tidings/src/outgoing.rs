@@ -104,6 +104,31 @@ pub(crate) struct Unwritten<'a> {
     pub(crate) meta: &'a [(&'a str, &'a str)],
 }
 
+/// Events that have no place in the outgoing queue yet. Where this is dropped before they have, because
+/// the future of the send was, they are reported: they do not leave.
+#[derive(Debug)]
+pub(crate) struct StillUnwritten<'a> {
+    outgoing: &'a Outgoing,
+    event: &'a str,
+    events: usize,
+}
+
+impl StillUnwritten<'_> {
+    /// Waits for something that they need.
+    pub(crate) async fn wait<T>(mut self, needed: impl Future<Output = T>) -> T {
+        let output = needed.await;
+        self.events = 0;
+        output
+    }
+}
+
+impl Drop for StillUnwritten<'_> {
+    fn drop(&mut self) {
+        let given_up = &self.outgoing.given_up;
+        given_up.report_unwritten(self.event, self.events);
+    }
+}
+
 /// Who an event is for, and what travels beside its payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address<'a> {
@@ -396,6 +421,15 @@ impl Outgoing {
         let newest = self.lock().newest.clone();
         if let Some(newest) = newest {
             newest.outcome().await;
+        }
+    }
+
+    /// Begins to wait for what this many events of one name need before they have a place here.
+    pub(crate) fn unwritten<'a>(&'a self, event: &'a str, events: usize) -> StillUnwritten<'a> {
+        StillUnwritten {
+            outgoing: self,
+            event,
+            events,
         }
     }
 

@@ -28,7 +28,8 @@ impl Bus {
     ///
     /// The payload is encoded here, and other senders of this bus wait meanwhile: its `Serialize`
     /// must not wait for them. Dropping the future does not take the event back: it leaves, or is
-    /// reported as a fed one.
+    /// reported as a fed one. Where it still waits for a place in a full queue, it is reported with
+    /// [`Reason::Dropped`](crate::Reason::Dropped).
     ///
     /// To wait until those who hear it have handled it, too, ask for it:
     /// [`acknowledged`](Sending::acknowledged).
@@ -88,7 +89,9 @@ impl Bus {
     {
         let to = To::Node(node);
         let sending = async move {
-            self.reach(node, event.name(data)).await?;
+            let name = event.name(data);
+            let unwritten = self.inner.outgoing.unwritten(name, 1);
+            unwritten.wait(self.reach(node, name)).await?;
             self.send(event, data, to.into()).await
         };
         Sending::new(self, event, data, to, sending)
@@ -332,8 +335,8 @@ impl Bus {
         if let Some(ticket) = outgoing.try_append(event, manner, &encode)? {
             return Ok(ticket);
         }
-        let waiting = outgoing.append(event, manner, encode);
-        self.in_runtime(waiting).await
+        let waiting = self.in_runtime(outgoing.append(event, manner, encode));
+        outgoing.unwritten(name, 1).wait(waiting).await
     }
 }
 

@@ -56,7 +56,9 @@ impl Bus {
         T: ?Sized + Sync,
     {
         let name = || event.name(data).to_owned();
-        let found = self.in_runtime(self.having(role)).await;
+        let looking = self.in_runtime(self.having(role));
+        let unwritten = self.inner.outgoing.unwritten(event.name(data), 1);
+        let found = unwritten.wait(looking).await;
         let found = found.map_err(|source| SendError::Members {
             event: name(),
             source,
@@ -158,8 +160,10 @@ impl Bus {
         T: ?Sized + Sync,
     {
         let mut awaited = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            awaited.push(self.hand_over(event, data, To::Node(*node).into()).await?);
+        for (node, left) in nodes.iter().zip((0..nodes.len()).rev()) {
+            let others = self.inner.outgoing.unwritten(event.name(data), left);
+            let handing_over = self.hand_over(event, data, To::Node(*node).into());
+            awaited.push(others.wait(handing_over).await?);
         }
         let mut last = None;
         for one in awaited {
