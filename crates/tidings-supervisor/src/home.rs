@@ -189,7 +189,7 @@ impl Home {
         for entry in self.path.read_dir()? {
             let entry = entry?;
             if entry.file_name() != LOCK {
-                std::fs::remove_file(entry.path())?;
+                make_room(&entry.path())?;
             }
         }
         Ok(())
@@ -252,7 +252,12 @@ fn is_at(lock: &File, home: &Path) -> bool {
 
 /// Removes what is at the path of a socket and is not that socket; the path is in a home that is ours.
 pub(crate) fn make_room(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
+    let removed = match symlink_metadata(path) {
+        Ok(there) if there.is_dir() => remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(why) => Err(why),
+    };
+    match removed {
         Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
         _ => Ok(()),
     }
@@ -390,6 +395,22 @@ mod tests {
         assert!(!left.exists());
         drop(home);
         assert_eq!(runtime.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_in_place_of_a_socket_is_removed() {
+        let runtime = short_directory();
+        let take = || Home::take(runtime.path(), Some("web"), false);
+        let home = take().unwrap();
+        let in_place = || std::fs::create_dir_all(home.control().join("directory")).unwrap();
+        in_place();
+        make_room(&home.control()).unwrap();
+        assert!(!home.control().exists());
+
+        // And where a killed supervisor left it.
+        in_place();
+        home.clear().unwrap();
+        assert!(!home.control().exists());
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl Listen {
         Self { name, at }
     }
 
-    /// On a path. Who may connect is decided by the rights of its directory, and by the `umask`.
+    /// On a path. Who may connect is decided by the rights of its directory, and by the `umask`. A socket
+    /// that somebody removes is not made again, since workers hold the one that was removed: keep it
+    /// where nothing is cleaned up, as in `/run`, or start the supervisor again.
     pub fn unix(at: impl Into<PathBuf>) -> Self {
         let (name, at) = (None, At::Unix(at.into()));
         Self { name, at }
