@@ -28,8 +28,8 @@ pub use self::summary::{Summary, Who};
 use crate::Bus;
 use crate::error::SendError;
 use crate::key::SendKey;
-use crate::link::Stage;
 use crate::outgoing::Address;
+use crate::task::stage::Stage;
 
 /// How long answers are waited for, where nobody says so.
 const WITHIN: Duration = Duration::from_secs(5);

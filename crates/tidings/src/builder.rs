@@ -13,7 +13,6 @@ use crate::ask::asks::Asks;
 use crate::bus::Bus;
 use crate::context::States;
 use crate::dispatch::Dispatcher;
-use crate::driven::Driven;
 use crate::echo::Echoes;
 use crate::error::{ConnectError, OnError, StartError, report};
 use crate::failure::Failure;
@@ -23,7 +22,7 @@ use crate::kept::Kept;
 use crate::key::{EventPayload, HearKey};
 use crate::keys::{DEFAULT_NAMESPACE, Namespace};
 use crate::life::Inner;
-use crate::link::{Link, Probe, Stage, delays};
+use crate::link::{Link, Probe, delays};
 use crate::members::{self, Members, Profile};
 use crate::metrics::Frames;
 use crate::outage::Outage;
@@ -34,12 +33,12 @@ use crate::reports::{FailureHook, Reports};
 use crate::sender::Sender;
 use crate::shared::keeper;
 use crate::subscription::{Handling, Subscription};
+use crate::task::inline::Driven;
+use crate::task::stage::Stage;
+use crate::task::timer::FOREVER;
 use crate::tls::Tls;
 use crate::transport::address::Address;
 use crate::transport::{Connected, Transport, url};
-
-/// Longer than any process lives, and short enough to be added to a time.
-pub(crate) const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A shorter interval between probes would find a busy machine dead.
 const SHORTEST_PROBE: Duration = Duration::from_millis(100);

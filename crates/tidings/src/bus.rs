@@ -14,7 +14,7 @@ use tidings_codec::NodeId;
 use tokio::time::Instant;
 use tokio_util::context::TokioContext;
 
-use crate::builder::{Builder, FOREVER};
+use crate::builder::Builder;
 use crate::context::States;
 use crate::error::{MissingState, OnError, SendError, ShutdownError, StartError};
 use crate::event::EventKey;
@@ -23,12 +23,13 @@ use crate::handler::Handler;
 use crate::health::{Connection, Health, HealthWatch};
 use crate::key::{EventPayload, HearKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
-use crate::link::Stage;
 use crate::metrics::Calls;
 use crate::reports::{GapBox, Reports};
 use crate::sending::{Receipt, Sending};
 use crate::stream::EventStream;
 use crate::subscription::{Handling, Seat, Subscription};
+use crate::task::stage::Stage;
+use crate::task::timer::FOREVER;
 use crate::transport::url;
 use crate::worker::{OwnedHandler, Worker, as_seat, hear_gaps};
 

@@ -8,7 +8,7 @@ use tidings_codec::NodeId;
 
 use crate::failure::{Cause, Failure};
 use crate::reports::Reports;
-use crate::worker::caught;
+use crate::task::panic::caught;
 
 #[derive(Debug)]
 pub(crate) struct Decoded {

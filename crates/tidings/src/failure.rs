@@ -8,6 +8,7 @@ use tidings_codec::{DecodeError, Escaped, EventError, FrameError, NodeId};
 
 use crate::handler::HandlerError;
 use crate::shared::LoadError;
+use crate::task::stage::Stage;
 
 /// Something that was heard and could not be handled, or was fed and could not be sent.
 ///
@@ -256,6 +257,17 @@ pub enum Reason {
     Closed,
     /// The Tokio runtime that the bus was started on has ended, and the bus with it.
     RuntimeEnded,
+}
+
+impl Reason {
+    /// The reason for which a task of the bus ends at this stage. While the bus is open, that is
+    /// the end of its runtime, or a panic.
+    pub(crate) fn of_end(stage: Stage) -> Self {
+        match stage {
+            Stage::Open if !std::thread::panicking() => Self::RuntimeEnded,
+            _ => Self::Closed,
+        }
+    }
 }
 
 impl fmt::Display for Reason {

@@ -66,9 +66,7 @@ mod stream;
 mod subscription;
 mod tls;
 // … how an event is sent …
-mod alarm;
 mod decoded;
-mod driven;
 mod echo;
 mod given_up;
 mod glance;
@@ -94,6 +92,8 @@ mod keys;
 mod link;
 mod outage;
 mod transport;
+// … what tasks are made of …
+mod task;
 // … and what others may see of all that.
 #[cfg_attr(not(feature = "metrics"), path = "metrics/absent.rs")]
 mod metrics;

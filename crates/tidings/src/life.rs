@@ -17,7 +17,6 @@ use crate::error::ShutdownError;
 use crate::health::{Connection, Pulse};
 use crate::kept::Kept;
 use crate::keys::Namespace;
-use crate::link::Stage;
 use crate::members::Members;
 use crate::outgoing::{Outgoing, Shut};
 use crate::reports::Reports;
@@ -25,6 +24,7 @@ use crate::shared::keeper::Keeper;
 use crate::shared::known::Known;
 use crate::shared::{Announced, map};
 use crate::subscription::Seat;
+use crate::task::stage::Stage;
 use crate::worker::running;
 
 /// What all clones of a bus share.

@@ -13,7 +13,6 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::unconstrained;
 use tokio::time::sleep;
 
-use crate::alarm::Alarm;
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
 use crate::error::{ConnectError, report};
@@ -25,6 +24,8 @@ use crate::keys::Namespace;
 use crate::outage::Outage;
 use crate::receiver::Receiver;
 use crate::session::if_any;
+use crate::task::stage::Stage;
+use crate::task::timer::Alarm;
 use crate::transport::{Connected, Hearing, Sending, SendingAgain, Transport};
 
 /// The longest wait between two attempts to connect, before chance prolongs it to at most twice
@@ -44,30 +45,6 @@ const BRIEF: Duration = Duration::from_millis(250);
 
 /// The shortest time between two signs of life.
 const SHORTEST_LIFE: Duration = Duration::from_millis(250);
-
-/// How far the life of a bus has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    /// It hears and sends.
-    Open,
-    /// Nobody is told any more what it hears; handlers end and may still send.
-    Draining,
-    /// What waits to be sent may still leave, within a second.
-    Leaving,
-    /// It is over.
-    Closed,
-}
-
-impl Stage {
-    /// The reason for which a task of the bus ends at this stage. While the bus is open, that is
-    /// the end of its runtime, or a panic.
-    pub(crate) fn reason(self) -> Reason {
-        match self {
-            Self::Open if !std::thread::panicking() => Reason::RuntimeEnded,
-            _ => Reason::Closed,
-        }
-    }
-}
 
 /// What became of the connection that sends.
 #[derive(Debug)]
@@ -508,7 +485,7 @@ struct Deaf {
 
 impl Drop for Deaf {
     fn drop(&mut self) {
-        self.kept.set(Err(self.stage.borrow().reason()));
+        self.kept.set(Err(Reason::of_end(*self.stage.borrow())));
         self.echoes.stop();
         self.pulse.connection.send_replace(Connection::Closed);
         self.pulse.level.set(0);

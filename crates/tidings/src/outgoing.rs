@@ -13,13 +13,13 @@ use tidings_codec::{EncodeError, Encoder, Format, NodeId, Outgoing as Event, To,
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use crate::driven::Driven;
 use crate::error::{FlushError, SendError};
 use crate::failure::{Fate, Reason};
 use crate::given_up::GivenUpEvents;
 use crate::metrics::Level;
 use crate::pending::{About, Open, Outcome, Pending, Ticket};
 use crate::reports::Reports;
+use crate::task::inline::Driven;
 use crate::trace::Carried;
 
 /// A frame is closed once it is this long. Measured: 256 KiB carries 25-50 % more than 64 KiB at

@@ -15,7 +15,7 @@ use crate::health::Counts;
 use crate::metrics::Failures;
 use crate::stderr;
 use crate::subscription::Seat;
-use crate::worker::caught;
+use crate::task::panic::caught;
 
 /// How many reports wait for whoever hears them. Beyond that failures are counted and gaps merged.
 const WAITING: usize = 1_024;

@@ -10,19 +10,20 @@ use tidings_codec::{Format, NodeId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
-use crate::alarm::Alarm;
 use crate::echo::{Echoes, PATIENCE};
 use crate::error::ConnectError;
 use crate::failure::{Fate, Reason};
 use crate::given_up::GivenUpFrame;
 use crate::health::Counts;
-use crate::link::{Broken, Probe, Stage};
+use crate::link::{Broken, Probe};
 use crate::metrics::Frames;
 use crate::outgoing::{Outgoing, Shut};
 use crate::pace;
 use crate::pending::{About, Open, Outcome};
 use crate::reports::Reports;
 use crate::session::{Flight, GivenUp, Progress, Session, if_any};
+use crate::task::stage::Stage;
+use crate::task::timer::Alarm;
 use crate::transport::{PublishError, Sending};
 
 /// How long what waits may still leave when the bus is dropped.
@@ -419,7 +420,7 @@ impl Drop for Work {
     fn drop(&mut self) {
         let Self { sender, progress } = self;
         progress.doubt();
-        let reason = sender.stage.borrow().reason();
+        let reason = Reason::of_end(*sender.stage.borrow());
         sender.outgoing.shut(match reason {
             Reason::RuntimeEnded => Shut::RuntimeEnded,
             _ => Shut::Closed,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::Bus;
 use crate::life::Inner;
-use crate::link::Stage;
+use crate::task::stage::Stage;
 
 mod changes;
 mod error;

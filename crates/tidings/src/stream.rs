@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::failure::{Cause, Failure};
 use crate::key::Decode;
 use crate::subscription::{Batch, Item, Seat};
-use crate::worker::caught;
+use crate::task::panic::caught;
 
 /// The events of one kind, in order. It ends when the bus is shut down or dropped; dropping it
 /// ends the subscription.

@@ -1,10 +1,8 @@
 //! The task of one subscription: takes events out of its queue and calls the handler, whatever
 //! that does.
 
-use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -24,6 +22,7 @@ use crate::key::Decode;
 use crate::metrics::Calls;
 use crate::reports::GapBox;
 use crate::subscription::{Batch, Heard, Seat};
+use crate::task::panic::caught;
 use crate::trace::Call;
 
 /// A handler with all that its task needs.
@@ -380,23 +379,4 @@ fn poll_guarded(
         let _ = caught(|| call.set(None));
         Poll::Ready(Err(Stop::Panicked(text)))
     })
-}
-
-/// Runs what is the application's; where it panics, what that said.
-pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(|panic| {
-        let text = panic_text(&*panic);
-        // What it was thrown with may panic in its turn.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-            std::mem::forget(second);
-        }
-        text
-    })
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("without a text").to_owned()
 }

@@ -9,7 +9,7 @@ use tidings_codec::{EncodeError, Encoder, NodeId, Payload};
 use super::asks::{AskId, Asks};
 use crate::error::report;
 use crate::failure::{Cause, Failure};
-use crate::worker::caught;
+use crate::task::panic::caught;
 
 /// How much of an error's text travels.
 const TEXT: usize = 1 << 10;

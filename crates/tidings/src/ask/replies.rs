@@ -16,8 +16,8 @@ use super::asks::{Heard, OpenAsk};
 use super::error::AnswerError;
 use super::expected::Departures;
 use super::summary::{Summary, Who};
-use crate::builder::FOREVER;
 use crate::error::report;
+use crate::task::timer::FOREVER;
 
 /// How many answers of nodes that are no members count. The number of these is not ours to bound.
 const STRANGERS: usize = 1_024;

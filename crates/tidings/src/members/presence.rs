@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::Profile;
 use crate::failure::{Fate, Reason};
 use crate::kept::{Kept, Undone};
-use crate::link::Stage;
+use crate::task::stage::Stage;
 use crate::transport::keyspace::roll::{Beat, Keys, Renewed};
 
 /// A lease is renewed so many times as often as it must be.

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::kept::Kept;
-use crate::link::Stage;
+use crate::task::stage::Stage;
 use crate::transport::keyspace::roll::Keys;
 
 /// How often Redis is asked at most.

@@ -20,8 +20,8 @@ use super::roster::Roster;
 use super::{Departure, MemberEvent, MemberEvents, MembersError, profile};
 use crate::failure::Reason;
 use crate::kept::{Kept, Undone};
-use crate::link::Stage;
 use crate::notices::{Listener, Notice};
+use crate::task::stage::Stage;
 use crate::transport::keyspace::roll::Keys;
 
 /// How many members are asked about at once.
@@ -363,7 +363,7 @@ pub(super) struct Over(pub(super) Arc<View>, pub(super) watch::Receiver<Stage>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.0.end(self.1.borrow().reason());
+        self.0.end(Reason::of_end(*self.1.borrow()));
     }
 }
 

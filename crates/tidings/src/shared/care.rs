@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::failure::Reason;
-use crate::link::Stage;
+use crate::task::stage::Stage;
 
 /// How a round of reading ended: well where Redis answered, whatever the answer is worth.
 pub(crate) type Outcome = Result<(), Reason>;

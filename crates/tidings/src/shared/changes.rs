@@ -11,7 +11,7 @@ use futures_util::stream::{BoxStream, StreamExt, unfold};
 use super::copy::ValueCopy;
 use super::shareable::Shareable;
 use super::snapshot::Snapshot;
-use crate::link::Stage;
+use crate::task::stage::Stage;
 
 /// The changes of a shared value from now on: [`Shared::watch`](super::Shared::watch) gives it. Who
 /// is slow sees the newest value and not each one before. That Redis holds what cannot be read, and

@@ -23,12 +23,12 @@ use super::snapshot::{Here, Problem, Snapshot};
 use super::updates::Updates;
 use crate::failure::{Failure, Reason};
 use crate::kept::Kept;
-use crate::link::Stage;
 use crate::notices::Notice;
 use crate::reports::Reports;
+use crate::task::panic::caught;
+use crate::task::stage::Stage;
 use crate::transport::keyspace::values::{Found, Written};
 use crate::transport::keyspace::{KeyError, Keyspace};
-use crate::worker::caught;
 
 pub(crate) struct ValueCopy<T> {
     pub(crate) name: Arc<str>,

@@ -18,9 +18,9 @@ use crate::failure::Reason;
 use crate::health::Pulse;
 use crate::kept::Way;
 use crate::life::Inner;
-use crate::link::Stage;
+use crate::task::panic::panic_text;
+use crate::task::stage::Stage;
 use crate::transport::keyspace::{KeyError, Keyspace};
-use crate::worker::panic_text;
 
 /// How often all copies are compared with Redis, before chance changes it by a fifth.
 pub(crate) const EVERY: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::life::Inner;
 use crate::notices::{Listener, Notice};
 use crate::reports::Reports;
-use crate::worker::caught;
+use crate::task::panic::caught;
 
 /// What an event says that announces a change.
 pub(crate) trait Announcement: DeserializeOwned + 'static {

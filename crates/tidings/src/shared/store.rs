@@ -14,9 +14,9 @@ use super::shareable::Shareable;
 use super::sharing::Sharing;
 use super::snapshot::Snapshot;
 use super::updates::Together;
-use crate::builder::FOREVER;
 use crate::failure::{Fate, Reason};
 use crate::kept::Undone;
+use crate::task::timer::FOREVER;
 use crate::transport::keyspace::values::{Attempt, Clearing, Found, Writing, can_carry};
 
 /// How often an update is tried.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::builder::FOREVER;
+use crate::task::timer::FOREVER;
 
 const CAPACITY: usize = 10_000;
 const TTL: Duration = Duration::from_mins(5);

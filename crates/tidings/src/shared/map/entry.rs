@@ -11,9 +11,9 @@ use tidings_codec::Payload;
 use tokio::time::{Duration, Instant};
 
 use super::cache::Entry;
-use crate::builder::FOREVER;
 use crate::shared::copy::decode;
 use crate::shared::{LoadError, Shareable, shown};
+use crate::task::timer::FOREVER;
 use crate::transport::keyspace::maps::NEGATIVE;
 
 /// How long a key may be as text, in bytes.

@@ -24,7 +24,6 @@ use super::entry::{entry_name, field_of, key_of, mark_of, read_entry};
 use super::flights::Ticket;
 use super::invalidations::Turn;
 use super::watch::Watchers;
-use crate::builder::FOREVER;
 use crate::failure::{Failure, Fate, Reason};
 use crate::kept::{Kept, Undone};
 use crate::notices::Notice;
@@ -34,6 +33,7 @@ use crate::shared::keeper::{Copy, Stamp, in_time, nonce};
 use crate::shared::known::Announceable;
 use crate::shared::store::{ATTEMPTS, encoded, give_way};
 use crate::shared::{LoadError, Shareable, StoreError};
+use crate::task::timer::FOREVER;
 use crate::transport::keyspace::maps::{Found, MapKeys, Moved, NewEntry, Only, Written};
 use crate::transport::keyspace::{Answer, KeyError, Keyspace};
 

@@ -8,9 +8,9 @@ use serde::de::IgnoredAny;
 use tidings_codec::{Format, Limits, RawEvent, read_frame};
 
 use super::{Answer, KeyError, RedisKeys, text, understood};
-use crate::builder::FOREVER;
 use crate::shared::keeper::Stamp;
 use crate::shared::shown;
+use crate::task::timer::FOREVER;
 
 mod memory;
 mod scripts;

@@ -1,9 +1,12 @@
 //! A timer for who is interrupted all the time: most of the moments that it is set for never come.
 
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
+
+/// Longer than any process lives, and short enough to be added to a time.
+pub(crate) const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A timer that is set anew only to ring earlier than it would. Setting one for each of many waits,
 /// and taking it back, costs more than the waits.

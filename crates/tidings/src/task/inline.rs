@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 
-use crate::worker::panic_text;
+use crate::task::panic::panic_text;
 
 /// Nobody polls the future.
 const RESTING: u8 = 0;
