@@ -69,6 +69,8 @@ pub(crate) struct Probe {
     /// What Redis said when it refused to let this bus connect anew.
     refused: Mutex<Option<Arc<str>>>,
     published: Mutex<Option<Instant>>,
+    /// How often each connection shows a sign of life.
+    life: Mutex<Duration>,
 }
 
 impl Probe {
@@ -81,7 +83,19 @@ impl Probe {
             proven: Notify::new(),
             refused: Mutex::default(),
             published: Mutex::default(),
+            life: Mutex::new(interval),
         }
+    }
+
+    /// How often each connection shows a sign of life.
+    pub(crate) fn life(&self) -> Duration {
+        *lock(&self.life)
+    }
+
+    /// A connection over which nothing was said for this long at most was cut.
+    fn was_cut(&self, quiet: Duration) {
+        let mut life = lock(&self.life);
+        *life = more_often(*life, quiet.min(*life));
     }
 
     /// The connection that sends is of no use.
@@ -186,10 +200,9 @@ impl Link {
 
     async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
         let mut delays = endless_delays();
-        let mut life = self.probe.interval;
         loop {
             let (began, before) = (Instant::now(), self.receiver.count);
-            hearing.show_life(life);
+            hearing.show_life(self.probe.life());
             let why = self.hear(&mut *hearing).await;
             let was_cut = matches!(why, ConnectError::Io { .. } | ConnectError::Lost);
             let quiet = hearing.quiet().filter(|_| was_cut);
@@ -221,11 +234,10 @@ impl Link {
                 sleep(delays.next().unwrap_or(LONGEST)).await;
             }
             let (connected, attempts) = self.reconnect(&mut delays, &mut outage).await;
-            life = match quiet {
-                // The server was there all the time, so something may cut what says nothing.
-                Some(quiet) if attempts == 1 => more_often(life, quiet),
-                _ => life,
-            };
+            // The server was there all the time, so something may cut what says nothing.
+            if let Some(quiet) = quiet.filter(|_| attempts == 1) {
+                self.probe.was_cut(quiet);
+            }
             Counts::add(&self.pulse.counts.reconnects, 1);
             tracing::info!(
                 node = %self.node,
@@ -277,8 +289,10 @@ impl Link {
                 biased;
                 () = &mut broken => {
                     broken.set(probe.broken.notified());
-                    self.sending_again(&*hearing, sends_since)
-                        .map(|sending| again = Some(sending))
+                    let sending = self.sending_again(&*hearing, sends_since);
+                    // What cut the one may be about to cut the other.
+                    hearing.show_life(self.probe.life());
+                    sending.map(|sending| again = Some(sending))
                 }
                 sending = if_any(&mut again) => match sending {
                     Ok(sending) => {
@@ -348,6 +362,7 @@ impl Link {
         let Some(again) = hearing.sending_again() else {
             return Err(why);
         };
+        self.probe.was_cut(since.elapsed());
         tracing::debug!(address = self.pulse.address, why = %report(&why), "an idle connection is made again");
         self.kept.set(Err(Reason::Away));
         Ok(again)
@@ -513,10 +528,9 @@ mod tests {
         for (every, quiet, then) in [
             (5.0, 2.0, 1.0),
             (5.0, 4.0, 2.0),
-            (1.0, 1.8, 0.9),
+            (2.0, 2.0, 1.0),
             // It was not cut for its silence.
             (5.0, 0.4, 5.0),
-            (1.0, 20.0, 1.0),
         ] {
             let is = more_often(seconds(every), seconds(quiet));
             assert_eq!(is, seconds(then), "{every} {quiet}");

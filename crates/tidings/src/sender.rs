@@ -105,7 +105,7 @@ impl Sender {
     }
 
     async fn send_over(&mut self, sending: Sending, progress: &mut Progress) -> End {
-        let mut session = Session::new(sending, self.probe.interval);
+        let mut session = Session::new(sending, self.probe.interval, self.probe.life());
         // What is in doubt is repeated under its old numbers: a subscriber that has it drops it. It
         // is in line before anything else can be: nobody else uses the connection before it is
         // driven.

@@ -81,8 +81,10 @@ pub(crate) struct Session {
     /// Whether the server is still the right one.
     pub(crate) check: Option<Check>,
     checked: Instant,
-    /// How long Redis may take to answer before the connection is given up, and how often the
-    /// server is asked whether it is still the right one.
+    /// How often the server is asked whether it is still the right one, which shows it that this
+    /// side is there.
+    life: Duration,
+    /// How long Redis may take to answer before the connection is given up.
     interval: Duration,
     /// Since when an answer is due: the last one came then, or the first question was asked.
     asked: Instant,
@@ -151,7 +153,7 @@ impl Progress {
 }
 
 impl Session {
-    pub(crate) fn new(sending: Sending, interval: Duration) -> Self {
+    pub(crate) fn new(sending: Sending, interval: Duration, life: Duration) -> Self {
         let Sending {
             publisher,
             driver,
@@ -170,6 +172,7 @@ impl Session {
             announced: asked,
             check: None,
             checked: asked,
+            life,
             interval,
             asked,
             ahead_since: None,
@@ -195,7 +198,7 @@ impl Session {
             .is_waiting(progress)
             .then(|| self.asked + self.interval);
         let ahead = self.ahead_since.map(|since| since + PATIENCE);
-        let check = self.check.is_none().then(|| self.checked + self.interval);
+        let check = self.check.is_none().then(|| self.checked + self.life);
         let soonest = [unanswered, ahead, check, farewell]
             .into_iter()
             .flatten()
@@ -244,7 +247,7 @@ impl Session {
     }
 
     pub(crate) fn check_if_due(&mut self, progress: &Progress) {
-        if self.checked.elapsed() >= self.interval {
+        if self.checked.elapsed() >= self.life {
             self.check(progress);
         }
     }
