@@ -131,6 +131,18 @@ async fn a_server_in_protected_mode_is_refused_at_once_with_the_cure() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_know_the_first_command_is_said_to_be_too_old() {
+    for words in [
+        "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `hush-hush`, \r\n",
+        "-NOPROTO unsupported protocol version\r\n",
+    ] {
+        let text = said_by_server(words).await;
+        assert!(text.contains("tidings needs Redis 6.2 or newer"), "{text}");
+        assert!(!text.contains("hush"), "a password is shown");
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_room_for_clients_says_so() {
     let redis = Redis::builder().config("maxclients", "10").start().await;
     let mut held = Vec::new();
