@@ -85,6 +85,11 @@ async fn an_error_at_the_start_hides_the_password() {
         format!("rediss+sentinel://{at}/mymaster?sentinel_password=a&{MARK}"),
         format!("http://shop:{MARK}@{at}"),
         format!("shop:{MARK}@{at}"),
+        format!("{at},password={MARK},ssl=True,abortConnect=False"),
+        format!("host={at};password={MARK}"),
+        format!("memory:{at},password={MARK}"),
+        format!("unix:///nowhere/redis.sock,password={MARK}"),
+        format!("redis+sentinel://{at}/mymaster,password={MARK}"),
     ] {
         let impatient = Bus::builder(&url).start_timeout(Duration::from_millis(100));
         hides("a builder", &format!("{impatient:?}"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::{Gap, GapReason, NodeId, Subscription};
-use tidings_testkit::{Collected, Node};
+use tidings_testkit::{Collected, Node, wait_for};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -122,10 +122,26 @@ pub(crate) async fn among_thousands_of_senders_none_is_lost_track_of_without_a_g
 
 pub(crate) async fn a_member_is_not_forgotten_for_thousands_of_other_senders(place: Place) {
     let (node, member) = place.two_nodes().await;
+    let ticks: Collected<u64> = node.collect("tick");
     member.members().await.unwrap();
     member.send_to_all("x", &1).await.unwrap();
+    let others = (1..=20).map(NodeId::new);
+    for other in others.clone() {
+        publish_one(&place, other, 1).await;
+    }
 
-    publish_crowd(&place, 0..20_000).await;
+    // The node asks for the members meanwhile: until it knows them, none of these is forgotten.
+    let mut rounds = (0..).zip(others);
+    wait_for("another sender is forgotten", SOON * 4, async || {
+        let (round, other) = rounds.next().expect("enough of them");
+        publish_crowd(&place, round * 10_000..(round + 1) * 10_000).await;
+        let missed = node.health().missed;
+        publish_one(&place, other, 5).await;
+        node.send_to_all("tick", &1).await.unwrap();
+        ticks.wait_len(usize::try_from(round).unwrap() + 1).await;
+        node.health().missed == missed
+    })
+    .await;
     publish_one(&place, member.id(), 5).await;
 
     let gap = node

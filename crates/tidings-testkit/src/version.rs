@@ -83,4 +83,9 @@ mod tests {
             assert_eq!(Version::in_words(words), version, "{words}");
         }
     }
+
+    #[test]
+    fn a_program_that_does_not_say_its_version_is_taken_for_one_of_today_s() {
+        assert_eq!(Version::of(Path::new("/bin/true")).major, 7);
+    }
 }

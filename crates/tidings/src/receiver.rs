@@ -301,3 +301,71 @@ fn overflowed(reports: &Reports, seat: &Seat, from: Option<NodeId>, events: u64)
 fn count(batch: &Batch) -> u64 {
     batch.events.len() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use tidings_codec::Format;
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::ask::asks::Asks;
+    use crate::outgoing::{Outgoing, Settings};
+
+    const ME: NodeId = NodeId::new(1);
+
+    fn receiver() -> Receiver {
+        let counts = Arc::new(Counts::new());
+        let reports = Arc::new(Reports::new(Arc::clone(&counts)));
+        let settings = Settings {
+            limit: 0,
+            patience: Duration::ZERO,
+            is_volatile: true,
+        };
+        let outgoing = Outgoing::new(ME, Format::Json, settings, Arc::clone(&reports));
+        let asks = Asks::new(Arc::new(outgoing), Handle::current());
+        let dispatcher = Arc::new(Dispatcher::new(asks));
+        let (echoes, remembered) = (Arc::default(), Arc::default());
+        Receiver::new(ME, dispatcher, echoes, reports, counts, remembered)
+    }
+
+    async fn receive(receiver: &mut Receiver, from: u128, seq: u64) {
+        let from = NodeId::new(from);
+        let frame = format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{{"event":"x"}}]}}"#);
+        receiver.receive(frame.into()).await;
+    }
+
+    /// The first event of each of so many senders.
+    async fn receive_crowd(receiver: &mut Receiver, senders: Range<u128>) {
+        for sender in senders {
+            receive(receiver, sender, 1).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn forgotten_senders_are_reported_together_as_a_gap_of_unknown_size() {
+        let mut receiver = receiver();
+
+        receive_crowd(&mut receiver, 100..10_000).await;
+
+        let told = receiver.counts.gaps.sum();
+        assert!((1..100).contains(&told), "{told} gaps");
+        assert_eq!(receiver.counts.missed.sum(), 0);
+        receiver.report(Instant::now() + LOST_TRACK);
+        assert_eq!(receiver.counts.gaps.sum(), told + 1);
+    }
+
+    #[tokio::test]
+    async fn members_are_remembered_where_other_senders_are_forgotten() {
+        let mut receiver = receiver();
+        let (member, other) = (50, 51);
+        receiver.remembered.know([NodeId::new(member)]);
+        receive_crowd(&mut receiver, member..10_000).await;
+
+        receive(&mut receiver, other, 5).await;
+        assert_eq!(receiver.counts.missed.sum(), 0);
+        receive(&mut receiver, member, 5).await;
+        assert_eq!(receiver.counts.missed.sum(), 3);
+    }
+}

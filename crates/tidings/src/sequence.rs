@@ -443,6 +443,19 @@ mod tests {
             ],
         ),
         (
+            "a sender that starts again with other frames, among them one of those before",
+            &[
+                (1, 1, Next),
+                (2, 1, Next),
+                (3, 1, Next),
+                (4, 1, Next),
+                (5, 1, Next),
+                (1, 2, Restarted),
+                (3, 2, Next),
+                (5, 1, Next),
+            ],
+        ),
+        (
             "one missed",
             &[(1, 1, Next), (3, 1, Missed(1)), (4, 1, Next)],
         ),
@@ -569,6 +582,44 @@ mod tests {
         assert!(sequences.has_lost_track());
         // What begins at 1 is new.
         sequences.take(NodeId::new(4), 1, 1, late);
+        assert!(!sequences.has_lost_track());
+    }
+
+    #[test]
+    fn a_sender_that_goes_on_is_not_forgotten() {
+        let (mut sequences, now) = (Sequences::default(), Instant::now());
+        sequences.take(ANNA, 1, 1, now);
+        for round in 0..3 {
+            crowd(&mut sequences, round * SENDERS..(round + 1) * SENDERS, now);
+            sequences.set_members(NodeId::new(9), []);
+            let first = 3 + 2 * round as u64;
+            assert_eq!(sequences.take(ANNA, first, 1, now), Missed(1));
+        }
+    }
+
+    #[test]
+    fn a_sender_that_was_silent_for_two_hours_is_forgotten_without_a_gap() {
+        let (mut sequences, now) = (Sequences::default(), Instant::now());
+        let full = SENDERS + 1;
+        sequences.set_members(ANNA, []);
+        crowd(&mut sequences, 0..full, now);
+        let late = now + MEMORY;
+        crowd(&mut sequences, full..2 * full, late);
+        sequences.set_members(ANNA, []);
+        crowd(&mut sequences, 2 * full..2 * full + 1, late);
+        assert_eq!(sequences.old.len(), full);
+        assert!(!sequences.has_lost_track());
+    }
+
+    #[test]
+    fn for_two_hours_a_sender_that_may_be_back_is_a_gap() {
+        let (mut sequences, now) = (Sequences::default(), Instant::now());
+        crowd(&mut sequences, 0..3 * SENDERS, now);
+        assert!(sequences.has_lost_track());
+        sequences.take(NodeId::new(3), 5, 1, now + MEMORY / 2);
+        assert!(sequences.has_lost_track());
+        sequences.set_members(ANNA, []);
+        sequences.take(NodeId::new(4), 5, 1, now + MEMORY * 2);
         assert!(!sequences.has_lost_track());
     }
 
