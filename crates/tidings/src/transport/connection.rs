@@ -29,6 +29,9 @@ use crate::transport::watch::Watch;
 /// How long each step of connecting may take.
 const STEP: Duration = Duration::from_secs(5);
 
+/// What a sentinel says when it is asked about a master that it does not know.
+const NO_SUCH_MASTER: &str = "ERR No such master with that name";
+
 /// How many characters of a server's words are shown.
 const LONGEST_WORDS: usize = 400;
 
@@ -43,8 +46,10 @@ pub(crate) struct Access {
     wants_master: bool,
     /// What to do when the login is wrong.
     login_cure: &'static str,
-    /// Only sentinels are wanted.
-    wants_sentinel: bool,
+    /// Only sentinels are wanted, and of those only such that know the master of this name.
+    wants_sentinel_of: Option<Arc<str>>,
+    /// How long each step of connecting may take.
+    step: Duration,
 }
 
 /// How a connection is set up.
@@ -110,7 +115,8 @@ impl Access {
             has_worked: Arc::default(),
             wants_master: false,
             login_cure: "check the user and the password in the address",
-            wants_sentinel: false,
+            wants_sentinel_of: None,
+            step: STEP,
         }
     }
 
@@ -132,14 +138,15 @@ impl Access {
         }
     }
 
-    /// Sentinels are wanted, which have a login of their own.
-    pub(crate) fn of_sentinels(self) -> Self {
+    /// Sentinels of this master are wanted, which have a login of their own: whatever else answers
+    /// counts as one that failed. Each step of connecting may take this long.
+    pub(crate) fn of_sentinels(self, master: &Arc<str>, step: Duration) -> Self {
         let login_cure = "check the options `sentinel_password` and `sentinel_user` in the \
                           address: what stands before its `@` is for the servers alone";
-        let wants_sentinel = true;
         Self {
             login_cure,
-            wants_sentinel,
+            wants_sentinel_of: Some(Arc::clone(master)),
+            step,
             ..self
         }
     }
@@ -158,7 +165,7 @@ impl Access {
         } else {
             let found = stream::ways(at);
             let found = found.map_err(|source| ConnectError::Io { doing, source });
-            in_time(doing, found).await?
+            self.in_time(doing, found).await?
         };
         self.open_first(ways, at, doing, &setup).await
     }
@@ -173,9 +180,12 @@ impl Access {
         let connect = |way: Way| {
             let connecting = way.connect(setup.watch.clone());
             let connecting = connecting.map_err(move |source| ConnectError::Io { doing, source });
-            in_time(doing, connecting).boxed()
+            self.in_time(doing, connecting).boxed()
         };
-        let finish = |socket| in_time(doing, self.greet(socket, at, doing, setup)).boxed();
+        let finish = |socket| {
+            self.in_time(doing, self.greet(socket, at, doing, setup))
+                .boxed()
+        };
         let opened = race::first(ways, connect, finish).await;
         opened.map_err(|errors| most_telling(errors).unwrap_or(ConnectError::timed_out(doing)))
     }
@@ -228,7 +238,37 @@ impl Access {
             }
             line.role.check()?;
         }
+        if let Some(master) = &self.wants_sentinel_of {
+            self.prove_sentinel_of(master, &mut line).await?;
+        }
         Ok(line)
+    }
+
+    /// Of several addresses one may be of something else than a sentinel, or of a sentinel that
+    /// knows less than the others.
+    async fn prove_sentinel_of(&self, master: &str, line: &mut Line) -> Result<(), ConnectError> {
+        let doing = "asking a sentinel";
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        let named: RedisResult<Option<(String, u16)>> = line
+            .ask(doing, async |line| question.query_async(line).await)
+            .await?;
+        match named {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(self.judge(doing, NO_SUCH_MASTER)),
+            Err(error) => Err(self.explain(doing, &error)),
+        }
+    }
+
+    /// A step of connecting, which has its time.
+    async fn in_time<T>(
+        &self,
+        doing: &'static str,
+        step: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        timeout(self.step, step)
+            .await
+            .unwrap_or_else(|_| Err(ConnectError::timed_out(doing)))
     }
 
     /// Why the first words came to nothing. A server that has no room, or does not want this
@@ -284,7 +324,9 @@ impl Access {
         let is_denied = says("NOPERM") || says("no permissions");
         let is_no_database = says("DB index");
         let is_wrong = says("WRONGPASS") || says("NOAUTH");
-        let is_no_sentinel = self.wants_sentinel && says("unknown command") && says("SENTINEL");
+        let is_of_sentinel = self.wants_sentinel_of.is_some();
+        let is_no_sentinel = is_of_sentinel && says("unknown command") && says("SENTINEL");
+        let is_unknown = is_of_sentinel && says(NO_SUCH_MASTER);
         let is_protected = words.starts_with("DENIED") || says("protected mode");
         let cure = if is_denied {
             Some(self.needs.cure(&words))
@@ -296,6 +338,8 @@ impl Access {
             Some(
                 "it is no sentinel: sentinels have a port of their own, 26379 as a rule".to_owned(),
             )
+        } else if is_unknown {
+            Some("check the name of the master, which is the path of the address".to_owned())
         } else if says("HELLO") || says("NOPROTO") {
             Some("tidings needs Redis 6.2 or newer".to_owned())
         } else if is_no_database {
@@ -307,7 +351,12 @@ impl Access {
             doing,
             words,
             cure,
-            is_final: is_denied || is_wrong || is_protected || is_no_database || is_no_sentinel,
+            is_final: is_denied
+                || is_wrong
+                || is_protected
+                || is_no_database
+                || is_no_sentinel
+                || is_unknown,
         }
     }
 
@@ -362,16 +411,6 @@ impl Line {
             .await
             .unwrap_or(Err(ConnectError::timed_out(doing)))
     }
-}
-
-/// A step of connecting, which has its time.
-async fn in_time<T>(
-    doing: &'static str,
-    step: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    timeout(STEP, step)
-        .await
-        .unwrap_or_else(|_| Err(ConnectError::timed_out(doing)))
 }
 
 /// Of all addresses of a server: what trying again cannot help, or else what a server said, or else
@@ -491,6 +530,11 @@ mod tests {
             let text = match words[0].trim() {
                 "HELLO" => "%1\r\n+proto\r\n:3\r\n".to_owned(),
                 "ROLE" => format!("*1\r\n+{role}\r\n"),
+                "SENTINEL" if role == "sentinel of shop" => {
+                    "*2\r\n+127.0.0.1\r\n+6379\r\n".to_owned()
+                }
+                "SENTINEL" if role.starts_with("sentinel") => "_\r\n".to_owned(),
+                "SENTINEL" => "-ERR unknown command 'SENTINEL'\r\n".to_owned(),
                 _ => "+OK\r\n".to_owned(),
             };
             stream.write_all(text.as_bytes()).await.ok()?;
@@ -547,6 +591,27 @@ mod tests {
         assert_eq!(open(&[replica, master]).await.unwrap().peer, Some(master));
         let error = open(&[replica]).await.err().unwrap();
         assert!(matches!(error, ConnectError::Role { .. }), "{error:?}");
+    }
+
+    async fn open_sentinel(addresses: &[SocketAddr]) -> Result<Line, ConnectError> {
+        let access = access("redis://h").of_sentinels(&"shop".into(), STEP);
+        let ways = addresses.iter().copied().map(Way::Tcp).collect();
+        let at = ConnectionAddr::Tcp("h".to_owned(), 26_379);
+        let setup = Setup::default();
+        access.open_first(ways, &at, "connecting", &setup).await
+    }
+
+    #[tokio::test]
+    async fn of_the_addresses_of_a_name_that_of_a_sentinel_which_knows_the_master_is_taken() {
+        let (redis, sentinel) = (server("master").await, server("sentinel of shop").await);
+        let other = server("sentinel of another").await;
+        let line = open_sentinel(&[redis, other, sentinel]).await.unwrap();
+        assert_eq!(line.peer, Some(sentinel));
+        for (address, cure) in [(redis, "it is no sentinel"), (other, "check the name")] {
+            let error = open_sentinel(&[address]).await.err().unwrap();
+            assert!(error.is_final(), "{error:?}");
+            assert!(error.to_string().contains(cure), "{error}");
+        }
     }
 
     #[test]

@@ -153,11 +153,13 @@ impl Sentinel {
         (login, tls): (&RedisConnectionInfo, Option<Tls>),
         server: Server,
     ) -> Self {
+        let master = Arc::from(master);
+        let access = Access::new(login, tls, Permissions::of_sentinel());
         Self {
             address,
             sentinels,
-            master: master.into(),
-            access: Access::new(login, tls, Permissions::of_sentinel()).of_sentinels(),
+            access: access.of_sentinels(&master, PATIENCE),
+            master,
             server,
             lookout: OnceLock::new(),
         }

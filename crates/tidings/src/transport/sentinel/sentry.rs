@@ -104,22 +104,20 @@ impl Sentry {
             ..Setup::default()
         };
         let at = address(place);
-        let connecting = async {
-            let mut line = self.access.open(&at, None, doing, setup).await?;
-            let subscribed = line.ask(doing, async |line| {
-                let mut subscribe = redis::cmd("SUBSCRIBE");
-                let _: Value = subscribe.arg(HINTS).query_async(line).await?;
-                Ok(())
-            });
-            if let Err(error) = subscribed.await? {
-                // It is asked every second all the same.
-                tracing::debug!(?error, "a sentinel gives no hints");
-            }
-            Ok(line)
-        };
-        timeout(PATIENCE, connecting)
-            .await
-            .unwrap_or(Err(ConnectError::timed_out(doing)))
+        // Each of its addresses has its own time: the last of many that say nothing may be the one
+        // that answers.
+        let mut line = self.access.open(&at, None, doing, setup).await?;
+        let subscribed = line.ask(doing, async |line| {
+            let mut subscribe = redis::cmd("SUBSCRIBE");
+            let _: Value = subscribe.arg(HINTS).query_async(line).await?;
+            Ok(())
+        });
+        let subscribed = timeout(PATIENCE, subscribed).await;
+        if let Err(error) = subscribed.unwrap_or(Err(ConnectError::timed_out(doing)))? {
+            // It is asked every second all the same.
+            tracing::debug!(?error, "a sentinel gives no hints");
+        }
+        Ok(line)
     }
 }
 
