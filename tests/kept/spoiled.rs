@@ -627,6 +627,28 @@ async fn a_notice_that_cannot_be_read_is_reported() {
 }
 
 #[tokio::test]
+async fn a_forged_value_does_not_stay_although_it_is_announced_under_the_nonce_in_redis() {
+    let redis = Redis::start().await;
+    let node = checking_often(&redis).await;
+    let limit = limit(&node);
+    limit.set(&1).await.unwrap();
+    let nonce = redis.cli(&["HGET", KEY, "nonce"]).await;
+    let version: u64 = redis.cli(&["HGET", KEY, "version"]).await.parse().unwrap();
+    let fences: tidings_testkit::Collected<u64> = node.collect("fence");
+
+    for (was, next, version) in [(&*nonce, "b", version + 1), ("b", &*nonce, version)] {
+        announce(&redis, &format!(
+            r#"{{"event":"tidings.shared","data":{{"key":"limit","version":{version},"nonce":"{next}","was":"{was}","value":6}}}}"#,
+        ))
+        .await;
+    }
+    announce(&redis, r#"{"event":"fence","data":1}"#).await;
+    fences.wait_len(1).await;
+
+    becomes(&limit, Some(1)).await;
+}
+
+#[tokio::test]
 async fn a_value_in_message_pack_does_not_travel_with_its_notice() {
     let redis = Redis::start().await;
     let node = redis

@@ -74,9 +74,22 @@ impl<T: Shareable> ValueCopy<T> {
 
     /// Puts another value here, if what is here is what it replaced.
     pub(crate) fn follow(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Followed<T>> {
+        self.follow_where(|stamp| stamp.nonce == was, snapshot)
+    }
+
+    /// As [`follow`](Self::follow), for what was announced: anybody may have done that.
+    fn follow_announced(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Followed<T>> {
+        self.follow_where(|stamp| snapshot.stamp().follows(stamp, was), snapshot)
+    }
+
+    fn follow_where(
+        &self,
+        is_replaced: impl FnOnce(&Stamp) -> bool,
+        snapshot: &Snapshot<T>,
+    ) -> Option<Followed<T>> {
         let mut followed = None;
         self.here.send_if_modified(|here| {
-            let is_next = here.stamp().is_some_and(|stamp| stamp.nonce == was);
+            let is_next = here.stamp().as_ref().is_some_and(is_replaced);
             let known = here.snapshot().filter(|_| is_next);
             let Some(next) = known.map(|known| snapshot.as_stale_as(known)) else {
                 return false;
@@ -236,7 +249,7 @@ impl<T: Shareable> ValueCopy<T> {
             {
                 return Some(None);
             }
-            self.follow(was?, brought.as_ref()?).map(Some)
+            self.follow_announced(was?, brought.as_ref()?).map(Some)
         });
         noted.map(drop)
     }
@@ -370,6 +383,23 @@ mod tests {
         // The answer to an earlier one that comes later.
         assert!(copy.follow_or_begin("x", &snapshot(1, "a")).is_none());
         assert_eq!(copy.stamp().as_ref(), Some(snapshot(2, "b").stamp()));
+    }
+
+    #[tokio::test]
+    async fn an_announcement_that_leads_back_to_an_earlier_nonce_is_found_out_by_the_next_check() {
+        let copy = copy();
+        let in_redis = snapshot(5, "a");
+        copy.put(in_redis.clone());
+
+        for version in [5, 7, 999, u64::MAX] {
+            let forged = snapshot(version, "b");
+            assert!(copy.follow_announced("a", &forged).is_none());
+        }
+        assert!(copy.follow_announced("a", &snapshot(6, "b")).is_some());
+        assert!(copy.follow_announced("b", &in_redis).is_none());
+        assert!(copy.follow_announced("b", &snapshot(7, "a")).is_some());
+
+        assert_ne!(copy.stamp().as_ref(), Some(in_redis.stamp()));
     }
 
     #[tokio::test]

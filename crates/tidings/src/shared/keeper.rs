@@ -39,6 +39,15 @@ pub(crate) struct Stamp {
     pub(crate) nonce: String,
 }
 
+impl Stamp {
+    /// Whether this is the writing right after `before`. The nonce alone does not tell: a forged
+    /// notification could lead back to the nonce that Redis holds, with another value, and no check
+    /// would find the difference.
+    pub(super) fn follows(&self, before: &Self, was: &str) -> bool {
+        before.nonce == was && before.version.checked_add(1) == Some(self.version)
+    }
+}
+
 /// A mark that no other writing has.
 pub(super) fn nonce() -> String {
     format!("{:016x}", rand::random::<u64>())
