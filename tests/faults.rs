@@ -12,6 +12,7 @@ mod faults {
     mod acl;
     mod addresses;
     mod bounds;
+    mod busy;
     mod databases;
     mod deaf;
     mod doubt;

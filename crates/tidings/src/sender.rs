@@ -153,10 +153,10 @@ impl Sender {
                     return self.wait_for_link(ConnectError::Lost, session, progress).await;
                 }
                 answer = poll_fn(|cx| progress.poll_answer(cx)) => {
-                    if let Err(why) = self.answered(answer, progress) {
+                    session.answered();
+                    if let Err(why) = self.answered(answer, &mut session, progress) {
                         return self.wait_for_link(why, session, progress).await;
                     }
-                    session.answered();
                 }
                 (bytes, pace) = if_any(&mut session.look) => {
                     progress.until_look = bytes;
@@ -165,7 +165,10 @@ impl Sender {
                 answer = if_any(&mut session.announcement) => {
                     session.answered();
                     match answer {
-                        Ok(_) => self.probe.published(session.announced),
+                        Ok(_) => {
+                            self.probe.published(session.announced);
+                            self.give_up_overtaken(progress);
+                        }
                         Err(error) => tracing::debug!(?error, "an announcement was not published"),
                     }
                 }
@@ -253,23 +256,28 @@ impl Sender {
         flight
     }
 
-    /// Resolves the oldest frame under way, or says why the connection is of no use any more.
+    /// Resolves the oldest frame that waits for its answer, or says why the connection is of no use
+    /// any more.
     fn answered(
         &self,
         answer: Result<Option<u64>, PublishError>,
+        session: &mut Session,
         progress: &mut Progress,
     ) -> Result<(), ConnectError> {
         if let Some(given_up) = progress.given_up.front() {
             if answer.is_ok() {
                 self.probe.published(given_up.left);
             }
-            // Its fate was told. What the answer says of the connection holds all the same.
-            answer.map(drop).or_else(refused_alone)?;
+            if let Err(PublishError::Lost) = answer {
+                return Err(ConnectError::Lost);
+            }
+            // Its fate was told.
             progress.given_up.pop_front();
             return Ok(());
         }
         match answer {
             Ok(receivers) => {
+                self.give_up_overtaken(progress);
                 let flight = progress.flights.pop_front().expect("it was just polled");
                 self.probe.published(flight.left);
                 Counts::add(&self.counts.sent, u64::from(flight.events));
@@ -281,25 +289,34 @@ impl Sender {
                 self.outgoing.resolve(&flight.about, outcome);
                 Ok(())
             }
-            Err(PublishError::Refused(words)) => {
-                let mut flight = progress.flights.pop_front().expect("it was just polled");
+            Err(PublishError::NotNow(words)) if !self.outgoing.settings().is_volatile => {
+                session.refused(words, progress);
+                Ok(())
+            }
+            Err(PublishError::Refused(words) | PublishError::NotNow(words)) => {
+                let index = progress.refused;
+                let mut flight = progress.flights.remove(index).expect("it was just polled");
                 flight.reply = None;
                 self.give_up(flight, Reason::Refused(words.into()));
                 Ok(())
             }
-            Err(error) => {
-                if let PublishError::NotNow(_) = error {
-                    let flight = progress.flights.front_mut().expect("it was just polled");
-                    flight.reply = None;
-                }
-                refused_alone(error)
-            }
+            Err(PublishError::Lost) => Err(ConnectError::Lost),
+        }
+    }
+
+    /// Gives up what was refused for the moment, because something later was taken: subscribers have
+    /// missed it by now, and would not take it under its old numbers.
+    fn give_up_overtaken(&self, progress: &mut Progress) {
+        while let Some(reason) = progress.refusal() {
+            let flight = progress.take_oldest().expect("it was refused");
+            self.give_up(flight, reason);
         }
     }
 
     fn look_at_the_clock(&self, session: &mut Session, progress: &mut Progress) {
         self.give_up_expired(progress);
         session.check_if_due(progress);
+        session.send_again_if_due(progress);
         if session
             .ahead_since
             .is_some_and(|since| since.elapsed() >= PATIENCE)
@@ -326,7 +343,9 @@ impl Sender {
     fn give_up_expired(&self, progress: &mut Progress) {
         let patience = self.outgoing.settings().patience;
         let refused = self.probe.refusal().map(Reason::Refused);
-        let reason = refused.unwrap_or(Reason::TimedOut(patience));
+        let reason = refused
+            .or_else(|| progress.refusal())
+            .unwrap_or(Reason::TimedOut(patience));
         // One moment for all: what is younger must not seem older than what was looked at before.
         let now = Instant::now();
         while progress
@@ -334,7 +353,7 @@ impl Sender {
             .front()
             .is_some_and(|flight| now.duration_since(flight.about.since) >= patience)
         {
-            let mut flight = progress.flights.pop_front().expect("it was just looked at");
+            let mut flight = progress.take_oldest().expect("it was just looked at");
             if let Some(reply) = flight.reply.take() {
                 flight.is_doubtful = true;
                 let left = flight.left;
@@ -392,20 +411,6 @@ impl Sender {
         };
         about.pending.give_up(&given_up, &about.fed);
         self.outgoing.resolve(about, Outcome::Failed(fate));
-    }
-}
-
-/// Why the connection is of no use any more, unless Redis refused this frame alone.
-fn refused_alone(error: PublishError) -> Result<(), ConnectError> {
-    match error {
-        PublishError::Refused(_) => Ok(()),
-        PublishError::NotNow(words) => Err(ConnectError::Redis {
-            doing: "publishing",
-            words,
-            cure: None,
-            is_final: false,
-        }),
-        PublishError::Lost => Err(ConnectError::Lost),
     }
 }
 

@@ -13,6 +13,7 @@ use tidings_codec::{Format, NodeId, announce};
 
 use crate::echo::{Echoes, PATIENCE, Sent};
 use crate::error::ConnectError;
+use crate::failure::Reason;
 use crate::pace::{self, Pace};
 use crate::pending::About;
 use crate::transport::{PublishError, Publisher, Reply, Sending};
@@ -31,6 +32,10 @@ const IDLE: [Duration; 3] = [
 ];
 
 const LONGEST_SILENCE: Duration = Duration::from_hours(1);
+
+/// How long a server that is busy, with a long script for example, is left alone before what it
+/// refused is sent again.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// A frame that has its numbers.
 pub(crate) struct Flight {
@@ -55,6 +60,11 @@ pub(crate) struct Progress {
     /// The answers to frames that were given up while they were under way, all of them before
     /// `flights`: each frame keeps its place in line until it is answered.
     pub(crate) given_up: VecDeque<GivenUp>,
+    /// How many of the oldest of `flights` the server refused for the moment. They wait to be sent
+    /// again, and nothing new leaves until then.
+    pub(crate) refused: usize,
+    /// What the server said to the last of them.
+    words: Arc<str>,
     /// Bytes until the next look at the other hearers.
     pub(crate) until_look: usize,
     pub(crate) last_sent: Instant,
@@ -88,6 +98,8 @@ pub(crate) struct Session {
     interval: Duration,
     /// Since when an answer is due: the last one came then, or the first question was asked.
     asked: Instant,
+    /// When the last frame was refused for the moment.
+    refused: Instant,
     pub(crate) ahead_since: Option<Instant>,
     /// Nothing but the position may be sent.
     pub(crate) is_unproven: bool,
@@ -109,6 +121,8 @@ impl Progress {
             next: 1,
             flights: VecDeque::new(),
             given_up: VecDeque::new(),
+            refused: 0,
+            words: "".into(),
             until_look: pace::LOOK,
             last_sent: Instant::now(),
             announced: 0,
@@ -118,17 +132,40 @@ impl Progress {
     /// No answer comes any more: what is under way may have been published.
     pub(crate) fn doubt(&mut self) {
         self.given_up.clear();
+        self.refused = 0;
         for flight in &mut self.flights {
             flight.is_doubtful |= flight.reply.take().is_some();
         }
     }
 
-    /// How many frames wait for their answers.
+    /// How many frames have left, those included that have to leave again.
     pub(crate) fn under_way(&self) -> usize {
         self.given_up.len() + self.flights.len()
     }
 
-    /// The answer to the oldest frame under way: to one that was given up, where there is one.
+    /// How many frames wait for their answers.
+    fn unanswered(&self) -> usize {
+        self.under_way() - self.refused
+    }
+
+    /// Whether all that left was answered, and some of it has to leave again.
+    fn is_to_leave_again(&self) -> bool {
+        self.refused > 0 && self.unanswered() == 0
+    }
+
+    /// What the server says while it refuses everything for the moment.
+    pub(crate) fn refusal(&self) -> Option<Reason> {
+        (self.refused > 0).then(|| Reason::Refused(Arc::clone(&self.words)))
+    }
+
+    /// Takes the oldest frame, to give it up.
+    pub(crate) fn take_oldest(&mut self) -> Option<Flight> {
+        self.refused = self.refused.saturating_sub(1);
+        self.flights.pop_front()
+    }
+
+    /// The answer to the oldest frame that waits for one: to one that was given up, where there is
+    /// one.
     pub(crate) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
@@ -136,7 +173,7 @@ impl Progress {
         if let Some(given_up) = self.given_up.front_mut() {
             return given_up.reply.as_mut().poll(cx);
         }
-        let flight = self.flights.front_mut();
+        let flight = self.flights.get_mut(self.refused);
         let reply = flight.and_then(|flight| flight.reply.as_mut());
         reply.map_or(Poll::Pending, |reply| reply.as_mut().poll(cx))
     }
@@ -175,6 +212,7 @@ impl Session {
             life,
             interval,
             asked,
+            refused: asked,
             ahead_since: None,
             is_unproven,
         }
@@ -187,6 +225,7 @@ impl Session {
             self.ahead_since = None;
         }
         progress.under_way() < UNDER_WAY
+            && progress.refused == 0
             && self.look.is_none()
             && self.ahead_since.is_none()
             && !self.is_unproven
@@ -199,7 +238,8 @@ impl Session {
             .then(|| self.asked + self.interval);
         let ahead = self.ahead_since.map(|since| since + PATIENCE);
         let check = self.check.is_none().then(|| self.checked + self.life);
-        let soonest = [unanswered, ahead, check, farewell]
+        let again = progress.is_to_leave_again().then(|| self.refused + BUSY);
+        let soonest = [unanswered, ahead, check, again, farewell]
             .into_iter()
             .flatten()
             .min();
@@ -213,7 +253,7 @@ impl Session {
     }
 
     pub(crate) fn is_waiting(&self, progress: &Progress) -> bool {
-        self.announcement.is_some() || self.check.is_some() || progress.under_way() > 0
+        self.announcement.is_some() || self.check.is_some() || progress.unanswered() > 0
     }
 
     /// Whether nothing is under way whose loss would have to be made up for.
@@ -236,9 +276,35 @@ impl Session {
         progress.announced = 0;
     }
 
-    /// Publishes the position, unless that is under way already.
+    /// The server refused the oldest frame that waited for an answer, for the moment.
+    pub(crate) fn refused(&mut self, words: String, progress: &mut Progress) {
+        if let Some(flight) = progress.flights.get_mut(progress.refused) {
+            flight.reply = None;
+            progress.refused += 1;
+            progress.words = words.into();
+            self.refused = Instant::now();
+        }
+    }
+
+    /// Sends what was refused for the moment again, all of it and in its order, once that was a while
+    /// ago.
+    pub(crate) fn send_again_if_due(&mut self, progress: &mut Progress) {
+        if !progress.is_to_leave_again() || self.refused.elapsed() < BUSY {
+            return;
+        }
+        let now = Instant::now();
+        self.ask(progress, now);
+        progress.refused = 0;
+        for flight in &mut progress.flights {
+            flight.left = now;
+            flight.reply = Some(self.publisher.publish(flight.frame.clone()));
+        }
+    }
+
+    /// Publishes the position, unless that is under way already, or frames before it have to leave
+    /// again: they would be taken for lost.
     pub(crate) fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
-        if self.announcement.is_none() {
+        if self.announcement.is_none() && progress.refused == 0 {
             self.announced = Instant::now();
             self.ask(progress, self.announced);
             let position = announce(format, me, progress.next);
