@@ -17,9 +17,10 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     /// Starts, and runs until it is stopped: SIGTERM and SIGINT let all workers finish, and one that
-    /// comes more than a second later kills them; SIGHUP reloads in this order, unless it says that the terminal was closed in which
-    /// this process was started: then it is as SIGTERM. If somebody supervises this process in turn, they
-    /// are told as soon as all workers are ready.
+    /// comes more than a second later kills them; SIGHUP reloads in this order, unless it says that the
+    /// terminal was closed in which this process was started: then all workers finish, too, and none is
+    /// killed for it. If somebody supervises this process in turn, they are told as soon as all workers
+    /// are ready.
     ///
     /// # Errors
     ///
@@ -77,6 +78,7 @@ pub struct Signals {
 
 enum Caught {
     HangUp,
+    TerminalClosed,
     End,
 }
 
@@ -126,7 +128,7 @@ impl Signals {
             match caught {
                 // Who waits for a reload is its report.
                 Caught::HangUp => drop(workers.begin_reload(on_hangup).await),
-                Caught::End => return self.stop(workers).await,
+                Caught::End | Caught::TerminalClosed => return self.stop(workers).await,
             }
         }
     }
@@ -142,8 +144,9 @@ impl Signals {
                 () = &mut repeating, if is_repetition => is_repetition = false,
                 caught = self.next() => match caught {
                     Caught::End if !is_repetition => return workers.kill().await,
-                    // There is nothing left to reload.
-                    Caught::End | Caught::HangUp => {}
+                    // There is nothing left to reload, and whoever closes a terminal does not ask for
+                    // workers to be killed.
+                    Caught::End | Caught::HangUp | Caught::TerminalClosed => {}
                 },
             }
         }
@@ -160,7 +163,7 @@ impl Signals {
                 return Caught::HangUp;
             }
             if !self.is_hang_up_ignored {
-                return Caught::End;
+                return Caught::TerminalClosed;
             }
         }
     }

@@ -116,22 +116,19 @@ impl Worker<'_> {
         Ear::open(home.ear(), *identity)
     }
 
-    /// Makes the ear again where somebody removed it. As long as it was away nothing could be said, so
-    /// that this counts as a sign of life.
+    /// Makes the ear again where somebody removed it. As long as it is away nothing can be said, so that
+    /// each look counts as a sign of life.
     async fn look_at(&self, ear: &mut Ear) {
         if ear.is_there() {
             return;
         }
         let home = &self.surroundings.home;
-        let reopened = match restore(home).await {
-            Ok(()) => ear.reopen(),
-            failed => failed,
-        };
-        if reopened.is_ok() {
-            self.tell(News::Said(Word::Alive)).await;
+        if restore(home).await.is_ok() {
+            // What fails is tried again at the next look.
+            let _ = ear.reopen();
         }
-        // What fails is tried again; that the directory cannot be made is logged with the control
-        // socket, and is why the next worker does not start.
+        // That the directory cannot be made is logged with the control socket.
+        self.tell(News::Said(Word::Alive)).await;
     }
 
     /// Until the process is dead.
@@ -387,6 +384,25 @@ mod tests {
             matches!(&ended, News::Ended(ended) if ended.exit == Exit::Signal(9)),
             "{ended:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_worker_whose_socket_cannot_be_made_again_is_not_taken_for_hung() {
+        let directory = short_directory();
+        let runtime = directory.path().join("run");
+        let (surroundings, mut heard) = surroundings(&runtime);
+        let (_wishes, waiting) = mpsc::channel(1);
+        tokio::spawn(run(Key(0), 0, waiting, LastLines::default(), surroundings));
+        let (_, started) = heard.recv().await.unwrap();
+        assert!(matches!(started, News::Started(_)), "{started:?}");
+
+        std::fs::remove_dir_all(&runtime).unwrap();
+        std::fs::write(&runtime, "in the way").unwrap();
+
+        for _ in 0..2 {
+            let (_, said) = timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
+            assert!(matches!(said, News::Said(Word::Alive)), "{said:?}");
+        }
     }
 
     #[test]

@@ -416,30 +416,67 @@ fn what_is_to_outlive_its_terminal_does() {
     eventually("the elder ends", || !lives(worker));
 }
 
+/// Takes longer to end than signals count as one request; `late` tells that this time is over.
+#[cfg(target_os = "linux")]
+const DRAINS_LONG: &str = "sleep 1.2; touch late; sleep 1; touch drained; exit 0";
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_that_closes_during_a_stop_leaves_workers_their_grace() {
+    let place = Place::new();
+    let _end = Stops(&place);
+    let (terminal, worker) = start_in_a_terminal(&place, "", DRAINS_LONG);
+    let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+    let supervisor = status.lines().find_map(|it| it.strip_prefix("PPid:"));
+    let supervisor = Pid::from_raw(supervisor.unwrap().trim().parse().unwrap()).unwrap();
+
+    kill_process(supervisor, Signal::TERM).unwrap();
+    eventually("it drains", || place.path("late").exists());
+    close(terminal);
+
+    eventually("the worker ends", || !lives(worker));
+    assert!(place.path("drained").exists(), "the worker was killed");
+}
+
 /// The one worker.
 #[cfg(target_os = "linux")]
 fn run_in_a_terminal_that_closes(place: &Place, by: &str) -> Pid {
+    let (terminal, worker) = start_in_a_terminal(place, by, "exit 0");
+    close(terminal);
+    worker
+}
+
+#[cfg(target_os = "linux")]
+fn close(mut terminal: Running) {
+    terminal.signal(Signal::KILL);
+    terminal.status();
+}
+
+/// The terminal, and the one worker, a shell that runs this when it is told to end.
+#[cfg(target_os = "linux")]
+fn start_in_a_terminal(place: &Place, by: &str, at_end: &str) -> (Running, Pid) {
     let seen = place.path("seen");
     let tidings = format!(
-        "{by}{} run --ready-after 100ms --workers 1 --name web -- sh -c 'echo up $$ > {}; exec sleep 1000'",
+        "{by}{} run --ready-after 100ms --workers 1 --name web -- sh worker.sh",
         env!("CARGO_BIN_EXE_tidings"),
+    );
+    let worker = format!(
+        "trap '{at_end}' TERM; echo up $$ > {}; while :; do sleep 0.05; done",
         seen.display()
     );
+    fs::write(place.path("worker.sh"), worker).unwrap();
     let mut script = Command::new("script");
     script
         .args(["-qec", &tidings, "/dev/null"])
         .current_dir(place.directory.path())
         .stdin(Stdio::piped());
     script.env("TIDINGS_RUNTIME_DIR", place.path("runtime"));
-    let mut terminal = Running::start(&mut script);
+    let terminal = Running::start(&mut script);
     let mut worker = None;
     eventually("the worker is up", || {
         let line = fs::read(&seen).map(|line| text(&line)).unwrap_or_default();
         worker = line.strip_suffix('\n').map(pid);
         worker.is_some()
     });
-
-    terminal.signal(Signal::KILL);
-    terminal.status();
-    worker.unwrap()
+    (terminal, worker.unwrap())
 }
