@@ -20,6 +20,9 @@ pub(crate) struct Kept {
     patience: Duration,
     /// Where the time runs, whichever thread asks.
     runtime: Handle,
+    /// Keeps back each answer for as long as it is held.
+    #[cfg(test)]
+    pub(crate) answers: tokio::sync::Mutex<()>,
 }
 
 /// The way to the keys, or why there is none.
@@ -42,6 +45,8 @@ impl Kept {
             way: watch::Sender::new(Err(Reason::Away)),
             patience,
             runtime: Handle::current(),
+            #[cfg(test)]
+            answers: tokio::sync::Mutex::default(),
         }
     }
 
@@ -69,6 +74,12 @@ impl Kept {
         let asking = match &*self.way.borrow() {
             Ok(keyspace) => question(&**keyspace),
             Err(reason) => return Err(Undone::Fate(Fate::NotSent(reason.clone()))),
+        };
+        #[cfg(test)]
+        let asking = async {
+            let answer = asking.await;
+            drop(self.answers.lock().await);
+            answer
         };
         let answer = async { timeout(self.patience, asking).await };
         match self.in_runtime(answer).await {

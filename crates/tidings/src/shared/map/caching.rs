@@ -65,7 +65,11 @@ impl Caching {
     /// By default it is 5 minutes for entries that [`get_or_load`](crate::SharedMap::get_or_load)
     /// stores. Entries that are [set](crate::SharedMap::set) or
     /// [updated](crate::SharedMap::update) have no end then, because the map itself may be their only
-    /// place. A time that is given here holds for both, from each writing on.
+    /// place. A time that is given here holds for both.
+    ///
+    /// The time counts from each writing of the entry, by the clock of Redis. A loader reads the
+    /// source of truth before that: what it returns can be older than this time by as long as the
+    /// loader runs after its read, and by the time that the writing takes.
     pub fn ttl(self, time: Duration) -> Self {
         Self {
             ttl: Some(at_least_a_moment(time)),
@@ -108,4 +112,58 @@ impl Default for Caching {
 
 fn at_least_a_moment(time: Duration) -> Duration {
     time.clamp(Duration::from_millis(1), FOREVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::pin;
+
+    use futures_util::future::BoxFuture;
+    use futures_util::{FutureExt, poll};
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+    use crate::{Bus, SharedMap};
+
+    type Map = SharedMap<usize, u32>;
+
+    /// Something that has the entry of 7 from Redis.
+    type Reading = fn(Map) -> BoxFuture<'static, u32>;
+
+    const READINGS: [(&str, Reading); 2] = [
+        ("get", |map| {
+            async move { *map.get(&7).await.unwrap().unwrap() }.boxed()
+        }),
+        ("load", |map| {
+            let loader = || async { Ok::<_, Infallible>(0) };
+            async move { *map.get_or_load(&7, loader).await.unwrap() }.boxed()
+        }),
+    ];
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_is_not_at_hand_longer_because_its_answer_was_slow() {
+        for (name, read) in READINGS {
+            let address = format!("memory:slow-answer-{name}");
+            let (writer, reader) = (Bus::builder(&address), Bus::builder(&address));
+            let (writer, reader) = (writer.start().await.unwrap(), reader.start().await.unwrap());
+            let caching = Caching::new().ttl(Duration::from_secs(10));
+            let map: Map = reader.map_with("ages", caching).unwrap();
+            let written: Map = writer.map_with("ages", caching).unwrap();
+            written.set(&7, &41).await.unwrap();
+            // The clock is paused: it goes on only when every task waits.
+            sleep(Duration::from_millis(1)).await;
+
+            let held = reader.inner.kept.answers.lock().await;
+            let mut reading = pin!(read(map.clone()));
+            assert!(poll!(&mut reading).is_pending());
+            advance(Duration::from_secs(4)).await;
+            drop(held);
+
+            assert_eq!(reading.await, 41, "{name}");
+            assert_eq!(map.peek(&7).as_deref(), Some(&41), "{name}");
+            advance(Duration::from_secs(6)).await;
+            assert_eq!(map.peek(&7), None, "{name}");
+        }
+    }
 }

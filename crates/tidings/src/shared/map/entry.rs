@@ -58,8 +58,16 @@ fn not_a_key(map: &str, field: &str, words: String) -> LoadError {
     }
 }
 
-/// What the bytes of an entry say at this time, and what is wrong with them.
-pub(crate) fn read_entry<V: Shareable>(name: &str, bytes: &[u8], now: u64) -> Entry<V> {
+/// What the bytes of an entry say at this time of Redis's clock, and what is wrong with them.
+///
+/// What is left until its end counts from the moment in which Redis was asked: how long the answer
+/// was on its way is not known, and the entry must not be at hand longer than in Redis.
+pub(crate) fn read_entry<V: Shareable>(
+    name: &str,
+    bytes: &[u8],
+    now: u64,
+    asked: Instant,
+) -> Entry<V> {
     let mut parts = bytes.splitn(4, |byte| *byte == b' ');
     let (format, version) = (text(parts.next()), text(parts.next()));
     let (nonce, payload) = (text(parts.next()), parts.next());
@@ -80,7 +88,7 @@ pub(crate) fn read_entry<V: Shareable>(name: &str, bytes: &[u8], now: u64) -> En
         _ => Entry {
             nonce: nonce.into(),
             value: read_payload(name, format, payload),
-            until: left.map(|left| Instant::now() + left.min(FOREVER)),
+            until: left.map(|left| asked + left.min(FOREVER)),
         },
     }
 }
@@ -135,7 +143,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Entry<u32> {
-        read_entry("ages[7]", bytes, 1_000)
+        read_entry("ages[7]", bytes, 1_000, Instant::now())
     }
 
     #[tokio::test(start_paused = true)]
@@ -185,7 +193,7 @@ mod tests {
     fn nesting_without_end_is_an_error() {
         let mut hostile = b"msgpack 3 9f ".to_vec();
         hostile.extend([0x91; 600]);
-        let entry: Entry<serde_json::Value> = read_entry("tree[7]", &hostile, 0);
+        let entry: Entry<serde_json::Value> = read_entry("tree[7]", &hostile, 0, Instant::now());
         assert!(matches!(entry.value, Err(LoadError::Decode { .. })));
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::cache::Entry;
 use super::entry::{entry_name, field_of};
@@ -196,8 +197,9 @@ impl<K: Key, V: Shareable> Load<K, V> {
         }
         let (mirror, new) = (&self.mirror, nonce());
         let (keys, negative_will_do) = (&mirror.keys, self.negative_will_do);
-        let asked = mirror.ask(|redis| redis.lease(keys, &self.field, &new, negative_will_do));
-        let (found, lease) = match asked.await {
+        let asked = Instant::now();
+        let answer = mirror.ask(|redis| redis.lease(keys, &self.field, &new, negative_will_do));
+        let (found, lease) = match answer.await {
             Ok(answer) => answer,
             Err(error @ LoadError::Unread { .. }) => {
                 tracing::debug!(error = %report(&error), "what is loaded will not be stored");
@@ -205,7 +207,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
             }
             Err(error) => return Err(error),
         };
-        let entry = self.take(&found);
+        let entry = self.take(&found, asked);
         let is_negative = entry.is_negative();
         match entry.value? {
             None if !is_negative => Ok(Leased::Gap(Some(lease))),
@@ -214,8 +216,8 @@ impl<K: Key, V: Shareable> Load<K, V> {
     }
 
     /// Keeps what was found, unless it was overtaken.
-    fn take(&self, found: &Found) -> Entry<V> {
-        let entry = self.mirror.found(&self.field, found);
+    fn take(&self, found: &Found, asked: Instant) -> Entry<V> {
+        let entry = self.mirror.found(&self.field, found, asked);
         let mut cache = self.mirror.lock();
         if found.entry.is_some() && cache.loading.has(&self.key, self.ticket) {
             cache.keep(self.key.clone(), entry.clone(), &found.stamp);
@@ -250,7 +252,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
         let stored = match mirror.write(&self.key, &self.field, new).await {
             Ok(None) => None,
             // Another loader was first, or the entry was invalidated while it was loaded.
-            Ok(Some(found)) => mirror.found(&self.field, &found).value.ok(),
+            Ok(Some(found)) => found.value.ok(),
             Err(error) => {
                 tracing::warn!(error = %report(&error), "what was loaded was not stored");
                 None

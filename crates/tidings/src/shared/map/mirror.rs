@@ -180,7 +180,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             };
             match self.write(key, &field, new).await? {
                 None => return Ok(value),
-                Some(found) => old = self.found(&field, &found),
+                Some(found) => old = found,
             }
             if attempts >= ATTEMPTS || Instant::now() >= deadline {
                 return Err(StoreError::Contended {
@@ -199,15 +199,16 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         key: &K,
         field: &str,
         new: New<'_, V>,
-    ) -> Result<Option<Found>, StoreError> {
+    ) -> Result<Option<Entry<V>>, StoreError> {
         let (nonce, since) = (nonce(), (self.care.era(), new.since));
-        let until = new.ttl.map(|ttl| Instant::now() + ttl);
+        let asked = Instant::now();
         let (payload, value) = new.encoded.unzip();
+        let ttl = new.ttl;
         let new = NewEntry {
             field,
             format: self.format,
             payload: payload.as_deref(),
-            ttl: new.ttl,
+            ttl,
             nonce: &nonce,
             only: new.only,
         };
@@ -215,13 +216,13 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         match written.await? {
             Written::Not(found) => {
                 self.lock().forget(key);
-                Ok(Some(found))
+                Ok(Some(self.found(field, &found, asked)))
             }
             Written::Done(moved) => {
                 let entry = Entry {
                     nonce: nonce.as_str().into(),
                     value: Ok(value),
-                    until,
+                    until: ttl.map(|ttl| asked + ttl),
                 };
                 self.wrote(since, key, entry, moved, nonce);
                 Ok(None)
@@ -237,13 +238,14 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     pub(crate) async fn for_each(&self, mut take: impl FnMut(K, Arc<V>)) -> Result<(), LoadError> {
         let mut from = 0;
         loop {
+            let asked = Instant::now();
             let page = self.ask(|keys| keys.page(&self.keys, from)).await?;
             for (field, bytes) in page.entries {
                 match key_of(&self.keys.name, &field) {
                     Ok(key) if self.lock().invalid.has(&key) => {}
                     Ok(key) => {
                         let field = String::from_utf8_lossy(&field);
-                        let entry = self.entry(&field, Some(&bytes), page.now);
+                        let entry = self.entry(&field, Some(&bytes), page.now, asked);
                         if let Ok(Some(value)) = entry.value {
                             take(key, value);
                         }
@@ -259,16 +261,17 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     }
 
     /// As [`entry`](Self::entry), of what was found.
-    pub(crate) fn found(&self, field: &str, found: &Found) -> Entry<V> {
-        self.entry(field, found.entry.as_deref(), found.now)
+    pub(crate) fn found(&self, field: &str, found: &Found, asked: Instant) -> Entry<V> {
+        self.entry(field, found.entry.as_deref(), found.now, asked)
     }
 
-    /// What an entry is at this time, which is reported where it cannot be read.
-    fn entry(&self, field: &str, bytes: Option<&[u8]>, now: u64) -> Entry<V> {
+    /// The entry that Redis, which was asked at that moment, had at this time of its clock. It is
+    /// reported where it cannot be read.
+    fn entry(&self, field: &str, bytes: Option<&[u8]>, now: u64, asked: Instant) -> Entry<V> {
         let Some(bytes) = bytes else {
             return Entry::absent();
         };
-        let entry = read_entry(&entry_name(&self.keys.name, field), bytes, now);
+        let entry = read_entry(&entry_name(&self.keys.name, field), bytes, now, asked);
         if let Err(error) = &entry.value {
             self.complain(field, bytes, error.clone());
         }
@@ -466,9 +469,9 @@ struct Landing<K: Key, V: Shareable> {
 
 impl<K: Key, V: Shareable> Landing<K, V> {
     async fn read(self, field: String) -> Result<Entry<V>, LoadError> {
-        let mirror = &self.mirror;
+        let (mirror, asked) = (&self.mirror, Instant::now());
         let found = mirror.ask(|keys| keys.entry(&mirror.keys, &field)).await?;
-        let entry = mirror.found(&field, &found);
+        let entry = mirror.found(&field, &found, asked);
         let mut cache = mirror.lock();
         if cache.reading.end(&self.key, self.ticket) {
             cache.keep(self.key.clone(), entry.clone(), &found.stamp);
