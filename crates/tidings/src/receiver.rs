@@ -331,9 +331,12 @@ mod tests {
     }
 
     async fn receive(receiver: &mut Receiver, from: u128, seq: u64) {
-        let from = NodeId::new(from);
-        let frame = format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{{"event":"x"}}]}}"#);
-        receiver.receive(frame.into()).await;
+        receiver.receive(frame(NodeId::new(from), seq)).await;
+    }
+
+    /// A frame of one event.
+    fn frame(from: NodeId, seq: u64) -> Bytes {
+        format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{{"event":"x"}}]}}"#).into()
     }
 
     /// The first event of each of so many senders.
@@ -341,6 +344,23 @@ mod tests {
         for sender in senders {
             receive(receiver, sender, 1).await;
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_events_of_our_own_are_a_gap_where_they_do_not_come_back() {
+        let mut receiver = receiver();
+        let frame = frame(ME, 3);
+        let sent = Sent {
+            first: 3,
+            events: 1,
+            frame: frame.clone(),
+        };
+        receiver.echoes.sent(sent);
+
+        receiver.receive(frame).await;
+
+        assert_eq!(receiver.counts.missed.sum(), 2);
+        assert_eq!(receiver.counts.heard.sum(), 1);
     }
 
     #[tokio::test]

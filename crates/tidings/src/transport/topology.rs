@@ -132,3 +132,53 @@ impl Transport for Found {
         self.topology.trouble()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::RedisConnectionInfo;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::keys::Namespace;
+
+    /// One server that is not the right one any more.
+    #[derive(Debug)]
+    struct MovedAway(ConnectionAddr);
+
+    #[async_trait]
+    impl Topology for MovedAway {
+        fn address(&self) -> String {
+            "redis+sentinel://one/mymaster".to_owned()
+        }
+
+        fn kind(&self) -> TopologyKind {
+            TopologyKind::Sentinel
+        }
+
+        async fn resolve(&self) -> Result<Vec<ConnectionAddr>, ConnectError> {
+            Ok(vec![self.0.clone()])
+        }
+
+        async fn check(&self, _at: &ConnectionAddr) -> ConnectError {
+            ConnectError::Moved {
+                to: "10.0.0.2:6379".to_owned(),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_is_left_as_soon_as_another_is_the_right_one() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let at = ConnectionAddr::Tcp("127.0.0.1".to_owned(), port);
+        let namespace = Namespace::parse("shop").unwrap();
+        let found = Found {
+            topology: Arc::new(MovedAway(at)),
+            server: Server::new(&RedisConnectionInfo::default(), None, &namespace),
+        };
+
+        let error = found.connect().await.err().expect("nobody answers");
+
+        assert!(matches!(error, ConnectError::Moved { .. }), "{error:?}");
+    }
+}
