@@ -15,6 +15,7 @@ mod kept {
     pub(crate) mod maps;
     mod maps_in_redis;
     pub(crate) mod members;
+    pub(crate) mod panics;
     mod read_only;
     pub(crate) mod shared;
     mod spoiled;
@@ -76,6 +77,10 @@ promises! {
         an_overflow_is_an_error_and_changes_nothing
         a_name_that_cannot_be_part_of_a_key_is_refused
         a_bus_that_was_shut_down_counts_nothing;
+    panics:
+        a_shared_value_that_panics_when_it_is_dropped_is_reported_and_ends_nothing
+        an_entry_that_panics_when_it_is_dropped_is_reported_and_ends_nothing
+        an_update_whose_value_panics_when_it_is_written_fails_alone;
     shared:
         what_one_process_sets_all_see
         a_value_that_nobody_set_is_none

@@ -105,6 +105,15 @@ pub enum Failure {
         /// How many entries; `None` for all of them.
         keys: Option<usize>,
     },
+    /// A value of [`shared`](crate::Bus::shared) or [`map`](crate::Bus::map), or the closure of an
+    /// update, panicked when it was dropped. Nothing else ends by that.
+    #[error("a value or an update of `{}` panicked when it was dropped: {}", Escaped(.shared), Escaped(.panic))]
+    DropPanicked {
+        /// The name of the value or map.
+        shared: String,
+        /// What the panic said.
+        panic: String,
+    },
     /// Frames came in the name of this bus that it did not send: another program uses its id, which
     /// anybody can who may publish. This bus numbers its events on from theirs, and subscribers
     /// report a gap where they cannot tell what is missing. The first is reported at once, and more

@@ -66,7 +66,9 @@ impl Failures {
             Failure::Payload { .. } => &self.payload,
             Failure::Handler { .. } => &self.handler,
             Failure::Send { .. } => &self.send,
-            Failure::Shared { .. } | Failure::Invalidation { .. } => &self.shared,
+            Failure::Shared { .. }
+            | Failure::Invalidation { .. }
+            | Failure::DropPanicked { .. } => &self.shared,
             Failure::Forged { frames } => {
                 self.forged.increment(*frames);
                 return;

@@ -17,6 +17,7 @@ mod shareable;
 mod sharing;
 mod snapshot;
 
+pub(crate) mod held;
 pub(crate) mod keeper;
 pub(crate) mod known;
 pub(crate) mod map;

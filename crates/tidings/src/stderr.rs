@@ -59,6 +59,7 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::Send { .. } => "send",
         Failure::Shared { .. } => "shared",
         Failure::Invalidation { .. } => "invalidation",
+        Failure::DropPanicked { .. } => "drop",
         Failure::Forged { .. } => "forged",
         Failure::Suppressed { .. } => "suppressed",
     }
@@ -70,7 +71,9 @@ fn event(failure: &Failure) -> &str {
         Failure::Payload { event, .. }
         | Failure::Handler { event, .. }
         | Failure::Send { event, .. } => event,
-        Failure::Shared { shared, .. } | Failure::Invalidation { shared, .. } => shared,
+        Failure::Shared { shared, .. }
+        | Failure::Invalidation { shared, .. }
+        | Failure::DropPanicked { shared, .. } => shared,
         Failure::Frame { .. }
         | Failure::Event { .. }
         | Failure::Forged { .. }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::announced::Announced;
 use super::care::{Care, Outcome};
 use super::error::{LoadError, shown};
+use super::held::Held;
 use super::keeper::{Copy, Stamp, in_time};
 use super::known::Announceable;
 use super::shareable::Shareable;
@@ -70,6 +71,10 @@ impl<T: Shareable> ValueCopy<T> {
             shared: self.name.to_string(),
             words: words.to_owned(),
         }
+    }
+
+    pub(super) fn held<V>(&self, value: V) -> Held<Arc<V>> {
+        Held::new(Arc::new(value), &self.name, &self.reports)
     }
 
     /// Puts another value here, if what is here is what it replaced.
@@ -195,7 +200,7 @@ impl<T: Shareable> ValueCopy<T> {
         }
     }
 
-    pub(crate) fn decode(&self, written: &Written) -> Result<Arc<T>, LoadError> {
+    pub(crate) fn decode(&self, written: &Written) -> Result<Held<Arc<T>>, LoadError> {
         let Ok(format) = written.format.parse() else {
             return Err(LoadError::Format {
                 shared: self.name.to_string(),
@@ -207,7 +212,7 @@ impl<T: Shareable> ValueCopy<T> {
             return Err(self.foreign("the value is empty"));
         }
         decode(Payload::new(format, &written.payload))
-            .map(Arc::new)
+            .map(|value| self.held(value))
             .map_err(|source| LoadError::Decode {
                 shared: self.name.to_string(),
                 source: Arc::new(source),
@@ -226,7 +231,7 @@ impl<T: Shareable> ValueCopy<T> {
         let here = self.here.borrow().stamp();
         let can_follow = announced.has_value && here.is_some_and(|stamp| stamp.nonce == was);
         let inlined: Inlined<T> = can_follow.then(|| decode(notice.payload).ok()).flatten()?;
-        let value = Some(Arc::new(inlined.value));
+        let value = Some(self.held(inlined.value));
         let snapshot = Snapshot::new(Stamp { version, nonce }, value);
         Some(snapshot.expiring(announced.ttl.is_some()))
     }
@@ -350,6 +355,7 @@ impl<T: Shareable> Announceable<Announced> for ValueCopy<T> {
 mod tests {
     use super::*;
     use crate::health::Counts;
+    use crate::shared::held::held;
 
     fn copy<T: Shareable>() -> ValueCopy<T> {
         let stage = watch::channel(Stage::Open).1;
@@ -370,7 +376,7 @@ mod tests {
 
     fn snapshot(version: u64, nonce: &str) -> Snapshot<u32> {
         let nonce = nonce.to_owned();
-        Snapshot::new(Stamp { version, nonce }, Some(Arc::new(7)))
+        Snapshot::new(Stamp { version, nonce }, Some(held(7)))
     }
 
     #[tokio::test]
@@ -433,10 +439,7 @@ mod tests {
         let curious = |nonce: &str| {
             let copy = Arc::downgrade(&copy);
             let nonce = nonce.to_owned();
-            Snapshot::new(
-                Stamp { version: 1, nonce },
-                Some(Arc::new(Curious { copy })),
-            )
+            Snapshot::new(Stamp { version: 1, nonce }, Some(held(Curious { copy })))
         };
         copy.put(curious("a"));
         copy.put(curious("b"));

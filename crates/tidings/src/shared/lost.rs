@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::copy::ValueCopy;
+use super::held::discard;
 use super::keeper::{Stamp, in_time};
 use super::shareable::Shareable;
 use super::sharing::WhenLost;
@@ -46,10 +47,11 @@ impl<T: Shareable> ValueCopy<T> {
             return None;
         }
         let value = match copy.value() {
-            Some(value) => Some((
-                self.format,
-                encoded(&self.name, self.format, &**value).ok()?.0,
-            )),
+            Some(value) => {
+                let (payload, value) = encoded(&self.name, self.format, &**value).ok()?;
+                discard(value, &self.name, &self.reports);
+                Some((self.format, payload))
+            }
             None => None,
         };
         Some(Restoring {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::error::LoadError;
+use super::held::Held;
 use super::keeper::Stamp;
 use super::sharing::WhenLost;
 
@@ -29,7 +30,7 @@ use super::sharing::WhenLost;
 pub struct Snapshot<T>(Arc<Seen<T>>);
 
 struct Seen<T> {
-    value: Option<Arc<T>>,
+    value: Option<Held<Arc<T>>>,
     /// Of the writing that the value is from, also when Redis lost that.
     stamp: Stamp,
     /// Whether it has a time to live, so that it may go by itself.
@@ -66,7 +67,7 @@ pub(crate) struct Problem {
 }
 
 impl<T> Snapshot<T> {
-    pub(crate) fn new(stamp: Stamp, value: Option<Arc<T>>) -> Self {
+    pub(crate) fn new(stamp: Stamp, value: Option<Held<Arc<T>>>) -> Self {
         Self(Arc::new(Seen {
             value,
             stamp,
@@ -88,7 +89,7 @@ impl<T> Snapshot<T> {
     /// The value; `None` when there is none: nobody set it, it was cleared, its time to live is over,
     /// or it was lost under [`WhenLost::Clear`](crate::WhenLost::Clear).
     pub fn value(&self) -> Option<&Arc<T>> {
-        self.0.value.as_ref()
+        self.0.value.as_deref()
     }
 
     /// How often it was written or cleared; 0 for what was never written. It is for people and
@@ -175,7 +176,7 @@ impl<T> Snapshot<T> {
     }
 
     /// Another value of the same writing: one that was replaced before it was written.
-    pub(crate) fn with_value(&self, value: Arc<T>) -> Self {
+    pub(crate) fn with_value(&self, value: Held<Arc<T>>) -> Self {
         Self(Arc::new(Seen {
             value: Some(value),
             problem: None,
@@ -289,7 +290,7 @@ impl<T> Clone for Snapshot<T> {
 impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
-            .field("value", &self.0.value)
+            .field("value", &self.value())
             .field("version", &self.0.stamp.version)
             .field("freshness", &self.freshness())
             .field("problem", &self.problem())
@@ -300,6 +301,7 @@ impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::held::held;
 
     fn stamp(nonce: &str) -> Stamp {
         Stamp {
@@ -315,7 +317,7 @@ mod tests {
     }
 
     fn seen(nonce: &str) -> Here<u32> {
-        Here::Seen(Snapshot::new(stamp(nonce), Some(Arc::new(7))))
+        Here::Seen(Snapshot::new(stamp(nonce), Some(held(7))))
     }
 
     #[test]
@@ -343,7 +345,7 @@ mod tests {
 
     #[test]
     fn what_redis_no_longer_holds_is_lost_unless_it_was_to_go() {
-        let written = Snapshot::new(stamp("a"), Some(Arc::new(7)));
+        let written = Snapshot::new(stamp("a"), Some(held(7)));
         let brief = written.expiring(true);
         let cleared = Snapshot::<u32>::new(stamp("b"), None);
         let nothing = Snapshot::<u32>::new(Stamp::default(), None);

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::ser::Error as _;
 use tidings_codec::{DecodeError, EncodeError, Format, Payload};
 use tokio::time::{Instant, sleep};
 
 use super::care::Calm;
 use super::copy::{ValueCopy, decode};
 use super::error::{LoadError, StoreError};
+use super::held::Held;
 use super::keeper::{Stamp, nonce};
 use super::shareable::Shareable;
 use super::sharing::Sharing;
@@ -16,6 +18,7 @@ use super::snapshot::Snapshot;
 use super::updates::Together;
 use crate::failure::{Fate, Reason};
 use crate::kept::Undone;
+use crate::task::panic::caught;
 use crate::task::timer::FOREVER;
 use crate::transport::keyspace::values::{Attempt, Clearing, Found, Writing, can_carry};
 
@@ -34,7 +37,7 @@ struct Encoded<T> {
     payload: Vec<u8>,
     inline: Option<Vec<u8>>,
     /// As everybody will read it.
-    value: Arc<T>,
+    value: Held<Arc<T>>,
 }
 
 /// What was written, and what it replaced.
@@ -87,7 +90,7 @@ impl<T: Shareable> ValueCopy<T> {
     async fn try_to_write(
         &self,
         together: &mut Together<T>,
-    ) -> Result<(Vec<Arc<T>>, Snapshot<T>), Stop> {
+    ) -> Result<(Vec<Held<Arc<T>>>, Snapshot<T>), Stop> {
         let patience = self.kept.patience();
         if together.since().elapsed() >= patience {
             return Err(self.fate(Fate::NotSent(Reason::TimedOut(patience))).into());
@@ -95,7 +98,7 @@ impl<T: Shareable> ValueCopy<T> {
         let deadline = Instant::now() + patience.min(FOREVER);
         let mut base = self.base().await?;
         for attempts in 1.. {
-            let made = together.make(base.value().map(|old| &**old));
+            let made = together.make(base.value().map(|old| &**old), |made| self.held(made));
             let (Some(new), Some(sharing)) = (made.last(), together.sharing()) else {
                 // Each of them panicked, and was told so.
                 return Ok((made, base));
@@ -171,6 +174,7 @@ impl<T: Shareable> ValueCopy<T> {
 
     fn encode(&self, value: &T, sharing: &Sharing) -> Result<Encoded<T>, StoreError> {
         let (payload, value) = encoded(&self.name, self.format, value)?;
+        let value = self.held(value);
         let inline = self.inline(&payload, sharing);
         Ok(Encoded {
             payload,
@@ -260,12 +264,12 @@ pub(super) fn encoded<T: Shareable>(
     shared: &str,
     format: Format,
     value: &T,
-) -> Result<(Vec<u8>, Arc<T>), StoreError> {
+) -> Result<(Vec<u8>, T), StoreError> {
     let shared = shared.to_owned();
     let mut payload = Vec::new();
-    let written = format.encode(value, &mut payload);
+    let written = encode(format, value, &mut payload);
     let unwritable = match written.map(|()| decode(Payload::new(format, &payload))) {
-        Ok(Ok(value)) => return Ok((payload, Arc::new(value))),
+        Ok(Ok(value)) => return Ok((payload, value)),
         Ok(Err(DecodeError::TooDeep)) => EncodeError::TooDeep,
         Ok(Err(DecodeError::TooManyNodes)) => EncodeError::TooManyNodes,
         Ok(Err(source)) => {
@@ -280,6 +284,14 @@ pub(super) fn encoded<T: Shareable>(
     };
     let source = Arc::new(unwritable);
     Err(StoreError::Encode { shared, source })
+}
+
+/// To write a value is the application's code: its panic is an error.
+fn encode<T: Shareable>(format: Format, value: &T, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+    caught(|| format.encode(value, into)).unwrap_or_else(|panic| {
+        let words = format_args!("it panicked: {panic}");
+        Err(EncodeError::Json(serde_json::Error::custom(words)))
+    })
 }
 
 /// Others were faster: lets them go on, for a time that chance decides.

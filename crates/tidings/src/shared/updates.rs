@@ -7,14 +7,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::copy::ValueCopy;
 use super::error::StoreError;
+use super::held::Held;
 use super::shareable::Shareable;
 use super::sharing::Sharing;
 use super::snapshot::Snapshot;
 use crate::failure::{Fate, Reason};
+use crate::task::panic::panic_text;
 
 /// How many updates of one value may wait; who comes after that waits for room.
 const WAITING: usize = 65_536;
@@ -50,7 +53,7 @@ struct Inside<T> {
 
 /// One that waits.
 pub(super) struct Update<T> {
-    change: Change<T>,
+    change: Held<Change<T>>,
     sharing: Arc<Sharing>,
     since: Instant,
     done: oneshot::Sender<Updated<T>>,
@@ -82,7 +85,7 @@ impl<T: Shareable> ValueCopy<T> {
         let room = Arc::clone(&self.updates.room).acquire_owned().await;
         let (done, updated) = oneshot::channel();
         let update = Update {
-            change,
+            change: Held::new(change, &self.name, &self.reports),
             sharing: Arc::clone(sharing),
             since: Instant::now(),
             done,
@@ -105,8 +108,16 @@ impl<T: Shareable> ValueCopy<T> {
 /// The task: writes what waits, until nothing does.
 async fn see_to_updates<T: Shareable>(copy: Arc<ValueCopy<T>>) {
     while let Some(together) = copy.updates.take() {
-        if let Err(together) = copy.write_together(together).await {
-            copy.updates.put_back(together);
+        // A panic here would leave all updates waiting that come after it.
+        let writing = AssertUnwindSafe(copy.write_together(together)).catch_unwind();
+        match writing.await {
+            Ok(Ok(())) => {}
+            Ok(Err(together)) => copy.updates.put_back(together),
+            Err(panic) => {
+                let text = panic_text(&*panic);
+                tracing::error!(shared = %copy.name, panic = text, "updates were not written");
+                std::mem::forget(panic);
+            }
         }
     }
 }
@@ -169,13 +180,17 @@ impl<T> Updates<T> {
 impl<T> Together<T> {
     /// Makes one change after the other, and returns what each of them made. One that panics is told
     /// so, and left out.
-    pub(super) fn make(&mut self, old: Option<&T>) -> Vec<Arc<T>> {
-        let mut made: Vec<Arc<T>> = Vec::with_capacity(self.0.len());
+    pub(super) fn make(
+        &mut self,
+        old: Option<&T>,
+        hold: impl Fn(T) -> Held<Arc<T>>,
+    ) -> Vec<Held<Arc<T>>> {
+        let mut made: Vec<Held<Arc<T>>> = Vec::with_capacity(self.0.len());
         for mut update in std::mem::take(&mut self.0) {
-            let old = made.last().map(|made| &**made).or(old);
+            let old = made.last().map(|made| &***made).or(old);
             match catch_unwind(AssertUnwindSafe(|| (update.change)(old))) {
                 Ok(value) => {
-                    made.push(Arc::new(value));
+                    made.push(hold(value));
                     self.0.push(update);
                 }
                 Err(panic) => drop(update.done.send(Err(Failed::Panicked(panic)))),
@@ -199,7 +214,7 @@ impl<T> Together<T> {
     }
 
     /// Tells each what it made; `written` has the stamp that they share.
-    pub(super) fn succeed(self, made: Vec<Arc<T>>, written: &Snapshot<T>) {
+    pub(super) fn succeed(self, made: Vec<Held<Arc<T>>>, written: &Snapshot<T>) {
         for (update, value) in self.0.into_iter().zip(made) {
             let _ = update.done.send(Ok(written.with_value(value)));
         }

@@ -107,6 +107,11 @@ impl<K, V> Cache<K, V> {
     pub(crate) fn take_gone(&mut self) -> Gone<K, V> {
         (self.entries.take_gone(), std::mem::take(&mut self.unkept))
     }
+
+    /// The same of a cache that nobody uses any more.
+    pub(crate) fn take_all(&mut self) -> Gone<K, V> {
+        (self.entries.take_all(), std::mem::take(&mut self.unkept))
+    }
 }
 
 pub(crate) type Gone<K, V> = (Vec<Place<K, Entry<V>>>, Vec<Entry<V>>);

@@ -27,6 +27,13 @@ impl<K, T> Clock<K, T> {
     pub(crate) fn take_gone(&mut self) -> Vec<Place<K, T>> {
         std::mem::take(&mut self.gone)
     }
+
+    /// All that is here, and all that is gone.
+    pub(crate) fn take_all(&mut self) -> Vec<Place<K, T>> {
+        self.index = HashMap::default();
+        self.gone.append(&mut self.places);
+        self.take_gone()
+    }
 }
 
 impl<K: Clone + Eq + Hash, T> Clock<K, T> {

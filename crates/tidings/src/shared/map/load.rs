@@ -239,6 +239,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
             },
             None => None,
         };
+        mirror.discard(loaded);
         let value = encoded.as_ref().map(|(_, value)| Arc::clone(value));
         let (Some(lease), Some(since)) = (lease, self.valid_since()) else {
             return value;
@@ -258,7 +259,13 @@ impl<K: Key, V: Shareable> Load<K, V> {
                 None
             }
         };
-        stored.flatten().or(value)
+        match stored.flatten() {
+            Some(stored) => {
+                mirror.discard(value);
+                Some(stored)
+            }
+            None => value,
+        }
     }
 
     /// The newest invalidation of another key; nothing where this one was invalidated, and Redis does

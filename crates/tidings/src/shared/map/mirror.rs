@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Caching;
 use super::announced::Announced;
-use super::cache::{Cache, Entry, ON_ITS_WAY, Reading, Told};
+use super::cache::{Cache, Entry, Gone, ON_ITS_WAY, Reading, Told};
 use super::entry::{entry_name, field_of, key_of, mark_of, read_entry};
 use super::flights::Ticket;
 use super::invalidations::Turn;
@@ -29,6 +29,7 @@ use crate::kept::{Kept, Undone};
 use crate::notices::Notice;
 use crate::reports::Reports;
 use crate::shared::care::{Care, Era, Outcome};
+use crate::shared::held::{Held, discard};
 use crate::shared::keeper::{Copy, Stamp, in_time, nonce};
 use crate::shared::known::Announceable;
 use crate::shared::store::{ATTEMPTS, encoded, give_way};
@@ -165,22 +166,27 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             // What Redis may still hold is no base for a new entry.
             self.remove(key).await?;
         }
-        let mut old = self.read(key).await.map_err(|error| self.not_read(error))?;
+        let read = self.read(key).await;
+        let mut old = self.hold(read.map_err(|error| self.not_read(error))?);
         for attempts in 1.. {
             let (payload, value) = {
                 let old = old.value.as_ref();
                 let old = old.map_err(|error| self.not_read(error.clone()))?;
-                self.encoded(&field, &new(old.as_deref()))?
+                let new = new(old.as_deref());
+                let encoded = self.encoded(&field, &new);
+                self.discard(new);
+                let (payload, value) = encoded?;
+                (payload, self.hold(value))
             };
             let new = New {
-                encoded: Some((payload, Arc::clone(&value))),
+                encoded: Some((payload, Arc::clone(&*value))),
                 ttl: self.caching.set_ttl(),
                 only: Only::IfIs(&old.nonce),
                 since,
             };
             match self.write(key, &field, new).await? {
-                None => return Ok(value),
-                Some(found) => old = found,
+                None => return Ok(Arc::clone(&*value)),
+                Some(found) => old = self.hold(found),
             }
             if attempts >= ATTEMPTS || Instant::now() >= deadline {
                 return Err(StoreError::Contended {
@@ -204,6 +210,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         let asked = Instant::now();
         let (payload, value) = new.encoded.unzip();
         let ttl = new.ttl;
+        let value = value.map(|value| self.hold(value));
         let new = NewEntry {
             field,
             format: self.format,
@@ -221,7 +228,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             Written::Done(moved) => {
                 let entry = Entry {
                     nonce: nonce.as_str().into(),
-                    value: Ok(value),
+                    value: Ok(value.as_deref().cloned()),
                     until: ttl.map(|ttl| asked + ttl),
                 };
                 self.wrote(since, key, entry, moved, nonce);
@@ -402,7 +409,9 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     }
 
     pub(crate) fn encoded(&self, field: &str, value: &V) -> Result<(Vec<u8>, Arc<V>), StoreError> {
-        encoded(&entry_name(&self.keys.name, field), self.format, value)
+        let name = entry_name(&self.keys.name, field);
+        let (payload, value) = encoded(&name, self.format, value)?;
+        Ok((payload, Arc::new(value)))
     }
 
     /// The turn of a key, as soon as it comes; as late as a send may take.
@@ -421,7 +430,38 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     }
 
     pub(crate) fn lock(&self) -> Locked<'_, K, V> {
-        Locked(Some(lock(&self.cache)))
+        Locked {
+            cache: Some(lock(&self.cache)),
+            mirror: self,
+        }
+    }
+}
+
+impl<K, V> Mirror<K, V> {
+    /// Drops what is the application's, here or wherever this is its last holder.
+    pub(crate) fn discard<T>(&self, value: T) {
+        discard(value, &self.keys.name, &self.reports);
+    }
+
+    fn hold<T>(&self, value: T) -> Held<T> {
+        Held::new(value, &self.keys.name.as_str().into(), &self.reports)
+    }
+
+    /// Each by itself: where two panic at once, the process ends.
+    fn discard_all(&self, (gone, unkept): Gone<K, V>) {
+        for place in gone {
+            self.discard(place);
+        }
+        for entry in unkept {
+            self.discard(entry);
+        }
+    }
+}
+
+impl<K, V> Drop for Mirror<K, V> {
+    fn drop(&mut self) {
+        let gone = lock(&self.cache).take_all();
+        self.discard_all(gone);
     }
 }
 
@@ -436,27 +476,34 @@ pub(crate) struct New<'a, V> {
 }
 
 /// The cache while it is locked. What goes from it is dropped after that.
-pub(crate) struct Locked<'a, K, V>(Option<MutexGuard<'a, Cache<K, V>>>);
+pub(crate) struct Locked<'a, K, V> {
+    cache: Option<MutexGuard<'a, Cache<K, V>>>,
+    mirror: &'a Mirror<K, V>,
+}
 
 impl<K, V> Deref for Locked<'_, K, V> {
     type Target = Cache<K, V>;
 
     fn deref(&self) -> &Cache<K, V> {
-        self.0.as_ref().expect("it is locked until it is dropped")
+        self.cache
+            .as_ref()
+            .expect("it is locked until it is dropped")
     }
 }
 
 impl<K, V> DerefMut for Locked<'_, K, V> {
     fn deref_mut(&mut self) -> &mut Cache<K, V> {
-        self.0.as_mut().expect("it is locked until it is dropped")
+        self.cache
+            .as_mut()
+            .expect("it is locked until it is dropped")
     }
 }
 
 impl<K, V> Drop for Locked<'_, K, V> {
     fn drop(&mut self) {
         let gone = self.take_gone();
-        self.0 = None;
-        drop(gone);
+        self.cache = None;
+        self.mirror.discard_all(gone);
     }
 }
 

@@ -1,0 +1,75 @@
+//! What is the application's and held here: values, and the changes that make them. What it does
+//! when it is dropped is the application's code, wherever its last holder is done with it: a panic
+//! there is reported, and ends no task.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use crate::failure::Failure;
+use crate::reports::Reports;
+use crate::task::panic::caught;
+
+pub(crate) struct Held<V> {
+    /// There until it is dropped.
+    value: Option<V>,
+    shared: Arc<str>,
+    reports: Arc<Reports>,
+}
+
+impl<V> Held<V> {
+    pub(crate) fn new(value: V, shared: &Arc<str>, reports: &Arc<Reports>) -> Self {
+        Self {
+            value: Some(value),
+            shared: Arc::clone(shared),
+            reports: Arc::clone(reports),
+        }
+    }
+}
+
+/// Drops what belongs to the shared value or map of this name.
+pub(crate) fn discard<V>(value: V, shared: &str, reports: &Reports) {
+    if let Err(panic) = caught(|| drop(value)) {
+        reports.failure(Failure::DropPanicked {
+            shared: shared.to_owned(),
+            panic,
+        });
+    }
+}
+
+impl<V> Deref for Held<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        self.value
+            .as_ref()
+            .expect("it is there until it is dropped")
+    }
+}
+
+impl<V> DerefMut for Held<V> {
+    fn deref_mut(&mut self) -> &mut V {
+        self.value
+            .as_mut()
+            .expect("it is there until it is dropped")
+    }
+}
+
+impl<V: Clone> Clone for Held<V> {
+    fn clone(&self) -> Self {
+        Self::new(V::clone(self), &self.shared, &self.reports)
+    }
+}
+
+impl<V> Drop for Held<V> {
+    fn drop(&mut self) {
+        discard(self.value.take(), &self.shared, &self.reports);
+    }
+}
+
+/// A value that no bus holds.
+#[cfg(test)]
+pub(crate) fn held<T>(value: T) -> Held<Arc<T>> {
+    use crate::health::Counts;
+    let reports = Arc::new(Reports::new(Arc::new(Counts::new())));
+    Held::new(Arc::new(value), &"limit".into(), &reports)
+}
