@@ -636,6 +636,47 @@ async fn what_nobody_can_read_is_no_reason_to_ask_for_all_members_again() {
 }
 
 #[tokio::test]
+async fn a_member_whose_description_others_spoiled_describes_itself_again() {
+    let redis = Redis::start().await;
+    let builder = || Bus::builder(&redis.url()).lease(LEASE);
+    let nodes = [Node::start(builder()).await, Node::start(builder()).await];
+    let ids = nodes.each_ref().map(|node| node.id());
+    let told = changes(&nodes[0]);
+    told.wait_len(2).await;
+    let id = ids[1].to_string();
+    let described = redis.cli(&["HGET", MEMBER, &id]).await;
+
+    let huge = described.replacen(':', ":99999999999999999999999", 1);
+    for spoiled in ["x", "", "{}", &huge, &described.replace("kept", "other")] {
+        redis.command(&["HSET", MEMBER, &id, spoiled]).await;
+        wait_for("it is described again", SOON, async || {
+            let now = redis.cli(&["HGET", MEMBER, &id]).await;
+            now.starts_with(r#"{"started":"#)
+                && now.contains(r#""name":"kept"#)
+                && now.len() == described.len()
+        })
+        .await;
+    }
+
+    wait_until_all_are_listed(&nodes[0], &ids).await;
+    assert!(departures(&told).is_empty(), "{:?}", told.all());
+}
+
+#[tokio::test]
+async fn a_silence_that_others_made_up_keeps_nobody_on_the_list() {
+    let redis = Redis::start().await;
+    let builder = || Bus::builder(&redis.url()).lease(LEASE);
+    let node = Node::start(builder()).await;
+    let (crashed, _) = crash(builder()).await;
+    wait_until_all_are_listed(&node, &[node.id(), crashed]).await;
+
+    let made_up = "99999999999999@99999999999999999";
+    redis.command(&["HSET", BEATS, "silences", made_up]).await;
+
+    wait_until_all_are_listed(&node, &[node.id()]).await;
+}
+
+#[tokio::test]
 async fn who_is_not_allowed_any_more_says_so_and_does_not_fill_the_log_of_denials() {
     let redis = Redis::start().await;
     let permissions = Permissions::of_bus("shop").unwrap().be_member();

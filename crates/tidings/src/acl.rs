@@ -181,7 +181,6 @@ impl Permissions {
             "zrange",
             "zrangebyscore",
             "zrem",
-            "hexists",
             "hget",
             "hmget",
             "hset",

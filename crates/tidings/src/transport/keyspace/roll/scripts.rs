@@ -34,6 +34,9 @@ const PROLOGUE: &str = r#"
 /// [`Silences`](super::silences::Silences) has the rule. Who renews less often than a member whose
 /// lease is over lets more time pass.
 ///
+/// Anybody may have written under these keys: a description that is not the member's own is written
+/// again, as if it joined, and a silence that has not ended yet is none.
+///
 /// When nobody renews any more, all goes with the time, but nothing before the longest lease.
 pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
     script(
@@ -51,8 +54,11 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
             end
         end
 
+        local known = redis.call('HGET', descriptions, id) or ''
+        local its_start = string.match(known, '^{"started":(%d+),') or ''
+        local as_written = '{"started":' .. its_start .. ',' .. string.sub(description, 2)
         local is_known = redis.call('ZSCORE', roll, id)
-            and redis.call('HEXISTS', descriptions, id) == 1
+            and known == as_written and #its_start <= 15
         redis.call('ZADD', roll, now + lease, id)
         if not is_known then
             if started == '' then started = string.format('%.0f', now) end
@@ -76,7 +82,9 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
             silence = 2 * longest
         else
             for length, ended in string.gmatch(before[2] or '', '(%d+)@(%d+)') do
-                silences[#silences + 1] = {tonumber(length), tonumber(ended)}
+                if tonumber(ended) <= now then
+                    silences[#silences + 1] = {tonumber(length), tonumber(ended)}
+                end
             end
         end
         if silence >= least then
