@@ -362,7 +362,115 @@ pub(crate) async fn if_any<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::given_up::GivenUpEvents;
+    use crate::health::Counts;
+    use crate::pending::Open;
+    use crate::reports::Reports;
+    use crate::transport::memory::Memory;
+    use crate::transport::{Backlog, Transport};
+
+    /// Is busy for its first frames, and remembers which frames it was given.
+    struct Busy {
+        /// Whether it takes each of the next frames; it takes all later ones.
+        takes: Mutex<VecDeque<bool>>,
+        given: Arc<Mutex<Vec<Bytes>>>,
+    }
+
+    impl Publisher for Busy {
+        fn publish(&self, frame: Bytes) -> Reply {
+            self.given.lock().unwrap().push(frame);
+            let takes = self.takes.lock().unwrap().pop_front().unwrap_or(true);
+            let busy = || PublishError::NotNow("BUSY".to_owned());
+            Box::pin(ready(takes.then_some(Some(1)).ok_or_else(busy)))
+        }
+
+        fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
+            Box::pin(ready(None))
+        }
+
+        fn check(&self) -> Check {
+            Box::pin(ready(Ok(())))
+        }
+    }
+
+    /// A session that has sent `1` and `2`, and what its server was given.
+    async fn sent_to(takes: &[bool]) -> (Session, Progress, Arc<Mutex<Vec<Bytes>>>) {
+        let given = Arc::<Mutex<Vec<Bytes>>>::default();
+        let publisher = Box::new(Busy {
+            takes: Mutex::new(takes.iter().copied().collect()),
+            given: Arc::clone(&given),
+        });
+        let memory = Memory::new("busy-for-a-moment", "channel");
+        let sending = Sending {
+            publisher,
+            ..memory.connect().await.unwrap().sending
+        };
+        let long = Duration::from_mins(1);
+        let (mut session, mut progress) = (Session::new(sending, long, long), Progress::new());
+        let reports = Arc::new(Reports::new(Arc::new(Counts::new())));
+        let given_up = Arc::new(GivenUpEvents::new(reports));
+        for (first, frame) in [(1, "1"), (2, "2")] {
+            let flight = Flight {
+                first,
+                events: 1,
+                frame: frame.into(),
+                about: Open::new(Format::Json, NodeId::new(1), 0, &given_up).about,
+                is_doubtful: false,
+                reply: None,
+                left: Instant::now(),
+            };
+            session.send(flight, &mut progress);
+        }
+        (session, progress, given)
+    }
+
+    async fn answer(progress: &mut Progress) -> Result<Option<u64>, PublishError> {
+        std::future::poll_fn(|cx| progress.poll_answer(cx)).await
+    }
+
+    #[tokio::test]
+    async fn what_a_busy_server_refused_leaves_again_in_its_order_before_anything_new() {
+        let (mut session, mut progress, given) = sent_to(&[false, false]).await;
+        for _ in 0..2 {
+            let refused = answer(&mut progress).await;
+            assert!(matches!(refused, Err(PublishError::NotNow(_))));
+            session.refused("BUSY".to_owned(), &mut progress);
+        }
+        session.announce(Format::Json, NodeId::new(1), &mut progress);
+        session.send_again_if_due(&mut progress);
+        assert_eq!(
+            given.lock().unwrap().len(),
+            2,
+            "it is left alone for a while"
+        );
+        assert!(!session.is_waiting(&progress));
+
+        let due = session.due(&progress, None);
+        assert!(due <= Instant::now() + BUSY);
+        tokio::time::sleep_until(due.into()).await;
+        session.send_again_if_due(&mut progress);
+
+        assert_eq!(*given.lock().unwrap(), ["1", "2", "1", "2"]);
+        assert!(answer(&mut progress).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_a_busy_server_refused_is_told_from_what_it_took_behind_it() {
+        let (mut session, mut progress, _) = sent_to(&[false, true]).await;
+        answer(&mut progress).await.unwrap_err();
+        session.refused("BUSY".to_owned(), &mut progress);
+        answer(&mut progress).await.unwrap();
+
+        let reason = progress.refusal().unwrap().to_string();
+        assert_eq!(reason, "redis refused it: BUSY");
+        assert_eq!(progress.take_oldest().unwrap().frame, "1");
+        assert!(progress.refusal().is_none());
+        assert_eq!(progress.take_oldest().unwrap().frame, "2");
+    }
 
     #[test]
     fn the_longer_nothing_is_sent_the_less_often_the_position_is_repeated() {
