@@ -12,6 +12,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
+#[path = "../../../tidings-supervisor/tests/support/directory.rs"]
+mod directory;
+
+use self::directory::short_directory;
+
 /// What must happen happens sooner.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,7 +44,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = short_directory();
         Self { directory }
     }
 
