@@ -2,7 +2,6 @@
 
 pub(crate) mod asked;
 pub(crate) mod asks;
-mod error;
 pub(crate) mod expected;
 mod replies;
 mod summary;
@@ -21,12 +20,12 @@ use tidings_codec::{Payload, To};
 
 use self::asked::Reply;
 use self::asks::{ASK, Heard, OPEN};
-pub use self::error::{AnswerError, AskError};
 use self::expected::{departures, expected};
 use self::replies::Replies;
 pub use self::summary::{Summary, Who};
 use crate::Bus;
-use crate::error::SendError;
+use crate::error::request::{AnswerError, AskError};
+use crate::error::send::SendError;
 use crate::key::SendKey;
 use crate::outgoing::Address;
 use crate::task::stage::Stage;

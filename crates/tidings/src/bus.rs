@@ -16,9 +16,12 @@ use tokio_util::context::TokioContext;
 
 use crate::builder::Builder;
 use crate::context::States;
-use crate::error::{MissingState, OnError, SendError, ShutdownError, StartError};
+use crate::error::gap::Gap;
+use crate::error::send::SendError;
+use crate::error::shutdown::ShutdownError;
+use crate::error::start::StartError;
+use crate::error::subscribe::{MissingState, OnError};
 use crate::event::EventKey;
-use crate::failure::Gap;
 use crate::handler::Handler;
 use crate::health::{Connection, Health, HealthWatch};
 use crate::key::{EventPayload, HearKey, StreamKey, Wanted};

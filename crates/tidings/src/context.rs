@@ -11,7 +11,7 @@ use tidings_codec::{EncodeError, NodeId};
 
 use crate::Bus;
 use crate::ask::asked::Asked;
-use crate::error::MissingState;
+use crate::error::subscribe::MissingState;
 use crate::task::panic::caught;
 
 /// What is known of an event beside its payload.

@@ -6,12 +6,9 @@ use std::sync::Arc;
 use tidings_codec::check_name;
 
 use crate::Bus;
+use crate::error::counter::CountError;
 use crate::kept::{Kept, Undone};
 use crate::transport::keyspace::{Answer, Keyspace};
-
-mod error;
-
-pub use error::CountError;
 
 /// A number in Redis that all processes of the namespace count together. Cheap to clone;
 /// [`Bus::counter`] gives it.

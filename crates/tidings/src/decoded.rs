@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidings_codec::NodeId;
 
-use crate::failure::{Cause, Failure};
+use crate::error::failure::{Cause, Failure};
 use crate::reports::Reports;
 use crate::task::panic::caught;
 

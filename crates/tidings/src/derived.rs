@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload};
 
 use crate::context::FromContext;
-use crate::error::OnError;
+use crate::error::subscribe::OnError;
 use crate::event::{Event, Unknown};
 use crate::handler::Outcome;
 use crate::key::{EventPayload, HearKey};

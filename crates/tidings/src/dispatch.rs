@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::ask::asked::{Asked, Question, Reply};
 use crate::ask::asks::{Asks, question};
-use crate::error::OnError;
+use crate::error::subscribe::OnError;
 use crate::event::Names;
 use crate::notices::{Listener, Notice, Notices, is_notice};
 use crate::reports::Reports;

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_name};
 
-use crate::error::OnError;
+use crate::error::subscribe::OnError;
 use crate::notices::is_notice;
 
 /// Something that happens, as a type: its name on the wire and its payload are one thing.

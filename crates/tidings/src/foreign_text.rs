@@ -8,12 +8,18 @@ use std::time::Duration;
 use serde::Deserialize;
 use tidings_codec::{DecodeError, Format, NodeId, Payload, check_name};
 
-use crate::ask::{AnswerError, Summary, Who};
-use crate::counter::CountError;
-use crate::error::{ConnectError, OnError, SendError, StartError, UrlError, report};
-use crate::failure::{Cause, Failure, Fate, Reason};
-use crate::members::MembersError;
-use crate::shared::{LoadError, ShareError, StoreError};
+use crate::ask::{Summary, Who};
+use crate::error::connect::{ConnectError, UrlError};
+use crate::error::counter::CountError;
+use crate::error::failure::{Cause, Failure};
+use crate::error::members::MembersError;
+use crate::error::report;
+use crate::error::request::AnswerError;
+use crate::error::send::SendError;
+use crate::error::send_failure::{Fate, Reason};
+use crate::error::shared::{LoadError, ShareError, StoreError};
+use crate::error::start::StartError;
+use crate::error::subscribe::OnError;
 
 /// Clears the screen, begins a line of a log, colors it, turns it around and hides a character.
 const INJECTION: &str =

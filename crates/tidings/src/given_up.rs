@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tidings_codec::{Limits, read_frame};
 
-use crate::error::{FlushError, Unsent};
-use crate::failure::{Failure, Fate, Reason};
+use crate::error::failure::Failure;
+use crate::error::send::{FlushError, Unsent};
+use crate::error::send_failure::{Fate, Reason};
 use crate::reports::Reports;
 
 /// How many of them a flush names one by one.

@@ -1,15 +1,12 @@
 //! Which functions can hear events, and what they may return.
 
-use std::error::Error;
 use std::future::Future;
 
 use serde::Serialize;
 
 use crate::context::{Context, FromContext};
-use crate::error::MissingState;
-
-/// What a handler may fail with: any error.
-pub type HandlerError = Box<dyn Error + Send + Sync>;
+use crate::error::failure::HandlerError;
+use crate::error::subscribe::MissingState;
 
 /// Something that handles a payload of type `P`.
 ///

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::context::TokioContext;
 
-use crate::failure::{Fate, Reason};
+use crate::error::members::MembersError;
+use crate::error::send_failure::{Fate, Reason};
 use crate::transport::keyspace::{Answer, KeyError, Keyspace};
 
 /// The way to the keys, while there is one.
@@ -125,6 +126,20 @@ impl From<KeyError> for Undone {
             KeyError::Overflow => Self::Overflow,
             KeyError::Refused(words) => Self::Fate(Fate::NotSent(Reason::Refused(words.into()))),
             KeyError::Lost => Self::Fate(Fate::Unknown(Reason::Lost)),
+        }
+    }
+}
+
+impl From<Undone> for MembersError {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Foreign(words) => Self::Foreign {
+                words: words.to_string(),
+            },
+            Undone::Overflow => Self::Foreign {
+                words: "a number does not fit".to_owned(),
+            },
+            Undone::Fate(Fate::NotSent(reason) | Fate::Unknown(reason)) => Self::Unread { reason },
         }
     }
 }

@@ -49,7 +49,6 @@ mod counter;
 mod derived;
 mod error;
 mod event;
-mod failure;
 #[cfg(test)]
 mod foreign_text;
 mod handler;
@@ -100,27 +99,35 @@ mod metrics;
 #[cfg_attr(not(feature = "opentelemetry"), path = "trace/absent.rs")]
 mod trace;
 
-pub use ask::{Answer, AnswerError, Answers, AskError, Asking, Summary, Who};
+pub use ask::{Answer, Answers, Asking, Summary, Who};
 pub use builder::Builder;
 pub use bus::Bus;
 pub use context::{Context, FromContext, State};
-pub use counter::{CountError, Counter};
-pub use error::{
-    ConnectError, FlushError, MissingState, OnError, SendError, ShutdownError, StartError, Unsent,
-    UrlError, report,
-};
+pub use counter::Counter;
+pub use error::connect::{ConnectError, UrlError};
+pub use error::counter::CountError;
+pub use error::failure::{Cause, Failure, HandlerError};
+pub use error::gap::{Gap, GapReason};
+pub use error::members::MembersError;
+pub use error::report;
+pub use error::request::{AnswerError, AskError};
+pub use error::send::{FlushError, SendError, Unsent};
+pub use error::send_failure::{Fate, Reason};
+pub use error::shared::{LoadError, LoadOrError, ShareError, StoreError};
+pub use error::shutdown::ShutdownError;
+pub use error::start::StartError;
+pub use error::subscribe::{MissingState, OnError};
 pub use event::{Event, EventKey, Names, Unknown};
-pub use failure::{Cause, Failure, Fate, Gap, GapReason, Reason};
-pub use handler::{Handler, HandlerError, Outcome};
+pub use handler::{Handler, Outcome};
 pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use macros::{Event, debug_handler, on};
-pub use members::{Departure, Member, MemberEvent, MemberEvents, MembersError};
+pub use members::{Departure, Member, MemberEvent, MemberEvents};
 pub use queue::WhenFull;
 pub use sending::{Receipt, Sending};
 pub use shared::{
-    Caching, Changes, EntryWatch, Freshness, Latest, LoadError, LoadOrError, MapChange, MapWatch,
-    ShareError, Shareable, Shared, SharedMap, Sharing, Snapshot, StoreError, WhenLost,
+    Caching, Changes, EntryWatch, Freshness, Latest, MapChange, MapWatch, Shareable, Shared,
+    SharedMap, Sharing, Snapshot, WhenLost,
 };
 pub use stream::EventStream;
 pub use subscription::{Handling, Subscription};

@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant, timeout_at};
 use crate::context::States;
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
-use crate::error::ShutdownError;
+use crate::error::shutdown::ShutdownError;
 use crate::health::{Connection, Pulse};
 use crate::kept::Kept;
 use crate::keys::Namespace;

@@ -15,8 +15,10 @@ use tokio::time::sleep;
 
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
-use crate::error::{ConnectError, report};
-use crate::failure::{Gap, GapReason, Reason};
+use crate::error::connect::ConnectError;
+use crate::error::gap::{Gap, GapReason};
+use crate::error::report;
+use crate::error::send_failure::Reason;
 use crate::glance::Glances;
 use crate::health::{Connection, Counts, Pulse};
 use crate::kept::Kept;

@@ -1,7 +1,6 @@
 //! Who else is there: every started bus is a member of its namespace, and can ask for the others.
 
 mod changes;
-mod error;
 mod events;
 #[cfg(test)]
 mod example;
@@ -17,7 +16,6 @@ use std::time::{Duration, SystemTime};
 
 use tidings_codec::NodeId;
 
-pub use self::error::MembersError;
 pub use self::events::{Departure, MemberEvent, MemberEvents};
 use self::presence::Standing;
 pub(crate) use self::presence::{Heartbeat, Presence};
@@ -25,6 +23,7 @@ pub(crate) use self::profile::Profile;
 pub(crate) use self::remembered::Remembered;
 use self::view::{Follower, Over, View};
 use crate::Bus;
+use crate::error::members::MembersError;
 use crate::keys::Namespace;
 use crate::transport::keyspace::roll::Keys;
 

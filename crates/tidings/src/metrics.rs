@@ -9,8 +9,8 @@ use ::metrics::{
     Counter as Total, Gauge, Histogram, Unit, describe_counter, describe_gauge, describe_histogram,
 };
 
+use crate::error::failure::Failure;
 use crate::event::Names;
-use crate::failure::Failure;
 use crate::worker::Stop;
 
 /// What a handler of all that nobody else hears is called: no event can have this name.

@@ -13,8 +13,8 @@ use tidings_codec::{EncodeError, Encoder, Format, NodeId, Outgoing as Event, To,
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
-use crate::error::{FlushError, SendError};
-use crate::failure::{Fate, Reason};
+use crate::error::send::{FlushError, SendError};
+use crate::error::send_failure::{Fate, Reason};
 use crate::given_up::GivenUpEvents;
 use crate::metrics::Level;
 use crate::pending::{About, Open, Outcome, Pending, Ticket};

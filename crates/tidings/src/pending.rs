@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tidings_codec::{Format, FrameWriter, NodeId};
 use tokio::sync::Notify;
 
-use crate::failure::{Fate, Reason};
+use crate::error::send_failure::{Fate, Reason};
 use crate::given_up::{GivenUpEvents, GivenUpFrame};
 
 /// A frame that does not know its numbers yet.
@@ -180,7 +180,7 @@ mod tests {
     use tidings_codec::{Outgoing as Event, To};
 
     use super::*;
-    use crate::error::FlushError;
+    use crate::error::send::FlushError;
     use crate::health::Counts;
     use crate::reports::Reports;
 

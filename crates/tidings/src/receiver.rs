@@ -8,7 +8,8 @@ use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, read_frame};
 
 use crate::dispatch::{Arrived, Dispatcher, Sorter};
 use crate::echo::{Echoes, Sent};
-use crate::failure::{Failure, Gap, GapReason};
+use crate::error::failure::Failure;
+use crate::error::gap::{Gap, GapReason};
 use crate::health::Counts;
 use crate::members::Remembered;
 use crate::merged::Merged;

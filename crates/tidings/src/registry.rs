@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::OnError;
+use crate::error::subscribe::OnError;
 use crate::{Bus, Subscription};
 
 /// A handler found at start wherever it is linked in. `#[tidings::on]` writes these.

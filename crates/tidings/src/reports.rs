@@ -9,8 +9,10 @@ use std::task::Poll;
 use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 
-use crate::error::{OnError, report};
-use crate::failure::{Failure, Gap, GapReason};
+use crate::error::failure::Failure;
+use crate::error::gap::{Gap, GapReason};
+use crate::error::report;
+use crate::error::subscribe::OnError;
 use crate::health::Counts;
 use crate::metrics::Failures;
 use crate::stderr;
@@ -322,8 +324,7 @@ mod tests {
     use tidings_codec::NodeId;
 
     use super::*;
-    use crate::failure::Cause;
-    use crate::handler::HandlerError;
+    use crate::error::failure::{Cause, HandlerError};
 
     fn gap(from: u128, missed: u64) -> Gap {
         Gap {

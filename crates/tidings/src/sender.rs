@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::echo::{Echoes, PATIENCE};
-use crate::error::ConnectError;
-use crate::failure::{Fate, Reason};
+use crate::error::connect::ConnectError;
+use crate::error::send_failure::{Fate, Reason};
 use crate::given_up::GivenUpFrame;
 use crate::health::Counts;
 use crate::link::{Broken, Probe};

@@ -11,8 +11,9 @@ use pin_project_lite::pin_project;
 use tidings_codec::{Encoder, NodeId, To};
 
 use crate::Bus;
-use crate::ask::{AskError, Summary};
-use crate::error::{FlushError, SendError};
+use crate::ask::Summary;
+use crate::error::request::AskError;
+use crate::error::send::{FlushError, SendError};
 use crate::key::SendKey;
 use crate::notices::is_notice;
 use crate::outgoing::{Address, Manner, Unwritten, Wait, fate};

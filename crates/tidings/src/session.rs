@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use tidings_codec::{Format, NodeId, announce};
 
 use crate::echo::{Echoes, PATIENCE, Sent};
-use crate::error::ConnectError;
-use crate::failure::Reason;
+use crate::error::connect::ConnectError;
+use crate::error::send_failure::Reason;
 use crate::pace::{self, Pace};
 use crate::pending::About;
 use crate::transport::{PublishError, Publisher, Reply, Sending};

@@ -8,11 +8,11 @@ use tidings_codec::check_name;
 use tokio::sync::watch;
 
 use crate::Bus;
+use crate::error::shared::{LoadError, ShareError, StoreError};
 use crate::life::Inner;
 use crate::task::stage::Stage;
 
 mod changes;
-mod error;
 mod shareable;
 mod sharing;
 mod snapshot;
@@ -32,11 +32,9 @@ mod updates;
 pub(crate) use announced::Announced;
 pub use changes::Changes;
 use copy::ValueCopy;
-pub(crate) use error::shown;
-pub use error::{LoadError, ShareError, StoreError};
 use keeper::{Copy, Keeper};
 use known::Known;
-pub use map::{Caching, EntryWatch, Latest, LoadOrError, MapChange, MapWatch, SharedMap};
+pub use map::{Caching, EntryWatch, Latest, MapChange, MapWatch, SharedMap};
 pub use shareable::Shareable;
 pub use sharing::{Sharing, WhenLost};
 use snapshot::Here;

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 
-use crate::failure::Failure;
+use crate::error::failure::Failure;
 
 /// How many kinds are remembered, each printed once. Names of events come from other programs, too.
 const KINDS: usize = 64;

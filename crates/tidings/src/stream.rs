@@ -11,7 +11,7 @@ use futures_util::Stream;
 
 use crate::bus::WeakBus;
 use crate::context::Context;
-use crate::failure::{Cause, Failure};
+use crate::error::failure::{Cause, Failure};
 use crate::key::Decode;
 use crate::subscription::{Batch, Item, Seat};
 use crate::task::panic::caught;

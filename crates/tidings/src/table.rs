@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::error::OnError;
+use crate::error::subscribe::OnError;
 use crate::event::{Claim, Names};
 use crate::subscription::Seat;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::UrlError;
+use crate::error::connect::UrlError;
 use crate::transport::options::Options;
 use crate::transport::tls::IS_BUILT;
 

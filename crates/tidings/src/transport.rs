@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::unconstrained;
 
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::health::TopologyKind;
 use crate::transport::keyspace::Keyspace;
 

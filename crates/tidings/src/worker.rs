@@ -16,8 +16,9 @@ use tokio::task::yield_now;
 
 use crate::bus::WeakBus;
 use crate::context::Context;
-use crate::failure::{Cause, Failure, Gap};
-use crate::handler::{Handler, HandlerError};
+use crate::error::failure::{Cause, Failure, HandlerError};
+use crate::error::gap::Gap;
+use crate::handler::Handler;
 use crate::key::Decode;
 use crate::metrics::Calls;
 use crate::reports::GapBox;

@@ -7,8 +7,8 @@ use serde::Serialize;
 use tidings_codec::{EncodeError, Encoder, NodeId, Payload};
 
 use super::asks::{AskId, Asks};
+use crate::error::failure::{Cause, Failure};
 use crate::error::report;
-use crate::failure::{Cause, Failure};
 use crate::task::panic::caught;
 
 /// How much of an error's text travels.

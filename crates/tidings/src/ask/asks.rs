@@ -12,7 +12,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::asked::{Question, Reply, words};
 use crate::dispatch::Dispatcher;
-use crate::error::{SendError, report};
+use crate::error::report;
+use crate::error::send::SendError;
 use crate::notices::{Listener, Notice, is_notice};
 use crate::outgoing::{Manner, Outgoing, Unwritten, Wait};
 use crate::trace::Carried;

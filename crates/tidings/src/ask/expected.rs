@@ -5,7 +5,8 @@ use tidings_codec::NodeId;
 
 use super::summary::Who;
 use crate::Bus;
-use crate::members::{Member, MemberEvent, MembersError};
+use crate::error::members::MembersError;
+use crate::members::{Member, MemberEvent};
 
 /// Who leaves, from when it was asked for.
 pub(crate) type Departures = BoxStream<'static, NodeId>;

@@ -13,10 +13,10 @@ use tidings_codec::NodeId;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::asks::{Heard, OpenAsk};
-use super::error::AnswerError;
 use super::expected::Departures;
 use super::summary::{Summary, Who};
 use crate::error::report;
+use crate::error::request::AnswerError;
 use crate::task::timer::FOREVER;
 
 /// How many answers of nodes that are no members count. The number of these is not ours to bound.

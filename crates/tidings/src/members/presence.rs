@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::Profile;
-use crate::failure::{Fate, Reason};
+use crate::error::send_failure::{Fate, Reason};
 use crate::kept::{Kept, Undone};
 use crate::task::stage::Stage;
 use crate::transport::keyspace::roll::{Beat, Keys, Renewed};

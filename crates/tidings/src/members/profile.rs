@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tidings_codec::{NameError, NodeId, check_name};
 
 use super::Member;
-use crate::error::StartError;
+use crate::error::start::StartError;
 use crate::transport::keyspace::roll::{Listed, milliseconds};
 
 /// A text of a member is cut there: all members are told of it.

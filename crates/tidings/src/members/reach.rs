@@ -5,11 +5,12 @@ use std::time::Duration;
 use tidings_codec::{NodeId, To};
 use tokio::time::timeout;
 
+use super::Member;
 use super::presence::Standing;
 use super::roster::Roster;
-use super::{Member, MembersError};
 use crate::bus::Bus;
-use crate::error::SendError;
+use crate::error::members::MembersError;
+use crate::error::send::SendError;
 use crate::key::SendKey;
 use crate::sending::Receipt;
 use crate::trace::sending;

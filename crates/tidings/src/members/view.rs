@@ -17,8 +17,9 @@ use super::changes::Changes;
 use super::events::Waiting;
 use super::presence::Presence;
 use super::roster::Roster;
-use super::{Departure, MemberEvent, MemberEvents, MembersError, profile};
-use crate::failure::Reason;
+use super::{Departure, MemberEvent, MemberEvents, profile};
+use crate::error::members::MembersError;
+use crate::error::send_failure::Reason;
 use crate::kept::{Kept, Undone};
 use crate::notices::{Listener, Notice};
 use crate::task::stage::Stage;
@@ -180,7 +181,7 @@ impl View {
         for reader in readers.iter().filter_map(Weak::upgrade) {
             reader.close();
         }
-        let ended = crate::failure::Fate::NotSent(reason);
+        let ended = crate::error::send_failure::Fate::NotSent(reason);
         self.step.send_replace(Step::Off(Undone::Fate(ended)));
     }
 
@@ -405,7 +406,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!((&mut finding).now_or_never().is_none());
 
-        let lost = Undone::Fate(crate::failure::Fate::Unknown(Reason::Lost));
+        let lost = Undone::Fate(crate::error::send_failure::Fate::Unknown(Reason::Lost));
         view.step.send_replace(Step::Off(lost));
 
         assert!(matches!(finding.now_or_never(), Some(Err(_))));

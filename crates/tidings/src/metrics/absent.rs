@@ -4,8 +4,8 @@
     reason = "whoever calls this need not know that nobody counts"
 )]
 
+use crate::error::failure::Failure;
 use crate::event::Names;
-use crate::failure::Failure;
 use crate::worker::Stop;
 
 #[derive(Debug)]

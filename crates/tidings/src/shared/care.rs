@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use crate::failure::Reason;
+use crate::error::send_failure::Reason;
 use crate::task::stage::Stage;
 
 /// How a round of reading ended: well where Redis answered, whatever the answer is worth.

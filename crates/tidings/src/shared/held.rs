@@ -5,7 +5,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use crate::failure::Failure;
+use crate::error::failure::Failure;
 use crate::reports::Reports;
 use crate::task::panic::caught;
 

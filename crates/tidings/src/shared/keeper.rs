@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant as Clock, sleep_until, timeout};
 
 use super::care::{Care, Outcome, Round};
-use crate::failure::Reason;
+use crate::error::send_failure::Reason;
 use crate::health::Pulse;
 use crate::kept::Way;
 use crate::life::Inner;

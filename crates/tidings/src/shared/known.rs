@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use serde::de::DeserializeOwned;
 
-use super::error::ShareError;
 use super::keeper::Copy;
-use crate::failure::Failure;
+use crate::error::failure::Failure;
+use crate::error::shared::ShareError;
 use crate::life::Inner;
 use crate::notices::{Listener, Notice};
 use crate::reports::Reports;

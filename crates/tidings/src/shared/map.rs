@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use super::keeper::{Copy, Keeper};
 use super::known::Known;
-use super::{LoadError, ShareError, Shareable, StoreError, check};
+use super::{Shareable, check};
 use crate::Bus;
+use crate::error::shared::{LoadError, LoadOrError, ShareError, StoreError};
 
 mod announced;
 mod cache;
@@ -27,7 +28,6 @@ mod watch;
 
 pub(crate) use announced::Announced;
 pub use caching::Caching;
-pub use load::LoadOrError;
 use mirror::{Mirror, Surroundings};
 pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::error::LoadError;
 use super::held::Held;
 use super::keeper::Stamp;
 use super::sharing::WhenLost;
+
+use crate::error::shared::LoadError;
 
 /// A shared value as this process knew it at one moment. Cheap to clone; it does not change.
 ///

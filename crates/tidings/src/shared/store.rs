@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep};
 
 use super::care::Calm;
 use super::copy::{ValueCopy, decode};
-use super::error::{LoadError, StoreError};
 use super::held::Held;
 use super::keeper::{Stamp, nonce};
 use super::shareable::Shareable;
 use super::sharing::Sharing;
 use super::snapshot::Snapshot;
 use super::updates::Together;
-use crate::failure::{Fate, Reason};
+use crate::error::send_failure::{Fate, Reason};
+use crate::error::shared::{LoadError, StoreError};
 use crate::kept::Undone;
 use crate::task::panic::caught;
 use crate::task::timer::FOREVER;

@@ -11,12 +11,12 @@ use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::copy::ValueCopy;
-use super::error::StoreError;
 use super::held::Held;
 use super::shareable::Shareable;
 use super::sharing::Sharing;
 use super::snapshot::Snapshot;
-use crate::failure::{Fate, Reason};
+use crate::error::send_failure::{Fate, Reason};
+use crate::error::shared::StoreError;
 use crate::task::panic::panic_text;
 
 /// How many updates of one value may wait; who comes after that waits for room.

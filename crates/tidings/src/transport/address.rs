@@ -9,7 +9,7 @@ use redis::RedisConnectionInfo;
 
 use super::options::Options;
 use super::scheme::{Kind, Scheme};
-use crate::error::UrlError;
+use crate::error::connect::UrlError;
 use crate::tls::Tls;
 
 /// A host and a port.

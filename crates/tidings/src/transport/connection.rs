@@ -17,14 +17,13 @@ use redis::{
 use tokio::time::timeout;
 
 use crate::acl::{Needs, Permissions};
-use crate::error::{ConnectError, NODE_OF_CLUSTER};
+use crate::error::connect::{ConnectError, NODE_OF_CLUSTER};
 use crate::tls::Tls;
-use crate::transport::race;
 use crate::transport::role::{Role, ask_role, hello};
 use crate::transport::stream::{self, Allowance, Metered, Socket, Way};
-use crate::transport::tls;
 use crate::transport::trail::{Said, Trail};
 use crate::transport::watch::Watch;
+use crate::transport::{race, tls};
 
 /// How long each step of connecting may take.
 const STEP: Duration = Duration::from_secs(5);

@@ -11,8 +11,8 @@ use redis::{
 };
 
 use crate::acl::Needs;
-use crate::failure::Reason;
-use crate::shared::shown;
+use crate::error::send_failure::Reason;
+use crate::error::shown;
 use crate::transport::commands::Commands;
 use crate::transport::connection::words;
 

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::keyspace::{InMemory, KeyError, Keyspace};
 use super::{Backlog, Connected, Hearing, Publisher, Reply, Sending, Transport, in_line};
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::health::TopologyKind;
 use crate::keys::Namespace;
 

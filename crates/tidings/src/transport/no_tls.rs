@@ -7,7 +7,7 @@ use redis::RedisError;
 
 use super::stream::Stream;
 use super::watch::Tcp;
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::tls::Tls;
 
 /// Whether this build has TLS.

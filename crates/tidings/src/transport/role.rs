@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
 
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 
 /// What a server is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

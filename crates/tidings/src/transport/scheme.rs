@@ -1,6 +1,6 @@
 //! What an address begins with, and how one that begins so is written.
 
-use crate::error::UrlError;
+use crate::error::connect::UrlError;
 
 /// What an address begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

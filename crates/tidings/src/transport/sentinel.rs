@@ -21,7 +21,7 @@ use self::sentry::{Said, Sentry};
 use super::address::{Place, shown};
 use super::topology::Topology;
 use crate::acl::Permissions;
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::health::TopologyKind;
 use crate::tls::Tls;
 use crate::transport::connection::Access;

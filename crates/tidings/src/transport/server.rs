@@ -20,7 +20,7 @@ use redis::{
 use super::keyspace::RedisKeys;
 use super::{Backlog, Hearing, PublishError, Publisher, Reply, Sending, SendingAgain, in_line};
 use crate::acl::{Needs, Permissions};
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::keys::Namespace;
 use crate::tls::Tls;
 use crate::transport::commands::{commands, with_places};

@@ -15,7 +15,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::tls::Tls;
 use crate::transport::race::in_turns;
 use crate::transport::tls;

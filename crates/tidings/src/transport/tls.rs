@@ -18,7 +18,7 @@ use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfi
 
 use super::stream::Stream;
 use super::watch::Tcp;
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::tls::{ClientCertificate, Tls};
 
 /// Whether this build has TLS.

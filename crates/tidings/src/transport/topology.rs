@@ -10,7 +10,7 @@ use redis::ConnectionAddr;
 use tokio::time::timeout;
 
 use super::{Connected, Transport};
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::health::TopologyKind;
 use crate::transport::server::{Left, Server};
 

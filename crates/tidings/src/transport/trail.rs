@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 
 /// How many bytes are kept: more than the longest error that Redis writes at accept.
 const KEPT: usize = 2_048;

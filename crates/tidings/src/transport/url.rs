@@ -11,7 +11,8 @@ use super::memory::Memory;
 use super::sentinel::Sentinel;
 use super::server::Server;
 use super::topology::{Found, Standalone, Topology};
-use crate::error::{StartError, UrlError};
+use crate::error::connect::UrlError;
+use crate::error::start::StartError;
 use crate::keys::Namespace;
 use crate::tls::Tls;
 

@@ -18,7 +18,7 @@ use super::clock::{Clock, Place};
 use super::flights::Flights;
 use super::invalidations::{Invalidations, Turn};
 use super::load::Loaded;
-use crate::shared::LoadError;
+use crate::error::shared::LoadError;
 use crate::shared::keeper::Stamp;
 
 /// How many former stamps are remembered, to know those that answers still bring.

@@ -11,8 +11,10 @@ use tidings_codec::Payload;
 use tokio::time::{Duration, Instant};
 
 use super::cache::Entry;
+use crate::error::shared::LoadError;
+use crate::error::shown;
+use crate::shared::Shareable;
 use crate::shared::copy::decode;
-use crate::shared::{LoadError, Shareable, shown};
 use crate::task::timer::FOREVER;
 use crate::transport::keyspace::maps::NEGATIVE;
 

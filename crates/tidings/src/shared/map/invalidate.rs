@@ -11,11 +11,13 @@ use tokio::time::sleep;
 use super::cache::{Entry, Told};
 use super::invalidations::{Next, Turn};
 use super::mirror::{Key, Mirror};
+use crate::error::failure::Failure;
 use crate::error::report;
-use crate::failure::{Failure, Fate, Reason};
+use crate::error::send_failure::{Fate, Reason};
+use crate::error::shared::StoreError;
 use crate::link::delays;
+use crate::shared::Shareable;
 use crate::shared::keeper::{Stamp, nonce};
-use crate::shared::{Shareable, StoreError};
 use crate::transport::keyspace::maps::Moved;
 
 /// How many keys are sent at once.
@@ -234,7 +236,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::super::invalidations::MOST;
-    use crate::failure::Reason;
+    use crate::error::send_failure::Reason;
     use crate::kept::Way;
     use crate::transport::memory::Place;
     use crate::{Bus, SharedMap};

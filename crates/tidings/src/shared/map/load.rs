@@ -2,8 +2,6 @@
 //! invalidated meanwhile.
 
 use std::any::Any;
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -15,25 +13,10 @@ use super::flights::Ticket;
 use super::invalidations::Turn;
 use super::mirror::{Key, Mirror, New};
 use crate::error::report;
+use crate::error::shared::{LoadError, LoadOrError};
+use crate::shared::Shareable;
 use crate::shared::keeper::nonce;
-use crate::shared::{LoadError, Shareable};
 use crate::transport::keyspace::maps::{Found, Only};
-
-/// Why [`SharedMap::get_or_load`](crate::SharedMap::get_or_load) has no value. Cheap to clone: all
-/// who waited for one run of the loader get it.
-#[non_exhaustive]
-pub enum LoadOrError<E> {
-    /// What lies in Redis cannot be read here, and is not overwritten: it may be from a newer
-    /// version of this program.
-    Load(LoadError),
-    /// The loader was called and failed.
-    Loader {
-        /// The entry, as `map[key]`.
-        shared: String,
-        /// The loader's error.
-        source: Arc<E>,
-    },
-}
 
 /// What became of a load, for all who wait for it.
 pub(crate) enum Loaded<V> {
@@ -293,43 +276,4 @@ enum Leased<V> {
     /// The value; `None` for a negative entry.
     Entry(Option<Arc<V>>),
     Gap(Option<String>),
-}
-
-impl<E> Clone for LoadOrError<E> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Load(error) => Self::Load(error.clone()),
-            Self::Loader { shared, source } => Self::Loader {
-                shared: shared.clone(),
-                source: Arc::clone(source),
-            },
-        }
-    }
-}
-
-impl<E> fmt::Display for LoadOrError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Load(error) => error.fmt(f),
-            Self::Loader { shared, .. } => write!(f, "the loader of `{shared}` failed"),
-        }
-    }
-}
-
-impl<E: fmt::Debug> fmt::Debug for LoadOrError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Load(error) => error.fmt(f),
-            Self::Loader { source, .. } => write!(f, "{self}: {source:?}"),
-        }
-    }
-}
-
-impl<E: Error + 'static> Error for LoadOrError<E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Load(error) => error.source(),
-            Self::Loader { source, .. } => Some(&**source),
-        }
-    }
 }

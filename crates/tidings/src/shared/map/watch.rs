@@ -14,9 +14,10 @@ use tokio::time::{Duration, sleep};
 
 use super::cache::Told;
 use super::mirror::{Key, Mirror};
-use crate::failure::Reason;
+use crate::error::send_failure::Reason;
+use crate::error::shared::LoadError;
 use crate::kept::Way;
-use crate::shared::{LoadError, Shareable};
+use crate::shared::Shareable;
 
 /// How many changed keys wait for one who watches a whole map. Beyond that all of it has changed.
 const WAITING: usize = 10_000;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use super::{Answer, KeyError, RedisKeys};
-use crate::shared::shown;
+use crate::error::shown;
 use crate::transport::memory::MemoryKeys;
 
 /// A number that is not there is 0.

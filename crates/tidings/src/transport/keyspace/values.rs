@@ -8,8 +8,8 @@ use serde::de::IgnoredAny;
 use tidings_codec::{Format, Limits, RawEvent, read_frame};
 
 use super::{Answer, KeyError, RedisKeys, text, understood};
+use crate::error::shown;
 use crate::shared::keeper::Stamp;
-use crate::shared::shown;
 use crate::task::timer::FOREVER;
 
 mod memory;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis::ConnectionAddr;
 
 use super::address;
-use crate::error::ConnectError;
+use crate::error::connect::ConnectError;
 use crate::transport::address::{Place, shown};
 
 /// How long an answer counts: a sentinel that was not heard for three rounds may be stale.

@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use super::ballot::{Answer, NoAnswer};
 use super::{PATIENCE, address, next_round};
-use crate::error::{ConnectError, report};
+use crate::error::connect::ConnectError;
+use crate::error::report;
 use crate::transport::address::Place;
 use crate::transport::connection::{Access, Line, Setup};
 

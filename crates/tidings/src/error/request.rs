@@ -4,8 +4,9 @@ use std::fmt;
 
 use tidings_codec::{DecodeError, Escaped};
 
-use crate::error::{SendError, debug_as_report};
-use crate::members::MembersError;
+use super::members::MembersError;
+use super::send::SendError;
+use crate::error::debug_as_report;
 
 debug_as_report! { AskError }
 

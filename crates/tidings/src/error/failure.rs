@@ -1,14 +1,17 @@
-//! What can go wrong with events, said honestly: failures and gaps.
+//! Failures that are reported to the application: nothing else awaits them.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_codec::{DecodeError, Escaped, EventError, FrameError, NodeId};
 
-use crate::handler::HandlerError;
-use crate::shared::LoadError;
-use crate::task::stage::Stage;
+use super::send_failure::Fate;
+use super::shared::LoadError;
+
+/// What a handler may fail with: any error.
+pub type HandlerError = Box<dyn Error + Send + Sync>;
 
 /// Something that was heard and could not be handled, or was fed and could not be sent.
 ///
@@ -215,145 +218,6 @@ impl fmt::Display for NotSent<'_> {
         match events {
             1 => write!(f, "`{event}` {fate}"),
             _ => write!(f, "{events} events, the first of them `{event}`: {fate}"),
-        }
-    }
-}
-
-/// What became of an event that Redis did not acknowledge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fate {
-    /// It certainly was not published.
-    NotSent(Reason),
-    /// It may have been published: it was given to Redis, and no answer came in time. Where there
-    /// was time, tidings repeated it under its old number, which hearers drop if they have it. Sent
-    /// again by the application it gets a new number, and may be handled twice.
-    Unknown(Reason),
-}
-
-impl fmt::Display for Fate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotSent(reason) => write!(f, "was not sent: {reason}"),
-            Self::Unknown(reason) => write!(f, "may or may not have been sent: {reason}"),
-        }
-    }
-}
-
-pub(crate) const RUNTIME_ENDED: &str =
-    "the tokio runtime that the bus was started on has ended, and the bus with it";
-
-/// Why an event was given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reason {
-    /// Redis did not take it in the time that a send may wait.
-    TimedOut(Duration),
-    /// The outgoing queue stayed full for the time that a send may wait.
-    QueueFull {
-        /// The queue's bound in bytes.
-        limit: usize,
-    },
-    /// The future of the send was dropped before the event had a place in the outgoing queue.
-    Dropped,
-    /// Redis is away, and this does not wait for it.
-    Away,
-    /// The connection was lost before Redis answered.
-    Lost,
-    /// Redis refused it, with these words.
-    Refused(Arc<str>),
-    /// The bus was shut down or dropped first.
-    Closed,
-    /// The Tokio runtime that the bus was started on has ended, and the bus with it.
-    RuntimeEnded,
-}
-
-impl Reason {
-    /// The reason for which a task of the bus ends at this stage. While the bus is open, that is
-    /// the end of its runtime, or a panic.
-    pub(crate) fn of_end(stage: Stage) -> Self {
-        match stage {
-            Stage::Open if !std::thread::panicking() => Self::RuntimeEnded,
-            _ => Self::Closed,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut(after) => write!(f, "redis did not take it within {after:?}"),
-            Self::QueueFull { limit } => write!(f, "the outgoing queue of {limit} bytes is full"),
-            Self::Dropped => f.write_str("its future was dropped before it was in the queue"),
-            Self::Away => f.write_str("redis is away, and this does not wait for it"),
-            Self::Lost => f.write_str("the connection was lost before redis answered"),
-            Self::Refused(words) => write!(f, "redis refused it: {}", Escaped(words)),
-            Self::Closed => f.write_str("the bus was shut down first"),
-            Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
-        }
-    }
-}
-
-/// Something may have been missed: read the truth again.
-///
-/// [`Bus::on_gap`](crate::Bus::on_gap) hears of each; without a handler each is logged. One outage
-/// can be told twice: as a reconnect at once, and by each sender's numbers when it is heard again.
-///
-/// ```
-/// use tidings::{Gap, GapReason};
-///
-/// async fn miss(gap: Gap) {
-///     match gap.reason {
-///         GapReason::Overflow { handler } => println!("{handler} is too slow"),
-///         _ => println!("{:?} events of {:?} are missing", gap.missed, gap.from),
-///     }
-/// }
-/// # let _ = miss;
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Gap {
-    /// Whose events were missed; `None` when it may be anybody's.
-    pub from: Option<NodeId>,
-    /// How many, summed up where gaps that are alike waited for a handler; `None` when that cannot
-    /// be known. After a reconnect exact counts follow as the senders are heard again.
-    pub missed: Option<u64>,
-    /// How it came about.
-    pub reason: GapReason,
-}
-
-/// How events came to be missed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GapReason {
-    /// The connection was lost and is back; in between nothing was heard.
-    Reconnected,
-    /// A sender's numbers jumped: what lies between was published and not received here, or could
-    /// never be published. Where they went back (the sender began again at 1, or another one used
-    /// its name), how many is not known. Nor is it, and whose they were neither, where more senders
-    /// were received than can be remembered.
-    Skipped,
-    /// The queue of this one handler was full, so it did not get them. Others did.
-    Overflow {
-        /// The handler, as `name (type)`.
-        handler: Arc<str>,
-    },
-}
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.missed {
-            Some(1) => f.write_str("1 event")?,
-            Some(missed) => write!(f, "{missed} events")?,
-            None => f.write_str("an unknown number of events")?,
-        }
-        if let Some(from) = self.from {
-            write!(f, " of node {from}")?;
-        }
-        match &self.reason {
-            GapReason::Reconnected => f.write_str(" may have been missed while disconnected"),
-            GapReason::Skipped => f.write_str(" did not arrive"),
-            GapReason::Overflow { handler } => write!(f, " did not fit the queue of {handler}"),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Why a shared value could not be used, read or changed.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use tidings_codec::{DecodeError, EncodeError, Escaped, NameError};
 
-use crate::error::{Done, debug_as_report};
-use crate::failure::{Fate, Reason};
+use super::send_failure::{Done, Fate, Reason};
+use crate::error::debug_as_report;
 
 debug_as_report! { ShareError LoadError StoreError }
 
@@ -70,7 +72,7 @@ pub enum LoadError {
         /// The name.
         shared: String,
         /// What did not fit.
-        source: std::sync::Arc<DecodeError>,
+        source: Arc<DecodeError>,
     },
     /// This cannot be a key of the map, or what lies in Redis under it cannot.
     #[error("`{}` cannot be a key of `{shared}`: {}", Escaped(.key), Escaped(.words))]
@@ -102,7 +104,7 @@ pub enum StoreError {
         /// The name.
         shared: String,
         /// What serde says.
-        source: std::sync::Arc<EncodeError>,
+        source: Arc<EncodeError>,
     },
     /// The old value cannot be read, so there is no new one to be made of it.
     #[error("`{}` was not changed", Escaped(.shared))]
@@ -143,14 +145,57 @@ impl StoreError {
     }
 }
 
-/// How many characters of a stranger's text are shown.
-const SHOWN: usize = 64;
+/// Why [`SharedMap::get_or_load`](crate::SharedMap::get_or_load) has no value. Cheap to clone: all
+/// who waited for one run of the loader get it.
+#[non_exhaustive]
+pub enum LoadOrError<E> {
+    /// What lies in Redis cannot be read here, and is not overwritten: it may be from a newer
+    /// version of this program.
+    Load(LoadError),
+    /// The loader was called and failed.
+    Loader {
+        /// The entry, as `map[key]`.
+        shared: String,
+        /// The loader's error.
+        source: Arc<E>,
+    },
+}
 
-/// The text, or its beginning: anybody may have written it, at any length.
-pub(crate) fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
+impl<E> Clone for LoadOrError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Load(error) => Self::Load(error.clone()),
+            Self::Loader { shared, source } => Self::Loader {
+                shared: shared.clone(),
+                source: Arc::clone(source),
+            },
+        }
     }
-    shown
+}
+
+impl<E> fmt::Display for LoadOrError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Loader { shared, .. } => write!(f, "the loader of `{shared}` failed"),
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for LoadOrError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Loader { source, .. } => write!(f, "{self}: {source:?}"),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for LoadOrError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Load(error) => error.source(),
+            Self::Loader { source, .. } => Some(&**source),
+        }
+    }
 }

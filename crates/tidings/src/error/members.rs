@@ -4,9 +4,8 @@ use std::fmt;
 
 use tidings_codec::Escaped;
 
+use super::send_failure::Reason;
 use crate::error::debug_as_report;
-use crate::failure::{Fate, Reason};
-use crate::kept::Undone;
 
 debug_as_report! { MembersError }
 
@@ -29,18 +28,4 @@ pub enum MembersError {
         /// Why.
         reason: Reason,
     },
-}
-
-impl From<Undone> for MembersError {
-    fn from(undone: Undone) -> Self {
-        match undone {
-            Undone::Foreign(words) => Self::Foreign {
-                words: words.to_string(),
-            },
-            Undone::Overflow => Self::Foreign {
-                words: "a number does not fit".to_owned(),
-            },
-            Undone::Fate(Fate::NotSent(reason) | Fate::Unknown(reason)) => Self::Unread { reason },
-        }
-    }
 }

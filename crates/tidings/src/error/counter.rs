@@ -4,8 +4,8 @@ use std::fmt;
 
 use tidings_codec::{Escaped, NameError};
 
-use crate::error::{Done, debug_as_report};
-use crate::failure::Fate;
+use super::send_failure::{Done, Fate};
+use crate::error::debug_as_report;
 
 debug_as_report! { CountError }
 

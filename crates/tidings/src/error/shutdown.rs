@@ -1,0 +1,16 @@
+//! The error of a shutdown that ran out of time.
+
+/// What a shutdown had to leave behind when its time was up.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "the time to shut down was up: {unhandled} events unhandled, {running} handlers still running, {unsent} events not acknowledged by redis"
+)]
+#[non_exhaustive]
+pub struct ShutdownError {
+    /// Events that waited in the queues of handlers.
+    pub unhandled: u64,
+    /// Handlers that were still running; they were dropped.
+    pub running: u64,
+    /// Events that were accepted for sending and not acknowledged by Redis.
+    pub unsent: u64,
+}
