@@ -14,8 +14,11 @@ use crate::Escaped;
 /// Why the key of a flattened map is refused.
 const FLATTENED: &str = "the keys of a flattened map have to be texts";
 
-/// How many tags within each other are compared with the fields that follow them.
-const TAGS: usize = 4;
+/// Whether this may be a tag: serde writes it as a `str`, and all that is in a struct or a map has a
+/// size.
+const fn is_tag<T: ?Sized>() -> bool {
+    size_of::<&T>() > size_of::<usize>()
+}
 
 fn twice<E: Error>(key: impl Display) -> E {
     E::custom(format_args!(
@@ -27,9 +30,8 @@ fn twice<E: Error>(key: impl Display) -> E {
 /// A struct whose fields are made strict.
 pub(crate) struct StrictStruct<S, const JSON: bool> {
     fields: S,
-    /// Tags come first, and all other fields of a struct have different names.
-    first: [&'static str; TAGS],
-    len: usize,
+    /// The names of tags, which come first. All other fields of a struct have different names.
+    tags: Vec<&'static str>,
 }
 
 impl<S, const JSON: bool> StrictStruct<S, JSON> {
@@ -37,8 +39,7 @@ impl<S, const JSON: bool> StrictStruct<S, JSON> {
     pub(super) fn new(fields: S) -> Self {
         Self {
             fields,
-            first: [""; TAGS],
-            len: 0,
+            tags: Vec::new(),
         }
     }
 }
@@ -53,12 +54,11 @@ impl<S: SerializeStruct, const JSON: bool> SerializeStruct for StrictStruct<S, J
         key: &'static str,
         value: &T,
     ) -> Result<(), S::Error> {
-        if self.first[..self.len].contains(&key) {
+        if !self.tags.is_empty() && self.tags.contains(&key) {
             return Err(twice(format_args!("{key:?}")));
         }
-        if self.len < TAGS {
-            self.first[self.len] = key;
-            self.len += 1;
+        if is_tag::<T>() {
+            self.tags.push(key);
         }
         self.fields.serialize_field(key, &Strict::<_, JSON>(value))
     }
@@ -98,8 +98,7 @@ impl<S: SerializeMap, const JSON: bool> StrictMap<S, JSON> {
     #[inline]
     fn check<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), S::Error> {
         let is_first = std::mem::replace(&mut self.is_empty, false);
-        // A key of a map has a size. A tag is a `str`, and comes first.
-        if is_first && size_of::<&K>() > size_of::<usize>() {
+        if is_first && is_tag::<K>() {
             self.keys.get_or_insert_default();
         }
         let Some(keys) = &mut self.keys else {
