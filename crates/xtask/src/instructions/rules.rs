@@ -51,7 +51,10 @@ const RULES: &[(&[&str], &str, Step)] = &[
     (&["crates/tidings-codec/src/payload."], "check_bounds", Frame),
     (&["crates/tidings-codec/src/payload."], "FrameWriter", Frame),
     (&["crates/tidings-codec/src/payload."], "", Decode),
-    (&["crates/tidings-codec/src/format.", "crates/tidings-codec/src/strict."], "", Encode),
+    (&[
+        "crates/tidings-codec/src/format.", "crates/tidings-codec/src/strict.",
+        "crates/tidings-codec/src/strict/",
+    ], "", Encode),
     (&["crates/tidings-codec/src/number_keys."], "", Decode),
     (&["crates/tidings-codec/src/writer.", "crates/tidings-codec/src/encoder."], "", Frame),
     (&[
@@ -72,6 +75,7 @@ const RULES: &[(&[&str], &str, Step)] = &[
     (&[
         "crates/tidings/src/worker.", "crates/tidings/src/handler.",
         "crates/tidings/src/context.", "crates/tidings/src/derived.",
+        "crates/tidings/src/task/panic.",
     ], "", Call),
     (&[
         "crates/tidings/src/bus.", "crates/tidings/src/key.", "crates/tidings/src/outgoing.",
@@ -79,7 +83,7 @@ const RULES: &[(&[&str], &str, Step)] = &[
         "crates/tidings/src/pending.", "crates/tidings/src/sender.", "crates/tidings/src/session.",
         "crates/tidings/src/echo.", "crates/tidings/src/pace.", "crates/tidings/src/link.",
     ], "", Send),
-    (&["crates/tidings/src/transport"], "", Runtime),
+    (&["crates/tidings/src/transport", "crates/tidings/src/task/"], "", Runtime),
 
     (&["/serde_json-*/src/ser.", "/serde*/src/ser/", "/rmp-*/src/encode"], "", Encode),
     (&[
