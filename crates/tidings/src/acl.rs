@@ -19,7 +19,7 @@ use std::fmt;
 
 use tidings_codec::NameError;
 
-use crate::keys::Namespace;
+use crate::namespace::Namespace;
 
 /// What a user may do: what is needed, and nothing else.
 ///

@@ -7,8 +7,9 @@ use tidings_codec::check_name;
 
 use crate::Bus;
 use crate::error::counter::CountError;
-use crate::kept::{Kept, Undone};
-use crate::transport::keyspace::{Answer, Keyspace};
+use crate::keyspace::Keyspace;
+use crate::keyspace::access::{Kept, Undone};
+use crate::keyspace::answer::Answer;
 
 /// A number in Redis that all processes of the namespace count together. Cheap to clone;
 /// [`Bus::counter`] gives it.

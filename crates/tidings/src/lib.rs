@@ -86,10 +86,12 @@ mod stderr;
 mod table;
 mod worker;
 // … how the connection is kept …
-mod kept;
-mod keys;
+mod keyspace;
 mod link;
+pub mod memory;
+mod namespace;
 mod outage;
+mod redis_error;
 mod transport;
 // … what tasks are made of …
 mod task;
@@ -144,11 +146,6 @@ pub mod prelude {
         Bus, Context, Event, Failure, Format, Gap, Handler, HandlerError, Handling, State, Unknown,
         WhenFull,
     };
-}
-
-/// The meeting place of `memory:` addresses, seen from outside of any bus.
-pub mod memory {
-    pub use crate::transport::memory::publish;
 }
 
 /// What the macros write refers to this; nothing else should.

@@ -24,8 +24,8 @@ pub(crate) use self::remembered::Remembered;
 use self::view::{Follower, Over, View};
 use crate::Bus;
 use crate::error::members::MembersError;
-use crate::keys::Namespace;
-use crate::transport::keyspace::roll::Keys;
+use crate::keyspace::member_list::Keys;
+use crate::namespace::Namespace;
 
 /// A bus that is there, as it describes itself. [`Bus::members`] and [`Bus::watch_members`] give
 /// them.

@@ -13,10 +13,9 @@ use tokio::task::unconstrained;
 
 use crate::error::connect::ConnectError;
 use crate::health::TopologyKind;
-use crate::transport::keyspace::Keyspace;
+use crate::keyspace::Keyspace;
 
 pub(crate) mod address;
-pub(crate) mod keyspace;
 pub(crate) mod memory;
 pub(crate) mod options;
 mod scheme;
@@ -29,7 +28,6 @@ pub(crate) mod tls;
 mod topology;
 pub(crate) mod url;
 
-mod commands;
 mod connection;
 mod life;
 mod race;

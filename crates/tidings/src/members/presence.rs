@@ -10,9 +10,9 @@ use tokio::time::{sleep, timeout};
 
 use super::Profile;
 use crate::error::send_failure::{Fate, Reason};
-use crate::kept::{Kept, Undone};
+use crate::keyspace::access::{Kept, Undone};
+use crate::keyspace::member_list::{Beat, Keys, Renewed};
 use crate::task::stage::Stage;
-use crate::transport::keyspace::roll::{Beat, Keys, Renewed};
 
 /// A lease is renewed so many times as often as it must be.
 const BEATS: u32 = 5;
@@ -271,7 +271,7 @@ impl Drop for Gone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::Namespace;
+    use crate::namespace::Namespace;
 
     #[tokio::test]
     async fn who_may_have_joined_has_a_goodbye_to_say() {

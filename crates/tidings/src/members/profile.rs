@@ -8,7 +8,7 @@ use tidings_codec::{NameError, NodeId, check_name};
 
 use super::Member;
 use crate::error::start::StartError;
-use crate::transport::keyspace::roll::{Listed, milliseconds};
+use crate::keyspace::member_list::{Listed, milliseconds};
 
 /// A text of a member is cut there: all members are told of it.
 const TEXT: usize = 128;

@@ -8,9 +8,9 @@ use tidings_codec::NodeId;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
-use crate::kept::Kept;
+use crate::keyspace::access::Kept;
+use crate::keyspace::member_list::Keys;
 use crate::task::stage::Stage;
-use crate::transport::keyspace::roll::Keys;
 
 /// How often Redis is asked at most.
 const EVERY: Duration = Duration::from_secs(1);

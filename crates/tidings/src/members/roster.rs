@@ -6,7 +6,7 @@ use tidings_codec::NodeId;
 use tokio::time::Instant;
 
 use super::{Departure, Member, MemberEvent};
-use crate::transport::keyspace::roll::RETURN;
+use crate::keyspace::member_list::RETURN;
 
 /// All members, and which of them are missed.
 #[derive(Debug, Default)]

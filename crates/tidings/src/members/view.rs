@@ -20,10 +20,10 @@ use super::roster::Roster;
 use super::{Departure, MemberEvent, MemberEvents, profile};
 use crate::error::members::MembersError;
 use crate::error::send_failure::Reason;
-use crate::kept::{Kept, Undone};
+use crate::keyspace::access::{Kept, Undone};
+use crate::keyspace::member_list::Keys;
 use crate::notices::{Listener, Notice};
 use crate::task::stage::Stage;
-use crate::transport::keyspace::roll::Keys;
 
 /// How many members are asked about at once.
 const AT_ONCE: usize = 128;

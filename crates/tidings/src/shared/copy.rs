@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::announced::Announced;
 use super::care::{Care, Outcome};
 use super::held::Held;
-use super::keeper::{Copy, Stamp, in_time};
+use super::keeper::{Copy, in_time};
 use super::known::Announceable;
 use super::shareable::Shareable;
 use super::sharing::WhenLost;
@@ -25,13 +25,15 @@ use crate::error::failure::Failure;
 use crate::error::send_failure::Reason;
 use crate::error::shared::LoadError;
 use crate::error::shown;
-use crate::kept::Kept;
+use crate::keyspace::Keyspace;
+use crate::keyspace::access::Kept;
+use crate::keyspace::answer::KeyError;
+use crate::keyspace::stamp::Stamp;
+use crate::keyspace::value::{Found, Written};
 use crate::notices::Notice;
 use crate::reports::Reports;
 use crate::task::panic::caught;
 use crate::task::stage::Stage;
-use crate::transport::keyspace::values::{Found, Written};
-use crate::transport::keyspace::{KeyError, Keyspace};
 
 pub(crate) struct ValueCopy<T> {
     pub(crate) name: Arc<str>,

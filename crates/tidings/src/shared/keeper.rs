@@ -16,11 +16,13 @@ use tokio::time::{Instant as Clock, sleep_until, timeout};
 use super::care::{Care, Outcome, Round};
 use crate::error::send_failure::Reason;
 use crate::health::Pulse;
-use crate::kept::Way;
+use crate::keyspace::Keyspace;
+use crate::keyspace::access::Way;
+use crate::keyspace::answer::KeyError;
+use crate::keyspace::stamp::Stamp;
 use crate::life::Inner;
 use crate::task::panic::panic_text;
 use crate::task::stage::Stage;
-use crate::transport::keyspace::{KeyError, Keyspace};
 
 /// How often all copies are compared with Redis, before chance changes it by a fifth.
 pub(crate) const EVERY: Duration = Duration::from_secs(30);
@@ -28,30 +30,6 @@ pub(crate) const EVERY: Duration = Duration::from_secs(30);
 /// The waits between attempts to read what could not be read, although Redis is there.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-
-/// Which writing a value is from. Two are the same or not; none is greater: a failover can take a
-/// version back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    /// How many times it was written; 0 for what is not there.
-    pub(crate) version: u64,
-    /// The writer's random mark; empty for what is not there.
-    pub(crate) nonce: String,
-}
-
-impl Stamp {
-    /// Whether this is the writing right after `before`. The nonce alone does not tell: a forged
-    /// notification could lead back to the nonce that Redis holds, with another value, and no check
-    /// would find the difference.
-    pub(super) fn follows(&self, before: &Self, was: &str) -> bool {
-        before.nonce == was && before.version.checked_add(1) == Some(self.version)
-    }
-}
-
-/// A mark that no other writing has.
-pub(super) fn nonce() -> String {
-    format!("{:016x}", rand::random::<u64>())
-}
 
 /// What this process has of something that is shared: one value, or the cache of a map.
 pub(crate) trait Copy: Send + Sync {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::copy::ValueCopy;
 use super::held::discard;
-use super::keeper::{Stamp, in_time};
+use super::keeper::in_time;
 use super::shareable::Shareable;
 use super::sharing::WhenLost;
 use super::snapshot::Snapshot;
 use super::store::encoded;
-use crate::transport::keyspace::values::{Found, Restoring};
-use crate::transport::keyspace::{KeyError, Keyspace};
+use crate::keyspace::Keyspace;
+use crate::keyspace::answer::KeyError;
+use crate::keyspace::stamp::Stamp;
+use crate::keyspace::value::{Found, Restoring};
 
 impl<T: Shareable> ValueCopy<T> {
     /// What is here when Redis holds nothing, although it held this.

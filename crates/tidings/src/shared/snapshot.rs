@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::held::Held;
-use super::keeper::Stamp;
 use super::sharing::WhenLost;
 
 use crate::error::shared::LoadError;
+use crate::keyspace::stamp::Stamp;
 
 /// A shared value as this process knew it at one moment. Cheap to clone; it does not change.
 ///

@@ -10,17 +10,17 @@ use tokio::time::{Instant, sleep};
 use super::care::Calm;
 use super::copy::{ValueCopy, decode};
 use super::held::Held;
-use super::keeper::{Stamp, nonce};
 use super::shareable::Shareable;
 use super::sharing::Sharing;
 use super::snapshot::Snapshot;
 use super::updates::Together;
 use crate::error::send_failure::{Fate, Reason};
 use crate::error::shared::{LoadError, StoreError};
-use crate::kept::Undone;
+use crate::keyspace::access::Undone;
+use crate::keyspace::stamp::{Stamp, nonce};
+use crate::keyspace::value::{Attempt, Clearing, Found, Writing, can_carry};
 use crate::task::panic::caught;
 use crate::task::timer::FOREVER;
-use crate::transport::keyspace::values::{Attempt, Clearing, Found, Writing, can_carry};
 
 /// How often an update is tried.
 pub(super) const ATTEMPTS: u32 = 1_000;

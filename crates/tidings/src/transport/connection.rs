@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Fuse};
 use futures_util::{FutureExt, TryFutureExt};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ErrorKind, ProtocolVersion, RedisConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind,
+    RedisError, RedisResult,
 };
 use tokio::time::timeout;
 
 use crate::acl::{Needs, Permissions};
-use crate::error::connect::{ConnectError, NODE_OF_CLUSTER};
+use crate::error::connect::ConnectError;
+use crate::keyspace::commands::Driver;
+use crate::redis_error::words;
 use crate::tls::Tls;
 use crate::transport::role::{Role, ask_role, hello};
 use crate::transport::stream::{self, Allowance, Metered, Socket, Way};
@@ -83,9 +84,6 @@ pub(crate) struct Line {
     /// The version of the server, where it says it and a master is wanted.
     pub(crate) version: Option<String>,
 }
-
-/// A driver that may be asked again after its end.
-pub(crate) type Driver = Fuse<BoxFuture<'static, ()>>;
 
 impl Access {
     pub(crate) fn new(
@@ -420,22 +418,6 @@ fn most_telling(errors: Vec<ConnectError>) -> Option<ConnectError> {
         ConnectError::Io { .. } => 2,
         _ => 1,
     })
-}
-
-/// Redis's own words, without the crate's.
-pub(crate) fn words(error: &RedisError) -> String {
-    use ServerErrorKind::{Ask, CrossSlot, Moved};
-    let words = match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        _ => error.to_string(),
-    };
-    match error.kind() {
-        // A server that hides at first what it is says so here.
-        ErrorKind::Server(Moved | Ask | CrossSlot) => {
-            format!("{words} (the server is {NODE_OF_CLUSTER})")
-        }
-        _ => words,
-    }
 }
 
 #[cfg(test)]

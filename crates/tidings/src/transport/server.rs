@@ -1,5 +1,8 @@
 //! One server: a connection that hears and nothing else, and one that sends.
 
+#[cfg(test)]
+mod order;
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,14 +20,15 @@ use redis::{
     RedisError, ServerErrorKind, Value,
 };
 
-use super::keyspace::RedisKeys;
 use super::{Backlog, Hearing, PublishError, Publisher, Reply, Sending, SendingAgain, in_line};
 use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
-use crate::keys::Namespace;
+use crate::keyspace::commands::{Driver, commands, with_places};
+use crate::keyspace::redis::RedisKeys;
+use crate::namespace::Namespace;
+use crate::redis_error::words;
 use crate::tls::Tls;
-use crate::transport::commands::{commands, with_places};
-use crate::transport::connection::{Access, Driver, Line, Setup, words};
+use crate::transport::connection::{Access, Line, Setup};
 use crate::transport::life::Life;
 use crate::transport::role::{Role, ask_role, hello, shortcoming};
 use crate::transport::stream::Allowance;

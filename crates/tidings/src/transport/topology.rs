@@ -139,7 +139,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::keys::Namespace;
+    use crate::namespace::Namespace;
 
     /// One server that is not the right one any more.
     #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::server::Server;
 use super::topology::{Found, Standalone, Topology};
 use crate::error::connect::UrlError;
 use crate::error::start::StartError;
-use crate::keys::Namespace;
+use crate::namespace::Namespace;
 use crate::tls::Tls;
 
 /// The environment variable that [`Bus::start`](crate::Bus::start) reads.

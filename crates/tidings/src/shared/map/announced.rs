@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::shared::keeper::Stamp;
+use crate::keyspace::map::NOTICE;
+use crate::keyspace::stamp::Stamp;
 use crate::shared::known::Announcement;
-use crate::transport::keyspace::maps::NOTICE;
 
 /// Entries were written or taken away. Programs that are no bus may leave all but the map out.
 #[derive(Debug, Deserialize)]

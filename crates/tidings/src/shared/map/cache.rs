@@ -19,7 +19,7 @@ use super::flights::Flights;
 use super::invalidations::{Invalidations, Turn};
 use super::load::Loaded;
 use crate::error::shared::LoadError;
-use crate::shared::keeper::Stamp;
+use crate::keyspace::stamp::Stamp;
 
 /// How many former stamps are remembered, to know those that answers still bring.
 const PASSED: usize = 256;

@@ -13,10 +13,10 @@ use tokio::time::{Duration, Instant};
 use super::cache::Entry;
 use crate::error::shared::LoadError;
 use crate::error::shown;
+use crate::keyspace::map::NEGATIVE;
 use crate::shared::Shareable;
 use crate::shared::copy::decode;
 use crate::task::timer::FOREVER;
-use crate::transport::keyspace::maps::NEGATIVE;
 
 /// How long a key may be as text, in bytes.
 const LONGEST_KEY: usize = 1_024;

@@ -15,10 +15,10 @@ use crate::error::failure::Failure;
 use crate::error::report;
 use crate::error::send_failure::{Fate, Reason};
 use crate::error::shared::StoreError;
+use crate::keyspace::map::Moved;
+use crate::keyspace::stamp::{Stamp, nonce};
 use crate::link::delays;
 use crate::shared::Shareable;
-use crate::shared::keeper::{Stamp, nonce};
-use crate::transport::keyspace::maps::Moved;
 
 /// How many keys are sent at once.
 const AT_ONCE: usize = 16;
@@ -237,8 +237,8 @@ mod tests {
 
     use super::super::invalidations::MOST;
     use crate::error::send_failure::Reason;
-    use crate::kept::Way;
-    use crate::transport::memory::Place;
+    use crate::keyspace::access::Way;
+    use crate::memory::Place;
     use crate::{Bus, SharedMap};
 
     /// How long an answer may take.

@@ -14,9 +14,9 @@ use super::invalidations::Turn;
 use super::mirror::{Key, Mirror, New};
 use crate::error::report;
 use crate::error::shared::{LoadError, LoadOrError};
+use crate::keyspace::map::{Found, Only};
+use crate::keyspace::stamp::nonce;
 use crate::shared::Shareable;
-use crate::shared::keeper::nonce;
-use crate::transport::keyspace::maps::{Found, Only};
 
 /// What became of a load, for all who wait for it.
 pub(crate) enum Loaded<V> {

@@ -27,18 +27,21 @@ use super::watch::Watchers;
 use crate::error::failure::Failure;
 use crate::error::send_failure::{Fate, Reason};
 use crate::error::shared::{LoadError, StoreError};
-use crate::kept::{Kept, Undone};
+use crate::keyspace::Keyspace;
+use crate::keyspace::access::{Kept, Undone};
+use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::map::{Found, Moved, NewEntry, Only, Written};
+use crate::keyspace::stamp::{Stamp, nonce};
+use crate::namespace::MapKeys;
 use crate::notices::Notice;
 use crate::reports::Reports;
 use crate::shared::Shareable;
 use crate::shared::care::{Care, Era, Outcome};
 use crate::shared::held::{Held, discard};
-use crate::shared::keeper::{Copy, Stamp, in_time, nonce};
+use crate::shared::keeper::{Copy, in_time};
 use crate::shared::known::Announceable;
 use crate::shared::store::{ATTEMPTS, encoded, give_way};
 use crate::task::timer::FOREVER;
-use crate::transport::keyspace::maps::{Found, MapKeys, Moved, NewEntry, Only, Written};
-use crate::transport::keyspace::{Answer, KeyError, Keyspace};
 
 /// How many updates of different keys may be under way at once; those of one key take turns.
 const TURNS: usize = 16;

@@ -16,7 +16,7 @@ use super::cache::Told;
 use super::mirror::{Key, Mirror};
 use crate::error::send_failure::Reason;
 use crate::error::shared::LoadError;
-use crate::kept::Way;
+use crate::keyspace::access::Way;
 use crate::shared::Shareable;
 
 /// How many changed keys wait for one who watches a whole map. Beyond that all of it has changed.

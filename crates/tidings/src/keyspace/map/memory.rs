@@ -8,10 +8,11 @@ use std::time::Duration;
 use tidings_codec::Format;
 use tokio::time::Instant;
 
-use super::{Found, MapKeys, Maps, Moved, NEGATIVE, NewEntry, Only, Page, Written, notice_end};
-use crate::shared::keeper::Stamp;
-use crate::transport::keyspace::{self, Answer};
-use crate::transport::memory::MemoryKeys;
+use super::{Found, Maps, Moved, NEGATIVE, NewEntry, Only, Page, Written, notice_end};
+use crate::keyspace::answer::Answer;
+use crate::keyspace::memory::{self, MemoryKeys};
+use crate::keyspace::stamp::Stamp;
+use crate::namespace::MapKeys;
 
 /// By the name of the key of the entries.
 pub(crate) type InMemory = HashMap<String, Map>;
@@ -81,7 +82,7 @@ impl Map {
     }
 }
 
-impl keyspace::InMemory {
+impl memory::InMemory {
     fn map(&mut self, keys: &MapKeys) -> &mut Map {
         self.maps.entry(keys.entries.clone()).or_default()
     }
@@ -133,7 +134,7 @@ impl MemoryKeys {
         let (keys, map) = (self.clone(), map.clone());
         let (field, nonce) = (field.map(str::to_owned), nonce.to_owned());
         Box::pin(async move {
-            let change = |kept: &mut keyspace::InMemory| {
+            let change = |kept: &mut memory::InMemory| {
                 alter(kept.map(&map));
                 let (moved, notice) = kept.moves(&map, field.as_deref(), &nonce);
                 Ok((moved, Some(notice)))
@@ -154,7 +155,7 @@ impl Maps for MemoryKeys {
     fn write_entry(&self, map: &MapKeys, new: NewEntry<'_>) -> Answer<Written> {
         let (keys, map, new) = (self.clone(), map.clone(), Owned::of(new));
         Box::pin(async move {
-            let change = |kept: &mut keyspace::InMemory| {
+            let change = |kept: &mut memory::InMemory| {
                 let new = new.entry();
                 if !kept.map(&map).allows(new.field, new.only) {
                     let stamp = kept.stamp(&map);

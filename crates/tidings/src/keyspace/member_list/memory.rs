@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::silences::Silences;
 use super::{AT_ONCE, Beat, Keys, Listed, RETURN, Renewed, Roll, milliseconds};
-use crate::transport::keyspace::Answer;
-use crate::transport::memory::MemoryKeys;
+use crate::keyspace::answer::Answer;
+use crate::keyspace::memory::MemoryKeys;
 
 pub(crate) type InMemory = HashMap<Keys, Entries>;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use super::InMemory;
+use super::memory::InMemory;
 
 /// The fields of one key.
 #[derive(Debug, Default)]

@@ -7,9 +7,10 @@ use redis::{RedisResult, Value};
 use serde::de::IgnoredAny;
 use tidings_codec::{Format, Limits, RawEvent, read_frame};
 
-use super::{Answer, KeyError, RedisKeys, text, understood};
+use super::answer::{Answer, KeyError};
+use super::redis::{RedisKeys, refused, text, understood};
 use crate::error::shown;
-use crate::shared::keeper::Stamp;
+use crate::keyspace::stamp::Stamp;
 use crate::task::timer::FOREVER;
 
 mod memory;
@@ -142,9 +143,8 @@ impl Values for RedisKeys {
         let answers = self.begin(async move { pipe.query_async(&mut connection).await });
         let needs = self.needs.clone();
         Box::pin(async move {
-            let answers: Vec<RedisResult<Value>> = answers
-                .await?
-                .map_err(|error| KeyError::of(&error, &needs))?;
+            let answers: Vec<RedisResult<Value>> =
+                answers.await?.map_err(|error| refused(&error, &needs))?;
             let stamp = |answer| {
                 let (version, nonce) = understood(answer, &needs)?;
                 Stamp::of(version, nonce)

@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::{Answer, KeyError, RedisKeys};
+use super::answer::{Answer, KeyError};
+use super::redis::RedisKeys;
 use crate::error::shown;
-use crate::transport::memory::MemoryKeys;
+use crate::keyspace::memory::MemoryKeys;
 
 /// A number that is not there is 0.
 pub(crate) trait Counts {

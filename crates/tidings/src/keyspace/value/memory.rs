@@ -8,10 +8,10 @@ use super::{
     Attempt, CLEARED_LASTS_MS, Cleared, Clearing, FIELDS, FORMAT, Fields, Found, NONCE, Restoring,
     TTL, VALUE, VERSION, Values, Writing, inlined, milliseconds, notice,
 };
-use crate::shared::keeper::Stamp;
-use crate::transport::keyspace::hashes::Hash;
-use crate::transport::keyspace::{Answer, InMemory, KeyError};
-use crate::transport::memory::MemoryKeys;
+use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::hashes::Hash;
+use crate::keyspace::memory::{InMemory, MemoryKeys};
+use crate::keyspace::stamp::Stamp;
 
 impl Values for MemoryKeys {
     fn read(&self, key: &str) -> Answer<Found> {

@@ -7,9 +7,11 @@ use redis::{Script, ScriptInvocation};
 use serde_json::json;
 use tidings_codec::Format;
 
-use super::values::milliseconds;
-use super::{Answer, KeyError, RedisKeys};
-use crate::shared::keeper::Stamp;
+use super::answer::{Answer, KeyError};
+use super::redis::RedisKeys;
+use super::value::milliseconds;
+use crate::keyspace::stamp::Stamp;
+use crate::namespace::MapKeys;
 
 mod memory;
 mod scripts;
@@ -21,19 +23,6 @@ pub(crate) const NOTICE: &str = "tidings.map";
 
 /// How many entries one step through a map asks for.
 const STEP: usize = 500;
-
-/// Where a map lies.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct MapKeys {
-    pub(crate) name: String,
-    /// The hash of the entries: `FORMAT VERSION NONCE PAYLOAD` each, with `VERSION@END` where it has
-    /// an end.
-    pub(crate) entries: String,
-    /// The hash of `version` and `nonce`, which every change of any entry changes.
-    pub(crate) stamp: String,
-    /// The hash of who may fill which gap: the leases of loaders that run.
-    pub(crate) loading: String,
-}
 
 /// An entry to be written.
 #[derive(Clone, Copy, Debug)]

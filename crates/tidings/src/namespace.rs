@@ -2,8 +2,6 @@
 
 use tidings_codec::{NameError, check_name};
 
-use crate::transport::keyspace::maps::MapKeys;
-
 /// The namespace of a bus that was given none.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
@@ -76,6 +74,19 @@ impl Namespace {
     pub(crate) fn beats(&self) -> String {
         format!("{}:members-beat", self.channel())
     }
+}
+
+/// Where a map lies.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MapKeys {
+    pub(crate) name: String,
+    /// The hash of the entries: `FORMAT VERSION NONCE PAYLOAD` each, with `VERSION@END` where it has
+    /// an end.
+    pub(crate) entries: String,
+    /// The hash of `version` and `nonce`, which every change of any entry changes.
+    pub(crate) stamp: String,
+    /// The hash of who may fill which gap: the leases of loaders that run.
+    pub(crate) loading: String,
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use tokio_util::context::TokioContext;
 
 use crate::error::members::MembersError;
 use crate::error::send_failure::{Fate, Reason};
-use crate::transport::keyspace::{Answer, KeyError, Keyspace};
+use crate::keyspace::Keyspace;
+use crate::keyspace::answer::{Answer, KeyError};
 
 /// The way to the keys, while there is one.
 #[derive(Debug)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use redis::{Script, ScriptInvocation};
 use tidings_codec::NodeId;
 
-use super::{Answer, RedisKeys};
-use crate::keys::Namespace;
+use super::answer::Answer;
+use super::redis::RedisKeys;
+use crate::namespace::Namespace;
 
 mod memory;
 mod scripts;

@@ -1,0 +1,30 @@
+//! All operations on the keys of a namespace. Each is atomic.
+
+use std::fmt;
+
+pub(crate) mod access;
+pub(crate) mod answer;
+pub(crate) mod commands;
+pub(crate) mod counter;
+pub(crate) mod hashes;
+pub(crate) mod map;
+pub(crate) mod member_list;
+pub(crate) mod memory;
+pub(crate) mod redis;
+pub(crate) mod stamp;
+pub(crate) mod value;
+
+use counter::Counts;
+use map::Maps;
+use member_list::Roll;
+use memory::MemoryKeys;
+use redis::RedisKeys;
+use value::Values;
+
+/// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
+/// sends.
+pub(crate) trait Keyspace: Counts + Maps + Roll + Values + fmt::Debug + Send + Sync {}
+
+impl Keyspace for MemoryKeys {}
+
+impl Keyspace for RedisKeys {}

@@ -1,0 +1,115 @@
+//! The order of frames beside commands on keys, against a server that stands still.
+
+use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use redis::aio::MultiplexedConnection;
+use redis::{ProtocolVersion, RedisConnectionInfo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
+
+use super::*;
+use crate::keyspace::commands::{PLACES, with_places};
+use crate::keyspace::member_list::Keys;
+use crate::namespace::Namespace;
+use crate::transport::Sending;
+use crate::transport::trail::Trail;
+
+/// A server that answers each command, and reads nothing while it stands still. Returns the
+/// frames that were published on it, in order.
+async fn serve(mut stream: DuplexStream, mut stands_still: watch::Receiver<bool>) -> Vec<u8> {
+    let (mut frames, mut unread, mut chunk) = (Vec::new(), Vec::new(), vec![0; 4_096]);
+    loop {
+        stands_still.wait_for(|still| !still).await.unwrap();
+        let read = stream.read(&mut chunk).await.unwrap();
+        unread.extend_from_slice(&chunk[..read]);
+        while let Some((command, rest)) = next_command(&unread) {
+            match &*command[0] {
+                b"HELLO" => stream.write_all(b"%0\r\n").await.unwrap(),
+                b"PUBLISH" => {
+                    frames.push(command[2][0]);
+                    stream.write_all(b":1\r\n").await.unwrap();
+                }
+                _ => stream.write_all(b"*1\r\n_\r\n").await.unwrap(),
+            }
+            unread = rest;
+        }
+        if frames.last() == Some(&LAST) {
+            return frames;
+        }
+    }
+}
+
+const LAST: u8 = b'z';
+
+/// The first command of what was read, and what follows it.
+fn next_command(mut unread: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
+    let mut line = |kind: u8| {
+        let end = unread.windows(2).position(|two| two == b"\r\n")?;
+        assert_eq!(unread[0], kind);
+        let length: usize = std::str::from_utf8(&unread[1..end])
+            .unwrap()
+            .parse()
+            .unwrap();
+        unread = &unread[end + 2..];
+        if kind == b'*' {
+            return Some((length, Vec::new()));
+        }
+        let text = unread.get(..length)?.to_vec();
+        unread = unread.get(length + 2..)?;
+        Some((length, text))
+    };
+    let (arguments, _) = line(b'*')?;
+    let command = (0..arguments)
+        .map(|_| Some(line(b'$')?.1))
+        .collect::<Option<_>>()?;
+    Some((command, unread.to_vec()))
+}
+
+#[tokio::test]
+async fn frames_leave_in_their_order_however_many_commands_fill_the_line() {
+    let stands_still = watch::Sender::new(false);
+    let (client, stream) = tokio::io::duplex(256);
+    let served = tokio::spawn(serve(stream, stands_still.subscribe()));
+    let settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+    let connecting = MultiplexedConnection::new_with_config(&settings, client, with_places());
+    let (connection, driver) = connecting.await.unwrap();
+    let driver = driver.boxed().fuse();
+    let namespace = Namespace::parse("shop").unwrap();
+    let server = Server::new(&settings, None, &namespace);
+    let Sending {
+        publisher,
+        mut driver,
+        keyspace,
+        ..
+    } = server.sending_over(connection, (driver, Trail::default()), false);
+    let keys = Keys::of(&namespace);
+    let ask = || keyspace.describe(&keys, &[tidings_codec::NodeId::new(1)]);
+
+    stands_still.send_replace(true);
+    let mut commands = FuturesUnordered::new();
+    let mut replies = Vec::new();
+    for frame in [b'a', b'b', b'c', b'd', LAST] {
+        for number in 0..2 * PLACES {
+            let mut command = ask();
+            let _ = (&mut command).now_or_never();
+            // Of some nobody waits for the answer any more.
+            if number % 2 == 0 {
+                commands.push(command);
+            }
+            let _ = (&mut driver).now_or_never();
+            tokio::task::yield_now().await;
+        }
+        replies.push(publisher.publish(Bytes::from(vec![frame])));
+        let _ = futures_util::poll!(commands.next());
+    }
+    stands_still.send_replace(false);
+
+    // No frame needs more than to be published: nobody looks for the answers.
+    let asking = async { while commands.next().await.is_some() {} };
+    let all = async { futures_util::join!(asking, driver) };
+    let all = tokio::time::timeout(std::time::Duration::from_secs(10), all);
+    all.await
+        .expect("the server hangs up once it has all of it");
+    assert_eq!(served.await.unwrap(), b"abcdz");
+}
