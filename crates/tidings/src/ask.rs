@@ -18,8 +18,9 @@ use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tidings_codec::{Payload, To};
 
+use self::asked::ASK;
 use self::asked::Reply;
-use self::asks::{ASK, Heard, OPEN};
+use self::asks::{Heard, OPEN};
 use self::expected::{departures, expected};
 use self::replies::Replies;
 pub use self::summary::{Summary, Who};
@@ -223,7 +224,8 @@ impl Bus {
         let departures = departures(self);
         let expected = unwritten().wait(self.expected_of(to)).await?;
         let dispatcher = &self.inner.dispatcher;
-        let ask = dispatcher.asks.open(dispatcher, expected.len());
+        let listen = |name, listener| dispatcher.listen(name, listener);
+        let ask = self.inner.asks.open(listen, expected.len());
         let ask = ask.ok_or(AskError::TooMany { limit: OPEN })?;
         let id = ask.id.to_string();
         let meta = &[(ASK, &*id)];

@@ -404,6 +404,7 @@ struct Parts {
     format: Format,
     outgoing: Arc<Outgoing>,
     dispatcher: Arc<Dispatcher>,
+    asks: Arc<Asks>,
     echoes: Arc<Echoes>,
     reports: Arc<Reports>,
     pulse: Arc<Pulse>,
@@ -422,12 +423,13 @@ impl Parts {
         let counts = Arc::new(Counts::new());
         let reports = Arc::new(Reports::new(Arc::clone(&counts)));
         let outgoing = Arc::new(Outgoing::new(me, format, sending, Arc::clone(&reports)));
-        let asks = Asks::new(Arc::clone(&outgoing), Handle::current());
+        let asks = Arc::new(Asks::new(Arc::clone(&outgoing), Handle::current()));
         Self {
             me,
             format,
             outgoing,
-            dispatcher: Arc::new(Dispatcher::new(asks)),
+            dispatcher: Arc::new(Dispatcher::new(Arc::clone(&asks) as _)),
+            asks,
             echoes: Arc::default(),
             reports,
             pulse: Arc::new(Pulse::new(
@@ -452,6 +454,7 @@ impl Parts {
             outgoing: Arc::clone(&self.outgoing),
             echoes: Arc::clone(&self.echoes),
             dispatcher: Arc::clone(&self.dispatcher),
+            asks: Arc::clone(&self.asks),
             reports: Arc::clone(&self.reports),
             pulse: Arc::clone(&self.pulse),
             namespace: self.namespace.clone(),
@@ -543,6 +546,7 @@ impl Parts {
             format,
             outgoing,
             dispatcher,
+            asks: _,
             echoes,
             reports,
             pulse,

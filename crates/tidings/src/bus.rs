@@ -30,11 +30,11 @@ use crate::metrics::Calls;
 use crate::reports::{GapBox, Reports};
 use crate::sending::{Receipt, Sending};
 use crate::stream::EventStream;
-use crate::subscription::{Handling, Seat, Subscription};
+use crate::subscription::{Handling, Seat, Subscription, as_seat};
 use crate::task::stage::Stage;
 use crate::task::timer::FOREVER;
 use crate::transport::url;
-use crate::worker::{OwnedHandler, Worker, as_seat, hear_gaps};
+use crate::worker::{OwnedHandler, Worker, hear_gaps};
 
 /// A process's place on the bus: hears and sends events. Cheap to clone; when the last clone is
 /// dropped, its tasks end, and what waits in its handlers' queues is dropped. The one that a

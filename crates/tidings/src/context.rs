@@ -12,6 +12,7 @@ use tidings_codec::{EncodeError, NodeId};
 use crate::Bus;
 use crate::ask::asked::Asked;
 use crate::error::subscribe::MissingState;
+use crate::subscription::Heard;
 use crate::task::panic::caught;
 
 /// What is known of an event beside its payload.
@@ -36,6 +37,18 @@ impl Context {
             at: 0,
             asked: None,
         }
+    }
+
+    /// Is about this event from now on.
+    pub(crate) fn describe(&mut self, heard: &Heard<'_>) {
+        if !Arc::ptr_eq(&self.event, heard.name()) {
+            self.event = Arc::clone(heard.name());
+        }
+        let item = heard.item();
+        self.from = heard.from();
+        self.number = item.number();
+        self.at = item.at;
+        self.asked = item.asked().map(Arc::downgrade);
     }
 
     /// The name that the event was heard under.

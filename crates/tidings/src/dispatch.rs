@@ -7,11 +7,11 @@ use bytes::Bytes;
 use tidings_codec::{EventError, Header, NodeId, RawEvent, To};
 use tokio::sync::Notify;
 
-use crate::ask::asked::{Asked, Question, Reply};
-use crate::ask::asks::{Asks, question};
+use crate::ask::asked::{Answering, Asked, Question, Reply, question};
 use crate::error::subscribe::OnError;
 use crate::event::Names;
-use crate::notices::{Listener, Notice, Notices, is_notice};
+use crate::event::name::is_notice;
+use crate::notices::{Listener, Notice, Notices};
 use crate::reports::Reports;
 use crate::subscription::{Batch, Item, Seat, Shared};
 use crate::table::{Place, Route, Table};
@@ -30,16 +30,16 @@ pub(crate) struct Dispatcher {
     /// What the bus's own parts hear.
     pub(crate) notices: Arc<Notices>,
     /// Who waits for answers, and who gives them.
-    pub(crate) asks: Arc<Asks>,
+    pub(crate) asks: Arc<dyn Answering>,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(asks: Asks) -> Self {
+    pub(crate) fn new(asks: Arc<dyn Answering>) -> Self {
         Self {
             table: Mutex::default(),
             changed: Notify::new(),
             notices: Arc::default(),
-            asks: Arc::new(asks),
+            asks,
         }
     }
 
@@ -141,7 +141,7 @@ impl Sorter {
             dispatcher.notices.hear(event.name(bytes), &notice);
         }
         for (question, reply) in aside.replies {
-            dispatcher.asks.reply(question, reply);
+            Arc::clone(&dispatcher.asks).reply(question, reply);
         }
         batches
     }

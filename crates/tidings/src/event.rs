@@ -1,5 +1,7 @@
 //! An event: a type with a name on the wire, and the keys under which values are sent and heard.
 
+pub(crate) mod name;
+
 use std::any::{TypeId, type_name};
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +10,7 @@ use std::marker::PhantomData;
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_name};
 
 use crate::error::subscribe::OnError;
-use crate::notices::is_notice;
+use crate::event::name::is_notice;
 
 /// Something that happens, as a type: its name on the wire and its payload are one thing.
 ///

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Duration, Instant, timeout_at};
 
+use crate::ask::asks::Asks;
 use crate::context::States;
 use crate::dispatch::Dispatcher;
 use crate::echo::Echoes;
@@ -23,9 +24,8 @@ use crate::reports::Reports;
 use crate::shared::keeper::Keeper;
 use crate::shared::known::Known;
 use crate::shared::{Announced, map};
-use crate::subscription::Seat;
+use crate::subscription::{Seat, running};
 use crate::task::stage::Stage;
-use crate::worker::running;
 
 /// What all clones of a bus share.
 pub(crate) struct Inner {
@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) echoes: Arc<Echoes>,
     pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) asks: Arc<Asks>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) namespace: Namespace,
@@ -194,8 +195,7 @@ mod tests {
     use crate::bus::Bus;
     use crate::event::Names;
     use crate::reports::GapBox;
-    use crate::subscription::Handling;
-    use crate::worker::as_seat;
+    use crate::subscription::{Handling, as_seat};
 
     /// Shuts a bus down between the two steps of a registration on another thread: this handler is
     /// in the table, and its task is not spawned yet.

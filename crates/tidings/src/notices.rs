@@ -6,14 +6,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tidings_codec::{Format, Header, NodeId, Payload, RawEvent};
 
-/// How the names of a bus's own events begin.
-const PREFIX: &[u8] = b"tidings.";
-
-/// Whether an event of this name is the bus's own.
-pub(crate) fn is_notice(name: &[u8]) -> bool {
-    name.starts_with(PREFIX)
-}
-
 /// One of the bus's own events, as it was heard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notice<'a> {

@@ -10,11 +10,11 @@ use crate::dispatch::{Arrived, Dispatcher, Sorter};
 use crate::echo::{Echoes, Sent};
 use crate::error::failure::Failure;
 use crate::error::gap::{Gap, GapReason};
+use crate::event::name::is_notice;
 use crate::health::Counts;
 use crate::members::Remembered;
 use crate::merged::Merged;
 use crate::metrics::Frames;
-use crate::notices::is_notice;
 use crate::queue::{Push, WhenFull};
 use crate::reports::Reports;
 use crate::room::{Patience, Waiting};
@@ -326,7 +326,7 @@ mod tests {
         };
         let outgoing = Outgoing::new(ME, Format::Json, settings, Arc::clone(&reports));
         let asks = Asks::new(Arc::new(outgoing), Handle::current());
-        let dispatcher = Arc::new(Dispatcher::new(asks));
+        let dispatcher = Arc::new(Dispatcher::new(Arc::new(asks)));
         let (echoes, remembered) = (Arc::default(), Arc::default());
         Receiver::new(ME, dispatcher, echoes, reports, counts, remembered)
     }

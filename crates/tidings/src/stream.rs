@@ -55,7 +55,7 @@ impl<P> EventStream<P> {
     pub fn context(&self) -> Option<Context> {
         let heard = self.batch.as_ref()?.heard(self.given.as_ref()?);
         let mut context = Context::new(self.bus.upgrade()?, Arc::clone(heard.name()));
-        heard.describe(&mut context);
+        context.describe(&heard);
         Some(context)
     }
 

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::ask::asked::{Asked, why};
-use crate::context::Context;
 use crate::decoded::Decoded;
 use crate::error::failure::Failure;
 use crate::error::subscribe::OnError;
@@ -20,7 +19,6 @@ use crate::metrics::Level;
 use crate::queue::{Bounds, Queue, WhenFull};
 use crate::reports::{GapBox, Reports};
 use crate::trace::Remote;
-use crate::worker::running;
 
 /// How events wait for a handler, and how it is called.
 ///
@@ -342,6 +340,38 @@ impl Batch {
     }
 }
 
+tokio::task_local! {
+    /// The subscription whose handler is running here.
+    static RUNNING: u64;
+}
+
+/// The subscription whose handler calls this, if one does.
+pub(crate) fn running() -> Option<u64> {
+    RUNNING.try_with(|running| *running).ok()
+}
+
+/// The task of a subscription: what is called within knows where it is, and others learn when it
+/// is over, also if it is dropped before it began.
+pub(crate) fn as_seat(
+    seat: &Arc<Seat>,
+    running: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let ended = Ended(Arc::clone(seat));
+    async move {
+        let id = ended.0.id;
+        RUNNING.scope(id, running).await;
+    }
+}
+
+/// Says that a subscription's task is over, however it ended.
+struct Ended(Arc<Seat>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.has_ended.send_replace(true);
+    }
+}
+
 /// An event as a handler's decoder sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'a> {
@@ -352,6 +382,14 @@ pub struct Heard<'a> {
 impl<'a> Heard<'a> {
     pub(crate) fn name(&self) -> &'a Arc<str> {
         &self.batch.names[self.item.name as usize]
+    }
+
+    pub(crate) fn from(&self) -> Option<NodeId> {
+        self.batch.from
+    }
+
+    pub(crate) fn item(&self) -> &'a Item {
+        self.item
     }
 
     /// The span that it was sent in.
@@ -365,17 +403,6 @@ impl<'a> Heard<'a> {
         if let Some(asked) = self.item.asked() {
             asked.end(failure.map(why));
         }
-    }
-
-    /// Writes who sent it, when and under which number into the context of its call.
-    pub(crate) fn describe(&self, context: &mut Context) {
-        if !Arc::ptr_eq(&context.event, self.name()) {
-            context.event = Arc::clone(self.name());
-        }
-        context.from = self.batch.from;
-        context.number = self.item.number();
-        context.at = self.item.at;
-        context.asked = self.item.asked().map(Arc::downgrade);
     }
 
     pub(crate) fn payload(&self) -> Payload<'a> {

@@ -46,29 +46,6 @@ pub(crate) struct OwnedHandler<H> {
     bus: WeakBus,
 }
 
-tokio::task_local! {
-    /// The subscription whose handler is running here.
-    static RUNNING: u64;
-}
-
-/// The subscription whose handler calls this, if one does.
-pub(crate) fn running() -> Option<u64> {
-    RUNNING.try_with(|running| *running).ok()
-}
-
-/// The task of a subscription: what is called within knows where it is, and others learn when it
-/// is over, also if it is dropped before it began.
-pub(crate) fn as_seat(
-    seat: &Arc<Seat>,
-    running: impl Future<Output = ()> + Send + 'static,
-) -> impl Future<Output = ()> + Send + 'static {
-    let ended = Ended(Arc::clone(seat));
-    async move {
-        let id = ended.0.id;
-        RUNNING.scope(id, running).await;
-    }
-}
-
 /// How long a handler that never waits keeps all others of its thread waiting.
 ///
 /// Tokio's own measure, 128 calls, is too short for handlers that take less than a microsecond:
@@ -96,15 +73,6 @@ impl Turn {
             yield_now().await;
             *self = Self::begin();
         }
-    }
-}
-
-/// Says that a subscription's task is over, however it ended.
-struct Ended(Arc<Seat>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.has_ended.send_replace(true);
     }
 }
 
@@ -192,7 +160,7 @@ where
 
     /// Calls the handler if the payload is what it takes; whether it did.
     async fn handle(&self, heard: Heard<'_>, context: &mut Context) -> bool {
-        heard.describe(context);
+        context.describe(&heard);
         let began = Calls::begin();
         let call = async {
             let payload = (self.decode)(&heard).map_err(Stop::Undecodable)?;

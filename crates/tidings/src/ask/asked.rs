@@ -1,15 +1,19 @@
 //! An event that somebody wants to be answered, while its handlers are at work.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use tidings_codec::{EncodeError, Encoder, NodeId, Payload};
+use tidings_codec::{EncodeError, Encoder, Format, Header, NodeId, Payload, RawEvent};
 
-use super::asks::{AskId, Asks};
 use crate::error::failure::{Cause, Failure};
 use crate::error::report;
+use crate::event::name::is_notice;
 use crate::task::panic::caught;
+
+/// The entry of an event's `meta` that makes it an ask, and says in an answer what it answers.
+pub(crate) const ASK: &str = "ask";
 
 /// How much of an error's text travels.
 const TEXT: usize = 1 << 10;
@@ -24,10 +28,29 @@ const SHUTTING_DOWN: &str = "it was not handled: the bus is being shut down";
 /// the last of what they were given is dropped.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    asks: Arc<Asks>,
+    asks: Arc<dyn Answering>,
     from: Question,
     inside: Mutex<Inside>,
 }
+
+/// What is needed of the asks of a bus, to read events.
+pub(crate) trait Answering: fmt::Debug + Send + Sync {
+    /// The format that answers are written in.
+    fn format(&self) -> Format;
+
+    /// Whether this bus waits for an answer.
+    fn is_any_open(&self) -> bool;
+
+    /// Sends an answer. Its loss is not reported here: it is missing there.
+    fn reply(self: Arc<Self>, to: Question, reply: Reply);
+
+    /// Waits for no answer any more: the bus has ended.
+    fn close(&self);
+}
+
+/// The number of an ask, drawn by who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct AskId(pub(crate) u64);
 
 /// Who asked, and under which id.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +78,7 @@ struct Inside {
 
 impl Asked {
     /// An ask for so many handlers.
-    pub(crate) fn new(asks: &Arc<Asks>, from: Question, handlers: usize) -> Arc<Self> {
+    pub(crate) fn new(asks: &Arc<dyn Answering>, from: Question, handlers: usize) -> Arc<Self> {
         let inside = Inside {
             running: handlers,
             value: Vec::new(),
@@ -91,7 +114,7 @@ impl Asked {
         if inside.running == 0 {
             let reply = inside.reply();
             drop(inside);
-            self.asks.reply(self.from, reply);
+            Arc::clone(&self.asks).reply(self.from, reply);
         }
     }
 
@@ -109,7 +132,7 @@ impl Drop for Asked {
         let failure = inside.failure.take();
         drop(inside);
         let failure = failure.unwrap_or_else(|| NOT_HANDLED.to_owned());
-        self.asks.reply(self.from, Reply::Failed(failure));
+        Arc::clone(&self.asks).reply(self.from, Reply::Failed(failure));
     }
 }
 
@@ -152,6 +175,54 @@ pub(crate) fn words(error: impl fmt::Display) -> String {
     words
 }
 
+/// Who wants this event to be answered, if somebody does.
+#[inline]
+pub(crate) fn question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Question> {
+    if !event.may_have_meta(ASK, frame) {
+        return None;
+    }
+    read_question(event, header, frame)
+}
+
+#[cold]
+fn read_question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Question> {
+    // An answer to an answer would have no end.
+    if is_notice(event.name_bytes(frame)) {
+        return None;
+    }
+    let meta = event.meta(header.format, frame).ok()?;
+    let id = meta.get(ASK)?.parse().ok()?;
+    let by = header.from?;
+    Some(Question { by, id })
+}
+
+impl fmt::Display for AskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// It is no number that we have drawn, and nobody's.
+#[derive(Debug)]
+pub(crate) struct NotAnAsk;
+
+impl FromStr for AskId {
+    type Err = NotAnAsk;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAsk> {
+        let is_ours = text.len() == 16
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_ours {
+            return Err(NotAnAsk);
+        }
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| NotAnAsk)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,5 +242,15 @@ mod tests {
             }
         }
         assert_eq!(words(Panics), "it failed, and cannot say why");
+    }
+
+    #[test]
+    fn an_id_is_read_as_it_is_written_and_in_no_other_way() {
+        let id = AskId(0xab);
+        assert_eq!(id.to_string(), "00000000000000ab");
+        assert_eq!(id.to_string().parse::<AskId>().unwrap(), id);
+        for other in ["", "ab", "00000000000000AB", "+0000000000000ab", "äääääääa"] {
+            assert!(other.parse::<AskId>().is_err(), "{other}");
+        }
     }
 }

@@ -1,28 +1,23 @@
 //! The asks of a bus: those that it waits for, and the answers that it sends.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
-use tidings_codec::{EncodeError, Encoder, Format, Header, NodeId, Payload, RawEvent, To};
+use tidings_codec::{EncodeError, Encoder, Format, NodeId, Payload, To};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::asked::{Question, Reply, words};
-use crate::dispatch::Dispatcher;
+use super::asked::{ASK, Answering, AskId, Question, Reply, words};
 use crate::error::report;
 use crate::error::send::SendError;
-use crate::notices::{Listener, Notice, is_notice};
+use crate::notices::{Listener, Notice};
 use crate::outgoing::{Manner, Outgoing, Unwritten, Wait};
 use crate::trace::Carried;
 
 /// The name that answers travel under.
 pub(crate) const ANSWER: &str = "tidings.answer";
 
-/// The entry of an event's `meta` that makes it an ask, and says in an answer what it answers.
-pub(crate) const ASK: &str = "ask";
 const OUTCOME: &str = "outcome";
 const ERROR: &str = "error";
 
@@ -38,10 +33,6 @@ const MORE: usize = 64;
 
 /// How many answers may wait for room in a full outgoing queue.
 const WAITING: usize = 256;
-
-/// The number of an ask, drawn by who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct AskId(u64);
 
 /// Both sides of all asks of one bus.
 #[derive(Debug)]
@@ -92,20 +83,10 @@ impl Asks {
         }
     }
 
-    /// How answers are written here.
-    pub(crate) fn format(&self) -> Format {
-        self.outgoing.format()
-    }
-
-    /// Whether an answer may come to us.
-    pub(crate) fn is_any_open(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
-    }
-
     /// Begins to wait for answers, this many of them expected; `None` when too many asks are open.
     pub(crate) fn open(
         self: &Arc<Self>,
-        dispatcher: &Dispatcher,
+        listen: impl FnOnce(&'static str, Arc<dyn Listener>),
         expected: usize,
     ) -> Option<OpenAsk> {
         let (sender, answers) = mpsc::channel(expected + MORE);
@@ -123,7 +104,7 @@ impl Asks {
         self.count.store(open.len(), Ordering::Relaxed);
         drop(open);
         self.listens
-            .call_once(|| dispatcher.listen(ANSWER, Arc::clone(self) as Arc<dyn Listener>));
+            .call_once(|| listen(ANSWER, Arc::clone(self) as Arc<dyn Listener>));
         Some(OpenAsk {
             asks: Arc::clone(self),
             id,
@@ -132,30 +113,12 @@ impl Asks {
         })
     }
 
-    /// The bus has ended: nobody will answer any more.
-    pub(crate) fn close(&self) {
-        let mut open = self.lock();
-        self.count.store(0, Ordering::Relaxed);
-        let waiting = std::mem::take(&mut *open);
-        drop(open);
-        drop(waiting);
-    }
-
     fn end(&self, id: AskId) {
         let mut open = self.lock();
         let ended = open.remove(&id);
         self.count.store(open.len(), Ordering::Relaxed);
         drop(open);
         drop(ended);
-    }
-
-    /// Sends an answer. Nobody waits for it here: where it is lost, it is missing there.
-    pub(crate) fn reply(self: &Arc<Self>, to: Question, reply: Reply) {
-        match self.try_reply(to, &reply) {
-            Ok(true) => {}
-            Ok(false) => self.reply_later(to, reply),
-            Err(error) => self.cannot_reply(to, &error),
-        }
     }
 
     /// What could not be written is a failure of this process, and the one who asked hears of it.
@@ -202,6 +165,32 @@ impl Asks {
     }
 }
 
+impl Answering for Asks {
+    fn format(&self) -> Format {
+        self.outgoing.format()
+    }
+
+    fn is_any_open(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    fn reply(self: Arc<Self>, to: Question, reply: Reply) {
+        match self.try_reply(to, &reply) {
+            Ok(true) => {}
+            Ok(false) => self.reply_later(to, reply),
+            Err(error) => self.cannot_reply(to, &error),
+        }
+    }
+
+    fn close(&self) {
+        let mut open = self.lock();
+        self.count.store(0, Ordering::Relaxed);
+        let waiting = std::mem::take(&mut *open);
+        drop(open);
+        drop(waiting);
+    }
+}
+
 /// As an awaited event: one that is lost is no loss of who feeds and flushes here.
 const MANNER: Manner = Manner {
     wait: Wait::Awaited,
@@ -218,27 +207,6 @@ fn unwritten<'a>(to: Question, meta: &'a [(&'a str, &'a str)]) -> Unwritten<'a> 
         carried: &UNTRACED,
         meta,
     }
-}
-
-/// Who wants this event to be answered, if somebody does.
-#[inline]
-pub(crate) fn question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Question> {
-    if !event.may_have_meta(ASK, frame) {
-        return None;
-    }
-    read_question(event, header, frame)
-}
-
-#[cold]
-fn read_question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Question> {
-    // An answer to an answer would have no end.
-    if is_notice(event.name_bytes(frame)) {
-        return None;
-    }
-    let meta = event.meta(header.format, frame).ok()?;
-    let id = meta.get(ASK)?.parse().ok()?;
-    let by = header.from?;
-    Some(Question { by, id })
 }
 
 impl Listener for Asks {
@@ -300,47 +268,5 @@ impl Reply {
 impl Drop for OpenAsk {
     fn drop(&mut self) {
         self.asks.end(self.id);
-    }
-}
-
-impl fmt::Display for AskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// It is no number that we have drawn, and nobody's.
-#[derive(Debug)]
-pub(crate) struct NotAnAsk;
-
-impl FromStr for AskId {
-    type Err = NotAnAsk;
-
-    fn from_str(text: &str) -> Result<Self, NotAnAsk> {
-        let is_ours = text.len() == 16
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_ours {
-            return Err(NotAnAsk);
-        }
-        u64::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| NotAnAsk)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_read_as_it_is_written_and_in_no_other_way() {
-        let id = AskId(0xab);
-        assert_eq!(id.to_string(), "00000000000000ab");
-        assert_eq!(id.to_string().parse::<AskId>().unwrap(), id);
-        for other in ["", "ab", "00000000000000AB", "+0000000000000ab", "äääääääa"] {
-            assert!(other.parse::<AskId>().is_err(), "{other}");
-        }
     }
 }

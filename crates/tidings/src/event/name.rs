@@ -1,0 +1,9 @@
+//! Reserved names of events.
+
+/// How the names of a bus's own events begin.
+const PREFIX: &[u8] = b"tidings.";
+
+/// Whether an event of this name is the bus's own.
+pub(crate) fn is_notice(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
