@@ -23,10 +23,10 @@ use crate::error::start::StartError;
 use crate::error::subscribe::{MissingState, OnError};
 use crate::event::EventKey;
 use crate::handler::Handler;
-use crate::health::{Connection, Health, HealthWatch};
 use crate::key::{EventPayload, HearKey, StreamKey, Wanted};
 use crate::life::{Held, Inner, shut_down};
-use crate::metrics::Calls;
+use crate::observe::health::{Connection, Health, HealthWatch};
+use crate::observe::metrics::Calls;
 use crate::reports::{GapBox, Reports};
 use crate::sending::{Receipt, Sending};
 use crate::stream::EventStream;
@@ -306,13 +306,13 @@ impl Bus {
 
     /// How the bus is doing at this moment.
     pub fn health(&self) -> Health {
-        self.inner.pulse.health(self.inner.outgoing.bytes())
+        self.watch_health().now()
     }
 
     /// Tells of each change: when the bus stops hearing and why, and when it hears again. Holding
     /// it does not keep the bus alive.
     pub fn watch_health(&self) -> HealthWatch {
-        HealthWatch::new(&self.inner.pulse, &self.inner.outgoing)
+        HealthWatch::new(&self.inner.pulse, Arc::clone(self.inner.outgoing.bytes()))
     }
 
     /// Whether the bus hears, for a service's readiness probe: `false` from the moment at which it
@@ -365,7 +365,8 @@ impl Bus {
             .check(self)
             .map_err(|source| missing(&name, source))?;
         let seat = Arc::new(Seat::new(label(&name, type_name::<H>()), handling));
-        let calls = Calls::new(&wanted.names);
+        let names = wanted.names.list.iter().map(|name| &*name.name);
+        let calls = Calls::new(names, wanted.names.other);
         let bus = self.downgrade();
         let worker = Worker {
             handler: OwnedHandler::new(handler, &seat, &bus),

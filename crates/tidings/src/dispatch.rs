@@ -12,10 +12,10 @@ use crate::error::subscribe::OnError;
 use crate::event::Names;
 use crate::event::name::is_notice;
 use crate::notices::{Listener, Notice, Notices};
+use crate::observe::trace::Remote;
 use crate::reports::Reports;
 use crate::subscription::{Batch, Item, Seat, Shared};
 use crate::table::{Place, Route, Table};
-use crate::trace::Remote;
 
 /// Copy unless the wanted payloads are at least this part of the frame: a queue must not keep a
 /// large frame alive for one small event of it.

@@ -52,7 +52,6 @@ mod event;
 #[cfg(test)]
 mod foreign_text;
 mod handler;
-mod health;
 mod key;
 mod life;
 mod macros;
@@ -82,7 +81,6 @@ mod receiver;
 mod reports;
 mod room;
 mod sequence;
-mod stderr;
 mod table;
 mod worker;
 // … how the connection is kept …
@@ -96,10 +94,7 @@ mod transport;
 // … what tasks are made of …
 mod task;
 // … and what others may see of all that.
-#[cfg_attr(not(feature = "metrics"), path = "metrics/absent.rs")]
-mod metrics;
-#[cfg_attr(not(feature = "opentelemetry"), path = "trace/absent.rs")]
-mod trace;
+mod observe;
 
 pub use ask::{Answer, Answers, Asking, Summary, Who};
 pub use builder::Builder;
@@ -121,10 +116,10 @@ pub use error::start::StartError;
 pub use error::subscribe::{MissingState, OnError};
 pub use event::{Event, EventKey, Names, Unknown};
 pub use handler::{Handler, Outcome};
-pub use health::{Connection, Health, HealthWatch, TopologyKind};
 pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use macros::{Event, debug_handler, on};
 pub use members::{Departure, Member, MemberEvent, MemberEvents};
+pub use observe::health::{Connection, Health, HealthWatch, TopologyKind};
 pub use queue::WhenFull;
 pub use sending::{Receipt, Sending};
 pub use shared::{

@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
     use crate::error::send::FlushError;
-    use crate::health::Counts;
+    use crate::observe::health::Counts;
     use crate::reports::Reports;
 
     /// A frame of so many events, and where those are reported that nobody waits for.

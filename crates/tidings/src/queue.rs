@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use crate::metrics::Level;
+use crate::observe::metrics::Level;
 use crate::subscription::Batch;
 
 /// What happens to events for a handler whose queue is full.

@@ -13,9 +13,9 @@ use crate::error::failure::Failure;
 use crate::error::gap::{Gap, GapReason};
 use crate::error::report;
 use crate::error::subscribe::OnError;
-use crate::health::Counts;
-use crate::metrics::Failures;
-use crate::stderr;
+use crate::observe::health::Counts;
+use crate::observe::metrics::Failures;
+use crate::observe::stderr;
 use crate::subscription::Seat;
 use crate::task::panic::caught;
 

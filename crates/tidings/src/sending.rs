@@ -16,9 +16,9 @@ use crate::error::request::AskError;
 use crate::error::send::{FlushError, SendError};
 use crate::event::name::is_notice;
 use crate::key::SendKey;
+use crate::observe::trace::{Carried, sending};
 use crate::outgoing::{Address, Manner, Unwritten, Wait, fate};
 use crate::pending::{Outcome, Pending, Ticket};
-use crate::trace::{Carried, sending};
 
 impl Bus {
     /// Sends an event to every process, this one included, and waits until Redis took it.

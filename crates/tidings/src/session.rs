@@ -367,7 +367,7 @@ mod tests {
 
     use super::*;
     use crate::given_up::GivenUpEvents;
-    use crate::health::Counts;
+    use crate::observe::health::Counts;
     use crate::pending::Open;
     use crate::reports::Reports;
     use crate::transport::memory::Memory;

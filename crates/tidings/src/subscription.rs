@@ -15,10 +15,10 @@ use crate::ask::asked::{Asked, why};
 use crate::decoded::Decoded;
 use crate::error::failure::Failure;
 use crate::error::subscribe::OnError;
-use crate::metrics::Level;
+use crate::observe::metrics::Level;
+use crate::observe::trace::Remote;
 use crate::queue::{Bounds, Queue, WhenFull};
 use crate::reports::{GapBox, Reports};
-use crate::trace::Remote;
 
 /// How events wait for a handler, and how it is called.
 ///
@@ -320,7 +320,7 @@ impl Batch {
 
     #[cfg(test)]
     pub(crate) fn for_test(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Self {
-        use crate::health::Counts;
+        use crate::observe::health::Counts;
         let item = |number| Item {
             name: 0,
             payload: 0..0,

@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use tokio::task::unconstrained;
 
 use crate::error::connect::ConnectError;
-use crate::health::TopologyKind;
 use crate::keyspace::Keyspace;
+use crate::observe::health::TopologyKind;
 
 pub(crate) mod address;
 pub(crate) mod memory;

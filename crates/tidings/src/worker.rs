@@ -20,11 +20,12 @@ use crate::error::failure::{Cause, Failure, HandlerError};
 use crate::error::gap::Gap;
 use crate::handler::Handler;
 use crate::key::Decode;
-use crate::metrics::Calls;
+use crate::observe::call::CallResult;
+use crate::observe::metrics::Calls;
+use crate::observe::trace::Call;
 use crate::reports::GapBox;
 use crate::subscription::{Batch, Heard, Seat};
 use crate::task::panic::caught;
-use crate::trace::Call;
 
 /// A handler with all that its task needs.
 pub(crate) struct Worker<P, Args, H> {
@@ -82,6 +83,18 @@ pub(crate) enum Stop {
     Failed(HandlerError),
     Panicked(String),
     TimedOut,
+}
+
+impl Stop {
+    fn result(ended: &Result<(), Self>) -> Option<CallResult> {
+        match ended {
+            Ok(()) => Some(CallResult::Ok),
+            Err(Self::Failed(_)) => Some(CallResult::Failed),
+            Err(Self::Panicked(_)) => Some(CallResult::Panicked),
+            Err(Self::TimedOut) => Some(CallResult::TimedOut),
+            Err(Self::Undecodable(_)) => None,
+        }
+    }
 }
 
 impl<P, Args, H> Worker<P, Args, H>
@@ -167,10 +180,13 @@ where
             let called = self.handler.get().handle(payload, context).await;
             called.map_err(Stop::Failed)
         };
-        let span = Call::new(heard.remote(), context, &self.seat.handler);
+        let (event, from, number) = (context.event(), context.from(), context.number());
+        let span = Call::new(heard.remote(), event, from, number, &self.seat.handler);
         let ended = guarded(span.around(call), self.seat.handling.timeout).await;
-        span.end(&ended);
-        self.calls.end(began, heard.name(), &ended);
+        span.end(ended.is_ok());
+        if let Some(result) = Stop::result(&ended) {
+            self.calls.end(began, heard.name(), result);
+        }
         let Err(stop) = ended else {
             heard.ended(None);
             return true;

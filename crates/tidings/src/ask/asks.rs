@@ -12,8 +12,8 @@ use super::asked::{ASK, Answering, AskId, Question, Reply, words};
 use crate::error::report;
 use crate::error::send::SendError;
 use crate::notices::{Listener, Notice};
+use crate::observe::trace::Carried;
 use crate::outgoing::{Manner, Outgoing, Unwritten, Wait};
-use crate::trace::Carried;
 
 /// The name that answers travel under.
 pub(crate) const ANSWER: &str = "tidings.answer";

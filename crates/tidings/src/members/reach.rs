@@ -12,8 +12,8 @@ use crate::bus::Bus;
 use crate::error::members::MembersError;
 use crate::error::send::SendError;
 use crate::key::SendKey;
+use crate::observe::trace::sending;
 use crate::sending::Receipt;
-use crate::trace::sending;
 
 /// Who has just started may not be a member yet: so long somebody who is not there is waited for.
 const GRACE: Duration = Duration::from_millis(500);

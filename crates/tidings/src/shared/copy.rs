@@ -358,7 +358,7 @@ impl<T: Shareable> Announceable<Announced> for ValueCopy<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::Counts;
+    use crate::observe::health::Counts;
     use crate::shared::held::held;
 
     fn copy<T: Shareable>() -> ValueCopy<T> {

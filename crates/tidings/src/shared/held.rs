@@ -69,7 +69,7 @@ impl<V> Drop for Held<V> {
 /// A value that no bus holds.
 #[cfg(test)]
 pub(crate) fn held<T>(value: T) -> Held<Arc<T>> {
-    use crate::health::Counts;
+    use crate::observe::health::Counts;
     let reports = Arc::new(Reports::new(Arc::new(Counts::new())));
     Held::new(Arc::new(value), &"limit".into(), &reports)
 }

@@ -15,12 +15,12 @@ use tokio::time::{Instant as Clock, sleep_until, timeout};
 
 use super::care::{Care, Outcome, Round};
 use crate::error::send_failure::Reason;
-use crate::health::Pulse;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::Way;
 use crate::keyspace::answer::KeyError;
 use crate::keyspace::stamp::Stamp;
 use crate::life::Inner;
+use crate::observe::health::Pulse;
 use crate::task::panic::panic_text;
 use crate::task::stage::Stage;
 

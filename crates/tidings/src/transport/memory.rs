@@ -10,9 +10,9 @@ use futures_util::future::BoxFuture;
 
 use super::{Backlog, Connected, Hearing, Publisher, Reply, Sending, Transport, in_line};
 use crate::error::connect::ConnectError;
-use crate::health::TopologyKind;
 use crate::keyspace::memory::MemoryKeys;
 use crate::memory::{Inbox, Place};
+use crate::observe::health::TopologyKind;
 
 /// The way to a meeting place, which lasts as long as there is one: what is kept there outlives a
 /// connection.

@@ -22,7 +22,7 @@ use super::address::{Place, shown};
 use super::topology::Topology;
 use crate::acl::Permissions;
 use crate::error::connect::ConnectError;
-use crate::health::TopologyKind;
+use crate::observe::health::TopologyKind;
 use crate::tls::Tls;
 use crate::transport::connection::Access;
 use crate::transport::server::Server;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Connected, Transport};
 use crate::error::connect::ConnectError;
-use crate::health::TopologyKind;
+use crate::observe::health::TopologyKind;
 use crate::transport::server::{Left, Server};
 
 /// How long a server may take to connect while there is another that may be the right one: a

@@ -112,8 +112,7 @@ const SHARED: &[&str] = &[
     "crates/tidings-codec/src/node_id.",
     "crates/tidings-codec/src/scan.",
     "crates/tidings-codec/src/walk.",
-    "crates/tidings/src/metrics",
-    "crates/tidings/src/trace",
+    "crates/tidings/src/observe/",
 ];
 
 /// The C library, and what loads it.

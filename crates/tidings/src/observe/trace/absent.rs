@@ -4,10 +4,7 @@
     reason = "whoever calls this need not know that nobody traces"
 )]
 
-use tidings_codec::{Format, RawEvent};
-
-use crate::context::Context;
-use crate::worker::Stop;
+use tidings_codec::{Format, NodeId, RawEvent};
 
 #[derive(Debug)]
 pub(crate) struct Carried;
@@ -41,7 +38,13 @@ pub(crate) struct Call;
 
 impl Call {
     #[inline]
-    pub(crate) fn new(_remote: &Remote, _context: &Context, _handler: &str) -> Self {
+    pub(crate) fn new(
+        _remote: &Remote,
+        _event: &str,
+        _from: Option<NodeId>,
+        _number: Option<u64>,
+        _handler: &str,
+    ) -> Self {
         Self
     }
 
@@ -51,7 +54,7 @@ impl Call {
     }
 
     #[inline]
-    pub(crate) fn end(&self, _ended: &Result<(), Stop>) {}
+    pub(crate) fn end(&self, _is_ok: bool) {}
 }
 
 #[inline]

@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use opentelemetry::Context as Spans;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
-use tidings_codec::{Format, RawEvent};
+use tidings_codec::{Format, NodeId, RawEvent};
 use tracing::field::{self, Empty};
 use tracing::instrument::Instrumented;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-
-use crate::context::Context;
-use crate::worker::Stop;
 
 const PARENT: &str = "traceparent";
 const STATE: &str = "tracestate";
@@ -75,13 +72,19 @@ impl Remote {
 pub(crate) struct Call(Span);
 
 impl Call {
-    pub(crate) fn new(remote: &Remote, context: &Context, handler: &str) -> Self {
+    pub(crate) fn new(
+        remote: &Remote,
+        event: &str,
+        from: Option<NodeId>,
+        number: Option<u64>,
+        handler: &str,
+    ) -> Self {
         let span = info_span!(
             parent: None,
             "tidings.handle",
-            event = context.event(),
-            from = context.from().map(field::display),
-            number = context.number(),
+            event,
+            from = from.map(field::display),
+            number,
             handler,
             otel.kind = "consumer",
             otel.status_code = Empty,
@@ -97,8 +100,8 @@ impl Call {
         call.instrument(self.0.clone())
     }
 
-    pub(crate) fn end(&self, ended: &Result<(), Stop>) {
-        tell(&self.0, ended.is_ok());
+    pub(crate) fn end(&self, is_ok: bool) {
+        tell(&self.0, is_ok);
     }
 }
 

@@ -5,8 +5,7 @@
 )]
 
 use crate::error::failure::Failure;
-use crate::event::Names;
-use crate::worker::Stop;
+use crate::observe::call::CallResult;
 
 #[derive(Debug)]
 pub(crate) struct Counter;
@@ -79,7 +78,7 @@ pub(crate) struct Calls;
 pub(crate) struct Began;
 
 impl Calls {
-    pub(crate) fn new(_names: &Names) -> Self {
+    pub(crate) fn new<'a>(_names: impl Iterator<Item = &'a str>, _has_other: bool) -> Self {
         Self
     }
 
@@ -89,5 +88,5 @@ impl Calls {
     }
 
     #[inline]
-    pub(crate) fn end(&self, _began: Began, _name: &str, _ended: &Result<(), Stop>) {}
+    pub(crate) fn end(&self, _began: Began, _name: &str, _result: CallResult) {}
 }

@@ -10,8 +10,7 @@ use ::metrics::{
 };
 
 use crate::error::failure::Failure;
-use crate::event::Names;
-use crate::worker::Stop;
+use crate::observe::call::CallResult;
 
 /// What a handler of all that nobody else hears is called: no event can have this name.
 const ANY_OTHER: &str = "*";
@@ -199,11 +198,13 @@ struct Times {
 pub(crate) struct Began(Instant);
 
 impl Calls {
-    pub(crate) fn new(names: &Names) -> Self {
-        let of = |name: &str| (Box::from(name), Times::new(name));
+    /// Of events with these names and, where there is one for them, with any other.
+    pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str>, has_other: bool) -> Self {
         Self {
-            by_name: names.list.iter().map(|name| of(&name.name)).collect(),
-            others: names.other.then(|| Times::new(ANY_OTHER)),
+            by_name: names
+                .map(|name| (Box::from(name), Times::new(name)))
+                .collect(),
+            others: has_other.then(|| Times::new(ANY_OTHER)),
         }
     }
 
@@ -211,17 +212,15 @@ impl Calls {
         Began(Instant::now())
     }
 
-    /// A payload that did not fit is no call.
-    pub(crate) fn end(&self, began: Began, name: &str, ended: &Result<(), Stop>) {
+    pub(crate) fn end(&self, began: Began, name: &str, result: CallResult) {
         let Some(times) = self.by_name.get(name).or(self.others.as_ref()) else {
             return;
         };
-        let times = match ended {
-            Ok(()) => &times.ok,
-            Err(Stop::Failed(_)) => &times.failed,
-            Err(Stop::Panicked(_)) => &times.panicked,
-            Err(Stop::TimedOut) => &times.timed_out,
-            Err(Stop::Undecodable(_)) => return,
+        let times = match result {
+            CallResult::Ok => &times.ok,
+            CallResult::Failed => &times.failed,
+            CallResult::Panicked => &times.panicked,
+            CallResult::TimedOut => &times.timed_out,
         };
         times.record(began.0.elapsed());
     }

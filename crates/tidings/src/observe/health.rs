@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::metrics::{Counter, Level};
-use crate::outgoing::Outgoing;
+use crate::observe::metrics::{Counter, Level};
 
 /// How a bus is doing at this moment.
 #[derive(Clone, Debug)]
@@ -115,21 +114,21 @@ impl Health {
 pub struct HealthWatch {
     changes: watch::Receiver<Connection>,
     pulse: Arc<Pulse>,
-    outgoing: Arc<Outgoing>,
+    outgoing: Arc<AtomicUsize>,
 }
 
 impl HealthWatch {
-    pub(crate) fn new(pulse: &Arc<Pulse>, outgoing: &Arc<Outgoing>) -> Self {
+    pub(crate) fn new(pulse: &Arc<Pulse>, outgoing: Arc<AtomicUsize>) -> Self {
         Self {
             changes: pulse.connection.subscribe(),
             pulse: Arc::clone(pulse),
-            outgoing: Arc::clone(outgoing),
+            outgoing,
         }
     }
 
     /// How the bus is doing now.
     pub fn now(&self) -> Health {
-        self.pulse.health(self.outgoing.bytes())
+        self.pulse.health(self.outgoing.load(Ordering::Relaxed))
     }
 
     /// Waits until [`connection`](Health::connection) differs: the bus begins to receive, stops
