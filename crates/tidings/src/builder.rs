@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::api::{heartbeat, join, remember};
 use crate::ask::asks::Asks;
 use crate::bus::Bus;
 use crate::context::States;
@@ -23,8 +24,8 @@ use crate::handler::Handler;
 use crate::key::{EventPayload, HearKey};
 use crate::keyspace::access::Kept;
 use crate::life::Inner;
-use crate::link::{Link, Probe, delays};
-use crate::members::{self, Members, Profile};
+use crate::link::{Link, Probe};
+use crate::members::{Members, Profile};
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace};
 use crate::observe::health::{Counts, Pulse};
 use crate::observe::metrics::Frames;
@@ -36,6 +37,7 @@ use crate::reports::{FailureHook, Reports};
 use crate::sender::Sender;
 use crate::shared::keeper;
 use crate::subscription::{Handling, Subscription};
+use crate::task::backoff::delays;
 use crate::task::inline::Driven;
 use crate::task::stage::Stage;
 use crate::task::timer::FOREVER;
@@ -364,7 +366,7 @@ impl Builder {
         let connected = parts.connect(&*transport, self.start_timeout).await?;
         let probe = Probe::new(self.probe_interval);
         // Before a handler can ask for the members: it waits until it is known whether we are one.
-        let heartbeat = members::heartbeat(&bus);
+        let heartbeat = heartbeat(&bus);
         parts.run(
             &bus,
             transport,
@@ -374,7 +376,7 @@ impl Builder {
             &stages,
         );
         if let Some(heartbeat) = heartbeat {
-            members::join(&bus, heartbeat);
+            join(&bus, heartbeat);
         }
         Ok(bus)
     }
@@ -602,7 +604,7 @@ impl Parts {
         bus.inner.add_task(tokio::spawn(sending));
         bus.inner.add_task(tokio::spawn(link.run(hearing)));
         bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
-        members::remember(bus, remembered);
+        remember(bus, remembered);
     }
 }
 

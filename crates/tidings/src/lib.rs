@@ -41,6 +41,7 @@
 
 // Reading order: what people use …
 pub mod acl;
+mod api;
 mod ask;
 mod builder;
 mod bus;
@@ -58,6 +59,7 @@ mod macros;
 mod members;
 mod merged;
 mod registry;
+mod remembered;
 mod sending;
 mod shared;
 mod stream;

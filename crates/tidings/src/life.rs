@@ -22,6 +22,8 @@ use crate::observe::health::{Connection, Pulse};
 use crate::outgoing::{Outgoing, Shut};
 use crate::reports::Reports;
 use crate::shared::keeper::Keeper;
+use crate::shared::keeper::Watched;
+use crate::shared::known::Announcement;
 use crate::shared::known::Known;
 use crate::shared::{Announced, map};
 use crate::subscription::{Seat, running};
@@ -100,6 +102,35 @@ impl Inner {
 
     pub(crate) fn lock_ending(&self) -> MutexGuard<'_, Option<Ending>> {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The keeper of this bus, which is started for the first copy.
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        self.keeper.get_or_init(|| {
+            let (keeper, keeping) = Keeper::new(Watched {
+                stage: self.stage.subscribe(),
+                way: self.kept.watch(),
+                missed: self.reports.missed.subscribe(),
+                unread: self.reports.unread.subscribe(),
+                pulse: Arc::clone(&self.pulse),
+                patience: self.kept.patience(),
+                every: self.check_interval,
+            });
+            self.add_task(self.runtime.spawn(keeping));
+            keeper
+        })
+    }
+
+    /// What the bus shares of one kind, which begins to listen before anything is read.
+    pub(crate) fn known<'a, A: Announcement>(
+        &self,
+        place: &'a OnceLock<Arc<Known<A>>>,
+    ) -> &'a Known<A> {
+        place.get_or_init(|| {
+            let known = Known::new(Arc::clone(&self.reports));
+            self.dispatcher.listen(A::EVENT, Arc::clone(&known) as _);
+            known
+        })
     }
 
     fn lock_tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tidings_codec::NodeId;
@@ -26,13 +25,10 @@ use crate::observe::health::{Connection, Counts, Pulse};
 use crate::outage::Outage;
 use crate::receiver::Receiver;
 use crate::session::if_any;
+use crate::task::backoff::{Delays, LONGEST, endless_delays};
 use crate::task::stage::Stage;
 use crate::task::timer::Alarm;
 use crate::transport::{Connected, Hearing, Sending, SendingAgain, Transport};
-
-/// The longest wait between two attempts to connect, before chance prolongs it to at most twice
-/// this: a Redis that is back is heard again within two seconds, however long it was away.
-const LONGEST: Duration = Duration::from_millis(750);
 
 /// Where others' frames come without a pause, ours may only be behind them: then it has this many
 /// times as long to come back.
@@ -140,23 +136,6 @@ impl Probe {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The waits between attempts to connect: from 50 ms up to 1.5 s, with jitter, without end.
-pub(crate) fn delays() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(LONGEST)
-        .with_jitter()
-        .without_max_times()
-        .build()
-}
-
-/// The waits of one row of attempts.
-type Delays = Box<dyn Iterator<Item = Duration> + Send>;
-
-fn endless_delays() -> Delays {
-    Box::new(delays())
 }
 
 /// The task that owns the hearing end of the connection.
@@ -516,13 +495,6 @@ impl Drop for Deaf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn delays_grow_to_their_cap_and_have_no_end() {
-        let delays: Vec<_> = delays().take(100).collect();
-        assert!(delays[0] >= Duration::from_millis(50) && delays[0] <= Duration::from_millis(100));
-        assert!(delays[99] >= LONGEST && delays[99] <= 2 * LONGEST);
-    }
 
     #[test]
     fn signs_of_life_come_more_often_where_silence_was_cut() {

@@ -1,21 +1,14 @@
 //! Values that all processes share: written once, seen everywhere.
 
-use std::any::type_name;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tidings_codec::check_name;
-use tokio::sync::watch;
-
-use crate::Bus;
-use crate::error::shared::{LoadError, ShareError, StoreError};
-use crate::life::Inner;
-use crate::task::stage::Stage;
+use crate::error::shared::{LoadError, StoreError};
 
 mod changes;
 mod shareable;
 mod sharing;
-mod snapshot;
+pub(crate) mod snapshot;
 
 pub(crate) mod held;
 pub(crate) mod keeper;
@@ -24,25 +17,21 @@ pub(crate) mod map;
 
 mod announced;
 mod care;
-mod copy;
+pub(crate) mod copy;
 mod lost;
 mod store;
-mod updates;
+pub(crate) mod updates;
 
 pub(crate) use announced::Announced;
 pub use changes::Changes;
 use copy::ValueCopy;
-use keeper::{Copy, Keeper};
-use known::Known;
 pub use map::{Caching, EntryWatch, Latest, MapChange, MapWatch, SharedMap};
 pub use shareable::Shareable;
 pub use sharing::{Sharing, WhenLost};
-use snapshot::Here;
 pub use snapshot::{Freshness, Snapshot};
-use updates::Updates;
 
 /// A value that all processes of the namespace share: each has a copy of it, which follows what any
-/// of them writes. Cheap to clone; [`Bus::shared`] gives it. It does not keep the bus alive, and
+/// of them writes. Cheap to clone; [`Bus::shared`](crate::Bus::shared) gives it. It does not keep the bus alive, and
 /// nothing follows after that.
 ///
 /// ```
@@ -98,8 +87,8 @@ use updates::Updates;
 ///
 /// Payloads keep to the bounds of an event's: 32 levels, 65,536 values.
 pub struct Shared<T> {
-    copy: Arc<ValueCopy<T>>,
-    sharing: Arc<Sharing>,
+    pub(crate) copy: Arc<ValueCopy<T>>,
+    pub(crate) sharing: Arc<Sharing>,
 }
 
 impl<T: Shareable> Shared<T> {
@@ -253,74 +242,6 @@ impl<T: Shareable> Shared<T> {
         }
         changes
     }
-}
-
-impl Bus {
-    /// A value that all processes of the namespace share. There is one copy of it on this bus,
-    /// whoever asks; asking reads nothing.
-    ///
-    /// # Errors
-    ///
-    /// When the name breaks the rules of event names, this bus has a value of another type under it,
-    /// or it is shut down.
-    pub fn shared<T: Shareable>(&self, name: &str) -> Result<Shared<T>, ShareError> {
-        self.shared_with(name, Sharing::default())
-    }
-
-    /// As [`shared`](Self::shared), with a time to live, or values that travel with their notices.
-    ///
-    /// # Errors
-    ///
-    /// As [`shared`](Self::shared).
-    pub fn shared_with<T: Shareable>(
-        &self,
-        name: &str,
-        sharing: Sharing,
-    ) -> Result<Shared<T>, ShareError> {
-        let inner = &*self.inner;
-        check(inner, name)?;
-        let copy = Known::of(&inner.shared, inner)
-            .get_or_insert(name, type_name::<T>(), || copy(inner, name))?;
-        if let Some(policy) = sharing.when_lost {
-            *copy
-                .when_lost
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = policy;
-        }
-        let sharing = Arc::new(sharing);
-        Ok(Shared { copy, sharing })
-    }
-}
-
-/// Whether something can be shared under this name, for as long as handlers may run.
-fn check(inner: &Inner, name: &str) -> Result<(), ShareError> {
-    if *inner.stage.borrow() >= Stage::Leaving {
-        return Err(ShareError::Closed);
-    }
-    check_name(name).map_err(|source| ShareError::Name {
-        shared: name.to_owned(),
-        source,
-    })
-}
-
-fn copy<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueCopy<T>> {
-    let keeper = Keeper::of(inner);
-    let copy = Arc::new(ValueCopy {
-        name: name.into(),
-        key: inner.namespace.shared(name),
-        format: inner.outgoing.format,
-        here: watch::Sender::new(Here::Nothing),
-        care: keeper.care(),
-        updates: Updates::default(),
-        runtime: inner.runtime.clone(),
-        kept: Arc::clone(&inner.kept),
-        reports: Arc::clone(&inner.reports),
-        stage: inner.stage.subscribe(),
-        when_lost: Mutex::default(),
-    });
-    let kept: Arc<dyn Copy> = Arc::clone(&copy) as _;
-    keeper.add(Arc::downgrade(&kept));
-    copy
 }
 
 impl<T> Clone for Shared<T> {

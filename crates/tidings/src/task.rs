@@ -1,5 +1,6 @@
 //! Utilities of tasks. They know nothing of tidings.
 
+pub(crate) mod backoff;
 pub(crate) mod inline;
 pub(crate) mod panic;
 pub(crate) mod stage;

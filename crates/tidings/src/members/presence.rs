@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub(crate) struct Presence {
     standing: watch::Sender<Standing>,
     /// The number of the roll's last change, as each renewal said it.
-    pub(super) changed: watch::Sender<u64>,
+    pub(crate) changed: watch::Sender<u64>,
     leaving: Notify,
     /// Somebody wants to know now whether it is a member.
     asked: Notify,
@@ -42,7 +42,7 @@ pub(crate) struct Presence {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// Redis has not answered yet.
     Joining,
     Member,
@@ -64,7 +64,7 @@ pub(crate) struct Heartbeat {
 
 impl Presence {
     /// Nobody keeps it yet, so there is nothing to wait for.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             standing: watch::Sender::new(Standing::Stranger),
             changed: watch::Sender::new(0),
@@ -78,7 +78,7 @@ impl Presence {
     /// Waits until Redis has answered whether this is a member. A refusal that may be over by now is
     /// not repeated: Redis is asked again. A bus that is no member and wants to be none waits for
     /// nothing.
-    pub(super) async fn answered(&self) -> Standing {
+    pub(crate) async fn answered(&self) -> Standing {
         let mut standing = self.standing.subscribe();
         let may_be_over = matches!(
             &*standing.borrow_and_update(),
@@ -153,7 +153,7 @@ impl Presence {
 }
 
 impl Heartbeat {
-    pub(super) fn new(
+    pub(crate) fn new(
         presence: Arc<Presence>,
         kept: Arc<Kept>,
         keys: Keys,
@@ -177,7 +177,7 @@ impl Heartbeat {
     }
 
     /// The task: is a member until the bus leaves.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let (presence, mut stage) = (Arc::clone(self.presence()), self.stage.clone());
         let is_leaving = tokio::select! {
             biased;

@@ -72,7 +72,7 @@ impl Profile {
     }
 
     /// What the others are told, as JSON.
-    pub(super) fn description(&self, id: NodeId) -> String {
+    pub(crate) fn description(&self, id: NodeId) -> String {
         let host = host();
         let written = Written {
             lease: milliseconds(self.lease),
@@ -96,14 +96,14 @@ impl Read {
 }
 
 /// Those on the roll that a bus wrote there.
-pub(super) fn read_all(listed: &Listed) -> Vec<Member> {
+pub(crate) fn read_all(listed: &Listed) -> Vec<Member> {
     let members = listed.members.iter();
     let read = members.filter_map(|(id, description)| read(*id, description));
     read.collect()
 }
 
 /// The member with this id that is described so; `None` for what no bus wrote.
-pub(super) fn read(id: NodeId, description: &str) -> Option<Member> {
+pub(crate) fn read(id: NodeId, description: &str) -> Option<Member> {
     let read: Read = serde_json::from_str(description).ok()?;
     if read.id != id || !read.is_bounded() {
         return None;

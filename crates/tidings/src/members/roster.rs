@@ -10,7 +10,7 @@ use crate::keyspace::member_list::RETURN;
 
 /// All members, and which of them are missed.
 #[derive(Debug, Default)]
-pub(super) struct Roster {
+pub(crate) struct Roster {
     known: BTreeMap<NodeId, Known>,
 }
 
@@ -22,18 +22,18 @@ struct Known {
 }
 
 impl Roster {
-    pub(super) fn has(&self, id: NodeId) -> bool {
+    pub(crate) fn has(&self, id: NodeId) -> bool {
         self.known.contains_key(&id)
     }
 
     /// All that are not gone for certain.
-    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.known.values().map(|known| &known.member)
     }
 
     /// What the whole roll says. Who is missing in it may only be on its way back, as after a
     /// restart of Redis: it is gone once it is missed for so long that it must have come.
-    pub(super) fn take_list(&mut self, list: Vec<Member>, now: Instant) -> Vec<MemberEvent> {
+    pub(crate) fn take_list(&mut self, list: Vec<Member>, now: Instant) -> Vec<MemberEvent> {
         let mut missing: BTreeSet<_> = self.known.keys().copied().collect();
         let mut events = Vec::new();
         for member in list {
@@ -45,7 +45,7 @@ impl Roster {
     }
 
     /// What the roll says of one, after a notice of it: why it left, where it did.
-    pub(super) fn take_one(
+    pub(crate) fn take_one(
         &mut self,
         id: NodeId,
         member: Option<Member>,
@@ -60,14 +60,14 @@ impl Roster {
     }
 
     /// Redis is away, so nobody can come back to the roll: the time begins anew.
-    pub(super) fn excuse_all(&mut self) {
+    pub(crate) fn excuse_all(&mut self) {
         self.known
             .values_mut()
             .for_each(|known| known.missed = None);
     }
 
     /// When somebody who is missed is gone for certain.
-    pub(super) fn next_departure(&self) -> Option<Instant> {
+    pub(crate) fn next_departure(&self) -> Option<Instant> {
         self.known.values().filter_map(Known::gone_at).min()
     }
 

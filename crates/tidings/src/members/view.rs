@@ -96,7 +96,7 @@ struct Hints {
 impl View {
     /// What `find` finds in what is known once the view is in step; where that is nothing, as soon
     /// as it is something, until the patience is over. What has to be asked for takes its own time.
-    pub(super) async fn find<T>(
+    pub(crate) async fn find<T>(
         &self,
         patience: Duration,
         find: impl Fn(&Roster) -> Option<T>,
@@ -118,24 +118,24 @@ impl View {
     }
 
     /// Has Redis asked about this one.
-    pub(super) fn hint(&self, id: NodeId) {
+    pub(crate) fn hint(&self, id: NodeId) {
         let mut inside = self.lock();
         inside.hint(id, None);
         drop(inside);
         self.hinted.notify_one();
     }
 
-    pub(super) fn is_in_step(&self) -> bool {
+    pub(crate) fn is_in_step(&self) -> bool {
         let hinted = self.lock().hinted;
         self.step.borrow().is_settled(hinted)
     }
 
-    pub(super) fn has(&self, id: NodeId) -> bool {
+    pub(crate) fn has(&self, id: NodeId) -> bool {
         self.lock().roster.has(id)
     }
 
     /// Those who are there, and then each change; nothing once the bus has ended.
-    pub(super) fn watch(&self) -> MemberEvents {
+    pub(crate) fn watch(&self) -> MemberEvents {
         let mut inside = self.lock();
         if inside.is_over {
             return inside.tells(Waiting::new(VecDeque::new(), true));
@@ -146,7 +146,7 @@ impl View {
     }
 
     /// Who leaves from now on.
-    pub(super) fn watch_departures(&self) -> MemberEvents {
+    pub(crate) fn watch_departures(&self) -> MemberEvents {
         let mut inside = self.lock();
         let is_over = inside.is_over;
         inside.tells(Waiting::of_departures(is_over))
@@ -249,19 +249,19 @@ impl Listener for View {
 }
 
 /// The task that keeps the view.
-pub(super) struct Follower {
+pub(crate) struct Follower {
     /// Also a task that is dropped before it began leaves nobody waiting.
-    pub(super) view: Over,
-    pub(super) presence: Arc<Presence>,
-    pub(super) kept: Arc<Kept>,
-    pub(super) keys: Keys,
-    pub(super) missed: watch::Receiver<u64>,
-    pub(super) stage: watch::Receiver<Stage>,
+    pub(crate) view: Over,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) keys: Keys,
+    pub(crate) missed: watch::Receiver<u64>,
+    pub(crate) stage: watch::Receiver<Stage>,
 }
 
 impl Follower {
     /// The task: follows the members until the bus leaves.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut stage = self.stage.clone();
         tokio::select! {
             () = self.follow() => {}
@@ -360,7 +360,7 @@ impl Follower {
 }
 
 /// However the task ends, nobody is left waiting for it.
-pub(super) struct Over(pub(super) Arc<View>, pub(super) watch::Receiver<Stage>);
+pub(crate) struct Over(pub(crate) Arc<View>, pub(crate) watch::Receiver<Stage>);
 
 impl Drop for Over {
     fn drop(&mut self) {

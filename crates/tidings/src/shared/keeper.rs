@@ -19,7 +19,6 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::access::Way;
 use crate::keyspace::answer::KeyError;
 use crate::keyspace::stamp::Stamp;
-use crate::life::Inner;
 use crate::observe::health::Pulse;
 use crate::task::panic::panic_text;
 use crate::task::stage::Stage;
@@ -64,6 +63,19 @@ pub(crate) trait Copy: Send + Sync {
     }
 }
 
+/// What a keeper watches.
+pub(crate) struct Watched {
+    pub(crate) stage: watch::Receiver<Stage>,
+    pub(crate) way: watch::Receiver<Way>,
+    pub(crate) missed: watch::Receiver<u64>,
+    pub(crate) unread: watch::Receiver<()>,
+    pub(crate) pulse: Arc<Pulse>,
+    /// How long an answer of Redis may take.
+    pub(crate) patience: Duration,
+    /// How often all copies are compared with Redis.
+    pub(crate) every: Duration,
+}
+
 /// The handle to the task.
 pub(crate) struct Keeper {
     copies: Mutex<Vec<Weak<dyn Copy>>>,
@@ -75,36 +87,31 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// The keeper of this bus, which is started for the first copy.
-    pub(crate) fn of(inner: &Inner) -> &Arc<Self> {
-        inner.keeper.get_or_init(|| Self::start(inner))
-    }
-
-    fn start(inner: &Inner) -> Arc<Self> {
+    /// A keeper, and the task that it needs.
+    pub(crate) fn new(watched: Watched) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (is_running, running) = watch::channel(());
         let keeper = Arc::new(Self {
             copies: Mutex::default(),
             wake: Arc::default(),
-            stage: inner.stage.subscribe(),
+            stage: watched.stage,
             running,
         });
         let keeping = Keeping {
             keeper: Arc::clone(&keeper),
             _is_running: is_running,
-            way: inner.kept.watch(),
-            missed: inner.reports.missed.subscribe(),
-            unread: inner.reports.unread.subscribe(),
-            pulse: Arc::clone(&inner.pulse),
-            patience: inner.kept.patience(),
-            every: inner.check_interval,
-            check: Clock::now() + by_chance(inner.check_interval),
+            way: watched.way,
+            missed: watched.missed,
+            unread: watched.unread,
+            pulse: watched.pulse,
+            patience: watched.patience,
+            every: watched.every,
+            check: Clock::now() + by_chance(watched.every),
             work: FuturesUnordered::new(),
             comparing: Comparing::No,
             failures: 0,
             has_failed: false,
         };
-        inner.add_task(inner.runtime.spawn(keeping.run()));
-        keeper
+        (keeper, keeping.run())
     }
 
     /// What a new copy is cared for with.
@@ -405,7 +412,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_a_keeper_that_has_panicked_is_released() {
         let bus = Bus::builder("memory:keeper-panics").start().await.unwrap();
-        let keeper = Keeper::of(&bus.inner);
+        let keeper = bus.inner.keeper();
         let trap = Arc::new(Trap(keeper.care()));
         keeper.add(Arc::downgrade(&trap) as _);
         let mut reading = Box::pin(trap.0.refreshed());

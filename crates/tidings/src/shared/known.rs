@@ -3,14 +3,13 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde::de::DeserializeOwned;
 
 use super::keeper::Copy;
 use crate::error::failure::Failure;
 use crate::error::shared::ShareError;
-use crate::life::Inner;
 use crate::notices::{Listener, Notice};
 use crate::reports::Reports;
 use crate::task::panic::caught;
@@ -42,15 +41,10 @@ pub(crate) struct Known<A> {
 }
 
 impl<A: Announcement> Known<A> {
-    /// What the bus has in this place, which begins to listen before anything is read.
-    pub(crate) fn of<'a>(place: &'a OnceLock<Arc<Self>>, inner: &Inner) -> &'a Self {
-        place.get_or_init(|| {
-            let known = Arc::new(Self {
-                by_name: Mutex::default(),
-                reports: Arc::clone(&inner.reports),
-            });
-            inner.dispatcher.listen(A::EVENT, Arc::clone(&known) as _);
-            known
+    pub(crate) fn new(reports: Arc<Reports>) -> Arc<Self> {
+        Arc::new(Self {
+            by_name: Mutex::default(),
+            reports,
         })
     }
 

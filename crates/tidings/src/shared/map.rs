@@ -1,18 +1,14 @@
 //! Many small values that all processes share, and what each process keeps of them at hand.
 
-use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::hash::Hash;
 use std::str::FromStr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::keeper::{Copy, Keeper};
-use super::known::Known;
-use super::{Shareable, check};
-use crate::Bus;
-use crate::error::shared::{LoadError, LoadOrError, ShareError, StoreError};
+use super::Shareable;
+use crate::error::shared::{LoadError, LoadOrError, StoreError};
 
 mod announced;
 mod cache;
@@ -23,16 +19,16 @@ mod flights;
 mod invalidate;
 mod invalidations;
 mod load;
-mod mirror;
+pub(crate) mod mirror;
 mod watch;
 
 pub(crate) use announced::Announced;
 pub use caching::Caching;
-use mirror::{Mirror, Surroundings};
+use mirror::Mirror;
 pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
 
 /// Many small values in Redis that all processes of the namespace share, by their keys. Each
-/// process keeps at hand what it used of late. Cheap to clone; [`Bus::map`] gives it.
+/// process keeps at hand what it used of late. Cheap to clone; [`Bus::map`](crate::Bus::map) gives it.
 ///
 /// What is at hand is as true as Redis: every change is announced and takes that one entry out of
 /// every process. What was announced and not heard, after an outage or a gap, is found at once by
@@ -95,65 +91,7 @@ pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
 /// It takes one out with `HDEL tidings:{shop}:map:users 7` in place of the first `HSET`. As it does
 /// not say what the stamp was before, such a change empties what the processes have at hand.
 pub struct SharedMap<K, V> {
-    mirror: Arc<Mirror<K, V>>,
-}
-
-impl Bus {
-    /// A map that all processes of the namespace share. Asking for it changes nothing, and asks
-    /// nothing of Redis. All of this bus's maps of one name are one.
-    ///
-    /// `K` is written as text with `Display`, and read again with `FromStr`: the text must give back
-    /// an equal key.
-    ///
-    /// # Errors
-    ///
-    /// When the name breaks the rules of event names, this bus has a map of that name with other
-    /// types, or is shut down.
-    pub fn map<K, V>(&self, name: &str) -> Result<SharedMap<K, V>, ShareError>
-    where
-        K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
-        V: Shareable,
-    {
-        self.map_with(name, Caching::new())
-    }
-
-    /// As [`map`](Self::map), with as much of it at hand as you choose. Who asks for it first
-    /// decides.
-    ///
-    /// # Errors
-    ///
-    /// As [`map`](Self::map).
-    pub fn map_with<K, V>(
-        &self,
-        name: &str,
-        caching: Caching,
-    ) -> Result<SharedMap<K, V>, ShareError>
-    where
-        K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
-        V: Shareable,
-    {
-        let inner = &self.inner;
-        check(inner, name)?;
-        let known = Known::of(&inner.maps, inner);
-        let mirror = known.get_or_insert(name, type_name::<(K, V)>(), || {
-            let keeper = Keeper::of(inner);
-            let mirror = Arc::new(Mirror::new(
-                inner.namespace.map(name),
-                inner.outgoing.format,
-                caching,
-                Surroundings {
-                    kept: Arc::clone(&inner.kept),
-                    reports: Arc::clone(&inner.reports),
-                    runtime: inner.runtime.clone(),
-                    care: keeper.care(),
-                },
-            ));
-            let copy: Weak<Mirror<K, V>> = Arc::downgrade(&mirror);
-            keeper.add(copy as Weak<dyn Copy>);
-            mirror
-        })?;
-        Ok(SharedMap { mirror })
-    }
+    pub(crate) mirror: Arc<Mirror<K, V>>,
 }
 
 impl<K, V> SharedMap<K, V>

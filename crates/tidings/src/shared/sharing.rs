@@ -36,7 +36,7 @@ const MOST_INLINE: usize = 64 << 10;
 pub struct Sharing {
     pub(super) time_to_live: Option<Duration>,
     pub(super) inline: usize,
-    pub(super) when_lost: Option<WhenLost>,
+    pub(crate) when_lost: Option<WhenLost>,
 }
 
 /// What becomes of the copies of a value that Redis lost: it restarted without its data, evicted the

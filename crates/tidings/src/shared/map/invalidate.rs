@@ -17,8 +17,8 @@ use crate::error::send_failure::{Fate, Reason};
 use crate::error::shared::StoreError;
 use crate::keyspace::map::Moved;
 use crate::keyspace::stamp::{Stamp, nonce};
-use crate::link::delays;
 use crate::shared::Shareable;
+use crate::task::backoff::delays;
 
 /// How many keys are sent at once.
 const AT_ONCE: usize = 16;

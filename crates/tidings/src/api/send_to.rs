@@ -5,13 +5,13 @@ use std::time::Duration;
 use tidings_codec::{NodeId, To};
 use tokio::time::timeout;
 
-use super::Member;
-use super::presence::Standing;
-use super::roster::Roster;
 use crate::bus::Bus;
 use crate::error::members::MembersError;
 use crate::error::send::SendError;
 use crate::key::SendKey;
+use crate::members::Member;
+use crate::members::presence::Standing;
+use crate::members::roster::Roster;
 use crate::observe::trace::sending;
 use crate::sending::Receipt;
 

@@ -1,19 +1,12 @@
-//! Who must not be forgotten: the members, asked of Redis where more senders are received than can
-//! be remembered.
+//! The members, which must not be forgotten where more senders are received than can be remembered:
+//! the question for them, and its answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tidings_codec::NodeId;
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep};
-
-use crate::keyspace::access::Kept;
-use crate::keyspace::member_list::Keys;
-use crate::task::stage::Stage;
-
-/// How often Redis is asked at most.
-const EVERY: Duration = Duration::from_secs(1);
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// How old an answer may be: members that joined after it are not in it.
 const FRESH: Duration = Duration::from_secs(2);
@@ -44,32 +37,14 @@ impl Remembered {
         Some(members?.ids)
     }
 
-    /// The task: asks Redis when it is wanted, until the bus ends.
-    pub(crate) async fn run(
-        self: Arc<Self>,
-        kept: Arc<Kept>,
-        keys: Keys,
-        mut stage: watch::Receiver<Stage>,
-    ) {
-        tokio::select! {
-            () = self.answer(&kept, &keys) => {}
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
-        }
+    /// Waits until somebody asks.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
-    async fn answer(&self, kept: &Kept, keys: &Keys) {
-        loop {
-            self.wanted.notified().await;
-            let at = Instant::now();
-            match kept.ask(|keyspace| keyspace.list(keys)).await {
-                Ok(listed) => {
-                    let ids = listed.members.into_iter().map(|(id, _)| id).collect();
-                    self.put(Members { at, ids });
-                }
-                Err(undone) => tracing::debug!(?undone, "cannot ask who must not be forgotten"),
-            }
-            sleep(EVERY).await;
-        }
+    /// The members as they were at this moment.
+    pub(crate) fn answer(&self, at: Instant, ids: Vec<NodeId>) {
+        self.put(Members { at, ids });
     }
 
     fn put(&self, members: Members) {

@@ -1,0 +1,43 @@
+//! The task that asks Redis for the members, so that they are not forgotten as senders.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::keyspace::access::Kept;
+use crate::keyspace::member_list::Keys;
+use crate::remembered::Remembered;
+use crate::task::stage::Stage;
+
+/// How often Redis is asked at most.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Asks Redis when it is wanted, until the bus ends.
+pub(crate) async fn remember(
+    remembered: Arc<Remembered>,
+    kept: Arc<Kept>,
+    keys: Keys,
+    mut stage: watch::Receiver<Stage>,
+) {
+    tokio::select! {
+        () = answer(&remembered, &kept, &keys) => {}
+        _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+    }
+}
+
+async fn answer(remembered: &Remembered, kept: &Kept, keys: &Keys) {
+    loop {
+        remembered.wanted().await;
+        let at = Instant::now();
+        match kept.ask(|keyspace| keyspace.list(keys)).await {
+            Ok(listed) => {
+                let ids = listed.members.into_iter().map(|(id, _)| id).collect();
+                remembered.answer(at, ids);
+            }
+            Err(undone) => tracing::debug!(?undone, "cannot ask who must not be forgotten"),
+        }
+        sleep(EVERY).await;
+    }
+}
