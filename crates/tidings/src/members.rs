@@ -24,8 +24,8 @@ use crate::error::members::MembersError;
 use crate::keyspace::member_list::Keys;
 use crate::namespace::Namespace;
 
-/// A bus that is there, as it describes itself. [`Bus::members`](crate::Bus::members) and [`Bus::watch_members`](crate::Bus::watch_members) give
-/// them.
+/// A bus that is there, as it describes itself. [`Bus::members`](crate::Bus::members) and
+/// [`Bus::watch_members`](crate::Bus::watch_members) give them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {

@@ -31,8 +31,8 @@ pub use sharing::{Sharing, WhenLost};
 pub use snapshot::{Freshness, Snapshot};
 
 /// A value that all processes of the namespace share: each has a copy of it, which follows what any
-/// of them writes. Cheap to clone; [`Bus::shared`](crate::Bus::shared) gives it. It does not keep the bus alive, and
-/// nothing follows after that.
+/// of them writes. Cheap to clone; [`Bus::shared`](crate::Bus::shared) gives it. It does not keep the
+/// bus alive, and nothing follows after that.
 ///
 /// ```
 /// use tidings::prelude::*;

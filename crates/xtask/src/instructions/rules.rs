@@ -65,7 +65,7 @@ const RULES: &[(&[&str], &str, Step)] = &[
     (&["crates/tidings/src/sequence."], "", Judge),
     (&[
         "crates/tidings/src/dispatch.", "crates/tidings/src/table.",
-        "crates/tidings/src/notices.", "crates/tidings/src/ask/",
+        "crates/tidings/src/notices.", "crates/tidings/src/ask/", "crates/tidings/src/event/",
     ], "", LookUp),
     (&[
         "crates/tidings/src/receiver.", "crates/tidings/src/queue.", "crates/tidings/src/room.",
