@@ -63,7 +63,9 @@ enum Binary {
 /// Breaks what contains one of these words in its name; everything where there is none.
 pub(crate) fn run(only: &[String]) -> Result<()> {
     let mut mutants = mutants()?;
-    let is_called = |name: &str| only.is_empty() || only.iter().any(|word| name.contains(word));
+    // As the patch's file is called, or as this prints it.
+    let words: Vec<_> = only.iter().map(|word| word.replace('-', " ")).collect();
+    let is_called = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
     mutants.retain(|mutant| is_called(&mutant.name));
     ensure!(!mutants.is_empty(), "nothing is called that in {PATCHES}");
     ensure_redis()?;
