@@ -220,3 +220,28 @@ impl Drop for States {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Explosive<const N: u8>(#[expect(dead_code, reason = "it counts who is there")] Arc<()>);
+
+    impl<const N: u8> Drop for Explosive<N> {
+        fn drop(&mut self) {
+            panic!("it went off");
+        }
+    }
+
+    #[test]
+    fn states_that_panic_when_they_are_dropped_harm_nobody() {
+        let held = Arc::new(());
+        let mut states = States::default();
+        states.insert(Explosive::<1>(Arc::clone(&held)));
+        states.insert(Explosive::<2>(Arc::clone(&held)));
+
+        drop(states);
+
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}

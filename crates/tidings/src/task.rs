@@ -1,4 +1,4 @@
-//! Utilities of tasks. They know nothing of tidings.
+//! Utilities of tasks, and the stages of a bus that its tasks follow.
 
 pub(crate) mod backoff;
 pub(crate) mod inline;
