@@ -203,7 +203,7 @@ async fn a_handler_that_never_waits_leaves_turns_to_others() {
     bus.on("tick", move |_: u64| {
         let over = Instant::now() + Duration::from_micros(50);
         while Instant::now() < over {}
-        put.put(count.load(Ordering::Relaxed));
+        put.push(count.load(Ordering::Relaxed));
         std::future::ready(())
     })
     .unwrap();
@@ -215,7 +215,7 @@ async fn a_handler_that_never_waits_leaves_turns_to_others() {
     let name = url.strip_prefix("memory:").unwrap();
     memory::publish(name, "default", frame).await;
 
-    let seen = seen.wait_len(5_000).await;
+    let seen = seen.wait_for_len(5_000).await;
     let turns = *seen[4_999] - *seen[0];
     assert!(turns >= 100, "{turns}");
 }

@@ -66,7 +66,7 @@ impl Fake {
 
     /// Waits until it was asked so often.
     pub(crate) async fn was_asked(&self, times: usize) {
-        self.asked.wait_len(times).await;
+        self.asked.wait_for_len(times).await;
     }
 
     async fn talk(self, stream: TcpStream) -> Option<()> {
@@ -86,7 +86,7 @@ impl Fake {
                 }
                 ["SENTINEL", "MASTER", _] => {
                     sleep(answer.takes).await;
-                    self.asked.put(());
+                    self.asked.push(());
                     let hint = [bulk("message"), bulk("+switch-master"), bulk("…")];
                     let hint = format!(">3\r\n{}", hint.concat());
                     let fields = map(&[

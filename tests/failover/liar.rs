@@ -39,7 +39,7 @@ async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
         clock.tick().await;
         node.send_to_all("tick", &tick).await.unwrap();
     }
-    ticks.wait_len(40).await;
+    ticks.wait_for_len(40).await;
     assert_eq!(through(&node), master.url());
     assert_eq!(node.health().reconnects, 0);
 
@@ -61,7 +61,7 @@ async fn a_dead_server_that_one_sentinel_calls_the_master_holds_a_start_up_for_a
     assert!(begun.elapsed() < Duration::from_secs(5));
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_doe
         },
     )
     .await;
-    new.thaw();
+    new.resume();
     hears_through(&node, &new.url()).await;
     assert_eq!(node.health().reconnects, 1);
 }
@@ -123,5 +123,5 @@ async fn a_sentinel_that_takes_longer_than_a_round_is_heard_out() {
 
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }

@@ -44,7 +44,7 @@ impl Traffic {
 
     /// Waits until more is heard.
     async fn goes_on(&self) {
-        self.ticks.wait_len(self.ticks.all().len() + 10).await;
+        self.ticks.wait_for_len(self.ticks.all().len() + 10).await;
     }
 
     async fn is_through(&self, server: &Redis) {
@@ -131,7 +131,7 @@ async fn a_frozen_master_is_left_and_does_no_harm_when_it_wakes() {
     let old = sentinels.freeze_master().await;
     let new = sentinels.wait_for_master_other_than(old).await;
     traffic.is_through(new).await;
-    sentinels.thaw();
+    sentinels.resume();
 
     let old = sentinels.servers().iter().find(|one| one.port() == old);
     let old = old.unwrap();
@@ -159,5 +159,5 @@ async fn the_sentinels_that_others_name_are_enough() {
 
     hears_through(&node, &new.url()).await;
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }

@@ -46,7 +46,7 @@ async fn one_sentinel_that_answers_is_enough() {
 
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn servers_and_sentinels_have_passwords_of_their_own() {
     let node = Node::start(Bus::builder(&url)).await;
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 
     let wrong = format!("{}?sentinel_password=hush-hush-wrong", sentinels.url());
     for (url, words) in [(wrong, "WRONGPASS"), (sentinels.url(), "NOAUTH")] {
@@ -145,7 +145,7 @@ async fn the_least_that_sentinels_and_servers_must_allow_is_enough_to_follow_a_f
 
     hears_through(&node, &new).await;
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     assert!(node.failures().all().is_empty());
 }
 

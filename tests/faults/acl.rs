@@ -171,16 +171,16 @@ async fn a_bus_with_the_least_permissions_does_all_that_a_bus_does() {
         sender.feed("text", &large).await.unwrap();
     }
     sender.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 
-    redis.cut_clients().await;
+    redis.kill_clients().await;
     let reconnected = GapReason::Reconnected;
     hearer
         .gaps()
         .wait_for(|gap| gap.reason == reconnected)
         .await;
     sender.send_to_all("tick", &2).await.unwrap();
-    ticks.wait_len(2).await;
+    ticks.wait_for_len(2).await;
 
     let jump = format!(
         r#"{{"v":1,"from":"{}","seq":1000,"events":[]}}"#,

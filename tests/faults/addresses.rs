@@ -261,7 +261,7 @@ async fn white_space_around_an_address_changes_nothing() {
         let node = Node::start(Bus::builder(&address).without_collected()).await;
         let ticks: Collected<u64> = node.collect("tick");
         node.send_to_all("tick", &1).await.unwrap();
-        ticks.wait_len(1).await;
+        ticks.wait_for_len(1).await;
         let shown = node.health().address;
         assert_eq!(shown, shown.trim());
     }

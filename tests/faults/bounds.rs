@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidings::{GapReason, Handling};
-use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
+use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tidings_tests::alone;
 use tokio::sync::watch;
 
@@ -94,11 +94,11 @@ async fn who_reads_nothing_until_redis_cuts_it_off_finds_out_and_counts() {
     let (sender, hearer) = (redis.node().await, proxy.node().await);
     let texts: Collected<String> = hearer.collect("text");
     flood(&sender, 1).await;
-    texts.wait_len(1).await;
+    texts.wait_for_len(1).await;
 
-    proxy.set(Fault::Blackhole(Way::Both));
+    proxy.set(Fault::Blackhole(Direction::Both));
     flood(&sender, EVENTS).await;
-    proxy.set(Fault::Pass);
+    proxy.set(Fault::None);
 
     wait_for("it hears again", SOON, async || {
         hearer.health().reconnects > 0 && hearer.ready()

@@ -56,7 +56,7 @@ async fn events_wait_for_a_busy_server_and_arrive_without_a_gap() {
     wake(&redis, script).await;
     sender.flush().await.unwrap();
 
-    let received = ticks.wait_len(101).await;
+    let received = ticks.wait_for_len(101).await;
     assert!(received.iter().map(|tick| **tick).eq(0..=100));
     for node in [&sender, &subscriber] {
         assert_eq!(node.health().reconnects, 0);

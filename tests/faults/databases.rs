@@ -33,7 +33,7 @@ async fn buses_in_two_databases_share_nothing() {
     }
 
     for ((number, node), ticks) in (10..).zip(&nodes).zip(&ticks) {
-        ticks.wait_len(1).await;
+        ticks.wait_for_len(1).await;
         node.send_to_all("tick", &0).await.unwrap();
         ticks.wait_for(|tick| *tick == 0).await;
         let received: Vec<u64> = ticks.all().iter().map(|tick| **tick).collect();
@@ -61,7 +61,7 @@ async fn buses_in_one_database_share_all() {
     one.send_to(other.id(), "tick", &1).await.unwrap();
     here.set(&7).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     // Far sooner than copies are compared with Redis: the notification came.
     wait_for("the copy is new", SOON, async || {
         there

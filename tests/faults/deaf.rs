@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidings::{Builder, Bus, Connection, Format, Gap, GapReason, Handling, Health};
-use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
+use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tokio::time::timeout;
 
 use super::HEARING;
@@ -19,9 +19,9 @@ async fn a_deaf_connection_is_found_and_replaced() {
     let (sender, hearer) = (redis.node().await, proxy.node().await);
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 
-    proxy.set_one(HEARING, Fault::Swallow(Way::FromServer));
+    proxy.set_connection(HEARING, Fault::Drop(Direction::ToClient));
     sender.send_to_all("tick", &2).await.unwrap();
 
     // Its connection looks well: only its own sign of life, which does not come back, tells.
@@ -30,8 +30,8 @@ async fn a_deaf_connection_is_found_and_replaced() {
     })
     .await;
     sender.send_to_all("tick", &3).await.unwrap();
-    assert_eq!(*ticks.wait_len(2).await[1], 3);
-    let gaps = hearer.gaps().wait_len(2).await;
+    assert_eq!(*ticks.wait_for_len(2).await[1], 3);
+    let gaps = hearer.gaps().wait_for_len(2).await;
     assert_eq!(gaps[0].reason, GapReason::Reconnected);
     let missed = Gap::clone(&gaps[1]);
     assert_eq!((missed.from, missed.missed), (Some(sender.id()), Some(1)));
@@ -100,12 +100,12 @@ async fn a_bus_that_hears_through_another_server_than_it_sends_through_finds_out
     let builder = Bus::builder(&proxy.url()).probe_interval(Duration::from_millis(500));
     let starting = tokio::spawn(Node::start(builder));
     wait_for("it connects to hear", SOON, async || {
-        proxy.connections() == 1
+        proxy.accepted_connections() == 1
     })
     .await;
     proxy.redirect(there.address());
     let node = starting.await.unwrap();
-    proxy.set(Fault::Pass);
+    proxy.set(Fault::None);
     let ticks: Collected<u64> = node.collect("tick");
     let other = here.node().await.bus().clone();
     let traffic = tokio::spawn(async move {
@@ -115,7 +115,7 @@ async fn a_bus_that_hears_through_another_server_than_it_sends_through_finds_out
             other.send_to_all("tick", &1).await.unwrap();
         }
     });
-    ticks.wait_len(10).await;
+    ticks.wait_for_len(10).await;
 
     // It hears well, and what it sends is taken. Only those who hear do not hear it.
     let mut changes = node.watch_health();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings::{Bus, Failure, Fate, Reason, SendError, Unsent};
-use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
+use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::SENDING;
@@ -35,7 +35,7 @@ async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_on
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
 
-    proxy.set_one(SENDING, Fault::Swallow(Way::FromServer));
+    proxy.set_connection(SENDING, Fault::Drop(Direction::ToClient));
     let receipt = timeout(SOON, sender.send_to_all("tick", &2)).await;
 
     assert_eq!(receipt.unwrap().unwrap().number, 2);
@@ -44,7 +44,7 @@ async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_on
     })
     .await;
     assert_eq!(sender.send_to_all("tick", &3).await.unwrap().number, 3);
-    let ticks = ticks.wait_len(3).await;
+    let ticks = ticks.wait_for_len(3).await;
     assert!(ticks.iter().map(|tick| **tick).eq(1..=3), "{ticks:?}");
     assert!(hearer.gaps().all().is_empty());
     assert_eq!(sender.health().reconnects, 1);
@@ -62,10 +62,10 @@ async fn a_repeated_send_that_is_refused_stays_in_doubt() {
     let hearer = redis.node().await;
     let ticks: Collected<u64> = hearer.collect("tick");
 
-    proxy.set_one(SENDING, Fault::Swallow(Way::FromServer));
+    proxy.set_connection(SENDING, Fault::Drop(Direction::ToClient));
     let sending = sender.send_to_all("tick", &1);
     let losing = async {
-        ticks.wait_len(1).await;
+        ticks.wait_for_len(1).await;
         let forbid = ["ACL", "SETUSER", "sender", "-publish"];
         redis.command(&forbid).await;
         redis.command(&["CLIENT", "KILL", "USER", "sender"]).await;
@@ -85,7 +85,7 @@ async fn a_send_that_a_frozen_redis_may_have_is_given_up_in_time_and_in_doubt() 
 
     redis.freeze();
     let given_up = timeout(EARLY, sender.send_to_all("tick", &1)).await;
-    redis.thaw();
+    redis.resume();
 
     let fate = fate_of(given_up.expect("nobody waits longer").unwrap_err());
     assert_eq!(fate, Fate::Unknown(Reason::TimedOut(PATIENCE)));
@@ -135,7 +135,7 @@ async fn fed_events_that_a_frozen_redis_may_have_are_given_up_in_time_and_in_dou
         sender.feed("text", text).await.unwrap();
     }
     let flushed = timeout(EARLY, sender.flush()).await;
-    redis.thaw();
+    redis.resume();
 
     let error = flushed.expect("nobody waits longer").unwrap_err();
     let left = which_left(error.unsent(), &texts, &Reason::TimedOut(PATIENCE));
@@ -162,7 +162,7 @@ async fn a_shutdown_tells_what_is_in_doubt_from_what_never_left() {
         sender.feed("text", text).await.unwrap();
     }
     let ended = sender.shutdown(Duration::from_millis(50)).await;
-    redis.thaw();
+    redis.resume();
 
     assert_eq!(ended.unwrap_err().unsent, 6);
     let flushed = timeout(SOON, sender.flush()).await;
@@ -185,10 +185,10 @@ async fn a_send_under_way_at_a_shutdown_is_in_doubt() {
     let (sender, hearer) = (proxy.node().await, redis.node().await);
     let ticks: Collected<u64> = hearer.collect("tick");
 
-    proxy.set_one(SENDING, Fault::Swallow(Way::FromServer));
+    proxy.set_connection(SENDING, Fault::Drop(Direction::ToClient));
     let sending = sender.send_to_all("tick", &1);
     let ending = async {
-        ticks.wait_len(1).await;
+        ticks.wait_for_len(1).await;
         sender.shutdown(Duration::from_millis(50)).await
     };
     let (sent, ended) = tokio::join!(sending, ending);
@@ -241,6 +241,6 @@ async fn each_send_that_is_given_up_is_told_or_reported() {
         reported() >= stopped
     })
     .await;
-    redis.thaw();
+    redis.resume();
     assert_eq!(reported(), stopped);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings::{Bus, Connection, Fate, Health, Reason, SendError, TopologyKind};
-use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
+use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -59,8 +59,8 @@ async fn a_bus_that_hears_nothing_finds_out_sooner_where_it_asks_sooner() {
     const INTERVAL: Duration = Duration::from_millis(200);
     let redis = Redis::start().await;
     for fault in [
-        Fault::Blackhole(Way::Both),
-        Fault::Swallow(Way::FromServer),
+        Fault::Blackhole(Direction::Both),
+        Fault::Drop(Direction::ToClient),
         Fault::SilentClose,
     ] {
         let proxy = Proxy::start(redis.address()).await;
@@ -74,7 +74,7 @@ async fn a_bus_that_hears_nothing_finds_out_sooner_where_it_asks_sooner() {
         let mut changes = node.watch_health();
         let deaf = timeout(SOON, changes.wait_for(|health| !health.is_up())).await;
         assert!(deaf.unwrap().is_some(), "{fault:?}");
-        proxy.set(Fault::Pass);
+        proxy.set(Fault::None);
         let up = timeout(SOON, changes.wait_for(Health::is_up)).await;
         assert!(up.unwrap().is_some(), "{fault:?}");
     }

@@ -42,12 +42,12 @@ async fn an_idle_connection_that_sends_is_made_again_without_a_gap() {
         clock.tick().await;
         sent += 1;
         sender.send_to_all("tick", &sent).await.unwrap();
-        proxy.connections() >= 3
+        proxy.accepted_connections() >= 3
     })
     .await;
 
     node.send_to_all("own", &1).await.unwrap();
-    let ticks = ticks.wait_len(usize::try_from(sent).unwrap()).await;
+    let ticks = ticks.wait_for_len(usize::try_from(sent).unwrap()).await;
     assert!(ticks.iter().map(|tick| **tick).eq(1..=sent));
     assert!(node.gaps().all().is_empty());
     let health = node.health();
@@ -82,8 +82,11 @@ async fn a_connection_that_sends_nothing_shows_signs_of_life() {
         .await;
     }
 
-    ticks.wait_len(usize::try_from(sent).unwrap()).await;
-    assert_eq!((proxy.connections(), proxy.open_connections()), (2, 2));
+    ticks.wait_for_len(usize::try_from(sent).unwrap()).await;
+    assert_eq!(
+        (proxy.accepted_connections(), proxy.open_connections()),
+        (2, 2)
+    );
     assert_eq!(node.health().reconnects, 0);
 }
 
@@ -157,7 +160,11 @@ async fn a_connection_that_was_cut_for_its_silence_is_cut_once() {
 
     assert_eq!(node.health().reconnects, 1);
     // Each of the two was cut once, or both together.
-    assert!(proxy.connections() <= 5, "{}", proxy.connections());
+    assert!(
+        proxy.accepted_connections() <= 5,
+        "{}",
+        proxy.accepted_connections()
+    );
 }
 
 #[tokio::test]
@@ -176,12 +183,12 @@ async fn a_connection_that_is_made_again_on_another_server_is_not_used() {
     .await;
 
     proxy.redirect(there.address());
-    proxy.reset_one(SENDING).await;
+    proxy.reset_connection(SENDING).await;
     node.send_to_all("tick", &1).await.unwrap();
 
     // It left only when both of its connections were on the other server.
     assert_eq!(node.health().reconnects, 1);
     let gap = node.gaps().wait_for(|_| true).await;
     assert_eq!(gap.reason, GapReason::Reconnected);
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }

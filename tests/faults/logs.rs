@@ -65,7 +65,7 @@ async fn a_cut_connection_is_logged_with_its_cause() {
     let node = redis.node().await;
     let id = node.id().to_string();
 
-    redis.cut_clients().await;
+    redis.kill_clients().await;
 
     let lost = log
         .wait_for(|line| line.contains(&id) && line.contains("is lost"))

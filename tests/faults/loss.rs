@@ -17,7 +17,7 @@ async fn an_event_lost_while_cut_off_is_reported_as_a_gap() {
     let (sender, hearer) = redis.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 
     redis.cut_off(&hearer).await;
     sender.send_to_all("tick", &2).await.unwrap();
@@ -26,7 +26,7 @@ async fn an_event_lost_while_cut_off_is_reported_as_a_gap() {
     sender.send_to_all("tick", &4).await.unwrap();
 
     ticks.wait_for(|tick| *tick == 4).await;
-    let gaps = hearer.gaps().wait_len(2).await;
+    let gaps = hearer.gaps().wait_for_len(2).await;
     // At once: something may be missing. Then, from the numbers, how much.
     assert_eq!((gaps[0].from, gaps[0].missed), (None, None));
     assert_eq!(gaps[0].reason, GapReason::Reconnected);
@@ -42,7 +42,7 @@ async fn a_last_event_lost_while_cut_off_is_noticed_without_another() {
     let (sender, hearer) = redis.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 
     redis.cut_off(&hearer).await;
     sender.send_to_all("tick", &2).await.unwrap();
@@ -108,9 +108,9 @@ async fn every_event_is_accounted_for_when_connections_are_cut_while_sending() {
     for round in 0..10 {
         traffic.goes_on(20).await;
         match round % 3 {
-            0 => redis.cut_hearers().await,
-            1 => redis.cut_senders().await,
-            _ => redis.cut_clients().await,
+            0 => redis.kill_subscribers().await,
+            1 => redis.kill_senders().await,
+            _ => redis.kill_clients().await,
         };
     }
     traffic.goes_on(20).await;
@@ -169,14 +169,14 @@ async fn a_gap_handler_that_panics_is_reported_and_hears_the_next_gap() {
     let put = heard.clone();
     let panic_first = move |gap: Gap| {
         let is_first = put.all().is_empty();
-        put.put(gap);
+        put.push(gap);
         assert!(!is_first, "no gap was expected");
         std::future::ready(())
     };
     let node = Node::start(tidings::Bus::builder(&redis.url()).on_gap(panic_first)).await;
 
-    redis.cut_hearers().await;
-    heard.wait_len(1).await;
+    redis.kill_subscribers().await;
+    heard.wait_for_len(1).await;
     let is_panic = |failure: &Failure| match failure {
         Failure::Handler { cause, .. } => {
             matches!(cause, Cause::Panicked(text) if text.contains("no gap was expected"))
@@ -185,9 +185,9 @@ async fn a_gap_handler_that_panics_is_reported_and_hears_the_next_gap() {
     };
     node.failures().wait_for(is_panic).await;
     wait_for("the node is back", SOON, async || node.health().is_up()).await;
-    redis.cut_hearers().await;
+    redis.kill_subscribers().await;
 
-    heard.wait_len(2).await;
+    heard.wait_for_len(2).await;
     assert_eq!(node.failures().all().len(), 1);
 }
 

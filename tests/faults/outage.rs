@@ -41,7 +41,7 @@ async fn events_wait_for_redis_and_arrive_in_order() {
     node.flush().await.unwrap();
     // The subscription was confirmed before they left: this node hears all of them itself.
     let heard: Vec<u64> = ticks
-        .wait_len(101)
+        .wait_for_len(101)
         .await
         .iter()
         .map(|tick| **tick)
@@ -163,7 +163,7 @@ async fn the_longest_of_all_times_are_kept() {
     let (sent, ()) = tokio::join!(sending, back);
 
     assert_eq!(sent.unwrap().unwrap().number, 2);
-    ticks.wait_len(2).await;
+    ticks.wait_for_len(2).await;
     let ended = timeout(SOON, node.shutdown(Duration::MAX)).await;
     ended.expect("nothing is left to wait for").unwrap();
 }
@@ -244,7 +244,7 @@ async fn feed_goes_on_when_redis_is_back() {
     };
     tokio::join!(feeding, back);
 
-    texts.wait_len(50).await;
+    texts.wait_for_len(50).await;
 }
 
 #[tokio::test]
@@ -257,10 +257,10 @@ async fn a_frozen_redis_holds_sends_up_and_loses_none() {
     let mut waiting = Box::pin(sender.send_to_all("tick", &1));
     let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
     assert!(early.is_err(), "a frozen redis cannot have answered");
-    redis.thaw();
+    redis.resume();
 
     waiting.await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     assert_eq!(ticks.all().len(), 1);
 }
 
@@ -308,7 +308,7 @@ async fn a_demoted_master_is_left_although_there_is_traffic() {
     old.command(&["REPLICAOF", "127.0.0.1", &port]).await;
 
     // It hears well, and whatever it sends reaches only the hearers of the replica.
-    ticks.wait_len(10).await;
+    ticks.wait_for_len(10).await;
     wait_for("the replica is left", SOON, async || {
         let connection = node.health().connection;
         matches!(connection, Connection::Deaf { why, .. } if why.contains("replica"))

@@ -43,7 +43,7 @@ async fn a_password_is_never_shown() {
     redis
         .command(&["ACL", "SETUSER", "shop", "resetpass"])
         .await;
-    redis.cut_clients().await;
+    redis.kill_clients().await;
     wait_for("the refusal is noticed", SOON, async || {
         let connection = node.health().connection;
         matches!(connection, Connection::Deaf { why, .. } if why.contains("WRONGPASS"))

@@ -119,7 +119,7 @@ async fn a_user_without_role_and_client_list_can_send_and_hear() {
     }
     node.send_to_all("tick", &1).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }
 
 /// Much less than a start may take: nothing would change by waiting.
@@ -152,7 +152,7 @@ async fn a_forbidden_database_number_is_explained_with_the_command_that_grants_i
     let node = Node::start(Bus::builder(&url)).await;
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn a_password_a_database_and_a_unix_socket_work() {
 
     over_tcp.send_to_all("tick", &1).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }
 
 #[tokio::test]

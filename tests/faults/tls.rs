@@ -23,7 +23,7 @@ fn trusting(redis: &Redis) -> Tls {
 async fn hears_itself(node: &Node) {
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }
 
 /// The reason of a start that is refused without a second attempt.
@@ -43,7 +43,7 @@ async fn a_bus_hears_and_sends_over_tls() {
 
     hears_itself(&secret).await;
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     let address = secret.health().address;
     assert!(address.starts_with("rediss://"), "{address}");
 }
@@ -243,7 +243,7 @@ async fn a_restarted_server_is_found_again_over_tls() {
     let (sent, ()) = tokio::join!(node.send_to_all("tick", &1), redis.start_again());
 
     sent.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     node.gaps().wait_for(|gap| gap.missed.is_none()).await;
 }
 
@@ -270,7 +270,7 @@ async fn large_frames_travel_over_tls_both_ways() {
     );
 
     for heard in heard {
-        let heard = heard.wait_len(2 * EVENTS as usize).await;
+        let heard = heard.wait_for_len(2 * EVENTS as usize).await;
         assert!(heard.iter().all(|event| event.1 == text));
         for numbers in [0..EVENTS, EVENTS..2 * EVENTS] {
             let of_one = heard.iter().map(|event| event.0);
@@ -296,12 +296,12 @@ async fn a_bus_that_only_sends_hears_over_tls_from_its_first_handler_on() {
     let ticks = Collected::default();
     let heard = ticks.clone();
     bus.on("tick", move |tick: u64| {
-        heard.put(tick);
+        heard.push(tick);
         std::future::ready(())
     })
     .unwrap();
     bus.send_to_all("tick", &1).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     assert_eq!(bus.health().missed, 0);
 }

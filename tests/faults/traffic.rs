@@ -132,7 +132,7 @@ fn collect_numbers(hearer: &Node) -> Collected<(u64, u64)> {
     let heard = Collected::default();
     let put = heard.clone();
     let handler = move |tick: u64, context: Context| {
-        put.put((tick, context.number().expect("a bus numbers what it sends")));
+        put.push((tick, context.number().expect("a bus numbers what it sends")));
         std::future::ready(())
     };
     hearer.on("tick", handler).expect("the handler is in order");

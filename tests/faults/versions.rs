@@ -67,7 +67,7 @@ async fn a_server_that_is_too_old_is_named_in_one_warning() {
     let node = Node::start(Bus::builder(&format!("redis://{address}"))).await;
     let id = node.id().to_string();
     let warning = log.wait_for(of_age).await;
-    redis.cut_clients().await;
+    redis.kill_clients().await;
     let again = |line: &String| line.contains(&id) && line.contains("connected again");
     log.wait_for(again).await;
 

@@ -56,7 +56,7 @@ fn stocks_later(node: &Node, count: u32) -> (Collected<String>, Arc<Semaphore>) 
     let counting = move |fruit: String| {
         let (put, wait) = (put.clone(), Arc::clone(&wait));
         async move {
-            put.put(fruit);
+            put.push(fruit);
             wait.acquire().await?.forget();
             Ok::<_, HandlerError>(count)
         }
@@ -218,7 +218,7 @@ pub(crate) async fn a_member_that_leaves_is_not_waited_for(place: Place) {
     let (begun, _gate) = stocks_later(&c, 3);
 
     let answers = ask(&a, LONG).await;
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
     // Its call still runs.
     drop(c);
     let summary = answers.summary().await;
@@ -317,7 +317,7 @@ pub(crate) async fn an_event_that_a_full_queue_drops_is_named_as_not_handled(pla
     let handler = move |fruit: String| {
         let (put, wait) = (put.clone(), Arc::clone(&wait));
         async move {
-            put.put(fruit);
+            put.push(fruit);
             let _ = wait.acquire().await;
         }
     };
@@ -327,7 +327,7 @@ pub(crate) async fn an_event_that_a_full_queue_drops_is_named_as_not_handled(pla
     b.on_with("stock", narrow, handler).unwrap();
 
     a.send_to_all("stock", "in its hands").await.unwrap();
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
     a.send_to_all("stock", "in its queue").await.unwrap();
     let summary = ask(&a, LONG).await.summary().await;
 
@@ -378,7 +378,7 @@ pub(crate) async fn answers_that_nobody_asked_for_are_ignored(place: Place) {
     let (begun, gate) = stocks_later(&b, 2);
     stocks(&a, 1);
     let answers = ask(&a, LONG).await;
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
 
     let stranger = NodeId::new(7);
     for (seq, meta) in [
@@ -422,7 +422,7 @@ pub(crate) async fn asks_that_cannot_be_answered_are_events_like_all(place: Plac
         place.publish(frame).await;
     }
 
-    ticks.wait_len(3).await;
+    ticks.wait_for_len(3).await;
     assert!(node.failures().all().is_empty());
 }
 
@@ -520,7 +520,7 @@ pub(crate) async fn a_stream_that_is_not_read_on_holds_up_no_answer(place: Place
     };
     let (first, second) = (ask().await.unwrap(), ask().await.unwrap());
     a.send_to_all("later", &1).await.unwrap();
-    later.wait_len(1).await;
+    later.wait_for_len(1).await;
 
     gate.add_permits(1);
     stream.next().await.unwrap();
@@ -537,7 +537,7 @@ pub(crate) async fn a_bus_that_is_shut_down_answers_what_it_still_handles(place:
     stocks(&a, 1);
     let (begun, gate) = stocks_later(&b, 2);
     let (first, second) = (ask(&a, LONG).await, ask(&a, LONG).await);
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
 
     gate.add_permits(2);
     b.shutdown(LONG).await.unwrap();
@@ -551,7 +551,7 @@ pub(crate) async fn a_bus_that_is_being_shut_down_says_so(place: Place) {
     stocks(&a, 1);
     let (begun, gate) = stocks_later(&b, 2);
     let answers = ask(&a, LONG).await;
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
 
     let bus = b.bus().clone();
     let ending = tokio::spawn(async move { bus.shutdown(LONG).await });
@@ -573,7 +573,7 @@ pub(crate) async fn a_stream_that_is_dropped_while_its_bus_ends_completes_no_req
     let (begun, gate) = stocks_later(&b, 2);
     let stream = b.stream::<_, u64>("other").unwrap();
     let _answers = ask(&a, LONG).await;
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
     let bus = b.bus().clone();
     let ending = tokio::spawn(async move { bus.shutdown(LONG).await });
     wait_for("b takes no new handler", LONG, async || {
@@ -598,12 +598,12 @@ pub(crate) async fn a_bus_that_is_dropped_says_what_it_has_not_handled(place: Pl
     stocks(&a, 1);
     let (begun, _gate) = stocks_later(&b, 2);
     let in_its_hands = ask(&a, LONG).await;
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
     let in_its_queue = ask(&a, LONG).await;
     // What comes after it is heard, so it was, too.
     let later: Collected<u64> = b.collect("later");
     a.send_to_all("later", &1).await.unwrap();
-    later.wait_len(1).await;
+    later.wait_for_len(1).await;
 
     drop(b);
     let summary = in_its_queue.summary().await;
@@ -617,7 +617,7 @@ pub(crate) async fn a_bus_that_is_shut_down_asks_nothing(place: Place) {
     let (a, b) = two_members(&place).await;
     let (begun, _gate) = stocks_later(&b, 2);
     let answers = ask(&a, LONG).await;
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
 
     a.shutdown(LONG).await.unwrap();
 
@@ -656,7 +656,7 @@ pub(crate) async fn no_deadline_is_too_short_or_too_long(place: Place) {
     let summary = ask(&a, Duration::ZERO).await.summary().await;
     assert!(summary.silent.iter().any(|who| who.node == b.id()));
 
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
     gate.add_permits(2);
     let summary = ask(&a, Duration::MAX).await.summary().await;
     assert_eq!(summary.handled.len(), 2);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tidings::{Bus, Caching, Failure, MapChange, SharedMap};
-use tidings_testkit::{Fault, Node, Proxy, Redis, Way, wait_for};
+use tidings_testkit::{Direction, Fault, Node, Proxy, Redis, wait_for};
 use tokio::sync::oneshot;
 
 use crate::kept::by_hand::calls;
@@ -68,13 +68,13 @@ async fn an_invalidation_whose_future_is_dropped_is_sent_all_the_same() {
     let (a, b) = (proxy.node().await, redis.node().await);
     let (here, there) = (users(&a), users(&b));
     loaded(&here, 7, "Ada").await;
-    proxy.set(Fault::Swallow(Way::ToServer));
+    proxy.set(Fault::Drop(Direction::ToServer));
 
     let dropped = tokio::time::timeout(Duration::from_millis(50), here.invalidate(&7)).await;
     dropped.unwrap_err();
 
     assert_eq!(here.pending_invalidations(), Some(1));
-    proxy.set(Fault::Pass);
+    proxy.set(Fault::None);
     proxy.reset().await;
     until_taken(&here).await;
     assert_eq!(there.get(&7).await.unwrap(), None);

@@ -51,7 +51,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 pub(crate) async fn hears_all(hearer: &Node, sender: &Node) {
     let heard = hearer.collect::<_, u32>("all");
     sender.send_to_all("all", &1).await.unwrap();
-    heard.wait_len(1).await;
+    heard.wait_for_len(1).await;
 }
 
 pub(crate) async fn an_entry_is_what_was_set_last_by_anybody(place: Place) {

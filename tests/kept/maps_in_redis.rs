@@ -144,7 +144,7 @@ async fn a_notice_that_cannot_be_read_is_reported_and_harms_nothing() {
         announce(&redis, notice).await;
     }
 
-    node.failures().wait_len(2).await;
+    node.failures().wait_for_len(2).await;
     assert_eq!(users.get(&7).await.unwrap().unwrap().name, "Ada");
     assert_eq!(node.failures().all().len(), 2);
 }
@@ -267,7 +267,7 @@ async fn an_entry_that_cannot_be_read_spoils_only_itself() {
         users.set(&7, &user("Ada")).await.unwrap();
         becomes(&users, "Ada").await;
     }
-    let reported = node.failures().wait_len(5).await;
+    let reported = node.failures().wait_for_len(5).await;
     assert_eq!(reported.len(), 5);
     for failure in reported {
         assert!(matches!(&*failure, Failure::Shared { shared, .. } if shared == "users[7]"));
@@ -290,7 +290,7 @@ async fn a_field_that_is_no_key_is_reported_and_left_out() {
         assert_eq!(users.all().await.unwrap().len(), 1);
     }
 
-    let reported = node.failures().wait_len(3).await;
+    let reported = node.failures().wait_for_len(3).await;
     assert_eq!(reported.len(), 3);
     let text = tidings::report(&*reported[0]).to_string();
     assert!(text.contains("it is not written as a u64 is"), "{text}");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidings::acl::Permissions;
 use tidings::{Builder, Bus, Departure, Member, MemberEvent, MembersError, NodeId, SendError};
-use tidings_testkit::{Collected, Fault, Node, Proxy, Redis, Way, wait_for};
+use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 
 use crate::kept::by_hand::allow;
 use crate::place::Place;
@@ -22,7 +22,7 @@ fn changes(bus: &Bus) -> Collected<MemberEvent> {
     let told = collected.clone();
     tokio::spawn(async move {
         while let Some(change) = changes.next().await {
-            told.put(change);
+            told.push(change);
         }
     });
     collected
@@ -215,10 +215,10 @@ pub(crate) async fn a_bus_without_membership_is_not_listed(place: Place) {
 
     let ticks: Collected<u64> = stranger.collect("tick");
     member.send_to_all("tick", &2).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     // Who is no member does not know whom to look for.
     stranger.send_to(stranger.id(), "tick", &3).await.unwrap();
-    ticks.wait_len(2).await;
+    ticks.wait_for_len(2).await;
 }
 
 pub(crate) async fn to_send_to_nobody_is_an_error_and_sends_nothing(place: Place) {
@@ -237,7 +237,7 @@ pub(crate) async fn to_send_to_nobody_is_an_error_and_sends_nothing(place: Place
     let ticks: Collected<u64> = b.collect("tick");
     a.send_to(b.id(), "tick", &1).await.unwrap();
     a.send_to(b.id(), "tick", &2).await.unwrap();
-    ticks.wait_len(2).await;
+    ticks.wait_for_len(2).await;
 }
 
 pub(crate) async fn one_who_has_left_cannot_be_sent_to(place: Place) {
@@ -354,9 +354,9 @@ async fn a_pause_shorter_than_the_lease_is_no_departure() {
         .await;
 
     for _ in 0..2 {
-        proxy.set(Fault::Blackhole(Way::Both));
+        proxy.set(Fault::Blackhole(Direction::Both));
         let_pass(lease * 3 / 5).await;
-        proxy.set(Fault::Pass);
+        proxy.set(Fault::None);
         let_pass(lease * 2 / 5).await;
     }
 
@@ -370,7 +370,7 @@ async fn while_redis_is_frozen_nobody_is_gone() {
     let (a, b) = (Node::start(builder()).await, Node::start(builder()).await);
     let told = [changes(&a), changes(&b)];
     for told in &told {
-        told.wait_len(2).await;
+        told.wait_for_len(2).await;
     }
 
     let changes = async || {
@@ -381,7 +381,7 @@ async fn while_redis_is_frozen_nobody_is_gone() {
 
     redis.freeze();
     let_pass(LEASE * 2).await;
-    redis.thaw();
+    redis.resume();
 
     wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
     let_pass(LEASE * 3).await;
@@ -409,15 +409,15 @@ async fn with_leases_of_different_lengths_nobody_is_gone_after_an_outage_of_all(
     }
     let observer = redis.node().await;
     let told = changes(&observer);
-    told.wait_len(4).await;
+    told.wait_for_len(4).await;
 
     for (proxy, _) in &members {
-        proxy.set(Fault::Blackhole(Way::Both));
+        proxy.set(Fault::Blackhole(Direction::Both));
     }
     let_pass(LEASE * 2).await;
     for (proxy, _) in &members {
         // Its renewal arrives at once, and others may be given up with that.
-        proxy.set(Fault::Pass);
+        proxy.set(Fault::None);
         let_pass(LEASE / 5).await;
     }
 
@@ -437,7 +437,7 @@ async fn a_redis_that_has_lost_everything_is_no_departure() {
     let ids = [&a, &b, &c].map(|node| node.id());
     let told = [&a, &b, &c].map(|node| changes(node));
     for told in &told {
-        told.wait_len(3).await;
+        told.wait_for_len(3).await;
     }
     let before = wait_until_all_are_listed(&a, &ids).await;
 
@@ -479,7 +479,7 @@ async fn who_may_not_be_a_member_hears_and_sends_and_names_the_cure() {
 
     a.send_to_all("tick", &1).await.unwrap();
     a.send_to(b.id(), "tick", &2).await.unwrap();
-    ticks.wait_len(2).await;
+    ticks.wait_for_len(2).await;
 
     let error = a.members().await.unwrap_err().to_string();
     assert!(error.contains("ACL SETUSER shop +evalsha"), "{error}");
@@ -616,7 +616,7 @@ async fn what_nobody_can_read_is_no_reason_to_ask_for_all_members_again() {
     let nodes = [Node::start(builder()).await, Node::start(builder()).await];
     let told = nodes.each_ref().map(|node| changes(node));
     for told in &told {
-        told.wait_len(2).await;
+        told.wait_for_len(2).await;
     }
     redis.command(&["ZADD", MEMBERS, "inf", "unreadable"]).await;
     redis.command(&["HSET", MEMBER, "unreadable", "x"]).await;
@@ -642,7 +642,7 @@ async fn a_member_whose_description_others_spoiled_describes_itself_again() {
     let nodes = [Node::start(builder()).await, Node::start(builder()).await];
     let ids = nodes.each_ref().map(|node| node.id());
     let told = changes(&nodes[0]);
-    told.wait_len(2).await;
+    told.wait_for_len(2).await;
     let id = ids[1].to_string();
     let described = redis.cli(&["HGET", MEMBER, &id]).await;
 

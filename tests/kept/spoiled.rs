@@ -622,7 +622,7 @@ async fn a_notice_that_cannot_be_read_is_reported() {
     let frame = r#"{"event":"tidings.shared","data":7}"#;
     announce(&redis, frame).await;
 
-    let reported = node.failures().wait_len(1).await;
+    let reported = node.failures().wait_for_len(1).await;
     assert!(matches!(&*reported[0], Failure::Payload { event, .. } if event == "tidings.shared"));
 }
 
@@ -643,7 +643,7 @@ async fn a_forged_value_does_not_stay_although_it_is_announced_under_the_nonce_i
         .await;
     }
     announce(&redis, r#"{"event":"fence","data":1}"#).await;
-    fences.wait_len(1).await;
+    fences.wait_for_len(1).await;
 
     becomes(&limit, Some(1)).await;
 }

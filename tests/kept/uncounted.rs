@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidings::acl::Permissions;
 use tidings::{Bus, CountError, Counter, Fate, Reason};
-use tidings_testkit::{Fault, Node, Proxy, Redis, Way, wait_for};
+use tidings_testkit::{Direction, Fault, Node, Proxy, Redis, wait_for};
 
 use crate::kept::by_hand::allow;
 
@@ -130,7 +130,7 @@ async fn what_was_counted_without_an_answer_is_unknown_and_not_counted_again() {
     let proxy = Proxy::start(redis.address()).await;
     let (node, other) = (proxy.node().await, redis.node().await);
 
-    proxy.set_one(SENDING, Fault::Swallow(Way::FromServer));
+    proxy.set_connection(SENDING, Fault::Drop(Direction::ToClient));
     let visits = visits(&node);
     let counting = tokio::spawn(async move { visits.add(1).await });
     let elsewhere = self::visits(&other);
@@ -155,7 +155,7 @@ async fn a_redis_that_does_not_answer_in_time_leaves_it_unknown() {
 
     redis.freeze();
     let error = visits(&node).add(1).await.unwrap_err();
-    redis.thaw();
+    redis.resume();
 
     let fate = fate_of(error);
     assert_eq!(fate, Fate::Unknown(Reason::TimedOut(patience)));

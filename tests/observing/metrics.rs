@@ -214,7 +214,7 @@ async fn a_name_that_strangers_choose_is_no_label() {
     let unknown = node.collect::<_, Stranger>(<Stranger as tidings::Event>::EVENT);
 
     node.send_to_all("made.up", &1).await.unwrap();
-    unknown.wait_len(1).await;
+    unknown.wait_for_len(1).await;
     node.shutdown(SOON).await.unwrap();
 
     let others = "tidings_handler_seconds_count{event=\"*\",outcome=\"ok\"}";
@@ -234,7 +234,7 @@ async fn the_book_names_every_metric() {
     let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
     let ticks = node.collect::<_, u64>("tick");
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     node.shutdown(SOON).await.unwrap();
 
     let book = include_str!("../../docs/src/observing.md");

@@ -93,7 +93,7 @@ async fn a_trace_reaches_the_handler(format: Format) {
     let sending = sender.send_to_all("tick", &1);
     sending.instrument(info_span!("request")).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     let (request, send, handle) = (
         traced.only("request").await,
         traced.only("tidings.send").await,
@@ -134,7 +134,7 @@ async fn a_trace_goes_on_with_what_a_handler_sends() {
     let sending = sender.send_to_all("first", &1);
     sending.instrument(info_span!("request")).await.unwrap();
 
-    second.wait_len(1).await;
+    second.wait_for_len(1).await;
     wait_for("both calls", SOON, async || {
         traced.all("tidings.handle").len() == 2
     })
@@ -164,7 +164,7 @@ async fn handle_an_event() {
     let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_bus_on_a_thread_without_a_subscriber_hides_no_call_on_other_threads()
 
     node.send_to_all("tick", &1).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     traced.only("tidings.handle").await;
 }
 
@@ -189,7 +189,7 @@ async fn outside_of_a_span_nothing_is_carried() {
 
     sender.send_to_all("tick", &1).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     let handle = traced.only("tidings.handle").await;
     assert_eq!(handle.parent_span_id, SpanId::INVALID);
     assert!(traced.all("tidings.send").is_empty());
@@ -206,7 +206,7 @@ async fn heard_with(meta: &str) -> SpanData {
     let name = url.strip_prefix("memory:").unwrap();
     tidings::memory::publish(name, "default", frame.into_bytes()).await;
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     traced.only("tidings.handle").await
 }
 

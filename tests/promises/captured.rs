@@ -28,7 +28,7 @@ struct Writer(Collected<String>);
 impl io::Write for Writer {
     /// Each line comes in one piece.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.put(String::from_utf8_lossy(line).into_owned());
+        self.0.push(String::from_utf8_lossy(line).into_owned());
         Ok(line.len())
     }
 

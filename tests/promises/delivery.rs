@@ -16,7 +16,7 @@ pub(crate) async fn every_node_hears_an_event_once_the_sender_included(place: Pl
     a.send_to_all("cache.clear", "last").await.unwrap();
 
     for heard in heard {
-        let heard = heard.wait_len(2).await;
+        let heard = heard.wait_for_len(2).await;
         assert_eq!(
             heard.iter().map(|key| key.as_str()).collect::<Vec<_>>(),
             ["user:7", "last"]
@@ -37,7 +37,7 @@ pub(crate) async fn one_senders_events_are_handled_in_the_order_they_were_sent(p
     }
 
     let heard: Vec<u64> = ticks
-        .wait_len(3_000)
+        .wait_for_len(3_000)
         .await
         .iter()
         .map(|tick| **tick)
@@ -58,7 +58,7 @@ pub(crate) async fn the_events_of_several_senders_each_keep_their_order(place: P
     };
     tokio::join!(send(&a, 0), send(&b, 1));
 
-    let heard = ticks.wait_len(1_000).await;
+    let heard = ticks.wait_for_len(1_000).await;
     for sender in [0, 1] {
         let of_one = heard
             .iter()
@@ -78,7 +78,7 @@ pub(crate) async fn a_node_hears_both_formats(place: Place) {
     other.send_to_all("mixed", &payload).await.unwrap();
     same.send_to_all("mixed", &payload).await.unwrap();
 
-    for heard in heard.wait_len(2).await {
+    for heard in heard.wait_for_len(2).await {
         assert_eq!(*heard, payload);
     }
 }
@@ -93,7 +93,7 @@ pub(crate) async fn a_payload_of_almost_a_frame_travels(place: Place) {
     sender.feed("text", "small").await.unwrap();
 
     let lengths: Vec<usize> = texts
-        .wait_len(3)
+        .wait_for_len(3)
         .await
         .iter()
         .map(|text| text.len())
@@ -136,7 +136,7 @@ pub(crate) async fn send_to_reaches_one_node(place: Place) {
     a.send_to_all("tick", &3).await.unwrap();
 
     assert_eq!(
-        at_a.wait_len(2)
+        at_a.wait_for_len(2)
             .await
             .iter()
             .map(|tick| **tick)
@@ -144,7 +144,7 @@ pub(crate) async fn send_to_reaches_one_node(place: Place) {
         [2, 3]
     );
     assert_eq!(
-        at_b.wait_len(2)
+        at_b.wait_for_len(2)
             .await
             .iter()
             .map(|tick| **tick)
@@ -163,7 +163,12 @@ pub(crate) async fn two_buses_of_one_process_both_hear(place: Place) {
     b.send_to_all("tick", &2).await.unwrap();
 
     for heard in [at_a, at_b] {
-        let mut heard: Vec<u64> = heard.wait_len(2).await.iter().map(|tick| **tick).collect();
+        let mut heard: Vec<u64> = heard
+            .wait_for_len(2)
+            .await
+            .iter()
+            .map(|tick| **tick)
+            .collect();
         heard.sort_unstable();
         assert_eq!(heard, [1, 2]);
     }
@@ -175,7 +180,7 @@ pub(crate) async fn the_context_says_who_sent_what_and_when(place: Place) {
     let put = contexts.clone();
     hearer
         .on("tick", move |_: u64, context: Context| {
-            put.put(context);
+            put.push(context);
             std::future::ready(())
         })
         .unwrap();
@@ -205,7 +210,7 @@ pub(crate) async fn an_event_that_nobody_wants_disturbs_nobody(place: Place) {
         .unwrap();
     sender.send_to_all("tick", &1).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     assert!(hearer.failures().all().is_empty());
 }
 
@@ -224,5 +229,5 @@ pub(crate) async fn an_address_within_a_tagged_type_arrives(place: Place) {
         .await
         .unwrap();
 
-    assert_eq!(*changes.wait_len(1).await[0], Change::Joined { ip });
+    assert_eq!(*changes.wait_for_len(1).await[0], Change::Joined { ip });
 }

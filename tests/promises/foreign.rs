@@ -32,8 +32,8 @@ pub(crate) async fn hostile_frames_are_reported_and_the_next_event_is_handled(pl
     }
     node.send_to_all("tick", &1).await.unwrap();
 
-    ticks.wait_len(1).await;
-    let failures = node.failures().wait_len(hostile.len()).await;
+    ticks.wait_for_len(1).await;
+    let failures = node.failures().wait_for_len(hostile.len()).await;
     assert_eq!(failures.len(), hostile.len());
     for failure in failures {
         assert!(matches!(&*failure, Failure::Frame { .. }), "{failure:?}");
@@ -49,9 +49,14 @@ pub(crate) async fn one_bad_event_of_a_frame_spoils_only_itself(place: Place) {
         {"event":"tick","to":"nobody","data":4},{"event":"tick","data":5}]}"#;
     place.publish(frame).await;
 
-    let heard: Vec<u64> = ticks.wait_len(2).await.iter().map(|tick| **tick).collect();
+    let heard: Vec<u64> = ticks
+        .wait_for_len(2)
+        .await
+        .iter()
+        .map(|tick| **tick)
+        .collect();
     assert_eq!(heard, [1, 5]);
-    node.failures().wait_len(3).await;
+    node.failures().wait_for_len(3).await;
     let failures = node.failures().all();
     let malformed = failures
         .iter()
@@ -73,7 +78,12 @@ pub(crate) async fn a_repeated_frame_is_handled_once_and_a_jump_is_a_gap(place: 
         place.publish(frame(seq)).await;
     }
 
-    let heard: Vec<u64> = ticks.wait_len(3).await.iter().map(|tick| **tick).collect();
+    let heard: Vec<u64> = ticks
+        .wait_for_len(3)
+        .await
+        .iter()
+        .map(|tick| **tick)
+        .collect();
     assert_eq!(heard, [7, 8, 12]);
     let gap = node.gaps().wait_for(|_| true).await;
     assert_eq!((gap.from, gap.missed), (Some(sender), Some(3)));
@@ -104,9 +114,9 @@ pub(crate) async fn a_strangers_huge_number_hides_no_later_event(place: Place) {
     sender.send_to_all("tick", &2).await.unwrap();
     sender.send_to_all("tick", &3).await.unwrap();
 
-    let heard = ticks.wait_len(3).await;
+    let heard = ticks.wait_for_len(3).await;
     assert!(heard.iter().map(|tick| **tick).eq(1..=3));
-    let gaps = hearer.gaps().wait_len(2).await;
+    let gaps = hearer.gaps().wait_for_len(2).await;
     let missed: Vec<_> = gaps.iter().map(|gap| (gap.from, gap.missed)).collect();
     assert_eq!(missed, [(Some(from), Some(seq - 2)), (Some(from), None)]);
 }
@@ -125,7 +135,7 @@ pub(crate) async fn an_extension_in_a_field_that_the_type_does_not_know_is_skipp
     assert_eq!(payload.len(), 14);
     place.publish(frame).await;
 
-    assert_eq!(users.wait_len(1).await[0].id, 7);
+    assert_eq!(users.wait_for_len(1).await[0].id, 7);
 }
 
 /// A frame with so many events that nobody handles, in the name of `from`.
@@ -148,7 +158,7 @@ pub(crate) async fn forged_events_in_a_nodes_name_hide_none_of_its_own(place: Pl
         sender.send_to_all("tick", &tick).await.unwrap();
     }
 
-    assert!(are_in_order(&ticks.wait_len(1_000).await, 1_000));
+    assert!(are_in_order(&ticks.wait_for_len(1_000).await, 1_000));
 }
 
 pub(crate) async fn a_forged_position_in_a_nodes_name_hides_none_of_its_events(place: Place) {
@@ -163,7 +173,7 @@ pub(crate) async fn a_forged_position_in_a_nodes_name_hides_none_of_its_events(p
         sender.send_to_all("tick", &tick).await.unwrap();
     }
 
-    assert!(are_in_order(&ticks.wait_len(1_000).await, 1_000));
+    assert!(are_in_order(&ticks.wait_for_len(1_000).await, 1_000));
 }
 
 pub(crate) async fn a_node_reports_frames_in_its_name_once_and_numbers_on_from_them(place: Place) {
@@ -194,7 +204,7 @@ pub(crate) async fn what_a_node_sends_itself_is_not_taken_for_forged(place: Plac
     one.flush().await.unwrap();
     other.flush().await.unwrap();
 
-    ticks.wait_len(2_000).await;
+    ticks.wait_for_len(2_000).await;
     assert!(one.failures().all().is_empty());
     assert!(other.failures().all().is_empty());
 }
@@ -217,8 +227,8 @@ pub(crate) async fn a_sender_that_starts_again_at_1_is_a_gap_and_is_received(pla
         publish(seq, 100 + seq).await;
     }
 
-    assert!(are_in_order(&ticks.wait_len(300).await, 300));
-    let gaps = node.gaps().wait_len(1).await;
+    assert!(are_in_order(&ticks.wait_for_len(300).await, 300));
+    let gaps = node.gaps().wait_for_len(1).await;
     assert_eq!(gaps.len(), 1);
     assert_eq!((gaps[0].from, gaps[0].missed), (Some(sender), None));
 }

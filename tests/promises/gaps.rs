@@ -30,9 +30,9 @@ fn slow(node: &Node) -> Slow {
     let handler = move |gap: Gap| {
         let (begin, wait, put) = (begin.clone(), Arc::clone(&wait), put.clone());
         async move {
-            begin.put(gap.clone());
+            begin.push(gap.clone());
             wait.acquire().await.expect("nobody closes it").forget();
-            put.put(gap);
+            put.push(gap);
         }
     };
     Slow {
@@ -57,7 +57,7 @@ pub(crate) async fn a_shutdown_waits_for_a_running_handler_of_gaps(place: Place)
     let node = place.node().await;
     let slow = slow(&node);
     publish_gaps(&place, 1).await;
-    slow.begun.wait_len(1).await;
+    slow.begun.wait_for_len(1).await;
 
     let too_early = timeout(Duration::from_millis(200), node.shutdown(SOON)).await;
     assert!(too_early.is_err(), "the handler is still running");
@@ -71,8 +71,8 @@ pub(crate) async fn off_drops_the_gaps_that_wait_for_a_handler(place: Place) {
     let node = place.node().await;
     let slow = slow(&node);
     publish_gaps(&place, 4).await;
-    slow.begun.wait_len(1).await;
-    node.gaps().wait_len(4).await;
+    slow.begun.wait_for_len(1).await;
+    node.gaps().wait_for_len(4).await;
 
     let off = node.off(slow.subscription);
     tokio::pin!(off);
@@ -138,7 +138,9 @@ pub(crate) async fn a_member_is_not_forgotten_for_thousands_of_other_senders(pla
         let missed = node.health().missed;
         publish_one(&place, other, 5).await;
         node.send_to_all("tick", &1).await.unwrap();
-        ticks.wait_len(usize::try_from(round).unwrap() + 1).await;
+        ticks
+            .wait_for_len(usize::try_from(round).unwrap() + 1)
+            .await;
         node.health().missed == missed
     })
     .await;

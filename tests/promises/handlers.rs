@@ -22,7 +22,7 @@ pub(crate) async fn a_handler_that_panics_is_reported_and_the_next_event_is_hand
     hearer
         .on("tick", move |tick: u64| {
             assert!(tick != 1, "one is too many");
-            put.put(tick);
+            put.push(tick);
             std::future::ready(())
         })
         .unwrap();
@@ -58,7 +58,7 @@ pub(crate) async fn a_handler_that_fails_is_reported_and_the_next_event_is_handl
     let put = ticks.clone();
     hearer
         .on("tick", move |tick: u64| {
-            put.put(tick);
+            put.push(tick);
             std::future::ready(if tick == 1 { Err("not one") } else { Ok(()) })
         })
         .unwrap();
@@ -84,7 +84,7 @@ pub(crate) async fn a_handler_that_hangs_is_reported_and_the_next_event_is_handl
             if tick == 1 {
                 std::future::pending::<()>().await;
             }
-            put.put(tick);
+            put.push(tick);
         }
     };
     hearer.on_with("tick", handling, handler).unwrap();
@@ -173,7 +173,7 @@ pub(crate) async fn a_handler_for_once_is_called_once(place: Place) {
     let always: Collected<u64> = hearer.collect("tick");
     hearer
         .once("tick", move |tick: u64| {
-            put.put(tick);
+            put.push(tick);
             std::future::ready(())
         })
         .unwrap();
@@ -184,7 +184,7 @@ pub(crate) async fn a_handler_for_once_is_called_once(place: Place) {
         sender.send_to_all("tick", &tick).await.unwrap();
     }
 
-    always.wait_len(3).await;
+    always.wait_for_len(3).await;
     assert_eq!(*once.wait_for(|_| true).await, 1);
     assert_eq!(once.all().len(), 1);
 }
@@ -199,7 +199,7 @@ pub(crate) async fn off_waits_for_the_running_call_and_ends_the_calls(place: Pla
         async move {
             begin.notify_one();
             wait.notified().await;
-            put.put(tick);
+            put.push(tick);
         }
     };
     let subscription = hearer.on("tick", handler).unwrap();
@@ -228,7 +228,7 @@ pub(crate) async fn calls_run_together_only_where_that_was_asked_for(place: Plac
         let (barrier, put) = (Arc::clone(&barrier), put.clone());
         async move {
             barrier.wait().await;
-            put.put(tick);
+            put.push(tick);
         }
     };
     hearer
@@ -254,7 +254,7 @@ pub(crate) async fn calls_run_together_only_where_that_was_asked_for(place: Plac
         sender.send_to_all("tick", &tick).await.unwrap();
     }
 
-    met.wait_len(6).await;
+    met.wait_for_len(6).await;
     assert!(hearer.failures().all().is_empty());
 }
 
@@ -269,7 +269,7 @@ pub(crate) async fn a_slow_handler_does_not_delay_another(place: Place) {
         sender.feed("tick", &tick).await.unwrap();
     }
 
-    ticks.wait_len(100).await;
+    ticks.wait_for_len(100).await;
 }
 
 struct Mailer {
@@ -279,7 +279,7 @@ struct Mailer {
 impl Handler<String> for Mailer {
     async fn handle(&self, address: String, context: &Context) -> Result<(), HandlerError> {
         self.letters
-            .put(format!("{} to {address}", context.event()));
+            .push(format!("{} to {address}", context.event()));
         Ok(())
     }
 }
@@ -306,7 +306,7 @@ pub(crate) async fn a_missing_state_is_refused_when_the_handler_is_registered(pl
     let heard = Collected::default();
     let put = heard.clone();
     node.on("tick", move |tick: u32, State(limit): State<u32>| {
-        put.put(tick + limit);
+        put.push(tick + limit);
         std::future::ready(())
     })
     .unwrap();
@@ -441,14 +441,14 @@ pub(crate) async fn handlers_of_an_arc_share_one_decoded_value(place: Place) {
         let put = heard.clone();
         hearer
             .subscribe(move |event: Arc<Counted>| {
-                put.put(event);
+                put.push(event);
                 std::future::ready(())
             })
             .unwrap();
     }
 
     sender.publish(&Counted { n: amount }).await.unwrap();
-    let first = heard.wait_len(3).await;
+    let first = heard.wait_for_len(3).await;
     assert_eq!(counted(), 1);
     assert!(first.iter().all(|event| event.n == amount));
 }

@@ -37,7 +37,9 @@ pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_what_waits(place: 
     // What was heard before the shutdown was handled to the end, and each answer was sent.
     let handled = hearer.health().sent;
     assert!(handled > 0);
-    answers.wait_len(usize::try_from(handled).unwrap()).await;
+    answers
+        .wait_for_len(usize::try_from(handled).unwrap())
+        .await;
     assert_eq!(hearer.health().connection, Connection::Closed);
 }
 
@@ -49,7 +51,7 @@ pub(crate) async fn a_shutdown_counts_what_its_deadline_cut_off(place: Place) {
     for tick in 0..10_u64 {
         node.send_to_all("tick", &tick).await.unwrap();
     }
-    all.wait_len(10).await;
+    all.wait_for_len(10).await;
 
     let error = node.shutdown(Duration::from_millis(200)).await.unwrap_err();
 
@@ -121,7 +123,7 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
     let put = calls.clone();
     // Slower than the events come, and none as long as the next: some call is always under way.
     let handler = move |tick: u64| {
-        put.put(tick);
+        put.push(tick);
         tokio::time::sleep(Duration::from_millis(20 + 10 * (tick % 4)))
     };
     goes.on_with("tick", Handling::new().concurrency(4), handler)
@@ -129,7 +131,7 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
     for tick in 0..40_u64 {
         stays.send_to_all("tick", &tick).await.unwrap();
     }
-    calls.wait_len(8).await;
+    calls.wait_for_len(8).await;
 
     drop(goes);
 
@@ -147,7 +149,7 @@ pub(crate) async fn what_a_handler_was_given_keeps_no_bus_alive(place: Place) {
     let kept = Collected::default();
     let put = kept.clone();
     goes.on("tick", move |_: u64, bus: Bus, context: Context| {
-        put.put([bus, context.bus().clone()]);
+        put.push([bus, context.bus().clone()]);
         std::future::ready(())
     })
     .unwrap();
@@ -175,7 +177,7 @@ pub(crate) async fn what_was_fed_still_leaves_when_the_bus_is_dropped(place: Pla
     }
     drop(sender);
 
-    ticks.wait_len(1_000).await;
+    ticks.wait_for_len(1_000).await;
 }
 
 pub(crate) async fn health_tells_what_was_counted(place: Place) {
@@ -185,7 +187,7 @@ pub(crate) async fn health_tells_what_was_counted(place: Place) {
     sender.send_to_all("unwanted", &1).await.unwrap();
     sender.send_to_all("tick", "wrong").await.unwrap();
     sender.send_to_all("tick", &2).await.unwrap();
-    ticks.wait_len(2).await;
+    ticks.wait_for_len(2).await;
 
     let (sent, heard) = (sender.health(), hearer.health());
     assert!(sent.is_up() && heard.is_up());

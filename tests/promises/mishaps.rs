@@ -33,7 +33,7 @@ pub(crate) async fn a_call_that_cannot_even_be_dropped_is_reported_and_the_next_
                 let _held = Explosive;
                 std::future::pending::<()>().await;
             }
-            put.put(tick);
+            put.push(tick);
         }
     };
     hearer.on_with("tick", handling, handler).unwrap();
@@ -78,7 +78,7 @@ pub(crate) async fn a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_
         hearer
             .subscribe(move |fragile: Arc<Fragile>| {
                 let (put, number) = (put.clone(), fragile.number.0);
-                async move { put.put(number) }
+                async move { put.push(number) }
             })
             .unwrap();
     }
@@ -129,17 +129,17 @@ pub(crate) async fn a_hook_that_panics_hears_of_the_next_failure(place: Place) {
     let told = Collected::default();
     let put = told.clone();
     let hook = move |failure: Failure| {
-        put.put(failure.to_string());
+        put.push(failure.to_string());
         panic!("it is too much for the hook");
     };
     let bus = place.builder().on_failure(hook).start().await.unwrap();
     bus.on("tick", |_: u64| async {}).unwrap();
 
     bus.send_to_all("tick", "one").await.unwrap();
-    told.wait_len(1).await;
+    told.wait_for_len(1).await;
     bus.send_to_all("tick", "two").await.unwrap();
 
-    told.wait_len(2).await;
+    told.wait_for_len(2).await;
 }
 
 pub(crate) async fn a_shutdown_ends_well_although_all_that_it_cuts_off_panics(place: Place) {
@@ -148,7 +148,7 @@ pub(crate) async fn a_shutdown_ends_well_although_all_that_it_cuts_off_panics(pl
     let put = begun.clone();
     let handler = move |tick: u64| {
         let held = held.clone();
-        put.put(tick);
+        put.push(tick);
         async move {
             let _held = held;
             std::future::pending::<()>().await;
@@ -156,7 +156,7 @@ pub(crate) async fn a_shutdown_ends_well_although_all_that_it_cuts_off_panics(pl
     };
     hearer.on("tick", handler).unwrap();
     sender.send_to_all("tick", &1).await.unwrap();
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
 
     let error = hearer.shutdown(Duration::from_millis(50)).await;
 
@@ -174,12 +174,12 @@ pub(crate) async fn a_state_and_a_handler_that_panic_when_their_bus_is_dropped_h
     let handler = move |tick: u64| {
         let _held = &held;
         let wait = Arc::clone(&wait);
-        put.put(tick);
+        put.push(tick);
         async move { wait.notified().await }
     };
     bus.on("tick", handler).unwrap();
     bus.send_to_all("tick", &1).await.unwrap();
-    begun.wait_len(1).await;
+    begun.wait_for_len(1).await;
 
     drop(bus);
     go_on.notify_one();
@@ -215,14 +215,14 @@ pub(crate) async fn an_error_that_panics_when_it_is_logged_and_when_it_is_droppe
     let handled = Collected::default();
     let put = handled.clone();
     let handler = move |tick: u64| {
-        put.put(tick);
+        put.push(tick);
         async { Err::<(), HandlerError>(Box::new(Unspeakable)) }
     };
     bus.on("tick", handler).unwrap();
 
     for tick in 1..=2 {
         bus.send_to_all("tick", &tick).await.unwrap();
-        handled.wait_len(tick).await;
+        handled.wait_for_len(tick).await;
     }
 
     bus.shutdown(Duration::from_secs(20)).await.unwrap();

@@ -26,9 +26,9 @@ pub(crate) fn slow(node: &Node, handling: Handling) -> Slow {
     let handler = move |tick: u64| {
         let (begin, wait, put) = (begin.clone(), Arc::clone(&wait), put.clone());
         async move {
-            begin.put(tick);
+            begin.push(tick);
             wait.acquire().await.expect("nobody closes it").forget();
-            put.put(tick);
+            put.push(tick);
         }
     };
     node.on_with("tick", handling, handler)
@@ -75,14 +75,14 @@ pub(crate) async fn a_full_queue_that_drops_the_newest_counts_them(place: Place)
     let all: Collected<u64> = hearer.collect("tick");
 
     send(&sender, 0..1).await;
-    slow.begun.wait_len(1).await;
+    slow.begun.wait_for_len(1).await;
     send(&sender, 1..20).await;
-    all.wait_len(20).await;
+    all.wait_for_len(20).await;
     // One is in the handler's hands, and the queue holds five more.
     wait_for_overflow(&hearer, 14).await;
 
     slow.permits.add_permits(20);
-    let handled = slow.handled.wait_len(6).await;
+    let handled = slow.handled.wait_for_len(6).await;
     assert!(handled.iter().map(|tick| **tick).eq(0..6));
     let gap = hearer.gaps().wait_for(|_| true).await;
     assert_eq!(gap.from, Some(sender.id()));
@@ -101,7 +101,7 @@ pub(crate) async fn a_full_queue_that_drops_the_oldest_counts_them(place: Place)
     let all: Collected<u64> = hearer.collect("tick");
 
     send(&sender, 0..20).await;
-    all.wait_len(20).await;
+    all.wait_for_len(20).await;
     slow.permits.add_permits(20);
     slow.handled.wait_for(|tick| *tick == 19).await;
 
@@ -119,7 +119,7 @@ pub(crate) async fn a_slow_handler_loses_nothing_by_default(place: Place) {
     let ticks = Collected::default();
     let put = ticks.clone();
     let handler = move |tick: u64| {
-        put.put(tick);
+        put.push(tick);
         tokio::task::yield_now()
     };
     hearer
@@ -131,7 +131,7 @@ pub(crate) async fn a_slow_handler_loses_nothing_by_default(place: Place) {
     }
     sender.flush().await.unwrap();
 
-    let heard = ticks.wait_len(1_000).await;
+    let heard = ticks.wait_for_len(1_000).await;
     assert!(heard.iter().map(|tick| **tick).eq(0..1_000));
     assert!(hearer.gaps().all().is_empty());
 }
@@ -145,7 +145,7 @@ pub(crate) async fn a_stuck_handler_loses_what_does_not_fit_and_others_nothing(p
         sender.feed("tick", &tick).await.unwrap();
     }
     sender.flush().await.unwrap();
-    all.wait_len(1_000).await;
+    all.wait_for_len(1_000).await;
     hearer.gaps().wait_for(|_| true).await;
     stuck.permits.add_permits(1_000);
     tidings_testkit::wait_for(
@@ -175,7 +175,7 @@ pub(crate) async fn a_dropped_stream_has_no_queue_to_fill(place: Place) {
         sender.feed("tick", &tick).await.unwrap();
         sent += 1;
         if sent % 5_000 == 0 {
-            all.wait_len(sent).await;
+            all.wait_for_len(sent).await;
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) async fn a_name_that_cannot_travel_is_refused_and_nothing_is_sent(pla
     }
     sender.send_to_all("tick", &1).await.unwrap();
 
-    ticks.wait_len(1).await;
+    ticks.wait_for_len(1).await;
     assert_eq!(hearer.health().heard, 1);
     assert!(hearer.gaps().all().is_empty());
 }
@@ -59,7 +59,7 @@ pub(crate) async fn a_payload_larger_than_a_frame_is_refused_and_nothing_is_lost
         panic!("{refused:?}")
     };
     assert!(bytes > 2 << 20 && limit <= 1 << 20);
-    let texts = texts.wait_len(2).await;
+    let texts = texts.wait_for_len(2).await;
     assert_eq!(
         texts.iter().map(|text| text.as_str()).collect::<Vec<_>>(),
         ["before", "after"]
@@ -118,7 +118,7 @@ pub(crate) async fn what_was_fed_is_all_heard_after_a_flush(place: Place) {
     sender.flush().await.unwrap();
 
     assert_eq!(sender.health().sent, 20_000);
-    let heard = ticks.wait_len(20_000).await;
+    let heard = ticks.wait_for_len(20_000).await;
     assert!(heard.iter().map(|tick| **tick).eq(0..20_000));
 }
 
@@ -141,7 +141,7 @@ pub(crate) async fn a_send_that_is_dropped_while_its_receiver_is_looked_for_is_r
     // One that was never polled was never sent.
     drop(sender.send_to(nobody, "nothing", &1));
 
-    let failures = sender.failures().wait_len(2).await;
+    let failures = sender.failures().wait_for_len(2).await;
     for (failure, name) in failures.iter().zip(["tick", "tock"]) {
         let dropped = Fate::NotSent(Reason::Dropped);
         assert!(
@@ -228,7 +228,7 @@ pub(crate) async fn a_payload_may_ask_how_the_bus_is_while_it_is_written(place: 
 
 /// What was sent before and after the refused one, and nothing is missing in between.
 async fn assert_heard_both(hearer: &Node, ticks: &Collected<u64>) {
-    let ticks = ticks.wait_len(2).await;
+    let ticks = ticks.wait_for_len(2).await;
     assert!(ticks.iter().map(|tick| **tick).eq([1, 2]), "{ticks:?}");
     assert!(hearer.failures().all().is_empty() && hearer.gaps().all().is_empty());
 }

@@ -42,7 +42,7 @@ pub(crate) async fn shutdowns_at_once_all_end_as_the_first_does(place: Place) {
     let node = place.node().await;
     let stuck = slow(&node, Handling::new());
     node.send_to_all("tick", &1).await.unwrap();
-    stuck.begun.wait_len(1).await;
+    stuck.begun.wait_for_len(1).await;
 
     let (first, second) = tokio::join!(node.shutdown(SHORT), node.shutdown(SOON));
     let later = node.shutdown(SOON).await;
@@ -56,7 +56,7 @@ pub(crate) async fn a_shutdown_that_nobody_waits_for_goes_on(place: Place) {
     let node = place.node().await;
     let slow = slow(&node, Handling::new());
     node.send_to_all("tick", &1).await.unwrap();
-    slow.begun.wait_len(1).await;
+    slow.begun.wait_for_len(1).await;
 
     let given_up = timeout(SHORT, node.shutdown(SOON)).await;
     assert!(given_up.is_err(), "the handler is still running");
@@ -74,7 +74,7 @@ pub(crate) async fn a_second_shutdown_waits_for_the_one_that_nobody_waits_for(pl
     let node = place.node().await;
     let slow = slow(&node, Handling::new());
     node.send_to_all("tick", &1).await.unwrap();
-    slow.begun.wait_len(1).await;
+    slow.begun.wait_for_len(1).await;
 
     let given_up = timeout(SHORT, node.shutdown(SOON)).await;
     assert!(given_up.is_err(), "the handler is still running");
@@ -100,7 +100,7 @@ pub(crate) async fn a_shutdown_counts_what_is_left_of_the_frame_in_hand(place: P
         let slow = slow(&node, Handling::new().concurrency(concurrency));
         place.publish(ticks(1_000)).await;
         slow.permits.add_permits(10);
-        let begun = slow.begun.wait_len(10 + concurrency).await.len() as u64;
+        let begun = slow.begun.wait_for_len(10 + concurrency).await.len() as u64;
 
         let error = node.shutdown(SHORT).await.unwrap_err();
 
@@ -116,7 +116,7 @@ pub(crate) async fn a_handler_may_shut_its_bus_down(place: Place) {
     hearer
         .on("stop", move |(): (), bus: Bus| {
             let put = put.clone();
-            async move { put.put(bus.shutdown(SOON).await.is_ok()) }
+            async move { put.push(bus.shutdown(SOON).await.is_ok()) }
         })
         .unwrap();
 

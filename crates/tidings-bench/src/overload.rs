@@ -161,7 +161,7 @@ async fn redis_frozen() -> anyhow::Result<Trial> {
     let id = sending.first().and_then(Process::id);
     let id = id.context("the sender does not end by itself")?;
     let mib = rss_kib_of(&id.to_string()) as f64 / 1024.0;
-    redis.thaw();
+    redis.resume();
     Ok(Trial {
         name: "a sender at full speed, Redis frozen".to_owned(),
         figures: vec![at_most("MiB of the sender", Some(mib), SENDER_MIB)],

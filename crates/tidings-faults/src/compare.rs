@@ -11,7 +11,7 @@ use redis::Client;
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 use tidings::Bus;
-use tidings_testkit::{Fault, Proxy, Redis, Sentinels, Way};
+use tidings_testkit::{Direction, Fault, Proxy, Redis, Sentinels};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
@@ -152,8 +152,8 @@ impl Trouble {
                 proxy.reset().await;
             }
             Self::HalfOpen => {
-                for connection in 0..proxy.connections() {
-                    proxy.set_one(connection, Fault::Swallow(Way::Both));
+                for connection in 0..proxy.accepted_connections() {
+                    proxy.set_connection(connection, Fault::Drop(Direction::Both));
                 }
             }
             Self::Restart { away } => {

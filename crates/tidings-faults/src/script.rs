@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tidings_testkit::{Fault, Way};
+use tidings_testkit::{Direction, Fault};
 
 /// One fault, how long it lasts, and how long all is well after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub(crate) enum Mischief {
     /// One proxy is under this fault for a while.
     Proxy(Fault),
     /// What one proxy should carry is lost, until the connections are reset.
-    Swallow(Way),
+    Swallow(Direction),
     KillHearers,
     KillSenders,
     /// Redis holds all commands back.
@@ -104,9 +104,9 @@ fn step(random: &mut StdRng, proxies: usize, kinds: u32) -> Step {
 
 fn mischief(random: &mut StdRng, kinds: u32) -> Mischief {
     let way = match random.random_range(0..3) {
-        0 => Way::Both,
-        1 => Way::ToServer,
-        _ => Way::FromServer,
+        0 => Direction::Both,
+        1 => Direction::ToServer,
+        _ => Direction::ToClient,
     };
     match random.random_range(0..kinds) {
         0 | 1 => Mischief::Reset,

@@ -47,7 +47,7 @@ impl<T> Default for Collected<T> {
 
 impl<T: Debug> Collected<T> {
     /// Adds an item.
-    pub fn put(&self, item: T) {
+    pub fn push(&self, item: T) {
         self.lock().push(Arc::new(item));
         self.inside.grown.notify_waiters();
     }
@@ -73,7 +73,7 @@ impl<T: Debug> Collected<T> {
     ///
     /// After ten seconds, with the number of items collected and the last 20 of them.
     #[track_caller]
-    pub fn wait_len(&self, len: usize) -> impl Future<Output = Vec<Arc<T>>> {
+    pub fn wait_for_len(&self, len: usize) -> impl Future<Output = Vec<Arc<T>>> {
         self.until(move |items| (items.len() >= len).then(|| items.to_vec()))
     }
 
@@ -131,15 +131,15 @@ mod tests {
     #[should_panic(expected = "had 3 items [0, 1, 2]")]
     async fn a_failed_wait_prints_a_few_items_whole() {
         let items = Collected::default();
-        (0..3).for_each(|item| items.put(item));
-        items.wait_len(4).await;
+        (0..3).for_each(|item| items.push(item));
+        items.wait_for_len(4).await;
     }
 
     #[tokio::test(start_paused = true)]
     #[should_panic(expected = "had 50000 items, the last of them [49980, 49981,")]
     async fn a_failed_wait_prints_the_last_20_of_many_items() {
         let items = Collected::default();
-        (0..50_000).for_each(|item| items.put(item));
+        (0..50_000).for_each(|item| items.push(item));
         items.wait_for(|item| *item > 50_000).await;
     }
 }

@@ -71,7 +71,7 @@ pub use crate::builder::RedisBuilder;
 pub use crate::collected::Collected;
 pub use crate::node::{Node, memory_nodes, memory_url};
 pub use crate::port::free_port;
-pub use crate::proxy::{Fault, Proxy, Way};
+pub use crate::proxy::{Direction, Fault, Proxy};
 pub use crate::sentinels::{Sentinels, SentinelsBuilder};
 pub use crate::server::Redis;
 pub use crate::tls::Certificate;

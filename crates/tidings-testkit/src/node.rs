@@ -48,9 +48,9 @@ impl Node {
         let (gaps, failures) = (Collected::default(), Collected::default());
         let (gap_box, failure_box) = (gaps.clone(), failures.clone());
         let builder = builder
-            .on_failure(move |failure| failure_box.put(failure))
+            .on_failure(move |failure| failure_box.push(failure))
             .on_gap(move |gap: Gap| {
-                gap_box.put(gap);
+                gap_box.push(gap);
                 std::future::ready(())
             });
         let bus = match builder.start().await {
@@ -88,7 +88,7 @@ impl Node {
         let collected = Collected::default();
         let payloads = collected.clone();
         let registered = self.bus.on(event, move |payload: P| {
-            payloads.put(payload);
+            payloads.push(payload);
             std::future::ready(())
         });
         if let Err(error) = registered {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-pub use self::fault::{Fault, Way};
+pub use self::fault::{Direction, Fault};
 
 const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 
@@ -20,15 +20,15 @@ const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 /// they are, or with a [`Fault`].
 ///
 /// A fault is switched on and off while connections are open. It holds for all connections
-/// ([`set`](Self::set)), for one ([`set_one`](Self::set_one)), or for those that are still to come
-/// ([`set_later`](Self::set_later)). Connections are counted from 0 in the order in which they
+/// ([`set`](Self::set)), for one ([`set_connection`](Self::set_connection)), or for those that are still to come
+/// ([`set_new_connections`](Self::set_new_connections)). Connections are counted from 0 in the order in which they
 /// arrive: that of a node's hearing connection is 0, that of its sending one is 1.
 ///
 /// The proxy ends when it is dropped, and its connections with it.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidings_testkit::{Fault, Proxy, Redis, Way, wait_for};
+/// use tidings_testkit::{Fault, Proxy, Redis, Direction, wait_for};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
@@ -37,7 +37,7 @@ const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 /// let node = proxy.node().await;
 ///
 /// // The node's connection looks well, and nothing that Redis says arrives on it.
-/// proxy.set_one(0, Fault::Swallow(Way::FromServer));
+/// proxy.set_connection(0, Fault::Drop(Direction::ToClient));
 /// wait_for("it finds out", Duration::from_secs(20), async || {
 ///     node.health().reconnects == 1
 /// })
@@ -77,7 +77,7 @@ impl Proxy {
         let address = listener.local_addr().expect("a listener has an address");
         let lines = Lines {
             to,
-            later: Fault::Pass,
+            later: Fault::None,
             faults: Vec::new(),
         };
         let lines = Arc::new(Mutex::new(lines));
@@ -106,7 +106,7 @@ impl Proxy {
     }
 
     /// How many connections there ever were.
-    pub fn connections(&self) -> usize {
+    pub fn accepted_connections(&self) -> usize {
         self.lines().faults.len()
     }
 
@@ -139,12 +139,12 @@ impl Proxy {
     /// # Panics
     ///
     /// If there were not that many connections yet.
-    pub fn set_one(&self, connection: usize, fault: Fault) {
+    pub fn set_connection(&self, connection: usize, fault: Fault) {
         self.one(connection).send_replace(fault);
     }
 
     /// Puts the connections to come under this fault, and none that is open.
-    pub fn set_later(&self, fault: Fault) {
+    pub fn set_new_connections(&self, fault: Fault) {
         self.lines().later = fault;
     }
 
@@ -164,7 +164,7 @@ impl Proxy {
     /// # Panics
     ///
     /// If there were not that many connections yet.
-    pub async fn reset_one(&self, connection: usize) {
+    pub async fn reset_connection(&self, connection: usize) {
         reset(&self.one(connection)).await;
     }
 

@@ -34,7 +34,7 @@ impl Redis {
     /// # Panics
     ///
     /// If Redis cannot be reached, or does not reach its master within ten seconds.
-    pub async fn replicate(&self, master: &Redis) {
+    pub async fn become_replica_of(&self, master: &Redis) {
         let password = master.at().password().unwrap_or_default();
         let set = ["CONFIG", "SET", "masterauth", password];
         self.command(&set).await;

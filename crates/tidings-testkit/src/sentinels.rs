@@ -219,7 +219,7 @@ impl Sentinels {
         port
     }
 
-    /// Freezes the master (SIGSTOP), and returns its port. [`thaw`](Self::thaw) lets it go on.
+    /// Freezes the master (SIGSTOP), and returns its port. [`resume`](Self::resume) lets it go on.
     ///
     /// # Panics
     ///
@@ -231,9 +231,9 @@ impl Sentinels {
     }
 
     /// Lets all servers and sentinels go on that are frozen.
-    pub fn thaw(&self) {
+    pub fn resume(&self) {
         let all = self.servers.iter().chain(&self.sentinels);
-        all.filter(|one| one.is_running()).for_each(Redis::thaw);
+        all.filter(|one| one.is_running()).for_each(Redis::resume);
     }
 }
 

@@ -288,7 +288,7 @@ impl Redis {
     ///
     /// If the server does not run, or does not stop.
     pub async fn stop(&mut self) {
-        self.thaw();
+        self.resume();
         self.signal(Signal::TERM);
 
         let mut process = self.process.take().expect("it had a process to signal");
@@ -359,7 +359,7 @@ impl Redis {
     /// # Panics
     ///
     /// If the server does not run.
-    pub fn thaw(&self) {
+    pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
@@ -406,8 +406,8 @@ impl Redis {
     /// # Panics
     ///
     /// If Redis cannot be reached.
-    pub async fn cut_clients(&self) -> u64 {
-        self.cut_hearers().await + self.cut_senders().await
+    pub async fn kill_clients(&self) -> u64 {
+        self.kill_subscribers().await + self.kill_senders().await
     }
 
     /// Cuts the connections that have subscribed, and returns how many.
@@ -415,7 +415,7 @@ impl Redis {
     /// # Panics
     ///
     /// If Redis cannot be reached.
-    pub async fn cut_hearers(&self) -> u64 {
+    pub async fn kill_subscribers(&self) -> u64 {
         self.cut("pubsub").await
     }
 
@@ -424,7 +424,7 @@ impl Redis {
     /// # Panics
     ///
     /// If Redis cannot be reached.
-    pub async fn cut_senders(&self) -> u64 {
+    pub async fn kill_senders(&self) -> u64 {
         self.cut("normal").await
     }
 

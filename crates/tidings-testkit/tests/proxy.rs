@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tidings_testkit::{Fault, Proxy, Way, wait_for};
+use tidings_testkit::{Direction, Fault, Proxy, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -86,7 +86,10 @@ async fn without_a_fault_all_passes_both_ways() {
 #[tokio::test]
 async fn a_side_that_closes_still_hears_the_other() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
-    assert_eq!((proxy.connections(), proxy.open_connections()), (1, 1));
+    assert_eq!(
+        (proxy.accepted_connections(), proxy.open_connections()),
+        (1, 1)
+    );
 
     client.shutdown().await.unwrap();
     assert!(is_closed(&mut accepted).await);
@@ -96,7 +99,7 @@ async fn a_side_that_closes_still_hears_the_other() {
     assert_eq!(hear(&mut client, 3).await, b"bye");
     assert!(is_closed(&mut client).await);
     wait_for("the connection is over", SOON, async || {
-        (proxy.connections(), proxy.open_connections()) == (1, 0)
+        (proxy.accepted_connections(), proxy.open_connections()) == (1, 0)
     })
     .await;
 }
@@ -138,11 +141,11 @@ async fn many_are_under_way_at_once_under_a_latency() {
 async fn a_black_hole_keeps_what_was_sent_until_it_passes() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
 
-    proxy.set(Fault::Blackhole(Way::Both));
+    proxy.set(Fault::Blackhole(Direction::Both));
     say(&mut client, b"there").await;
     say(&mut accepted, b"back").await;
     assert!(is_silent(&mut client).await && is_silent(&mut accepted).await);
-    proxy.set(Fault::Pass);
+    proxy.set(Fault::None);
 
     assert_eq!(hear(&mut accepted, 5).await, b"there");
     assert_eq!(hear(&mut client, 4).await, b"back");
@@ -152,13 +155,13 @@ async fn a_black_hole_keeps_what_was_sent_until_it_passes() {
 async fn a_new_connection_hangs_in_a_black_hole() {
     let server = Server::start().await;
     let proxy = Proxy::start(server.address()).await;
-    proxy.set(Fault::Blackhole(Way::Both));
+    proxy.set(Fault::Blackhole(Direction::Both));
 
     let mut client = connect(&proxy).await;
     say(&mut client, b"hello").await;
     assert!(is_silent(&mut client).await);
     assert!(timeout(A_WHILE, server.0.accept()).await.is_err());
-    proxy.set(Fault::Pass);
+    proxy.set(Fault::None);
 
     assert_eq!(hear(&mut server.accept().await, 5).await, b"hello");
 }
@@ -167,7 +170,7 @@ async fn a_new_connection_hangs_in_a_black_hole() {
 async fn a_black_hole_of_one_way_lets_the_other_pass() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
 
-    proxy.set(Fault::Blackhole(Way::ToServer));
+    proxy.set(Fault::Blackhole(Direction::ToServer));
     say(&mut client, b"there").await;
     say(&mut accepted, b"back").await;
 
@@ -179,12 +182,12 @@ async fn a_black_hole_of_one_way_lets_the_other_pass() {
 async fn what_is_swallowed_is_lost_and_what_follows_arrives() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
 
-    proxy.set(Fault::Swallow(Way::FromServer));
+    proxy.set(Fault::Drop(Direction::ToClient));
     say(&mut client, b"there").await;
     say(&mut accepted, b"lost").await;
     assert_eq!(hear(&mut accepted, 5).await, b"there");
     assert!(is_silent(&mut client).await);
-    proxy.set(Fault::Pass);
+    proxy.set(Fault::None);
     say(&mut accepted, b"back").await;
 
     assert_eq!(hear(&mut client, 4).await, b"back");
@@ -194,10 +197,10 @@ async fn what_is_swallowed_is_lost_and_what_follows_arrives() {
 async fn a_close_that_was_swallowed_is_told_once_it_passes() {
     let (_server, proxy, mut client, accepted) = connected().await;
 
-    proxy.set(Fault::Swallow(Way::FromServer));
+    proxy.set(Fault::Drop(Direction::ToClient));
     drop(accepted);
     assert!(is_silent(&mut client).await);
-    proxy.set(Fault::Pass);
+    proxy.set(Fault::None);
 
     assert!(is_closed(&mut client).await);
 }
@@ -208,7 +211,7 @@ async fn a_silent_close_is_told_to_the_server_alone() {
 
     proxy.set(Fault::SilentClose);
     assert!(is_closed(&mut accepted).await);
-    proxy.set(Fault::Pass);
+    proxy.set(Fault::None);
     say(&mut client, b"is anybody there?").await;
     assert!(is_silent(&mut client).await);
     assert_eq!(proxy.open_connections(), 1);
@@ -216,7 +219,7 @@ async fn a_silent_close_is_told_to_the_server_alone() {
     // Who connects anew is well, and the deaf one can be reset.
     let _another = connect(&proxy).await;
     server.accept().await;
-    proxy.reset_one(0).await;
+    proxy.reset_connection(0).await;
     assert!(is_reset(&mut client).await);
 }
 
@@ -282,7 +285,7 @@ async fn slices_are_of_so_many_bytes_and_lose_nothing() {
 async fn a_cut_comes_after_so_many_bytes_of_its_way() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
 
-    proxy.set(Fault::CutAfter(6, Way::FromServer));
+    proxy.set(Fault::CutAfter(6, Direction::ToClient));
     say(&mut client, b"a long question").await;
     hear(&mut accepted, 15).await;
     say(&mut accepted, b"all").await;
@@ -299,8 +302,8 @@ async fn a_fault_may_be_of_one_connection_or_of_later_ones() {
     let (server, proxy, mut first, mut first_accepted) = connected().await;
     let (mut second, mut second_accepted) = (connect(&proxy).await, server.accept().await);
 
-    proxy.set_one(1, Fault::Swallow(Way::Both));
-    proxy.set_later(Fault::Reset);
+    proxy.set_connection(1, Fault::Drop(Direction::Both));
+    proxy.set_new_connections(Fault::Reset);
     say(&mut first_accepted, b"1").await;
     say(&mut second_accepted, b"2").await;
     let mut third = connect(&proxy).await;
@@ -308,7 +311,7 @@ async fn a_fault_may_be_of_one_connection_or_of_later_ones() {
     assert_eq!(hear(&mut first, 1).await, b"1");
     assert!(is_silent(&mut second).await);
     assert!(is_reset(&mut third).await);
-    assert_eq!(proxy.connections(), 3);
+    assert_eq!(proxy.accepted_connections(), 3);
 }
 
 #[tokio::test]
@@ -316,7 +319,7 @@ async fn a_fault_may_be_of_one_connection_or_of_later_ones() {
 async fn a_fault_of_a_connection_that_never_came_is_a_mistake() {
     let (_server, proxy, _client, _accepted) = connected().await;
 
-    proxy.set_one(3, Fault::Pass);
+    proxy.set_connection(3, Fault::None);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn a_frozen_master_is_replaced_though_a_sentinel_is_dead() {
     let new = sentinels.wait_for_master_other_than(frozen).await.port();
 
     // Who was away learns of it.
-    sentinels.thaw();
+    sentinels.resume();
     sentinels.sentinels_mut()[0].start_again().await;
     assert_eq!(sentinels.master().await.port(), new);
 }
@@ -85,7 +85,7 @@ async fn a_frozen_sentinel_does_not_hold_up_the_others() {
 
     let new = timeout(SOON, sentinels.failover()).await.unwrap().port();
 
-    sentinels.thaw();
+    sentinels.resume();
     wait_for("the thawed sentinel names it too", SOON, async || {
         let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"];
         let named = sentinels.sentinels()[0].cli(&ask).await;

@@ -80,7 +80,7 @@ async fn a_frozen_server_is_silent_until_it_is_thawed() {
 
     redis.freeze();
     let silence = timeout(Duration::from_millis(300), redis.try_command(&["PING"])).await;
-    redis.thaw();
+    redis.resume();
 
     assert!(silence.is_err(), "a frozen server answered: {silence:?}");
     redis.command(&["PING"]).await;
@@ -122,7 +122,7 @@ async fn a_replica_has_what_its_master_has_and_can_be_made_a_master() {
     replica.promote().await;
     assert!(replica.is_master().await && master.is_master().await);
     replica.command(&["SET", "colour", "green"]).await;
-    master.replicate(&replica).await;
+    master.become_replica_of(&replica).await;
 
     assert!(!master.is_master().await);
     assert_eq!(master.cli(&["GET", "colour"]).await, "green");
@@ -151,9 +151,9 @@ async fn cut_connections_are_counted_by_kind() {
     let mut hearer = client.get_async_pubsub().await.unwrap();
     hearer.subscribe("news").await.unwrap();
 
-    assert_eq!(redis.cut_hearers().await, 1);
-    assert_eq!(redis.cut_senders().await, 1);
-    assert_eq!(redis.cut_clients().await, 0);
+    assert_eq!(redis.kill_subscribers().await, 1);
+    assert_eq!(redis.kill_senders().await, 1);
+    assert_eq!(redis.kill_clients().await, 0);
     drop((sender, hearer));
 }
 
@@ -163,7 +163,7 @@ async fn a_test_s_own_questions_are_never_counted() {
 
     for _ in 0..300 {
         redis.command(&["PING"]).await;
-        assert_eq!(redis.cut_senders().await, 0);
+        assert_eq!(redis.kill_senders().await, 0);
     }
 }
 

@@ -125,20 +125,20 @@ pub(super) async fn apply(step: Step, redis: &mut Redis, proxies: &[Proxy]) {
         Mischief::Proxy(fault) => {
             proxy.set(fault);
             sleep(step.lasts).await;
-            proxy.set(Fault::Pass);
+            proxy.set(Fault::None);
         }
         Mischief::Swallow(way) => {
-            proxy.set(Fault::Swallow(way));
+            proxy.set(Fault::Drop(way));
             sleep(step.lasts).await;
             // TCP never goes on behind a hole: what lost something has to end.
-            proxy.set_later(Fault::Pass);
+            proxy.set_new_connections(Fault::None);
             proxy.reset().await;
         }
         Mischief::KillHearers => {
-            redis.cut_hearers().await;
+            redis.kill_subscribers().await;
         }
         Mischief::KillSenders => {
-            redis.cut_senders().await;
+            redis.kill_senders().await;
         }
         Mischief::Pause => {
             redis.pause(step.lasts).await;
@@ -147,7 +147,7 @@ pub(super) async fn apply(step: Step, redis: &mut Redis, proxies: &[Proxy]) {
         Mischief::Freeze => {
             redis.freeze();
             sleep(step.lasts).await;
-            redis.thaw();
+            redis.resume();
         }
         Mischief::Restart => {
             redis.kill();
@@ -176,12 +176,12 @@ async fn cut_who_is_behind(redis: &Redis, time: Duration) {
 /// Nobody gets a connection, and Redis is well.
 async fn cut_all_off(proxies: &[Proxy], time: Duration) {
     for proxy in proxies {
-        proxy.set_later(Fault::Reset);
+        proxy.set_new_connections(Fault::Reset);
         proxy.set(Fault::Reset);
     }
     sleep(time).await;
     for proxy in proxies {
-        proxy.set_later(Fault::Pass);
-        proxy.set(Fault::Pass);
+        proxy.set_new_connections(Fault::None);
+        proxy.set(Fault::None);
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(cut: Cut, times: usize) -> Result<Outcome> {
         let since = Instant::now();
         match cut {
             Cut::Reset => proxy.reset().await,
-            Cut::ClientKill => usize::try_from(redis.cut_hearers().await)?,
+            Cut::ClientKill => usize::try_from(redis.kill_subscribers().await)?,
         };
         let again = traffic.hearers[0].hears_again(since).await?;
         outcome.took.push(again - since);

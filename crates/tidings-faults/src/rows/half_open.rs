@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::future::join_all;
-use tidings_testkit::{Fault, Proxy, Redis, Way};
+use tidings_testkit::{Direction, Fault, Proxy, Redis};
 use tokio::time::sleep;
 
 use super::{Outcome, PROBE_INTERVAL};
@@ -41,8 +41,8 @@ impl HalfOpen {
 
     fn begin(self, redis: &Redis, proxy: &Proxy) {
         match self {
-            Self::Vanish => proxy.set(Fault::Blackhole(Way::Both)),
-            Self::OneWay => proxy.set_one(0, Fault::Swallow(Way::FromServer)),
+            Self::Vanish => proxy.set(Fault::Blackhole(Direction::Both)),
+            Self::OneWay => proxy.set_connection(0, Fault::Drop(Direction::ToClient)),
             Self::Frozen => redis.freeze(),
             Self::SilentClose => proxy.set(Fault::SilentClose),
         }
@@ -52,8 +52,8 @@ impl HalfOpen {
         match self {
             // It stays lost for the connection that has it; a new one is well.
             Self::OneWay => {}
-            Self::Frozen => redis.thaw(),
-            Self::Vanish | Self::SilentClose => proxy.set(Fault::Pass),
+            Self::Frozen => redis.resume(),
+            Self::Vanish | Self::SilentClose => proxy.set(Fault::None),
         }
     }
 }

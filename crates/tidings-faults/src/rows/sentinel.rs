@@ -84,7 +84,7 @@ async fn freeze() -> Result<Outcome> {
     let old = all.freeze_master().await;
     let again = traffic.hearers[0].hears_again(since).await?;
     outcome.took.push(again - since);
-    all.thaw();
+    all.resume();
     sleep(AFTERWARDS).await;
     traffic.flows().await?;
     if traffic.buses().any(|bus| is_on(bus, old)) {

@@ -116,7 +116,7 @@ impl Failover {
         };
         let all = &*all;
         let new = all.wait_for_master_other_than(old).await;
-        all.thaw();
+        all.resume();
         new
     }
 }

@@ -13,7 +13,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::fault::{Fault, Treatment, Way};
+use super::fault::{Direction, Fault, Treatment};
 
 /// How many bytes wait at most, of each way; the rest waits where it is sent.
 const ROOM: usize = 1 << 20;
@@ -96,8 +96,8 @@ async fn pass(
 
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let there = pass_on(Way::ToServer, from_client, to_server, orders.clone());
-    let back = pass_on(Way::FromServer, from_server, to_client, orders.clone());
+    let there = pass_on(Direction::ToServer, from_client, to_server, orders.clone());
+    let back = pass_on(Direction::ToClient, from_server, to_client, orders.clone());
     match tokio::try_join!(there, back) {
         Ok(_) => End::Closed,
         Err(Reset) => End::Reset,
@@ -109,14 +109,14 @@ struct Reset;
 
 /// Passes on what comes one way, until that side has closed or the other one is gone.
 async fn pass_on(
-    way: Way,
+    direction: Direction,
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut orders: Orders,
 ) -> Result<(), Reset> {
     let mut buffer = BytesMut::new();
     let mut waiting = Waiting::default();
-    let mut treatment = orders.borrow_and_update().treatment(way);
+    let mut treatment = orders.borrow_and_update().treatment(direction);
     loop {
         if treatment == Treatment::Drop {
             waiting.drop_bytes();
@@ -126,7 +126,7 @@ async fn pass_on(
             biased;
             changed = orders.changed() => {
                 changed.map_err(|_| Reset)?;
-                treatment = orders.borrow_and_update().treatment(way);
+                treatment = orders.borrow_and_update().treatment(direction);
             }
             step = let_go(&mut to, waiting.first(), treatment) => match step {
                 Step::Wrote(bytes) => {

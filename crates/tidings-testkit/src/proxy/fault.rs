@@ -1,4 +1,4 @@
-//! What can go wrong with a connection, and what that means for the bytes of one way.
+//! What can go wrong with a connection, and what that means for the bytes of one direction.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use std::time::Duration;
 pub enum Fault {
     /// Nothing is wrong. This is what a proxy starts with, and what ends any other fault.
     #[default]
-    Pass,
+    None,
     /// What is sent arrives this much later, in order, in both ways: the answer to a question takes
-    /// twice as long. It can be ended, or made longer, for what is under way.
+    /// twice as long. It can be ended, or made longer, for what is under direction.
     Latency(Duration),
-    /// Nothing is forwarded this way; connections stay open. What was sent is kept, and arrives when
+    /// Nothing is forwarded this direction; connections stay open. What was sent is kept, and arrives when
     /// the connection passes again: once about a megabyte waits, the side that sends has to. A new
     /// connection is accepted, and hangs. A packet loss that ends.
-    Blackhole(Way),
-    /// What is sent this way is dropped for good, and its side is never told; connections stay open.
+    Blackhole(Direction),
+    /// What is sent this direction is dropped for good, and its side is never told; connections stay open.
     /// That a side closed arrives when the connection passes again. A half-open connection.
-    Swallow(Way),
+    Drop(Direction),
     /// The server's end is closed and the client is not told: its own end stays open and deaf until
     /// the client closes it, or the proxy resets it; passing again does not bring it back. A new
     /// connection is accepted, and never reaches the server. A host that lost its power.
@@ -28,29 +28,29 @@ pub enum Fault {
     /// What is sent arrives in pieces of so many bytes, in both ways. The reader may see several
     /// pieces at once. None counts as one.
     Slice(usize),
-    /// So many more bytes are passed on this way, and then the connection is reset for both sides.
+    /// So many more bytes are passed on this direction, and then the connection is reset for both sides.
     /// Of both ways, each counts for itself. It cuts an answer or an event in the middle.
-    CutAfter(u64, Way),
+    CutAfter(u64, Direction),
 }
 
-/// A way of the bytes of a connection.
+/// A direction of the bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// From the client to the server, and back.
     Both,
     /// Only what the client sends.
     ToServer,
     /// Only what the server sends.
-    FromServer,
+    ToClient,
 }
 
-impl Way {
-    pub(super) fn covers(self, way: Way) -> bool {
-        self == Way::Both || self == way
+impl Direction {
+    pub(super) fn covers(self, direction: Direction) -> bool {
+        self == Direction::Both || self == direction
     }
 }
 
-/// What becomes of the bytes of one way.
+/// What becomes of the bytes of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Treatment {
     Pass {
@@ -65,15 +65,15 @@ pub(super) enum Treatment {
 }
 
 impl Fault {
-    pub(super) fn treatment(self, of: Way) -> Treatment {
+    pub(super) fn treatment(self, of: Direction) -> Treatment {
         match self {
-            Fault::Blackhole(way) if way.covers(of) => Treatment::Keep,
-            Fault::Swallow(way) if way.covers(of) => Treatment::Drop,
+            Fault::Blackhole(direction) if direction.covers(of) => Treatment::Keep,
+            Fault::Drop(direction) if direction.covers(of) => Treatment::Drop,
             // Whoever carries the connection ends it at once.
             Fault::SilentClose | Fault::Reset => Treatment::Keep,
             Fault::Latency(delay) => pass(delay, usize::MAX, u64::MAX),
             Fault::Slice(bytes) => pass(Duration::ZERO, bytes.max(1), u64::MAX),
-            Fault::CutAfter(bytes, way) if way.covers(of) => {
+            Fault::CutAfter(bytes, direction) if direction.covers(of) => {
                 pass(Duration::ZERO, usize::MAX, bytes)
             }
             _ => pass(Duration::ZERO, usize::MAX, u64::MAX),
@@ -82,7 +82,7 @@ impl Fault {
 
     /// Whether a new connection gets no further than here for now.
     pub(super) fn keeps_from_connecting(self) -> bool {
-        self.treatment(Way::ToServer) == Treatment::Keep
+        self.treatment(Direction::ToServer) == Treatment::Keep
     }
 }
 
@@ -96,23 +96,23 @@ mod tests {
 
     #[test]
     fn a_fault_of_one_way_leaves_the_other_alone() {
-        let passes = Fault::Pass.treatment(Way::ToServer);
+        let passes = Fault::None.treatment(Direction::ToServer);
 
         for (fault, covered) in [
-            (Fault::Swallow(Way::FromServer), Treatment::Drop),
-            (Fault::Blackhole(Way::FromServer), Treatment::Keep),
+            (Fault::Drop(Direction::ToClient), Treatment::Drop),
+            (Fault::Blackhole(Direction::ToClient), Treatment::Keep),
         ] {
-            assert_eq!(fault.treatment(Way::FromServer), covered);
-            assert_eq!(fault.treatment(Way::ToServer), passes);
+            assert_eq!(fault.treatment(Direction::ToClient), covered);
+            assert_eq!(fault.treatment(Direction::ToServer), passes);
         }
-        assert!(Fault::Blackhole(Way::Both).keeps_from_connecting());
-        assert!(!Fault::Blackhole(Way::FromServer).keeps_from_connecting());
+        assert!(Fault::Blackhole(Direction::Both).keeps_from_connecting());
+        assert!(!Fault::Blackhole(Direction::ToClient).keeps_from_connecting());
     }
 
     #[test]
     fn a_slice_of_nothing_is_one_byte() {
-        let treatment = Fault::Slice(0).treatment(Way::ToServer);
+        let treatment = Fault::Slice(0).treatment(Direction::ToServer);
 
-        assert_eq!(treatment, Fault::Slice(1).treatment(Way::ToServer));
+        assert_eq!(treatment, Fault::Slice(1).treatment(Direction::ToServer));
     }
 }
