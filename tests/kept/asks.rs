@@ -382,18 +382,18 @@ pub(crate) async fn answers_that_nobody_asked_for_are_ignored(place: Place) {
 
     let stranger = NodeId::new(7);
     for (seq, meta) in [
-        r#"{"ask":"0000000000000000","outcome":"handled"}"#,
-        r#"{"ask":"nonsense","outcome":"handled"}"#,
-        r#"{"ask":"0000000000000000","outcome":"nonsense"}"#,
+        r#"{"request":"0000000000000000","outcome":"handled"}"#,
+        r#"{"request":"nonsense","outcome":"handled"}"#,
+        r#"{"request":"0000000000000000","outcome":"nonsense"}"#,
         r#"{"outcome":"handled"}"#,
-        r#"{"ask":7}"#,
+        r#"{"request":7}"#,
         "{}",
     ]
     .into_iter()
     .enumerate()
     {
         let (seq, data) = (seq + 1, seq);
-        let answer = format!(r#"{{"event":"tidings.answer","meta":{meta},"data":{data}}}"#);
+        let answer = format!(r#"{{"event":"tidings.response","meta":{meta},"data":{data}}}"#);
         let frame = format!(r#"{{"v":1,"from":"{stranger}","seq":{seq},"events":[{answer}]}}"#);
         place.publish(frame).await;
         place.publish(answer).await;
@@ -411,9 +411,9 @@ pub(crate) async fn asks_that_cannot_be_answered_are_events_like_all(place: Plac
     let ticks: Collected<u64> = node.collect("tick");
 
     for (tick, meta) in [
-        r#"{"ask":"nonsense"}"#,
-        r#"{"ask":"00000000000000ab"}"#,
-        r#"{"ask":""}"#,
+        r#"{"request":"nonsense"}"#,
+        r#"{"request":"00000000000000ab"}"#,
+        r#"{"request":""}"#,
     ]
     .into_iter()
     .enumerate()

@@ -16,7 +16,7 @@ use crate::kept::maps::{User, hears_all, soon, user, users, wait_until_at_hand};
 const SOON: Duration = Duration::from_secs(10);
 const ENTRIES: &str = "tidings:{default}:map:users";
 const STAMP: &str = "tidings:{default}:map-stamp:users";
-const LOADING: &str = "tidings:{default}:map-loading:users";
+const LOADING: &str = "tidings:{default}:map-leases:users";
 const NOTICE: &str = r#"{"event":"tidings.map","data":{"map":"users","key":"7"}}"#;
 
 /// Writes an entry as another program does, and announces it or not.

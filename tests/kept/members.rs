@@ -289,16 +289,16 @@ pub(crate) async fn hostile_notices_change_nothing(place: Place) {
     for data in [
         "null".to_owned(),
         "[[[]]]".to_owned(),
-        format!(r#"{{"id":"{nobody}","what":"joined","change":1,"name":"{long}"}}"#),
+        format!(r#"{{"id":"{nobody}","kind":"joined","change":1,"name":"{long}"}}"#),
         format!(
-            r#"{{"id":"{nobody}","what":"joined","change":{}}}"#,
+            r#"{{"id":"{nobody}","kind":"joined","change":{}}}"#,
             u64::MAX
         ),
-        format!(r#"{{"id":"{nobody}","what":"joined","change":-1}}"#),
-        format!(r#"{{"id":"{long}","what":"joined","change":2}}"#),
-        format!(r#"{{"id":"{b}","what":"bored","change":3}}"#),
-        format!(r#"{{"id":"{b}","what":"goodbye","change":4}}"#),
-        format!(r#"{{"id":"{nobody}","what":"vanished","change":5}}"#),
+        format!(r#"{{"id":"{nobody}","kind":"joined","change":-1}}"#),
+        format!(r#"{{"id":"{long}","kind":"joined","change":2}}"#),
+        format!(r#"{{"id":"{b}","kind":"bored","change":3}}"#),
+        format!(r#"{{"id":"{b}","kind":"left","change":4}}"#),
+        format!(r#"{{"id":"{nobody}","kind":"expired","change":5}}"#),
     ] {
         let frame = format!(r#"{{"event":"tidings.member","data":{data}}}"#);
         place.publish(frame).await;
@@ -374,7 +374,7 @@ async fn while_redis_is_frozen_nobody_is_gone() {
     }
 
     let changes = async || {
-        let beats = "tidings:{default}:members-beat";
+        let beats = "tidings:{default}:member-renewals";
         redis.cli(&["HGET", beats, "change"]).await
     };
     let before = changes().await;
@@ -516,11 +516,18 @@ async fn what_others_write_under_the_keys_is_nobody() {
     let node = Node::start(Bus::builder(&redis.url()).lease(LEASE)).await;
     wait_until_all_are_listed(&node, &[node.id()]).await;
     let described = redis
-        .cli(&["HGET", "tidings:{default}:member", &node.id().to_string()])
+        .cli(&[
+            "HGET",
+            "tidings:{default}:member-profiles",
+            &node.id().to_string(),
+        ])
         .await;
     assert!(described.contains(r#""name":"kept"#), "{described}");
 
-    let (members, member) = ("tidings:{default}:members", "tidings:{default}:member");
+    let (members, member) = (
+        "tidings:{default}:members",
+        "tidings:{default}:member-profiles",
+    );
     for id in ["x\"y", "", "00"] {
         redis.command(&["ZADD", members, "1", id]).await;
         redis.command(&["HSET", member, id, "{\"lease\":"]).await;
@@ -540,8 +547,8 @@ async fn what_others_write_under_the_keys_is_nobody() {
 }
 
 const MEMBERS: &str = "tidings:{default}:members";
-const MEMBER: &str = "tidings:{default}:member";
-const BEATS: &str = "tidings:{default}:members-beat";
+const MEMBER: &str = "tidings:{default}:member-profiles";
+const BEATS: &str = "tidings:{default}:member-renewals";
 
 #[tokio::test]
 async fn what_nobody_renews_goes_but_not_before_the_longest_lease() {

@@ -266,16 +266,16 @@ async fn notices_of_strangers_that_make_no_sense_change_nothing() {
     let written = limit.set(&1).await.unwrap();
     let nonce = redis.cli(&["HGET", KEY, "nonce"]).await;
 
-    let spoiled = format!(r#""key":"limit","nonce":"b","was":"{nonce}","value":"x""#);
+    let spoiled = format!(r#""key":"limit","nonce":"b","previous":"{nonce}","value":"x""#);
     for data in [
         "7",
         r#"{"key":7}"#,
         "{}",
         r#"{"key":"other"}"#,
         r#"{"key":"limit","version":-1}"#,
-        r#"{"key":"limit","nonce":"","was":"nobody"}"#,
+        r#"{"key":"limit","nonce":"","previous":"nobody"}"#,
         r#"{"key":"limit","value":9}"#,
-        r#"{"key":"limit","nonce":"b","was":"nobody","value":9}"#,
+        r#"{"key":"limit","nonce":"b","previous":"nobody","value":9}"#,
         &format!("{{{spoiled}}}"),
     ] {
         let frame = format!(r#"{{"event":"tidings.shared","data":{data}}}"#);
@@ -638,7 +638,7 @@ async fn a_forged_value_does_not_stay_although_it_is_announced_under_the_nonce_i
 
     for (was, next, version) in [(&*nonce, "b", version + 1), ("b", &*nonce, version)] {
         announce(&redis, &format!(
-            r#"{{"event":"tidings.shared","data":{{"key":"limit","version":{version},"nonce":"{next}","was":"{was}","value":6}}}}"#,
+            r#"{{"event":"tidings.shared","data":{{"key":"limit","version":{version},"nonce":"{next}","previous":"{was}","value":6}}}}"#,
         ))
         .await;
     }

@@ -200,12 +200,12 @@ mod tests {
 
     #[test]
     fn a_key_that_is_in_no_meta_is_known_without_decoding_it() {
-        let frame = br#"{"v":1,"events":[{"event":"ask"},{"event":"a","meta":{"b":"c"}}]}"#;
+        let frame = br#"{"v":1,"events":[{"event":"request"},{"event":"a","meta":{"b":"c"}}]}"#;
         let mut events = Vec::new();
         read_frame(frame, &Limits::default(), &mut events).unwrap();
         let (without, with) = (events[0].unwrap(), events[1].unwrap());
-        assert!(!without.may_have_meta("ask", frame));
-        assert!(!with.may_have_meta("ask", frame));
+        assert!(!without.may_have_meta("request", frame));
+        assert!(!with.may_have_meta("request", frame));
         assert!(with.may_have_meta("b", frame));
     }
 

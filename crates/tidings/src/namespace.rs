@@ -51,7 +51,7 @@ impl Namespace {
             name: name.to_owned(),
             entries: key("map"),
             stamp: key("map-stamp"),
-            loading: key("map-loading"),
+            loading: key("map-leases"),
         }
     }
 
@@ -67,12 +67,12 @@ impl Namespace {
 
     /// The key of what members say of themselves.
     pub(crate) fn descriptions(&self) -> String {
-        format!("{}:member", self.channel())
+        format!("{}:member-profiles", self.channel())
     }
 
     /// The key of when the members renewed their leases last.
     pub(crate) fn beats(&self) -> String {
-        format!("{}:members-beat", self.channel())
+        format!("{}:member-renewals", self.channel())
     }
 }
 

@@ -1,4 +1,4 @@
-"""A Python program on the bus: hears every event, and sends one. pip install redis"""
+"""A Python program on the bus: receives all events, and sends one. pip install redis"""
 
 import json
 import os
@@ -13,14 +13,14 @@ channel.subscribe(CHANNEL)
 
 bus.publish(CHANNEL, json.dumps({"event": "cache.clear", "data": "user:8"}))
 
-for heard in channel.listen():
-    if not heard["data"].startswith(b"{"):
+for message in channel.listen():
+    if not message["data"].startswith(b"{"):
         continue  # a MessagePack frame
-    frame = json.loads(heard["data"])
-    # A foreign sender may write one event as the whole frame.
+    frame = json.loads(message["data"])
+    # A program that is not a node may send a single event as the whole frame.
     for index, event in enumerate(frame.get("events", [frame])):
-        # "others" means everybody here: we are not the sender. A node id is never ours.
+        # This program is not the sender, so "others" includes it. It has no node id.
         if "event" not in event or event.get("to", "others") != "others":
             continue
-        number = frame["seq"] + index if "seq" in frame else "-"
-        print(f"heard {event['event']} number {number}: {event.get('data')}", flush=True)
+        sequence = frame["seq"] + index if "seq" in frame else "-"
+        print(f"received {event['event']} ({sequence}): {event.get('data')}", flush=True)

@@ -13,7 +13,7 @@ use crate::event::name::is_notice;
 use crate::task::panic::caught;
 
 /// The entry of an event's `meta` that makes it an ask, and says in an answer what it answers.
-pub(crate) const ASK: &str = "ask";
+pub(crate) const ASK: &str = "request";
 
 /// How much of an error's text travels.
 const TEXT: usize = 1 << 10;

@@ -16,7 +16,7 @@ use crate::observe::trace::Carried;
 use crate::outgoing::{Manner, Outgoing, Unwritten, Wait};
 
 /// The name that answers travel under.
-pub(crate) const ANSWER: &str = "tidings.answer";
+pub(crate) const ANSWER: &str = "tidings.response";
 
 const OUTCOME: &str = "outcome";
 const ERROR: &str = "error";

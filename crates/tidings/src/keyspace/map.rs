@@ -142,7 +142,7 @@ impl MapKeys {
 /// The end of the event that tells of a change; the scripts write the same.
 fn notice_end(moved: &Moved, nonce: &str) -> String {
     let Moved { version, was } = moved;
-    format!(r#","version":{version},"nonce":"{nonce}","was":"{was}"}}}}"#)
+    format!(r#","version":{version},"nonce":"{nonce}","previous":"{was}"}}}}"#)
 }
 
 /// The stamp's version and nonce, an entry, and the time.
@@ -269,7 +269,7 @@ mod tests {
             assert_eq!(notice["event"], NOTICE);
             notice["data"].clone()
         };
-        let all = json!({ "map": "users", "version": 3, "nonce": "0b", "was": "0a" });
+        let all = json!({ "map": "users", "version": 3, "nonce": "0b", "previous": "0a" });
         assert_eq!(data(None), all);
         assert_eq!(
             data(Some("a \"quoted\" \n key"))["key"],

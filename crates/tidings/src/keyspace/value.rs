@@ -304,7 +304,7 @@ impl Found {
 
 fn notice(name: &str, version: u64, nonce: &str, was: &str, inlined: &[u8]) -> Vec<u8> {
     let notice = format!(
-        r#"{{"event":"tidings.shared","data":{{"key":"{name}","version":{version},"nonce":"{nonce}","was":"{was}""#
+        r#"{{"event":"tidings.shared","data":{{"key":"{name}","version":{version},"nonce":"{nonce}","previous":"{was}""#
     );
     [notice.as_bytes(), inlined, b"}}"].concat()
 }

@@ -73,16 +73,16 @@ enum Step {
 #[derive(Deserialize)]
 struct Heard {
     id: NodeId,
-    what: What,
+    kind: Kind,
     change: u64,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum What {
+enum Kind {
     Joined,
-    Goodbye,
-    Vanished,
+    Left,
+    Expired,
 }
 
 /// What is looked at together.
@@ -235,10 +235,10 @@ impl Listener for View {
         let Ok(heard) = notice.payload.decode::<Heard>() else {
             return;
         };
-        let why = match heard.what {
-            What::Joined => None,
-            What::Goodbye => Some(Departure::Goodbye),
-            What::Vanished => Some(Departure::Vanished),
+        let why = match heard.kind {
+            Kind::Joined => None,
+            Kind::Left => Some(Departure::Goodbye),
+            Kind::Expired => Some(Departure::Vanished),
         };
         let mut inside = self.lock();
         inside.changes.hear(heard.change);

@@ -13,7 +13,7 @@ pub(crate) struct Announced {
     pub(crate) version: u64,
     pub(crate) nonce: Option<String>,
     /// The nonce of what was replaced.
-    pub(crate) was: Option<String>,
+    pub(crate) previous: Option<String>,
     /// The value was taken away on purpose.
     #[serde(default)]
     pub(crate) cleared: bool,

@@ -230,7 +230,7 @@ impl<T: Shareable> ValueCopy<T> {
         if announced.cleared {
             return Some(Snapshot::new(Stamp { version, nonce }, None));
         }
-        let was = announced.was.as_deref()?;
+        let was = announced.previous.as_deref()?;
         // Where it does not follow, it need not be read.
         let here = self.here.borrow().stamp();
         let can_follow = announced.has_value && here.is_some_and(|stamp| stamp.nonce == was);
@@ -250,7 +250,7 @@ impl<T: Shareable> ValueCopy<T> {
     fn take_note(&self, announced: &Announced, notice: &Notice<'_>) -> Option<()> {
         let (calm, brought) = (self.care.calm(), self.brought(announced, notice));
         // What is not there has no nonce of its own: one absence is not known from another.
-        let was = announced.was.as_deref().filter(|was| !was.is_empty());
+        let was = announced.previous.as_deref().filter(|was| !was.is_empty());
         let noted = self.care.if_undisturbed(calm, || {
             if self
                 .seen()

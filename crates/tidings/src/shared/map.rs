@@ -73,14 +73,14 @@ pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
 /// field is the key as text, at most 1 KiB. The hash goes with the last of its entries, unless one of
 /// them has no time to live. The hash `tidings:{namespace}:map-stamp:NAME` has the `version` and the
 /// `nonce` of the last change of any of them, and in `until` when the entries go;
-/// `…:map-loading:NAME` has the leases of loaders that run, and goes by itself.
+/// `…:map-leases:NAME` has the leases of loaders that run, and goes by itself.
 ///
 /// Another program changes an entry so, with random letters and digits in place of `NONCE`:
 ///
 /// ```text
 /// MULTI
 /// HSET tidings:{shop}:map:users 7 'json 1 NONCE {"name":"Ada"}'
-/// HDEL tidings:{shop}:map-loading:users 7
+/// HDEL tidings:{shop}:map-leases:users 7
 /// HINCRBY tidings:{shop}:map-stamp:users version 1
 /// HSET tidings:{shop}:map-stamp:users nonce NONCE until never
 /// PERSIST tidings:{shop}:map:users

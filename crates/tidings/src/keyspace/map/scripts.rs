@@ -82,7 +82,7 @@ redis.call('HSET', KEYS[1], 'nonce', ARGV[3], 'until', last)
 bound()
 if lease then redis.call('HDEL', KEYS[3], ARGV[4]) end
 redis.call('PUBLISH', ARGV[1], ARGV[2] .. ',"version":' .. version
-  .. ',"nonce":"' .. ARGV[3] .. '","was":"' .. was .. '"}}')
+  .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
 number = string.format('%.0f', number + 1)
 redis.call('HSET', KEYS[2], ARGV[4],
   ARGV[7] .. ' ' .. number .. ends .. ' ' .. ARGV[3] .. ' ' .. ARGV[8])
@@ -108,7 +108,7 @@ local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
 redis.call('HDEL', KEYS[3], ARGV[4])
 redis.call('PUBLISH', ARGV[1], ARGV[2] .. ',"version":' .. version
-  .. ',"nonce":"' .. ARGV[3] .. '","was":"' .. was .. '"}}')
+  .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
 redis.call('HDEL', KEYS[2], ARGV[4])
 return {version, was}
 "#;
@@ -126,7 +126,7 @@ local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
 redis.call('DEL', KEYS[3])
 redis.call('PUBLISH', ARGV[1], ARGV[2] .. ',"version":' .. version
-  .. ',"nonce":"' .. ARGV[3] .. '","was":"' .. was .. '"}}')
+  .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
 redis.call('DEL', KEYS[2])
 return {version, was}
 "#;

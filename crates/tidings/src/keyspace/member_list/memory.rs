@@ -62,9 +62,7 @@ impl Entries {
             self.over(beat.lease)
         };
         let has_more = over.len() == AT_ONCE;
-        let removed = over
-            .into_iter()
-            .filter_map(|id| self.remove(id, "vanished"));
+        let removed = over.into_iter().filter_map(|id| self.remove(id, "expired"));
         announcements.extend(removed);
         let renewed = Renewed {
             now: self.now(),
@@ -120,14 +118,14 @@ impl Entries {
         over.map(|(id, _)| *id).take(AT_ONCE).collect()
     }
 
-    fn remove(&mut self, id: NodeId, what: &str) -> Option<Vec<u8>> {
+    fn remove(&mut self, id: NodeId, kind: &str) -> Option<Vec<u8>> {
         self.members.remove(&id)?;
-        Some(self.announce(id, what))
+        Some(self.announce(id, kind))
     }
 
-    fn announce(&mut self, id: NodeId, what: &str) -> Vec<u8> {
+    fn announce(&mut self, id: NodeId, kind: &str) -> Vec<u8> {
         self.change += 1;
-        let data = json!({"id": id, "what": what, "change": self.change});
+        let data = json!({"id": id, "kind": kind, "change": self.change});
         format!(r#"{{"event":"tidings.member","data":{data}}}"#).into_bytes()
     }
 
@@ -157,7 +155,7 @@ impl Roll for MemoryKeys {
 
     fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()> {
         self.change_roll(keys, move |roll| {
-            ((), Vec::from_iter(roll.remove(id, "goodbye")))
+            ((), Vec::from_iter(roll.remove(id, "left")))
         })
     }
 

@@ -15,9 +15,9 @@ const PROLOGUE: &str = r#"
         if change and change >= 0 and change < 2 ^ 53 then return math.floor(change) end
         return now
     end
-    local function announce(channel, id, what, change)
+    local function announce(channel, id, kind, change)
         redis.call('PUBLISH', channel, '{"event":"tidings.member","data":{"id":'
-            .. cjson.encode(id) .. ',"what":"' .. what .. '","change":'
+            .. cjson.encode(id) .. ',"kind":"' .. kind .. '","change":'
             .. string.format('%.0f', change) .. '}}')
     end
     local function lease_in(description)
@@ -129,7 +129,7 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
             local is_certain = its >= lease or since >= lease
             if is_certain and not is_excused(its) then
                 removed, change = removed + 1, change + 1
-                announce(channel, other, 'vanished', change)
+                announce(channel, other, 'expired', change)
                 redis.call('HSET', beats, 'change', change)
                 redis.call('ZREM', roll, other)
                 redis.call('HDEL', descriptions, other)
@@ -141,7 +141,7 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// The goodbye is announced last: where that is denied, the member is off the roll all the same.
+/// The announcement comes last: where that is denied, the member is off the roll all the same.
 pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
@@ -151,7 +151,7 @@ pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
         if was_there == 1 then
             local change = last_change() + 1
             redis.call('HSET', beats, 'change', change)
-            announce(channel, id, 'goodbye', change)
+            announce(channel, id, 'left', change)
         end
         ",
     )

@@ -31,7 +31,7 @@ else
 end
 redis.call("PUBLISH", ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
     .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
-    .. '","was":"' .. was .. '"' .. ARGV[8] .. "}}")
+    .. '","previous":"' .. was .. '"' .. ARGV[8] .. "}}")
 redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6], "nonce", ARGV[7])
 return {1, {false, false, version, was, false, false}}
 "#,
@@ -55,7 +55,7 @@ local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 
 redis.call("PEXPIRE", KEYS[1], ARGV[5])
 redis.call("PUBLISH", ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
     .. '","version":' .. version .. ',"nonce":"' .. ARGV[3]
-    .. '","was":"' .. was .. '","cleared":true}}')
+    .. '","previous":"' .. was .. '","cleared":true}}')
 redis.call("HDEL", KEYS[1], "format", "value", "ttl")
 redis.call("HSET", KEYS[1], "nonce", ARGV[3])
 return {version, was}

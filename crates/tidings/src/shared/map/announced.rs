@@ -14,14 +14,14 @@ pub(crate) struct Announced {
     pub(crate) key: Option<String>,
     version: Option<u64>,
     nonce: Option<String>,
-    was: Option<String>,
+    previous: Option<String>,
 }
 
 impl Announced {
     /// The map's stamp after the change, and the mark before it, from who knows them.
     pub(crate) fn moved(self) -> Option<(Stamp, String)> {
         let (version, nonce) = self.version.zip(self.nonce)?;
-        Some((Stamp { version, nonce }, self.was?))
+        Some((Stamp { version, nonce }, self.previous?))
     }
 }
 
