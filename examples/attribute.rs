@@ -1,4 +1,4 @@
-//! Handlers that register themselves: `#[tidings::on]`, with what they ask for.
+//! Handlers that register themselves with `#[tidings::on]`, and their arguments.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,11 +14,11 @@ struct UserRenamed {
     name: String,
 }
 
-/// The application's own thing: each handler that asks for it gets a clone.
+/// State of the application: each handler with a `State<Mail>` argument gets a clone.
 #[derive(Clone)]
 struct Mail(mpsc::Sender<String>);
 
-/// The event is what the function takes: its name comes with the type.
+/// Handles the event of its payload type, which defines the name.
 #[tidings::on]
 async fn greet(user: UserRenamed, State(mail): State<Mail>) -> Result<(), HandlerError> {
     let UserRenamed { id, name } = user;
@@ -26,7 +26,7 @@ async fn greet(user: UserRenamed, State(mail): State<Mail>) -> Result<(), Handle
     Ok(())
 }
 
-/// An arbitrary name, any type that serde can read, and what is known beside the payload.
+/// Handles an event by name, with any payload that serde can read, and the event's context.
 #[tidings::on("cache.clear")]
 async fn clear(
     key: String,
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     bus.publish(&UserRenamed { id: 7, name }).await?;
     bus.send_to_all("cache.clear", "user:7").await?;
 
-    // The two handlers run beside each other, so their letters come in any order.
+    // The two handlers run concurrently, so their letters arrive in any order.
     for _ in 0..2 {
         let letter = timeout(Duration::from_secs(5), letters.recv()).await?;
         println!("{}", letter.ok_or("the bus has ended")?);

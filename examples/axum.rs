@@ -1,6 +1,7 @@
-//! A web service of two replicas: each caches users, and drops an entry on the other's word.
+//! A web service of two replicas that cache users. An event drops a changed entry from both caches.
 //!
-//! `cargo run --example axum` asks itself a few things and ends; with `-- --serve` it stays.
+//! `cargo run --example axum` sends itself a few requests and ends. With `-- --serve` it keeps
+//! running.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -25,7 +26,7 @@ struct UserChanged {
     id: u64,
 }
 
-/// What the routes may ask for: all of it, or `State<Bus>` alone.
+/// The state of the routes. A route extracts all of it, or only its `Bus` or `Database`.
 #[derive(Clone)]
 struct Replica {
     database: Database,
@@ -46,7 +47,7 @@ impl FromRef<Replica> for Database {
 }
 
 impl Replica {
-    /// A replica whose bus keeps its cache true.
+    /// Starts a replica whose bus keeps its cache up to date.
     async fn start(database: Database) -> Result<Self, StartError> {
         let url = std::env::var("TIDINGS_URL").unwrap_or_else(|_| "memory:axum".to_owned());
         let cache = Cache::default();
@@ -65,12 +66,12 @@ impl Replica {
     }
 }
 
-/// One entry goes when its user changed …
+/// Drops the entry of a changed user.
 async fn forget(changed: UserChanged, tidings::State(cache): tidings::State<Cache>) {
     cache.drop_entry(changed.id);
 }
 
-/// … and all of them when something may have been missed.
+/// Drops all entries when events may have been missed.
 async fn forget_all(_: Gap, tidings::State(cache): tidings::State<Cache>) {
     cache.clear();
 }
@@ -82,7 +83,7 @@ fn router(replica: Replica) -> Router {
         .with_state(replica)
 }
 
-/// A user, and where this answer comes from.
+/// A user, and the source of this response.
 #[derive(Serialize)]
 struct Answer {
     name: String,
@@ -98,17 +99,17 @@ async fn read(
         cache,
         bus,
     } = replica;
-    // While the bus is disconnected an entry may be old: then the database answers, which is slower.
+    // While the bus is disconnected, entries may be out of date: read from the slower database.
     if let Some(name) = cache.get(id).filter(|_| bus.ready()) {
         return Ok(Json(Answer {
             name,
             from: "cache",
         }));
     }
-    // What is read now may be old by the time it is kept, if the user changes in between.
-    let age = cache.age();
+    // If the user changes during the read, the result is out of date and is not cached.
+    let generation = cache.generation();
     let name = database.read(id).await.ok_or(StatusCode::NOT_FOUND)?;
-    cache.keep(id, &name, age);
+    cache.insert(id, &name, generation);
     Ok(Json(Answer {
         name,
         from: "database",
@@ -121,7 +122,7 @@ async fn write(
     State(bus): State<Bus>,
     name: String,
 ) -> Result<StatusCode, (StatusCode, String)> {
-    // First the truth, then the word of it.
+    // Write the database first, then publish the event.
     database.write(id, name).await;
     bus.publish(&UserChanged { id })
         .await
@@ -129,22 +130,22 @@ async fn write(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// For a readiness probe: a replica is ready from its start on, also while Redis is unreachable. A probe
-/// that failed then would take all replicas out of service at once, although the database can answer.
-/// That the bus is disconnected is a flag, for an alarm.
+/// Answers a readiness probe. A replica is ready once it has started, even while Redis is
+/// unreachable: a failing probe would take all replicas out of service at once, although the
+/// database can answer. `degraded` tells alerts that the bus is disconnected.
 async fn ready(State(bus): State<Bus>) -> Json<Value> {
     Json(json!({ "ready": true, "degraded": !bus.ready() }))
 }
 
-/// The users as one replica remembers them.
+/// The cached users of one replica.
 #[derive(Clone, Default)]
 struct Cache(Arc<Mutex<Entries>>);
 
 #[derive(Default)]
 struct Entries {
     names: HashMap<u64, String>,
-    /// How often something was dropped.
-    age: u64,
+    /// Counts invalidations.
+    generation: u64,
 }
 
 impl Cache {
@@ -152,14 +153,14 @@ impl Cache {
         self.lock().names.get(&id).cloned()
     }
 
-    fn age(&self) -> u64 {
-        self.lock().age
+    fn generation(&self) -> u64 {
+        self.lock().generation
     }
 
-    /// Keeps a name, unless something was dropped since `age`.
-    fn keep(&self, id: u64, name: &str, age: u64) {
+    /// Stores a name, unless an entry was dropped since `generation`.
+    fn insert(&self, id: u64, name: &str, generation: u64) {
         let mut entries = self.lock();
-        if entries.age == age {
+        if entries.generation == generation {
             entries.names.insert(id, name.to_owned());
         }
     }
@@ -167,13 +168,13 @@ impl Cache {
     fn drop_entry(&self, id: u64) {
         let mut entries = self.lock();
         entries.names.remove(&id);
-        entries.age += 1;
+        entries.generation += 1;
     }
 
     fn clear(&self) {
         let mut entries = self.lock();
         entries.names.clear();
-        entries.age += 1;
+        entries.generation += 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -181,7 +182,7 @@ impl Cache {
     }
 }
 
-/// What both replicas share; in life, a database on another machine.
+/// The database of both replicas; in a real service, on another machine.
 #[derive(Clone, Default)]
 struct Database(Arc<tokio::sync::Mutex<HashMap<u64, String>>>);
 
@@ -206,14 +207,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     show("B", b, "GET /users/7", "").await?;
     show("B", b, "GET /users/7", "").await?;
     show("A", a, "PUT /users/7", "Grace").await?;
-    // B drops its entry when it hears the word: that takes a moment, and may be over by now.
-    let is_new = timeout(Duration::from_secs(5), async {
+    // B drops its entry when it receives the event, which may take a moment.
+    let is_updated = timeout(Duration::from_secs(5), async {
         while show("B", b, "GET /users/7", "").await?.contains("Ada") {
             sleep(Duration::from_millis(1)).await;
         }
         std::io::Result::Ok(())
     });
-    is_new.await??;
+    is_updated.await??;
     show("B", b, "GET /ready", "").await?;
 
     if std::env::args().any(|argument| argument == "--serve") {
@@ -238,7 +239,7 @@ async fn show(name: &str, at: SocketAddr, request: &str, body: &str) -> std::io:
     Ok(answer)
 }
 
-/// A whole HTTP client, for as long as nobody asks for more.
+/// A minimal HTTP client.
 async fn ask(at: SocketAddr, request: &str, body: &str) -> std::io::Result<(String, String)> {
     let mut stream = TcpStream::connect(at).await?;
     let length = body.len();

@@ -1,7 +1,7 @@
-//! An administrator changes the configuration in one process, and it is in force in all of them.
+//! An administrator changes the configuration in one process, and it takes effect in all of them.
 //!
-//! `cargo run --example config-reload` needs `redis-server`; it starts one of its own, and three
-//! processes that follow the configuration. A configuration that they cannot read changes nothing.
+//! `cargo run --example config-reload` needs `redis-server`. It starts its own server, and three
+//! processes that follow the configuration. An unreadable configuration changes nothing.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -19,14 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const KEY: &str = "tidings:{default}:shared:configuration";
 
-/// What all processes must agree on.
+/// The configuration of all processes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Configuration {
     greeting: String,
     per_minute: u32,
 }
 
-/// What is in force in one process.
+/// The configuration that is in force in one process.
 #[derive(Debug, Serialize, Deserialize, Event)]
 #[event("configuration.in-force")]
 struct InForce {
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Problem> {
     }
 }
 
-/// The process in which the administrator sits.
+/// The administrator's process.
 async fn administrate() -> Result<(), Problem> {
     let redis = Redis::start().await;
     let bus = Bus::builder(&redis.url()).start().await?;
@@ -62,10 +62,10 @@ async fn administrate() -> Result<(), Problem> {
         .map(|_| start(&redis.url()))
         .collect::<Result<Vec<_>, _>>()?;
 
-    println!("The first configuration:");
+    println!("The initial configuration:");
     everywhere(&mut in_force, |now| now.greeting == "Hello").await?;
 
-    println!("\nThe administrator allows twice as much:");
+    println!("\nThe administrator doubles the limit:");
     let twice = configuration.update(move |old| {
         let old = old.unwrap_or(&first);
         Configuration {
@@ -76,20 +76,20 @@ async fn administrate() -> Result<(), Problem> {
     twice.await?;
     everywhere(&mut in_force, |now| now.per_minute == 120).await?;
 
-    println!("\nA script writes what is no configuration, and the old one stays:");
+    println!("\nA script writes an invalid configuration, and the old one stays in force:");
     write_by_hand(&redis, r#"{"greeting":"Hi","per_minute":"a lot"}"#).await;
     everywhere(&mut in_force, |now| {
         now.problem.is_some() && now.per_minute == 120
     })
     .await?;
 
-    println!("\nThe script is corrected:");
+    println!("\nThe script writes a valid configuration:");
     write_by_hand(&redis, r#"{"greeting":"Hi","per_minute":240}"#).await;
     everywhere(&mut in_force, |now| {
         now.problem.is_none() && now.per_minute == 240
     })
     .await?;
-    println!("\nEach change was in force in {PROCESSES} processes.");
+    println!("\nEach change took effect in {PROCESSES} processes.");
     Ok(())
 }
 
@@ -100,16 +100,16 @@ fn start(url: &str) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// Prints what is in force, until it is the same everywhere.
+/// Prints each process's configuration, until all processes match.
 async fn everywhere(
     in_force: &mut EventStream<InForce>,
-    is_it: impl Fn(&InForce) -> bool,
+    matches: impl Fn(&InForce) -> bool,
 ) -> Result<(), Problem> {
     let mut processes = BTreeSet::new();
     while processes.len() < PROCESSES {
         let now = timeout(PATIENCE, in_force.next()).await?;
         let now = now.ok_or("the bus has ended")?;
-        if is_it(&now) && processes.insert(now.process) {
+        if matches(&now) && processes.insert(now.process) {
             let InForce {
                 process,
                 version,
@@ -124,7 +124,7 @@ async fn everywhere(
     Ok(())
 }
 
-/// What a program would do that knows nothing of tidings.
+/// Writes the value as a program without tidings would.
 async fn write_by_hand(redis: &Redis, value: &str) {
     let nonce = format!(
         "{:016x}",
@@ -137,13 +137,13 @@ async fn write_by_hand(redis: &Redis, value: &str) {
         "HSET", KEY, "format", "json", "value", value, "nonce", &nonce,
     ];
     redis.command(&words).await;
-    let notice = r#"{"event":"tidings.shared","data":{"key":"configuration"}}"#;
+    let notification = r#"{"event":"tidings.shared","data":{"key":"configuration"}}"#;
     redis
-        .command(&["PUBLISH", "tidings:{default}", notice])
+        .command(&["PUBLISH", "tidings:{default}", notification])
         .await;
 }
 
-/// One of the processes: tells what is in force whenever that changes.
+/// Runs one of the processes: publishes its configuration after each change.
 async fn follow(url: &str) -> Result<(), Problem> {
     let bus = Bus::builder(url).on_failure(|_| {}).start().await?;
     let configuration = bus.shared::<Configuration>("configuration")?;

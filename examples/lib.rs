@@ -1,5 +1,6 @@
-//! Checks that every Rust program in the READMEs and the book compiles: each page is a doc test. The
-//! page on observing is with the tests, whose dependencies it needs and no example does.
+//! Compiles every Rust program of the READMEs and the book: each page is a doc test. The page on
+//! logs, metrics and traces is in the package of the tests, which has the dependencies that it
+//! needs.
 
 /// One item per page, so that a failure names the page.
 #[cfg(doctest)]
@@ -28,6 +29,8 @@ mod pages {
     struct Wire;
     #[doc = include_str!("../docs/src/redis.md")]
     struct Redis;
+    #[doc = include_str!("../docs/src/persistence.md")]
+    struct Persistence;
     #[doc = include_str!("../docs/src/testing.md")]
     struct Testing;
     #[doc = include_str!("../docs/src/faults.md")]

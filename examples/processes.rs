@@ -1,6 +1,6 @@
-//! Four processes and a real Redis: one sends 1,000 events, and all say what they heard.
+//! Four processes on a real Redis: one sends 1,000 events, and all report what they received.
 //!
-//! `cargo run --example processes` needs `redis-server`; it starts one of its own.
+//! `cargo run --example processes` needs `redis-server`; it starts its own server.
 
 use std::error::Error;
 use std::process::{ExitCode, id};
@@ -18,7 +18,7 @@ const PROCESSES: usize = 4;
 const EVENTS: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One handler hears both, in the order they were sent.
+/// One handler receives both events, in the order they were sent.
 #[derive(Debug, Event)]
 enum Count {
     #[event("count.tick")]
@@ -27,7 +27,7 @@ enum Count {
     Over,
 }
 
-/// A process is there, and hears.
+/// A process has started and receives events.
 #[derive(Debug, Serialize, Deserialize, Event)]
 #[event("process.ready")]
 struct Ready {
@@ -35,12 +35,12 @@ struct Ready {
     node: NodeId,
 }
 
-/// What a process had heard when the count was over.
+/// The events that a process had received when the count was over.
 #[derive(Debug, Serialize, Deserialize, Event)]
 #[event("process.report")]
 struct Report {
     process: u32,
-    heard: u64,
+    received: u64,
     in_order: u64,
     gaps: u64,
 }
@@ -49,15 +49,15 @@ impl Report {
     fn print(&self) {
         let Self {
             process,
-            heard,
+            received,
             in_order,
             gaps,
         } = self;
-        println!("{process:<9} {heard:>7} {in_order:>9} {gaps:>9}");
+        println!("{process:<9} {received:>8} {in_order:>9} {gaps:>9}");
     }
 
     fn is_perfect(&self) -> bool {
-        (self.heard, self.in_order, self.gaps) == (EVENTS, EVENTS, 0)
+        (self.received, self.in_order, self.gaps) == (EVENTS, EVENTS, 0)
     }
 }
 
@@ -69,7 +69,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// The program as it is started: runs Redis and the four, and compares what they say.
+/// Runs Redis and the four processes, and compares their reports.
 async fn lead() -> Result<ExitCode, Box<dyn Error>> {
     let redis = Redis::start().await;
     let bus = Bus::builder(&redis.url()).start().await?;
@@ -86,7 +86,7 @@ async fn lead() -> Result<ExitCode, Box<dyn Error>> {
     bus.send_to(node, "count.begin", &EVENTS).await?;
 
     let reports = all(&mut reports).await?;
-    println!("process     heard  in order      gaps");
+    println!("process   received  in order      gaps");
     reports.iter().for_each(Report::print);
     bus.send_to_others("process.leave", &()).await?;
     for mut child in children {
@@ -103,7 +103,7 @@ fn start(url: &str) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// One event of each process.
+/// Waits for one event of each process.
 async fn all<E>(stream: &mut EventStream<E>) -> Result<Vec<E>, Box<dyn Error>> {
     let mut events = Vec::new();
     while events.len() < PROCESSES {
@@ -115,15 +115,15 @@ async fn all<E>(stream: &mut EventStream<E>) -> Result<Vec<E>, Box<dyn Error>> {
 
 fn verdict(reports: &[Report]) -> ExitCode {
     if reports.iter().all(Report::is_perfect) {
-        println!("\nEach process heard each event once, in order.");
+        println!("\nEach process received each event once, in order.");
         ExitCode::SUCCESS
     } else {
-        println!("\nSomething was lost, repeated or out of order.");
+        println!("\nEvents were lost, duplicated or out of order.");
         ExitCode::FAILURE
     }
 }
 
-/// One of the four: counts what it hears, and sends if it is told to.
+/// Runs one of the four processes: counts the events, and sends them on request.
 async fn follow(url: &str) -> Result<ExitCode, Box<dyn Error>> {
     let tally = Arc::new(Tally::default());
     let bus = Bus::builder(url)
@@ -143,7 +143,7 @@ async fn follow(url: &str) -> Result<ExitCode, Box<dyn Error>> {
 
 #[derive(Default)]
 struct Tally {
-    heard: AtomicU64,
+    received: AtomicU64,
     in_order: AtomicU64,
     gaps: AtomicU64,
 }
@@ -155,15 +155,15 @@ async fn count(
 ) -> Result<(), HandlerError> {
     match event {
         Count::Tick { number } => {
-            let heard = 1 + tally.heard.fetch_add(1, Relaxed);
+            let received = 1 + tally.received.fetch_add(1, Relaxed);
             tally
                 .in_order
-                .fetch_add(u64::from(number == heard), Relaxed);
+                .fetch_add(u64::from(number == received), Relaxed);
         }
         Count::Over => {
             let report = Report {
                 process: id(),
-                heard: tally.heard.load(Relaxed),
+                received: tally.received.load(Relaxed),
                 in_order: tally.in_order.load(Relaxed),
                 gaps: tally.gaps.load(Relaxed),
             };

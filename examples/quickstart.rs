@@ -1,7 +1,7 @@
-//! Three nodes tell each other what happened: by name, by type, to all, to others, to one.
+//! Three nodes exchange events: by name, by type, to all, to the others, to one.
 //!
-//! `cargo run --example quickstart` meets in memory. With `TIDINGS_URL=redis://127.0.0.1` it runs
-//! on that Redis.
+//! `cargo run --example quickstart` connects them in memory. With `TIDINGS_URL=redis://127.0.0.1`
+//! it runs on that Redis.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -21,7 +21,7 @@ struct UserRenamed {
     name: String,
 }
 
-/// A closed set of events: one handler, and the compiler says when it forgets one.
+/// A closed set of events for one handler. A missing `match` arm is a compile error.
 #[derive(Debug, Event)]
 enum Account {
     Renamed(UserRenamed),
@@ -33,28 +33,28 @@ enum Account {
     Reloaded,
 }
 
-async fn account(event: Account, State(heard): State<Heard>) {
-    heard.note(match event {
-        Account::Renamed(UserRenamed { id, name }) => format!("user {id} is called {name} now"),
-        Account::Deleted { id } => format!("user {id} is gone"),
-        Account::Reloaded => "all users may have changed".to_owned(),
+async fn account(event: Account, State(notes): State<Notes>) {
+    notes.note(match event {
+        Account::Renamed(UserRenamed { id, name }) => format!("user {id} is now called {name}"),
+        Account::Deleted { id } => format!("user {id} was deleted"),
+        Account::Reloaded => "all users were reloaded".to_owned(),
     });
 }
 
-async fn clear(key: String, State(heard): State<Heard>) {
-    heard.note(format!("drops `{key}` from its cache"));
+async fn clear(key: String, State(notes): State<Notes>) {
+    notes.note(format!("drops `{key}` from its cache"));
 }
 
-async fn miss(gap: Gap, State(heard): State<Heard>) {
-    heard.note(format!("has a gap: {gap}"));
+async fn miss(gap: Gap, State(notes): State<Notes>) {
+    notes.note(format!("has a gap: {gap}"));
 }
 
-async fn count(order: u64, State(heard): State<Heard>) {
-    let before = heard.in_order.fetch_add(1, Relaxed);
+async fn count(order: u64, State(notes): State<Notes>) {
+    let before = notes.in_order.fetch_add(1, Relaxed);
     if order != before + 1 {
-        heard.note(format!("order {order} came after order {before}"));
+        notes.note(format!("order {order} came after order {before}"));
     } else if order == 1_000 {
-        heard.note("orders 1 to 1,000, each once, in order".to_owned());
+        notes.note("orders 1 to 1,000, each once, in order".to_owned());
     }
 }
 
@@ -72,27 +72,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     api.publish(&UserRenamed { id: 7, name }).await?;
     show(&mut story, 3).await?;
 
-    title("web", "sends `cache.clear`, a name, to the others");
+    title("web", "sends `cache.clear`, by name, to the others");
     web.send_to_others("cache.clear", "user:7").await?;
     show(&mut story, 2).await?;
 
-    title("job", "sends `user.deleted`, a variant, to api alone");
+    title("job", "sends `user.deleted`, a variant, to api only");
     job.send_to(api.id(), Account::EVENT, &Account::Deleted { id: 7 })
         .await?;
     show(&mut story, 1).await?;
 
-    title("web", "sends `cache.clear` with 42 instead of a text");
+    title("web", "sends `cache.clear` with 42 instead of a string");
     web.send_to_all("cache.clear", &42).await?;
     show(&mut story, 3).await?;
 
-    title(
-        "a stranger",
-        "puts a frame on the channel that nobody can read",
-    );
-    publish_as_stranger(&url, &namespace(), "{\"v\":1,\"events\":[[[[").await?;
+    title("a foreign program", "publishes a malformed frame");
+    publish_foreign(&url, &namespace(), "{\"v\":1,\"events\":[[[[").await?;
     show(&mut story, 3).await?;
 
-    title("web", "publishes `users.reloaded`: nobody was harmed");
+    title(
+        "web",
+        "publishes `users.reloaded`, which all nodes still receive",
+    );
     web.publish(&Account::Reloaded).await?;
     show(&mut story, 3).await?;
 
@@ -106,40 +106,43 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!();
     for (name, bus) in [("api", api), ("web", web), ("job", job)] {
         let health = bus.health();
-        let (heard, missed) = (health.heard, health.missed + health.overflowed);
-        println!("{} heard {heard} events and missed {missed}", painted(name));
+        let (received, missed) = (health.heard, health.missed + health.overflowed);
+        println!(
+            "{} received {received} events and missed {missed}",
+            painted(name)
+        );
         bus.shutdown(Duration::from_secs(5)).await?;
     }
     Ok(())
 }
 
-/// Starts a node that writes down all that it hears.
+/// Starts a node that notes every event it receives.
 async fn node(
     url: &str,
     name: &'static str,
     notes: &UnboundedSender<Note>,
 ) -> Result<Bus, Box<dyn Error>> {
-    let heard = Heard {
+    let state = Notes {
         name,
         in_order: Arc::default(),
-        notes: notes.clone(),
+        sender: notes.clone(),
     };
-    let failed = heard.clone();
+    let failures = state.clone();
     let bus = Bus::builder(url)
         .namespace(&namespace())
-        .state(heard)
+        .state(state)
         .subscribe(account)
         .on("cache.clear", clear)
         .on("order.placed", count)
-        .on_failure(move |failure| failed.note(complaint(&failure)))
+        .on_failure(move |failure| failures.note(describe(&failure)))
         .on_gap(miss)
         .start()
         .await?;
     Ok(bus)
 }
 
-/// What is wrong with a bad event or frame. The next one is handled.
-fn complaint(failure: &Failure) -> String {
+/// Describes a failure. The next event is handled nevertheless.
+fn describe(failure: &Failure) -> String {
     match failure {
         Failure::Payload { event, source, .. } => {
             let reason = source.source().map(ToString::to_string);
@@ -149,13 +152,13 @@ fn complaint(failure: &Failure) -> String {
     }
 }
 
-/// Whoever runs this beside others on one Redis is not disturbed by them.
+/// Returns a namespace of this process, so that several can run on one Redis.
 fn namespace() -> String {
     format!("quickstart-{}", std::process::id())
 }
 
-/// Sends a frame by hand, as a program could that is no node.
-async fn publish_as_stranger(
+/// Publishes a frame as a program without tidings would.
+async fn publish_foreign(
     url: &str,
     namespace: &str,
     frame: &'static str,
@@ -173,32 +176,32 @@ async fn publish_as_stranger(
     Ok(publish.exec_async(&mut redis).await?)
 }
 
-/// What a node heard.
+/// A node, and what it received.
 type Note = (&'static str, String);
 
 #[derive(Clone)]
-struct Heard {
+struct Notes {
     name: &'static str,
     in_order: Arc<AtomicU64>,
-    notes: UnboundedSender<Note>,
+    sender: UnboundedSender<Note>,
 }
 
-impl Heard {
+impl Notes {
     fn note(&self, what: String) {
-        // Nobody reads on after an error ended the story.
-        let _ = self.notes.send((self.name, what));
+        // The receiver is gone if an error ended `main`.
+        let _ = self.sender.send((self.name, what));
     }
 }
 
-/// Waits until `count` things were heard, and prints them by node.
+/// Waits for `count` notes, and prints them by node.
 async fn show(story: &mut UnboundedReceiver<Note>, count: usize) -> Result<(), Box<dyn Error>> {
-    let mut heard = Vec::new();
-    while heard.len() < count {
+    let mut notes = Vec::new();
+    while notes.len() < count {
         let note = timeout(Duration::from_secs(5), story.recv()).await?;
-        heard.extend(note);
+        notes.extend(note);
     }
-    heard.sort_by_key(|(node, _)| ["api", "web", "job"].iter().position(|name| name == node));
-    for (node, what) in heard {
+    notes.sort_by_key(|(node, _)| ["api", "web", "job"].iter().position(|name| name == node));
+    for (node, what) in notes {
         println!("    {} {what}", painted(node));
     }
     Ok(())

@@ -1,11 +1,11 @@
-//! How many visitors were there? N processes answer on one socket, and count together.
+//! Counts visitors: N processes serve one socket and share one counter.
 //!
 //! `cargo run --example visitor-counter -- --workers 4`, then `curl http://127.0.0.1:9999`. It uses
-//! the Redis of `TIDINGS_URL`; without it, it starts one of its own, for which `redis-server` must be
-//! installed. SIGHUP replaces all workers, and no visitor is lost.
+//! the Redis of `TIDINGS_URL`. Without that variable it starts its own, for which `redis-server`
+//! must be installed. SIGHUP replaces all workers, and no request is lost.
 //!
-//! With `--worker` it is one of them, under any supervisor that passes a socket:
-//! `tidings run --workers 4 --listen 127.0.0.1:9999 -- target/debug/examples/visitor-counter --worker`.
+//! With `--worker` it is a worker, for any supervisor that passes a socket: `tidings run --workers
+//! 4 --listen 127.0.0.1:9999 -- target/debug/examples/visitor-counter --worker`.
 
 use std::error::Error;
 use std::io::{Write, stdout};
@@ -28,18 +28,18 @@ use tokio::net::TcpListener;
 
 const URL: &str = "TIDINGS_URL";
 
-/// Counts visitors, in as many processes as you like.
+/// Counts visitors with several processes.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
-    /// How many processes answer.
+    /// The number of worker processes.
     #[arg(long, default_value_t = 4)]
     workers: usize,
 
-    /// The port on which all of them answer; 0 takes a free one.
+    /// The port of all workers; 0 chooses a free one.
     #[arg(long, default_value_t = 9999)]
     port: u16,
 
-    /// Be one of the workers.
+    /// Run as a worker.
     #[arg(long)]
     worker: bool,
 }
@@ -56,7 +56,7 @@ async fn main() -> Result<ExitCode, Problem> {
     lead(arguments).await
 }
 
-/// The process that is started: keeps the workers running.
+/// Runs the supervisor of the workers.
 async fn lead(arguments: Arguments) -> Result<ExitCode, Problem> {
     let (_own, url) = if let Ok(url) = std::env::var(URL) {
         (None, url)
@@ -67,7 +67,7 @@ async fn lead(arguments: Arguments) -> Result<ExitCode, Problem> {
     };
     let stopped = Supervisor::of(std::env::current_exe()?)
         .args(["--worker"])
-        // Arguments are seen by everybody on the machine, and an address can hold a password.
+        // Every user of the machine can see arguments, and an address can contain a password.
         .env(URL, url)
         .workers(arguments.workers)
         .listen(Listen::tcp((Ipv4Addr::LOCALHOST, arguments.port).into()))
@@ -77,7 +77,7 @@ async fn lead(arguments: Arguments) -> Result<ExitCode, Problem> {
     Ok(ExitCode::from(u8::from(!stopped.is_clean())))
 }
 
-/// One of the workers.
+/// Runs a worker.
 async fn work() -> Result<(), Problem> {
     let bus = Bus::builder(&std::env::var(URL)?)
         .namespace("visitor-counter")
@@ -88,7 +88,7 @@ async fn work() -> Result<(), Problem> {
         .with_state(bus.counter("visits")?);
 
     let socket = ListenFd::from_env().take_tcp_listener(0)?;
-    let socket = socket.ok_or("a worker gets its socket from a supervisor")?;
+    let socket = socket.ok_or("a worker needs a socket from its supervisor")?;
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from_std(socket)?;
     println!(
@@ -104,8 +104,8 @@ async fn work() -> Result<(), Problem> {
     Ok(())
 }
 
-/// No worker keeps a number of its own, none sets one at its start, and a number that is not known
-/// is not made up.
+/// Counts a visitor. A worker has no counter of its own and does not reset the shared one. If the
+/// count is not known, the response is an error.
 async fn visit(State(visits): State<Counter>) -> (StatusCode, Json<Value>) {
     match visits.add(1).await {
         Ok(counter) => (

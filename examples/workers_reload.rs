@@ -1,7 +1,9 @@
-//! One word on the bus replaces the workers of all hosts, and each host answers what came of it.
+//! One request on the bus replaces the workers of all hosts, and each host responds with the
+//! result.
 //!
-//! On each host `workers-reload --host NAME --listen 127.0.0.1:9999 -- ./my-server`; then, on any of
-//! them, `workers-reload --now`. It uses the Redis of `TIDINGS_URL`, or the one of this machine.
+//! Run `workers-reload --host NAME --listen 127.0.0.1:9999 -- ./my-server` on each host, then
+//! `workers-reload --now` on any of them. It uses the Redis of `TIDINGS_URL`, or the one on this
+//! machine.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -14,32 +16,32 @@ use tidings_supervisor::{
     Listen, Order, ReloadError, Reloaded, Signals, Stopped, Supervisor, Workers,
 };
 
-/// How long a new worker may take to get ready, …
+/// The time that a new worker may take to become ready.
 const READY: Duration = Duration::from_secs(20);
 
-/// … and how long all of a host, and its answer: as long as a handler may take.
-const ANSWER: Duration = Duration::from_secs(30);
+/// The time that a host may take to reload and respond: the timeout of a handler.
+const RESPONSE: Duration = Duration::from_secs(30);
 
-/// Keeps workers running on this host, until all hosts are told to replace theirs.
+/// Runs the workers of this host, and replaces them when any host requests it.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Tell all hosts, say what came of it, and end.
+    /// Reload the workers of all hosts, print the results, and exit.
     #[arg(long, exclusive = true)]
     now: bool,
 
-    /// What this host is called.
+    /// The name of this host.
     #[arg(long, default_value = "a host")]
     host: String,
 
-    /// How many workers it has.
+    /// The number of workers.
     #[arg(long, default_value_t = 2)]
     workers: usize,
 
-    /// Where they are reached.
+    /// The addresses of the workers.
     #[arg(long)]
     listen: Vec<Listen>,
 
-    /// What they run.
+    /// The command that each worker runs.
     #[arg(last = true, required_unless_present = "now")]
     command: Vec<String>,
 }
@@ -63,7 +65,7 @@ fn bus() -> Builder {
     Bus::builder(&url).namespace("workers-reload")
 }
 
-/// One of the hosts.
+/// Runs the workers of one host.
 async fn host(arguments: Arguments) -> Result<Stopped, Problem> {
     let (program, others) = arguments.command.split_first().ok_or("which program?")?;
     let supervisor = Supervisor::of(program)
@@ -77,7 +79,7 @@ async fn host(arguments: Arguments) -> Result<Stopped, Problem> {
     let ruled = workers.clone();
     let ruling = tokio::spawn(async move { signals.rule(&ruled, Order::AllAtOnce).await });
     if workers.ready().await
-        && let Err(error) = hear(&arguments.host, &workers).await
+        && let Err(error) = receive(&arguments.host, &workers).await
     {
         workers.stop().await;
         return Err(error);
@@ -85,44 +87,44 @@ async fn host(arguments: Arguments) -> Result<Stopped, Problem> {
     Ok(ruling.await?)
 }
 
-/// Reloads the workers when all hosts are told to, until they have ended.
-async fn hear(host: &str, workers: &Workers) -> Result<(), Problem> {
+/// Reloads the workers on request, until they have ended.
+async fn receive(host: &str, workers: &Workers) -> Result<(), Problem> {
     let bus = bus()
         .name(host)
         .state(workers.clone())
         .on("workers.reload", reload)
         .start()
         .await?;
-    println!("{host} hears");
+    println!("{host} is ready");
     workers.ended().await;
     bus.shutdown(Duration::from_secs(5)).await?;
     Ok(())
 }
 
-/// What it returns is the answer.
+/// Returns the response to the request.
 async fn reload(order: Order, State(workers): State<Workers>) -> Result<Reloaded, ReloadError> {
     workers.reload(order).await
 }
 
-/// Tells all hosts.
+/// Sends the request to all hosts and prints their responses.
 async fn reload_all() -> Result<ExitCode, Problem> {
-    // None of the hosts.
+    // This process is not a host.
     let bus = bus().without_membership().start().await?;
     let asking = bus.ask_all::<Reloaded, _, _>("workers.reload", &Order::AllAtOnce);
-    let mut answers = asking.within(ANSWER).await?;
+    let mut answers = asking.within(RESPONSE).await?;
     while let Some(answer) = answers.next().await {
         match answer.value {
             Ok(Reloaded { workers, took, .. }) => {
                 println!("{}: {workers} new workers after {took:.1?}", answer.from);
             }
-            // No host, such as this process.
+            // Not a host, such as this process.
             Err(AnswerError::NoHandler) => {}
             Err(error) => println!("{}: {}", answer.from, report(&error)),
         }
     }
     let summary = answers.summary().await;
     for host in summary.silent.iter().chain(&summary.left) {
-        println!("{host}: no answer");
+        println!("{host}: no response");
     }
     bus.shutdown(Duration::from_secs(5)).await?;
     Ok(ExitCode::from(u8::from(!summary.is_complete())))

@@ -1,4 +1,4 @@
-//! Each example runs, ends well, and says what it is there to show.
+//! Each example runs, succeeds, and prints what it demonstrates.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Where cargo put the example: beside the directory of this test.
+/// The example as cargo built it, next to the directory of this test.
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
@@ -39,13 +39,13 @@ fn assert_says(output: &Output, lines: &[&str]) {
 }
 
 const QUICKSTART: [&str; 7] = [
-    "job user 7 is called Ada now",
+    "job user 7 is now called Ada",
     "api drops `user:7`",
-    "api user 7 is gone",
+    "api user 7 was deleted",
     "expected a string",
     "web a frame of 20 bytes cannot be read",
     "web orders 1 to 1,000, each once, in order",
-    "job heard 1005 events and missed 0",
+    "job received 1005 events and missed 0",
 ];
 
 const AXUM: [&str; 3] = [
@@ -62,17 +62,17 @@ fn the_quickstart_needs_nothing_installed() {
 }
 
 #[test]
-fn the_marked_handlers_hear() {
+fn registered_functions_receive_events() {
     assert_says(&example("attribute").output().unwrap(), &ATTRIBUTE);
 }
 
 #[test]
-fn a_replica_drops_its_entry_on_the_word_of_another() {
+fn a_replica_drops_its_entry_when_another_changes_the_user() {
     assert_says(&example("axum").output().unwrap(), &AXUM);
 }
 
 #[tokio::test]
-async fn a_replica_stays_ready_without_redis_and_says_that_it_is_degraded() {
+async fn a_replica_stays_ready_without_redis_and_reports_that_it_is_degraded() {
     let redis = Redis::start().await;
     let mut replicas = tokio::process::Command::from(example("axum"))
         .arg("--serve")
@@ -84,7 +84,7 @@ async fn a_replica_stays_ready_without_redis_and_says_that_it_is_degraded() {
     let mut lines = BufReader::new(replicas.stdout.take().unwrap()).lines();
     let mut at = String::new();
     let serves = async {
-        // The last line of all, which names A once more.
+        // The last line, which contains the address of A.
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some((_, rest)) = line.split_once("Lin http://") {
                 rest.split('/').next().unwrap().clone_into(&mut at);
@@ -128,13 +128,13 @@ async fn get(at: &str, path: &str) -> String {
 }
 
 #[test]
-fn four_processes_hear_each_event_once_and_in_order() {
-    let lines = ["Each process heard each event once, in order."];
+fn four_processes_receive_each_event_once_and_in_order() {
+    let lines = ["Each process received each event once, in order."];
     assert_says(&example("processes").output().unwrap(), &lines);
 }
 
 #[tokio::test]
-async fn the_examples_run_on_redis_too() {
+async fn the_examples_also_run_on_redis() {
     let redis = Redis::start().await;
     for (name, lines) in [
         ("quickstart", &QUICKSTART[..]),

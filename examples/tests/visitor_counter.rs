@@ -1,4 +1,4 @@
-//! The visitor counter, as its visitors see it: each number once, whichever process answers.
+//! The visitor counter: each number is returned once, whichever process responds.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 const WORKERS: usize = 4;
 const SOON: Duration = Duration::from_secs(30);
 
-/// The program, with what it prints.
+/// The running program and its output.
 struct Program {
     at: SocketAddr,
     lines: Lines<BufReader<ChildStdout>>,
@@ -32,7 +32,7 @@ struct Program {
 }
 
 impl Program {
-    /// Starts it, and waits until all of its workers are ready.
+    /// Starts the program, and waits until all of its workers are ready.
     async fn start(redis: &Redis) -> Self {
         let runtime = tempfile::tempdir().unwrap();
         let mut child = Command::new(path())
@@ -60,24 +60,24 @@ impl Program {
         }
     }
 
-    /// Kills one of the workers, and waits until another one has taken its place.
+    /// Kills a worker, and waits until it is replaced.
     async fn kill(&mut self, worker: u64) {
         signal("-KILL", worker).await;
-        self.says(" is ready ").await;
+        self.wait_for(" is ready ").await;
     }
 
     /// Replaces all workers.
     async fn reload(&mut self) {
         signal("-HUP", self.child.id().unwrap().into()).await;
-        self.says(&format!("reloaded {WORKERS} workers")).await;
+        self.wait_for(&format!("reloaded {WORKERS} workers")).await;
     }
 
-    async fn says(&mut self, words: &str) {
+    async fn wait_for(&mut self, words: &str) {
         while !next(&mut self.lines).await.contains(words) {}
     }
 
-    /// So many visitors at once.
-    fn let_in(&self, visitors: usize) -> Visits {
+    /// Sends this many requests at once.
+    fn visit(&self, visitors: usize) -> Visits {
         let at = self.at;
         let visit = |_| tokio::spawn(timeout(SOON, ask(at)));
         Visits((0..visitors).map(visit).collect())
@@ -90,11 +90,11 @@ async fn signal(which: &str, process: u64) {
     assert!(sent.await.unwrap().success());
 }
 
-/// Visitors who wait for their answers.
+/// Requests without a response so far.
 struct Visits(Vec<JoinHandle<Result<Value, Elapsed>>>);
 
 impl Visits {
-    /// The numbers and the processes that they saw.
+    /// The numbers and the process ids of the responses.
     async fn end(self) -> (Vec<u64>, BTreeSet<u64>) {
         let (mut numbers, mut workers) = (Vec::new(), BTreeSet::new());
         for visit in self.0 {
@@ -106,8 +106,8 @@ impl Visits {
     }
 }
 
-/// Visitors who come without a pause, until it is over; the numbers that they saw.
-fn stream_in(at: SocketAddr, is_over: Arc<AtomicBool>) -> JoinHandle<Vec<u64>> {
+/// Sends requests without a pause until `is_over`; the numbers of the responses.
+fn visit_until(at: SocketAddr, is_over: Arc<AtomicBool>) -> JoinHandle<Vec<u64>> {
     tokio::spawn(async move {
         let mut numbers = Vec::new();
         while !is_over.load(Relaxed) {
@@ -119,7 +119,7 @@ fn stream_in(at: SocketAddr, is_over: Arc<AtomicBool>) -> JoinHandle<Vec<u64>> {
     })
 }
 
-/// Where cargo put it: beside the directory of this test.
+/// The example as cargo built it, next to the directory of this test.
 fn path() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
@@ -142,18 +142,18 @@ async fn ask(at: SocketAddr) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_visitors_see_each_number_once_although_workers_are_killed_and_replaced() {
+async fn a_thousand_visitors_get_each_number_once_while_workers_are_killed_and_replaced() {
     let redis = Redis::start().await;
     let mut program = Program::start(&redis).await;
 
-    let (mut numbers, first) = program.let_in(250).end().await;
+    let (mut numbers, first) = program.visit(250).end().await;
     program.kill(*first.first().unwrap()).await;
-    let (more, second) = program.let_in(250).end().await;
+    let (more, second) = program.visit(250).end().await;
     numbers.extend(more);
     let is_over = Arc::new(AtomicBool::new(false));
-    let others = stream_in(program.at, Arc::clone(&is_over));
+    let others = visit_until(program.at, Arc::clone(&is_over));
     program.reload().await;
-    let (more, _) = program.let_in(500).end().await;
+    let (more, _) = program.visit(500).end().await;
     numbers.extend(more);
     is_over.store(true, Relaxed);
     numbers.extend(others.await.unwrap());
@@ -165,7 +165,7 @@ async fn a_thousand_visitors_see_each_number_once_although_workers_are_killed_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_visitor_learns_that_the_number_is_not_known() {
+async fn a_visitor_gets_an_error_when_the_count_is_unknown() {
     let redis = Redis::start().await;
     let program = Program::start(&redis).await;
     redis

@@ -1,4 +1,4 @@
-//! The word on the bus that replaces the workers of all hosts, and what each host answers.
+//! The request that reloads the workers of all hosts, and the response of each host.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::os::unix::fs::symlink;
@@ -17,18 +17,18 @@ const SOON: Duration = Duration::from_secs(30);
 
 const WORKERS: usize = 2;
 
-/// A host, and the link to the program that its workers run.
+/// A host, and the directory with the symbolic link to its workers' program.
 struct Host {
     at: String,
-    /// The processes that it began with.
-    elders: Vec<String>,
+    /// The process ids of its first workers.
+    old_workers: Vec<String>,
     folder: TempDir,
     _lines: Lines<BufReader<ChildStdout>>,
     _child: Child,
 }
 
 impl Host {
-    /// Starts one whose workers count visitors, and waits until it hears.
+    /// Starts a host whose workers count visitors, and waits until it is ready.
     async fn start(name: &str, redis: &Redis) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("current");
@@ -44,33 +44,33 @@ impl Host {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (mut at, mut elders, mut hears) = (String::new(), Vec::new(), false);
-        while elders.len() < WORKERS || !hears {
+        let (mut at, mut old_workers, mut is_ready) = (String::new(), Vec::new(), false);
+        while old_workers.len() < WORKERS || !is_ready {
             let line = timeout(SOON, lines.next_line()).await;
             let line = line.unwrap().unwrap().unwrap();
-            hears |= line.ends_with(" hears");
-            if let Some((who, place)) = line.split_once(" answers on http://") {
-                elders.push(who.rsplit(' ').next().unwrap().to_owned());
-                place.clone_into(&mut at);
+            is_ready |= line.ends_with(&format!("{name} is ready"));
+            if let Some((process, address)) = line.split_once(" answers on http://") {
+                old_workers.push(process.rsplit(' ').next().unwrap().to_owned());
+                address.clone_into(&mut at);
             }
         }
         Self {
             at,
-            elders,
+            old_workers,
             folder,
             _lines: lines,
             _child: child,
         }
     }
 
-    /// From now on this is what new workers run.
+    /// Makes new workers run `program`.
     fn deploy(&self, program: &Path) {
         let next = self.folder.path().join("next");
         symlink(program, &next).unwrap();
         std::fs::rename(next, self.folder.path().join("current")).unwrap();
     }
 
-    /// Which process answers a visitor.
+    /// Sends a request; the id of the process that responds.
     async fn visit(&self) -> String {
         let mut stream = TcpStream::connect(&self.at).await.unwrap();
         let request = b"GET / HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n";
@@ -81,21 +81,21 @@ impl Host {
         pid.trim_end_matches('}').to_owned()
     }
 
-    /// Whether this visitor is answered by one of those it began with.
-    async fn is_as_it_was(&self) -> bool {
-        let who = timeout(SOON, self.visit()).await.unwrap();
-        self.elders.contains(&who)
+    /// Whether one of the first workers responds to a request.
+    async fn is_served_by_old_workers(&self) -> bool {
+        let process = timeout(SOON, self.visit()).await.unwrap();
+        self.old_workers.contains(&process)
     }
 }
 
-/// Where cargo put it: beside the directory of this test.
+/// The example as cargo built it, next to the directory of this test.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     profile.join("examples").join(name)
 }
 
-/// Tells all hosts: what it prints, and whether it is content.
+/// Reloads all hosts; the output, and whether it succeeded.
 async fn reload_now(redis: &Redis) -> (String, bool) {
     let program = Command::new(example("workers-reload"))
         .arg("--now")
@@ -108,40 +108,40 @@ async fn reload_now(redis: &Redis) -> (String, bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_host_answers_that_its_workers_are_new() {
+async fn each_host_responds_that_its_workers_were_replaced() {
     let redis = Redis::start().await;
     let hosts = [
         Host::start("a", &redis).await,
         Host::start("b", &redis).await,
     ];
 
-    let (answers, is_content) = reload_now(&redis).await;
+    let (output, is_ok) = reload_now(&redis).await;
 
-    assert!(is_content, "{answers}");
-    assert!(answers.contains("a: 2 new workers"), "{answers}");
-    assert!(answers.contains("b: 2 new workers"), "{answers}");
+    assert!(is_ok, "{output}");
+    assert!(output.contains("a: 2 new workers"), "{output}");
+    assert!(output.contains("b: 2 new workers"), "{output}");
     for host in hosts {
-        // The elders end meanwhile, and may have answers to give until then.
-        let replaced = async { while host.is_as_it_was().await {} };
+        // The old workers may still respond until they end.
+        let replaced = async { while host.is_served_by_old_workers().await {} };
         timeout(SOON, replaced).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_with_a_broken_version_answers_why_and_its_old_workers_serve_on() {
+async fn a_host_with_a_broken_version_responds_with_the_error_and_keeps_its_old_workers() {
     let redis = Redis::start().await;
     let whole = Host::start("whole", &redis).await;
     let broken = Host::start("broken", &redis).await;
     broken.deploy(Path::new("/bin/false"));
 
-    let (answers, is_content) = reload_now(&redis).await;
+    let (output, is_ok) = reload_now(&redis).await;
 
-    assert!(!is_content, "{answers}");
-    assert!(answers.contains("whole: 2 new workers"), "{answers}");
-    assert!(answers.contains("broken: the new worker "), "{answers}");
-    assert!(answers.contains("the old workers serve on"), "{answers}");
+    assert!(!is_ok, "{output}");
+    assert!(output.contains("whole: 2 new workers"), "{output}");
+    assert!(output.contains("broken: the new worker "), "{output}");
+    assert!(output.contains("the old workers serve on"), "{output}");
     for _ in 0..20 {
-        assert!(broken.is_as_it_was().await);
+        assert!(broken.is_served_by_old_workers().await);
     }
     drop(whole);
 }

@@ -1,8 +1,8 @@
 //! Typed events for every process you run, over the Redis that you already have.
 //!
-//! A service runs as many processes. One of them learns something that the others must know: drop
-//! this cache entry, reload the configuration, user 7 was renamed. tidings carries that, typed, to
-//! all of them, and tells each one honestly when it may have missed something.
+//! A service runs as many processes. When one of them changes something, the others must know: drop
+//! this cache entry, reload the configuration, user 7 was renamed. tidings carries such typed
+//! events to all of them, and tells each process when it may have missed one.
 //!
 //! ```
 //! use tidings::prelude::*;
@@ -15,28 +15,30 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let bus = Bus::builder("memory:demo").start().await?;     // or redis://127.0.0.1
 //! bus.subscribe(|user: UserRenamed| async move { println!("{} is now {}", user.id, user.name) })?;
-//! bus.on_gap(|gap: Gap| async move { println!("{gap}: reading the truth again") })?;
+//! bus.on_gap(|gap: Gap| async move { println!("{gap}: reload from the database") })?;
 //! bus.publish(&UserRenamed { id: 7, name: "Ada".into() }).await?;
-//! bus.shutdown(std::time::Duration::from_secs(5)).await?;   // hears what it sent, then ends
+//! bus.shutdown(std::time::Duration::from_secs(5)).await?;   // finish handlers and sends
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! * Every process that is connected hears each event at most once, one sender's events in the
+//! * Every connected process receives each event at most once, and the events of one sender in the
 //!   order they were sent.
-//! * What was missed is reported: [`Bus::on_gap`] hears who missed how many, and why.
-//! * A bad frame, a payload of the wrong type, a handler that fails or panics is reported to
-//!   [`Builder::on_failure`], and the next event is handled.
-//! * A send ends with Redis's answer, or says whether the event may have been published.
+//! * Missed events are reported: [`Bus::on_gap`] receives how many, from which sender and why.
+//! * A malformed frame, a payload of the wrong type, or a handler that fails or panics is reported
+//!   to [`Builder::on_failure`], and the next event is handled.
+//! * A send returns Redis's answer, or an error that says whether the event may have been
+//!   published.
 //!
 //! # Features
 //!
-//! All are off by default.
+//! All features are off by default.
 //!
-//! * `metrics`: what a bus counts, for the recorder of the `metrics` crate.
-//! * `opentelemetry`: events carry the `tracing` span that they were sent in, as W3C trace context.
+//! * `metrics`: counters, gauges and histograms of a bus for the recorder of the `metrics` crate.
+//! * `opentelemetry`: events carry the `tracing` span in which they were sent, as W3C trace
+//!   context.
 //! * `tls`: `rediss:` addresses.
 
 // Reading order: what people use …
@@ -134,8 +136,8 @@ pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
 pub use tls::Tls;
 
-/// What a program that uses tidings needs, in one `use`: the bus and its parts, the derives of
-/// events, and serde's `Serialize` and `Deserialize`.
+/// The items that most programs need: the bus and its parts, the derive of events, and serde's
+/// `Serialize` and `Deserialize`.
 pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
@@ -145,7 +147,7 @@ pub mod prelude {
     };
 }
 
-/// What the macros write refers to this; nothing else should.
+/// Support for code that the macros generate. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use inventory;

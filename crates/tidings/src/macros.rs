@@ -1,16 +1,18 @@
 //! The macros of `tidings-macros`, with their documentation.
 //!
-//! It is here, and not there, because its examples are tests: what a macro crate is tested with, cargo
-//! builds a second time, for the compiler, and that would be tidings with redis and tokio. The example
-//! with handlers is a program of its own: in one with the others, their buses would find them.
+//! The documentation is here because its examples are tests. Tests of a macro crate would make
+//! cargo build tidings, redis and tokio a second time for the compiler's host. The example with
+//! registered handlers is a program of its own: otherwise the buses of the other examples would
+//! register them.
 
-/// Makes a type an event: a name on the wire, and a payload that serde writes and reads.
+/// Derives [`Event`](trait@crate::Event): gives a type a name on the wire and a payload that serde writes and reads.
 ///
-/// # A struct
+/// # Structs
 ///
-/// is one event, and its own payload, so it also derives serde's `Serialize` and `Deserialize`. Its
-/// name is what `#[event("…")]` says, or else the type's name in snake case: `UserRenamed` is
-/// `user_renamed`. Other processes know the event by this name, so keep it when the type is renamed.
+/// A struct is one event and its own payload, so it also derives serde's `Serialize` and
+/// `Deserialize`. `#[event("…")]` sets its name; the default is the type's name in snake case:
+/// `UserRenamed` is `user_renamed`. Other processes know the event by this name, so keep it when
+/// you rename the type.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -22,25 +24,26 @@
 /// assert_eq!(UserRenamed { id: 7, name: "Ada".into() }.name(), "user.renamed");
 /// ```
 ///
-/// # An enum
+/// # Enums
 ///
-/// is a closed set of events, for one handler with an exhaustive `match`. It needs no serde derive.
+/// An enum is a closed set of events, for one handler with an exhaustive `match`. It needs no serde
+/// derive.
 ///
-/// | variant | travels as |
+/// | variant | sent as |
 /// |---|---|
 /// | `Renamed(UserRenamed)` | the event (or the enum of events) that it holds, under its own name |
 /// | `#[event("…")] Clear(Key)` | that name, with the `Key` as its payload: any serde type |
 /// | `Deleted { id: u64 }`, `Moved(u64, u64)` | its name, with the fields as its payload |
 /// | `Reloaded` | its name, with no payload |
-/// | `#[event(other)] Other(Unknown)` | every event that nobody else on this bus hears; at most once |
+/// | `#[event(other)] Other(Unknown)` | events without another handler on this bus; at most one variant |
 ///
-/// A variant's name is what `#[event("…")]` says, or else the enum's name, a dot and the variant's
-/// name: `Account::Reloaded` is `account.reloaded`. `#[event("…")]` on the enum says what stands
-/// before the dot instead.
+/// `#[event("…")]` sets the name of a variant. The default is the enum's name, a dot and the
+/// variant's name: `Account::Reloaded` is `account.reloaded`. `#[event("…")]` on the enum replaces
+/// the part before the dot.
 ///
 /// Serde's attributes keep their meaning on the fields of variants, as do `rename_all` and
 /// `deny_unknown_fields` on a variant with fields. Other serde attributes on variants and on the
-/// enum are left to serde's own derives, should the enum have them too.
+/// enum are left to serde's own derives, if the enum has them too.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -65,21 +68,21 @@
 ///
 /// # Names
 ///
-/// have 1 to 128 characters of `A-Z a-z 0-9 . _ : -`; the compiler checks them, and that no two
-/// variants of an enum share one. Where two types claim one name, registering the second handler is
-/// an error.
+/// A name has 1 to 128 characters of `A-Z a-z 0-9 . _ : -`. The compiler checks this, and that no
+/// two variants of an enum have the same name. If two types use one name, registering the second
+/// handler is an error.
 ///
-/// # What cannot be an event
+/// # Unsupported types
 ///
-/// Unions, enums without variants, and types with generics or lifetimes: an event has one name and
-/// one payload type, and owns what it holds.
+/// Unions, enums without variants, and types with generics or lifetimes cannot be events: an event
+/// has one name and one payload type, and owns its data.
 pub use tidings_macros::Event;
 
-/// Makes a function a handler on every bus of the program, wherever the function is linked in.
+/// Registers a function as a handler on every bus of the program that links it.
 ///
-/// `#[tidings::on]` hears the events of the function's first argument, as `bus.subscribe` does.
-/// `#[tidings::on("a.name")]` hears that name, and takes any serde type, as `bus.on` does. The
-/// function stays what it is, and can be called.
+/// `#[tidings::on]` handles the events of the function's first argument, as `bus.subscribe` does.
+/// `#[tidings::on("a.name")]` handles the events with that name and takes any serde type, as
+/// `bus.on` does. The function itself is unchanged and can be called.
 ///
 /// ```standalone_crate
 /// use tidings::prelude::*;
@@ -90,7 +93,7 @@ pub use tidings_macros::Event;
 ///
 /// #[tidings::on]
 /// async fn greet(renamed: UserRenamed, context: Context) -> Result<(), std::io::Error> {
-///     println!("{} says: hello, {}", context.sender_or_stranger(), renamed.name);
+///     println!("{} renamed {}", context.sender_or_stranger(), renamed.name);
 ///     Ok(())
 /// }
 ///
@@ -109,22 +112,23 @@ pub use tidings_macros::Event;
 /// ```
 ///
 /// A handler is an `async fn` of the payload and up to four of `Context`, `State<T>` and `Bus`. It
-/// owns what it takes, has no generics and no `self`, and returns nothing or a `Result<A, E>`. A
-/// bus that lacks a `State<T>` that some handler asks for does not start.
+/// owns its arguments, has no generics and no `self`, and returns nothing or a `Result<A, E>`. A
+/// bus without a `State<T>` that one of these handlers needs does not start.
 ///
-/// # Which handlers are found
+/// # Linked crates
 ///
-/// Those of every crate that is linked in. A crate that is declared in `Cargo.toml` and never named
-/// in code is not: `use my_handlers as _;` names it. The start logs each handler that was found.
-/// `Builder::without_collected` leaves all of them out.
+/// Handlers of every linked crate are registered. A crate that is declared in `Cargo.toml` but
+/// never named in code is not linked: name it with `use my_handlers as _;`. The start logs each
+/// handler that it registers. `Builder::without_collected` turns the registration off.
 pub use tidings_macros::on;
 
-/// Makes the compiler say which argument of a handler is wrong.
+/// Improves the compiler error of a function that is not a valid handler.
 ///
-/// The error of a function that is no handler tells only the rules: the compiler does not know which
-/// of them is broken. With this attribute each type is looked at by itself, and the error points at
-/// it: a payload that serde cannot read, a `State` of another crate, an outcome that is no result, a
-/// future that is not `Send`. The function stays as it is, and nothing is added to the program.
+/// Without it, the error lists all rules, because the compiler does not know which one is broken.
+/// With this attribute each type is checked separately, and the error points at the cause: a
+/// payload that serde cannot read, a `State` of another crate, a return type that is not a
+/// `Result`, a future that is not `Send`. The function is unchanged, and no code is added to the
+/// program.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -143,6 +147,6 @@ pub use tidings_macros::on;
 /// # }
 /// ```
 ///
-/// It is for functions without generics and without `self`. `#[tidings::on]` points at the argument by
-/// itself.
+/// The attribute is for functions without generics and without `self`. `#[tidings::on]` includes
+/// these checks.
 pub use tidings_macros::debug_handler;
