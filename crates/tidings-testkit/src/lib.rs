@@ -51,6 +51,7 @@
 //! included: a test that cannot run has failed. It needs a Unix.
 
 mod collected;
+mod handler_input;
 mod node;
 mod proxy;
 mod replication;
@@ -69,6 +70,7 @@ mod wait;
 
 pub use crate::builder::RedisBuilder;
 pub use crate::collected::Collected;
+pub use crate::handler_input::{ContextBuilder, context, gap};
 pub use crate::node::{Node, memory_nodes, memory_url};
 pub use crate::port::free_port;
 pub use crate::proxy::{Direction, Fault, Proxy};

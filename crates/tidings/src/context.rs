@@ -39,6 +39,24 @@ impl Context {
         }
     }
 
+    /// A context that no event has: `tidings_testkit::context` makes them for unit tests.
+    #[doc(hidden)]
+    pub fn for_tests(
+        bus: &Bus,
+        event_name: &str,
+        sender: Option<(NodeId, u64)>,
+        sent_at: Option<SystemTime>,
+    ) -> Self {
+        let since_epoch = sent_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let milliseconds = since_epoch.map(|time| time.as_millis().try_into().unwrap_or(u64::MAX));
+        Self {
+            from: sender.map(|(node, _)| node),
+            number: sender.map(|(_, number)| number),
+            at: milliseconds.unwrap_or(0),
+            ..Self::new(bus.clone(), Arc::from(event_name))
+        }
+    }
+
     /// Is about this event from now on.
     pub(crate) fn describe(&mut self, heard: &Heard<'_>) {
         if !Arc::ptr_eq(&self.event, heard.name()) {

@@ -33,6 +33,18 @@ pub struct Gap {
     pub reason: GapReason,
 }
 
+impl Gap {
+    /// A gap that no bus reported: `tidings_testkit::gap` makes them for unit tests.
+    #[doc(hidden)]
+    pub fn for_tests(sender: Option<NodeId>, missed: Option<u64>, reason: GapReason) -> Self {
+        Self {
+            from: sender,
+            missed,
+            reason,
+        }
+    }
+}
+
 /// How events came to be missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
