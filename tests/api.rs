@@ -1,6 +1,4 @@
 //! The call sites of the whole API, as users type them.
-#![allow(missing_docs, reason = "each name is the promise")]
-#![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 use std::error::Error;
 use std::io;

@@ -1,8 +1,7 @@
 //! Handlers marked `#[tidings::on]`: found wherever they are linked in, on every bus of this program.
 #![allow(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
-#[path = "promises/captured.rs"]
-mod captured;
+mod log_capture;
 
 use std::io;
 use std::time::Duration;
@@ -137,7 +136,7 @@ async fn a_collected_handler_keeps_a_bus_without_its_state_from_starting() {
 
 #[tokio::test]
 async fn the_start_logs_each_collected_handler_and_their_number() {
-    let log = captured::log();
+    let log = log_capture::log();
     let (builder, _heard) = builder("logged");
     let _bus = builder.start().await.unwrap();
 

@@ -1,11 +1,7 @@
 //! A master with sentinels that moves, dies and comes back, and what a bus makes of it.
-#![allow(missing_docs, reason = "each name is the promise")]
-#![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
-mod failover {
-    mod fake;
-    mod follows;
-    mod liar;
-    mod moves;
-    mod start;
-}
+mod failovers;
+mod fake_sentinel;
+mod faulty_sentinels;
+mod start;
+mod wait;

@@ -1,22 +1,16 @@
 //! What every bus promises, wherever it meets others and however it writes: the same suite runs in
 //! memory and on Redis, in JSON and in MessagePack.
-#![allow(missing_docs, reason = "each name is the promise")]
-#![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
-mod place;
-mod promises {
-    pub(crate) mod captured;
-    pub(crate) mod delivery;
-    pub(crate) mod foreign;
-    pub(crate) mod gaps;
-    pub(crate) mod handlers;
-    pub(crate) mod lifecycle;
-    pub(crate) mod logs;
-    pub(crate) mod mishaps;
-    pub(crate) mod queues;
-    pub(crate) mod sending;
-    pub(crate) mod shutdown;
-}
+pub(crate) mod delivery;
+pub(crate) mod foreign_frames;
+pub(crate) mod gaps;
+pub(crate) mod handlers;
+pub(crate) mod lifecycle;
+pub(crate) mod logs;
+pub(crate) mod panics;
+pub(crate) mod queues;
+pub(crate) mod sending;
+pub(crate) mod shutdown;
 
 macro_rules! promises {
     ($($module:ident: $($promise:ident)*;)*) => {
@@ -52,7 +46,7 @@ promises! {
         two_buses_of_one_process_both_hear
         the_context_says_who_sent_what_and_when
         an_event_that_nobody_wants_disturbs_nobody;
-    foreign:
+    foreign_frames:
         hostile_frames_are_reported_and_the_next_event_is_handled
         one_bad_event_of_a_frame_spoils_only_itself
         an_extension_in_a_field_that_the_type_does_not_know_is_skipped
@@ -118,7 +112,7 @@ promises! {
         a_gap_that_nobody_hears_of_is_logged_as_a_warning
         a_failure_that_nobody_hears_of_is_logged_as_an_error
         a_failure_that_cannot_be_put_in_words_hides_no_later_one;
-    mishaps:
+    panics:
         a_call_that_cannot_even_be_dropped_is_reported_and_the_next_event_is_handled
         a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_those_that_share_it
         a_handler_that_panics_when_it_is_taken_back_is_reported

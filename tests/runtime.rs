@@ -1,6 +1,4 @@
 //! A bus and the runtime that it was started on.
-#![allow(missing_docs, reason = "each name is the promise")]
-#![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 use std::error::Error;
 use std::future::IntoFuture as _;

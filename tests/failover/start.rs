@@ -8,8 +8,8 @@ use tidings::{Bus, StartError};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, free_port};
 use tokio::time::timeout;
 
-use super::fake::{Answer, Fake, url_of};
-use super::follows::hears_through;
+use super::fake_sentinel::{Answer, Fake, url_of};
+use super::wait::hears_through;
 
 /// As long as a bus waits for sentinels to name a master.
 const TIMEOUT: Duration = Duration::from_secs(3);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidings::{Bus, StartError};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, free_port};
 
-use crate::captured;
+use crate::log_capture;
 
 /// Long enough for a refusal that needs no server.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -149,7 +149,7 @@ const SHAPES: [&str; 101] = [
 
 #[tokio::test]
 async fn no_shape_of_an_address_has_its_secret_printed() {
-    let log = captured::log();
+    let log = log_capture::log();
     let at = format!("127.0.0.1:{}", free_port());
     let mut leaks = Vec::new();
     for shape in SHAPES {

@@ -6,14 +6,14 @@ use tidings::Bus;
 use tidings_testkit::{Node, Redis, free_port};
 use tokio::time::timeout;
 
-use crate::captured;
+use crate::log_capture;
 
 /// So long that the third repetition is in it, and not the fourth.
 const WATCHED: Duration = Duration::from_secs(100);
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_waits_for_redis_warns_at_once_and_every_30_s() {
-    let log = captured::log();
+    let log = log_capture::log();
     let address = format!("redis://127.0.0.1:{}", free_port());
 
     let builder = Bus::builder(&address).namespace("waits");
@@ -33,7 +33,7 @@ async fn a_start_that_waits_for_redis_warns_at_once_and_every_30_s() {
 
 #[tokio::test]
 async fn an_outage_is_logged_with_its_cause_and_its_end() {
-    let log = captured::log();
+    let log = log_capture::log();
     let mut redis = Redis::builder().password("hush-hush").start().await;
     let node = Node::start(Bus::builder(&redis.url()).namespace("outage")).await;
     let id = node.id().to_string();
@@ -60,7 +60,7 @@ async fn an_outage_is_logged_with_its_cause_and_its_end() {
 
 #[tokio::test]
 async fn a_cut_connection_is_logged_with_its_cause() {
-    let log = captured::log();
+    let log = log_capture::log();
     let redis = Redis::start().await;
     let node = redis.node().await;
     let id = node.id().to_string();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings::{Bus, Connection};
 use tidings_testkit::{Node, Redis, wait_for};
 
-use crate::captured;
+use crate::log_capture;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -19,7 +19,7 @@ fn hides(what: &str, text: &str) {
 
 #[tokio::test]
 async fn a_password_is_never_shown() {
-    let log = captured::log();
+    let log = log_capture::log();
     let mut redis = Redis::builder()
         .user(format!("shop on >{MARK} ~* &* +@all"))
         .start()

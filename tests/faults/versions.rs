@@ -8,7 +8,7 @@ use tidings_testkit::{Node, Redis};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::captured;
+use crate::log_capture;
 
 /// Passes on what a server answers, with another version in its answer to `HELLO`.
 async fn with_version(
@@ -57,7 +57,7 @@ async fn as_version(version: &'static str, server: String) -> SocketAddr {
 
 #[tokio::test]
 async fn a_server_that_is_too_old_is_named_in_one_warning() {
-    let log = captured::log();
+    let log = log_capture::log();
     let redis = Redis::start().await;
     let address = as_version("6.0.16", redis.address().to_string()).await;
     let of_age = |line: &String| {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::captured;
+use crate::log_capture;
 use crate::place::Place;
 
 pub(crate) async fn a_start_is_logged_once_with_node_namespace_and_address(place: Place) {
-    let log = captured::log();
+    let log = log_capture::log();
 
     let node = place.node().await;
 
@@ -21,7 +21,7 @@ pub(crate) async fn a_start_is_logged_once_with_node_namespace_and_address(place
 }
 
 pub(crate) async fn a_gap_that_nobody_hears_of_is_logged_as_a_warning(place: Place) {
-    let log = captured::log();
+    let log = log_capture::log();
     let _deaf_to_gaps = place.builder().start().await.unwrap();
     let sender = place.node().await.id();
 
@@ -36,7 +36,7 @@ pub(crate) async fn a_gap_that_nobody_hears_of_is_logged_as_a_warning(place: Pla
 }
 
 pub(crate) async fn a_failure_that_nobody_hears_of_is_logged_as_an_error(place: Place) {
-    let log = captured::log();
+    let log = log_capture::log();
     let bus = place.builder().start().await.unwrap();
     bus.on("tick", |_: u64| async { Err::<(), _>("not today") })
         .unwrap();
@@ -60,7 +60,7 @@ impl fmt::Display for Unspeakable {
 impl std::error::Error for Unspeakable {}
 
 pub(crate) async fn a_failure_that_cannot_be_put_in_words_hides_no_later_one(place: Place) {
-    let log = captured::log();
+    let log = log_capture::log();
     let bus = place.builder().start().await.unwrap();
     bus.on("speak", |_: u64| async { Err::<(), _>(Unspeakable) })
         .unwrap();

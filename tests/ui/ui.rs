@@ -1,14 +1,19 @@
-//! What the compiler says about wrong uses of the macros, word for word: ui/*.stderr.
+//! What the compiler accepts and rejects: each right use of the macros in `shapes/`, and the message
+//! for each wrong one, word for word, in `ui/*.stderr`.
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+pub mod shapes;
 
 use std::env;
 use std::process::Command;
 
 const VARIABLE: &str = "CARGO_ENCODED_RUSTFLAGS";
 
-/// What trybuild gives to the compiler when it builds the cases, separated as cargo wants it.
+/// The flags that trybuild gives to the compiler when it builds the cases, separated as cargo
+/// expects.
 ///
-/// It has built their dependencies without the last of these, so cargo would build all of them once
-/// more, for the other flags. This variable counts before what trybuild says.
+/// trybuild builds their dependencies without the last of these flags, so cargo would build all of
+/// them again. This variable takes precedence over what trybuild sets.
 const FLAGS: &str =
     "--cfg\u{1f}trybuild\u{1f}--verbose\u{1f}-Adead_code\u{1f}--diagnostic-width=140";
 
@@ -19,9 +24,9 @@ fn wrong_uses_are_explained() {
         trybuild::TestCases::new().compile_fail("ui/*.rs");
         return;
     }
-    // The variable of a process that runs is set by whoever starts it. No filter: this test is the
-    // only one here, and a name that is wrong one day would run nothing, and pass.
+    // A process sets this variable for its children only, so the test runs itself again.
     let mut again = Command::new(env::current_exe().unwrap());
-    let status = again.arg("--nocapture").env(VARIABLE, FLAGS).status();
+    again.args(["--exact", "wrong_uses_are_explained", "--nocapture"]);
+    let status = again.env(VARIABLE, FLAGS).status();
     assert!(status.unwrap().success(), "see above");
 }

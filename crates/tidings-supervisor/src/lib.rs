@@ -60,7 +60,7 @@ mod workers;
 #[cfg(feature = "axum")]
 pub mod axum;
 #[cfg(test)]
-#[path = "../tests/support/directory.rs"]
+#[path = "../tests/supervisor/directory.rs"]
 mod directory;
 
 mod awake;

@@ -15,10 +15,10 @@ use crate::tool::{Tool, cargo, repository, tool};
 /// a line that begins with [`TEST`]: the binary and the test's name, as nextest prints them.
 ///
 /// ```text
-/// test: tidings sequence::tests::NAME         unit tests of a package
-/// test: tidings-tests::promises gaps::NAME    a file of integration tests
+/// test: faults::loss::NAME                    without a binary: `tests` of `tidings-tests`
+/// test: tidings sequence::tests::NAME         unit tests of a library
+/// test: tidings-codec::codec shapes::NAME     another program of integration tests
 /// test: xtask::bin/xtask broken::tests::NAME  unit tests of a program
-/// test: faults::loss::NAME                    without a binary: `faults` or `kept` of `tidings-tests`
 /// ```
 const PATCHES: &str = "crates/tidings-faults/broken";
 const TEST: &str = "test: ";
@@ -45,7 +45,7 @@ struct Test {
 /// Where tests are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Binary {
-    /// `faults` and `kept` of the package [`PROMISES`].
+    /// `tests` of the package [`PROMISES`].
     Usual,
     Library {
         package: String,
@@ -158,7 +158,7 @@ impl Binary {
     /// What cargo is told, to build and run it.
     fn arguments(&self) -> Vec<&str> {
         match self {
-            Self::Usual => vec!["--test", "faults", "--test", "kept"],
+            Self::Usual => vec!["--test", "tests"],
             Self::Library { package } => vec!["--package", package, "--lib"],
             Self::Program { package, program } => vec!["--package", package, "--bin", program],
             Self::Integration { package, file } => vec!["--package", package, "--test", file],
@@ -287,17 +287,14 @@ mod tests {
     fn a_test_of_any_package_is_named_as_nextest_prints_it() {
         let cargo_is_told = |line: &str| Test::from(line).binary.arguments().join(" ");
 
-        assert_eq!(
-            cargo_is_told("faults::loss::one"),
-            "--test faults --test kept"
-        );
+        assert_eq!(cargo_is_told("faults::loss::one"), "--test tests");
         assert_eq!(
             cargo_is_told("tidings sequence::tests::one"),
             "--package tidings --lib"
         );
         assert_eq!(
-            cargo_is_told("tidings-tests::promises gaps::one"),
-            "--package tidings-tests --test promises"
+            cargo_is_told("tidings-codec::codec shapes::one"),
+            "--package tidings-codec --test codec"
         );
         assert_eq!(
             cargo_is_told("xtask::bin/xtask broken::tests::one"),

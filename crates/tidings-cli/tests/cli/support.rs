@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-#[path = "../../../tidings-supervisor/tests/support/directory.rs"]
+#[path = "../../../tidings-supervisor/tests/supervisor/directory.rs"]
 mod directory;
 
 use self::directory::short_directory;

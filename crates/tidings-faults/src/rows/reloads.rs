@@ -1,7 +1,7 @@
 //! Workers that are replaced under load, again and again: no request is lost.
 
 #[allow(dead_code, reason = "the supervisor's own tests use the rest of it")]
-#[path = "../../../tidings-supervisor/tests/load/mod.rs"]
+#[path = "../../../tidings-supervisor/tests/supervisor/load.rs"]
 mod load;
 
 use std::net::{Ipv4Addr, SocketAddr};

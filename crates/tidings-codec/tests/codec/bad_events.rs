@@ -1,0 +1,283 @@
+//! One bad event spoils only itself.
+
+use serde::ser::{Serialize, SerializeSeq, Serializer};
+use tidings_codec::{
+    EncodeError, Encoder, EventError, Format, FrameError, FrameWriter, Limits, NodeId, Outgoing,
+    Payload, To, WriteError, read_frame,
+};
+
+/// The names of the events of a frame; none in the place of a bad one.
+fn names(frame: &[u8]) -> Vec<Option<&str>> {
+    let mut events = Vec::new();
+    read_frame(frame, &Limits::default(), &mut events).unwrap();
+    events
+        .iter()
+        .map(|event| event.as_ref().ok().map(|event| event.name(frame)))
+        .collect()
+}
+
+#[test]
+fn a_bad_json_event_spoils_only_itself() {
+    let deep = format!(
+        r#"{{"event":"x","data":{}{}}}"#,
+        "[".repeat(40),
+        "]".repeat(40)
+    );
+    for bad in [
+        "null",
+        "[[[]]]",
+        "{}",
+        r#"{"event":"a b"}"#,
+        r#"{"data":{"event":"x"}}"#,
+        r#"{"event":"x","to":"y"}"#,
+        r#"{"event":"x","at":1.5,"data":[{},"]"]}"#,
+        r#"{"event":"x","event":"x"}"#,
+        &deep,
+    ] {
+        let frame = format!(r#"{{"v":1,"events":[{{"event":"a"}},{bad},{{"event":"b"}}]}}"#);
+        assert_eq!(
+            names(frame.as_bytes()),
+            [Some("a"), None, Some("b")],
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_message_pack_event_spoils_only_itself() {
+    let deep = [&[0x92, 0xa1, b'x'][..], &[0x91; 40], &[0xc0]].concat();
+    for bad in [
+        &[0xc0][..],
+        &[0x91, 0x91, 0x90],
+        b"\x92\xa3a b\xc4\x00",
+        b"\x92\xa1x\xa1y",
+        b"\x93\xa1x\xc4\x00\xa1y",
+        b"\x94\xa1x\xc4\x00\xc0\xff",
+        b"\x95\xa1x\xc4\x00\xc0\xc0\x81\x01\x92\x01\x02",
+        &deep,
+    ] {
+        let good = |name: u8| [0x92, 0xa1, name, 0xc4, 0];
+        let frame = [
+            &[0x94, 1, 0xc0, 0xc0, 0x93][..],
+            &good(b'a'),
+            bad,
+            &good(b'b'),
+        ]
+        .concat();
+        assert_eq!(names(&frame), [Some("a"), None, Some("b")], "{bad:?}");
+    }
+}
+
+#[test]
+fn a_broken_frame_delivers_nothing_of_what_came_before() {
+    let mut events = Vec::new();
+    let frame = br#"{"v":1,"events":[{"event":"a"},{"event":"b"]}"#;
+    let refused = read_frame(frame, &Limits::default(), &mut events);
+    assert_eq!(refused, Err(FrameError::Structure { position: 43 }));
+    assert!(events.is_empty());
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let mut events = Vec::new();
+    let frame = br#"{"v":1,"events":[{"event":"a","to":"b"},7]}"#;
+    read_frame(frame, &Limits::default(), &mut events).unwrap();
+    assert_eq!(
+        events[0],
+        Err(EventError::Field {
+            field: "to",
+            position: 35
+        })
+    );
+    assert_eq!(events[1], Err(EventError::Shape { position: 40 }));
+    assert_eq!(
+        events[0].unwrap_err().to_string(),
+        "the event's `to` cannot be this, at byte 35"
+    );
+}
+
+#[test]
+fn a_time_holds_for_the_events_after_it() {
+    let times = |events: &str| {
+        let frame = format!(r#"{{"v":1,"events":[{events}]}}"#);
+        let mut events = Vec::new();
+        read_frame(frame.as_bytes(), &Limits::default(), &mut events).unwrap();
+        events
+            .iter()
+            .map(|event| event.ok().map(|event| event.at))
+            .collect::<Vec<_>>()
+    };
+    let (with_5, without) = (r#"{"event":"a","at":5}"#, r#"{"event":"a"}"#);
+    assert_eq!(
+        times(&format!("{without},{with_5},{without}")),
+        [Some(0), Some(5), Some(5)]
+    );
+    let zero = r#"{"event":"a","at":0}"#;
+    assert_eq!(
+        times(&format!("{with_5},{zero},{without}")),
+        [Some(5), Some(0), Some(0)]
+    );
+    // The event is bad, but its time can be read.
+    let nameless = r#"{"at":6}"#;
+    assert_eq!(
+        times(&format!("{with_5},{nameless},{without}")),
+        [Some(5), None, Some(6)]
+    );
+    // A time that cannot be read still ends the one before it.
+    let unreadable = r#"{"event":"a","at":-1}"#;
+    assert_eq!(
+        times(&format!("{with_5},{unreadable},{without}")),
+        [Some(5), None, Some(0)]
+    );
+}
+
+struct PanicsHalfWay;
+
+impl Serialize for PanicsHalfWay {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_seq(Some(2))?.serialize_element(&1)?;
+        panic!("half way")
+    }
+}
+
+#[test]
+fn a_payload_is_copied_only_where_it_is_whole_and_of_the_same_format() {
+    for format in [Format::Json, Format::MessagePack] {
+        let mut whole = Vec::new();
+        format.encode(&["a"], &mut whole).unwrap();
+        let cut = &whole[..whole.len() - 1];
+        let long = [&*whole, b"1"].concat();
+        let other = match format {
+            Format::Json => Format::MessagePack,
+            Format::MessagePack => Format::Json,
+        };
+        let copy = |of, bytes: &[u8]| {
+            let mut writer = FrameWriter::new(format, NodeId::new(1));
+            let payload = Payload::new(of, bytes);
+            writer.push(Outgoing::to_all("a"), |into| into.copy(payload))?;
+            Ok(writer.finish(1))
+        };
+        assert_eq!(names(&copy(format, &whole).unwrap()), [Some("a")]);
+        for (of, bytes) in [(format, cut), (format, &*long), (other, &*whole)] {
+            let refused = copy(of, bytes);
+            assert!(
+                matches!(refused, Err(WriteError::Encode(EncodeError::Broken))),
+                "{refused:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_event_that_cannot_be_written_leaves_the_frame_as_it_was() {
+    for format in [Format::Json, Format::MessagePack] {
+        let mut writer = FrameWriter::new(format, NodeId::new(1));
+        let good = Outgoing {
+            at: Some(5),
+            ..Outgoing::to_all("good")
+        };
+        let number = |into: Encoder<'_>| into.encode(&1);
+        writer.push(good, number).unwrap();
+        let len = writer.len();
+
+        let bad_name = writer.push(Outgoing::to_all("a b"), number);
+        assert!(matches!(bad_name, Err(WriteError::Name(_))));
+        let bad_meta = writer.push(
+            Outgoing {
+                meta: &[("k", "v"); 65],
+                ..good
+            },
+            number,
+        );
+        assert!(matches!(bad_meta, Err(WriteError::Meta { entries: 65 })));
+        let late = Outgoing {
+            at: Some(6),
+            to: To::Others,
+            ..good
+        };
+        let large = writer.push(late, |into| into.encode(&"x".repeat(1 << 20)));
+        assert!(matches!(large, Err(WriteError::TooLarge { .. })));
+        let panicking =
+            std::panic::AssertUnwindSafe(|| writer.push(late, |into| into.encode(&PanicsHalfWay)));
+        std::panic::catch_unwind(panicking).unwrap_err();
+
+        assert_eq!((writer.len(), writer.events()), (len, 1));
+        let mut same = FrameWriter::new(format, NodeId::new(1));
+        same.push(good, number).unwrap();
+        assert_eq!(writer.finish(9), same.finish(9));
+    }
+}
+
+#[test]
+fn a_full_frame_says_so_and_can_be_read() {
+    for format in [Format::Json, Format::MessagePack] {
+        let mut writer = FrameWriter::new(format, NodeId::new(1));
+        let kilobyte = "x".repeat(1000);
+        let refused = loop {
+            if let Err(refused) = writer.push(Outgoing::to_all("a"), |into| into.encode(&kilobyte))
+            {
+                break refused;
+            }
+        };
+        assert!(matches!(refused, WriteError::Full));
+        let events = writer.events() as usize;
+        assert!(events > 1000);
+        let frame = writer.finish(u64::MAX / 2);
+        assert!(frame.len() <= Limits::FRAME);
+        assert_eq!(names(&frame).len(), events);
+    }
+}
+
+#[test]
+fn a_frame_has_at_most_65_536_events() {
+    for format in [Format::Json, Format::MessagePack] {
+        let mut writer = FrameWriter::new(format, NodeId::new(1));
+        let nothing = |_: Encoder<'_>| Ok(());
+        // A JSON event takes more than 16 bytes, so such a frame is full earlier.
+        while writer.push(Outgoing::to_all("a"), nothing).is_ok() {}
+        assert!(format == Format::Json || writer.events() == 65_536);
+        let frame = writer.finish(1);
+        assert!(names(&frame).iter().all(|name| *name == Some("a")));
+    }
+}
+
+#[test]
+fn a_payload_keeps_its_meaning_whatever_blanks_it_has() {
+    let spread = b"{\"a\":\t[1,\n\t2],\r\n\"b\":\"\\t\\n\"}";
+    let mut writer = FrameWriter::new(Format::Json, NodeId::new(1));
+    for name in ["first", "second"] {
+        let payload = Payload::new(Format::Json, spread);
+        writer
+            .push(Outgoing::to_all(name), |into| into.copy(payload))
+            .unwrap();
+    }
+    let frame = writer.finish(1);
+    assert_eq!(names(&frame), [Some("first"), Some("second")]);
+
+    let mut events = Vec::new();
+    let header = read_frame(&frame, &Limits::default(), &mut events).unwrap();
+    let expected: serde_json::Value = serde_json::from_slice(spread).unwrap();
+    for event in events {
+        let payload = event.unwrap().payload(header.format, &frame);
+        assert_eq!(payload.decode::<serde_json::Value>().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_tab_within_an_event_that_was_promised_not_to_be_there_is_noticed() {
+    // A reader that looks for tabs finds other payloads here than one that counts brackets.
+    let frames = [
+        "{\"events\":[\t{\"event\":\"a\",\"data\":{\"b\":{},\t\"c\":1}}\t],\"v\":1}",
+        "{\"events\":[\t{\"event\":\"a\",\"data\":[{}\t,{}]}\t],\"v\":1}",
+    ];
+    for frame in frames {
+        let mut events = Vec::new();
+        let read = read_frame(frame.as_bytes(), &Limits::default(), &mut events);
+        let is_noticed = read.is_err()
+            || events.iter().flatten().any(|event| {
+                let payload = event.payload(Format::Json, frame.as_bytes());
+                payload.decode::<serde_json::Value>().is_err()
+            });
+        assert!(is_noticed, "{frame}");
+    }
+}

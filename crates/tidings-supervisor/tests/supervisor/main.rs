@@ -1,0 +1,15 @@
+//! The supervisor with real processes: they do what `examples/misbehaving.rs` is told.
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod directory;
+mod harness;
+mod load;
+
+mod deaths;
+mod environment;
+mod orphans;
+mod output;
+mod pauses;
+mod recluster;
+mod reload_under_load;
+mod reloads;

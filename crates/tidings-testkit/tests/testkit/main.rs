@@ -1,0 +1,6 @@
+//! The test kit with real servers, sentinels and sockets.
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod proxy;
+mod sentinels;
+mod server;

@@ -1,0 +1,118 @@
+//! What a process takes of memory when all goes wrong, and that it counts what it cannot take.
+
+use std::fs::read_to_string;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidings::{GapReason, Handling};
+use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
+use tidings_tests::alone;
+use tokio::sync::watch;
+
+const SOON: Duration = Duration::from_mins(1);
+
+const MIB: u64 = 1 << 20;
+
+/// A line of `/proc/self/status`, in bytes.
+fn memory(line: &str) -> u64 {
+    let status = read_to_string("/proc/self/status").unwrap();
+    let found = status.lines().find_map(|text| text.strip_prefix(line));
+    let kib = found.and_then(|text| text.trim_matches([':', '\t', ' ', 'k', 'B']).parse().ok());
+    kib.map(|kib: u64| kib * 1024).unwrap()
+}
+
+/// Feeds so many texts of a kilobyte.
+async fn flood(sender: &Node, events: u64) {
+    let text = "x".repeat(1_000);
+    for _ in 0..events {
+        sender.feed("text", &text).await.unwrap();
+    }
+    sender.flush().await.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stuck_handler_costs_no_more_than_its_queue_and_each_loss_is_counted() {
+    // Tests beside it take memory of the same process.
+    let name = "faults::memory_bounds::a_stuck_handler_costs_no_more_than_its_queue_and_each_loss_is_counted";
+    if alone(name).is_none() {
+        send_to_a_stuck_handler();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn send_to_a_stuck_handler() {
+    const EVENTS: u64 = 150_000;
+    let redis = Redis::start().await;
+    let (sender, hearer) = redis.two_nodes().await;
+    let (go_on, stuck) = watch::channel(false);
+    let handled = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&handled);
+    let handler = move |_: String| {
+        let (mut stuck, count) = (stuck.clone(), Arc::clone(&count));
+        async move {
+            let _ = stuck.wait_for(|goes_on| *goes_on).await;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    // Nothing but the queue takes events from it.
+    let patient = Handling::new().timeout(2 * SOON);
+    hearer.on_with("text", patient, handler).unwrap();
+    let base = memory("VmRSS");
+
+    flood(&sender, EVENTS).await;
+
+    // Both nodes, and all that lies between them and Redis.
+    let most = memory("VmHWM") - base;
+    assert!(most < 80 * MIB, "{} MiB more than before", most / MIB);
+    wait_for("all of it is heard", SOON, async || {
+        hearer.health().heard == EVENTS
+    })
+    .await;
+    go_on.send_replace(true);
+    wait_for(
+        "each event is handled or counted as lost",
+        SOON,
+        async || handled.load(Ordering::Relaxed) + hearer.health().overflowed == EVENTS,
+    )
+    .await;
+    let told = hearer.gaps().all();
+    let is_overflow = |reason: &GapReason| matches!(reason, GapReason::Overflow { .. });
+    assert!(told.iter().all(|gap| is_overflow(&gap.reason)));
+    assert_eq!(hearer.health().missed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_nothing_until_redis_cuts_it_off_finds_out_and_counts() {
+    // 1 kB each: more than Redis holds for a hearer, and than lies in the buffers on the way.
+    const EVENTS: u64 = 60_000;
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.address()).await;
+    let (sender, hearer) = (redis.node().await, proxy.node().await);
+    let texts: Collected<String> = hearer.collect("text");
+    flood(&sender, 1).await;
+    texts.wait_for_len(1).await;
+
+    proxy.set(Fault::Blackhole(Direction::Both));
+    flood(&sender, EVENTS).await;
+    proxy.set(Fault::None);
+
+    wait_for("it hears again", SOON, async || {
+        hearer.health().reconnects > 0 && hearer.ready()
+    })
+    .await;
+    flood(&sender, 1).await;
+    wait_for(
+        "each event is heard or counted as missed",
+        SOON,
+        async || {
+            let health = hearer.health();
+            health.heard + health.missed == EVENTS + 2
+        },
+    )
+    .await;
+    assert!(hearer.health().missed > 0);
+    assert_eq!(hearer.health().overflowed, 0);
+}

@@ -1,0 +1,15 @@
+//! The end-to-end suites: one program, because linking each suite by itself takes longer.
+#![allow(missing_docs, reason = "each name is the promise")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+
+mod api;
+mod event_derive;
+mod failover;
+mod faults;
+mod observability;
+mod promises;
+mod runtime;
+mod shared_state;
+
+mod log_capture;
+mod place;
