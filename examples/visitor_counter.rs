@@ -22,7 +22,7 @@ use listenfd::ListenFd;
 use serde_json::{Value, json};
 use tidings::prelude::Bus;
 use tidings::{Counter, report};
-use tidings_supervisor::{Listen, Order, Supervisor};
+use tidings_supervisor::{ListenAddress, ReloadStrategy, Supervisor};
 use tidings_testkit::Redis;
 use tokio::net::TcpListener;
 
@@ -65,14 +65,16 @@ async fn lead(arguments: Arguments) -> Result<ExitCode, Problem> {
         let url = redis.url();
         (Some(redis), url)
     };
-    let stopped = Supervisor::of(std::env::current_exe()?)
+    let stopped = Supervisor::new(std::env::current_exe()?)
         .args(["--worker"])
         // Every user of the machine can see arguments, and an address can contain a password.
         .env(URL, url)
         .workers(arguments.workers)
-        .listen(Listen::tcp((Ipv4Addr::LOCALHOST, arguments.port).into()))
-        .on_report(|report| drop(writeln!(stdout(), "{report}")))
-        .run(Order::AllAtOnce)
+        .listen(ListenAddress::tcp(
+            (Ipv4Addr::LOCALHOST, arguments.port).into(),
+        ))
+        .on_event(|report| drop(writeln!(stdout(), "{report}")))
+        .run(ReloadStrategy::AllAtOnce)
         .await?;
     Ok(ExitCode::from(u8::from(!stopped.is_clean())))
 }
@@ -98,7 +100,7 @@ async fn work() -> Result<(), Problem> {
     );
 
     let server = tidings_supervisor::axum::serve(listener, app);
-    tidings_supervisor::ready()?;
+    tidings_supervisor::notify_ready()?;
     server.await?;
     bus.shutdown(Duration::from_secs(5)).await?;
     Ok(())

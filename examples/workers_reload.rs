@@ -13,7 +13,7 @@ use clap::Parser;
 use tidings::prelude::*;
 use tidings::{AnswerError, Builder, report};
 use tidings_supervisor::{
-    Listen, Order, ReloadError, Reloaded, Signals, Stopped, Supervisor, Workers,
+    ListenAddress, ReloadError, ReloadStrategy, Reloaded, Signals, Stopped, Supervisor, Workers,
 };
 
 /// The time that a new worker may take to become ready.
@@ -39,7 +39,7 @@ struct Arguments {
 
     /// The addresses of the workers.
     #[arg(long)]
-    listen: Vec<Listen>,
+    listen: Vec<ListenAddress>,
 
     /// The command that each worker runs.
     #[arg(last = true, required_unless_present = "now")]
@@ -68,7 +68,7 @@ fn bus() -> Builder {
 /// Runs the workers of one host.
 async fn host(arguments: Arguments) -> Result<Stopped, Problem> {
     let (program, others) = arguments.command.split_first().ok_or("which program?")?;
-    let supervisor = Supervisor::of(program)
+    let supervisor = Supervisor::new(program)
         .args(others)
         .workers(arguments.workers)
         .ready_timeout(READY);
@@ -76,15 +76,16 @@ async fn host(arguments: Arguments) -> Result<Stopped, Problem> {
     let supervisor = listen.fold(supervisor, Supervisor::listen);
     let signals = Signals::catch()?;
     let workers = supervisor.start().await?;
-    let ruled = workers.clone();
-    let ruling = tokio::spawn(async move { signals.rule(&ruled, Order::AllAtOnce).await });
-    if workers.ready().await
+    let handled = workers.clone();
+    let handling =
+        tokio::spawn(async move { signals.handle(&handled, ReloadStrategy::AllAtOnce).await });
+    if workers.wait_until_ready().await
         && let Err(error) = receive(&arguments.host, &workers).await
     {
         workers.stop().await;
         return Err(error);
     }
-    Ok(ruling.await?)
+    Ok(handling.await?)
 }
 
 /// Reloads the workers on request, until they have ended.
@@ -96,21 +97,24 @@ async fn receive(host: &str, workers: &Workers) -> Result<(), Problem> {
         .start()
         .await?;
     println!("{host} is ready");
-    workers.ended().await;
+    workers.wait_until_stopped().await;
     bus.shutdown(Duration::from_secs(5)).await?;
     Ok(())
 }
 
 /// Returns the response to the request.
-async fn reload(order: Order, State(workers): State<Workers>) -> Result<Reloaded, ReloadError> {
-    workers.reload(order).await
+async fn reload(
+    strategy: ReloadStrategy,
+    State(workers): State<Workers>,
+) -> Result<Reloaded, ReloadError> {
+    workers.reload(strategy).await
 }
 
 /// Sends the request to all hosts and prints their responses.
 async fn reload_all() -> Result<ExitCode, Problem> {
     // This process is not a host.
     let bus = bus().without_membership().start().await?;
-    let asking = bus.ask_all::<Reloaded, _, _>("workers.reload", &Order::AllAtOnce);
+    let asking = bus.ask_all::<Reloaded, _, _>("workers.reload", &ReloadStrategy::AllAtOnce);
     let mut answers = asking.within(RESPONSE).await?;
     while let Some(answer) = answers.next().await {
         match answer.value {

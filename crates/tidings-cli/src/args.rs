@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tidings_supervisor::{Listen, Order, Ready, StopSignal};
+use tidings_supervisor::{ListenAddress, ReadyWhen, ReloadStrategy, StopSignal};
 
 /// Runs several copies of a program, and replaces them without a refused connection.
 #[derive(Debug, Parser)]
@@ -30,8 +30,8 @@ Signals:
   SIGTERM, SIGINT  let all workers finish; one that comes more than a second later kills them
 
 Exit codes:
-  0  stopped, and all workers ended in time
-  1  could not start, or gave up: the workers died too often
+  0  stopped, and all workers stopped in time
+  1  could not start, or all slots failed: the workers died too often
   2  not understood
   3  stopped, and some workers had to be killed
 
@@ -52,7 +52,7 @@ pub(crate) struct Run {
     pub(crate) workers: Option<usize>,
     /// A socket that all workers share: `127.0.0.1:9999`, `unix:/path`, `name=[::1]:80`. Repeatable.
     #[arg(long, short, value_name = "ADDRESS")]
-    pub(crate) listen: Vec<Listen>,
+    pub(crate) listen: Vec<ListenAddress>,
     /// What `tidings ps`, `reload`, `scale` and `stop` know it by; the program's name by default.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<String>,
@@ -61,7 +61,7 @@ pub(crate) struct Run {
     /// `accepts:127.0.0.1:9000`.
     #[arg(long, value_name = "HOW", value_parser = ready, default_value = "notified")]
     #[arg(help_heading = "Ready")]
-    pub(crate) ready_when: Ready,
+    pub(crate) ready_when: ReadyWhen,
     /// The same as `--ready-when after:TIME`.
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "ready_when")]
     #[arg(help_heading = "Ready")]
@@ -78,19 +78,19 @@ pub(crate) struct Run {
     /// How long a worker that was told to end may take; then it is killed.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
     #[arg(help_heading = "Ends and deaths")]
-    pub(crate) grace: Duration,
+    pub(crate) stop_timeout: Duration,
     /// The wait after a first death; it doubles with each further one.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "100ms")]
     #[arg(help_heading = "Ends and deaths")]
-    pub(crate) backoff_first: Duration,
+    pub(crate) backoff_min: Duration,
     /// No wait is longer.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
     #[arg(help_heading = "Ends and deaths")]
-    pub(crate) backoff_longest: Duration,
+    pub(crate) backoff_max: Duration,
     /// A worker that served for so long makes its slot forget the deaths before.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
     #[arg(help_heading = "Ends and deaths")]
-    pub(crate) backoff_quiet: Duration,
+    pub(crate) backoff_reset: Duration,
     /// So many deaths within a time, and a slot starts no more workers until a reload.
     #[arg(long, value_name = "N/TIME", value_parser = crash_loop, default_value = "10/10m")]
     #[arg(help_heading = "Ends and deaths")]
@@ -119,7 +119,7 @@ pub(crate) struct Run {
     pub(crate) env_clear: bool,
     /// The workers' working directory.
     #[arg(long, value_name = "PATH", help_heading = "Workers")]
-    pub(crate) directory: Option<PathBuf>,
+    pub(crate) working_directory: Option<PathBuf>,
 
     /// Reloads of SIGHUP and --watch replace one worker after the other, not all at once.
     #[arg(long, help_heading = "Reloads")]
@@ -129,7 +129,7 @@ pub(crate) struct Run {
     pub(crate) watch: Vec<PathBuf>,
 
     /// `pretty`, as on a terminal; `plain`, as elsewhere; or `json`: an object a line, with the time
-    /// (RFC 3339) in `at`.
+    /// (RFC 3339) in `timestamp`.
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true)]
     pub(crate) output: Option<Format>,
 
@@ -158,7 +158,7 @@ pub(crate) struct Ps {
 
 /// Replace all workers without a refused connection, and wait for it.
 #[derive(Debug, Parser)]
-#[command(after_help = "Exit code 1 when the reload fails: the old workers serve on then.")]
+#[command(after_help = "Exit code 1 when the reload fails: the old workers keep running then.")]
 pub(crate) struct Reload {
     /// Whose; not needed while only one runs.
     pub(crate) name: Option<String>,
@@ -195,11 +195,11 @@ pub(crate) struct CrashLoop {
     pub(crate) within: Duration,
 }
 
-pub(crate) fn order(is_rolling: bool) -> Order {
+pub(crate) fn strategy(is_rolling: bool) -> ReloadStrategy {
     if is_rolling {
-        Order::Rolling
+        ReloadStrategy::Rolling
     } else {
-        Order::AllAtOnce
+        ReloadStrategy::AllAtOnce
     }
 }
 
@@ -234,12 +234,12 @@ fn time(text: &str) -> Result<Duration, String> {
     time.map_err(|_| "a time is a number with its unit, like `500ms`, `10s` or `2m`".to_owned())
 }
 
-fn ready(text: &str) -> Result<Ready, String> {
+fn ready(text: &str) -> Result<ReadyWhen, String> {
     match text.split_once(':') {
-        None if text == "notified" => Ok(Ready::Notified),
-        Some(("after", after)) => time(after).map(Ready::After),
+        None if text == "notified" => Ok(ReadyWhen::Notified),
+        Some(("after", after)) => time(after).map(ReadyWhen::After),
         Some(("accepts", at)) => match at.parse() {
-            Ok(at) => Ok(Ready::Accepts(at)),
+            Ok(at) => Ok(ReadyWhen::Accepts(at)),
             Err(_) => Err(format!("`{at}` is no IP address and port")),
         },
         _ => Err("`notified`, `after:2s` or `accepts:127.0.0.1:9000`".to_owned()),
@@ -290,10 +290,13 @@ mod tests {
 
     #[test]
     fn a_worker_is_ready_in_one_of_three_ways() {
-        assert_eq!(ready("notified"), Ok(Ready::Notified));
-        assert_eq!(ready("after:1s"), Ok(Ready::After(Duration::from_secs(1))));
+        assert_eq!(ready("notified"), Ok(ReadyWhen::Notified));
+        assert_eq!(
+            ready("after:1s"),
+            Ok(ReadyWhen::After(Duration::from_secs(1)))
+        );
         let at = "[::1]:80".parse().unwrap();
-        assert_eq!(ready("accepts:[::1]:80"), Ok(Ready::Accepts(at)));
+        assert_eq!(ready("accepts:[::1]:80"), Ok(ReadyWhen::Accepts(at)));
         assert!(ready("after").is_err() && ready("accepts:80").is_err());
     }
 

@@ -15,7 +15,9 @@ const KILLED: u8 = 3;
 
 fn exit_code(stopped: Stopped) -> ExitCode {
     match stopped {
-        Stopped { gave_up: true, .. } => ExitCode::FAILURE,
+        Stopped {
+            all_failed: true, ..
+        } => ExitCode::FAILURE,
         Stopped { killed: 0, .. } => ExitCode::SUCCESS,
         _ => ExitCode::from(KILLED),
     }

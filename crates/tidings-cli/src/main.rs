@@ -46,17 +46,17 @@ pub(crate) fn cure(error: &anyhow::Error) -> Option<String> {
             "give another one with `--name`, or end that one with `tidings stop {name}`"
         )),
         StartError::User { .. } => Some("run this as root".to_owned()),
-        StartError::Directory { .. } => {
+        StartError::RuntimeDir { .. } => {
             Some("set TIDINGS_RUNTIME_DIR to a directory of your own".to_owned())
         }
         _ => None,
     });
     start.or_else(|| match error.downcast_ref::<RemoteError>()? {
-        RemoteError::NobodyRuns { .. } => {
+        RemoteError::NoneRunning { .. } => {
             Some("start one with `tidings run -- PROGRAM`".to_owned())
         }
-        RemoteError::SeveralRun(_) => Some("say which one: give its name".to_owned()),
-        RemoteError::NoSuchName { .. } => Some("`tidings ps` shows all".to_owned()),
+        RemoteError::SeveralRunning(_) => Some("say which one: give its name".to_owned()),
+        RemoteError::NotFound { .. } => Some("`tidings ps` shows all".to_owned()),
         _ => None,
     })
 }

@@ -8,7 +8,9 @@ use std::process::{Command, exit};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tidings_supervisor::{Report, Supervisor, alive, ready, stopping};
+use tidings_supervisor::{
+    Supervisor, SupervisorEvent, notify_ready, notify_stopping, notify_watchdog,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -92,16 +94,16 @@ async fn work() -> Result<()> {
         tokio::spawn(serve(TcpListener::from_std(socket)?));
     }
     let mut signs = interval(SIGN);
-    ready()?;
+    notify_ready()?;
     loop {
         tokio::select! {
-            _ = signs.tick() => alive()?,
+            _ = signs.tick() => notify_watchdog()?,
             _ = orders.end.recv() => return Ok(()),
             _ = orders.succeed.recv() => exit(0),
             _ = orders.fail.recv() => exit(1),
             _ = orders.leave.recv() => {
                 // And then it does not: neither by itself, nor when it is told to.
-                stopping()?;
+                notify_stopping()?;
                 pending::<()>().await;
             }
             _ = orders.desert.recv() => {
@@ -123,19 +125,19 @@ async fn serve(socket: TcpListener) {
 }
 
 async fn supervise(runtime: &Path) -> Result<()> {
-    let workers = Supervisor::of(std::env::current_exe()?)
+    let workers = Supervisor::new(std::env::current_exe()?)
         .args(Role::Worker.arguments())
         .workers(crate::rows::WORKERS)
-        .runtime_directory(runtime)
-        .on_report(|report| {
-            if let Report::Ready { pid, .. } = report {
+        .runtime_dir(runtime)
+        .on_event(|report| {
+            if let SupervisorEvent::Ready { pid, .. } = report {
                 // Nobody reads it any more: then it ends anyway.
                 let _ = say(&pid.to_string());
             }
         })
         .start()
         .await?;
-    workers.ended().await;
+    workers.wait_until_stopped().await;
     Ok(())
 }
 

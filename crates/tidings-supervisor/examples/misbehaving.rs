@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
-use tidings_supervisor::{Report, Supervisor};
+use tidings_supervisor::{Supervisor, SupervisorEvent};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,14 +56,14 @@ async fn main() -> Outcome {
 
 /// Gets ready, and ends when it is told to.
 async fn wish() -> Outcome {
-    tidings_supervisor::ready()?;
+    tidings_supervisor::notify_ready()?;
     wait().await
 }
 
 async fn take(name: &str, value: &str) -> Outcome {
     match name {
-        "ready" => tidings_supervisor::ready()?,
-        "stopping" => tidings_supervisor::stopping()?,
+        "ready" => tidings_supervisor::notify_ready()?,
+        "stopping" => tidings_supervisor::notify_stopping()?,
         "lively" => stay_alive(Duration::from_millis(value.parse()?)),
         "exit" => exit(value.parse()?),
         "kill" => kill_process(
@@ -114,7 +114,7 @@ fn stay_alive(interval: Duration) {
     tokio::spawn(async move {
         loop {
             // With the supervisor this process ends, too.
-            let _ = tidings_supervisor::alive();
+            let _ = tidings_supervisor::notify_watchdog();
             sleep(interval).await;
         }
     });
@@ -182,7 +182,7 @@ async fn serve() -> Outcome {
     socket.set_nonblocking(true)?;
     let socket = TcpListener::from_std(socket)?;
     let mut told = signal(SignalKind::terminate())?;
-    tidings_supervisor::ready()?;
+    tidings_supervisor::notify_ready()?;
     loop {
         tokio::select! {
             accepted = socket.accept() => {
@@ -233,7 +233,7 @@ async fn answer(mut connection: TcpStream, first: Open) -> std::io::Result<()> {
 /// Runs workers that do the rest, and says what is reported of them; goes on until it is killed. With
 /// `watchdog` and milliseconds before the rest, workers have to give signs of life.
 async fn supervise(runtime: &Path, mut steps: Vec<String>) -> Outcome {
-    let mut supervisor = Supervisor::of(std::env::current_exe()?);
+    let mut supervisor = Supervisor::new(std::env::current_exe()?);
     if let Some(within) = steps.first().and_then(|it| it.strip_prefix("watchdog=")) {
         supervisor = supervisor.watchdog(Duration::from_millis(within.parse()?));
         steps.remove(0);
@@ -241,17 +241,17 @@ async fn supervise(runtime: &Path, mut steps: Vec<String>) -> Outcome {
     let workers = supervisor
         .args(steps)
         .workers(4)
-        .runtime_directory(runtime)
-        .on_report(|report| {
-            if let Report::Started { pid, .. } = report {
+        .runtime_dir(runtime)
+        .on_event(|event| {
+            if let SupervisorEvent::Started { pid, .. } = event {
                 let _ = say(&format!("worker {pid}"));
             }
-            let _ = say(&format!("report: {report}"));
+            let _ = say(&format!("event: {event}"));
         })
         .start()
         .await?;
-    workers.ready().await;
+    workers.wait_until_ready().await;
     say("ready")?;
-    workers.ended().await;
+    workers.wait_until_stopped().await;
     Ok(())
 }

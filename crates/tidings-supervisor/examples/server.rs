@@ -27,7 +27,7 @@ struct Arguments {
     /// How many milliseconds clients have at the end to ask once more on the connections they have.
     /// With 0 all of them are closed at once.
     #[arg(long, default_value_t = 5_000)]
-    linger: u64,
+    drain_timeout: u64,
 }
 
 #[tokio::main]
@@ -43,9 +43,9 @@ async fn main() -> io::Result<()> {
         listener.local_addr()?
     );
 
-    let linger = Duration::from_millis(arguments.linger);
-    let server = tidings_supervisor::axum::serve(listener, app).linger(linger);
-    tidings_supervisor::ready()?;
+    let drain_timeout = Duration::from_millis(arguments.drain_timeout);
+    let server = tidings_supervisor::axum::serve(listener, app).drain_timeout(drain_timeout);
+    tidings_supervisor::notify_ready()?;
     server.await
 }
 

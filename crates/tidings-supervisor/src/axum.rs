@@ -16,7 +16,7 @@
 //!     let listener = TcpListener::from_std(socket)?;
 //!
 //!     let server = tidings_supervisor::axum::serve(listener, app);
-//!     tidings_supervisor::ready()?;
+//!     tidings_supervisor::notify_ready()?;
 //!     server.await?;
 //!     Ok(())
 //! }
@@ -65,7 +65,7 @@ use self::service::MakeClosing;
 use crate::awake::sleep_awake;
 
 /// How long a drain lasts by default.
-const LINGER: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves an application on a listener until SIGTERM, then drains its connections.
 ///
@@ -103,7 +103,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// let listener = TcpListener::bind("127.0.0.1:0").await?;
 ///
 /// tidings_supervisor::axum::serve(listener, app)
-/// #   .drain_on(async {})
+/// #   .with_graceful_shutdown(async {})
 ///     .await
 /// # }
 /// ```
@@ -123,7 +123,7 @@ where
     Serve {
         listener,
         make_service,
-        linger: LINGER,
+        drain_timeout: DRAIN_TIMEOUT,
         told,
         service: PhantomData,
     }
@@ -136,7 +136,7 @@ type Told = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Serve<L, M, S> {
     listener: L,
     make_service: M,
-    linger: Duration,
+    drain_timeout: Duration,
     told: io::Result<Told>,
     service: PhantomData<fn() -> S>,
 }
@@ -146,14 +146,17 @@ impl<L, M, S> Serve<L, M, S> {
     /// counted from the end of answers that began before the drain. Requests that are being answered have all the time that they need. Together they should take
     /// less than the supervisor's [`grace`](crate::Supervisor::grace). Zero closes idle connections at
     /// once, as axum's graceful shutdown does.
-    pub fn linger(mut self, linger: Duration) -> Self {
-        self.linger = linger;
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
         self
     }
 
     /// Drains when this future completes, and no longer on SIGTERM: for workers that are told to end by
     /// another [signal](crate::StopSignal).
-    pub fn drain_on(mut self, told: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn with_graceful_shutdown(
+        mut self,
+        told: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         self.told = Ok(Box::pin(told));
         self
     }
@@ -163,7 +166,7 @@ impl<L: fmt::Debug, M, S> fmt::Debug for Serve<L, M, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve")
             .field("listener", &self.listener)
-            .field("linger", &self.linger)
+            .field("drain_timeout", &self.drain_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -193,7 +196,7 @@ where
                 Arc::clone(&draining),
                 Arc::clone(&open_answers),
             );
-            let drained = drain(told, draining, open_answers, self.linger);
+            let drained = drain(told, draining, open_answers, self.drain_timeout);
             ::axum::serve(listener, make_service)
                 .with_graceful_shutdown(drained)
                 .await

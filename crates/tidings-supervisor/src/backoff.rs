@@ -12,22 +12,22 @@ use std::time::Duration;
 /// use tidings_supervisor::Backoff;
 ///
 /// let backoff = Backoff::default()
-///     .first(Duration::from_millis(50))
-///     .longest(Duration::from_secs(5));
+///     .min_delay(Duration::from_millis(50))
+///     .max_delay(Duration::from_secs(5));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    first: Duration,
-    longest: Duration,
-    quiet: Duration,
+    min_delay: Duration,
+    max_delay: Duration,
+    reset_after: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
         Self {
-            first: Duration::from_millis(100),
-            longest: Duration::from_secs(30),
-            quiet: Duration::from_mins(1),
+            min_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(30),
+            reset_after: Duration::from_mins(1),
         }
     }
 }
@@ -35,22 +35,22 @@ impl Default for Backoff {
 impl Backoff {
     /// The wait after a first death; 100 ms by default. It doubles with each further one.
     #[must_use]
-    pub fn first(mut self, first: Duration) -> Self {
-        self.first = first;
+    pub fn min_delay(mut self, min_delay: Duration) -> Self {
+        self.min_delay = min_delay;
         self
     }
 
     /// No wait is longer; 30 s by default.
     #[must_use]
-    pub fn longest(mut self, longest: Duration) -> Self {
-        self.longest = longest;
+    pub fn max_delay(mut self, max_delay: Duration) -> Self {
+        self.max_delay = max_delay;
         self
     }
 
     /// A worker that served for so long makes its slot forget the deaths before; 60 s by default.
     #[must_use]
-    pub fn quiet(mut self, quiet: Duration) -> Self {
-        self.quiet = quiet;
+    pub fn reset_after(mut self, reset_after: Duration) -> Self {
+        self.reset_after = reset_after;
         self
     }
 
@@ -58,17 +58,17 @@ impl Backoff {
     /// shortens, by up to a half, so that the limit is one.
     pub(crate) fn delay(&self, failures: u32, chance: f64) -> Duration {
         let doubled = 2_u32.saturating_pow(failures);
-        let delay = self.first.saturating_mul(doubled).min(self.longest);
+        let delay = self.min_delay.saturating_mul(doubled).min(self.max_delay);
         delay.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
     pub(crate) fn bounded(mut self, most: Duration) -> Self {
-        self.longest = self.longest.min(most);
+        self.max_delay = self.max_delay.min(most);
         self
     }
 
     pub(crate) fn forgets_after(&self, served: Duration) -> bool {
-        served >= self.quiet
+        served >= self.reset_after
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_delay_doubles_and_never_passes_the_longest() {
-        let backoff = Backoff::default().first(100 * MS).longest(450 * MS);
+        let backoff = Backoff::default().min_delay(100 * MS).max_delay(450 * MS);
         let delays = (0..5).map(|failures| backoff.delay(failures, 1.0));
         assert!(delays.eq([100, 200, 400, 450, 450].map(|ms| ms * MS)));
         assert_eq!(backoff.delay(u32::MAX, 1.0), 450 * MS);
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn chance_shortens_a_delay_by_up_to_a_half() {
-        let backoff = Backoff::default().first(100 * MS);
+        let backoff = Backoff::default().min_delay(100 * MS);
         assert_eq!(backoff.delay(0, 0.0), 50 * MS);
         assert_eq!(backoff.delay(1, 0.5), 150 * MS);
     }

@@ -7,6 +7,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Remote, RemoteError, RemoteReloading};
-pub use protocol::Refusal;
+pub use client::{RemoteError, RemoteReloadHandle, RemoteSupervisor};
+pub use protocol::Rejection;
 pub(crate) use server::serve;

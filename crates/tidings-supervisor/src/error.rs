@@ -13,15 +13,15 @@ use crate::shown::Shown;
 pub enum StartError {
     /// There are as many workers as asked for, between 1 and 1,024.
     #[error("{0} workers: there can be 1 to {most}", most = crate::fleet::MOST)]
-    Workers(usize),
+    WorkerCount(usize),
     /// A program that anybody can write, or that is not there.
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// A socket cannot be opened.
-    #[error("cannot listen on {on}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// Which one.
-        on: String,
+        address: String,
         /// Why.
         source: io::Error,
     },
@@ -41,10 +41,10 @@ pub enum StartError {
     },
     /// A name is part of a path.
     #[error("`{0}` is no name: 1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`")]
-    Name(String),
+    InvalidName(String),
     /// The directory for sockets cannot be used.
     #[error("the directory {}: {why}", path.display())]
-    Directory {
+    RuntimeDir {
         /// Which one.
         path: PathBuf,
         /// Why.
@@ -52,7 +52,7 @@ pub enum StartError {
     },
     /// The system refuses something else.
     #[error("{doing}")]
-    System {
+    Io {
         /// What this was about.
         doing: &'static str,
         /// Why.
@@ -66,7 +66,7 @@ pub enum StartError {
 pub enum ProgramError {
     /// There is none.
     #[error("there is no program `{}`", .0.display())]
-    Missing(PathBuf),
+    NotFound(PathBuf),
     /// It cannot be looked at.
     #[error("cannot look at {}", path.display())]
     Unreadable {
@@ -89,7 +89,7 @@ pub enum ProgramError {
 pub enum ReloadError {
     /// A successor ended before its elder was replaced.
     #[error("the new worker {slot} {exit}; {}{}", wrote(last_lines), kept(*replaced))]
-    Died {
+    Exited {
         /// Its slot.
         slot: usize,
         /// How it ended.
@@ -101,7 +101,7 @@ pub enum ReloadError {
     },
     /// A successor was not ready in time.
     #[error(
-        "the new worker {slot} was not ready within {within:.1?}; {}{}",
+        "the new worker {slot} was not ready within {timeout:.1?}; {}{}",
         wrote(last_lines),
         kept(*replaced)
     )]
@@ -109,7 +109,7 @@ pub enum ReloadError {
         /// Its slot.
         slot: usize,
         /// How long it was waited for.
-        within: Duration,
+        timeout: Duration,
         /// What it wrote last.
         last_lines: Vec<String>,
         /// How many workers had been replaced before; they are not taken back.
@@ -117,7 +117,7 @@ pub enum ReloadError {
     },
     /// The supervisor ends.
     #[error("the supervisor ends")]
-    Ending,
+    Stopping,
 }
 
 /// All of them: the last line of a panic says only how to see more of it.
@@ -128,14 +128,16 @@ fn wrote(last_lines: &[String]) -> String {
     let lines = last_lines
         .iter()
         .map(|line| format!("    {}\n", Shown(line)));
-    format!("it wrote last:\n{}", lines.collect::<String>())
+    format!("its last output:\n{}", lines.collect::<String>())
 }
 
 fn kept(replaced: usize) -> String {
     match replaced {
-        0 => "the old workers serve on".to_owned(),
-        1 => "one worker had been replaced, the other old ones serve on".to_owned(),
-        replaced => format!("{replaced} workers had been replaced, the other old ones serve on"),
+        0 => "the old workers keep running".to_owned(),
+        1 => "one worker had been replaced, the other old ones keep running".to_owned(),
+        replaced => {
+            format!("{replaced} workers had been replaced, the other old ones keep running")
+        }
     }
 }
 
@@ -145,16 +147,16 @@ fn kept(replaced: usize) -> String {
 pub enum ScaleError {
     /// There are as many workers as asked for, between 1 and 1,024.
     #[error("{0} workers: there can be 1 to {most}", most = crate::fleet::MOST)]
-    Workers(usize),
+    WorkerCount(usize),
     /// The supervisor ends.
     #[error("the supervisor ends")]
-    Ending,
+    Stopping,
 }
 
 /// Why a text is no address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}`: {why}")]
-pub struct ListenError {
+pub struct ParseListenAddressError {
     pub(crate) text: String,
     pub(crate) why: String,
 }

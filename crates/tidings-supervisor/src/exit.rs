@@ -16,7 +16,7 @@ use crate::shown::Shown;
 /// ```
 /// use tidings_supervisor::Exit;
 ///
-/// assert_eq!(Exit::Status(1).to_string(), "ended with status 1");
+/// assert_eq!(Exit::Status(1).to_string(), "exited with status 1");
 /// assert_eq!(Exit::Signal(9).to_string(), "killed by SIGKILL");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,14 +54,16 @@ impl Exit {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(status) => write!(f, "ended with status {status}"),
+            Self::Status(status) => write!(f, "exited with status {status}"),
             Self::Signal(number) => match name(*number) {
                 Some(name) => write!(f, "killed by {name}"),
                 None => write!(f, "killed by signal {number}"),
             },
-            Self::Other => f.write_str("ended in a way that this version does not know"),
-            Self::NotStarted(why) => write!(f, "not started: {}", Shown(why)),
-            Self::Unknown => f.write_str("ended, and something else in this program knows how"),
+            Self::Other => f.write_str("exited in a way unknown to this version"),
+            Self::NotStarted(why) => write!(f, "cannot start: {}", Shown(why)),
+            Self::Unknown => {
+                f.write_str("exited with an unknown status: another part of this program reaped it")
+            }
             Self::NotReady => f.write_str("not ready in time"),
         }
     }

@@ -18,14 +18,14 @@ use self::slot::{Draining, Slot, Worker};
 use crate::awake::Clock;
 use crate::backoff::Backoff;
 use crate::error::ScaleError;
+use crate::event::SupervisorEvent;
 use crate::exit::Exit;
 use crate::notify::Word;
-use crate::ready::Ready;
-use crate::report::Report;
-use crate::status::{State, WorkerStatus};
+use crate::ready::ReadyWhen;
+use crate::status::{WorkerState, WorkerStatus};
 
-pub use self::reload::{Order, Reloaded};
 pub(crate) use self::reload::{Placed, Ticket};
+pub use self::reload::{ReloadStrategy, Reloaded};
 
 /// More processes than that on one machine are a mistake.
 pub(crate) const MOST: usize = 1024;
@@ -39,9 +39,9 @@ pub(crate) struct Key(pub(crate) u64);
 pub(crate) struct Policy {
     pub(crate) workers: usize,
     /// Unless it is ready when it has lived for so long, that it is so is heard of it.
-    pub(crate) ready: Ready,
+    pub(crate) ready_when: ReadyWhen,
     pub(crate) ready_timeout: Duration,
-    pub(crate) grace: Duration,
+    pub(crate) stop_timeout: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) crash_loop: CrashLoop,
     /// How long a worker that is ready may give no sign of life.
@@ -56,12 +56,12 @@ impl Policy {
     fn bounded(mut self) -> Self {
         let times = [
             &mut self.ready_timeout,
-            &mut self.grace,
+            &mut self.stop_timeout,
             &mut self.crash_loop.within,
         ];
-        let ready = match &mut self.ready {
-            Ready::After(time) => Some(time),
-            Ready::Notified | Ready::Accepts(_) => None,
+        let ready = match &mut self.ready_when {
+            ReadyWhen::After(time) => Some(time),
+            ReadyWhen::Notified | ReadyWhen::Accepts(_) => None,
         };
         for time in times.into_iter().chain(ready).chain(&mut self.watchdog) {
             *time = (*time).min(FOR_EVER);
@@ -89,7 +89,7 @@ pub(crate) enum Action {
     Terminate(Key),
     /// End it, and all processes of its group.
     Kill(Key),
-    Report(Report),
+    Report(SupervisorEvent),
     /// A reload came to its end.
     Answer(Vec<Ticket>, Result<Reloaded, crate::error::ReloadError>),
 }
@@ -100,7 +100,7 @@ pub(crate) struct Ending {
     /// So many workers did not end within the grace.
     pub(crate) killed: usize,
     /// It was not asked to: all slots were given up.
-    pub(crate) gave_up: bool,
+    pub(crate) all_failed: bool,
 }
 
 /// How a worker ended, and what it wrote last.
@@ -164,12 +164,12 @@ impl Fleet {
         let are_ready = self.are_all_ready();
         let were_ready = std::mem::replace(&mut self.were_all_ready, are_ready);
         if are_ready && !were_ready {
-            self.report(Report::AllReady);
+            self.report(SupervisorEvent::AllReady);
         }
-        if let Some(Ending { killed, gave_up }) = self.ended()
+        if let Some(Ending { killed, all_failed }) = self.ended()
             && !std::mem::replace(&mut self.has_said_end, true)
         {
-            self.report(Report::Ended { killed, gave_up });
+            self.report(SupervisorEvent::Stopped { killed, all_failed });
         }
     }
 
@@ -184,7 +184,7 @@ impl Fleet {
             return;
         };
         worker.pid = Some(pid);
-        self.report(Report::Started { slot, pid });
+        self.report(SupervisorEvent::Started { slot, pid });
     }
 
     /// A worker says that it can serve.
@@ -198,15 +198,15 @@ impl Fleet {
             worker.heard = now;
             if worker.ready.is_none() {
                 worker.ready = Some(now);
-                news = worker.pid.map(|pid| Report::Ready {
+                news = worker.pid.map(|pid| SupervisorEvent::Ready {
                     slot: number,
                     pid,
                     after: now - worker.since,
                 });
             }
         }
-        if let Some(report) = news {
-            self.report(report);
+        if let Some(event) = news {
+            self.report(event);
             self.advance(now);
         }
     }
@@ -230,14 +230,14 @@ impl Fleet {
     /// So many workers from now on. What was the number before?
     pub(crate) fn scale(&mut self, workers: usize, now: Instant) -> Result<usize, ScaleError> {
         if !(1..=MOST).contains(&workers) {
-            return Err(ScaleError::Workers(workers));
+            return Err(ScaleError::WorkerCount(workers));
         }
         if self.ending.is_some() {
-            return Err(ScaleError::Ending);
+            return Err(ScaleError::Stopping);
         }
         let from = self.slots.len();
         if from != workers {
-            self.report(Report::Scaled { from, to: workers });
+            self.report(SupervisorEvent::Scaled { from, to: workers });
         }
         self.grow(workers, now);
         for mut slot in self.slots.split_off(workers) {
@@ -256,8 +256,8 @@ impl Fleet {
         workers.extend(self.draining.iter().map(|it| WorkerStatus {
             slot: it.slot,
             pid: it.worker.pid,
-            state: State::Draining,
-            age: now - it.worker.born,
+            state: WorkerState::Draining,
+            uptime: now - it.worker.born,
             restarts: self.slots.get(it.slot).map_or(0, |slot| slot.restarts),
             last_exit: None,
         }));
@@ -302,7 +302,7 @@ impl Fleet {
         Worker::new(key, now, self.clock.real(now))
     }
 
-    fn report(&mut self, report: Report) {
-        self.actions.push(Action::Report(report));
+    fn report(&mut self, event: SupervisorEvent) {
+        self.actions.push(Action::Report(event));
     }
 }

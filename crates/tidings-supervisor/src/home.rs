@@ -63,7 +63,7 @@ fn of_root() -> PathBuf {
 
 /// A directory for this user's supervisors: `TIDINGS_RUNTIME_DIR`, else of root `/run/tidings`, else
 /// `tidings` in `XDG_RUNTIME_DIR`, else `tidings-` and the user's number in the temporary directory.
-pub(crate) fn runtime_directory() -> PathBuf {
+pub(crate) fn runtime_dir() -> PathBuf {
     if let Some(path) = env::var_os("TIDINGS_RUNTIME_DIR") {
         return path.into();
     }
@@ -106,11 +106,11 @@ impl Home {
         sweep(runtime);
         let name = name.map_or_else(unnamed, str::to_owned);
         if !is_name(&name) {
-            return Err(StartError::Name(name));
+            return Err(StartError::InvalidName(name));
         }
         let path = runtime.join(&name);
         if path.join("notify-18446744073709551615").as_os_str().len() > LONGEST {
-            return Err(StartError::Directory {
+            return Err(StartError::RuntimeDir {
                 path,
                 why: "its path is too long for those of sockets in it".to_owned(),
             });
@@ -352,7 +352,7 @@ fn is_safe(there: &Metadata) -> bool {
 }
 
 fn directory_error(path: &Path, why: &io::Error) -> StartError {
-    StartError::Directory {
+    StartError::RuntimeDir {
         path: path.to_owned(),
         why: why.to_string(),
     }
@@ -480,7 +480,7 @@ mod tests {
         let runtime = short_directory();
         set_permissions(runtime.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let taken = Home::take(runtime.path(), Some("web"), false);
-        assert!(matches!(taken, Err(StartError::Directory { .. })));
+        assert!(matches!(taken, Err(StartError::RuntimeDir { .. })));
     }
 
     #[test]
@@ -518,7 +518,7 @@ mod tests {
         let runtime = short_directory();
         let long = runtime.path().join("x".repeat(100));
         let taken = Home::take(&long, Some("web"), false);
-        assert!(matches!(taken, Err(StartError::Directory { .. })));
+        assert!(matches!(taken, Err(StartError::RuntimeDir { .. })));
     }
 
     #[test]
@@ -526,7 +526,7 @@ mod tests {
         let runtime = short_directory();
         for name in ["", "..", "a/b", "a b", ".hidden"] {
             let taken = Home::take(runtime.path(), Some(name), false);
-            assert!(matches!(taken, Err(StartError::Name(_))), "{name}");
+            assert!(matches!(taken, Err(StartError::InvalidName(_))), "{name}");
         }
     }
 }

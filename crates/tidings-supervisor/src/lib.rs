@@ -1,14 +1,14 @@
 //! Keeps several copies of a program running, and replaces them without a refused connection.
 //!
 //! ```no_run
-//! use tidings_supervisor::{Order, Supervisor};
+//! use tidings_supervisor::{ReloadStrategy, Supervisor};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let stopped = Supervisor::of("./my-server")
+//!     let stopped = Supervisor::new("./my-server")
 //!         .workers(4)
 //!         .listen("127.0.0.1:9999".parse()?)
-//!         .run(Order::AllAtOnce) // until SIGTERM; SIGHUP reloads
+//!         .run(ReloadStrategy::AllAtOnce) // until SIGTERM; SIGHUP reloads
 //!         .await?;
 //!     std::process::exit(if stopped.is_clean() { 0 } else { 1 });
 //! }
@@ -45,12 +45,12 @@ compile_error!("a supervisor needs Unix: signals, process groups and inherited s
 mod backoff;
 mod control;
 mod error;
+mod event;
 mod exit;
 mod listen;
 mod notify;
 mod output;
 mod ready;
-mod report;
 mod signals;
 mod status;
 mod stop_signal;
@@ -76,17 +76,17 @@ mod sys;
 mod worker;
 
 pub use backoff::Backoff;
-pub use control::{Refusal, Remote, RemoteError, RemoteReloading};
-pub use error::{ListenError, ProgramError, ReloadError, ScaleError, StartError};
+pub use control::{Rejection, RemoteError, RemoteReloadHandle, RemoteSupervisor};
+pub use error::{ParseListenAddressError, ProgramError, ReloadError, ScaleError, StartError};
+pub use event::SupervisorEvent;
 pub use exit::Exit;
-pub use fleet::{Order, Reloaded};
-pub use listen::Listen;
-pub use notify::{alive, ready, stopping};
-pub use output::{Line, Stream};
-pub use ready::Ready;
-pub use report::Report;
+pub use fleet::{ReloadStrategy, Reloaded};
+pub use listen::ListenAddress;
+pub use notify::{notify_ready, notify_stopping, notify_watchdog};
+pub use output::{OutputLine, OutputStream};
+pub use ready::ReadyWhen;
 pub use signals::Signals;
-pub use status::{State, Status, WorkerStatus};
-pub use stop_signal::{StopSignal, UnknownSignal};
+pub use status::{Status, WorkerState, WorkerStatus};
+pub use stop_signal::{ParseStopSignalError, StopSignal};
 pub use supervisor::Supervisor;
-pub use workers::{Reloading, Stopped, Workers};
+pub use workers::{ReloadHandle, Stopped, Workers};

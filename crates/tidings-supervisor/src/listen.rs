@@ -11,7 +11,7 @@ use std::str::FromStr;
 use rustix::io::fcntl_dupfd_cloexec;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::error::{ListenError, StartError};
+use crate::error::{ParseListenAddressError, StartError};
 
 /// How many connections may wait for a worker; the system may allow fewer.
 const BACKLOG: i32 = 4096;
@@ -28,15 +28,15 @@ const UNNAMED: &str = "listen";
 /// # Examples
 ///
 /// ```
-/// use tidings_supervisor::Listen;
+/// use tidings_supervisor::ListenAddress;
 ///
-/// let web: Listen = "127.0.0.1:9999".parse()?;
-/// let admin: Listen = "admin=unix:/run/my-server/admin".parse()?;
+/// let web: ListenAddress = "127.0.0.1:9999".parse()?;
+/// let admin: ListenAddress = "admin=unix:/run/my-server/admin".parse()?;
 /// assert_eq!(admin.to_string(), "admin=unix:/run/my-server/admin");
-/// # Ok::<(), tidings_supervisor::ListenError>(())
+/// # Ok::<(), tidings_supervisor::ParseListenAddressError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
+pub struct ListenAddress {
     name: Option<String>,
     at: At,
 }
@@ -47,7 +47,7 @@ enum At {
     Unix(PathBuf),
 }
 
-impl Listen {
+impl ListenAddress {
     /// On a port of this machine; port 0 takes a free one.
     pub fn tcp(at: SocketAddr) -> Self {
         let (name, at) = (None, At::Tcp(at));
@@ -63,7 +63,7 @@ impl Listen {
     }
 }
 
-impl Listen {
+impl ListenAddress {
     /// Whoever connects to this address may reach this socket.
     pub(crate) fn is_reached_at(&self, at: SocketAddr) -> bool {
         let At::Tcp(own) = &self.at else { return false };
@@ -72,21 +72,21 @@ impl Listen {
     }
 }
 
-impl From<SocketAddr> for Listen {
+impl From<SocketAddr> for ListenAddress {
     fn from(at: SocketAddr) -> Self {
         Self::tcp(at)
     }
 }
 
-impl FromStr for Listen {
-    type Err = ListenError;
+impl FromStr for ListenAddress {
+    type Err = ParseListenAddressError;
 
-    fn from_str(text: &str) -> Result<Self, ListenError> {
+    fn from_str(text: &str) -> Result<Self, ParseListenAddressError> {
         let (name, place) = match text.split_once('=') {
             Some((name, place)) if !name.contains([':', '/']) => (Some(name), place),
             _ => (None, text),
         };
-        let error = |why: &str| ListenError {
+        let error = |why: &str| ParseListenAddressError {
             text: text.to_owned(),
             why: why.to_owned(),
         };
@@ -105,7 +105,7 @@ impl FromStr for Listen {
     }
 }
 
-impl fmt::Display for Listen {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = &self.name {
             write!(f, "{name}=")?;
@@ -131,7 +131,7 @@ pub(crate) struct Listeners {
     pub(crate) sockets: Vec<OwnedFd>,
     pub(crate) names: Vec<String>,
     /// As they are now: port 0 has become one.
-    pub(crate) addresses: Vec<Listen>,
+    pub(crate) addresses: Vec<ListenAddress>,
 }
 
 /// Where a socket of ours lies.
@@ -164,7 +164,7 @@ fn file(path: &Path) -> Option<(u64, u64)> {
 }
 
 impl Listeners {
-    pub(crate) fn open(wanted: &[Listen]) -> Result<Self, StartError> {
+    pub(crate) fn open(wanted: &[ListenAddress]) -> Result<Self, StartError> {
         let mut listeners = Self {
             sockets: Vec::new(),
             names: Vec::new(),
@@ -175,14 +175,14 @@ impl Listeners {
         for listen in wanted {
             let opened = listeners.open_one(listen, above);
             opened.map_err(|source| StartError::Listen {
-                on: listen.to_string(),
+                address: listen.to_string(),
                 source,
             })?;
         }
         Ok(listeners)
     }
 
-    fn open_one(&mut self, listen: &Listen, above: i32) -> io::Result<()> {
+    fn open_one(&mut self, listen: &ListenAddress, above: i32) -> io::Result<()> {
         let (socket, at) = match &listen.at {
             At::Tcp(at) => {
                 let socket = tcp(*at)?;
@@ -199,7 +199,7 @@ impl Listeners {
         let name = listen.name.as_deref().unwrap_or(UNNAMED);
         self.names.push(name.to_owned());
         let name = listen.name.clone();
-        self.addresses.push(Listen { name, at });
+        self.addresses.push(ListenAddress { name, at });
         Ok(())
     }
 }
@@ -253,7 +253,7 @@ mod tests {
             "a.b-c=unix:/x=y",
             "unix:a=b",
         ] {
-            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
         }
     }
 
@@ -267,7 +267,7 @@ mod tests {
             "=127.0.0.1:80",
             "a b=127.0.0.1:80",
         ] {
-            let error = text.parse::<Listen>().unwrap_err().to_string();
+            let error = text.parse::<ListenAddress>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{text}`: ")), "{error}");
         }
     }
@@ -278,9 +278,9 @@ mod tests {
         let path = directory.path().join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
 
-        let listeners = Listeners::open(&[Listen::unix(&path)]).unwrap();
+        let listeners = Listeners::open(&[ListenAddress::unix(&path)]).unwrap();
 
-        let error = Listeners::open(&[Listen::unix(&path)]).unwrap_err();
+        let error = Listeners::open(&[ListenAddress::unix(&path)]).unwrap_err();
         assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
         drop(listeners);
         assert!(!path.exists());
@@ -302,7 +302,7 @@ mod tests {
         let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
         assert!(!waiting.is_empty());
 
-        let error = Listeners::open(&[Listen::unix(&path)]).unwrap_err();
+        let error = Listeners::open(&[ListenAddress::unix(&path)]).unwrap_err();
 
         assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
         assert!(path.exists());
@@ -312,7 +312,7 @@ mod tests {
     fn a_socket_that_somebody_else_put_there_stays() {
         let directory = short_directory();
         let path = directory.path().join("socket");
-        let listeners = Listeners::open(&[Listen::unix(&path)]).unwrap();
+        let listeners = Listeners::open(&[ListenAddress::unix(&path)]).unwrap();
         std::fs::remove_file(&path).unwrap();
         let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
 
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_reached_at_its_own_address_and_where_any_will_do() {
-        let listen: Listen = "127.0.0.1:80".parse().unwrap();
+        let listen: ListenAddress = "127.0.0.1:80".parse().unwrap();
         for (at, is_reached) in [
             ("127.0.0.1:80", true),
             ("0.0.0.0:80", true),
@@ -337,14 +337,14 @@ mod tests {
                 "{at}"
             );
         }
-        let any: Listen = "[::]:80".parse().unwrap();
+        let any: ListenAddress = "[::]:80".parse().unwrap();
         assert!(any.is_reached_at("127.0.0.1:80".parse().unwrap()));
     }
 
     #[test]
     fn a_file_that_is_no_socket_stays() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(Listeners::open(&[Listen::unix(file.path())]).is_err());
+        assert!(Listeners::open(&[ListenAddress::unix(file.path())]).is_err());
         assert!(file.path().exists());
     }
 }

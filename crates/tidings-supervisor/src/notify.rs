@@ -43,10 +43,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// ```
 /// # fn listen() -> std::io::Result<()> { Ok(()) }
 /// listen()?;
-/// tidings_supervisor::ready()?;
+/// tidings_supervisor::notify_ready()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn ready() -> io::Result<()> {
+pub fn notify_ready() -> io::Result<()> {
     tell("READY=1", Some(PATIENCE))
 }
 
@@ -61,10 +61,10 @@ pub fn ready() -> io::Result<()> {
 /// # Examples
 ///
 /// ```
-/// tidings_supervisor::alive()?;
+/// tidings_supervisor::notify_watchdog()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn alive() -> io::Result<()> {
+pub fn notify_watchdog() -> io::Result<()> {
     match tell("WATCHDOG=1", None) {
         Err(why) if is_full(&why) || is_removed(&why) => Ok(()),
         told => told,
@@ -82,10 +82,10 @@ pub fn alive() -> io::Result<()> {
 /// # Examples
 ///
 /// ```
-/// tidings_supervisor::stopping()?;
+/// tidings_supervisor::notify_stopping()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn stopping() -> io::Result<()> {
+pub fn notify_stopping() -> io::Result<()> {
     tell("STOPPING=1", Some(PATIENCE))
 }
 

@@ -16,7 +16,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::awake::timeout_awake;
-use crate::report::Report;
+use crate::event::SupervisorEvent;
 
 /// Longer lines are passed on in parts.
 const LONGEST: usize = 64 << 10;
@@ -27,8 +27,8 @@ const READ: usize = 8 << 10;
 /// How many lines are kept of a worker, to be shown when it dies.
 const LAST: usize = 10;
 
-/// How many lines may wait to be written, of 64 KiB at most each, and how many reports. Without a place for their lines
-/// workers wait in their writes, as with any pipe that nobody reads; reports are counted instead.
+/// How many lines may wait to be written, of 64 KiB at most each, and how many events. Without a place for their lines
+/// workers wait in their writes, as with any pipe that nobody reads; events are counted instead.
 const QUEUE: usize = 1024;
 
 /// How long the lines of a dead worker wait for a place.
@@ -40,45 +40,45 @@ const PIPE: usize = 1 << 20;
 /// A line that a worker wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Line {
+pub struct OutputLine {
     /// Its slot.
     pub slot: usize,
     /// Its process.
     pub pid: u32,
     /// Where it wrote it.
-    pub stream: Stream,
+    pub stream: OutputStream,
     /// Without the end of the line; what is not UTF-8 is replaced. Of at most 64 KiB that were written,
     /// and longer lines come in parts.
     pub text: String,
     /// The line goes on in the next one of this process and stream.
-    pub is_part: bool,
+    pub is_partial: bool,
 }
 
 /// Where a worker wrote something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stream {
+pub enum OutputStream {
     /// Its standard output.
     Stdout,
     /// Its standard error.
     Stderr,
 }
 
-type OnLine = Box<dyn FnMut(&Line) + Send>;
-type OnReport = Box<dyn FnMut(&Report) + Send>;
+type OnLine = Box<dyn FnMut(&OutputLine) + Send>;
+type OnReport = Box<dyn FnMut(&SupervisorEvent) + Send>;
 
-/// Who is given lines and reports.
+/// Who is given lines and events.
 #[derive(Default)]
 pub(crate) struct Readers {
     pub(crate) on_line: Option<OnLine>,
-    pub(crate) on_report: Option<OnReport>,
+    pub(crate) on_event: Option<OnReport>,
 }
 
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readers")
             .field("on_line", &self.on_line.is_some())
-            .field("on_report", &self.on_report.is_some())
+            .field("on_event", &self.on_event.is_some())
             .finish()
     }
 }
@@ -86,21 +86,21 @@ impl fmt::Debug for Readers {
 /// The way to those who read, who have a thread of their own: writing may take for ever.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
-    lines: mpsc::Sender<Line>,
-    reports: mpsc::Sender<Report>,
+    lines: mpsc::Sender<OutputLine>,
+    events: mpsc::Sender<SupervisorEvent>,
     missed: Arc<AtomicU64>,
 }
 
 enum Item {
-    Line(Line),
-    Report(Report),
+    Line(OutputLine),
+    Event(SupervisorEvent),
 }
 
 impl Output {
     /// And what resolves when all is written that anybody had to say.
     pub(crate) fn start(mut readers: Readers) -> io::Result<(Self, oneshot::Receiver<()>)> {
         let (lines, mut waiting_lines) = mpsc::channel(QUEUE);
-        let (reports, mut waiting_reports) = mpsc::channel(QUEUE);
+        let (events, mut waiting_reports) = mpsc::channel(QUEUE);
         let missed: Arc<AtomicU64> = Arc::default();
         let (end, written) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -111,9 +111,9 @@ impl Output {
             {
                 readers.take(&item);
             }
-            let reports = missing.swap(0, Ordering::Relaxed);
-            if reports > 0 {
-                readers.take(&Item::Report(Report::Missed { reports }));
+            let events = missing.swap(0, Ordering::Relaxed);
+            if events > 0 {
+                readers.take(&Item::Event(SupervisorEvent::EventsDropped { events }));
             }
             drop(end);
         };
@@ -122,35 +122,35 @@ impl Output {
             .spawn(work)?;
         let output = Self {
             lines,
-            reports,
+            events,
             missed,
         };
         Ok((output, written))
     }
 
-    pub(crate) fn report(&self, report: Report) {
+    pub(crate) fn report(&self, event: SupervisorEvent) {
         let missed = self.missed.swap(0, Ordering::Relaxed);
-        if missed > 0 && !self.put(Report::Missed { reports: missed }) {
+        if missed > 0 && !self.put(SupervisorEvent::EventsDropped { events: missed }) {
             self.missed.fetch_add(missed, Ordering::Relaxed);
         }
-        if !self.put(report) {
+        if !self.put(event) {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn put(&self, report: Report) -> bool {
-        self.reports.try_send(report).is_ok()
+    fn put(&self, event: SupervisorEvent) -> bool {
+        self.events.try_send(event).is_ok()
     }
 }
 
 /// Reports first: they are few, and a worker that floods does not keep them waiting.
 async fn next(
-    reports: &mut mpsc::Receiver<Report>,
-    lines: &mut mpsc::Receiver<Line>,
+    events: &mut mpsc::Receiver<SupervisorEvent>,
+    lines: &mut mpsc::Receiver<OutputLine>,
 ) -> Option<Item> {
     tokio::select! {
         biased;
-        Some(report) = reports.recv() => Some(Item::Report(report)),
+        Some(event) = events.recv() => Some(Item::Event(event)),
         Some(line) = lines.recv() => Some(Item::Line(line)),
         else => None,
     }
@@ -158,25 +158,25 @@ async fn next(
 
 impl Readers {
     fn take(&mut self, item: &Item) {
-        match (item, &mut self.on_line, &mut self.on_report) {
+        match (item, &mut self.on_line, &mut self.on_event) {
             (Item::Line(line), Some(on_line), _) => on_line(line),
             (Item::Line(line), None, _) => pass_on(line),
-            (Item::Report(report), _, Some(on_report)) => on_report(report),
-            (Item::Report(report), _, None) if report.is_trouble() => tracing::warn!("{report}"),
-            (Item::Report(report), _, None) => tracing::info!("{report}"),
+            (Item::Event(event), _, Some(on_event)) => on_event(event),
+            (Item::Event(event), _, None) if event.is_warning() => tracing::warn!("{event}"),
+            (Item::Event(event), _, None) => tracing::info!("{event}"),
         }
     }
 }
 
 /// To where this process itself writes.
 fn pass_on(
-    Line {
+    OutputLine {
         slot, stream, text, ..
-    }: &Line,
+    }: &OutputLine,
 ) {
     let _ = match stream {
-        Stream::Stdout => writeln!(io::stdout(), "{slot} | {text}"),
-        Stream::Stderr => writeln!(io::stderr(), "{slot} | {text}"),
+        OutputStream::Stdout => writeln!(io::stdout(), "{slot} | {text}"),
+        OutputStream::Stderr => writeln!(io::stderr(), "{slot} | {text}"),
     };
 }
 
@@ -204,7 +204,7 @@ impl LastLines {
 pub(crate) struct Source {
     pub(crate) slot: usize,
     pub(crate) pid: u32,
-    pub(crate) stream: Stream,
+    pub(crate) stream: OutputStream,
     pub(crate) last: LastLines,
     pub(crate) output: Output,
 }
@@ -216,7 +216,7 @@ pub(crate) struct Pipe {
     pipe: Receiver,
     lines: Lines,
     /// Those for which there was no place yet.
-    waiting: VecDeque<Line>,
+    waiting: VecDeque<OutputLine>,
 }
 
 impl Pipe {
@@ -274,28 +274,28 @@ impl Pipe {
         // It does not block: what comes before it would is in `rest` all the same.
         let _ = pipe.read_to_end(&mut self.lines.rest);
         self.cut();
-        while let Some((text, is_part)) = self.lines.end() {
-            self.keep(text, is_part);
+        while let Some((text, is_partial)) = self.lines.end() {
+            self.keep(text, is_partial);
         }
     }
 
     fn cut(&mut self) {
-        while let Some((text, is_part)) = self.lines.next() {
-            self.keep(text, is_part);
+        while let Some((text, is_partial)) = self.lines.next() {
+            self.keep(text, is_partial);
         }
     }
 
-    fn keep(&mut self, text: String, is_part: bool) {
+    fn keep(&mut self, text: String, is_partial: bool) {
         self.source.last.push(&text);
         let Source {
             slot, pid, stream, ..
         } = self.source;
-        self.waiting.push_back(Line {
+        self.waiting.push_back(OutputLine {
             slot,
             pid,
             stream,
             text,
-            is_part,
+            is_partial,
         });
     }
 }
@@ -304,7 +304,7 @@ impl Pipe {
 #[derive(Debug)]
 pub(crate) struct LastWords {
     source: Source,
-    waiting: VecDeque<Line>,
+    waiting: VecDeque<OutputLine>,
 }
 
 impl LastWords {
@@ -326,7 +326,7 @@ impl LastWords {
         // Whether all are taken is seen by what is left.
         let _ = timeout_awake(LAST_WORDS, all_taken).await;
         if !self.waiting.is_empty() {
-            output.report(Report::LinesMissed {
+            output.report(SupervisorEvent::LinesDropped {
                 slot: *slot,
                 pid: *pid,
                 lines: self.waiting.len(),
@@ -417,7 +417,8 @@ mod tests {
 
     fn lengths(parts: &[&[u8]]) -> Vec<(usize, bool)> {
         let cut = cut(parts).into_iter();
-        cut.map(|(text, is_part)| (text.len(), is_part)).collect()
+        cut.map(|(text, is_partial)| (text.len(), is_partial))
+            .collect()
     }
 
     #[test]

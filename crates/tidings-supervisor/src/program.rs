@@ -34,7 +34,7 @@ pub(crate) fn find(program: &Path) -> Result<PathBuf, ProgramError> {
 }
 
 fn locate(program: &Path) -> Result<PathBuf, ProgramError> {
-    let missing = || ProgramError::Missing(program.to_owned());
+    let missing = || ProgramError::NotFound(program.to_owned());
     if program.components().count() > 1 || program.is_absolute() || program.starts_with(".") {
         return if program.exists() {
             Ok(program.to_owned())
@@ -121,11 +121,11 @@ mod tests {
         assert!(matches!(find(&path), Err(ProgramError::NotExecutable(_))));
         assert!(matches!(
             find(Path::new("no-such-program")),
-            Err(ProgramError::Missing(_))
+            Err(ProgramError::NotFound(_))
         ));
         assert!(matches!(
             find(Path::new("./no-such-program")),
-            Err(ProgramError::Missing(_))
+            Err(ProgramError::NotFound(_))
         ));
     }
 

@@ -19,14 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidings_supervisor::{Ready, Supervisor};
+/// use tidings_supervisor::{ReadyWhen, Supervisor};
 ///
-/// let supervisor = Supervisor::of("./my-server").ready(Ready::After(Duration::from_secs(2)));
+/// let supervisor = Supervisor::new("./my-server").ready_when(ReadyWhen::After(Duration::from_secs(2)));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ready {
-    /// It says so: `READY=1` to the socket of `NOTIFY_SOCKET`, as [`ready`](crate::ready) and every
+pub enum ReadyWhen {
+    /// It says so: `READY=1` to the socket of `NOTIFY_SOCKET`, as [`ready`](crate::notify_ready) and every
     /// library for systemd do. The only one of the three that cannot be wrong.
     #[default]
     Notified,
@@ -39,7 +39,7 @@ pub enum Ready {
     Accepts(SocketAddr),
 }
 
-impl Ready {
+impl ReadyWhen {
     pub(crate) fn after(self) -> Option<Duration> {
         match self {
             Self::After(time) => Some(time),
@@ -50,9 +50,9 @@ impl Ready {
     /// What is missing of a worker that is not ready.
     pub(crate) fn missing(self) -> String {
         match self {
-            Self::Notified => "it did not say READY=1 to NOTIFY_SOCKET".to_owned(),
-            Self::After(time) => format!("it did not live for {time:.1?}"),
-            Self::Accepts(at) => format!("nothing of it accepts at {at}"),
+            Self::Notified => "no READY=1 received on NOTIFY_SOCKET".to_owned(),
+            Self::After(time) => format!("it did not run for {time:.1?}"),
+            Self::Accepts(at) => format!("none of its processes accepts connections at {at}"),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::awake::sleep_awake;
 use crate::error::StartError;
-use crate::fleet::Order;
+use crate::fleet::ReloadStrategy;
 use crate::supervisor::Supervisor;
 use crate::workers::{Stopped, Workers};
 
@@ -29,23 +29,23 @@ impl Supervisor {
     /// # Examples
     ///
     /// ```no_run
-    /// use tidings_supervisor::{Order, Supervisor};
+    /// use tidings_supervisor::{ReloadStrategy, Supervisor};
     ///
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let stopped = Supervisor::of("./my-server").run(Order::AllAtOnce).await?;
+    /// let stopped = Supervisor::new("./my-server").run(ReloadStrategy::AllAtOnce).await?;
     /// std::process::exit(if stopped.is_clean() { 0 } else { 1 });
     /// # }
     /// ```
-    pub async fn run(self, on_hangup: Order) -> Result<Stopped, StartError> {
+    pub async fn run(self, on_hangup: ReloadStrategy) -> Result<Stopped, StartError> {
         let signals = Signals::catch()?;
         let workers = self.start().await?;
-        Ok(signals.rule(&workers, on_hangup).await)
+        Ok(signals.handle(&workers, on_hangup).await)
     }
 }
 
 async fn tell_when_ready(workers: &Workers) {
-    if workers.ready().await
-        && let Err(error) = crate::ready()
+    if workers.wait_until_ready().await
+        && let Err(error) = crate::notify_ready()
     {
         tracing::warn!(%error, "cannot tell that all workers are ready");
     }
@@ -57,13 +57,13 @@ async fn tell_when_ready(workers: &Workers) {
 /// # Examples
 ///
 /// ```no_run
-/// use tidings_supervisor::{Order, Signals, Supervisor};
+/// use tidings_supervisor::{ReloadStrategy, Signals, Supervisor};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let signals = Signals::catch()?;
-/// let workers = Supervisor::of("./my-server").start().await?;
+/// let workers = Supervisor::new("./my-server").start().await?;
 /// println!("{} processes", workers.status().await.map_or(0, |it| it.workers.len()));
-/// signals.rule(&workers, Order::AllAtOnce).await;
+/// signals.handle(&workers, ReloadStrategy::AllAtOnce).await;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub struct Signals {
 }
 
 enum Caught {
-    HangUp,
+    Hangup,
     TerminalClosed,
     End,
 }
@@ -95,7 +95,7 @@ impl Signals {
     /// Outside a runtime of tokio, or in one without I/O.
     pub fn catch() -> Result<Self, StartError> {
         let catch = |kind| {
-            signal(kind).map_err(|source| StartError::System {
+            signal(kind).map_err(|source| StartError::Io {
                 doing: "catching signals",
                 source,
             })
@@ -113,12 +113,12 @@ impl Signals {
 
     /// Does with these workers what the signals say, as [`Supervisor::run`], until they are stopped,
     /// by whomever.
-    pub async fn rule(mut self, workers: &Workers, on_hangup: Order) -> Stopped {
+    pub async fn handle(mut self, workers: &Workers, on_hangup: ReloadStrategy) -> Stopped {
         let mut telling = pin!(tell_when_ready(workers));
         let mut is_told = false;
         loop {
             let caught = tokio::select! {
-                stopped = workers.ended() => return stopped,
+                stopped = workers.wait_until_stopped() => return stopped,
                 caught = self.next() => caught,
                 () = &mut telling, if !is_told => {
                     is_told = true;
@@ -126,8 +126,8 @@ impl Signals {
                 }
             };
             match caught {
-                // Who waits for a reload is its report.
-                Caught::HangUp => drop(workers.begin_reload(on_hangup).await),
+                // Who waits for a reload is in its events.
+                Caught::Hangup => drop(workers.start_reload(on_hangup).await),
                 Caught::End | Caught::TerminalClosed => return self.stop(workers).await,
             }
         }
@@ -146,7 +146,7 @@ impl Signals {
                     Caught::End if !is_repetition => return workers.kill().await,
                     // There is nothing left to reload, and whoever closes a terminal does not ask for
                     // workers to be killed.
-                    Caught::End | Caught::HangUp | Caught::TerminalClosed => {}
+                    Caught::End | Caught::Hangup | Caught::TerminalClosed => {}
                 },
             }
         }
@@ -160,7 +160,7 @@ impl Signals {
                 _ = self.hang_up.recv() => {}
             }
             if !self.was_terminal_closed() {
-                return Caught::HangUp;
+                return Caught::Hangup;
             }
             if !self.is_hang_up_ignored {
                 return Caught::TerminalClosed;

@@ -56,11 +56,11 @@ pub(crate) struct Launch {
 /// Gives work to the thread; with the last of these it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Spawner {
-    orders: mpsc::Sender<Order>,
+    requests: mpsc::Sender<StartRequest>,
 }
 
 #[derive(Debug)]
-struct Order {
+struct StartRequest {
     slot: usize,
     notify: PathBuf,
     started: oneshot::Sender<io::Result<Process>>,
@@ -69,13 +69,13 @@ struct Order {
 impl Spawner {
     /// And what resolves when the thread is gone, and the sockets with it.
     pub(crate) fn start(launch: Launch) -> io::Result<(Self, oneshot::Receiver<()>)> {
-        let (orders, mut waiting) = mpsc::channel::<Order>(QUEUE);
+        let (requests, mut waiting) = mpsc::channel::<StartRequest>(QUEUE);
         let (end, gone) = oneshot::channel();
         let work = move || {
-            while let Some(order) = waiting.blocking_recv() {
-                let started = launch.spawn(order.slot, &order.notify);
+            while let Some(request) = waiting.blocking_recv() {
+                let started = launch.spawn(request.slot, &request.notify);
                 // Where nobody waits for it any more, now or before it is taken, its drop ends it.
-                let _ = order.started.send(started.map(Process::new));
+                let _ = request.started.send(started.map(Process::new));
             }
             drop(launch);
             drop(end);
@@ -83,20 +83,20 @@ impl Spawner {
         thread::Builder::new()
             .name("supervisor".to_owned())
             .spawn(work)?;
-        Ok((Self { orders }, gone))
+        Ok((Self { requests }, gone))
     }
 
     /// Starts a worker, which hears where to say that it is ready.
     pub(crate) async fn spawn(&self, slot: usize, notify: &Path) -> io::Result<Process> {
         let (started, answer) = oneshot::channel();
         let notify = notify.to_owned();
-        let order = Order {
+        let request = StartRequest {
             slot,
             notify,
             started,
         };
         let gone = || io::Error::other("the thread that starts workers is gone");
-        self.orders.send(order).await.map_err(|_| gone())?;
+        self.requests.send(request).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }

@@ -37,10 +37,10 @@ pub struct WorkerStatus {
     /// Its process.
     pub pid: Option<u32>,
     /// What it does.
-    pub state: State,
+    pub state: WorkerState,
     /// How long it has run; where there is no worker, zero. In JSON, in seconds.
     #[serde(with = "crate::seconds")]
-    pub age: Duration,
+    pub uptime: Duration,
     /// How often a worker of this slot was started in the place of one that died.
     pub restarts: u64,
     /// How the last one of this slot that was not told to end did end.
@@ -51,7 +51,7 @@ pub struct WorkerStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum State {
+pub enum WorkerState {
     /// It runs, and is not ready.
     Starting,
     /// It serves.
@@ -59,22 +59,22 @@ pub enum State {
     /// It finishes what it has, and ends.
     Draining,
     /// There is none; the slot waits to start another.
-    Waiting,
+    Backoff,
     /// There is none, until a reload: too many died.
-    GivenUp,
+    Failed,
     /// Something that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for WorkerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Draining => "draining",
-            Self::Waiting => "waiting",
-            Self::GivenUp => "given up",
+            Self::Backoff => "backoff",
+            Self::Failed => "failed",
             Self::Unknown => "unknown",
         })
     }
@@ -87,11 +87,11 @@ mod tests {
     #[test]
     fn what_a_later_version_says_is_understood_as_far_as_it_can_be() {
         let said = r#"{"name":"web","pid":7,"command":[],"slots":1,"is_reloading":false,"mood":"good",
-            "workers":[{"slot":0,"pid":null,"state":"dreaming","age":0,"restarts":0,
+            "workers":[{"slot":0,"pid":null,"state":"dreaming","uptime":0,"restarts":0,
             "last_exit":{"evicted":{"by":"nobody"}}}]}"#;
         let status: Status = serde_json::from_str(said).unwrap();
         let worker = &status.workers[0];
-        assert_eq!(worker.state, State::Unknown);
+        assert_eq!(worker.state, WorkerState::Unknown);
         assert_eq!(worker.last_exit, Some(Exit::Other));
     }
 

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 /// ```
 /// use tidings_supervisor::{StopSignal, Supervisor};
 ///
-/// let nginx = Supervisor::of("nginx").stop_signal(StopSignal::Quit);
+/// let nginx = Supervisor::new("nginx").stop_signal(StopSignal::Quit);
 /// assert_eq!("SIGQUIT".parse(), Ok(StopSignal::Quit));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub enum StopSignal {
     /// SIGINT.
     Interrupt,
     /// SIGHUP.
-    HangUp,
+    Hangup,
     /// SIGUSR1.
     User1,
     /// SIGUSR2.
@@ -38,7 +38,7 @@ const ALL: [StopSignal; 6] = [
     StopSignal::Terminate,
     StopSignal::Quit,
     StopSignal::Interrupt,
-    StopSignal::HangUp,
+    StopSignal::Hangup,
     StopSignal::User1,
     StopSignal::User2,
 ];
@@ -49,7 +49,7 @@ impl StopSignal {
             Self::Terminate => "SIGTERM",
             Self::Quit => "SIGQUIT",
             Self::Interrupt => "SIGINT",
-            Self::HangUp => "SIGHUP",
+            Self::Hangup => "SIGHUP",
             Self::User1 => "SIGUSR1",
             Self::User2 => "SIGUSR2",
         }
@@ -62,7 +62,7 @@ impl From<StopSignal> for Signal {
             StopSignal::Terminate => Self::TERM,
             StopSignal::Quit => Self::QUIT,
             StopSignal::Interrupt => Self::INT,
-            StopSignal::HangUp => Self::HUP,
+            StopSignal::Hangup => Self::HUP,
             StopSignal::User1 => Self::USR1,
             StopSignal::User2 => Self::USR2,
         }
@@ -76,22 +76,22 @@ impl fmt::Display for StopSignal {
 }
 
 impl FromStr for StopSignal {
-    type Err = UnknownSignal;
+    type Err = ParseStopSignalError;
 
     /// By name, with or without `SIG`, in any case.
-    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
+    fn from_str(text: &str) -> Result<Self, ParseStopSignalError> {
         let upper = text.to_ascii_uppercase();
         let name = format!("SIG{}", upper.strip_prefix("SIG").unwrap_or(&upper));
         let mut all = ALL.into_iter();
         let found = all.find(|signal| signal.name() == name);
-        found.ok_or_else(|| UnknownSignal(text.to_owned()))
+        found.ok_or_else(|| ParseStopSignalError(text.to_owned()))
     }
 }
 
 /// A signal that tells no worker to end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is none of SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2")]
-pub struct UnknownSignal(String);
+pub struct ParseStopSignalError(String);
 
 #[cfg(test)]
 mod tests {

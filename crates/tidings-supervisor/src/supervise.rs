@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
 use crate::error::{ReloadError, ScaleError};
-use crate::fleet::{Action, Fleet, Key, Order, Placed, Reloaded, Ticket};
+use crate::fleet::{Action, Fleet, Key, Placed, ReloadStrategy, Reloaded, Ticket};
 use crate::output::{LastLines, Output};
 use crate::status::Status;
 use crate::worker::{self, News, Surroundings, Wish};
@@ -21,7 +21,7 @@ const WISHES: usize = 4;
 #[derive(Debug)]
 pub(crate) enum Command {
     Reload {
-        order: Order,
+        strategy: ReloadStrategy,
         placed: oneshot::Sender<Placed>,
         done: Done,
     },
@@ -147,14 +147,14 @@ impl Supervision {
         // Whoever does not wait for an answer any more does not need it.
         match command {
             Command::Reload {
-                order,
+                strategy,
                 placed,
                 done,
             } => {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
                 self.waiting.insert(ticket, done);
-                let _ = placed.send(self.fleet.reload(order, ticket, now));
+                let _ = placed.send(self.fleet.reload(strategy, ticket, now));
             }
             Command::Scale { workers, done } => {
                 let _ = done.send(self.fleet.scale(workers, now));
@@ -185,7 +185,7 @@ impl Supervision {
                 Action::Start { worker, slot } => self.start(worker, slot),
                 Action::Terminate(key) => self.wish(key, Wish::Terminate),
                 Action::Kill(key) => self.wish(key, Wish::Kill),
-                Action::Report(report) => self.output().report(report),
+                Action::Report(event) => self.output().report(event),
                 Action::Answer(tickets, outcome) => self.answer(&tickets, &outcome),
             }
         }

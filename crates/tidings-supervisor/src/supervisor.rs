@@ -15,14 +15,14 @@ use crate::awake::timeout_awake;
 use crate::backoff::Backoff;
 use crate::control;
 use crate::error::StartError;
+use crate::event::SupervisorEvent;
 use crate::fleet::{CrashLoop, Fleet, MOST, Policy};
-use crate::home::{Home, runtime_directory};
+use crate::home::{Home, runtime_dir};
 use crate::identity::Identity;
-use crate::listen::{Listen, Listeners};
-use crate::output::{Line, Output, Readers};
+use crate::listen::{ListenAddress, Listeners};
+use crate::output::{Output, OutputLine, Readers};
 use crate::program;
-use crate::ready::Ready;
-use crate::report::Report;
+use crate::ready::ReadyWhen;
 use crate::spawn::{Launch, Spawner};
 use crate::stop_signal::StopSignal;
 use crate::supervise::{About, Supervision, View};
@@ -33,7 +33,7 @@ use crate::workers::Workers;
 /// more waits.
 const QUEUE: usize = 256;
 
-/// How long the last lines and reports may take to be written after the last worker's end.
+/// How long the last lines and events may take to be written after the last worker's end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Keeps so many copies of a program running.
@@ -45,14 +45,14 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// use tidings_supervisor::Supervisor;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let workers = Supervisor::of("./my-server")
+/// let workers = Supervisor::new("./my-server")
 ///     .args(["--fast"])
 ///     .workers(4)
 ///     .listen("127.0.0.1:9999".parse()?)
-///     .grace(Duration::from_secs(10))
+///     .stop_timeout(Duration::from_secs(10))
 ///     .start()
 ///     .await?;
-/// workers.ready().await;
+/// workers.wait_until_ready().await;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub struct Supervisor {
     directory: Option<PathBuf>,
     user: Option<String>,
     group: Option<String>,
-    listen: Vec<Listen>,
+    listen: Vec<ListenAddress>,
     stop_signal: StopSignal,
     policy: Policy,
     name: Option<String>,
@@ -76,7 +76,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// Of this program: a path, or a name that is looked for in `PATH`. It is looked for anew at each
     /// start of a worker, and no shell ever sees it.
-    pub fn of(program: impl AsRef<Path>) -> Self {
+    pub fn new(program: impl AsRef<Path>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
             arguments: Vec::new(),
@@ -91,9 +91,9 @@ impl Supervisor {
                 workers: thread::available_parallelism()
                     .map_or(1, usize::from)
                     .min(MOST),
-                ready: Ready::default(),
+                ready_when: ReadyWhen::default(),
                 ready_timeout: Duration::from_secs(30),
-                grace: Duration::from_secs(30),
+                stop_timeout: Duration::from_secs(30),
                 backoff: Backoff::default(),
                 crash_loop: CrashLoop {
                     deaths: 10,
@@ -137,7 +137,7 @@ impl Supervisor {
     }
 
     /// The workers' working directory; that of this process by default.
-    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+    pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
@@ -168,14 +168,14 @@ impl Supervisor {
     /// A socket that is opened once, and passed to every worker in the way of systemd: from descriptor
     /// 3 on, in this order, with `LISTEN_FDS`, `LISTEN_FDNAMES` and `LISTEN_PID`. No other descriptor
     /// of this process is passed on.
-    pub fn listen(mut self, on: Listen) -> Self {
-        self.listen.push(on);
+    pub fn listen(mut self, address: ListenAddress) -> Self {
+        self.listen.push(address);
         self
     }
 
     /// How it is known that a worker can serve; by default it says so.
-    pub fn ready(mut self, ready: Ready) -> Self {
-        self.policy.ready = ready;
+    pub fn ready_when(mut self, ready_when: ReadyWhen) -> Self {
+        self.policy.ready_when = ready_when;
         self
     }
 
@@ -194,8 +194,8 @@ impl Supervisor {
 
     /// How long a worker that was told to end may take to finish what it has; then it is
     /// killed, with all processes of its group. 30 s by default; zero kills at once.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.policy.grace = grace;
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.policy.stop_timeout = timeout;
         self
     }
 
@@ -212,7 +212,7 @@ impl Supervisor {
         self
     }
 
-    /// A worker that is ready and gives no sign of life ([`alive`](crate::alive)) for so long is
+    /// A worker that is ready and gives no sign of life ([`alive`](crate::notify_watchdog)) for so long is
     /// killed. It knows the time as `WATCHDOG_USEC`, in microseconds, and should use half of it. Off by
     /// default.
     pub fn watchdog(mut self, within: Duration) -> Self {
@@ -220,7 +220,7 @@ impl Supervisor {
         self
     }
 
-    /// Makes the supervisor known under this name: [`Remote`](crate::Remote), and `tidings ps`,
+    /// Makes the supervisor known under this name: [`RemoteSupervisor`](crate::Remote), and `tidings ps`,
     /// `reload`, `scale` and `stop`, reach it through a socket that only this user can use. There is
     /// one supervisor of a name. By default it has none.
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -231,7 +231,7 @@ impl Supervisor {
     /// Where supervisors have their sockets. By default `TIDINGS_RUNTIME_DIR`, else of root
     /// `/run/tidings`, else `tidings` in `XDG_RUNTIME_DIR`, else a directory of this user in the
     /// temporary one. What somebody removes there is made again within 250 ms.
-    pub fn runtime_directory(mut self, path: impl Into<PathBuf>) -> Self {
+    pub fn runtime_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.runtime = Some(path.into());
         self
     }
@@ -239,18 +239,18 @@ impl Supervisor {
     /// Is given each line that a worker writes. By default they are passed on, behind the slot's
     /// number. It runs on a thread of its own; while it takes its time, workers wait in their writes
     /// once 1,024 lines wait. What a worker wrote before it died waits for 3 s to be among these; what
-    /// is not is missing, and [reported](Report::LinesMissed) as such. What is not taken 5 s after the
+    /// is not is missing, and [reported](SupervisorEvent::LinesDropped) as such. What is not taken 5 s after the
     /// last worker's end is lost.
-    pub fn on_line(mut self, on_line: impl FnMut(&Line) + Send + 'static) -> Self {
+    pub fn on_line(mut self, on_line: impl FnMut(&OutputLine) + Send + 'static) -> Self {
         self.readers.on_line = Some(Box::new(on_line));
         self
     }
 
-    /// Is given each report, on the thread of [`on_line`](Self::on_line) and before the lines that
+    /// Is given each event, on the thread of [`on_line`](Self::on_line) and before the lines that
     /// wait. By default they go to `tracing`. Those for which there is no room, once 1,024 wait, are
     /// counted, and reported as missed.
-    pub fn on_report(mut self, on_report: impl FnMut(&Report) + Send + 'static) -> Self {
-        self.readers.on_report = Some(Box::new(on_report));
+    pub fn on_event(mut self, on_event: impl FnMut(&SupervisorEvent) + Send + 'static) -> Self {
+        self.readers.on_event = Some(Box::new(on_event));
         self
     }
 
@@ -262,12 +262,12 @@ impl Supervisor {
     /// there or that anybody can write, a user that this process cannot become, a name that is taken.
     pub async fn start(self) -> Result<Workers, StartError> {
         if !(1..=MOST).contains(&self.policy.workers) {
-            return Err(StartError::Workers(self.policy.workers));
+            return Err(StartError::WorkerCount(self.policy.workers));
         }
         program::find(&self.program)?;
         self.check_ready()?;
         let identity = self.identity()?;
-        let runtime = self.runtime.clone().unwrap_or_else(runtime_directory);
+        let runtime = self.runtime.clone().unwrap_or_else(runtime_dir);
         let is_for_others = identity.is_some_and(Identity::is_another);
         let name = self.name.clone();
         let listen = self.listen.clone();
@@ -275,7 +275,7 @@ impl Supervisor {
             let home = Home::take(&runtime, name.as_deref(), is_for_others)?;
             Ok::<_, StartError>((home, Listeners::open(&listen)?))
         });
-        let opened = opened.await.map_err(|source| StartError::System {
+        let opened = opened.await.map_err(|source| StartError::Io {
             doing: "taking a name and opening the sockets",
             source: source.into(),
         })?;
@@ -283,13 +283,17 @@ impl Supervisor {
             opened.map(|(home, sockets)| (Arc::new(home), Arc::new(sockets)))?;
         let addresses = listeners.addresses.as_slice().into();
 
-        let system = |doing| move |source| StartError::System { doing, source };
+        let system = |doing| move |source| StartError::Io { doing, source };
         let (output, written) =
             Output::start(self.readers).map_err(system("starting the thread for output"))?;
         let about = About {
             name: home.name(),
             command: shown(&self.program, &self.arguments),
-            listen: listeners.addresses.iter().map(Listen::to_string).collect(),
+            listen: listeners
+                .addresses
+                .iter()
+                .map(ListenAddress::to_string)
+                .collect(),
         };
         let launch = Launch {
             program: self.program,
@@ -301,7 +305,7 @@ impl Supervisor {
             listeners,
             watchdog: self.policy.watchdog,
         };
-        let ready = self.policy.ready;
+        let ready_when = self.policy.ready_when;
         let (spawner, closed) =
             Spawner::start(launch).map_err(system("starting the thread for workers"))?;
         let (commands, wanted) = mpsc::channel(QUEUE);
@@ -324,7 +328,7 @@ impl Supervisor {
                 home,
                 identity,
                 output,
-                ready,
+                ready_when,
                 stop_signal: self.stop_signal,
                 news,
             },
@@ -347,13 +351,13 @@ impl Supervisor {
 
     /// Workers have the supervisor's sockets from their start, so that they would be ready at once.
     fn check_ready(&self) -> Result<(), StartError> {
-        let Ready::Accepts(at) = self.policy.ready else {
+        let ReadyWhen::Accepts(at) = self.policy.ready_when else {
             return Ok(());
         };
         match self.listen.iter().find(|it| it.is_reached_at(at)) {
             None => Ok(()),
             Some(listen) => Err(StartError::Listen {
-                on: listen.to_string(),
+                address: listen.to_string(),
                 source: io::Error::new(
                     io::ErrorKind::InvalidInput,
                     "workers get this socket from the supervisor, so that it cannot tell who is \

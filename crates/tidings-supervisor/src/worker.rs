@@ -21,8 +21,8 @@ use crate::fleet::{Ended, Key};
 use crate::home::{Home, looks, restore};
 use crate::identity::Identity;
 use crate::notify::{Ear, Word};
-use crate::output::{LastLines, LastWords, Output, Pipe, Source, Stream};
-use crate::ready::{Ready, accepts};
+use crate::output::{LastLines, LastWords, Output, OutputStream, Pipe, Source};
+use crate::ready::{ReadyWhen, accepts};
 use crate::spawn::Spawner;
 use crate::stop_signal::StopSignal;
 
@@ -52,7 +52,7 @@ pub(crate) struct Surroundings {
     pub(crate) home: Arc<Home>,
     pub(crate) identity: Option<Identity>,
     pub(crate) output: Output,
-    pub(crate) ready: Ready,
+    pub(crate) ready_when: ReadyWhen,
     pub(crate) stop_signal: StopSignal,
     pub(crate) news: mpsc::Sender<(Key, News)>,
 }
@@ -134,7 +134,7 @@ impl Worker<'_> {
     /// Until the process is dead.
     async fn watch(&mut self, ear: &mut Ear, death: &mut Death, process: &mut Process) {
         let group = process.child.id();
-        let port = self.surroundings.ready.port();
+        let port = self.surroundings.ready_when.port();
         let accepts = async {
             match port {
                 Some(at) => accepts(at, group).await,
@@ -160,7 +160,7 @@ impl Worker<'_> {
                 },
                 Ok(words) = ear.hear() => for word in words {
                     // With another way to know, that is not it.
-                    if word != Word::Ready || self.surroundings.ready == Ready::Notified {
+                    if word != Word::Ready || self.surroundings.ready_when == ReadyWhen::Notified {
                         self.tell(News::Said(word)).await;
                     }
                 },
@@ -181,7 +181,10 @@ impl Worker<'_> {
         let child = &mut process.child;
         let stdout = child.stdout.take().map(OwnedFd::from);
         let stderr = child.stderr.take().map(OwnedFd::from);
-        let pipes = [(Stream::Stdout, stdout), (Stream::Stderr, stderr)];
+        let pipes = [
+            (OutputStream::Stdout, stdout),
+            (OutputStream::Stderr, stderr),
+        ];
         let mut readers = JoinSet::new();
         for (stream, pipe) in pipes {
             let source = Source {
@@ -361,7 +364,7 @@ mod tests {
             home: Arc::new(Home::take(runtime, None, false).unwrap()),
             identity: None,
             output: Output::start(Readers::default()).unwrap().0,
-            ready: Ready::Notified,
+            ready_when: ReadyWhen::Notified,
             stop_signal: StopSignal::default(),
             news,
         };

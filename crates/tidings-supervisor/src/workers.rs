@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{ReloadError, ScaleError};
-use crate::fleet::{Ending, Order, Placed, Reloaded};
-use crate::listen::Listen;
+use crate::fleet::{Ending, Placed, ReloadStrategy, Reloaded};
+use crate::listen::ListenAddress;
 use crate::status::Status;
 use crate::supervise::{Command, View};
 
@@ -19,12 +19,12 @@ use crate::supervise::{Command, View};
 /// # Examples
 ///
 /// ```no_run
-/// use tidings_supervisor::{Order, Supervisor};
+/// use tidings_supervisor::{ReloadStrategy, Supervisor};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let workers = Supervisor::of("./my-server").workers(4).start().await?;
-/// workers.ready().await;
-/// let reloaded = workers.reload(Order::Rolling).await?;
+/// let workers = Supervisor::new("./my-server").workers(4).start().await?;
+/// workers.wait_until_ready().await;
+/// let reloaded = workers.reload(ReloadStrategy::Rolling).await?;
 /// println!("{} new workers after {:?}", reloaded.workers, reloaded.took);
 /// workers.stop().await;
 /// # Ok(()) }
@@ -33,7 +33,7 @@ use crate::supervise::{Command, View};
 pub struct Workers {
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<View>,
-    addresses: Arc<[Listen]>,
+    addresses: Arc<[ListenAddress]>,
 }
 
 /// The end of a supervisor.
@@ -43,19 +43,19 @@ pub struct Stopped {
     /// How many workers did not end within the grace, and were killed.
     pub killed: usize,
     /// Nobody asked for it: all slots were given up.
-    pub gave_up: bool,
+    pub all_failed: bool,
 }
 
 impl Stopped {
     /// It was asked for, and all workers ended in time.
     pub fn is_clean(&self) -> bool {
-        self.killed == 0 && !self.gave_up
+        self.killed == 0 && !self.all_failed
     }
 }
 
 impl From<Ending> for Stopped {
-    fn from(Ending { killed, gave_up }: Ending) -> Self {
-        Self { killed, gave_up }
+    fn from(Ending { killed, all_failed }: Ending) -> Self {
+        Self { killed, all_failed }
     }
 }
 
@@ -63,7 +63,7 @@ impl Workers {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
         view: watch::Receiver<View>,
-        addresses: Arc<[Listen]>,
+        addresses: Arc<[ListenAddress]>,
     ) -> Self {
         Self {
             commands,
@@ -73,13 +73,13 @@ impl Workers {
     }
 
     /// Where the workers are reached; a port 0 has become one.
-    pub fn addresses(&self) -> &[Listen] {
+    pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
     /// Waits until there is a worker in each slot and all are ready: true then, and false when the
     /// supervisor ends before.
-    pub async fn ready(&self) -> bool {
+    pub async fn wait_until_ready(&self) -> bool {
         let mut view = self.view.clone();
         let known = view.wait_for(|view| view.are_all_ready || view.stopped.is_some());
         known.await.is_ok_and(|view| view.are_all_ready)
@@ -87,15 +87,15 @@ impl Workers {
 
     /// Replaces all workers, and waits for it: each successor is ready before its elder is told to
     /// end. While another reload runs, this one waits for it; all who ask meanwhile share one, which
-    /// is [all at once](Order::AllAtOnce) if anybody asked for that, as [`Reloaded::order`] tells.
+    /// is [all at once](ReloadStrategy::AllAtOnce) if anybody asked for that, as [`Reloaded::order`] tells.
     ///
     /// # Errors
     ///
     /// When a successor dies or is not ready in time: then the elders serve on, and the successors are
-    /// told to end, for which they have the grace as all others. With [`Order::Rolling`], those that
+    /// told to end, for which they have the grace as all others. With [`ReloadStrategy::Rolling`], those that
     /// were replaced before stay replaced. When the supervisor ends.
-    pub async fn reload(&self, order: Order) -> Result<Reloaded, ReloadError> {
-        self.begin_reload(order).await?.await
+    pub async fn reload(&self, strategy: ReloadStrategy) -> Result<Reloaded, ReloadError> {
+        self.start_reload(strategy).await?.await
     }
 
     /// Like [`reload`](Self::reload), and tells at once whether the reload began or waits for another.
@@ -103,18 +103,21 @@ impl Workers {
     /// # Errors
     ///
     /// When the supervisor ends.
-    pub async fn begin_reload(&self, order: Order) -> Result<Reloading, ReloadError> {
+    pub async fn start_reload(
+        &self,
+        strategy: ReloadStrategy,
+    ) -> Result<ReloadHandle, ReloadError> {
         let (placed, place) = oneshot::channel();
         let (done, outcome) = oneshot::channel();
         let command = Command::Reload {
-            order,
+            strategy,
             placed,
             done,
         };
-        let ending = |()| ReloadError::Ending;
+        let ending = |()| ReloadError::Stopping;
         self.commands.send(command).await.map_err(|_| ending(()))?;
         let placed = place.await.map_err(|_| ending(()))?;
-        Ok(Reloading {
+        Ok(ReloadHandle {
             is_queued: placed == Placed::Queued,
             outcome,
         })
@@ -130,8 +133,8 @@ impl Workers {
         let (done, answer) = oneshot::channel();
         let command = Command::Scale { workers, done };
         let sent = self.commands.send(command).await;
-        sent.map_err(|_| ScaleError::Ending)?;
-        answer.await.unwrap_or(Err(ScaleError::Ending))
+        sent.map_err(|_| ScaleError::Stopping)?;
+        answer.await.unwrap_or(Err(ScaleError::Stopping))
     }
 
     /// The workers as they are now; none once the supervisor has ended.
@@ -152,21 +155,21 @@ impl Workers {
     }
 
     /// Waits until the supervisor has ended: somebody stopped it, or all slots were given up.
-    pub async fn ended(&self) -> Stopped {
+    pub async fn wait_until_stopped(&self) -> Stopped {
         let mut view = self.view.clone();
         let ended = view.wait_for(|view| view.stopped.is_some()).await;
         let stopped = ended.ok().and_then(|view| view.stopped);
         // Its task was cancelled, as at the end of a runtime: then its workers are killed.
         stopped.unwrap_or(Stopped {
             killed: 0,
-            gave_up: true,
+            all_failed: true,
         })
     }
 
     async fn ask(&self, command: Command) -> Stopped {
         // When it has ended already, that is what was asked for.
         let _ = self.commands.send(command).await;
-        self.ended().await
+        self.wait_until_stopped().await
     }
 
     /// For whoever must not keep the workers alive.
@@ -184,7 +187,7 @@ impl Workers {
 pub(crate) struct WeakWorkers {
     commands: mpsc::WeakSender<Command>,
     view: watch::Receiver<View>,
-    addresses: Arc<[Listen]>,
+    addresses: Arc<[ListenAddress]>,
 }
 
 impl WeakWorkers {
@@ -200,23 +203,23 @@ impl WeakWorkers {
 /// A reload that began, or waits for another; as a future, what became of it. It goes on also when
 /// this is dropped.
 #[derive(Debug)]
-pub struct Reloading {
+pub struct ReloadHandle {
     is_queued: bool,
     outcome: oneshot::Receiver<Result<Reloaded, ReloadError>>,
 }
 
-impl Reloading {
+impl ReloadHandle {
     /// Another reload runs, and this one begins after it.
     pub fn is_queued(&self) -> bool {
         self.is_queued
     }
 }
 
-impl Future for Reloading {
+impl Future for ReloadHandle {
     type Output = Result<Reloaded, ReloadError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = Pin::new(&mut self.outcome).poll(context);
-        outcome.map(|outcome| outcome.unwrap_or(Err(ReloadError::Ending)))
+        outcome.map(|outcome| outcome.unwrap_or(Err(ReloadError::Stopping)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tidings_supervisor::{Exit, Remote, RemoteError, State, Status, WorkerStatus};
+use tidings_supervisor::{Exit, RemoteError, RemoteSupervisor, Status, WorkerState, WorkerStatus};
 use tokio::task::JoinSet;
 
 use crate::args::Ps;
@@ -15,14 +15,17 @@ const HEADINGS: [&str; 7] = [
     "SLOT",
     "PID",
     "STATE",
-    "AGE",
+    "UPTIME",
     "RESTARTS",
     "LAST EXIT",
 ];
 
 pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
     let (fleets, lost) = match &args.name {
-        Some(name) => (vec![Remote::find(Some(name)).await?.status().await?], false),
+        Some(name) => (
+            vec![RemoteSupervisor::find(Some(name)).await?.status().await?],
+            false,
+        ),
         None => all().await,
     };
     if args.json {
@@ -36,8 +39,8 @@ pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
             table(&HEADINGS, &rows)
         ));
     } else if !lost {
-        let looked_in = Remote::places();
-        say(RemoteError::NobodyRuns { looked_in });
+        let searched = RemoteSupervisor::runtime_dirs();
+        say(RemoteError::NoneRunning { searched });
     }
     Ok(if lost {
         ExitCode::FAILURE
@@ -49,14 +52,14 @@ pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
 /// And whether there is one that could not be asked. Who ends while it is asked runs no more.
 async fn all() -> (Vec<Status>, bool) {
     let mut asked = JoinSet::new();
-    for remote in Remote::all().await {
+    for remote in RemoteSupervisor::list().await {
         asked.spawn(async move { remote.status().await });
     }
     let (mut fleets, mut lost) = (Vec::new(), false);
     for answer in asked.join_all().await {
         match answer {
             Ok(status) => fleets.push(status),
-            Err(error) if error.is_gone() => {}
+            Err(error) if error.is_stopped() => {}
             Err(error) => {
                 lost = true;
                 let error = format!("{:#}", anyhow::Error::new(error));
@@ -95,7 +98,7 @@ fn row(name: &str, worker: &WorkerStatus) -> Vec<Cell> {
         plain(worker.pid.map_or("-".to_owned(), |pid| pid.to_string())),
         (style(worker.state), worker.state.to_string()),
         plain(if is_there {
-            age(worker.age)
+            age(worker.uptime)
         } else {
             "-".to_owned()
         }),
@@ -104,11 +107,11 @@ fn row(name: &str, worker: &WorkerStatus) -> Vec<Cell> {
     ]
 }
 
-fn style(state: State) -> Style {
+fn style(state: WorkerState) -> Style {
     match state {
-        State::Ready => Style::Good,
-        State::Draining => Style::Calm,
-        State::GivenUp => Style::Alarm,
+        WorkerState::Ready => Style::Good,
+        WorkerState::Draining => Style::Calm,
+        WorkerState::Failed => Style::Alarm,
         _ => Style::Trouble,
     }
 }

@@ -10,13 +10,13 @@ use std::thread;
 
 use anyhow::Context as _;
 use tidings_supervisor::{
-    Backoff, Ready, Report, Signals, StartError, Stopped, Supervisor, Workers,
+    Backoff, ReadyWhen, Signals, StartError, Stopped, Supervisor, SupervisorEvent, Workers,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::voice::{Note, Voice};
 use self::watch::Watch;
-use crate::args::{Run, order};
+use crate::args::{Run, strategy};
 use crate::commands::exit_code;
 
 /// So many fleets of the same program get names of their own by themselves.
@@ -39,7 +39,7 @@ pub(crate) async fn run(run: &Run) -> anyhow::Result<ExitCode> {
 }
 
 async fn keep_running(run: &Run, voice: &Voice) -> anyhow::Result<Stopped> {
-    let on_change = order(run.rolling);
+    let on_change = strategy(run.rolling);
     let signals = Signals::catch()?;
     if voice.is_pretty() {
         tell_of_a_second_interrupt(voice.clone())?;
@@ -56,11 +56,11 @@ async fn keep_running(run: &Run, voice: &Voice) -> anyhow::Result<Stopped> {
                 let path = watch.change().await;
                 voice.note(&Note::Changed { path });
                 // What becomes of it is reported.
-                drop(workers.begin_reload(on_change).await);
+                drop(workers.start_reload(on_change).await);
             }
         });
     }
-    Ok(signals.rule(&workers, on_change).await)
+    Ok(signals.handle(&workers, on_change).await)
 }
 
 /// Whoever pressed Ctrl-C and sees nothing end does not know that it helps to press it again.
@@ -122,24 +122,24 @@ fn default_name(program: &Path) -> String {
 
 fn supervisor(run: &Run, voice: &Voice) -> Supervisor {
     let backoff = Backoff::default()
-        .first(run.backoff_first)
-        .longest(run.backoff_longest)
-        .quiet(run.backoff_quiet);
+        .min_delay(run.backoff_min)
+        .max_delay(run.backoff_max)
+        .reset_after(run.backoff_reset);
     let (lines, reports) = (voice.clone(), voice.clone());
-    let ready = run.ready_after.map_or(run.ready_when, Ready::After);
-    let mut supervisor = Supervisor::of(&run.command[0])
+    let ready = run.ready_after.map_or(run.ready_when, ReadyWhen::After);
+    let mut supervisor = Supervisor::new(&run.command[0])
         .args(&run.command[1..])
         .workers(number_of_workers(run))
-        .ready(ready)
+        .ready_when(ready)
         .ready_timeout(run.ready_timeout)
         .stop_signal(run.stop_signal)
-        .grace(run.grace)
+        .stop_timeout(run.stop_timeout)
         .backoff(backoff)
         .crash_loop(run.crash_loop.deaths, run.crash_loop.within)
         .on_line(move |line| lines.line(line))
-        .on_report(move |report| {
+        .on_event(move |report| {
             reports.report(report);
-            if matches!(report, Report::NotReady { .. }) && ready == Ready::Notified {
+            if matches!(report, SupervisorEvent::NotReady { .. }) && ready == ReadyWhen::Notified {
                 reports.cure();
             }
         });
@@ -152,8 +152,8 @@ fn supervisor(run: &Run, voice: &Voice) -> Supervisor {
     if let Some(group) = &run.group {
         supervisor = supervisor.group(group);
     }
-    if let Some(directory) = &run.directory {
-        supervisor = supervisor.directory(directory);
+    if let Some(directory) = &run.working_directory {
+        supervisor = supervisor.current_dir(directory);
     }
     if run.env_clear {
         supervisor = supervisor.env_clear();

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use tidings_supervisor::Remote;
+use tidings_supervisor::RemoteSupervisor;
 
 use crate::args::Scale;
 use crate::terminal::{Style, paint, say, workers};
 
 pub(crate) async fn scale(args: &Scale) -> anyhow::Result<ExitCode> {
-    let remote = Remote::find(args.name.as_deref()).await?;
+    let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
     let name = remote.name();
     let scaled = remote.scale(args.workers).await;
     let from = scaled.with_context(|| format!("{name} is not scaled"))?;

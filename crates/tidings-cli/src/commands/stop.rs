@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use tidings_supervisor::Remote;
+use tidings_supervisor::RemoteSupervisor;
 
 use crate::args::Stop;
 use crate::commands::exit_code;
 use crate::terminal::{Style, paint, say, workers};
 
 pub(crate) async fn stop(args: &Stop) -> anyhow::Result<ExitCode> {
-    let remote = Remote::find(args.name.as_deref()).await?;
+    let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
     let name = remote.name();
     let stopped = if args.now {
         remote.kill().await

@@ -22,7 +22,7 @@ fn it_says_what_runs_where_and_how_to_reload_it() {
 
     running.signal(Signal::TERM);
     assert_eq!(running.code(), 0);
-    running.stderr.wait_for("all workers ended in time");
+    running.stderr.wait_for("all workers stopped in time");
 }
 
 #[test]
@@ -44,19 +44,19 @@ fn json_is_an_object_a_line_and_says_what_it_is() {
     let place = Place::new();
     let options = ["--output", "json", "--workers", "1", "--name", "web"];
     let mut running = place.run(&options, &STAYS);
-    running.stdout.wait_for(r#""what":"ready""#);
+    running.stdout.wait_for(r#""event":"ready""#);
     running.signal(Signal::TERM);
     assert_eq!(running.code(), 0);
-    running.stdout.wait_for(r#""what":"stopped""#);
+    running.stdout.wait_for(r#""event":"stopped""#);
 
     let parse = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
     let objects: Vec<_> = running.stdout.all().iter().map(parse).collect();
     let find = |what: &str| {
         let mut objects = objects.iter();
-        objects.find(|it| it["what"] == what).unwrap()
+        objects.find(|it| it["event"] == what).unwrap()
     };
     for object in &objects {
-        let at = object["at"].as_str().unwrap();
+        let at = object["timestamp"].as_str().unwrap();
         assert!(at.len() == 24 && at.ends_with('Z'), "{object}");
     }
     assert_eq!(find("running")["name"], "web");
@@ -73,7 +73,7 @@ fn what_cannot_start_says_so_in_json_too() {
     let output = place.tidings(&["run", "--output=json", "--", "./no-such-program"]);
     let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
-        (output.status.code(), &error["what"]),
+        (output.status.code(), &error["event"]),
         (Some(1), &"error".into())
     );
     let text = error["text"].as_str().unwrap();
@@ -89,7 +89,7 @@ fn who_never_says_that_it_is_ready_is_told_what_to_do_once() {
         "run",
         "--workers=1",
         "--ready-timeout=50ms",
-        "--backoff-first=1ms",
+        "--backoff-min=1ms",
         "--",
     ]);
     let running = Running::start(command.args(STAYS));
@@ -103,7 +103,7 @@ fn who_never_says_that_it_is_ready_is_told_what_to_do_once() {
 fn a_ready_worker_that_gives_no_sign_of_life_is_killed() {
     let place = Place::new();
     let running = place.run(&["--workers=1", "--watchdog=200ms"], &STAYS);
-    running.stderr.wait_for("gave no sign of life");
+    running.stderr.wait_for("no WATCHDOG=1");
     running.pids(2);
 }
 
@@ -152,7 +152,7 @@ fn workers_are_given_their_environment_directory_and_sockets() {
             "--listen=127.0.0.1:0",
             "--listen",
             &socket,
-            "--directory",
+            "--working-directory",
             directory.to_str().unwrap(),
         ],
         &["/bin/sh", "-c", show],
@@ -254,12 +254,12 @@ fn what_is_not_understood_ends_with_2() {
 }
 
 #[test]
-fn slots_that_are_all_given_up_end_it_with_1() {
+fn it_ends_with_1_when_all_slots_failed() {
     let place = Place::new();
-    let options = ["--workers=1", "--crash-loop=2/60s", "--backoff-first=1ms"];
+    let options = ["--workers=1", "--crash-loop=2/60s", "--backoff-min=1ms"];
     let mut running = place.run(&options, &["sh", "-c", "echo no database; exit 4"]);
     assert_eq!(running.code(), 1);
-    running.stderr.wait_for("slot 0 is given up");
+    running.stderr.wait_for("slot 0 failed");
     running.stderr.wait_for("    no database");
 }
 
@@ -282,7 +282,7 @@ fn what_a_worker_wrote_last_does_nothing_to_a_terminal() {
 #[test]
 fn workers_that_had_to_be_killed_make_it_end_with_3() {
     let place = Place::new();
-    let mut running = place.run(&["--workers=1", "--grace=100ms"], &STUBBORN);
+    let mut running = place.run(&["--workers=1", "--stop-timeout=100ms"], &STUBBORN);
     let worker = running.pids(1)[0];
 
     running.signal(Signal::TERM);

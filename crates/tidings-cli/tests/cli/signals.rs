@@ -53,7 +53,7 @@ fn a_hangup_replaces_one_worker_after_the_other_where_that_is_wanted() {
 #[test]
 fn an_interrupt_says_that_a_second_one_kills() {
     let place = Place::new();
-    let options = ["--workers=1", "--grace=1h", "--output=pretty"];
+    let options = ["--workers=1", "--stop-timeout=1h", "--output=pretty"];
     let mut running = place.run(&options, &STUBBORN);
     running.stdout.wait_for("up ");
 
@@ -68,11 +68,11 @@ fn an_interrupt_says_that_a_second_one_kills() {
 fn signals_that_come_together_leave_workers_their_grace() {
     for second in [Signal::TERM, Signal::INT] {
         let place = Place::new();
-        let mut running = place.run(&["--workers=1", "--grace=1m"], &DRAINS);
+        let mut running = place.run(&["--workers=1", "--stop-timeout=1m"], &DRAINS);
         running.pids(1);
 
         running.signal(Signal::TERM);
-        running.stderr.wait_for("told to end");
+        running.stderr.wait_for("was told to stop");
         running.signal(second);
 
         assert_eq!(running.code(), 0, "{:#?}", running.stderr.all());
@@ -84,11 +84,11 @@ fn signals_that_come_together_leave_workers_their_grace() {
 #[test]
 fn a_second_termination_kills() {
     let place = Place::new();
-    let mut running = place.run(&["--workers=1", "--grace=1h"], &STUBBORN);
+    let mut running = place.run(&["--workers=1", "--stop-timeout=1h"], &STUBBORN);
     let worker = running.pids(1)[0];
 
     running.signal(Signal::TERM);
-    running.stderr.wait_for("was told to end");
+    running.stderr.wait_for("was told to stop");
     assert!(lives(worker));
 
     assert_eq!(running.code_after_many(Signal::TERM), 3);

@@ -35,7 +35,7 @@ fn ps_shows_all_workers_as_a_table() {
         .lines()
         .map(|it| it.split_whitespace().collect())
         .collect();
-    let headings = "NAME SLOT PID STATE AGE RESTARTS LAST EXIT";
+    let headings = "NAME SLOT PID STATE UPTIME RESTARTS LAST EXIT";
     assert_eq!(rows[0].join(" "), headings);
     assert_eq!(rows.len(), 4, "{table}");
     let pid = jobs.pids(1)[0].to_string();
@@ -52,13 +52,13 @@ fn ps_shows_what_became_of_a_worker() {
     let program = ["sh", "-c", "[ $WORKER_ID = 0 ] || exec sleep 1000; exit 7"];
     let options = ["--workers=2", "--crash-loop=1/60s"];
     let running = place.run(&options, &program);
-    running.stderr.wait_for("is given up");
+    running.stderr.wait_for("slot 0 failed");
     running.stderr.wait_for("worker 1 is ready");
 
     let table = place.said(&["ps"]);
     let row = table.lines().nth(3).unwrap();
     assert!(
-        row.contains("given up") && row.ends_with("ended with status 7"),
+        row.contains("failed") && row.ends_with("exited with status 7"),
         "{table}"
     );
 }
@@ -81,7 +81,7 @@ fn ps_is_also_json() {
         (&worker["slot"], &worker["state"]),
         (&1.into(), &"ready".into())
     );
-    assert!(worker["age"].as_f64().unwrap() > 0.0);
+    assert!(worker["uptime"].as_f64().unwrap() > 0.0);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn ps_shows_text_of_other_processes_escaped_in_one_line() {
     let place = Place::new();
     let hostile = r"x\nweb  pid 7\u202e\u009b2J";
     let answer = format!(
-        r#"{{"answer":"status","name":"name {hostile}","pid":1,"command":["{hostile}"],"listen":["at {hostile}"],"slots":1,"is_reloading":false,"workers":[{{"slot":0,"pid":null,"state":"waiting","age":0.0,"restarts":1,"last_exit":{{"not_started":"why {hostile}"}}}}]}}"#
+        r#"{{"response":"status","name":"name {hostile}","pid":1,"command":["{hostile}"],"listen":["at {hostile}"],"slots":1,"is_reloading":false,"workers":[{{"slot":0,"pid":null,"state":"waiting","uptime":0.0,"restarts":1,"last_exit":{{"not_started":"why {hostile}"}}}}]}}"#
     );
     answer_as(&place, "hostile", move || answer.clone());
 
@@ -138,7 +138,7 @@ fn ps_shows_text_of_other_processes_escaped_in_one_line() {
     let about = format!("name {escaped}  pid 1, listening on at {escaped}");
     assert_eq!(said.lines().next(), Some(&*about), "{said:?}");
     assert!(
-        said.ends_with(&format!("not started: why {escaped}\n")),
+        said.ends_with(&format!("cannot start: why {escaped}\n")),
         "{said:?}"
     );
     assert_eq!(said.lines().count(), 4, "{said:?}");
@@ -150,7 +150,8 @@ fn ps_shows_text_of_other_processes_escaped_in_one_line() {
 fn what_another_supervisor_refuses_with_is_shown_escaped() {
     let place = Place::new();
     let why = r"no\n  because \u202eof \u001b]0;title\u0007this";
-    let answer = format!(r#"{{"answer":"refused","kind":"scale","why":"{why}"}}"#);
+    let answer =
+        format!(r#"{{"response":"rejected","kind":"invalid_worker_count","why":"{why}"}}"#);
     answer_as(&place, "hostile", move || answer.clone());
 
     let (complaint, _) = place.refused(&["scale", "2"]);
@@ -165,7 +166,7 @@ fn what_another_supervisor_refuses_with_is_shown_escaped() {
 fn an_answer_that_makes_no_sense_is_shown_escaped() {
     let place = Place::new();
     answer_as(&place, "hostile", || {
-        r#"{"answer":"x\n\u202ey"}"#.to_owned()
+        r#"{"response":"x\n\u202ey"}"#.to_owned()
     });
 
     let (complaint, _) = place.refused(&["stop"]);
@@ -182,7 +183,7 @@ fn ps_asks_all_at_once() {
     for name in ["one", "two"] {
         let both = Arc::clone(&both);
         let answer = format!(
-            r#"{{"answer":"status","name":"{name}\u001b[2J","pid":1,"command":[],"slots":0,"is_reloading":true,"workers":[]}}"#
+            r#"{{"response":"status","name":"{name}\u001b[2J","pid":1,"command":[],"slots":0,"is_reloading":true,"workers":[]}}"#
         );
         answer_as(&place, name, move || {
             both.wait();
@@ -213,7 +214,7 @@ fn reload_replaces_all_workers_and_says_how_long_it_took() {
 }
 
 #[test]
-fn a_reload_that_fails_says_why_and_the_old_workers_serve_on() {
+fn a_failed_reload_says_why_and_the_old_workers_keep_running() {
     let place = Place::new();
     let program = place.put_program("server", "echo up $$; exec sleep 1000");
     let web = place.run(&["--workers=2"], &[program.to_str().unwrap()]);
@@ -228,7 +229,7 @@ fn a_reload_that_fails_says_why_and_the_old_workers_serve_on() {
         "server is not reloaded",
         "status 7",
         "no such table",
-        "serve on",
+        "keep running",
     ] {
         assert!(complaint.contains(part), "{complaint}");
     }
@@ -294,7 +295,10 @@ fn stop_lets_all_workers_finish() {
 #[test]
 fn stop_now_kills_them() {
     let place = Place::new();
-    let mut web = place.run(&["--name=web", "--workers=2", "--grace=1h"], &STUBBORN);
+    let mut web = place.run(
+        &["--name=web", "--workers=2", "--stop-timeout=1h"],
+        &STUBBORN,
+    );
     let workers = web.pids(2);
 
     let output = place.tidings(&["stop", "web", "--now"]);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use tidings_supervisor::{Listen, Order, State, Supervisor, Workers};
+use tidings_supervisor::{ListenAddress, ReloadStrategy, Supervisor, WorkerState, Workers};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
@@ -54,17 +54,17 @@ impl Reloads {
         }
     }
 
-    fn order(self) -> Order {
+    fn strategy(self) -> ReloadStrategy {
         match self {
-            Self::AllAtOnce => Order::AllAtOnce,
-            Self::Rolling => Order::Rolling,
+            Self::AllAtOnce => ReloadStrategy::AllAtOnce,
+            Self::Rolling => ReloadStrategy::Rolling,
         }
     }
 }
 
 pub(super) async fn run(reloads: Reloads, times: usize) -> Result<Outcome> {
-    let order = reloads.order();
-    let (took, counts) = under_load(Ours::start(order, &[]).await?, times).await?;
+    let strategy = reloads.strategy();
+    let (took, counts) = under_load(Ours::start(strategy, &[]).await?, times).await?;
     let mut outcome = Outcome {
         took,
         lost: counts.lost(),
@@ -79,7 +79,7 @@ pub(super) async fn run(reloads: Reloads, times: usize) -> Result<Outcome> {
         KEEPING + LEAVING
     ));
 
-    let plain = Ours::start(order, &["--linger", "0"]).await?;
+    let plain = Ours::start(strategy, &["--drain-timeout", "0"]).await?;
     let (_, counts) = under_load(plain, times).await?;
     let note = format!("the same with axum's graceful shutdown and no drain: {counts}");
     outcome.notes.push(note);
@@ -127,26 +127,29 @@ async fn under_load(mut fleet: impl Fleet, times: usize) -> Result<(Vec<Duration
 struct Ours {
     workers: Workers,
     at: SocketAddr,
-    order: Order,
+    strategy: ReloadStrategy,
     _runtime: TempDir,
 }
 
 impl Ours {
-    async fn start(order: Order, arguments: &[&str]) -> Result<Self> {
+    async fn start(strategy: ReloadStrategy, arguments: &[&str]) -> Result<Self> {
         let runtime = tempfile::tempdir()?;
-        let workers = Supervisor::of(server()?)
+        let workers = Supervisor::new(server()?)
             .args(arguments)
             .workers(WORKERS)
-            .listen(Listen::tcp((Ipv4Addr::LOCALHOST, 0).into()))
-            .runtime_directory(runtime.path())
+            .listen(ListenAddress::tcp((Ipv4Addr::LOCALHOST, 0).into()))
+            .runtime_dir(runtime.path())
             .on_line(|_| {})
             .start()
             .await?;
-        ensure!(timeout(PATIENCE, workers.ready()).await?, "it has ended");
+        ensure!(
+            timeout(PATIENCE, workers.wait_until_ready()).await?,
+            "it has ended"
+        );
         Ok(Self {
             at: workers.addresses()[0].to_string().parse()?,
             workers,
-            order,
+            strategy,
             _runtime: runtime,
         })
     }
@@ -154,7 +157,7 @@ impl Ours {
     async fn is_draining(&self) -> Result<bool> {
         let status = self.workers.status().await.context("it has ended")?;
         let mut workers = status.workers.iter();
-        Ok(workers.any(|worker| worker.state == State::Draining))
+        Ok(workers.any(|worker| worker.state == WorkerState::Draining))
     }
 }
 
@@ -164,7 +167,7 @@ impl Fleet for Ours {
     }
 
     async fn reload(&mut self) -> Result<()> {
-        self.workers.reload(self.order).await?;
+        self.workers.reload(self.strategy).await?;
         while self.is_draining().await? {
             sleep(Duration::from_millis(5)).await;
         }

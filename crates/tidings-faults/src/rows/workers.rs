@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use tidings_supervisor::{Backoff, Order, Report, State, Supervisor};
+use tidings_supervisor::{Backoff, ReloadStrategy, Supervisor, SupervisorEvent, WorkerState};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -167,11 +167,11 @@ async fn are_reloaded(times: usize) -> Result<Outcome> {
     let fleet = Fleet::start(|it| it).await?;
     let mut outcome = Outcome::default();
     for _ in 0..20 {
-        fleet.workers.reload(Order::AllAtOnce).await?;
+        fleet.workers.reload(ReloadStrategy::AllAtOnce).await?;
     }
     let before = Holdings::at_rest().await;
     for _ in 0..times {
-        let reloaded = fleet.workers.reload(Order::AllAtOnce).await?;
+        let reloaded = fleet.workers.reload(ReloadStrategy::AllAtOnce).await?;
         ensure!(reloaded.workers == WORKERS, "{reloaded:?}");
         outcome.took.push(reloaded.took);
     }
@@ -206,7 +206,7 @@ async fn are_broken(times: usize) -> Result<Outcome> {
         set_permissions(&version, Permissions::from_mode(0o755))?;
         deploy(&version, &name)?;
         let began = Instant::now();
-        let reloaded = fleet.workers.reload(Order::AllAtOnce).await;
+        let reloaded = fleet.workers.reload(ReloadStrategy::AllAtOnce).await;
         outcome.took.push(began.elapsed());
         if reloaded.is_ok() {
             outcome
@@ -255,7 +255,7 @@ fn deploy(program: &Path, name: &Path) -> Result<()> {
 /// Workers that are ready, and what is reported of them.
 struct Fleet {
     workers: tidings_supervisor::Workers,
-    reports: mpsc::UnboundedReceiver<Report>,
+    reports: mpsc::UnboundedReceiver<SupervisorEvent>,
     children: mpsc::UnboundedReceiver<u32>,
     _runtime: tempfile::TempDir,
 }
@@ -270,18 +270,18 @@ impl Fleet {
         let (report, reports) = mpsc::unbounded_channel();
         let (child, children) = mpsc::unbounded_channel();
         let backoff = Backoff::default()
-            .first(Duration::from_millis(10))
-            .longest(Duration::from_millis(100));
-        let supervisor = Supervisor::of(program)
+            .min_delay(Duration::from_millis(10))
+            .max_delay(Duration::from_millis(100));
+        let supervisor = Supervisor::new(program)
             .args(Role::Worker.arguments())
             .workers(WORKERS)
             .backoff(backoff)
             .crash_loop(usize::MAX, PATIENCE)
             .ready_timeout(READY)
             .watchdog(WATCHDOG)
-            .grace(Duration::from_secs(1))
-            .runtime_directory(runtime.path().join("run"))
-            .on_report(move |it| drop(report.send(it.clone())))
+            .stop_timeout(Duration::from_secs(1))
+            .runtime_dir(runtime.path().join("run"))
+            .on_event(move |it| drop(report.send(it.clone())))
             .on_line(move |line| {
                 let pid = line.text.strip_prefix("child ");
                 if let Some(pid) = pid.and_then(|pid| pid.parse().ok()) {
@@ -289,7 +289,10 @@ impl Fleet {
                 }
             });
         let workers = choose(supervisor).start().await?;
-        ensure!(timeout(PATIENCE, workers.ready()).await?, "it ended");
+        ensure!(
+            timeout(PATIENCE, workers.wait_until_ready()).await?,
+            "it ended"
+        );
         Ok(Self {
             workers,
             reports,
@@ -300,7 +303,10 @@ impl Fleet {
 
     async fn pids(&self) -> Result<Vec<u32>> {
         let status = self.workers.status().await.context("it ended")?;
-        let ready = status.workers.iter().filter(|it| it.state == State::Ready);
+        let ready = status
+            .workers
+            .iter()
+            .filter(|it| it.state == WorkerState::Ready);
         Ok(ready.filter_map(|it| it.pid).collect())
     }
 
@@ -327,9 +333,11 @@ impl Fleet {
         let mut chosen = None;
         loop {
             match self.reports.recv().await.context("it ended")? {
-                Report::Respawning { slot: of, delay } if of == slot => chosen = Some(delay),
-                Report::Ready { slot: of, .. } if of == slot && chosen.is_some() => {
-                    ensure!(self.workers.ready().await, "it ended");
+                SupervisorEvent::Restarting { slot: of, delay } if of == slot => {
+                    chosen = Some(delay)
+                }
+                SupervisorEvent::Ready { slot: of, .. } if of == slot && chosen.is_some() => {
+                    ensure!(self.workers.wait_until_ready().await, "it ended");
                     return chosen.context("it has just been there");
                 }
                 _ => {}
@@ -352,7 +360,10 @@ impl Fleet {
         let began = Instant::now();
         loop {
             let status = self.workers.status().await.context("it ended")?;
-            let ready = status.workers.iter().filter(|it| it.state == State::Ready);
+            let ready = status
+                .workers
+                .iter()
+                .filter(|it| it.state == WorkerState::Ready);
             let (ready, all) = (ready.count(), status.workers.len());
             if (ready, all) == (WORKERS, WORKERS) {
                 return Ok(());

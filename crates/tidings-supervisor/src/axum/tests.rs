@@ -43,8 +43,8 @@ impl Server {
         let at = listener.local_addr().unwrap();
         let (drain, told) = oneshot::channel();
         let server = serve(listener, app)
-            .linger(linger)
-            .drain_on(async { drop(told.await) });
+            .drain_timeout(linger)
+            .with_graceful_shutdown(async { drop(told.await) });
         let ended = tokio::spawn(server.into_future());
         Self { at, drain, ended }
     }
@@ -138,8 +138,8 @@ async fn a_client_may_ask_once_more_after_an_answer_that_took_longer_than_the_li
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let (drain, told) = oneshot::channel::<()>();
-    let server = serve(listener, app).linger(linger);
-    let server = server.drain_on(async { drop(told.await) });
+    let server = serve(listener, app).drain_timeout(linger);
+    let server = server.with_graceful_shutdown(async { drop(told.await) });
     let server = tokio::spawn(server.into_future());
     let mut client = TcpStream::connect(at).await.unwrap();
     let request = b"GET /long HTTP/1.1\r\nhost: here\r\n\r\n";

@@ -8,8 +8,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::protocol::{ANSWER, Answer, LONGEST_ANSWER, PATIENCE, Refusal, Request};
-use crate::fleet::{Order, Reloaded};
+use super::protocol::{MAX_RESPONSE, PATIENCE, RESPONSE_TIMEOUT, Rejection, Request, Response};
+use crate::fleet::{ReloadStrategy, Reloaded};
 use crate::home::{controls, places};
 use crate::shown::{Lines, Shown};
 use crate::status::Status;
@@ -21,16 +21,16 @@ use crate::workers::Stopped;
 /// # Examples
 ///
 /// ```no_run
-/// use tidings_supervisor::{Order, Remote};
+/// use tidings_supervisor::{ReloadStrategy, RemoteSupervisor};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let web = Remote::find(Some("web")).await?;
-/// let reloaded = web.reload(Order::AllAtOnce).await?;
+/// let web = RemoteSupervisor::find(Some("web")).await?;
+/// let reloaded = web.reload(ReloadStrategy::AllAtOnce).await?;
 /// println!("{} new workers after {:?}", reloaded.workers, reloaded.took);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Remote {
+pub struct RemoteSupervisor {
     name: String,
     socket: PathBuf,
 }
@@ -40,33 +40,33 @@ pub struct Remote {
 #[non_exhaustive]
 pub enum RemoteError {
     /// No supervisor of this user that has a name runs.
-    #[error("no supervisor runs; looked in {}", shown(looked_in))]
-    NobodyRuns {
-        /// The [places](Remote::places).
-        looked_in: Vec<PathBuf>,
+    #[error("no supervisor runs; looked in {}", shown(searched))]
+    NoneRunning {
+        /// The [places](RemoteSupervisor::runtime_dirs).
+        searched: Vec<PathBuf>,
     },
     /// A name is needed to choose one.
     #[error("several supervisors run: {}", .0.join(", "))]
-    SeveralRun(Vec<String>),
+    SeveralRunning(Vec<String>),
     /// None of this name runs.
-    #[error("no supervisor named `{name}` runs; these do: {}", names.join(", "))]
-    NoSuchName {
+    #[error("no supervisor named `{name}` runs; these do: {}", running.join(", "))]
+    NotFound {
         /// The name that was looked for.
         name: String,
         /// Those that run.
-        names: Vec<String>,
+        running: Vec<String>,
     },
     /// It heard the wish, and did not fulfil it.
     #[error("{}", Lines(why))]
-    Refused {
+    Rejected {
         /// What kind of wish.
-        kind: Refusal,
+        kind: Rejection,
         /// What it says itself.
         why: String,
     },
     /// It could not be asked, or ended before it answered.
     #[error("the supervisor `{name}` gives no answer")]
-    Lost {
+    Unreachable {
         /// Its name.
         name: String,
         /// Why.
@@ -76,13 +76,13 @@ pub enum RemoteError {
 
 impl RemoteError {
     /// It ends, or has ended.
-    pub fn is_gone(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         use io::ErrorKind::{
             BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof,
         };
         match self {
-            Self::Refused { kind, .. } => *kind == Refusal::Ending,
-            Self::Lost { source, .. } => matches!(
+            Self::Rejected { kind, .. } => *kind == Rejection::Stopping,
+            Self::Unreachable { source, .. } => matches!(
                 source.kind(),
                 BrokenPipe | ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof
             ),
@@ -96,67 +96,67 @@ fn shown(places: &[PathBuf]) -> String {
     places.collect::<Vec<_>>().join(", ")
 }
 
-impl Remote {
+impl RemoteSupervisor {
     /// The supervisor of this name; without a name, the only one that runs.
     ///
     /// # Errors
     ///
     /// When none runs, none of this name, or several and no name was given.
     pub async fn find(name: Option<&str>) -> Result<Self, RemoteError> {
-        Self::find_in(Self::places(), name).await
+        Self::find_of(Self::runtime_dirs(), name).await
     }
 
     /// Like [`find`](Self::find), in another
-    /// [runtime directory](crate::Supervisor::runtime_directory) than that of this user.
+    /// [runtime directory](crate::Supervisor::runtime_dir) than that of this user.
     ///
     /// # Errors
     ///
     /// As [`find`](Self::find).
-    pub async fn find_at(
+    pub async fn find_in(
         runtime: impl AsRef<Path>,
         name: Option<&str>,
     ) -> Result<Self, RemoteError> {
-        Self::find_in(vec![runtime.as_ref().to_owned()], name).await
+        Self::find_of(vec![runtime.as_ref().to_owned()], name).await
     }
 
-    async fn find_in(places: Vec<PathBuf>, name: Option<&str>) -> Result<Self, RemoteError> {
-        let mut all = Self::all_in(&places).await;
+    async fn find_of(places: Vec<PathBuf>, name: Option<&str>) -> Result<Self, RemoteError> {
+        let mut all = Self::list_of(&places).await;
         if all.is_empty() {
-            return Err(RemoteError::NobodyRuns { looked_in: places });
+            return Err(RemoteError::NoneRunning { searched: places });
         }
         let names = |all: Vec<Self>| all.into_iter().map(|it| it.name).collect();
         match name {
             None if all.len() == 1 => Ok(all.remove(0)),
-            None => Err(RemoteError::SeveralRun(names(all))),
+            None => Err(RemoteError::SeveralRunning(names(all))),
             Some(name) => match all.iter().position(|it| it.name == name) {
                 Some(index) => Ok(all.remove(index)),
-                None => Err(RemoteError::NoSuchName {
+                None => Err(RemoteError::NotFound {
                     name: name.to_owned(),
-                    names: names(all),
+                    running: names(all),
                 }),
             },
         }
     }
 
     /// All supervisors of this user that have a name and run, in the order of their names.
-    pub async fn all() -> Vec<Self> {
-        Self::all_in(&Self::places()).await
+    pub async fn list() -> Vec<Self> {
+        Self::list_of(&Self::runtime_dirs()).await
     }
 
     /// The directories in which supervisors of this user are looked for: that of
     /// `TIDINGS_RUNTIME_DIR` alone where it is set, else all in which they are with one environment or
     /// another.
-    pub fn places() -> Vec<PathBuf> {
+    pub fn runtime_dirs() -> Vec<PathBuf> {
         places()
     }
 
     /// Like [`all`](Self::all), in another
-    /// [runtime directory](crate::Supervisor::runtime_directory) than that of this user.
-    pub async fn all_at(runtime: impl AsRef<Path>) -> Vec<Self> {
-        Self::all_in(&[runtime.as_ref().to_owned()]).await
+    /// [runtime directory](crate::Supervisor::runtime_dir) than that of this user.
+    pub async fn list_in(runtime: impl AsRef<Path>) -> Vec<Self> {
+        Self::list_of(&[runtime.as_ref().to_owned()]).await
     }
 
-    async fn all_in(places: &[PathBuf]) -> Vec<Self> {
+    async fn list_of(places: &[PathBuf]) -> Vec<Self> {
         let mut controls: Vec<_> = places.iter().flat_map(|it| controls(it)).collect();
         controls.sort();
         let mut all = Vec::new();
@@ -180,7 +180,7 @@ impl Remote {
     /// When it refuses, or is gone.
     pub async fn status(&self) -> Result<Status, RemoteError> {
         match self.ask(Request::Status).await?.first().await? {
-            Answer::Status(status) => Ok(status),
+            Response::Status(status) => Ok(status),
             other => Err(self.unexpected(&other)),
         }
     }
@@ -190,8 +190,8 @@ impl Remote {
     /// # Errors
     ///
     /// When the reload fails, the supervisor refuses it, or is gone.
-    pub async fn reload(&self, order: Order) -> Result<Reloaded, RemoteError> {
-        self.begin_reload(order).await?.outcome().await
+    pub async fn reload(&self, strategy: ReloadStrategy) -> Result<Reloaded, RemoteError> {
+        self.start_reload(strategy).await?.wait().await
     }
 
     /// Like [`reload`](Self::reload), and tells at once whether the reload began or waits for another.
@@ -199,14 +199,20 @@ impl Remote {
     /// # Errors
     ///
     /// When the supervisor refuses, or is gone.
-    pub async fn begin_reload(&self, order: Order) -> Result<RemoteReloading, RemoteError> {
-        let mut answers = self.ask(Request::Reload { order }).await?;
-        let is_queued = match answers.first().await? {
-            Answer::Begun => false,
-            Answer::Queued => true,
+    pub async fn start_reload(
+        &self,
+        strategy: ReloadStrategy,
+    ) -> Result<RemoteReloadHandle, RemoteError> {
+        let mut responses = self.ask(Request::Reload { strategy }).await?;
+        let is_queued = match responses.first().await? {
+            Response::Begun => false,
+            Response::Queued => true,
             other => return Err(self.unexpected(&other)),
         };
-        Ok(RemoteReloading { is_queued, answers })
+        Ok(RemoteReloadHandle {
+            is_queued,
+            responses,
+        })
     }
 
     /// From now on so many workers, as [`Workers::scale`](crate::Workers::scale); how many were there
@@ -217,7 +223,7 @@ impl Remote {
     /// When it is not between 1 and 1,024, the supervisor refuses, or is gone.
     pub async fn scale(&self, workers: usize) -> Result<usize, RemoteError> {
         match self.ask(Request::Scale { workers }).await?.first().await? {
-            Answer::Scaled { from } => Ok(from),
+            Response::Scaled { from } => Ok(from),
             other => Err(self.unexpected(&other)),
         }
     }
@@ -242,18 +248,18 @@ impl Remote {
     }
 
     async fn end(&self, now: bool) -> Result<Stopped, RemoteError> {
-        let mut answers = self.ask(Request::Stop { now }).await?;
-        match answers.first().await? {
-            Answer::Begun => {}
+        let mut responses = self.ask(Request::Stop { now }).await?;
+        match responses.first().await? {
+            Response::Begun => {}
             other => return Err(self.unexpected(&other)),
         }
-        match answers.next().await? {
-            Answer::Stopped(stopped) => Ok(stopped),
+        match responses.next().await? {
+            Response::Stopped(stopped) => Ok(stopped),
             other => Err(self.unexpected(&other)),
         }
     }
 
-    async fn ask(&self, request: Request) -> Result<Answers, RemoteError> {
+    async fn ask(&self, request: Request) -> Result<Responses, RemoteError> {
         let asked = async {
             let mut stream = UnixStream::connect(&self.socket).await?;
             check_peer(&stream)?;
@@ -268,7 +274,7 @@ impl Remote {
             Err(io::Error::new(io::ErrorKind::TimedOut, why))
         });
         let stream = stream.map_err(|source| self.lost(source))?;
-        Ok(Answers {
+        Ok(Responses {
             from: self.clone(),
             stream: BufReader::new(stream),
         })
@@ -276,10 +282,10 @@ impl Remote {
 
     fn lost(&self, source: io::Error) -> RemoteError {
         let name = self.name.clone();
-        RemoteError::Lost { name, source }
+        RemoteError::Unreachable { name, source }
     }
 
-    fn unexpected(&self, answer: &Answer) -> RemoteError {
+    fn unexpected(&self, answer: &Response) -> RemoteError {
         let why = format!("it answered something else than it was asked: {answer:?}");
         self.lost(io::Error::new(io::ErrorKind::InvalidData, why))
     }
@@ -288,12 +294,12 @@ impl Remote {
 /// A reload of another supervisor that began, or waits for another. It goes on also when this is
 /// dropped.
 #[derive(Debug)]
-pub struct RemoteReloading {
+pub struct RemoteReloadHandle {
     is_queued: bool,
-    answers: Answers,
+    responses: Responses,
 }
 
-impl RemoteReloading {
+impl RemoteReloadHandle {
     /// Another reload runs, and this one begins after it.
     pub fn is_queued(&self) -> bool {
         self.is_queued
@@ -304,42 +310,44 @@ impl RemoteReloading {
     /// # Errors
     ///
     /// When the reload fails, or the supervisor is gone.
-    pub async fn outcome(mut self) -> Result<Reloaded, RemoteError> {
-        match self.answers.next().await? {
-            Answer::Reloaded(reloaded) => Ok(reloaded),
-            other => Err(self.answers.from.unexpected(&other)),
+    pub async fn wait(mut self) -> Result<Reloaded, RemoteError> {
+        match self.responses.next().await? {
+            Response::Reloaded(reloaded) => Ok(reloaded),
+            other => Err(self.responses.from.unexpected(&other)),
         }
     }
 }
 
 #[derive(Debug)]
-struct Answers {
-    from: Remote,
+struct Responses {
+    from: RemoteSupervisor,
     stream: BufReader<UnixStream>,
 }
 
-impl Answers {
+impl Responses {
     /// That it heard: who runs says so soon.
-    async fn first(&mut self) -> Result<Answer, RemoteError> {
+    async fn first(&mut self) -> Result<Response, RemoteError> {
         let from = self.from.clone();
-        timeout(ANSWER, self.next()).await.unwrap_or_else(|_| {
-            let why = format!("it says nothing within {ANSWER:?}");
-            Err(from.lost(io::Error::new(io::ErrorKind::TimedOut, why)))
-        })
+        timeout(RESPONSE_TIMEOUT, self.next())
+            .await
+            .unwrap_or_else(|_| {
+                let why = format!("it says nothing within {RESPONSE_TIMEOUT:?}");
+                Err(from.lost(io::Error::new(io::ErrorKind::TimedOut, why)))
+            })
     }
 
     /// The next one, however long it takes: a reload takes as long as its workers.
-    async fn next(&mut self) -> Result<Answer, RemoteError> {
+    async fn next(&mut self) -> Result<Response, RemoteError> {
         let answer = self.read().await.map_err(|source| self.from.lost(source))?;
         match answer {
-            Answer::Refused { kind, why } => Err(RemoteError::Refused { kind, why }),
+            Response::Rejected { kind, why } => Err(RemoteError::Rejected { kind, why }),
             answer => Ok(answer),
         }
     }
 
-    async fn read(&mut self) -> io::Result<Answer> {
+    async fn read(&mut self) -> io::Result<Response> {
         let mut line = Vec::new();
-        let mut bounded = (&mut self.stream).take(LONGEST_ANSWER);
+        let mut bounded = (&mut self.stream).take(MAX_RESPONSE);
         bounded.read_until(b'\n', &mut line).await?;
         if !line.ends_with(b"\n") {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -4,33 +4,33 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{Order, Reloaded};
+use crate::fleet::{ReloadStrategy, Reloaded};
 use crate::status::Status;
 use crate::workers::Stopped;
 
 /// No request is longer.
-pub(super) const LONGEST_REQUEST: u64 = 64 << 10;
+pub(super) const MAX_REQUEST: u64 = 64 << 10;
 
 /// No answer is longer: the last ten lines of a worker, each of 64 KiB whose every character is escaped,
 /// are far from it, and so is the status of as many workers as there can be.
-pub(super) const LONGEST_ANSWER: u64 = 16 << 20;
+pub(super) const MAX_RESPONSE: u64 = 16 << 20;
 
 /// How long a line may take to be sent, or to be taken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the first answer may take: those who say nothing take all places for as long as a request
 /// may take, and it is no answer that never comes.
-pub(super) const ANSWER: Duration = Duration::from_secs(8);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// One for each connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "snake_case")]
+#[serde(tag = "request", rename_all = "snake_case")]
 pub(super) enum Request {
     Status,
     /// Answered twice: with whether it began, and with what became of it.
     Reload {
         #[serde(default)]
-        order: Order,
+        strategy: ReloadStrategy,
     },
     Scale {
         workers: usize,
@@ -44,8 +44,8 @@ pub(super) enum Request {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-pub(super) enum Answer {
+#[serde(tag = "response", rename_all = "snake_case")]
+pub(super) enum Response {
     Status(Status),
     Begun,
     /// Another reload runs.
@@ -55,8 +55,8 @@ pub(super) enum Answer {
         from: usize,
     },
     Stopped(Stopped),
-    Refused {
-        kind: Refusal,
+    Rejected {
+        kind: Rejection,
         why: String,
     },
 }
@@ -65,18 +65,18 @@ pub(super) enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum Rejection {
     /// It belongs to another user.
-    NotYours,
+    PermissionDenied,
     /// It does not understand the request, as when it is of another version.
-    Request,
+    InvalidRequest,
     /// A reload did not succeed: who was not replaced serves on.
-    Reload,
+    ReloadFailed,
     /// There cannot be so many workers.
-    Scale,
+    InvalidWorkerCount,
     /// It ends.
-    Ending,
+    Stopping,
     /// Something that this version does not know.
     #[serde(other)]
-    Other,
+    Unknown,
 }

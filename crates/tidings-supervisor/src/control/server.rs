@@ -13,10 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::protocol::{Answer, LONGEST_REQUEST, PATIENCE, Refusal, Request};
+use super::protocol::{MAX_REQUEST, PATIENCE, Rejection, Request, Response};
 use crate::awake::timeout_awake;
 use crate::error::{ReloadError, ScaleError};
-use crate::fleet::Order;
+use crate::fleet::ReloadStrategy;
 use crate::home::{Home, Place, looks, make_room, restore};
 use crate::workers::{Stopped, WeakWorkers};
 
@@ -170,7 +170,7 @@ impl Connection {
             let (uid, pid) = (peer.uid(), peer.pid());
             tracing::warn!(uid, pid, "another user was refused at the control socket");
             let why = "the supervisor belongs to another user";
-            return self.refuse(Refusal::NotYours, why).await;
+            return self.refuse(Rejection::PermissionDenied, why).await;
         }
         let mut end = self.end.clone();
         let request = tokio::select! {
@@ -181,10 +181,13 @@ impl Connection {
             Ok(Ok(Some(request))) => self.fulfil(request).await,
             // It only looked whether somebody is here.
             Ok(Ok(None)) => Ok(()),
-            Ok(Err(error)) => self.refuse(Refusal::Request, &error.to_string()).await,
+            Ok(Err(error)) => {
+                self.refuse(Rejection::InvalidRequest, &error.to_string())
+                    .await
+            }
             Err(_) => {
                 let why = format!("no request came within {PATIENCE:?}");
-                self.refuse(Refusal::Request, &why).await
+                self.refuse(Rejection::InvalidRequest, &why).await
             }
         }
     }
@@ -192,13 +195,13 @@ impl Connection {
     async fn request(&mut self) -> io::Result<Option<Request>> {
         let mut line = Vec::new();
         // One byte more, to tell a line that is too long from one that is not.
-        let mut bounded = (&mut self.stream).take(LONGEST_REQUEST + 1);
+        let mut bounded = (&mut self.stream).take(MAX_REQUEST + 1);
         bounded.read_until(b'\n', &mut line).await?;
         if line.is_empty() {
             return Ok(None);
         }
-        if line.len() as u64 > LONGEST_REQUEST {
-            let why = format!("the request is longer than {LONGEST_REQUEST} bytes");
+        if line.len() as u64 > MAX_REQUEST {
+            let why = format!("the request is longer than {MAX_REQUEST} bytes");
             return Err(io::Error::other(why));
         }
         let request = serde_json::from_slice(&line);
@@ -211,7 +214,7 @@ impl Connection {
     async fn fulfil(&mut self, request: Request) -> io::Result<()> {
         match request {
             Request::Status => self.status().await,
-            Request::Reload { order } => self.reload(order).await,
+            Request::Reload { strategy } => self.reload(strategy).await,
             Request::Scale { workers } => self.scale(workers).await,
             Request::Stop { now } => self.stop(now).await,
         }
@@ -223,25 +226,25 @@ impl Connection {
             None => None,
         };
         match status {
-            Some(status) => self.answer(&Answer::Status(status)).await,
+            Some(status) => self.answer(&Response::Status(status)).await,
             None => self.refuse_ending().await,
         }
     }
 
-    async fn reload(&mut self, order: Order) -> io::Result<()> {
+    async fn reload(&mut self, strategy: ReloadStrategy) -> io::Result<()> {
         let Some(workers) = self.workers.upgrade() else {
             return self.refuse_ending().await;
         };
-        let begun = workers.begin_reload(order).await;
+        let begun = workers.start_reload(strategy).await;
         // Whoever waits for a reload does not keep the workers alive.
         drop(workers);
         let outcome = match begun {
             Ok(reloading) => {
                 let is_queued = reloading.is_queued();
                 let placed = if is_queued {
-                    Answer::Queued
+                    Response::Queued
                 } else {
-                    Answer::Begun
+                    Response::Begun
                 };
                 self.answer(&placed).await?;
                 self.place.take();
@@ -250,21 +253,27 @@ impl Connection {
             Err(error) => Err(error),
         };
         match outcome {
-            Ok(reloaded) => self.answer(&Answer::Reloaded(reloaded)).await,
-            Err(ReloadError::Ending) => self.refuse_ending().await,
-            Err(error) => self.refuse(Refusal::Reload, &error.to_string()).await,
+            Ok(reloaded) => self.answer(&Response::Reloaded(reloaded)).await,
+            Err(ReloadError::Stopping) => self.refuse_ending().await,
+            Err(error) => {
+                self.refuse(Rejection::ReloadFailed, &error.to_string())
+                    .await
+            }
         }
     }
 
     async fn scale(&mut self, to: usize) -> io::Result<()> {
         let scaled = match self.workers.upgrade() {
             Some(workers) => workers.scale(to).await,
-            None => Err(ScaleError::Ending),
+            None => Err(ScaleError::Stopping),
         };
         match scaled {
-            Ok(from) => self.answer(&Answer::Scaled { from }).await,
-            Err(ScaleError::Ending) => self.refuse_ending().await,
-            Err(error) => self.refuse(Refusal::Scale, &error.to_string()).await,
+            Ok(from) => self.answer(&Response::Scaled { from }).await,
+            Err(ScaleError::Stopping) => self.refuse_ending().await,
+            Err(error) => {
+                self.refuse(Rejection::InvalidWorkerCount, &error.to_string())
+                    .await
+            }
         }
     }
 
@@ -272,7 +281,7 @@ impl Connection {
         let Some(workers) = self.workers.upgrade() else {
             return self.refuse_ending().await;
         };
-        let told = self.answer(&Answer::Begun).await;
+        let told = self.answer(&Response::Begun).await;
         self.place.take();
         let stopping = async {
             if now {
@@ -294,20 +303,20 @@ impl Connection {
             Some(stopped) = ended => stopped,
         };
         told?;
-        self.answer(&Answer::Stopped(stopped)).await
+        self.answer(&Response::Stopped(stopped)).await
     }
 
     async fn refuse_ending(&mut self) -> io::Result<()> {
-        let why = ReloadError::Ending.to_string();
-        self.refuse(Refusal::Ending, &why).await
+        let why = ReloadError::Stopping.to_string();
+        self.refuse(Rejection::Stopping, &why).await
     }
 
-    async fn refuse(&mut self, kind: Refusal, why: &str) -> io::Result<()> {
+    async fn refuse(&mut self, kind: Rejection, why: &str) -> io::Result<()> {
         let why = why.to_owned();
-        self.answer(&Answer::Refused { kind, why }).await
+        self.answer(&Response::Rejected { kind, why }).await
     }
 
-    async fn answer(&mut self, answer: &Answer) -> io::Result<()> {
+    async fn answer(&mut self, answer: &Response) -> io::Result<()> {
         let mut line = serde_json::to_vec(answer)?;
         line.push(b'\n');
         timeout(PATIENCE, self.stream.write_all(&line)).await?

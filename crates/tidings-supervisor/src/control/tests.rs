@@ -12,17 +12,20 @@ use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
 use super::server::may_ask;
-use crate::{Order, Ready, Refusal, Remote, RemoteError, StartError, Supervisor, Workers};
+use crate::{
+    ReadyWhen, Rejection, ReloadStrategy, RemoteError, RemoteSupervisor, StartError, Supervisor,
+    Workers,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Workers that are ready at once and end at once when told to.
 fn sleepers(runtime: &TempDir, name: &str) -> Supervisor {
-    Supervisor::of("sleep")
+    Supervisor::new("sleep")
         .args(["1000"])
         .workers(1)
-        .ready(Ready::After(Duration::ZERO))
-        .runtime_directory(runtime.path())
+        .ready_when(ReadyWhen::After(Duration::ZERO))
+        .runtime_dir(runtime.path())
         .name(name)
 }
 
@@ -35,12 +38,14 @@ impl Fleet {
     async fn start() -> Self {
         let runtime = short_directory();
         let workers = sleepers(&runtime, "web").start().await.unwrap();
-        assert!(workers.ready().await);
+        assert!(workers.wait_until_ready().await);
         Self { runtime, workers }
     }
 
-    async fn remote(&self) -> Remote {
-        Remote::find_at(self.runtime.path(), None).await.unwrap()
+    async fn remote(&self) -> RemoteSupervisor {
+        RemoteSupervisor::find_in(self.runtime.path(), None)
+            .await
+            .unwrap()
     }
 
     async fn connect(&self) -> UnixStream {
@@ -67,7 +72,7 @@ async fn heard(mut stream: UnixStream) -> String {
 }
 
 async fn names(runtime: &Path) -> Vec<String> {
-    let all = Remote::all_at(runtime).await;
+    let all = RemoteSupervisor::list_in(runtime).await;
     all.iter().map(|it| it.name().to_owned()).collect()
 }
 
@@ -79,27 +84,32 @@ async fn a_remote_sees_reloads_scales_and_stops_the_workers() {
     let status = web.status().await.unwrap();
     assert_eq!((&*status.name, status.slots), ("web", 1));
     assert_eq!(web.scale(3).await.unwrap(), 1);
-    assert!(fleet.workers.ready().await);
-    assert_eq!(web.reload(Order::Rolling).await.unwrap().workers, 3);
+    assert!(fleet.workers.wait_until_ready().await);
+    assert_eq!(
+        web.reload(ReloadStrategy::Rolling).await.unwrap().workers,
+        3
+    );
     assert!(web.stop().await.unwrap().is_clean());
 
-    assert!(fleet.workers.ended().await.is_clean());
+    assert!(fleet.workers.wait_until_stopped().await.is_clean());
     assert!(names(fleet.runtime.path()).await.is_empty());
 }
 
 #[tokio::test]
 async fn a_second_reload_hears_that_it_is_queued_and_both_hear_their_outcome() {
     let runtime = short_directory();
-    let slow = sleepers(&runtime, "web").ready(Ready::After(Duration::from_millis(300)));
+    let slow = sleepers(&runtime, "web").ready_when(ReadyWhen::After(Duration::from_millis(300)));
     let workers = slow.start().await.unwrap();
-    let web = Remote::find_at(runtime.path(), Some("web")).await.unwrap();
+    let web = RemoteSupervisor::find_in(runtime.path(), Some("web"))
+        .await
+        .unwrap();
 
-    let first = web.begin_reload(Order::AllAtOnce).await.unwrap();
-    let second = web.begin_reload(Order::AllAtOnce).await.unwrap();
+    let first = web.start_reload(ReloadStrategy::AllAtOnce).await.unwrap();
+    let second = web.start_reload(ReloadStrategy::AllAtOnce).await.unwrap();
 
     assert!(!first.is_queued() && second.is_queued());
-    assert_eq!(first.outcome().await.unwrap().workers, 1);
-    assert_eq!(second.outcome().await.unwrap().workers, 1);
+    assert_eq!(first.wait().await.unwrap().workers, 1);
+    assert_eq!(second.wait().await.unwrap().workers, 1);
     workers.kill().await;
 }
 
@@ -108,10 +118,20 @@ async fn a_reload_goes_on_when_its_client_goes_away() {
     let fleet = Fleet::start().await;
     let before = fleet.workers.status().await.unwrap().workers[0].pid;
 
-    drop(fleet.remote().await.begin_reload(Order::AllAtOnce).await);
+    drop(
+        fleet
+            .remote()
+            .await
+            .start_reload(ReloadStrategy::AllAtOnce)
+            .await,
+    );
 
     // Its own reload comes after that one.
-    fleet.workers.reload(Order::AllAtOnce).await.unwrap();
+    fleet
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     let workers = fleet.workers.status().await.unwrap().workers;
     assert!(workers.iter().any(|it| it.pid != before));
     fleet.workers.kill().await;
@@ -121,10 +141,10 @@ async fn a_reload_goes_on_when_its_client_goes_away() {
 async fn what_the_supervisor_refuses_is_said_with_its_kind() {
     let fleet = Fleet::start().await;
     let error = fleet.remote().await.scale(2000).await.unwrap_err();
-    let RemoteError::Refused { kind, why } = error else {
+    let RemoteError::Rejected { kind, why } = error else {
         panic!("{error:?}");
     };
-    assert_eq!(kind, Refusal::Scale);
+    assert_eq!(kind, Rejection::InvalidWorkerCount);
     assert_eq!(why, "2000 workers: there can be 1 to 1024");
     fleet.workers.kill().await;
 }
@@ -147,25 +167,25 @@ async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
     };
     write("exec sleep 1000");
     let homes = short_directory();
-    let workers = Supervisor::of(&program)
+    let workers = Supervisor::new(&program)
         .workers(1)
-        .ready(Ready::After(Duration::from_millis(200)))
-        .runtime_directory(homes.path())
+        .ready_when(ReadyWhen::After(Duration::from_millis(200)))
+        .runtime_dir(homes.path())
         .name("web")
         .start()
         .await
         .unwrap();
-    assert!(workers.ready().await);
-    let web = Remote::find_at(homes.path(), None).await.unwrap();
+    assert!(workers.wait_until_ready().await);
+    let web = RemoteSupervisor::find_in(homes.path(), None).await.unwrap();
 
     write("echo no such table; exit 7");
-    let error = web.reload(Order::AllAtOnce).await.unwrap_err();
+    let error = web.reload(ReloadStrategy::AllAtOnce).await.unwrap_err();
 
-    let RemoteError::Refused { kind, why } = error else {
+    let RemoteError::Rejected { kind, why } = error else {
         panic!("{error:?}");
     };
-    assert_eq!(kind, Refusal::Reload);
-    for part in ["status 7", "no such table", "the old workers serve on"] {
+    assert_eq!(kind, Rejection::ReloadFailed);
+    for part in ["status 7", "no such table", "the old workers keep running"] {
         assert!(why.contains(part), "{why}");
     }
     workers.kill().await;
@@ -174,10 +194,10 @@ async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
 #[tokio::test]
 async fn the_only_one_needs_no_name_and_of_several_one_is_named() {
     let runtime = short_directory();
-    let find = async |name| Remote::find_at(runtime.path(), name).await;
+    let find = async |name| RemoteSupervisor::find_in(runtime.path(), name).await;
     assert!(matches!(
         find(None).await,
-        Err(RemoteError::NobodyRuns { .. })
+        Err(RemoteError::NoneRunning { .. })
     ));
 
     let web = sleepers(&runtime, "web").start().await.unwrap();
@@ -216,14 +236,22 @@ async fn who_never_answers_is_given_up() {
     std::fs::create_dir(&home).unwrap();
     // The system takes connections for it, as for a supervisor that was stopped.
     let _silent = std::os::unix::net::UnixListener::bind(home.join("control")).unwrap();
-    let web = Remote::find_at(runtime.path(), None).await.unwrap();
+    let web = RemoteSupervisor::find_in(runtime.path(), None)
+        .await
+        .unwrap();
 
-    let asked = async { tokio::join!(web.status(), web.kill(), web.reload(Order::Rolling)) };
+    let asked = async {
+        tokio::join!(
+            web.status(),
+            web.kill(),
+            web.reload(ReloadStrategy::Rolling)
+        )
+    };
     let (status, kill, reload) = timeout(PATIENCE, asked).await.unwrap();
 
     for error in [status.unwrap_err(), kill.unwrap_err(), reload.unwrap_err()] {
         assert!(
-            matches!(error, RemoteError::Lost { .. }) && !error.is_gone(),
+            matches!(error, RemoteError::Unreachable { .. }) && !error.is_stopped(),
             "{error:?}"
         );
     }
@@ -234,7 +262,9 @@ async fn a_status_says_where_the_workers_are_reached() {
     let runtime = short_directory();
     let listening = sleepers(&runtime, "web").listen("127.0.0.1:0".parse().unwrap());
     let workers = listening.start().await.unwrap();
-    let web = Remote::find_at(runtime.path(), None).await.unwrap();
+    let web = RemoteSupervisor::find_in(runtime.path(), None)
+        .await
+        .unwrap();
 
     let status = web.status().await.unwrap();
 
@@ -252,10 +282,10 @@ async fn a_control_socket_is_its_users_alone() {
 }
 
 /// Waits until the supervisor is found again.
-async fn is_found(runtime: &Path) -> Remote {
+async fn is_found(runtime: &Path) -> RemoteSupervisor {
     let found = async {
         loop {
-            match Remote::find_at(runtime, Some("web")).await {
+            match RemoteSupervisor::find_in(runtime, Some("web")).await {
                 Ok(remote) => return remote,
                 Err(_) => sleep(Duration::from_millis(10)).await,
             }
@@ -272,7 +302,7 @@ fn mode(path: &Path) -> u32 {
 async fn a_supervisor_whose_directory_was_removed_is_found_again_and_still_has_its_name() {
     let runtime = short_directory();
     let place = runtime.path().join("run");
-    let start = || sleepers(&runtime, "web").runtime_directory(&place).start();
+    let start = || sleepers(&runtime, "web").runtime_dir(&place).start();
     let workers = start().await.unwrap();
 
     for _ in 0..3 {
@@ -321,14 +351,14 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
         b"\n",
         b"{}\n",
         b"\xff\xfe\n",
-        b"{\"ask\":\"burn\"}\n",
-        b"{\"ask\":\"scale\",\"workers\":-1}\n",
+        b"{\"request\":\"burn\"}\n",
+        b"{\"request\":\"scale\",\"workers\":-1}\n",
         nested.as_bytes(),
     ];
     for request in hostile {
         let answer = fleet.answer(request).await;
         assert!(
-            answer.starts_with(r#"{"answer":"refused","kind":"request","#),
+            answer.starts_with(r#"{"response":"rejected","kind":"invalid_request","#),
             "{answer}"
         );
     }
@@ -339,12 +369,12 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
 #[tokio::test]
 async fn a_request_of_64_kib_is_read_whole() {
     let fleet = Fleet::start().await;
-    let start = r#"{"ask":"status","note":""#;
+    let start = r#"{"request":"status","note":""#;
     let note = "x".repeat((64 << 10) - start.len() - 3);
     let answer = fleet
         .answer(format!("{start}{note}\"}}\n").as_bytes())
         .await;
-    assert!(answer.starts_with(r#"{"answer":"status""#), "{answer}");
+    assert!(answer.starts_with(r#"{"response":"status""#), "{answer}");
     fleet.workers.kill().await;
 }
 
@@ -363,15 +393,15 @@ async fn who_stops_it_hears_of_the_end_before_the_program_goes_on() {
     for _ in 0..20 {
         let fleet = Fleet::start().await;
         let mut stream = fleet.connect().await;
-        stream.write_all(b"{\"ask\":\"stop\"}\n").await.unwrap();
+        stream.write_all(b"{\"request\":\"stop\"}\n").await.unwrap();
 
-        fleet.workers.ended().await;
+        fleet.workers.wait_until_stopped().await;
 
         let mut heard = [0; 1024];
         let mut stream = stream.into_std().unwrap();
         let length = std::io::Read::read(&mut stream, &mut heard).unwrap();
         let heard = String::from_utf8_lossy(&heard[..length]);
-        assert!(heard.contains(r#""answer":"stopped""#), "{heard}");
+        assert!(heard.contains(r#""response":"stopped""#), "{heard}");
     }
 }
 
@@ -410,38 +440,45 @@ async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn who_waits_for_a_reload_takes_nobodys_place() {
     let runtime = short_directory();
-    let never = sleepers(&runtime, "web").ready(Ready::Notified);
+    let never = sleepers(&runtime, "web").ready_when(ReadyWhen::Notified);
     let never = never.ready_timeout(Duration::from_hours(1));
     let workers = never.start().await.unwrap();
-    let web = Remote::find_at(runtime.path(), None).await.unwrap();
+    let web = RemoteSupervisor::find_in(runtime.path(), None)
+        .await
+        .unwrap();
 
     let others_are_served = async {
         let mut waiting = Vec::new();
         for _ in 0..2 * super::server::PLACES {
-            waiting.push(web.begin_reload(Order::AllAtOnce).await.unwrap());
+            waiting.push(web.start_reload(ReloadStrategy::AllAtOnce).await.unwrap());
         }
         assert!(web.status().await.unwrap().is_reloading);
     };
     timeout(PATIENCE, others_are_served).await.unwrap();
 
-    assert_eq!(web.kill().await.unwrap(), workers.ended().await);
+    assert_eq!(
+        web.kill().await.unwrap(),
+        workers.wait_until_stopped().await
+    );
 }
 
 #[tokio::test]
 async fn who_waits_for_a_reload_does_not_keep_the_workers_alive() {
     let runtime = short_directory();
-    let never = sleepers(&runtime, "web").ready(Ready::Notified);
+    let never = sleepers(&runtime, "web").ready_when(ReadyWhen::Notified);
     let workers = never.start().await.unwrap();
-    let web = Remote::find_at(runtime.path(), None).await.unwrap();
-    let reloading = web.begin_reload(Order::AllAtOnce).await.unwrap();
+    let web = RemoteSupervisor::find_in(runtime.path(), None)
+        .await
+        .unwrap();
+    let reloading = web.start_reload(ReloadStrategy::AllAtOnce).await.unwrap();
 
     drop(workers);
 
-    let outcome = timeout(PATIENCE, reloading.outcome()).await.unwrap();
+    let outcome = timeout(PATIENCE, reloading.wait()).await.unwrap();
     let ending = matches!(
         outcome,
-        Err(RemoteError::Refused {
-            kind: Refusal::Ending,
+        Err(RemoteError::Rejected {
+            kind: Rejection::Stopping,
             ..
         })
     );

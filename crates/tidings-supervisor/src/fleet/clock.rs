@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::slot::{Draining, Leaving, Seat, Slot, Worker};
 use super::{Action, Ended, Fleet, Key, Wrote};
+use crate::event::SupervisorEvent;
 use crate::exit::Exit;
-use crate::report::Report;
 
 /// For so long after a pause no deadline is acted upon: what workers said in the meantime, and that
 /// they ended, waits in their sockets and is handled first.
@@ -24,7 +24,7 @@ impl Fleet {
             self.settles_at.get_or_insert(now + SETTLE);
         }
         if pause >= WORTH_TELLING {
-            self.report(Report::Paused { lasted: pause });
+            self.report(SupervisorEvent::Paused { duration: pause });
         }
         now
     }
@@ -41,7 +41,7 @@ impl Fleet {
         self.look_at_successors(now, wrote);
         for index in 0..self.draining.len() {
             if self.draining[index].is_overdue(now) {
-                self.kill_draining(index, Some(self.policy.grace));
+                self.kill_draining(index, Some(self.policy.stop_timeout));
             }
         }
     }
@@ -106,17 +106,17 @@ impl Fleet {
     }
 
     fn not_ready(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
-        let within = self.policy.ready_timeout;
+        let timeout = self.policy.ready_timeout;
         let slot = &mut self.slots[index];
         let Some(worker) = slot.seat.vacate(now) else {
             return;
         };
         let (number, pid) = (slot.number, worker.pid);
-        self.report(Report::NotReady {
+        self.report(SupervisorEvent::NotReady {
             slot: number,
             pid,
-            within,
-            missing: self.policy.ready.missing(),
+            timeout,
+            missing: self.policy.ready_when.missing(),
         });
         let ended = Ended {
             exit: Exit::NotReady,
@@ -128,18 +128,18 @@ impl Fleet {
     }
 
     pub(super) fn silent(&mut self, key: Key) {
-        let (Some(within), Some((slot, worker))) = (self.policy.watchdog, self.find(key)) else {
+        let (Some(timeout), Some((slot, worker))) = (self.policy.watchdog, self.find(key)) else {
             return;
         };
         worker.is_killed = true;
         let pid = worker.pid;
         self.actions.push(Action::Kill(key));
-        self.report(Report::Silent { slot, pid, within });
+        self.report(SupervisorEvent::WatchdogTimeout { slot, pid, timeout });
     }
 
     pub(super) fn is_ready_by_now(&self, worker: &Worker, now: Instant) -> bool {
         let lived = now - worker.since;
-        let after = self.policy.ready.after();
+        let after = self.policy.ready_when.after();
         let has_lived = after.is_some_and(|after| lived >= after);
         worker.ready.is_none() && worker.pid.is_some() && has_lived
     }
@@ -150,7 +150,7 @@ impl Fleet {
 
     /// How long a worker may take to get ready. One that only has to live takes that time anyhow.
     fn patience(&self) -> Duration {
-        let after = self.policy.ready.after().unwrap_or_default();
+        let after = self.policy.ready_when.after().unwrap_or_default();
         self.policy.ready_timeout.saturating_add(after)
     }
 
@@ -162,7 +162,11 @@ impl Fleet {
 
     fn deadline_of(&self, worker: &Worker) -> Option<Instant> {
         if worker.ready.is_none() {
-            let ready = self.policy.ready.after().filter(|_| worker.pid.is_some());
+            let ready = self
+                .policy
+                .ready_when
+                .after()
+                .filter(|_| worker.pid.is_some());
             return Some(worker.since + ready.unwrap_or(self.patience()));
         }
         let watchdog = self.policy.watchdog.filter(|_| !worker.is_killed)?;

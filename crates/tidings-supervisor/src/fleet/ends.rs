@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::slot::{Draining, Leaving, Seat, Slot, Worker};
 use super::{Action, CrashLoop, Ended, Ending, Fleet, Key};
+use crate::event::SupervisorEvent;
 use crate::exit::Exit;
-use crate::report::Report;
 
 impl Fleet {
     /// Everybody is to end.
     pub(crate) fn end(&mut self, now: Instant) {
         if self.ending.is_none() {
-            self.report(Report::Ending);
+            self.report(SupervisorEvent::Stopping);
             self.end_as(false, now);
         }
     }
@@ -62,7 +62,7 @@ impl Fleet {
         };
         let (number, pid) = (slot.number, worker.pid);
         self.forget_deaths_before(index, worker.served(now));
-        self.report(Report::Stopping { slot: number, pid });
+        self.report(SupervisorEvent::StopAnnounced { slot: number, pid });
         self.drain(number, worker, Leaving::ByItself, now);
         self.wait_for_next(index, 0, now);
     }
@@ -85,7 +85,7 @@ impl Fleet {
         let number = slot.number;
         if slot.count_death(within, now) >= deaths {
             slot.seat = Seat::GivenUp;
-            self.report(Report::GaveUp {
+            self.report(SupervisorEvent::SlotFailed {
                 slot: number,
                 is_last: self.is_nobody_left(),
                 deaths,
@@ -113,7 +113,7 @@ impl Fleet {
         let slot = &mut self.slots[index];
         slot.seat = Seat::Waiting { until: now + delay };
         let slot = slot.number;
-        self.report(Report::Respawning { slot, delay });
+        self.report(SupervisorEvent::Restarting { slot, delay });
     }
 
     fn is_nobody_left(&self) -> bool {
@@ -123,13 +123,16 @@ impl Fleet {
 
     pub(super) fn give_up_if_all_did(&mut self, now: Instant) {
         if self.is_nobody_left() {
-            self.report(Report::NobodyLeft);
+            self.report(SupervisorEvent::AllSlotsFailed);
             self.end_as(true, now);
         }
     }
 
-    fn end_as(&mut self, gave_up: bool, now: Instant) {
-        self.ending = Some(Ending { killed: 0, gave_up });
+    fn end_as(&mut self, all_failed: bool, now: Instant) {
+        self.ending = Some(Ending {
+            killed: 0,
+            all_failed,
+        });
         for mut slot in std::mem::take(&mut self.slots) {
             self.clear(&mut slot, now);
         }
@@ -151,7 +154,7 @@ impl Fleet {
     /// Tells a worker to end.
     pub(super) fn dismiss(&mut self, slot: usize, worker: Worker, leaving: Leaving, now: Instant) {
         self.actions.push(Action::Terminate(worker.key));
-        self.report(Report::Draining {
+        self.report(SupervisorEvent::Draining {
             slot,
             pid: worker.pid,
         });
@@ -160,7 +163,7 @@ impl Fleet {
 
     /// Waits for the end of a worker.
     fn drain(&mut self, slot: usize, worker: Worker, leaving: Leaving, now: Instant) {
-        let kill_at = Some(now + self.policy.grace);
+        let kill_at = Some(now + self.policy.stop_timeout);
         self.draining.push(Draining {
             slot,
             worker,
@@ -169,7 +172,7 @@ impl Fleet {
         });
     }
 
-    pub(super) fn kill_draining(&mut self, index: usize, grace: Option<Duration>) {
+    pub(super) fn kill_draining(&mut self, index: usize, stop_timeout: Option<Duration>) {
         let draining = &mut self.draining[index];
         if draining.kill_at.take().is_none() {
             return;
@@ -180,7 +183,11 @@ impl Fleet {
             ending.killed += 1;
         }
         self.actions.push(Action::Kill(key));
-        self.report(Report::Killed { slot, pid, grace });
+        self.report(SupervisorEvent::Killed {
+            slot,
+            pid,
+            stop_timeout,
+        });
     }
 
     fn say_exited(
@@ -191,12 +198,12 @@ impl Fleet {
         expected: bool,
         now: Instant,
     ) {
-        self.report(Report::Exited {
+        self.report(SupervisorEvent::Exited {
             slot,
             pid: worker.pid,
             exit: exit.clone(),
-            lived: self.clock.real(now) - worker.born,
-            expected,
+            uptime: self.clock.real(now) - worker.born,
+            is_expected: expected,
         });
     }
 }

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::slot::Leaving;
 use super::{Action, Ended, Fleet, Wrote};
 use crate::error::ReloadError;
-use crate::report::Report;
+use crate::event::SupervisorEvent;
 
 /// In which order workers are replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+pub enum ReloadStrategy {
     /// All successors start together. When all are ready all elders are told to end; when one is not,
     /// nothing has changed. For that time there are twice as many workers.
     #[default]
@@ -32,7 +32,7 @@ pub struct Reloaded {
     pub workers: usize,
     /// In which order: those who share a reload get it all at once if one of them asked for that.
     #[serde(default)]
-    pub order: Order,
+    pub strategy: ReloadStrategy,
     /// How long that took, without the end of the elders. In JSON, in seconds.
     #[serde(with = "crate::seconds")]
     pub took: Duration,
@@ -54,12 +54,12 @@ pub(crate) enum Placed {
 #[derive(Debug, Default)]
 pub(super) struct Reloads {
     running: Option<Running>,
-    queued: Option<(Order, Vec<Ticket>)>,
+    queued: Option<(ReloadStrategy, Vec<Ticket>)>,
 }
 
 #[derive(Debug)]
 struct Running {
-    order: Order,
+    strategy: ReloadStrategy,
     tickets: Vec<Ticket>,
     began: Instant,
     /// Slots whose successor is not started yet.
@@ -73,7 +73,7 @@ impl Reloads {
     }
 }
 
-impl Order {
+impl ReloadStrategy {
     /// How many successors may start, when somebody still leaves for a reload or nobody does.
     fn room(self, somebody_leaves: bool) -> usize {
         match self {
@@ -85,31 +85,36 @@ impl Order {
 
 impl Fleet {
     /// Replaces all workers.
-    pub(crate) fn reload(&mut self, order: Order, ticket: Ticket, now: Instant) -> Placed {
+    pub(crate) fn reload(
+        &mut self,
+        strategy: ReloadStrategy,
+        ticket: Ticket,
+        now: Instant,
+    ) -> Placed {
         if self.ending.is_some() {
             self.actions
-                .push(Action::Answer(vec![ticket], Err(ReloadError::Ending)));
+                .push(Action::Answer(vec![ticket], Err(ReloadError::Stopping)));
             return Placed::Begun;
         }
         if self.reloads.is_running() {
-            let queued = self.reloads.queued.get_or_insert((order, Vec::new()));
+            let queued = self.reloads.queued.get_or_insert((strategy, Vec::new()));
             // All at once is the stronger wish: it changes nothing when it fails.
-            if order == Order::AllAtOnce {
-                queued.0 = order;
+            if strategy == ReloadStrategy::AllAtOnce {
+                queued.0 = strategy;
             }
             queued.1.push(ticket);
-            self.report(Report::ReloadQueued);
+            self.report(SupervisorEvent::ReloadQueued);
             return Placed::Queued;
         }
-        self.begin_reload(order, vec![ticket], now);
+        self.start_reload(strategy, vec![ticket], now);
         Placed::Begun
     }
 
-    fn begin_reload(&mut self, order: Order, tickets: Vec<Ticket>, now: Instant) {
+    fn start_reload(&mut self, strategy: ReloadStrategy, tickets: Vec<Ticket>, now: Instant) {
         let workers = self.slots.len();
-        self.report(Report::Reloading { workers });
+        self.report(SupervisorEvent::Reloading { workers });
         self.reloads.running = Some(Running {
-            order,
+            strategy,
             tickets,
             began: now,
             pending: (0..workers).collect(),
@@ -159,7 +164,7 @@ impl Fleet {
         if running.pending.is_empty() {
             return None;
         }
-        let room = running.order.room(somebody_leaves);
+        let room = running.strategy.room(somebody_leaves);
         let batch = running.pending.len().min(room);
         Some(running.pending.drain(..batch).collect())
     }
@@ -169,11 +174,11 @@ impl Fleet {
             return;
         };
         let (workers, took) = (running.replaced, now - running.began);
-        let order = running.order;
-        self.report(Report::Reloaded { workers, took });
+        let strategy = running.strategy;
+        self.report(SupervisorEvent::Reloaded { workers, took });
         let done = Ok(Reloaded {
             workers,
-            order,
+            strategy,
             took,
         });
         self.actions.push(Action::Answer(running.tickets, done));
@@ -181,8 +186,8 @@ impl Fleet {
     }
 
     fn begin_queued(&mut self, now: Instant) {
-        if let Some((order, tickets)) = self.reloads.queued.take() {
-            self.begin_reload(order, tickets, now);
+        if let Some((strategy, tickets)) = self.reloads.queued.take() {
+            self.start_reload(strategy, tickets, now);
         } else {
             self.give_up_if_all_did(now);
         }
@@ -190,7 +195,7 @@ impl Fleet {
 
     pub(super) fn successor_died(&mut self, slot: usize, ended: &Ended, now: Instant) {
         let replaced = self.replaced();
-        let error = ReloadError::Died {
+        let error = ReloadError::Exited {
             slot,
             exit: ended.exit.clone(),
             last_lines: ended.last_lines.clone(),
@@ -214,18 +219,18 @@ impl Fleet {
                 self.ready(key, now);
             } else if self.is_late(worker, now) {
                 let (slot, pid, last_lines) = (slot.number, worker.pid, wrote(worker.key));
-                let within = self.policy.ready_timeout;
-                let missing = self.policy.ready.missing();
-                self.report(Report::NotReady {
+                let timeout = self.policy.ready_timeout;
+                let missing = self.policy.ready_when.missing();
+                self.report(SupervisorEvent::NotReady {
                     slot,
                     pid,
-                    within,
+                    timeout,
                     missing,
                 });
                 let replaced = self.replaced();
                 let error = ReloadError::NotReady {
                     slot,
-                    within,
+                    timeout,
                     last_lines,
                     replaced,
                 };
@@ -252,7 +257,7 @@ impl Fleet {
                 self.dismiss(index, successor, Leaving::ForReload, now);
             }
         }
-        self.report(Report::ReloadFailed {
+        self.report(SupervisorEvent::ReloadFailed {
             error: error.clone(),
         });
         self.actions
@@ -265,7 +270,7 @@ impl Fleet {
         let queued = self.reloads.queued.take().map(|(_, tickets)| tickets);
         for tickets in running.into_iter().chain(queued) {
             self.actions
-                .push(Action::Answer(tickets, Err(ReloadError::Ending)));
+                .push(Action::Answer(tickets, Err(ReloadError::Stopping)));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Key;
 use crate::backoff::Backoff;
 use crate::exit::Exit;
-use crate::status::{State, WorkerStatus};
+use crate::status::{WorkerState, WorkerStatus};
 
 /// A place for one worker, which it knows as `WORKER_ID`.
 #[derive(Debug)]
@@ -128,8 +128,8 @@ impl Slot {
     pub(super) fn status(&self, now: Instant) -> impl Iterator<Item = WorkerStatus> {
         let state = match &self.seat {
             Seat::Taken(worker) => worker.state(),
-            Seat::Waiting { .. } => State::Waiting,
-            Seat::GivenUp => State::GivenUp,
+            Seat::Waiting { .. } => WorkerState::Backoff,
+            Seat::GivenUp => WorkerState::Failed,
         };
         let seated = (state, self.seat.worker());
         let successor = self.successor.as_ref();
@@ -139,7 +139,7 @@ impl Slot {
             slot: self.number,
             pid: worker.and_then(|worker| worker.pid),
             state,
-            age: worker.map_or(Duration::ZERO, |worker| now - worker.born),
+            uptime: worker.map_or(Duration::ZERO, |worker| now - worker.born),
             restarts: self.restarts,
             last_exit: self.last_exit.clone(),
         })
@@ -199,10 +199,10 @@ impl Worker {
         self.ready.map_or(Duration::ZERO, |ready| now - ready)
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> WorkerState {
         match self.ready {
-            Some(_) => State::Ready,
-            None => State::Starting,
+            Some(_) => WorkerState::Ready,
+            None => WorkerState::Starting,
         }
     }
 }

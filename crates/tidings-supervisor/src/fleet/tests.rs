@@ -8,14 +8,16 @@ mod seats;
 
 use std::time::{Duration, Instant};
 
-use super::{Action, CrashLoop, Ended, Fleet, Key, Order, Placed, Policy, Reloaded, Ticket};
+use super::{
+    Action, CrashLoop, Ended, Fleet, Key, Placed, Policy, ReloadStrategy, Reloaded, Ticket,
+};
 use crate::backoff::Backoff;
 use crate::error::ReloadError;
+use crate::event::SupervisorEvent;
 use crate::exit::Exit;
 use crate::notify::Word;
-use crate::ready::Ready;
-use crate::report::Report;
-use crate::status::State;
+use crate::ready::ReadyWhen;
+use crate::status::WorkerState;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -24,13 +26,13 @@ const MS: Duration = Duration::from_millis(1);
 fn policy(workers: usize) -> Policy {
     Policy {
         workers,
-        ready: Ready::Notified,
+        ready_when: ReadyWhen::Notified,
         ready_timeout: 30 * SECOND,
-        grace: 10 * SECOND,
+        stop_timeout: 10 * SECOND,
         backoff: Backoff::default()
-            .first(SECOND)
-            .longest(8 * SECOND)
-            .quiet(60 * SECOND),
+            .min_delay(SECOND)
+            .max_delay(8 * SECOND)
+            .reset_after(60 * SECOND),
         crash_loop: CrashLoop {
             deaths: 10,
             within: 60 * SECOND,
@@ -46,9 +48,9 @@ struct Play {
     real: Instant,
     /// Without the pauses of the supervisor.
     now: Instant,
-    /// What it did that was not asked for yet, without its reports.
+    /// What it did that was not asked for yet, without its events.
     deeds: Vec<Action>,
-    reports: Vec<Report>,
+    events: Vec<SupervisorEvent>,
     tickets: u64,
 }
 
@@ -63,7 +65,7 @@ impl Play {
             real: now,
             now,
             deeds: Vec::new(),
-            reports: Vec::new(),
+            events: Vec::new(),
             tickets: 0,
         };
         play.look();
@@ -76,7 +78,7 @@ impl Play {
         for (key, _) in play.starts() {
             play.gets_ready(key);
         }
-        play.reports.clear();
+        play.events.clear();
         assert!(play.fleet.are_all_ready());
         play
     }
@@ -84,7 +86,7 @@ impl Play {
     fn look(&mut self) {
         for action in self.fleet.actions() {
             match action {
-                Action::Report(report) => self.reports.push(report),
+                Action::Report(event) => self.events.push(event),
                 deed => self.deeds.push(deed),
             }
         }
@@ -154,11 +156,11 @@ impl Play {
         started[0].0
     }
 
-    fn reloads(&mut self, order: Order) -> (Ticket, Placed) {
+    fn reloads(&mut self, strategy: ReloadStrategy) -> (Ticket, Placed) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.wakes();
-        let placed = self.fleet.reload(order, ticket, self.now);
+        let placed = self.fleet.reload(strategy, ticket, self.now);
         self.look();
         (ticket, placed)
     }
@@ -193,18 +195,18 @@ impl Play {
         self.starts().into_iter().map(|(key, _)| key).collect()
     }
 
-    fn states(&self) -> Vec<State> {
+    fn states(&self) -> Vec<WorkerState> {
         let workers = self.fleet.status(self.now).into_iter();
         workers.map(|worker| worker.state).collect()
     }
 
-    fn count(&self, is_it: impl Fn(&Report) -> bool) -> usize {
-        self.reports.iter().filter(|report| is_it(report)).count()
+    fn count(&self, is_it: impl Fn(&SupervisorEvent) -> bool) -> usize {
+        self.events.iter().filter(|event| is_it(event)).count()
     }
 
     fn last_delay(&self) -> Duration {
-        let mut delays = self.reports.iter().rev().filter_map(|report| match report {
-            Report::Respawning { delay, .. } => Some(*delay),
+        let mut delays = self.events.iter().rev().filter_map(|event| match event {
+            SupervisorEvent::Restarting { delay, .. } => Some(*delay),
             _ => None,
         });
         delays.next().unwrap()
@@ -224,10 +226,10 @@ fn just_under(time: Duration) -> Duration {
     time.saturating_sub(MS)
 }
 
-fn done(tickets: &[Ticket], workers: usize, order: Order, took: Duration) -> Action {
+fn done(tickets: &[Ticket], workers: usize, strategy: ReloadStrategy, took: Duration) -> Action {
     let done = Reloaded {
         workers,
-        order,
+        strategy,
         took,
     };
     Action::Answer(tickets.to_vec(), Ok(done))

@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tidings_supervisor::{Backoff, Exit, Order, Ready, Report, State};
+use tidings_supervisor::{Backoff, Exit, ReadyWhen, ReloadStrategy, SupervisorEvent, WorkerState};
 
 use super::harness::*;
 
-fn is_ready(report: &Report) -> bool {
-    matches!(report, Report::Ready { .. })
+fn is_ready(event: &SupervisorEvent) -> bool {
+    matches!(event, SupervisorEvent::Ready { .. })
 }
 
-fn is_exit(report: &Report, how: &Exit) -> bool {
-    matches!(report, Report::Exited { exit, expected: false, .. } if exit == how)
+fn is_exit(event: &SupervisorEvent, how: &Exit) -> bool {
+    matches!(event, SupervisorEvent::Exited { exit, is_expected: false, .. } if exit == how)
 }
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn how_a_worker_ended_is_told_whatever_it_was() {
     ];
     for (step, exit) in endings {
         let trial = workers_that(&["only=0", step]).workers(2).start().await;
-        trial.reports.first(|report| is_exit(report, &exit)).await;
+        trial.events.first(|event| is_exit(event, &exit)).await;
         let status = trial.workers.status().await.unwrap();
         assert_eq!(status.workers[0].last_exit, Some(exit));
         trial.workers.kill().await;
@@ -46,7 +46,7 @@ async fn a_slot_recovers_from_thirty_deaths_of_all_kinds_with_its_number() {
         let slot = deaths % 3;
         kill(trial.pids().await[slot], *signal);
         let back = 3 + deaths + 1;
-        trial.reports.times(back, is_ready).await;
+        trial.events.times(back, is_ready).await;
     }
     trial.is_ready().await;
     let status = trial.workers.status().await.unwrap();
@@ -57,11 +57,11 @@ async fn a_slot_recovers_from_thirty_deaths_of_all_kinds_with_its_number() {
         .collect();
     assert_eq!(slots, [(0, 10), (1, 10), (2, 10)]);
     let waits = trial
-        .reports
+        .events
         .all()
         .into_iter()
-        .filter_map(|report| match report {
-            Report::Respawning { delay, .. } => Some(delay),
+        .filter_map(|event| match event {
+            SupervisorEvent::Restarting { delay, .. } => Some(delay),
             _ => None,
         });
     for delay in waits {
@@ -77,10 +77,10 @@ async fn no_wait_is_longer_than_the_longest_whoever_dies() {
         .with(|it| it.crash_loop(8, PATIENCE))
         .start()
         .await;
-    trial.workers.ended().await;
+    trial.workers.wait_until_stopped().await;
     let mut delays = Vec::new();
-    for report in trial.reports.all() {
-        if let Report::Respawning { delay, .. } = report {
+    for event in trial.events.all() {
+        if let SupervisorEvent::Restarting { delay, .. } = event {
             delays.push(delay);
         }
     }
@@ -92,16 +92,15 @@ async fn no_wait_is_longer_than_the_longest_whoever_dies() {
 #[tokio::test]
 async fn nothing_is_a_choice_as_well() {
     let nothing = Duration::ZERO;
-    let backoff = Backoff::default().first(nothing).longest(nothing);
+    let backoff = Backoff::default().min_delay(nothing).max_delay(nothing);
     let trial = workers_that(&["deaf", "ready", "hang"])
-        .with(|it| it.grace(nothing).backoff(backoff))
+        .with(|it| it.stop_timeout(nothing).backoff(backoff))
         .ready()
         .await;
     kill(trial.pids().await[0], Signal::KILL);
-    trial.reports.times(2, is_ready).await;
-    let delay =
-        |report: &Report| matches!(report, Report::Respawning { delay, .. } if delay.is_zero());
-    assert_eq!(trial.reports.count(delay), 1);
+    trial.events.times(2, is_ready).await;
+    let delay = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Restarting { delay, .. } if delay.is_zero());
+    assert_eq!(trial.events.count(delay), 1);
     let stopped = trial.workers.stop().await;
     assert_eq!(stopped.killed, 1);
 }
@@ -109,30 +108,30 @@ async fn nothing_is_a_choice_as_well() {
 #[tokio::test]
 async fn for_ever_is_a_choice_as_well() {
     let ever = Duration::MAX;
-    let backoff = Backoff::default().longest(ever).quiet(ever);
+    let backoff = Backoff::default().max_delay(ever).reset_after(ever);
     let trial = workers_that(&["lively=100", "ready", "wait"])
-        .with(|it| it.grace(ever).ready_timeout(ever).watchdog(ever))
+        .with(|it| it.stop_timeout(ever).ready_timeout(ever).watchdog(ever))
         .with(|it| it.backoff(backoff).crash_loop(2, ever))
         .ready()
         .await;
     kill(trial.pids().await[0], Signal::KILL);
-    trial.reports.times(2, is_ready).await;
+    trial.events.times(2, is_ready).await;
     assert!(trial.workers.stop().await.is_clean());
 
-    let patient = workers_that(&["ready", "wait"]).with(|it| it.ready(Ready::After(ever)));
-    let patient = patient.with(|it| it.backoff(Backoff::default().first(ever)));
+    let patient = workers_that(&["ready", "wait"]).with(|it| it.ready_when(ReadyWhen::After(ever)));
+    let patient = patient.with(|it| it.backoff(Backoff::default().min_delay(ever)));
     let trial = patient.start().await;
     let pid = trial
-        .reports
-        .first(|it| matches!(it, Report::Started { .. }))
+        .events
+        .first(|it| matches!(it, SupervisorEvent::Started { .. }))
         .await;
-    let Report::Started { pid, .. } = pid else {
+    let SupervisorEvent::Started { pid, .. } = pid else {
         unreachable!()
     };
     kill(pid, Signal::KILL);
     trial
-        .reports
-        .first(|it| matches!(it, Report::Respawning { .. }))
+        .events
+        .first(|it| matches!(it, SupervisorEvent::Restarting { .. }))
         .await;
 }
 
@@ -141,14 +140,13 @@ async fn for_ever_is_a_choice_as_well() {
 async fn a_worker_that_ignores_sigterm_has_its_grace_and_is_killed_then() {
     let grace = 300 * MS;
     let trial = workers_that(&["deaf", "ready", "hang"]).workers(2);
-    let trial = trial.with(|it| it.grace(grace)).ready().await;
+    let trial = trial.with(|it| it.stop_timeout(grace)).ready().await;
     let began = Instant::now();
     let stopped = trial.workers.stop().await;
-    assert_eq!((stopped.killed, stopped.gave_up), (2, false));
+    assert_eq!((stopped.killed, stopped.all_failed), (2, false));
     assert!(began.elapsed() >= grace);
-    let killed =
-        |report: &Report| matches!(report, Report::Killed { grace: Some(it), .. } if *it == grace);
-    assert_eq!(trial.reports.count(killed), 2);
+    let killed = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Killed { stop_timeout: Some(it), .. } if *it == grace);
+    assert_eq!(trial.events.count(killed), 2);
 }
 
 #[tokio::test]
@@ -159,8 +157,8 @@ async fn a_worker_that_is_not_ready_in_time_is_replaced() {
         .with(|it| it.ready_timeout(SECOND))
         .ready()
         .await;
-    let not_ready = |report: &Report| matches!(report, Report::NotReady { .. });
-    assert_eq!(trial.reports.count(not_ready), 1);
+    let not_ready = |event: &SupervisorEvent| matches!(event, SupervisorEvent::NotReady { .. });
+    assert_eq!(trial.events.count(not_ready), 1);
 }
 
 #[tokio::test]
@@ -169,11 +167,11 @@ async fn of_a_worker_that_is_never_ready_is_shown_what_it_wrote() {
         .with(|it| it.ready_timeout(3 * SECOND).crash_loop(1, SECOND))
         .start()
         .await;
-    assert!(trial.workers.ended().await.gave_up);
-    let gave_up = |report: &Report| matches!(report, Report::GaveUp { .. });
-    let report = trial.reports.first(gave_up).await.to_string();
-    let end = "the last not ready in time; it wrote last:\n    no database";
-    assert!(report.ends_with(end), "{report}");
+    assert!(trial.workers.wait_until_stopped().await.all_failed);
+    let all_failed = |event: &SupervisorEvent| matches!(event, SupervisorEvent::SlotFailed { .. });
+    let event = trial.events.first(all_failed).await.to_string();
+    let end = "the last one not ready in time; its last output:\n    no database";
+    assert!(event.ends_with(end), "{event}");
 }
 
 #[tokio::test]
@@ -187,7 +185,7 @@ async fn what_a_worker_started_is_gone_when_it_dies() {
     assert!(runs(child));
     kill(trial.pids().await[0], Signal::KILL);
     all_gone(&[child]).await;
-    trial.reports.times(2, is_ready).await;
+    trial.events.times(2, is_ready).await;
 }
 
 #[tokio::test]
@@ -216,7 +214,7 @@ async fn a_slot_does_not_wait_for_a_process_that_left_the_group() {
         .await;
     let stray = Stray(line.text["child ".len()..].parse().unwrap());
     kill(trial.pids().await[0], Signal::KILL);
-    trial.reports.times(2, is_ready).await;
+    trial.events.times(2, is_ready).await;
     assert!(runs(stray.0));
 }
 
@@ -233,12 +231,20 @@ impl Drop for Stray {
 async fn more_and_fewer_workers_come_and_go() {
     let trial = workers_that(&["ready", "wait"]).workers(2).ready().await;
     assert_eq!(trial.workers.scale(4).await, Ok(2));
-    trial.reports.times(4, is_ready).await;
+    trial.events.times(4, is_ready).await;
     trial.is_ready().await;
     assert_eq!(trial.pids().await.len(), 4);
     assert_eq!(trial.workers.scale(1).await, Ok(4));
-    let exited = |report: &Report| matches!(report, Report::Exited { expected: true, .. });
-    trial.reports.times(3, exited).await;
+    let exited = |event: &SupervisorEvent| {
+        matches!(
+            event,
+            SupervisorEvent::Exited {
+                is_expected: true,
+                ..
+            }
+        )
+    };
+    trial.events.times(3, exited).await;
     assert_eq!(trial.pids().await.len(), 1);
 }
 
@@ -261,23 +267,27 @@ async fn a_program_that_turns_bad_is_a_failed_start_whose_reason_is_told() {
     ];
     for (program, why) in bad {
         deploy(&program, &name);
-        let error = trial.workers.reload(Order::AllAtOnce).await.unwrap_err();
+        let error = trial
+            .workers
+            .reload(ReloadStrategy::AllAtOnce)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
     }
     assert_eq!(trial.pids().await.len(), 1);
 
     kill(trial.pids().await[0], Signal::KILL);
-    let not_started = |report: &Report| match report {
-        Report::Exited {
+    let not_started = |event: &SupervisorEvent| match event {
+        SupervisorEvent::Exited {
             exit: Exit::NotStarted(why),
             ..
         } => why.contains("there is no program"),
         _ => false,
     };
     // Two successors, and a respawn at least.
-    trial.reports.times(3, not_started).await;
+    trial.events.times(3, not_started).await;
     deploy(&misbehaving(), &name);
-    trial.reports.times(2, is_ready).await;
+    trial.events.times(2, is_ready).await;
 }
 
 #[tokio::test]
@@ -286,14 +296,14 @@ async fn a_program_without_its_interpreter_is_a_failed_start() {
     let program = script(directory.path(), "#!/no/such/interpreter\n");
     let trial = workers_of(&program, &[]).with(|it| it.crash_loop(1, SECOND));
     let trial = trial.start().await;
-    assert!(trial.workers.ended().await.gave_up);
-    let report = trial
-        .reports
-        .first(|it| matches!(it, Report::GaveUp { .. }))
+    assert!(trial.workers.wait_until_stopped().await.all_failed);
+    let event = trial
+        .events
+        .first(|it| matches!(it, SupervisorEvent::SlotFailed { .. }))
         .await;
     assert!(
-        report.to_string().contains("executing it: No such file"),
-        "{report}"
+        event.to_string().contains("executing it: No such file"),
+        "{event}"
     );
 }
 
@@ -307,33 +317,49 @@ async fn a_worker_that_listens_itself_is_ready_and_its_elder_does_not_make_it_so
     deploy(&misbehaving(), &name);
     let listen = format!("listen={at}");
     let trial = workers_of(&name, &[&listen, "wait"])
-        .with(|it| it.ready(Ready::Accepts(at)).ready_timeout(3 * SECOND))
+        .with(|it| {
+            it.ready_when(ReadyWhen::Accepts(at))
+                .ready_timeout(3 * SECOND)
+        })
         .ready()
         .await;
 
     // This one listens nowhere, while its elder does.
     let deaf = script(directory.path(), "#!/bin/sh\nexec sleep 600\n");
     deploy(&deaf, &name);
-    let error = trial.workers.reload(Order::AllAtOnce).await.unwrap_err();
+    let error = trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("not ready within"), "{error}");
 
     deploy(&misbehaving(), &name);
-    trial.workers.reload(Order::AllAtOnce).await.unwrap();
+    trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     let status = trial.workers.status().await.unwrap();
-    assert!(status.workers.iter().any(|it| it.state == State::Ready));
+    assert!(
+        status
+            .workers
+            .iter()
+            .any(|it| it.state == WorkerState::Ready)
+    );
 }
 
 /// Where something else makes a worker ready, its word does not, not even its last one.
 #[tokio::test]
 async fn the_last_words_of_a_worker_do_not_make_it_ready() {
     let trial = workers_that(&["ready", "exit=1"]).with(|it| {
-        it.ready(Ready::After(10 * PATIENCE))
+        it.ready_when(ReadyWhen::After(10 * PATIENCE))
             .ready_timeout(20 * PATIENCE)
     });
     let trial = trial.workers(4).start().await;
-    let exited = |report: &Report| matches!(report, Report::Exited { .. });
-    trial.reports.times(40, exited).await;
-    assert_eq!(trial.reports.count(is_ready), 0);
+    let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
+    trial.events.times(40, exited).await;
+    assert_eq!(trial.events.count(is_ready), 0);
 }
 
 /// As it is after months in a temporary directory that somebody cleans.
@@ -341,11 +367,11 @@ async fn the_last_words_of_a_worker_do_not_make_it_ready() {
 async fn a_slot_recovers_from_a_death_when_its_directory_is_gone() {
     let directory = short_directory();
     let runtime = directory.path().join("run");
-    let trial = workers_that(&["ready", "wait"]).with(|it| it.runtime_directory(&runtime));
+    let trial = workers_that(&["ready", "wait"]).with(|it| it.runtime_dir(&runtime));
     let trial = trial.ready().await;
     std::fs::remove_dir_all(&runtime).unwrap();
     kill(trial.pids().await[0], Signal::KILL);
-    trial.reports.times(2, is_ready).await;
-    let exited = |report: &Report| matches!(report, Report::Exited { .. });
-    assert_eq!(trial.reports.count(exited), 1);
+    trial.events.times(2, is_ready).await;
+    let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
+    assert_eq!(trial.events.count(exited), 1);
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde::Deserialize;
-use tidings_supervisor::{ProgramError, Ready, StartError, Supervisor};
+use tidings_supervisor::{ProgramError, ReadyWhen, StartError, Supervisor};
 
 use super::harness::*;
 
@@ -34,7 +34,7 @@ impl Trial {
     async fn descriptions(&self, many: usize) -> Vec<(usize, Description)> {
         let lines = self.lines.until(|all| {
             let mut lines = Heard::whole(all);
-            lines.retain(|line| line.text.starts_with('{') && !line.is_part);
+            lines.retain(|line| line.text.starts_with('{') && !line.is_partial);
             (lines.len() >= many).then_some(lines)
         });
         let lines = lines.await.into_iter();
@@ -215,7 +215,7 @@ async fn what_the_supervisor_says_is_said_by_nobody_else() {
 async fn a_worker_starts_in_its_directory() {
     let directory = short_directory();
     let path = directory.path().canonicalize().unwrap();
-    let worker = described(describing().with(|it| it.directory(&path))).await;
+    let worker = described(describing().with(|it| it.current_dir(&path))).await;
     assert_eq!(worker.directory, path);
 }
 
@@ -261,12 +261,12 @@ async fn a_worker_becomes_another_user_for_good() {
 async fn a_program_that_cannot_be_run_is_refused_at_the_start() {
     let directory = short_directory();
     let path = directory.path();
-    let start = async |program: PathBuf| Supervisor::of(program).start().await.unwrap_err();
+    let start = async |program: PathBuf| Supervisor::new(program).start().await.unwrap_err();
 
     let missing = start(path.join("nothing")).await;
     assert!(matches!(
         missing,
-        StartError::Program(ProgramError::Missing(_))
+        StartError::Program(ProgramError::NotFound(_))
     ));
     let directory = start(path.to_owned()).await;
     assert!(matches!(
@@ -298,17 +298,17 @@ async fn what_else_cannot_be_is_refused_at_the_start() {
         plan.supervisor().start().await.unwrap_err()
     };
     let none = refused(|it| it.workers(0)).await;
-    assert!(matches!(none, StartError::Workers(0)));
+    assert!(matches!(none, StartError::WorkerCount(0)));
     let nobody = refused(|it| it.user("no-such-user")).await;
     assert!(matches!(nobody, StartError::User { .. }));
     let group = refused(|it| it.group("root")).await;
     assert!(matches!(group, StartError::User { .. }));
     let name = refused(|it| it.name("../up")).await;
-    assert!(matches!(name, StartError::Name(_)));
+    assert!(matches!(name, StartError::InvalidName(_)));
     let ready = refused(|it| {
         let at = "127.0.0.1:9999".parse().unwrap();
         it.listen("0.0.0.0:9999".parse().unwrap())
-            .ready(Ready::Accepts(at))
+            .ready_when(ReadyWhen::Accepts(at))
     });
     let ready = ready.await;
     let why = std::error::Error::source(&ready).unwrap().to_string();

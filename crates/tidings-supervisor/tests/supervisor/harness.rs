@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidings_supervisor::{Backoff, Line, Listen, Report, Supervisor, Workers};
+use tidings_supervisor::{
+    Backoff, ListenAddress, OutputLine, Supervisor, SupervisorEvent, Workers,
+};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -41,16 +43,16 @@ pub(crate) fn misbehaving() -> PathBuf {
 /// Workers of which the test hears everything. Where the runtime of the test ends, they are gone.
 pub(crate) struct Trial {
     pub(crate) workers: Workers,
-    pub(crate) reports: Heard<Report>,
-    pub(crate) lines: Heard<Line>,
+    pub(crate) events: Heard<SupervisorEvent>,
+    pub(crate) lines: Heard<OutputLine>,
     _directory: TempDir,
 }
 
 /// How a trial begins.
 pub(crate) struct Plan {
     supervisor: Supervisor,
-    reports: Heard<Report>,
-    lines: Heard<Line>,
+    events: Heard<SupervisorEvent>,
+    lines: Heard<OutputLine>,
     directory: TempDir,
 }
 
@@ -61,21 +63,21 @@ pub(crate) fn workers_that(steps: &[&str]) -> Plan {
 
 pub(crate) fn workers_of(program: &Path, steps: &[&str]) -> Plan {
     let directory = short_directory();
-    let (reports, lines) = (Heard::default(), Heard::default());
-    let (report, line) = (reports.clone(), lines.clone());
-    let supervisor = Supervisor::of(program)
+    let (events, lines) = (Heard::default(), Heard::default());
+    let (event, line) = (events.clone(), lines.clone());
+    let supervisor = Supervisor::new(program)
         .args(steps)
         .workers(1)
-        .backoff(Backoff::default().first(10 * MS).longest(50 * MS))
+        .backoff(Backoff::default().min_delay(10 * MS).max_delay(50 * MS))
         .crash_loop(1_000, SECOND)
         .ready_timeout(PATIENCE)
-        .grace(PATIENCE)
-        .runtime_directory(directory.path().join("run"))
-        .on_report(move |it| report.hear(it.clone()))
+        .stop_timeout(PATIENCE)
+        .runtime_dir(directory.path().join("run"))
+        .on_event(move |it| event.hear(it.clone()))
         .on_line(move |it| line.hear(it.clone()));
     Plan {
         supervisor,
-        reports,
+        events,
         lines,
         directory,
     }
@@ -114,7 +116,7 @@ impl Plan {
     pub(crate) async fn start(self) -> Trial {
         Trial {
             workers: self.supervisor.start().await.unwrap(),
-            reports: self.reports,
+            events: self.events,
             lines: self.lines,
             _directory: self.directory,
         }
@@ -130,22 +132,22 @@ impl Plan {
 
 impl Trial {
     pub(crate) async fn is_ready(&self) {
-        let ready = timeout(PATIENCE, self.workers.ready()).await;
-        assert_eq!(ready, Ok(true), "{:#?}", self.reports);
+        let ready = timeout(PATIENCE, self.workers.wait_until_ready()).await;
+        assert_eq!(ready, Ok(true), "{:#?}", self.events);
     }
 
     /// The processes that are not told to end, by their slots.
     pub(crate) async fn pids(&self) -> Vec<u32> {
         let status = self.workers.status().await.unwrap();
         let seated = status.workers.into_iter().filter(|worker| {
-            use tidings_supervisor::State::{Ready, Starting};
+            use tidings_supervisor::WorkerState::{Ready, Starting};
             matches!(worker.state, Ready | Starting)
         });
         seated.filter_map(|worker| worker.pid).collect()
     }
 
-    pub(crate) async fn says(&self, text: &str) -> Line {
-        let is_it = |line: &&Line| line.text == text;
+    pub(crate) async fn says(&self, text: &str) -> OutputLine {
+        let is_it = |line: &&OutputLine| line.text == text;
         self.lines.first(|line| is_it(&line)).await
     }
 
@@ -268,16 +270,21 @@ impl<T: Clone + Debug> Heard<T> {
     }
 }
 
-impl Heard<Line> {
+impl Heard<OutputLine> {
     /// The lines as they were written, however long they are. Parts of the last one may be missing.
-    pub(crate) fn whole(all: &[Line]) -> Vec<Line> {
-        let mut whole: Vec<Line> = Vec::new();
+    pub(crate) fn whole(all: &[OutputLine]) -> Vec<OutputLine> {
+        let mut whole: Vec<OutputLine> = Vec::new();
         for line in all {
-            let source = |it: &&mut Line| (it.pid, it.stream) == (line.pid, line.stream);
-            match whole.iter_mut().rev().find(source).filter(|it| it.is_part) {
+            let source = |it: &&mut OutputLine| (it.pid, it.stream) == (line.pid, line.stream);
+            match whole
+                .iter_mut()
+                .rev()
+                .find(source)
+                .filter(|it| it.is_partial)
+            {
                 Some(begun) => {
                     begun.text.push_str(&line.text);
-                    begun.is_part = line.is_part;
+                    begun.is_partial = line.is_partial;
                 }
                 None => whole.push(line.clone()),
             }
@@ -375,6 +382,6 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
-pub(crate) fn local(name: &str) -> Listen {
+pub(crate) fn local(name: &str) -> ListenAddress {
     format!("{name}=127.0.0.1:0").parse().unwrap()
 }

@@ -1,5 +1,5 @@
 //! The supervisor with real processes: they do what `examples/misbehaving.rs` is told.
-#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod directory;
 mod harness;

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use rustix::process::Signal;
-use tidings_supervisor::{Order, Report, StartError};
+use tidings_supervisor::{ReloadStrategy, StartError, SupervisorEvent};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -69,15 +69,15 @@ async fn without_anybody_who_holds_them_workers_are_killed() {
         .await;
     let pids = trial.pids().await;
     let Trial {
-        workers, reports, ..
+        workers, events, ..
     } = trial;
     let other = workers.clone();
     drop(workers);
     assert!(other.status().await.is_some());
     drop(other);
     all_gone(&pids).await;
-    let exited = |report: &Report| matches!(report, Report::Exited { .. });
-    reports.times(3, exited).await;
+    let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
+    events.times(3, exited).await;
 }
 
 #[test]
@@ -143,9 +143,9 @@ async fn a_name_and_a_port_are_free_again_at_once() {
         let plan = || {
             workers_that(&["ready", "wait"]).with(|it| {
                 it.name("web")
-                    .runtime_directory(directory.path().join("run"))
+                    .runtime_dir(directory.path().join("run"))
                     .listen(at.parse().unwrap())
-                    .listen(tidings_supervisor::Listen::unix(&socket))
+                    .listen(tidings_supervisor::ListenAddress::unix(&socket))
             })
         };
         let trial = plan().ready().await;
@@ -207,14 +207,22 @@ async fn fifty_reloads_leave_nothing_open() {
         .ready()
         .await;
     // The first one has threads started that stay, for blocking work.
-    trial.workers.reload(Order::AllAtOnce).await.unwrap();
-    let exited = |report: &Report| matches!(report, Report::Exited { .. });
-    trial.reports.times(2, exited).await;
+    trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
+    let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
+    trial.events.times(2, exited).await;
     let before = Holdings::now();
     for _ in 0..50 {
-        trial.workers.reload(Order::AllAtOnce).await.unwrap();
+        trial
+            .workers
+            .reload(ReloadStrategy::AllAtOnce)
+            .await
+            .unwrap();
     }
-    trial.reports.times(102, exited).await;
+    trial.events.times(102, exited).await;
     before.are_back().await;
 }
 
@@ -230,11 +238,11 @@ async fn thirty_deaths_leave_nothing_open() {
         .ready()
         .await;
     let before = Holdings::now();
-    let is_ready = |report: &Report| matches!(report, Report::Ready { .. });
+    let is_ready = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Ready { .. });
     for death in 0..30 {
         let signal = [Signal::KILL, Signal::TERM, Signal::ABORT][death % 3];
         kill(trial.pids().await[death % 2], signal);
-        trial.reports.times(2 + death + 1, is_ready).await;
+        trial.events.times(2 + death + 1, is_ready).await;
     }
     trial.is_ready().await;
     before.are_back().await;

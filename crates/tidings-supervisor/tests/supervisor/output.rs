@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 
 use rustix::process::Signal;
-use tidings_supervisor::{Order, Report, Stream};
+use tidings_supervisor::{OutputStream, ReloadStrategy, SupervisorEvent};
 
 use super::harness::*;
 
@@ -16,8 +16,8 @@ async fn lines_come_with_their_slot_process_and_stream() {
     for line in trial.lines.all() {
         assert_eq!(line.pid, pids[line.slot]);
         let text = match line.stream {
-            Stream::Stdout => "out",
-            Stream::Stderr => "err",
+            OutputStream::Stdout => "out",
+            OutputStream::Stderr => "err",
         };
         assert_eq!(line.text, text);
     }
@@ -28,18 +28,18 @@ async fn nothing_is_lost_of_what_a_worker_wrote_before_it_died() {
     let steps = ["say=first", "flood=5000", "unended=last words", "exit=1"];
     let trial = workers_that(&steps).with(|it| it.crash_loop(1, SECOND));
     let trial = trial.start().await;
-    trial.workers.ended().await;
+    trial.workers.wait_until_stopped().await;
     let texts: Vec<_> = trial.lines.all().into_iter().map(|it| it.text).collect();
     assert_eq!(texts.len(), 5_002);
     assert_eq!(texts[0], "first");
     assert_eq!(texts[4_000 + 1], "4000");
     assert_eq!(texts[5_001], "last words");
-    // What the report shows are the last ones.
-    let report = trial
-        .reports
-        .first(|it| matches!(it, Report::GaveUp { .. }))
+    // What the event shows are the last ones.
+    let event = trial
+        .events
+        .first(|it| matches!(it, SupervisorEvent::SlotFailed { .. }))
         .await;
-    let Report::GaveUp { last_lines, .. } = report else {
+    let SupervisorEvent::SlotFailed { last_lines, .. } = event else {
         unreachable!()
     };
     assert_eq!(last_lines.len(), 10);
@@ -78,7 +78,11 @@ async fn whoever_does_not_read_stops_neither_respawns_nor_reloads_nor_the_end() 
     let elders = trial.pids().await;
     kill(elders[0], Signal::KILL);
     all_gone(&elders[..1]).await;
-    let reloaded = trial.workers.reload(Order::AllAtOnce).await.unwrap();
+    let reloaded = trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     assert_eq!(reloaded.workers, 2);
     all_gone(&elders).await;
     let pids = trial.pids().await;
@@ -101,27 +105,33 @@ async fn reports_for_which_there_is_no_room_are_counted() {
         .await;
     let mut reloads = Vec::new();
     for _ in 0..2_000 {
-        reloads.push(trial.workers.begin_reload(Order::AllAtOnce).await.unwrap());
+        reloads.push(
+            trial
+                .workers
+                .start_reload(ReloadStrategy::AllAtOnce)
+                .await
+                .unwrap(),
+        );
     }
     drop(blocked);
     for reload in reloads {
         reload.await.unwrap();
     }
     trial
-        .reports
-        .first(|it| matches!(it, Report::Missed { .. }))
+        .events
+        .first(|it| matches!(it, SupervisorEvent::EventsDropped { .. }))
         .await;
-    let queued = |report: &Report| matches!(report, Report::ReloadQueued);
+    let queued = |event: &SupervisorEvent| matches!(event, SupervisorEvent::ReloadQueued);
     let missed = trial
-        .reports
+        .events
         .all()
         .into_iter()
-        .filter_map(|report| match report {
-            Report::Missed { reports } => Some(reports),
+        .filter_map(|event| match event {
+            SupervisorEvent::EventsDropped { events } => Some(events),
             _ => None,
         });
     let missed: u64 = missed.sum();
-    assert!(missed + trial.reports.count(queued) as u64 >= 1_900);
+    assert!(missed + trial.events.count(queued) as u64 >= 1_900);
 }
 
 /// Seen: a slot given up without exit status and reason, because its workers had flooded.
@@ -134,14 +144,23 @@ async fn no_report_is_missed_however_much_workers_write() {
             let _ = taken.recv();
         });
     let trial = trial.start().await;
-    trial.workers.ended().await;
+    trial.workers.wait_until_stopped().await;
     drop(take);
-    let is_last = |it: &Report| matches!(it, Report::NobodyLeft);
-    trial.reports.first(is_last).await;
-    let reports = &trial.reports;
-    assert_eq!(reports.count(|it| matches!(it, Report::Exited { .. })), 3);
-    assert_eq!(reports.count(|it| matches!(it, Report::GaveUp { .. })), 1);
-    assert_eq!(reports.count(|it| matches!(it, Report::Missed { .. })), 0);
+    let is_last = |it: &SupervisorEvent| matches!(it, SupervisorEvent::AllSlotsFailed);
+    trial.events.first(is_last).await;
+    let events = &trial.events;
+    assert_eq!(
+        events.count(|it| matches!(it, SupervisorEvent::Exited { .. })),
+        3
+    );
+    assert_eq!(
+        events.count(|it| matches!(it, SupervisorEvent::SlotFailed { .. })),
+        1
+    );
+    assert_eq!(
+        events.count(|it| matches!(it, SupervisorEvent::EventsDropped { .. })),
+        0
+    );
 }
 
 #[tokio::test]
@@ -153,16 +172,17 @@ async fn last_lines_are_the_last_ones_and_those_that_nobody_took_are_counted() {
             let _ = taken.recv();
         });
     let trial = trial.start().await;
-    trial.workers.ended().await;
+    trial.workers.wait_until_stopped().await;
     drop(take);
-    let gave_up = |it: &Report| matches!(it, Report::GaveUp { .. });
-    let Report::GaveUp { last_lines, .. } = trial.reports.first(gave_up).await else {
+    let all_failed = |it: &SupervisorEvent| matches!(it, SupervisorEvent::SlotFailed { .. });
+    let SupervisorEvent::SlotFailed { last_lines, .. } = trial.events.first(all_failed).await
+    else {
         unreachable!()
     };
     assert_eq!(last_lines[9], "4999");
-    let missed = trial.reports.until(|all| {
-        all.iter().find_map(|report| match report {
-            Report::LinesMissed { lines, .. } => Some(*lines),
+    let missed = trial.events.until(|all| {
+        all.iter().find_map(|event| match event {
+            SupervisorEvent::LinesDropped { lines, .. } => Some(*lines),
             _ => None,
         })
     });
@@ -175,9 +195,12 @@ async fn last_lines_are_the_last_ones_and_those_that_nobody_took_are_counted() {
 async fn a_line_of_64_kib_is_whole_and_a_longer_one_says_what_is_only_a_part() {
     let trial = workers_that(&["long=65536", "long=70000", "say=short", "ready", "wait"]);
     let trial = trial.ready().await;
-    assert!(!trial.says("short").await.is_part);
+    assert!(!trial.says("short").await.is_partial);
     let lines = trial.lines.all();
-    let parts: Vec<_> = lines.iter().map(|it| (it.text.len(), it.is_part)).collect();
+    let parts: Vec<_> = lines
+        .iter()
+        .map(|it| (it.text.len(), it.is_partial))
+        .collect();
     let (whole, part) = ((65_536, false), (65_536, true));
     assert_eq!(parts, [whole, part, (4_464, false), (5, false)]);
 }

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::harness::*;
 
-const SILENT: &str = "gave no sign of life";
+const SILENT: &str = "no WATCHDOG=1";
 
 /// Of the supervisor that is started here.
 const WATCHDOG: Duration = SECOND;
@@ -91,8 +91,8 @@ impl Other {
         self.says(SILENT).await;
         let silent = self.said.iter().find(|it| it.contains(SILENT)).unwrap();
         assert!(silent.contains(&format!("(pid {worker})")), "{silent}");
-        self.says_times("is started again", 1).await;
-        let started = self.count("started again");
+        self.says_times("restarts in", 1).await;
+        let started = self.count("restarts in");
         assert_eq!((self.count(SILENT), started), (1, 1), "{:#?}", self.said);
     }
 }

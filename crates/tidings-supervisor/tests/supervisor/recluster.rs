@@ -1,7 +1,7 @@
 //! What recluster, from which all of this comes, tests under these names.
 
 use rustix::process::Signal;
-use tidings_supervisor::{Order, Ready, ReloadError, Report, State};
+use tidings_supervisor::{ReadyWhen, ReloadError, ReloadStrategy, SupervisorEvent, WorkerState};
 
 use super::harness::*;
 
@@ -29,9 +29,9 @@ async fn workers_share_a_socket_and_each_answers() {
 async fn a_server_that_takes_its_time_is_ready_when_it_listens() {
     let trial = workers_that(&["after=300", "serve"]).workers(2).listening();
     let trial = trial.ready().await;
-    for report in trial.reports.all() {
-        if let Report::Ready { after, .. } = report {
-            assert!(after >= 300 * MS, "{report}");
+    for event in trial.events.all() {
+        if let SupervisorEvent::Ready { after, .. } = event {
+            assert!(after >= 300 * MS, "{event}");
         }
     }
     trial.ask().await;
@@ -43,7 +43,7 @@ async fn a_server_that_takes_its_time_is_ready_when_it_listens() {
 async fn a_server_that_is_taken_for_ready_too_soon_keeps_its_clients_waiting_and_refuses_none() {
     let trial = workers_that(&["after=300", "serve"])
         .listening()
-        .with(|it| it.ready(Ready::After(1 * MS)))
+        .with(|it| it.ready_when(ReadyWhen::After(1 * MS)))
         .ready()
         .await;
     trial.ask().await;
@@ -53,10 +53,11 @@ async fn a_server_that_is_taken_for_ready_too_soon_keeps_its_clients_waiting_and
 #[tokio::test]
 async fn a_worker_that_never_says_so_is_not_ready() {
     let trial = workers_that(&["only=0", "wait"]).workers(2).start().await;
-    let is_ready = |report: &Report| matches!(report, Report::Ready { slot: 1, .. });
-    trial.reports.first(is_ready).await;
+    let is_ready =
+        |event: &SupervisorEvent| matches!(event, SupervisorEvent::Ready { slot: 1, .. });
+    trial.events.first(is_ready).await;
     let status = trial.workers.status().await.unwrap();
-    assert_eq!(status.workers[0].state, State::Starting);
+    assert_eq!(status.workers[0].state, WorkerState::Starting);
 }
 
 /// "broken server": there it was started again for ever, and a reload to it never came back.
@@ -67,14 +68,14 @@ async fn a_server_that_is_broken_from_the_start_is_given_up_and_says_why() {
         .with(|it| it.crash_loop(3, PATIENCE))
         .start()
         .await;
-    let stopped = trial.workers.ended().await;
-    assert!(stopped.gave_up && !stopped.is_clean());
-    let gave_up = |report: &Report| matches!(report, Report::GaveUp { .. });
-    let report = trial.reports.first(gave_up).await.to_string();
-    assert!(report.contains("ended with status 3"), "{report}");
-    assert!(report.contains("no database"), "{report}");
-    let starts = |report: &Report| matches!(report, Report::Started { .. });
-    assert_eq!(trial.reports.count(starts), 6);
+    let stopped = trial.workers.wait_until_stopped().await;
+    assert!(stopped.all_failed && !stopped.is_clean());
+    let all_failed = |event: &SupervisorEvent| matches!(event, SupervisorEvent::SlotFailed { .. });
+    let event = trial.events.first(all_failed).await.to_string();
+    assert!(event.contains("exited with status 3"), "{event}");
+    assert!(event.contains("no database"), "{event}");
+    let starts = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Started { .. });
+    assert_eq!(trial.events.count(starts), 6);
 }
 
 /// "reload in the middle of a request"
@@ -86,15 +87,19 @@ async fn a_request_in_the_middle_of_a_reload_is_answered_by_the_elder() {
     client.send("slow").await;
     trial.says("a slow request").await;
 
-    trial.workers.reload(Order::AllAtOnce).await.unwrap();
+    trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
 
     // Until it hears that it is to end, the elder may take new ones too.
     while trial.ask().await.1 == elder {}
     client.send("go on").await;
     assert_eq!(client.answer().await.1, elder);
     all_gone(&[elder]).await;
-    let killed = |report: &Report| matches!(report, Report::Killed { .. });
-    assert_eq!(trial.reports.count(killed), 0);
+    let killed = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Killed { .. });
+    assert_eq!(trial.events.count(killed), 0);
 }
 
 /// "old workers dont respond"
@@ -106,7 +111,11 @@ async fn after_a_reload_only_successors_answer() {
         .ready()
         .await;
     let elders = trial.pids().await;
-    trial.workers.reload(Order::AllAtOnce).await.unwrap();
+    trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     all_gone(&elders).await;
     for _ in 0..10 {
         let (_, pid) = trial.ask().await;
@@ -123,7 +132,11 @@ async fn a_server_that_never_comes_to_rest_ends_when_it_is_told_to() {
         .ready()
         .await;
     let elders = trial.pids().await;
-    trial.workers.reload(Order::AllAtOnce).await.unwrap();
+    trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     all_gone(&elders).await;
 }
 
@@ -150,8 +163,8 @@ async fn a_server_that_dies_is_respawned_and_nobody_is_refused() {
         all_gone(&[pid]).await;
         // Whoever comes meanwhile is answered.
         trial.ask().await;
-        let is_ready = |report: &Report| matches!(report, Report::Ready { .. });
-        trial.reports.times(2 + deaths + 1, is_ready).await;
+        let is_ready = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Ready { .. });
+        trial.events.times(2 + deaths + 1, is_ready).await;
     }
     trial.is_ready().await;
 }
@@ -165,10 +178,10 @@ async fn a_worker_that_is_not_heard_of_any_more_is_replaced() {
     let steps = ["lively=20", &once, "ready", "kill=19", "hang"];
     let trial = workers_that(&steps).with(|it| it.watchdog(SECOND));
     let trial = trial.start().await;
-    let silent = |report: &Report| matches!(report, Report::Silent { .. });
-    trial.reports.first(silent).await;
-    let ready = |report: &Report| matches!(report, Report::Ready { .. });
-    trial.reports.times(2, ready).await;
+    let silent = |event: &SupervisorEvent| matches!(event, SupervisorEvent::WatchdogTimeout { .. });
+    trial.events.first(silent).await;
+    let ready = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Ready { .. });
+    trial.events.times(2, ready).await;
 }
 
 /// "IPC-disconnecting server via msg": a worker asks to be replaced, and finishes what it has.
@@ -180,17 +193,23 @@ async fn a_worker_that_says_it_ends_is_replaced_while_it_finishes() {
         .workers(4)
         .start()
         .await;
-    let stopping = |report: &Report| matches!(report, Report::Stopping { .. });
-    trial.reports.first(stopping).await;
+    let stopping = |event: &SupervisorEvent| matches!(event, SupervisorEvent::StopAnnounced { .. });
+    trial.events.first(stopping).await;
     trial
-        .reports
-        .times(5, |report| matches!(report, Report::Ready { .. }))
+        .events
+        .times(5, |event| matches!(event, SupervisorEvent::Ready { .. }))
         .await;
     trial.is_ready().await;
     let status = trial.workers.status().await.unwrap();
     let states = status.workers.iter().map(|worker| worker.state);
-    assert_eq!(states.clone().filter(|it| *it == State::Ready).count(), 4);
-    assert_eq!(states.filter(|it| *it == State::Draining).count(), 1);
+    assert_eq!(
+        states
+            .clone()
+            .filter(|it| *it == WorkerState::Ready)
+            .count(),
+        4
+    );
+    assert_eq!(states.filter(|it| *it == WorkerState::Draining).count(), 1);
 }
 
 /// "stopped cluster"
@@ -205,11 +224,11 @@ async fn a_supervisor_that_is_stopped_starts_nobody_any_more() {
     let stopped = trial.workers.stop().await;
     assert!(stopped.is_clean(), "{stopped:?}");
     assert!(pids.iter().all(|pid| !runs(*pid)));
-    let started = |report: &Report| matches!(report, Report::Started { .. });
-    assert_eq!(trial.reports.count(started), 4);
+    let started = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Started { .. });
+    assert_eq!(trial.events.count(started), 4);
     assert_eq!(trial.workers.status().await, None);
-    let late = trial.workers.reload(Order::AllAtOnce).await;
-    assert_eq!(late, Err(ReloadError::Ending));
+    let late = trial.workers.reload(ReloadStrategy::AllAtOnce).await;
+    assert_eq!(late, Err(ReloadError::Stopping));
 }
 
 /// "maxlisteners warning (30 reloads)": something was left over of each. More of it in `orphans`.
@@ -217,11 +236,23 @@ async fn a_supervisor_that_is_stopped_starts_nobody_any_more() {
 async fn thirty_reloads_leave_as_many_workers_as_there_were() {
     let trial = workers_that(&["ready", "wait"]).workers(2).ready().await;
     for _ in 0..30 {
-        let reloaded = trial.workers.reload(Order::AllAtOnce).await.unwrap();
+        let reloaded = trial
+            .workers
+            .reload(ReloadStrategy::AllAtOnce)
+            .await
+            .unwrap();
         assert_eq!(reloaded.workers, 2);
     }
-    let exited = |report: &Report| matches!(report, Report::Exited { expected: true, .. });
-    trial.reports.times(60, exited).await;
+    let exited = |event: &SupervisorEvent| {
+        matches!(
+            event,
+            SupervisorEvent::Exited {
+                is_expected: true,
+                ..
+            }
+        )
+    };
+    trial.events.times(60, exited).await;
     let status = trial.workers.status().await.unwrap();
     assert_eq!(status.workers.len(), 2);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
-use tidings_supervisor::{Order, Report, State, Supervisor, Workers};
+use tidings_supervisor::{ReloadStrategy, Supervisor, SupervisorEvent, WorkerState, Workers};
 use tokio::time::{sleep, timeout};
 
 use crate::directory::short_directory;
@@ -19,31 +19,31 @@ const SOON: Duration = Duration::from_secs(30);
 struct Server {
     workers: Workers,
     at: SocketAddr,
-    reports: Receiver<Report>,
+    events: Receiver<SupervisorEvent>,
     _runtime: TempDir,
 }
 
 impl Server {
     async fn start(workers: usize, grace: Duration, arguments: &[&str]) -> Self {
         let runtime = short_directory();
-        let (report, reports) = channel();
-        let workers = Supervisor::of(example("server"))
+        let (event, events) = channel();
+        let workers = Supervisor::new(example("server"))
             .args(arguments)
             .workers(workers)
             .listen("127.0.0.1:0".parse().unwrap())
-            .grace(grace)
-            .runtime_directory(runtime.path())
+            .stop_timeout(grace)
+            .runtime_dir(runtime.path())
             .on_line(|_| {})
-            .on_report(move |it| drop(report.send(it.clone())))
+            .on_event(move |it| drop(event.send(it.clone())))
             .start()
             .await
             .unwrap();
-        assert!(timeout(SOON, workers.ready()).await.unwrap());
+        assert!(timeout(SOON, workers.wait_until_ready()).await.unwrap());
         let at = workers.addresses()[0].to_string().parse().unwrap();
         Self {
             workers,
             at,
-            reports,
+            events,
             _runtime: runtime,
         }
     }
@@ -53,8 +53,8 @@ impl Server {
         status.workers.iter().filter_map(|it| it.pid).collect()
     }
 
-    async fn reload(&self, order: Order) {
-        let reloaded = timeout(SOON, self.workers.reload(order)).await;
+    async fn reload(&self, strategy: ReloadStrategy) {
+        let reloaded = timeout(SOON, self.workers.reload(strategy)).await;
         reloaded.unwrap().unwrap();
     }
 
@@ -63,7 +63,7 @@ impl Server {
         until(async || {
             let status = self.workers.status().await.unwrap();
             let mut states = status.workers.iter().map(|it| it.state);
-            states.all(|state| state != State::Draining)
+            states.all(|state| state != WorkerState::Draining)
         })
         .await;
     }
@@ -100,11 +100,15 @@ async fn some_requests(load: &Load) {
 async fn no_request_is_lost_while_all_workers_are_replaced() {
     let server = Server::start(2, SOON, &[]).await;
     let load = Load::start(server.at, 6, 2);
-    for order in [Order::AllAtOnce, Order::Rolling, Order::AllAtOnce] {
+    for strategy in [
+        ReloadStrategy::AllAtOnce,
+        ReloadStrategy::Rolling,
+        ReloadStrategy::AllAtOnce,
+    ] {
         some_requests(&load).await;
         let elders = server.pids().await;
 
-        server.reload(order).await;
+        server.reload(strategy).await;
 
         some_requests(&load).await;
         server.elders_are_gone().await;
@@ -122,12 +126,12 @@ async fn no_request_is_lost_while_all_workers_are_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_may_ask_once_more_and_is_told_to_leave() {
-    let server = Server::start(1, SOON, &["--linger", "60000"]).await;
+    let server = Server::start(1, SOON, &["--drain-timeout", "60000"]).await;
     let mut client = Client::new(server.at, true);
     let elder = client.get("/").await.unwrap();
     assert!(!elder.is_last);
 
-    server.reload(Order::AllAtOnce).await;
+    server.reload(ReloadStrategy::AllAtOnce).await;
 
     let last = client.get("/").await.unwrap();
     assert_eq!(last.body, elder.body);
@@ -155,15 +159,15 @@ async fn until_last(client: &mut Client) -> load::Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_does_not_hold_an_elder_for_longer_than_the_linger() {
-    let server = Server::start(1, SOON, &["--linger", "100"]).await;
+    let server = Server::start(1, SOON, &["--drain-timeout", "100"]).await;
     let mut client = Client::new(server.at, true);
     client.get("/").await.unwrap();
 
-    server.reload(Order::AllAtOnce).await;
+    server.reload(ReloadStrategy::AllAtOnce).await;
 
     server.elders_are_gone().await;
-    let killed = |it: Report| matches!(it, Report::Killed { .. });
-    assert!(!server.reports.try_iter().any(killed));
+    let killed = |it: SupervisorEvent| matches!(it, SupervisorEvent::Killed { .. });
+    assert!(!server.events.try_iter().any(killed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +178,7 @@ async fn a_request_that_is_in_the_middle_of_a_reload_is_answered_in_full() {
     client.get("/").await.unwrap();
     let request = tokio::spawn(async move { client.get("/after/3000").await });
 
-    server.reload(Order::AllAtOnce).await;
+    server.reload(ReloadStrategy::AllAtOnce).await;
 
     let answer = timeout(SOON, request).await.unwrap().unwrap().unwrap();
     assert_eq!(answer.status, 200);
@@ -191,13 +195,13 @@ async fn an_elder_that_does_not_finish_is_killed_after_the_grace() {
     client.get("/").await.unwrap();
     let request = tokio::spawn(async move { client.get("/after/600000").await });
 
-    server.reload(Order::AllAtOnce).await;
+    server.reload(ReloadStrategy::AllAtOnce).await;
 
     let cut = timeout(SOON, request).await.unwrap().unwrap();
     assert!(matches!(cut, Err(Failure::Cut(_))), "{cut:?}");
     server.elders_are_gone().await;
-    let killed = |it: Report| matches!(it, Report::Killed { grace: Some(it), .. } if it == grace);
-    assert!(server.reports.try_iter().any(killed));
+    let killed = |it: SupervisorEvent| matches!(it, SupervisorEvent::Killed { stop_timeout: Some(it), .. } if it == grace);
+    assert!(server.events.try_iter().any(killed));
     assert_eq!(
         Client::new(server.at, true).get("/").await.unwrap().status,
         200
@@ -216,7 +220,7 @@ async fn connections_that_wait_in_the_socket_outlive_the_elder() {
         requests.push(tokio::spawn(async move { client.get("/").await }));
     }
 
-    server.reload(Order::AllAtOnce).await;
+    server.reload(ReloadStrategy::AllAtOnce).await;
 
     for request in requests {
         let answer = timeout(SOON, request).await.unwrap().unwrap().unwrap();

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use rustix::process::Signal;
-use tidings_supervisor::{Order, ReloadError, Report, State};
+use tidings_supervisor::{ReloadError, ReloadStrategy, SupervisorEvent, WorkerState};
 
 use super::harness::*;
 
 #[tokio::test]
 async fn all_workers_are_replaced_and_keep_their_numbers() {
-    for order in [Order::AllAtOnce, Order::Rolling] {
+    for strategy in [ReloadStrategy::AllAtOnce, ReloadStrategy::Rolling] {
         let trial = workers_that(&["ready", "wait"]).workers(3).ready().await;
         let elders = trial.pids().await;
-        let reloaded = trial.workers.reload(order).await.unwrap();
+        let reloaded = trial.workers.reload(strategy).await.unwrap();
         assert_eq!(reloaded.workers, 3);
-        let exited = |report: &Report| matches!(report, Report::Exited { .. });
-        trial.reports.times(3, exited).await;
+        let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
+        trial.events.times(3, exited).await;
         assert!(elders.iter().all(|elder| !runs(*elder)));
         let status = trial.workers.status().await.unwrap();
         let slots: Vec<_> = status
@@ -31,12 +31,12 @@ async fn all_workers_are_replaced_and_keep_their_numbers() {
 #[tokio::test]
 async fn a_rolling_reload_has_never_more_than_one_worker_too_many() {
     let trial = workers_that(&["ready", "wait"]).workers(3).ready().await;
-    trial.workers.reload(Order::Rolling).await.unwrap();
+    trial.workers.reload(ReloadStrategy::Rolling).await.unwrap();
     let (mut processes, mut most) = (0, 0);
-    for report in trial.reports.all() {
-        match report {
-            Report::Started { .. } => processes += 1,
-            Report::Exited { .. } => processes -= 1,
+    for event in trial.events.all() {
+        match event {
+            SupervisorEvent::Started { .. } => processes += 1,
+            SupervisorEvent::Exited { .. } => processes -= 1,
             _ => {}
         }
         most = most.max(processes);
@@ -60,9 +60,9 @@ async fn a_broken_version_is_told_while_the_old_one_serves_everybody() {
 
     let broken = "#!/bin/sh\n(echo wrong; echo see the manual) >&2\nexit 78\n";
     deploy(&script(directory.path(), broken), &name);
-    for order in [Order::AllAtOnce, Order::Rolling] {
-        let error = trial.workers.reload(order).await.unwrap_err();
-        let ReloadError::Died {
+    for strategy in [ReloadStrategy::AllAtOnce, ReloadStrategy::Rolling] {
+        let error = trial.workers.reload(strategy).await.unwrap_err();
+        let ReloadError::Exited {
             replaced: 0,
             ref last_lines,
             ..
@@ -72,8 +72,8 @@ async fn a_broken_version_is_told_while_the_old_one_serves_everybody() {
         };
         assert_eq!(*last_lines, ["wrong", "see the manual"]);
         let text = error.to_string();
-        let end = "ended with status 78; it wrote last:\n    wrong\n    see the manual\n\
-                   the old workers serve on";
+        let end = "exited with status 78; its last output:\n    wrong\n    see the manual\n\
+                   the old workers keep running";
         assert!(text.ends_with(end), "{text}");
     }
     assert_eq!(trial.pids().await, elders);
@@ -93,7 +93,11 @@ async fn a_version_that_never_gets_ready_is_told_and_gone() {
     let elders = trial.pids().await;
     let hangs = "#!/bin/sh\necho it waits >&2\nexec sleep 600\n";
     deploy(&script(directory.path(), hangs), &name);
-    let error = trial.workers.reload(Order::AllAtOnce).await.unwrap_err();
+    let error = trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap_err();
     let ReloadError::NotReady {
         slot: 0,
         ref last_lines,
@@ -104,8 +108,16 @@ async fn a_version_that_never_gets_ready_is_told_and_gone() {
     };
     assert_eq!(*last_lines, ["it waits"]);
     trial
-        .reports
-        .first(|it| matches!(it, Report::Exited { expected: true, .. }))
+        .events
+        .first(|it| {
+            matches!(
+                it,
+                SupervisorEvent::Exited {
+                    is_expected: true,
+                    ..
+                }
+            )
+        })
         .await;
     assert_eq!(trial.pids().await, elders);
 }
@@ -117,38 +129,52 @@ async fn all_who_ask_for_a_reload_while_one_runs_share_the_next_and_are_answered
         .workers(2)
         .ready()
         .await;
-    let first = trial.workers.begin_reload(Order::AllAtOnce).await.unwrap();
+    let first = trial
+        .workers
+        .start_reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     assert!(!first.is_queued());
     let mut others = Vec::new();
     for _ in 0..5 {
-        others.push(trial.workers.begin_reload(Order::AllAtOnce).await.unwrap());
+        others.push(
+            trial
+                .workers
+                .start_reload(ReloadStrategy::AllAtOnce)
+                .await
+                .unwrap(),
+        );
     }
     first.await.unwrap();
     for other in others {
         other.await.unwrap();
     }
     // The two workers of the first and of the second one, and no others.
-    let exited = |report: &Report| matches!(report, Report::Exited { .. });
-    trial.reports.times(4, exited).await;
+    let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
+    trial.events.times(4, exited).await;
     let begun = trial
-        .reports
-        .count(|it| matches!(it, Report::Reloading { .. }));
+        .events
+        .count(|it| matches!(it, SupervisorEvent::Reloading { .. }));
     assert_eq!(begun, 2);
     let status = trial.workers.status().await.unwrap();
     let states: Vec<_> = status.workers.iter().map(|it| it.state).collect();
-    assert_eq!(states, [State::Ready; 2]);
+    assert_eq!(states, [WorkerState::Ready; 2]);
 }
 
 #[tokio::test]
 async fn a_reload_ends_with_the_supervisor() {
     let trial = workers_that(&["ready", "wait"]).ready().await;
     let pid = trial.pids().await[0];
-    let reload = trial.workers.begin_reload(Order::AllAtOnce).await.unwrap();
+    let reload = trial
+        .workers
+        .start_reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     let stopped = trial.workers.stop().await;
     assert!(stopped.is_clean());
     // It may have been done before.
     if let Err(error) = reload.await {
-        assert_eq!(error, ReloadError::Ending);
+        assert_eq!(error, ReloadError::Stopping);
     }
     assert!(!runs(pid));
 }
@@ -168,13 +194,18 @@ async fn a_slot_that_was_given_up_comes_back_with_a_good_version() {
         .with(|it| it.crash_loop(2, PATIENCE))
         .start()
         .await;
-    let gave_up = |report: &Report| matches!(report, Report::GaveUp { slot: 0, .. });
-    trial.reports.first(gave_up).await;
+    let all_failed =
+        |event: &SupervisorEvent| matches!(event, SupervisorEvent::SlotFailed { slot: 0, .. });
+    trial.events.first(all_failed).await;
     let status = trial.workers.status().await.unwrap();
-    assert_eq!(status.workers[0].state, State::GivenUp);
+    assert_eq!(status.workers[0].state, WorkerState::Failed);
 
     deploy(&good, &name);
-    trial.workers.reload(Order::AllAtOnce).await.unwrap();
+    trial
+        .workers
+        .reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     trial.is_ready().await;
 }
 
@@ -186,12 +217,12 @@ async fn nobody_is_refused_while_workers_are_replaced_and_killed() {
         .ready()
         .await;
     let clients = Clients::come_to(&trial);
-    for order in [Order::AllAtOnce, Order::Rolling]
+    for strategy in [ReloadStrategy::AllAtOnce, ReloadStrategy::Rolling]
         .into_iter()
         .cycle()
         .take(10)
     {
-        trial.workers.reload(order).await.unwrap();
+        trial.workers.reload(strategy).await.unwrap();
         // As long as it serves somebody one that ends takes its time.
         trial.is_ready().await;
     }
@@ -243,7 +274,11 @@ impl Clients {
 async fn an_elder_may_die_while_its_successor_starts() {
     let trial = workers_that(&["after=300", "ready", "wait"]).ready().await;
     let elder = trial.pids().await[0];
-    let reload = trial.workers.begin_reload(Order::AllAtOnce).await.unwrap();
+    let reload = trial
+        .workers
+        .start_reload(ReloadStrategy::AllAtOnce)
+        .await
+        .unwrap();
     kill(elder, Signal::KILL);
     reload.await.unwrap();
     trial.is_ready().await;

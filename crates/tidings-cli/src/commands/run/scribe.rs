@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
-use tidings_supervisor::Stream;
+use tidings_supervisor::OutputStream;
 
 /// With so many texts waiting, whoever can wait does.
 const QUEUE: usize = 256;
@@ -27,7 +27,7 @@ struct Desk {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    texts: VecDeque<(Stream, String)>,
+    texts: VecDeque<(OutputStream, String)>,
     is_writing: bool,
     missed: u64,
 }
@@ -40,8 +40,12 @@ impl Scribe {
             loop {
                 let (to, text) = desk.next();
                 match to {
-                    Stream::Stdout => write(AutoStream::new(io::stdout().lock(), stdout), &text),
-                    Stream::Stderr => write(AutoStream::new(io::stderr().lock(), stderr), &text),
+                    OutputStream::Stdout => {
+                        write(AutoStream::new(io::stdout().lock(), stdout), &text);
+                    }
+                    OutputStream::Stderr => {
+                        write(AutoStream::new(io::stderr().lock(), stderr), &text);
+                    }
                 }
             }
         };
@@ -52,14 +56,14 @@ impl Scribe {
     }
 
     /// Waits for room: only for threads that nobody else needs.
-    pub(super) fn write(&self, to: Stream, text: String) {
+    pub(super) fn write(&self, to: OutputStream, text: String) {
         let is_full = |waiting: &mut Waiting| waiting.texts.len() >= QUEUE;
         self.0.wait_while(is_full).texts.push_back((to, text));
         self.0.changed.notify_all();
     }
 
     /// Never waits. Of what there was no room for, `missed` is told the number once there is.
-    pub(super) fn put(&self, to: Stream, text: String, missed: impl Fn(u64) -> String) {
+    pub(super) fn put(&self, to: OutputStream, text: String, missed: impl Fn(u64) -> String) {
         let mut waiting = self.0.lock();
         if waiting.texts.len() >= MOST {
             waiting.missed += 1;
@@ -84,7 +88,7 @@ impl Scribe {
 
 impl Desk {
     /// The next text, when the one before is written.
-    fn next(&self) -> (Stream, String) {
+    fn next(&self) -> (OutputStream, String) {
         self.lock().is_writing = false;
         self.changed.notify_all();
         let mut waiting = self.wait_while(|it| it.texts.is_empty());

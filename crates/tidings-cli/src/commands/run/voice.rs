@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
-use tidings_supervisor::{Line, Listen, Report, Status, Stopped, Stream};
+use tidings_supervisor::{
+    ListenAddress, OutputLine, OutputStream, Status, Stopped, SupervisorEvent,
+};
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -34,7 +36,7 @@ pub(super) struct Voice {
 
 /// What `tidings run` itself has to say.
 #[derive(Debug, Serialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Note {
     NameTaken {
         wanted: String,
@@ -58,8 +60,8 @@ pub(super) enum Note {
     },
     Stopped(Stopped),
     /// Nobody took the notes for a while, and so many are missing here.
-    MissedNotes {
-        notes: u64,
+    MessagesDropped {
+        messages: u64,
     },
 }
 
@@ -108,7 +110,7 @@ impl Note {
         Self::Error { text, help }
     }
 
-    pub(super) fn running(status: &Status, addresses: &[Listen]) -> Self {
+    pub(super) fn running(status: &Status, addresses: &[ListenAddress]) -> Self {
         Self::Running(Running {
             name: status.name.clone(),
             pid: status.pid,
@@ -119,7 +121,7 @@ impl Note {
 
     fn style(&self) -> Style {
         match self {
-            Self::NameTaken { .. } | Self::Warning { .. } | Self::MissedNotes { .. } => {
+            Self::NameTaken { .. } | Self::Warning { .. } | Self::MessagesDropped { .. } => {
                 Style::Trouble
             }
             Self::Running(_) => Style::Plain,
@@ -149,14 +151,16 @@ impl fmt::Display for Note {
                 "help: a program that cannot say that it is ready runs with `--ready-after 2s`",
             ),
             Self::Warning { text } | Self::Error { text, .. } => f.write_str(text),
-            Self::MissedNotes { notes } => {
-                write!(f, "{notes} notes are missing: nobody read them in time")
+            Self::MessagesDropped { messages } => {
+                write!(f, "dropped {messages} messages: they were not read in time")
             }
             Self::Running(running) => running.fmt(f),
             Self::Changed { path } => write!(f, "{} changed", harmless(path.display())),
-            Self::Stopped(Stopped { gave_up: true, .. }) => f.write_str("gave up"),
+            Self::Stopped(Stopped {
+                all_failed: true, ..
+            }) => f.write_str("stopped: all slots failed"),
             Self::Stopped(Stopped { killed: 0, .. }) => {
-                f.write_str("stopped: all workers ended in time")
+                f.write_str("stopped: all workers stopped in time")
             }
             Self::Stopped(Stopped { killed, .. }) => {
                 write!(f, "stopped: {} had to be killed", workers(*killed))
@@ -168,16 +172,16 @@ impl fmt::Display for Note {
 /// What is said as JSON, and when: in RFC 3339, to the millisecond.
 #[derive(Serialize)]
 struct Stamped<'a, T> {
-    at: String,
+    timestamp: String,
     #[serde(flatten)]
     what: &'a T,
 }
 
-/// A line as JSON, with `what` as all the others have it.
+/// A line as JSON, with `event` as all the others have it.
 #[derive(Serialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
+#[serde(tag = "event", rename_all = "snake_case")]
 enum Said<'a> {
-    Line(&'a Line),
+    Line(&'a OutputLine),
 }
 
 impl Voice {
@@ -213,8 +217,8 @@ impl Voice {
     }
 
     /// Waits where too much is to be written.
-    pub(super) fn line(&self, line: &Line) {
-        let Line {
+    pub(super) fn line(&self, line: &OutputLine) {
+        let OutputLine {
             slot, stream, text, ..
         } = line;
         let width = self.width();
@@ -225,27 +229,31 @@ impl Voice {
                 paint_slot(*slot, format_args!("{slot:>width$} │"))
             ),
             Format::Plain => format!("{slot} | {text}"),
-            Format::Json => return self.scribe.write(Stream::Stdout, json(&Said::Line(line))),
+            Format::Json => {
+                return self
+                    .scribe
+                    .write(OutputStream::Stdout, json(&Said::Line(line)));
+            }
         };
         self.scribe.write(*stream, shown);
     }
 
     /// Waits where too much is to be written.
-    pub(super) fn report(&self, report: &Report) {
+    pub(super) fn report(&self, report: &SupervisorEvent) {
         // The note on how it stopped says the same.
-        if matches!(report, Report::Ended { .. }) {
+        if matches!(report, SupervisorEvent::Stopped { .. }) {
             return;
         }
-        if let Report::Scaled { to, .. } = report {
+        if let SupervisorEvent::Scaled { to, .. } = report {
             self.width.store(width(*to), Ordering::Relaxed);
         }
         match self.format {
-            Format::Pretty => self.scribe.write(Stream::Stderr, self.pretty(report)),
+            Format::Pretty => self.scribe.write(OutputStream::Stderr, self.pretty(report)),
             Format::Plain => {
                 let text = harmless_lines(report);
-                self.scribe.write(Stream::Stderr, text);
+                self.scribe.write(OutputStream::Stderr, text);
             }
-            Format::Json => self.scribe.write(Stream::Stdout, json(report)),
+            Format::Json => self.scribe.write(OutputStream::Stdout, json(report)),
         }
     }
 
@@ -268,7 +276,7 @@ impl Voice {
         self.width.load(Ordering::Relaxed)
     }
 
-    fn pretty(&self, report: &Report) -> String {
+    fn pretty(&self, report: &SupervisorEvent) -> String {
         let (mark, style) = look(report);
         let width = self.width();
         let slot = match report.slot() {
@@ -286,8 +294,8 @@ impl Voice {
 
     pub(super) fn note(&self, note: &Note) {
         let to = match self.format {
-            Format::Json => Stream::Stdout,
-            Format::Pretty | Format::Plain => Stream::Stderr,
+            Format::Json => OutputStream::Stdout,
+            Format::Pretty | Format::Plain => OutputStream::Stderr,
         };
         self.put(to, self.shown(note));
     }
@@ -303,8 +311,8 @@ impl Voice {
         }
     }
 
-    fn put(&self, to: Stream, text: String) {
-        let missed = |notes| self.shown(&Note::MissedNotes { notes });
+    fn put(&self, to: OutputStream, text: String) {
+        let missed = |messages| self.shown(&Note::MessagesDropped { messages });
         self.scribe.put(to, text, missed);
     }
 
@@ -320,8 +328,9 @@ fn width(workers: usize) -> usize {
 }
 
 fn json(what: &impl Serialize) -> String {
-    let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-    harmless_json(&Stamped { at, what }, false).expect("no map in it has keys that are no texts")
+    let timestamp = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    harmless_json(&Stamped { timestamp, what }, false)
+        .expect("no map in it has keys that are no texts")
 }
 
 /// Each of them is written at once.
@@ -333,7 +342,7 @@ impl Write for Warnings {
         if self.0.is_json() {
             self.0.note(&Note::Warning { text });
         } else {
-            self.0.put(Stream::Stderr, text);
+            self.0.put(OutputStream::Stderr, text);
         }
         Ok(warning.len())
     }
@@ -343,13 +352,15 @@ impl Write for Warnings {
     }
 }
 
-fn look(report: &Report) -> (&'static str, Style) {
+fn look(report: &SupervisorEvent) -> (&'static str, Style) {
     match report {
-        Report::GaveUp { .. } | Report::NobodyLeft | Report::ReloadFailed { .. } => {
-            ("✗", Style::Alarm)
-        }
-        report if report.is_trouble() => ("!", Style::Trouble),
-        Report::Ready { .. } | Report::AllReady | Report::Reloaded { .. } => ("✓", Style::Good),
+        SupervisorEvent::SlotFailed { .. }
+        | SupervisorEvent::AllSlotsFailed
+        | SupervisorEvent::ReloadFailed { .. } => ("✗", Style::Alarm),
+        report if report.is_warning() => ("!", Style::Trouble),
+        SupervisorEvent::Ready { .. }
+        | SupervisorEvent::AllReady
+        | SupervisorEvent::Reloaded { .. } => ("✓", Style::Good),
         _ => ("·", Style::Calm),
     }
 }

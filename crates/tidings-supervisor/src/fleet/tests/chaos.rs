@@ -24,7 +24,7 @@ enum Happening {
     CannotRun(usize),
     Says(usize, Saying),
     Dies(usize),
-    Reload(Order),
+    Reload(ReloadStrategy),
     Scale(usize),
     End,
     Kill,
@@ -51,7 +51,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => any::<usize>().prop_map(Happening::CannotRun),
         20 => (any::<usize>(), word).prop_map(|(who, word)| Happening::Says(who, word)),
         15 => any::<usize>().prop_map(Happening::Dies),
-        6 => prop_oneof![Just(Order::AllAtOnce), Just(Order::Rolling)].prop_map(Happening::Reload),
+        6 => prop_oneof![Just(ReloadStrategy::AllAtOnce), Just(ReloadStrategy::Rolling)].prop_map(Happening::Reload),
         3 => (1..6_usize).prop_map(Happening::Scale),
         1 => Just(Happening::End),
         1 => Just(Happening::Kill),
@@ -69,24 +69,24 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     let backoff = (up_to(2), up_to(8), up_to(10));
     let backoff = backoff.prop_map(|(first, longest, quiet)| {
         Backoff::default()
-            .first(first)
-            .longest(longest)
-            .quiet(quiet)
+            .min_delay(first)
+            .max_delay(longest)
+            .reset_after(quiet)
     });
     let crash_loop = (0..6_usize, up_to(30));
     // In time enough for those who are ready by waiting: else nobody ever is.
     let ready = (proptest::option::of(up_to(5)), up_to(5));
     let ready = ready.prop_map(|(after, more)| {
-        let ready = after.map_or(Ready::Notified, Ready::After);
+        let ready = after.map_or(ReadyWhen::Notified, ReadyWhen::After);
         (ready, after.unwrap_or_default() + more + 10 * MS)
     });
     let watchdog = proptest::option::of((500..5_000_u64).prop_map(Duration::from_millis));
     (1..5_usize, ready, up_to(10), backoff, crash_loop, watchdog).prop_map(
-        |(workers, (ready, ready_timeout), grace, backoff, crash_loop, watchdog)| Policy {
+        |(workers, (ready, ready_timeout), stop_timeout, backoff, crash_loop, watchdog)| Policy {
             workers,
-            ready,
+            ready_when: ready,
             ready_timeout,
-            grace,
+            stop_timeout,
             backoff,
             crash_loop: CrashLoop {
                 deaths: crash_loop.0,
@@ -120,7 +120,7 @@ struct World {
     /// That it ended is.
     is_told: bool,
     /// How all reloads are.
-    always: Option<Order>,
+    always: Option<ReloadStrategy>,
     /// Who leaves, and for no reload.
     otherwise: BTreeSet<Key>,
     /// The next who is told to end was not ready in time.
@@ -144,7 +144,7 @@ struct Process {
 }
 
 impl World {
-    fn begin(policy: Policy, always: Option<Order>) -> Self {
+    fn begin(policy: Policy, always: Option<ReloadStrategy>) -> Self {
         let now = Instant::now();
         let mut world = Self {
             fleet: Fleet::begin(policy.clone(), || 1.0, now),
@@ -192,7 +192,7 @@ impl World {
                     world.dies(key, Exit::Status(1));
                 },
             ),
-            Happening::Reload(order) => self.reload(order),
+            Happening::Reload(strategy) => self.reload(strategy),
             Happening::Scale(workers) => {
                 let _ = self.fleet.scale(workers, self.now);
                 let gone = self.processes.iter().filter(|(_, it)| it.slot >= workers);
@@ -241,12 +241,12 @@ impl World {
         self.fleet.exited(key, &ended, self.now);
     }
 
-    fn reload(&mut self, order: Order) {
-        let order = self.always.unwrap_or(order);
+    fn reload(&mut self, strategy: ReloadStrategy) {
+        let strategy = self.always.unwrap_or(strategy);
         let ticket = self.asked.len() as u64;
         self.asked.insert(ticket);
         let is_running = self.fleet.is_reloading();
-        let placed = self.fleet.reload(order, Ticket(ticket), self.now);
+        let placed = self.fleet.reload(strategy, Ticket(ticket), self.now);
         assert_eq!(placed == Placed::Queued, is_running);
     }
 
@@ -325,7 +325,7 @@ impl World {
                         assert!(self.answered.insert(ticket), "{ticket} is answered twice");
                     }
                 }
-                Action::Report(report) => self.note(&report),
+                Action::Report(event) => self.note(&event),
             }
         }
         self.is_over |= self.fleet.ended().is_some();
@@ -357,12 +357,12 @@ impl World {
         process.is_killed = true;
     }
 
-    fn note(&mut self, report: &Report) {
-        assert!(!self.is_told, "{report:?} after the last report");
-        match report {
-            Report::Ended { .. } => self.is_told = true,
-            Report::AllReady => assert!(self.fleet.are_all_ready()),
-            Report::Stopping { pid, .. } => {
+    fn note(&mut self, event: &SupervisorEvent) {
+        assert!(!self.is_told, "{event:?} after the last event");
+        match event {
+            SupervisorEvent::Stopped { .. } => self.is_told = true,
+            SupervisorEvent::AllReady => assert!(self.fleet.are_all_ready()),
+            SupervisorEvent::StopAnnounced { pid, .. } => {
                 let key = pid.map(|pid| Key(u64::from(pid - 100)));
                 self.otherwise.extend(key);
                 let told = self.moment();
@@ -370,7 +370,7 @@ impl World {
                 (process.leaves, process.told) = (true, told);
                 self.polite.insert(*pid);
             }
-            Report::NotReady { slot, pid, .. } => {
+            SupervisorEvent::NotReady { slot, pid, .. } => {
                 if let Some(process) = self.of(*pid) {
                     let waited = self.at_most_since(process.began);
                     assert!(waited >= self.policy.ready_timeout, "late after {waited:?}");
@@ -378,27 +378,27 @@ impl World {
                 self.lose(*slot);
                 self.is_somebody_late = true;
             }
-            Report::Exited {
+            SupervisorEvent::Exited {
                 slot,
                 pid,
-                expected: false,
+                is_expected: false,
                 ..
             } if !self.polite.contains(pid) => self.lose(*slot),
-            Report::Silent { pid, within, .. } => {
+            SupervisorEvent::WatchdogTimeout { pid, timeout, .. } => {
                 let silence = self.at_most_since(self.of(*pid).unwrap().heard);
-                assert!(silence >= *within, "silent for {silence:?}");
+                assert!(silence >= *timeout, "silent for {silence:?}");
             }
-            Report::Killed {
+            SupervisorEvent::Killed {
                 pid,
-                grace: Some(grace),
+                stop_timeout: Some(timeout),
                 ..
             } => {
                 if let Some(process) = self.of(*pid) {
                     let waited = self.at_most_since(process.told);
-                    assert!(waited >= *grace, "killed after {waited:?}");
+                    assert!(waited >= *timeout, "killed after {waited:?}");
                 }
             }
-            Report::GaveUp { slot, deaths, .. } => {
+            SupervisorEvent::SlotFailed { slot, deaths, .. } => {
                 let within = self.policy.crash_loop.within;
                 let losses = self.losses.entry(*slot).or_default();
                 let recent = losses.iter().filter(|it| self.now - **it < within).count();
@@ -406,7 +406,7 @@ impl World {
                 assert!(recent.max(1) >= *deaths || within.is_zero());
                 self.given_up.insert(*slot);
             }
-            Report::Respawning { delay, .. } => {
+            SupervisorEvent::Restarting { delay, .. } => {
                 let most = Duration::from_secs(8);
                 assert!(*delay <= most, "a delay of {delay:?}");
             }
@@ -434,7 +434,7 @@ impl World {
             assert!(workers <= most, "{workers} workers in slot {slot}");
             assert!(slot < self.fleet.slots(), "a worker in no slot");
         }
-        if self.always == Some(Order::Rolling) && !self.is_over {
+        if self.always == Some(ReloadStrategy::Rolling) && !self.is_over {
             let keys = self.processes.keys();
             let counted = keys.filter(|key| !self.otherwise.contains(key)).count();
             assert!(counted <= self.fleet.slots() + 1, "{counted} workers");
@@ -458,7 +458,7 @@ impl World {
 
     fn is_at_rest(&self) -> bool {
         let states = self.fleet.status(self.now);
-        let is_settled = |state| matches!(state, State::Ready | State::GivenUp);
+        let is_settled = |state| matches!(state, WorkerState::Ready | WorkerState::Failed);
         states.iter().all(|worker| is_settled(worker.state))
             && self
                 .processes
@@ -487,7 +487,7 @@ impl World {
         }
         self.says(key, Saying::Alive);
         self.obey();
-        if self.policy.ready == Ready::Notified {
+        if self.policy.ready_when == ReadyWhen::Notified {
             self.says(key, Saying::Ready);
         }
     }
@@ -507,8 +507,8 @@ impl World {
         for worker in states {
             let is_given_up = self.given_up.contains(&worker.slot);
             let is_as_it_must = match worker.state {
-                State::Ready => true,
-                State::GivenUp => is_given_up,
+                WorkerState::Ready => true,
+                WorkerState::Failed => is_given_up,
                 _ => false,
             };
             assert!(is_as_it_must, "{worker:?}");
@@ -522,7 +522,7 @@ proptest! {
     #[test]
     fn whatever_happens_slots_are_filled_once_reloads_are_answered_once_and_the_end_ends(
         policy in any_policy(),
-        always in proptest::option::of(Just(Order::Rolling)),
+        always in proptest::option::of(Just(ReloadStrategy::Rolling)),
         happenings in vec(happening(), 0..80),
     ) {
         let mut world = World::begin(policy, always);

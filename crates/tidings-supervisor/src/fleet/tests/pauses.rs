@@ -90,7 +90,7 @@ fn a_worker_has_all_its_time_to_get_ready_when_the_supervisor_is_paused() {
 #[test]
 fn a_reload_survives_a_pause() {
     let mut play = Play::with_all_ready(policy(1));
-    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    let (ticket, _) = play.reloads(ReloadStrategy::AllAtOnce);
     assert_eq!(play.keys(), [Key(1)]);
     play.starts_up(Key(1));
     play.passes(SECOND);
@@ -158,13 +158,16 @@ fn a_pause_makes_no_slot_forget_its_deaths() {
     play.gets_ready(third);
     play.is_paused(PAUSE);
     play.dies(third);
-    assert_eq!(play.count(|it| matches!(it, Report::GaveUp { .. })), 1);
+    assert_eq!(
+        play.count(|it| matches!(it, SupervisorEvent::SlotFailed { .. })),
+        1
+    );
 }
 
 #[test]
 fn a_worker_is_ready_after_its_time_without_the_pauses() {
     let mut play = Play::begin(Policy {
-        ready: Ready::After(5 * SECOND),
+        ready_when: ReadyWhen::After(5 * SECOND),
         ..policy(1)
     });
     play.starts_up(Key(0));
@@ -180,16 +183,22 @@ fn a_pause_is_reported_where_something_was_due_and_long_enough_to_matter() {
     let mut play = watched();
     play.is_paused(SECOND);
     play.ticks();
-    assert_eq!(play.count(|it| matches!(it, Report::Paused { .. })), 0);
+    assert_eq!(
+        play.count(|it| matches!(it, SupervisorEvent::Paused { .. })),
+        0
+    );
     play.is_paused(PAUSE);
     play.ticks();
-    let lasted = PAUSE.saturating_sub(100 * MS);
-    assert_eq!(play.reports.last(), Some(&Report::Paused { lasted }));
+    let duration = PAUSE.saturating_sub(100 * MS);
+    assert_eq!(
+        play.events.last(),
+        Some(&SupervisorEvent::Paused { duration })
+    );
 
     let mut idle = Play::with_all_ready(policy(1));
     idle.is_paused(PAUSE);
     idle.ticks();
-    assert_eq!(idle.reports, []);
+    assert_eq!(idle.events, []);
 }
 
 #[test]
@@ -197,9 +206,9 @@ fn the_age_of_a_worker_is_what_the_system_says() {
     let mut play = watched();
     play.is_paused(PAUSE);
     play.ticks();
-    assert_eq!(play.fleet.status(play.now)[0].age, PAUSE);
+    assert_eq!(play.fleet.status(play.now)[0].uptime, PAUSE);
     play.dies(Key(0));
     let lived = PAUSE;
-    let is_it = |it: &Report| matches!(it, Report::Exited { lived: it, .. } if *it == lived);
+    let is_it = |it: &SupervisorEvent| matches!(it, SupervisorEvent::Exited { uptime: it, .. } if *it == lived);
     assert_eq!(play.count(is_it), 1);
 }

@@ -7,7 +7,7 @@ const TERMINATE: fn(u64) -> Action = |key| Action::Terminate(Key(key));
 #[test]
 fn all_elders_are_told_to_end_when_all_successors_are_ready_and_not_before() {
     let mut play = Play::with_all_ready(policy(2));
-    let (ticket, placed) = play.reloads(Order::AllAtOnce);
+    let (ticket, placed) = play.reloads(ReloadStrategy::AllAtOnce);
     assert_eq!(placed, Placed::Begun);
     assert_eq!(play.starts(), [(Key(2), 0), (Key(3), 1)]);
 
@@ -16,7 +16,7 @@ fn all_elders_are_told_to_end_when_all_successors_are_ready_and_not_before() {
     play.passes(2 * SECOND);
     play.gets_ready(Key(2));
 
-    let done = done(&[ticket], 2, Order::AllAtOnce, 2 * SECOND);
+    let done = done(&[ticket], 2, ReloadStrategy::AllAtOnce, 2 * SECOND);
     assert_eq!(play.deeds(), [TERMINATE(0), TERMINATE(1), done]);
     assert!(play.fleet.are_all_ready());
     assert!(!play.fleet.is_reloading());
@@ -25,7 +25,7 @@ fn all_elders_are_told_to_end_when_all_successors_are_ready_and_not_before() {
 #[test]
 fn a_rolling_reload_replaces_one_after_the_other_when_the_elder_before_is_gone() {
     let mut play = Play::with_all_ready(policy(3));
-    let (ticket, _) = play.reloads(Order::Rolling);
+    let (ticket, _) = play.reloads(ReloadStrategy::Rolling);
     for slot in 0..2 {
         let successor = play.starts();
         assert_eq!(successor, [(Key(3 + slot), usize::try_from(slot).unwrap())]);
@@ -37,20 +37,20 @@ fn a_rolling_reload_replaces_one_after_the_other_when_the_elder_before_is_gone()
     assert_eq!(play.starts(), [(Key(5), 2)]);
     play.gets_ready(Key(5));
     // The end of the last elder is not waited for.
-    let done = done(&[ticket], 3, Order::Rolling, 2 * SECOND);
+    let done = done(&[ticket], 3, ReloadStrategy::Rolling, 2 * SECOND);
     assert_eq!(play.deeds(), [TERMINATE(2), done]);
 }
 
 #[test]
 fn a_rolling_reload_waits_for_those_of_the_one_before_and_for_nobody_else() {
     let mut play = Play::with_all_ready(policy(3));
-    play.reloads(Order::AllAtOnce);
+    play.reloads(ReloadStrategy::AllAtOnce);
     for key in play.keys() {
         play.gets_ready(key);
     }
     play.scales(2);
     play.deeds();
-    play.reloads(Order::Rolling);
+    play.reloads(ReloadStrategy::Rolling);
     play.dies(Key(0));
     play.dies(Key(1));
     assert_eq!(play.deeds(), []);
@@ -62,7 +62,7 @@ fn a_rolling_reload_waits_for_those_of_the_one_before_and_for_nobody_else() {
 #[test]
 fn an_elder_that_does_not_end_holds_a_rolling_reload_up_for_the_grace() {
     let mut play = Play::with_all_ready(policy(2));
-    play.reloads(Order::Rolling);
+    play.reloads(ReloadStrategy::Rolling);
     play.gets_ready(Key(2));
     play.deeds();
     play.passes(10 * SECOND);
@@ -74,7 +74,7 @@ fn an_elder_that_does_not_end_holds_a_rolling_reload_up_for_the_grace() {
 #[test]
 fn an_elder_that_does_not_end_within_the_grace_is_killed_exactly_once() {
     let mut play = Play::with_all_ready(policy(1));
-    play.reloads(Order::AllAtOnce);
+    play.reloads(ReloadStrategy::AllAtOnce);
     play.gets_ready(Key(1));
     play.deeds();
     play.passes(just_under(10 * SECOND));
@@ -88,12 +88,12 @@ fn an_elder_that_does_not_end_within_the_grace_is_killed_exactly_once() {
 #[test]
 fn when_a_successor_dies_nothing_has_changed_and_why_is_told() {
     let mut play = Play::with_all_ready(policy(2));
-    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    let (ticket, _) = play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
     play.gets_ready(Key(2));
     play.dies(Key(3));
 
-    let error = ReloadError::Died {
+    let error = ReloadError::Exited {
         slot: 1,
         exit: Exit::Status(1),
         last_lines: vec!["alas".to_owned()],
@@ -101,16 +101,23 @@ fn when_a_successor_dies_nothing_has_changed_and_why_is_told() {
     };
     let deeds = [TERMINATE(2), failed(&[ticket], error)];
     assert_eq!(play.deeds(), deeds);
-    let states = [State::Ready, State::Draining, State::Ready];
+    let states = [
+        WorkerState::Ready,
+        WorkerState::Draining,
+        WorkerState::Ready,
+    ];
     assert_eq!(play.states(), states);
     // What befell successors is nothing that elders pay for.
-    assert_eq!(play.count(|it| matches!(it, Report::Respawning { .. })), 0);
+    assert_eq!(
+        play.count(|it| matches!(it, SupervisorEvent::Restarting { .. })),
+        0
+    );
 }
 
 #[test]
 fn when_a_successor_is_not_ready_in_time_nothing_has_changed() {
     let mut play = Play::with_all_ready(policy(2));
-    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    let (ticket, _) = play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
     play.gets_ready(Key(2));
     play.starts_up(Key(3));
@@ -118,7 +125,7 @@ fn when_a_successor_is_not_ready_in_time_nothing_has_changed() {
 
     let error = ReloadError::NotReady {
         slot: 1,
-        within: 30 * SECOND,
+        timeout: 30 * SECOND,
         last_lines: words_of(Key(3)),
         replaced: 0,
     };
@@ -130,12 +137,12 @@ fn when_a_successor_is_not_ready_in_time_nothing_has_changed() {
 #[test]
 fn a_rolling_reload_that_fails_keeps_those_before_and_says_how_many() {
     let mut play = Play::with_all_ready(policy(2));
-    play.reloads(Order::Rolling);
+    play.reloads(ReloadStrategy::Rolling);
     play.gets_ready(Key(2));
     play.dies(Key(0));
     play.deeds();
     play.dies(Key(3));
-    let Some(Action::Answer(_, Err(ReloadError::Died { replaced, .. }))) = play.deeds().pop()
+    let Some(Action::Answer(_, Err(ReloadError::Exited { replaced, .. }))) = play.deeds().pop()
     else {
         panic!("the reload failed");
     };
@@ -150,7 +157,7 @@ fn a_successor_that_falls_silent_before_the_others_are_ready_makes_the_reload_fa
         watchdog,
         ..policy(2)
     });
-    play.reloads(Order::AllAtOnce);
+    play.reloads(ReloadStrategy::AllAtOnce);
     play.gets_ready(Key(2));
     play.deeds();
     play.passes(3 * SECOND);
@@ -160,7 +167,8 @@ fn a_successor_that_falls_silent_before_the_others_are_ready_makes_the_reload_fa
     assert_eq!(play.deeds(), [Action::Kill(Key(2))]);
     assert!(play.fleet.deadline() > Some(play.now));
     play.ends(Key(2), Exit::Signal(9));
-    let Some(Action::Answer(_, Err(ReloadError::Died { slot: 0, .. }))) = play.deeds().pop() else {
+    let Some(Action::Answer(_, Err(ReloadError::Exited { slot: 0, .. }))) = play.deeds().pop()
+    else {
         panic!("the reload failed");
     };
 }
@@ -168,10 +176,10 @@ fn a_successor_that_falls_silent_before_the_others_are_ready_makes_the_reload_fa
 #[test]
 fn all_who_ask_during_a_reload_share_the_one_after_it() {
     let mut play = Play::with_all_ready(policy(1));
-    let (first, _) = play.reloads(Order::AllAtOnce);
-    let (second, placed) = play.reloads(Order::Rolling);
+    let (first, _) = play.reloads(ReloadStrategy::AllAtOnce);
+    let (second, placed) = play.reloads(ReloadStrategy::Rolling);
     assert_eq!(placed, Placed::Queued);
-    let (third, _) = play.reloads(Order::AllAtOnce);
+    let (third, _) = play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
 
     // It is all at once, as the third asked for, and the second is told so.
@@ -180,10 +188,15 @@ fn all_who_ask_during_a_reload_share_the_one_after_it() {
         worker: Key(2),
         slot: 0,
     };
-    let one = done(&[first], 1, Order::AllAtOnce, Duration::ZERO);
+    let one = done(&[first], 1, ReloadStrategy::AllAtOnce, Duration::ZERO);
     assert_eq!(play.deeds(), [TERMINATE(0), one, start]);
     play.gets_ready(Key(2));
-    let two = done(&[second, third], 1, Order::AllAtOnce, Duration::ZERO);
+    let two = done(
+        &[second, third],
+        1,
+        ReloadStrategy::AllAtOnce,
+        Duration::ZERO,
+    );
     assert_eq!(play.deeds(), [TERMINATE(1), two]);
     assert!(!play.fleet.is_reloading());
 }
@@ -191,22 +204,22 @@ fn all_who_ask_during_a_reload_share_the_one_after_it() {
 #[test]
 fn those_who_wait_for_a_reload_get_theirs_also_when_it_fails() {
     let mut play = Play::with_all_ready(policy(1));
-    play.reloads(Order::AllAtOnce);
-    let (second, _) = play.reloads(Order::AllAtOnce);
+    play.reloads(ReloadStrategy::AllAtOnce);
+    let (second, _) = play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
     play.dies(Key(1));
     let deeds = play.deeds();
     assert!(matches!(deeds[0], Action::Answer(_, Err(_))), "{deeds:?}");
     assert!(matches!(deeds[1], Action::Start { .. }), "{deeds:?}");
     play.gets_ready(Key(2));
-    let done = done(&[second], 1, Order::AllAtOnce, Duration::ZERO);
+    let done = done(&[second], 1, ReloadStrategy::AllAtOnce, Duration::ZERO);
     assert_eq!(play.deeds(), [TERMINATE(0), done]);
 }
 
 #[test]
 fn an_elder_that_dies_in_a_reload_is_respawned_until_its_successor_is_ready() {
     let mut play = Play::with_all_ready(policy(1));
-    play.reloads(Order::AllAtOnce);
+    play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
     play.dies(Key(0));
     assert_eq!(play.last_delay(), SECOND);
@@ -214,19 +227,24 @@ fn an_elder_that_dies_in_a_reload_is_respawned_until_its_successor_is_ready() {
     assert_eq!(play.starts(), [(Key(2), 0)]);
     play.gets_ready(Key(1));
     assert_eq!(play.deeds()[0], TERMINATE(2));
-    assert_eq!(play.states(), [State::Ready, State::Draining]);
+    assert_eq!(play.states(), [WorkerState::Ready, WorkerState::Draining]);
 }
 
 #[test]
 fn a_successor_that_is_ready_takes_the_seat_of_an_elder_that_waits() {
     let mut play = Play::with_all_ready(policy(1));
-    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    let (ticket, _) = play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
     play.dies(Key(0));
     play.gets_ready(Key(1));
     assert_eq!(
         play.deeds(),
-        [done(&[ticket], 1, Order::AllAtOnce, Duration::ZERO)]
+        [done(
+            &[ticket],
+            1,
+            ReloadStrategy::AllAtOnce,
+            Duration::ZERO
+        )]
     );
     play.passes(100 * SECOND);
     assert_eq!(play.deeds(), []);
@@ -235,20 +253,20 @@ fn a_successor_that_is_ready_takes_the_seat_of_an_elder_that_waits() {
 #[test]
 fn slots_that_come_in_a_reload_are_new_already() {
     let mut play = Play::with_all_ready(policy(1));
-    let (ticket, _) = play.reloads(Order::Rolling);
+    let (ticket, _) = play.reloads(ReloadStrategy::Rolling);
     play.deeds();
     play.scales(2);
     assert_eq!(play.starts(), [(Key(2), 1)]);
     play.gets_ready(Key(2));
     play.gets_ready(Key(1));
-    let done = done(&[ticket], 1, Order::Rolling, Duration::ZERO);
+    let done = done(&[ticket], 1, ReloadStrategy::Rolling, Duration::ZERO);
     assert_eq!(play.deeds(), [TERMINATE(0), done]);
 }
 
 #[test]
 fn a_reload_does_not_wait_for_slots_that_are_gone() {
     let mut play = Play::with_all_ready(policy(3));
-    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    let (ticket, _) = play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
     play.gets_ready(Key(3));
     play.gets_ready(Key(4));
@@ -260,27 +278,27 @@ fn a_reload_does_not_wait_for_slots_that_are_gone() {
     assert_eq!(deeds[2..4], replaced);
     assert_eq!(
         deeds[4],
-        done(&[ticket], 2, Order::AllAtOnce, Duration::ZERO)
+        done(&[ticket], 2, ReloadStrategy::AllAtOnce, Duration::ZERO)
     );
 }
 
 #[test]
 fn the_end_ends_reloads_those_that_wait_as_well() {
     let mut play = Play::with_all_ready(policy(1));
-    let (first, _) = play.reloads(Order::AllAtOnce);
-    let (second, _) = play.reloads(Order::AllAtOnce);
+    let (first, _) = play.reloads(ReloadStrategy::AllAtOnce);
+    let (second, _) = play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
     play.is_told_to_end();
     let deeds = [
         TERMINATE(1),
         TERMINATE(0),
-        failed(&[first], ReloadError::Ending),
-        failed(&[second], ReloadError::Ending),
+        failed(&[first], ReloadError::Stopping),
+        failed(&[second], ReloadError::Stopping),
     ];
     assert_eq!(play.deeds(), deeds);
 
-    let (late, _) = play.reloads(Order::AllAtOnce);
-    assert_eq!(play.deeds(), [failed(&[late], ReloadError::Ending)]);
+    let (late, _) = play.reloads(ReloadStrategy::AllAtOnce);
+    assert_eq!(play.deeds(), [failed(&[late], ReloadError::Stopping)]);
 }
 
 #[test]
@@ -293,17 +311,17 @@ fn a_fleet_that_was_given_up_ends_when_its_last_reload_fails() {
         crash_loop,
         ..policy(2)
     });
-    let (ticket, _) = play.reloads(Order::AllAtOnce);
+    let (ticket, _) = play.reloads(ReloadStrategy::AllAtOnce);
     play.deeds();
     play.dies(Key(0));
     play.dies(Key(1));
-    assert_eq!(play.states()[0], State::GivenUp);
+    assert_eq!(play.states()[0], WorkerState::Failed);
     assert_eq!(play.fleet.ended(), None);
 
     play.passes(30 * SECOND);
     let error = ReloadError::NotReady {
         slot: 0,
-        within: 30 * SECOND,
+        timeout: 30 * SECOND,
         last_lines: words_of(Key(2)),
         replaced: 0,
     };
@@ -311,5 +329,5 @@ fn a_fleet_that_was_given_up_ends_when_its_last_reload_fails() {
     assert_eq!(play.deeds(), deeds);
     play.dies(Key(2));
     play.dies(Key(3));
-    assert!(play.fleet.ended().unwrap().gave_up);
+    assert!(play.fleet.ended().unwrap().all_failed);
 }

@@ -59,7 +59,7 @@ fn a_wait_has_an_end_after_which_there_is_nothing_to_wait_for() {
 
 #[test]
 fn no_wait_is_none() {
-    let backoff = Backoff::default().first(Duration::ZERO);
+    let backoff = Backoff::default().min_delay(Duration::ZERO);
     let mut play = Play::with_all_ready(Policy {
         backoff,
         ..policy(1)
@@ -89,14 +89,14 @@ fn half_given_up() -> Play {
 #[test]
 fn a_slot_whose_workers_die_too_often_is_given_up_with_what_the_last_one_wrote() {
     let mut play = half_given_up();
-    assert_eq!(play.states(), [State::GivenUp, State::Ready]);
-    let last = play.reports.last();
+    assert_eq!(play.states(), [WorkerState::Failed, WorkerState::Ready]);
+    let last = play.events.last();
     let exit = Exit::Status(1);
     let last_lines = vec!["alas".to_owned()];
     let (slot, deaths, within) = (0, 3, 60 * SECOND);
     assert_eq!(
         last,
-        Some(&Report::GaveUp {
+        Some(&SupervisorEvent::SlotFailed {
             slot,
             is_last: false,
             deaths,
@@ -123,8 +123,8 @@ fn a_slot_whose_workers_are_never_ready_is_given_up_with_what_the_last_one_wrote
     play.gets_ready(Key(1));
     play.starts_up(Key(0));
     play.passes(30 * SECOND);
-    let last = play.reports.last();
-    let Some(Report::GaveUp {
+    let last = play.events.last();
+    let Some(SupervisorEvent::SlotFailed {
         exit, last_lines, ..
     }) = last
     else {
@@ -152,7 +152,10 @@ fn deaths_that_are_far_apart_are_no_crash_loop() {
         key = play.is_respawned(key);
         play.gets_ready(key);
     }
-    assert_eq!(play.count(|it| matches!(it, Report::GaveUp { .. })), 0);
+    assert_eq!(
+        play.count(|it| matches!(it, SupervisorEvent::SlotFailed { .. })),
+        0
+    );
 }
 
 #[test]
@@ -161,36 +164,39 @@ fn when_all_slots_are_given_up_it_is_over() {
     let second = play.is_respawned(Key(1));
     let third = play.is_respawned(second);
     play.dies(third);
-    let (killed, gave_up) = (0, true);
-    let last = [Report::NobodyLeft, Report::Ended { killed, gave_up }];
-    assert!(play.reports.ends_with(&last), "{:?}", play.reports);
+    let (killed, all_failed) = (0, true);
+    let last = [
+        SupervisorEvent::AllSlotsFailed,
+        SupervisorEvent::Stopped { killed, all_failed },
+    ];
+    assert!(play.events.ends_with(&last), "{:?}", play.events);
     assert_eq!(
-        play.count(|it| matches!(it, Report::GaveUp { is_last: true, .. })),
+        play.count(|it| matches!(it, SupervisorEvent::SlotFailed { is_last: true, .. })),
         1
     );
     let ending = play.fleet.ended().unwrap();
-    assert!(ending.gave_up);
+    assert!(ending.all_failed);
 }
 
 #[test]
 fn it_is_over_as_well_when_only_slots_that_are_given_up_are_left() {
     let mut play = half_given_up();
     play.scales(1);
-    assert_eq!(play.reports.last(), Some(&Report::NobodyLeft));
+    assert_eq!(play.events.last(), Some(&SupervisorEvent::AllSlotsFailed));
     play.ends(Key(1), Exit::Status(0));
-    assert!(play.fleet.ended().unwrap().gave_up);
+    assert!(play.fleet.ended().unwrap().all_failed);
 }
 
 #[test]
 fn a_reload_revives_what_is_left_and_when_it_fails_it_is_over() {
     let mut play = half_given_up();
     play.deeds();
-    play.reloads(Order::AllAtOnce);
+    play.reloads(ReloadStrategy::AllAtOnce);
     let successors = play.keys();
     play.scales(1);
     assert_eq!(play.fleet.ended(), None);
     play.dies(successors[0]);
-    assert_eq!(play.reports.last(), Some(&Report::NobodyLeft));
+    assert_eq!(play.events.last(), Some(&SupervisorEvent::AllSlotsFailed));
 }
 
 #[test]
@@ -209,14 +215,14 @@ fn it_is_over_as_well_when_the_last_slot_is_given_up_by_the_clock() {
     play.passes(30 * SECOND);
     assert_eq!(play.deeds(), [Action::Terminate(Key(0))]);
     play.dies(Key(0));
-    assert!(play.fleet.ended().unwrap().gave_up);
+    assert!(play.fleet.ended().unwrap().all_failed);
 }
 
 #[test]
 fn a_reload_revives_a_slot_that_was_given_up() {
     let mut play = half_given_up();
     play.deeds();
-    play.reloads(Order::AllAtOnce);
+    play.reloads(ReloadStrategy::AllAtOnce);
     for key in play.keys() {
         play.gets_ready(key);
     }

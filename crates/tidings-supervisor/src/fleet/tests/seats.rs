@@ -7,7 +7,7 @@ fn each_slot_gets_a_worker_at_once() {
     let mut play = Play::begin(policy(3));
     let slots: Vec<_> = play.starts().into_iter().map(|(_, slot)| slot).collect();
     assert_eq!(slots, [0, 1, 2]);
-    assert_eq!(play.states(), [State::Starting; 3]);
+    assert_eq!(play.states(), [WorkerState::Starting; 3]);
 }
 
 #[test]
@@ -17,11 +17,14 @@ fn all_are_ready_when_each_said_so() {
     assert!(!play.fleet.are_all_ready());
     play.gets_ready(Key(1));
     assert!(play.fleet.are_all_ready());
-    assert_eq!(play.states(), [State::Ready; 2]);
+    assert_eq!(play.states(), [WorkerState::Ready; 2]);
     let after = Duration::ZERO;
     let (slot, pid) = (1, 101);
-    let last = [Report::Ready { slot, pid, after }, Report::AllReady];
-    assert!(play.reports.ends_with(&last), "{:?}", play.reports);
+    let last = [
+        SupervisorEvent::Ready { slot, pid, after },
+        SupervisorEvent::AllReady,
+    ];
+    assert!(play.events.ends_with(&last), "{:?}", play.events);
 }
 
 #[test]
@@ -31,18 +34,21 @@ fn that_all_are_ready_is_said_each_time_it_gets_true() {
     play.gets_ready(second);
     play.scales(3);
     play.gets_ready(Key(3));
-    let all_ready = |report: &Report| *report == Report::AllReady;
+    let all_ready = |event: &SupervisorEvent| *event == SupervisorEvent::AllReady;
     assert_eq!(play.count(all_ready), 2);
     // In a reload they are so all the time.
-    play.reloads(Order::AllAtOnce);
+    play.reloads(ReloadStrategy::AllAtOnce);
     (4..7).map(Key).for_each(|key| play.gets_ready(key));
     assert_eq!(play.count(all_ready), 2);
 }
 
 #[test]
 fn a_worker_is_ready_when_it_has_lived_for_so_long() {
-    let ready = Ready::After(5 * SECOND);
-    let mut play = Play::begin(Policy { ready, ..policy(1) });
+    let ready_when = ReadyWhen::After(5 * SECOND);
+    let mut play = Play::begin(Policy {
+        ready_when,
+        ..policy(1)
+    });
     play.starts_up(Key(0));
     play.passes(just_under(5 * SECOND));
     assert!(!play.fleet.are_all_ready());
@@ -52,8 +58,11 @@ fn a_worker_is_ready_when_it_has_lived_for_so_long() {
 
 #[test]
 fn a_worker_whose_start_takes_long_is_not_ready_by_waiting() {
-    let ready = Ready::After(5 * SECOND);
-    let mut play = Play::begin(Policy { ready, ..policy(1) });
+    let ready_when = ReadyWhen::After(5 * SECOND);
+    let mut play = Play::begin(Policy {
+        ready_when,
+        ..policy(1)
+    });
     play.passes(5 * SECOND);
     assert!(!play.fleet.are_all_ready());
 }
@@ -67,13 +76,13 @@ fn a_worker_that_is_not_ready_in_time_is_told_to_end_and_counts_as_dead() {
     assert_eq!(play.deeds(), []);
     play.passes(MS);
     assert_eq!(play.deeds(), [Action::Terminate(Key(0))]);
-    assert_eq!(play.states(), [State::Waiting, State::Draining]);
+    assert_eq!(play.states(), [WorkerState::Backoff, WorkerState::Draining]);
     assert_eq!(play.last_delay(), SECOND);
-    assert!(play.reports.contains(&Report::NotReady {
+    assert!(play.events.contains(&SupervisorEvent::NotReady {
         slot: 0,
         pid: Some(100),
-        within: 30 * SECOND,
-        missing: Ready::Notified.missing(),
+        timeout: 30 * SECOND,
+        missing: ReadyWhen::Notified.missing(),
     }));
 
     // It does not end: that keeps nobody from taking its seat.
@@ -96,7 +105,10 @@ fn a_worker_that_gives_signs_of_life_is_left_alone_and_a_silent_one_killed_once(
     assert_eq!(play.deeds(), [Action::Kill(Key(1))]);
     play.passes(MS);
     assert_eq!(play.deeds(), []);
-    assert_eq!(play.count(|it| matches!(it, Report::Silent { .. })), 1);
+    assert_eq!(
+        play.count(|it| matches!(it, SupervisorEvent::WatchdogTimeout { .. })),
+        1
+    );
 
     play.ends(Key(1), Exit::Signal(9));
     assert_eq!(play.last_delay(), SECOND);
@@ -107,17 +119,17 @@ fn a_worker_that_says_it_ends_is_replaced_and_has_the_grace() {
     let mut play = Play::with_all_ready(policy(1));
     play.says(Key(0), Word::Stopping);
     assert_eq!(play.deeds(), []);
-    assert_eq!(play.states(), [State::Waiting, State::Draining]);
+    assert_eq!(play.states(), [WorkerState::Backoff, WorkerState::Draining]);
     play.passes(SECOND);
     assert_eq!(play.keys(), [Key(1)]);
     play.gets_ready(Key(1));
     // Said twice, it counts once.
     play.says(Key(0), Word::Stopping);
-    assert_eq!(play.states(), [State::Ready, State::Draining]);
+    assert_eq!(play.states(), [WorkerState::Ready, WorkerState::Draining]);
     play.passes(9 * SECOND);
     assert_eq!(play.deeds(), [Action::Kill(Key(0))]);
     play.ends(Key(0), Exit::Signal(9));
-    assert_eq!(play.states(), [State::Ready]);
+    assert_eq!(play.states(), [WorkerState::Ready]);
 }
 
 #[test]
@@ -130,8 +142,11 @@ fn a_worker_that_says_it_ends_is_no_death_however_often() {
         play.passes(SECOND);
         play.gets_ready(Key(key.0 + 1));
     }
-    assert_eq!(play.count(|it| matches!(it, Report::GaveUp { .. })), 0);
-    assert_eq!(play.count(Report::is_trouble), 0);
+    assert_eq!(
+        play.count(|it| matches!(it, SupervisorEvent::SlotFailed { .. })),
+        0
+    );
+    assert_eq!(play.count(SupervisorEvent::is_warning), 0);
     assert_eq!(play.fleet.status(play.now)[0].last_exit, None);
 }
 
@@ -141,7 +156,7 @@ fn a_worker_that_says_it_ends_is_judged_by_how_it_does() {
         let mut play = Play::with_all_ready(policy(1));
         play.says(Key(0), Word::Stopping);
         play.ends(Key(0), exit.clone());
-        assert_eq!(play.count(Report::is_trouble), 1);
+        assert_eq!(play.count(SupervisorEvent::is_warning), 1);
         assert_eq!(play.fleet.status(play.now)[0].last_exit, Some(exit));
     }
 }
@@ -160,8 +175,8 @@ fn a_worker_that_was_never_ready_and_says_it_ends_dies_when_it_does() {
     play.starts_up(Key(0));
     play.says(Key(0), Word::Stopping);
     play.ends(Key(0), Exit::Status(3));
-    let last = play.reports.last();
-    let Some(Report::GaveUp {
+    let last = play.events.last();
+    let Some(SupervisorEvent::SlotFailed {
         exit, last_lines, ..
     }) = last
     else {
@@ -176,13 +191,13 @@ fn how_a_worker_ended_is_told() {
     play.passes(SECOND);
     play.ends(Key(0), Exit::Signal(11));
     assert_eq!(
-        play.reports[0],
-        Report::Exited {
+        play.events[0],
+        SupervisorEvent::Exited {
             slot: 0,
             pid: Some(100),
             exit: Exit::Signal(11),
-            lived: SECOND,
-            expected: false
+            uptime: SECOND,
+            is_expected: false
         }
     );
     let status = &play.fleet.status(play.now)[0];
@@ -208,11 +223,11 @@ fn a_number_of_workers_that_cannot_be_is_refused() {
     let mut play = Play::with_all_ready(policy(2));
     for workers in [0, super::super::MOST + 1] {
         let refused = play.fleet.scale(workers, play.now);
-        assert_eq!(refused, Err(crate::ScaleError::Workers(workers)));
+        assert_eq!(refused, Err(crate::ScaleError::WorkerCount(workers)));
     }
     play.is_told_to_end();
     let refused = play.fleet.scale(1, play.now);
-    assert_eq!(refused, Err(crate::ScaleError::Ending));
+    assert_eq!(refused, Err(crate::ScaleError::Stopping));
 }
 
 #[test]
@@ -225,10 +240,10 @@ fn the_end_comes_when_the_last_worker_is_gone() {
     assert_eq!(play.fleet.ended(), None);
     play.dies(Key(1));
     let ending = play.fleet.ended().unwrap();
-    assert_eq!((ending.killed, ending.gave_up), (0, false));
-    let (killed, gave_up) = (0, false);
-    let last = play.reports.last();
-    assert_eq!(last, Some(&Report::Ended { killed, gave_up }));
+    assert_eq!((ending.killed, ending.all_failed), (0, false));
+    let (killed, all_failed) = (0, false);
+    let last = play.events.last();
+    assert_eq!(last, Some(&SupervisorEvent::Stopped { killed, all_failed }));
     assert_eq!(play.deeds(), []);
 }
 
@@ -264,8 +279,11 @@ fn a_second_order_to_end_changes_nothing_and_one_to_kill_does_not_wait() {
 
 #[test]
 fn no_grace_is_none() {
-    let grace = Duration::ZERO;
-    let mut play = Play::with_all_ready(Policy { grace, ..policy(1) });
+    let stop_timeout = Duration::ZERO;
+    let mut play = Play::with_all_ready(Policy {
+        stop_timeout,
+        ..policy(1)
+    });
     play.is_told_to_end();
     play.passes(Duration::ZERO);
     let deeds = [Action::Terminate(Key(0)), Action::Kill(Key(0))];
