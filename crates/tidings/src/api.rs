@@ -1,7 +1,13 @@
-//! Methods of `Bus`, one file for each group.
+//! The methods of `Bus`, one file for each group, and the types that they return.
 
-mod members;
-mod send_to;
-mod shared;
-
-pub(crate) use members::{heartbeat, join, remember};
+pub(crate) mod builder;
+pub(crate) mod counter;
+#[cfg(test)]
+mod foreign_text;
+pub(crate) mod lifecycle;
+pub(crate) mod members;
+pub(crate) mod request;
+pub(crate) mod send;
+pub(crate) mod send_to;
+pub(crate) mod shared;
+pub(crate) mod subscribe;

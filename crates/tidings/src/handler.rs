@@ -1,12 +1,18 @@
-//! Which functions can hear events, and what they may return.
+//! Which functions can receive events, and what they may return.
+
+pub(crate) mod collected;
+pub(crate) mod context;
+pub(crate) mod key;
+pub(crate) mod runner;
+pub(crate) mod stream;
 
 use std::future::Future;
 
 use serde::Serialize;
 
-use crate::context::{Context, FromContext};
 use crate::error::failure::HandlerError;
 use crate::error::subscribe::MissingState;
+use crate::handler::context::{Context, FromContext};
 
 /// Something that handles a payload of type `P`.
 ///

@@ -14,12 +14,12 @@ pub(crate) mod redis;
 pub(crate) mod stamp;
 pub(crate) mod value;
 
-use counter::Counts;
-use map::Maps;
-use member_list::Roll;
-use memory::MemoryKeys;
-use redis::RedisKeys;
-use value::Values;
+use crate::keyspace::counter::Counts;
+use crate::keyspace::map::Maps;
+use crate::keyspace::member_list::Roll;
+use crate::keyspace::memory::MemoryKeys;
+use crate::keyspace::redis::RedisKeys;
+use crate::keyspace::value::Values;
 
 /// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
 /// sends.

@@ -41,70 +41,37 @@
 //!   context.
 //! * `tls`: `rediss:` addresses.
 
-// Reading order: what people use …
-pub mod acl;
+// From top to bottom: what people use …
 mod api;
-mod ask;
-mod builder;
+mod handler;
+mod macros;
+// … what a bus consists of …
 mod bus;
-mod context;
-mod counter;
-mod derived;
+mod connection;
+mod members;
+mod request;
+mod shared;
+// … decisions without I/O …
+mod receive;
+mod send;
+// … how Redis, or memory, is reached …
+mod keyspace;
+pub mod memory;
+mod transport;
+// … and what all of these may use.
+pub mod acl;
 mod error;
 mod event;
-#[cfg(test)]
-mod foreign_text;
-mod handler;
-mod key;
-mod life;
-mod macros;
-mod members;
-mod merged;
-mod registry;
-mod remembered;
-mod sending;
-mod shared;
-mod stream;
-mod subscription;
-mod tls;
-// … how an event is sent …
-mod decoded;
-mod echo;
-mod given_up;
-mod glance;
-mod outgoing;
-mod pace;
-mod pending;
-mod sender;
-mod session;
-// … how it is heard …
-mod dispatch;
-mod notices;
-mod queue;
-mod receiver;
-mod reports;
-mod room;
-mod sequence;
-mod table;
-mod worker;
-// … how the connection is kept …
-mod keyspace;
-mod link;
-pub mod memory;
 mod namespace;
-mod outage;
-mod redis_error;
-mod transport;
-// … what tasks are made of …
-mod task;
-// … and what others may see of all that.
 mod observe;
+mod redis_error;
+mod task;
 
-pub use ask::{Answer, Answers, Asking, Summary, Who};
-pub use builder::Builder;
+pub use api::builder::Builder;
+pub use api::counter::Counter;
+pub use api::request::{Answer, Answers, Asking};
+pub use api::send::{Receipt, Sending};
 pub use bus::Bus;
-pub use context::{Context, FromContext, State};
-pub use counter::Counter;
 pub use error::connect::{ConnectError, UrlError};
 pub use error::counter::CountError;
 pub use error::failure::{Cause, Failure, HandlerError};
@@ -119,22 +86,29 @@ pub use error::shutdown::ShutdownError;
 pub use error::start::StartError;
 pub use error::subscribe::{MissingState, OnError};
 pub use event::{Event, EventKey, Names, Unknown};
+pub use handler::context::{Context, FromContext, State};
+pub use handler::key::{EventPayload, HearKey, SendKey, StreamKey};
+pub use handler::stream::EventStream;
 pub use handler::{Handler, Outcome};
-pub use key::{EventPayload, HearKey, SendKey, StreamKey};
 pub use macros::{Event, debug_handler, on};
-pub use members::{Departure, Member, MemberEvent, MemberEvents};
+pub use members::member::Member;
+pub use members::watch::{Departure, MemberEvent, MemberEvents};
 pub use observe::health::{Connection, Health, HealthWatch, TopologyKind};
-pub use queue::WhenFull;
-pub use sending::{Receipt, Sending};
-pub use shared::{
-    Caching, Changes, EntryWatch, Freshness, Latest, MapChange, MapWatch, Shareable, Shared,
-    SharedMap, Sharing, Snapshot, WhenLost,
-};
-pub use stream::EventStream;
-pub use subscription::{Handling, Subscription};
+pub use receive::queue::WhenFull;
+pub use receive::subscription::{Handling, Subscription};
+pub use request::summary::{Summary, Who};
+pub use shared::map::SharedMap;
+pub use shared::map::caching::Caching;
+pub use shared::map::watch::{EntryWatch, Latest, MapWatch};
+pub use shared::map::watchers::MapChange;
+pub use shared::options::{Sharing, WhenLost};
+pub use shared::shareable::Shareable;
+pub use shared::snapshot::{Freshness, Snapshot};
+pub use shared::value::Shared;
+pub use shared::watch::Changes;
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
-pub use tls::Tls;
+pub use transport::tls::Tls;
 
 /// The items that most programs need: the bus and its parts, the derive of events, and serde's
 /// `Serialize` and `Deserialize`.
@@ -153,9 +127,9 @@ pub mod __private {
     pub use inventory;
     pub use serde;
 
-    pub use crate::derived::{
+    pub use crate::handler::collected::Collected;
+    pub use crate::macros::support::{
         Portable, Probe, ProbeAny, ProbeEvent, ProbeSerde, decode_other, handler0, handler1,
         handler2, handler3, handler4, on0, on1, on2, on3, on4, unclaimed,
     };
-    pub use crate::registry::Collected;
 }

@@ -5,6 +5,8 @@
 //! registered handlers is a program of its own: otherwise the buses of the other examples would
 //! register them.
 
+pub(crate) mod support;
+
 /// Derives [`Event`](trait@crate::Event): gives a type a name on the wire and a payload that serde writes and reads.
 ///
 /// # Structs

@@ -1,51 +1,24 @@
 //! Who else is there: every started bus is a member of its namespace, and can ask for the others.
 
-mod changes;
-mod events;
+pub(crate) mod changes;
 #[cfg(test)]
-mod example;
-pub(crate) mod presence;
+mod fixtures;
+pub(crate) mod lease;
+pub(crate) mod member;
 pub(crate) mod profile;
 pub(crate) mod remember;
 pub(crate) mod roster;
 pub(crate) mod view;
+pub(crate) mod watch;
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
 
-use tidings_codec::NodeId;
-
-pub use self::events::{Departure, MemberEvent, MemberEvents};
-pub(crate) use self::presence::Presence;
-use self::presence::Standing;
-pub(crate) use self::profile::Profile;
-use self::view::View;
 use crate::error::members::MembersError;
 use crate::keyspace::member_list::Keys;
+use crate::members::lease::{Presence, Standing};
+use crate::members::profile::Profile;
+use crate::members::view::View;
 use crate::namespace::Namespace;
-
-/// A bus that is there, as it describes itself. [`Bus::members`](crate::Bus::members) and
-/// [`Bus::watch_members`](crate::Bus::watch_members) give them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Member {
-    /// Its [id](crate::Bus::id): [`send_to`](crate::Bus::send_to) reaches it.
-    pub id: NodeId,
-    /// What it is called: [`Builder::name`](crate::Builder::name).
-    pub name: String,
-    /// What it is for: [`Builder::role`](crate::Builder::role).
-    pub role: Option<String>,
-    /// Which version of the program it is: [`Builder::version`](crate::Builder::version).
-    pub version: Option<String>,
-    /// What the system calls the machine that it runs on; empty where it does not say.
-    pub host: String,
-    /// Its process there.
-    pub pid: u32,
-    /// When it joined for the first time, by Redis's clock.
-    pub started: SystemTime,
-    /// How long it is there without a sign of life: [`Builder::lease`](crate::Builder::lease).
-    pub lease: Duration,
-}
 
 /// What a bus knows of the members, itself included.
 #[derive(Debug)]

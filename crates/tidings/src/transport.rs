@@ -20,22 +20,11 @@ pub(crate) mod memory;
 pub(crate) mod options;
 mod scheme;
 mod sentinel;
-#[cfg(feature = "tls")]
-pub(crate) mod tls;
-#[cfg(not(feature = "tls"))]
-#[path = "transport/no_tls.rs"]
 pub(crate) mod tls;
 mod topology;
 pub(crate) mod url;
 
-mod connection;
-mod life;
-mod race;
-mod role;
-mod server;
-mod stream;
-mod trail;
-mod watch;
+pub(crate) mod server;
 
 /// Where the processes of one namespace meet.
 #[async_trait]

@@ -4,6 +4,7 @@
 mod rules;
 mod source;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -115,50 +116,40 @@ impl Layout {
         }
     }
 
-    /// Each import that breaks a rule and is no exception, and each exception that is none any more.
+    /// Each import that breaks a rule, and the files that import each other in a circle.
     fn problems(&self, rules: &Rules) -> Result<Vec<String>> {
         let mut problems = Vec::new();
-        let mut excused = BTreeSet::new();
         for Import { from, to, line } in self.imports() {
             let (layer, other) = (rules.layer(from)?, rules.layer(to)?);
-            if rules.allow(layer, other) {
-                continue;
+            if !rules.allow(layer, other) {
+                problems.push(format!(
+                    "{SOURCES}/{from}:{line}: `{layer}` may not import `{other}` ({to})"
+                ));
             }
-            if rules
-                .exceptions
-                .get(from)
-                .is_some_and(|files| files.iter().any(|file| file == to))
-            {
-                excused.insert((from, to));
-                continue;
-            }
-            problems.push(format!(
-                "{SOURCES}/{from}:{line}: `{layer}` may not import `{other}` ({to})"
-            ));
         }
-        for (from, files) in &rules.exceptions {
-            for to in files {
-                if !excused.contains(&(from.as_str(), to.as_str())) {
-                    problems.push(format!(
-                        "{RULES}: {from} does not import {to} any more: delete the exception"
-                    ));
-                }
-            }
+        for circle in self.circles() {
+            problems.push(format!(
+                "{SOURCES}: import each other in a circle: {}",
+                circle.join(", ")
+            ));
         }
         Ok(problems)
     }
 
-    /// The files of the largest circle.
-    fn largest_circle(&self) -> Vec<&str> {
+    /// The files that import each other in circles, the largest circle first.
+    fn circles(&self) -> Vec<Vec<&str>> {
         let imports = self.imports();
         let graph: DiGraphMap<&str, ()> = imports
             .iter()
             .map(|import| (import.from, import.to))
             .collect();
-        let largest = tarjan_scc(&graph).into_iter().max_by_key(Vec::len);
-        largest
-            .filter(|circle| circle.len() > 1)
-            .unwrap_or_default()
+        let mut circles = tarjan_scc(&graph);
+        circles.retain(|circle| circle.len() > 1);
+        for circle in &mut circles {
+            circle.sort_unstable();
+        }
+        circles.sort_by_key(|circle| Reverse(circle.len()));
+        circles
     }
 
     fn summary(&self, rules: &Rules) -> Result<String> {
@@ -181,7 +172,7 @@ impl Layout {
         let mut long: Vec<_> = functions.filter(|(lines, ..)| *lines > LONG).collect();
         long.sort_by(|a, b| b.cmp(a));
 
-        let circle = self.largest_circle();
+        let in_circle = self.circles().first().map_or(0, Vec::len);
         let mut text = String::new();
         let total: usize = lines.values().sum();
         let _ = writeln!(
@@ -189,7 +180,7 @@ impl Layout {
             "{:>6} files, {total} lines without unit tests",
             self.files.len()
         );
-        let _ = writeln!(text, "{:>6} files in the largest circle", circle.len());
+        let _ = writeln!(text, "{in_circle:>6} files in the largest circle");
         let _ = writeln!(text, "{:>6} imports that run up", up.len());
         for (layer, lines) in lines {
             let _ = writeln!(text, "{lines:>6} lines in {layer}");
@@ -233,9 +224,10 @@ mod tests {
         }
     }
 
-    fn problems(files: &[(&str, &str)], exceptions: &str) -> Vec<String> {
-        let rules = Rules::parse(&format!("{RULES}{exceptions}")).unwrap();
-        layout(files).problems(&rules).unwrap()
+    fn problems(files: &[(&str, &str)]) -> Vec<String> {
+        layout(files)
+            .problems(&Rules::parse(RULES).unwrap())
+            .unwrap()
     }
 
     #[test]
@@ -245,10 +237,12 @@ mod tests {
             ("send.rs", "\nuse crate::bus::Bus;"),
         ];
         assert_eq!(
-            problems(&files, ""),
-            ["crates/tidings/src/send.rs:2: `send` may not import `bus` (bus.rs)"]
+            problems(&files),
+            [
+                "crates/tidings/src/send.rs:2: `send` may not import `bus` (bus.rs)",
+                "crates/tidings/src: import each other in a circle: bus.rs, send.rs"
+            ]
         );
-        assert!(problems(&files, "[exceptions]\n\"send.rs\" = [\"bus.rs\"]").is_empty());
     }
 
     #[test]
@@ -260,18 +254,7 @@ mod tests {
             ("send.rs", "use crate::Bus;"),
         ];
         let expected = "crates/tidings/src/send.rs:1: `send` may not import `bus` (bus/start.rs)";
-        assert_eq!(problems(&files, ""), [expected]);
-    }
-
-    #[test]
-    fn an_exception_that_nothing_needs_must_go() {
-        let files = [("bus.rs", ""), ("send.rs", "")];
-        assert_eq!(
-            problems(&files, "[exceptions]\n\"send.rs\" = [\"bus.rs\"]"),
-            [
-                "crates/xtask/layout.toml: send.rs does not import bus.rs any more: delete the exception"
-            ]
-        );
+        assert_eq!(problems(&files), [expected]);
     }
 
     #[test]
@@ -282,10 +265,8 @@ mod tests {
             ("b.rs", "use crate::c::C;"),
             ("c.rs", "use crate::a::A;"),
         ]);
-        let mut files = circle.largest_circle();
-        files.sort_unstable();
-        assert_eq!(files, ["a.rs", "b.rs", "c.rs"]);
+        assert_eq!(circle.circles(), [["a.rs", "b.rs", "c.rs"]]);
         let line = layout(&[("a.rs", "use crate::b::B;"), ("b.rs", "")]);
-        assert!(line.largest_circle().is_empty());
+        assert!(line.circles().is_empty());
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::bus::Bus;
 use crate::error::members::MembersError;
-use crate::members::presence::Heartbeat;
+use crate::members::member::Member;
+use crate::members::profile;
 use crate::members::view::{Follower, Over, View};
-use crate::members::{self, Member, MemberEvents, profile};
-use crate::remembered::Remembered;
+use crate::members::watch::MemberEvents;
 
 impl Bus {
     /// Asks Redis who is there: all members of the namespace, this bus included, the oldest first.
@@ -101,33 +101,4 @@ impl Bus {
             view
         })
     }
-}
-
-/// Who keeps the membership, if one is wanted. From here on others wait for what it says.
-pub(crate) fn heartbeat(bus: &Bus) -> Option<Heartbeat> {
-    let inner = &bus.inner;
-    let members = &inner.members;
-    members.profile.is_member.then(|| {
-        Heartbeat::new(
-            Arc::clone(&members.presence),
-            Arc::clone(&inner.kept),
-            members.keys.clone(),
-            (inner.me, &members.profile),
-            inner.stage.subscribe(),
-        )
-    })
-}
-
-/// Begins to be a member, in a task of its own: a start does not wait for it.
-pub(crate) fn join(bus: &Bus, heartbeat: Heartbeat) {
-    let inner = &bus.inner;
-    inner.add_task(inner.runtime.spawn(heartbeat.run()));
-}
-
-/// Begins to find out who the members are, whenever somebody must know whom not to forget.
-pub(crate) fn remember(bus: &Bus, remembered: Arc<Remembered>) {
-    let inner = &bus.inner;
-    let (kept, keys) = (Arc::clone(&inner.kept), inner.members.keys.clone());
-    let answering = members::remember::remember(remembered, kept, keys, inner.stage.subscribe());
-    inner.add_task(inner.runtime.spawn(answering));
 }

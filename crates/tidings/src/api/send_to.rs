@@ -5,15 +5,15 @@ use std::time::Duration;
 use tidings_codec::{NodeId, To};
 use tokio::time::timeout;
 
+use crate::api::send::Receipt;
 use crate::bus::Bus;
 use crate::error::members::MembersError;
 use crate::error::send::SendError;
-use crate::key::SendKey;
-use crate::members::Member;
-use crate::members::presence::Standing;
+use crate::handler::key::SendKey;
+use crate::members::lease::Standing;
+use crate::members::member::Member;
 use crate::members::roster::Roster;
 use crate::observe::trace::sending;
-use crate::sending::Receipt;
 
 /// Who has just started may not be a member yet: so long somebody who is not there is waited for.
 const GRACE: Duration = Duration::from_millis(500);

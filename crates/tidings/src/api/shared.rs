@@ -10,14 +10,18 @@ use tidings_codec::check_name;
 use tokio::sync::watch;
 
 use crate::bus::Bus;
+use crate::bus::inner::Inner;
 use crate::error::shared::ShareError;
-use crate::life::Inner;
-use crate::shared::copy::ValueCopy;
-use crate::shared::keeper::Copy;
-use crate::shared::map::mirror::{Mirror, Surroundings};
+use crate::shared::map::SharedMap;
+use crate::shared::map::caching::Caching;
+use crate::shared::map::replica::{Mirror, Surroundings};
+use crate::shared::options::Sharing;
+use crate::shared::reconciler::Copy;
+use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Here;
 use crate::shared::updates::Updates;
-use crate::shared::{Caching, Shareable, Shared, SharedMap, Sharing};
+use crate::shared::value::Shared;
+use crate::shared::value_replica::ValueCopy;
 use crate::task::stage::Stage;
 
 impl Bus {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use tidings_codec::{Escaped, NameError};
 
-use super::send_failure::{Done, Fate};
 use crate::error::debug_as_report;
+use crate::error::send_failure::{Done, Fate};
 
 debug_as_report! { CountError }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tidings_codec::{DecodeError, Escaped, EventError, FrameError, NodeId};
 
-use super::send_failure::Fate;
-use super::shared::LoadError;
+use crate::error::send_failure::Fate;
+use crate::error::shared::LoadError;
 
 /// What a handler may fail with: any error.
 pub type HandlerError = Box<dyn Error + Send + Sync>;

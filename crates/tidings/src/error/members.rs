@@ -4,8 +4,8 @@ use std::fmt;
 
 use tidings_codec::Escaped;
 
-use super::send_failure::Reason;
 use crate::error::debug_as_report;
+use crate::error::send_failure::Reason;
 
 debug_as_report! { MembersError }
 

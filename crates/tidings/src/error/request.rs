@@ -4,9 +4,9 @@ use std::fmt;
 
 use tidings_codec::{DecodeError, Escaped};
 
-use super::members::MembersError;
-use super::send::SendError;
 use crate::error::debug_as_report;
+use crate::error::members::MembersError;
+use crate::error::send::SendError;
 
 debug_as_report! { AskError }
 

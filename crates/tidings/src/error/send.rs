@@ -4,9 +4,9 @@ use std::fmt;
 
 use tidings_codec::{EncodeError, Escaped, NameError};
 
-use super::members::MembersError;
-use super::send_failure::{Fate, RUNTIME_ENDED};
 use crate::error::debug_as_report;
+use crate::error::members::MembersError;
+use crate::error::send_failure::{Fate, RUNTIME_ENDED};
 
 debug_as_report! { SendError }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tidings_codec::{DecodeError, EncodeError, Escaped, NameError};
 
-use super::send_failure::{Done, Fate, Reason};
 use crate::error::debug_as_report;
+use crate::error::send_failure::{Done, Fate, Reason};
 
 debug_as_report! { ShareError LoadError StoreError }
 

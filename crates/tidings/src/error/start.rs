@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tidings_codec::{Escaped, NameError};
 
-use super::connect::{ConnectError, UrlError};
-use super::subscribe::OnError;
+use crate::error::connect::{ConnectError, UrlError};
 use crate::error::debug_as_report;
+use crate::error::subscribe::OnError;
 
 debug_as_report! { StartError }
 

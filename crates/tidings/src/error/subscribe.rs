@@ -4,8 +4,8 @@ use std::fmt;
 
 use tidings_codec::{Escaped, NameError};
 
-use super::send_failure::RUNTIME_ENDED;
 use crate::error::debug_as_report;
+use crate::error::send_failure::RUNTIME_ENDED;
 
 debug_as_report! { OnError }
 

@@ -1,15 +1,14 @@
 //! Numbers that all processes count together.
 
-use std::collections::HashMap;
 use std::future::ready;
 use std::sync::LazyLock;
 
 use redis::Script;
 
-use super::answer::{Answer, KeyError};
-use super::redis::RedisKeys;
 use crate::error::shown;
+use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::memory::MemoryKeys;
+use crate::keyspace::redis::RedisKeys;
 
 /// A number that is not there is 0.
 pub(crate) trait Counts {
@@ -65,8 +64,6 @@ fn number(bytes: Answer<Option<Vec<u8>>>) -> Answer<i64> {
         })
     })
 }
-
-pub(crate) type InMemory = HashMap<String, i64>;
 
 impl Counts for MemoryKeys {
     fn add(&self, key: &str, n: i64) -> Answer<i64> {

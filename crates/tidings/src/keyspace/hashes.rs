@@ -4,8 +4,6 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use super::memory::InMemory;
-
 /// The fields of one key.
 #[derive(Debug, Default)]
 pub(crate) struct Hash {
@@ -30,19 +28,5 @@ impl Hash {
 
     pub(crate) fn remove(&mut self, field: &str) {
         self.fields.remove(field);
-    }
-}
-
-impl InMemory {
-    /// What lies under the key, unless its time is up.
-    pub(crate) fn hash(&mut self, key: &str) -> Option<&Hash> {
-        let is_over = |hash: &Hash| {
-            hash.expires
-                .is_some_and(|expires| expires <= Instant::now())
-        };
-        if self.hashes.get(key).is_some_and(is_over) {
-            self.hashes.remove(key);
-        }
-        self.hashes.get(key)
     }
 }

@@ -7,16 +7,16 @@ use redis::{Script, ScriptInvocation};
 use serde_json::json;
 use tidings_codec::Format;
 
-use super::answer::{Answer, KeyError};
-use super::redis::RedisKeys;
-use super::value::milliseconds;
+use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::redis::RedisKeys;
 use crate::keyspace::stamp::Stamp;
+use crate::keyspace::value::milliseconds;
 use crate::namespace::MapKeys;
 
 mod memory;
 mod scripts;
 
-pub(crate) use memory::InMemory;
+pub(crate) use crate::keyspace::map::memory::InMemory;
 
 /// The name of the event that tells of a change.
 pub(crate) const NOTICE: &str = "tidings.map";

@@ -6,19 +6,17 @@ use std::time::Duration;
 use redis::{Script, ScriptInvocation};
 use tidings_codec::NodeId;
 
-use super::answer::Answer;
-use super::redis::RedisKeys;
+use crate::keyspace::answer::Answer;
+use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 
 mod memory;
 mod scripts;
-mod silences;
+pub(crate) mod silences;
 
-pub(crate) use memory::InMemory;
-use scripts::{BEAT, LEAVE, LIST};
-
-/// How long everybody may take to connect anew after Redis was away: nobody is given up meanwhile.
-pub(crate) const RETURN: Duration = Duration::from_secs(2);
+pub(crate) use crate::keyspace::member_list::memory::InMemory;
+use crate::keyspace::member_list::scripts::{BEAT, LEAVE, LIST};
+use crate::keyspace::member_list::silences::RETURN;
 
 /// How many are taken off the roll at once. More are a reason to renew again.
 const AT_ONCE: usize = 16;

@@ -3,18 +3,34 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::answer::KeyError;
-use super::hashes::Hash;
-use super::{counter, map, member_list};
+use tokio::time::Instant;
+
+use crate::keyspace::answer::KeyError;
+use crate::keyspace::hashes::Hash;
+use crate::keyspace::{map, member_list};
 use crate::memory::Place;
 
 /// What is kept in memory, in place of Redis.
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
-    pub(super) counts: counter::InMemory,
+    pub(super) counts: HashMap<String, i64>,
     pub(super) maps: map::InMemory,
     pub(crate) hashes: HashMap<String, Hash>,
     pub(super) rolls: member_list::InMemory,
+}
+
+impl InMemory {
+    /// What lies under the key, unless its time is up.
+    pub(crate) fn hash(&mut self, key: &str) -> Option<&Hash> {
+        let is_over = |hash: &Hash| {
+            hash.expires
+                .is_some_and(|expires| expires <= Instant::now())
+        };
+        if self.hashes.get(key).is_some_and(is_over) {
+            self.hashes.remove(key);
+        }
+        self.hashes.get(key)
+    }
 }
 
 /// What those who meet at a place keep together, for as long as one of them is there.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 
-use super::answer::{Answer, KeyError};
-use super::commands::Commands;
 use crate::acl::Needs;
 use crate::error::shown;
+use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::commands::Commands;
 use crate::redis_error::{is_denied, words};
 
 /// The keys of one server, over the connection that sends.

@@ -7,9 +7,9 @@ use redis::{RedisResult, Value};
 use serde::de::IgnoredAny;
 use tidings_codec::{Format, Limits, RawEvent, read_frame};
 
-use super::answer::{Answer, KeyError};
-use super::redis::{RedisKeys, refused, text, understood};
 use crate::error::shown;
+use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::redis::{RedisKeys, refused, text, understood};
 use crate::keyspace::stamp::Stamp;
 use crate::task::timer::FOREVER;
 

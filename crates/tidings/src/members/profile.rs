@@ -6,9 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tidings_codec::{NameError, NodeId, check_name};
 
-use super::Member;
 use crate::error::start::StartError;
 use crate::keyspace::member_list::{Listed, milliseconds};
+use crate::members::member::Member;
 
 /// A text of a member is cut there: all members are told of it.
 const TEXT: usize = 128;

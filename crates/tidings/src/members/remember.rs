@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::keyspace::access::Kept;
 use crate::keyspace::member_list::Keys;
-use crate::remembered::Remembered;
+use crate::receive::remembered::Remembered;
 use crate::task::stage::Stage;
 
 /// How often Redis is asked at most.

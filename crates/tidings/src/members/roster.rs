@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidings_codec::NodeId;
 use tokio::time::Instant;
 
-use super::{Departure, Member, MemberEvent};
-use crate::keyspace::member_list::RETURN;
+use crate::keyspace::member_list::silences::RETURN;
+use crate::members::member::Member;
+use crate::members::watch::{Departure, MemberEvent};
 
 /// All members, and which of them are missed.
 #[derive(Debug, Default)]
@@ -111,7 +112,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::members::example::{LEASE, member};
+    use crate::members::fixtures::{LEASE, member};
 
     fn roster(now: Instant) -> Roster {
         let mut roster = Roster::default();

@@ -13,16 +13,16 @@ use tidings_codec::NodeId;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::changes::Changes;
-use super::events::Waiting;
-use super::presence::Presence;
-use super::roster::Roster;
-use super::{Departure, MemberEvent, MemberEvents, profile};
 use crate::error::members::MembersError;
 use crate::error::send_failure::Reason;
 use crate::keyspace::access::{Kept, Undone};
 use crate::keyspace::member_list::Keys;
-use crate::notices::{Listener, Notice};
+use crate::members::changes::Changes;
+use crate::members::lease::Presence;
+use crate::members::profile;
+use crate::members::roster::Roster;
+use crate::members::watch::{Departure, MemberEvent, MemberEvents, Waiting};
+use crate::receive::control::{Listener, Notice};
 use crate::task::stage::Stage;
 
 /// How many members are asked about at once.

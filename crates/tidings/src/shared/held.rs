@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::error::failure::Failure;
-use crate::reports::Reports;
+use crate::observe::reports::Reports;
 use crate::task::panic::caught;
 
 pub(crate) struct Held<V> {

@@ -3,17 +3,17 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::copy::ValueCopy;
-use super::held::discard;
-use super::keeper::in_time;
-use super::shareable::Shareable;
-use super::sharing::WhenLost;
-use super::snapshot::Snapshot;
-use super::store::encoded;
 use crate::keyspace::Keyspace;
 use crate::keyspace::answer::KeyError;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Restoring};
+use crate::shared::held::discard;
+use crate::shared::options::WhenLost;
+use crate::shared::reconciler::in_time;
+use crate::shared::shareable::Shareable;
+use crate::shared::snapshot::Snapshot;
+use crate::shared::value_replica::ValueCopy;
+use crate::shared::write::encoded;
 
 impl<T: Shareable> ValueCopy<T> {
     /// What is here when Redis holds nothing, although it held this.

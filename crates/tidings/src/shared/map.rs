@@ -7,25 +7,24 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Shareable;
 use crate::error::shared::{LoadError, LoadOrError, StoreError};
+use crate::shared::shareable::Shareable;
 
-mod announced;
-mod cache;
-mod caching;
-mod clock;
-mod entry;
-mod flights;
-mod invalidate;
-mod invalidations;
-mod load;
-pub(crate) mod mirror;
-mod watch;
+pub(crate) mod cache;
+pub(crate) mod caching;
+pub(crate) mod changed;
+pub(crate) mod entry;
+pub(crate) mod eviction;
+pub(crate) mod invalidate;
+pub(crate) mod invalidations;
+pub(crate) mod loader;
+pub(crate) mod replica;
+pub(crate) mod single_flight;
+pub(crate) mod watch;
+pub(crate) mod watchers;
 
-pub(crate) use announced::Announced;
-pub use caching::Caching;
-use mirror::Mirror;
-pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
+use crate::shared::map::replica::Mirror;
+use crate::shared::map::watch::{EntryWatch, MapWatch};
 
 /// Many small values in Redis that all processes of the namespace share, by their keys. Each
 /// process keeps at hand what it used of late. Cheap to clone; [`Bus::map`](crate::Bus::map) gives it.
@@ -34,7 +33,7 @@ pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
 /// every process. What was announced and not heard, after an outage or a gap, is found at once by
 /// the stamp that every change of the map leaves, else by the check once in 30 s
 /// ([`check_interval`](crate::Builder::check_interval)); then nothing of the map is kept. While
-/// Redis is unreachable, what is at hand is served until its [time to live](Caching::ttl) is over, and
+/// Redis is unreachable, what is at hand is served until its [time to live](crate::Caching::ttl) is over, and
 /// [`stale_since`](Self::stale_since) says so; the rest fails at once.
 ///
 /// ```
@@ -62,7 +61,7 @@ pub use watch::{EntryWatch, Latest, MapChange, MapWatch};
 /// not in the map, once for all tasks of a process that want it, and
 /// [`invalidate`](Self::invalidate) takes it out everywhere, also from under a loader that runs. An
 /// invalidation outlasts an outage of Redis. And whatever goes wrong, what was loaded is used for 5
-/// minutes at most: its [time to live](Caching::ttl).
+/// minutes at most: its [time to live](crate::Caching::ttl).
 ///
 /// # In Redis
 ///
@@ -178,7 +177,7 @@ where
     /// repeats the invalidation until Redis has taken it, also after the future was dropped. Until
     /// then [`get_or_load`](Self::get_or_load) asks its loader each time and stores nothing, and
     /// [`pending_invalidations`](Self::pending_invalidations) counts it. Other processes may use the
-    /// entry that long, but never longer than its [time to live](Caching::ttl).
+    /// entry that long, but never longer than its [time to live](crate::Caching::ttl).
     ///
     /// An invalidation that is repeated also takes out what a `set`, `update` or loader of this process
     /// wrote meanwhile that was under way at the call. What this process sets or updates after the call
@@ -246,12 +245,12 @@ where
         Fut: Future<Output = Result<V, E>>,
         E: Send + Sync + 'static,
     {
-        load::get_or_load(&self.mirror, key, loader).await
+        loader::get_or_load(&self.mirror, key, loader).await
     }
 
     /// As [`get_or_load`](Self::get_or_load), with a loader that may find that there is no value. That
     /// is remembered, too, so that a missing row is not asked for each time:
-    /// [`negative_ttl`](Caching::negative_ttl) says for how long. `get` and `all` take such an entry
+    /// [`negative_ttl`](crate::Caching::negative_ttl) says for how long. `get` and `all` take such an entry
     /// for none, and so does `get_or_load`, which asks its loader.
     ///
     /// ```
@@ -280,7 +279,7 @@ where
         Fut: Future<Output = Result<Option<V>, E>>,
         E: Send + Sync + 'static,
     {
-        load::get_or_load_optional(&self.mirror, key, loader, true).await
+        loader::get_or_load_optional(&self.mirror, key, loader, true).await
     }
 
     /// The changes of one entry from now on, made by any process. Where the entry is not at hand, it is

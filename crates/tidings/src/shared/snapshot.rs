@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::held::Held;
-use super::sharing::WhenLost;
+use crate::shared::held::Held;
+use crate::shared::options::WhenLost;
 
 use crate::error::shared::LoadError;
 use crate::keyspace::stamp::Stamp;
@@ -88,7 +88,7 @@ impl<T> Snapshot<T> {
     }
 
     /// The value; `None` when there is none: nobody set it, it was cleared, its time to live is over,
-    /// or it was lost under [`WhenLost::Clear`](crate::WhenLost::Clear).
+    /// or it was lost under [`WhenLost::Clear`].
     pub fn value(&self) -> Option<&Arc<T>> {
         self.0.value.as_deref()
     }

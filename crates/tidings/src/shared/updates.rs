@@ -3,21 +3,16 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::copy::ValueCopy;
-use super::held::Held;
-use super::shareable::Shareable;
-use super::sharing::Sharing;
-use super::snapshot::Snapshot;
-use crate::error::send_failure::{Fate, Reason};
 use crate::error::shared::StoreError;
-use crate::task::panic::panic_text;
+use crate::shared::held::Held;
+use crate::shared::options::Sharing;
+use crate::shared::snapshot::Snapshot;
 
 /// How many updates of one value may wait; who comes after that waits for room.
 const WAITING: usize = 65_536;
@@ -29,9 +24,9 @@ const TOGETHER: usize = 256;
 pub(super) type Change<T> = Box<dyn FnMut(Option<&T>) -> T + Send>;
 
 /// What became of an update.
-type Updated<T> = Result<Snapshot<T>, Failed>;
+pub(super) type Updated<T> = Result<Snapshot<T>, Failed>;
 
-enum Failed {
+pub(super) enum Failed {
     Store(StoreError),
     /// The change panicked, and shall do so where it came from.
     Panicked(Box<dyn Any + Send>),
@@ -76,63 +71,32 @@ impl<T> Default for Updates<T> {
     }
 }
 
-impl<T: Shareable> ValueCopy<T> {
-    pub(super) async fn update(
-        self: &Arc<Self>,
-        change: Change<T>,
+impl<T> Updates<T> {
+    /// Puts an update in line once there is room: whether a task has to be started that writes what
+    /// waits, and what will become of the update.
+    pub(super) async fn add(
+        &self,
+        change: Held<Change<T>>,
         sharing: &Arc<Sharing>,
-    ) -> Result<Snapshot<T>, StoreError> {
-        let room = Arc::clone(&self.updates.room).acquire_owned().await;
+    ) -> (bool, oneshot::Receiver<Updated<T>>) {
+        let room = Arc::clone(&self.room).acquire_owned().await;
         let (done, updated) = oneshot::channel();
         let update = Update {
-            change: Held::new(change, &self.name, &self.reports),
+            change,
             sharing: Arc::clone(sharing),
             since: Instant::now(),
             done,
             _room: room.expect("it is never closed"),
         };
-        if self.updates.add(update) {
-            // Who began it may stop waiting, and the others wait all the same.
-            self.runtime.spawn(see_to_updates(Arc::clone(self)));
-        }
-        match updated.await {
-            Ok(Ok(snapshot)) => Ok(snapshot),
-            Ok(Err(Failed::Store(error))) => Err(error),
-            Ok(Err(Failed::Panicked(panic))) => resume_unwind(panic),
-            // The runtime ends, and its tasks with it.
-            Err(_) => Err(self.fate(Fate::Unknown(Reason::Closed))),
-        }
-    }
-}
-
-/// The task: writes what waits, until nothing does.
-async fn see_to_updates<T: Shareable>(copy: Arc<ValueCopy<T>>) {
-    while let Some(together) = copy.updates.take() {
-        // A panic here would leave all updates waiting that come after it.
-        let writing = AssertUnwindSafe(copy.write_together(together)).catch_unwind();
-        match writing.await {
-            Ok(Ok(())) => {}
-            Ok(Err(together)) => copy.updates.put_back(together),
-            Err(panic) => {
-                let text = panic_text(&*panic);
-                tracing::error!(shared = %copy.name, panic = text, "updates were not written");
-                std::mem::forget(panic);
-            }
-        }
-    }
-}
-
-impl<T> Updates<T> {
-    /// Puts it in line; whether somebody has to see to it.
-    fn add(&self, update: Update<T>) -> bool {
         let mut inside = self.lock();
         inside.waiting.push_back(update);
-        !std::mem::replace(&mut inside.is_running, true)
+        let is_first = !std::mem::replace(&mut inside.is_running, true);
+        (is_first, updated)
     }
 
     /// The next that are written together; `None` where none waits, and nobody sees to those that
     /// come.
-    fn take(&self) -> Option<Together<T>> {
+    pub(super) fn take(&self) -> Option<Together<T>> {
         // What nobody waits for any more was not begun, and is not. It is dropped outside of the lock.
         let _given_up = self.given_up();
         let mut inside = self.lock();
@@ -164,7 +128,7 @@ impl<T> Updates<T> {
     }
 
     /// Something is wrong with what they make together: each is tried alone.
-    fn put_back(&self, together: Together<T>) {
+    pub(super) fn put_back(&self, together: Together<T>) {
         let mut inside = self.lock();
         inside.alone = together.0.len();
         for update in together.0.into_iter().rev() {

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 use redis::RedisConnectionInfo;
 
-use super::options::Options;
-use super::scheme::{Kind, Scheme};
 use crate::error::connect::UrlError;
-use crate::tls::Tls;
+use crate::transport::options::Options;
+use crate::transport::scheme::{Kind, Scheme};
+use crate::transport::tls::Tls;
+use redis::ConnectionAddr;
 
 /// A host and a port.
 pub(crate) type Place = (String, u16);
@@ -72,6 +73,14 @@ impl Address {
             Kind::Socket => socket(scheme, rest),
             Kind::Sentinels => sentinels(scheme, rest, tls),
         }
+    }
+
+    /// Whether a connection to it is encrypted.
+    pub(crate) fn wants_tls(&self) -> bool {
+        matches!(
+            self,
+            Self::Server { tls: Some(_), .. } | Self::Sentinels { tls: Some(_), .. }
+        )
     }
 
     /// The address without what may be secret in it, for errors and logs: where it cannot be taken
@@ -366,6 +375,10 @@ fn place(text: &str, otherwise: u16) -> Result<Place, &'static str> {
     let port = port.map_or(Ok(otherwise), str::parse);
     let port = port.map_err(|_| "a port that is not a number up to 65535")?;
     Ok((host.to_owned(), port))
+}
+
+pub(crate) fn address_of((host, port): &Place) -> ConnectionAddr {
+    ConnectionAddr::Tcp(host.clone(), *port)
 }
 
 #[cfg(test)]

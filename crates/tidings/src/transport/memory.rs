@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Backlog, Connected, Hearing, Publisher, Reply, Sending, Transport, in_line};
 use crate::error::connect::ConnectError;
 use crate::keyspace::memory::MemoryKeys;
 use crate::memory::{Inbox, Place};
 use crate::observe::health::TopologyKind;
+use crate::transport::{
+    Backlog, Connected, Hearing, Publisher, Reply, Sending, Transport, in_line,
+};
 
 /// The way to a meeting place, which lasts as long as there is one: what is kept there outlives a
 /// connection.

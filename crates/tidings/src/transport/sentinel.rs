@@ -1,7 +1,7 @@
 //! Sentinel: the master is where the sentinels say that it is, and it can move.
 
-mod ballot;
-mod sentry;
+mod monitor;
+mod votes;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -11,28 +11,20 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::{ConnectionAddr, RedisConnectionInfo};
-use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use self::ballot::{Ballot, Elsewhere};
-use self::sentry::{Said, Sentry};
-use super::address::{Place, shown};
-use super::topology::Topology;
 use crate::acl::Permissions;
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
-use crate::tls::Tls;
-use crate::transport::connection::Access;
+use crate::transport::address::{Place, address_of, shown};
+use crate::transport::sentinel::monitor::{PATIENCE, Said, Sentry};
+use crate::transport::sentinel::votes::{Ballot, Elsewhere};
 use crate::transport::server::Server;
-
-/// How often each sentinel is asked, when nothing gives a reason to ask earlier.
-const ROUND: Duration = Duration::from_secs(1);
-
-/// How long a sentinel may take to connect, and to answer, and a server to prove that it is the
-/// master. All are asked side by side, so that a slow one holds nobody up.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::transport::server::redis_connection::Access;
+use crate::transport::tls::Tls;
+use crate::transport::topology::Topology;
 
 /// How long the slower sentinels are waited for, once one has answered: it may be the one that does
 /// not know yet.
@@ -107,13 +99,13 @@ impl Topology for Sentinel {
         if candidates.is_empty() {
             return Err(ballot.why_none(&self.master));
         }
-        Ok(candidates.iter().map(address).collect())
+        Ok(candidates.iter().map(address_of).collect())
     }
 
     fn trouble(&self) -> Option<ConnectError> {
         let ballot = self.lookout.get()?.ballot.borrow();
         Some(match ballot.candidates(Instant::now()).first() {
-            Some(named) => self.blame(&address(named), ConnectError::timed_out("connecting")),
+            Some(named) => self.blame(&address_of(named), ConnectError::timed_out("connecting")),
             None => ballot.why_none(&self.master),
         })
     }
@@ -168,7 +160,7 @@ impl Sentinel {
     /// The first of those that are named to prove it: a sentinel may be stale, or lie.
     async fn master_among<'a>(&self, named: &'a [Place]) -> Option<&'a Place> {
         let asking = named.iter().map(async |place| {
-            let at = address(place);
+            let at = address_of(place);
             let is_master = timeout(PATIENCE, self.server.is_master(&at));
             is_master.await.unwrap_or(false).then_some(place)
         });
@@ -242,16 +234,4 @@ async fn watch_all(named: Vec<Place>, sentry: Sentry, ballots: watch::Sender<Bal
         ballots.send_modify(|ballot| ballot.put(&by, answer, Instant::now()));
         (more, is_fixed) = (others, false);
     }
-}
-
-/// Waits for the next round, or for a reason to ask earlier.
-async fn next_round(hint: Notified<'_>) {
-    tokio::select! {
-        () = hint => {}
-        () = sleep(ROUND) => {}
-    }
-}
-
-fn address((host, port): &Place) -> ConnectionAddr {
-    ConnectionAddr::Tcp(host.clone(), *port)
 }

@@ -1,7 +1,19 @@
 //! One server: a connection that hears and nothing else, and one that sends.
 
+mod life;
 #[cfg(test)]
 mod order;
+mod race;
+pub(crate) mod redis_connection;
+pub(crate) mod role;
+mod socket;
+mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "server/tls/absent.rs"]
+pub(crate) mod tls;
+mod trail;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -20,20 +32,22 @@ use redis::{
     RedisError, ServerErrorKind, Value,
 };
 
-use super::{Backlog, Hearing, PublishError, Publisher, Reply, Sending, SendingAgain, in_line};
 use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
 use crate::keyspace::commands::{Driver, commands, with_places};
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 use crate::redis_error::words;
-use crate::tls::Tls;
-use crate::transport::connection::{Access, Line, Setup};
-use crate::transport::life::Life;
-use crate::transport::role::{Role, ask_role, hello, shortcoming};
-use crate::transport::stream::Allowance;
-use crate::transport::trail::Trail;
-use crate::transport::watch::Watch;
+use crate::transport::server::life::Life;
+use crate::transport::server::redis_connection::{Access, Line, Setup};
+use crate::transport::server::role::{Role, ask_role, hello, shortcoming};
+use crate::transport::server::socket::Allowance;
+use crate::transport::server::tcp::Watch;
+use crate::transport::server::trail::Trail;
+use crate::transport::tls::Tls;
+use crate::transport::{
+    Backlog, Hearing, PublishError, Publisher, Reply, Sending, SendingAgain, in_line,
+};
 
 /// How many bytes are read before what they brought is handed over. With one frame more, it is
 /// all that lies between the socket and the handlers' queues.

@@ -1,261 +1,124 @@
-//! TLS over a socket, by rustls.
+//! What an application decides about TLS: whom to trust, and who to be.
 
-use std::error::Error;
-use std::io;
-use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use redis::RedisError;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use crate::error::connect::UrlError;
+use crate::transport::options::Options;
 
-use super::stream::Stream;
-use super::watch::Tcp;
-use crate::error::connect::ConnectError;
-use crate::tls::{ClientCertificate, Tls};
+/// How a bus agrees on TLS with its server, for [`Builder::tls`](crate::Builder::tls).
+///
+/// An address that begins with `rediss:` is enough where the system trusts who signed the server's
+/// certificate. The rest is here; each part can stand in the address instead, and wins there:
+///
+/// | | in the address | default |
+/// |---|---|---|
+/// | [`ca_file`](Self::ca_file) | `ca=/path` | who the system trusts |
+/// | [`client_certificate`](Self::client_certificate) | `cert=/path&key=/path` | none |
+/// | [`server_name`](Self::server_name) | `server_name=redis.example` | the address's host |
+///
+/// The files are PEM. They are read anew for each connection, so a certificate that was renewed is
+/// used from the next one on. It needs the feature `tls` of this crate.
+///
+/// ```no_run
+/// use tidings::Tls;
+/// use tidings::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tls = Tls::new()
+///     .ca_file("/etc/redis/ca.pem")
+///     .client_certificate("/etc/shop/shop.pem", "/etc/shop/shop.key");
+/// let bus = Bus::builder("rediss://10.0.0.7:6380").tls(tls).start().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "it does nothing until a builder has it"]
+pub struct Tls {
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) client: Option<ClientCertificate>,
+    pub(crate) server_name: Option<String>,
+}
 
-/// Whether this build has TLS.
-pub(crate) const IS_BUILT: bool = true;
+/// Who this process is to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientCertificate {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
+}
 
-/// How long the two sides may take to agree. Less than a step of connecting may take: a server
-/// without TLS can wait for more of what it takes for a command, and that is said then.
-const AGREEMENT: Duration = Duration::from_secs(4);
-
-/// Agrees on TLS with the server at the other end of a connection.
-pub(crate) async fn agree(
-    doing: &'static str,
-    tls: &Tls,
-    host: &str,
-    tcp: Tcp,
-) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
-    let agreeing = async {
-        let name = server_name(tls, host)?;
-        let settings = tls.clone();
-        // A few milliseconds of files: the system's authorities alone are more than a hundred.
-        let config = spawn_blocking(move || configuration(&settings))
-            .await
-            .map_err(|ended| Problem::passing("the files of TLS were not read", ended))??;
-        let connector = TlsConnector::from(Arc::new(config));
-        let connecting = timeout(AGREEMENT, connector.connect(name, tcp));
-        match connecting.await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(Problem::of(error)),
-            Err(late) => Err(Problem::passing(
-                "the server did not agree on TLS in time: does it speak TLS on this port?",
-                late,
-            )),
-        }
-    };
-    match agreeing.await {
-        Ok(stream) => Ok(Box::pin(stream)),
-        Err(problem) => Err(problem.into_error(doing)),
+impl Tls {
+    /// What the system trusts, no certificate of the client's, and the name in the address.
+    pub fn new() -> Self {
+        Self::default()
     }
-}
 
-/// The problem with TLS that ended a connection after both sides seemed to agree: what the server
-/// thinks of the client's certificate is heard only then.
-pub(crate) fn explain(doing: &'static str, error: &RedisError) -> Option<ConnectError> {
-    let cause = error.source()?;
-    let cause = cause.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
-    let cause = problem_in(cause.downcast_ref()?)?;
-    Some(Problem::of_tls(cause.clone()).into_error(doing))
-}
-
-fn server_name(tls: &Tls, host: &str) -> Result<ServerName<'static>, Problem> {
-    let name = tls.server_name.as_deref().unwrap_or(host).to_owned();
-    let words = format!("`{name}` cannot be the name of a server");
-    ServerName::try_from(name).map_err(|why| Problem::lasting(words, why))
-}
-
-fn configuration(tls: &Tls) -> Result<ClientConfig, Problem> {
-    // Given here, so that it does not depend on what else this process does with rustls.
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has the ciphers of every version of TLS in use")
-        .with_root_certificates(authorities(tls)?);
-    let Some(ClientCertificate { chain, key }) = &tls.client else {
-        return Ok(config.with_no_client_auth());
-    };
-    let certificates = certificates(chain)?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|why| unreadable(key, why))?;
-    config
-        .with_client_auth_cert(certificates, secret)
-        .map_err(|why| {
-            let (chain, key) = (chain.display(), key.display());
-            let words = format!("`{chain}` and `{key}` are not a certificate and its key");
-            Problem::lasting(words, why)
-        })
-}
-
-fn authorities(tls: &Tls) -> Result<RootCertStore, Problem> {
-    let mut authorities = RootCertStore::empty();
-    if let Some(path) = &tls.ca_file {
-        for certificate in certificates(path)? {
-            authorities
-                .add(certificate)
-                .map_err(|why| unreadable(path, why))?;
-        }
-        return Ok(authorities);
-    }
-    let found = rustls_native_certs::load_native_certs();
-    authorities.add_parsable_certificates(found.certs);
-    if authorities.is_empty() {
-        let words = "this system trusts no authority (name one with `Tls::ca_file` or `?ca=…`)";
-        let why = found.errors.into_iter().next().map_or_else(
-            || io::Error::from(io::ErrorKind::NotFound),
-            io::Error::other,
-        );
-        return Err(Problem::lasting(words, why));
-    }
-    Ok(authorities)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(unreadable(path, pem::Error::NoItemsFound))
-        }
-        Ok(certificates) => Ok(certificates),
-        Err(why) => Err(unreadable(path, why)),
-    }
-}
-
-fn unreadable(path: &Path, why: impl Error + Send + Sync + 'static) -> Problem {
-    Problem::lasting(format!("cannot use the file `{}`", path.display()), why)
-}
-
-/// Why there is no TLS.
-struct Problem {
-    words: String,
-    source: Box<dyn Error + Send + Sync>,
-    is_final: bool,
-}
-
-impl Problem {
-    /// One that trying again cannot help.
-    fn lasting(words: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+    /// Trusts whom the certificates in this file sign, and nobody else.
+    pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
         Self {
-            words: words.into(),
-            source: source.into(),
-            is_final: true,
+            ca_file: Some(path.into()),
+            ..self
         }
     }
 
-    fn passing(words: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
-        let is_final = false;
+    /// Shows the server a certificate, with those that lead to its authority behind it, and proves
+    /// it with the key: for a server with `tls-auth-clients yes`, which is Redis's default.
+    pub fn client_certificate(
+        self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
         Self {
-            is_final,
-            ..Self::lasting(words, source)
+            client: Some(ClientCertificate {
+                chain: certificate.into(),
+                key: key.into(),
+            }),
+            ..self
         }
     }
 
-    fn of(error: io::Error) -> Self {
-        match problem_in(&error) {
-            Some(problem) => Self::of_tls(problem.clone()),
-            None => Self::passing(
-                "the connection ended before the server agreed on TLS",
-                error,
-            ),
+    /// The name or IP address that the server's certificate must have, where that is not the
+    /// address's host.
+    pub fn server_name(self, name: impl Into<String>) -> Self {
+        Self {
+            server_name: Some(name.into()),
+            ..self
         }
     }
 
-    fn of_tls(problem: rustls::Error) -> Self {
-        let words = words(&problem);
-        if is_lasting(&problem) {
-            Self::lasting(words, problem)
-        } else {
-            Self::passing(words, problem)
+    /// Takes what is about TLS out of an address's options. What the address says wins over what
+    /// was given.
+    pub(crate) fn with_options(
+        given: Option<&Self>,
+        options: &mut Options,
+    ) -> Result<Self, UrlError> {
+        let mut tls = given.cloned().unwrap_or_default();
+        if let Some(path) = file(options, "ca")? {
+            tls.ca_file = Some(path);
         }
-    }
-
-    fn into_error(self, doing: &'static str) -> ConnectError {
-        let Self {
-            words: problem,
-            source,
-            is_final,
-        } = self;
-        ConnectError::Tls {
-            doing,
-            problem,
-            source,
-            is_final,
+        if let Some(name) = options.take("server_name") {
+            tls.server_name = Some(name);
         }
-    }
-}
-
-fn problem_in(error: &io::Error) -> Option<&rustls::Error> {
-    error.get_ref()?.downcast_ref()
-}
-
-/// Only what one side says of the other's certificate: a balancer without a server behind it
-/// refuses everybody for a while, and a clock can be behind.
-fn is_lasting(problem: &rustls::Error) -> bool {
-    use AlertDescription as Alert;
-    use CertificateError as Certificate;
-    match problem {
-        rustls::Error::InvalidCertificate(why) => !matches!(
-            why,
-            Certificate::NotValidYet | Certificate::NotValidYetContext { .. }
-        ),
-        rustls::Error::AlertReceived(alert) => matches!(
-            alert,
-            Alert::CertificateRequired
-                | Alert::NoCertificate
-                | Alert::BadCertificate
-                | Alert::UnsupportedCertificate
-                | Alert::CertificateRevoked
-                | Alert::CertificateExpired
-                | Alert::CertificateUnknown
-                | Alert::UnknownCA
-                | Alert::AccessDenied
-        ),
-        _ => false,
+        match (file(options, "cert")?, file(options, "key")?) {
+            (Some(chain), Some(key)) => Ok(tls.client_certificate(chain, key)),
+            (None, None) => Ok(tls),
+            _ => Err(UrlError::Malformed {
+                reason: "`cert` and `key` need each other".to_owned(),
+            }),
+        }
     }
 }
 
-/// What is wrong, and what would cure it.
-fn words(problem: &rustls::Error) -> &'static str {
-    use AlertDescription as Alert;
-    use CertificateError as Certificate;
-    match problem {
-        rustls::Error::InvalidCertificate(why) => match why {
-            // The second is of an authority that has the name of a trusted one and another key.
-            Certificate::UnknownIssuer | Certificate::BadSignature => {
-                "nobody whom this bus trusts signed the server's certificate \
-                 (name who did with `Tls::ca_file` or `?ca=…`)"
-            }
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                "the server's certificate is for another name \
-                 (expect that one with `Tls::server_name` or `?server_name=…`)"
-            }
-            Certificate::Expired | Certificate::ExpiredContext { .. } => {
-                "the server's certificate has expired"
-            }
-            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
-                "the server's certificate is not valid yet"
-            }
-            _ => "the server's certificate cannot be trusted",
-        },
-        rustls::Error::InvalidMessage(_) => {
-            "the server does not speak TLS on this port (write `redis:` for one without)"
+/// The path that an option names. What is in the file may be there instead, and a path is printed.
+fn file(options: &mut Options, name: &str) -> Result<Option<PathBuf>, UrlError> {
+    let path = options.take(name);
+    match path {
+        Some(path) if path.contains("-----") || path.contains(char::is_control) => {
+            Err(UrlError::Malformed {
+                reason: format!("`{name}` has to be the path of a file, not what is in the file"),
+            })
         }
-        rustls::Error::AlertReceived(Alert::CertificateRequired | Alert::NoCertificate) => {
-            "the server asks who this is \
-             (show it with `Tls::client_certificate` or `?cert=…&key=…`)"
-        }
-        rustls::Error::AlertReceived(_) if is_lasting(problem) => {
-            "the server does not accept the client's certificate"
-        }
-        _ => "the server does not agree on TLS",
+        path => Ok(path.map(PathBuf::from)),
     }
 }
 
@@ -263,25 +126,54 @@ fn words(problem: &rustls::Error) -> &'static str {
 mod tests {
     use super::*;
 
+    fn parsed(query: &str, given: Option<&Tls>) -> Result<Tls, UrlError> {
+        Tls::with_options(given, &mut Options::parse(query).expect("UTF-8"))
+    }
+
     #[test]
-    fn only_what_is_said_of_a_certificate_is_lasting() {
-        use rustls::Error::{AlertReceived, General, InvalidCertificate, InvalidMessage};
-        for (problem, is_final) in [
-            (InvalidCertificate(CertificateError::UnknownIssuer), true),
-            (InvalidCertificate(CertificateError::Expired), true),
-            (InvalidCertificate(CertificateError::NotValidYet), false),
-            (AlertReceived(AlertDescription::CertificateRequired), true),
-            (AlertReceived(AlertDescription::UnknownCA), true),
-            (AlertReceived(AlertDescription::InternalError), false),
-            (AlertReceived(AlertDescription::HandshakeFailure), false),
-            (
-                InvalidMessage(rustls::InvalidMessage::InvalidContentType),
-                false,
-            ),
-            (General("at a loss".to_owned()), false),
+    fn an_address_can_say_it_all() {
+        let query = "ca=/etc/my%20ca.pem&cert=/c&key=/k&server_name=redis.example";
+
+        let tls = parsed(query, None).unwrap();
+
+        let expected = Tls::new()
+            .ca_file("/etc/my ca.pem")
+            .client_certificate("/c", "/k")
+            .server_name("redis.example");
+        assert_eq!(tls, expected);
+    }
+
+    #[test]
+    fn what_the_address_says_wins() {
+        let given = Tls::new().ca_file("/given").server_name("given");
+
+        let tls = parsed("ca=/address", Some(&given)).unwrap();
+
+        assert_eq!(tls, Tls::new().ca_file("/address").server_name("given"));
+    }
+
+    #[test]
+    fn what_is_in_a_file_is_not_taken_for_its_path() {
+        for query in [
+            "cert=/c&key=-----BEGIN%20PRIVATE%20KEY-----hush-hush",
+            "cert=/c&key=hush%0Ahush",
+            "ca=-----BEGIN%20CERTIFICATE-----hush-hush",
         ] {
-            let error = Problem::of_tls(problem).into_error("connecting");
-            assert_eq!(error.is_final(), is_final, "{error:?}");
+            let error = parsed(query, None).unwrap_err().to_string();
+            assert!(error.contains("the path of a file"), "{query}: {error}");
+            assert!(!error.contains("hush"), "a key is shown");
+        }
+    }
+
+    #[test]
+    fn half_a_certificate_is_refused() {
+        for query in ["cert=/c", "key=/k"] {
+            let error = parsed(query, None).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "`cert` and `key` need each other",
+                "{query}"
+            );
         }
     }
 }

@@ -9,10 +9,10 @@ use futures_util::future::pending;
 use redis::ConnectionAddr;
 use tokio::time::timeout;
 
-use super::{Connected, Transport};
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
 use crate::transport::server::{Left, Server};
+use crate::transport::{Connected, Transport};
 
 /// How long a server may take to connect while there is another that may be the right one: a
 /// sentinel that is wrong may name one that is dead.

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use redis::ConnectionAddr;
 
-use super::Transport;
-use super::address::Address;
-use super::memory::Memory;
-use super::sentinel::Sentinel;
-use super::server::Server;
-use super::topology::{Found, Standalone, Topology};
 use crate::error::connect::UrlError;
 use crate::error::start::StartError;
 use crate::namespace::Namespace;
-use crate::tls::Tls;
+use crate::transport::Transport;
+use crate::transport::address::Address;
+use crate::transport::memory::Memory;
+use crate::transport::sentinel::Sentinel;
+use crate::transport::server::Server;
+use crate::transport::server::tls::IS_BUILT;
+use crate::transport::tls::Tls;
+use crate::transport::topology::{Found, Standalone, Topology};
 
 /// The environment variable that [`Bus::start`](crate::Bus::start) reads.
 const VARIABLE: &str = "TIDINGS_URL";
@@ -43,6 +44,12 @@ pub(crate) fn parse(
     namespace: &Namespace,
 ) -> Result<Arc<dyn Transport>, UrlError> {
     let parsed = Address::parse(url, tls)?;
+    if parsed.wants_tls() && !IS_BUILT {
+        return Err(UrlError::Feature {
+            what: "TLS",
+            feature: "tls",
+        });
+    }
     let address = parsed.to_string();
     Ok(match parsed {
         Address::Memory(name) => Arc::new(Memory::new(&name, &namespace.channel())),

@@ -186,8 +186,8 @@ events: Ir
 summary: 72
 
 ob=(1) /bin/steps
-fl=(1) crates/tidings/src/worker.rs
-fn=(1) worker::call
+fl=(1) crates/tidings/src/handler/runner.rs
+fn=(1) runner::call
 10 5
 +2 7
 fi=(2) /library/vec.rs
@@ -230,9 +230,13 @@ fn=(2)
 
         let own = [
             (place("/bin/steps", "grow", "/library/vec.rs"), 20.0),
-            (place("/bin/steps", "worker::call", "/library/vec.rs"), 1.0),
+            (place("/bin/steps", "runner::call", "/library/vec.rs"), 1.0),
             (
-                place("/bin/steps", "worker::call", "crates/tidings/src/worker.rs"),
+                place(
+                    "/bin/steps",
+                    "runner::call",
+                    "crates/tidings/src/handler/runner.rs",
+                ),
                 21.0,
             ),
             (place("/lib/libc.so.6", "malloc", "???"), 30.0),
@@ -244,7 +248,11 @@ fn=(2)
     fn the_cost_of_a_call_is_its_callers_and_not_counted_twice() {
         let profile = Profile::parse(SHORT).unwrap();
 
-        let caller = place("/bin/steps", "worker::call", "crates/tidings/src/worker.rs");
+        let caller = place(
+            "/bin/steps",
+            "runner::call",
+            "crates/tidings/src/handler/runner.rs",
+        );
         let grow = place("/bin/steps", "grow", "").function;
         let malloc = place("/lib/libc.so.6", "malloc", "").function;
         let calls = [

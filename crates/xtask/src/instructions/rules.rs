@@ -62,27 +62,22 @@ const RULES: &[(&[&str], &str, Step)] = &[
         "crates/tidings-codec/src/msgpack.",
     ], "", Split),
 
-    (&["crates/tidings/src/sequence."], "", Judge),
+    (&["crates/tidings/src/receive/sequence."], "", Judge),
     (&[
-        "crates/tidings/src/dispatch.", "crates/tidings/src/table.",
-        "crates/tidings/src/notices.", "crates/tidings/src/ask/", "crates/tidings/src/event/",
+        "crates/tidings/src/receive/control.", "crates/tidings/src/receive/dispatch.",
+        "crates/tidings/src/receive/request.", "crates/tidings/src/receive/routes.",
+        "crates/tidings/src/receive/sorter.", "crates/tidings/src/request/",
+        "crates/tidings/src/event/", "crates/tidings/src/api/request.",
     ], "", LookUp),
+    (&["crates/tidings/src/receive/", "crates/tidings/src/handler/stream."], "", HandOver),
     (&[
-        "crates/tidings/src/receiver.", "crates/tidings/src/queue.", "crates/tidings/src/room.",
-        "crates/tidings/src/decoded.",
-        "crates/tidings/src/subscription.", "crates/tidings/src/stream.",
-    ], "", HandOver),
+        "crates/tidings/src/api/", "crates/tidings/src/bus", "crates/tidings/src/connection/",
+        "crates/tidings/src/handler/key.", "crates/tidings/src/send/",
+    ], "", Send),
     (&[
-        "crates/tidings/src/worker.", "crates/tidings/src/handler.",
-        "crates/tidings/src/context.", "crates/tidings/src/derived.",
+        "crates/tidings/src/handler", "crates/tidings/src/macros/",
         "crates/tidings/src/task/panic.",
     ], "", Call),
-    (&[
-        "crates/tidings/src/bus.", "crates/tidings/src/key.", "crates/tidings/src/outgoing.",
-        "crates/tidings/src/sending.", "crates/tidings/src/given_up.",
-        "crates/tidings/src/pending.", "crates/tidings/src/sender.", "crates/tidings/src/session.",
-        "crates/tidings/src/echo.", "crates/tidings/src/pace.", "crates/tidings/src/link.",
-    ], "", Send),
     (&["crates/tidings/src/transport", "crates/tidings/src/task/"], "", Runtime),
 
     (&["/serde_json-*/src/ser.", "/serde*/src/ser/", "/rmp-*/src/encode"], "", Encode),
@@ -145,7 +140,11 @@ mod tests {
     fn a_file_belongs_to_a_step() {
         let crates = "/home/.cargo/registry/src/index";
         for (function, file, step) in [
-            ("Sorter::sort", "crates/tidings/src/dispatch.rs", LookUp),
+            (
+                "Sorter::sort",
+                "crates/tidings/src/receive/sorter.rs",
+                LookUp,
+            ),
             ("poll", "crates/tidings-steps/src/heard.rs", Decode),
             ("poll", "crates/tidings-steps/src/main.rs", Program),
             (

@@ -198,8 +198,8 @@ mod tests {
     use super::super::callgrind::Place;
     use super::*;
 
-    const WORKER: &str = "crates/tidings/src/worker.rs";
-    const QUEUE: &str = "crates/tidings/src/queue.rs";
+    const WORKER: &str = "crates/tidings/src/handler/runner.rs";
+    const QUEUE: &str = "crates/tidings/src/receive/queue.rs";
     const STD: &str = "/rustc/5980/library/core/src/str/converts.rs";
 
     fn place(function: &str, file: &str) -> Place {

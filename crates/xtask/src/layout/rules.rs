@@ -16,12 +16,6 @@ pub(crate) struct Rules {
     layers: BTreeMap<String, Vec<String>>,
     /// Layers that every other one may import.
     base: Vec<String>,
-    /// Files and folders that have not been moved to their layer yet: their paths and the layer.
-    #[serde(default)]
-    not_moved: BTreeMap<String, String>,
-    /// Imports that break a rule and wait for their cure: the file, and the files it imports.
-    #[serde(default)]
-    pub(crate) exceptions: BTreeMap<String, Vec<String>>,
 }
 
 impl Rules {
@@ -36,16 +30,6 @@ impl Rules {
     /// When the file lies in no folder that is a layer.
     pub(crate) fn layer<'a>(&'a self, file: &'a str) -> Result<&'a str> {
         let module = file.strip_suffix(".rs").unwrap_or(file);
-        let mut prefix = module;
-        loop {
-            if let Some(layer) = self.not_moved.get(prefix) {
-                return Ok(layer);
-            }
-            match prefix.rsplit_once('/') {
-                Some((folder, _)) => prefix = folder,
-                None => break,
-            }
-        }
         let first = module.split('/').next().unwrap_or(module);
         let is_known = first == ROOT || self.layers.contains_key(first);
         is_known
@@ -76,24 +60,14 @@ mod tests {
         send = []
         event = ["error"]
         error = []
-        [not_moved]
-        "outgoing" = "send"
-        "bus/queue" = "send"
     "#;
 
     #[test]
-    fn a_file_belongs_to_its_folder_until_it_is_said_to_belong_elsewhere() {
+    fn a_file_belongs_to_the_layer_of_its_folder() {
         let rules = Rules::parse(TEXT).unwrap();
-        let layers = [
-            "bus.rs",
-            "bus/start.rs",
-            "outgoing.rs",
-            "bus/queue.rs",
-            "bus/queue/x.rs",
-            "lib.rs",
-        ]
-        .map(|file| rules.layer(file).unwrap());
-        assert_eq!(layers, ["bus", "bus", "send", "send", "send", "lib"]);
+        let files = ["bus.rs", "bus/start.rs", "bus/queue/x.rs", "lib.rs"];
+        let layers = files.map(|file| rules.layer(file).unwrap());
+        assert_eq!(layers, ["bus", "bus", "bus", "lib"]);
         let error = rules.layer("new.rs").unwrap_err().to_string();
         assert_eq!(error, "new.rs belongs to no layer of layout.toml");
     }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use tidings_codec::Format;
 use tokio::time::Instant;
 
-use super::{Found, Maps, Moved, NEGATIVE, NewEntry, Only, Page, Written, notice_end};
 use crate::keyspace::answer::Answer;
+use crate::keyspace::map::{
+    Found, Maps, Moved, NEGATIVE, NewEntry, Only, Page, Written, notice_end,
+};
 use crate::keyspace::memory::{self, MemoryKeys};
 use crate::keyspace::stamp::Stamp;
 use crate::namespace::MapKeys;

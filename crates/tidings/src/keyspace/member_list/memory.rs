@@ -7,9 +7,9 @@ use serde_json::json;
 use tidings_codec::NodeId;
 use tokio::time::Instant;
 
-use super::silences::Silences;
-use super::{AT_ONCE, Beat, Keys, Listed, RETURN, Renewed, Roll, milliseconds};
 use crate::keyspace::answer::Answer;
+use crate::keyspace::member_list::silences::{RETURN, Silences};
+use crate::keyspace::member_list::{AT_ONCE, Beat, Keys, Listed, Renewed, Roll, milliseconds};
 use crate::keyspace::memory::MemoryKeys;
 
 pub(crate) type InMemory = HashMap<Keys, Entries>;

@@ -29,9 +29,9 @@ const PROLOGUE: &str = r#"
 /// be gone again before it renews anything. Where there are no others, the time begins anew.
 ///
 /// A silence longer than half a lease is Redis's own: then nobody could renew, so each gets its
-/// whole lease, and [`RETURN`](super::RETURN), from the end of the silence. The silences are kept with their
+/// whole lease, and [`RETURN`](crate::keyspace::member_list::RETURN), from the end of the silence. The silences are kept with their
 /// lengths, because the member that ends one may renew so seldom that it cannot tell:
-/// [`Silences`](super::silences::Silences) has the rule. Who renews less often than a member whose
+/// [`Silences`](crate::keyspace::member_list::silences::Silences) has the rule. Who renews less often than a member whose
 /// lease is over lets more time pass.
 ///
 /// Anybody may have written under these keys: a description that is not the member's own is written

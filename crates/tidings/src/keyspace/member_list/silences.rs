@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::RETURN;
+/// How long members may take to connect again after Redis was unreachable: none is given up before.
+pub(crate) const RETURN: Duration = Duration::from_secs(2);
 
 /// No shorter silence excuses anybody: the shortest lease is a second.
 pub(super) const LEAST: Duration = Duration::from_millis(500);

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    Attempt, CLEARED_LASTS_MS, Cleared, Clearing, FIELDS, FORMAT, Fields, Found, NONCE, Restoring,
-    TTL, VALUE, VERSION, Values, Writing, inlined, milliseconds, notice,
-};
 use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::hashes::Hash;
 use crate::keyspace::memory::{InMemory, MemoryKeys};
 use crate::keyspace::stamp::Stamp;
+use crate::keyspace::value::{
+    Attempt, CLEARED_LASTS_MS, Cleared, Clearing, FIELDS, FORMAT, Fields, Found, NONCE, Restoring,
+    TTL, VALUE, VERSION, Values, Writing, inlined, milliseconds, notice,
+};
 
 impl Values for MemoryKeys {
     fn read(&self, key: &str) -> Answer<Found> {

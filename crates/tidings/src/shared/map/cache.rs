@@ -6,20 +6,19 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use futures_util::future::{BoxFuture, WeakShared};
+use futures_util::future::WeakShared;
 use tokio::sync::watch;
 use tokio::time::Instant as Clocked;
 
-use super::clock::{Clock, Place};
-use super::flights::Flights;
-use super::invalidations::{Invalidations, Turn};
-use super::load::Loaded;
-use crate::error::shared::LoadError;
 use crate::keyspace::stamp::Stamp;
+use crate::shared::map::entry::Loaded;
+use crate::shared::map::entry::{Entry, Reading};
+use crate::shared::map::eviction::{Clock, Place};
+use crate::shared::map::invalidations::{Invalidations, Turn};
+use crate::shared::map::single_flight::Flights;
 
 /// How many former stamps are remembered, to know those that answers still bring.
 const PASSED: usize = 256;
@@ -27,19 +26,6 @@ const PASSED: usize = 256;
 /// How long a notice may take that Redis gave out before it answered. One that has not come by then
 /// was missed.
 pub(crate) const ON_ITS_WAY: Duration = Duration::from_millis(100);
-
-/// An entry as it was read: none is there, or what is there, or why that cannot be read.
-#[derive(Debug)]
-pub(crate) struct Entry<V> {
-    /// The mark of its writing; empty where there is none.
-    pub(crate) nonce: Arc<str>,
-    pub(crate) value: Result<Option<Arc<V>>, LoadError>,
-    /// When its time to live is over, if it has one.
-    pub(crate) until: Option<Clocked>,
-}
-
-/// A read that all who want the same entry wait for.
-pub(crate) type Reading<V> = BoxFuture<'static, Result<Entry<V>, LoadError>>;
 
 /// What was here when Redis was asked for the stamp.
 #[derive(Clone, Debug)]
@@ -75,31 +61,6 @@ pub(crate) struct Cache<K, V> {
     pub(crate) loading: Flights<K, watch::Receiver<Option<Loaded<V>>>>,
     pub(crate) stale_since: Option<Instant>,
     pub(crate) invalid: Invalidations<K>,
-}
-
-impl<V> Entry<V> {
-    pub(crate) fn absent() -> Self {
-        Self {
-            nonce: "".into(),
-            value: Ok(None),
-            until: None,
-        }
-    }
-
-    /// Whether somebody asked for it and found that there is no value.
-    pub(crate) fn is_negative(&self) -> bool {
-        matches!(self.value, Ok(None)) && !self.nonce.is_empty()
-    }
-}
-
-impl<V> Clone for Entry<V> {
-    fn clone(&self) -> Self {
-        Self {
-            nonce: Arc::clone(&self.nonce),
-            value: self.value.clone(),
-            until: self.until,
-        }
-    }
 }
 
 impl<K, V> Cache<K, V> {
@@ -340,6 +301,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn stamp(version: u64) -> Stamp {

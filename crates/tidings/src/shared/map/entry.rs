@@ -1,22 +1,84 @@
 //! An entry as it lies in Redis: `FORMAT VERSION NONCE PAYLOAD`, with `VERSION@END` where it has an
 //! end.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::ParseIntError;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tidings_codec::Payload;
 use tokio::time::{Duration, Instant};
 
-use super::cache::Entry;
 use crate::error::shared::LoadError;
 use crate::error::shown;
 use crate::keyspace::map::NEGATIVE;
-use crate::shared::Shareable;
-use crate::shared::copy::decode;
+use crate::shared::shareable::Shareable;
+use crate::shared::value_replica::decode;
 use crate::task::timer::FOREVER;
+
+/// What a map's keys can do.
+pub(crate) trait Key: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static {}
+impl<K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static> Key for K {}
+
+/// An entry as it was read: none is there, or what is there, or why that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Entry<V> {
+    /// The mark of its writing; empty where there is none.
+    pub(crate) nonce: Arc<str>,
+    pub(crate) value: Result<Option<Arc<V>>, LoadError>,
+    /// When its time to live is over, if it has one.
+    pub(crate) until: Option<Instant>,
+}
+
+/// A read that all who want the same entry wait for.
+pub(crate) type Reading<V> = BoxFuture<'static, Result<Entry<V>, LoadError>>;
+
+/// What became of a load, for all who wait for it.
+pub(crate) enum Loaded<V> {
+    /// The value; `None` where the loader found that there is none.
+    Value(Option<Arc<V>>),
+    Unreadable(LoadError),
+    /// The loader's error.
+    Failed(Arc<dyn Any + Send + Sync>),
+}
+
+impl<V> Clone for Loaded<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Value(value) => Self::Value(value.clone()),
+            Self::Unreadable(error) => Self::Unreadable(error.clone()),
+            Self::Failed(error) => Self::Failed(Arc::clone(error)),
+        }
+    }
+}
+
+impl<V> Entry<V> {
+    pub(crate) fn absent() -> Self {
+        Self {
+            nonce: "".into(),
+            value: Ok(None),
+            until: None,
+        }
+    }
+
+    /// Whether somebody asked for it and found that there is no value.
+    pub(crate) fn is_negative(&self) -> bool {
+        matches!(self.value, Ok(None)) && !self.nonce.is_empty()
+    }
+}
+
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Self {
+            nonce: Arc::clone(&self.nonce),
+            value: self.value.clone(),
+            until: self.until,
+        }
+    }
+}
 
 /// How long a key may be as text, in bytes.
 const LONGEST_KEY: usize = 1_024;

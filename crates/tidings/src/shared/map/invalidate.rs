@@ -8,16 +8,17 @@ use futures_util::stream::iter;
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
-use super::cache::{Entry, Told};
-use super::invalidations::{Next, Turn};
-use super::mirror::{Key, Mirror};
 use crate::error::failure::Failure;
 use crate::error::report;
 use crate::error::send_failure::{Fate, Reason};
 use crate::error::shared::StoreError;
 use crate::keyspace::map::Moved;
 use crate::keyspace::stamp::{Stamp, nonce};
-use crate::shared::Shareable;
+use crate::shared::map::cache::Told;
+use crate::shared::map::entry::{Entry, Key};
+use crate::shared::map::invalidations::{Next, Turn};
+use crate::shared::map::replica::Mirror;
+use crate::shared::shareable::Shareable;
 use crate::task::backoff::delays;
 
 /// How many keys are sent at once.

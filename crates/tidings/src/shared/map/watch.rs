@@ -1,26 +1,22 @@
 //! Changes of a map, for those who wait for them: a slow one sees the newest, never a queue.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::hash::Hash;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{BoxStream, unfold};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
 
-use super::cache::Told;
-use super::mirror::{Key, Mirror};
 use crate::error::send_failure::Reason;
 use crate::error::shared::LoadError;
 use crate::keyspace::access::Way;
-use crate::shared::Shareable;
-
-/// How many changed keys wait for one who watches a whole map. Beyond that all of it has changed.
-const WAITING: usize = 10_000;
+use crate::shared::map::entry::Key;
+use crate::shared::map::replica::Mirror;
+use crate::shared::map::watchers::MapChange;
+use crate::shared::shareable::Shareable;
 
 /// How long to wait before an entry is read again that could not be, although Redis is there.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,16 +31,6 @@ pub enum Latest<V> {
     Absent,
     /// It cannot be read here, for this reason.
     Unreadable(LoadError),
-}
-
-/// What changed in a map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MapChange<K> {
-    /// This entry was written or taken out.
-    Entry(K),
-    /// All of them may have changed: the map was cleared, or something was missed.
-    All,
 }
 
 /// The changes of one entry; [`SharedMap::watch`](crate::SharedMap::watch) gives it. It is a
@@ -93,154 +79,6 @@ impl<K> Stream for MapWatch<K> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<MapChange<K>>> {
         self.changes.poll_next_unpin(cx)
-    }
-}
-
-/// Who is told of which changes.
-pub(crate) struct Watchers<K> {
-    entries: Mutex<HashMap<K, watch::Sender<()>>>,
-    maps: Mutex<Vec<Weak<Pending<K>>>>,
-}
-
-impl<K> Default for Watchers<K> {
-    fn default() -> Self {
-        Self {
-            entries: Mutex::default(),
-            maps: Mutex::default(),
-        }
-    }
-}
-
-impl<K: Clone + Eq + Hash> Watchers<K> {
-    pub(crate) fn tell(&self, told: &Told<K>) {
-        let keys = match told {
-            Told::Nothing => return,
-            Told::All => return self.tell_all(),
-            Told::Some(keys) => keys,
-        };
-        let entries = lock(&self.entries);
-        for watching in keys.iter().filter_map(|key| entries.get(key)) {
-            watching.send_replace(());
-        }
-        drop(entries);
-        for pending in self.maps() {
-            pending.put(keys);
-        }
-    }
-
-    /// Lets those who watch an entry see whether it is still what they know.
-    pub(crate) fn look_again(&self) {
-        for watching in lock(&self.entries).values() {
-            watching.send_replace(());
-        }
-    }
-
-    fn tell_all(&self) {
-        self.look_again();
-        for pending in self.maps() {
-            pending.put_all();
-        }
-    }
-
-    fn maps(&self) -> Vec<Arc<Pending<K>>> {
-        let mut maps = lock(&self.maps);
-        maps.retain(|pending| pending.strong_count() > 0);
-        maps.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn watch(&self, key: &K) -> watch::Receiver<()> {
-        let mut entries = lock(&self.entries);
-        let watching = entries.entry(key.clone());
-        watching
-            .or_insert_with(|| watch::Sender::new(()))
-            .subscribe()
-    }
-
-    /// One who watched this entry has ended.
-    fn unwatch(&self, key: &K) {
-        let mut entries = lock(&self.entries);
-        let is_watched = |watching: &watch::Sender<()>| watching.receiver_count() > 0;
-        let is_over = entries.get(key).is_some_and(|entry| !is_watched(entry));
-        let gone = is_over.then(|| entries.remove_entry(key));
-        drop(entries);
-        drop(gone);
-    }
-
-    fn watch_all(&self) -> Arc<Pending<K>> {
-        let pending = Arc::new(Pending {
-            inside: Mutex::default(),
-            grown: Notify::new(),
-        });
-        lock(&self.maps).push(Arc::downgrade(&pending));
-        pending
-    }
-}
-
-/// The changes that one who watches a whole map has not been told of yet.
-struct Pending<K> {
-    inside: Mutex<Inside<K>>,
-    grown: Notify,
-}
-
-struct Inside<K> {
-    is_all: bool,
-    keys: HashSet<K>,
-    order: VecDeque<K>,
-}
-
-impl<K> Default for Inside<K> {
-    fn default() -> Self {
-        Self {
-            is_all: false,
-            keys: HashSet::new(),
-            order: VecDeque::new(),
-        }
-    }
-}
-
-impl<K: Clone + Eq + Hash> Pending<K> {
-    fn put(&self, keys: &[K]) {
-        let mut inside = lock(&self.inside);
-        for key in keys.iter().cloned() {
-            if !inside.is_all && inside.keys.insert(key.clone()) {
-                inside.order.push_back(key);
-            }
-        }
-        let is_full = inside.keys.len() > WAITING;
-        drop(inside);
-        if is_full {
-            return self.put_all();
-        }
-        self.grown.notify_one();
-    }
-
-    fn put_all(&self) {
-        let all = Inside {
-            is_all: true,
-            ..Inside::default()
-        };
-        let former = std::mem::replace(&mut *lock(&self.inside), all);
-        drop(former);
-        self.grown.notify_one();
-    }
-
-    fn take(&self) -> Option<MapChange<K>> {
-        let mut inside = lock(&self.inside);
-        if std::mem::take(&mut inside.is_all) {
-            return Some(MapChange::All);
-        }
-        let key = inside.order.pop_front()?;
-        inside.keys.remove(&key);
-        Some(MapChange::Entry(key))
-    }
-
-    async fn next(&self) -> MapChange<K> {
-        loop {
-            if let Some(change) = self.take() {
-                return change;
-            }
-            self.grown.notified().await;
-        }
     }
 }
 
@@ -358,10 +196,6 @@ impl<V> Latest<V> {
 async fn closed(way: &mut watch::Receiver<Way>) {
     let is_closed = |way: &Way| matches!(way, Err(Reason::Closed | Reason::RuntimeEnded));
     let _ = way.wait_for(is_closed).await;
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<V> fmt::Debug for EntryWatch<V> {

@@ -8,12 +8,12 @@ use redis::{ProtocolVersion, RedisConnectionInfo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 
-use super::*;
 use crate::keyspace::commands::{PLACES, with_places};
 use crate::keyspace::member_list::Keys;
 use crate::namespace::Namespace;
 use crate::transport::Sending;
-use crate::transport::trail::Trail;
+use crate::transport::server::trail::Trail;
+use crate::transport::server::*;
 
 /// A server that answers each command, and reads nothing while it stands still. Returns the
 /// frames that were published on it, in order.

@@ -1,0 +1,408 @@
+//! All that is decided before the start.
+
+use std::fmt;
+use std::time::Duration;
+
+use tidings_codec::Format;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::bus::Bus;
+use crate::bus::start::{Parts, heartbeat, join};
+use crate::bus::states::States;
+use crate::connection::receive_task::Probe;
+use crate::error::failure::Failure;
+use crate::error::start::StartError;
+use crate::error::subscribe::OnError;
+use crate::handler::key::{EventPayload, HearKey};
+use crate::handler::{Handler, collected};
+use crate::members::profile::Profile;
+use crate::namespace::{DEFAULT_NAMESPACE, Namespace};
+use crate::observe::reports::FailureHook;
+use crate::receive::subscription::{Handling, Subscription};
+use crate::send::outgoing::Settings;
+use crate::shared::reconciler;
+use crate::task::stage::Stage;
+use crate::task::timer::FOREVER;
+use crate::transport::address::Address;
+use crate::transport::tls::Tls;
+use crate::transport::url;
+
+/// A shorter interval between probes would find a busy machine dead.
+const SHORTEST_PROBE: Duration = Duration::from_millis(100);
+
+/// Checks that come faster would be a load, and find nothing that notices do not.
+const SHORTEST_CHECK: Duration = Duration::from_secs(1);
+/// A shorter lease would take a busy machine for a dead one.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
+type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send>;
+
+/// A bus before its start. [`Bus::builder`] makes one.
+///
+/// | | default |
+/// |---|---|
+/// | [`namespace`](Self::namespace) | `default` |
+/// | [`tls`](Self::tls) | who the system trusts, at a `rediss:` address |
+/// | [`format`](Self::format) | [`Format::Json`] |
+/// | [`outgoing_queue`](Self::outgoing_queue) | 64 MiB |
+/// | [`send_timeout`](Self::send_timeout) | 30 s |
+/// | [`volatile`](Self::volatile) | no: sends wait for a Redis that is away |
+/// | [`start_timeout`](Self::start_timeout) | 10 s |
+/// | [`wait_for_redis`](Self::wait_for_redis) | no: a start that takes longer fails |
+/// | [`probe_interval`](Self::probe_interval) | 5 s |
+/// | [`check_interval`](Self::check_interval) | 30 s |
+/// | [`name`](Self::name) | the program's |
+/// | [`role`](Self::role), [`version`](Self::version) | none |
+/// | [`lease`](Self::lease) | 15 s |
+/// | [`without_membership`](Self::without_membership) | no: others see this bus |
+///
+/// ```
+/// # use tidings::prelude::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::builder("memory:builder-docs")
+///     .namespace("shop-staging")
+///     .format(Format::MessagePack)
+///     .state(String::from("what handlers may ask for"))
+///     .on_failure(|failure: Failure| eprintln!("{}", tidings::report(&failure)))
+///     .start()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    url: String,
+    tls: Option<Tls>,
+    namespace: String,
+    format: Format,
+    states: States,
+    failure_hook: Option<FailureHook>,
+    registrations: Vec<Registration>,
+    collects: bool,
+    sending: Settings,
+    start_timeout: Option<Duration>,
+    probe_interval: Duration,
+    check_interval: Duration,
+    profile: Profile,
+}
+
+impl Builder {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            tls: None,
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            format: Format::default(),
+            states: States::default(),
+            failure_hook: None,
+            registrations: Vec::new(),
+            collects: true,
+            sending: Settings {
+                limit: 64 << 20,
+                patience: Duration::from_secs(30),
+                is_volatile: false,
+            },
+            start_timeout: Some(Duration::from_secs(10)),
+            probe_interval: Duration::from_secs(5),
+            check_interval: reconciler::EVERY,
+            profile: Profile::default(),
+        }
+    }
+
+    /// The namespace: buses receive each other's events within one. It is part of the channel's
+    /// name, `tidings:{namespace}`, and of every key. Two databases of one Redis are apart, too: the
+    /// channel of database 3 is `tidings:{namespace}/3`.
+    pub fn namespace(self, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            ..self
+        }
+    }
+
+    /// How to agree on TLS with a server at a `rediss:` address, where what the system trusts is
+    /// not enough. With a `redis:` address, which is not secret, the start fails; `memory:` and
+    /// `unix:` leave this machine as little as before.
+    pub fn tls(self, tls: Tls) -> Self {
+        Self {
+            tls: Some(tls),
+            ..self
+        }
+    }
+
+    /// How this bus writes. Every bus reads both formats, whatever it writes.
+    pub fn format(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
+    /// Gives handlers a thing of the application's: they take it as `State<T>`, a clone for each
+    /// call. One per type; a second one of the same type replaces the first.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// Hears of each failure: a frame that cannot be read, a payload of the wrong type, a handler
+    /// that failed. [`report`](crate::report) says it with its causes. Without a hook they are
+    /// logged with `tracing`, and seen where the program has a subscriber for that. A second hook
+    /// replaces the first. Up to 1,024 failures wait for the hook; what comes faster is counted and
+    /// reported as [`Failure::Suppressed`].
+    pub fn on_failure(mut self, hook: impl Fn(Failure) + Send + Sync + 'static) -> Self {
+        self.failure_hook = Some(Box::new(hook));
+        self
+    }
+
+    /// As [`Bus::on`], from the very start: no event can come before the handler is there.
+    pub fn on<K, P, Args, H>(self, event: K, handler: H) -> Self
+    where
+        K: HearKey<P>,
+        P: Send + 'static,
+        Args: 'static,
+        H: Handler<P, Args>,
+    {
+        self.on_with(event, Handling::default(), handler)
+    }
+
+    /// As [`Bus::on_with`], from the very start.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a key is a name, and is given as one"
+    )]
+    pub fn on_with<K, P, Args, H>(self, event: K, handling: Handling, handler: H) -> Self
+    where
+        K: HearKey<P>,
+        P: Send + 'static,
+        Args: 'static,
+        H: Handler<P, Args>,
+    {
+        let wanted = event.wanted();
+        self.register(move |bus| bus.register(wanted, handling, handler, false))
+    }
+
+    /// As [`Bus::subscribe`], from the very start.
+    pub fn subscribe<P, Args, H>(self, handler: H) -> Self
+    where
+        P: EventPayload,
+        Args: 'static,
+        H: Handler<P, Args>,
+    {
+        self.register(move |bus| bus.subscribe(handler))
+    }
+
+    /// As [`Bus::on_gap`], from the very start.
+    pub fn on_gap<Args, H>(self, handler: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<crate::Gap, Args>,
+    {
+        self.register(move |bus| bus.on_gap(handler))
+    }
+
+    /// Leaves the functions marked `#[tidings::on]` out: only what is registered explicitly hears.
+    pub fn without_collected(self) -> Self {
+        Self {
+            collects: false,
+            ..self
+        }
+    }
+
+    /// How many bytes of events may wait for Redis. When it is full, `feed` and the sends wait for
+    /// room, for as long as [`send_timeout`](Self::send_timeout), and then fail. While Redis is
+    /// there, `feed` leaves it at 4 MiB of this, so that no event is late for its sake.
+    pub fn outgoing_queue(mut self, bytes: usize) -> Self {
+        // A queue of nothing takes one event at a time.
+        self.sending.limit = bytes.max(1);
+        self
+    }
+
+    /// How long an event may wait for Redis before it is given up: one that was handed to Redis and
+    /// not answered then is [`Unknown`](crate::Fate::Unknown). One that has to wait for room in the
+    /// [`outgoing_queue`](Self::outgoing_queue) first may do that for as long, too.
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.sending.patience = timeout.min(FOREVER);
+        self
+    }
+
+    /// Sends fail at once while Redis is away, instead of waiting for it. What is on its way when the
+    /// connection is lost ends then, too, as [`Unknown`](crate::Fate::Unknown).
+    pub fn volatile(mut self) -> Self {
+        self.sending.is_volatile = true;
+        self
+    }
+
+    /// How long the start may take before it fails. Replaces
+    /// [`wait_for_redis`](Self::wait_for_redis), as that replaces this.
+    pub fn start_timeout(self, timeout: Duration) -> Self {
+        Self {
+            start_timeout: Some(timeout.min(FOREVER)),
+            ..self
+        }
+    }
+
+    /// Keeps trying to start while Redis is down, instead of failing after a time. The first attempt
+    /// that fails is logged as a warning, and then one every 30 s.
+    pub fn wait_for_redis(self) -> Self {
+        Self {
+            start_timeout: None,
+            ..self
+        }
+    }
+
+    /// How soon a dead connection is noticed that no error shows: when nothing was heard for this
+    /// long, the bus sends itself a sign of life, and when that does not come back within this time
+    /// either, it connects anew. So a connection is deaf for twice this at most. It is also how long
+    /// Redis may take to answer, and how often the server is asked whether it still is the master.
+    /// At least 100 ms.
+    pub fn probe_interval(self, interval: Duration) -> Self {
+        Self {
+            probe_interval: interval.clamp(SHORTEST_PROBE, FOREVER),
+            ..self
+        }
+    }
+
+    /// How often what is here of shared values is compared with Redis when nothing was announced:
+    /// that finds what was written without a word, or was gone when its time was up. Chance makes it
+    /// up to a fifth more or less. At least 1 s.
+    pub fn check_interval(self, interval: Duration) -> Self {
+        Self {
+            check_interval: interval.clamp(SHORTEST_CHECK, FOREVER),
+            ..self
+        }
+    }
+
+    /// What this bus is called among the [members](Bus::members), for people: the program's name,
+    /// where nobody says otherwise. Several may be called the same. Of this and of the
+    /// [`version`](Self::version), the first 128 bytes count.
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.profile.name);
+        self
+    }
+
+    /// What this bus is for, such as `api`: others can [`send_to_role`](Bus::send_to_role). It obeys
+    /// the rules of event names.
+    pub fn role(mut self, role: &str) -> Self {
+        self.profile.role = Some(role.to_owned());
+        self
+    }
+
+    /// Which version of the program this is, for people: `env!("CARGO_PKG_VERSION")`, or a commit.
+    pub fn version(mut self, version: &str) -> Self {
+        self.profile.version = Some(version.to_owned());
+        self
+    }
+
+    /// How long others may take this bus for a member without a sign of life. It gives one five
+    /// times as often, so a pause that is shorter than three quarters of the lease is never taken
+    /// for its end, and after a crash the others know within 1.22 leases: the last fifth passes until
+    /// one of them looks, and chance makes that up to a tenth longer. Where Redis itself was silent
+    /// for longer than half a lease, it is a lease and 2 s from the end of the silence. At least 1 s;
+    /// let all buses of a namespace have about the same.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.profile.lease = lease.clamp(SHORTEST_LEASE, FOREVER);
+        self
+    }
+
+    /// Others do not see this bus: it is no [member](Bus::members), and cannot be found by
+    /// [`send_to`](Bus::send_to) or by a role. It still hears what is sent to all. It needs no
+    /// permission to [be a member](crate::acl::Permissions::be_member), and says nothing at its end.
+    pub fn without_membership(mut self) -> Self {
+        self.profile.is_member = false;
+        self
+    }
+
+    /// Starts the bus: registers handlers, connects, and returns once Redis confirmed the
+    /// subscription.
+    ///
+    /// # Errors
+    ///
+    /// When there is no Tokio runtime, the address, the namespace or the role is not valid, a handler
+    /// cannot be registered, Redis cannot be reached in time, or it refuses this process.
+    ///
+    /// # Panics
+    ///
+    /// In a Tokio runtime without timers and I/O (`enable_all`).
+    pub async fn start(self) -> Result<Bus, StartError> {
+        if Handle::try_current().is_err() {
+            return Err(StartError::NoRuntime);
+        }
+        let namespace =
+            Namespace::parse(&self.namespace).map_err(|source| StartError::Namespace {
+                namespace: self.namespace.clone(),
+                source,
+            })?;
+        let transport = url::parse(&self.url, self.tls.as_ref(), &namespace).map_err(|source| {
+            let url = Address::shown(&self.url);
+            StartError::Url { url, source }
+        })?;
+        self.profile.check()?;
+        let parts = Parts::new(self.format, self.sending, &*transport, namespace);
+        let stage = watch::Sender::new(Stage::Open);
+        let stages = stage.subscribe();
+        let bus = parts.bus(self.states, self.profile, self.check_interval, stage);
+        if self.collects {
+            collected::register_all(&bus)?;
+        }
+        for registration in self.registrations {
+            registration(&bus)?;
+        }
+        let connected = parts.connect(&*transport, self.start_timeout).await?;
+        let probe = Probe::new(self.probe_interval);
+        // Before a handler can ask for the members: it waits until it is known whether we are one.
+        let heartbeat = heartbeat(&bus);
+        parts.run(
+            &bus,
+            transport,
+            connected,
+            probe,
+            self.failure_hook,
+            &stages,
+        );
+        if let Some(heartbeat) = heartbeat {
+            join(&bus, heartbeat);
+        }
+        Ok(bus)
+    }
+
+    fn register(
+        mut self,
+        registration: impl FnOnce(&Bus) -> Result<Subscription, OnError> + Send + 'static,
+    ) -> Self {
+        self.registrations.push(Box::new(registration));
+        self
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("url", &Address::shown(&self.url))
+            .field("namespace", &self.namespace)
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_table() {
+        let builder = Builder::new("memory:defaults");
+        assert_eq!(builder.namespace, "default");
+        assert_eq!(builder.format, Format::Json);
+        assert_eq!(builder.sending.limit, 64 << 20);
+        assert_eq!(builder.sending.patience, Duration::from_secs(30));
+        assert!(!builder.sending.is_volatile);
+        assert_eq!(builder.start_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(builder.probe_interval, Duration::from_secs(5));
+        assert_eq!(builder.check_interval, Duration::from_secs(30));
+        assert_eq!(builder.profile.lease, Duration::from_secs(15));
+        assert_eq!(
+            (builder.profile.role, builder.profile.version),
+            (None, None)
+        );
+        assert!(builder.profile.is_member);
+    }
+}

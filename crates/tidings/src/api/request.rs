@@ -1,0 +1,301 @@
+//! Questions to all members, and acknowledgements of what was sent.
+
+use std::fmt;
+use std::future::{IntoFuture, poll_fn};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt};
+use serde::de::DeserializeOwned;
+use tidings_codec::{Payload, To};
+
+use crate::Bus;
+use crate::error::request::{AnswerError, AskError};
+use crate::error::send::SendError;
+use crate::handler::key::SendKey;
+use crate::members::member::Member;
+use crate::members::watch::MemberEvent;
+use crate::receive::request::{ASK, Reply};
+use crate::request::pending::{Heard, OPEN};
+use crate::request::responses::{Departures, Replies};
+use crate::request::summary::{Summary, Who};
+use crate::send::outgoing::Address;
+use crate::task::stage::Stage;
+
+/// How long answers are waited for, where nobody says so.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// The answers to an event, as they come: [`Bus::ask_all`] gives them. They end when every member
+/// has answered or left, or when the time is up.
+///
+/// Dropping them is no harm: what still comes is ignored.
+pub struct Answers<A> {
+    replies: Replies,
+    answer: PhantomData<fn() -> A>,
+}
+
+/// What one member answered.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Answer<A> {
+    /// The member.
+    pub from: Who,
+    /// Its answer, or why there is none.
+    pub value: Result<A, AnswerError>,
+}
+
+impl<A: DeserializeOwned> Answers<A> {
+    /// The next answer; `None` when there will be none.
+    pub async fn next(&mut self) -> Option<Answer<A>> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Waits for the answers that are still to come, and says what became of the whole ask, those
+    /// that were read before included.
+    pub async fn summary(self) -> Summary {
+        self.replies.summary(decode::<A>).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer<A>>> {
+        let polled = self.replies.poll_next(cx, decode);
+        polled.map(|next| next.map(|(from, value)| Answer { from, value }))
+    }
+}
+
+impl<A: DeserializeOwned> Stream for Answers<A> {
+    type Item = Answer<A>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer<A>>> {
+        self.get_mut().poll(cx)
+    }
+}
+
+impl<A> fmt::Debug for Answers<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Answers").field(&self.replies).finish()
+    }
+}
+
+/// An ask that is not made yet: await it.
+#[must_use = "nobody is asked before it is awaited"]
+pub struct Asking<'a, A, K, T: ?Sized> {
+    bus: &'a Bus,
+    event: K,
+    data: &'a T,
+    within: Duration,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<A, K, T: ?Sized> Asking<'_, A, K, T> {
+    /// How long answers are waited for, counted from when Redis took the event; 5 s by default.
+    pub fn within(self, within: Duration) -> Self {
+        Self { within, ..self }
+    }
+}
+
+impl<'a, A, K, T> IntoFuture for Asking<'a, A, K, T>
+where
+    A: DeserializeOwned,
+    K: SendKey<T> + 'a,
+    T: ?Sized + Sync,
+{
+    type Output = Result<Answers<A>, AskError>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self {
+            bus,
+            event,
+            data,
+            within,
+            answer: _,
+        } = self;
+        Box::pin(bus.in_runtime(async move {
+            let replies = bus.ask(event, data, To::All, within).await?;
+            Ok(Answers {
+                replies,
+                answer: PhantomData,
+            })
+        }))
+    }
+}
+
+impl<A, K, T: ?Sized> fmt::Debug for Asking<'_, A, K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking")
+            .field("within", &self.within)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// Sends an event to every member, this one included, and gives what their handlers return:
+    /// one answer of each, as they arrive. A handler answers by returning `Ok(value)`, or with
+    /// [`Context::answer`](crate::Context::answer).
+    ///
+    /// Where several handlers in one process hear the event, all of them must succeed, and the
+    /// first value that is not null is the answer. A process without a handler says so, which can
+    /// take it 160 ms where nobody listens to anything.
+    ///
+    /// ```
+    /// use tidings::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bus = Bus::builder("memory:ask-docs").start().await?;
+    /// bus.on("stock.count", |fruit: String| async move {
+    ///     Ok::<_, HandlerError>(fruit.len())
+    /// })?;
+    ///
+    /// let mut answers = bus.ask_all::<usize, _, _>("stock.count", "apples").await?;
+    /// while let Some(answer) = answers.next().await {
+    ///     match answer.value {
+    ///         Ok(count) => println!("{} has {count}", answer.from),
+    ///         Err(error) => println!("{} has no answer: {error}", answer.from),
+    ///     }
+    /// }
+    /// println!("{}", answers.summary().await);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Await what this returns, or first say how long answers are waited for:
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:ask-within-docs").start().await?;
+    /// let asking = bus.ask_all::<usize, _, _>("stock.count", "apples");
+    /// let answers = asking.within(std::time::Duration::from_millis(200)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the event was not sent, or may not have been; when nobody knows who is there, because
+    /// Redis does not say or does not allow it; and when 1,024 asks of this bus are open.
+    pub fn ask_all<'a, A, K, T>(&'a self, event: K, data: &'a T) -> Asking<'a, A, K, T>
+    where
+        A: DeserializeOwned,
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        Asking {
+            bus: self,
+            event,
+            data,
+            within: WITHIN,
+            answer: PhantomData,
+        }
+    }
+
+    /// Sends an event as an ask: what its receivers make of it comes back.
+    async fn ask<K, T>(
+        &self,
+        event: K,
+        data: &T,
+        to: To,
+        within: Duration,
+    ) -> Result<Replies, AskError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        if *self.inner.stage.borrow() >= Stage::Leaving {
+            return Err(SendError::Closed.into());
+        }
+        let name = event.name(data);
+        let unwritten = || self.inner.outgoing.unwritten(name, 1);
+        if let To::Node(node) = to {
+            unwritten().wait(self.reach(node, name)).await?;
+        }
+        // Before the members are counted: one that leaves afterwards is told to have left.
+        let departures = self.departed();
+        let expected = unwritten().wait(self.expected_of(to)).await?;
+        let dispatcher = &self.inner.dispatcher;
+        let listen = |name, listener| dispatcher.listen(name, listener);
+        let ask = self.inner.asks.open(listen, expected.len());
+        let ask = ask.ok_or(AskError::TooMany { limit: OPEN })?;
+        let id = ask.id.to_string();
+        let meta = &[(ASK, &*id)];
+        self.send(event, data, Address { to, meta }).await?;
+        Ok(Replies::new(ask, expected, departures, within))
+    }
+
+    /// As [`ask`](Self::ask), to the end.
+    pub(crate) async fn acknowledged<K, T>(
+        &self,
+        event: K,
+        data: &T,
+        to: To,
+        within: Duration,
+    ) -> Result<Summary, AskError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        let asking = self.ask(event, data, to, within);
+        let replies = self.in_runtime(asking).await?;
+        Ok(replies.summary(acknowledge).await)
+    }
+
+    /// The members that leave from now on.
+    fn departed(&self) -> Departures {
+        let left = async |change| match change {
+            MemberEvent::Left { member, .. } => Some(member.id),
+            MemberEvent::Joined(_) => None,
+        };
+        self.departures().filter_map(left).boxed()
+    }
+
+    /// Which members an event is for. A node that is asked by its id is expected in any case.
+    async fn expected_of(&self, to: To) -> Result<Vec<Who>, AskError> {
+        let members = self.expected().await;
+        let members = members.map(|all| all.into_iter().map(Who::from).collect::<Vec<_>>());
+        let node = match to {
+            To::All => return Ok(members?),
+            To::Others => {
+                let mut others = members?;
+                others.retain(|who| who.node != self.id());
+                return Ok(others);
+            }
+            To::Node(node) => node,
+        };
+        let known = members.unwrap_or_default();
+        let known = known.into_iter().find(|who| who.node == node);
+        Ok(vec![known.unwrap_or_else(|| Who::stranger(node))])
+    }
+}
+
+fn decode<A: DeserializeOwned>(heard: Heard) -> Result<A, AnswerError> {
+    let format = heard.format;
+    let value = handled(heard)?;
+    Ok(Payload::new(format, &value).decode()?)
+}
+
+fn acknowledge(heard: Heard) -> Result<(), AnswerError> {
+    handled(heard).map(drop)
+}
+
+fn handled(heard: Heard) -> Result<Vec<u8>, AnswerError> {
+    match heard.reply {
+        Reply::Handled(value) => Ok(value),
+        Reply::Failed(text) => Err(AnswerError::Failed { text }),
+        Reply::NoHandler => Err(AnswerError::NoHandler),
+    }
+}
+
+impl From<Member> for Who {
+    fn from(member: Member) -> Self {
+        Self {
+            node: member.id,
+            name: Some(member.name),
+            role: member.role,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The end of a bus: it is shut down, or its last clone is dropped.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::task::AbortHandle;
+use tokio::time::{Duration, Instant, timeout_at};
+
+use crate::bus::inner::{Ending, Inner};
+use crate::error::shutdown::ShutdownError;
+use crate::receive::subscription::{Seat, running};
+use crate::send::outgoing::Shut;
+use crate::task::stage::Stage;
+
+/// What the application's clones of a bus hold together: when it is dropped, the bus ends.
+pub(crate) struct Held(pub(crate) Arc<Inner>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let inner = &*self.0;
+        for seat in inner.dispatcher.clear() {
+            seat.close();
+        }
+        inner.outgoing.shut(Shut::Closed);
+        inner.advance(Stage::Draining);
+        if inner.members.presence.is_there() {
+            self.0.runtime.spawn(say_goodbye(Arc::clone(&self.0)));
+        } else {
+            inner.advance(Stage::Leaving);
+        }
+    }
+}
+
+/// The sender ends as soon as nothing waits, so the goodbye comes first. Then it still lets what
+/// waits leave, for a moment.
+async fn say_goodbye(inner: Arc<Inner>) {
+    inner.members.presence.leave().await;
+    inner.advance(Stage::Leaving);
+}
+
+/// Ends a bus in a task of its own: who waits for it may stop waiting.
+pub(crate) fn shut_down(inner: Arc<Inner>, deadline: Instant) -> Ending {
+    inner.advance(Stage::Draining);
+    let runtime = inner.runtime.clone();
+    let ending = runtime.spawn(end(inner, deadline, running()));
+    // Where the runtime is gone, so is all that could be waited for.
+    let result = async { ending.await.unwrap_or(Ok(())) };
+    result.boxed().shared()
+}
+
+async fn end(
+    inner: Arc<Inner>,
+    deadline: Instant,
+    caller: Option<u64>,
+) -> Result<(), ShutdownError> {
+    // What was sent so far is heard by ourselves, too, as by all others. A Redis that is not there
+    // must not take the time that handlers need.
+    let caught_up = async {
+        inner.outgoing.settled().await;
+        inner.echoes.caught_up().await;
+    };
+    if inner.is_connected() {
+        let now = Instant::now();
+        let half = now + deadline.duration_since(now) / 2;
+        let _ = timeout_at(half, caught_up).await;
+    }
+
+    let (unhandled, running) = drain(inner.dispatcher.clear(), caller, deadline).await;
+
+    // Handlers may have sent to members until now, and the connection is still there. What they have
+    // answered comes first: nobody waits for an answer of one who is gone.
+    if inner.is_connected() {
+        let _ = timeout_at(deadline, inner.outgoing.settled()).await;
+    }
+    if let Some(keeper) = inner.keeper.get() {
+        keeper.settle(deadline).await;
+    }
+    let _ = timeout_at(deadline, inner.members.presence.leave()).await;
+    inner.outgoing.shut(Shut::Closed);
+    let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();
+    let (unsent, last) = if is_settled {
+        (0, Stage::Leaving)
+    } else {
+        (inner.outgoing.unresolved(), Stage::Closed)
+    };
+    inner.advance(last);
+    let tasks = std::mem::take(&mut *inner.lock_tasks());
+    for task in tasks {
+        // They end by themselves now; a panic in one of them is in the log.
+        let _ = timeout_at(deadline + Duration::from_millis(100), task).await;
+    }
+    if unhandled == 0 && running == 0 && unsent == 0 {
+        return Ok(());
+    }
+    Err(ShutdownError {
+        unhandled,
+        running,
+        unsent,
+    })
+}
+
+/// Lets each handler finish what waits for it, but for the one that waits for this itself; how many
+/// events and calls the deadline cut off.
+async fn drain(seats: Vec<Arc<Seat>>, caller: Option<u64>, deadline: Instant) -> (u64, u64) {
+    let (mut unhandled, mut running) = (0, 0);
+    for seat in &seats {
+        seat.drain();
+    }
+    for seat in seats.iter().filter(|seat| caller != Some(seat.id)) {
+        if timeout_at(deadline, seat.ended()).await.is_err() {
+            unhandled += seat.close();
+            running += 1;
+            seat.task.get().into_iter().for_each(AbortHandle::abort);
+        }
+    }
+    (unhandled, running)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::bus::Bus;
+    use crate::event::Names;
+    use crate::observe::reports::GapBox;
+    use crate::receive::subscription::{Handling, as_seat};
+
+    /// Shuts a bus down between the two steps of a registration on another thread: this handler is
+    /// in the table, and its task is not spawned yet.
+    async fn is_waited_for(bus: Bus, seat: Arc<Seat>) {
+        let task = as_seat(&seat, async {});
+        let mut ending = tokio::spawn(async move { bus.shutdown(Duration::from_mins(1)).await });
+
+        let early = timeout(Duration::from_secs(1), &mut ending).await;
+        assert!(
+            early.is_err(),
+            "shutdown did not wait for the handler: {early:?}"
+        );
+
+        tokio::spawn(task);
+        ending.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shutdown_waits_for_a_handler_whose_task_is_not_spawned_yet() {
+        let bus = Bus::builder("memory:not-spawned-yet")
+            .start()
+            .await
+            .unwrap();
+        let seat = Arc::new(Seat::new("tick (a test)".into(), Handling::new()));
+        let mut names = Names::default();
+        names.add::<u64>("tick");
+        let dispatcher = &bus.inner.dispatcher;
+        dispatcher.add(Arc::clone(&seat), names, None).unwrap();
+
+        is_waited_for(bus, seat).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shutdown_waits_for_a_handler_of_gaps_whose_task_is_not_spawned_yet() {
+        let bus = Bus::builder("memory:no-gaps-yet").start().await.unwrap();
+        let gaps = Arc::new(GapBox::default());
+        let seat = Arc::new(Seat::of_gaps("gap (a test)".into(), gaps));
+        let dispatcher = &bus.inner.dispatcher;
+        dispatcher
+            .add(Arc::clone(&seat), Names::default(), None)
+            .unwrap();
+
+        is_waited_for(bus, seat).await;
+    }
+}

@@ -1,0 +1,276 @@
+//! Creates the parts of a bus, and starts their tasks.
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tidings_codec::{Format, NodeId};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::bus::Bus;
+use crate::bus::inner::Inner;
+use crate::bus::states::States;
+use crate::connection::outage::Outage;
+use crate::connection::receive_task::{Link, Probe};
+use crate::connection::send_task::Sender;
+use crate::error::connect::ConnectError;
+use crate::error::report;
+use crate::error::start::StartError;
+use crate::keyspace::access::Kept;
+use crate::members::Members;
+use crate::members::profile::Profile;
+use crate::namespace::Namespace;
+use crate::observe::health::{Counts, Pulse};
+use crate::observe::metrics::Frames;
+use crate::observe::reports::{FailureHook, Reports};
+use crate::receive::dispatch::Dispatcher;
+use crate::receive::receiver::Receiver;
+use crate::request::pending::Asks;
+use crate::send::outgoing::{Outgoing, Settings};
+use crate::send::window::Echoes;
+use crate::task::backoff::delays;
+use crate::task::inline::Driven;
+use crate::task::stage::Stage;
+use crate::transport::{Connected, Transport};
+
+use crate::members;
+use crate::members::lease::Heartbeat;
+use crate::receive::remembered::Remembered;
+
+/// What the tasks of a bus share with it.
+pub(crate) struct Parts {
+    me: NodeId,
+    format: Format,
+    outgoing: Arc<Outgoing>,
+    dispatcher: Arc<Dispatcher>,
+    asks: Arc<Asks>,
+    echoes: Arc<Echoes>,
+    reports: Arc<Reports>,
+    pulse: Arc<Pulse>,
+    namespace: Namespace,
+    kept: Arc<Kept>,
+}
+
+impl Parts {
+    pub(crate) fn new(
+        format: Format,
+        sending: Settings,
+        transport: &dyn Transport,
+        namespace: Namespace,
+    ) -> Self {
+        let me = NodeId::new(rand::random());
+        let counts = Arc::new(Counts::new());
+        let reports = Arc::new(Reports::new(Arc::clone(&counts)));
+        let outgoing = Arc::new(Outgoing::new(me, format, sending, Arc::clone(&reports)));
+        let asks = Arc::new(Asks::new(Arc::clone(&outgoing), Handle::current()));
+        Self {
+            me,
+            format,
+            outgoing,
+            dispatcher: Arc::new(Dispatcher::new(Arc::clone(&asks) as _)),
+            asks,
+            echoes: Arc::default(),
+            reports,
+            pulse: Arc::new(Pulse::new(
+                transport.address(),
+                transport.topology(),
+                counts,
+            )),
+            namespace,
+            kept: Arc::new(Kept::new(sending.patience)),
+        }
+    }
+
+    pub(crate) fn bus(
+        &self,
+        states: States,
+        profile: Profile,
+        check_interval: Duration,
+        stage: watch::Sender<Stage>,
+    ) -> Bus {
+        Bus::from_inner(Inner {
+            me: self.me,
+            outgoing: Arc::clone(&self.outgoing),
+            echoes: Arc::clone(&self.echoes),
+            dispatcher: Arc::clone(&self.dispatcher),
+            asks: Arc::clone(&self.asks),
+            reports: Arc::clone(&self.reports),
+            pulse: Arc::clone(&self.pulse),
+            namespace: self.namespace.clone(),
+            kept: Arc::clone(&self.kept),
+            keeper: OnceLock::new(),
+            maps: OnceLock::new(),
+            shared: OnceLock::new(),
+            check_interval,
+            members: Members::new(&self.namespace, profile),
+            states,
+            stage,
+            tasks: Mutex::default(),
+            ending: Mutex::default(),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Tries until it is connected, refused for good, or out of time.
+    pub(crate) async fn connect(
+        &self,
+        transport: &dyn Transport,
+        timeout: Option<Duration>,
+    ) -> Result<Connected, StartError> {
+        let address = transport.address();
+        let deadline = timeout.map(|timeout| (timeout, Instant::now() + timeout));
+        let mut last = ConnectError::timed_out("connecting");
+        let mut outage = Outage::since(Instant::now());
+        for delay in delays() {
+            let attempt = async {
+                let connecting = transport.connect();
+                match deadline {
+                    Some((_, deadline)) => timeout_at(deadline, connecting).await.ok(),
+                    None => Some(connecting.await),
+                }
+            };
+            match attempt.await {
+                Some(Ok(connected)) => {
+                    tracing::info!(
+                        node = %self.me,
+                        namespace = self.namespace.name(),
+                        address,
+                        server = connected.server,
+                        "connected"
+                    );
+                    return Ok(connected);
+                }
+                Some(Err(source)) if source.is_final() => {
+                    return Err(StartError::Refused { address, source });
+                }
+                Some(Err(source)) => last = source,
+                None => last = transport.trouble().unwrap_or(last),
+            }
+            if let Some(lasts) = outage.warning(Instant::now()) {
+                tracing::warn!(
+                    node = %self.me,
+                    namespace = self.namespace.name(),
+                    address,
+                    ?lasts,
+                    why = %report(&last),
+                    "cannot connect yet, and tries again"
+                );
+            }
+            if let Some((timeout, deadline)) = deadline
+                && Instant::now() + delay >= deadline
+            {
+                return Err(StartError::Unreachable {
+                    address,
+                    deadline: timeout,
+                    source: last,
+                });
+            }
+            sleep(delay).await;
+        }
+        unreachable!("the delays have no end")
+    }
+
+    /// Starts the tasks: one that sends, one that hears, one that reports.
+    pub(crate) fn run(
+        self,
+        bus: &Bus,
+        transport: Arc<dyn Transport>,
+        connected: Connected,
+        probe: Probe,
+        failure_hook: Option<FailureHook>,
+        stages: &watch::Receiver<Stage>,
+    ) {
+        let Self {
+            me,
+            format,
+            outgoing,
+            dispatcher,
+            asks: _,
+            echoes,
+            reports,
+            pulse,
+            namespace,
+            kept,
+        } = self;
+        let Connected {
+            hearing,
+            sending,
+            server,
+        } = connected;
+        pulse.up(server);
+        kept.set(Ok(Arc::clone(&sending.keyspace)));
+        let probe = Arc::new(probe);
+        let counts = &pulse.counts;
+        let (sessions, for_sender) = mpsc::channel(1);
+        let sender = Sender {
+            me,
+            format,
+            outgoing,
+            echoes: Arc::clone(&echoes),
+            reports: Arc::clone(&reports),
+            counts: Arc::clone(counts),
+            frames: Frames::sent(),
+            probe: Arc::clone(&probe),
+            sessions: for_sender,
+            stage: stages.clone(),
+        };
+        let remembered = Arc::default();
+        let receiver = Receiver::new(
+            me,
+            dispatcher,
+            echoes,
+            Arc::clone(&reports),
+            Arc::clone(counts),
+            Arc::clone(&remembered),
+        );
+        let link = Link {
+            node: me,
+            namespace,
+            transport,
+            receiver,
+            sessions,
+            pulse,
+            probe,
+            kept,
+            stage: stages.clone(),
+        };
+        let outgoing = Arc::clone(&bus.inner.outgoing);
+        let sending = sender.run(sending);
+        let (driven, sending) = Driven::new(sending, bus.inner.runtime.clone());
+        outgoing.set_sender(&driven);
+        bus.inner.add_task(tokio::spawn(sending));
+        bus.inner.add_task(tokio::spawn(link.run(hearing)));
+        bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
+        remember(bus, remembered);
+    }
+}
+
+/// Who keeps the membership, if one is wanted. From here on others wait for what it says.
+pub(crate) fn heartbeat(bus: &Bus) -> Option<Heartbeat> {
+    let inner = &bus.inner;
+    let members = &inner.members;
+    members.profile.is_member.then(|| {
+        Heartbeat::new(
+            Arc::clone(&members.presence),
+            Arc::clone(&inner.kept),
+            members.keys.clone(),
+            (inner.me, &members.profile),
+            inner.stage.subscribe(),
+        )
+    })
+}
+
+/// Begins to be a member, in a task of its own: a start does not wait for it.
+pub(crate) fn join(bus: &Bus, heartbeat: Heartbeat) {
+    let inner = &bus.inner;
+    inner.add_task(inner.runtime.spawn(heartbeat.run()));
+}
+
+/// Begins to find out who the members are, whenever somebody must know whom not to forget.
+pub(crate) fn remember(bus: &Bus, remembered: Arc<Remembered>) {
+    let inner = &bus.inner;
+    let (kept, keys) = (Arc::clone(&inner.kept), inner.members.keys.clone());
+    let answering = members::remember::remember(remembered, kept, keys, inner.stage.subscribe());
+    inner.add_task(inner.runtime.spawn(answering));
+}

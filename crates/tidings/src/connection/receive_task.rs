@@ -1,0 +1,528 @@
+//! Keeps the connection alive: notices that it is lost or deaf, and makes a new one for as long
+//! as it takes.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tidings_codec::NodeId;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::unconstrained;
+use tokio::time::sleep;
+
+use crate::connection::outage::Outage;
+use crate::connection::polling::Glances;
+use crate::connection::session::if_any;
+use crate::error::connect::ConnectError;
+use crate::error::gap::{Gap, GapReason};
+use crate::error::report;
+use crate::error::send_failure::Reason;
+use crate::keyspace::access::Kept;
+use crate::namespace::Namespace;
+use crate::observe::health::{Connection, Counts, Pulse};
+use crate::receive::dispatch::Dispatcher;
+use crate::receive::receiver::Receiver;
+use crate::send::window::Echoes;
+use crate::task::backoff::{Delays, LONGEST, endless_delays};
+use crate::task::stage::Stage;
+use crate::task::timer::Alarm;
+use crate::transport::{Connected, Hearing, Sending, SendingAgain, Transport};
+
+/// Where others' frames come without a pause, ours may only be behind them: then it has this many
+/// times as long to come back.
+const FLOOD: u32 = 12;
+
+/// How long what has arrived from a server that is left may still be taken in.
+const REST: Duration = Duration::from_millis(100);
+
+/// A connection over which nothing was heard and that did not last this long is no reason to make
+/// the next one at once.
+const BRIEF: Duration = Duration::from_millis(250);
+
+/// The shortest time between two signs of life.
+const SHORTEST_LIFE: Duration = Duration::from_millis(250);
+
+/// What became of the connection that sends.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    pub(crate) why: ConnectError,
+    /// It ended while nothing was under way over it.
+    pub(crate) was_idle: bool,
+}
+
+/// Asks, through the path that every event takes, whether this process still hears.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    /// How long nothing may be heard before the link asks, and how long the answer may take.
+    pub(crate) interval: Duration,
+    /// The link wants a sign of life sent.
+    pub(crate) wanted: Notify,
+    /// The sender says that its connection is of no use.
+    broken: Notify,
+    why_broken: Mutex<Option<Broken>>,
+    /// What was sent over a connection that was made again has come back.
+    pub(crate) proven: Notify,
+    /// What Redis said when it refused to let this bus connect anew.
+    refused: Mutex<Option<Arc<str>>>,
+    published: Mutex<Option<Instant>>,
+    /// How often each connection shows a sign of life.
+    life: Mutex<Duration>,
+}
+
+impl Probe {
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            wanted: Notify::new(),
+            broken: Notify::new(),
+            why_broken: Mutex::default(),
+            proven: Notify::new(),
+            refused: Mutex::default(),
+            published: Mutex::default(),
+            life: Mutex::new(interval),
+        }
+    }
+
+    /// How often each connection shows a sign of life.
+    pub(crate) fn life(&self) -> Duration {
+        *lock(&self.life)
+    }
+
+    /// A connection over which nothing was said for this long at most was cut.
+    fn was_cut(&self, quiet: Duration) {
+        let mut life = lock(&self.life);
+        *life = more_often(*life, quiet.min(*life));
+    }
+
+    /// The connection that sends is of no use.
+    pub(crate) fn report(&self, broken: Broken) {
+        *lock(&self.why_broken) = Some(broken);
+        self.broken.notify_one();
+    }
+
+    /// Why nothing can be sent, where that is not for want of a server: it refuses this bus, such as
+    /// for a permission that was taken away.
+    pub(crate) fn refusal(&self) -> Option<Arc<str>> {
+        lock(&self.refused).clone()
+    }
+
+    /// What was said of the connection that sends.
+    fn take_report(&self) -> Broken {
+        let broken = lock(&self.why_broken).take();
+        broken.unwrap_or(Broken {
+            why: ConnectError::Lost,
+            was_idle: false,
+        })
+    }
+
+    /// Redis took a frame of ours that was handed to it at this time: it has to come back. The first
+    /// that has not is what counts: later ones must not put the answer off. The time of the answer
+    /// would be of no use: the frame itself may come first.
+    pub(crate) fn published(&self, at: Instant) {
+        lock(&self.published).get_or_insert(at);
+    }
+
+    /// When a frame of ours was published that has not come back. One that Redis did not take
+    /// proves nothing, and neither does a frame of another: it may come from a server on which we
+    /// do not send.
+    fn awaited(&self, echoed: Instant) -> Option<Instant> {
+        let mut published = lock(&self.published);
+        *published = published.filter(|published| *published > echoed);
+        *published
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The task that owns the hearing end of the connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) node: NodeId,
+    pub(crate) namespace: Namespace,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) receiver: Receiver,
+    /// Takes the sender's connection away when it is lost, and gives it each later one.
+    pub(crate) sessions: mpsc::Sender<Option<Sending>>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) probe: Arc<Probe>,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+impl Link {
+    /// The task: hears until the bus is closed.
+    pub(crate) fn run(
+        mut self,
+        hearing: Box<dyn Hearing>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let deaf = Deaf {
+            stage: self.stage.clone(),
+            echoes: Arc::clone(&self.receiver.echoes),
+            dispatcher: Arc::clone(&self.receiver.dispatcher),
+            pulse: Arc::clone(&self.pulse),
+            kept: Arc::clone(&self.kept),
+        };
+        async move {
+            let _deaf = deaf;
+            let mut stage = self.stage.clone();
+            let sessions = self.sessions.clone();
+            tokio::select! {
+                () = self.keep_hearing(hearing) => {}
+                _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+                // The sender ends with us, or by a mistake of ours: then this bus is of no use.
+                () = sessions.closed() => {}
+            }
+        }
+    }
+
+    async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
+        let mut delays = endless_delays();
+        loop {
+            let (began, before) = (Instant::now(), self.receiver.count);
+            hearing.show_life(self.probe.life());
+            let why = self.hear(&mut *hearing).await;
+            let was_cut = matches!(why, ConnectError::Io { .. } | ConnectError::Lost);
+            let quiet = hearing.quiet().filter(|_| was_cut);
+            let mut outage = Outage::since(tokio::time::Instant::now());
+            tracing::warn!(
+                node = %self.node,
+                namespace = self.namespace.name(),
+                address = self.pulse.address,
+                why = %report(&why),
+                "the connection is lost"
+            );
+            self.receiver.echoes.forget();
+            self.kept.set(Err(Reason::Away));
+            // The sender ends after the link does, so it is there to hear of both.
+            let _ = self.sessions.send(None).await;
+            // Room for another means that the sender knows: who sees that the bus is down can
+            // rely on it that nothing leaves.
+            let _ = self.sessions.reserve().await;
+            // What it had to say of the lost connection must not be taken for the next one.
+            let _ = self.probe.broken.notified().now_or_never();
+            self.pulse.deaf(report(&why).to_string());
+            if matches!(why, ConnectError::Moved { .. }) {
+                self.hear_the_rest(&mut *hearing).await;
+            }
+            drop(hearing);
+            if began.elapsed() > BRIEF || self.receiver.count > before {
+                delays = endless_delays();
+            } else {
+                sleep(delays.next().unwrap_or(LONGEST)).await;
+            }
+            let (connected, attempts) = self.reconnect(&mut delays, &mut outage).await;
+            // The server was there all the time, so something may cut what says nothing.
+            if let Some(quiet) = quiet.filter(|_| attempts == 1) {
+                self.probe.was_cut(quiet);
+            }
+            Counts::add(&self.pulse.counts.reconnects, 1);
+            tracing::info!(
+                node = %self.node,
+                namespace = self.namespace.name(),
+                address = self.pulse.address,
+                server = connected.server,
+                "connected again"
+            );
+            let reason = GapReason::Reconnected;
+            self.receiver.reports.gap(&Gap {
+                from: None,
+                missed: None,
+                reason,
+            });
+            // The subscription is confirmed by now: nothing that is sent from here on can be lost
+            // for want of it, and no change of what is kept can be missed.
+            self.kept.set(Ok(Arc::clone(&connected.sending.keyspace)));
+            let _ = self.sessions.send(Some(connected.sending)).await;
+            self.pulse.up(connected.server);
+            hearing = connected.hearing;
+        }
+    }
+
+    /// Hears until there is a reason to doubt the connection.
+    async fn hear(&mut self, hearing: &mut dyn Hearing) -> ConnectError {
+        let mut frames = Vec::new();
+        let mut heard = Instant::now();
+        self.receiver.echoed = heard;
+        let mut glances = Glances::new(heard);
+        let mut asked = heard;
+        let mut pause = self.pause();
+        let probe = Arc::clone(&self.probe);
+        let (dispatcher, echoes) = (
+            Arc::clone(&self.receiver.dispatcher),
+            Arc::clone(&self.receiver.echoes),
+        );
+        // Made once: to begin and give up these waits for each frame costs more than the frame.
+        let (mut alarm, mut clock) = (Alarm::new(heard), Alarm::new(heard + self.probe.interval));
+        let mut broken = pin!(probe.broken.notified());
+        let mut changed = pin!(dispatcher.changed.notified());
+        let mut is_wanted = pin!(echoes.is_wanted.notified());
+        // The connection that sends, while it is made again, and since when there is this one.
+        let (mut again, mut sends_since) = (None::<SendingAgain>, heard);
+        let mut is_unproven = false;
+        loop {
+            let glance = self.glance(&mut glances).filter(|_| !is_unproven);
+            hearing.set_watched(glance.is_none());
+            let checked = tokio::select! {
+                biased;
+                () = &mut broken => {
+                    broken.set(probe.broken.notified());
+                    let sending = self.sending_again(&*hearing, sends_since);
+                    // What cut the one may be about to cut the other.
+                    hearing.show_life(self.probe.life());
+                    sending.map(|sending| again = Some(sending))
+                }
+                sending = if_any(&mut again) => match sending {
+                    Ok(sending) => {
+                        (sends_since, is_unproven) = (Instant::now(), true);
+                        self.send_over(sending).await;
+                        Ok(())
+                    }
+                    Err(why) => Err(why),
+                },
+                arrived = hearing.hear(&mut frames) => {
+                    heard = Instant::now();
+                    self.pulse.heard(heard);
+                    glances.heard(frames.iter().map(Bytes::len).sum(), heard);
+                    for frame in frames.drain(..) {
+                        self.receiver.receive(frame).await;
+                    }
+                    if is_unproven && self.receiver.echoed > sends_since {
+                        is_unproven = false;
+                        self.probe.proven.notify_one();
+                    }
+                    arrived.and_then(|()| self.check_echo(self.probe.interval * FLOOD))
+                }
+                // Each of these looks again.
+                () = alarm.at(glance.unwrap_or(heard)), if glance.is_some() => Ok(()),
+                () = &mut changed => {
+                    changed.set(dispatcher.changed.notified());
+                    Ok(())
+                }
+                () = &mut is_wanted, if glance.is_some() => {
+                    is_wanted.set(echoes.is_wanted.notified());
+                    Ok(())
+                }
+                () = clock.at(self.next_look(self.due(heard, asked, pause))) => {
+                    let now = Instant::now();
+                    self.receiver.report(now);
+                    if now < self.due(heard, asked, pause) {
+                        Ok(())
+                    } else {
+                        asked = now;
+                        pause = self.pause();
+                        self.check()
+                    }
+                }
+            };
+            if let Err(why) = checked {
+                return why;
+            }
+        }
+    }
+
+    /// Begins to make the connection that sends again, and it alone; or says why all is to be made
+    /// again.
+    ///
+    /// Something may cut a connection for being idle while this end receives as before: then nothing
+    /// was lost. Where anything of ours is under way, that is not certain, and a connection that did
+    /// not last is not worth another one at once.
+    fn sending_again(
+        &self,
+        hearing: &dyn Hearing,
+        since: Instant,
+    ) -> Result<SendingAgain, ConnectError> {
+        let Broken { why, was_idle } = self.probe.take_report();
+        let is_nothing_awaited = self.probe.awaited(self.receiver.echoed).is_none();
+        if !was_idle || !is_nothing_awaited || since.elapsed() < BRIEF {
+            return Err(why);
+        }
+        let Some(again) = hearing.sending_again() else {
+            return Err(why);
+        };
+        self.probe.was_cut(since.elapsed());
+        tracing::debug!(address = self.pulse.address, why = %report(&why), "an idle connection is made again");
+        self.kept.set(Err(Reason::Away));
+        Ok(again)
+    }
+
+    /// Has the sender use this connection once it is known that its frames come back to this end.
+    async fn send_over(&self, sending: Sending) {
+        let is_unproven = true;
+        let sending = Sending {
+            is_unproven,
+            ..sending
+        };
+        // An earlier proof is none of this one.
+        let _ = self.probe.proven.notified().now_or_never();
+        self.kept.set(Ok(Arc::clone(&sending.keyspace)));
+        let _ = self.sessions.send(Some(sending)).await;
+    }
+
+    /// What has arrived from a server that is left: it was said before, and is as good as ever. What
+    /// takes longer than a moment is missed, and known to be.
+    async fn hear_the_rest(&mut self, hearing: &mut dyn Hearing) {
+        let until = Instant::now() + REST;
+        let mut frames = Vec::new();
+        while let Some(Ok(())) = unconstrained(hearing.hear(&mut frames)).now_or_never() {
+            for frame in frames.drain(..) {
+                if Instant::now() >= until {
+                    return;
+                }
+                self.receiver.receive(frame).await;
+            }
+        }
+    }
+
+    /// When to look for frames, where nobody waits for them; `None` to be woken by each.
+    fn glance(&self, glances: &mut Glances) -> Option<Instant> {
+        let receiver = &self.receiver;
+        let somebody_waits = !receiver.dispatcher.is_empty()
+            || receiver.dispatcher.notices.has_listeners()
+            || receiver.reports.has_gap_handlers()
+            || receiver.echoes.is_awaited();
+        if somebody_waits {
+            return None;
+        }
+        glances.next(Instant::now())
+    }
+
+    /// When the silence has lasted too long: until we ask, and then until we have our answer.
+    fn due(&self, heard: Instant, asked: Instant, pause: Duration) -> Instant {
+        match self.probe.awaited(self.receiver.echoed) {
+            Some(published) => published + self.probe.interval,
+            None => heard.max(asked) + pause,
+        }
+    }
+
+    /// When the clock must be looked at.
+    fn next_look(&self, due: Instant) -> Instant {
+        let report = self.receiver.next_report();
+        report.map_or(due, |report| report.min(due))
+    }
+
+    /// How long nothing may be heard before we ask. Everybody hears what one of a fleet asks, so
+    /// that chance decides who does: otherwise all would ask at the same moment.
+    fn pause(&self) -> Duration {
+        self.probe.interval.mul_f64(rand::random_range(0.5..=1.0))
+    }
+
+    /// Whether the connection can still be trusted after a silence.
+    fn check(&self) -> Result<(), ConnectError> {
+        if self.probe.awaited(self.receiver.echoed).is_none() {
+            self.probe.wanted.notify_one();
+        }
+        self.check_echo(self.probe.interval)
+    }
+
+    /// Whether what we published comes back within this time.
+    fn check_echo(&self, within: Duration) -> Result<(), ConnectError> {
+        let echoed = self.receiver.echoed;
+        match self.probe.awaited(echoed) {
+            Some(published) if published.elapsed() >= within => Err(ConnectError::Deaf {
+                silence: echoed.elapsed(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Connects, and says at which attempt.
+    async fn reconnect(&self, delays: &mut Delays, outage: &mut Outage) -> (Connected, u32) {
+        let mut attempts = 0_u32;
+        loop {
+            attempts = attempts.saturating_add(1);
+            match self.transport.connect().await {
+                Ok(connected) => {
+                    *lock(&self.probe.refused) = None;
+                    return (connected, attempts);
+                }
+                Err(why) => {
+                    let refused = why.is_final().then(|| report(&why).to_string().into());
+                    *lock(&self.probe.refused) = refused;
+                    if let Some(lasts) = outage.warning(tokio::time::Instant::now()) {
+                        tracing::warn!(
+                            node = %self.node,
+                            namespace = self.namespace.name(),
+                            address = self.pulse.address,
+                            ?lasts,
+                            why = %report(&why),
+                            "cannot connect, and tries again"
+                        );
+                    }
+                    self.pulse.deaf(report(&why).to_string());
+                }
+            }
+            sleep(delays.next().unwrap_or(LONGEST)).await;
+        }
+    }
+}
+
+/// How often to show signs of life after a connection was cut that had said nothing for a while.
+fn more_often(every: Duration, quiet: Duration) -> Duration {
+    let half = quiet / 2;
+    if half < SHORTEST_LIFE {
+        // It had just said something.
+        return every;
+    }
+    every.min(half)
+}
+
+/// Says that nothing is heard any more, however the link ended: with its runtime, for example.
+struct Deaf {
+    echoes: Arc<Echoes>,
+    dispatcher: Arc<Dispatcher>,
+    pulse: Arc<Pulse>,
+    kept: Arc<Kept>,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        self.kept.set(Err(Reason::of_end(*self.stage.borrow())));
+        self.echoes.stop();
+        self.pulse.connection.send_replace(Connection::Closed);
+        self.pulse.level.set(0);
+        for seat in self.dispatcher.clear() {
+            seat.drain();
+        }
+        self.dispatcher.asks.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_of_life_come_more_often_where_silence_was_cut() {
+        let seconds = Duration::from_secs_f64;
+        for (every, quiet, then) in [
+            (5.0, 2.0, 1.0),
+            (5.0, 4.0, 2.0),
+            (2.0, 2.0, 1.0),
+            // It was not cut for its silence.
+            (5.0, 0.4, 5.0),
+        ] {
+            let is = more_often(seconds(every), seconds(quiet));
+            assert_eq!(is, seconds(then), "{every} {quiet}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_probe_that_redis_took_is_awaited() {
+        let probe = Probe::new(Duration::from_secs(5));
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        assert_eq!(probe.awaited(began), None);
+        probe.published(after(1));
+        probe.published(after(2));
+        assert_eq!(probe.awaited(began), Some(after(1)));
+        assert_eq!(probe.awaited(after(3)), None);
+        // It came back before Redis's answer was seen.
+        probe.published(after(2));
+        assert_eq!(probe.awaited(after(3)), None);
+    }
+}

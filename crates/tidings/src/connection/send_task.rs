@@ -1,0 +1,444 @@
+//! The one task that writes: what waits leaves in frames, and each frame gets its fate.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tidings_codec::{Format, NodeId};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep_until;
+
+use crate::connection::pacing;
+use crate::connection::receive_task::{Broken, Probe};
+use crate::connection::session::{Flight, GivenUp, Progress, Session, if_any};
+use crate::error::connect::ConnectError;
+use crate::error::send_failure::{Fate, Reason};
+use crate::observe::health::Counts;
+use crate::observe::metrics::Frames;
+use crate::observe::reports::Reports;
+use crate::send::frame::{About, Open, Outcome};
+use crate::send::given_up::GivenUpFrame;
+use crate::send::outgoing::{Outgoing, Shut};
+use crate::send::window::{Echoes, PATIENCE};
+use crate::task::stage::Stage;
+use crate::task::timer::Alarm;
+use crate::transport::{PublishError, Sending};
+
+/// How long what waits may still leave when the bus is dropped.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long it sleeps at least while Redis is away, however short events may wait.
+const TURN: Duration = Duration::from_millis(10);
+
+/// The task that owns the sending end of the connection.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) me: NodeId,
+    pub(crate) format: Format,
+    pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) echoes: Arc<Echoes>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) frames: Frames,
+    pub(crate) probe: Arc<Probe>,
+    /// Connections from the link; `None` when the connection is lost.
+    pub(crate) sessions: mpsc::Receiver<Option<Sending>>,
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+/// Why a connection is no longer used.
+enum End {
+    /// The link has another one, or says that this one is lost.
+    Replaced(Option<Sending>),
+    Left,
+}
+
+impl Sender {
+    /// The task: sends until the bus is closed, then gives what is left its fate.
+    pub(crate) fn run(self, sending: Sending) -> impl Future<Output = ()> + Send + 'static {
+        let mut work = Work {
+            sender: self,
+            progress: Progress::new(),
+        };
+        async move {
+            let Work { sender, progress } = &mut work;
+            let mut sending = Some(sending);
+            loop {
+                let end = match sending.take() {
+                    Some(connected) => sender.send_over(connected, progress).await,
+                    None => sender.wait(progress).await,
+                };
+                progress.doubt();
+                match end {
+                    End::Replaced(next) => sending = next,
+                    End::Left => break,
+                }
+            }
+        }
+    }
+
+    /// Waits for a connection; meanwhile what waited too long is given up.
+    async fn wait(&mut self, progress: &mut Progress) -> End {
+        self.outgoing.set_away(true);
+        if self.outgoing.settings().is_volatile {
+            self.give_up_all(progress, &Reason::Away);
+        }
+        let end = loop {
+            // Events can come in at any time, and the first of them sets a deadline.
+            let latest = Instant::now() + PATIENCE.min(self.outgoing.settings().patience.max(TURN));
+            let deadline = self
+                .deadline(progress)
+                .map_or(latest, |deadline| deadline.min(latest));
+            tokio::select! {
+                session = self.sessions.recv() => break match session {
+                    Some(session) => End::Replaced(session),
+                    None => End::Left,
+                },
+                () = sleep_until(deadline.into()) => self.give_up_expired(progress),
+                _ = wait_for(&mut self.stage, Stage::Leaving) => break End::Left,
+            }
+        };
+        self.outgoing.set_away(false);
+        end
+    }
+
+    async fn send_over(&mut self, sending: Sending, progress: &mut Progress) -> End {
+        let mut session = Session::new(sending, self.probe.interval, self.probe.life());
+        // What is in doubt is repeated under its old numbers: a subscriber that has it drops it. It
+        // is in line before anything else can be: nobody else uses the connection before it is
+        // driven.
+        for flight in &mut progress.flights {
+            self.echoes.sent(flight.sent());
+            flight.left = Instant::now();
+            flight.reply = Some(session.publisher.publish(flight.frame.clone()));
+        }
+        // Another server, or another user's rights: whether it lets us look is to be seen again.
+        progress.until_look = pacing::LOOK;
+        // States our position at once: others notice what they missed before.
+        self.announce(&mut session, progress);
+        let mut farewell = None;
+        let mut sessions_ended = false;
+        let (probe, mut stage) = (Arc::clone(&self.probe), self.stage.clone());
+        // Made once: to begin and give up these waits for each frame costs more than the frame.
+        let mut alarm = Alarm::new(session.due(progress, farewell));
+        let mut wanted = pin!(probe.wanted.notified());
+        let mut proven = pin!(probe.proven.notified());
+        let mut leaving = pin!(wait_for(&mut stage, Stage::Leaving));
+        loop {
+            if farewell.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
+                return End::Left;
+            }
+            let may_send = session.may_send(progress, &self.echoes);
+            let is_idle = progress.under_way() == 0;
+            let due = session.due(progress, farewell);
+            let due = self
+                .deadline(progress)
+                .map_or(due, |deadline| deadline.min(due));
+            let due = if may_send {
+                due
+            } else {
+                // What cannot leave is closed at that age.
+                due.min(Instant::now() + self.outgoing.slice())
+            };
+            tokio::select! {
+                biased;
+                next = self.sessions.recv(), if !sessions_ended => match next {
+                    Some(next) => return End::Replaced(next),
+                    None => sessions_ended = true,
+                },
+                why = &mut session.left => return self.wait_for_link(why, session, progress).await,
+                () = &mut session.driver => {
+                    return self.wait_for_link(ConnectError::Lost, session, progress).await;
+                }
+                answer = poll_fn(|cx| progress.poll_answer(cx)) => {
+                    session.answered();
+                    if let Err(why) = self.answered(answer, &mut session, progress) {
+                        return self.wait_for_link(why, session, progress).await;
+                    }
+                }
+                (bytes, pace) = if_any(&mut session.look) => {
+                    progress.until_look = bytes;
+                    session.pace = Some(pace);
+                }
+                answer = if_any(&mut session.announcement) => {
+                    session.answered();
+                    match answer {
+                        Ok(_) => {
+                            self.probe.published(session.announced);
+                            self.give_up_overtaken(progress);
+                        }
+                        Err(error) => tracing::debug!(?error, "an announcement was not published"),
+                    }
+                }
+                checked = if_any(&mut session.check) => {
+                    session.answered();
+                    if let Err(why) = checked {
+                        return self.wait_for_link(why, session, progress).await;
+                    }
+                }
+                () = self.echoes.heard(), if session.ahead_since.is_some() => {}
+                () = &mut proven, if session.is_unproven => session.is_unproven = false,
+                open = self.outgoing.next(is_idle), if may_send => {
+                    let flight = self.number(open, progress);
+                    session.send(flight, progress);
+                }
+                () = &mut wanted => {
+                    wanted.set(probe.wanted.notified());
+                    self.announce(&mut session, progress);
+                    session.check(progress);
+                }
+                stage = &mut leaving, if farewell.is_none() => {
+                    farewell = Some(Instant::now() + FAREWELL);
+                    if stage == Stage::Closed {
+                        return End::Left;
+                    }
+                }
+                () = alarm.at(due) => {
+                    if farewell.is_some_and(|farewell| farewell <= Instant::now()) {
+                        return End::Left;
+                    }
+                    if session.is_unanswered(progress) {
+                        let silence = self.probe.interval;
+                        let why = ConnectError::Unanswered { silence };
+                        return self.wait_for_link(why, session, progress).await;
+                    }
+                    self.look_at_the_clock(&mut session, progress);
+                }
+            }
+        }
+    }
+
+    /// The link hears that the connection is of no use and why, and takes it away. That can take a
+    /// while: it may be waiting for a handler.
+    async fn wait_for_link(
+        &mut self,
+        why: ConnectError,
+        session: Session,
+        progress: &mut Progress,
+    ) -> End {
+        let was_idle = matches!(why, ConnectError::Lost) && session.is_idle(progress);
+        let why = match why {
+            ConnectError::Lost => session.publisher.lost(),
+            why => why,
+        };
+        // Who else waits for an answer over it learns at once that none comes.
+        drop(session);
+        self.probe.report(Broken { why, was_idle });
+        progress.doubt();
+        self.wait(progress).await
+    }
+
+    /// States the position: beyond what others claimed in our name.
+    fn announce(&self, session: &mut Session, progress: &mut Progress) {
+        progress.next = self.echoes.next_number(progress.next);
+        session.announce(self.format, self.me, progress);
+    }
+
+    /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
+    fn number(&self, open: Open, progress: &mut Progress) -> Flight {
+        let Open { writer, about, .. } = open;
+        let first = self.echoes.next_number(progress.next);
+        let events = writer.events();
+        progress.next = first + u64::from(events);
+        let frame = writer.finish(first);
+        let flight = Flight {
+            first,
+            events,
+            frame,
+            about,
+            is_doubtful: false,
+            reply: None,
+            left: Instant::now(),
+        };
+        self.echoes.sent(flight.sent());
+        flight
+    }
+
+    /// Resolves the oldest frame that waits for its answer, or says why the connection is of no use
+    /// any more.
+    fn answered(
+        &self,
+        answer: Result<Option<u64>, PublishError>,
+        session: &mut Session,
+        progress: &mut Progress,
+    ) -> Result<(), ConnectError> {
+        if let Some(given_up) = progress.given_up.front() {
+            if answer.is_ok() {
+                self.probe.published(given_up.left);
+            }
+            if let Err(PublishError::Lost) = answer {
+                return Err(ConnectError::Lost);
+            }
+            // Its fate was told.
+            progress.given_up.pop_front();
+            return Ok(());
+        }
+        match answer {
+            Ok(receivers) => {
+                self.give_up_overtaken(progress);
+                let flight = progress.flights.pop_front().expect("it was just polled");
+                self.probe.published(flight.left);
+                Counts::add(&self.counts.sent, u64::from(flight.events));
+                self.frames.add(flight.frame.len(), flight.events);
+                let outcome = Outcome::Sent {
+                    first: flight.first,
+                    receivers,
+                };
+                self.outgoing.resolve(&flight.about, outcome);
+                Ok(())
+            }
+            Err(PublishError::NotNow(words)) if !self.outgoing.settings().is_volatile => {
+                session.refused(words, progress);
+                Ok(())
+            }
+            Err(PublishError::Refused(words) | PublishError::NotNow(words)) => {
+                let index = progress.refused;
+                let mut flight = progress.flights.remove(index).expect("it was just polled");
+                flight.reply = None;
+                self.give_up(flight, Reason::Refused(words.into()));
+                Ok(())
+            }
+            Err(PublishError::Lost) => Err(ConnectError::Lost),
+        }
+    }
+
+    /// Gives up what was refused for the moment, because something later was taken: subscribers have
+    /// missed it by now, and would not take it under its old numbers.
+    fn give_up_overtaken(&self, progress: &mut Progress) {
+        while let Some(reason) = progress.refusal() {
+            let flight = progress.take_oldest().expect("it was refused");
+            self.give_up(flight, reason);
+        }
+    }
+
+    fn look_at_the_clock(&self, session: &mut Session, progress: &mut Progress) {
+        self.give_up_expired(progress);
+        session.check_if_due(progress);
+        session.send_again_if_due(progress);
+        if session
+            .ahead_since
+            .is_some_and(|since| since.elapsed() >= PATIENCE)
+        {
+            // Our echo does not come back. Whether the connection is deaf is for the link to find.
+            self.echoes.forget();
+        }
+        if progress.next_announcement() <= Instant::now() {
+            progress.announced += 1;
+            progress.last_sent = Instant::now();
+            self.announce(session, progress);
+        }
+    }
+
+    /// When the oldest event must be given up.
+    fn deadline(&self, progress: &Progress) -> Option<Instant> {
+        let patience = self.outgoing.settings().patience;
+        let oldest = progress.flights.front();
+        oldest
+            .map(|flight| flight.about.since + patience)
+            .or_else(|| self.outgoing.deadline())
+    }
+
+    fn give_up_expired(&self, progress: &mut Progress) {
+        let patience = self.outgoing.settings().patience;
+        let refused = self.probe.refusal().map(Reason::Refused);
+        let reason = refused
+            .or_else(|| progress.refusal())
+            .unwrap_or(Reason::TimedOut(patience));
+        // One moment for all: what is younger must not seem older than what was looked at before.
+        let now = Instant::now();
+        while progress
+            .flights
+            .front()
+            .is_some_and(|flight| now.duration_since(flight.about.since) >= patience)
+        {
+            let mut flight = progress.take_oldest().expect("it was just looked at");
+            if let Some(reply) = flight.reply.take() {
+                flight.is_doubtful = true;
+                let left = flight.left;
+                progress.given_up.push_back(GivenUp { reply, left });
+            }
+            self.give_up(flight, reason.clone());
+        }
+        for open in self.outgoing.expired(now) {
+            self.give_up_open(open, &reason);
+        }
+    }
+
+    fn give_up_all(&self, progress: &mut Progress, reason: &Reason) {
+        for flight in progress.flights.drain(..) {
+            self.give_up(flight, reason.clone());
+        }
+        while let Some(open) = self.outgoing.take() {
+            self.give_up_open(open, reason);
+        }
+    }
+
+    fn give_up(&self, flight: Flight, reason: Reason) {
+        let Flight {
+            first,
+            frame,
+            about,
+            is_doubtful,
+            reply,
+            ..
+        } = flight;
+        let fate = if is_doubtful || reply.is_some() {
+            Fate::Unknown(reason)
+        } else {
+            Fate::NotSent(reason)
+        };
+        self.fail(frame, Some(first), &about, fate);
+    }
+
+    fn give_up_open(&self, open: Open, reason: &Reason) {
+        self.fail(
+            open.writer.finish(1),
+            None,
+            &open.about,
+            Fate::NotSent(reason.clone()),
+        );
+    }
+
+    /// Gives a frame a bad fate: told to those who wait, reported and kept for the next flush
+    /// where nobody does.
+    fn fail(&self, frame: Bytes, first: Option<u64>, about: &About, fate: Fate) {
+        let given_up = GivenUpFrame {
+            frame,
+            first,
+            fate: fate.clone(),
+        };
+        about.pending.give_up(&given_up, &about.fed);
+        self.outgoing.resolve(about, Outcome::Failed(fate));
+    }
+}
+
+/// The sender with what is under way. However its task ends, also if it is dropped with its runtime
+/// before it began, nobody is left waiting for it.
+struct Work {
+    sender: Sender,
+    progress: Progress,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let Self { sender, progress } = self;
+        progress.doubt();
+        let reason = Reason::of_end(*sender.stage.borrow());
+        sender.outgoing.shut(match reason {
+            Reason::RuntimeEnded => Shut::RuntimeEnded,
+            _ => Shut::Closed,
+        });
+        sender.give_up_all(progress, &reason);
+        sender.reports.close();
+    }
+}
+
+async fn wait_for(stage: &mut watch::Receiver<Stage>, wanted: Stage) -> Stage {
+    match stage.wait_for(|stage| *stage >= wanted).await {
+        Ok(stage) => *stage,
+        // The bus is gone.
+        Err(_) => Stage::Leaving,
+    }
+}

@@ -1,0 +1,480 @@
+//! What is under way over a connection: frames that wait for Redis's answer, and the questions
+//! asked beside them.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tidings_codec::{Format, NodeId, announce};
+
+use crate::connection::pacing::{self, Pace};
+use crate::error::connect::ConnectError;
+use crate::error::send_failure::Reason;
+use crate::send::frame::About;
+use crate::send::window::{Echoes, PATIENCE, Sent};
+use crate::transport::{PublishError, Publisher, Reply, Sending};
+
+/// How many frames may be under way at once. Measured: one, two and four carry the same; two has
+/// the shortest tail of latencies at 5,000 to 50,000 events a second.
+const UNDER_WAY: usize = 2;
+
+/// After these silences a sender repeats its position, so that a lost last event is noticed; then
+/// after twice the last silence, up to [`LONGEST_SILENCE`]: everybody hears it, so that in a large
+/// fleet which has nothing to say it must not be said often.
+const IDLE: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+];
+
+const LONGEST_SILENCE: Duration = Duration::from_hours(1);
+
+/// How long a server that is busy, with a long script for example, is left alone before what it
+/// refused is sent again.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// A frame that has its numbers.
+pub(crate) struct Flight {
+    pub(crate) first: u64,
+    pub(crate) events: u32,
+    pub(crate) frame: Bytes,
+    pub(crate) about: About,
+    /// Redis may have published it, and the answer will not come any more.
+    pub(crate) is_doubtful: bool,
+    /// The answer, while it can come.
+    pub(crate) reply: Option<Reply>,
+    /// When it was handed over last.
+    pub(crate) left: Instant,
+}
+
+type Check = BoxFuture<'static, Result<(), ConnectError>>;
+
+/// What the sender knows from one connection to the next.
+pub(crate) struct Progress {
+    pub(crate) next: u64,
+    pub(crate) flights: VecDeque<Flight>,
+    /// The answers to frames that were given up while they were under way, all of them before
+    /// `flights`: each frame keeps its place in line until it is answered.
+    pub(crate) given_up: VecDeque<GivenUp>,
+    /// How many of the oldest of `flights` the server refused for the moment. They wait to be sent
+    /// again, and nothing new leaves until then.
+    pub(crate) refused: usize,
+    /// What the server said to the last of them.
+    words: Arc<str>,
+    /// Bytes until the next look at the other hearers.
+    pub(crate) until_look: usize,
+    pub(crate) last_sent: Instant,
+    pub(crate) announced: usize,
+}
+
+/// A frame that was given up while it was under way.
+pub(crate) struct GivenUp {
+    pub(crate) reply: Reply,
+    pub(crate) left: Instant,
+}
+
+/// What one connection adds.
+pub(crate) struct Session {
+    pub(crate) publisher: Arc<dyn Publisher>,
+    pub(crate) driver: BoxFuture<'static, ()>,
+    pub(crate) left: BoxFuture<'static, ConnectError>,
+    /// The look at the other hearers, while it takes; it ends with the bytes until the next.
+    pub(crate) look: Option<BoxFuture<'static, (usize, Pace)>>,
+    pub(crate) pace: Option<Pace>,
+    pub(crate) announcement: Option<Reply>,
+    /// When the position was handed over last.
+    pub(crate) announced: Instant,
+    /// Whether the server is still the right one.
+    pub(crate) check: Option<Check>,
+    checked: Instant,
+    /// How often the server is asked whether it is still the right one, which shows it that this
+    /// side is there.
+    life: Duration,
+    /// How long Redis may take to answer before the connection is given up.
+    interval: Duration,
+    /// Since when an answer is due: the last one came then, or the first question was asked.
+    asked: Instant,
+    /// When the last frame was refused for the moment.
+    refused: Instant,
+    pub(crate) ahead_since: Option<Instant>,
+    /// Nothing but the position may be sent.
+    pub(crate) is_unproven: bool,
+}
+
+impl Flight {
+    pub(crate) fn sent(&self) -> Sent {
+        Sent {
+            first: self.first,
+            events: self.events,
+            frame: self.frame.clone(),
+        }
+    }
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: 1,
+            flights: VecDeque::new(),
+            given_up: VecDeque::new(),
+            refused: 0,
+            words: "".into(),
+            until_look: pacing::LOOK,
+            last_sent: Instant::now(),
+            announced: 0,
+        }
+    }
+
+    /// No answer comes any more: what is under way may have been published.
+    pub(crate) fn doubt(&mut self) {
+        self.given_up.clear();
+        self.refused = 0;
+        for flight in &mut self.flights {
+            flight.is_doubtful |= flight.reply.take().is_some();
+        }
+    }
+
+    /// How many frames have left, those included that have to leave again.
+    pub(crate) fn under_way(&self) -> usize {
+        self.given_up.len() + self.flights.len()
+    }
+
+    /// How many frames wait for their answers.
+    fn unanswered(&self) -> usize {
+        self.under_way() - self.refused
+    }
+
+    /// Whether all that left was answered, and some of it has to leave again.
+    fn is_to_leave_again(&self) -> bool {
+        self.refused > 0 && self.unanswered() == 0
+    }
+
+    /// What the server says while it refuses everything for the moment.
+    pub(crate) fn refusal(&self) -> Option<Reason> {
+        (self.refused > 0).then(|| Reason::Refused(Arc::clone(&self.words)))
+    }
+
+    /// Takes the oldest frame, to give it up.
+    pub(crate) fn take_oldest(&mut self) -> Option<Flight> {
+        self.refused = self.refused.saturating_sub(1);
+        self.flights.pop_front()
+    }
+
+    /// The answer to the oldest frame that waits for one: to one that was given up, where there is
+    /// one.
+    pub(crate) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<u64>, PublishError>> {
+        if let Some(given_up) = self.given_up.front_mut() {
+            return given_up.reply.as_mut().poll(cx);
+        }
+        let flight = self.flights.get_mut(self.refused);
+        let reply = flight.and_then(|flight| flight.reply.as_mut());
+        reply.map_or(Poll::Pending, |reply| reply.as_mut().poll(cx))
+    }
+
+    pub(crate) fn next_announcement(&self) -> Instant {
+        // Who has sent nothing has lost nothing, either.
+        let announced = if self.next == 1 {
+            usize::MAX
+        } else {
+            self.announced
+        };
+        self.last_sent + silence(announced)
+    }
+}
+
+impl Session {
+    pub(crate) fn new(sending: Sending, interval: Duration, life: Duration) -> Self {
+        let Sending {
+            publisher,
+            driver,
+            left,
+            keyspace: _,
+            is_unproven,
+        } = sending;
+        let asked = Instant::now();
+        Self {
+            publisher: publisher.into(),
+            driver,
+            left,
+            look: None,
+            pace: None,
+            announcement: None,
+            announced: asked,
+            check: None,
+            checked: asked,
+            life,
+            interval,
+            asked,
+            refused: asked,
+            ahead_since: None,
+            is_unproven,
+        }
+    }
+
+    pub(crate) fn may_send(&mut self, progress: &Progress, echoes: &Echoes) -> bool {
+        if echoes.is_far_ahead() {
+            self.ahead_since.get_or_insert_with(Instant::now);
+        } else {
+            self.ahead_since = None;
+        }
+        progress.under_way() < UNDER_WAY
+            && progress.refused == 0
+            && self.look.is_none()
+            && self.ahead_since.is_none()
+            && !self.is_unproven
+    }
+
+    /// When the clock must be looked at.
+    pub(crate) fn due(&self, progress: &Progress, farewell: Option<Instant>) -> Instant {
+        let unanswered = self
+            .is_waiting(progress)
+            .then(|| self.asked + self.interval);
+        let ahead = self.ahead_since.map(|since| since + PATIENCE);
+        let check = self.check.is_none().then(|| self.checked + self.life);
+        let again = progress.is_to_leave_again().then(|| self.refused + BUSY);
+        let soonest = [unanswered, ahead, check, again, farewell]
+            .into_iter()
+            .flatten()
+            .min();
+        soonest.map_or(progress.next_announcement(), |due| {
+            due.min(progress.next_announcement())
+        })
+    }
+
+    pub(crate) fn is_unanswered(&self, progress: &Progress) -> bool {
+        self.is_waiting(progress) && self.asked.elapsed() >= self.interval
+    }
+
+    pub(crate) fn is_waiting(&self, progress: &Progress) -> bool {
+        self.announcement.is_some() || self.check.is_some() || progress.unanswered() > 0
+    }
+
+    /// Whether nothing is under way whose loss would have to be made up for.
+    pub(crate) fn is_idle(&self, progress: &Progress) -> bool {
+        progress.under_way() == 0 && self.announcement.is_none()
+    }
+
+    pub(crate) fn send(&mut self, mut flight: Flight, progress: &mut Progress) {
+        let now = Instant::now();
+        self.ask(progress, now);
+        flight.left = now;
+        flight.reply = Some(self.publisher.publish(flight.frame.clone()));
+        progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
+        if progress.until_look == 0 {
+            let pace = self.pace.take().unwrap_or_default();
+            self.look = Some(Box::pin(pace.wait(Arc::clone(&self.publisher))));
+        }
+        progress.flights.push_back(flight);
+        progress.last_sent = now;
+        progress.announced = 0;
+    }
+
+    /// The server refused the oldest frame that waited for an answer, for the moment.
+    pub(crate) fn refused(&mut self, words: String, progress: &mut Progress) {
+        if let Some(flight) = progress.flights.get_mut(progress.refused) {
+            flight.reply = None;
+            progress.refused += 1;
+            progress.words = words.into();
+            self.refused = Instant::now();
+        }
+    }
+
+    /// Sends what was refused for the moment again, all of it and in its order, once that was a while
+    /// ago.
+    pub(crate) fn send_again_if_due(&mut self, progress: &mut Progress) {
+        if !progress.is_to_leave_again() || self.refused.elapsed() < BUSY {
+            return;
+        }
+        let now = Instant::now();
+        self.ask(progress, now);
+        progress.refused = 0;
+        for flight in &mut progress.flights {
+            flight.left = now;
+            flight.reply = Some(self.publisher.publish(flight.frame.clone()));
+        }
+    }
+
+    /// Publishes the position, unless that is under way already, or frames before it have to leave
+    /// again: they would be taken for lost.
+    pub(crate) fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
+        if self.announcement.is_none() && progress.refused == 0 {
+            self.announced = Instant::now();
+            self.ask(progress, self.announced);
+            let position = announce(format, me, progress.next);
+            self.announcement = Some(self.publisher.publish(position));
+        }
+    }
+
+    pub(crate) fn check_if_due(&mut self, progress: &Progress) {
+        if self.checked.elapsed() >= self.life {
+            self.check(progress);
+        }
+    }
+
+    /// Asks whether the server is still the right one: a master that became a replica takes
+    /// everything that is sent, and is heard, and reaches nobody else.
+    pub(crate) fn check(&mut self, progress: &Progress) {
+        if self.check.is_none() {
+            let now = Instant::now();
+            self.ask(progress, now);
+            self.checked = now;
+            self.check = Some(self.publisher.check());
+        }
+    }
+
+    /// Redis answered something: it is there.
+    pub(crate) fn answered(&mut self) {
+        self.asked = Instant::now();
+    }
+
+    /// Another question: the oldest one that waits for its answer is what counts.
+    fn ask(&mut self, progress: &Progress, now: Instant) {
+        if !self.is_waiting(progress) {
+            self.asked = now;
+        }
+    }
+}
+
+/// How long a sender is silent that has repeated its position so often.
+fn silence(announced: usize) -> Duration {
+    let last = IDLE.len() - 1;
+    let doublings = u32::try_from(announced.saturating_sub(last)).unwrap_or(u32::MAX);
+    let silence = IDLE[announced.min(last)].saturating_mul(2_u32.saturating_pow(doublings));
+    silence.min(LONGEST_SILENCE)
+}
+
+/// What the future ends with; waits for ever where there is none.
+pub(crate) async fn if_any<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    let Some(waiting) = future else {
+        return pending().await;
+    };
+    let output = waiting.await;
+    *future = None;
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::observe::health::Counts;
+    use crate::observe::reports::Reports;
+    use crate::send::frame::Open;
+    use crate::send::given_up::GivenUpEvents;
+    use crate::transport::memory::Memory;
+    use crate::transport::{Backlog, Transport};
+
+    /// Is busy for its first frames, and remembers which frames it was given.
+    struct Busy {
+        /// Whether it takes each of the next frames; it takes all later ones.
+        takes: Mutex<VecDeque<bool>>,
+        given: Arc<Mutex<Vec<Bytes>>>,
+    }
+
+    impl Publisher for Busy {
+        fn publish(&self, frame: Bytes) -> Reply {
+            self.given.lock().unwrap().push(frame);
+            let takes = self.takes.lock().unwrap().pop_front().unwrap_or(true);
+            let busy = || PublishError::NotNow("BUSY".to_owned());
+            Box::pin(ready(takes.then_some(Some(1)).ok_or_else(busy)))
+        }
+
+        fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
+            Box::pin(ready(None))
+        }
+
+        fn check(&self) -> Check {
+            Box::pin(ready(Ok(())))
+        }
+    }
+
+    /// A session that has sent `1` and `2`, and what its server was given.
+    async fn sent_to(takes: &[bool]) -> (Session, Progress, Arc<Mutex<Vec<Bytes>>>) {
+        let given = Arc::<Mutex<Vec<Bytes>>>::default();
+        let publisher = Box::new(Busy {
+            takes: Mutex::new(takes.iter().copied().collect()),
+            given: Arc::clone(&given),
+        });
+        let memory = Memory::new("busy-for-a-moment", "channel");
+        let sending = Sending {
+            publisher,
+            ..memory.connect().await.unwrap().sending
+        };
+        let long = Duration::from_mins(1);
+        let (mut session, mut progress) = (Session::new(sending, long, long), Progress::new());
+        let reports = Arc::new(Reports::new(Arc::new(Counts::new())));
+        let given_up = Arc::new(GivenUpEvents::new(reports));
+        for (first, frame) in [(1, "1"), (2, "2")] {
+            let flight = Flight {
+                first,
+                events: 1,
+                frame: frame.into(),
+                about: Open::new(Format::Json, NodeId::new(1), 0, &given_up).about,
+                is_doubtful: false,
+                reply: None,
+                left: Instant::now(),
+            };
+            session.send(flight, &mut progress);
+        }
+        (session, progress, given)
+    }
+
+    async fn answer(progress: &mut Progress) -> Result<Option<u64>, PublishError> {
+        std::future::poll_fn(|cx| progress.poll_answer(cx)).await
+    }
+
+    #[tokio::test]
+    async fn what_a_busy_server_refused_leaves_again_in_its_order_before_anything_new() {
+        let (mut session, mut progress, given) = sent_to(&[false, false]).await;
+        for _ in 0..2 {
+            let refused = answer(&mut progress).await;
+            assert!(matches!(refused, Err(PublishError::NotNow(_))));
+            session.refused("BUSY".to_owned(), &mut progress);
+        }
+        session.announce(Format::Json, NodeId::new(1), &mut progress);
+        session.send_again_if_due(&mut progress);
+        assert_eq!(
+            given.lock().unwrap().len(),
+            2,
+            "it is left alone for a while"
+        );
+        assert!(!session.is_waiting(&progress));
+
+        let due = session.due(&progress, None);
+        assert!(due <= Instant::now() + BUSY);
+        tokio::time::sleep_until(due.into()).await;
+        session.send_again_if_due(&mut progress);
+
+        assert_eq!(*given.lock().unwrap(), ["1", "2", "1", "2"]);
+        assert!(answer(&mut progress).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_a_busy_server_refused_is_told_from_what_it_took_behind_it() {
+        let (mut session, mut progress, _) = sent_to(&[false, true]).await;
+        answer(&mut progress).await.unwrap_err();
+        session.refused("BUSY".to_owned(), &mut progress);
+        answer(&mut progress).await.unwrap();
+
+        let reason = progress.refusal().unwrap().to_string();
+        assert_eq!(reason, "redis refused it: BUSY");
+        assert_eq!(progress.take_oldest().unwrap().frame, "1");
+        assert!(progress.refusal().is_none());
+        assert_eq!(progress.take_oldest().unwrap().frame, "2");
+    }
+
+    #[test]
+    fn the_longer_nothing_is_sent_the_less_often_the_position_is_repeated() {
+        let seconds = [0, 1, 2, 3, 4, 8, 9, 10, usize::MAX].map(|times| silence(times).as_secs());
+        assert_eq!(seconds, [1, 5, 30, 60, 120, 1920, 3600, 3600, 3600]);
+    }
+}

@@ -1,0 +1,213 @@
+//! What a handler may ask for: the event's context, the application's state, the bus.
+
+use std::any::type_name;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tidings_codec::{EncodeError, NodeId};
+
+use crate::Bus;
+use crate::error::subscribe::MissingState;
+use crate::receive::batch::Heard;
+use crate::receive::request::Asked;
+
+/// What is known of an event beside its payload.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) bus: Bus,
+    pub(crate) event: Arc<str>,
+    pub(crate) from: Option<NodeId>,
+    pub(crate) number: Option<u64>,
+    pub(crate) at: u64,
+    /// The ask that the event is, if somebody asks, for as long as its handlers run.
+    pub(crate) asked: Option<Weak<Asked>>,
+}
+
+impl Context {
+    pub(crate) fn new(bus: Bus, event: Arc<str>) -> Self {
+        Self {
+            bus,
+            event,
+            from: None,
+            number: None,
+            at: 0,
+            asked: None,
+        }
+    }
+
+    /// A context that no event has: `tidings_testkit::context` makes them for unit tests.
+    #[doc(hidden)]
+    pub fn for_tests(
+        bus: &Bus,
+        event_name: &str,
+        sender: Option<(NodeId, u64)>,
+        sent_at: Option<SystemTime>,
+    ) -> Self {
+        let since_epoch = sent_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let milliseconds = since_epoch.map(|time| time.as_millis().try_into().unwrap_or(u64::MAX));
+        Self {
+            from: sender.map(|(node, _)| node),
+            number: sender.map(|(_, number)| number),
+            at: milliseconds.unwrap_or(0),
+            ..Self::new(bus.clone(), Arc::from(event_name))
+        }
+    }
+
+    /// Is about this event from now on.
+    pub(crate) fn describe(&mut self, heard: &Heard<'_>) {
+        if !Arc::ptr_eq(&self.event, heard.name()) {
+            self.event = Arc::clone(heard.name());
+        }
+        let item = heard.item();
+        self.from = heard.from();
+        self.number = item.number();
+        self.at = item.at;
+        self.asked = item.asked().map(Arc::downgrade);
+    }
+
+    /// The name that the event was heard under.
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// The node that sent it; `None` for a sender that is no bus, such as `redis-cli`.
+    pub fn from(&self) -> Option<NodeId> {
+        self.from
+    }
+
+    /// The sender as text for a person: its node id, or `a stranger` for a sender that is no node.
+    pub fn sender_or_stranger(&self) -> String {
+        self.from
+            .map_or_else(|| "a stranger".to_owned(), |node| node.to_string())
+    }
+
+    /// The sender's number for this event, counted from 1; `None` for a sender that is no bus.
+    pub fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// When it was sent, by the sender's clock, as far as the sender said so. Events that left in
+    /// one frame share the time of the first.
+    pub fn sent_at(&self) -> Option<SystemTime> {
+        let at = (self.at > 0).then(|| Duration::from_millis(self.at))?;
+        UNIX_EPOCH.checked_add(at)
+    }
+
+    /// Whether it was heard late, from a journal. There is no journal yet: always `false`.
+    pub fn replayed(&self) -> bool {
+        false
+    }
+
+    /// Answers whoever [asked](Bus::ask_all), once all handlers of the event have succeeded. The
+    /// first answer counts that is not null. Where nobody asked, this does nothing.
+    ///
+    /// A function answers by returning `Ok(value)`; this is for handlers that are structs.
+    ///
+    /// ```
+    /// use tidings::prelude::*;
+    ///
+    /// struct Stock { apples: u32 }
+    ///
+    /// impl Handler<String> for Stock {
+    ///     async fn handle(&self, _fruit: String, context: &Context) -> Result<(), HandlerError> {
+    ///         context.answer(&self.apples)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:answer-docs").start().await?;
+    /// # bus.on("stock.count", Stock { apples: 3 })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When somebody asked, and serde cannot write the answer in the format of this bus.
+    pub fn answer<A: Serialize + ?Sized>(&self, answer: &A) -> Result<(), EncodeError> {
+        match self.asked.as_ref().and_then(Weak::upgrade) {
+            Some(asked) => asked.answer(answer),
+            None => Ok(()),
+        }
+    }
+
+    /// The bus, to send from within a handler. It does not keep the bus alive, and neither does a
+    /// clone of it.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("event", &self.event)
+            .field("from", &self.from)
+            .field("number", &self.number)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that a handler can take beside the payload.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take a `{Self}` beside the payload",
+    note = "after the payload a handler takes up to four of `Context`, `State<T>`, `Bus`",
+    note = "`State` is `tidings::State`: that of another crate, such as `axum::extract::State`, is another type"
+)]
+pub trait FromContext: Sized {
+    /// Takes it from the context of an event.
+    fn from_context(context: &Context) -> Self;
+
+    /// Whether this bus has it; asked once, when the handler is registered.
+    ///
+    /// # Errors
+    ///
+    /// When it is a `State<T>` that the builder was not given.
+    fn check(bus: &Bus) -> Result<(), MissingState> {
+        let _ = bus;
+        Ok(())
+    }
+}
+
+impl FromContext for Context {
+    fn from_context(context: &Context) -> Self {
+        context.clone()
+    }
+}
+
+impl FromContext for Bus {
+    fn from_context(context: &Context) -> Self {
+        context.bus.clone()
+    }
+}
+
+/// The application's own things, for handlers: given to the builder with
+/// [`state`](crate::Builder::state), taken by handlers as `State(mail): State<Mail>`.
+///
+/// Each call gets a clone, so share what is expensive to clone through an `Arc`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State<T>(pub T);
+
+impl<T: Clone + Send + Sync + 'static> FromContext for State<T> {
+    fn from_context(context: &Context) -> Self {
+        let state = context.bus.states().get::<T>();
+        Self(
+            state
+                .expect("a handler is registered only when its state is there")
+                .clone(),
+        )
+    }
+
+    fn check(bus: &Bus) -> Result<(), MissingState> {
+        match bus.states().get::<T>() {
+            Some(_) => Ok(()),
+            None => Err(MissingState {
+                state: type_name::<T>(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The keys under which values are sent and heard: a name, or an event's own key.
+
+use std::any::TypeId;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidings_codec::{DecodeError, EncodeError, Encoder};
+
+use crate::event::{Event, EventKey, Name, Names};
+use crate::receive::batch::Heard;
+
+/// What a value can be sent under: a name (`&str`, any serde type) or an event's key.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be sent under `{Self}`",
+    note = "a name (`&str`) takes any `T: serde::Serialize`; `SomeEvent::EVENT` takes a `&SomeEvent`"
+)]
+pub trait SendKey<T: ?Sized>: Copy + Send + Sync {
+    /// The name that `value` travels under.
+    fn name<'a>(&'a self, value: &'a T) -> &'a str;
+
+    /// Writes the payload.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written in this format.
+    fn encode(value: &T, into: Encoder<'_>) -> Result<(), EncodeError>;
+}
+
+impl<T: Serialize + ?Sized> SendKey<T> for &str {
+    fn name<'a>(&'a self, _value: &'a T) -> &'a str {
+        self
+    }
+
+    fn encode(value: &T, into: Encoder<'_>) -> Result<(), EncodeError> {
+        into.encode(value)
+    }
+}
+
+impl<E: Event> SendKey<E> for EventKey<E> {
+    fn name<'a>(&'a self, value: &'a E) -> &'a str {
+        value.name()
+    }
+
+    fn encode(value: &E, into: Encoder<'_>) -> Result<(), EncodeError> {
+        value.encode(into)
+    }
+}
+
+/// Reads the payload of an event that was heard.
+pub(crate) type Decode<P> = fn(&Heard<'_>) -> Result<P, DecodeError>;
+
+/// What a subscription hears: a key, once it is known what is in it.
+#[derive(Debug)]
+pub struct Wanted<P> {
+    pub(crate) names: Names,
+    /// The type that handlers of an `Arc` share, if they do.
+    pub(crate) shares: Option<TypeId>,
+    pub(crate) decode: Decode<P>,
+}
+
+/// What a payload of type `P` can be heard under: a name (`&str`, any type that serde can read) or
+/// an event's key (the event, or an `Arc` of it).
+#[diagnostic::on_unimplemented(
+    message = "`{P}` cannot be heard under `{Self}`",
+    note = "under a name (`&str`) a handler takes any `T: serde::de::DeserializeOwned + Send`; under `SomeEvent::EVENT` it takes a `SomeEvent` or an `Arc<SomeEvent>`",
+    note = "a payload owns what it holds: `String` instead of `&str`, `T` instead of `&T`"
+)]
+pub trait HearKey<P>: sealed::Hear<P> {}
+
+/// An event, or an `Arc` of one: what a handler without a name takes as its payload.
+///
+/// Handlers that take `Arc<E>` share one decoded value; handlers that take `E` own theirs.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take `{Self}` as its event",
+    note = "the first argument is the event: a type with `#[derive(Event)]`, or an `Arc` of one. To hear any serde type under a name, write `bus.on(\"a.name\", handler)` or `#[tidings::on(\"a.name\")]`"
+)]
+pub trait EventPayload: sealed::Own {
+    /// The event.
+    type Event: Event;
+}
+
+impl<E: Event> EventPayload for E {
+    type Event = E;
+}
+
+impl<E: Event + Sync> EventPayload for Arc<E> {
+    type Event = E;
+}
+
+impl<P: DeserializeOwned + Send + 'static> HearKey<P> for &str {}
+impl<P: EventPayload> HearKey<P> for EventKey<P::Event> {}
+
+/// What a [`stream`](crate::Bus::stream) can be opened for: as [`HearKey`], with one payload type
+/// per key so that it can be inferred.
+pub trait StreamKey<P>: HearKey<P> {}
+
+impl<P: DeserializeOwned + Send + 'static> StreamKey<P> for &str {}
+impl<E: Event> StreamKey<E> for EventKey<E> {}
+
+pub(crate) mod sealed {
+    use super::{
+        Arc, Cow, DecodeError, DeserializeOwned, Event, EventKey, EventPayload, Heard, Name, Names,
+        TypeId, Wanted,
+    };
+
+    /// How the bus itself reads a payload.
+    pub trait Hear<P>: Sized {
+        /// All that a subscription must know of it.
+        fn wanted(&self) -> Wanted<P> {
+            Wanted {
+                names: self.names(),
+                shares: Self::shares(),
+                decode: |heard| Self::decode(heard),
+            }
+        }
+
+        /// Which names to listen to.
+        fn names(&self) -> Names;
+
+        /// The type that handlers of an `Arc` share, if this is one.
+        fn shares() -> Option<TypeId> {
+            None
+        }
+
+        /// Reads one payload.
+        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError>;
+    }
+
+    /// How an event or an `Arc` of it is read.
+    pub trait Own: Sized + Send + 'static {
+        fn own_names() -> Names;
+        fn own_shares() -> Option<TypeId>;
+        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError>;
+    }
+
+    impl<P: DeserializeOwned + Send + 'static> Hear<P> for &str {
+        fn names(&self) -> Names {
+            let name = Name {
+                name: Cow::Owned((*self).to_owned()),
+                claim: None,
+            };
+            Names {
+                list: vec![name],
+                other: false,
+            }
+        }
+
+        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError> {
+            heard.payload().decode()
+        }
+    }
+
+    impl<P: EventPayload> Hear<P> for EventKey<P::Event> {
+        fn names(&self) -> Names {
+            P::own_names()
+        }
+
+        fn shares() -> Option<TypeId> {
+            P::own_shares()
+        }
+
+        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError> {
+            P::own_decode(heard)
+        }
+    }
+
+    impl<E: Event> Own for E {
+        fn own_names() -> Names {
+            Names::of::<E>()
+        }
+
+        fn own_shares() -> Option<TypeId> {
+            None
+        }
+
+        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError> {
+            E::decode(heard.name(), heard.payload())
+        }
+    }
+
+    impl<E: Event + Sync> Own for Arc<E> {
+        fn own_names() -> Names {
+            E::own_names()
+        }
+
+        fn own_shares() -> Option<TypeId> {
+            Some(TypeId::of::<E>())
+        }
+
+        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError> {
+            heard.shared(|| E::decode(heard.name(), heard.payload()))
+        }
+    }
+}

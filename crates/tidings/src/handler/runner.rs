@@ -1,0 +1,368 @@
+//! The task of one subscription: takes events out of its queue and calls the handler, whatever
+//! that does.
+
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use pin_project_lite::pin_project;
+use tidings_codec::DecodeError;
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
+
+use crate::bus::WeakBus;
+use crate::error::failure::{Cause, Failure, HandlerError};
+use crate::error::gap::Gap;
+use crate::handler::Handler;
+use crate::handler::context::Context;
+use crate::handler::key::Decode;
+use crate::observe::call::CallResult;
+use crate::observe::metrics::Calls;
+use crate::observe::reports::GapBox;
+use crate::observe::trace::Call;
+use crate::receive::batch::{Batch, Heard};
+use crate::receive::subscription::Seat;
+use crate::task::panic::caught;
+
+/// A handler with all that its task needs.
+pub(crate) struct Worker<P, Args, H> {
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) bus: WeakBus,
+    pub(crate) decode: Decode<P>,
+    pub(crate) handler: OwnedHandler<H>,
+    pub(crate) is_once: bool,
+    pub(crate) calls: Calls,
+    pub(crate) arguments: PhantomData<fn(Args)>,
+}
+
+/// A handler until the end of its subscription. What it holds is the application's and may panic when
+/// it is dropped: that is reported, however the subscription ends.
+pub(crate) struct OwnedHandler<H> {
+    /// There until it is dropped.
+    handler: Option<H>,
+    seat: Arc<Seat>,
+    bus: WeakBus,
+}
+
+/// How long a handler that never waits keeps all others of its thread waiting.
+///
+/// Tokio's own measure, 128 calls, is too short for handlers that take less than a microsecond:
+/// giving the thread away costs tens of them, because another thread is woken to take it.
+struct Turn {
+    began: Instant,
+    calls: u32,
+}
+
+impl Turn {
+    const TIME: Duration = Duration::from_micros(500);
+    /// The clock is looked at only so often: that, too, costs as much as some handlers.
+    const CALLS: u32 = 32;
+
+    fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+            calls: 0,
+        }
+    }
+
+    async fn end_if_over(&mut self) {
+        self.calls += 1;
+        if self.calls.is_multiple_of(Self::CALLS) && self.began.elapsed() >= Self::TIME {
+            yield_now().await;
+            *self = Self::begin();
+        }
+    }
+}
+
+/// How far a call got, when not to its end.
+pub(crate) enum Stop {
+    Undecodable(DecodeError),
+    Failed(HandlerError),
+    Panicked(String),
+    TimedOut,
+}
+
+impl Stop {
+    fn result(ended: &Result<(), Self>) -> Option<CallResult> {
+        match ended {
+            Ok(()) => Some(CallResult::Ok),
+            Err(Self::Failed(_)) => Some(CallResult::Failed),
+            Err(Self::Panicked(_)) => Some(CallResult::Panicked),
+            Err(Self::TimedOut) => Some(CallResult::TimedOut),
+            Err(Self::Undecodable(_)) => None,
+        }
+    }
+}
+
+impl<P, Args, H> Worker<P, Args, H>
+where
+    P: Send + 'static,
+    H: Handler<P, Args>,
+{
+    /// Handles events until the queue is closed or drained, or the bus is gone.
+    pub(crate) async fn run(self) {
+        if self.is_once || self.seat.handling.concurrency == 1 {
+            self.run_in_order().await;
+        } else {
+            self.run_together().await;
+        }
+    }
+
+    async fn run_in_order(&self) {
+        let mut turn = Turn::begin();
+        while let Some(batch) = self.seat.queue.next().await {
+            // Only for as long as there is work: an idle handler does not keep its bus alive.
+            let Some(bus) = self.bus.upgrade() else {
+                return;
+            };
+            let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
+            for (index, item) in batch.events.iter().enumerate() {
+                turn.end_if_over().await;
+                // `off` lets the running call end, and nothing else.
+                if self.seat.queue.is_closed() {
+                    return;
+                }
+                self.seat.begin(batch.events.len() - index - 1);
+                let was_called = self.handle(batch.heard(item), &mut context).await;
+                if was_called && self.is_once {
+                    context.bus.remove(&self.seat);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn run_together(&self) {
+        let mut calls = FuturesUnordered::new();
+        let mut waiting: Option<(Arc<Batch>, usize)> = None;
+        loop {
+            while let Some((batch, next)) = waiting.take_if(|_| self.has_room(calls.len())) {
+                if next < batch.events.len() && !self.seat.queue.is_closed() {
+                    self.seat.begin(batch.events.len() - next - 1);
+                    calls.push(self.handle_apart(Arc::clone(&batch), next));
+                    waiting = Some((batch, next + 1));
+                }
+            }
+            tokio::select! {
+                batch = self.seat.queue.next(), if waiting.is_none() => match batch {
+                    Some(batch) => waiting = Some((Arc::new(batch), 0)),
+                    None => break,
+                },
+                Some(()) = calls.next() => {}
+            }
+        }
+        while calls.next().await.is_some() {}
+    }
+
+    fn has_room(&self, calls: usize) -> bool {
+        calls < self.seat.handling.concurrency
+    }
+
+    async fn handle_apart(&self, batch: Arc<Batch>, index: usize) {
+        consume_budget().await;
+        let Some(bus) = self.bus.upgrade() else {
+            return;
+        };
+        let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
+        self.handle(batch.heard(&batch.events[index]), &mut context)
+            .await;
+    }
+
+    /// Calls the handler if the payload is what it takes; whether it did.
+    async fn handle(&self, heard: Heard<'_>, context: &mut Context) -> bool {
+        context.describe(&heard);
+        let began = Calls::begin();
+        let call = async {
+            let payload = (self.decode)(&heard).map_err(Stop::Undecodable)?;
+            let called = self.handler.get().handle(payload, context).await;
+            called.map_err(Stop::Failed)
+        };
+        let (event, from, number) = (context.event(), context.from(), context.number());
+        let span = Call::new(heard.remote(), event, from, number, &self.seat.handler);
+        let ended = guarded(span.around(call), self.seat.handling.timeout).await;
+        span.end(ended.is_ok());
+        if let Some(result) = Stop::result(&ended) {
+            self.calls.end(began, heard.name(), result);
+        }
+        let Err(stop) = ended else {
+            heard.ended(None);
+            return true;
+        };
+        let was_called = !matches!(stop, Stop::Undecodable(_));
+        let failure = self.failure(stop, context);
+        heard.ended(Some(&failure));
+        context.bus.reports().failure(failure);
+        was_called
+    }
+
+    fn failure(&self, stop: Stop, context: &Context) -> Failure {
+        let (event, handler) = (context.event.to_string(), Arc::clone(&self.seat.handler));
+        let (from, number) = (context.from, context.number);
+        let cause = match stop {
+            Stop::Undecodable(source) => {
+                return Failure::Payload {
+                    event,
+                    handler,
+                    from,
+                    number,
+                    source,
+                };
+            }
+            stop => stop.into_cause(self.seat.handling.timeout),
+        };
+        Failure::Handler {
+            event,
+            handler,
+            from,
+            number,
+            cause,
+        }
+    }
+}
+
+impl Stop {
+    fn into_cause(self, timeout: Duration) -> Cause {
+        match self {
+            Self::Undecodable(error) => Cause::Failed(error.into()),
+            Self::Failed(error) => Cause::Failed(error),
+            Self::Panicked(text) => Cause::Panicked(text),
+            Self::TimedOut => Cause::TimedOut(timeout),
+        }
+    }
+}
+
+/// The task of a handler of gaps.
+pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
+    seat: Arc<Seat>,
+    gaps: Arc<GapBox>,
+    bus: WeakBus,
+    handler: H,
+) {
+    let handler = OwnedHandler::new(handler, &seat, &bus);
+    let timeout = seat.handling.timeout;
+    while let Some(gap) = gaps.next().await {
+        let Some(bus) = bus.upgrade() else { break };
+        let mut context = Context::new(bus, Arc::from("gap"));
+        context.from = gap.from;
+        let call = async {
+            let called = handler.get().handle(gap, &context).await;
+            called.map_err(Stop::Failed)
+        };
+        let Err(stop) = guarded(call, timeout).await else {
+            continue;
+        };
+        context.bus.reports().failure(Failure::Handler {
+            event: context.event.to_string(),
+            handler: Arc::clone(&seat.handler),
+            from: context.from,
+            number: None,
+            cause: stop.into_cause(timeout),
+        });
+    }
+}
+
+impl<H> OwnedHandler<H> {
+    pub(crate) fn new(handler: H, seat: &Arc<Seat>, bus: &WeakBus) -> Self {
+        Self {
+            handler: Some(handler),
+            seat: Arc::clone(seat),
+            bus: bus.clone(),
+        }
+    }
+
+    fn get(&self) -> &H {
+        let handler = self.handler.as_ref();
+        handler.expect("it is there until it is dropped")
+    }
+}
+
+impl<H> Drop for OwnedHandler<H> {
+    fn drop(&mut self) {
+        let handler = self.handler.take();
+        let Err(text) = caught(|| drop(handler)) else {
+            return;
+        };
+        let Some(bus) = self.bus.upgrade() else {
+            tracing::error!(
+                handler = &*self.seat.handler,
+                panic = text,
+                "a handler panicked when it was dropped"
+            );
+            return;
+        };
+        let event = self.seat.handler.split(' ').next().unwrap_or_default();
+        bus.reports().failure(Failure::Handler {
+            event: event.to_owned(),
+            handler: format!("{} (when it was dropped)", self.seat.handler).into(),
+            from: None,
+            number: None,
+            cause: Cause::Panicked(text),
+        });
+    }
+}
+
+pin_project! {
+    /// A call that may be dropped before its end, as where its task is cut off. What it holds can
+    /// panic then, and a second panic on the way would end the process.
+    struct Running<F> {
+        #[pin]
+        call: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Running<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut call = this.project().call;
+            if let Err(panic) = caught(|| call.set(None)) {
+                tracing::error!(panic, "a call that was cut off panicked when it was dropped");
+            }
+        }
+    }
+}
+
+/// Runs a call to its end, to its panic, or to the end of its time.
+async fn guarded(
+    call: impl Future<Output = Result<(), Stop>>,
+    timeout: Duration,
+) -> Result<(), Stop> {
+    let call = Some(call);
+    let running = pin!(Running { call });
+    let mut call = running.project().call;
+    // Most handlers end at once: a timer for each would cost more than they do.
+    let ended = match poll_fn(|cx| Poll::Ready(poll_guarded(call.as_mut(), cx))).await {
+        Poll::Ready(ended) => return ended,
+        Poll::Pending => {
+            tokio::time::timeout(timeout, poll_fn(|cx| poll_guarded(call.as_mut(), cx)))
+        }
+    };
+    match ended.await {
+        Ok(ended) => ended,
+        // What a call holds is dropped with it, and that can panic as well.
+        Err(_) => caught(|| call.set(None))
+            .map_err(Stop::Panicked)
+            .and(Err(Stop::TimedOut)),
+    }
+}
+
+/// Polls a call, and catches its panic.
+fn poll_guarded(
+    mut call: Pin<&mut Option<impl Future<Output = Result<(), Stop>>>>,
+    cx: &mut task::Context<'_>,
+) -> Poll<Result<(), Stop>> {
+    let polled = caught(|| {
+        let running = call.as_mut().as_pin_mut();
+        let polled = running.expect("it is there until its time is up").poll(cx);
+        if polled.is_ready() {
+            call.set(None);
+        }
+        polled
+    });
+    polled.unwrap_or_else(|text| {
+        // What is left of it is of no interest, and may panic once more.
+        let _ = caught(|| call.set(None));
+        Poll::Ready(Err(Stop::Panicked(text)))
+    })
+}

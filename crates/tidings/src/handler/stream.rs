@@ -1,0 +1,144 @@
+//! Events as a stream, for those who would rather loop than be called.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use futures_util::Stream;
+
+use crate::bus::WeakBus;
+use crate::error::failure::{Cause, Failure};
+use crate::handler::context::Context;
+use crate::handler::key::Decode;
+use crate::receive::batch::{Batch, Item};
+use crate::receive::subscription::Seat;
+use crate::task::panic::caught;
+
+/// The events of one kind, in order. It ends when the bus is shut down or dropped; dropping it
+/// ends the subscription.
+///
+/// Its queue is bounded as a handler's is, with the defaults of [`Handling`](crate::Handling).
+pub struct EventStream<P> {
+    seat: Arc<Seat>,
+    bus: WeakBus,
+    decode: Decode<P>,
+    batch: Option<Batch>,
+    /// What is left of the batch.
+    items: VecDeque<Item>,
+    /// What was given last.
+    given: Option<Item>,
+    payload: PhantomData<fn() -> P>,
+}
+
+impl<P> EventStream<P> {
+    pub(crate) fn new(seat: Arc<Seat>, bus: WeakBus, decode: Decode<P>) -> Self {
+        Self {
+            seat,
+            bus,
+            decode,
+            batch: None,
+            items: VecDeque::new(),
+            given: None,
+            payload: PhantomData,
+        }
+    }
+
+    /// The next event; `None` when there will be none.
+    pub async fn next(&mut self) -> Option<P> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Who sent the event that was given last, when and under which number; `None` before the
+    /// first, and when the bus is gone.
+    pub fn context(&self) -> Option<Context> {
+        let heard = self.batch.as_ref()?.heard(self.given.as_ref()?);
+        let mut context = Context::new(self.bus.upgrade()?, Arc::clone(heard.name()));
+        context.describe(&heard);
+        Some(context)
+    }
+
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<P>> {
+        loop {
+            if let (Some(batch), Some(mut item)) = (&self.batch, self.items.pop_front()) {
+                let payload = self.read(batch, &item);
+                // Whatever else it is given for: this one has it.
+                item.shared = None;
+                self.given = Some(item);
+                if let Some(payload) = payload {
+                    return Poll::Ready(Some(payload));
+                }
+                continue;
+            }
+            match self.seat.queue.poll_next(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(mut batch)) => {
+                    self.given = None;
+                    self.items = std::mem::take(&mut batch.events).into();
+                    self.batch = Some(batch);
+                }
+            }
+        }
+    }
+
+    /// The payload, or a report of why there is none.
+    fn read(&self, batch: &Batch, item: &Item) -> Option<P> {
+        let heard = batch.heard(item);
+        let decoded = caught(|| (self.decode)(&heard));
+        let (event, handler) = (heard.name().to_string(), Arc::clone(&self.seat.handler));
+        let (from, number) = (batch.from, item.number());
+        let failure = match decoded {
+            Ok(Ok(payload)) => {
+                heard.ended(None);
+                return Some(payload);
+            }
+            Ok(Err(source)) => Failure::Payload {
+                event,
+                handler,
+                from,
+                number,
+                source,
+            },
+            Err(text) => Failure::Handler {
+                event,
+                handler,
+                from,
+                number,
+                cause: Cause::Panicked(text),
+            },
+        };
+        heard.ended(Some(&failure));
+        if let Some(bus) = self.bus.upgrade() {
+            bus.reports().failure(failure);
+        }
+        None
+    }
+}
+
+impl<P> Stream for EventStream<P> {
+    type Item = P;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<P>> {
+        self.get_mut().poll(cx)
+    }
+}
+
+impl<P> Drop for EventStream<P> {
+    fn drop(&mut self) {
+        self.seat.queue.close();
+        if let Some(bus) = self.bus.upgrade() {
+            bus.remove(&self.seat);
+        }
+    }
+}
+
+impl<P> fmt::Debug for EventStream<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EventStream")
+            .field(&self.seat.handler)
+            .finish()
+    }
+}

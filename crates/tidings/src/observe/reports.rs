@@ -1,0 +1,477 @@
+//! How failures and gaps reach the application: bounded, in order, off the hot path.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::watch;
+
+use crate::error::failure::Failure;
+use crate::error::gap::{Gap, GapReason};
+use crate::error::report;
+use crate::observe::health::Counts;
+use crate::observe::metrics::Failures;
+use crate::observe::stderr;
+use crate::task::panic::caught;
+
+/// How many reports wait for whoever hears them. Beyond that failures are counted and gaps merged.
+const WAITING: usize = 1_024;
+
+/// What the application wants to do with failures.
+pub(crate) type FailureHook = Box<dyn Fn(Failure) + Send + Sync>;
+
+/// The place where every part of the bus reports to.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    counts: Arc<Counts>,
+    kinds: Failures,
+    failures: Mailbox<Failure>,
+    suppressed: AtomicU64,
+    /// Where the handlers of gaps get them, by the ids of their subscriptions: in the order of their
+    /// registration.
+    gap_boxes: Mutex<BTreeMap<u64, Arc<GapBox>>>,
+    /// How often something was missed that others were told, for the bus's own parts.
+    pub(crate) missed: watch::Sender<u64>,
+    /// Something arrived that could not be read, for the bus's own parts.
+    pub(crate) unread: watch::Sender<()>,
+}
+
+/// The gaps that one `on_gap` handler has not heard of yet.
+pub(crate) type GapBox = Mailbox<Gap>;
+
+impl Reports {
+    pub(crate) fn new(counts: Arc<Counts>) -> Self {
+        Self {
+            counts,
+            kinds: Failures::new(),
+            failures: Mailbox::default(),
+            suppressed: AtomicU64::new(0),
+            gap_boxes: Mutex::default(),
+            missed: watch::Sender::new(0),
+            unread: watch::Sender::new(()),
+        }
+    }
+
+    pub(crate) fn failure(&self, failure: Failure) {
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        self.kinds.add(&failure);
+        let Some(failure) = self.failures.push_or_merge(failure) else {
+            return;
+        };
+        if self.failures.is_closed() {
+            // The hook is called no more.
+            tell(None, failure);
+        } else {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            // It may hold an error of the application's, and that may panic when it is dropped.
+            let _ = caught(|| drop(failure));
+        }
+    }
+
+    /// Reports what arrived and could not be read: it may have been a notification of a change.
+    pub(crate) fn unreadable(&self, failure: Failure) {
+        self.failure(failure);
+        self.unread.send_replace(());
+    }
+
+    pub(crate) fn gap(&self, gap: &Gap) {
+        let missed = gap.missed.unwrap_or(0);
+        Counts::add(&self.counts.gaps, 1);
+        match gap.reason {
+            GapReason::Overflow { .. } => Counts::add(&self.counts.overflowed, missed),
+            GapReason::Reconnected | GapReason::Skipped => {
+                Counts::add(&self.counts.missed, missed);
+                self.missed.send_modify(|times| *times += 1);
+            }
+        }
+        let boxes = self.lock_boxes();
+        if boxes.is_empty() {
+            tracing::warn!(%gap, "a gap, and no `on_gap` handler to hear of it");
+            stderr::gap(gap);
+        }
+        for gaps in boxes.values() {
+            gaps.push_or_merge(gap.clone());
+        }
+    }
+
+    /// Puts each gap into this box, too.
+    pub(crate) fn add(&self, id: u64, gaps: Arc<GapBox>) {
+        self.lock_boxes().insert(id, gaps);
+    }
+
+    pub(crate) fn remove(&self, id: u64) {
+        self.lock_boxes().remove(&id);
+    }
+
+    /// Whether the application has a handler of gaps.
+    pub(crate) fn has_gap_handlers(&self) -> bool {
+        !self.lock_boxes().is_empty()
+    }
+
+    /// Lets what was reported be heard, and nothing more.
+    pub(crate) fn close(&self) {
+        self.failures.close();
+        let boxes = std::mem::take(&mut *self.lock_boxes());
+        for gaps in boxes.values() {
+            gaps.close();
+        }
+    }
+
+    /// Gives each failure to the hook, or to the log when there is none.
+    pub(crate) async fn run(self: Arc<Self>, hook: Option<FailureHook>) {
+        while let Some(failure) = self.failures.next().await {
+            tell(hook.as_ref(), failure);
+            let count = self.suppressed.swap(0, Ordering::Relaxed);
+            if count > 0 {
+                tell(hook.as_ref(), Failure::Suppressed { count });
+            }
+        }
+    }
+
+    fn lock_boxes(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<GapBox>>> {
+        self.gap_boxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Reports {
+    /// What still waits is logged, one by one: what a failure holds is the application's, and may
+    /// panic when it is dropped.
+    fn drop(&mut self) {
+        for failure in self.failures.take() {
+            tell(None, failure);
+        }
+    }
+}
+
+/// Gives a failure to the hook, or else to the log. Both are the application's code: the hook, and
+/// the words of its errors.
+fn tell(hook: Option<&FailureHook>, failure: Failure) {
+    let told = if let Some(hook) = hook {
+        caught(|| hook(failure))
+    } else {
+        let told = caught(|| log(&failure));
+        // Apart: a second panic would end the process where it is dropped by the first.
+        told.and(caught(|| drop(failure)))
+    };
+    if let Err(panic) = told {
+        tracing::error!(panic, "a failure could not be told");
+    }
+}
+
+fn log(failure: &Failure) {
+    let text = report(failure).to_string();
+    stderr::failure(failure, &text);
+    tracing::error!(
+        failure = text,
+        "a failure, and no `on_failure` hook to hear of it"
+    );
+}
+
+/// A bounded queue for one reader.
+#[derive(Debug)]
+pub(crate) struct Mailbox<T> {
+    inside: Mutex<Inside<T>>,
+    reader: AtomicWaker,
+}
+
+#[derive(Debug)]
+struct Inside<T> {
+    waiting: VecDeque<T>,
+    is_closed: bool,
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        let inside = Inside {
+            waiting: VecDeque::new(),
+            is_closed: false,
+        };
+        Self {
+            inside: Mutex::new(inside),
+            reader: AtomicWaker::new(),
+        }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// Gives the item back when it does not fit.
+    fn push(&self, item: T) -> Option<T> {
+        let mut inside = self.lock();
+        if inside.is_closed || inside.waiting.len() == WAITING {
+            return Some(item);
+        }
+        inside.waiting.push_back(item);
+        drop(inside);
+        self.reader.wake();
+        None
+    }
+
+    pub(crate) async fn next(&self) -> Option<T> {
+        poll_fn(|cx| {
+            self.reader.register(cx.waker());
+            let mut inside = self.lock();
+            match inside.waiting.pop_front() {
+                Some(item) => Poll::Ready(Some(item)),
+                None if inside.is_closed => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    /// Takes nothing new; what waits can still be heard.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+        self.reader.wake();
+    }
+
+    /// Takes nothing new, and gives back what waits.
+    pub(crate) fn take(&self) -> VecDeque<T> {
+        self.close();
+        std::mem::take(&mut self.lock().waiting)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside<T>> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox<Failure> {
+    /// Events that were given up for the same reason are one report, as long as it waits. Gives the
+    /// failure back when it does not fit.
+    fn push_or_merge(&self, failure: Failure) -> Option<Failure> {
+        if let Failure::Send { events, .. } = &failure
+            && let Some(last) = self.lock().waiting.back_mut()
+            && last.is_same_send(&failure)
+            && let Failure::Send { events: sum, .. } = last
+        {
+            *sum = sum.saturating_add(*events);
+            return None;
+        }
+        self.push(failure)
+    }
+}
+
+impl Mailbox<Gap> {
+    /// Counts add up where nothing else differs, and unknown ones are one unknown count. A box that
+    /// is full loses detail, never a gap: two that differ become one that covers both.
+    fn push_or_merge(&self, gap: Gap) {
+        let mut inside = self.lock();
+        let is_full = inside.waiting.len() == WAITING;
+        if let Some(last) = inside.waiting.back_mut() {
+            if *last == gap && gap.missed.is_none() {
+                return;
+            }
+            let is_alike = last.from == gap.from && last.reason == gap.reason;
+            if let (true, Some(sum), Some(more)) = (is_alike, &mut last.missed, gap.missed) {
+                *sum = sum.saturating_add(more);
+                return;
+            }
+            if is_full {
+                last.from = last.from.filter(|from| Some(*from) == gap.from);
+                last.missed = None;
+                if last.reason != gap.reason {
+                    last.reason = wider(&last.reason, &gap.reason);
+                }
+                return;
+            }
+        }
+        if !inside.is_closed {
+            inside.waiting.push_back(gap);
+            drop(inside);
+            self.reader.wake();
+        }
+    }
+}
+
+/// The reason that covers both of two gaps with different ones. What two handlers did not get is
+/// told as missed by all: each of them has to reload.
+fn wider(one: &GapReason, other: &GapReason) -> GapReason {
+    match (one, other) {
+        (GapReason::Reconnected, _) | (_, GapReason::Reconnected) => GapReason::Reconnected,
+        _ => GapReason::Skipped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use tidings_codec::NodeId;
+
+    use super::*;
+    use crate::error::failure::{Cause, HandlerError};
+
+    fn gap(from: u128, missed: u64) -> Gap {
+        Gap {
+            from: Some(NodeId::new(from)),
+            missed: Some(missed),
+            reason: GapReason::Skipped,
+        }
+    }
+
+    #[tokio::test]
+    async fn gaps_of_one_kind_add_up() {
+        let gaps = GapBox::default();
+        gaps.push_or_merge(gap(1, 2));
+        gaps.push_or_merge(gap(1, 3));
+        gaps.push_or_merge(gap(2, 1));
+        assert_eq!(gaps.next().await, Some(gap(1, 5)));
+        assert_eq!(gaps.next().await, Some(gap(2, 1)));
+    }
+
+    #[tokio::test]
+    async fn gaps_of_unknown_size_take_no_room_from_those_that_are_counted() {
+        let gaps = GapBox::default();
+        let reconnected = Gap {
+            from: None,
+            missed: None,
+            reason: GapReason::Reconnected,
+        };
+        (0..=WAITING).for_each(|_| gaps.push_or_merge(reconnected.clone()));
+        gaps.push_or_merge(gap(1, 2));
+        assert_eq!(gaps.next().await, Some(reconnected));
+        assert_eq!(gaps.next().await, Some(gap(1, 2)));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("it fails")]
+    struct Explosive;
+
+    impl Drop for Explosive {
+        fn drop(&mut self) {
+            panic!("it went off");
+        }
+    }
+
+    #[derive(Debug)]
+    struct Unspeakable;
+
+    impl std::error::Error for Unspeakable {}
+
+    impl fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("it has no words")
+        }
+    }
+
+    impl Drop for Unspeakable {
+        fn drop(&mut self) {
+            panic!("it went off");
+        }
+    }
+
+    fn failed(error: HandlerError) -> Failure {
+        Failure::Handler {
+            event: "tick".into(),
+            handler: "tick (a test)".into(),
+            from: None,
+            number: None,
+            cause: Cause::Failed(error),
+        }
+    }
+
+    #[test]
+    fn an_error_that_panics_when_it_is_dropped_harms_nobody_where_there_is_no_room_for_it() {
+        let reports = Reports::new(Arc::new(Counts::new()));
+        (0..WAITING).for_each(|_| reports.failure(failed("no".into())));
+
+        reports.failure(failed(Box::new(Explosive)));
+
+        assert_eq!(reports.suppressed.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn errors_that_panic_when_they_are_dropped_harm_nobody_where_they_wait_at_the_end() {
+        let reports = Reports::new(Arc::new(Counts::new()));
+        (0..3).for_each(|_| reports.failure(failed(Box::new(Explosive))));
+
+        drop(reports);
+    }
+
+    #[test]
+    fn an_error_that_panics_when_it_is_told_and_again_when_it_is_dropped_harms_nobody() {
+        tell(None, failed(Box::new(Unspeakable)));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{}", .0.fetch_add(1, Ordering::Relaxed))]
+    struct Counted(Arc<AtomicU64>);
+
+    #[test]
+    fn failures_that_wait_at_the_end_are_logged() {
+        let reports = Reports::new(Arc::new(Counts::new()));
+        let logged = Arc::new(AtomicU64::new(0));
+        (0..3).for_each(|_| reports.failure(failed(Box::new(Counted(Arc::clone(&logged))))));
+
+        drop(reports);
+
+        assert_eq!(logged.load(Ordering::Relaxed), 3);
+    }
+
+    fn overflow(handler: &str) -> Gap {
+        let handler = handler.into();
+        Gap {
+            reason: GapReason::Overflow { handler },
+            ..gap(1, 1)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_full_box_merges_is_told_with_the_widest_reason() {
+        let reconnected = Gap {
+            from: None,
+            missed: None,
+            reason: GapReason::Reconnected,
+        };
+        for (last, next, reason) in [
+            (overflow("slow"), gap(9, 8), GapReason::Skipped),
+            (gap(9, 8), overflow("slow"), GapReason::Skipped),
+            (overflow("slow"), overflow("late"), GapReason::Skipped),
+            (
+                overflow("slow"),
+                reconnected.clone(),
+                GapReason::Reconnected,
+            ),
+            (reconnected, gap(9, 8), GapReason::Reconnected),
+        ] {
+            let gaps = GapBox::default();
+            (1..WAITING as u128).for_each(|from| gaps.push_or_merge(gap(100 + from, 1)));
+            gaps.push_or_merge(last);
+            gaps.push_or_merge(next);
+            gaps.close();
+            let mut merged = None;
+            while let Some(gap) = gaps.next().await {
+                merged = Some(gap);
+            }
+            let merged = merged.unwrap();
+            assert_eq!((merged.reason, merged.missed), (reason, None));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_box_says_that_it_lost_count() {
+        let gaps = GapBox::default();
+        (0..WAITING as u128 + 5).for_each(|from| gaps.push_or_merge(gap(from, 1)));
+        gaps.close();
+        let mut heard = Vec::new();
+        while let Some(gap) = gaps.next().await {
+            heard.push(gap);
+        }
+        assert_eq!(heard.len(), WAITING);
+        assert_eq!(heard[WAITING - 2], gap(WAITING as u128 - 2, 1));
+        assert_eq!(
+            (heard[WAITING - 1].from, heard[WAITING - 1].missed),
+            (None, None)
+        );
+    }
+}

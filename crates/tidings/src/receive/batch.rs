@@ -1,0 +1,199 @@
+//! The events of one frame for one subscription, and one of them as a handler is given it.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tidings_codec::{DecodeError, Format, NodeId, Payload};
+
+use crate::error::failure::Failure;
+use crate::observe::reports::Reports;
+use crate::observe::trace::Remote;
+use crate::receive::decoded::Decoded;
+use crate::receive::request::{Asked, why};
+
+/// The events of one frame that one subscription gets.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// What the payloads' ranges refer to: the frame, or a copy of the wanted part of it.
+    pub(crate) bytes: Bytes,
+    pub(crate) format: Format,
+    pub(crate) from: Option<NodeId>,
+    /// The names that the events' indices refer to.
+    pub(crate) names: Arc<[Arc<str>]>,
+    pub(crate) events: Vec<Item>,
+    /// Where a payload is reported that panics when it is dropped.
+    pub(crate) reports: Arc<Reports>,
+}
+
+/// One event of a batch.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) name: u32,
+    pub(crate) payload: Range<u32>,
+    /// The sender's number; 0 for a sender that is no bus.
+    pub(crate) number: u64,
+    /// Milliseconds since 1970; 0 when the sender did not say.
+    pub(crate) at: u64,
+    pub(crate) remote: Remote,
+    pub(crate) shared: Option<Arc<Shared>>,
+}
+
+impl Item {
+    pub(crate) fn number(&self) -> Option<u64> {
+        (self.number > 0).then_some(self.number)
+    }
+
+    /// The ask that it is, if somebody asks.
+    pub(crate) fn asked(&self) -> Option<&Arc<Asked>> {
+        self.shared.as_ref()?.asked.as_ref()
+    }
+}
+
+/// What several handlers of one event share, and those of one that somebody asks.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The payload decoded once for all handlers that take an `Arc` of it; `None` when it cannot be.
+    decoded: OnceLock<Option<Decoded>>,
+    asked: Option<Arc<Asked>>,
+}
+
+impl Shared {
+    pub(crate) fn new(asked: Option<&Arc<Asked>>) -> Arc<Self> {
+        Arc::new(Self {
+            decoded: OnceLock::new(),
+            asked: asked.cloned(),
+        })
+    }
+}
+
+impl Batch {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Keeps the first `events` and gives back the rest, if there is one.
+    pub(crate) fn split_off(&mut self, events: usize) -> Option<Self> {
+        if events >= self.events.len() {
+            return None;
+        }
+        Some(Self {
+            bytes: self.bytes.clone(),
+            format: self.format,
+            from: self.from,
+            names: Arc::clone(&self.names),
+            events: self.events.split_off(events),
+            reports: Arc::clone(&self.reports),
+        })
+    }
+
+    /// Takes out the oldest `events`, if there are that many.
+    pub(crate) fn drop_oldest(&mut self, events: usize) -> Option<Self> {
+        if events == 0 {
+            return None;
+        }
+        let rest = self.split_off(events)?;
+        Some(std::mem::replace(self, rest))
+    }
+
+    pub(crate) fn heard<'a>(&'a self, item: &'a Item) -> Heard<'a> {
+        Heard { batch: self, item }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Self {
+        use crate::observe::health::Counts;
+        let item = |number| Item {
+            name: 0,
+            payload: 0..0,
+            number,
+            at: 0,
+            remote: Remote::default(),
+            shared: None,
+        };
+        Self {
+            bytes: vec![0; bytes].into(),
+            format: Format::Json,
+            from: None,
+            names: Arc::from([Arc::from("tick")]),
+            events: numbers.map(item).collect(),
+            reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
+        }
+    }
+}
+
+/// An event as a handler's decoder sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    batch: &'a Batch,
+    item: &'a Item,
+}
+
+impl<'a> Heard<'a> {
+    pub(crate) fn name(&self) -> &'a Arc<str> {
+        &self.batch.names[self.item.name as usize]
+    }
+
+    pub(crate) fn from(&self) -> Option<NodeId> {
+        self.batch.from
+    }
+
+    pub(crate) fn item(&self) -> &'a Item {
+        self.item
+    }
+
+    /// The span that it was sent in.
+    pub(crate) fn remote(&self) -> &'a Remote {
+        &self.item.remote
+    }
+
+    /// A handler has ended with it, `failure` saying how when not well: whoever asks hears of it.
+    #[inline]
+    pub(crate) fn ended(&self, failure: Option<&Failure>) {
+        if let Some(asked) = self.item.asked() {
+            asked.end(failure.map(why));
+        }
+    }
+
+    pub(crate) fn payload(&self) -> Payload<'a> {
+        let range = self.item.payload.start as usize..self.item.payload.end as usize;
+        Payload::new(self.batch.format, &self.batch.bytes[range])
+    }
+
+    /// Decodes, once for all handlers of an `Arc<E>`.
+    pub(crate) fn shared<E: Send + Sync + 'static>(
+        &self,
+        decode: impl Fn() -> Result<E, DecodeError>,
+    ) -> Result<Arc<E>, DecodeError> {
+        let Some(shared) = &self.item.shared else {
+            return decode().map(Arc::new);
+        };
+        let mut error = None;
+        // Others wait here for as long as it takes to decode one payload.
+        let decoded = shared.decoded.get_or_init(|| match decode() {
+            Ok(payload) => {
+                let sent = (self.batch.from, self.item.number());
+                let reports = Arc::clone(&self.batch.reports);
+                Some(Decoded::new(
+                    payload,
+                    Arc::clone(self.name()),
+                    sent,
+                    reports,
+                ))
+            }
+            Err(undecodable) => {
+                error = Some(undecodable);
+                None
+            }
+        });
+        match (decoded, error) {
+            (Some(decoded), _) => {
+                let decoded = decoded.get();
+                Ok(decoded.expect("one cell is shared by handlers of one type only"))
+            }
+            (None, Some(error)) => Err(error),
+            // It failed for another handler; each reports its own failure.
+            (None, None) => decode().map(Arc::new),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! A payload that is decoded once for several handlers. What it does when it is dropped is the
+//! application's code, wherever the last of them is done with it: a panic there is reported.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use tidings_codec::NodeId;
+
+use crate::error::failure::{Cause, Failure};
+use crate::observe::reports::Reports;
+use crate::task::panic::caught;
+
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    /// There until it is dropped.
+    value: Option<Arc<dyn Any + Send + Sync>>,
+    event: Arc<str>,
+    from: Option<NodeId>,
+    number: Option<u64>,
+    reports: Arc<Reports>,
+}
+
+impl Decoded {
+    pub(crate) fn new<E: Send + Sync + 'static>(
+        payload: E,
+        event: Arc<str>,
+        (from, number): (Option<NodeId>, Option<u64>),
+        reports: Arc<Reports>,
+    ) -> Self {
+        Self {
+            value: Some(Arc::new(payload)),
+            event,
+            from,
+            number,
+            reports,
+        }
+    }
+
+    /// The payload, for a handler that takes this type.
+    pub(crate) fn get<E: Send + Sync + 'static>(&self) -> Option<Arc<E>> {
+        let value = Arc::clone(self.value.as_ref()?);
+        value.downcast().ok()
+    }
+}
+
+impl Drop for Decoded {
+    fn drop(&mut self) {
+        let value = self.value.take();
+        if let Err(text) = caught(|| drop(value)) {
+            let event = self.event.to_string();
+            self.reports.failure(Failure::Handler {
+                handler: format!("{event} (a payload that was dropped)").into(),
+                event,
+                from: self.from,
+                number: self.number,
+                cause: Cause::Panicked(text),
+            });
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! One handler's queue: bounded, filled a frame at a time, with a stated fate when it is full.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
+
+use crate::observe::metrics::Level;
+use crate::receive::batch::Batch;
+
+/// What happens to events for a handler whose queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Reading waits for room, so that a handler which is only overrun loses nothing, and the
+    /// senders notice that they are too fast. Meanwhile the bus's other handlers get nothing new,
+    /// so handlers that take longer than 100 µs for an event are waited for up to a second at
+    /// once, and up to 10 s of each minute: one budget for all handlers of the bus. When there is
+    /// still no room, newer events are dropped for this handler until half of its queue is free
+    /// again.
+    #[default]
+    Wait,
+    /// Newer events are dropped for this handler.
+    DropNewest,
+    /// The events that waited longest are dropped to make room.
+    DropOldest,
+}
+
+/// How much a queue may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What became of a batch that was pushed.
+#[derive(Debug)]
+pub(crate) enum Push {
+    /// It is in, or the queue is closed and swallows everything.
+    Done,
+    /// This much of it did not fit.
+    NoRoom(Batch),
+    /// It was not even tried: waiting for room was in vain not long ago.
+    Stuck(Batch),
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    bounds: Bounds,
+    inside: Mutex<Inside>,
+    /// As `end` inside, for who looks before each event.
+    is_closed: AtomicBool,
+    reader: AtomicWaker,
+    room: Notify,
+    level: Level,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    batches: VecDeque<Batch>,
+    events: usize,
+    bytes: usize,
+    end: End,
+    /// Waiting for room was in vain: drop, without waiting again, until half is free.
+    is_stuck: bool,
+}
+
+impl Inside {
+    fn put(&mut self, batch: Batch) {
+        self.events += batch.events.len();
+        self.bytes += batch.bytes();
+        self.batches.push_back(batch);
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Open,
+    /// Takes nothing new; what is inside is still handled.
+    Draining,
+    /// Nothing comes out any more.
+    Closed,
+}
+
+impl Queue {
+    pub(crate) fn new(bounds: Bounds, level: Level) -> Self {
+        Self {
+            bounds,
+            inside: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+            room: Notify::new(),
+            level,
+        }
+    }
+
+    /// Puts in what fits and gives back the rest.
+    pub(crate) fn push(&self, mut batch: Batch) -> Push {
+        let mut inside = self.lock();
+        if inside.end != End::Open {
+            return Push::Done;
+        }
+        if inside.is_stuck {
+            if inside.events * 2 > self.bounds.events || inside.bytes * 2 > self.bounds.bytes {
+                return Push::Stuck(batch);
+            }
+            inside.is_stuck = false;
+        }
+        // A queue with no bytes takes any one batch, or a large event would never fit.
+        if inside.bytes > 0 && inside.bytes + batch.bytes() > self.bounds.bytes {
+            return Push::NoRoom(batch);
+        }
+        let room = self.bounds.events - inside.events;
+        if room == 0 {
+            return Push::NoRoom(batch);
+        }
+        let rest = batch.split_off(room);
+        inside.put(batch);
+        self.level.set(inside.events);
+        drop(inside);
+        self.reader.wake();
+        rest.map_or(Push::Done, Push::NoRoom)
+    }
+
+    /// Puts it in at the expense of what waited longest; gives back how many were dropped.
+    pub(crate) fn push_dropping_oldest(&self, mut batch: Batch) -> u64 {
+        // Dropped after the lock is: what they hold is the application's.
+        let mut dropped = Vec::new();
+        let mut inside = self.lock();
+        if inside.end != End::Open {
+            return 0;
+        }
+        dropped.extend(batch.drop_oldest(batch.events.len().saturating_sub(self.bounds.events)));
+        while inside.bytes > 0 && inside.bytes + batch.bytes() > self.bounds.bytes {
+            dropped.extend(self.pop(&mut inside));
+        }
+        let mut excess = (inside.events + batch.events.len()).saturating_sub(self.bounds.events);
+        while let Some(oldest) = inside.batches.front_mut().filter(|_| excess > 0) {
+            if excess < oldest.events.len() {
+                dropped.extend(oldest.drop_oldest(excess));
+                inside.events -= excess;
+                break;
+            }
+            excess -= oldest.events.len();
+            dropped.extend(self.pop(&mut inside));
+        }
+        inside.put(batch);
+        self.level.set(inside.events);
+        drop(inside);
+        self.reader.wake();
+        dropped.iter().map(|batch| batch.events.len() as u64).sum()
+    }
+
+    /// Waits until something was taken out. Ask again afterwards; wake-ups can be late.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    /// Says that waiting for room was in vain.
+    pub(crate) fn is_stuck(&self) {
+        self.lock().is_stuck = true;
+    }
+
+    /// The next batch; `None` once the queue is closed, or drained.
+    pub(crate) async fn next(&self) -> Option<Batch> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
+        if let Poll::Ready(batch) = self.take() {
+            return Poll::Ready(batch);
+        }
+        self.reader.register(cx.waker());
+        // Something may have come between the look and the registration.
+        self.take()
+    }
+
+    fn take(&self) -> Poll<Option<Batch>> {
+        let mut inside = self.lock();
+        match self.pop(&mut inside) {
+            Some(batch) => Poll::Ready(Some(batch)),
+            None if inside.end == End::Open => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn pop(&self, inside: &mut Inside) -> Option<Batch> {
+        let batch = inside.batches.pop_front()?;
+        inside.events -= batch.events.len();
+        inside.bytes -= batch.bytes();
+        self.level.set(inside.events);
+        self.room.notify_one();
+        Some(batch)
+    }
+
+    /// Takes nothing new; what is inside can still be taken out.
+    pub(crate) fn drain(&self) {
+        let mut inside = self.lock();
+        if inside.end == End::Open {
+            inside.end = End::Draining;
+        }
+        drop(inside);
+        self.wake_all();
+    }
+
+    /// Empties the queue for good, and says how many events were in it.
+    pub(crate) fn close(&self) -> u64 {
+        let mut inside = self.lock();
+        inside.end = End::Closed;
+        self.is_closed.store(true, Ordering::Release);
+        let events = std::mem::take(&mut inside.events) as u64;
+        inside.bytes = 0;
+        self.level.set(0);
+        let batches = std::mem::take(&mut inside.batches);
+        drop(inside);
+        // Only now: what they hold is the application's.
+        drop(batches);
+        self.wake_all();
+        events
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    fn wake_all(&self) {
+        self.reader.wake();
+        self.room.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(events: usize) -> Queue {
+        let bounds = Bounds {
+            events,
+            bytes: 1_000,
+        };
+        Queue::new(bounds, Level::of_nothing())
+    }
+
+    fn fits(push: &Push) -> bool {
+        matches!(push, Push::Done)
+    }
+
+    fn numbers(queue: &Queue) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while let Poll::Ready(Some(batch)) = queue.take() {
+            numbers.extend(batch.events.iter().map(|event| event.number));
+        }
+        numbers
+    }
+
+    #[test]
+    fn what_does_not_fit_comes_back() {
+        let queue = queue(3);
+        assert!(fits(&queue.push(Batch::for_test(1..=2, 10))));
+        let Push::NoRoom(rest) = queue.push(Batch::for_test(3..=5, 10)) else {
+            panic!("it fitted")
+        };
+        assert_eq!(rest.events.len(), 2);
+        assert_eq!(numbers(&queue), [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_bytes_are_bounded_but_one_batch_always_fits() {
+        let queue = queue(100);
+        assert!(fits(&queue.push(Batch::for_test(1..=1, 5_000))));
+        assert!(!fits(&queue.push(Batch::for_test(2..=2, 1))));
+    }
+
+    #[test]
+    fn no_more_than_needed_is_dropped_of_the_oldest() {
+        let queue = queue(3);
+        queue.push(Batch::for_test(1..=3, 1));
+        assert_eq!(queue.push_dropping_oldest(Batch::for_test(4..=4, 1)), 1);
+        assert_eq!(numbers(&queue), [2, 3, 4]);
+    }
+
+    #[test]
+    fn dropping_the_oldest_counts_them() {
+        let queue = queue(3);
+        queue.push(Batch::for_test(1..=1, 1));
+        queue.push(Batch::for_test(2..=3, 1));
+        assert_eq!(queue.push_dropping_oldest(Batch::for_test(4..=5, 1)), 2);
+        assert_eq!(numbers(&queue), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_stuck_queue_takes_nothing_until_half_is_free() {
+        let queue = queue(4);
+        (1..=4).for_each(|number| assert!(fits(&queue.push(Batch::for_test(number..=number, 1)))));
+        queue.is_stuck();
+        queue.pop(&mut queue.lock());
+        assert!(matches!(
+            queue.push(Batch::for_test(5..=5, 1)),
+            Push::Stuck(_)
+        ));
+        queue.pop(&mut queue.lock());
+        assert!(fits(&queue.push(Batch::for_test(6..=6, 1))));
+        assert_eq!(numbers(&queue), [3, 4, 6]);
+    }
+
+    #[test]
+    fn a_queue_that_was_stuck_and_has_room_again_waits_for_room_as_any() {
+        let queue = queue(4);
+        queue.push(Batch::for_test(1..=4, 1));
+        queue.is_stuck();
+        assert_eq!(numbers(&queue), [1, 2, 3, 4]);
+
+        assert!(fits(&queue.push(Batch::for_test(5..=8, 1))));
+
+        // Full once more, and not stuck any more.
+        let push = queue.push(Batch::for_test(9..=9, 1));
+        assert!(matches!(push, Push::NoRoom(_)), "{push:?}");
+    }
+
+    #[test]
+    fn a_stuck_queue_needs_half_of_its_bytes_free_as_well() {
+        let queue = queue(100);
+        queue.push(Batch::for_test(1..=1, 600));
+        queue.is_stuck();
+        assert!(matches!(
+            queue.push(Batch::for_test(2..=2, 1)),
+            Push::Stuck(_)
+        ));
+        queue.pop(&mut queue.lock());
+        queue.push(Batch::for_test(3..=3, 500));
+        queue.is_stuck();
+        assert!(fits(&queue.push(Batch::for_test(4..=4, 1))));
+    }
+
+    #[test]
+    fn a_draining_queue_gives_what_it_has_and_ends() {
+        let queue = queue(4);
+        queue.push(Batch::for_test(1..=2, 1));
+        queue.drain();
+        assert!(fits(&queue.push(Batch::for_test(3..=3, 1))));
+        assert_eq!(numbers(&queue), [1, 2]);
+        assert!(matches!(queue.take(), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_closed_queue_counts_what_it_drops() {
+        let queue = queue(4);
+        queue.push(Batch::for_test(1..=2, 1));
+        assert_eq!(queue.close(), 2);
+        assert!(matches!(queue.take(), Poll::Ready(None)));
+    }
+}

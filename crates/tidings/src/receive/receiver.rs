@@ -1,0 +1,394 @@
+//! What is heard: frame -> numbers -> subscriptions.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, read_frame};
+
+use crate::error::failure::Failure;
+use crate::error::gap::{Gap, GapReason};
+use crate::event::name::is_notice;
+use crate::observe::health::Counts;
+use crate::observe::metrics::Frames;
+use crate::observe::reports::Reports;
+use crate::receive::batch::Batch;
+use crate::receive::dispatch::Dispatcher;
+use crate::receive::merged::Merged;
+use crate::receive::queue::{Push, WhenFull};
+use crate::receive::remembered::Remembered;
+use crate::receive::room::{Patience, Waiting};
+use crate::receive::sequence::{Numbered, Sequences, Verdict};
+use crate::receive::sorter::{Arrived, Sorter};
+use crate::receive::subscription::Seat;
+use crate::send::window::{Echoes, Sent};
+
+/// How often frames in our name that are not ours are reported at most.
+const FORGED: Duration = Duration::from_secs(10);
+
+/// How often it is reported at most that it was lost track of senders.
+const LOST_TRACK: Duration = Duration::from_secs(1);
+
+/// Judges frames and hands their events over.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    me: NodeId,
+    sequences: Sequences,
+    sorter: Sorter,
+    events: Vec<Result<RawEvent, EventError>>,
+    limits: Limits,
+    patience: Patience,
+    frames: Frames,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) echoes: Arc<Echoes>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) counts: Arc<Counts>,
+    /// Who must not be forgotten among very many senders.
+    remembered: Arc<Remembered>,
+    /// Frames in our name that are not ours.
+    forged: Merged,
+    /// How often it was lost track of senders.
+    lost_track: Merged,
+    /// When a frame of our own came back last.
+    pub(crate) echoed: Instant,
+    /// How many frames there were.
+    pub(crate) count: u64,
+}
+
+impl Receiver {
+    pub(crate) fn new(
+        me: NodeId,
+        dispatcher: Arc<Dispatcher>,
+        echoes: Arc<Echoes>,
+        reports: Arc<Reports>,
+        counts: Arc<Counts>,
+        remembered: Arc<Remembered>,
+    ) -> Self {
+        let now = Instant::now();
+        let mut sequences = Sequences::default();
+        // Of ourselves we know that we begin at 1.
+        sequences.join(me, now);
+        Self {
+            me,
+            sequences,
+            sorter: Sorter::new(me, &dispatcher, &reports),
+            events: Vec::new(),
+            limits: Limits::default(),
+            patience: Patience::default(),
+            frames: Frames::heard(),
+            dispatcher,
+            echoes,
+            reports,
+            counts,
+            remembered,
+            forged: Merged::new(FORGED),
+            lost_track: Merged::new(LOST_TRACK),
+            echoed: now,
+            count: 0,
+        }
+    }
+
+    /// Takes in one frame. It waits only for room in a full queue, and not for long.
+    pub(crate) async fn receive(&mut self, frame: Bytes) {
+        let echo = self.echoes.hear(&frame);
+        let is_echo = echo.is_some();
+        self.count += 1;
+        if is_echo {
+            self.echoed = Instant::now();
+        }
+        self.take_in(frame, echo).await;
+        if is_echo {
+            self.echoes.handed_over();
+        }
+    }
+
+    async fn take_in(&mut self, frame: Bytes, echo: Option<Sent>) {
+        let is_echo = echo.is_some();
+        if let Some(echo) = echo
+            && self.dispatcher.is_empty()
+            // Our own answer to what we asked is one of all.
+            && !self.dispatcher.asks.is_any_open()
+        {
+            self.frames.add(frame.len(), echo.events);
+            let numbered = Numbered {
+                first: echo.first,
+                events: echo.events,
+                bytes: &frame,
+                is_dated: true,
+            };
+            if self.is_new(self.me, numbered) {
+                Counts::add(&self.counts.heard, u64::from(echo.events));
+            }
+            return;
+        }
+        let header = match read_frame(&frame, &self.limits, &mut self.events) {
+            Ok(header) => header,
+            Err(source) => {
+                return self.reports.unreadable(Failure::Frame {
+                    bytes: frame.len(),
+                    source,
+                });
+            }
+        };
+        let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
+        let announced = self.announced(header, &frame);
+        self.frames.add(frame.len(), events - announced);
+        if let (Some(from), Some(first)) = (header.from, header.seq) {
+            let numbered = Numbered {
+                first,
+                events,
+                bytes: &frame,
+                is_dated: matches!(self.events.first(), Some(Ok(event)) if event.at > 0),
+            };
+            let is_new = self.is_new(from, numbered);
+            if from == self.me && !is_echo {
+                self.look_for_forgery(first, events, is_new);
+            }
+            if !is_new {
+                return;
+            }
+        }
+        Counts::add(&self.counts.heard, u64::from(events - announced));
+        if events == 0 {
+            return;
+        }
+        let reports = &self.reports;
+        let events = &mut self.events;
+        let arrived = Arrived {
+            bytes: &frame,
+            header,
+            events,
+        };
+        let batches = self.sorter.sort(arrived, |source| {
+            reports.unreadable(Failure::Event {
+                from: header.from,
+                source,
+            });
+        });
+        let mut waiting = Vec::new();
+        for (seat, batch) in batches {
+            if let Some(rest) = self.hand_over(&seat, batch) {
+                waiting.push((seat, rest));
+            }
+        }
+        if !waiting.is_empty() {
+            self.wait_for_room(waiting).await;
+        }
+    }
+
+    /// How many of the events nobody sent: Redis announces what the parts of a bus keep there.
+    fn announced(&self, header: Header, frame: &[u8]) -> u32 {
+        if header.seq.is_some() {
+            return 0;
+        }
+        let is_announced = |event: &RawEvent| is_notice(event.name_bytes(frame));
+        let announced = self
+            .events
+            .iter()
+            .flatten()
+            .filter(|event| is_announced(event));
+        u32::try_from(announced.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the frame was not received before. What is missing is reported.
+    fn is_new(&mut self, from: NodeId, frame: Numbered<'_>) -> bool {
+        let (now, events) = (Instant::now(), frame.events);
+        let verdict = self.sequences.receive(from, frame, now);
+        match verdict {
+            Verdict::Next => {}
+            Verdict::Repeated => Counts::add(&self.counts.repeated, u64::from(events)),
+            Verdict::Missed(missed) => self.missed(Some(from), Some(missed)),
+            Verdict::Restarted => self.missed(Some(from), None),
+        }
+        if self.sequences.needs_attention() {
+            self.attend(now);
+        }
+        verdict != Verdict::Repeated
+    }
+
+    fn missed(&self, from: Option<NodeId>, missed: Option<u64>) {
+        self.reports.gap(&Gap {
+            from,
+            missed,
+            reason: GapReason::Skipped,
+        });
+    }
+
+    /// More senders are received than can be remembered.
+    #[cold]
+    fn attend(&mut self, now: Instant) {
+        if self.sequences.asks_for_members()
+            && let Some(members) = self.remembered.ask()
+        {
+            self.sequences.set_members(self.me, members);
+        }
+        if self.sequences.has_lost_track() {
+            self.lost_track.add();
+            self.report(now);
+        }
+    }
+
+    /// A frame in our name that is none of those whose echo we wait for.
+    #[cold]
+    fn look_for_forgery(&mut self, first: u64, events: u32, is_new: bool) {
+        let now = Instant::now();
+        if is_new && self.echoes.is_forged(first, events) {
+            self.echoes.claim(first.saturating_add(u64::from(events)));
+            self.forged.add();
+            self.report(now);
+        } else if events == 0 {
+            // Our position, which has no event, is known by its sender alone.
+            self.echoed = now;
+        }
+    }
+
+    /// When [`report`](Self::report) has something to do, if it has.
+    pub(crate) fn next_report(&self) -> Option<Instant> {
+        let now = Instant::now();
+        [self.forged.due(now), self.lost_track.due(now)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Reports what was held back, as one.
+    pub(crate) fn report(&mut self, now: Instant) {
+        if let Some(frames) = self.forged.take(now) {
+            self.reports.failure(Failure::Forged { frames });
+        }
+        if self.lost_track.take(now).is_some() {
+            self.missed(None, None);
+        }
+    }
+
+    /// What has to wait for room.
+    fn hand_over(&self, seat: &Seat, batch: Batch) -> Option<Batch> {
+        if seat.handling.when_full == WhenFull::DropOldest {
+            let dropped = seat.queue.push_dropping_oldest(batch);
+            // Whose they were is not known.
+            overflowed(&self.reports, seat, None, dropped);
+            return None;
+        }
+        let from = batch.from;
+        match seat.queue.push(batch) {
+            Push::NoRoom(rest) if seat.handling.when_full == WhenFull::Wait => return Some(rest),
+            Push::NoRoom(rest) | Push::Stuck(rest) => {
+                overflowed(&self.reports, seat, from, count(&rest));
+            }
+            Push::Done => {}
+        }
+        None
+    }
+
+    async fn wait_for_room(&mut self, waiting: Vec<Waiting>) {
+        let reports = &self.reports;
+        let drop = |seat: &Seat, rest: Batch| overflowed(reports, seat, rest.from, count(&rest));
+        self.patience.wait(waiting, drop).await;
+    }
+}
+
+/// Events did not fit the queue of a handler.
+fn overflowed(reports: &Reports, seat: &Seat, from: Option<NodeId>, events: u64) {
+    if events == 0 {
+        return;
+    }
+    reports.gap(&Gap {
+        from,
+        missed: Some(events),
+        reason: GapReason::Overflow {
+            handler: Arc::clone(&seat.handler),
+        },
+    });
+}
+
+fn count(batch: &Batch) -> u64 {
+    batch.events.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use tidings_codec::Format;
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::request::pending::Asks;
+    use crate::send::outgoing::{Outgoing, Settings};
+
+    const ME: NodeId = NodeId::new(1);
+
+    fn receiver() -> Receiver {
+        let counts = Arc::new(Counts::new());
+        let reports = Arc::new(Reports::new(Arc::clone(&counts)));
+        let settings = Settings {
+            limit: 0,
+            patience: Duration::ZERO,
+            is_volatile: true,
+        };
+        let outgoing = Outgoing::new(ME, Format::Json, settings, Arc::clone(&reports));
+        let asks = Asks::new(Arc::new(outgoing), Handle::current());
+        let dispatcher = Arc::new(Dispatcher::new(Arc::new(asks)));
+        let (echoes, remembered) = (Arc::default(), Arc::default());
+        Receiver::new(ME, dispatcher, echoes, reports, counts, remembered)
+    }
+
+    async fn receive(receiver: &mut Receiver, from: u128, seq: u64) {
+        receiver.receive(frame(NodeId::new(from), seq)).await;
+    }
+
+    /// A frame of one event.
+    fn frame(from: NodeId, seq: u64) -> Bytes {
+        format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{{"event":"x"}}]}}"#).into()
+    }
+
+    /// The first event of each of so many senders.
+    async fn receive_crowd(receiver: &mut Receiver, senders: Range<u128>) {
+        for sender in senders {
+            receive(receiver, sender, 1).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_events_of_our_own_are_a_gap_where_they_do_not_come_back() {
+        let mut receiver = receiver();
+        let frame = frame(ME, 3);
+        let sent = Sent {
+            first: 3,
+            events: 1,
+            frame: frame.clone(),
+        };
+        receiver.echoes.sent(sent);
+
+        receiver.receive(frame).await;
+
+        assert_eq!(receiver.counts.missed.sum(), 2);
+        assert_eq!(receiver.counts.heard.sum(), 1);
+    }
+
+    #[tokio::test]
+    async fn forgotten_senders_are_reported_together_as_a_gap_of_unknown_size() {
+        let mut receiver = receiver();
+
+        receive_crowd(&mut receiver, 100..10_000).await;
+
+        let told = receiver.counts.gaps.sum();
+        assert!((1..100).contains(&told), "{told} gaps");
+        assert_eq!(receiver.counts.missed.sum(), 0);
+        receiver.report(Instant::now() + LOST_TRACK);
+        assert_eq!(receiver.counts.gaps.sum(), told + 1);
+    }
+
+    #[tokio::test]
+    async fn members_are_remembered_where_other_senders_are_forgotten() {
+        let mut receiver = receiver();
+        let (member, other) = (50, 51);
+        receiver.remembered.know([NodeId::new(member)]);
+        receive_crowd(&mut receiver, member..10_000).await;
+
+        receive(&mut receiver, other, 5).await;
+        assert_eq!(receiver.counts.missed.sum(), 0);
+        receive(&mut receiver, member, 5).await;
+        assert_eq!(receiver.counts.missed.sum(), 3);
+    }
+}

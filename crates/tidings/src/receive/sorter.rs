@@ -1,0 +1,230 @@
+//! Sorts the events of a frame: one batch for each subscription that wants some. No I/O.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_codec::{EventError, Header, NodeId, RawEvent, To};
+
+use crate::event::name::is_notice;
+use crate::observe::reports::Reports;
+use crate::observe::trace::Remote;
+use crate::receive::batch::{Batch, Item, Shared};
+use crate::receive::control::Notice;
+use crate::receive::dispatch::Dispatcher;
+use crate::receive::request::{Asked, Question, Reply, question};
+use crate::receive::routes::{Place, Route, Table};
+use crate::receive::subscription::Seat;
+
+/// Copy unless the wanted payloads are at least this part of the frame: a queue must not keep a
+/// large frame alive for one small event of it.
+const KEEP_FRAME_FROM: usize = 4;
+
+/// Sorts the events of a frame by the subscriptions that want them.
+#[derive(Debug)]
+pub(crate) struct Sorter {
+    me: NodeId,
+    dispatcher: Arc<Dispatcher>,
+    reports: Arc<Reports>,
+    /// For each slot of the table, what its subscription gets of the frame at hand.
+    wanted: Vec<Vec<Item>>,
+    /// The slots that get something.
+    touched: Vec<usize>,
+}
+
+/// What a frame says to the bus itself. It is seen to once the table is free again: what hears it
+/// may register something.
+#[derive(Default)]
+struct Aside {
+    notices: Vec<RawEvent>,
+    replies: Vec<(Question, Reply)>,
+    malformed: Vec<EventError>,
+}
+
+/// A frame with its events, and what the sequence said of it.
+#[derive(Debug)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) bytes: &'a Bytes,
+    pub(crate) header: Header,
+    pub(crate) events: &'a mut Vec<Result<RawEvent, EventError>>,
+}
+
+impl Sorter {
+    pub(crate) fn new(me: NodeId, dispatcher: &Arc<Dispatcher>, reports: &Arc<Reports>) -> Self {
+        Self {
+            me,
+            dispatcher: Arc::clone(dispatcher),
+            reports: Arc::clone(reports),
+            wanted: Vec::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Makes one batch for each subscription that wants something of this frame. Malformed events
+    /// are given to `report`.
+    pub(crate) fn sort(
+        &mut self,
+        arrived: Arrived<'_>,
+        report: impl FnMut(EventError),
+    ) -> Vec<(Arc<Seat>, Batch)> {
+        let (bytes, header) = (arrived.bytes, arrived.header);
+        let mut aside = Aside::default();
+        let dispatcher = Arc::clone(&self.dispatcher);
+        let batches = self.sort_by(&dispatcher.lock(), arrived, &mut aside);
+        aside.malformed.into_iter().for_each(report);
+        for event in &aside.notices {
+            let notice = Notice::of(event, header, bytes);
+            dispatcher.notices.hear(event.name(bytes), &notice);
+        }
+        for (question, reply) in aside.replies {
+            Arc::clone(&dispatcher.asks).reply(question, reply);
+        }
+        batches
+    }
+
+    fn sort_by(
+        &mut self,
+        table: &Table,
+        arrived: Arrived<'_>,
+        aside: &mut Aside,
+    ) -> Vec<(Arc<Seat>, Batch)> {
+        let Arrived {
+            bytes,
+            header,
+            events,
+        } = arrived;
+        if self.wanted.len() < table.slots() {
+            self.wanted.resize_with(table.slots(), Vec::new);
+        }
+        let mut unknown_names: Vec<Arc<str>> = Vec::new();
+        for (index, event) in events.drain(..).enumerate() {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    aside.malformed.push(error);
+                    continue;
+                }
+            };
+            if !self.is_for_me(event.to, header.from) {
+                continue;
+            }
+            let (route, behind) = match table.route(event.name_bytes(bytes)) {
+                Some(route) => (route, 0),
+                None if is_notice(event.name_bytes(bytes)) => {
+                    aside.notices.push(event);
+                    continue;
+                }
+                None if table.others().is_empty() => {
+                    if let Some(question) = question(&event, header, bytes) {
+                        let reply = Reply::without_handler(table.is_over());
+                        aside.replies.push((question, reply));
+                    }
+                    continue;
+                }
+                None => {
+                    unknown_names.push(Arc::from(event.name(bytes)));
+                    let index = unknown_names.len() - 1;
+                    let index = u32::try_from(index).expect("a frame has fewer names than bytes");
+                    (table.others(), index)
+                }
+            };
+            let number = header.seq.map_or(0, |first| first + index as u64);
+            let remote = Remote::of(&event, header.format, bytes);
+            let asked = question(&event, header, bytes)
+                .map(|question| Asked::new(&self.dispatcher.asks, question, route.len()));
+            self.put(route, asked.as_ref(), |place, shared| Item {
+                name: place.name + behind,
+                payload: event.payload_range(),
+                number,
+                at: event.at,
+                remote: remote.clone(),
+                shared,
+            });
+        }
+        self.batches(table, bytes, header, &unknown_names)
+    }
+
+    fn is_for_me(&self, to: To, from: Option<NodeId>) -> bool {
+        match to {
+            To::All => true,
+            To::Others => from != Some(self.me),
+            To::Node(node) => node == self.me,
+        }
+    }
+
+    fn put(
+        &mut self,
+        route: &Route,
+        asked: Option<&Arc<Asked>>,
+        item: impl Fn(&Place, Option<Arc<Shared>>) -> Item,
+    ) {
+        if let (Some(only), None) = (route.only(), asked) {
+            return self.want(only, item(only, None));
+        }
+        let shared: Vec<_> = (0..route.shared()).map(|_| Shared::new(asked)).collect();
+        for place in route.places() {
+            let shared = match place.shared {
+                Some(index) => Some(Arc::clone(&shared[index])),
+                None => asked.map(|asked| Shared::new(Some(asked))),
+            };
+            self.want(place, item(place, shared));
+        }
+    }
+
+    fn want(&mut self, place: &Place, item: Item) {
+        let wanted = &mut self.wanted[place.slot];
+        if wanted.is_empty() {
+            self.touched.push(place.slot);
+        }
+        wanted.push(item);
+    }
+
+    fn batches(
+        &mut self,
+        table: &Table,
+        frame: &Bytes,
+        header: Header,
+        unknown_names: &[Arc<str>],
+    ) -> Vec<(Arc<Seat>, Batch)> {
+        let mut batches = Vec::with_capacity(self.touched.len());
+        for slot in self.touched.drain(..) {
+            let entry = table.entry(slot);
+            let wanted = &mut self.wanted[slot];
+            let next = Vec::with_capacity(wanted.len());
+            let mut events = std::mem::replace(wanted, next);
+            let bytes = keep_or_copy(frame, &mut events);
+            let names = if entry.wants_others() && !unknown_names.is_empty() {
+                entry.names.iter().chain(unknown_names).cloned().collect()
+            } else {
+                Arc::clone(&entry.names)
+            };
+            let (format, from) = (header.format, header.from);
+            batches.push((
+                Arc::clone(&entry.seat),
+                Batch {
+                    bytes,
+                    format,
+                    from,
+                    names,
+                    events,
+                    reports: Arc::clone(&self.reports),
+                },
+            ));
+        }
+        batches
+    }
+}
+
+/// The frame itself, or a copy of the payloads when they are a small part of it.
+fn keep_or_copy(frame: &Bytes, events: &mut [Item]) -> Bytes {
+    let wanted: usize = events.iter().map(|event| event.payload.len()).sum();
+    if wanted * KEEP_FRAME_FROM >= frame.len() {
+        return frame.clone();
+    }
+    let mut copy = Vec::with_capacity(wanted);
+    for event in events {
+        let start = u32::try_from(copy.len()).expect("a copy is smaller than its frame");
+        copy.extend_from_slice(&frame[event.payload.start as usize..event.payload.end as usize]);
+        event.payload = start..start + (event.payload.end - event.payload.start);
+    }
+    copy.into()
+}

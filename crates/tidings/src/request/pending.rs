@@ -1,0 +1,272 @@
+//! The asks of a bus: those that it waits for, and the answers that it sends.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+
+use tidings_codec::{EncodeError, Encoder, Format, NodeId, Payload, To};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::error::report;
+use crate::error::send::SendError;
+use crate::observe::trace::Carried;
+use crate::receive::control::{Listener, Notice};
+use crate::receive::request::{ASK, Answering, AskId, Question, Reply, words};
+use crate::send::outgoing::{Manner, Outgoing, Unwritten, Wait};
+
+/// The name that answers travel under.
+pub(crate) const ANSWER: &str = "tidings.response";
+
+const OUTCOME: &str = "outcome";
+const ERROR: &str = "error";
+
+const HANDLED: &str = "handled";
+const FAILED: &str = "failed";
+const NO_HANDLER: &str = "no-handler";
+
+/// How many asks may be open at once.
+pub(crate) const OPEN: usize = 1_024;
+
+/// How many more answers than expected may wait for the one who asked.
+const MORE: usize = 64;
+
+/// How many answers may wait for room in a full outgoing queue.
+const WAITING: usize = 256;
+
+/// Both sides of all asks of one bus.
+#[derive(Debug)]
+pub(crate) struct Asks {
+    outgoing: Arc<Outgoing>,
+    runtime: Handle,
+    open: Mutex<HashMap<AskId, Waiting>>,
+    /// How many are open, for who looks at each frame.
+    count: AtomicUsize,
+    listens: Once,
+    room: Arc<Semaphore>,
+}
+
+/// The way to who waits for the answers to one ask.
+#[derive(Debug)]
+struct Waiting {
+    answers: mpsc::Sender<Heard>,
+    /// How many answers there was no room for.
+    uncounted: Arc<AtomicUsize>,
+}
+
+/// One answer as it was heard.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) from: NodeId,
+    pub(crate) format: Format,
+    pub(crate) reply: Reply,
+}
+
+/// An ask of our own, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenAsk {
+    asks: Arc<Asks>,
+    pub(crate) id: AskId,
+    pub(crate) answers: mpsc::Receiver<Heard>,
+    pub(crate) uncounted: Arc<AtomicUsize>,
+}
+
+impl Asks {
+    pub(crate) fn new(outgoing: Arc<Outgoing>, runtime: Handle) -> Self {
+        Self {
+            outgoing,
+            runtime,
+            open: Mutex::default(),
+            count: AtomicUsize::new(0),
+            listens: Once::new(),
+            room: Arc::new(Semaphore::new(WAITING)),
+        }
+    }
+
+    /// Begins to wait for answers, this many of them expected; `None` when too many asks are open.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        listen: impl FnOnce(&'static str, Arc<dyn Listener>),
+        expected: usize,
+    ) -> Option<OpenAsk> {
+        let (sender, answers) = mpsc::channel(expected + MORE);
+        let uncounted = Arc::default();
+        let waiting = Waiting {
+            answers: sender,
+            uncounted: Arc::clone(&uncounted),
+        };
+        let id = AskId(rand::random());
+        let mut open = self.lock();
+        if open.len() >= OPEN {
+            return None;
+        }
+        open.insert(id, waiting);
+        self.count.store(open.len(), Ordering::Relaxed);
+        drop(open);
+        self.listens
+            .call_once(|| listen(ANSWER, Arc::clone(self) as Arc<dyn Listener>));
+        Some(OpenAsk {
+            asks: Arc::clone(self),
+            id,
+            answers,
+            uncounted,
+        })
+    }
+
+    fn end(&self, id: AskId) {
+        let mut open = self.lock();
+        let ended = open.remove(&id);
+        self.count.store(open.len(), Ordering::Relaxed);
+        drop(open);
+        drop(ended);
+    }
+
+    /// What could not be written is a failure of this process, and the one who asked hears of it.
+    fn cannot_reply(self: &Arc<Self>, to: Question, error: &SendError) {
+        tracing::debug!(error = %report(error), "an answer could not be sent");
+        if matches!(error, SendError::Encode { .. } | SendError::TooLarge { .. }) {
+            let text = words(format_args!("the answer cannot be sent: {}", report(error)));
+            if let Ok(false) | Err(_) = self.try_reply(to, &Reply::Failed(text)) {
+                tracing::debug!("the reason could not be sent either");
+            }
+        }
+    }
+
+    fn try_reply(&self, to: Question, reply: &Reply) -> Result<bool, SendError> {
+        let id = to.id.to_string();
+        let meta = reply.meta(&id);
+        let event = unwritten(to, &meta);
+        let write = |into: Encoder<'_>| reply.write(into);
+        let ticket = self.outgoing.try_append(event, MANNER, &write)?;
+        Ok(ticket.is_some())
+    }
+
+    /// Waits for room, in a task of its own.
+    fn reply_later(self: &Arc<Self>, to: Question, reply: Reply) {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            tracing::debug!("an answer found too many others waiting for room");
+            return;
+        };
+        let asks = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let id = to.id.to_string();
+            let meta = reply.meta(&id);
+            let event = unwritten(to, &meta);
+            let write = |into: Encoder<'_>| reply.write(into);
+            if let Err(error) = asks.outgoing.append(event, MANNER, write).await {
+                asks.cannot_reply(to, &error);
+            }
+            drop(place);
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AskId, Waiting>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answering for Asks {
+    fn format(&self) -> Format {
+        self.outgoing.format()
+    }
+
+    fn is_any_open(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    fn reply(self: Arc<Self>, to: Question, reply: Reply) {
+        match self.try_reply(to, &reply) {
+            Ok(true) => {}
+            Ok(false) => self.reply_later(to, reply),
+            Err(error) => self.cannot_reply(to, &error),
+        }
+    }
+
+    fn close(&self) {
+        let mut open = self.lock();
+        self.count.store(0, Ordering::Relaxed);
+        let waiting = std::mem::take(&mut *open);
+        drop(open);
+        drop(waiting);
+    }
+}
+
+/// As an awaited event: one that is lost is no loss of who feeds and flushes here.
+const MANNER: Manner = Manner {
+    wait: Wait::Awaited,
+    is_volatile: false,
+};
+
+/// What an answer's trace is, is of no interest.
+static UNTRACED: Carried = Carried::NOTHING;
+
+fn unwritten<'a>(to: Question, meta: &'a [(&'a str, &'a str)]) -> Unwritten<'a> {
+    Unwritten {
+        name: ANSWER,
+        to: To::Node(to.by),
+        carried: &UNTRACED,
+        meta,
+    }
+}
+
+impl Listener for Asks {
+    fn hear(&self, notice: &Notice<'_>) {
+        let Some((id, heard)) = Heard::of(notice) else {
+            tracing::debug!(from = ?notice.from, "an answer that cannot be understood");
+            return;
+        };
+        // One that nobody waits for any more is late, or nobody's.
+        if let Some(waiting) = self.lock().get(&id)
+            && waiting.answers.try_send(heard).is_err()
+        {
+            waiting.uncounted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Heard {
+    fn of(notice: &Notice<'_>) -> Option<(AskId, Self)> {
+        let meta = notice.meta()?;
+        let id = meta.get(ASK)?.parse().ok()?;
+        let reply = match meta.get(OUTCOME)?.as_str() {
+            HANDLED => Reply::Handled(notice.payload.bytes().to_vec()),
+            FAILED => Reply::Failed(words(meta.get(ERROR).map_or("", String::as_str))),
+            NO_HANDLER => Reply::NoHandler,
+            _ => return None,
+        };
+        let heard = Self {
+            from: notice.from?,
+            format: notice.payload.format(),
+            reply,
+        };
+        Some((id, heard))
+    }
+}
+
+impl Reply {
+    fn meta<'a>(&'a self, id: &'a str) -> Vec<(&'a str, &'a str)> {
+        let mut meta = vec![(ASK, id)];
+        match self {
+            Self::Handled(_) => meta.push((OUTCOME, HANDLED)),
+            Self::Failed(text) => meta.extend([(OUTCOME, FAILED), (ERROR, text)]),
+            Self::NoHandler => meta.push((OUTCOME, NO_HANDLER)),
+        }
+        meta
+    }
+
+    fn write(&self, into: Encoder<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::Handled(value) if !value.is_empty() => {
+                let payload = Payload::new(into.format(), value);
+                into.copy(payload)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for OpenAsk {
+    fn drop(&mut self) {
+        self.asks.end(self.id);
+    }
+}

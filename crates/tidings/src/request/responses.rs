@@ -1,0 +1,245 @@
+//! What comes back of one ask, and the account of it.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tidings_codec::NodeId;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::error::report;
+use crate::error::request::AnswerError;
+use crate::request::pending::{Heard, OpenAsk};
+use crate::request::summary::{Summary, Who};
+use crate::task::timer::FOREVER;
+
+/// How many answers of nodes that are no members count. The number of these is not ours to bound.
+const STRANGERS: usize = 1_024;
+
+/// The nodes that leave.
+pub(crate) type Departures = BoxStream<'static, NodeId>;
+
+/// The answers to one ask, as they come.
+pub(crate) struct Replies {
+    ask: OpenAsk,
+    departures: Departures,
+    has_departures: bool,
+    deadline: Pin<Box<Sleep>>,
+    tally: Tally,
+    has_ended: bool,
+}
+
+/// Who has answered what, and who has not.
+#[derive(Debug)]
+struct Tally {
+    waiting: HashMap<NodeId, Who>,
+    left: HashMap<NodeId, Who>,
+    answered: HashSet<NodeId>,
+    summary: Summary,
+}
+
+impl Replies {
+    /// From now on, for so long.
+    pub(crate) fn new(
+        ask: OpenAsk,
+        expected: Vec<Who>,
+        departures: Departures,
+        within: Duration,
+    ) -> Self {
+        Self {
+            ask,
+            departures,
+            has_departures: true,
+            deadline: Box::pin(sleep(within.min(FOREVER))),
+            tally: Tally::new(expected, within),
+            has_ended: false,
+        }
+    }
+
+    /// The next answer, read by `read`; `None` when all have answered or the time is up.
+    pub(crate) fn poll_next<A>(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl Fn(Heard) -> Result<A, AnswerError>,
+    ) -> Poll<Option<(Who, Result<A, AnswerError>)>> {
+        while !self.has_ended {
+            let Some(heard) = std::task::ready!(self.poll_heard(cx)) else {
+                self.has_ended = true;
+                break;
+            };
+            let Some(who) = self.tally.arrived(heard.from) else {
+                // However many come that do not count, the time is up when it is up.
+                self.has_ended = self.deadline.deadline() <= Instant::now();
+                continue;
+            };
+            let value = read(heard);
+            self.tally.record(&who, value.as_ref().err());
+            return Poll::Ready(Some((who, value)));
+        }
+        Poll::Ready(None)
+    }
+
+    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Heard>> {
+        if let Poll::Ready(heard) = self.ask.answers.poll_recv(cx) {
+            return Poll::Ready(heard);
+        }
+        // After the answers: who said something and left has answered.
+        while self.has_departures
+            && let Poll::Ready(node) = self.departures.poll_next_unpin(cx)
+        {
+            match node {
+                Some(node) => self.tally.leaves(node),
+                None => self.has_departures = false,
+            }
+        }
+        if self.tally.waiting.is_empty() {
+            return Poll::Ready(None);
+        }
+        self.deadline.as_mut().poll(cx).map(|()| None)
+    }
+
+    /// Waits for all that is still to come, and says what became of it.
+    pub(crate) async fn summary<A>(
+        mut self,
+        read: impl Fn(Heard) -> Result<A, AnswerError>,
+    ) -> Summary {
+        while poll_fn(|cx| self.poll_next(cx, &read)).await.is_some() {}
+        self.tally.close(self.ask.uncounted.load(Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for Replies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies")
+            .field("tally", &self.tally)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tally {
+    fn new(expected: Vec<Who>, within: Duration) -> Self {
+        let summary = Summary {
+            within,
+            ..Summary::default()
+        };
+        Self {
+            waiting: expected.into_iter().map(|who| (who.node, who)).collect(),
+            left: HashMap::new(),
+            answered: HashSet::new(),
+            summary,
+        }
+    }
+
+    /// Whose answer this is; `None` for one that does not count: a node answers once.
+    fn arrived(&mut self, from: NodeId) -> Option<Who> {
+        if self.answered.contains(&from) {
+            return None;
+        }
+        let expected = self.waiting.remove(&from);
+        let who = match expected.or_else(|| self.left.remove(&from)) {
+            Some(who) => who,
+            None if self.summary.unexpected.len() < STRANGERS => {
+                self.summary.unexpected.push(from);
+                Who::stranger(from)
+            }
+            None => {
+                self.summary.uncounted += 1;
+                return None;
+            }
+        };
+        self.answered.insert(from);
+        Some(who)
+    }
+
+    fn record(&mut self, who: &Who, error: Option<&AnswerError>) {
+        let who = who.clone();
+        match error {
+            None => self.summary.handled.push(who),
+            Some(AnswerError::NoHandler) => self.summary.without_handler.push(who),
+            Some(error) => self.summary.failed.push((who, report(error).to_string())),
+        }
+    }
+
+    fn leaves(&mut self, node: NodeId) {
+        if let Some(who) = self.waiting.remove(&node) {
+            self.left.insert(node, who);
+        }
+    }
+
+    fn close(self, uncounted: usize) -> Summary {
+        let mut summary = self.summary;
+        summary.silent = by_name(self.waiting);
+        summary.left = by_name(self.left);
+        summary.uncounted += uncounted;
+        summary
+    }
+}
+
+fn by_name(members: HashMap<NodeId, Who>) -> Vec<Who> {
+    let mut members: Vec<Who> = members.into_values().collect();
+    members.sort_by(|a, b| (&a.name, a.node).cmp(&(&b.name, b.node)));
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(node: u128) -> Who {
+        Who::stranger(NodeId::new(node))
+    }
+
+    fn tally(expected: std::ops::RangeInclusive<u128>) -> Tally {
+        Tally::new(expected.map(who).collect(), Duration::ZERO)
+    }
+
+    fn answers(tally: &mut Tally, node: u128) -> bool {
+        let Some(who) = tally.arrived(NodeId::new(node)) else {
+            return false;
+        };
+        tally.record(&who, None);
+        true
+    }
+
+    #[test]
+    fn a_node_answers_once() {
+        let mut tally = tally(1..=1);
+        assert!(answers(&mut tally, 1));
+        assert!(!answers(&mut tally, 1));
+        assert!(answers(&mut tally, 2));
+        assert!(!answers(&mut tally, 2));
+        assert_eq!(tally.close(0).unexpected, [NodeId::new(2)]);
+    }
+
+    #[test]
+    fn who_answers_and_leaves_has_answered_in_either_order() {
+        let mut tally = tally(1..=3);
+        assert!(answers(&mut tally, 1));
+        (1..=3).for_each(|node| tally.leaves(NodeId::new(node)));
+        assert!(answers(&mut tally, 2));
+
+        let summary = tally.close(0);
+
+        assert_eq!(summary.handled, [who(1), who(2)]);
+        assert_eq!(summary.left, [who(3)]);
+        assert!(summary.unexpected.is_empty());
+    }
+
+    #[test]
+    fn strangers_are_bounded_and_what_is_beyond_is_counted() {
+        let mut tally = Tally::new(Vec::new(), Duration::ZERO);
+        let beyond = STRANGERS as u128 + 3;
+        (1..=beyond).for_each(|node| {
+            answers(&mut tally, node);
+        });
+        let summary = tally.close(2);
+        assert_eq!(summary.handled.len(), STRANGERS);
+        assert_eq!(summary.uncounted, 5);
+    }
+}

@@ -1,0 +1,112 @@
+//! What a bus shares under which name, and what it hears of that.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use serde::de::DeserializeOwned;
+
+use crate::error::failure::Failure;
+use crate::error::shared::ShareError;
+use crate::observe::reports::Reports;
+use crate::receive::control::{Listener, Notice};
+use crate::shared::reconciler::Copy;
+use crate::task::panic::caught;
+
+/// What an event says that announces a change.
+pub(crate) trait Announcement: DeserializeOwned + 'static {
+    /// The event's name.
+    const EVENT: &'static str;
+
+    /// Who hears it, for people.
+    const HEARERS: &'static str;
+
+    /// The name of what was changed.
+    fn name(&self) -> &str;
+}
+
+/// What changes are announced of: a shared value or map of any type.
+pub(crate) trait Announceable<A>: Copy + Any {
+    /// Takes note of a change, and waits for nothing.
+    fn hear(&self, announced: A, notice: &Notice<'_>);
+
+    fn type_name(&self) -> &'static str;
+}
+
+/// The shared values, or maps, of one bus, for as long as somebody has them.
+pub(crate) struct Known<A> {
+    by_name: Mutex<HashMap<String, Weak<dyn Announceable<A>>>>,
+    reports: Arc<Reports>,
+}
+
+impl<A: Announcement> Known<A> {
+    pub(crate) fn new(reports: Arc<Reports>) -> Arc<Self> {
+        Arc::new(Self {
+            by_name: Mutex::default(),
+            reports,
+        })
+    }
+
+    /// What has this name, made if it is not there.
+    pub(crate) fn get_or_insert<V: Announceable<A>>(
+        &self,
+        name: &str,
+        type_name: &'static str,
+        make: impl FnOnce() -> Arc<V>,
+    ) -> Result<Arc<V>, ShareError> {
+        let mut by_name = self.lock();
+        if let Some(known) = by_name.get(name).and_then(Weak::upgrade) {
+            let first = known.type_name();
+            let known: Arc<dyn Any + Send + Sync> = known;
+            return known.downcast().map_err(|_| ShareError::Conflict {
+                shared: name.to_owned(),
+                first,
+                second: type_name,
+            });
+        }
+        by_name.retain(|_, known| known.strong_count() > 0);
+        let made = make();
+        let known: Arc<dyn Announceable<A>> = Arc::clone(&made) as _;
+        by_name.insert(name.to_owned(), Arc::downgrade(&known));
+        Ok(made)
+    }
+}
+
+impl<A> Known<A> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<dyn Announceable<A>>>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<A: Announcement> Listener for Known<A> {
+    fn hear(&self, notice: &Notice<'_>) {
+        let announced: A = match notice.payload.decode() {
+            Ok(announced) => announced,
+            Err(source) => {
+                return self.reports.unreadable(Failure::Payload {
+                    event: A::EVENT.to_owned(),
+                    handler: A::HEARERS.into(),
+                    from: notice.from,
+                    number: None,
+                    source,
+                });
+            }
+        };
+        let known = self.lock().get(announced.name()).and_then(Weak::upgrade);
+        let Some(known) = known else {
+            return;
+        };
+        // Keys and values are the application's code, and this task hears for everybody.
+        if let Err(panic) = caught(|| known.hear(announced, notice)) {
+            tracing::error!(key = known.key(), panic, "a change could not be taken in");
+            known.care().behind();
+        }
+    }
+}
+
+impl<A> fmt::Debug for Known<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.lock().keys()).finish()
+    }
+}

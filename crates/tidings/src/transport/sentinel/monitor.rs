@@ -1,0 +1,230 @@
+//! Asks one sentinel, again and again, and listens for its hints.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join3;
+use redis::aio::{MultiplexedConnection, SendError};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
+
+use crate::error::connect::ConnectError;
+use crate::error::report;
+use crate::transport::address::{Place, address_of};
+use crate::transport::sentinel::votes::{Answer, NoAnswer};
+use crate::transport::server::redis_connection::{Access, Line, Setup};
+
+/// What a sentinel publishes on when the master has moved.
+const HINTS: &str = "+switch-master";
+
+/// How often each sentinel is asked, when nothing gives a reason to ask earlier.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How long a sentinel may take to connect, and to answer, and a server to prove that it is the
+/// master. All are asked side by side, so that a slow one holds nobody up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What asking a sentinel takes.
+#[derive(Clone, Debug)]
+pub(super) struct Sentry {
+    pub(super) access: Access,
+    pub(super) master: Arc<str>,
+    /// One of the sentinels says that something happened: all are asked.
+    pub(super) hint: Arc<Notify>,
+}
+
+/// What came of one question.
+pub(super) struct Said {
+    pub(super) by: Place,
+    pub(super) answer: Result<Answer, NoAnswer>,
+    /// Which other sentinels it knows.
+    pub(super) others: Vec<Place>,
+}
+
+/// What `SENTINEL MASTER` and `SENTINEL SENTINELS` say of one.
+type Fields = HashMap<String, String>;
+
+impl Sentry {
+    /// Asks for as long as somebody wants to know.
+    pub(super) async fn watch(self, place: Place, says: mpsc::Sender<Said>) {
+        loop {
+            let Err(why) = self.follow(&place, &says).await;
+            let said = Said {
+                by: place.clone(),
+                answer: Err(NoAnswer {
+                    why: report(&why).to_string(),
+                    is_final: why.is_final(),
+                }),
+                others: Vec::new(),
+            };
+            if says.send(said).await.is_err() {
+                return;
+            }
+            next_round(self.hint.notified()).await;
+        }
+    }
+
+    /// Asks over one connection, until it ends.
+    async fn follow(
+        &self,
+        place: &Place,
+        says: &mpsc::Sender<Said>,
+    ) -> Result<Infallible, ConnectError> {
+        let mut line = self.connect(place).await?;
+        loop {
+            // Before asking: what comes while the answer is on its way can be newer than that.
+            let hint = self.hint.notified();
+            let doing = "asking a sentinel";
+            let asking = line.ask(doing, async |line| ask(line, &self.master).await);
+            let asked = timeout(PATIENCE, asking).await;
+            let asked = asked.unwrap_or(Err(ConnectError::timed_out(doing)))?;
+            let (answer, others) = asked.map_err(|error| self.access.explain(doing, &error))?;
+            let said = Said {
+                by: place.clone(),
+                answer: Ok(answer),
+                others,
+            };
+            if says.send(said).await.is_err() {
+                return Err(ConnectError::Lost);
+            }
+            tokio::select! {
+                () = next_round(hint) => {}
+                () = &mut line.driver => return Err(line.trail.lost(doing)),
+            }
+        }
+    }
+
+    async fn connect(&self, place: &Place) -> Result<Line, ConnectError> {
+        let doing = "connecting to a sentinel";
+        let hint = Arc::clone(&self.hint);
+        // What it publishes is a reason to ask, and no more: it may be late, and stale.
+        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
+            if push.kind == PushKind::Message {
+                hint.notify_waiters();
+            }
+            Ok::<(), SendError>(())
+        });
+        let setup = Setup {
+            config,
+            ..Setup::default()
+        };
+        let at = address_of(place);
+        // Each of its addresses has its own time: the last of many that say nothing may be the one
+        // that answers.
+        let mut line = self.access.open(&at, None, doing, setup).await?;
+        let subscribed = line.ask(doing, async |line| {
+            let mut subscribe = redis::cmd("SUBSCRIBE");
+            let _: Value = subscribe.arg(HINTS).query_async(line).await?;
+            Ok(())
+        });
+        let subscribed = timeout(PATIENCE, subscribed).await;
+        if let Err(error) = subscribed.unwrap_or(Err(ConnectError::timed_out(doing)))? {
+            // It is asked every second all the same.
+            tracing::debug!(?error, "a sentinel gives no hints");
+        }
+        Ok(line)
+    }
+}
+
+async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Answer, Vec<Place>)> {
+    let question = |name| {
+        let mut question = redis::cmd("SENTINEL");
+        question.arg(name).arg(master);
+        question
+    };
+    let (first, second) = (question("MASTER"), question("SENTINELS"));
+    let third = question("GET-MASTER-ADDR-BY-NAME");
+    let (mut line_of_second, mut line_of_third) = (line.clone(), line.clone());
+    // They leave together, in this order: an address that is newer than the epoch beside it can only
+    // be underrated. No pipeline: its error has more than the sentinel's words.
+    let answers: RedisResult<(Fields, Vec<Fields>, Place)> = try_join3(
+        first.query_async(line),
+        second.query_async(&mut line_of_second),
+        third.query_async(&mut line_of_third),
+    )
+    .await;
+    let (seen, others, place) = answers?;
+    Ok((answer(place, &seen), alive(&others)))
+}
+
+fn answer(master: Place, seen: &Fields) -> Answer {
+    let field = |name| seen.get(name).map_or("", String::as_str);
+    // The leader of a failover names the new master by address while its flags are of the old.
+    let is_about_it = place_of(seen).is_some_and(|place| place == master);
+    Answer {
+        epoch: field("config-epoch").parse().unwrap_or(0),
+        is_down: is_about_it && is_down(seen),
+        master,
+    }
+}
+
+/// Where the sentinels are that the one which was asked can reach: those that are gone for good
+/// stay in its list.
+fn alive(others: &[Fields]) -> Vec<Place> {
+    let alive = others.iter().filter(|other| !is_down(other));
+    alive.filter_map(place_of).collect()
+}
+
+fn is_down(fields: &Fields) -> bool {
+    let flags = fields.get("flags").map_or("", String::as_str);
+    flags
+        .split(',')
+        .any(|flag| matches!(flag, "s_down" | "o_down"))
+}
+
+fn place_of(fields: &Fields) -> Option<Place> {
+    Some((fields.get("ip")?.clone(), fields.get("port")?.parse().ok()?))
+}
+
+/// Waits for the next round, or for a reason to ask earlier.
+async fn next_round(hint: Notified<'_>) {
+    tokio::select! {
+        () = hint => {}
+        () = sleep(ROUND) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(fields: &[(&str, &str)]) -> Fields {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        fields.iter().map(own).collect()
+    }
+
+    #[test]
+    fn a_master_is_down_when_the_flags_are_about_the_one_that_is_named() {
+        let fields = [
+            ("ip", "10.0.0.1"),
+            ("port", "6379"),
+            ("flags", "master,o_down,failover_in_progress"),
+            ("config-epoch", "7"),
+        ];
+        let named = answer(("10.0.0.1".to_owned(), 6379), &seen(&fields));
+        assert!(named.is_down);
+        assert_eq!(named.epoch, 7);
+        assert!(!answer(("10.0.0.2".to_owned(), 6379), &seen(&fields)).is_down);
+    }
+
+    #[test]
+    fn a_sentinel_that_another_cannot_reach_is_not_asked() {
+        let at = |port, flags| seen(&[("ip", "10.0.0.1"), ("port", port), ("flags", flags)]);
+        let others = [at("1", "sentinel"), at("2", "s_down,sentinel,disconnected")];
+        assert_eq!(alive(&others), [("10.0.0.1".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn what_a_sentinel_leaves_out_is_no_reason_to_fall_over() {
+        let named = answer(("10.0.0.1".to_owned(), 6379), &seen(&[]));
+        assert_eq!((named.epoch, named.is_down), (0, false));
+        assert_eq!(
+            place_of(&seen(&[("ip", "10.0.0.1"), ("port", "high")])),
+            None
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! A socket to a server, set up so that a dead peer is noticed and reading can be held back.
+
+use std::io;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use redis::ConnectionAddr;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+
+use crate::error::connect::ConnectError;
+use crate::transport::server::race::in_turns;
+use crate::transport::server::tcp::{Stream, Tcp, Watch};
+use crate::transport::server::tls;
+use crate::transport::tls::Tls;
+
+/// How long a connection is idle before the system asks whether the other side lives, and how
+/// often it asks then.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
+
+/// How long sent bytes may stay unacknowledged.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connected socket, before anything was said over it.
+pub(crate) enum Socket {
+    Tcp(Tcp, SocketAddr),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+}
+
+/// One of the ways to a server.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    Tcp(SocketAddr),
+    #[cfg(unix)]
+    Unix(PathBuf),
+}
+
+/// The ways to a server, in the order in which they are tried: a name may have several addresses.
+pub(crate) async fn ways(to: &ConnectionAddr) -> io::Result<Vec<Way>> {
+    match to {
+        ConnectionAddr::Tcp(host, port) => {
+            let found = lookup_host((&**host, *port)).await?;
+            let ways: Vec<_> = in_turns(found).into_iter().map(Way::Tcp).collect();
+            if ways.is_empty() {
+                let words = format!("the name `{host}` has no address");
+                return Err(io::Error::new(io::ErrorKind::NotFound, words));
+            }
+            Ok(ways)
+        }
+        #[cfg(unix)]
+        ConnectionAddr::Unix(path) => Ok(vec![Way::Unix(path.clone())]),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+impl Way {
+    pub(crate) async fn connect(self, watch: Watch) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(address) => Ok(Socket::Tcp(tcp(address, watch).await?, address)),
+            #[cfg(unix)]
+            Self::Unix(path) => Ok(Socket::Unix(tokio::net::UnixStream::connect(path).await?)),
+        }
+    }
+}
+
+impl Socket {
+    /// Which of the server's addresses it has reached.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(*address),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Agrees on TLS where that is wanted, with a server that was asked for under this name.
+    pub(crate) async fn agree(
+        self,
+        doing: &'static str,
+        tls: Option<&Tls>,
+        to: &ConnectionAddr,
+    ) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
+        match (self, tls, to) {
+            (Self::Tcp(tcp, _), Some(tls), ConnectionAddr::Tcp(host, _)) => {
+                tls::agree(doing, tls, host, tcp).await
+            }
+            (Self::Tcp(tcp, _), ..) => Ok(Box::pin(tcp)),
+            #[cfg(unix)]
+            (Self::Unix(unix), ..) => Ok(Box::pin(unix)),
+        }
+    }
+}
+
+async fn tcp(address: SocketAddr, watch: Watch) -> io::Result<Tcp> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (idle, interval) = KEEPALIVE;
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Keepalive stops while bytes wait for their acknowledgement; this does not.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(Tcp::new(stream, watch))
+}
+
+/// How many bytes may still be read. A connection reads all that is there when it is polled; this
+/// makes it stop, so that what was read can be handed over before more is.
+#[derive(Clone, Debug)]
+pub(crate) struct Allowance(Arc<AtomicUsize>);
+
+impl Allowance {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    pub(crate) fn renew(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A stream that is read only as far as it is allowed.
+pub(crate) struct Metered<S> {
+    pub(crate) stream: S,
+    pub(crate) allowance: Allowance,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = self.allowance.0.load(Ordering::Relaxed);
+        if left == 0 {
+            // Who renews the allowance does so when it is polled again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let left = left.saturating_sub(buffer.filled().len() - before);
+        self.allowance.renew(left);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn reading_stops_at_the_allowance_and_goes_on_when_it_is_renewed() {
+        let allowance = Allowance::new(4);
+        let mut metered = Metered {
+            stream: &b"abcdefgh"[..],
+            allowance: allowance.clone(),
+        };
+        let mut buffer = [0; 4];
+        metered.read_exact(&mut buffer).await.unwrap();
+        assert!(futures_util::poll!(std::pin::pin!(metered.read_exact(&mut buffer))).is_pending());
+        allowance.renew(4);
+        metered.read_exact(&mut buffer).await.unwrap();
+        assert_eq!(&buffer, b"efgh");
+    }
+}

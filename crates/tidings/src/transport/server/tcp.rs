@@ -1,0 +1,187 @@
+//! A TCP connection that the runtime watches for what arrives, or leaves alone.
+
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What a connection reads from and writes to.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+/// Whether somebody wants to be woken when something arrives.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch(Arc<AtomicBool>);
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    pub(crate) fn set(&self, is_watched: bool) {
+        self.0.store(is_watched, Ordering::Relaxed);
+    }
+}
+
+/// A TCP connection that the runtime watches, or leaves alone until somebody looks. One that is
+/// left alone wakes no thread, however much arrives.
+pub(crate) struct Tcp {
+    state: State,
+    watch: Watch,
+}
+
+enum State {
+    Watched(TcpStream),
+    Unwatched(std::net::TcpStream),
+    /// On the way from one to the other, which failed.
+    Lost,
+}
+
+impl Tcp {
+    pub(crate) fn new(stream: TcpStream, watch: Watch) -> Self {
+        let state = State::Watched(stream);
+        Self { state, watch }
+    }
+
+    /// The connection as it is wanted now.
+    fn wanted(&mut self) -> io::Result<&mut State> {
+        let is_watched = self.watch.0.load(Ordering::Relaxed);
+        self.turn(is_watched)
+    }
+
+    fn turn(&mut self, is_watched: bool) -> io::Result<&mut State> {
+        self.state = match (std::mem::replace(&mut self.state, State::Lost), is_watched) {
+            (State::Watched(stream), false) => State::Unwatched(stream.into_std()?),
+            (State::Unwatched(stream), true) => State::Watched(TcpStream::from_std(stream)?),
+            (state, _) => state,
+        };
+        Ok(&mut self.state)
+    }
+
+    /// The connection for writing: that waits for the other side, which has to be watched for.
+    fn watched(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        match self.turn(true)? {
+            State::Watched(stream) => Ok(Pin::new(stream)),
+            State::Unwatched(_) | State::Lost => Err(lost()),
+        }
+    }
+}
+
+fn lost() -> io::Error {
+    io::Error::from(io::ErrorKind::NotConnected)
+}
+
+/// What is there, if anything is.
+fn look(stream: &mut std::net::TcpStream, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    loop {
+        match stream.read(buffer.initialize_unfilled()) {
+            Ok(bytes) => {
+                buffer.advance(bytes);
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl AsyncRead for Tcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.wanted()? {
+            State::Watched(stream) => Pin::new(stream).poll_read(cx, buffer),
+            State::Unwatched(stream) => look(stream, buffer),
+            State::Lost => Poll::Ready(Err(lost())),
+        }
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.watched()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is kept here.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watched()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (Tcp, Watch, TcpStream) {
+        let place = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(place.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (far, _) = place.accept().await.unwrap();
+        let watch = Watch::new();
+        (Tcp::new(near, watch.clone()), watch, far)
+    }
+
+    #[tokio::test]
+    async fn what_arrives_unwatched_is_found_by_looking() {
+        let (mut near, watch, mut far) = pair().await;
+        watch.set(false);
+        let mut bytes = [0; 2];
+        assert!(futures_util::poll!(std::pin::pin!(near.read(&mut bytes))).is_pending());
+        far.write_all(b"ab").await.unwrap();
+        while futures_util::poll!(std::pin::pin!(near.read(&mut bytes))).is_pending() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(&bytes, b"ab");
+    }
+
+    #[tokio::test]
+    async fn what_came_unwatched_ends_the_first_wait_that_is_watched() {
+        let (mut near, watch, mut far) = pair().await;
+        watch.set(false);
+        let mut bytes = [0; 2];
+        assert!(futures_util::poll!(std::pin::pin!(near.read(&mut bytes))).is_pending());
+        far.write_all(b"ab").await.unwrap();
+        watch.set(true);
+        near.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"ab");
+        near.write_all(b"cd").await.unwrap();
+        far.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"cd");
+    }
+
+    #[tokio::test]
+    async fn an_end_is_found_by_looking_too() {
+        let (mut near, watch, far) = pair().await;
+        watch.set(false);
+        drop(far);
+        let mut bytes = [0; 2];
+        let end = loop {
+            let read = near.read(&mut bytes);
+            if let Poll::Ready(end) = futures_util::poll!(std::pin::pin!(read)) {
+                break end;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(end.unwrap(), 0);
+    }
+}

@@ -1,0 +1,44 @@
+//! Stands where TLS is, in a build without it: no address gets as far as a connection.
+
+use std::io;
+use std::pin::Pin;
+
+use redis::RedisError;
+
+use crate::error::connect::ConnectError;
+use crate::transport::server::tcp::{Stream, Tcp};
+use crate::transport::tls::Tls;
+
+/// Whether this build has TLS.
+pub(crate) const IS_BUILT: bool = false;
+
+#[expect(clippy::unused_async, reason = "as the one with TLS")]
+pub(crate) async fn agree(
+    doing: &'static str,
+    _tls: &Tls,
+    _host: &str,
+    _tcp: Tcp,
+) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
+    let source = io::ErrorKind::Unsupported.into();
+    Err(ConnectError::Io { doing, source })
+}
+
+pub(crate) fn explain(_doing: &'static str, _error: &RedisError) -> Option<ConnectError> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::namespace::Namespace;
+    use crate::transport::url::parse;
+
+    #[test]
+    fn a_build_without_tls_says_which_feature_brings_it() {
+        let namespace = Namespace::parse("shop").unwrap();
+        let error = parse("rediss://h", None, &namespace).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "TLS needs the feature `tls` of the crate tidings, which this build is without"
+        );
+    }
+}
