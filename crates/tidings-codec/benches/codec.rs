@@ -1,4 +1,4 @@
-//! What an event costs: written into a frame, found in one, decoded.
+//! The cost of writing, reading and decoding an event.
 #![allow(
     missing_docs,
     reason = "criterion_group! writes a public function without"
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
-use tidings_codec::{Format, FrameWriter, Limits, NodeId, Outgoing, read_frame};
+use tidings_codec::{Format, FrameWriter, Limits, NewEvent, NodeId, read_frame};
 
 const EVENTS: u64 = 500;
 
-/// 124 bytes as JSON.
+/// An order of 124 bytes in JSON.
 #[expect(clippy::struct_field_names, reason = "the fields of a real order")]
 #[derive(Serialize, Deserialize)]
 struct Order {
@@ -40,7 +40,7 @@ impl Order {
 
 fn write_events(writer: &mut FrameWriter, order: &Order) {
     for _ in 0..EVENTS {
-        let event = Outgoing::to_all("order.placed");
+        let event = NewEvent::to_all("order.placed");
         writer
             .push(event, |into| into.encode(order))
             .expect("500 events fit a frame");
@@ -54,7 +54,7 @@ fn codec(criterion: &mut Criterion) {
         124
     );
     let mut group = criterion.benchmark_group("codec");
-    // The times shown are of a frame of 500 events; the rates are in events.
+    // Times are per frame of 500 events, rates per event.
     group
         .throughput(Throughput::Elements(EVENTS))
         .measurement_time(Duration::from_secs(3));

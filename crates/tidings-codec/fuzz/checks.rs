@@ -1,12 +1,12 @@
-//! What has to hold for any bytes: run by the fuzz targets, and by a test over their corpus.
+//! Properties that hold for any bytes. The fuzz targets check them, and a test checks their corpus.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidings_codec::{Format, FrameWriter, Limits, NodeId, Outgoing, Payload, To};
+use tidings_codec::{Format, FrameWriter, Limits, NewEvent, NodeId, Payload, To};
 
-/// A type with a bit of everything.
+/// A recursive enum with all kinds of variants.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Tree {
@@ -16,7 +16,7 @@ enum Tree {
     Nothing,
 }
 
-/// An event with all of its payload.
+/// A decoded event.
 #[derive(Debug)]
 struct Event {
     name: String,
@@ -35,7 +35,7 @@ pub(crate) fn read_frame(frame: &[u8]) {
     assert_eq!(header.from.is_some(), header.seq.is_some());
     assert!(events.len() <= frame.len());
     for event in events.into_iter().flatten() {
-        tidings_codec::check_name(event.name(frame)).expect("the name was checked");
+        tidings_codec::check_name(event.name(frame)).expect("the reader checked the name");
         if let Ok(meta) = event.meta(header.format, frame) {
             assert!(meta.len() <= Limits::META);
         }
@@ -48,14 +48,14 @@ pub(crate) fn payload_msgpack(bytes: &[u8]) {
 }
 
 pub(crate) fn round_trip(frame: &[u8]) {
-    let Some(events) = read_whole(frame) else {
+    let Some(events) = read_all(frame) else {
         return;
     };
     for format in [Format::Json, Format::MessagePack] {
         let Some(written) = write(format, &events) else {
             continue;
         };
-        let again = read_whole(&written).expect("what was written can be read");
+        let again = read_all(&written).expect("a written frame can be read");
         assert_eq!(events.len(), again.len());
         for (event, again) in events.iter().zip(&again) {
             assert_eq!(
@@ -92,8 +92,8 @@ fn decode(payload: Payload<'_>) {
     let _ = payload.decode::<BTreeMap<String, Vec<NodeId>>>();
 }
 
-/// The events of a frame that is good throughout.
-fn read_whole(frame: &[u8]) -> Option<Vec<Event>> {
+/// Reads a frame; `None` if any part of it is rejected.
+fn read_all(frame: &[u8]) -> Option<Vec<Event>> {
     let mut events = Vec::new();
     let format = tidings_codec::read_frame(frame, &Limits::default(), &mut events)
         .ok()?
@@ -111,7 +111,7 @@ fn read_whole(frame: &[u8]) -> Option<Vec<Event>> {
     read.collect()
 }
 
-/// The events in a frame of this format; none if they are too large in it.
+/// Writes the events into a frame; `None` if they do not fit.
 fn write(format: Format, events: &[Event]) -> Option<Vec<u8>> {
     let mut writer = FrameWriter::new(format, NodeId::new(7));
     for event in events {
@@ -120,7 +120,7 @@ fn write(format: Format, events: &[Event]) -> Option<Vec<u8>> {
             .iter()
             .map(|(key, text)| (&**key, &**text))
             .collect();
-        let outgoing = Outgoing {
+        let outgoing = NewEvent {
             name: &event.name,
             to: event.to,
             at: Some(event.at),
@@ -133,7 +133,7 @@ fn write(format: Format, events: &[Event]) -> Option<Vec<u8>> {
     Some(writer.finish(1).to_vec())
 }
 
-/// Equality that forgives the last bit of a float, which `serde_json` may round otherwise.
+/// Compares values, except for the last bit of floats, which `serde_json` may round differently.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) if one.is_f64() => {

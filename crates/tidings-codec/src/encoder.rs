@@ -1,10 +1,10 @@
-//! Where a payload is written to: once, as one whole value.
+//! Writes the payload of one event.
 
 use serde::Serialize;
 
 use crate::{EncodeError, Format, Payload};
 
-/// Takes the payload of one event: whoever gets it can write one value, and touch nothing else.
+/// Writes the payload of one event, exactly once.
 ///
 /// ```
 /// use tidings_codec::{Encoder, Format};
@@ -23,33 +23,33 @@ pub struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    /// One that appends to `into`.
+    /// Creates an encoder that appends to `into`.
     pub const fn new(format: Format, into: &'a mut Vec<u8>) -> Self {
         Self { format, into }
     }
 
-    /// How the payload is written.
+    /// Returns the format of the payload.
     pub const fn format(&self) -> Format {
         self.format
     }
 
-    /// Writes a value that serde knows.
+    /// Encodes a value with serde.
     ///
     /// # Errors
     ///
-    /// When serde cannot write the value in this format.
+    /// When serde cannot encode the value in this format.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
         self.format.encode(value, self.into)
     }
 
-    /// Writes a payload that came from elsewhere, as it is.
+    /// Copies an encoded payload.
     ///
     /// # Errors
     ///
-    /// When it is of the other format, or not one whole value.
+    /// When it has the other format, or is not one complete value.
     pub fn copy(self, payload: Payload<'_>) -> Result<(), EncodeError> {
-        if payload.format() != self.format || !payload.is_whole() {
-            return Err(EncodeError::Broken);
+        if payload.format() != self.format || !payload.is_one_value() {
+            return Err(EncodeError::InvalidPayload);
         }
         self.into.extend_from_slice(payload.bytes());
         Ok(())

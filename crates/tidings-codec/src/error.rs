@@ -1,26 +1,28 @@
-//! What can be wrong: one enum for each thing that can be asked for.
+//! Error types: one enum per operation.
 
 use crate::escaped::escape_if_needed;
 
-/// Why a text cannot be the name of an event.
+/// Why a text is not a valid event name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// There is no character in it.
-    #[error("a name has at least one character")]
+    /// The name is empty.
+    #[error("the name is empty")]
     Empty,
-    /// It has more bytes than a name may have.
-    #[error("a name has at most 128 bytes, not {len}")]
+    /// The name is longer than the limit.
+    #[error("the name has {len} bytes, more than the limit of 128")]
     TooLong {
-        /// Bytes of the name.
+        /// The length of the name in bytes.
         len: usize,
     },
-    /// It has a character that names do not have.
-    #[error("a name has only `A-Z a-z 0-9 . _ : -`, not {character:?} at byte {position}")]
+    /// The name contains a character that is not allowed.
+    #[error(
+        "the name contains {character:?} at byte {position}; allowed are `A-Z a-z 0-9 . _ : -`"
+    )]
     Character {
         /// The first such character.
         character: char,
-        /// Where it begins, in bytes.
+        /// The offset of the character in bytes.
         position: usize,
     },
 }
@@ -29,220 +31,220 @@ pub enum NameError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The value cannot be written as JSON: a map whose keys are no text, for example.
+    /// The value cannot be written as JSON: for example, a map whose keys are structs.
     #[error("cannot write the value as JSON")]
     Json(#[source] serde_json::Error),
     /// The value cannot be written as MessagePack.
     #[error("cannot write the value as MessagePack")]
     MessagePack(#[source] rmp_serde::encode::Error),
-    /// Too many arrays and maps within each other: no node would read it.
+    /// Arrays and maps are nested too deep: nodes would reject the payload.
     #[error("the payload is nested deeper than 32 levels")]
     TooDeep,
-    /// Too many values: no node would read it.
+    /// There are too many values: nodes would reject the payload.
     #[error("the payload has more than 65,536 values")]
-    TooManyNodes,
-    /// A payload that was to be copied is of another format, or not one whole value.
-    #[error("the payload that was to be copied is not one whole value of this format")]
-    Broken,
+    TooManyValues,
+    /// The payload to be copied has the other format, or is not one complete value.
+    #[error("cannot copy the payload: it is not one complete value in this format")]
+    InvalidPayload,
 }
 
-/// Why a payload cannot be read as the type that was asked for.
+/// Why a payload cannot be read as the requested type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The payload is not JSON, or not of this type.
+    /// The payload is not valid JSON, or does not have this type.
     #[error("cannot read the JSON payload as this type")]
     Json(#[source] serde_json::Error),
-    /// The payload is not of this type.
+    /// The payload does not have this type.
     #[error("cannot read the MessagePack payload as this type")]
     MessagePack(#[source] rmp_serde::decode::Error),
-    /// Too many arrays and maps within each other.
+    /// Arrays and maps are nested too deep.
     #[error("the payload is nested deeper than 32 levels")]
     TooDeep,
-    /// Too many values.
+    /// There are too many values.
     #[error("the payload has more than 65,536 values")]
-    TooManyNodes,
-    /// Something follows the payload's value.
-    #[error("the payload goes on after its value, at byte {position}")]
+    TooManyValues,
+    /// There are bytes after the payload's value.
+    #[error("the payload has trailing bytes after its value, at byte {position}")]
     Trailing {
-        /// The first byte that is too many.
+        /// The offset of the first trailing byte.
         position: usize,
     },
-    /// The payload states a length that is more than what is left of it.
-    #[error("the payload ends before what it announces, at byte {position}")]
-    Length {
-        /// Where the value begins that is cut off.
+    /// A length exceeds the bytes that are left.
+    #[error("the payload is cut off in the value at byte {position}")]
+    Truncated {
+        /// The offset of the value that is cut off.
         position: usize,
     },
-    /// The payload has an extension of MessagePack, such as a timestamp, and is not of this type.
-    /// No type reads extensions; in fields that a type does not know they are skipped.
+    /// The payload contains a MessagePack extension, such as a timestamp, and does not have this
+    /// type. Extensions cannot be read; they are skipped in fields that a type does not know.
     #[error(
         "cannot read the MessagePack payload as this type: it has an extension type at byte \
          {position}, which can be skipped but not read (send a text or a number)"
     )]
     Extension {
-        /// Where the first extension begins.
+        /// The offset of the first extension.
         position: usize,
-        /// What the type says.
+        /// The error of the type.
         source: rmp_serde::decode::Error,
     },
-    /// The payload has the MessagePack marker that is never used.
-    #[error("the payload has the unused marker 0xc1, at byte {position}")]
-    Marker {
-        /// Where the marker is.
+    /// The payload contains the reserved MessagePack marker 0xc1.
+    #[error("the payload has the reserved marker 0xc1 at byte {position}")]
+    ReservedMarker {
+        /// The offset of the marker.
         position: usize,
     },
 }
 
-/// What serde says, escaped: it quotes the names of fields and variants as they came.
+/// Escapes an error of serde, which quotes names of fields and variants as received.
 pub(crate) fn escaped<E: serde::de::Error>(error: E) -> E {
     match escape_if_needed(&error.to_string()) {
-        Some(words) => E::custom(words),
+        Some(text) => E::custom(text),
         None => error,
     }
 }
 
-/// Why a frame cannot be read: nothing of it is delivered.
+/// Why a frame cannot be read. None of its events is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The frame has more bytes than the limit.
-    #[error("the frame has {bytes} bytes, more than {limit}")]
+    /// The frame is larger than the limit.
+    #[error("the frame has {bytes} bytes, more than the limit of {limit}")]
     TooLarge {
-        /// Bytes of the frame.
+        /// The size of the frame in bytes.
         bytes: usize,
-        /// Bytes that it may have.
+        /// The limit in bytes.
         limit: usize,
     },
     /// The first byte begins neither a JSON object nor a MessagePack array.
-    #[error("neither a JSON nor a MessagePack frame")]
-    Unrecognised,
-    /// The frame has another version than 1, or should have one and does not.
-    #[error("{}", version_complaint(*.version))]
+    #[error("the frame is neither a JSON object nor a MessagePack array")]
+    UnknownFormat,
+    /// The version of the frame is missing or not 1.
+    #[error("{}", version_message(*.version))]
     Version {
-        /// The version, where there is one.
+        /// The version of the frame, if present.
         version: Option<u64>,
     },
-    /// The structure is broken: a bracket, comma, quote or marker that cannot be there.
-    #[error("the frame is broken at byte {position}")]
-    Structure {
-        /// Where it goes wrong.
+    /// A bracket, comma, quote or marker is not allowed at its position.
+    #[error("the frame has a syntax error at byte {position}")]
+    Syntax {
+        /// The offset of the error.
         position: usize,
     },
-    /// The frame ends too early, or states a length that is more than what is left of it.
-    #[error("the frame ends before what it announces, at byte {position}")]
-    Length {
-        /// Where what is cut off begins or ends.
+    /// The frame ends early, or a length exceeds the bytes that are left.
+    #[error("the frame is cut off at byte {position}")]
+    Truncated {
+        /// The offset of the value that is cut off, or the end of the frame.
         position: usize,
     },
-    /// Something follows the frame.
-    #[error("the frame goes on after its end, at byte {position}")]
+    /// There are bytes after the frame.
+    #[error("there are trailing bytes after the frame, at byte {position}")]
     Trailing {
-        /// The first byte that is too many.
+        /// The offset of the first trailing byte.
         position: usize,
     },
-    /// A field of the frame has a value that it cannot have.
-    #[error("the frame's `{field}` cannot be this, at byte {position}")]
+    /// A field of the frame has an invalid value.
+    #[error("the frame's `{field}` is invalid, at byte {position}")]
     Field {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
-        /// Where its value begins.
+        /// The offset of its value.
         position: usize,
     },
-    /// A field is there twice.
-    #[error("the frame has `{field}` twice, at byte {position}")]
+    /// A field appears twice.
+    #[error("the frame has `{field}` twice, again at byte {position}")]
     Duplicate {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
-        /// Where it is again.
+        /// The offset of its second key.
         position: usize,
     },
-    /// A key of the frame is written with escapes.
+    /// A key of the frame contains escapes.
     #[error("the frame has a key with escapes at byte {position}")]
     Escaped {
-        /// Where the key begins.
+        /// The offset of the key.
         position: usize,
     },
-    /// Only one of `from` and `seq` is there, or one of them beside a single event.
+    /// Only one of `from` and `seq` is present, or one of them together with a single event.
     #[error("the frame needs both `from` and `seq`, or neither")]
     Origin,
-    /// There is neither `event` nor `events`, or both.
+    /// Neither `event` nor `events` is present, or both are.
     #[error("the frame needs either `events` or the fields of one event")]
     Content,
-    /// More events than the limit.
+    /// There are more events than the limit.
     #[error("the frame has more than {limit} events")]
     TooManyEvents {
-        /// Events that it may have.
+        /// The limit of events.
         limit: usize,
     },
-    /// The number of an event would not fit 64 bits.
-    #[error("the frame's events are numbered past the last number")]
-    Overflow,
+    /// The sequence number of an event would exceed 64 bits.
+    #[error("the sequence numbers of the frame exceed 64 bits")]
+    SequenceOverflow,
 }
 
-fn version_complaint(version: Option<u64>) -> String {
+fn version_message(version: Option<u64>) -> String {
     match version {
         Some(version) => format!("the frame has version {version}, not 1"),
         None => "the frame has no version".to_owned(),
     }
 }
 
-/// Why one event of a frame cannot be read; the others can.
+/// Why a single event of a frame cannot be read. The others can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {
-    /// It is neither a JSON object nor a MessagePack array of 2 to 5.
-    #[error("not an event, at byte {position}")]
-    Shape {
-        /// Where it begins.
+    /// The event is neither a JSON object nor a MessagePack array of 2 to 5 elements.
+    #[error("the value at byte {position} is not an event")]
+    NotAnEvent {
+        /// The offset of the value.
         position: usize,
     },
-    /// It has no name.
-    #[error("an event without a name, at byte {position}")]
-    Nameless {
-        /// Where the event begins.
+    /// The event has no name.
+    #[error("the event at byte {position} has no name")]
+    MissingName {
+        /// The offset of the event.
         position: usize,
     },
-    /// Its name is not allowed.
-    #[error("an event whose name is not allowed, at byte {position}")]
+    /// The event's name is invalid.
+    #[error("the event's name at byte {position} is invalid")]
     Name {
-        /// Where the name begins.
+        /// The offset of the name.
         position: usize,
-        /// Which rule the name breaks.
+        /// The rule that the name breaks.
         source: NameError,
     },
-    /// A field of the event has a value that it cannot have.
-    #[error("the event's `{field}` cannot be this, at byte {position}")]
+    /// A field of the event has an invalid value.
+    #[error("the event's `{field}` is invalid, at byte {position}")]
     Field {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
-        /// Where its value begins.
+        /// The offset of its value.
         position: usize,
     },
-    /// A field is there twice.
-    #[error("the event has `{field}` twice, at byte {position}")]
+    /// A field appears twice.
+    #[error("the event has `{field}` twice, again at byte {position}")]
     Duplicate {
-        /// Which field.
+        /// The name of the field.
         field: &'static str,
-        /// Where it is again.
+        /// The offset of its second key.
         position: usize,
     },
-    /// A key of the event is written with escapes.
+    /// A key of the event contains escapes.
     #[error("the event has a key with escapes at byte {position}")]
     Escaped {
-        /// Where the key begins.
+        /// The offset of the key.
         position: usize,
     },
-    /// Too many arrays and maps within each other.
+    /// Arrays and maps of the payload are nested too deep.
     #[error("the event's payload at byte {position} is nested deeper than 32 levels")]
     TooDeep {
-        /// Where the payload begins.
+        /// The offset of the payload.
         position: usize,
     },
-    /// Too many values.
+    /// The payload has too many values.
     #[error("the event's payload at byte {position} has more than 65,536 values")]
-    TooManyNodes {
-        /// Where the payload begins.
+    TooManyValues {
+        /// The offset of the payload.
         position: usize,
     },
 }
@@ -251,27 +253,27 @@ pub enum EventError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The name is not allowed.
-    #[error("the event's name is not allowed")]
+    /// The event's name is invalid.
+    #[error("the event's name is invalid")]
     Name(#[from] NameError),
     /// The payload cannot be written.
     #[error("cannot write the event's payload")]
     Encode(#[from] EncodeError),
-    /// More `meta` than an event may have.
-    #[error("an event has at most 64 entries of `meta`, not {entries}")]
-    Meta {
-        /// Entries that were given.
+    /// `meta` has more entries than the limit.
+    #[error("the event's `meta` has {entries} entries, more than the limit of 64")]
+    TooMuchMeta {
+        /// The number of entries.
         entries: usize,
     },
-    /// The event would not fit even a frame of its own.
-    #[error("the event takes {bytes} bytes, more than the {limit} that a frame has room for")]
+    /// The event does not fit even an empty frame.
+    #[error("the event takes {bytes} bytes, more than the {limit} that fit a frame")]
     TooLarge {
-        /// Bytes of the event.
+        /// The size of the event in bytes.
         bytes: usize,
-        /// Bytes that one event may have.
+        /// The limit for one event in bytes.
         limit: usize,
     },
-    /// The event does not fit this frame any more, but a new one.
+    /// The event does not fit into this frame, but into an empty one.
     #[error("the frame is full")]
     Full,
 }

@@ -1,13 +1,13 @@
-//! Shows text of foreign origin so that it does nothing to a terminal or a log.
+//! Escapes untrusted text for terminals and logs.
 
 use std::fmt::{self, Write};
 
-/// Text that anybody may have written, to be shown in one line.
+/// Displays untrusted text on one line.
 ///
-/// Control characters (line breaks and what moves the cursor among them), separators of lines and
-/// paragraphs, and characters that are invisible or turn the direction of writing around are shown
-/// as Rust writes them: `\n`, `\u{1b}`, `\u{202e}`. All others stay, quotes and backslashes
-/// included, so that escaping twice is escaping once.
+/// Control characters, such as line breaks and terminal escapes, line and paragraph separators,
+/// invisible characters and characters that change the direction of writing are displayed as Rust
+/// escapes: `\n`, `\u{1b}`, `\u{202e}`. All others are unchanged, quotes and backslashes included,
+/// so escaping is idempotent.
 ///
 /// ```
 /// use tidings_codec::Escaped;
@@ -25,14 +25,14 @@ impl<T: fmt::Display> fmt::Display for Escaped<T> {
     }
 }
 
-/// Escapes what is written through it.
+/// Escapes the text that is written to it.
 struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut plain = 0;
         for (position, character) in text.char_indices() {
-            if is_harmless(character) {
+            if is_printable(character) {
                 continue;
             }
             self.0.write_str(&text[plain..position])?;
@@ -43,8 +43,8 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Whether a character takes part in no trick.
-fn is_harmless(character: char) -> bool {
+/// Returns whether a character is displayed unchanged.
+fn is_printable(character: char) -> bool {
     let is_invisible = matches!(character,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -54,10 +54,10 @@ fn is_harmless(character: char) -> bool {
     !character.is_control() && !is_invisible
 }
 
-/// The text if it is harmless, and else escaped.
+/// Returns the escaped text; `None` if nothing is to be escaped.
 pub(crate) fn escape_if_needed(text: &str) -> Option<String> {
-    let is_harmless = text.chars().all(is_harmless);
-    (!is_harmless).then(|| Escaped(text).to_string())
+    let is_printable = text.chars().all(is_printable);
+    (!is_printable).then(|| Escaped(text).to_string())
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_something_to_a_terminal_is_escaped_and_the_rest_stays() {
+    fn only_control_and_invisible_characters_are_escaped() {
         let cases = [
             ("a\r\n\tb", r"a\r\n\tb"),
             ("\u{1b}]0;title\u{7}", r"\u{1b}]0;title\u{7}"),

@@ -1,4 +1,4 @@
-//! The two ways to write a value: JSON and MessagePack.
+//! The two formats of payloads and frames: JSON and MessagePack.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,30 +8,29 @@ use serde::Serialize;
 use crate::EncodeError;
 use crate::strict::Strict;
 
-/// How a frame and its payloads are written.
+/// The format of a frame and its payloads.
 ///
-/// JSON can be read by anyone; MessagePack is smaller and faster. The first byte of a frame tells
-/// which it is, so every reader understands both.
+/// JSON is readable by every program; MessagePack is smaller and faster. The first byte of a frame
+/// tells them apart, so every node reads both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {
-    /// Text that anything with a JSON parser can read.
+    /// Text.
     #[default]
     Json,
-    /// Binary. Structs are written as maps with the names of their fields, so that the order of
-    /// fields does not matter, and new ones do not disturb older readers. Human-readable to serde.
+    /// Binary. Structs are maps with the names of their fields, so fields can be reordered and added
+    /// without breaking older readers. Human-readable to serde.
     MessagePack,
 }
 
-/// A text that names no format.
+/// The error of parsing a [`Format`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a format is `json` or `msgpack`")]
-pub struct UnknownFormat;
+#[error("unknown format: use `json` or `msgpack`")]
+pub struct ParseFormatError;
 
 impl Format {
-    /// Appends `value` to `into`. On an error `into` is left as it was.
+    /// Encodes `value` and appends it to `into`. On an error, `into` is unchanged.
     ///
-    /// How deep and how large the value is, is not looked at: readers refuse what exceeds
-    /// [`Limits`](crate::Limits).
+    /// The [`Limits`](crate::Limits) are not checked, but readers reject a value that exceeds them.
     ///
     /// ```
     /// use tidings_codec::Format;
@@ -46,9 +45,9 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// When `value` refuses to be serialized, has what the format cannot express, such as NaN or a
-    /// map whose keys are structs in JSON, or what not every type could read: a number of 128 bits,
-    /// a flattened map whose keys are no texts.
+    /// When the `Serialize` impl of `value` fails, when the format cannot express the value (NaN, or a
+    /// map whose keys are structs, in JSON), or when not every type could read it (a number of 128
+    /// bits, a flattened map whose keys are not strings).
     pub fn encode<T: Serialize + ?Sized>(
         self,
         value: &T,
@@ -85,13 +84,13 @@ impl fmt::Display for Format {
 }
 
 impl FromStr for Format {
-    type Err = UnknownFormat;
+    type Err = ParseFormatError;
 
-    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+    fn from_str(text: &str) -> Result<Self, ParseFormatError> {
         match text {
             "json" => Ok(Self::Json),
             "msgpack" | "messagepack" => Ok(Self::MessagePack),
-            _ => Err(UnknownFormat),
+            _ => Err(ParseFormatError),
         }
     }
 }
@@ -101,16 +100,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_named_in_text() {
+    fn a_format_is_parsed_from_its_name() {
         for format in [Format::Json, Format::MessagePack] {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         assert_eq!("messagepack".parse(), Ok(Format::MessagePack));
-        assert_eq!("JSON".parse::<Format>(), Err(UnknownFormat));
+        assert_eq!("JSON".parse::<Format>(), Err(ParseFormatError));
     }
 
     #[test]
-    fn a_value_that_cannot_be_written_leaves_the_buffer_as_it_was() {
+    fn a_failed_encoding_leaves_the_buffer_unchanged() {
         struct Half;
         impl Serialize for Half {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -127,7 +127,7 @@ fn read_events(
     events: &mut Vec<Result<RawEvent, EventError>>,
 ) -> Result<(), FrameError> {
     scanner.expect(b'[')?;
-    // The promise that there are tabs between the events, and nowhere within them.
+    // A tab here promises tabs between the events, and none within them.
     let is_tabbed = scanner.take_all(b"\t");
     if scanner.take(b']') {
         return Ok(());
@@ -150,9 +150,9 @@ fn read_events(
     }
 }
 
-/// Reads an event that ends at a tab and has nothing beside its name and payload, or only that it
-/// is for the others, as almost all have: the tab is found much sooner than the end of the payload.
-/// Whether the payload is one is seen when somebody decodes it.
+/// Reads an event that ends at a tab and consists of a name, optionally `"to":"others"`, and a
+/// payload, as most events do. Finding the tab is much faster than finding the end of the payload.
+/// The payload's syntax is checked when it is decoded.
 #[inline]
 fn read_tabbed(scanner: &mut Scanner<'_>, at: u64) -> Option<RawEvent> {
     const NAME: &[u8] = b"{\"event\":\"";
@@ -178,7 +178,7 @@ fn read_tabbed(scanner: &mut Scanner<'_>, at: u64) -> Option<RawEvent> {
         return None;
     }
     let start = scanner.position();
-    scanner.pass(event.len());
+    scanner.advance(event.len());
     Some(RawEvent {
         to,
         at,
@@ -188,7 +188,7 @@ fn read_tabbed(scanner: &mut Scanner<'_>, at: u64) -> Option<RawEvent> {
     })
 }
 
-/// Reads one event. The outer error is one of the frame, the inner one of this event alone.
+/// Reads one event. The outer error concerns the frame, the inner one this event only.
 #[inline]
 fn read_event(
     scanner: &mut Scanner<'_>,
@@ -198,7 +198,7 @@ fn read_event(
     let position = scanner.position();
     if !is_object {
         scanner.value(Bounds::PAYLOAD)?;
-        return Ok(Err(EventError::Shape { position }));
+        return Ok(Err(EventError::NotAnEvent { position }));
     }
     let mut draft = Draft::new(position);
     let mut members = Members::open(scanner)?;
@@ -211,7 +211,7 @@ fn read_event(
     Ok(draft.finish(at))
 }
 
-/// The way through the members of an object.
+/// An iterator over the members of an object.
 struct Members {
     is_first: bool,
 }
@@ -223,7 +223,7 @@ impl Members {
         Ok(Self { is_first: true })
     }
 
-    /// Whether another key follows; otherwise the object is closed.
+    /// Returns whether another key follows; if not, takes the closing bracket.
     #[inline]
     fn is_next(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, FrameError> {
         if scanner.take(b'}') {
@@ -236,7 +236,7 @@ impl Members {
         Ok(true)
     }
 
-    /// The next key, its colon taken; none once the object is closed.
+    /// Takes the next key and its colon; `None` at the end of the object.
     fn next_key<'a>(&mut self, scanner: &mut Scanner<'a>) -> Result<Option<Text<'a>>, FrameError> {
         if self.is_next(scanner)? {
             scanner.key().map(Some)
@@ -255,7 +255,7 @@ enum Key {
     At,
     Meta,
     Unknown,
-    /// It might spell a known key, which other readers would take for that.
+    /// A key with escapes. It may spell a known key, as which other readers would read it.
     Escaped,
 }
 
@@ -272,7 +272,7 @@ impl Key {
         }
     }
 
-    /// Takes a key and its colon. Those of almost every event are compared whole.
+    /// Takes a key and its colon. The most frequent keys are compared as a whole.
     #[inline]
     fn take(scanner: &mut Scanner<'_>) -> Result<Self, FrameError> {
         if scanner.take_all(b"\"event\":") {
@@ -300,13 +300,13 @@ impl Key {
     }
 }
 
-/// An event of which some members are read.
+/// An event whose members are being read.
 struct Draft {
     position: usize,
     fields: u8,
     event: RawEvent,
     at: Option<u64>,
-    problem: Option<EventError>,
+    error: Option<EventError>,
 }
 
 impl Draft {
@@ -324,17 +324,17 @@ impl Draft {
             fields: 0,
             event,
             at: None,
-            problem: None,
+            error: None,
         }
     }
 
-    /// Whether there was any member that only events have.
+    /// Returns whether any member of an event was read.
     fn has_fields(&self) -> bool {
         self.fields != 0
     }
 
-    /// Takes the value of a member. What is wrong with it is kept for `finish`, as long as it is
-    /// known where it ends.
+    /// Takes the value of a member. An error is kept for `finish`, unless the end of the value is
+    /// unknown.
     #[inline]
     fn member(
         &mut self,
@@ -342,7 +342,7 @@ impl Draft {
         key_position: usize,
         scanner: &mut Scanner<'_>,
     ) -> Result<(), FrameError> {
-        self.note(key, key_position);
+        self.mark_seen(key, key_position);
         scanner.peek();
         let position = scanner.position();
         match key {
@@ -356,12 +356,12 @@ impl Draft {
     }
 
     #[inline]
-    fn note(&mut self, key: Key, position: usize) {
+    fn mark_seen(&mut self, key: Key, position: usize) {
         match key {
             Key::Unknown => {}
-            Key::Escaped => self.complain(EventError::Escaped { position }),
+            Key::Escaped => self.set_error(EventError::Escaped { position }),
             _ if self.fields & key.bit() != 0 => {
-                self.complain(EventError::Duplicate {
+                self.set_error(EventError::Duplicate {
                     field: key.name(),
                     position,
                 });
@@ -370,15 +370,15 @@ impl Draft {
         }
     }
 
-    /// The event, or the first thing that was wrong with it. `at` is the time that holds so far.
+    /// Returns the event, or the first error. `at` is the time that applies so far.
     #[inline]
     fn finish(self, at: &mut u64) -> Result<RawEvent, EventError> {
         *at = self.at.unwrap_or(*at);
-        if let Some(problem) = self.problem {
-            return Err(problem);
+        if let Some(error) = self.error {
+            return Err(error);
         }
         if self.fields & Key::Event.bit() == 0 {
-            return Err(EventError::Nameless {
+            return Err(EventError::MissingName {
                 position: self.position,
             });
         }
@@ -391,12 +391,12 @@ impl Draft {
     #[inline]
     fn name(&mut self, scanner: &mut Scanner<'_>, position: usize) -> Result<(), FrameError> {
         match scanner.text()? {
-            // A backslash is no character of a name, so one with escapes is refused here.
+            // Names contain no backslash, so this rejects escapes.
             Some(text) => match check_name_bytes(text.bytes) {
                 Ok(()) => self.event.name = Span::new(text.start, text.start + text.bytes.len()),
-                Err(source) => self.complain(EventError::Name { position, source }),
+                Err(source) => self.set_error(EventError::Name { position, source }),
             },
-            None => self.refuse("event", position),
+            None => self.invalid_field("event", position),
         }
         Ok(())
     }
@@ -404,8 +404,8 @@ impl Draft {
     fn payload(&mut self, scanner: &mut Scanner<'_>, position: usize) -> Result<(), FrameError> {
         match scanner.value(Bounds::PAYLOAD)? {
             Verdict::Fine => self.event.payload = Span::new(position, scanner.position()),
-            Verdict::TooDeep => self.complain(EventError::TooDeep { position }),
-            Verdict::TooManyNodes => self.complain(EventError::TooManyNodes { position }),
+            Verdict::TooDeep => self.set_error(EventError::TooDeep { position }),
+            Verdict::TooManyValues => self.set_error(EventError::TooManyValues { position }),
         }
         Ok(())
     }
@@ -420,7 +420,7 @@ impl Draft {
         };
         match to {
             Some(to) => self.event.to = to,
-            None => self.refuse("to", position),
+            None => self.invalid_field("to", position),
         }
         Ok(())
     }
@@ -431,10 +431,10 @@ impl Draft {
             Some(scalar) => integer(scalar),
             None => None,
         };
-        // A time that cannot be read still ends the one before it.
+        // An invalid `at` still ends the previous one.
         self.at = Some(at.unwrap_or(0));
         if at.is_none() {
-            self.refuse("at", position);
+            self.invalid_field("at", position);
         }
         Ok(())
     }
@@ -446,22 +446,22 @@ impl Draft {
         if is_object && verdict == Verdict::Fine {
             self.event.meta = Span::new(span.start, span.end);
         } else if scanner.slice(span) != b"null" {
-            self.refuse("meta", position);
+            self.invalid_field("meta", position);
         }
         Ok(())
     }
 
-    fn refuse(&mut self, field: &'static str, position: usize) {
-        self.complain(EventError::Field { field, position });
+    fn invalid_field(&mut self, field: &'static str, position: usize) {
+        self.set_error(EventError::Field { field, position });
     }
 
     #[cold]
-    fn complain(&mut self, problem: EventError) {
-        self.problem.get_or_insert(problem);
+    fn set_error(&mut self, error: EventError) {
+        self.error.get_or_insert(error);
     }
 }
 
-/// The number that these characters are, as JSON writes it: digits only, no leading zero.
+/// Parses an unsigned integer of JSON: digits without a leading zero.
 fn integer(scalar: &[u8]) -> Option<u64> {
     if scalar.len() > 1 && scalar[0] == b'0' {
         return None;

@@ -2,7 +2,7 @@
 
 use crate::frame::Span;
 use crate::name::check_name_bytes;
-use crate::walk::{Fault, Token, Walker};
+use crate::walk::{Token, TokenError, Walker};
 use crate::{EventError, Format, FrameError, Header, Limits, NodeId, RawEvent, To};
 
 /// Reads a frame that begins with the marker of an array.
@@ -31,7 +31,7 @@ pub(crate) fn read(
     for _ in 0..count {
         events.push(reader.event(&mut at)?);
     }
-    if reader.walker.left() > 0 {
+    if reader.walker.remaining() > 0 {
         return Err(FrameError::Trailing {
             position: reader.walker.position(),
         });
@@ -46,7 +46,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn header(&mut self) -> Result<Header, FrameError> {
         let (_, outer) = self.token()?;
-        // The version comes first: what follows may be different in another one.
+        // Check the version first: another version may have other fields.
         if outer == Token::Array(0) {
             return Err(FrameError::Version { version: None });
         }
@@ -65,7 +65,7 @@ impl Reader<'_> {
             }
         }
         if outer != Token::Array(4) {
-            return Err(FrameError::Structure { position: 0 });
+            return Err(FrameError::Syntax { position: 0 });
         }
         let from = match self.token()? {
             (_, Token::Nil) => None,
@@ -97,12 +97,12 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads one event. The outer error is one of the frame, the inner one of this event alone.
+    /// Reads one event. The outer error concerns the frame, the inner one this event only.
     fn event(&mut self, at: &mut u64) -> Result<Result<RawEvent, EventError>, FrameError> {
         let (position, token) = self.token()?;
         let Token::Array(fields @ 2..=5) = token else {
-            self.rest(token)?;
-            return Ok(Err(EventError::Shape { position }));
+            self.skip(token)?;
+            return Ok(Err(EventError::NotAnEvent { position }));
         };
         let name = self.name()?;
         let payload = self.payload()?;
@@ -114,7 +114,7 @@ impl Reader<'_> {
             Ok(Span::default())
         };
 
-        // A time that cannot be read still ends the one before it.
+        // An invalid `at` still ends the previous one.
         *at = new_at.unwrap_or(Some(0)).unwrap_or(*at);
         Ok(complete(name, payload, to, new_at.map(|_| *at), meta))
     }
@@ -122,7 +122,7 @@ impl Reader<'_> {
     fn name(&mut self) -> Result<Result<Span, EventError>, FrameError> {
         let (position, token) = self.token()?;
         let Token::Str(len) = token else {
-            return self.refuse(token, "event", position);
+            return self.invalid_field(token, "event", position);
         };
         let start = self.walker.position();
         Ok(match check_name_bytes(self.walker.content(len)) {
@@ -134,7 +134,7 @@ impl Reader<'_> {
     fn payload(&mut self) -> Result<Result<Span, EventError>, FrameError> {
         let (position, token) = self.token()?;
         let Token::Bin(len) = token else {
-            return self.refuse(token, "data", position);
+            return self.invalid_field(token, "data", position);
         };
         let start = self.walker.position();
         self.walker.content(len);
@@ -151,7 +151,7 @@ impl Reader<'_> {
                 field: "to",
                 position,
             })),
-            _ => self.refuse(token, "to", position),
+            _ => self.invalid_field(token, "to", position),
         }
     }
 
@@ -160,7 +160,7 @@ impl Reader<'_> {
         match token {
             Token::Nil => Ok(Ok(None)),
             Token::Unsigned(at) => Ok(Ok(Some(at))),
-            _ => self.refuse(token, "at", position),
+            _ => self.invalid_field(token, "at", position),
         }
     }
 
@@ -169,11 +169,11 @@ impl Reader<'_> {
         match token {
             Token::Nil => Ok(Ok(Span::default())),
             Token::Map(texts) if texts <= 2 * Limits::META => self.texts(texts, position),
-            _ => self.refuse(token, "meta", position),
+            _ => self.invalid_field(token, "meta", position),
         }
     }
 
-    /// Takes the keys and values of a map that began at `start`, all of which have to be texts.
+    /// Takes the keys and values of a map that begins at `start`. All must be strings.
     fn texts(
         &mut self,
         count: usize,
@@ -183,7 +183,7 @@ impl Reader<'_> {
         for _ in 0..count {
             let (_, token) = self.token()?;
             are_texts &= matches!(token, Token::Str(_));
-            self.rest(token)?;
+            self.skip(token)?;
         }
         let span = Span::new(start, self.walker.position());
         Ok(if are_texts {
@@ -196,36 +196,36 @@ impl Reader<'_> {
         })
     }
 
-    /// Takes the 16 bytes of a node id whose token is taken.
+    /// Takes the 16 bytes of a node id, after its token.
     fn node(&mut self) -> NodeId {
         let bytes = self.walker.content(16).first_chunk();
-        NodeId::from_bytes(*bytes.expect("16 bytes were asked for"))
+        NodeId::from_bytes(*bytes.expect("`content(16)` returns 16 bytes"))
     }
 
-    /// A token, and where it begins.
+    /// Takes a token, and returns it with its position.
     #[inline]
     fn token(&mut self) -> Result<(usize, Token), FrameError> {
         let position = self.walker.position();
         self.walker
             .token()
             .map(|token| (position, token))
-            .map_err(|fault| broken(fault, position))
+            .map_err(|error| frame_error(error, position))
     }
 
-    /// Takes what belongs to a token that nobody wants.
-    fn rest(&mut self, token: Token) -> Result<(), FrameError> {
+    /// Skips the content or the elements of a token.
+    fn skip(&mut self, token: Token) -> Result<(), FrameError> {
         self.walker
-            .rest(token)
-            .map_err(|fault| broken(fault, self.walker.position()))
+            .skip(token)
+            .map_err(|error| frame_error(error, self.walker.position()))
     }
 
-    fn refuse<T>(
+    fn invalid_field<T>(
         &mut self,
         token: Token,
         field: &'static str,
         position: usize,
     ) -> Result<Result<T, EventError>, FrameError> {
-        self.rest(token)?;
+        self.skip(token)?;
         Ok(Err(EventError::Field { field, position }))
     }
 }
@@ -247,9 +247,9 @@ fn complete(
 }
 
 #[cold]
-fn broken(fault: Fault, position: usize) -> FrameError {
-    match fault {
-        Fault::Length => FrameError::Length { position },
-        Fault::Marker => FrameError::Structure { position },
+fn frame_error(error: TokenError, position: usize) -> FrameError {
+    match error {
+        TokenError::Truncated => FrameError::Truncated { position },
+        TokenError::ReservedMarker => FrameError::Syntax { position },
     }
 }

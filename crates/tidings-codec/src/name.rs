@@ -1,8 +1,8 @@
-//! What an event may be called.
+//! Event names.
 
 use crate::{Limits, NameError};
 
-/// Checks that `name` can be the name of an event: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`.
+/// Checks that `name` is a valid event name: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`.
 ///
 /// ```
 /// use tidings_codec::{NameError, check_name};
@@ -13,38 +13,39 @@ use crate::{Limits, NameError};
 ///
 /// # Errors
 ///
-/// When the name is empty, too long, or has a character that names do not have.
+/// When the name is empty, too long, or contains another character.
 pub fn check_name(name: &str) -> Result<(), NameError> {
     if is_name(name.as_bytes()) {
         Ok(())
     } else {
-        Err(complaint(name))
+        Err(name_error(name))
     }
 }
 
-/// The same for bytes that may not even be UTF-8.
+/// Checks a name that may not be UTF-8.
 pub(crate) fn check_name_bytes(name: &[u8]) -> Result<(), NameError> {
     if is_name(name) {
         Ok(())
     } else {
-        Err(complaint(&String::from_utf8_lossy(name)))
+        Err(name_error(&String::from_utf8_lossy(name)))
     }
 }
 
-/// How long the name is that `bytes` begin with, if they begin with one.
+/// Returns the length of the name at the start of `bytes`, if there is one.
 #[inline]
 pub(crate) fn name_len(bytes: &[u8]) -> Option<usize> {
-    let is_over = |byte: &u8| !IN_NAMES[usize::from(*byte)];
-    let len = bytes.iter().position(is_over)?;
+    let is_end = |byte: &u8| !NAME_BYTES[usize::from(*byte)];
+    let len = bytes.iter().position(is_end)?;
     (1..=Limits::NAME).contains(&len).then_some(len)
 }
 
 fn is_name(name: &[u8]) -> bool {
-    (1..=Limits::NAME).contains(&name.len()) && name.iter().all(|&byte| IN_NAMES[usize::from(byte)])
+    (1..=Limits::NAME).contains(&name.len())
+        && name.iter().all(|&byte| NAME_BYTES[usize::from(byte)])
 }
 
 #[cold]
-fn complaint(name: &str) -> NameError {
+fn name_error(name: &str) -> NameError {
     if name.is_empty() {
         return NameError::Empty;
     }
@@ -53,7 +54,7 @@ fn complaint(name: &str) -> NameError {
     }
     name.char_indices()
         .find(|(_, character)| {
-            !u8::try_from(*character).is_ok_and(|byte| IN_NAMES[usize::from(byte)])
+            !u8::try_from(*character).is_ok_and(|byte| NAME_BYTES[usize::from(byte)])
         })
         .map_or(NameError::Empty, |(position, character)| {
             NameError::Character {
@@ -63,7 +64,7 @@ fn complaint(name: &str) -> NameError {
         })
 }
 
-static IN_NAMES: [bool; 256] = {
+static NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128 {
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_characters_of_the_rule_are_allowed_and_no_other() {
+    fn only_ascii_letters_digits_and_four_signs_are_allowed() {
         for character in '\0'..='\u{200}' {
             let allowed = character.is_ascii_alphanumeric() || "._:-".contains(character);
             assert_eq!(
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_no_name() {
+    fn invalid_utf8_is_not_a_name() {
         assert!(matches!(
             check_name_bytes(b"ab\xff"),
             Err(NameError::Character { position: 2, .. })

@@ -1,4 +1,4 @@
-//! Who sent a frame.
+//! Node ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 use serde::de::{Error as _, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The identity of a node, which is one started bus: 128 random bits.
+/// The id of a node, which is one started bus: 128 random bits.
 ///
-/// Written as 32 lower-case hexadecimal digits; by serde too, where the format is for people,
-/// and as 16 bytes where it is not.
+/// It is displayed as 32 lower-case hexadecimal digits. Serde writes these digits in human-readable
+/// formats, and 16 bytes in others.
 ///
 /// ```
 /// use tidings_codec::NodeId;
@@ -24,28 +24,28 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId([u8; 16]);
 
-/// A text that is not 32 lower-case hexadecimal digits.
+/// The error of parsing a [`NodeId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a node id is 32 lower-case hexadecimal digits")]
-pub struct NotANodeId;
+#[error("invalid node id: expected 32 lower-case hexadecimal digits")]
+pub struct ParseNodeIdError;
 
 impl NodeId {
-    /// The node whose id is `number`, most significant byte first.
+    /// Creates the id with this number, most significant byte first.
     pub const fn new(number: u128) -> Self {
         Self(number.to_be_bytes())
     }
 
-    /// The node with these bytes as its id.
+    /// Creates the id with these bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes of the id.
+    /// Returns the bytes of the id.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// The digits of the id, as ASCII.
+    /// Returns the digits of the id in ASCII.
     pub(crate) fn digits(self) -> [u8; 32] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 32];
@@ -56,7 +56,7 @@ impl NodeId {
         text
     }
 
-    /// The id that these digits spell.
+    /// Parses the digits of an id.
     pub(crate) fn from_digits(text: &[u8]) -> Option<Self> {
         let text: &[u8; 32] = text.try_into().ok()?;
         let mut bytes = [0; 16];
@@ -88,10 +88,10 @@ impl fmt::Debug for NodeId {
 }
 
 impl FromStr for NodeId {
-    type Err = NotANodeId;
+    type Err = ParseNodeIdError;
 
-    fn from_str(text: &str) -> Result<Self, NotANodeId> {
-        Self::from_digits(text.as_bytes()).ok_or(NotANodeId)
+    fn from_str(text: &str) -> Result<Self, ParseNodeIdError> {
+        Self::from_digits(text.as_bytes()).ok_or(ParseNodeIdError)
     }
 }
 
@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for NodeIdVisitor {
             .map_err(|_| E::invalid_length(bytes.len(), &self))
     }
 
-    // Formats without a type for bytes write them as a sequence of numbers.
+    // Formats without a byte type write a sequence of numbers.
     fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<NodeId, A::Error> {
         let mut bytes = [0; 16];
         for (index, byte) in bytes.iter_mut().enumerate() {
@@ -165,12 +165,12 @@ mod tests {
             "000102030405060708090A0B0C0D0E0F",
             "g00102030405060708090a0b0c0d0e0f",
         ] {
-            assert_eq!(wrong.parse::<NodeId>(), Err(NotANodeId), "{wrong}");
+            assert_eq!(wrong.parse::<NodeId>(), Err(ParseNodeIdError), "{wrong}");
         }
     }
 
     #[test]
-    fn serde_writes_text_for_people_and_bytes_for_machines() {
+    fn serde_writes_digits_in_human_readable_formats_and_bytes_in_others() {
         let text = serde_json::to_string(&NODE).unwrap();
         assert_eq!(text, "\"000102030405060708090a0b0c0d0e0f\"");
         assert_eq!(serde_json::from_str::<NodeId>(&text).unwrap(), NODE);

@@ -1,12 +1,11 @@
-//! Reads JSON once more for types that buffer maps whose keys are numbers.
+//! Decodes JSON again for buffered maps whose keys are numbers.
 //!
-//! JSON writes such keys as text. A type that is tagged, untagged or flattened has serde keep the
-//! map before it knows what it is of, and then `"7"` is a text and no number any more. Where that
-//! was the reason why a payload could not be read, it can be read with each key that looks like a
-//! number, `true` or `false` kept as what it looks like.
+//! JSON writes such keys as strings. For tagged, untagged and flattened types serde buffers the map
+//! before it knows its type, and `"7"` then stays a string. Payloads that fail for this reason are
+//! decoded again, with each key that looks like a number, `true` or `false` buffered as such.
 //!
-//! The same reading helps where a program turns on the feature `arbitrary_precision` of `serde_json`:
-//! floats then come as maps, which a buffer keeps and no float reads.
+//! This also decodes floats if a program enables the feature `arbitrary_precision` of `serde_json`:
+//! they are then buffered as maps, which cannot be read as floats.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -19,49 +18,49 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value};
 
-/// Reads a `T` from a value in which keys may be numbers.
+/// Decodes a `T` from JSON in which keys may be numbers.
 pub(crate) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
-    let value: Read = serde_json::from_slice(json)?;
+    let value: Buffered = serde_json::from_slice(json)?;
     T::deserialize(value)
 }
 
-/// A value to read from. Unlike a [`Value`] it keeps keys that are there twice, which types refuse.
-enum Read {
+/// A buffered value. Unlike [`Value`] it keeps duplicate keys, which types reject.
+enum Buffered {
     Scalar(Value),
     Float(f64),
-    Array(Vec<Read>),
-    Object(Vec<(String, Read)>),
+    Array(Vec<Buffered>),
+    Object(Vec<(String, Buffered)>),
 }
 
-impl<'de> Deserialize<'de> for Read {
+impl<'de> Deserialize<'de> for Buffered {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Keep)
+        deserializer.deserialize_any(BufferVisitor)
     }
 }
 
-struct Keep;
+struct BufferVisitor;
 
-/// The only key of the map that a float is with `arbitrary_precision`; its digits are the text there.
+/// The only key of a float with `arbitrary_precision`; its value is the text of the number.
 const FLOAT: &str = "$serde_json::private::Number";
 
-/// The float that these entries are, if they are one.
-fn float(entries: &[(String, Read)]) -> Option<f64> {
+/// Returns the float if these entries represent one.
+fn float(entries: &[(String, Buffered)]) -> Option<f64> {
     match entries {
-        [(key, Read::Scalar(Value::String(digits)))] if key == FLOAT => digits.parse().ok(),
+        [(key, Buffered::Scalar(Value::String(digits)))] if key == FLOAT => digits.parse().ok(),
         _ => None,
     }
 }
 
 macro_rules! scalars {
     ($($visit:ident: $type:ty;)*) => { $(
-        fn $visit<E>(self, value: $type) -> Result<Read, E> {
-            Ok(Read::Scalar(value.into()))
+        fn $visit<E>(self, value: $type) -> Result<Buffered, E> {
+            Ok(Buffered::Scalar(value.into()))
         }
     )* };
 }
 
-impl<'de> Visitor<'de> for Keep {
-    type Value = Read;
+impl<'de> Visitor<'de> for BufferVisitor {
+    type Value = Buffered;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
@@ -76,28 +75,28 @@ impl<'de> Visitor<'de> for Keep {
         visit_string: String;
     }
 
-    fn visit_unit<E>(self) -> Result<Read, E> {
-        Ok(Read::Scalar(Value::Null))
+    fn visit_unit<E>(self) -> Result<Buffered, E> {
+        Ok(Buffered::Scalar(Value::Null))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Read, A::Error> {
-        let mut kept = Vec::new();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Buffered, A::Error> {
+        let mut buffered = Vec::new();
         while let Some(element) = elements.next_element()? {
-            kept.push(element);
+            buffered.push(element);
         }
-        Ok(Read::Array(kept))
+        Ok(Buffered::Array(buffered))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Read, A::Error> {
-        let mut kept = Vec::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Buffered, A::Error> {
+        let mut buffered = Vec::new();
         while let Some(entry) = entries.next_entry()? {
-            kept.push(entry);
+            buffered.push(entry);
         }
-        Ok(float(&kept).map_or(Read::Object(kept), Read::Float))
+        Ok(float(&buffered).map_or(Buffered::Object(buffered), Buffered::Float))
     }
 }
 
-impl IntoDeserializer<'_, Error> for Read {
+impl IntoDeserializer<'_, Error> for Buffered {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -105,7 +104,7 @@ impl IntoDeserializer<'_, Error> for Read {
     }
 }
 
-impl<'de> Deserializer<'de> for Read {
+impl<'de> Deserializer<'de> for Buffered {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -155,7 +154,7 @@ impl<'de> Deserializer<'de> for Read {
             }
             Self::Scalar(scalar) => scalar.deserialize_enum(name, variants, visitor),
             Self::Float(_) | Self::Array(_) | Self::Object(_) => Err(Error::custom(
-                "an enum is a text or an object with one entry",
+                "expected an enum: a string or an object with one entry",
             )),
         }
     }
@@ -166,7 +165,7 @@ impl<'de> Deserializer<'de> for Read {
     }
 }
 
-/// The key of an entry: what is asked of it, or what it looks like where nothing is.
+/// The key of an entry: the requested type, or the type that it looks like.
 struct Key(String);
 
 impl Key {
@@ -174,7 +173,7 @@ impl Key {
         self.0.parse().map_err(Error::custom)
     }
 
-    /// What `serde_json` writes for a number or a boolean, if it is that.
+    /// Returns the number or boolean if the key is written as `serde_json` writes it.
     fn scalar(&self) -> Option<Value> {
         let value: Value = serde_json::from_str(&self.0).ok()?;
         let is_scalar = value.is_number() || value.is_boolean();
@@ -235,7 +234,7 @@ impl<'de> Deserializer<'de> for Key {
         visitor.visit_newtype_struct(self)
     }
 
-    // A field is a text: a number would be taken for its place among the fields.
+    // A field name is a string: a number would be taken as the index of a field.
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_string(self.0)
     }
@@ -278,9 +277,9 @@ mod tests {
         Floats { long: f64, short: f32, other: u64 },
     }
 
-    /// As `serde_json` passes floats on with its feature `arbitrary_precision`.
+    /// As `serde_json` passes floats with its feature `arbitrary_precision`.
     #[test]
-    fn a_float_that_comes_as_a_map_is_read_where_serde_buffers_it() {
+    fn a_float_in_arbitrary_precision_is_read_from_a_buffered_value() {
         let json = br#"{"long":{"$serde_json::private::Number":"0.1"},
             "short":{"$serde_json::private::Number":"3.4028235e38"},"other":7,"type":"Floats"}"#;
         let floats = Tagged::Floats {

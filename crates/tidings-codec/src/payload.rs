@@ -1,4 +1,4 @@
-//! The value that an event carries, still as bytes.
+//! Encoded payloads, and their limits.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::error::escaped;
 use crate::scan::{Bounds, Scanner, Verdict};
 use crate::{DecodeError, EncodeError, Escaped, Format, Limits, number_keys, walk};
 
-/// A payload: bytes in a format, decoded only when somebody wants them.
+/// An encoded payload of an event: bytes and their format.
 ///
 /// ```
 /// use tidings_codec::{Format, Payload};
@@ -26,7 +26,7 @@ pub struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// The payload that `bytes` are in this format; no bytes at all are null.
+    /// Wraps encoded bytes. No bytes are null.
     pub fn new(format: Format, bytes: &'a [u8]) -> Self {
         let bytes = if bytes.is_empty() {
             null(format)
@@ -36,18 +36,18 @@ impl<'a> Payload<'a> {
         Self { format, bytes }
     }
 
-    /// The format of the bytes.
+    /// Returns the format of the bytes.
     pub const fn format(&self) -> Format {
         self.format
     }
 
-    /// The bytes: one whole value. Where an event had no payload, the format's null.
+    /// Returns the bytes: one complete value. If the event had no payload, the null of the format.
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Whether the bytes are one value, and nothing else.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Returns whether the bytes are exactly one value.
+    pub(crate) fn is_one_value(&self) -> bool {
         match self.format {
             Format::Json => {
                 let mut scanner = Scanner::new(self.bytes);
@@ -58,7 +58,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Whether the value is null: what is sent for `()` and `None`, and what a missing payload is.
+    /// Returns whether the value is null: a sent `()` or `None`, or a missing payload.
     pub fn is_null(&self) -> bool {
         match self.format {
             Format::Json => self.bytes.trim_ascii() == null(Format::Json),
@@ -66,16 +66,16 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Reads the value.
+    /// Decodes the value.
     ///
-    /// In both formats an array is accepted where a struct is expected, its elements being the
-    /// fields in their order; unknown fields are for the type to accept or refuse. Extensions of
-    /// MessagePack are skipped with the fields that they stand in, and never read.
+    /// Both formats accept an array for a struct, with the fields in their order. The type decides
+    /// whether it accepts unknown fields. MessagePack extensions are skipped in unknown fields, and
+    /// never decoded.
     ///
     /// # Errors
     ///
-    /// When the bytes are not one whole value, exceed [`Limits::DEPTH`] or [`Limits::NODES`], or
-    /// are not what `T` expects.
+    /// When the bytes are not one complete value, exceed [`Limits::DEPTH`] or [`Limits::VALUES`], or
+    /// do not match `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         match self.format {
             Format::Json => self.decode_json(),
@@ -87,12 +87,12 @@ impl<'a> Payload<'a> {
         match verdict(Format::Json, self.bytes) {
             Verdict::Fine => {}
             Verdict::TooDeep => return Err(DecodeError::TooDeep),
-            Verdict::TooManyNodes => return Err(DecodeError::TooManyNodes),
+            Verdict::TooManyValues => return Err(DecodeError::TooManyValues),
         }
-        // All bytes are checked at once: serde_json would look at each text by itself.
+        // One check of all bytes is faster than one per string, as serde_json would do.
         let decoded = match str::from_utf8(self.bytes) {
             Ok(text) => serde_json::from_str(text),
-            // It says where, and takes what is not UTF-8 where that is not needed.
+            // Its error has a position, and bytes that no field reads may be invalid UTF-8.
             Err(_) => serde_json::from_slice(self.bytes),
         };
         decoded.or_else(|error: serde_json::Error| {
@@ -107,8 +107,8 @@ impl<'a> Payload<'a> {
         walk::check(self.bytes)?;
         let deserializer = rmp_serde::Deserializer::from_read_ref(self.bytes);
         let mut deserializer = deserializer.with_human_readable();
-        // The walk bounds what the input can nest. This bounds types that contain themselves,
-        // and leaves room for the enums and newtypes that count as levels of their own.
+        // `check` limits the nesting of the input. This limits recursive types, with room for enums
+        // and newtypes, which count as levels of their own.
         deserializer.set_max_depth(4 * Limits::DEPTH);
         T::deserialize(&mut deserializer).map_err(|source| {
             let source = escaped(source);
@@ -120,21 +120,21 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Whether readers will take a payload that was just written.
+/// Checks that readers accept a payload that was just written.
 pub(crate) fn check_bounds(format: Format, payload: &[u8]) -> Result<(), EncodeError> {
     match verdict(format, payload) {
         Verdict::Fine => Ok(()),
         Verdict::TooDeep => Err(EncodeError::TooDeep),
-        Verdict::TooManyNodes => Err(EncodeError::TooManyNodes),
+        Verdict::TooManyValues => Err(EncodeError::TooManyValues),
     }
 }
 
-/// Whether a payload keeps to the limits. Whether it is a value at all is for serde to know.
+/// Checks a payload against the limits, but not its syntax, which serde checks.
 ///
-/// Most payloads have not enough brackets to be nested too deep, nor enough bytes to have too many
-/// values, and counting is much cheaper than looking.
+/// Most payloads have too few brackets to be nested too deep and too few bytes to have too many
+/// values. Counting them is much cheaper than a scan.
 fn verdict(format: Format, payload: &[u8]) -> Verdict {
-    if payload.len() <= Limits::NODES && openings(format, payload) <= Limits::DEPTH {
+    if payload.len() <= Limits::VALUES && openings(format, payload) <= Limits::DEPTH {
         return Verdict::Fine;
     }
     match format {
@@ -143,13 +143,13 @@ fn verdict(format: Format, payload: &[u8]) -> Verdict {
             .unwrap_or(Verdict::Fine),
         Format::MessagePack => match walk::check(payload) {
             Err(DecodeError::TooDeep) => Verdict::TooDeep,
-            Err(DecodeError::TooManyNodes) => Verdict::TooManyNodes,
+            Err(DecodeError::TooManyValues) => Verdict::TooManyValues,
             Ok(()) | Err(_) => Verdict::Fine,
         },
     }
 }
 
-/// How many arrays and maps there are at most: bytes in texts and numbers count too.
+/// Returns an upper bound of the number of arrays and maps: bytes in texts and numbers count too.
 fn openings(format: Format, payload: &[u8]) -> usize {
     match format {
         Format::Json => count(payload, |byte| matches!(byte, b'[' | b'{')),
@@ -158,7 +158,7 @@ fn openings(format: Format, payload: &[u8]) -> usize {
 }
 
 fn count(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> usize {
-    // So many fit a byte, and bytes are what a processor adds most of at once.
+    // A count of up to 255 fits a byte, and SIMD adds the most bytes at once.
     let chunks = bytes.chunks(usize::from(u8::MAX));
     chunks
         .map(|chunk| {
@@ -205,23 +205,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_kept_to_what_is_read() {
+    fn a_payload_that_readers_would_reject_is_not_written() {
         for format in [Format::Json, Format::MessagePack] {
             assert!(check(format, &nested(Limits::DEPTH)).is_ok());
             let too_deep = check(format, &nested(Limits::DEPTH + 1));
             assert!(matches!(too_deep, Err(EncodeError::TooDeep)), "{format:?}");
 
-            assert!(check(format, &json!(vec![0; Limits::NODES - 1])).is_ok());
-            let too_many = check(format, &json!(vec![0; Limits::NODES]));
+            assert!(check(format, &json!(vec![0; Limits::VALUES - 1])).is_ok());
+            let too_many = check(format, &json!(vec![0; Limits::VALUES]));
             assert!(
-                matches!(too_many, Err(EncodeError::TooManyNodes)),
+                matches!(too_many, Err(EncodeError::TooManyValues)),
                 "{format:?}"
             );
         }
     }
 
     #[test]
-    fn many_values_beside_each_other_are_not_deep() {
+    fn siblings_do_not_count_as_nesting() {
         let wide = json!(vec![json!({ "a": [] }); 1_000]);
         for format in [Format::Json, Format::MessagePack] {
             assert!(check(format, &wide).is_ok());

@@ -1,14 +1,14 @@
-//! Finds where a JSON value ends, without recursion and without judging numbers.
+//! Finds the end of a JSON value, without recursion.
 //!
-//! What is checked is what decides where things end: brackets and their kinds, quotes, commas,
-//! colons. Escapes, numbers and words are serde's to judge, when a payload is decoded. An event
-//! that nobody wants costs this scan and no more.
+//! The scanner checks the syntax that determines the end: brackets, quotes, commas and colons. Serde
+//! checks escapes, numbers and literals when a payload is decoded. So an event without a handler
+//! costs only this scan.
 
 use std::ops::Range;
 
 use crate::{FrameError, Limits};
 
-/// What a value may have, before it is too much.
+/// Limits of a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     depth: u32,
@@ -16,8 +16,8 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    pub(crate) const PAYLOAD: Self = Self::new(Limits::DEPTH, Limits::NODES);
-    /// A map of texts, keys counted.
+    pub(crate) const PAYLOAD: Self = Self::new(Limits::DEPTH, Limits::VALUES);
+    /// Limits of a map of strings, with the keys counted.
     pub(crate) const META: Self = Self::new(1, 1 + 2 * Limits::META);
 
     #[expect(
@@ -25,7 +25,7 @@ impl Bounds {
         reason = "the limits are small constants"
     )]
     const fn new(depth: usize, nodes: usize) -> Self {
-        // The kinds of the open brackets are kept in 64 bits.
+        // The types of the open brackets fit 64 bits.
         assert!(depth <= 64);
         Self {
             depth: depth as u32,
@@ -34,15 +34,15 @@ impl Bounds {
     }
 }
 
-/// Whether a value whose end was found keeps to its bounds.
+/// Whether a value is within its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Fine,
     TooDeep,
-    TooManyNodes,
+    TooManyValues,
 }
 
-/// What is between the quotes of a string.
+/// The content of a string, between its quotes.
 pub(crate) struct Text<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) start: usize,
@@ -54,7 +54,7 @@ impl Text<'_> {
     }
 }
 
-/// A position in JSON text that only moves forward.
+/// A position in JSON that only moves forward.
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -69,13 +69,13 @@ impl<'a> Scanner<'a> {
         self.position
     }
 
-    /// What is not taken yet.
+    /// Returns the bytes that are not taken yet.
     pub(crate) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.position..]
     }
 
-    /// Takes so many bytes of the rest.
-    pub(crate) fn pass(&mut self, bytes: usize) {
+    /// Skips this many bytes.
+    pub(crate) fn advance(&mut self, bytes: usize) {
         self.position += bytes;
     }
 
@@ -83,7 +83,7 @@ impl<'a> Scanner<'a> {
         &self.bytes[range]
     }
 
-    /// The next byte that is not white space, without taking it.
+    /// Returns the next byte that is not white space, without taking it.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         let (position, byte) = after_space(self.bytes, self.position);
@@ -91,7 +91,7 @@ impl<'a> Scanner<'a> {
         (position < self.bytes.len()).then_some(byte)
     }
 
-    /// Takes the next byte if it is this one.
+    /// Takes the next byte if it equals `byte`.
     #[inline]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
@@ -99,7 +99,7 @@ impl<'a> Scanner<'a> {
         is_next
     }
 
-    /// Takes the next bytes if they are exactly these.
+    /// Takes the next bytes if they equal `bytes`.
     #[inline]
     pub(crate) fn take_all(&mut self, bytes: &[u8]) -> bool {
         let are_next = self.bytes[self.position..].starts_with(bytes);
@@ -109,13 +109,13 @@ impl<'a> Scanner<'a> {
         are_next
     }
 
-    /// Takes the next byte, which has to be this one.
+    /// Takes the next byte, which must equal `byte`.
     #[inline]
     pub(crate) fn expect(&mut self, byte: u8) -> Result<(), FrameError> {
         if self.take(byte) {
             Ok(())
         } else {
-            Err(self.broken())
+            Err(self.syntax_error())
         }
     }
 
@@ -128,7 +128,7 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Takes a value of any kind and says whether it keeps to the bounds.
+    /// Takes a value of any type and checks it against the limits.
     pub(crate) fn value(&mut self, bounds: Bounds) -> Result<Verdict, FrameError> {
         self.peek();
         match end_of_value(self.bytes, self.position, bounds) {
@@ -136,16 +136,16 @@ impl<'a> Scanner<'a> {
                 self.position = end;
                 Ok(Verdict::Fine)
             }
-            Err(Stop::Broken(position)) => {
+            Err(Stop::Syntax(position)) => {
                 self.position = position;
-                Err(self.broken())
+                Err(self.syntax_error())
             }
-            Err(Stop::TooDeep) => self.pass_over(Verdict::TooDeep),
-            Err(Stop::TooManyNodes) => self.pass_over(Verdict::TooManyNodes),
+            Err(Stop::TooDeep) => self.skip_oversized(Verdict::TooDeep),
+            Err(Stop::TooManyValues) => self.skip_oversized(Verdict::TooManyValues),
         }
     }
 
-    /// Takes a value, and returns what is in it if it is a string.
+    /// Takes a value, and returns its content if it is a string.
     #[inline]
     pub(crate) fn text(&mut self) -> Result<Option<Text<'a>>, FrameError> {
         if self.take(b'"') {
@@ -155,24 +155,24 @@ impl<'a> Scanner<'a> {
         Ok(None)
     }
 
-    /// Takes a value, and returns what it is if it is neither a string nor an array or object.
+    /// Takes a value, and returns it if it is a number or literal.
     pub(crate) fn scalar(&mut self) -> Result<Option<&'a [u8]>, FrameError> {
         let is_scalar = self
             .peek()
-            .is_some_and(|byte| IN_SCALARS[usize::from(byte)]);
+            .is_some_and(|byte| SCALAR_BYTES[usize::from(byte)]);
         let start = self.position;
         self.value(Bounds::PAYLOAD)?;
         Ok(is_scalar.then(|| self.slice(start..self.position)))
     }
 
-    /// What is wrong here: something that cannot be, or nothing more where there should be.
+    /// Returns the error at this position: a syntax error, or the end of the input.
     #[cold]
-    pub(crate) fn broken(&self) -> FrameError {
+    pub(crate) fn syntax_error(&self) -> FrameError {
         let position = self.position;
         if position < self.bytes.len() {
-            FrameError::Structure { position }
+            FrameError::Syntax { position }
         } else {
-            FrameError::Length { position }
+            FrameError::Truncated { position }
         }
     }
 
@@ -190,16 +190,16 @@ impl<'a> Scanner<'a> {
             }
             Err(position) => {
                 self.position = position;
-                Err(self.broken())
+                Err(self.syntax_error())
             }
         }
     }
 
-    /// Takes an array or object that exceeds its bounds, by its brackets and strings alone.
+    /// Skips an array or object that exceeds its limits, by its brackets and strings alone.
     ///
-    /// Of the brackets below 64 levels the number is compared, but not the kind.
+    /// Below 64 levels brackets are counted without comparing their types.
     #[cold]
-    fn pass_over(&mut self, verdict: Verdict) -> Result<Verdict, FrameError> {
+    fn skip_oversized(&mut self, verdict: Verdict) -> Result<Verdict, FrameError> {
         let mut depth = 0_usize;
         let mut kinds = 0_u64;
         while let Some(&byte) = self.bytes.get(self.position) {
@@ -222,7 +222,7 @@ impl<'a> Scanner<'a> {
                 b'}' | b']' => {
                     depth -= 1;
                     if depth < 64 && (kinds >> depth & 1 == 1) != (byte == b'}') {
-                        return Err(FrameError::Structure {
+                        return Err(FrameError::Syntax {
                             position: self.position - 1,
                         });
                     }
@@ -233,23 +233,23 @@ impl<'a> Scanner<'a> {
                 _ => {}
             }
         }
-        Err(self.broken())
+        Err(self.syntax_error())
     }
 }
 
-/// Why the end of a value was not found.
+/// Why a scan stopped before the end of a value.
 enum Stop {
-    /// Something at this position cannot be there.
-    Broken(usize),
+    /// There is a syntax error at this position.
+    Syntax(usize),
     TooDeep,
-    TooManyNodes,
+    TooManyValues,
 }
 
-/// Where the value ends that begins at `at`.
+/// Returns the end of the value that begins at `at`.
 ///
-/// The hot loop of this crate: plain positions and bytes, and nothing else is carried along.
+/// This is the hot loop of the crate, so it works on plain positions and bytes.
 fn end_of_value(bytes: &[u8], mut at: usize, bounds: Bounds) -> Result<usize, Stop> {
-    // The kinds of the open brackets, the innermost lowest: 1 for an object.
+    // The types of the open brackets, the innermost in the lowest bit: 1 is an object.
     let mut kinds = 0_u64;
     let (mut depth, mut nodes) = (0, 0);
     let mut byte;
@@ -257,7 +257,7 @@ fn end_of_value(bytes: &[u8], mut at: usize, bounds: Bounds) -> Result<usize, St
         (at, byte) = after_space(bytes, at);
         nodes += 1;
         if byte == b'"' {
-            at = end_of_string(bytes, at + 1).map_err(Stop::Broken)?;
+            at = end_of_string(bytes, at + 1).map_err(Stop::Syntax)?;
         } else if byte == b'{' || byte == b'[' {
             if depth == bounds.depth {
                 return Err(Stop::TooDeep);
@@ -266,7 +266,7 @@ fn end_of_value(bytes: &[u8], mut at: usize, bounds: Bounds) -> Result<usize, St
             depth += 1;
             kinds = kinds << 1 | u64::from(is_object);
             (at, byte) = after_space(bytes, at + 1);
-            // An empty one is closed below, like any other.
+            // An empty array or object is closed below.
             if is_object && byte != b'}' {
                 at = end_of_key(bytes, at)?;
                 nodes += 1;
@@ -279,18 +279,18 @@ fn end_of_value(bytes: &[u8], mut at: usize, bounds: Bounds) -> Result<usize, St
             let start = at;
             while bytes
                 .get(at)
-                .is_some_and(|&byte| IN_SCALARS[usize::from(byte)])
+                .is_some_and(|&byte| SCALAR_BYTES[usize::from(byte)])
             {
                 at += 1;
             }
             if at == start {
-                return Err(Stop::Broken(at));
+                return Err(Stop::Syntax(at));
             }
         }
         if nodes > bounds.nodes {
-            return Err(Stop::TooManyNodes);
+            return Err(Stop::TooManyValues);
         }
-        // A value has ended: close what ends with it, up to a comma.
+        // The value has ended: close arrays and objects up to the next comma.
         while depth > 0 {
             let is_object = kinds & 1 == 1;
             (at, byte) = after_space(bytes, at);
@@ -304,7 +304,7 @@ fn end_of_value(bytes: &[u8], mut at: usize, bounds: Bounds) -> Result<usize, St
                 continue 'value;
             }
             if byte != if is_object { b'}' } else { b']' } {
-                return Err(Stop::Broken(at));
+                return Err(Stop::Syntax(at));
             }
             at += 1;
             depth -= 1;
@@ -314,7 +314,7 @@ fn end_of_value(bytes: &[u8], mut at: usize, bounds: Bounds) -> Result<usize, St
     }
 }
 
-/// The first position from `at` on without white space, and its byte; 0 at the end.
+/// Returns the first position from `at` on without white space, and its byte; 0 at the end.
 #[inline]
 fn after_space(bytes: &[u8], mut at: usize) -> (usize, u8) {
     loop {
@@ -327,21 +327,21 @@ fn after_space(bytes: &[u8], mut at: usize) -> (usize, u8) {
     }
 }
 
-/// Where the key and its colon end that begin at `at`.
+/// Returns the position after the key at `at` and its colon.
 #[inline]
 fn end_of_key(bytes: &[u8], at: usize) -> Result<usize, Stop> {
     if bytes.get(at) != Some(&b'"') {
-        return Err(Stop::Broken(at));
+        return Err(Stop::Syntax(at));
     }
-    let end = end_of_string(bytes, at + 1).map_err(Stop::Broken)?;
+    let end = end_of_string(bytes, at + 1).map_err(Stop::Syntax)?;
     match after_space(bytes, end) {
         (colon, b':') => Ok(colon + 1),
-        (other, _) => Err(Stop::Broken(other)),
+        (other, _) => Err(Stop::Syntax(other)),
     }
 }
 
-/// The position behind the closing quote of the string whose content begins at `at`. If it does
-/// not end, or has control characters, where that was noticed.
+/// Returns the position after the closing quote of the string whose content begins at `at`; as an
+/// error, the position of a control character or of the end of the input.
 #[inline]
 fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
     loop {
@@ -354,7 +354,7 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
     }
 }
 
-/// The first position from `at` on with a quote, a backslash or a control character.
+/// Returns the first position from `at` on with a quote, a backslash or a control character.
 #[inline]
 fn next_special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
@@ -373,8 +373,8 @@ fn next_special(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Marks the highest bit of the first byte that is a quote, a backslash or a control character;
-/// of the bytes after it some may be marked wrongly.
+/// Sets the highest bit of the first byte that is a quote, a backslash or a control character.
+/// Bytes after it may be marked falsely.
 #[inline]
 const fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -386,8 +386,8 @@ const fn special_bytes(word: u64) -> u64 {
     (quote | backslash | control) & !word & HIGHS
 }
 
-/// What numbers and the words `true`, `false` and `null` are made of, roughly.
-static IN_SCALARS: [bool; 256] = {
+/// The bytes of numbers and of `true`, `false` and `null`; also of some invalid literals.
+static SCALAR_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128 {

@@ -1,9 +1,9 @@
-//! A serializer that refuses what a receiver could not read, and passes on the rest.
+//! A serializer that rejects values that a receiver could not read, and forwards all others.
 //!
-//! Types that are tagged, untagged or flattened are read by way of memory: serde keeps a value
-//! before it knows its type. It cannot keep numbers of 128 bits, and nothing in what is written
-//! says how it will be read. JSON has neither NaN nor infinity; `null` would be written instead,
-//! which no number reads. The keys of maps are for [`keys`].
+//! Serde buffers values of tagged, untagged and flattened types before it knows their type. It cannot
+//! buffer numbers of 128 bits, and the encoded bytes do not say how they will be read. JSON has
+//! neither NaN nor infinity: `serde_json` would write `null`, which cannot be read as a number.
+//! [`keys`] checks the keys of maps.
 
 mod keys;
 
@@ -14,15 +14,17 @@ use serde::ser::{
 
 use self::keys::{StrictMap, StrictStruct};
 
-/// Why a float is refused in JSON.
+/// The error of a float in JSON.
 const NOT_FINITE: &str = "JSON has no number that is not finite (NaN or infinity)";
-/// Why a wide integer is refused.
-const WIDE: &str = "numbers of 128 bits cannot be read where a type is tagged, untagged or \
+
+/// The error of an integer of 128 bits.
+const TOO_WIDE: &str = "numbers of 128 bits cannot be read where a type is tagged, untagged or \
                     flattened: write them as text";
 
-/// Why a piece of JSON is refused in MessagePack.
-const RAW: &str = "what is JSON already cannot be written as MessagePack";
-/// The serializer or the value within, made strict. `JSON` says which format it is for.
+/// The error of raw JSON in MessagePack.
+const RAW: &str = "raw JSON (`RawValue`) cannot be written as MessagePack";
+
+/// Wraps a serializer or a value. `JSON` tells the format.
 pub(crate) struct Strict<S, const JSON: bool>(pub(crate) S);
 
 impl<T: Serialize + ?Sized, const JSON: bool> Serialize for Strict<&T, JSON> {
@@ -32,7 +34,7 @@ impl<T: Serialize + ?Sized, const JSON: bool> Serialize for Strict<&T, JSON> {
     }
 }
 
-macro_rules! pass_on {
+macro_rules! forward {
     ($($name:ident($($argument:ident: $type:ty),*);)*) => { $(
         #[inline]
         fn $name(self, $($argument: $type),*) -> Result<S::Ok, S::Error> {
@@ -78,14 +80,14 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
     }
 
     fn serialize_i128(self, _number: i128) -> Result<S::Ok, S::Error> {
-        Err(S::Error::custom(WIDE))
+        Err(S::Error::custom(TOO_WIDE))
     }
 
     fn serialize_u128(self, _number: u128) -> Result<S::Ok, S::Error> {
-        Err(S::Error::custom(WIDE))
+        Err(S::Error::custom(TOO_WIDE))
     }
 
-    pass_on! {
+    forward! {
         serialize_bool(value: bool);
         serialize_i8(number: i8);
         serialize_i16(number: i16);
@@ -103,7 +105,7 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
     }
 
-    /// As a unit: rmp-serde writes an empty list, which nothing reads as a unit that was buffered.
+    /// Writes a unit: rmp-serde would write an empty array, which a buffered unit cannot be read from.
     #[inline]
     fn serialize_unit_struct(self, _name: &'static str) -> Result<S::Ok, S::Error> {
         self.0.serialize_unit()
@@ -112,7 +114,7 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
     #[inline]
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
         let map = self.0.serialize_map(len)?;
-        // Only of what is flattened serde does not know the number of entries.
+        // Only for flattened maps serde does not know the number of entries.
         let is_flattened = len.is_none();
         Ok(StrictMap::new(map, is_flattened))
     }
@@ -123,7 +125,7 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStruct, S::Error> {
-        // By this name `serde_json` passes on what is JSON already.
+        // `serde_json` passes raw JSON by this name.
         if !JSON && name.starts_with("$serde_json::") {
             return Err(S::Error::custom(RAW));
         }

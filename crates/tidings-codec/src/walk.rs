@@ -1,33 +1,34 @@
-//! Walks through MessagePack by its markers and lengths, without recursion or allocation.
+//! Reads MessagePack token by token, without recursion or allocation.
 
 use rmp::Marker;
 
 use crate::{DecodeError, Limits};
 
-/// What begins at a position. Of texts and bytes the content is still ahead; scalars are over.
+/// A token of MessagePack. The content of strings and bytes, and the elements of arrays and maps,
+/// follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
     Nil,
     Unsigned(u64),
-    /// Anything else without content: booleans, floats, numbers below zero.
+    /// Any other scalar: a boolean, a float, a negative number.
     Scalar,
     Str(usize),
     Bin(usize),
-    /// An extension: its type and its bytes ahead.
+    /// An extension, with the length of its type and content.
     Ext(usize),
-    /// Elements ahead.
+    /// An array, with the number of elements.
     Array(usize),
-    /// Keys and values ahead, twice the entries.
+    /// A map, with the number of keys and values: twice that of the entries.
     Map(usize),
 }
 
-/// Why no token begins at a position.
+/// Why a token cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// It is more than what is left.
-    Length,
-    /// It is 0xc1, which is never used.
-    Marker,
+pub(crate) enum TokenError {
+    /// The token exceeds the bytes that are left.
+    Truncated,
+    /// The marker is 0xc1.
+    ReservedMarker,
 }
 
 /// A position in MessagePack that only moves forward.
@@ -45,14 +46,14 @@ impl<'a> Walker<'a> {
         self.position
     }
 
-    pub(crate) const fn left(&self) -> usize {
+    pub(crate) const fn remaining(&self) -> usize {
         self.bytes.len() - self.position
     }
 
-    /// Takes a token. Every length that it states is one that the rest can hold; every value
-    /// takes a byte at least.
+    /// Takes a token. Its length is at most the number of bytes left: every value takes at least one
+    /// byte.
     #[inline]
-    pub(crate) fn token(&mut self) -> Result<Token, Fault> {
+    pub(crate) fn token(&mut self) -> Result<Token, TokenError> {
         let [marker] = self.fixed()?;
         let token = match Marker::from_u8(marker) {
             Marker::Null => Token::Nil,
@@ -89,7 +90,7 @@ impl<'a> Walker<'a> {
             Marker::Ext8 => Token::Ext(1 + usize::from(self.u8()?)),
             Marker::Ext16 => Token::Ext(1 + usize::from(self.u16()?)),
             Marker::Ext32 => Token::Ext((self.u32()? as usize).saturating_add(1)),
-            Marker::Reserved => return Err(Fault::Marker),
+            Marker::Reserved => return Err(TokenError::ReservedMarker),
         };
         match token {
             Token::Str(len)
@@ -97,39 +98,38 @@ impl<'a> Walker<'a> {
             | Token::Ext(len)
             | Token::Array(len)
             | Token::Map(len)
-                if len > self.left() =>
+                if len > self.remaining() =>
             {
-                Err(Fault::Length)
+                Err(TokenError::Truncated)
             }
             _ => Ok(token),
         }
     }
 
-    /// Takes the content of a text or of bytes whose token said that it has this length.
+    /// Takes the content of a string or of bytes, with the length of the token.
     pub(crate) fn content(&mut self, len: usize) -> &'a [u8] {
         let content = &self.bytes[self.position..self.position + len];
         self.position += len;
         content
     }
 
-    /// Takes what belongs to a token: its content or its elements, whatever they are and however
-    /// deep.
-    pub(crate) fn rest(&mut self, token: Token) -> Result<(), Fault> {
-        // What is nested is only counted, so no stack is needed to find the end.
-        let mut ahead = self.pass_content(token);
+    /// Skips the content or the elements of a token, at any depth.
+    pub(crate) fn skip(&mut self, token: Token) -> Result<(), TokenError> {
+        // Nested values are only counted, so finding the end needs no stack.
+        let mut ahead = self.skip_content(token);
         while ahead > 0 {
-            if ahead > self.left() {
-                return Err(Fault::Length);
+            if ahead > self.remaining() {
+                return Err(TokenError::Truncated);
             }
             let token = self.token()?;
-            ahead = ahead - 1 + self.pass_content(token);
+            ahead = ahead - 1 + self.skip_content(token);
         }
         Ok(())
     }
 
-    /// Takes the bytes that belong to a token, and returns how many values do.
+    /// Skips the content of a token, and returns the number of values that it contains.
     #[inline]
-    fn pass_content(&mut self, token: Token) -> usize {
+    fn skip_content(&mut self, token: Token) -> usize {
         match token {
             Token::Array(values) | Token::Map(values) => return values,
             Token::Str(len) | Token::Bin(len) | Token::Ext(len) => self.position += len,
@@ -138,15 +138,15 @@ impl<'a> Walker<'a> {
         0
     }
 
-    /// Takes a value whose first byte tells its size, as that of most values does; takes nothing
-    /// if it is another one, or cut off.
+    /// Skips a value whose size is determined by its first byte, as for most values. Skips nothing
+    /// if it is another value, or cut off.
     #[inline]
-    fn pass_small(&mut self) -> bool {
+    fn skip_small(&mut self) -> bool {
         let size = self
             .bytes
             .get(self.position)
             .map_or(0, |&first| SIZES[usize::from(first)]);
-        let is_whole = size > 0 && usize::from(size) <= self.left();
+        let is_whole = size > 0 && usize::from(size) <= self.remaining();
         if is_whole {
             self.position += usize::from(size);
         }
@@ -154,26 +154,26 @@ impl<'a> Walker<'a> {
     }
 
     #[inline]
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], TokenError> {
         let bytes = self.bytes[self.position..]
             .first_chunk()
-            .ok_or(Fault::Length)?;
+            .ok_or(TokenError::Truncated)?;
         self.position += N;
         Ok(*bytes)
     }
 
     #[inline]
-    fn u8(&mut self) -> Result<u8, Fault> {
+    fn u8(&mut self) -> Result<u8, TokenError> {
         self.fixed().map(u8::from_be_bytes)
     }
 
     #[inline]
-    fn u16(&mut self) -> Result<u16, Fault> {
+    fn u16(&mut self) -> Result<u16, TokenError> {
         self.fixed().map(u16::from_be_bytes)
     }
 
     #[inline]
-    fn u32(&mut self) -> Result<u32, Fault> {
+    fn u32(&mut self) -> Result<u32, TokenError> {
         self.fixed().map(u32::from_be_bytes)
     }
 }
@@ -182,33 +182,33 @@ fn signed(number: i64) -> Token {
     u64::try_from(number).map_or(Token::Scalar, Token::Unsigned)
 }
 
-/// Checks that `payload` is one whole value and nothing else, within the limits.
+/// Checks that `payload` is exactly one value, within the limits.
 ///
-/// Only then may serde see it: rmp-serde recurses as deep as its input says.
+/// This must come before decoding: rmp-serde recurses as deep as its input.
 pub(crate) fn check(payload: &[u8]) -> Result<(), DecodeError> {
     let mut walker = Walker::new(payload);
-    // How many values each open array or map still has ahead.
+    // The number of values left in each open array or map.
     let mut open = [0_usize; Limits::DEPTH];
     let (mut depth, mut nodes) = (0, 1);
     loop {
-        if !walker.pass_small() {
+        if !walker.skip_small() {
             let position = walker.position();
-            let token = walker.token().map_err(|fault| match fault {
-                Fault::Length => DecodeError::Length { position },
-                Fault::Marker => DecodeError::Marker { position },
+            let token = walker.token().map_err(|error| match error {
+                TokenError::Truncated => DecodeError::Truncated { position },
+                TokenError::ReservedMarker => DecodeError::ReservedMarker { position },
             })?;
             if let Token::Array(values) | Token::Map(values) = token {
                 nodes += values;
                 if depth == Limits::DEPTH {
                     return Err(DecodeError::TooDeep);
                 }
-                if nodes > Limits::NODES {
-                    return Err(DecodeError::TooManyNodes);
+                if nodes > Limits::VALUES {
+                    return Err(DecodeError::TooManyValues);
                 }
                 open[depth] = values;
                 depth += 1;
             } else {
-                walker.pass_content(token);
+                walker.skip_content(token);
             }
         }
         while depth > 0 && open[depth - 1] == 0 {
@@ -219,7 +219,7 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), DecodeError> {
         }
         open[depth - 1] -= 1;
     }
-    if walker.left() > 0 {
+    if walker.remaining() > 0 {
         return Err(DecodeError::Trailing {
             position: walker.position(),
         });
@@ -227,21 +227,21 @@ pub(crate) fn check(payload: &[u8]) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Where the first extension begins in a payload that was [checked](check).
+/// Returns the position of the first extension in a payload that was [checked](check).
 #[cold]
 pub(crate) fn first_extension(payload: &[u8]) -> Option<usize> {
     let mut walker = Walker::new(payload);
-    while walker.left() > 0 {
+    while walker.remaining() > 0 {
         let position = walker.position();
         match walker.token().ok()? {
             Token::Ext(_) => return Some(position),
-            token => walker.pass_content(token),
+            token => walker.skip_content(token),
         };
     }
     None
 }
 
-/// How many bytes a value has that begins with this one; 0 where that alone does not tell.
+/// The size of a value by its first byte; 0 if that byte does not determine it.
 static SIZES: [u8; 256] = {
     let mut sizes = [0; 256];
     let mut first = 0;

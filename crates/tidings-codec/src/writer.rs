@@ -1,4 +1,4 @@
-//! Writes frames, event by event, into one buffer.
+//! Writes frames.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use memchr::memchr;
 use crate::payload::check_bounds;
 use crate::{EncodeError, Encoder, Format, Limits, NodeId, To, WriteError, check_name};
 
-/// A frame that grows.
+/// Writes a frame, event by event.
 ///
-/// Each event is appended already encoded. The header is written last, into room kept free in
-/// front of them, because numbers are given when the frame leaves.
+/// Events are encoded when they are added. The header is written last, into space reserved at the
+/// start, because sequence numbers are assigned when the frame is sent.
 ///
 /// ```
-/// use tidings_codec::{Format, FrameWriter, NodeId, Outgoing, WriteError};
+/// use tidings_codec::{Format, FrameWriter, NodeId, NewEvent, WriteError};
 ///
 /// # fn main() -> Result<(), WriteError> {
 /// let mut writer = FrameWriter::new(Format::Json, NodeId::new(7));
-/// writer.push(Outgoing::to_all("tick"), |into| into.encode(&1))?;
+/// writer.push(NewEvent::to_all("tick"), |into| into.encode(&1))?;
 /// let frame = writer.finish(41);
 /// assert_eq!(
 ///     frame,
@@ -32,27 +32,27 @@ pub struct FrameWriter {
     format: Format,
     from: NodeId,
     buffer: Vec<u8>,
-    // What the buffer has beyond this belongs to an event that never was finished.
+    // Bytes after this belong to an event that was not completed.
     len: usize,
     events: u32,
     at: u64,
 }
 
-/// An event on its way into a frame: all but its payload.
+/// An event to be written into a frame, without its payload.
 #[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
-    /// What it is called.
+pub struct NewEvent<'a> {
+    /// The event's name.
     pub name: &'a str,
-    /// Which nodes it is for.
+    /// The nodes that the event is addressed to.
     pub to: To,
-    /// When it was sent, in milliseconds since 1970.
+    /// The time of sending, in milliseconds since 1970.
     pub at: Option<u64>,
-    /// What else travels with it. A key that is there twice counts once, with its last text.
+    /// The headers of the event. If a key appears twice, the last text counts.
     pub meta: &'a [(&'a str, &'a str)],
 }
 
-impl<'a> Outgoing<'a> {
-    /// An event for every node, without time or `meta`.
+impl<'a> NewEvent<'a> {
+    /// Creates an event for all nodes, without time or `meta`.
     pub const fn to_all(name: &'a str) -> Self {
         Self {
             name,
@@ -64,12 +64,12 @@ impl<'a> Outgoing<'a> {
 }
 
 impl FrameWriter {
-    /// An empty frame of the node `from`.
+    /// Creates an empty frame of the node `from`.
     pub fn new(format: Format, from: NodeId) -> Self {
         Self::with_capacity(format, from, 0)
     }
 
-    /// The same, with room for `bytes` of events before memory is asked for again.
+    /// Creates an empty frame with capacity for `bytes` of events.
     pub fn with_capacity(format: Format, from: NodeId, bytes: usize) -> Self {
         let room = header_room(format);
         let mut buffer = Vec::with_capacity(room + bytes + tail(format).len());
@@ -84,25 +84,24 @@ impl FrameWriter {
         }
     }
 
-    /// Appends an event, and returns how many bytes it took. `encode` writes the payload; where it
-    /// writes none, that is null.
+    /// Appends an event, and returns its size in bytes. `encode` writes the payload; if it writes
+    /// nothing, the payload is null.
     ///
-    /// On an error, and if `encode` panics, the frame is left as it was.
+    /// On an error, and if `encode` panics, the frame is unchanged.
     ///
     /// # Errors
     ///
-    /// When the name is not allowed, there is too much `meta`, the payload cannot be written or
-    /// exceeds [`Limits::DEPTH`] or [`Limits::NODES`], or there is no room: in any frame
-    /// ([`WriteError::TooLarge`]) or in this one ([`WriteError::Full`], and a new frame takes the
-    /// event).
+    /// When the name is invalid, `meta` has too many entries, the payload cannot be encoded or
+    /// exceeds [`Limits::DEPTH`] or [`Limits::VALUES`], or the event does not fit: into any frame
+    /// ([`WriteError::TooLarge`]) or into this one ([`WriteError::Full`]; it fits into a new one).
     pub fn push(
         &mut self,
-        event: Outgoing<'_>,
+        event: NewEvent<'_>,
         encode: impl FnOnce(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<usize, WriteError> {
         check_name(event.name)?;
         if event.meta.len() > Limits::META {
-            return Err(WriteError::Meta {
+            return Err(WriteError::TooMuchMeta {
                 entries: event.meta.len(),
             });
         }
@@ -120,22 +119,22 @@ impl FrameWriter {
         Ok(bytes)
     }
 
-    /// Bytes so far, the room for the header included.
+    /// Returns the size in bytes so far, with the space for the header.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Events so far.
+    /// Returns the number of events so far.
     pub const fn events(&self) -> u32 {
         self.events
     }
 
-    /// Whether there is no event yet.
+    /// Returns whether the frame has no events.
     pub const fn is_empty(&self) -> bool {
         self.events == 0
     }
 
-    /// The frame, whose first event gets the number `seq`; the first number of a node is 1.
+    /// Completes the frame. Its first event gets the sequence number `seq`; a node begins at 1.
     pub fn finish(mut self, seq: u64) -> Bytes {
         self.buffer.truncate(self.len);
         self.buffer.extend_from_slice(match self.events {
@@ -163,14 +162,14 @@ impl FrameWriter {
         Ok(())
     }
 
-    /// The time to write beside an event: none where the one before it holds, 0 to end that.
-    fn new_at(&self, event: &Outgoing<'_>) -> Option<u64> {
+    /// Returns the `at` to write: `None` if the previous one applies, 0 to end it.
+    fn new_at(&self, event: &NewEvent<'_>) -> Option<u64> {
         Some(event.at.unwrap_or(0)).filter(|at| *at != self.at)
     }
 
     fn append_json(
         &mut self,
-        event: &Outgoing<'_>,
+        event: &NewEvent<'_>,
         encode: impl FnOnce(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         let new_at = self.new_at(event);
@@ -213,7 +212,7 @@ impl FrameWriter {
 
     fn append_message_pack(
         &mut self,
-        event: &Outgoing<'_>,
+        event: &NewEvent<'_>,
         encode: impl FnOnce(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         const NIL: u8 = 0xc0;
@@ -249,7 +248,7 @@ impl FrameWriter {
         Ok(())
     }
 
-    /// Writes the header so that it ends where the events begin, and returns where it begins.
+    /// Writes the header directly before the events, and returns its position.
     fn write_json_header(&mut self, seq: u64) -> usize {
         let mut text = Vec::with_capacity(JSON_HEADER_ROOM);
         text.extend_from_slice(b"{\"v\":1,\"from\":\"");
@@ -286,12 +285,12 @@ impl fmt::Debug for FrameWriter {
     }
 }
 
-/// The frame without events that says which number the next event of `from` will get.
-pub fn announce(format: Format, from: NodeId, next: u64) -> Bytes {
+/// Writes a frame without events, which states the sequence number of the next event of `from`.
+pub fn position_frame(format: Format, from: NodeId, next: u64) -> Bytes {
     FrameWriter::new(format, from).finish(next)
 }
 
-/// The longest header: 32 digits of a node, 20 of a number, and 34 characters around them.
+/// The longest header: 32 digits of a node id, 20 of a number, and 34 other characters.
 const JSON_HEADER_ROOM: usize = 86;
 const MESSAGE_PACK_HEADER: usize = 34;
 
@@ -302,8 +301,8 @@ const fn header_room(format: Format) -> usize {
     }
 }
 
-/// Tabs stand between events and nowhere else, so that a reader finds their ends. Outside of texts
-/// a tab is a space like any other; within them JSON has none.
+/// Replaces tabs by spaces: readers find the ends of events by tabs. JSON strings contain no
+/// unescaped tabs.
 fn remove_tabs(mut payload: &mut [u8]) {
     while let Some(position) = memchr(b'\t', payload) {
         payload[position] = b' ';
@@ -311,7 +310,7 @@ fn remove_tabs(mut payload: &mut [u8]) {
     }
 }
 
-/// What a frame ends with, after its last event.
+/// Returns the end of a frame, after its last event.
 const fn tail(format: Format) -> &'static [u8] {
     match format {
         Format::Json => b"\t]}",
@@ -327,7 +326,7 @@ impl serde::Serialize for Meta<'_> {
     }
 }
 
-/// Appends a text that was checked to have at most 128 bytes.
+/// Appends a string of at most 128 bytes.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "names have at most 128 bytes"
@@ -342,8 +341,8 @@ fn append_text(buffer: &mut Vec<u8>, text: &str) {
     buffer.extend_from_slice(text.as_bytes());
 }
 
-/// Appends what `encode` appends, as bytes. Their length is known last, and mostly small, so room
-/// is made for a larger one only where it is needed.
+/// Appends the output of `encode` as a `bin`. Its length is known last and mostly small, so the
+/// header is enlarged only if necessary.
 fn append_bin(
     buffer: &mut Vec<u8>,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
@@ -359,7 +358,7 @@ fn append_bin(
         let [high, low] = len.to_be_bytes();
         buffer.splice(start..start + 2, [0xc5, high, low]);
     } else {
-        // A payload beyond 32 bits is beyond the limit of a frame, and refused right after this.
+        // A payload beyond 32 bits exceeds the limit of a frame: `check_room` rejects it.
         let len = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
         buffer.splice(start..start + 2, [0xc6].into_iter().chain(len));
     }

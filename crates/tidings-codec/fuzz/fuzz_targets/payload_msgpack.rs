@@ -1,4 +1,4 @@
-//! Any bytes as a MessagePack payload.
+//! Decodes any bytes as a MessagePack payload.
 #![no_main]
 
 #[allow(dead_code)]

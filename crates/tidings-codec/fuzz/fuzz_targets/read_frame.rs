@@ -1,4 +1,4 @@
-//! Any bytes as a frame: read it, and decode all of it.
+//! Reads any bytes as a frame, and decodes its events.
 #![no_main]
 
 #[allow(dead_code)]

@@ -1,4 +1,4 @@
-//! A frame that can be read, written again in both formats.
+//! Reads a frame, and writes it again in both formats.
 #![no_main]
 
 #[allow(dead_code)]

@@ -1,7 +1,7 @@
-//! Structs and maps in which a key that is there twice is refused.
+//! Rejects duplicate keys in structs and maps.
 //!
-//! Serde writes the tag of an enum, and what is flattened, among the fields of the value beside it.
-//! Where one of them has the name of another, no receiver can read the value.
+//! Serde writes the tag of an enum and flattened fields next to the other fields of a value. If two
+//! of them have the same name, no receiver can read the value.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -11,26 +11,26 @@ use serde::ser::{Error, Serialize, SerializeMap, SerializeStruct};
 use super::Strict;
 use crate::Escaped;
 
-/// Why the key of a flattened map is refused.
-const FLATTENED: &str = "the keys of a flattened map have to be texts";
+/// The error of a key of a flattened map.
+const FLATTENED: &str = "the keys of a flattened map must be strings";
 
-/// Whether this may be a tag: serde writes it as a `str`, and all that is in a struct or a map has a
-/// size.
+/// Returns whether this may be a tag: serde writes tags as `str`, which is unsized, unlike the fields
+/// and entries of structs and maps.
 const fn is_tag<T: ?Sized>() -> bool {
     size_of::<&T>() > size_of::<usize>()
 }
 
-fn twice<E: Error>(key: impl Display) -> E {
+fn duplicate_key<E: Error>(key: impl Display) -> E {
     E::custom(format_args!(
-        "the key {} is there twice: a map or struct stands beside a tag or a field of this name",
+        "duplicate key {}: a flattened or tagged value has a field of the same name",
         Escaped(key)
     ))
 }
 
-/// A struct whose fields are made strict.
+/// A struct whose fields are checked.
 pub(crate) struct StrictStruct<S, const JSON: bool> {
     fields: S,
-    /// The names of tags, which come first. All other fields of a struct have different names.
+    /// The names of tags, which come first. Other fields of a struct have distinct names.
     tags: Vec<&'static str>,
 }
 
@@ -55,7 +55,7 @@ impl<S: SerializeStruct, const JSON: bool> SerializeStruct for StrictStruct<S, J
         value: &T,
     ) -> Result<(), S::Error> {
         if !self.tags.is_empty() && self.tags.contains(&key) {
-            return Err(twice(format_args!("{key:?}")));
+            return Err(duplicate_key(format_args!("{key:?}")));
         }
         if is_tag::<T>() {
             self.tags.push(key);
@@ -74,12 +74,12 @@ impl<S: SerializeStruct, const JSON: bool> SerializeStruct for StrictStruct<S, J
     }
 }
 
-/// A map whose entries are made strict.
+/// A map whose entries are checked.
 pub(crate) struct StrictMap<S, const JSON: bool> {
     map: S,
-    /// The keys of a map that stands beside the fields of a struct are read as names of fields.
+    /// The keys of a flattened map are read as field names.
     is_flattened: bool,
-    /// As JSON. None for a map by itself, which looks after its keys.
+    /// The keys as JSON; `None` for a plain map, whose keys are distinct.
     keys: Option<HashSet<Vec<u8>>>,
     is_empty: bool,
 }
@@ -104,7 +104,7 @@ impl<S: SerializeMap, const JSON: bool> StrictMap<S, JSON> {
         let Some(keys) = &mut self.keys else {
             return Ok(());
         };
-        // What JSON has no text for is for the format to refuse, or is like no name of a field.
+        // The format rejects a key that JSON cannot express, or the key equals no field name.
         let Ok(key) = serde_json::to_vec(key) else {
             return Ok(());
         };
@@ -112,7 +112,7 @@ impl<S: SerializeMap, const JSON: bool> StrictMap<S, JSON> {
             return Err(S::Error::custom(FLATTENED));
         }
         if keys.contains(&key) {
-            return Err(twice(String::from_utf8_lossy(&key)));
+            return Err(duplicate_key(String::from_utf8_lossy(&key)));
         }
         keys.insert(key);
         Ok(())

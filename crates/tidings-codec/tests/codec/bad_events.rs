@@ -1,12 +1,12 @@
-//! One bad event spoils only itself.
+//! Malformed events and rejected writes.
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use tidings_codec::{
-    EncodeError, Encoder, EventError, Format, FrameError, FrameWriter, Limits, NodeId, Outgoing,
+    EncodeError, Encoder, EventError, Format, FrameError, FrameWriter, Limits, NewEvent, NodeId,
     Payload, To, WriteError, read_frame,
 };
 
-/// The names of the events of a frame; none in the place of a bad one.
+/// Returns the names of the events of a frame; `None` for a malformed one.
 fn names(frame: &[u8]) -> Vec<Option<&str>> {
     let mut events = Vec::new();
     read_frame(frame, &Limits::default(), &mut events).unwrap();
@@ -17,7 +17,7 @@ fn names(frame: &[u8]) -> Vec<Option<&str>> {
 }
 
 #[test]
-fn a_bad_json_event_spoils_only_itself() {
+fn a_malformed_json_event_does_not_affect_the_others() {
     let deep = format!(
         r#"{{"event":"x","data":{}{}}}"#,
         "[".repeat(40),
@@ -44,7 +44,7 @@ fn a_bad_json_event_spoils_only_itself() {
 }
 
 #[test]
-fn a_bad_message_pack_event_spoils_only_itself() {
+fn a_malformed_message_pack_event_does_not_affect_the_others() {
     let deep = [&[0x92, 0xa1, b'x'][..], &[0x91; 40], &[0xc0]].concat();
     for bad in [
         &[0xc0][..],
@@ -69,16 +69,16 @@ fn a_bad_message_pack_event_spoils_only_itself() {
 }
 
 #[test]
-fn a_broken_frame_delivers_nothing_of_what_came_before() {
+fn a_frame_with_a_syntax_error_delivers_no_events() {
     let mut events = Vec::new();
     let frame = br#"{"v":1,"events":[{"event":"a"},{"event":"b"]}"#;
-    let refused = read_frame(frame, &Limits::default(), &mut events);
-    assert_eq!(refused, Err(FrameError::Structure { position: 43 }));
+    let rejected = read_frame(frame, &Limits::default(), &mut events);
+    assert_eq!(rejected, Err(FrameError::Syntax { position: 43 }));
     assert!(events.is_empty());
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place() {
+fn an_error_names_its_position() {
     let mut events = Vec::new();
     let frame = br#"{"v":1,"events":[{"event":"a","to":"b"},7]}"#;
     read_frame(frame, &Limits::default(), &mut events).unwrap();
@@ -89,15 +89,15 @@ fn what_is_wrong_is_said_with_its_place() {
             position: 35
         })
     );
-    assert_eq!(events[1], Err(EventError::Shape { position: 40 }));
+    assert_eq!(events[1], Err(EventError::NotAnEvent { position: 40 }));
     assert_eq!(
         events[0].unwrap_err().to_string(),
-        "the event's `to` cannot be this, at byte 35"
+        "the event's `to` is invalid, at byte 35"
     );
 }
 
 #[test]
-fn a_time_holds_for_the_events_after_it() {
+fn a_time_applies_to_the_following_events() {
     let times = |events: &str| {
         let frame = format!(r#"{{"v":1,"events":[{events}]}}"#);
         let mut events = Vec::new();
@@ -117,13 +117,13 @@ fn a_time_holds_for_the_events_after_it() {
         times(&format!("{with_5},{zero},{without}")),
         [Some(5), Some(0), Some(0)]
     );
-    // The event is bad, but its time can be read.
+    // The event is malformed, but its time is valid.
     let nameless = r#"{"at":6}"#;
     assert_eq!(
         times(&format!("{with_5},{nameless},{without}")),
         [Some(5), None, Some(6)]
     );
-    // A time that cannot be read still ends the one before it.
+    // An invalid time still ends the previous one.
     let unreadable = r#"{"event":"a","at":-1}"#;
     assert_eq!(
         times(&format!("{with_5},{unreadable},{without}")),
@@ -141,7 +141,7 @@ impl Serialize for PanicsHalfWay {
 }
 
 #[test]
-fn a_payload_is_copied_only_where_it_is_whole_and_of_the_same_format() {
+fn only_a_complete_payload_of_the_same_format_is_copied() {
     for format in [Format::Json, Format::MessagePack] {
         let mut whole = Vec::new();
         format.encode(&["a"], &mut whole).unwrap();
@@ -154,43 +154,49 @@ fn a_payload_is_copied_only_where_it_is_whole_and_of_the_same_format() {
         let copy = |of, bytes: &[u8]| {
             let mut writer = FrameWriter::new(format, NodeId::new(1));
             let payload = Payload::new(of, bytes);
-            writer.push(Outgoing::to_all("a"), |into| into.copy(payload))?;
+            writer.push(NewEvent::to_all("a"), |into| into.copy(payload))?;
             Ok(writer.finish(1))
         };
         assert_eq!(names(&copy(format, &whole).unwrap()), [Some("a")]);
         for (of, bytes) in [(format, cut), (format, &*long), (other, &*whole)] {
-            let refused = copy(of, bytes);
+            let rejected = copy(of, bytes);
             assert!(
-                matches!(refused, Err(WriteError::Encode(EncodeError::Broken))),
-                "{refused:?}"
+                matches!(
+                    rejected,
+                    Err(WriteError::Encode(EncodeError::InvalidPayload))
+                ),
+                "{rejected:?}"
             );
         }
     }
 }
 
 #[test]
-fn an_event_that_cannot_be_written_leaves_the_frame_as_it_was() {
+fn a_failed_write_leaves_the_frame_unchanged() {
     for format in [Format::Json, Format::MessagePack] {
         let mut writer = FrameWriter::new(format, NodeId::new(1));
-        let good = Outgoing {
+        let good = NewEvent {
             at: Some(5),
-            ..Outgoing::to_all("good")
+            ..NewEvent::to_all("good")
         };
         let number = |into: Encoder<'_>| into.encode(&1);
         writer.push(good, number).unwrap();
         let len = writer.len();
 
-        let bad_name = writer.push(Outgoing::to_all("a b"), number);
+        let bad_name = writer.push(NewEvent::to_all("a b"), number);
         assert!(matches!(bad_name, Err(WriteError::Name(_))));
         let bad_meta = writer.push(
-            Outgoing {
+            NewEvent {
                 meta: &[("k", "v"); 65],
                 ..good
             },
             number,
         );
-        assert!(matches!(bad_meta, Err(WriteError::Meta { entries: 65 })));
-        let late = Outgoing {
+        assert!(matches!(
+            bad_meta,
+            Err(WriteError::TooMuchMeta { entries: 65 })
+        ));
+        let late = NewEvent {
             at: Some(6),
             to: To::Others,
             ..good
@@ -209,17 +215,17 @@ fn an_event_that_cannot_be_written_leaves_the_frame_as_it_was() {
 }
 
 #[test]
-fn a_full_frame_says_so_and_can_be_read() {
+fn a_full_frame_is_reported_and_can_be_read() {
     for format in [Format::Json, Format::MessagePack] {
         let mut writer = FrameWriter::new(format, NodeId::new(1));
         let kilobyte = "x".repeat(1000);
-        let refused = loop {
-            if let Err(refused) = writer.push(Outgoing::to_all("a"), |into| into.encode(&kilobyte))
+        let rejected = loop {
+            if let Err(rejected) = writer.push(NewEvent::to_all("a"), |into| into.encode(&kilobyte))
             {
-                break refused;
+                break rejected;
             }
         };
-        assert!(matches!(refused, WriteError::Full));
+        assert!(matches!(rejected, WriteError::Full));
         let events = writer.events() as usize;
         assert!(events > 1000);
         let frame = writer.finish(u64::MAX / 2);
@@ -233,8 +239,8 @@ fn a_frame_has_at_most_65_536_events() {
     for format in [Format::Json, Format::MessagePack] {
         let mut writer = FrameWriter::new(format, NodeId::new(1));
         let nothing = |_: Encoder<'_>| Ok(());
-        // A JSON event takes more than 16 bytes, so such a frame is full earlier.
-        while writer.push(Outgoing::to_all("a"), nothing).is_ok() {}
+        // JSON events take more than 16 bytes each, so a JSON frame is full earlier.
+        while writer.push(NewEvent::to_all("a"), nothing).is_ok() {}
         assert!(format == Format::Json || writer.events() == 65_536);
         let frame = writer.finish(1);
         assert!(names(&frame).iter().all(|name| *name == Some("a")));
@@ -242,13 +248,13 @@ fn a_frame_has_at_most_65_536_events() {
 }
 
 #[test]
-fn a_payload_keeps_its_meaning_whatever_blanks_it_has() {
+fn white_space_does_not_change_a_payload() {
     let spread = b"{\"a\":\t[1,\n\t2],\r\n\"b\":\"\\t\\n\"}";
     let mut writer = FrameWriter::new(Format::Json, NodeId::new(1));
     for name in ["first", "second"] {
         let payload = Payload::new(Format::Json, spread);
         writer
-            .push(Outgoing::to_all(name), |into| into.copy(payload))
+            .push(NewEvent::to_all(name), |into| into.copy(payload))
             .unwrap();
     }
     let frame = writer.finish(1);
@@ -264,8 +270,8 @@ fn a_payload_keeps_its_meaning_whatever_blanks_it_has() {
 }
 
 #[test]
-fn a_tab_within_an_event_that_was_promised_not_to_be_there_is_noticed() {
-    // A reader that looks for tabs finds other payloads here than one that counts brackets.
+fn a_tab_within_an_event_that_promises_none_is_detected() {
+    // Searching for tabs finds other payloads here than matching brackets.
     let frames = [
         "{\"events\":[\t{\"event\":\"a\",\"data\":{\"b\":{},\t\"c\":1}}\t],\"v\":1}",
         "{\"events\":[\t{\"event\":\"a\",\"data\":[{}\t,{}]}\t],\"v\":1}",
@@ -273,11 +279,11 @@ fn a_tab_within_an_event_that_was_promised_not_to_be_there_is_noticed() {
     for frame in frames {
         let mut events = Vec::new();
         let read = read_frame(frame.as_bytes(), &Limits::default(), &mut events);
-        let is_noticed = read.is_err()
+        let is_detected = read.is_err()
             || events.iter().flatten().any(|event| {
                 let payload = event.payload(Format::Json, frame.as_bytes());
                 payload.decode::<serde_json::Value>().is_err()
             });
-        assert!(is_noticed, "{frame}");
+        assert!(is_detected, "{frame}");
     }
 }

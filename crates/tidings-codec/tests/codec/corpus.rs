@@ -1,4 +1,4 @@
-//! What the fuzzer starts from, replayed by an ordinary test run.
+//! Replays the corpus of the fuzz targets.
 
 #[path = "../../fuzz/checks.rs"]
 mod checks;

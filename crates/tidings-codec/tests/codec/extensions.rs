@@ -1,5 +1,5 @@
-//! Extensions of MessagePack, such as the timestamps of JavaScript and Python: skipped where a type
-//! does not know the field, refused with a reason where it reads it.
+//! MessagePack extensions, such as the timestamps of JavaScript and Python, are skipped in unknown
+//! fields and rejected in others.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,7 +14,8 @@ struct User {
     id: u64,
 }
 
-/// An extension of each width: of 1, 2, 4, 8 and 16 bytes, and with a length in 1, 2 and 4 bytes.
+/// Returns an extension of each encoding: of 1, 2, 4, 8 and 16 bytes, and with lengths of 1, 2 and 4
+/// bytes.
 fn extensions() -> Vec<Vec<u8>> {
     let fixed = [(0xd4, 1), (0xd5, 2), (0xd6, 4), (0xd7, 8), (0xd8, 16)];
     let fixed = fixed.map(|(marker, len)| [vec![marker, 0xff], vec![0xc1; len]].concat());
@@ -38,7 +39,7 @@ fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, DecodeError> {
 }
 
 #[test]
-fn an_extension_in_a_field_that_the_type_does_not_know_is_skipped() {
+fn an_extension_in_an_unknown_field_is_skipped() {
     #[derive(Debug, PartialEq, Deserialize)]
     struct Flat {
         #[serde(flatten)]
@@ -54,7 +55,7 @@ fn an_extension_in_a_field_that_the_type_does_not_know_is_skipped() {
         assert_eq!(decode::<User>(&payload).unwrap(), User { id: 7 });
         assert_eq!(decode::<Flat>(&payload).unwrap().user, User { id: 7 });
         assert_eq!(decode::<Either>(&payload).unwrap(), Either::User { id: 7 });
-        // Within arrays and maps of such a field, too.
+        // Also within arrays and maps of such a field.
         let nested = [&[0x92, 0x81, 0xa1, b'x'], &extension[..], &extension].concat();
         assert_eq!(decode::<User>(&user_with(&nested)).unwrap(), User { id: 7 });
         decode::<IgnoredAny>(&extension).unwrap();
@@ -83,8 +84,8 @@ fn an_extension_in_a_tagged_event_is_skipped() {
 }
 
 #[test]
-fn an_extension_that_is_read_is_refused_by_name() {
-    fn refuses<T: DeserializeOwned>(payload: &[u8], at: usize) {
+fn an_extension_in_a_known_field_is_an_extension_error() {
+    fn rejects<T: DeserializeOwned>(payload: &[u8], at: usize) {
         let error = decode::<T>(payload).map(|_| "read").unwrap_err();
         assert!(
             matches!(error, DecodeError::Extension { position, .. } if position == at),
@@ -100,24 +101,24 @@ fn an_extension_that_is_read_is_refused_by_name() {
     }
     for extension in extensions() {
         let payload = user_with(&extension);
-        refuses::<At<u64>>(&payload, 8);
-        refuses::<At<String>>(&payload, 8);
-        refuses::<At<Option<f64>>>(&payload, 8);
-        refuses::<At<Vec<u8>>>(&payload, 8);
-        refuses::<Value>(&payload, 8);
-        refuses::<BTreeMap<String, Value>>(&payload, 8);
-        refuses::<u64>(&extension, 0);
+        rejects::<At<u64>>(&payload, 8);
+        rejects::<At<String>>(&payload, 8);
+        rejects::<At<Option<f64>>>(&payload, 8);
+        rejects::<At<Vec<u8>>>(&payload, 8);
+        rejects::<Value>(&payload, 8);
+        rejects::<BTreeMap<String, Value>>(&payload, 8);
+        rejects::<u64>(&extension, 0);
     }
 }
 
 #[test]
-fn an_extension_that_is_cut_off_is_refused() {
+fn an_extension_that_is_cut_off_is_rejected() {
     for extension in extensions() {
         for len in 1..extension.len().min(20) {
             let payload = user_with(&extension[..len]);
             let error = decode::<User>(&payload).unwrap_err();
             assert!(
-                matches!(error, DecodeError::Length { position: 8 }),
+                matches!(error, DecodeError::Truncated { position: 8 }),
                 "{error:?}"
             );
         }

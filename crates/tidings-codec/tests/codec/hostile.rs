@@ -1,4 +1,4 @@
-//! Frames that mean harm: each is refused where it should be, and none does any.
+//! Hostile frames: each has an expected outcome, and none causes a panic.
 
 mod json;
 mod msgpack;
@@ -7,21 +7,21 @@ use serde::Deserialize;
 use serde_json::Value;
 use tidings_codec::{Limits, read_frame};
 
-/// A name to find it by, the frame, and what has to become of it.
+/// The name of a case, its frame and the expected outcome.
 type Case = (&'static str, Vec<u8>, Outcome);
 
-/// How far a frame gets, by its worst event.
+/// The outcome of reading a frame, by its worst event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    /// The frame is an error, and nothing of it is delivered.
-    Refused,
-    /// An event is an error in its place.
-    Spoiled,
-    /// The event is delivered, but no type can be read from its payload.
+    /// The frame is rejected.
+    Rejected,
+    /// An event is malformed.
+    Malformed,
+    /// The payload of an event is not a value.
     Undecodable,
-    /// The payload is a value, but not of the type that is expected.
+    /// The payload is a value, but of another type.
     Mistyped,
-    /// All is well.
+    /// All events are read.
     Read,
 }
 
@@ -36,12 +36,12 @@ struct Order {
 fn outcome(frame: &[u8]) -> Outcome {
     let mut events = Vec::new();
     let Ok(header) = read_frame(frame, &Limits::default(), &mut events) else {
-        assert!(events.is_empty(), "a refused frame leaves no events");
-        return Outcome::Refused;
+        assert!(events.is_empty(), "a rejected frame leaves no events");
+        return Outcome::Rejected;
     };
     let outcomes = events.into_iter().map(|event| {
         let Ok(event) = event else {
-            return Outcome::Spoiled;
+            return Outcome::Malformed;
         };
         let payload = event.payload(header.format, frame);
         let typed = payload.decode::<Order>();
@@ -55,7 +55,7 @@ fn outcome(frame: &[u8]) -> Outcome {
     outcomes.min().unwrap_or(Outcome::Read)
 }
 
-/// Runs every case on a stack so small that recursion on the input would end it.
+/// Runs all cases on a small stack, which recursion on the input would overflow.
 fn check(cases: Vec<Case>) {
     assert!(cases.len() >= 40, "only {} cases", cases.len());
     for (name, frame, expected) in cases {
@@ -68,31 +68,35 @@ fn check(cases: Vec<Case>) {
 }
 
 #[test]
-fn no_json_frame_does_harm() {
+fn hostile_json_frames_are_read_as_expected() {
     check(json::cases());
 }
 
 #[test]
-fn no_message_pack_frame_does_harm() {
+fn hostile_message_pack_frames_are_read_as_expected() {
     check(msgpack::cases());
 }
 
 #[test]
-fn a_frame_that_is_cut_off_anywhere_is_refused() {
+fn a_frame_that_is_cut_off_anywhere_is_rejected() {
     for frame in [json::whole_frame(), msgpack::whole_frame()] {
         assert_eq!(outcome(&frame), Outcome::Read);
         for end in 0..frame.len() {
-            assert_eq!(outcome(&frame[..end]), Outcome::Refused, "cut off at {end}");
+            assert_eq!(
+                outcome(&frame[..end]),
+                Outcome::Rejected,
+                "cut off at {end}"
+            );
         }
     }
 }
 
 #[test]
-fn a_frame_that_goes_on_after_its_end_is_refused() {
+fn a_frame_with_trailing_bytes_is_rejected() {
     for frame in [json::whole_frame(), msgpack::whole_frame()] {
         for byte in (0..=u8::MAX).filter(|byte| frame[0] != b'{' || !b" \n\r\t".contains(byte)) {
             let longer = [&frame[..], &[byte]].concat();
-            assert_eq!(outcome(&longer), Outcome::Refused, "{byte:#x} at the end");
+            assert_eq!(outcome(&longer), Outcome::Rejected, "{byte:#x} at the end");
         }
     }
 }

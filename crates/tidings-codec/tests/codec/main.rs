@@ -1,4 +1,4 @@
-//! Frames and payloads from outside: what is written is read again, what is damaged is refused.
+//! Frames and payloads from outside: what is written is read again, what is damaged is rejected.
 #![allow(
     clippy::doc_markdown,
     clippy::too_many_lines,

@@ -1,4 +1,4 @@
-//! What was written is read again, and a damaged frame is noticed or harmless.
+//! Written frames are read back, and damaged frames are detected or harmless.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tidings_codec::{
-    Format, FrameWriter, Header, Limits, NodeId, Outgoing, RawEvent, To, announce, read_frame,
+    Format, FrameWriter, Header, Limits, NewEvent, NodeId, RawEvent, To, position_frame, read_frame,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,7 @@ fn payloads() -> impl Strategy<Value = Value> {
 
 fn events() -> impl Strategy<Value = Event> {
     let to = prop_oneof![Just(To::All), Just(To::Others), nodes().prop_map(To::Node)];
-    // Few times, so that neighbours often have the same.
+    // Few times, so that adjacent events often have the same.
     let at = prop_oneof![Just(None), (1_u64..4).prop_map(Some), Just(Some(u64::MAX))];
     let name = prop_oneof!["[A-Za-z0-9._:-]{1,128}", "[a-z]{1,8}\\.[a-z]{1,8}"];
     let meta = btree_map(any::<String>(), any::<String>(), 0..4);
@@ -68,7 +68,7 @@ fn write(format: Format, from: NodeId, seq: u64, events: &[Event]) -> Vec<u8> {
             .iter()
             .map(|(key, text)| (&**key, &**text))
             .collect();
-        let outgoing = Outgoing {
+        let outgoing = NewEvent {
             name: &event.name,
             to: event.to,
             at: event.at,
@@ -93,7 +93,7 @@ fn decode(event: &RawEvent, format: Format, frame: &[u8]) -> Option<Event> {
     })
 }
 
-/// The frame as this crate reads it; none if any part of it is refused.
+/// Reads a frame with this crate; `None` if any part of it is rejected.
 fn read(frame: &[u8]) -> Option<(Header, Vec<Event>)> {
     let mut events = Vec::new();
     let header = read_frame(frame, &Limits::default(), &mut events).ok()?;
@@ -103,7 +103,7 @@ fn read(frame: &[u8]) -> Option<(Header, Vec<Event>)> {
     Some((header, events.collect::<Option<_>>()?))
 }
 
-/// The frame as a reader sees it that knows JSON and the book, but not this crate.
+/// Reads a frame with a JSON parser, as the book describes the format.
 fn read_generically(frame: &[u8]) -> Option<(Header, Vec<Event>)> {
     let frame: Value = serde_json::from_slice(frame).ok()?;
     let from = frame
@@ -170,7 +170,7 @@ fn some_events() -> [Event; 3] {
 
 proptest! {
     #[test]
-    fn what_was_written_is_read_again(
+    fn a_written_frame_is_read_back(
         format in formats(), from in nodes(), seq in 1_u64..u64::MAX - 10, events in vec(events(), 0..8),
     ) {
         let frame = write(format, from, seq, &events);
@@ -182,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_cut_off_anywhere_is_refused(
+    fn a_frame_cut_off_anywhere_is_rejected(
         format in formats(), events in vec(events(), 1..4), cut in any::<prop::sample::Index>(),
     ) {
         let frame = write(format, NodeId::new(1), 1, &events);
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_of_any_kind_do_no_harm(format in formats(), mut bytes in vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_cause_no_panic(format in formats(), mut bytes in vec(any::<u8>(), 0..200)) {
         read(&bytes);
         bytes.insert(0, if format == Format::Json { b'{' } else { 0x94 });
         read(&bytes);
@@ -201,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn a_payload_that_does_not_fit_the_small_header_is_moved(
+    fn payloads_of_any_length_are_read_back(
         format in formats(), lengths in vec(prop_oneof![0..600_usize, 65_500..65_600_usize], 1..4),
     ) {
         let events: Vec<_> = lengths
@@ -214,9 +214,9 @@ proptest! {
 }
 
 #[test]
-fn an_announcement_has_no_events_and_the_next_number() {
+fn a_position_frame_has_no_events_and_the_next_sequence_number() {
     for format in [Format::Json, Format::MessagePack] {
-        let frame = announce(format, NodeId::new(3), 42);
+        let frame = position_frame(format, NodeId::new(3), 42);
         let header = Header {
             format,
             from: Some(NodeId::new(3)),
@@ -227,12 +227,12 @@ fn an_announcement_has_no_events_and_the_next_number() {
 }
 
 #[test]
-fn a_damaged_json_frame_is_noticed_or_means_what_it_says() {
+fn a_damaged_json_frame_is_rejected_or_read_as_a_json_parser_reads_it() {
     let frame = write(Format::Json, NodeId::new(1), 41, &some_events());
     let mut still_read = 0;
     for damaged in damage(&frame) {
         let Some(ours) = read(&damaged) else { continue };
-        // Where serde_json refuses the whole, something is broken that this crate skips.
+        // serde_json also rejects errors in places that this crate skips.
         if let Some(theirs) = read_generically(&damaged) {
             assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(&damaged));
             still_read += 1;
@@ -245,7 +245,7 @@ fn a_damaged_json_frame_is_noticed_or_means_what_it_says() {
 }
 
 #[test]
-fn a_damaged_message_pack_frame_does_no_harm() {
+fn a_damaged_message_pack_frame_causes_no_panic() {
     let frame = write(Format::MessagePack, NodeId::new(1), 41, &some_events());
     for damaged in damage(&frame) {
         let mut events = Vec::new();
@@ -264,7 +264,7 @@ fn a_damaged_message_pack_frame_does_no_harm() {
     }
 }
 
-/// The frame with each byte replaced by each other one.
+/// Returns copies of the frame, in each of which one byte is replaced.
 fn damage(frame: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..frame.len()).flat_map(move |position| {
         (0..=u8::MAX)

@@ -1,5 +1,5 @@
-//! Every shape that serde can give a payload, in both formats: equal after it travelled, refused
-//! where it is sent, or read as something else that the book names. Never sent and unreadable.
+//! Payloads of every shape that serde has, in both formats. Each is read back equal, is rejected when
+//! it is written, or is an exception that the book lists. None is written but unreadable.
 
 mod duplicate_keys;
 mod enums;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tidings_codec::{Format, NodeId, announce};
+use tidings_codec::{Format, NodeId, position_frame};
 
 use crate::connection::pacing::{self, Pace};
 use crate::error::connect::ConnectError;
@@ -307,7 +307,7 @@ impl Session {
         if self.announcement.is_none() && progress.refused == 0 {
             self.announced = Instant::now();
             self.ask(progress, self.announced);
-            let position = announce(format, me, progress.next);
+            let position = position_frame(format, me, progress.next);
             self.announcement = Some(self.publisher.publish(position));
         }
     }

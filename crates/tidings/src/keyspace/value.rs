@@ -320,7 +320,7 @@ mod tests {
         assert!(!can_carry("limit", nested(32).as_bytes()));
         let large = format!("\"{}\"", "x".repeat(Limits::FRAME));
         assert!(!can_carry("limit", large.as_bytes()));
-        let wide = format!("[0{}]", ",0".repeat(Limits::NODES - 2));
+        let wide = format!("[0{}]", ",0".repeat(Limits::VALUES - 2));
         assert!(!can_carry("limit", wide.as_bytes()));
     }
 }

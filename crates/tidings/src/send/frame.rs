@@ -177,7 +177,7 @@ fn now_ms() -> u64 {
 mod tests {
     use std::thread;
 
-    use tidings_codec::{Outgoing as Event, To};
+    use tidings_codec::{NewEvent as Event, To};
 
     use super::*;
     use crate::error::send::FlushError;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
-use tidings_codec::{EncodeError, Encoder, Format, NodeId, Outgoing as Event, To, WriteError};
+use tidings_codec::{EncodeError, Encoder, Format, NewEvent as Event, NodeId, To, WriteError};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 

@@ -310,7 +310,7 @@ pub(super) fn encoded<T: Shareable>(
     let unwritable = match written.map(|()| decode(Payload::new(format, &payload))) {
         Ok(Ok(value)) => return Ok((payload, value)),
         Ok(Err(DecodeError::TooDeep)) => EncodeError::TooDeep,
-        Ok(Err(DecodeError::TooManyNodes)) => EncodeError::TooManyNodes,
+        Ok(Err(DecodeError::TooManyValues)) => EncodeError::TooManyValues,
         Ok(Err(source)) => {
             let source = Arc::new(source);
             let source = LoadError::Decode {

@@ -1,7 +1,7 @@
 //! The hostile MessagePack frames.
 
 use super::Case;
-use super::Outcome::{Mistyped, Read, Refused, Spoiled, Undecodable};
+use super::Outcome::{Malformed, Mistyped, Read, Rejected, Undecodable};
 
 const VERSION: &[u8] = &[1];
 const NIL: &[u8] = &[0xc0];
@@ -9,7 +9,7 @@ const FROM: &[u8] = &[
     0xc4, 16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 ];
 const NAME: &[u8] = &[0xa1, b'a'];
-/// `{"id": 1}`, as bytes.
+/// `{"id": 1}` as a `bin`.
 const PAYLOAD: &[u8] = &[0xc4, 5, 0x81, 0xa2, b'i', b'd', 1];
 
 pub(crate) fn whole_frame() -> Vec<u8> {
@@ -29,23 +29,23 @@ fn frame(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-/// A frame with this header and one good event.
+/// Returns a frame with this header and one valid event.
 fn header(version: &[u8], from: &[u8], seq: &[u8]) -> Vec<u8> {
     frame(&[&[0x94], version, from, seq, &[0x91, 0x92], NAME, PAYLOAD])
 }
 
-/// A frame with these events.
+/// Returns a frame with these events.
 fn events(events: &[u8]) -> Vec<u8> {
     frame(&[&[0x94], VERSION, NIL, NIL, events])
 }
 
-/// A frame with one event of these fields.
+/// Returns a frame with one event of these fields.
 fn fields(fields: &[&[u8]]) -> Vec<u8> {
     let count = u8::try_from(fields.len()).unwrap();
     events(&[&[0x91, 0x90 | count], fields.concat().as_slice()].concat())
 }
 
-/// A frame with this payload.
+/// Returns a frame with this payload.
 fn payload(payload: impl AsRef<[u8]>) -> Vec<u8> {
     let len = u32::try_from(payload.as_ref().len()).unwrap().to_be_bytes();
     fields(&[NAME, &[&[0xc6], &len[..], payload.as_ref()].concat()])
@@ -55,7 +55,7 @@ fn nested(open: &[u8], inner: u8, depth: usize) -> Vec<u8> {
     payload([open.repeat(depth), vec![inner]].concat())
 }
 
-/// A marker, and 4 G as the length that follows it.
+/// Returns a marker with a length of 4 GiB.
 fn four_g(marker: u8) -> Vec<u8> {
     vec![marker, 0xff, 0xff, 0xff, 0xff]
 }
@@ -77,12 +77,12 @@ fn headers() -> Vec<Case> {
     let u64_max = &[&[0xcf], &u64::MAX.to_be_bytes()[..]].concat();
     let before_max = &[&[0xcf], &(u64::MAX - 1).to_be_bytes()[..]].concat();
     vec![
-        ("empty array", vec![0x90], Refused),
-        ("array of 3", frame(&[&[0x93], VERSION, NIL, NIL]), Refused),
+        ("empty array", vec![0x90], Rejected),
+        ("array of 3", frame(&[&[0x93], VERSION, NIL, NIL]), Rejected),
         (
             "array of 5",
             frame(&[&[0x95], VERSION, NIL, NIL, &[0x90], NIL]),
-            Refused,
+            Rejected,
         ),
         (
             "array 16 for a frame",
@@ -97,15 +97,15 @@ fn headers() -> Vec<Case> {
         (
             "array 32 of 4 G for a frame",
             frame(&[&four_g(0xdd), VERSION]),
-            Refused,
+            Rejected,
         ),
-        ("map for a frame", vec![0x81, 0xa1, b'v', 1], Refused),
-        ("nil", vec![0xc0], Refused),
-        ("text", b"\xa5hello".to_vec(), Refused),
-        ("0xc1", vec![0xc1], Refused),
-        ("version 2", header(&[2], FROM, &[1]), Refused),
-        ("version nil", header(NIL, FROM, &[1]), Refused),
-        ("version as text", header(b"\xa11", FROM, &[1]), Refused),
+        ("map for a frame", vec![0x81, 0xa1, b'v', 1], Rejected),
+        ("nil", vec![0xc0], Rejected),
+        ("string", b"\xa5hello".to_vec(), Rejected),
+        ("0xc1", vec![0xc1], Rejected),
+        ("version 2", header(&[2], FROM, &[1]), Rejected),
+        ("version nil", header(NIL, FROM, &[1]), Rejected),
+        ("version as string", header(b"\xa11", FROM, &[1]), Rejected),
         (
             "version in 8 bytes",
             header(&[0xcf, 0, 0, 0, 0, 0, 0, 0, 1], FROM, &[1]),
@@ -119,28 +119,28 @@ fn headers() -> Vec<Case> {
         (
             "from of 15 bytes",
             header(VERSION, &[&[0xc4, 15], &[0; 15][..]].concat(), &[1]),
-            Refused,
+            Rejected,
         ),
         (
             "from of 17 bytes",
             header(VERSION, &[&[0xc4, 17], &[0; 17][..]].concat(), &[1]),
-            Refused,
+            Rejected,
         ),
         (
-            "from as text",
+            "from as string",
             header(VERSION, &[&[0xb0], &[b'0'; 16][..]].concat(), &[1]),
-            Refused,
+            Rejected,
         ),
         (
             "from in bin 32",
             header(VERSION, &[&[0xc6, 0, 0, 0, 16], &FROM[2..]].concat(), &[1]),
             Read,
         ),
-        ("only from", header(VERSION, FROM, NIL), Refused),
-        ("only seq", header(VERSION, NIL, &[1]), Refused),
+        ("only from", header(VERSION, FROM, NIL), Rejected),
+        ("only seq", header(VERSION, NIL, &[1]), Rejected),
         ("neither", header(VERSION, NIL, NIL), Read),
-        ("seq 0", header(VERSION, FROM, &[0]), Refused),
-        ("seq below zero", header(VERSION, FROM, &[0xff]), Refused),
+        ("seq 0", header(VERSION, FROM, &[0]), Rejected),
+        ("seq below zero", header(VERSION, FROM, &[0xff]), Rejected),
         (
             "seq below zero in 8 bytes",
             header(
@@ -148,25 +148,25 @@ fn headers() -> Vec<Case> {
                 FROM,
                 &[0xd3, 255, 255, 255, 255, 255, 255, 255, 255],
             ),
-            Refused,
+            Rejected,
         ),
         (
             "seq as float",
             header(VERSION, FROM, &[0xca, 0x3f, 0x80, 0, 0]),
-            Refused,
+            Rejected,
         ),
         (
-            "last number past the end",
+            "last sequence number beyond 64 bits",
             header(VERSION, FROM, u64_max),
-            Refused,
+            Rejected,
         ),
         (
-            "last number at the end",
+            "last sequence number of 64 bits",
             header(VERSION, FROM, before_max),
             Read,
         ),
         (
-            "announcement",
+            "position",
             frame(&[&[0x94], VERSION, FROM, u64_max, &[0x90]]),
             Read,
         ),
@@ -175,56 +175,56 @@ fn headers() -> Vec<Case> {
 
 fn event_lists() -> Vec<Case> {
     vec![
-        ("events nil", events(NIL), Refused),
-        ("events as map", events(&[0x80]), Refused),
-        ("events as bytes", events(PAYLOAD), Refused),
-        ("4 G events", events(&four_g(0xdd)), Refused),
+        ("events nil", events(NIL), Rejected),
+        ("events as map", events(&[0x80]), Rejected),
+        ("events as bytes", events(PAYLOAD), Rejected),
+        ("4 G events", events(&four_g(0xdd)), Rejected),
         (
             "too many events",
             events(&[&[0xdd, 0, 1, 0, 1][..], &[0xc0; 65_537]].concat()),
-            Refused,
+            Rejected,
         ),
         (
             "65,536 bad events",
             events(&[&[0xdd, 0, 1, 0, 0][..], &[0xc0; 65_536]].concat()),
-            Spoiled,
+            Malformed,
         ),
-        ("larger than a frame", payload(vec![0; 1 << 20]), Refused),
-        ("event nil", events(&[0x91, 0xc0]), Spoiled),
-        ("event as text", events(&[0x91, 0xa1, b'a']), Spoiled),
+        ("larger than a frame", payload(vec![0; 1 << 20]), Rejected),
+        ("event nil", events(&[0x91, 0xc0]), Malformed),
+        ("event as string", events(&[0x91, 0xa1, b'a']), Malformed),
         (
             "event as map",
             events(&[0x91, 0x81, 0xa1, b'a', 1]),
-            Spoiled,
+            Malformed,
         ),
-        ("event of nothing", events(&[0x91, 0x90]), Spoiled),
-        ("event of 1", events(&[0x91, 0x91, 0xa1, b'a']), Spoiled),
+        ("event of nothing", events(&[0x91, 0x90]), Malformed),
+        ("event of 1", events(&[0x91, 0x91, 0xa1, b'a']), Malformed),
         (
             "event of 6",
             fields(&[NAME, PAYLOAD, NIL, NIL, NIL, NIL]),
-            Spoiled,
+            Malformed,
         ),
         (
             "event of 4 G",
             events(&[&[0x91][..], &four_g(0xdd)].concat()),
-            Refused,
+            Rejected,
         ),
         (
             "event as map of 4 G",
             events(&[&[0x91][..], &four_g(0xdf)].concat()),
-            Refused,
+            Rejected,
         ),
-        ("event as 0xc1", events(&[0x91, 0xc1]), Refused),
-        ("event as extension", events(&[0x91, 0xd4, 1, 1]), Spoiled),
+        ("event as 0xc1", events(&[0x91, 0xc1]), Rejected),
+        ("event as extension", events(&[0x91, 0xd4, 1, 1]), Malformed),
         (
             "event as 100,000 arrays",
             events(&[&[0x91][..], &[0x91; 100_000], NIL].concat()),
-            Spoiled,
+            Malformed,
         ),
         (
             "event as 100,000 arrays, cut off",
             events(&[&[0x91][..], &[0x91; 100_000]].concat()),
-            Refused,
+            Rejected,
         ),
     ]
 }
@@ -238,14 +238,18 @@ fn event_fields() -> Vec<Case> {
         .concat()
     };
     vec![
-        ("name nil", fields(&[NIL, PAYLOAD]), Spoiled),
+        ("name nil", fields(&[NIL, PAYLOAD]), Malformed),
         (
             "name as bytes",
             fields(&[&[0xc4, 1, b'a'], PAYLOAD]),
-            Spoiled,
+            Malformed,
         ),
-        ("empty name", fields(&[&[0xa0], PAYLOAD]), Spoiled),
-        ("name with blanks", fields(&[b"\xa3a b", PAYLOAD]), Spoiled),
+        ("empty name", fields(&[&[0xa0], PAYLOAD]), Malformed),
+        (
+            "name with blanks",
+            fields(&[b"\xa3a b", PAYLOAD]),
+            Malformed,
+        ),
         (
             "name of 128",
             fields(&[&[&[0xd9, 128], &[b'n'; 128][..]].concat(), PAYLOAD]),
@@ -254,68 +258,68 @@ fn event_fields() -> Vec<Case> {
         (
             "name of 129",
             fields(&[&[&[0xd9, 129], &[b'n'; 129][..]].concat(), PAYLOAD]),
-            Spoiled,
+            Malformed,
         ),
         (
             "name of 64 KiB",
             fields(&[&[&[0xda, 255, 255], &[b'n'; 65_535][..]].concat(), PAYLOAD]),
-            Spoiled,
+            Malformed,
         ),
-        ("name of 4 G", fields(&[&four_g(0xdb), PAYLOAD]), Refused),
+        ("name of 4 G", fields(&[&four_g(0xdb), PAYLOAD]), Rejected),
         (
             "name in bad UTF-8",
             fields(&[&[0xa1, 0xff], PAYLOAD]),
-            Spoiled,
+            Malformed,
         ),
-        ("payload as text", fields(&[NAME, NAME]), Spoiled),
+        ("payload as string", fields(&[NAME, NAME]), Malformed),
         (
             "payload as map",
             fields(&[NAME, &[0x81, 0xa2, b'i', b'd', 1]]),
-            Spoiled,
+            Malformed,
         ),
-        ("payload nil", fields(&[NAME, NIL]), Spoiled),
-        ("payload of 4 G", fields(&[NAME, &four_g(0xc6)]), Refused),
+        ("payload nil", fields(&[NAME, NIL]), Malformed),
+        ("payload of 4 G", fields(&[NAME, &four_g(0xc6)]), Rejected),
         ("to nobody", fields(&[NAME, PAYLOAD, NIL]), Read),
         (
             "to somebody",
             fields(&[NAME, PAYLOAD, b"\xa8somebody"]),
-            Spoiled,
+            Malformed,
         ),
         (
             "to 15 bytes",
             fields(&[NAME, PAYLOAD, &[&[0xc4, 15], &[0; 15][..]].concat()]),
-            Spoiled,
+            Malformed,
         ),
-        ("to a number", fields(&[NAME, PAYLOAD, &[7]]), Spoiled),
+        ("to a number", fields(&[NAME, PAYLOAD, &[7]]), Malformed),
         (
             "at below zero",
             fields(&[NAME, PAYLOAD, NIL, &[0xff]]),
-            Spoiled,
+            Malformed,
         ),
         (
             "at as float",
             fields(&[NAME, PAYLOAD, NIL, &[0xcb, 0, 0, 0, 0, 0, 0, 0, 0]]),
-            Spoiled,
+            Malformed,
         ),
         (
             "at as timestamp extension",
             fields(&[NAME, PAYLOAD, NIL, &[0xd6, 0xff, 0, 0, 0, 0]]),
-            Spoiled,
+            Malformed,
         ),
         (
             "meta as array",
             fields(&[NAME, PAYLOAD, NIL, NIL, &[0x90]]),
-            Spoiled,
+            Malformed,
         ),
         (
             "meta as number",
             fields(&[NAME, PAYLOAD, NIL, NIL, b"\x81\xa1k\x01"]),
-            Spoiled,
+            Malformed,
         ),
         (
             "meta within meta",
             fields(&[NAME, PAYLOAD, NIL, NIL, b"\x81\xa1k\x81\xa1k\xa1v"]),
-            Spoiled,
+            Malformed,
         ),
         (
             "meta in bad UTF-8",
@@ -330,12 +334,12 @@ fn event_fields() -> Vec<Case> {
         (
             "65 of meta",
             fields(&[NAME, PAYLOAD, NIL, NIL, &meta(65)]),
-            Spoiled,
+            Malformed,
         ),
         (
             "meta of 4 G",
             fields(&[NAME, PAYLOAD, NIL, NIL, &four_g(0xdf)]),
-            Refused,
+            Rejected,
         ),
     ]
 }
@@ -376,7 +380,7 @@ fn payloads() -> Vec<Case> {
             Mistyped,
         ),
         (
-            "map with a key that is no text",
+            "map with a number as key",
             payload([0x81, 1, 1]),
             Undecodable,
         ),
@@ -415,7 +419,7 @@ fn payloads() -> Vec<Case> {
         ("number cut off", payload([0xcf, 0, 0]), Undecodable),
         ("length cut off", payload([0xdb, 0, 0]), Undecodable),
         (
-            "many small promises",
+            "many small lengths",
             payload([0xdc, 2, 0].repeat(600)),
             Undecodable,
         ),
@@ -463,8 +467,8 @@ fn depths() -> Vec<Case> {
             nested(&[0x81], 0xc0, 100_000),
             Undecodable,
         ),
-        ("65,536 nodes", flat(65_536), Mistyped),
-        ("65,537 nodes", flat(65_537), Undecodable),
+        ("65,536 values", flat(65_536), Mistyped),
+        ("65,537 values", flat(65_537), Undecodable),
         ("a megabyte of nil", flat(1_000_000), Undecodable),
     ]
 }

@@ -1,4 +1,4 @@
-//! Keys that would be there twice: of a map or struct that stands beside a tag, or beside fields.
+//! Duplicate keys: of flattened maps and structs next to tags and fields.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::places::{Flat, Flat2, Named, at_edges, everywhere};
-use super::table::{Fate, SAME, Table};
+use super::table::{Expected, SAME, Table};
 
-const REFUSED: [Fate; 2] = [Fate::Refused("is there twice"); 2];
+const REJECTED: [Expected; 2] = [Expected::Rejected("duplicate key"); 2];
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -54,24 +54,24 @@ fn map<V>(key: &str, value: V) -> BTreeMap<String, V> {
 }
 
 #[test]
-fn a_key_that_is_the_tag_beside_it_is_refused() {
+fn a_key_equal_to_a_tag_is_rejected() {
     let mut table = Table::default();
     let all = &mut table;
     everywhere(all, SAME, "another key", &Tagged::Map(map("a", 7)));
-    everywhere(all, REFUSED, "the tag", &Tagged::Map(map("type", 7)));
+    everywhere(all, REJECTED, "the tag", &Tagged::Map(map("type", 7)));
     let values = HashMap::from([("type".to_owned(), json!("Values"))]);
-    at_edges(all, REFUSED, "the tag", &Tagged::Values(values));
+    at_edges(all, REJECTED, "the tag", &Tagged::Values(values));
     let numbers = Tagged::Numbers(BTreeMap::from([(7, 7), (8, 8)]));
     everywhere(all, SAME, "numbers", &numbers);
     at_edges(
         all,
-        REFUSED,
+        REJECTED,
         "a field",
         &Tagged::Struct(HasType { r#type: 7 }),
     );
     at_edges(
         all,
-        REFUSED,
+        REJECTED,
         "the same tag",
         &Tagged::Same(Same::Struct { inner: 7 }),
     );
@@ -83,17 +83,17 @@ fn a_key_that_is_the_tag_beside_it_is_refused() {
     );
     for key in ["type", "other"] {
         let map = Tagged::Other(Other::Map(map(key, 7)));
-        at_edges(all, REFUSED, "one of two tags", &map);
+        at_edges(all, REJECTED, "one of two tags", &map);
     }
     let around = Tagged::Other(Other::Same(Box::new(Same::Map(map("a", 7)))));
-    at_edges(all, REFUSED, "the tag around the other", &around);
+    at_edges(all, REJECTED, "the tag around the other", &around);
     let beside = Tagged::Other(Other::Beside(HasOther { inner: 7, other: 8 }));
-    at_edges(all, REFUSED, "a field that is the second tag", &beside);
+    at_edges(all, REJECTED, "a field that is the second tag", &beside);
     table.check();
 }
 
 #[test]
-fn a_flattened_key_that_is_a_field_is_refused() {
+fn a_flattened_key_equal_to_a_field_is_rejected() {
     let flat = |key| Flat {
         id: 7,
         rest: map(key, 7),
@@ -101,7 +101,7 @@ fn a_flattened_key_that_is_a_field_is_refused() {
     let mut table = Table::default();
     let all = &mut table;
     everywhere(all, SAME, "another key", &flat("a"));
-    everywhere(all, REFUSED, "a field", &flat("id"));
+    everywhere(all, REJECTED, "a field", &flat("id"));
     let twice = Flat {
         id: 7,
         rest: Flat2 {
@@ -109,7 +109,7 @@ fn a_flattened_key_that_is_a_field_is_refused() {
             rest: map("id", json!([1])),
         },
     };
-    at_edges(all, REFUSED, "flattened twice", &twice);
+    at_edges(all, REJECTED, "flattened twice", &twice);
     let fields = Flat {
         id: 7,
         rest: Flat {
@@ -117,17 +117,17 @@ fn a_flattened_key_that_is_a_field_is_refused() {
             rest: Named { inner: 9 },
         },
     };
-    at_edges(all, REFUSED, "a field that is a field", &fields);
+    at_edges(all, REJECTED, "a field that is a field", &fields);
     at_edges(all, SAME, "a tag and a field", &Tagged::Flat(flat("a")));
     for key in ["type", "id"] {
         let flat = Tagged::Flat(flat(key));
-        at_edges(all, REFUSED, "a tag or a field", &flat);
+        at_edges(all, REJECTED, "a tag or a field", &flat);
     }
     table.check();
 }
 
 #[test]
-fn a_key_may_be_there_again_in_what_is_within() {
+fn a_nested_value_may_repeat_a_key() {
     let within = Tagged::Values(HashMap::from([(
         "a".to_owned(),
         json!({"type": {"type": 7}}),
@@ -149,7 +149,7 @@ fn a_key_may_be_there_again_in_what_is_within() {
 }
 
 #[test]
-fn the_key_is_shown_in_one_line() {
+fn the_error_escapes_the_key() {
     #[derive(Serialize)]
     struct Both {
         #[serde(flatten)]
@@ -164,6 +164,6 @@ fn the_key_is_shown_in_one_line() {
     let encoded = tidings_codec::Format::Json.encode(&both, &mut Vec::new());
     let error = encoded.unwrap_err();
     let reason = std::error::Error::source(&error).unwrap().to_string();
-    assert!(reason.contains("is there twice"), "{reason}");
+    assert!(reason.contains("duplicate key"), "{reason}");
     assert!(!reason.contains(['\u{1b}', '\u{202e}']), "{reason}");
 }

@@ -1,4 +1,4 @@
-//! The four forms of enums, with each kind of variant.
+//! Enums in all four representations, with each kind of variant.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,10 +9,10 @@ use super::places::{
     Adjacent, External, Flat, Internal, Named, Newtype, Untagged, at_edges, bare, everywhere,
     within_each_other,
 };
-use super::table::{Fate, SAME, Table};
+use super::table::{Expected, SAME, Table};
 
 #[test]
-fn enums_of_every_form_arrive() {
+fn enums_in_every_representation_are_read_back() {
     let mut table = Table::default();
     let all = &mut table;
     everywhere(all, SAME, "external unit", &External::<u8>::Unit);
@@ -95,7 +95,7 @@ fn enums_of_every_form_arrive() {
 }
 
 #[test]
-fn forms_within_each_other_arrive() {
+fn nested_representations_are_read_back() {
     let mut table = Table::default();
     let all = &mut table;
     let address = IpAddr::from([10, 0, 0, 7]);
@@ -118,10 +118,10 @@ fn forms_within_each_other_arrive() {
         &serde_bytes::ByteBuf::from(vec![0, 255]),
     );
     within_each_other(all, SAME, "unit", &());
-    within_each_other(all, [Fate::Refused("128 bits"); 2], "u128", &u128::MAX);
+    within_each_other(all, [Expected::Rejected("128 bits"); 2], "u128", &u128::MAX);
     within_each_other(
         all,
-        [Fate::Refused("not finite"), Fate::Same],
+        [Expected::Rejected("not finite"), Expected::Same],
         "NaN",
         &f64::NAN,
     );
@@ -129,21 +129,25 @@ fn forms_within_each_other_arrive() {
 }
 
 #[test]
-fn an_untagged_enum_is_the_first_variant_that_fits() {
+fn an_untagged_enum_is_read_as_the_first_variant_that_fits() {
     let mut table = Table::default();
     let inner = Untagged::Struct { only_here: 7_u8 };
     table.expect(
-        [Fate::Differs; 2],
+        [Expected::Differs; 2],
         "the other variant fits too",
         &Untagged::Newtype(inner),
     );
     let some = Untagged::Newtype(Some(External::Newtype(7_u8)));
-    table.expect([Fate::Differs; 2], "an option that may be missing", &some);
+    table.expect(
+        [Expected::Differs; 2],
+        "an option that may be missing",
+        &some,
+    );
     table.check();
 }
 
 #[test]
-fn an_internal_tag_holds_what_serde_can_put_beside_it() {
+fn an_internally_tagged_enum_is_read_back_where_serde_supports_it() {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     #[serde(tag = "type")]
     enum Tagged {
@@ -222,12 +226,17 @@ fn an_internal_tag_holds_what_serde_can_put_beside_it() {
         "external unit beside a tag",
         &Tagged::External(External::Unit),
     );
-    let refused = [Fate::Refused("cannot serialize tagged newtype variant"); 2];
-    everywhere(all, refused, "number beside a tag", &Tagged::Number(7));
-    at_edges(all, refused, "text beside a tag", &Tagged::Text("a".into()));
-    at_edges(all, refused, "list beside a tag", &Tagged::List(vec![7]));
-    at_edges(all, refused, "flag beside a tag", &Tagged::Flag(true));
-    at_edges(all, refused, "option beside a tag", &Tagged::Maybe(None));
+    let rejected = [Expected::Rejected("cannot serialize tagged newtype variant"); 2];
+    everywhere(all, rejected, "number beside a tag", &Tagged::Number(7));
+    at_edges(
+        all,
+        rejected,
+        "text beside a tag",
+        &Tagged::Text("a".into()),
+    );
+    at_edges(all, rejected, "list beside a tag", &Tagged::List(vec![7]));
+    at_edges(all, rejected, "flag beside a tag", &Tagged::Flag(true));
+    at_edges(all, rejected, "option beside a tag", &Tagged::Maybe(None));
     table.check();
 }
 

@@ -1,4 +1,4 @@
-//! Maps whose keys are more than text.
+//! Maps whose keys are not strings.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::places::{Flat, Newtype, at_edges, bare, buffered, everywhere};
-use super::table::{Fate, SAME, Table};
+use super::table::{Expected, SAME, Table};
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Color {
@@ -30,7 +30,7 @@ fn map<K: Ord>(keys: impl IntoIterator<Item = K>) -> BTreeMap<K, u8> {
 }
 
 #[test]
-fn keys_that_are_written_as_text_arrive() {
+fn keys_written_as_strings_are_read_back() {
     let mut table = Table::default();
     let all = &mut table;
     everywhere(
@@ -52,7 +52,7 @@ fn keys_that_are_written_as_text_arrive() {
 }
 
 #[test]
-fn keys_that_are_numbers_arrive() {
+fn number_keys_are_read_back() {
     let mut table = Table::default();
     let all = &mut table;
     at_edges(all, SAME, "u8", &map([0_u8, 255]));
@@ -79,14 +79,14 @@ fn keys_that_are_numbers_arrive() {
 }
 
 #[test]
-fn numbers_as_keys_beside_a_tag_arrive_and_beside_fields_are_refused() {
+fn number_keys_are_read_back_next_to_a_tag_and_rejected_next_to_fields() {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     #[serde(tag = "type")]
     enum Tagged<T> {
         Map(T),
     }
     let mut table = Table::default();
-    let refused = [Fate::Refused("have to be texts"); 2];
+    let rejected = [Expected::Rejected("must be strings"); 2];
     let (numbers, flags) = (map([7_u64]), map([true]));
     everywhere(
         &mut table,
@@ -102,7 +102,7 @@ fn numbers_as_keys_beside_a_tag_arrive_and_beside_fields_are_refused() {
     );
     everywhere(
         &mut table,
-        refused,
+        rejected,
         "number flattened",
         &Flat {
             id: 7,
@@ -111,7 +111,7 @@ fn numbers_as_keys_beside_a_tag_arrive_and_beside_fields_are_refused() {
     );
     at_edges(
         &mut table,
-        refused,
+        rejected,
         "flag flattened",
         &Flat { id: 7, rest: flags },
     );
@@ -119,7 +119,7 @@ fn numbers_as_keys_beside_a_tag_arrive_and_beside_fields_are_refused() {
 }
 
 #[test]
-fn texts_that_look_like_numbers_stay_texts() {
+fn strings_that_look_like_numbers_stay_strings() {
     let mut table = Table::default();
     let texts = map(["7", "-1", "true", "1.5", "007", "1e5"].map(str::to_owned));
     everywhere(&mut table, SAME, "texts", &texts);
@@ -129,24 +129,24 @@ fn texts_that_look_like_numbers_stay_texts() {
         "beside numbers",
         &(map([7_u32]), texts.clone()),
     );
-    // Both of them buffered in JSON are the one exception that cannot be read: the book names it.
+    // Buffered in JSON, both are the only exception that cannot be read; the book lists it.
     table.check();
 }
 
 #[test]
-fn keys_that_json_has_no_text_for_are_refused_there() {
+fn keys_that_json_cannot_express_are_rejected_in_json() {
     let mut table = Table::default();
     let all = &mut table;
-    let refused = [Fate::Refused("key must be a string"), Fate::Same];
-    at_edges(all, refused, "struct", &map([Point { x: 1 }]));
-    at_edges(all, refused, "tuple", &map([(1_u8, 2_u8)]));
-    at_edges(all, refused, "list", &map([vec![1_u8]]));
-    everywhere(all, refused, "unit", &map([()]));
-    at_edges(all, refused, "newtype variant", &map([Color::Rgb(7)]));
-    everywhere(all, refused, "none", &map([None::<u8>]));
+    let rejected = [Expected::Rejected("key must be a string"), Expected::Same];
+    at_edges(all, rejected, "struct", &map([Point { x: 1 }]));
+    at_edges(all, rejected, "tuple", &map([(1_u8, 2_u8)]));
+    at_edges(all, rejected, "list", &map([vec![1_u8]]));
+    everywhere(all, rejected, "unit", &map([()]));
+    at_edges(all, rejected, "newtype variant", &map([Color::Rgb(7)]));
+    everywhere(all, rejected, "none", &map([None::<u8>]));
     everywhere(
         all,
-        refused,
+        rejected,
         "bytes",
         &map([serde_bytes::ByteBuf::from(vec![1])]),
     );
@@ -154,7 +154,7 @@ fn keys_that_json_has_no_text_for_are_refused_there() {
     buffered(all, SAME, "option of text", &map([Some("a".to_owned())]));
     everywhere(
         all,
-        [Fate::Refused("128 bits"); 2],
+        [Expected::Rejected("128 bits"); 2],
         "u128",
         &map([u128::MAX]),
     );

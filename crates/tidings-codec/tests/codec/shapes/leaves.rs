@@ -1,4 +1,4 @@
-//! Values without enums of their own, everywhere that a value can stand.
+//! Scalars, strings, bytes and library types, in every place of a payload.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::CString;
@@ -17,13 +17,13 @@ use url::Url;
 use uuid::Uuid;
 
 use super::places::{at_edges, bare, buffered, everywhere};
-use super::table::{Fate, SAME, Table};
+use super::table::{Expected, SAME, Table};
 
 const NO_FLOAT: &str = "not finite";
 const NO_128: &str = "128 bits";
 
 #[test]
-fn numbers_of_every_width_arrive() {
+fn numbers_of_every_width_are_read_back() {
     let mut table = Table::default();
     let all = &mut table;
     at_edges(all, SAME, "i8", &i8::MIN);
@@ -73,7 +73,7 @@ fn numbers_of_every_width_arrive() {
 }
 
 #[test]
-fn floats_arrive_to_the_last_bit_or_are_refused_in_json() {
+fn floats_are_read_back_bit_for_bit_or_rejected_in_json() {
     let mut table = Table::default();
     let all = &mut table;
     at_edges(all, SAME, "f32", &f32::MAX);
@@ -110,27 +110,27 @@ fn floats_arrive_to_the_last_bit_or_are_refused_in_json() {
             table.same("any f32", &short);
         }
     }
-    let refused = [Fate::Refused(NO_FLOAT), Fate::Same];
+    let rejected = [Expected::Rejected(NO_FLOAT), Expected::Same];
     for float in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        everywhere(&mut table, refused, &float.to_string(), &float);
-        bare(&mut table, refused, "an option of one", &Some(float));
+        everywhere(&mut table, rejected, &float.to_string(), &float);
+        bare(&mut table, rejected, "an option of one", &Some(float));
     }
-    at_edges(&mut table, refused, "f32 nan", &f32::NAN);
+    at_edges(&mut table, rejected, "f32 nan", &f32::NAN);
     table.check();
 }
 
 #[test]
-fn numbers_of_128_bits_are_refused() {
+fn numbers_of_128_bits_are_rejected() {
     let mut table = Table::default();
-    let refused = [Fate::Refused(NO_128); 2];
-    everywhere(&mut table, refused, "u128", &u128::MAX);
-    everywhere(&mut table, refused, "small u128", &7_u128);
-    at_edges(&mut table, refused, "i128", &i128::MIN);
+    let rejected = [Expected::Rejected(NO_128); 2];
+    everywhere(&mut table, rejected, "u128", &u128::MAX);
+    everywhere(&mut table, rejected, "small u128", &7_u128);
+    at_edges(&mut table, rejected, "i128", &i128::MIN);
     table.check();
 }
 
 #[test]
-fn texts_and_bytes_arrive() {
+fn strings_and_bytes_are_read_back() {
     let mut table = Table::default();
     let all = &mut table;
     everywhere(all, SAME, "char", &'a');
@@ -153,7 +153,10 @@ fn texts_and_bytes_arrive() {
     for len in [255, 256, 65_535] {
         table.same(&format!("bytes of {len}"), &ByteBuf::from(vec![0xc1; len]));
     }
-    let too_many = [Fate::Refused("more than 65,536 values"), Fate::Same];
+    let too_many = [
+        Expected::Rejected("more than 65,536 values"),
+        Expected::Same,
+    ];
     table.expect(too_many, "many bytes", &ByteBuf::from(vec![0xc1; 65_536]));
     let all = &mut table;
     at_edges(all, SAME, "boxed str", &Box::<str>::from("text"));
@@ -184,7 +187,7 @@ fn texts_and_bytes_arrive() {
 }
 
 #[test]
-fn nothing_arrives_as_nothing() {
+fn units_and_none_are_read_back() {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     struct Unit;
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -208,14 +211,14 @@ fn nothing_arrives_as_nothing() {
     at_edges(all, SAME, "some of some", &Some(Some(7_u8)));
     at_edges(all, SAME, "no list", &Vec::<u8>::new());
     at_edges(all, SAME, "no map", &BTreeMap::<String, u8>::new());
-    table.expect([Fate::Differs; 2], "some of none", &Some(None::<u8>));
-    table.expect([Fate::Differs; 2], "some of unit", &Some(()));
-    table.expect([Fate::Differs; 2], "some of a unit struct", &Some(Unit));
+    table.expect([Expected::Differs; 2], "some of none", &Some(None::<u8>));
+    table.expect([Expected::Differs; 2], "some of unit", &Some(()));
+    table.expect([Expected::Differs; 2], "some of a unit struct", &Some(Unit));
     table.check();
 }
 
 #[test]
-fn types_of_the_standard_library_arrive() {
+fn types_of_the_standard_library_are_read_back() {
     let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
     let mut table = Table::default();
     let all = &mut table;
@@ -264,7 +267,7 @@ fn types_of_the_standard_library_arrive() {
     let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
     at_edges(
         &mut table,
-        [Fate::Refused("SystemTime"); 2],
+        [Expected::Rejected("SystemTime"); 2],
         "before 1970",
         &early,
     );
@@ -273,16 +276,16 @@ fn types_of_the_standard_library_arrive() {
 
 #[cfg(unix)]
 #[test]
-fn a_path_that_is_no_text_is_refused() {
+fn a_path_that_is_not_utf8_is_rejected() {
     use std::os::unix::ffi::OsStringExt;
     let path = PathBuf::from(std::ffi::OsString::from_vec(vec![0xff]));
     let mut table = Table::default();
-    at_edges(&mut table, [Fate::Refused("UTF-8"); 2], "path", &path);
+    at_edges(&mut table, [Expected::Rejected("UTF-8"); 2], "path", &path);
     table.check();
 }
 
 #[test]
-fn types_of_well_known_crates_arrive() {
+fn types_of_well_known_crates_are_read_back() {
     let time: DateTime<Utc> = DateTime::from_timestamp(1_700_000_000, 123_456_789).unwrap();
     let mut table = Table::default();
     let all = &mut table;
@@ -325,7 +328,7 @@ fn types_of_well_known_crates_arrive() {
 }
 
 #[test]
-fn fields_can_be_renamed_left_away_and_defaulted() {
+fn fields_can_be_renamed_skipped_and_defaulted() {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Options {
@@ -361,12 +364,12 @@ fn fields_can_be_renamed_left_away_and_defaulted() {
     *options.r#type = None;
     everywhere(&mut table, SAME, "options", &options);
     options.skipped = 1;
-    table.expect([Fate::Differs; 2], "a skipped field", &options);
+    table.expect([Expected::Differs; 2], "a skipped field", &options);
     table.check();
 }
 
 #[test]
-fn a_secret_arrives() {
+fn an_exposed_secret_is_read_back() {
     #[derive(Debug, Clone, Serialize, Deserialize)]
     struct Secret(#[serde(serialize_with = "expose")] SecretString);
     fn expose<S: serde::Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
@@ -385,8 +388,8 @@ fn a_secret_arrives() {
 }
 
 #[test]
-fn what_is_json_already_is_refused_in_message_pack() {
-    /// Writes itself as `serde_json::value::RawValue` does, a type behind a feature.
+fn raw_json_is_rejected_in_message_pack() {
+    /// Serializes as `serde_json::value::RawValue`, which is behind a feature.
     struct Raw;
     impl Serialize for Raw {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -401,5 +404,5 @@ fn what_is_json_already_is_refused_in_message_pack() {
         .encode(&Raw, &mut bytes)
         .unwrap_err();
     let reason = std::error::Error::source(&error).unwrap().to_string();
-    assert!(reason.contains("JSON already"), "{reason}");
+    assert!(reason.contains("raw JSON"), "{reason}");
 }

@@ -1,5 +1,5 @@
-//! Where a value can stand: within each form of enum, flattened, in maps and lists, and these
-//! within each other.
+//! Places of a value in a payload: in each representation of enums, flattened, in maps and lists, and
+//! nested.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::table::{Fate, Table};
+use super::table::{Expected, Table};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Named<T> {
@@ -74,22 +74,26 @@ pub(crate) struct Flat<T> {
     pub(crate) rest: T,
 }
 
-/// Puts the value everywhere and expects this of it.
-pub(crate) fn everywhere<T>(table: &mut Table, fates: [Fate; 2], name: &str, value: &T)
+/// Tries the value in all places.
+pub(crate) fn everywhere<T>(table: &mut Table, expected: [Expected; 2], name: &str, value: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug + Clone,
 {
-    bare(table, fates, name, value);
-    buffered(table, fates, name, value);
+    bare(table, expected, name, value);
+    buffered(table, expected, name, value);
 }
 
-/// Puts the value alone, beside a tag and where nothing names its type.
-pub(crate) fn at_edges<T>(table: &mut Table, fates: [Fate; 2], name: &str, value: &T)
+/// Tries the value alone, next to a tag and in an untagged enum.
+pub(crate) fn at_edges<T>(table: &mut Table, expected: [Expected; 2], name: &str, value: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug + Clone,
 {
     let inner = || value.clone();
-    let mut put = Put { table, fates, name };
+    let mut put = Put {
+        table,
+        expected,
+        name,
+    };
     put.at("alone", value);
     put.at(
         "in an internal struct",
@@ -98,13 +102,17 @@ where
     put.at("in an untagged newtype", &Untagged::Newtype(inner()));
 }
 
-/// Puts the value where serde reads it straight from the payload.
-pub(crate) fn bare<T>(table: &mut Table, fates: [Fate; 2], name: &str, value: &T)
+/// Tries the value where serde reads it directly from the payload.
+pub(crate) fn bare<T>(table: &mut Table, expected: [Expected; 2], name: &str, value: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug + Clone,
 {
     let inner = || value.clone();
-    let mut put = Put { table, fates, name };
+    let mut put = Put {
+        table,
+        expected,
+        name,
+    };
     put.at("alone", value);
     put.at("in a list", &vec![inner(), inner()]);
     put.at("in a map", &BTreeMap::from([("key".to_owned(), inner())]));
@@ -113,8 +121,8 @@ where
     put.at("in an adjacent tuple", &Adjacent::Tuple(inner(), 7));
 }
 
-/// Puts the value where serde keeps it in memory before it knows its type.
-pub(crate) fn buffered<T>(table: &mut Table, fates: [Fate; 2], name: &str, value: &T)
+/// Tries the value where serde buffers it before it knows its type.
+pub(crate) fn buffered<T>(table: &mut Table, expected: [Expected; 2], name: &str, value: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug + Clone,
 {
@@ -124,7 +132,11 @@ where
         id: 7,
         rest: named(),
     };
-    let mut put = Put { table, fates, name };
+    let mut put = Put {
+        table,
+        expected,
+        name,
+    };
     put.at("in an internal newtype", &Internal::Newtype(named()));
     put.at("in an untagged newtype", &Untagged::Newtype(inner()));
     put.at(
@@ -151,9 +163,13 @@ where
     );
 }
 
-/// Puts the value into what has no effect of its own, and into forms within each other.
-pub(crate) fn within_each_other<T>(table: &mut Table, fates: [Fate; 2], name: &str, value: &T)
-where
+/// Tries the value in transparent types, and in nested representations.
+pub(crate) fn within_each_other<T>(
+    table: &mut Table,
+    expected: [Expected; 2],
+    name: &str,
+    value: &T,
+) where
     T: Serialize + DeserializeOwned + PartialEq + Debug + Clone,
 {
     let inner = || value.clone();
@@ -162,7 +178,11 @@ where
         id: 7,
         rest: named(),
     };
-    let mut put = Put { table, fates, name };
+    let mut put = Put {
+        table,
+        expected,
+        name,
+    };
     put.at("in a Box", &Box::new(inner()));
     put.at("in an Rc", &Rc::new(inner()));
     put.at("in an Arc", &Arc::new(inner()));
@@ -263,7 +283,7 @@ where
     put.at("a list of untagged", &vec![Untagged::Newtype(inner())]);
 }
 
-/// Beside [`Flat`], with another field, so that one can be within the other.
+/// As [`Flat`], with another field, so that one can be nested in the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Flat2<T> {
     pub(crate) other: u32,
@@ -273,13 +293,13 @@ pub(crate) struct Flat2<T> {
 
 struct Put<'a> {
     table: &'a mut Table,
-    fates: [Fate; 2],
+    expected: [Expected; 2],
     name: &'a str,
 }
 
 impl Put<'_> {
     fn at<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, place: &str, value: &T) {
         let shape = format!("{} {place}", self.name);
-        self.table.expect(self.fates, &shape, value);
+        self.table.expect(self.expected, &shape, value);
     }
 }

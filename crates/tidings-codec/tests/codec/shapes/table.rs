@@ -1,26 +1,26 @@
-//! What becomes of a value on its way, and what was expected.
+//! Sends values through a frame and compares the result with the expected one.
 
 use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidings_codec::{Encoder, Format, FrameWriter, Limits, NodeId, Outgoing, read_frame};
+use tidings_codec::{Encoder, Format, FrameWriter, Limits, NewEvent, NodeId, read_frame};
 
-/// What a value is allowed to become.
+/// The expected result for a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// The receiver has what the sender had.
+pub(crate) enum Expected {
+    /// The receiver reads an equal value.
     Same,
-    /// The sender is told, with these words in the reason.
-    Refused(&'static str),
-    /// The receiver reads something else: an exception that the book names.
+    /// The write fails with an error that contains this text.
+    Rejected(&'static str),
+    /// The receiver reads another value: an exception that the book lists.
     Differs,
 }
 
-pub(crate) const SAME: [Fate; 2] = [Fate::Same; 2];
+pub(crate) const SAME: [Expected; 2] = [Expected::Same; 2];
 pub(crate) const FORMATS: [Format; 2] = [Format::Json, Format::MessagePack];
 
-/// Collects what went wrong, so that one run shows all of it.
+/// Collects all differences, so that one run shows them all.
 #[derive(Default)]
 pub(crate) struct Table {
     shapes: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Expects the value to be the same in both formats.
+    /// Expects an equal value in both formats.
     pub(crate) fn same<T>(&mut self, shape: &str, value: &T)
     where
         T: Serialize + DeserializeOwned + PartialEq + Debug,
@@ -36,32 +36,32 @@ impl Table {
         self.expect(SAME, shape, value);
     }
 
-    /// Expects a fate in JSON, and one in MessagePack.
-    pub(crate) fn expect<T>(&mut self, fates: [Fate; 2], shape: &str, value: &T)
+    /// Expects the first result in JSON and the second in MessagePack.
+    pub(crate) fn expect<T>(&mut self, expected: [Expected; 2], shape: &str, value: &T)
     where
         T: Serialize + DeserializeOwned + PartialEq + Debug,
     {
         self.shapes += 1;
-        for (format, expected) in FORMATS.into_iter().zip(fates) {
-            let travelled = travel(format, value);
-            let is_right = match (&travelled, expected) {
-                (Ok(Ok(read)), Fate::Same) => is_same(read, value),
-                (Ok(Ok(read)), Fate::Differs) => !is_same(read, value),
-                (Err(reason), Fate::Refused(words)) => reason.contains(words),
+        for (format, expected) in FORMATS.into_iter().zip(expected) {
+            let result = round_trip(format, value);
+            let is_right = match (&result, expected) {
+                (Ok(Ok(read)), Expected::Same) => is_same(read, value),
+                (Ok(Ok(read)), Expected::Differs) => !is_same(read, value),
+                (Err(reason), Expected::Rejected(words)) => reason.contains(words),
                 _ => false,
             };
             if !is_right {
-                let saw = match travelled {
+                let saw = match result {
                     Ok(Ok(read)) => format!("read as {read:?}"),
-                    Ok(Err(error)) => format!("SENT, AND UNREADABLE: {error}"),
-                    Err(error) => format!("refused: {error}"),
+                    Ok(Err(error)) => format!("WRITTEN, BUT UNREADABLE: {error}"),
+                    Err(error) => format!("rejected: {error}"),
                 };
                 self.wrong.push(format!("{format} {shape}: {saw}"));
             }
         }
     }
 
-    /// Fails if anything went wrong, or nothing was tried.
+    /// Fails if there was a difference, or no value was tried.
     pub(crate) fn check(self) {
         assert!(self.shapes > 0, "no shapes");
         assert!(
@@ -74,19 +74,19 @@ impl Table {
     }
 }
 
-/// Not a number equals nothing, itself included, but is written as itself.
+/// Compares values. NaN does not equal itself, so the debug output counts too.
 fn is_same<T: PartialEq + Debug>(one: &T, other: &T) -> bool {
     one == other || format!("{one:?}") == format!("{other:?}")
 }
 
-/// Sends a value in a frame and reads it: the outer error is the sender's, the inner the receiver's.
-fn travel<T: Serialize + DeserializeOwned>(
+/// Writes a value into a frame and reads it. The outer error is of the write, the inner of the read.
+fn round_trip<T: Serialize + DeserializeOwned>(
     format: Format,
     value: &T,
 ) -> Result<Result<T, String>, String> {
     let mut writer = FrameWriter::new(format, NodeId::new(7));
     writer
-        .push(Outgoing::to_all("shape"), |into: Encoder<'_>| {
+        .push(NewEvent::to_all("shape"), |into: Encoder<'_>| {
             into.encode(value)
         })
         .map_err(|error| chain(&error))?;
@@ -101,7 +101,7 @@ fn travel<T: Serialize + DeserializeOwned>(
         .map_err(|error| chain(&error)))
 }
 
-/// The error with all its causes.
+/// Returns the text of an error with all its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
