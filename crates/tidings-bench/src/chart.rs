@@ -1,4 +1,4 @@
-//! A bar chart of `feed` for the book, as SVG: one hearer and eight, all peers.
+//! A bar chart of `feed` for the book, as SVG: all peers, with one subscriber and with eight.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const LABELS: f64 = 90.0;
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#767676}\
      .title{font-weight:600}.ours{fill:#c2571a}.theirs{fill:#5b7fa6}";
 
-/// The chart of what was measured. Peers without a rate are named, too.
+/// Returns the chart as SVG. Peers without a rate are named too.
 pub(crate) fn svg(rows: &[Summary]) -> String {
     let charts = [
         (FEED_1, "Events a second, 1 → 1 process"),
@@ -33,7 +33,7 @@ pub(crate) fn svg(rows: &[Summary]) -> String {
     )
 }
 
-/// Draws one scenario from `y` on, to a scale of its own, and says where it ends.
+/// Draws one scenario from `y` on, to its own scale, and returns where it ends.
 fn section(
     body: &mut String,
     rows: &[Summary],
@@ -81,7 +81,7 @@ fn bar(body: &mut String, row: &Summary, most: f64, y: f64) {
     );
 }
 
-/// How long the bar of a rate is; that of the greatest has all the room.
+/// The length of the bar of a rate; the bar of the highest rate fills the width.
 fn length(rate: f64, most: f64) -> f64 {
     ((WIDTH - BARS_AT - LABELS) * rate / most).max(1.0)
 }
@@ -92,7 +92,7 @@ fn length(rate: f64, most: f64) -> f64 {
     reason = "rates are positive and far below 2^52"
 )]
 fn label(rate: f64) -> String {
-    // Three digits say as much as was measured.
+    // The measurement is not more precise than three digits.
     let digits = rate.max(1.0).log10().floor() - 2.0;
     let step = 10_f64.powf(digits.max(0.0));
     thousands(((rate / step).round() * step) as u64)
@@ -105,23 +105,23 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hearing::Heard;
     use crate::peers::Peer;
     use crate::rows::Row;
     use crate::run::Run;
-    use crate::sending::Sent;
+    use crate::sender::Sent;
+    use crate::subscriber::Received;
 
     fn row(scenario: Scenario, peer: Peer, lost: u64) -> Summary {
-        let heard = Heard {
-            heard: 1_000 - lost,
+        let received = Received {
+            received: 1_000 - lost,
             wanted: 1_000,
             last_ns: 1_000_000,
-            ..Heard::default()
+            ..Received::default()
         };
         let run = Run {
             events: 1_000,
             sent: vec![Sent::default()],
-            heard: vec![heard],
+            received: vec![received],
             server_cpu_ns: 0,
         };
         let row = Row {
@@ -132,7 +132,7 @@ mod tests {
         Summary::new(&row, &[run], Vec::new())
     }
 
-    /// Whether each element is closed by its own end, and in order.
+    /// Checks that each element is closed by its own end tag, in order.
     fn is_well_formed(svg: &str) -> bool {
         let mut open = Vec::new();
         for tag in svg.split('<').skip(1) {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_well_formed_and_names_everybody() {
+    fn the_chart_is_well_formed_and_names_every_peer() {
         let rows = [
             row(FEED_1, Peer::TidingsJson, 0),
             row(FEED_1, Peer::Redis, 1),
@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_longer_for_more_and_fits() {
+    fn a_bar_grows_with_its_rate_and_fits_the_width() {
         assert!(length(2_000.0, 1e6) < length(20_000.0, 1e6));
         assert!(length(1e6, 1e6) <= WIDTH - BARS_AT - LABELS);
         assert!(length(1.0, 1e6) >= 1.0);
     }
 
     #[test]
-    fn labels_have_three_digits() {
+    fn labels_are_rounded_to_three_digits() {
         assert_eq!(label(1_234_567.0), "1,230,000");
         assert_eq!(label(914.4), "914");
         assert_eq!(label(7.2), "7");

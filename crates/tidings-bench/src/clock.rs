@@ -1,18 +1,18 @@
-//! The clocks of a measurement: one that all processes share, and the processor's; and memory.
+//! Clocks and memory: the clock that all processes share, processor time, and peak memory.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds of a clock that is the same in all processes of this machine.
+/// Nanoseconds of the monotonic clock, which all processes of this machine share.
 pub(crate) fn now_ns() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }
 
-/// Nanoseconds that this process has spent on processors.
+/// Processor time of this process, in nanoseconds.
 pub(crate) fn cpu_ns() -> u64 {
     nanoseconds(ClockId::ProcessCPUTime)
 }
 
-/// Nanoseconds that another process has spent on processors: 0 where the system does not say.
+/// Processor time of another process, in nanoseconds; 0 where the system does not say.
 pub(crate) fn cpu_ns_of(process: u32) -> u64 {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
         return 0;
@@ -24,12 +24,12 @@ pub(crate) fn cpu_ns_of(process: u32) -> u64 {
     spent.sum()
 }
 
-/// The most memory that this process ever held, in KiB.
+/// Peak memory of this process, in KiB.
 pub(crate) fn rss_kib() -> u64 {
     rss_kib_of("self")
 }
 
-/// The most memory that a process ever held, in KiB: 0 where the system does not say.
+/// Peak memory of a process, in KiB; 0 where the system does not say.
 pub(crate) fn rss_kib_of(process: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

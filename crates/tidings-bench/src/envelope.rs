@@ -1,11 +1,11 @@
-//! What a user of a plain Redis client puts around an event, to say which one it is.
+//! The JSON envelope that a user of a plain Redis client puts around an event to name it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::event::{NAME, Sample};
 
-/// The channel of what is sent without tidings.
+/// The channel of the peers.
 pub(crate) const CHANNEL: &str = "bench";
 
 #[derive(Serialize)]
@@ -14,7 +14,7 @@ struct Sealed<'a, E> {
     data: &'a E,
 }
 
-/// The events of a program that knows all of them: what serde decodes in one go.
+/// The events of a program that knows all of them: serde decodes them in one pass.
 #[derive(Deserialize)]
 #[expect(
     dead_code,
@@ -30,15 +30,15 @@ enum Known<E> {
     Clear(String),
 }
 
-/// An event of any name: its payload is decoded only when it is wanted.
+/// An event of any name. Its payload is decoded only when it is wanted.
 #[derive(Deserialize)]
-struct Strange<'a> {
+struct Unknown<'a> {
     event: &'a str,
     #[serde(borrow)]
     data: &'a RawValue,
 }
 
-/// Writes an event with its name.
+/// Encodes an event with its name.
 pub(crate) fn seal<E: Sample>(name: &str, event: &E) -> anyhow::Result<Vec<u8>> {
     let sealed = Sealed {
         event: name,
@@ -47,8 +47,8 @@ pub(crate) fn seal<E: Sample>(name: &str, event: &E) -> anyhow::Result<Vec<u8>> 
     Ok(serde_json::to_vec(&sealed)?)
 }
 
-/// Reads an event, if it is the wanted one. A program that hears only what it knows decodes in one
-/// go; where most names are strange, looking at the name first is much cheaper.
+/// Decodes an event, if it is the wanted one. With one name serde decodes in one pass; with many,
+/// looking at the name first is much cheaper.
 pub(crate) fn open<E: Sample>(bytes: &[u8], names: u64) -> anyhow::Result<Option<E>> {
     if names == 1 {
         return Ok(match serde_json::from_slice(bytes)? {
@@ -56,11 +56,11 @@ pub(crate) fn open<E: Sample>(bytes: &[u8], names: u64) -> anyhow::Result<Option
             Known::Cancelled(_) | Known::Clear(_) => None,
         });
     }
-    let strange: Strange<'_> = serde_json::from_slice(bytes)?;
-    if strange.event != NAME {
+    let unknown: Unknown<'_> = serde_json::from_slice(bytes)?;
+    if unknown.event != NAME {
         return Ok(None);
     }
-    Ok(Some(serde_json::from_str(strange.data.get())?))
+    Ok(Some(serde_json::from_str(unknown.data.get())?))
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
     use crate::event::Small;
 
     #[test]
-    fn only_the_wanted_event_is_read() {
+    fn only_the_wanted_event_is_decoded() {
         let event = Small::of_size(32).stamped(7, 1);
         for names in [1, 16] {
             let sealed = seal(NAME, &event).unwrap();

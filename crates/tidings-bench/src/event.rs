@@ -1,19 +1,19 @@
-//! The events that runs send: an order with six fields, or one that is as small as can be.
+//! The events that runs send: an order with six fields, or the smallest possible event.
 
 use serde::de::DeserializeOwned;
 use tidings::prelude::*;
 
-/// The name of the event that is wanted.
+/// The name of the wanted event.
 pub(crate) const NAME: &str = "order.placed";
 
-/// An event of a run: it knows its number and when it was sent.
+/// An event of a run. It carries its number and the time of its send.
 pub(crate) trait Sample:
     Event + Serialize + DeserializeOwned + Clone + Send + Sync + 'static
 {
-    /// One whose JSON takes about so many bytes.
+    /// Returns an event whose JSON takes about this many bytes.
     fn of_size(bytes: usize) -> Self;
 
-    /// A copy with a number and a time of its own.
+    /// Returns a copy with this number and time.
     fn stamped(&self, number: u64, sent_ns: u64) -> Self;
 
     fn number(&self) -> u64;
@@ -21,7 +21,7 @@ pub(crate) trait Sample:
     fn sent_ns(&self) -> u64;
 }
 
-/// Six fields, 124 bytes of JSON; for larger ones the customer's name is longer.
+/// Six fields, 124 bytes of JSON. A larger event has a longer customer name.
 #[derive(Clone, Debug, Serialize, Deserialize, Event)]
 #[event("order.placed")]
 pub(crate) struct OrderPlaced {
@@ -41,7 +41,7 @@ pub(crate) struct Small {
     at: u64,
 }
 
-/// Numbers as long as they are in the middle of a run.
+/// Numbers with as many digits as in the middle of a run.
 const USUAL_NUMBER: u64 = 100_000;
 const USUAL_TIME: u64 = 10_000_000_000_000;
 
@@ -102,7 +102,7 @@ impl Sample for Small {
     }
 }
 
-/// The names that the events of a run travel under in turn. They live as long as the process.
+/// The names that the events of a run use in turn. They live as long as the process.
 pub(crate) fn names(count: u64) -> Vec<&'static str> {
     let noise = (1..count).map(|number| &*format!("noise.{number}").leak());
     std::iter::once(NAME).chain(noise).collect()
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_have_the_size_that_was_asked_for() {
+    fn events_have_the_requested_size() {
         for bytes in [124, 1_024, 16_384] {
             let json = serde_json::to_string(&OrderPlaced::of_size(bytes)).unwrap();
             assert_eq!(json.len(), bytes);

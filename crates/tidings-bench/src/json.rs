@@ -1,8 +1,8 @@
-//! The results for programs.
+//! The results as JSON.
 
 use std::path::Path;
 
-use crate::rounds::Results;
+use crate::results::Results;
 
 #[expect(clippy::print_stdout, reason = "this is the program's output")]
 pub(crate) fn print(results: &Results) -> anyhow::Result<()> {

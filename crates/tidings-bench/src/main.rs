@@ -1,56 +1,58 @@
-//! Measures tidings between processes through a real Redis, beside every peer on the same work in
-//! the same run.
+//! Measures tidings and its peers between processes, over a real Redis, with the same work in the
+//! same run.
 //!
-//! The program starts the servers and, for each run, processes that hear and one or more that send:
-//! copies of itself, or scripts for the peers in other languages. Each gets its work as one
-//! argument in JSON and prints what it measured as one line of JSON.
+//! The program starts the servers. For each run it starts subscriber and sender processes: copies
+//! of itself, or scripts for the peers in other languages. A process gets its work as one JSON
+//! argument and prints its measurements as one line of JSON.
 
 #![expect(
     clippy::cast_precision_loss,
     reason = "counts become figures for people: all of them are far below 2^52"
 )]
 
-// Reading order: what is measured …
+// Reading order: the rows …
 mod peers;
 mod rows;
-// … how a run is made …
+// … the runs …
 mod overload;
 mod process;
 mod rounds;
 mod run;
 mod servers;
-// … what is kept together …
+// … shared state …
 mod state;
-// … what becomes of the figures …
+// … the results …
 mod chart;
 mod json;
+mod outcome;
 mod report;
+mod results;
 mod summary;
 mod targets;
-// … and what a process of a run does.
+// … and a process of a run.
 mod clock;
 mod envelope;
 mod event;
-mod hearing;
 mod pacer;
-mod sending;
+mod sender;
+mod subscriber;
 mod tally;
 mod work;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use serde::Serialize;
 
-use crate::hearing::Hearing;
 use crate::peers::Peer;
+use crate::process::print_result;
 use crate::rounds::Plan;
-use crate::state::{KeepPart, StatePlan};
+use crate::state::{StatePlan, StateWork};
+use crate::subscriber::Subscriber;
 use crate::work::Work;
 
-/// How fast tidings is on this machine, beside every peer in the same run.
+/// Measures tidings on this machine, and every peer in the same run.
 ///
-/// Without a peer's tool it is left out by name; `cargo xtask bench` brings what it can.
+/// A peer whose tool is missing is left out; `cargo xtask bench` installs what it can.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", version)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -58,26 +60,26 @@ struct Arguments {
     #[command(flatten)]
     plan: Plan,
     #[command(subcommand)]
-    role: Option<Role>,
+    command: Option<Command>,
 }
 
-/// What a process of a run does; without a role it runs the plan.
 #[derive(Debug, Subcommand)]
-enum Role {
-    /// What it costs to keep things together: a contended value, how soon a change is seen, members.
+enum Command {
+    /// Measures shared state: a contended value, the propagation of a change, idle members.
     State(StatePlan),
     #[command(flatten)]
-    Process(ProcessRole),
+    Process(Role),
 }
 
+/// The role of a process of a run.
 #[derive(Debug, Subcommand)]
-enum ProcessRole {
-    /// Keeps something together with the other processes of a run.
+enum Role {
+    /// Takes part in a run of `state`.
     #[command(hide = true)]
-    Keep(KeepPart),
-    /// Hears the events of a run and measures.
+    StateProcess(StateWork),
+    /// Receives the events of a run and measures.
     #[command(hide = true)]
-    Hear(Part),
+    Receive(Part),
     /// Sends the events of a run.
     #[command(hide = true)]
     Send(Part),
@@ -87,56 +89,44 @@ enum ProcessRole {
 struct Part {
     peer: Peer,
     url: String,
-    /// All that it must know, in JSON.
+    /// The work, in JSON.
     work: String,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { plan, role } = Arguments::parse();
-    let role = match role {
+    let Arguments { plan, command } = Arguments::parse();
+    let role = match command {
         None => return rounds::run(&plan).await,
-        Some(Role::State(plan)) => return state::run(&plan).await,
-        Some(Role::Process(role)) => role,
+        Some(Command::State(plan)) => return state::run(&plan).await,
+        Some(Command::Process(role)) => role,
     };
     process::end_with_parent()?;
     match role {
-        ProcessRole::Keep(part) => state::work(&part).await?,
-        ProcessRole::Hear(part) => hear(part).await?,
-        ProcessRole::Send(part) => {
+        Role::StateProcess(work) => state::work(&work).await?,
+        Role::Receive(part) => receive(part).await?,
+        Role::Send(part) => {
             let work: Work = serde_json::from_str(&part.work)?;
-            print(&peers::send(part.peer, &part.url, work).await?)?;
+            print_result(&peers::send(part.peer, &part.url, work).await?)?;
         }
     }
-    // What still runs in the background, such as connections, is of no interest any more.
+    // Connections and other tasks may still run; nobody needs them any more.
     std::process::exit(0)
 }
 
-async fn hear(part: Part) -> anyhow::Result<()> {
+async fn receive(part: Part) -> anyhow::Result<()> {
     let work: Work = serde_json::from_str(&part.work)?;
-    let hearing = Hearing::new(work);
+    let subscriber = Subscriber::new(work);
     let peer = {
-        let hearing = hearing.clone();
-        tokio::spawn(async move { peers::hear(part.peer, &part.url, &work, hearing).await })
+        let subscriber = subscriber.clone();
+        tokio::spawn(async move { peers::receive(part.peer, &part.url, &work, subscriber).await })
     };
     tokio::select! {
         ended = peer => {
             ended??;
             anyhow::bail!("the connection ended");
         }
-        () = hearing.over() => {}
+        () = subscriber.over() => {}
     }
-    print(&hearing.result())
-}
-
-/// The process is there, and hears.
-#[expect(clippy::print_stdout, reason = "the benchmark waits for this line")]
-fn say_ready() {
-    println!("ready");
-}
-
-#[expect(clippy::print_stdout, reason = "the benchmark reads this line")]
-fn print(result: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(result)?);
-    Ok(())
+    print_result(&subscriber.result())
 }

@@ -1,5 +1,4 @@
-//! What happens when hearers cannot keep up, when one of them is frozen, and when Redis does not
-//! answer.
+//! Overload: slow subscribers, a frozen subscriber, and a Redis that does not answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,32 +10,32 @@ use tidings_testkit::Redis;
 use tokio::time::sleep;
 
 use crate::clock::rss_kib_of;
-use crate::hearing::Heard;
+use crate::outcome::{Bound, Outcome};
 use crate::peers::Peer;
 use crate::process::Process;
 use crate::rows::thousands;
-use crate::run::{self, Place, Run, results, start_hearers, start_senders};
+use crate::run::{self, Endpoint, Run, results, start_senders, start_subscribers};
 use crate::servers::program;
-use crate::targets::{Bound, Outcome};
+use crate::subscriber::Received;
 use crate::work::{Load, Work};
 
-/// The bound of a subscription's queue, as `Handling` states it, and what a process may hold
-/// beside it.
-const HEARER_MIB: f64 = 16.0 + 16.0;
+/// The limit of a subscription's queue, as `Handling` states it, and room for the rest of the
+/// process.
+const SUBSCRIBER_MIB: f64 = 16.0 + 16.0;
 
-/// The bound of the outgoing queue, as `Builder` states it, and what a process may hold beside it.
+/// The limit of the outgoing queue, as `Builder` states it, and room for the rest of the process.
 const SENDER_MIB: f64 = 64.0 + 32.0;
 
-/// How long the hearers and the sender run before one of them, or Redis, is frozen.
+/// The time that the subscribers and the sender run before one of them, or Redis, is frozen.
 const BEFORE_FREEZING: Duration = Duration::from_millis(500);
 
-/// How long the sender goes on against a frozen Redis: less than the patience of its sends.
+/// The time that the sender goes on against a frozen Redis: less than the timeout of a send.
 const FROZEN: Duration = Duration::from_secs(5);
 
 const HANDLER_NS: u64 = 5_000;
 const EVENTS: u64 = 800_000;
 
-/// One such experiment and what came of it.
+/// One overload experiment and its figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Trial {
     name: String,
@@ -47,12 +46,12 @@ pub(crate) struct Trial {
 #[derive(Debug, Serialize)]
 struct Measured {
     what: &'static str,
-    /// `None` where events were lost, and a rate means nothing.
+    /// `None` where events were lost: a rate would mean nothing.
     figure: Option<f64>,
     bound: Bound,
 }
 
-/// Runs the trials, if they are asked for: they take a minute or two.
+/// Runs the trials, if `only` selects them. They take one to two minutes.
 pub(crate) async fn run(only: &[String], is_quick: bool) -> anyhow::Result<Vec<Trial>> {
     let is_called = |word: &str| "overload".contains(&word.to_lowercase());
     if !only
@@ -65,15 +64,15 @@ pub(crate) async fn run(only: &[String], is_quick: bool) -> anyhow::Result<Vec<T
     let events = if is_quick { EVENTS / 20 } else { EVENTS };
     let mut trials = Vec::new();
     let mut undisturbed = None;
-    for (hearers, senders) in [(1, 1), (1, 4), (8, 4), (8, 1)] {
+    for (subscribers, senders) in [(1, 1), (1, 4), (8, 4), (8, 1)] {
         say(&format!(
-            "{senders} senders and {hearers} hearers that are slow"
+            "{senders} senders, {subscribers} slow subscribers"
         ));
-        let run = slow_hearers(events, hearers, senders).await?;
-        trials.push(Trial::of_slow_hearers(&run, senders));
+        let run = slow_subscribers(events, subscribers, senders).await?;
+        trials.push(Trial::of_slow_subscribers(&run, senders));
         undisturbed = Some(run);
     }
-    say("one hearer frozen");
+    say("one subscriber frozen");
     let undisturbed = undisturbed.context("it was run above")?;
     trials.push(one_frozen(events, &undisturbed).await?);
     say("Redis frozen");
@@ -81,7 +80,7 @@ pub(crate) async fn run(only: &[String], is_quick: bool) -> anyhow::Result<Vec<T
     Ok(trials)
 }
 
-#[expect(clippy::print_stderr, reason = "it is for the person who waits")]
+#[expect(clippy::print_stderr, reason = "progress output")]
 fn say(what: &str) {
     eprintln!("overload: {what}");
 }
@@ -95,49 +94,53 @@ fn work(events: u64) -> Work {
     }
 }
 
-fn place(redis: &Redis) -> anyhow::Result<Place> {
-    Ok(Place {
+fn endpoint(redis: &Redis) -> anyhow::Result<Endpoint> {
+    Ok(Endpoint {
         program: program(Peer::TidingsJson)?,
         url: redis.url(),
         server: redis.pid(),
     })
 }
 
-async fn slow_hearers(events: u64, hearers: usize, senders: u64) -> anyhow::Result<Run> {
+async fn slow_subscribers(events: u64, subscribers: usize, senders: u64) -> anyhow::Result<Run> {
     let redis = Redis::start().await;
     let work = Work {
         senders,
         ..work(events)
     };
-    run::once(Peer::TidingsJson, &place(&redis)?, work, hearers).await
+    run::once(Peer::TidingsJson, &endpoint(&redis)?, work, subscribers).await
 }
 
-/// As with eight slow hearers, but the first of them is frozen and wakes when all is over.
+/// Runs eight slow subscribers, of which the first is frozen until the others are done.
 async fn one_frozen(events: u64, undisturbed: &Run) -> anyhow::Result<Trial> {
     let redis = Redis::start().await;
-    let (place, work) = (place(&redis)?, work(events));
-    let mut hearing = start_hearers(Peer::TidingsJson, &place, work, 8).await?;
-    let mut sending = start_senders(Peer::TidingsJson, &place, work)?;
+    let (endpoint, work) = (endpoint(&redis)?, work(events));
+    let mut subscribers = start_subscribers(Peer::TidingsJson, &endpoint, work, 8).await?;
+    let mut sending = start_senders(Peer::TidingsJson, &endpoint, work)?;
     sleep(BEFORE_FREEZING).await;
-    let mut frozen = hearing.remove(0);
+    let mut frozen = subscribers.remove(0);
     frozen.signal(Signal::STOP)?;
     let sent = results(&mut sending).await?;
-    let heard = results(&mut hearing).await?;
+    let received = results(&mut subscribers).await?;
     frozen.signal(Signal::CONT)?;
-    let woken: Heard = frozen.result().await?;
+    let woken: Received = frozen.result().await?;
     let others = Run {
         events,
         sent,
-        heard,
+        received,
         server_cpu_ns: 0,
     };
     let is_whole = others.lost() == 0 && undisturbed.lost() == 0;
     let rate = is_whole.then(|| others.rate() / undisturbed.rate());
     Ok(Trial {
-        name: "handler of 5 µs, 1 sender, 8 hearers, one of them frozen".to_owned(),
+        name: "handler of 5 µs, 1 sender, 8 subscribers, one of them frozen".to_owned(),
         figures: vec![
             at_most("lost by the other seven", Some(others.lost() as f64), 0.0),
-            at_least("rate of the other seven, against nobody frozen", rate, 0.8),
+            at_least(
+                "rate of the other seven, compared with none frozen",
+                rate,
+                0.8,
+            ),
             at_least(
                 "gaps that the frozen one reports",
                 Some(woken.gaps as f64),
@@ -147,19 +150,19 @@ async fn one_frozen(events: u64, undisturbed: &Run) -> anyhow::Result<Trial> {
     })
 }
 
-/// A sender at full speed whose Redis stops answering.
+/// Measures the memory of a sender at full speed whose Redis stops answering.
 async fn redis_frozen() -> anyhow::Result<Trial> {
     let redis = Redis::start().await;
     let endless = Work {
         handler_ns: 0,
         ..work(u64::MAX)
     };
-    let sending: Vec<Process> = start_senders(Peer::TidingsJson, &place(&redis)?, endless)?;
+    let sending: Vec<Process> = start_senders(Peer::TidingsJson, &endpoint(&redis)?, endless)?;
     sleep(BEFORE_FREEZING).await;
     redis.freeze();
     sleep(FROZEN).await;
     let id = sending.first().and_then(Process::id);
-    let id = id.context("the sender does not end by itself")?;
+    let id = id.context("an endless sender has a process id")?;
     let mib = rss_kib_of(&id.to_string()) as f64 / 1024.0;
     redis.resume();
     Ok(Trial {
@@ -187,19 +190,23 @@ fn at_least(what: &'static str, figure: Option<f64>, least: f64) -> Measured {
 }
 
 impl Trial {
-    fn of_slow_hearers(run: &Run, senders: u64) -> Self {
-        let hearers = run.heard.len();
+    fn of_slow_subscribers(run: &Run, senders: u64) -> Self {
+        let subscribers = run.received.len();
         let events = thousands(run.events);
         Self {
-            name: format!("handler of 5 µs, {senders} → {hearers}, {events} events"),
+            name: format!("handler of 5 µs, {senders} → {subscribers}, {events} events"),
             figures: vec![
                 at_most("lost", Some(run.lost() as f64), 0.0),
-                at_most("MiB of a hearer", Some(run.hearer_mib()), HEARER_MIB),
+                at_most(
+                    "MiB of a subscriber",
+                    Some(run.subscriber_mib()),
+                    SUBSCRIBER_MIB,
+                ),
             ],
         }
     }
 
-    /// Its figures as targets.
+    /// Returns its figures as targets.
     pub(crate) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
         self.figures.iter().map(|measured| Outcome {
             target: format!("overload, {}: {}", self.name, measured.what),
@@ -227,21 +234,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loss_under_overload_is_a_target_missed() {
-        let heard = |heard| Heard {
-            heard,
+    fn a_loss_under_overload_misses_its_target() {
+        let received = |received| Received {
+            received,
             wanted: 10,
             rss_kib: 20 << 10,
-            ..Heard::default()
+            ..Received::default()
         };
         let run = Run {
             events: 10,
             sent: Vec::new(),
-            heard: vec![heard(10), heard(9)],
+            received: vec![received(10), received(9)],
             server_cpu_ns: 0,
         };
-        let trial = Trial::of_slow_hearers(&run, 4);
-        let short: Vec<_> = trial.outcomes().map(|outcome| outcome.is_short()).collect();
+        let trial = Trial::of_slow_subscribers(&run, 4);
+        let short: Vec<_> = trial
+            .outcomes()
+            .map(|outcome| outcome.is_missed())
+            .collect();
         assert_eq!(short, [true, false]);
     }
 }

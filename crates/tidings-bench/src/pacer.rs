@@ -1,22 +1,22 @@
-//! Gives the events of an open loop their times, in steps finer than a millisecond.
+//! The schedule of an open loop, in steps finer than a millisecond.
 
 use std::io;
 
 use crate::clock::now_ns;
 
-/// The shortest step: the kernel's timer keeps it, and one core is not busy with steps alone.
+/// The shortest step. The kernel's timer keeps it, and steps alone do not occupy a core.
 const SHORTEST_NS: u64 = 100_000;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// A step of the open loop: at this time so many events are due.
+/// A step of the open loop: the time at which these events are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) at_ns: u64,
     pub(crate) events: u64,
 }
 
-/// Counts steps, whoever waits for them.
+/// Counts the steps that are due.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     timer: Timer,
@@ -41,8 +41,8 @@ impl Pacer {
         })
     }
 
-    /// The next step, once it is due. A step that is late keeps its time. Dropping the future loses
-    /// no step.
+    /// Returns the next step, once it is due. A late step keeps its scheduled time. Dropping the
+    /// future loses no step.
     pub(crate) async fn next(&mut self) -> io::Result<Step> {
         while self.due == 0 {
             self.due = self.timer.expired().await?;
@@ -56,7 +56,7 @@ impl Pacer {
     }
 }
 
-/// How long a step takes and how many events it brings.
+/// Returns the length of a step and the events in it.
 fn steps(per_second: u64) -> (u64, u64) {
     let per_second = per_second.max(1);
     let events = (per_second * SHORTEST_NS).div_ceil(SECOND_NS);
@@ -70,7 +70,7 @@ use runtime::Timer;
 
 #[cfg(target_os = "linux")]
 mod kernel {
-    //! The kernel's own timer: tokio's knows no less than a millisecond.
+    //! The kernel's timer: tokio's has a resolution of one millisecond.
 
     use std::io;
     use std::os::fd::OwnedFd;
@@ -86,7 +86,7 @@ mod kernel {
     pub(super) struct Timer(AsyncFd<OwnedFd>);
 
     impl Timer {
-        /// Steps are counted from `start_ns` on, however long it takes to set the timer.
+        /// Counts steps from `start_ns` on, however long it takes to set the timer.
         pub(super) fn new(start_ns: u64, step_ns: u64) -> io::Result<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -103,7 +103,7 @@ mod kernel {
             Ok(Self(timer))
         }
 
-        /// Waits for the next step, and says how many are over by now.
+        /// Waits for the next step, and returns how many have passed.
         pub(super) async fn expired(&self) -> io::Result<u64> {
             let mut count = [0; 8];
             self.0
@@ -125,7 +125,7 @@ mod kernel {
 
 #[cfg(not(target_os = "linux"))]
 mod runtime {
-    //! tokio's timer, in steps of a millisecond: shorter ones come several at once.
+    //! tokio's timer, with a resolution of one millisecond: shorter steps come several at once.
 
     use std::io;
     use std::time::Duration;
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_as_long_as_one_event_allows_and_no_shorter_than_100_us() {
+    fn a_step_has_one_event_or_is_100_us_long() {
         assert_eq!(steps(1_000), (1_000_000, 1));
         assert_eq!(steps(5_000), (200_000, 1));
         assert_eq!(steps(50_000), (100_000, 5));

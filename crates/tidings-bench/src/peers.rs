@@ -1,4 +1,4 @@
-//! Who takes part: what each is called, how it is set, and how its processes are started.
+//! The peers: their names, settings and processes.
 
 #[cfg(feature = "peers")]
 mod fred;
@@ -16,11 +16,11 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::event::{OrderPlaced, Sample, Small};
-use crate::hearing::Hearing;
-use crate::sending::Sent;
+use crate::sender::Sent;
+use crate::subscriber::Subscriber;
 use crate::work::{Format, Work};
 
-/// Who sends and hears.
+/// A library that sends and receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Peer {
@@ -39,7 +39,7 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// What people call it.
+    /// The name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::TidingsJson => "tidings, JSON",
@@ -57,8 +57,8 @@ impl Peer {
         }
     }
 
-    /// What stands for it in arguments.
-    pub(crate) fn word(self) -> &'static str {
+    /// The name in arguments.
+    pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::TidingsJson => "tidings-json",
             Self::TidingsMsgpack => "tidings-msgpack",
@@ -75,33 +75,33 @@ impl Peer {
         }
     }
 
-    /// The settings it runs with: those that its documentation recommends for throughput.
+    /// The settings: those that the library's documentation recommends for throughput.
     pub(crate) fn settings(self) -> &'static str {
         match self {
             Self::TidingsJson | Self::TidingsMsgpack => "all defaults",
             Self::Redis => {
-                "one MultiplexedConnection, 256 PUBLISH under way (await: one); hears on its PubSub \
+                "one MultiplexedConnection, 256 PUBLISH in flight (await: one); receives on its PubSub \
                  stream"
             }
             Self::RedisPipelines => {
                 "one MultiplexedConnection, redis::pipe() of 128 PUBLISH, awaited"
             }
             Self::Fred => {
-                "one Client, 256 publishes under way; a SubscriberClient whose broadcast channel \
-                 holds 524,288: with the default of 32 it loses events without a word"
+                "one Client, 256 publishes in flight; a SubscriberClient whose broadcast channel \
+                 holds 524,288: with the default of 32 it loses events silently"
             }
             Self::Ruststream => {
-                "a RedisPubSub subscription with a buffer of 524,288 (by default 32, and loses), JSON \
-                 codec, one worker; a channel for the event, no envelope; 256 publishes under way"
+                "a RedisPubSub subscription with a buffer of 524,288 (by default 32, and loses events), JSON \
+                 codec, one worker; a channel for the event, no envelope; 256 publishes in flight"
             }
             Self::Nats => {
                 "nats-server without JetStream; publish() and one flush() at the end (await: publish \
-                 and flush each); the hearer's subscription holds 1,048,576"
+                 and flush each); the subscriber's subscription holds 1,048,576"
             }
-            Self::Ioredis => "enableAutoPipelining (await: without), 256 publishes under way",
-            Self::NodeRedis => "its own pipelining of one turn, 256 publishes under way",
+            Self::Ioredis => "enableAutoPipelining (await: without), 256 publishes in flight",
+            Self::NodeRedis => "its own pipelining of one turn, 256 publishes in flight",
             Self::RedisPy => {
-                "redis[hiredis], synchronous, pipelines of 128 without MULTI; hears with \
+                "redis[hiredis], synchronous, pipelines of 128 without MULTI; receives with \
                  pubsub().listen()"
             }
             Self::Faststream => {
@@ -109,8 +109,8 @@ impl Peer {
                  connections; logger off, one worker"
             }
             Self::Raw => {
-                "own RESP over a tokio socket, 128 PUBLISH a write, own reader: the floor for one \
-                 event a PUBLISH"
+                "RESP by hand over a tokio socket, 128 PUBLISH a write: the lower bound of the cost of \
+                 one event a PUBLISH"
             }
         }
     }
@@ -127,17 +127,17 @@ impl Peer {
     }
 }
 
-/// Hears in this process, until the caller has heard enough.
-pub(crate) async fn hear(
+/// Receives in this process, until the caller drops the future.
+pub(crate) async fn receive(
     peer: Peer,
     url: &str,
     work: &Work,
-    hearing: Arc<Hearing>,
+    subscriber: Arc<Subscriber>,
 ) -> anyhow::Result<()> {
     if work.size <= 32 {
-        hear_events::<Small>(peer, url, hearing).await
+        receive_events::<Small>(peer, url, subscriber).await
     } else {
-        hear_events::<OrderPlaced>(peer, url, hearing).await
+        receive_events::<OrderPlaced>(peer, url, subscriber).await
     }
 }
 
@@ -150,21 +150,21 @@ pub(crate) async fn send(peer: Peer, url: &str, work: Work) -> anyhow::Result<Se
     }
 }
 
-async fn hear_events<E: Sample>(
+async fn receive_events<E: Sample>(
     peer: Peer,
     url: &str,
-    hearing: Arc<Hearing>,
+    subscriber: Arc<Subscriber>,
 ) -> anyhow::Result<()> {
     match peer {
-        Peer::TidingsJson | Peer::TidingsMsgpack => tidings::hear::<E>(url, hearing).await,
-        Peer::Redis | Peer::RedisPipelines => redis::hear::<E>(url, hearing).await,
-        Peer::Raw => raw::hear::<E>(url, hearing).await,
+        Peer::TidingsJson | Peer::TidingsMsgpack => tidings::receive::<E>(url, subscriber).await,
+        Peer::Redis | Peer::RedisPipelines => redis::receive::<E>(url, subscriber).await,
+        Peer::Raw => raw::receive::<E>(url, subscriber).await,
         #[cfg(feature = "peers")]
-        Peer::Fred => fred::hear::<E>(url, hearing).await,
+        Peer::Fred => fred::receive::<E>(url, subscriber).await,
         #[cfg(feature = "peers")]
-        Peer::Ruststream => ruststream::hear::<E>(url, hearing).await,
+        Peer::Ruststream => ruststream::receive::<E>(url, subscriber).await,
         #[cfg(feature = "peers")]
-        Peer::Nats => nats::hear::<E>(url, hearing).await,
+        Peer::Nats => nats::receive::<E>(url, subscriber).await,
         _ => anyhow::bail!("{} is not in this program", peer.name()),
     }
 }
@@ -190,9 +190,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_peer_is_known_by_its_word() {
+    fn every_peer_is_parsed_from_its_slug() {
         for peer in Peer::value_variants() {
-            assert_eq!(Peer::from_str(peer.word(), false), Ok(*peer));
+            assert_eq!(Peer::from_str(peer.slug(), false), Ok(*peer));
             assert!(!peer.settings().is_empty());
         }
     }

@@ -1,4 +1,4 @@
-//! The processes of a run: each prints lines, and ends with its owner.
+//! The processes of a run: each prints lines, and ends with its parent.
 
 use std::ffi::OsString;
 use std::process::Stdio;
@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// How long a process may take to print what is expected of it.
+/// The time in which a process must print the next line.
 const DEADLINE: Duration = Duration::from_mins(2);
 
-/// A running process of a run.
+/// A process of a run.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -22,12 +23,12 @@ pub(crate) struct Process {
     what: String,
 }
 
-/// What starts the processes of one peer: a program and the words before its role.
+/// The command line that starts the processes of one peer, without the role.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program(pub(crate) Vec<OsString>);
 
 impl Program {
-    /// Starts it in a role: `hear`, `send` or `keep`.
+    /// Starts a process in a role: `receive`, `send` or `state-process`.
     pub(crate) fn start(&self, words: [&str; 4]) -> anyhow::Result<Process> {
         let (program, first) = self.0.split_first().context("a program has a name")?;
         let mut child = Command::new(program)
@@ -35,12 +36,12 @@ impl Program {
             .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // An error is one line; where it came from does not help whoever measures.
+            // An error is one line; a backtrace would not help the person who measures.
             .env("RUST_BACKTRACE", "0")
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let stdout = child.stdout.take().context("it was asked for")?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
         Ok(Process {
             child,
             lines: BufReader::new(stdout).lines(),
@@ -49,8 +50,8 @@ impl Program {
     }
 }
 
-/// Ends this process with the one that started it, even if that is killed. Elsewhere than on Linux
-/// it ends when its server does.
+/// Ends this process when its parent ends, even if the parent is killed. On other systems than
+/// Linux it ends when its server does.
 #[cfg(target_os = "linux")]
 pub(crate) fn end_with_parent() -> anyhow::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(
@@ -63,8 +64,21 @@ pub(crate) fn end_with_parent() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints the line that says that this process is ready.
+#[expect(clippy::print_stdout, reason = "the parent waits for this line")]
+pub(crate) fn print_ready() {
+    println!("ready");
+}
+
+/// Prints the result line of this process.
+#[expect(clippy::print_stdout, reason = "the parent reads this line")]
+pub(crate) fn print_result(result: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(result)?);
+    Ok(())
+}
+
 impl Process {
-    /// Waits for the line that says that it hears.
+    /// Waits for the line `ready`.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         let line = self.line().await?;
         if line != "ready" {
@@ -73,7 +87,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits for its result, and for its end.
+    /// Waits for the result, then ends the process.
     pub(crate) async fn result<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
         let line = self.line().await?;
         let result = serde_json::from_str(&line);
@@ -82,7 +96,7 @@ impl Process {
         Ok(result)
     }
 
-    /// Kills it.
+    /// Kills the process.
     pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }
@@ -91,15 +105,15 @@ impl Process {
         self.child.id()
     }
 
-    /// Freezes it (`STOP`) or lets it go on (`CONT`).
+    /// Freezes the process (`STOP`) or resumes it (`CONT`).
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = self.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Ok(kill_process(id.context("it has ended")?, signal)?)
+        Ok(kill_process(id.context("the process has ended")?, signal)?)
     }
 
     async fn line(&mut self) -> anyhow::Result<String> {
         let line = timeout(DEADLINE, self.lines.next_line()).await;
-        let line = line.with_context(|| format!("`{}` says nothing", self.what))??;
+        let line = line.with_context(|| format!("`{}` prints nothing", self.what))??;
         line.with_context(|| format!("`{}` ended without a result", self.what))
     }
 }

@@ -1,17 +1,17 @@
-//! The results as a table for people, scenario by scenario.
+//! The results as a table for the terminal, scenario by scenario.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, stdout};
 
+use crate::outcome::{LeftOut, Outcome};
 use crate::overload::Trial;
 use crate::peers::Peer;
-use crate::rounds::{LeftOut, Results};
+use crate::results::Results;
 use crate::rows::{Row, thousands};
 use crate::summary::{Spread, Summary, find};
-use crate::targets::Outcome;
 use crate::work::Load;
 
-/// Names the rows that would run.
+/// Prints the rows that would run.
 #[expect(clippy::print_stdout, reason = "this is the program's output")]
 pub(crate) fn list(rows: &[Row], left_out: &[LeftOut]) {
     for row in rows {
@@ -27,7 +27,7 @@ pub(crate) fn print(results: &Results) {
     print!("{}", table(results, paint));
 }
 
-/// Colours, where there is somebody to see them.
+/// Colours, if standard output is a terminal.
 #[derive(Clone, Copy, Debug)]
 struct Paint(bool);
 
@@ -65,8 +65,8 @@ fn table(results: &Results, paint: Paint) -> String {
     text += &left_out_lines(&results.left_out);
     let _ = writeln!(
         text,
-        "\n{} rounds, interleaved; order by seed {}. CPU: ns an event of all senders, of one hearer, \
-         of the server.",
+        "\n{} rounds, interleaved; seed {}. CPU: ns an event of all senders, of one subscriber, of the \
+         server. MiB: of a sender, of a subscriber.",
         results.rounds, results.seed
     );
     text
@@ -80,7 +80,7 @@ fn heading(summary: &Summary) -> String {
     };
     format!(
         "{:<32} {figure:>22} {range:>23} {:>7} {:>25} {:>11}",
-        summary.name, "ratio", "CPU sender/hearer/server", "MiB s/h"
+        summary.name, "ratio", "CPU send/receive/server", "MiB s/r"
     )
 }
 
@@ -98,9 +98,9 @@ fn line(summary: &Summary, rows: &[Summary], paint: Paint) -> String {
     };
     let cpu = format!(
         "{:.0}/{:.0}/{:.0}",
-        summary.sender_cpu_ns, summary.hearer_cpu_ns, summary.server_cpu_ns
+        summary.sender_cpu_ns, summary.subscriber_cpu_ns, summary.server_cpu_ns
     );
-    let memory = format!("{:.0}/{:.0}", summary.sender_mib, summary.hearer_mib);
+    let memory = format!("{:.0}/{:.0}", summary.sender_mib, summary.subscriber_mib);
     let ratio = ratio(summary, rows).map_or(String::new(), |ratio| format!("{ratio:.2}"));
     let mut line = format!(
         "  {:<30} {figure} {range:>23} {ratio:>7} {cpu:>25} {memory:>11}\n",
@@ -125,8 +125,8 @@ fn why_no_figure(summary: &Summary) -> Option<String> {
 fn complaints(summary: &Summary) -> Vec<String> {
     let mut complaints = summary.failures.clone();
     for (count, what) in [
-        (summary.misordered, "out of order"),
-        (summary.repeated, "repeated"),
+        (summary.out_of_order, "out of order"),
+        (summary.duplicates, "received twice"),
     ] {
         if count > 0 {
             complaints.push(format!("{} events {what}", thousands(count)));
@@ -162,7 +162,7 @@ fn whole(figure: f64) -> String {
     thousands(figure.round() as u64)
 }
 
-/// How it compares to the redis crate in the same scenario: by rate, or by p50.
+/// The ratio to the redis crate in the same scenario: of rates, or of p50.
 fn ratio(summary: &Summary, rows: &[Summary]) -> Option<f64> {
     let base = |peer| find(rows, summary.scenario, peer);
     let base = base(Peer::Redis).or_else(|| base(Peer::RedisPipelines))?;
@@ -191,7 +191,7 @@ fn target_lines(targets: &[Outcome], paint: Paint) -> String {
     }
     for outcome in targets {
         let line = outcome.to_string();
-        let line = if outcome.is_short() {
+        let line = if outcome.is_missed() {
             paint.red(&line)
         } else {
             line

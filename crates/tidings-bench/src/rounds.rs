@@ -1,4 +1,4 @@
-//! The whole benchmark: rounds in which each row runs once, in another order each time.
+//! The benchmark of rows: each round runs each row once, in random order.
 
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
@@ -8,72 +8,44 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
-use serde::Serialize;
 
-use crate::overload::{self, Trial};
+use crate::outcome::{LeftOut, Outcome};
+use crate::overload;
 use crate::peers::Peer;
+use crate::results::Results;
 use crate::rows::{self, Row};
 use crate::run::{self, Run};
 use crate::servers::{Servers, why_left_out};
 use crate::summary::Summary;
-use crate::targets::{self, Outcome};
-use crate::{chart, json, report};
+use crate::{chart, json, report, targets};
 
-/// What to measure, and what to do with it.
+/// The rows to measure, and the form of the results.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Plan {
-    /// How often each row is measured. The rounds are interleaved, each in an order of its own.
+    /// Rounds: each runs each row once, in random order.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Only rows whose scenario and peer contain all of these words, such as `feed nats`.
     #[arg(long, value_name = "WORDS", num_args = 1..)]
     only: Vec<String>,
-    /// One round with a fifth of the events: whether it works, not how fast it is.
+    /// One round with a fifth of the events, to see that everything works.
     #[arg(long)]
     quick: bool,
-    /// Measures only what the targets need, and fails where one is not reached.
+    /// Only the rows that the targets need; fails if a target is missed.
     #[arg(long)]
     check: bool,
-    /// The results as JSON, in a file or instead of the table.
+    /// Write the results as JSON to a file, or print them instead of the table.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
-    /// A bar chart of `feed` for the book, as SVG.
+    /// Write a bar chart of `feed` for the book, as SVG.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// The order of the rows: a run with the same seed has the same.
+    /// Seed of the order of the rows.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Names the rows, and runs nothing.
+    /// Print the rows, and run nothing.
     #[arg(long)]
     list: bool,
-}
-
-/// All that was measured.
-#[derive(Debug, Serialize)]
-pub(crate) struct Results {
-    pub(crate) rounds: usize,
-    pub(crate) seed: u64,
-    pub(crate) rows: Vec<Summary>,
-    pub(crate) overload: Vec<Trial>,
-    pub(crate) targets: Vec<Outcome>,
-    pub(crate) peers: Vec<Taking>,
-    pub(crate) left_out: Vec<LeftOut>,
-}
-
-/// A peer that took part, and how it was set.
-#[derive(Debug, Serialize)]
-pub(crate) struct Taking {
-    pub(crate) peer: &'static str,
-    pub(crate) settings: &'static str,
-}
-
-/// A peer that did not take part.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct LeftOut {
-    #[serde(skip)]
-    pub(crate) id: Peer,
-    pub(crate) peer: &'static str,
-    pub(crate) why: String,
 }
 
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<ExitCode> {
@@ -84,8 +56,8 @@ pub(crate) async fn run(plan: &Plan) -> anyhow::Result<ExitCode> {
     }
     let results = plan.measure(rows, left_out).await?;
     plan.show(&results)?;
-    let is_short = plan.check && results.targets.iter().any(Outcome::is_short);
-    Ok(ExitCode::from(u8::from(is_short)))
+    let is_missed = plan.check && results.targets.iter().any(Outcome::is_missed);
+    Ok(ExitCode::from(u8::from(is_missed)))
 }
 
 impl Plan {
@@ -117,7 +89,32 @@ impl Plan {
             .seed
             .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
         let peers = peers_of(&rows);
-        let servers = Servers::start(&peers).await?;
+        let rows = self.run_rounds(rows, &peers, seed).await?;
+        let overload = overload::run(&self.only, self.quick).await?;
+        // A run of all rows shows the targets too.
+        let targets = if self.check || (self.only.is_empty() && !self.quick) {
+            targets::outcomes(&rows, &overload, &left_out)
+        } else {
+            Vec::new()
+        };
+        Ok(Results {
+            rounds: self.rounds(),
+            seed,
+            rows,
+            overload,
+            targets,
+            peers: peers.into_iter().map(Into::into).collect(),
+            left_out,
+        })
+    }
+
+    async fn run_rounds(
+        &self,
+        rows: Vec<Row>,
+        peers: &[Peer],
+        seed: u64,
+    ) -> anyhow::Result<Vec<Summary>> {
+        let servers = Servers::start(peers).await?;
         let mut table = Table::new(rows);
         let mut order: Vec<usize> = (0..table.rows.len()).collect();
         let mut random = StdRng::seed_from_u64(seed);
@@ -130,28 +127,7 @@ impl Plan {
             }
         }
         Progress::clear();
-        drop(servers);
-        let overload = overload::run(&self.only, self.quick).await?;
-        let rows = table.summaries();
-        // A run of all rows shows them, too.
-        let targets = if self.check || (self.only.is_empty() && !self.quick) {
-            targets::outcomes(&rows, &overload, &left_out)
-        } else {
-            Vec::new()
-        };
-        let taking = peers.into_iter().map(|peer| Taking {
-            peer: peer.name(),
-            settings: peer.settings(),
-        });
-        Ok(Results {
-            rounds: self.rounds(),
-            seed,
-            rows,
-            overload,
-            targets,
-            peers: taking.collect(),
-            left_out,
-        })
+        Ok(table.summaries())
     }
 
     fn show(&self, results: &Results) -> anyhow::Result<()> {
@@ -180,7 +156,7 @@ fn peers_of(rows: &[Row]) -> Vec<Peer> {
     peers
 }
 
-/// The rows, and what their runs measured.
+/// The rows, and their runs.
 struct Table {
     rows: Vec<Row>,
     runs: Vec<Vec<Run>>,
@@ -196,11 +172,13 @@ impl Table {
         }
     }
 
-    /// Runs a row once. One that fails is part of the result, and no reason to stop.
+    /// Runs a row once. A failure is part of the results, and does not end the benchmark.
     async fn run(&mut self, index: usize, servers: &Servers) {
         let row = &self.rows[index];
-        let done = match servers.place(row.peer) {
-            Ok(place) => run::once(row.peer, &place, row.work(), row.scenario.hearers).await,
+        let done = match servers.endpoint(row.peer) {
+            Ok(endpoint) => {
+                run::once(row.peer, &endpoint, row.work(), row.scenario.subscribers).await
+            }
             Err(error) => Err(error),
         };
         match done {
@@ -218,7 +196,7 @@ impl Table {
     }
 }
 
-/// Says on standard error what runs, and how long it will take.
+/// Prints the current row and the remaining time on standard error.
 struct Progress {
     start: Instant,
     all: usize,
@@ -234,7 +212,7 @@ impl Progress {
         }
     }
 
-    #[expect(clippy::print_stderr, reason = "it is for the person who waits")]
+    #[expect(clippy::print_stderr, reason = "progress output")]
     fn show(&mut self, round: usize, rounds: usize, row: &Row) {
         let left = self.left();
         if stderr().is_terminal() {
@@ -248,7 +226,7 @@ impl Progress {
 
     fn left(&self) -> String {
         if self.done == 0 {
-            return "just begun:".to_owned();
+            return "starting:".to_owned();
         }
         let each = self.start.elapsed() / u32::try_from(self.done).unwrap_or(u32::MAX);
         let left: Duration = each * u32::try_from(self.all - self.done).unwrap_or(u32::MAX);
@@ -256,7 +234,7 @@ impl Progress {
         format!("{}:{:02} left:", seconds / 60, seconds % 60)
     }
 
-    #[expect(clippy::print_stderr, reason = "as above")]
+    #[expect(clippy::print_stderr, reason = "progress output")]
     fn clear() {
         if stderr().is_terminal() {
             eprint!("\r\x1b[K");

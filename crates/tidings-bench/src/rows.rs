@@ -1,4 +1,4 @@
-//! Which rows there are: for each scenario the peers that take part, and how many events.
+//! The rows: each scenario, the peers that take part, and the number of events.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -9,18 +9,18 @@ use crate::peers::Peer::{
 };
 use crate::work::{Load, Work};
 
-/// What is done, whoever does it.
+/// The work, independent of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Scenario {
     pub(crate) load: Load,
     pub(crate) per_second: u64,
-    pub(crate) hearers: usize,
+    pub(crate) subscribers: usize,
     pub(crate) size: usize,
     pub(crate) names: u64,
     pub(crate) handlers: usize,
 }
 
-/// A scenario as one peer does it.
+/// A scenario and a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Row {
     pub(crate) scenario: Scenario,
@@ -28,11 +28,11 @@ pub(crate) struct Row {
     pub(crate) events: u64,
 }
 
-const fn scenario(load: Load, hearers: usize) -> Scenario {
+const fn scenario(load: Load, subscribers: usize) -> Scenario {
     Scenario {
         load,
         per_second: 0,
-        hearers,
+        subscribers,
         size: 124,
         names: 1,
         handlers: 1,
@@ -47,7 +47,7 @@ pub(crate) const FEED_1: Scenario = scenario(Load::Feed, 1);
 pub(crate) const FEED_8: Scenario = scenario(Load::Feed, 8);
 
 impl Scenario {
-    /// Open loop: so many events a second.
+    /// An open loop: this many events a second.
     pub(crate) const fn rate(per_second: u64) -> Self {
         Self {
             per_second,
@@ -67,7 +67,7 @@ impl Scenario {
         Self { handlers, ..self }
     }
 
-    /// What people call it.
+    /// The name in tables.
     pub(crate) fn name(&self) -> String {
         let load = match self.load {
             Load::Await => "await each".to_owned(),
@@ -75,7 +75,7 @@ impl Scenario {
             Load::Feed => "feed".to_owned(),
             Load::Rate => format!("{}/s", thousands(self.per_second)),
         };
-        let mut words = vec![load, format!("1 → {}", self.hearers)];
+        let mut words = vec![load, format!("1 → {}", self.subscribers)];
         match self.size {
             124 => {}
             size if size >= 1_024 => words.push(format!("{} KiB", size / 1_024)),
@@ -90,13 +90,13 @@ impl Scenario {
         words.join(", ")
     }
 
-    /// About how many events a peer gets done in a second or two: a run takes about that long.
+    /// The events that a peer gets done in about two seconds, which is the length of a run.
     fn events(&self, peer: Peer) -> u64 {
         match self.load {
             Load::Rate => self.per_second.min(100_000) * 2,
             Load::Await => self.awaited(peer),
             Load::Tasks | Load::Feed => {
-                let each = fed(peer) / if self.hearers == 8 { 4 } else { 1 };
+                let each = fed(peer) / if self.subscribers == 8 { 4 } else { 1 };
                 let bytes_each = each * 124 / (self.size as u64).max(124);
                 let slower = if self.handlers > 1 { 2 } else { 1 };
                 (bytes_each / slower).max(1_000)
@@ -111,11 +111,15 @@ impl Scenario {
             RedisPy | NodeRedis | Ioredis => 4_000,
             _ => 8_000,
         };
-        if self.hearers == 8 { each / 3 } else { each }
+        if self.subscribers == 8 {
+            each / 3
+        } else {
+            each
+        }
     }
 }
 
-/// The order of magnitude of what a peer feeds in a second on two cores.
+/// The order of magnitude of the events that a peer feeds in a second on two cores.
 fn fed(peer: Peer) -> u64 {
     match peer {
         TidingsJson => 1_000_000,
@@ -130,7 +134,7 @@ fn fed(peer: Peer) -> u64 {
     }
 }
 
-/// Who can send one event after the other; the last of them no more than a thousand a second.
+/// The peers that can send one event after the other; the last of them at most a thousand a second.
 const ONE_BY_ONE: [Peer; 9] = [
     TidingsJson,
     Redis,
@@ -143,7 +147,7 @@ const ONE_BY_ONE: [Peer; 9] = [
     Faststream,
 ];
 
-/// All rows there are, scenario by scenario.
+/// All rows, scenario by scenario.
 pub(crate) fn all() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |scenario: Scenario, peers: &[Peer]| {
@@ -197,12 +201,12 @@ impl Row {
         }
     }
 
-    /// Whether its name contains all of these words.
+    /// Returns whether the name of the row contains all of these words.
     pub(crate) fn is_called(&self, words: &[String]) -> bool {
         let (scenario, peer) = (self.scenario.name(), self.peer);
         // Few keyboards have an arrow.
         let typed = scenario.replace(" → ", "->");
-        let name = format!("{scenario} {typed} {} {}", peer.name(), peer.word()).to_lowercase();
+        let name = format!("{scenario} {typed} {} {}", peer.name(), peer.slug()).to_lowercase();
         let contains = |word: &str| name.contains(&word.to_lowercase());
         words
             .iter()
@@ -211,7 +215,7 @@ impl Row {
     }
 }
 
-/// A number with commas.
+/// Formats a number with commas.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().collect();
@@ -230,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_must_contain_all_words() {
+    fn a_row_is_selected_if_its_name_contains_all_words() {
         assert_eq!(called(&[]), all());
         let nats = called(&["feed 1", "nats"]);
         assert!(nats.len() > 2);
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn no_row_is_there_twice_and_no_name_either() {
+    fn no_row_exists_twice() {
         let rows = all();
         for (index, row) in rows.iter().enumerate() {
             assert!(!rows[index + 1..].contains(row), "{row:?}");
@@ -248,14 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_long_enough_and_not_too_long() {
+    fn every_run_has_between_500_and_4_000_000_events() {
         for row in all() {
             assert!((500..=4_000_000).contains(&row.events), "{row:?}");
         }
     }
 
     #[test]
-    fn numbers_have_commas() {
+    fn numbers_are_formatted_with_commas() {
         assert_eq!(thousands(7), "7");
         assert_eq!(thousands(1_234), "1,234");
         assert_eq!(thousands(1_234_567), "1,234,567");

@@ -1,4 +1,4 @@
-//! The servers of a benchmark, the programs of its peers, and who has to be left out.
+//! The servers of a benchmark, the programs of its peers, and the peers that cannot take part.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,13 +13,13 @@ use tokio::time::sleep;
 
 use crate::peers::Peer;
 use crate::process::Program;
-use crate::run::Place;
+use crate::run::Endpoint;
 
-/// How long nats-server may take to answer, and how many ports it tries.
+/// The time in which nats-server must answer, and the number of ports to try.
 const STARTS_WITHIN: Duration = Duration::from_secs(5);
 const PORTS_TO_TRY: u32 = 10;
 
-/// The servers that run for the benchmark, and end with it.
+/// The servers of the benchmark. They end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Servers {
     redis: Redis,
@@ -37,13 +37,13 @@ impl Servers {
         Ok(Self { redis, nats })
     }
 
-    /// Where the processes of a peer meet.
-    pub(crate) fn place(&self, peer: Peer) -> anyhow::Result<Place> {
+    /// Returns the server and the program of a peer.
+    pub(crate) fn endpoint(&self, peer: Peer) -> anyhow::Result<Endpoint> {
         let (url, server) = match (&self.nats, peer) {
             (Some(nats), Peer::Nats) => (nats.url(), nats.process),
             _ => (self.redis.url(), self.redis.pid()),
         };
-        Ok(Place {
+        Ok(Endpoint {
             program: program(peer)?,
             url,
             server,
@@ -51,10 +51,10 @@ impl Servers {
     }
 }
 
-/// Why a peer cannot take part here, and what would bring it.
+/// Returns why a peer cannot take part, and how to change that.
 pub(crate) fn why_left_out(peer: Peer) -> Option<String> {
     let needs = |path: PathBuf, what: &str| {
-        let advice = "`cargo xtask bench` brings it where it can";
+        let advice = "`cargo xtask bench` installs it where it can";
         (!path.exists()).then(|| format!("{what} is missing: {advice}"))
     };
     match peer {
@@ -78,7 +78,7 @@ pub(crate) fn why_left_out(peer: Peer) -> Option<String> {
     }
 }
 
-/// What starts the processes of a peer.
+/// Returns the command line of a peer's processes.
 pub(crate) fn program(peer: Peer) -> anyhow::Result<Program> {
     let script = |name: &str| {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -96,7 +96,7 @@ pub(crate) fn program(peer: Peer) -> anyhow::Result<Program> {
     Ok(Program(words.into_iter().map(Into::into).collect()))
 }
 
-/// Where `cargo xtask bench` puts what peers in other languages need.
+/// The path of a file that `cargo xtask bench` prepares for peers in other languages.
 fn prepared(name: &str) -> PathBuf {
     let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench-peers");
     Path::new(target).join(name)
@@ -107,10 +107,10 @@ fn is_on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// A nats-server of our own.
+/// A nats-server.
 #[derive(Debug)]
 struct Nats {
-    /// The shell that kills the server as soon as its standard input ends, however we end.
+    /// A shell that kills the server when its standard input ends, however this process ends.
     _watchdog: Child,
     process: u32,
     port: u16,
@@ -132,7 +132,9 @@ impl Nats {
                 return Ok(nats);
             }
         }
-        bail!("nats-server does not start")
+        bail!(
+            "cannot start nats-server: no answer on {PORTS_TO_TRY} ports within {STARTS_WITHIN:?}"
+        )
     }
 
     async fn start_on(port: u16) -> anyhow::Result<Option<Self>> {
@@ -143,9 +145,12 @@ impl Nats {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let stdout = watchdog.stdout.take().context("it was asked for")?;
+        let stdout = watchdog.stdout.take().context("stdout is piped")?;
         let mut lines = BufReader::new(stdout).lines();
-        let process = lines.next_line().await?.context("it names its process")?;
+        let process = lines
+            .next_line()
+            .await?
+            .context("the watchdog prints the process id")?;
         let nats = Self {
             process: process.parse()?,
             _watchdog: watchdog,

@@ -1,4 +1,4 @@
-//! The runs of one row in a few figures: medians, and how far they lie apart.
+//! The runs of one row, summarized: medians and ranges.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::peers::Peer;
 use crate::rows::{Row, Scenario};
 use crate::run::Run;
 
-/// The least, the median and the greatest of a figure.
+/// The minimum, median and maximum of a figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) least: f64,
@@ -14,32 +14,32 @@ pub(crate) struct Spread {
     pub(crate) most: f64,
 }
 
-/// What the runs of one row say.
+/// The figures of one row.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     pub(crate) name: String,
     pub(crate) scenario: Scenario,
     pub(crate) peer: Peer,
     pub(crate) events: u64,
-    /// `None` where a run lost events: then no rate means anything.
+    /// `None` where a run lost events: a rate would mean nothing.
     pub(crate) events_per_second: Option<Spread>,
     pub(crate) lost: u64,
-    pub(crate) repeated: u64,
-    pub(crate) misordered: u64,
-    /// Processor time in nanoseconds an event: of all senders, of one hearer, of the server, and of
-    /// all processes together.
+    pub(crate) duplicates: u64,
+    pub(crate) out_of_order: u64,
+    /// Processor time in nanoseconds an event: of all senders, of one subscriber, of the server,
+    /// and of all processes together.
     pub(crate) sender_cpu_ns: f64,
-    pub(crate) hearer_cpu_ns: f64,
+    pub(crate) subscriber_cpu_ns: f64,
     pub(crate) server_cpu_ns: f64,
     pub(crate) cpu_ns: f64,
-    /// One way, where it was measured.
+    /// One-way latencies, where they were measured.
     pub(crate) p50_us: Spread,
     pub(crate) p90_us: Spread,
     pub(crate) p99_us: Spread,
-    /// The most memory that a process ever held.
+    /// Peak memory of a process.
     pub(crate) sender_mib: f64,
-    pub(crate) hearer_mib: f64,
-    /// Why runs failed.
+    pub(crate) subscriber_mib: f64,
+    /// The errors of failed runs.
     pub(crate) failures: Vec<String>,
 }
 
@@ -80,17 +80,17 @@ impl Summary {
             events: row.events,
             events_per_second: is_whole.then(|| spread(Run::rate)),
             lost,
-            repeated: sum(Run::repeated),
-            misordered: sum(Run::misordered),
+            duplicates: sum(Run::duplicates),
+            out_of_order: sum(Run::out_of_order),
             sender_cpu_ns: spread(Run::sender_cpu_ns).median,
-            hearer_cpu_ns: spread(Run::hearer_cpu_ns).median,
+            subscriber_cpu_ns: spread(Run::subscriber_cpu_ns).median,
             server_cpu_ns: spread(Run::server_cpu_ns).median,
             cpu_ns: spread(Run::cpu_ns).median,
-            p50_us: spread(|run| run.latency(|heard| heard.p50_us)),
-            p90_us: spread(|run| run.latency(|heard| heard.p90_us)),
-            p99_us: spread(|run| run.latency(|heard| heard.p99_us)),
+            p50_us: spread(|run| run.latency(|received| received.p50_us)),
+            p90_us: spread(|run| run.latency(|received| received.p90_us)),
+            p99_us: spread(|run| run.latency(|received| received.p99_us)),
             sender_mib: spread(Run::sender_mib).median,
-            hearer_mib: spread(Run::hearer_mib).median,
+            subscriber_mib: spread(Run::subscriber_mib).median,
             failures,
         }
     }
@@ -100,7 +100,7 @@ impl Summary {
     }
 }
 
-/// The summary of a scenario as one peer did it.
+/// Returns the summary of a scenario and a peer.
 pub(crate) fn find(summaries: &[Summary], scenario: Scenario, peer: Peer) -> Option<&Summary> {
     summaries
         .iter()
@@ -111,27 +111,27 @@ pub(crate) fn find(summaries: &[Summary], scenario: Scenario, peer: Peer) -> Opt
 #[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
-    use crate::hearing::Heard;
     use crate::rows::FEED_1;
-    use crate::sending::Sent;
+    use crate::sender::Sent;
+    use crate::subscriber::Received;
 
-    fn run(seconds: u64, heard: u64) -> Run {
+    fn run(seconds: u64, received: u64) -> Run {
         let sent = Sent {
             first_ns: 5,
             cpu_ns: 2_000,
             ..Sent::default()
         };
-        let heard = Heard {
-            heard,
+        let received = Received {
+            received,
             wanted: 1_000,
             last_ns: 5 + seconds * 1_000_000_000,
             cpu_ns: 3_000,
-            ..Heard::default()
+            ..Received::default()
         };
         Run {
             events: 1_000,
             sent: vec![sent],
-            heard: vec![heard.clone(), heard],
+            received: vec![received.clone(), received],
             server_cpu_ns: 4_000,
         }
     }
@@ -146,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_median_is_the_middle_or_between_the_two_middle_ones() {
+    fn a_median_is_the_middle_figure_or_the_mean_of_the_two_middle_ones() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0].into_iter()).median, 2.0);
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0].into_iter()).median, 2.5);
         assert_eq!(Spread::of(std::iter::empty()), Spread::default());
     }
 
     #[test]
-    fn a_rate_counts_from_the_first_sent_to_the_last_heard() {
+    fn a_rate_is_measured_from_the_first_send_to_the_last_receipt() {
         let summary = summary(&[run(1, 1_000), run(2, 1_000), run(4, 1_000)]);
         let rate = summary.events_per_second.unwrap();
         assert_eq!(
@@ -161,7 +161,7 @@ mod tests {
             (250.0, 500.0, 1_000.0)
         );
         assert_eq!(summary.sender_cpu_ns, 2.0);
-        assert_eq!(summary.hearer_cpu_ns, 3.0);
+        assert_eq!(summary.subscriber_cpu_ns, 3.0);
         assert_eq!(summary.cpu_ns, 2.0 + 3.0 + 3.0 + 4.0);
     }
 

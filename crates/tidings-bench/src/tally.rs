@@ -1,19 +1,19 @@
-//! Counts what one handler hears: nothing may be lost, come twice, or overtake.
+//! Counts the events of one handler: received, duplicate, out of order.
 
 use crate::work::Work;
 
-/// What a handler heard; cheap enough not to disturb what it measures.
+/// The counts of one handler; cheap enough not to disturb the measurement.
 #[derive(Debug)]
 pub(crate) struct Tally {
     wanted: u64,
     names: u64,
-    /// The number that comes next in each lane: senders are in order each by itself.
+    /// The next number of each lane: each sender is in order by itself.
     next: Vec<u64>,
-    /// One bit for each wanted event: whether it came.
+    /// One bit for each wanted event that was received.
     seen: Vec<u64>,
-    pub(crate) heard: u64,
-    pub(crate) repeated: u64,
-    pub(crate) misordered: u64,
+    pub(crate) received: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) out_of_order: u64,
     pub(crate) last_ns: u64,
     /// Latencies in units of 10 ns, which fit into 32 bits up to 42 s.
     latencies: Vec<u32>,
@@ -27,15 +27,15 @@ impl Tally {
             names: work.names,
             next: (0..work.lanes()).collect(),
             seen: vec![0; index(wanted.div_ceil(64))],
-            heard: 0,
-            repeated: 0,
-            misordered: 0,
+            received: 0,
+            duplicates: 0,
+            out_of_order: 0,
             last_ns: 0,
             latencies: Vec::new(),
         }
     }
 
-    /// Counts one event by its number: it came in time, late, again, or is none of this run.
+    /// Counts one event by its number.
     pub(crate) fn count(&mut self, number: u64) {
         let place = number / self.names;
         if place >= self.wanted {
@@ -43,16 +43,16 @@ impl Tally {
         }
         let (word, bit) = (&mut self.seen[index(place / 64)], 1 << (place % 64));
         if *word & bit != 0 {
-            self.repeated += 1;
+            self.duplicates += 1;
             return;
         }
         *word |= bit;
-        self.heard += 1;
+        self.received += 1;
 
         let lanes = self.next.len() as u64;
         let next = &mut self.next[index(number % lanes)];
         if number < *next {
-            self.misordered += 1;
+            self.out_of_order += 1;
         } else {
             *next = number + lanes;
         }
@@ -64,11 +64,11 @@ impl Tally {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.heard >= self.wanted
+        self.received >= self.wanted
     }
 
-    /// The latencies in microseconds that so many percent of the events did not exceed. What came
-    /// while everything was still warming up, the first twentieth, says nothing.
+    /// Returns these percentiles of the latencies, in microseconds, without the first twentieth,
+    /// which is the warm-up.
     pub(crate) fn percentiles<const COUNT: usize>(&self, percents: [usize; COUNT]) -> [f64; COUNT] {
         let mut latencies = self.latencies[self.latencies.len() / 20..].to_vec();
         latencies.sort_unstable();
@@ -98,8 +98,8 @@ mod tests {
         for number in numbers {
             tally.count(*number);
         }
-        assert_eq!(tally.is_complete(), tally.heard == work.wanted());
-        (tally.heard, tally.repeated, tally.misordered)
+        assert_eq!(tally.is_complete(), tally.received == work.wanted());
+        (tally.received, tally.duplicates, tally.out_of_order)
     }
 
     fn work(events: u64) -> Work {
@@ -110,32 +110,32 @@ mod tests {
     }
 
     #[test]
-    fn all_in_order() {
+    fn events_in_order_are_received() {
         assert_eq!(tally(work(4), &[0, 1, 2, 3]), (4, 0, 0));
     }
 
     #[test]
-    fn what_is_lost_is_not_heard_and_nothing_is_misordered_for_it() {
+    fn a_lost_event_makes_no_other_out_of_order() {
         assert_eq!(tally(work(4), &[0, 2, 3]), (3, 0, 0));
     }
 
     #[test]
-    fn what_comes_again_is_repeated_and_not_heard_twice() {
+    fn an_event_received_again_is_a_duplicate() {
         assert_eq!(tally(work(3), &[0, 1, 1, 0, 2]), (3, 2, 0));
     }
 
     #[test]
-    fn what_comes_late_is_misordered_and_not_lost() {
+    fn a_late_event_is_out_of_order_and_not_lost() {
         assert_eq!(tally(work(4), &[0, 3, 1, 2]), (4, 0, 2));
     }
 
     #[test]
-    fn a_late_event_that_comes_again_is_misordered_once_and_repeated_once() {
+    fn a_late_event_received_again_is_out_of_order_once_and_a_duplicate_once() {
         assert_eq!(tally(work(3), &[1, 0, 0, 2]), (3, 1, 1));
     }
 
     #[test]
-    fn lanes_may_overtake_each_other() {
+    fn events_of_different_lanes_may_overtake_each_other() {
         let two_senders = Work {
             senders: 2,
             ..work(6)
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn unwanted_names_have_numbers_of_their_own() {
+    fn numbers_of_unwanted_names_are_not_missing() {
         let work = Work {
             names: 16,
             ..work(40)
@@ -161,15 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_another_run_is_not_counted() {
+    fn an_event_of_another_run_is_not_counted() {
         assert_eq!(tally(work(2), &[0, 9, 1]), (2, 0, 0));
     }
 
     #[test]
-    fn percentiles_are_of_what_was_measured() {
+    fn percentiles_leave_out_the_first_twentieth() {
         let mut tally = Tally::new(&work(1));
         (1..=20).for_each(|_| tally.add_latency(9_000_000));
-        // The first twentieth of all is left out: exactly those that were slow.
+        // The first twentieth is exactly the slow ones.
         (1..=380).for_each(|us| tally.add_latency(us * 1_000));
         assert_eq!(
             tally.percentiles([50, 90, 99, 100]),

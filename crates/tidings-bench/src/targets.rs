@@ -1,28 +1,16 @@
-//! The figures to reach, each a ratio within one run, and which of them were.
+//! The targets, most of them a ratio of two rows of one run, and their outcomes.
 
-use std::fmt;
-
-use serde::Serialize;
-
+use crate::outcome::{Bound, LeftOut, Outcome};
 use crate::overload::Trial;
 use crate::peers::Peer::{
     self, Faststream, Fred, Ioredis, Nats, NodeRedis, Redis, RedisPipelines, RedisPy, Ruststream,
     TidingsJson, TidingsMsgpack,
 };
-use crate::rounds::LeftOut;
 use crate::rows::{AWAIT_1, FEED_1, FEED_8, Row, Scenario, TASKS_1, TASKS_8};
 use crate::summary::{Summary, find};
 use crate::work::Load;
 
-/// What a figure must not fall below, or not exceed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-/// A figure to reach.
+/// A target.
 #[derive(Clone, Debug)]
 struct Target {
     name: String,
@@ -30,46 +18,33 @@ struct Target {
     bound: Bound,
 }
 
-/// How a figure is made from rows.
+/// The computation of a figure from rows.
 #[derive(Clone, Copy, Debug)]
 enum Figure {
-    /// The events a second of one row in those of another.
+    /// The events a second of the first row divided by those of the second.
     Rate(Cell, Cell),
-    /// A latency of tidings in that of the redis crate.
+    /// A latency of tidings divided by that of the redis crate.
     Latency(Scenario, fn(&Summary) -> f64),
-    /// The processor time an event of all processes, in that of another row.
+    /// The processor time an event of all processes, of the first row divided by the second.
     Cpu(Cell, Cell),
-    /// How far tidings is ahead of a peer in the row where it is least.
-    Ahead(Peer),
-    /// Nanoseconds of the hearer for an event that it does not want.
+    /// The smallest ratio of tidings to a peer, of all rows.
+    Smallest(Peer),
+    /// Nanoseconds of the subscriber for an unwanted event.
     Unwanted,
 }
 
-/// A scenario as one peer does it.
+/// A scenario and a peer.
 type Cell = (Scenario, Peer);
 
-/// What became of a target.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Outcome {
-    pub(crate) target: String,
-    pub(crate) bound: Bound,
-    /// What was measured, where it could be.
-    pub(crate) figure: Option<f64>,
-    /// Why it was not, or what there is to say.
-    pub(crate) remark: String,
-    /// Whether nobody could measure it here: a peer is left out.
-    pub(crate) is_left_out: bool,
-}
+/// The peers that tidings must not be slower than in any row.
+const NOT_SLOWER_THAN: [Peer; 6] = [Ioredis, NodeRedis, RedisPy, Faststream, Ruststream, Fred];
 
-/// Behind whom tidings must be nowhere.
-const BEHIND: [Peer; 6] = [Ioredis, NodeRedis, RedisPy, Faststream, Ruststream, Fred];
-
-/// The targets that rows decide.
+/// Returns the targets that depend on rows.
 fn targets() -> Vec<Target> {
     let mut targets = rates();
-    targets.extend(BEHIND.map(|peer| Target {
+    targets.extend(NOT_SLOWER_THAN.map(|peer| Target {
         name: format!("every row, against {}", peer.name()),
-        figure: Figure::Ahead(peer),
+        figure: Figure::Smallest(peer),
         bound: Bound::AtLeast(1.0),
     }));
     targets.extend(latencies());
@@ -144,13 +119,13 @@ fn latencies() -> Vec<Target> {
     all.map(target).into_iter().collect()
 }
 
-/// Whether a target needs this row.
+/// Returns whether a target needs this row.
 pub(crate) fn needs(row: &Row) -> bool {
     let cell = (row.scenario, row.peer);
     targets().iter().any(|target| target.figure.needs(cell))
 }
 
-/// What became of all targets: those that rows decide, and those of the trials.
+/// Returns the outcomes of all targets: those of rows, and those of overload trials.
 pub(crate) fn outcomes(rows: &[Summary], trials: &[Trial], left_out: &[LeftOut]) -> Vec<Outcome> {
     let left_out: Vec<Peer> = left_out.iter().map(|left| left.id).collect();
     let of_rows = targets()
@@ -185,8 +160,8 @@ impl Figure {
             Self::Latency(scenario, _) => {
                 cell.0 == scenario && matches!(cell.1, TidingsJson | Redis)
             }
-            // Only what the peer takes part in is needed of tidings; that is all of its rows.
-            Self::Ahead(peer) => cell.1 == peer || (cell.1 == TidingsJson && is_plain(cell.0)),
+            // All rows of the peer, and those of tidings that may have a counterpart.
+            Self::Smallest(peer) => cell.1 == peer || (cell.1 == TidingsJson && is_plain(cell.0)),
             Self::Unwanted => {
                 cell.1 == TidingsJson && [FEED_1, FEED_1.with_names(256)].contains(&cell.0)
             }
@@ -198,12 +173,12 @@ impl Figure {
             Self::Rate(ours, theirs) | Self::Cpu(ours, theirs) => {
                 ours.1 == peer || theirs.1 == peer
             }
-            Self::Ahead(other) => other == peer,
+            Self::Smallest(other) => other == peer,
             Self::Latency(..) | Self::Unwanted => false,
         }
     }
 
-    /// The figure, and what there is to say about it.
+    /// Returns the figure, and a remark.
     fn of(self, rows: &[Summary]) -> Option<(f64, String)> {
         let row = |(scenario, peer): Cell| find(rows, scenario, peer);
         let figure = match self {
@@ -216,10 +191,10 @@ impl Figure {
                 let (ours, theirs) = (row((scenario, TidingsJson))?, row((scenario, Redis))?);
                 (ours.rate()?, latency(ours) / latency(theirs)).1
             }
-            Self::Ahead(peer) => return least_ahead(rows, peer),
+            Self::Smallest(peer) => return least_ahead(rows, peer),
             Self::Unwanted => {
-                let alone = row((FEED_1, TidingsJson))?.hearer_cpu_ns;
-                let mixed = row((FEED_1.with_names(256), TidingsJson))?.hearer_cpu_ns;
+                let alone = row((FEED_1, TidingsJson))?.subscriber_cpu_ns;
+                let mixed = row((FEED_1.with_names(256), TidingsJson))?.subscriber_cpu_ns;
                 unwanted_ns(alone, mixed, 256.0)
             }
         };
@@ -227,19 +202,19 @@ impl Figure {
     }
 }
 
-/// One hearer, or eight, and nothing special about the events.
+/// Returns whether the events of a scenario are the usual ones.
 fn is_plain(scenario: Scenario) -> bool {
     let plain = scenario.of_size(124).with_names(1).with_handlers(1);
     scenario == plain
 }
 
-/// The processor time of an unwanted event: what is left when the wanted ones are taken away.
+/// Returns the processor time of an unwanted event: the total without that of the wanted ones.
 fn unwanted_ns(alone: f64, mixed: f64, names: f64) -> f64 {
     (mixed * names - alone) / (names - 1.0)
 }
 
-/// How far tidings is ahead of a peer where it is least, and where that is. Where the peer lost
-/// events it has no rate, and nobody can be behind it.
+/// Returns the smallest ratio of tidings to a peer, and its row. A row in which the peer lost
+/// events has no rate and does not count.
 fn least_ahead(rows: &[Summary], peer: Peer) -> Option<(f64, String)> {
     let theirs = rows
         .iter()
@@ -250,77 +225,32 @@ fn least_ahead(rows: &[Summary], peer: Peer) -> Option<(f64, String)> {
             Load::Rate => theirs.p50_us.median / ours.p50_us.median,
             _ => ours.rate()? / theirs.rate()?,
         };
-        Some((ratio, format!("least in {}", theirs.name)))
+        Some((ratio, format!("smallest in {}", theirs.name)))
     });
     ratios.min_by(|one, other| one.0.total_cmp(&other.0))
-}
-
-impl Bound {
-    pub(crate) fn holds(self, figure: f64) -> bool {
-        match self {
-            Self::AtLeast(least) => figure >= least,
-            Self::AtMost(most) => figure <= most,
-        }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AtLeast(least) => write!(f, "at least {least}"),
-            Self::AtMost(most) => write!(f, "at most {most}"),
-        }
-    }
-}
-
-impl Outcome {
-    /// Whether it falls short. A target whose peer is left out is neither reached nor missed.
-    pub(crate) fn is_short(&self) -> bool {
-        let holds = self.figure.is_some_and(|figure| self.bound.holds(figure));
-        !holds && !self.is_left_out
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match (self.is_left_out, self.is_short()) {
-            (true, _) => "not measured",
-            (false, true) => "FALLS SHORT",
-            (false, false) => "reached",
-        };
-        let figure = self
-            .figure
-            .map_or("-".to_owned(), |figure| format!("{figure:.2}"));
-        let bound = self.bound.to_string();
-        write!(f, "{:<84} {figure:>9}  {bound:<15} {word}", self.target)?;
-        if self.remark.is_empty() {
-            return Ok(());
-        }
-        write!(f, " ({})", self.remark)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hearing::Heard;
     use crate::rows;
     use crate::run::Run;
-    use crate::sending::Sent;
+    use crate::sender::Sent;
+    use crate::subscriber::Received;
 
-    /// A row whose run took so many milliseconds for 1,000 events, or lost one.
+    /// A row whose run took this many milliseconds for 1,000 events, and lost this many.
     fn row((scenario, peer): Cell, milliseconds: u64, lost: u64) -> Summary {
-        let heard = Heard {
-            heard: 1_000 - lost,
+        let received = Received {
+            received: 1_000 - lost,
             wanted: 1_000,
             last_ns: milliseconds * 1_000_000,
             p50_us: milliseconds as f64,
-            ..Heard::default()
+            ..Received::default()
         };
         let run = Run {
             events: 1_000,
             sent: vec![Sent::default()],
-            heard: vec![heard],
+            received: vec![received],
             server_cpu_ns: 1_000 * milliseconds,
         };
         let row = Row {
@@ -347,31 +277,31 @@ mod tests {
                 row((FEED_1, Redis), 600, 0),
             ]
         };
-        assert!(!outcome(SIX, &rows(100), &[]).is_short());
+        assert!(!outcome(SIX, &rows(100), &[]).is_missed());
         assert_eq!(outcome(SIX, &rows(200), &[]).figure, Some(3.0));
-        assert!(outcome(SIX, &rows(200), &[]).is_short());
+        assert!(outcome(SIX, &rows(200), &[]).is_missed());
     }
 
     #[test]
-    fn a_row_with_a_loss_reaches_nothing() {
+    fn a_row_with_a_loss_misses_its_target() {
         let rows = [
             row((FEED_1, TidingsJson), 1, 1),
             row((FEED_1, Redis), 600, 0),
         ];
-        assert!(outcome(SIX, &rows, &[]).is_short());
-        assert!(outcome(SIX, &[], &[]).is_short());
+        assert!(outcome(SIX, &rows, &[]).is_missed());
+        assert!(outcome(SIX, &[], &[]).is_missed());
     }
 
     #[test]
-    fn who_is_left_out_is_neither_reached_nor_missed() {
+    fn a_target_of_a_peer_that_is_left_out_is_neither_reached_nor_missed() {
         let target = "every row, against ioredis";
         let left = outcome(target, &[], &[Ioredis]);
-        assert!(left.is_left_out && !left.is_short());
-        assert!(outcome(target, &[], &[]).is_short());
+        assert!(left.is_left_out && !left.is_missed());
+        assert!(outcome(target, &[], &[]).is_missed());
     }
 
     #[test]
-    fn the_row_where_it_is_least_ahead_decides() {
+    fn the_row_with_the_smallest_ratio_decides() {
         let rows = [
             row((FEED_1, TidingsJson), 100, 0),
             row((FEED_1, Fred), 300, 0),
@@ -380,12 +310,12 @@ mod tests {
         ];
         let outcome = outcome("every row, against fred", &rows, &[]);
         assert_eq!(outcome.figure, Some(0.9));
-        assert_eq!(outcome.remark, "least in await each, 1 → 1");
-        assert!(outcome.is_short());
+        assert_eq!(outcome.remark, "smallest in await each, 1 → 1");
+        assert!(outcome.is_missed());
     }
 
     #[test]
-    fn latencies_and_cpu_must_not_exceed() {
+    fn latencies_and_processor_time_have_an_upper_bound() {
         let brisk = Scenario::rate(5_000);
         let rows = [
             row((brisk, TidingsJson), 90, 0),
@@ -394,22 +324,22 @@ mod tests {
             row((FEED_1, Redis), 100, 0),
         ];
         let p50 = "5,000/s, 1 → 1: p50, against redis crate, 256 in flight";
-        assert!(!outcome(p50, &rows, &[]).is_short());
+        assert!(!outcome(p50, &rows, &[]).is_missed());
         let cpu = "feed, 1 → 1: CPU of all processes an event, against redis crate, 256 in flight";
         let cpu = outcome(cpu, &rows, &[]);
         assert!((cpu.figure.unwrap() - 0.3).abs() < 1e-9);
-        assert!(cpu.is_short());
+        assert!(cpu.is_missed());
     }
 
     #[test]
-    fn an_unwanted_event_costs_what_the_wanted_do_not() {
+    fn the_cost_of_an_unwanted_event_is_computed_from_two_rows() {
         // 255 of 40 ns and one of 1,000 ns.
         let mixed = (255.0 * 40.0 + 1_000.0) / 256.0;
         assert!((unwanted_ns(1_000.0, mixed, 256.0) - 40.0).abs() < 1e-9);
     }
 
     #[test]
-    fn every_row_that_a_target_compares_is_there() {
+    fn every_row_that_a_target_compares_exists() {
         let rows = rows::all();
         let is_there = |(scenario, peer): Cell| {
             rows.iter()
@@ -423,7 +353,7 @@ mod tests {
                 Figure::Latency(scenario, _) => {
                     assert!(is_there((scenario, TidingsJson)) && is_there((scenario, Redis)));
                 }
-                Figure::Ahead(peer) => assert!(rows.iter().any(|row| row.peer == peer)),
+                Figure::Smallest(peer) => assert!(rows.iter().any(|row| row.peer == peer)),
                 Figure::Unwanted => assert!(is_there((FEED_1.with_names(256), TidingsJson))),
             }
         }
@@ -431,9 +361,12 @@ mod tests {
     }
 
     #[test]
-    fn tidings_runs_wherever_its_rivals_do() {
+    fn tidings_has_a_row_for_every_row_of_its_peers() {
         let rows = rows::all();
-        for row in rows.iter().filter(|row| BEHIND.contains(&row.peer)) {
+        for row in rows
+            .iter()
+            .filter(|row| NOT_SLOWER_THAN.contains(&row.peer))
+        {
             let ours = Row {
                 peer: TidingsJson,
                 ..*row

@@ -1,30 +1,29 @@
-//! What one process of a run has to do: it gets this as one argument, in JSON.
+//! The work of one process of a run: its JSON argument.
 
 use serde::{Deserialize, Serialize};
 
-/// How many tasks await their sends at once, and how many sends a peer without `feed` has under
-/// way.
+/// The tasks that await their sends at once, and the sends in flight of a peer without `feed`.
 pub(crate) const TASKS: u64 = 256;
 
-/// All that a process of a run must know. Processes in other languages read the same JSON.
+/// The work of one process. Processes in other languages read the same JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Work {
-    /// How many events are sent, by all senders together.
+    /// The events of all senders together.
     pub(crate) events: u64,
     pub(crate) load: Load,
     /// Events a second, where the load is a rate.
     pub(crate) per_second: u64,
-    /// About how many bytes of JSON one event takes.
+    /// The approximate size of one event in bytes of JSON.
     pub(crate) size: usize,
-    /// How many names the events travel under in turn; the first is wanted.
+    /// The names that the events use in turn; the first is the wanted one.
     pub(crate) names: u64,
-    /// How many handlers the wanted event has.
+    /// The handlers of the wanted event.
     pub(crate) handlers: usize,
     pub(crate) format: Format,
-    /// How long a handler keeps the processor busy.
+    /// The time that a handler keeps the processor busy.
     pub(crate) handler_ns: u64,
-    /// How many processes send, and which of them this is.
+    /// The number of sender processes, and the index of this one.
     pub(crate) senders: u64,
     pub(crate) sender: u64,
 }
@@ -56,11 +55,11 @@ pub(crate) enum Load {
     Tasks,
     /// As fast as possible, without awaiting each.
     Feed,
-    /// So many a second, whatever happens.
+    /// A fixed number of events a second, whatever happens.
     Rate,
 }
 
-/// What tidings writes. The other peers write JSON.
+/// The payload format of tidings. The other peers use JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
@@ -69,13 +68,12 @@ pub(crate) enum Format {
 }
 
 impl Work {
-    /// How many of the events are wanted.
+    /// Returns the number of wanted events.
     pub(crate) fn wanted(&self) -> u64 {
         self.events.div_ceil(self.names)
     }
 
-    /// How many senders in one there are, each with an order of its own: event `i` is in lane
-    /// `i % lanes`.
+    /// Returns the number of independent orders: event `i` is in lane `i % lanes`.
     pub(crate) fn lanes(&self) -> u64 {
         match self.load {
             Load::Tasks => self.senders * TASKS,
@@ -83,7 +81,7 @@ impl Work {
         }
     }
 
-    /// Whether each event carries the time of its send, and its latency is measured.
+    /// Returns whether each event carries the time of its send, so that its latency is measured.
     pub(crate) fn is_timed(&self) -> bool {
         matches!(self.load, Load::Await | Load::Rate)
     }
@@ -94,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processes_in_other_languages_read_these_words() {
+    fn the_json_of_the_work_is_what_other_languages_read() {
         let work = Work {
             events: 300_000,
             format: Format::Msgpack,
@@ -107,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn one_event_of_each_turn_of_names_is_wanted() {
+    fn one_event_of_each_round_of_names_is_wanted() {
         let work = |events, names| Work {
             events,
             names,

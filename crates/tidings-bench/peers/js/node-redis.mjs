@@ -1,4 +1,4 @@
-// Hears and sends with node-redis, which pipelines the commands of one turn by itself.
+// Receives and sends with node-redis, which pipelines the commands of one turn by itself.
 
 import { createClient } from "redis";
 import { CHANNEL, run } from "./work.mjs";
@@ -12,7 +12,7 @@ async function connected(url) {
 }
 
 await run({
-  async hear(url, onEvent) {
+  async receive(url, onEvent) {
     const redis = await connected(url);
     await redis.subscribe(CHANNEL, onEvent);
   },

@@ -1,5 +1,5 @@
-// Tells when an open loop has something to send, in steps finer than the timers of Node, which know
-// whole milliseconds only: a thread of its own sleeps until then.
+// The schedule of an open loop, in steps finer than Node's timers, which have a resolution of one
+// millisecond: a thread sleeps until the next step.
 
 import { once } from "node:events";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
@@ -7,7 +7,7 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 /** The shortest step, the same as for the peers in Rust. */
 const SHORTEST_NS = 100_000;
 
-/** Gives the function that starts it: `step` is then called in time for so many events a second. */
+/** Returns the function that starts it: it calls `step` for this many events a second. */
 export async function pacer(perSecond) {
   const stepNs = Math.max(SHORTEST_NS, 1e9 / perSecond);
   const thread = new Worker(new URL(import.meta.url), { workerData: stepNs });

@@ -1,4 +1,4 @@
-// What both JavaScript peers do alike: the event, the loads of a sender, the checks of a hearer.
+// Shared by the JavaScript peers: the event, the loads of a sender, the checks of a subscriber.
 
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,32 +9,32 @@ export const CHANNEL = "bench";
 
 const NAME = "order.placed";
 const IN_FLIGHT = 256;
-// Ten looks of its own: a process that was frozen has time to hear what it missed.
+// Ten checks of its own: a process that was frozen has time to catch up.
 const LOOK_MS = 500;
 const PATIENCE = 10;
 
-/** Runs the role that the command line asks for: `hear|send <peer> <url> <work>`. */
-export async function run({ hear, connect }) {
+/** Runs the role of the command line: `receive|send <peer> <url> <work>`. */
+export async function run({ receive, connect }) {
   const [role, , url, text] = process.argv.slice(2);
   const work = JSON.parse(text);
   if (work.format !== "json") throw new Error(`only json is spoken here, not ${work.format}`);
-  if (role === "hear") await runHearer(work, (onEvent) => hear(url, onEvent));
+  if (role === "receive") await runSubscriber(work, (onEvent) => receive(url, onEvent));
   else if (role === "send") await runSender(work, await connect(url, work));
-  else throw new Error(`the role is hear or send, not ${role}`);
+  else throw new Error(`the role is receive or send, not ${role}`);
 }
 
-async function runHearer(work, hear) {
+async function runSubscriber(work, receive) {
   const tally = new Tally(work);
   let finish;
   const finished = new Promise((resolve) => (finish = resolve));
-  await hear((text) => {
-    if (tally.hear(text)) finish();
+  await receive((text) => {
+    if (tally.receive(text)) finish();
   });
   const before = cpuNs();
   console.log("ready");
   finishInSilence(tally, finish);
   await finished;
-  // What comes too often comes right after.
+  // Duplicates come right after the last event.
   await sleep(50);
   const cpu_ns = cpuNs() - before;
   console.log(JSON.stringify({ ...tally.result(), cpu_ns, rss_kib: rssKib() }));
@@ -65,7 +65,7 @@ const LOADS = {
     await Promise.all(Array.from({ length: IN_FLIGHT }, (_, index) => task(index)));
   },
 
-  // Refilling one by one costs both libraries a little less than whole chunks of promises.
+  // Refilling one by one costs both libraries a little less than chunks of promises.
   async feed(work, publish) {
     const write = writer(work);
     const left = ids(work);
@@ -85,7 +85,7 @@ const LOADS = {
       let answered = 0;
       const answer = () => void (++answered === left.length && resolve());
       pace(start, () => {
-        // Whatever is late goes at once, with the time at which it should have gone.
+        // A late event is sent at once, with its scheduled time.
         for (; sent < left.length && due(sent) <= nowNs(); sent++) {
           publish(write(left[sent], due(sent))).then(answer, reject);
         }
@@ -99,7 +99,7 @@ function* ids({ events, senders, sender }, task = 0, tasks = 1) {
   for (let id = sender + senders * task; id < events; id += senders * tasks) yield id;
 }
 
-/** Gives the function that writes an event of the wanted size. */
+/** Returns the function that encodes an event of this size. */
 function writer({ events, names, size }) {
   const nameOf = (id) => (id % names === 0 ? NAME : `noise.${id % names}`);
   if (size <= 32) {
@@ -122,17 +122,17 @@ function writer({ events, names, size }) {
     JSON.stringify({ event: nameOf(id), data: order(id, customer, sent_ns) });
 }
 
-/** Decodes, hands over, and counts what is lost, repeated or out of order. */
+/** Decodes events, calls the handlers, and counts lost, duplicate and out-of-order events. */
 class Tally {
   constructor(work) {
     this.events = work.events;
     this.wanted = Math.ceil(work.events / work.names);
     this.arrived = 0;
-    this.repeated = 0;
-    this.misordered = 0;
+    this.duplicates = 0;
+    this.out_of_order = 0;
     this.lastNs = 0;
     this.seen = new Uint8Array(work.events);
-    // Each task of each sender is in order by itself, and only by itself.
+    // Each task of each sender is in order by itself.
     this.lanes = work.senders * (work.load === "tasks" ? IN_FLIGHT : 1);
     this.next = Array.from({ length: this.lanes }, (_, lane) => lane);
     this.every = work.load === "await" || work.load === "rate" ? 1 : 8;
@@ -149,8 +149,8 @@ class Tally {
     };
   }
 
-  /** Returns whether that was all. */
-  hear(text) {
+  /** Returns whether it was the last event. */
+  receive(text) {
     const { event, data } = JSON.parse(text);
     const isNew = this.check(data.order_id ?? data.id);
     if (this.arrived % this.every === 0) {
@@ -159,36 +159,36 @@ class Tally {
     }
     if (!isNew) return false;
     for (const handle of this.handlers.get(event) ?? []) handle(data);
-    if (this.arrived - this.repeated < this.events) return false;
+    if (this.arrived - this.duplicates < this.events) return false;
     this.lastNs = nowNs();
     return true;
   }
 
-  /** Returns whether this id has not come before. */
+  /** Returns whether the id is new. */
   check(id) {
     this.arrived++;
     if (this.seen[id] === 1) {
-      this.repeated++;
+      this.duplicates++;
       return false;
     }
     this.seen[id] = 1;
     const lane = id % this.lanes;
-    if (id < this.next[lane]) this.misordered++;
+    if (id < this.next[lane]) this.out_of_order++;
     else this.next[lane] = id + this.lanes;
     return true;
   }
 
   result() {
-    // What comes while everything is still warming up says nothing.
+    // The first twentieth is the warm-up.
     const warm = this.latencies.slice(this.latencies.length / 20);
     const latencies = Float64Array.from(warm).sort();
     const percentile = (percent) =>
       (latencies[Math.floor((latencies.length * percent) / 100)] ?? 0) / 1000;
     return {
-      heard: Math.min(...this.handled),
+      received: Math.min(...this.handled),
       wanted: this.wanted,
-      repeated: this.repeated,
-      misordered: this.misordered,
+      duplicates: this.duplicates,
+      out_of_order: this.out_of_order,
       gaps: 0,
       last_ns: this.lastNs,
       p50_us: percentile(50),
@@ -198,7 +198,7 @@ class Tally {
   }
 }
 
-/** Gives up once nothing has come for a while after the first event. */
+/** Gives up when no event came for a while after the first one. */
 function finishInSilence(tally, finish) {
   let before = 0;
   let quiet = 0;
@@ -209,7 +209,7 @@ function finishInSilence(tally, finish) {
   }, LOOK_MS);
 }
 
-// As a number it is exact for the first 104 days after boot, and to a few ns from then on.
+// A number is exact for the first 104 days after boot, and to a few ns afterwards.
 function nowNs() {
   return Number(process.hrtime.bigint());
 }

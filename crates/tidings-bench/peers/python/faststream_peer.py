@@ -1,4 +1,4 @@
-"""Hears and sends with FastStream's Redis broker and pydantic models."""
+"""Receives and sends with FastStream's Redis broker and pydantic models."""
 
 import asyncio
 import os
@@ -37,23 +37,23 @@ class TickEvent(BaseModel):
 
 
 def broker_at(url, **settings):
-    # By default it logs two lines about every event that it hears.
+    # By default it logs two lines for every event that it receives.
     return RedisBroker(url, logger=None, **settings)
 
 
-async def hear(url, work, tally):
-    name = f"hearer-{os.getpid()}"
+async def receive(url, work, tally):
+    name = f"subscriber-{os.getpid()}"
     broker = broker_at(url, client_name=name)
 
-    async def hear_order(event: OrderEvent):
+    async def on_order(event: OrderEvent):
         order = event.data
-        tally.hear(event.event, order.order_id, order.sent_ns, order)
+        tally.receive(event.event, order.order_id, order.sent_ns, order)
 
-    async def hear_tick(event: TickEvent):
+    async def on_tick(event: TickEvent):
         tick = event.data
-        tally.hear(event.event, tick.id, tick.at, tick)
+        tally.receive(event.event, tick.id, tick.at, tick)
 
-    broker.subscriber(CHANNEL)(hear_tick if work.size <= 32 else hear_order)
+    broker.subscriber(CHANNEL)(on_tick if work.size <= 32 else on_order)
     await broker.start()
     await subscribed(broker, name)
     tally.ready()
@@ -61,17 +61,17 @@ async def hear(url, work, tally):
 
 
 async def subscribed(broker, name):
-    """FastStream says that it started as soon as it asked: ask the server whether it is so."""
+    """Waits until the server has the subscription: FastStream reports it when it was requested."""
     connection = await broker.connect()
     while True:
-        hearers = await connection.client_list(_type="pubsub")
-        if any(hearer["name"] == name for hearer in hearers):
+        subscribers = await connection.client_list(_type="pubsub")
+        if any(subscriber["name"] == name for subscriber in subscribers):
             return
         await asyncio.sleep(0.01)
 
 
 async def send(url, work):
-    # A connection serves one command at a time here, so each task needs its own.
+    # A connection serves one command at a time, so each task needs its own.
     async with broker_at(url, max_connections=IN_FLIGHT) as broker:
         connections = await broker.connect()
         await asyncio.gather(*(connections.ping() for _ in range(IN_FLIGHT)))
@@ -106,7 +106,7 @@ async def feed(broker, work, write):
 
 async def send_at_rate(broker, work, write):
     loop = asyncio.get_running_loop()
-    # More than there are connections cannot be under way: the rest waits, and ages.
+    # At most one send per connection can be in flight: the rest waits.
     connections = asyncio.Semaphore(IN_FLIGHT)
 
     async def publish(order_id, due):
@@ -123,7 +123,7 @@ async def send_at_rate(broker, work, write):
                 time.sleep(max(0, due - now_ns()) / 1e9)
                 loop.call_soon_threadsafe(start, order_id, due)
 
-        # A thread sleeps more exactly than the loop, which knows whole milliseconds only.
+        # A thread sleeps more precisely than the loop, which has a resolution of one millisecond.
         await asyncio.to_thread(pace)
 
 
@@ -136,7 +136,7 @@ LOADS = {
 
 
 def writer(work):
-    """Gives the function that makes an event of the wanted size."""
+    """Returns the function that makes an event of this size."""
     if work.size <= 32:
         return lambda order_id, at: TickEvent(
             event=work.name_of(order_id), data=Tick(id=order_id, at=at)
@@ -155,6 +155,6 @@ def writer(work):
 
 if __name__ == "__main__":
     run(
-        lambda *of_run: asyncio.run(hear(*of_run)),
+        lambda *of_run: asyncio.run(receive(*of_run)),
         lambda *of_run: asyncio.run(send(*of_run)),
     )

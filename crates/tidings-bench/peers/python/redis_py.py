@@ -1,4 +1,4 @@
-"""Hears and sends with redis-py, dataclasses and json."""
+"""Receives and sends with redis-py, dataclasses and json."""
 
 import asyncio
 import json
@@ -28,20 +28,20 @@ class Tick:
     at: int
 
 
-def hear(url, work, tally):
-    hearing = redis.Redis.from_url(url).pubsub()
-    hearing.subscribe(CHANNEL)
-    for frame in hearing.listen():
+def receive(url, work, tally):
+    subscriber = redis.Redis.from_url(url).pubsub()
+    subscriber.subscribe(CHANNEL)
+    for frame in subscriber.listen():
         if frame["type"] == "subscribe":
             tally.ready()
             continue
         envelope = json.loads(frame["data"])
         if work.size <= 32:
             tick = Tick(**envelope["data"])
-            tally.hear(envelope["event"], tick.id, tick.at, tick)
+            tally.receive(envelope["event"], tick.id, tick.at, tick)
         else:
             order = Order(**envelope["data"])
-            tally.hear(envelope["event"], order.order_id, order.sent_ns, order)
+            tally.receive(envelope["event"], order.order_id, order.sent_ns, order)
 
 
 def send(url, work):
@@ -77,7 +77,7 @@ def feed(connection, work, write):
 def send_at_rate(connection, work, write):
     pipeline = connection.pipeline(transaction=False)
     for order_id, due in work.due_ids():
-        # All that is due goes at once, so that a slow answer delays but never skips.
+        # All due events are sent at once: a slow answer delays events and skips none.
         if due > now_ns() or len(pipeline) == PIPELINE:
             if len(pipeline) > 0:
                 pipeline.execute()
@@ -87,7 +87,7 @@ def send_at_rate(connection, work, write):
 
 
 async def send_in_tasks(url, work):
-    # A connection serves one command at a time here, so each task needs its own.
+    # A connection serves one command at a time, so each task needs its own.
     connections = redis.asyncio.Redis.from_url(url, max_connections=IN_FLIGHT)
     await asyncio.gather(*(connections.ping() for _ in range(IN_FLIGHT)))
     write = writer(work)
@@ -103,8 +103,8 @@ async def send_in_tasks(url, work):
 
 
 def writer(work):
-    """Gives the function that writes an event of the wanted size."""
-    # `json.dumps` makes an encoder for every call that asks for compact separators.
+    """Returns the function that encodes an event of this size."""
+    # `json.dumps` makes an encoder for every call with compact separators.
     encode = json.JSONEncoder(separators=(",", ":")).encode
     if work.size <= 32:
         return lambda order_id, at: encode(
@@ -127,4 +127,4 @@ def writer(work):
 
 
 if __name__ == "__main__":
-    run(hear, send)
+    run(receive, send)

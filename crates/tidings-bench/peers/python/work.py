@@ -1,4 +1,4 @@
-"""What both Python peers do alike: the event, the order of sending, the checks of a hearer."""
+"""Shared by the Python peers: the event, the order of sending, the checks of a subscriber."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 CHANNEL = "bench"
 NAME = "order.placed"
 IN_FLIGHT = 256
-# Ten looks of its own: a process that was frozen has time to hear what it missed.
+# Ten checks of its own: a process that was frozen has time to catch up.
 LOOK_SECONDS = 0.5
 PATIENCE = 10
 
@@ -21,7 +21,7 @@ cpu_ns = time.process_time_ns
 
 @dataclass(frozen=True)
 class Work:
-    """What one run sends and hears."""
+    """The work of one run."""
 
     events: int
     load: str
@@ -44,13 +44,13 @@ class Work:
         return NAME if kind == 0 else f"noise.{kind}"
 
     def due_ids(self):
-        """Each id with the time at which an open loop sends it."""
+        """Each id with its scheduled time in an open loop."""
         start = now_ns()
         for index, order_id in enumerate(self.ids()):
             yield order_id, start + index * 1_000_000_000 // self.per_second
 
     def customer(self):
-        """A customer that brings `data` to the wanted size."""
+        """A customer name that brings `data` to the requested size."""
         customer = "cust-0001234"
         if self.size <= 124:
             return customer
@@ -66,22 +66,22 @@ class Work:
         return customer.ljust(len(customer) + self.size - short, "x")
 
 
-def run(hear, send):
-    """Runs the role that the command line asks for: `hear|send <peer> <url> <work>`."""
+def run(receive, send):
+    """Runs the role of the command line: `receive|send <peer> <url> <work>`."""
     role, _peer, url, text = sys.argv[1:]
     work = Work(**json.loads(text))
     if work.format != "json":
         sys.exit(f"only json is spoken here, not {work.format}")
-    if role == "hear":
-        hear(url, work, Tally(work))
+    if role == "receive":
+        receive(url, work, Tally(work))
     elif role == "send":
         send(url, work)
     else:
-        sys.exit(f"the role is hear or send, not {role}")
+        sys.exit(f"the role is receive or send, not {role}")
 
 
 class Stopwatch:
-    """Starts just before the first event is sent."""
+    """Starts right before the first event is sent."""
 
     def __init__(self):
         self.cpu_before = cpu_ns()
@@ -93,15 +93,15 @@ class Stopwatch:
 
 
 class Tally:
-    """Hands events over, and counts what is lost, repeated or out of order."""
+    """Calls the handlers, and counts lost, duplicate and out-of-order events."""
 
     def __init__(self, work):
         self.events = work.events
         self.wanted = -(-work.events // work.names)
-        self.arrived = self.repeated = self.misordered = 0
+        self.arrived = self.duplicates = self.out_of_order = 0
         self.last_ns = self.cpu_before = 0
         self.seen = bytearray(work.events)
-        # Each task of each sender is in order by itself, and only by itself.
+        # Each task of each sender is in order by itself.
         self.lanes = work.senders * (IN_FLIGHT if work.load == "tasks" else 1)
         self.next = list(range(self.lanes))
         self.every = 1 if work.load in ("await", "rate") else 8
@@ -122,12 +122,12 @@ class Tally:
         return handle
 
     def ready(self):
-        """Says that events may come, and ends the process after the last one."""
+        """Prints `ready`, and ends the process after the last event."""
         self.cpu_before = cpu_ns()
         print("ready", flush=True)
         threading.Thread(target=self.wait_and_end, daemon=True).start()
 
-    def hear(self, name, order_id, sent_ns, data):
+    def receive(self, name, order_id, sent_ns, data):
         is_new = self.check(order_id)
         if self.arrived % self.every == 0:
             self.last_ns = now_ns()
@@ -136,20 +136,20 @@ class Tally:
             return
         for handle in self.handlers.get(name, ()):
             handle(data)
-        if self.arrived - self.repeated == self.events:
+        if self.arrived - self.duplicates == self.events:
             self.last_ns = now_ns()
             self.is_over.set()
 
     def check(self, order_id):
-        """Returns whether this id has not come before."""
+        """Returns whether the id is new."""
         self.arrived += 1
         if self.seen[order_id]:
-            self.repeated += 1
+            self.duplicates += 1
             return False
         self.seen[order_id] = 1
         lane = order_id % self.lanes
         if order_id < self.next[lane]:
-            self.misordered += 1
+            self.out_of_order += 1
         else:
             self.next[lane] = order_id + self.lanes
         return True
@@ -159,13 +159,13 @@ class Tally:
         while quiet < PATIENCE and not self.is_over.wait(LOOK_SECONDS):
             quiet = quiet + 1 if self.arrived == before > 0 else 0
             before = self.arrived
-        # What comes too often comes right after.
+        # Duplicates come right after the last event.
         time.sleep(0.05)
         self.end()
 
     def end(self):
         cpu = cpu_ns() - self.cpu_before
-        # What comes while everything is still warming up says nothing.
+        # The first twentieth is the warm-up.
         latencies = sorted(self.latencies[len(self.latencies) // 20 :])
 
         def percentile(percent):
@@ -174,10 +174,10 @@ class Tally:
 
         report(
             {
-                "heard": min(self.handled),
+                "received": min(self.handled),
                 "wanted": self.wanted,
-                "repeated": self.repeated,
-                "misordered": self.misordered,
+                "duplicates": self.duplicates,
+                "out_of_order": self.out_of_order,
                 "gaps": 0,
                 "last_ns": self.last_ns,
                 "cpu_ns": cpu,

@@ -1,4 +1,4 @@
-//! NATS with async-nats: its `publish` does not wait, and `flush` does.
+//! NATS with async-nats: `publish` does not wait, `flush` does.
 
 use std::sync::Arc;
 
@@ -7,15 +7,18 @@ use futures_util::StreamExt;
 
 use crate::envelope::{CHANNEL, seal};
 use crate::event::Sample;
-use crate::hearing::{Handlers, Hearing};
-use crate::sending::{self, Feed, SendOne, Sent};
+use crate::sender::{self, Feed, SendOne, Sent};
+use crate::subscriber::{Handlers, Subscriber};
 use crate::work::Work;
 
-/// How many events wait for a hearer before async-nats drops what comes.
+/// The events that wait for a subscriber before async-nats drops new ones.
 const CAPACITY: usize = 1 << 20;
 
-pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow::Result<()> {
-    let handlers = Handlers::<E>::new(&hearing);
+pub(crate) async fn receive<E: Sample>(
+    url: &str,
+    subscriber: Arc<Subscriber>,
+) -> anyhow::Result<()> {
+    let handlers = Handlers::<E>::new(&subscriber);
     let options = ConnectOptions::new().subscription_capacity(CAPACITY);
     let client = options.connect(url).await?;
     let mut stream = client.subscribe(CHANNEL).await?;
@@ -25,19 +28,19 @@ pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow:
     let mut answer = client.subscribe(asks.clone()).await?;
     client.publish(asks, "".into()).await?;
     answer.next().await;
-    hearing.ready();
-    while let Some(heard) = stream.next().await {
-        handlers.call(&heard.payload).await?;
+    subscriber.ready();
+    while let Some(received) = stream.next().await {
+        handlers.call(&received.payload).await?;
     }
     Ok(())
 }
 
 pub(crate) async fn send<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sent> {
     let client = async_nats::connect(url).await?;
-    sending::send::<E, _, _>(work, client.clone(), client).await
+    sender::send::<E, _, _>(work, client.clone(), client).await
 }
 
-/// NATS acknowledges nothing: a send is over when it is written to the socket.
+/// NATS acknowledges nothing: a send is done when it is written to the socket.
 impl<E: Sample> SendOne<E> for Client {
     async fn send(&self, name: &'static str, event: E) -> anyhow::Result<()> {
         self.publish(CHANNEL, seal(name, &event)?.into()).await?;

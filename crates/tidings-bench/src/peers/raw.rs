@@ -1,4 +1,4 @@
-//! Raw sockets: RESP written and read by hand, the floor for one event a PUBLISH.
+//! Raw sockets: RESP written and read by hand, the lower bound of the cost of one event a PUBLISH.
 
 use std::sync::Arc;
 
@@ -9,28 +9,31 @@ use tokio::sync::Mutex;
 
 use crate::envelope::{CHANNEL, seal};
 use crate::event::Sample;
-use crate::hearing::{Handlers, Hearing};
-use crate::sending::{self, Feed, SendOne, Sent};
+use crate::sender::{self, Feed, SendOne, Sent};
+use crate::subscriber::{Handlers, Subscriber};
 use crate::work::Work;
 
-/// How many PUBLISH go out in one write, before their answers are read.
+/// The PUBLISH commands in one write, before their answers are read.
 const BATCH: usize = 128;
 
-/// What stands before the length of each payload that comes from the channel.
+/// The bytes before the length of each payload of the channel.
 const HEAD: &[u8] = b"*3\r\n$7\r\nmessage\r\n$5\r\nbench\r\n$";
 
-/// How much is read at once.
+/// The bytes of one read.
 const READ: usize = 256 << 10;
 
-pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow::Result<()> {
-    let handlers = Handlers::<E>::new(&hearing);
+pub(crate) async fn receive<E: Sample>(
+    url: &str,
+    subscriber: Arc<Subscriber>,
+) -> anyhow::Result<()> {
+    let handlers = Handlers::<E>::new(&subscriber);
     let mut socket = connect(url).await?;
     let subscribe = format!("SUBSCRIBE {CHANNEL}\r\n");
     socket.write_all(subscribe.as_bytes()).await?;
     let mut buffer = Vec::with_capacity(READ);
     socket.read_buf(&mut buffer).await?;
     buffer.clear();
-    hearing.ready();
+    subscriber.ready();
     while socket.read_buf(&mut buffer).await? > 0 {
         let mut rest = &*buffer;
         while let Some((payload, after)) = next_payload(rest)? {
@@ -46,17 +49,19 @@ pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow:
 
 pub(crate) async fn send<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sent> {
     let one = One(Arc::new(Mutex::new(Batch::open(url).await?)));
-    sending::send::<E, _, _>(work, one, Batch::open(url).await?).await
+    sender::send::<E, _, _>(work, one, Batch::open(url).await?).await
 }
 
 async fn connect(url: &str) -> anyhow::Result<TcpStream> {
-    let address = url.strip_prefix("redis://").context("not a redis")?;
+    let address = url
+        .strip_prefix("redis://")
+        .context("the address is not redis://")?;
     let socket = TcpStream::connect(address.trim_end_matches('/')).await?;
     socket.set_nodelay(true)?;
     Ok(socket)
 }
 
-/// The first payload in what was read, and what comes after it; nothing, if not all of it is there.
+/// Returns the first payload and the bytes after it; `None`, if it is not complete.
 fn next_payload(bytes: &[u8]) -> anyhow::Result<Option<(&[u8], &[u8])>> {
     let Some((head, rest)) = bytes.split_at_checked(HEAD.len()) else {
         return Ok(None);
@@ -71,7 +76,7 @@ fn next_payload(bytes: &[u8]) -> anyhow::Result<Option<(&[u8], &[u8])>> {
     Ok((rest.len() >= after).then(|| (&rest[start..start + length], &rest[after..])))
 }
 
-/// Publishes that leave together.
+/// Publishes that are written together.
 struct Batch {
     socket: TcpStream,
     commands: Vec<u8>,
@@ -103,15 +108,15 @@ impl Batch {
         Ok(())
     }
 
-    /// Writes what waits and reads an answer for each: `:1` and the end of the line.
+    /// Writes the commands and reads an answer for each: `:1` and the end of the line.
     async fn send(&mut self) -> anyhow::Result<()> {
         self.socket.write_all(&self.commands).await?;
         self.commands.clear();
         while self.count > 0 {
             self.answers.clear();
             let read = self.socket.read_buf(&mut self.answers).await?;
-            ensure!(read > 0, "redis hung up");
-            ensure!(!self.answers.contains(&b'-'), "redis refuses to publish");
+            ensure!(read > 0, "redis closed the connection");
+            ensure!(!self.answers.contains(&b'-'), "redis rejected a PUBLISH");
             let answers = self.answers.split(|byte| *byte == b'\n').count() - 1;
             self.count = self.count.saturating_sub(answers);
         }
@@ -150,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn payloads_are_taken_out_one_by_one_and_a_part_of_one_waits() {
+    fn payloads_are_split_and_an_incomplete_one_waits_for_more() {
         let read = [HEAD, b"3\r\nabc\r\n", HEAD, b"2\r\nd"].concat();
         let (payload, after) = next_payload(&read).unwrap().unwrap();
         assert_eq!(payload, b"abc");

@@ -1,4 +1,4 @@
-//! The redis crate by hand: 256 sends in flight, or pipelines of 128.
+//! The redis crate: 256 sends in flight, or pipelines of 128.
 
 use std::sync::Arc;
 
@@ -8,20 +8,23 @@ use redis::{Client, Pipeline, cmd, pipe};
 
 use crate::envelope::{CHANNEL, seal};
 use crate::event::Sample;
-use crate::hearing::{Handlers, Hearing};
-use crate::sending::{self, Feed, SendOne, Sent, Window};
+use crate::sender::{self, Feed, SendOne, Sent, Window};
+use crate::subscriber::{Handlers, Subscriber};
 use crate::work::Work;
 
 const PIPELINE: usize = 128;
 
-pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow::Result<()> {
-    let handlers = Handlers::<E>::new(&hearing);
-    let mut hears = Client::open(url)?.get_async_pubsub().await?;
-    hears.subscribe(CHANNEL).await?;
-    hearing.ready();
-    let mut stream = hears.on_message();
-    while let Some(heard) = stream.next().await {
-        handlers.call(heard.get_payload_bytes()).await?;
+pub(crate) async fn receive<E: Sample>(
+    url: &str,
+    subscriber: Arc<Subscriber>,
+) -> anyhow::Result<()> {
+    let handlers = Handlers::<E>::new(&subscriber);
+    let mut receives = Client::open(url)?.get_async_pubsub().await?;
+    receives.subscribe(CHANNEL).await?;
+    subscriber.ready();
+    let mut stream = receives.on_message();
+    while let Some(received) = stream.next().await {
+        handlers.call(received.get_payload_bytes()).await?;
     }
     Ok(())
 }
@@ -33,7 +36,7 @@ pub(crate) async fn send<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sen
         let one = one.clone();
         async move { one.send(name, event).await }
     });
-    sending::send::<E, _, _>(work, connection, window).await
+    sender::send::<E, _, _>(work, connection, window).await
 }
 
 pub(crate) async fn send_pipelines<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sent> {
@@ -42,7 +45,7 @@ pub(crate) async fn send_pipelines<E: Sample>(url: &str, work: Work) -> anyhow::
         connection: connection.clone(),
         next: pipe(),
     };
-    sending::send::<E, _, _>(work, connection, pipelines).await
+    sender::send::<E, _, _>(work, connection, pipelines).await
 }
 
 async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {

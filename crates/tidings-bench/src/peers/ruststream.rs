@@ -9,19 +9,19 @@ use ruststream_fred::pubsub::prelude::*;
 use ruststream_fred::{RedisPubSubPublish, RedisPubSubPublisher};
 
 use crate::event::{NAME, Sample};
-use crate::hearing::Hearing;
-use crate::sending::{self, SendOne, Sent, Window};
+use crate::sender::{self, SendOne, Sent, Window};
+use crate::subscriber::Subscriber;
 use crate::work::Work;
 
-/// How many events wait for a handler before the oldest are dropped: more than a run has. By
-/// default it is 32.
+/// The events that wait for a handler before ruststream drops the oldest: more than a run has. The
+/// default is 32.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(1 << 19).expect("it is not zero");
 
-/// A handler as the framework has them: here the channel is the event's name, and what travels is
-/// the event itself, without an envelope.
-struct Hears(Arc<Hearing>);
+/// A handler of the framework. The channel is the event's name, and the payload is the event
+/// without an envelope.
+struct CountingHandler(Arc<Subscriber>);
 
-impl<E: Sample> Handle<E> for Hears {
+impl<E: Sample> Handle<E> for CountingHandler {
     async fn handle(
         &self,
         event: &E,
@@ -33,8 +33,8 @@ impl<E: Sample> Handle<E> for Hears {
     }
 }
 
-pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow::Result<()> {
-    let handler = Hears(Arc::clone(&hearing));
+pub(crate) async fn receive<E: Sample>(url: &str, counts: Arc<Subscriber>) -> anyhow::Result<()> {
+    let handler = CountingHandler(Arc::clone(&counts));
     let source = RedisPubSub::new(NAME).buffer(CAPACITY);
     let app = RustStream::new(AppInfo::new("bench", "0.1.0")).with_broker(
         RedisBroker::standalone(url),
@@ -43,7 +43,7 @@ pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow:
         },
     );
     let running = app.start().await?;
-    hearing.ready();
+    counts.ready();
     pending::<()>().await;
     drop(running);
     Ok(())
@@ -57,7 +57,7 @@ pub(crate) async fn send<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sen
         let one = one.clone();
         async move { one.send(name, event).await }
     });
-    sending::send::<E, _, _>(work, publisher, window).await
+    sender::send::<E, _, _>(work, publisher, window).await
 }
 
 impl<E: Sample> SendOne<E> for RedisPubSubPublisher {

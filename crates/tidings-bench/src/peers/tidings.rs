@@ -1,4 +1,4 @@
-//! tidings itself: events with handlers, and `feed`.
+//! tidings: events with handlers, and `feed`.
 
 use std::future::{pending, ready};
 use std::sync::Arc;
@@ -6,33 +6,36 @@ use std::sync::Arc;
 use tidings::prelude::*;
 
 use crate::event::{NAME, Sample};
-use crate::hearing::Hearing;
-use crate::sending::{self, Feed, SendOne, Sent};
+use crate::sender::{self, Feed, SendOne, Sent};
+use crate::subscriber::Subscriber;
 use crate::work::{self, Work};
 
-pub(crate) async fn hear<E: Sample>(url: &str, hearing: Arc<Hearing>) -> anyhow::Result<()> {
-    let gaps = Arc::clone(&hearing);
+pub(crate) async fn receive<E: Sample>(
+    url: &str,
+    subscriber: Arc<Subscriber>,
+) -> anyhow::Result<()> {
+    let gaps = Arc::clone(&subscriber);
     let on_gap = move |_: Gap| {
         gaps.gap();
         ready(())
     };
     let bus = Bus::builder(url).on_gap(on_gap).start().await?;
-    if hearing.handlers() == 1 {
-        let hearing = Arc::clone(&hearing);
+    if subscriber.handlers() == 1 {
+        let subscriber = Arc::clone(&subscriber);
         bus.on(E::EVENT, move |event: E| {
-            hearing.handle(0, &event);
+            subscriber.handle(0, &event);
             ready(())
         })?;
     } else {
-        for handler in 0..hearing.handlers() {
-            let hearing = Arc::clone(&hearing);
+        for handler in 0..subscriber.handlers() {
+            let subscriber = Arc::clone(&subscriber);
             bus.on(E::EVENT, move |event: Arc<E>| {
-                hearing.handle(handler, &*event);
+                subscriber.handle(handler, &*event);
                 ready(())
             })?;
         }
     }
-    hearing.ready();
+    subscriber.ready();
     pending::<()>().await;
     drop(bus);
     Ok(())
@@ -44,7 +47,7 @@ pub(crate) async fn send<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sen
         work::Format::Msgpack => Format::MessagePack,
     };
     let bus = Bus::builder(url).format(format).start().await?;
-    sending::send::<E, _, _>(work, bus.clone(), bus).await
+    sender::send::<E, _, _>(work, bus.clone(), bus).await
 }
 
 impl<E: Sample> SendOne<E> for Bus {

@@ -1,5 +1,5 @@
-//! Ten processes change one value, a thousand changes each, all at once: with `Shared::update`, and
-//! with the plain loop of `WATCH`, `MULTI` and `EXEC` that one would write without it.
+//! Contention: ten processes make a thousand changes each to one value, with `Shared::update` and
+//! with the loop of `WATCH`, `MULTI` and `EXEC` that one would write without it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,19 +11,21 @@ use serde::{Deserialize, Serialize};
 use tidings::Bus;
 use tidings_testkit::Redis;
 
-use super::{Task, gate, median};
-use crate::print;
+use super::barrier;
+use super::task::Task;
+use crate::process::print_result;
+use crate::summary::Spread;
 
 const PROCESSES: usize = 10;
 const CHANGES: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-pub(super) enum Way {
+pub(super) enum Method {
     Update,
     Watch,
 }
 
-impl Way {
+impl Method {
     const ALL: [Self; 2] = [Self::Update, Self::Watch];
 
     fn name(self) -> &'static str {
@@ -34,16 +36,16 @@ impl Way {
     }
 }
 
-/// What one process did.
+/// The result line of one process.
 #[derive(Debug, Deserialize, Serialize)]
 struct Changed {
     attempts: u64,
 }
 
-/// What all of them did, of all rounds.
+/// The result of all processes and rounds.
 #[derive(Debug, Serialize)]
 pub(super) struct Contention {
-    way: &'static str,
+    method: &'static str,
     changes: u64,
     lost: u64,
     per_second: f64,
@@ -63,24 +65,24 @@ struct Round {
 }
 
 pub(super) async fn measure(rounds: usize) -> anyhow::Result<Vec<Contention>> {
-    let mut all = Way::ALL.map(|way| (way, Vec::new()));
+    let mut all = Method::ALL.map(|method| (method, Vec::new()));
     for round in 1..=rounds {
-        for (way, rounds) in &mut all {
-            eprintln!("contention, round {round}: {}", way.name());
-            rounds.push(once(*way).await?);
+        for (method, rounds) in &mut all {
+            eprintln!("contention, round {round}: {}", method.name());
+            rounds.push(once(*method).await?);
         }
     }
     Ok(all.into_iter().map(summary).collect())
 }
 
-async fn once(way: Way) -> anyhow::Result<Round> {
+async fn once(method: Method) -> anyhow::Result<Round> {
     let redis = Redis::start().await;
     let mut processes = (0..PROCESSES)
-        .map(|_| gate::start(Task::Change, &redis.url(), &way))
+        .map(|_| barrier::start(Task::Change, &redis.url(), &method))
         .collect::<Result<Vec<_>, _>>()?;
-    gate::all_ready(&mut processes).await?;
+    barrier::all_ready(&mut processes).await?;
     let began = Instant::now();
-    gate::open(&redis.url(), PROCESSES).await?;
+    barrier::open(&redis.url(), PROCESSES).await?;
     let mut attempts = 0;
     for process in &mut processes {
         attempts += process.result::<Changed>().await?.attempts;
@@ -88,18 +90,18 @@ async fn once(way: Way) -> anyhow::Result<Round> {
     let seconds = began.elapsed().as_secs_f64();
     let changes = PROCESSES as u64 * CHANGES;
     Ok(Round {
-        lost: changes - sum(way, &redis).await?,
+        lost: changes - sum(method, &redis).await?,
         per_second: changes as f64 / seconds,
         attempts_per_change: attempts as f64 / changes as f64,
     })
 }
 
-/// What the value is in the end.
-async fn sum(way: Way, redis: &Redis) -> anyhow::Result<u64> {
-    let mut connection = gate::connect(&redis.url()).await?;
-    Ok(match way {
-        Way::Update => connection.hget(KEY_OF_UPDATE, "value").await?,
-        Way::Watch => connection.get(KEY_OF_WATCH).await?,
+/// Returns the value at the end.
+async fn sum(method: Method, redis: &Redis) -> anyhow::Result<u64> {
+    let mut connection = barrier::connect(&redis.url()).await?;
+    Ok(match method {
+        Method::Update => connection.hget(KEY_OF_UPDATE, "value").await?,
+        Method::Watch => connection.get(KEY_OF_WATCH).await?,
     })
 }
 
@@ -107,24 +109,20 @@ const NAME: &str = "sum";
 const KEY_OF_UPDATE: &str = "tidings:{default}:shared:sum";
 const KEY_OF_WATCH: &str = "sum";
 
-fn summary((way, rounds): (Way, Vec<Round>)) -> Contention {
+fn summary((method, rounds): (Method, Vec<Round>)) -> Contention {
+    let median = |figure: fn(&Round) -> f64| Spread::of(rounds.iter().map(figure)).median;
     Contention {
-        way: way.name(),
+        method: method.name(),
         changes: PROCESSES as u64 * CHANGES,
         lost: rounds.iter().map(|round| round.lost).sum(),
-        per_second: median(rounds.iter().map(|round| round.per_second).collect()),
-        attempts_per_change: median(
-            rounds
-                .iter()
-                .map(|round| round.attempts_per_change)
-                .collect(),
-        ),
+        per_second: median(|round| round.per_second),
+        attempts_per_change: median(|round| round.attempts_per_change),
     }
 }
 
 #[expect(clippy::print_stdout, reason = "this is the program's output")]
-pub(super) fn show(ways: &[Contention]) {
-    if ways.is_empty() {
+pub(super) fn show(methods: &[Contention]) {
+    if methods.is_empty() {
         return;
     }
     println!("{PROCESSES} processes, {CHANGES} changes of one value in each, all at once\n");
@@ -132,33 +130,33 @@ pub(super) fn show(ways: &[Contention]) {
         "{:<20} {:>10} {:>9} {:>6}",
         "", "changes/s", "attempts", "lost"
     );
-    for way in ways {
+    for method in methods {
         let Contention {
-            way,
+            method,
             lost,
             per_second,
             attempts_per_change,
             ..
-        } = way;
-        println!("{way:<20} {per_second:>10.0} {attempts_per_change:>9.2} {lost:>6}");
+        } = method;
+        println!("{method:<20} {per_second:>10.0} {attempts_per_change:>9.2} {lost:>6}");
     }
     println!();
 }
 
-/// One of the processes.
-pub(super) async fn change(url: &str, way: Way) -> anyhow::Result<()> {
-    let attempts = match way {
-        Way::Update => update(url).await?,
-        Way::Watch => watch(url).await?,
+/// Does the work of one process.
+pub(super) async fn change(url: &str, method: Method) -> anyhow::Result<()> {
+    let attempts = match method {
+        Method::Update => update(url).await?,
+        Method::Watch => watch(url).await?,
     };
-    print(&Changed { attempts })
+    print_result(&Changed { attempts })
 }
 
 async fn update(url: &str) -> anyhow::Result<u64> {
     let bus = Bus::builder(url).start().await?;
     let sum = bus.shared::<u64>(NAME)?;
     sum.get().await?;
-    gate::wait(url).await?;
+    barrier::wait(url).await?;
     let attempts = Arc::new(AtomicU64::new(0));
     let changes: Vec<_> = (0..CHANGES)
         .map(|_| {
@@ -178,10 +176,10 @@ async fn update(url: &str) -> anyhow::Result<u64> {
     Ok(attempts.load(Relaxed))
 }
 
-/// One connection can watch for one change at a time: they take turns, as those of `update` do.
+/// One connection can watch for one change at a time, so the changes run one after the other.
 async fn watch(url: &str) -> anyhow::Result<u64> {
-    let mut connection = gate::connect(url).await?;
-    gate::wait(url).await?;
+    let mut connection = barrier::connect(url).await?;
+    barrier::wait(url).await?;
     let mut attempts = 0;
     for _ in 0..CHANGES {
         loop {

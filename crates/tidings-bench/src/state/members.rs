@@ -1,5 +1,5 @@
-//! What members cost that do nothing else: ten, a hundred and a thousand of them, in a few processes
-//! on a real Redis. Twenty of the thousand are killed, and it is seen who notices what.
+//! The cost of idle members: ten, a hundred and a thousand of them, in a few processes. Twenty of
+//! the thousand are killed, and the time until each is reported is measured.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -12,28 +12,28 @@ use tidings::{Bus, Departure, MemberEvent, MemberEvents};
 use tidings_testkit::Redis;
 use tokio::time::{sleep, timeout_at};
 
-use super::{Task, gate};
+use super::barrier;
+use super::task::Task;
 use crate::clock::cpu_ns_of;
-use crate::process::Process;
-use crate::say_ready;
+use crate::process::{Process, print_ready};
 
-/// The lease that members have by default.
+/// The default lease.
 const LEASE: Duration = Duration::from_secs(15);
 
-/// How many there are, and how many of them are killed.
+/// The number of members, and the number of them that are killed.
 const SIZES: [(usize, usize); 3] = [(10, 0), (100, 0), (1_000, 20)];
 
-/// The processes that they are in, beside the one that is killed.
+/// The processes of the members, without the one that is killed.
 const PROCESSES: usize = 3;
 
-/// How many of a process start at once.
-const TOGETHER: usize = 50;
+/// The members that a process starts at once.
+const AT_ONCE: usize = 50;
 
-/// After all have joined, until the cost is measured; and for how long.
-const REST: Duration = Duration::from_secs(10);
+/// The pause after the last join, and the time of the measurement.
+const SETTLE: Duration = Duration::from_secs(10);
 const MEASURED: Duration = Duration::from_secs(30);
 
-/// How long after the last lease somebody could still be taken for gone.
+/// The time after the last lease in which a wrong report could still come.
 const AFTERWARDS: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Serialize)]
@@ -43,7 +43,7 @@ pub(super) struct Cost {
     kib_in_per_second: f64,
     kib_out_per_second: f64,
     redis_percent: f64,
-    /// Of all processes that the members are in.
+    /// Processor time of all processes of the members.
     members_percent: f64,
     killed: usize,
     noticed: usize,
@@ -76,40 +76,40 @@ async fn once(members: usize, killed: usize) -> anyhow::Result<Cost> {
     let mut events = watching.watch_members();
     let mut processes = start(&redis, members, killed).await?;
     all_joined(&mut events, members).await?;
-    sleep(REST).await;
+    sleep(SETTLE).await;
 
-    let (began, before) = (Instant::now(), Look::at(&redis, &processes).await?);
+    let (began, before) = (Instant::now(), Counters::at(&redis, &processes).await?);
     sleep(MEASURED).await;
     let (seconds, after) = (
         began.elapsed().as_secs_f64(),
-        Look::at(&redis, &processes).await?,
+        Counters::at(&redis, &processes).await?,
     );
-    let per_second = |of: fn(&Look) -> u64| (of(&after) - of(&before)) as f64 / seconds;
+    let per_second = |of: fn(&Counters) -> u64| (of(&after) - of(&before)) as f64 / seconds;
 
-    let mut gone = Gone::default();
+    let mut reported = Reported::default();
     if killed > 0 {
-        let mut victim = processes.pop().context("it was started last")?;
+        let mut victim = processes.pop().context("the victim was started last")?;
         victim.end().await?;
-        gone = Gone::watch(&mut events).await;
+        reported = Reported::watch(&mut events).await;
     }
     Ok(Cost {
         members,
-        commands_per_second: per_second(|look| look.commands),
-        kib_in_per_second: per_second(|look| look.bytes_in) / 1024.0,
-        kib_out_per_second: per_second(|look| look.bytes_out) / 1024.0,
-        redis_percent: per_second(|look| look.redis_ns) / 1e7,
-        members_percent: per_second(|look| look.members_ns) / 1e7,
+        commands_per_second: per_second(|counters| counters.commands),
+        kib_in_per_second: per_second(|counters| counters.bytes_in) / 1024.0,
+        kib_out_per_second: per_second(|counters| counters.bytes_out) / 1024.0,
+        redis_percent: per_second(|counters| counters.redis_ns) / 1e7,
+        members_percent: per_second(|counters| counters.members_ns) / 1e7,
         killed,
-        noticed: gone.in_the_victim,
-        wrongly: gone.elsewhere,
-        first_noticed_s: gone.first.map(|time| time.as_secs_f64()),
-        last_noticed_s: gone.last.map(|time| time.as_secs_f64()),
+        noticed: reported.of_the_victim,
+        wrongly: reported.wrongly,
+        first_noticed_s: reported.first.map(|time| time.as_secs_f64()),
+        last_noticed_s: reported.last.map(|time| time.as_secs_f64()),
     })
 }
 
-/// What a process of members must know.
+/// The work of one process.
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Crowd {
+pub(super) struct Group {
     role: String,
     members: usize,
 }
@@ -118,23 +118,23 @@ const VICTIM: &str = "victim";
 
 async fn start(redis: &Redis, members: usize, killed: usize) -> anyhow::Result<Vec<Process>> {
     let survivors = members - killed;
-    let mut crowds: Vec<_> = (0..PROCESSES)
-        .map(|index| Crowd {
-            role: format!("crowd-{index}"),
+    let mut groups: Vec<_> = (0..PROCESSES)
+        .map(|index| Group {
+            role: format!("group-{index}"),
             members: (survivors + index) / PROCESSES,
         })
         .collect();
     if killed > 0 {
-        crowds.push(Crowd {
+        groups.push(Group {
             role: VICTIM.to_owned(),
             members: killed,
         });
     }
     let mut processes = Vec::new();
-    for crowd in crowds {
-        processes.push(gate::start(Task::Be, &redis.url(), &crowd)?);
+    for group in groups {
+        processes.push(barrier::start(Task::Members, &redis.url(), &group)?);
     }
-    gate::all_ready(&mut processes).await?;
+    barrier::all_ready(&mut processes).await?;
     Ok(processes)
 }
 
@@ -144,17 +144,20 @@ async fn all_joined(events: &mut MemberEvents, members: usize) -> anyhow::Result
     while there.len() < members {
         let event = timeout_at(deadline, events.next()).await;
         let event = event.with_context(|| format!("only {} joined", there.len()))?;
-        match event.context("the bus has ended")? {
+        match event.context("the bus is shut down")? {
             MemberEvent::Joined(member) => there.insert(member.id),
-            other => anyhow::bail!("nobody was to leave: {other:?}"),
+            other => anyhow::bail!("unexpected event: {other:?}"),
         };
     }
-    ensure!(there.len() == members, "one joined who was not started");
+    ensure!(
+        there.len() == members,
+        "a member joined that was not started"
+    );
     Ok(())
 }
 
 /// Counters of Redis and of processors.
-struct Look {
+struct Counters {
     commands: u64,
     bytes_in: u64,
     bytes_out: u64,
@@ -162,13 +165,13 @@ struct Look {
     members_ns: u64,
 }
 
-impl Look {
+impl Counters {
     async fn at(redis: &Redis, processes: &[Process]) -> anyhow::Result<Self> {
         let stats = redis.cli(&["INFO", "stats"]).await;
         let stat = |name: &str| {
             let line = stats.lines().find_map(|line| line.strip_prefix(name));
             let number = line.and_then(|line| line.trim_start_matches(':').trim().parse().ok());
-            number.with_context(|| format!("INFO says nothing of {name}"))
+            number.with_context(|| format!("INFO has no {name}"))
         };
         let processes = processes.iter().filter_map(Process::id);
         Ok(Self {
@@ -181,34 +184,34 @@ impl Look {
     }
 }
 
-/// Who was taken for gone after the kill.
+/// The members that were reported as gone after the kill.
 #[derive(Default)]
-struct Gone {
-    in_the_victim: usize,
-    elsewhere: usize,
+struct Reported {
+    of_the_victim: usize,
+    wrongly: usize,
     first: Option<Duration>,
     last: Option<Duration>,
 }
 
-impl Gone {
+impl Reported {
     async fn watch(events: &mut MemberEvents) -> Self {
-        let mut gone = Self::default();
+        let mut reported = Self::default();
         let killed = Instant::now();
         let until = tokio::time::Instant::now() + LEASE + AFTERWARDS;
         while let Ok(Some(event)) = timeout_at(until, events.next()).await {
             let MemberEvent::Left { member, why, .. } = event else {
-                gone.elsewhere += 1;
+                reported.wrongly += 1;
                 continue;
             };
             if member.role.as_deref() != Some(VICTIM) || why != Departure::Vanished {
-                gone.elsewhere += 1;
+                reported.wrongly += 1;
                 continue;
             }
-            gone.in_the_victim += 1;
-            gone.first.get_or_insert(killed.elapsed());
-            gone.last = Some(killed.elapsed());
+            reported.of_the_victim += 1;
+            reported.first.get_or_insert(killed.elapsed());
+            reported.last = Some(killed.elapsed());
         }
-        gone
+        reported
     }
 }
 
@@ -217,7 +220,7 @@ pub(super) fn show(costs: &[Cost]) {
     if costs.is_empty() {
         return;
     }
-    println!("members that do nothing, each second\n");
+    println!("idle members, each second\n");
     println!(
         "{:>8} {:>9} {:>8} {:>8} {:>8} {:>10}",
         "members", "commands", "KiB in", "KiB out", "Redis %", "members %"
@@ -246,19 +249,19 @@ pub(super) fn show(costs: &[Cost]) {
     }
 }
 
-/// One of the processes: so many members, until it is killed.
-pub(super) async fn be(url: &str, crowd: Crowd) -> anyhow::Result<()> {
+/// Runs the members of one process, until it is killed.
+pub(super) async fn run(url: &str, group: Group) -> anyhow::Result<()> {
     let mut members = Vec::new();
-    while members.len() < crowd.members {
-        let together = TOGETHER.min(crowd.members - members.len());
+    while members.len() < group.members {
+        let together = AT_ONCE.min(group.members - members.len());
         let starting: FuturesUnordered<_> = (0..together)
-            .map(|_| Bus::builder(url).role(&crowd.role).lease(LEASE).start())
+            .map(|_| Bus::builder(url).role(&group.role).lease(LEASE).start())
             .collect();
         let started: Vec<_> = starting.collect().await;
         for bus in started {
             members.push(bus?);
         }
     }
-    say_ready();
+    print_ready();
     std::future::pending().await
 }

@@ -1,4 +1,4 @@
-//! How soon eight processes see that a value changed, beside how soon they hear a bare event.
+//! Propagation: the time until eight processes see a change of a value, compared with an event.
 
 use std::time::Duration;
 
@@ -7,10 +7,12 @@ use tidings::{Bus, Sharing};
 use tidings_testkit::Redis;
 use tokio::sync::mpsc;
 
-use super::{Task, gate, median};
+use super::barrier;
+use super::task::Task;
 use crate::clock::now_ns;
 use crate::pacer::Pacer;
-use crate::{print, say_ready};
+use crate::process::{print_ready, print_result};
+use crate::summary::Spread;
 
 const PROCESSES: usize = 8;
 const CHANGES: usize = 1_000;
@@ -19,24 +21,24 @@ const PER_SECOND: u64 = 200;
 /// Larger than any value here.
 const SMALL: usize = 1_024;
 
-/// A process gives up after this silence.
+/// A process gives up after this time without a change.
 const SILENCE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-pub(super) enum How {
+pub(super) enum Channel {
     Event,
     Shared,
     Inline,
 }
 
-impl How {
+impl Channel {
     const ALL: [Self; 3] = [Self::Event, Self::Shared, Self::Inline];
 
     fn name(self) -> &'static str {
         match self {
-            Self::Event => "a bare event",
-            Self::Shared => "a shared value",
-            Self::Inline => "one that travels along",
+            Self::Event => "event",
+            Self::Shared => "shared value",
+            Self::Inline => "shared value, inlined",
         }
     }
 
@@ -48,39 +50,39 @@ impl How {
     }
 }
 
-/// What one process saw, in microseconds.
+/// The result line of one process.
 #[derive(Debug, Deserialize, Serialize)]
 struct Times {
     latencies_us: Vec<f64>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Seen {
-    how: &'static str,
-    /// Of all changes and processes, the part that was seen: who is late sees only the newest.
-    share: f64,
+pub(super) struct Propagation {
+    channel: &'static str,
+    /// The fraction of all changes that was seen: a late watcher sees only the newest.
+    seen: f64,
     p50_us: f64,
     p90_us: f64,
 }
 
-pub(super) async fn measure(rounds: usize) -> anyhow::Result<Vec<Seen>> {
-    let mut all = How::ALL.map(|how| (how, Vec::new()));
+pub(super) async fn measure(rounds: usize) -> anyhow::Result<Vec<Propagation>> {
+    let mut all = Channel::ALL.map(|channel| (channel, Vec::new()));
     for round in 1..=rounds {
-        for (how, rounds) in &mut all {
-            eprintln!("seen, round {round}: {}", how.name());
-            rounds.push(once(*how).await?);
+        for (channel, rounds) in &mut all {
+            eprintln!("propagation, round {round}: {}", channel.name());
+            rounds.push(once(*channel).await?);
         }
     }
     Ok(all.into_iter().map(summary).collect())
 }
 
-async fn once(how: How) -> anyhow::Result<Vec<f64>> {
+async fn once(channel: Channel) -> anyhow::Result<Vec<f64>> {
     let redis = Redis::start().await;
     let mut processes = (0..PROCESSES)
-        .map(|_| gate::start(Task::See, &redis.url(), &how))
+        .map(|_| barrier::start(Task::Watch, &redis.url(), &channel))
         .collect::<Result<Vec<_>, _>>()?;
-    gate::all_ready(&mut processes).await?;
-    change(&redis.url(), how).await?;
+    barrier::all_ready(&mut processes).await?;
+    change(&redis.url(), channel).await?;
     let mut latencies = Vec::new();
     for process in &mut processes {
         latencies.extend(process.result::<Times>().await?.latencies_us);
@@ -89,15 +91,15 @@ async fn once(how: How) -> anyhow::Result<Vec<f64>> {
     Ok(latencies)
 }
 
-/// Changes the value, or sends the event, at an even pace.
-async fn change(url: &str, how: How) -> anyhow::Result<()> {
+/// Changes the value, or sends the event, at a constant rate.
+async fn change(url: &str, channel: Channel) -> anyhow::Result<()> {
     let bus = Bus::builder(url).start().await?;
-    let value = bus.shared_with::<u64>(NAME, how.sharing())?;
+    let value = bus.shared_with::<u64>(NAME, channel.sharing())?;
     let mut pacer = Pacer::new(PER_SECOND)?;
     for _ in 0..CHANGES {
         pacer.next().await?;
         let now = now_ns();
-        if how == How::Event {
+        if channel == Channel::Event {
             bus.send_to_all(NAME, &now).await?;
         } else {
             value.set(&now).await?;
@@ -108,7 +110,7 @@ async fn change(url: &str, how: How) -> anyhow::Result<()> {
 
 const NAME: &str = "time";
 
-fn summary((how, rounds): (How, Vec<Vec<f64>>)) -> Seen {
+fn summary((channel, rounds): (Channel, Vec<Vec<f64>>)) -> Propagation {
     let at = |part: f64| {
         #[expect(
             clippy::cast_possible_truncation,
@@ -116,44 +118,44 @@ fn summary((how, rounds): (How, Vec<Vec<f64>>)) -> Seen {
             reason = "an index within the list"
         )]
         let of = |round: &Vec<f64>| round.get((round.len() as f64 * part) as usize).copied();
-        median(rounds.iter().filter_map(of).collect())
+        Spread::of(rounds.iter().filter_map(of)).median
     };
     let seen: usize = rounds.iter().map(Vec::len).sum();
-    Seen {
-        how: how.name(),
-        share: seen as f64 / (rounds.len() * PROCESSES * CHANGES) as f64,
+    Propagation {
+        channel: channel.name(),
+        seen: seen as f64 / (rounds.len() * PROCESSES * CHANGES) as f64,
         p50_us: at(0.5),
         p90_us: at(0.9),
     }
 }
 
 #[expect(clippy::print_stdout, reason = "this is the program's output")]
-pub(super) fn show(all: &[Seen]) {
+pub(super) fn show(all: &[Propagation]) {
     let Some(event) = all.first() else { return };
     println!("{PROCESSES} processes see {PER_SECOND} changes a second\n");
     println!(
         "{:<24} {:>8} {:>8} {:>9} {:>6}",
         "", "p50 us", "p90 us", "of event", "seen"
     );
-    for seen in all {
-        let Seen {
-            how,
-            share,
+    for row in all {
+        let Propagation {
+            channel,
+            seen,
             p50_us,
             p90_us,
-        } = seen;
+        } = row;
         let ratio = p50_us / event.p50_us;
-        let percent = share * 100.0;
-        println!("{how:<24} {p50_us:>8.0} {p90_us:>8.0} {ratio:>9.2} {percent:>5.1}%");
+        let percent = seen * 100.0;
+        println!("{channel:<24} {p50_us:>8.0} {p90_us:>8.0} {ratio:>9.2} {percent:>5.1}%");
     }
     println!();
 }
 
-/// One of the processes.
-pub(super) async fn see(url: &str, how: How) -> anyhow::Result<()> {
+/// Does the work of one process.
+pub(super) async fn watch(url: &str, channel: Channel) -> anyhow::Result<()> {
     let bus = Bus::builder(url).start().await?;
     let (times, mut seen) = mpsc::channel(CHANGES);
-    if how == How::Event {
+    if channel == Channel::Event {
         bus.on(NAME, move |sent: u64| {
             let times = times.clone();
             async move {
@@ -161,7 +163,7 @@ pub(super) async fn see(url: &str, how: How) -> anyhow::Result<()> {
             }
         })?;
     } else {
-        let mut changes = bus.shared_with::<u64>(NAME, how.sharing())?.watch();
+        let mut changes = bus.shared_with::<u64>(NAME, channel.sharing())?.watch();
         tokio::spawn(async move {
             while let Some(now) = changes.changed().await {
                 if let Some(sent) = now.value() {
@@ -170,9 +172,9 @@ pub(super) async fn see(url: &str, how: How) -> anyhow::Result<()> {
             }
         });
     }
-    say_ready();
+    print_ready();
     let mut latencies_us = Vec::new();
-    // The first can take as long as the others need to start.
+    // The first change can take as long as the other processes need to start.
     let mut patience = SILENCE * 20;
     while latencies_us.len() < CHANGES {
         let Ok(Some(ns)) = tokio::time::timeout(patience, seen.recv()).await else {
@@ -181,5 +183,5 @@ pub(super) async fn see(url: &str, how: How) -> anyhow::Result<()> {
         patience = SILENCE;
         latencies_us.push(ns as f64 / 1e3);
     }
-    print(&Times { latencies_us })
+    print_result(&Times { latencies_us })
 }

@@ -1,4 +1,4 @@
-//! The process that sends, in one of four ways, whoever the peer is.
+//! A sender process, with one of four loads, for every peer.
 
 use std::future::{Future, pending};
 
@@ -10,7 +10,7 @@ use crate::event::{Sample, names};
 use crate::pacer::Pacer;
 use crate::work::{Load, TASKS, Work};
 
-/// What a process that sends prints at its end.
+/// The result line of a sender process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Sent {
@@ -27,33 +27,33 @@ pub(crate) trait SendOne<E>: Clone + Send + Sync + 'static {
 
 /// Sends as fast as the peer can.
 pub(crate) trait Feed<E>: Send + 'static {
-    /// Hands one over; waits only for room.
+    /// Hands over one event; waits only for room.
     fn feed(
         &mut self,
         name: &'static str,
         event: E,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// Goes on with what is under way, where nobody else does. It ends only with an error.
+    /// Drives the sends in flight, where the peer has no task for it. Returns only with an error.
     fn turn(&mut self) -> impl Future<Output = anyhow::Error> + Send {
         pending()
     }
 
-    /// Waits until the server has all.
+    /// Waits until the server has all events.
     fn finish(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// `feed` for peers that have no such thing: 256 sends under way, all from one task.
+/// `feed` for peers without such a method: 256 sends in flight, all from one task.
 #[derive(Debug)]
 pub(crate) struct Window<M, F> {
     send: M,
-    under_way: FuturesUnordered<F>,
+    in_flight: FuturesUnordered<F>,
 }
 
 impl<M, F> Window<M, F> {
     pub(crate) fn new(send: M) -> Self {
-        let under_way = FuturesUnordered::new();
-        Self { send, under_way }
+        let in_flight = FuturesUnordered::new();
+        Self { send, in_flight }
     }
 }
 
@@ -64,15 +64,15 @@ where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     async fn feed(&mut self, name: &'static str, event: E) -> anyhow::Result<()> {
-        if self.under_way.len() as u64 == TASKS {
-            self.under_way.next().await.transpose()?;
+        if self.in_flight.len() as u64 == TASKS {
+            self.in_flight.next().await.transpose()?;
         }
-        self.under_way.push((self.send)(name, event));
+        self.in_flight.push((self.send)(name, event));
         Ok(())
     }
 
     async fn turn(&mut self) -> anyhow::Error {
-        while let Some(sent) = self.under_way.next().await {
+        while let Some(sent) = self.in_flight.next().await {
             if let Err(error) = sent {
                 return error;
             }
@@ -81,14 +81,14 @@ where
     }
 
     async fn finish(&mut self) -> anyhow::Result<()> {
-        while let Some(sent) = self.under_way.next().await {
+        while let Some(sent) = self.in_flight.next().await {
             sent?;
         }
         Ok(())
     }
 }
 
-/// Does the work of a sender. The loop runs in a spawned task, where a server's handlers run, too.
+/// Does the work of a sender. The loop runs in a spawned task, as handlers of a server do.
 pub(crate) async fn send<E, S, F>(work: Work, one: S, feed: F) -> anyhow::Result<Sent>
 where
     E: Sample,
@@ -137,7 +137,7 @@ async fn send_in_tasks<E: Sample>(one: impl SendOne<E>, events: &Events<E>) -> a
 
 async fn feed_all<E: Sample>(mut feed: impl Feed<E>, events: Events<E>) -> anyhow::Result<()> {
     for number in events.numbers() {
-        // Nobody reads the time of these, so it is not asked for each time.
+        // Nobody reads the time of these events, so the clock is read once.
         let event = events.event(number, events.start_ns);
         feed.feed(events.name(number), event).await?;
     }

@@ -1,18 +1,17 @@
-//! Lets the processes of a run begin at the same moment.
+//! A barrier: all processes of a run begin at the same moment.
 
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 
-use super::Task;
-use crate::process::{Process, Program};
-use crate::say_ready;
+use super::task::Task;
+use crate::process::{Process, Program, print_ready};
 
-/// Where those who are ready wait, and for how many seconds at most.
+/// The list that processes wait on, and the longest wait in seconds.
 const GATE: &str = "gate";
 const PATIENCE: u32 = 60;
 
-/// A connection without a time-out of its own.
+/// Connects without a response timeout.
 pub(super) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let client = redis::Client::open(url)?;
@@ -24,10 +23,15 @@ pub(super) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> 
 /// Starts a process of a run.
 pub(super) fn start(task: Task, url: &str, work: &impl Serialize) -> anyhow::Result<Process> {
     let program = Program(vec![std::env::current_exe()?.into()]);
-    program.start(["keep", task.name(), url, &serde_json::to_string(work)?])
+    program.start([
+        "state-process",
+        task.name(),
+        url,
+        &serde_json::to_string(work)?,
+    ])
 }
 
-/// Waits until all of them are ready.
+/// Waits until all processes are ready.
 pub(super) async fn all_ready(processes: &mut [Process]) -> anyhow::Result<()> {
     for process in processes {
         process.ready().await?;
@@ -35,7 +39,7 @@ pub(super) async fn all_ready(processes: &mut [Process]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets so many of them begin.
+/// Lets this many processes begin.
 pub(super) async fn open(url: &str, processes: usize) -> anyhow::Result<()> {
     let passes = vec!["pass"; processes];
     redis::cmd("RPUSH")
@@ -46,10 +50,10 @@ pub(super) async fn open(url: &str, processes: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In a process of a run: says that it is ready, and waits until it may begin.
+/// In a process of a run: prints `ready`, and waits until it may begin.
 pub(super) async fn wait(url: &str) -> anyhow::Result<()> {
     let mut connection = connect(url).await?;
-    say_ready();
+    print_ready();
     redis::cmd("BLPOP")
         .arg(GATE)
         .arg(PATIENCE)

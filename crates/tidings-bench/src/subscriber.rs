@@ -1,4 +1,4 @@
-//! The process that hears: its handlers count and check what comes, whoever the peer is.
+//! A subscriber process: its handlers count and check the events, for every peer.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,23 +12,23 @@ use tokio::time::{sleep, timeout};
 use crate::clock::{cpu_ns, now_ns, rss_kib};
 use crate::envelope;
 use crate::event::Sample;
-use crate::say_ready;
+use crate::process::print_ready;
 use crate::tally::Tally;
 use crate::work::Work;
 
-/// How often it looks whether something still comes, and after how many looks it gives up: 5 s of
-/// its own time, so that a process that was frozen has time to hear what it missed.
+/// The interval of the checks for progress, and the checks without any before the process gives up.
+/// It counts its own checks, so that a process that was frozen has time to catch up.
 const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: u32 = 10;
 
-/// What a process that hears prints at its end.
+/// The result line of a subscriber process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Heard {
-    pub(crate) heard: u64,
+pub(crate) struct Received {
+    pub(crate) received: u64,
     pub(crate) wanted: u64,
-    pub(crate) repeated: u64,
-    pub(crate) misordered: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) out_of_order: u64,
     pub(crate) gaps: u64,
     pub(crate) last_ns: u64,
     pub(crate) cpu_ns: u64,
@@ -38,9 +38,9 @@ pub(crate) struct Heard {
     pub(crate) p99_us: f64,
 }
 
-/// What the handlers of this process share.
+/// The state that the handlers of this process share.
 #[derive(Debug)]
-pub(crate) struct Hearing {
+pub(crate) struct Subscriber {
     work: Work,
     /// One for each handler.
     tallies: Vec<Mutex<Tally>>,
@@ -50,7 +50,7 @@ pub(crate) struct Hearing {
     cpu_at_ready: AtomicU64,
 }
 
-impl Hearing {
+impl Subscriber {
     pub(crate) fn new(work: Work) -> Arc<Self> {
         let tallies = (0..work.handlers).map(|_| Mutex::new(Tally::new(&work)));
         Arc::new(Self {
@@ -67,13 +67,13 @@ impl Hearing {
         self.work.handlers
     }
 
-    /// Says that from now on everything is heard.
+    /// Prints `ready`: from now on every event is received.
     pub(crate) fn ready(&self) {
         self.cpu_at_ready.store(cpu_ns(), Ordering::Relaxed);
-        say_ready();
+        print_ready();
     }
 
-    /// What a handler does with an event.
+    /// Handles an event.
     pub(crate) fn handle(&self, handler: usize, event: &impl Sample) {
         self.keep_busy();
         let mut tally = self.tally(handler);
@@ -84,8 +84,8 @@ impl Hearing {
             let now = now_ns();
             tally.last_ns = now;
             tally.add_latency(now.saturating_sub(event.sent_ns()));
-        } else if is_complete || tally.heard.is_multiple_of(64) {
-            // A clock for each event would cost as much as some of what is measured.
+        } else if is_complete || tally.received.is_multiple_of(64) {
+            // Reading the clock for each event would cost as much as some of what is measured.
             tally.last_ns = now_ns();
         }
         drop(tally);
@@ -100,31 +100,31 @@ impl Hearing {
         self.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until all was heard, or nothing came for a while.
+    /// Waits until all events were received, or none came for a while.
     pub(crate) async fn over(&self) {
         let (mut before, mut quiet) = (0, 0);
         while timeout(LOOK, self.is_over.notified()).await.is_err() {
-            let heard = self.progress();
-            let is_quiet = heard == before && heard > 0;
+            let received = self.progress();
+            let is_quiet = received == before && received > 0;
             quiet = if is_quiet { quiet + 1 } else { 0 };
             if quiet == PATIENCE {
                 return;
             }
-            before = heard;
+            before = received;
         }
-        // What comes too often comes right after.
+        // Duplicates come right after the last event.
         sleep(Duration::from_millis(50)).await;
     }
 
-    pub(crate) fn result(&self) -> Heard {
+    pub(crate) fn result(&self) -> Received {
         let cpu_ns = cpu_ns() - self.cpu_at_ready.load(Ordering::Relaxed);
         let all = || (0..self.tallies.len()).map(|handler| self.tally(handler));
         let [p50_us, p90_us, p99_us] = self.tally(0).percentiles([50, 90, 99]);
-        Heard {
-            heard: all().map(|tally| tally.heard).min().unwrap_or(0),
+        Received {
+            received: all().map(|tally| tally.received).min().unwrap_or(0),
             wanted: self.work.wanted(),
-            repeated: all().map(|tally| tally.repeated).sum(),
-            misordered: all().map(|tally| tally.misordered).sum(),
+            duplicates: all().map(|tally| tally.duplicates).sum(),
+            out_of_order: all().map(|tally| tally.out_of_order).sum(),
             gaps: self.gaps.load(Ordering::Relaxed),
             last_ns: all().map(|tally| tally.last_ns).max().unwrap_or(0),
             cpu_ns,
@@ -136,8 +136,8 @@ impl Hearing {
     }
 
     fn progress(&self) -> u64 {
-        let heard = (0..self.tallies.len()).map(|handler| self.tally(handler).heard);
-        heard.sum()
+        let received = (0..self.tallies.len()).map(|handler| self.tally(handler).received);
+        received.sum()
     }
 
     fn keep_busy(&self) {
@@ -158,39 +158,39 @@ impl Hearing {
 
 type Boxed<E> = Box<dyn Fn(Arc<E>) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// The handlers of a program that has no bus: one that is called, or a list of boxed ones.
+/// The handlers of a program without a bus: one direct call, or a list of boxed functions.
 pub(crate) struct Handlers<E> {
-    hearing: Arc<Hearing>,
+    subscriber: Arc<Subscriber>,
     names: u64,
     boxed: Vec<Boxed<E>>,
 }
 
 impl<E: Sample> Handlers<E> {
-    pub(crate) fn new(hearing: &Arc<Hearing>) -> Self {
-        let work = hearing.work;
+    pub(crate) fn new(subscriber: &Arc<Subscriber>) -> Self {
+        let work = subscriber.work;
         let boxed = (0..work.handlers).map(|handler| {
-            let hearing = Arc::clone(hearing);
+            let subscriber = Arc::clone(subscriber);
             let handle = move |event: Arc<E>| -> BoxFuture<'static, ()> {
-                let hearing = Arc::clone(&hearing);
-                Box::pin(async move { hearing.handle(handler, &*event) })
+                let subscriber = Arc::clone(&subscriber);
+                Box::pin(async move { subscriber.handle(handler, &*event) })
             };
             Box::new(handle) as Boxed<E>
         });
         Self {
-            hearing: Arc::clone(hearing),
+            subscriber: Arc::clone(subscriber),
             names: work.names,
             boxed: boxed.collect(),
         }
     }
 
-    /// Decodes what came, if it is wanted, and calls the handlers one after the other.
+    /// Decodes a payload, if it is wanted, and calls the handlers one after the other.
     pub(crate) async fn call(&self, bytes: &[u8]) -> anyhow::Result<()> {
         let Some(event) = envelope::open::<E>(bytes, self.names)? else {
             return Ok(());
         };
-        // A program with one handler calls it: no box, and the event is its own.
+        // A program with one handler calls it directly, and moves the event into it.
         if self.boxed.len() == 1 {
-            self.hearing.handle(0, &event);
+            self.subscriber.handle(0, &event);
             return Ok(());
         }
         let event = Arc::new(event);
