@@ -1,1 +1,1 @@
-//! Holds the tests of what is wrong, and nothing else.
+//! Tests of compiler errors.

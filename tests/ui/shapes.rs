@@ -1,4 +1,4 @@
-//! The right uses of the macros. Public, so that the lints look at them as at an API.
+//! Valid uses of the macros. Public, so that lints for public items apply.
 
 pub mod events;
 pub mod handlers;

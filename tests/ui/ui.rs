@@ -1,6 +1,6 @@
-//! What the compiler accepts and rejects: each right use of the macros in `shapes/`, and the message
-//! for each wrong one, word for word, in `ui/*.stderr`.
-#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+//! Valid uses of the macros compile (`shapes/`), and each invalid use has the expected compiler error
+//! (`ui/*.stderr`).
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 pub mod shapes;
 
@@ -18,7 +18,7 @@ const FLAGS: &str =
     "--cfg\u{1f}trybuild\u{1f}--verbose\u{1f}-Adead_code\u{1f}--diagnostic-width=140";
 
 #[test]
-fn wrong_uses_are_explained() {
+fn invalid_uses_have_the_expected_errors() {
     if env::var(VARIABLE).is_ok_and(|flags| flags == FLAGS) {
         // Only failures: one case that has to be linked would make trybuild link them all.
         trybuild::TestCases::new().compile_fail("ui/*.rs");
@@ -26,7 +26,7 @@ fn wrong_uses_are_explained() {
     }
     // A process sets this variable for its children only, so the test runs itself again.
     let mut again = Command::new(env::current_exe().unwrap());
-    again.args(["--exact", "wrong_uses_are_explained", "--nocapture"]);
+    again.args(["--exact", "invalid_uses_have_the_expected_errors", "--nocapture"]);
     let status = again.env(VARIABLE, FLAGS).status();
     assert!(status.unwrap().success(), "see above");
 }

@@ -1,45 +1,33 @@
-//! `#[tidings::debug_handler]`: the function as it is, and what each of its types has to be, asked
-//! of each by itself so that the compiler points at the one that does not suit.
+//! `#[tidings::debug_handler]`: the function, and a separate check of each of its types, so that the
+//! compiler error points at the type at fault.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Error, Item, Result};
+use syn::{Error, Result};
 
 use crate::on::{Model, parse_function};
 
-pub(crate) fn debug_handler(arguments: &TokenStream, item: TokenStream) -> TokenStream {
-    match parse(arguments, item.clone()) {
-        Ok(model) => expand(&model),
-        Err(error) => {
-            let error = error.to_compile_error();
-            // The function stays, so that whatever calls it is not told that it is missing.
-            let item = syn::parse2::<Item>(item.clone()).map_or(item, |item| quote! { #item });
-            quote! { #error #item }
-        }
-    }
-}
-
-fn parse(arguments: &TokenStream, item: TokenStream) -> Result<Model> {
+pub(crate) fn debug_handler(arguments: &TokenStream, item: TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
         return Err(Error::new_spanned(
             arguments,
-            "`#[tidings::debug_handler]` takes nothing: the name stands where the handler is registered",
+            "`#[tidings::debug_handler]` takes no arguments: set the name where the handler is registered",
         ));
     }
-    parse_function(None, item, "tidings::debug_handler")
+    parse_function(None, item, "tidings::debug_handler").map(|model| expand(&model))
 }
 
 fn expand(model: &Model) -> TokenStream {
     let Model {
         function,
         payload,
-        taken,
+        extracted,
         outcome,
         ..
     } = model;
     let ident = &function.sig.ident;
-    let handler = format_ident!("handler{}", taken.len());
+    let handler = format_ident!("handler{}", extracted.len());
     let payload_check = quote_spanned! { payload.span() =>
         (&&&::tidings::__private::Probe::<#payload>::NEW).payload();
     };
@@ -51,7 +39,7 @@ fn expand(model: &Model) -> TokenStream {
         const _: fn() = || {
             use ::tidings::__private::{ProbeAny as _, ProbeEvent as _, ProbeSerde as _};
             #payload_check
-            ::tidings::__private::#handler::<#payload, #(#taken,)* #outcome, _, _>(#ident);
+            ::tidings::__private::#handler::<#payload, #(#extracted,)* #outcome, _, _>(#ident);
         };
     }
 }

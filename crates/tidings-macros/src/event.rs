@@ -1,4 +1,4 @@
-//! `#[derive(Event)]`: the input is parsed into a model that cannot be wrong, and then written out.
+//! `#[derive(Event)]`: parses the input into a valid model, and expands it.
 
 mod attribute;
 mod expand;
@@ -12,6 +12,6 @@ use syn::DeriveInput;
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     match model::parse(input) {
         Ok(model) => expand::expand(&model),
-        Err(error) => expand::refuse(input, &error),
+        Err(error) => expand::expand_error(input, &error),
     }
 }

@@ -1,4 +1,4 @@
-//! Event names: what they may be, and what they are by default.
+//! Event names: their rule, and the defaults.
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt as _;
@@ -6,44 +6,49 @@ use syn::{Error, LitStr, Result};
 
 const MAX_BYTES: usize = 128;
 
-/// Checks a name that somebody wrote.
+/// Checks the name in an attribute.
 pub(crate) fn check(name: &LitStr) -> Result<()> {
-    match complaint(&name.value()) {
-        Some(complaint) => Err(Error::new(name.span(), complaint)),
+    match fault(&name.value()) {
+        Some(fault) => Err(Error::new(
+            name.span(),
+            format!("invalid event name: {fault}"),
+        )),
         None => Ok(()),
     }
 }
 
-/// Checks a name that was made from identifiers; `blame` is the one that can be given a name.
-pub(crate) fn check_default(name: &str, blame: &Ident) -> Result<()> {
-    let Some(complaint) = complaint(name) else {
-        return Ok(());
-    };
-    let advice = "give it a name of its own: `#[event(\"a.name\")]`";
-    Err(Error::new(
-        blame.span(),
-        format!("`{name}` cannot be an event's name: {complaint}; {advice}"),
-    ))
+/// Checks the default name of `ident`.
+pub(crate) fn check_default(name: &str, ident: &Ident) -> Result<()> {
+    match fault(name) {
+        Some(fault) => Err(Error::new(
+            ident.span(),
+            format!(
+                "the default name `{name}` is invalid: {fault}; set a name with \
+                 `#[event(\"a.name\")]`"
+            ),
+        )),
+        None => Ok(()),
+    }
 }
 
-/// The rule of `tidings::codec::check_name`, which the bus itself asks at run time.
-fn complaint(name: &str) -> Option<String> {
+/// Returns the rule that a name breaks. The rules are those of `tidings::codec::check_name`.
+fn fault(name: &str) -> Option<String> {
     if name.is_empty() {
-        return Some("an event name has at least one character".to_owned());
+        return Some("it is empty".to_owned());
     }
     if name.len() > MAX_BYTES {
         let len = name.len();
         return Some(format!(
-            "an event name has at most {MAX_BYTES} bytes, not {len}"
+            "it has {len} bytes, more than the limit of {MAX_BYTES}"
         ));
     }
     name.chars()
         .find(|character| !character.is_ascii_alphanumeric() && !"._:-".contains(*character))
-        .map(|character| format!("an event name has only `A-Z a-z 0-9 . _ : -`, not {character:?}"))
+        .map(|character| format!("{character:?} is not allowed, only `A-Z a-z 0-9 . _ : -`"))
 }
 
-/// The words of an identifier, in lower case and joined by `_`: `UserRenamed` is `user_renamed`,
-/// and `HTTPServer2` is `http_server2`.
+/// Converts an identifier to snake case: `UserRenamed` is `user_renamed`, and `HTTPServer2` is
+/// `http_server2`.
 pub(crate) fn snake_case(ident: &Ident) -> String {
     let ident = ident.unraw().to_string();
     let characters: Vec<char> = ident.chars().collect();
@@ -91,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_judged_as_the_bus_judges_it() {
+    fn a_name_is_valid_if_the_codec_accepts_it() {
         let long = "a".repeat(129);
         let names = [
             "",

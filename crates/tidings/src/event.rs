@@ -76,8 +76,8 @@ use crate::event::name::is_notice;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
     label = "not an event",
-    note = "put `#[derive(Event)]` on the type, with serde's `Serialize` and `Deserialize` on a struct",
-    note = "any serde type can travel under a name: `bus.on(\"a.name\", …)`, `#[tidings::on(\"a.name\")]`, or `#[event(\"a.name\")]` on a variant"
+    note = "add `#[derive(Event)]` to the type, and serde's `Serialize` and `Deserialize` to a struct",
+    note = "any serde type can be sent and handled under a name: `bus.on(\"a.name\", …)`, `#[tidings::on(\"a.name\")]`, or `#[event(\"a.name\")]` on a variant"
 )]
 pub trait Event: Sized + Send + 'static {
     /// The key to send and hear this event under.

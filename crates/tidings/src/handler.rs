@@ -50,10 +50,10 @@ use crate::handler::context::{Context, FromContext};
     message = "`{Self}` cannot handle `{P}`",
     label = "not a handler",
     note = "a handler is an `async fn`, or a closure that returns `async move {{ … }}`; after the payload it takes up to four of `Context`, `State<T>` with a `T: Clone`, `Bus`",
-    note = "`State` is `tidings::State`: that of another crate, such as `axum::extract::State`, is another type",
-    note = "the payload owns what it holds: `String` instead of `&str`",
-    note = "it returns nothing or a `Result<A, E>`; where the error is only `\"…\".into()`, say its type: `Ok::<_, HandlerError>(())`",
-    note = "what it holds across an `.await` is `Send`: drop an `Rc` or a lock guard before",
+    note = "use `tidings::State`, and not the `State` of another crate, such as `axum::extract::State`",
+    note = "the payload must own its data: `String` instead of `&str`",
+    note = "it returns nothing or a `Result<A, E>`; if the type of the error cannot be inferred, write `Ok::<_, HandlerError>(())`",
+    note = "values held across an `.await` must be `Send`: drop an `Rc` or a lock guard before it",
     note = "an `async |…|` closure must not capture anything: write `move |…| {{ let it = it.clone(); async move {{ … }} }}`",
     note = "on an `async fn`, `#[tidings::debug_handler]` points at what does not suit"
 )]
@@ -86,7 +86,7 @@ pub trait Handler<P, Args = ()>: Send + Sync + 'static {
 /// is written, and sent, only to somebody who [asked](crate::Bus::ask_all).
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
-    note = "it returns nothing, or a `Result<A, E>` whose answer is `serde::Serialize` (`()` where there is none) and whose error is `Into<Box<dyn Error + Send + Sync>>`"
+    note = "return nothing, or a `Result<A, E>` with a response that is `serde::Serialize` (`()` if there is none) and an error that is `Into<Box<dyn Error + Send + Sync>>`"
 )]
 pub trait Outcome {
     /// As a result; an answer is given to whoever asked.

@@ -129,7 +129,7 @@ pub mod __private {
 
     pub use crate::handler::collected::Collected;
     pub use crate::macros::support::{
-        Portable, Probe, ProbeAny, ProbeEvent, ProbeSerde, decode_other, handler0, handler1,
-        handler2, handler3, handler4, on0, on1, on2, on3, on4, unclaimed,
+        Probe, ProbeAny, ProbeEvent, ProbeSerde, SerdePayload, decode_other, handler0, handler1,
+        handler2, handler3, handler4, on0, on1, on2, on3, on4, unknown_name,
     };
 }

@@ -1,22 +1,21 @@
-//! Every shape of event compiles where warnings are errors, documentation is asked for, and the
-//! prelude's names mean something else.
+//! Every shape of event compiles with strict lints, and where names of the prelude are shadowed.
 #![deny(warnings, missing_docs, missing_debug_implementations, unreachable_pub)]
 #![deny(unused_qualifications, rust_2018_idioms, single_use_lifetimes)]
 #![forbid(unsafe_code)]
 
-/// A name that the macros must not stumble over.
+/// Shadows the prelude.
 pub type Result = ();
-/// Another.
+/// Shadows the prelude.
 pub type Option = ();
-/// Another.
+/// Shadows the prelude.
 pub type Vec = ();
-/// Another.
+/// Shadows the prelude.
 pub type String = u8;
 
 /// A struct.
 #[derive(Debug, serde::Serialize, serde::Deserialize, tidings::Event)]
 pub struct Renamed {
-    /// The parameters of what is generated are called so, too.
+    /// Equals a parameter of generated code.
     pub name: String,
 }
 
@@ -39,20 +38,20 @@ pub enum Account {
     },
     /// A tuple.
     Moved(u8, u8),
-    /// Nothing.
+    /// A unit.
     Reloaded,
-    /// Nobody uses it any more.
+    /// Deprecated.
     #[deprecated]
     Old {
         /// One.
         id: u8,
     },
-    /// The rest.
+    /// Others.
     #[event(other)]
     Other(tidings::Unknown),
 }
 
-/// An enum that is private, with serde's derive beside ours.
+/// A private enum that also derives serde's traits.
 #[derive(serde::Serialize, serde::Deserialize, tidings::Event)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Both {

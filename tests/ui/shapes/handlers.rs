@@ -1,4 +1,4 @@
-//! Every shape of handler compiles where warnings are errors.
+//! Every shape of handler compiles with strict lints.
 #![deny(warnings, missing_docs, unreachable_pub, unused_qualifications)]
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ pub struct Renamed;
 #[tidings::on]
 async fn alone(_: Renamed) {}
 
-/// A handler that others may call.
+/// A public handler.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The name stands in parentheses.
+//! The name is in parentheses.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

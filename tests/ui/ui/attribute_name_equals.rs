@@ -1,4 +1,4 @@
-//! The name stands alone.
+//! The name has no key.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

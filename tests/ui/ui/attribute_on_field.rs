@@ -1,4 +1,4 @@
-//! A field has no name of its own.
+//! A field cannot have a name.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

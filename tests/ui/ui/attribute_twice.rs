@@ -1,4 +1,4 @@
-//! One attribute is enough.
+//! An event has one attribute.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

@@ -1,4 +1,4 @@
-//! A payload is owned.
+//! A payload must own its data.
 use tidings::prelude::*;
 
 async fn clear(_: &str) {}

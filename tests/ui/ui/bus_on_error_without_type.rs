@@ -1,4 +1,4 @@
-//! A closure that fails has to say with which type.
+//! The error type of a closure cannot be inferred from `into`.
 use tidings::prelude::*;
 
 fn register(bus: Bus) {

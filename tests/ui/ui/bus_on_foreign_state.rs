@@ -1,4 +1,4 @@
-//! The `State` of another crate is no `tidings::State`.
+//! The `State` of another crate is not `tidings::State`.
 use tidings::prelude::*;
 
 mod extract {

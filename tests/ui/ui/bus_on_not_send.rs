@@ -1,4 +1,4 @@
-//! A handler holds nothing across an await that is not `Send`.
+//! Values held across an await must be `Send`.
 use std::rc::Rc;
 
 use tidings::prelude::*;

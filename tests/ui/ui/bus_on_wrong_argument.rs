@@ -1,4 +1,4 @@
-//! A handler takes few kinds of things.
+//! An argument has an unsuitable type.
 use tidings::prelude::*;
 
 fn hear(bus: Bus) {

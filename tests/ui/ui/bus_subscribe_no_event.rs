@@ -1,4 +1,4 @@
-//! Without a name a handler takes an event.
+//! A handler without a name takes an event.
 use tidings::prelude::*;
 
 fn hear(bus: Bus) {

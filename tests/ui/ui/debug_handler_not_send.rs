@@ -1,4 +1,4 @@
-//! The attribute says what a handler may not hold across an await.
+//! The attribute points at a value across an await that is not `Send`.
 use std::rc::Rc;
 
 #[tidings::debug_handler]

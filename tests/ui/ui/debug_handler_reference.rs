@@ -1,4 +1,4 @@
-//! The attribute points at a payload that is borrowed.
+//! The attribute points at a borrowed payload.
 #[tidings::debug_handler]
 async fn clear(_: &str) {}
 

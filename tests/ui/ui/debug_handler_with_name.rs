@@ -1,4 +1,4 @@
-//! The attribute takes nothing.
+//! The attribute takes no arguments.
 #[tidings::debug_handler("cache.clear")]
 async fn clear(_: String) {}
 

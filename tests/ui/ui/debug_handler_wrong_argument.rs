@@ -1,4 +1,4 @@
-//! The attribute points at the argument that no handler takes, such as another crate's `State`.
+//! The attribute points at an unsuitable argument, such as the `State` of another crate.
 use tidings::prelude::*;
 
 mod extract {

@@ -1,4 +1,4 @@
-//! The attribute points at a payload that nothing can read.
+//! The attribute points at a payload that cannot be deserialized.
 struct Order;
 
 #[tidings::debug_handler]

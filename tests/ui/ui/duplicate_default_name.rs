@@ -1,4 +1,4 @@
-//! A default name can be another's name.
+//! A default name equals the name of another variant.
 use tidings::prelude::*;
 
 #[derive(Event)]

@@ -1,4 +1,4 @@
-//! Two variants cannot have one name.
+//! Two variants cannot have the same name.
 use tidings::prelude::*;
 
 #[derive(Event)]

@@ -1,4 +1,4 @@
-//! An event has one place in an enum.
+//! An event type can be in one variant only.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

@@ -1,4 +1,4 @@
-//! An enum without variants has no events.
+//! An enum of events needs variants.
 use tidings::prelude::*;
 
 #[derive(Event)]

@@ -1,4 +1,4 @@
-//! An event owns what it holds.
+//! An event cannot have lifetimes.
 use tidings::prelude::*;
 
 #[derive(Serialize, Event)]

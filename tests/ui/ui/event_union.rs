@@ -1,4 +1,4 @@
-//! A union is no event.
+//! A union cannot be an event.
 use tidings::prelude::*;
 
 #[derive(Event)]

@@ -1,4 +1,4 @@
-//! An event is read by serde.
+//! An event must implement `Deserialize`.
 use tidings::prelude::*;
 
 #[derive(Serialize, Event)]

@@ -1,4 +1,4 @@
-//! An event is a serde type.
+//! An event must implement serde's traits.
 use tidings::prelude::*;
 
 #[derive(Event)]

@@ -1,4 +1,4 @@
-//! The fields of a variant are serde types.
+//! The fields of a variant must implement serde's traits.
 use tidings::prelude::*;
 
 struct Key;

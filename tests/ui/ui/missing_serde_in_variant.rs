@@ -1,4 +1,4 @@
-//! What a named variant holds is a serde type.
+//! The payload of a named variant must implement serde's traits.
 use tidings::prelude::*;
 
 struct Key;

@@ -1,4 +1,4 @@
-//! An event is written by serde.
+//! An event must implement `Serialize`.
 use tidings::prelude::*;
 
 #[derive(Deserialize, Event)]

@@ -1,4 +1,4 @@
-//! A name has few kinds of characters.
+//! A name contains a character that is not allowed.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

@@ -1,4 +1,4 @@
-//! A default name keeps the rules too.
+//! A default name must follow the rules for names.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

@@ -1,4 +1,4 @@
-//! A name is not empty.
+//! A name cannot be empty.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

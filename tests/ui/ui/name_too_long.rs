@@ -1,4 +1,4 @@
-//! A name is short.
+//! A name cannot have more than 128 bytes.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

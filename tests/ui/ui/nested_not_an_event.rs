@@ -1,4 +1,4 @@
-//! A variant without a name nests an event.
+//! A newtype variant without a name must hold an event.
 use tidings::prelude::*;
 
 #[derive(Event)]

@@ -1,4 +1,4 @@
-//! A nested event is written by its own type.
+//! A nested event cannot have serde attributes.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

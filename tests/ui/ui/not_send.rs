@@ -1,4 +1,4 @@
-//! An event travels between threads.
+//! An event must be `Send`.
 use tidings::prelude::*;
 
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The attribute takes a name or nothing.
+//! The attribute takes one name or nothing.
 
 #[tidings::on(cache)]
 async fn clear(_: String) {}

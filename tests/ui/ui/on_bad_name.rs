@@ -1,4 +1,4 @@
-//! The name is checked.
+//! The name in the attribute is checked.
 
 #[tidings::on("cache clear")]
 async fn clear(key: String) {

@@ -1,4 +1,4 @@
-//! A handler is a function of Rust.
+//! A handler cannot be `extern`.
 
 #[tidings::on("cache.clear")]
 async extern "C" fn clear(key: String) {

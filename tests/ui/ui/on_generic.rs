@@ -1,4 +1,4 @@
-//! A handler takes one type.
+//! A registered handler cannot be generic.
 
 #[tidings::on("cache.clear")]
 async fn clear<T>(_: T) {}

@@ -1,4 +1,4 @@
-//! A handler takes five things at most.
+//! A handler takes at most five arguments.
 use tidings::prelude::*;
 
 #[tidings::on("cache.clear")]

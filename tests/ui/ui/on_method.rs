@@ -1,4 +1,4 @@
-//! A method has no `self` to be called with.
+//! A handler cannot be a method.
 
 struct Cache;
 

@@ -1,4 +1,4 @@
-//! Under a name a handler takes a serde type.
+//! A handler for a name takes a serde type.
 
 struct Key;
 

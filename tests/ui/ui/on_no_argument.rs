@@ -1,4 +1,4 @@
-//! A handler takes the payload.
+//! A handler takes at least the payload.
 
 #[tidings::on("cache.clear")]
 async fn clear() {}

@@ -1,4 +1,4 @@
-//! A handler is async.
+//! A handler must be async.
 
 #[tidings::on("cache.clear")]
 fn clear(key: String) {

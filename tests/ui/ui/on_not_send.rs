@@ -1,4 +1,4 @@
-//! A handler runs on any thread.
+//! The future of a handler must be `Send`.
 use std::rc::Rc;
 
 #[tidings::on("cache.clear")]

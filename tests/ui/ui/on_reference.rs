@@ -1,4 +1,4 @@
-//! A handler owns what it takes.
+//! A handler owns its arguments.
 
 #[tidings::on("cache.clear")]
 async fn clear(key: &str) {

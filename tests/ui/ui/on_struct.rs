@@ -1,4 +1,4 @@
-//! Only functions are handlers.
+//! Only a function can be a handler.
 
 #[tidings::on]
 struct Greeter;

@@ -1,4 +1,4 @@
-//! The bus cannot know what an unsafe function needs.
+//! A handler cannot be unsafe.
 
 #[tidings::on("cache.clear")]
 async unsafe fn clear(key: String) {

@@ -1,4 +1,4 @@
-//! After the payload a handler takes few kinds of things.
+//! An argument after the payload has an unsuitable type.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

@@ -1,4 +1,4 @@
-//! Without a name a handler takes an event.
+//! A handler without a name takes an event.
 
 #[tidings::on]
 async fn clear(_: String) {}

@@ -1,4 +1,4 @@
-//! `other` holds an `Unknown`.
+//! A variant `other` holds an `Unknown`.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

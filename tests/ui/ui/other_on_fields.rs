@@ -1,4 +1,4 @@
-//! `other` needs one `Unknown` to keep the event in.
+//! A variant `other` has one unnamed field.
 use tidings::prelude::*;
 
 #[derive(Event)]

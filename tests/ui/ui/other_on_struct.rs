@@ -1,4 +1,4 @@
-//! `other` belongs on a variant.
+//! `other` is for variants.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

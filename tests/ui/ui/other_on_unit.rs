@@ -1,4 +1,4 @@
-//! `other` needs an `Unknown` to keep the event in.
+//! A variant `other` cannot be a unit.
 use tidings::prelude::*;
 
 #[derive(Event)]

@@ -1,4 +1,4 @@
-//! One variant takes the rest.
+//! Only one variant can be `other`.
 use tidings::prelude::*;
 
 #[derive(Event)]

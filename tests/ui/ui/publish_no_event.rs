@@ -1,4 +1,4 @@
-//! Only events are published without a name.
+//! Only an event can be published without a name.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize)]

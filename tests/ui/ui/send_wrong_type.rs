@@ -1,4 +1,4 @@
-//! A key is sent with its own event.
+//! `EVENT` of one event does not fit another event.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

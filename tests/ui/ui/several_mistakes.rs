@@ -1,4 +1,4 @@
-//! Each mistake is shown.
+//! Each error is reported.
 use tidings::prelude::*;
 
 #[derive(Event)]

@@ -1,4 +1,4 @@
-//! What `#[derive(Event)]` writes: thin calls of what the library and serde know.
+//! The expansion of `#[derive(Event)]`: thin calls into the library and serde.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -7,17 +7,17 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, DeriveInput, Error, Ident, Member, Meta, Token, Type};
 
-use super::model::{Closed, Kind, Model, Place, Single, is_serde};
+use super::model::{EventEnum, EventVariant, Model, StructEvent, VariantKind, is_serde};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     match model {
-        Model::Struct(single) => expand_struct(single),
-        Model::Enum(closed) => expand_enum(closed),
+        Model::Struct(event) => expand_struct(event),
+        Model::Enum(events) => expand_enum(events),
     }
 }
 
-/// The error, and an `Event` that keeps the compiler from repeating it wherever the type is used.
-pub(crate) fn refuse(input: &DeriveInput, error: &Error) -> TokenStream {
+/// Expands to the error and a stub of `Event`, so that uses of the type are not errors too.
+pub(crate) fn expand_error(input: &DeriveInput, error: &Error) -> TokenStream {
     let error = error.to_compile_error();
     let ident = &input.ident;
     let (generics, arguments, where_clause) = input.generics.split_for_impl();
@@ -49,8 +49,8 @@ pub(crate) fn refuse(input: &DeriveInput, error: &Error) -> TokenStream {
     }
 }
 
-fn expand_struct(Single { ident, name }: &Single) -> TokenStream {
-    let portable = portable(ident);
+fn expand_struct(StructEvent { ident, name }: &StructEvent) -> TokenStream {
+    let serde_payload = serde_payload(ident);
     quote! {
         #[automatically_derived]
         impl ::tidings::Event for #ident {
@@ -64,13 +64,13 @@ fn expand_struct(Single { ident, name }: &Single) -> TokenStream {
                 &self,
                 into: ::tidings::codec::Encoder<'_>,
             ) -> ::core::result::Result<(), ::tidings::codec::EncodeError> {
-                #portable::write(self, into)
+                #serde_payload::encode(self, into)
             }
             fn decode(
                 _: &str,
                 payload: ::tidings::codec::Payload<'_>,
             ) -> ::core::result::Result<Self, ::tidings::codec::DecodeError> {
-                #portable::read(payload)
+                #serde_payload::decode(payload)
             }
             fn claims(name: &str) -> bool {
                 name == #name
@@ -82,16 +82,16 @@ fn expand_struct(Single { ident, name }: &Single) -> TokenStream {
     }
 }
 
-fn expand_enum(closed: &Closed) -> TokenStream {
-    let Closed { ident, variants } = closed;
-    let payloads = variants.iter().filter_map(|place| owned(ident, place));
-    let borrowed = borrowed(closed);
-    let declared = variants.iter().map(|place| declare(ident, place));
+fn expand_enum(events: &EventEnum) -> TokenStream {
+    let EventEnum { ident, variants } = events;
+    let payloads = variants.iter().filter_map(|variant| owned(ident, variant));
+    let borrowed = borrowed(events);
+    let declared = variants.iter().map(|variant| declare(ident, variant));
     let names = variants.iter().map(name);
-    let encoded = variants.iter().map(|place| encode(ident, place));
-    let decoded = decode(closed);
-    let claimed = claims(closed);
-    let claimed_others = claims_others(closed);
+    let encoded = variants.iter().map(|variant| encode(ident, variant));
+    let decoded = decode(events);
+    let claimed = claims(events);
+    let claimed_others = claims_others(events);
     quote! {
         const _: () = {
             #(#payloads)*
@@ -129,23 +129,23 @@ fn expand_enum(closed: &Closed) -> TokenStream {
     }
 }
 
-/// The type that a variant's fields are read as.
-fn owned(of: &Ident, place: &Place) -> Option<TokenStream> {
-    let Kind::Fields(_) = place.event else {
+/// Expands to the type that a variant's fields are decoded as.
+fn owned(of: &Ident, variant: &EventVariant) -> Option<TokenStream> {
+    let VariantKind::Fields(_) = variant.kind else {
         return None;
     };
-    let payload = payload_ident(of, place);
-    let attributes = kept(&place.attributes, &["rename_all", "deny_unknown_fields"]);
-    let fields = fields_with_serde(place);
-    let end = matches!(place.fields, syn::Fields::Unnamed(_)).then(<Token![;]>::default);
-    // Serde's errors name the variant, which people know, and not this type.
-    let variant = variant_name(of, place);
-    let expecting = format!("variant {variant}");
+    let payload = payload_ident(of, variant);
+    let attributes = shared_attributes(&variant.attributes, &["rename_all", "deny_unknown_fields"]);
+    let fields = fields_with_serde(variant);
+    let end = matches!(variant.fields, syn::Fields::Unnamed(_)).then(<Token![;]>::default);
+    // Serde's errors name the variant instead of this generated type.
+    let path = variant_path(of, variant);
+    let expecting = format!("variant {path}");
     Some(quote! {
         #[derive(::tidings::__private::serde::Deserialize)]
         #[serde(
             crate = "::tidings::__private::serde",
-            rename = #variant,
+            rename = #path,
             expecting = #expecting,
             #attributes
         )]
@@ -153,33 +153,33 @@ fn owned(of: &Ident, place: &Place) -> Option<TokenStream> {
     })
 }
 
-/// The type through which variants with fields are written as they stand, without a copy: serde's
-/// remote derive sees the very fields, so that their attributes mean what they always do.
-fn borrowed(Closed { ident, variants }: &Closed) -> Option<TokenStream> {
+/// Expands to the type through which variants with fields are encoded without a copy. Serde's remote
+/// derive sees the original fields, so their attributes keep their meaning.
+fn borrowed(EventEnum { ident, variants }: &EventEnum) -> Option<TokenStream> {
     if !variants
         .iter()
-        .any(|place| matches!(place.event, Kind::Fields(_)))
+        .any(|variant| matches!(variant.kind, VariantKind::Fields(_)))
     {
         return None;
     }
-    let mirror = mirror_ident(ident);
+    let remote = remote_ident(ident);
     let borrowed = borrowed_ident(ident);
-    let remote = ident.to_string();
-    let with = mirror.to_string();
-    let variants = variants.iter().map(|place| {
-        let name = &place.ident;
-        let fields = fields_with_serde(place);
-        let attributes = if let Kind::Fields(_) = place.event {
-            kept(&place.attributes, &["rename_all"])
+    let original = ident.to_string();
+    let with = remote.to_string();
+    let variants = variants.iter().map(|variant| {
+        let ident = &variant.ident;
+        let fields = fields_with_serde(variant);
+        let attributes = if let VariantKind::Fields(_) = variant.kind {
+            shared_attributes(&variant.attributes, &["rename_all"])
         } else {
             quote! { skip }
         };
-        quote! { #[serde(#attributes)] #name #fields }
+        quote! { #[serde(#attributes)] #ident #fields }
     });
     Some(quote! {
         #[derive(::tidings::__private::serde::Serialize)]
-        #[serde(crate = "::tidings::__private::serde", remote = #remote, untagged)]
-        enum #mirror { #(#variants),* }
+        #[serde(crate = "::tidings::__private::serde", remote = #original, untagged)]
+        enum #remote { #(#variants),* }
 
         #[derive(::tidings::__private::serde::Serialize)]
         #[serde(crate = "::tidings::__private::serde", transparent)]
@@ -187,111 +187,113 @@ fn borrowed(Closed { ident, variants }: &Closed) -> Option<TokenStream> {
     })
 }
 
-fn declare(of: &Ident, place: &Place) -> TokenStream {
-    match &place.event {
-        Kind::Nested(ty) => {
+fn declare(of: &Ident, variant: &EventVariant) -> TokenStream {
+    match &variant.kind {
+        VariantKind::Nested(ty) => {
             let event = as_event(ty);
             quote! { #event::declare(names); }
         }
-        Kind::Payload(name, ty) => quote! { names.add::<#ty>(#name); },
-        Kind::Fields(name) => {
-            let (payload, variant) = (payload_ident(of, place), variant_name(of, place));
+        VariantKind::Payload(name, ty) => quote! { names.add::<#ty>(#name); },
+        VariantKind::Fields(name) => {
+            let (payload, path) = (payload_ident(of, variant), variant_path(of, variant));
             quote! {
                 names.add_variant::<#payload>(
                     #name,
-                    ::core::concat!(::core::module_path!(), "::", #variant),
+                    ::core::concat!(::core::module_path!(), "::", #path),
                 );
             }
         }
-        Kind::Bare(name) => quote! { names.add::<()>(#name); },
-        Kind::Other(_) => quote! { names.other(); },
+        VariantKind::Unit(name) => quote! { names.add::<()>(#name); },
+        VariantKind::Other(_) => quote! { names.other(); },
     }
 }
 
-fn name(place: &Place) -> TokenStream {
-    let variant = &place.ident;
-    match &place.event {
-        Kind::Nested(ty) | Kind::Other(ty) => {
+fn name(variant: &EventVariant) -> TokenStream {
+    let ident = &variant.ident;
+    match &variant.kind {
+        VariantKind::Nested(ty) | VariantKind::Other(ty) => {
             let event = as_event(ty);
-            quote! { Self::#variant(event) => #event::name(event), }
+            quote! { Self::#ident(event) => #event::name(event), }
         }
-        Kind::Payload(name, _) | Kind::Fields(name) | Kind::Bare(name) => {
-            quote! { Self::#variant { .. } => #name, }
+        VariantKind::Payload(name, _) | VariantKind::Fields(name) | VariantKind::Unit(name) => {
+            quote! { Self::#ident { .. } => #name, }
         }
     }
 }
 
-fn encode(of: &Ident, place: &Place) -> TokenStream {
-    let variant = &place.ident;
-    match &place.event {
-        Kind::Nested(ty) | Kind::Other(ty) => {
+fn encode(of: &Ident, variant: &EventVariant) -> TokenStream {
+    let ident = &variant.ident;
+    match &variant.kind {
+        VariantKind::Nested(ty) | VariantKind::Other(ty) => {
             let event = as_event(ty);
-            quote! { Self::#variant(event) => #event::encode(event, into), }
+            quote! { Self::#ident(event) => #event::encode(event, into), }
         }
-        Kind::Payload(_, ty) => {
-            let portable = portable(ty);
-            quote! { Self::#variant(payload) => #portable::write(payload, into), }
+        VariantKind::Payload(_, ty) => {
+            let serde_payload = serde_payload(ty);
+            quote! { Self::#ident(payload) => #serde_payload::encode(payload, into), }
         }
-        Kind::Fields(_) => {
+        VariantKind::Fields(_) => {
             let borrowed = borrowed_ident(of);
-            quote! { Self::#variant { .. } => into.encode(&#borrowed(self)), }
+            quote! { Self::#ident { .. } => into.encode(&#borrowed(self)), }
         }
-        Kind::Bare(_) => quote! { Self::#variant {} => into.encode(&()), },
+        VariantKind::Unit(_) => quote! { Self::#ident {} => into.encode(&()), },
     }
 }
 
-/// The arms that find the variant of a name: own names, then nested events by what they claim, then
-/// whoever takes the rest.
-fn decode(Closed { ident, variants }: &Closed) -> TokenStream {
-    let own = variants.iter().filter_map(|place| decode_own(ident, place));
-    let nested = nested(variants).map(|(variant, ty)| {
+/// Expands to the arms that select the variant of a name: own names, then the names of nested events,
+/// then all others.
+fn decode(EventEnum { ident, variants }: &EventEnum) -> TokenStream {
+    let own = variants
+        .iter()
+        .filter_map(|variant| decode_own(ident, variant));
+    let nested = nested(variants).map(|(ident, ty)| {
         let event = as_event(ty);
-        quote! { _ if #event::claims(name) => #event::decode(name, payload).map(Self::#variant), }
+        quote! { _ if #event::claims(name) => #event::decode(name, payload).map(Self::#ident), }
     });
     let rest = decode_rest(variants);
     quote! { #(#own)* #(#nested)* #rest }
 }
 
-fn decode_rest(variants: &[Place]) -> TokenStream {
-    if let Some((variant, ty)) = other(variants) {
+fn decode_rest(variants: &[EventVariant]) -> TokenStream {
+    if let Some((ident, ty)) = other(variants) {
         let decode = quote_spanned! { ty.span() => ::tidings::__private::decode_other::<#ty> };
-        return quote! { _ => #decode(name, payload).map(Self::#variant), };
+        return quote! { _ => #decode(name, payload).map(Self::#ident), };
     }
-    let others = nested(variants).map(|(variant, ty)| {
+    let others = nested(variants).map(|(ident, ty)| {
         let event = as_event(ty);
-        quote! { _ if #event::claims_others() => #event::decode(name, payload).map(Self::#variant), }
+        quote! { _ if #event::claims_others() => #event::decode(name, payload).map(Self::#ident), }
     });
     quote! {
         #(#others)*
         _ => ::core::result::Result::Err(
-            ::tidings::__private::unclaimed(name, payload.format()),
+            ::tidings::__private::unknown_name(name, payload.format()),
         ),
     }
 }
 
-fn decode_own(of: &Ident, place: &Place) -> Option<TokenStream> {
-    let variant = &place.ident;
-    let name = place.name()?;
-    Some(match &place.event {
-        Kind::Fields(_) => {
-            let payload = payload_ident(of, place);
-            let members: Vec<Member> = place.fields.members().collect();
+fn decode_own(of: &Ident, variant: &EventVariant) -> Option<TokenStream> {
+    let ident = &variant.ident;
+    let name = variant.name()?;
+    Some(match &variant.kind {
+        VariantKind::Fields(_) => {
+            let payload = payload_ident(of, variant);
+            let members: Vec<Member> = variant.fields.members().collect();
             quote! {
                 #name => payload
                     .decode::<#payload>()
-                    .map(|fields| Self::#variant { #(#members: fields.#members),* }),
+                    .map(|fields| Self::#ident { #(#members: fields.#members),* }),
             }
         }
-        Kind::Payload(_, ty) => {
-            let portable = portable(ty);
-            quote! { #name => #portable::read(payload).map(Self::#variant), }
+        VariantKind::Payload(_, ty) => {
+            let serde_payload = serde_payload(ty);
+            quote! { #name => #serde_payload::decode(payload).map(Self::#ident), }
         }
-        _ => quote! { #name => payload.decode::<()>().map(|()| Self::#variant {}), },
+        _ => quote! { #name => payload.decode::<()>().map(|()| Self::#ident {}), },
     })
 }
 
-fn claims(Closed { variants, .. }: &Closed) -> TokenStream {
-    let names: Vec<&str> = variants.iter().filter_map(Place::name).collect();
+fn claims(EventEnum { variants, .. }: &EventEnum) -> TokenStream {
+    let names: Vec<&str> = variants.iter().filter_map(EventVariant::name).collect();
     let own = (!names.is_empty()).then(|| quote! { ::core::matches!(name, #(#names)|*) });
     let nested = nested(variants).map(|(_, ty)| {
         let event = as_event(ty);
@@ -300,7 +302,7 @@ fn claims(Closed { variants, .. }: &Closed) -> TokenStream {
     any(own.into_iter().chain(nested))
 }
 
-fn claims_others(Closed { variants, .. }: &Closed) -> TokenStream {
+fn claims_others(EventEnum { variants, .. }: &EventEnum) -> TokenStream {
     if other(variants).is_some() {
         return quote! { true };
     }
@@ -318,31 +320,31 @@ fn any(conditions: impl Iterator<Item = TokenStream>) -> TokenStream {
     quote! { #(#conditions)||* }
 }
 
-fn nested(variants: &[Place]) -> impl Iterator<Item = (&Ident, &Type)> {
-    variants.iter().filter_map(|place| match &place.event {
-        Kind::Nested(ty) => Some((&place.ident, ty)),
+fn nested(variants: &[EventVariant]) -> impl Iterator<Item = (&Ident, &Type)> {
+    variants.iter().filter_map(|variant| match &variant.kind {
+        VariantKind::Nested(ty) => Some((&variant.ident, ty)),
         _ => None,
     })
 }
 
-fn other(variants: &[Place]) -> Option<(&Ident, &Type)> {
-    variants.iter().find_map(|place| match &place.event {
-        Kind::Other(ty) => Some((&place.ident, ty)),
+fn other(variants: &[EventVariant]) -> Option<(&Ident, &Type)> {
+    variants.iter().find_map(|variant| match &variant.kind {
+        VariantKind::Other(ty) => Some((&variant.ident, ty)),
         _ => None,
     })
 }
 
-/// The fields, with no attributes but serde's.
-fn fields_with_serde(place: &Place) -> TokenStream {
-    let mut fields = place.fields.clone();
+/// Returns the fields with serde's attributes only.
+fn fields_with_serde(variant: &EventVariant) -> TokenStream {
+    let mut fields = variant.fields.clone();
     for field in &mut fields {
         field.attrs.retain(is_serde);
     }
     fields.into_token_stream()
 }
 
-/// Those of a variant's serde attributes that mean the same on the payload's type.
-fn kept(attributes: &[Attribute], words: &[&str]) -> TokenStream {
+/// Returns the serde attributes of a variant that have the same meaning on the payload's type.
+fn shared_attributes(attributes: &[Attribute], allowed: &[&str]) -> TokenStream {
     let kept = attributes
         .iter()
         .filter(|attribute| is_serde(attribute))
@@ -352,32 +354,32 @@ fn kept(attributes: &[Attribute], words: &[&str]) -> TokenStream {
                 .ok()
         })
         .flatten()
-        .filter(|meta| words.iter().any(|word| meta.path().is_ident(word)));
+        .filter(|meta| allowed.iter().any(|name| meta.path().is_ident(name)));
     quote! { #(#kept),* }
 }
 
-/// `<T as Event>` with the span of `T`, so that a type that is no event is shown once, where it
-/// stands.
+/// Returns `<T as Event>` with the span of `T`, so that the error about a type that is not an event
+/// is reported once, at the type.
 fn as_event(ty: &Type) -> TokenStream {
     quote_spanned! { ty.span() => <#ty as ::tidings::Event> }
 }
 
-/// `<T as Portable>`, likewise for a type that serde does not know.
-fn portable(ty: &(impl ToTokens + ?Sized)) -> TokenStream {
-    quote_spanned! { ty.span() => <#ty as ::tidings::__private::Portable> }
+/// Returns `<T as SerdePayload>` with the span of `T`.
+fn serde_payload(ty: &(impl ToTokens + ?Sized)) -> TokenStream {
+    quote_spanned! { ty.span() => <#ty as ::tidings::__private::SerdePayload> }
 }
 
-/// What people call a variant: `Account::Deleted`.
-fn variant_name(of: &Ident, place: &Place) -> String {
-    format!("{}::{}", of.unraw(), place.ident.unraw())
+/// Returns the path of a variant: `Account::Deleted`.
+fn variant_path(of: &Ident, variant: &EventVariant) -> String {
+    format!("{}::{}", of.unraw(), variant.ident.unraw())
 }
 
-fn payload_ident(of: &Ident, place: &Place) -> Ident {
-    format_ident!("{of}{}Payload", place.ident, span = place.ident.span())
+fn payload_ident(of: &Ident, variant: &EventVariant) -> Ident {
+    format_ident!("{of}{}Payload", variant.ident, span = variant.ident.span())
 }
 
-fn mirror_ident(of: &Ident) -> Ident {
-    format_ident!("{of}Mirror")
+fn remote_ident(of: &Ident) -> Ident {
+    format_ident!("{of}Remote")
 }
 
 fn borrowed_ident(of: &Ident) -> Ident {

@@ -1,4 +1,4 @@
-//! What is derived: every name known, every rule kept.
+//! The model of a type that derives `Event`: all names are set, and all rules are checked.
 
 use std::collections::HashMap;
 
@@ -9,54 +9,56 @@ use syn::{
     Result, Type, Variant,
 };
 
-use super::attribute::{self, Said};
+use super::attribute::{self, EventAttribute};
 use crate::name;
 
-/// A type whose `Event` can be written.
+/// A valid event type.
 pub(crate) enum Model {
-    Struct(Single),
-    Enum(Closed),
+    Struct(StructEvent),
+    Enum(EventEnum),
 }
 
-/// A struct: one event, its own payload.
-pub(crate) struct Single {
+/// A struct: one event, and its own payload.
+pub(crate) struct StructEvent {
     pub(crate) ident: Ident,
     pub(crate) name: String,
 }
 
 /// An enum: a closed set of events.
-pub(crate) struct Closed {
+pub(crate) struct EventEnum {
     pub(crate) ident: Ident,
-    pub(crate) variants: Vec<Place>,
+    pub(crate) variants: Vec<EventVariant>,
 }
 
-/// A variant, and what travels for it.
-pub(crate) struct Place {
+/// A variant, and the event that it is.
+pub(crate) struct EventVariant {
     pub(crate) ident: Ident,
     pub(crate) fields: Fields,
     pub(crate) attributes: Vec<Attribute>,
-    pub(crate) event: Kind,
+    pub(crate) kind: VariantKind,
 }
 
-/// What a variant stands for.
-pub(crate) enum Kind {
-    /// An event or an enum of its own, which knows its names.
+/// The name and the payload of a variant.
+pub(crate) enum VariantKind {
+    /// Another event type, with its own names.
     Nested(Type),
-    /// A name, and any serde type.
+    /// A name, and a payload of any serde type.
     Payload(String, Type),
-    /// A name, and the variant's fields.
+    /// A name, and the variant's fields as payload.
     Fields(String),
-    /// A name alone.
-    Bare(String),
-    /// All names that nobody else has.
+    /// A name without payload.
+    Unit(String),
+    /// All names without another variant.
     Other(Type),
 }
 
-impl Place {
+impl EventVariant {
     pub(crate) fn name(&self) -> Option<&str> {
-        match &self.event {
-            Kind::Payload(name, _) | Kind::Fields(name) | Kind::Bare(name) => Some(name),
-            Kind::Nested(_) | Kind::Other(_) => None,
+        match &self.kind {
+            VariantKind::Payload(name, _) | VariantKind::Fields(name) | VariantKind::Unit(name) => {
+                Some(name)
+            }
+            VariantKind::Nested(_) | VariantKind::Other(_) => None,
         }
     }
 }
@@ -65,7 +67,7 @@ pub(crate) fn parse(input: &DeriveInput) -> Result<Model> {
     if !input.generics.params.is_empty() {
         return Err(Error::new_spanned(
             &input.generics.params,
-            "an event has one name and one payload type: generic events are not supported",
+            "an event cannot have generics or lifetimes: it has one name and one payload type, and owns its data",
         ));
     }
     match &input.data {
@@ -73,15 +75,15 @@ pub(crate) fn parse(input: &DeriveInput) -> Result<Model> {
         Data::Enum(data) => parse_enum(input, data).map(Model::Enum),
         Data::Union(data) => Err(Error::new(
             data.union_token.span,
-            "a union cannot be an event: serde cannot tell what is in it; use a struct or an enum",
+            "a union cannot be an event, because serde does not support unions: use a struct or an enum",
         )),
     }
 }
 
-fn parse_struct(input: &DeriveInput, data: &DataStruct) -> Result<Single> {
-    attribute::refuse_on_fields(&data.fields)?;
+fn parse_struct(input: &DeriveInput, data: &DataStruct) -> Result<StructEvent> {
+    attribute::reject_on_fields(&data.fields)?;
     let name = own_name(input)?;
-    Ok(Single {
+    Ok(StructEvent {
         ident: input.ident.clone(),
         name: match name {
             Some(name) => name.value(),
@@ -90,7 +92,7 @@ fn parse_struct(input: &DeriveInput, data: &DataStruct) -> Result<Single> {
     })
 }
 
-fn parse_enum(input: &DeriveInput, data: &DataEnum) -> Result<Closed> {
+fn parse_enum(input: &DeriveInput, data: &DataEnum) -> Result<EventEnum> {
     let prefix = match own_name(input)? {
         Some(prefix) => prefix.value(),
         None => name::snake_case(&input.ident),
@@ -98,16 +100,16 @@ fn parse_enum(input: &DeriveInput, data: &DataEnum) -> Result<Closed> {
     if data.variants.is_empty() {
         return Err(Error::new(
             input.ident.span(),
-            "an enum of events needs a variant: each variant is an event",
+            "an enum without variants cannot be an event: add a variant for each event",
         ));
     }
-    let mut known = Known::default();
+    let mut seen = SeenVariants::default();
     let mut variants = Vec::new();
     let mut errors: Option<Error> = None;
     for variant in &data.variants {
-        let place = parse_variant(variant, &prefix, &input.ident);
-        match place.and_then(|place| known.add(&place, variant).map(|()| place)) {
-            Ok(place) => variants.push(place),
+        let variant = parse_variant(variant, &prefix, &input.ident);
+        match variant.and_then(|variant| seen.add(&variant).map(|()| variant)) {
+            Ok(variant) => variants.push(variant),
             Err(error) => match &mut errors {
                 Some(errors) => errors.combine(error),
                 None => errors = Some(error),
@@ -116,59 +118,59 @@ fn parse_enum(input: &DeriveInput, data: &DataEnum) -> Result<Closed> {
     }
     match errors {
         Some(errors) => Err(errors),
-        None => Ok(Closed {
+        None => Ok(EventEnum {
             ident: input.ident.clone(),
             variants,
         }),
     }
 }
 
-/// What `#[event("…")]` on the type itself says.
+/// Parses `#[event("…")]` on the type itself.
 fn own_name(input: &DeriveInput) -> Result<Option<LitStr>> {
     match attribute::read(&input.attrs)? {
-        Some(Said::Name(name)) => Ok(Some(name)),
-        Some(Said::Other(word)) => Err(Error::new(
+        Some(EventAttribute::Name(name)) => Ok(Some(name)),
+        Some(EventAttribute::Other(word)) => Err(Error::new(
             word.span(),
-            "`other` belongs on a variant of an enum: `#[event(other)] Other(Unknown)`",
+            "`other` is only allowed on a variant of an enum: `#[event(other)] Other(Unknown)`",
         )),
         None => Ok(None),
     }
 }
 
-fn parse_variant(variant: &Variant, prefix: &str, of: &Ident) -> Result<Place> {
-    attribute::refuse_on_fields(&variant.fields)?;
-    let fields = without_self(&variant.fields, of);
-    let said = attribute::read(&variant.attrs)?;
+fn parse_variant(variant: &Variant, prefix: &str, of: &Ident) -> Result<EventVariant> {
+    attribute::reject_on_fields(&variant.fields)?;
+    let fields = replace_self(&variant.fields, of);
+    let parsed = attribute::read(&variant.attrs)?;
     let newtype = newtype(&fields);
-    let event = match (said, newtype) {
-        (Some(Said::Other(_)), Some(field)) => Kind::Other(plain(field)?),
-        (Some(Said::Other(word)), None) => {
+    let kind = match (parsed, newtype) {
+        (Some(EventAttribute::Other(_)), Some(field)) => VariantKind::Other(nested_type(field)?),
+        (Some(EventAttribute::Other(word)), None) => {
             return Err(Error::new(
                 word.span(),
-                "`other` needs room for the event: `#[event(other)] Other(Unknown)`",
+                "`other` needs a variant that holds the event: `#[event(other)] Other(Unknown)`",
             ));
         }
-        (None, Some(field)) => Kind::Nested(plain(field)?),
-        (Some(Said::Name(name)), Some(field)) if !has_serde(field) => {
-            Kind::Payload(name.value(), field.ty.clone())
+        (None, Some(field)) => VariantKind::Nested(nested_type(field)?),
+        (Some(EventAttribute::Name(name)), Some(field)) if !has_serde(field) => {
+            VariantKind::Payload(name.value(), field.ty.clone())
         }
-        (said, _) => {
-            let name = match said {
-                Some(Said::Name(name)) => name.value(),
+        (parsed, _) => {
+            let name = match parsed {
+                Some(EventAttribute::Name(name)) => name.value(),
                 _ => default_name(Some(prefix), &variant.ident)?,
             };
             if fields.is_empty() {
-                Kind::Bare(name)
+                VariantKind::Unit(name)
             } else {
-                Kind::Fields(name)
+                VariantKind::Fields(name)
             }
         }
     };
-    Ok(Place {
+    Ok(EventVariant {
         ident: variant.ident.clone(),
         fields,
         attributes: variant.attrs.clone(),
-        event,
+        kind,
     })
 }
 
@@ -179,12 +181,12 @@ fn newtype(fields: &Fields) -> Option<&Field> {
     }
 }
 
-/// The type of a field that has no say in how it travels.
-fn plain(field: &Field) -> Result<Type> {
+/// Returns the type of a field that must not have serde attributes.
+fn nested_type(field: &Field) -> Result<Type> {
     match field.attrs.iter().find(|attribute| is_serde(attribute)) {
         Some(attribute) => Err(Error::new_spanned(
             attribute,
-            "this event is written by its own type: put serde's attributes there",
+            "serde attributes have no effect here: put them on the type of the event",
         )),
         None => Ok(field.ty.clone()),
     }
@@ -205,11 +207,11 @@ fn default_name(prefix: Option<&str>, ident: &Ident) -> Result<String> {
     Ok(name)
 }
 
-/// The fields with `Self` written out, so that they can stand in another type.
-fn without_self(fields: &Fields, of: &Ident) -> Fields {
-    struct WrittenOut<'a>(&'a Ident);
+/// Replaces `Self` in the fields by the type, so that another type can have them.
+fn replace_self(fields: &Fields, of: &Ident) -> Fields {
+    struct ReplaceSelf<'a>(&'a Ident);
 
-    impl VisitMut for WrittenOut<'_> {
+    impl VisitMut for ReplaceSelf<'_> {
         fn visit_ident_mut(&mut self, ident: &mut Ident) {
             if ident == "Self" {
                 *ident = Ident::new(&self.0.to_string(), ident.span());
@@ -224,45 +226,42 @@ fn without_self(fields: &Fields, of: &Ident) -> Fields {
     }
 
     let mut fields = fields.clone();
-    WrittenOut(of).visit_fields_mut(&mut fields);
+    ReplaceSelf(of).visit_fields_mut(&mut fields);
     fields
 }
 
-/// What the variants so far have taken.
+/// The names and types of the variants so far.
 #[derive(Default)]
-struct Known {
+struct SeenVariants {
     names: HashMap<String, Ident>,
     nested: HashMap<String, Ident>,
     other: Option<Ident>,
 }
 
-impl Known {
-    fn add(&mut self, place: &Place, variant: &Variant) -> Result<()> {
-        let ident = place.ident.clone();
-        let (first, complaint) = match &place.event {
-            Kind::Nested(ty) => {
+impl SeenVariants {
+    fn add(&mut self, variant: &EventVariant) -> Result<()> {
+        let ident = variant.ident.clone();
+        let (first, duplicate) = match &variant.kind {
+            VariantKind::Nested(ty) => {
                 let ty = ty.to_token_stream().to_string();
-                let complaint = format!("`{ty}` has a variant already");
-                (self.nested.insert(ty, ident), complaint)
+                let duplicate = format!("event type `{ty}`");
+                (self.nested.insert(ty, ident), duplicate)
             }
-            Kind::Other(_) => {
-                let complaint = "one variant takes all other events".to_owned();
-                (self.other.replace(ident), complaint)
-            }
-            Kind::Payload(name, _) | Kind::Fields(name) | Kind::Bare(name) => {
-                let complaint = format!("`{name}` has a variant already");
-                (self.names.insert(name.clone(), ident), complaint)
+            VariantKind::Other(_) => (self.other.replace(ident), "`#[event(other)]`".to_owned()),
+            VariantKind::Payload(name, _) | VariantKind::Fields(name) | VariantKind::Unit(name) => {
+                let duplicate = format!("event name `{name}`");
+                (self.names.insert(name.clone(), ident), duplicate)
             }
         };
         let Some(first) = first else { return Ok(()) };
-        let blame = match (attribute::read(&variant.attrs), &place.event) {
-            (Ok(Some(Said::Name(name))), _) => name.into_token_stream(),
-            (_, Kind::Nested(ty)) => ty.to_token_stream(),
+        let spanned = match (attribute::read(&variant.attributes), &variant.kind) {
+            (Ok(Some(EventAttribute::Name(name))), _) => name.into_token_stream(),
+            (_, VariantKind::Nested(ty)) => ty.to_token_stream(),
             _ => variant.ident.to_token_stream(),
         };
         Err(Error::new_spanned(
-            blame,
-            format!("{complaint}, `{first}`: an event has one place in an enum"),
+            spanned,
+            format!("duplicate {duplicate}: the variant `{first}` already has it"),
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! What `#[tidings::on]` writes: the function, and its registration.
+//! The expansion of `#[tidings::on]`: the function, and its registration.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -12,7 +12,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let name = function.sig.ident.unraw().to_string();
     let register = register(model);
     quote! {
-        // A handler is async even where it has nothing to wait for.
+        // A handler must be async, even if it awaits nothing.
         #[allow(clippy::unused_async)]
         #function
 
@@ -27,18 +27,18 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     }
 }
 
-/// `bus.on(key, greet)`, by way of a function that takes each type of the signature as a parameter
-/// of its own: a type that does not suit is shown once, where it stands.
+/// Expands to `bus.on(key, greet)`, through a function with a type parameter for each type of the
+/// signature, so that an error about a type is reported once, at the type.
 fn register(model: &Model) -> TokenStream {
     let Model {
         function,
         payload,
-        taken,
+        extracted,
         outcome,
         ..
     } = model;
     let ident = &function.sig.ident;
-    let on = format_ident!("on{}", taken.len());
+    let on = format_ident!("on{}", extracted.len());
     let span = payload.span();
     let (key_type, key) = match &model.name {
         Some(name) => (quote_spanned! { span => &'static str }, quote! { #name }),
@@ -48,7 +48,7 @@ fn register(model: &Model) -> TokenStream {
         ),
     };
     quote! {
-        ::tidings::__private::#on::<#key_type, #payload, #(#taken,)* #outcome, _, _>(
+        ::tidings::__private::#on::<#key_type, #payload, #(#extracted,)* #outcome, _, _>(
             bus,
             #key,
             #ident,

@@ -1,4 +1,4 @@
-//! A function that can be collected.
+//! The model of a handler function.
 
 use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream};
@@ -10,16 +10,17 @@ use syn::{
 
 use crate::event::event_name;
 
-/// The payload, and four things taken from the context.
+/// The payload, and four arguments from the context.
 const MAX_ARGUMENTS: usize = 5;
 
-/// An async function, and what it hears.
+/// A valid handler.
 pub(crate) struct Model {
     pub(crate) function: ItemFn,
-    /// `None`: the events of the payload's type.
+    /// `None` for the events of the payload's type.
     pub(crate) name: Option<LitStr>,
     pub(crate) payload: Type,
-    pub(crate) taken: Vec<Type>,
+    /// The types of the arguments from the context.
+    pub(crate) extracted: Vec<Type>,
     pub(crate) outcome: Type,
 }
 
@@ -28,7 +29,7 @@ pub(crate) fn parse(arguments: TokenStream, item: TokenStream) -> Result<Model> 
     parse_function(name, item, "tidings::on")
 }
 
-/// A function under the attribute that is called so.
+/// Parses a function that is marked with `attribute`.
 pub(crate) fn parse_function(
     name: Option<LitStr>,
     item: TokenStream,
@@ -37,27 +38,27 @@ pub(crate) fn parse_function(
     let function: ItemFn = syn::parse2(item.clone()).map_err(|_| {
         Error::new_spanned(
             item,
-            format!("`#[{attribute}]` marks a handler: an `async fn` that takes the payload"),
+            format!("`#[{attribute}]` expects a handler: an `async fn` that takes the payload"),
         )
     })?;
     check(&function.sig)?;
-    let mut types = types(&function.sig)?.into_iter();
+    let mut types = argument_types(&function.sig)?.into_iter();
     let Some(payload) = types.next() else {
         return Err(Error::new(
             function.sig.paren_token.span.join(),
-            "a handler takes the payload as its first argument: `(): ()` for an event without one",
+            "a handler takes the payload as its first argument; without a payload, write `(): ()`",
         ));
     };
     let outcome = match &function.sig.output {
         ReturnType::Default => parse_quote! { () },
-        // It cannot be written down, only inferred.
+        // `impl Trait` cannot be named, only inferred.
         ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)) => parse_quote! { _ },
         ReturnType::Type(_, ty) => (**ty).clone(),
     };
     Ok(Model {
         name,
         payload,
-        taken: types.collect(),
+        extracted: types.collect(),
         outcome,
         function,
     })
@@ -80,7 +81,7 @@ impl Parse for Arguments {
         if input.is_empty() {
             return Ok(Self { name: Some(name) });
         }
-        Err(input.error("a handler hears one name: nothing follows it in `#[tidings::on(…)]`"))
+        Err(input.error("unexpected argument: `#[tidings::on(…)]` takes one event name"))
     }
 }
 
@@ -88,40 +89,40 @@ fn check(signature: &Signature) -> Result<()> {
     if signature.asyncness.is_none() {
         return Err(Error::new(
             signature.fn_token.span,
-            "a handler is an `async fn`",
+            "a handler must be an `async fn`: add `async`",
         ));
     }
     if let Some(unsafety) = &signature.unsafety {
         return Err(Error::new(
             unsafety.span,
-            "the bus calls handlers by itself, so a handler cannot be `unsafe`",
+            "a handler cannot be `unsafe`, because the bus calls it: remove `unsafe`",
         ));
     }
     if let Some(abi) = &signature.abi {
         return Err(Error::new_spanned(
             abi,
-            "a handler is an `async fn` of Rust: take `extern` away",
+            "a handler cannot be `extern`: remove the ABI",
         ));
     }
     let generic = signature.generics.params.first();
     if let Some(generic) = generic {
-        let what = match generic {
-            GenericParam::Lifetime(_) => "a handler owns what it takes: take the lifetime away",
+        let message = match generic {
+            GenericParam::Lifetime(_) => "a handler owns its arguments: remove the lifetime",
             GenericParam::Type(_) | GenericParam::Const(_) => {
-                "a collected handler takes one type of payload: write the type instead of a generic"
+                "a registered handler cannot be generic: write the type of the payload"
             }
         };
-        return Err(Error::new_spanned(generic, what));
+        return Err(Error::new_spanned(generic, message));
     }
     Ok(())
 }
 
-/// The types of the arguments.
-fn types(signature: &Signature) -> Result<Vec<Type>> {
+/// Returns the types of the arguments.
+fn argument_types(signature: &Signature) -> Result<Vec<Type>> {
     if let Some(surplus) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
         return Err(Error::new_spanned(
             surplus,
-            "a handler takes the payload and up to four of `Context`, `State<T>`, `Bus`",
+            "too many arguments: a handler takes the payload and up to four of `Context`, `State<T>`, `Bus`",
         ));
     }
     signature.inputs.iter().map(argument_type).collect()
@@ -133,18 +134,18 @@ fn argument_type(argument: &FnArg) -> Result<Type> {
         FnArg::Receiver(receiver) => {
             return Err(Error::new(
                 receiver.span(),
-                "a method cannot be collected: nobody knows which `self`; use a function and `State<T>`",
+                "a handler cannot take `self`: use a function, and `State<T>` for the data",
             ));
         }
     };
     match ty {
         Type::Reference(_) => Err(Error::new_spanned(
             ty,
-            "a handler owns what it takes: `String` instead of `&str`, `T` instead of `&T`",
+            "a handler owns its arguments: write `String` instead of `&str`, `T` instead of `&T`",
         )),
         Type::ImplTrait(_) => Err(Error::new_spanned(
             ty,
-            "a collected handler takes one type of payload: write the type instead of `impl`",
+            "a registered handler cannot be generic: write the type of the payload instead of `impl`",
         )),
         _ => Ok(ty.clone()),
     }

@@ -154,9 +154,9 @@ impl fmt::Debug for Context {
 
 /// Something that a handler can take beside the payload.
 #[diagnostic::on_unimplemented(
-    message = "a handler cannot take a `{Self}` beside the payload",
+    message = "a handler cannot take `{Self}` after the payload",
     note = "after the payload a handler takes up to four of `Context`, `State<T>`, `Bus`",
-    note = "`State` is `tidings::State`: that of another crate, such as `axum::extract::State`, is another type"
+    note = "use `tidings::State`, and not the `State` of another crate, such as `axum::extract::State`"
 )]
 pub trait FromContext: Sized {
     /// Takes it from the context of an event.

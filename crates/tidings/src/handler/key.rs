@@ -63,9 +63,9 @@ pub struct Wanted<P> {
 /// What a payload of type `P` can be heard under: a name (`&str`, any type that serde can read) or
 /// an event's key (the event, or an `Arc` of it).
 #[diagnostic::on_unimplemented(
-    message = "`{P}` cannot be heard under `{Self}`",
+    message = "a handler for `{Self}` cannot take `{P}`",
     note = "under a name (`&str`) a handler takes any `T: serde::de::DeserializeOwned + Send`; under `SomeEvent::EVENT` it takes a `SomeEvent` or an `Arc<SomeEvent>`",
-    note = "a payload owns what it holds: `String` instead of `&str`, `T` instead of `&T`"
+    note = "the payload must own its data: `String` instead of `&str`, `T` instead of `&T`"
 )]
 pub trait HearKey<P>: sealed::Hear<P> {}
 
@@ -74,7 +74,7 @@ pub trait HearKey<P>: sealed::Hear<P> {}
 /// Handlers that take `Arc<E>` share one decoded value; handlers that take `E` own theirs.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its event",
-    note = "the first argument is the event: a type with `#[derive(Event)]`, or an `Arc` of one. To hear any serde type under a name, write `bus.on(\"a.name\", handler)` or `#[tidings::on(\"a.name\")]`"
+    note = "the first argument is the event: a type with `#[derive(Event)]`, or an `Arc` of one. To handle any serde type under a name, write `bus.on(\"a.name\", handler)` or `#[tidings::on(\"a.name\")]`"
 )]
 pub trait EventPayload: sealed::Own {
     /// The event.

@@ -1,4 +1,4 @@
-//! What macros ask of types, with advice where a type falls short.
+//! Traits and functions that the code of the macros uses, with diagnostics for unsuitable types.
 
 use std::marker::PhantomData;
 
@@ -13,50 +13,50 @@ use crate::handler::context::FromContext;
 use crate::handler::key::{EventPayload, HearKey};
 use crate::{Bus, Subscription};
 
-/// A payload that serde can write and read.
+/// A payload that serde can encode and decode.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the payload of an event",
-    label = "serde cannot write or read this type",
+    label = "serde cannot serialize and deserialize this type",
     note = "add `#[derive(Serialize, Deserialize)]` to `{Self}`"
 )]
-pub trait Portable: Sized {
-    /// Writes it.
+pub trait SerdePayload: Sized {
+    /// Encodes the value.
     ///
     /// # Errors
     ///
-    /// When serde cannot write the value in this format.
-    fn write(&self, into: Encoder<'_>) -> Result<(), EncodeError>;
+    /// When serde cannot encode the value in this format.
+    fn encode(&self, into: Encoder<'_>) -> Result<(), EncodeError>;
 
-    /// Reads one.
+    /// Decodes a value.
     ///
     /// # Errors
     ///
-    /// When the payload is not what this type expects.
-    fn read(payload: Payload<'_>) -> Result<Self, DecodeError>;
+    /// When the payload does not match this type.
+    fn decode(payload: Payload<'_>) -> Result<Self, DecodeError>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<P: Serialize + DeserializeOwned> Portable for P {
-    fn write(&self, into: Encoder<'_>) -> Result<(), EncodeError> {
+impl<P: Serialize + DeserializeOwned> SerdePayload for P {
+    fn encode(&self, into: Encoder<'_>) -> Result<(), EncodeError> {
         into.encode(self)
     }
 
-    fn read(payload: Payload<'_>) -> Result<Self, DecodeError> {
+    fn decode(payload: Payload<'_>) -> Result<Self, DecodeError> {
         payload.decode()
     }
 }
 
-/// What the variant marked `#[event(other)]` holds.
+/// The payload of the variant marked `#[event(other)]`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot hold the events that nobody else knows",
-    label = "this should be a `tidings::Unknown`",
-    note = "the variant marked `#[event(other)]` is `Other(Unknown)`: any name, the payload kept as it came"
+    message = "`{Self}` cannot hold the events of all other names",
+    label = "expected `tidings::Unknown`",
+    note = "write `#[event(other)] Other(Unknown)`: it holds any name, and the payload as received"
 )]
 pub trait Other: Event {}
 
 impl Other for Unknown {}
 
-/// Reads what the variant marked `#[event(other)]` holds.
+/// Decodes the payload of the variant marked `#[event(other)]`.
 ///
 /// # Errors
 ///
@@ -65,19 +65,19 @@ pub fn decode_other<E: Other>(name: &str, payload: Payload<'_>) -> Result<E, Dec
     E::decode(name, payload)
 }
 
-/// The complaint about a name that no variant of an enum has.
-pub fn unclaimed(name: &str, format: Format) -> DecodeError {
-    let complaint = format_args!("no variant has the event name `{name}`");
+/// Returns the error of a name without a variant.
+pub fn unknown_name(name: &str, format: Format) -> DecodeError {
+    let message = format_args!("no variant has the event name `{name}`");
     match format {
-        Format::Json => DecodeError::Json(serde_json::Error::custom(complaint)),
-        Format::MessagePack => DecodeError::MessagePack(serde::de::Error::custom(complaint)),
+        Format::Json => DecodeError::Json(serde_json::Error::custom(message)),
+        Format::MessagePack => DecodeError::MessagePack(serde::de::Error::custom(message)),
     }
 }
 
 macro_rules! registrations {
     ($($name:ident ($($argument:ident),*))*) => { $(
-        /// [`Bus::on`] for a function, where each thing that it has to be is asked of a type
-        /// parameter of its own, so that the compiler can point at what does not suit.
+        /// Calls [`Bus::on`]. Each type of the function is a type parameter with its own bounds, so
+        /// that the compiler error points at the unsuitable type.
         ///
         /// # Errors
         ///
@@ -104,7 +104,7 @@ registrations! { on0 () on1 (A) on2 (A, B) on3 (A, B, C) on4 (A, B, C, D) }
 
 macro_rules! handlers {
     ($($name:ident ($($argument:ident),*))*) => { $(
-        /// Asks of a function what each part of a handler has to be, and does nothing.
+        /// Checks each type of a handler, and does nothing.
         pub fn $name<P, $($argument,)* O, F, R>(_: F)
         where
             P: Send + 'static,
@@ -119,44 +119,44 @@ macro_rules! handlers {
 
 handlers! { handler0 () handler1 (A) handler2 (A, B) handler3 (A, B, C) handler4 (A, B, C, D) }
 
-/// What a handler takes first.
+/// The first argument of a handler.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its payload",
-    label = "neither an event nor a type that serde can read",
+    label = "neither an event nor a type that serde can deserialize",
     note = "the payload is the first argument: an event (`#[derive(Event)]`), an `Arc` of one or, under a name, any type with `#[derive(Deserialize)]`",
-    note = "it is `Send`, and owns what it holds"
+    note = "the payload must be `Send`, and own its data"
 )]
 pub trait HandlerPayload {}
 
-/// Asks whether a type can be a payload: as an event, under a name, or not at all. Methods are
-/// looked for in this order, as each of the traits stands behind one more reference.
+/// Checks whether a type can be a payload: as an event, under a name, or not at all. Method
+/// resolution tries the traits in this order, because each one needs one more reference.
 #[derive(Debug)]
 pub struct Probe<P>(PhantomData<fn() -> P>);
 
 impl<P> Probe<P> {
-    /// One to ask.
+    /// Creates a probe.
     pub const NEW: Self = Self(PhantomData);
 }
 
-/// As an event.
+/// Implemented for events.
 pub trait ProbeEvent {
-    /// Asks.
+    /// Checks the type.
     fn payload(&self) {}
 }
 
 impl<P: EventPayload> ProbeEvent for &&Probe<P> {}
 
-/// Under a name.
+/// Implemented for types that serde can deserialize.
 pub trait ProbeSerde {
-    /// Asks.
+    /// Checks the type.
     fn payload(&self) {}
 }
 
 impl<P: DeserializeOwned + Send + 'static> ProbeSerde for &Probe<P> {}
 
-/// Not at all.
+/// Implemented for all types.
 pub trait ProbeAny<P> {
-    /// Asks.
+    /// Checks the type.
     fn payload(&self)
     where
         P: HandlerPayload,

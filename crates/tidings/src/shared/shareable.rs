@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 /// threads. Nothing else has to be done for it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a shared value",
-    label = "serde cannot write or read this type, or threads cannot share it",
+    label = "serde cannot serialize and deserialize this type, or threads cannot share it",
     note = "add `#[derive(Serialize, Deserialize)]` to `{Self}`; it must be `Send + Sync + 'static`"
 )]
 pub trait Shareable: Serialize + DeserializeOwned + Send + Sync + 'static {}

@@ -1,4 +1,4 @@
-//! A key is heard with its own event.
+//! `EVENT` of one event does not fit a handler for another.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

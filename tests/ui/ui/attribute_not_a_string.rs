@@ -1,4 +1,4 @@
-//! A name is a text.
+//! A name must be a string.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize, Event)]

@@ -1,4 +1,4 @@
-//! Only `other` is a word of the attribute.
+//! The only keyword of the attribute is `other`.
 use tidings::prelude::*;
 
 #[derive(Event)]

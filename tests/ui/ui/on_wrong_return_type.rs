@@ -1,4 +1,4 @@
-//! A handler returns nothing or a result.
+//! A handler returns nothing or a `Result`.
 
 #[tidings::on("cache.clear")]
 async fn clear(key: String) -> usize {

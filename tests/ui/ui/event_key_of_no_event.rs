@@ -1,4 +1,4 @@
-//! Only events have a key.
+//! Only events have the constant `EVENT`.
 use tidings::prelude::*;
 
 #[derive(Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! The attribute points at what a handler cannot return.
+//! The attribute points at an unsuitable return type.
 #[tidings::debug_handler]
 async fn count(key: String) -> usize {
     key.len()

@@ -1,4 +1,4 @@
-//! A handler returns nothing or a result.
+//! A handler returns nothing or a `Result`.
 use tidings::prelude::*;
 
 fn hear(bus: Bus) {
