@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::oracle::Micros;
 
-/// A moment as all processes of the machine call it.
+/// Converts a moment to the clock that all processes share.
 pub(crate) fn micros(at: Instant) -> Micros {
     static ANCHOR: LazyLock<(Instant, Duration)> = LazyLock::new(|| {
         let time = clock_gettime(ClockId::Monotonic);

@@ -1,4 +1,4 @@
-//! The same troubles for every library: whether it noticed, and what was lost without a word.
+//! The same faults for every library: detection, recovery, and events lost silently.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -16,52 +16,52 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
 
-use crate::peers::{Inside, Notes, Peer, Place};
-use crate::rows::{Effort, milliseconds};
+use crate::peers::{Address, Log, LogEntries, Peer};
+use crate::row::{Effort, milliseconds};
 use crate::traffic::{CHANNEL, TICK};
 
 const TRIALS: usize = 3;
 
-/// How long all is well before the trouble, and how long what is under way may take after it.
+/// The time before the fault, and the time for events in flight after the measurement.
 const BEFORE: Duration = Duration::from_millis(500);
 const AFTER: Duration = Duration::from_secs(1);
 
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 
-/// What goes wrong for a hearer.
+/// A fault for a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Trouble {
+pub(crate) enum ComparedFault {
     Reset,
-    /// The connections that are open carry nothing any more; new ones are well.
+    /// Open connections carry nothing any more; new ones are healthy.
     HalfOpen,
     Restart {
         away: Duration,
     },
-    /// The master is killed, and the sentinels make another.
+    /// The master is killed, and the sentinels promote another.
     Failover,
 }
 
-/// What came of it for one library.
+/// The result of one library.
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     pub(crate) fault: String,
     pub(crate) library: &'static str,
     pub(crate) trials: usize,
-    /// In how many the library said something, and after how long at the latest.
-    pub(crate) noticed: usize,
-    pub(crate) noticed_ms: Option<f64>,
-    /// In how many it heard again, and after how long at the latest.
+    /// Trials in which the library reported anything, and the longest time until then.
+    pub(crate) detected: usize,
+    pub(crate) detected_ms: Option<f64>,
+    /// Trials in which it received again, and the longest time until then.
     pub(crate) again: usize,
     pub(crate) again_ms: Option<f64>,
-    /// Events that Redis took and the hearer did not hear.
+    /// Events that Redis acknowledged and the subscriber did not receive.
     pub(crate) lost: usize,
-    /// Those of them after which the library never said a word.
-    pub(crate) lost_without_notice: usize,
+    /// Lost events that no later report of the library covers.
+    pub(crate) lost_silently: usize,
     pub(crate) complaint: Option<String>,
 }
 
-impl Trouble {
+impl ComparedFault {
     pub(crate) fn all() -> Vec<Self> {
         let restart = |seconds| Self::Restart {
             away: Duration::from_secs(seconds),
@@ -79,12 +79,12 @@ impl Trouble {
         match self {
             Self::Reset => "TCP reset".to_owned(),
             Self::HalfOpen => "half-open for 20 s".to_owned(),
-            Self::Restart { away } => format!("Redis killed, back after {away:?}"),
+            Self::Restart { away } => format!("Redis killed, restarted after {away:?}"),
             Self::Failover => "Sentinel: master killed".to_owned(),
         }
     }
 
-    /// How long is watched what becomes of it.
+    /// The time of observation after the fault.
     fn watched(self) -> Duration {
         Duration::from_secs(match self {
             Self::Reset => 5,
@@ -94,7 +94,7 @@ impl Trouble {
         })
     }
 
-    /// Every library in this trouble, at the same time.
+    /// Tests every library with this fault, at the same time.
     pub(crate) async fn compare(self, effort: Effort) -> Vec<Comparison> {
         let mut trials = Vec::new();
         for _ in 0..if effort.quick { 1 } else { TRIALS } {
@@ -118,32 +118,34 @@ impl Trouble {
         trials: impl Iterator<Item = &'a Result<Trial>> + Clone,
     ) -> Comparison {
         let ended = trials.clone().filter_map(|trial| trial.as_ref().ok());
-        let noticed = ended.clone().filter_map(|trial| trial.noticed);
+        let detected = ended.clone().filter_map(|trial| trial.detected);
         let again = ended.clone().filter_map(|trial| trial.again);
         let complaint = trials.clone().find_map(|trial| trial.as_ref().err());
         Comparison {
             fault: self.name(),
             library: peer.name(),
             trials: trials.count(),
-            noticed: noticed.clone().count(),
-            noticed_ms: noticed.max().map(milliseconds),
+            detected: detected.clone().count(),
+            detected_ms: detected.max().map(milliseconds),
             again: again.clone().count(),
             again_ms: again.max().map(milliseconds),
             lost: ended.clone().map(|trial| trial.lost).sum(),
-            lost_without_notice: ended.map(|trial| trial.lost_without_notice).sum(),
+            lost_silently: ended.map(|trial| trial.lost_silently).sum(),
             complaint: complaint.map(|error| format!("{error:#}")),
         }
     }
 
     async fn try_with(self, peer: Peer) -> Result<Trial> {
-        let notes = Notes::default();
+        let log = Log::default();
         if self == Self::Failover {
-            return self.fail_over(peer, notes).await;
+            return self.fail_over(peer, log).await;
         }
         let mut redis = Redis::start().await;
         let proxy = Proxy::start(redis.address()).await;
-        let _hearing = peer.hear(&Place::Server(proxy.address()), &notes).await?;
-        let publisher = Publisher::start(peer, &Place::Server(redis.address())).await?;
+        let _subscription = peer
+            .subscribe(&Address::Server(proxy.address()), &log)
+            .await?;
+        let publisher = Publisher::start(peer, &Address::Server(redis.address())).await?;
         sleep(BEFORE).await;
 
         let began = Instant::now();
@@ -170,16 +172,20 @@ impl Trouble {
         sleep(self.watched()).await;
         let taken = publisher.end().await;
         sleep(AFTER).await;
-        Ok(Trial::of(&taken, &notes.lock(), times))
+        Ok(Trial::of(&taken, &log.lock(), times))
     }
 
-    async fn fail_over(self, peer: Peer, notes: Notes) -> Result<Trial> {
+    async fn fail_over(self, peer: Peer, log: Log) -> Result<Trial> {
         let mut all = Sentinels::builder().down_after(DOWN_AFTER).start().await;
-        let place = Place::Sentinels(all.url());
-        let _hearing = peer.hear(&place, &notes).await?;
-        let master = Place::Server(all.master().await.address());
-        // A bus finds the master by itself; a connection is told.
-        let to = if peer == Peer::Tidings { place } else { master };
+        let address = Address::Sentinels(all.url());
+        let _subscription = peer.subscribe(&address, &log).await?;
+        let master = Address::Server(all.master().await.address());
+        // A bus finds the master by itself; the other connections are told its address.
+        let to = if peer == Peer::Tidings {
+            address
+        } else {
+            master
+        };
         let publisher = Publisher::start(peer, &to).await?;
         sleep(BEFORE).await;
 
@@ -193,27 +199,27 @@ impl Trouble {
         sleep(self.watched()).await;
         let taken = publisher.end().await;
         sleep(AFTER).await;
-        Ok(Trial::of(&taken, &notes.lock(), times))
+        Ok(Trial::of(&taken, &log.lock(), times))
     }
 }
 
 #[derive(Debug, PartialEq)]
 struct Trial {
-    noticed: Option<Duration>,
+    detected: Option<Duration>,
     again: Option<Duration>,
     lost: usize,
-    lost_without_notice: usize,
+    lost_silently: usize,
 }
 
-/// An event that Redis took.
+/// An event that Redis acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     tick: u64,
-    /// When it was given to Redis.
+    /// The time of the send.
     at: Instant,
 }
 
-/// When the trouble began, and when all of it was made: Redis is back by then, if it was away.
+/// The begin of the fault, and the time at which it is complete: a killed Redis is back by then.
 #[derive(Clone, Copy, Debug)]
 struct Times {
     began: Instant,
@@ -221,28 +227,29 @@ struct Times {
 }
 
 impl Trial {
-    fn of(taken: &[Taken], notes: &Inside, Times { began, made }: Times) -> Self {
-        let heard: HashSet<u64> = notes.heard.iter().map(|(tick, _)| *tick).collect();
-        // What was under way may still have arrived over the old connection.
+    fn of(taken: &[Taken], log: &LogEntries, Times { began, made }: Times) -> Self {
+        let received: HashSet<u64> = log.received.iter().map(|(tick, _)| *tick).collect();
+        // An event in flight may still have arrived over the old connection.
         let is_new = |tick: u64| taken.iter().any(|one| one.tick == tick && one.at > began);
-        let mut heard_since = notes.heard.iter().filter(|(_, at)| *at > made);
-        let again = heard_since.find(|(tick, _)| is_new(*tick));
-        let told = notes.told.iter().find(|told| **told >= began);
+        let mut received_since = log.received.iter().filter(|(_, at)| *at > made);
+        let again = received_since.find(|(tick, _)| is_new(*tick));
+        let notified = log.notified.iter().find(|notified| **notified >= began);
 
-        // Whoever is told reads the truth: what was taken before that is no loss any more.
-        let last_told = notes.told.last();
-        let lost = taken.iter().filter(|one| !heard.contains(&one.tick));
-        let is_unnoticed = |one: &&Taken| last_told.is_none_or(|told| *told < one.at);
+        // A user who is notified reloads his state, so the events before the last report are not
+        // lost silently.
+        let last_told = log.notified.last();
+        let lost = taken.iter().filter(|one| !received.contains(&one.tick));
+        let is_unnoticed = |one: &&Taken| last_told.is_none_or(|notified| *notified < one.at);
         Self {
-            noticed: told.map(|told| *told - began),
+            detected: notified.map(|notified| *notified - began),
             again: again.map(|(_, at)| *at - made),
             lost: lost.clone().count(),
-            lost_without_notice: lost.filter(is_unnoticed).count(),
+            lost_silently: lost.filter(is_unnoticed).count(),
         }
     }
 }
 
-/// Sends a hundred ticks a second straight to Redis, and keeps which of them Redis took.
+/// Sends a hundred ticks a second directly to Redis, and records those that Redis acknowledged.
 struct Publisher {
     stop: Arc<Notify>,
     server: watch::Sender<Option<SocketAddr>>,
@@ -250,12 +257,12 @@ struct Publisher {
 }
 
 impl Publisher {
-    /// For tidings another bus; for the others a connection of its own.
-    async fn start(peer: Peer, to: &Place) -> Result<Self> {
+    /// Uses a second bus for tidings, and a plain connection for the others.
+    async fn start(peer: Peer, to: &Address) -> Result<Self> {
         let stop = Arc::new(Notify::new());
         let (url, address) = match to {
-            Place::Server(address) => (format!("redis://{address}"), Some(*address)),
-            Place::Sentinels(url) => (url.clone(), None),
+            Address::Server(address) => (format!("redis://{address}"), Some(*address)),
+            Address::Sentinels(url) => (url.clone(), None),
         };
         let (server, servers) = watch::channel(address);
         let stopped = Arc::clone(&stop);
@@ -278,7 +285,7 @@ impl Publisher {
         })
     }
 
-    /// The master is there now.
+    /// Connects to this master from now on.
     fn follow(&self, server: SocketAddr) {
         self.server.send_replace(Some(server));
     }
@@ -325,7 +332,7 @@ impl Raw {
             connection
         } else {
             let server = *self.servers.borrow();
-            let server = server.context("no server is known")?;
+            let server = server.context("the address of the server is unknown")?;
             let client = Client::open(format!("redis://{server}"))?;
             let connected = client.get_multiplexed_async_connection().await?;
             self.connection.insert(connected)
@@ -341,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_after_the_last_word_is_lost_without_notice() {
+    fn an_event_lost_after_the_last_report_is_lost_silently() {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         let taken: Vec<_> = (0..10)
@@ -350,22 +357,22 @@ mod tests {
                 at: after(10 * tick),
             })
             .collect();
-        // Ticks 2 to 6 are lost; a word came when tick 4 was out.
-        let heard = [0, 1, 7, 8, 9];
-        let notes = Inside {
-            heard: heard.map(|tick| (tick, after(10 * tick + 1))).into(),
-            told: vec![after(41)],
+        // Ticks 2 to 6 are lost; the library reported a loss after tick 4.
+        let received = [0, 1, 7, 8, 9];
+        let log = LogEntries {
+            received: received.map(|tick| (tick, after(10 * tick + 1))).into(),
+            notified: vec![after(41)],
         };
 
         let times = Times {
             began: after(15),
             made: after(15),
         };
-        let trial = Trial::of(&taken, &notes, times);
+        let trial = Trial::of(&taken, &log, times);
 
         let milliseconds = |ms| Some(Duration::from_millis(ms));
-        assert_eq!(trial.noticed, milliseconds(26));
+        assert_eq!(trial.detected, milliseconds(26));
         assert_eq!(trial.again, milliseconds(56));
-        assert_eq!((trial.lost, trial.lost_without_notice), (5, 2));
+        assert_eq!((trial.lost, trial.lost_silently), (5, 2));
     }
 }

@@ -1,20 +1,23 @@
-//! What tidings does when something goes wrong: each fault is made to happen to a real Redis, and what
-//! becomes of every event is checked.
+//! `cargo xtask faults`: makes each fault happen to a real Redis, and checks what tidings reports of
+//! every event.
 
-// Reading order: what is measured …
+// Reading order: the rows …
+mod row;
 mod rows;
 mod script;
-// … beside whom …
+// … the other libraries …
 mod compare;
 mod peers;
-// … how a trial is made and judged …
+// … a trial and its audit …
 mod clock;
-mod leftovers;
 mod oracle;
-mod roles;
+mod resources;
+mod role;
 mod traffic;
-// … and how it is shown.
+mod worker;
+// … and the table.
 mod report;
+mod results;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -23,58 +26,52 @@ use std::thread::available_parallelism;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use rand::Rng;
-use serde::Serialize;
 
-use crate::compare::{Comparison, Trouble};
+use crate::compare::ComparedFault;
 use crate::peers::Peer;
-use crate::roles::Role;
-use crate::rows::{Effort, Row, Summary};
+use crate::results::{Library, Results};
+use crate::role::Role;
+use crate::row::Effort;
+use crate::rows::Row;
 
-/// What tidings does when something goes wrong, on this machine and a real Redis.
+/// Measures how tidings detects and survives faults, on this machine and a real Redis.
 ///
-/// It fails, and names each row, where a figure is not kept or an event is not accounted for.
+/// Fails, and names each row, where a figure misses its limit or an event is not accounted for.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask faults", bin_name = "cargo xtask faults", version)]
 struct Arguments {
-    /// Only the row of this name, such as `chaos`, or else those whose name contains all of these
-    /// words, such as `half-open frozen`; those of the comparison begin with `compared`.
+    /// Only the row of this name, such as `chaos`, or the rows whose name contains all of these
+    /// words, such as `half-open frozen`. Rows of the comparison begin with `compared`.
     #[arg(long, value_name = "WORDS", num_args = 1..)]
     only: Vec<String>,
-    /// A fifth of the repetitions: whether it works, not how well.
+    /// A fifth of the repetitions, to see that everything works.
     #[arg(long)]
     quick: bool,
-    /// What the random faults are made from: the same number makes the same ones.
+    /// Seed of the random faults.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// The results as JSON, in a file or instead of the table.
+    /// Write the results as JSON to a file, or print them instead of the table.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     json: Option<PathBuf>,
-    /// The table as the book has it.
+    /// Print the table as Markdown, as in the book.
     #[arg(long)]
     markdown: bool,
 }
 
-/// All that was measured.
-#[derive(Debug, Serialize)]
-struct Results {
-    seed: u64,
-    machine: String,
-    rows: Vec<Summary>,
-    compared: Vec<Comparison>,
-    libraries: Vec<Library>,
-}
-
-/// A library that took part, and how it was set.
-#[derive(Debug, Serialize)]
-struct Library {
-    name: &'static str,
-    settings: &'static str,
-}
-
 fn main() -> Result<ExitCode> {
     match Role::of_this_process() {
-        Some((role, with)) => role.play(with).map(|()| ExitCode::SUCCESS),
+        Some((role, argument)) => run_role(role, argument).map(|()| ExitCode::SUCCESS),
         None => make_faults(),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run_role(role: Role, argument: Option<String>) -> Result<()> {
+    let argument = argument.context("the role needs an argument");
+    match role {
+        Role::Worker => worker::work().await,
+        Role::Supervisor => worker::supervise(argument?.as_ref()).await,
+        Role::Node => rows::run_node(&argument?).await,
     }
 }
 
@@ -84,7 +81,7 @@ async fn make_faults() -> Result<ExitCode> {
     let seed = arguments
         .seed
         .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    let (mut rows, mut troubles) = (Row::all(), Trouble::all());
+    let (mut rows, mut compared_faults) = (Row::all(), ComparedFault::all());
     let is_exact = rows.iter().any(|row| arguments.is_exactly(&row.fault()));
     let is_called = |name: &str| {
         if is_exact {
@@ -94,19 +91,23 @@ async fn make_faults() -> Result<ExitCode> {
         }
     };
     rows.retain(|row| is_called(&row.fault()));
-    troubles.retain(|trouble| is_called(&format!("compared: {}", trouble.name())));
-    ensure!(rows.len() + troubles.len() > 0, "no row is called that");
+    compared_faults.retain(|fault| is_called(&format!("compared: {}", fault.name())));
+    ensure!(
+        rows.len() + compared_faults.len() > 0,
+        "no row matches `--only {}`",
+        arguments.only.join(" ")
+    );
 
     let effort = Effort {
         quick: arguments.quick,
         seed,
     };
-    let results = measure(&rows, &troubles, effort).await;
+    let results = measure(&rows, &compared_faults, effort).await;
     arguments.show(&results)?;
     Ok(verdict(&results))
 }
 
-async fn measure(rows: &[Row], troubles: &[Trouble], effort: Effort) -> Results {
+async fn measure(rows: &[Row], compared_faults: &[ComparedFault], effort: Effort) -> Results {
     let seed = effort.seed;
     eprintln!("seed {seed}");
     let (mut summaries, mut compared) = (Vec::new(), Vec::new());
@@ -114,9 +115,9 @@ async fn measure(rows: &[Row], troubles: &[Trouble], effort: Effort) -> Results 
         eprintln!("{}", row.fault());
         summaries.push(row.run(effort).await);
     }
-    for trouble in troubles {
-        eprintln!("compared: {}", trouble.name());
-        compared.extend(trouble.compare(effort).await);
+    for fault in compared_faults {
+        eprintln!("compared: {}", fault.name());
+        compared.extend(fault.compare(effort).await);
     }
     let libraries = Peer::ALL.iter().map(|peer| Library {
         name: peer.name(),
@@ -132,12 +133,12 @@ async fn measure(rows: &[Row], troubles: &[Trouble], effort: Effort) -> Results 
 }
 
 impl Arguments {
-    /// Whether this is the name that was given.
+    /// Returns whether this is the name after `--only`.
     fn is_exactly(&self, name: &str) -> bool {
         name.eq_ignore_ascii_case(&self.only.join(" "))
     }
 
-    /// Whether this name contains all of the words.
+    /// Returns whether this name contains all words after `--only`.
     fn is_called(&self, name: &str) -> bool {
         let name = name.to_lowercase();
         let mut words = self.only.iter().flat_map(|word| word.split_whitespace());
@@ -164,7 +165,7 @@ impl Arguments {
     }
 }
 
-/// What it was measured on.
+/// Describes the machine.
 fn machine() -> String {
     let processors = available_parallelism().map_or(0, usize::from);
     let version = Command::new("redis-server").arg("--version").output();
@@ -178,10 +179,10 @@ fn machine() -> String {
 }
 
 fn verdict(results: &Results) -> ExitCode {
-    let mut is_short = false;
-    for row in results.rows.iter().filter(|row| row.falls_short()) {
-        eprintln!("falls short: {}", row.fault);
-        is_short = true;
+    let mut has_failed = false;
+    for row in results.rows.iter().filter(|row| row.has_failed()) {
+        eprintln!("failed: {}", row.fault);
+        has_failed = true;
     }
-    ExitCode::from(u8::from(is_short))
+    ExitCode::from(u8::from(has_failed))
 }

@@ -1,79 +1,80 @@
-//! Whether a hearer was told the truth about one sender: every event heard once, in order, or counted
-//! in a gap. A plain function of plain values.
+//! Checks one subscriber and one sender: every event must be received once, in order, or counted in
+//! a gap. A plain function of plain values.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod audit;
 mod keys;
 mod members;
-mod story;
 
+pub(crate) use audit::{Audit, FORGED, GapReport, Micros, Receipt, SenderLog, SubscriberLog};
 pub(crate) use keys::{Steps, Values, check_steps, differing};
 pub(crate) use members::{Disturbance, may_be_gone};
-pub(crate) use story::{Books, FORGED, GapReport, Micros, Origin, Receipt, Witness};
 
-/// What a sender was told of one event.
+/// The result of one send, as its sender knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Fate {
-    /// Redis took it under this number, and so many connections heard it.
-    Taken { number: u64, receivers: Option<u64> },
-    /// It certainly was not published.
+pub(crate) enum SendResult {
+    /// Redis acknowledged it under this number, and this many connections received it.
+    Published { number: u64, receivers: Option<u64> },
+    /// Certainly not published.
     NotSent,
-    /// It may have been published.
+    /// Possibly published.
     Unknown,
 }
 
-/// One event as it was handled.
+/// An event that was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Heard {
-    /// What the application sent: it counts from 0.
+pub(crate) struct Received {
+    /// The payload, which counts from 0.
     pub(crate) tick: u64,
-    /// What the sending bus called it.
+    /// The sequence number that the sending bus gave it.
     pub(crate) number: u64,
 }
 
-/// All that is known of one sender and one hearer.
+/// The events of one sender and one subscriber.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Account<'a> {
     /// By tick.
-    pub(crate) fates: &'a [Fate],
-    /// In the order in which they were handled.
-    pub(crate) heard: &'a [Heard],
-    /// The counts of all gaps in this sender's numbers, in order; `None` for one that had no count.
+    pub(crate) results: &'a [SendResult],
+    /// In the order of handling.
+    pub(crate) received: &'a [Received],
+    /// The counts of all gaps of this sender, in order; `None` for a gap without a count.
     pub(crate) gaps: &'a [Option<u64>],
 }
 
-/// How many sends were reported as taken although nobody could hear them.
-pub(crate) fn taken_by_nobody(fates: &[Fate]) -> usize {
-    let by_nobody = |fate: &&Fate| {
+/// Returns the number of sends that were reported as published although no connection received
+/// them.
+pub(crate) fn published_to_nobody(results: &[SendResult]) -> usize {
+    let by_nobody = |result: &&SendResult| {
         matches!(
-            fate,
-            Fate::Taken {
+            result,
+            SendResult::Published {
                 receivers: Some(0),
                 ..
             }
         )
     };
-    fates.iter().filter(by_nobody).count()
+    results.iter().filter(by_nobody).count()
 }
 
-/// What must not be.
+/// A violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    NothingHeard,
-    /// More were lost than was reported.
+    NothingReceived,
+    /// More events were lost than reported.
     Unnoticed {
         lost: u64,
         reported: u64,
     },
-    /// More was reported than was lost.
+    /// More events were reported than lost.
     Overstated {
         lost: u64,
         reported: u64,
     },
-    /// A gap in the numbers without a count.
+    /// A gap in the numbers has no count.
     Uncounted,
     Twice {
         tick: u64,
@@ -82,28 +83,33 @@ pub(crate) enum Finding {
         after: u64,
         number: u64,
     },
-    /// The sender was told that it was not sent.
-    HeardAndNotSent {
+    /// It was received, and its sender was told that it was not sent.
+    ReceivedButNotSent {
         tick: u64,
     },
-    /// It arrived under another number than the sender was told.
+    /// It arrived under another number than its sender was told.
     Renumbered {
         tick: u64,
     },
 }
 
 impl Account<'_> {
-    /// All that must not be.
+    /// Returns all violations.
     pub(crate) fn findings(&self) -> Vec<Finding> {
-        let mut findings = self.check_fates();
+        let mut findings = self.check_results();
         findings.extend(self.check_order());
         findings.extend(self.check_count());
         findings
     }
 
-    /// How many numbers were given from the first one heard to the last, and not heard.
+    /// Returns the number of events, from the first one received to the last one sent, that were
+    /// not received.
     pub(crate) fn lost(&self) -> u64 {
-        let numbers: BTreeSet<u64> = self.heard.iter().map(|heard| heard.number).collect();
+        let numbers: BTreeSet<u64> = self
+            .received
+            .iter()
+            .map(|received| received.number)
+            .collect();
         let Some(first) = numbers.first() else {
             return 0;
         };
@@ -111,24 +117,24 @@ impl Account<'_> {
         given - numbers.len() as u64
     }
 
-    /// How many the hearer was told of.
+    /// Returns the number of events that gaps reported.
     pub(crate) fn reported(&self) -> u64 {
         self.gaps.iter().flatten().sum()
     }
 
-    /// The highest number that anybody knows.
+    /// The highest number that the sender or the subscriber knows.
     fn last(&self) -> u64 {
-        let taken = self.fates.iter().filter_map(|fate| match fate {
-            Fate::Taken { number, .. } => Some(*number),
-            Fate::NotSent | Fate::Unknown => None,
+        let taken = self.results.iter().filter_map(|result| match result {
+            SendResult::Published { number, .. } => Some(*number),
+            SendResult::NotSent | SendResult::Unknown => None,
         });
-        let heard = self.heard.iter().map(|heard| heard.number);
-        taken.chain(heard).max().unwrap_or(0)
+        let received = self.received.iter().map(|received| received.number);
+        taken.chain(received).max().unwrap_or(0)
     }
 
     fn check_count(&self) -> Vec<Finding> {
-        if self.heard.is_empty() {
-            return vec![Finding::NothingHeard];
+        if self.received.is_empty() {
+            return vec![Finding::NothingReceived];
         }
         let (lost, reported) = (self.lost(), self.reported());
         let mut findings = Vec::new();
@@ -147,7 +153,7 @@ impl Account<'_> {
         let mut findings = Vec::new();
         let (mut ticks, mut numbers) = (BTreeSet::new(), BTreeSet::new());
         let mut highest = 0;
-        for Heard { tick, number } in self.heard.iter().copied() {
+        for Received { tick, number } in self.received.iter().copied() {
             if !ticks.insert(tick) || !numbers.insert(number) {
                 findings.push(Finding::Twice { tick });
             } else if number < highest {
@@ -159,13 +165,15 @@ impl Account<'_> {
         findings
     }
 
-    fn check_fates(&self) -> Vec<Finding> {
+    fn check_results(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for Heard { tick, number } in self.heard.iter().copied() {
-            let fate = usize::try_from(tick).ok().and_then(|at| self.fates.get(at));
-            match fate {
-                Some(Fate::NotSent) => findings.push(Finding::HeardAndNotSent { tick }),
-                Some(Fate::Taken { number: told, .. }) if *told != number => {
+        for Received { tick, number } in self.received.iter().copied() {
+            let result = usize::try_from(tick)
+                .ok()
+                .and_then(|at| self.results.get(at));
+            match result {
+                Some(SendResult::NotSent) => findings.push(Finding::ReceivedButNotSent { tick }),
+                Some(SendResult::Published { number: told, .. }) if *told != number => {
                     findings.push(Finding::Renumbered { tick });
                 }
                 _ => {}
@@ -178,7 +186,7 @@ impl Account<'_> {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingHeard => f.write_str("nothing was heard"),
+            Self::NothingReceived => f.write_str("nothing was received"),
             Self::Unnoticed { lost, reported } => {
                 write!(f, "{lost} were lost, and {reported} reported")
             }
@@ -190,16 +198,16 @@ impl fmt::Display for Finding {
             Self::OutOfOrder { after, number } => {
                 write!(f, "number {number} was handled after {after}")
             }
-            Self::HeardAndNotSent { tick } => {
+            Self::ReceivedButNotSent { tick } => {
                 write!(
                     f,
-                    "tick {tick} was heard, and its sender told that it was not sent"
+                    "tick {tick} was received, and its sender was told that it was not sent"
                 )
             }
             Self::Renumbered { tick } => {
                 write!(
                     f,
-                    "tick {tick} was heard under another number than its sender was told"
+                    "tick {tick} was received under another number than its sender was told"
                 )
             }
         }
@@ -210,58 +218,66 @@ impl fmt::Display for Finding {
 mod tests {
     use super::*;
 
-    fn taken(number: u64) -> Fate {
+    fn taken(number: u64) -> SendResult {
         let receivers = Some(2);
-        Fate::Taken { number, receivers }
+        SendResult::Published { number, receivers }
     }
 
-    /// Ticks 0 to 4, numbered 1 to 5, all of them taken.
-    fn fates() -> Vec<Fate> {
+    /// Ticks 0 to 4, numbered 1 to 5, all of them published.
+    fn results() -> Vec<SendResult> {
         (1..=5).map(taken).collect()
     }
 
-    fn heard(numbers: &[u64]) -> Vec<Heard> {
-        let heard = |number: &u64| Heard {
+    fn received(numbers: &[u64]) -> Vec<Received> {
+        let received = |number: &u64| Received {
             tick: number - 1,
             number: *number,
         };
-        numbers.iter().map(heard).collect()
+        numbers.iter().map(received).collect()
     }
 
-    fn findings(fates: &[Fate], heard: &[Heard], gaps: &[Option<u64>]) -> Vec<Finding> {
-        let account = Account { fates, heard, gaps };
+    fn findings(
+        results: &[SendResult],
+        received: &[Received],
+        gaps: &[Option<u64>],
+    ) -> Vec<Finding> {
+        let account = Account {
+            results,
+            received,
+            gaps,
+        };
         account.findings()
     }
 
     #[test]
-    fn what_is_heard_once_in_order_or_counted_is_in_order() {
-        assert_eq!(findings(&fates(), &heard(&[1, 2, 3, 4, 5]), &[]), []);
-        assert_eq!(findings(&fates(), &heard(&[1, 5]), &[Some(3)]), []);
+    fn events_received_once_in_order_or_counted_in_a_gap_are_no_violation() {
+        assert_eq!(findings(&results(), &received(&[1, 2, 3, 4, 5]), &[]), []);
+        assert_eq!(findings(&results(), &received(&[1, 5]), &[Some(3)]), []);
         assert_eq!(
-            findings(&fates(), &heard(&[1, 3, 5]), &[Some(1), Some(1)]),
+            findings(&results(), &received(&[1, 3, 5]), &[Some(1), Some(1)]),
             []
         );
-        // What came before this hearer is not its loss.
-        assert_eq!(findings(&fates(), &heard(&[4, 5]), &[]), []);
+        // Events before the subscription are not lost.
+        assert_eq!(findings(&results(), &received(&[4, 5]), &[]), []);
     }
 
     #[test]
-    fn a_lost_tail_must_be_reported_too() {
+    fn lost_events_at_the_end_must_be_reported() {
         let lost = Finding::Unnoticed {
             lost: 2,
             reported: 0,
         };
-        assert_eq!(findings(&fates(), &heard(&[1, 2, 3]), &[]), [lost]);
-        assert_eq!(findings(&fates(), &heard(&[1, 2, 3]), &[Some(2)]), []);
+        assert_eq!(findings(&results(), &received(&[1, 2, 3]), &[]), [lost]);
+        assert_eq!(findings(&results(), &received(&[1, 2, 3]), &[Some(2)]), []);
     }
 
     #[test]
-    fn a_silent_loss_is_found() {
+    fn an_unreported_loss_is_found() {
         let lost = Finding::Unnoticed {
             lost: 1,
             reported: 0,
         };
-        assert_eq!(findings(&fates(), &heard(&[1, 2, 4, 5]), &[]), [lost]);
+        assert_eq!(findings(&results(), &received(&[1, 2, 4, 5]), &[]), [lost]);
     }
 
     #[test]
@@ -274,66 +290,66 @@ mod tests {
             lost: 3,
             reported: 4,
         };
-        assert_eq!(findings(&fates(), &heard(&[1, 5]), &[Some(2)]), [few]);
-        assert_eq!(findings(&fates(), &heard(&[1, 5]), &[Some(4)]), [many]);
+        assert_eq!(findings(&results(), &received(&[1, 5]), &[Some(2)]), [few]);
+        assert_eq!(findings(&results(), &received(&[1, 5]), &[Some(4)]), [many]);
         assert_eq!(
-            findings(&fates(), &heard(&[1, 5]), &[None, Some(3)]),
+            findings(&results(), &received(&[1, 5]), &[None, Some(3)]),
             [Finding::Uncounted]
         );
     }
 
     #[test]
-    fn a_double_is_found() {
+    fn an_event_handled_twice_is_found() {
         let double = Finding::Twice { tick: 1 };
         assert_eq!(
-            findings(&fates(), &heard(&[1, 2, 2, 3, 4, 5]), &[]),
+            findings(&results(), &received(&[1, 2, 2, 3, 4, 5]), &[]),
             [double]
         );
     }
 
     #[test]
-    fn one_tick_under_two_numbers_is_a_double_too() {
-        let mut twice = heard(&[1, 2, 3, 4, 5]);
-        twice.push(Heard { tick: 4, number: 6 });
-        let found = findings(&fates(), &twice, &[]);
+    fn one_tick_under_two_numbers_is_handled_twice() {
+        let mut twice = received(&[1, 2, 3, 4, 5]);
+        twice.push(Received { tick: 4, number: 6 });
+        let found = findings(&results(), &twice, &[]);
         assert!(found.contains(&Finding::Twice { tick: 4 }), "{found:?}");
     }
 
     #[test]
-    fn an_inversion_is_found() {
+    fn events_out_of_order_are_found() {
         let inversion = Finding::OutOfOrder {
             after: 3,
             number: 2,
         };
         assert_eq!(
-            findings(&fates(), &heard(&[1, 3, 2, 4, 5]), &[]),
+            findings(&results(), &received(&[1, 3, 2, 4, 5]), &[]),
             [inversion]
         );
     }
 
     #[test]
-    fn nothing_heard_at_all_is_found() {
-        assert_eq!(findings(&fates(), &[], &[]), [Finding::NothingHeard]);
+    fn a_subscriber_that_received_nothing_is_found() {
+        assert_eq!(findings(&results(), &[], &[]), [Finding::NothingReceived]);
     }
 
     #[test]
-    fn a_sender_that_was_told_wrong_is_found() {
-        let mut fates = fates();
-        fates[1] = Fate::NotSent;
-        fates[2] = taken(7);
-        fates[3] = Fate::Unknown;
-        fates[4] = Fate::Taken {
+    fn a_send_with_a_wrong_result_is_found() {
+        let mut results = results();
+        results[1] = SendResult::NotSent;
+        results[2] = taken(7);
+        results[3] = SendResult::Unknown;
+        results[4] = SendResult::Published {
             number: 5,
             receivers: Some(0),
         };
-        let found = findings(&fates, &heard(&[1, 2, 3, 4, 5]), &[Some(2)]);
+        let found = findings(&results, &received(&[1, 2, 3, 4, 5]), &[Some(2)]);
         assert_eq!(
             found,
             [
-                Finding::HeardAndNotSent { tick: 1 },
+                Finding::ReceivedButNotSent { tick: 1 },
                 Finding::Renumbered { tick: 2 },
             ]
         );
-        assert_eq!(taken_by_nobody(&fates), 1);
+        assert_eq!(published_to_nobody(&results), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The libraries that are compared: how each hears, and what it tells its user.
+//! The libraries of the comparison: their subscriptions, and their reports to the user.
 
 #[cfg(feature = "peers")]
 mod fred;
@@ -24,28 +24,28 @@ pub(crate) enum Peer {
     Fred,
 }
 
-/// Where the master is, or who knows.
+/// The address of the server, or of the sentinels.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Address {
     Server(SocketAddr),
-    /// As tidings writes their addresses.
+    /// A tidings URL.
     Sentinels(String),
 }
 
-/// What a hearer heard and was told.
+/// The events and reports of a subscriber.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Notes(Arc<Mutex<Inside>>);
+pub(crate) struct Log(Arc<Mutex<LogEntries>>);
 
 #[derive(Debug, Default)]
-pub(crate) struct Inside {
-    /// Which ticks, and when.
-    pub(crate) heard: Vec<(u64, Instant)>,
-    /// When the library said that something may have been missed.
-    pub(crate) told: Vec<Instant>,
+pub(crate) struct LogEntries {
+    /// Ticks, and the time of receipt.
+    pub(crate) received: Vec<(u64, Instant)>,
+    /// The times at which the library reported a possible loss.
+    pub(crate) notified: Vec<Instant>,
 }
 
-/// A hearer; it ends when this is dropped.
-pub(crate) struct Hearing {
+/// A subscription; it ends when this is dropped.
+pub(crate) struct Subscription {
     _kept: Box<dyn Any + Send>,
     tasks: Vec<AbortHandle>,
 }
@@ -66,7 +66,7 @@ impl Peer {
         }
     }
 
-    /// How it is set, and what counts as being told.
+    /// The settings, and the events that count as a report.
     pub(crate) fn settings(self) -> &'static str {
         match self {
             Self::Tidings => tidings::SETTINGS,
@@ -77,7 +77,7 @@ impl Peer {
         }
     }
 
-    /// Whether it can find a master that moves.
+    /// Returns whether it can follow a master.
     pub(crate) fn knows_sentinels(self) -> bool {
         match self {
             Self::Tidings => true,
@@ -89,32 +89,32 @@ impl Peer {
     }
 
     /// Returns once it is subscribed.
-    pub(crate) async fn hear(self, place: &Place, notes: &Notes) -> Result<Hearing> {
+    pub(crate) async fn subscribe(self, address: &Address, log: &Log) -> Result<Subscription> {
         match self {
-            Self::Tidings => tidings::hear(place, notes).await,
+            Self::Tidings => tidings::subscribe(address, log).await,
             #[cfg(feature = "peers")]
-            Self::Redis => redis::hear(place, notes).await,
+            Self::Redis => redis::subscribe(address, log).await,
             #[cfg(feature = "peers")]
-            Self::Fred => fred::hear(place, notes).await,
+            Self::Fred => fred::subscribe(address, log).await,
         }
     }
 }
 
-impl Notes {
-    fn heard(&self, tick: u64) {
-        self.lock().heard.push((tick, Instant::now()));
+impl Log {
+    fn received(&self, tick: u64) {
+        self.lock().received.push((tick, Instant::now()));
     }
 
-    fn told(&self) {
-        self.lock().told.push(Instant::now());
+    fn notified(&self) {
+        self.lock().notified.push(Instant::now());
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inside> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, LogEntries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Hearing {
+impl Drop for Subscription {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }

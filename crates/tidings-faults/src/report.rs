@@ -1,12 +1,12 @@
-//! The table, for a terminal and for the book.
+//! The tables, for the terminal and for the book.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
 
-use crate::Results;
 use crate::compare::Comparison;
+use crate::results::Results;
 
-/// For people at a terminal.
+/// Returns the tables for the terminal.
 pub(crate) fn table(results: &Results) -> String {
     let mut text = String::new();
     if !results.rows.is_empty() {
@@ -21,13 +21,13 @@ pub(crate) fn table(results: &Results) -> String {
 fn rows(results: &Results) -> String {
     let mut text = bold(&format!(
         "{:<50} {:<34} {:>8} {:>5} {:>9} {:>9} {:>7}  {}\n",
-        "fault", "figure", "at most", "times", "median", "most", "lost", "all kept"
+        "fault", "figure", "limit", "trials", "median", "max", "lost", "result"
     ));
     for row in &results.rows {
-        let verdict = if row.falls_short() {
-            red("SHORT")
+        let verdict = if row.has_failed() {
+            red("FAILED")
         } else {
-            green("yes")
+            green("passed")
         };
         let _ = writeln!(
             text,
@@ -35,9 +35,9 @@ fn rows(results: &Results) -> String {
             row.fault,
             row.figure,
             time(Some(row.limit_ms)),
-            row.times,
+            row.trials,
             time(row.median_ms),
-            time(row.most_ms),
+            time(row.max_ms),
             row.lost,
         );
         for note in &row.notes {
@@ -53,7 +53,7 @@ fn rows(results: &Results) -> String {
 fn comparison(results: &Results) -> String {
     let mut text = bold(&format!(
         "\n{:<34} {:<26} {:>18} {:>18} {:>7} {:>20}\n",
-        "compared", "library", "told", "heard again", "lost", "lost without a word"
+        "compared", "library", "notified", "receiving again", "lost", "lost silently"
     ));
     for row in &results.compared {
         let _ = writeln!(
@@ -61,10 +61,10 @@ fn comparison(results: &Results) -> String {
             "{:<34} {:<26} {:>18} {:>18} {:>7} {:>20}",
             row.fault,
             row.library,
-            often(row.noticed, row.trials, row.noticed_ms),
+            often(row.detected, row.trials, row.detected_ms),
             often(row.again, row.trials, row.again_ms),
             row.lost,
-            row.lost_without_notice,
+            row.lost_silently,
         );
         if let Some(complaint) = &row.complaint {
             let _ = writeln!(text, "    {}", red(complaint));
@@ -76,7 +76,7 @@ fn comparison(results: &Results) -> String {
     text
 }
 
-/// How often of how many, and the longest time.
+/// Formats a count, and the longest time.
 fn often(count: usize, of: usize, most: Option<f64>) -> String {
     match most {
         Some(_) => format!("{count} of {of}, {}", time(most)),
@@ -84,15 +84,15 @@ fn often(count: usize, of: usize, most: Option<f64>) -> String {
     }
 }
 
-/// For the book.
+/// Returns the tables as Markdown.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut text = String::from(
-        "| fault | figure | at most | times | median | most | events lost, all reported |\n\
+        "| fault | figure | limit | trials | median | max | events lost, all reported |\n\
          | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for row in &results.rows {
-        let lost = if row.falls_short() {
-            format!("{}, and short: {}", row.lost, row.findings.join("; "))
+        let lost = if row.has_failed() {
+            format!("{}, failed: {}", row.lost, row.findings.join("; "))
         } else {
             row.lost.to_string()
         };
@@ -102,15 +102,15 @@ pub(crate) fn markdown(results: &Results) -> String {
             row.fault,
             row.figure,
             time(Some(row.limit_ms)),
-            row.times,
+            row.trials,
             time(row.median_ms),
-            time(row.most_ms),
+            time(row.max_ms),
         );
     }
     for row in results.rows.iter().filter(|row| !row.notes.is_empty()) {
         let _ = writeln!(text, "\n{}: {}.", row.fault, row.notes.join("; "));
     }
-    text += "\n| fault | library | told | heard again | events lost | lost without a word |\n\
+    text += "\n| fault | library | notified | receiving again | events lost | lost silently |\n\
              | --- | --- | --- | --- | --- | --- |\n";
     for row in &results.compared {
         text += &compared(row);
@@ -123,14 +123,14 @@ fn compared(row: &Comparison) -> String {
         "| {} | {} | {} | {} | {} | {} |\n",
         row.fault,
         row.library,
-        often(row.noticed, row.trials, row.noticed_ms),
+        often(row.detected, row.trials, row.detected_ms),
         often(row.again, row.trials, row.again_ms),
         row.lost,
-        row.lost_without_notice,
+        row.lost_silently,
     )
 }
 
-/// In the unit that suits it.
+/// Formats a time in milliseconds or seconds.
 pub(crate) fn time(milliseconds: Option<f64>) -> String {
     match milliseconds {
         None => "-".to_owned(),
@@ -151,7 +151,7 @@ fn green(text: &str) -> String {
     painted("32", text)
 }
 
-/// In colour, where there is somebody to see it.
+/// Colours a text, if standard output is a terminal.
 fn painted(code: &str, text: &str) -> String {
     if stdout().is_terminal() {
         format!("\x1b[{code}m{text}\x1b[0m")

@@ -1,4 +1,4 @@
-//! A random sequence of faults: the same seed makes the same.
+//! A random sequence of faults. The same seed makes the same sequence.
 
 use std::time::Duration;
 
@@ -6,61 +6,67 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tidings_testkit::{Direction, Fault};
 
-/// One fault, how long it lasts, and how long all is well after it.
+/// The faults of a full run.
+pub(crate) const FAULTS: usize = 100;
+
+/// The heartbeat interval under random faults: a silent loss is found before the next fault.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A fault, its duration, and the pause after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Step {
-    pub(crate) what: Mischief,
-    /// Which proxy, where it is one.
+    pub(crate) what: Disruption,
+    /// The index of the proxy, where the fault needs one.
     pub(crate) at: usize,
     pub(crate) lasts: Duration,
     pub(crate) rest: Duration,
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Mischief {
-    /// All connections through one proxy are reset.
+pub(crate) enum Disruption {
+    /// Resets all connections through one proxy.
     Reset,
-    /// All connections there are are reset.
+    /// Resets all connections.
     ResetAll,
-    /// One proxy is under this fault for a while.
+    /// Applies this fault to one proxy for a while.
     Proxy(Fault),
-    /// What one proxy should carry is lost, until the connections are reset.
-    Swallow(Direction),
-    KillHearers,
+    /// Loses the bytes of one proxy, until its connections are reset.
+    DropBytes(Direction),
+    KillSubscribers,
     KillSenders,
-    /// Redis holds all commands back.
+    /// Pauses all commands of Redis.
     Pause,
     Freeze,
     Restart,
-    /// Redis cuts off whoever is a little behind, and something long is published.
+    /// Lets Redis disconnect subscribers that are a little behind, and publishes a long frame.
     SmallBuffer,
-    /// A whole process stands still (SIGSTOP).
+    /// Stops a whole process (SIGSTOP).
     StopProcess,
-    /// All proxies lose what they should carry, for longer than the shortest lease.
+    /// Makes all proxies lose their bytes, for longer than the shortest lease.
     Outage,
 }
 
 const KINDS: u32 = 17;
 
-/// With processes of their own there are more.
+/// Scripts with processes have more kinds.
 const KINDS_WITH_PROCESSES: u32 = KINDS + 3;
 
-/// How long all is well before and after an outage of all, and how long that lasts.
+/// The pause before and after an outage of all, and its duration.
 const ALONE: Duration = Duration::from_secs(3);
 const OUTAGE: Duration = Duration::from_secs(6);
 
-/// This many faults of proxies and Redis.
+/// Returns this many faults of proxies and Redis.
 pub(crate) fn script(seed: u64, faults: usize, proxies: usize) -> Vec<Step> {
     make(seed, faults, proxies, KINDS)
 }
 
-/// This many faults, processes that stand still among them, and in the middle an outage of all.
+/// Returns this many faults, some of which stop a process, and an outage of all in the middle.
 pub(crate) fn script_with_processes(seed: u64, faults: usize, proxies: usize) -> Vec<Step> {
     let mut steps = make(seed, faults, proxies, KINDS_WITH_PROCESSES);
-    // Also a short script has each of them.
+    // A short script must have both.
     if let Some(first) = steps.first_mut() {
-        first.what = Mischief::StopProcess;
+        first.what = Disruption::StopProcess;
         first.lasts = first.lasts.min(STOPPED);
     }
     let middle = steps.len() / 2;
@@ -68,7 +74,7 @@ pub(crate) fn script_with_processes(seed: u64, faults: usize, proxies: usize) ->
         before.rest = ALONE;
     }
     let outage = Step {
-        what: Mischief::Outage,
+        what: Disruption::Outage,
         at: 0,
         lasts: OUTAGE,
         rest: ALONE,
@@ -77,7 +83,7 @@ pub(crate) fn script_with_processes(seed: u64, faults: usize, proxies: usize) ->
     steps
 }
 
-/// How long a process stands still at most.
+/// The longest stop of a process.
 const STOPPED: Duration = Duration::from_millis(2_500);
 
 fn make(seed: u64, faults: usize, proxies: usize, kinds: u32) -> Vec<Step> {
@@ -87,11 +93,11 @@ fn make(seed: u64, faults: usize, proxies: usize, kinds: u32) -> Vec<Step> {
 }
 
 fn step(random: &mut StdRng, proxies: usize, kinds: u32) -> Step {
-    let what = mischief(random, kinds);
+    let what = disruption(random, kinds);
     let at = random.random_range(0..proxies);
     let lasts = match what {
-        Mischief::Proxy(_) | Mischief::Swallow(_) => 300..=3_000,
-        Mischief::Restart => 50..=800,
+        Disruption::Proxy(_) | Disruption::DropBytes(_) => 300..=3_000,
+        Disruption::Restart => 50..=800,
         _ => 200..=2_000,
     };
     Step {
@@ -102,30 +108,30 @@ fn step(random: &mut StdRng, proxies: usize, kinds: u32) -> Step {
     }
 }
 
-fn mischief(random: &mut StdRng, kinds: u32) -> Mischief {
-    let way = match random.random_range(0..3) {
+fn disruption(random: &mut StdRng, kinds: u32) -> Disruption {
+    let direction = match random.random_range(0..3) {
         0 => Direction::Both,
         1 => Direction::ToServer,
         _ => Direction::ToClient,
     };
     match random.random_range(0..kinds) {
-        0 | 1 => Mischief::Reset,
-        2 => Mischief::ResetAll,
-        3 | 4 => Mischief::Proxy(Fault::Blackhole(way)),
-        5 => Mischief::Proxy(Fault::Latency(Duration::from_millis(
+        0 | 1 => Disruption::Reset,
+        2 => Disruption::ResetAll,
+        3 | 4 => Disruption::Proxy(Fault::Blackhole(direction)),
+        5 => Disruption::Proxy(Fault::Latency(Duration::from_millis(
             random.random_range(1..=200),
         ))),
-        6 => Mischief::Proxy(Fault::Slice(random.random_range(1..=64))),
-        7 | 8 => Mischief::Proxy(Fault::CutAfter(random.random_range(1..=20_000), way)),
-        9 => Mischief::Proxy(Fault::SilentClose),
-        10 => Mischief::Swallow(way),
-        11 => Mischief::KillHearers,
-        12 => Mischief::KillSenders,
-        13 => Mischief::Pause,
-        14 => Mischief::Freeze,
-        15 => Mischief::Restart,
-        16 => Mischief::SmallBuffer,
-        _ => Mischief::StopProcess,
+        6 => Disruption::Proxy(Fault::Slice(random.random_range(1..=64))),
+        7 | 8 => Disruption::Proxy(Fault::CutAfter(random.random_range(1..=20_000), direction)),
+        9 => Disruption::Proxy(Fault::SilentClose),
+        10 => Disruption::DropBytes(direction),
+        11 => Disruption::KillSubscribers,
+        12 => Disruption::KillSenders,
+        13 => Disruption::Pause,
+        14 => Disruption::Freeze,
+        15 => Disruption::Restart,
+        16 => Disruption::SmallBuffer,
+        _ => Disruption::StopProcess,
     }
 }
 
@@ -134,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_makes_one_script() {
+    fn a_seed_always_makes_the_same_script() {
         assert_eq!(script(7, 100, 8), script(7, 100, 8));
         assert_ne!(script(7, 100, 8), script(8, 100, 8));
         assert_eq!(
@@ -147,22 +153,22 @@ mod tests {
     fn a_short_script_with_processes_stops_one_and_has_an_outage_of_all() {
         for seed in 0..10 {
             let script = script_with_processes(seed, 5, 8);
-            for what in [Mischief::StopProcess, Mischief::Outage] {
+            for what in [Disruption::StopProcess, Disruption::Outage] {
                 assert!(script.iter().any(|step| step.what == what), "{seed}");
             }
         }
     }
 
     #[test]
-    fn every_fault_comes_up() {
+    fn a_long_script_has_every_fault() {
         let script = script(7, 1_000, 8);
-        let is_there = |what: fn(&Mischief) -> bool| script.iter().any(|step| what(&step.what));
+        let is_there = |what: fn(&Disruption) -> bool| script.iter().any(|step| what(&step.what));
         for what in [
-            |what: &Mischief| matches!(what, Mischief::Proxy(Fault::CutAfter(..))),
-            |what: &Mischief| matches!(what, Mischief::Swallow(_)),
-            |what: &Mischief| *what == Mischief::Freeze,
-            |what: &Mischief| *what == Mischief::Restart,
-            |what: &Mischief| *what == Mischief::SmallBuffer,
+            |what: &Disruption| matches!(what, Disruption::Proxy(Fault::CutAfter(..))),
+            |what: &Disruption| matches!(what, Disruption::DropBytes(_)),
+            |what: &Disruption| *what == Disruption::Freeze,
+            |what: &Disruption| *what == Disruption::Restart,
+            |what: &Disruption| *what == Disruption::SmallBuffer,
         ] {
             assert!(is_there(what));
         }

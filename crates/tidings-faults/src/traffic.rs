@@ -1,4 +1,4 @@
-//! Buses that send all the time, buses that keep what they hear, and the account of both.
+//! Buses that send continuously, buses that record what they receive, and the account of both.
 
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,61 +15,63 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::clock::micros;
-use crate::oracle::{Account, Fate, GapReport, Heard, Micros, Receipt, Witness, taken_by_nobody};
+use crate::oracle::{
+    Account, GapReport, Micros, Receipt, Received, SendResult, SubscriberLog, published_to_nobody,
+};
 
-/// Where all buses of a trial meet.
+/// The channel of all buses of a trial.
 pub(crate) const CHANNEL: &str = "tidings:{default}";
 
 /// The time between two events of a sender: a hundred a second.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// How long something may take that has no figure of its own.
+/// The time limit of steps that are not measured.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often it is seen whether everything is accounted for, and how long that may take.
+/// The interval of the checks whether every event is accounted for, and their time limit.
 const SETTLE_LOOK: Duration = Duration::from_millis(100);
 const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often something is looked at that cannot be awaited.
+/// The interval of the checks of a condition that cannot be awaited.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// What all buses of a trial did and heard.
+/// The senders and subscribers of a trial.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) senders: Vec<Sender>,
-    pub(crate) hearers: Vec<Hearer>,
+    pub(crate) subscribers: Vec<Subscriber>,
 }
 
-/// What came of it.
+/// The account of a trial.
 #[derive(Debug, Default)]
 pub(crate) struct Balance {
-    /// How many events a hearer did not hear and was told of, of all hearers.
+    /// Events that were lost and reported, of all subscribers.
     pub(crate) lost: u64,
-    /// How many were heard.
-    pub(crate) heard: u64,
-    /// How many sends were reported as taken although nobody could hear them.
-    pub(crate) taken_by_nobody: usize,
-    /// How long the longest send took.
+    /// Events that were received.
+    pub(crate) received: u64,
+    /// Sends that were reported as published although no connection received them.
+    pub(crate) published_to_nobody: usize,
+    /// The duration of the longest send.
     pub(crate) longest_send: Duration,
     pub(crate) findings: Vec<String>,
-    /// What each sender was told.
+    /// The results of each sender.
     pub(crate) sent: Vec<(NodeId, Sent)>,
 }
 
 impl Traffic {
-    /// Starts the hearers, then the senders, each with a bus on its address.
+    /// Starts the subscribers, then the senders, each with a bus on its address.
     pub(crate) async fn start(
-        hearers: &[String],
+        subscribers: &[String],
         senders: &[String],
         describe: impl Fn(Builder) -> Builder,
     ) -> Result<Self> {
         let mut all = Self {
             senders: Vec::new(),
-            hearers: Vec::new(),
+            subscribers: Vec::new(),
         };
-        for url in hearers {
-            all.hearers
-                .push(Hearer::start(describe(Bus::builder(url))).await?);
+        for url in subscribers {
+            all.subscribers
+                .push(Subscriber::start(describe(Bus::builder(url))).await?);
         }
         for url in senders {
             all.senders
@@ -79,53 +81,53 @@ impl Traffic {
         Ok(all)
     }
 
-    /// Waits until each hearer has heard of each sender from now on.
+    /// Waits until each subscriber has received a new event of each sender.
     pub(crate) async fn flows(&self) -> Result<()> {
         let since = Instant::now();
-        for hearer in &self.hearers {
+        for subscriber in &self.subscribers {
             for sender in &self.senders {
                 let from = sender.bus.id();
-                let heard = || {
-                    hearer
+                let received = || {
+                    subscriber
                         .lock()
-                        .heard_since(since)
-                        .any(|heard| heard.from == from)
+                        .received_since(since)
+                        .any(|received| received.from == from)
                 };
-                until(|| heard().then_some(()))
+                until(|| received().then_some(()))
                     .await
-                    .context("the traffic does not flow")?;
+                    .context("a subscriber received nothing from a sender")?;
             }
         }
         Ok(())
     }
 
     /// Ends the traffic, waits until all of it is accounted for, and checks the account. The buses
-    /// stay, and have nothing to do.
+    /// stay, idle.
     pub(crate) async fn settle(&mut self) -> Balance {
         let mut balance = Balance::default();
         let all_sent = join_all(self.senders.iter_mut().map(Sender::end)).await;
         let ids: Vec<_> = self.senders.iter().map(|sender| sender.bus.id()).collect();
         let senders: Vec<_> = ids.iter().copied().zip(&all_sent).collect();
-        let pairs = self.hearers.iter().flat_map(|hearer| {
-            let pair = move |(from, sent)| (hearer, from, sent);
+        let pairs = self.subscribers.iter().flat_map(|subscriber| {
+            let pair = move |(from, sent)| (subscriber, from, sent);
             senders.iter().copied().map(pair)
         });
-        let settle = async |(hearer, from, sent): (&Hearer, NodeId, &Sent)| {
-            hearer.settles(from, &sent.fates).await;
+        let settle = async |(subscriber, from, sent): (&Subscriber, NodeId, &Sent)| {
+            subscriber.settles(from, &sent.results).await;
         };
         join_all(pairs.map(settle)).await;
         for (from, sent) in senders {
             balance.longest_send = balance.longest_send.max(sent.longest);
-            balance.taken_by_nobody += taken_by_nobody(&sent.fates);
-            for (index, hearer) in self.hearers.iter().enumerate() {
-                hearer.add_to(&mut balance, index, from, &sent.fates);
+            balance.published_to_nobody += published_to_nobody(&sent.results);
+            for (index, subscriber) in self.subscribers.iter().enumerate() {
+                subscriber.add_to(&mut balance, index, from, &sent.results);
             }
         }
         balance.sent = ids.into_iter().zip(all_sent).collect();
         balance
     }
 
-    /// Shuts all buses down, and returns what they complain of.
+    /// Shuts all buses down, and returns their errors.
     pub(crate) async fn shut_down(self) -> Vec<String> {
         let mut complaints = Vec::new();
         for bus in self.buses() {
@@ -143,14 +145,14 @@ impl Traffic {
         balance
     }
 
-    /// All its buses.
+    /// Returns all buses.
     pub(crate) fn buses(&self) -> impl Iterator<Item = &Bus> {
         let senders = self.senders.iter().map(|sender| &sender.bus);
-        senders.chain(self.hearers.iter().map(|hearer| &hearer.bus))
+        senders.chain(self.subscribers.iter().map(|subscriber| &subscriber.bus))
     }
 }
 
-/// A bus that sends numbered ticks until it is told to end.
+/// A bus that sends numbered ticks until it is stopped.
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) bus: Bus,
@@ -158,26 +160,26 @@ pub(crate) struct Sender {
     sending: JoinHandle<Sent>,
 }
 
-/// What became of what was sent.
+/// The results of a sender.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sent {
     /// By tick.
-    pub(crate) fates: Vec<Fate>,
-    /// When each send was begun.
+    pub(crate) results: Vec<SendResult>,
+    /// The start of each send.
     pub(crate) begun: Vec<Micros>,
     pub(crate) longest: Duration,
 }
 
 impl Sender {
     pub(crate) async fn start(builder: Builder) -> Result<Self> {
-        // It has no handler that could miss anything.
+        // It has no handler that could miss an event.
         let bus = builder.on_gap(|_: Gap| ready(())).start().await?;
         let stop = Arc::new(Notify::new());
         let sending = tokio::spawn(send_until(bus.clone(), Arc::clone(&stop)));
         Ok(Self { bus, stop, sending })
     }
 
-    /// Stops sending, and waits until everything has its fate.
+    /// Stops sending, and waits for the result of every send.
     pub(crate) async fn end(&mut self) -> Sent {
         self.stop.notify_one();
         (&mut self.sending).await.unwrap_or_default()
@@ -191,15 +193,15 @@ async fn send_until(bus: Bus, stop: Arc<Notify>) -> Sent {
     let mut sent = Sent::default();
     let send = async |tick: u64| {
         let begun = Instant::now();
-        let fate = match bus.send_to_all("tick", &tick).await {
-            Ok(receipt) => Fate::Taken {
+        let result = match bus.send_to_all("tick", &tick).await {
+            Ok(receipt) => SendResult::Published {
                 number: receipt.number,
                 receivers: receipt.receivers,
             },
-            Err(error) if error.is_unknown() => Fate::Unknown,
-            Err(_) => Fate::NotSent,
+            Err(error) if error.is_unknown() => SendResult::Unknown,
+            Err(_) => SendResult::NotSent,
         };
-        (tick, fate, begun.elapsed())
+        (tick, result, begun.elapsed())
     };
     loop {
         tokio::select! {
@@ -210,7 +212,7 @@ async fn send_until(bus: Bus, stop: Arc<Notify>) -> Sent {
             Some(ended) = under_way.next() => sent.keep(ended),
         }
     }
-    // All is well by now: the number that this one gets is the last, and is known.
+    // All is healthy by now, so the number of this event, the last one, is known.
     under_way.push(send(sent.begin()));
     while let Some(ended) = under_way.next().await {
         sent.keep(ended);
@@ -219,43 +221,43 @@ async fn send_until(bus: Bus, stop: Arc<Notify>) -> Sent {
 }
 
 impl Sent {
-    /// The tick of another event that is sent now, of unknown fate until it is known better.
+    /// Returns the tick of another event, whose result is unknown until its send ends.
     pub(crate) fn begin(&mut self) -> u64 {
-        let tick = self.fates.len() as u64;
-        self.fates.push(Fate::Unknown);
+        let tick = self.results.len() as u64;
+        self.results.push(SendResult::Unknown);
         self.begun.push(micros(Instant::now()));
         tick
     }
 
-    fn keep(&mut self, (tick, fate, took): (u64, Fate, Duration)) {
+    fn keep(&mut self, (tick, result, took): (u64, SendResult, Duration)) {
         if let Some(kept) = usize::try_from(tick)
             .ok()
-            .and_then(|at| self.fates.get_mut(at))
+            .and_then(|at| self.results.get_mut(at))
         {
-            *kept = fate;
+            *kept = result;
         }
         self.longest = self.longest.max(took);
     }
 }
 
-/// A bus that keeps what it hears and what it is told.
+/// A bus that records its events and gaps.
 #[derive(Clone, Debug)]
-pub(crate) struct Hearer {
+pub(crate) struct Subscriber {
     pub(crate) bus: Bus,
     record: Arc<Mutex<Record>>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    heard: Vec<HeardAt>,
+    received: Vec<ReceivedAt>,
     gaps: Vec<GapAt>,
 }
 
 #[derive(Debug)]
-pub(crate) struct HeardAt {
+pub(crate) struct ReceivedAt {
     at: Instant,
     from: NodeId,
-    what: Heard,
+    what: Received,
 }
 
 #[derive(Debug)]
@@ -264,15 +266,15 @@ struct GapAt {
     gap: Gap,
 }
 
-impl Hearer {
+impl Subscriber {
     pub(crate) async fn start(builder: Builder) -> Result<Self> {
         let record = Arc::new(Mutex::new(Record::default()));
         let (ticks, gaps) = (Arc::clone(&record), Arc::clone(&record));
         let bus = builder
             .on("tick", move |tick: u64, context: Context| {
                 if let (Some(from), Some(number)) = (context.from(), context.number()) {
-                    let (at, what) = (Instant::now(), Heard { tick, number });
-                    lock(&ticks).heard.push(HeardAt { at, from, what });
+                    let (at, what) = (Instant::now(), Received { tick, number });
+                    lock(&ticks).received.push(ReceivedAt { at, from, what });
                 }
                 ready(())
             })
@@ -286,47 +288,52 @@ impl Hearer {
         Ok(Self { bus, record })
     }
 
-    /// Waits until the bus says that it is deaf, or that it was.
-    pub(crate) async fn notices(&self, since: Instant) -> Result<Instant> {
+    /// Waits until the bus reports that it is, or was, disconnected.
+    pub(crate) async fn detects(&self, since: Instant) -> Result<Instant> {
         until(|| {
-            let is_deaf = !self.bus.ready();
-            is_deaf.then(Instant::now).or(self.lock().back_after(since))
+            let is_disconnected = !self.bus.ready();
+            is_disconnected
+                .then(Instant::now)
+                .or(self.lock().back_after(since))
         })
         .await
-        .context("the bus did not notice")
+        .context("the bus did not report the fault")
     }
 
-    /// Waits until events are heard over another connection than that of `since`.
-    pub(crate) async fn hears_again(&self, since: Instant) -> Result<Instant> {
+    /// Waits until events are received over a newer connection than that of `since`.
+    pub(crate) async fn receives_again(&self, since: Instant) -> Result<Instant> {
         until(|| {
             let record = self.lock();
             let back = record.back_after(since)?;
-            let first = record.heard_since(back).next()?;
+            let first = record.received_since(back).next()?;
             Some(first.at)
         })
         .await
-        .context("nothing was heard again")
+        .context("nothing was received after the fault")
     }
 
-    /// The longest time between two events since then.
+    /// Returns the longest time between two events since then.
     pub(crate) fn longest_silence(&self, since: Instant) -> Duration {
         let record = self.lock();
-        let times: Vec<_> = record.heard_since(since).map(|heard| heard.at).collect();
+        let times: Vec<_> = record
+            .received_since(since)
+            .map(|received| received.at)
+            .collect();
         let silences = times.windows(2).map(|pair| pair[1] - pair[0]);
         silences.max().unwrap_or_default()
     }
 
-    /// Waits until each number of this sender was heard or reported, which takes as long as an idle
-    /// sender takes to state its position; the account says whether it was.
-    async fn settles(&self, from: NodeId, fates: &[Fate]) {
+    /// Waits until each number of this sender was received or reported. An idle sender states its
+    /// position after a while, so this takes some time.
+    async fn settles(&self, from: NodeId, results: &[SendResult]) {
         let mut clock = interval(SETTLE_LOOK);
         let settling = async {
             loop {
                 clock.tick().await;
-                let (heard, gaps) = self.lock().of(from);
+                let (received, gaps) = self.lock().of(from);
                 let account = Account {
-                    fates,
-                    heard: &heard,
+                    results,
+                    received: &received,
                     gaps: &gaps,
                 };
                 if account.lost() <= account.reported() {
@@ -337,54 +344,59 @@ impl Hearer {
         let _ = timeout(SETTLES_WITHIN, settling).await;
     }
 
-    fn add_to(&self, balance: &mut Balance, index: usize, from: NodeId, fates: &[Fate]) {
-        let (heard, gaps) = self.lock().of(from);
+    fn add_to(&self, balance: &mut Balance, index: usize, from: NodeId, results: &[SendResult]) {
+        let (received, gaps) = self.lock().of(from);
         let account = Account {
-            fates,
-            heard: &heard,
+            results,
+            received: &received,
             gaps: &gaps,
         };
         balance.lost += account.lost();
-        balance.heard += heard.len() as u64;
+        balance.received += received.len() as u64;
         let findings = account.findings().into_iter();
-        let findings = findings.map(|finding| format!("hearer {index}, sender {from}: {finding}"));
+        let findings =
+            findings.map(|finding| format!("subscriber {index}, sender {from}: {finding}"));
         balance.findings.extend(findings);
     }
 
-    /// Whether anything of this sender was received, ever.
-    pub(crate) fn has_heard(&self, from: NodeId) -> bool {
+    /// Returns whether any event of this sender was received.
+    pub(crate) fn has_received(&self, from: NodeId) -> bool {
         self.last_of(from).is_some()
     }
 
-    /// The last event of this sender that was received.
-    pub(crate) fn last_of(&self, from: NodeId) -> Option<Heard> {
+    /// Returns the last event of this sender that was received.
+    pub(crate) fn last_of(&self, from: NodeId) -> Option<Received> {
         self.newest_of(from, 0)
     }
 
-    /// An event of this sender that was received, so many before the last one.
-    pub(crate) fn newest_of(&self, from: NodeId, before: usize) -> Option<Heard> {
+    /// Returns the event of this sender that was received this many before the last one.
+    pub(crate) fn newest_of(&self, from: NodeId, before: usize) -> Option<Received> {
         let record = self.lock();
-        let heard = record.heard.iter().rev().filter(|heard| heard.from == from);
-        heard.map(|heard| heard.what).nth(before)
+        let received = record
+            .received
+            .iter()
+            .rev()
+            .filter(|received| received.from == from);
+        received.map(|received| received.what).nth(before)
     }
 
-    /// All that it received and was told.
-    pub(crate) fn witness(&self) -> Witness {
+    /// Returns all events and gaps.
+    pub(crate) fn log(&self) -> SubscriberLog {
         let record = self.lock();
-        let mut witness = Witness::default();
-        for HeardAt { at, from, what } in &record.heard {
-            let Heard { tick, number } = *what;
+        let mut log = SubscriberLog::default();
+        for ReceivedAt { at, from, what } in &record.received {
+            let Received { tick, number } = *what;
             let at = micros(*at);
             let receipt = Receipt { tick, number, at };
-            witness.received.entry(*from).or_default().push(receipt);
+            log.received.entry(*from).or_default().push(receipt);
         }
         let reports = record.gaps.iter().map(|GapAt { at, gap }| GapReport {
             from: gap.from,
             at: micros(*at),
             is_reconnect: gap.reason == GapReason::Reconnected,
         });
-        witness.reports.extend(reports);
-        witness
+        log.reports.extend(reports);
+        log
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
@@ -393,22 +405,27 @@ impl Hearer {
 }
 
 impl Record {
-    fn heard_since(&self, since: Instant) -> impl Iterator<Item = &HeardAt> {
-        let first = self.heard.partition_point(|heard| heard.at < since);
-        self.heard[first..].iter()
+    fn received_since(&self, since: Instant) -> impl Iterator<Item = &ReceivedAt> {
+        let first = self
+            .received
+            .partition_point(|received| received.at < since);
+        self.received[first..].iter()
     }
 
-    /// When the bus said first that it is back, since then.
+    /// Returns when the bus first reported a reconnect, since then.
     fn back_after(&self, since: Instant) -> Option<Instant> {
         let is_back = |seen: &&GapAt| seen.at >= since && seen.gap.reason == GapReason::Reconnected;
         self.gaps.iter().find(is_back).map(|seen| seen.at)
     }
 
-    fn of(&self, from: NodeId) -> (Vec<Heard>, Vec<Option<u64>>) {
-        let heard = self.heard.iter().filter(|heard| heard.from == from);
+    fn of(&self, from: NodeId) -> (Vec<Received>, Vec<Option<u64>>) {
+        let received = self
+            .received
+            .iter()
+            .filter(|received| received.from == from);
         let gaps = self.gaps.iter().filter(|seen| seen.gap.from == Some(from));
         (
-            heard.map(|heard| heard.what).collect(),
+            received.map(|received| received.what).collect(),
             gaps.map(|seen| seen.gap.missed).collect(),
         )
     }
@@ -418,7 +435,7 @@ fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Looks every millisecond until there is something.
+/// Checks every millisecond until there is a value.
 pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let looking = async {
         loop {

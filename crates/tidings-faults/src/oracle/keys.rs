@@ -1,24 +1,24 @@
-//! Whether what lies under keys is what the processes were told: counters, updated values, and the
-//! copies in each process. Plain functions of plain values.
+//! Checks shared state: counters, updated values, and the copies of each process. Plain functions
+//! of plain values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// What a process was told of the steps of 1 that it made on a number that all share.
+/// The steps of 1 that a process made on a shared number.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Steps {
-    /// What the number was after each step that was confirmed.
+    /// The number after each confirmed step.
     pub(crate) confirmed: Vec<u64>,
-    /// Steps that may have been made.
+    /// Unconfirmed steps, which may have been made.
     pub(crate) in_doubt: u64,
 }
 
-/// What lies under names, or a copy of it.
+/// Values by name.
 pub(crate) type Values = BTreeMap<String, Option<u64>>;
 
-/// What is wrong with a number that ended at `end`: each confirmed step is in it, once, and nothing
-/// else but steps in doubt.
+/// Returns the violations of a number that ended at `end`: it must contain each confirmed step
+/// exactly once, and nothing else but unconfirmed steps.
 pub(crate) fn check_steps(all: &[Steps], end: u64) -> Vec<String> {
     let confirmed = || all.iter().flat_map(|steps| &steps.confirmed);
     let count = confirmed().count() as u64;
@@ -26,25 +26,29 @@ pub(crate) fn check_steps(all: &[Steps], end: u64) -> Vec<String> {
     let distinct: BTreeSet<_> = confirmed().collect();
     let mut findings = Vec::new();
     if end < count {
-        findings.push(format!("{count} steps were confirmed, and it is {end}"));
+        findings.push(format!(
+            "{count} steps were confirmed, and the number is {end}"
+        ));
     }
     if end > count + in_doubt {
         findings.push(format!(
-            "{count} steps were confirmed and {in_doubt} are in doubt, and it is {end}"
+            "{count} steps were confirmed and {in_doubt} unconfirmed, and the number is {end}"
         ));
     }
     let same = count - distinct.len() as u64;
     if same > 0 {
-        findings.push(format!("{same} steps ended at a number that another had"));
+        findings.push(format!("{same} steps got the number of another step"));
     }
     if let Some(beyond) = distinct.last().filter(|last| ***last > end) {
-        findings.push(format!("a step ended at {beyond}, and it is {end}"));
+        findings.push(format!(
+            "a step got the number {beyond}, and the number is {end}"
+        ));
     }
     findings
 }
 
-/// Each name under which a copy is not what Redis holds. A name that the copy does not have was
-/// never looked at.
+/// Returns each name whose copy differs from Redis. Names that are missing in the copy were never
+/// read.
 pub(crate) fn differing(redis: &Values, copy: &Values) -> Vec<String> {
     let differs = |(name, value): &(&String, &Option<u64>)| redis.get(*name) != Some(*value);
     let different = copy.iter().filter(differs);
@@ -73,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn confirmed_steps_and_some_in_doubt_are_the_number() {
+    fn the_number_is_the_confirmed_steps_and_some_unconfirmed_ones() {
         let all = [steps(&[1, 3], 1), steps(&[2, 5], 1)];
         assert_eq!(check_steps(&all, 5), Vec::<String>::new());
         assert_eq!(check_steps(&all, 6), Vec::<String>::new());
@@ -82,7 +86,8 @@ mod tests {
     #[test]
     fn a_lost_step_is_found() {
         assert_eq!(check_steps(&[steps(&[1, 2, 3], 0)], 2).len(), 2);
-        // Two processes were told the same: one step was lost, and a step in doubt hides the sum.
+        // Two processes got the same number: one step was lost, and an unconfirmed step hides it in
+        // the sum.
         assert_eq!(
             check_steps(&[steps(&[1, 2], 1), steps(&[2], 0)], 3).len(),
             1

@@ -1,24 +1,26 @@
-//! Whether a living member was declared gone without a reason. A plain function of plain values.
+//! Checks whether a living member was declared gone without a reason. A plain function of plain
+//! values.
 
 use std::time::Duration;
 
 use super::Micros;
 
-/// How long a member may take to come back after a disturbance: one that begins sooner continues the
-/// one before.
+/// The time that a member needs to recover. A disturbance that begins earlier continues the one
+/// before.
 const RECOVERY: Micros = 2_000_000;
 
-/// Something that kept members from renewing their leases, or may have.
+/// An event that kept members from renewing their leases, or may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Disturbance {
     pub(crate) from: Micros,
     pub(crate) until: Micros,
-    /// Which one it disturbed; `None` is all of them.
+    /// The member that was disturbed; `None` is all of them.
     pub(crate) member: Option<usize>,
 }
 
-/// Whether a member may be declared gone at this moment although it lives: it was kept from renewing
-/// for three quarters of its lease. A single disturbance of all is no reason, however long it is.
+/// Returns whether a living member may be declared gone at this moment, because it could not renew
+/// for three quarters of its lease. A single disturbance of all members is no reason, however long
+/// it is.
 pub(crate) fn may_be_gone(
     member: usize,
     lease: Duration,
@@ -35,7 +37,7 @@ pub(crate) fn may_be_gone(
         }
         let recovered = until.saturating_add(RECOVERY);
         let was_long = recovered - first.from >= enough;
-        // It is found out up to half a lease after it is over.
+        // The expiry is detected up to half a lease later.
         let found_out = recovered.saturating_add(enough);
         if is_reason && was_long && (first.from..=found_out).contains(&at) {
             return true;
@@ -64,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_undisturbed_member_must_stay() {
+    fn an_undisturbed_member_may_not_be_gone() {
         assert!(!may_be_gone_at(20, &[]));
         assert!(!may_be_gone_at(20, &[disturbance(10, 19, Some(2))]));
         assert!(!may_be_gone_at(90, &[disturbance(10, 19, Some(1))]));
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_one_is() {
+    fn a_long_disturbance_is_a_reason() {
         assert!(may_be_gone_at(19, &[disturbance(10, 19, Some(1))]));
     }
 

@@ -11,19 +11,19 @@ use fred::prelude::{
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{Hearing, Notes, Place};
+use super::{Address, Log, Subscription};
 use crate::traffic::CHANNEL;
 
 pub(super) const SETTINGS: &str = "`manage_subscriptions`, exponential reconnects without end, \
-                                   unresponsive after 10 s, else defaults; told: an error, a \
+                                   unresponsive after 10 s, else defaults; notified: an error, a \
                                    reconnect, an unresponsive server, or a lagging receiver";
 
-pub(super) async fn hear(place: &Place, notes: &Notes) -> Result<Hearing> {
-    let server = match place {
-        Place::Server(address) => ServerConfig::Centralized {
+pub(super) async fn subscribe(address: &Address, log: &Log) -> Result<Subscription> {
+    let server = match address {
+        Address::Server(address) => ServerConfig::Centralized {
             server: server(address),
         },
-        Place::Sentinels(url) => sentinels(url).context("an address of sentinels")?,
+        Address::Sentinels(url) => sentinels(url).context("a URL of sentinels")?,
     };
     let config = Config {
         server,
@@ -36,12 +36,12 @@ pub(super) async fn hear(place: &Place, notes: &Notes) -> Result<Hearing> {
         .set_policy(ReconnectPolicy::new_exponential(0, 100, 5_000, 2))
         .build_subscriber_client()?;
 
-    let (ticks, mut messages) = (notes.clone(), client.message_rx());
-    let heard = tokio::spawn(async move {
+    let (ticks, mut messages) = (log.clone(), client.message_rx());
+    let received = tokio::spawn(async move {
         loop {
             match messages.recv().await {
-                Ok(message) => ticks.heard(message.value.as_u64().unwrap_or(u64::MAX)),
-                Err(RecvError::Lagged(_)) => ticks.told(),
+                Ok(message) => ticks.received(message.value.as_u64().unwrap_or(u64::MAX)),
+                Err(RecvError::Lagged(_)) => ticks.notified(),
                 Err(RecvError::Closed) => return,
             }
         }
@@ -50,14 +50,14 @@ pub(super) async fn hear(place: &Place, notes: &Notes) -> Result<Hearing> {
     let subscriptions = client.manage_subscriptions();
     client.subscribe(CHANNEL).await?;
     let tasks = vec![
-        heard.abort_handle(),
+        received.abort_handle(),
         connection.abort_handle(),
         subscriptions.abort_handle(),
-        tell(notes, client.error_rx()),
-        tell(notes, client.reconnect_rx()),
-        tell(notes, client.unresponsive_rx()),
+        tell(log, client.error_rx()),
+        tell(log, client.reconnect_rx()),
+        tell(log, client.unresponsive_rx()),
     ];
-    Ok(Hearing {
+    Ok(Subscription {
         _kept: Box::new(client),
         tasks,
     })
@@ -67,7 +67,7 @@ fn server(address: &SocketAddr) -> Server {
     Server::new(address.ip().to_string(), address.port())
 }
 
-/// From `redis+sentinel://host:port,host:port/name`.
+/// Parses `redis+sentinel://host:port,host:port/name`.
 fn sentinels(url: &str) -> Option<ServerConfig> {
     let (hosts, name) = url.strip_prefix("redis+sentinel://")?.split_once('/')?;
     let hosts = hosts.split(',').map(|host| host.parse().ok());
@@ -78,15 +78,12 @@ fn sentinels(url: &str) -> Option<ServerConfig> {
     })
 }
 
-/// Notes whatever comes.
-fn tell<T: Clone + Send + 'static>(
-    notes: &Notes,
-    mut events: Receiver<T>,
-) -> tokio::task::AbortHandle {
-    let notes = notes.clone();
+/// Records each event as a report.
+fn tell<T: Clone + Send + 'static>(log: &Log, mut events: Receiver<T>) -> tokio::task::AbortHandle {
+    let log = log.clone();
     let telling = tokio::spawn(async move {
         while !matches!(events.recv().await, Err(RecvError::Closed)) {
-            notes.told();
+            log.notified();
         }
     });
     telling.abort_handle()

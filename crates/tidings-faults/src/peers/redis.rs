@@ -4,41 +4,41 @@ use anyhow::{Result, bail};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, SendError};
 use redis::{Client, FromRedisValue as _, PushInfo, PushKind};
 
-use super::{Hearing, Notes, Place};
+use super::{Address, Log, Subscription};
 use crate::traffic::CHANNEL;
 
 pub(super) const SETTINGS: &str = "RESP3, a push sender, automatic resubscription, else defaults; \
-                                   told: a push that says it is disconnected, or subscribed again";
+                                   notified: a push that says it is disconnected, or subscribed again";
 
-pub(super) async fn hear(place: &Place, notes: &Notes) -> Result<Hearing> {
-    let Place::Server(address) = place else {
-        bail!("the manager knows one server");
+pub(super) async fn subscribe(address: &Address, log: &Log) -> Result<Subscription> {
+    let Address::Server(address) = address else {
+        bail!("ConnectionManager connects to one server");
     };
-    let pushed = notes.clone();
+    let pushed = log.clone();
     let settings = ConnectionManagerConfig::new()
         .set_automatic_resubscription()
         .set_push_sender(move |push: PushInfo| {
-            hear_push(&pushed, push);
+            receive_push(&pushed, push);
             Ok::<_, SendError>(())
         });
     let client = Client::open(format!("redis://{address}/?protocol=resp3"))?;
     let mut manager = ConnectionManager::new_with_config(client, settings).await?;
     manager.subscribe(CHANNEL).await?;
-    Ok(Hearing {
+    Ok(Subscription {
         _kept: Box::new(manager),
         tasks: Vec::new(),
     })
 }
 
-fn hear_push(notes: &Notes, push: PushInfo) {
+fn receive_push(log: &Log, push: PushInfo) {
     match push.kind {
         PushKind::Message => {
             let payload = push.data.into_iter().nth(1);
             if let Some(tick) = payload.and_then(|tick| u64::from_redis_value(tick).ok()) {
-                notes.heard(tick);
+                log.received(tick);
             }
         }
-        PushKind::Disconnection | PushKind::Subscribe => notes.told(),
+        PushKind::Disconnection | PushKind::Subscribe => log.notified(),
         _ => {}
     }
 }

@@ -1,5 +1,5 @@
-//! A hundred random faults, one after the other, under traffic of buses in this process, of nodes in
-//! processes of their own, and of foreign programs, with load on keys beside it.
+//! Chaos: random faults, one after the other, under traffic of buses in this process, of nodes in
+//! child processes, and of foreign programs, and under load on shared state.
 
 use std::time::{Duration, Instant};
 
@@ -9,106 +9,101 @@ use rustix::process::Signal;
 use tidings_testkit::{Fault, Proxy, Redis};
 use tokio::time::sleep;
 
-use self::cast::Cast;
-use super::{Effort, Outcome};
+use self::participants::Participants;
 use crate::clock::micros;
-use crate::leftovers::{Belongings, busy_for};
 use crate::oracle::Disturbance;
-use crate::script::{Mischief, Step, script_with_processes};
+use crate::resources::{Resources, busy_for};
+use crate::row::{Effort, Outcome};
+use crate::script::{Disruption, FAULTS, Step, script_with_processes};
 use crate::traffic::CHANNEL;
 
-mod cast;
 mod foreign;
 mod load;
 mod node;
+mod participants;
 mod tally;
 
-pub(crate) use node::play_node;
+pub(crate) use node::run_node;
 
-pub(super) const FAULTS: usize = 100;
-
-/// The outage of all comes on top.
+/// Faults of a quick run. The outage of all proxies comes on top.
 const QUICK: usize = 7;
 
-/// Short, so that what is broken silently is found before the next fault.
-pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long traffic goes on when all is well again.
+/// The time of traffic after the last fault.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// How long nothing is sent, and how long processors may work in that time.
+/// The time without traffic, and the processor time allowed in it.
 const IDLE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_millis(100);
 
-/// What ends by itself ends within this time.
+/// The time in which tasks and connections must end by themselves.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(effort: Effort) -> Result<Outcome> {
-    let before = Belongings::at_rest().await;
+    let before = Resources::at_rest().await;
     let mut outcome = go_through(effort).await?;
     outcome
         .findings
-        .extend(before.regained(ENDS_WITHIN).await.err());
+        .extend(before.released(ENDS_WITHIN).await.err());
     Ok(outcome)
 }
 
 async fn go_through(effort: Effort) -> Result<Outcome> {
-    // What Redis confirmed outlives its process: a count is never taken back.
+    // Confirmed counts must survive a restart of Redis.
     let mut redis = Redis::builder().config("appendonly", "yes").start().await;
-    let mut cast = Cast::start(&redis, effort.seed).await?;
+    let mut participants = Participants::start(&redis, effort.seed).await?;
     let faults = if effort.quick { QUICK } else { FAULTS };
-    let steps = script_with_processes(effort.seed, faults, cast.proxies.len());
+    let steps = script_with_processes(effort.seed, faults, participants.proxies.len());
     let faults = steps.len();
     for step in steps {
         let from = micros(Instant::now());
         match step.what {
-            Mischief::StopProcess => stand_still(&cast, step).await?,
-            _ => apply(step, &mut redis, &cast.proxies).await,
+            Disruption::StopProcess => stop_process(&participants, step).await?,
+            _ => apply(step, &mut redis, &participants.proxies).await,
         }
-        cast.disturbances.push(Disturbance {
+        participants.disturbances.push(Disturbance {
             from,
             until: micros(Instant::now()),
-            member: whom(step, &cast),
+            member: disturbed_member(step, &participants),
         });
         sleep(step.rest).await;
     }
 
     let mut outcome = Outcome::default();
-    let healed = Instant::now();
-    cast.all_up().await?;
-    outcome.took.push(healed.elapsed());
-    cast.end_forging().await;
+    let over = Instant::now();
+    participants.all_connected().await?;
+    outcome.took.push(over.elapsed());
+    participants.end_forging().await;
     sleep(QUIET).await;
-    cast.traffic.flows().await?;
+    participants.traffic.flows().await?;
     outcome.notes.push(format!("{faults} faults"));
-    cast.settle(&redis, &mut outcome).await?;
+    participants.settle(&redis, &mut outcome).await?;
 
     let busy = busy_for(IDLE).await;
     outcome.notes.push(format!(
-        "{busy:.0?} of processor time in {IDLE:?} of idleness"
+        "{busy:.0?} of processor time in {IDLE:?} without traffic"
     ));
     if busy > BUSY {
-        outcome
-            .findings
-            .push(format!("not quiet afterwards: {busy:.0?} in {IDLE:?}"));
+        outcome.findings.push(format!(
+            "busy when idle: {busy:.0?} of processor time in {IDLE:?}"
+        ));
     }
-    outcome.findings.extend(cast.shut_down().await);
+    outcome.findings.extend(participants.shut_down().await);
     Ok(outcome)
 }
 
-/// A process does nothing for a while.
-async fn stand_still(cast: &Cast, step: Step) -> Result<()> {
-    let node = cast.node_of(step);
+/// Stops a process for a while.
+async fn stop_process(participants: &Participants, step: Step) -> Result<()> {
+    let node = participants.node_of(step);
     node.signal(Signal::STOP)?;
     sleep(step.lasts).await;
-    node.signal(Signal::CONT).context("a node was stopped")
+    node.signal(Signal::CONT).context("cannot resume a node")
 }
 
-/// The one that a step disturbs, where it is not all of them.
-fn whom(step: Step, cast: &Cast) -> Option<usize> {
+/// Returns the member that a step disturbs; `None` is all of them.
+fn disturbed_member(step: Step, participants: &Participants) -> Option<usize> {
     match step.what {
-        Mischief::Reset | Mischief::Proxy(_) | Mischief::Swallow(_) => Some(step.at),
-        Mischief::StopProcess => Some(cast.member_of(step)),
+        Disruption::Reset | Disruption::Proxy(_) | Disruption::DropBytes(_) => Some(step.at),
+        Disruption::StopProcess => Some(participants.member_of(step)),
         _ => None,
     }
 }
@@ -116,52 +111,52 @@ fn whom(step: Step, cast: &Cast) -> Option<usize> {
 pub(super) async fn apply(step: Step, redis: &mut Redis, proxies: &[Proxy]) {
     let proxy = &proxies[step.at];
     match step.what {
-        Mischief::Reset => {
+        Disruption::Reset => {
             proxy.reset().await;
         }
-        Mischief::ResetAll => {
+        Disruption::ResetAll => {
             join_all(proxies.iter().map(Proxy::reset)).await;
         }
-        Mischief::Proxy(fault) => {
+        Disruption::Proxy(fault) => {
             proxy.set(fault);
             sleep(step.lasts).await;
             proxy.set(Fault::None);
         }
-        Mischief::Swallow(way) => {
-            proxy.set(Fault::Drop(way));
+        Disruption::DropBytes(direction) => {
+            proxy.set(Fault::Drop(direction));
             sleep(step.lasts).await;
-            // TCP never goes on behind a hole: what lost something has to end.
+            // TCP cannot continue after lost bytes: a connection that lost some has to end.
             proxy.set_new_connections(Fault::None);
             proxy.reset().await;
         }
-        Mischief::KillHearers => {
+        Disruption::KillSubscribers => {
             redis.kill_subscribers().await;
         }
-        Mischief::KillSenders => {
+        Disruption::KillSenders => {
             redis.kill_senders().await;
         }
-        Mischief::Pause => {
+        Disruption::Pause => {
             redis.pause(step.lasts).await;
             sleep(step.lasts).await;
         }
-        Mischief::Freeze => {
+        Disruption::Freeze => {
             redis.freeze();
             sleep(step.lasts).await;
             redis.resume();
         }
-        Mischief::Restart => {
+        Disruption::Restart => {
             redis.kill();
             sleep(step.lasts).await;
             redis.start_again().await;
         }
-        Mischief::SmallBuffer => cut_who_is_behind(redis, step.lasts).await,
-        Mischief::Outage => cut_all_off(proxies, step.lasts).await,
-        // Only processes of their own can be stopped.
-        Mischief::StopProcess => {}
+        Disruption::SmallBuffer => limit_output_buffer(redis, step.lasts).await,
+        Disruption::Outage => cut_off_all(proxies, step.lasts).await,
+        // Only child processes can be stopped.
+        Disruption::StopProcess => {}
     }
 }
 
-async fn cut_who_is_behind(redis: &Redis, time: Duration) {
+async fn limit_output_buffer(redis: &Redis, time: Duration) {
     let limit = async |limit| {
         let set = ["CONFIG", "SET", "client-output-buffer-limit", limit];
         redis.command(&set).await;
@@ -173,8 +168,8 @@ async fn cut_who_is_behind(redis: &Redis, time: Duration) {
     limit("pubsub 32mb 8mb 60").await;
 }
 
-/// Nobody gets a connection, and Redis is well.
-async fn cut_all_off(proxies: &[Proxy], time: Duration) {
+/// Refuses all connections for a while; Redis is healthy.
+async fn cut_off_all(proxies: &[Proxy], time: Duration) {
     for proxy in proxies {
         proxy.set_new_connections(Fault::Reset);
         proxy.set(Fault::Reset);

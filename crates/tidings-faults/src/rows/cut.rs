@@ -1,19 +1,19 @@
-//! The connection is cut, and the server is there all the time.
+//! A connection is cut, and the server stays healthy.
 
 use std::time::Instant;
 
 use anyhow::Result;
 use tidings_testkit::{Proxy, Redis};
 
-use super::Outcome;
+use crate::row::Outcome;
 use crate::traffic::Traffic;
 
-/// Who cuts it.
+/// The side that cuts it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
-    /// The network, all connections of the hearer.
+    /// The network: all connections of the subscriber.
     Reset,
-    /// Redis, the connections of all that hear.
+    /// Redis: the connections of all subscribers.
     ClientKill,
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn run(cut: Cut, times: usize) -> Result<Outcome> {
             Cut::Reset => proxy.reset().await,
             Cut::ClientKill => usize::try_from(redis.kill_subscribers().await)?,
         };
-        let again = traffic.hearers[0].hears_again(since).await?;
+        let again = traffic.subscribers[0].receives_again(since).await?;
         outcome.took.push(again - since);
         traffic.flows().await?;
     }

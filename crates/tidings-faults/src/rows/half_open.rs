@@ -1,4 +1,4 @@
-//! The connection looks well, and nothing arrives on it any more.
+//! Half-open: the connection looks healthy, and nothing arrives on it.
 
 use std::time::{Duration, Instant};
 
@@ -7,23 +7,23 @@ use futures_util::future::join_all;
 use tidings_testkit::{Direction, Fault, Proxy, Redis};
 use tokio::time::sleep;
 
-use super::{Outcome, PROBE_INTERVAL};
+use crate::row::{HEARTBEAT_INTERVAL, Outcome};
 use crate::traffic::Traffic;
 
-/// A bus that sends nothing states its position after 1 and 5 seconds, and then every 30. That
-/// helps to find out, so a patient bus is tried when it has done both.
+/// A bus that sends nothing states its position after 1 and 5 seconds, and then every 30. This
+/// helps to detect the fault, so a trial with the default interval begins after both.
 const HAS_STATED_BOTH: Duration = Duration::from_secs(7);
 
-/// Why nothing arrives.
+/// The reason why nothing arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum HalfOpen {
-    /// Packets vanish, those of new connections too.
+    /// Packets are lost, those of new connections too.
     Vanish,
-    /// What Redis says on the hearing connection is lost, and everything else arrives.
+    /// The data of Redis on the receiving connection is lost; everything else arrives.
     OneWay,
     /// Redis is frozen.
     Frozen,
-    /// The server's end is gone, and nobody says so.
+    /// The server's end is closed, and the client is not told.
     SilentClose,
 }
 
@@ -32,8 +32,8 @@ impl HalfOpen {
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Vanish => "packets vanish",
-            Self::OneWay => "one way only",
+            Self::Vanish => "packets lost",
+            Self::OneWay => "one direction only",
             Self::Frozen => "server frozen",
             Self::SilentClose => "silent close",
         }
@@ -50,7 +50,7 @@ impl HalfOpen {
 
     fn end(self, redis: &Redis, proxy: &Proxy) {
         match self {
-            // It stays lost for the connection that has it; a new one is well.
+            // The connection stays broken; a new one is healthy.
             Self::OneWay => {}
             Self::Frozen => redis.resume(),
             Self::Vanish | Self::SilentClose => proxy.set(Fault::None),
@@ -59,7 +59,7 @@ impl HalfOpen {
 }
 
 pub(super) async fn run(how: HalfOpen, interval: Duration, times: usize) -> Result<Outcome> {
-    // Most of the time they wait, so they can wait together.
+    // The trials mostly wait, so they run at the same time.
     let trials = (0..times).map(|_| try_once(how, interval));
     Ok(Outcome::of_all(join_all(trials).await))
 }
@@ -69,18 +69,18 @@ async fn try_once(how: HalfOpen, interval: Duration) -> Result<Outcome> {
     let proxy = Proxy::start(redis.address()).await;
     let describe = |bus: tidings::Builder| bus.probe_interval(interval);
     let traffic = Traffic::start(&[proxy.url()], &[redis.url()], describe).await?;
-    let hearer = &traffic.hearers[0];
-    if interval == PROBE_INTERVAL {
+    let subscriber = &traffic.subscribers[0];
+    if interval == HEARTBEAT_INTERVAL {
         sleep(HAS_STATED_BOTH).await;
     }
 
     let since = Instant::now();
     how.begin(&redis, &proxy);
-    let noticed = hearer.notices(since).await;
+    let detected = subscriber.detects(since).await;
     how.end(&redis, &proxy);
     let mut outcome = Outcome::default();
-    outcome.took.push(noticed? - since);
-    hearer.hears_again(since).await?;
+    outcome.took.push(detected? - since);
+    subscriber.receives_again(since).await?;
     outcome.balance(traffic.end().await);
     Ok(outcome)
 }

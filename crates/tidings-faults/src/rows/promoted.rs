@@ -1,5 +1,5 @@
-//! Somebody makes a replica the master by hand, and the old master its replica: who stays at the old
-//! one sends to nobody else.
+//! A replica is made the master by hand, and the old master its replica. A bus that stays connected
+//! to the old master would reach nobody else.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tidings::Connection;
 use tidings_testkit::{Proxy, Redis};
 
-use super::Outcome;
+use crate::row::Outcome;
 use crate::traffic::{Traffic, until};
 
 pub(super) async fn run(times: usize) -> Result<Outcome> {
@@ -17,7 +17,7 @@ pub(super) async fn run(times: usize) -> Result<Outcome> {
 }
 
 async fn try_once() -> Result<Outcome> {
-    // What is sent to the master reaches its replica at once, not five seconds later.
+    // A write on the master reaches its replica at once, not five seconds later.
     let at_once = || {
         Redis::builder()
             .config("repl-diskless-sync-delay", "0")
@@ -33,15 +33,15 @@ async fn try_once() -> Result<Outcome> {
     old.command(&["REPLICAOF", "127.0.0.1", &port]).await;
     let mut outcome = Outcome::default();
     for bus in traffic.buses() {
-        let deaf = until(|| match bus.health().connection {
+        let left = until(|| match bus.health().connection {
             Connection::Deaf { since, why } if why.contains("replica") => Some(since),
             _ => None,
         });
-        let left = deaf.await.context("the replica is not left")?;
+        let left = left.await.context("the bus did not leave the replica")?;
         outcome.took.push(left.saturating_duration_since(since));
     }
     proxy.redirect(new.address());
-    traffic.hearers[0].hears_again(since).await?;
+    traffic.subscribers[0].receives_again(since).await?;
     outcome.balance(traffic.end().await);
     Ok(outcome)
 }

@@ -1,4 +1,4 @@
-//! Workers that are replaced under load, again and again: no request is lost.
+//! Workers are reloaded under load, repeatedly, and no request may be lost.
 
 #[allow(dead_code, reason = "the supervisor's own tests use the rest of it")]
 #[path = "../../../tidings-supervisor/tests/supervisor/load.rs"]
@@ -17,27 +17,28 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 
 use self::load::{Counts, Load};
-use super::Outcome;
+use crate::row::Outcome;
 
 const WORKERS: usize = 4;
 
-/// Clients that keep their connection, and clients that connect anew for each request.
-const KEEPING: usize = 15;
-const LEAVING: usize = 5;
+/// Clients that keep their connection, and clients that reconnect for each request.
+const KEEP_ALIVE: usize = 15;
+const RECONNECTING: usize = 5;
 
-/// How long there are only requests, before each reload and after the last one.
+/// The time of load without a reload, before each one and after the last one.
 const BETWEEN: Duration = Duration::from_millis(200);
 
-/// Who asks less often than that in a reload proves nothing.
+/// Fewer requests per reload prove nothing.
 const ENOUGH: u64 = 100;
 
-/// A start, or a reload, that takes longer is over.
+/// The time limit of a start or a reload.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Where `cargo xtask faults` puts the package and its scripts; without them it is left out.
+/// The directory in which `cargo xtask faults` installs recluster. Without it recluster is left
+/// out.
 const RECLUSTER: &str = "target/faults-peers";
 
-/// How workers are replaced.
+/// A reload strategy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reloads {
     AllAtOnce,
@@ -74,9 +75,8 @@ pub(super) async fn run(reloads: Reloads, times: usize) -> Result<Outcome> {
         outcome.findings.push(counts.to_string());
     }
     outcome.notes.push(format!(
-        "{times} reloads of {WORKERS} workers, asked by {} clients, of whom {LEAVING} connect anew for \
-         each request: {counts}",
-        KEEPING + LEAVING
+        "{times} reloads of {WORKERS} workers, under {} clients, {RECONNECTING} of which reconnect for each request: {counts}",
+        KEEP_ALIVE + RECONNECTING
     ));
 
     let plain = Ours::start(strategy, &["--drain-timeout", "0"]).await?;
@@ -84,12 +84,12 @@ pub(super) async fn run(reloads: Reloads, times: usize) -> Result<Outcome> {
     let note = format!("the same with axum's graceful shutdown and no drain: {counts}");
     outcome.notes.push(note);
     if reloads == Reloads::AllAtOnce {
-        outcome.notes.push(beside_recluster(times).await);
+        outcome.notes.push(compare_recluster(times).await);
     }
     Ok(outcome)
 }
 
-async fn beside_recluster(times: usize) -> String {
+async fn compare_recluster(times: usize) -> String {
     let measured = async {
         let fleet = Recluster::start().await?;
         under_load(fleet, times).await
@@ -100,30 +100,30 @@ async fn beside_recluster(times: usize) -> String {
     }
 }
 
-/// Workers that can be replaced.
+/// Workers that can be reloaded.
 trait Fleet {
     fn at(&self) -> SocketAddr;
 
-    /// Until all are replaced, and those before them gone.
+    /// Returns when all workers are replaced and the old ones are gone.
     async fn reload(&mut self) -> Result<()>;
 }
 
-/// How long each reload took, and what became of the requests.
+/// Returns the time of each reload, and the counts of the requests.
 async fn under_load(mut fleet: impl Fleet, times: usize) -> Result<(Vec<Duration>, Counts)> {
-    let load = Load::start(fleet.at(), KEEPING, LEAVING);
+    let load = Load::start(fleet.at(), KEEP_ALIVE, RECONNECTING);
     let mut took = Vec::new();
     for _ in 0..times {
         sleep(BETWEEN).await;
         let began = Instant::now();
         let reloaded = timeout(PATIENCE, fleet.reload()).await;
-        reloaded.context("a reload does not end")??;
+        reloaded.context("the reload did not end in time")??;
         took.push(began.elapsed());
     }
     sleep(BETWEEN).await;
     Ok((took, load.end().await))
 }
 
-/// The example `server`, under our supervisor.
+/// The example `server` of tidings-supervisor.
 struct Ours {
     workers: Workers,
     at: SocketAddr,
@@ -144,7 +144,7 @@ impl Ours {
             .await?;
         ensure!(
             timeout(PATIENCE, workers.wait_until_ready()).await?,
-            "it has ended"
+            "the process has ended"
         );
         Ok(Self {
             at: workers.addresses()[0].to_string().parse()?,
@@ -155,7 +155,11 @@ impl Ours {
     }
 
     async fn is_draining(&self) -> Result<bool> {
-        let status = self.workers.status().await.context("it has ended")?;
+        let status = self
+            .workers
+            .status()
+            .await
+            .context("the process has ended")?;
         let mut workers = status.workers.iter();
         Ok(workers.any(|worker| worker.state == WorkerState::Draining))
     }
@@ -175,17 +179,17 @@ impl Fleet for Ours {
     }
 }
 
-/// Beside our own program, where cargo puts examples.
+/// The path of the example, where cargo puts it.
 fn server() -> Result<PathBuf> {
     let here = std::env::current_exe()?;
-    let folder = here.parent().context("a program lies in a folder")?;
+    let folder = here.parent().context("the program has no directory")?;
     let server = folder.join("examples").join("server");
     let cure = "cargo build --package tidings-supervisor --example server";
     ensure!(server.exists(), "{} is missing: {cure}", server.display());
     Ok(server)
 }
 
-/// A server of node's under recluster, which is killed when this is dropped.
+/// A Node server under recluster. It is killed when this is dropped.
 struct Recluster {
     at: SocketAddr,
     orders: ChildStdin,
@@ -197,19 +201,19 @@ impl Recluster {
     async fn start() -> Result<Self> {
         let folder = Path::new(RECLUSTER);
         let is_there = folder.join("node_modules").exists();
-        ensure!(is_there, "there is no {RECLUSTER}/node_modules");
+        ensure!(is_there, "{RECLUSTER}/node_modules is missing");
         let mut child = Command::new("node")
             .arg(folder.join("recluster.cjs"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let stdout = child.stdout.take().context("it is a pipe")?;
-        let orders = child.stdin.take().context("it is a pipe")?;
+        let stdout = child.stdout.take().context("a stream is not piped")?;
+        let orders = child.stdin.take().context("a stream is not piped")?;
         let mut said = BufReader::new(stdout).lines();
         let mut port = 0;
         for _ in 0..WORKERS {
-            let line = hear(&mut said, "listening").await?;
+            let line = wait_for(&mut said, "listening").await?;
             port = line.parse()?;
         }
         Ok(Self {
@@ -228,20 +232,20 @@ impl Fleet for Recluster {
 
     async fn reload(&mut self) -> Result<()> {
         self.orders.write_all(b"reload\n").await?;
-        hear(&mut self.said, "reloaded").await?;
+        wait_for(&mut self.said, "reloaded").await?;
         for _ in 0..WORKERS {
-            hear(&mut self.said, "gone").await?;
+            wait_for(&mut self.said, "gone").await?;
         }
         Ok(())
     }
 }
 
-/// Waits for this word; what stands behind it.
-async fn hear(said: &mut Lines<BufReader<ChildStdout>>, word: &str) -> Result<String> {
+/// Waits for a line with this prefix, and returns the rest of it.
+async fn wait_for(said: &mut Lines<BufReader<ChildStdout>>, word: &str) -> Result<String> {
     loop {
         let line = timeout(PATIENCE, said.next_line()).await;
-        let line = line.with_context(|| format!("it does not say `{word}`"))??;
-        let line = line.context("it has ended")?;
+        let line = line.with_context(|| format!("recluster did not print `{word}`"))??;
+        let line = line.context("the process has ended")?;
         if let Some(rest) = line.strip_prefix(word) {
             return Ok(rest.trim().to_owned());
         }

@@ -1,4 +1,4 @@
-//! Redis is killed, and comes back after a while.
+//! Redis is killed, and restarted after a while.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tidings_testkit::Redis;
 use tokio::time::sleep;
 
-use super::Outcome;
+use crate::row::Outcome;
 use crate::traffic::Traffic;
 
 pub(super) async fn run(away: Duration, times: usize) -> Result<Outcome> {
@@ -24,7 +24,7 @@ async fn try_once(away: Duration) -> Result<Outcome> {
     sleep(away).await;
     redis.start_again().await;
     let answers = Instant::now();
-    let again = traffic.hearers[0].hears_again(killed).await?;
+    let again = traffic.subscribers[0].receives_again(killed).await?;
 
     let mut outcome = Outcome::default();
     outcome.took.push(again.saturating_duration_since(answers));

@@ -1,4 +1,4 @@
-//! The master moves, and sentinels say where to.
+//! The sentinels promote another master.
 
 use std::time::{Duration, Instant};
 
@@ -9,24 +9,24 @@ use tidings::{Bus, Connection};
 use tidings_testkit::{Redis, Sentinels};
 use tokio::time::{sleep, timeout};
 
-use super::Outcome;
+use crate::row::Outcome;
 use crate::traffic::{CHANNEL, Traffic, until};
 
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a send may wait, where a server is frozen.
+/// The send timeout; a send to a frozen server may take this long.
 const DEADLINE: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_millis(500);
 
-/// How long the old master is watched.
+/// The time for which the old master is observed.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Why it moves.
+/// The reason of the failover.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Failover {
     Killed,
-    /// It comes back once there is another.
+    /// It resumes once there is another master.
     Frozen,
     Planned,
 }
@@ -37,7 +37,7 @@ impl Failover {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Killed => "Sentinel: master killed",
-            Self::Frozen => "Sentinel: master frozen, and its return",
+            Self::Frozen => "Sentinel: master frozen and resumed",
             Self::Planned => "Sentinel: planned failover",
         }
     }
@@ -55,7 +55,7 @@ pub(super) async fn run(failover: Failover, times: usize) -> Result<Outcome> {
     Ok(Outcome::of_all(trials))
 }
 
-/// The servers, and a sender and a hearer that ask them.
+/// Starts the servers, and a sender and a subscriber that use the sentinels.
 async fn start() -> Result<(Sentinels, Traffic)> {
     let all = Sentinels::builder().down_after(DOWN_AFTER).start().await;
     let urls = [all.url()];
@@ -69,7 +69,7 @@ async fn kill() -> Result<Outcome> {
 
     let since = Instant::now();
     all.kill_master().await;
-    let again = traffic.hearers[0].hears_again(since).await?;
+    let again = traffic.subscribers[0].receives_again(since).await?;
     outcome.took.push(again - since);
     traffic.flows().await?;
     outcome.strict_balance(traffic.end().await);
@@ -82,7 +82,7 @@ async fn freeze() -> Result<Outcome> {
 
     let since = Instant::now();
     let old = all.freeze_master().await;
-    let again = traffic.hearers[0].hears_again(since).await?;
+    let again = traffic.subscribers[0].receives_again(since).await?;
     outcome.took.push(again - since);
     all.resume();
     sleep(AFTERWARDS).await;
@@ -110,14 +110,18 @@ async fn switch() -> Result<Outcome> {
     let since = Instant::now();
     let new = all.failover().await.port();
     let all_moved = || traffic.buses().all(|bus| is_on(bus, new)).then_some(());
-    until(all_moved).await.context("not all buses move")?;
+    until(all_moved)
+        .await
+        .context("not all buses moved to the new master")?;
     let strays = count_strays(old).await?;
     if strays > 0 {
         outcome
             .findings
             .push(format!("{strays} frames were published to the old master"));
     }
-    outcome.took.push(traffic.hearers[0].longest_silence(since));
+    outcome
+        .took
+        .push(traffic.subscribers[0].longest_silence(since));
     outcome.balance(traffic.end().await);
     Ok(outcome)
 }
@@ -127,8 +131,8 @@ pub(super) fn is_on(bus: &Bus, port: u16) -> bool {
     matches!(bus.health().connection, Connection::Up { server, .. } if server.ends_with(&on_it))
 }
 
-/// How much is published there from now on, as long as it is a master: as a replica it repeats what
-/// the new one says.
+/// Returns the number of frames that are published to the old master while it is one. As a replica
+/// it repeats what the new master receives.
 async fn count_strays(old: &Redis) -> Result<usize> {
     let mut channel = Client::open(old.url())?.get_async_pubsub().await?;
     channel.subscribe(CHANNEL).await?;
@@ -138,7 +142,7 @@ async fn count_strays(old: &Redis) -> Result<usize> {
         if let Ok(Some(_)) = timeout(LOOK, frames.next()).await {
             unsure += 1;
         }
-        // It was one up to now.
+        // It was a master until now.
         if !old.is_master().await {
             break;
         }

@@ -1,5 +1,5 @@
-//! Shared values that change all the time, under a hundred random faults and under failovers: in the
-//! quiet after each of them, what every process has is what Redis holds.
+//! Shared values that change all the time, under random faults and under failovers. After each
+//! fault, every process must have the values of Redis.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -12,32 +12,35 @@ use tidings_testkit::{Proxy, Redis, Sentinels};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::chaos::{FAULTS, INTERVAL, apply};
+use super::chaos::apply;
 use super::sentinel::is_on;
-use super::{Effort, Outcome};
-use crate::script::script;
+use crate::row::{Effort, Outcome};
+use crate::script::{FAULTS, INTERVAL, script};
 use crate::traffic::until;
 
 const BUSES: usize = 6;
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// Between two changes that one process makes.
+/// The pause between two changes of one process.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How often what the processes have is compared with Redis.
+/// The interval of the comparison with Redis.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long it is watched after a quiet phase that nobody goes back to an older value.
+/// The time after a match in which no process may go back to an older value.
 const STAYS: Duration = Duration::from_millis(50);
 
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 
-/// Where the values are.
+/// The time, once all are connected, after which every copy must be equal to Redis.
+pub(super) const CONVERGES_WITHIN: Duration = Duration::from_secs(2);
+
+/// The Redis of the values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Values {
-    /// On one Redis, each process behind a proxy of its own.
+    /// One Redis, with a proxy for each process.
     Alone,
-    /// On the master that sentinels name.
+    /// The master of the sentinels.
     Sentinel,
 }
 
@@ -95,7 +98,9 @@ async fn under_failovers(effort: Effort) -> Result<Outcome> {
             changes += fleet.changed.load(Relaxed);
         }
     }
-    outcome.notes.push(format!("{changes} changes were taken"));
+    outcome
+        .notes
+        .push(format!("{changes} changes were acknowledged"));
     Ok(outcome)
 }
 
@@ -107,7 +112,7 @@ enum Failover {
 }
 
 impl Failover {
-    /// Makes it happen; the master that there is then.
+    /// Makes it happen, and returns the new master.
     async fn happen(self, all: &mut Sentinels) -> &Redis {
         let old = match self {
             Self::Planned => return all.failover().await,
@@ -125,12 +130,12 @@ impl Failover {
 struct Fleet {
     nodes: Vec<Node>,
     changing: Arc<AtomicBool>,
-    /// How many changes are being made, and how many were.
+    /// Changes in flight, and changes that were made.
     under_way: Arc<AtomicU64>,
     changed: Arc<AtomicU64>,
 }
 
-/// One of them, with a copy of each value, and what its watcher saw last.
+/// A process with a copy of each value, and the last value that its watcher saw.
 struct Node {
     bus: Bus,
     values: Vec<Shared<u64>>,
@@ -138,7 +143,7 @@ struct Node {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// A version, and the value that it has.
+/// A version and its value.
 type Seen = (u64, Option<u64>);
 
 impl Fleet {
@@ -167,20 +172,22 @@ impl Fleet {
                 .all(|node| is_on(&node.bus, port))
                 .then_some(())
         };
-        until(all_there).await.context("not all buses move")
+        until(all_there)
+            .await
+            .context("not all buses moved to the new master")
     }
 
-    /// Lets all come to rest, and measures how long it takes until everybody has what Redis holds,
-    /// from the moment at which all are connected.
+    /// Stops all changes, and measures the time from when all are connected until every copy is
+    /// equal to Redis.
     async fn settle(&self, redis: &Redis, outcome: &mut Outcome) -> Result<()> {
         self.changing.store(false, Relaxed);
         let all_up = || self.nodes.iter().all(|node| node.bus.ready()).then_some(());
-        until(all_up).await.context("not all buses come back")?;
+        until(all_up).await.context("not all buses reconnected")?;
         let began = Instant::now();
         let at_rest = || (self.under_way.load(Relaxed) == 0).then_some(());
-        until(at_rest).await.context("a change does not end")?;
+        until(at_rest).await.context("a change did not end")?;
         let mut connection = connect(redis).await?;
-        let deadline = began + super::PATIENCE_WITH_VALUES;
+        let deadline = began + CONVERGES_WITHIN;
         loop {
             match self.difference(&mut connection).await? {
                 None => break,
@@ -194,21 +201,23 @@ impl Fleet {
         outcome.took.push(began.elapsed());
         sleep(STAYS).await;
         if let Some(difference) = self.difference(&mut connection).await? {
-            outcome.findings.push(format!("not for long: {difference}"));
+            outcome
+                .findings
+                .push(format!("changed again: {difference}"));
         }
         Ok(())
     }
 
-    /// What somebody has that is not what Redis holds.
+    /// Returns a copy that differs from Redis.
     async fn difference(&self, connection: &mut MultiplexedConnection) -> Result<Option<String>> {
         for (index, name) in NAMES.into_iter().enumerate() {
-            let truth = truth(connection, name).await?;
+            let expected = expected(connection, name).await?;
             for (node, has) in self.nodes.iter().enumerate() {
                 let copy = has.values[index].peek().map(|now| seen(&now));
                 let watched = *has.seen[index].borrow();
-                if copy != Some(truth) || watched != Some(truth) {
+                if copy != Some(expected) || watched != Some(expected) {
                     return Ok(Some(format!(
-                        "`{name}`: Redis has {truth:?}, process {node} {copy:?}, its watcher {watched:?}"
+                        "`{name}`: Redis has {expected:?}, process {node} {copy:?}, its watcher {watched:?}"
                     )));
                 }
             }
@@ -216,7 +225,7 @@ impl Fleet {
         Ok(None)
     }
 
-    /// Changes the value now and then, in one way or another, whatever becomes of it.
+    /// Changes the value repeatedly, in different ways, and ignores errors.
     fn keep_changing(&self, value: Shared<u64>) -> JoinHandle<()> {
         let changing = Arc::clone(&self.changing);
         let (under_way, changed) = (Arc::clone(&self.under_way), Arc::clone(&self.changed));
@@ -224,20 +233,20 @@ impl Fleet {
             for turn in 0_u64.. {
                 sleep(PAUSE).await;
                 under_way.fetch_add(1, Relaxed);
-                let is_taken = changing.load(Relaxed) && change(&value, turn).await;
+                let is_acknowledged = changing.load(Relaxed) && change(&value, turn).await;
                 under_way.fetch_sub(1, Relaxed);
-                changed.fetch_add(u64::from(is_taken), Relaxed);
+                changed.fetch_add(u64::from(is_acknowledged), Relaxed);
             }
         })
     }
 
     fn note(&self, faults: usize) -> String {
         let changed = self.changed.load(Relaxed);
-        format!("{faults} faults, {changed} changes were taken")
+        format!("{faults} faults, {changed} changes were acknowledged")
     }
 }
 
-/// One change; whether Redis took it.
+/// Makes one change, and returns whether Redis acknowledged it.
 async fn change(value: &Shared<u64>, turn: u64) -> bool {
     match turn % 8 {
         0 => value.clear().await.is_ok(),
@@ -254,8 +263,8 @@ async fn connect(redis: &Redis) -> Result<MultiplexedConnection> {
     Ok(client.get_multiplexed_async_connection().await?)
 }
 
-/// What Redis holds.
-async fn truth(connection: &mut MultiplexedConnection, name: &str) -> Result<Seen> {
+/// Reads the value in Redis.
+async fn expected(connection: &mut MultiplexedConnection, name: &str) -> Result<Seen> {
     let mut read = redis::cmd("HMGET");
     read.arg(format!("tidings:{{default}}:shared:{name}"));
     read.arg(&["version", "value"]);
@@ -263,7 +272,7 @@ async fn truth(connection: &mut MultiplexedConnection, name: &str) -> Result<See
     Ok((version.unwrap_or(0), value))
 }
 
-/// What Redis holds, as a process knows it: nothing where it keeps its copy of a lost value.
+/// Returns the value of a snapshot as Redis has it: nothing where Redis has lost it.
 fn seen(now: &Snapshot<u64>) -> Seen {
     if matches!(now.freshness(), Freshness::Lost { .. }) {
         return (0, None);
@@ -284,7 +293,7 @@ impl Node {
                     let _ = saw.send_replace(Some(seen(&now)));
                 }
             }));
-            // So that the watcher has something to see.
+            // The watcher needs a first value.
             value.get().await?;
             tasks.push(fleet.keep_changing(value.clone()));
             values.push(value);

@@ -1,5 +1,5 @@
-//! Workers under a supervisor: it is killed, they die in all ways, they are reloaded a thousand times,
-//! and their new version is broken.
+//! Workers under a supervisor: the supervisor is killed, workers crash in all ways, are reloaded a
+//! thousand times, and have a broken new version.
 
 use std::fs::{Permissions, read_dir, read_to_string, rename, set_permissions, write};
 use std::net::SocketAddr;
@@ -17,33 +17,33 @@ use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use super::{Effort, Outcome, WORKERS};
-use crate::roles::Role;
+use crate::role::{Role, WORKERS};
+use crate::row::{Effort, Outcome};
 
-/// How long it may take until no worker is left of a supervisor that was killed.
+/// The time after which no worker of a killed supervisor may be left.
 pub(super) const ORPHANED: Duration = Duration::from_secs(2);
 
-/// How long it may take from a death to N workers that are ready, beyond the wait that was chosen.
+/// The time limit from a crash until all workers are ready, without the backoff.
 pub(super) const RECOVERED: Duration = Duration::from_secs(3);
 
-/// How long a reload may take.
+/// The time limit of a reload.
 pub(super) const RELOADED: Duration = Duration::from_secs(3);
 
-/// How long a new version has to get ready.
+/// The time in which a new version must get ready.
 pub(super) const READY: Duration = Duration::from_secs(3);
 
-/// For what is not measured.
+/// The time limit of steps that are not measured.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const LOOK: Duration = Duration::from_millis(1);
 
-/// A worker that stands still is killed after this time.
+/// A worker that does not run is killed after this time.
 const WATCHDOG: Duration = Duration::from_secs(1);
 
-/// What a process that does not leak may still grow by.
+/// The growth that is not yet a leak.
 const GROWTH: u64 = 4 << 10;
 
-/// What happens to them.
+/// A fault of workers or of their supervisor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Workers {
     Orphaned,
@@ -57,19 +57,19 @@ impl Workers {
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Orphaned => "workers: supervisor killed with -9",
-            Self::Dying => "workers: deaths of all kinds",
+            Self::Orphaned => "workers: supervisor killed (SIGKILL)",
+            Self::Dying => "workers: crashes of all kinds",
             Self::Reloaded => "workers: reloads",
-            Self::Broken => "workers: a broken new version",
+            Self::Broken => "workers: broken new version",
         }
     }
 
     pub(super) fn figure(self) -> &'static str {
         match self {
-            Self::Orphaned => "the last worker is gone",
-            Self::Dying => "all ready, beyond the chosen wait",
+            Self::Orphaned => "last worker gone",
+            Self::Dying => "all ready, without the backoff",
             Self::Reloaded => "all replaced",
-            Self::Broken => "the reload says what failed",
+            Self::Broken => "reload fails with its reason",
         }
     }
 
@@ -86,14 +86,14 @@ impl Workers {
 pub(super) async fn run(workers: Workers, effort: Effort) -> Result<Outcome> {
     let times = |all: usize| if effort.quick { all / 5 } else { all };
     match workers {
-        Workers::Orphaned => are_orphaned(times(100)).await,
-        Workers::Dying => die(times(300)).await,
-        Workers::Reloaded => are_reloaded(times(1_000)).await,
-        Workers::Broken => are_broken(times(20)).await,
+        Workers::Orphaned => orphan(times(100)).await,
+        Workers::Dying => crash(times(300)).await,
+        Workers::Reloaded => reload(times(1_000)).await,
+        Workers::Broken => deploy_broken_versions(times(20)).await,
     }
 }
 
-async fn are_orphaned(times: usize) -> Result<Outcome> {
+async fn orphan(times: usize) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut left = 0;
     for _ in 0..times {
@@ -104,12 +104,12 @@ async fn are_orphaned(times: usize) -> Result<Outcome> {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let output = supervisor.stdout.take().context("its output is ours")?;
+        let output = supervisor.stdout.take().context("stdout is not piped")?;
         let mut lines = BufReader::new(output).lines();
         let mut workers = Vec::new();
         while workers.len() < WORKERS {
             let line = timeout(PATIENCE, lines.next_line()).await??;
-            workers.push(line.context("it ended")?.parse()?);
+            workers.push(line.context("the supervisor ended")?.parse()?);
         }
         supervisor.start_kill()?;
         let began = Instant::now();
@@ -122,7 +122,7 @@ async fn are_orphaned(times: usize) -> Result<Outcome> {
         supervisor.wait().await?;
     }
     let all = times * WORKERS;
-    let note = format!("of {all} workers {left} were left after {ORPHANED:?}");
+    let note = format!("{left} of {all} workers were left after {ORPHANED:?}");
     if left > 0 {
         outcome.findings.push(note.clone());
     }
@@ -130,31 +130,31 @@ async fn are_orphaned(times: usize) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// How a worker dies.
+/// The ways in which a worker crashes.
 const DEATHS: [(&str, Signal); 7] = [
     ("killed", Signal::KILL),
     ("aborted", Signal::ABORT),
     ("exit 0", Signal::USR1),
     ("exit 1", Signal::USR2),
-    ("stands still", Signal::STOP),
-    ("does not end, though it says so", Signal::HUP),
+    ("stopped", Signal::STOP),
+    ("hangs after STOPPING=1", Signal::HUP),
     ("leaves a child", Signal::INT),
 ];
 
-async fn die(times: usize) -> Result<Outcome> {
+async fn crash(times: usize) -> Result<Outcome> {
     let mut fleet = Fleet::start(|it| it).await?;
     let mut outcome = Outcome::default();
-    // What stays of the first of each kind stays for good.
+    // The first crash of each kind allocates what stays for good.
     for death in 0..DEATHS.len() {
-        fleet.loses(death).await?;
+        fleet.crash(death).await?;
     }
     let before = Holdings::at_rest().await;
     for death in 0..times {
-        let took = fleet.loses(death).await?;
+        let took = fleet.crash(death).await?;
         outcome.took.push(took);
     }
-    fleet.all_stand(&mut outcome).await?;
-    fleet.no_child_is_left(&mut outcome);
+    fleet.check_all_ready(&mut outcome).await?;
+    fleet.check_children(&mut outcome);
     let recovered = outcome.took.len();
     outcome
         .notes
@@ -163,7 +163,7 @@ async fn die(times: usize) -> Result<Outcome> {
     Ok(outcome)
 }
 
-async fn are_reloaded(times: usize) -> Result<Outcome> {
+async fn reload(times: usize) -> Result<Outcome> {
     let fleet = Fleet::start(|it| it).await?;
     let mut outcome = Outcome::default();
     for _ in 0..20 {
@@ -175,12 +175,12 @@ async fn are_reloaded(times: usize) -> Result<Outcome> {
         ensure!(reloaded.workers == WORKERS, "{reloaded:?}");
         outcome.took.push(reloaded.took);
     }
-    fleet.all_stand(&mut outcome).await?;
+    fleet.check_all_ready(&mut outcome).await?;
     before.compare(&mut outcome).await;
     Ok(outcome)
 }
 
-async fn are_broken(times: usize) -> Result<Outcome> {
+async fn deploy_broken_versions(times: usize) -> Result<Outcome> {
     let directory = tempfile::tempdir()?;
     let name = directory.path().join("program");
     deploy(&std::env::current_exe()?, &name)?;
@@ -188,7 +188,7 @@ async fn are_broken(times: usize) -> Result<Outcome> {
         it.listen("127.0.0.1:0".parse().expect("an address"))
     });
     let fleet = fleet.await?;
-    let elders = fleet.pids().await?;
+    let old_workers = fleet.pids().await?;
     let address: SocketAddr = fleet.workers.addresses()[0].to_string().parse()?;
     let (stop, stopping) = watch::channel(false);
     let clients = tokio::spawn(ask(address, stopping));
@@ -196,7 +196,7 @@ async fn are_broken(times: usize) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     for time in 0..times {
         let text = match time % 4 {
-            // That takes its whole time-out to find out.
+            // It takes the whole ready timeout to detect.
             0 => "#!/bin/sh\nexec sleep 1000\n",
             1 => "not even a program\n",
             _ => "#!/bin/sh\necho the configuration is wrong >&2\nexit 78\n",
@@ -211,15 +211,15 @@ async fn are_broken(times: usize) -> Result<Outcome> {
         if reloaded.is_ok() {
             outcome
                 .findings
-                .push("a broken version was taken".to_owned());
+                .push("the broken version was accepted".to_owned());
         }
     }
-    if fleet.pids().await? != elders {
+    if fleet.pids().await? != old_workers {
         outcome.findings.push("the old workers are gone".to_owned());
     }
     let _ = stop.send(true);
     let (answered, failed) = clients.await?;
-    let note = format!("meanwhile {answered} requests were answered, {failed} failed");
+    let note = format!("during the reloads {answered} requests were answered, {failed} failed");
     if failed > 0 || answered == 0 {
         outcome.findings.push(note.clone());
     }
@@ -227,7 +227,7 @@ async fn are_broken(times: usize) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// One client after the other; how many were answered, and how many not.
+/// Sends one request after the other, and returns the answered and the failed ones.
 async fn ask(address: SocketAddr, stopping: watch::Receiver<bool>) -> (u64, u64) {
     let (mut answered, mut failed) = (0, 0);
     while !*stopping.borrow() {
@@ -245,14 +245,14 @@ async fn ask(address: SocketAddr, stopping: watch::Receiver<bool>) -> (u64, u64)
     (answered, failed)
 }
 
-/// A program whose name stays, and that is another one from now on.
+/// Replaces the program behind a path.
 fn deploy(program: &Path, name: &Path) -> Result<()> {
     let new = name.with_extension("new");
     symlink(program, &new)?;
     Ok(rename(new, name)?)
 }
 
-/// Workers that are ready, and what is reported of them.
+/// Workers that are ready, and the events of their supervisor.
 struct Fleet {
     workers: tidings_supervisor::Workers,
     reports: mpsc::UnboundedReceiver<SupervisorEvent>,
@@ -291,7 +291,7 @@ impl Fleet {
         let workers = choose(supervisor).start().await?;
         ensure!(
             timeout(PATIENCE, workers.wait_until_ready()).await?,
-            "it ended"
+            "the supervisor ended"
         );
         Ok(Self {
             workers,
@@ -302,7 +302,11 @@ impl Fleet {
     }
 
     async fn pids(&self) -> Result<Vec<u32>> {
-        let status = self.workers.status().await.context("it ended")?;
+        let status = self
+            .workers
+            .status()
+            .await
+            .context("the supervisor ended")?;
         let ready = status
             .workers
             .iter()
@@ -310,9 +314,9 @@ impl Fleet {
         Ok(ready.filter_map(|it| it.pid).collect())
     }
 
-    /// A worker dies, in one of all ways; how long it takes until there are N again, beyond the wait
-    /// that was chosen, and beyond the watchdog's where nobody else can know.
-    async fn loses(&mut self, number: usize) -> Result<Duration> {
+    /// Crashes a worker, and returns the time until all are ready again, without the backoff, and
+    /// without the watchdog timeout where only the watchdog can detect it.
+    async fn crash(&mut self, number: usize) -> Result<Duration> {
         let (how, by) = DEATHS[number % DEATHS.len()];
         let slot = number % WORKERS;
         while self.reports.try_recv().is_ok() {}
@@ -332,34 +336,43 @@ impl Fleet {
     async fn recovers(&mut self, slot: usize) -> Result<Duration> {
         let mut chosen = None;
         loop {
-            match self.reports.recv().await.context("it ended")? {
+            match self.reports.recv().await.context("the supervisor ended")? {
                 SupervisorEvent::Restarting { slot: of, delay } if of == slot => {
-                    chosen = Some(delay)
+                    chosen = Some(delay);
                 }
                 SupervisorEvent::Ready { slot: of, .. } if of == slot && chosen.is_some() => {
-                    ensure!(self.workers.wait_until_ready().await, "it ended");
-                    return chosen.context("it has just been there");
+                    ensure!(
+                        self.workers.wait_until_ready().await,
+                        "the supervisor ended"
+                    );
+                    return chosen.context("no backoff was reported");
                 }
                 _ => {}
             }
         }
     }
 
-    /// What a worker left behind is gone with it.
-    fn no_child_is_left(&mut self, outcome: &mut Outcome) {
+    /// Checks that no child of a worker is left.
+    fn check_children(&mut self, outcome: &mut Outcome) {
         while let Ok(child) = self.children.try_recv() {
             if runs(child) {
                 signal(child, Signal::KILL);
-                outcome.findings.push(format!("the child {child} was left"));
+                outcome
+                    .findings
+                    .push(format!("child process {child} is left"));
             }
         }
     }
 
-    /// Nobody is there but N workers, all of them ready.
-    async fn all_stand(&self, outcome: &mut Outcome) -> Result<()> {
+    /// Checks that there are exactly N workers, all of them ready.
+    async fn check_all_ready(&self, outcome: &mut Outcome) -> Result<()> {
         let began = Instant::now();
         loop {
-            let status = self.workers.status().await.context("it ended")?;
+            let status = self
+                .workers
+                .status()
+                .await
+                .context("the supervisor ended")?;
             let ready = status
                 .workers
                 .iter()
@@ -378,7 +391,7 @@ impl Fleet {
     }
 }
 
-/// What this process holds, its workers' dead ones included.
+/// The descriptors and the memory of this process.
 #[derive(Clone, Copy, Debug)]
 struct Holdings {
     descriptors: usize,
@@ -388,7 +401,7 @@ struct Holdings {
 
 impl Holdings {
     async fn at_rest() -> Self {
-        // Elders end, and what was told of them is heard.
+        // Let old workers end, and their events be received.
         sleep(Duration::from_secs(2)).await;
         let status = read_to_string("/proc/self/status").unwrap_or_default();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -420,7 +433,7 @@ fn runs(pid: u32) -> bool {
 
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may have ended by now.
+        // The process may have ended.
         let _ = kill_process(pid, signal);
     }
 }

@@ -1,4 +1,4 @@
-//! Programs that are no nodes: senders with a fixed id that start again at 1, and one that forges
+//! Foreign programs: senders with a fixed id that start again at 1, and a program that forges
 //! frames in the names of others.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,22 +15,22 @@ use tidings::NodeId;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::oracle::{FORGED, Fate, Heard};
-use crate::traffic::{CHANNEL, Hearer, Sent};
+use crate::oracle::{FORGED, Received, SendResult};
+use crate::traffic::{CHANNEL, Sent, Subscriber};
 
-/// Between two events of a foreign sender.
+/// The interval of a foreign sender's events.
 const TICK: Duration = Duration::from_millis(20);
 
-/// After this many events it starts again.
+/// The number of events after which it starts again.
 const STARTS_AGAIN: std::ops::Range<u64> = 50..400;
 
-/// Between two forged frames, in milliseconds.
+/// The interval of forged frames, in milliseconds.
 const FORGES: std::ops::Range<u64> = 200..1_200;
 
-/// How far behind the newest event one may be that is repeated.
+/// The age of a replayed event, in events.
 const REPLAYED: usize = 50;
 
-/// A connection of a foreign program, which is made again when it is lost.
+/// A connection of a foreign program. It reconnects.
 struct Line {
     url: String,
     connection: Option<MultiplexedConnection>,
@@ -43,9 +43,9 @@ impl Line {
         Self { url, connection }
     }
 
-    /// Publishes a frame, and returns how many connections received it; `None` where that is not
-    /// known. It waits for the answer however long it takes: what is given up could be published
-    /// later, after what follows it.
+    /// Publishes a frame, and returns how many connections received it; `None` where that is
+    /// unknown. It waits for the answer without a timeout: a command that was given up could be
+    /// executed after the next one.
     async fn publish(&mut self, frame: &str) -> Option<u64> {
         let connection = match self.connection.take() {
             Some(connection) => Ok(connection),
@@ -78,7 +78,7 @@ fn tick_event(tick: u64) -> String {
     format!(r#"{{"event":"tick","data":{tick}}}"#)
 }
 
-/// Something that goes on until it is told to end.
+/// A task that runs until it is told to end.
 pub(super) struct Program<T> {
     ending: Arc<AtomicBool>,
     task: JoinHandle<T>,
@@ -115,8 +115,8 @@ async fn keep_sending(
         clock.tick().await;
         let tick = sent.begin();
         let receivers = line.publish(&frame(id, number, &tick_event(tick))).await;
-        if let (Some(_), Some(fate)) = (receivers, sent.fates.last_mut()) {
-            *fate = Fate::Taken { number, receivers };
+        if let (Some(_), Some(result)) = (receivers, sent.results.last_mut()) {
+            *result = SendResult::Published { number, receivers };
         }
         number += 1;
         if number > starts_again {
@@ -126,7 +126,7 @@ async fn keep_sending(
     sent
 }
 
-/// What was forged.
+/// The forged frames.
 #[derive(Debug, Default)]
 pub(super) struct Forged {
     pub(super) frames: u64,
@@ -135,16 +135,22 @@ pub(super) struct Forged {
 }
 
 /// Starts a program that forges frames in the names of these senders. It learns their numbers from
-/// what `ears` received.
+/// the events of `observer`.
 pub(super) fn start_forger(
     url: &str,
     victims: Vec<NodeId>,
-    ears: Hearer,
+    observer: Subscriber,
     seed: u64,
 ) -> Program<Forged> {
     let ending = Arc::new(AtomicBool::new(false));
     let random = StdRng::seed_from_u64(seed);
-    let forging = keep_forging(Line::new(url), victims, ears, random, Arc::clone(&ending));
+    let forging = keep_forging(
+        Line::new(url),
+        victims,
+        observer,
+        random,
+        Arc::clone(&ending),
+    );
     let task = tokio::spawn(forging);
     Program { ending, task }
 }
@@ -152,7 +158,7 @@ pub(super) fn start_forger(
 async fn keep_forging(
     mut line: Line,
     victims: Vec<NodeId>,
-    ears: Hearer,
+    observer: Subscriber,
     mut random: StdRng,
     ending: Arc<AtomicBool>,
 ) -> Forged {
@@ -164,7 +170,9 @@ async fn keep_forging(
         sleep(Duration::from_millis(random.random_range(FORGES))).await;
         let victim = victims[random.random_range(0..victims.len())];
         let (kind, before) = (random.random_range(0..5), random.random_range(0..REPLAYED));
-        let (Some(last), Some(old)) = (ears.last_of(victim), ears.newest_of(victim, before)) else {
+        let (Some(last), Some(old)) =
+            (observer.last_of(victim), observer.newest_of(victim, before))
+        else {
             continue;
         };
         let frame = forge(kind, victim, last, old, &mut forged);
@@ -173,16 +181,16 @@ async fn keep_forging(
     forged
 }
 
-fn forge(kind: u32, victim: NodeId, last: Heard, old: Heard, forged: &mut Forged) -> String {
+fn forge(kind: u32, victim: NodeId, last: Received, old: Received, forged: &mut Forged) -> String {
     let next = last.number.saturating_add(1);
     match kind {
-        // What it sends next seems to be there already.
+        // Its next events seem to be there already.
         0 => frame(victim, next, &nothing(1_000)),
         // It seems to be far ahead,
         1 => frame(victim, next.saturating_add(65_000), ""),
         // or far behind.
         2 => frame(victim, 1, &nothing(3)),
-        // An event in the place of its next one.
+        // An event under its next number.
         3 => frame(victim, next, &tick_event(FORGED + forged.frames)),
         // One of its own events again.
         _ => {
@@ -193,7 +201,7 @@ fn forge(kind: u32, victim: NodeId, last: Heard, old: Heard, forged: &mut Forged
     }
 }
 
-/// Events without a subscriber.
+/// Events without a handler.
 fn nothing(events: usize) -> String {
     let mut text = String::new();
     for event in 0..events {

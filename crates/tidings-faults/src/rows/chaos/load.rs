@@ -1,5 +1,5 @@
-//! Load on keys beside events: a counter, a value that all update, and a map whose entries are
-//! watched. What came of it is kept for the account.
+//! Load on shared state: a counter, a value that all processes update, and a map whose entries are
+//! watched. The results are recorded for the audit.
 
 use std::future::ready;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -24,11 +24,11 @@ const VALUE: &str = "sum";
 const MAP: &str = "cells";
 const CELLS: u64 = 16;
 
-/// Tasks that count at the same time: more than the places of one connection's pipeline, so that
-/// after a reconnect these commands are in the way of what the bus sends itself.
+/// The tasks that count at the same time. They are more than a connection's pipeline has places, so
+/// that after a reconnect these commands compete with those of the bus.
 const COUNTING: usize = 60;
 
-/// Between two calls of one task, where the last one went well and where it did not.
+/// The pause after a successful call, and after a failed one.
 const PAUSE_COUNTING: Duration = Duration::from_millis(150);
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -44,24 +44,24 @@ pub(super) struct Load {
     watching: Vec<JoinHandle<()>>,
 }
 
-/// What one process did.
+/// The results of one process.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Loaded {
     pub(super) counted: Steps,
     pub(super) updated: Steps,
-    /// Changes of the map that were confirmed.
+    /// Confirmed changes of the map.
     pub(super) changes: u64,
 }
 
-/// What one process has of what is in Redis.
+/// The copies of one process.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Copies {
     pub(super) at_hand: Values,
-    /// What its watchers saw last.
+    /// The last values that its watchers saw.
     pub(super) watched: Values,
 }
 
-/// What is in Redis.
+/// The values in Redis.
 pub(super) struct Held {
     pub(super) counter: u64,
     pub(super) sum: u64,
@@ -69,7 +69,7 @@ pub(super) struct Held {
 }
 
 impl Load {
-    /// Counts on the bus that sends; the rest is on the bus that receives.
+    /// Starts the tasks: the counter on the sending bus, the rest on the receiving one.
     pub(super) fn start(receiving: &Bus, sending: &Bus, seed: u64) -> Result<Self> {
         let ending = Arc::new(AtomicBool::new(false));
         let counter = sending.counter(COUNTER)?;
@@ -90,7 +90,7 @@ impl Load {
         })
     }
 
-    /// Lets all tasks end but the watchers.
+    /// Ends all tasks but the watchers.
     pub(super) async fn end(&mut self) -> Loaded {
         self.ending.store(true, Relaxed);
         let mut loaded = Loaded::default();
@@ -107,10 +107,10 @@ impl Load {
         loaded
     }
 
-    /// What this process has.
+    /// Returns the copies of this process.
     pub(super) async fn copies(&self) -> Result<Copies> {
         let mut at_hand = Values::new();
-        let sum = self.value.peek().context("the value is not at hand")?;
+        let sum = self.value.peek().context("the value has no local copy")?;
         at_hand.insert(VALUE.to_owned(), sum.value().map(|sum| **sum));
         for cell in 0..CELLS {
             let value = self.map.get(&cell).await?;
@@ -195,7 +195,7 @@ fn watch(
     let sums = value.watch().map(|now| now.value().map(|sum| **sum));
     let mut watching = vec![tokio::spawn(sums.for_each(keep(VALUE.to_owned())))];
     for cell in 0..CELLS {
-        // What cannot be read is read again: only what it is then is compared.
+        // An unreadable entry is read again; only the result is compared.
         let readable = async |latest| match latest {
             Latest::Present(value) => Some(Some(*value)),
             Latest::Absent => Some(None),
@@ -212,7 +212,7 @@ fn name_of(cell: u64) -> String {
 }
 
 impl Held {
-    /// Reads it all.
+    /// Reads all values.
     pub(super) async fn read(redis: &mut MultiplexedConnection) -> Result<Self> {
         let key = |kind: &str, name: &str| format!("tidings:{{default}}:{kind}:{name}");
         let mut get = redis::cmd("GET");

@@ -1,5 +1,5 @@
-//! A node in a process of its own, which can be made to stand still: it sends, subscribes and puts
-//! load on keys. It is told what to do on its standard input, and answers on its standard output.
+//! A node in a child process, which can be stopped: it sends, receives and puts load on shared
+//! state. It reads requests from its standard input, and answers on its standard output.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -15,13 +15,13 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::INTERVAL;
 use super::load::{Copies, Load, Loaded};
-use crate::oracle::Witness;
-use crate::roles::Role;
-use crate::traffic::{Hearer, PATIENCE, Sender, Sent, until};
+use crate::oracle::SubscriberLog;
+use crate::role::Role;
+use crate::script::INTERVAL;
+use crate::traffic::{PATIENCE, Sender, Sent, Subscriber, until};
 
-/// What it is started with.
+/// The settings of a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Settings {
     pub(super) url: String,
@@ -29,39 +29,39 @@ pub(super) struct Settings {
     pub(super) seed: u64,
 }
 
-/// What it is told to do.
+/// A request to a node.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-enum Order {
-    /// Stop sending and putting load on keys, once all is well.
+enum Request {
+    /// Stop sending and the load, once all is healthy.
     End,
-    Look,
+    State,
 }
 
-/// What it answers.
+/// An answer of a node.
 #[derive(Debug, Serialize, Deserialize)]
-enum Answer {
+enum Response {
     Started { receiving: NodeId, sending: NodeId },
     Ended(Ended),
-    Looked(Looked),
+    State(State),
 }
 
-/// What it did.
+/// The results of its sends and its load.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ended {
     pub(super) sent: Sent,
     pub(super) loaded: Loaded,
 }
 
-/// What it received and has.
+/// The events and copies that it has.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Looked {
-    pub(super) witness: Witness,
+pub(super) struct State {
+    pub(super) log: SubscriberLog,
     pub(super) copies: Copies,
-    /// How many failures were reported to it: frames in its own name, for example.
+    /// Failures reported to it, for example frames in its own name.
     pub(super) failures: u64,
 }
 
-/// Such a process.
+/// A node's process.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) receiving: NodeId,
@@ -83,42 +83,44 @@ impl Node {
             .kill_on_drop(true)
             .spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let input = child.stdin.take().context("its input is ours")?;
-        let output = child.stdout.take().context("its output is ours")?;
+        let input = child.stdin.take().context("stdin is not piped")?;
+        let output = child.stdout.take().context("stdout is not piped")?;
         let mut node = Self {
             receiving: NodeId::new(0),
             sending: NodeId::new(0),
             lease: settings.lease,
-            pid: id.and_then(Pid::from_raw).context("it has no id")?,
+            pid: id
+                .and_then(Pid::from_raw)
+                .context("the node has no process id")?,
             input,
             answers: BufReader::new(output).lines(),
             child,
         };
         match node.answer().await? {
-            Answer::Started { receiving, sending } => {
+            Response::Started { receiving, sending } => {
                 (node.receiving, node.sending) = (receiving, sending);
                 Ok(node)
             }
-            other => bail!("the node answered {other:?}"),
+            other => bail!("unexpected answer of a node: {other:?}"),
         }
     }
 
-    /// Lets it stand still, or go on.
+    /// Stops or resumes the process.
     pub(super) fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill_process(self.pid, signal)?)
     }
 
     pub(super) async fn end(&mut self) -> Result<Ended> {
-        match self.ask(Order::End).await? {
-            Answer::Ended(ended) => Ok(ended),
-            other => bail!("the node answered {other:?}"),
+        match self.ask(Request::End).await? {
+            Response::Ended(ended) => Ok(ended),
+            other => bail!("unexpected answer of a node: {other:?}"),
         }
     }
 
-    pub(super) async fn look(&mut self) -> Result<Looked> {
-        match self.ask(Order::Look).await? {
-            Answer::Looked(looked) => Ok(looked),
-            other => bail!("the node answered {other:?}"),
+    pub(super) async fn state(&mut self) -> Result<State> {
+        match self.ask(Request::State).await? {
+            Response::State(state) => Ok(state),
+            other => bail!("unexpected answer of a node: {other:?}"),
         }
     }
 
@@ -130,46 +132,46 @@ impl Node {
         Ok(())
     }
 
-    async fn ask(&mut self, order: Order) -> Result<Answer> {
-        let mut line = serde_json::to_string(&order)?;
+    async fn ask(&mut self, request: Request) -> Result<Response> {
+        let mut line = serde_json::to_string(&request)?;
         line.push('\n');
         self.input.write_all(line.as_bytes()).await?;
         self.answer().await
     }
 
-    async fn answer(&mut self) -> Result<Answer> {
+    async fn answer(&mut self) -> Result<Response> {
         let line = timeout(PATIENCE, self.answers.next_line()).await;
-        let line = line.context("a node does not answer")??;
+        let line = line.context("a node did not answer in time")??;
         Ok(serde_json::from_str(&line.context("a node ended")?)?)
     }
 }
 
-/// What such a process does.
-pub(crate) async fn play_node(settings: &str) -> Result<()> {
+/// Runs a node in this process.
+pub(crate) async fn run_node(settings: &str) -> Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let settings: Settings = serde_json::from_str(settings)?;
     let failures = Arc::new(AtomicU64::new(0));
-    let receiving = Hearer::start(describe(&settings, &failures)).await?;
+    let receiving = Subscriber::start(describe(&settings, &failures)).await?;
     let mut sending = Sender::start(describe(&settings, &failures)).await?;
     let mut load = Load::start(&receiving.bus, &sending.bus, settings.seed)?;
-    say(&Answer::Started {
+    print_line(&Response::Started {
         receiving: receiving.bus.id(),
         sending: sending.bus.id(),
     })?;
-    let mut orders = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(order) = orders.next_line().await? {
-        say(&match serde_json::from_str(&order)? {
-            Order::End => {
+    let mut requests = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(request) = requests.next_line().await? {
+        print_line(&match serde_json::from_str(&request)? {
+            Request::End => {
                 let all_up = || (receiving.bus.ready() && sending.bus.ready()).then_some(());
-                until(all_up).await.context("a node does not come back")?;
-                Answer::Ended(Ended {
+                until(all_up).await.context("a node did not reconnect")?;
+                Response::Ended(Ended {
                     sent: sending.end().await,
                     loaded: load.end().await,
                 })
             }
-            Order::Look => Answer::Looked(Looked {
-                witness: receiving.witness(),
+            Request::State => Response::State(State {
+                log: receiving.log(),
                 copies: load.copies().await?,
                 failures: failures.load(Relaxed),
             }),
@@ -191,7 +193,7 @@ fn describe(settings: &Settings, failures: &Arc<AtomicU64>) -> Builder {
         })
 }
 
-fn say(answer: &Answer) -> Result<()> {
+fn print_line(answer: &Response) -> Result<()> {
     let line = serde_json::to_string(answer)?;
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }

@@ -1,4 +1,4 @@
-//! What this process holds, and how busy it is.
+//! The resources of this process, and its processor time.
 
 use std::fmt;
 use std::fs::read_dir;
@@ -10,16 +10,16 @@ use tokio::time::{Instant, sleep};
 
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Tasks, threads and descriptors of this process. On other systems than Linux only the tasks.
+/// Tasks, threads and descriptors of this process. Other systems than Linux count only the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Belongings {
+pub(crate) struct Resources {
     tasks: usize,
     threads: usize,
     descriptors: usize,
 }
 
-impl Belongings {
-    /// What is held now.
+impl Resources {
+    /// Returns the current resources.
     pub(crate) fn now() -> Self {
         let entries = |path| read_dir(path).map_or(0, Iterator::count);
         Self {
@@ -29,7 +29,7 @@ impl Belongings {
         }
     }
 
-    /// What is held once nothing has ended for a second.
+    /// Returns the resources once nothing has ended for a second.
     pub(crate) async fn at_rest() -> Self {
         let mut least = Self::now();
         let mut since = Instant::now();
@@ -43,8 +43,8 @@ impl Belongings {
         least
     }
 
-    /// Waits until no more is held than this, and says what is, if that is not to be.
-    pub(crate) async fn regained(self, patience: Duration) -> Result<(), String> {
+    /// Waits until no more resources are used than these.
+    pub(crate) async fn released(self, patience: Duration) -> Result<(), String> {
         let deadline = Instant::now() + patience;
         loop {
             let now = Self::now();
@@ -52,13 +52,15 @@ impl Belongings {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("left over: {self} before, {now} after"));
+                return Err(format!(
+                    "resources not released: {self} before, {now} after"
+                ));
             }
             sleep(LOOK).await;
         }
     }
 
-    /// Whether any of it is.
+    /// Returns whether any count is lower.
     fn is_less_than(self, other: Self) -> bool {
         self.tasks < other.tasks
             || self.threads < other.threads
@@ -66,7 +68,7 @@ impl Belongings {
     }
 }
 
-impl fmt::Display for Belongings {
+impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             tasks,
@@ -80,7 +82,7 @@ impl fmt::Display for Belongings {
     }
 }
 
-/// How long processors worked for this process while it slept.
+/// Returns the processor time of this process while it sleeps.
 pub(crate) async fn busy_for(time: Duration) -> Duration {
     let before = processor_time();
     sleep(time).await;

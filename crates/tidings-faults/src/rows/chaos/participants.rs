@@ -1,5 +1,5 @@
-//! All that take part in the chaos: buses of this process, nodes in processes of their own, foreign
-//! programs, and one bus that watches the members.
+//! The participants of the chaos: buses of this process, nodes in child processes, foreign
+//! programs, and a bus that watches the members.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,38 +14,39 @@ use tokio::time::sleep;
 
 use super::foreign::{Forged, Program, start_forger, start_sender};
 use super::load::{Held, Loaded};
-use super::node::{Looked, Node, Settings};
+use super::node::{Node, Settings, State};
 use super::tally::Tally;
-use super::{INTERVAL, Outcome};
 use crate::clock::micros;
 use crate::oracle::{
-    Books, Disturbance, Micros, Origin, Steps, Witness, check_steps, differing, may_be_gone,
+    Audit, Disturbance, Micros, SenderLog, Steps, SubscriberLog, check_steps, differing,
+    may_be_gone,
 };
-use crate::script::Step;
-use crate::traffic::{Hearer, Sent, Traffic, until};
+use crate::row::Outcome;
+use crate::script::{INTERVAL, Step};
+use crate::traffic::{Sent, Subscriber, Traffic, until};
 
 const SENDERS: usize = 3;
-const HEARERS: usize = 5;
+const SUBSCRIBERS: usize = 5;
 
-/// How long others take a bus of this process for a member without a sign of life: the default.
+/// The lease of the buses of this process: the default.
 const LEASE: Duration = Duration::from_secs(15);
 
-/// The same of each node in a process of its own.
+/// The lease of each node.
 const LEASES: [Duration; 3] = [
     Duration::from_secs(4),
     Duration::from_secs(10),
     Duration::from_secs(40),
 ];
 
-/// The ids of foreign senders: fixed, although they start again and again.
+/// The ids of foreign senders. They stay the same when a sender starts again.
 const FOREIGN: [NodeId; 2] = [NodeId::new(0xfeed), NodeId::new(0xbeef)];
 
-/// How often it is seen whether everything is accounted for, and how long that may take.
+/// The interval of the checks whether every event is accounted for, and their time limit.
 const LOOK: Duration = Duration::from_millis(500);
 const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
-pub(super) struct Cast {
-    /// Of the hearers, the senders and the nodes, in this order.
+pub(super) struct Participants {
+    /// Of the subscribers, the senders and the nodes, in this order.
     pub(super) proxies: Vec<Proxy>,
     pub(super) traffic: Traffic,
     pub(super) disturbances: Vec<Disturbance>,
@@ -53,19 +54,19 @@ pub(super) struct Cast {
     foreign: Vec<(NodeId, Program<Sent>)>,
     forger: Option<Program<Forged>>,
     forged: Forged,
-    watch: MemberWatch,
+    watch: MemberObserver,
 }
 
-impl Cast {
+impl Participants {
     pub(super) async fn start(redis: &Redis, seed: u64) -> Result<Self> {
         let mut proxies = Vec::new();
-        for _ in 0..HEARERS + SENDERS + LEASES.len() {
+        for _ in 0..SUBSCRIBERS + SENDERS + LEASES.len() {
             proxies.push(Proxy::start(redis.address()).await);
         }
         let urls: Vec<_> = proxies.iter().map(Proxy::url).collect();
-        let (hearers, others) = urls.split_at(HEARERS);
+        let (subscribers, others) = urls.split_at(SUBSCRIBERS);
         let (senders, of_nodes) = others.split_at(SENDERS);
-        let traffic = Traffic::start(hearers, senders, |bus| {
+        let traffic = Traffic::start(subscribers, senders, |bus| {
             bus.probe_interval(INTERVAL).lease(LEASE)
         })
         .await?;
@@ -79,13 +80,14 @@ impl Cast {
         let foreign: Vec<_> = foreign
             .map(|(id, seed)| (id, start_sender(&url, id, seed)))
             .collect();
-        // The buses of this process, the first node and the first foreign sender are left alone.
+        // No frames are forged in the names of the buses of this process, the first node and the
+        // first foreign sender.
         let of_nodes = nodes.iter().skip(1).map(|node| node.sending);
         let victims = of_nodes.chain(FOREIGN.into_iter().skip(1)).collect();
-        let ears = traffic.hearers[0].clone();
-        let cast = Self {
-            forger: Some(start_forger(&url, victims, ears, seed)),
-            watch: MemberWatch::start(&url).await?,
+        let observer = traffic.subscribers[0].clone();
+        let participants = Self {
+            forger: Some(start_forger(&url, victims, observer, seed)),
+            watch: MemberObserver::start(&url).await?,
             forged: Forged::default(),
             disturbances: Vec::new(),
             proxies,
@@ -93,19 +95,21 @@ impl Cast {
             nodes,
             foreign,
         };
-        cast.all_are_received().await?;
-        Ok(cast)
+        participants.all_are_received().await?;
+        Ok(participants)
     }
 
     async fn all_are_received(&self) -> Result<()> {
         let nodes = self.nodes.iter().map(|node| node.sending);
         let senders: Vec<_> = nodes.chain(FOREIGN).collect();
         let all_there = || {
-            let mut hearers = self.traffic.hearers.iter();
-            let hears_all = |from| hearers.all(|hearer| hearer.has_heard(from));
-            senders.iter().copied().all(hears_all).then_some(())
+            let mut subscribers = self.traffic.subscribers.iter();
+            let receives_all = |from| subscribers.all(|subscriber| subscriber.has_received(from));
+            senders.iter().copied().all(receives_all).then_some(())
         };
-        until(all_there).await.context("not all are received")
+        until(all_there)
+            .await
+            .context("not all senders were received")
     }
 
     /// The node that a step stops.
@@ -113,15 +117,17 @@ impl Cast {
         &self.nodes[step.at % self.nodes.len()]
     }
 
-    /// Which of all that node is.
+    /// The member index of that node.
     pub(super) fn member_of(&self, step: Step) -> usize {
-        HEARERS + SENDERS + step.at % self.nodes.len()
+        SUBSCRIBERS + SENDERS + step.at % self.nodes.len()
     }
 
     /// Waits until all buses of this process are connected; the nodes wait for theirs themselves.
-    pub(super) async fn all_up(&self) -> Result<()> {
-        let all_up = || self.traffic.buses().all(Bus::ready).then_some(());
-        until(all_up).await.context("not all buses come back")
+    pub(super) async fn all_connected(&self) -> Result<()> {
+        let all_connected = || self.traffic.buses().all(Bus::ready).then_some(());
+        until(all_connected)
+            .await
+            .context("not all buses reconnected")
     }
 
     pub(super) async fn end_forging(&mut self) {
@@ -130,7 +136,7 @@ impl Cast {
         }
     }
 
-    /// Ends all traffic and load, and accounts for all of it. The buses stay, and have nothing to do.
+    /// Ends all traffic and load, and audits all of it. The buses stay, idle.
     pub(super) async fn settle(&mut self, redis: &Redis, outcome: &mut Outcome) -> Result<()> {
         let mut tally = Tally {
             frames_forged: self.forged.frames,
@@ -158,13 +164,12 @@ impl Cast {
             .await?;
         check_load(&loaded, &held, &mut tally, outcome);
         self.check_members(&mut tally, outcome);
-        outcome.lost = tally.books.reported + tally.books.unreported;
+        outcome.lost = tally.audit.reported + tally.audit.unreported;
         outcome.notes.extend(tally.notes());
         Ok(())
     }
 
-    /// Looks at what each subscriber received and what each process has, until all of it is in order
-    /// or time is up.
+    /// Audits the events and copies of each process, until there is no violation or the time is up.
     async fn account_for_all(
         &mut self,
         redis: &Redis,
@@ -176,12 +181,12 @@ impl Cast {
         let mut connection = client.get_multiplexed_async_connection().await?;
         let began = Instant::now();
         loop {
-            let looked = join_all(self.nodes.iter_mut().map(Node::look)).await;
-            let looked = looked.into_iter().collect::<Result<Vec<_>>>()?;
+            let states = join_all(self.nodes.iter_mut().map(Node::state)).await;
+            let states = states.into_iter().collect::<Result<Vec<_>>>()?;
             let held = Held::read(&mut connection).await?;
             let mut seen = tally.clone();
-            let mut findings = self.check_events(sent, &looked, &mut seen);
-            findings.extend(check_copies(&looked, &held, &mut seen));
+            let mut findings = self.check_events(sent, &states, &mut seen);
+            findings.extend(check_copies(&states, &held, &mut seen));
             if findings.is_empty() || began.elapsed() > SETTLES_WITHIN {
                 outcome.findings.extend(findings);
                 *tally = seen;
@@ -194,35 +199,35 @@ impl Cast {
     fn check_events(
         &self,
         sent: &[(NodeId, Sent)],
-        looked: &[Looked],
+        states: &[State],
         tally: &mut Tally,
     ) -> Vec<String> {
-        let hearers = self.traffic.hearers.iter().map(Hearer::witness);
-        let nodes = looked.iter().map(|looked| looked.witness.clone());
-        let witnesses: Vec<Witness> = hearers.chain(nodes).collect();
+        let subscribers = self.traffic.subscribers.iter().map(Subscriber::log);
+        let nodes = states.iter().map(|states| states.log.clone());
+        let logs: Vec<SubscriberLog> = subscribers.chain(nodes).collect();
         let mut findings = Vec::new();
         for (id, sent) in sent {
-            let origin = Origin {
+            let sender_log = SenderLog {
                 id: *id,
-                fates: &sent.fates,
+                results: &sent.results,
                 begun: &sent.begun,
                 restarts: FOREIGN.contains(id),
                 copied: self.forged.copied.get(id),
             };
-            let mut of_all = Books::default();
-            for witness in &witnesses {
-                of_all += origin.books(witness);
+            let mut of_all = Audit::default();
+            for log in &logs {
+                of_all += sender_log.audit(log);
             }
             let whose = self.describe(*id);
             let what = of_all.findings().into_iter();
-            findings.extend(what.map(|what| format!("of {whose}: {what}")));
-            tally.books += of_all;
+            findings.extend(what.map(|what| format!("events of {whose}: {what}")));
+            tally.audit += of_all;
         }
-        tally.failures = looked.iter().map(|looked| looked.failures).sum();
+        tally.failures = states.iter().map(|states| states.failures).sum();
         findings
     }
 
-    /// A sender, as findings name it.
+    /// Describes a sender for a finding.
     fn describe(&self, id: NodeId) -> String {
         let is_own = |node: &Node| node.sending == id;
         let kind = match self.nodes.iter().position(is_own) {
@@ -243,13 +248,17 @@ impl Cast {
 
     fn check_members(&self, tally: &mut Tally, outcome: &mut Outcome) {
         let mut members = HashMap::new();
-        let hearers = self.traffic.hearers.iter().map(|hearer| hearer.bus.id());
+        let subscribers = self
+            .traffic
+            .subscribers
+            .iter()
+            .map(|subscriber| subscriber.bus.id());
         let senders = self.traffic.senders.iter().map(|sender| sender.bus.id());
-        for (index, id) in hearers.chain(senders).enumerate() {
+        for (index, id) in subscribers.chain(senders).enumerate() {
             members.insert(id, (index, LEASE));
         }
         for (index, node) in self.nodes.iter().enumerate() {
-            let member = (HEARERS + SENDERS + index, node.lease);
+            let member = (SUBSCRIBERS + SENDERS + index, node.lease);
             members.extend([(node.receiving, member), (node.sending, member)]);
         }
         tally.members = members.len();
@@ -260,13 +269,13 @@ impl Cast {
             if !may_be_gone(*member, *lease, at, &self.disturbances) {
                 tally.gone += 1;
                 let finding =
-                    format!("member {id} with a lease of {lease:?} lives and was declared gone");
+                    format!("member {id} with a lease of {lease:?} is alive and was declared gone");
                 outcome.findings.push(finding);
             }
         }
     }
 
-    /// Shuts everything down, and returns what there is to complain of.
+    /// Shuts everything down, and returns the errors.
     pub(super) async fn shut_down(self) -> Vec<String> {
         let mut complaints = self.watch.end().await;
         for ended in join_all(self.nodes.into_iter().map(Node::shut_down)).await {
@@ -277,15 +286,15 @@ impl Cast {
     }
 }
 
-fn check_copies(looked: &[Looked], held: &Held, tally: &mut Tally) -> Vec<String> {
+fn check_copies(states: &[State], held: &Held, tally: &mut Tally) -> Vec<String> {
     let mut findings = Vec::new();
-    for (node, looked) in looked.iter().enumerate() {
-        let copies = &looked.copies;
-        for (whose, copy) in [("at hand", &copies.at_hand), ("watched", &copies.watched)] {
+    for (node, states) in states.iter().enumerate() {
+        let copies = &states.copies;
+        for (whose, copy) in [("local", &copies.at_hand), ("watched", &copies.watched)] {
             let different = differing(&held.values, copy);
             tally.copies += copy.len();
             tally.differing += different.len();
-            let of_node = |what| format!("node {node}, {whose}: {what}");
+            let of_node = |what| format!("node {node}, {whose} copy: {what}");
             findings.extend(different.into_iter().map(of_node));
         }
     }
@@ -313,14 +322,14 @@ fn check_load(loaded: &[Loaded], held: &Held, tally: &mut Tally, outcome: &mut O
     }
 }
 
-/// A bus that takes no part, and keeps who was declared gone.
-struct MemberWatch {
+/// A bus that is no member, and records the members that were declared gone.
+struct MemberObserver {
     bus: Bus,
     gone: Arc<Mutex<Vec<(NodeId, Micros)>>>,
     task: JoinHandle<()>,
 }
 
-impl MemberWatch {
+impl MemberObserver {
     async fn start(url: &str) -> Result<Self> {
         let bus = Bus::builder(url)
             .probe_interval(INTERVAL)
