@@ -1,4 +1,4 @@
-//! Where a server is, and one question to it.
+//! The address of a server, and single commands to it.
 
 use std::iter;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,8 +9,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult, Value};
 use tokio::time::timeout;
 
-/// Far longer than an answer takes on a busy machine: the usual half second of
-/// the `redis` crate is not.
+/// The `redis` crate's default of half a second is too short on a busy machine.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
@@ -61,21 +60,20 @@ impl Address {
         }
     }
 
-    /// Asks on a connection of its own, which is closed when this returns: a
-    /// test that counts clients must not find those of an earlier question.
+    /// Sends a command on a connection that is closed when this returns: a test that counts clients
+    /// must not find it.
     pub(crate) async fn ask(&self, words: &[&str]) -> RedisResult<Value> {
         let mut connection = self.connect().await?;
         let answer = command(words).query_async(&mut connection).await;
 
-        // A dropped connection closes some time later; one that quits, before
-        // Redis looks at the next command. A server that does not even answer
-        // this is paused or gone.
+        // A dropped connection is closed some time later. With QUIT Redis closes it before it looks
+        // at the next command. A server that does not answer is paused or gone.
         let quit = redis::cmd("QUIT");
         let _ = timeout(CLOSES_WITHIN, quit.exec_async(&mut connection)).await;
         answer
     }
 
-    /// For a command after which Redis answers nobody, not even a `QUIT`.
+    /// Sends a command after which Redis does not answer, not even to QUIT.
     pub(crate) async fn ask_last(&self, words: &[&str]) -> RedisResult<Value> {
         command(words).query_async(&mut self.connect().await?).await
     }
@@ -95,12 +93,12 @@ fn command(words: &[&str]) -> Cmd {
     redis::cmd(name).arg(arguments).to_owned()
 }
 
-/// What stands before the host in a URL.
+/// The user information of a URL.
 pub(crate) fn login(user: &str, password: &str) -> String {
     format!("{}:{}@", percent_encoded(user), percent_encoded(password))
 }
 
-/// A command as it may be printed: without the passwords in its settings, rules and addresses.
+/// Formats a command without the passwords in its settings, rules and URLs.
 pub(crate) fn shown(words: &[&str]) -> String {
     let before = iter::once(&"").chain(words);
     let shown = before

@@ -7,7 +7,7 @@ use crate::server::Redis;
 use crate::tls::{Certificate, Files};
 use crate::version::Version;
 
-/// What a test's server is like. Made by [`Redis::builder`].
+/// Options of a test's server. Made by [`Redis::builder`].
 ///
 /// ```
 /// use tidings_testkit::Redis;
@@ -31,27 +31,26 @@ pub struct RedisBuilder {
     pub(crate) master: Option<Address>,
     is_sentinel: bool,
     pub(crate) certificate: Option<Certificate>,
-    /// Chosen at the start, where there is a certificate.
+    /// Chosen at the start, if there is a certificate.
     pub(crate) tls_port: Option<u16>,
     settings: Vec<(String, String)>,
     program: Option<PathBuf>,
 }
 
 impl RedisBuilder {
-    /// Asks every connection for this password (`requirepass`).
+    /// Sets the password of every connection (`requirepass`).
     ///
-    /// [`Redis::url`] and [`Redis::unix_url`] carry it.
+    /// [`Redis::url`] and [`Redis::unix_url`] contain it.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// Adds an ACL user: its name and its rules, as `ACL SETUSER` takes them.
+    /// Adds an ACL user: its name and its rules, as for `ACL SETUSER`.
     ///
-    /// Redis denies all channels to a new user, so this is how a test gets a
-    /// user who may connect and not publish. [`Redis::url_as`] connects as
-    /// that user. Leave the user `default` able to do everything: the test's
-    /// own commands run as `default`.
+    /// Redis denies all channels to a new user, so this user can connect and not publish.
+    /// [`Redis::url_as`] connects as that user. Leave all permissions to the user `default`: the
+    /// test's own commands run as `default`.
     ///
     /// ```
     /// use tidings_testkit::Redis;
@@ -72,16 +71,15 @@ impl RedisBuilder {
         self.config("user", rules)
     }
 
-    /// Sets anything that `redis.conf` takes, as one line of it: a name and its
-    /// value, which may be several words.
+    /// Adds a line to `redis.conf`: a name and its value, which may be several words.
     ///
-    /// What is set here wins over what the test kit sets by itself.
+    /// Settings of the test override those of the test kit.
     pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// Runs this program in place of the `redis-server` on the `PATH`: another version, or a
+    /// Sets the program to run, instead of the `redis-server` on the `PATH`: another version, or
     /// Valkey. Redis 6.0 is the oldest that starts, 6.2 the oldest that tidings supports.
     ///
     /// ```
@@ -103,14 +101,14 @@ impl RedisBuilder {
         program.unwrap_or(Path::new("redis-server"))
     }
 
-    /// Listens on a Unix socket too; [`Redis::unix_url`] is its address.
+    /// Listens on a Unix socket too; [`Redis::unix_url`] is its URL.
     pub fn unix_socket(mut self) -> Self {
         self.has_unix_socket = true;
         self
     }
 
-    /// Makes the server a replica of this one, whose password it uses.
-    /// [`start`](Self::start) returns once it has what its master has.
+    /// Makes the server a replica of this one, with its password. [`start`](Self::start) returns
+    /// once it is in sync with its master.
     ///
     /// ```
     /// use tidings_testkit::Redis;
@@ -134,9 +132,9 @@ impl RedisBuilder {
         self
     }
 
-    /// Speaks TLS too, on a port of its own: [`Redis::tls_url`] is its address. Its certificate is
-    /// for `localhost` and 127.0.0.1, signed by an authority that only this server has:
-    /// [`Redis::ca_file`]. The other port stays, for the test's own commands.
+    /// Listens with TLS too, on another port: [`Redis::tls_url`] is its URL. Its certificate is for
+    /// `localhost` and 127.0.0.1, signed by an authority that only this server has:
+    /// [`Redis::ca_file`]. The plain port stays, for the test's own commands.
     ///
     /// Clients need no certificate; with `.config("tls-auth-clients", "yes")` they need
     /// [`Redis::client_certificate`].
@@ -156,7 +154,7 @@ impl RedisBuilder {
         self.tls_with(Certificate::new())
     }
 
-    /// As [`tls`](Self::tls), with a certificate for other names, or one that has expired.
+    /// Like [`tls`](Self::tls), with a certificate for other names, or an expired one.
     pub fn tls_with(self, certificate: Certificate) -> Self {
         Self {
             certificate: Some(certificate),
@@ -168,9 +166,8 @@ impl RedisBuilder {
     ///
     /// # Panics
     ///
-    /// If `redis-server` is not installed, with advice how to install it; and
-    /// if it does not start, with the end of its log. If a replica does not reach
-    /// its master within 10 seconds.
+    /// If `redis-server` is not installed, with advice how to install it; if it does not start,
+    /// with the end of its log; if a replica is not in sync with its master within 10 seconds.
     pub async fn start(self) -> Redis {
         let is_replica = self.master.is_some();
         let redis = Redis::launch(self).await;
@@ -180,7 +177,7 @@ impl RedisBuilder {
         redis
     }
 
-    /// What follows the configuration file on the command line.
+    /// The arguments after the configuration file.
     pub(crate) fn options(&self) -> &'static [&'static str] {
         if self.is_sentinel {
             &["--sentinel"]
@@ -189,7 +186,7 @@ impl RedisBuilder {
         }
     }
 
-    /// The whole `redis.conf` of a server of this version that listens on `port`.
+    /// The `redis.conf` of a server of this version on this port.
     pub(crate) fn configuration(&self, directory: &Path, port: u16, version: Version) -> String {
         let mut lines = format!(
             "bind 127.0.0.1\n\
@@ -203,7 +200,7 @@ impl RedisBuilder {
              repl-diskless-sync-delay 0\n",
             quoted(directory)
         );
-        // Before, DEBUG is always enabled, and a setting that is not known is an error.
+        // Older versions always enable DEBUG, and an unknown setting is an error.
         if version >= Version::new(7, 0) {
             lines.push_str("enable-debug-command yes\n");
         }
@@ -246,7 +243,7 @@ pub(crate) fn unix_socket(directory: &Path) -> PathBuf {
     directory.join("redis.sock")
 }
 
-/// In quotes, with the escapes that `redis.conf` shares with Rust.
+/// Quotes a text, with the escapes that `redis.conf` shares with Rust.
 pub(crate) fn quoted(text: impl AsRef<OsStr>) -> String {
     format!("{:?}", text.as_ref().to_string_lossy())
 }

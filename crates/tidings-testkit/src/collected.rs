@@ -1,4 +1,4 @@
-//! What was heard so far, to wait for and to look at.
+//! A list of received items, to wait for and to inspect.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// How long a test waits for something to come.
+/// The timeout of a wait.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How many items a failed wait prints.
+/// The items that a failed wait prints.
 const PRINTED: usize = 20;
 
-/// A list that grows while a test looks at it.
+/// A list that grows while a test waits for items. Clones share it.
 #[derive(Debug)]
 pub struct Collected<T> {
     inside: Arc<Inside<T>>,
@@ -52,11 +52,12 @@ impl<T: Debug> Collected<T> {
         self.inside.grown.notify_waiters();
     }
 
-    /// The first item that satisfies `wanted`, as soon as there is one. Each item is looked at once.
+    /// Returns the first item that satisfies `wanted`, as soon as there is one. Each item is
+    /// checked once.
     ///
     /// # Panics
     ///
-    /// After ten seconds, with the number of items collected and the last 20 of them.
+    /// After ten seconds, with the number of items and the last 20 of them.
     #[track_caller]
     pub fn wait_for(&self, wanted: impl Fn(&T) -> bool) -> impl Future<Output = Arc<T>> {
         let mut seen = 0;
@@ -67,17 +68,17 @@ impl<T: Debug> Collected<T> {
         })
     }
 
-    /// The items, as soon as there are `len` of them.
+    /// Returns the items, as soon as there are `len` of them.
     ///
     /// # Panics
     ///
-    /// After ten seconds, with the number of items collected and the last 20 of them.
+    /// After ten seconds, with the number of items and the last 20 of them.
     #[track_caller]
     pub fn wait_for_len(&self, len: usize) -> impl Future<Output = Vec<Arc<T>>> {
         self.until(move |items| (items.len() >= len).then(|| items.to_vec()))
     }
 
-    /// The items collected so far.
+    /// Returns the items collected so far.
     pub fn all(&self) -> Vec<Arc<T>> {
         self.lock().clone()
     }
@@ -112,7 +113,8 @@ impl<T: Debug> Collected<T> {
     }
 }
 
-/// The number of items and the last of them: a test that waits for 50,000 prints no 50,000.
+/// The number of items and the last of them: a failed wait for 50,000 items must not print them
+/// all.
 fn summary<T: Debug>(items: &[Arc<T>]) -> String {
     let last = &items[items.len().saturating_sub(PRINTED)..];
     let which = if last.len() < items.len() {

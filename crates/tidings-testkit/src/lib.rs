@@ -1,9 +1,8 @@
-//! Real Redis servers for the tests of programs that use tidings.
+//! Real Redis servers, faulty networks and ready buses for tests of programs that use tidings.
 //!
-//! [`Redis::start`] starts a `redis-server` for one test: on a port of its
-//! own, in a directory of its own, and gone when the test is over, however it
-//! ends. Then the test does to it what the world does to servers: kills it,
-//! freezes it, cuts its connections.
+//! [`Redis::start`] starts a `redis-server` for one test, on its own port and in its own directory.
+//! The server ends with the test, however the test ends. A test can kill it, freeze it, or close
+//! its connections.
 //!
 //! ```
 //! use tidings_testkit::Redis;
@@ -19,8 +18,8 @@
 //! # }
 //! ```
 //!
-//! A [`Node`] is a bus that keeps every gap and failure it reports, so that a
-//! test can wait for them:
+//! A [`Node`] is a bus that records every gap and failure it reports, so that a test can wait for
+//! them:
 //!
 //! ```
 //! use tidings_testkit::{Collected, Redis};
@@ -43,12 +42,13 @@
 //! # }
 //! ```
 //!
-//! A [`Proxy`] stands before a server and does what networks do: it delays,
-//! loses, cuts and resets, for one connection or for all. [`Sentinels`] are a
-//! master, two replicas and three sentinels, with failovers as they really are.
+//! A [`Proxy`] stands between a client and a server and adds network faults: it delays, drops, cuts
+//! and resets, for one connection or for all. [`Sentinels`] are a master, two replicas and three
+//! sentinels with real failovers. [`context`] and [`gap`] build the arguments of handlers for unit
+//! tests.
 //!
-//! Everything here panics when it cannot do its work, a missing `redis-server`
-//! included: a test that cannot run has failed. It needs a Unix.
+//! All functions panic on errors, also on a missing `redis-server`: a test that cannot run has
+//! failed. The crate needs a Unix.
 
 mod collected;
 mod handler_input;

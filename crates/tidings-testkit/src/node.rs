@@ -1,4 +1,4 @@
-//! A bus for a test: it keeps every gap and every failure that it reports.
+//! A bus for tests, which records the gaps and failures that it reports.
 
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -10,10 +10,10 @@ use crate::collected::Collected;
 use crate::version::Version;
 use crate::{Proxy, Redis};
 
-/// Easy to find where no password may be.
+/// A password that is easy to find where no password may be.
 const PASSWORD: &str = "hush-hush";
 
-/// A bus whose gaps and failures a test can wait for. It is a [`Bus`] in all else.
+/// A [`Bus`] that records its gaps and failures, so that a test can wait for them.
 ///
 /// ```
 /// use tidings_testkit::{Collected, memory_nodes};
@@ -39,7 +39,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a bus as described and keeps what it reports.
+    /// Starts a bus with these options, and records what it reports.
     ///
     /// # Panics
     ///
@@ -65,17 +65,17 @@ impl Node {
         }
     }
 
-    /// The gaps reported so far, and those to come.
+    /// Returns the gaps reported so far, and those to come.
     pub fn gaps(&self) -> &Collected<Gap> {
         &self.gaps
     }
 
-    /// The failures reported so far, and those to come.
+    /// Returns the failures reported so far, and those to come.
     pub fn failures(&self) -> &Collected<Failure> {
         &self.failures
     }
 
-    /// Collects the payloads of all events heard under `event` from now on.
+    /// Collects the payloads of all events that are received under `event` from now on.
     ///
     /// # Panics
     ///
@@ -97,7 +97,7 @@ impl Node {
         collected
     }
 
-    /// The bus itself, where a clone of it is needed.
+    /// Returns the bus, for a clone of it.
     pub fn bus(&self) -> &Bus {
         &self.bus
     }
@@ -111,7 +111,7 @@ impl Deref for Node {
     }
 }
 
-/// The rules that allow a user everything.
+/// The ACL rules that allow everything.
 fn everything(version: Version) -> &'static [&'static str] {
     if version >= Version::new(6, 2) {
         &["~*", "&*", "+@all"]
@@ -121,9 +121,9 @@ fn everything(version: Version) -> &'static [&'static str] {
     }
 }
 
-/// Buses on this server.
+/// # Nodes
 impl Redis {
-    /// A bus on this server, with a user of its own so that it can be [cut off](Self::cut_off).
+    /// Starts a node with an ACL user of its own, so that it can be [cut off](Self::cut_off).
     ///
     /// # Panics
     ///
@@ -132,7 +132,7 @@ impl Redis {
         self.node_with(|builder| builder).await
     }
 
-    /// As [`node`](Self::node), described further by `describe`.
+    /// Like [`node`](Self::node), with further options.
     ///
     /// # Panics
     ///
@@ -151,7 +151,7 @@ impl Redis {
         }
     }
 
-    /// Two buses on this server, one to send and one to hear.
+    /// Starts two nodes, one to send and one to receive.
     ///
     /// # Panics
     ///
@@ -160,11 +160,13 @@ impl Redis {
         (self.node().await, self.node().await)
     }
 
-    /// Cuts this one node's connections and refuses it new ones; returns once it has noticed.
+    /// Closes the connections of this node and rejects new ones; returns once the node has detected
+    /// it.
     ///
     /// # Panics
     ///
-    /// If the node was not made by [`node`](Self::node), or does not notice within ten seconds.
+    /// If the node was not started by [`node`](Self::node), or does not detect it within ten
+    /// seconds.
     pub async fn cut_off(&self, node: &Node) {
         let user = node
             .user
@@ -178,11 +180,12 @@ impl Redis {
         .await;
     }
 
-    /// Lets a node that was cut off come back; returns once it hears again.
+    /// Lets a node that was cut off reconnect; returns once it receives events again.
     ///
     /// # Panics
     ///
-    /// If the node was not made by [`node`](Self::node), or does not come back within ten seconds.
+    /// If the node was not started by [`node`](Self::node), or does not reconnect within ten
+    /// seconds.
     pub async fn restore(&self, node: &Node) {
         let user = node
             .user
@@ -193,10 +196,10 @@ impl Redis {
     }
 }
 
-/// A bus that goes through this proxy.
+/// # Nodes
 impl Proxy {
-    /// A bus on the server behind this proxy. It hears over the first of its connections, and sends
-    /// over the second.
+    /// Starts a node on the server behind this proxy. Its first connection receives, its second one
+    /// sends.
     ///
     /// # Panics
     ///
@@ -210,13 +213,13 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     crate::wait_for(what, crate::collected::DEADLINE, async || condition()).await;
 }
 
-/// An address in memory that no other test has.
+/// Returns a `memory:` URL that no other test has.
 pub fn memory_url() -> String {
     static PLACES: AtomicU64 = AtomicU64::new(1);
     format!("memory:test-{}", PLACES.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Two buses that meet in memory, apart from those of any other test.
+/// Starts two nodes that share a `memory:` URL with no other test.
 ///
 /// # Panics
 ///

@@ -1,15 +1,14 @@
 use std::net::{Ipv4Addr, TcpListener};
 
-/// Below the ports that Linux and macOS hand to outgoing connections, and low
-/// enough that a Cluster bus port 10,000 above stays below them too. A port
-/// from that range could be taken by anybody's connection while its server is
-/// down, and a client that keeps connecting to it can even reach itself.
+/// Below the ports that Linux and macOS use for outgoing connections, and low enough that a Cluster
+/// bus port, 10,000 above, is below them too. An outgoing connection could take a port of that
+/// range while its server is down, and a client that keeps connecting to it can even reach itself.
 const PORTS: std::ops::Range<u16> = 11_000..22_000;
 
-/// A TCP port that nothing listens on at this moment.
+/// Returns a TCP port that nothing listens on at this moment.
 ///
-/// Nobody reserves it: whoever binds it first has it, so be ready to ask for
-/// another one. [`Redis`](crate::Redis) does so by itself.
+/// The port is not reserved: another program may bind it first, so be ready to ask for another one.
+/// [`Redis`](crate::Redis) does so by itself.
 ///
 /// # Panics
 ///

@@ -1,8 +1,7 @@
 //! A redis-server process that cannot outlive the test that started it.
 //!
-//! `Drop` covers a test that returns or panics, but not one that is killed.
-//! So a small shell script stands between the two and watches a pipe that only
-//! the test holds open.
+//! `Drop` covers a test that returns or panics, but not one that is killed. So a small shell script
+//! starts the server, and watches a pipe that only the test holds open.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,21 +11,20 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// What the shell answers when it finds no such program.
+/// The exit code of the shell for a missing program.
 pub(crate) const PROGRAM_NOT_FOUND: i32 = 127;
 
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
     watchdog: Child,
-    /// Held open for as long as the server shall live.
+    /// Held open as long as the server must live.
     lifeline: ChildStdin,
 }
 
 impl Process {
-    /// Starts a redis-server with its configuration file and what follows it. All
-    /// that it prints goes to `log`; `directory` is removed if this process dies
-    /// without a `Drop`.
+    /// Starts a redis-server with its configuration file and these options. Its output goes to
+    /// `log`. `directory` is removed if this process dies without a `Drop`.
     pub(crate) fn start(
         program: &Path,
         directory: &Path,
@@ -41,8 +39,8 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
-            // A Ctrl-C or a test runner's signal to the whole group must not
-            // take the watchdog and leave a stopped server behind.
+            // A Ctrl-C or a test runner's signal to the whole group must not end the watchdog and
+            // leave a stopped server behind.
             .process_group(0)
             .spawn()?;
         let lifeline = watchdog.stdin.take().expect("stdin is piped");
@@ -64,7 +62,7 @@ impl Process {
         self.pid
     }
 
-    /// How the server ended, when it has.
+    /// Returns the exit status of the server, if it has ended.
     pub(crate) fn exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.watchdog.try_wait()
     }
@@ -76,7 +74,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only when the server and its watchdog are gone already.
+        // Both fail only if the server and its watchdog have ended already.
         let _ = self.lifeline.write_all(b"kill\n");
         let _ = self.watchdog.wait();
     }

@@ -1,4 +1,4 @@
-//! A way to a server on which everything can go wrong that goes wrong on networks.
+//! A TCP proxy with network faults.
 
 mod carry;
 mod fault;
@@ -16,15 +16,15 @@ pub use self::fault::{Direction, Fault};
 
 const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 
-/// Stands before a server, on 127.0.0.1 and a port of its own, and carries connections to it: as
-/// they are, or with a [`Fault`].
+/// A TCP proxy in front of a server, on 127.0.0.1 and its own port. It forwards connections
+/// unchanged, or with a [`Fault`].
 ///
-/// A fault is switched on and off while connections are open. It holds for all connections
-/// ([`set`](Self::set)), for one ([`set_connection`](Self::set_connection)), or for those that are still to come
-/// ([`set_new_connections`](Self::set_new_connections)). Connections are counted from 0 in the order in which they
-/// arrive: that of a node's hearing connection is 0, that of its sending one is 1.
+/// A fault is switched on and off while connections are open. It applies to all connections
+/// ([`set`](Self::set)), to one ([`set_connection`](Self::set_connection)), or to new ones
+/// ([`set_new_connections`](Self::set_new_connections)). Connections are counted from 0 in the
+/// order in which they arrive: the receiving connection of a node is 0, its sending one is 1.
 ///
-/// The proxy ends when it is dropped, and its connections with it.
+/// The proxy and its connections end when it is dropped.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +36,7 @@ const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 /// let proxy = Proxy::start(redis.address()).await;
 /// let node = proxy.node().await;
 ///
-/// // The node's connection looks well, and nothing that Redis says arrives on it.
+/// // The connection stays open, and nothing that Redis sends arrives on it.
 /// proxy.set_connection(0, Fault::Drop(Direction::ToClient));
 /// wait_for("it finds out", Duration::from_secs(20), async || {
 ///     node.health().reconnects == 1
@@ -51,25 +51,24 @@ pub struct Proxy {
     accepting: JoinHandle<()>,
 }
 
-/// All connections, those that ended included, and what those to come will be like.
+/// All connections, closed ones included, and the fault of new ones.
 #[derive(Debug)]
 struct Lines {
     to: SocketAddr,
     later: Fault,
-    /// The task that carries a connection listens to these until both of its ends are closed.
+    /// The task that forwards a connection holds the receiver until both of its ends are closed.
     faults: Vec<Arc<watch::Sender<Fault>>>,
 }
 
-/// Starting one, and saying where it is.
+/// # Starting
 impl Proxy {
-    /// Starts a proxy before the server at this address.
+    /// Starts a proxy in front of the server at this address.
     ///
-    /// Whether a server is there matters only once somebody connects: then a connection that the
-    /// server refuses is reset.
+    /// The server need not run yet: a connection that it refuses is reset.
     ///
     /// # Panics
     ///
-    /// If no port can be had.
+    /// If no port is free.
     pub async fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -89,28 +88,28 @@ impl Proxy {
         }
     }
 
-    /// 127.0.0.1 and the port that the proxy listens on.
+    /// Returns 127.0.0.1 and the port of the proxy.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address as the URL of a Redis without a password.
+    /// Returns the URL of the proxy, for a Redis without a password.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
 
-    /// Leads connections to another server. Those that are open stay where they are;
-    /// [`reset`](Self::reset) ends them.
+    /// Forwards new connections to another server. Open connections stay; [`reset`](Self::reset)
+    /// ends them.
     pub fn redirect(&self, to: SocketAddr) {
         self.lines().to = to;
     }
 
-    /// How many connections there ever were.
+    /// Returns the number of connections accepted so far.
     pub fn accepted_connections(&self) -> usize {
         self.lines().faults.len()
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections.
     pub fn open_connections(&self) -> usize {
         let lines = self.lines();
         lines.faults.iter().filter(|one| !one.is_closed()).count()
@@ -121,11 +120,11 @@ impl Proxy {
     }
 }
 
-/// What goes wrong.
+/// # Faults
 impl Proxy {
-    /// Puts all connections under this fault: those that are open, and those to come.
+    /// Sets the fault of all connections, open and new.
     ///
-    /// What is sent once this has returned is under the fault.
+    /// It applies to everything that is sent after this has returned.
     pub fn set(&self, fault: Fault) {
         let mut lines = self.lines();
         lines.later = fault;
@@ -134,22 +133,22 @@ impl Proxy {
         }
     }
 
-    /// Puts one connection under this fault, and no other.
+    /// Sets the fault of one connection.
     ///
     /// # Panics
     ///
-    /// If there were not that many connections yet.
+    /// If there is no such connection yet.
     pub fn set_connection(&self, connection: usize, fault: Fault) {
         self.one(connection).send_replace(fault);
     }
 
-    /// Puts the connections to come under this fault, and none that is open.
+    /// Sets the fault of new connections.
     pub fn set_new_connections(&self, fault: Fault) {
         self.lines().later = fault;
     }
 
-    /// Resets all open connections, for both sides, and returns how many once that is done. Those
-    /// to come are not reset; [`Fault::Reset`] does that.
+    /// Resets all open connections, for both sides, and returns their number. New connections are
+    /// not reset; [`Fault::Reset`] does that.
     pub async fn reset(&self) -> usize {
         let mut open = self.lines().faults.clone();
         open.retain(|one| !one.is_closed());
@@ -163,7 +162,7 @@ impl Proxy {
     ///
     /// # Panics
     ///
-    /// If there were not that many connections yet.
+    /// If there is no such connection yet.
     pub async fn reset_connection(&self, connection: usize) {
         reset(&self.one(connection)).await;
     }
@@ -190,7 +189,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Owns the tasks that carry connections: they end with this one.
+/// Owns the tasks that forward connections: they end with this one.
 async fn accept(listener: TcpListener, lines: Arc<Mutex<Lines>>) {
     let mut carried = JoinSet::new();
     loop {
@@ -200,7 +199,7 @@ async fn accept(listener: TcpListener, lines: Arc<Mutex<Lines>>) {
         };
         match accepted {
             Ok((client, _)) => open(client, &mut lock(&lines), &mut carried),
-            // The client is gone already, or the process has no descriptor left for now.
+            // The client has gone, or the process has no free descriptor.
             Err(_) => sleep(PAUSE_AFTER_AN_ERROR).await,
         }
     }
@@ -210,7 +209,7 @@ fn open(client: TcpStream, lines: &mut Lines, carried: &mut JoinSet<()>) {
     let (fault, orders) = watch::channel(lines.later);
     lines.faults.push(Arc::new(fault));
     let to = lines.to;
-    // The orders go last: whoever waits for the end of them finds both ends closed.
+    // The receiver is dropped last: when it is gone, both ends are closed.
     carried.spawn(async move { carry::carry(client, to, &orders).await });
 }
 

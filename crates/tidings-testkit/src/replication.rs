@@ -1,13 +1,13 @@
-//! Masters and replicas, made by hand.
+//! Replication by hand: masters and replicas.
 
 use redis::FromRedisValue;
 
 use crate::collected::DEADLINE;
 use crate::{Redis, wait_for};
 
-/// Making it a master or a replica.
+/// # Replication
 impl Redis {
-    /// Whether Redis itself says that it is a master (`ROLE`).
+    /// Returns whether Redis says that it is a master (`ROLE`).
     ///
     /// # Panics
     ///
@@ -19,7 +19,7 @@ impl Redis {
         name.is_some_and(|name| name.is_ok_and(|name| name == "master"))
     }
 
-    /// Makes it a master (`REPLICAOF NO ONE`), and tells nobody: who is connected stays connected.
+    /// Makes the server a master (`REPLICAOF NO ONE`). Clients stay connected.
     ///
     /// # Panics
     ///
@@ -28,12 +28,12 @@ impl Redis {
         self.command(&["REPLICAOF", "NO", "ONE"]).await;
     }
 
-    /// Makes it a replica of that server (`REPLICAOF`), and returns once it has what its master
-    /// has. Who is connected stays connected.
+    /// Makes the server a replica of `master` (`REPLICAOF`), and returns once it is in sync.
+    /// Clients stay connected.
     ///
     /// # Panics
     ///
-    /// If Redis cannot be reached, or does not reach its master within ten seconds.
+    /// If Redis cannot be reached, or is not in sync within ten seconds.
     pub async fn become_replica_of(&self, master: &Redis) {
         let password = master.at().password().unwrap_or_default();
         let set = ["CONFIG", "SET", "masterauth", password];

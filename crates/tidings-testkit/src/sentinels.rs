@@ -14,24 +14,24 @@ use crate::address::login;
 use crate::server::Redis;
 use crate::wait::{poll, wait_for};
 
-/// The name of the master, as the sentinels know it.
+/// The name of the master.
 pub(crate) const NAME: &str = "mymaster";
 
-/// Twice what a failover takes whose first attempt fails.
+/// Twice the time of a failover whose first attempt fails.
 const FAILS_OVER_WITHIN: Duration = Duration::from_secs(30);
 
-/// A frozen sentinel says nothing, and must not hold up the others.
+/// A frozen sentinel does not answer, and must not delay the others.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Real servers for one test: a master, two replicas, and three sentinels.
 ///
-/// All of them are [`Redis`] values: kill, freeze and start them again as any other. The master's
-/// name is `mymaster`, and two sentinels decide. When this is dropped, or the test ends in any other
-/// way, all of them are gone.
+/// All of them are [`Redis`] values: kill, freeze and restart them as any other. The master's name
+/// is `mymaster`, and two sentinels decide. All of them end when this is dropped, or when the test
+/// ends in any other way.
 ///
-/// This is how failovers really are: after a planned one, and when a killed or frozen master comes
-/// back, the old master goes on as a master that takes everything, for ten seconds and more, until
-/// the sentinels make it a replica.
+/// Failovers are real. After a planned one, and when a killed or frozen master comes back, the old
+/// master accepts commands as a master for ten seconds and more, until the sentinels make it a
+/// replica.
 ///
 /// ```
 /// use tidings_testkit::Sentinels;
@@ -50,12 +50,12 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Debug)]
 pub struct Sentinels {
-    // Dropped first, so that they see no master die.
+    // Dropped first, so that they do not start a failover.
     sentinels: Vec<Redis>,
     servers: Vec<Redis>,
 }
 
-/// Starting them, and saying where they are.
+/// # Starting
 impl Sentinels {
     /// Starts all six, and waits until each sentinel knows all others, so that a failover works at
     /// once. This takes about two seconds.
@@ -67,13 +67,13 @@ impl Sentinels {
         Self::builder().start().await
     }
 
-    /// For passwords, ACL users, other settings and other times.
+    /// Returns a builder, for passwords, ACL users, other settings and other times.
     pub fn builder() -> SentinelsBuilder {
         SentinelsBuilder::default()
     }
 
-    /// The addresses of all three sentinels and the name of the master, as a URL. It has the
-    /// servers' password if there is one, and never that of the sentinels.
+    /// Returns the URL with the addresses of all three sentinels and the name of the master. It
+    /// contains the servers' password, if there is one, but not that of the sentinels.
     pub fn url(&self) -> String {
         match self.servers[0].at().password() {
             Some(password) => self.url_as("", password),
@@ -81,7 +81,7 @@ impl Sentinels {
         }
     }
 
-    /// As [`url`](Self::url), for somebody who connects to the servers as this ACL user.
+    /// Like [`url`](Self::url), with an ACL user of the servers.
     pub fn url_as(&self, user: &str, password: &str) -> String {
         self.url_with(&login(user, password))
     }
@@ -91,36 +91,36 @@ impl Sentinels {
         format!("redis+sentinel://{login}{}/{NAME}", addresses.join(","))
     }
 
-    /// Where the three sentinels listen.
+    /// Returns the addresses of the three sentinels.
     pub fn addresses(&self) -> [SocketAddr; 3] {
         [0, 1, 2].map(|index: usize| self.sentinels[index].address())
     }
 
-    /// The three servers. The first one starts as the master.
+    /// Returns the three servers. The first one starts as the master.
     pub fn servers(&self) -> &[Redis] {
         &self.servers
     }
 
-    /// The three servers, to kill them and to start them again.
+    /// Returns the three servers, to kill and to restart them.
     pub fn servers_mut(&mut self) -> &mut [Redis] {
         &mut self.servers
     }
 
-    /// The three sentinels. Each is a `redis-server` process of its own.
+    /// Returns the three sentinels. Each is a `redis-server` process.
     pub fn sentinels(&self) -> &[Redis] {
         &self.sentinels
     }
 
-    /// The three sentinels, to kill them and to start them again.
+    /// Returns the three sentinels, to kill and to restart them.
     pub fn sentinels_mut(&mut self) -> &mut [Redis] {
         &mut self.sentinels
     }
 }
 
-/// Who is the master.
+/// # The master
 impl Sentinels {
-    /// The server that all sentinels name which answer. It may be dead, as long as they have not
-    /// noticed.
+    /// Returns the server that all reachable sentinels name as the master. It may be dead, if they
+    /// have not detected it yet.
     ///
     /// # Panics
     ///
@@ -129,7 +129,7 @@ impl Sentinels {
         self.server(self.named("the sentinels agree", |_| true).await)
     }
 
-    /// Waits until all sentinels that answer name another server than that on `port`.
+    /// Waits until all reachable sentinels name another server than the one on `port`.
     ///
     /// # Panics
     ///
@@ -139,7 +139,7 @@ impl Sentinels {
         self.server(named.await)
     }
 
-    /// The port that all name, once they do and it is `wanted`.
+    /// Waits until all name the same port, and it is `wanted`.
     async fn named(&self, what: &str, wanted: impl Fn(u16) -> bool) -> u16 {
         let mut found = None;
         wait_for(what, FAILS_OVER_WITHIN, async || {
@@ -169,7 +169,7 @@ impl Sentinels {
     }
 }
 
-/// `None` if it does not answer.
+/// Returns `None` if the sentinel does not answer.
 async fn master_of(sentinel: &Redis) -> Option<u16> {
     let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME];
     let answer = timeout(ANSWERS_WITHIN, sentinel.try_command(&ask)).await;
@@ -177,12 +177,12 @@ async fn master_of(sentinel: &Redis) -> Option<u16> {
     Some(port)
 }
 
-/// What goes wrong.
+/// # Faults
 impl Sentinels {
     /// Makes the sentinels promote a replica (`SENTINEL FAILOVER`): a planned failover. Returns the
-    /// new master once all sentinels that answer name it.
+    /// new master once all reachable sentinels name it.
     ///
-    /// The old master is told nothing yet, and stays a master for about ten seconds.
+    /// The old master stays a master for about ten seconds.
     ///
     /// # Panics
     ///
@@ -191,7 +191,7 @@ impl Sentinels {
         let old = self.master().await.port();
         let answers = self.sentinels.iter().filter(|one| one.is_running());
         let mut asked = answers.cycle();
-        // It is refused while a former failover is under way, or a replica is not ready.
+        // It is rejected during another failover, or while no replica is ready.
         wait_for(
             "a sentinel begins a failover",
             FAILS_OVER_WITHIN,
@@ -206,7 +206,7 @@ impl Sentinels {
         self.wait_for_master_other_than(old).await
     }
 
-    /// Kills the master (SIGKILL), and returns its port. The sentinels notice by themselves:
+    /// Kills the master (SIGKILL), and returns its port. The sentinels detect it by themselves:
     /// [`wait_for_master_other_than`](Self::wait_for_master_other_than).
     ///
     /// # Panics
@@ -219,7 +219,7 @@ impl Sentinels {
         port
     }
 
-    /// Freezes the master (SIGSTOP), and returns its port. [`resume`](Self::resume) lets it go on.
+    /// Freezes the master (SIGSTOP), and returns its port. [`resume`](Self::resume) continues it.
     ///
     /// # Panics
     ///
@@ -230,16 +230,16 @@ impl Sentinels {
         master.port()
     }
 
-    /// Lets all servers and sentinels go on that are frozen.
+    /// Resumes all frozen servers and sentinels (SIGCONT).
     pub fn resume(&self) {
         let all = self.servers.iter().chain(&self.sentinels);
         all.filter(|one| one.is_running()).for_each(Redis::resume);
     }
 }
 
-/// Waiting until they are ready.
+/// # Readiness
 impl Sentinels {
-    /// Returns once each sentinel is connected to all others, and to replicas that it may promote.
+    /// Waits until each sentinel is connected to all others, and to replicas that it may promote.
     async fn know_each_other(&self) {
         poll(async || {
             for sentinel in &self.sentinels {
@@ -256,7 +256,7 @@ impl Sentinels {
 async fn knows_all(sentinel: &Redis) -> bool {
     let sentinels = known(sentinel, "SENTINELS").await;
     let replicas = known(sentinel, "REPLICAS").await;
-    // Whom it is not connected to, or holds for dead, has further flags.
+    // A sentinel adds flags to instances that are disconnected or down.
     let has = |field, value| move |one: &Fields| one.get(field).is_some_and(|is| is == value);
     sentinels.len() == 2
         && replicas.len() == 2

@@ -18,24 +18,23 @@ use crate::tls::Files;
 use crate::version::Version;
 use crate::wait::poll;
 
-/// How many ports a new server tries before it gives up.
+/// The ports that a new server tries.
 pub(crate) const PORTS_TO_TRY: u32 = 10;
 
-/// How often a server that has to come back on its port tries to get it, and
-/// the pause between.
+/// The attempts of a restarted server to get its port back, and the pause between them.
 const TRIES_TO_COME_BACK: u32 = 100;
 const PAUSE_BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
-/// What the names of directories begin with.
+/// The prefix of directory names.
 const PREFIX: &str = "tidings-redis-";
 
-/// The longest path of a socket, on the strictest system (macOS) and without the zero that ends it.
+/// The longest path of a socket on macOS, the strictest system, without the terminating zero.
 const LONGEST: usize = 103;
 
-/// Where to make the directory of a server: where all temporary files are, or in `/tmp` where the path
-/// of its socket would be too long.
+/// The parent of a server's directory: `own`, or `/tmp` where the path of the socket would be too
+/// long.
 fn within(own: PathBuf, has_unix_socket: bool) -> PathBuf {
     let socket = unix_socket(&own.join(PREFIX).join("random"));
     if has_unix_socket && socket.as_os_str().len() > LONGEST {
@@ -46,9 +45,9 @@ fn within(own: PathBuf, has_unix_socket: bool) -> PathBuf {
 
 /// A real redis-server for one test.
 ///
-/// It listens on 127.0.0.1 and a port of its own, saves nothing, and is gone,
-/// together with its directory, when this is dropped. It is gone as well when
-/// the test panics, and even when the test's process is killed with SIGKILL.
+/// It listens on 127.0.0.1 and its own port, and saves nothing. The server and its directory are
+/// gone when this is dropped, when the test panics, and even when the test's process is killed with
+/// SIGKILL.
 ///
 /// `DEBUG` is enabled: `redis.command(&["DEBUG", "SLEEP", "0.5"])` works.
 #[derive(Debug)]
@@ -57,11 +56,11 @@ pub struct Redis {
     address: Address,
     /// `None` while the server is killed or stopped.
     process: Option<Process>,
-    // Dropped last: the server lives in it.
+    // Dropped last: the server uses it.
     directory: TempDir,
 }
 
-/// Starting one, and saying where it is.
+/// # Starting
 impl Redis {
     /// Starts a server and waits until it answers.
     ///
@@ -73,7 +72,7 @@ impl Redis {
         Self::builder().start().await
     }
 
-    /// For a server with a password, ACL users, a Unix socket or any setting.
+    /// Returns a builder, for a password, ACL users, a Unix socket or any setting.
     pub fn builder() -> RedisBuilder {
         RedisBuilder::default()
     }
@@ -111,17 +110,17 @@ impl Redis {
         })
     }
 
-    /// Its address as a URL, with the password if it has one.
+    /// Returns the URL, with the password if there is one.
     pub fn url(&self) -> String {
         self.address.url()
     }
 
-    /// Its address as a URL, for somebody who connects as this ACL user.
+    /// Returns the URL with this ACL user.
     pub fn url_as(&self, user: &str, password: &str) -> String {
         self.address.url_as(user, password)
     }
 
-    /// Its Unix socket as a URL, if [`RedisBuilder::unix_socket`] asked for one.
+    /// Returns the URL of the Unix socket, if [`RedisBuilder::unix_socket`] asked for one.
     pub fn unix_url(&self) -> Option<String> {
         let socket = unix_socket(self.directory.path());
         self.builder
@@ -129,64 +128,64 @@ impl Redis {
             .then(|| self.address.unix_url(&socket))
     }
 
-    /// The address of its port that speaks TLS, with the password if it has one.
+    /// Returns the URL of the TLS port, with the password if there is one.
     ///
     /// # Panics
     ///
-    /// If nobody asked for that port: [`RedisBuilder::tls`].
+    /// If the server was started without [`RedisBuilder::tls`].
     pub fn tls_url(&self) -> String {
         self.secured().url().replacen("redis:", "rediss:", 1)
     }
 
-    /// As [`tls_url`](Self::tls_url), for somebody who connects as this ACL user.
+    /// Like [`tls_url`](Self::tls_url), with this ACL user.
     ///
     /// # Panics
     ///
-    /// As that does.
+    /// If the server was started without [`RedisBuilder::tls`].
     pub fn tls_url_as(&self, user: &str, password: &str) -> String {
         let url = self.secured().url_as(user, password);
         url.replacen("redis:", "rediss:", 1)
     }
 
-    /// The port that speaks TLS.
+    /// The address of the TLS port.
     fn secured(&self) -> Address {
         let port = self.builder.tls_port.expect("`.tls()` asked for TLS");
         Address::new(port, self.builder.password.clone())
     }
 
-    /// 127.0.0.1 and the port that speaks TLS: for a proxy, or a bare socket.
+    /// Returns 127.0.0.1 and the TLS port, for a proxy or a plain socket.
     ///
     /// # Panics
     ///
-    /// As [`tls_url`](Self::tls_url) does.
+    /// If the server was started without [`RedisBuilder::tls`].
     pub fn tls_address(&self) -> SocketAddr {
         self.secured().socket()
     }
 
-    /// The certificate of the authority that signed the server's: a PEM file. It is there for a
-    /// server with [TLS](RedisBuilder::tls).
+    /// Returns the path of the certificate authority, a PEM file. The file exists with
+    /// [`RedisBuilder::tls`].
     pub fn ca_file(&self) -> PathBuf {
         Files::of(self.directory.path()).ca()
     }
 
-    /// A certificate that the server accepts from a client, and its key: PEM files. They are there
-    /// for a server with [TLS](RedisBuilder::tls).
+    /// Returns the paths of a client certificate that the server accepts, and of its key: PEM
+    /// files. They exist with [`RedisBuilder::tls`].
     pub fn client_certificate(&self) -> (PathBuf, PathBuf) {
         let files = Files::of(self.directory.path());
         (files.certificate("client"), files.key("client"))
     }
 
-    /// 127.0.0.1 and its port: for a proxy, or a bare socket.
+    /// Returns 127.0.0.1 and the port, for a proxy or a plain socket.
     pub fn address(&self) -> SocketAddr {
         self.address.socket()
     }
 
-    /// The port it listens on; the same one for as long as this value lives.
+    /// Returns the port. It stays the same as long as this value lives.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// The id of the redis-server process.
+    /// Returns the id of the redis-server process.
     ///
     /// # Panics
     ///
@@ -195,7 +194,7 @@ impl Redis {
         self.running().pid().as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Whether there is a process: not while it is killed or stopped.
+    /// Returns whether there is a process: not while it is killed or stopped.
     pub fn is_running(&self) -> bool {
         self.process.is_some()
     }
@@ -211,20 +210,20 @@ impl Redis {
     }
 }
 
-/// Asking it.
+/// # Commands
 impl Redis {
-    /// Runs a command, word by word, and returns the answer.
+    /// Runs a command, one word per argument, and returns the answer.
     ///
     /// # Panics
     ///
-    /// If the answer is an error, or none comes within 10 seconds.
+    /// If the answer is an error, or there is none within 10 seconds.
     pub async fn command(&self, words: &[&str]) -> Value {
         self.try_command(words)
             .await
             .unwrap_or_else(|error| panic!("{}: {}", shown(words), Escaped(error)))
     }
 
-    /// Runs a command that may fail.
+    /// Like [`command`](Self::command), for a command that may fail.
     ///
     /// # Errors
     ///
@@ -233,15 +232,15 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// If there is no word.
+    /// If there are no words.
     pub async fn try_command(&self, words: &[&str]) -> RedisResult<Value> {
         self.address.ask(words).await
     }
 
-    /// Runs the real `redis-cli` with these arguments and returns what it
-    /// prints, without the last line's end. Error replies are printed too.
+    /// Runs `redis-cli` with these arguments and returns its output, without the last line end.
+    /// Error replies are output too.
     ///
-    /// This is a foreign sender: a process that knows nothing of tidings.
+    /// A foreign program: it knows nothing of tidings.
     ///
     /// # Panics
     ///
@@ -271,18 +270,17 @@ impl Redis {
     }
 }
 
-/// Ending it and bringing it back.
+/// # Stopping and starting
 impl Redis {
     /// Kills the server (SIGKILL) and returns once it is gone: a crash.
     ///
-    /// Its port stays its own for [`Redis::start_again`]. Does nothing when the
-    /// server does not run.
+    /// The port stays reserved for [`Redis::start_again`]. Does nothing if the server does not run.
     pub fn kill(&mut self) {
         self.process = None;
     }
 
-    /// Asks the server to shut down (SIGTERM) and returns once it is gone: a
-    /// planned stop. A frozen server is thawed first.
+    /// Asks the server to shut down (SIGTERM) and returns once it is gone: a planned stop. A frozen
+    /// server is resumed first.
     ///
     /// # Panics
     ///
@@ -303,8 +301,8 @@ impl Redis {
             .expect("redis-server stops when it is asked to");
     }
 
-    /// Starts a killed or stopped server again, empty, on the same port, and
-    /// waits until it answers. What `CONFIG REWRITE` wrote still holds.
+    /// Starts a killed or stopped server again, empty, on the same port, and waits until it
+    /// answers. Settings written by `CONFIG REWRITE` still apply.
     ///
     /// # Panics
     ///
@@ -331,8 +329,8 @@ impl Redis {
         );
     }
 
-    /// Kills the server if it runs, starts it again, empty, on the same port,
-    /// and waits until it answers.
+    /// Kills the server if it runs, starts it again, empty, on the same port, and waits until it
+    /// answers.
     ///
     /// # Panics
     ///
@@ -343,9 +341,9 @@ impl Redis {
     }
 }
 
-/// Making it ill.
+/// # Faults
 impl Redis {
-    /// Freezes the server (SIGSTOP): connections stay open, nothing answers.
+    /// Freezes the server (SIGSTOP): connections stay open, and nothing answers.
     ///
     /// # Panics
     ///
@@ -354,7 +352,7 @@ impl Redis {
         self.signal(Signal::STOP);
     }
 
-    /// Lets a frozen server go on (SIGCONT).
+    /// Resumes a frozen server (SIGCONT).
     ///
     /// # Panics
     ///
@@ -373,8 +371,8 @@ impl Redis {
             .expect("the server has not ended by itself");
     }
 
-    /// Makes Redis hold back every client's commands for this long (`CLIENT
-    /// PAUSE`), those of [`Redis::command`] included.
+    /// Pauses every client's commands for this time (`CLIENT PAUSE`), also those of
+    /// [`Redis::command`].
     ///
     /// # Panics
     ///
@@ -387,9 +385,9 @@ impl Redis {
             .expect("Redis can be reached, and knows CLIENT PAUSE");
     }
 
-    /// Lets Redis cut every subscriber that is this many bytes behind
-    /// (`client-output-buffer-limit pubsub`); 0 is no limit. By default it is 32
-    /// MiB, or 8 MiB for a minute.
+    /// Sets the bytes of unread output after which Redis disconnects a subscriber
+    /// (`client-output-buffer-limit pubsub`); 0 is no limit. The default is 32 MiB, or 8 MiB for a
+    /// minute.
     ///
     /// # Panics
     ///
@@ -400,8 +398,8 @@ impl Redis {
         self.command(&set).await;
     }
 
-    /// Cuts every connection and returns how many there were. The server goes
-    /// on, so clients can come back at once.
+    /// Closes every connection and returns their number (`CLIENT KILL`). The server keeps running,
+    /// so clients can reconnect at once.
     ///
     /// # Panics
     ///
@@ -410,7 +408,7 @@ impl Redis {
         self.kill_subscribers().await + self.kill_senders().await
     }
 
-    /// Cuts the connections that have subscribed, and returns how many.
+    /// Closes the connections that are subscribed, and returns their number.
     ///
     /// # Panics
     ///
@@ -419,7 +417,7 @@ impl Redis {
         self.cut("pubsub").await
     }
 
-    /// Cuts the connections that have not subscribed, and returns how many.
+    /// Closes the connections that are not subscribed, and returns their number.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Starting a server, and finding out why one did not start.
+//! Starts a server, and finds the reason if it does not start.
 
 use std::fs::{self, File};
 use std::io;
@@ -38,10 +38,10 @@ pub(crate) enum StartError {
     Io(#[from] io::Error),
 }
 
-/// Starts a server on `port` and returns once that server answers.
+/// Starts a server on `port` and returns once it answers.
 ///
-/// A configuration that is there already stays as it is: Redis may have
-/// rewritten it, as the sentinels make it do, and would find it so after a crash.
+/// An existing configuration is kept: Redis may have rewritten it, as the sentinels make it do, and
+/// would find it so after a crash.
 pub(crate) async fn start(
     builder: &RedisBuilder,
     directory: &Path,
@@ -85,7 +85,7 @@ pub(crate) async fn start(
     }
 }
 
-/// Whether it is our server that answers, not one that was on this port before.
+/// Returns whether our server answers, and not an earlier one on this port.
 async fn answers_as(pid: Pid, address: &Address) -> bool {
     let process_id = format!("process_id:{}\r\n", pid.as_raw_nonzero());
     address

@@ -1,4 +1,4 @@
-//! An authority of a test's own, and what it signs.
+//! A certificate authority for one test, and the certificates that it signs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use rcgen::{
     date_time_ymd,
 };
 
-/// The certificate that a test's server shows: valid, and for `localhost` and 127.0.0.1, unless it
-/// is said otherwise. [`RedisBuilder::tls_with`](crate::RedisBuilder::tls_with) takes it.
+/// A server certificate, valid for `localhost` and 127.0.0.1 by default. Used by
+/// [`RedisBuilder::tls_with`](crate::RedisBuilder::tls_with).
 ///
 /// ```
 /// use tidings_testkit::{Certificate, Redis};
@@ -29,7 +29,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// A valid one for `localhost` and 127.0.0.1.
+    /// Returns a valid certificate for `localhost` and 127.0.0.1.
     pub fn new() -> Self {
         Self {
             names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
@@ -37,7 +37,7 @@ impl Certificate {
         }
     }
 
-    /// For these names or IP addresses instead.
+    /// Sets other names or IP addresses.
     pub fn names(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             names: names.into_iter().map(Into::into).collect(),
@@ -45,7 +45,7 @@ impl Certificate {
         }
     }
 
-    /// One whose time is over.
+    /// Makes the certificate an expired one.
     pub fn expired(self) -> Self {
         Self {
             is_expired: true,
@@ -60,14 +60,14 @@ impl Default for Certificate {
     }
 }
 
-/// Where the certificates of one server are, and the port that speaks TLS.
+/// The paths of one server's certificates.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
     directory: PathBuf,
 }
 
 impl Files {
-    /// The files of a server that lives in this directory.
+    /// The files in this server directory.
     pub(crate) fn of(directory: &Path) -> Self {
         let directory = directory.join("tls");
         Self { directory }
@@ -85,7 +85,7 @@ impl Files {
         self.directory.join(format!("{owner}.key"))
     }
 
-    /// Makes an authority, and has it sign for the server and for a client.
+    /// Makes an authority, and certificates for the server and for a client.
     pub(crate) fn make(&self, server: &Certificate) {
         let write = |path: PathBuf, pem: String| {
             fs::write(path, pem).expect("the server's directory can be written");
@@ -116,8 +116,8 @@ fn key() -> KeyPair {
 
 fn authority() -> CertificateParams {
     let mut authority = CertificateParams::default();
-    // Of two authorities of one name, a client that trusts one would take the other's signature
-    // for a forged one.
+    // Authorities need different names: a client that trusts one would otherwise take the signature
+    // of another for a forged one.
     let name = format!("authority {:016x} of one test", rand::random::<u64>());
     authority.distinguished_name.push(DnType::CommonName, name);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

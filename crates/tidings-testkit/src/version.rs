@@ -1,11 +1,11 @@
-//! Which version of a server a program is, because older ones refuse settings that they do not know.
+//! The version of a server program: older ones reject settings that they do not know.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// What was asked before, by program: a test run starts hundreds of servers.
+/// Known versions, by program: a test run starts hundreds of servers.
 static KNOWN: LazyLock<Mutex<HashMap<PathBuf, Version>>> = LazyLock::new(Mutex::default);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +15,7 @@ pub(crate) struct Version {
 }
 
 impl Default for Version {
-    /// A program that does not say its version is taken for one of today's.
+    /// A program that does not print its version is taken for a recent one.
     fn default() -> Self {
         Self::new(7, 0)
     }
@@ -26,7 +26,7 @@ impl Version {
         Self { major, minor }
     }
 
-    /// What the program says of itself.
+    /// Asks the program for its version.
     pub(crate) fn of(program: &Path) -> Self {
         let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(version) = known().get(program) {
@@ -36,7 +36,7 @@ impl Version {
             .arg("--version")
             .stdin(Stdio::null())
             .output();
-        // One that cannot be run fails when it is started, with a reason.
+        // A program that cannot be run fails at its start, with a reason.
         let version = asked.ok().and_then(|answer| {
             let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
             Self::in_words(&answer)
@@ -46,7 +46,7 @@ impl Version {
         version
     }
 
-    /// In words such as `Redis server v=7.0.15 sha=… malloc=…`.
+    /// Parses a line such as `Redis server v=7.0.15 sha=… malloc=…`.
     fn in_words(words: &str) -> Option<Self> {
         let number = words
             .split_whitespace()

@@ -3,18 +3,16 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// Short enough that a test never feels it, long enough not to starve what it
-/// waits for.
+/// Short enough for a fast test, long enough not to occupy a core.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until `condition` is true, and asks every few milliseconds.
+/// Waits until `condition` is true. It is checked every few milliseconds.
 ///
-/// For what a test can only look at from outside; where there is something to
-/// await, await that. A condition that hangs is cut off at the deadline too.
+/// Use it for state that cannot be awaited. The deadline ends a condition that hangs, too.
 ///
 /// # Panics
 ///
-/// After `deadline`, with `what` and the line that waited.
+/// After `deadline`, with `what` and the line of the caller.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +41,7 @@ pub fn wait_for(
     }
 }
 
-/// Returns once `condition` is true, however long that takes.
+/// Returns once `condition` is true, without a deadline.
 pub(crate) async fn poll(mut condition: impl AsyncFnMut() -> bool) {
     while !condition().await {
         sleep(PAUSE).await;

@@ -1,4 +1,4 @@
-//! One connection, carried to the server and back until it ends or is made to.
+//! Forwards one connection to the server and back, until it ends or a fault ends it.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -15,13 +15,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fault::{Direction, Fault, Treatment};
 
-/// How many bytes wait at most, of each way; the rest waits where it is sent.
+/// The bytes that may wait in each direction; further bytes wait in the sender.
 const ROOM: usize = 1 << 20;
 const READ_AT_ONCE: usize = 64 << 10;
 
 type Orders = watch::Receiver<Fault>;
 
-/// How a connection ends.
+/// The end of a connection.
 enum End {
     /// Both sides are told.
     Closed,
@@ -30,7 +30,7 @@ enum End {
     Silent,
 }
 
-/// Both sockets are closed when this returns.
+/// Forwards a connection. Both sockets are closed when this returns.
 pub(super) async fn carry(mut client: TcpStream, to: SocketAddr, orders: &Orders) {
     let mut server = None;
     let end = tokio::select! {
@@ -56,7 +56,7 @@ async fn ordered_end(mut orders: Orders) -> End {
     }
 }
 
-/// Forgets both ends at once: what is not sent yet never is, and each side gets an RST.
+/// Resets both ends: each side gets an RST, and unsent bytes are lost.
 fn reset(client: TcpStream, server: Option<TcpStream>) {
     for socket in [Some(client), server].into_iter().flatten() {
         // It fails for a socket that is reset already.
@@ -64,7 +64,7 @@ fn reset(client: TcpStream, server: Option<TcpStream>) {
     }
 }
 
-/// Takes what the client says, and says nothing, until it hangs up or is reset.
+/// Reads and ignores the client's bytes, until it closes or is reset.
 async fn stay_deaf(mut client: TcpStream, mut orders: Orders) {
     let mut bytes = vec![0; READ_AT_ONCE];
     let hangs_up = async { while let Ok(1..) = client.read(&mut bytes).await {} };
@@ -91,7 +91,7 @@ async fn pass(
         return End::Reset;
     };
     let server = server.insert(connected);
-    // Pieces of a few bytes shall leave as they are. It fails for a socket that is gone already.
+    // Small pieces must leave as they are. It fails for a socket that is closed already.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
 
     let (from_client, to_client) = client.split();
@@ -104,10 +104,10 @@ async fn pass(
     }
 }
 
-/// This way ends the other one, too.
+/// This direction ends the other one too.
 struct Reset;
 
-/// Passes on what comes one way, until that side has closed or the other one is gone.
+/// Forwards one direction, until its source closes or its target is gone.
 async fn pass_on(
     direction: Direction,
     mut from: ReadHalf<'_>,
@@ -122,7 +122,7 @@ async fn pass_on(
             waiting.drop_bytes();
         }
         tokio::select! {
-            // First the orders: what comes after them is under them.
+            // Faults first: they apply to all bytes that arrive later.
             biased;
             changed = orders.changed() => {
                 changed.map_err(|_| Reset)?;
@@ -150,14 +150,14 @@ impl Treatment {
     }
 }
 
-/// What one side sent.
+/// An input of one side.
 enum What {
     Bytes(Bytes),
     Close,
     Reset,
 }
 
-/// Nothing is lost when this is cancelled.
+/// Reads from one side. Cancel safe.
 async fn read(from: &mut ReadHalf<'_>, buffer: &mut BytesMut) -> What {
     buffer.reserve(READ_AT_ONCE);
     match from.read_buf(buffer).await {
@@ -167,14 +167,14 @@ async fn read(from: &mut ReadHalf<'_>, buffer: &mut BytesMut) -> What {
     }
 }
 
-/// What the other side was told.
+/// The result of a write to the other side.
 enum Step {
     Wrote(usize),
     Closed,
     Reset,
 }
 
-/// Waits until what came first may go, and lets it go. Nothing is lost when this is cancelled.
+/// Waits until the first input may be forwarded, and forwards it. Cancel safe.
 async fn let_go(to: &mut WriteHalf<'_>, first: Option<&Arrived>, treatment: Treatment) -> Step {
     let Treatment::Pass { delay, slice, left } = treatment else {
         return pending().await;
@@ -192,7 +192,7 @@ async fn let_go(to: &mut WriteHalf<'_>, first: Option<&Arrived>, treatment: Trea
         What::Bytes(bytes) => {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             let piece = &bytes[..bytes.len().min(slice).min(left)];
-            // Who is gone says so on the way back.
+            // A closed connection is reported by the other direction.
             to.write(piece).await.map_or(Step::Closed, Step::Wrote)
         }
         What::Close => {
@@ -208,7 +208,7 @@ struct Arrived {
     what: What,
 }
 
-/// What was read and has not gone yet, in order.
+/// Inputs that were read and not yet forwarded, in order.
 #[derive(Default)]
 struct Waiting {
     all: VecDeque<Arrived>,
@@ -234,7 +234,7 @@ impl Waiting {
         self.all.push_back(Arrived { at, what });
     }
 
-    /// So many bytes of the first have gone.
+    /// Removes this many bytes of the first input.
     fn gone(&mut self, count: usize) {
         self.bytes -= count;
         if let Some(What::Bytes(bytes)) = self.all.front_mut().map(|first| &mut first.what) {

@@ -1,46 +1,47 @@
-//! What can go wrong with a connection, and what that means for the bytes of one direction.
+//! Network faults, and their effect on the bytes of one direction.
 
 use std::time::Duration;
 
-/// What a [`Proxy`](super::Proxy) does to connections.
+/// A network fault of a [`Proxy`](super::Proxy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing is wrong. This is what a proxy starts with, and what ends any other fault.
+    /// No fault: bytes are forwarded unchanged. This is the default, and ends any other fault.
     #[default]
     None,
-    /// What is sent arrives this much later, in order, in both ways: the answer to a question takes
-    /// twice as long. It can be ended, or made longer, for what is under direction.
+    /// Delays all bytes, in both directions, in order: a round trip takes twice as long. A change
+    /// applies to bytes in flight too. Like a slow network.
     Latency(Duration),
-    /// Nothing is forwarded this direction; connections stay open. What was sent is kept, and arrives when
-    /// the connection passes again: once about a megabyte waits, the side that sends has to. A new
-    /// connection is accepted, and hangs. A packet loss that ends.
+    /// Holds back all bytes of this direction; connections stay open. The bytes arrive when the
+    /// fault ends. About a megabyte is held, then the sender has to wait. A new connection is
+    /// accepted, and hangs. Like a temporary packet loss.
     Blackhole(Direction),
-    /// What is sent this direction is dropped for good, and its side is never told; connections stay open.
-    /// That a side closed arrives when the connection passes again. A half-open connection.
+    /// Drops all bytes of this direction; connections stay open, and the sender is not told. The
+    /// end of the connection is forwarded when the fault ends. Like a half-open connection.
     Drop(Direction),
-    /// The server's end is closed and the client is not told: its own end stays open and deaf until
-    /// the client closes it, or the proxy resets it; passing again does not bring it back. A new
-    /// connection is accepted, and never reaches the server. A host that lost its power.
+    /// Closes the server's end and does not tell the client. The client's end stays open until the
+    /// client closes it, or the proxy resets it; the end of the fault does not repair it. A new
+    /// connection is accepted, and never reaches the server. Like a host that lost its power.
     SilentClose,
-    /// The connection is reset (RST) for both sides. A new one is, too, as soon as it is there.
+    /// Resets the connection (RST) for both sides, and each new one too.
     Reset,
-    /// What is sent arrives in pieces of so many bytes, in both ways. The reader may see several
-    /// pieces at once. None counts as one.
+    /// Forwards pieces of at most this many bytes, in both directions. The reader may see several
+    /// pieces at once. 0 counts as 1.
     Slice(usize),
-    /// So many more bytes are passed on this direction, and then the connection is reset for both sides.
-    /// Of both ways, each counts for itself. It cuts an answer or an event in the middle.
+    /// Forwards this many more bytes of this direction, and then resets the connection for both
+    /// sides. With [`Direction::Both`], each direction counts separately. It cuts an answer or an
+    /// event in the middle.
     CutAfter(u64, Direction),
 }
 
-/// A direction of the bytes of a connection.
+/// A direction of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// From the client to the server, and back.
+    /// Both directions.
     Both,
-    /// Only what the client sends.
+    /// The bytes that the client sends.
     ToServer,
-    /// Only what the server sends.
+    /// The bytes that the server sends.
     ToClient,
 }
 
@@ -50,14 +51,14 @@ impl Direction {
     }
 }
 
-/// What becomes of the bytes of one direction.
+/// The treatment of the bytes of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Treatment {
     Pass {
         delay: Duration,
-        /// How many may be written at once.
+        /// The size of one write.
         slice: usize,
-        /// How many may still be written before the connection is cut.
+        /// The bytes that may be written before the connection is cut.
         left: u64,
     },
     Keep,
@@ -69,7 +70,7 @@ impl Fault {
         match self {
             Fault::Blackhole(direction) if direction.covers(of) => Treatment::Keep,
             Fault::Drop(direction) if direction.covers(of) => Treatment::Drop,
-            // Whoever carries the connection ends it at once.
+            // The forwarding task ends the connection at once.
             Fault::SilentClose | Fault::Reset => Treatment::Keep,
             Fault::Latency(delay) => pass(delay, usize::MAX, u64::MAX),
             Fault::Slice(bytes) => pass(Duration::ZERO, bytes.max(1), u64::MAX),
@@ -80,7 +81,7 @@ impl Fault {
         }
     }
 
-    /// Whether a new connection gets no further than here for now.
+    /// Returns whether a new connection hangs at the proxy for now.
     pub(super) fn keeps_from_connecting(self) -> bool {
         self.treatment(Direction::ToServer) == Treatment::Keep
     }

@@ -1,4 +1,4 @@
-//! What a test's sentinels and their servers are like, before they start.
+//! Options of a test's sentinels and their servers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::start::StartError;
 
 const KNOW_EACH_OTHER_WITHIN: Duration = Duration::from_secs(20);
 
-/// What a test's sentinels and their servers are like. Made by [`Sentinels::builder`].
+/// Options of a test's sentinels and their servers. Made by [`Sentinels::builder`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,27 +51,28 @@ impl Default for SentinelsBuilder {
 }
 
 impl SentinelsBuilder {
-    /// Describes the three servers: a password, ACL users, any setting. The sentinels get to know
-    /// the password, which must not have spaces: Redis's sentinels cannot read that back.
+    /// Configures the three servers: a password, ACL users, any setting. The sentinels get the
+    /// password, which must not contain spaces: Redis's sentinels cannot read it back.
     pub fn servers(mut self, describe: impl FnOnce(RedisBuilder) -> RedisBuilder) -> Self {
         self.server = describe(self.server);
         self
     }
 
-    /// Describes the three sentinels: a password, ACL users, any setting. They use their password
-    /// among themselves.
+    /// Configures the three sentinels: a password, ACL users, any setting. They use their password
+    /// for each other too.
     pub fn sentinels(mut self, describe: impl FnOnce(RedisBuilder) -> RedisBuilder) -> Self {
         self.sentinel = describe(self.sentinel);
         self
     }
 
-    /// How long a server says nothing before a sentinel holds it for dead: one second by default.
+    /// Sets the time without an answer after which a sentinel declares a server down: one second by
+    /// default.
     pub fn down_after(mut self, down_after: Duration) -> Self {
         self.down_after = down_after;
         self
     }
 
-    /// How long a failover may take before it is given up, and half the time until the next
+    /// Sets the time after which a failover is aborted, and twice the pause before the next
     /// attempt: five seconds by default.
     pub fn failover_timeout(mut self, failover_timeout: Duration) -> Self {
         self.failover_timeout = failover_timeout;
@@ -109,8 +110,7 @@ impl SentinelsBuilder {
         panic!("others took free ports {PORTS_TO_TRY} times before the sentinels could");
     }
 
-    /// They know each other from the start, as if they had met before: to find each other would
-    /// take them seconds.
+    /// The sentinels know each other from the start: discovery would take them seconds.
     async fn try_sentinels(&self, servers: &[Redis]) -> Result<[Redis; 3], StartError> {
         let all = [(); 3].map(|()| Known::anew());
         let start = |one: usize| Redis::launch_on(all[one].port, self.sentinel(servers, &all, one));
@@ -118,7 +118,7 @@ impl SentinelsBuilder {
         Ok([one, two, three])
     }
 
-    /// The configuration of one of them.
+    /// Returns the configuration of one sentinel.
     fn sentinel(&self, servers: &[Redis], all: &[Known; 3], itself: usize) -> RedisBuilder {
         let monitor = format!("{NAME} 127.0.0.1 {} 2", servers[0].port());
         let down_after = format!("{NAME} {}", self.down_after.as_millis());
@@ -146,7 +146,7 @@ impl SentinelsBuilder {
     }
 }
 
-/// What sentinels know of one another.
+/// A sentinel, as the others know it.
 struct Known {
     port: u16,
     /// 40 hexadecimal digits.
