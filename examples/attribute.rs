@@ -33,8 +33,8 @@ async fn clear(
     State(mail): State<Mail>,
     context: Context,
 ) -> Result<(), HandlerError> {
-    let number = context.number().unwrap_or_default();
-    let line = format!("`{}` number {number} drops {key}", context.event());
+    let number = context.sequence().unwrap_or_default();
+    let line = format!("`{}` number {number} drops {key}", context.event_name());
     mail.0.send(line).await?;
     Ok(())
 }

@@ -100,7 +100,7 @@ async fn read(
         bus,
     } = replica;
     // While the bus is disconnected, entries may be out of date: read from the slower database.
-    if let Some(name) = cache.get(id).filter(|_| bus.ready()) {
+    if let Some(name) = cache.get(id).filter(|_| bus.is_ready()) {
         return Ok(Json(Answer {
             name,
             from: "cache",
@@ -134,7 +134,7 @@ async fn write(
 /// unreachable: a failing probe would take all replicas out of service at once, although the
 /// database can answer. `degraded` tells alerts that the bus is disconnected.
 async fn ready(State(bus): State<Bus>) -> Json<Value> {
-    Json(json!({ "ready": true, "degraded": !bus.ready() }))
+    Json(json!({ "ready": true, "degraded": !bus.is_ready() }))
 }
 
 /// The cached users of one replica.

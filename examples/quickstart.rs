@@ -106,7 +106,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!();
     for (name, bus) in [("api", api), ("web", web), ("job", job)] {
         let health = bus.health();
-        let (received, missed) = (health.heard, health.missed + health.overflowed);
+        let (received, missed) = (health.received, health.missed + health.dropped);
         println!(
             "{} received {received} events and missed {missed}",
             painted(name)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tidings::prelude::*;
-use tidings::{AnswerError, Builder, report};
+use tidings::{BusBuilder, ResponseError, report};
 use tidings_supervisor::{
     ListenAddress, ReloadError, ReloadStrategy, Reloaded, Signals, Stopped, Supervisor, Workers,
 };
@@ -59,7 +59,7 @@ async fn main() -> Result<ExitCode, Problem> {
     }
 }
 
-fn bus() -> Builder {
+fn bus() -> BusBuilder {
     let url = std::env::var("TIDINGS_URL");
     let url = url.unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
     Bus::builder(&url).namespace("workers-reload")
@@ -113,16 +113,16 @@ async fn reload(
 /// Sends the request to all hosts and prints their responses.
 async fn reload_all() -> Result<ExitCode, Problem> {
     // This process is not a host.
-    let bus = bus().without_membership().start().await?;
-    let asking = bus.ask_all::<Reloaded, _, _>("workers.reload", &ReloadStrategy::AllAtOnce);
-    let mut answers = asking.within(RESPONSE).await?;
+    let bus = bus().membership(false).start().await?;
+    let asking = bus.request_all::<Reloaded, _, _>("workers.reload", &ReloadStrategy::AllAtOnce);
+    let mut answers = asking.timeout(RESPONSE).await?;
     while let Some(answer) = answers.next().await {
         match answer.value {
             Ok(Reloaded { workers, took, .. }) => {
                 println!("{}: {workers} new workers after {took:.1?}", answer.from);
             }
             // Not a host, such as this process.
-            Err(AnswerError::NoHandler) => {}
+            Err(ResponseError::NoHandler) => {}
             Err(error) => println!("{}: {}", answer.from, report(&error)),
         }
     }

@@ -67,7 +67,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     bus.on(
         UserRenamed::EVENT,
         move |renamed: UserRenamed, context: Context| {
-            let user = (renamed.id, context.event().to_owned());
+            let user = (renamed.id, context.event_name().to_owned());
             heard.send(user).expect("the test waits for it");
             async {}
         },
@@ -77,7 +77,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
         name: "Ada".into(),
     };
     let receipt = bus.send_to_all(UserRenamed::EVENT, &renamed).await?;
-    assert_eq!((receipt.number, receipt.receivers), (4, Some(1)));
+    assert_eq!((receipt.sequence, receipt.receivers), (4, Some(1)));
     // Sent is not yet heard: a handler that is added now could still hear it.
     let user = renamed_users.recv().await.expect("the handler has it");
     assert_eq!((user.0, &*user.1), (7, "user.renamed"));
@@ -109,7 +109,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     bus.once("ready", |(): ()| async {})?;
     bus.send_to_all("ready", &()).await?;
     let mut renames = bus.stream(UserRenamed::EVENT)?;
-    let handling = Handling::new()
+    let handling = HandlerOptions::new()
         .concurrency(8)
         .queue(10_000)
         .timeout(Duration::from_secs(5));
@@ -130,7 +130,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     .await?;
     assert_eq!(renames.next().await.map(|renamed| renamed.id), Some(7));
 
-    assert!(bus.health().is_up());
+    assert!(bus.health().is_ready());
     bus.shutdown(Duration::from_secs(5)).await?;
     assert!(renames.next().await.is_none());
     Ok(())
@@ -149,11 +149,19 @@ async fn a_name_may_be_made_at_run_time() -> Result<(), Box<dyn Error>> {
     };
     let bus = Bus::builder("memory:api-names")
         .on(&*name(1), tell("the builder"))
-        .on_with(&*name(2), Handling::new(), tell("the builder, in its way"))
+        .on_with(
+            &*name(2),
+            HandlerOptions::new(),
+            tell("the builder, in its way"),
+        )
         .start()
         .await?;
     bus.on(&*name(3), tell("the bus"))?;
-    bus.on_with(&*name(4), Handling::new(), tell("the bus, in its way"))?;
+    bus.on_with(
+        &*name(4),
+        HandlerOptions::new(),
+        tell("the bus, in its way"),
+    )?;
     bus.once(&*name(5), tell("the bus, once"))?;
     let mut stream = bus.stream::<_, u64>(&*name(6))?;
 

@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use tidings::prelude::*;
-use tidings::{Builder, Cause, StartError};
+use tidings::{BusBuilder, HandlerFailure, StartError};
 // Linked in by this line: nothing else of the crate is named.
 use tidings_tests_plugin as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -32,10 +32,10 @@ async fn greet(renamed: UserRenamed, State(told): State<Told>) -> Result<(), io:
 
 #[tidings::on("cache.clear")]
 async fn clear(key: String, State(told): State<Told>, context: Context, bus: Bus) {
-    let is_own = context.from() == Some(bus.id());
+    let is_own = context.sender() == Some(bus.id());
     tell(
         &told,
-        &format!("clear: {key} by {}, own: {is_own}", context.event()),
+        &format!("clear: {key} by {}, own: {is_own}", context.event_name()),
     );
 }
 
@@ -54,7 +54,7 @@ fn tell(told: &Told, what: &str) {
     let _ = told.send(what.to_owned());
 }
 
-fn builder(name: &str) -> (Builder, UnboundedReceiver<String>) {
+fn builder(name: &str) -> (BusBuilder, UnboundedReceiver<String>) {
     let (told, heard) = unbounded_channel::<String>();
     (
         Bus::builder(&format!("memory:collected-{name}")).state(told),
@@ -121,7 +121,7 @@ async fn a_failing_collected_handler_is_reported_by_its_path() {
         panic!("the failure is the handler's");
     };
     assert!(handler.contains("collected::greet"), "{handler}");
-    assert!(matches!(cause, Cause::Failed(_)));
+    assert!(matches!(cause, HandlerFailure::Failed(_)));
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn the_start_logs_each_collected_handler_and_their_number() {
 async fn without_collected_only_explicit_handlers_hear() {
     let (tx, mut heard) = unbounded_channel();
     let bus = Bus::builder("memory:collected-without")
-        .without_collected()
+        .auto_register(false)
         .subscribe(move |renamed: UserRenamed| {
             let tx = tx.clone();
             async move { tell(&tx, &renamed.name) }
@@ -180,7 +180,7 @@ async fn a_function_can_be_registered_explicitly_and_be_called_by_hand() {
     let (builder, mut heard) = builder("explicit");
     let (told, mut by_hand) = unbounded_channel();
     let bus = builder
-        .without_collected()
+        .auto_register(false)
         .subscribe(greet)
         .start()
         .await

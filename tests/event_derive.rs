@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidings::codec::{DecodeError, EncodeError, Encoder, Payload};
 use tidings::prelude::*;
-use tidings::{Names, OnError};
+use tidings::{Names, SubscribeError};
 use tokio::time::timeout;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Event)]
@@ -455,7 +455,7 @@ async fn two_types_that_claim_one_name_are_refused() {
         }
     });
 
-    let Err(OnError::Conflict {
+    let Err(SubscribeError::Conflict {
         event,
         first,
         second,
@@ -466,7 +466,7 @@ async fn two_types_that_claim_one_name_are_refused() {
     assert_eq!(event, "user_renamed");
     assert!(first.ends_with("::UserRenamed"), "{first}");
     assert!(second.ends_with("::AlsoRenamed"), "{second}");
-    let Err(OnError::Conflict {
+    let Err(SubscribeError::Conflict {
         event,
         first,
         second,
@@ -517,7 +517,7 @@ mod debugged {
 
 #[tokio::test]
 async fn a_debugged_handler_is_the_handler_that_it_was() {
-    let builder = Bus::builder("memory:debugged").without_collected();
+    let builder = Bus::builder("memory:debugged").auto_register(false);
     let bus = builder.state(7_u32).start().await.unwrap();
 
     bus.subscribe(debugged::event).unwrap();

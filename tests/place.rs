@@ -1,6 +1,6 @@
 //! Where the nodes of a test meet.
 
-use tidings::{Builder, Bus, Format};
+use tidings::{Bus, BusBuilder, Format};
 use tidings_testkit::{Node, Redis, memory_url};
 
 pub(crate) struct Place {
@@ -29,10 +29,10 @@ pub(crate) async fn redis(format: Format) -> Place {
 }
 
 impl Place {
-    pub(crate) fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> BusBuilder {
         Bus::builder(&self.url)
             .format(self.format)
-            .without_collected()
+            .auto_register(false)
     }
 
     pub(crate) async fn node(&self) -> Node {

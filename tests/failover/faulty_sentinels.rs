@@ -81,14 +81,14 @@ async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_doe
         sentinel.say(Answer::new(new.address(), 2));
     }
 
-    wait_for("the old master is left", SOON, async || !node.ready()).await;
+    wait_for("the old master is left", SOON, async || !node.is_ready()).await;
     let named = format!("the sentinels name {} as the master", new.address());
     wait_for(
         "it is disconnected for want of the new one",
         SOON,
         async || {
             let connection = node.health().connection;
-            matches!(connection, Connection::Deaf { why, .. } if why.contains(&named))
+            matches!(connection, Connection::Disconnected { why, .. } if why.contains(&named))
         },
     )
     .await;

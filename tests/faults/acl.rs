@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tidings::acl::Permissions;
-use tidings::{Bus, GapReason, Sharing};
+use tidings::{Bus, GapReason, SharedOptions};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
 
 const PASSWORD: &str = "hush-hush";
@@ -129,7 +129,7 @@ async fn the_role_is_seen_without_a_permission_and_nothing_is_denied() {
     // What else is denied is listed, too.
     let builder = |redis: &Redis| {
         let builder = Bus::builder(&redis.url_as("shop", PASSWORD)).namespace("shop");
-        builder.without_membership()
+        builder.membership(false)
     };
 
     let refused = builder(&replica).start_timeout(Duration::from_millis(100));
@@ -137,12 +137,12 @@ async fn the_role_is_seen_without_a_permission_and_nothing_is_denied() {
     assert!(refused.contains("a replica"), "{refused}");
 
     // The role is asked for as often as this.
-    let often = builder(&redis).probe_interval(Duration::from_millis(100));
+    let often = builder(&redis).heartbeat_interval(Duration::from_millis(100));
     let node = Node::start(often).await;
     let port = replica.port().to_string();
     redis.command(&["REPLICAOF", "127.0.0.1", &port]).await;
     wait_for("the replica is left", Duration::from_secs(20), async || {
-        !node.ready()
+        !node.is_ready()
     })
     .await;
     for redis in [&redis, &replica] {
@@ -187,7 +187,7 @@ async fn a_bus_with_the_least_permissions_does_all_that_a_bus_does() {
         sender.id()
     );
     redis.command(&["PUBLISH", "tidings:{shop}", &jump]).await;
-    let skipped = GapReason::Skipped;
+    let skipped = GapReason::Missed;
     hearer.gaps().wait_for(|gap| gap.reason == skipped).await;
 }
 
@@ -247,7 +247,7 @@ async fn a_permission_that_is_taken_away_while_a_bus_runs_is_named_by_the_send()
         .command(&["ACL", "SETUSER", "shop", "resetchannels"])
         .await;
     wait_for("the bus knows", Duration::from_secs(20), async || {
-        !node.ready()
+        !node.is_ready()
     })
     .await;
     let error = node.send_to_all("tick", &1).await.unwrap_err();
@@ -259,7 +259,7 @@ async fn a_permission_that_is_taken_away_while_a_bus_runs_is_named_by_the_send()
         .command(&["ACL", "SETUSER", "shop", "&tidings:{shop}"])
         .await;
     wait_for("it hears again", Duration::from_secs(20), async || {
-        node.ready()
+        node.is_ready()
     })
     .await;
     node.send_to_all("tick", &1).await.unwrap();
@@ -272,13 +272,13 @@ async fn a_user_who_may_share_needs_nothing_else_and_one_who_may_not_is_told_the
     add_user(&redis, "hearer", &of_shop()).await;
     let sharer = node_as(&redis, "sharer", "shop").await;
     let hearer = node_as(&redis, "hearer", "shop").await;
-    let sharing = Sharing::new().time_to_live(Duration::from_mins(1));
+    let sharing = SharedOptions::new().ttl(Duration::from_mins(1));
     let brief = sharer.shared_with::<u64>("limit", sharing).unwrap();
     let limit = sharer.shared::<u64>("limit").unwrap();
 
     brief.set(&1).await.unwrap();
     limit.update(|old| old.unwrap() + 1).await.unwrap();
-    assert_eq!(limit.load().await.unwrap().version(), 2);
+    assert_eq!(limit.refresh().await.unwrap().version(), 2);
     limit.clear().await.unwrap();
     let stock = sharer.map::<u64, u64>("stock").unwrap();
     stock.set(&7, &1).await.unwrap();
@@ -318,7 +318,7 @@ async fn each_permission_that_sharing_needs_is_named_where_it_is_missing() {
         let denied = missing.replacen('+', "-", 1);
         redis.command(&["ACL", "SETUSER", "shop", &denied]).await;
         let node = node_as(&redis, "shop", "shop").await;
-        let sharing = Sharing::new().time_to_live(Duration::from_mins(1));
+        let sharing = SharedOptions::new().ttl(Duration::from_mins(1));
         let brief = node.shared_with::<u64>("limit", sharing).unwrap();
         let limit = node.shared::<u64>("limit").unwrap();
 

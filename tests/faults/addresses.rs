@@ -15,7 +15,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// Everything that can be printed of one attempt to start at this address.
 async fn printed(address: &str) -> String {
     let builder = Bus::builder(address)
-        .without_collected()
+        .auto_register(false)
         .start_timeout(MOMENT);
     let mut printed = format!("{builder:?}");
     match builder.start().await {
@@ -164,7 +164,7 @@ async fn no_shape_of_an_address_has_its_secret_printed() {
 }
 
 async fn refused(address: &str) -> String {
-    let builder = Bus::builder(address).without_collected();
+    let builder = Bus::builder(address).auto_register(false);
     let error = builder.start_timeout(MOMENT).start().await.unwrap_err();
     assert!(matches!(error, StartError::Url { .. }), "{error:?}");
     tidings::report(&error).to_string()
@@ -236,7 +236,7 @@ async fn a_database_number_may_be_an_option_of_every_address() {
         format!("{}/?db=3", redis.url()),
     ] {
         let bus = Bus::builder(&address)
-            .without_collected()
+            .auto_register(false)
             .start()
             .await
             .unwrap();
@@ -258,7 +258,7 @@ async fn white_space_around_an_address_changes_nothing() {
         format!(" {}?db=0 \n", sentinels.url()),
         " memory:white-space\n".to_owned(),
     ] {
-        let node = Node::start(Bus::builder(&address).without_collected()).await;
+        let node = Node::start(Bus::builder(&address).auto_register(false)).await;
         let ticks: Collected<u64> = node.collect("tick");
         node.send_to_all("tick", &1).await.unwrap();
         ticks.wait_for_len(1).await;

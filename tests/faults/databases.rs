@@ -56,7 +56,7 @@ async fn buses_in_one_database_share_all() {
         one.shared::<u64>("limit").unwrap(),
         other.shared::<u64>("limit").unwrap(),
     );
-    there.load().await.unwrap();
+    there.refresh().await.unwrap();
 
     one.send_to(other.id(), "tick", &1).await.unwrap();
     here.set(&7).await.unwrap();

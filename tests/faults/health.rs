@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Connection, Fate, Health, Reason, SendError, TopologyKind};
+use tidings::{Bus, Connection, Health, SendError, SendFailure, TopologyKind};
 use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ async fn a_bus_says_which_server_it_hears_through_and_when_it_heard_last() {
     node.send_to_all("tick", &1).await.unwrap();
 
     wait_for("its own event is heard", SOON, async || {
-        let heard = node.health().last_heard;
+        let heard = node.health().last_received;
         heard.is_some_and(|heard| heard >= began)
     })
     .await;
@@ -35,23 +35,23 @@ async fn each_change_is_told_with_its_reason_until_the_bus_is_shut_down() {
     let mut redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url())).await;
     let mut changes = node.watch_health();
-    assert!(node.ready() && changes.now().is_up());
+    assert!(node.is_ready() && changes.now().is_ready());
 
     redis.kill();
     let deaf = timeout(SOON, changes.changed()).await.unwrap().unwrap();
-    assert!(!node.ready());
-    assert!(matches!(deaf.connection, Connection::Deaf { why, .. } if !why.is_empty()));
+    assert!(!node.is_ready());
+    assert!(matches!(deaf.connection, Connection::Disconnected { why, .. } if !why.is_empty()));
     redis.start_again().await;
-    let up = timeout(SOON, changes.wait_for(Health::is_up));
+    let up = timeout(SOON, changes.wait_for(Health::is_ready));
     let up = up.await.unwrap().unwrap();
-    assert!(node.ready());
+    assert!(node.is_ready());
     assert_eq!((up.reconnects, up.gaps), (1, 1));
 
     node.shutdown(SOON).await.unwrap();
     let closed = timeout(SOON, changes.changed()).await.unwrap().unwrap();
     assert_eq!(closed.connection, Connection::Closed);
     assert!(timeout(SOON, changes.changed()).await.unwrap().is_none());
-    assert!(!node.ready());
+    assert!(!node.is_ready());
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_bus_that_hears_nothing_finds_out_sooner_where_it_asks_sooner() {
         Fault::SilentClose,
     ] {
         let proxy = Proxy::start(redis.address()).await;
-        let builder = Bus::builder(&proxy.url()).probe_interval(INTERVAL);
+        let builder = Bus::builder(&proxy.url()).heartbeat_interval(INTERVAL);
         let node = Node::start(builder).await;
         // Someone who listens is told by no error, either.
         let _ticks: Collected<u64> = node.collect("tick");
@@ -72,10 +72,10 @@ async fn a_bus_that_hears_nothing_finds_out_sooner_where_it_asks_sooner() {
         proxy.set(fault);
 
         let mut changes = node.watch_health();
-        let deaf = timeout(SOON, changes.wait_for(|health| !health.is_up())).await;
+        let deaf = timeout(SOON, changes.wait_for(|health| !health.is_ready())).await;
         assert!(deaf.unwrap().is_some(), "{fault:?}");
         proxy.set(Fault::None);
-        let up = timeout(SOON, changes.wait_for(Health::is_up)).await;
+        let up = timeout(SOON, changes.wait_for(Health::is_ready)).await;
         assert!(up.unwrap().is_some(), "{fault:?}");
     }
 }
@@ -87,7 +87,7 @@ async fn a_volatile_send_fails_at_once_and_others_of_the_same_bus_wait() {
     let volatile = node.volatile();
     volatile.send_to_all("tick", &1).await.unwrap();
     redis.kill();
-    wait_for("the outage is noticed", SOON, async || !node.ready()).await;
+    wait_for("the outage is noticed", SOON, async || !node.is_ready()).await;
 
     let waiting = node.send_to_all("tick", &2);
     let failed = timeout(SOON, volatile.send_to_all("tick", &3));
@@ -97,7 +97,7 @@ async fn a_volatile_send_fails_at_once_and_others_of_the_same_bus_wait() {
         redis.start_again().await;
         failed
     });
-    let away = Fate::NotSent(Reason::Away);
-    assert!(matches!(failed, Err(SendError::Fate { fate, .. }) if fate == away));
-    assert_eq!(receipt.unwrap().number, 2);
+    let unreachable = SendFailure::Unreachable;
+    assert!(matches!(failed, Err(SendError::NotSent { why, .. }) if why == unreachable));
+    assert_eq!(receipt.unwrap().sequence, 2);
 }

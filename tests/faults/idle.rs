@@ -51,8 +51,8 @@ async fn an_idle_connection_that_sends_is_made_again_without_a_gap() {
     assert!(ticks.iter().map(|tick| **tick).eq(1..=sent));
     assert!(node.gaps().all().is_empty());
     let health = node.health();
-    assert_eq!((health.reconnects, health.is_up()), (0, true));
-    let changed = tokio::time::timeout(Duration::ZERO, changes.wait_for(|now| !now.is_up()));
+    assert_eq!((health.reconnects, health.is_ready()), (0, true));
+    let changed = tokio::time::timeout(Duration::ZERO, changes.wait_for(|now| !now.is_ready()));
     assert!(changed.await.is_err());
 }
 
@@ -64,8 +64,8 @@ async fn a_connection_that_sends_nothing_shows_signs_of_life() {
         .start()
         .await;
     let proxy = Proxy::start(redis.address()).await;
-    let builder = Bus::builder(&url_as_shop(&proxy)).probe_interval(Duration::from_secs(1));
-    let node = Node::start(builder.without_membership()).await;
+    let builder = Bus::builder(&url_as_shop(&proxy)).heartbeat_interval(Duration::from_secs(1));
+    let node = Node::start(builder.membership(false)).await;
     let ticks: Collected<u64> = node.collect("tick");
     let sender = redis.node().await;
     let (mut sent, mut clock) = (0_u64, tokio::time::interval(Duration::from_millis(50)));
@@ -137,7 +137,7 @@ async fn a_connection_that_only_receives_shows_signs_of_life() {
     let redis = Redis::builder().user(LEAST).start().await;
     let address = cutter(redis.address(), Duration::from_secs(1)).await;
     let builder = Bus::builder(&format!("redis://shop:hush-hush@{address}"));
-    let node = Node::start(builder.probe_interval(Duration::from_millis(300))).await;
+    let node = Node::start(builder.heartbeat_interval(Duration::from_millis(300))).await;
     let ticks: Collected<u64> = node.collect("tick");
     let sender = redis.node().await;
 
@@ -171,8 +171,8 @@ async fn a_connection_that_was_cut_for_its_silence_is_cut_once() {
 async fn a_connection_that_is_made_again_on_another_server_is_not_used() {
     let (here, there) = (Redis::start().await, Redis::start().await);
     let proxy = Proxy::start(here.address()).await;
-    let builder = Bus::builder(&proxy.url()).probe_interval(Duration::from_secs(1));
-    let node = Node::start(builder.without_membership()).await;
+    let builder = Bus::builder(&proxy.url()).heartbeat_interval(Duration::from_secs(1));
+    let node = Node::start(builder.membership(false)).await;
     let receiver = there.node().await;
     let ticks: Collected<u64> = receiver.collect("tick");
     // So long must a connection have lasted to be worth another one.

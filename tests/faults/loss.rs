@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tidings::{Cause, Failure, Gap, GapReason};
+use tidings::{Failure, Gap, GapReason, HandlerFailure};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
 use tokio::time::timeout;
 
@@ -28,10 +28,13 @@ async fn an_event_lost_while_cut_off_is_reported_as_a_gap() {
     ticks.wait_for(|tick| *tick == 4).await;
     let gaps = hearer.gaps().wait_for_len(2).await;
     // At once: something may be missing. Then, from the numbers, how much.
-    assert_eq!((gaps[0].from, gaps[0].missed), (None, None));
+    assert_eq!((gaps[0].sender, gaps[0].missed), (None, None));
     assert_eq!(gaps[0].reason, GapReason::Reconnected);
-    assert_eq!((gaps[1].from, gaps[1].missed), (Some(sender.id()), Some(2)));
-    assert_eq!(gaps[1].reason, GapReason::Skipped);
+    assert_eq!(
+        (gaps[1].sender, gaps[1].missed),
+        (Some(sender.id()), Some(2))
+    );
+    assert_eq!(gaps[1].reason, GapReason::Missed);
     assert_eq!(hearer.health().reconnects, 1);
     assert!(sender.gaps().all().is_empty());
 }
@@ -49,8 +52,8 @@ async fn a_last_event_lost_while_cut_off_is_noticed_without_another() {
     redis.restore(&hearer).await;
 
     // The idle sender repeats its position after one second.
-    let gap = hearer.gaps().wait_for(|gap| gap.from.is_some()).await;
-    assert_eq!((gap.from, gap.missed), (Some(sender.id()), Some(1)));
+    let gap = hearer.gaps().wait_for(|gap| gap.sender.is_some()).await;
+    assert_eq!((gap.sender, gap.missed), (Some(sender.id()), Some(1)));
 }
 
 #[tokio::test]
@@ -67,8 +70,8 @@ async fn the_first_event_of_a_sender_that_was_heard_to_start_is_not_lost_unnotic
     redis.restore(&hearer).await;
     sender.send_to_all("tick", &2).await.unwrap();
 
-    let gap = hearer.gaps().wait_for(|gap| gap.from.is_some()).await;
-    assert_eq!((gap.from, gap.missed), (Some(sender.id()), Some(1)));
+    let gap = hearer.gaps().wait_for(|gap| gap.sender.is_some()).await;
+    assert_eq!((gap.sender, gap.missed), (Some(sender.id()), Some(1)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +87,7 @@ async fn every_event_is_accounted_for_when_redis_is_killed_while_sending() {
     }
     wait_for("both are back", SOON, async || {
         let (sender, hearer) = (traffic.sender.health(), traffic.hearer.health());
-        sender.is_up() && hearer.is_up() && hearer.reconnects >= 3
+        sender.is_ready() && hearer.is_ready() && hearer.reconnects >= 3
     })
     .await;
     let (_, hearer) = traffic.end().await;
@@ -179,12 +182,12 @@ async fn a_gap_handler_that_panics_is_reported_and_hears_the_next_gap() {
     heard.wait_for_len(1).await;
     let is_panic = |failure: &Failure| match failure {
         Failure::Handler { cause, .. } => {
-            matches!(cause, Cause::Panicked(text) if text.contains("no gap was expected"))
+            matches!(cause, HandlerFailure::Panicked(text) if text.contains("no gap was expected"))
         }
         _ => false,
     };
     node.failures().wait_for(is_panic).await;
-    wait_for("the node is back", SOON, async || node.health().is_up()).await;
+    wait_for("the node is back", SOON, async || node.health().is_ready()).await;
     redis.kill_subscribers().await;
 
     heard.wait_for_len(2).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidings::{GapReason, Handling};
+use tidings::{GapReason, HandlerOptions};
 use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tidings_tests::alone;
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ async fn send_to_a_stuck_handler() {
         }
     };
     // Nothing but the queue takes events from it.
-    let patient = Handling::new().timeout(2 * SOON);
+    let patient = HandlerOptions::new().timeout(2 * SOON);
     hearer.on_with("text", patient, handler).unwrap();
     let base = memory("VmRSS");
 
@@ -68,14 +68,14 @@ async fn send_to_a_stuck_handler() {
     let most = memory("VmHWM") - base;
     assert!(most < 80 * MIB, "{} MiB more than before", most / MIB);
     wait_for("all of it is heard", SOON, async || {
-        hearer.health().heard == EVENTS
+        hearer.health().received == EVENTS
     })
     .await;
     go_on.send_replace(true);
     wait_for(
         "each event is handled or counted as lost",
         SOON,
-        async || handled.load(Ordering::Relaxed) + hearer.health().overflowed == EVENTS,
+        async || handled.load(Ordering::Relaxed) + hearer.health().dropped == EVENTS,
     )
     .await;
     let told = hearer.gaps().all();
@@ -100,7 +100,7 @@ async fn who_reads_nothing_until_redis_cuts_it_off_finds_out_and_counts() {
     proxy.set(Fault::None);
 
     wait_for("it hears again", SOON, async || {
-        hearer.health().reconnects > 0 && hearer.ready()
+        hearer.health().reconnects > 0 && hearer.is_ready()
     })
     .await;
     flood(&sender, 1).await;
@@ -109,10 +109,10 @@ async fn who_reads_nothing_until_redis_cuts_it_off_finds_out_and_counts() {
         SOON,
         async || {
             let health = hearer.health();
-            health.heard + health.missed == EVENTS + 2
+            health.received + health.missed == EVENTS + 2
         },
     )
     .await;
     assert!(hearer.health().missed > 0);
-    assert_eq!(hearer.health().overflowed, 0);
+    assert_eq!(hearer.health().dropped, 0);
 }

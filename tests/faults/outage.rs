@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::poll;
-use tidings::{Builder, Bus, Connection, Failure, Fate, Reason, SendError};
+use tidings::{Bus, BusBuilder, Connection, Failure, SendError, SendFailure, Unconfirmed};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -12,11 +12,14 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A bus whose Redis was killed, and that knows it.
-async fn node_that_lost(redis: &mut Redis, describe: impl FnOnce(Builder) -> Builder) -> Node {
+async fn node_that_lost(
+    redis: &mut Redis,
+    describe: impl FnOnce(BusBuilder) -> BusBuilder,
+) -> Node {
     let node = Node::start(describe(Bus::builder(&redis.url()))).await;
     redis.kill();
     wait_for("the outage is noticed", SOON, async || {
-        !node.health().is_up()
+        !node.health().is_ready()
     })
     .await;
     node
@@ -37,7 +40,7 @@ async fn events_wait_for_redis_and_arrive_in_order() {
     };
     let (receipt, ()) = tokio::join!(waiting, back);
 
-    assert_eq!(receipt.unwrap().number, 101);
+    assert_eq!(receipt.unwrap().sequence, 101);
     node.flush().await.unwrap();
     // The subscription was confirmed before they left: this node hears all of them itself.
     let heard: Vec<u64> = ticks
@@ -52,7 +55,7 @@ async fn events_wait_for_redis_and_arrive_in_order() {
 #[tokio::test]
 async fn events_that_waited_too_long_are_given_up_as_not_sent() {
     let mut redis = Redis::start().await;
-    let impatient = |builder: Builder| builder.send_timeout(Duration::from_millis(300));
+    let impatient = |builder: BusBuilder| builder.send_timeout(Duration::from_millis(300));
     let node = node_that_lost(&mut redis, impatient).await;
     for tick in 0..5_u64 {
         node.feed("tick", &tick).await.unwrap();
@@ -60,18 +63,19 @@ async fn events_that_waited_too_long_are_given_up_as_not_sent() {
 
     let given_up = node.send_to_all("tick", &5).await.unwrap_err();
 
-    let timed_out = Fate::NotSent(Reason::TimedOut(Duration::from_millis(300)));
-    let SendError::Fate { event, fate } = &given_up else {
+    let timed_out = Unconfirmed::NotSent(SendFailure::TimedOut(Duration::from_millis(300)));
+    let SendError::NotSent { event, why } = &given_up else {
         panic!("{given_up}")
     };
-    assert_eq!((event.as_str(), fate), ("tick", &timed_out));
+    assert_eq!(event, "tick");
+    assert_eq!(Unconfirmed::NotSent(why.clone()), timed_out);
     let error = node.flush().await.unwrap_err();
     assert_eq!(error.count(), 5);
     assert!(
         error
-            .unsent()
+            .undelivered()
             .iter()
-            .all(|unsent| unsent.event == "tick" && unsent.fate == timed_out)
+            .all(|unsent| unsent.event == "tick" && unsent.why == timed_out)
     );
     node.failures()
         .wait_for(|failure| failure.to_string().contains("`tick`"))
@@ -80,20 +84,19 @@ async fn events_that_waited_too_long_are_given_up_as_not_sent() {
 
     // What was never given to Redis has no number, so nobody sees a gap.
     redis.start_again().await;
-    wait_for("it is connected", SOON, async || node.health().is_up()).await;
+    wait_for("it is connected", SOON, async || node.health().is_ready()).await;
     let receipt = node.send_to_all("tick", &6).await.unwrap();
-    assert_eq!(receipt.number, 1);
+    assert_eq!(receipt.sequence, 1);
 }
 
 #[tokio::test]
 async fn a_volatile_bus_fails_at_once() {
     let mut redis = Redis::start().await;
-    let node = node_that_lost(&mut redis, Builder::volatile).await;
-    let away = Fate::NotSent(Reason::Away);
+    let node = node_that_lost(&mut redis, BusBuilder::volatile).await;
 
     wait_for("a send fails at once", SOON, async || {
         let sent = node.send_to_all("tick", &1).await;
-        matches!(sent, Err(SendError::Fate { fate, .. }) if fate == away)
+        matches!(sent, Err(SendError::NotSent { why, .. }) if why == SendFailure::Unreachable)
     })
     .await;
 
@@ -108,7 +111,7 @@ async fn a_volatile_bus_fails_at_once() {
 async fn a_full_outgoing_queue_makes_feed_wait_and_then_fail() {
     const WAIT: Duration = Duration::from_millis(500);
     let mut redis = Redis::start().await;
-    let small = |builder: Builder| builder.outgoing_queue(10_000).send_timeout(WAIT);
+    let small = |builder: BusBuilder| builder.send_buffer(10_000).send_timeout(WAIT);
     let node = node_that_lost(&mut redis, small).await;
     let text = "x".repeat(10_000);
     node.feed("text", &text).await.unwrap();
@@ -122,12 +125,12 @@ async fn a_full_outgoing_queue_makes_feed_wait_and_then_fail() {
     // When the first one is given up there is room for one more, and for no other.
     let refused: Vec<_> = fed.iter().filter(|(fed, _)| fed.is_err()).collect();
     assert!(refused.len() >= 4, "{fed:?}");
-    let full = Fate::NotSent(Reason::QueueFull { limit: 10_000 });
+    let full = SendFailure::QueueFull { limit: 10_000 };
     for (refused, waited) in refused {
-        let Err(SendError::Fate { event, fate }) = refused else {
+        let Err(SendError::NotSent { event, why }) = refused else {
             panic!("{refused:?}")
         };
-        assert_eq!((event.as_str(), fate), ("text", &full));
+        assert_eq!((event.as_str(), why), ("text", &full));
         assert!(*waited >= WAIT, "it waited {waited:?}");
     }
     assert!(node.health().outgoing <= 12_000);
@@ -142,14 +145,14 @@ async fn a_short_send_timeout_is_kept_while_redis_is_away() {
     let sent = timeout(10 * WAIT, node.send_to_all("tick", &1)).await;
 
     let sent = sent.expect("nobody waits longer");
-    let timed_out = Fate::NotSent(Reason::TimedOut(WAIT));
-    assert!(matches!(sent, Err(SendError::Fate { fate, .. }) if fate == timed_out));
+    let timed_out = SendFailure::TimedOut(WAIT);
+    assert!(matches!(sent, Err(SendError::NotSent { why, .. }) if why == timed_out));
 }
 
 #[tokio::test]
 async fn the_longest_of_all_times_are_kept() {
     let mut redis = Redis::start().await;
-    let patient = |builder: Builder| {
+    let patient = |builder: BusBuilder| {
         builder
             .send_timeout(Duration::MAX)
             .start_timeout(Duration::MAX)
@@ -162,7 +165,7 @@ async fn the_longest_of_all_times_are_kept() {
     let back = redis.start_again();
     let (sent, ()) = tokio::join!(sending, back);
 
-    assert_eq!(sent.unwrap().unwrap().number, 2);
+    assert_eq!(sent.unwrap().unwrap().sequence, 2);
     ticks.wait_for_len(2).await;
     let ended = timeout(SOON, node.shutdown(Duration::MAX)).await;
     ended.expect("nothing is left to wait for").unwrap();
@@ -178,17 +181,17 @@ async fn a_send_that_nobody_awaits_any_more_is_reported_when_it_is_given_up() {
     assert!(poll!(&mut sending).is_pending());
     drop(sending);
 
-    let timed_out = Fate::NotSent(Reason::TimedOut(WAIT));
+    let timed_out = Unconfirmed::NotSent(SendFailure::TimedOut(WAIT));
     let flushed = timeout(SOON, node.flush()).await;
     let error = flushed.expect("nobody waits longer").unwrap_err();
-    let unsent = error.unsent();
+    let unsent = error.undelivered();
     assert_eq!(unsent.len(), 1);
     assert_eq!(
-        (unsent[0].event.as_str(), &unsent[0].fate),
+        (unsent[0].event.as_str(), &unsent[0].why),
         ("tick", &timed_out)
     );
     let is_it = |failure: &Failure| {
-        matches!(failure, Failure::Send { events: 1, event, fate }
+        matches!(failure, Failure::Send { events: 1, event, why: fate }
             if event == "tick" && *fate == timed_out)
     };
     node.failures().wait_for(is_it).await;
@@ -197,7 +200,7 @@ async fn a_send_that_nobody_awaits_any_more_is_reported_when_it_is_given_up() {
 #[tokio::test]
 async fn a_send_that_is_dropped_while_it_waits_for_room_is_reported() {
     let mut redis = Redis::start().await;
-    let small = |builder: Builder| builder.outgoing_queue(10_000);
+    let small = |builder: BusBuilder| builder.send_buffer(10_000);
     let node = node_that_lost(&mut redis, small).await;
     node.feed("text", &"x".repeat(10_000)).await.unwrap();
 
@@ -209,9 +212,9 @@ async fn a_send_that_is_dropped_while_it_waits_for_room_is_reported() {
     drop((sending, feeding));
 
     for name in ["tick", "tock"] {
-        let dropped = Fate::NotSent(Reason::Dropped);
+        let dropped = Unconfirmed::NotSent(SendFailure::Dropped);
         let is_it = |failure: &Failure| {
-            matches!(failure, Failure::Send { events: 1, event, fate }
+            matches!(failure, Failure::Send { events: 1, event, why: fate }
                 if event == name && *fate == dropped)
         };
         node.failures().wait_for(is_it).await;
@@ -219,13 +222,13 @@ async fn a_send_that_is_dropped_while_it_waits_for_room_is_reported() {
     redis.start_again().await;
     let flushed = timeout(SOON, node.flush()).await;
     let error = flushed.expect("the other one leaves").unwrap_err();
-    assert_eq!(error.unsent().len(), 2);
+    assert_eq!(error.undelivered().len(), 2);
 }
 
 #[tokio::test]
 async fn feed_goes_on_when_redis_is_back() {
     let mut redis = Redis::start().await;
-    let node = node_that_lost(&mut redis, |builder| builder.outgoing_queue(100_000)).await;
+    let node = node_that_lost(&mut redis, |builder| builder.send_buffer(100_000)).await;
     let texts: Collected<String> = node.collect("text");
     let text = "x".repeat(10_000);
 
@@ -274,10 +277,13 @@ async fn a_demoted_master_is_left() {
     old.command(&["REPLICAOF", "127.0.0.1", &port]).await;
 
     // The link asks for the role after five seconds of silence.
-    wait_for("the replica is left", SOON, async || !node.health().is_up()).await;
+    wait_for("the replica is left", SOON, async || {
+        !node.health().is_ready()
+    })
+    .await;
     old.command(&["REPLICAOF", "NO", "ONE"]).await;
     wait_for("the master is taken again", SOON, async || {
-        node.health().is_up()
+        node.health().is_ready()
     })
     .await;
     let gap = node.gaps().wait_for(|_| true).await;
@@ -311,7 +317,7 @@ async fn a_demoted_master_is_left_although_there_is_traffic() {
     ticks.wait_for_len(10).await;
     wait_for("the replica is left", SOON, async || {
         let connection = node.health().connection;
-        matches!(connection, Connection::Deaf { why, .. } if why.contains("replica"))
+        matches!(connection, Connection::Disconnected { why, .. } if why.contains("replica"))
     })
     .await;
 }
@@ -328,7 +334,7 @@ async fn a_server_that_hangs_up_where_one_worked_before_is_not_said_to_want_tls(
     }
 
     // The one before the last has been told by now.
-    let Connection::Deaf { why, .. } = node.health().connection else {
+    let Connection::Disconnected { why, .. } = node.health().connection else {
         panic!("{:?}", node.health());
     };
     assert!(why.contains("connecting to hear"), "{why}");

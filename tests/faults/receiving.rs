@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidings::{Builder, Bus, Connection, Format, Gap, GapReason, Handling, Health};
+use tidings::{Bus, BusBuilder, Connection, Format, Gap, GapReason, HandlerOptions, Health};
 use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ async fn a_deaf_connection_is_found_and_replaced() {
 
     // Its connection looks well: only its own sign of life, which does not come back, tells.
     wait_for("the connection is replaced", SOON, async || {
-        hearer.health().is_up() && hearer.health().reconnects == 1
+        hearer.health().is_ready() && hearer.health().reconnects == 1
     })
     .await;
     sender.send_to_all("tick", &3).await.unwrap();
@@ -34,7 +34,7 @@ async fn a_deaf_connection_is_found_and_replaced() {
     let gaps = hearer.gaps().wait_for_len(2).await;
     assert_eq!(gaps[0].reason, GapReason::Reconnected);
     let missed = Gap::clone(&gaps[1]);
-    assert_eq!((missed.from, missed.missed), (Some(sender.id()), Some(1)));
+    assert_eq!((missed.sender, missed.missed), (Some(sender.id()), Some(1)));
 }
 
 /// Redis cuts a hearer off that is this far behind: half of the default, for a test of half the
@@ -50,7 +50,7 @@ async fn nothing_is_lost_between(sender: &Node, hearer: &Node) {
         count.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(4))
     };
-    let few = Handling::new().queue(8);
+    let few = HandlerOptions::new().queue(8);
     hearer.on_with("text", few, slowly).unwrap();
     let text = "x".repeat(100_000);
 
@@ -71,7 +71,7 @@ async fn nothing_is_lost_between(sender: &Node, hearer: &Node) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fast_sender_waits_for_a_slow_hearer() {
     let redis = Redis::builder().config(LIMIT.0, LIMIT.1).start().await;
-    let compact = |builder: Builder| builder.format(Format::MessagePack);
+    let compact = |builder: BusBuilder| builder.format(Format::MessagePack);
     let sender = redis.node_with(compact).await;
     let hearer = redis.node_with(compact).await;
 
@@ -97,7 +97,7 @@ async fn a_bus_that_hears_through_another_server_than_it_sends_through_finds_out
     let proxy = Proxy::start(here.address()).await;
     // So slow that the way can change between its two connections, as a name's address can.
     proxy.set(Fault::Latency(Duration::from_millis(100)));
-    let builder = Bus::builder(&proxy.url()).probe_interval(Duration::from_millis(500));
+    let builder = Bus::builder(&proxy.url()).heartbeat_interval(Duration::from_millis(500));
     let starting = tokio::spawn(Node::start(builder));
     wait_for("it connects to hear", SOON, async || {
         proxy.accepted_connections() == 1
@@ -121,9 +121,9 @@ async fn a_bus_that_hears_through_another_server_than_it_sends_through_finds_out
     let mut changes = node.watch_health();
     node.send_to_all("tick", &2).await.unwrap();
 
-    let deaf = timeout(SOON, changes.wait_for(|health| !health.is_up())).await;
+    let deaf = timeout(SOON, changes.wait_for(|health| !health.is_ready())).await;
     let Some(Health {
-        connection: Connection::Deaf { why, .. },
+        connection: Connection::Disconnected { why, .. },
         ..
     }) = deaf.unwrap()
     else {
@@ -131,7 +131,7 @@ async fn a_bus_that_hears_through_another_server_than_it_sends_through_finds_out
     };
     assert!(why.contains("nothing of our own"), "{why}");
     traffic.abort();
-    let up = timeout(SOON, changes.wait_for(Health::is_up)).await;
+    let up = timeout(SOON, changes.wait_for(Health::is_ready)).await;
     assert!(up.unwrap().is_some());
     node.send_to_all("tick", &3).await.unwrap();
     ticks.wait_for(|tick| *tick == 3).await;

@@ -39,7 +39,7 @@ async fn server_that_says_and_waits(words: &'static str) -> SocketAddr {
 }
 
 async fn error_at(address: &str) -> StartError {
-    let builder = Bus::builder(address).without_collected();
+    let builder = Bus::builder(address).auto_register(false);
     builder.start_timeout(BRIEFLY).start().await.unwrap_err()
 }
 

@@ -33,12 +33,12 @@ async fn a_password_is_never_shown() {
 
     redis.kill();
     wait_for("the outage is noticed", SOON, async || {
-        !node.health().is_up()
+        !node.health().is_ready()
     })
     .await;
     hides("an outage", &format!("{:?}", node.health()));
     redis.start_again().await;
-    wait_for("the bus is back", SOON, async || node.health().is_up()).await;
+    wait_for("the bus is back", SOON, async || node.health().is_ready()).await;
 
     redis
         .command(&["ACL", "SETUSER", "shop", "resetpass"])
@@ -46,7 +46,7 @@ async fn a_password_is_never_shown() {
     redis.kill_clients().await;
     wait_for("the refusal is noticed", SOON, async || {
         let connection = node.health().connection;
-        matches!(connection, Connection::Deaf { why, .. } if why.contains("WRONGPASS"))
+        matches!(connection, Connection::Disconnected { why, .. } if why.contains("WRONGPASS"))
     })
     .await;
     hides("a refusal", &format!("{:?}", node.health()));

@@ -237,7 +237,7 @@ async fn a_restarted_server_is_found_again_over_tls() {
 
     redis.kill();
     wait_for("the outage is noticed", SOON, async || {
-        !node.health().is_up()
+        !node.health().is_ready()
     })
     .await;
     let (sent, ()) = tokio::join!(node.send_to_all("tick", &1), redis.start_again());
@@ -285,7 +285,7 @@ async fn large_frames_travel_over_tls_both_ways() {
 async fn a_bus_that_only_sends_hears_over_tls_from_its_first_handler_on() {
     let redis = Redis::builder().tls().start().await;
     let builder = Bus::builder(&redis.tls_url()).tls(trusting(&redis));
-    let bus = builder.without_collected().start().await.unwrap();
+    let bus = builder.auto_register(false).start().await.unwrap();
     // More than a sender may be ahead of what it hears itself.
     let text = "x".repeat(100_000);
     for _ in 0..100 {

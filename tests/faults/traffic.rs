@@ -63,9 +63,9 @@ async fn send_all_the_time(sender: Bus, stop: Arc<Notify>) -> Vec<Fate> {
         let tick = fates.len() as u64;
         let sent = sender.send_to_all("tick", &tick).await;
         fates.push(match sent {
-            Ok(receipt) => Fate::Sent(receipt.number),
+            Ok(receipt) => Fate::Sent(receipt.sequence),
             Err(error) if error.is_unknown() => Fate::Unknown,
-            Err(SendError::Fate { .. }) => Fate::NotSent,
+            Err(SendError::NotSent { .. }) => Fate::NotSent,
             Err(error) => panic!("{error}"),
         });
         if futures_util::poll!(&mut stopped).is_ready() {
@@ -101,7 +101,7 @@ async fn check_account(
     let missed = missed_of(sender, &hearer.gaps().all());
     assert_eq!(
         numbers.len() as u64 + missed,
-        receipt.number,
+        receipt.sequence,
         "something is unaccounted for"
     );
     let ticks: BTreeSet<u64> = all.iter().map(|heard| heard.0).collect();
@@ -132,7 +132,10 @@ fn collect_numbers(hearer: &Node) -> Collected<(u64, u64)> {
     let heard = Collected::default();
     let put = heard.clone();
     let handler = move |tick: u64, context: Context| {
-        put.push((tick, context.number().expect("a bus numbers what it sends")));
+        put.push((
+            tick,
+            context.sequence().expect("a bus numbers what it sends"),
+        ));
         std::future::ready(())
     };
     hearer.on("tick", handler).expect("the handler is in order");
@@ -141,7 +144,7 @@ fn collect_numbers(hearer: &Node) -> Collected<(u64, u64)> {
 
 fn missed_of(sender: &Node, gaps: &[Arc<Gap>]) -> u64 {
     gaps.iter()
-        .filter(|gap| gap.from == Some(sender.id()))
+        .filter(|gap| gap.sender == Some(sender.id()))
         .filter_map(|gap| gap.missed)
         .sum()
 }

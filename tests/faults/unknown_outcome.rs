@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Failure, Fate, Reason, SendError, Unsent};
+use tidings::{Bus, Failure, SendError, SendFailure, Unconfirmed, Undelivered};
 use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -20,9 +20,10 @@ async fn impatient_node(redis: &Redis) -> Node {
 }
 
 /// What became of a send that failed.
-fn fate_of(error: SendError) -> Fate {
+fn fate_of(error: SendError) -> Unconfirmed {
     match error {
-        SendError::Fate { fate, .. } => fate,
+        SendError::NotSent { why, .. } => Unconfirmed::NotSent(why),
+        SendError::Unknown { why, .. } => Unconfirmed::Unknown(why),
         error => panic!("{error}"),
     }
 }
@@ -38,12 +39,12 @@ async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_on
     proxy.set_connection(SENDING, Fault::Drop(Direction::ToClient));
     let receipt = timeout(SOON, sender.send_to_all("tick", &2)).await;
 
-    assert_eq!(receipt.unwrap().unwrap().number, 2);
+    assert_eq!(receipt.unwrap().unwrap().sequence, 2);
     wait_for("the repeated event is heard", SOON, async || {
-        hearer.health().repeated == 1
+        hearer.health().duplicate == 1
     })
     .await;
-    assert_eq!(sender.send_to_all("tick", &3).await.unwrap().number, 3);
+    assert_eq!(sender.send_to_all("tick", &3).await.unwrap().sequence, 3);
     let ticks = ticks.wait_for_len(3).await;
     assert!(ticks.iter().map(|tick| **tick).eq(1..=3), "{ticks:?}");
     assert!(hearer.gaps().all().is_empty());
@@ -74,7 +75,10 @@ async fn a_repeated_send_that_is_refused_stays_in_doubt() {
 
     // Refused the second time, and heard the first time.
     let fate = fate_of(sent.unwrap_err());
-    assert!(matches!(fate, Fate::Unknown(Reason::Refused(_))), "{fate}");
+    assert!(
+        matches!(fate, Unconfirmed::Unknown(SendFailure::Refused(_))),
+        "{fate}"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +92,7 @@ async fn a_send_that_a_frozen_redis_may_have_is_given_up_in_time_and_in_doubt() 
     redis.resume();
 
     let fate = fate_of(given_up.expect("nobody waits longer").unwrap_err());
-    assert_eq!(fate, Fate::Unknown(Reason::TimedOut(PATIENCE)));
+    assert_eq!(fate, Unconfirmed::Unknown(SendFailure::TimedOut(PATIENCE)));
     // Redis had it all the time, and nothing else was wrong.
     assert_eq!(*ticks.wait_for(|_| true).await, 1);
     assert!(hearer.gaps().all().is_empty());
@@ -103,17 +107,20 @@ fn long_texts() -> Vec<String> {
 
 /// Which of the texts left. Each has its number and may be anywhere. The others have none and are
 /// nowhere: on a busy machine an early one can be too old before a later one leaves.
-fn which_left(unsent: &[Unsent], texts: &[String], reason: &Reason) -> Vec<String> {
+fn which_left(unsent: &[Undelivered], texts: &[String], reason: &SendFailure) -> Vec<String> {
     assert_eq!(unsent.len(), texts.len());
     let mut left = Vec::new();
     for (one, text) in unsent.iter().zip(texts) {
-        let expected = if one.number.is_some() {
+        let expected = if one.sequence.is_some() {
             left.push(text.clone());
-            (Some(left.len() as u64), Fate::Unknown(reason.clone()))
+            (
+                Some(left.len() as u64),
+                Unconfirmed::Unknown(reason.clone()),
+            )
         } else {
-            (None, Fate::NotSent(reason.clone()))
+            (None, Unconfirmed::NotSent(reason.clone()))
         };
-        assert_eq!((one.number, one.fate.clone()), expected);
+        assert_eq!((one.sequence, one.why.clone()), expected);
     }
     left
 }
@@ -138,7 +145,11 @@ async fn fed_events_that_a_frozen_redis_may_have_are_given_up_in_time_and_in_dou
     redis.resume();
 
     let error = flushed.expect("nobody waits longer").unwrap_err();
-    let left = which_left(error.unsent(), &texts, &Reason::TimedOut(PATIENCE));
+    let left = which_left(
+        error.undelivered(),
+        &texts,
+        &SendFailure::TimedOut(PATIENCE),
+    );
     assert!(left.starts_with(&texts[..1]), "the first one left");
     // Redis had those that left all the time; nobody hears of the others.
     wait_for("redis takes sends again", SOON, async || {
@@ -167,7 +178,7 @@ async fn a_shutdown_tells_what_is_in_doubt_from_what_never_left() {
     assert_eq!(ended.unwrap_err().unsent, 6);
     let flushed = timeout(SOON, sender.flush()).await;
     let error = flushed.expect("all have their fates").unwrap_err();
-    let left = which_left(error.unsent(), &texts, &Reason::Closed);
+    let left = which_left(error.undelivered(), &texts, &SendFailure::Closed);
     assert!(
         (1..texts.len()).contains(&left.len()),
         "{} left",
@@ -195,7 +206,7 @@ async fn a_send_under_way_at_a_shutdown_is_in_doubt() {
 
     // It was heard: whoever says that it was not sent lies.
     let fate = fate_of(sent.unwrap_err());
-    assert_eq!(fate, Fate::Unknown(Reason::Closed));
+    assert_eq!(fate, Unconfirmed::Unknown(SendFailure::Closed));
     assert_eq!(ended.unwrap_err().unsent, 1);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tidings::{Bus, Handling, WhenFull};
+use tidings::{Bus, HandlerOptions, Overflow};
 use tidings_testkit::{Node, Redis, memory_url, wait_for};
 use tokio::sync::Semaphore;
 
@@ -59,7 +59,7 @@ fn assert_count(recorded: &Recorded, series: &str, count: u32) {
 }
 
 /// A handler that stands still until it is let go on.
-fn stand_still(node: &Node, event: &'static str, handling: Handling) -> Arc<Semaphore> {
+fn stand_still(node: &Node, event: &'static str, handling: HandlerOptions) -> Arc<Semaphore> {
     let permits = Arc::new(Semaphore::new(0));
     let wait = Arc::clone(&permits);
     let handler = move |_: u64| {
@@ -89,7 +89,7 @@ async fn until_is(recorded: &Recorded, series: &str, count: f64) {
 async fn metrics_agree_with_health_and_with_what_happened() {
     let recorded = Recorded::new();
     let mut redis = Redis::builder().password(PASSWORD).start().await;
-    let node = Node::start(Bus::builder(&redis.url()).without_collected()).await;
+    let node = Node::start(Bus::builder(&redis.url()).auto_register(false)).await;
     until_is(&recorded, "tidings_up", 1.0).await;
 
     // A handler that fails at every other event, and gets one payload that it cannot take.
@@ -105,47 +105,49 @@ async fn metrics_agree_with_health_and_with_what_happened() {
     wait_for("the failures", SOON, async || node.health().failures == 6).await;
 
     // A handler that gets 10 events while it is busy with another one, and has room for 2.
-    let narrow = Handling::new().queue(2).when_full(WhenFull::DropNewest);
+    let narrow = HandlerOptions::new()
+        .queue(2)
+        .overflow(Overflow::DropNewest);
     let permits = stand_still(&node, "tick", narrow);
     for tick in 0..11_u64 {
         node.feed("tick", &tick).await.unwrap();
     }
     node.flush().await.unwrap();
-    wait_for("the overflow", SOON, async || node.health().overflowed > 0).await;
-    wait_for("all is heard", SOON, async || node.health().heard == 22).await;
+    wait_for("the overflow", SOON, async || node.health().dropped > 0).await;
+    wait_for("all is heard", SOON, async || node.health().received == 22).await;
     permits.add_permits(11);
 
     redis.kill();
     until_is(&recorded, "tidings_up", 0.0).await;
     node.feed("number", &10).await.unwrap();
-    assert!(recorded.value("tidings_outgoing_bytes") > 0.0);
+    assert!(recorded.value("tidings_send_buffer_bytes") > 0.0);
     redis.start_again().await;
     until_is(&recorded, "tidings_up", 1.0).await;
     node.flush().await.unwrap();
-    wait_for("all is heard", SOON, async || node.health().heard == 23).await;
+    wait_for("all is heard", SOON, async || node.health().received == 23).await;
 
     let health = node.health();
     assert_eq!((health.sent, health.reconnects), (23, 1));
     for (series, count) in [
         ("tidings_events_sent_total", health.sent),
-        ("tidings_events_heard_total", health.heard),
-        ("tidings_events_repeated_total", health.repeated),
+        ("tidings_events_received_total", health.received),
+        ("tidings_events_duplicate_total", health.duplicate),
         ("tidings_events_missed_total", health.missed),
-        ("tidings_events_overflowed_total", health.overflowed),
+        ("tidings_events_dropped_total", health.dropped),
         ("tidings_reconnects_total", health.reconnects),
-        ("tidings_outgoing_bytes", 0),
+        ("tidings_send_buffer_bytes", 0),
         ("tidings_failures_total{kind=\"handler\"}", 5),
         ("tidings_failures_total{kind=\"payload\"}", 1),
         ("tidings_failures_total{kind=\"frame\"}", 0),
         ("tidings_frames_sent_events_sum", 23),
-        ("tidings_frames_heard_events_sum", 23),
+        ("tidings_frames_received_events_sum", 23),
     ] {
         assert_count(&recorded, series, u32::try_from(count).unwrap());
     }
     let frames = recorded.value("tidings_frames_sent_total");
     assert!((12.0..=23.0).contains(&frames), "{frames}");
     for series in [
-        "tidings_frames_heard_total",
+        "tidings_frames_received_total",
         "tidings_frames_sent_bytes_count",
     ] {
         assert!((recorded.value(series) - frames).abs() < 0.5, "{series}");
@@ -156,9 +158,9 @@ async fn metrics_agree_with_health_and_with_what_happened() {
         ("event=\"number\",outcome=\"ok\"", 6),
         ("event=\"number\",outcome=\"failed\"", 5),
         ("event=\"number\",outcome=\"panicked\"", 0),
-        ("event=\"tick\",outcome=\"ok\"", 11 - health.overflowed),
+        ("event=\"tick\",outcome=\"ok\"", 11 - health.dropped),
     ] {
-        let series = format!("tidings_handler_seconds_count{{{labels}}}");
+        let series = format!("tidings_handler_duration_seconds_count{{{labels}}}");
         assert_count(&recorded, &series, u32::try_from(count).unwrap());
     }
     assert_count(&recorded, "tidings_up", 0);
@@ -168,8 +170,8 @@ async fn metrics_agree_with_health_and_with_what_happened() {
 #[tokio::test]
 async fn what_waits_for_a_handler_is_seen() {
     let recorded = Recorded::new();
-    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
-    let permits = stand_still(&node, "tick", Handling::new());
+    let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
+    let permits = stand_still(&node, "tick", HandlerOptions::new());
     let series = &ticks_that_wait(&recorded);
 
     node.send_to_all("tick", &0).await.unwrap();
@@ -190,8 +192,8 @@ fn a_bus_whose_runtime_ends_leaves_nothing_in_the_gauges() {
         .build()
         .unwrap();
     let node = runtime.block_on(async {
-        let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
-        stand_still(&node, "tick", Handling::new());
+        let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
+        stand_still(&node, "tick", HandlerOptions::new());
         for tick in 0..4_u64 {
             node.send_to_all("tick", &tick).await.unwrap();
         }
@@ -210,14 +212,14 @@ fn a_bus_whose_runtime_ends_leaves_nothing_in_the_gauges() {
 async fn a_name_that_strangers_choose_is_no_label() {
     let recorded = Recorded::new();
     let url = memory_url();
-    let node = Node::start(Bus::builder(&url).without_collected()).await;
+    let node = Node::start(Bus::builder(&url).auto_register(false)).await;
     let unknown = node.collect::<_, Stranger>(<Stranger as tidings::Event>::EVENT);
 
     node.send_to_all("made.up", &1).await.unwrap();
     unknown.wait_for_len(1).await;
     node.shutdown(SOON).await.unwrap();
 
-    let others = "tidings_handler_seconds_count{event=\"*\",outcome=\"ok\"}";
+    let others = "tidings_handler_duration_seconds_count{event=\"*\",outcome=\"ok\"}";
     assert_count(&recorded, others, 1);
     assert!(!recorded.handle.render().contains("made.up"));
 }
@@ -231,7 +233,7 @@ enum Stranger {
 #[tokio::test]
 async fn the_book_names_every_metric() {
     let recorded = Recorded::new();
-    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+    let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
     let ticks = node.collect::<_, u64>("tick");
     node.send_to_all("tick", &1).await.unwrap();
     ticks.wait_for_len(1).await;

@@ -76,7 +76,7 @@ async fn two_nodes(redis: &Redis, format: Format) -> (Node, Node) {
     let builder = || {
         Bus::builder(&redis.url())
             .format(format)
-            .without_collected()
+            .auto_register(false)
     };
     (Node::start(builder()).await, Node::start(builder()).await)
 }
@@ -101,7 +101,7 @@ async fn a_trace_reaches_the_handler(format: Format) {
     assert!(handle.parent_span_is_remote);
     assert_eq!(send.span_kind, SpanKind::Producer);
     assert_eq!(handle.span_kind, SpanKind::Consumer);
-    let fields = ["event", "from", "number"].map(|key| field(&handle, key));
+    let fields = ["event", "sender", "sequence"].map(|key| field(&handle, key));
     let expected = ["tick".to_owned(), sender.id().to_string(), "1".to_owned()];
     assert_eq!(fields, expected.map(Some));
 }
@@ -147,7 +147,7 @@ async fn a_trace_goes_on_with_what_a_handler_sends() {
 #[tokio::test]
 async fn a_handler_that_fails_is_seen_in_the_trace() {
     let traced = Traced::new();
-    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+    let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
     node.on("tick", async |_: u64| Err::<(), _>("no")).unwrap();
 
     node.send_to_all("tick", &1).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_handler_that_fails_is_seen_in_the_trace() {
 
 #[tokio::main(flavor = "current_thread")]
 async fn handle_an_event() {
-    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+    let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
     ticks.wait_for_len(1).await;
@@ -168,7 +168,7 @@ async fn handle_an_event() {
 async fn a_bus_on_a_thread_without_a_subscriber_hides_no_call_on_other_threads() {
     let traced = Traced::new();
     std::thread::spawn(handle_an_event).join().unwrap();
-    let node = Node::start(Bus::builder(&memory_url()).without_collected()).await;
+    let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
     let ticks: Collected<u64> = node.collect("tick");
 
     node.send_to_all("tick", &1).await.unwrap();
@@ -196,7 +196,7 @@ async fn outside_of_a_span_nothing_is_carried() {
 async fn heard_with(meta: &str) -> SpanData {
     let traced = Traced::new();
     let url = memory_url();
-    let node = Node::start(Bus::builder(&url).without_collected()).await;
+    let node = Node::start(Bus::builder(&url).auto_register(false)).await;
     let ticks: Collected<u64> = node.collect("tick");
     let frame = format!(r#"{{"event":"tick","meta":{meta},"data":1}}"#);
 

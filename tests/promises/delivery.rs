@@ -191,9 +191,12 @@ pub(crate) async fn the_context_says_who_sent_what_and_when(place: Place) {
     sender.feed("tick", &0).await.unwrap();
 
     let context = contexts.wait_for(|_| true).await;
-    assert_eq!(context.from(), Some(sender.id()));
-    assert_eq!((context.event(), context.number()), ("tick", Some(2)));
-    assert!(!context.replayed());
+    assert_eq!(context.sender(), Some(sender.id()));
+    assert_eq!(
+        (context.event_name(), context.sequence()),
+        ("tick", Some(2))
+    );
+    assert!(!context.is_replayed());
     assert_eq!(context.bus().id(), hearer.id());
     let sent_at = context.sent_at().unwrap();
     let millisecond = std::time::Duration::from_millis(1);

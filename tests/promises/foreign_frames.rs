@@ -86,8 +86,8 @@ pub(crate) async fn a_repeated_frame_is_handled_once_and_a_jump_is_a_gap(place: 
         .collect();
     assert_eq!(heard, [7, 8, 12]);
     let gap = node.gaps().wait_for(|_| true).await;
-    assert_eq!((gap.from, gap.missed), (Some(sender), Some(3)));
-    assert_eq!((node.health().repeated, node.health().missed), (2, 3));
+    assert_eq!((gap.sender, gap.missed), (Some(sender), Some(3)));
+    assert_eq!((node.health().duplicate, node.health().missed), (2, 3));
 }
 
 pub(crate) async fn a_lost_last_event_is_noticed_by_the_senders_announcement(place: Place) {
@@ -100,7 +100,7 @@ pub(crate) async fn a_lost_last_event_is_noticed_by_the_senders_announcement(pla
     place.publish(announce(6)).await;
 
     let gap = node.gaps().wait_for(|_| true).await;
-    assert_eq!((gap.from, gap.missed), (Some(sender), Some(1)));
+    assert_eq!((gap.sender, gap.missed), (Some(sender), Some(1)));
 }
 
 pub(crate) async fn a_strangers_huge_number_hides_no_later_event(place: Place) {
@@ -117,7 +117,7 @@ pub(crate) async fn a_strangers_huge_number_hides_no_later_event(place: Place) {
     let heard = ticks.wait_for_len(3).await;
     assert!(heard.iter().map(|tick| **tick).eq(1..=3));
     let gaps = hearer.gaps().wait_for_len(2).await;
-    let missed: Vec<_> = gaps.iter().map(|gap| (gap.from, gap.missed)).collect();
+    let missed: Vec<_> = gaps.iter().map(|gap| (gap.sender, gap.missed)).collect();
     assert_eq!(missed, [(Some(from), Some(seq - 2)), (Some(from), None)]);
 }
 
@@ -187,7 +187,7 @@ pub(crate) async fn a_node_reports_frames_in_its_name_once_and_numbers_on_from_t
     let reported = |failure: &Failure| matches!(failure, Failure::Forged { frames: 1 });
     node.failures().wait_for(reported).await;
     wait_for("its numbers follow the forged ones", SOON, async || {
-        node.send_to_all("tick", &2).await.unwrap().number >= 510
+        node.send_to_all("tick", &2).await.unwrap().sequence >= 510
     })
     .await;
     assert_eq!(node.failures().all().len(), 1, "the others come together");
@@ -230,7 +230,7 @@ pub(crate) async fn a_sender_that_starts_again_at_1_is_a_gap_and_is_received(pla
     assert!(are_in_order(&ticks.wait_for_len(300).await, 300));
     let gaps = node.gaps().wait_for_len(1).await;
     assert_eq!(gaps.len(), 1);
-    assert_eq!((gaps[0].from, gaps[0].missed), (Some(sender), None));
+    assert_eq!((gaps[0].sender, gaps[0].missed), (Some(sender), None));
 }
 
 pub(crate) async fn what_is_missed_only_grows(place: Place) {
@@ -248,7 +248,7 @@ pub(crate) async fn what_is_missed_only_grows(place: Place) {
     }
 
     node.gaps()
-        .wait_for(|gap| gap.from == Some(NodeId::new(9)) && missed(gap))
+        .wait_for(|gap| gap.sender == Some(NodeId::new(9)) && missed(gap))
         .await;
     assert_eq!(node.health().missed, u64::MAX);
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidings::codec::{DecodeError, EncodeError, Encoder, Payload};
 use tidings::{
-    Bus, Cause, Context, Event, Failure, Handler, HandlerError, Handling, Names, OnError,
-    SendError, State, report,
+    Bus, Context, Event, Failure, Handler, HandlerError, HandlerFailure, HandlerOptions, Names,
+    SendError, State, SubscribeError, report,
 };
 use tidings_testkit::Collected;
 use tokio::sync::{Barrier, Notify, mpsc};
@@ -34,8 +34,8 @@ pub(crate) async fn a_handler_that_panics_is_reported_and_the_next_event_is_hand
     let failure = hearer.failures().wait_for(|_| true).await;
     let Failure::Handler {
         event,
-        from,
-        number,
+        sender: from,
+        sequence: number,
         cause,
         ..
     } = &*failure
@@ -47,7 +47,7 @@ pub(crate) async fn a_handler_that_panics_is_reported_and_the_next_event_is_hand
         ("tick", Some(sender.id()), Some(1))
     );
     assert!(
-        matches!(cause, Cause::Panicked(text) if text == "one is too many"),
+        matches!(cause, HandlerFailure::Panicked(text) if text == "one is too many"),
         "{cause}"
     );
 }
@@ -77,7 +77,7 @@ pub(crate) async fn a_handler_that_hangs_is_reported_and_the_next_event_is_handl
     let (sender, hearer) = place.two_nodes().await;
     let ticks = Collected::default();
     let put = ticks.clone();
-    let handling = Handling::new().timeout(Duration::from_millis(100));
+    let handling = HandlerOptions::new().timeout(Duration::from_millis(100));
     let handler = move |tick: u64| {
         let put = put.clone();
         async move {
@@ -113,7 +113,7 @@ pub(crate) async fn a_payload_of_the_wrong_type_is_reported_and_the_next_event_i
     assert_eq!(*ticks.wait_for(|_| true).await, 2);
     let failure = hearer.failures().wait_for(|_| true).await;
     assert!(
-        matches!(&*failure, Failure::Payload { event, number: Some(1), .. } if event == "tick")
+        matches!(&*failure, Failure::Payload { event, sequence: Some(1), .. } if event == "tick")
     );
 }
 
@@ -232,7 +232,7 @@ pub(crate) async fn calls_run_together_only_where_that_was_asked_for(place: Plac
         }
     };
     hearer
-        .on_with("tick", Handling::new().concurrency(3), together)
+        .on_with("tick", HandlerOptions::new().concurrency(3), together)
         .unwrap();
     let running = Arc::new(AtomicU32::new(0));
     let handler = move |_: u64| {
@@ -279,7 +279,7 @@ struct Mailer {
 impl Handler<String> for Mailer {
     async fn handle(&self, address: String, context: &Context) -> Result<(), HandlerError> {
         self.letters
-            .push(format!("{} to {address}", context.event()));
+            .push(format!("{} to {address}", context.event_name()));
         Ok(())
     }
 }
@@ -313,7 +313,7 @@ pub(crate) async fn a_missing_state_is_refused_when_the_handler_is_registered(pl
 
     let missing = node.on("tick", |_: u32, State(_): State<String>| async {});
 
-    let Err(OnError::State { event, source }) = missing else {
+    let Err(SubscribeError::State { event, source }) = missing else {
         panic!("{missing:?}")
     };
     assert_eq!(event, "tick");
@@ -328,15 +328,15 @@ pub(crate) async fn a_missing_state_is_refused_when_the_handler_is_registered(pl
 pub(crate) async fn a_bound_of_zero_is_refused(place: Place) {
     let node = place.node().await;
     let bounds = [
-        ("queue", Handling::new().queue(0)),
-        ("concurrency", Handling::new().concurrency(0)),
-        ("timeout", Handling::new().timeout(Duration::ZERO)),
+        ("queue", HandlerOptions::new().queue(0)),
+        ("concurrency", HandlerOptions::new().concurrency(0)),
+        ("timeout", HandlerOptions::new().timeout(Duration::ZERO)),
     ];
 
     for (bound, handling) in bounds {
         let refused = node.on_with("tick", handling, |_: u64| async {});
         assert!(
-            matches!(refused, Err(OnError::Zero { what }) if what == bound),
+            matches!(refused, Err(SubscribeError::Zero { what }) if what == bound),
             "{bound}: {refused:?}"
         );
     }
@@ -396,7 +396,7 @@ pub(crate) async fn a_name_that_is_for_the_buses_themselves_is_refused(place: Pl
     for name in ["tidings.shared", "tidings.x"] {
         let refused = node.on(name, |_: serde_json::Value| async {});
         assert!(
-            matches!(&refused, Err(OnError::Reserved { event }) if event == name),
+            matches!(&refused, Err(SubscribeError::Reserved { event }) if event == name),
             "{refused:?}"
         );
         let refused = node.send_to_all(name, &1).await;
@@ -415,7 +415,7 @@ pub(crate) async fn two_payload_types_under_one_name_are_refused(place: Place) {
 
     let refused = node.subscribe(|_: Impostor| async {});
 
-    let Err(OnError::Conflict {
+    let Err(SubscribeError::Conflict {
         event,
         first,
         second,
@@ -463,7 +463,7 @@ pub(crate) async fn a_stream_gives_the_events_in_order_and_ends_with_the_bus(pla
     sender.send_to_all("tick", "not a number").await.unwrap();
     for tick in 0..100_u64 {
         assert_eq!(ticks.next().await, Some(tick));
-        assert_eq!(ticks.context().unwrap().number(), Some(tick + 1));
+        assert_eq!(ticks.context().unwrap().sequence(), Some(tick + 1));
     }
     hearer.shutdown(Duration::from_secs(5)).await.unwrap();
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Bus, Connection, Context, Handling, OnError, SendError};
+use tidings::{Bus, Connection, Context, HandlerOptions, SendError, SubscribeError};
 use tidings_testkit::{Collected, wait_for};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -76,15 +76,15 @@ pub(crate) async fn a_bus_that_was_shut_down_refuses_everything(place: Place) {
     ));
     assert!(matches!(
         node.on("tick", |_: u64| async {}),
-        Err(OnError::Closed)
+        Err(SubscribeError::Closed)
     ));
     assert!(matches!(
         node.on_gap(|_: tidings::Gap| async {}),
-        Err(OnError::Closed)
+        Err(SubscribeError::Closed)
     ));
     assert!(matches!(
         node.stream::<_, u64>("tick"),
-        Err(OnError::Closed)
+        Err(SubscribeError::Closed)
     ));
     node.flush().await.unwrap();
     node.shutdown(SOON).await.unwrap();
@@ -126,7 +126,7 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
         put.push(tick);
         tokio::time::sleep(Duration::from_millis(20 + 10 * (tick % 4)))
     };
-    goes.on_with("tick", Handling::new().concurrency(4), handler)
+    goes.on_with("tick", HandlerOptions::new().concurrency(4), handler)
         .unwrap();
     for tick in 0..40_u64 {
         stays.send_to_all("tick", &tick).await.unwrap();
@@ -190,10 +190,15 @@ pub(crate) async fn health_tells_what_was_counted(place: Place) {
     ticks.wait_for_len(2).await;
 
     let (sent, heard) = (sender.health(), hearer.health());
-    assert!(sent.is_up() && heard.is_up());
+    assert!(sent.is_ready() && heard.is_ready());
     assert_eq!((sent.sent, sent.outgoing), (4, 0));
     assert_eq!(
-        (heard.heard, heard.failures, heard.missed, heard.repeated),
+        (
+            heard.received,
+            heard.failures,
+            heard.missed,
+            heard.duplicate
+        ),
         (4, 1, 0, 0)
     );
     assert_eq!(heard.reconnects, 0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::prelude::*;
-use tidings::{Cause, Failure, Handling};
+use tidings::{Failure, HandlerFailure, HandlerOptions};
 use tidings_testkit::{Collected, wait_for};
 
 use crate::place::Place;
@@ -25,7 +25,7 @@ pub(crate) async fn a_call_that_cannot_even_be_dropped_is_reported_and_the_next_
     let (sender, hearer) = place.two_nodes().await;
     let ticks = Collected::default();
     let put = ticks.clone();
-    let handling = Handling::new().timeout(Duration::from_millis(100));
+    let handling = HandlerOptions::new().timeout(Duration::from_millis(100));
     let handler = move |tick: u64| {
         let put = put.clone();
         async move {
@@ -43,12 +43,17 @@ pub(crate) async fn a_call_that_cannot_even_be_dropped_is_reported_and_the_next_
 
     assert_eq!(*ticks.wait_for(|_| true).await, 2);
     let failure = hearer.failures().wait_for(|_| true).await;
-    let Failure::Handler { cause, number, .. } = &*failure else {
+    let Failure::Handler {
+        cause,
+        sequence: number,
+        ..
+    } = &*failure
+    else {
         panic!("{failure}")
     };
     assert_eq!(*number, Some(1));
     assert!(
-        matches!(cause, Cause::Panicked(text) if text == "it went off"),
+        matches!(cause, HandlerFailure::Panicked(text) if text == "it went off"),
         "{cause}"
     );
 }
@@ -100,7 +105,7 @@ pub(crate) async fn a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_
     };
     assert_eq!(event, "fragile");
     assert!(
-        matches!(cause, Cause::Panicked(text) if text == "it broke"),
+        matches!(cause, HandlerFailure::Panicked(text) if text == "it broke"),
         "{cause}"
     );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Gap, GapReason, Handling, WhenFull};
+use tidings::{Gap, GapReason, HandlerOptions, Overflow};
 use tidings_testkit::{Collected, Node};
 use tokio::sync::Semaphore;
 
@@ -16,7 +16,7 @@ pub(crate) struct Slow {
     pub(crate) handled: Collected<u64>,
 }
 
-pub(crate) fn slow(node: &Node, handling: Handling) -> Slow {
+pub(crate) fn slow(node: &Node, handling: HandlerOptions) -> Slow {
     let (begun, permits, handled) = (
         Collected::default(),
         Arc::new(Semaphore::new(0)),
@@ -63,14 +63,16 @@ async fn wait_for_overflow(node: &Node, missed: u64) {
     )
     .await;
     assert_eq!(overflowed(&node.gaps().all()), missed);
-    assert_eq!(node.health().overflowed, missed);
+    assert_eq!(node.health().dropped, missed);
 }
 
 pub(crate) async fn a_full_queue_that_drops_the_newest_counts_them(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let slow = slow(
         &hearer,
-        Handling::new().queue(5).when_full(WhenFull::DropNewest),
+        HandlerOptions::new()
+            .queue(5)
+            .overflow(Overflow::DropNewest),
     );
     let all: Collected<u64> = hearer.collect("tick");
 
@@ -85,7 +87,7 @@ pub(crate) async fn a_full_queue_that_drops_the_newest_counts_them(place: Place)
     let handled = slow.handled.wait_for_len(6).await;
     assert!(handled.iter().map(|tick| **tick).eq(0..6));
     let gap = hearer.gaps().wait_for(|_| true).await;
-    assert_eq!(gap.from, Some(sender.id()));
+    assert_eq!(gap.sender, Some(sender.id()));
     let GapReason::Overflow { handler } = &gap.reason else {
         panic!("{gap}")
     };
@@ -96,7 +98,9 @@ pub(crate) async fn a_full_queue_that_drops_the_oldest_counts_them(place: Place)
     let (sender, hearer) = place.two_nodes().await;
     let slow = slow(
         &hearer,
-        Handling::new().queue(5).when_full(WhenFull::DropOldest),
+        HandlerOptions::new()
+            .queue(5)
+            .overflow(Overflow::DropOldest),
     );
     let all: Collected<u64> = hearer.collect("tick");
 
@@ -123,7 +127,7 @@ pub(crate) async fn a_slow_handler_loses_nothing_by_default(place: Place) {
         tokio::task::yield_now()
     };
     hearer
-        .on_with("tick", Handling::new().queue(4), handler)
+        .on_with("tick", HandlerOptions::new().queue(4), handler)
         .unwrap();
 
     for tick in 0..1_000_u64 {
@@ -138,7 +142,7 @@ pub(crate) async fn a_slow_handler_loses_nothing_by_default(place: Place) {
 
 pub(crate) async fn a_stuck_handler_loses_what_does_not_fit_and_others_nothing(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
-    let stuck = slow(&hearer, Handling::new().queue(8));
+    let stuck = slow(&hearer, HandlerOptions::new().queue(8));
     let all: Collected<u64> = hearer.collect("tick");
 
     for tick in 0..1_000_u64 {

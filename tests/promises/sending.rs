@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::poll;
 use serde::{Serialize, Serializer};
 use serde_json::json;
-use tidings::{Bus, Failure, Fate, NodeId, Reason, SendError, report};
+use tidings::{Bus, Failure, NodeId, SendError, SendFailure, Unconfirmed, report};
 use tidings_testkit::{Collected, Node};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ pub(crate) async fn a_receipt_has_the_number_and_the_receivers(place: Place) {
     let (a, _b) = place.two_nodes().await;
     for number in 1..=3 {
         let receipt = a.send_to_all("tick", &number).await.unwrap();
-        assert_eq!((receipt.number, receipt.receivers), (number, Some(2)));
+        assert_eq!((receipt.sequence, receipt.receivers), (number, Some(2)));
     }
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn a_name_that_cannot_travel_is_refused_and_nothing_is_sent(pla
     sender.send_to_all("tick", &1).await.unwrap();
 
     ticks.wait_for_len(1).await;
-    assert_eq!(hearer.health().heard, 1);
+    assert_eq!(hearer.health().received, 1);
     assert!(hearer.gaps().all().is_empty());
 }
 
@@ -143,15 +143,15 @@ pub(crate) async fn a_send_that_is_dropped_while_its_receiver_is_looked_for_is_r
 
     let failures = sender.failures().wait_for_len(2).await;
     for (failure, name) in failures.iter().zip(["tick", "tock"]) {
-        let dropped = Fate::NotSent(Reason::Dropped);
+        let dropped = Unconfirmed::NotSent(SendFailure::Dropped);
         assert!(
-            matches!(&**failure, Failure::Send { events: 1, event, fate }
+            matches!(&**failure, Failure::Send { events: 1, event, why: fate }
                 if event == name && *fate == dropped),
             "{failure}"
         );
     }
     let unsent = sender.flush().await.unwrap_err();
-    assert_eq!(unsent.unsent().len(), 2);
+    assert_eq!(unsent.undelivered().len(), 2);
 }
 
 pub(crate) async fn many_tasks_that_await_each_get_their_own_number(place: Place) {
@@ -161,7 +161,7 @@ pub(crate) async fn many_tasks_that_await_each_get_their_own_number(place: Place
         tokio::spawn(async move {
             let mut numbers = Vec::new();
             for _ in 0..20 {
-                numbers.push(bus.send_to_all("tick", &task).await.unwrap().number);
+                numbers.push(bus.send_to_all("tick", &task).await.unwrap().sequence);
             }
             numbers
         })
@@ -204,7 +204,7 @@ struct Curious(Bus);
 
 impl Serialize for Curious {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bool(self.0.health().is_up())
+        serializer.serialize_bool(self.0.health().is_ready())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Connection, Handling};
+use tidings::{Bus, Connection, HandlerOptions};
 use tidings_testkit::{Collected, wait_for};
 use tokio::time::timeout;
 
@@ -40,7 +40,7 @@ pub(crate) async fn a_shutdown_hears_what_its_own_bus_just_fed(place: Place) {
 
 pub(crate) async fn shutdowns_at_once_all_end_as_the_first_does(place: Place) {
     let node = place.node().await;
-    let stuck = slow(&node, Handling::new());
+    let stuck = slow(&node, HandlerOptions::new());
     node.send_to_all("tick", &1).await.unwrap();
     stuck.begun.wait_for_len(1).await;
 
@@ -54,7 +54,7 @@ pub(crate) async fn shutdowns_at_once_all_end_as_the_first_does(place: Place) {
 
 pub(crate) async fn a_shutdown_that_nobody_waits_for_goes_on(place: Place) {
     let node = place.node().await;
-    let slow = slow(&node, Handling::new());
+    let slow = slow(&node, HandlerOptions::new());
     node.send_to_all("tick", &1).await.unwrap();
     slow.begun.wait_for_len(1).await;
 
@@ -72,7 +72,7 @@ pub(crate) async fn a_shutdown_that_nobody_waits_for_goes_on(place: Place) {
 
 pub(crate) async fn a_second_shutdown_waits_for_the_one_that_nobody_waits_for(place: Place) {
     let node = place.node().await;
-    let slow = slow(&node, Handling::new());
+    let slow = slow(&node, HandlerOptions::new());
     node.send_to_all("tick", &1).await.unwrap();
     slow.begun.wait_for_len(1).await;
 
@@ -97,7 +97,7 @@ pub(crate) async fn a_shutdown_counts_what_is_left_of_the_frame_in_hand(place: P
     };
     for concurrency in [1, 4] {
         let node = place.node().await;
-        let slow = slow(&node, Handling::new().concurrency(concurrency));
+        let slow = slow(&node, HandlerOptions::new().concurrency(concurrency));
         place.publish(ticks(1_000)).await;
         slow.permits.add_permits(10);
         let begun = slow.begun.wait_for_len(10 + concurrency).await.len() as u64;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tidings::{Bus, Failure, Fate, LoadError, Reason, Shared, StoreError};
+use tidings::{Bus, Failure, LoadError, SendFailure, Shared, StoreError, Unconfirmed};
 use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::shared_state::maps::{soon, user, users};
@@ -113,12 +113,12 @@ async fn a_payload_that_does_not_decode_leaves_the_older_value_until_a_good_one_
     assert!(matches!(problem, LoadError::Decode { .. }), "{problem:?}");
     let kept = limit.get().await.unwrap();
     assert_eq!(kept.value().map(|value| **value), Some(1));
-    assert!(limit.load().await.is_err());
+    assert!(limit.refresh().await.is_err());
     let refused = limit.update(|old| old.unwrap() + 1).await.unwrap_err();
     assert!(matches!(refused, StoreError::Load { .. }), "{refused:?}");
     for _ in 0..10 {
         announce(&redis, NOTICE).await;
-        limit.load().await.unwrap_err();
+        limit.refresh().await.unwrap_err();
     }
     until_reported(&node).await;
     assert_eq!(reported(&node), 1);
@@ -283,7 +283,7 @@ async fn notices_of_strangers_that_make_no_sense_change_nothing() {
         let frame = format!(r#"{{"event":"tidings.shared","data":{data}}}"#);
         announce(&redis, &frame).await;
     }
-    limit.load().await.unwrap();
+    limit.refresh().await.unwrap();
 
     becomes(&limit, Some(1)).await;
     assert_eq!(limit.get().await.unwrap().version(), written.version());
@@ -311,7 +311,7 @@ async fn a_redis_that_takes_no_writes_refuses_and_changes_nothing() {
             assert!(!error.is_unknown());
         }
 
-        assert_eq!(limit.load().await.unwrap().version(), 1);
+        assert_eq!(limit.refresh().await.unwrap().version(), 1);
         redis.command(&["CONFIG", "SET", setting, allowing]).await;
     }
     let heard = limit.set(&2).await.unwrap();
@@ -339,22 +339,22 @@ async fn while_redis_is_away_the_last_value_is_served_and_nothing_is_written() {
         here.get().await.unwrap().value().map(|value| **value),
         Some(1)
     );
-    let away = Fate::NotSent(Reason::Away);
+    let away = Unconfirmed::NotSent(SendFailure::Unreachable);
     for refused in [
         here.set(&2).await.map(drop),
         here.update(|_| 2).await.map(drop),
         here.clear().await,
     ] {
-        let Err(StoreError::Fate { fate, .. }) = refused else {
+        let Err(StoreError::Unconfirmed { why: fate, .. }) = refused else {
             panic!("{refused:?}");
         };
         assert_eq!(fate, away);
     }
-    let unread = here.load().await.unwrap_err();
+    let unread = here.refresh().await.unwrap_err();
     assert!(matches!(
         unread,
         LoadError::Unread {
-            reason: Reason::Away,
+            reason: SendFailure::Unreachable,
             ..
         }
     ));
@@ -447,7 +447,7 @@ async fn what_is_no_text_spoils_no_other_value() {
     other.set(&0).await.unwrap();
     for (number, field) in ["format", "version", "nonce"].into_iter().enumerate() {
         redis.command(&["DEL", KEY]).await;
-        limit.load().await.unwrap();
+        limit.refresh().await.unwrap();
         limit.set(&1).await.unwrap();
 
         spoil_with_bytes(&redis, KEY, field).await;
@@ -458,7 +458,7 @@ async fn what_is_no_text_spoils_no_other_value() {
             .await;
 
         becomes(&other, Some(number)).await;
-        let read = limit.load().await.unwrap_err();
+        let read = limit.refresh().await.unwrap_err();
         assert!(matches!(read, LoadError::Foreign { .. }), "{read:?}");
         let updated = limit.update(|_| 2).await;
         let error = updated.err().filter(|_| field != "format");
@@ -476,12 +476,12 @@ async fn a_nonce_that_is_no_text_is_replaced_with_certainty() {
         spoil_with_bytes(&redis, KEY, "nonce").await;
         limit.set(&2).await.unwrap();
         assert_eq!(
-            limit.load().await.unwrap().value().map(|two| **two),
+            limit.refresh().await.unwrap().value().map(|two| **two),
             Some(2)
         );
         spoil_with_bytes(&redis, KEY, "nonce").await;
         limit.clear().await.unwrap();
-        assert!(limit.load().await.unwrap().value().is_none());
+        assert!(limit.refresh().await.unwrap().value().is_none());
     }
 }
 
@@ -602,7 +602,7 @@ async fn a_value_that_panics_where_it_is_dropped_does_not_stop_the_others() {
         "format", "json", "value", "13", "version", "1", "nonce", "a",
     ];
     spoil(&redis, &put).await;
-    assert_eq!(bomb.load().await.unwrap().version(), 1);
+    assert_eq!(bomb.refresh().await.unwrap().version(), 1);
     assert!(other.get().await.unwrap().value().is_none());
 
     spoil(&redis, &["value", "1", "nonce", "b"]).await;
@@ -656,7 +656,7 @@ async fn a_value_in_message_pack_does_not_travel_with_its_notice() {
     let node = redis
         .node_with(|builder| builder.format(tidings::Format::MessagePack))
         .await;
-    let sharing = tidings::Sharing::new().inline(100);
+    let sharing = tidings::SharedOptions::new().inline_up_to(100);
     let limit = node.shared_with::<u64>("limit", sharing).unwrap();
     let hearing = hearing(&redis).await;
 

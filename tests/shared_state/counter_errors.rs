@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings::acl::Permissions;
-use tidings::{Bus, CountError, Counter, Fate, Reason};
+use tidings::{Bus, Counter, CounterError, SendFailure, Unconfirmed};
 use tidings_testkit::{Direction, Fault, Node, Proxy, Redis, wait_for};
 
 use crate::shared_state::raw_redis::allow;
@@ -17,17 +17,17 @@ fn visits(node: &Node) -> Counter {
     node.counter("visits").unwrap()
 }
 
-fn fate_of(error: CountError) -> Fate {
+fn fate_of(error: CounterError) -> Unconfirmed {
     match error {
-        CountError::Fate { fate, .. } => fate,
+        CounterError::Unconfirmed { why: fate, .. } => fate,
         error => panic!("{error}"),
     }
 }
 
 /// Redis's words, where it refused.
-fn refusal(error: CountError) -> String {
+fn refusal(error: CounterError) -> String {
     match fate_of(error) {
-        Fate::NotSent(Reason::Refused(words)) => words.to_string(),
+        Unconfirmed::NotSent(SendFailure::Refused(words)) => words.to_string(),
         fate => panic!("{fate}"),
     }
 }
@@ -48,7 +48,7 @@ async fn what_is_no_number_is_left_as_it_is() {
             visits.reset().await,
         ] {
             let error = counted.unwrap_err();
-            assert!(matches!(error, CountError::Foreign { .. }), "{error}");
+            assert!(matches!(error, CounterError::Foreign { .. }), "{error}");
             assert!(!error.is_unknown());
         }
 
@@ -115,7 +115,7 @@ async fn nothing_is_counted_while_redis_is_away() {
 
     let fate = fate_of(visits(&node).add(1).await.unwrap_err());
 
-    assert_eq!(fate, Fate::NotSent(Reason::Away));
+    assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Unreachable));
     redis.restore(&node).await;
     wait_for("it counts again", SOON, async || {
         visits(&node).add(1).await.is_ok()
@@ -142,8 +142,8 @@ async fn what_was_counted_without_an_answer_is_unknown_and_not_counted_again() {
     let error = counting.await.unwrap().unwrap_err();
 
     assert!(error.is_unknown(), "{error}");
-    assert_eq!(fate_of(error), Fate::Unknown(Reason::Lost));
-    wait_for("it is back", SOON, async || node.health().is_up()).await;
+    assert_eq!(fate_of(error), Unconfirmed::Unknown(SendFailure::Lost));
+    wait_for("it is back", SOON, async || node.health().is_ready()).await;
     assert_eq!(elsewhere.get().await.unwrap(), 1);
 }
 
@@ -158,7 +158,7 @@ async fn a_redis_that_does_not_answer_in_time_leaves_it_unknown() {
     redis.resume();
 
     let fate = fate_of(error);
-    assert_eq!(fate, Fate::Unknown(Reason::TimedOut(patience)));
+    assert_eq!(fate, Unconfirmed::Unknown(SendFailure::TimedOut(patience)));
 }
 
 #[tokio::test]

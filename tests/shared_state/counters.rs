@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tidings::{CountError, Fate, Reason};
+use tidings::{CounterError, SendFailure, Unconfirmed};
 
 use crate::place::Place;
 
@@ -60,7 +60,7 @@ pub(crate) async fn an_overflow_is_an_error_and_changes_nothing(place: Place) {
 
     let error = visits.add(1).await.unwrap_err();
 
-    assert!(matches!(&error, CountError::Overflow { counter } if counter == "visits"));
+    assert!(matches!(&error, CounterError::Overflow { counter } if counter == "visits"));
     assert!(!error.is_unknown());
     assert_eq!(visits.get().await.unwrap(), i64::MAX);
 }
@@ -69,7 +69,7 @@ pub(crate) async fn a_name_that_cannot_be_part_of_a_key_is_refused(place: Place)
     let node = place.node().await;
     for name in ["", "a b", "a*", "a}b"] {
         let error = node.counter(name).unwrap_err();
-        assert!(matches!(error, CountError::Name { .. }), "{name:?}");
+        assert!(matches!(error, CounterError::Name { .. }), "{name:?}");
     }
 }
 
@@ -80,9 +80,9 @@ pub(crate) async fn a_bus_that_was_shut_down_counts_nothing(place: Place) {
 
     let error = visits.add(1).await.unwrap_err();
 
-    let CountError::Fate { fate, .. } = error else {
+    let CounterError::Unconfirmed { why: fate, .. } = error else {
         panic!("{error}");
     };
-    assert_eq!(fate, Fate::NotSent(Reason::Closed));
+    assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Closed));
     assert_eq!(other.counter("visits").unwrap().get().await.unwrap(), 0);
 }

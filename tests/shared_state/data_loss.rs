@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Freshness, Shared, Sharing, WhenLost};
+use tidings::{Bus, Freshness, Shared, SharedOptions, WhenLost};
 use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::shared_state::raw_redis::{KEY, checking_often};
@@ -15,7 +15,7 @@ async fn restarting(redis: &Redis) -> Node {
 }
 
 fn limit(node: &Node, policy: WhenLost) -> Shared<u64> {
-    let sharing = Sharing::new().when_lost(policy);
+    let sharing = SharedOptions::new().when_lost(policy);
     node.shared_with("limit", sharing).unwrap()
 }
 
@@ -118,7 +118,7 @@ async fn a_redis_without_eviction_refuses_and_loses_nothing() {
     let refused = limit.set(&8).await.unwrap_err();
 
     assert!(refused.to_string().contains("OOM"), "{refused}");
-    let known = limit.load().await.unwrap();
+    let known = limit.refresh().await.unwrap();
     assert_eq!(known.freshness(), Freshness::Fresh);
     assert_eq!(known.value().map(|value| **value), Some(7));
 }
@@ -136,11 +136,11 @@ async fn a_redis_that_persists_loses_nothing_when_it_restarts() {
     redis.restart().await;
 
     wait_for("it is read again", SOON, async || {
-        limit.load().await.is_ok()
+        limit.refresh().await.is_ok()
     })
     .await;
     becomes(&limit, Some(7)).await;
-    assert_eq!(limit.load().await.unwrap().version(), 1);
+    assert_eq!(limit.refresh().await.unwrap().version(), 1);
 }
 
 #[tokio::test]
@@ -167,9 +167,9 @@ async fn a_value_with_a_time_to_live_is_over_and_not_lost() {
     let redis = Redis::start().await;
     let (a, b) = (checking_often(&redis).await, checking_often(&redis).await);
     let sharing = || {
-        Sharing::new()
-            .time_to_live(Duration::from_millis(300))
-            .inline(100)
+        SharedOptions::new()
+            .ttl(Duration::from_millis(300))
+            .inline_up_to(100)
     };
     let here = a.shared_with::<u64>("limit", sharing()).unwrap();
     let there = kept(&b);
@@ -227,7 +227,7 @@ async fn a_lost_value_is_written_back_for_processes_that_never_had_it() {
 
     becomes(&here, Some(7)).await;
     let late = restarting(&redis).await;
-    let read = kept(&late).load().await.unwrap();
+    let read = kept(&late).refresh().await.unwrap();
     assert_eq!(read.value().map(|value| **value), Some(7));
     assert_eq!(read.version(), 2);
 }
@@ -252,7 +252,7 @@ async fn the_newest_copy_is_written_back_whichever_comes_first() {
     becomes(&here, Some(2)).await;
     becomes(&there, Some(2)).await;
     there.set(&3).await.unwrap();
-    here.load().await.unwrap();
+    here.refresh().await.unwrap();
     becomes(&here, Some(3)).await;
 }
 
@@ -293,7 +293,7 @@ async fn what_was_cleared_is_not_written_back() {
     here.set(&5).await.unwrap();
     here.clear().await.unwrap();
     redis.restore(&b).await;
-    there.load().await.ok();
+    there.refresh().await.ok();
     becomes(&there, None).await;
     becomes(&here, None).await;
 }

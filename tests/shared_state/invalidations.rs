@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidings::{Bus, Caching, Failure, MapChange, SharedMap};
+use tidings::{Bus, Failure, MapChange, MapOptions, SharedMap};
 use tidings_testkit::{Direction, Fault, Node, Proxy, Redis, wait_for};
 use tokio::sync::oneshot;
 
@@ -232,7 +232,7 @@ async fn a_map_that_nobody_holds_any_more_is_invalidated_all_the_same() {
 }
 
 fn brief(node: &Node) -> Users {
-    let caching = Caching::new().ttl(Duration::from_millis(400));
+    let caching = MapOptions::new().ttl(Duration::from_millis(400));
     node.map_with("users", caching).unwrap()
 }
 
@@ -301,7 +301,7 @@ async fn that_there_is_no_value_is_remembered_in_every_process() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let runs = AtomicU32::new(0);
-    let caching = Caching::new().negative_ttl(Duration::from_millis(600));
+    let caching = MapOptions::new().negative_ttl(Duration::from_millis(600));
     let here: Users = a.map_with("users", caching).unwrap();
     let there: Users = b.map_with("users", caching).unwrap();
     let find = async |users: &Users, found: Option<User>| {

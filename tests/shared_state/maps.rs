@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidings::{
-    Caching, Fate, Latest, LoadError, LoadOrError, MapChange, Reason, ShareError, SharedMap,
-    StoreError,
+    EntryState, GetOrLoadError, LoadError, MapChange, MapOptions, SendFailure, SharedError,
+    SharedMap, StoreError, Unconfirmed,
 };
 use tidings_testkit::{Node, wait_for};
 use tokio::sync::{Barrier, Notify, oneshot};
@@ -143,7 +143,7 @@ pub(crate) async fn a_loader_that_fails_is_told_to_all_who_wait_and_asked_again(
         .collect();
     for task in tasks {
         let error = task.await.unwrap();
-        assert!(matches!(&error, LoadOrError::Loader { shared, .. } if shared == "users[7]"));
+        assert!(matches!(&error, GetOrLoadError::Loader { shared, .. } if shared == "users[7]"));
         assert!(
             tidings::report(&error)
                 .to_string()
@@ -299,13 +299,13 @@ pub(crate) async fn who_watches_an_entry_sees_the_newest(place: Place) {
     })
     .await;
     match soon(changes.changed()).await {
-        Some(Latest::Present(latest)) => assert_eq!(latest.name, "100"),
+        Some(EntryState::Present(latest)) => assert_eq!(latest.name, "100"),
         other => panic!("{other:?}"),
     }
     here.remove(&7).await.unwrap();
     assert!(matches!(
         soon(changes.changed()).await,
-        Some(Latest::Absent)
+        Some(EntryState::Absent)
     ));
     assert!(futures_util::poll!(std::pin::pin!(changes.changed())).is_pending());
 }
@@ -347,7 +347,7 @@ pub(crate) async fn an_entry_that_changed_often_is_told_once(place: Place) {
 
 pub(crate) async fn no_more_is_at_hand_than_there_is_room_for(place: Place) {
     let node = place.node().await;
-    let caching = Caching::new().capacity(10);
+    let caching = MapOptions::new().capacity(10);
     let users = node.map_with::<u64, User>("users", caching).unwrap();
 
     for id in 0..50 {
@@ -363,7 +363,7 @@ pub(crate) async fn no_more_is_at_hand_than_there_is_room_for(place: Place) {
 
 pub(crate) async fn without_room_everything_is_read(place: Place) {
     let (a, b) = place.two_nodes().await;
-    let here = a.map_with::<u64, User>("users", Caching::new().capacity(0));
+    let here = a.map_with::<u64, User>("users", MapOptions::new().capacity(0));
     let (here, there) = (here.unwrap(), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
     assert_eq!(here.peek(&7), None);
@@ -408,7 +408,7 @@ pub(crate) async fn one_name_has_one_type_and_one_copy(place: Place) {
     assert!(users(&node).peek(&7).is_some());
 
     let error = node.map::<u64, String>("users").unwrap_err();
-    assert!(matches!(error, ShareError::Conflict { .. }), "{error}");
+    assert!(matches!(error, SharedError::Conflict { .. }), "{error}");
 
     drop(first);
     wait_for("the name is free", Duration::from_secs(10), async || {
@@ -417,7 +417,7 @@ pub(crate) async fn one_name_has_one_type_and_one_copy(place: Place) {
     .await;
     for name in ["", "a b", "a*", "a}b"] {
         let error = node.map::<u64, User>(name).unwrap_err();
-        assert!(matches!(error, ShareError::Name { .. }), "{name:?}");
+        assert!(matches!(error, SharedError::Name { .. }), "{name:?}");
     }
 }
 
@@ -433,7 +433,7 @@ pub(crate) async fn a_key_that_is_too_long_is_an_error(place: Place) {
     let error = stock
         .get_or_load(&long, || async { Ok::<_, io::Error>(1) })
         .await;
-    assert!(matches!(error, Err(LoadOrError::Load(_))));
+    assert!(matches!(error, Err(GetOrLoadError::Load(_))));
 
     for key in [
         "",
@@ -456,13 +456,13 @@ pub(crate) async fn a_bus_that_was_shut_down_shares_nothing(place: Place) {
     closed.shutdown(Duration::from_secs(5)).await.unwrap();
 
     let error = here.set(&7, &user("Eve")).await.unwrap_err();
-    let StoreError::Fate { fate, .. } = error else {
+    let StoreError::Unconfirmed { why: fate, .. } = error else {
         panic!("{error}");
     };
-    assert_eq!(fate, Fate::NotSent(Reason::Closed));
+    assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Closed));
     assert!(matches!(
         closed.map::<u64, User>("users"),
-        Err(ShareError::Closed)
+        Err(SharedError::Closed)
     ));
     assert!(soon(entry.changed()).await.is_none());
     assert!(soon(map.changed()).await.is_none());

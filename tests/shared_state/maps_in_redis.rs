@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tidings::{
-    Bus, Failure, Fate, Latest, LoadError, LoadOrError, MapChange, Reason, SharedMap, StoreError,
+    Bus, EntryState, Failure, GetOrLoadError, LoadError, MapChange, SendFailure, SharedMap,
+    StoreError, Unconfirmed,
 };
 use tidings_testkit::{Node, Redis, wait_for};
 
@@ -108,7 +109,7 @@ async fn what_another_program_writes_is_seen_at_once() {
 
     becomes(&users, "Eve").await;
     match soon(changes.changed()).await.unwrap() {
-        Latest::Present(latest) => assert_eq!(*latest, user("Eve")),
+        EntryState::Present(latest) => assert_eq!(*latest, user("Eve")),
         other => panic!("{other:?}"),
     }
     let newer = users.update(&7, |old| user(&format!("{} II", old.unwrap().name)));
@@ -159,7 +160,7 @@ async fn a_change_that_nobody_announced_is_found_by_the_check() {
     write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
 
     let found = soon(changes.changed()).await;
-    assert!(matches!(found, Some(Latest::Present(latest)) if latest.name == "Eve"));
+    assert!(matches!(found, Some(EntryState::Present(latest)) if latest.name == "Eve"));
     assert_eq!(users.get(&7).await.unwrap().unwrap().name, "Eve");
 }
 
@@ -190,7 +191,7 @@ async fn what_changed_while_a_node_was_cut_off_is_seen_and_what_did_not_stays_at
     here.set(&7, &user("Eve")).await.unwrap();
     redis.restore(&b).await;
     assert!(
-        matches!(soon(changes.changed()).await, Some(Latest::Present(latest)) if latest.name == "Eve")
+        matches!(soon(changes.changed()).await, Some(EntryState::Present(latest)) if latest.name == "Eve")
     );
     assert_eq!(there.get(&7).await.unwrap().unwrap().name, "Eve");
 }
@@ -214,17 +215,17 @@ async fn while_redis_is_away_what_is_at_hand_is_served_and_nothing_else() {
     assert!(matches!(
         unread,
         LoadError::Unread {
-            reason: Reason::Away,
+            reason: SendFailure::Unreachable,
             ..
         }
     ));
     let set = users.set(&7, &user("Eve")).await.unwrap_err();
     let updated = users.update(&8, |_| user("Eve")).await.unwrap_err();
     for error in [set, updated] {
-        let StoreError::Fate { fate, .. } = error else {
+        let StoreError::Unconfirmed { why: fate, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!(fate, Fate::NotSent(Reason::Away));
+        assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Unreachable));
     }
     let loaded = users.get_or_load(&8, || async { Ok::<_, io::Error>(user("Bob")) });
     assert_eq!(loaded.await.unwrap().name, "Bob");
@@ -238,7 +239,7 @@ async fn while_redis_is_away_what_is_at_hand_is_served_and_nothing_else() {
     })
     .await;
     assert!(
-        matches!(soon(changes.changed()).await, Some(Latest::Present(latest)) if latest.name == "Joe")
+        matches!(soon(changes.changed()).await, Some(EntryState::Present(latest)) if latest.name == "Joe")
     );
     assert_eq!(users.get(&7).await.unwrap(), None);
 }
@@ -259,7 +260,7 @@ async fn an_entry_that_cannot_be_read_spoils_only_itself() {
         assert!(!matches!(asked, LoadError::Unread { .. }), "{asked}");
         assert!(users.update(&7, |_| user("Eve")).await.is_err());
         let loaded = users.get_or_load(&7, || async { Ok::<_, io::Error>(user("Eve")) });
-        assert!(matches!(loaded.await, Err(LoadOrError::Load(_))));
+        assert!(matches!(loaded.await, Err(GetOrLoadError::Load(_))));
         assert_eq!(users.get(&8).await.unwrap().unwrap().name, "Bob");
         let all = users.all().await.unwrap();
         assert!(all.len() == 1 && all.contains_key(&8));
@@ -373,7 +374,7 @@ async fn a_map_that_is_deleted_by_hand_is_found_gone() {
 
     assert!(matches!(
         soon(changes.changed()).await,
-        Some(Latest::Absent)
+        Some(EntryState::Absent)
     ));
     assert_eq!(users.get(&7).await.unwrap(), None);
 }
@@ -455,7 +456,7 @@ async fn a_short_patience_does_not_make_a_map_old() {
     let redis = Redis::start().await;
     let node = redis
         .node_with(|builder| {
-            let often = builder.check_interval(Duration::from_secs(1));
+            let often = builder.refresh_interval(Duration::from_secs(1));
             often.send_timeout(Duration::from_millis(80))
         })
         .await;
@@ -465,5 +466,5 @@ async fn a_short_patience_does_not_make_a_map_old() {
     write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
 
     let found = soon(changes.changed()).await;
-    assert!(matches!(found, Some(Latest::Present(latest)) if latest.name == "Eve"));
+    assert!(matches!(found, Some(EntryState::Present(latest)) if latest.name == "Eve"));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tidings::acl::Permissions;
-use tidings::{Builder, Bus, Departure, Member, MemberEvent, MembersError, NodeId, SendError};
+use tidings::{Bus, BusBuilder, LeaveReason, Member, MemberEvent, MembersError, NodeId, SendError};
 use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 
 use crate::place::Place;
@@ -33,14 +33,14 @@ fn has_joined(change: &MemberEvent, id: NodeId) -> bool {
 }
 
 /// How a member left, if this says so.
-fn left(change: &MemberEvent, id: NodeId) -> Option<Departure> {
+fn left(change: &MemberEvent, id: NodeId) -> Option<LeaveReason> {
     match change {
         MemberEvent::Left { member, why, .. } if member.id == id => Some(*why),
         _ => None,
     }
 }
 
-fn departures(changes: &Collected<MemberEvent>) -> Vec<(NodeId, Departure)> {
+fn departures(changes: &Collected<MemberEvent>) -> Vec<(NodeId, LeaveReason)> {
     let all = changes.all();
     let departures = all.iter().filter_map(|change| match &**change {
         MemberEvent::Left { member, why, .. } => Some((member.id, *why)),
@@ -61,7 +61,7 @@ async fn wait_until_all_are_listed(by: &Bus, ids: &[NodeId]) -> Vec<Member> {
 }
 
 /// A bus that is a member and then stops to exist, without a word; which one, and when.
-async fn crash(builder: Builder) -> (NodeId, Instant) {
+async fn crash(builder: BusBuilder) -> (NodeId, Instant) {
     let (tell, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -159,7 +159,7 @@ pub(crate) async fn a_clean_shutdown_is_a_goodbye_at_once(place: Place) {
     told.wait_for(|change| left(change, b.id()).is_some()).await;
 
     assert!(began.elapsed() < Duration::from_secs(1));
-    assert_eq!(departures(&told), [(b.id(), Departure::Goodbye)]);
+    assert_eq!(departures(&told), [(b.id(), LeaveReason::Goodbye)]);
     wait_until_all_are_listed(&a, &[a.id()]).await;
 }
 
@@ -170,7 +170,7 @@ pub(crate) async fn a_bus_that_is_dropped_says_goodbye(place: Place) {
 
     drop(b);
 
-    told.wait_for(|change| left(change, id) == Some(Departure::Goodbye))
+    told.wait_for(|change| left(change, id) == Some(LeaveReason::Goodbye))
         .await;
 }
 
@@ -190,12 +190,12 @@ pub(crate) async fn one_that_crashed_vanishes_once_and_nobody_else_does(place: P
     // Whoever else were taken for gone would be by now.
     let_pass(LEASE).await;
     for told in &told {
-        assert_eq!(departures(told), [(crashed, Departure::Vanished)]);
+        assert_eq!(departures(told), [(crashed, LeaveReason::Vanished)]);
     }
 }
 
 pub(crate) async fn a_stranger_does_not_list_the_dead_whom_nobody_takes_off(place: Place) {
-    let stranger = Node::start(place.builder().without_membership()).await;
+    let stranger = Node::start(place.builder().membership(false)).await;
     let (crashed, _) = crash(place.builder().lease(LEASE)).await;
     wait_until_all_are_listed(&stranger, &[crashed]).await;
 
@@ -204,7 +204,7 @@ pub(crate) async fn a_stranger_does_not_list_the_dead_whom_nobody_takes_off(plac
 
 pub(crate) async fn a_bus_without_membership_is_not_listed(place: Place) {
     let member = place.node().await;
-    let stranger = Node::start(place.builder().without_membership()).await;
+    let stranger = Node::start(place.builder().membership(false)).await;
     let told = changes(&stranger);
 
     told.wait_for(|change| has_joined(change, member.id()))
@@ -327,7 +327,7 @@ async fn one_that_is_cut_off_vanishes_and_joins_again_when_it_is_back() {
     let started = wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
 
     redis.cut_off(&b).await;
-    told.wait_for(|change| left(change, b.id()) == Some(Departure::Vanished))
+    told.wait_for(|change| left(change, b.id()) == Some(LeaveReason::Vanished))
         .await;
     redis.restore(&b).await;
 
@@ -461,7 +461,7 @@ async fn who_is_lost_with_redis_has_vanished_in_the_end() {
 
     redis.restart().await;
 
-    told.wait_for(|change| left(change, crashed) == Some(Departure::Vanished))
+    told.wait_for(|change| left(change, crashed) == Some(LeaveReason::Vanished))
         .await;
     assert_eq!(departures(&told).len(), 1);
 }
@@ -506,7 +506,7 @@ async fn whoever_is_allowed_to_be_a_member_is_one() {
     told.wait_for(|change| left(change, crashed).is_some())
         .await;
     b.shutdown(SOON).await.unwrap();
-    told.wait_for(|change| left(change, b.id()) == Some(Departure::Goodbye))
+    told.wait_for(|change| left(change, b.id()) == Some(LeaveReason::Goodbye))
         .await;
 }
 

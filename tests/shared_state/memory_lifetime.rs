@@ -10,7 +10,7 @@ const TOO_MUCH: usize = 33 << 20;
 async fn what_is_kept_outlives_the_connection_of_a_bus_that_is_alone() {
     let url = memory_url();
     // A member that renews its lease holds on to the place meanwhile.
-    let node = Node::start(Bus::builder(&url).without_membership()).await;
+    let node = Node::start(Bus::builder(&url).membership(false)).await;
     let visits = node.counter("visits").unwrap();
     visits.add(7).await.unwrap();
 

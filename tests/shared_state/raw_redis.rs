@@ -21,7 +21,7 @@ pub(crate) fn limit(node: &Node) -> Shared<u64> {
 /// A node that compares what it has with Redis as often as it may.
 pub(crate) async fn checking_often(redis: &Redis) -> Node {
     redis
-        .node_with(|builder| builder.check_interval(Duration::from_secs(1)))
+        .node_with(|builder| builder.refresh_interval(Duration::from_secs(1)))
         .await
 }
 

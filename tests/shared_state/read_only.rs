@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{CountError, Counter, Fate, Reason, Shared, SharedMap, StoreError};
+use tidings::{Counter, CounterError, SendFailure, Shared, SharedMap, StoreError, Unconfirmed};
 use tidings_testkit::{Node, Redis, wait_for};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ impl Kept {
     }
 
     /// What becomes of each way to write.
-    async fn fates(&self) -> Vec<Fate> {
+    async fn fates(&self) -> Vec<Unconfirmed> {
         let tea = "tea".to_owned();
         vec![
             stored(self.limit.set(&13).await),
@@ -46,16 +46,16 @@ impl Kept {
     }
 }
 
-fn stored<T>(outcome: Result<T, StoreError>) -> Fate {
+fn stored<T>(outcome: Result<T, StoreError>) -> Unconfirmed {
     match outcome.err().expect("it cannot be written") {
-        StoreError::Fate { fate, .. } => fate,
+        StoreError::Unconfirmed { why: fate, .. } => fate,
         error => panic!("{error}"),
     }
 }
 
-fn counted(outcome: Result<i64, CountError>) -> Fate {
+fn counted(outcome: Result<i64, CounterError>) -> Unconfirmed {
     match outcome.expect_err("it cannot be written") {
-        CountError::Fate { fate, .. } => fate,
+        CounterError::Unconfirmed { why: fate, .. } => fate,
         error => panic!("{error}"),
     }
 }
@@ -79,22 +79,24 @@ async fn a_master_that_becomes_a_replica_takes_nothing_until_it_is_one_again() {
 
     // The link takes seconds to find out, and Redis says it at once.
     for fate in kept.fates().await {
-        let is_said =
-            matches!(&fate, Fate::NotSent(Reason::Refused(words)) if words.contains("READONLY"));
+        let is_said = matches!(&fate, Unconfirmed::NotSent(SendFailure::Refused(words)) if words.contains("READONLY"));
         assert!(is_said, "{fate:?}");
     }
     assert_eq!(kept.served().await, (Some(1), false));
 
-    wait_for("the link finds out", SOON, async || !node.health().is_up()).await;
+    wait_for("the link finds out", SOON, async || {
+        !node.health().is_ready()
+    })
+    .await;
     for fate in kept.fates().await {
-        assert_eq!(fate, Fate::NotSent(Reason::Away));
+        assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Unreachable));
     }
     assert_eq!(kept.served().await, (Some(1), true));
 
     redis.promote().await;
-    wait_for("it is taken again", SOON, async || node.health().is_up()).await;
+    wait_for("it is taken again", SOON, async || node.health().is_ready()).await;
     assert_eq!(
-        kept.limit.load().await.unwrap().value().map(|one| **one),
+        kept.limit.refresh().await.unwrap().value().map(|one| **one),
         Some(1)
     );
     assert_eq!(kept.prices.get(&tea).await.unwrap().as_deref(), Some(&2));

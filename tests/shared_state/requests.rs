@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::prelude::*;
-use tidings::{Answer, AnswerError, AskError, NodeId, Summary, Who};
+use tidings::{NodeId, RequestError, Responder, Response, ResponseError, Summary};
 use tidings_testkit::{Collected, Node, wait_for};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -70,8 +70,8 @@ fn fails(node: &Node, text: &'static str) {
     node.on("stock", failing).unwrap();
 }
 
-async fn ask(node: &Node, within: Duration) -> tidings::Answers<u32> {
-    let asking = node.ask_all("stock", "apples").within(within);
+async fn ask(node: &Node, within: Duration) -> tidings::Responses<u32> {
+    let asking = node.request_all("stock", "apples").timeout(within);
     asking.await.unwrap()
 }
 
@@ -79,7 +79,7 @@ async fn ask(node: &Node, within: Duration) -> tidings::Answers<u32> {
 async fn all_of(node: &Node, within: Duration) -> (Vec<(String, Result<u32, String>)>, Summary) {
     let mut answers = ask(node, within).await;
     let mut all = Vec::new();
-    while let Some(Answer { from, value, .. }) = answers.next().await {
+    while let Some(Response { from, value, .. }) = answers.next().await {
         let value = value.map_err(|error| tidings::report(&error).to_string());
         all.push((from.to_string(), value));
     }
@@ -87,8 +87,8 @@ async fn all_of(node: &Node, within: Duration) -> (Vec<(String, Result<u32, Stri
     (all, answers.summary().await)
 }
 
-fn names(members: &[Who]) -> Vec<String> {
-    let mut names: Vec<_> = members.iter().map(Who::to_string).collect();
+fn names(members: &[Responder]) -> Vec<String> {
+    let mut names: Vec<_> = members.iter().map(Responder::to_string).collect();
     names.sort();
     names
 }
@@ -144,7 +144,7 @@ pub(crate) async fn who_fails_is_named_with_its_words(place: Place) {
         Ok::<u32, HandlerError>(1)
     };
     b.on("stock", panicking).unwrap();
-    let briefly = Handling::new().timeout(Duration::from_millis(10));
+    let briefly = HandlerOptions::new().timeout(Duration::from_millis(10));
     let endless = |_: String| std::future::pending::<()>();
     c.on_with("stock", briefly, endless).unwrap();
 
@@ -230,7 +230,7 @@ pub(crate) async fn a_member_that_leaves_is_not_waited_for(place: Place) {
 
 pub(crate) async fn who_joined_late_is_heard_and_told_apart(place: Place) {
     let a = member(&place, "a").await;
-    let b = Node::start(place.builder().without_membership()).await;
+    let b = Node::start(place.builder().membership(false)).await;
     let (_, gate) = stocks_later(&a, 1);
     stocks(&b, 2);
 
@@ -277,7 +277,7 @@ struct Shelf;
 
 impl Handler<Arc<Wanted>> for Shelf {
     async fn handle(&self, wanted: Arc<Wanted>, context: &Context) -> Result<(), HandlerError> {
-        context.answer(&Stock {
+        context.respond(&Stock {
             fruit: wanted.fruit.clone(),
             counts: vec![1, 2],
         })?;
@@ -299,7 +299,7 @@ pub(crate) async fn answers_come_in_whatever_format_they_are_written(place: Plac
         fruit: "äpples".to_owned(),
     };
     for node in [&a, &b] {
-        let mut answers = node.ask_all(Wanted::EVENT, &wanted).await.unwrap();
+        let mut answers = node.request_all(Wanted::EVENT, &wanted).await.unwrap();
         for _ in 0..2 {
             let stock: Stock = answers.next().await.unwrap().value.unwrap();
             assert_eq!(stock.fruit, "äpples");
@@ -321,9 +321,9 @@ pub(crate) async fn an_event_that_a_full_queue_drops_is_named_as_not_handled(pla
             let _ = wait.acquire().await;
         }
     };
-    let narrow = Handling::new()
+    let narrow = HandlerOptions::new()
         .queue(1)
-        .when_full(tidings::WhenFull::DropNewest);
+        .overflow(tidings::Overflow::DropNewest);
     b.on_with("stock", narrow, handler).unwrap();
 
     a.send_to_all("stock", "in its hands").await.unwrap();
@@ -347,7 +347,7 @@ pub(crate) async fn an_answer_of_another_type_is_an_error_of_that_member_alone(p
     while let Some(answer) = answers.next().await {
         read.push(match answer.value {
             Ok(count) => count.to_string(),
-            Err(AnswerError::Undecodable { .. }) => "undecodable".to_owned(),
+            Err(ResponseError::Undecodable { .. }) => "undecodable".to_owned(),
             Err(error) => panic!("{error}"),
         });
     }
@@ -436,7 +436,7 @@ pub(crate) async fn two_asks_at_once_do_not_mix(place: Place) {
     let asks = (0..50_u32).map(|number| {
         let bus = if number % 2 == 0 { a.bus() } else { b.bus() }.clone();
         tokio::spawn(async move {
-            let mut answers = bus.ask_all("repeat", &number).await.unwrap();
+            let mut answers = bus.request_all("repeat", &number).await.unwrap();
             let mut count = 0;
             while let Some(answer) = answers.next().await {
                 let repeated: u32 = answer.value.unwrap();
@@ -480,7 +480,7 @@ pub(crate) async fn an_event_is_acknowledged_by_whom_it_is_for(place: Place) {
 
     let nobody = a.send_to(NodeId::new(7), "stock", "apples");
     let error = nobody.acknowledged(LONG).await.unwrap_err();
-    let AskError::Send(tidings::SendError::Nobody { .. }) = error else {
+    let RequestError::Send(tidings::SendError::Nobody { .. }) = error else {
         panic!("{error}")
     };
 }
@@ -515,8 +515,8 @@ pub(crate) async fn a_stream_that_is_not_read_on_holds_up_no_answer(place: Place
     };
     b.once("stock", handler).unwrap();
     let ask = || {
-        a.ask_all::<Option<u32>, _, _>("stock", "apples")
-            .within(LONG)
+        a.request_all::<Option<u32>, _, _>("stock", "apples")
+            .timeout(LONG)
     };
     let (first, second) = (ask().await.unwrap(), ask().await.unwrap());
     a.send_to_all("later", &1).await.unwrap();
@@ -624,7 +624,10 @@ pub(crate) async fn a_bus_that_is_shut_down_asks_nothing(place: Place) {
     // Long before the time is up: nobody can answer any more.
     let summary = timeout(LONG / 2, answers.summary()).await.unwrap();
     assert_eq!(names(&summary.silent), ["b"]);
-    let error = a.ask_all::<u32, _, _>("stock", "apples").await.unwrap_err();
+    let error = a
+        .request_all::<u32, _, _>("stock", "apples")
+        .await
+        .unwrap_err();
     let words = tidings::report(&error).to_string();
     assert!(words.contains("shut down"), "{words}");
 }
@@ -638,8 +641,11 @@ pub(crate) async fn asks_that_are_dropped_leave_nothing_behind(place: Place) {
     for _ in 0..1_024 {
         open.push(ask(&a, LONG).await);
     }
-    let error = a.ask_all::<u32, _, _>("stock", "apples").await.unwrap_err();
-    assert!(matches!(error, AskError::TooMany { limit: 1_024 }));
+    let error = a
+        .request_all::<u32, _, _>("stock", "apples")
+        .await
+        .unwrap_err();
+    assert!(matches!(error, RequestError::TooMany { limit: 1_024 }));
     open.clear();
     gate.add_permits(2_000);
 
@@ -667,7 +673,7 @@ pub(crate) async fn a_handler_may_ask_itself(place: Place) {
     stocks(&a, 1);
     stocks(&b, 2);
     let summing = |fruit: String, bus: Bus| async move {
-        let mut answers = bus.ask_all::<u32, _, _>("stock", &fruit).await?;
+        let mut answers = bus.request_all::<u32, _, _>("stock", &fruit).await?;
         let mut sum = 0;
         while let Some(answer) = answers.next().await {
             sum += answer.value?;
@@ -677,7 +683,7 @@ pub(crate) async fn a_handler_may_ask_itself(place: Place) {
     a.on("sum", summing).unwrap();
 
     let mut answers = b
-        .ask_all::<Option<u32>, _, _>("sum", "apples")
+        .request_all::<Option<u32>, _, _>("sum", "apples")
         .await
         .unwrap();
     let mut sums = Vec::new();
@@ -690,7 +696,7 @@ pub(crate) async fn a_handler_may_ask_itself(place: Place) {
 
 pub(crate) async fn an_outgoing_queue_that_is_full_only_delays_answers(place: Place) {
     let a = member(&place, "a").await;
-    let b = Node::start(place.builder().outgoing_queue(1)).await;
+    let b = Node::start(place.builder().send_buffer(1)).await;
     all_are_there(&[&a, &b]).await;
     stocks(&a, 1);
     stocks(&b, 2);

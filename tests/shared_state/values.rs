@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tidings::{Format, ShareError, Shared, Sharing, Snapshot, StoreError};
+use tidings::{Format, Shared, SharedError, SharedOptions, Snapshot, StoreError};
 use tidings_testkit::{Node, wait_for};
 use tokio::task::JoinHandle;
 
@@ -82,7 +82,7 @@ pub(crate) async fn no_update_of_two_processes_is_lost(place: Place) {
 
     for node in [&a, &b] {
         becomes(&limit(node), Some(20 * UPDATES)).await;
-        assert_eq!(limit(node).load().await.unwrap().version(), 20 * UPDATES);
+        assert_eq!(limit(node).refresh().await.unwrap().version(), 20 * UPDATES);
     }
 }
 
@@ -192,7 +192,7 @@ pub(crate) async fn tasks_that_compete_see_what_they_have_written_or_newer(place
     // It is read again and again meanwhile: no older answer comes after a newer one.
     let mut newest = 0;
     while !writing.iter().all(JoinHandle::is_finished) {
-        let loaded = limit(&node).load().await.unwrap().version();
+        let loaded = limit(&node).refresh().await.unwrap().version();
         assert!(loaded >= newest, "{loaded} after {newest}");
         newest = loaded;
     }
@@ -200,7 +200,7 @@ pub(crate) async fn tasks_that_compete_see_what_they_have_written_or_newer(place
         task.await.unwrap();
     }
 
-    assert_eq!(limit(&node).load().await.unwrap().version(), 8 * 200);
+    assert_eq!(limit(&node).refresh().await.unwrap().version(), 8 * 200);
 }
 
 pub(crate) async fn who_watches_sees_the_newest_and_not_each_before(place: Place) {
@@ -250,7 +250,7 @@ pub(crate) async fn a_watch_ends_with_its_bus(place: Place) {
     assert!(!refused.is_unknown(), "{refused}");
     assert!(matches!(
         node.shared::<u64>("limit"),
-        Err(ShareError::Closed)
+        Err(SharedError::Closed)
     ));
 }
 
@@ -270,9 +270,9 @@ pub(crate) async fn a_value_that_is_cleared_is_gone_for_all(place: Place) {
 }
 
 pub(crate) async fn a_value_whose_time_is_up_is_found_by_the_check(place: Place) {
-    let quick = place.builder().check_interval(Duration::from_secs(1));
+    let quick = place.builder().refresh_interval(Duration::from_secs(1));
     let node = Node::start(quick).await;
-    let sharing = Sharing::new().time_to_live(Duration::from_millis(300));
+    let sharing = SharedOptions::new().ttl(Duration::from_millis(300));
     let leader = node.shared_with::<String>("leader", sharing).unwrap();
     leader.set(&"api-3".to_owned()).await.unwrap();
     let mut changes = leader.watch();
@@ -294,7 +294,7 @@ pub(crate) async fn one_name_is_of_one_type_on_a_bus(place: Place) {
     drop(first);
     assert!(node.shared::<String>("limit").is_ok());
     let error = node.shared::<u64>("a b").unwrap_err();
-    assert!(matches!(error, ShareError::Name { .. }));
+    assert!(matches!(error, SharedError::Name { .. }));
 }
 
 pub(crate) async fn all_who_ask_for_a_name_get_the_same_copy(place: Place) {
@@ -310,7 +310,7 @@ pub(crate) async fn all_who_ask_for_a_name_get_the_same_copy(place: Place) {
 pub(crate) async fn buses_of_different_formats_share_values(place: Place) {
     let packed = place.builder().format(Format::MessagePack);
     let (packed, plain) = (Node::start(packed).await, place.node().await);
-    let sharing = Sharing::new().inline(1_000);
+    let sharing = SharedOptions::new().inline_up_to(1_000);
     let here = packed.shared_with::<(u64, String)>("pair", sharing.clone());
     let there = plain.shared_with::<(u64, String)>("pair", sharing);
     let (here, there) = (here.unwrap(), there.unwrap());
@@ -333,7 +333,7 @@ pub(crate) async fn after_a_storm_all_copies_are_the_same(place: Place) {
     let storm: Vec<_> = (0..12_u64)
         .map(|task| {
             let node = &nodes[usize::try_from(task).unwrap() % nodes.len()];
-            let sharing = Sharing::new().inline(if task < 6 { 0 } else { 100 });
+            let sharing = SharedOptions::new().inline_up_to(if task < 6 { 0 } else { 100 });
             let limit = node.shared_with::<u64>("limit", sharing).unwrap();
             tokio::spawn(async move {
                 for number in 0..60 {
@@ -356,7 +356,7 @@ pub(crate) async fn after_a_storm_all_copies_are_the_same(place: Place) {
     }
 
     // Who has the last word hears it, too, so what is read after this is the last.
-    let last = limit(&nodes[0]).load().await.unwrap();
+    let last = limit(&nodes[0]).refresh().await.unwrap();
     for node in &nodes {
         becomes(&limit(node), value(&last)).await;
         assert_eq!(limit(node).get().await.unwrap().version(), last.version());
@@ -371,14 +371,14 @@ pub(crate) async fn what_nobody_could_read_is_not_written(place: Place) {
     let error = nested.set(&too_deep).await.unwrap_err();
 
     assert!(matches!(error, StoreError::Encode { .. }), "{error:?}");
-    assert_eq!(nested.load().await.unwrap().version(), 0);
+    assert_eq!(nested.refresh().await.unwrap().version(), 0);
 }
 
 /// A notification is one level deeper than the value that it carries.
 pub(crate) async fn a_value_of_32_levels_reaches_every_process(place: Place) {
     let (a, b) = place.two_nodes().await;
     for levels in [31, 32] {
-        let sharing = || Sharing::new().inline(1_024);
+        let sharing = || SharedOptions::new().inline_up_to(1_024);
         let name = format!("nested-{levels}");
         let here = a
             .shared_with::<serde_json::Value>(&name, sharing())

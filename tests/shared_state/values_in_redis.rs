@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tidings::{Format, Shared, Sharing};
+use tidings::{Format, Shared, SharedOptions};
 use tidings_testkit::{Redis, wait_for};
 
 use crate::shared_state::raw_redis::{
@@ -137,7 +137,7 @@ async fn all_who_get_a_value_for_the_first_time_wait_for_one_read() {
 async fn a_value_that_travels_with_its_notice_is_not_read() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
-    let sharing = Sharing::new().inline(100);
+    let sharing = SharedOptions::new().inline_up_to(100);
     let here = a.shared_with::<u64>("limit", sharing).unwrap();
     let there = limit(&b);
     here.set(&0).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_value_that_travels_with_its_notice_is_not_read() {
 async fn each_writing_prolongs_the_time_to_live_and_one_without_ends_it() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let sharing = Sharing::new().time_to_live(Duration::from_mins(1));
+    let sharing = SharedOptions::new().ttl(Duration::from_mins(1));
     let expiring = node.shared_with::<u64>("limit", sharing).unwrap();
     expiring.set(&1).await.unwrap();
     redis.command(&["PEXPIRE", KEY, "1000"]).await;

@@ -26,7 +26,11 @@ fn invalid_uses_have_the_expected_errors() {
     }
     // A process sets this variable for its children only, so the test runs itself again.
     let mut again = Command::new(env::current_exe().unwrap());
-    again.args(["--exact", "invalid_uses_have_the_expected_errors", "--nocapture"]);
+    again.args([
+        "--exact",
+        "invalid_uses_have_the_expected_errors",
+        "--nocapture",
+    ]);
     let status = again.env(VARIABLE, FLAGS).status();
     assert!(status.unwrap().success(), "see above");
 }

@@ -19,11 +19,11 @@ use crate::servers::program;
 use crate::subscriber::Received;
 use crate::work::{Load, Work};
 
-/// The limit of a subscription's queue, as `Handling` states it, and room for the rest of the
+/// The limit of a subscription's queue, as `HandlerOptions` states it, and room for the rest of the
 /// process.
 const SUBSCRIBER_MIB: f64 = 16.0 + 16.0;
 
-/// The limit of the outgoing queue, as `Builder` states it, and room for the rest of the process.
+/// The limit of the outgoing queue, as `BusBuilder` states it, and room for the rest of the process.
 const SENDER_MIB: f64 = 64.0 + 32.0;
 
 /// The time that the subscribers and the sender run before one of them, or Redis, is frozen.

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
-use tidings::{Builder, Bus, Context, Gap, GapReason, NodeId};
+use tidings::{Bus, BusBuilder, Context, Gap, GapReason, NodeId};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -63,7 +63,7 @@ impl Traffic {
     pub(crate) async fn start(
         subscribers: &[String],
         senders: &[String],
-        describe: impl Fn(Builder) -> Builder,
+        describe: impl Fn(BusBuilder) -> BusBuilder,
     ) -> Result<Self> {
         let mut all = Self {
             senders: Vec::new(),
@@ -171,7 +171,7 @@ pub(crate) struct Sent {
 }
 
 impl Sender {
-    pub(crate) async fn start(builder: Builder) -> Result<Self> {
+    pub(crate) async fn start(builder: BusBuilder) -> Result<Self> {
         // It has no handler that could miss an event.
         let bus = builder.on_gap(|_: Gap| ready(())).start().await?;
         let stop = Arc::new(Notify::new());
@@ -195,7 +195,7 @@ async fn send_until(bus: Bus, stop: Arc<Notify>) -> Sent {
         let begun = Instant::now();
         let result = match bus.send_to_all("tick", &tick).await {
             Ok(receipt) => SendResult::Published {
-                number: receipt.number,
+                number: receipt.sequence,
                 receivers: receipt.receivers,
             },
             Err(error) if error.is_unknown() => SendResult::Unknown,
@@ -267,12 +267,12 @@ struct GapAt {
 }
 
 impl Subscriber {
-    pub(crate) async fn start(builder: Builder) -> Result<Self> {
+    pub(crate) async fn start(builder: BusBuilder) -> Result<Self> {
         let record = Arc::new(Mutex::new(Record::default()));
         let (ticks, gaps) = (Arc::clone(&record), Arc::clone(&record));
         let bus = builder
             .on("tick", move |tick: u64, context: Context| {
-                if let (Some(from), Some(number)) = (context.from(), context.number()) {
+                if let (Some(from), Some(number)) = (*context.sender(), context.sequence()) {
                     let (at, what) = (Instant::now(), Received { tick, number });
                     lock(&ticks).received.push(ReceivedAt { at, from, what });
                 }
@@ -291,7 +291,7 @@ impl Subscriber {
     /// Waits until the bus reports that it is, or was, disconnected.
     pub(crate) async fn detects(&self, since: Instant) -> Result<Instant> {
         until(|| {
-            let is_disconnected = !self.bus.ready();
+            let is_disconnected = !self.bus.is_ready();
             is_disconnected
                 .then(Instant::now)
                 .or(self.lock().back_after(since))
@@ -391,7 +391,7 @@ impl Subscriber {
             log.received.entry(*from).or_default().push(receipt);
         }
         let reports = record.gaps.iter().map(|GapAt { at, gap }| GapReport {
-            from: gap.from,
+            from: gap.sender,
             at: micros(*at),
             is_reconnect: gap.reason == GapReason::Reconnected,
         });
@@ -423,7 +423,10 @@ impl Record {
             .received
             .iter()
             .filter(|received| received.from == from);
-        let gaps = self.gaps.iter().filter(|seen| seen.gap.from == Some(from));
+        let gaps = self
+            .gaps
+            .iter()
+            .filter(|seen| seen.gap.sender == Some(from));
         (
             received.map(|received| received.what).collect(),
             gaps.map(|seen| seen.gap.missed).collect(),

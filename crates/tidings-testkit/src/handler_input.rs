@@ -17,7 +17,7 @@ use tidings::{Bus, Context, Gap, GapReason, NodeId};
 ///
 /// impl Handler<String> for Log {
 ///     async fn handle(&self, user: String, context: &Context) -> Result<(), HandlerError> {
-///         context.bus().send_to_all("log", &format!("{user} at {:?}", context.number())).await?;
+///         context.bus().send_to_all("log", &format!("{user} at {:?}", context.sequence())).await?;
 ///         Ok(())
 ///     }
 /// }
@@ -116,9 +116,9 @@ mod tests {
             .sent_at(noon)
             .build();
 
-        assert_eq!(context.event(), "tick");
+        assert_eq!(context.event_name(), "tick");
         assert_eq!(
-            (context.from(), context.number()),
+            (*context.sender(), context.sequence()),
             (Some(other.id()), Some(7))
         );
         assert_eq!(context.sent_at(), Some(noon));
@@ -131,7 +131,7 @@ mod tests {
 
         let context = context(&node, "tick").build();
 
-        assert_eq!((context.from(), context.number()), (None, None));
+        assert_eq!((*context.sender(), context.sequence()), (None, None));
         assert_eq!(context.sent_at(), None);
     }
 }

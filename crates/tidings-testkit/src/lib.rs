@@ -37,7 +37,7 @@
 //! redis.restore(&hearer).await;
 //! sender.send_to_all("tick", &3).await.expect("redis is up");
 //!
-//! let missed = hearer.gaps().wait_for(|gap| gap.from == Some(sender.id())).await;
+//! let missed = hearer.gaps().wait_for(|gap| gap.sender == Some(sender.id())).await;
 //! assert_eq!(missed.missed, Some(1));
 //! # }
 //! ```

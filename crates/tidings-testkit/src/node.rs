@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidings::{Builder, Bus, Failure, Gap, HearKey};
+use tidings::{Bus, BusBuilder, Failure, Gap, ReceiveKey};
 
 use crate::collected::Collected;
 use crate::version::Version;
@@ -44,7 +44,7 @@ impl Node {
     /// # Panics
     ///
     /// If the bus does not start, with the reason.
-    pub async fn start(builder: Builder) -> Self {
+    pub async fn start(builder: BusBuilder) -> Self {
         let (gaps, failures) = (Collected::default(), Collected::default());
         let (gap_box, failure_box) = (gaps.clone(), failures.clone());
         let builder = builder
@@ -82,7 +82,7 @@ impl Node {
     /// If the handler cannot be registered, with the reason.
     pub fn collect<K, P>(&self, event: K) -> Collected<P>
     where
-        K: HearKey<P> + 'static,
+        K: ReceiveKey<P> + 'static,
         P: Debug + Send + Sync + 'static,
     {
         let collected = Collected::default();
@@ -137,7 +137,7 @@ impl Redis {
     /// # Panics
     ///
     /// If it does not start, with the reason.
-    pub async fn node_with(&self, describe: impl FnOnce(Builder) -> Builder) -> Node {
+    pub async fn node_with(&self, describe: impl FnOnce(BusBuilder) -> BusBuilder) -> Node {
         static NODES: AtomicU64 = AtomicU64::new(1);
         let user = format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed));
         let password = format!(">{PASSWORD}");
@@ -175,7 +175,7 @@ impl Redis {
         self.command(&["ACL", "SETUSER", user, "off"]).await;
         self.command(&["CLIENT", "KILL", "USER", user]).await;
         until("the node notices that it is cut off", || {
-            !node.health().is_up()
+            !node.health().is_ready()
         })
         .await;
     }
@@ -192,7 +192,7 @@ impl Redis {
             .as_deref()
             .expect("only a node with a user of its own can be cut off");
         self.command(&["ACL", "SETUSER", user, "on"]).await;
-        until("the node comes back", || node.health().is_up()).await;
+        until("the node comes back", || node.health().is_ready()).await;
     }
 }
 

@@ -43,7 +43,7 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// When the namespace breaks the rules of [`Builder::namespace`](crate::Builder::namespace).
+    /// When the namespace breaks the rules of [`BusBuilder::namespace`](crate::BusBuilder::namespace).
     pub fn of_bus(namespace: &str) -> Result<Self, NameError> {
         let namespace = Namespace::parse(namespace)?;
         Ok(Self::on_channel(namespace.channel(), namespace))
@@ -169,7 +169,7 @@ impl Permissions {
 
     /// To be a [member](crate::Bus::members) and to see the others, too. Without it, a bus says so
     /// in the log at its start, and others do not know that it is there;
-    /// [`without_membership`](crate::Builder::without_membership) says that this is wanted.
+    /// [`membership`](crate::BusBuilder::membership) says that this is wanted.
     pub fn be_member(self) -> Self {
         self.with_keys(&[
             "evalsha",

@@ -1,6 +1,7 @@
 //! An event: a type with a name on the wire, and the keys under which values are sent and heard.
 
 pub(crate) mod name;
+pub(crate) mod sender;
 
 use std::any::{TypeId, type_name};
 use std::borrow::Cow;
@@ -9,7 +10,7 @@ use std::marker::PhantomData;
 
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_name};
 
-use crate::error::subscribe::OnError;
+use crate::error::subscribe::SubscribeError;
 use crate::event::name::is_notice;
 
 /// Something that happens, as a type: its name on the wire and its payload are one thing.
@@ -203,15 +204,15 @@ impl Names {
     }
 
     /// Whether each name can travel, and is not one of those that buses tell each other things under.
-    pub(crate) fn check(&self) -> Result<(), OnError> {
+    pub(crate) fn check(&self) -> Result<(), SubscribeError> {
         self.list.iter().try_for_each(|name| {
             let event = || name.name.to_string();
             check_name(&name.name).map_err(|source| {
                 let event = event();
-                OnError::Name { event, source }
+                SubscribeError::Name { event, source }
             })?;
             if is_notice(name.name.as_bytes()) {
-                return Err(OnError::Reserved { event: event() });
+                return Err(SubscribeError::Reserved { event: event() });
             }
             Ok(())
         })

@@ -18,7 +18,7 @@ use crate::handler::context::{Context, FromContext};
 ///
 /// Async functions and closures of the payload and up to four things taken from the context
 /// ([`Context`], [`State<T>`](crate::State), [`Bus`](crate::Bus)) are handlers; they return nothing
-/// or a `Result<A, E>`, whose `A` is the answer where somebody [asked](crate::Bus::ask_all):
+/// or a `Result<A, E>`, whose `A` is the answer where somebody [asked](crate::Bus::request_all):
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -26,13 +26,13 @@ use crate::handler::context::{Context, FromContext};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let bus = Bus::builder("memory:handler-docs").state(5_u32).start().await?;
 /// bus.on("cache.clear", |key: String, State(limit): State<u32>, context: Context| async move {
-///     println!("{} asks to drop {key}, of at most {limit}", context.sender_or_stranger());
+///     println!("{} asks to drop {key}, of at most {limit}", context.sender());
 /// })?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// A struct can be one too; it answers with [`Context::answer`]:
+/// A struct can be one too; it answers with [`Context::respond`]:
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -83,7 +83,7 @@ pub trait Handler<P, Args = ()>: Send + Sync + 'static {
 }
 
 /// What a handler function may return: nothing, or a `Result<A, E>` whose `A` serde can write. It
-/// is written, and sent, only to somebody who [asked](crate::Bus::ask_all).
+/// is written, and sent, only to somebody who [asked](crate::Bus::request_all).
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     note = "return nothing, or a `Result<A, E>` with a response that is `serde::Serialize` (`()` if there is none) and an error that is `Into<Box<dyn Error + Send + Sync>>`"
@@ -106,7 +106,7 @@ impl Outcome for () {
 impl<A: Serialize, E: Into<HandlerError>> Outcome for Result<A, E> {
     fn into_result(self, context: &Context) -> Result<(), HandlerError> {
         let answer = self.map_err(Into::into)?;
-        context.answer(&answer)?;
+        context.respond(&answer)?;
         Ok(())
     }
 }

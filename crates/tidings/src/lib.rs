@@ -28,7 +28,7 @@
 //!   order they were sent.
 //! * Missed events are reported: [`Bus::on_gap`] receives how many, from which sender and why.
 //! * A malformed frame, a payload of the wrong type, or a handler that fails or panics is reported
-//!   to [`Builder::on_failure`], and the next event is handled.
+//!   to [`BusBuilder::on_failure`], and the next event is handled.
 //! * A send returns Redis's answer, or an error that says whether the event may have been
 //!   published.
 //!
@@ -67,45 +67,46 @@ mod observe;
 mod redis_error;
 mod task;
 
-pub use api::builder::Builder;
+pub use api::builder::BusBuilder;
 pub use api::counter::Counter;
-pub use api::request::{Answer, Answers, Asking};
+pub use api::request::{Request, Response, Responses};
 pub use api::send::{Receipt, Sending};
 pub use bus::Bus;
 pub use error::connect::{ConnectError, UrlError};
-pub use error::counter::CountError;
-pub use error::failure::{Cause, Failure, HandlerError};
+pub use error::counter::CounterError;
+pub use error::failure::{Failure, HandlerError, HandlerFailure};
 pub use error::gap::{Gap, GapReason};
 pub use error::members::MembersError;
 pub use error::report;
-pub use error::request::{AnswerError, AskError};
-pub use error::send::{FlushError, SendError, Unsent};
-pub use error::send_failure::{Fate, Reason};
-pub use error::shared::{LoadError, LoadOrError, ShareError, StoreError};
+pub use error::request::{RequestError, ResponseError};
+pub use error::send::{FlushError, SendError, Undelivered};
+pub use error::send_failure::{SendFailure, Unconfirmed};
+pub use error::shared::{GetOrLoadError, LoadError, SharedError, StoreError};
 pub use error::shutdown::ShutdownError;
 pub use error::start::StartError;
-pub use error::subscribe::{MissingState, OnError};
+pub use error::subscribe::{MissingState, SubscribeError};
+pub use event::sender::Sender;
 pub use event::{Event, EventKey, Names, Unknown};
 pub use handler::context::{Context, FromContext, State};
-pub use handler::key::{EventPayload, HearKey, SendKey, StreamKey};
+pub use handler::key::{EventPayload, ReceiveKey, SendKey, StreamKey};
 pub use handler::stream::EventStream;
 pub use handler::{Handler, Outcome};
 pub use macros::{Event, debug_handler, on};
 pub use members::member::Member;
-pub use members::watch::{Departure, MemberEvent, MemberEvents};
+pub use members::watch::{LeaveReason, MemberEvent, MemberWatch};
 pub use observe::health::{Connection, Health, HealthWatch, TopologyKind};
-pub use receive::queue::WhenFull;
-pub use receive::subscription::{Handling, Subscription};
-pub use request::summary::{Summary, Who};
+pub use receive::queue::Overflow;
+pub use receive::subscription::{HandlerOptions, Subscription};
+pub use request::summary::{Responder, Summary};
 pub use shared::map::SharedMap;
-pub use shared::map::caching::Caching;
-pub use shared::map::watch::{EntryWatch, Latest, MapWatch};
+pub use shared::map::caching::MapOptions;
+pub use shared::map::watch::{EntryState, EntryWatch, MapWatch};
 pub use shared::map::watchers::MapChange;
-pub use shared::options::{Sharing, WhenLost};
+pub use shared::options::{SharedOptions, WhenLost};
 pub use shared::shareable::Shareable;
 pub use shared::snapshot::{Freshness, Snapshot};
 pub use shared::value::Shared;
-pub use shared::watch::Changes;
+pub use shared::watch::SharedWatch;
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
 pub use transport::tls::Tls;
@@ -116,8 +117,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Bus, Context, Event, Failure, Format, Gap, Handler, HandlerError, Handling, State, Unknown,
-        WhenFull,
+        Bus, Context, Event, Failure, Format, Gap, Handler, HandlerError, HandlerOptions, Overflow,
+        State, Unknown,
     };
 }
 

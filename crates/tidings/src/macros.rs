@@ -95,7 +95,7 @@ pub use tidings_macros::Event;
 ///
 /// #[tidings::on]
 /// async fn greet(renamed: UserRenamed, context: Context) -> Result<(), std::io::Error> {
-///     println!("{} renamed {}", context.sender_or_stranger(), renamed.name);
+///     println!("{} renamed {}", context.sender(), renamed.name);
 ///     Ok(())
 /// }
 ///
@@ -121,7 +121,7 @@ pub use tidings_macros::Event;
 ///
 /// Handlers of every linked crate are registered. A crate that is declared in `Cargo.toml` but
 /// never named in code is not linked: name it with `use my_handlers as _;`. The start logs each
-/// handler that it registers. `Builder::without_collected` turns the registration off.
+/// handler that it registers. `BusBuilder::auto_register` turns the registration off.
 pub use tidings_macros::on;
 
 /// Improves the compiler error of a function that is not a valid handler.

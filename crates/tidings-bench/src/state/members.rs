@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
-use tidings::{Bus, Departure, MemberEvent, MemberEvents};
+use tidings::{Bus, LeaveReason, MemberEvent, MemberWatch};
 use tidings_testkit::Redis;
 use tokio::time::{sleep, timeout_at};
 
@@ -69,10 +69,7 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Cost>> {
 
 async fn once(members: usize, killed: usize) -> anyhow::Result<Cost> {
     let redis = Redis::builder().config("maxclients", "9000").start().await;
-    let watching = Bus::builder(&redis.url())
-        .without_membership()
-        .start()
-        .await?;
+    let watching = Bus::builder(&redis.url()).membership(false).start().await?;
     let mut events = watching.watch_members();
     let mut processes = start(&redis, members, killed).await?;
     all_joined(&mut events, members).await?;
@@ -138,7 +135,7 @@ async fn start(redis: &Redis, members: usize, killed: usize) -> anyhow::Result<V
     Ok(processes)
 }
 
-async fn all_joined(events: &mut MemberEvents, members: usize) -> anyhow::Result<()> {
+async fn all_joined(events: &mut MemberWatch, members: usize) -> anyhow::Result<()> {
     let mut there = HashSet::new();
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while there.len() < members {
@@ -194,7 +191,7 @@ struct Reported {
 }
 
 impl Reported {
-    async fn watch(events: &mut MemberEvents) -> Self {
+    async fn watch(events: &mut MemberWatch) -> Self {
         let mut reported = Self::default();
         let killed = Instant::now();
         let until = tokio::time::Instant::now() + LEASE + AFTERWARDS;
@@ -203,7 +200,7 @@ impl Reported {
                 reported.wrongly += 1;
                 continue;
             };
-            if member.role.as_deref() != Some(VICTIM) || why != Departure::Vanished {
+            if member.role.as_deref() != Some(VICTIM) || why != LeaveReason::Vanished {
                 reported.wrongly += 1;
                 continue;
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidings::{Bus, Sharing};
+use tidings::{Bus, SharedOptions};
 use tidings_testkit::Redis;
 use tokio::sync::mpsc;
 
@@ -42,10 +42,10 @@ impl Channel {
         }
     }
 
-    fn sharing(self) -> Sharing {
+    fn sharing(self) -> SharedOptions {
         match self {
-            Self::Inline => Sharing::new().inline(SMALL),
-            _ => Sharing::new(),
+            Self::Inline => SharedOptions::new().inline_up_to(SMALL),
+            _ => SharedOptions::new(),
         }
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn run(how: HalfOpen, interval: Duration, times: usize) -> Resu
 async fn try_once(how: HalfOpen, interval: Duration) -> Result<Outcome> {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
-    let describe = |bus: tidings::Builder| bus.probe_interval(interval);
+    let describe = |bus: tidings::BusBuilder| bus.heartbeat_interval(interval);
     let traffic = Traffic::start(&[proxy.url()], &[redis.url()], describe).await?;
     let subscriber = &traffic.subscribers[0];
     if interval == HEARTBEAT_INTERVAL {

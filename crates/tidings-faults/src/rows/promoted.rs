@@ -34,7 +34,7 @@ async fn try_once() -> Result<Outcome> {
     let mut outcome = Outcome::default();
     for bus in traffic.buses() {
         let left = until(|| match bus.health().connection {
-            Connection::Deaf { since, why } if why.contains("replica") => Some(since),
+            Connection::Disconnected { since, why } if why.contains("replica") => Some(since),
             _ => None,
         });
         let left = left.await.context("the bus did not leave the replica")?;

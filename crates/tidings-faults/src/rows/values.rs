@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use redis::aio::MultiplexedConnection;
-use tidings::{Builder, Bus, Freshness, Shared, Snapshot};
+use tidings::{Bus, BusBuilder, Freshness, Shared, Snapshot};
 use tidings_testkit::{Proxy, Redis, Sentinels};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -155,7 +155,7 @@ impl Fleet {
             changed: Arc::default(),
         };
         for url in urls {
-            let node = Node::start(Bus::builder(url).probe_interval(INTERVAL), &fleet).await?;
+            let node = Node::start(Bus::builder(url).heartbeat_interval(INTERVAL), &fleet).await?;
             fleet.nodes.push(node);
         }
         Ok(fleet)
@@ -181,7 +181,12 @@ impl Fleet {
     /// equal to Redis.
     async fn settle(&self, redis: &Redis, outcome: &mut Outcome) -> Result<()> {
         self.changing.store(false, Relaxed);
-        let all_up = || self.nodes.iter().all(|node| node.bus.ready()).then_some(());
+        let all_up = || {
+            self.nodes
+                .iter()
+                .all(|node| node.bus.is_ready())
+                .then_some(())
+        };
         until(all_up).await.context("not all buses reconnected")?;
         let began = Instant::now();
         let at_rest = || (self.under_way.load(Relaxed) == 0).then_some(());
@@ -281,7 +286,7 @@ fn seen(now: &Snapshot<u64>) -> Seen {
 }
 
 impl Node {
-    async fn start(builder: Builder, fleet: &Fleet) -> Result<Self> {
+    async fn start(builder: BusBuilder, fleet: &Fleet) -> Result<Self> {
         let bus = builder.start().await?;
         let (mut values, mut watchers, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
         for name in NAMES {

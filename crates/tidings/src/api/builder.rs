@@ -13,13 +13,13 @@ use crate::bus::states::States;
 use crate::connection::receive_task::Probe;
 use crate::error::failure::Failure;
 use crate::error::start::StartError;
-use crate::error::subscribe::OnError;
-use crate::handler::key::{EventPayload, HearKey};
+use crate::error::subscribe::SubscribeError;
+use crate::handler::key::{EventPayload, ReceiveKey};
 use crate::handler::{Handler, collected};
 use crate::members::profile::Profile;
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace};
 use crate::observe::reports::FailureHook;
-use crate::receive::subscription::{Handling, Subscription};
+use crate::receive::subscription::{HandlerOptions, Subscription};
 use crate::send::outgoing::Settings;
 use crate::shared::reconciler;
 use crate::task::stage::Stage;
@@ -36,7 +36,7 @@ const SHORTEST_CHECK: Duration = Duration::from_secs(1);
 /// A shorter lease would take a busy machine for a dead one.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
-type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send>;
+type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError> + Send>;
 
 /// A bus before its start. [`Bus::builder`] makes one.
 ///
@@ -45,17 +45,17 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 /// | [`namespace`](Self::namespace) | `default` |
 /// | [`tls`](Self::tls) | who the system trusts, at a `rediss:` address |
 /// | [`format`](Self::format) | [`Format::Json`] |
-/// | [`outgoing_queue`](Self::outgoing_queue) | 64 MiB |
+/// | [`send_buffer`](Self::send_buffer) | 64 MiB |
 /// | [`send_timeout`](Self::send_timeout) | 30 s |
 /// | [`volatile`](Self::volatile) | no: sends wait for a Redis that is away |
 /// | [`start_timeout`](Self::start_timeout) | 10 s |
 /// | [`wait_for_redis`](Self::wait_for_redis) | no: a start that takes longer fails |
-/// | [`probe_interval`](Self::probe_interval) | 5 s |
-/// | [`check_interval`](Self::check_interval) | 30 s |
+/// | [`heartbeat_interval`](Self::heartbeat_interval) | 5 s |
+/// | [`refresh_interval`](Self::refresh_interval) | 30 s |
 /// | [`name`](Self::name) | the program's |
 /// | [`role`](Self::role), [`version`](Self::version) | none |
 /// | [`lease`](Self::lease) | 15 s |
-/// | [`without_membership`](Self::without_membership) | no: others see this bus |
+/// | [`membership`](Self::membership) | `true`: others see this bus |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -72,7 +72,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, OnError> + Send
 /// # }
 /// ```
 #[must_use = "a builder does nothing until it is started"]
-pub struct Builder {
+pub struct BusBuilder {
     url: String,
     tls: Option<Tls>,
     namespace: String,
@@ -80,15 +80,15 @@ pub struct Builder {
     states: States,
     failure_hook: Option<FailureHook>,
     registrations: Vec<Registration>,
-    collects: bool,
+    auto_register: bool,
     sending: Settings,
     start_timeout: Option<Duration>,
-    probe_interval: Duration,
-    check_interval: Duration,
+    heartbeat_interval: Duration,
+    refresh_interval: Duration,
     profile: Profile,
 }
 
-impl Builder {
+impl BusBuilder {
     pub(crate) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
@@ -98,15 +98,15 @@ impl Builder {
             states: States::default(),
             failure_hook: None,
             registrations: Vec::new(),
-            collects: true,
+            auto_register: true,
             sending: Settings {
                 limit: 64 << 20,
                 patience: Duration::from_secs(30),
                 is_volatile: false,
             },
             start_timeout: Some(Duration::from_secs(10)),
-            probe_interval: Duration::from_secs(5),
-            check_interval: reconciler::EVERY,
+            heartbeat_interval: Duration::from_secs(5),
+            refresh_interval: reconciler::EVERY,
             profile: Profile::default(),
         }
     }
@@ -156,12 +156,12 @@ impl Builder {
     /// As [`Bus::on`], from the very start: no event can come before the handler is there.
     pub fn on<K, P, Args, H>(self, event: K, handler: H) -> Self
     where
-        K: HearKey<P>,
+        K: ReceiveKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.on_with(event, Handling::default(), handler)
+        self.on_with(event, HandlerOptions::default(), handler)
     }
 
     /// As [`Bus::on_with`], from the very start.
@@ -169,9 +169,9 @@ impl Builder {
         clippy::needless_pass_by_value,
         reason = "a key is a name, and is given as one"
     )]
-    pub fn on_with<K, P, Args, H>(self, event: K, handling: Handling, handler: H) -> Self
+    pub fn on_with<K, P, Args, H>(self, event: K, handling: HandlerOptions, handler: H) -> Self
     where
-        K: HearKey<P>,
+        K: ReceiveKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
@@ -199,10 +199,11 @@ impl Builder {
         self.register(move |bus| bus.on_gap(handler))
     }
 
-    /// Leaves the functions marked `#[tidings::on]` out: only what is registered explicitly hears.
-    pub fn without_collected(self) -> Self {
+    /// Whether to register the functions that are marked `#[tidings::on]`. The default is `true`;
+    /// with `false` only handlers that are registered explicitly receive events.
+    pub fn auto_register(self, auto_register: bool) -> Self {
         Self {
-            collects: false,
+            auto_register,
             ..self
         }
     }
@@ -210,22 +211,22 @@ impl Builder {
     /// How many bytes of events may wait for Redis. When it is full, `feed` and the sends wait for
     /// room, for as long as [`send_timeout`](Self::send_timeout), and then fail. While Redis is
     /// there, `feed` leaves it at 4 MiB of this, so that no event is late for its sake.
-    pub fn outgoing_queue(mut self, bytes: usize) -> Self {
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
         // A queue of nothing takes one event at a time.
         self.sending.limit = bytes.max(1);
         self
     }
 
     /// How long an event may wait for Redis before it is given up: one that was handed to Redis and
-    /// not answered then is [`Unknown`](crate::Fate::Unknown). One that has to wait for room in the
-    /// [`outgoing_queue`](Self::outgoing_queue) first may do that for as long, too.
+    /// not answered then is [`Unknown`](crate::Unconfirmed::Unknown). One that has to wait for room in the
+    /// [`send_buffer`](Self::send_buffer) first may do that for as long, too.
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
         self.sending.patience = timeout.min(FOREVER);
         self
     }
 
     /// Sends fail at once while Redis is away, instead of waiting for it. What is on its way when the
-    /// connection is lost ends then, too, as [`Unknown`](crate::Fate::Unknown).
+    /// connection is lost ends then, too, as [`Unknown`](crate::Unconfirmed::Unknown).
     pub fn volatile(mut self) -> Self {
         self.sending.is_volatile = true;
         self
@@ -254,9 +255,9 @@ impl Builder {
     /// either, it connects anew. So a connection is deaf for twice this at most. It is also how long
     /// Redis may take to answer, and how often the server is asked whether it still is the master.
     /// At least 100 ms.
-    pub fn probe_interval(self, interval: Duration) -> Self {
+    pub fn heartbeat_interval(self, interval: Duration) -> Self {
         Self {
-            probe_interval: interval.clamp(SHORTEST_PROBE, FOREVER),
+            heartbeat_interval: interval.clamp(SHORTEST_PROBE, FOREVER),
             ..self
         }
     }
@@ -264,9 +265,9 @@ impl Builder {
     /// How often what is here of shared values is compared with Redis when nothing was announced:
     /// that finds what was written without a word, or was gone when its time was up. Chance makes it
     /// up to a fifth more or less. At least 1 s.
-    pub fn check_interval(self, interval: Duration) -> Self {
+    pub fn refresh_interval(self, interval: Duration) -> Self {
         Self {
-            check_interval: interval.clamp(SHORTEST_CHECK, FOREVER),
+            refresh_interval: interval.clamp(SHORTEST_CHECK, FOREVER),
             ..self
         }
     }
@@ -303,11 +304,12 @@ impl Builder {
         self
     }
 
-    /// Others do not see this bus: it is no [member](Bus::members), and cannot be found by
-    /// [`send_to`](Bus::send_to) or by a role. It still hears what is sent to all. It needs no
-    /// permission to [be a member](crate::acl::Permissions::be_member), and says nothing at its end.
-    pub fn without_membership(mut self) -> Self {
-        self.profile.is_member = false;
+    /// Whether this bus is a [member](Bus::members) of its namespace. The default is `true`. With
+    /// `false` it still receives what is sent to all, but other processes do not see it: neither
+    /// [`send_to`](Bus::send_to) nor a role finds it. It needs no permission to
+    /// [be a member](crate::acl::Permissions::be_member) then, and does not announce its end.
+    pub fn membership(mut self, is_member: bool) -> Self {
+        self.profile.is_member = is_member;
         self
     }
 
@@ -339,15 +341,15 @@ impl Builder {
         let parts = Parts::new(self.format, self.sending, &*transport, namespace);
         let stage = watch::Sender::new(Stage::Open);
         let stages = stage.subscribe();
-        let bus = parts.bus(self.states, self.profile, self.check_interval, stage);
-        if self.collects {
+        let bus = parts.bus(self.states, self.profile, self.refresh_interval, stage);
+        if self.auto_register {
             collected::register_all(&bus)?;
         }
         for registration in self.registrations {
             registration(&bus)?;
         }
         let connected = parts.connect(&*transport, self.start_timeout).await?;
-        let probe = Probe::new(self.probe_interval);
+        let probe = Probe::new(self.heartbeat_interval);
         // Before a handler can ask for the members: it waits until it is known whether we are one.
         let heartbeat = heartbeat(&bus);
         parts.run(
@@ -366,16 +368,16 @@ impl Builder {
 
     fn register(
         mut self,
-        registration: impl FnOnce(&Bus) -> Result<Subscription, OnError> + Send + 'static,
+        registration: impl FnOnce(&Bus) -> Result<Subscription, SubscribeError> + Send + 'static,
     ) -> Self {
         self.registrations.push(Box::new(registration));
         self
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for BusBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("BusBuilder")
             .field("url", &Address::shown(&self.url))
             .field("namespace", &self.namespace)
             .field("format", &self.format)
@@ -389,15 +391,15 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_table() {
-        let builder = Builder::new("memory:defaults");
+        let builder = BusBuilder::new("memory:defaults");
         assert_eq!(builder.namespace, "default");
         assert_eq!(builder.format, Format::Json);
         assert_eq!(builder.sending.limit, 64 << 20);
         assert_eq!(builder.sending.patience, Duration::from_secs(30));
         assert!(!builder.sending.is_volatile);
         assert_eq!(builder.start_timeout, Some(Duration::from_secs(10)));
-        assert_eq!(builder.probe_interval, Duration::from_secs(5));
-        assert_eq!(builder.check_interval, Duration::from_secs(30));
+        assert_eq!(builder.heartbeat_interval, Duration::from_secs(5));
+        assert_eq!(builder.refresh_interval, Duration::from_secs(30));
         assert_eq!(builder.profile.lease, Duration::from_secs(15));
         assert_eq!(
             (builder.profile.role, builder.profile.version),

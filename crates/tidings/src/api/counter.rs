@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidings_codec::check_name;
 
 use crate::Bus;
-use crate::error::counter::CountError;
+use crate::error::counter::CounterError;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::{Kept, Undone};
 use crate::keyspace::answer::Answer;
@@ -19,8 +19,8 @@ use crate::keyspace::answer::Answer;
 /// `redis-cli` can read and change it, too.
 ///
 /// Nothing here waits for a Redis that is away, or asks twice: counted twice would be wrong. An
-/// error says whether it may have been counted ([`CountError::is_unknown`]). Redis has
-/// [`send_timeout`](crate::Builder::send_timeout) to answer.
+/// error says whether it may have been counted ([`CounterError::is_unknown`]). Redis has
+/// [`send_timeout`](crate::BusBuilder::send_timeout) to answer.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -55,7 +55,7 @@ impl Counter {
     ///
     /// When the sum would not fit into an `i64`, something else lies under the key, or Redis is
     /// away, refuses it or does not answer.
-    pub async fn add(&self, n: i64) -> Result<i64, CountError> {
+    pub async fn add(&self, n: i64) -> Result<i64, CounterError> {
         self.ask(|keys| keys.add(&self.key, n)).await
     }
 
@@ -64,7 +64,7 @@ impl Counter {
     /// # Errors
     ///
     /// As [`add`](Self::add).
-    pub async fn get(&self) -> Result<i64, CountError> {
+    pub async fn get(&self) -> Result<i64, CounterError> {
         self.ask(|keys| keys.count(&self.key)).await
     }
 
@@ -73,27 +73,27 @@ impl Counter {
     /// # Errors
     ///
     /// As [`add`](Self::add).
-    pub async fn reset(&self) -> Result<i64, CountError> {
+    pub async fn reset(&self) -> Result<i64, CounterError> {
         self.ask(|keys| keys.reset(&self.key)).await
     }
 
     async fn ask(
         &self,
         question: impl FnOnce(&dyn Keyspace) -> Answer<i64>,
-    ) -> Result<i64, CountError> {
+    ) -> Result<i64, CounterError> {
         let answer = self.kept.ask(question).await;
         answer.map_err(|undone| self.error(undone))
     }
 
-    fn error(&self, undone: Undone) -> CountError {
+    fn error(&self, undone: Undone) -> CounterError {
         let counter = self.name.to_string();
         match undone {
-            Undone::Foreign(words) => CountError::Foreign {
+            Undone::Foreign(words) => CounterError::Foreign {
                 counter,
                 words: words.to_string(),
             },
-            Undone::Overflow => CountError::Overflow { counter },
-            Undone::Fate(fate) => CountError::Fate { counter, fate },
+            Undone::Overflow => CounterError::Overflow { counter },
+            Undone::Unconfirmed(why) => CounterError::Unconfirmed { counter, why },
         }
     }
 }
@@ -105,8 +105,8 @@ impl Bus {
     /// # Errors
     ///
     /// When the name breaks the rules of event names.
-    pub fn counter(&self, name: &str) -> Result<Counter, CountError> {
-        check_name(name).map_err(|source| CountError::Name {
+    pub fn counter(&self, name: &str) -> Result<Counter, CounterError> {
+        check_name(name).map_err(|source| CounterError::Name {
             counter: name.to_owned(),
             source,
         })?;

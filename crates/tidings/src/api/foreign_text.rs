@@ -9,17 +9,17 @@ use serde::Deserialize;
 use tidings_codec::{DecodeError, Format, NodeId, Payload, check_name};
 
 use crate::error::connect::{ConnectError, UrlError};
-use crate::error::counter::CountError;
-use crate::error::failure::{Cause, Failure};
+use crate::error::counter::CounterError;
+use crate::error::failure::{Failure, HandlerFailure};
 use crate::error::members::MembersError;
 use crate::error::report;
-use crate::error::request::AnswerError;
+use crate::error::request::ResponseError;
 use crate::error::send::SendError;
-use crate::error::send_failure::{Fate, Reason};
-use crate::error::shared::{LoadError, ShareError, StoreError};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
+use crate::error::shared::{LoadError, SharedError, StoreError};
 use crate::error::start::StartError;
-use crate::error::subscribe::OnError;
-use crate::request::summary::{Summary, Who};
+use crate::error::subscribe::SubscribeError;
+use crate::request::summary::{Responder, Summary};
 
 /// Clears the screen, begins a line of a log, colors it, turns it around and hides a character.
 const INJECTION: &str =
@@ -141,7 +141,7 @@ fn payloads_of_others_are_shown_escaped() {
 
 #[test]
 fn members_and_their_answers_are_shown_escaped() {
-    let who = || Who {
+    let who = || Responder {
         node: NodeId::new(7),
         name: Some(foreign()),
         role: Some(foreign()),
@@ -157,17 +157,17 @@ fn members_and_their_answers_are_shown_escaped() {
         within: Duration::from_secs(2),
         ..Summary::default()
     });
-    shown.error(&AnswerError::Failed { text: foreign() });
+    shown.error(&ResponseError::Failed { text: foreign() });
     shown.error(&MembersError::Foreign { words: foreign() });
     shown.check();
 }
 
 #[test]
 fn words_of_redis_are_shown_escaped() {
-    let reason = || Reason::Refused(INJECTION.into());
+    let reason = || SendFailure::Refused(INJECTION.into());
     let mut shown = Shown::default();
     shown.text(reason());
-    shown.text(Fate::NotSent(reason()));
+    shown.text(Unconfirmed::NotSent(reason()));
     shown.error(&ConnectError::Redis {
         doing: "subscribing",
         words: foreign(),
@@ -187,11 +187,11 @@ fn words_of_redis_are_shown_escaped() {
         said: foreign(),
         is_final: false,
     });
-    shown.error(&SendError::Fate {
+    shown.error(&SendError::Unknown {
         event: "tick".to_owned(),
-        fate: Fate::Unknown(reason()),
+        why: reason(),
     });
-    shown.error(&CountError::Foreign {
+    shown.error(&CounterError::Foreign {
         counter: "visits".to_owned(),
         words: foreign(),
     });
@@ -231,9 +231,9 @@ fn shared_values_of_others_are_shown_escaped() {
             source,
         });
     }
-    shown.error(&StoreError::Fate {
+    shown.error(&StoreError::Unconfirmed {
         shared: "limits".to_owned(),
-        fate: Fate::NotSent(Reason::Refused(INJECTION.into())),
+        why: Unconfirmed::NotSent(SendFailure::Refused(INJECTION.into())),
     });
     shown.check();
 }
@@ -243,19 +243,19 @@ fn failures_of_handlers_are_shown_escaped() {
     let failure = |cause| Failure::Handler {
         event: "tick".to_owned(),
         handler: "tick (u64)".into(),
-        from: None,
-        number: None,
+        sender: None,
+        sequence: None,
         cause,
     };
     let mut shown = Shown::default();
-    shown.error(&failure(Cause::Failed(Box::new(io()))));
-    shown.error(&failure(Cause::Panicked(foreign())));
+    shown.error(&failure(HandlerFailure::Failed(Box::new(io()))));
+    shown.error(&failure(HandlerFailure::Panicked(foreign())));
     for source in decode_errors() {
         shown.error(&Failure::Payload {
             event: "tick".to_owned(),
             handler: "tick (u64)".into(),
-            from: None,
-            number: None,
+            sender: None,
+            sequence: None,
             source,
         });
     }
@@ -270,11 +270,11 @@ fn names_that_were_refused_are_shown_escaped() {
         event: foreign(),
         source: source(),
     });
-    shown.error(&OnError::Name {
+    shown.error(&SubscribeError::Name {
         event: foreign(),
         source: source(),
     });
-    shown.error(&ShareError::Name {
+    shown.error(&SharedError::Name {
         shared: foreign(),
         source: source(),
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidings_codec::NodeId;
 use tokio::time::Instant;
 
-use crate::api::builder::Builder;
+use crate::api::builder::BusBuilder;
 use crate::bus::Bus;
 use crate::bus::shutdown::shut_down;
 use crate::error::shutdown::ShutdownError;
@@ -43,8 +43,8 @@ impl Bus {
     ///
     /// White space around it does not count. Odd characters in a user, a password or a path are
     /// written with `%`, such as `%23` for `#`.
-    pub fn builder(url: &str) -> Builder {
-        Builder::new(url)
+    pub fn builder(url: &str) -> BusBuilder {
+        BusBuilder::new(url)
     }
 
     /// This bus's id: other processes can [`send_to`](Self::send_to) it.
@@ -55,7 +55,7 @@ impl Bus {
     /// The same bus, for events that are worth nothing when they are late: what is sent through this
     /// clone fails at once while Redis is away, instead of waiting for it. An event that waits in a
     /// frame or is on its way when the connection is lost shares the fate of the others there.
-    /// [`Builder::volatile`] is for all that a bus sends, and gives up those, too.
+    /// [`BusBuilder::volatile`] is for all that a bus sends, and gives up those, too.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -90,7 +90,7 @@ impl Bus {
 
     /// Whether the bus hears, for a service's readiness probe: `false` from the moment at which it
     /// is known to be deaf until Redis confirmed its subscription again.
-    pub fn ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         matches!(*self.inner.pulse.connection.borrow(), Connection::Up { .. })
     }
 

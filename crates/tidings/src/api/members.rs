@@ -7,13 +7,13 @@ use crate::error::members::MembersError;
 use crate::members::member::Member;
 use crate::members::profile;
 use crate::members::view::{Follower, Over, View};
-use crate::members::watch::MemberEvents;
+use crate::members::watch::MemberWatch;
 
 impl Bus {
     /// Asks Redis who is there: all members of the namespace, this bus included, the oldest first.
     ///
     /// A bus is a member from shortly after its start until it is shut down, and for one
-    /// [lease](crate::Builder::lease) after it crashed. This waits until it is known whether this
+    /// [lease](crate::BusBuilder::lease) after it crashed. This waits until it is known whether this
     /// bus itself is one, and for nothing else: while Redis is away it fails at once.
     ///
     /// ```
@@ -45,7 +45,7 @@ impl Bus {
     /// Tells of each member that is there, this bus included, and then of each that joins or leaves.
     ///
     /// One that is shut down or dropped is gone at once. One that crashed or is cut off is gone when
-    /// it did not renew its [lease](crate::Builder::lease), 0.22 leases later at most. A Redis that
+    /// it did not renew its [lease](crate::BusBuilder::lease), 0.22 leases later at most. A Redis that
     /// was away, frozen or has lost everything is no reason: all have their lease, and 2 s to
     /// connect, from when it is back; who crashed meanwhile is gone only then. So is one whose
     /// departure itself was missed, which a bus finds out within two renewals of its own lease, or
@@ -72,12 +72,12 @@ impl Bus {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn watch_members(&self) -> MemberEvents {
+    pub fn watch_members(&self) -> MemberWatch {
         self.view().watch()
     }
 
     /// Which members leave from now on.
-    pub(crate) fn departures(&self) -> MemberEvents {
+    pub(crate) fn departures(&self) -> MemberWatch {
         self.view().watch_departures()
     }
 

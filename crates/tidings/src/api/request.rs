@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tidings_codec::{Payload, To};
 
 use crate::Bus;
-use crate::error::request::{AnswerError, AskError};
+use crate::error::request::{RequestError, ResponseError};
 use crate::error::send::SendError;
 use crate::handler::key::SendKey;
 use crate::members::member::Member;
@@ -21,18 +21,18 @@ use crate::members::watch::MemberEvent;
 use crate::receive::request::{ASK, Reply};
 use crate::request::pending::{Heard, OPEN};
 use crate::request::responses::{Departures, Replies};
-use crate::request::summary::{Summary, Who};
+use crate::request::summary::{Responder, Summary};
 use crate::send::outgoing::Address;
 use crate::task::stage::Stage;
 
 /// How long answers are waited for, where nobody says so.
-const WITHIN: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The answers to an event, as they come: [`Bus::ask_all`] gives them. They end when every member
+/// The answers to an event, as they come: [`Bus::request_all`] gives them. They end when every member
 /// has answered or left, or when the time is up.
 ///
 /// Dropping them is no harm: what still comes is ignored.
-pub struct Answers<A> {
+pub struct Responses<A> {
     replies: Replies,
     answer: PhantomData<fn() -> A>,
 }
@@ -40,16 +40,16 @@ pub struct Answers<A> {
 /// What one member answered.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Answer<A> {
+pub struct Response<A> {
     /// The member.
-    pub from: Who,
+    pub from: Responder,
     /// Its answer, or why there is none.
-    pub value: Result<A, AnswerError>,
+    pub value: Result<A, ResponseError>,
 }
 
-impl<A: DeserializeOwned> Answers<A> {
+impl<A: DeserializeOwned> Responses<A> {
     /// The next answer; `None` when there will be none.
-    pub async fn next(&mut self) -> Option<Answer<A>> {
+    pub async fn next(&mut self) -> Option<Response<A>> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
@@ -59,50 +59,50 @@ impl<A: DeserializeOwned> Answers<A> {
         self.replies.summary(decode::<A>).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Answer<A>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Response<A>>> {
         let polled = self.replies.poll_next(cx, decode);
-        polled.map(|next| next.map(|(from, value)| Answer { from, value }))
+        polled.map(|next| next.map(|(from, value)| Response { from, value }))
     }
 }
 
-impl<A: DeserializeOwned> Stream for Answers<A> {
-    type Item = Answer<A>;
+impl<A: DeserializeOwned> Stream for Responses<A> {
+    type Item = Response<A>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer<A>>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Response<A>>> {
         self.get_mut().poll(cx)
     }
 }
 
-impl<A> fmt::Debug for Answers<A> {
+impl<A> fmt::Debug for Responses<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Answers").field(&self.replies).finish()
+        f.debug_tuple("Responses").field(&self.replies).finish()
     }
 }
 
 /// An ask that is not made yet: await it.
 #[must_use = "nobody is asked before it is awaited"]
-pub struct Asking<'a, A, K, T: ?Sized> {
+pub struct Request<'a, A, K, T: ?Sized> {
     bus: &'a Bus,
     event: K,
     data: &'a T,
-    within: Duration,
+    timeout: Duration,
     answer: PhantomData<fn() -> A>,
 }
 
-impl<A, K, T: ?Sized> Asking<'_, A, K, T> {
+impl<A, K, T: ?Sized> Request<'_, A, K, T> {
     /// How long answers are waited for, counted from when Redis took the event; 5 s by default.
-    pub fn within(self, within: Duration) -> Self {
-        Self { within, ..self }
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 }
 
-impl<'a, A, K, T> IntoFuture for Asking<'a, A, K, T>
+impl<'a, A, K, T> IntoFuture for Request<'a, A, K, T>
 where
     A: DeserializeOwned,
     K: SendKey<T> + 'a,
     T: ?Sized + Sync,
 {
-    type Output = Result<Answers<A>, AskError>;
+    type Output = Result<Responses<A>, RequestError>;
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -110,12 +110,12 @@ where
             bus,
             event,
             data,
-            within,
+            timeout,
             answer: _,
         } = self;
         Box::pin(bus.in_runtime(async move {
-            let replies = bus.ask(event, data, To::All, within).await?;
-            Ok(Answers {
+            let replies = bus.ask(event, data, To::All, timeout).await?;
+            Ok(Responses {
                 replies,
                 answer: PhantomData,
             })
@@ -123,10 +123,10 @@ where
     }
 }
 
-impl<A, K, T: ?Sized> fmt::Debug for Asking<'_, A, K, T> {
+impl<A, K, T: ?Sized> fmt::Debug for Request<'_, A, K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asking")
-            .field("within", &self.within)
+        f.debug_struct("Request")
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -134,7 +134,7 @@ impl<A, K, T: ?Sized> fmt::Debug for Asking<'_, A, K, T> {
 impl Bus {
     /// Sends an event to every member, this one included, and gives what their handlers return:
     /// one answer of each, as they arrive. A handler answers by returning `Ok(value)`, or with
-    /// [`Context::answer`](crate::Context::answer).
+    /// [`Context::respond`](crate::Context::respond).
     ///
     /// Where several handlers in one process hear the event, all of them must succeed, and the
     /// first value that is not null is the answer. A process without a handler says so, which can
@@ -150,7 +150,7 @@ impl Bus {
     ///     Ok::<_, HandlerError>(fruit.len())
     /// })?;
     ///
-    /// let mut answers = bus.ask_all::<usize, _, _>("stock.count", "apples").await?;
+    /// let mut answers = bus.request_all::<usize, _, _>("stock.count", "apples").await?;
     /// while let Some(answer) = answers.next().await {
     ///     match answer.value {
     ///         Ok(count) => println!("{} has {count}", answer.from),
@@ -168,9 +168,9 @@ impl Bus {
     /// # use tidings::prelude::*;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let bus = Bus::builder("memory:ask-within-docs").start().await?;
-    /// let asking = bus.ask_all::<usize, _, _>("stock.count", "apples");
-    /// let answers = asking.within(std::time::Duration::from_millis(200)).await?;
+    /// # let bus = Bus::builder("memory:ask-timeout-docs").start().await?;
+    /// let asking = bus.request_all::<usize, _, _>("stock.count", "apples");
+    /// let answers = asking.timeout(std::time::Duration::from_millis(200)).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -179,17 +179,17 @@ impl Bus {
     ///
     /// When the event was not sent, or may not have been; when nobody knows who is there, because
     /// Redis does not say or does not allow it; and when 1,024 asks of this bus are open.
-    pub fn ask_all<'a, A, K, T>(&'a self, event: K, data: &'a T) -> Asking<'a, A, K, T>
+    pub fn request_all<'a, A, K, T>(&'a self, event: K, data: &'a T) -> Request<'a, A, K, T>
     where
         A: DeserializeOwned,
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        Asking {
+        Request {
             bus: self,
             event,
             data,
-            within: WITHIN,
+            timeout: TIMEOUT,
             answer: PhantomData,
         }
     }
@@ -200,8 +200,8 @@ impl Bus {
         event: K,
         data: &T,
         to: To,
-        within: Duration,
-    ) -> Result<Replies, AskError>
+        timeout: Duration,
+    ) -> Result<Replies, RequestError>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
@@ -220,11 +220,11 @@ impl Bus {
         let dispatcher = &self.inner.dispatcher;
         let listen = |name, listener| dispatcher.listen(name, listener);
         let ask = self.inner.asks.open(listen, expected.len());
-        let ask = ask.ok_or(AskError::TooMany { limit: OPEN })?;
+        let ask = ask.ok_or(RequestError::TooMany { limit: OPEN })?;
         let id = ask.id.to_string();
         let meta = &[(ASK, &*id)];
         self.send(event, data, Address { to, meta }).await?;
-        Ok(Replies::new(ask, expected, departures, within))
+        Ok(Replies::new(ask, expected, departures, timeout))
     }
 
     /// As [`ask`](Self::ask), to the end.
@@ -233,13 +233,13 @@ impl Bus {
         event: K,
         data: &T,
         to: To,
-        within: Duration,
-    ) -> Result<Summary, AskError>
+        timeout: Duration,
+    ) -> Result<Summary, RequestError>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let asking = self.ask(event, data, to, within);
+        let asking = self.ask(event, data, to, timeout);
         let replies = self.in_runtime(asking).await?;
         Ok(replies.summary(acknowledge).await)
     }
@@ -254,9 +254,9 @@ impl Bus {
     }
 
     /// Which members an event is for. A node that is asked by its id is expected in any case.
-    async fn expected_of(&self, to: To) -> Result<Vec<Who>, AskError> {
+    async fn expected_of(&self, to: To) -> Result<Vec<Responder>, RequestError> {
         let members = self.expected().await;
-        let members = members.map(|all| all.into_iter().map(Who::from).collect::<Vec<_>>());
+        let members = members.map(|all| all.into_iter().map(Responder::from).collect::<Vec<_>>());
         let node = match to {
             To::All => return Ok(members?),
             To::Others => {
@@ -268,29 +268,29 @@ impl Bus {
         };
         let known = members.unwrap_or_default();
         let known = known.into_iter().find(|who| who.node == node);
-        Ok(vec![known.unwrap_or_else(|| Who::stranger(node))])
+        Ok(vec![known.unwrap_or_else(|| Responder::stranger(node))])
     }
 }
 
-fn decode<A: DeserializeOwned>(heard: Heard) -> Result<A, AnswerError> {
+fn decode<A: DeserializeOwned>(heard: Heard) -> Result<A, ResponseError> {
     let format = heard.format;
     let value = handled(heard)?;
     Ok(Payload::new(format, &value).decode()?)
 }
 
-fn acknowledge(heard: Heard) -> Result<(), AnswerError> {
+fn acknowledge(heard: Heard) -> Result<(), ResponseError> {
     handled(heard).map(drop)
 }
 
-fn handled(heard: Heard) -> Result<Vec<u8>, AnswerError> {
+fn handled(heard: Heard) -> Result<Vec<u8>, ResponseError> {
     match heard.reply {
         Reply::Handled(value) => Ok(value),
-        Reply::Failed(text) => Err(AnswerError::Failed { text }),
-        Reply::NoHandler => Err(AnswerError::NoHandler),
+        Reply::Failed(text) => Err(ResponseError::Failed { text }),
+        Reply::NoHandler => Err(ResponseError::NoHandler),
     }
 }
 
-impl From<Member> for Who {
+impl From<Member> for Responder {
     fn from(member: Member) -> Self {
         Self {
             node: member.id,

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tidings_codec::{Encoder, NodeId, To};
 
 use crate::Bus;
-use crate::error::request::AskError;
+use crate::error::request::RequestError;
 use crate::error::send::{FlushError, SendError};
 use crate::event::EventKey;
 use crate::event::name::is_notice;
@@ -19,7 +19,7 @@ use crate::handler::key::SendKey;
 use crate::observe::trace::{Carried, sending};
 use crate::request::summary::Summary;
 use crate::send::frame::{Outcome, Pending, Ticket};
-use crate::send::outgoing::{Address, Manner, Unwritten, Wait, fate};
+use crate::send::outgoing::{Address, Manner, Unwritten, Wait};
 
 impl Bus {
     /// Short for `send_to_all(E::EVENT, event)`.
@@ -38,12 +38,12 @@ impl Bus {
     ///
     /// While nothing is under way it leaves at once; otherwise it travels with what else waits.
     /// While Redis is away it waits in the outgoing queue, for 30 s by default
-    /// ([`send_timeout`](crate::Builder::send_timeout)).
+    /// ([`send_timeout`](crate::BusBuilder::send_timeout)).
     ///
     /// The payload is encoded here, and other senders of this bus wait meanwhile: its `Serialize`
     /// must not wait for them. Dropping the future does not take the event back: it leaves, or is
     /// reported as a fed one. Where it still waits for a place in a full queue, it is reported with
-    /// [`Reason::Dropped`](crate::Reason::Dropped).
+    /// [`SendFailure::Dropped`](crate::SendFailure::Dropped).
     ///
     /// To wait until those who hear it have handled it, too, ask for it:
     /// [`acknowledged`](Sending::acknowledged).
@@ -51,7 +51,7 @@ impl Bus {
     /// # Errors
     ///
     /// When the event cannot be written, or Redis did not acknowledge it:
-    /// [`SendError::Fate`] says whether it may have been published all the same.
+    /// [`SendError::Unknown`] says whether it may have been published all the same.
     pub fn send_to_all<'a, K, T>(
         &'a self,
         event: K,
@@ -90,7 +90,7 @@ impl Bus {
     ///
     /// As [`send_to_all`](Self::send_to_all), and when no [member](Self::members) has that id, nor
     /// gets it within half a second. A bus
-    /// [`without_membership`](crate::Builder::without_membership) has none that can be found.
+    /// [`membership`](crate::BusBuilder::membership) has none that can be found.
     pub fn send_to<'a, K, T>(
         &'a self,
         node: NodeId,
@@ -132,8 +132,8 @@ impl Bus {
     /// # Errors
     ///
     /// When the event cannot be written, the bus is shut down, the queue stays full for 30 s
-    /// ([`send_timeout`](crate::Builder::send_timeout)), or a
-    /// [`volatile`](crate::Builder::volatile) bus is away from Redis.
+    /// ([`send_timeout`](crate::BusBuilder::send_timeout)), or a
+    /// [`volatile`](crate::BusBuilder::volatile) bus is away from Redis.
     pub async fn feed<K, T>(&self, event: K, data: &T) -> Result<(), SendError>
     where
         K: SendKey<T>,
@@ -147,7 +147,7 @@ impl Bus {
         Ok(())
     }
 
-    /// Waits until everything that was fed has its fate: Redis took all of it, or the error names
+    /// Waits until everything that was fed has its why: Redis took all of it, or the error names
     /// what it did not take.
     ///
     /// # Errors
@@ -164,8 +164,8 @@ impl Bus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The event's number: this bus counts what it sends from 1.
-    pub number: u64,
+    /// The sequence number of the event: a bus counts what it sends from 1.
+    pub sequence: u64,
     /// How many connections heard the frame that carried it, this bus's own included. `None` where
     /// the number would mean nothing.
     pub receivers: Option<u64>,
@@ -207,7 +207,7 @@ where
     /// Sends the event and waits until every member that it is for has handled it, at most so long
     /// after Redis took it; says who did not, and why.
     ///
-    /// As an ask does ([`Bus::ask_all`]), without the answers. It costs an event more of each
+    /// As an ask does ([`Bus::request_all`]), without the answers. It costs an event more of each
     /// member.
     ///
     /// ```
@@ -233,7 +233,7 @@ where
     pub fn acknowledged(
         self,
         deadline: Duration,
-    ) -> impl Future<Output = Result<Summary, AskError>> + Send + use<'a, K, T, F> {
+    ) -> impl Future<Output = Result<Summary, RequestError>> + Send + use<'a, K, T, F> {
         let Self {
             bus,
             event,
@@ -368,10 +368,10 @@ impl Awaited {
         self.is_told = true;
         match outcome {
             Outcome::Sent { first, receivers } => Ok(Receipt {
-                number: first + u64::from(self.index),
+                sequence: first + u64::from(self.index),
                 receivers,
             }),
-            Outcome::Failed(outcome) => Err(fate(event, outcome)),
+            Outcome::Failed(outcome) => Err(SendError::new(event, outcome)),
         }
     }
 }

@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const CHECK: Duration = Duration::from_secs(1);
 
 impl Bus {
-    /// Sends an event to every member that has this [role](crate::Builder::role), this bus included
+    /// Sends an event to every member that has this [role](crate::BusBuilder::role), this bus included
     /// where it has it, and waits until Redis took all of it.
     ///
     /// It is one event for each of them, so it is encoded and travels as often: for a role that most

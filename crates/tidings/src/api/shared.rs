@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use crate::bus::Bus;
 use crate::bus::inner::Inner;
-use crate::error::shared::ShareError;
+use crate::error::shared::SharedError;
 use crate::shared::map::SharedMap;
-use crate::shared::map::caching::Caching;
+use crate::shared::map::caching::MapOptions;
 use crate::shared::map::replica::{Mirror, Surroundings};
-use crate::shared::options::Sharing;
+use crate::shared::options::SharedOptions;
 use crate::shared::reconciler::Copy;
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Here;
@@ -32,8 +32,8 @@ impl Bus {
     ///
     /// When the name breaks the rules of event names, this bus has a value of another type under it,
     /// or it is shut down.
-    pub fn shared<T: Shareable>(&self, name: &str) -> Result<Shared<T>, ShareError> {
-        self.shared_with(name, Sharing::default())
+    pub fn shared<T: Shareable>(&self, name: &str) -> Result<Shared<T>, SharedError> {
+        self.shared_with(name, SharedOptions::default())
     }
 
     /// As [`shared`](Self::shared), with a time to live, or values that travel with their notices.
@@ -44,8 +44,8 @@ impl Bus {
     pub fn shared_with<T: Shareable>(
         &self,
         name: &str,
-        sharing: Sharing,
-    ) -> Result<Shared<T>, ShareError> {
+        sharing: SharedOptions,
+    ) -> Result<Shared<T>, SharedError> {
         let inner = &*self.inner;
         check(inner, name)?;
         let copy = inner
@@ -71,12 +71,12 @@ impl Bus {
     ///
     /// When the name breaks the rules of event names, this bus has a map of that name with other
     /// types, or is shut down.
-    pub fn map<K, V>(&self, name: &str) -> Result<SharedMap<K, V>, ShareError>
+    pub fn map<K, V>(&self, name: &str) -> Result<SharedMap<K, V>, SharedError>
     where
         K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
         V: Shareable,
     {
-        self.map_with(name, Caching::new())
+        self.map_with(name, MapOptions::new())
     }
 
     /// As [`map`](Self::map), with as much of it at hand as you choose. Who asks for it first
@@ -88,8 +88,8 @@ impl Bus {
     pub fn map_with<K, V>(
         &self,
         name: &str,
-        caching: Caching,
-    ) -> Result<SharedMap<K, V>, ShareError>
+        caching: MapOptions,
+    ) -> Result<SharedMap<K, V>, SharedError>
     where
         K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
         V: Shareable,
@@ -119,11 +119,11 @@ impl Bus {
 }
 
 /// Whether something can be shared under this name, for as long as handlers may run.
-fn check(inner: &Inner, name: &str) -> Result<(), ShareError> {
+fn check(inner: &Inner, name: &str) -> Result<(), SharedError> {
     if *inner.stage.borrow() >= Stage::Leaving {
-        return Err(ShareError::Closed);
+        return Err(SharedError::Closed);
     }
-    check_name(name).map_err(|source| ShareError::Name {
+    check_name(name).map_err(|source| SharedError::Name {
         shared: name.to_owned(),
         source,
     })

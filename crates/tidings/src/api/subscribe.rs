@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use crate::bus::Bus;
 use crate::error::gap::Gap;
-use crate::error::subscribe::{MissingState, OnError};
+use crate::error::subscribe::{MissingState, SubscribeError};
 use crate::event::{EventKey, Names};
 use crate::handler::Handler;
-use crate::handler::key::{EventPayload, HearKey, StreamKey, Wanted};
+use crate::handler::key::{EventPayload, ReceiveKey, StreamKey, Wanted};
 use crate::handler::runner::{OwnedHandler, Worker, hear_gaps};
 use crate::handler::stream::EventStream;
 use crate::observe::health::Connection;
 use crate::observe::metrics::Calls;
 use crate::observe::reports::GapBox;
-use crate::receive::subscription::{Handling, Seat, Subscription, as_seat};
+use crate::receive::subscription::{HandlerOptions, Seat, Subscription, as_seat};
 use crate::task::stage::Stage;
 
 impl Bus {
@@ -38,7 +38,7 @@ impl Bus {
     /// # let bus = Bus::builder("memory:on-docs").start().await?;
     /// let clearing = bus.on("cache.clear", |key: String| async move { println!("drop {key}") })?;
     /// bus.on(UserRenamed::EVENT, |renamed: UserRenamed, context: Context| async move {
-    ///     println!("user {} was renamed by {:?}", renamed.id, context.from());
+    ///     println!("user {} was renamed by {:?}", renamed.id, context.sender());
     /// })?;
     /// bus.off(clearing).await;
     /// # Ok(())
@@ -49,14 +49,14 @@ impl Bus {
     ///
     /// When the name cannot travel, the handler asks for a state that is not there, another type
     /// claims the name, or the bus is shut down.
-    pub fn on<K, P, Args, H>(&self, event: K, handler: H) -> Result<Subscription, OnError>
+    pub fn on<K, P, Args, H>(&self, event: K, handler: H) -> Result<Subscription, SubscribeError>
     where
-        K: HearKey<P>,
+        K: ReceiveKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register(event.wanted(), Handling::default(), handler, false)
+        self.register(event.wanted(), HandlerOptions::default(), handler, false)
     }
 
     /// As [`on`](Self::on), with a queue, concurrency and time-out of your choice.
@@ -67,11 +67,11 @@ impl Bus {
     pub fn on_with<K, P, Args, H>(
         &self,
         event: K,
-        handling: Handling,
+        handling: HandlerOptions,
         handler: H,
-    ) -> Result<Subscription, OnError>
+    ) -> Result<Subscription, SubscribeError>
     where
-        K: HearKey<P>,
+        K: ReceiveKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
@@ -85,14 +85,14 @@ impl Bus {
     /// # Errors
     ///
     /// As [`on`](Self::on).
-    pub fn once<K, P, Args, H>(&self, event: K, handler: H) -> Result<Subscription, OnError>
+    pub fn once<K, P, Args, H>(&self, event: K, handler: H) -> Result<Subscription, SubscribeError>
     where
-        K: HearKey<P>,
+        K: ReceiveKey<P>,
         P: Send + 'static,
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register(event.wanted(), Handling::default(), handler, true)
+        self.register(event.wanted(), HandlerOptions::default(), handler, true)
     }
 
     /// Short for `on(E::EVENT, handler)`: the event is what the handler takes.
@@ -100,7 +100,7 @@ impl Bus {
     /// # Errors
     ///
     /// As [`on`](Self::on).
-    pub fn subscribe<P, Args, H>(&self, handler: H) -> Result<Subscription, OnError>
+    pub fn subscribe<P, Args, H>(&self, handler: H) -> Result<Subscription, SubscribeError>
     where
         P: EventPayload,
         Args: 'static,
@@ -137,7 +137,7 @@ impl Bus {
     /// # Errors
     ///
     /// As [`on`](Self::on).
-    pub fn stream<K, P>(&self, event: K) -> Result<EventStream<P>, OnError>
+    pub fn stream<K, P>(&self, event: K) -> Result<EventStream<P>, SubscribeError>
     where
         K: StreamKey<P>,
         P: Send + 'static,
@@ -154,7 +154,7 @@ impl Bus {
     }
 
     /// Calls `handler` for each gap: something may have been missed, so read the truth again. It
-    /// hears of gaps that come after; given to the [builder](crate::Builder::on_gap), of all.
+    /// hears of gaps that come after; given to the [builder](crate::BusBuilder::on_gap), of all.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -169,7 +169,7 @@ impl Bus {
     /// # Errors
     ///
     /// When the handler asks for a state that is not there, or the bus is shut down.
-    pub fn on_gap<Args, H>(&self, handler: H) -> Result<Subscription, OnError>
+    pub fn on_gap<Args, H>(&self, handler: H) -> Result<Subscription, SubscribeError>
     where
         Args: 'static,
         H: Handler<Gap, Args>,
@@ -197,10 +197,10 @@ impl Bus {
     pub(crate) fn register<P, Args, H>(
         &self,
         wanted: Wanted<P>,
-        handling: Handling,
+        handling: HandlerOptions,
         handler: H,
         is_once: bool,
-    ) -> Result<Subscription, OnError>
+    ) -> Result<Subscription, SubscribeError>
     where
         P: Send + 'static,
         Args: 'static,
@@ -246,13 +246,13 @@ impl Bus {
         Subscription { seat }
     }
 
-    fn check_open(&self) -> Result<(), OnError> {
+    fn check_open(&self) -> Result<(), SubscribeError> {
         if *self.inner.stage.borrow() != Stage::Open {
-            return Err(OnError::Closed);
+            return Err(SubscribeError::Closed);
         }
         match *self.inner.pulse.connection.borrow() {
             // Only a runtime that ends takes the link along while the bus is open.
-            Connection::Closed => Err(OnError::RuntimeEnded),
+            Connection::Closed => Err(SubscribeError::RuntimeEnded),
             _ => Ok(()),
         }
     }
@@ -263,8 +263,8 @@ fn label(event: &str, handler: &str) -> Arc<str> {
     format!("{event} ({handler})").into()
 }
 
-fn missing(event: &str, source: MissingState) -> OnError {
-    OnError::State {
+fn missing(event: &str, source: MissingState) -> SubscribeError {
+    SubscribeError::State {
         event: event.to_owned(),
         source,
     }

@@ -43,7 +43,7 @@ pub(crate) struct Inner {
     /// There once a map is used.
     pub(crate) maps: OnceLock<Arc<Known<map::changed::Announced>>>,
     /// How often that is compared with Redis.
-    pub(crate) check_interval: Duration,
+    pub(crate) refresh_interval: Duration,
     pub(crate) members: Members,
     pub(crate) states: States,
     pub(crate) stage: watch::Sender<Stage>,
@@ -83,7 +83,7 @@ impl Inner {
                 unread: self.reports.unread.subscribe(),
                 pulse: Arc::clone(&self.pulse),
                 patience: self.kept.patience(),
-                every: self.check_interval,
+                every: self.refresh_interval,
             });
             self.add_task(self.runtime.spawn(keeping));
             keeper

@@ -124,7 +124,7 @@ mod tests {
     use crate::bus::Bus;
     use crate::event::Names;
     use crate::observe::reports::GapBox;
-    use crate::receive::subscription::{Handling, as_seat};
+    use crate::receive::subscription::{HandlerOptions, as_seat};
 
     /// Shuts a bus down between the two steps of a registration on another thread: this handler is
     /// in the table, and its task is not spawned yet.
@@ -148,7 +148,7 @@ mod tests {
             .start()
             .await
             .unwrap();
-        let seat = Arc::new(Seat::new("tick (a test)".into(), Handling::new()));
+        let seat = Arc::new(Seat::new("tick (a test)".into(), HandlerOptions::new()));
         let mut names = Names::default();
         names.add::<u64>("tick");
         let dispatcher = &bus.inner.dispatcher;

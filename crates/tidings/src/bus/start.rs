@@ -86,7 +86,7 @@ impl Parts {
         &self,
         states: States,
         profile: Profile,
-        check_interval: Duration,
+        refresh_interval: Duration,
         stage: watch::Sender<Stage>,
     ) -> Bus {
         Bus::from_inner(Inner {
@@ -102,7 +102,7 @@ impl Parts {
             keeper: OnceLock::new(),
             maps: OnceLock::new(),
             shared: OnceLock::new(),
-            check_interval,
+            refresh_interval,
             members: Members::new(&self.namespace, profile),
             states,
             stage,

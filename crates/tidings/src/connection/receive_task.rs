@@ -18,7 +18,7 @@ use crate::connection::session::if_any;
 use crate::error::connect::ConnectError;
 use crate::error::gap::{Gap, GapReason};
 use crate::error::report;
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 use crate::keyspace::access::Kept;
 use crate::namespace::Namespace;
 use crate::observe::health::{Connection, Counts, Pulse};
@@ -196,7 +196,7 @@ impl Link {
                 "the connection is lost"
             );
             self.receiver.echoes.forget();
-            self.kept.set(Err(Reason::Away));
+            self.kept.set(Err(SendFailure::Unreachable));
             // The sender ends after the link does, so it is there to hear of both.
             let _ = self.sessions.send(None).await;
             // Room for another means that the sender knows: who sees that the bus is down can
@@ -229,7 +229,7 @@ impl Link {
             );
             let reason = GapReason::Reconnected;
             self.receiver.reports.gap(&Gap {
-                from: None,
+                sender: None,
                 missed: None,
                 reason,
             });
@@ -345,7 +345,7 @@ impl Link {
         };
         self.probe.was_cut(since.elapsed());
         tracing::debug!(address = self.pulse.address, why = %report(&why), "an idle connection is made again");
-        self.kept.set(Err(Reason::Away));
+        self.kept.set(Err(SendFailure::Unreachable));
         Ok(again)
     }
 
@@ -481,7 +481,8 @@ struct Deaf {
 
 impl Drop for Deaf {
     fn drop(&mut self) {
-        self.kept.set(Err(Reason::of_end(*self.stage.borrow())));
+        self.kept
+            .set(Err(SendFailure::of_end(*self.stage.borrow())));
         self.echoes.stop();
         self.pulse.connection.send_replace(Connection::Closed);
         self.pulse.level.set(0);

@@ -1,4 +1,4 @@
-//! The one task that writes: what waits leaves in frames, and each frame gets its fate.
+//! The one task that writes: what waits leaves in frames, and each frame gets its why.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use crate::connection::pacing;
 use crate::connection::receive_task::{Broken, Probe};
 use crate::connection::session::{Flight, GivenUp, Progress, Session, if_any};
 use crate::error::connect::ConnectError;
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::observe::health::Counts;
 use crate::observe::metrics::Frames;
 use crate::observe::reports::Reports;
@@ -56,7 +56,7 @@ enum End {
 }
 
 impl Sender {
-    /// The task: sends until the bus is closed, then gives what is left its fate.
+    /// The task: sends until the bus is closed, then gives what is left its why.
     pub(crate) fn run(self, sending: Sending) -> impl Future<Output = ()> + Send + 'static {
         let mut work = Work {
             sender: self,
@@ -83,7 +83,7 @@ impl Sender {
     async fn wait(&mut self, progress: &mut Progress) -> End {
         self.outgoing.set_away(true);
         if self.outgoing.settings().is_volatile {
-            self.give_up_all(progress, &Reason::Away);
+            self.give_up_all(progress, &SendFailure::Unreachable);
         }
         let end = loop {
             // Events can come in at any time, and the first of them sets a deadline.
@@ -297,7 +297,7 @@ impl Sender {
                 let index = progress.refused;
                 let mut flight = progress.flights.remove(index).expect("it was just polled");
                 flight.reply = None;
-                self.give_up(flight, Reason::Refused(words.into()));
+                self.give_up(flight, SendFailure::Refused(words.into()));
                 Ok(())
             }
             Err(PublishError::Lost) => Err(ConnectError::Lost),
@@ -342,10 +342,10 @@ impl Sender {
 
     fn give_up_expired(&self, progress: &mut Progress) {
         let patience = self.outgoing.settings().patience;
-        let refused = self.probe.refusal().map(Reason::Refused);
+        let refused = self.probe.refusal().map(SendFailure::Refused);
         let reason = refused
             .or_else(|| progress.refusal())
-            .unwrap_or(Reason::TimedOut(patience));
+            .unwrap_or(SendFailure::TimedOut(patience));
         // One moment for all: what is younger must not seem older than what was looked at before.
         let now = Instant::now();
         while progress
@@ -366,7 +366,7 @@ impl Sender {
         }
     }
 
-    fn give_up_all(&self, progress: &mut Progress, reason: &Reason) {
+    fn give_up_all(&self, progress: &mut Progress, reason: &SendFailure) {
         for flight in progress.flights.drain(..) {
             self.give_up(flight, reason.clone());
         }
@@ -375,7 +375,7 @@ impl Sender {
         }
     }
 
-    fn give_up(&self, flight: Flight, reason: Reason) {
+    fn give_up(&self, flight: Flight, reason: SendFailure) {
         let Flight {
             first,
             frame,
@@ -384,33 +384,33 @@ impl Sender {
             reply,
             ..
         } = flight;
-        let fate = if is_doubtful || reply.is_some() {
-            Fate::Unknown(reason)
+        let why = if is_doubtful || reply.is_some() {
+            Unconfirmed::Unknown(reason)
         } else {
-            Fate::NotSent(reason)
+            Unconfirmed::NotSent(reason)
         };
-        self.fail(frame, Some(first), &about, fate);
+        self.fail(frame, Some(first), &about, why);
     }
 
-    fn give_up_open(&self, open: Open, reason: &Reason) {
+    fn give_up_open(&self, open: Open, reason: &SendFailure) {
         self.fail(
             open.writer.finish(1),
             None,
             &open.about,
-            Fate::NotSent(reason.clone()),
+            Unconfirmed::NotSent(reason.clone()),
         );
     }
 
-    /// Gives a frame a bad fate: told to those who wait, reported and kept for the next flush
+    /// Gives a frame a bad why: told to those who wait, reported and kept for the next flush
     /// where nobody does.
-    fn fail(&self, frame: Bytes, first: Option<u64>, about: &About, fate: Fate) {
+    fn fail(&self, frame: Bytes, first: Option<u64>, about: &About, why: Unconfirmed) {
         let given_up = GivenUpFrame {
             frame,
             first,
-            fate: fate.clone(),
+            why: why.clone(),
         };
         about.pending.give_up(&given_up, &about.fed);
-        self.outgoing.resolve(about, Outcome::Failed(fate));
+        self.outgoing.resolve(about, Outcome::Failed(why));
     }
 }
 
@@ -425,9 +425,9 @@ impl Drop for Work {
     fn drop(&mut self) {
         let Self { sender, progress } = self;
         progress.doubt();
-        let reason = Reason::of_end(*sender.stage.borrow());
+        let reason = SendFailure::of_end(*sender.stage.borrow());
         sender.outgoing.shut(match reason {
-            Reason::RuntimeEnded => Shut::RuntimeEnded,
+            SendFailure::RuntimeEnded => Shut::RuntimeEnded,
             _ => Shut::Closed,
         });
         sender.give_up_all(progress, &reason);

@@ -13,7 +13,7 @@ use tidings_codec::{Format, NodeId, position_frame};
 
 use crate::connection::pacing::{self, Pace};
 use crate::error::connect::ConnectError;
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 use crate::send::frame::About;
 use crate::send::window::{Echoes, PATIENCE, Sent};
 use crate::transport::{PublishError, Publisher, Reply, Sending};
@@ -154,8 +154,8 @@ impl Progress {
     }
 
     /// What the server says while it refuses everything for the moment.
-    pub(crate) fn refusal(&self) -> Option<Reason> {
-        (self.refused > 0).then(|| Reason::Refused(Arc::clone(&self.words)))
+    pub(crate) fn refusal(&self) -> Option<SendFailure> {
+        (self.refused > 0).then(|| SendFailure::Refused(Arc::clone(&self.words)))
     }
 
     /// Takes the oldest frame, to give it up.

@@ -5,14 +5,14 @@ use std::fmt;
 use tidings_codec::{Escaped, NameError};
 
 use crate::error::debug_as_report;
-use crate::error::send_failure::{Done, Fate};
+use crate::error::send_failure::{Done, Unconfirmed};
 
-debug_as_report! { CountError }
+debug_as_report! { CounterError }
 
 /// Why a counter was not read or changed, or may not have been changed.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
-pub enum CountError {
+pub enum CounterError {
     /// The name cannot be part of a key.
     #[error("`{}` cannot be a counter's name", Escaped(.counter))]
     Name {
@@ -39,22 +39,22 @@ pub enum CountError {
         words: String,
     },
     /// Redis did not answer, or refused.
-    #[error("counter `{counter}`: {}", Done(.fate))]
-    Fate {
+    #[error("counter `{counter}`: {}", Done(.why))]
+    Unconfirmed {
         /// The counter's name.
         counter: String,
-        /// What became of it.
-        fate: Fate,
+        /// Whether it may have been done, and why Redis did not acknowledge it.
+        why: Unconfirmed,
     },
 }
 
-impl CountError {
+impl CounterError {
     /// Whether it may have been counted all the same. Counting again could then count twice.
     pub fn is_unknown(&self) -> bool {
         matches!(
             self,
-            Self::Fate {
-                fate: Fate::Unknown(_),
+            Self::Unconfirmed {
+                why: Unconfirmed::Unknown(_),
                 ..
             }
         )

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidings_codec::{DecodeError, Escaped, EventError, FrameError, NodeId};
 
-use crate::error::send_failure::Fate;
+use crate::error::send_failure::Unconfirmed;
 use crate::error::shared::LoadError;
 
 /// What a handler may fail with: any error.
@@ -15,7 +15,7 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 
 /// Something that was heard and could not be handled, or was fed and could not be sent.
 ///
-/// [`Builder::on_failure`](crate::Builder::on_failure) hears of each; without a hook each is logged
+/// [`BusBuilder::on_failure`](crate::BusBuilder::on_failure) hears of each; without a hook each is logged
 /// with `tracing`. None of them stops the bus: the next event is handled as usual. Its text says
 /// what happened, and its sources say why: [`report`](crate::report) says both.
 ///
@@ -42,52 +42,52 @@ pub enum Failure {
         source: FrameError,
     },
     /// One event of a frame is malformed; the others of that frame were delivered.
-    #[error("an event of {} is malformed", Sender(*.from))]
+    #[error("an event of {} is malformed", Sender(*.sender))]
     Event {
         /// Who sent it; `None` for a sender that is no bus.
-        from: Option<NodeId>,
+        sender: Option<NodeId>,
         /// What is wrong with it.
         source: EventError,
     },
     /// The payload is not what the handler takes.
-    #[error("the payload of `{event}` from {} is not what {handler} takes", Sender(*.from))]
+    #[error("the payload of `{event}` from {} is not what {handler} takes", Sender(*.sender))]
     Payload {
         /// The event's name.
         event: String,
         /// The handler, as `name (type)`.
         handler: Arc<str>,
         /// Who sent it; `None` for a sender that is no bus.
-        from: Option<NodeId>,
+        sender: Option<NodeId>,
         /// The sender's number for it.
-        number: Option<u64>,
+        sequence: Option<u64>,
         /// What did not fit.
         source: DecodeError,
     },
     /// The handler was called and did not succeed.
-    #[error("{handler} did not handle `{event}` from {}", Sender(*.from))]
+    #[error("{handler} did not handle `{event}` from {}", Sender(*.sender))]
     Handler {
         /// The event's name.
         event: String,
         /// The handler, as `name (type)`.
         handler: Arc<str>,
         /// Who sent it; `None` for a sender that is no bus.
-        from: Option<NodeId>,
+        sender: Option<NodeId>,
         /// The sender's number for it.
-        number: Option<u64>,
+        sequence: Option<u64>,
         /// How it ended.
         #[source]
-        cause: Cause,
+        cause: HandlerFailure,
     },
     /// Events whose fate nobody waited for, fed ones, did not reach Redis, or may not have. What an
     /// awaited send ends with is not reported here, unless its future was dropped before.
-    #[error("{}", NotSent { events: *.events, event, fate })]
+    #[error("{}", NotSent { events: *.events, event, why })]
     Send {
         /// How many events: those of one frame, or of several that were given up together.
         events: u32,
         /// The name of the first of them.
         event: String,
         /// What became of them.
-        fate: Fate,
+        why: Unconfirmed,
     },
     /// Redis holds something of a shared value, or of an entry of a map, that cannot be read here. A
     /// value's older one is kept, if there is one. The same is reported once; of a map again, where
@@ -100,7 +100,7 @@ pub enum Failure {
         source: LoadError,
     },
     /// The bus ended before Redis took invalidations of a map. Other processes may use these entries
-    /// until their [time to live](crate::Caching::ttl) is over.
+    /// until their [time to live](crate::MapOptions::ttl) is over.
     #[error("{} of `{shared}` did not reach redis before the bus ended", Invalidations(*.keys))]
     Invalidation {
         /// The map's name.
@@ -135,17 +135,17 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether both are sends of one event with one fate.
+    /// Whether both are sends of one event with one why.
     pub(crate) fn is_same_send(&self, other: &Self) -> bool {
         match (self, other) {
             (
-                Self::Send { event, fate, .. },
+                Self::Send { event, why, .. },
                 Self::Send {
                     event: other_event,
-                    fate: other_fate,
+                    why: other_why,
                     ..
                 },
-            ) => event == other_event && fate == other_fate,
+            ) => event == other_event && why == other_why,
             _ => false,
         }
     }
@@ -154,7 +154,7 @@ impl Failure {
 /// How a handler's call ended, when not well.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Cause {
+pub enum HandlerFailure {
     /// It returned this error.
     #[error("it failed")]
     Failed(#[source] HandlerError),
@@ -205,19 +205,15 @@ impl fmt::Display for Forged {
 struct NotSent<'a> {
     events: u32,
     event: &'a str,
-    fate: &'a Fate,
+    why: &'a Unconfirmed,
 }
 
 impl fmt::Display for NotSent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            events,
-            event,
-            fate,
-        } = self;
+        let Self { events, event, why } = self;
         match events {
-            1 => write!(f, "`{event}` {fate}"),
-            _ => write!(f, "{events} events, the first of them `{event}`: {fate}"),
+            1 => write!(f, "`{event}` {why}"),
+            _ => write!(f, "{events} events, the first of them `{event}`: {why}"),
         }
     }
 }

@@ -16,7 +16,7 @@ use tidings_codec::NodeId;
 /// async fn miss(gap: Gap) {
 ///     match gap.reason {
 ///         GapReason::Overflow { handler } => println!("{handler} is too slow"),
-///         _ => println!("{:?} events of {:?} are missing", gap.missed, gap.from),
+///         _ => println!("{:?} events of {:?} are missing", gap.missed, gap.sender),
 ///     }
 /// }
 /// # let _ = miss;
@@ -25,7 +25,7 @@ use tidings_codec::NodeId;
 #[non_exhaustive]
 pub struct Gap {
     /// Whose events were missed; `None` when it may be anybody's.
-    pub from: Option<NodeId>,
+    pub sender: Option<NodeId>,
     /// How many, summed up where gaps that are alike waited for a handler; `None` when that cannot
     /// be known. After a reconnect exact counts follow as the senders are heard again.
     pub missed: Option<u64>,
@@ -38,7 +38,7 @@ impl Gap {
     #[doc(hidden)]
     pub fn for_tests(sender: Option<NodeId>, missed: Option<u64>, reason: GapReason) -> Self {
         Self {
-            from: sender,
+            sender,
             missed,
             reason,
         }
@@ -55,7 +55,7 @@ pub enum GapReason {
     /// never be published. Where they went back (the sender began again at 1, or another one used
     /// its name), how many is not known. Nor is it, and whose they were neither, where more senders
     /// were received than can be remembered.
-    Skipped,
+    Missed,
     /// The queue of this one handler was full, so it did not get them. Others did.
     Overflow {
         /// The handler, as `name (type)`.
@@ -70,12 +70,12 @@ impl fmt::Display for Gap {
             Some(missed) => write!(f, "{missed} events")?,
             None => f.write_str("an unknown number of events")?,
         }
-        if let Some(from) = self.from {
-            write!(f, " of node {from}")?;
+        if let Some(sender) = self.sender {
+            write!(f, " of node {sender}")?;
         }
         match &self.reason {
             GapReason::Reconnected => f.write_str(" may have been missed while disconnected"),
-            GapReason::Skipped => f.write_str(" did not arrive"),
+            GapReason::Missed => f.write_str(" did not arrive"),
             GapReason::Overflow { handler } => write!(f, " did not fit the queue of {handler}"),
         }
     }

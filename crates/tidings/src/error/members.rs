@@ -5,7 +5,7 @@ use std::fmt;
 use tidings_codec::Escaped;
 
 use crate::error::debug_as_report;
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 
 debug_as_report! { MembersError }
 
@@ -26,6 +26,6 @@ pub enum MembersError {
     #[error("cannot ask who is there: {reason}")]
     Unread {
         /// Why.
-        reason: Reason,
+        reason: SendFailure,
     },
 }

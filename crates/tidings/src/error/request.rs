@@ -8,12 +8,12 @@ use crate::error::debug_as_report;
 use crate::error::members::MembersError;
 use crate::error::send::SendError;
 
-debug_as_report! { AskError }
+debug_as_report! { RequestError }
 
 /// Why nobody was asked, or nobody knows whether they were.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
-pub enum AskError {
+pub enum RequestError {
     /// The event was not sent, or may not have been.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -31,7 +31,7 @@ pub enum AskError {
 /// Why there is no answer of one member.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AnswerError {
+pub enum ResponseError {
     /// A handler there failed, panicked, took too long, could not read the payload, or never got
     /// the event.
     #[error("{}", Escaped(.text))]

@@ -6,7 +6,7 @@ use tidings_codec::{EncodeError, Escaped, NameError};
 
 use crate::error::debug_as_report;
 use crate::error::members::MembersError;
-use crate::error::send_failure::{Fate, RUNTIME_ENDED};
+use crate::error::send_failure::{RUNTIME_ENDED, SendFailure, Unconfirmed};
 
 debug_as_report! { SendError }
 
@@ -71,27 +71,39 @@ pub enum SendError {
         /// Why that is not known.
         source: MembersError,
     },
-    /// Redis did not acknowledge it.
-    #[error("`{event}` {fate}")]
-    Fate {
+    /// The event was certainly not published.
+    #[error("`{event}` was not sent: {why}")]
+    NotSent {
         /// The event's name.
         event: String,
-        /// What became of it.
-        fate: Fate,
+        /// The reason.
+        why: SendFailure,
+    },
+    /// The event may have been published: it was given to Redis, and no answer came in time. The bus
+    /// repeated it under its sequence number while there was time, and subscribers drop the
+    /// duplicate. Sent again by the application, it gets a new number and may be handled twice.
+    #[error("`{event}` may or may not have been sent: {why}")]
+    Unknown {
+        /// The event's name.
+        event: String,
+        /// The reason.
+        why: SendFailure,
     },
 }
 
 impl SendError {
+    pub(crate) fn new(event: &str, why: Unconfirmed) -> Self {
+        let event = event.to_owned();
+        match why {
+            Unconfirmed::NotSent(why) => Self::NotSent { event, why },
+            Unconfirmed::Unknown(why) => Self::Unknown { event, why },
+        }
+    }
+
     /// Whether the event may have been published all the same. Sending it again could then make
     /// it be handled twice.
     pub fn is_unknown(&self) -> bool {
-        matches!(
-            self,
-            Self::Fate {
-                fate: Fate::Unknown(_),
-                ..
-            }
-        )
+        matches!(self, Self::Unknown { .. })
     }
 }
 
@@ -99,30 +111,30 @@ impl SendError {
 #[derive(Debug, thiserror::Error)]
 #[error("{} fed events did not surely reach redis", self.count())]
 pub struct FlushError {
-    pub(crate) unsent: Vec<Unsent>,
+    pub(crate) undelivered: Vec<Undelivered>,
     pub(crate) more: u64,
 }
 
 impl FlushError {
     /// How many events.
     pub fn count(&self) -> u64 {
-        self.unsent.len() as u64 + self.more
+        self.undelivered.len() as u64 + self.more
     }
 
     /// The events in the order they were fed, the first 10,000 of them.
-    pub fn unsent(&self) -> &[Unsent] {
-        &self.unsent
+    pub fn undelivered(&self) -> &[Undelivered] {
+        &self.undelivered
     }
 }
 
 /// A fed event that Redis did not acknowledge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Unsent {
+pub struct Undelivered {
     /// The event's name.
     pub event: String,
     /// Its number, if it got one: an event is numbered when it leaves.
-    pub number: Option<u64>,
-    /// What became of it.
-    pub fate: Fate,
+    pub sequence: Option<u64>,
+    /// Whether it may have been published, and why Redis did not acknowledge it.
+    pub why: Unconfirmed,
 }

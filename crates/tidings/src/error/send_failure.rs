@@ -11,16 +11,16 @@ use crate::task::stage::Stage;
 /// What became of an event that Redis did not acknowledge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fate {
+pub enum Unconfirmed {
     /// It certainly was not published.
-    NotSent(Reason),
+    NotSent(SendFailure),
     /// It may have been published: it was given to Redis, and no answer came in time. Where there
     /// was time, tidings repeated it under its old number, which hearers drop if they have it. Sent
     /// again by the application it gets a new number, and may be handled twice.
-    Unknown(Reason),
+    Unknown(SendFailure),
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for Unconfirmed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent(reason) => write!(f, "was not sent: {reason}"),
@@ -35,7 +35,7 @@ pub(crate) const RUNTIME_ENDED: &str =
 /// Why an event was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum SendFailure {
     /// Redis did not take it in the time that a send may wait.
     TimedOut(Duration),
     /// The outgoing queue stayed full for the time that a send may wait.
@@ -45,8 +45,8 @@ pub enum Reason {
     },
     /// The future of the send was dropped before the event had a place in the outgoing queue.
     Dropped,
-    /// Redis is away, and this does not wait for it.
-    Away,
+    /// Redis is unreachable, and this call does not wait for it.
+    Unreachable,
     /// The connection was lost before Redis answered.
     Lost,
     /// Redis refused it, with these words.
@@ -57,7 +57,7 @@ pub enum Reason {
     RuntimeEnded,
 }
 
-impl Reason {
+impl SendFailure {
     /// The reason for which a task of the bus ends at this stage. While the bus is open, that is
     /// the end of its runtime, or a panic.
     pub(crate) fn of_end(stage: Stage) -> Self {
@@ -68,13 +68,15 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for SendFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut(after) => write!(f, "redis did not take it within {after:?}"),
-            Self::QueueFull { limit } => write!(f, "the outgoing queue of {limit} bytes is full"),
+            Self::QueueFull { limit } => write!(f, "the send buffer of {limit} bytes is full"),
             Self::Dropped => f.write_str("its future was dropped before it was in the queue"),
-            Self::Away => f.write_str("redis is away, and this does not wait for it"),
+            Self::Unreachable => {
+                f.write_str("redis is unreachable, and this call does not wait for it")
+            }
             Self::Lost => f.write_str("the connection was lost before redis answered"),
             Self::Refused(words) => write!(f, "redis refused it: {}", Escaped(words)),
             Self::Closed => f.write_str("the bus was shut down first"),
@@ -84,13 +86,13 @@ impl fmt::Display for Reason {
 }
 
 /// What became of something asked of Redis, other than a send.
-pub(crate) struct Done<'a>(pub(crate) &'a Fate);
+pub(crate) struct Done<'a>(pub(crate) &'a Unconfirmed);
 
 impl fmt::Display for Done<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Fate::NotSent(reason) => write!(f, "nothing was done: {reason}"),
-            Fate::Unknown(reason) => write!(f, "it may or may not have been done: {reason}"),
+            Unconfirmed::NotSent(reason) => write!(f, "nothing was done: {reason}"),
+            Unconfirmed::Unknown(reason) => write!(f, "it may or may not have been done: {reason}"),
         }
     }
 }

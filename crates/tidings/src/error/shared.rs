@@ -7,14 +7,14 @@ use std::sync::Arc;
 use tidings_codec::{DecodeError, EncodeError, Escaped, NameError};
 
 use crate::error::debug_as_report;
-use crate::error::send_failure::{Done, Fate, Reason};
+use crate::error::send_failure::{Done, SendFailure, Unconfirmed};
 
-debug_as_report! { ShareError LoadError StoreError }
+debug_as_report! { SharedError LoadError StoreError }
 
 /// Why a shared value or map cannot be used under this name.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum ShareError {
+pub enum SharedError {
     /// The bus is shut down.
     #[error("the bus is shut down")]
     Closed,
@@ -90,7 +90,7 @@ pub enum LoadError {
         /// The name.
         shared: String,
         /// Why.
-        reason: Reason,
+        reason: SendFailure,
     },
 }
 
@@ -123,12 +123,12 @@ pub enum StoreError {
         attempts: u32,
     },
     /// Redis did not answer, or refused.
-    #[error("`{}`: {}", Escaped(.shared), Done(.fate))]
-    Fate {
+    #[error("`{}`: {}", Escaped(.shared), Done(.why))]
+    Unconfirmed {
         /// The name.
         shared: String,
-        /// What became of it.
-        fate: Fate,
+        /// Whether it may have been done, and why Redis did not acknowledge it.
+        why: Unconfirmed,
     },
 }
 
@@ -137,8 +137,8 @@ impl StoreError {
     pub fn is_unknown(&self) -> bool {
         matches!(
             self,
-            Self::Fate {
-                fate: Fate::Unknown(_),
+            Self::Unconfirmed {
+                why: Unconfirmed::Unknown(_),
                 ..
             }
         )
@@ -148,7 +148,7 @@ impl StoreError {
 /// Why [`SharedMap::get_or_load`](crate::SharedMap::get_or_load) has no value. Cheap to clone: all
 /// who waited for one run of the loader get it.
 #[non_exhaustive]
-pub enum LoadOrError<E> {
+pub enum GetOrLoadError<E> {
     /// What lies in Redis cannot be read here, and is not overwritten: it may be from a newer
     /// version of this program.
     Load(LoadError),
@@ -161,7 +161,7 @@ pub enum LoadOrError<E> {
     },
 }
 
-impl<E> Clone for LoadOrError<E> {
+impl<E> Clone for GetOrLoadError<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Load(error) => Self::Load(error.clone()),
@@ -173,7 +173,7 @@ impl<E> Clone for LoadOrError<E> {
     }
 }
 
-impl<E> fmt::Display for LoadOrError<E> {
+impl<E> fmt::Display for GetOrLoadError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(error) => error.fmt(f),
@@ -182,7 +182,7 @@ impl<E> fmt::Display for LoadOrError<E> {
     }
 }
 
-impl<E: fmt::Debug> fmt::Debug for LoadOrError<E> {
+impl<E: fmt::Debug> fmt::Debug for GetOrLoadError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(error) => error.fmt(f),
@@ -191,7 +191,7 @@ impl<E: fmt::Debug> fmt::Debug for LoadOrError<E> {
     }
 }
 
-impl<E: Error + 'static> Error for LoadOrError<E> {
+impl<E: Error + 'static> Error for GetOrLoadError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Load(error) => error.source(),

@@ -7,7 +7,7 @@ use tidings_codec::{Escaped, NameError};
 
 use crate::error::connect::{ConnectError, UrlError};
 use crate::error::debug_as_report;
-use crate::error::subscribe::OnError;
+use crate::error::subscribe::SubscribeError;
 
 debug_as_report! { StartError }
 
@@ -50,7 +50,7 @@ pub enum StartError {
     Handler {
         /// What is wrong with it.
         #[from]
-        source: OnError,
+        source: SubscribeError,
     },
     /// The bus could not be reached in time.
     #[error("cannot reach {} within {deadline:?}", Escaped(.address))]

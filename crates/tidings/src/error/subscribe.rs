@@ -7,7 +7,7 @@ use tidings_codec::{Escaped, NameError};
 use crate::error::debug_as_report;
 use crate::error::send_failure::RUNTIME_ENDED;
 
-debug_as_report! { OnError }
+debug_as_report! { SubscribeError }
 
 /// A handler asks for a state that the builder was not given.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub struct MissingState {
 /// Why a handler could not be registered.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
-pub enum OnError {
+pub enum SubscribeError {
     /// The bus is shut down.
     #[error("the bus is shut down")]
     Closed,
@@ -62,7 +62,7 @@ pub enum OnError {
         /// The type that wants it too.
         second: &'static str,
     },
-    /// A bound in [`Handling`](crate::Handling) is zero.
+    /// A bound in [`HandlerOptions`](crate::HandlerOptions) is zero.
     #[error("the {what} of a handler cannot be zero")]
     Zero {
         /// Which one.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::subscribe::OnError;
+use crate::error::subscribe::SubscribeError;
 use crate::{Bus, Subscription};
 
 /// A handler found at start wherever it is linked in. `#[tidings::on]` writes these.
@@ -10,7 +10,7 @@ pub struct Collected {
     handler: &'static str,
     file: &'static str,
     line: u32,
-    register: fn(&Bus) -> Result<Subscription, OnError>,
+    register: fn(&Bus) -> Result<Subscription, SubscribeError>,
 }
 
 inventory::collect!(Collected);
@@ -21,7 +21,7 @@ impl Collected {
         handler: &'static str,
         file: &'static str,
         line: u32,
-        register: fn(&Bus) -> Result<Subscription, OnError>,
+        register: fn(&Bus) -> Result<Subscription, SubscribeError>,
     ) -> Self {
         Self {
             handler,
@@ -39,7 +39,7 @@ impl fmt::Debug for Collected {
 }
 
 /// Registers all collected handlers, in the order of their places, and logs each.
-pub(crate) fn register_all(bus: &Bus) -> Result<(), OnError> {
+pub(crate) fn register_all(bus: &Bus) -> Result<(), SubscribeError> {
     let mut collected: Vec<&Collected> = inventory::iter::<Collected>().collect();
     // The order of collection is the linker's, and it changes from build to build.
     collected.sort_by_key(|one| (one.file, one.line, one.handler));

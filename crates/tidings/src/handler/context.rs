@@ -10,6 +10,7 @@ use tidings_codec::{EncodeError, NodeId};
 
 use crate::Bus;
 use crate::error::subscribe::MissingState;
+use crate::event::sender::Sender;
 use crate::receive::batch::Heard;
 use crate::receive::request::Asked;
 
@@ -18,8 +19,8 @@ use crate::receive::request::Asked;
 pub struct Context {
     pub(crate) bus: Bus,
     pub(crate) event: Arc<str>,
-    pub(crate) from: Option<NodeId>,
-    pub(crate) number: Option<u64>,
+    pub(crate) sender: Option<NodeId>,
+    pub(crate) sequence: Option<u64>,
     pub(crate) at: u64,
     /// The ask that the event is, if somebody asks, for as long as its handlers run.
     pub(crate) asked: Option<Weak<Asked>>,
@@ -30,8 +31,8 @@ impl Context {
         Self {
             bus,
             event,
-            from: None,
-            number: None,
+            sender: None,
+            sequence: None,
             at: 0,
             asked: None,
         }
@@ -48,8 +49,8 @@ impl Context {
         let since_epoch = sent_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let milliseconds = since_epoch.map(|time| time.as_millis().try_into().unwrap_or(u64::MAX));
         Self {
-            from: sender.map(|(node, _)| node),
-            number: sender.map(|(_, number)| number),
+            sender: sender.map(|(node, _)| node),
+            sequence: sender.map(|(_, sequence)| sequence),
             at: milliseconds.unwrap_or(0),
             ..Self::new(bus.clone(), Arc::from(event_name))
         }
@@ -61,31 +62,27 @@ impl Context {
             self.event = Arc::clone(heard.name());
         }
         let item = heard.item();
-        self.from = heard.from();
-        self.number = item.number();
+        self.sender = heard.sender();
+        self.sequence = item.number();
         self.at = item.at;
         self.asked = item.asked().map(Arc::downgrade);
     }
 
     /// The name that the event was heard under.
-    pub fn event(&self) -> &str {
+    pub fn event_name(&self) -> &str {
         &self.event
     }
 
-    /// The node that sent it; `None` for a sender that is no bus, such as `redis-cli`.
-    pub fn from(&self) -> Option<NodeId> {
-        self.from
+    /// The node that sent the event. It prints `unknown` for a sender that is no bus, such as
+    /// `redis-cli`, and is `None` then.
+    pub fn sender(&self) -> Sender {
+        self.sender.into()
     }
 
-    /// The sender as text for a person: its node id, or `a stranger` for a sender that is no node.
-    pub fn sender_or_stranger(&self) -> String {
-        self.from
-            .map_or_else(|| "a stranger".to_owned(), |node| node.to_string())
-    }
-
-    /// The sender's number for this event, counted from 1; `None` for a sender that is no bus.
-    pub fn number(&self) -> Option<u64> {
-        self.number
+    /// The sequence number that the sender gave the event, counted from 1; `None` for a sender that is
+    /// no bus.
+    pub fn sequence(&self) -> Option<u64> {
+        self.sequence
     }
 
     /// When it was sent, by the sender's clock, as far as the sender said so. Events that left in
@@ -96,11 +93,11 @@ impl Context {
     }
 
     /// Whether it was heard late, from a journal. There is no journal yet: always `false`.
-    pub fn replayed(&self) -> bool {
+    pub fn is_replayed(&self) -> bool {
         false
     }
 
-    /// Answers whoever [asked](Bus::ask_all), once all handlers of the event have succeeded. The
+    /// Answers whoever [asked](Bus::request_all), once all handlers of the event have succeeded. The
     /// first answer counts that is not null. Where nobody asked, this does nothing.
     ///
     /// A function answers by returning `Ok(value)`; this is for handlers that are structs.
@@ -112,7 +109,7 @@ impl Context {
     ///
     /// impl Handler<String> for Stock {
     ///     async fn handle(&self, _fruit: String, context: &Context) -> Result<(), HandlerError> {
-    ///         context.answer(&self.apples)?;
+    ///         context.respond(&self.apples)?;
     ///         Ok(())
     ///     }
     /// }
@@ -127,7 +124,7 @@ impl Context {
     /// # Errors
     ///
     /// When somebody asked, and serde cannot write the answer in the format of this bus.
-    pub fn answer<A: Serialize + ?Sized>(&self, answer: &A) -> Result<(), EncodeError> {
+    pub fn respond<A: Serialize + ?Sized>(&self, answer: &A) -> Result<(), EncodeError> {
         match self.asked.as_ref().and_then(Weak::upgrade) {
             Some(asked) => asked.answer(answer),
             None => Ok(()),
@@ -145,8 +142,8 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("event", &self.event)
-            .field("from", &self.from)
-            .field("number", &self.number)
+            .field("sender", &self.sender)
+            .field("sequence", &self.sequence)
             .field("at", &self.at)
             .finish_non_exhaustive()
     }
@@ -186,7 +183,7 @@ impl FromContext for Bus {
 }
 
 /// The application's own things, for handlers: given to the builder with
-/// [`state`](crate::Builder::state), taken by handlers as `State(mail): State<Mail>`.
+/// [`state`](crate::BusBuilder::state), taken by handlers as `State(mail): State<Mail>`.
 ///
 /// Each call gets a clone, so share what is expensive to clone through an `Arc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

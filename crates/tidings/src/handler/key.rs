@@ -67,7 +67,7 @@ pub struct Wanted<P> {
     note = "under a name (`&str`) a handler takes any `T: serde::de::DeserializeOwned + Send`; under `SomeEvent::EVENT` it takes a `SomeEvent` or an `Arc<SomeEvent>`",
     note = "the payload must own its data: `String` instead of `&str`, `T` instead of `&T`"
 )]
-pub trait HearKey<P>: sealed::Hear<P> {}
+pub trait ReceiveKey<P>: sealed::Hear<P> {}
 
 /// An event, or an `Arc` of one: what a handler without a name takes as its payload.
 ///
@@ -89,12 +89,12 @@ impl<E: Event + Sync> EventPayload for Arc<E> {
     type Event = E;
 }
 
-impl<P: DeserializeOwned + Send + 'static> HearKey<P> for &str {}
-impl<P: EventPayload> HearKey<P> for EventKey<P::Event> {}
+impl<P: DeserializeOwned + Send + 'static> ReceiveKey<P> for &str {}
+impl<P: EventPayload> ReceiveKey<P> for EventKey<P::Event> {}
 
-/// What a [`stream`](crate::Bus::stream) can be opened for: as [`HearKey`], with one payload type
+/// What a [`stream`](crate::Bus::stream) can be opened for: as [`ReceiveKey`], with one payload type
 /// per key so that it can be inferred.
-pub trait StreamKey<P>: HearKey<P> {}
+pub trait StreamKey<P>: ReceiveKey<P> {}
 
 impl<P: DeserializeOwned + Send + 'static> StreamKey<P> for &str {}
 impl<E: Event> StreamKey<E> for EventKey<E> {}

@@ -15,7 +15,7 @@ use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 
 use crate::bus::WeakBus;
-use crate::error::failure::{Cause, Failure, HandlerError};
+use crate::error::failure::{Failure, HandlerError, HandlerFailure};
 use crate::error::gap::Gap;
 use crate::handler::Handler;
 use crate::handler::context::Context;
@@ -181,8 +181,9 @@ where
             let called = self.handler.get().handle(payload, context).await;
             called.map_err(Stop::Failed)
         };
-        let (event, from, number) = (context.event(), context.from(), context.number());
-        let span = Call::new(heard.remote(), event, from, number, &self.seat.handler);
+        let (event, sender, sequence) =
+            (context.event_name(), *context.sender(), context.sequence());
+        let span = Call::new(heard.remote(), event, sender, sequence, &self.seat.handler);
         let ended = guarded(span.around(call), self.seat.handling.timeout).await;
         span.end(ended.is_ok());
         if let Some(result) = Stop::result(&ended) {
@@ -201,14 +202,14 @@ where
 
     fn failure(&self, stop: Stop, context: &Context) -> Failure {
         let (event, handler) = (context.event.to_string(), Arc::clone(&self.seat.handler));
-        let (from, number) = (context.from, context.number);
+        let (sender, sequence) = (context.sender, context.sequence);
         let cause = match stop {
             Stop::Undecodable(source) => {
                 return Failure::Payload {
                     event,
                     handler,
-                    from,
-                    number,
+                    sender,
+                    sequence,
                     source,
                 };
             }
@@ -217,20 +218,20 @@ where
         Failure::Handler {
             event,
             handler,
-            from,
-            number,
+            sender,
+            sequence,
             cause,
         }
     }
 }
 
 impl Stop {
-    fn into_cause(self, timeout: Duration) -> Cause {
+    fn into_cause(self, timeout: Duration) -> HandlerFailure {
         match self {
-            Self::Undecodable(error) => Cause::Failed(error.into()),
-            Self::Failed(error) => Cause::Failed(error),
-            Self::Panicked(text) => Cause::Panicked(text),
-            Self::TimedOut => Cause::TimedOut(timeout),
+            Self::Undecodable(error) => HandlerFailure::Failed(error.into()),
+            Self::Failed(error) => HandlerFailure::Failed(error),
+            Self::Panicked(text) => HandlerFailure::Panicked(text),
+            Self::TimedOut => HandlerFailure::TimedOut(timeout),
         }
     }
 }
@@ -247,7 +248,7 @@ pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
     while let Some(gap) = gaps.next().await {
         let Some(bus) = bus.upgrade() else { break };
         let mut context = Context::new(bus, Arc::from("gap"));
-        context.from = gap.from;
+        context.sender = gap.sender;
         let call = async {
             let called = handler.get().handle(gap, &context).await;
             called.map_err(Stop::Failed)
@@ -258,8 +259,8 @@ pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
         context.bus.reports().failure(Failure::Handler {
             event: context.event.to_string(),
             handler: Arc::clone(&seat.handler),
-            from: context.from,
-            number: None,
+            sender: context.sender,
+            sequence: None,
             cause: stop.into_cause(timeout),
         });
     }
@@ -298,9 +299,9 @@ impl<H> Drop for OwnedHandler<H> {
         bus.reports().failure(Failure::Handler {
             event: event.to_owned(),
             handler: format!("{} (when it was dropped)", self.seat.handler).into(),
-            from: None,
-            number: None,
-            cause: Cause::Panicked(text),
+            sender: None,
+            sequence: None,
+            cause: HandlerFailure::Panicked(text),
         });
     }
 }

@@ -10,7 +10,7 @@ use std::task::{self, Poll};
 use futures_util::Stream;
 
 use crate::bus::WeakBus;
-use crate::error::failure::{Cause, Failure};
+use crate::error::failure::{Failure, HandlerFailure};
 use crate::handler::context::Context;
 use crate::handler::key::Decode;
 use crate::receive::batch::{Batch, Item};
@@ -20,7 +20,7 @@ use crate::task::panic::caught;
 /// The events of one kind, in order. It ends when the bus is shut down or dropped; dropping it
 /// ends the subscription.
 ///
-/// Its queue is bounded as a handler's is, with the defaults of [`Handling`](crate::Handling).
+/// Its queue is bounded as a handler's is, with the defaults of [`HandlerOptions`](crate::HandlerOptions).
 pub struct EventStream<P> {
     seat: Arc<Seat>,
     bus: WeakBus,
@@ -89,7 +89,7 @@ impl<P> EventStream<P> {
         let heard = batch.heard(item);
         let decoded = caught(|| (self.decode)(&heard));
         let (event, handler) = (heard.name().to_string(), Arc::clone(&self.seat.handler));
-        let (from, number) = (batch.from, item.number());
+        let (sender, sequence) = (batch.from, item.number());
         let failure = match decoded {
             Ok(Ok(payload)) => {
                 heard.ended(None);
@@ -98,16 +98,16 @@ impl<P> EventStream<P> {
             Ok(Err(source)) => Failure::Payload {
                 event,
                 handler,
-                from,
-                number,
+                sender,
+                sequence,
                 source,
             },
             Err(text) => Failure::Handler {
                 event,
                 handler,
-                from,
-                number,
-                cause: Cause::Panicked(text),
+                sender,
+                sequence,
+                cause: HandlerFailure::Panicked(text),
             },
         };
         heard.ended(Some(&failure));

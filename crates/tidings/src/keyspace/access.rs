@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::context::TokioContext;
 
 use crate::error::members::MembersError;
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::keyspace::Keyspace;
 use crate::keyspace::answer::{Answer, KeyError};
 
@@ -28,7 +28,7 @@ pub(crate) struct Kept {
 }
 
 /// The way to the keys, or why there is none.
-pub(crate) type Way = Result<Arc<dyn Keyspace>, Reason>;
+pub(crate) type Way = Result<Arc<dyn Keyspace>, SendFailure>;
 
 /// Why something was not done with a key, or may not have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +37,14 @@ pub(crate) enum Undone {
     Foreign(Arc<str>),
     /// The number would not fit.
     Overflow,
-    Fate(Fate),
+    Unconfirmed(Unconfirmed),
 }
 
 impl Kept {
     /// Inside the runtime of the bus.
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
-            way: watch::Sender::new(Err(Reason::Away)),
+            way: watch::Sender::new(Err(SendFailure::Unreachable)),
             patience,
             runtime: Handle::current(),
             #[cfg(test)]
@@ -75,7 +75,7 @@ impl Kept {
         // The lock is let go before anything waits.
         let asking = match &*self.way.borrow() {
             Ok(keyspace) => question(&**keyspace),
-            Err(reason) => return Err(Undone::Fate(Fate::NotSent(reason.clone()))),
+            Err(reason) => return Err(Undone::Unconfirmed(Unconfirmed::NotSent(reason.clone()))),
         };
         #[cfg(test)]
         let asking = async {
@@ -86,16 +86,18 @@ impl Kept {
         let answer = async { timeout(self.patience, asking).await };
         match self.in_runtime(answer).await {
             Ok(answer) => answer.map_err(Undone::from),
-            Err(_) => Err(Undone::Fate(Fate::Unknown(Reason::TimedOut(self.patience)))),
+            Err(_) => Err(Undone::Unconfirmed(Unconfirmed::Unknown(
+                SendFailure::TimedOut(self.patience),
+            ))),
         }
     }
 }
 
 impl Kept {
     /// The end of the runtime, where that has ended the bus, or else this reason.
-    pub(crate) fn ended_or(&self, reason: Reason) -> Reason {
+    pub(crate) fn ended_or(&self, reason: SendFailure) -> SendFailure {
         match &*self.way.borrow() {
-            Err(Reason::RuntimeEnded) => Reason::RuntimeEnded,
+            Err(SendFailure::RuntimeEnded) => SendFailure::RuntimeEnded,
             _ => reason,
         }
     }
@@ -110,13 +112,16 @@ impl Kept {
 impl Undone {
     /// Whether the user may not do it: then Redis's words come with the command that allows it.
     pub(crate) fn is_denied(&self) -> bool {
-        matches!(self, Self::Fate(Fate::NotSent(Reason::Refused(words))) if words.contains("ACL SETUSER"))
+        matches!(self, Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) if words.contains("ACL SETUSER"))
     }
 
     /// Whether Redis refused it for a reason that can be over at any moment, as while it loads its
     /// dataset.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Fate(Fate::NotSent(Reason::Refused(_)))) && !self.is_denied()
+        matches!(
+            self,
+            Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(_)))
+        ) && !self.is_denied()
     }
 }
 
@@ -125,8 +130,10 @@ impl From<KeyError> for Undone {
         match error {
             KeyError::Foreign(words) => Self::Foreign(words.into()),
             KeyError::Overflow => Self::Overflow,
-            KeyError::Refused(words) => Self::Fate(Fate::NotSent(Reason::Refused(words.into()))),
-            KeyError::Lost => Self::Fate(Fate::Unknown(Reason::Lost)),
+            KeyError::Refused(words) => {
+                Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words.into())))
+            }
+            KeyError::Lost => Self::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost)),
         }
     }
 }
@@ -140,7 +147,9 @@ impl From<Undone> for MembersError {
             Undone::Overflow => Self::Foreign {
                 words: "a number does not fit".to_owned(),
             },
-            Undone::Fate(Fate::NotSent(reason) | Fate::Unknown(reason)) => Self::Unread { reason },
+            Undone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
+                Self::Unread { reason }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, KeyError>>;
 
@@ -21,11 +21,11 @@ pub(crate) enum KeyError {
 
 impl KeyError {
     /// The same, for who can only wait and ask again.
-    pub(crate) fn into_reason(self) -> Reason {
+    pub(crate) fn into_reason(self) -> SendFailure {
         match self {
-            Self::Foreign(words) | Self::Refused(words) => Reason::Refused(words.into()),
-            Self::Overflow => Reason::Refused("the number would not fit".into()),
-            Self::Lost => Reason::Lost,
+            Self::Foreign(words) | Self::Refused(words) => SendFailure::Refused(words.into()),
+            Self::Overflow => SendFailure::Refused("the number would not fit".into()),
+            Self::Lost => SendFailure::Lost,
         }
     }
 }

@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload};
 
-use crate::error::subscribe::OnError;
+use crate::error::subscribe::SubscribeError;
 use crate::event::{Event, Unknown};
 use crate::handler::Outcome;
 use crate::handler::context::FromContext;
-use crate::handler::key::{EventPayload, HearKey};
+use crate::handler::key::{EventPayload, ReceiveKey};
 use crate::{Bus, Subscription};
 
 /// A payload that serde can encode and decode.
@@ -86,9 +86,9 @@ macro_rules! registrations {
             bus: &Bus,
             event: K,
             function: F,
-        ) -> Result<Subscription, OnError>
+        ) -> Result<Subscription, SubscribeError>
         where
-            K: HearKey<P>,
+            K: ReceiveKey<P>,
             P: Send + 'static,
             $($argument: FromContext + 'static,)*
             O: Outcome,

@@ -8,7 +8,7 @@ use tidings_codec::NodeId;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::keyspace::access::{Kept, Undone};
 use crate::keyspace::member_list::{Beat, Keys, Renewed};
 use crate::members::profile::Profile;
@@ -136,16 +136,16 @@ impl Presence {
     }
 
     fn refused(&self, undone: Undone) {
-        if let Undone::Fate(Fate::NotSent(Reason::Refused(words))) = &undone
+        if let Undone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) = &undone
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 why = &**words,
                 "the bus is no member, so others do not know that it is there \
-                 (`Builder::without_membership` says that this is wanted)"
+                 (`BusBuilder::membership` says that this is wanted)"
             );
         }
-        if let Undone::Fate(Fate::Unknown(_)) = &undone {
+        if let Undone::Unconfirmed(Unconfirmed::Unknown(_)) = &undone {
             self.may_be_listed.store(true, Ordering::Relaxed);
         }
         self.standing.send_replace(Standing::Out(undone));
@@ -206,7 +206,7 @@ impl Heartbeat {
         let mut way = self.kept.watch();
         loop {
             match *way.borrow_and_update() {
-                Err(Reason::Closed) => return,
+                Err(SendFailure::Closed) => return,
                 Err(_) => {}
                 Ok(_) => self.presence().tries_again(),
             }
@@ -276,8 +276,8 @@ mod tests {
     #[tokio::test]
     async fn who_may_have_joined_has_a_goodbye_to_say() {
         let presence = Presence::new();
-        let lost = Undone::Fate(Fate::Unknown(Reason::Lost));
-        let away = Undone::Fate(Fate::NotSent(Reason::Away));
+        let lost = Undone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
+        let away = Undone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
         presence.refused(away.clone());
         assert!(!presence.is_there());
         presence.refused(lost);
@@ -287,9 +287,11 @@ mod tests {
 
     #[test]
     fn only_a_missing_permission_is_a_reason_to_wait_for_long() {
-        let refused = |words: &str| Undone::Fate(Fate::NotSent(Reason::Refused(words.into())));
-        let lost = Undone::Fate(Fate::Unknown(Reason::Lost));
-        let away = Undone::Fate(Fate::NotSent(Reason::Away));
+        let refused = |words: &str| {
+            Undone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words.into())))
+        };
+        let lost = Undone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
+        let away = Undone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
         for (undone, seconds) in [
             (refused("LOADING Redis is loading the dataset"), 2),
             (refused("MISCONF Redis is configured to save"), 2),

@@ -11,11 +11,11 @@ use tidings_codec::NodeId;
 pub struct Member {
     /// Its [id](crate::Bus::id): [`send_to`](crate::Bus::send_to) reaches it.
     pub id: NodeId,
-    /// What it is called: [`Builder::name`](crate::Builder::name).
+    /// What it is called: [`BusBuilder::name`](crate::BusBuilder::name).
     pub name: String,
-    /// What it is for: [`Builder::role`](crate::Builder::role).
+    /// What it is for: [`BusBuilder::role`](crate::BusBuilder::role).
     pub role: Option<String>,
-    /// Which version of the program it is: [`Builder::version`](crate::Builder::version).
+    /// Which version of the program it is: [`BusBuilder::version`](crate::BusBuilder::version).
     pub version: Option<String>,
     /// What the system calls the machine that it runs on; empty where it does not say.
     pub host: String,
@@ -23,6 +23,6 @@ pub struct Member {
     pub pid: u32,
     /// When it joined for the first time, by Redis's clock.
     pub started: SystemTime,
-    /// How long it is there without a sign of life: [`Builder::lease`](crate::Builder::lease).
+    /// How long it is there without a sign of life: [`BusBuilder::lease`](crate::BusBuilder::lease).
     pub lease: Duration,
 }

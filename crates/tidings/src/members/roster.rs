@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::keyspace::member_list::silences::RETURN;
 use crate::members::member::Member;
-use crate::members::watch::{Departure, MemberEvent};
+use crate::members::watch::{LeaveReason, MemberEvent};
 
 /// All members, and which of them are missed.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Roster {
         &mut self,
         id: NodeId,
         member: Option<Member>,
-        why: Option<Departure>,
+        why: Option<LeaveReason>,
         now: Instant,
     ) -> Option<MemberEvent> {
         match (member, why) {
@@ -91,10 +91,10 @@ impl Roster {
         if known.gone_at()? > now {
             return None;
         }
-        self.gone(id, Departure::Vanished)
+        self.gone(id, LeaveReason::Vanished)
     }
 
-    fn gone(&mut self, id: NodeId, why: Departure) -> Option<MemberEvent> {
+    fn gone(&mut self, id: NodeId, why: LeaveReason) -> Option<MemberEvent> {
         let member = self.known.remove(&id)?.member;
         Some(MemberEvent::Left { member, why })
     }
@@ -121,7 +121,7 @@ mod tests {
         roster
     }
 
-    fn left(id: u128, why: Departure) -> MemberEvent {
+    fn left(id: u128, why: LeaveReason) -> MemberEvent {
         let member = member(id);
         MemberEvent::Left { member, why }
     }
@@ -137,7 +137,7 @@ mod tests {
         let almost = gone.checked_sub(Duration::from_millis(1)).unwrap();
         assert_eq!(roster.take_list(vec![member(1)], almost), []);
         let events = roster.take_list(vec![member(1)], gone);
-        assert_eq!(events, [left(2, Departure::Vanished)]);
+        assert_eq!(events, [left(2, LeaveReason::Vanished)]);
         assert_eq!(roster.next_departure(), None);
     }
 
@@ -170,7 +170,7 @@ mod tests {
     async fn a_goodbye_counts_at_once_and_who_comes_again_has_joined() {
         let now = Instant::now();
         let mut roster = roster(now);
-        let (id, why) = (NodeId::new(1), Departure::Goodbye);
+        let (id, why) = (NodeId::new(1), LeaveReason::Goodbye);
         assert_eq!(
             roster.take_one(id, None, Some(why), now),
             Some(left(1, why))

@@ -14,14 +14,14 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::error::members::MembersError;
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 use crate::keyspace::access::{Kept, Undone};
 use crate::keyspace::member_list::Keys;
 use crate::members::changes::Changes;
 use crate::members::lease::Presence;
 use crate::members::profile;
 use crate::members::roster::Roster;
-use crate::members::watch::{Departure, MemberEvent, MemberEvents, Waiting};
+use crate::members::watch::{LeaveReason, MemberEvent, MemberWatch, Waiting};
 use crate::receive::control::{Listener, Notice};
 use crate::task::stage::Stage;
 
@@ -50,7 +50,7 @@ struct Inside {
     roster: Roster,
     changes: Changes,
     /// Of whom a notice was heard, and why they left, where it said that.
-    hints: BTreeMap<NodeId, Option<Departure>>,
+    hints: BTreeMap<NodeId, Option<LeaveReason>>,
     /// There were too many hints.
     must_load: bool,
     /// How many hints there ever were.
@@ -88,7 +88,7 @@ enum Kind {
 /// What is looked at together.
 struct Hints {
     must_load: bool,
-    of: Vec<(NodeId, Option<Departure>)>,
+    of: Vec<(NodeId, Option<LeaveReason>)>,
     /// How many hints there were up to now.
     hinted: u64,
 }
@@ -135,7 +135,7 @@ impl View {
     }
 
     /// Those who are there, and then each change; nothing once the bus has ended.
-    pub(crate) fn watch(&self) -> MemberEvents {
+    pub(crate) fn watch(&self) -> MemberWatch {
         let mut inside = self.lock();
         if inside.is_over {
             return inside.tells(Waiting::new(VecDeque::new(), true));
@@ -146,7 +146,7 @@ impl View {
     }
 
     /// Who leaves from now on.
-    pub(crate) fn watch_departures(&self) -> MemberEvents {
+    pub(crate) fn watch_departures(&self) -> MemberWatch {
         let mut inside = self.lock();
         let is_over = inside.is_over;
         inside.tells(Waiting::of_departures(is_over))
@@ -173,7 +173,7 @@ impl View {
         }
     }
 
-    fn end(&self, reason: Reason) {
+    fn end(&self, reason: SendFailure) {
         let mut inside = self.lock();
         inside.is_over = true;
         let readers = take(&mut inside.readers);
@@ -181,8 +181,9 @@ impl View {
         for reader in readers.iter().filter_map(Weak::upgrade) {
             reader.close();
         }
-        let ended = crate::error::send_failure::Fate::NotSent(reason);
-        self.step.send_replace(Step::Off(Undone::Fate(ended)));
+        let ended = crate::error::send_failure::Unconfirmed::NotSent(reason);
+        self.step
+            .send_replace(Step::Off(Undone::Unconfirmed(ended)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -197,7 +198,7 @@ impl Step {
 }
 
 impl Inside {
-    fn hint(&mut self, id: NodeId, why: Option<Departure>) {
+    fn hint(&mut self, id: NodeId, why: Option<LeaveReason>) {
         self.hinted += 1;
         let hint = self.hints.entry(id).or_default();
         *hint = why.or(*hint);
@@ -215,10 +216,10 @@ impl Inside {
         }
     }
 
-    fn tells(&mut self, waiting: Waiting) -> MemberEvents {
+    fn tells(&mut self, waiting: Waiting) -> MemberWatch {
         let waiting = Arc::new(waiting);
         self.readers.push(Arc::downgrade(&waiting));
-        MemberEvents::new(waiting)
+        MemberWatch::new(waiting)
     }
 
     fn tell(&mut self, events: &[MemberEvent]) {
@@ -237,8 +238,8 @@ impl Listener for View {
         };
         let why = match heard.kind {
             Kind::Joined => None,
-            Kind::Left => Some(Departure::Goodbye),
-            Kind::Expired => Some(Departure::Vanished),
+            Kind::Left => Some(LeaveReason::Goodbye),
+            Kind::Expired => Some(LeaveReason::Vanished),
         };
         let mut inside = self.lock();
         inside.changes.hear(heard.change);
@@ -283,7 +284,7 @@ impl Follower {
                 () = self.view.0.hinted.notified() => {}
                 _ = self.missed.changed() => must_load = true,
                 _ = way.changed() => {
-                    if let Err(Reason::Closed) = *way.borrow_and_update() {
+                    if let Err(SendFailure::Closed) = *way.borrow_and_update() {
                         return;
                     }
                     self.view.0.lock().roster.excuse_all();
@@ -318,7 +319,7 @@ impl Follower {
         Ok(hints.hinted)
     }
 
-    async fn look_at(&self, hints: &[(NodeId, Option<Departure>)]) -> Result<(), Undone> {
+    async fn look_at(&self, hints: &[(NodeId, Option<LeaveReason>)]) -> Result<(), Undone> {
         let ids: Vec<_> = hints.iter().map(|(id, _)| *id).collect();
         let asking = self.kept.ask(|keys| keys.describe(&self.keys, &ids));
         let descriptions = asking.await?;
@@ -364,7 +365,7 @@ pub(crate) struct Over(pub(crate) Arc<View>, pub(crate) watch::Receiver<Stage>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.0.end(Reason::of_end(*self.1.borrow()));
+        self.0.end(SendFailure::of_end(*self.1.borrow()));
     }
 }
 
@@ -406,7 +407,9 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!((&mut finding).now_or_never().is_none());
 
-        let lost = Undone::Fate(crate::error::send_failure::Fate::Unknown(Reason::Lost));
+        let lost = Undone::Unconfirmed(crate::error::send_failure::Unconfirmed::Unknown(
+            SendFailure::Lost,
+        ));
         view.step.send_replace(Step::Off(lost));
 
         assert!(matches!(finding.now_or_never(), Some(Err(_))));

@@ -25,14 +25,14 @@ pub enum MemberEvent {
         /// As it was last.
         member: Member,
         /// How it went.
-        why: Departure,
+        why: LeaveReason,
     },
 }
 
 /// How a member went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Departure {
+pub enum LeaveReason {
     /// It was shut down or dropped, and said so.
     Goodbye,
     /// It did not renew its lease: it crashed, hangs, or is cut off. So counts one whose goodbye was
@@ -46,11 +46,11 @@ pub enum Departure {
 /// It ends when the bus does, and does not keep it alive. For a reader that is slow only the
 /// difference is kept: who joined and left again before it was read is not told. So what waits is
 /// never more than two events for each member.
-pub struct MemberEvents {
+pub struct MemberWatch {
     waiting: Arc<Waiting>,
 }
 
-impl MemberEvents {
+impl MemberWatch {
     pub(super) fn new(waiting: Arc<Waiting>) -> Self {
         Self { waiting }
     }
@@ -61,7 +61,7 @@ impl MemberEvents {
     }
 }
 
-impl Stream for MemberEvents {
+impl Stream for MemberWatch {
     type Item = MemberEvent;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<MemberEvent>> {
@@ -69,9 +69,9 @@ impl Stream for MemberEvents {
     }
 }
 
-impl fmt::Debug for MemberEvents {
+impl fmt::Debug for MemberWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemberEvents").finish_non_exhaustive()
+        f.debug_struct("MemberWatch").finish_non_exhaustive()
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
     use crate::members::fixtures::member;
 
     fn left(id: u128) -> MemberEvent {
-        let why = Departure::Goodbye;
+        let why = LeaveReason::Goodbye;
         let member = member(id);
         MemberEvent::Left { member, why }
     }
@@ -177,7 +177,7 @@ mod tests {
         }
         waiting.close();
 
-        let mut events = MemberEvents::new(waiting);
+        let mut events = MemberWatch::new(waiting);
         assert_eq!(events.next().await, Some(left(1)));
         assert_eq!(events.next().await, None);
     }
@@ -190,7 +190,7 @@ mod tests {
         }
         waiting.close();
 
-        let mut events = MemberEvents::new(waiting);
+        let mut events = MemberWatch::new(waiting);
         for expected in [joined(2), left(3), joined(3)] {
             assert_eq!(events.next().await, Some(expected));
         }

@@ -20,21 +20,21 @@ pub struct Health {
     /// How the right server is found there.
     pub topology: TopologyKind,
     /// When something was heard last, the bus's own signs of life included. A bus that hears
-    /// nothing for 5 s ([`probe_interval`](crate::Builder::probe_interval)) asks whether it still
+    /// nothing for 5 s ([`heartbeat_interval`](crate::BusBuilder::heartbeat_interval)) asks whether it still
     /// hears.
-    pub last_heard: Option<Instant>,
+    pub last_received: Option<Instant>,
     /// Events sent and acknowledged.
     pub sent: u64,
     /// Events heard for the first time, this bus's own included, wanted here or not.
-    pub heard: u64,
+    pub received: u64,
     /// Events that came again and were dropped: retries after an unknown outcome.
-    pub repeated: u64,
+    pub duplicate: u64,
     /// Gaps reported so far, of all kinds.
     pub gaps: u64,
     /// Events that certainly did not arrive here; each was reported as a gap.
     pub missed: u64,
     /// Events dropped because a handler's queue was full; each was reported as a gap.
-    pub overflowed: u64,
+    pub dropped: u64,
     /// Failures reported: bad frames, bad payloads, handlers that failed.
     pub failures: u64,
     /// How often the connection was lost and came back.
@@ -60,7 +60,7 @@ pub enum Connection {
     },
     /// The connection is lost, or the server is not the right one any more; another attempt is
     /// under way.
-    Deaf {
+    Disconnected {
         /// Since when that is known.
         since: Instant,
         /// What happened at the last attempt.
@@ -84,7 +84,7 @@ pub enum TopologyKind {
 
 impl Health {
     /// Whether the bus hears: what a readiness probe asks.
-    pub fn is_up(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         matches!(self.connection, Connection::Up { .. })
     }
 }
@@ -102,7 +102,7 @@ impl Health {
 /// tokio::spawn(async move {
 ///     while let Some(health) = changes.changed().await {
 ///         match health.connection {
-///             Connection::Deaf { why, .. } => eprintln!("we hear nothing: {why}"),
+///             Connection::Disconnected { why, .. } => eprintln!("we hear nothing: {why}"),
 ///             other => eprintln!("{other:?}"),
 ///         }
 ///     }
@@ -171,11 +171,11 @@ impl fmt::Debug for HealthWatch {
 #[derive(Debug)]
 pub(crate) struct Counts {
     pub(crate) sent: Count,
-    pub(crate) heard: Count,
-    pub(crate) repeated: Count,
+    pub(crate) received: Count,
+    pub(crate) duplicate: Count,
     pub(crate) gaps: Count,
     pub(crate) missed: Count,
-    pub(crate) overflowed: Count,
+    pub(crate) dropped: Count,
     /// Metrics know them by their kinds.
     pub(crate) failures: AtomicU64,
     pub(crate) reconnects: Count,
@@ -192,15 +192,15 @@ impl Counts {
     pub(crate) fn new() -> Self {
         Self {
             sent: Count::new("tidings_events_sent_total", "events that Redis took"),
-            heard: Count::new(
-                "tidings_events_heard_total",
+            received: Count::new(
+                "tidings_events_received_total",
                 "events heard for the first time",
             ),
-            repeated: Count::new("tidings_events_repeated_total", "events that came again"),
+            duplicate: Count::new("tidings_events_duplicate_total", "events that came again"),
             gaps: Count::new("tidings_gaps_total", "gaps that were reported"),
             missed: Count::new("tidings_events_missed_total", "events that did not arrive"),
-            overflowed: Count::new(
-                "tidings_events_overflowed_total",
+            dropped: Count::new(
+                "tidings_events_dropped_total",
                 "events dropped because a handler's queue was full",
             ),
             failures: AtomicU64::new(0),
@@ -245,7 +245,7 @@ pub(crate) struct Pulse {
     topology: TopologyKind,
     began: Instant,
     /// When something was heard last, in milliseconds after the beginning; 0 for never.
-    heard: AtomicU64,
+    received: AtomicU64,
 }
 
 impl Pulse {
@@ -257,7 +257,7 @@ impl Pulse {
             address,
             topology,
             began: Instant::now(),
-            heard: AtomicU64::new(0),
+            received: AtomicU64::new(0),
         }
     }
 
@@ -273,10 +273,10 @@ impl Pulse {
         self.level.set(0);
         self.connection.send_if_modified(|connection| {
             let since = match connection {
-                Connection::Deaf { since, .. } => *since,
+                Connection::Disconnected { since, .. } => *since,
                 _ => Instant::now(),
             };
-            let now = Connection::Deaf { since, why };
+            let now = Connection::Disconnected { since, why };
             let has_changed = *connection != now;
             *connection = now;
             has_changed
@@ -285,12 +285,12 @@ impl Pulse {
 
     pub(crate) fn heard(&self, at: Instant) {
         let after = at.duration_since(self.began).as_millis().max(1);
-        self.heard
+        self.received
             .store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(crate) fn last_heard(&self) -> Option<Instant> {
-        match self.heard.load(Ordering::Relaxed) {
+    pub(crate) fn last_received(&self) -> Option<Instant> {
+        match self.received.load(Ordering::Relaxed) {
             0 => None,
             after => Some(self.began + Duration::from_millis(after)),
         }
@@ -301,13 +301,13 @@ impl Pulse {
             connection: self.connection.borrow().clone(),
             address: self.address.clone(),
             topology: self.topology,
-            last_heard: self.last_heard(),
+            last_received: self.last_received(),
             sent: self.counts.sent.sum(),
-            heard: self.counts.heard.sum(),
-            repeated: self.counts.repeated.sum(),
+            received: self.counts.received.sum(),
+            duplicate: self.counts.duplicate.sum(),
             gaps: self.counts.gaps.sum(),
             missed: self.counts.missed.sum(),
-            overflowed: self.counts.overflowed.sum(),
+            dropped: self.counts.dropped.sum(),
             failures: self.counts.failures.load(Ordering::Relaxed),
             reconnects: self.counts.reconnects.sum(),
             outgoing,

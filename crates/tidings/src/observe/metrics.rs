@@ -96,7 +96,7 @@ impl Level {
 
     /// What waits for Redis.
     pub(crate) fn of_outgoing() -> Self {
-        const NAME: &str = "tidings_outgoing_bytes";
+        const NAME: &str = "tidings_send_buffer_bytes";
         describe_gauge!(NAME, Unit::Bytes, "bytes that wait for Redis to take them");
         Self::new(::metrics::gauge!(NAME))
     }
@@ -157,13 +157,17 @@ impl Frames {
     }
 
     pub(crate) fn heard() -> Self {
-        describe_counter!("tidings_frames_heard_total", Unit::Count, "frames heard");
-        describe_histogram!("tidings_frames_heard_bytes", Unit::Bytes, "their sizes");
-        describe_histogram!("tidings_frames_heard_events", Unit::Count, "their events");
+        describe_counter!("tidings_frames_received_total", Unit::Count, "frames heard");
+        describe_histogram!("tidings_frames_received_bytes", Unit::Bytes, "their sizes");
+        describe_histogram!(
+            "tidings_frames_received_events",
+            Unit::Count,
+            "their events"
+        );
         Self {
-            frames: ::metrics::counter!("tidings_frames_heard_total"),
-            bytes: ::metrics::histogram!("tidings_frames_heard_bytes"),
-            events: ::metrics::histogram!("tidings_frames_heard_events"),
+            frames: ::metrics::counter!("tidings_frames_received_total"),
+            bytes: ::metrics::histogram!("tidings_frames_received_bytes"),
+            events: ::metrics::histogram!("tidings_frames_received_events"),
         }
     }
 
@@ -228,7 +232,7 @@ impl Calls {
 
 impl Times {
     fn new(name: &str) -> Self {
-        const NAME: &str = "tidings_handler_seconds";
+        const NAME: &str = "tidings_handler_duration_seconds";
         describe_histogram!(NAME, Unit::Seconds, "how long calls of handlers took");
         let of = |outcome: &'static str| {
             let event = name.to_owned();

@@ -81,8 +81,8 @@ impl Reports {
         let missed = gap.missed.unwrap_or(0);
         Counts::add(&self.counts.gaps, 1);
         match gap.reason {
-            GapReason::Overflow { .. } => Counts::add(&self.counts.overflowed, missed),
-            GapReason::Reconnected | GapReason::Skipped => {
+            GapReason::Overflow { .. } => Counts::add(&self.counts.dropped, missed),
+            GapReason::Reconnected | GapReason::Missed => {
                 Counts::add(&self.counts.missed, missed);
                 self.missed.send_modify(|times| *times += 1);
             }
@@ -271,13 +271,13 @@ impl Mailbox<Gap> {
             if *last == gap && gap.missed.is_none() {
                 return;
             }
-            let is_alike = last.from == gap.from && last.reason == gap.reason;
+            let is_alike = last.sender == gap.sender && last.reason == gap.reason;
             if let (true, Some(sum), Some(more)) = (is_alike, &mut last.missed, gap.missed) {
                 *sum = sum.saturating_add(more);
                 return;
             }
             if is_full {
-                last.from = last.from.filter(|from| Some(*from) == gap.from);
+                last.sender = last.sender.filter(|sender| Some(*sender) == gap.sender);
                 last.missed = None;
                 if last.reason != gap.reason {
                     last.reason = wider(&last.reason, &gap.reason);
@@ -298,7 +298,7 @@ impl Mailbox<Gap> {
 fn wider(one: &GapReason, other: &GapReason) -> GapReason {
     match (one, other) {
         (GapReason::Reconnected, _) | (_, GapReason::Reconnected) => GapReason::Reconnected,
-        _ => GapReason::Skipped,
+        _ => GapReason::Missed,
     }
 }
 
@@ -309,13 +309,13 @@ mod tests {
     use tidings_codec::NodeId;
 
     use super::*;
-    use crate::error::failure::{Cause, HandlerError};
+    use crate::error::failure::{HandlerError, HandlerFailure};
 
-    fn gap(from: u128, missed: u64) -> Gap {
+    fn gap(sender: u128, missed: u64) -> Gap {
         Gap {
-            from: Some(NodeId::new(from)),
+            sender: Some(NodeId::new(sender)),
             missed: Some(missed),
-            reason: GapReason::Skipped,
+            reason: GapReason::Missed,
         }
     }
 
@@ -333,7 +333,7 @@ mod tests {
     async fn gaps_of_unknown_size_take_no_room_from_those_that_are_counted() {
         let gaps = GapBox::default();
         let reconnected = Gap {
-            from: None,
+            sender: None,
             missed: None,
             reason: GapReason::Reconnected,
         };
@@ -374,9 +374,9 @@ mod tests {
         Failure::Handler {
             event: "tick".into(),
             handler: "tick (a test)".into(),
-            from: None,
-            number: None,
-            cause: Cause::Failed(error),
+            sender: None,
+            sequence: None,
+            cause: HandlerFailure::Failed(error),
         }
     }
 
@@ -429,14 +429,14 @@ mod tests {
     #[tokio::test]
     async fn what_a_full_box_merges_is_told_with_the_widest_reason() {
         let reconnected = Gap {
-            from: None,
+            sender: None,
             missed: None,
             reason: GapReason::Reconnected,
         };
         for (last, next, reason) in [
-            (overflow("slow"), gap(9, 8), GapReason::Skipped),
-            (gap(9, 8), overflow("slow"), GapReason::Skipped),
-            (overflow("slow"), overflow("late"), GapReason::Skipped),
+            (overflow("slow"), gap(9, 8), GapReason::Missed),
+            (gap(9, 8), overflow("slow"), GapReason::Missed),
+            (overflow("slow"), overflow("late"), GapReason::Missed),
             (
                 overflow("slow"),
                 reconnected.clone(),
@@ -445,7 +445,7 @@ mod tests {
             (reconnected, gap(9, 8), GapReason::Reconnected),
         ] {
             let gaps = GapBox::default();
-            (1..WAITING as u128).for_each(|from| gaps.push_or_merge(gap(100 + from, 1)));
+            (1..WAITING as u128).for_each(|sender| gaps.push_or_merge(gap(100 + sender, 1)));
             gaps.push_or_merge(last);
             gaps.push_or_merge(next);
             gaps.close();
@@ -461,7 +461,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_box_says_that_it_lost_count() {
         let gaps = GapBox::default();
-        (0..WAITING as u128 + 5).for_each(|from| gaps.push_or_merge(gap(from, 1)));
+        (0..WAITING as u128 + 5).for_each(|sender| gaps.push_or_merge(gap(sender, 1)));
         gaps.close();
         let mut heard = Vec::new();
         while let Some(gap) = gaps.next().await {
@@ -470,7 +470,7 @@ mod tests {
         assert_eq!(heard.len(), WAITING);
         assert_eq!(heard[WAITING - 2], gap(WAITING as u128 - 2, 1));
         assert_eq!(
-            (heard[WAITING - 1].from, heard[WAITING - 1].missed),
+            (heard[WAITING - 1].sender, heard[WAITING - 1].missed),
             (None, None)
         );
     }

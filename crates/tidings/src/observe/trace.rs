@@ -75,16 +75,16 @@ impl Call {
     pub(crate) fn new(
         remote: &Remote,
         event: &str,
-        from: Option<NodeId>,
-        number: Option<u64>,
+        sender: Option<NodeId>,
+        sequence: Option<u64>,
         handler: &str,
     ) -> Self {
         let span = info_span!(
             parent: None,
             "tidings.handle",
             event,
-            from = from.map(field::display),
-            number,
+            sender = sender.map(field::display),
+            sequence,
             handler,
             otel.kind = "consumer",
             otel.status_code = Empty,

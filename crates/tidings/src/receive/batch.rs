@@ -134,7 +134,7 @@ impl<'a> Heard<'a> {
         &self.batch.names[self.item.name as usize]
     }
 
-    pub(crate) fn from(&self) -> Option<NodeId> {
+    pub(crate) fn sender(&self) -> Option<NodeId> {
         self.batch.from
     }
 

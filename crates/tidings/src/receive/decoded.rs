@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidings_codec::NodeId;
 
-use crate::error::failure::{Cause, Failure};
+use crate::error::failure::{Failure, HandlerFailure};
 use crate::observe::reports::Reports;
 use crate::task::panic::caught;
 
@@ -15,8 +15,8 @@ pub(crate) struct Decoded {
     /// There until it is dropped.
     value: Option<Arc<dyn Any + Send + Sync>>,
     event: Arc<str>,
-    from: Option<NodeId>,
-    number: Option<u64>,
+    sender: Option<NodeId>,
+    sequence: Option<u64>,
     reports: Arc<Reports>,
 }
 
@@ -24,14 +24,14 @@ impl Decoded {
     pub(crate) fn new<E: Send + Sync + 'static>(
         payload: E,
         event: Arc<str>,
-        (from, number): (Option<NodeId>, Option<u64>),
+        (sender, sequence): (Option<NodeId>, Option<u64>),
         reports: Arc<Reports>,
     ) -> Self {
         Self {
             value: Some(Arc::new(payload)),
             event,
-            from,
-            number,
+            sender,
+            sequence,
             reports,
         }
     }
@@ -51,9 +51,9 @@ impl Drop for Decoded {
             self.reports.failure(Failure::Handler {
                 handler: format!("{event} (a payload that was dropped)").into(),
                 event,
-                from: self.from,
-                number: self.number,
-                cause: Cause::Panicked(text),
+                sender: self.sender,
+                sequence: self.sequence,
+                cause: HandlerFailure::Panicked(text),
             });
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::error::subscribe::OnError;
+use crate::error::subscribe::SubscribeError;
 use crate::event::Names;
 use crate::receive::control::{Listener, Notices};
 use crate::receive::request::Answering;
@@ -40,7 +40,7 @@ impl Dispatcher {
         seat: Arc<Seat>,
         names: Names,
         shares: Option<TypeId>,
-    ) -> Result<(), OnError> {
+    ) -> Result<(), SubscribeError> {
         self.lock().add(seat, names, shares)?;
         self.changed.notify_one();
         Ok(())

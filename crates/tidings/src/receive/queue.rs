@@ -15,7 +15,7 @@ use crate::receive::batch::Batch;
 /// What happens to events for a handler whose queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum WhenFull {
+pub enum Overflow {
     /// Reading waits for room, so that a handler which is only overrun loses nothing, and the
     /// senders notice that they are too fast. Meanwhile the bus's other handlers get nothing new,
     /// so handlers that take longer than 100 µs for an event are waited for up to a second at
@@ -23,7 +23,7 @@ pub enum WhenFull {
     /// still no room, newer events are dropped for this handler until half of its queue is free
     /// again.
     #[default]
-    Wait,
+    Block,
     /// Newer events are dropped for this handler.
     DropNewest,
     /// The events that waited longest are dropped to make room.

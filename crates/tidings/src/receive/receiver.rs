@@ -15,7 +15,7 @@ use crate::observe::reports::Reports;
 use crate::receive::batch::Batch;
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::merged::Merged;
-use crate::receive::queue::{Push, WhenFull};
+use crate::receive::queue::{Overflow, Push};
 use crate::receive::remembered::Remembered;
 use crate::receive::room::{Patience, Waiting};
 use crate::receive::sequence::{Numbered, Sequences, Verdict};
@@ -117,7 +117,7 @@ impl Receiver {
                 is_dated: true,
             };
             if self.is_new(self.me, numbered) {
-                Counts::add(&self.counts.heard, u64::from(echo.events));
+                Counts::add(&self.counts.received, u64::from(echo.events));
             }
             return;
         }
@@ -148,7 +148,7 @@ impl Receiver {
                 return;
             }
         }
-        Counts::add(&self.counts.heard, u64::from(events - announced));
+        Counts::add(&self.counts.received, u64::from(events - announced));
         if events == 0 {
             return;
         }
@@ -161,7 +161,7 @@ impl Receiver {
         };
         let batches = self.sorter.sort(arrived, |source| {
             reports.unreadable(Failure::Event {
-                from: header.from,
+                sender: header.from,
                 source,
             });
         });
@@ -196,7 +196,7 @@ impl Receiver {
         let verdict = self.sequences.receive(from, frame, now);
         match verdict {
             Verdict::Next => {}
-            Verdict::Repeated => Counts::add(&self.counts.repeated, u64::from(events)),
+            Verdict::Repeated => Counts::add(&self.counts.duplicate, u64::from(events)),
             Verdict::Missed(missed) => self.missed(Some(from), Some(missed)),
             Verdict::Restarted => self.missed(Some(from), None),
         }
@@ -206,11 +206,11 @@ impl Receiver {
         verdict != Verdict::Repeated
     }
 
-    fn missed(&self, from: Option<NodeId>, missed: Option<u64>) {
+    fn missed(&self, sender: Option<NodeId>, missed: Option<u64>) {
         self.reports.gap(&Gap {
-            from,
+            sender,
             missed,
-            reason: GapReason::Skipped,
+            reason: GapReason::Missed,
         });
     }
 
@@ -263,7 +263,7 @@ impl Receiver {
 
     /// What has to wait for room.
     fn hand_over(&self, seat: &Seat, batch: Batch) -> Option<Batch> {
-        if seat.handling.when_full == WhenFull::DropOldest {
+        if seat.handling.overflow == Overflow::DropOldest {
             let dropped = seat.queue.push_dropping_oldest(batch);
             // Whose they were is not known.
             overflowed(&self.reports, seat, None, dropped);
@@ -271,7 +271,7 @@ impl Receiver {
         }
         let from = batch.from;
         match seat.queue.push(batch) {
-            Push::NoRoom(rest) if seat.handling.when_full == WhenFull::Wait => return Some(rest),
+            Push::NoRoom(rest) if seat.handling.overflow == Overflow::Block => return Some(rest),
             Push::NoRoom(rest) | Push::Stuck(rest) => {
                 overflowed(&self.reports, seat, from, count(&rest));
             }
@@ -288,12 +288,12 @@ impl Receiver {
 }
 
 /// Events did not fit the queue of a handler.
-fn overflowed(reports: &Reports, seat: &Seat, from: Option<NodeId>, events: u64) {
+fn overflowed(reports: &Reports, seat: &Seat, sender: Option<NodeId>, events: u64) {
     if events == 0 {
         return;
     }
     reports.gap(&Gap {
-        from,
+        sender,
         missed: Some(events),
         reason: GapReason::Overflow {
             handler: Arc::clone(&seat.handler),
@@ -363,7 +363,7 @@ mod tests {
         receiver.receive(frame).await;
 
         assert_eq!(receiver.counts.missed.sum(), 2);
-        assert_eq!(receiver.counts.heard.sum(), 1);
+        assert_eq!(receiver.counts.received.sum(), 1);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tidings_codec::{EncodeError, Encoder, Format, Header, NodeId, Payload, RawEvent};
 
-use crate::error::failure::{Cause, Failure};
+use crate::error::failure::{Failure, HandlerFailure};
 use crate::error::report;
 use crate::event::name::is_notice;
 use crate::task::panic::caught;
@@ -160,7 +160,7 @@ impl Reply {
 pub(crate) fn why(failure: &Failure) -> String {
     match failure {
         Failure::Handler { cause, .. } => match cause {
-            Cause::Failed(error) => words(report(&**error)),
+            HandlerFailure::Failed(error) => words(report(&**error)),
             cause => words(cause),
         },
         failure => words(report(failure)),

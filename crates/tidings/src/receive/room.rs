@@ -115,7 +115,7 @@ fn slow(time: Duration, events: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receive::subscription::Handling;
+    use crate::receive::subscription::HandlerOptions;
 
     #[test]
     fn reading_waits_a_second_at_once_and_ten_of_each_minute() {
@@ -147,7 +147,7 @@ mod tests {
 
     /// A subscription that takes nothing out of its queue, which is full.
     fn stuck() -> Waiting {
-        let handling = Handling::new().queue(1);
+        let handling = HandlerOptions::new().queue(1);
         let seat = Arc::new(Seat::new(Arc::from("tick (stuck)"), handling));
         assert!(matches!(
             seat.queue.push(Batch::for_test(1..=1, 1)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::error::subscribe::OnError;
+use crate::error::subscribe::SubscribeError;
 use crate::event::{Claim, Names};
 use crate::receive::subscription::Seat;
 
@@ -71,9 +71,9 @@ impl<S: BuildHasher + Default> Table<S> {
         seat: Arc<Seat>,
         wanted: Names,
         shares: Option<TypeId>,
-    ) -> Result<(), OnError> {
+    ) -> Result<(), SubscribeError> {
         if self.is_over {
-            return Err(OnError::Closed);
+            return Err(SubscribeError::Closed);
         }
         self.refuse_conflicts(&wanted)?;
         let order = self.added;
@@ -172,7 +172,7 @@ impl<S: BuildHasher + Default> Table<S> {
         self.is_over
     }
 
-    fn refuse_conflicts(&self, wanted: &Names) -> Result<(), OnError> {
+    fn refuse_conflicts(&self, wanted: &Names) -> Result<(), SubscribeError> {
         let mut own: HashMap<&str, Claim> = HashMap::new();
         for name in &wanted.list {
             let Some(claim) = name.claim else { continue };
@@ -182,7 +182,7 @@ impl<S: BuildHasher + Default> Table<S> {
                 None => *own.entry(&name.name).or_insert(claim),
             };
             if first.payload != claim.payload {
-                return Err(OnError::Conflict {
+                return Err(SubscribeError::Conflict {
                     event: name.name.to_string(),
                     first: first.type_name,
                     second: claim.type_name,
@@ -290,12 +290,12 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::receive::subscription::Handling;
+    use crate::receive::subscription::HandlerOptions;
 
     const MANY: u64 = 10_000;
 
     fn seat() -> Arc<Seat> {
-        Arc::new(Seat::new(Arc::from("tick (a test)"), Handling::new()))
+        Arc::new(Seat::new(Arc::from("tick (a test)"), HandlerOptions::new()))
     }
 
     fn names(list: &[&'static str]) -> Names {
@@ -360,7 +360,7 @@ mod tests {
         };
         table.remove(first);
         let refused = table.add(seat(), other(), None);
-        assert!(matches!(refused, Err(OnError::Conflict { .. })));
+        assert!(matches!(refused, Err(SubscribeError::Conflict { .. })));
         table.remove(second);
         table.add(seat(), other(), None).unwrap();
     }
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(table.end().len(), 1);
         table.remove(tick);
         let late = table.add(seat(), names(&["tick"]), None);
-        assert!(matches!(late, Err(OnError::Closed)));
+        assert!(matches!(late, Err(SubscribeError::Closed)));
         assert!(table.is_over() && table.is_empty());
     }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::error::subscribe::OnError;
+use crate::error::subscribe::SubscribeError;
 use crate::observe::metrics::Level;
 use crate::observe::reports::GapBox;
-use crate::receive::queue::{Bounds, Queue, WhenFull};
+use crate::receive::queue::{Bounds, Overflow, Queue};
 
 /// How events wait for a handler, and how it is called.
 ///
@@ -20,7 +20,7 @@ use crate::receive::queue::{Bounds, Queue, WhenFull};
 /// | [`queue`](Self::queue) | 32,768 events, and 16 MiB |
 /// | [`concurrency`](Self::concurrency) | 1: one after the other, in order |
 /// | [`timeout`](Self::timeout) | 30 s |
-/// | [`when_full`](Self::when_full) | [`WhenFull::Wait`] |
+/// | [`overflow`](Self::overflow) | [`Overflow::Block`] |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -28,38 +28,38 @@ use crate::receive::queue::{Bounds, Queue, WhenFull};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let bus = Bus::builder("memory:handling-docs").start().await?;
-/// let handling = Handling::new()
+/// let handling = HandlerOptions::new()
 ///     .queue(10_000)
 ///     .concurrency(8)
 ///     .timeout(Duration::from_secs(5))
-///     .when_full(WhenFull::DropOldest);
+///     .overflow(Overflow::DropOldest);
 /// bus.on_with("order.placed", handling, |order: u64| async move { println!("order {order}") })?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "give it to `on_with`"]
-pub struct Handling {
+pub struct HandlerOptions {
     pub(crate) queue: usize,
     pub(crate) bytes: usize,
     pub(crate) concurrency: usize,
     pub(crate) timeout: Duration,
-    pub(crate) when_full: WhenFull,
+    pub(crate) overflow: Overflow,
 }
 
-impl Default for Handling {
+impl Default for HandlerOptions {
     fn default() -> Self {
         Self {
             queue: 32_768,
             bytes: 16 << 20,
             concurrency: 1,
             timeout: Duration::from_secs(30),
-            when_full: WhenFull::default(),
+            overflow: Overflow::default(),
         }
     }
 }
 
-impl Handling {
+impl HandlerOptions {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -90,11 +90,11 @@ impl Handling {
 
     /// What happens to events that find the queue full. Whatever is dropped is counted and
     /// reported as a [`Gap`](crate::Gap).
-    pub fn when_full(self, when_full: WhenFull) -> Self {
-        Self { when_full, ..self }
+    pub fn overflow(self, overflow: Overflow) -> Self {
+        Self { overflow, ..self }
     }
 
-    pub(crate) fn check(&self) -> Result<(), OnError> {
+    pub(crate) fn check(&self) -> Result<(), SubscribeError> {
         let what = match self {
             Self { queue: 0, .. } => "queue",
             Self { concurrency: 0, .. } => "concurrency",
@@ -104,7 +104,7 @@ impl Handling {
             } => "timeout",
             _ => return Ok(()),
         };
-        Err(OnError::Zero { what })
+        Err(SubscribeError::Zero { what })
     }
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Seat {
     pub(crate) id: u64,
     /// What people call it: the event's name and the handler's type.
     pub(crate) handler: Arc<str>,
-    pub(crate) handling: Handling,
+    pub(crate) handling: HandlerOptions,
     pub(crate) queue: Queue,
     /// The gaps it hears, if it is a handler of gaps.
     pub(crate) gaps: Option<Arc<GapBox>>,
@@ -148,12 +148,12 @@ impl Seat {
     pub(crate) fn of_stream(handler: Arc<str>) -> Self {
         Self {
             has_ended: watch::Sender::new(true),
-            ..Self::new(handler, Handling::new())
+            ..Self::new(handler, HandlerOptions::new())
         }
     }
 
     /// The place of a handler of events.
-    pub(crate) fn new(handler: Arc<str>, handling: Handling) -> Self {
+    pub(crate) fn new(handler: Arc<str>, handling: HandlerOptions) -> Self {
         let level = Level::of_queue(&handler);
         Self::with_level(handler, handling, level)
     }
@@ -162,11 +162,11 @@ impl Seat {
     pub(crate) fn of_gaps(handler: Arc<str>, gaps: Arc<GapBox>) -> Self {
         Self {
             gaps: Some(gaps),
-            ..Self::with_level(handler, Handling::new(), Level::of_nothing())
+            ..Self::with_level(handler, HandlerOptions::new(), Level::of_nothing())
         }
     }
 
-    fn with_level(handler: Arc<str>, handling: Handling, level: Level) -> Self {
+    fn with_level(handler: Arc<str>, handling: HandlerOptions, level: Level) -> Self {
         // Across all buses of the process, so that a token can never mean another bus's handler.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);

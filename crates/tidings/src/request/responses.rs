@@ -14,9 +14,9 @@ use tidings_codec::NodeId;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::error::report;
-use crate::error::request::AnswerError;
+use crate::error::request::ResponseError;
 use crate::request::pending::{Heard, OpenAsk};
-use crate::request::summary::{Summary, Who};
+use crate::request::summary::{Responder, Summary};
 use crate::task::timer::FOREVER;
 
 /// How many answers of nodes that are no members count. The number of these is not ours to bound.
@@ -38,8 +38,8 @@ pub(crate) struct Replies {
 /// Who has answered what, and who has not.
 #[derive(Debug)]
 struct Tally {
-    waiting: HashMap<NodeId, Who>,
-    left: HashMap<NodeId, Who>,
+    waiting: HashMap<NodeId, Responder>,
+    left: HashMap<NodeId, Responder>,
     answered: HashSet<NodeId>,
     summary: Summary,
 }
@@ -48,7 +48,7 @@ impl Replies {
     /// From now on, for so long.
     pub(crate) fn new(
         ask: OpenAsk,
-        expected: Vec<Who>,
+        expected: Vec<Responder>,
         departures: Departures,
         within: Duration,
     ) -> Self {
@@ -66,8 +66,8 @@ impl Replies {
     pub(crate) fn poll_next<A>(
         &mut self,
         cx: &mut Context<'_>,
-        read: impl Fn(Heard) -> Result<A, AnswerError>,
-    ) -> Poll<Option<(Who, Result<A, AnswerError>)>> {
+        read: impl Fn(Heard) -> Result<A, ResponseError>,
+    ) -> Poll<Option<(Responder, Result<A, ResponseError>)>> {
         while !self.has_ended {
             let Some(heard) = std::task::ready!(self.poll_heard(cx)) else {
                 self.has_ended = true;
@@ -107,7 +107,7 @@ impl Replies {
     /// Waits for all that is still to come, and says what became of it.
     pub(crate) async fn summary<A>(
         mut self,
-        read: impl Fn(Heard) -> Result<A, AnswerError>,
+        read: impl Fn(Heard) -> Result<A, ResponseError>,
     ) -> Summary {
         while poll_fn(|cx| self.poll_next(cx, &read)).await.is_some() {}
         self.tally.close(self.ask.uncounted.load(Ordering::Relaxed))
@@ -123,7 +123,7 @@ impl fmt::Debug for Replies {
 }
 
 impl Tally {
-    fn new(expected: Vec<Who>, within: Duration) -> Self {
+    fn new(expected: Vec<Responder>, within: Duration) -> Self {
         let summary = Summary {
             within,
             ..Summary::default()
@@ -137,7 +137,7 @@ impl Tally {
     }
 
     /// Whose answer this is; `None` for one that does not count: a node answers once.
-    fn arrived(&mut self, from: NodeId) -> Option<Who> {
+    fn arrived(&mut self, from: NodeId) -> Option<Responder> {
         if self.answered.contains(&from) {
             return None;
         }
@@ -146,7 +146,7 @@ impl Tally {
             Some(who) => who,
             None if self.summary.unexpected.len() < STRANGERS => {
                 self.summary.unexpected.push(from);
-                Who::stranger(from)
+                Responder::stranger(from)
             }
             None => {
                 self.summary.uncounted += 1;
@@ -157,11 +157,11 @@ impl Tally {
         Some(who)
     }
 
-    fn record(&mut self, who: &Who, error: Option<&AnswerError>) {
+    fn record(&mut self, who: &Responder, error: Option<&ResponseError>) {
         let who = who.clone();
         match error {
             None => self.summary.handled.push(who),
-            Some(AnswerError::NoHandler) => self.summary.without_handler.push(who),
+            Some(ResponseError::NoHandler) => self.summary.without_handler.push(who),
             Some(error) => self.summary.failed.push((who, report(error).to_string())),
         }
     }
@@ -181,8 +181,8 @@ impl Tally {
     }
 }
 
-fn by_name(members: HashMap<NodeId, Who>) -> Vec<Who> {
-    let mut members: Vec<Who> = members.into_values().collect();
+fn by_name(members: HashMap<NodeId, Responder>) -> Vec<Responder> {
+    let mut members: Vec<Responder> = members.into_values().collect();
     members.sort_by(|a, b| (&a.name, a.node).cmp(&(&b.name, b.node)));
     members
 }
@@ -191,8 +191,8 @@ fn by_name(members: HashMap<NodeId, Who>) -> Vec<Who> {
 mod tests {
     use super::*;
 
-    fn who(node: u128) -> Who {
-        Who::stranger(NodeId::new(node))
+    fn who(node: u128) -> Responder {
+        Responder::stranger(NodeId::new(node))
     }
 
     fn tally(expected: std::ops::RangeInclusive<u128>) -> Tally {

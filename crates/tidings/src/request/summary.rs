@@ -8,7 +8,7 @@ use tidings_codec::{Escaped, NodeId};
 /// A member that was asked, or that answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Who {
+pub struct Responder {
     /// Its node id.
     pub node: NodeId,
     /// Its name among the members; `None` for a node that was none when the ask was made.
@@ -17,7 +17,7 @@ pub struct Who {
     pub role: Option<String>,
 }
 
-impl Who {
+impl Responder {
     /// A node that is no member, or not yet.
     pub(crate) fn stranger(node: NodeId) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Who {
 }
 
 /// Its name, [escaped](tidings_codec::Escaped), or else its node id.
-impl fmt::Display for Who {
+impl fmt::Display for Responder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "{}", Escaped(name)),
@@ -60,15 +60,15 @@ impl fmt::Display for Who {
 #[non_exhaustive]
 pub struct Summary {
     /// All their handlers of the event succeeded.
-    pub handled: Vec<Who>,
+    pub handled: Vec<Responder>,
     /// A handler failed or was never called, or the answer could not be read: who, and why.
-    pub failed: Vec<(Who, String)>,
+    pub failed: Vec<(Responder, String)>,
     /// They have no handler of the event.
-    pub without_handler: Vec<Who>,
+    pub without_handler: Vec<Responder>,
     /// They did not answer in time.
-    pub silent: Vec<Who>,
+    pub silent: Vec<Responder>,
     /// They left before they answered.
-    pub left: Vec<Who>,
+    pub left: Vec<Responder>,
     /// Which of those above that answered were no members when the ask was made.
     pub unexpected: Vec<NodeId>,
     /// How many answers came faster than they were read, and were dropped.
@@ -128,10 +128,10 @@ fn listed(
 mod tests {
     use super::*;
 
-    fn who(node: u128, name: &str) -> Who {
-        Who {
+    fn who(node: u128, name: &str) -> Responder {
+        Responder {
             name: Some(name.to_owned()),
-            ..Who::stranger(NodeId::new(node))
+            ..Responder::stranger(NodeId::new(node))
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(summary.to_string(), "3 handled");
         assert!(summary.is_complete());
 
-        summary.without_handler = vec![who(6, "cron"), Who::stranger(NodeId::new(7))];
+        summary.without_handler = vec![who(6, "cron"), Responder::stranger(NodeId::new(7))];
         assert!(summary.is_complete());
 
         summary.failed = vec![(who(2, "api-2"), "no such user".to_owned())];

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tidings_codec::{Format, FrameWriter, NodeId};
 use tokio::sync::Notify;
 
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::send::given_up::{GivenUpEvents, GivenUpFrame};
 
 /// A frame that does not know its numbers yet.
@@ -55,7 +55,7 @@ enum Unawaited {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Sent { first: u64, receivers: Option<u64> },
-    Failed(Fate),
+    Failed(Unconfirmed),
 }
 
 impl Pending {
@@ -78,7 +78,7 @@ impl Pending {
         }
     }
 
-    /// The sender of this event stopped waiting and was not told its fate. If that is a bad one, it
+    /// The sender of this event stopped waiting and was not told its why. If that is a bad one, it
     /// is reported as that of a fed event.
     pub(crate) fn nobody_waits(&self, index: u32) {
         let given_up = match &mut *self.lock_unawaited() {
@@ -122,7 +122,7 @@ impl Pending {
 /// A place in a frame.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    /// Its fate, for who waits for it.
+    /// Its why, for who waits for it.
     pub(crate) awaited: Option<Arc<Pending>>,
     pub(crate) index: u32,
     /// Whether the frame is full with it.
@@ -152,8 +152,8 @@ impl Open {
 impl Drop for About {
     /// A frame that got no fate was lost in a panic: nobody must be left waiting for it.
     fn drop(&mut self) {
-        let fate = Fate::Unknown(Reason::Closed);
-        self.pending.resolve(Outcome::Failed(fate));
+        let why = Unconfirmed::Unknown(SendFailure::Closed);
+        self.pending.resolve(Outcome::Failed(why));
     }
 }
 
@@ -202,23 +202,23 @@ mod tests {
         (open, given_up)
     }
 
-    fn fate() -> Fate {
-        Fate::NotSent(Reason::Away)
+    fn unconfirmed() -> Unconfirmed {
+        Unconfirmed::NotSent(SendFailure::Unreachable)
     }
 
     fn given_up_frame(open: Open) -> (GivenUpFrame, About) {
         let given_up = GivenUpFrame {
             frame: open.writer.finish(1),
             first: Some(1),
-            fate: fate(),
+            why: unconfirmed(),
         };
         (given_up, open.about)
     }
 
     fn reported(given_up: &GivenUpEvents) -> Vec<u64> {
         let error = given_up.take().err();
-        let unsent = error.iter().flat_map(FlushError::unsent);
-        unsent.map(|one| one.number.unwrap()).collect()
+        let unsent = error.iter().flat_map(FlushError::undelivered);
+        unsent.map(|one| one.sequence.unwrap()).collect()
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
         // It is decided, and nobody is told yet.
         pending.nobody_waits(2);
         assert_eq!(reported(&given_up), [3]);
-        pending.resolve(Outcome::Failed(fate()));
+        pending.resolve(Outcome::Failed(unconfirmed()));
         pending.nobody_waits(3);
         assert_eq!(reported(&given_up), [4]);
     }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tidings_codec::{Limits, read_frame};
 
 use crate::error::failure::Failure;
-use crate::error::send::{FlushError, Unsent};
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send::{FlushError, Undelivered};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::observe::reports::Reports;
 
 /// How many of them a flush names one by one.
@@ -21,7 +21,7 @@ pub(crate) struct GivenUpFrame {
     pub(crate) frame: Bytes,
     /// The number of its first event, if it got one.
     pub(crate) first: Option<u64>,
-    pub(crate) fate: Fate,
+    pub(crate) why: Unconfirmed,
 }
 
 /// Where events are reported whose fate nobody waits for.
@@ -33,7 +33,7 @@ pub(crate) struct GivenUpEvents {
 
 #[derive(Debug, Default)]
 struct Kept {
-    unsent: Vec<Unsent>,
+    undelivered: Vec<Undelivered>,
     more: u64,
 }
 
@@ -47,33 +47,33 @@ impl GivenUpEvents {
 
     /// Reports these events of a frame, by their places in it.
     pub(crate) fn report(&self, given_up: &GivenUpFrame, indices: &[u32]) {
-        self.put(given_up.unsent(indices));
+        self.put(given_up.undelivered(indices));
     }
 
     /// Reports events of this name that never had a place in a frame.
     pub(crate) fn report_unwritten(&self, event: &str, events: usize) {
-        let unsent = Unsent {
+        let undelivered = Undelivered {
             event: event.to_owned(),
-            number: None,
-            fate: Fate::NotSent(Reason::Dropped),
+            sequence: None,
+            why: Unconfirmed::NotSent(SendFailure::Dropped),
         };
-        self.put(vec![unsent; events]);
+        self.put(vec![undelivered; events]);
     }
 
-    /// Reports events of one fate.
-    fn put(&self, unsent: Vec<Unsent>) {
-        let Some(first) = unsent.first() else {
+    /// Reports events of one why.
+    fn put(&self, undelivered: Vec<Undelivered>) {
+        let Some(first) = undelivered.first() else {
             return;
         };
         self.reports.failure(Failure::Send {
-            events: u32::try_from(unsent.len()).unwrap_or(u32::MAX),
+            events: u32::try_from(undelivered.len()).unwrap_or(u32::MAX),
             event: first.event.clone(),
-            fate: first.fate.clone(),
+            why: first.why.clone(),
         });
         let mut kept = self.lock();
-        for one in unsent {
-            if kept.unsent.len() < NAMED {
-                kept.unsent.push(one);
+        for one in undelivered {
+            if kept.undelivered.len() < NAMED {
+                kept.undelivered.push(one);
             } else {
                 kept.more += 1;
             }
@@ -82,11 +82,11 @@ impl GivenUpEvents {
 
     /// Which were given up since the last call.
     pub(crate) fn take(&self) -> Result<(), FlushError> {
-        let Kept { unsent, more } = take(&mut *self.lock());
-        if unsent.is_empty() {
+        let Kept { undelivered, more } = take(&mut *self.lock());
+        if undelivered.is_empty() {
             Ok(())
         } else {
-            Err(FlushError { unsent, more })
+            Err(FlushError { undelivered, more })
         }
     }
 
@@ -97,21 +97,21 @@ impl GivenUpEvents {
 
 impl GivenUpFrame {
     /// These events, each by its name.
-    fn unsent(&self, indices: &[u32]) -> Vec<Unsent> {
+    fn undelivered(&self, indices: &[u32]) -> Vec<Undelivered> {
         if indices.is_empty() {
             return Vec::new();
         }
         let mut events = Vec::new();
         read_frame(&self.frame, &Limits::default(), &mut events)
             .expect("we wrote this frame ourselves");
-        let unsent = indices.iter().filter_map(|&index| {
+        let undelivered = indices.iter().filter_map(|&index| {
             let event = events.get(index as usize)?.as_ref().ok()?;
-            Some(Unsent {
+            Some(Undelivered {
                 event: event.name(&self.frame).to_owned(),
-                number: self.first.map(|first| first + u64::from(index)),
-                fate: self.fate.clone(),
+                sequence: self.first.map(|first| first + u64::from(index)),
+                why: self.why.clone(),
             })
         });
-        unsent.collect()
+        undelivered.collect()
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use crate::error::send::{FlushError, SendError};
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::observe::metrics::Level;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Carried;
@@ -206,8 +206,8 @@ impl Outgoing {
             tokio::select! {
                 () = room => {}
                 () = &mut patience => {
-                    let reason = Reason::QueueFull { limit: self.settings.limit };
-                    return Err(fate(event.name, Fate::NotSent(reason)));
+                    let reason = SendFailure::QueueFull { limit: self.settings.limit };
+                    return Err(SendError::new(event.name, Unconfirmed::NotSent(reason)));
                 }
             }
         }
@@ -228,7 +228,10 @@ impl Outgoing {
             None => {}
         }
         if inside.is_away && (manner.is_volatile || self.settings.is_volatile) {
-            return Err(fate(event.name, Fate::NotSent(Reason::Away)));
+            return Err(SendError::new(
+                event.name,
+                Unconfirmed::NotSent(SendFailure::Unreachable),
+            ));
         }
         if inside.bytes >= self.limit(manner.wait, inside.is_away) {
             return Ok(None);
@@ -416,7 +419,7 @@ impl Outgoing {
         self.room.notify_waiters();
     }
 
-    /// Waits until all that is in the queue now has its fate.
+    /// Waits until all that is in the queue now has its why.
     pub(crate) async fn settled(&self) {
         let newest = self.lock().newest.clone();
         if let Some(newest) = newest {
@@ -496,13 +499,6 @@ impl Inside {
         // The next frame will be about as long as this one.
         self.capacity = open.writer.len().next_multiple_of(512);
         Some(open)
-    }
-}
-
-pub(crate) fn fate(event: &str, fate: Fate) -> SendError {
-    SendError::Fate {
-        event: event.to_owned(),
-        fate,
     }
 }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::shared::{LoadError, LoadOrError, StoreError};
+use crate::error::shared::{GetOrLoadError, LoadError, StoreError};
 use crate::shared::shareable::Shareable;
 
 pub(crate) mod cache;
@@ -32,8 +32,8 @@ use crate::shared::map::watch::{EntryWatch, MapWatch};
 /// What is at hand is as true as Redis: every change is announced and takes that one entry out of
 /// every process. What was announced and not heard, after an outage or a gap, is found at once by
 /// the stamp that every change of the map leaves, else by the check once in 30 s
-/// ([`check_interval`](crate::Builder::check_interval)); then nothing of the map is kept. While
-/// Redis is unreachable, what is at hand is served until its [time to live](crate::Caching::ttl) is over, and
+/// ([`refresh_interval`](crate::BusBuilder::refresh_interval)); then nothing of the map is kept. While
+/// Redis is unreachable, what is at hand is served until its [time to live](crate::MapOptions::ttl) is over, and
 /// [`stale_since`](Self::stale_since) says so; the rest fails at once.
 ///
 /// ```
@@ -61,7 +61,7 @@ use crate::shared::map::watch::{EntryWatch, MapWatch};
 /// not in the map, once for all tasks of a process that want it, and
 /// [`invalidate`](Self::invalidate) takes it out everywhere, also from under a loader that runs. An
 /// invalidation outlasts an outage of Redis. And whatever goes wrong, what was loaded is used for 5
-/// minutes at most: its [time to live](crate::Caching::ttl).
+/// minutes at most: its [time to live](crate::MapOptions::ttl).
 ///
 /// # In Redis
 ///
@@ -173,11 +173,11 @@ where
     ///
     /// It outlasts an outage. This process does not use the entry from the call on. Where Redis is
     /// unreachable or refuses, or does not answer within the
-    /// [`send_timeout`](crate::Builder::send_timeout), the call ends well all the same, and a task
+    /// [`send_timeout`](crate::BusBuilder::send_timeout), the call ends well all the same, and a task
     /// repeats the invalidation until Redis has taken it, also after the future was dropped. Until
     /// then [`get_or_load`](Self::get_or_load) asks its loader each time and stores nothing, and
     /// [`pending_invalidations`](Self::pending_invalidations) counts it. Other processes may use the
-    /// entry that long, but never longer than its [time to live](crate::Caching::ttl).
+    /// entry that long, but never longer than its [time to live](crate::MapOptions::ttl).
     ///
     /// An invalidation that is repeated also takes out what a `set`, `update` or loader of this process
     /// wrote meanwhile that was under way at the call. What this process sets or updates after the call
@@ -239,7 +239,11 @@ where
     /// # Errors
     ///
     /// When the loader fails, or what lies in Redis cannot be read here.
-    pub async fn get_or_load<F, Fut, E>(&self, key: &K, loader: F) -> Result<Arc<V>, LoadOrError<E>>
+    pub async fn get_or_load<F, Fut, E>(
+        &self,
+        key: &K,
+        loader: F,
+    ) -> Result<Arc<V>, GetOrLoadError<E>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, E>>,
@@ -250,7 +254,7 @@ where
 
     /// As [`get_or_load`](Self::get_or_load), with a loader that may find that there is no value. That
     /// is remembered, too, so that a missing row is not asked for each time:
-    /// [`negative_ttl`](crate::Caching::negative_ttl) says for how long. `get` and `all` take such an entry
+    /// [`negative_ttl`](crate::MapOptions::negative_ttl) says for how long. `get` and `all` take such an entry
     /// for none, and so does `get_or_load`, which asks its loader.
     ///
     /// ```
@@ -273,7 +277,7 @@ where
         &self,
         key: &K,
         loader: F,
-    ) -> Result<Option<Arc<V>>, LoadOrError<E>>
+    ) -> Result<Option<Arc<V>>, GetOrLoadError<E>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Option<V>, E>>,
@@ -286,14 +290,14 @@ where
     /// not known whether it changes: the next check tells what it is, even if nobody changed it.
     ///
     /// ```
-    /// # use tidings::{Latest, prelude::*};
+    /// # use tidings::{EntryState, prelude::*};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let bus = Bus::builder("memory:map-watch-docs").start().await?;
     /// let names = bus.map::<u64, String>("names")?;
     /// let mut changes = names.watch(&7);
     /// names.set(&7, &"Ada".to_owned()).await?;
-    /// if let Some(Latest::Present(name)) = changes.changed().await {
+    /// if let Some(EntryState::Present(name)) = changes.changed().await {
     ///     assert_eq!(*name, "Ada");
     /// }
     /// # Ok(())

@@ -12,20 +12,20 @@ const MOST_INLINE: usize = 64 << 10;
 ///
 /// | | default |
 /// |---|---|
-/// | [`time_to_live`](Self::time_to_live) | without an end |
-/// | [`inline`](Self::inline) | no value travels with its notice |
+/// | [`ttl`](Self::ttl) | without an end |
+/// | [`inline_up_to`](Self::inline_up_to) | no value travels with its notice |
 /// | [`when_lost`](Self::when_lost) | the last copy is kept, and marked |
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// use tidings::Sharing;
+/// use tidings::SharedOptions;
 /// use tidings::prelude::*;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let bus = Bus::builder("memory:sharing-docs").start().await?;
-/// let sharing = Sharing::new().time_to_live(Duration::from_secs(60)).inline(1_024);
+/// let sharing = SharedOptions::new().ttl(Duration::from_secs(60)).inline(1_024);
 /// let leader = bus.shared_with::<String>("leader", sharing)?;
 /// leader.set(&"api-3".to_owned()).await?;
 /// # Ok(())
@@ -33,15 +33,15 @@ const MOST_INLINE: usize = 64 << 10;
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "give it to `shared_with`"]
-pub struct Sharing {
-    pub(super) time_to_live: Option<Duration>,
+pub struct SharedOptions {
+    pub(super) ttl: Option<Duration>,
     pub(super) inline: usize,
     pub(crate) when_lost: Option<WhenLost>,
 }
 
 /// What becomes of the copies of a value that Redis lost: it restarted without its data, evicted the
 /// key, or another program deleted it, with `FLUSHALL` for example. A value that was
-/// [cleared](crate::Shared::clear), or whose [time to live](Sharing::time_to_live) is over, was not
+/// [cleared](crate::Shared::clear), or whose [time to live](SharedOptions::ttl) is over, was not
 /// lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,7 +56,7 @@ pub enum WhenLost {
     Restore,
 }
 
-impl Sharing {
+impl SharedOptions {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -64,11 +64,11 @@ impl Sharing {
 
     /// How long a value lies in Redis after it was written last; at least 1 ms. Redis says nothing
     /// when it goes: who has a copy finds that at the next
-    /// [check](crate::Builder::check_interval).
-    pub fn time_to_live(self, time: Duration) -> Self {
+    /// [check](crate::BusBuilder::refresh_interval).
+    pub fn ttl(self, time: Duration) -> Self {
         let time = time.clamp(Duration::from_millis(1), FOREVER);
         Self {
-            time_to_live: Some(time),
+            ttl: Some(time),
             ..self
         }
     }
@@ -79,12 +79,12 @@ impl Sharing {
     ///
     /// ```
     /// use tidings::prelude::*;
-    /// use tidings::{Sharing, WhenLost};
+    /// use tidings::{SharedOptions, WhenLost};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let bus = Bus::builder("memory:when-lost-docs").start().await?;
-    /// let sharing = Sharing::new().when_lost(WhenLost::Restore);
+    /// let sharing = SharedOptions::new().when_lost(WhenLost::Restore);
     /// let prices = bus.shared_with::<Vec<u32>>("prices", sharing)?;
     /// # prices.set(&vec![1]).await?;
     /// # Ok(())
@@ -101,7 +101,7 @@ impl Sharing {
     /// them. For small values that many processes have and that change seldom; at most 64 KiB. It does
     /// nothing on a bus that writes MessagePack: notices are JSON, and the same value read from either
     /// need not be equal. A value of 32 levels does not travel, as its notification has one more.
-    pub fn inline(self, bytes: usize) -> Self {
+    pub fn inline_up_to(self, bytes: usize) -> Self {
         Self {
             inline: bytes.min(MOST_INLINE),
             ..self

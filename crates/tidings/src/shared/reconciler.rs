@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant as Clock, sleep_until, timeout};
 
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::Way;
 use crate::keyspace::answer::KeyError;
@@ -176,7 +176,7 @@ enum Comparing {
 
 /// What Redis answered.
 enum Done {
-    Compared(Vec<Arc<dyn Copy>>, Result<Vec<Found>, Reason>),
+    Compared(Vec<Arc<dyn Copy>>, Result<Vec<Found>, SendFailure>),
     Refreshed(Arc<dyn Copy>, Round, Outcome),
 }
 
@@ -189,7 +189,7 @@ impl Drop for Keeping {
         self.work.clear();
         let heard = self.heard();
         for copy in self.keeper.copies() {
-            copy.care().interrupt(Reason::Closed);
+            copy.care().interrupt(SendFailure::Closed);
             copy.went_away(heard);
         }
     }
@@ -237,7 +237,7 @@ impl Keeping {
         let is_away = self.way.borrow_and_update().is_err();
         let heard = self.heard();
         for copy in self.keeper.copies() {
-            copy.care().interrupt(Reason::Lost);
+            copy.care().interrupt(SendFailure::Lost);
             if is_away {
                 copy.went_away(heard);
             }
@@ -246,7 +246,7 @@ impl Keeping {
     }
 
     fn heard(&self) -> Instant {
-        self.pulse.last_heard().unwrap_or_else(Instant::now)
+        self.pulse.last_received().unwrap_or_else(Instant::now)
     }
 
     /// Asks for the stamps of all copies, and reads those again that have another.
@@ -296,7 +296,7 @@ impl Keeping {
             let outcome = outcome.unwrap_or_else(|panic| {
                 let words = format!("it panicked: {}", panic_text(&*panic));
                 tracing::error!(key = copy.key(), words, "a copy could not be read again");
-                Err(Reason::Refused(words.into()))
+                Err(SendFailure::Refused(words.into()))
             });
             Done::Refreshed(copy, round, outcome)
         }));
@@ -361,10 +361,10 @@ impl Keeping {
 
 pub(super) async fn in_time<T>(
     patience: Duration,
-    asking: impl Future<Output = Result<T, Reason>>,
-) -> Result<T, Reason> {
+    asking: impl Future<Output = Result<T, SendFailure>>,
+) -> Result<T, SendFailure> {
     let answer = timeout(patience, asking).await;
-    answer.unwrap_or(Err(Reason::TimedOut(patience)))
+    answer.unwrap_or(Err(SendFailure::TimedOut(patience)))
 }
 
 /// Up to a fifth more or less: the processes of a fleet must not all ask at once.
@@ -428,7 +428,7 @@ mod tests {
 
         let later = keeper.care();
         for released in [reading.await, next.await, later.refreshed().await] {
-            assert_eq!(released, Err(Reason::Closed));
+            assert_eq!(released, Err(SendFailure::Closed));
         }
     }
 }

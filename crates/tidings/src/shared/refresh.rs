@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 use crate::task::stage::Stage;
 
 /// How a round of reading ended: well where Redis answered, whatever the answer is worth.
-pub(crate) type Outcome = Result<(), Reason>;
+pub(crate) type Outcome = Result<(), SendFailure>;
 
 /// One reading of a copy. Rounds are numbered from 1, and come one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +128,7 @@ impl Care {
 
     /// The way to Redis is another: what the former one did may never have been. The round that is
     /// under way, if one is, ends without an answer.
-    pub(super) fn interrupt(&self, reason: Reason) {
+    pub(super) fn interrupt(&self, reason: SendFailure) {
         let mut rounds = self.lock();
         rounds.era.0 += 1;
         let under_way = (rounds.begun > rounds.ended).then_some(rounds.begun);
@@ -155,11 +155,11 @@ impl Care {
             biased;
             ended = ended.wait_for(|(ended, _)| *ended >= round) => match ended {
                 Ok(ended) => ended.1.clone(),
-                Err(_) => Err(Reason::Closed),
+                Err(_) => Err(SendFailure::Closed),
             },
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Err(Reason::Closed),
+            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Err(SendFailure::Closed),
             // Its task panicked, or its runtime is gone: nobody reads this any more.
-            _ = keeper.changed() => Err(Reason::Closed),
+            _ = keeper.changed() => Err(SendFailure::Closed),
         }
     }
 
@@ -231,7 +231,7 @@ mod tests {
     fn what_another_server_accepted_is_not_put_here() {
         let care = care();
         let before = care.calm();
-        care.interrupt(Reason::Lost);
+        care.interrupt(SendFailure::Lost);
         assert_eq!(care.if_undisturbed(before, || Some(1)), None);
         assert_eq!(care.if_undisturbed(care.calm(), || Some(2)), Some(2));
     }

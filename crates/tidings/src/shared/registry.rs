@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use serde::de::DeserializeOwned;
 
 use crate::error::failure::Failure;
-use crate::error::shared::ShareError;
+use crate::error::shared::SharedError;
 use crate::observe::reports::Reports;
 use crate::receive::control::{Listener, Notice};
 use crate::shared::reconciler::Copy;
@@ -54,12 +54,12 @@ impl<A: Announcement> Known<A> {
         name: &str,
         type_name: &'static str,
         make: impl FnOnce() -> Arc<V>,
-    ) -> Result<Arc<V>, ShareError> {
+    ) -> Result<Arc<V>, SharedError> {
         let mut by_name = self.lock();
         if let Some(known) = by_name.get(name).and_then(Weak::upgrade) {
             let first = known.type_name();
             let known: Arc<dyn Any + Send + Sync> = known;
-            return known.downcast().map_err(|_| ShareError::Conflict {
+            return known.downcast().map_err(|_| SharedError::Conflict {
                 shared: name.to_owned(),
                 first,
                 second: type_name,
@@ -87,8 +87,8 @@ impl<A: Announcement> Listener for Known<A> {
                 return self.reports.unreadable(Failure::Payload {
                     event: A::EVENT.to_owned(),
                     handler: A::HEARERS.into(),
-                    from: notice.from,
-                    number: None,
+                    sender: notice.from,
+                    sequence: None,
                     source,
                 });
             }

@@ -133,7 +133,7 @@ impl<T> Snapshot<T> {
     }
 
     /// Why this is not the newest value: Redis holds another one, which cannot be read here. It was
-    /// reported to [`on_failure`](crate::Builder::on_failure), too, once.
+    /// reported to [`on_failure`](crate::BusBuilder::on_failure), too, once.
     pub fn problem(&self) -> Option<&LoadError> {
         self.0.problem.as_ref().map(|problem| &problem.error)
     }

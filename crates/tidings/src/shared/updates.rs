@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::shared::StoreError;
 use crate::shared::held::Held;
-use crate::shared::options::Sharing;
+use crate::shared::options::SharedOptions;
 use crate::shared::snapshot::Snapshot;
 
 /// How many updates of one value may wait; who comes after that waits for room.
@@ -49,7 +49,7 @@ struct Inside<T> {
 /// One that waits.
 pub(super) struct Update<T> {
     change: Held<Change<T>>,
-    sharing: Arc<Sharing>,
+    sharing: Arc<SharedOptions>,
     since: Instant,
     done: oneshot::Sender<Updated<T>>,
     _room: OwnedSemaphorePermit,
@@ -77,7 +77,7 @@ impl<T> Updates<T> {
     pub(super) async fn add(
         &self,
         change: Held<Change<T>>,
-        sharing: &Arc<Sharing>,
+        sharing: &Arc<SharedOptions>,
     ) -> (bool, oneshot::Receiver<Updated<T>>) {
         let room = Arc::clone(&self.room).acquire_owned().await;
         let (done, updated) = oneshot::channel();
@@ -163,7 +163,7 @@ impl<T> Together<T> {
         made
     }
 
-    pub(super) fn sharing(&self) -> Option<&Arc<Sharing>> {
+    pub(super) fn sharing(&self) -> Option<&Arc<SharedOptions>> {
         self.0.first().map(|update| &update.sharing)
     }
 

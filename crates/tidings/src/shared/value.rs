@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::error::shared::{LoadError, StoreError};
 
-use crate::shared::options::Sharing;
+use crate::shared::options::SharedOptions;
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueCopy;
-use crate::shared::watch::Changes;
+use crate::shared::watch::SharedWatch;
 
 /// A value that all processes of the namespace share: each has a copy of it, which follows what any
 /// of them writes. Cheap to clone; [`Bus::shared`](crate::Bus::shared) gives it. It does not keep the
@@ -39,17 +39,17 @@ use crate::shared::watch::Changes;
 ///
 /// What a process has written, it sees. Of what others write, a copy is as new as the last notice
 /// that was heard of it; after a reconnect, a failover or a gap it is compared with Redis at once,
-/// and otherwise every 30 s ([`check_interval`](crate::Builder::check_interval)), together with all
+/// and otherwise every 30 s ([`refresh_interval`](crate::BusBuilder::refresh_interval)), together with all
 /// other copies of the bus. While Redis is unreachable, the last value is served and says so
 /// ([`Snapshot::freshness`]), and nothing can be written.
 ///
 /// When Redis loses the value, because it restarted empty, evicted the key, or another program deleted
 /// it, each process keeps its last copy by default, and the copy says that it is
-/// [lost](crate::Freshness::Lost); [`Sharing::when_lost`] chooses otherwise.
+/// [lost](crate::Freshness::Lost); [`SharedOptions::when_lost`] chooses otherwise.
 ///
 /// A value that Redis holds and that cannot be read here, because its type or format is another,
 /// changes nothing: the older value stays, says so ([`Snapshot::problem`]), and the failure is
-/// reported once to [`on_failure`](crate::Builder::on_failure).
+/// reported once to [`on_failure`](crate::BusBuilder::on_failure).
 ///
 /// # How it lies in Redis
 ///
@@ -69,7 +69,7 @@ use crate::shared::watch::Changes;
 /// Payloads keep to the bounds of an event's: 32 levels, 65,536 values.
 pub struct Shared<T> {
     pub(crate) copy: Arc<ValueCopy<T>>,
-    pub(crate) sharing: Arc<Sharing>,
+    pub(crate) sharing: Arc<SharedOptions>,
 }
 
 impl<T: Shareable> Shared<T> {
@@ -115,7 +115,7 @@ impl<T: Shareable> Shared<T> {
     /// # Errors
     ///
     /// When Redis is away, refuses it or does not answer, or what it holds cannot be read.
-    pub async fn load(&self) -> Result<Snapshot<T>, LoadError> {
+    pub async fn refresh(&self) -> Result<Snapshot<T>, LoadError> {
         self.copy.result(self.copy.care.refreshed().await)
     }
 
@@ -142,7 +142,7 @@ impl<T: Shareable> Shared<T> {
     /// was ever in Redis. `change` runs in a task of the bus, and other updates of the value wait
     /// meanwhile; if it panics, so does this.
     ///
-    /// It gives up after 1,000 attempts, or [`send_timeout`](crate::Builder::send_timeout). One that
+    /// It gives up after 1,000 attempts, or [`send_timeout`](crate::BusBuilder::send_timeout). One that
     /// is dropped while it waits is not made; later, it may be.
     ///
     /// ```
@@ -216,8 +216,8 @@ impl<T: Shareable> Shared<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn watch(&self) -> Changes<T> {
-        let changes = Changes::new(Arc::clone(&self.copy));
+    pub fn watch(&self) -> SharedWatch<T> {
+        let changes = SharedWatch::new(Arc::clone(&self.copy));
         if self.peek().is_none() {
             self.copy.care.behind();
         }

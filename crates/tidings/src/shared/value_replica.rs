@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error::failure::Failure;
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
 use crate::error::shown;
 use crate::keyspace::Keyspace;
@@ -61,11 +61,11 @@ impl<T: Shareable> ValueCopy<T> {
         match (here.problem(), here.snapshot()) {
             (Some(problem), _) => Err(problem.error.clone()),
             (None, Some(snapshot)) => Ok(snapshot.clone()),
-            (None, None) => Err(self.unread(Reason::Lost)),
+            (None, None) => Err(self.unread(SendFailure::Lost)),
         }
     }
 
-    pub(crate) fn unread(&self, reason: Reason) -> LoadError {
+    pub(crate) fn unread(&self, reason: SendFailure) -> LoadError {
         let shared = self.name.to_string();
         LoadError::Unread { shared, reason }
     }

@@ -18,12 +18,12 @@ use crate::task::stage::Stage;
 /// that it does no longer, is a change as well: [`Snapshot::problem`] tells. It is a `Stream`, too.
 ///
 /// It ends with the bus, which it does not keep alive.
-pub struct Changes<T> {
+pub struct SharedWatch<T> {
     name: Arc<str>,
     snapshots: BoxStream<'static, Snapshot<T>>,
 }
 
-impl<T: Shareable> Changes<T> {
+impl<T: Shareable> SharedWatch<T> {
     pub(super) fn new(copy: Arc<ValueCopy<T>>) -> Self {
         let name = Arc::clone(&copy.name);
         let (here, stage) = (copy.here.subscribe(), copy.stage.clone());
@@ -51,7 +51,7 @@ impl<T: Shareable> Changes<T> {
     }
 }
 
-impl<T> Changes<T> {
+impl<T> SharedWatch<T> {
     /// Waits for another value, and returns the newest; `None` once the bus has ended. Dropping the
     /// wait loses nothing.
     pub async fn changed(&mut self) -> Option<Snapshot<T>> {
@@ -59,7 +59,7 @@ impl<T> Changes<T> {
     }
 }
 
-impl<T> Stream for Changes<T> {
+impl<T> Stream for SharedWatch<T> {
     type Item = Snapshot<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Snapshot<T>>> {
@@ -67,7 +67,7 @@ impl<T> Stream for Changes<T> {
     }
 }
 
-impl<T> fmt::Debug for Changes<T> {
+impl<T> fmt::Debug for SharedWatch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Changes").field(&self.name).finish()
     }

@@ -9,13 +9,13 @@ use serde::ser::Error as _;
 use tidings_codec::{DecodeError, EncodeError, Format, Payload};
 use tokio::time::{Instant, sleep};
 
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::{LoadError, StoreError};
 use crate::keyspace::access::Undone;
 use crate::keyspace::stamp::{Stamp, nonce};
 use crate::keyspace::value::{Attempt, Clearing, Found, Writing, can_carry};
 use crate::shared::held::Held;
-use crate::shared::options::Sharing;
+use crate::shared::options::SharedOptions;
 use crate::shared::refresh::Calm;
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
@@ -65,7 +65,7 @@ impl<T: Shareable> ValueCopy<T> {
     pub(super) async fn set(
         &self,
         value: &T,
-        sharing: &Sharing,
+        sharing: &SharedOptions,
     ) -> Result<Snapshot<T>, StoreError> {
         let encoded = self.encode(value, sharing)?;
         let calm = self.care.calm();
@@ -78,7 +78,7 @@ impl<T: Shareable> ValueCopy<T> {
     pub(super) async fn update(
         self: &Arc<Self>,
         change: Change<T>,
-        sharing: &Arc<Sharing>,
+        sharing: &Arc<SharedOptions>,
     ) -> Result<Snapshot<T>, StoreError> {
         let change = Held::new(change, &self.name, &self.reports);
         let (is_first, updated) = self.updates.add(change, sharing).await;
@@ -91,7 +91,7 @@ impl<T: Shareable> ValueCopy<T> {
             Ok(Err(Failed::Store(error))) => Err(error),
             Ok(Err(Failed::Panicked(panic))) => resume_unwind(panic),
             // The runtime ends, and its tasks with it.
-            Err(_) => Err(self.fate(Fate::Unknown(Reason::Closed))),
+            Err(_) => Err(self.unconfirmed(Unconfirmed::Unknown(SendFailure::Closed))),
         }
     }
 
@@ -115,7 +115,9 @@ impl<T: Shareable> ValueCopy<T> {
     ) -> Result<(Vec<Held<Arc<T>>>, Snapshot<T>), Stop> {
         let patience = self.kept.patience();
         if together.since().elapsed() >= patience {
-            return Err(self.fate(Fate::NotSent(Reason::TimedOut(patience))).into());
+            return Err(self
+                .unconfirmed(Unconfirmed::NotSent(SendFailure::TimedOut(patience)))
+                .into());
         }
         let deadline = Instant::now() + patience.min(FOREVER);
         let mut base = self.base().await?;
@@ -194,7 +196,7 @@ impl<T: Shareable> ValueCopy<T> {
         Ok(found)
     }
 
-    fn encode(&self, value: &T, sharing: &Sharing) -> Result<Encoded<T>, StoreError> {
+    fn encode(&self, value: &T, sharing: &SharedOptions) -> Result<Encoded<T>, StoreError> {
         let (payload, value) = encoded(&self.name, self.format, value)?;
         let value = self.held(value);
         let inline = self.inline(&payload, sharing);
@@ -208,7 +210,7 @@ impl<T: Shareable> ValueCopy<T> {
     /// The payload, if it is JSON and small enough to travel with its notification, and every
     /// process can read that. A twin in JSON of another payload could be read as another value under
     /// the same stamp.
-    fn inline(&self, payload: &[u8], sharing: &Sharing) -> Option<Vec<u8>> {
+    fn inline(&self, payload: &[u8], sharing: &SharedOptions) -> Option<Vec<u8>> {
         let is_small = self.format == Format::Json && payload.len() <= sharing.inline;
         let can_travel = is_small && can_carry(&self.name, payload);
         can_travel.then(|| payload.to_owned())
@@ -219,7 +221,7 @@ impl<T: Shareable> ValueCopy<T> {
         &self,
         encoded: Encoded<T>,
         expected: Option<String>,
-        sharing: &Sharing,
+        sharing: &SharedOptions,
     ) -> Result<Result<Replaced<T>, Found>, StoreError> {
         let nonce = nonce();
         let writing = Writing {
@@ -228,7 +230,7 @@ impl<T: Shareable> ValueCopy<T> {
             format: self.format,
             payload: encoded.payload,
             nonce: nonce.clone(),
-            time_to_live: sharing.time_to_live,
+            time_to_live: sharing.ttl,
             inline: encoded.inline,
             version: self.version(),
         };
@@ -236,7 +238,7 @@ impl<T: Shareable> ValueCopy<T> {
         match answer.map_err(|undone| self.undone(undone))? {
             Attempt::Done { version, was } => {
                 let snapshot = Snapshot::new(Stamp { version, nonce }, Some(encoded.value));
-                let snapshot = snapshot.expiring(sharing.time_to_live.is_some());
+                let snapshot = snapshot.expiring(sharing.ttl.is_some());
                 Ok(Ok(Replaced { was, snapshot }))
             }
             Attempt::Overtaken(found) => Ok(Err(found)),
@@ -262,19 +264,19 @@ impl<T: Shareable> ValueCopy<T> {
         match undone {
             Undone::Foreign(words) => self.unloaded(self.foreign(&words)),
             Undone::Overflow => self.unloaded(self.foreign("its version would overflow")),
-            Undone::Fate(fate) => self.fate(fate),
+            Undone::Unconfirmed(why) => self.unconfirmed(why),
         }
     }
 
-    pub(super) fn fate(&self, fate: Fate) -> StoreError {
+    pub(super) fn unconfirmed(&self, why: Unconfirmed) -> StoreError {
         let shared = self.name.to_string();
-        StoreError::Fate { shared, fate }
+        StoreError::Unconfirmed { shared, why }
     }
 
     fn unloaded(&self, error: LoadError) -> StoreError {
         let shared = self.name.to_string();
         match error {
-            LoadError::Unread { reason, .. } => self.fate(Fate::NotSent(reason)),
+            LoadError::Unread { reason, .. } => self.unconfirmed(Unconfirmed::NotSent(reason)),
             source => StoreError::Load { shared, source },
         }
     }

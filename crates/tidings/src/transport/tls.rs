@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::error::connect::UrlError;
 use crate::transport::options::Options;
 
-/// How a bus agrees on TLS with its server, for [`Builder::tls`](crate::Builder::tls).
+/// How a bus agrees on TLS with its server, for [`BusBuilder::tls`](crate::BusBuilder::tls).
 ///
 /// An address that begins with `rediss:` is enough where the system trusts who signed the server's
 /// certificate. The rest is here; each part can stand in the address instead, and wins there:

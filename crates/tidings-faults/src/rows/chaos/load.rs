@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
-use tidings::{Bus, Counter, Latest, Shared, SharedMap};
+use tidings::{Bus, Counter, EntryState, Shared, SharedMap};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -197,8 +197,8 @@ fn watch(
     for cell in 0..CELLS {
         // An unreadable entry is read again; only the result is compared.
         let readable = async |latest| match latest {
-            Latest::Present(value) => Some(Some(*value)),
-            Latest::Absent => Some(None),
+            EntryState::Present(value) => Some(Some(*value)),
+            EntryState::Absent => Some(None),
             _ => None,
         };
         let values = map.watch(&cell).filter_map(readable);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
-use tidings::{Builder, Bus, NodeId};
+use tidings::{Bus, BusBuilder, NodeId};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
@@ -163,7 +163,7 @@ pub(crate) async fn run_node(settings: &str) -> Result<()> {
     while let Some(request) = requests.next_line().await? {
         print_line(&match serde_json::from_str(&request)? {
             Request::End => {
-                let all_up = || (receiving.bus.ready() && sending.bus.ready()).then_some(());
+                let all_up = || (receiving.bus.is_ready() && sending.bus.is_ready()).then_some(());
                 until(all_up).await.context("a node did not reconnect")?;
                 Response::Ended(Ended {
                     sent: sending.end().await,
@@ -183,10 +183,10 @@ pub(crate) async fn run_node(settings: &str) -> Result<()> {
     Ok(())
 }
 
-fn describe(settings: &Settings, failures: &Arc<AtomicU64>) -> Builder {
+fn describe(settings: &Settings, failures: &Arc<AtomicU64>) -> BusBuilder {
     let failures = Arc::clone(failures);
     Bus::builder(&settings.url)
-        .probe_interval(INTERVAL)
+        .heartbeat_interval(INTERVAL)
         .lease(settings.lease)
         .on_failure(move |_| {
             failures.fetch_add(1, Relaxed);

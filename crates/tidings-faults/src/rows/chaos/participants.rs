@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
-use tidings::{Bus, Departure, MemberEvent, NodeId};
+use tidings::{Bus, LeaveReason, MemberEvent, NodeId};
 use tidings_testkit::{Proxy, Redis};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -67,7 +67,7 @@ impl Participants {
         let (subscribers, others) = urls.split_at(SUBSCRIBERS);
         let (senders, of_nodes) = others.split_at(SENDERS);
         let traffic = Traffic::start(subscribers, senders, |bus| {
-            bus.probe_interval(INTERVAL).lease(LEASE)
+            bus.heartbeat_interval(INTERVAL).lease(LEASE)
         })
         .await?;
         let mut nodes = Vec::new();
@@ -124,7 +124,7 @@ impl Participants {
 
     /// Waits until all buses of this process are connected; the nodes wait for theirs themselves.
     pub(super) async fn all_connected(&self) -> Result<()> {
-        let all_connected = || self.traffic.buses().all(Bus::ready).then_some(());
+        let all_connected = || self.traffic.buses().all(Bus::is_ready).then_some(());
         until(all_connected)
             .await
             .context("not all buses reconnected")
@@ -332,8 +332,8 @@ struct MemberObserver {
 impl MemberObserver {
     async fn start(url: &str) -> Result<Self> {
         let bus = Bus::builder(url)
-            .probe_interval(INTERVAL)
-            .without_membership();
+            .heartbeat_interval(INTERVAL)
+            .membership(false);
         let bus = bus.start().await?;
         let mut changes = bus.watch_members();
         let gone = Arc::new(Mutex::new(Vec::new()));
@@ -342,7 +342,7 @@ impl MemberObserver {
             while let Some(change) = changes.next().await {
                 if let MemberEvent::Left {
                     member,
-                    why: Departure::Vanished,
+                    why: LeaveReason::Vanished,
                     ..
                 } = change
                 {

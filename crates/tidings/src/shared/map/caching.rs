@@ -19,13 +19,13 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(30);
 /// ```
 /// use std::time::Duration;
 ///
-/// use tidings::Caching;
+/// use tidings::MapOptions;
 /// # use tidings::Bus;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let bus = Bus::builder("memory:caching-docs").start().await?;
-/// let caching = Caching::new().capacity(100_000).ttl(Duration::from_secs(60));
+/// let caching = MapOptions::new().capacity(100_000).ttl(Duration::from_secs(60));
 /// let names = bus.map_with::<u64, String>("names", caching)?;
 /// # let _ = names;
 /// # Ok(())
@@ -33,13 +33,13 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it is for `map_with`"]
-pub struct Caching {
+pub struct MapOptions {
     pub(super) capacity: usize,
     ttl: Option<Duration>,
     negative_ttl: Option<Duration>,
 }
 
-impl Caching {
+impl MapOptions {
     /// The defaults.
     pub fn new() -> Self {
         Self {
@@ -104,7 +104,7 @@ impl Caching {
     }
 }
 
-impl Default for Caching {
+impl Default for MapOptions {
     fn default() -> Self {
         Self::new()
     }
@@ -147,7 +147,7 @@ mod tests {
             let address = format!("memory:slow-answer-{name}");
             let (writer, reader) = (Bus::builder(&address), Bus::builder(&address));
             let (writer, reader) = (writer.start().await.unwrap(), reader.start().await.unwrap());
-            let caching = Caching::new().ttl(Duration::from_secs(10));
+            let caching = MapOptions::new().ttl(Duration::from_secs(10));
             let map: Map = reader.map_with("ages", caching).unwrap();
             let written: Map = writer.map_with("ages", caching).unwrap();
             written.set(&7, &41).await.unwrap();

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::error::failure::Failure;
 use crate::error::report;
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::StoreError;
 use crate::keyspace::map::Moved;
 use crate::keyspace::stamp::{Stamp, nonce};
@@ -211,15 +211,15 @@ impl<K: Key, V: Shareable> Drop for Unfinished<'_, K, V> {
 /// Whether to repeat it would be of no use.
 fn is_lasting(error: &StoreError) -> bool {
     match error {
-        StoreError::Fate { fate, .. } => match fate {
-            Fate::NotSent(reason) | Fate::Unknown(reason) => has_ended(reason),
+        StoreError::Unconfirmed { why, .. } => match why {
+            Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason) => has_ended(reason),
         },
         _ => true,
     }
 }
 
-fn has_ended(reason: &Reason) -> bool {
-    matches!(reason, Reason::Closed | Reason::RuntimeEnded)
+fn has_ended(reason: &SendFailure) -> bool {
+    matches!(reason, SendFailure::Closed | SendFailure::RuntimeEnded)
 }
 
 /// Changes that are under way at once, with Redis away between them: the map is in memory, and the
@@ -237,7 +237,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::super::invalidations::MOST;
-    use crate::error::send_failure::Reason;
+    use crate::error::send_failure::SendFailure;
     use crate::keyspace::access::Way;
     use crate::memory::Place;
     use crate::{Bus, SharedMap};
@@ -271,7 +271,7 @@ mod tests {
         }
 
         fn go_away(&self) {
-            self.bus.inner.kept.set(Err(Reason::Away));
+            self.bus.inner.kept.set(Err(SendFailure::Unreachable));
         }
 
         fn come_back(&self) {

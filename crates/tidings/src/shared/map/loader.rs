@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::error::report;
-use crate::error::shared::{LoadError, LoadOrError};
+use crate::error::shared::{GetOrLoadError, LoadError};
 use crate::keyspace::map::{Found, Only};
 use crate::keyspace::stamp::nonce;
 use crate::shared::map::entry::Loaded;
@@ -40,7 +40,7 @@ pub(crate) async fn get_or_load<K: Key, V: Shareable, F, Fut, E>(
     mirror: &Arc<Mirror<K, V>>,
     key: &K,
     loader: F,
-) -> Result<Arc<V>, LoadOrError<E>>
+) -> Result<Arc<V>, GetOrLoadError<E>>
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<V, E>>,
@@ -56,7 +56,7 @@ pub(crate) async fn get_or_load_optional<K: Key, V: Shareable, F, Fut, E>(
     key: &K,
     loader: F,
     negative_will_do: bool,
-) -> Result<Option<Arc<V>>, LoadOrError<E>>
+) -> Result<Option<Arc<V>>, GetOrLoadError<E>>
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<Option<V>, E>>,
@@ -70,7 +70,7 @@ where
             Ok(None) | Err(_) => {}
         }
     }
-    let field = field_of(&mirror.keys.name, key).map_err(LoadOrError::Load)?;
+    let field = field_of(&mirror.keys.name, key).map_err(GetOrLoadError::Load)?;
     loop {
         let mut waiting = match board(mirror, key, &field, negative_will_do) {
             // On the heap, so that a call that finds its entry is small.
@@ -81,12 +81,12 @@ where
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
         match outcome {
             Some(Loaded::Value(value)) if value.is_some() || negative_will_do => return Ok(value),
-            Some(Loaded::Unreadable(error)) => return Err(LoadOrError::Load(error)),
+            Some(Loaded::Unreadable(error)) => return Err(GetOrLoadError::Load(error)),
             Some(Loaded::Failed(error)) => {
                 // An error of another type is not for us: we try ourselves.
                 if let Ok(source) = error.downcast() {
                     let shared = entry_name(&mirror.keys.name, &field);
-                    return Err(LoadOrError::Loader { shared, source });
+                    return Err(GetOrLoadError::Loader { shared, source });
                 }
             }
             // It found nothing, which is no answer here, or the task that ran it was dropped.
@@ -120,7 +120,7 @@ fn board<K: Key, V: Shareable>(
 }
 
 impl<K: Key, V: Shareable> Load<K, V> {
-    async fn run<F, Fut, E>(self, loader: F) -> Result<Option<Arc<V>>, LoadOrError<E>>
+    async fn run<F, Fut, E>(self, loader: F) -> Result<Option<Arc<V>>, GetOrLoadError<E>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Option<V>, E>>,
@@ -134,7 +134,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
             Ok(Leased::Gap(lease)) => lease,
             Err(error) => {
                 self.land(Loaded::Unreadable(error.clone()));
-                return Err(LoadOrError::Load(error));
+                return Err(GetOrLoadError::Load(error));
             }
         };
         match loader().await {
@@ -147,7 +147,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
                 let source = Arc::new(error);
                 self.land(Loaded::Failed(Arc::clone(&source) as _));
                 let shared = entry_name(&self.mirror.keys.name, &self.field);
-                Err(LoadOrError::Loader { shared, source })
+                Err(GetOrLoadError::Loader { shared, source })
             }
         }
     }

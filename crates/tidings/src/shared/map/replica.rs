@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::failure::Failure;
-use crate::error::send_failure::{Fate, Reason};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::{LoadError, StoreError};
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::{Kept, Undone};
@@ -28,7 +28,7 @@ use crate::observe::reports::Reports;
 use crate::receive::control::Notice;
 use crate::shared::held::{Held, discard};
 use crate::shared::map::cache::{Cache, Gone, ON_ITS_WAY, Told};
-use crate::shared::map::caching::Caching;
+use crate::shared::map::caching::MapOptions;
 use crate::shared::map::changed::Announced;
 use crate::shared::map::entry::Key;
 use crate::shared::map::entry::{
@@ -53,7 +53,7 @@ const COMPLAINTS: usize = 256;
 pub(crate) struct Mirror<K, V> {
     pub(crate) keys: MapKeys,
     pub(crate) format: Format,
-    pub(crate) caching: Caching,
+    pub(crate) caching: MapOptions,
     pub(crate) kept: Arc<Kept>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) runtime: Handle,
@@ -78,7 +78,12 @@ pub(crate) struct Surroundings {
 }
 
 impl<K: Key, V: Shareable> Mirror<K, V> {
-    pub(crate) fn new(keys: MapKeys, format: Format, caching: Caching, bus: Surroundings) -> Self {
+    pub(crate) fn new(
+        keys: MapKeys,
+        format: Format,
+        caching: MapOptions,
+        bus: Surroundings,
+    ) -> Self {
         Self {
             keys,
             format,
@@ -377,7 +382,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
                 shared,
                 words: "its version is too great".to_owned(),
             },
-            Undone::Fate(Fate::NotSent(reason) | Fate::Unknown(reason)) => {
+            Undone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
                 LoadError::Unread { shared, reason }
             }
         }
@@ -386,7 +391,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     fn unchanged(&self, undone: Undone) -> StoreError {
         let shared = self.keys.name.clone();
         match undone {
-            Undone::Fate(fate) => StoreError::Fate { shared, fate },
+            Undone::Unconfirmed(why) => StoreError::Unconfirmed { shared, why },
             other => StoreError::Load {
                 shared,
                 source: self.unread(other),
@@ -398,9 +403,9 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     fn not_read(&self, source: LoadError) -> StoreError {
         let shared = self.keys.name.clone();
         match source {
-            LoadError::Unread { reason, .. } => StoreError::Fate {
+            LoadError::Unread { reason, .. } => StoreError::Unconfirmed {
                 shared,
-                fate: Fate::NotSent(reason),
+                why: Unconfirmed::NotSent(reason),
             },
             source => StoreError::Load { shared, source },
         }
@@ -422,7 +427,9 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         let turn = async { timeout(patience, self.turn(key)).await };
         let turn = self.kept.in_runtime(turn).await;
         turn.unwrap_or_else(|_| {
-            Err(self.unchanged(Undone::Fate(Fate::NotSent(Reason::TimedOut(patience)))))
+            Err(self.unchanged(Undone::Unconfirmed(Unconfirmed::NotSent(
+                SendFailure::TimedOut(patience),
+            ))))
         })
     }
 

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
 
-use crate::error::send_failure::Reason;
+use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
 use crate::keyspace::access::Way;
 use crate::shared::map::entry::Key;
@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What an entry is now.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Latest<V> {
+pub enum EntryState<V> {
     /// This.
     Present(Arc<V>),
     /// It is not there.
@@ -36,7 +36,7 @@ pub enum Latest<V> {
 /// The changes of one entry; [`SharedMap::watch`](crate::SharedMap::watch) gives it. It is a
 /// [`Stream`], too.
 pub struct EntryWatch<V> {
-    latest: BoxStream<'static, Latest<V>>,
+    latest: BoxStream<'static, EntryState<V>>,
 }
 
 /// Which entries of a map change; [`SharedMap::watch_all`](crate::SharedMap::watch_all) gives it.
@@ -51,7 +51,7 @@ impl<V> EntryWatch<V> {
     /// While Redis is away it waits.
     ///
     /// Nothing is lost where the future is dropped, as in `select!`.
-    pub async fn changed(&mut self) -> Option<Latest<V>> {
+    pub async fn changed(&mut self) -> Option<EntryState<V>> {
         self.latest.next().await
     }
 }
@@ -67,9 +67,9 @@ impl<K> MapWatch<K> {
 }
 
 impl<V> Stream for EntryWatch<V> {
-    type Item = Latest<V>;
+    type Item = EntryState<V>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Latest<V>>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EntryState<V>>> {
         self.latest.poll_next_unpin(cx)
     }
 }
@@ -132,7 +132,7 @@ struct Following<K: Key, V: Shareable> {
 }
 
 impl<K: Key, V: Shareable> Following<K, V> {
-    async fn next(&mut self) -> Option<Latest<V>> {
+    async fn next(&mut self) -> Option<EntryState<V>> {
         let mut way = self.way.clone();
         let kept = Arc::clone(&self.mirror.kept);
         tokio::select! {
@@ -142,7 +142,7 @@ impl<K: Key, V: Shareable> Following<K, V> {
         }
     }
 
-    async fn newest(&mut self) -> Option<Latest<V>> {
+    async fn newest(&mut self) -> Option<EntryState<V>> {
         loop {
             self.changed.changed().await.ok()?;
             let (nonce, latest) = self.read().await;
@@ -155,20 +155,20 @@ impl<K: Key, V: Shareable> Following<K, V> {
     }
 
     /// Reads the entry, as soon as that is possible.
-    async fn read(&mut self) -> (Arc<str>, Latest<V>) {
+    async fn read(&mut self) -> (Arc<str>, EntryState<V>) {
         loop {
             // What changes from here on is another change.
             let mut way = self.way.clone();
             way.mark_unchanged();
             match self.mirror.read(&self.key).await {
-                Ok(entry) => return (entry.nonce, Latest::of(entry.value)),
+                Ok(entry) => return (entry.nonce, EntryState::of(entry.value)),
                 Err(LoadError::Unread { .. }) => {
                     tokio::select! {
                         _ = way.changed() => {}
                         () = sleep(RETRY) => {}
                     }
                 }
-                Err(error) => return ("?".into(), Latest::Unreadable(error)),
+                Err(error) => return ("?".into(), EntryState::Unreadable(error)),
             }
         }
     }
@@ -182,7 +182,7 @@ impl<K: Key, V: Shareable> Drop for Following<K, V> {
     }
 }
 
-impl<V> Latest<V> {
+impl<V> EntryState<V> {
     fn of(value: Result<Option<Arc<V>>, LoadError>) -> Self {
         match value {
             Ok(Some(value)) => Self::Present(value),
@@ -194,7 +194,7 @@ impl<V> Latest<V> {
 
 /// Waits for the end of the bus.
 async fn closed(way: &mut watch::Receiver<Way>) {
-    let is_closed = |way: &Way| matches!(way, Err(Reason::Closed | Reason::RuntimeEnded));
+    let is_closed = |way: &Way| matches!(way, Err(SendFailure::Closed | SendFailure::RuntimeEnded));
     let _ = way.wait_for(is_closed).await;
 }
 

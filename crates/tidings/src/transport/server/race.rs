@@ -103,7 +103,7 @@ mod tests {
         /// Fails after so many milliseconds.
         Fails(u64),
         /// Connects and answers after so many milliseconds each.
-        Answers(u64, u64),
+        Responses(u64, u64),
     }
 
     async fn after<T>(milliseconds: u64, value: T) -> T {
@@ -120,11 +120,11 @@ mod tests {
                 Fate::Silent => pending().boxed(),
                 Fate::Mute => async move { Ok(number) }.boxed(),
                 Fate::Fails(at) => after(at, Err(number)).boxed(),
-                Fate::Answers(at, _) => after(at, Ok(number)).boxed(),
+                Fate::Responses(at, _) => after(at, Ok(number)).boxed(),
             }
         };
         let finish = |number: usize| match fates[number] {
-            Fate::Answers(_, takes) => after(takes, Ok(number)).boxed(),
+            Fate::Responses(_, takes) => after(takes, Ok(number)).boxed(),
             _ => pending().boxed(),
         };
         let ended = first(0..fates.len(), connect, finish).await;
@@ -134,16 +134,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_next_address_is_tried_when_one_fails_or_takes_long() {
-        use Fate::{Answers, Fails, Mute, Silent};
+        use Fate::{Fails, Mute, Responses, Silent};
         for (fates, ended, took, starts) in [
-            (&[Answers(9, 9)][..], Ok(0), 18, &[0][..]),
-            (&[Silent, Answers(9, 9)], Ok(1), 268, &[0, 250]),
-            (&[Mute, Answers(9, 9)], Ok(1), 1_018, &[0, 1_000]),
-            (&[Fails(9), Answers(9, 9)], Ok(1), 27, &[0, 9]),
-            (&[Silent, Silent, Answers(0, 9)], Ok(2), 509, &[0, 250, 500]),
+            (&[Responses(9, 9)][..], Ok(0), 18, &[0][..]),
+            (&[Silent, Responses(9, 9)], Ok(1), 268, &[0, 250]),
+            (&[Mute, Responses(9, 9)], Ok(1), 1_018, &[0, 1_000]),
+            (&[Fails(9), Responses(9, 9)], Ok(1), 27, &[0, 9]),
+            (
+                &[Silent, Silent, Responses(0, 9)],
+                Ok(2),
+                509,
+                &[0, 250, 500],
+            ),
             // One that is only slow still wins.
-            (&[Answers(300, 9), Silent], Ok(0), 309, &[0, 250]),
-            (&[Answers(0, 900), Answers(0, 0)], Ok(0), 900, &[0]),
+            (&[Responses(300, 9), Silent], Ok(0), 309, &[0, 250]),
+            (&[Responses(0, 900), Responses(0, 0)], Ok(0), 900, &[0]),
             (&[Fails(9), Fails(1)], Err(vec![0, 1]), 10, &[0, 9]),
             (&[Fails(300), Fails(1)], Err(vec![1, 0]), 300, &[0, 250]),
             (&[], Err(vec![]), 0, &[]),
