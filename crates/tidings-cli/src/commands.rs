@@ -1,4 +1,4 @@
-//! What `tidings` does, a module for each command.
+//! The commands of `tidings`, one module each.
 
 pub(crate) mod ps;
 pub(crate) mod reload;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use tidings_supervisor::Stopped;
 
-/// Some workers had to be killed.
+/// The exit code if workers had to be killed.
 const KILLED: u8 = 3;
 
 fn exit_code(stopped: Stopped) -> ExitCode {

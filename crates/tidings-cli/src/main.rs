@@ -1,4 +1,4 @@
-//! The program `tidings`.
+//! The program `tidings`, which runs and replaces workers.
 
 mod args;
 mod commands;
@@ -23,31 +23,32 @@ async fn main() -> ExitCode {
         Command::Stop(stop) => commands::stop::stop(&stop).await,
     };
     done.unwrap_or_else(|error| {
-        show(&error);
+        print_error(&error);
         ExitCode::FAILURE
     })
 }
 
-/// The error with its causes in one line, and in another what can be done about it.
-fn show(error: &anyhow::Error) {
-    terminal::complain(
-        Style::Alarm,
+/// Prints the error with its causes, and help if there is any.
+fn print_error(error: &anyhow::Error) {
+    terminal::print_labeled(
+        Style::Error,
         "error",
-        &terminal::harmless_lines(format_args!("{error:#}")),
+        &terminal::escape_lines(format_args!("{error:#}")),
     );
-    if let Some(cure) = cure(error) {
-        terminal::complain(Style::Good, "help", &cure);
+    if let Some(help) = help(error) {
+        terminal::print_labeled(Style::Success, "help", &help);
     }
 }
 
-pub(crate) fn cure(error: &anyhow::Error) -> Option<String> {
+/// Returns what the user can do about the error.
+pub(crate) fn help(error: &anyhow::Error) -> Option<String> {
     let start = error.downcast_ref::<StartError>().and_then(|it| match it {
         StartError::NameTaken { name } => Some(format!(
-            "give another one with `--name`, or end that one with `tidings stop {name}`"
+            "choose another name with `--name`, or stop the other supervisor with `tidings stop {name}`"
         )),
-        StartError::User { .. } => Some("run this as root".to_owned()),
+        StartError::User { .. } => Some("run the command as root".to_owned()),
         StartError::RuntimeDir { .. } => {
-            Some("set TIDINGS_RUNTIME_DIR to a directory of your own".to_owned())
+            Some("set TIDINGS_RUNTIME_DIR to a directory that you own".to_owned())
         }
         _ => None,
     });
@@ -55,8 +56,10 @@ pub(crate) fn cure(error: &anyhow::Error) -> Option<String> {
         RemoteError::NoneRunning { .. } => {
             Some("start one with `tidings run -- PROGRAM`".to_owned())
         }
-        RemoteError::SeveralRunning(_) => Some("say which one: give its name".to_owned()),
-        RemoteError::NotFound { .. } => Some("`tidings ps` shows all".to_owned()),
+        RemoteError::SeveralRunning(_) => {
+            Some("add the name of the supervisor to the command".to_owned())
+        }
+        RemoteError::NotFound { .. } => Some("list all supervisors with `tidings ps`".to_owned()),
         _ => None,
     })
 }

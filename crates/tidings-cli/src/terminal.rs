@@ -1,4 +1,4 @@
-//! How things look: colours where a terminal shows them, tables, and times for people.
+//! Terminal output: colors, escaping, tables and durations.
 
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
@@ -8,15 +8,15 @@ use clap::builder::styling::{AnsiColor, Style as Ansi};
 use serde::Serialize;
 use tidings_codec::Escaped;
 
-/// What a text means.
+/// The meaning of a text, which determines its color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     Plain,
-    /// It is there for whoever looks for it.
-    Calm,
-    Good,
-    Trouble,
-    Alarm,
+    /// Of minor importance.
+    Dim,
+    Success,
+    Warning,
+    Error,
     Heading,
 }
 
@@ -24,10 +24,10 @@ impl Style {
     fn ansi(self) -> Ansi {
         match self {
             Self::Plain => Ansi::new(),
-            Self::Calm => Ansi::new().dimmed(),
-            Self::Good => AnsiColor::Green.on_default(),
-            Self::Trouble => AnsiColor::Yellow.on_default(),
-            Self::Alarm => AnsiColor::Red.on_default().bold(),
+            Self::Dim => Ansi::new().dimmed(),
+            Self::Success => AnsiColor::Green.on_default(),
+            Self::Warning => AnsiColor::Yellow.on_default(),
+            Self::Error => AnsiColor::Red.on_default().bold(),
             Self::Heading => Ansi::new().bold(),
         }
     }
@@ -38,9 +38,9 @@ pub(crate) fn paint(style: Style, text: impl Display) -> String {
     format!("{ansi}{text}{ansi:#}")
 }
 
-/// Neighbours look different; red, yellow and green mean something.
+/// Paints a text in the color of a slot. Red, yellow and green are reserved for their meaning.
 pub(crate) fn paint_slot(slot: usize, text: impl Display) -> String {
-    const COLOURS: [AnsiColor; 6] = [
+    const COLORS: [AnsiColor; 6] = [
         AnsiColor::Cyan,
         AnsiColor::Magenta,
         AnsiColor::Blue,
@@ -48,61 +48,60 @@ pub(crate) fn paint_slot(slot: usize, text: impl Display) -> String {
         AnsiColor::BrightMagenta,
         AnsiColor::BrightBlue,
     ];
-    let ansi = COLOURS[slot % COLOURS.len()].on_default();
+    let ansi = COLORS[slot % COLORS.len()].on_default();
     format!("{ansi}{text}{ansi:#}")
 }
 
-/// Text of another process in one line, so that it does nothing to a terminal: without its colours,
-/// and escaped.
-pub(crate) fn harmless(text: impl Display) -> String {
+/// Escapes text of another process to one line, and removes its colors.
+pub(crate) fn escape(text: impl Display) -> String {
     let text = text.to_string();
     Escaped(anstream::adapter::strip_str(&text)).to_string()
 }
 
-/// Text with text of other processes in it, line by line.
-pub(crate) fn harmless_lines(text: impl Display) -> String {
+/// Escapes text that contains text of other processes, line by line.
+pub(crate) fn escape_lines(text: impl Display) -> String {
     let text = text.to_string();
-    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// A value as JSON that means the same and does nothing to a terminal.
-pub(crate) fn harmless_json(value: &impl Serialize, is_pretty: bool) -> serde_json::Result<String> {
+/// Converts a value to JSON without characters that affect a terminal.
+pub(crate) fn escaped_json(value: &impl Serialize, is_pretty: bool) -> serde_json::Result<String> {
     let json = if is_pretty {
         serde_json::to_string_pretty(value)?
     } else {
         serde_json::to_string(value)?
     };
-    Ok(harmless_texts(&json))
+    Ok(escape_strings(&json))
 }
 
-/// Such characters are only within the texts of JSON, where each can be written by its number.
-fn harmless_texts(json: &str) -> String {
-    let mut harmless = String::with_capacity(json.len());
+/// Escapes these characters in strings; JSON has them nowhere else.
+fn escape_strings(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
         let is_plain = matches!(character, '\n' | ' '..='~');
         if is_plain || Escaped(character).to_string().starts_with(character) {
-            harmless.push(character);
+            escaped.push(character);
             continue;
         }
         for unit in character.encode_utf16(&mut [0; 2]) {
-            let _ = write!(harmless, "\\u{unit:04x}");
+            let _ = write!(escaped, "\\u{unit:04x}");
         }
     }
-    harmless
+    escaped
 }
 
-/// Whoever closed our output, as `head` does, does not want the rest.
-pub(crate) fn say(text: impl Display) {
+/// Prints a line. Ignores a closed standard output, such as that of `| head`.
+pub(crate) fn print(text: impl Display) {
     let _ = writeln!(anstream::stdout(), "{text}");
 }
 
-/// To standard error, with a word before it that says what it is.
-pub(crate) fn complain(style: Style, word: &str, text: &str) {
-    let word = paint(style, format_args!("{word}:"));
-    let _ = writeln!(anstream::stderr(), "{word} {text}");
+/// Prints a line to standard error after a label such as `error:`.
+pub(crate) fn print_labeled(style: Style, label: &str, text: &str) {
+    let label = paint(style, format_args!("{label}:"));
+    let _ = writeln!(anstream::stderr(), "{label} {text}");
 }
 
-/// "1 worker", "2 workers".
+/// Returns "1 worker" or "2 workers".
 pub(crate) fn workers(count: usize) -> String {
     match count {
         1 => "1 worker".to_owned(),
@@ -110,7 +109,7 @@ pub(crate) fn workers(count: usize) -> String {
     }
 }
 
-/// In the two largest units: "5s", "3m 12s", "4d 3h".
+/// Formats a duration in its two largest units: "5s", "3m 12s", "4d 3h".
 pub(crate) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
@@ -122,10 +121,10 @@ pub(crate) fn age(age: Duration) -> String {
     }
 }
 
-/// A text of a table and what it means.
+/// A cell of a table.
 pub(crate) type Cell = (Style, String);
 
-/// The rows below their headings, each column as wide as it has to be. Numbers are on the right.
+/// Formats a table with headings. Columns of numbers are aligned to the right.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<Cell>]) -> String {
     let columns = headings.iter().enumerate();
     let columns: Vec<_> = columns
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_given_in_its_two_largest_units() {
+    fn a_duration_has_its_two_largest_units() {
         let ages = [0, 59, 60, 3599, 3600, 86399, 86400 * 4 + 3 * 3600];
         let shown = ages.map(|seconds| age(Duration::from_secs(seconds)));
         assert_eq!(
@@ -175,33 +174,33 @@ mod tests {
     }
 
     #[test]
-    fn text_of_another_process_does_nothing_to_a_terminal() {
-        assert_eq!(harmless("\x1b[31mred\x1b[0m\nü\u{202e}"), r"red\nü\u{202e}");
+    fn text_of_another_process_does_not_affect_the_terminal() {
+        assert_eq!(escape("\x1b[31mred\x1b[0m\nü\u{202e}"), r"red\nü\u{202e}");
         assert_eq!(
-            harmless_lines("\x1b[31mred\x1b[0m\nü\u{202e}"),
+            escape_lines("\x1b[31mred\x1b[0m\nü\u{202e}"),
             "red\nü\\u{202e}"
         );
-        let hostile = harmless("\x1b]0;title\x07a\u{9b}2Jb\rc\x08\x1b[2J");
+        let hostile = escape("\x1b]0;title\x07a\u{9b}2Jb\rc\x08\x1b[2J");
         assert!(!hostile.contains(|it: char| it.is_control()), "{hostile:?}");
     }
 
     #[test]
-    fn json_that_does_nothing_to_a_terminal_means_the_same() {
+    fn escaped_json_has_the_same_value() {
         let text = "ü\u{202e}\u{9b}2J\n\u{7f}\u{e0041}\"\\";
-        let json = harmless_json(&text, false).unwrap();
+        let json = escaped_json(&text, false).unwrap();
         assert_eq!(json, r#""ü\u202e\u009b2J\n\u007f\udb40\udc41\"\\""#);
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]
-    fn a_column_of_which_nothing_is_known_is_on_the_left() {
+    fn a_column_without_values_is_aligned_to_the_left() {
         let row = vec![(Style::Plain, "-".to_owned())];
         let table = table(&["LAST EXIT"], &[row]);
         assert!(table.ends_with("\n-"), "{table:?}");
     }
 
     #[test]
-    fn a_table_is_aligned_with_numbers_on_the_right() {
+    fn columns_of_numbers_are_aligned_to_the_right() {
         let row = |name: &str, pid: &str| {
             let cell = |text: &str| (Style::Plain, text.to_owned());
             vec![cell(name), cell(pid), cell("ready")]

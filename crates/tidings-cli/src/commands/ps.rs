@@ -1,4 +1,4 @@
-//! `tidings ps`
+//! `tidings ps`: lists the workers of all supervisors.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::args::Ps;
 use crate::terminal::{
-    Cell, Style, age, complain, harmless, harmless_json, harmless_lines, paint, say, table,
+    Cell, Style, age, escape, escape_lines, escaped_json, paint, print, print_labeled, table,
 };
 
 const HEADINGS: [&str; 7] = [
@@ -21,7 +21,7 @@ const HEADINGS: [&str; 7] = [
 ];
 
 pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
-    let (fleets, lost) = match &args.name {
+    let (statuses, is_incomplete) = match &args.name {
         Some(name) => (
             vec![RemoteSupervisor::find(Some(name)).await?.status().await?],
             false,
@@ -29,75 +29,79 @@ pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
         None => all().await,
     };
     if args.json {
-        say(harmless_json(&fleets, true)?);
-    } else if !fleets.is_empty() {
-        let about = fleets.iter().map(about).collect::<Vec<_>>();
-        let rows = fleets.iter().flat_map(rows).collect::<Vec<_>>();
-        say(format_args!(
+        print(escaped_json(&statuses, true)?);
+    } else if !statuses.is_empty() {
+        let supervisors = statuses.iter().map(describe).collect::<Vec<_>>();
+        let rows = statuses.iter().flat_map(rows).collect::<Vec<_>>();
+        print(format_args!(
             "{}\n\n{}",
-            about.join("\n"),
+            supervisors.join("\n"),
             table(&HEADINGS, &rows)
         ));
-    } else if !lost {
+    } else if !is_incomplete {
         let searched = RemoteSupervisor::runtime_dirs();
-        say(RemoteError::NoneRunning { searched });
+        print(RemoteError::NoneRunning { searched });
     }
-    Ok(if lost {
+    Ok(if is_incomplete {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
 }
 
-/// And whether there is one that could not be asked. Who ends while it is asked runs no more.
+/// Returns the status of all supervisors, and whether one of them did not respond. A supervisor that
+/// stops meanwhile is omitted.
 async fn all() -> (Vec<Status>, bool) {
-    let mut asked = JoinSet::new();
+    let mut requests = JoinSet::new();
     for remote in RemoteSupervisor::list().await {
-        asked.spawn(async move { remote.status().await });
+        requests.spawn(async move { remote.status().await });
     }
-    let (mut fleets, mut lost) = (Vec::new(), false);
-    for answer in asked.join_all().await {
-        match answer {
-            Ok(status) => fleets.push(status),
+    let (mut statuses, mut is_incomplete) = (Vec::new(), false);
+    for response in requests.join_all().await {
+        match response {
+            Ok(status) => statuses.push(status),
             Err(error) if error.is_stopped() => {}
             Err(error) => {
-                lost = true;
+                is_incomplete = true;
                 let error = format!("{:#}", anyhow::Error::new(error));
-                complain(Style::Alarm, "error", &harmless_lines(error));
+                print_labeled(Style::Error, "error", &escape_lines(error));
             }
         }
     }
-    fleets.sort_by(|one, other| one.name.cmp(&other.name));
-    (fleets, lost)
+    statuses.sort_by(|one, other| one.name.cmp(&other.name));
+    (statuses, is_incomplete)
 }
 
-/// The supervisor itself.
-fn about(fleet: &Status) -> String {
-    let name = paint(Style::Heading, harmless(&fleet.name));
-    let mut about = format!("{name}  pid {}", fleet.pid);
-    if !fleet.listen.is_empty() {
-        about += ", listening on ";
-        about += &harmless(fleet.listen.join(", "));
+/// Describes the supervisor itself.
+fn describe(status: &Status) -> String {
+    let name = paint(Style::Heading, escape(&status.name));
+    let mut text = format!("{name}  pid {}", status.pid);
+    if !status.listen.is_empty() {
+        text += ", listening on ";
+        text += &escape(status.listen.join(", "));
     }
-    if fleet.is_reloading {
-        about += ", reloading";
+    if status.is_reloading {
+        text += ", reloading";
     }
-    about
+    text
 }
 
-fn rows(fleet: &Status) -> impl Iterator<Item = Vec<Cell>> {
-    fleet.workers.iter().map(|worker| row(&fleet.name, worker))
+fn rows(status: &Status) -> impl Iterator<Item = Vec<Cell>> {
+    status
+        .workers
+        .iter()
+        .map(|worker| row(&status.name, worker))
 }
 
 fn row(name: &str, worker: &WorkerStatus) -> Vec<Cell> {
     let plain = |text: String| (Style::Plain, text);
-    let is_there = worker.pid.is_some();
+    let is_running = worker.pid.is_some();
     vec![
-        plain(harmless(name)),
+        plain(escape(name)),
         plain(worker.slot.to_string()),
         plain(worker.pid.map_or("-".to_owned(), |pid| pid.to_string())),
         (style(worker.state), worker.state.to_string()),
-        plain(if is_there {
+        plain(if is_running {
             age(worker.uptime)
         } else {
             "-".to_owned()
@@ -109,16 +113,16 @@ fn row(name: &str, worker: &WorkerStatus) -> Vec<Cell> {
 
 fn style(state: WorkerState) -> Style {
     match state {
-        WorkerState::Ready => Style::Good,
-        WorkerState::Draining => Style::Calm,
-        WorkerState::Failed => Style::Alarm,
-        _ => Style::Trouble,
+        WorkerState::Ready => Style::Success,
+        WorkerState::Draining => Style::Dim,
+        WorkerState::Failed => Style::Error,
+        _ => Style::Warning,
     }
 }
 
 fn last_exit(exit: Option<&Exit>) -> Cell {
     match exit {
-        Some(exit) => (Style::Plain, harmless(exit)),
-        None => (Style::Calm, "-".to_owned()),
+        Some(exit) => (Style::Plain, escape(exit)),
+        None => (Style::Dim, "-".to_owned()),
     }
 }

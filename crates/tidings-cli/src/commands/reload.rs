@@ -1,4 +1,4 @@
-//! `tidings reload`
+//! `tidings reload`: replaces all workers.
 
 use std::process::ExitCode;
 
@@ -6,31 +6,31 @@ use anyhow::Context as _;
 use tidings_supervisor::RemoteSupervisor;
 
 use crate::args::{Reload, strategy};
-use crate::terminal::{Style, paint, say, workers};
+use crate::terminal::{Style, paint, print, workers};
 
 pub(crate) async fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
     let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
     let name = remote.name();
-    let failed = || format!("{name} is not reloaded");
-    let wanted = strategy(args.rolling);
-    let reloading = remote.start_reload(wanted).await;
+    let failed = || format!("cannot reload {name}");
+    let requested = strategy(args.rolling);
+    let reloading = remote.start_reload(requested).await;
     let reloading = reloading.with_context(failed)?;
     if reloading.is_queued() {
-        say(paint(
-            Style::Calm,
-            format_args!("{name}: another reload is running, this one begins after it"),
+        print(paint(
+            Style::Dim,
+            format_args!("{name}: waiting for another reload to finish"),
         ));
     }
     let reloaded = reloading.wait().await.with_context(failed)?;
     let (replaced, took) = (workers(reloaded.workers), reloaded.took);
-    let otherwise = if reloaded.strategy == wanted {
+    let note = if reloaded.strategy == requested {
         ""
     } else {
-        ", all at once: so did somebody else want this reload"
+        ", all at once because another request asked for it"
     };
-    say(format_args!(
-        "{} {name}: replaced {replaced} in {took:.1?}{otherwise}",
-        paint(Style::Good, "✓")
+    print(format_args!(
+        "{} {name}: replaced {replaced} in {took:.1?}{note}",
+        paint(Style::Success, "✓")
     ));
     Ok(ExitCode::SUCCESS)
 }

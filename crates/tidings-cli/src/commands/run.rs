@@ -1,8 +1,9 @@
-//! `tidings run`
+//! `tidings run`: runs a supervisor in the foreground.
 
-mod scribe;
-mod voice;
+mod messages;
+mod output;
 mod watch;
+mod writer;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,48 +15,53 @@ use tidings_supervisor::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::voice::{Note, Voice};
+use self::messages::Message;
+use self::output::Output;
 use self::watch::Watch;
 use crate::args::{Run, strategy};
 use crate::commands::exit_code;
 
-/// So many fleets of the same program get names of their own by themselves.
-const NAMES: usize = 100;
+/// The number of default names for supervisors of the same program.
+const DEFAULT_NAMES: usize = 100;
 
 pub(crate) async fn run(run: &Run) -> anyhow::Result<ExitCode> {
-    let voice = Voice::of(run.output, number_of_workers(run)).context("no thread to write")?;
-    voice.hear_warnings();
-    let ran = keep_running(run, &voice).await;
-    match &ran {
-        Ok(stopped) => voice.note(&Note::from(*stopped)),
-        Err(error) if voice.is_json() => voice.note(&Note::error(error)),
+    let output = Output::start(run.output, number_of_workers(run))
+        .context("cannot start the thread that writes the output")?;
+    output.log_warnings();
+    let result = supervise(run, &output).await;
+    match &result {
+        Ok(stopped) => output.message(&Message::from(*stopped)),
+        Err(error) if output.is_json() => output.message(&Message::error(error)),
         Err(_) => {}
     }
-    voice.finish();
-    match ran {
-        Err(_) if voice.is_json() => Ok(ExitCode::FAILURE),
-        ran => ran.map(exit_code),
+    output.flush();
+    match result {
+        Err(_) if output.is_json() => Ok(ExitCode::FAILURE),
+        result => result.map(exit_code),
     }
 }
 
-async fn keep_running(run: &Run, voice: &Voice) -> anyhow::Result<Stopped> {
+async fn supervise(run: &Run, output: &Output) -> anyhow::Result<Stopped> {
     let on_change = strategy(run.rolling);
     let signals = Signals::catch()?;
-    if voice.is_pretty() {
-        tell_of_a_second_interrupt(voice.clone())?;
+    if output.is_pretty() {
+        explain_interrupt(output.clone())?;
     }
-    let watches = run.watch.iter().map(|path| Watch::over(path));
+    let watches = run.watch.iter().map(|path| Watch::new(path));
     let watches = watches.collect::<anyhow::Result<Vec<_>>>()?;
-    let workers = start(run, voice).await?;
-    let status = workers.status().await.context("it ended at once")?;
-    voice.note(&Note::running(&status, workers.addresses()));
+    let workers = start(run, output).await?;
+    let status = workers
+        .status()
+        .await
+        .context("the supervisor stopped immediately")?;
+    output.message(&Message::running(&status, workers.addresses()));
     for mut watch in watches {
-        let (workers, voice) = (workers.clone(), voice.clone());
+        let (workers, output) = (workers.clone(), output.clone());
         tokio::spawn(async move {
             loop {
-                let path = watch.change().await;
-                voice.note(&Note::Changed { path });
-                // What becomes of it is reported.
+                let path = watch.changed().await;
+                output.message(&Message::Changed { path });
+                // The supervisor reports the result as an event.
                 drop(workers.start_reload(on_change).await);
             }
         });
@@ -63,33 +69,33 @@ async fn keep_running(run: &Run, voice: &Voice) -> anyhow::Result<Stopped> {
     Ok(signals.handle(&workers, on_change).await)
 }
 
-/// Whoever pressed Ctrl-C and sees nothing end does not know that it helps to press it again.
-fn tell_of_a_second_interrupt(voice: Voice) -> anyhow::Result<()> {
+/// Explains after the first Ctrl-C that a second one kills the workers.
+fn explain_interrupt(output: Output) -> anyhow::Result<()> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
         interrupts.recv().await;
-        voice.note(&Note::Interrupted);
+        output.message(&Message::Interrupted);
     });
     Ok(())
 }
 
-/// Takes a name of the program's own, or the first of those that come after it.
-async fn start(run: &Run, voice: &Voice) -> Result<Workers, StartError> {
+/// Starts the supervisor. The default name is the program's, with a number if it is taken.
+async fn start(run: &Run, output: &Output) -> Result<Workers, StartError> {
     if let Some(name) = &run.name {
-        return supervisor(run, voice).name(name).start().await;
+        return supervisor(run, output).name(name).start().await;
     }
     let wanted = default_name(Path::new(&run.command[0]));
-    let started = supervisor(run, voice).name(&wanted).start().await;
+    let started = supervisor(run, output).name(&wanted).start().await;
     let Err(StartError::NameTaken { .. }) = started else {
         return started;
     };
-    for number in 2..NAMES {
+    for number in 2..DEFAULT_NAMES {
         let name = format!("{wanted}-{number}");
-        match supervisor(run, voice).name(&name).start().await {
+        match supervisor(run, output).name(&name).start().await {
             Err(StartError::NameTaken { .. }) => {}
             started => {
                 if started.is_ok() {
-                    voice.note(&Note::NameTaken { wanted, name });
+                    output.message(&Message::NameTaken { wanted, name });
                 }
                 return started;
             }
@@ -103,15 +109,15 @@ fn number_of_workers(run: &Run) -> usize {
     run.workers.unwrap_or_else(processors)
 }
 
-/// The program's file name, of which a name has no more than 64 letters, digits, `.`, `_` and `-`.
+/// Returns the file name of the program, with `_` for characters that names cannot have.
 fn default_name(program: &Path) -> String {
     let file = program.file_name().unwrap_or_default().to_string_lossy();
-    let letter = |it: char| match it {
+    let allowed = |it: char| match it {
         it if it.is_ascii_alphanumeric() || "._-".contains(it) => it,
         _ => '_',
     };
-    // Room for a number.
-    let name = file.trim_start_matches('.').chars().map(letter).take(60);
+    // A name has at most 64 characters: leave room for a number.
+    let name = file.trim_start_matches('.').chars().map(allowed).take(60);
     let name = name.collect::<String>();
     if name.is_empty() {
         "workers".to_owned()
@@ -120,12 +126,12 @@ fn default_name(program: &Path) -> String {
     }
 }
 
-fn supervisor(run: &Run, voice: &Voice) -> Supervisor {
+fn supervisor(run: &Run, output: &Output) -> Supervisor {
     let backoff = Backoff::default()
         .min_delay(run.backoff_min)
         .max_delay(run.backoff_max)
         .reset_after(run.backoff_reset);
-    let (lines, reports) = (voice.clone(), voice.clone());
+    let (lines, events) = (output.clone(), output.clone());
     let ready = run.ready_after.map_or(run.ready_when, ReadyWhen::After);
     let mut supervisor = Supervisor::new(&run.command[0])
         .args(&run.command[1..])
@@ -137,10 +143,10 @@ fn supervisor(run: &Run, voice: &Voice) -> Supervisor {
         .backoff(backoff)
         .crash_loop(run.crash_loop.deaths, run.crash_loop.within)
         .on_line(move |line| lines.line(line))
-        .on_event(move |report| {
-            reports.report(report);
-            if matches!(report, SupervisorEvent::NotReady { .. }) && ready == ReadyWhen::Notified {
-                reports.cure();
+        .on_event(move |event| {
+            events.event(event);
+            if matches!(event, SupervisorEvent::NotReady { .. }) && ready == ReadyWhen::Notified {
+                events.not_ready();
             }
         });
     if let Some(watchdog) = run.watchdog {
@@ -158,8 +164,8 @@ fn supervisor(run: &Run, voice: &Voice) -> Supervisor {
     if run.env_clear {
         supervisor = supervisor.env_clear();
     }
-    let with_environment = |all: Supervisor, (name, value): &(String, String)| all.env(name, value);
-    supervisor = run.env.iter().fold(supervisor, with_environment);
+    let with_variable = |it: Supervisor, (name, value): &(String, String)| it.env(name, value);
+    supervisor = run.env.iter().fold(supervisor, with_variable);
     run.listen
         .iter()
         .cloned()
@@ -171,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fleet_is_called_as_its_program() {
+    fn the_default_name_is_that_of_the_program() {
         for (program, name) in [
             ("target/release/my-server", "my-server"),
             ("./run it.sh", "run_it.sh"),

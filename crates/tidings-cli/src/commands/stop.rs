@@ -1,4 +1,4 @@
-//! `tidings stop`
+//! `tidings stop`: stops a supervisor and its workers.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use tidings_supervisor::RemoteSupervisor;
 
 use crate::args::Stop;
 use crate::commands::exit_code;
-use crate::terminal::{Style, paint, say, workers};
+use crate::terminal::{Style, paint, print, workers};
 
 pub(crate) async fn stop(args: &Stop) -> anyhow::Result<ExitCode> {
     let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
@@ -17,12 +17,12 @@ pub(crate) async fn stop(args: &Stop) -> anyhow::Result<ExitCode> {
     } else {
         remote.stop().await
     };
-    let stopped = stopped.with_context(|| format!("{name} is not stopped"))?;
-    say(match stopped.killed {
-        0 => format!("{} {name}: stopped", paint(Style::Good, "✓")),
+    let stopped = stopped.with_context(|| format!("cannot stop {name}"))?;
+    print(match stopped.killed {
+        0 => format!("{} {name}: stopped", paint(Style::Success, "✓")),
         killed => format!(
             "{} {name}: stopped, {} had to be killed",
-            paint(Style::Trouble, "!"),
+            paint(Style::Warning, "!"),
             workers(killed)
         ),
     });

@@ -1,8 +1,8 @@
-//! The program `tidings` from outside, with real processes.
-#![allow(clippy::unwrap_used, reason = "a panic is the report")]
+//! Tests of the program `tidings` with real processes.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod commands;
 mod run;
 mod signals;
-mod steer;
 mod support;
 mod watch;

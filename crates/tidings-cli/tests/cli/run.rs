@@ -1,4 +1,4 @@
-//! `tidings run`: what workers are given, what is shown, and how it ends.
+//! `tidings run`: environment of the workers, output and exit codes.
 
 use std::fs;
 use std::net::TcpListener;
@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::support::{Place, Running, STAYS, STUBBORN, eventually, lives, pid, text};
+use crate::support::{Running, STAYS, STUBBORN, Sandbox, eventually, lives, pid, text};
 
 #[test]
-fn it_says_what_runs_where_and_how_to_reload_it() {
-    let place = Place::new();
-    let mut running = place.run_web(&["--listen", "127.0.0.1:0"]);
+fn it_prints_the_workers_the_address_and_how_to_reload() {
+    let sandbox = Sandbox::new();
+    let mut running = sandbox.run_web(&["--listen", "127.0.0.1:0"]);
 
     let begun = running.stderr.wait_for("listening on 127.0.0.1:");
     for part in ["web: 2 workers", "`tidings reload web`"] {
@@ -26,10 +26,10 @@ fn it_says_what_runs_where_and_how_to_reload_it() {
 }
 
 #[test]
-fn lines_come_behind_the_number_of_their_slot_and_without_colours() {
-    let place = Place::new();
+fn lines_have_the_number_of_their_slot_and_no_colors() {
+    let sandbox = Sandbox::new();
     let program = ["sh", "-c", "echo here; echo there >&2; exec sleep 1000"];
-    let running = place.run(&["--workers", "2"], &program);
+    let running = sandbox.run(&["--workers", "2"], &program);
 
     for slot in 0..2 {
         running.stdout.wait_for(&format!("{slot} | here"));
@@ -40,10 +40,10 @@ fn lines_come_behind_the_number_of_their_slot_and_without_colours() {
 }
 
 #[test]
-fn json_is_an_object_a_line_and_says_what_it_is() {
-    let place = Place::new();
+fn json_is_one_object_per_line_with_an_event() {
+    let sandbox = Sandbox::new();
     let options = ["--output", "json", "--workers", "1", "--name", "web"];
-    let mut running = place.run(&options, &STAYS);
+    let mut running = sandbox.run(&options, &STAYS);
     running.stdout.wait_for(r#""event":"ready""#);
     running.signal(Signal::TERM);
     assert_eq!(running.code(), 0);
@@ -68,9 +68,9 @@ fn json_is_an_object_a_line_and_says_what_it_is() {
 }
 
 #[test]
-fn what_cannot_start_says_so_in_json_too() {
-    let place = Place::new();
-    let output = place.tidings(&["run", "--output=json", "--", "./no-such-program"]);
+fn an_error_at_the_start_is_json_too() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.tidings(&["run", "--output=json", "--", "./no-such-program"]);
     let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (output.status.code(), &error["event"]),
@@ -82,9 +82,9 @@ fn what_cannot_start_says_so_in_json_too() {
 }
 
 #[test]
-fn who_never_says_that_it_is_ready_is_told_what_to_do_once() {
-    let place = Place::new();
-    let mut command = place.command();
+fn a_program_that_never_reports_readiness_gets_help_once() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command();
     command.args([
         "run",
         "--workers=1",
@@ -100,30 +100,30 @@ fn who_never_says_that_it_is_ready_is_told_what_to_do_once() {
 }
 
 #[test]
-fn a_ready_worker_that_gives_no_sign_of_life_is_killed() {
-    let place = Place::new();
-    let running = place.run(&["--workers=1", "--watchdog=200ms"], &STAYS);
+fn a_worker_without_watchdog_notifications_is_killed() {
+    let sandbox = Sandbox::new();
+    let running = sandbox.run(&["--workers=1", "--watchdog=200ms"], &STAYS);
     running.stderr.wait_for("no WATCHDOG=1");
     running.pids(2);
 }
 
-/// Only root can become somebody else.
+/// Only root can change its user.
 #[test]
-fn workers_become_the_user_that_was_named() {
+fn workers_run_as_the_given_user() {
     if !geteuid().is_root() {
         return;
     }
-    let place = Place::new();
+    let sandbox = Sandbox::new();
     let program = ["/bin/sh", "-c", "echo is $(id -u); exec sleep 1000"];
-    let running = place.run(&["--workers=1", "--user=65534"], &program);
+    let running = sandbox.run(&["--workers=1", "--user=65534"], &program);
     running.stdout.wait_for("0 | is 65534");
 }
 
 #[test]
-fn colours_are_for_whoever_wants_them() {
-    let place = Place::new();
+fn colors_follow_the_environment() {
+    let sandbox = Sandbox::new();
     let run = |variables: &[(&str, &str)]| {
-        let mut command = place.command();
+        let mut command = sandbox.command();
         let options = ["run", "--output", "pretty", "--ready-after", "100ms"];
         command.args(options).args(["--workers", "1", "--"]);
         command.args(["echo", "hello"]).envs(variables.to_vec());
@@ -138,16 +138,15 @@ fn colours_are_for_whoever_wants_them() {
 }
 
 #[test]
-fn workers_are_given_their_environment_directory_and_sockets() {
-    let place = Place::new();
-    let directory = place.directory.path().canonicalize().unwrap();
-    let socket = format!("admin=unix:{}", place.path("admin").display());
-    let show =
-        "echo $WORKER_ID $COLOUR $LISTEN_FDS $LISTEN_FDNAMES $(pwd) ${HOME-none}; sleep 1000";
-    let running = place.run(
+fn workers_get_their_environment_directory_and_sockets() {
+    let sandbox = Sandbox::new();
+    let directory = sandbox.directory.path().canonicalize().unwrap();
+    let socket = format!("admin=unix:{}", sandbox.path("admin").display());
+    let show = "echo $WORKER_ID $COLOR $LISTEN_FDS $LISTEN_FDNAMES $(pwd) ${HOME-none}; sleep 1000";
+    let running = sandbox.run(
         &[
             "--workers=1",
-            "--env=COLOUR=a=b",
+            "--env=COLOR=a=b",
             "--env-clear",
             "--listen=127.0.0.1:0",
             "--listen",
@@ -162,11 +161,11 @@ fn workers_are_given_their_environment_directory_and_sockets() {
 }
 
 #[test]
-fn workers_are_told_to_end_by_the_signal_that_they_understand() {
-    let place = Place::new();
+fn workers_are_stopped_with_the_given_signal() {
+    let sandbox = Sandbox::new();
     let waits = "trap '' TERM; trap 'echo bye; exit 0' QUIT; echo up; while :; do sleep 0.1; done";
     let options = ["--workers", "1", "--stop-signal", "SIGQUIT"];
-    let mut running = place.run(&options, &["sh", "-c", waits]);
+    let mut running = sandbox.run(&options, &["sh", "-c", waits]);
     running.stdout.wait_for("0 | up");
 
     running.signal(Signal::TERM);
@@ -175,19 +174,19 @@ fn workers_are_told_to_end_by_the_signal_that_they_understand() {
     assert_eq!(running.code(), 0);
 }
 
-/// A script that starts it in the background has these signals ignored.
+/// Shell scripts ignore these signals in background processes.
 #[test]
-fn workers_understand_a_signal_that_was_ignored_where_the_supervisor_was_started() {
-    let place = Place::new();
+fn workers_do_not_inherit_ignored_signals() {
+    let sandbox = Sandbox::new();
     let waits = "trap 'echo bye; exit 0' QUIT; echo up; while :; do sleep 0.1; done";
-    let tidings = place.command();
+    let tidings = sandbox.command();
     let mut script = Command::new("sh");
     script
         .args(["-c", "trap '' INT QUIT; exec \"$@\"", "sh"])
         .arg(tidings.get_program())
         .args(["run", "--ready-after", "100ms", "--workers", "1"])
         .args(["--stop-signal", "SIGQUIT", "--", "sh", "-c", waits])
-        .env("TIDINGS_RUNTIME_DIR", place.path("runtime"));
+        .env("TIDINGS_RUNTIME_DIR", sandbox.path("runtime"));
     let mut running = Running::start(&mut script);
     running.stdout.wait_for("0 | up");
 
@@ -198,15 +197,15 @@ fn workers_understand_a_signal_that_was_ignored_where_the_supervisor_was_started
 }
 
 #[test]
-fn no_shell_sees_the_arguments() {
-    let place = Place::new();
-    let running = place.run(&["--workers", "1"], &["echo", "$(id)", "; *", "--help"]);
+fn arguments_are_not_passed_through_a_shell() {
+    let sandbox = Sandbox::new();
+    let running = sandbox.run(&["--workers", "1"], &["echo", "$(id)", "; *", "--help"]);
     running.stdout.wait_for("0 | $(id) ; * --help");
 }
 
 #[test]
-fn what_cannot_start_ends_with_1_and_says_why() {
-    let place = Place::new();
+fn an_error_at_the_start_exits_with_1_and_a_reason() {
+    let sandbox = Sandbox::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (arguments, why) in [
@@ -224,18 +223,18 @@ fn what_cannot_start_ends_with_1_and_says_why() {
             "cannot watch",
         ),
     ] {
-        let (complaint, code) = place.refused(arguments);
-        assert_eq!(code, 1, "{complaint}");
+        let (stderr, code) = sandbox.fail(arguments);
+        assert_eq!(code, 1, "{stderr}");
         assert!(
-            complaint.starts_with("error: ") && complaint.contains(why),
-            "{complaint}"
+            stderr.starts_with("error: ") && stderr.contains(why),
+            "{stderr}"
         );
     }
 }
 
 #[test]
-fn what_is_not_understood_ends_with_2() {
-    let place = Place::new();
+fn invalid_arguments_exit_with_2() {
+    let sandbox = Sandbox::new();
     for arguments in [
         ["run"].as_slice(),
         &["run", "--ready-after", "soon", "--", "sleep", "9"],
@@ -248,25 +247,25 @@ fn what_is_not_understood_ends_with_2() {
         &["scale"],
         &["scale", "0"],
     ] {
-        let (complaint, code) = place.refused(arguments);
-        assert_eq!(code, 2, "{arguments:?}: {complaint}");
+        let (stderr, code) = sandbox.fail(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {stderr}");
     }
 }
 
 #[test]
-fn it_ends_with_1_when_all_slots_failed() {
-    let place = Place::new();
+fn it_exits_with_1_when_all_slots_failed() {
+    let sandbox = Sandbox::new();
     let options = ["--workers=1", "--crash-loop=2/60s", "--backoff-min=1ms"];
-    let mut running = place.run(&options, &["sh", "-c", "echo no database; exit 4"]);
+    let mut running = sandbox.run(&options, &["sh", "-c", "echo no database; exit 4"]);
     assert_eq!(running.code(), 1);
     running.stderr.wait_for("slot 0 failed");
     running.stderr.wait_for("    no database");
 }
 
 #[test]
-fn what_a_worker_wrote_last_does_nothing_to_a_terminal() {
-    let place = Place::new();
-    let mut command = place.command();
+fn the_last_output_of_a_worker_is_escaped() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command();
     command.args([
         "run",
         "--output=pretty",
@@ -280,9 +279,9 @@ fn what_a_worker_wrote_last_does_nothing_to_a_terminal() {
 }
 
 #[test]
-fn workers_that_had_to_be_killed_make_it_end_with_3() {
-    let place = Place::new();
-    let mut running = place.run(&["--workers=1", "--stop-timeout=100ms"], &STUBBORN);
+fn it_exits_with_3_when_workers_had_to_be_killed() {
+    let sandbox = Sandbox::new();
+    let mut running = sandbox.run(&["--workers=1", "--stop-timeout=100ms"], &STUBBORN);
     let worker = running.pids(1)[0];
 
     running.signal(Signal::TERM);
@@ -292,71 +291,69 @@ fn workers_that_had_to_be_killed_make_it_end_with_3() {
 }
 
 #[test]
-fn a_fleet_is_called_as_its_program_and_the_next_one_gets_a_number() {
-    let place = Place::new();
-    let first = place.run(&["--workers=1"], &STAYS);
+fn the_default_name_is_the_program_with_a_number_if_it_is_taken() {
+    let sandbox = Sandbox::new();
+    let first = sandbox.run(&["--workers=1"], &STAYS);
     first.stderr.wait_for("`tidings reload sh`");
-    let second = place.run(&["--workers=1"], &STAYS);
-    second
-        .stderr
-        .wait_for("the name sh is taken: this one is sh-2");
+    let second = sandbox.run(&["--workers=1"], &STAYS);
+    second.stderr.wait_for("the name sh is taken: using sh-2");
     second.stderr.wait_for("`tidings reload sh-2`");
 
-    let (complaint, code) = place.refused(&["run", "--name", "sh", "--", "sleep", "9"]);
+    let (stderr, code) = sandbox.fail(&["run", "--name", "sh", "--", "sleep", "9"]);
     assert_eq!(code, 1);
-    assert!(complaint.contains("`sh` runs already"), "{complaint}");
+    assert!(stderr.contains("`sh` runs already"), "{stderr}");
     assert!(
-        complaint.contains("help: give another one with `--name`"),
-        "{complaint}"
+        stderr.contains("help: choose another name with `--name`"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn killed_it_leaves_no_worker_and_its_name_is_free_at_once() {
-    let place = Place::new();
-    let mut killed = place.run(&["--name=web", "--workers=3"], &STUBBORN);
+fn a_killed_supervisor_leaves_no_workers_and_frees_its_name() {
+    let sandbox = Sandbox::new();
+    let mut killed = sandbox.run(&["--name=web", "--workers=3"], &STUBBORN);
     let workers = killed.pids(3);
 
     killed.signal(Signal::KILL);
     killed.status();
 
-    assert!(place.said(&["ps"]).starts_with("no supervisor runs;"));
-    let next = place.run_web(&[]);
+    assert!(sandbox.succeed(&["ps"]).starts_with("no supervisor runs;"));
+    let next = sandbox.run_web(&[]);
     next.pids(2);
     eventually("no worker is left", || {
         !workers.iter().any(|pid| lives(*pid))
     });
 }
 
-/// As a terminal that was stopped with Ctrl-S.
+/// As with a terminal that was stopped with Ctrl-S.
 #[test]
-fn who_reads_nothing_holds_up_neither_reloads_nor_the_end() {
-    let place = Place::new();
-    fs::write(place.path("watched"), "1").unwrap();
-    let mut command = place.command();
+fn a_reader_that_does_not_read_blocks_neither_reloads_nor_the_stop() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("watched"), "1").unwrap();
+    let mut command = sandbox.command();
     command.args(["run", "--name=web", "--workers=1", "--ready-after=0s"]);
-    command.arg("--watch").arg(place.path("watched"));
+    command.arg("--watch").arg(sandbox.path("watched"));
     command.args(["--", "sh", "-c", "exec yes >&2"]);
-    let mut deaf = Deaf::start(&mut command);
-    eventually("the pipe is full", || deaf.waiting() > 50_000);
+    let mut unread = Unread::start(&mut command);
+    eventually("the pipe is full", || unread.waiting() > 50_000);
     let worker = || {
         let status: serde_json::Value =
-            serde_json::from_str(&place.said(&["ps", "--json"])).unwrap();
+            serde_json::from_str(&sandbox.succeed(&["ps", "--json"])).unwrap();
         status[0]["workers"][0]["pid"].clone()
     };
     let before = worker();
 
-    fs::write(place.path("watched"), "22").unwrap();
+    fs::write(sandbox.path("watched"), "22").unwrap();
     eventually("the worker is replaced", || worker() != before);
 
-    kill_process(deaf.pid(), Signal::TERM).unwrap();
-    eventually("tidings ends", || deaf.0.try_wait().unwrap().is_some());
+    kill_process(unread.pid(), Signal::TERM).unwrap();
+    eventually("tidings ends", || unread.0.try_wait().unwrap().is_some());
 }
 
-/// A `tidings run` whose complaints nobody reads.
-struct Deaf(Child);
+/// A `tidings run` whose standard error is not read.
+struct Unread(Child);
 
-impl Deaf {
+impl Unread {
     fn start(command: &mut Command) -> Self {
         let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
         Self(command.spawn().unwrap())
@@ -366,82 +363,82 @@ impl Deaf {
         Pid::from_child(&self.0)
     }
 
-    /// How many bytes nobody has read.
+    /// Returns the number of unread bytes.
     fn waiting(&self) -> u64 {
         ioctl_fionread(self.0.stderr.as_ref().unwrap()).unwrap()
     }
 }
 
-impl Drop for Deaf {
+impl Drop for Unread {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Ends a supervisor that is no child of the test.
+/// Kills a supervisor that is not a child of the test, on drop.
 #[cfg(target_os = "linux")]
-struct Stops<'a>(&'a Place);
+struct KillOnDrop<'a>(&'a Sandbox);
 
 #[cfg(target_os = "linux")]
-impl Drop for Stops<'_> {
+impl Drop for KillOnDrop<'_> {
     fn drop(&mut self) {
         self.0.tidings(&["stop", "--now"]);
     }
 }
 
-/// The terminal in which it was started is closed: nobody would know that it still runs.
+/// The terminal in which it was started is closed.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_closed_terminal_ends_it() {
-    let place = Place::new();
-    let _end = Stops(&place);
-    let worker = run_in_a_terminal_that_closes(&place, "");
+fn it_stops_when_its_terminal_is_closed() {
+    let sandbox = Sandbox::new();
+    let _end = KillOnDrop(&sandbox);
+    let worker = run_in_a_terminal_that_closes(&sandbox, "");
 
     eventually("the worker ends", || !lives(worker));
     eventually("the supervisor ends", || {
-        place.said(&["ps"]).starts_with("no supervisor runs;")
+        sandbox.succeed(&["ps"]).starts_with("no supervisor runs;")
     });
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn what_is_to_outlive_its_terminal_does() {
-    let place = Place::new();
-    let _end = Stops(&place);
-    let worker = run_in_a_terminal_that_closes(&place, "nohup ");
+fn with_nohup_it_survives_its_terminal() {
+    let sandbox = Sandbox::new();
+    let _end = KillOnDrop(&sandbox);
+    let worker = run_in_a_terminal_that_closes(&sandbox, "nohup ");
 
-    let reloaded = place.said(&["reload"]);
+    let reloaded = sandbox.succeed(&["reload"]);
     assert!(reloaded.contains("1 worker"), "{reloaded}");
-    eventually("the elder ends", || !lives(worker));
+    eventually("the old worker ends", || !lives(worker));
 }
 
-/// Takes longer to end than signals count as one request; `late` tells that this time is over.
+/// Takes longer to stop than the second in which signals count as one; creates `late` after it.
 #[cfg(target_os = "linux")]
 const DRAINS_LONG: &str = "sleep 1.2; touch late; sleep 1; touch drained; exit 0";
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_terminal_that_closes_during_a_stop_leaves_workers_their_grace() {
-    let place = Place::new();
-    let _end = Stops(&place);
-    let (terminal, worker) = start_in_a_terminal(&place, "", DRAINS_LONG);
+fn a_terminal_that_closes_during_a_stop_kills_no_workers() {
+    let sandbox = Sandbox::new();
+    let _end = KillOnDrop(&sandbox);
+    let (terminal, worker) = start_in_a_terminal(&sandbox, "", DRAINS_LONG);
     let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     let supervisor = status.lines().find_map(|it| it.strip_prefix("PPid:"));
     let supervisor = Pid::from_raw(supervisor.unwrap().trim().parse().unwrap()).unwrap();
 
     kill_process(supervisor, Signal::TERM).unwrap();
-    eventually("it drains", || place.path("late").exists());
+    eventually("it drains", || sandbox.path("late").exists());
     close(terminal);
 
     eventually("the worker ends", || !lives(worker));
-    assert!(place.path("drained").exists(), "the worker was killed");
+    assert!(sandbox.path("drained").exists(), "the worker was killed");
 }
 
-/// The one worker.
+/// Returns the only worker.
 #[cfg(target_os = "linux")]
-fn run_in_a_terminal_that_closes(place: &Place, by: &str) -> Pid {
-    let (terminal, worker) = start_in_a_terminal(place, by, "exit 0");
+fn run_in_a_terminal_that_closes(sandbox: &Sandbox, by: &str) -> Pid {
+    let (terminal, worker) = start_in_a_terminal(sandbox, by, "exit 0");
     close(terminal);
     worker
 }
@@ -452,10 +449,10 @@ fn close(mut terminal: Running) {
     terminal.status();
 }
 
-/// The terminal, and the one worker, a shell that runs this when it is told to end.
+/// Returns the terminal and the only worker, a shell that runs `at_end` on SIGTERM.
 #[cfg(target_os = "linux")]
-fn start_in_a_terminal(place: &Place, by: &str, at_end: &str) -> (Running, Pid) {
-    let seen = place.path("seen");
+fn start_in_a_terminal(sandbox: &Sandbox, by: &str, at_end: &str) -> (Running, Pid) {
+    let seen = sandbox.path("seen");
     let tidings = format!(
         "{by}{} run --ready-after 100ms --workers 1 --name web -- sh worker.sh",
         env!("CARGO_BIN_EXE_tidings"),
@@ -464,13 +461,13 @@ fn start_in_a_terminal(place: &Place, by: &str, at_end: &str) -> (Running, Pid) 
         "trap '{at_end}' TERM; echo up $$ > {}; while :; do sleep 0.05; done",
         seen.display()
     );
-    fs::write(place.path("worker.sh"), worker).unwrap();
+    fs::write(sandbox.path("worker.sh"), worker).unwrap();
     let mut script = Command::new("script");
     script
         .args(["-qec", &tidings, "/dev/null"])
-        .current_dir(place.directory.path())
+        .current_dir(sandbox.directory.path())
         .stdin(Stdio::piped());
-    script.env("TIDINGS_RUNTIME_DIR", place.path("runtime"));
+    script.env("TIDINGS_RUNTIME_DIR", sandbox.path("runtime"));
     let terminal = Running::start(&mut script);
     let mut worker = None;
     eventually("the worker is up", || {

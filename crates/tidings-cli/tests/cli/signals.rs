@@ -1,4 +1,4 @@
-//! What `tidings run` does when it is sent signals.
+//! Signals to `tidings run`.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,34 +7,36 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{DRAINS, Place, Running, STUBBORN, eventually, lives};
+use crate::support::{DRAINS, Running, STUBBORN, Sandbox, eventually, lives};
 
 #[test]
-fn a_hangup_replaces_all_workers() {
-    let place = Place::new();
-    let running = place.run_web(&[]);
+fn sighup_replaces_all_workers() {
+    let sandbox = Sandbox::new();
+    let running = sandbox.run_web(&[]);
     let before = running.pids(2);
 
     running.signal(Signal::HUP);
 
     running.stderr.wait_for("reloaded 2 workers");
-    eventually("the elders end", || !before.iter().any(|pid| lives(*pid)));
+    eventually("the old workers end", || {
+        !before.iter().any(|pid| lives(*pid))
+    });
     let after = running.pids(4).split_off(2);
     assert!(after.iter().all(|pid| lives(*pid)));
 }
 
 #[test]
-fn an_interrupt_ends_it_as_a_termination_does() {
-    let place = Place::new();
-    let mut running = place.run_web(&[]);
+fn sigint_stops_it() {
+    let sandbox = Sandbox::new();
+    let mut running = sandbox.run_web(&[]);
     running.signal(Signal::INT);
     assert_eq!(running.code(), 0);
 }
 
 #[test]
-fn a_hangup_replaces_one_worker_after_the_other_where_that_is_wanted() {
-    let place = Place::new();
-    let running = place.run_web(&["--rolling"]);
+fn with_rolling_sighup_replaces_one_worker_after_the_other() {
+    let sandbox = Sandbox::new();
+    let running = sandbox.run_web(&["--rolling"]);
 
     running.signal(Signal::HUP);
 
@@ -51,24 +53,24 @@ fn a_hangup_replaces_one_worker_after_the_other_where_that_is_wanted() {
 }
 
 #[test]
-fn an_interrupt_says_that_a_second_one_kills() {
-    let place = Place::new();
+fn sigint_prints_that_a_second_one_kills() {
+    let sandbox = Sandbox::new();
     let options = ["--workers=1", "--stop-timeout=1h", "--output=pretty"];
-    let mut running = place.run(&options, &STUBBORN);
+    let mut running = sandbox.run(&options, &STUBBORN);
     running.stdout.wait_for("up ");
 
     running.signal(Signal::INT);
-    running.stderr.wait_for("Ctrl-C once more kills them");
+    running.stderr.wait_for("press Ctrl-C again to kill them");
 
     assert_eq!(running.code_after_many(Signal::INT), 3);
 }
 
-/// As `timeout`, terminals and process managers send them, to a process and then to its group.
+/// `timeout`, terminals and process managers signal a process and then its process group.
 #[test]
-fn signals_that_come_together_leave_workers_their_grace() {
+fn signals_within_a_second_count_as_one() {
     for second in [Signal::TERM, Signal::INT] {
-        let place = Place::new();
-        let mut running = place.run(&["--workers=1", "--stop-timeout=1m"], &DRAINS);
+        let sandbox = Sandbox::new();
+        let mut running = sandbox.run(&["--workers=1", "--stop-timeout=1m"], &DRAINS);
         running.pids(1);
 
         running.signal(Signal::TERM);
@@ -82,9 +84,9 @@ fn signals_that_come_together_leave_workers_their_grace() {
 }
 
 #[test]
-fn a_second_termination_kills() {
-    let place = Place::new();
-    let mut running = place.run(&["--workers=1", "--stop-timeout=1h"], &STUBBORN);
+fn a_second_sigterm_kills() {
+    let sandbox = Sandbox::new();
+    let mut running = sandbox.run(&["--workers=1", "--stop-timeout=1h"], &STUBBORN);
     let worker = running.pids(1)[0];
 
     running.signal(Signal::TERM);
@@ -95,7 +97,7 @@ fn a_second_termination_kills() {
     assert!(!lives(worker));
 }
 
-/// The web server that is shown with the supervisor; built where nobody has built it.
+/// Returns the path of the supervisor's example server. Builds it if necessary.
 fn server() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_tidings")).parent().unwrap();
     let server = built.join("examples/server");
@@ -112,9 +114,9 @@ fn server() -> PathBuf {
 }
 
 #[test]
-fn a_server_that_says_when_it_is_ready_answers_before_and_after_a_reload() {
-    let place = Place::new();
-    let mut command = place.command();
+fn a_server_with_readiness_responds_before_and_after_a_reload() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command();
     command.args(["run", "--workers=2", "--listen=127.0.0.1:0", "--"]);
     let running = Running::start(command.arg(server()));
     let begun = running.stderr.wait_for("listening on ");

@@ -1,4 +1,4 @@
-//! A `tidings` of its own for each test, and what it says.
+//! Runs `tidings` in a sandbox, and reads its output.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -17,32 +17,32 @@ mod directory;
 
 use self::directory::short_directory;
 
-/// What must happen happens sooner.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of all waits.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Says its process id, and stays.
+/// Prints its process id, and keeps running.
 pub(crate) const STAYS: [&str; 3] = ["sh", "-c", "echo up $$; exec sleep 1000"];
 
-/// Does not end when it is told to.
+/// Ignores SIGTERM.
 pub(crate) const STUBBORN: [&str; 3] = [
     "sh",
     "-c",
     "trap '' TERM; echo up $$; while :; do sleep 0.1; done",
 ];
 
-/// Takes a second and a half to end when it is told to.
+/// Takes 1.5 s to stop.
 pub(crate) const DRAINS: [&str; 3] = [
     "sh",
     "-c",
     "trap 'sleep 1.5; echo drained; exit 0' TERM; echo up $$; while :; do sleep 0.05; done",
 ];
 
-/// Where the supervisors of one test meet, and nobody else.
-pub(crate) struct Place {
+/// A runtime directory for one test.
+pub(crate) struct Sandbox {
     pub(crate) directory: TempDir,
 }
 
-impl Place {
+impl Sandbox {
     pub(crate) fn new() -> Self {
         let directory = short_directory();
         Self { directory }
@@ -57,14 +57,14 @@ impl Place {
         command
             .env("TIDINGS_RUNTIME_DIR", self.path("runtime"))
             .stdin(Stdio::null());
-        // What is set where the tests run changes nothing.
+        // The environment of the tests must not have an effect.
         for variable in ["NOTIFY_SOCKET", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(variable);
         }
         command
     }
 
-    /// `tidings run` with these options and this program, whose workers are ready soon.
+    /// Starts `tidings run` with workers that are ready after 100 ms.
     pub(crate) fn run(&self, options: &[&str], program: &[&str]) -> Running {
         let mut command = self.command();
         let options = options.iter().chain(&["--"]).chain(program);
@@ -75,7 +75,7 @@ impl Place {
         )
     }
 
-    /// Two workers named web that stay.
+    /// Starts two workers as `web`, and waits until they are ready.
     pub(crate) fn run_web(&self, options: &[&str]) -> Running {
         let mut all = vec!["--name", "web", "--workers", "2"];
         all.extend(options);
@@ -88,20 +88,20 @@ impl Place {
         self.command().args(arguments).output().unwrap()
     }
 
-    pub(crate) fn said(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.tidings(arguments);
-        let complaint = text(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {complaint}");
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
         text(&output.stdout)
     }
 
-    /// What it complains of, and its exit code.
-    pub(crate) fn refused(&self, arguments: &[&str]) -> (String, i32) {
+    /// Runs `tidings`, and returns its standard error and exit code.
+    pub(crate) fn fail(&self, arguments: &[&str]) -> (String, i32) {
         let output = self.tidings(arguments);
         (text(&output.stderr), output.status.code().unwrap())
     }
 
-    /// Puts a script where a program may have been, in one step.
+    /// Creates or replaces a script atomically.
     pub(crate) fn put_program(&self, name: &str, script: &str) -> PathBuf {
         let (text, next, path) = (self.path("text"), self.path("next"), self.path(name));
         fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -112,14 +112,14 @@ impl Place {
     }
 }
 
-/// A copy to be run. This process does not write it: a child that another test starts meanwhile would
-/// hold it open, and what is open for writing cannot be run.
+/// Copies a program in another process. A child of this one could inherit the open file, and a file
+/// that is open for writing cannot be executed.
 pub(crate) fn copy(program: &Path, to: &Path) {
     let copied = Command::new("cp").args([program, to]).status();
     assert!(copied.unwrap().success());
 }
 
-/// A `tidings run`; killed with its workers when the test is over, however that ends.
+/// A running `tidings`, which is killed on drop.
 pub(crate) struct Running {
     child: Child,
     pub(crate) stdout: Lines,
@@ -144,7 +144,7 @@ impl Running {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Its exit code, once this signal, sent again and again, has ended it.
+    /// Repeats the signal until the process ends, and returns its exit code.
     pub(crate) fn code_after_many(&mut self, signal: Signal) -> i32 {
         let mut status = None;
         eventually("tidings ends", || {
@@ -157,7 +157,7 @@ impl Running {
         status.unwrap().code().unwrap()
     }
 
-    /// Its exit code, once it has ended.
+    /// Waits for the end of the process, and returns its exit code.
     pub(crate) fn code(&mut self) -> i32 {
         self.status().code().unwrap()
     }
@@ -171,7 +171,7 @@ impl Running {
         status.unwrap()
     }
 
-    /// The processes of all workers that said so, in the order in which they did.
+    /// Waits for this many workers, and returns their process ids in the order of their start.
     pub(crate) fn pids(&self, count: usize) -> Vec<Pid> {
         let lines = self.stdout.wait_count("up ", count);
         lines.iter().map(|line| pid(line)).collect()
@@ -185,7 +185,7 @@ impl Drop for Running {
     }
 }
 
-/// What was written, while it is written.
+/// The lines of an output stream so far.
 #[derive(Clone)]
 pub(crate) struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
 
@@ -211,12 +211,12 @@ impl Lines {
         lines.iter().filter(|line| line.contains(part)).count()
     }
 
-    /// The first line with this in it.
+    /// Waits for the first line that contains `part`.
     pub(crate) fn wait_for(&self, part: &str) -> String {
         self.wait_count(part, 1).remove(0)
     }
 
-    /// All lines with this in it, once there are so many.
+    /// Waits for this many lines that contain `part`, and returns them.
     pub(crate) fn wait_count(&self, part: &str, count: usize) -> Vec<String> {
         let (lines, changed) = &*self.0;
         let found = |lines: &[String]| -> Vec<String> {
@@ -224,7 +224,7 @@ impl Lines {
             lines.cloned().collect()
         };
         let is_missing = |lines: &mut Vec<String>| found(lines).len() < count;
-        let waited = changed.wait_timeout_while(lines.lock().unwrap(), PATIENCE, is_missing);
+        let waited = changed.wait_timeout_while(lines.lock().unwrap(), TIMEOUT, is_missing);
         let (lines, waited) = waited.unwrap();
         assert!(
             !waited.timed_out(),
@@ -239,7 +239,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The last number of a line.
+/// Returns the last number of a line.
 pub(crate) fn pid(line: &str) -> Pid {
     let number = line.split(' ').next_back().unwrap();
     Pid::from_raw(number.parse().unwrap()).unwrap()
@@ -249,14 +249,14 @@ pub(crate) fn lives(pid: Pid) -> bool {
     test_kill_process(pid).is_ok() && !is_dead(pid)
 }
 
-/// Dead, and not reaped by whoever inherited it.
+/// Returns whether the process is a zombie.
 fn is_dead(pid: Pid) -> bool {
     let stat = Path::new("/proc").join(pid.to_string()).join("stat");
     fs::read_to_string(stat).is_ok_and(|stat| stat.contains(") Z "))
 }
 
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
         thread::sleep(Duration::from_millis(10));

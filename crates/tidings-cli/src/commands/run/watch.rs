@@ -1,4 +1,4 @@
-//! A file or directory that is watched for changes, for development.
+//! Watches a file or directory for changes, for development.
 
 use std::fs::{Metadata, metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,49 +12,49 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-/// A change is one once nothing has changed for so long: programs are written in many parts.
-const QUIET: Duration = Duration::from_millis(300);
+/// The time without changes after which a change is complete: programs are written in several parts.
+const DEBOUNCE: Duration = Duration::from_millis(300);
 
-/// What never rests is taken as it is then.
-const AT_LATEST: Duration = Duration::from_secs(2);
+/// The time after which a change is reported even if further ones follow.
+const MAX_DEBOUNCE: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether the directory that is watched is still the one of its name.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The interval at which the path is checked for a replaced directory.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Watch {
     path: PathBuf,
-    /// The path itself, or of a file its parent: a file that is replaced is another file.
+    /// The path itself, or the parent of a file: a replaced file is another inode.
     directory: PathBuf,
     mode: RecursiveMode,
-    /// As it was when it was told of last; of a file only.
-    known: Option<Mark>,
-    /// Which one of this name is watched.
-    watched: Option<Place>,
+    /// The last reported version of a file; `None` for a directory.
+    reported: Option<FileVersion>,
+    /// The inode of the watched directory.
+    watched: Option<Inode>,
     watcher: RecommendedWatcher,
-    something: Arc<Notify>,
+    changes: Arc<Notify>,
 }
 
-/// Where a directory lies on its disk.
-type Place = (u64, u64);
+/// The device and inode of a file or directory.
+type Inode = (u64, u64);
 
-/// Differs between two versions of a file.
+/// The version of a file, by its metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
-    place: Place,
+struct FileVersion {
+    inode: Inode,
     length: u64,
     mode: u32,
     modified: Option<SystemTime>,
 }
 
 impl Watch {
-    pub(super) fn over(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
         let doing = || format!("cannot watch {}", path.display());
         let path = std::path::absolute(path).with_context(doing)?;
         let found = metadata(&path).with_context(doing)?;
-        let something = Arc::new(Notify::new());
-        let told = Arc::clone(&something);
-        let watcher = notify::recommended_watcher(move |event| tell(&told, &event));
+        let changes = Arc::new(Notify::new());
+        let notify = Arc::clone(&changes);
+        let watcher = notify::recommended_watcher(move |event| notify_change(&notify, &event));
         let parent = path.parent().filter(|_| !found.is_dir());
         let mut watch = Self {
             directory: parent.unwrap_or(&path).to_owned(),
@@ -62,23 +62,25 @@ impl Watch {
                 Some(_) => RecursiveMode::NonRecursive,
                 None => RecursiveMode::Recursive,
             },
-            known: parent.map(|_| Mark::of(&found)),
+            reported: parent.map(|_| FileVersion::of(&found)),
             watched: None,
             watcher: watcher.with_context(doing)?,
-            something,
+            changes,
             path,
         };
-        watch.look().with_context(doing)?;
+        watch.follow_path().with_context(doing)?;
         Ok(watch)
     }
 
-    /// Waits for the next change, and that it is complete.
-    pub(super) async fn change(&mut self) -> PathBuf {
+    /// Waits for the next complete change, and returns the path.
+    pub(super) async fn changed(&mut self) -> PathBuf {
         loop {
-            let is_told = timeout(LOOK_AGAIN, self.something.notified()).await.is_ok();
-            // A directory that is away for a moment is looked for again.
-            let is_another = self.look().unwrap_or(false);
-            if !is_told && !is_another && self.known.is_none() {
+            let is_notified = timeout(CHECK_INTERVAL, self.changes.notified())
+                .await
+                .is_ok();
+            // The directory may be missing for a moment: try again.
+            let is_replaced = self.follow_path().unwrap_or(false);
+            if !is_notified && !is_replaced && self.reported.is_none() {
                 continue;
             }
             if self.has_changed().await {
@@ -87,52 +89,52 @@ impl Watch {
         }
     }
 
-    /// Watches the directory that has the name now, if that is another one than before.
-    fn look(&mut self) -> anyhow::Result<bool> {
-        let place = place(&metadata(&self.directory)?);
-        if self.watched == Some(place) {
+    /// Watches the directory that has the path now. Returns whether it is another one than before.
+    fn follow_path(&mut self) -> anyhow::Result<bool> {
+        let inode = inode(&metadata(&self.directory)?);
+        if self.watched == Some(inode) {
             return Ok(false);
         }
         if self.watched.take().is_some() {
-            // What is gone is not watched already.
+            // A removed directory is no longer watched.
             let _ = self.watcher.unwatch(&self.directory);
         }
         self.watcher.watch(&self.directory, self.mode)?;
-        self.watched = Some(place);
+        self.watched = Some(inode);
         Ok(true)
     }
 
     async fn has_changed(&mut self) -> bool {
-        let Some(known) = self.known else {
-            let rest = async { while timeout(QUIET, self.something.notified()).await.is_ok() {} };
-            // Whether it rests or not, it has changed.
-            let _ = timeout(AT_LATEST, rest).await;
+        let Some(reported) = self.reported else {
+            let quiet = async { while timeout(DEBOUNCE, self.changes.notified()).await.is_ok() {} };
+            // A timeout does not matter: the directory has changed.
+            let _ = timeout(MAX_DEBOUNCE, quiet).await;
             return true;
         };
-        // Others in the same directory may never be quiet: only the file itself counts.
-        let mut now = Mark::at(&self.path);
-        while now != Some(known) {
-            sleep(QUIET).await;
-            let before = std::mem::replace(&mut now, Mark::at(&self.path));
+        // Other files in the directory may change all the time: compare the file itself.
+        let mut now = FileVersion::at(&self.path);
+        while now != Some(reported) {
+            sleep(DEBOUNCE).await;
+            let before = std::mem::replace(&mut now, FileVersion::at(&self.path));
             if now == before {
                 break;
             }
         }
-        // A file that is away is about to come back.
-        let is_changed = now.is_some_and(|now| now != known);
-        self.known = now.or(self.known);
+        // A missing file is about to be replaced.
+        let is_changed = now.is_some_and(|now| now != reported);
+        self.reported = now.or(self.reported);
         is_changed
     }
 }
 
-impl Mark {
+impl FileVersion {
     fn at(path: &Path) -> Option<Self> {
         Some(Self::of(&metadata(path).ok()?))
     }
 
     fn of(found: &Metadata) -> Self {
         Self {
-            place: place(found),
+            inode: inode(found),
             length: found.len(),
             mode: found.mode(),
             modified: found.modified().ok(),
@@ -140,19 +142,19 @@ impl Mark {
     }
 }
 
-fn place(found: &Metadata) -> Place {
+fn inode(found: &Metadata) -> Inode {
     (found.dev(), found.ino())
 }
 
-/// Reading changes nothing: each start of a worker reads its program.
-fn tell(something: &Notify, event: &notify::Result<Event>) {
+/// Notifies about a change. Reading is none: each start of a worker reads its program.
+fn notify_change(changes: &Notify, event: &notify::Result<Event>) {
     let written = AccessKind::Close(AccessMode::Write);
     let is_change = match event {
         Ok(event) => !event.kind.is_access() || event.kind == EventKind::Access(written),
-        // Events were missed.
+        // The watcher lost events.
         Err(_) => true,
     };
     if is_change {
-        something.notify_one();
+        changes.notify_one();
     }
 }
