@@ -3,5 +3,6 @@
 pub(crate) mod backoff;
 pub(crate) mod inline;
 pub(crate) mod panic;
+pub(crate) mod random;
 pub(crate) mod stage;
 pub(crate) mod timer;

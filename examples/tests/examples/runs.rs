@@ -19,7 +19,7 @@ fn example(name: &str) -> Command {
     let program: PathBuf = profile.join("examples").join(file);
     assert!(
         program.exists(),
-        "{} is not built: run `cargo test -p tidings-examples`, without `--test`",
+        "{} is not built: run `cargo test -p tidings-examples -p tidings-quickstart`, without `--test`",
         program.display()
     );
     let mut command = Command::new(program);

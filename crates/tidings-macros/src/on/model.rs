@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
 use syn::{
-    Error, FnArg, GenericParam, ItemFn, LitStr, Result, ReturnType, Signature, Token, Type,
+    Error, FnArg, GenericParam, ItemFn, LitStr, Result, ReturnType, Safety, Signature, Token, Type,
     parse_quote,
 };
 
@@ -92,7 +92,7 @@ fn check(signature: &Signature) -> Result<()> {
             "a handler must be an `async fn`: add `async`",
         ));
     }
-    if let Some(unsafety) = &signature.unsafety {
+    if let Safety::Unsafe(unsafety) = &signature.safety {
         return Err(Error::new(
             unsafety.span,
             "a handler cannot be `unsafe`, because the bus calls it: remove `unsafe`",

@@ -31,6 +31,7 @@ use crate::send::outgoing::{Outgoing, Settings};
 use crate::send::window::Echoes;
 use crate::task::backoff::delays;
 use crate::task::inline::Driven;
+use crate::task::random;
 use crate::task::stage::Stage;
 use crate::transport::{Connected, Transport};
 
@@ -59,7 +60,7 @@ impl Parts {
         transport: &dyn Transport,
         namespace: Namespace,
     ) -> Self {
-        let me = NodeId::new(rand::random());
+        let me = NodeId::new(random::unique());
         let counts = Arc::new(Counts::new());
         let reports = Arc::new(Reports::new(Arc::clone(&counts)));
         let outgoing = Arc::new(Outgoing::new(me, format, sending, Arc::clone(&reports)));

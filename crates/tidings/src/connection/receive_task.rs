@@ -26,6 +26,7 @@ use crate::receive::dispatch::Dispatcher;
 use crate::receive::receiver::Receiver;
 use crate::send::window::Echoes;
 use crate::task::backoff::{Delays, LONGEST, endless_delays};
+use crate::task::random::jitter;
 use crate::task::stage::Stage;
 use crate::task::timer::Alarm;
 use crate::transport::{Connected, Hearing, Sending, SendingAgain, Transport};
@@ -407,7 +408,7 @@ impl Link {
     /// How long nothing may be heard before we ask. Everybody hears what one of a fleet asks, so
     /// that chance decides who does: otherwise all would ask at the same moment.
     fn pause(&self) -> Duration {
-        self.probe.interval.mul_f64(rand::random_range(0.5..=1.0))
+        jitter(self.probe.interval, 0.5..1.0)
     }
 
     /// Whether the connection can still be trusted after a silence.

@@ -21,5 +21,5 @@ impl Stamp {
 
 /// A mark that no other writing has.
 pub(crate) fn nonce() -> String {
-    format!("{:016x}", rand::random::<u64>())
+    format!("{:016x}", fastrand::u64(..))
 }

@@ -12,6 +12,7 @@ use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::keyspace::access::{Kept, Undone};
 use crate::keyspace::member_list::{Beat, Keys, Renewed};
 use crate::members::profile::Profile;
+use crate::task::random::jitter;
 use crate::task::stage::Stage;
 
 /// A lease is renewed so many times as often as it must be.
@@ -225,7 +226,7 @@ impl Heartbeat {
     async fn renew(&mut self) -> Duration {
         let beat = self.beat.clone();
         let answer = self.kept.ask(|keys| keys.beat(&self.keys, beat)).await;
-        let pause = (self.beat.lease / BEATS).mul_f64(rand::random_range(0.9..1.1));
+        let pause = jitter(self.beat.lease / BEATS, 0.9..1.1);
         match answer {
             Ok(renewed) => {
                 self.beat.started.get_or_insert(renewed.now);

@@ -95,7 +95,7 @@ impl Asks {
             answers: sender,
             uncounted: Arc::clone(&uncounted),
         };
-        let id = AskId(rand::random());
+        let id = AskId(fastrand::u64(..));
         let mut open = self.lock();
         if open.len() >= OPEN {
             return None;

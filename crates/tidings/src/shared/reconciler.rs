@@ -21,6 +21,7 @@ use crate::keyspace::stamp::Stamp;
 use crate::observe::health::Pulse;
 use crate::shared::refresh::{Care, Outcome, Round};
 use crate::task::panic::panic_text;
+use crate::task::random::jitter;
 use crate::task::stage::Stage;
 
 /// How often all copies are compared with Redis, before chance changes it by a fifth.
@@ -369,7 +370,7 @@ pub(super) async fn in_time<T>(
 
 /// Up to a fifth more or less: the processes of a fleet must not all ask at once.
 fn by_chance(time: Duration) -> Duration {
-    time.mul_f64(rand::random_range(0.8..=1.2))
+    jitter(time, 0.8..1.2)
 }
 
 #[cfg(test)]

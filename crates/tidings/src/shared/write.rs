@@ -22,6 +22,7 @@ use crate::shared::snapshot::Snapshot;
 use crate::shared::updates::{Change, Failed, Together};
 use crate::shared::value_replica::{ValueCopy, decode};
 use crate::task::panic::{caught, panic_text};
+use crate::task::random::jitter;
 use crate::task::timer::FOREVER;
 
 /// How often an update is tried.
@@ -339,6 +340,6 @@ fn encode<T: Shareable>(format: Format, value: &T, into: &mut Vec<u8>) -> Result
 pub(super) async fn give_way(attempts: u32) {
     if attempts > AT_ONCE {
         let longest = PAUSE * attempts.min(PAUSES);
-        sleep(longest.mul_f64(rand::random_range(0.0..1.0))).await;
+        sleep(jitter(longest, 0.0..1.0)).await;
     }
 }
