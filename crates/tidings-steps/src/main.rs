@@ -1,56 +1,78 @@
-//! Brings events from `feed` to their handlers in one process and on one thread, so that callgrind
-//! counts the same instructions each time: `cargo xtask bench --instructions` runs it.
+//! Counts the instructions of an event, step by step, with callgrind: `cargo xtask bench
+//! --instructions`.
 //!
-//! Arguments: how many events, `json` or `msgpack`, how many handlers, and how many events that
-//! nobody wants travel before each that is wanted.
+//! Counts do not depend on the load of the machine, so a test compares them with the budgets in
+//! `instructions.toml`.
 
-mod heard;
-mod sent;
+mod budget;
+mod callgrind;
+mod count;
+mod report;
+mod rules;
+mod step;
 
 use std::env;
-use std::error::Error;
-use std::future::ready;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::path::Path;
 
-use tidings::prelude::*;
-use tokio::runtime::Builder;
+use anyhow::{Result, bail};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use budget::Budgets;
+use count::count;
 
 fn main() -> Result<()> {
-    let mut arguments = env::args().skip(1);
-    let mut next = || arguments.next().ok_or("EVENTS FORMAT HANDLERS UNWANTED");
-    let (events, format) = (next()?.parse()?, next()?.parse()?);
-    let (handlers, unwanted) = (next()?.parse()?, next()?.parse()?);
-
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(bring(events, format, handlers, unwanted))
-}
-
-async fn bring(events: u64, format: Format, handlers: u64, unwanted: u64) -> Result<()> {
-    let bus = Bus::builder("memory:steps").format(format).start().await?;
-    let calls = Arc::new(AtomicU64::new(0));
-    for _ in 0..handlers {
-        let calls = Arc::clone(&calls);
-        bus.on("order.placed", move |_: heard::OrderPlaced| {
-            calls.fetch_add(1, Relaxed);
-            ready(())
-        })?;
-    }
-
-    let mut order = sent::OrderPlaced::example();
-    for number in 0..events {
-        order.order = number;
-        for _ in 0..unwanted {
-            bus.feed("order.seen", &order).await?;
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let show = Show::parse(&arguments)?;
+    let counted = count()?;
+    match show {
+        Show::Table => {
+            let findings = Budgets::read()?.judge(&counted)?;
+            print!("{}\n{findings}", report::tables(&counted));
         }
-        bus.feed("order.placed", &order).await?;
-    }
-    bus.flush().await?;
-    while calls.load(Relaxed) < events * handlers {
-        tokio::task::yield_now().await;
+        Show::Json => println!("{}", report::json(&counted)),
+        Show::Budget => Budgets::renew(&counted)?,
     }
     Ok(())
+}
+
+/// The folder of this package, which has the files of budgets and of compiler options.
+fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Table,
+    Json,
+    /// Writes the counts into the file of budgets.
+    Budget,
+}
+
+impl Show {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        Ok(match *arguments {
+            [] => Self::Table,
+            ["--json"] => Self::Json,
+            ["--budget"] => Self::Budget,
+            _ => bail!("expected `--json`, `--budget` or nothing, not {arguments:?}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(not(target_os = "linux"), ignore = "valgrind runs on Linux")]
+    fn an_event_takes_no_more_instructions_than_its_budget() {
+        let counted = count().unwrap();
+        let findings = Budgets::read().unwrap().judge(&counted).unwrap();
+
+        println!("{findings}");
+        assert!(
+            findings.excesses.is_empty(),
+            "{findings}`cargo xtask bench --instructions` shows them by step"
+        );
+    }
 }

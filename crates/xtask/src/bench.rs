@@ -1,19 +1,19 @@
-//! `cargo xtask bench`: how fast tidings is here, beside every peer in the same run.
+//! `cargo xtask bench`: the speed of tidings and of other libraries in the same run.
 
 use anyhow::{Result, ensure};
 
-use crate::install::ensure_redis;
+use crate::install::{REDIS, VALGRIND};
 use crate::peers;
 use crate::tool::cargo;
 
-/// What only asks the benchmark program something.
+/// Arguments that only ask the benchmark for information.
 const QUESTIONS: [&str; 4] = ["-h", "--help", "--version", "--list"];
 
-/// Runs the benchmark program, optimized, with the arguments that were given.
+/// Runs the benchmark, optimized, with the given arguments.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let is_question = |argument: &String| QUESTIONS.contains(&&**argument);
     if !arguments.iter().any(is_question) {
-        ensure_redis()?;
+        REDIS.ensure()?;
         peers::prepare();
     }
     let program = cargo("run")
@@ -22,5 +22,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(arguments.iter().cloned());
     let status = program.run()?;
     ensure!(status.success(), "the benchmark ended with {status}");
+    Ok(())
+}
+
+/// Counts the instructions of an event, step by step.
+pub(crate) fn count_instructions(arguments: &[String]) -> Result<()> {
+    VALGRIND.ensure()?;
+    let program = cargo("run")
+        .args(["--quiet", "--locked", "--package", "tidings-steps"])
+        .args(["--bin", "tidings-steps", "--"])
+        .args(arguments.iter().cloned());
+    let status = program.run()?;
+    ensure!(status.success(), "counting ended with {status}");
     Ok(())
 }

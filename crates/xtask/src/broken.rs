@@ -1,5 +1,5 @@
-//! `cargo xtask broken`: breaks tidings on purpose, one thing at a time, and sees the tests fail that
-//! are there for it. A test that was never seen red proves little.
+//! `cargo xtask broken`: applies one patch after the other that breaks tidings, and expects the tests
+//! that it names to fail. A test that has never failed proves little.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::install::ensure_redis;
+use crate::install::REDIS;
 use crate::tool::{Tool, cargo, repository, tool};
 
-/// Where the patches are. Before the patch itself, each file names the tests that must fail, one on
-/// a line that begins with [`TEST`]: the binary and the test's name, as nextest prints them.
+/// The folder of the patches. Before the patch, each file names the tests that must fail, each on a
+/// line that begins with [`TEST`]: the binary and the test's name, as nextest prints them.
 ///
 /// ```text
 /// test: faults::loss::NAME                    without a binary: `tests` of `tidings-tests`
@@ -23,11 +23,11 @@ use crate::tool::{Tool, cargo, repository, tool};
 const PATCHES: &str = "crates/tidings-faults/broken";
 const TEST: &str = "test: ";
 
-/// Always built with what is tested: it turns on the features of tidings, so that the same tests
-/// exist and one build of the library serves all of them.
+/// Selected in each build: it turns on the features of tidings, so that one build of the library
+/// serves all tests.
 const PROMISES: &str = "tidings-tests";
 
-/// One way to break it.
+/// A patch that breaks tidings.
 #[derive(Debug)]
 struct Mutant {
     name: String,
@@ -42,7 +42,7 @@ struct Test {
     name: String,
 }
 
-/// Where tests are.
+/// A program of tests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Binary {
     /// `tests` of the package [`PROMISES`].
@@ -60,22 +60,29 @@ enum Binary {
     },
 }
 
-/// Breaks what contains one of these words in its name; everything where there is none.
+/// Applies the patches whose name contains one of these words; all patches if there is none.
 pub(crate) fn run(only: &[String]) -> Result<()> {
     let mut mutants = mutants()?;
-    // As the patch's file is called, or as this prints it.
+    // Names are accepted as files are called, and as this prints them.
     let words: Vec<_> = only.iter().map(|word| word.replace('-', " ")).collect();
     let is_called = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
     mutants.retain(|mutant| is_called(&mutant.name));
-    ensure!(!mutants.is_empty(), "nothing is called that in {PATCHES}");
-    ensure_redis()?;
+    ensure!(
+        !mutants.is_empty(),
+        "no patch in {PATCHES} has one of these names"
+    );
+    REDIS.ensure()?;
     let copy = Copy::make()?;
 
-    println!("as it is");
+    println!("unchanged");
     let all: BTreeSet<_> = mutants.iter().flat_map(|mutant| &mutant.tests).collect();
     let failed = copy.failed(all)?;
     let names: Vec<_> = failed.iter().map(ToString::to_string).collect();
-    ensure!(failed.is_empty(), "fails as it is: {}", names.join(", "));
+    ensure!(
+        failed.is_empty(),
+        "fails without a patch: {}",
+        names.join(", ")
+    );
     let mut survivors = Vec::new();
     for mutant in mutants {
         println!("broken: {}", mutant.name);
@@ -92,7 +99,7 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
     copy.restore()?;
     ensure!(
         survivors.is_empty(),
-        "nobody noticed: {}",
+        "no test failed for: {}",
         survivors.join(", ")
     );
     Ok(())
@@ -112,7 +119,7 @@ fn mutants() -> Result<Vec<Mutant>> {
     }
     mutants.sort_by(|one, other| one.name.cmp(&other.name));
     let idle = mutants.iter().find(|mutant| mutant.tests.is_empty());
-    ensure!(idle.is_none(), "no test is named for: {idle:?}");
+    ensure!(idle.is_none(), "names no test: {idle:?}");
     Ok(mutants)
 }
 
@@ -155,7 +162,7 @@ impl From<&str> for Binary {
 }
 
 impl Binary {
-    /// What cargo is told, to build and run it.
+    /// Returns the arguments with which cargo builds and runs it.
     fn arguments(&self) -> Vec<&str> {
         match self {
             Self::Usual => vec!["--test", "tests"],
@@ -178,14 +185,14 @@ impl fmt::Display for Test {
     }
 }
 
-/// A copy of the repository that may be broken.
+/// A copy of the repository, to apply patches to.
 struct Copy {
     root: PathBuf,
     builds: PathBuf,
 }
 
 impl Copy {
-    /// Of what is there now, committed or not; what git does not know yet is left out.
+    /// Copies the working tree, without files that git does not track.
     fn make() -> Result<Self> {
         let place = repository().join("target/broken");
         let copy = Self {
@@ -258,7 +265,7 @@ impl Copy {
 }
 
 fn text(path: &Path) -> Result<&str> {
-    path.to_str().context("the path is no text")
+    path.to_str().context("the path is not UTF-8")
 }
 
 #[cfg(test)]
@@ -266,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_to_break_it_can_be_applied_and_names_its_tests() {
+    fn every_patch_applies_and_names_its_tests() {
         let mutants = mutants().unwrap();
 
         assert!(mutants.len() >= 5);

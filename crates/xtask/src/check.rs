@@ -1,22 +1,16 @@
-//! `cargo xtask check`: what needs no Redis.
+//! `cargo xtask check`: the checks, which need no Redis.
 
 use anyhow::{Result, ensure};
 
 use crate::steps::{Step, run_all};
-use crate::tool::{cargo, cargo_has};
+use crate::tool::{ORDINARY, cargo, cargo_has};
 use crate::{layout, links};
 
-/// All of it, and what `cargo xtask test` leaves out: the libraries to compare with take a minute.
+/// Runs the steps whose name contains one of these words; all steps if there is none.
 pub(crate) fn run(only: &[String]) -> Result<()> {
-    let peers = Step::new(
-        "lints with peers",
-        cargo("clippy")
-            .args(["--workspace", "--all-targets", "--all-features", "--locked"])
-            .args(["--", "-D", "warnings"]),
-    );
-    let mut steps = [steps(), vec![peers]].concat();
+    let mut steps = steps();
     steps.retain(|step| only.is_empty() || only.iter().any(|name| step.name().contains(name)));
-    ensure!(!steps.is_empty(), "no step has such a name");
+    ensure!(!steps.is_empty(), "no step has one of these names");
     run_all(&steps)
 }
 
@@ -25,21 +19,26 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("format", cargo("fmt").args(["--all", "--check"])),
         Step::new(
             "lints",
-            cargo("clippy")
-                .args(["--workspace", "--all-targets", "--locked"])
-                .args(["--", "-D", "warnings"]),
+            cargo("clippy").args(ORDINARY).args([
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ]),
         ),
-        // The others build all of tidings: the tests ask for its features.
+        // The step above builds tidings with all features, because the tests ask for them.
         Step::new(
             "lints without features",
             cargo("clippy")
-                .args(["--package", "tidings", "--all-targets", "--locked"])
+                .args(["--package", "tidings", "--lib", "--locked"])
                 .args(["--", "-D", "warnings"]),
         ),
         Step::new(
             "documentation",
             cargo("doc")
-                .args(["--workspace", "--no-deps", "--locked"])
+                .args(ORDINARY)
+                .args(["--no-deps", "--locked"])
                 .env("RUSTDOCFLAGS", "-Dwarnings"),
         ),
         Step::look("layout", layout::look),
@@ -51,7 +50,7 @@ pub(crate) fn steps() -> Vec<Step> {
 fn dependencies() -> Step {
     let name = "dependencies";
     if !cargo_has("deny") {
-        return Step::skipped(name, "to have it: cargo install cargo-deny --locked");
+        return Step::skipped(name, "to run it: cargo install cargo-deny --locked");
     }
     Step::new(
         name,

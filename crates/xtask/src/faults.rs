@@ -1,19 +1,19 @@
-//! `cargo xtask faults`: what tidings does here when something goes wrong, beside other libraries.
+//! `cargo xtask faults`: how tidings and other libraries handle faults on this machine.
 
 use anyhow::{Result, ensure};
 
-use crate::install::ensure_redis;
+use crate::install::REDIS;
 use crate::peers::prepare_for_faults;
 use crate::tool::cargo;
 
-/// What only asks the program something.
+/// Arguments that only ask the program for information.
 const QUESTIONS: [&str; 3] = ["-h", "--help", "--version"];
 
-/// Runs the program that makes the faults, with the arguments that were given.
+/// Runs the fault program with the given arguments.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let is_question = |argument: &String| QUESTIONS.contains(&&**argument);
     if !arguments.iter().any(is_question) {
-        ensure_redis()?;
+        REDIS.ensure()?;
         prepare_for_faults();
         build_server()?;
     }
@@ -22,11 +22,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(["--package", "tidings-faults", "--features", "peers", "--"])
         .args(arguments.iter().cloned());
     let status = program.run()?;
-    ensure!(status.success(), "the faults ended with {status}");
+    ensure!(status.success(), "the fault program ended with {status}");
     Ok(())
 }
 
-/// The server whose workers are replaced under load.
+/// Builds the server whose workers are replaced under load.
 fn build_server() -> Result<()> {
     let build = cargo("build").args(["--quiet", "--locked"]).args([
         "--package",

@@ -1,5 +1,5 @@
-//! The layout of `crates/tidings/src`: files import only from layers below theirs or from their
-//! own, and no files import each other in a circle.
+//! Checks the layout of `crates/tidings/src`: files import only from layers below their own or from
+//! their own, and no files import each other in a circle.
 
 mod rules;
 mod source;
@@ -25,7 +25,7 @@ const RULES: &str = "crates/xtask/layout.toml";
 /// A function with more lines than this is listed.
 const LONG: usize = 60;
 
-/// Prints what the layout is like, and fails where an import breaks a rule.
+/// Prints a summary of the layout, and fails if an import breaks a rule.
 pub(crate) fn look() -> Result<()> {
     let root = repository();
     let rules =
@@ -38,12 +38,12 @@ pub(crate) fn look() -> Result<()> {
     Ok(())
 }
 
-/// All files by their paths below `src`.
+/// All files by their paths below `src`, without those of tests.
 struct Layout {
     files: BTreeMap<String, Source>,
 }
 
-/// One file imports another one.
+/// An import of one file by another.
 struct Import<'a> {
     from: &'a str,
     to: &'a str,
@@ -52,7 +52,7 @@ struct Import<'a> {
 
 impl Layout {
     fn read(folder: &Path) -> Result<Self> {
-        let mut files = BTreeMap::new();
+        let mut files: BTreeMap<String, Source> = BTreeMap::new();
         let mut folders = vec![folder.to_owned()];
         while let Some(current) = folders.pop() {
             for entry in fs::read_dir(&current)? {
@@ -69,10 +69,15 @@ impl Layout {
                 }
             }
         }
+        let tests: Vec<_> = files
+            .values()
+            .flat_map(|file| file.test_modules.clone())
+            .collect();
+        files.retain(|name, _| !tests.iter().any(|test| module(name).starts_with(test)));
         Ok(Self { files })
     }
 
-    /// The imports between two files, each pair once for each line.
+    /// Returns the imports between files, each with its line.
     fn imports(&self) -> Vec<Import<'_>> {
         let modules = self
             .files
@@ -95,7 +100,7 @@ impl Layout {
         imports
     }
 
-    /// The file that defines what a path leads to; a name that a file passes on leads on.
+    /// Returns the file that defines the item of a path, through re-exports.
     fn defined_in<'a>(
         &'a self,
         path: &[String],
@@ -116,7 +121,7 @@ impl Layout {
         }
     }
 
-    /// Each import that breaks a rule, and the files that import each other in a circle.
+    /// Returns the imports that break a rule, and the files that import each other in a circle.
     fn problems(&self, rules: &Rules) -> Result<Vec<String>> {
         let mut problems = Vec::new();
         for Import { from, to, line } in self.imports() {
@@ -136,7 +141,7 @@ impl Layout {
         Ok(problems)
     }
 
-    /// The files that import each other in circles, the largest circle first.
+    /// Returns the files that import each other in circles, the largest circle first.
     fn circles(&self) -> Vec<Vec<&str>> {
         let imports = self.imports();
         let graph: DiGraphMap<&str, ()> = imports
@@ -192,7 +197,7 @@ impl Layout {
     }
 }
 
-/// The module of a file: that of `lib.rs` is the root.
+/// Returns the module of a file; that of `lib.rs` is the root.
 fn module(file: &str) -> ModulePath {
     let path = file.strip_suffix(".rs").unwrap_or(file);
     match path {

@@ -1,5 +1,5 @@
-//! The links of the README and the book: each leads to a file that is there and to a heading that
-//! it has, and none of the book leads out of it, where the rendered pages do not reach.
+//! Checks the links of the README and the book: each leads to an existing file and heading, and none
+//! of the book leads out of the book, which is rendered alone.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::tool::repository;
 
 const BOOK: &str = "docs/src";
 
-/// Looks at every page.
+/// Checks the links of every page.
 pub(crate) fn look() -> Result<()> {
     let root = repository();
     let mut broken = Vec::new();
@@ -28,11 +28,11 @@ pub(crate) fn look() -> Result<()> {
         broken.extend(wrong);
     }
     ensure!(broken.is_empty(), "{}", broken.join("\n"));
-    println!("{count} links lead somewhere");
+    println!("{count} links are valid");
     Ok(())
 }
 
-/// The pages at the root and of each crate, and those of the book.
+/// Returns the pages at the root, of each crate and of the book.
 fn pages(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = vec![root.to_owned(), root.join(BOOK)];
     for folder in fs::read_dir(root.join("crates"))? {
@@ -55,7 +55,7 @@ fn read(page: &Path) -> Result<String> {
     fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))
 }
 
-/// What is wrong with a link; other sites are not asked.
+/// Returns what is wrong with a link. Links to other sites are not checked.
 fn problem(root: &Path, page: &Path, link: &str) -> Option<&'static str> {
     if link.contains("://") || link.starts_with("mailto:") {
         return None;
@@ -94,7 +94,7 @@ fn links(text: &str) -> Vec<String> {
     parse(text).filter_map(link).collect()
 }
 
-/// The ids that mdBook, and what shows Markdown on the web, give to headings.
+/// Returns the ids that mdBook and other renderers of Markdown give to headings.
 fn headings(text: &str) -> HashSet<String> {
     let mut ids = HashSet::new();
     let mut heading = None;

@@ -1,10 +1,9 @@
-//! The project's own program: `cargo xtask`. CI runs the same commands.
+//! The project's own commands: `cargo xtask`. CI runs the same.
 
 mod bench;
 mod broken;
 mod check;
 mod faults;
-mod instructions;
 mod test;
 
 mod install;
@@ -19,36 +18,42 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// What a change to tidings has to pass, and what it is measured with.
+/// Checks, tests and benchmarks of tidings.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Everything CI runs: the checks, then all tests against a real Redis.
-    Test,
-    /// Everything but the tests: format, lints, documentation, dependencies.
+    /// Runs the checks, then all tests against real Redis servers.
+    Test {
+        /// Run instead what takes minutes: the packages that measure, instruction budgets, many
+        /// more random cases.
+        #[arg(long)]
+        long: bool,
+    },
+    /// Runs the checks alone: format, lints, documentation, layout, links, dependencies.
     Check {
-        /// Only the steps whose name contains one of these.
+        /// Run only the steps whose name contains one of these words.
         only: Vec<String>,
     },
-    /// How fast tidings is on this machine, beside every peer in the same run.
+    /// Measures the speed of tidings and of other libraries in the same run.
     #[command(disable_help_flag = true)]
     Bench {
-        /// Count instructions instead, step by step: `--json`, or `--budget` for the budgets' file.
+        /// Count the instructions of an event instead; takes `--json`, or `--budget` to update the
+        /// budgets.
         #[arg(long)]
         instructions: bool,
-        /// For the benchmark program: `--rounds 5`, `--only feed nats`, `--check`, `--help`.
+        /// Arguments of the benchmark: `--rounds 5`, `--only feed nats`, `--check`, `--help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Breaks tidings on purpose, one thing at a time, and sees its tests fail.
+    /// Breaks tidings on purpose, one patch at a time, and expects its tests to fail.
     Broken {
-        /// Only those whose name contains one of these.
+        /// Apply only the patches whose name contains one of these words.
         only: Vec<String>,
     },
-    /// What tidings does when something goes wrong, beside other libraries in the same run.
+    /// Measures how tidings and other libraries handle faults.
     #[command(disable_help_flag = true)]
     Faults {
-        /// For the program that makes the faults: `--only chaos`, `--seed 7`, `--quick`, `--help`.
+        /// Arguments of the fault program: `--only chaos`, `--seed 7`, `--quick`, `--help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -56,12 +61,13 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
-        Task::Test => test::run(),
+        Task::Test { long: false } => test::run(),
+        Task::Test { long: true } => test::run_long(),
         Task::Check { only } => check::run(&only),
         Task::Bench {
             instructions: true,
             arguments,
-        } => instructions::run(&arguments),
+        } => bench::count_instructions(&arguments),
         Task::Bench { arguments, .. } => bench::run(&arguments),
         Task::Broken { only } => broken::run(&only),
         Task::Faults { arguments } => faults::run(&arguments),

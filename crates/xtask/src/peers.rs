@@ -1,50 +1,58 @@
-//! What peers in other languages need, of the benchmark and of the faults. Each one that cannot be had
-//! is left out, and a line says why: a comparison without it is better than none.
+//! Prepares the libraries in other languages that the benchmark and the fault program compare with.
+//! One that cannot be installed is skipped, with a message.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::install::ensure_nats;
 use crate::tool::{Tool, has, repository, tool};
 
-/// Where the benchmark looks for them; `tidings-bench` knows the same folder.
+/// The folder in which `tidings-bench` looks for them.
 const PREPARED: &str = "target/bench-peers";
 
-/// Where their scripts are.
+/// The folder of their scripts.
 const SCRIPTS: &str = "crates/tidings-bench/peers";
 
 /// The same for `tidings-faults`.
 const FAULTS_PREPARED: &str = "target/faults-peers";
 const FAULTS_SCRIPTS: &str = "crates/tidings-faults/peers";
 
-/// Brings what is missing.
+/// Installs what the benchmark compares with, if it is missing.
 pub(crate) fn prepare() {
     let steps = [
-        ("NATS", ensure_nats()),
+        ("NATS", find_nats()),
         ("ioredis and node-redis", prepare_benchmark_javascript()),
         ("redis-py and FastStream", prepare_python()),
     ];
     for (peers, step) in steps {
         if let Err(error) = step {
-            eprintln!("left out: {peers}: {error:#}");
+            eprintln!("skipped: {peers}: {error:#}");
         }
     }
 }
 
-/// Brings what the faults are compared with, if it is missing.
+/// Installs what the fault program compares with, if it is missing.
 pub(crate) fn prepare_for_faults() {
     if let Err(error) = prepare_javascript(FAULTS_SCRIPTS, FAULTS_PREPARED) {
-        eprintln!("left out: recluster: {error:#}");
+        eprintln!("skipped: recluster: {error:#}");
     }
+}
+
+fn find_nats() -> Result<()> {
+    let is_found = has("nats-server");
+    ensure!(
+        is_found,
+        "nats-server is missing: apt-get install nats-server"
+    );
+    Ok(())
 }
 
 fn prepare_benchmark_javascript() -> Result<()> {
     prepare_javascript(&format!("{SCRIPTS}/js"), &format!("{PREPARED}/js"))
 }
 
-/// A copy of the scripts beside their packages, because that is where node looks for packages.
+/// Copies the scripts next to their packages, where Node looks for them.
 fn prepare_javascript(from: &str, folder: &str) -> Result<()> {
     let (from, to) = (in_repository(from), in_repository(folder));
     ensure!(has("npm"), "npm is missing: apt-get install nodejs npm");
@@ -63,13 +71,13 @@ fn prepare_javascript(from: &str, folder: &str) -> Result<()> {
         folder,
     ]));
     if done.is_err() {
-        // Half a folder would look whole the next time.
+        // An incomplete folder would look complete the next time.
         let _ = fs::remove_dir_all(to.join("node_modules"));
     }
     done
 }
 
-/// A virtual environment with the packages that the scripts need.
+/// Creates a virtual environment with the packages of the scripts.
 fn prepare_python() -> Result<()> {
     let (wanted, to) = (
         in_repository(SCRIPTS).join("python/requirements.txt"),
@@ -143,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_not_the_same() {
+    fn a_missing_file_equals_no_file() {
         let here = in_repository("Cargo.toml");
         assert!(is_same(&here, &here));
         assert!(!is_same(&here, &in_repository("Cargo.lock")));

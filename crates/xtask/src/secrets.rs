@@ -1,5 +1,5 @@
-//! No password may show, in whatever the tests print: logs, errors, debug views. Examples in the
-//! documentation leave no report, and are not looked at.
+//! Looks for passwords in the output of the tests: logs, errors, debug output. Documentation
+//! examples leave no report, and are not searched.
 
 use std::fs;
 
@@ -7,21 +7,21 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::tool::repository;
 
-/// Every password that a server in a test knows contains this, and nothing else does.
+/// Part of every password of a test, and of nothing else.
 const MARK: &str = "hush-hush";
 
-/// Where `.config/nextest.toml` has it written, whatever the target directory is.
+/// The report, as set in `.config/nextest.toml`, whatever the target directory is.
 const REPORT: &str = "target/nextest/default/junit.xml";
 
-/// Looks through the report of the tests that ran last.
+/// Searches the report of the last test run.
 pub(crate) fn look() -> Result<()> {
     let report = repository().join(REPORT);
     let text = fs::read_to_string(&report)
-        .with_context(|| format!("the tests left no report at {}", report.display()))?;
-    // A report without what was printed would prove nothing.
+        .with_context(|| format!("cannot read the report of the tests, {}", report.display()))?;
+    // A report without output would prove nothing.
     ensure!(
         text.contains("<system-out>"),
-        "{} does not have what the tests printed",
+        "{} has no output of the tests",
         report.display()
     );
     let shown = shown(&text);
@@ -31,11 +31,11 @@ pub(crate) fn look() -> Result<()> {
         report.display(),
         shown.join("\n")
     );
-    println!("no password is in {} bytes of output", text.len());
+    println!("{} bytes of output contain no password", text.len());
     Ok(())
 }
 
-/// The lines that show a password, with their numbers.
+/// Returns the lines that contain a password, with their numbers.
 fn shown(text: &str) -> Vec<String> {
     let lines = text.lines().enumerate();
     lines
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_shows_a_password_is_found() {
+    fn a_line_with_a_password_is_found() {
         let text = format!("one\nredis://shop:{MARK}@localhost\nthree");
 
         let shown = shown(&text);

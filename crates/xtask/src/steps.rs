@@ -1,4 +1,4 @@
-//! Steps, one after the other, all of them; then a summary that names each one that failed.
+//! Runs steps one after the other, and prints a summary that names each failed one.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
@@ -34,13 +34,13 @@ impl Step {
         Self { name, work }
     }
 
-    /// A step that looks at what the others left, and says what is wrong with it.
+    /// Creates a step that inspects what other steps left.
     pub(crate) fn look(name: &'static str, look: fn() -> Result<()>) -> Self {
         let work = Work::Look(look);
         Self { name, work }
     }
 
-    /// A step that cannot run here, and what would change that.
+    /// Creates a step that cannot run on this machine, with advice.
     pub(crate) fn skipped(name: &'static str, advice: &'static str) -> Self {
         let work = Work::Skip { advice };
         Self { name, work }
@@ -83,8 +83,7 @@ fn run_tool(tool: &Tool) -> Result<()> {
     Ok(())
 }
 
-/// Runs the steps in order. A failed step does not keep the others from running: one run reports
-/// everything that is wrong.
+/// Runs all steps in order, also those after a failed one, so that one run reports everything.
 pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
     let outcomes: Vec<_> = steps.iter().map(|step| (step.name, step.run())).collect();
 

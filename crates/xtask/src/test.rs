@@ -1,45 +1,82 @@
-//! `cargo xtask test`: everything, on a machine that may have neither Redis nor valgrind yet.
-
-use std::thread::available_parallelism;
+//! `cargo xtask test`: all checks and tests, on a machine that may have no Redis yet.
 
 use anyhow::Result;
 
 use crate::check;
-use crate::install::{ensure_redis, ensure_valgrind};
+use crate::install::{REDIS, VALGRIND};
 use crate::secrets;
 use crate::steps::{Step, run_all};
-use crate::tool::{cargo, cargo_has};
+use crate::tool::{MEASURING, ORDINARY, cargo, cargo_has};
 
-const SECRETS: &str = "no password is shown";
+/// Tests that run at the same time. Most of them wait for a server or a timer; the group in
+/// `.config/nextest.toml` limits those that compute.
+const TEST_THREADS: &str = "8";
 
+/// The variable with the number of random cases of a property test.
+const CASES: &str = "PROPTEST_CASES";
+const FEW: &str = "64";
+const MANY: &str = "20000";
+
+/// Modules with property tests.
+const RANDOM: [&str; 5] = ["address", "chaos", "round_trip", "sequence", "silences"];
+
+/// Runs what every change must pass.
 pub(crate) fn run() -> Result<()> {
-    ensure_redis()?;
-    ensure_valgrind()?;
+    REDIS.ensure()?;
     run_all(&[check::steps(), tests()].concat())
 }
 
+/// Runs what takes minutes, and what `run` leaves out.
+pub(crate) fn run_long() -> Result<()> {
+    REDIS.ensure()?;
+    if cfg!(target_os = "linux") {
+        VALGRIND.ensure()?;
+    }
+    run_all(&long())
+}
+
 fn tests() -> Vec<Step> {
+    const SECRETS: &str = "no password is printed";
     if !cargo_has("nextest") {
-        // No flag chooses what to run: `--examples` would build other examples than those that the
+        // No flag selects targets: `--examples` would build other examples than those that the
         // tests start, and `--all-targets` would run the benchmarks.
-        let all = cargo("test").args(["--workspace", "--locked", "--no-fail-fast"]);
-        let advice = "to have it: cargo install cargo-nextest --locked";
+        let all = cargo("test").args(ORDINARY);
+        let all = all.args(["--locked", "--no-fail-fast"]).env(CASES, FEW);
+        let advice = "to run it: cargo install cargo-nextest --locked";
         return vec![Step::new("tests", all), Step::skipped(SECRETS, advice)];
     }
-    // nextest runs no doctests. They go first: the last that a reader, or a
-    // program, sees of the tests should be the count of all the others.
-    let examples = cargo("test").args(["--workspace", "--locked", "--no-fail-fast", "--doc"]);
-    let tests = cargo("nextest").args(["run", "--workspace", "--locked"]);
-    let tests = tests.args(["--test-threads", &test_threads().to_string()]);
+    // nextest runs no documentation examples. They go first, so that the output ends with the
+    // count of the other tests.
+    let examples = cargo("test").args(ORDINARY);
+    let examples = examples.args(["--locked", "--no-fail-fast", "--doc"]);
+    let examples = examples.env("RUST_TEST_THREADS", TEST_THREADS);
+    let tests = cargo("nextest").args(["run"]).args(ORDINARY);
+    let tests = tests.args(["--locked", "--test-threads", TEST_THREADS]);
     vec![
         Step::new("examples in the documentation", examples),
-        Step::new("tests", tests),
+        Step::new("tests", tests.env(CASES, FEW)),
         Step::look(SECRETS, secrets::look),
     ]
 }
 
-/// Half as many again as there are processors: most tests wait for a server more than they compute.
-fn test_threads() -> usize {
-    let processors = available_parallelism().map_or(1, usize::from);
-    processors + processors.div_ceil(2)
+fn long() -> Vec<Step> {
+    let lints = cargo("clippy")
+        .args(MEASURING)
+        .args(["--features", "tidings-bench/peers,tidings-faults/peers"])
+        .args(["--all-targets", "--locked", "--", "-D", "warnings"]);
+    let tests = cargo("test")
+        .args(MEASURING)
+        .args(["--locked", "--no-fail-fast"]);
+    let random = cargo("test")
+        .args(["--package=tidings", "--lib"])
+        .args(["--package=tidings-codec", "--test=codec"])
+        .args(["--package=tidings-supervisor"])
+        .args(["--locked", "--no-fail-fast", "--"])
+        .args(RANDOM)
+        .env(CASES, MANY);
+    vec![
+        Step::new("lints of what measures", lints),
+        Step::new("tests of what measures", tests),
+        Step::new("random cases", random),
+    ]
 }

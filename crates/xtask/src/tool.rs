@@ -1,4 +1,4 @@
-//! The programs that the steps run.
+//! Programs that the steps run.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -7,7 +7,28 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// A program, its arguments and its variables; runs in the repository's root.
+/// The packages of the ordinary run: all but those of [`MEASURING`].
+pub(crate) const ORDINARY: [&str; 7] = [
+    "--workspace",
+    "--exclude",
+    "tidings-bench",
+    "--exclude",
+    "tidings-faults",
+    "--exclude",
+    "tidings-steps",
+];
+
+/// The packages that measure, which `cargo xtask test --long` checks and tests.
+pub(crate) const MEASURING: [&str; 6] = [
+    "--package",
+    "tidings-bench",
+    "--package",
+    "tidings-faults",
+    "--package",
+    "tidings-steps",
+];
+
+/// A program with its arguments and environment variables. It runs in the root of the repository.
 #[derive(Debug, Clone)]
 pub(crate) struct Tool {
     name: &'static str,
@@ -16,7 +37,7 @@ pub(crate) struct Tool {
     variables: Vec<(&'static str, &'static str)>,
 }
 
-/// `cargo` with a command: the very cargo that runs us.
+/// Returns a cargo command, for the cargo that runs this program.
 pub(crate) fn cargo(command: &'static str) -> Tool {
     let mut cargo = tool("cargo");
     cargo.program = std::env::var_os("CARGO").unwrap_or(cargo.program);
@@ -32,12 +53,12 @@ pub(crate) fn tool(name: &'static str) -> Tool {
     }
 }
 
-/// Whether `cargo COMMAND` is installed.
+/// Returns true if `cargo COMMAND` is installed.
 pub(crate) fn cargo_has(command: &'static str) -> bool {
     cargo(command).args(["--version"]).is_there()
 }
 
-/// Whether a program of this name is on the PATH and runs.
+/// Returns true if a program of this name is on the PATH and runs.
 pub(crate) fn has(name: &'static str) -> bool {
     tool(name).args(["--version"]).is_there()
 }
@@ -48,7 +69,7 @@ impl Tool {
         self
     }
 
-    /// Another program of this name: the one at `path`.
+    /// Runs the program at `path` instead of the one on the PATH.
     pub(crate) fn at(mut self, path: impl Into<OsString>) -> Self {
         self.program = path.into();
         self
@@ -59,14 +80,14 @@ impl Tool {
         self
     }
 
-    /// Runs it, with our own input and output.
+    /// Runs it with the input and output of this process.
     pub(crate) fn run(&self) -> Result<ExitStatus> {
         self.command()
             .status()
             .with_context(|| format!("cannot run `{self}`"))
     }
 
-    /// Runs it to its good end; returns what it printed.
+    /// Runs it, and returns its output if it succeeds.
     pub(crate) fn output(&self) -> Result<String> {
         let cannot_run = || format!("cannot run `{self}`");
         let mut command = self.command();
@@ -77,10 +98,11 @@ impl Tool {
             "`{self}` ended with {}",
             output.status
         );
-        String::from_utf8(output.stdout).with_context(|| format!("the output of `{self}`"))
+        String::from_utf8(output.stdout)
+            .with_context(|| format!("cannot read the output of `{self}`"))
     }
 
-    /// Runs it to its end, good or bad; returns what it printed.
+    /// Runs it, and returns what it printed, also if it fails.
     pub(crate) fn printed(&self) -> Result<String> {
         let output = self.command().output();
         let output = output.with_context(|| format!("cannot run `{self}`"))?;
@@ -109,7 +131,7 @@ impl Tool {
     }
 }
 
-/// As somebody would type it.
+/// The command as typed in a shell.
 impl fmt::Display for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.variables {
@@ -134,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_printed_as_somebody_would_type_it() {
+    fn a_tool_is_printed_as_typed_in_a_shell() {
         let doc = cargo("doc").args(["--no-deps"]).env("RUSTDOCFLAGS", "-D");
 
         assert_eq!(doc.to_string(), "RUSTDOCFLAGS=-D cargo doc --no-deps");

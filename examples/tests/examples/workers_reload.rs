@@ -138,7 +138,7 @@ async fn a_host_with_a_broken_version_responds_with_the_error_and_keeps_its_old_
     assert!(!is_ok, "{output}");
     assert!(output.contains("whole: 2 new workers"), "{output}");
     assert!(output.contains("broken: the new worker "), "{output}");
-    assert!(output.contains("the old workers serve on"), "{output}");
+    assert!(output.contains("the old workers keep running"), "{output}");
     for _ in 0..20 {
         assert!(broken.is_served_by_old_workers().await);
     }

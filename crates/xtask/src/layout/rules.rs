@@ -1,5 +1,4 @@
-//! The layers of `crates/tidings/src` and which of them may import which others, as `layout.toml`
-//! states them.
+//! The layers of `crates/tidings/src` and their allowed imports, from `layout.toml`.
 
 use std::collections::BTreeMap;
 
@@ -23,11 +22,11 @@ impl Rules {
         toml::from_str(text).context("cannot read the rules of the layout")
     }
 
-    /// The layer of a file, by its path below `src`.
+    /// Returns the layer of a file, by its path below `src`.
     ///
     /// # Errors
     ///
-    /// When the file lies in no folder that is a layer.
+    /// If the file is in no folder of a layer.
     pub(crate) fn layer<'a>(&'a self, file: &'a str) -> Result<&'a str> {
         let module = file.strip_suffix(".rs").unwrap_or(file);
         let first = module.split('/').next().unwrap_or(module);
@@ -37,7 +36,7 @@ impl Rules {
             .with_context(|| format!("{file} belongs to no layer of layout.toml"))
     }
 
-    /// Whether a file of one layer may import a file of another one.
+    /// Returns true if a file of one layer may import a file of another.
     pub(crate) fn allow(&self, from: &str, to: &str) -> bool {
         let may = |layer: &str| {
             self.layers

@@ -1,5 +1,4 @@
-//! One source file: what it imports, how long it is and which of its functions are long, all of it
-//! without its tests.
+//! One source file: its imports, its number of lines and its functions, without tests.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
@@ -9,14 +8,15 @@ use syn::{Attribute, Item, ItemMod, ItemUse, UseTree, Visibility};
 /// A path from the root of the crate, as segments: `crate::send::frame` is `["send", "frame"]`.
 pub(crate) type ModulePath = Vec<String>;
 
-/// What the layout needs to know of a file.
+/// A source file, as far as the layout is concerned.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    /// The paths into the own crate that the file mentions, each with its line.
+    /// The paths into this crate that the file contains, with their lines.
     pub(crate) imports: Vec<(ModulePath, usize)>,
-    /// What other files can import from here although it is defined elsewhere: the name and the
-    /// path that it stands for.
+    /// Names that the file re-exports, with the paths of their definitions.
     pub(crate) reexports: Vec<(String, ModulePath)>,
+    /// The modules of other files that are compiled for tests only.
+    pub(crate) test_modules: Vec<ModulePath>,
     /// Lines without tests.
     pub(crate) lines: usize,
     /// Each function with its number of lines.
@@ -24,7 +24,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Reads the text of the file whose module is `module`.
+    /// Parses the text of the file of `module`.
     pub(crate) fn parse(module: &[String], text: &str) -> syn::Result<Self> {
         let file = syn::parse_file(text)?;
         let children = file.items.iter().filter_map(|item| match item {
@@ -45,7 +45,7 @@ impl Source {
 }
 
 struct Reader {
-    /// The module at hand, inline modules included.
+    /// The current module, including inline modules.
     module: ModulePath,
     /// The modules that the file declares: a path can begin with their names.
     children: Vec<String>,
@@ -54,7 +54,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The path from the root that these segments stand for, where they lead into the own crate.
+    /// Returns the path from the root of the crate, or `None` for a path into another crate.
     fn resolve(&self, segments: &[String]) -> Option<ModulePath> {
         let (first, rest) = segments.split_first()?;
         let mut path = match first.as_str() {
@@ -89,7 +89,7 @@ impl Reader {
         self.source.functions.push((name.to_string(), lines));
     }
 
-    /// Macros are not parsed: `crate` and what follows it is looked for in their tokens.
+    /// Finds paths that begin with `crate` in the tokens of a macro, which are not parsed.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut tokens = tokens.into_iter().peekable();
         while let Some(token) = tokens.next() {
@@ -117,6 +117,15 @@ impl<'ast> Visit<'ast> for Reader {
         if attributes(item).iter().any(is_for_tests) {
             let span = item.span();
             self.test_lines += span.end().line - span.start().line + 1;
+            if let Item::Mod(ItemMod {
+                ident,
+                content: None,
+                ..
+            }) = item
+            {
+                let path = [self.module.as_slice(), &[ident.to_string()]].concat();
+                self.source.test_modules.push(path);
+            }
         } else {
             visit::visit_item(self, item);
         }
@@ -174,7 +183,7 @@ fn is_colon(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == ':')
 }
 
-/// Each path of a `use` item, and the name that it gets.
+/// Collects each path of a `use` item with the name that it introduces.
 fn flatten(tree: &UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, String)>) {
     match tree {
         UseTree::Path(path) => {

@@ -517,7 +517,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::default())]
 
     #[test]
     fn whatever_happens_slots_are_filled_once_reloads_are_answered_once_and_the_end_ends(

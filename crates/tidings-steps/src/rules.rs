@@ -1,18 +1,18 @@
-//! Which step of an event's way a line of code belongs to, by the file it is written in.
+//! Assigns each line of code to a step by its source file, which inlining does not change.
 //!
-//! The file is what inlining leaves as it is. A new file of tidings needs a rule here: until it has
-//! one, `cargo xtask bench --instructions` shows its cost under "other".
+//! A file of tidings without a rule here counts as "other".
 
-use super::callgrind::Place;
-use super::step::Step;
+use crate::callgrind::Place;
+use crate::step::Step;
 
-use Step::{Call, Decode, Encode, Frame, HandOver, Judge, LookUp, Memory, Program, Runtime};
-use Step::{Other, Send, Split};
+use Step::{Call, Decode, Encode, Frame, Memory, Other, Program, Queue, Route, Runtime};
+use Step::{Send, Sequence, Split};
 
-/// Where a place's instructions go.
+/// The step that a place belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     Step(Step),
+    /// As [`SHARED`].
     Shared,
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn owner(place: &Place) -> Owner {
     }
 }
 
-/// Whether the path has the pattern's parts, one after the other.
+/// Returns true if the path contains the parts of the pattern in order.
 fn fits(pattern: &str, path: &str) -> bool {
     let mut parts = pattern.split('*');
     parts
@@ -40,12 +40,12 @@ fn fits(pattern: &str, path: &str) -> bool {
         .is_some()
 }
 
-/// The first rule that fits decides: one that has a part of the file's path, where `*` is anything,
-/// and of the name of the function that the code was inlined into.
+/// Rules: parts of the path, in which `*` is any text, part of the name of the function that the
+/// code was inlined into, and the step. The first rule that matches decides.
 #[rustfmt::skip]
 const RULES: &[(&[&str], &str, Step)] = &[
-    (&["crates/tidings-steps/src/sent."], "", Encode),
-    (&["crates/tidings-steps/src/heard."], "", Decode),
+    (&["crates/tidings-steps/src/event/sent."], "", Encode),
+    (&["crates/tidings-steps/src/event/received."], "", Decode),
     (&["crates/tidings-steps/"], "", Program),
 
     (&["crates/tidings-codec/src/payload."], "check_bounds", Frame),
@@ -62,14 +62,14 @@ const RULES: &[(&[&str], &str, Step)] = &[
         "crates/tidings-codec/src/msgpack.",
     ], "", Split),
 
-    (&["crates/tidings/src/receive/sequence."], "", Judge),
+    (&["crates/tidings/src/receive/sequence."], "", Sequence),
     (&[
         "crates/tidings/src/receive/control.", "crates/tidings/src/receive/dispatch.",
         "crates/tidings/src/receive/request.", "crates/tidings/src/receive/routes.",
         "crates/tidings/src/receive/sorter.", "crates/tidings/src/request/",
         "crates/tidings/src/event/", "crates/tidings/src/api/request.",
-    ], "", LookUp),
-    (&["crates/tidings/src/receive/", "crates/tidings/src/handler/stream."], "", HandOver),
+    ], "", Route),
+    (&["crates/tidings/src/receive/", "crates/tidings/src/handler/stream."], "", Queue),
     (&[
         "crates/tidings/src/api/", "crates/tidings/src/bus", "crates/tidings/src/connection/",
         "crates/tidings/src/handler/key.", "crates/tidings/src/send/",
@@ -84,13 +84,12 @@ const RULES: &[(&[&str], &str, Step)] = &[
     (&[
         "/serde_json-*/src/de.", "/serde_json-*/src/read.", "/serde*/src/de/", "/rmp-*/src/decode",
     ], "", Decode),
-    (&["/foldhash-"], "", LookUp),
+    (&["/foldhash-"], "", Route),
     (&["/tokio-", "/futures-", "/mio-"], "", Runtime),
 ];
 
-/// Code that works for whoever uses it: it counts like the rest of the function that it was inlined
-/// into or, where there is nothing else in it, like the callers of that function, each by what it
-/// spent there.
+/// Shared code: it counts like the rest of the function that it was inlined into. If that function
+/// contains nothing else, it counts like the callers, each by its part of the cost.
 const SHARED: &[&str] = &[
     "/library/",
     "/rust/deps/",
@@ -110,7 +109,7 @@ const SHARED: &[&str] = &[
     "crates/tidings/src/observe/",
 ];
 
-/// The C library, and what loads it.
+/// Returns true for the C library and the dynamic loader.
 fn is_system(object: &str) -> bool {
     let name = object.rsplit('/').next().unwrap_or(object);
     ["libc.", "libc-", "libm.", "ld-", "ld."]
@@ -120,8 +119,8 @@ fn is_system(object: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::callgrind::Function;
     use super::*;
+    use crate::callgrind::Function;
 
     fn place(function: &str, file: &str) -> Place {
         let object = "/target/tidings-steps".into();
@@ -143,10 +142,10 @@ mod tests {
             (
                 "Sorter::sort",
                 "crates/tidings/src/receive/sorter.rs",
-                LookUp,
+                Route,
             ),
-            ("poll", "crates/tidings-steps/src/heard.rs", Decode),
-            ("poll", "crates/tidings-steps/src/main.rs", Program),
+            ("poll", "crates/tidings-steps/src/event/received.rs", Decode),
+            ("poll", "crates/tidings-steps/src/event/main.rs", Program),
             (
                 "x",
                 &format!("{crates}/serde_json-1.0.1/src/ser.rs"),
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_works_for_both_sides_is_told_by_the_function() {
+    fn a_file_of_two_steps_is_assigned_by_function() {
         let payload = "crates/tidings-codec/src/payload.rs";
 
         assert_eq!(owned("payload::check_bounds", payload), Owner::Step(Frame));

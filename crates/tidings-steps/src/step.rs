@@ -1,11 +1,11 @@
-//! What is done to an event, and how many instructions each step of that takes.
+//! The steps of an event, and the instructions of each.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::callgrind::{Function, Profile};
-use super::rules::{Owner, owner};
+use crate::callgrind::{Function, Profile};
+use crate::rules::{Owner, owner};
 
-/// What is done to an event, in the order in which it is done.
+/// The steps of an event, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Step {
     Program,
@@ -13,9 +13,9 @@ pub(crate) enum Step {
     Encode,
     Frame,
     Split,
-    Judge,
-    LookUp,
-    HandOver,
+    Sequence,
+    Route,
+    Queue,
     Decode,
     Call,
     Memory,
@@ -30,9 +30,9 @@ impl Step {
         Self::Encode,
         Self::Frame,
         Self::Split,
-        Self::Judge,
-        Self::LookUp,
-        Self::HandOver,
+        Self::Sequence,
+        Self::Route,
+        Self::Queue,
         Self::Decode,
         Self::Call,
         Self::Memory,
@@ -47,9 +47,9 @@ impl Step {
             Self::Encode => "encode",
             Self::Frame => "frame",
             Self::Split => "split",
-            Self::Judge => "judge",
-            Self::LookUp => "look up",
-            Self::HandOver => "hand over",
+            Self::Sequence => "sequence",
+            Self::Route => "route",
+            Self::Queue => "queue",
             Self::Decode => "decode",
             Self::Call => "call",
             Self::Memory => "memory",
@@ -61,18 +61,18 @@ impl Step {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Program => "the loop that sends, the closure that handles",
-            Self::Send => "`feed`, the outgoing queue, the sender's task",
+            Self::Send => "`feed`, the outgoing queue, the send task",
             Self::Encode => "serde writes the payload",
-            Self::Frame => "name, time and length around it; what is written is kept to the limits",
+            Self::Frame => "name, time and length around it; limits are checked",
             Self::Split => "the frame is read, its events are found",
-            Self::Judge => "new, repeated or missed",
-            Self::LookUp => "which handlers want this name",
-            Self::HandOver => "from the receiver to the handlers' queues, and out of them",
+            Self::Sequence => "new, duplicate or missed",
+            Self::Route => "which handlers receive this name",
+            Self::Queue => "from the receiver to the handlers' queues, and out of them",
             Self::Decode => "serde reads the payload",
-            Self::Call => "the handler is called, watched for panics and awaited",
+            Self::Call => "the handler is called, checked for panics and awaited",
             Self::Memory => "the C library: allocate, free, copy, compare",
             Self::Runtime => "tokio, futures, and `memory:` instead of Redis",
-            Self::Other => "files that no rule names",
+            Self::Other => "files without a rule",
         }
     }
 }
@@ -81,7 +81,7 @@ impl Step {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Steps {
     pub(crate) counts: BTreeMap<Step, f64>,
-    /// What no rule names, and what it cost.
+    /// Code without a rule, and its instructions.
     pub(crate) unknown: Vec<(String, f64)>,
 }
 
@@ -120,7 +120,7 @@ impl Steps {
         self.counts.values().sum()
     }
 
-    /// What each of `times` costs that `self` has more than `fewer`.
+    /// Returns the cost of one repetition: `self` has `times` more repetitions than `fewer`.
     pub(crate) fn more_than(&self, fewer: &Self, times: u32) -> Self {
         let more = |step| (step, (self.get(step) - fewer.get(step)) / f64::from(times));
         Self {
@@ -130,15 +130,15 @@ impl Steps {
     }
 }
 
-/// Which steps a function works for, if its own file does not tell.
+/// Assigns shared functions to the steps that call them.
 struct Sharing<'a> {
     profile: &'a Profile,
-    /// What of a function belongs to a step by its file.
+    /// The instructions of a function that belong to a step by their file.
     owned: HashMap<&'a Function, BTreeMap<Step, f64>>,
     known: HashMap<Function, Parts>,
 }
 
-/// Steps and their parts; together they are one.
+/// Steps and their parts, which add up to one.
 type Parts = Vec<(Step, f64)>;
 
 impl<'a> Sharing<'a> {
@@ -161,7 +161,7 @@ impl<'a> Sharing<'a> {
         if let Some(parts) = self.known.get(function) {
             return parts.clone();
         }
-        // A function that calls itself is no answer to whom it works for.
+        // A recursive function does not count as its own caller.
         self.known.insert(function.clone(), Vec::new());
         let around = self.owned.get(function).and_then(parts_of);
         let parts = around
@@ -186,7 +186,7 @@ impl<'a> Sharing<'a> {
     }
 }
 
-/// `None` where nothing was spent.
+/// Returns `None` if there are no instructions.
 fn parts_of(costs: &BTreeMap<Step, f64>) -> Option<Parts> {
     let spent = || costs.iter().filter(|(_, cost)| **cost > 0.0);
     let total: f64 = spent().map(|(_, cost)| cost).sum();
@@ -195,8 +195,8 @@ fn parts_of(costs: &BTreeMap<Step, f64>) -> Option<Parts> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::callgrind::Place;
     use super::*;
+    use crate::callgrind::Place;
 
     const WORKER: &str = "crates/tidings/src/handler/runner.rs";
     const QUEUE: &str = "crates/tidings/src/receive/queue.rs";
@@ -227,7 +227,7 @@ mod tests {
 
         assert_eq!(
             steps.counts,
-            [(Step::Call, 45.0), (Step::HandOver, 15.0)].into()
+            [(Step::Call, 45.0), (Step::Queue, 15.0)].into()
         );
     }
 
@@ -248,12 +248,12 @@ mod tests {
 
         assert_eq!(
             steps.counts,
-            [(Step::Call, 33.0), (Step::HandOver, 11.0)].into()
+            [(Step::Call, 33.0), (Step::Queue, 11.0)].into()
         );
     }
 
     #[test]
-    fn what_no_rule_names_is_named() {
+    fn code_without_a_rule_is_listed() {
         let own = [
             (place("poll", "a.rs"), 1.0),
             (place("poll", "b.rs"), 2.0),

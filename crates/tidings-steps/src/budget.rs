@@ -1,4 +1,4 @@
-//! What each step may cost: `crates/tidings-steps/instructions.toml`, which says why.
+//! Budgets of each step: `instructions.toml`, which has a reason for each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,22 +8,21 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use super::count::{Cost, Counted, Machine};
-use super::report::thousands;
-use super::step::Step;
-use crate::tool::repository;
+use crate::count::{Cost, Counted, Machine};
+use crate::package;
+use crate::report::thousands;
+use crate::step::Step;
 
-/// A budget is this much above what was counted, so that a change of some other code, which moves
-/// the borders of inlining a little, is no alarm …
+/// The factor between a count and its budget. Changes elsewhere shift what the compiler inlines.
 const ROOM: f64 = 1.05;
 
-/// … and somewhat more where that is next to nothing.
+/// The least number of instructions between a count and its budget.
 const LEAST_ROOM: f64 = 10.0;
 
-/// Under this part of its budget, a count deserves a smaller one.
+/// A count under this part of its budget is reported, so that the budget is lowered.
 const ROOMY: f64 = 0.85;
 
-/// The rules that give instructions to steps must name at least this part of them.
+/// The least part of all instructions that the rules must assign to steps.
 const NAMED: f64 = 0.9;
 
 #[derive(Debug, Deserialize)]
@@ -37,12 +36,12 @@ pub(crate) struct Budgets {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Budget {
-    /// An event may take so many.
+    /// The most instructions per event.
     instructions: u32,
     reason: String,
 }
 
-/// What a comparison of counts with budgets has to say.
+/// Differences between counts and budgets.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) excesses: Vec<String>,
@@ -55,31 +54,31 @@ impl Budgets {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let budgets: Self = toml::from_str(text).context("the file of budgets")?;
+        let budgets: Self = toml::from_str(text).context("cannot read the budgets")?;
         for (name, budget) in budgets.json.iter().chain(&budgets.msgpack) {
             ensure!(!budget.reason.is_empty(), "the budget {name} has no reason");
         }
         Ok(budgets)
     }
 
-    /// Puts what was counted into the file. Reasons and comments stay as they are.
+    /// Writes the counts into the file, and keeps its reasons and comments.
     pub(crate) fn renew(counted: &Counted) -> Result<()> {
         let before = fs::read_to_string(file())?;
         let after = renewed(&before, counted, &Machine::here()?);
         Self::parse(&after)?.compare(counted)?;
         fs::write(file(), after)?;
-        println!("{} has the new budgets", file().display());
+        println!("updated {}", file().display());
         Ok(())
     }
 
-    /// Counts of another compiler or architecture are not compared, and that is said.
+    /// Compares counts with budgets, unless they are for another compiler or architecture.
     pub(crate) fn judge(&self, counted: &Counted) -> Result<Findings> {
         let here = Machine::here()?;
         let mut findings = if here == self.taken_on {
             self.compare(counted)?
         } else {
             let there = &self.taken_on;
-            let hint = format!("left out: the budgets, which are for {there}; this is {here}");
+            let hint = format!("skipped: the budgets are for {there}, this is {here}");
             Findings {
                 hints: vec![hint],
                 ..Findings::default()
@@ -90,7 +89,7 @@ impl Budgets {
             if named < NAMED {
                 findings.excesses.push(format!(
                     "{format}: only {:.0} % of the instructions belong to a step: \
-                     crates/xtask/src/instructions/rules.rs needs another rule",
+                     crates/tidings-steps/src/rules.rs needs another rule",
                     100.0 * named
                 ));
             }
@@ -121,16 +120,15 @@ impl Budgets {
 }
 
 fn file() -> PathBuf {
-    repository().join("crates/tidings-steps/instructions.toml")
+    package().join("instructions.toml")
 }
 
-/// What has a budget. Steps that shift into each other, when the compiler inlines otherwise, have
-/// one together.
+/// Returns the counts that have a budget. Steps that the compiler inlines into each other share one.
 fn figures(cost: &Cost) -> BTreeMap<&'static str, f64> {
-    use Step::{Call, Decode, Encode, Frame, HandOver, Judge, LookUp, Memory, Program, Runtime};
-    use Step::{Send, Split};
+    use Step::{Call, Decode, Encode, Frame, Memory, Program, Queue, Route, Runtime};
+    use Step::{Send, Sequence, Split};
 
-    let dispatch = [Judge, LookUp, HandOver, Call];
+    let dispatch = [Sequence, Route, Queue, Call];
     BTreeMap::from([
         ("encode", cost.event.get(Encode)),
         ("frame", cost.event.get(Frame)),
@@ -154,15 +152,15 @@ impl Findings {
         let allowed = f64::from(budget.instructions);
         if counted > allowed {
             self.excesses.push(format!(
-                "{name} takes {counted:.0} instructions an event, {:.0} more than its budget of \
+                "{name} takes {counted:.0} instructions per event, {:.0} more than its budget of \
                  {allowed}: {}",
                 counted - allowed,
                 budget.reason
             ));
         } else if counted + LEAST_ROOM < ROOMY * allowed {
             self.hints.push(format!(
-                "{name} takes {counted:.0} instructions an event, much less than its budget of \
-                 {allowed}: `cargo xtask bench --instructions --budget` takes the numbers anew"
+                "{name} takes {counted:.0} instructions per event, much less than its budget of \
+                 {allowed}: `cargo xtask bench --instructions --budget` updates it"
             ));
         }
     }
@@ -175,7 +173,7 @@ impl fmt::Display for Findings {
     }
 }
 
-/// The text of the file with other numbers in it.
+/// Returns the text of the file with new numbers.
 fn renewed(text: &str, counted: &Counted, machine: &Machine) -> String {
     let allowed: BTreeMap<_, _> = counted
         .iter()
@@ -201,7 +199,7 @@ fn renewed(text: &str, counted: &Counted, machine: &Machine) -> String {
     lines.collect()
 }
 
-/// The budget for what takes so many instructions: a round number, as it is written in the file.
+/// Returns the budget for a count: a round number, as the file writes it.
 fn allowed(counted: f64) -> String {
     let roomy = (counted * ROOM).max(counted + LEAST_ROOM);
     thousands((roomy / 10.0).ceil() * 10.0, '_')
@@ -209,8 +207,8 @@ fn allowed(counted: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::step::Steps;
     use super::*;
+    use crate::step::Steps;
 
     const NAMES: [&str; 11] = [
         "encode", "frame", "split", "dispatch", "decode", "send", "memory", "runtime", "total",
@@ -226,7 +224,7 @@ mod tests {
         format!("# Head.\n[taken-on]\nrustc = \"1.0\"\narchitecture = \"pdp11\"\n{json}{msgpack}")
     }
 
-    /// Where encoding takes so many instructions, and nothing else does anything.
+    /// Returns counts in which only encoding takes instructions.
     fn counted(encode: f64) -> Counted {
         let event = Steps {
             counts: [(Step::Encode, encode)].into(),
@@ -251,16 +249,16 @@ mod tests {
         assert_eq!(
             findings.excesses,
             [
-                "json.encode takes 1250 instructions an event, 250 more than its budget of 1000: \
+                "json.encode takes 1250 instructions per event, 250 more than its budget of 1000: \
                  it is so",
-                "json.total takes 1250 instructions an event, 250 more than its budget of 1000: \
+                "json.total takes 1250 instructions per event, 250 more than its budget of 1000: \
                  it is so",
             ]
         );
     }
 
     #[test]
-    fn what_keeps_to_its_budget_is_not_mentioned() {
+    fn a_count_within_its_budget_is_not_mentioned() {
         let findings = compare(1_000, 1_000.0);
 
         assert!(findings.excesses.is_empty());

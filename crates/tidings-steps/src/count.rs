@@ -1,17 +1,19 @@
-//! Runs the counted program under callgrind.
+//! Runs the program `event` under callgrind.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::callgrind::Profile;
-use super::step::{Step, Steps};
-use crate::tool::{cargo, has, tool};
+use crate::callgrind::Profile;
+use crate::package;
+use crate::step::{Step, Steps};
 
-/// Two lengths: what the longer run has more is what its events cost, without start and end.
+/// Events of two runs. Their difference is free of what starting and stopping costs.
 const SHORT: u32 = 1_500;
 const LONG: u32 = 4_500;
 
@@ -19,32 +21,28 @@ const HANDLERS: u32 = 3;
 
 pub(crate) const FORMATS: [(&str, &str); 2] = [("json", "JSON"), ("msgpack", "MessagePack")];
 
-/// By the format's name.
+/// Costs by the name of the format.
 pub(crate) type Counted = BTreeMap<&'static str, Cost>;
 
-/// What events of a format cost, in instructions.
+/// Instructions per event in one format.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cost {
-    /// An event that one handler wants.
+    /// An event with one handler.
     pub(crate) event: Steps,
-    /// One more event that nobody wants.
+    /// An additional event without a handler.
     pub(crate) unwanted: Steps,
-    /// One more handler of the same event.
+    /// An additional handler of the same event.
     pub(crate) handler: Steps,
 }
 
 impl Cost {
-    /// How much of it the rules can name a step for.
+    /// Returns the part of all instructions that the rules assign to a step.
     pub(crate) fn named_part(&self) -> f64 {
         1.0 - self.event.get(Step::Other) / self.event.total()
     }
 }
 
 pub(crate) fn count() -> Result<Counted> {
-    ensure!(
-        has("valgrind"),
-        "`valgrind` is not on the PATH; `cargo xtask test` installs it"
-    );
     let program = build()?;
     let costs = FORMATS.map(|(format, _)| Ok((format, cost(&program, format)?)));
     costs.into_iter().collect()
@@ -67,25 +65,32 @@ fn steps(program: &str, format: &str, handlers: u32, unwanted: u32) -> Result<St
         let out = format!("--callgrind-out-file={}", file.path().display());
         let numbers = [events, handlers, unwanted].map(|number| number.to_string());
         let [events, handlers, unwanted] = &numbers;
-        tool("valgrind")
-            .args(["--quiet", "--tool=callgrind", "--dump-line=yes", &out])
-            .args([program, events, format, handlers, unwanted])
-            .output()?;
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--quiet", "--tool=callgrind", "--dump-line=yes", &out]);
+        valgrind.args([program, events, format, handlers, unwanted]);
+        output(valgrind).context("`cargo xtask bench --instructions` installs valgrind")?;
         Profile::parse(&std::fs::read_to_string(file.path())?)
     };
     let event = run(LONG)?.per_event(&run(SHORT)?, LONG - SHORT);
     Ok(Steps::of(&event))
 }
 
-/// Builds the counted program, optimized where it matters; returns where it is.
+/// Builds the program, optimized where it matters, and returns its path.
 fn build() -> Result<String> {
-    let messages = cargo("build")
-        .args(["--locked", "--package", "tidings-steps"])
-        .args(["--config", "crates/tidings-steps/optimized.toml"])
-        .args(["--message-format", "json-render-diagnostics"])
-        // A part of a crate is optimized otherwise than the whole.
-        .env("CARGO_INCREMENTAL", "0")
-        .output()?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "build",
+        "--locked",
+        "--package",
+        "tidings-steps",
+        "--bin",
+        "event",
+    ]);
+    cargo.arg("--config").arg(package().join("optimized.toml"));
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    // An incremental build is optimized in other parts, which changes the counts.
+    cargo.env("CARGO_INCREMENTAL", "0");
+    let messages = output(cargo)?;
     let executable = messages.lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         Some(message.get("executable")?.as_str()?.to_owned())
@@ -93,17 +98,34 @@ fn build() -> Result<String> {
     executable.context("cargo built no program")
 }
 
-/// What the counts depend on, besides the code.
+/// Runs a program in the folder of this package, and returns its output if it succeeds.
+fn output(mut command: Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.current_dir(package()).stderr(Stdio::inherit());
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run `{name}`"))?;
+    ensure!(
+        output.status.success(),
+        "`{name}` ended with {}",
+        output.status
+    );
+    String::from_utf8(output.stdout).with_context(|| format!("cannot read the output of `{name}`"))
+}
+
+/// A compiler and an architecture, on which the counts depend.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Machine {
-    pub(super) rustc: String,
-    pub(super) architecture: String,
+    pub(crate) rustc: String,
+    pub(crate) architecture: String,
 }
 
 impl Machine {
-    /// This machine, with the compiler that builds the counted program.
+    /// Returns this machine, with the compiler that builds the program.
     pub(crate) fn here() -> Result<Self> {
-        let version = tool("rustc").args(["--version"]).output()?;
+        let mut rustc = Command::new("rustc");
+        rustc.arg("--version");
+        let version = output(rustc)?;
         Ok(Self {
             rustc: minor_version(&version)?,
             architecture: std::env::consts::ARCH.to_owned(),
@@ -111,7 +133,7 @@ impl Machine {
     }
 }
 
-/// `1.95` of `rustc 1.95.0 (59807616e 2026-04-14)`.
+/// Returns `1.95` for `rustc 1.95.0 (59807616e 2026-04-14)`.
 fn minor_version(version: &str) -> Result<String> {
     let number = version.split(' ').nth(1);
     let minor = number.and_then(|number| number.rsplit_once('.'));

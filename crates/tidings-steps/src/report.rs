@@ -1,20 +1,20 @@
-//! The counts as tables for people, or as JSON.
+//! Prints the counts as tables or as JSON.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::count::{Cost, Counted, FORMATS};
-use super::step::{Step, Steps};
+use crate::count::{Cost, Counted, FORMATS};
+use crate::step::{Step, Steps};
 
-/// What no rule names is shown from so many instructions on.
+/// Code without a rule is shown if it takes at least this many instructions.
 const UNKNOWN: f64 = 1.0;
 
 pub(crate) fn tables(counted: &Counted) -> String {
-    let mut text = "# Instructions an event\n\n".to_owned();
+    let mut text = "# Instructions per event\n\n".to_owned();
     let columns = FORMATS.map(|(format, name)| (name, &counted[format]));
     text += &event(columns);
-    text += "\n# What more of it costs\n\n";
+    text += "\n# Instructions of an additional event or handler\n\n";
     text += &more(columns);
     for (name, cost) in columns {
         text += &unknown(name, &cost.event);
@@ -27,7 +27,7 @@ type Column<'a> = (&'static str, &'a Cost);
 fn event(columns: [Column<'_>; 2]) -> String {
     let mut text = String::new();
     let [one, other] = columns.map(|(name, _)| name);
-    let _ = writeln!(text, "| step | {one} | | {other} | | what it is |");
+    let _ = writeln!(text, "| step | {one} | | {other} | | work |");
     text += "| --- | ---: | ---: | ---: | ---: | --- |\n";
     for step in Step::ALL {
         let [one, other] = columns.map(|(_, cost)| {
@@ -46,7 +46,7 @@ fn event(columns: [Column<'_>; 2]) -> String {
 fn more(columns: [Column<'_>; 2]) -> String {
     let mut text = "| step".to_owned();
     for (name, _) in columns {
-        let _ = write!(text, " | {name}: an unwanted event | a further handler");
+        let _ = write!(text, " | {name}: event without a handler | handler");
     }
     text += " |\n| --- | ---: | ---: | ---: | ---: |\n";
     let mut row = |name: &str, count: &dyn Fn(&Steps) -> f64| {
@@ -68,7 +68,7 @@ fn more(columns: [Column<'_>; 2]) -> String {
 fn unknown(format: &str, steps: &Steps) -> String {
     let mut text = String::new();
     for (place, cost) in steps.unknown.iter().filter(|(_, cost)| *cost >= UNKNOWN) {
-        let _ = writeln!(text, "\n{format}, other: {cost:.1} of {place}");
+        let _ = writeln!(text, "\n{format}, other: {cost:.1} in {place}");
     }
     text
 }
@@ -100,7 +100,7 @@ fn rounded(count: f64) -> String {
     thousands(count, ',')
 }
 
-/// A whole number, in groups of three digits.
+/// Formats a whole number in groups of three digits.
 pub(crate) fn thousands(count: f64, separator: char) -> String {
     let digits = format!("{:.0}", count.abs());
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The event as its sender knows it: what is counted in this file is encoding.
+//! The event as the program sends it: instructions of this file count as encoding.
 
 use tidings::prelude::*;
 

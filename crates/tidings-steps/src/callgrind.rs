@@ -1,36 +1,36 @@
-//! What callgrind writes, read: what was spent on the lines of which source file, and who called
-//! whom.
+//! Reads callgrind's output: instructions by source file and function, and the calls between
+//! functions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Where instructions were counted: a source file, in the function that its code was inlined into.
+/// A source file, and the function that its code was inlined into.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) function: Function,
     pub(crate) file: Rc<str>,
 }
 
-/// A function as the program or library names it.
+/// A function, by its symbol in a program or library.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Function {
     pub(crate) object: Rc<str>,
     pub(crate) name: Rc<str>,
 }
 
-/// Instructions of one run, or of one event.
+/// Instructions of one run, or per event.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Profile {
-    /// Each place's own.
+    /// The instructions of each place, without the functions that it calls.
     pub(crate) own: BTreeMap<Place, f64>,
-    /// What calls cost with all that was called from there, by the callee and the calling place.
+    /// The instructions of calls, with everything called from there, by callee and calling place.
     pub(crate) calls: BTreeMap<Function, BTreeMap<Place, f64>>,
 }
 
 impl Profile {
-    /// Reads a file that was written with lines, but without single instructions or jumps.
+    /// Parses output with line numbers, without instruction addresses and jumps.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut reader = Reader::default();
         for (index, line) in text.lines().enumerate() {
@@ -47,7 +47,7 @@ impl Profile {
         Ok(reader.profile)
     }
 
-    /// What each of `events` costs that `self` has more than `shorter`.
+    /// Returns the instructions per event: `self` has `events` more events than `shorter`.
     pub(crate) fn per_event(&self, shorter: &Self, events: u32) -> Self {
         let events = f64::from(events);
         let calls = self.calls.iter().map(|(callee, callers)| {
@@ -73,7 +73,7 @@ impl Profile {
     }
 }
 
-/// The file line by line: a line says what the next ones are about.
+/// A parser of single lines. Some lines set the file and function of those that follow.
 #[derive(Debug, Default)]
 struct Reader {
     profile: Profile,
@@ -84,11 +84,11 @@ struct Reader {
     file: Rc<str>,
     callee_object: Option<Rc<str>>,
     callee: Rc<str>,
-    /// The next line of numbers is what a call cost.
+    /// The next line of numbers is the cost of a call.
     is_call: bool,
 }
 
-/// Objects, files and functions are numbered apart.
+/// Kinds of names; each is numbered separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Object,
@@ -120,7 +120,7 @@ impl Reader {
             "fl" | "fi" | "fe" => self.file = self.name(Kind::File, value)?,
             "fn" => self.function = self.name(Kind::Function, value)?,
             "cob" => self.callee_object = Some(self.name(Kind::Object, value)?),
-            // Only for the number that it may give to a name.
+            // Read only because it may assign a number to a name.
             "cfi" | "cfl" => drop(self.name(Kind::File, value)?),
             "cfn" => self.callee = self.name(Kind::Function, value)?,
             "calls" => self.is_call = true,
@@ -130,7 +130,7 @@ impl Reader {
         Ok(())
     }
 
-    /// `(7) name` gives the name a number, `(7)` is that name again.
+    /// Resolves a name: `(7) name` assigns a number, `(7)` refers to it.
     fn name(&mut self, kind: Kind, text: &str) -> Result<Rc<str>> {
         let Some((number, name)) = text.strip_prefix('(').and_then(|it| it.split_once(')')) else {
             return Ok(text.into());
@@ -143,7 +143,7 @@ impl Reader {
         name.cloned().context("a number without a name")
     }
 
-    /// A line's number, which we need not know, and what it cost.
+    /// Reads a line number, which is ignored, and its cost.
     fn cost(&mut self, line: &str) -> Result<()> {
         let (_, cost) = line.split_once(' ').context("a line without a cost")?;
         let cost: f64 = cost.parse()?;
