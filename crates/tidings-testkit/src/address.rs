@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_keeps_its_odd_characters_in_every_url() {
+    fn special_characters_of_a_password_are_encoded_in_every_url() {
         let address = Address::new(12_000, Some("hush-hush@p/word".into()));
 
         assert_eq!(
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_keeps_its_odd_characters_in_a_url() {
+    fn special_characters_of_a_path_are_encoded_in_a_url() {
         let url = Address::new(12_000, None).unix_url(Path::new("/tmp/a b:c/redis.sock"));
 
         assert_eq!(url, "redis+unix:///tmp/a%20b%3Ac/redis.sock");

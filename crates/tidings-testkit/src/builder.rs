@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_s_own_setting_comes_after_ours_and_so_wins() {
+    fn a_setting_of_the_test_overrides_the_default() {
         let builder = RedisBuilder::default().config("save", "60 1");
 
         let configuration =
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_may_hold_quotes_and_spaces() {
+    fn a_password_may_contain_quotes_and_spaces() {
         let builder = RedisBuilder::default().password("hush-hush \"b\" c");
 
         let configuration =
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_is_given_to_the_versions_that_know_it() {
+    fn a_setting_is_written_only_for_versions_that_know_it() {
         for (version, is_given) in [
             (Version::new(6, 2), false),
             (Version::new(7, 0), true),

@@ -16,11 +16,11 @@ const PRINTED: usize = 20;
 /// A list that grows while a test waits for items. Clones share it.
 #[derive(Debug)]
 pub struct Collected<T> {
-    inside: Arc<Inside<T>>,
+    list: Arc<SharedList<T>>,
 }
 
 #[derive(Debug)]
-struct Inside<T> {
+struct SharedList<T> {
     items: Mutex<Vec<Arc<T>>>,
     grown: Notify,
 }
@@ -28,19 +28,19 @@ struct Inside<T> {
 impl<T> Clone for Collected<T> {
     fn clone(&self) -> Self {
         Self {
-            inside: Arc::clone(&self.inside),
+            list: Arc::clone(&self.list),
         }
     }
 }
 
 impl<T> Default for Collected<T> {
     fn default() -> Self {
-        let inside = Inside {
+        let list = SharedList {
             items: Mutex::default(),
             grown: Notify::new(),
         };
         Self {
-            inside: Arc::new(inside),
+            list: Arc::new(list),
         }
     }
 }
@@ -49,7 +49,7 @@ impl<T: Debug> Collected<T> {
     /// Adds an item.
     pub fn push(&self, item: T) {
         self.lock().push(Arc::new(item));
-        self.inside.grown.notify_waiters();
+        self.list.grown.notify_waiters();
     }
 
     /// Returns the first item that satisfies `wanted`, as soon as there is one. Each item is
@@ -89,7 +89,7 @@ impl<T: Debug> Collected<T> {
         async move {
             let deadline = Instant::now() + DEADLINE;
             loop {
-                let grown = self.inside.grown.notified();
+                let grown = self.list.grown.notified();
                 tokio::pin!(grown);
                 grown.as_mut().enable();
                 if let Some(found) = find(&self.lock()) {
@@ -106,7 +106,7 @@ impl<T: Debug> Collected<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<T>>> {
-        self.inside
+        self.list
             .items
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

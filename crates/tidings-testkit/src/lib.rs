@@ -27,17 +27,17 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let redis = Redis::start().await;
-//! let (sender, hearer) = redis.two_nodes().await;
-//! let ticks: Collected<u64> = hearer.collect("tick");
+//! let (sender, subscriber) = redis.two_nodes().await;
+//! let ticks: Collected<u64> = subscriber.collect("tick");
 //! sender.send_to_all("tick", &1).await.expect("redis is up");
 //! ticks.wait_for(|tick| *tick == 1).await;
 //!
-//! redis.cut_off(&hearer).await;
+//! redis.cut_off(&subscriber).await;
 //! sender.send_to_all("tick", &2).await.expect("redis is up");
-//! redis.restore(&hearer).await;
+//! redis.restore(&subscriber).await;
 //! sender.send_to_all("tick", &3).await.expect("redis is up");
 //!
-//! let missed = hearer.gaps().wait_for(|gap| gap.sender == Some(sender.id())).await;
+//! let missed = subscriber.gaps().wait_for(|gap| gap.sender == Some(sender.id())).await;
 //! assert_eq!(missed.missed, Some(1));
 //! # }
 //! ```

@@ -20,14 +20,14 @@ const PASSWORD: &str = "hush-hush";
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let (sender, hearer) = memory_nodes().await;
-/// let ticks: Collected<u64> = hearer.collect("tick");
+/// let (sender, subscriber) = memory_nodes().await;
+/// let ticks: Collected<u64> = subscriber.collect("tick");
 ///
-/// sender.send_to_all("tick", &"not a number").await.expect("memory takes everything");
-/// sender.send_to_all("tick", &1).await.expect("memory takes everything");
+/// sender.send_to_all("tick", &"not a number").await.expect("memory accepts every event");
+/// sender.send_to_all("tick", &1).await.expect("memory accepts every event");
 ///
 /// assert_eq!(*ticks.wait_for(|_| true).await, 1);
-/// hearer.failures().wait_for(|failure| failure.to_string().contains("`tick`")).await;
+/// subscriber.failures().wait_for(|failure| failure.to_string().contains("`tick`")).await;
 /// # }
 /// ```
 #[derive(Debug)]
@@ -46,16 +46,16 @@ impl Node {
     /// If the bus does not start, with the reason.
     pub async fn start(builder: BusBuilder) -> Self {
         let (gaps, failures) = (Collected::default(), Collected::default());
-        let (gap_box, failure_box) = (gaps.clone(), failures.clone());
+        let (gaps_of_bus, failures_of_bus) = (gaps.clone(), failures.clone());
         let builder = builder
-            .on_failure(move |failure| failure_box.push(failure))
+            .on_failure(move |failure| failures_of_bus.push(failure))
             .on_gap(move |gap: Gap| {
-                gap_box.push(gap);
+                gaps_of_bus.push(gap);
                 std::future::ready(())
             });
         let bus = match builder.start().await {
             Ok(bus) => bus,
-            Err(error) => panic!("the bus does not start: {}", tidings::report(&error)),
+            Err(error) => panic!("cannot start the bus: {}", tidings::report(&error)),
         };
         Self {
             bus,
@@ -92,7 +92,7 @@ impl Node {
             std::future::ready(())
         });
         if let Err(error) = registered {
-            panic!("cannot collect: {}", tidings::report(&error));
+            panic!("cannot register a handler: {}", tidings::report(&error));
         }
         collected
     }
@@ -112,7 +112,7 @@ impl Deref for Node {
 }
 
 /// The ACL rules that allow everything.
-fn everything(version: Version) -> &'static [&'static str] {
+fn all_permissions(version: Version) -> &'static [&'static str] {
     if version >= Version::new(6, 2) {
         &["~*", "&*", "+@all"]
     } else {
@@ -142,7 +142,7 @@ impl Redis {
         let user = format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed));
         let password = format!(">{PASSWORD}");
         let mut command = vec!["ACL", "SETUSER", &user, "on", &password];
-        command.extend(everything(self.version()));
+        command.extend(all_permissions(self.version()));
         self.command(&command).await;
         let builder = describe(Bus::builder(&self.url_as(&user, PASSWORD)));
         Node {
@@ -171,10 +171,10 @@ impl Redis {
         let user = node
             .user
             .as_deref()
-            .expect("only a node with a user of its own can be cut off");
+            .expect("the node was started by `Redis::node`");
         self.command(&["ACL", "SETUSER", user, "off"]).await;
         self.command(&["CLIENT", "KILL", "USER", user]).await;
-        until("the node notices that it is cut off", || {
+        until("the node detects that it is cut off", || {
             !node.health().is_ready()
         })
         .await;
@@ -190,9 +190,9 @@ impl Redis {
         let user = node
             .user
             .as_deref()
-            .expect("only a node with a user of its own can be cut off");
+            .expect("the node was started by `Redis::node`");
         self.command(&["ACL", "SETUSER", user, "on"]).await;
-        until("the node comes back", || node.health().is_ready()).await;
+        until("the node reconnects", || node.health().is_ready()).await;
     }
 }
 
@@ -215,8 +215,8 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 
 /// Returns a `memory:` URL that no other test has.
 pub fn memory_url() -> String {
-    static PLACES: AtomicU64 = AtomicU64::new(1);
-    format!("memory:test-{}", PLACES.fetch_add(1, Ordering::Relaxed))
+    static URLS: AtomicU64 = AtomicU64::new(1);
+    format!("memory:test-{}", URLS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Starts two nodes that share a `memory:` URL with no other test.
@@ -237,13 +237,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_for_channels_is_given_to_the_versions_that_know_it() {
+    fn a_rule_for_channels_is_set_only_in_versions_that_know_it() {
         for (version, is_given) in [
             (Version::new(6, 0), false),
             (Version::new(6, 2), true),
             (Version::new(8, 0), true),
         ] {
-            assert_eq!(everything(version).contains(&"&*"), is_given);
+            assert_eq!(all_permissions(version).contains(&"&*"), is_given);
         }
     }
 }

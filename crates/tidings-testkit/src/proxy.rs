@@ -1,7 +1,7 @@
 //! A TCP proxy with network faults.
 
-mod carry;
 mod fault;
+mod forward;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,7 @@ const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 ///
 /// // The connection stays open, and nothing that Redis sends arrives on it.
 /// proxy.set_connection(0, Fault::Drop(Direction::ToClient));
-/// wait_for("it finds out", Duration::from_secs(20), async || {
+/// wait_for("the node reconnects", Duration::from_secs(20), async || {
 ///     node.health().reconnects == 1
 /// })
 /// .await;
@@ -47,13 +47,13 @@ const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    lines: Arc<Mutex<Lines>>,
+    connections: Arc<Mutex<Connections>>,
     accepting: JoinHandle<()>,
 }
 
 /// All connections, closed ones included, and the fault of new ones.
 #[derive(Debug)]
-struct Lines {
+struct Connections {
     to: SocketAddr,
     later: Fault,
     /// The task that forwards a connection holds the receiver until both of its ends are closed.
@@ -74,16 +74,16 @@ impl Proxy {
             .await
             .expect("127.0.0.1 has a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let lines = Lines {
+        let connections = Connections {
             to,
             later: Fault::None,
             faults: Vec::new(),
         };
-        let lines = Arc::new(Mutex::new(lines));
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&lines)));
+        let connections = Arc::new(Mutex::new(connections));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&connections)));
         Self {
             address,
-            lines,
+            connections,
             accepting,
         }
     }
@@ -101,22 +101,26 @@ impl Proxy {
     /// Forwards new connections to another server. Open connections stay; [`reset`](Self::reset)
     /// ends them.
     pub fn redirect(&self, to: SocketAddr) {
-        self.lines().to = to;
+        self.connections().to = to;
     }
 
     /// Returns the number of connections accepted so far.
     pub fn accepted_connections(&self) -> usize {
-        self.lines().faults.len()
+        self.connections().faults.len()
     }
 
     /// Returns the number of open connections.
     pub fn open_connections(&self) -> usize {
-        let lines = self.lines();
-        lines.faults.iter().filter(|one| !one.is_closed()).count()
+        let connections = self.connections();
+        connections
+            .faults
+            .iter()
+            .filter(|one| !one.is_closed())
+            .count()
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        lock(&self.lines)
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        lock(&self.connections)
     }
 }
 
@@ -126,9 +130,9 @@ impl Proxy {
     ///
     /// It applies to everything that is sent after this has returned.
     pub fn set(&self, fault: Fault) {
-        let mut lines = self.lines();
-        lines.later = fault;
-        for one in &lines.faults {
+        let mut connections = self.connections();
+        connections.later = fault;
+        for one in &connections.faults {
             one.send_replace(fault);
         }
     }
@@ -144,13 +148,13 @@ impl Proxy {
 
     /// Sets the fault of new connections.
     pub fn set_new_connections(&self, fault: Fault) {
-        self.lines().later = fault;
+        self.connections().later = fault;
     }
 
     /// Resets all open connections, for both sides, and returns their number. New connections are
     /// not reset; [`Fault::Reset`] does that.
     pub async fn reset(&self) -> usize {
-        let mut open = self.lines().faults.clone();
+        let mut open = self.connections().faults.clone();
         open.retain(|one| !one.is_closed());
         for one in &open {
             reset(one).await;
@@ -168,11 +172,11 @@ impl Proxy {
     }
 
     fn one(&self, connection: usize) -> Arc<watch::Sender<Fault>> {
-        let lines = self.lines();
-        let Some(one) = lines.faults.get(connection) else {
-            let count = lines.faults.len();
-            drop(lines);
-            panic!("there is no connection {connection}: only {count} came so far");
+        let connections = self.connections();
+        let Some(one) = connections.faults.get(connection) else {
+            let count = connections.faults.len();
+            drop(connections);
+            panic!("no connection {connection}: the proxy has accepted {count} so far");
         };
         Arc::clone(one)
     }
@@ -190,29 +194,29 @@ impl Drop for Proxy {
 }
 
 /// Owns the tasks that forward connections: they end with this one.
-async fn accept(listener: TcpListener, lines: Arc<Mutex<Lines>>) {
-    let mut carried = JoinSet::new();
+async fn accept(listener: TcpListener, connections: Arc<Mutex<Connections>>) {
+    let mut forwarding = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            Some(_) = carried.join_next() => continue,
+            Some(_) = forwarding.join_next() => continue,
         };
         match accepted {
-            Ok((client, _)) => open(client, &mut lock(&lines), &mut carried),
+            Ok((client, _)) => open(client, &mut lock(&connections), &mut forwarding),
             // The client has gone, or the process has no free descriptor.
             Err(_) => sleep(PAUSE_AFTER_AN_ERROR).await,
         }
     }
 }
 
-fn open(client: TcpStream, lines: &mut Lines, carried: &mut JoinSet<()>) {
-    let (fault, orders) = watch::channel(lines.later);
-    lines.faults.push(Arc::new(fault));
-    let to = lines.to;
+fn open(client: TcpStream, connections: &mut Connections, forwarding: &mut JoinSet<()>) {
+    let (fault, faults) = watch::channel(connections.later);
+    connections.faults.push(Arc::new(fault));
+    let to = connections.to;
     // The receiver is dropped last: when it is gone, both ends are closed.
-    carried.spawn(async move { carry::carry(client, to, &orders).await });
+    forwarding.spawn(async move { forward::forward(client, to, &faults).await });
 }
 
-fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(connections: &Mutex<Connections>) -> MutexGuard<'_, Connections> {
+    connections.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -147,7 +147,7 @@ impl Sentinels {
             found.is_some()
         })
         .await;
-        found.expect("the wait ended with one")
+        found.expect("the wait ended with a port")
     }
 
     async fn agreed(&self) -> Option<u16> {
@@ -267,7 +267,7 @@ async fn knows_all(sentinel: &Redis) -> bool {
 
 type Fields = HashMap<String, String>;
 
-async fn known(sentinel: &Redis, whom: &str) -> Vec<Fields> {
-    let answer = sentinel.command(&["SENTINEL", whom, NAME]).await;
-    Vec::from_redis_value(answer).expect("a sentinel lists whom it knows, each with its fields")
+async fn known(sentinel: &Redis, kind: &str) -> Vec<Fields> {
+    let answer = sentinel.command(&["SENTINEL", kind, NAME]).await;
+    Vec::from_redis_value(answer).expect("SENTINEL answers a list of maps")
 }

@@ -85,7 +85,7 @@ impl Redis {
                 Err(error) => panic!("{error}"),
             }
         }
-        panic!("others took {PORTS_TO_TRY} free ports before redis-server could");
+        panic!("cannot start redis-server: {PORTS_TO_TRY} free ports were taken by other programs");
     }
 
     pub(crate) async fn launch_on(
@@ -149,7 +149,10 @@ impl Redis {
 
     /// The address of the TLS port.
     fn secured(&self) -> Address {
-        let port = self.builder.tls_port.expect("`.tls()` asked for TLS");
+        let port = self
+            .builder
+            .tls_port
+            .expect("the server was started with TLS");
         Address::new(port, self.builder.password.clone())
     }
 
@@ -204,9 +207,7 @@ impl Redis {
     }
 
     fn running(&self) -> &Process {
-        self.process
-            .as_ref()
-            .expect("the server was killed or stopped, and not started again")
+        self.process.as_ref().expect("the server is not running")
     }
 }
 
@@ -289,7 +290,7 @@ impl Redis {
         self.resume();
         self.signal(Signal::TERM);
 
-        let mut process = self.process.take().expect("it had a process to signal");
+        let mut process = self.process.take().expect("the server has a process");
         let ended = poll(async || {
             let status = process.exit_status();
             status
@@ -310,7 +311,7 @@ impl Redis {
     pub async fn start_again(&mut self) {
         assert!(
             self.process.is_none(),
-            "the server runs: `restart` kills it first"
+            "the server is running: use `restart`"
         );
 
         for _ in 0..TRIES_TO_COME_BACK {
@@ -324,7 +325,7 @@ impl Redis {
             }
         }
         panic!(
-            "somebody else took port {} while the server was gone",
+            "another program took port {} while the server was stopped",
             self.port()
         );
     }
@@ -368,7 +369,7 @@ impl Redis {
     fn signal(&self, signal: Signal) {
         self.running()
             .signal(signal)
-            .expect("the server has not ended by itself");
+            .expect("the server process exists");
     }
 
     /// Pauses every client's commands for this time (`CLIENT PAUSE`), also those of
@@ -437,7 +438,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_has_room_in_its_path_however_long_that_of_temporary_files_is() {
+    fn a_socket_path_is_short_enough_under_any_temporary_directory() {
         let long = PathBuf::from("/").join("x".repeat(90));
         let of_socket = within(long.clone(), true);
         assert_eq!(of_socket, PathBuf::from("/tmp"));

@@ -28,9 +28,9 @@ pub(crate) enum StartError {
          \x20 on macOS:                   brew install redis"
     )]
     NotInstalled,
-    #[error("port {0} is taken")]
+    #[error("port {0} is in use")]
     PortTaken(u16),
-    #[error("redis-server ended at once ({status}); the end of its log:\n{log}")]
+    #[error("redis-server exited at once ({status}); the end of its log:\n{log}")]
     Ended { status: ExitStatus, log: String },
     #[error("redis-server did not answer within {STARTS_WITHIN:?}; the end of its log:\n{log}")]
     Silent { log: String },
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_found_its_port_taken_is_told_from_a_broken_one() {
+    fn a_taken_port_is_told_from_a_broken_server() {
         let taken = "# Could not create server TCP listening socket: bind: Address already in use";
         let broken = "*** FATAL CONFIG FILE ERROR ***";
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_ended_is_quoted_whatever_its_version_says() {
+    fn the_log_of_a_server_that_exited_is_quoted_for_any_version() {
         for words in [
             "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\n>>> 'no-such-setting 1'\nBad directive",
             "# Unresolved Configuration(s) Detected:\n# >>> 'no-such-setting 1'",

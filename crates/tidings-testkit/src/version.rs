@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_server_says_its_version() {
+    fn the_version_of_each_server_is_parsed() {
         for (words, version) in [
             (
                 "Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64",
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_say_its_version_is_taken_for_one_of_today_s() {
+    fn a_program_without_a_version_is_taken_for_a_recent_one() {
         assert_eq!(Version::of(Path::new("/bin/true")).major, 7);
     }
 }

@@ -61,17 +61,17 @@ pub(super) enum Treatment {
         /// The bytes that may be written before the connection is cut.
         left: u64,
     },
-    Keep,
+    Hold,
     Drop,
 }
 
 impl Fault {
     pub(super) fn treatment(self, of: Direction) -> Treatment {
         match self {
-            Fault::Blackhole(direction) if direction.covers(of) => Treatment::Keep,
+            Fault::Blackhole(direction) if direction.covers(of) => Treatment::Hold,
             Fault::Drop(direction) if direction.covers(of) => Treatment::Drop,
             // The forwarding task ends the connection at once.
-            Fault::SilentClose | Fault::Reset => Treatment::Keep,
+            Fault::SilentClose | Fault::Reset => Treatment::Hold,
             Fault::Latency(delay) => pass(delay, usize::MAX, u64::MAX),
             Fault::Slice(bytes) => pass(Duration::ZERO, bytes.max(1), u64::MAX),
             Fault::CutAfter(bytes, direction) if direction.covers(of) => {
@@ -83,7 +83,7 @@ impl Fault {
 
     /// Returns whether a new connection hangs at the proxy for now.
     pub(super) fn keeps_from_connecting(self) -> bool {
-        self.treatment(Direction::ToServer) == Treatment::Keep
+        self.treatment(Direction::ToServer) == Treatment::Hold
     }
 }
 
@@ -96,12 +96,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_of_one_way_leaves_the_other_alone() {
+    fn a_fault_of_one_direction_does_not_change_the_other() {
         let passes = Fault::None.treatment(Direction::ToServer);
 
         for (fault, covered) in [
             (Fault::Drop(Direction::ToClient), Treatment::Drop),
-            (Fault::Blackhole(Direction::ToClient), Treatment::Keep),
+            (Fault::Blackhole(Direction::ToClient), Treatment::Hold),
         ] {
             assert_eq!(fault.treatment(Direction::ToClient), covered);
             assert_eq!(fault.treatment(Direction::ToServer), passes);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_of_nothing_is_one_byte() {
+    fn a_slice_of_0_bytes_is_one_byte() {
         let treatment = Fault::Slice(0).treatment(Direction::ToServer);
 
         assert_eq!(treatment, Fault::Slice(1).treatment(Direction::ToServer));

@@ -107,12 +107,14 @@ impl SentinelsBuilder {
                 Err(error) => panic!("{error}"),
             }
         }
-        panic!("others took free ports {PORTS_TO_TRY} times before the sentinels could");
+        panic!(
+            "cannot start the sentinels: free ports were taken {PORTS_TO_TRY} times by other programs"
+        );
     }
 
     /// The sentinels know each other from the start: discovery would take them seconds.
     async fn try_sentinels(&self, servers: &[Redis]) -> Result<[Redis; 3], StartError> {
-        let all = [(); 3].map(|()| Known::anew());
+        let all = [(); 3].map(|()| Known::new());
         let start = |one: usize| Redis::launch_on(all[one].port, self.sentinel(servers, &all, one));
         let (one, two, three) = tokio::try_join!(start(0), start(1), start(2))?;
         Ok([one, two, three])
@@ -154,7 +156,7 @@ struct Known {
 }
 
 impl Known {
-    fn anew() -> Self {
+    fn new() -> Self {
         let id: [u8; 20] = rand::random();
         Self {
             port: free_port(),

@@ -1,4 +1,4 @@
-//! What a tester may rely on: each fault of a proxy, on bare sockets.
+//! Each fault of a proxy, on plain sockets.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,10 +11,10 @@ use tokio::time::{Instant, timeout};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// Long enough for what comes to have come.
+/// Long enough for bytes in flight to arrive.
 const A_WHILE: Duration = Duration::from_millis(100);
 
-/// A server that a test plays itself.
+/// A server in the test itself.
 struct Server(TcpListener);
 
 impl Server {
@@ -31,7 +31,7 @@ impl Server {
     }
 }
 
-/// A server, a proxy before it, and a connection: the client's end, and the server's.
+/// Returns a server, its proxy, and both ends of a connection.
 async fn connected() -> (Server, Proxy, TcpStream, TcpStream) {
     let server = Server::start().await;
     let proxy = Proxy::start(server.address()).await;
@@ -48,7 +48,7 @@ async fn say(socket: &mut TcpStream, words: &[u8]) {
     socket.write_all(words).await.unwrap();
 }
 
-/// Reads so many bytes.
+/// Reads this many bytes.
 async fn hear(socket: &mut TcpStream, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     timeout(SOON, socket.read_exact(&mut bytes))
@@ -72,7 +72,7 @@ async fn is_reset(socket: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn without_a_fault_all_passes_both_ways() {
+async fn without_a_fault_bytes_pass_in_both_directions() {
     let (_server, _proxy, mut client, mut accepted) = connected().await;
     let long = vec![7; 5 << 20];
 
@@ -83,7 +83,7 @@ async fn without_a_fault_all_passes_both_ways() {
 }
 
 #[tokio::test]
-async fn a_side_that_closes_still_hears_the_other() {
+async fn a_side_that_closes_still_receives_from_the_other() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
     assert_eq!(
         (proxy.accepted_connections(), proxy.open_connections()),
@@ -97,14 +97,14 @@ async fn a_side_that_closes_still_hears_the_other() {
 
     assert_eq!(hear(&mut client, 3).await, b"bye");
     assert!(is_closed(&mut client).await);
-    wait_for("the connection is over", SOON, async || {
+    wait_for("the connection is closed", SOON, async || {
         (proxy.accepted_connections(), proxy.open_connections()) == (1, 0)
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_latency_delays_each_way_and_keeps_the_order() {
+async fn a_latency_delays_each_direction_and_keeps_the_order() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
     let delay = Duration::from_millis(100);
     proxy.set(Fault::Latency(delay));
@@ -122,7 +122,7 @@ async fn a_latency_delays_each_way_and_keeps_the_order() {
 }
 
 #[tokio::test]
-async fn many_are_under_way_at_once_under_a_latency() {
+async fn a_latency_does_not_limit_the_bytes_in_flight() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
     proxy.set(Fault::Latency(Duration::from_secs(1)));
     let begun = Instant::now();
@@ -137,7 +137,7 @@ async fn many_are_under_way_at_once_under_a_latency() {
 }
 
 #[tokio::test]
-async fn a_black_hole_keeps_what_was_sent_until_it_passes() {
+async fn a_black_hole_holds_bytes_until_it_ends() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
 
     proxy.set(Fault::Blackhole(Direction::Both));
@@ -166,7 +166,7 @@ async fn a_new_connection_hangs_in_a_black_hole() {
 }
 
 #[tokio::test]
-async fn a_black_hole_of_one_way_lets_the_other_pass() {
+async fn a_black_hole_of_one_direction_does_not_change_the_other() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
 
     proxy.set(Fault::Blackhole(Direction::ToServer));
@@ -178,7 +178,7 @@ async fn a_black_hole_of_one_way_lets_the_other_pass() {
 }
 
 #[tokio::test]
-async fn what_is_swallowed_is_lost_and_what_follows_arrives() {
+async fn dropped_bytes_are_lost_and_later_ones_arrive() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
 
     proxy.set(Fault::Drop(Direction::ToClient));
@@ -193,7 +193,7 @@ async fn what_is_swallowed_is_lost_and_what_follows_arrives() {
 }
 
 #[tokio::test]
-async fn a_close_that_was_swallowed_is_told_once_it_passes() {
+async fn a_close_during_a_drop_is_forwarded_when_the_drop_ends() {
     let (_server, proxy, mut client, accepted) = connected().await;
 
     proxy.set(Fault::Drop(Direction::ToClient));
@@ -205,7 +205,7 @@ async fn a_close_that_was_swallowed_is_told_once_it_passes() {
 }
 
 #[tokio::test]
-async fn a_silent_close_is_told_to_the_server_alone() {
+async fn only_the_server_is_told_of_a_silent_close() {
     let (server, proxy, mut client, mut accepted) = connected().await;
 
     proxy.set(Fault::SilentClose);
@@ -215,7 +215,7 @@ async fn a_silent_close_is_told_to_the_server_alone() {
     assert!(is_silent(&mut client).await);
     assert_eq!(proxy.open_connections(), 1);
 
-    // Who connects anew is well, and the deaf one can be reset.
+    // A new connection is healthy, and the old one can be reset.
     let _another = connect(&proxy).await;
     server.accept().await;
     proxy.reset_connection(0).await;
@@ -223,7 +223,7 @@ async fn a_silent_close_is_told_to_the_server_alone() {
 }
 
 #[tokio::test]
-async fn a_reset_reaches_both_sides_of_all_and_nobody_who_comes_later() {
+async fn a_reset_reaches_both_sides_of_all_open_connections() {
     let (server, proxy, mut client, mut accepted) = connected().await;
     let (mut second, mut second_accepted) = (connect(&proxy).await, server.accept().await);
 
@@ -244,10 +244,10 @@ async fn a_reset_reaches_both_sides_of_all_and_nobody_who_comes_later() {
 }
 
 #[tokio::test]
-async fn a_reset_of_one_side_is_passed_on() {
+async fn a_reset_of_one_side_is_forwarded() {
     let (_server, _proxy, mut client, accepted) = connected().await;
 
-    // Who closes with unread bytes resets.
+    // A close with unread bytes is a reset.
     say(&mut client, b"unread").await;
     accepted.peek(&mut [0]).await.unwrap();
     drop(accepted);
@@ -256,7 +256,7 @@ async fn a_reset_of_one_side_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_resets() {
+async fn a_connection_to_a_missing_server_is_reset() {
     let server = Server::start().await;
     let proxy = Proxy::start(server.address()).await;
     drop(server);
@@ -265,7 +265,7 @@ async fn a_server_that_is_not_there_resets() {
 }
 
 #[tokio::test]
-async fn slices_are_of_so_many_bytes_and_lose_nothing() {
+async fn slices_have_the_given_size_and_lose_nothing() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
     let text: Vec<u8> = (0..20_000_u32).map(|byte| (byte % 251) as u8).collect();
 
@@ -281,7 +281,7 @@ async fn slices_are_of_so_many_bytes_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_cut_comes_after_so_many_bytes_of_its_way() {
+async fn a_cut_comes_after_the_given_bytes_of_its_direction() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
 
     proxy.set(Fault::CutAfter(6, Direction::ToClient));
@@ -297,7 +297,7 @@ async fn a_cut_comes_after_so_many_bytes_of_its_way() {
 }
 
 #[tokio::test]
-async fn a_fault_may_be_of_one_connection_or_of_later_ones() {
+async fn a_fault_applies_to_one_connection_or_to_new_ones() {
     let (server, proxy, mut first, mut first_accepted) = connected().await;
     let (mut second, mut second_accepted) = (connect(&proxy).await, server.accept().await);
 
@@ -314,15 +314,15 @@ async fn a_fault_may_be_of_one_connection_or_of_later_ones() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "there is no connection 3: only 1 came so far")]
-async fn a_fault_of_a_connection_that_never_came_is_a_mistake() {
+#[should_panic(expected = "no connection 3: the proxy has accepted 1 so far")]
+async fn a_fault_of_an_unknown_connection_panics() {
     let (_server, proxy, _client, _accepted) = connected().await;
 
     proxy.set_connection(3, Fault::None);
 }
 
 #[tokio::test]
-async fn a_redirected_proxy_leads_to_another_server() {
+async fn a_redirected_proxy_forwards_to_another_server() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
     let other = Server::start().await;
 
@@ -336,7 +336,7 @@ async fn a_redirected_proxy_leads_to_another_server() {
 }
 
 #[tokio::test]
-async fn a_dropped_proxy_is_gone_with_its_connections() {
+async fn a_dropped_proxy_closes_its_connections() {
     let (_server, proxy, mut client, mut accepted) = connected().await;
     let address = proxy.address();
 

@@ -1,4 +1,4 @@
-//! What a tester may rely on: sentinels that know each other, and failovers as they really are.
+//! Sentinels that know each other, and real failovers.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn all_know_each_other_from_the_start() {
+async fn all_sentinels_know_each_other_from_the_start() {
     let begun = Instant::now();
     let sentinels = Sentinels::start().await;
     let took = begun.elapsed();
@@ -71,21 +71,21 @@ async fn a_frozen_master_is_replaced_though_a_sentinel_is_dead() {
     let frozen = sentinels.freeze_master().await;
     let new = sentinels.wait_for_master_other_than(frozen).await.port();
 
-    // Who was away learns of it.
+    // A sentinel that was down learns the new master.
     sentinels.resume();
     sentinels.sentinels_mut()[0].start_again().await;
     assert_eq!(sentinels.master().await.port(), new);
 }
 
 #[tokio::test]
-async fn a_frozen_sentinel_does_not_hold_up_the_others() {
+async fn a_frozen_sentinel_does_not_delay_the_others() {
     let sentinels = Sentinels::start().await;
     sentinels.sentinels()[0].freeze();
 
     let new = timeout(SOON, sentinels.failover()).await.unwrap().port();
 
     sentinels.resume();
-    wait_for("the thawed sentinel names it too", SOON, async || {
+    wait_for("the resumed sentinel names it too", SOON, async || {
         let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster"];
         let named = sentinels.sentinels()[0].cli(&ask).await;
         named.ends_with(&new.to_string())

@@ -1,4 +1,4 @@
-//! What a tester may rely on: a real server, and nothing left of it.
+//! A real server, of which nothing is left after a test.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Set in a copy of this test program that a test starts to play a part.
+/// Set in a copy of this test program that a test starts as a child.
 const PART: &str = "TIDINGS_TESTKIT_PART";
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_stopped_server_is_gone_even_if_it_was_frozen() {
 }
 
 #[tokio::test]
-async fn a_frozen_server_is_silent_until_it_is_thawed() {
+async fn a_frozen_server_does_not_answer_until_it_is_resumed() {
     let redis = Redis::start().await;
 
     redis.freeze();
@@ -87,7 +87,7 @@ async fn a_frozen_server_is_silent_until_it_is_thawed() {
 }
 
 #[tokio::test]
-async fn a_paused_server_holds_commands_back_for_a_while() {
+async fn a_paused_server_delays_commands() {
     let redis = Redis::start().await;
 
     redis.pause(Duration::from_secs(1)).await;
@@ -98,7 +98,7 @@ async fn a_paused_server_holds_commands_back_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_subscriber_that_is_too_far_behind_is_cut() {
+async fn a_subscriber_that_is_too_far_behind_is_disconnected() {
     let redis = Redis::start().await;
     redis.limit_output_buffer(1 << 20).await;
     let mut hearer = TcpStream::connect(redis.address()).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_subscriber_that_is_too_far_behind_is_cut() {
     hearer.readable().await.unwrap();
     let large = "x".repeat(1 << 20);
 
-    // It never reads, so the sockets' own buffers fill first.
+    // It never reads, so the socket buffers fill first.
     wait_for("nobody hears", SOON, async || {
         redis.command(&["PUBLISH", "news", &large]).await == Value::Int(0)
     })
@@ -114,7 +114,7 @@ async fn a_subscriber_that_is_too_far_behind_is_cut() {
 }
 
 #[tokio::test]
-async fn a_replica_has_what_its_master_has_and_can_be_made_a_master() {
+async fn a_replica_is_in_sync_and_can_be_promoted() {
     let mut master = Redis::builder().password("hush-hush sesame").start().await;
     let replica = Redis::builder().replica_of(&master).start().await;
     assert!(master.is_master().await && !replica.is_master().await);
@@ -131,7 +131,7 @@ async fn a_replica_has_what_its_master_has_and_can_be_made_a_master() {
 }
 
 #[tokio::test]
-async fn what_redis_wrote_into_its_configuration_survives_a_crash() {
+async fn a_rewritten_configuration_survives_a_crash() {
     let mut redis = Redis::start().await;
     redis.limit_output_buffer(12_345).await;
     redis.command(&["CONFIG", "REWRITE"]).await;
@@ -144,7 +144,7 @@ async fn what_redis_wrote_into_its_configuration_survives_a_crash() {
 }
 
 #[tokio::test]
-async fn cut_connections_are_counted_by_kind() {
+async fn killed_connections_are_counted_by_kind() {
     let redis = Redis::start().await;
     let client = redis::Client::open(redis.url()).unwrap();
     let sender = client.get_multiplexed_async_connection().await.unwrap();
@@ -158,7 +158,7 @@ async fn cut_connections_are_counted_by_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_test_s_own_questions_are_never_counted() {
+async fn the_test_kit_s_own_connections_are_not_counted() {
     let redis = Redis::start().await;
 
     for _ in 0..300 {
@@ -168,15 +168,15 @@ async fn a_test_s_own_questions_are_never_counted() {
 }
 
 #[tokio::test]
-async fn a_server_with_a_password_turns_away_who_does_not_know_it() {
+async fn a_server_with_a_password_rejects_clients_without_it() {
     let redis = Redis::builder()
         .password("hush-hush, \"sesame\"")
         .start()
         .await;
-    let stranger = redis::Client::open(format!("redis://{}", redis.address())).unwrap();
+    let anonymous = redis::Client::open(format!("redis://{}", redis.address())).unwrap();
 
-    let mut stranger = stranger.get_multiplexed_async_connection().await.unwrap();
-    let denied = redis::cmd("PING").exec_async(&mut stranger).await;
+    let mut connection = anonymous.get_multiplexed_async_connection().await.unwrap();
+    let denied = redis::cmd("PING").exec_async(&mut connection).await;
 
     assert_eq!(denied.unwrap_err().code(), Some("NOAUTH"));
     redis.command(&["PING"]).await;
@@ -199,7 +199,7 @@ async fn a_user_without_a_channel_may_not_publish() {
 }
 
 #[tokio::test]
-async fn a_unix_socket_leads_to_the_same_server() {
+async fn a_unix_socket_connects_to_the_same_server() {
     let redis = Redis::builder()
         .password("hush-hush p@ss")
         .unix_socket()
@@ -236,10 +236,10 @@ async fn a_server_that_does_not_start_is_an_error() {
         .await;
 }
 
-/// A program that does as a server does which does not start.
+/// Writes a program that behaves like a server that does not start.
 fn fake(directory: &Path, script: &str) -> PathBuf {
     let path = directory.join("fake-server");
-    // Another process writes it: no program can be run while this one could still write to it.
+    // Another process writes it: a program cannot be run while this process has it open for writing.
     let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod +x "$2""#;
     let mut writing = Command::new("/bin/sh");
     writing.args(["-c", write, "fake", script]).arg(&path);
@@ -250,7 +250,7 @@ fn fake(directory: &Path, script: &str) -> PathBuf {
 
 #[tokio::test]
 #[should_panic(expected = "# in words of its own")]
-async fn a_server_that_does_not_start_says_why() {
+async fn a_server_that_does_not_start_panics_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
     let server = fake(directory.path(), "echo '# in words of its own'; exit 1");
     Redis::builder().program(server).start().await;
@@ -271,7 +271,7 @@ async fn an_old_server_gets_no_setting_that_it_does_not_know() {
 
 #[tokio::test]
 #[should_panic(expected = "pigs fly")]
-async fn waiting_in_vain_names_what_was_waited_for() {
+async fn a_failed_wait_names_its_condition() {
     wait_for("pigs fly", Duration::from_millis(20), async || false).await;
 }
 
@@ -287,11 +287,11 @@ async fn a_dropped_server_is_gone() {
 }
 
 #[tokio::test]
-async fn a_server_is_gone_after_its_owner_was_killed() {
+async fn a_server_ends_after_its_owner_was_killed() {
     if std::env::var(PART).is_ok() {
         return own_a_frozen_server().await;
     }
-    let mut owner = a_copy_that_runs("server::a_server_is_gone_after_its_owner_was_killed")
+    let mut owner = a_copy_that_runs("server::a_server_ends_after_its_owner_was_killed")
         .spawn()
         .unwrap();
     let (pid, directory) = said_by(&mut owner);
@@ -307,8 +307,8 @@ async fn a_server_is_gone_after_its_owner_was_killed() {
     .await;
 }
 
-/// The owner's part: it says what it owns, and waits to be killed. It ends by
-/// itself should the test fail before that.
+/// The child: prints what it owns, and waits to be killed. It ends by itself if the test fails
+/// before that.
 async fn own_a_frozen_server() {
     let redis = Redis::start().await;
     let directory = redis.cli(&["CONFIG", "GET", "dir"]).await;
@@ -323,7 +323,7 @@ fn said_by(owner: &mut Child) -> (u32, String) {
     let line = lines
         .map_while(Result::ok)
         .find(|line| line.starts_with("owns "))
-        .expect("the owner says what it owns");
+        .expect("the owner prints what it owns");
     let (pid, directory) = line["owns ".len()..]
         .split_once(' ')
         .expect("a pid and a directory");
@@ -346,7 +346,7 @@ async fn a_missing_redis_server_is_a_failure_with_advice() {
     assert!(printed.contains("cargo xtask test"), "no advice: {printed}");
 }
 
-/// This test program once more, for this one test and to play its part.
+/// Runs this test program again, with this test alone.
 fn a_copy_that_runs(test: &str) -> Command {
     let mut copy = Command::new(std::env::current_exe().expect("the path of this program"));
     copy.args(["--exact", test, "--nocapture"])

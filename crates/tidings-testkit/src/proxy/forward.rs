@@ -19,7 +19,7 @@ use super::fault::{Direction, Fault, Treatment};
 const ROOM: usize = 1 << 20;
 const READ_AT_ONCE: usize = 64 << 10;
 
-type Orders = watch::Receiver<Fault>;
+type Faults = watch::Receiver<Fault>;
 
 /// The end of a connection.
 enum End {
@@ -31,26 +31,26 @@ enum End {
 }
 
 /// Forwards a connection. Both sockets are closed when this returns.
-pub(super) async fn carry(mut client: TcpStream, to: SocketAddr, orders: &Orders) {
+pub(super) async fn forward(mut client: TcpStream, to: SocketAddr, faults: &Faults) {
     let mut server = None;
     let end = tokio::select! {
         biased;
-        end = ordered_end(orders.clone()) => end,
-        end = pass(&mut client, &mut server, to, orders) => end,
+        end = end_by_fault(faults.clone()) => end,
+        end = pass(&mut client, &mut server, to, faults) => end,
     };
     match end {
         End::Closed => {}
         End::Reset => reset(client, server),
         End::Silent => {
             drop(server);
-            stay_deaf(client, orders.clone()).await;
+            ignore_client(client, faults.clone()).await;
         }
     }
 }
 
-async fn ordered_end(mut orders: Orders) -> End {
+async fn end_by_fault(mut faults: Faults) -> End {
     let ends = |fault: &Fault| matches!(fault, Fault::Reset | Fault::SilentClose);
-    match orders.wait_for(ends).await.as_deref() {
+    match faults.wait_for(ends).await.as_deref() {
         Ok(Fault::SilentClose) => End::Silent,
         _ => End::Reset,
     }
@@ -65,12 +65,12 @@ fn reset(client: TcpStream, server: Option<TcpStream>) {
 }
 
 /// Reads and ignores the client's bytes, until it closes or is reset.
-async fn stay_deaf(mut client: TcpStream, mut orders: Orders) {
+async fn ignore_client(mut client: TcpStream, mut faults: Faults) {
     let mut bytes = vec![0; READ_AT_ONCE];
-    let hangs_up = async { while let Ok(1..) = client.read(&mut bytes).await {} };
+    let closes = async { while let Ok(1..) = client.read(&mut bytes).await {} };
     let is_reset = tokio::select! {
-        () = hangs_up => false,
-        _ = orders.wait_for(|fault| *fault == Fault::Reset) => true,
+        () = closes => false,
+        _ = faults.wait_for(|fault| *fault == Fault::Reset) => true,
     };
     if is_reset {
         reset(client, None);
@@ -81,10 +81,10 @@ async fn pass(
     client: &mut TcpStream,
     server: &mut Option<TcpStream>,
     to: SocketAddr,
-    orders: &Orders,
+    faults: &Faults,
 ) -> End {
     let may_connect = |fault: &Fault| !fault.keeps_from_connecting();
-    if orders.clone().wait_for(may_connect).await.is_err() {
+    if faults.clone().wait_for(may_connect).await.is_err() {
         return End::Reset;
     }
     let Ok(connected) = TcpStream::connect(to).await else {
@@ -96,8 +96,8 @@ async fn pass(
 
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let there = pass_on(Direction::ToServer, from_client, to_server, orders.clone());
-    let back = pass_on(Direction::ToClient, from_server, to_client, orders.clone());
+    let there = pass_on(Direction::ToServer, from_client, to_server, faults.clone());
+    let back = pass_on(Direction::ToClient, from_server, to_client, faults.clone());
     match tokio::try_join!(there, back) {
         Ok(_) => End::Closed,
         Err(Reset) => End::Reset,
@@ -112,31 +112,31 @@ async fn pass_on(
     direction: Direction,
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    mut orders: Orders,
+    mut faults: Faults,
 ) -> Result<(), Reset> {
     let mut buffer = BytesMut::new();
-    let mut waiting = Waiting::default();
-    let mut treatment = orders.borrow_and_update().treatment(direction);
+    let mut held = Held::default();
+    let mut treatment = faults.borrow_and_update().treatment(direction);
     loop {
         if treatment == Treatment::Drop {
-            waiting.drop_bytes();
+            held.drop_bytes();
         }
         tokio::select! {
             // Faults first: they apply to all bytes that arrive later.
             biased;
-            changed = orders.changed() => {
+            changed = faults.changed() => {
                 changed.map_err(|_| Reset)?;
-                treatment = orders.borrow_and_update().treatment(direction);
+                treatment = faults.borrow_and_update().treatment(direction);
             }
-            step = let_go(&mut to, waiting.first(), treatment) => match step {
-                Step::Wrote(bytes) => {
-                    waiting.gone(bytes);
+            step = write_first(&mut to, held.first(), treatment) => match step {
+                Output::Wrote(bytes) => {
+                    held.gone(bytes);
                     treatment = treatment.after(bytes);
                 }
-                Step::Closed => return Ok(()),
-                Step::Reset => return Err(Reset),
+                Output::Closed => return Ok(()),
+                Output::Reset => return Err(Reset),
             },
-            what = read(&mut from, &mut buffer), if waiting.has_room() => waiting.push(what),
+            input = read(&mut from, &mut buffer), if held.has_room() => held.push(input),
         }
     }
 }
@@ -151,36 +151,40 @@ impl Treatment {
 }
 
 /// An input of one side.
-enum What {
+enum Input {
     Bytes(Bytes),
     Close,
     Reset,
 }
 
 /// Reads from one side. Cancel safe.
-async fn read(from: &mut ReadHalf<'_>, buffer: &mut BytesMut) -> What {
+async fn read(from: &mut ReadHalf<'_>, buffer: &mut BytesMut) -> Input {
     buffer.reserve(READ_AT_ONCE);
     match from.read_buf(buffer).await {
-        Ok(0) => What::Close,
-        Ok(_) => What::Bytes(buffer.split().freeze()),
-        Err(_) => What::Reset,
+        Ok(0) => Input::Close,
+        Ok(_) => Input::Bytes(buffer.split().freeze()),
+        Err(_) => Input::Reset,
     }
 }
 
 /// The result of a write to the other side.
-enum Step {
+enum Output {
     Wrote(usize),
     Closed,
     Reset,
 }
 
 /// Waits until the first input may be forwarded, and forwards it. Cancel safe.
-async fn let_go(to: &mut WriteHalf<'_>, first: Option<&Arrived>, treatment: Treatment) -> Step {
+async fn write_first(
+    to: &mut WriteHalf<'_>,
+    first: Option<&Arrived>,
+    treatment: Treatment,
+) -> Output {
     let Treatment::Pass { delay, slice, left } = treatment else {
         return pending().await;
     };
     if left == 0 {
-        return Step::Reset;
+        return Output::Reset;
     }
     let Some(first) = first else {
         return pending().await;
@@ -188,35 +192,35 @@ async fn let_go(to: &mut WriteHalf<'_>, first: Option<&Arrived>, treatment: Trea
     if !delay.is_zero() {
         sleep_until(first.at + delay).await;
     }
-    match &first.what {
-        What::Bytes(bytes) => {
+    match &first.input {
+        Input::Bytes(bytes) => {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             let piece = &bytes[..bytes.len().min(slice).min(left)];
             // A closed connection is reported by the other direction.
-            to.write(piece).await.map_or(Step::Closed, Step::Wrote)
+            to.write(piece).await.map_or(Output::Closed, Output::Wrote)
         }
-        What::Close => {
+        Input::Close => {
             let _ = to.shutdown().await;
-            Step::Closed
+            Output::Closed
         }
-        What::Reset => Step::Reset,
+        Input::Reset => Output::Reset,
     }
 }
 
 struct Arrived {
     at: Instant,
-    what: What,
+    input: Input,
 }
 
 /// Inputs that were read and not yet forwarded, in order.
 #[derive(Default)]
-struct Waiting {
+struct Held {
     all: VecDeque<Arrived>,
     bytes: usize,
     has_ended: bool,
 }
 
-impl Waiting {
+impl Held {
     fn has_room(&self) -> bool {
         self.bytes < ROOM && !self.has_ended
     }
@@ -225,19 +229,19 @@ impl Waiting {
         self.all.front()
     }
 
-    fn push(&mut self, what: What) {
-        match &what {
-            What::Bytes(bytes) => self.bytes += bytes.len(),
-            What::Close | What::Reset => self.has_ended = true,
+    fn push(&mut self, input: Input) {
+        match &input {
+            Input::Bytes(bytes) => self.bytes += bytes.len(),
+            Input::Close | Input::Reset => self.has_ended = true,
         }
         let at = Instant::now();
-        self.all.push_back(Arrived { at, what });
+        self.all.push_back(Arrived { at, input });
     }
 
     /// Removes this many bytes of the first input.
     fn gone(&mut self, count: usize) {
         self.bytes -= count;
-        if let Some(What::Bytes(bytes)) = self.all.front_mut().map(|first| &mut first.what) {
+        if let Some(Input::Bytes(bytes)) = self.all.front_mut().map(|first| &mut first.input) {
             bytes.advance(count);
             if bytes.is_empty() {
                 self.all.pop_front();
@@ -247,6 +251,6 @@ impl Waiting {
 
     fn drop_bytes(&mut self) {
         self.bytes = 0;
-        self.all.retain(|one| !matches!(one.what, What::Bytes(_)));
+        self.all.retain(|one| !matches!(one.input, Input::Bytes(_)));
     }
 }
