@@ -23,7 +23,7 @@ use crate::receive::subscription::{HandlerOptions, Subscription};
 use crate::send::outgoing::Settings;
 use crate::shared::reconciler;
 use crate::task::stage::Stage;
-use crate::task::timer::FOREVER;
+use crate::task::FOREVER;
 use crate::transport::address::Address;
 use crate::transport::tls::Tls;
 use crate::transport::url;

@@ -12,7 +12,7 @@ use crate::bus::shutdown::shut_down;
 use crate::error::shutdown::ShutdownError;
 use crate::error::start::StartError;
 use crate::observe::health::{Connection, Health, HealthWatch};
-use crate::task::timer::FOREVER;
+use crate::task::FOREVER;
 use crate::transport::url;
 
 impl Bus {

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tidings_codec::NodeId;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::unconstrained;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use crate::connection::outage::Outage;
 use crate::connection::polling::Glances;
@@ -28,7 +28,6 @@ use crate::send::window::Echoes;
 use crate::task::backoff::{Delays, LONGEST, endless_delays};
 use crate::task::random::jitter;
 use crate::task::stage::Stage;
-use crate::task::timer::Alarm;
 use crate::transport::{Connected, Hearing, Sending, SendingAgain, Transport};
 
 /// Where others' frames come without a pause, ours may only be behind them: then it has this many
@@ -256,8 +255,6 @@ impl Link {
             Arc::clone(&self.receiver.dispatcher),
             Arc::clone(&self.receiver.echoes),
         );
-        // Made once: to begin and give up these waits for each frame costs more than the frame.
-        let (mut alarm, mut clock) = (Alarm::new(heard), Alarm::new(heard + self.probe.interval));
         let mut broken = pin!(probe.broken.notified());
         let mut changed = pin!(dispatcher.changed.notified());
         let mut is_wanted = pin!(echoes.is_wanted.notified());
@@ -298,7 +295,7 @@ impl Link {
                     arrived.and_then(|()| self.check_echo(self.probe.interval * FLOOD))
                 }
                 // Each of these looks again.
-                () = alarm.at(glance.unwrap_or(heard)), if glance.is_some() => Ok(()),
+                () = sleep_until(glance.unwrap_or(heard).into()), if glance.is_some() => Ok(()),
                 () = &mut changed => {
                     changed.set(dispatcher.changed.notified());
                     Ok(())
@@ -307,7 +304,7 @@ impl Link {
                     is_wanted.set(echoes.is_wanted.notified());
                     Ok(())
                 }
-                () = clock.at(self.next_look(self.due(heard, asked, pause))) => {
+                () = sleep_until(self.next_look(self.due(heard, asked, pause)).into()) => {
                     let now = Instant::now();
                     self.receiver.report(now);
                     if now < self.due(heard, asked, pause) {

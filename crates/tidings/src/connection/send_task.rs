@@ -23,7 +23,6 @@ use crate::send::given_up::GivenUpFrame;
 use crate::send::outgoing::{Outgoing, Shut};
 use crate::send::window::{Echoes, PATIENCE};
 use crate::task::stage::Stage;
-use crate::task::timer::Alarm;
 use crate::transport::{PublishError, Sending};
 
 /// How long what waits may still leave when the bus is dropped.
@@ -121,8 +120,6 @@ impl Sender {
         let mut farewell = None;
         let mut sessions_ended = false;
         let (probe, mut stage) = (Arc::clone(&self.probe), self.stage.clone());
-        // Made once: to begin and give up these waits for each frame costs more than the frame.
-        let mut alarm = Alarm::new(session.due(progress, farewell));
         let mut wanted = pin!(probe.wanted.notified());
         let mut proven = pin!(probe.proven.notified());
         let mut leaving = pin!(wait_for(&mut stage, Stage::Leaving));
@@ -195,7 +192,7 @@ impl Sender {
                         return End::Left;
                     }
                 }
-                () = alarm.at(due) => {
+                () = sleep_until(due.into()) => {
                     if farewell.is_some_and(|farewell| farewell <= Instant::now()) {
                         return End::Left;
                     }

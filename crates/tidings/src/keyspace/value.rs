@@ -11,7 +11,7 @@ use crate::error::shown;
 use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::redis::{RedisKeys, refused, text, understood};
 use crate::keyspace::stamp::Stamp;
-use crate::task::timer::FOREVER;
+use crate::task::FOREVER;
 
 mod memory;
 mod scripts;

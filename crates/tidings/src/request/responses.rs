@@ -17,7 +17,7 @@ use crate::error::report;
 use crate::error::request::ResponseError;
 use crate::request::pending::{Heard, OpenAsk};
 use crate::request::summary::{Responder, Summary};
-use crate::task::timer::FOREVER;
+use crate::task::FOREVER;
 
 /// How many answers of nodes that are no members count. The number of these is not ours to bound.
 const STRANGERS: usize = 1_024;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::task::timer::FOREVER;
+use crate::task::FOREVER;
 
 /// What travels in a notice must leave room in its frame.
 const MOST_INLINE: usize = 64 << 10;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::task::timer::FOREVER;
+use crate::task::FOREVER;
 
 const CAPACITY: usize = 10_000;
 const TTL: Duration = Duration::from_mins(5);

@@ -17,7 +17,7 @@ use crate::error::shown;
 use crate::keyspace::map::NEGATIVE;
 use crate::shared::shareable::Shareable;
 use crate::shared::value_replica::decode;
-use crate::task::timer::FOREVER;
+use crate::task::FOREVER;
 
 /// What a map's keys can do.
 pub(crate) trait Key: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static {}

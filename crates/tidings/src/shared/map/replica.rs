@@ -42,7 +42,7 @@ use crate::shared::refresh::{Care, Era, Outcome};
 use crate::shared::registry::Announceable;
 use crate::shared::shareable::Shareable;
 use crate::shared::write::{ATTEMPTS, encoded, give_way};
-use crate::task::timer::FOREVER;
+use crate::task::FOREVER;
 
 /// How many updates of different keys may be under way at once; those of one key take turns.
 const TURNS: usize = 16;
