@@ -14,7 +14,6 @@ pub(crate) mod cache;
 pub(crate) mod caching;
 pub(crate) mod changed;
 pub(crate) mod entry;
-pub(crate) mod eviction;
 pub(crate) mod invalidate;
 pub(crate) mod invalidations;
 pub(crate) mod loader;

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use futures_util::future::WeakShared;
+use hashlink::LinkedHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant as Clocked;
 
 use crate::keyspace::stamp::Stamp;
 use crate::shared::map::entry::Loaded;
 use crate::shared::map::entry::{Entry, Reading};
-use crate::shared::map::eviction::{Clock, Place};
 use crate::shared::map::invalidations::{Invalidations, Turn};
 use crate::shared::map::single_flight::Flights;
 
@@ -52,9 +52,11 @@ pub(crate) struct Cache<K, V> {
     answered: Option<Instant>,
     /// The stamp that an answer brought before its notice was heard.
     unheard: Option<Stamp>,
-    /// What was not kept, to be dropped where no lock is held.
-    unkept: Vec<Entry<V>>,
-    entries: Clock<K, Entry<V>>,
+    /// The least recently used one first.
+    entries: LinkedHashMap<K, Entry<V>, RandomState>,
+    capacity: usize,
+    /// What was taken out or not kept, to be dropped where no lock is held.
+    gone: Gone<K, V>,
     /// The entries that come from a writing of which nothing was heard yet, and its mark.
     ahead: HashMap<K, String, RandomState>,
     pub(crate) reading: Flights<K, WeakShared<Reading<V>>>,
@@ -63,19 +65,25 @@ pub(crate) struct Cache<K, V> {
     pub(crate) invalid: Invalidations<K>,
 }
 
+pub(crate) type Gone<K, V> = Vec<(K, Entry<V>)>;
+
 impl<K, V> Cache<K, V> {
     /// What has to be dropped where no lock is held: to drop it is the application's code.
     pub(crate) fn take_gone(&mut self) -> Gone<K, V> {
-        (self.entries.take_gone(), std::mem::take(&mut self.unkept))
+        std::mem::take(&mut self.gone)
     }
 
     /// The same of a cache that nobody uses any more.
     pub(crate) fn take_all(&mut self) -> Gone<K, V> {
-        (self.entries.take_all(), std::mem::take(&mut self.unkept))
+        self.clear();
+        self.take_gone()
+    }
+
+    fn clear(&mut self) {
+        self.gone.extend(self.entries.drain());
+        self.ahead.clear();
     }
 }
-
-pub(crate) type Gone<K, V> = (Vec<Place<K, Entry<V>>>, Vec<Entry<V>>);
 
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
@@ -85,8 +93,9 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             steps: 0,
             answered: None,
             unheard: None,
-            unkept: Vec::new(),
-            entries: Clock::new(capacity),
+            entries: LinkedHashMap::default(),
+            capacity,
+            gone: Vec::new(),
             ahead: HashMap::default(),
             reading: Flights::default(),
             loading: Flights::default(),
@@ -103,11 +112,10 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     pub(crate) fn get(&mut self, key: &K) -> Option<&Entry<V>> {
         let until = self.entries.get(key)?.until;
         if until.is_some_and(|until| until <= Clocked::now()) {
-            self.entries.remove(key);
-            self.ahead.remove(key);
+            self.take_out(key);
             return None;
         }
-        self.entries.get(key)
+        self.entries.to_back(key).map(|entry| &*entry)
     }
 
     /// Keeps what was read when the map had this stamp. The caller knows that no change of this
@@ -117,7 +125,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     pub(crate) fn keep(&mut self, key: K, entry: Entry<V>, at: &Stamp) {
         let is_overtaken = !self.has_passed(at) && at.version < self.stamp.version;
         if is_overtaken || self.invalid.has(&key) {
-            self.unkept.push(entry);
+            self.gone.push((key, entry));
             return;
         }
         if self.entries.is_empty() && !self.has_passed(at) {
@@ -130,8 +138,13 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         } else {
             self.ahead.insert(key.clone(), at.nonce.clone());
         }
-        if let Some(gone) = self.entries.insert(key, entry) {
-            self.ahead.remove(&gone);
+        self.gone.extend(self.entries.remove_entry(&key));
+        self.entries.insert(key, entry);
+        if self.entries.len() > self.capacity
+            && let Some((key, entry)) = self.entries.pop_front()
+        {
+            self.ahead.remove(&key);
+            self.gone.push((key, entry));
         }
     }
 
@@ -181,7 +194,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         }
         if !self.is_next(now, was) {
             // What others wrote before or after it was not heard of yet, and may be this entry.
-            self.unkept.push(entry);
+            self.gone.push((key.clone(), entry));
             return Told::Nothing;
         }
         self.advance(now.clone());
@@ -239,8 +252,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// This entry may be another by now.
     pub(crate) fn forget(&mut self, key: &K) {
-        self.entries.remove(key);
-        self.ahead.remove(key);
+        self.take_out(key);
         self.reading.forget(key);
         self.loading.forget(key);
     }
@@ -257,10 +269,14 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// Any of them may be another by now.
     pub(crate) fn forget_all(&mut self) {
-        self.entries.clear();
-        self.ahead.clear();
+        self.clear();
         self.reading.clear();
         self.loading.clear();
+    }
+
+    fn take_out(&mut self, key: &K) {
+        self.gone.extend(self.entries.remove_entry(key));
+        self.ahead.remove(key);
     }
 
     fn is_next(&self, now: &Stamp, was: &str) -> bool {
@@ -330,6 +346,25 @@ mod tests {
 
     fn kept(cache: &mut Cache<u32, u32>) -> Vec<u32> {
         (0..10).filter(|key| cache.get(key).is_some()).collect()
+    }
+
+    #[test]
+    fn the_least_recently_used_entry_goes_where_there_are_too_many() {
+        let mut cache = Cache::new(2);
+        (1..=2).for_each(|key| cache.keep(key, entry(key), &stamp(1)));
+        assert!(cache.get(&1).is_some());
+
+        cache.keep(3, entry(3), &stamp(1));
+
+        assert_eq!(kept(&mut cache), [1, 3]);
+        assert_eq!(cache.take_gone().len(), 1);
+    }
+
+    #[test]
+    fn a_capacity_of_zero_keeps_nothing() {
+        let mut cache = Cache::new(0);
+        cache.keep(1, entry(1), &stamp(1));
+        assert!(kept(&mut cache).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

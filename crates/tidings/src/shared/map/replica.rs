@@ -457,11 +457,8 @@ impl<K, V> Mirror<K, V> {
     }
 
     /// Each by itself: where two panic at once, the process ends.
-    fn discard_all(&self, (gone, unkept): Gone<K, V>) {
-        for place in gone {
-            self.discard(place);
-        }
-        for entry in unkept {
+    fn discard_all(&self, gone: Gone<K, V>) {
+        for entry in gone {
             self.discard(entry);
         }
     }
