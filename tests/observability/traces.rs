@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use opentelemetry::trace::{SpanId, SpanKind, Status, TracerProvider};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use tidings::{Bus, Context, Format};
 use tidings_testkit::{Collected, Node, Redis, memory_url, wait_for};
@@ -24,6 +25,7 @@ struct Traced {
 impl Traced {
     fn new() -> Self {
         open_call_sites();
+        opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         let spans = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(spans.clone())

@@ -37,8 +37,8 @@
 //! All features are off by default.
 //!
 //! * `metrics`: counters, gauges and histograms of a bus for the recorder of the `metrics` crate.
-//! * `opentelemetry`: events carry the `tracing` span in which they were sent, as W3C trace
-//!   context.
+//! * `opentelemetry`: events carry the `tracing` span in which they were sent, as headers of the
+//!   global propagator.
 //! * `tls`: `rediss:` addresses.
 
 // From top to bottom: what people use …

@@ -1,69 +1,79 @@
-//! Trace context as W3C writes it: the span that sends travels with its events, and each call of a
-//! handler is a span below it, in whatever process.
+//! Trace context: the span that sends travels with its events, and each call of a handler is a span
+//! below it, in whatever process.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use opentelemetry::Context as Spans;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry::global::get_text_map_propagator;
+use opentelemetry::propagation::{Extractor, Injector};
+use opentelemetry::trace::TraceContextExt;
 use tidings_codec::{Format, NodeId, RawEvent};
 use tracing::field::{self, Empty};
 use tracing::instrument::Instrumented;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-const PARENT: &str = "traceparent";
-const STATE: &str = "tracestate";
+/// The longest `tracestate` that W3C asks everybody to pass on.
+const LIMIT: usize = 512;
 
-/// What W3C asks everybody to pass on of a state; a longer one is left behind.
-const STATE_LIMIT: usize = 512;
-
-/// The span that sends, as its events carry it.
-#[derive(Debug, Default)]
-pub(crate) struct Carried {
-    parent: String,
-    state: String,
-}
+/// The headers that the program's propagator writes for the span that sends.
+#[derive(Debug)]
+pub(crate) struct Carried(BTreeMap<String, String>);
 
 impl Carried {
-    pub(crate) const NOTHING: Self = Self {
-        parent: String::new(),
-        state: String::new(),
-    };
+    pub(crate) const NOTHING: Self = Self(BTreeMap::new());
 
     /// Asks the subscriber, so no lock may be held.
     pub(crate) fn current() -> Self {
         let spans = Span::current().context();
-        let span = spans.span();
-        let span = span.span_context();
-        if !span.is_valid() {
-            return Self::default();
-        }
-        let mut state = span.trace_state().header();
-        if state.len() > STATE_LIMIT {
-            state.clear();
-        }
-        let parent = written(span);
-        Self { parent, state }
+        let mut carried = Self::NOTHING;
+        get_text_map_propagator(|propagator| propagator.inject_context(&spans, &mut carried));
+        carried
     }
 
     pub(crate) fn meta(&self) -> Vec<(&str, &str)> {
-        [(PARENT, &*self.parent), (STATE, &*self.state)]
-            .into_iter()
-            .filter(|(_, text)| !text.is_empty())
-            .collect()
+        let headers = self.0.iter();
+        headers.map(|(name, text)| (&**name, &**text)).collect()
     }
 }
 
-/// The sender's span, as far as an event says something that can be understood.
+impl Injector for Carried {
+    fn set(&mut self, name: &str, text: String) {
+        if is_header(&text) {
+            self.0.insert(name.to_owned(), text);
+        }
+    }
+}
+
+impl Extractor for Carried {
+    fn get(&self, name: &str) -> Option<&str> {
+        let text = self.0.get(name).map(String::as_str);
+        text.filter(|text| is_header(text))
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+}
+
+/// Whether it can be printed: a program may put it into a header of its own requests.
+fn is_header(text: &str) -> bool {
+    (1..=LIMIT).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// The sender's span, as far as the program's propagator can read it from an event.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Remote(Option<Arc<SpanContext>>);
+pub(crate) struct Remote(Spans);
 
 impl Remote {
     pub(crate) fn of(event: &RawEvent, format: Format, frame: &[u8]) -> Self {
-        let meta = event.meta(format, frame).unwrap_or_default();
-        let state = meta.get(STATE).map_or("", String::as_str);
-        let span = meta.get(PARENT).and_then(|parent| read(parent, state));
-        Self(span.map(Arc::new))
+        let headers = Carried(event.meta(format, frame).unwrap_or_default());
+        if headers.0.is_empty() {
+            return Self::default();
+        }
+        Self(get_text_map_propagator(|propagator| {
+            propagator.extract_with_context(&Spans::new(), &headers)
+        }))
     }
 }
 
@@ -89,9 +99,8 @@ impl Call {
             otel.kind = "consumer",
             otel.status_code = Empty,
         );
-        if let (Some(remote), false) = (&remote.0, span.is_disabled()) {
-            let remote = SpanContext::clone(remote);
-            let _ = span.set_parent(Spans::new().with_remote_span_context(remote));
+        if remote.0.has_active_span() {
+            let _ = span.set_parent(remote.0.clone());
         }
         Self(span)
     }
@@ -131,99 +140,20 @@ fn tell(span: &Span, is_ok: bool) {
     }
 }
 
-/// Version 0: the trace, the span, and whether it is recorded.
-fn written(span: &SpanContext) -> String {
-    let flags = span.trace_flags() & TraceFlags::SAMPLED;
-    format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id())
-}
-
-/// A later version may say more after what version 0 says; one that is not valid counts as none.
-fn read(parent: &str, state: &str) -> Option<SpanContext> {
-    let (this, rest) = parent.split_at_checked(55)?;
-    let [version, trace, span, flags] = this.split('-').collect::<Vec<_>>().try_into().ok()?;
-    let rest_fits = rest.is_empty() || version != "00" && rest.starts_with('-');
-    let is_known = is_hex(version, 2) && version != "ff" && rest_fits;
-    if !is_known || !is_hex(trace, 32) || !is_hex(span, 16) || !is_hex(flags, 2) {
-        return None;
-    }
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
-    let span = SpanContext::new(
-        TraceId::from_hex(trace).ok()?,
-        SpanId::from_hex(span).ok()?,
-        flags,
-        true,
-        read_state(state).unwrap_or_default(),
-    );
-    span.is_valid().then_some(span)
-}
-
-/// Only what can be printed: a program may put it into a header of its own requests.
-fn read_state(state: &str) -> Option<TraceState> {
-    let fits = state.len() <= STATE_LIMIT && state.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    fits.then(|| state.parse().ok())?
-}
-
-/// In lower case: anything else must be ignored.
-fn is_hex(text: &str, len: usize) -> bool {
-    text.len() == len
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
     #[test]
-    fn what_is_written_is_read() {
-        let span = read(PARENT, "vendor=1,other=2").unwrap();
-        assert!(span.is_remote() && span.is_sampled());
-        assert_eq!(written(&span), PARENT);
-        assert_eq!(span.trace_state().header(), "vendor=1,other=2");
-    }
+    fn text_that_is_no_header_is_neither_sent_nor_read() {
+        let long = "x".repeat(LIMIT + 1);
+        for text in ["", "vendor=1\r\nx: y", "ä", &long] {
+            let mut carried = Carried::NOTHING;
+            carried.set("tracestate", text.to_owned());
+            assert!(carried.meta().is_empty(), "{text}");
 
-    #[test]
-    fn a_later_version_may_say_more() {
-        let later = format!("cc{}-and-more", &PARENT[2..]);
-        assert_eq!(written(&read(&later, "").unwrap()), PARENT);
-    }
-
-    #[test]
-    fn what_is_broken_is_ignored() {
-        let upper = PARENT.to_uppercase();
-        let long = format!("{PARENT}-and-more");
-        let no_trace = format!("00-{:032}-00f067aa0ba902b7-01", 0);
-        let no_span = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{:016}-01", 0);
-        let version = format!("ff{}", &PARENT[2..]);
-        let moved = PARENT.replace("6-0", "-60");
-        let wide = format!("{}ä", &PARENT[..54]);
-        let plus = PARENT.replace("-01", "-+1");
-        for broken in [
-            "",
-            "00",
-            &PARENT[..54],
-            &upper,
-            &long,
-            &no_trace,
-            &no_span,
-            &version,
-            &moved,
-            &wide,
-            &plus,
-        ] {
-            assert!(read(broken, "").is_none(), "{broken}");
-        }
-    }
-
-    #[test]
-    fn a_state_that_is_broken_or_too_long_costs_only_itself() {
-        let long = format!("vendor={}", "x".repeat(STATE_LIMIT));
-        for state in ["no pair", "Vendor=1", "vendor=1\r\nx: y", &long] {
-            let span = read(PARENT, state).unwrap();
-            assert_eq!(span.trace_state().header(), "", "{state}");
+            carried.0.insert("tracestate".to_owned(), text.to_owned());
+            assert_eq!(carried.get("tracestate"), None, "{text}");
         }
     }
 }
