@@ -6,7 +6,6 @@ pub(crate) mod access;
 pub(crate) mod answer;
 pub(crate) mod commands;
 pub(crate) mod counter;
-pub(crate) mod hashes;
 pub(crate) mod map;
 pub(crate) mod member_list;
 pub(crate) mod memory;

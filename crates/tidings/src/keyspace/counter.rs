@@ -74,12 +74,10 @@ impl Counts for MemoryKeys {
     }
 
     fn count(&self, key: &str) -> Answer<i64> {
-        let count = self.lock().counts.get(key).copied();
-        Box::pin(ready(Ok(count.unwrap_or(0))))
+        self.look(|kept| kept.counts.get(key).copied().unwrap_or(0))
     }
 
     fn reset(&self, key: &str) -> Answer<i64> {
-        let former = self.lock().counts.insert(key.to_owned(), 0);
-        Box::pin(ready(Ok(former.unwrap_or(0))))
+        self.look(|kept| kept.counts.insert(key.to_owned(), 0).unwrap_or(0))
     }
 }

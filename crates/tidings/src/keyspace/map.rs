@@ -13,10 +13,9 @@ use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::milliseconds;
 use crate::namespace::MapKeys;
 
+pub(crate) mod entries;
 mod memory;
 mod scripts;
-
-pub(crate) use crate::keyspace::map::memory::InMemory;
 
 /// The name of the event that tells of a change.
 pub(crate) const NOTICE: &str = "tidings.map";
@@ -25,29 +24,29 @@ pub(crate) const NOTICE: &str = "tidings.map";
 const STEP: usize = 500;
 
 /// An entry to be written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewEntry<'a> {
-    pub(crate) field: &'a str,
+#[derive(Clone, Debug)]
+pub(crate) struct NewEntry {
+    pub(crate) field: String,
     pub(crate) format: Format,
     /// `None` for a negative entry: it is known that there is no value.
-    pub(crate) payload: Option<&'a [u8]>,
+    pub(crate) payload: Option<Vec<u8>>,
     pub(crate) ttl: Option<Duration>,
     /// The random mark of this writing.
-    pub(crate) nonce: &'a str,
-    pub(crate) only: Only<'a>,
+    pub(crate) nonce: String,
+    pub(crate) only: Only,
 }
 
 /// The format of a negative entry.
 pub(crate) const NEGATIVE: &str = "none";
 
 /// When an entry is written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Only<'a> {
+#[derive(Clone, Debug)]
+pub(crate) enum Only {
     Always,
     /// If the entry that is there has this mark; none for one that is not there.
-    IfIs(&'a str),
+    IfIs(String),
     /// If there is none or a negative one, and nobody changed that since this lease was given.
-    IfLeased(&'a str),
+    IfLeased(String),
 }
 
 /// A change that was made: the map's stamp moved on.
@@ -86,7 +85,7 @@ pub(crate) trait Maps {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found>;
 
     /// Writes an entry and announces it.
-    fn write_entry(&self, map: &MapKeys, new: NewEntry<'_>) -> Answer<Written>;
+    fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written>;
 
     /// Takes an entry out and the lease for it back, and announces it, whether it was there or not.
     fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved>;
@@ -109,6 +108,13 @@ pub(crate) trait Maps {
 
     /// Some of the entries. Steps from 0 to 0 give all that are there all the while.
     fn page(&self, map: &MapKeys, from: u64) -> Answer<Page>;
+}
+
+impl NewEntry {
+    fn format(&self) -> String {
+        let format = self.payload.as_ref().map(|_| self.format.to_string());
+        format.unwrap_or_else(|| NEGATIVE.to_owned())
+    }
 }
 
 impl Found {
@@ -162,18 +168,17 @@ impl Maps for RedisKeys {
         Box::pin(async move { Found::of(asked.await?) })
     }
 
-    fn write_entry(&self, map: &MapKeys, new: NewEntry<'_>) -> Answer<Written> {
+    fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written> {
         static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::WRITE));
-        let (only, than) = match new.only {
+        let (only, than) = match &new.only {
             Only::Always => ("always", ""),
-            Only::IfIs(nonce) => ("is", nonce),
-            Only::IfLeased(lease) => ("leased", lease),
+            Only::IfIs(nonce) => ("is", nonce.as_str()),
+            Only::IfLeased(lease) => ("leased", lease.as_str()),
         };
         let mut write = map.invoke(&WRITE);
-        write.arg(&self.channel).arg(map.notice(Some(new.field)));
-        write.arg(new.nonce).arg(new.field).arg(only).arg(than);
-        let format = new.payload.map(|_| new.format.to_string());
-        write.arg(format.as_deref().unwrap_or(NEGATIVE));
+        write.arg(&self.channel).arg(map.notice(Some(&new.field)));
+        write.arg(&new.nonce).arg(&new.field).arg(only).arg(than);
+        write.arg(new.format());
         write.arg(new.payload.unwrap_or_default());
         write.arg(milliseconds(new.ttl));
         let asked = self.run::<(Option<(u64, String)>, Fields)>(write);

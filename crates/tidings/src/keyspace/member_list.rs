@@ -10,11 +10,11 @@ use crate::keyspace::answer::Answer;
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 
+pub(crate) mod entries;
 mod memory;
 mod scripts;
 pub(crate) mod silences;
 
-pub(crate) use crate::keyspace::member_list::memory::InMemory;
 use crate::keyspace::member_list::scripts::{BEAT, LEAVE, LIST};
 use crate::keyspace::member_list::silences::RETURN;
 

@@ -1,35 +1,47 @@
 //! Keys that are kept in memory, in place of Redis.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::keyspace::answer::KeyError;
-use crate::keyspace::hashes::Hash;
-use crate::keyspace::{map, member_list};
+use crate::keyspace::answer::Answer;
+use crate::keyspace::map::entries::Map;
+use crate::keyspace::member_list::Keys;
+use crate::keyspace::member_list::entries::Entries;
+use crate::keyspace::value::Found;
 use crate::memory::Place;
 
 /// What is kept in memory, in place of Redis.
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     pub(super) counts: HashMap<String, i64>,
-    pub(super) maps: map::InMemory,
-    pub(crate) hashes: HashMap<String, Hash>,
-    pub(super) rolls: member_list::InMemory,
+    pub(super) values: HashMap<String, Kept>,
+    /// By the key of the entries.
+    pub(super) maps: HashMap<String, Map>,
+    pub(super) rolls: HashMap<Keys, Entries>,
+}
+
+/// What lies under a key, and until when.
+#[derive(Debug)]
+pub(super) struct Kept {
+    found: Found,
+    until: Option<Instant>,
 }
 
 impl InMemory {
-    /// What lies under the key, unless its time is up.
-    pub(crate) fn hash(&mut self, key: &str) -> Option<&Hash> {
-        let is_over = |hash: &Hash| {
-            hash.expires
-                .is_some_and(|expires| expires <= Instant::now())
-        };
-        if self.hashes.get(key).is_some_and(is_over) {
-            self.hashes.remove(key);
-        }
-        self.hashes.get(key)
+    /// What lies under the key, unless its time to live is over.
+    pub(super) fn found(&self, key: &str) -> Found {
+        let kept = self.values.get(key);
+        let kept = kept.filter(|kept| kept.until.is_none_or(|until| until > Instant::now()));
+        kept.map_or(Found::Nothing, |kept| kept.found.clone())
+    }
+
+    pub(super) fn put(&mut self, key: String, found: Found, ttl: Option<Duration>) {
+        let until = ttl.map(|ttl| Instant::now() + ttl);
+        self.values.insert(key, Kept { found, until });
     }
 }
 
@@ -40,17 +52,28 @@ pub(crate) struct MemoryKeys {
 }
 
 impl MemoryKeys {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, InMemory> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, InMemory> {
         let kept = self.place.kept::<Mutex<InMemory>>();
         kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is kept and announces that with frames, as one step.
-    pub(crate) async fn change<T, F: IntoIterator<Item = Vec<u8>>>(
+    /// Answers at once, and announces nothing.
+    pub(super) fn look<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut InMemory) -> Result<(T, F), KeyError>,
-    ) -> Result<T, KeyError> {
-        let change = || change(&mut self.lock());
-        self.place.change(change).await
+        look: impl FnOnce(&mut InMemory) -> T,
+    ) -> Answer<T> {
+        Box::pin(ready(Ok(look(&mut self.lock()))))
+    }
+
+    /// Changes what is kept and announces that with frames, as one step.
+    pub(super) fn change<T: Send + 'static, F: IntoIterator<Item = Vec<u8>>>(
+        &self,
+        change: impl FnOnce(&mut InMemory) -> (T, F) + Send + 'static,
+    ) -> Answer<T> {
+        let keys = self.clone();
+        Box::pin(async move {
+            let change = || change(&mut keys.lock());
+            Ok(keys.place.change(change).await)
+        })
     }
 }

@@ -284,6 +284,11 @@ impl Found {
         }))
     }
 
+    pub(super) fn cleared(stamp: Stamp) -> Self {
+        let is_restored = false;
+        Self::Cleared { stamp, is_restored }
+    }
+
     pub(crate) fn stamp(&self) -> Stamp {
         match self {
             Self::Nothing => Stamp::default(),

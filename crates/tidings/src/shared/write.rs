@@ -21,9 +21,10 @@ use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::updates::{Change, Failed, Together};
 use crate::shared::value_replica::{ValueCopy, decode};
+use crate::task::FOREVER;
+use crate::task::panic::{caught, panic_text};
 use crate::task::panic::{caught, panic_text};
 use crate::task::random::jitter;
-use crate::task::FOREVER;
 
 /// How often an update is tried.
 pub(super) const ATTEMPTS: u32 = 1_000;

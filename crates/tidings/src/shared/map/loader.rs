@@ -210,7 +210,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
         let new = New {
             ttl: Some(mirror.caching.loaded_ttl(encoded.is_none())),
             encoded,
-            only: Only::IfLeased(lease),
+            only: Only::IfLeased(lease.to_owned()),
             since,
         };
         let stored = match mirror.write(&self.key, &self.field, new).await {

@@ -188,7 +188,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
             let new = New {
                 encoded: Some((payload, Arc::clone(&*value))),
                 ttl: self.caching.set_ttl(),
-                only: Only::IfIs(&old.nonce),
+                only: Only::IfIs(old.nonce.to_string()),
                 since,
             };
             match self.write(key, &field, new).await? {
@@ -211,7 +211,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         &self,
         key: &K,
         field: &str,
-        new: New<'_, V>,
+        new: New<V>,
     ) -> Result<Option<Entry<V>>, StoreError> {
         let (nonce, since) = (nonce(), (self.care.era(), new.since));
         let asked = Instant::now();
@@ -219,11 +219,11 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         let ttl = new.ttl;
         let value = value.map(|value| self.hold(value));
         let new = NewEntry {
-            field,
+            field: field.to_owned(),
             format: self.format,
-            payload: payload.as_deref(),
+            payload,
             ttl,
-            nonce: &nonce,
+            nonce: nonce.clone(),
             only: new.only,
         };
         let written = self.change(Some(key), |keys| keys.write_entry(&self.keys, new));
@@ -472,11 +472,11 @@ impl<K, V> Drop for Mirror<K, V> {
 }
 
 /// An entry that is to be written.
-pub(crate) struct New<'a, V> {
+pub(crate) struct New<V> {
     /// The payload, and the value as everybody will read it; `None` for a negative entry.
     pub(crate) encoded: Option<(Vec<u8>, Arc<V>)>,
     pub(crate) ttl: Option<Duration>,
-    pub(crate) only: Only<'a>,
+    pub(crate) only: Only,
     /// The newest invalidation when it was begun. Later ones hold for this entry, too.
     pub(crate) since: Turn,
 }
