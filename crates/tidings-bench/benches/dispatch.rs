@@ -1,5 +1,4 @@
-//! What it costs to bring an event from a sender to its handlers, without Redis: encoded, framed,
-//! judged, looked up, handed over, decoded, called.
+//! The cost of an event from a sender to its handlers, without Redis.
 #![allow(
     missing_docs,
     reason = "criterion's macros write items without documentation"

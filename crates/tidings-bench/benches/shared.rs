@@ -1,4 +1,4 @@
-//! What it costs to look at a shared value that is here: no round trip, and hardly anything else.
+//! The cost of reading a shared value from its local copy.
 #![allow(
     missing_docs,
     reason = "criterion's macros write items without documentation"
