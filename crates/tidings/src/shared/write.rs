@@ -23,7 +23,6 @@ use crate::shared::updates::{Change, Failed, Together};
 use crate::shared::value_replica::{ValueCopy, decode};
 use crate::task::FOREVER;
 use crate::task::panic::{caught, panic_text};
-use crate::task::panic::{caught, panic_text};
 use crate::task::random::jitter;
 
 /// How often an update is tried.
