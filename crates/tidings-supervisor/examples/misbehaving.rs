@@ -1,8 +1,7 @@
-//! A worker that does what its arguments say, one after the other, and whatever else may go wrong in
-//! one: the tests of the supervisor run it.
+//! A worker that takes the steps of its arguments in order, for the tests of the supervisor.
 //!
 //! ```sh
-//! misbehaving say=hello ready deaf serve
+//! misbehaving print=hello ready ignore-sigterm serve
 //! ```
 
 use std::collections::BTreeMap;
@@ -26,7 +25,7 @@ use tokio::time::sleep;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Requests that are not answered yet, and connections that have not asked anything.
+/// The number of requests in progress, and of connections before their first request.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 #[tokio::main(flavor = "current_thread")]
@@ -35,16 +34,16 @@ async fn main() -> Outcome {
     while let Some(step) = steps.next() {
         let (name, value) = step.split_once('=').unwrap_or((&step, ""));
         match name {
-            // Those that decide whether to go on.
+            // Steps that decide whether to continue.
             "once" => {
-                // The first one to come here misbehaves, all others are as one wishes.
+                // Only the first worker here misbehaves.
                 if File::create_new(value).is_err() {
-                    return wish().await;
+                    return behave().await;
                 }
             }
             "only" => {
                 if std::env::var("WORKER_ID")? != value {
-                    return wish().await;
+                    return behave().await;
                 }
             }
             "supervise" => return supervise(Path::new(value), steps.collect()).await,
@@ -54,8 +53,8 @@ async fn main() -> Outcome {
     Ok(())
 }
 
-/// Gets ready, and ends when it is told to.
-async fn wish() -> Outcome {
+/// Becomes ready, and exits on SIGTERM.
+async fn behave() -> Outcome {
     tidings_supervisor::notify_ready()?;
     wait().await
 }
@@ -64,38 +63,40 @@ async fn take(name: &str, value: &str) -> Outcome {
     match name {
         "ready" => tidings_supervisor::notify_ready()?,
         "stopping" => tidings_supervisor::notify_stopping()?,
-        "lively" => stay_alive(Duration::from_millis(value.parse()?)),
+        "send-watchdog" => send_watchdog(Duration::from_millis(value.parse()?)),
         "exit" => exit(value.parse()?),
         "kill" => kill_process(
             getpid(),
             Signal::from_named_raw(value.parse()?).ok_or("signal")?,
         )?,
         "hang" => pending().await,
-        "deaf" => ignore_being_told_to_end()?,
+        "ignore-sigterm" => ignore_sigterm()?,
         "wait" => wait().await?,
         "after" => sleep(Duration::from_millis(value.parse()?)).await,
-        "endless" => stay_alive(Duration::from_millis(1)),
-        "child" => start_child(Command::new(std::env::current_exe()?).args(["deaf", "hang"]))?,
+        "endless" => send_watchdog(Duration::from_millis(1)),
+        "child" => {
+            start_child(Command::new(std::env::current_exe()?).args(["ignore-sigterm", "hang"]))?
+        }
         "stray" => {
             let mut stray = Command::new(std::env::current_exe()?);
-            start_child(stray.args(["deaf", "hang"]).process_group(0))?;
+            start_child(stray.args(["ignore-sigterm", "hang"]).process_group(0))?;
         }
-        "say" => say(value)?,
-        "complain" => writeln!(stderr(), "{value}")?,
+        "print" => print(value)?,
+        "eprint" => writeln!(stderr(), "{value}")?,
         "flood" => (0..value.parse()?).try_for_each(|line: u64| writeln!(stdout(), "{line}"))?,
-        "long" => say(&"x".repeat(value.parse()?))?,
+        "long" => print(&"x".repeat(value.parse()?))?,
         "bytes" => stdout().write_all(b"\xff\xfe\n")?,
         "unended" => write!(stdout(), "{value}").and_then(|()| stdout().flush())?,
-        "describe" => say(&describe()?.to_string())?,
-        "regain" => say(&format!("{:?}", nix::unistd::setuid(0.into())))?,
-        "listen" => listen_as_it_will(value.parse()?)?,
+        "describe" => print(&describe()?.to_string())?,
+        "regain" => print(&format!("{:?}", nix::unistd::setuid(0.into())))?,
+        "listen" => listen_on_own_socket(value.parse()?)?,
         "serve" => serve().await?,
-        _ => return Err(format!("what is `{name}`?").into()),
+        _ => return Err(format!("unknown step `{name}`").into()),
     }
     Ok(())
 }
 
-fn say(text: &str) -> std::io::Result<()> {
+fn print(text: &str) -> std::io::Result<()> {
     writeln!(stdout(), "{text}")
 }
 
@@ -104,16 +105,16 @@ async fn wait() -> Outcome {
     Ok(())
 }
 
-fn ignore_being_told_to_end() -> std::io::Result<()> {
-    let mut told = signal(SignalKind::terminate())?;
-    tokio::spawn(async move { while told.recv().await.is_some() {} });
+fn ignore_sigterm() -> std::io::Result<()> {
+    let mut sigterm = signal(SignalKind::terminate())?;
+    tokio::spawn(async move { while sigterm.recv().await.is_some() {} });
     Ok(())
 }
 
-fn stay_alive(interval: Duration) {
+fn send_watchdog(interval: Duration) {
     tokio::spawn(async move {
         loop {
-            // With the supervisor this process ends, too.
+            // Without its supervisor this process is killed anyway.
             let _ = tidings_supervisor::notify_watchdog();
             sleep(interval).await;
         }
@@ -121,10 +122,10 @@ fn stay_alive(interval: Duration) {
 }
 
 fn start_child(command: &mut Command) -> std::io::Result<()> {
-    say(&format!("child {}", command.spawn()?.id()))
+    print(&format!("child {}", command.spawn()?.id()))
 }
 
-/// All that a worker was given.
+/// Returns everything that this worker inherited.
 fn describe() -> Result<serde_json::Value, Box<dyn std::error::Error>> {
     let mut descriptors = BTreeMap::new();
     for entry in read_dir("/proc/self/fd")? {
@@ -132,7 +133,7 @@ fn describe() -> Result<serde_json::Value, Box<dyn std::error::Error>> {
         let number: i32 = entry.file_name().to_string_lossy().parse()?;
         descriptors.insert(number, read_link(entry.path()));
     }
-    // Its own look at the directory is gone by now, and what the runtime opened for itself is marked.
+    // The descriptor of the directory is closed by now, and those of the runtime have close-on-exec.
     let descriptors: BTreeMap<_, _> = descriptors
         .into_iter()
         .filter_map(|(number, link)| Some((number, link.ok()?)))
@@ -155,17 +156,17 @@ fn describe() -> Result<serde_json::Value, Box<dyn std::error::Error>> {
     }))
 }
 
-/// What this program opens itself is closed at an exec; what it was given is not.
+/// Returns whether the descriptor was inherited: those of this program have close-on-exec.
 fn is_inherited(descriptor: i32) -> bool {
-    const CLOSED_AT_EXEC: u32 = 0o2_000_000;
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
     let info = read_to_string(format!("/proc/self/fdinfo/{descriptor}")).unwrap_or_default();
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:\t"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags, 8).ok());
-    flags.is_some_and(|flags| flags & CLOSED_AT_EXEC == 0)
+    flags.is_some_and(|flags| flags & CLOSE_ON_EXEC == 0)
 }
 
-/// Without the supervisor's sockets, and beside its elder.
-fn listen_as_it_will(at: SocketAddr) -> std::io::Result<()> {
+/// Listens on a socket of its own, also while the old worker does.
+fn listen_on_own_socket(at: SocketAddr) -> std::io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;
     socket.bind(at)?;
@@ -174,21 +175,21 @@ fn listen_as_it_will(at: SocketAddr) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Answers each line with its slot and its process; two lines make a request that begins with `slow`.
-/// When it is told to end it accepts nobody any more, and answers those that it has.
+/// Responds to each line with the slot and the process id. After a line `slow`, it waits for another line
+/// before. On SIGTERM it accepts no more connections, and completes the requests in progress.
 async fn serve() -> Outcome {
     let socket = listenfd::ListenFd::from_env().take_tcp_listener(0)?;
-    let socket = socket.ok_or("no socket was passed down")?;
+    let socket = socket.ok_or("no inherited socket")?;
     socket.set_nonblocking(true)?;
     let socket = TcpListener::from_std(socket)?;
-    let mut told = signal(SignalKind::terminate())?;
+    let mut sigterm = signal(SignalKind::terminate())?;
     tidings_supervisor::notify_ready()?;
     loop {
         tokio::select! {
             accepted = socket.accept() => {
-                tokio::spawn(answer(accepted?.0, Open::one()));
+                tokio::spawn(respond(accepted?.0, Open::one()));
             }
-            _ = told.recv() => break,
+            _ = sigterm.recv() => break,
         }
     }
     drop(socket);
@@ -213,25 +214,25 @@ impl Drop for Open {
     }
 }
 
-async fn answer(mut connection: TcpStream, first: Open) -> std::io::Result<()> {
+async fn respond(mut connection: TcpStream, first: Open) -> std::io::Result<()> {
     let mut first = Some(first);
     let (reading, mut writing) = connection.split();
     let mut lines = BufReader::new(reading).lines();
     while let Some(line) = lines.next_line().await? {
         let _request = first.take().unwrap_or_else(Open::one);
         if line == "slow" {
-            say("a slow request")?;
+            print("a slow request")?;
             lines.next_line().await?;
         }
         let slot = std::env::var("WORKER_ID").unwrap_or_default();
-        let answer = format!("{slot} {}\n", std::process::id());
-        writing.write_all(answer.as_bytes()).await?;
+        let response = format!("{slot} {}\n", std::process::id());
+        writing.write_all(response.as_bytes()).await?;
     }
     Ok(())
 }
 
-/// Runs workers that do the rest, and says what is reported of them; goes on until it is killed. With
-/// `watchdog` and milliseconds before the rest, workers have to give signs of life.
+/// Runs a supervisor of workers that take the remaining steps, and prints its events. With `watchdog` and
+/// milliseconds as the next step, it has a watchdog.
 async fn supervise(runtime: &Path, mut steps: Vec<String>) -> Outcome {
     let mut supervisor = Supervisor::new(std::env::current_exe()?);
     if let Some(within) = steps.first().and_then(|it| it.strip_prefix("watchdog=")) {
@@ -244,14 +245,14 @@ async fn supervise(runtime: &Path, mut steps: Vec<String>) -> Outcome {
         .runtime_dir(runtime)
         .on_event(|event| {
             if let SupervisorEvent::Started { pid, .. } = event {
-                let _ = say(&format!("worker {pid}"));
+                let _ = print(&format!("worker {pid}"));
             }
-            let _ = say(&format!("event: {event}"));
+            let _ = print(&format!("event: {event}"));
         })
         .start()
         .await?;
     workers.wait_until_ready().await;
-    say("ready")?;
+    print("ready")?;
     workers.wait_until_stopped().await;
     Ok(())
 }

@@ -1,8 +1,7 @@
-//! A web server as a worker: it takes its socket from the supervisor, says that it is ready, and ends
-//! so that nobody loses a request.
+//! A web server as a worker: it inherits its socket, notifies its readiness, and drains its connections.
 //!
-//! `tidings run --workers 4 --listen 127.0.0.1:9999 -- target/debug/examples/server`. By itself it
-//! listens where it is told to.
+//! `tidings run --workers 4 --listen 127.0.0.1:9999 -- target/debug/examples/server` runs it. Without a
+//! supervisor it listens on `--listen`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,15 +16,15 @@ use listenfd::ListenFd;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-/// A web server that loses no request.
+/// A web server that loses no request in a reload.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where to listen when nobody supervises it.
+    /// The address to listen on without a supervisor.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 
-    /// How many milliseconds clients have at the end to ask once more on the connections they have.
-    /// With 0 all of them are closed at once.
+    /// The milliseconds in which clients can send one more request on open connections at the end. 0
+    /// closes idle connections at once.
     #[arg(long, default_value_t = 5_000)]
     drain_timeout: u64,
 }
@@ -38,7 +37,7 @@ async fn main() -> io::Result<()> {
         .route("/after/{milliseconds}", get(after));
     let listener = socket(arguments.listen)?;
     println!(
-        "process {} answers on http://{}",
+        "process {} listens on http://{}",
         id(),
         listener.local_addr()?
     );
@@ -49,7 +48,7 @@ async fn main() -> io::Result<()> {
     server.await
 }
 
-/// The one that all workers share; without a supervisor, one of its own.
+/// Returns the inherited socket, or without a supervisor a new one.
 fn socket(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = match ListenFd::from_env().take_tcp_listener(0)? {
         Some(socket) => socket,

@@ -1,22 +1,22 @@
-//! Time in which this process ran. A process that is stopped, frozen with its container or starved of
-//! the processor cannot act on its deadlines, so that such a pause must not count against anybody.
+//! Time without the pauses of this process. A process that is stopped, frozen with its container or
+//! starved of the processor cannot act on deadlines, so its pauses must not count.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep};
 
-/// While a deadline is waited for, the clock is read at least this often.
-pub(crate) const BEAT: Duration = Duration::from_millis(100);
+/// The interval at which the clock is read while a deadline is awaited.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
-/// A reading may be late by this much; one that is later ends a pause.
+/// The lateness of a reading above which there was a pause.
 pub(crate) const SLACK: Duration = Duration::from_millis(50);
 
-/// A clock that leaves out the pauses of this process. A pause counts as one [`BEAT`], so that time
-/// goes on also where one pause follows another.
+/// A clock that leaves out the pauses of this process. Each pause counts as one [`INTERVAL`], so that
+/// the time advances even if one pause follows another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     read_at: Instant,
-    /// Without all pauses.
+    /// The time without pauses.
     now: Instant,
 }
 
@@ -25,37 +25,37 @@ impl Clock {
         Self { read_at: now, now }
     }
 
-    /// Reads the clock; returns how long the pause was that has just ended, or zero. A reading that
-    /// was not awaited, since there was no deadline, is never late.
+    /// Reads the clock, and returns the length of the pause that has just ended, or zero. A reading is
+    /// never late if none was awaited, because there was no deadline.
     pub(crate) fn read(&mut self, now: Instant, was_awaited: bool) -> Duration {
         let step = now.duration_since(self.read_at);
-        let late = step.saturating_sub(BEAT);
+        let late = step.saturating_sub(INTERVAL);
         self.read_at += step;
         if was_awaited && late > SLACK {
-            self.now += BEAT;
+            self.now += INTERVAL;
             return late;
         }
         self.now += step;
         Duration::ZERO
     }
 
-    /// The time of the last reading, without all pauses.
+    /// Returns the time of the last reading, without pauses.
     pub(crate) fn now(&self) -> Instant {
         self.now
     }
 
-    /// When to read the clock next while a deadline is waited for.
-    pub(crate) fn next_beat(&self) -> Instant {
-        self.read_at + BEAT
+    /// Returns when to read the clock next while a deadline is awaited.
+    pub(crate) fn next_reading(&self) -> Instant {
+        self.read_at + INTERVAL
     }
 
-    /// A time of this clock as the system's clock has it, if there is no further pause.
+    /// Converts a time of this clock to the system's clock, if there is no further pause.
     pub(crate) fn real(&self, time: Instant) -> Instant {
         time + (self.read_at - self.now)
     }
 }
 
-/// Waits for this time; pauses of this process do not count.
+/// Waits for this time without counting pauses.
 pub(crate) async fn sleep_awake(time: Duration) {
     let mut clock = Clock::start(TokioInstant::now().into_std());
     let begun = clock.now();
@@ -64,12 +64,12 @@ pub(crate) async fn sleep_awake(time: Duration) {
         if rest.is_zero() {
             return;
         }
-        sleep(rest.min(BEAT)).await;
+        sleep(rest.min(INTERVAL)).await;
         clock.read(TokioInstant::now().into_std(), true);
     }
 }
 
-/// Waits for the future, but no longer than this time; pauses of this process do not count.
+/// Waits for the future, at most for this time without counting pauses.
 pub(crate) async fn timeout_awake<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     tokio::select! {
         biased;
@@ -86,32 +86,32 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_reading_in_time_ends_no_pause() {
+    fn a_timely_reading_is_no_pause() {
         let begun = Instant::now();
         let mut clock = Clock::start(begun);
-        for beat in 1..=100 {
-            assert_eq!(clock.read(begun + beat * 140 * MS, true), Duration::ZERO);
+        for reading in 1..=100 {
+            assert_eq!(clock.read(begun + reading * 140 * MS, true), Duration::ZERO);
         }
         assert_eq!(clock.now(), begun + 14 * SECOND);
     }
 
     #[test]
-    fn a_late_reading_ends_a_pause_that_does_not_count() {
+    fn a_late_reading_is_a_pause_that_does_not_count() {
         let begun = Instant::now();
         let mut clock = Clock::start(begun);
-        assert_eq!(clock.read(begun + 4 * SECOND, true), 39 * BEAT);
-        assert_eq!(clock.now(), begun + BEAT);
-        assert_eq!(clock.real(begun + SECOND), begun + SECOND + 39 * BEAT);
+        assert_eq!(clock.read(begun + 4 * SECOND, true), 39 * INTERVAL);
+        assert_eq!(clock.now(), begun + INTERVAL);
+        assert_eq!(clock.real(begun + SECOND), begun + SECOND + 39 * INTERVAL);
     }
 
     #[test]
-    fn time_goes_on_through_any_number_of_pauses() {
+    fn time_advances_with_each_pause() {
         let begun = Instant::now();
         let mut clock = Clock::start(begun);
         for pause in 1..=100 {
             clock.read(begun + pause * SECOND, true);
         }
-        assert_eq!(clock.now(), begun + 100 * BEAT);
+        assert_eq!(clock.now(), begun + 100 * INTERVAL);
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_stands_still() {
+    fn the_clock_stands_still_when_the_system_clock_goes_back() {
         let begun = Instant::now();
         let mut clock = Clock::start(begun + SECOND);
         assert_eq!(clock.read(begun, true), Duration::ZERO);
@@ -135,7 +135,6 @@ mod tests {
         let begun = TokioInstant::now();
         let waiting = tokio::spawn(sleep_awake(SECOND));
         sleep(MS).await;
-        // As if the process stood still.
         tokio::time::advance(10 * SECOND).await;
         waiting.await.unwrap();
         let waited = begun.elapsed();

@@ -1,6 +1,6 @@
 //! Serves an axum application so that no request is lost when its worker is replaced.
 //!
-//! [`serve`] takes the place of [`axum::serve`](::axum::serve()):
+//! [`serve`] replaces [`axum::serve`](::axum::serve()):
 //!
 //! ```no_run
 //! use axum::Router;
@@ -24,23 +24,24 @@
 //!
 //! # Why graceful shutdown is not enough
 //!
-//! axum's graceful shutdown closes each idle connection at once. The client may have written its next
-//! request already, which is then lost. So the shutdown begins with a drain. New connections are left
-//! to the other workers that share the socket. Each request on an open connection is answered with
-//! `Connection: close`, so that the client sends its next request on a new connection. When no
-//! connection is left, or the time for the drain is over, axum's graceful shutdown does the rest:
-//! requests that are being answered are completed.
+//! axum's graceful shutdown closes each idle connection at once, although the client may have written
+//! its next request already, which is then lost. Therefore [`serve`] drains the connections first:
 //!
-//! An answer that began before the drain and takes longer is completed, and its client may send one
-//! more request behind it for as long as the drain lasts.
+//! * It accepts no new connections; other workers that share the socket do.
+//! * It answers each request on an open connection with `Connection: close`, so that the client sends its
+//!   next request on a new connection.
+//! * When no connection is left, or the [drain timeout](Serve::drain_timeout) is over, axum's graceful
+//!   shutdown completes the requests in progress.
 //!
-//! HTTP/1.1 leaves two cases open: a client that was silent during the whole drain and sends a request
-//! at the very moment of the end, and one that sends requests before it has the answers to those before
-//! them (pipelining). Behind an answer with `Connection: close` such a client has to send again those
-//! that are not answered.
+//! A response that began before the drain and outlasts it is completed, and its client can send one more
+//! request for as long as the drain lasts.
 //!
-//! A connection that was upgraded, such as a WebSocket, is no request: it ends with the process, after
-//! the drain. Close it yourself at SIGTERM, so that its client comes back at once.
+//! # Limits
+//!
+//! * A request is lost if a client that was silent during the whole drain sends it at the very end.
+//! * A client that pipelines must send requests again that follow a response with `Connection: close`.
+//! * An upgraded connection, such as a WebSocket, ends with the process. Close it yourself on SIGTERM,
+//!   so that its client reconnects at once.
 
 mod connection;
 mod service;
@@ -61,26 +62,26 @@ use tokio::sync::watch;
 use tower_service::Service;
 
 pub use self::connection::{Accepting, Connection, DrainListener};
-use self::service::MakeClosing;
+use self::service::MakeCloseOnDrain;
 use crate::awake::sleep_awake;
 
-/// How long a drain lasts by default.
+/// The default drain timeout.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves an application on a listener until SIGTERM, then drains its connections.
 ///
-/// The arguments are those of [`axum::serve`](::axum::serve()): a [`Router`](::axum::Router), or what
-/// [`into_make_service_with_connect_info`] makes of it, on any [`Listener`]. SIGTERM is caught from
-/// this call on.
+/// The arguments are those of [`axum::serve`](::axum::serve()): a [`Router`](::axum::Router), or the
+/// result of [`into_make_service_with_connect_info`], on any [`Listener`]. SIGTERM is caught from this
+/// call on.
 ///
-/// Connect information is the address that the listener gives: of a `TcpListener` that is a
-/// `SocketAddr`. A handler that is to know more of a connection gets it from a [`Listener`] of your own
-/// whose `Addr` holds it. (A [`Connected`](::axum::extract::connect_info::Connected) of your own for a
-/// [`DrainListener`] does not compile: it would overlap with the implementation of axum.)
+/// The connect information is the address that the listener returns, for example a `SocketAddr`. To pass
+/// more to handlers, use a [`Listener`] with an `Addr` of your own. (An implementation of
+/// [`Connected`](::axum::extract::connect_info::Connected) for a [`DrainListener`] does not compile: it
+/// overlaps with that of axum.)
 ///
 /// # Errors
 ///
-/// The server ends with an error when SIGTERM cannot be caught.
+/// The server fails if SIGTERM cannot be caught.
 ///
 /// # Examples
 ///
@@ -114,50 +115,51 @@ where
     L: Listener,
     M: for<'a> Service<IncomingStream<'a, DrainListener<L>>, Error = Infallible, Response = S>,
 {
-    let told = signal(SignalKind::terminate()).map(|mut signal| {
-        let told = async move {
+    let shutdown = signal(SignalKind::terminate()).map(|mut signal| {
+        let shutdown = async move {
             signal.recv().await;
         };
-        Box::pin(told) as Told
+        Box::pin(shutdown) as Shutdown
     });
     Serve {
         listener,
         make_service,
         drain_timeout: DRAIN_TIMEOUT,
-        told,
+        shutdown,
         service: PhantomData,
     }
 }
 
-type Told = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A server that drains its connections before it ends; runs when it is awaited.
+/// A server that drains its connections before it ends. It runs when it is awaited.
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<L, M, S> {
     listener: L,
     make_service: M,
     drain_timeout: Duration,
-    told: io::Result<Told>,
+    shutdown: io::Result<Shutdown>,
     service: PhantomData<fn() -> S>,
 }
 
 impl<L, M, S> Serve<L, M, S> {
-    /// How long clients may send one more request on the connections that they have; 5 s by default,
-    /// counted from the end of answers that began before the drain. Requests that are being answered have all the time that they need. Together they should take
-    /// less than the supervisor's [`grace`](crate::Supervisor::grace). Zero closes idle connections at
-    /// once, as axum's graceful shutdown does.
+    /// Sets the time in which clients can send one more request on their connections; 5 s by default. It
+    /// begins after the end of responses that began before the drain. Requests in progress are completed
+    /// afterwards. Together they should take less than the supervisor's
+    /// [stop timeout](crate::Supervisor::stop_timeout). Zero closes idle connections at once, as axum's
+    /// graceful shutdown does.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
     }
 
-    /// Drains when this future completes, and no longer on SIGTERM: for workers that are told to end by
-    /// another [signal](crate::StopSignal).
+    /// Drains when this future completes instead of on SIGTERM, for workers with another
+    /// [stop signal](crate::StopSignal).
     pub fn with_graceful_shutdown(
         mut self,
-        told: impl Future<Output = ()> + Send + 'static,
+        signal: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        self.told = Ok(Box::pin(told));
+        self.shutdown = Ok(Box::pin(signal));
         self
     }
 }
@@ -187,16 +189,16 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let told = self.told?;
+            let shutdown = self.shutdown?;
             let draining = Arc::new(watch::Sender::new(false));
-            let listener = Accepting::new(self.listener, Arc::clone(&draining)).tap_io(leave as _);
-            let open_answers = Arc::<watch::Sender<()>>::default();
-            let make_service = MakeClosing::new(
+            let listener = Accepting::new(self.listener, Arc::clone(&draining)).tap_io(ignore as _);
+            let open_responses = Arc::<watch::Sender<()>>::default();
+            let make_service = MakeCloseOnDrain::new(
                 self.make_service,
                 Arc::clone(&draining),
-                Arc::clone(&open_answers),
+                Arc::clone(&open_responses),
             );
-            let drained = drain(told, draining, open_answers, self.drain_timeout);
+            let drained = drain(shutdown, draining, open_responses, self.drain_timeout);
             ::axum::serve(listener, make_service)
                 .with_graceful_shutdown(drained)
                 .await
@@ -204,28 +206,26 @@ where
     }
 }
 
-/// A [`DrainListener`] is one that axum knows, so that an address is still that of a client; what is
-/// done with a connection there is nothing.
-fn leave<T>(_: &mut Connection<T>) {}
+/// Does nothing. The listener is tapped because axum implements `Connected` for such listeners.
+fn ignore<T>(_: &mut Connection<T>) {}
 
-/// Until axum may close what is left.
+/// Drains, and returns when axum can shut down.
 async fn drain(
-    told: Told,
+    shutdown: Shutdown,
     draining: Arc<watch::Sender<bool>>,
-    open_answers: Arc<watch::Sender<()>>,
-    linger: Duration,
+    open_responses: Arc<watch::Sender<()>>,
+    timeout: Duration,
 ) {
-    told.await;
+    shutdown.await;
     draining.send_replace(true);
-    let linger = async {
-        // Their clients were not told to leave, and may send one more request, too.
-        open_answers.closed().await;
-        sleep_awake(linger).await;
+    let timeout = async {
+        // Responses without `Connection: close` allow one more request.
+        open_responses.closed().await;
+        sleep_awake(timeout).await;
     };
-    // All connections are gone, or those that are left have nothing to say.
     tokio::select! {
         () = draining.closed() => {}
-        () = linger => {}
+        () = timeout => {}
     }
 }
 

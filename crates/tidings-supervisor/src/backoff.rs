@@ -1,9 +1,9 @@
-//! How long a slot waits before its next worker.
+//! The delay before a slot starts another worker.
 
 use std::time::Duration;
 
-/// How long a slot waits before it starts another worker in the place of one that died: longer with
-/// each death, up to a limit, and short again after a quiet time.
+/// The exponential backoff of a slot: the delay after a death doubles with each further one, up to a
+/// maximum. Jitter shortens it by up to half.
 ///
 /// # Examples
 ///
@@ -33,42 +33,43 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after a first death; 100 ms by default. It doubles with each further one.
+    /// Sets the delay after the first death; 100 ms by default.
     #[must_use]
     pub fn min_delay(mut self, min_delay: Duration) -> Self {
         self.min_delay = min_delay;
         self
     }
 
-    /// No wait is longer; 30 s by default.
+    /// Sets the longest delay; 30 s by default.
     #[must_use]
     pub fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = max_delay;
         self
     }
 
-    /// A worker that served for so long makes its slot forget the deaths before; 60 s by default.
+    /// Sets the time for which a worker must be ready until its slot starts again with the shortest
+    /// delay; 60 s by default.
     #[must_use]
     pub fn reset_after(mut self, reset_after: Duration) -> Self {
         self.reset_after = reset_after;
         self
     }
 
-    /// `chance` lies between 0 and 1: workers that died together do not come back together. It only
-    /// shortens, by up to a half, so that the limit is one.
-    pub(crate) fn delay(&self, failures: u32, chance: f64) -> Duration {
+    /// Returns the delay after this many deaths in a row, with a random number between 0 and 1 for the
+    /// jitter.
+    pub(crate) fn delay(&self, failures: u32, random: f64) -> Duration {
         let doubled = 2_u32.saturating_pow(failures);
         let delay = self.min_delay.saturating_mul(doubled).min(self.max_delay);
-        delay.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
+        delay.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
     }
 
-    pub(crate) fn bounded(mut self, most: Duration) -> Self {
-        self.max_delay = self.max_delay.min(most);
+    pub(crate) fn bounded(mut self, max: Duration) -> Self {
+        self.max_delay = self.max_delay.min(max);
         self
     }
 
-    pub(crate) fn forgets_after(&self, served: Duration) -> bool {
-        served >= self.reset_after
+    pub(crate) fn is_reset_after(&self, ready_for: Duration) -> bool {
+        ready_for >= self.reset_after
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_delay_doubles_and_never_passes_the_longest() {
+    fn a_delay_doubles_up_to_the_maximum() {
         let backoff = Backoff::default().min_delay(100 * MS).max_delay(450 * MS);
         let delays = (0..5).map(|failures| backoff.delay(failures, 1.0));
         assert!(delays.eq([100, 200, 400, 450, 450].map(|ms| ms * MS)));
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_shortens_a_delay_by_up_to_a_half() {
+    fn jitter_shortens_a_delay_by_up_to_half() {
         let backoff = Backoff::default().min_delay(100 * MS);
         assert_eq!(backoff.delay(0, 0.0), 50 * MS);
         assert_eq!(backoff.delay(1, 0.5), 150 * MS);

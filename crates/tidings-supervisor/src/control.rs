@@ -1,4 +1,5 @@
-//! A socket through which the same user's programs ask for reloads, more workers, or how it goes.
+//! The control socket, through which programs of the same user request reloads, a number of workers, the
+//! status, or the stop.
 
 mod client;
 mod protocol;
@@ -9,4 +10,4 @@ mod tests;
 
 pub use client::{RemoteError, RemoteReloadHandle, RemoteSupervisor};
 pub use protocol::Rejection;
-pub(crate) use server::serve;
+pub(crate) use server::{ControlServer, serve};

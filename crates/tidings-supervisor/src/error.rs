@@ -1,4 +1,4 @@
-//! What can go wrong, one enum for each verb.
+//! Errors.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,121 +7,122 @@ use std::time::Duration;
 use crate::exit::Exit;
 use crate::shown::Shown;
 
-/// Why a supervisor does not start.
+/// An error that prevents the start of a supervisor.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There are as many workers as asked for, between 1 and 1,024.
-    #[error("{0} workers: there can be 1 to {most}", most = crate::fleet::MOST)]
+    /// The number of workers is not between 1 and 1,024.
+    #[error("cannot run {0} workers: choose 1 to {max}", max = crate::fleet::MAX_WORKERS)]
     WorkerCount(usize),
-    /// A program that anybody can write, or that is not there.
+    /// The program is missing, or cannot be used.
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// A socket cannot be opened.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Which one.
+        /// The address.
         address: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// There is no such user or group, or this process may not become it.
-    #[error("the user `{user}`: {why}")]
+    /// There is no such user or group, or this process cannot switch to it.
+    #[error("cannot run workers as user `{user}`: {why}")]
     User {
-        /// Who.
+        /// The user.
         user: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// A supervisor of this name runs already.
-    #[error("a supervisor named `{name}` runs already")]
+    /// A supervisor of this name is already running.
+    #[error("a supervisor named `{name}` is already running")]
     NameTaken {
         /// The name.
         name: String,
     },
-    /// A name is part of a path.
-    #[error("`{0}` is no name: 1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`")]
+    /// The name cannot be used in a path.
+    #[error(
+        "invalid name `{0}`: use 1 to 64 letters, digits, `.`, `_` or `-`, and do not begin with `.`"
+    )]
     InvalidName(String),
-    /// The directory for sockets cannot be used.
-    #[error("the directory {}: {why}", path.display())]
+    /// The runtime directory cannot be used.
+    #[error("cannot use the runtime directory {}: {why}", path.display())]
     RuntimeDir {
-        /// Which one.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The system refuses something else.
-    #[error("{doing}")]
+    /// Another operation of the system failed.
+    #[error("cannot {doing}")]
     Io {
-        /// What this was about.
+        /// The operation, to be read after "cannot".
         doing: &'static str,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Why a program is not run.
+/// An error of the program that workers run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// There is none.
-    #[error("there is no program `{}`", .0.display())]
+    /// The program does not exist.
+    #[error("program `{}` not found", .0.display())]
     NotFound(PathBuf),
-    /// It cannot be looked at.
-    #[error("cannot look at {}", path.display())]
+    /// A file or directory of its path cannot be read.
+    #[error("cannot read {}", path.display())]
     Unreadable {
-        /// Which one.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is a directory, or nobody may run it.
-    #[error("{} is no program that can be run", .0.display())]
+    /// It is not an executable file.
+    #[error("{} is not an executable file", .0.display())]
     NotExecutable(PathBuf),
-    /// Anybody on this machine could put something else there.
-    #[error("{} can be written by everybody: take that away with `chmod o-w`", .0.display())]
+    /// All users of this machine can write this file or directory, and so replace the program.
+    #[error("all users can write {path}: run `chmod o-w {path}`", path = .0.display())]
     WorldWritable(PathBuf),
 }
 
-/// Why a reload did not succeed.
+/// An error of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReloadError {
-    /// A successor ended before its elder was replaced.
-    #[error("the new worker {slot} {exit}; {}{}", wrote(last_lines), kept(*replaced))]
+    /// A new worker exited before it replaced the old one.
+    #[error("the new worker {slot} {exit}; {}{}", output(last_lines), unchanged(*replaced))]
     Exited {
-        /// Its slot.
+        /// The worker's slot.
         slot: usize,
-        /// How it ended.
+        /// Its exit.
         exit: Exit,
-        /// What it wrote last.
+        /// The last lines that it wrote.
         last_lines: Vec<String>,
-        /// How many workers had been replaced before; they are not taken back.
+        /// The number of workers that were replaced before, and stay replaced.
         replaced: usize,
     },
-    /// A successor was not ready in time.
+    /// A new worker was not ready in time.
     #[error(
         "the new worker {slot} was not ready within {timeout:.1?}; {}{}",
-        wrote(last_lines),
-        kept(*replaced)
+        output(last_lines),
+        unchanged(*replaced)
     )]
     NotReady {
-        /// Its slot.
+        /// The worker's slot.
         slot: usize,
-        /// How long it was waited for.
+        /// The ready timeout.
         timeout: Duration,
-        /// What it wrote last.
+        /// The last lines that it wrote.
         last_lines: Vec<String>,
-        /// How many workers had been replaced before; they are not taken back.
+        /// The number of workers that were replaced before, and stay replaced.
         replaced: usize,
     },
-    /// The supervisor ends.
-    #[error("the supervisor ends")]
+    /// The supervisor is stopping.
+    #[error("the supervisor is stopping")]
     Stopping,
 }
 
-/// All of them: the last line of a panic says only how to see more of it.
-fn wrote(last_lines: &[String]) -> String {
+fn output(last_lines: &[String]) -> String {
     if last_lines.is_empty() {
         return String::new();
     }
@@ -131,31 +132,31 @@ fn wrote(last_lines: &[String]) -> String {
     format!("its last output:\n{}", lines.collect::<String>())
 }
 
-fn kept(replaced: usize) -> String {
+fn unchanged(replaced: usize) -> String {
     match replaced {
         0 => "the old workers keep running".to_owned(),
-        1 => "one worker had been replaced, the other old ones keep running".to_owned(),
+        1 => "1 worker was replaced before, the other old ones keep running".to_owned(),
         replaced => {
-            format!("{replaced} workers had been replaced, the other old ones keep running")
+            format!("{replaced} workers were replaced before, the other old ones keep running")
         }
     }
 }
 
-/// Why the number of workers is not changed.
+/// An error of a change of the number of workers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScaleError {
-    /// There are as many workers as asked for, between 1 and 1,024.
-    #[error("{0} workers: there can be 1 to {most}", most = crate::fleet::MOST)]
+    /// The number of workers is not between 1 and 1,024.
+    #[error("cannot run {0} workers: choose 1 to {max}", max = crate::fleet::MAX_WORKERS)]
     WorkerCount(usize),
-    /// The supervisor ends.
-    #[error("the supervisor ends")]
+    /// The supervisor is stopping.
+    #[error("the supervisor is stopping")]
     Stopping,
 }
 
-/// Why a text is no address to listen on.
+/// An error of parsing a [`ListenAddress`](crate::ListenAddress).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}`: {why}")]
+#[error("invalid address `{text}`: {why}")]
 pub struct ParseListenAddressError {
     pub(crate) text: String,
     pub(crate) why: String,

@@ -100,12 +100,12 @@ pub enum SupervisorEvent {
         slot: usize,
         /// The worker's process id, if it was started.
         pid: Option<u32>,
-        /// How it exited.
+        /// Its exit.
         exit: Exit,
         /// The time for which it ran.
         #[serde(with = "crate::seconds")]
         uptime: Duration,
-        /// Whether it was told to stop, or announced that it stops and exited with status 0.
+        /// True if it was told to stop, or announced that it stops and exited with status 0.
         is_expected: bool,
     },
     /// A slot will start another worker after a delay.
@@ -120,14 +120,14 @@ pub enum SupervisorEvent {
     SlotFailed {
         /// The slot.
         slot: usize,
-        /// Whether all other slots have failed too and no reload is running: then the supervisor stops.
+        /// True if no other slot is left and no reload is running: then the supervisor stops.
         is_last: bool,
         /// The number of deaths within `within`.
         deaths: usize,
         /// The period in which they were counted.
         #[serde(with = "crate::seconds")]
         within: Duration,
-        /// How the last worker exited.
+        /// The exit of the last worker.
         exit: Exit,
         /// The last lines that it wrote.
         last_lines: Vec<String>,
@@ -168,7 +168,7 @@ pub enum SupervisorEvent {
     Stopped {
         /// The number of workers that did not exit within the stop timeout, and were killed.
         killed: usize,
-        /// Whether it stopped by itself because all slots have failed.
+        /// True if it stopped by itself because all slots have failed.
         all_failed: bool,
     },
     /// The supervisor process was paused: stopped, frozen with its container, or starved of the

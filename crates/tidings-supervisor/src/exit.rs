@@ -1,4 +1,4 @@
-//! How a worker ended.
+//! The exit of a worker.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::shown::Shown;
 
-/// How a worker ended.
+/// The exit of a worker.
 ///
 /// # Examples
 ///
@@ -23,17 +23,17 @@ use crate::shown::Shown;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Exit {
-    /// By itself, with this status.
+    /// It exited with this status.
     Status(i32),
-    /// By this signal.
+    /// It was killed by this signal.
     Signal(i32),
-    /// It never ran, for this reason.
+    /// It could not be started, for this reason.
     NotStarted(String),
-    /// Something else in the supervisor's program reaped it, and only that knows.
+    /// Another part of the supervisor's program reaped it and has its exit status.
     Unknown,
-    /// It ran, and was told to end since it could not serve in time.
+    /// It was not ready within the ready timeout, and was told to stop.
     NotReady,
-    /// In a way that this version does not know.
+    /// An exit unknown to this version.
     #[serde(untagged, deserialize_with = "anything")]
     Other,
 }
@@ -69,7 +69,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Those that end processes in practice.
+/// Returns the name of a signal that ends processes.
 fn name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         libc::SIGABRT => "SIGABRT",

@@ -1,4 +1,4 @@
-//! As whom workers run.
+//! The user and group of the workers.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::error::StartError;
 
-/// The user and group that a worker becomes, for good.
+/// The user and group that a worker switches to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) uid: u32,
@@ -14,7 +14,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// By name or number; the group is the user's own where none is named.
+    /// Looks up a user and a group by name or number. The default group is the user's own.
     pub(crate) fn find(user: &str, group: Option<&str>) -> Result<Self, StartError> {
         let error = |why: String| StartError::User {
             user: user.to_owned(),
@@ -32,16 +32,16 @@ impl Identity {
             Some(group) => gid_of(group).map_err(error)?,
             None => known
                 .map(|(_, gid)| gid)
-                .ok_or_else(|| error("the system does not know its group: name one".to_owned()))?,
+                .ok_or_else(|| error("its group is unknown: set the group".to_owned()))?,
         };
         let is_self = Uid::effective().as_raw() == uid && Gid::effective().as_raw() == gid;
         if !Uid::effective().is_root() && !is_self {
-            return Err(error("only root can become somebody else".to_owned()));
+            return Err(error("only root can switch to another user".to_owned()));
         }
         Ok(Self { uid, gid })
     }
 
-    /// What programs know this user by; whom the system does not know has none of it.
+    /// Returns the variables that describe the user. They have no value for an unknown user.
     pub(crate) fn environment(self) -> [(OsString, Option<OsString>); 3] {
         let user = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();
         let name = user.as_ref().map(|user| OsString::from(&user.name));
@@ -50,7 +50,7 @@ impl Identity {
             .map(|(variable, value)| (variable.into(), value))
     }
 
-    /// This process is somebody else, and can become this one.
+    /// Returns whether this process runs as another user or group.
     pub(crate) fn is_another(self) -> bool {
         Uid::effective().as_raw() != self.uid || Gid::effective().as_raw() != self.gid
     }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_known_by_name_and_number() {
+    fn a_user_is_found_by_name_and_by_number() {
         if !Uid::effective().is_root() {
             return;
         }
@@ -81,20 +81,20 @@ mod tests {
     }
 
     #[test]
-    fn programs_know_a_user_by_name_and_home_and_nobody_else() {
+    fn only_a_known_user_has_a_name_and_a_home() {
         let root = Identity { uid: 0, gid: 0 }.environment();
         assert_eq!(root[1], ("LOGNAME".into(), Some("root".into())));
         assert!(root[0].1.is_some() && root[2].1 == root[1].1);
-        let stranger = Identity {
+        let unknown = Identity {
             uid: 7654,
             gid: 321,
         }
         .environment();
-        assert_eq!(stranger[0], ("HOME".into(), None));
+        assert_eq!(unknown[0], ("HOME".into(), None));
     }
 
     #[test]
-    fn who_is_not_there_is_named() {
+    fn an_unknown_user_or_group_is_named_in_the_error() {
         for (user, group) in [("no-such-user", None), ("root", Some("no-such-group"))] {
             let error = Identity::find(user, group).unwrap_err().to_string();
             assert!(

@@ -1,4 +1,5 @@
-//! Keeps several copies of a program running, and replaces them without a refused connection.
+//! Runs several worker processes of a program, restarts the ones that die, and replaces all of them
+//! without a refused connection.
 //!
 //! ```no_run
 //! use tidings_supervisor::{ReloadStrategy, Supervisor};
@@ -14,34 +15,35 @@
 //! }
 //! ```
 //!
-//! The supervisor opens the sockets, once, and every worker gets them in the way of systemd, so that
-//! any server that knows socket activation works unchanged. Nobody is refused while workers come and
-//! go: connections wait in the socket, and whoever is ready takes them.
+//! The supervisor opens the sockets once, and passes them to every worker as systemd's socket
+//! activation does, so that servers which support it work unchanged. While workers are replaced,
+//! connections wait in the socket's queue until a ready worker accepts them.
 //!
-//! A worker is a process with [a slot](Supervisor::workers), whose number it knows as `WORKER_ID`. It
-//! [is ready](Ready) when it says so, [dies and is respawned](Backoff), and in
-//! [a reload](Workers::reload) makes room for its successor only when that one is ready. Told to end,
-//! by SIGTERM, it has [a grace](Supervisor::grace) to finish what it has.
+//! A worker is a process in [a slot](Supervisor::workers), whose number it knows as `WORKER_ID`. It
+//! [reports when it is ready](ReadyWhen), and [is restarted with a backoff](Backoff) when it dies. In
+//! [a reload](Workers::reload) it is stopped only when the new worker of its slot is ready. It has the
+//! [stop timeout](Supervisor::stop_timeout) to finish its work after SIGTERM.
 //!
 //! A server built on axum loses no request in a reload with `axum::serve` of the feature `axum`.
 //!
-//! # What outlives what
+//! # Process lifetimes
 //!
-//! On Linux no worker outlives its supervisor, however that ends: the system kills it, unless it
-//! changed its user or group itself, or runs a program that gives more rights. What a worker itself
-//! started is killed with it when the supervisor sees it end, or kills it, unless it left the worker's
-//! process group; when the supervisor is killed, such processes live on.
+//! On Linux the kernel kills the workers when their supervisor ends, even by SIGKILL, unless they
+//! change their user or group themselves, or run a program that grants more privileges. Processes that
+//! a worker started are killed with it, unless they left its process group or the supervisor itself was
+//! killed.
 //!
-//! macOS has no such order to give. There a worker whose supervisor was killed lives on; one that is
-//! stopped, or panics, kills its workers as on Linux. A `pidfd`, which makes sure that a signal
-//! reaches no other process, is Linux's as well; elsewhere that no number is reused before its process
-//! was reaped has to do, and does unless something else in the program reaps children.
+//! macOS has no such setting: workers keep running there when the supervisor is killed. If it is
+//! stopped or panics, it kills them as on Linux. Also only Linux has `pidfd`s, which make sure that a
+//! signal reaches no other process. Elsewhere nothing else in the program may reap the workers.
 //!
-//! This crate knows no events and no Redis. It goes well with `tidings`, and without.
+//! This crate knows no events and no Redis. It works with `tidings` and without.
 
 #[cfg(not(unix))]
 compile_error!("a supervisor needs Unix: signals, process groups and inherited sockets");
 
+#[cfg(feature = "axum")]
+pub mod axum;
 mod backoff;
 mod control;
 mod error;
@@ -57,23 +59,24 @@ mod stop_signal;
 mod supervisor;
 mod workers;
 
-#[cfg(feature = "axum")]
-pub mod axum;
+mod awake;
+mod command;
+mod event_loop;
+mod fleet;
+mod identity;
+mod process;
+mod program;
+mod runtime_dir;
+mod seconds;
+mod shown;
+mod socket_file;
+mod spawn;
+mod sys;
+mod worker;
+
 #[cfg(test)]
 #[path = "../tests/supervisor/directory.rs"]
 mod directory;
-
-mod awake;
-mod fleet;
-mod home;
-mod identity;
-mod program;
-mod seconds;
-mod shown;
-mod spawn;
-mod supervise;
-mod sys;
-mod worker;
 
 pub use backoff::Backoff;
 pub use control::{Rejection, RemoteError, RemoteReloadHandle, RemoteSupervisor};
@@ -86,7 +89,7 @@ pub use notify::{notify_ready, notify_stopping, notify_watchdog};
 pub use output::{OutputLine, OutputStream};
 pub use ready::ReadyWhen;
 pub use signals::Signals;
-pub use status::{Status, WorkerState, WorkerStatus};
+pub use status::{Status, Stopped, WorkerState, WorkerStatus};
 pub use stop_signal::{ParseStopSignalError, StopSignal};
 pub use supervisor::Supervisor;
-pub use workers::{ReloadHandle, Stopped, Workers};
+pub use workers::{ReloadHandle, Workers};

@@ -1,10 +1,10 @@
-//! Sockets that the supervisor opens once, and that all workers share.
+//! The sockets that the supervisor opens once, and that all workers share.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -12,18 +12,18 @@ use rustix::io::fcntl_dupfd_cloexec;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::error::{ParseListenAddressError, StartError};
+use crate::socket_file::SocketFile;
 
-/// How many connections may wait for a worker; the system may allow fewer.
+/// The number of connections that can wait for a worker. The system may allow fewer.
 const BACKLOG: i32 = 4096;
 
-/// What a socket is called that nobody gave a name.
+/// The name of a socket without a name.
 const UNNAMED: &str = "listen";
 
-/// Where workers are reached: an address that the supervisor listens on from its start to its end,
-/// so that nobody is refused while workers come and go.
+/// An address that the supervisor listens on from its start to its end, for all workers.
 ///
-/// As a text: an address and port, or `unix:` and a path, and before it a name and `=` where workers
-/// tell several sockets apart by name (`LISTEN_FDNAMES`).
+/// It is parsed from an IP address and port, or `unix:` and a path. A name and `=` may precede it, by
+/// which workers tell several sockets apart (`LISTEN_FDNAMES`).
 ///
 /// # Examples
 ///
@@ -38,43 +38,48 @@ const UNNAMED: &str = "listen";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     name: Option<String>,
-    at: At,
+    target: Target,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum At {
+enum Target {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
 impl ListenAddress {
-    /// On a port of this machine; port 0 takes a free one.
-    pub fn tcp(at: SocketAddr) -> Self {
-        let (name, at) = (None, At::Tcp(at));
-        Self { name, at }
+    /// Listens on a TCP port. Port 0 takes a free one.
+    pub fn tcp(address: SocketAddr) -> Self {
+        Self {
+            name: None,
+            target: Target::Tcp(address),
+        }
     }
 
-    /// On a path. Who may connect is decided by the rights of its directory, and by the `umask`. A socket
-    /// that somebody removes is not made again, since workers hold the one that was removed: keep it
-    /// where nothing is cleaned up, as in `/run`, or start the supervisor again.
-    pub fn unix(at: impl Into<PathBuf>) -> Self {
-        let (name, at) = (None, At::Unix(at.into()));
-        Self { name, at }
+    /// Listens on a Unix socket. The permissions of its directory and the `umask` decide who can connect.
+    ///
+    /// If the file is removed, it is not created again, because workers hold the old socket. Keep it where
+    /// nothing cleans up, such as `/run`, or restart the supervisor.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: None,
+            target: Target::Unix(path.into()),
+        }
     }
-}
 
-impl ListenAddress {
-    /// Whoever connects to this address may reach this socket.
-    pub(crate) fn is_reached_at(&self, at: SocketAddr) -> bool {
-        let At::Tcp(own) = &self.at else { return false };
-        let are_any = own.ip().is_unspecified() || at.ip().is_unspecified();
-        own.port() == at.port() && (are_any || own.ip() == at.ip())
+    /// Returns whether a connection to this address may reach this socket.
+    pub(crate) fn is_reached_at(&self, address: SocketAddr) -> bool {
+        let Target::Tcp(own) = &self.target else {
+            return false;
+        };
+        let is_any = own.ip().is_unspecified() || address.ip().is_unspecified();
+        own.port() == address.port() && (is_any || own.ip() == address.ip())
     }
 }
 
 impl From<SocketAddr> for ListenAddress {
-    fn from(at: SocketAddr) -> Self {
-        Self::tcp(at)
+    fn from(address: SocketAddr) -> Self {
+        Self::tcp(address)
     }
 }
 
@@ -82,8 +87,8 @@ impl FromStr for ListenAddress {
     type Err = ParseListenAddressError;
 
     fn from_str(text: &str) -> Result<Self, ParseListenAddressError> {
-        let (name, place) = match text.split_once('=') {
-            Some((name, place)) if !name.contains([':', '/']) => (Some(name), place),
+        let (name, target) = match text.split_once('=') {
+            Some((name, target)) if !name.contains([':', '/']) => (Some(name), target),
             _ => (None, text),
         };
         let error = |why: &str| ParseListenAddressError {
@@ -91,17 +96,19 @@ impl FromStr for ListenAddress {
             why: why.to_owned(),
         };
         if name.is_some_and(|name| !is_name(name)) {
-            return Err(error("a name is 1 to 64 letters, digits, `.`, `_` or `-`"));
+            return Err(error(
+                "use 1 to 64 letters, digits, `.`, `_` or `-` as a name",
+            ));
         }
-        let at = match place.strip_prefix("unix:") {
-            Some("") => return Err(error("`unix:` is followed by a path")),
-            Some(path) => At::Unix(path.into()),
-            None => At::Tcp(place.parse().map_err(|_| {
-                error("not an IP address and port, like `127.0.0.1:9999`, nor `unix:` and a path")
+        let target = match target.strip_prefix("unix:") {
+            Some("") => return Err(error("use a path after `unix:`")),
+            Some(path) => Target::Unix(path.into()),
+            None => Target::Tcp(target.parse().map_err(|_| {
+                error("use an IP address and port, like `127.0.0.1:9999`, or `unix:` and a path")
             })?),
         };
         let name = name.map(str::to_owned);
-        Ok(Self { name, at })
+        Ok(Self { name, target })
     }
 }
 
@@ -110,57 +117,43 @@ impl fmt::Display for ListenAddress {
         if let Some(name) = &self.name {
             write!(f, "{name}=")?;
         }
-        match &self.at {
-            At::Tcp(at) => at.fmt(f),
-            At::Unix(path) => write!(f, "unix:{}", path.display()),
+        match &self.target {
+            Target::Tcp(address) => address.fmt(f),
+            Target::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
 
 pub(crate) fn is_name(text: &str) -> bool {
-    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=64).contains(&text.len()) && text.bytes().all(is_of_name) && !text.starts_with('.')
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(is_allowed) && !text.starts_with('.')
 }
 
-/// The sockets, open for as long as this is there.
+/// The listening sockets, closed on drop.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    /// Gone before the sockets are closed.
-    paths: Vec<OwnPath>,
-    /// None of them among the numbers under which workers get them.
+    /// Dropped first: files are removed before their sockets are closed.
+    files: Vec<OwnFile>,
+    /// All above the descriptors that workers inherit.
     pub(crate) sockets: Vec<OwnedFd>,
     pub(crate) names: Vec<String>,
-    /// As they are now: port 0 has become one.
+    /// With the chosen port in place of port 0.
     pub(crate) addresses: Vec<ListenAddress>,
 }
 
-/// Where a socket of ours lies.
+/// The file of a socket, removed on drop unless something has replaced it.
 #[derive(Debug)]
-struct OwnPath {
+struct OwnFile {
     path: PathBuf,
-    /// Device and number, which is nobody else's while the socket is open.
-    file: Option<(u64, u64)>,
+    file: SocketFile,
 }
 
-impl OwnPath {
-    fn of(path: PathBuf) -> Self {
-        let file = file(&path);
-        Self { path, file }
-    }
-}
-
-impl Drop for OwnPath {
-    /// Unless somebody put something else there.
+impl Drop for OwnFile {
     fn drop(&mut self) {
-        if self.file.is_some() && file(&self.path) == self.file {
+        if self.file.is_at(&self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
-}
-
-fn file(path: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 impl Listeners {
@@ -169,7 +162,7 @@ impl Listeners {
             sockets: Vec::new(),
             names: Vec::new(),
             addresses: Vec::new(),
-            paths: Vec::new(),
+            files: Vec::new(),
         };
         let above = crate::sys::first_free(wanted.len());
         for listen in wanted {
@@ -183,55 +176,60 @@ impl Listeners {
     }
 
     fn open_one(&mut self, listen: &ListenAddress, above: i32) -> io::Result<()> {
-        let (socket, at) = match &listen.at {
-            At::Tcp(at) => {
-                let socket = tcp(*at)?;
-                let at = socket.local_addr()?.as_socket().map_or(*at, |at| at);
-                (socket, At::Tcp(at))
+        let (socket, target) = match &listen.target {
+            Target::Tcp(address) => {
+                let socket = tcp(*address)?;
+                let bound = socket.local_addr()?.as_socket();
+                (socket, Target::Tcp(bound.unwrap_or(*address)))
             }
-            At::Unix(path) => {
+            Target::Unix(path) => {
                 let socket = unix(path)?;
-                self.paths.push(OwnPath::of(path.clone()));
-                (socket, At::Unix(path.clone()))
+                let file = SocketFile::at(path)?;
+                let path = path.clone();
+                self.files.push(OwnFile {
+                    path: path.clone(),
+                    file,
+                });
+                (socket, Target::Unix(path))
             }
         };
         self.sockets.push(fcntl_dupfd_cloexec(&socket, above)?);
         let name = listen.name.as_deref().unwrap_or(UNNAMED);
         self.names.push(name.to_owned());
         let name = listen.name.clone();
-        self.addresses.push(ListenAddress { name, at });
+        self.addresses.push(ListenAddress { name, target });
         Ok(())
     }
 }
 
-fn tcp(at: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(at), Type::STREAM, None)?;
-    // Else a port that was in use a minute ago cannot be listened on.
+fn tcp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Allows a port that was in use a minute ago.
     socket.set_reuse_address(true)?;
-    socket.bind(&at.into())?;
+    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
 }
 
 fn unix(path: &Path) -> io::Result<Socket> {
-    let at = SockAddr::unix(path)?;
-    remove_if_left_over(path, &at)?;
+    let address = SockAddr::unix(path)?;
+    remove_if_stale(path, &address)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&at)?;
+    socket.bind(&address)?;
     socket.listen(BACKLOG)?;
     Ok(socket)
 }
 
-/// A socket on which nobody listens is what a killed process left behind. Anything else stays.
-fn remove_if_left_over(path: &Path, at: &SockAddr) -> io::Result<()> {
+/// Removes a socket on which no process listens, such as that of a killed one.
+fn remove_if_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
     if !is_socket {
         return Ok(());
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Where many wait already, it would wait with them.
+    // A full backlog would block it.
     socket.set_nonblocking(true)?;
-    match socket.connect(at) {
+    match socket.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
         }
@@ -245,7 +243,7 @@ mod tests {
     use crate::directory::short_directory;
 
     #[test]
-    fn a_text_is_an_address_or_a_path_with_or_without_a_name() {
+    fn an_address_or_path_is_parsed_with_or_without_a_name() {
         for text in [
             "127.0.0.1:80",
             "web=[::1]:80",
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_refused_with_what_is_wrong() {
+    fn other_texts_are_rejected_with_the_reason() {
         for text in [
             "",
             "localhost:80",
@@ -268,12 +266,15 @@ mod tests {
             "a b=127.0.0.1:80",
         ] {
             let error = text.parse::<ListenAddress>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("`{text}`: ")), "{error}");
+            assert!(
+                error.starts_with(&format!("invalid address `{text}`: ")),
+                "{error}"
+            );
         }
     }
 
     #[test]
-    fn a_socket_that_was_left_behind_is_replaced_and_one_that_is_used_is_not() {
+    fn a_stale_socket_is_replaced_and_one_in_use_is_not() {
         let directory = short_directory();
         let path = directory.path().join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
@@ -287,17 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_on_which_nobody_accepts_is_used_all_the_same() {
+    fn a_socket_with_a_full_backlog_is_in_use() {
         let directory = short_directory();
         let path = directory.path().join("socket");
-        let at = SockAddr::unix(&path).unwrap();
+        let address = SockAddr::unix(&path).unwrap();
         let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-        busy.bind(&at).unwrap();
+        busy.bind(&address).unwrap();
         busy.listen(0).unwrap();
         let connect = || {
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
             socket.set_nonblocking(true).unwrap();
-            socket.connect(&at).map(|()| socket)
+            socket.connect(&address).map(|()| socket)
         };
         let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
         assert!(!waiting.is_empty());
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_somebody_else_put_there_stays() {
+    fn a_socket_of_another_process_is_not_removed() {
         let directory = short_directory();
         let path = directory.path().join("socket");
         let listeners = Listeners::open(&[ListenAddress::unix(&path)]).unwrap();
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_reached_at_its_own_address_and_where_any_will_do() {
+    fn a_socket_is_reached_at_its_address_and_at_unspecified_ones() {
         let listen: ListenAddress = "127.0.0.1:80".parse().unwrap();
         for (at, is_reached) in [
             ("127.0.0.1:80", true),
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_socket_stays() {
+    fn a_file_that_is_no_socket_is_not_removed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(Listeners::open(&[ListenAddress::unix(file.path())]).is_err());
         assert!(file.path().exists());

@@ -1,6 +1,4 @@
-//! What a worker tells its supervisor: that it is ready, that it lives, that it ends.
-//!
-//! The words are those of systemd, so that a program which speaks to systemd speaks to us.
+//! Notifications of a worker to its supervisor, in the protocol of systemd's `sd_notify`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,27 +14,27 @@ use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use tokio::net::UnixDatagram;
 
-use crate::home::{Place, make_room};
 use crate::identity::Identity;
+use crate::socket_file::{SocketFile, remove};
 
-/// Where to say it.
+/// The variable with the path of the socket.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Longer messages are cut off.
-const LONGEST: usize = 64 << 10;
+/// Longer messages are truncated.
+const MAX_MESSAGE: usize = 64 << 10;
 
-/// How long a word waits where the supervisor has not heard those before it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time that a notification may wait for the supervisor.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two attempts to reach a socket that was removed.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// The time between two attempts to reach a socket that was removed.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Says that this worker can serve. Where nobody supervises it, does nothing.
+/// Tells the supervisor that this worker is ready. Does nothing without a supervisor.
 ///
 /// # Errors
 ///
-/// When there is a supervisor and it cannot be told, or not within 5 s: the worker will be taken for
-/// one that does not get ready.
+/// When the supervisor cannot be reached within 5 s. It will then stop the worker after the
+/// [ready timeout](crate::Supervisor::ready_timeout).
 ///
 /// # Examples
 ///
@@ -47,16 +45,18 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn notify_ready() -> io::Result<()> {
-    tell("READY=1", Some(PATIENCE))
+    notify("READY=1", Some(TIMEOUT))
 }
 
-/// Gives a sign of life, for [`watchdog`](crate::Supervisor::watchdog). Where nobody supervises this
-/// process, does nothing. It never waits: where the supervisor has not received the signs before this
-/// one, those will do; and where somebody removed the socket, the next sign finds it again.
+/// Tells the supervisor that this worker is alive, for the [watchdog](crate::Supervisor::watchdog). Does
+/// nothing without a supervisor.
+///
+/// It never waits. A notification is skipped while earlier ones are unread, or while the socket is
+/// created again after something removed it.
 ///
 /// # Errors
 ///
-/// When there is a supervisor and it cannot be told.
+/// When the supervisor cannot be reached for another reason.
 ///
 /// # Examples
 ///
@@ -65,19 +65,20 @@ pub fn notify_ready() -> io::Result<()> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn notify_watchdog() -> io::Result<()> {
-    match tell("WATCHDOG=1", None) {
+    match notify("WATCHDOG=1", None) {
         Err(why) if is_full(&why) || is_removed(&why) => Ok(()),
-        told => told,
+        sent => sent,
     }
 }
 
-/// Says that this worker is about to end by itself: its slot gets another worker, without
-/// counting a death, while this one finishes what it has, for as long as the supervisor's grace. Before
-/// it was ready it is its end that counts. Where nobody supervises this process, does nothing.
+/// Tells the supervisor that this worker is about to stop by itself. Does nothing without a supervisor.
+///
+/// The slot of a ready worker starts another one, and no death is counted. This one has the
+/// [stop timeout](crate::Supervisor::stop_timeout) to finish its work.
 ///
 /// # Errors
 ///
-/// When there is a supervisor and it cannot be told, or not within 5 s.
+/// When the supervisor cannot be reached within 5 s.
 ///
 /// # Examples
 ///
@@ -86,97 +87,97 @@ pub fn notify_watchdog() -> io::Result<()> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn notify_stopping() -> io::Result<()> {
-    tell("STOPPING=1", Some(PATIENCE))
+    notify("STOPPING=1", Some(TIMEOUT))
 }
 
-/// Waits for so long, or not at all.
-fn tell(word: &str, patience: Option<Duration>) -> io::Result<()> {
-    env::var_os(SOCKET).map_or(Ok(()), |socket| send_patiently(word, &socket, patience))
+/// Sends a message. Without a timeout it does not wait.
+fn notify(message: &str, timeout: Option<Duration>) -> io::Result<()> {
+    env::var_os(SOCKET).map_or(Ok(()), |socket| {
+        send_with_retries(message, &socket, timeout)
+    })
 }
 
-/// A socket that somebody removed is made again soon.
-fn send_patiently(word: &str, socket: &OsStr, patience: Option<Duration>) -> io::Result<()> {
+/// Sends a message, and retries if the socket was removed: the supervisor creates it again.
+fn send_with_retries(message: &str, socket: &OsStr, timeout: Option<Duration>) -> io::Result<()> {
     let begun = Instant::now();
     loop {
-        match send(word, socket, patience) {
-            Err(why) if is_removed(&why) && patience.is_some_and(|it| begun.elapsed() < it) => {
-                thread::sleep(LOOK_AGAIN);
+        match send(message, socket, timeout) {
+            Err(why) if is_removed(&why) && timeout.is_some_and(|it| begun.elapsed() < it) => {
+                thread::sleep(RETRY_INTERVAL);
             }
             sent => return sent,
         }
     }
 }
 
-fn send(word: &str, socket: &OsStr, patience: Option<Duration>) -> io::Result<()> {
+fn send(message: &str, socket: &OsStr, timeout: Option<Duration>) -> io::Result<()> {
     let sender = Sender::unbound()?;
-    match patience {
-        Some(_) => sender.set_write_timeout(patience)?,
+    match timeout {
+        Some(_) => sender.set_write_timeout(timeout)?,
         None => sender.set_nonblocking(true)?,
     }
     #[cfg(target_os = "linux")]
     if let Some(name) = std::os::unix::ffi::OsStrExt::as_bytes(socket).strip_prefix(b"@") {
-        // systemd itself gives such names.
+        // An abstract socket of systemd itself.
         use std::os::linux::net::SocketAddrExt as _;
         let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-        return sender.send_to_addr(word.as_bytes(), &address).map(drop);
+        return sender.send_to_addr(message.as_bytes(), &address).map(drop);
     }
-    sender.send_to(word.as_bytes(), socket).map(drop)
+    sender.send_to(message.as_bytes(), socket).map(drop)
 }
 
-/// The supervisor makes its socket again as soon as it notices.
 fn is_removed(why: &io::Error) -> bool {
     why.kind() == io::ErrorKind::NotFound
 }
 
-/// macOS has a word of its own for a queue without room.
+/// Returns whether the socket's queue is full; macOS reports that as `ENOBUFS`.
 fn is_full(why: &io::Error) -> bool {
     why.kind() == io::ErrorKind::WouldBlock || why.raw_os_error() == Some(libc::ENOBUFS)
 }
 
-/// What a worker said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum Notification {
     Ready,
-    Alive,
+    Watchdog,
     Stopping,
 }
 
-/// Where one worker says it; gone with this.
+/// The socket that receives the notifications of one worker. Its file is removed on drop.
 #[derive(Debug)]
-pub(crate) struct Ear {
+pub(crate) struct NotifySocket {
     socket: UnixDatagram,
-    /// What the socket was before it was made again: a program may have connected to that one.
-    former: Option<UnixDatagram>,
+    /// The socket before it was opened again: a worker may be connected to it.
+    previous: Option<UnixDatagram>,
     path: PathBuf,
-    place: Place,
+    file: SocketFile,
     identity: Option<Identity>,
     buffer: Box<[u8]>,
 }
 
-impl Ear {
+impl NotifySocket {
     pub(crate) fn open(path: PathBuf, identity: Option<Identity>) -> io::Result<Self> {
-        let (socket, place) = bind(&path, identity)?;
+        let (socket, file) = bind(&path, identity)?;
         Ok(Self {
             socket,
-            former: None,
+            previous: None,
             path,
-            place,
+            file,
             identity,
-            buffer: vec![0; LONGEST].into(),
+            buffer: vec![0; MAX_MESSAGE].into(),
         })
     }
 
-    /// Nobody has removed it.
-    pub(crate) fn is_there(&self) -> bool {
-        self.place.is_at(&self.path)
+    /// Returns whether the file of the socket still exists.
+    pub(crate) fn exists(&self) -> bool {
+        self.file.is_at(&self.path)
     }
 
-    /// Makes it again at the same path.
+    /// Opens the socket again at the same path.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
-        make_room(&self.path)?;
-        let (socket, place) = bind(&self.path, self.identity)?;
-        self.former = Some(std::mem::replace(&mut self.socket, socket));
-        self.place = place;
+        remove(&self.path)?;
+        let (socket, file) = bind(&self.path, self.identity)?;
+        self.previous = Some(std::mem::replace(&mut self.socket, socket));
+        self.file = file;
         Ok(())
     }
 
@@ -184,14 +185,14 @@ impl Ear {
         &self.path
     }
 
-    /// Waits for the next words. Dropping the wait loses none.
-    pub(crate) async fn hear(&mut self) -> io::Result<Vec<Word>> {
+    /// Waits for the next message. Cancel safe.
+    pub(crate) async fn receive(&mut self) -> io::Result<Vec<Notification>> {
         let length = poll_fn(|context| self.poll_receive(context)).await?;
-        Ok(words(&self.buffer[..length]))
+        Ok(parse(&self.buffer[..length]))
     }
 
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        for socket in self.former.iter().chain([&self.socket]) {
+        for socket in self.previous.iter().chain([&self.socket]) {
             let mut buffer = ReadBuf::new(&mut self.buffer[..]);
             if let Poll::Ready(received) = socket.poll_recv(context, &mut buffer) {
                 return Poll::Ready(received.map(|()| buffer.filled().len()));
@@ -200,44 +201,44 @@ impl Ear {
         Poll::Pending
     }
 
-    /// What was said and not heard yet.
-    pub(crate) fn rest(&mut self) -> Vec<Word> {
-        let mut rest = Vec::new();
-        for socket in self.former.iter().chain([&self.socket]) {
+    /// Returns all notifications that are queued.
+    pub(crate) fn drain(&mut self) -> Vec<Notification> {
+        let mut all = Vec::new();
+        for socket in self.previous.iter().chain([&self.socket]) {
             while let Ok(length) = socket.try_recv(&mut self.buffer[..]) {
-                rest.extend(words(&self.buffer[..length]));
+                all.extend(parse(&self.buffer[..length]));
             }
         }
-        rest
+        all
     }
 }
 
-fn bind(path: &Path, identity: Option<Identity>) -> io::Result<(UnixDatagram, Place)> {
-    let socket = UnixDatagram::bind(path)?;
-    // Nobody else on this machine can say that a worker is ready.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    if let Some(Identity { uid, gid }) = identity.filter(|it| it.is_another()) {
-        chown(path, Some(uid), Some(gid))?;
-    }
-    Ok((socket, Place::of(path)?))
-}
-
-impl Drop for Ear {
+impl Drop for NotifySocket {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Other words are systemd's business.
-fn words(said: &[u8]) -> Vec<Word> {
-    let lines = said.split(|byte| *byte == b'\n');
-    let word = |line: &[u8]| match line {
-        b"READY=1" => Some(Word::Ready),
-        b"WATCHDOG=1" => Some(Word::Alive),
-        b"STOPPING=1" => Some(Word::Stopping),
+fn bind(path: &Path, identity: Option<Identity>) -> io::Result<(UnixDatagram, SocketFile)> {
+    let socket = UnixDatagram::bind(path)?;
+    // No other user can send notifications.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    if let Some(Identity { uid, gid }) = identity.filter(|it| it.is_another()) {
+        chown(path, Some(uid), Some(gid))?;
+    }
+    Ok((socket, SocketFile::at(path)?))
+}
+
+/// Returns the known notifications of a message. Other assignments of systemd's protocol are ignored.
+fn parse(message: &[u8]) -> Vec<Notification> {
+    let lines = message.split(|byte| *byte == b'\n');
+    let known = |line: &[u8]| match line {
+        b"READY=1" => Some(Notification::Ready),
+        b"WATCHDOG=1" => Some(Notification::Watchdog),
+        b"STOPPING=1" => Some(Notification::Stopping),
         _ => None,
     };
-    lines.filter_map(word).collect()
+    lines.filter_map(known).collect()
 }
 
 #[cfg(test)]
@@ -246,81 +247,93 @@ mod tests {
     use crate::directory::short_directory;
 
     #[test]
-    fn known_words_are_understood_and_all_others_passed_over() {
-        let said = b"STATUS=warm\nREADY=1\nWATCHDOG=1\nREADY=0\n\xff\nSTOPPING=1";
-        assert_eq!(words(said), [Word::Ready, Word::Alive, Word::Stopping]);
-        assert!(words(b"").is_empty());
+    fn known_notifications_are_parsed_and_others_ignored() {
+        let message = b"STATUS=warm\nREADY=1\nWATCHDOG=1\nREADY=0\n\xff\nSTOPPING=1";
+        assert_eq!(
+            parse(message),
+            [
+                Notification::Ready,
+                Notification::Watchdog,
+                Notification::Stopping
+            ]
+        );
+        assert!(parse(b"").is_empty());
     }
 
     #[tokio::test]
-    async fn what_was_said_before_anybody_listened_is_heard() {
+    async fn notifications_are_received_that_were_sent_before() {
         let directory = short_directory();
-        let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
+        let mut socket = NotifySocket::open(directory.path().join("socket"), None).unwrap();
         let worker = Sender::unbound().unwrap();
-        worker.send_to(b"READY=1", ear.path()).unwrap();
-        worker.send_to(b"STOPPING=1", ear.path()).unwrap();
+        worker.send_to(b"READY=1", socket.path()).unwrap();
+        worker.send_to(b"STOPPING=1", socket.path()).unwrap();
 
-        assert_eq!(ear.hear().await.unwrap(), [Word::Ready]);
-        assert_eq!(ear.rest(), [Word::Stopping]);
+        assert_eq!(socket.receive().await.unwrap(), [Notification::Ready]);
+        assert_eq!(socket.drain(), [Notification::Stopping]);
 
-        let path = ear.path().to_owned();
-        drop(ear);
+        let path = socket.path().to_owned();
+        drop(socket);
         assert!(!path.exists());
     }
 
     #[tokio::test]
-    async fn a_word_counts_behind_64_kib_of_other_words() {
+    async fn a_notification_counts_at_the_end_of_a_message_of_64_kib() {
         let directory = short_directory();
-        let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
-        let said = format!("STATUS={}\nREADY=1", "x".repeat((64 << 10) - 15));
-        assert_eq!(said.len(), 64 << 10);
+        let mut socket = NotifySocket::open(directory.path().join("socket"), None).unwrap();
+        let message = format!("STATUS={}\nREADY=1", "x".repeat((64 << 10) - 15));
+        assert_eq!(message.len(), 64 << 10);
         Sender::unbound()
             .unwrap()
-            .send_to(said.as_bytes(), ear.path())
+            .send_to(message.as_bytes(), socket.path())
             .unwrap();
-        assert_eq!(hear(&mut ear).await, [Word::Ready]);
+        assert_eq!(receive(&mut socket).await, [Notification::Ready]);
     }
 
-    async fn hear(ear: &mut Ear) -> Vec<Word> {
-        let heard = tokio::time::timeout(Duration::from_secs(30), ear.hear()).await;
-        heard.expect("something is said in time").unwrap()
+    async fn receive(socket: &mut NotifySocket) -> Vec<Notification> {
+        let received = tokio::time::timeout(Duration::from_secs(30), socket.receive()).await;
+        received.expect("a notification in time").unwrap()
     }
 
     #[tokio::test]
-    async fn what_is_said_to_a_socket_that_was_removed_is_received_when_it_is_made_again() {
+    async fn notifications_to_a_removed_socket_are_received_when_it_is_opened_again() {
         let directory = short_directory();
-        let mut ear = Ear::open(directory.path().join("ear"), None).unwrap();
+        let mut socket = NotifySocket::open(directory.path().join("socket"), None).unwrap();
         let worker = Sender::unbound().unwrap();
-        worker.connect(ear.path()).unwrap();
-        std::fs::remove_file(ear.path()).unwrap();
-        assert!(!ear.is_there());
-        let path = ear.path().to_owned();
-        let saying = thread::spawn(move || {
-            send_patiently("READY=1", path.as_os_str(), Some(Duration::from_secs(30)))
+        worker.connect(socket.path()).unwrap();
+        std::fs::remove_file(socket.path()).unwrap();
+        assert!(!socket.exists());
+        let path = socket.path().to_owned();
+        let sending = thread::spawn(move || {
+            send_with_retries("READY=1", path.as_os_str(), Some(Duration::from_secs(30)))
         });
 
-        ear.reopen().unwrap();
+        socket.reopen().unwrap();
 
-        assert!(ear.is_there());
-        assert_eq!(hear(&mut ear).await, [Word::Ready]);
-        saying.join().unwrap().unwrap();
-        // And so is what is said on a connection that was there before.
+        assert!(socket.exists());
+        assert_eq!(receive(&mut socket).await, [Notification::Ready]);
+        sending.join().unwrap().unwrap();
+        // So are those of a worker that was connected before.
         worker.send(b"STOPPING=1").unwrap();
-        assert_eq!(hear(&mut ear).await, [Word::Stopping]);
-        let mode = std::fs::metadata(ear.path()).unwrap().permissions().mode();
+        assert_eq!(receive(&mut socket).await, [Notification::Stopping]);
+        let mode = std::fs::metadata(socket.path())
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
-    fn whoever_is_not_heard_does_not_wait() {
+    fn a_notification_does_not_wait_for_a_full_queue() {
         let directory = short_directory();
-        let path = directory.path().join("ear");
-        let _deaf = Sender::bind(&path).unwrap();
-        let say = || send("WATCHDOG=1", path.as_os_str(), None);
-        let why = std::iter::repeat_with(say).find_map(Result::err).unwrap();
+        let path = directory.path().join("socket");
+        let _unread = Sender::bind(&path).unwrap();
+        let send_watchdog = || send("WATCHDOG=1", path.as_os_str(), None);
+        let why = std::iter::repeat_with(send_watchdog)
+            .find_map(Result::err)
+            .unwrap();
         assert!(is_full(&why), "{why}");
 
-        // It gives up, however long it waits before.
+        // Nor longer than its timeout.
         let why = send("READY=1", path.as_os_str(), Some(Duration::from_millis(10))).unwrap_err();
         assert!(is_full(&why), "{why}");
     }

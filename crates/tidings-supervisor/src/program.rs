@@ -1,4 +1,4 @@
-//! Which program workers run, and that nobody else can put another in its place.
+//! Finds the program of the workers, and checks that other users cannot replace it.
 
 use std::ffi::OsString;
 use std::fs::{metadata, read_link, symlink_metadata};
@@ -7,19 +7,18 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::ProgramError;
 
-/// Everybody may write.
-const WRITE: u32 = 0o002;
-/// In a directory of this kind nobody renames or removes what belongs to others.
+/// The permission of all users to write.
+const WORLD_WRITE: u32 = 0o002;
+/// In a sticky directory, users can rename and remove only their own files.
 const STICKY: u32 = 0o1000;
-/// Somebody may run it.
+/// The permission of any user to execute.
 const EXECUTE: u32 = 0o111;
 
-/// The file behind a name, as a shell would find it: a path, or a name to look for in `PATH`.
+/// Returns the file of a path, or of a name that is searched in `PATH`.
 ///
-/// It is looked for at each start, so that a link that a deployment moved is followed.
+/// It is called at each start of a worker, so that links that a deployment moved are followed.
 pub(crate) fn find(program: &Path) -> Result<PathBuf, ProgramError> {
     let found = locate(program)?;
-    // What a link points to now; the check is of the file that runs.
     let path = found
         .canonicalize()
         .map_err(|source| ProgramError::Unreadable {
@@ -29,69 +28,69 @@ pub(crate) fn find(program: &Path) -> Result<PathBuf, ProgramError> {
     if !is_executable(&path) {
         return Err(ProgramError::NotExecutable(path));
     }
-    check_way(&found)?;
+    check_path(&found)?;
     Ok(path)
 }
 
 fn locate(program: &Path) -> Result<PathBuf, ProgramError> {
-    let missing = || ProgramError::NotFound(program.to_owned());
+    let not_found = || ProgramError::NotFound(program.to_owned());
     if program.components().count() > 1 || program.is_absolute() || program.starts_with(".") {
         return if program.exists() {
             Ok(program.to_owned())
         } else {
-            Err(missing())
+            Err(not_found())
         };
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates = std::env::split_paths(&path).map(|directory| directory.join(program));
     candidates
         .find(|candidate| is_executable(candidate))
-        .ok_or_else(missing)
+        .ok_or_else(not_found)
 }
 
 fn is_executable(path: &Path) -> bool {
     metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & EXECUTE != 0)
 }
 
-/// Looks at all that the system passes on its way, from link to link: whoever can write a directory
-/// can replace what lies in it.
-fn check_way(found: &Path) -> Result<(), ProgramError> {
+/// Checks all directories and links that the path leads through: a user that can write a directory can
+/// replace what it contains.
+fn check_path(found: &Path) -> Result<(), ProgramError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         |source| ProgramError::Unreadable { path, source }
     };
     let absolute = std::path::absolute(found).map_err(unreadable(found))?;
-    let mut at = PathBuf::new();
-    let mut ahead = steps(&absolute);
-    // There is an end to it: the system went this way before, and it follows 40 links at most.
-    while let Some(step) = ahead.pop() {
-        if step == ".." {
-            at.pop();
+    let mut checked = PathBuf::new();
+    let mut unchecked = components(&absolute);
+    // This ends: the kernel has resolved the path, and follows at most 40 links.
+    while let Some(component) = unchecked.pop() {
+        if component == ".." {
+            checked.pop();
             continue;
         }
-        // The root begins anew.
-        let next = at.join(step);
+        // Joining a root replaces the whole path.
+        let next = checked.join(component);
         let metadata = symlink_metadata(&next).map_err(unreadable(&next))?;
         if metadata.is_symlink() {
             let target = read_link(&next).map_err(unreadable(&next))?;
-            ahead.extend(steps(&target));
+            unchecked.extend(components(&target));
             continue;
         }
         let mode = metadata.permissions().mode();
-        let is_shared = metadata.is_dir() && mode & STICKY != 0;
-        if mode & WRITE != 0 && !is_shared {
+        let is_sticky = metadata.is_dir() && mode & STICKY != 0;
+        if mode & WORLD_WRITE != 0 && !is_sticky {
             return Err(ProgramError::WorldWritable(next));
         }
-        at = next;
+        checked = next;
     }
     Ok(())
 }
 
-/// The last one first.
-fn steps(path: &Path) -> Vec<OsString> {
-    let steps = path.components().rev();
-    let steps = steps.filter(|step| *step != Component::CurDir);
-    steps.map(|step| step.as_os_str().to_owned()).collect()
+/// Returns the components of a path, the last one first.
+fn components(path: &Path) -> Vec<OsString> {
+    let components = path.components().rev();
+    let components = components.filter(|it| *it != Component::CurDir);
+    components.map(|it| it.as_os_str().to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_or_cannot_be_run_is_refused() {
+    fn a_missing_or_not_executable_program_is_rejected() {
         let (_directory, path) = program(0o644);
         assert!(matches!(find(&path), Err(ProgramError::NotExecutable(_))));
         assert!(matches!(
@@ -130,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_can_write_is_refused() {
+    fn a_world_writable_program_is_rejected() {
         let (_directory, path) = program(0o757);
         assert!(matches!(find(&path), Err(ProgramError::WorldWritable(it)) if it == path));
     }
 
     #[test]
-    fn what_lies_where_everybody_can_write_is_refused() {
+    fn a_program_in_a_world_writable_directory_is_rejected() {
         let (directory, _) = program(0o755);
         let open = directory.path().canonicalize().unwrap().join("open");
         create_dir(&open).unwrap();
@@ -148,23 +147,23 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_lies_where_everybody_can_write_is_refused() {
+    fn a_path_through_a_world_writable_directory_is_rejected() {
         let (directory, program) = program(0o755);
         let root = directory.path().canonicalize().unwrap();
         let open = root.join("open");
         create_dir(&open).unwrap();
         symlink(&program, open.join("link")).unwrap();
         // A link to a link, and a link in the middle of the path.
-        symlink("open/link", root.join("far")).unwrap();
+        symlink("open/link", root.join("indirect")).unwrap();
         symlink("open", root.join("middle")).unwrap();
         set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-        for name in ["open/link", "far", "middle/link", "open/../far"] {
+        for name in ["open/link", "indirect", "middle/link", "open/../indirect"] {
             assert_eq!(find(&root.join(name)).unwrap(), program);
         }
 
         set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
 
-        for name in ["open/link", "far", "middle/link", "open/../program"] {
+        for name in ["open/link", "indirect", "middle/link", "open/../program"] {
             let found = find(&root.join(name));
             assert!(
                 matches!(&found, Err(ProgramError::WorldWritable(it)) if *it == open),

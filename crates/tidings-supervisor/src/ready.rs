@@ -1,19 +1,18 @@
-//! How it is known that a worker can serve.
+//! The condition that makes a worker ready.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// How often a port is tried.
+/// The interval of connection attempts.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long an attempt may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The timeout of one attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How it is known that a worker can serve.
+/// The condition that makes a worker ready.
 ///
 /// # Examples
 ///
@@ -26,16 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadyWhen {
-    /// It says so: `READY=1` to the socket of `NOTIFY_SOCKET`, as [`ready`](crate::notify_ready) and every
-    /// library for systemd do. The only one of the three that cannot be wrong.
+    /// The worker sends `READY=1` to the socket of `NOTIFY_SOCKET`, as
+    /// [`notify_ready`](crate::notify_ready) and libraries for systemd do. Only this one shows that the
+    /// worker itself considers itself ready.
     #[default]
     Notified,
-    /// It has lived for so long.
+    /// The worker has run for this time.
     After(Duration),
-    /// It accepts connections at this address, on a socket that it opened itself. On Linux the socket
-    /// must be the worker's or of its children's; elsewhere anybody's will do, so that while an elder
-    /// listens there its successor is taken for ready. An address that the supervisor itself
-    /// [listens](crate::Supervisor::listen) on is refused at the start.
+    /// The worker accepts connections at this address, on a socket that it opened itself.
+    ///
+    /// On Linux the socket must belong to the worker's process group. Elsewhere any socket counts, so
+    /// that in a reload the new worker is taken for ready while the old one listens. An address that the
+    /// supervisor itself [listens](crate::Supervisor::listen) on is rejected at the start.
     Accepts(SocketAddr),
 }
 
@@ -47,44 +48,47 @@ impl ReadyWhen {
         }
     }
 
-    /// What is missing of a worker that is not ready.
+    /// Returns why a worker is not ready.
     pub(crate) fn missing(self) -> String {
         match self {
             Self::Notified => "no READY=1 received on NOTIFY_SOCKET".to_owned(),
             Self::After(time) => format!("it did not run for {time:.1?}"),
-            Self::Accepts(at) => format!("none of its processes accepts connections at {at}"),
+            Self::Accepts(address) => {
+                format!("none of its processes accepts connections at {address}")
+            }
         }
     }
 
-    pub(crate) fn port(self) -> Option<SocketAddr> {
+    pub(crate) fn address(self) -> Option<SocketAddr> {
         match self {
-            Self::Accepts(at) => Some(at),
+            Self::Accepts(address) => Some(address),
             Self::Notified | Self::After(_) => None,
         }
     }
 }
 
-/// Waits until a process of the group `group` accepts connections.
-pub(crate) async fn accepts(at: SocketAddr, group: u32) {
-    while !(accepts_now(at).await && is_owner(at, group).await) {
+/// Waits until a process of the group accepts connections.
+pub(crate) async fn accepts(address: SocketAddr, group: u32) {
+    while !(can_connect(address).await && is_owner(address, group).await) {
         sleep(INTERVAL).await;
     }
 }
 
-async fn accepts_now(at: SocketAddr) -> bool {
-    let connected = timeout(PATIENCE, TcpStream::connect(at)).await;
+async fn can_connect(address: SocketAddr) -> bool {
+    let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     matches!(connected, Ok(Ok(_)))
 }
 
-/// Whether a socket that listens there is one of the group's.
+/// Returns whether a listening socket of this address belongs to the process group.
 #[cfg(target_os = "linux")]
-async fn is_owner(at: SocketAddr, group: u32) -> bool {
-    let looked = tokio::task::spawn_blocking(move || owner::is_in_group(at, group)).await;
-    matches!(looked, Ok(Ok(true)))
+async fn is_owner(address: SocketAddr, group: u32) -> bool {
+    let found =
+        tokio::task::spawn_blocking(move || owner::is_in_group(address.port(), group)).await;
+    matches!(found, Ok(Ok(true)))
 }
 
 #[cfg(not(target_os = "linux"))]
-async fn is_owner(_at: SocketAddr, _group: u32) -> bool {
+async fn is_owner(_address: SocketAddr, _group: u32) -> bool {
     true
 }
 
@@ -92,16 +96,16 @@ async fn is_owner(_at: SocketAddr, _group: u32) -> bool {
 mod owner {
     use std::fs::{read_dir, read_link, read_to_string};
 
-    use super::{SocketAddr, io};
+    use std::io;
 
-    /// The state of a socket that listens, in /proc/net/tcp.
-    const LISTENS: &str = "0A";
+    /// The state of listening sockets in /proc/net/tcp.
+    const LISTEN: &str = "0A";
 
-    pub(super) fn is_in_group(at: SocketAddr, group: u32) -> io::Result<bool> {
+    pub(super) fn is_in_group(port: u16, group: u32) -> io::Result<bool> {
         let sockets: Vec<_> = ["/proc/net/tcp", "/proc/net/tcp6"]
             .iter()
             .filter_map(|table| read_to_string(table).ok())
-            .flat_map(|table| listening(&table, at.port()))
+            .flat_map(|table| listening(&table, port))
             .collect();
         for process in read_dir("/proc")? {
             let path = process?.path();
@@ -111,7 +115,7 @@ mod owner {
             if group_of(&stat) != Some(group) {
                 continue;
             }
-            // Those of a process that is just ending cannot be read.
+            // The descriptors of a process that is just exiting cannot be read.
             let Ok(descriptors) = read_dir(path.join("fd")) else {
                 continue;
             };
@@ -127,7 +131,7 @@ mod owner {
         Ok(false)
     }
 
-    /// The sockets that listen on a port, as descriptors name them.
+    /// Returns the sockets that listen on a port, as the links of descriptors name them.
     fn listening(table: &str, port: u16) -> Vec<String> {
         let port = format!(":{port:04X}");
         let rows = table
@@ -137,12 +141,12 @@ mod owner {
         let inodes = rows.filter_map(|mut row| {
             let local = row.nth(1)?;
             let state = row.nth(1)?;
-            (local.ends_with(&port) && state == LISTENS).then(|| row.nth(5))?
+            (local.ends_with(&port) && state == LISTEN).then(|| row.nth(5))?
         });
         inodes.map(|inode| format!("socket:[{inode}]")).collect()
     }
 
-    /// The fifth field; the second is a name in parentheses that may hold anything.
+    /// Returns the fifth field. The second one is a name in parentheses that can contain anything.
     fn group_of(stat: &str) -> Option<u32> {
         let (_, rest) = stat.rsplit_once(") ")?;
         rest.split(' ').nth(2)?.parse().ok()
@@ -153,7 +157,7 @@ mod owner {
         use super::*;
 
         #[test]
-        fn a_socket_that_listens_is_told_from_others() {
+        fn only_listening_sockets_of_the_port_are_found() {
             let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
                    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0\n\
                    1: 0100007F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0\n\
@@ -162,7 +166,7 @@ mod owner {
         }
 
         #[test]
-        fn the_group_is_found_behind_any_name() {
+        fn the_group_is_parsed_after_any_process_name() {
             assert_eq!(group_of("12 (a) b) S 1 77 12 0"), Some(77));
             assert_eq!(group_of("12 (sh"), None);
         }

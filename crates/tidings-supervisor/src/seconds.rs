@@ -1,4 +1,4 @@
-//! Times in JSON: seconds, as a number.
+//! Serializes times as seconds.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
     Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
 }
 
-#[expect(clippy::ref_option, reason = "serde hands it over like this")]
+#[expect(clippy::ref_option, reason = "the signature that serde calls")]
 pub(crate) fn serialize_some<S: Serializer>(
     time: &Option<Duration>,
     to: S,

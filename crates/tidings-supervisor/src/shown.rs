@@ -1,11 +1,11 @@
-//! Text of other processes as people are shown it: without its colours, and escaped.
+//! Displays text of other processes: escaped, and without its colours.
 
 use std::fmt;
 
 use anstream::adapter::strip_str;
 use tidings_codec::Escaped;
 
-/// Text of another process, in one line. A tab is shown as four spaces.
+/// Displays text in one line, with a tab as four spaces.
 pub(crate) struct Shown<T>(pub(crate) T);
 
 impl<T: AsRef<str>> fmt::Display for Shown<T> {
@@ -15,7 +15,7 @@ impl<T: AsRef<str>> fmt::Display for Shown<T> {
     }
 }
 
-/// Text of another process that may have several lines: each is shown by itself.
+/// Displays each line of a text as [`Shown`] does.
 pub(crate) struct Lines<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Lines<'_> {

@@ -1,4 +1,4 @@
-//! A supervisor that obeys the signals of its process.
+//! Signals of this process that stop or reload a supervisor.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -8,19 +8,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::awake::sleep_awake;
 use crate::error::StartError;
 use crate::fleet::ReloadStrategy;
+use crate::status::Stopped;
 use crate::supervisor::Supervisor;
-use crate::workers::{Stopped, Workers};
+use crate::workers::Workers;
 
-/// Signals within this time are one request to stop: `timeout`, terminals and process managers signal
-/// a process and then its whole group.
+/// Signals within this time count as one: `timeout`, terminals and process managers signal a process and
+/// then its whole group.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    /// Starts, and runs until it is stopped: SIGTERM and SIGINT let all workers finish, and one that
-    /// comes more than a second later kills them; SIGHUP reloads in this order, unless it says that the
-    /// terminal was closed in which this process was started: then all workers finish, too, and none is
-    /// killed for it. If somebody supervises this process in turn, they are told as soon as all workers
-    /// are ready.
+    /// Starts the supervisor, and handles the signals of this process until it has stopped.
+    ///
+    /// * SIGTERM and SIGINT stop it. A further signal more than a second later kills the workers.
+    /// * SIGHUP reloads with the given strategy.
+    /// * SIGHUP because the terminal was closed stops it as well, without killing workers, unless the
+    ///   process was started with `nohup`.
+    ///
+    /// When all workers are ready, it [notifies](crate::notify_ready) its own supervisor, such as systemd.
     ///
     /// # Errors
     ///
@@ -43,16 +47,16 @@ impl Supervisor {
     }
 }
 
-async fn tell_when_ready(workers: &Workers) {
+async fn notify_when_ready(workers: &Workers) {
     if workers.wait_until_ready().await
         && let Err(error) = crate::notify_ready()
     {
-        tracing::warn!(%error, "cannot tell that all workers are ready");
+        tracing::warn!(%error, "cannot notify the service manager that all workers are ready");
     }
 }
 
-/// The signals of this process, caught: for a program that does more with its [`Workers`] than
-/// [`Supervisor::run`] does.
+/// The caught signals of this process, for a program that does more with its [`Workers`] than
+/// [`Supervisor::run`].
 ///
 /// # Examples
 ///
@@ -68,85 +72,83 @@ async fn tell_when_ready(workers: &Workers) {
 /// ```
 #[derive(Debug)]
 pub struct Signals {
-    hang_up: Signal,
+    hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
     had_terminal: bool,
-    /// Whoever started this process does not want it to end with the terminal, as `nohup`.
-    is_hang_up_ignored: bool,
+    /// The process was started with SIGHUP ignored, as by `nohup`.
+    is_hangup_ignored: bool,
 }
 
 enum Caught {
     Hangup,
     TerminalClosed,
-    End,
+    Stop,
 }
 
 impl Signals {
-    /// From now on SIGTERM, SIGINT and SIGHUP do not end this process, and none is missed. Best before
-    /// the start.
+    /// Catches SIGTERM, SIGINT and SIGHUP, which no longer end this process. Call it before the
+    /// supervisor is started, so that no signal is missed.
     ///
     /// # Errors
     ///
-    /// When the system refuses.
+    /// When a signal handler cannot be installed.
     ///
     /// # Panics
     ///
-    /// Outside a runtime of tokio, or in one without I/O.
+    /// Outside of a tokio runtime, or in one without I/O.
     pub fn catch() -> Result<Self, StartError> {
         let catch = |kind| {
             signal(kind).map_err(|source| StartError::Io {
-                doing: "catching signals",
+                doing: "catch signals",
                 source,
             })
         };
-        // To be asked before it is caught.
-        let is_hang_up_ignored = crate::sys::is_hang_up_ignored();
+        // Before it is caught.
+        let is_hangup_ignored = crate::sys::is_hangup_ignored();
         Ok(Self {
-            is_hang_up_ignored,
-            hang_up: catch(SignalKind::hangup())?,
+            is_hangup_ignored,
+            hangup: catch(SignalKind::hangup())?,
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
             had_terminal: has_terminal(),
         })
     }
 
-    /// Does with these workers what the signals say, as [`Supervisor::run`], until they are stopped,
-    /// by whomever.
+    /// Handles the signals as [`Supervisor::run`] does, until the supervisor has stopped for any reason.
     pub async fn handle(mut self, workers: &Workers, on_hangup: ReloadStrategy) -> Stopped {
-        let mut telling = pin!(tell_when_ready(workers));
-        let mut is_told = false;
+        let mut notification = pin!(notify_when_ready(workers));
+        let mut is_notified = false;
         loop {
             let caught = tokio::select! {
                 stopped = workers.wait_until_stopped() => return stopped,
                 caught = self.next() => caught,
-                () = &mut telling, if !is_told => {
-                    is_told = true;
+                () = &mut notification, if !is_notified => {
+                    is_notified = true;
                     continue;
                 }
             };
             match caught {
-                // Who waits for a reload is in its events.
+                // Its result is reported as an event.
                 Caught::Hangup => drop(workers.start_reload(on_hangup).await),
-                Caught::End | Caught::TerminalClosed => return self.stop(workers).await,
+                Caught::Stop | Caught::TerminalClosed => return self.stop(workers).await,
             }
         }
     }
 
-    /// Lets all workers finish, and kills them at a further signal.
+    /// Stops the workers, and kills them at a further signal.
     async fn stop(mut self, workers: &Workers) -> Stopped {
         let mut stopping = pin!(workers.stop());
-        let mut repeating = pin!(sleep_awake(SAME_REQUEST));
-        let mut is_repetition = true;
+        let mut same_request = pin!(sleep_awake(SAME_REQUEST));
+        let mut is_same_request = true;
         loop {
             tokio::select! {
                 stopped = &mut stopping => return stopped,
-                () = &mut repeating, if is_repetition => is_repetition = false,
+                () = &mut same_request, if is_same_request => is_same_request = false,
                 caught = self.next() => match caught {
-                    Caught::End if !is_repetition => return workers.kill().await,
-                    // There is nothing left to reload, and whoever closes a terminal does not ask for
-                    // workers to be killed.
-                    Caught::End | Caught::Hangup | Caught::TerminalClosed => {}
+                    Caught::Stop if !is_same_request => return workers.kill().await,
+                    // Nothing is left to reload, and closing a terminal is no request to kill.
+                    Caught::Stop | Caught::Hangup | Caught::TerminalClosed => {}
                 },
             }
         }
@@ -155,20 +157,20 @@ impl Signals {
     async fn next(&mut self) -> Caught {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return Caught::End,
-                _ = self.interrupt.recv() => return Caught::End,
-                _ = self.hang_up.recv() => {}
+                _ = self.terminate.recv() => return Caught::Stop,
+                _ = self.interrupt.recv() => return Caught::Stop,
+                _ = self.hangup.recv() => {}
             }
             if !self.was_terminal_closed() {
                 return Caught::Hangup;
             }
-            if !self.is_hang_up_ignored {
+            if !self.is_hangup_ignored {
                 return Caught::TerminalClosed;
             }
         }
     }
 
-    /// The same signal says that the terminal was closed, in which all this was started.
+    /// Returns whether SIGHUP was sent because the terminal was closed.
     fn was_terminal_closed(&mut self) -> bool {
         let had_terminal = std::mem::replace(&mut self.had_terminal, has_terminal());
         had_terminal && !self.had_terminal

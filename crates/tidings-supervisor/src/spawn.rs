@@ -1,8 +1,8 @@
-//! Starts workers, on a thread of its own.
+//! Starts workers on a thread of its own.
 //!
-//! A worker is killed when the thread that started it ends, not only when its process does: that is
-//! how `PR_SET_PDEATHSIG` works. So no thread of a runtime starts any, since those come and go; and
-//! when the supervisor is gone, its thread ends, and with it whoever is left.
+//! With `PR_SET_PDEATHSIG` a worker is killed when the *thread* that started it ends, not the process.
+//! So no thread of a runtime starts workers, because those come and go. When the supervisor is gone, its
+//! thread ends, and all workers that are left with it.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
@@ -18,14 +18,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::identity::Identity;
 use crate::listen::Listeners;
+use crate::process::Process;
 use crate::program;
 use crate::sys;
-use crate::worker::Process;
 
-/// How many starts may wait for the thread; whoever wants another waits.
+/// The capacity of the queue of start requests. Senders wait when it is full.
 const QUEUE: usize = 64;
 
-/// What is said by the supervisor or by nobody: what our own told us is not meant for workers.
+/// Variables that only the supervisor sets. Its own values of them are not meant for workers.
 const RESERVED: [&str; 9] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -38,22 +38,27 @@ const RESERVED: [&str; 9] = [
     "WORKER_ID",
 ];
 
-/// What all workers have in common.
+/// The program of the workers.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    /// Changes to the inherited environment; without a value, a variable is removed.
+    pub(crate) environment: Vec<(OsString, Option<OsString>)>,
+    pub(crate) is_environment_clear: bool,
+    pub(crate) current_dir: Option<PathBuf>,
+}
+
+/// The settings that all workers share.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<OsString>,
-    /// Beside that of this process; without a value it is taken away.
-    pub(crate) environment: Vec<(OsString, Option<OsString>)>,
-    /// Nothing of this process's environment.
-    pub(crate) is_environment_clear: bool,
-    pub(crate) directory: Option<PathBuf>,
+    pub(crate) program: Program,
     pub(crate) identity: Option<Identity>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) watchdog: Option<Duration>,
 }
 
-/// Gives work to the thread; with the last of these it ends.
+/// Sends start requests to the thread, which ends when the last of these is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Spawner {
     requests: mpsc::Sender<StartRequest>,
@@ -62,19 +67,42 @@ pub(crate) struct Spawner {
 #[derive(Debug)]
 struct StartRequest {
     slot: usize,
-    notify: PathBuf,
+    notify_socket: PathBuf,
     started: oneshot::Sender<io::Result<Process>>,
 }
 
+impl Program {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            is_environment_clear: false,
+            current_dir: None,
+        }
+    }
+
+    /// Returns the program and its arguments, to be shown.
+    pub(crate) fn command_line(&self) -> Arc<[String]> {
+        let all = self.words().map(|it| it.to_string_lossy().into_owned());
+        all.collect()
+    }
+
+    fn words(&self) -> impl Iterator<Item = &OsStr> {
+        let arguments = self.arguments.iter().map(OsString::as_os_str);
+        std::iter::once(self.path.as_os_str()).chain(arguments)
+    }
+}
+
 impl Spawner {
-    /// And what resolves when the thread is gone, and the sockets with it.
+    /// Starts the thread. The receiver resolves when it has ended and closed the sockets.
     pub(crate) fn start(launch: Launch) -> io::Result<(Self, oneshot::Receiver<()>)> {
-        let (requests, mut waiting) = mpsc::channel::<StartRequest>(QUEUE);
-        let (end, gone) = oneshot::channel();
+        let (requests, mut receiver) = mpsc::channel::<StartRequest>(QUEUE);
+        let (end, ended) = oneshot::channel();
         let work = move || {
-            while let Some(request) = waiting.blocking_recv() {
-                let started = launch.spawn(request.slot, &request.notify);
-                // Where nobody waits for it any more, now or before it is taken, its drop ends it.
+            while let Some(request) = receiver.blocking_recv() {
+                let started = launch.spawn(request.slot, &request.notify_socket);
+                // If the receiver is gone, dropping the process kills it.
                 let _ = request.started.send(started.map(Process::new));
             }
             drop(launch);
@@ -83,70 +111,67 @@ impl Spawner {
         thread::Builder::new()
             .name("supervisor".to_owned())
             .spawn(work)?;
-        Ok((Self { requests }, gone))
+        Ok((Self { requests }, ended))
     }
 
-    /// Starts a worker, which hears where to say that it is ready.
-    pub(crate) async fn spawn(&self, slot: usize, notify: &Path) -> io::Result<Process> {
-        let (started, answer) = oneshot::channel();
-        let notify = notify.to_owned();
+    /// Starts a worker with this notify socket.
+    pub(crate) async fn spawn(&self, slot: usize, notify_socket: &Path) -> io::Result<Process> {
+        let (started, process) = oneshot::channel();
         let request = StartRequest {
             slot,
-            notify,
+            notify_socket: notify_socket.to_owned(),
             started,
         };
-        let gone = || io::Error::other("the thread that starts workers is gone");
-        self.requests.send(request).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        let ended = || io::Error::other("the thread that starts workers has ended");
+        self.requests.send(request).await.map_err(|_| ended())?;
+        process.await.map_err(|_| ended())?
     }
 }
 
 impl Launch {
-    fn spawn(&self, slot: usize, notify: &Path) -> io::Result<Child> {
-        let program = program::find(&self.program).map_err(io::Error::other)?;
+    fn spawn(&self, slot: usize, notify_socket: &Path) -> io::Result<Child> {
+        let program = program::find(&self.program.path).map_err(io::Error::other)?;
         let mut command = Command::new(&program);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C in a terminal is for the supervisor alone; and all that a worker starts can be
-            // killed with it.
+            // Ctrl-C in a terminal reaches the supervisor alone, and processes that a worker starts can
+            // be killed with it.
             .process_group(0);
-        if let Some(directory) = &self.directory {
+        if let Some(directory) = &self.program.current_dir {
             command.current_dir(directory);
         }
-        let plan = sys::Plan {
+        let exec = sys::Exec {
             program: &program,
             arguments: self.arguments()?,
-            environment: self.environment(slot, notify)?,
+            environment: self.environment(slot, notify_socket)?,
             sockets: &self.listeners.sockets,
             identity: self.identity,
         };
-        sys::spawn(&mut command, plan)
+        sys::spawn(&mut command, exec)
     }
 
     fn arguments(&self) -> io::Result<Vec<CString>> {
-        let name = self.program.as_os_str();
-        let all = std::iter::once(name).chain(self.arguments.iter().map(OsString::as_os_str));
-        all.map(|it| Ok(CString::new(it.as_bytes())?)).collect()
+        let words = self.program.words();
+        words.map(|it| Ok(CString::new(it.as_bytes())?)).collect()
     }
 
-    fn environment(&self, slot: usize, notify: &Path) -> io::Result<Vec<CString>> {
+    fn environment(&self, slot: usize, notify_socket: &Path) -> io::Result<Vec<CString>> {
         let mut all: Vec<(OsString, OsString)> = Vec::new();
         let mut of_user = Vec::new();
-        if !self.is_environment_clear {
+        if !self.program.is_environment_clear {
             all.extend(std::env::vars_os().filter(|(name, _)| !is_reserved(name)));
             of_user.extend(self.identity.iter().flat_map(|it| it.environment()));
         }
-        // Nor may anybody else say what the supervisor says.
-        let given = of_user.iter().chain(&self.environment);
-        for (name, value) in given.filter(|(name, _)| !is_reserved(name)) {
+        let changes = of_user.iter().chain(&self.program.environment);
+        for (name, value) in changes.filter(|(name, _)| !is_reserved(name)) {
             all.retain(|(known, _)| known != name);
             all.extend(value.clone().map(|value| (name.clone(), value)));
         }
         let mut set = |name: &str, value: OsString| all.push((name.into(), value));
         set("WORKER_ID", slot.to_string().into());
-        set("NOTIFY_SOCKET", notify.into());
+        set("NOTIFY_SOCKET", notify_socket.into());
         let listeners = &self.listeners;
         if !listeners.sockets.is_empty() {
             set("LISTEN_FDS", listeners.sockets.len().to_string().into());
@@ -155,7 +180,7 @@ impl Launch {
         if let Some(watchdog) = self.watchdog {
             set("WATCHDOG_USEC", watchdog.as_micros().to_string().into());
         }
-        all.into_iter().map(pair).collect()
+        all.into_iter().map(to_variable).collect()
     }
 }
 
@@ -163,7 +188,7 @@ fn is_reserved(name: &OsStr) -> bool {
     RESERVED.iter().any(|it| name == *it)
 }
 
-fn pair((mut name, value): (OsString, OsString)) -> io::Result<CString> {
+fn to_variable((mut name, value): (OsString, OsString)) -> io::Result<CString> {
     name.push("=");
     name.push(value);
     Ok(CString::new(name.into_vec())?)

@@ -1,4 +1,4 @@
-//! The workers as they are now.
+//! The state of a supervisor and its workers.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,62 +7,62 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 
-/// A supervisor and its workers, as they are now.
+/// The state of a supervisor and its workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Status {
-    /// What the supervisor is called.
+    /// The name of the supervisor.
     pub name: String,
-    /// Its process.
+    /// The process id of the supervisor.
     pub pid: u32,
     /// The program that the workers run, and its arguments.
     pub command: Vec<String>,
-    /// Where the workers are reached; a port 0 has become one.
+    /// The addresses of the workers, with the chosen port in place of port 0.
     #[serde(default)]
     pub listen: Vec<String>,
-    /// How many workers there should be.
+    /// The number of slots: the workers that there should be.
     pub slots: usize,
-    /// A reload is running.
+    /// True while a reload is running.
     pub is_reloading: bool,
-    /// In the order of their slots; during a reload a slot can have several.
+    /// The workers in the order of their slots. During a reload a slot can have several.
     pub workers: Vec<WorkerStatus>,
 }
 
-/// One worker, or a slot that has none.
+/// The state of a worker, or of a slot without one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkerStatus {
-    /// The number of its slot, which it has as `WORKER_ID`.
+    /// The number of the slot, which the worker knows as `WORKER_ID`.
     pub slot: usize,
-    /// Its process.
+    /// The process id of the worker.
     pub pid: Option<u32>,
-    /// What it does.
+    /// The state of the worker.
     pub state: WorkerState,
-    /// How long it has run; where there is no worker, zero. In JSON, in seconds.
+    /// The time since its start, in JSON in seconds. Zero without a worker.
     #[serde(with = "crate::seconds")]
     pub uptime: Duration,
-    /// How often a worker of this slot was started in the place of one that died.
+    /// The number of workers of this slot that were started after a death.
     pub restarts: u64,
-    /// How the last one of this slot that was not told to end did end.
+    /// The exit of this slot's last worker that was not told to stop.
     pub last_exit: Option<Exit>,
 }
 
-/// What a worker does.
+/// The state of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WorkerState {
     /// It runs, and is not ready.
     Starting,
-    /// It serves.
+    /// It is ready.
     Ready,
-    /// It finishes what it has, and ends.
+    /// It finishes its work, and exits.
     Draining,
-    /// There is none; the slot waits to start another.
+    /// The slot waits for the delay after a death before it starts another worker.
     Backoff,
-    /// There is none, until a reload: too many died.
+    /// The slot starts no more workers until a reload: too many died.
     Failed,
-    /// Something that this version does not know.
+    /// A state unknown to this version.
     #[serde(other)]
     Unknown,
 }
@@ -80,23 +80,40 @@ impl fmt::Display for WorkerState {
     }
 }
 
+/// The result of stopping a supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// The number of workers that did not exit within the stop timeout, and were killed.
+    pub killed: usize,
+    /// True if the supervisor stopped by itself because all slots have failed.
+    pub all_failed: bool,
+}
+
+impl Stopped {
+    /// Returns whether the stop was requested and all workers exited in time.
+    pub fn is_clean(&self) -> bool {
+        self.killed == 0 && !self.all_failed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_a_later_version_says_is_understood_as_far_as_it_can_be() {
-        let said = r#"{"name":"web","pid":7,"command":[],"slots":1,"is_reloading":false,"mood":"good",
+    fn unknown_fields_and_values_of_a_later_version_are_accepted() {
+        let json = r#"{"name":"web","pid":7,"command":[],"slots":1,"is_reloading":false,"mood":"good",
             "workers":[{"slot":0,"pid":null,"state":"dreaming","uptime":0,"restarts":0,
             "last_exit":{"evicted":{"by":"nobody"}}}]}"#;
-        let status: Status = serde_json::from_str(said).unwrap();
+        let status: Status = serde_json::from_str(json).unwrap();
         let worker = &status.workers[0];
         assert_eq!(worker.state, WorkerState::Unknown);
         assert_eq!(worker.last_exit, Some(Exit::Other));
     }
 
     #[test]
-    fn an_exit_is_read_as_it_was_written() {
+    fn an_exit_survives_serialization() {
         for exit in [
             Exit::Status(1),
             Exit::Signal(9),

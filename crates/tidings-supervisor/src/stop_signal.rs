@@ -1,12 +1,12 @@
-//! The signal by which a worker is told to end.
+//! The signal that tells a worker to stop.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rustix::process::Signal;
 
-/// The signal by which a worker is told to end; some programs finish what they have only at another
-/// one than SIGTERM.
+/// The signal that tells a worker to stop. Some programs stop gracefully only on another one than
+/// SIGTERM.
 ///
 /// # Examples
 ///
@@ -78,7 +78,7 @@ impl fmt::Display for StopSignal {
 impl FromStr for StopSignal {
     type Err = ParseStopSignalError;
 
-    /// By name, with or without `SIG`, in any case.
+    /// Parses a name with or without `SIG`, in any case.
     fn from_str(text: &str) -> Result<Self, ParseStopSignalError> {
         let upper = text.to_ascii_uppercase();
         let name = format!("SIG{}", upper.strip_prefix("SIG").unwrap_or(&upper));
@@ -88,9 +88,9 @@ impl FromStr for StopSignal {
     }
 }
 
-/// A signal that tells no worker to end.
+/// An error that says that a text is no [`StopSignal`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2")]
+#[error("unknown stop signal `{0}`: use SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2")]
 pub struct ParseStopSignalError(String);
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_signal_is_found_by_what_it_is_called() {
+    fn each_signal_is_parsed_from_its_name() {
         for signal in ALL {
             assert_eq!(signal.to_string().parse(), Ok(signal));
         }

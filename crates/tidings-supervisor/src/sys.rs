@@ -1,16 +1,16 @@
-//! All unsafe code of tidings: between `fork` and `exec`, and one question to the system.
+//! All unsafe code of tidings: between `fork` and `exec`, and a query of a signal handler.
 //!
-//! The standard library starts a process with everything but three things that a worker needs. Its
-//! sockets must lie at 3, 4, …, without the mark that closes them at `exec`. `LISTEN_PID` must hold
-//! its process id, which is known only after `fork`. And it must die with its supervisor. So the
-//! child does these, and `exec` itself, in the hook that the standard library has for it.
+//! The standard library cannot do three things that a worker needs. Its sockets must be descriptors 3,
+//! 4, …, without close-on-exec. `LISTEN_PID` must contain its process id, which is known only after
+//! `fork`. And it must be killed with its supervisor. So the child does these, and `exec`, in the hook
+//! that the standard library has for it.
 //!
-//! Of a program with several threads only one is in the child, and a lock that another held is held
-//! for ever. Therefore nothing there allocates, locks or panics: all is prepared before, and what is
-//! called are system calls (those of signal-safety(7), `prctl`, `close_range` and `setgroups`).
+//! After `fork` only one thread exists in the child, and locks that other threads held stay locked.
+//! Therefore nothing there allocates, locks or panics: all data is prepared before, and only system calls
+//! are made (those of signal-safety(7), `prctl`, `close_range` and `setgroups`).
 #![allow(
     unsafe_code,
-    reason = "the only module that may; each use says why it is sound"
+    reason = "the only module with unsafe code; each use says why it is sound"
 )]
 
 use std::ffi::{CString, c_char, c_int};
@@ -25,15 +25,15 @@ use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::identity::Identity;
 
-/// The first descriptor that a worker gets, by the rules of `LISTEN_FDS`.
+/// The first inherited socket, by the protocol of `LISTEN_FDS`.
 const FIRST: RawFd = 3;
 
-/// Has room for the largest process id and the zero that ends it.
+/// With room for the largest process id and a terminating zero.
 const LISTEN_PID: &[u8; 22] = b"LISTEN_PID=0000000000\0";
-const DIGITS: usize = "LISTEN_PID=".len();
+const PID_OFFSET: usize = "LISTEN_PID=".len();
 
-/// The signals that may tell a worker to stop, but for the hangup.
-const STOPS: [c_int; 5] = [
+/// All stop signals except SIGHUP.
+const STOP_SIGNALS: [c_int; 5] = [
     libc::SIGTERM,
     libc::SIGQUIT,
     libc::SIGINT,
@@ -41,75 +41,75 @@ const STOPS: [c_int; 5] = [
     libc::SIGUSR2,
 ];
 
-/// The lowest descriptor that is in nobody's way when so many sockets are passed on.
+/// Returns the lowest descriptor above those of this many inherited sockets.
 pub(crate) fn first_free(sockets: usize) -> RawFd {
     FIRST.saturating_add(RawFd::try_from(sockets).unwrap_or(RawFd::MAX))
 }
 
-/// What a worker is to be.
+/// The arguments of `exec`, and the state of the worker before it.
 #[derive(Debug)]
-pub(crate) struct Plan<'a> {
+pub(crate) struct Exec<'a> {
     pub(crate) program: &'a std::path::Path,
-    /// The name it is called by first.
+    /// With the name of the program first.
     pub(crate) arguments: Vec<CString>,
-    /// All of it, but for `LISTEN_PID`.
+    /// Without `LISTEN_PID`.
     pub(crate) environment: Vec<CString>,
-    /// At [`first_free`] or above.
+    /// None below [`first_free`].
     pub(crate) sockets: &'a [OwnedFd],
     pub(crate) identity: Option<Identity>,
 }
 
-/// Starts `command`, which has all that the standard library can do, as `plan` says.
-pub(crate) fn spawn(command: &mut Command, plan: Plan<'_>) -> io::Result<Child> {
-    let (mut failure, report) = pipe(first_free(plan.sockets.len()))?;
-    let mut birth = Birth::new(plan, report.as_raw_fd())?;
-    // SAFETY: `become_worker` keeps to what may be done between fork and exec, see above.
-    unsafe { command.pre_exec(move || birth.become_worker()) };
+/// Spawns the command, whose child then becomes what `exec` says.
+pub(crate) fn spawn(command: &mut Command, exec: Exec<'_>) -> io::Result<Child> {
+    let (mut failures, report) = pipe(first_free(exec.sockets.len()))?;
+    let mut setup = ChildSetup::new(exec, report.as_raw_fd())?;
+    // SAFETY: `run` does only what is allowed between fork and exec, see above.
+    unsafe { command.pre_exec(move || setup.run()) };
     let spawned = command.spawn();
-    // The hook may hold what it captured for as long as the command lives; the child has its own.
+    // Only the child holds the writing end now.
     drop(report);
     let mut child = spawned?;
-    // Ends when the child's end is closed, by its exec or its death. The standard library has a pipe
-    // of this kind as well, but sockets are put where it may lie.
-    let mut failed = Vec::new();
-    failure.read_to_end(&mut failed)?;
-    let Some((&step, errno)) = failed.split_first() else {
+    // Returns when the child's end is closed by its exec or death. The standard library has such a pipe
+    // as well, but sockets may be put in its place.
+    let mut failure = Vec::new();
+    failures.read_to_end(&mut failure)?;
+    let Some((&step, errno)) = failure.split_first() else {
         return Ok(child);
     };
     child.wait()?;
     let errno = errno.try_into().map_or(0, c_int::from_ne_bytes);
     let why = io::Error::from_raw_os_error(errno);
-    let step = STEPS.get(usize::from(step)).unwrap_or(&"starting it");
-    Err(io::Error::new(why.kind(), format!("{step}: {why}")))
+    let step = STEPS.get(usize::from(step)).unwrap_or(&"start it");
+    Err(io::Error::new(why.kind(), format!("cannot {step}: {why}")))
 }
 
-/// What can fail in the child, for its only message.
+/// The steps of the child that can fail.
 const STEPS: [&str; 4] = [
-    "handing the sockets over",
-    "becoming another user",
-    "tying its life to the supervisor's",
-    "executing it",
+    "pass on the sockets",
+    "switch the user",
+    "bind its lifetime to the supervisor",
+    "execute it",
 ];
 
 const SOCKETS: u8 = 0;
 const IDENTITY: u8 = 1;
-const LIFE: u8 = 2;
+const LIFETIME: u8 = 2;
 const EXEC: u8 = 3;
 
-/// A pipe whose writing end is out of the way of the sockets.
+/// Creates a pipe whose writing end is above the inherited sockets.
 fn pipe(above: RawFd) -> io::Result<(std::fs::File, OwnedFd)> {
     let (reading, writing) = io::pipe()?;
     let writing = fcntl_dupfd_cloexec(&writing, above)?;
     Ok((OwnedFd::from(reading).into(), writing))
 }
 
-/// All that the child needs, in memory that is there already.
-struct Birth {
+/// All data that the child needs, allocated before `fork`.
+struct ChildSetup {
     program: CString,
-    /// Both end with a null pointer, as `execve` wants it.
+    /// Terminated by a null pointer, as is `environment`.
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
-    /// What they point to: on the heap, where it does not move.
+    /// The texts that they point to, on the heap, where they do not move.
     _texts: [Vec<CString>; 2],
     listen_pid: [u8; LISTEN_PID.len()],
     sockets: Vec<RawFd>,
@@ -118,38 +118,37 @@ struct Birth {
     report: RawFd,
 }
 
-// SAFETY: the pointers lead to heap memory that `_texts` owns and that nobody else knows; it is
-// only read.
-unsafe impl Send for Birth {}
+// SAFETY: the pointers lead to heap memory that `_texts` owns, and that is only read.
+unsafe impl Send for ChildSetup {}
 // SAFETY: as above; nothing is written through a shared reference.
-unsafe impl Sync for Birth {}
+unsafe impl Sync for ChildSetup {}
 
-impl Birth {
-    fn new(plan: Plan<'_>, report: RawFd) -> io::Result<Self> {
+impl ChildSetup {
+    fn new(exec: Exec<'_>, report: RawFd) -> io::Result<Self> {
         let pointers = |texts: &[CString]| -> Vec<_> {
             let texts = texts.iter().map(|text| text.as_ptr());
-            // One place more in the environment, for `LISTEN_PID`.
+            // The second null is the place of `LISTEN_PID` in the environment.
             texts.chain([ptr::null(), ptr::null()]).collect()
         };
         Ok(Self {
-            program: CString::new(plan.program.as_os_str().as_bytes())?,
-            arguments: pointers(&plan.arguments),
-            environment: pointers(&plan.environment),
-            _texts: [plan.arguments, plan.environment],
+            program: CString::new(exec.program.as_os_str().as_bytes())?,
+            arguments: pointers(&exec.arguments),
+            environment: pointers(&exec.environment),
+            _texts: [exec.arguments, exec.environment],
             listen_pid: *LISTEN_PID,
-            sockets: plan.sockets.iter().map(OwnedFd::as_raw_fd).collect(),
-            identity: plan.identity,
+            sockets: exec.sockets.iter().map(OwnedFd::as_raw_fd).collect(),
+            identity: exec.identity,
             supervisor: libc::pid_t::try_from(std::process::id()).unwrap_or(0),
             report,
         })
     }
 
-    /// Comes back never: either the worker runs, or the child ends.
-    fn become_worker(&mut self) -> io::Result<()> {
-        let step = self.try_to();
+    /// Executes the program, or reports the error and exits. Never returns.
+    fn run(&mut self) -> io::Result<()> {
+        let step = self.exec();
         // SAFETY: plain reads of errno and system calls; the buffer is on the stack.
         unsafe {
-            let errno = *errno_place();
+            let errno = *errno_location();
             let [a, b, c, d] = errno.to_ne_bytes();
             let message = [step, a, b, c, d];
             libc::write(self.report, message.as_ptr().cast(), message.len());
@@ -157,33 +156,33 @@ impl Birth {
         }
     }
 
-    /// Does not come back when all goes well; else tells what failed, with errno as it was then.
-    fn try_to(&mut self) -> u8 {
+    /// Executes the program. Returns only on an error: the failed step, with its errno set.
+    fn exec(&mut self) -> u8 {
         // SAFETY: system calls with descriptors and numbers by value, and with pointers to memory that
         // `self` owns. `arguments` and `environment` end with null, and each text with a zero.
         unsafe {
             for (&socket, target) in self.sockets.iter().zip(FIRST..) {
-                // The copy is without the mark that closes it at exec.
+                // The duplicate has no close-on-exec flag.
                 if libc::dup2(socket, target) == -1 {
                     return SOCKETS;
                 }
             }
-            close_at_exec(first_free(self.sockets.len()));
-            if self.identity.is_some_and(|it| !become_somebody(it)) {
+            set_close_on_exec(first_free(self.sockets.len()));
+            if self.identity.is_some_and(|it| !become_user(it)) {
                 return IDENTITY;
             }
-            // After the change of user, which takes it away again.
+            // After the change of the user, which resets it.
             if !die_with(self.supervisor) {
-                return LIFE;
+                return LIFETIME;
             }
             if !self.sockets.is_empty() {
-                write_number(libc::getpid(), &mut self.listen_pid[DIGITS..]);
+                write_number(libc::getpid(), &mut self.listen_pid[PID_OFFSET..]);
                 let places = self.environment.len();
                 self.environment[places - 2] = self.listen_pid.as_ptr().cast();
             }
-            // What was ignored where the supervisor was started, as in the background of a script, its
-            // workers would ignore as well. A hangup stays ignored: nohup is for that.
-            for signal in STOPS {
+            // Signals that the supervisor inherited as ignored, as in the background of a script, would
+            // stay ignored in workers. SIGHUP may stay so: that is the purpose of nohup.
+            for signal in STOP_SIGNALS {
                 libc::signal(signal, libc::SIG_DFL);
             }
             libc::execve(
@@ -196,7 +195,7 @@ impl Birth {
     }
 }
 
-/// In decimal, with a zero byte behind it; a process id has at most ten digits.
+/// Writes a number of up to ten digits with a terminating zero byte.
 fn write_number(number: libc::pid_t, to: &mut [u8]) {
     let (mut rest, mut length) = (number, 0);
     while rest > 0 && length < 10 {
@@ -213,35 +212,35 @@ fn write_number(number: libc::pid_t, to: &mut [u8]) {
     }
 }
 
-/// Marks all descriptors from this one on, so that the worker has none of them.
+/// Sets close-on-exec on all descriptors from this one on.
 ///
 /// # Safety
 ///
-/// Only in a child between fork and exec: it is about descriptors that others own.
-unsafe fn close_at_exec(from: RawFd) {
-    // SAFETY: system calls by value; a descriptor that is not open makes an error that means nothing.
+/// Only in a child between fork and exec, because it affects descriptors of other owners.
+unsafe fn set_close_on_exec(from: RawFd) {
+    // SAFETY: system calls by value. Errors of descriptors that are not open do not matter.
     unsafe {
         #[cfg(target_os = "linux")]
         {
-            let (from, mark) = (from.cast_unsigned(), libc::CLOSE_RANGE_CLOEXEC);
-            if libc::syscall(libc::SYS_close_range, from, libc::c_uint::MAX, mark) == 0 {
+            let (from, flags) = (from.cast_unsigned(), libc::CLOSE_RANGE_CLOEXEC);
+            if libc::syscall(libc::SYS_close_range, from, libc::c_uint::MAX, flags) == 0 {
                 return;
             }
         }
-        // Before Linux 5.11, and elsewhere. Higher ones than these are not looked for.
+        // Before Linux 5.11, and on other systems. Higher descriptors are ignored.
         for descriptor in from..65_536 {
             libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
         }
     }
 }
 
-/// For good: no supplementary groups, and no way back. Who is not root is that user already, and has
-/// no right to drop anything; then only the last step is left.
+/// Switches to the user and group permanently, without supplementary groups. A process that is not root
+/// runs as that user already, and can only check that it cannot switch back.
 ///
 /// # Safety
 ///
 /// Only in a child between fork and exec, where there is one thread.
-unsafe fn become_somebody(Identity { uid, gid }: Identity) -> bool {
+unsafe fn become_user(Identity { uid, gid }: Identity) -> bool {
     // SAFETY: system calls by value; the only pointer leads to one group on the stack.
     unsafe {
         let dropped = libc::geteuid() != 0
@@ -254,7 +253,7 @@ unsafe fn become_somebody(Identity { uid, gid }: Identity) -> bool {
     }
 }
 
-/// Whatever becomes of the supervisor: this process is killed with it.
+/// Lets the kernel kill this process when the supervisor ends.
 ///
 /// # Safety
 ///
@@ -267,14 +266,16 @@ unsafe fn die_with(supervisor: libc::pid_t) -> bool {
             return false;
         }
     }
-    // SAFETY: a system call without arguments. It may have died before that was in force.
+    // SAFETY: a system call without arguments. The supervisor may have died before.
     unsafe { libc::getppid() == supervisor }
 }
 
+/// Returns the location of this thread's errno.
+///
 /// # Safety
 ///
-/// As that of the C library's function: the pointer is this thread's.
-unsafe fn errno_place() -> *mut c_int {
+/// The pointer must be used only on this thread.
+unsafe fn errno_location() -> *mut c_int {
     #[cfg(target_os = "linux")]
     // SAFETY: no arguments.
     unsafe {
@@ -287,14 +288,13 @@ unsafe fn errno_place() -> *mut c_int {
     }
 }
 
-/// Whoever started this process told the system that it does not want to hear of hang-ups.
-pub(crate) fn is_hang_up_ignored() -> bool {
-    let mut known = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: changes nothing, since the new action is null; all zeros are an action, and it is only
-    // written to.
+/// Returns whether this process was started with SIGHUP ignored, as by `nohup`.
+pub(crate) fn is_hangup_ignored() -> bool {
+    let mut current = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing changes, because the new action is null. All zeros are a valid action.
     unsafe {
-        libc::sigaction(libc::SIGHUP, ptr::null(), known.as_mut_ptr());
-        known.assume_init().sa_sigaction == libc::SIG_IGN
+        libc::sigaction(libc::SIGHUP, ptr::null(), current.as_mut_ptr());
+        current.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 
@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_written_with_the_zero_that_ends_it() {
+    fn a_number_is_written_with_a_terminating_zero() {
         for number in [1, 7, 10, 32_768, 4_194_304, libc::pid_t::MAX] {
             let mut to = *b"xxxxxxxxxxx";
             write_number(number, &mut to);

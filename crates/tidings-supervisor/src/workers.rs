@@ -1,20 +1,20 @@
-//! The workers of a supervisor that runs.
+//! The handle of a running supervisor.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::command::{Command, View};
 use crate::error::{ReloadError, ScaleError};
-use crate::fleet::{Ending, Placed, ReloadStrategy, Reloaded};
+use crate::fleet::{ReloadStart, ReloadStrategy, Reloaded};
 use crate::listen::ListenAddress;
-use crate::status::Status;
-use crate::supervise::{Command, View};
+use crate::status::{Status, Stopped};
 
-/// The workers of a supervisor that runs: a handle, cheap to clone. When the last one is dropped, all
-/// workers are killed; [`stop`](Self::stop) lets them finish first.
+/// A handle of a running supervisor and its workers, cheap to clone.
+///
+/// When the last handle is dropped, all workers are killed. [`stop`](Self::stop) lets them finish first.
 ///
 /// # Examples
 ///
@@ -36,29 +36,6 @@ pub struct Workers {
     addresses: Arc<[ListenAddress]>,
 }
 
-/// The end of a supervisor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Stopped {
-    /// How many workers did not end within the grace, and were killed.
-    pub killed: usize,
-    /// Nobody asked for it: all slots were given up.
-    pub all_failed: bool,
-}
-
-impl Stopped {
-    /// It was asked for, and all workers ended in time.
-    pub fn is_clean(&self) -> bool {
-        self.killed == 0 && !self.all_failed
-    }
-}
-
-impl From<Ending> for Stopped {
-    fn from(Ending { killed, all_failed }: Ending) -> Self {
-        Self { killed, all_failed }
-    }
-}
-
 impl Workers {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
@@ -72,107 +49,110 @@ impl Workers {
         }
     }
 
-    /// Where the workers are reached; a port 0 has become one.
+    /// Returns the addresses of the workers, with the chosen port in place of port 0.
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
-    /// Waits until there is a worker in each slot and all are ready: true then, and false when the
-    /// supervisor ends before.
+    /// Waits until every slot has a ready worker. Returns false if the supervisor stops before.
     pub async fn wait_until_ready(&self) -> bool {
         let mut view = self.view.clone();
-        let known = view.wait_for(|view| view.are_all_ready || view.stopped.is_some());
-        known.await.is_ok_and(|view| view.are_all_ready)
+        let ready = view.wait_for(|view| view.are_all_ready || view.stopped.is_some());
+        ready.await.is_ok_and(|view| view.are_all_ready)
     }
 
-    /// Replaces all workers, and waits for it: each successor is ready before its elder is told to
-    /// end. While another reload runs, this one waits for it; all who ask meanwhile share one, which
-    /// is [all at once](ReloadStrategy::AllAtOnce) if anybody asked for that, as [`Reloaded::order`] tells.
+    /// Replaces all workers, and waits for the result. An old worker is told to stop only when the new
+    /// worker of its slot is ready.
+    ///
+    /// While a reload runs, further requests wait and share one reload. It is
+    /// [all at once](ReloadStrategy::AllAtOnce) if any of them asked for that; see
+    /// [`Reloaded::strategy`].
     ///
     /// # Errors
     ///
-    /// When a successor dies or is not ready in time: then the elders serve on, and the successors are
-    /// told to end, for which they have the grace as all others. With [`ReloadStrategy::Rolling`], those that
-    /// were replaced before stay replaced. When the supervisor ends.
+    /// When a new worker dies or is not ready in time. Then the new workers are stopped, and the old
+    /// ones keep running. With [`ReloadStrategy::Rolling`], slots that were replaced before keep their
+    /// new workers. Also when the supervisor stops.
     pub async fn reload(&self, strategy: ReloadStrategy) -> Result<Reloaded, ReloadError> {
         self.start_reload(strategy).await?.await
     }
 
-    /// Like [`reload`](Self::reload), and tells at once whether the reload began or waits for another.
+    /// Requests a reload as [`reload`](Self::reload) does, without waiting for the result.
     ///
     /// # Errors
     ///
-    /// When the supervisor ends.
+    /// When the supervisor stops.
     pub async fn start_reload(
         &self,
         strategy: ReloadStrategy,
     ) -> Result<ReloadHandle, ReloadError> {
-        let (placed, place) = oneshot::channel();
-        let (done, outcome) = oneshot::channel();
+        let (started, start) = oneshot::channel();
+        let (done, result) = oneshot::channel();
         let command = Command::Reload {
             strategy,
-            placed,
+            started,
             done,
         };
-        let ending = |()| ReloadError::Stopping;
-        self.commands.send(command).await.map_err(|_| ending(()))?;
-        let placed = place.await.map_err(|_| ending(()))?;
+        let sent = self.commands.send(command).await;
+        sent.map_err(|_| ReloadError::Stopping)?;
+        let start = start.await.map_err(|_| ReloadError::Stopping)?;
         Ok(ReloadHandle {
-            is_queued: placed == Placed::Queued,
-            outcome,
+            is_queued: start == ReloadStart::Queued,
+            result,
         })
     }
 
-    /// From now on so many workers: new ones are started, or those with the highest numbers told to
-    /// end. Returns how many there were before, without waiting for either.
+    /// Changes the number of workers, and returns the number before. Additional slots start their
+    /// workers, and those with the highest numbers are removed, without waiting for it.
     ///
     /// # Errors
     ///
-    /// When it is not between 1 and 1,024, or the supervisor ends.
+    /// When the number is not between 1 and 1,024, or the supervisor stops.
     pub async fn scale(&self, workers: usize) -> Result<usize, ScaleError> {
-        let (done, answer) = oneshot::channel();
+        let (done, result) = oneshot::channel();
         let command = Command::Scale { workers, done };
         let sent = self.commands.send(command).await;
         sent.map_err(|_| ScaleError::Stopping)?;
-        answer.await.unwrap_or(Err(ScaleError::Stopping))
+        result.await.unwrap_or(Err(ScaleError::Stopping))
     }
 
-    /// The workers as they are now; none once the supervisor has ended.
+    /// Returns the state of the workers, or `None` if the supervisor has stopped.
     pub async fn status(&self) -> Option<Status> {
-        let (done, answer) = oneshot::channel();
+        let (done, status) = oneshot::channel();
         self.commands.send(Command::Status(done)).await.ok()?;
-        answer.await.ok()
+        status.await.ok()
     }
 
-    /// Tells all workers to end, waits for the grace, kills who is left, and waits for that.
+    /// Tells all workers to stop, kills those that exceed the stop timeout, and waits until all have
+    /// exited.
     pub async fn stop(&self) -> Stopped {
-        self.ask(Command::End).await
+        self.send_and_wait(Command::Stop).await
     }
 
-    /// Kills all workers, and waits for that.
+    /// Kills all workers, and waits until they have exited.
     pub async fn kill(&self) -> Stopped {
-        self.ask(Command::Kill).await
+        self.send_and_wait(Command::Kill).await
     }
 
-    /// Waits until the supervisor has ended: somebody stopped it, or all slots were given up.
+    /// Waits until the supervisor has stopped, by a request or because all slots have failed.
     pub async fn wait_until_stopped(&self) -> Stopped {
         let mut view = self.view.clone();
-        let ended = view.wait_for(|view| view.stopped.is_some()).await;
-        let stopped = ended.ok().and_then(|view| view.stopped);
-        // Its task was cancelled, as at the end of a runtime: then its workers are killed.
+        let stopped = view.wait_for(|view| view.stopped.is_some()).await;
+        let stopped = stopped.ok().and_then(|view| view.stopped);
+        // If the event loop was cancelled, as at the end of a runtime, its workers are killed.
         stopped.unwrap_or(Stopped {
             killed: 0,
             all_failed: true,
         })
     }
 
-    async fn ask(&self, command: Command) -> Stopped {
-        // When it has ended already, that is what was asked for.
+    async fn send_and_wait(&self, command: Command) -> Stopped {
+        // An error means that it has stopped already.
         let _ = self.commands.send(command).await;
         self.wait_until_stopped().await
     }
 
-    /// For whoever must not keep the workers alive.
+    /// Returns a handle that does not keep the workers alive.
     pub(crate) fn downgrade(&self) -> WeakWorkers {
         WeakWorkers {
             commands: self.commands.downgrade(),
@@ -182,7 +162,7 @@ impl Workers {
     }
 }
 
-/// Does not keep the workers alive.
+/// A handle that does not keep the workers alive.
 #[derive(Clone, Debug)]
 pub(crate) struct WeakWorkers {
     commands: mpsc::WeakSender<Command>,
@@ -200,16 +180,15 @@ impl WeakWorkers {
     }
 }
 
-/// A reload that began, or waits for another; as a future, what became of it. It goes on also when
-/// this is dropped.
+/// A requested reload. Awaiting it returns the result; dropping it does not cancel the reload.
 #[derive(Debug)]
 pub struct ReloadHandle {
     is_queued: bool,
-    outcome: oneshot::Receiver<Result<Reloaded, ReloadError>>,
+    result: oneshot::Receiver<Result<Reloaded, ReloadError>>,
 }
 
 impl ReloadHandle {
-    /// Another reload runs, and this one begins after it.
+    /// Returns whether the reload was queued behind a running one.
     pub fn is_queued(&self) -> bool {
         self.is_queued
     }
@@ -219,7 +198,7 @@ impl Future for ReloadHandle {
     type Output = Result<Reloaded, ReloadError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = Pin::new(&mut self.outcome).poll(context);
-        outcome.map(|outcome| outcome.unwrap_or(Err(ReloadError::Stopping)))
+        let result = Pin::new(&mut self.result).poll(context);
+        result.map(|result| result.unwrap_or(Err(ReloadError::Stopping)))
     }
 }

@@ -18,7 +18,7 @@ use crate::support::{Running, STAYS, STUBBORN, Sandbox, copy, eventually, lives,
 fn ps_shows_all_workers_as_a_table() {
     let sandbox = Sandbox::new();
     let nobody = format!(
-        "no supervisor runs; looked in {}\n",
+        "no supervisor is running; searched {}\n",
         sandbox.path("runtime").display()
     );
     assert_eq!(sandbox.succeed(&["ps"]), nobody);
@@ -98,7 +98,7 @@ fn ps_reports_a_supervisor_that_does_not_respond_and_shows_the_others() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stdout).matches("  ready  ").count(), 2);
     let stderr = text(&output.stderr);
-    assert!(stderr.contains("`stopped` gives no answer"), "{stderr}");
+    assert!(stderr.contains("no response from supervisor `stopped`"), "{stderr}");
     let (stderr, code) = sandbox.fail(&["stop", "stopped", "--now"]);
     assert_eq!(code, 1, "{stderr}");
 }
@@ -320,7 +320,7 @@ fn with_several_supervisors_a_valid_name_is_required() {
     let sandbox = Sandbox::new();
     let (stderr, code) = sandbox.fail(&["reload"]);
     assert_eq!(code, 1);
-    assert!(stderr.contains("no supervisor runs"), "{stderr}");
+    assert!(stderr.contains("no supervisor is running"), "{stderr}");
     assert!(stderr.contains("help: start one"), "{stderr}");
 
     let _web = sandbox.run_web(&[]);
@@ -330,7 +330,7 @@ fn with_several_supervisors_a_valid_name_is_required() {
         let (stderr, code) = sandbox.fail(&[command]);
         assert_eq!(code, 1);
         assert!(
-            stderr.contains("several supervisors run: jobs, web"),
+            stderr.contains("several supervisors are running: jobs, web"),
             "{stderr}"
         );
         assert!(
@@ -378,7 +378,7 @@ fn another_user_is_refused_and_reported() {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("belongs to another user"), "{stderr}");
-    let warning = web.stderr.wait_for("another user was refused");
+    let warning = web.stderr.wait_for("rejected a request of another user");
     assert!(
         warning.contains("WARN") && warning.contains("uid=65534"),
         "{warning}"

@@ -77,7 +77,7 @@ fn an_error_at_the_start_is_json_too() {
         (Some(1), &"error".into())
     );
     let text = error["text"].as_str().unwrap();
-    assert!(text.contains("there is no program"), "{text}");
+    assert!(text.contains("not found"), "{text}");
     assert!(output.stderr.is_empty());
 }
 
@@ -209,10 +209,7 @@ fn an_error_at_the_start_exits_with_1_and_a_reason() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (arguments, why) in [
-        (
-            ["run", "--", "./no-such-program"].as_slice(),
-            "there is no program",
-        ),
+        (["run", "--", "./no-such-program"].as_slice(), "not found"),
         (&["run", "--listen", &taken, "--", "sleep", "9"], "in use"),
         (
             &["run", "--user", "no-such-user", "--", "sleep", "9"],
@@ -301,7 +298,7 @@ fn the_default_name_is_the_program_with_a_number_if_it_is_taken() {
 
     let (stderr, code) = sandbox.fail(&["run", "--name", "sh", "--", "sleep", "9"]);
     assert_eq!(code, 1);
-    assert!(stderr.contains("`sh` runs already"), "{stderr}");
+    assert!(stderr.contains("`sh` is already running"), "{stderr}");
     assert!(
         stderr.contains("help: choose another name with `--name`"),
         "{stderr}"
@@ -317,7 +314,7 @@ fn a_killed_supervisor_leaves_no_workers_and_frees_its_name() {
     killed.signal(Signal::KILL);
     killed.status();
 
-    assert!(sandbox.succeed(&["ps"]).starts_with("no supervisor runs;"));
+    assert!(sandbox.succeed(&["ps"]).starts_with("no supervisor is running;"));
     let next = sandbox.run_web(&[]);
     next.pids(2);
     eventually("no worker is left", || {
@@ -397,7 +394,7 @@ fn it_stops_when_its_terminal_is_closed() {
 
     eventually("the worker ends", || !lives(worker));
     eventually("the supervisor ends", || {
-        sandbox.succeed(&["ps"]).starts_with("no supervisor runs;")
+        sandbox.succeed(&["ps"]).starts_with("no supervisor is running;")
     });
 }
 

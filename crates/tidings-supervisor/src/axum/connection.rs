@@ -1,4 +1,4 @@
-//! Connections that are counted, and a listener that leaves new ones to others once it drains.
+//! A listener that counts its open connections, and accepts none during the drain.
 
 use std::future::pending;
 use std::io;
@@ -10,11 +10,11 @@ use ::axum::serve::{Listener, TapIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-/// The listener that a [`Serve`](super::Serve) gives to axum. axum itself implements
+/// The listener that [`Serve`](super::Serve) passes to axum, which implements
 /// [`Connected`](::axum::extract::connect_info::Connected) for it and the address of `L`.
 pub type DrainListener<L> = TapIo<Accepting<L>, fn(&mut Connection<<L as Listener>::Io>)>;
 
-/// Accepts connections until the drain.
+/// A listener that accepts connections until the drain begins.
 #[derive(Debug)]
 pub struct Accepting<L> {
     listener: L,
@@ -38,7 +38,7 @@ impl<L: Listener> Listener for Accepting<L> {
                 let connection = Connection { stream, _open: draining };
                 (connection, address)
             }
-            () = begins(&mut draining) => {
+            () = begin(&mut draining) => {
                 drop(draining);
                 pending().await
             }
@@ -50,8 +50,8 @@ impl<L: Listener> Listener for Accepting<L> {
     }
 }
 
-async fn begins(draining: &mut watch::Receiver<bool>) {
-    // An error means that the server has ended. Then it is over as well.
+async fn begin(draining: &mut watch::Receiver<bool>) {
+    // An error means that the server has ended.
     let _ = draining.wait_for(|it| *it).await;
 }
 
@@ -59,7 +59,7 @@ async fn begins(draining: &mut watch::Receiver<bool>) {
 #[derive(Debug)]
 pub struct Connection<T> {
     stream: T,
-    /// The drain is over when all of these are gone.
+    /// The drain is over when all of these are dropped.
     _open: watch::Receiver<bool>,
 }
 

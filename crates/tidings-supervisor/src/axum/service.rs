@@ -1,4 +1,4 @@
-//! A service whose answers close their connections during the drain.
+//! A service whose responses close their connections during the drain.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,76 +14,77 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::watch;
 use tower_service::Service;
 
-/// Makes a [`Closing`] for each connection.
+/// Makes a [`CloseOnDrain`] for each connection.
 #[derive(Debug)]
-pub(super) struct MakeClosing<M> {
+pub(super) struct MakeCloseOnDrain<M> {
     make: M,
     draining: Arc<watch::Sender<bool>>,
-    open_answers: Arc<watch::Sender<()>>,
+    open_responses: Arc<watch::Sender<()>>,
 }
 
-impl<M> MakeClosing<M> {
-    /// Each answer that leaves its connection open subscribes to `open_answers` until its end.
+impl<M> MakeCloseOnDrain<M> {
+    /// Each response that leaves its connection open subscribes to `open_responses` until its end.
     pub(super) fn new(
         make: M,
         draining: Arc<watch::Sender<bool>>,
-        open_answers: Arc<watch::Sender<()>>,
+        open_responses: Arc<watch::Sender<()>>,
     ) -> Self {
         Self {
             make,
             draining,
-            open_answers,
+            open_responses,
         }
     }
 }
 
-impl<M: Service<T>, T> Service<T> for MakeClosing<M> {
-    type Response = Closing<M::Response>;
+impl<M: Service<T>, T> Service<T> for MakeCloseOnDrain<M> {
+    type Response = CloseOnDrain<M::Response>;
     type Error = M::Error;
-    type Future = Making<M::Future>;
+    type Future = MakeFuture<M::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), M::Error>> {
         self.make.poll_ready(context)
     }
 
     fn call(&mut self, connection: T) -> Self::Future {
-        Making {
+        MakeFuture {
             service: Box::pin(self.make.call(connection)),
             draining: Arc::clone(&self.draining),
-            open_answers: Arc::clone(&self.open_answers),
+            open_responses: Arc::clone(&self.open_responses),
         }
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Making<F> {
+pub(super) struct MakeFuture<F> {
     service: Pin<Box<F>>,
     draining: Arc<watch::Sender<bool>>,
-    open_answers: Arc<watch::Sender<()>>,
+    open_responses: Arc<watch::Sender<()>>,
 }
 
-impl<F: Future<Output = Result<S, E>>, S, E> Future for Making<F> {
-    type Output = Result<Closing<S>, E>;
+impl<F: Future<Output = Result<S, E>>, S, E> Future for MakeFuture<F> {
+    type Output = Result<CloseOnDrain<S>, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let service = ready!(self.service.as_mut().poll(context));
-        Poll::Ready(service.map(|service| Closing {
+        Poll::Ready(service.map(|service| CloseOnDrain {
             service,
             draining: Arc::clone(&self.draining),
-            open_answers: Arc::clone(&self.open_answers),
+            open_responses: Arc::clone(&self.open_responses),
         }))
     }
 }
 
-/// The server closes a connection behind an answer with `Connection: close`.
+/// Adds `Connection: close` to responses during the drain. The server closes the connection after such a
+/// response.
 #[derive(Clone, Debug)]
-pub(super) struct Closing<S> {
+pub(super) struct CloseOnDrain<S> {
     service: S,
     draining: Arc<watch::Sender<bool>>,
-    open_answers: Arc<watch::Sender<()>>,
+    open_responses: Arc<watch::Sender<()>>,
 }
 
-impl<S> Service<Request> for Closing<S>
+impl<S> Service<Request> for CloseOnDrain<S>
 where
     S: Service<Request, Response = Response>,
     S::Future: Send + 'static,
@@ -97,36 +98,36 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        // HTTP/2 has no such header; there the graceful shutdown tells the client.
+        // HTTP/2 has no such header: the graceful shutdown sends GOAWAY.
         let has_header = request.version() < Version::HTTP_2;
         let draining = Arc::clone(&self.draining);
-        let open_answers = Arc::clone(&self.open_answers);
-        let answer = self.service.call(request);
+        let open_responses = Arc::clone(&self.open_responses);
+        let response = self.service.call(request);
         Box::pin(async move {
-            let mut response = answer.await?;
-            // The upgrade of a connection is said by the same header.
+            let mut response = response.await?;
+            // An upgrade uses the same header.
             if !has_header || response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(response);
             }
-            // In this order: the drain waits for all that saw that it had not begun.
-            let open = open_answers.subscribe();
+            // Subscribed first: the drain waits for every response that did not see it begin.
+            let open = open_responses.subscribe();
             if *draining.borrow() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
                 return Ok(response);
             }
-            Ok(response.map(|body| Body::new(Open { body, _open: open })))
+            Ok(response.map(|body| Body::new(OpenBody { body, _open: open })))
         })
     }
 }
 
-/// The body of an answer behind which the connection stays open.
-struct Open {
+/// The body of a response that leaves its connection open.
+struct OpenBody {
     body: Body,
     _open: watch::Receiver<()>,
 }
 
-impl HttpBody for Open {
+impl HttpBody for OpenBody {
     type Data = Bytes;
     type Error = Error;
 

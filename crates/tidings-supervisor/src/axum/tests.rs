@@ -1,4 +1,4 @@
-//! What a server promises while it drains.
+//! Tests of the drain.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -19,10 +19,10 @@ use tokio::time::timeout;
 use super::*;
 use crate::directory::short_directory;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
 
-/// So long that no test waits for its end.
-const EVER: Duration = Duration::from_hours(1);
+/// Longer than any test.
+const FOREVER: Duration = Duration::from_hours(1);
 
 async fn address(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
     client.to_string()
@@ -35,16 +35,16 @@ struct Server {
 }
 
 impl Server {
-    /// It answers each client with its address.
-    async fn start(linger: Duration) -> Self {
+    /// Starts a server that responds with the address of the client.
+    async fn start(drain_timeout: Duration) -> Self {
         let app = Router::new().route("/", get(address));
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let (drain, told) = oneshot::channel();
+        let (drain, shutdown) = oneshot::channel();
         let server = serve(listener, app)
-            .drain_timeout(linger)
-            .with_graceful_shutdown(async { drop(told.await) });
+            .drain_timeout(drain_timeout)
+            .with_graceful_shutdown(async { drop(shutdown.await) });
         let ended = tokio::spawn(server.into_future());
         Self { at, drain, ended }
     }
@@ -55,7 +55,9 @@ impl Server {
 }
 
 async fn ends(server: JoinHandle<io::Result<()>>) {
-    let ended = timeout(PATIENCE, server).await.expect("it ends in time");
+    let ended = timeout(DEADLINE, server)
+        .await
+        .expect("the server ends in time");
     ended.unwrap().unwrap();
 }
 
@@ -64,12 +66,15 @@ async fn get_on(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     let read = async {
-        // Bodies here are short, and end with the first part after the head.
         while !is_whole(&answer) {
-            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "it is cut");
+            assert_ne!(
+                stream.read_buf(&mut answer).await.unwrap(),
+                0,
+                "the connection was closed"
+            );
         }
     };
-    timeout(PATIENCE, read).await.expect("an answer in time");
+    timeout(DEADLINE, read).await.expect("a response in time");
     String::from_utf8(answer).unwrap()
 }
 
@@ -84,26 +89,26 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_answered_once_more_and_then_closed() {
-    let server = Server::start(EVER).await;
+async fn an_idle_connection_gets_one_more_response_and_is_closed() {
+    let server = Server::start(FOREVER).await;
     let mut client = server.connect().await;
     let first = get_on(&mut client).await;
     assert!(!first.contains("connection: close"), "{first}");
     server.drain.send(()).unwrap();
 
-    // The first answer may be on its way before the drain has begun.
-    let told = async { while !get_on(&mut client).await.contains("connection: close") {} };
-    timeout(PATIENCE, told)
+    // The first response may be sent before the drain has begun.
+    let closing = async { while !get_on(&mut client).await.contains("connection: close") {} };
+    timeout(DEADLINE, closing)
         .await
-        .expect("the client is told to leave");
+        .expect("a response with `Connection: close`");
 
     assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     ends(server.ended).await;
 }
 
 #[tokio::test]
-async fn a_handler_learns_the_address_of_its_client() {
-    let server = Server::start(EVER).await;
+async fn a_handler_gets_the_address_of_its_client() {
+    let server = Server::start(FOREVER).await;
     let mut client = server.connect().await;
     let answer = get_on(&mut client).await;
     let address = client.local_addr().unwrap().to_string();
@@ -125,10 +130,9 @@ impl HttpBody for Long {
     }
 }
 
-/// The time after which idle connections are closed passes before the answer ends.
 #[tokio::test]
-async fn a_client_may_ask_once_more_after_an_answer_that_took_longer_than_the_linger() {
-    let linger = Duration::from_secs(1);
+async fn a_client_can_send_one_more_request_after_a_response_that_outlasts_the_drain_timeout() {
+    let drain_timeout = Duration::from_secs(1);
     let (open, end) = mpsc::channel(1);
     let long = Arc::new(Mutex::new(Some(Body::new(Long(end)))));
     let app = Router::new().route("/", get(async || "short")).route(
@@ -137,16 +141,16 @@ async fn a_client_may_ask_once_more_after_an_answer_that_took_longer_than_the_li
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    let (drain, told) = oneshot::channel::<()>();
-    let server = serve(listener, app).drain_timeout(linger);
-    let server = server.with_graceful_shutdown(async { drop(told.await) });
+    let (drain, shutdown) = oneshot::channel::<()>();
+    let server = serve(listener, app).drain_timeout(drain_timeout);
+    let server = server.with_graceful_shutdown(async { drop(shutdown.await) });
     let server = tokio::spawn(server.into_future());
     let mut client = TcpStream::connect(at).await.unwrap();
     let request = b"GET /long HTTP/1.1\r\nhost: here\r\n\r\n";
     client.write_all(request).await.unwrap();
     read_until(&mut client, "\r\n\r\n").await;
     drain.send(()).unwrap();
-    tokio::time::sleep(linger + linger / 2).await;
+    tokio::time::sleep(drain_timeout + drain_timeout / 2).await;
 
     drop(open);
     read_until(&mut client, "0\r\n\r\n").await;
@@ -160,10 +164,14 @@ async fn read_until(stream: &mut TcpStream, end: &str) {
     let mut answer = Vec::new();
     let read = async {
         while !answer.ends_with(end.as_bytes()) {
-            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "it is cut");
+            assert_ne!(
+                stream.read_buf(&mut answer).await.unwrap(),
+                0,
+                "the connection was closed"
+            );
         }
     };
-    timeout(PATIENCE, read).await.expect("an answer in time");
+    timeout(DEADLINE, read).await.expect("a response in time");
 }
 
 #[tokio::test]
@@ -178,7 +186,7 @@ async fn a_connection_can_be_upgraded_during_the_drain() {
         .await
         .unwrap();
     let (draining, begun) = (Arc::new(watch::Sender::new(true)), Arc::default());
-    let make = MakeClosing::new(app.into_make_service(), Arc::clone(&draining), begun);
+    let make = MakeCloseOnDrain::new(app.into_make_service(), Arc::clone(&draining), begun);
     let server = ::axum::serve(listener, make).into_future();
     let server = tokio::spawn(server);
 
@@ -186,7 +194,7 @@ async fn a_connection_can_be_upgraded_during_the_drain() {
     client.write_all(request).await.unwrap();
 
     let mut answer = Vec::new();
-    timeout(PATIENCE, client.read_buf(&mut answer))
+    timeout(DEADLINE, client.read_buf(&mut answer))
         .await
         .unwrap()
         .unwrap();
@@ -196,7 +204,7 @@ async fn a_connection_can_be_upgraded_during_the_drain() {
 }
 
 #[tokio::test]
-async fn a_silent_connection_holds_a_server_no_longer_than_the_linger() {
+async fn a_silent_connection_is_closed_after_the_drain_timeout() {
     let server = Server::start(Duration::from_millis(50)).await;
     let mut client = server.connect().await;
     get_on(&mut client).await;
@@ -207,7 +215,7 @@ async fn a_silent_connection_holds_a_server_no_longer_than_the_linger() {
 
 #[tokio::test]
 async fn a_server_without_connections_ends_at_once() {
-    let server = Server::start(EVER).await;
+    let server = Server::start(FOREVER).await;
     server.drain.send(()).unwrap();
     ends(server.ended).await;
 }
@@ -224,7 +232,7 @@ async fn a_router_is_served_on_any_listener() {
     server.abort();
 }
 
-/// A listener of a program that wants to know more of a connection than the client's address.
+/// A listener with an address type of its own.
 struct Named(TcpListener);
 
 #[derive(Clone, Debug)]
@@ -245,7 +253,7 @@ impl Listener for Named {
 }
 
 #[tokio::test]
-async fn what_a_listener_knows_of_a_connection_reaches_the_handler() {
+async fn a_handler_gets_the_address_of_a_custom_listener() {
     let show = async |ConnectInfo(Port(port)): ConnectInfo<Port>| port.to_string();
     let app = Router::new().route("/", get(show));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! The side of those who ask.
+//! The client of the control socket.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,14 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::protocol::{MAX_RESPONSE, PATIENCE, RESPONSE_TIMEOUT, Rejection, Request, Response};
+use super::protocol::{LINE_TIMEOUT, MAX_RESPONSE, RESPONSE_TIMEOUT, Rejection, Request, Response};
 use crate::fleet::{ReloadStrategy, Reloaded};
-use crate::home::{controls, places};
+use crate::runtime_dir::{control_sockets, runtime_dirs};
 use crate::shown::{Lines, Shown};
-use crate::status::Status;
-use crate::workers::Stopped;
+use crate::status::{Status, Stopped};
 
-/// A supervisor of this user that runs in another process, or in this one: each that was given
-/// [a name](crate::Supervisor::name) can be asked.
+/// A running supervisor of this user that has [a name](crate::Supervisor::name), usually in another
+/// process.
 ///
 /// # Examples
 ///
@@ -35,47 +34,47 @@ pub struct RemoteSupervisor {
     socket: PathBuf,
 }
 
-/// Why another supervisor did not do what was asked.
+/// An error of a request to another supervisor.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// No supervisor of this user that has a name runs.
-    #[error("no supervisor runs; looked in {}", shown(searched))]
+    /// No supervisor of this user that has a name is running.
+    #[error("no supervisor is running; searched {}", shown(searched))]
     NoneRunning {
-        /// The [places](RemoteSupervisor::runtime_dirs).
+        /// The [runtime directories](RemoteSupervisor::runtime_dirs).
         searched: Vec<PathBuf>,
     },
-    /// A name is needed to choose one.
-    #[error("several supervisors run: {}", .0.join(", "))]
+    /// Several supervisors are running, and no name was given.
+    #[error("several supervisors are running: {}", .0.join(", "))]
     SeveralRunning(Vec<String>),
-    /// None of this name runs.
-    #[error("no supervisor named `{name}` runs; these do: {}", running.join(", "))]
+    /// No supervisor of this name is running.
+    #[error("no supervisor named `{name}` is running; these are: {}", running.join(", "))]
     NotFound {
-        /// The name that was looked for.
+        /// The name that was searched.
         name: String,
-        /// Those that run.
+        /// The names of those that are running.
         running: Vec<String>,
     },
-    /// It heard the wish, and did not fulfil it.
+    /// The supervisor received the request and did not fulfil it.
     #[error("{}", Lines(why))]
     Rejected {
-        /// What kind of wish.
+        /// The kind of reason.
         kind: Rejection,
-        /// What it says itself.
+        /// The reason, as the supervisor says it.
         why: String,
     },
-    /// It could not be asked, or ended before it answered.
-    #[error("the supervisor `{name}` gives no answer")]
+    /// The supervisor did not respond, or not completely.
+    #[error("no response from supervisor `{name}`")]
     Unreachable {
-        /// Its name.
+        /// The name of the supervisor.
         name: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl RemoteError {
-    /// It ends, or has ended.
+    /// Returns whether the supervisor is stopping or has stopped.
     pub fn is_stopped(&self) -> bool {
         use io::ErrorKind::{
             BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof,
@@ -91,38 +90,38 @@ impl RemoteError {
     }
 }
 
-fn shown(places: &[PathBuf]) -> String {
-    let places = places.iter().map(|it| it.display().to_string());
-    places.collect::<Vec<_>>().join(", ")
+fn shown(paths: &[PathBuf]) -> String {
+    let paths = paths.iter().map(|it| it.display().to_string());
+    paths.collect::<Vec<_>>().join(", ")
 }
 
 impl RemoteSupervisor {
-    /// The supervisor of this name; without a name, the only one that runs.
+    /// Finds the supervisor of this name, or without a name the only one that is running.
     ///
     /// # Errors
     ///
-    /// When none runs, none of this name, or several and no name was given.
+    /// When none is running, none has this name, or several are running and no name was given.
     pub async fn find(name: Option<&str>) -> Result<Self, RemoteError> {
-        Self::find_of(Self::runtime_dirs(), name).await
+        Self::find_in_any(Self::runtime_dirs(), name).await
     }
 
-    /// Like [`find`](Self::find), in another
-    /// [runtime directory](crate::Supervisor::runtime_dir) than that of this user.
+    /// Does what [`find`](Self::find) does in another
+    /// [runtime directory](crate::Supervisor::runtime_dir).
     ///
     /// # Errors
     ///
     /// As [`find`](Self::find).
     pub async fn find_in(
-        runtime: impl AsRef<Path>,
+        runtime_dir: impl AsRef<Path>,
         name: Option<&str>,
     ) -> Result<Self, RemoteError> {
-        Self::find_of(vec![runtime.as_ref().to_owned()], name).await
+        Self::find_in_any(vec![runtime_dir.as_ref().to_owned()], name).await
     }
 
-    async fn find_of(places: Vec<PathBuf>, name: Option<&str>) -> Result<Self, RemoteError> {
-        let mut all = Self::list_of(&places).await;
+    async fn find_in_any(searched: Vec<PathBuf>, name: Option<&str>) -> Result<Self, RemoteError> {
+        let mut all = Self::list_all(&searched).await;
         if all.is_empty() {
-            return Err(RemoteError::NoneRunning { searched: places });
+            return Err(RemoteError::NoneRunning { searched });
         }
         let names = |all: Vec<Self>| all.into_iter().map(|it| it.name).collect();
         match name {
@@ -138,74 +137,74 @@ impl RemoteSupervisor {
         }
     }
 
-    /// All supervisors of this user that have a name and run, in the order of their names.
+    /// Returns all running supervisors of this user that have a name, in the order of their names.
     pub async fn list() -> Vec<Self> {
-        Self::list_of(&Self::runtime_dirs()).await
+        Self::list_all(&Self::runtime_dirs()).await
     }
 
-    /// The directories in which supervisors of this user are looked for: that of
-    /// `TIDINGS_RUNTIME_DIR` alone where it is set, else all in which they are with one environment or
-    /// another.
-    pub fn runtime_dirs() -> Vec<PathBuf> {
-        places()
+    /// Does what [`list`](Self::list) does in another
+    /// [runtime directory](crate::Supervisor::runtime_dir).
+    pub async fn list_in(runtime_dir: impl AsRef<Path>) -> Vec<Self> {
+        Self::list_all(&[runtime_dir.as_ref().to_owned()]).await
     }
 
-    /// Like [`all`](Self::all), in another
-    /// [runtime directory](crate::Supervisor::runtime_dir) than that of this user.
-    pub async fn list_in(runtime: impl AsRef<Path>) -> Vec<Self> {
-        Self::list_of(&[runtime.as_ref().to_owned()]).await
-    }
-
-    async fn list_of(places: &[PathBuf]) -> Vec<Self> {
-        let mut controls: Vec<_> = places.iter().flat_map(|it| controls(it)).collect();
-        controls.sort();
+    async fn list_all(runtime_dirs: &[PathBuf]) -> Vec<Self> {
+        let sockets = runtime_dirs.iter().flat_map(|it| control_sockets(it));
+        let mut sockets: Vec<_> = sockets.collect();
+        sockets.sort();
         let mut all = Vec::new();
-        for (name, socket) in controls {
-            if somebody_listens(&socket).await {
+        for (name, socket) in sockets {
+            if is_listening(&socket).await {
                 all.push(Self { name, socket });
             }
         }
         all
     }
 
-    /// What it is called.
+    /// Returns the directories in which supervisors of this user are searched: that of
+    /// `TIDINGS_RUNTIME_DIR` if it is set, else all that they use by default.
+    pub fn runtime_dirs() -> Vec<PathBuf> {
+        runtime_dirs()
+    }
+
+    /// Returns the name of the supervisor.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its workers as they are now.
+    /// Returns the state of the supervisor and its workers.
     ///
     /// # Errors
     ///
-    /// When it refuses, or is gone.
+    /// When the supervisor rejects the request or does not respond.
     pub async fn status(&self) -> Result<Status, RemoteError> {
-        match self.ask(Request::Status).await?.first().await? {
+        match self.send(Request::Status).await?.first().await? {
             Response::Status(status) => Ok(status),
             other => Err(self.unexpected(&other)),
         }
     }
 
-    /// Replaces all its workers, and waits for it, as [`Workers::reload`](crate::Workers::reload).
+    /// Replaces all workers, as [`Workers::reload`](crate::Workers::reload) does.
     ///
     /// # Errors
     ///
-    /// When the reload fails, the supervisor refuses it, or is gone.
+    /// When the reload fails, or the supervisor rejects the request or does not respond.
     pub async fn reload(&self, strategy: ReloadStrategy) -> Result<Reloaded, RemoteError> {
         self.start_reload(strategy).await?.wait().await
     }
 
-    /// Like [`reload`](Self::reload), and tells at once whether the reload began or waits for another.
+    /// Requests a reload as [`reload`](Self::reload) does, without waiting for the result.
     ///
     /// # Errors
     ///
-    /// When the supervisor refuses, or is gone.
+    /// When the supervisor rejects the request or does not respond.
     pub async fn start_reload(
         &self,
         strategy: ReloadStrategy,
     ) -> Result<RemoteReloadHandle, RemoteError> {
-        let mut responses = self.ask(Request::Reload { strategy }).await?;
+        let mut responses = self.send(Request::Reload { strategy }).await?;
         let is_queued = match responses.first().await? {
-            Response::Begun => false,
+            Response::Started => false,
             Response::Queued => true,
             other => return Err(self.unexpected(&other)),
         };
@@ -215,42 +214,42 @@ impl RemoteSupervisor {
         })
     }
 
-    /// From now on so many workers, as [`Workers::scale`](crate::Workers::scale); how many were there
-    /// before?
+    /// Changes the number of workers, and returns the number before, as
+    /// [`Workers::scale`](crate::Workers::scale) does.
     ///
     /// # Errors
     ///
-    /// When it is not between 1 and 1,024, the supervisor refuses, or is gone.
+    /// When the number is not between 1 and 1,024, or the supervisor rejects the request or does not
+    /// respond.
     pub async fn scale(&self, workers: usize) -> Result<usize, RemoteError> {
-        match self.ask(Request::Scale { workers }).await?.first().await? {
+        match self.send(Request::Scale { workers }).await?.first().await? {
             Response::Scaled { from } => Ok(from),
             other => Err(self.unexpected(&other)),
         }
     }
 
-    /// Tells all its workers to end, and waits for the end, as
-    /// [`Workers::stop`](crate::Workers::stop).
+    /// Stops the supervisor, as [`Workers::stop`](crate::Workers::stop) does.
     ///
     /// # Errors
     ///
-    /// When the supervisor refuses, or is gone before it said how it ended.
+    /// When the supervisor rejects the request, or does not respond until it has stopped.
     pub async fn stop(&self) -> Result<Stopped, RemoteError> {
-        self.end(false).await
+        self.request_stop(false).await
     }
 
-    /// Kills all its workers, and waits for the end, as [`Workers::kill`](crate::Workers::kill).
+    /// Kills all workers, as [`Workers::kill`](crate::Workers::kill) does.
     ///
     /// # Errors
     ///
     /// As [`stop`](Self::stop).
     pub async fn kill(&self) -> Result<Stopped, RemoteError> {
-        self.end(true).await
+        self.request_stop(true).await
     }
 
-    async fn end(&self, now: bool) -> Result<Stopped, RemoteError> {
-        let mut responses = self.ask(Request::Stop { now }).await?;
+    async fn request_stop(&self, now: bool) -> Result<Stopped, RemoteError> {
+        let mut responses = self.send(Request::Stop { now }).await?;
         match responses.first().await? {
-            Response::Begun => {}
+            Response::Started => {}
             other => return Err(self.unexpected(&other)),
         }
         match responses.next().await? {
@@ -259,40 +258,40 @@ impl RemoteSupervisor {
         }
     }
 
-    async fn ask(&self, request: Request) -> Result<Responses, RemoteError> {
-        let asked = async {
+    async fn send(&self, request: Request) -> Result<Responses, RemoteError> {
+        let sent = async {
             let mut stream = UnixStream::connect(&self.socket).await?;
             check_peer(&stream)?;
             let mut line = serde_json::to_vec(&request)?;
             line.push(b'\n');
-            // It may have answered without reading: that is to be seen, not that it cut us off.
+            // The server may respond and close the connection without reading the request. Its response
+            // says more than this error.
             let _ = stream.write_all(&line).await;
             Ok(stream)
         };
-        let stream = timeout(PATIENCE, asked).await.unwrap_or_else(|_| {
-            let why = format!("it takes no request within {PATIENCE:?}");
+        let stream = timeout(LINE_TIMEOUT, sent).await.unwrap_or_else(|_| {
+            let why = format!("it accepts no request within {LINE_TIMEOUT:?}");
             Err(io::Error::new(io::ErrorKind::TimedOut, why))
         });
-        let stream = stream.map_err(|source| self.lost(source))?;
+        let stream = stream.map_err(|source| self.unreachable(source))?;
         Ok(Responses {
-            from: self.clone(),
+            supervisor: self.clone(),
             stream: BufReader::new(stream),
         })
     }
 
-    fn lost(&self, source: io::Error) -> RemoteError {
+    fn unreachable(&self, source: io::Error) -> RemoteError {
         let name = self.name.clone();
         RemoteError::Unreachable { name, source }
     }
 
-    fn unexpected(&self, answer: &Response) -> RemoteError {
-        let why = format!("it answered something else than it was asked: {answer:?}");
-        self.lost(io::Error::new(io::ErrorKind::InvalidData, why))
+    fn unexpected(&self, response: &Response) -> RemoteError {
+        let why = format!("its response does not fit the request: {response:?}");
+        self.unreachable(io::Error::new(io::ErrorKind::InvalidData, why))
     }
 }
 
-/// A reload of another supervisor that began, or waits for another. It goes on also when this is
-/// dropped.
+/// A requested reload of another supervisor. Dropping it does not cancel the reload.
 #[derive(Debug)]
 pub struct RemoteReloadHandle {
     is_queued: bool,
@@ -300,82 +299,82 @@ pub struct RemoteReloadHandle {
 }
 
 impl RemoteReloadHandle {
-    /// Another reload runs, and this one begins after it.
+    /// Returns whether the reload was queued behind a running one.
     pub fn is_queued(&self) -> bool {
         self.is_queued
     }
 
-    /// Waits for what becomes of it.
+    /// Waits for the result of the reload.
     ///
     /// # Errors
     ///
-    /// When the reload fails, or the supervisor is gone.
+    /// When the reload fails, or the connection to the supervisor is lost.
     pub async fn wait(mut self) -> Result<Reloaded, RemoteError> {
         match self.responses.next().await? {
             Response::Reloaded(reloaded) => Ok(reloaded),
-            other => Err(self.responses.from.unexpected(&other)),
+            other => Err(self.responses.supervisor.unexpected(&other)),
         }
     }
 }
 
 #[derive(Debug)]
 struct Responses {
-    from: RemoteSupervisor,
+    supervisor: RemoteSupervisor,
     stream: BufReader<UnixStream>,
 }
 
 impl Responses {
-    /// That it heard: who runs says so soon.
+    /// Waits for the first response, which every running supervisor sends soon.
     async fn first(&mut self) -> Result<Response, RemoteError> {
-        let from = self.from.clone();
-        timeout(RESPONSE_TIMEOUT, self.next())
-            .await
-            .unwrap_or_else(|_| {
-                let why = format!("it says nothing within {RESPONSE_TIMEOUT:?}");
-                Err(from.lost(io::Error::new(io::ErrorKind::TimedOut, why)))
-            })
+        let supervisor = self.supervisor.clone();
+        let first = timeout(RESPONSE_TIMEOUT, self.next()).await;
+        first.unwrap_or_else(|_| {
+            let why = format!("it sends nothing within {RESPONSE_TIMEOUT:?}");
+            let source = io::Error::new(io::ErrorKind::TimedOut, why);
+            Err(supervisor.unreachable(source))
+        })
     }
 
-    /// The next one, however long it takes: a reload takes as long as its workers.
+    /// Waits for the next response without a timeout: a reload takes as long as its workers.
     async fn next(&mut self) -> Result<Response, RemoteError> {
-        let answer = self.read().await.map_err(|source| self.from.lost(source))?;
-        match answer {
+        let response = self.read().await;
+        match response.map_err(|source| self.supervisor.unreachable(source))? {
             Response::Rejected { kind, why } => Err(RemoteError::Rejected { kind, why }),
-            answer => Ok(answer),
+            response => Ok(response),
         }
     }
 
     async fn read(&mut self) -> io::Result<Response> {
         let mut line = Vec::new();
-        let mut bounded = (&mut self.stream).take(MAX_RESPONSE);
-        bounded.read_until(b'\n', &mut line).await?;
+        let mut limited = (&mut self.stream).take(MAX_RESPONSE);
+        limited.read_until(b'\n', &mut line).await?;
         if !line.ends_with(b"\n") {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         serde_json::from_slice(&line).map_err(|error| {
-            // It quotes what it cannot read.
+            // The error quotes the line.
             let why = Shown(error.to_string()).to_string();
             io::Error::new(io::ErrorKind::InvalidData, why)
         })
     }
 }
 
-/// Nobody listens at what a killed supervisor left behind.
-async fn somebody_listens(socket: &Path) -> bool {
+/// Returns whether a process listens on the socket, which a killed supervisor may have left.
+async fn is_listening(socket: &Path) -> bool {
     use io::ErrorKind::{ConnectionRefused, NotFound};
     match UnixStream::connect(socket).await {
         Ok(_) => true,
-        // One that has too much to do is there as well.
+        // Other errors, for example of an overloaded one, say that it exists.
         Err(error) => !matches!(error.kind(), ConnectionRefused | NotFound),
     }
 }
 
-/// In the temporary directory somebody else could have put a socket that says what they like.
+/// Checks that the socket was not made by another user, as could be in the temporary directory.
 fn check_peer(stream: &UnixStream) -> io::Result<()> {
     let (peer, own) = (stream.peer_cred()?.uid(), geteuid().as_raw());
     if peer == own || peer == 0 || own == 0 {
         return Ok(());
     }
-    let why = format!("it belongs to the user {peer}");
+    let why = format!("the socket belongs to the user {peer}");
     Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }

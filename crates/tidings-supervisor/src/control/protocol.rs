@@ -1,33 +1,31 @@
-//! What is asked and answered: each a line of JSON.
+//! The protocol of the control socket: requests and responses, each a line of JSON.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{ReloadStrategy, Reloaded};
-use crate::status::Status;
-use crate::workers::Stopped;
+use crate::status::{Status, Stopped};
 
-/// No request is longer.
 pub(super) const MAX_REQUEST: u64 = 64 << 10;
 
-/// No answer is longer: the last ten lines of a worker, each of 64 KiB whose every character is escaped,
-/// are far from it, and so is the status of as many workers as there can be.
+/// More than the last ten lines of a worker, each of 64 KiB of escaped characters, or the status of the
+/// largest number of workers.
 pub(super) const MAX_RESPONSE: u64 = 16 << 20;
 
-/// How long a line may take to be sent, or to be taken.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// The time in which a line must be sent or received.
+pub(super) const LINE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the first answer may take: those who say nothing take all places for as long as a request
-/// may take, and it is no answer that never comes.
+/// The time in which the first response must arrive. Silent clients can occupy all places of the server
+/// for [`LINE_TIMEOUT`] before.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// One for each connection.
+/// The only request of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub(super) enum Request {
     Status,
-    /// Answered twice: with whether it began, and with what became of it.
+    /// Has two responses: whether it started or was queued, and its result.
     Reload {
         #[serde(default)]
         strategy: ReloadStrategy,
@@ -35,9 +33,9 @@ pub(super) enum Request {
     Scale {
         workers: usize,
     },
-    /// Answered twice: when it began, and when all workers are gone.
+    /// Has two responses: when the stop has begun, and when all workers have exited.
     Stop {
-        /// All workers are killed.
+        /// Kills all workers at once.
         #[serde(default)]
         now: bool,
     },
@@ -47,7 +45,7 @@ pub(super) enum Request {
 #[serde(tag = "response", rename_all = "snake_case")]
 pub(super) enum Response {
     Status(Status),
-    Begun,
+    Started,
     /// Another reload runs.
     Queued,
     Reloaded(Reloaded),
@@ -61,22 +59,22 @@ pub(super) enum Response {
     },
 }
 
-/// What kind of wish a supervisor did not fulfil.
+/// The kind of reason for which a supervisor did not fulfil a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rejection {
-    /// It belongs to another user.
+    /// The supervisor belongs to another user.
     PermissionDenied,
-    /// It does not understand the request, as when it is of another version.
+    /// The supervisor does not understand the request, for example of another version.
     InvalidRequest,
-    /// A reload did not succeed: who was not replaced serves on.
+    /// The reload failed. The workers that it did not replace keep running.
     ReloadFailed,
-    /// There cannot be so many workers.
+    /// The number of workers is out of range.
     InvalidWorkerCount,
-    /// It ends.
+    /// The supervisor is stopping.
     Stopping,
-    /// Something that this version does not know.
+    /// A kind unknown to this version.
     #[serde(other)]
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! The side of the supervisor.
+//! The server of the control socket.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,124 +13,124 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::protocol::{MAX_REQUEST, PATIENCE, Rejection, Request, Response};
+use super::protocol::{LINE_TIMEOUT, MAX_REQUEST, Rejection, Request, Response};
 use crate::awake::timeout_awake;
 use crate::error::{ReloadError, ScaleError};
 use crate::fleet::ReloadStrategy;
-use crate::home::{Home, Place, looks, make_room, restore};
-use crate::workers::{Stopped, WeakWorkers};
+use crate::runtime_dir::{RuntimeDir, restore};
+use crate::socket_file::{SocketFile, check_interval, remove};
+use crate::status::Stopped;
+use crate::workers::WeakWorkers;
 
-/// So many are served at once, and the next waits.
-pub(super) const PLACES: usize = 16;
+/// The number of connections that are served at once. Further ones wait.
+pub(super) const MAX_ACTIVE: usize = 16;
 
-/// So many are there at once, with those that wait for the end of a reload.
-const CONNECTIONS: usize = 256;
+/// The number of open connections, with those that wait for the end of a reload.
+const MAX_CONNECTIONS: usize = 256;
 
-/// How long those who wait for the end may take to hear of it.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The time in which waiting clients must receive the last response.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long nobody is served when the system refuses, as without descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The delay after a failed accept, for example without free descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-type End = watch::Receiver<Option<Stopped>>;
+type StoppedReceiver = watch::Receiver<Option<Stopped>>;
 
-/// Ends with this.
 #[derive(Debug)]
-pub(crate) struct Serving {
-    end: watch::Sender<Option<Stopped>>,
+pub(crate) struct ControlServer {
+    stopped: watch::Sender<Option<Stopped>>,
     task: JoinHandle<()>,
 }
 
-pub(crate) fn serve(home: Arc<Home>, workers: WeakWorkers) -> io::Result<Serving> {
-    let socket = ControlSocket::open(home)?;
-    let (end, ended) = watch::channel(None);
-    let task = tokio::spawn(accept(socket, workers, ended));
-    Ok(Serving { end, task })
+pub(crate) fn serve(directory: Arc<RuntimeDir>, workers: WeakWorkers) -> io::Result<ControlServer> {
+    let socket = ControlSocket::open(directory)?;
+    let (stopped, receiver) = watch::channel(None);
+    let task = tokio::spawn(accept(socket, workers, receiver));
+    Ok(ControlServer { stopped, task })
 }
 
-/// Made again where somebody removed it.
-struct ControlSocket {
-    listener: UnixListener,
-    home: Arc<Home>,
-    place: Place,
-    /// It cannot be made again, which was logged.
-    is_lost: bool,
-}
-
-impl ControlSocket {
-    fn open(home: Arc<Home>) -> io::Result<Self> {
-        let (listener, place) = bind(&home.control())?;
-        let is_lost = false;
-        Ok(Self {
-            listener,
-            home,
-            place,
-            is_lost,
-        })
-    }
-
-    async fn look(&mut self) {
-        let path = self.home.control();
-        if self.place.is_at(&path) {
-            return;
-        }
-        match self.reopen(&path).await {
-            Ok(()) => {
-                self.is_lost = false;
-                tracing::info!(path = %path.display(), "the control socket was removed, and is made again");
-            }
-            Err(error) => {
-                let was_lost = std::mem::replace(&mut self.is_lost, true);
-                if !was_lost {
-                    tracing::warn!(path = %path.display(), %error, "the control socket was removed, and cannot be made again yet");
-                }
-            }
-        }
-    }
-
-    async fn reopen(&mut self, path: &Path) -> io::Result<()> {
-        restore(&self.home).await?;
-        make_room(path)?;
-        (self.listener, self.place) = bind(path)?;
-        Ok(())
-    }
-}
-
-fn bind(path: &Path) -> io::Result<(UnixListener, Place)> {
-    let listener = UnixListener::bind(path)?;
-    // Whoever connects before this is refused all the same.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok((listener, Place::of(path)?))
-}
-
-impl Serving {
-    /// Tells those who wait for it, before the process is gone.
-    pub(crate) async fn end(self, stopped: Stopped) {
-        self.end.send_replace(Some(stopped));
-        // It ends by itself: a failure is a panic, which was shown.
+impl ControlServer {
+    /// Sends the result to all clients that wait for it, and ends.
+    pub(crate) async fn stop(self, stopped: Stopped) {
+        self.stopped.send_replace(Some(stopped));
+        // An error is a panic, which was shown.
         let _ = self.task.await;
     }
 }
 
-async fn accept(mut socket: ControlSocket, workers: WeakWorkers, mut end: End) {
-    let places = Arc::new(Semaphore::new(PLACES));
+/// The listening socket, which is opened again if its file is removed.
+struct ControlSocket {
+    listener: UnixListener,
+    directory: Arc<RuntimeDir>,
+    file: SocketFile,
+    /// A failed attempt to open it again was logged.
+    is_lost: bool,
+}
+
+impl ControlSocket {
+    fn open(directory: Arc<RuntimeDir>) -> io::Result<Self> {
+        let (listener, file) = bind(&directory.control_socket())?;
+        Ok(Self {
+            listener,
+            directory,
+            file,
+            is_lost: false,
+        })
+    }
+
+    async fn check(&mut self) {
+        let path = self.directory.control_socket();
+        if self.file.is_at(&path) {
+            return;
+        }
+        let reopened = self.reopen(&path).await;
+        let was_lost = std::mem::replace(&mut self.is_lost, reopened.is_err());
+        let path = path.display();
+        match reopened {
+            Ok(()) => tracing::info!(%path, "the control socket was removed; it is open again"),
+            Err(_) if was_lost => {}
+            Err(error) => tracing::warn!(
+                %path,
+                %error,
+                "the control socket was removed and cannot be opened again yet"
+            ),
+        }
+    }
+
+    async fn reopen(&mut self, path: &Path) -> io::Result<()> {
+        restore(&self.directory).await?;
+        remove(path)?;
+        (self.listener, self.file) = bind(path)?;
+        Ok(())
+    }
+}
+
+fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let listener = UnixListener::bind(path)?;
+    // Other users that connect before this are rejected as well.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok((listener, SocketFile::at(path)?))
+}
+
+async fn accept(mut socket: ControlSocket, workers: WeakWorkers, mut stopped: StoppedReceiver) {
+    let permits = Arc::new(Semaphore::new(MAX_ACTIVE));
     let mut connections = JoinSet::new();
-    let mut looks = looks();
+    let mut checks = check_interval();
     loop {
         let next = async {
-            while connections.len() >= CONNECTIONS {
+            while connections.len() >= MAX_CONNECTIONS {
                 connections.join_next().await;
             }
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, socket.listener.accept().await)
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, socket.listener.accept().await)
         };
-        let (place, accepted) = tokio::select! {
+        let (permit, accepted) = tokio::select! {
             next = next => next,
-            _ = looks.tick() => {
-                socket.look().await;
+            _ = checks.tick() => {
+                socket.check().await;
                 continue;
             }
-            _ = end.changed() => break,
+            _ = stopped.changed() => break,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
@@ -138,65 +138,70 @@ async fn accept(mut socket: ControlSocket, workers: WeakWorkers, mut end: End) {
                 let connection = Connection {
                     stream: BufReader::new(stream),
                     workers: workers.clone(),
-                    end: end.clone(),
-                    place: place.ok(),
+                    stopped: stopped.clone(),
+                    permit: permit.ok(),
                 };
-                // That a client goes away is its own affair.
+                // An error means that the client is gone.
                 connections.spawn(async move { drop(connection.serve().await) });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot take a connection to the control socket");
-                sleep(PAUSE).await;
+                tracing::warn!(%error, "cannot accept a connection on the control socket");
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
     drop(socket);
     let all = async { while connections.join_next().await.is_some() {} };
-    let _ = timeout_awake(LAST_WORDS, all).await;
+    let _ = timeout_awake(STOP_TIMEOUT, all).await;
 }
 
 struct Connection {
     stream: BufReader<UnixStream>,
     workers: WeakWorkers,
-    end: End,
-    /// Given back before a long wait, in which others are to be served.
-    place: Option<OwnedSemaphorePermit>,
+    stopped: StoppedReceiver,
+    /// Released before a long wait, so that other connections are served.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
     async fn serve(mut self) -> io::Result<()> {
         let peer = self.stream.get_ref().peer_cred()?;
-        if !may_ask(peer.uid(), geteuid().as_raw()) {
+        if !is_allowed(peer.uid(), geteuid().as_raw()) {
             let (uid, pid) = (peer.uid(), peer.pid());
-            tracing::warn!(uid, pid, "another user was refused at the control socket");
+            tracing::warn!(
+                uid,
+                pid,
+                "rejected a request of another user on the control socket"
+            );
             let why = "the supervisor belongs to another user";
-            return self.refuse(Rejection::PermissionDenied, why).await;
+            return self.reject(Rejection::PermissionDenied, why).await;
         }
-        let mut end = self.end.clone();
+        let mut stopped = self.stopped.clone();
         let request = tokio::select! {
-            request = timeout(PATIENCE, self.request()) => request,
-            _ = end.changed() => return Ok(()),
+            request = timeout(LINE_TIMEOUT, self.request()) => request,
+            _ = stopped.changed() => return Ok(()),
         };
         match request {
             Ok(Ok(Some(request))) => self.fulfil(request).await,
-            // It only looked whether somebody is here.
+            // The client only checks that the supervisor is running.
             Ok(Ok(None)) => Ok(()),
             Ok(Err(error)) => {
-                self.refuse(Rejection::InvalidRequest, &error.to_string())
+                self.reject(Rejection::InvalidRequest, &error.to_string())
                     .await
             }
             Err(_) => {
-                let why = format!("no request came within {PATIENCE:?}");
-                self.refuse(Rejection::InvalidRequest, &why).await
+                let why = format!("no request within {LINE_TIMEOUT:?}");
+                self.reject(Rejection::InvalidRequest, &why).await
             }
         }
     }
 
+    /// Reads the request, or returns `None` if the client closed the connection.
     async fn request(&mut self) -> io::Result<Option<Request>> {
         let mut line = Vec::new();
-        // One byte more, to tell a line that is too long from one that is not.
-        let mut bounded = (&mut self.stream).take(MAX_REQUEST + 1);
-        bounded.read_until(b'\n', &mut line).await?;
+        // One byte more than allowed, to notice longer lines.
+        let mut limited = (&mut self.stream).take(MAX_REQUEST + 1);
+        limited.read_until(b'\n', &mut line).await?;
         if line.is_empty() {
             return Ok(None);
         }
@@ -206,7 +211,7 @@ impl Connection {
         }
         let request = serde_json::from_slice(&line);
         request.map(Some).map_err(|error| {
-            let why = format!("the request is none that this version knows: {error}");
+            let why = format!("cannot decode the request, perhaps of another version: {error}");
             io::Error::other(why)
         })
     }
@@ -226,37 +231,36 @@ impl Connection {
             None => None,
         };
         match status {
-            Some(status) => self.answer(&Response::Status(status)).await,
-            None => self.refuse_ending().await,
+            Some(status) => self.respond(&Response::Status(status)).await,
+            None => self.reject_stopping().await,
         }
     }
 
     async fn reload(&mut self, strategy: ReloadStrategy) -> io::Result<()> {
         let Some(workers) = self.workers.upgrade() else {
-            return self.refuse_ending().await;
+            return self.reject_stopping().await;
         };
-        let begun = workers.start_reload(strategy).await;
-        // Whoever waits for a reload does not keep the workers alive.
+        let started = workers.start_reload(strategy).await;
+        // A client that waits for a reload does not keep the workers alive.
         drop(workers);
-        let outcome = match begun {
-            Ok(reloading) => {
-                let is_queued = reloading.is_queued();
-                let placed = if is_queued {
+        let result = match started {
+            Ok(reload) => {
+                let start = if reload.is_queued() {
                     Response::Queued
                 } else {
-                    Response::Begun
+                    Response::Started
                 };
-                self.answer(&placed).await?;
-                self.place.take();
-                reloading.await
+                self.respond(&start).await?;
+                self.permit.take();
+                reload.await
             }
             Err(error) => Err(error),
         };
-        match outcome {
-            Ok(reloaded) => self.answer(&Response::Reloaded(reloaded)).await,
-            Err(ReloadError::Stopping) => self.refuse_ending().await,
+        match result {
+            Ok(reloaded) => self.respond(&Response::Reloaded(reloaded)).await,
+            Err(ReloadError::Stopping) => self.reject_stopping().await,
             Err(error) => {
-                self.refuse(Rejection::ReloadFailed, &error.to_string())
+                self.reject(Rejection::ReloadFailed, &error.to_string())
                     .await
             }
         }
@@ -268,10 +272,10 @@ impl Connection {
             None => Err(ScaleError::Stopping),
         };
         match scaled {
-            Ok(from) => self.answer(&Response::Scaled { from }).await,
-            Err(ScaleError::Stopping) => self.refuse_ending().await,
+            Ok(from) => self.respond(&Response::Scaled { from }).await,
+            Err(ScaleError::Stopping) => self.reject_stopping().await,
             Err(error) => {
-                self.refuse(Rejection::InvalidWorkerCount, &error.to_string())
+                self.reject(Rejection::InvalidWorkerCount, &error.to_string())
                     .await
             }
         }
@@ -279,10 +283,10 @@ impl Connection {
 
     async fn stop(&mut self, now: bool) -> io::Result<()> {
         let Some(workers) = self.workers.upgrade() else {
-            return self.refuse_ending().await;
+            return self.reject_stopping().await;
         };
-        let told = self.answer(&Response::Begun).await;
-        self.place.take();
+        let responded = self.respond(&Response::Started).await;
+        self.permit.take();
         let stopping = async {
             if now {
                 workers.kill().await
@@ -290,40 +294,41 @@ impl Connection {
                 workers.stop().await
             }
         };
-        let mut end = self.end.clone();
-        let ended = async {
-            match end.wait_for(Option::is_some).await {
+        let mut receiver = self.stopped.clone();
+        let published = async {
+            match receiver.wait_for(Option::is_some).await {
                 Ok(stopped) => *stopped,
                 Err(_) => None,
             }
         };
-        // The workers' own end is told after ours: all who are told here are told before it.
+        // The server is stopped before handles resolve, so that all clients are told before the program
+        // goes on.
         let stopped = tokio::select! {
             stopped = stopping => stopped,
-            Some(stopped) = ended => stopped,
+            Some(stopped) = published => stopped,
         };
-        told?;
-        self.answer(&Response::Stopped(stopped)).await
+        responded?;
+        self.respond(&Response::Stopped(stopped)).await
     }
 
-    async fn refuse_ending(&mut self) -> io::Result<()> {
+    async fn reject_stopping(&mut self) -> io::Result<()> {
         let why = ReloadError::Stopping.to_string();
-        self.refuse(Rejection::Stopping, &why).await
+        self.reject(Rejection::Stopping, &why).await
     }
 
-    async fn refuse(&mut self, kind: Rejection, why: &str) -> io::Result<()> {
+    async fn reject(&mut self, kind: Rejection, why: &str) -> io::Result<()> {
         let why = why.to_owned();
-        self.answer(&Response::Rejected { kind, why }).await
+        self.respond(&Response::Rejected { kind, why }).await
     }
 
-    async fn answer(&mut self, answer: &Response) -> io::Result<()> {
-        let mut line = serde_json::to_vec(answer)?;
+    async fn respond(&mut self, response: &Response) -> io::Result<()> {
+        let mut line = serde_json::to_vec(response)?;
         line.push(b'\n');
-        timeout(PATIENCE, self.stream.write_all(&line)).await?
+        timeout(LINE_TIMEOUT, self.stream.write_all(&line)).await?
     }
 }
 
-/// Whether a process of the user `peer` may ask something of a supervisor of the user `own`.
-pub(super) fn may_ask(peer: u32, own: u32) -> bool {
+/// Returns whether the user `peer` may control a supervisor of the user `own`.
+pub(super) fn is_allowed(peer: u32, own: u32) -> bool {
     peer == own || peer == 0
 }

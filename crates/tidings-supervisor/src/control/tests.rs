@@ -1,4 +1,4 @@
-//! What a control socket promises, also to those who do it harm.
+//! Tests of the control socket, also with malicious clients.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,15 +11,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
-use super::server::may_ask;
+use super::server::is_allowed;
 use crate::{
     ReadyWhen, Rejection, ReloadStrategy, RemoteError, RemoteSupervisor, StartError, Supervisor,
     Workers,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Workers that are ready at once and end at once when told to.
+/// A supervisor of a worker that is ready and stops at once.
 fn sleepers(runtime: &TempDir, name: &str) -> Supervisor {
     Supervisor::new("sleep")
         .args(["1000"])
@@ -29,12 +29,12 @@ fn sleepers(runtime: &TempDir, name: &str) -> Supervisor {
         .name(name)
 }
 
-struct Fleet {
+struct TestSupervisor {
     runtime: TempDir,
     workers: Workers,
 }
 
-impl Fleet {
+impl TestSupervisor {
     async fn start() -> Self {
         let runtime = short_directory();
         let workers = sleepers(&runtime, "web").start().await.unwrap();
@@ -53,21 +53,21 @@ impl Fleet {
         UnixStream::connect(control).await.unwrap()
     }
 
-    /// What is answered to this, until the connection is closed.
-    async fn answer(&self, request: &[u8]) -> String {
+    /// Returns all responses to a request.
+    async fn send(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
-        // It may be refused before all of it is written.
+        // It may be rejected before all of it is written.
         let _ = stream.write_all(request).await;
-        heard(stream).await
+        read_all(stream).await
     }
 }
 
-async fn heard(mut stream: UnixStream) -> String {
-    let mut answer = Vec::new();
-    let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+async fn read_all(mut stream: UnixStream) -> String {
+    let mut response = Vec::new();
+    let read = timeout(DEADLINE, stream.read_to_end(&mut response)).await;
     match read.expect("the connection is closed in time") {
         Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
-        _ => String::from_utf8(answer).unwrap(),
+        _ => String::from_utf8(response).unwrap(),
     }
 }
 
@@ -77,26 +77,26 @@ async fn names(runtime: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_remote_sees_reloads_scales_and_stops_the_workers() {
-    let fleet = Fleet::start().await;
-    let web = fleet.remote().await;
+async fn a_remote_supervisor_can_be_inspected_scaled_reloaded_and_stopped() {
+    let supervisor = TestSupervisor::start().await;
+    let web = supervisor.remote().await;
 
     let status = web.status().await.unwrap();
     assert_eq!((&*status.name, status.slots), ("web", 1));
     assert_eq!(web.scale(3).await.unwrap(), 1);
-    assert!(fleet.workers.wait_until_ready().await);
+    assert!(supervisor.workers.wait_until_ready().await);
     assert_eq!(
         web.reload(ReloadStrategy::Rolling).await.unwrap().workers,
         3
     );
     assert!(web.stop().await.unwrap().is_clean());
 
-    assert!(fleet.workers.wait_until_stopped().await.is_clean());
-    assert!(names(fleet.runtime.path()).await.is_empty());
+    assert!(supervisor.workers.wait_until_stopped().await.is_clean());
+    assert!(names(supervisor.runtime.path()).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_second_reload_hears_that_it_is_queued_and_both_hear_their_outcome() {
+async fn a_second_reload_is_queued_and_both_get_their_result() {
     let runtime = short_directory();
     let slow = sleepers(&runtime, "web").ready_when(ReadyWhen::After(Duration::from_millis(300)));
     let workers = slow.start().await.unwrap();
@@ -114,50 +114,50 @@ async fn a_second_reload_hears_that_it_is_queued_and_both_hear_their_outcome() {
 }
 
 #[tokio::test]
-async fn a_reload_goes_on_when_its_client_goes_away() {
-    let fleet = Fleet::start().await;
-    let before = fleet.workers.status().await.unwrap().workers[0].pid;
+async fn a_reload_continues_without_its_client() {
+    let supervisor = TestSupervisor::start().await;
+    let before = supervisor.workers.status().await.unwrap().workers[0].pid;
 
     drop(
-        fleet
+        supervisor
             .remote()
             .await
             .start_reload(ReloadStrategy::AllAtOnce)
             .await,
     );
 
-    // Its own reload comes after that one.
-    fleet
+    // This reload runs after that one.
+    supervisor
         .workers
         .reload(ReloadStrategy::AllAtOnce)
         .await
         .unwrap();
-    let workers = fleet.workers.status().await.unwrap().workers;
+    let workers = supervisor.workers.status().await.unwrap().workers;
     assert!(workers.iter().any(|it| it.pid != before));
-    fleet.workers.kill().await;
+    supervisor.workers.kill().await;
 }
 
 #[tokio::test]
-async fn what_the_supervisor_refuses_is_said_with_its_kind() {
-    let fleet = Fleet::start().await;
-    let error = fleet.remote().await.scale(2000).await.unwrap_err();
+async fn a_rejection_has_a_kind_and_a_reason() {
+    let supervisor = TestSupervisor::start().await;
+    let error = supervisor.remote().await.scale(2000).await.unwrap_err();
     let RemoteError::Rejected { kind, why } = error else {
         panic!("{error:?}");
     };
     assert_eq!(kind, Rejection::InvalidWorkerCount);
-    assert_eq!(why, "2000 workers: there can be 1 to 1024");
-    fleet.workers.kill().await;
+    assert_eq!(why, "cannot run 2000 workers: choose 1 to 1024");
+    supervisor.workers.kill().await;
 }
 
 #[tokio::test]
-async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
+async fn a_failed_reload_says_why_and_that_the_old_workers_keep_running() {
     let runtime = short_directory();
     let program = runtime.path().join("server");
     let write = |script: &str| {
         let (text, next) = (runtime.path().join("text"), runtime.path().join("next"));
         std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
-        // Not written by this process: a child that another test starts meanwhile would hold it open,
-        // and what is open for writing cannot be run.
+        // Not written by this process: a child of another test could hold it open, and a file that is open
+        // for writing cannot be executed.
         let copied = std::process::Command::new("cp")
             .args([&text, &next])
             .status();
@@ -166,17 +166,19 @@ async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
         std::fs::rename(&next, &program).unwrap();
     };
     write("exec sleep 1000");
-    let homes = short_directory();
+    let runtime_dir = short_directory();
     let workers = Supervisor::new(&program)
         .workers(1)
         .ready_when(ReadyWhen::After(Duration::from_millis(200)))
-        .runtime_dir(homes.path())
+        .runtime_dir(runtime_dir.path())
         .name("web")
         .start()
         .await
         .unwrap();
     assert!(workers.wait_until_ready().await);
-    let web = RemoteSupervisor::find_in(homes.path(), None).await.unwrap();
+    let web = RemoteSupervisor::find_in(runtime_dir.path(), None)
+        .await
+        .unwrap();
 
     write("echo no such table; exit 7");
     let error = web.reload(ReloadStrategy::AllAtOnce).await.unwrap_err();
@@ -192,7 +194,7 @@ async fn a_failed_reload_says_why_and_that_the_old_ones_serve_on() {
 }
 
 #[tokio::test]
-async fn the_only_one_needs_no_name_and_of_several_one_is_named() {
+async fn a_name_is_needed_only_among_several_supervisors() {
     let runtime = short_directory();
     let find = async |name| RemoteSupervisor::find_in(runtime.path(), name).await;
     assert!(matches!(
@@ -206,7 +208,7 @@ async fn the_only_one_needs_no_name_and_of_several_one_is_named() {
     let jobs = sleepers(&runtime, "jobs").start().await.unwrap();
     assert_eq!(names(runtime.path()).await, ["jobs", "web"]);
     let several = find(None).await.unwrap_err().to_string();
-    assert_eq!(several, "several supervisors run: jobs, web");
+    assert_eq!(several, "several supervisors are running: jobs, web");
     let missing = find(Some("mail")).await.unwrap_err().to_string();
     assert!(
         missing.contains("`mail`") && missing.contains("jobs, web"),
@@ -219,22 +221,22 @@ async fn the_only_one_needs_no_name_and_of_several_one_is_named() {
 }
 
 #[tokio::test]
-async fn a_socket_that_a_killed_supervisor_left_is_not_listed() {
-    let fleet = Fleet::start().await;
-    let left = fleet.runtime.path().join("dead");
+async fn the_socket_of_a_killed_supervisor_is_not_listed() {
+    let supervisor = TestSupervisor::start().await;
+    let left = supervisor.runtime.path().join("dead");
     std::fs::create_dir(&left).unwrap();
     drop(std::os::unix::net::UnixListener::bind(left.join("control")).unwrap());
 
-    assert_eq!(names(fleet.runtime.path()).await, ["web"]);
-    fleet.workers.kill().await;
+    assert_eq!(names(supervisor.runtime.path()).await, ["web"]);
+    supervisor.workers.kill().await;
 }
 
 #[tokio::test]
-async fn who_never_answers_is_given_up() {
+async fn requests_to_a_supervisor_that_does_not_respond_time_out() {
     let runtime = short_directory();
     let home = runtime.path().join("web");
     std::fs::create_dir(&home).unwrap();
-    // The system takes connections for it, as for a supervisor that was stopped.
+    // The kernel accepts connections for it, as for a frozen supervisor.
     let _silent = std::os::unix::net::UnixListener::bind(home.join("control")).unwrap();
     let web = RemoteSupervisor::find_in(runtime.path(), None)
         .await
@@ -247,7 +249,7 @@ async fn who_never_answers_is_given_up() {
             web.reload(ReloadStrategy::Rolling)
         )
     };
-    let (status, kill, reload) = timeout(PATIENCE, asked).await.unwrap();
+    let (status, kill, reload) = timeout(DEADLINE, asked).await.unwrap();
 
     for error in [status.unwrap_err(), kill.unwrap_err(), reload.unwrap_err()] {
         assert!(
@@ -258,7 +260,7 @@ async fn who_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_status_says_where_the_workers_are_reached() {
+async fn a_status_has_the_addresses_of_the_workers() {
     let runtime = short_directory();
     let listening = sleepers(&runtime, "web").listen("127.0.0.1:0".parse().unwrap());
     let workers = listening.start().await.unwrap();
@@ -273,16 +275,16 @@ async fn a_status_says_where_the_workers_are_reached() {
 }
 
 #[tokio::test]
-async fn a_control_socket_is_its_users_alone() {
-    let fleet = Fleet::start().await;
-    let control = fleet.runtime.path().join("web/control");
+async fn a_control_socket_is_private() {
+    let supervisor = TestSupervisor::start().await;
+    let control = supervisor.runtime.path().join("web/control");
     let mode = std::fs::metadata(control).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    fleet.workers.kill().await;
+    supervisor.workers.kill().await;
 }
 
-/// Waits until the supervisor is found again.
-async fn is_found(runtime: &Path) -> RemoteSupervisor {
+/// Waits until the supervisor is found.
+async fn wait_until_found(runtime: &Path) -> RemoteSupervisor {
     let found = async {
         loop {
             match RemoteSupervisor::find_in(runtime, Some("web")).await {
@@ -291,7 +293,9 @@ async fn is_found(runtime: &Path) -> RemoteSupervisor {
             }
         }
     };
-    timeout(PATIENCE, found).await.expect("it is found again")
+    timeout(DEADLINE, found)
+        .await
+        .expect("the supervisor is found in time")
 }
 
 fn mode(path: &Path) -> u32 {
@@ -299,53 +303,61 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_supervisor_whose_directory_was_removed_is_found_again_and_still_has_its_name() {
+async fn a_supervisor_whose_directory_was_removed_is_found_again_and_keeps_its_name() {
     let runtime = short_directory();
-    let place = runtime.path().join("run");
-    let start = || sleepers(&runtime, "web").runtime_dir(&place).start();
+    let directory = runtime.path().join("run");
+    let start = || sleepers(&runtime, "web").runtime_dir(&directory).start();
     let workers = start().await.unwrap();
 
     for _ in 0..3 {
-        std::fs::remove_dir_all(&place).unwrap();
-        assert_eq!(is_found(&place).await.status().await.unwrap().slots, 1);
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(
+            wait_until_found(&directory)
+                .await
+                .status()
+                .await
+                .unwrap()
+                .slots,
+            1
+        );
     }
 
-    assert_eq!(mode(&place), 0o700);
-    assert_eq!(mode(&place.join("web")), 0o700);
-    assert_eq!(mode(&place.join("web/control")), 0o600);
+    assert_eq!(mode(&directory), 0o700);
+    assert_eq!(mode(&directory.join("web")), 0o700);
+    assert_eq!(mode(&directory.join("web/control")), 0o600);
     let again = start().await;
     assert!(
         matches!(again, Err(StartError::NameTaken { .. })),
         "{again:?}"
     );
     workers.kill().await;
-    assert_eq!(place.read_dir().unwrap().count(), 0);
+    assert_eq!(directory.read_dir().unwrap().count(), 0);
 }
 
 #[tokio::test]
-async fn a_control_socket_that_was_removed_or_replaced_is_made_again() {
-    let fleet = Fleet::start().await;
-    let control = fleet.runtime.path().join("web/control");
+async fn a_removed_or_replaced_control_socket_is_opened_again() {
+    let supervisor = TestSupervisor::start().await;
+    let control = supervisor.runtime.path().join("web/control");
 
     std::fs::remove_file(&control).unwrap();
-    is_found(fleet.runtime.path()).await;
+    wait_until_found(supervisor.runtime.path()).await;
 
     std::fs::remove_file(&control).unwrap();
     std::fs::write(&control, "no socket").unwrap();
-    is_found(fleet.runtime.path()).await;
+    wait_until_found(supervisor.runtime.path()).await;
     assert_eq!(mode(&control), 0o600);
-    fleet.workers.kill().await;
+    supervisor.workers.kill().await;
 }
 
 #[test]
-fn only_the_same_user_and_root_may_ask() {
-    assert!(may_ask(1000, 1000) && may_ask(0, 1000) && may_ask(0, 0));
-    assert!(!may_ask(1001, 1000) && !may_ask(1000, 0));
+fn only_the_same_user_and_root_are_allowed() {
+    assert!(is_allowed(1000, 1000) && is_allowed(0, 1000) && is_allowed(0, 0));
+    assert!(!is_allowed(1001, 1000) && !is_allowed(1000, 0));
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_refused_and_harms_nobody() {
-    let fleet = Fleet::start().await;
+async fn an_invalid_request_is_rejected() {
+    let supervisor = TestSupervisor::start().await;
     let nested = "[".repeat(4000) + "\n";
     let hostile: [&[u8]; 6] = [
         b"\n",
@@ -356,67 +368,69 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
         nested.as_bytes(),
     ];
     for request in hostile {
-        let answer = fleet.answer(request).await;
+        let response = supervisor.send(request).await;
         assert!(
-            answer.starts_with(r#"{"response":"rejected","kind":"invalid_request","#),
-            "{answer}"
+            response.starts_with(r#"{"response":"rejected","kind":"invalid_request","#),
+            "{response}"
         );
     }
-    assert_eq!(fleet.remote().await.status().await.unwrap().slots, 1);
-    fleet.workers.kill().await;
+    assert_eq!(supervisor.remote().await.status().await.unwrap().slots, 1);
+    supervisor.workers.kill().await;
 }
 
 #[tokio::test]
 async fn a_request_of_64_kib_is_read_whole() {
-    let fleet = Fleet::start().await;
+    let supervisor = TestSupervisor::start().await;
     let start = r#"{"request":"status","note":""#;
     let note = "x".repeat((64 << 10) - start.len() - 3);
-    let answer = fleet
-        .answer(format!("{start}{note}\"}}\n").as_bytes())
+    let response = supervisor
+        .send(format!("{start}{note}\"}}\n").as_bytes())
         .await;
-    assert!(answer.starts_with(r#"{"response":"status""#), "{answer}");
-    fleet.workers.kill().await;
+    assert!(
+        response.starts_with(r#"{"response":"status""#),
+        "{response}"
+    );
+    supervisor.workers.kill().await;
 }
 
 #[tokio::test]
-async fn a_request_has_a_longest() {
-    let fleet = Fleet::start().await;
-    let answer = fleet.answer(&vec![b' '; 1 << 20]).await;
-    assert!(answer.contains("longer than 65536 bytes"), "{answer}");
-    fleet.workers.kill().await;
+async fn a_too_long_request_is_rejected() {
+    let supervisor = TestSupervisor::start().await;
+    let response = supervisor.send(&vec![b' '; 1 << 20]).await;
+    assert!(response.contains("longer than 65536 bytes"), "{response}");
+    supervisor.workers.kill().await;
 }
 
-/// Whoever waits for the end may end the process then: the others have heard of it. Several times,
-/// for it is a race where it is not kept.
+/// A program may exit when its handle resolves. Repeated, because without the order this is a race.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_stops_it_hears_of_the_end_before_the_program_goes_on() {
+async fn a_client_that_stops_the_supervisor_gets_the_result_before_its_handle_resolves() {
     for _ in 0..20 {
-        let fleet = Fleet::start().await;
-        let mut stream = fleet.connect().await;
+        let supervisor = TestSupervisor::start().await;
+        let mut stream = supervisor.connect().await;
         stream.write_all(b"{\"request\":\"stop\"}\n").await.unwrap();
 
-        fleet.workers.wait_until_stopped().await;
+        supervisor.workers.wait_until_stopped().await;
 
-        let mut heard = [0; 1024];
+        let mut response = [0; 1024];
         let mut stream = stream.into_std().unwrap();
-        let length = std::io::Read::read(&mut stream, &mut heard).unwrap();
-        let heard = String::from_utf8_lossy(&heard[..length]);
-        assert!(heard.contains(r#""response":"stopped""#), "{heard}");
+        let length = std::io::Read::read(&mut stream, &mut response).unwrap();
+        let response = String::from_utf8_lossy(&response[..length]);
+        assert!(response.contains(r#""response":"stopped""#), "{response}");
     }
 }
 
 #[tokio::test]
-async fn who_says_nothing_takes_a_place_for_a_while_only() {
-    let fleet = Fleet::start().await;
+async fn a_silent_client_occupies_a_place_only_for_a_while() {
+    let supervisor = TestSupervisor::start().await;
     let mut silent = Vec::new();
-    for _ in 0..super::server::PLACES {
-        silent.push(fleet.connect().await);
+    for _ in 0..super::server::MAX_ACTIVE {
+        silent.push(supervisor.connect().await);
     }
 
-    // All places are taken: this one waits for one of them.
-    let web = fleet.remote().await;
+    // All places are occupied: this one waits.
+    let web = supervisor.remote().await;
     assert_eq!(
-        timeout(PATIENCE, web.status())
+        timeout(DEADLINE, web.status())
             .await
             .unwrap()
             .unwrap()
@@ -424,21 +438,21 @@ async fn who_says_nothing_takes_a_place_for_a_while_only() {
         1
     );
 
-    let answer = heard(silent.remove(0)).await;
-    assert!(answer.contains("no request came within 5s"), "{answer}");
-    fleet.workers.kill().await;
+    let response = read_all(silent.remove(0)).await;
+    assert!(response.contains("no request within 5s"), "{response}");
+    supervisor.workers.kill().await;
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
-    let fleet = Fleet::start().await;
-    let silent = fleet.connect().await;
-    assert!(fleet.remote().await.stop().await.unwrap().is_clean());
-    assert_eq!(heard(silent).await, "");
+async fn a_silent_client_does_not_delay_a_stop() {
+    let supervisor = TestSupervisor::start().await;
+    let silent = supervisor.connect().await;
+    assert!(supervisor.remote().await.stop().await.unwrap().is_clean());
+    assert_eq!(read_all(silent).await, "");
 }
 
 #[tokio::test]
-async fn who_waits_for_a_reload_takes_nobodys_place() {
+async fn a_client_that_waits_for_a_reload_occupies_no_place() {
     let runtime = short_directory();
     let never = sleepers(&runtime, "web").ready_when(ReadyWhen::Notified);
     let never = never.ready_timeout(Duration::from_hours(1));
@@ -449,12 +463,12 @@ async fn who_waits_for_a_reload_takes_nobodys_place() {
 
     let others_are_served = async {
         let mut waiting = Vec::new();
-        for _ in 0..2 * super::server::PLACES {
+        for _ in 0..2 * super::server::MAX_ACTIVE {
             waiting.push(web.start_reload(ReloadStrategy::AllAtOnce).await.unwrap());
         }
         assert!(web.status().await.unwrap().is_reloading);
     };
-    timeout(PATIENCE, others_are_served).await.unwrap();
+    timeout(DEADLINE, others_are_served).await.unwrap();
 
     assert_eq!(
         web.kill().await.unwrap(),
@@ -463,7 +477,7 @@ async fn who_waits_for_a_reload_takes_nobodys_place() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_reload_does_not_keep_the_workers_alive() {
+async fn a_client_that_waits_for_a_reload_does_not_keep_the_workers_alive() {
     let runtime = short_directory();
     let never = sleepers(&runtime, "web").ready_when(ReadyWhen::Notified);
     let workers = never.start().await.unwrap();
@@ -474,13 +488,13 @@ async fn who_waits_for_a_reload_does_not_keep_the_workers_alive() {
 
     drop(workers);
 
-    let outcome = timeout(PATIENCE, reloading.wait()).await.unwrap();
-    let ending = matches!(
-        outcome,
+    let result = timeout(DEADLINE, reloading.wait()).await.unwrap();
+    let is_stopping = matches!(
+        result,
         Err(RemoteError::Rejected {
             kind: Rejection::Stopping,
             ..
         })
     );
-    assert!(ending, "{outcome:?}");
+    assert!(is_stopping, "{result:?}");
 }

@@ -1,44 +1,44 @@
-//! What the clock says of workers.
+//! Deadlines of workers.
 
 use std::time::{Duration, Instant};
 
-use super::slot::{Draining, Leaving, Seat, Slot, Worker};
-use super::{Action, Ended, Fleet, Key, Wrote};
+use super::slot::{Slot, SlotState, StopReason, Worker};
+use super::{Action, Fleet, Key, LastLinesOf, WorkerExit};
 use crate::event::SupervisorEvent;
 use crate::exit::Exit;
 
-/// For so long after a pause no deadline is acted upon: what workers said in the meantime, and that
-/// they ended, waits in their sockets and is handled first.
+/// The time after a pause in which no deadline is acted upon. Notifications and exits of workers that
+/// arrived during the pause are handled first.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// Shorter pauses are not reported: a busy machine has many of them.
-const WORTH_TELLING: Duration = Duration::from_secs(1);
+/// The shortest pause that is reported: a busy machine has many shorter ones.
+const REPORTED_PAUSE: Duration = Duration::from_secs(1);
 
 impl Fleet {
-    /// The supervisor goes on: something happened, or it is time to look at the clock. Returns the time
-    /// without the pauses of the supervisor, by which it would have been due to go on earlier.
-    pub(crate) fn wakes(&mut self, now: Instant) -> Instant {
+    /// Reads the clock, at each event and each [`next_wakeup`](Self::next_wakeup). Returns the time
+    /// without the pauses of the supervisor: times in which it should have run and did not.
+    pub(crate) fn advance_clock(&mut self, now: Instant) -> Instant {
         let pause = self.clock.read(now, self.is_time_awaited());
         let now = self.clock.now();
         if !pause.is_zero() {
             self.settles_at.get_or_insert(now + SETTLE);
         }
-        if pause >= WORTH_TELLING {
+        if pause >= REPORTED_PAUSE {
             self.report(SupervisorEvent::Paused { duration: pause });
         }
         now
     }
 
-    /// Looks at the clock.
-    pub(crate) fn tick(&mut self, now: Instant, wrote: Wrote<'_>) {
+    /// Acts on all deadlines that are over.
+    pub(crate) fn tick(&mut self, now: Instant, last_lines_of: LastLinesOf<'_>) {
         if self.settles_at.is_some_and(|at| now < at) {
             return;
         }
         self.settles_at = None;
         for index in 0..self.slots.len() {
-            self.look_at(index, now, wrote);
+            self.check_slot(index, now, last_lines_of);
         }
-        self.look_at_successors(now, wrote);
+        self.check_new_workers(now, last_lines_of);
         for index in 0..self.draining.len() {
             if self.draining[index].is_overdue(now) {
                 self.kill_draining(index, Some(self.policy.stop_timeout));
@@ -46,88 +46,92 @@ impl Fleet {
         }
     }
 
-    /// When to look at the clock next, by the system's clock.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
+    /// Returns when to call [`tick`](Self::tick) next, by the system's clock.
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         let deadline = self.deadline().map(|it| self.clock.real(it));
-        let beat = self.is_time_awaited().then(|| self.clock.next_beat());
-        deadline.into_iter().chain(beat).min()
+        let reading = self.is_time_awaited().then(|| self.clock.next_reading());
+        deadline.into_iter().chain(reading).min()
     }
 
-    /// When there is something to decide.
+    /// Returns the next time at which there is something to decide.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.due()
+        self.next_due()
             .map(|due| self.settles_at.map_or(due, |at| due.max(at)))
     }
 
-    /// A pause would have to be noticed: there is a deadline, or deaths are remembered for a while.
+    /// Returns whether a pause would have to be noticed: there is a deadline, or deaths are remembered
+    /// for a while.
     fn is_time_awaited(&self) -> bool {
         let (within, now) = (self.policy.crash_loop.within, self.clock.now());
         let remembers = |slot: &Slot| slot.remembers(within, &self.policy.backoff, now);
-        self.due().is_some() || self.slots.iter().any(remembers)
+        self.next_due().is_some() || self.slots.iter().any(remembers)
     }
 
-    fn due(&self) -> Option<Instant> {
+    fn next_due(&self) -> Option<Instant> {
         let slots = self.slots.iter().flat_map(|slot| {
-            let waits = slot.seat.until();
             let workers = slot.workers();
-            waits
-                .into_iter()
-                .chain(workers.filter_map(|worker| self.deadline_of(worker)))
+            let deadlines = workers.filter_map(|worker| self.deadline_of(worker));
+            slot.state.backoff_until().into_iter().chain(deadlines)
         });
         let draining = self.draining.iter();
-        slots.chain(draining.filter_map(Draining::deadline)).min()
+        slots.chain(draining.filter_map(|it| it.kill_at)).min()
     }
 
-    /// What the clock says of one slot, successors aside.
-    fn look_at(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
-        // The one before may have been the last that was not given up: then all are gone.
+    /// Acts on the deadlines of one slot, except those of a new worker.
+    fn check_slot(&mut self, index: usize, now: Instant, last_lines_of: LastLinesOf<'_>) {
+        // The failure of the slot before may have stopped the fleet, which then has no slots.
         let Some(slot) = self.slots.get(index) else {
             return;
         };
         let number = slot.number;
-        match &slot.seat {
-            Seat::Waiting { until } if *until <= now => {
-                let worker = self.start(number, now);
+        match &slot.state {
+            SlotState::Backoff { until } if *until <= now => {
+                let worker = self.start_worker(number, now);
                 let slot = &mut self.slots[index];
                 slot.restarts += 1;
-                slot.seat = Seat::Taken(worker);
+                slot.state = SlotState::Occupied(worker);
             }
-            Seat::Taken(worker) if self.is_ready_by_now(worker, now) => {
+            SlotState::Occupied(worker) if self.has_run_long_enough(worker, now) => {
                 let key = worker.key;
                 self.ready(key, now);
             }
-            Seat::Taken(worker) if self.is_late(worker, now) => self.not_ready(index, now, wrote),
-            Seat::Taken(worker) if self.is_silent(worker, now) => {
+            SlotState::Occupied(worker) if self.is_late(worker, now) => {
+                self.worker_not_ready(index, now, last_lines_of);
+            }
+            SlotState::Occupied(worker) if self.is_watchdog_expired(worker, now) => {
                 let key = worker.key;
-                self.silent(key);
+                self.kill_hung(key);
             }
             _ => {}
         }
     }
 
-    fn not_ready(&mut self, index: usize, now: Instant, wrote: Wrote<'_>) {
-        let timeout = self.policy.ready_timeout;
+    fn worker_not_ready(&mut self, index: usize, now: Instant, last_lines_of: LastLinesOf<'_>) {
         let slot = &mut self.slots[index];
-        let Some(worker) = slot.seat.vacate(now) else {
+        let Some(worker) = slot.state.take_worker(now) else {
             return;
         };
-        let (number, pid) = (slot.number, worker.pid);
-        self.report(SupervisorEvent::NotReady {
-            slot: number,
-            pid,
-            timeout,
-            missing: self.policy.ready_when.missing(),
-        });
-        let ended = Ended {
+        let number = slot.number;
+        self.report_not_ready(number, worker.pid);
+        let exit = WorkerExit {
             exit: Exit::NotReady,
-            last_lines: wrote(worker.key),
+            last_lines: last_lines_of(worker.key),
         };
-        self.dismiss(number, worker, Leaving::Told, now);
-        self.slots[index].last_exit = Some(ended.exit.clone());
-        self.died(index, Duration::ZERO, &ended, now);
+        self.stop_worker(number, worker, StopReason::Told, now);
+        self.slots[index].last_exit = Some(exit.exit.clone());
+        self.died(index, Duration::ZERO, &exit, now);
     }
 
-    pub(super) fn silent(&mut self, key: Key) {
+    pub(super) fn report_not_ready(&mut self, slot: usize, pid: Option<u32>) {
+        self.report(SupervisorEvent::NotReady {
+            slot,
+            pid,
+            timeout: self.policy.ready_timeout,
+            missing: self.policy.ready_when.missing(),
+        });
+    }
+
+    pub(super) fn kill_hung(&mut self, key: Key) {
         let (Some(timeout), Some((slot, worker))) = (self.policy.watchdog, self.find(key)) else {
             return;
         };
@@ -137,39 +141,36 @@ impl Fleet {
         self.report(SupervisorEvent::WatchdogTimeout { slot, pid, timeout });
     }
 
-    pub(super) fn is_ready_by_now(&self, worker: &Worker, now: Instant) -> bool {
-        let lived = now - worker.since;
+    pub(super) fn has_run_long_enough(&self, worker: &Worker, now: Instant) -> bool {
+        let uptime = now - worker.started_at;
         let after = self.policy.ready_when.after();
-        let has_lived = after.is_some_and(|after| lived >= after);
-        worker.ready.is_none() && worker.pid.is_some() && has_lived
+        let is_long_enough = after.is_some_and(|after| uptime >= after);
+        worker.ready_since.is_none() && worker.pid.is_some() && is_long_enough
     }
 
     pub(super) fn is_late(&self, worker: &Worker, now: Instant) -> bool {
-        worker.ready.is_none() && now - worker.since >= self.patience()
+        worker.ready_since.is_none() && now - worker.started_at >= self.ready_timeout()
     }
 
-    /// How long a worker may take to get ready. One that only has to live takes that time anyhow.
-    fn patience(&self) -> Duration {
+    /// Returns the ready timeout, after the uptime that makes a worker ready if that is the condition.
+    fn ready_timeout(&self) -> Duration {
         let after = self.policy.ready_when.after().unwrap_or_default();
         self.policy.ready_timeout.saturating_add(after)
     }
 
-    pub(super) fn is_silent(&self, worker: &Worker, now: Instant) -> bool {
-        let silence = now - worker.heard;
-        let is_too_long = self.policy.watchdog.is_some_and(|most| silence >= most);
-        worker.ready.is_some() && !worker.is_killed && is_too_long
+    pub(super) fn is_watchdog_expired(&self, worker: &Worker, now: Instant) -> bool {
+        let silence = now - worker.last_notified;
+        let is_too_long = self.policy.watchdog.is_some_and(|max| silence >= max);
+        worker.ready_since.is_some() && !worker.is_killed && is_too_long
     }
 
     fn deadline_of(&self, worker: &Worker) -> Option<Instant> {
-        if worker.ready.is_none() {
-            let ready = self
-                .policy
-                .ready_when
-                .after()
-                .filter(|_| worker.pid.is_some());
-            return Some(worker.since + ready.unwrap_or(self.patience()));
+        if worker.ready_since.is_none() {
+            let after = self.policy.ready_when.after();
+            let ready = after.filter(|_| worker.pid.is_some());
+            return Some(worker.started_at + ready.unwrap_or(self.ready_timeout()));
         }
         let watchdog = self.policy.watchdog.filter(|_| !worker.is_killed)?;
-        Some(worker.heard + watchdog)
+        Some(worker.last_notified + watchdog)
     }
 }

@@ -1,55 +1,14 @@
-//! Successors take the seats of their elders: all at once, or one after the other.
+//! Reloads: new workers replace old ones, all at once or one after the other.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-use super::slot::Leaving;
-use super::{Action, Ended, Fleet, Wrote};
+use super::slot::StopReason;
+use super::{
+    Action, Fleet, LastLinesOf, ReloadStart, ReloadStrategy, Reloaded, Ticket, WorkerExit,
+};
 use crate::error::ReloadError;
 use crate::event::SupervisorEvent;
-
-/// In which order workers are replaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReloadStrategy {
-    /// All successors start together. When all are ready all elders are told to end; when one is not,
-    /// nothing has changed. For that time there are twice as many workers.
-    #[default]
-    AllAtOnce,
-    /// One slot after the other, each when the elder of the one before is gone: for the reload there
-    /// is never more than one worker too many. When a successor does not get ready, those before it
-    /// stay.
-    Rolling,
-}
-
-/// A reload that succeeded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Reloaded {
-    /// How many workers were replaced.
-    pub workers: usize,
-    /// In which order: those who share a reload get it all at once if one of them asked for that.
-    #[serde(default)]
-    pub strategy: ReloadStrategy,
-    /// How long that took, without the end of the elders. In JSON, in seconds.
-    #[serde(with = "crate::seconds")]
-    pub took: Duration,
-}
-
-/// Who asked for a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Ticket(pub(crate) u64);
-
-/// What becomes of a wish for a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placed {
-    Begun,
-    /// One is running: all who ask meanwhile share the one after it, all at once if anybody asked for
-    /// that.
-    Queued,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Reloads {
@@ -61,8 +20,8 @@ pub(super) struct Reloads {
 struct Running {
     strategy: ReloadStrategy,
     tickets: Vec<Ticket>,
-    began: Instant,
-    /// Slots whose successor is not started yet.
+    started_at: Instant,
+    /// Slots whose new worker is not started yet.
     pending: VecDeque<usize>,
     replaced: usize,
 }
@@ -73,16 +32,6 @@ impl Reloads {
     }
 }
 
-impl ReloadStrategy {
-    /// How many successors may start, when somebody still leaves for a reload or nobody does.
-    fn room(self, somebody_leaves: bool) -> usize {
-        match self {
-            Self::AllAtOnce => usize::MAX,
-            Self::Rolling => usize::from(!somebody_leaves),
-        }
-    }
-}
-
 impl Fleet {
     /// Replaces all workers.
     pub(crate) fn reload(
@@ -90,24 +39,24 @@ impl Fleet {
         strategy: ReloadStrategy,
         ticket: Ticket,
         now: Instant,
-    ) -> Placed {
-        if self.ending.is_some() {
-            self.actions
-                .push(Action::Answer(vec![ticket], Err(ReloadError::Stopping)));
-            return Placed::Begun;
+    ) -> ReloadStart {
+        if self.stopping.is_some() {
+            let stopping = Err(ReloadError::Stopping);
+            self.actions.push(Action::Respond(vec![ticket], stopping));
+            return ReloadStart::Started;
         }
         if self.reloads.is_running() {
             let queued = self.reloads.queued.get_or_insert((strategy, Vec::new()));
-            // All at once is the stronger wish: it changes nothing when it fails.
+            // It is the stronger promise: nothing changes if it fails.
             if strategy == ReloadStrategy::AllAtOnce {
                 queued.0 = strategy;
             }
             queued.1.push(ticket);
             self.report(SupervisorEvent::ReloadQueued);
-            return Placed::Queued;
+            return ReloadStart::Queued;
         }
         self.start_reload(strategy, vec![ticket], now);
-        Placed::Begun
+        ReloadStart::Started
     }
 
     fn start_reload(&mut self, strategy: ReloadStrategy, tickets: Vec<Ticket>, now: Instant) {
@@ -116,17 +65,20 @@ impl Fleet {
         self.reloads.running = Some(Running {
             strategy,
             tickets,
-            began: now,
+            started_at: now,
             pending: (0..workers).collect(),
             replaced: 0,
         });
         self.advance(now);
     }
 
-    /// Goes on with the reload that is running, where nobody is waited for.
+    /// Continues the running reload, unless it waits for a new worker.
     pub(super) fn advance(&mut self, now: Instant) {
-        let successors = self.slots.iter().filter_map(|slot| slot.successor.as_ref());
-        if !self.reloads.is_running() || successors.clone().any(|worker| worker.ready.is_none()) {
+        let mut new_workers = self
+            .slots
+            .iter()
+            .filter_map(|slot| slot.new_worker.as_ref());
+        if !self.reloads.is_running() || new_workers.any(|it| it.ready_since.is_none()) {
             return;
         }
         self.promote_all(now);
@@ -134,38 +86,40 @@ impl Fleet {
             return self.finish_reload(now);
         };
         for number in batch {
-            let successor = self.start(number, now);
-            self.slots[number].successor = Some(successor);
+            let worker = self.start_worker(number, now);
+            self.slots[number].new_worker = Some(worker);
         }
     }
 
     fn promote_all(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
-            if self.slots[index].successor.is_none() {
+            if self.slots[index].new_worker.is_none() {
                 continue;
             }
             if let Some(running) = &mut self.reloads.running {
                 running.replaced += 1;
             }
-            if let Some(elder) = self.slots[index].promote(now) {
-                self.dismiss(index, elder, Leaving::ForReload, now);
+            if let Some(old_worker) = self.slots[index].promote(now) {
+                self.stop_worker(index, old_worker, StopReason::Reload, now);
             }
         }
     }
 
-    /// The slots that come next; none while an elder has to be gone before, and no batch when all had
-    /// their turn.
+    /// Returns the slots whose new workers to start now, or `None` if none is left. The batch is empty
+    /// while a rolling reload waits for the exit of an old worker.
     fn next_batch(&mut self) -> Option<Vec<usize>> {
-        let mut leaving = self.draining.iter().map(|it| it.leaving);
-        let somebody_leaves = leaving.any(|why| why == Leaving::ForReload);
+        let mut reasons = self.draining.iter().map(|it| it.reason);
+        let is_old_worker_left = reasons.any(|reason| reason == StopReason::Reload);
         let running = self.reloads.running.as_mut()?;
-        // Some may be gone: the fleet was scaled down.
+        // Slots may be gone since the begin of the reload.
         running.pending.retain(|number| *number < self.slots.len());
         if running.pending.is_empty() {
             return None;
         }
-        let room = running.strategy.room(somebody_leaves);
-        let batch = running.pending.len().min(room);
+        let batch = match running.strategy {
+            ReloadStrategy::AllAtOnce => running.pending.len(),
+            ReloadStrategy::Rolling => usize::from(!is_old_worker_left),
+        };
         Some(running.pending.drain(..batch).collect())
     }
 
@@ -173,71 +127,60 @@ impl Fleet {
         let Some(running) = self.reloads.running.take() else {
             return;
         };
-        let (workers, took) = (running.replaced, now - running.began);
-        let strategy = running.strategy;
+        let (workers, took) = (running.replaced, now - running.started_at);
         self.report(SupervisorEvent::Reloaded { workers, took });
-        let done = Ok(Reloaded {
+        let reloaded = Reloaded {
             workers,
-            strategy,
+            strategy: running.strategy,
             took,
-        });
-        self.actions.push(Action::Answer(running.tickets, done));
-        self.begin_queued(now);
+        };
+        let respond = Action::Respond(running.tickets, Ok(reloaded));
+        self.actions.push(respond);
+        self.start_queued(now);
     }
 
-    fn begin_queued(&mut self, now: Instant) {
+    fn start_queued(&mut self, now: Instant) {
         if let Some((strategy, tickets)) = self.reloads.queued.take() {
             self.start_reload(strategy, tickets, now);
         } else {
-            self.give_up_if_all_did(now);
+            self.stop_if_all_failed(now);
         }
     }
 
-    pub(super) fn successor_died(&mut self, slot: usize, ended: &Ended, now: Instant) {
-        let replaced = self.replaced();
+    pub(super) fn new_worker_died(&mut self, slot: usize, exit: &WorkerExit, now: Instant) {
         let error = ReloadError::Exited {
             slot,
-            exit: ended.exit.clone(),
-            last_lines: ended.last_lines.clone(),
-            replaced,
+            exit: exit.exit.clone(),
+            last_lines: exit.last_lines.clone(),
+            replaced: self.replaced(),
         };
         self.fail_reload(error, now);
     }
 
-    /// What the clock says of successors.
-    pub(super) fn look_at_successors(&mut self, now: Instant, wrote: Wrote<'_>) {
+    /// Acts on the deadlines of new workers.
+    pub(super) fn check_new_workers(&mut self, now: Instant, last_lines_of: LastLinesOf<'_>) {
         for index in 0..self.slots.len() {
-            // When the one before made the reload fail, the whole fleet may be given up.
+            // The failure of the reload may have stopped the fleet, which then has no slots.
             let Some(slot) = self.slots.get(index) else {
                 return;
             };
-            let Some(worker) = &slot.successor else {
+            let Some(worker) = &slot.new_worker else {
                 continue;
             };
-            if self.is_ready_by_now(worker, now) {
-                let key = worker.key;
+            let (slot, key, pid) = (slot.number, worker.key, worker.pid);
+            if self.has_run_long_enough(worker, now) {
                 self.ready(key, now);
             } else if self.is_late(worker, now) {
-                let (slot, pid, last_lines) = (slot.number, worker.pid, wrote(worker.key));
-                let timeout = self.policy.ready_timeout;
-                let missing = self.policy.ready_when.missing();
-                self.report(SupervisorEvent::NotReady {
-                    slot,
-                    pid,
-                    timeout,
-                    missing,
-                });
-                let replaced = self.replaced();
+                self.report_not_ready(slot, pid);
                 let error = ReloadError::NotReady {
                     slot,
-                    timeout,
-                    last_lines,
-                    replaced,
+                    timeout: self.policy.ready_timeout,
+                    last_lines: last_lines_of(key),
+                    replaced: self.replaced(),
                 };
                 self.fail_reload(error, now);
-            } else if self.is_silent(worker, now) {
-                let key = worker.key;
-                self.silent(key);
+            } else if self.is_watchdog_expired(worker, now) {
+                self.kill_hung(key);
             }
         }
     }
@@ -247,30 +190,30 @@ impl Fleet {
         running.map_or(0, |running| running.replaced)
     }
 
-    /// The elders stay, and the successors end.
+    /// Stops the new workers, and keeps the old ones.
     fn fail_reload(&mut self, error: ReloadError, now: Instant) {
         let Some(running) = self.reloads.running.take() else {
             return;
         };
         for index in 0..self.slots.len() {
-            if let Some(successor) = self.slots[index].successor.take() {
-                self.dismiss(index, successor, Leaving::ForReload, now);
+            if let Some(new_worker) = self.slots[index].new_worker.take() {
+                self.stop_worker(index, new_worker, StopReason::Reload, now);
             }
         }
         self.report(SupervisorEvent::ReloadFailed {
             error: error.clone(),
         });
         self.actions
-            .push(Action::Answer(running.tickets, Err(error)));
-        self.begin_queued(now);
+            .push(Action::Respond(running.tickets, Err(error)));
+        self.start_queued(now);
     }
 
-    pub(super) fn end_reloads(&mut self) {
+    pub(super) fn fail_all_reloads(&mut self) {
         let running = self.reloads.running.take().map(|running| running.tickets);
         let queued = self.reloads.queued.take().map(|(_, tickets)| tickets);
         for tickets in running.into_iter().chain(queued) {
-            self.actions
-                .push(Action::Answer(tickets, Err(ReloadError::Stopping)));
+            let stopping = Err(ReloadError::Stopping);
+            self.actions.push(Action::Respond(tickets, stopping));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A slot, and who sits in it.
+//! A slot and its workers.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,149 +8,142 @@ use crate::backoff::Backoff;
 use crate::exit::Exit;
 use crate::status::{WorkerState, WorkerStatus};
 
-/// A place for one worker, which it knows as `WORKER_ID`.
+/// A place for one worker, which knows its number as `WORKER_ID`.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) number: usize,
-    pub(super) seat: Seat,
-    /// Who takes the seat in a reload.
-    pub(super) successor: Option<Worker>,
-    /// How many died in a row, for the wait before the next.
+    pub(super) state: SlotState,
+    /// The worker that a reload has started, until it is promoted.
+    pub(super) new_worker: Option<Worker>,
+    /// The number of deaths in a row, which determines the next delay.
     pub(super) failures: u32,
     pub(super) restarts: u64,
     pub(super) last_exit: Option<Exit>,
-    /// When workers died, lately.
-    deaths: VecDeque<Instant>,
+    recent_deaths: VecDeque<Instant>,
 }
 
 #[derive(Debug)]
-pub(super) enum Seat {
-    Taken(Worker),
-    Waiting { until: Instant },
-    GivenUp,
+pub(super) enum SlotState {
+    Occupied(Worker),
+    Backoff { until: Instant },
+    Failed,
 }
 
-/// A process that runs, or is about to.
+/// A process that runs, or is about to be started.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) key: Key,
     pub(super) pid: Option<u32>,
-    pub(super) since: Instant,
-    /// The same, as the system's clock had it.
-    pub(super) born: Instant,
-    /// Since when it can serve.
-    pub(super) ready: Option<Instant>,
-    /// When it gave a sign of life.
-    pub(super) heard: Instant,
+    pub(super) started_at: Instant,
+    /// The same by the system's clock.
+    pub(super) really_started_at: Instant,
+    pub(super) ready_since: Option<Instant>,
+    /// The time of its start or its last ready or watchdog notification.
+    pub(super) last_notified: Instant,
     pub(super) is_killed: bool,
 }
 
-/// A worker that ends.
+/// A worker that is stopping.
 #[derive(Debug)]
-pub(super) struct Draining {
+pub(super) struct DrainingWorker {
     pub(super) slot: usize,
     pub(super) worker: Worker,
-    pub(super) leaving: Leaving,
-    /// None once that was done.
+    pub(super) reason: StopReason,
+    /// `None` after it was killed.
     pub(super) kill_at: Option<Instant>,
 }
 
-/// Why a worker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaving {
-    /// It was replaced, or should have replaced somebody.
-    ForReload,
-    /// It was told to for another reason.
+pub(super) enum StopReason {
+    /// A reload replaced the worker, or failed and stops its new workers.
+    Reload,
+    /// The worker was told to stop for another reason.
     Told,
-    /// It said itself that it does.
-    ByItself,
+    /// The worker announced that it stops.
+    Announced,
 }
 
 impl Slot {
     pub(super) fn new(number: usize, worker: Worker) -> Self {
         Self {
             number,
-            seat: Seat::Taken(worker),
-            successor: None,
+            state: SlotState::Occupied(worker),
+            new_worker: None,
             failures: 0,
             restarts: 0,
             last_exit: None,
-            deaths: VecDeque::new(),
+            recent_deaths: VecDeque::new(),
         }
     }
 
     pub(super) fn workers(&self) -> impl Iterator<Item = &Worker> {
-        self.seat.worker().into_iter().chain(&self.successor)
+        self.state.worker().into_iter().chain(&self.new_worker)
     }
 
     pub(super) fn workers_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
-        let seated = match &mut self.seat {
-            Seat::Taken(worker) => Some(worker),
-            Seat::Waiting { .. } | Seat::GivenUp => None,
+        let current = match &mut self.state {
+            SlotState::Occupied(worker) => Some(worker),
+            SlotState::Backoff { .. } | SlotState::Failed => None,
         };
-        seated.into_iter().chain(&mut self.successor)
-    }
-
-    pub(super) fn worker_mut(&mut self, key: Key) -> Option<&mut Worker> {
-        self.workers_mut().find(|worker| worker.key == key)
+        current.into_iter().chain(&mut self.new_worker)
     }
 
     pub(super) fn has(&self, key: Key) -> bool {
         self.workers().any(|worker| worker.key == key)
     }
 
-    /// Counts one more; how many were there within this time?
+    /// Counts a death, and returns the number of deaths within this time.
     pub(super) fn count_death(&mut self, within: Duration, now: Instant) -> usize {
-        self.deaths.push_back(now);
-        self.deaths.retain(|death| now - *death < within);
-        self.deaths.len()
+        self.recent_deaths.push_back(now);
+        self.recent_deaths.retain(|death| now - *death < within);
+        self.recent_deaths.len()
     }
 
-    /// Its past decides about its next death, as long as not enough time has passed.
+    /// Returns whether earlier deaths still influence what happens at the next one.
     pub(super) fn remembers(&self, within: Duration, backoff: &Backoff, now: Instant) -> bool {
         let is_recent = |death: &Instant| now - *death < within;
-        let serves = self.seat.worker().filter(|_| self.failures > 0);
-        self.deaths.iter().any(is_recent)
-            || serves.is_some_and(|worker| !backoff.forgets_after(worker.served(now)))
+        let worker = self.state.worker().filter(|_| self.failures > 0);
+        self.recent_deaths.iter().any(is_recent)
+            || worker.is_some_and(|it| !backoff.is_reset_after(it.ready_for(now)))
     }
 
-    /// The successor takes the seat; what happened to those before is forgotten.
+    /// Replaces the worker by the new one, forgets earlier deaths, and returns the old worker.
     pub(super) fn promote(&mut self, now: Instant) -> Option<Worker> {
-        let successor = self.successor.take()?;
-        let elder = self.seat.vacate(now);
-        self.seat = Seat::Taken(successor);
+        let new_worker = self.new_worker.take()?;
+        let old_worker = self.state.take_worker(now);
+        self.state = SlotState::Occupied(new_worker);
         self.failures = 0;
-        self.deaths.clear();
-        elder
+        self.recent_deaths.clear();
+        old_worker
     }
 
-    /// By the system's clock.
+    /// Returns the status of its workers. `now` is the time of the system's clock.
     pub(super) fn status(&self, now: Instant) -> impl Iterator<Item = WorkerStatus> {
-        let state = match &self.seat {
-            Seat::Taken(worker) => worker.state(),
-            Seat::Waiting { .. } => WorkerState::Backoff,
-            Seat::GivenUp => WorkerState::Failed,
+        let state = match &self.state {
+            SlotState::Occupied(worker) => worker.state(),
+            SlotState::Backoff { .. } => WorkerState::Backoff,
+            SlotState::Failed => WorkerState::Failed,
         };
-        let seated = (state, self.seat.worker());
-        let successor = self.successor.as_ref();
-        let successor = successor.map(|worker| (worker.state(), Some(worker)));
-        let all = std::iter::once(seated).chain(successor);
+        let current = (state, self.state.worker());
+        let new_worker = self.new_worker.as_ref();
+        let new_worker = new_worker.map(|worker| (worker.state(), Some(worker)));
+        let all = std::iter::once(current).chain(new_worker);
         all.map(move |(state, worker)| WorkerStatus {
             slot: self.number,
             pid: worker.and_then(|worker| worker.pid),
             state,
-            uptime: worker.map_or(Duration::ZERO, |worker| now - worker.born),
+            uptime: worker.map_or(Duration::ZERO, |it| now - it.really_started_at),
             restarts: self.restarts,
             last_exit: self.last_exit.clone(),
         })
     }
 }
 
-impl Seat {
+impl SlotState {
     fn worker(&self) -> Option<&Worker> {
         match self {
-            Self::Taken(worker) => Some(worker),
-            Self::Waiting { .. } | Self::GivenUp => None,
+            Self::Occupied(worker) => Some(worker),
+            Self::Backoff { .. } | Self::Failed => None,
         }
     }
 
@@ -159,60 +152,56 @@ impl Seat {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.worker().is_some_and(|worker| worker.ready.is_some())
+        self.worker()
+            .is_some_and(|worker| worker.ready_since.is_some())
     }
 
-    pub(super) fn until(&self) -> Option<Instant> {
+    pub(super) fn backoff_until(&self) -> Option<Instant> {
         match self {
-            Self::Waiting { until } => Some(*until),
-            Self::Taken(_) | Self::GivenUp => None,
+            Self::Backoff { until } => Some(*until),
+            Self::Occupied(_) | Self::Failed => None,
         }
     }
 
-    /// Takes the worker out, if there is one; the seat then waits, until somebody decides for how
-    /// long.
-    pub(super) fn vacate(&mut self, now: Instant) -> Option<Worker> {
-        if !matches!(self, Self::Taken(_)) {
+    /// Takes the worker out, if there is one, and leaves a backoff that ends now.
+    pub(super) fn take_worker(&mut self, now: Instant) -> Option<Worker> {
+        if !matches!(self, Self::Occupied(_)) {
             return None;
         }
-        match std::mem::replace(self, Self::Waiting { until: now }) {
-            Self::Taken(worker) => Some(worker),
-            Self::Waiting { .. } | Self::GivenUp => None,
+        match std::mem::replace(self, Self::Backoff { until: now }) {
+            Self::Occupied(worker) => Some(worker),
+            Self::Backoff { .. } | Self::Failed => None,
         }
     }
 }
 
 impl Worker {
-    pub(super) fn new(key: Key, now: Instant, born: Instant) -> Self {
+    pub(super) fn new(key: Key, now: Instant, really_now: Instant) -> Self {
         Self {
             key,
             pid: None,
-            since: now,
-            born,
-            ready: None,
-            heard: now,
+            started_at: now,
+            really_started_at: really_now,
+            ready_since: None,
+            last_notified: now,
             is_killed: false,
         }
     }
 
-    pub(super) fn served(&self, now: Instant) -> Duration {
-        self.ready.map_or(Duration::ZERO, |ready| now - ready)
+    pub(super) fn ready_for(&self, now: Instant) -> Duration {
+        self.ready_since.map_or(Duration::ZERO, |since| now - since)
     }
 
     fn state(&self) -> WorkerState {
-        match self.ready {
+        match self.ready_since {
             Some(_) => WorkerState::Ready,
             None => WorkerState::Starting,
         }
     }
 }
 
-impl Draining {
+impl DrainingWorker {
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         self.kill_at.is_some_and(|at| at <= now)
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.kill_at
     }
 }

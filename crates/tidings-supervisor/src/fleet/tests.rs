@@ -1,28 +1,29 @@
-//! What the fleet decides.
+//! Tests of the decisions of the fleet.
 
 mod chaos;
 mod pauses;
 mod reloads;
-mod respawns;
-mod seats;
+mod restarts;
+mod workers;
 
 use std::time::{Duration, Instant};
 
 use super::{
-    Action, CrashLoop, Ended, Fleet, Key, Placed, Policy, ReloadStrategy, Reloaded, Ticket,
+    Action, CrashLoop, Fleet, Key, Policy, ReloadStart, ReloadStrategy, Reloaded, Ticket,
+    WorkerExit,
 };
 use crate::backoff::Backoff;
 use crate::error::ReloadError;
 use crate::event::SupervisorEvent;
 use crate::exit::Exit;
-use crate::notify::Word;
+use crate::notify::Notification;
 use crate::ready::ReadyWhen;
 use crate::status::WorkerState;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
-/// Deaths are a second apart at first, and worth giving up when they are ten in a minute.
+/// Delays begin with a second, and a slot fails after ten deaths in a minute.
 fn policy(workers: usize) -> Policy {
     Policy {
         workers,
@@ -41,157 +42,157 @@ fn policy(workers: usize) -> Policy {
     }
 }
 
-/// A fleet, a clock that stands still, and what was decided.
-struct Play {
+/// A fleet with a manual clock, and its actions.
+struct FleetTest {
     fleet: Fleet,
-    /// By the system's clock.
+    /// The time by the system's clock.
     real: Instant,
-    /// Without the pauses of the supervisor.
+    /// The time of the fleet, without pauses.
     now: Instant,
-    /// What it did that was not asked for yet, without its events.
-    deeds: Vec<Action>,
+    /// Actions that the test has not taken yet, without events.
+    actions: Vec<Action>,
     events: Vec<SupervisorEvent>,
     tickets: u64,
 }
 
-impl Play {
-    /// Nobody is ready yet.
-    fn begin(policy: Policy) -> Self {
+impl FleetTest {
+    /// No worker is ready yet.
+    fn start(policy: Policy) -> Self {
         let now = Instant::now();
-        // Chance only shortens: so a delay is as long as it can be.
-        let fleet = Fleet::begin(policy, || 1.0, now);
-        let mut play = Self {
+        // Without jitter.
+        let fleet = Fleet::start(policy, || 1.0, now);
+        let mut test = Self {
             fleet,
             real: now,
             now,
-            deeds: Vec::new(),
+            actions: Vec::new(),
             events: Vec::new(),
             tickets: 0,
         };
-        play.look();
-        play
+        test.collect();
+        test
     }
 
-    /// All are ready: the worker of slot n has the key n.
+    /// All workers are ready. The worker of slot n has the key n.
     fn with_all_ready(policy: Policy) -> Self {
-        let mut play = Self::begin(policy);
-        for (key, _) in play.starts() {
-            play.gets_ready(key);
+        let mut test = Self::start(policy);
+        for (key, _) in test.starts() {
+            test.make_ready(key);
         }
-        play.events.clear();
-        assert!(play.fleet.are_all_ready());
-        play
+        test.events.clear();
+        assert!(test.fleet.are_all_ready());
+        test
     }
 
-    fn look(&mut self) {
+    fn collect(&mut self) {
         for action in self.fleet.actions() {
             match action {
                 Action::Report(event) => self.events.push(event),
-                deed => self.deeds.push(deed),
+                action => self.actions.push(action),
             }
         }
     }
 
-    /// Time in which the supervisor looks at the clock whenever it should.
-    fn passes(&mut self, time: Duration) {
+    /// Lets time pass in which the supervisor ticks at each wakeup.
+    fn advance(&mut self, time: Duration) {
         let until = self.real + time;
-        while let Some(look) = self.fleet.next_look().filter(|it| *it < until) {
+        while let Some(look) = self.fleet.next_wakeup().filter(|it| *it < until) {
             self.real = self.real.max(look);
-            self.ticks();
+            self.tick();
         }
         self.real = until;
-        self.ticks();
+        self.tick();
     }
 
-    /// Time in which the supervisor does nothing; afterwards it has not looked at anything yet.
-    fn is_paused(&mut self, time: Duration) {
+    /// Lets time pass in which the supervisor does nothing.
+    fn pause(&mut self, time: Duration) {
         self.real += time;
     }
 
-    fn ticks(&mut self) {
-        self.wakes();
-        self.fleet.tick(self.now, &words_of);
-        self.look();
+    fn tick(&mut self) {
+        self.advance_clock();
+        self.fleet.tick(self.now, &last_lines_of);
+        self.collect();
     }
 
-    fn wakes(&mut self) {
-        self.now = self.fleet.wakes(self.real);
+    fn advance_clock(&mut self) {
+        self.now = self.fleet.advance_clock(self.real);
     }
 
-    fn starts_up(&mut self, key: Key) {
+    fn start_process(&mut self, key: Key) {
         self.fleet.started(key, pid(key));
-        self.look();
+        self.collect();
     }
 
-    fn gets_ready(&mut self, key: Key) {
-        self.starts_up(key);
-        self.says(key, Word::Ready);
+    fn make_ready(&mut self, key: Key) {
+        self.start_process(key);
+        self.notify(key, Notification::Ready);
     }
 
-    fn says(&mut self, key: Key, word: Word) {
-        self.wakes();
-        self.fleet.said(key, word, self.now);
-        self.look();
+    fn notify(&mut self, key: Key, notification: Notification) {
+        self.advance_clock();
+        self.fleet.notified(key, notification, self.now);
+        self.collect();
     }
 
-    fn dies(&mut self, key: Key) {
-        self.ends(key, Exit::Status(1));
+    fn die(&mut self, key: Key) {
+        self.exit(key, Exit::Status(1));
     }
 
-    fn ends(&mut self, key: Key, exit: Exit) {
-        let last_lines = vec!["alas".to_owned()];
-        let ended = Ended { exit, last_lines };
-        self.wakes();
+    fn exit(&mut self, key: Key, exit: Exit) {
+        let last_lines = vec!["last line".to_owned()];
+        let ended = WorkerExit { exit, last_lines };
+        self.advance_clock();
         self.fleet.exited(key, &ended, self.now);
-        self.look();
+        self.collect();
     }
 
-    /// A worker dies, and its slot waits until another is started, whose key this is.
-    fn is_respawned(&mut self, key: Key) -> Key {
-        self.dies(key);
+    /// Lets a worker die, waits for the delay, and returns the key of the next worker.
+    fn die_and_restart(&mut self, key: Key) -> Key {
+        self.die(key);
         let deadline = self.fleet.deadline().unwrap();
-        self.passes(deadline - self.now);
+        self.advance(deadline - self.now);
         let started = self.starts();
         assert_eq!(started.len(), 1, "{started:?}");
         started[0].0
     }
 
-    fn reloads(&mut self, strategy: ReloadStrategy) -> (Ticket, Placed) {
+    fn reload(&mut self, strategy: ReloadStrategy) -> (Ticket, ReloadStart) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.wakes();
-        let placed = self.fleet.reload(strategy, ticket, self.now);
-        self.look();
-        (ticket, placed)
+        self.advance_clock();
+        let start = self.fleet.reload(strategy, ticket, self.now);
+        self.collect();
+        (ticket, start)
     }
 
-    fn scales(&mut self, workers: usize) {
-        self.wakes();
+    fn scale(&mut self, workers: usize) {
+        self.advance_clock();
         self.fleet.scale(workers, self.now).unwrap();
-        self.look();
+        self.collect();
     }
 
-    fn is_told_to_end(&mut self) {
-        self.wakes();
-        self.fleet.end(self.now);
-        self.look();
+    fn stop(&mut self) {
+        self.advance_clock();
+        self.fleet.stop(self.now);
+        self.collect();
     }
 
-    /// What was done since this was asked last.
-    fn deeds(&mut self) -> Vec<Action> {
-        std::mem::take(&mut self.deeds)
+    /// Returns the actions since the last call.
+    fn actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
     }
 
-    /// As [`deeds`](Self::deeds), where nothing but starts is expected.
+    /// Returns the actions since the last call, which must all be starts.
     fn starts(&mut self) -> Vec<(Key, usize)> {
-        let starts = self.deeds().into_iter().map(|deed| match deed {
+        let starts = self.actions().into_iter().map(|action| match action {
             Action::Start { worker, slot } => (worker, slot),
             other => panic!("{other:?}"),
         });
         starts.collect()
     }
 
-    fn keys(&mut self) -> Vec<Key> {
+    fn started_keys(&mut self) -> Vec<Key> {
         self.starts().into_iter().map(|(key, _)| key).collect()
     }
 
@@ -217,9 +218,9 @@ fn pid(Key(key): Key) -> u32 {
     100 + u32::try_from(key).unwrap()
 }
 
-/// What a worker wrote before it was told to end.
-fn words_of(Key(key): Key) -> Vec<String> {
-    vec![format!("words of {key}")]
+/// Returns the last lines of a running worker.
+fn last_lines_of(Key(key): Key) -> Vec<String> {
+    vec![format!("last line of {key}")]
 }
 
 fn just_under(time: Duration) -> Duration {
@@ -232,9 +233,9 @@ fn done(tickets: &[Ticket], workers: usize, strategy: ReloadStrategy, took: Dura
         strategy,
         took,
     };
-    Action::Answer(tickets.to_vec(), Ok(done))
+    Action::Respond(tickets.to_vec(), Ok(done))
 }
 
 fn failed(tickets: &[Ticket], error: ReloadError) -> Action {
-    Action::Answer(tickets.to_vec(), Err(error))
+    Action::Respond(tickets.to_vec(), Err(error))
 }

@@ -1,4 +1,4 @@
-//! What a worker is given, and nothing else.
+//! The descriptors, arguments, environment and user of workers.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use tidings_supervisor::{ProgramError, ReadyWhen, StartError, Supervisor};
 
 use super::harness::*;
 
-/// As `describe` of `examples/misbehaving.rs` writes it.
+/// The output of `describe` of `examples/misbehaving.rs`.
 #[derive(Debug, Deserialize)]
 struct Description {
     pid: u32,
@@ -24,16 +24,16 @@ struct Description {
     status: BTreeMap<String, String>,
 }
 
-impl Trial {
+impl TestSupervisor {
     async fn description(&self) -> Description {
         self.descriptions(1).await.remove(0).1
     }
 
-    /// All that so many workers were given, and the slot of each. The environment is that of whoever
-    /// runs the test, and may be longer than a line.
+    /// Returns the slots and descriptions of this many workers. A description contains the environment of
+    /// the test, and may be longer than a line.
     async fn descriptions(&self, many: usize) -> Vec<(usize, Description)> {
         let lines = self.lines.until(|all| {
-            let mut lines = Heard::whole(all);
+            let mut lines = Recorder::whole(all);
             lines.retain(|line| line.text.starts_with('{') && !line.is_partial);
             (lines.len() >= many).then_some(lines)
         });
@@ -43,16 +43,16 @@ impl Trial {
     }
 }
 
-async fn described(plan: Plan) -> Description {
-    let trial = plan.start().await;
-    trial.description().await
+async fn described(builder: Builder) -> Description {
+    let supervisor = builder.start().await;
+    supervisor.description().await
 }
 
-fn describing() -> Plan {
+fn describing() -> Builder {
     workers_that(&["describe", "ready", "wait"])
 }
 
-/// Descriptors of this process that an exec would leave open.
+/// Opens descriptors without close-on-exec.
 fn inheritable(many: usize) -> Vec<OwnedFd> {
     let one = || {
         let (one, other) = std::io::pipe().unwrap();
@@ -66,7 +66,7 @@ fn inheritable(many: usize) -> Vec<OwnedFd> {
 }
 
 #[tokio::test]
-async fn without_sockets_a_worker_has_three_descriptors_whatever_is_open_here() {
+async fn without_sockets_a_worker_inherits_three_descriptors() {
     let _open = inheritable(40);
     let worker = described(describing()).await;
     let numbers: Vec<_> = worker.descriptors.keys().copied().collect();
@@ -77,16 +77,16 @@ async fn without_sockets_a_worker_has_three_descriptors_whatever_is_open_here() 
 }
 
 #[tokio::test]
-async fn sockets_lie_from_3_on_in_their_order_and_nothing_else_does() {
+async fn sockets_are_inherited_from_3_on_in_order_and_nothing_else() {
     let _open = inheritable(40);
     let directory = short_directory();
     let path = directory.path().join("socket");
-    let plan = describing().with(|it| {
+    let builder = describing().with(|it| {
         it.listen(local("web"))
             .listen(format!("unix:{}", path.display()).parse().unwrap())
             .listen(local("admin"))
     });
-    let worker = described(plan).await;
+    let worker = described(builder).await;
     let numbers: Vec<_> = worker.descriptors.keys().copied().collect();
     assert_eq!(numbers, [0, 1, 2, 3, 4, 5], "{:?}", worker.descriptors);
     let environment = &worker.environment;
@@ -96,15 +96,15 @@ async fn sockets_lie_from_3_on_in_their_order_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn many_sockets_arrive_all() {
+async fn many_sockets_are_inherited() {
     for many in [1, 4, 20, 60] {
-        let plan = describing().with(|mut supervisor| {
+        let builder = describing().with(|mut supervisor| {
             for number in 0..many {
                 supervisor = supervisor.listen(local(&format!("socket-{number}")));
             }
             supervisor
         });
-        let worker = described(plan).await;
+        let worker = described(builder).await;
         let sockets: Vec<_> = worker.descriptors.iter().skip(3).collect();
         assert_eq!(sockets.len(), many);
         for (number, link) in sockets {
@@ -118,10 +118,10 @@ async fn many_sockets_arrive_all() {
 }
 
 #[tokio::test]
-async fn a_hundred_workers_have_what_is_theirs_while_others_are_started() {
+async fn a_hundred_workers_inherit_the_same_while_others_are_started() {
     let _open = inheritable(10);
-    let trial = describing().workers(100).listening().ready().await;
-    for (slot, worker) in trial.descriptions(100).await {
+    let supervisor = describing().workers(100).listening().ready().await;
+    for (slot, worker) in supervisor.descriptions(100).await {
         let numbers: Vec<_> = worker.descriptors.keys().copied().collect();
         assert_eq!(numbers, [0, 1, 2, 3], "{:?}", worker.descriptors);
         assert_eq!(worker.environment["WORKER_ID"], slot.to_string());
@@ -130,14 +130,14 @@ async fn a_hundred_workers_have_what_is_theirs_while_others_are_started() {
 }
 
 #[tokio::test]
-async fn a_worker_leads_a_group_of_its_own_and_is_our_child() {
+async fn a_worker_leads_a_group_of_its_own_and_is_a_child_of_the_supervisor() {
     let worker = described(describing()).await;
     assert_eq!(worker.group, worker.pid);
     assert_eq!(worker.supervisor, std::process::id());
 }
 
 #[tokio::test]
-async fn arguments_arrive_as_they_are() {
+async fn arguments_are_passed_unchanged() {
     let odd = [
         "a b",
         "\"'",
@@ -146,25 +146,25 @@ async fn arguments_arrive_as_they_are() {
         "ä\n",
         "--",
     ];
-    let says = odd.map(|it| format!("say={it}"));
+    let says = odd.map(|it| format!("print={it}"));
     let mut steps = vec!["describe"];
     steps.extend(says.iter().map(String::as_str));
     steps.extend(["ready", "wait"]);
-    let plan = workers_that(&steps);
-    let worker = described(plan).await;
+    let builder = workers_that(&steps);
+    let worker = described(builder).await;
     assert_eq!(worker.arguments[0], misbehaving().to_string_lossy());
     assert_eq!(worker.arguments[1..], steps);
 }
 
 #[tokio::test]
-async fn the_environment_is_as_it_was_given() {
-    let plan = describing().with(|it| {
+async fn the_environment_has_the_given_changes() {
+    let builder = describing().with(|it| {
         it.env("GIVEN", "a b=c $HOME")
             .env("GIVEN_TWICE", "1")
             .env("GIVEN_TWICE", "2")
             .env_remove("PATH")
     });
-    let worker = described(plan).await;
+    let worker = described(builder).await;
     let environment = &worker.environment;
     assert_eq!(environment["GIVEN"], "a b=c $HOME");
     assert_eq!(environment["GIVEN_TWICE"], "2");
@@ -176,10 +176,10 @@ async fn the_environment_is_as_it_was_given() {
 }
 
 #[tokio::test]
-async fn an_environment_that_is_cleared_holds_what_was_given_and_what_the_supervisor_says() {
-    let plan = describing().with(|it| it.env_clear().env("GIVEN", "1"));
-    let plan = plan.with(|it| it.watchdog(PATIENCE));
-    let worker = described(plan).await;
+async fn a_cleared_environment_has_the_given_variables_and_those_of_the_supervisor() {
+    let builder = describing().with(|it| it.env_clear().env("GIVEN", "1"));
+    let builder = builder.with(|it| it.watchdog(DEADLINE));
+    let worker = described(builder).await;
     let names: Vec<_> = worker.environment.keys().map(String::as_str).collect();
     assert_eq!(
         names,
@@ -188,11 +188,10 @@ async fn an_environment_that_is_cleared_holds_what_was_given_and_what_the_superv
     assert_eq!(worker.environment["WATCHDOG_USEC"], "30000000");
 }
 
-/// Whoever sets such a variable would have the worker look for sockets that are not there, or speak
-/// to somebody else.
+/// With such a variable the worker would use sockets that it does not have, or another supervisor.
 #[tokio::test]
-async fn what_the_supervisor_says_is_said_by_nobody_else() {
-    let plan = describing().with(|it| {
+async fn variables_of_the_supervisor_cannot_be_set() {
+    let builder = describing().with(|it| {
         it.env("LISTEN_FDS", "7")
             .env("LISTEN_PID", "1")
             .env("LISTEN_FDNAMES", "x")
@@ -201,8 +200,8 @@ async fn what_the_supervisor_says_is_said_by_nobody_else() {
             .env("NOTIFY_SOCKET", "/nowhere")
             .env("WORKER_ID", "77")
     });
-    let trial = plan.ready().await;
-    let worker = trial.description().await;
+    let supervisor = builder.ready().await;
+    let worker = supervisor.description().await;
     assert!(!worker.environment.contains_key("LISTEN_FDS"));
     assert!(!worker.environment.contains_key("LISTEN_PID"));
     assert!(!worker.environment.contains_key("LISTEN_FDNAMES"));
@@ -212,7 +211,7 @@ async fn what_the_supervisor_says_is_said_by_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_worker_starts_in_its_directory() {
+async fn a_worker_starts_in_the_given_directory() {
     let directory = short_directory();
     let path = directory.path().canonicalize().unwrap();
     let worker = described(describing().with(|it| it.current_dir(&path))).await;
@@ -222,26 +221,26 @@ async fn a_worker_starts_in_its_directory() {
 const NOBODY: u32 = 65_534;
 
 #[tokio::test]
-async fn a_worker_becomes_another_user_for_good() {
+async fn a_worker_runs_as_another_user_permanently() {
     let steps = ["describe", "regain", "ready", "wait"];
-    // Where another user can run it.
+    // In a directory that the other user can read.
     let directory = short_directory();
     set_mode(directory.path(), 0o755);
     let program = directory.path().join("misbehaving");
     copy(&misbehaving(), &program);
-    let plan = workers_of(&program, &steps).listening();
-    let plan = plan.with(|it| {
+    let builder = workers_of(&program, &steps).listening();
+    let builder = builder.with(|it| {
         it.user(NOBODY.to_string())
             .group("65533")
             .env("HOME", "/given")
     });
     if !rustix::process::geteuid().is_root() {
-        let refused = plan.supervisor().start().await.unwrap_err().to_string();
-        assert!(refused.contains("only root"), "{refused}");
+        let rejected = builder.supervisor().start().await.unwrap_err().to_string();
+        assert!(rejected.contains("only root"), "{rejected}");
         return;
     }
-    let trial = plan.ready().await;
-    let worker = trial.description().await;
+    let supervisor = builder.ready().await;
+    let worker = supervisor.description().await;
     let status = |name: &str| worker.status[name].split_whitespace().collect::<Vec<_>>();
     assert_eq!(status("Uid"), ["65534"; 4]);
     assert_eq!(status("Gid"), ["65533"; 4]);
@@ -252,13 +251,13 @@ async fn a_worker_becomes_another_user_for_good() {
     assert_eq!(worker.environment["HOME"], "/given");
     assert_ne!(worker.environment["USER"], "root");
     assert_eq!(worker.environment["USER"], worker.environment["LOGNAME"]);
-    trial.says("Err(EPERM)").await;
-    // And it is ours all the same: told to end, and killed with us.
-    assert!(trial.workers.stop().await.is_clean());
+    supervisor.says("Err(EPERM)").await;
+    // The supervisor can still stop it.
+    assert!(supervisor.workers.stop().await.is_clean());
 }
 
 #[tokio::test]
-async fn a_program_that_cannot_be_run_is_refused_at_the_start() {
+async fn an_invalid_program_is_rejected_at_the_start() {
     let directory = short_directory();
     let path = directory.path();
     let start = async |program: PathBuf| Supervisor::new(program).start().await.unwrap_err();
@@ -290,29 +289,29 @@ async fn a_program_that_cannot_be_run_is_refused_at_the_start() {
 }
 
 #[tokio::test]
-async fn what_else_cannot_be_is_refused_at_the_start() {
+async fn other_invalid_settings_are_rejected_at_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap();
-    let refused = |choose: fn(Supervisor) -> Supervisor| async move {
-        let plan = workers_that(&["wait"]).with(choose);
-        plan.supervisor().start().await.unwrap_err()
+    let rejected = |choose: fn(Supervisor) -> Supervisor| async move {
+        let builder = workers_that(&["wait"]).with(choose);
+        builder.supervisor().start().await.unwrap_err()
     };
-    let none = refused(|it| it.workers(0)).await;
+    let none = rejected(|it| it.workers(0)).await;
     assert!(matches!(none, StartError::WorkerCount(0)));
-    let nobody = refused(|it| it.user("no-such-user")).await;
+    let nobody = rejected(|it| it.user("no-such-user")).await;
     assert!(matches!(nobody, StartError::User { .. }));
-    let group = refused(|it| it.group("root")).await;
+    let group = rejected(|it| it.group("root")).await;
     assert!(matches!(group, StartError::User { .. }));
-    let name = refused(|it| it.name("../up")).await;
+    let name = rejected(|it| it.name("../up")).await;
     assert!(matches!(name, StartError::InvalidName(_)));
-    let ready = refused(|it| {
+    let ready = rejected(|it| {
         let at = "127.0.0.1:9999".parse().unwrap();
         it.listen("0.0.0.0:9999".parse().unwrap())
             .ready_when(ReadyWhen::Accepts(at))
     });
     let ready = ready.await;
     let why = std::error::Error::source(&ready).unwrap().to_string();
-    assert!(why.contains("who is ready"), "{why}");
+    assert!(why.contains("whether they are ready"), "{why}");
     let listen = workers_that(&["wait"]).with(|it| it.listen(at.into()));
     let listen = listen.supervisor().start().await.unwrap_err();
     assert!(matches!(listen, StartError::Listen { .. }));

@@ -1,4 +1,4 @@
-//! Workers that do as they are told, and what is heard of them.
+//! A supervisor of workers that misbehave as told, and a record of its events.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -18,16 +18,16 @@ use tokio::sync::watch;
 pub(crate) use crate::directory::short_directory;
 use tokio::time::{sleep, timeout};
 
-/// For what must happen, on whatever machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// A generous deadline for slow machines.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Between two looks at what nobody tells of.
-const LOOK: Duration = Duration::from_millis(10);
+/// The interval at which conditions are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// The program that misbehaves: cargo builds it with the tests.
+/// Returns the example that misbehaves, which cargo builds with the tests.
 pub(crate) fn misbehaving() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
@@ -40,42 +40,43 @@ pub(crate) fn misbehaving() -> PathBuf {
     program
 }
 
-/// Workers of which the test hears everything. Where the runtime of the test ends, they are gone.
-pub(crate) struct Trial {
+/// A running supervisor, with all its events and lines. Its workers are killed at the end of the
+/// test's runtime.
+pub(crate) struct TestSupervisor {
     pub(crate) workers: Workers,
-    pub(crate) events: Heard<SupervisorEvent>,
-    pub(crate) lines: Heard<OutputLine>,
+    pub(crate) events: Recorder<SupervisorEvent>,
+    pub(crate) lines: Recorder<OutputLine>,
     _directory: TempDir,
 }
 
-/// How a trial begins.
-pub(crate) struct Plan {
+/// A supervisor that is not started yet.
+pub(crate) struct Builder {
     supervisor: Supervisor,
-    events: Heard<SupervisorEvent>,
-    lines: Heard<OutputLine>,
+    events: Recorder<SupervisorEvent>,
+    lines: Recorder<OutputLine>,
     directory: TempDir,
 }
 
-/// Of workers that take these steps. They come back fast, and reach only each other.
-pub(crate) fn workers_that(steps: &[&str]) -> Plan {
+/// Builds a supervisor of workers that take these steps, with short delays and a directory of its own.
+pub(crate) fn workers_that(steps: &[&str]) -> Builder {
     workers_of(&misbehaving(), steps)
 }
 
-pub(crate) fn workers_of(program: &Path, steps: &[&str]) -> Plan {
+pub(crate) fn workers_of(program: &Path, steps: &[&str]) -> Builder {
     let directory = short_directory();
-    let (events, lines) = (Heard::default(), Heard::default());
+    let (events, lines) = (Recorder::default(), Recorder::default());
     let (event, line) = (events.clone(), lines.clone());
     let supervisor = Supervisor::new(program)
         .args(steps)
         .workers(1)
         .backoff(Backoff::default().min_delay(10 * MS).max_delay(50 * MS))
         .crash_loop(1_000, SECOND)
-        .ready_timeout(PATIENCE)
-        .stop_timeout(PATIENCE)
+        .ready_timeout(DEADLINE)
+        .stop_timeout(DEADLINE)
         .runtime_dir(directory.path().join("run"))
-        .on_event(move |it| event.hear(it.clone()))
-        .on_line(move |it| line.hear(it.clone()));
-    Plan {
+        .on_event(move |it| event.record(it.clone()))
+        .on_line(move |it| line.record(it.clone()));
+    Builder {
         supervisor,
         events,
         lines,
@@ -83,19 +84,19 @@ pub(crate) fn workers_of(program: &Path, steps: &[&str]) -> Plan {
     }
 }
 
-impl Plan {
+impl Builder {
     pub(crate) fn with(mut self, choose: impl FnOnce(Supervisor) -> Supervisor) -> Self {
         self.supervisor = choose(self.supervisor);
         self
     }
 
-    /// Each line is heard only when `wait` comes back.
+    /// Records each line only after `wait` has returned.
     pub(crate) fn lines_after(self, mut wait: impl FnMut() + Send + 'static) -> Self {
         let lines = self.lines.clone();
         self.with(|it| {
             it.on_line(move |line| {
                 wait();
-                lines.hear(line.clone());
+                lines.record(line.clone());
             })
         })
     }
@@ -108,13 +109,12 @@ impl Plan {
         self.with(|it| it.listen("127.0.0.1:0".parse().unwrap()))
     }
 
-    /// For those that are not to start.
     pub(crate) fn supervisor(self) -> Supervisor {
         self.supervisor
     }
 
-    pub(crate) async fn start(self) -> Trial {
-        Trial {
+    pub(crate) async fn start(self) -> TestSupervisor {
+        TestSupervisor {
             workers: self.supervisor.start().await.unwrap(),
             events: self.events,
             lines: self.lines,
@@ -122,28 +122,28 @@ impl Plan {
         }
     }
 
-    /// And waits until all are ready.
-    pub(crate) async fn ready(self) -> Trial {
-        let trial = self.start().await;
-        trial.is_ready().await;
-        trial
+    /// Starts the supervisor, and waits until all workers are ready.
+    pub(crate) async fn ready(self) -> TestSupervisor {
+        let supervisor = self.start().await;
+        supervisor.is_ready().await;
+        supervisor
     }
 }
 
-impl Trial {
+impl TestSupervisor {
     pub(crate) async fn is_ready(&self) {
-        let ready = timeout(PATIENCE, self.workers.wait_until_ready()).await;
+        let ready = timeout(DEADLINE, self.workers.wait_until_ready()).await;
         assert_eq!(ready, Ok(true), "{:#?}", self.events);
     }
 
-    /// The processes that are not told to end, by their slots.
+    /// Returns the processes that are not stopping, by their slots.
     pub(crate) async fn pids(&self) -> Vec<u32> {
         let status = self.workers.status().await.unwrap();
-        let seated = status.workers.into_iter().filter(|worker| {
+        let running = status.workers.into_iter().filter(|worker| {
             use tidings_supervisor::WorkerState::{Ready, Starting};
             matches!(worker.state, Ready | Starting)
         });
-        seated.filter_map(|worker| worker.pid).collect()
+        running.filter_map(|worker| worker.pid).collect()
     }
 
     pub(crate) async fn says(&self, text: &str) -> OutputLine {
@@ -159,13 +159,13 @@ impl Trial {
         Client::connect(self.address()).await
     }
 
-    /// Answered by whom: a slot and a process.
+    /// Returns the slot and the process id of the worker that responds.
     pub(crate) async fn ask(&self) -> (usize, u32) {
         self.connect().await.ask().await
     }
 }
 
-/// A connection to workers that serve.
+/// A connection to workers with the step `serve`.
 pub(crate) struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -178,29 +178,29 @@ impl Client {
         self.0.write_all(line.as_bytes()).await.unwrap();
     }
 
-    pub(crate) async fn answer(&mut self) -> (usize, u32) {
+    pub(crate) async fn response(&mut self) -> (usize, u32) {
         let mut line = String::new();
-        let read = timeout(PATIENCE, self.0.read_line(&mut line)).await;
-        read.expect("an answer in time").unwrap();
+        let read = timeout(DEADLINE, self.0.read_line(&mut line)).await;
+        read.expect("a response in time").unwrap();
         let (slot, pid) = line.trim().split_once(' ').unwrap_or_else(|| {
-            panic!("no answer: {line:?}");
+            panic!("no response: {line:?}");
         });
         (slot.parse().unwrap(), pid.parse().unwrap())
     }
 
     pub(crate) async fn ask(&mut self) -> (usize, u32) {
-        self.send("who").await;
-        self.answer().await
+        self.send("request").await;
+        self.response().await
     }
 }
 
-/// All that was heard of one kind, and who waits for it.
-pub(crate) struct Heard<T> {
+/// A record of events or lines.
+pub(crate) struct Recorder<T> {
     all: Arc<Mutex<Vec<T>>>,
     count: watch::Sender<usize>,
 }
 
-impl<T> Clone for Heard<T> {
+impl<T> Clone for Recorder<T> {
     fn clone(&self) -> Self {
         Self {
             all: Arc::clone(&self.all),
@@ -209,7 +209,7 @@ impl<T> Clone for Heard<T> {
     }
 }
 
-impl<T> Default for Heard<T> {
+impl<T> Default for Recorder<T> {
     fn default() -> Self {
         Self {
             all: Arc::default(),
@@ -218,19 +218,19 @@ impl<T> Default for Heard<T> {
     }
 }
 
-impl<T: Debug> Debug for Heard<T> {
+impl<T: Debug> Debug for Recorder<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        /// The last of them are enough to see what went wrong.
+        /// The number of last items, which usually show what went wrong.
         const SHOWN: usize = 50;
         let all = self.all.lock().unwrap();
         let last = &all[all.len().saturating_sub(SHOWN)..];
-        write!(f, "{} in all, the last of them ", all.len())?;
+        write!(f, "{} items, the last ones: ", all.len())?;
         last.fmt(f)
     }
 }
 
-impl<T: Clone + Debug> Heard<T> {
-    fn hear(&self, it: T) {
+impl<T: Clone + Debug> Recorder<T> {
+    fn record(&self, it: T) {
         self.all.lock().unwrap().push(it);
         self.count.send_modify(|count| *count += 1);
     }
@@ -243,7 +243,7 @@ impl<T: Clone + Debug> Heard<T> {
         self.all().iter().filter(|it| is_it(it)).count()
     }
 
-    /// Waits until there is what is looked for.
+    /// Waits until `look` finds something.
     pub(crate) async fn until<R>(&self, look: impl Fn(&[T]) -> Option<R>) -> R {
         let mut count = self.count.subscribe();
         let found = async {
@@ -255,7 +255,7 @@ impl<T: Clone + Debug> Heard<T> {
                 count.changed().await.unwrap();
             }
         };
-        let found = timeout(PATIENCE, found).await;
+        let found = timeout(DEADLINE, found).await;
         found.unwrap_or_else(|_| panic!("not received in time: {self:#?}"))
     }
 
@@ -270,8 +270,8 @@ impl<T: Clone + Debug> Heard<T> {
     }
 }
 
-impl Heard<OutputLine> {
-    /// The lines as they were written, however long they are. Parts of the last one may be missing.
+impl Recorder<OutputLine> {
+    /// Joins the parts of lines. Parts of the last line may be missing.
     pub(crate) fn whole(all: &[OutputLine]) -> Vec<OutputLine> {
         let mut whole: Vec<OutputLine> = Vec::new();
         for line in all {
@@ -293,12 +293,12 @@ impl Heard<OutputLine> {
     }
 }
 
-/// Set where a test is the process of its own.
+/// Set in a process that runs a single test.
 const ALONE: &str = "TIDINGS_TEST_ALONE";
 
-/// Is true in a process that runs this test only. Elsewhere it starts that process and sees the test
-/// pass there. For what tests beside it change: children, descriptors, threads and ports. A child that
-/// is started holds for a moment whatever this process has open.
+/// Returns true in a process that runs only this test. Elsewhere it starts such a process, checks that
+/// the test passes there, and returns false. It is for tests of children, descriptors, threads and ports,
+/// which other tests of the same process would change.
 ///
 /// `test` is the test's name as the test program lists it.
 pub(crate) fn is_alone(test: &str) -> bool {
@@ -317,14 +317,14 @@ pub(crate) fn is_alone(test: &str) -> bool {
     false
 }
 
-/// Waits for what nobody tells of.
+/// Polls a condition until it is true.
 pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let looks = async {
+    let polling = async {
         while !is_so() {
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
     };
-    let seen = timeout(PATIENCE, looks).await;
+    let seen = timeout(DEADLINE, polling).await;
     assert!(seen.is_ok(), "not in time: {what}");
 }
 
@@ -332,7 +332,7 @@ pub(crate) async fn all_gone(pids: &[u32]) {
     eventually("all are gone", || pids.iter().all(|pid| !runs(*pid))).await;
 }
 
-/// It is there, and not merely waits for its parent to notice that it is dead.
+/// Returns whether the process exists and is no zombie.
 pub(crate) fn runs(pid: u32) -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -352,14 +352,14 @@ pub(crate) fn kill(pid: u32, signal: rustix::process::Signal) {
     rustix::process::kill_process(process(pid), signal).unwrap();
 }
 
-/// A program whose name stays, and that is another one from now on.
+/// Replaces the program behind a name, atomically.
 pub(crate) fn deploy(program: &Path, as_name: &Path) {
     let new = as_name.with_extension("new");
     symlink(program, &new).unwrap();
     std::fs::rename(&new, as_name).unwrap();
 }
 
-/// A script, to be deployed.
+/// Creates an executable script.
 pub(crate) fn script(directory: &Path, text: &str) -> PathBuf {
     let path = directory.join(format!("script-{}", text.len()));
     let source = path.with_extension("text");
@@ -369,8 +369,8 @@ pub(crate) fn script(directory: &Path, text: &str) -> PathBuf {
     path
 }
 
-/// A copy to be run. This process does not write it: a child that another test starts meanwhile would
-/// hold it open, and what is open for writing cannot be run.
+/// Copies a program. This process does not write it: a child of another test could hold it open, and a
+/// file that is open for writing cannot be executed.
 pub(crate) fn copy(program: &Path, to: &Path) {
     let copied = std::process::Command::new("cp")
         .args([program, to])

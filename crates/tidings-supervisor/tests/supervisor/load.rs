@@ -1,7 +1,7 @@
-//! Clients of a web server that ask without a pause, and count what becomes of each request.
+//! Clients that load a web server, and count the results of their requests.
 //!
-//! They keep to HTTP/1.1: a connection is kept until an answer says `Connection: close`. No request is
-//! tried twice. Also the program that measures faults uses this.
+//! They keep an HTTP/1.1 connection until a response has `Connection: close`, and retry no request. The
+//! fault program uses them as well.
 
 use std::fmt;
 use std::io;
@@ -15,23 +15,23 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// A request that is not answered for so long counts as cut.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time after which a request without a response counts as cut off.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What became of requests.
+/// The numbers of requests by their results.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) answered: u64,
-    /// No connection was to be had.
+    /// The connection was refused.
     pub(crate) refused: u64,
-    /// The connection ended before the answer did.
+    /// The connection ended before the response.
     pub(crate) cut: u64,
-    /// The answer was another than 200.
+    /// The status was not 200.
     pub(crate) failed: u64,
 }
 
 impl Counts {
-    /// How many were not answered as they should be.
+    /// Returns the number of requests without a successful response.
     pub(crate) fn lost(&self) -> u64 {
         self.refused + self.cut + self.failed
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Clients at work.
+/// Running clients.
 #[derive(Debug)]
 pub(crate) struct Load {
     is_over: Arc<AtomicBool>,
@@ -61,7 +61,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// So many clients that keep their connections, and so many that connect anew for each request.
+    /// Starts clients that keep their connections, and clients that connect for each request.
     pub(crate) fn start(at: SocketAddr, keeping: usize, leaving: usize) -> Self {
         let mut load = Self {
             is_over: Arc::default(),
@@ -83,12 +83,12 @@ impl Load {
         load
     }
 
-    /// How many requests were made so far.
+    /// Returns the number of requests so far.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Relaxed)
     }
 
-    /// What became of all requests.
+    /// Stops the clients, and returns their counts.
     pub(crate) async fn end(self) -> Counts {
         self.is_over.store(true, Relaxed);
         let mut all = Counts::default();
@@ -102,7 +102,7 @@ impl Load {
     }
 }
 
-/// One of them.
+/// A client.
 #[derive(Debug)]
 pub(crate) struct Client {
     at: SocketAddr,
@@ -119,15 +119,15 @@ impl Client {
         }
     }
 
-    /// Connects now, and asks later.
+    /// Connects without sending a request.
     pub(crate) async fn connect(&mut self) -> io::Result<()> {
         self.connection = Some(connect(self.at).await?);
         Ok(())
     }
 
     async fn ask(&mut self, counts: &mut Counts) {
-        let count = match timeout(PATIENCE, self.get("/")).await {
-            Ok(Ok(Answer { status: 200, .. })) => &mut counts.answered,
+        let count = match timeout(TIMEOUT, self.get("/")).await {
+            Ok(Ok(Response { status: 200, .. })) => &mut counts.answered,
             Ok(Ok(_)) => &mut counts.failed,
             Ok(Err(Failure::Refused(_))) => &mut counts.refused,
             Ok(Err(Failure::Cut(_))) | Err(_) => &mut counts.cut,
@@ -135,40 +135,37 @@ impl Client {
         *count += 1;
     }
 
-    /// Asks once, on the connection that is there if there is one.
-    pub(crate) async fn get(&mut self, path: &str) -> Result<Answer, Failure> {
+    /// Sends a request, on the kept connection if there is one.
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Response, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect(self.at).await.map_err(Failure::Refused)?,
         };
-        let asked = exchange(&mut connection, path, self.keeps).await;
-        let answer = asked.map_err(Failure::Cut)?;
-        if answer.is_last {
-            // It is the server's to close; else its port would be in use for a minute.
+        let exchanged = exchange(&mut connection, path, self.keeps).await;
+        let response = exchanged.map_err(Failure::Cut)?;
+        if response.is_last {
+            // The server closes it first, so that no port of the client stays in use.
             let _ = connection.read(&mut [0]).await;
         } else {
             self.connection = Some(connection);
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
-/// Why there is no answer.
+/// The reason for no response.
 #[derive(Debug)]
-#[expect(
-    dead_code,
-    reason = "the causes are for those who read a test's failure"
-)]
+#[expect(dead_code, reason = "the causes are shown when a test fails")]
 pub(crate) enum Failure {
     Refused(io::Error),
     Cut(io::Error),
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: String,
-    /// No other will come on this connection.
+    /// The connection ends after this response.
     pub(crate) is_last: bool,
 }
 
@@ -182,9 +179,10 @@ async fn exchange(
     connection: &mut BufReader<TcpStream>,
     path: &str,
     keeps: bool,
-) -> io::Result<Answer> {
-    let wish = if keeps { "keep-alive" } else { "close" };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: load\r\nConnection: {wish}\r\n\r\n");
+) -> io::Result<Response> {
+    let connection_header = if keeps { "keep-alive" } else { "close" };
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: load\r\nConnection: {connection_header}\r\n\r\n");
     connection.write_all(request.as_bytes()).await?;
     let first = line(connection).await?;
     let status = first.split(' ').nth(1).and_then(|it| it.parse().ok());
@@ -202,14 +200,14 @@ async fn exchange(
     let mut body = vec![0; length];
     connection.read_exact(&mut body).await?;
     let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Answer {
+    Ok(Response {
         status,
         body,
         is_last,
     })
 }
 
-/// Without its end.
+/// Reads a line, without its end.
 async fn line(connection: &mut BufReader<TcpStream>) -> io::Result<String> {
     let mut line = String::new();
     connection.read_line(&mut line).await?;

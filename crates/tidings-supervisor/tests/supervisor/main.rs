@@ -1,4 +1,4 @@
-//! The supervisor with real processes: they do what `examples/misbehaving.rs` is told.
+//! Tests of the supervisor with real processes of `examples/misbehaving.rs`.
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod directory;

@@ -1,4 +1,4 @@
-//! Nobody and nothing is left over.
+//! No worker, socket or descriptor is left over.
 
 use std::process::Stdio;
 
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::harness::*;
 
-/// A process that runs a supervisor of four.
+/// A process that runs a supervisor of four workers.
 struct Other {
     process: Child,
     workers: Vec<u32>,
@@ -40,7 +40,7 @@ impl Other {
                 );
             }
         };
-        timeout(PATIENCE, ready).await.unwrap();
+        timeout(DEADLINE, ready).await.unwrap();
         Self {
             process,
             workers,
@@ -53,7 +53,7 @@ impl Other {
 #[tokio::test]
 async fn no_worker_outlives_a_supervisor_that_is_killed() {
     for _ in 0..10 {
-        let mut other = Other::start(&["deaf", "ready", "hang"]).await;
+        let mut other = Other::start(&["ignore-sigterm", "ready", "hang"]).await;
         assert!(other.workers.iter().all(|pid| runs(*pid)));
         kill(other.process.id().unwrap(), Signal::KILL);
         all_gone(&other.workers).await;
@@ -62,15 +62,15 @@ async fn no_worker_outlives_a_supervisor_that_is_killed() {
 }
 
 #[tokio::test]
-async fn without_anybody_who_holds_them_workers_are_killed() {
-    let trial = workers_that(&["deaf", "ready", "hang"])
+async fn workers_are_killed_when_the_last_handle_is_dropped() {
+    let supervisor = workers_that(&["ignore-sigterm", "ready", "hang"])
         .workers(3)
         .ready()
         .await;
-    let pids = trial.pids().await;
-    let Trial {
+    let pids = supervisor.pids().await;
+    let TestSupervisor {
         workers, events, ..
-    } = trial;
+    } = supervisor;
     let other = workers.clone();
     drop(workers);
     assert!(other.status().await.is_some());
@@ -81,18 +81,18 @@ async fn without_anybody_who_holds_them_workers_are_killed() {
 }
 
 #[test]
-fn with_its_runtime_a_supervisor_ends_at_once() {
+fn workers_are_killed_when_the_runtime_is_dropped() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let trial = runtime.block_on(
-        workers_that(&["deaf", "child", "ready", "hang"])
+    let supervisor = runtime.block_on(
+        workers_that(&["ignore-sigterm", "child", "ready", "hang"])
             .workers(3)
             .ready(),
     );
-    let pids = runtime.block_on(trial.pids());
+    let pids = runtime.block_on(supervisor.pids());
     drop(runtime);
     assert!(pids.iter().all(|pid| !runs(*pid)));
     let name = tokio::runtime::Runtime::new().unwrap();
-    let stopped = name.block_on(trial.workers.stop());
+    let stopped = name.block_on(supervisor.workers.stop());
     assert!(!stopped.is_clean());
 }
 
@@ -103,15 +103,19 @@ fn a_runtime_that_ends_while_workers_start_leaves_none() {
     }
     for _ in 0..20 {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let trial = runtime.block_on(workers_that(&["deaf", "ready", "hang"]).workers(4).start());
+        let supervisor = runtime.block_on(
+            workers_that(&["ignore-sigterm", "ready", "hang"])
+                .workers(4)
+                .start(),
+        );
         drop(runtime);
         let waiting = tokio::runtime::Runtime::new().unwrap();
         waiting.block_on(eventually("no child is left", || children().is_empty()));
-        drop(trial);
+        drop(supervisor);
     }
 }
 
-/// Of this process, dead ones that nobody reaped included.
+/// Returns the children of this process, with those that are not reaped.
 #[cfg(target_os = "linux")]
 fn children() -> Vec<String> {
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
@@ -140,7 +144,7 @@ async fn a_name_and_a_port_are_free_again_at_once() {
     let socket = directory.path().join("socket");
     let mut at = "127.0.0.1:0".to_owned();
     for _ in 0..20 {
-        let plan = || {
+        let builder = || {
             workers_that(&["ready", "wait"]).with(|it| {
                 it.name("web")
                     .runtime_dir(directory.path().join("run"))
@@ -148,32 +152,32 @@ async fn a_name_and_a_port_are_free_again_at_once() {
                     .listen(tidings_supervisor::ListenAddress::unix(&socket))
             })
         };
-        let trial = plan().ready().await;
-        let second = plan()
+        let supervisor = builder().ready().await;
+        let second = builder()
             .with(|it| it.listen(local("other")))
             .supervisor()
             .start()
             .await;
         assert!(matches!(second, Err(StartError::NameTaken { .. })));
-        at = trial.workers.addresses()[0].to_string();
-        assert!(trial.workers.stop().await.is_clean());
+        at = supervisor.workers.addresses()[0].to_string();
+        assert!(supervisor.workers.stop().await.is_clean());
         assert!(!socket.exists());
     }
     let left = std::fs::read_dir(directory.path().join("run")).unwrap();
     assert_eq!(left.count(), 0);
 }
 
-/// What this process holds.
+/// The resources of this process.
 #[cfg(target_os = "linux")]
 #[derive(Debug, PartialEq, Eq)]
-struct Holdings {
+struct Resources {
     descriptors: usize,
     threads: usize,
     children: usize,
 }
 
 #[cfg(target_os = "linux")]
-impl Holdings {
+impl Resources {
     fn now() -> Self {
         let count = |path| std::fs::read_dir(path).map_or(0, Iterator::count);
         Self {
@@ -201,28 +205,28 @@ async fn fifty_reloads_leave_nothing_open() {
     if !is_alone("orphans::fifty_reloads_leave_nothing_open") {
         return;
     }
-    let trial = workers_that(&["ready", "wait"])
+    let supervisor = workers_that(&["ready", "wait"])
         .workers(2)
         .listening()
         .ready()
         .await;
-    // The first one has threads started that stay, for blocking work.
-    trial
+    // The first one starts threads for blocking work, which stay.
+    supervisor
         .workers
         .reload(ReloadStrategy::AllAtOnce)
         .await
         .unwrap();
     let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
-    trial.events.times(2, exited).await;
-    let before = Holdings::now();
+    supervisor.events.times(2, exited).await;
+    let before = Resources::now();
     for _ in 0..50 {
-        trial
+        supervisor
             .workers
             .reload(ReloadStrategy::AllAtOnce)
             .await
             .unwrap();
     }
-    trial.events.times(102, exited).await;
+    supervisor.events.times(102, exited).await;
     before.are_back().await;
 }
 
@@ -232,38 +236,38 @@ async fn thirty_deaths_leave_nothing_open() {
     if !is_alone("orphans::thirty_deaths_leave_nothing_open") {
         return;
     }
-    let trial = workers_that(&["child", "ready", "wait"])
+    let supervisor = workers_that(&["child", "ready", "wait"])
         .workers(2)
         .listening()
         .ready()
         .await;
-    let before = Holdings::now();
+    let before = Resources::now();
     let is_ready = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Ready { .. });
     for death in 0..30 {
         let signal = [Signal::KILL, Signal::TERM, Signal::ABORT][death % 3];
-        kill(trial.pids().await[death % 2], signal);
-        trial.events.times(2 + death + 1, is_ready).await;
+        kill(supervisor.pids().await[death % 2], signal);
+        supervisor.events.times(2 + death + 1, is_ready).await;
     }
-    trial.is_ready().await;
+    supervisor.is_ready().await;
     before.are_back().await;
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_supervisor_that_ended_leaves_nothing_open() {
-    if !is_alone("orphans::a_supervisor_that_ended_leaves_nothing_open") {
+async fn a_stopped_supervisor_leaves_nothing_open() {
+    if !is_alone("orphans::a_stopped_supervisor_leaves_nothing_open") {
         return;
     }
     let once = || async {
-        let trial = workers_that(&["ready", "wait"])
+        let supervisor = workers_that(&["ready", "wait"])
             .workers(2)
             .listening()
             .ready()
             .await;
-        trial.workers.stop().await;
+        supervisor.workers.stop().await;
     };
     once().await;
-    let before = Holdings::now();
+    let before = Resources::now();
     for _ in 0..10 {
         once().await;
     }

@@ -1,4 +1,4 @@
-//! What workers write, and who is slow to read it.
+//! The output of workers, also with a slow reader.
 
 use std::sync::mpsc::channel;
 
@@ -8,12 +8,12 @@ use tidings_supervisor::{OutputStream, ReloadStrategy, SupervisorEvent};
 use super::harness::*;
 
 #[tokio::test]
-async fn lines_come_with_their_slot_process_and_stream() {
-    let trial = workers_that(&["say=out", "complain=err", "ready", "wait"]);
-    let trial = trial.workers(2).ready().await;
-    trial.lines.times(4, |_| true).await;
-    let pids = trial.pids().await;
-    for line in trial.lines.all() {
+async fn lines_have_a_slot_a_process_and_a_stream() {
+    let supervisor = workers_that(&["print=out", "eprint=err", "ready", "wait"]);
+    let supervisor = supervisor.workers(2).ready().await;
+    supervisor.lines.times(4, |_| true).await;
+    let pids = supervisor.pids().await;
+    for line in supervisor.lines.all() {
         assert_eq!(line.pid, pids[line.slot]);
         let text = match line.stream {
             OutputStream::Stdout => "out",
@@ -24,18 +24,23 @@ async fn lines_come_with_their_slot_process_and_stream() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_of_what_a_worker_wrote_before_it_died() {
-    let steps = ["say=first", "flood=5000", "unended=last words", "exit=1"];
-    let trial = workers_that(&steps).with(|it| it.crash_loop(1, SECOND));
-    let trial = trial.start().await;
-    trial.workers.wait_until_stopped().await;
-    let texts: Vec<_> = trial.lines.all().into_iter().map(|it| it.text).collect();
+async fn no_output_before_the_death_of_a_worker_is_lost() {
+    let steps = ["print=first", "flood=5000", "unended=last line", "exit=1"];
+    let supervisor = workers_that(&steps).with(|it| it.crash_loop(1, SECOND));
+    let supervisor = supervisor.start().await;
+    supervisor.workers.wait_until_stopped().await;
+    let texts: Vec<_> = supervisor
+        .lines
+        .all()
+        .into_iter()
+        .map(|it| it.text)
+        .collect();
     assert_eq!(texts.len(), 5_002);
     assert_eq!(texts[0], "first");
     assert_eq!(texts[4_000 + 1], "4000");
-    assert_eq!(texts[5_001], "last words");
-    // What the event shows are the last ones.
-    let event = trial
+    assert_eq!(texts[5_001], "last line");
+    // The event shows the last ones.
+    let event = supervisor
         .events
         .first(|it| matches!(it, SupervisorEvent::SlotFailed { .. }))
         .await;
@@ -43,15 +48,20 @@ async fn nothing_is_lost_of_what_a_worker_wrote_before_it_died() {
         unreachable!()
     };
     assert_eq!(last_lines.len(), 10);
-    assert_eq!(last_lines[9], "last words");
+    assert_eq!(last_lines[9], "last line");
 }
 
 #[tokio::test]
-async fn a_line_without_end_comes_in_parts_and_what_is_no_text_is_replaced() {
-    let trial = workers_that(&["long=200000", "bytes", "say=end", "ready", "wait"]);
-    let trial = trial.ready().await;
-    trial.says("end").await;
-    let texts: Vec<_> = trial.lines.all().into_iter().map(|it| it.text).collect();
+async fn a_long_line_is_split_and_invalid_utf8_is_replaced() {
+    let supervisor = workers_that(&["long=200000", "bytes", "print=end", "ready", "wait"]);
+    let supervisor = supervisor.ready().await;
+    supervisor.says("end").await;
+    let texts: Vec<_> = supervisor
+        .lines
+        .all()
+        .into_iter()
+        .map(|it| it.text)
+        .collect();
     assert!(texts.iter().all(|text| text.len() <= 64 << 10));
     let long: usize = texts
         .iter()
@@ -62,11 +72,10 @@ async fn a_line_without_end_comes_in_parts_and_what_is_no_text_is_replaced() {
     assert!(texts.contains(&"\u{fffd}\u{fffd}".to_owned()));
 }
 
-/// A reader that does not come back keeps the output waiting, and nothing else.
 #[tokio::test]
-async fn whoever_does_not_read_stops_neither_respawns_nor_reloads_nor_the_end() {
+async fn a_blocked_reader_delays_no_restart_reload_or_stop() {
     let (blocked, unblock) = channel::<()>();
-    let trial = workers_that(&["flood=100", "ready", "wait"])
+    let supervisor = workers_that(&["flood=100", "ready", "wait"])
         .with(|it| {
             it.on_line(move |_| {
                 let _ = unblock.recv();
@@ -75,27 +84,26 @@ async fn whoever_does_not_read_stops_neither_respawns_nor_reloads_nor_the_end() 
         .workers(2)
         .ready()
         .await;
-    let elders = trial.pids().await;
-    kill(elders[0], Signal::KILL);
-    all_gone(&elders[..1]).await;
-    let reloaded = trial
+    let old_workers = supervisor.pids().await;
+    kill(old_workers[0], Signal::KILL);
+    all_gone(&old_workers[..1]).await;
+    let reloaded = supervisor
         .workers
         .reload(ReloadStrategy::AllAtOnce)
         .await
         .unwrap();
     assert_eq!(reloaded.workers, 2);
-    all_gone(&elders).await;
-    let pids = trial.pids().await;
-    assert!(trial.workers.stop().await.is_clean());
+    all_gone(&old_workers).await;
+    let pids = supervisor.pids().await;
+    assert!(supervisor.workers.stop().await.is_clean());
     assert!(pids.iter().all(|pid| !runs(*pid)));
     drop(blocked);
 }
 
-/// Whoever reads late is told how much is missing.
 #[tokio::test]
-async fn reports_for_which_there_is_no_room_are_counted() {
+async fn events_that_do_not_fit_the_queue_are_counted() {
     let (blocked, unblock) = channel::<()>();
-    let trial = workers_that(&["only=0", "say=wait", "after=300", "ready", "wait"])
+    let supervisor = workers_that(&["only=0", "print=wait", "after=300", "ready", "wait"])
         .with(|it| {
             it.on_line(move |_| {
                 let _ = unblock.recv();
@@ -106,7 +114,7 @@ async fn reports_for_which_there_is_no_room_are_counted() {
     let mut reloads = Vec::new();
     for _ in 0..2_000 {
         reloads.push(
-            trial
+            supervisor
                 .workers
                 .start_reload(ReloadStrategy::AllAtOnce)
                 .await
@@ -117,12 +125,12 @@ async fn reports_for_which_there_is_no_room_are_counted() {
     for reload in reloads {
         reload.await.unwrap();
     }
-    trial
+    supervisor
         .events
         .first(|it| matches!(it, SupervisorEvent::EventsDropped { .. }))
         .await;
     let queued = |event: &SupervisorEvent| matches!(event, SupervisorEvent::ReloadQueued);
-    let missed = trial
+    let missed = supervisor
         .events
         .all()
         .into_iter()
@@ -131,24 +139,23 @@ async fn reports_for_which_there_is_no_room_are_counted() {
             _ => None,
         });
     let missed: u64 = missed.sum();
-    assert!(missed + trial.events.count(queued) as u64 >= 1_900);
+    assert!(missed + supervisor.events.count(queued) as u64 >= 1_900);
 }
 
-/// Seen: a slot given up without exit status and reason, because its workers had flooded.
 #[tokio::test]
-async fn no_report_is_missed_however_much_workers_write() {
+async fn a_flood_of_output_drops_no_event() {
     let (take, taken) = channel::<()>();
-    let trial = workers_that(&["flood=3000", "exit=7"])
-        .with(|it| it.crash_loop(3, PATIENCE))
+    let supervisor = workers_that(&["flood=3000", "exit=7"])
+        .with(|it| it.crash_loop(3, DEADLINE))
         .lines_after(move || {
             let _ = taken.recv();
         });
-    let trial = trial.start().await;
-    trial.workers.wait_until_stopped().await;
+    let supervisor = supervisor.start().await;
+    supervisor.workers.wait_until_stopped().await;
     drop(take);
     let is_last = |it: &SupervisorEvent| matches!(it, SupervisorEvent::AllSlotsFailed);
-    trial.events.first(is_last).await;
-    let events = &trial.events;
+    supervisor.events.first(is_last).await;
+    let events = &supervisor.events;
     assert_eq!(
         events.count(|it| matches!(it, SupervisorEvent::Exited { .. })),
         3
@@ -164,23 +171,23 @@ async fn no_report_is_missed_however_much_workers_write() {
 }
 
 #[tokio::test]
-async fn last_lines_are_the_last_ones_and_those_that_nobody_took_are_counted() {
+async fn last_lines_are_the_last_ones_and_dropped_lines_are_counted() {
     let (take, taken) = channel::<()>();
-    let trial = workers_that(&["flood=5000", "exit=1"])
+    let supervisor = workers_that(&["flood=5000", "exit=1"])
         .with(|it| it.crash_loop(1, SECOND))
         .lines_after(move || {
             let _ = taken.recv();
         });
-    let trial = trial.start().await;
-    trial.workers.wait_until_stopped().await;
+    let supervisor = supervisor.start().await;
+    supervisor.workers.wait_until_stopped().await;
     drop(take);
     let all_failed = |it: &SupervisorEvent| matches!(it, SupervisorEvent::SlotFailed { .. });
-    let SupervisorEvent::SlotFailed { last_lines, .. } = trial.events.first(all_failed).await
+    let SupervisorEvent::SlotFailed { last_lines, .. } = supervisor.events.first(all_failed).await
     else {
         unreachable!()
     };
     assert_eq!(last_lines[9], "4999");
-    let missed = trial.events.until(|all| {
+    let missed = supervisor.events.until(|all| {
         all.iter().find_map(|event| match event {
             SupervisorEvent::LinesDropped { lines, .. } => Some(*lines),
             _ => None,
@@ -188,15 +195,15 @@ async fn last_lines_are_the_last_ones_and_those_that_nobody_took_are_counted() {
     });
     let missed = missed.await;
     assert!(missed > 0);
-    trial.lines.times(5_000 - missed, |_| true).await;
+    supervisor.lines.times(5_000 - missed, |_| true).await;
 }
 
 #[tokio::test]
-async fn a_line_of_64_kib_is_whole_and_a_longer_one_says_what_is_only_a_part() {
-    let trial = workers_that(&["long=65536", "long=70000", "say=short", "ready", "wait"]);
-    let trial = trial.ready().await;
-    assert!(!trial.says("short").await.is_partial);
-    let lines = trial.lines.all();
+async fn a_line_of_64_kib_is_whole_and_a_longer_one_has_marked_parts() {
+    let supervisor = workers_that(&["long=65536", "long=70000", "print=short", "ready", "wait"]);
+    let supervisor = supervisor.ready().await;
+    assert!(!supervisor.says("short").await.is_partial);
+    let lines = supervisor.lines.all();
     let parts: Vec<_> = lines
         .iter()
         .map(|it| (it.text.len(), it.is_partial))

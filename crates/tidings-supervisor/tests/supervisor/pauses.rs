@@ -1,4 +1,4 @@
-//! A supervisor that is stopped for a while, as with its container, and goes on.
+//! A supervisor that is paused for a while, as with its container.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use tokio::time::{sleep, timeout};
 
 use super::harness::*;
 
-const SILENT: &str = "no WATCHDOG=1";
+const WATCHDOG_TIMEOUT: &str = "no WATCHDOG=1";
 
-/// Of the supervisor that is started here.
+/// The watchdog timeout of the supervisor.
 const WATCHDOG: Duration = SECOND;
 
-/// A process that runs a supervisor of four workers, and what it said.
+/// A process that runs a supervisor of four workers, and its output.
 struct Other {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    said: Vec<String>,
+    output: Vec<String>,
     directory: TempDir,
 }
 
 impl Other {
-    /// Its workers give signs of life.
+    /// Starts it with a watchdog.
     fn start(steps: &[&str]) -> Self {
         let directory = short_directory();
         let supervise = format!("supervise={}", directory.path().join("run").display());
@@ -40,32 +40,32 @@ impl Other {
         Self {
             lines: BufReader::new(process.stdout.take().unwrap()).lines(),
             process,
-            said: Vec::new(),
+            output: Vec::new(),
             directory,
         }
     }
 
-    async fn says(&mut self, part: &str) {
-        self.says_times(part, 1).await;
+    async fn wait_for(&mut self, part: &str) {
+        self.wait_for_times(part, 1).await;
     }
 
-    async fn says_times(&mut self, part: &str, times: usize) {
-        let heard = async {
+    async fn wait_for_times(&mut self, part: &str, times: usize) {
+        let found = async {
             while self.count(part) < times {
                 let line = self.lines.next_line().await.unwrap();
-                self.said.push(line.expect("it goes on"));
+                self.output.push(line.expect("the supervisor is running"));
             }
         };
-        let heard = timeout(PATIENCE, heard).await;
-        assert!(heard.is_ok(), "no {part:?} in {:#?}", self.said);
+        let found = timeout(DEADLINE, found).await;
+        assert!(found.is_ok(), "no {part:?} in {:#?}", self.output);
     }
 
     fn count(&self, part: &str) -> usize {
-        self.said.iter().filter(|it| it.contains(part)).count()
+        self.output.iter().filter(|it| it.contains(part)).count()
     }
 
     fn workers(&self) -> Vec<u32> {
-        let all = self.said.iter();
+        let all = self.output.iter();
         let pids = all.filter_map(|it| it.strip_prefix("worker "));
         pids.map(|pid| pid.parse().unwrap()).collect()
     }
@@ -74,8 +74,8 @@ impl Other {
         self.process.id().unwrap()
     }
 
-    /// The pause is longer than a worker may be silent.
-    async fn is_paused_with(&self, workers: &[u32]) {
+    /// Pauses it for longer than the watchdog timeout.
+    async fn pause_with(&self, workers: &[u32]) {
         let send = |signal| {
             let all = std::iter::once(self.pid()).chain(workers.iter().copied());
             all.for_each(|pid| kill(pid, signal));
@@ -85,67 +85,75 @@ impl Other {
         send(Signal::CONT);
     }
 
-    /// Only this worker was silent for too long, of all that were watched until now.
-    async fn only_misses(&mut self, worker: u32) {
+    /// Freezes a worker, and checks that the watchdog expires only for this one.
+    async fn check_watchdog(&mut self, worker: u32) {
         kill(worker, Signal::STOP);
-        self.says(SILENT).await;
-        let silent = self.said.iter().find(|it| it.contains(SILENT)).unwrap();
-        assert!(silent.contains(&format!("(pid {worker})")), "{silent}");
-        self.says_times("restarts in", 1).await;
+        self.wait_for(WATCHDOG_TIMEOUT).await;
+        let killed = self
+            .output
+            .iter()
+            .find(|it| it.contains(WATCHDOG_TIMEOUT))
+            .unwrap();
+        assert!(killed.contains(&format!("(pid {worker})")), "{killed}");
+        self.wait_for_times("restarts in", 1).await;
         let started = self.count("restarts in");
-        assert_eq!((self.count(SILENT), started), (1, 1), "{:#?}", self.said);
+        assert_eq!(
+            (self.count(WATCHDOG_TIMEOUT), started),
+            (1, 1),
+            "{:#?}",
+            self.output
+        );
     }
 }
 
 #[tokio::test]
 async fn a_supervisor_that_was_paused_kills_no_worker_that_is_alive() {
-    let mut other = Other::start(&["lively=50", "ready", "hang"]);
-    other.says("all workers are ready").await;
+    let mut other = Other::start(&["send-watchdog=50", "ready", "hang"]);
+    other.wait_for("all workers are ready").await;
 
-    other.is_paused_with(&[]).await;
+    other.pause_with(&[]).await;
 
-    other.says("was paused").await;
-    other.only_misses(other.workers()[3]).await;
+    other.wait_for("was paused").await;
+    other.check_watchdog(other.workers()[3]).await;
 }
 
 #[tokio::test]
 async fn workers_that_were_paused_with_their_supervisor_live_on() {
-    let mut other = Other::start(&["lively=50", "ready", "hang"]);
-    other.says("all workers are ready").await;
+    let mut other = Other::start(&["send-watchdog=50", "ready", "hang"]);
+    other.wait_for("all workers are ready").await;
 
-    other.is_paused_with(&other.workers()).await;
+    other.pause_with(&other.workers()).await;
 
-    other.says("was paused").await;
-    other.only_misses(other.workers()[0]).await;
+    other.wait_for("was paused").await;
+    other.check_watchdog(other.workers()[0]).await;
 }
 
-/// As those do who clean temporary directories.
 #[tokio::test]
-async fn workers_whose_sockets_were_removed_are_not_taken_for_silent() {
-    let mut other = Other::start(&["lively=50", "ready", "hang"]);
-    other.says("all workers are ready").await;
+async fn workers_whose_sockets_were_removed_are_not_taken_for_hung() {
+    let mut other = Other::start(&["send-watchdog=50", "ready", "hang"]);
+    other.wait_for("all workers are ready").await;
 
     let runtime = other.directory.path().join("run");
     std::fs::remove_dir_all(&runtime).unwrap();
     let has_sockets = || {
-        let homes = std::fs::read_dir(&runtime).into_iter().flatten().flatten();
-        let mut all = homes.filter_map(|home| std::fs::read_dir(home.path()).ok());
-        all.any(|home| home.count() > 4)
+        let directories = std::fs::read_dir(&runtime).into_iter().flatten().flatten();
+        let mut all = directories.filter_map(|it| std::fs::read_dir(it.path()).ok());
+        all.any(|it| it.count() > 4)
     };
-    eventually("the sockets are made again", has_sockets).await;
+    eventually("the sockets are open again", has_sockets).await;
 
-    other.only_misses(other.workers()[2]).await;
+    other.check_watchdog(other.workers()[2]).await;
 }
 
 #[tokio::test]
-async fn several_pauses_one_after_another_kill_nobody() {
-    let mut other = Other::start(&["lively=50", "ready", "hang"]);
-    other.says("all workers are ready").await;
+async fn repeated_pauses_kill_no_worker() {
+    let mut other = Other::start(&["send-watchdog=50", "ready", "hang"]);
+    other.wait_for("all workers are ready").await;
 
     for pauses in 1..=2 {
-        other.is_paused_with(&other.workers()).await;
-        other.says_times("was paused", pauses).await;
+        other.pause_with(&other.workers()).await;
+        other.wait_for_times("was paused", pauses).await;
     }
 
-    other.only_misses(other.workers()[1]).await;
+    other.check_watchdog(other.workers()[1]).await;
 }

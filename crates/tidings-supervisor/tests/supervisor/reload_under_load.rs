@@ -1,4 +1,4 @@
-//! Nobody loses a request while workers are replaced: as long as the server is one like the example.
+//! No request is lost while workers are replaced, with the server of `examples/server.rs`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::load::{self, Client, Failure, Load};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// The example, with these arguments, and what was reported of it.
+/// A supervisor of the example, with its events.
 struct Server {
     workers: Workers,
     at: SocketAddr,
@@ -24,14 +24,14 @@ struct Server {
 }
 
 impl Server {
-    async fn start(workers: usize, grace: Duration, arguments: &[&str]) -> Self {
+    async fn start(workers: usize, stop_timeout: Duration, arguments: &[&str]) -> Self {
         let runtime = short_directory();
         let (event, events) = channel();
         let workers = Supervisor::new(example("server"))
             .args(arguments)
             .workers(workers)
             .listen("127.0.0.1:0".parse().unwrap())
-            .stop_timeout(grace)
+            .stop_timeout(stop_timeout)
             .runtime_dir(runtime.path())
             .on_line(|_| {})
             .on_event(move |it| drop(event.send(it.clone())))
@@ -58,8 +58,8 @@ impl Server {
         reloaded.unwrap().unwrap();
     }
 
-    /// Until no worker drains any more.
-    async fn elders_are_gone(&self) {
+    /// Waits until no worker is draining.
+    async fn wait_for_old_workers(&self) {
         until(async || {
             let status = self.workers.status().await.unwrap();
             let mut states = status.workers.iter().map(|it| it.state);
@@ -69,7 +69,7 @@ impl Server {
     }
 }
 
-/// Where cargo put it: beside the directory of this test.
+/// Returns an example, which cargo puts next to the directory of this test.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
@@ -85,12 +85,15 @@ fn example(name: &str) -> PathBuf {
 async fn until(is_so: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + SOON;
     while !is_so().await {
-        assert!(Instant::now() < deadline, "it does not come");
+        assert!(
+            Instant::now() < deadline,
+            "the condition is not met in time"
+        );
         sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// More requests than there are clients: each has asked at least once since.
+/// Waits for more requests than there are clients.
 async fn some_requests(load: &Load) {
     let so_far = load.made();
     until(async || load.made() > so_far + 50).await;
@@ -106,14 +109,18 @@ async fn no_request_is_lost_while_all_workers_are_replaced() {
         ReloadStrategy::AllAtOnce,
     ] {
         some_requests(&load).await;
-        let elders = server.pids().await;
+        let old_workers = server.pids().await;
 
         server.reload(strategy).await;
 
         some_requests(&load).await;
-        server.elders_are_gone().await;
-        let successors = server.pids().await;
-        assert!(elders.iter().all(|elder| !successors.contains(elder)));
+        server.wait_for_old_workers().await;
+        let new_workers = server.pids().await;
+        assert!(
+            old_workers
+                .iter()
+                .all(|old_worker| !new_workers.contains(old_worker))
+        );
     }
     some_requests(&load).await;
 
@@ -125,72 +132,79 @@ async fn no_request_is_lost_while_all_workers_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_connection_may_ask_once_more_and_is_told_to_leave() {
+async fn an_idle_connection_can_send_one_more_request_and_is_closed() {
     let server = Server::start(1, SOON, &["--drain-timeout", "60000"]).await;
     let mut client = Client::new(server.at, true);
-    let elder = client.get("/").await.unwrap();
-    assert!(!elder.is_last);
+    let old_worker = client.get("/").await.unwrap();
+    assert!(!old_worker.is_last);
 
     server.reload(ReloadStrategy::AllAtOnce).await;
 
     let last = client.get("/").await.unwrap();
-    assert_eq!(last.body, elder.body);
-    // The signal may not have arrived when the reload was done: then it is the one after that.
+    assert_eq!(last.body, old_worker.body);
+    // The signal may arrive after the result of the reload.
     let last = if last.is_last {
         last
     } else {
         until_last(&mut client).await
     };
-    assert_eq!(last.body, elder.body);
-    server.elders_are_gone().await;
-    assert_ne!(client.get("/").await.unwrap().body, elder.body);
+    assert_eq!(last.body, old_worker.body);
+    server.wait_for_old_workers().await;
+    assert_ne!(client.get("/").await.unwrap().body, old_worker.body);
 }
 
-async fn until_last(client: &mut Client) -> load::Answer {
+async fn until_last(client: &mut Client) -> load::Response {
     let deadline = Instant::now() + SOON;
     loop {
-        assert!(Instant::now() < deadline, "it is not told to leave");
-        let answer = client.get("/").await.unwrap();
-        if answer.is_last {
-            return answer;
+        assert!(
+            Instant::now() < deadline,
+            "no response closes the connection"
+        );
+        let response = client.get("/").await.unwrap();
+        if response.is_last {
+            return response;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_connection_does_not_hold_an_elder_for_longer_than_the_linger() {
+async fn an_idle_connection_delays_an_old_worker_for_at_most_the_drain_timeout() {
     let server = Server::start(1, SOON, &["--drain-timeout", "100"]).await;
     let mut client = Client::new(server.at, true);
     client.get("/").await.unwrap();
 
     server.reload(ReloadStrategy::AllAtOnce).await;
 
-    server.elders_are_gone().await;
+    server.wait_for_old_workers().await;
     let killed = |it: SupervisorEvent| matches!(it, SupervisorEvent::Killed { .. });
     assert!(!server.events.try_iter().any(killed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_is_in_the_middle_of_a_reload_is_answered_in_full() {
+async fn a_request_in_progress_during_a_reload_is_completed() {
     let server = Server::start(2, SOON, &[]).await;
-    let elders = server.pids().await;
+    let old_workers = server.pids().await;
     let mut client = Client::new(server.at, true);
     client.get("/").await.unwrap();
     let request = tokio::spawn(async move { client.get("/after/3000").await });
 
     server.reload(ReloadStrategy::AllAtOnce).await;
 
-    let answer = timeout(SOON, request).await.unwrap().unwrap().unwrap();
-    assert_eq!(answer.status, 200);
-    let by_an_elder = |it: &u32| answer.body.contains(&format!(" {it}."));
-    assert!(elders.iter().any(by_an_elder), "{}", answer.body);
-    server.elders_are_gone().await;
+    let response = timeout(SOON, request).await.unwrap().unwrap().unwrap();
+    assert_eq!(response.status, 200);
+    let by_an_old_worker = |it: &u32| response.body.contains(&format!(" {it}."));
+    assert!(
+        old_workers.iter().any(by_an_old_worker),
+        "{}",
+        response.body
+    );
+    server.wait_for_old_workers().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_elder_that_does_not_finish_is_killed_after_the_grace() {
-    let grace = Duration::from_millis(500);
-    let server = Server::start(1, grace, &[]).await;
+async fn an_old_worker_that_does_not_finish_is_killed_after_the_stop_timeout() {
+    let stop_timeout = Duration::from_millis(500);
+    let server = Server::start(1, stop_timeout, &[]).await;
     let mut client = Client::new(server.at, true);
     client.get("/").await.unwrap();
     let request = tokio::spawn(async move { client.get("/after/600000").await });
@@ -199,8 +213,8 @@ async fn an_elder_that_does_not_finish_is_killed_after_the_grace() {
 
     let cut = timeout(SOON, request).await.unwrap().unwrap();
     assert!(matches!(cut, Err(Failure::Cut(_))), "{cut:?}");
-    server.elders_are_gone().await;
-    let killed = |it: SupervisorEvent| matches!(it, SupervisorEvent::Killed { stop_timeout: Some(it), .. } if it == grace);
+    server.wait_for_old_workers().await;
+    let killed = |it: SupervisorEvent| matches!(it, SupervisorEvent::Killed { stop_timeout: Some(it), .. } if it == stop_timeout);
     assert!(server.events.try_iter().any(killed));
     assert_eq!(
         Client::new(server.at, true).get("/").await.unwrap().status,
@@ -209,10 +223,10 @@ async fn an_elder_that_does_not_finish_is_killed_after_the_grace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_wait_in_the_socket_outlive_the_elder() {
+async fn connections_in_the_backlog_survive_the_old_worker() {
     let server = Server::start(1, Duration::from_millis(500), &[]).await;
-    let elder = server.pids().await[0];
-    freeze(elder);
+    let old_worker = server.pids().await[0];
+    freeze(old_worker);
     let mut requests = Vec::new();
     for _ in 0..20 {
         let mut client = Client::new(server.at, false);
@@ -223,13 +237,13 @@ async fn connections_that_wait_in_the_socket_outlive_the_elder() {
     server.reload(ReloadStrategy::AllAtOnce).await;
 
     for request in requests {
-        let answer = timeout(SOON, request).await.unwrap().unwrap().unwrap();
-        assert!(!answer.body.contains(&format!(" {elder}.")));
+        let response = timeout(SOON, request).await.unwrap().unwrap().unwrap();
+        assert!(!response.body.contains(&format!(" {old_worker}.")));
     }
-    server.elders_are_gone().await;
+    server.wait_for_old_workers().await;
 }
 
-/// From now on it accepts nothing, and will never end by itself.
+/// Freezes a worker.
 fn freeze(worker: u32) {
     let pid = Pid::from_raw(worker.cast_signed()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();

@@ -1,4 +1,4 @@
-//! New versions, good and broken, under clients that do not notice.
+//! Reloads of good and broken versions, with clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -9,16 +9,16 @@ use tidings_supervisor::{ReloadError, ReloadStrategy, SupervisorEvent, WorkerSta
 use super::harness::*;
 
 #[tokio::test]
-async fn all_workers_are_replaced_and_keep_their_numbers() {
+async fn all_workers_are_replaced_and_their_slots_kept() {
     for strategy in [ReloadStrategy::AllAtOnce, ReloadStrategy::Rolling] {
-        let trial = workers_that(&["ready", "wait"]).workers(3).ready().await;
-        let elders = trial.pids().await;
-        let reloaded = trial.workers.reload(strategy).await.unwrap();
+        let supervisor = workers_that(&["ready", "wait"]).workers(3).ready().await;
+        let old_workers = supervisor.pids().await;
+        let reloaded = supervisor.workers.reload(strategy).await.unwrap();
         assert_eq!(reloaded.workers, 3);
         let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
-        trial.events.times(3, exited).await;
-        assert!(elders.iter().all(|elder| !runs(*elder)));
-        let status = trial.workers.status().await.unwrap();
+        supervisor.events.times(3, exited).await;
+        assert!(old_workers.iter().all(|old_worker| !runs(*old_worker)));
+        let status = supervisor.workers.status().await.unwrap();
         let slots: Vec<_> = status
             .workers
             .iter()
@@ -29,11 +29,15 @@ async fn all_workers_are_replaced_and_keep_their_numbers() {
 }
 
 #[tokio::test]
-async fn a_rolling_reload_has_never_more_than_one_worker_too_many() {
-    let trial = workers_that(&["ready", "wait"]).workers(3).ready().await;
-    trial.workers.reload(ReloadStrategy::Rolling).await.unwrap();
+async fn a_rolling_reload_has_at_most_one_additional_worker() {
+    let supervisor = workers_that(&["ready", "wait"]).workers(3).ready().await;
+    supervisor
+        .workers
+        .reload(ReloadStrategy::Rolling)
+        .await
+        .unwrap();
     let (mut processes, mut most) = (0, 0);
-    for event in trial.events.all() {
+    for event in supervisor.events.all() {
         match event {
             SupervisorEvent::Started { .. } => processes += 1,
             SupervisorEvent::Exited { .. } => processes -= 1,
@@ -44,24 +48,24 @@ async fn a_rolling_reload_has_never_more_than_one_worker_too_many() {
     assert_eq!(most, 4);
 }
 
-/// With recluster the callback was never called, and the broken version started again for ever.
+/// recluster never called the callback, and restarted the broken version forever.
 #[tokio::test]
-async fn a_broken_version_is_told_while_the_old_one_serves_everybody() {
+async fn a_reload_of_a_broken_version_fails_while_the_old_one_keeps_running() {
     let directory = short_directory();
     let name = directory.path().join("program");
     deploy(&misbehaving(), &name);
-    let trial = workers_of(&name, &["serve"])
+    let supervisor = workers_of(&name, &["serve"])
         .workers(3)
         .listening()
         .ready()
         .await;
-    let elders = trial.pids().await;
-    let clients = Clients::come_to(&trial);
+    let old_workers = supervisor.pids().await;
+    let clients = Clients::start(&supervisor);
 
     let broken = "#!/bin/sh\n(echo wrong; echo see the manual) >&2\nexit 78\n";
     deploy(&script(directory.path(), broken), &name);
     for strategy in [ReloadStrategy::AllAtOnce, ReloadStrategy::Rolling] {
-        let error = trial.workers.reload(strategy).await.unwrap_err();
+        let error = supervisor.workers.reload(strategy).await.unwrap_err();
         let ReloadError::Exited {
             replaced: 0,
             ref last_lines,
@@ -76,24 +80,24 @@ async fn a_broken_version_is_told_while_the_old_one_serves_everybody() {
                    the old workers keep running";
         assert!(text.ends_with(end), "{text}");
     }
-    assert_eq!(trial.pids().await, elders);
-    clients.were_all_answered().await;
+    assert_eq!(supervisor.pids().await, old_workers);
+    clients.check().await;
 }
 
 #[tokio::test]
-async fn a_version_that_never_gets_ready_is_told_and_gone() {
+async fn a_version_that_never_gets_ready_is_stopped() {
     let directory = short_directory();
     let name = directory.path().join("program");
     deploy(&misbehaving(), &name);
-    let trial = workers_of(&name, &["serve"])
+    let supervisor = workers_of(&name, &["serve"])
         .listening()
         .with(|it| it.ready_timeout(3 * SECOND))
         .ready()
         .await;
-    let elders = trial.pids().await;
+    let old_workers = supervisor.pids().await;
     let hangs = "#!/bin/sh\necho it waits >&2\nexec sleep 600\n";
     deploy(&script(directory.path(), hangs), &name);
-    let error = trial
+    let error = supervisor
         .workers
         .reload(ReloadStrategy::AllAtOnce)
         .await
@@ -107,7 +111,7 @@ async fn a_version_that_never_gets_ready_is_told_and_gone() {
         panic!("{error:?}");
     };
     assert_eq!(*last_lines, ["it waits"]);
-    trial
+    supervisor
         .events
         .first(|it| {
             matches!(
@@ -119,17 +123,17 @@ async fn a_version_that_never_gets_ready_is_told_and_gone() {
             )
         })
         .await;
-    assert_eq!(trial.pids().await, elders);
+    assert_eq!(supervisor.pids().await, old_workers);
 }
 
-/// With recluster two of them left a slot without a worker for good.
+/// In recluster two of them left a slot without a worker.
 #[tokio::test]
-async fn all_who_ask_for_a_reload_while_one_runs_share_the_next_and_are_answered() {
-    let trial = workers_that(&["after=1000", "ready", "wait"])
+async fn requests_during_a_reload_share_the_next_one_and_get_its_result() {
+    let supervisor = workers_that(&["after=1000", "ready", "wait"])
         .workers(2)
         .ready()
         .await;
-    let first = trial
+    let first = supervisor
         .workers
         .start_reload(ReloadStrategy::AllAtOnce)
         .await
@@ -138,7 +142,7 @@ async fn all_who_ask_for_a_reload_while_one_runs_share_the_next_and_are_answered
     let mut others = Vec::new();
     for _ in 0..5 {
         others.push(
-            trial
+            supervisor
                 .workers
                 .start_reload(ReloadStrategy::AllAtOnce)
                 .await
@@ -149,30 +153,30 @@ async fn all_who_ask_for_a_reload_while_one_runs_share_the_next_and_are_answered
     for other in others {
         other.await.unwrap();
     }
-    // The two workers of the first and of the second one, and no others.
+    // The two workers of the first reload and of the second one, and no others.
     let exited = |event: &SupervisorEvent| matches!(event, SupervisorEvent::Exited { .. });
-    trial.events.times(4, exited).await;
-    let begun = trial
+    supervisor.events.times(4, exited).await;
+    let begun = supervisor
         .events
         .count(|it| matches!(it, SupervisorEvent::Reloading { .. }));
     assert_eq!(begun, 2);
-    let status = trial.workers.status().await.unwrap();
+    let status = supervisor.workers.status().await.unwrap();
     let states: Vec<_> = status.workers.iter().map(|it| it.state).collect();
     assert_eq!(states, [WorkerState::Ready; 2]);
 }
 
 #[tokio::test]
-async fn a_reload_ends_with_the_supervisor() {
-    let trial = workers_that(&["ready", "wait"]).ready().await;
-    let pid = trial.pids().await[0];
-    let reload = trial
+async fn a_reload_fails_when_the_supervisor_stops() {
+    let supervisor = workers_that(&["ready", "wait"]).ready().await;
+    let pid = supervisor.pids().await[0];
+    let reload = supervisor
         .workers
         .start_reload(ReloadStrategy::AllAtOnce)
         .await
         .unwrap();
-    let stopped = trial.workers.stop().await;
+    let stopped = supervisor.workers.stop().await;
     assert!(stopped.is_clean());
-    // It may have been done before.
+    // It may have succeeded before.
     if let Err(error) = reload.await {
         assert_eq!(error, ReloadError::Stopping);
     }
@@ -180,7 +184,7 @@ async fn a_reload_ends_with_the_supervisor() {
 }
 
 #[tokio::test]
-async fn a_slot_that_was_given_up_comes_back_with_a_good_version() {
+async fn a_failed_slot_recovers_with_a_good_version() {
     let directory = short_directory();
     let name = directory.path().join("program");
     let good = misbehaving();
@@ -189,47 +193,46 @@ async fn a_slot_that_was_given_up_comes_back_with_a_good_version() {
         good.display()
     );
     deploy(&script(directory.path(), &half), &name);
-    let trial = workers_of(&name, &["ready", "wait"])
+    let supervisor = workers_of(&name, &["ready", "wait"])
         .workers(2)
-        .with(|it| it.crash_loop(2, PATIENCE))
+        .with(|it| it.crash_loop(2, DEADLINE))
         .start()
         .await;
     let all_failed =
         |event: &SupervisorEvent| matches!(event, SupervisorEvent::SlotFailed { slot: 0, .. });
-    trial.events.first(all_failed).await;
-    let status = trial.workers.status().await.unwrap();
+    supervisor.events.first(all_failed).await;
+    let status = supervisor.workers.status().await.unwrap();
     assert_eq!(status.workers[0].state, WorkerState::Failed);
 
     deploy(&good, &name);
-    trial
+    supervisor
         .workers
         .reload(ReloadStrategy::AllAtOnce)
         .await
         .unwrap();
-    trial.is_ready().await;
+    supervisor.is_ready().await;
 }
 
 #[tokio::test]
-async fn nobody_is_refused_while_workers_are_replaced_and_killed() {
-    let trial = workers_that(&["serve"])
+async fn no_connection_is_refused_during_reloads() {
+    let supervisor = workers_that(&["serve"])
         .workers(3)
         .listening()
         .ready()
         .await;
-    let clients = Clients::come_to(&trial);
+    let clients = Clients::start(&supervisor);
     for strategy in [ReloadStrategy::AllAtOnce, ReloadStrategy::Rolling]
         .into_iter()
         .cycle()
         .take(10)
     {
-        trial.workers.reload(strategy).await.unwrap();
-        // As long as it serves somebody one that ends takes its time.
-        trial.is_ready().await;
+        supervisor.workers.reload(strategy).await.unwrap();
+        supervisor.is_ready().await;
     }
-    clients.were_all_answered().await;
+    clients.check().await;
 }
 
-/// Clients who come, ask once, and leave, until they are asked how it was.
+/// A task that connects, sends a request and disconnects, again and again.
 struct Clients {
     stopping: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -237,17 +240,17 @@ struct Clients {
 }
 
 impl Clients {
-    fn come_to(trial: &Trial) -> Self {
+    fn start(supervisor: &TestSupervisor) -> Self {
         let stopping = Arc::<AtomicBool>::default();
         let answered = Arc::<AtomicUsize>::default();
         let (stops, count, address) = (
             Arc::clone(&stopping),
             Arc::clone(&answered),
-            trial.address(),
+            supervisor.address(),
         );
         let task = tokio::spawn(async move {
             while !stops.load(Relaxed) {
-                // A panic here is a client who was refused, or cut off.
+                // Panics if the connection is refused or cut off.
                 Client::connect(address).await.ask().await;
                 count.fetch_add(1, Relaxed);
             }
@@ -259,8 +262,8 @@ impl Clients {
         }
     }
 
-    async fn were_all_answered(self) {
-        eventually("somebody was answered", || {
+    async fn check(self) {
+        eventually("a client got a response", || {
             self.answered.load(Relaxed) > 0 || self.task.is_finished()
         })
         .await;
@@ -269,17 +272,16 @@ impl Clients {
     }
 }
 
-/// An elder that is killed in a reload is not waited for.
 #[tokio::test]
-async fn an_elder_may_die_while_its_successor_starts() {
-    let trial = workers_that(&["after=300", "ready", "wait"]).ready().await;
-    let elder = trial.pids().await[0];
-    let reload = trial
+async fn an_old_worker_can_die_while_the_new_one_starts() {
+    let supervisor = workers_that(&["after=300", "ready", "wait"]).ready().await;
+    let old_worker = supervisor.pids().await[0];
+    let reload = supervisor
         .workers
         .start_reload(ReloadStrategy::AllAtOnce)
         .await
         .unwrap();
-    kill(elder, Signal::KILL);
+    kill(old_worker, Signal::KILL);
     reload.await.unwrap();
-    trial.is_ready().await;
+    supervisor.is_ready().await;
 }

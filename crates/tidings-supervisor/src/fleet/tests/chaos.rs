@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order, to whatever fleet: what must always hold.
+//! Invariants of the fleet under random policies and random steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,55 +6,48 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::awake::{BEAT, SLACK};
+use crate::awake::{INTERVAL, SLACK};
 
-/// More ticks than that at one moment are a loop.
-const TICKS: usize = 1_000;
+/// More ticks at one time are an endless loop.
+const MAX_TICKS: usize = 1_000;
 
-/// As is a fleet that has not come to rest after so many looks.
-const LOOKS: usize = 10_000;
+/// A fleet that has not settled after this many steps never does.
+const MAX_STEPS: usize = 10_000;
 
 #[derive(Clone, Copy, Debug)]
-enum Happening {
-    Passes(Duration),
-    /// The supervisor is paused, and looks at the clock first afterwards, or not.
-    Pauses(Duration, bool),
-    /// Each of these happens to one of the processes, by the rest of its number.
-    Runs(usize),
-    CannotRun(usize),
-    Says(usize, Saying),
-    Dies(usize),
+enum Step {
+    Advance(Duration),
+    /// Pauses the supervisor. The flag says whether a tick is its first event afterwards.
+    Pause(Duration, bool),
+    /// The number chooses one of the eligible processes, as in the next steps.
+    StartProcess(usize),
+    FailToStart(usize),
+    Notify(usize, Notification),
+    Die(usize),
     Reload(ReloadStrategy),
     Scale(usize),
-    End,
+    Stop,
     Kill,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Saying {
-    Ready,
-    Alive,
-    Stopping,
-}
-
-fn happening() -> impl Strategy<Value = Happening> {
-    let word = prop_oneof![
-        6 => Just(Saying::Ready),
-        2 => Just(Saying::Alive),
-        1 => Just(Saying::Stopping),
+fn step() -> impl Strategy<Value = Step> {
+    let notification = prop_oneof![
+        6 => Just(Notification::Ready),
+        2 => Just(Notification::Watchdog),
+        1 => Just(Notification::Stopping),
     ];
     prop_oneof![
-        30 => (0..3_000_u64).prop_map(|ms| Happening::Passes(Duration::from_millis(ms))),
+        30 => (0..3_000_u64).prop_map(|ms| Step::Advance(Duration::from_millis(ms))),
         8 => (0..20_000_u64, any::<bool>())
-            .prop_map(|(ms, looks)| Happening::Pauses(Duration::from_millis(ms), looks)),
-        20 => any::<usize>().prop_map(Happening::Runs),
-        2 => any::<usize>().prop_map(Happening::CannotRun),
-        20 => (any::<usize>(), word).prop_map(|(who, word)| Happening::Says(who, word)),
-        15 => any::<usize>().prop_map(Happening::Dies),
-        6 => prop_oneof![Just(ReloadStrategy::AllAtOnce), Just(ReloadStrategy::Rolling)].prop_map(Happening::Reload),
-        3 => (1..6_usize).prop_map(Happening::Scale),
-        1 => Just(Happening::End),
-        1 => Just(Happening::Kill),
+            .prop_map(|(ms, then_tick)| Step::Pause(Duration::from_millis(ms), then_tick)),
+        20 => any::<usize>().prop_map(Step::StartProcess),
+        2 => any::<usize>().prop_map(Step::FailToStart),
+        20 => (any::<usize>(), notification).prop_map(|(choice, it)| Step::Notify(choice, it)),
+        15 => any::<usize>().prop_map(Step::Die),
+        6 => prop_oneof![Just(ReloadStrategy::AllAtOnce), Just(ReloadStrategy::Rolling)].prop_map(Step::Reload),
+        3 => (1..6_usize).prop_map(Step::Scale),
+        1 => Just(Step::Stop),
+        1 => Just(Step::Kill),
     ]
 }
 
@@ -67,14 +60,14 @@ fn up_to(seconds: u64) -> impl Strategy<Value = Duration> {
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     let backoff = (up_to(2), up_to(8), up_to(10));
-    let backoff = backoff.prop_map(|(first, longest, quiet)| {
+    let backoff = backoff.prop_map(|(min, max, reset)| {
         Backoff::default()
-            .min_delay(first)
-            .max_delay(longest)
-            .reset_after(quiet)
+            .min_delay(min)
+            .max_delay(max)
+            .reset_after(reset)
     });
     let crash_loop = (0..6_usize, up_to(30));
-    // In time enough for those who are ready by waiting: else nobody ever is.
+    // The timeout is longer than the uptime: else no worker would become ready.
     let ready = (proptest::option::of(up_to(5)), up_to(5));
     let ready = ready.prop_map(|(after, more)| {
         let ready = after.map_or(ReadyWhen::Notified, ReadyWhen::After);
@@ -97,296 +90,296 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     )
 }
 
-/// What the fleet was told is true here, and what it wants is done.
-struct World {
+/// A model of the processes, which carries out all actions of the fleet.
+struct Model {
     fleet: Fleet,
     policy: Policy,
-    /// By the system's clock.
+    /// The time by the system's clock.
     real: Instant,
-    /// As the fleet has it, without the pauses.
+    /// The time of the fleet, without pauses.
     now: Instant,
-    /// How long the supervisor has been awake.
+    /// The time in which the supervisor was not paused.
     awake: Duration,
     pauses: u32,
     processes: BTreeMap<Key, Process>,
-    asked: BTreeSet<u64>,
-    answered: BTreeSet<u64>,
-    /// When workers of a slot were lost that nobody had told to end.
-    losses: BTreeMap<usize, Vec<Instant>>,
-    given_up: BTreeSet<usize>,
-    /// Who said that they end: no deaths.
-    polite: BTreeSet<Option<u32>>,
-    is_over: bool,
-    /// That it ended is.
-    is_told: bool,
-    /// How all reloads are.
-    always: Option<ReloadStrategy>,
-    /// Who leaves, and for no reload.
-    otherwise: BTreeSet<Key>,
-    /// The next who is told to end was not ready in time.
-    is_somebody_late: bool,
+    requested: BTreeSet<u64>,
+    responded: BTreeSet<u64>,
+    /// The deaths of workers of each slot.
+    deaths_of: BTreeMap<usize, Vec<Instant>>,
+    failed_slots: BTreeSet<usize>,
+    /// Workers that announced their stop, which is no death.
+    announced: BTreeSet<Option<u32>>,
+    is_stopping: bool,
+    is_stop_reported: bool,
+    /// The strategy of all reloads, if they have the same.
+    only_strategy: Option<ReloadStrategy>,
+    /// Workers that stop for another reason than a reload.
+    not_for_reload: BTreeSet<Key>,
+    /// The next worker that is told to stop was not ready in time.
+    is_next_late: bool,
 }
 
-/// How long the supervisor had been awake, and how often it had been paused.
+/// The time in which the supervisor was not paused, and its number of pauses.
 type Moment = (Duration, u32);
 
 #[derive(Debug)]
 struct Process {
     slot: usize,
-    runs: bool,
-    began: Moment,
-    /// When it said something.
-    heard: Moment,
-    told: Moment,
-    /// It was told to end, or says itself that it does.
-    leaves: bool,
+    is_running: bool,
+    started_at: Moment,
+    notified_at: Moment,
+    stopped_at: Moment,
+    is_draining: bool,
     is_killed: bool,
 }
 
-impl World {
-    fn begin(policy: Policy, always: Option<ReloadStrategy>) -> Self {
+impl Model {
+    fn begin(policy: Policy, only_strategy: Option<ReloadStrategy>) -> Self {
         let now = Instant::now();
-        let mut world = Self {
-            fleet: Fleet::begin(policy.clone(), || 1.0, now),
+        let mut model = Self {
+            fleet: Fleet::start(policy.clone(), || 1.0, now),
             policy,
             real: now,
             now,
             awake: Duration::ZERO,
             pauses: 0,
             processes: BTreeMap::new(),
-            asked: BTreeSet::new(),
-            answered: BTreeSet::new(),
-            losses: BTreeMap::new(),
-            given_up: BTreeSet::new(),
-            polite: BTreeSet::new(),
-            is_over: false,
-            is_told: false,
-            always,
-            otherwise: BTreeSet::new(),
-            is_somebody_late: false,
+            requested: BTreeSet::new(),
+            responded: BTreeSet::new(),
+            deaths_of: BTreeMap::new(),
+            failed_slots: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            is_stopping: false,
+            is_stop_reported: false,
+            only_strategy,
+            not_for_reload: BTreeSet::new(),
+            is_next_late: false,
         };
-        world.obey();
-        world
+        model.act();
+        model
     }
 
-    fn happens(&mut self, happening: Happening) {
-        self.now = self.fleet.wakes(self.real);
-        match happening {
-            Happening::Passes(time) => self.passes(time),
-            Happening::Pauses(time, looks) => self.pauses(time, looks),
-            Happening::Runs(who) => self.with(who, |process| !process.runs, Self::runs),
-            Happening::CannotRun(who) => self.with(
-                who,
-                |it| !it.runs,
-                |world, key| {
-                    world.dies(key, Exit::NotStarted("no".to_owned()));
-                },
-            ),
-            Happening::Says(who, word) => {
-                self.with(who, |it| it.runs, |world, key| world.says(key, word));
+    fn apply(&mut self, step: Step) {
+        self.now = self.fleet.advance_clock(self.real);
+        match step {
+            Step::Advance(time) => self.advance(time),
+            Step::Pause(time, then_tick) => self.pause(time, then_tick),
+            Step::StartProcess(choice) => {
+                self.with(choice, |process| !process.is_running, Self::start_process)
             }
-            Happening::Dies(who) => self.with(
-                who,
-                |it| it.runs,
-                |world, key| {
-                    world.dies(key, Exit::Status(1));
+            Step::FailToStart(choice) => self.with(
+                choice,
+                |it| !it.is_running,
+                |model, key| {
+                    model.die(key, Exit::NotStarted("no".to_owned()));
                 },
             ),
-            Happening::Reload(strategy) => self.reload(strategy),
-            Happening::Scale(workers) => {
+            Step::Notify(choice, notification) => {
+                self.with(
+                    choice,
+                    |it| it.is_running,
+                    |model, key| model.notify(key, notification),
+                );
+            }
+            Step::Die(choice) => self.with(
+                choice,
+                |it| it.is_running,
+                |model, key| {
+                    model.die(key, Exit::Status(1));
+                },
+            ),
+            Step::Reload(strategy) => self.reload(strategy),
+            Step::Scale(workers) => {
                 let _ = self.fleet.scale(workers, self.now);
                 let gone = self.processes.iter().filter(|(_, it)| it.slot >= workers);
-                self.otherwise.extend(gone.map(|(key, _)| *key));
+                self.not_for_reload.extend(gone.map(|(key, _)| *key));
             }
-            Happening::End => self.fleet.end(self.now),
-            Happening::Kill => self.fleet.kill(self.now),
+            Step::Stop => self.fleet.stop(self.now),
+            Step::Kill => self.fleet.kill(self.now),
         }
-        self.is_over |= matches!(happening, Happening::End | Happening::Kill);
-        self.obey();
+        self.is_stopping |= matches!(step, Step::Stop | Step::Kill);
+        self.act();
     }
 
     fn with(
         &mut self,
-        who: usize,
-        is_meant: impl Fn(&Process) -> bool,
+        choice: usize,
+        is_eligible: impl Fn(&Process) -> bool,
         then: impl FnOnce(&mut Self, Key),
     ) {
-        let meant = self.processes.iter().filter(|(_, it)| is_meant(it));
-        let keys: Vec<_> = meant.map(|(key, _)| *key).collect();
-        if let Some(index) = who.checked_rem(keys.len()) {
+        let eligible = self.processes.iter().filter(|(_, it)| is_eligible(it));
+        let keys: Vec<_> = eligible.map(|(key, _)| *key).collect();
+        if let Some(index) = choice.checked_rem(keys.len()) {
             then(self, keys[index]);
         }
     }
 
-    fn runs(&mut self, key: Key) {
-        self.processes.get_mut(&key).unwrap().runs = true;
+    fn start_process(&mut self, key: Key) {
+        self.processes.get_mut(&key).unwrap().is_running = true;
         self.fleet.started(key, pid(key));
     }
 
-    fn says(&mut self, key: Key, word: Saying) {
-        let word = match word {
-            Saying::Ready => Word::Ready,
-            Saying::Alive => Word::Alive,
-            Saying::Stopping => Word::Stopping,
-        };
-        let heard = self.moment();
-        self.processes.get_mut(&key).unwrap().heard = heard;
-        self.fleet.said(key, word, self.now);
+    fn notify(&mut self, key: Key, notification: Notification) {
+        let notified_at = self.moment();
+        self.processes.get_mut(&key).unwrap().notified_at = notified_at;
+        self.fleet.notified(key, notification, self.now);
     }
 
-    fn dies(&mut self, key: Key, exit: Exit) {
+    fn die(&mut self, key: Key, exit: Exit) {
         self.processes.remove(&key);
         let last_lines = Vec::new();
-        let ended = Ended { exit, last_lines };
+        let ended = WorkerExit { exit, last_lines };
         self.fleet.exited(key, &ended, self.now);
     }
 
     fn reload(&mut self, strategy: ReloadStrategy) {
-        let strategy = self.always.unwrap_or(strategy);
-        let ticket = self.asked.len() as u64;
-        self.asked.insert(ticket);
+        let strategy = self.only_strategy.unwrap_or(strategy);
+        let ticket = self.requested.len() as u64;
+        self.requested.insert(ticket);
         let is_running = self.fleet.is_reloading();
-        let placed = self.fleet.reload(strategy, Ticket(ticket), self.now);
-        assert_eq!(placed == Placed::Queued, is_running);
+        let start = self.fleet.reload(strategy, Ticket(ticket), self.now);
+        assert_eq!(start == ReloadStart::Queued, is_running);
     }
 
-    /// Time passes as for the supervisor, who looks at the clock when the fleet wants it.
-    fn passes(&mut self, time: Duration) {
+    /// Lets time pass, with a tick at each wakeup of the fleet.
+    fn advance(&mut self, time: Duration) {
         let until = self.real + time;
         let mut ticks = 0;
-        while let Some(look) = self.fleet.next_look().filter(|it| *it <= until) {
+        while let Some(look) = self.fleet.next_wakeup().filter(|it| *it <= until) {
             if look > self.real {
-                self.wakes_at(look);
+                self.advance_to(look);
                 ticks = 0;
             }
-            self.looks();
+            self.tick();
             ticks += 1;
-            assert!(ticks < TICKS, "there is no end to it");
+            assert!(ticks < MAX_TICKS, "endless ticks");
         }
-        self.wakes_at(until);
+        self.advance_to(until);
     }
 
-    fn wakes_at(&mut self, real: Instant) {
+    fn advance_to(&mut self, real: Instant) {
         self.awake += real - self.real;
         self.real = real;
-        self.now = self.fleet.wakes(real);
+        self.now = self.fleet.advance_clock(real);
     }
 
-    fn looks(&mut self) {
-        self.fleet.tick(self.now, &words_of);
+    fn tick(&mut self) {
+        self.fleet.tick(self.now, &last_lines_of);
         let is_due = self.fleet.deadline().is_some_and(|it| it <= self.now);
-        let changed = self.obey();
-        assert!(changed || !is_due, "the clock is looked at for nothing");
+        let changed = self.act();
+        assert!(changed || !is_due, "a tick without an action");
     }
 
-    /// Nothing happens, and nobody looks at the clock.
-    fn pauses(&mut self, time: Duration, looks: bool) {
+    /// Lets time pass without a tick.
+    fn pause(&mut self, time: Duration, then_tick: bool) {
         self.real += time;
         self.pauses += 1;
-        self.now = self.fleet.wakes(self.real);
-        if looks {
-            self.looks();
+        self.now = self.fleet.advance_clock(self.real);
+        if then_tick {
+            self.tick();
         }
     }
 
-    /// For how long the supervisor has been awake since then, or a little less where it was paused:
-    /// nobody knows how much of a beat was over when a pause began.
+    /// Returns an upper bound of the time since a moment, without pauses. It is not exact because each
+    /// pause begins within an interval of the clock.
     fn at_most_since(&self, (awake, pauses): Moment) -> Duration {
         let pauses = self.pauses - pauses;
-        self.awake.saturating_sub(awake) + pauses * (BEAT + SLACK)
+        self.awake.saturating_sub(awake) + pauses * (INTERVAL + SLACK)
     }
 
     fn moment(&self) -> Moment {
         (self.awake, self.pauses)
     }
 
-    /// Does what the fleet wants, which is to be sensible; whether it wanted anything.
-    fn obey(&mut self) -> bool {
+    /// Carries out the actions of the fleet, and returns whether there were any.
+    fn act(&mut self) -> bool {
         let actions = self.fleet.actions();
         let any = !actions.is_empty();
-        let told = self.moment();
+        let stopped_at = self.moment();
         for action in actions {
             match action {
                 Action::Start { worker, slot } => self.start(worker, slot),
                 Action::Terminate(key) => {
-                    // It may be dead, and its end on the way: here it is told at once.
-                    let process = self.processes.get_mut(&key).expect("it is there");
-                    assert!(!process.leaves, "{key:?} is told twice");
-                    process.leaves = true;
-                    process.told = told;
-                    if std::mem::take(&mut self.is_somebody_late) {
-                        self.otherwise.insert(key);
+                    let process = self.processes.get_mut(&key).expect("the process exists");
+                    assert!(!process.is_draining, "{key:?} is stopped twice");
+                    process.is_draining = true;
+                    process.stopped_at = stopped_at;
+                    if std::mem::take(&mut self.is_next_late) {
+                        self.not_for_reload.insert(key);
                     }
                 }
                 Action::Kill(key) => self.kill(key),
-                Action::Answer(tickets, _) => {
+                Action::Respond(tickets, _) => {
                     for Ticket(ticket) in tickets {
-                        assert!(self.asked.contains(&ticket));
-                        assert!(self.answered.insert(ticket), "{ticket} is answered twice");
+                        assert!(self.requested.contains(&ticket));
+                        assert!(self.responded.insert(ticket), "{ticket} has two responses");
                     }
                 }
-                Action::Report(event) => self.note(&event),
+                Action::Report(event) => self.check_event(&event),
             }
         }
-        self.is_over |= self.fleet.ended().is_some();
-        self.check_seats();
+        self.is_stopping |= self.fleet.stopped().is_some();
+        self.check_slots();
         any
     }
 
     fn start(&mut self, key: Key, slot: usize) {
-        assert!(!self.is_over, "a start after the end");
+        assert!(!self.is_stopping, "a start after the stop");
         let process = Process {
             slot,
-            runs: false,
-            began: self.moment(),
-            heard: self.moment(),
-            told: self.moment(),
-            leaves: false,
+            is_running: false,
+            started_at: self.moment(),
+            notified_at: self.moment(),
+            stopped_at: self.moment(),
+            is_draining: false,
             is_killed: false,
         };
         assert!(self.processes.insert(key, process).is_none(), "{key:?}");
     }
 
     fn kill(&mut self, key: Key) {
-        let process = self.processes.get_mut(&key).expect("it is there");
-        // Once for its silence, and once more where it still has to be told to end.
+        let process = self.processes.get_mut(&key).expect("the process exists");
+        // Once by the watchdog, and once more by the stop timeout.
         assert!(
-            !process.is_killed || process.leaves,
+            !process.is_killed || process.is_draining,
             "{key:?} is killed again"
         );
         process.is_killed = true;
     }
 
-    fn note(&mut self, event: &SupervisorEvent) {
-        assert!(!self.is_told, "{event:?} after the last event");
+    fn check_event(&mut self, event: &SupervisorEvent) {
+        assert!(!self.is_stop_reported, "{event:?} after the last event");
         match event {
-            SupervisorEvent::Stopped { .. } => self.is_told = true,
+            SupervisorEvent::Stopped { .. } => self.is_stop_reported = true,
             SupervisorEvent::AllReady => assert!(self.fleet.are_all_ready()),
             SupervisorEvent::StopAnnounced { pid, .. } => {
                 let key = pid.map(|pid| Key(u64::from(pid - 100)));
-                self.otherwise.extend(key);
-                let told = self.moment();
+                self.not_for_reload.extend(key);
+                let stopped_at = self.moment();
                 let process = self.processes.get_mut(&key.unwrap()).unwrap();
-                (process.leaves, process.told) = (true, told);
-                self.polite.insert(*pid);
+                (process.is_draining, process.stopped_at) = (true, stopped_at);
+                self.announced.insert(*pid);
             }
             SupervisorEvent::NotReady { slot, pid, .. } => {
                 if let Some(process) = self.of(*pid) {
-                    let waited = self.at_most_since(process.began);
+                    let waited = self.at_most_since(process.started_at);
                     assert!(waited >= self.policy.ready_timeout, "late after {waited:?}");
                 }
-                self.lose(*slot);
-                self.is_somebody_late = true;
+                self.count_death(*slot);
+                self.is_next_late = true;
             }
             SupervisorEvent::Exited {
                 slot,
                 pid,
                 is_expected: false,
                 ..
-            } if !self.polite.contains(pid) => self.lose(*slot),
+            } if !self.announced.contains(pid) => self.count_death(*slot),
             SupervisorEvent::WatchdogTimeout { pid, timeout, .. } => {
-                let silence = self.at_most_since(self.of(*pid).unwrap().heard);
-                assert!(silence >= *timeout, "silent for {silence:?}");
+                let silence = self.at_most_since(self.of(*pid).unwrap().notified_at);
+                assert!(
+                    silence >= *timeout,
+                    "killed by the watchdog after {silence:?}"
+                );
             }
             SupervisorEvent::Killed {
                 pid,
@@ -394,21 +387,24 @@ impl World {
                 ..
             } => {
                 if let Some(process) = self.of(*pid) {
-                    let waited = self.at_most_since(process.told);
+                    let waited = self.at_most_since(process.stopped_at);
                     assert!(waited >= *timeout, "killed after {waited:?}");
                 }
             }
             SupervisorEvent::SlotFailed { slot, deaths, .. } => {
                 let within = self.policy.crash_loop.within;
-                let losses = self.losses.entry(*slot).or_default();
-                let recent = losses.iter().filter(|it| self.now - **it < within).count();
-                // With no time to look back on, the last one counts all the same.
+                let deaths_of = self.deaths_of.entry(*slot).or_default();
+                let recent = deaths_of
+                    .iter()
+                    .filter(|it| self.now - **it < within)
+                    .count();
+                // In a period of zero, the last one still counts.
                 assert!(recent.max(1) >= *deaths || within.is_zero());
-                self.given_up.insert(*slot);
+                self.failed_slots.insert(*slot);
             }
             SupervisorEvent::Restarting { delay, .. } => {
-                let most = Duration::from_secs(8);
-                assert!(*delay <= most, "a delay of {delay:?}");
+                let max = Duration::from_secs(8);
+                assert!(*delay <= max, "a delay of {delay:?}");
             }
             _ => {}
         }
@@ -419,99 +415,102 @@ impl World {
         self.processes.get(&key)
     }
 
-    fn lose(&mut self, slot: usize) {
-        self.losses.entry(slot).or_default().push(self.now);
+    fn count_death(&mut self, slot: usize) {
+        self.deaths_of.entry(slot).or_default().push(self.now);
     }
 
-    /// One worker for each slot, and in a reload one successor.
-    fn check_seats(&self) {
-        let most = if self.fleet.is_reloading() { 2 } else { 1 };
+    /// Checks that each slot has one worker, or two during a reload.
+    fn check_slots(&self) {
+        let max = if self.fleet.is_reloading() { 2 } else { 1 };
         let mut staying = BTreeMap::<usize, usize>::new();
-        for process in self.processes.values().filter(|it| !it.leaves) {
+        for process in self.processes.values().filter(|it| !it.is_draining) {
             *staying.entry(process.slot).or_default() += 1;
         }
         for (slot, workers) in staying {
-            assert!(workers <= most, "{workers} workers in slot {slot}");
+            assert!(workers <= max, "{workers} workers in slot {slot}");
             assert!(slot < self.fleet.slots(), "a worker in no slot");
         }
-        if self.always == Some(ReloadStrategy::Rolling) && !self.is_over {
+        if self.only_strategy == Some(ReloadStrategy::Rolling) && !self.is_stopping {
             let keys = self.processes.keys();
-            let counted = keys.filter(|key| !self.otherwise.contains(key)).count();
+            let counted = keys
+                .filter(|key| !self.not_for_reload.contains(key))
+                .count();
             assert!(counted <= self.fleet.slots() + 1, "{counted} workers");
         }
     }
 
-    /// From now on all is well: who is started gets ready and lives, and who is told to end does.
-    fn comes_to_rest(&mut self) {
-        for _ in 0..LOOKS {
-            if self.is_at_rest() {
+    /// Lets all processes behave well until nothing changes.
+    fn settle(&mut self) {
+        for _ in 0..MAX_STEPS {
+            if self.is_settled() {
                 return;
             }
             let keys: Vec<_> = self.processes.keys().copied().collect();
             for key in keys {
-                self.behaves(key);
-                self.obey();
+                self.behave(key);
+                self.act();
             }
-            self.passes(MS.max(self.next_look()));
+            self.advance(MS.max(self.next_step()));
         }
     }
 
-    fn is_at_rest(&self) -> bool {
+    fn is_settled(&self) -> bool {
         let states = self.fleet.status(self.now);
         let is_settled = |state| matches!(state, WorkerState::Ready | WorkerState::Failed);
         states.iter().all(|worker| is_settled(worker.state))
             && self
                 .processes
                 .values()
-                .all(|it| !it.leaves && !it.is_killed)
+                .all(|it| !it.is_draining && !it.is_killed)
     }
 
-    fn next_look(&self) -> Duration {
+    fn next_step(&self) -> Duration {
         let signs = self.policy.watchdog.map_or(SECOND, |within| within / 4);
-        let look = self.fleet.next_look();
+        let look = self.fleet.next_wakeup();
         look.map_or(signs, |at| at.duration_since(self.real).min(signs))
     }
 
-    fn behaves(&mut self, key: Key) {
+    fn behave(&mut self, key: Key) {
         let Some(process) = self.processes.get(&key) else {
             return;
         };
-        let (leaves, is_killed, runs) = (process.leaves, process.is_killed, process.runs);
-        if leaves || is_killed {
-            self.dies(key, Exit::Status(0));
+        let (is_draining, is_killed, is_running) =
+            (process.is_draining, process.is_killed, process.is_running);
+        if is_draining || is_killed {
+            self.die(key, Exit::Status(0));
             return;
         }
-        if !runs {
-            self.runs(key);
-            self.obey();
+        if !is_running {
+            self.start_process(key);
+            self.act();
         }
-        self.says(key, Saying::Alive);
-        self.obey();
+        self.notify(key, Notification::Watchdog);
+        self.act();
         if self.policy.ready_when == ReadyWhen::Notified {
-            self.says(key, Saying::Ready);
+            self.notify(key, Notification::Ready);
         }
     }
 
-    /// What is left when all is quiet.
-    fn check_rest(&self) {
-        if self.fleet.ended().is_some() {
+    /// Checks the settled state.
+    fn check_settled(&self) {
+        if self.fleet.stopped().is_some() {
             assert!(self.processes.is_empty(), "{:?}", self.processes);
-            assert!(self.is_told);
-            assert_eq!(self.answered, self.asked);
+            assert!(self.is_stop_reported);
+            assert_eq!(self.responded, self.requested);
             return;
         }
-        assert!(!self.is_over, "it does not end");
-        assert_eq!(self.answered, self.asked, "somebody waits for a reload");
+        assert!(!self.is_stopping, "the fleet does not stop");
+        assert_eq!(self.responded, self.requested, "a reload has no response");
         let states = self.fleet.status(self.now);
         assert_eq!(states.len(), self.fleet.slots(), "{states:?}");
         for worker in states {
-            let is_given_up = self.given_up.contains(&worker.slot);
-            let is_as_it_must = match worker.state {
+            let is_given_up = self.failed_slots.contains(&worker.slot);
+            let is_valid = match worker.state {
                 WorkerState::Ready => true,
                 WorkerState::Failed => is_given_up,
                 _ => false,
             };
-            assert!(is_as_it_must, "{worker:?}");
+            assert!(is_valid, "{worker:?}");
         }
     }
 }
@@ -520,22 +519,22 @@ proptest! {
     #![proptest_config(ProptestConfig::default())]
 
     #[test]
-    fn whatever_happens_slots_are_filled_once_reloads_are_answered_once_and_the_end_ends(
+    fn slots_are_filled_once_reloads_have_one_response_and_a_stop_ends_under_random_steps(
         policy in any_policy(),
-        always in proptest::option::of(Just(ReloadStrategy::Rolling)),
-        happenings in vec(happening(), 0..80),
+        only_strategy in proptest::option::of(Just(ReloadStrategy::Rolling)),
+        steps in vec(step(), 0..80),
     ) {
-        let mut world = World::begin(policy, always);
-        for happening in happenings {
-            world.happens(happening);
+        let mut model = Model::begin(policy, only_strategy);
+        for step in steps {
+            model.apply(step);
         }
-        world.comes_to_rest();
-        world.check_rest();
-        world.happens(Happening::End);
-        world.comes_to_rest();
-        world.is_over = true;
-        prop_assert!(world.fleet.ended().is_some());
-        world.check_rest();
-        prop_assert_eq!(world.fleet.deadline(), None);
+        model.settle();
+        model.check_settled();
+        model.apply(Step::Stop);
+        model.settle();
+        model.is_stopping = true;
+        prop_assert!(model.fleet.stopped().is_some());
+        model.check_settled();
+        prop_assert_eq!(model.fleet.deadline(), None);
     }
 }
