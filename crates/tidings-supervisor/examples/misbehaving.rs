@@ -75,7 +75,7 @@ async fn take(name: &str, value: &str) -> Outcome {
         "after" => sleep(Duration::from_millis(value.parse()?)).await,
         "endless" => send_watchdog(Duration::from_millis(1)),
         "child" => {
-            start_child(Command::new(std::env::current_exe()?).args(["ignore-sigterm", "hang"]))?
+            start_child(Command::new(std::env::current_exe()?).args(["ignore-sigterm", "hang"]))?;
         }
         "stray" => {
             let mut stray = Command::new(std::env::current_exe()?);

@@ -44,6 +44,11 @@ impl Clock {
         self.now
     }
 
+    /// Returns the time of the last reading by the system's clock.
+    pub(crate) fn real_now(&self) -> Instant {
+        self.read_at
+    }
+
     /// Returns when to read the clock next while a deadline is awaited.
     pub(crate) fn next_reading(&self) -> Instant {
         self.read_at + INTERVAL

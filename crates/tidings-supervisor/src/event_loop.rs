@@ -83,15 +83,15 @@ impl EventLoop {
                 return stopped;
             }
             let event = self.next(is_abandoned).await;
-            let now = self.fleet.advance_clock(Instant::now());
+            self.fleet.advance_clock(Instant::now());
             match event {
-                Event::Worker(key, event) => self.handle(key, &event, now),
-                Event::Command(command) => self.execute(command, now),
+                Event::Worker(key, event) => self.handle(key, &event),
+                Event::Command(command) => self.execute(command),
                 Event::Abandoned => {
                     is_abandoned = true;
-                    self.fleet.kill(now);
+                    self.fleet.kill();
                 }
-                Event::Tick => self.tick(now),
+                Event::Tick => self.tick(),
             }
         }
     }
@@ -113,31 +113,30 @@ impl EventLoop {
         }
     }
 
-    fn tick(&mut self, now: Instant) {
+    fn tick(&mut self) {
         // An event that has arrived in time counts before a deadline. No more than are queued now, so
         // that a flood of events does not delay the deadlines.
         for _ in 0..self.worker_events.len() {
             if let Ok((key, event)) = self.worker_events.try_recv() {
-                self.handle(key, &event, now);
+                self.handle(key, &event);
             }
         }
         let last_lines = |key: Key| self.workers.get(&key).map(|it| it.last_lines.take());
-        self.fleet
-            .tick(now, &|key| last_lines(key).unwrap_or_default());
+        self.fleet.tick(&|key| last_lines(key).unwrap_or_default());
     }
 
-    fn handle(&mut self, key: Key, event: &WorkerEvent, now: Instant) {
+    fn handle(&mut self, key: Key, event: &WorkerEvent) {
         match event {
             WorkerEvent::Started(pid) => self.fleet.started(key, *pid),
-            WorkerEvent::Notified(notification) => self.fleet.notified(key, *notification, now),
+            WorkerEvent::Notified(notification) => self.fleet.notified(key, *notification),
             WorkerEvent::Exited(exit) => {
                 self.workers.remove(&key);
-                self.fleet.exited(key, exit, now);
+                self.fleet.exited(key, exit);
             }
         }
     }
 
-    fn execute(&mut self, command: Command, now: Instant) {
+    fn execute(&mut self, command: Command) {
         // A dropped receiver means that the caller no longer waits.
         match command {
             Command::Reload {
@@ -148,20 +147,20 @@ impl EventLoop {
                 self.last_ticket += 1;
                 let ticket = Ticket(self.last_ticket);
                 self.reloads.insert(ticket, done);
-                let _ = started.send(self.fleet.reload(strategy, ticket, now));
+                let _ = started.send(self.fleet.reload(strategy, ticket));
             }
             Command::Scale { workers, done } => {
-                let _ = done.send(self.fleet.scale(workers, now));
+                let _ = done.send(self.fleet.scale(workers));
             }
             Command::Status(done) => {
-                let _ = done.send(self.status(now));
+                let _ = done.send(self.status());
             }
-            Command::Stop => self.fleet.stop(now),
-            Command::Kill => self.fleet.kill(now),
+            Command::Stop => self.fleet.stop(),
+            Command::Kill => self.fleet.kill(),
         }
     }
 
-    fn status(&self, now: Instant) -> Status {
+    fn status(&self) -> Status {
         Status {
             name: self.info.name.clone(),
             pid: std::process::id(),
@@ -169,7 +168,7 @@ impl EventLoop {
             listen: self.info.listen.clone(),
             slots: self.fleet.slots(),
             is_reloading: self.fleet.is_reloading(),
-            workers: self.fleet.status(now),
+            workers: self.fleet.status(),
         }
     }
 

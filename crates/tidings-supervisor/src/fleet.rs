@@ -1,7 +1,5 @@
-//! Decides what to do with the workers. The fleet does no I/O and reads no clock: it is told all events
-//! with their time, and [`Fleet::actions`] returns what to do.
-//!
-//! Times are those of [`Fleet::advance_clock`], which leave out pauses of the supervisor itself.
+//! Decides what to do with the workers. The fleet does no I/O and reads no clock: it is told the time and
+//! all events, and [`Fleet::actions`] returns what to do.
 
 mod action;
 mod clock;
@@ -63,7 +61,7 @@ impl Fleet {
             settles_at: None,
             random,
         };
-        fleet.grow(workers, now);
+        fleet.grow(workers);
         fleet
     }
 
@@ -100,19 +98,21 @@ impl Fleet {
         self.report(SupervisorEvent::Started { slot, pid });
     }
 
-    pub(crate) fn notified(&mut self, key: Key, notification: Notification, now: Instant) {
+    pub(crate) fn notified(&mut self, key: Key, notification: Notification) {
+        let now = self.now();
         match notification {
-            Notification::Ready => self.ready(key, now),
+            Notification::Ready => self.ready(key),
             Notification::Watchdog => {
                 if let Some((_, worker)) = self.find(key) {
                     worker.last_notified = now;
                 }
             }
-            Notification::Stopping => self.stop_announced(key, now),
+            Notification::Stopping => self.stop_announced(key),
         }
     }
 
-    fn ready(&mut self, key: Key, now: Instant) {
+    fn ready(&mut self, key: Key) {
+        let now = self.now();
         let Some((slot, worker)) =
             workers_of(&mut self.slots).find(|(_, worker)| worker.key == key)
         else {
@@ -126,12 +126,12 @@ impl Fleet {
         let after = now - worker.started_at;
         if let Some(pid) = worker.pid {
             self.report(SupervisorEvent::Ready { slot, pid, after });
-            self.advance(now);
+            self.advance();
         }
     }
 
     /// Changes the number of workers, and returns the number before.
-    pub(crate) fn scale(&mut self, workers: usize, now: Instant) -> Result<usize, ScaleError> {
+    pub(crate) fn scale(&mut self, workers: usize) -> Result<usize, ScaleError> {
         if !(1..=MAX_WORKERS).contains(&workers) {
             return Err(ScaleError::WorkerCount(workers));
         }
@@ -142,18 +142,18 @@ impl Fleet {
         if from != workers {
             self.report(SupervisorEvent::Scaled { from, to: workers });
         }
-        self.grow(workers, now);
+        self.grow(workers);
         for mut slot in self.slots.split_off(workers) {
-            self.clear(&mut slot, now);
+            self.clear(&mut slot);
         }
-        self.advance(now);
-        self.stop_if_all_failed(now);
+        self.advance();
+        self.stop_if_all_failed();
         Ok(from)
     }
 
     /// Returns all workers in the order of their slots, with uptimes by the system's clock.
-    pub(crate) fn status(&self, now: Instant) -> Vec<WorkerStatus> {
-        let now = self.clock.real(now);
+    pub(crate) fn status(&self) -> Vec<WorkerStatus> {
+        let now = self.clock.real_now();
         let slots = self.slots.iter();
         let mut workers: Vec<_> = slots.flat_map(|slot| slot.status(now)).collect();
         workers.extend(self.draining.iter().map(|it| WorkerStatus {
@@ -180,6 +180,11 @@ impl Fleet {
         self.reloads.is_running()
     }
 
+    /// Returns the time without pauses of the supervisor.
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     fn find(&mut self, key: Key) -> Option<(usize, &mut Worker)> {
         let draining = self.draining.iter_mut();
         let draining = draining.map(|it| (it.slot, &mut it.worker));
@@ -187,18 +192,18 @@ impl Fleet {
         all.find(|(_, worker)| worker.key == key)
     }
 
-    fn grow(&mut self, workers: usize, now: Instant) {
+    fn grow(&mut self, workers: usize) {
         for number in self.slots.len()..workers {
-            let worker = self.start_worker(number, now);
+            let worker = self.start_worker(number);
             self.slots.push(Slot::new(number, worker));
         }
     }
 
-    fn start_worker(&mut self, slot: usize, now: Instant) -> Worker {
+    fn start_worker(&mut self, slot: usize) -> Worker {
         let key = Key(self.next_key);
         self.next_key += 1;
         self.actions.push(Action::Start { worker: key, slot });
-        Worker::new(key, now, self.clock.real(now))
+        Worker::new(key, self.now(), self.clock.real_now())
     }
 
     fn report(&mut self, event: SupervisorEvent) {

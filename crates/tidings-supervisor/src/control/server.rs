@@ -1,5 +1,6 @@
 //! The server of the control socket.
 
+use std::fmt::Display;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -185,13 +186,10 @@ impl Connection {
             Ok(Ok(Some(request))) => self.fulfil(request).await,
             // The client only checks that the supervisor is running.
             Ok(Ok(None)) => Ok(()),
-            Ok(Err(error)) => {
-                self.reject(Rejection::InvalidRequest, &error.to_string())
-                    .await
-            }
+            Ok(Err(error)) => self.reject(Rejection::InvalidRequest, error).await,
             Err(_) => {
                 let why = format!("no request within {LINE_TIMEOUT:?}");
-                self.reject(Rejection::InvalidRequest, &why).await
+                self.reject(Rejection::InvalidRequest, why).await
             }
         }
     }
@@ -259,10 +257,7 @@ impl Connection {
         match result {
             Ok(reloaded) => self.respond(&Response::Reloaded(reloaded)).await,
             Err(ReloadError::Stopping) => self.reject_stopping().await,
-            Err(error) => {
-                self.reject(Rejection::ReloadFailed, &error.to_string())
-                    .await
-            }
+            Err(error) => self.reject(Rejection::ReloadFailed, error).await,
         }
     }
 
@@ -274,10 +269,7 @@ impl Connection {
         match scaled {
             Ok(from) => self.respond(&Response::Scaled { from }).await,
             Err(ScaleError::Stopping) => self.reject_stopping().await,
-            Err(error) => {
-                self.reject(Rejection::InvalidWorkerCount, &error.to_string())
-                    .await
-            }
+            Err(error) => self.reject(Rejection::InvalidWorkerCount, error).await,
         }
     }
 
@@ -312,12 +304,12 @@ impl Connection {
     }
 
     async fn reject_stopping(&mut self) -> io::Result<()> {
-        let why = ReloadError::Stopping.to_string();
-        self.reject(Rejection::Stopping, &why).await
+        self.reject(Rejection::Stopping, ReloadError::Stopping)
+            .await
     }
 
-    async fn reject(&mut self, kind: Rejection, why: &str) -> io::Result<()> {
-        let why = why.to_owned();
+    async fn reject(&mut self, kind: Rejection, why: impl Display) -> io::Result<()> {
+        let why = why.to_string();
         self.respond(&Response::Rejected { kind, why }).await
     }
 

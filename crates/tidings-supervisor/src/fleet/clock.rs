@@ -15,30 +15,29 @@ const SETTLE: Duration = Duration::from_millis(250);
 const REPORTED_PAUSE: Duration = Duration::from_secs(1);
 
 impl Fleet {
-    /// Reads the clock, at each event and each [`next_wakeup`](Self::next_wakeup). Returns the time
-    /// without the pauses of the supervisor: times in which it should have run and did not.
-    pub(crate) fn advance_clock(&mut self, now: Instant) -> Instant {
-        let pause = self.clock.read(now, self.is_time_awaited());
-        let now = self.clock.now();
+    /// Tells the time, before each event and at each [`next_wakeup`](Self::next_wakeup). Pauses of the
+    /// supervisor, in which it should have run and did not, are left out.
+    pub(crate) fn advance_clock(&mut self, system_now: Instant) {
+        let pause = self.clock.read(system_now, self.is_time_awaited());
         if !pause.is_zero() {
-            self.settles_at.get_or_insert(now + SETTLE);
+            self.settles_at.get_or_insert(self.clock.now() + SETTLE);
         }
         if pause >= REPORTED_PAUSE {
             self.report(SupervisorEvent::Paused { duration: pause });
         }
-        now
     }
 
     /// Acts on all deadlines that are over.
-    pub(crate) fn tick(&mut self, now: Instant, last_lines_of: LastLinesOf<'_>) {
+    pub(crate) fn tick(&mut self, last_lines_of: LastLinesOf<'_>) {
+        let now = self.now();
         if self.settles_at.is_some_and(|at| now < at) {
             return;
         }
         self.settles_at = None;
         for index in 0..self.slots.len() {
-            self.check_slot(index, now, last_lines_of);
+            self.check_slot(index, last_lines_of);
         }
-        self.check_new_workers(now, last_lines_of);
+        self.check_new_workers(last_lines_of);
         for index in 0..self.draining.len() {
             if self.draining[index].is_overdue(now) {
                 self.kill_draining(index, Some(self.policy.stop_timeout));
@@ -62,7 +61,7 @@ impl Fleet {
     /// Returns whether a pause would have to be noticed: there is a deadline, or deaths are remembered
     /// for a while.
     fn is_time_awaited(&self) -> bool {
-        let (within, now) = (self.policy.crash_loop.within, self.clock.now());
+        let (within, now) = (self.policy.crash_loop.within, self.now());
         let remembers = |slot: &Slot| slot.remembers(within, &self.policy.backoff, now);
         self.next_due().is_some() || self.slots.iter().any(remembers)
     }
@@ -78,27 +77,27 @@ impl Fleet {
     }
 
     /// Acts on the deadlines of one slot, except those of a new worker.
-    fn check_slot(&mut self, index: usize, now: Instant, last_lines_of: LastLinesOf<'_>) {
+    fn check_slot(&mut self, index: usize, last_lines_of: LastLinesOf<'_>) {
         // The failure of the slot before may have stopped the fleet, which then has no slots.
         let Some(slot) = self.slots.get(index) else {
             return;
         };
         let number = slot.number;
         match &slot.state {
-            SlotState::Backoff { until } if *until <= now => {
-                let worker = self.start_worker(number, now);
+            SlotState::Backoff { until } if *until <= self.now() => {
+                let worker = self.start_worker(number);
                 let slot = &mut self.slots[index];
                 slot.restarts += 1;
                 slot.state = SlotState::Occupied(worker);
             }
-            SlotState::Occupied(worker) if self.has_run_long_enough(worker, now) => {
+            SlotState::Occupied(worker) if self.has_run_long_enough(worker) => {
                 let key = worker.key;
-                self.ready(key, now);
+                self.ready(key);
             }
-            SlotState::Occupied(worker) if self.is_late(worker, now) => {
-                self.worker_not_ready(index, now, last_lines_of);
+            SlotState::Occupied(worker) if self.is_late(worker) => {
+                self.worker_not_ready(index, last_lines_of);
             }
-            SlotState::Occupied(worker) if self.is_watchdog_expired(worker, now) => {
+            SlotState::Occupied(worker) if self.is_watchdog_expired(worker) => {
                 let key = worker.key;
                 self.kill_hung(key);
             }
@@ -106,9 +105,9 @@ impl Fleet {
         }
     }
 
-    fn worker_not_ready(&mut self, index: usize, now: Instant, last_lines_of: LastLinesOf<'_>) {
+    fn worker_not_ready(&mut self, index: usize, last_lines_of: LastLinesOf<'_>) {
         let slot = &mut self.slots[index];
-        let Some(worker) = slot.state.take_worker(now) else {
+        let Some(worker) = slot.state.take_worker() else {
             return;
         };
         let number = slot.number;
@@ -117,9 +116,9 @@ impl Fleet {
             exit: Exit::NotReady,
             last_lines: last_lines_of(worker.key),
         };
-        self.stop_worker(number, worker, StopReason::Told, now);
+        self.stop_worker(number, worker, StopReason::Told);
         self.slots[index].last_exit = Some(exit.exit.clone());
-        self.died(index, Duration::ZERO, &exit, now);
+        self.died(index, Duration::ZERO, &exit);
     }
 
     pub(super) fn report_not_ready(&mut self, slot: usize, pid: Option<u32>) {
@@ -141,15 +140,15 @@ impl Fleet {
         self.report(SupervisorEvent::WatchdogTimeout { slot, pid, timeout });
     }
 
-    pub(super) fn has_run_long_enough(&self, worker: &Worker, now: Instant) -> bool {
-        let uptime = now - worker.started_at;
+    pub(super) fn has_run_long_enough(&self, worker: &Worker) -> bool {
+        let uptime = self.now() - worker.started_at;
         let after = self.policy.ready_when.after();
         let is_long_enough = after.is_some_and(|after| uptime >= after);
         worker.ready_since.is_none() && worker.pid.is_some() && is_long_enough
     }
 
-    pub(super) fn is_late(&self, worker: &Worker, now: Instant) -> bool {
-        worker.ready_since.is_none() && now - worker.started_at >= self.ready_timeout()
+    pub(super) fn is_late(&self, worker: &Worker) -> bool {
+        worker.ready_since.is_none() && self.now() - worker.started_at >= self.ready_timeout()
     }
 
     /// Returns the ready timeout, after the uptime that makes a worker ready if that is the condition.
@@ -158,8 +157,8 @@ impl Fleet {
         self.policy.ready_timeout.saturating_add(after)
     }
 
-    pub(super) fn is_watchdog_expired(&self, worker: &Worker, now: Instant) -> bool {
-        let silence = now - worker.last_notified;
+    pub(super) fn is_watchdog_expired(&self, worker: &Worker) -> bool {
+        let silence = self.now() - worker.last_notified;
         let is_too_long = self.policy.watchdog.is_some_and(|max| silence >= max);
         worker.ready_since.is_some() && !worker.is_killed && is_too_long
     }

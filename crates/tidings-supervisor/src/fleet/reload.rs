@@ -34,12 +34,7 @@ impl Reloads {
 
 impl Fleet {
     /// Replaces all workers.
-    pub(crate) fn reload(
-        &mut self,
-        strategy: ReloadStrategy,
-        ticket: Ticket,
-        now: Instant,
-    ) -> ReloadStart {
+    pub(crate) fn reload(&mut self, strategy: ReloadStrategy, ticket: Ticket) -> ReloadStart {
         if self.stopping.is_some() {
             let stopping = Err(ReloadError::Stopping);
             self.actions.push(Action::Respond(vec![ticket], stopping));
@@ -55,25 +50,25 @@ impl Fleet {
             self.report(SupervisorEvent::ReloadQueued);
             return ReloadStart::Queued;
         }
-        self.start_reload(strategy, vec![ticket], now);
+        self.start_reload(strategy, vec![ticket]);
         ReloadStart::Started
     }
 
-    fn start_reload(&mut self, strategy: ReloadStrategy, tickets: Vec<Ticket>, now: Instant) {
+    fn start_reload(&mut self, strategy: ReloadStrategy, tickets: Vec<Ticket>) {
         let workers = self.slots.len();
         self.report(SupervisorEvent::Reloading { workers });
         self.reloads.running = Some(Running {
             strategy,
             tickets,
-            started_at: now,
+            started_at: self.now(),
             pending: (0..workers).collect(),
             replaced: 0,
         });
-        self.advance(now);
+        self.advance();
     }
 
     /// Continues the running reload, unless it waits for a new worker.
-    pub(super) fn advance(&mut self, now: Instant) {
+    pub(super) fn advance(&mut self) {
         let mut new_workers = self
             .slots
             .iter()
@@ -81,17 +76,17 @@ impl Fleet {
         if !self.reloads.is_running() || new_workers.any(|it| it.ready_since.is_none()) {
             return;
         }
-        self.promote_all(now);
+        self.promote_all();
         let Some(batch) = self.next_batch() else {
-            return self.finish_reload(now);
+            return self.finish_reload();
         };
         for number in batch {
-            let worker = self.start_worker(number, now);
+            let worker = self.start_worker(number);
             self.slots[number].new_worker = Some(worker);
         }
     }
 
-    fn promote_all(&mut self, now: Instant) {
+    fn promote_all(&mut self) {
         for index in 0..self.slots.len() {
             if self.slots[index].new_worker.is_none() {
                 continue;
@@ -99,8 +94,8 @@ impl Fleet {
             if let Some(running) = &mut self.reloads.running {
                 running.replaced += 1;
             }
-            if let Some(old_worker) = self.slots[index].promote(now) {
-                self.stop_worker(index, old_worker, StopReason::Reload, now);
+            if let Some(old_worker) = self.slots[index].promote() {
+                self.stop_worker(index, old_worker, StopReason::Reload);
             }
         }
     }
@@ -123,11 +118,11 @@ impl Fleet {
         Some(running.pending.drain(..batch).collect())
     }
 
-    fn finish_reload(&mut self, now: Instant) {
+    fn finish_reload(&mut self) {
         let Some(running) = self.reloads.running.take() else {
             return;
         };
-        let (workers, took) = (running.replaced, now - running.started_at);
+        let (workers, took) = (running.replaced, self.now() - running.started_at);
         self.report(SupervisorEvent::Reloaded { workers, took });
         let reloaded = Reloaded {
             workers,
@@ -136,29 +131,29 @@ impl Fleet {
         };
         let respond = Action::Respond(running.tickets, Ok(reloaded));
         self.actions.push(respond);
-        self.start_queued(now);
+        self.start_queued();
     }
 
-    fn start_queued(&mut self, now: Instant) {
+    fn start_queued(&mut self) {
         if let Some((strategy, tickets)) = self.reloads.queued.take() {
-            self.start_reload(strategy, tickets, now);
+            self.start_reload(strategy, tickets);
         } else {
-            self.stop_if_all_failed(now);
+            self.stop_if_all_failed();
         }
     }
 
-    pub(super) fn new_worker_died(&mut self, slot: usize, exit: &WorkerExit, now: Instant) {
+    pub(super) fn new_worker_died(&mut self, slot: usize, exit: &WorkerExit) {
         let error = ReloadError::Exited {
             slot,
             exit: exit.exit.clone(),
             last_lines: exit.last_lines.clone(),
             replaced: self.replaced(),
         };
-        self.fail_reload(error, now);
+        self.fail_reload(error);
     }
 
     /// Acts on the deadlines of new workers.
-    pub(super) fn check_new_workers(&mut self, now: Instant, last_lines_of: LastLinesOf<'_>) {
+    pub(super) fn check_new_workers(&mut self, last_lines_of: LastLinesOf<'_>) {
         for index in 0..self.slots.len() {
             // The failure of the reload may have stopped the fleet, which then has no slots.
             let Some(slot) = self.slots.get(index) else {
@@ -168,9 +163,9 @@ impl Fleet {
                 continue;
             };
             let (slot, key, pid) = (slot.number, worker.key, worker.pid);
-            if self.has_run_long_enough(worker, now) {
-                self.ready(key, now);
-            } else if self.is_late(worker, now) {
+            if self.has_run_long_enough(worker) {
+                self.ready(key);
+            } else if self.is_late(worker) {
                 self.report_not_ready(slot, pid);
                 let error = ReloadError::NotReady {
                     slot,
@@ -178,8 +173,8 @@ impl Fleet {
                     last_lines: last_lines_of(key),
                     replaced: self.replaced(),
                 };
-                self.fail_reload(error, now);
-            } else if self.is_watchdog_expired(worker, now) {
+                self.fail_reload(error);
+            } else if self.is_watchdog_expired(worker) {
                 self.kill_hung(key);
             }
         }
@@ -191,13 +186,13 @@ impl Fleet {
     }
 
     /// Stops the new workers, and keeps the old ones.
-    fn fail_reload(&mut self, error: ReloadError, now: Instant) {
+    fn fail_reload(&mut self, error: ReloadError) {
         let Some(running) = self.reloads.running.take() else {
             return;
         };
         for index in 0..self.slots.len() {
             if let Some(new_worker) = self.slots[index].new_worker.take() {
-                self.stop_worker(index, new_worker, StopReason::Reload, now);
+                self.stop_worker(index, new_worker, StopReason::Reload);
             }
         }
         self.report(SupervisorEvent::ReloadFailed {
@@ -205,7 +200,7 @@ impl Fleet {
         });
         self.actions
             .push(Action::Respond(running.tickets, Err(error)));
-        self.start_queued(now);
+        self.start_queued();
     }
 
     pub(super) fn fail_all_reloads(&mut self) {

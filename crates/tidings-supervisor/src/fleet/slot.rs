@@ -108,9 +108,9 @@ impl Slot {
     }
 
     /// Replaces the worker by the new one, forgets earlier deaths, and returns the old worker.
-    pub(super) fn promote(&mut self, now: Instant) -> Option<Worker> {
+    pub(super) fn promote(&mut self) -> Option<Worker> {
         let new_worker = self.new_worker.take()?;
-        let old_worker = self.state.take_worker(now);
+        let old_worker = self.state.take_worker();
         self.state = SlotState::Occupied(new_worker);
         self.failures = 0;
         self.recent_deaths.clear();
@@ -163,12 +163,12 @@ impl SlotState {
         }
     }
 
-    /// Takes the worker out, if there is one, and leaves a backoff that ends now.
-    pub(super) fn take_worker(&mut self, now: Instant) -> Option<Worker> {
+    /// Takes the worker out, if there is one. The caller must set the next state.
+    pub(super) fn take_worker(&mut self) -> Option<Worker> {
         if !matches!(self, Self::Occupied(_)) {
             return None;
         }
-        match std::mem::replace(self, Self::Backoff { until: now }) {
+        match std::mem::replace(self, Self::Failed) {
             Self::Occupied(worker) => Some(worker),
             Self::Backoff { .. } | Self::Failed => None,
         }

@@ -47,8 +47,6 @@ struct FleetTest {
     fleet: Fleet,
     /// The time by the system's clock.
     real: Instant,
-    /// The time of the fleet, without pauses.
-    now: Instant,
     /// Actions that the test has not taken yet, without events.
     actions: Vec<Action>,
     events: Vec<SupervisorEvent>,
@@ -64,7 +62,6 @@ impl FleetTest {
         let mut test = Self {
             fleet,
             real: now,
-            now,
             actions: Vec::new(),
             events: Vec::new(),
             tickets: 0,
@@ -111,12 +108,12 @@ impl FleetTest {
 
     fn tick(&mut self) {
         self.advance_clock();
-        self.fleet.tick(self.now, &last_lines_of);
+        self.fleet.tick(&last_lines_of);
         self.collect();
     }
 
     fn advance_clock(&mut self) {
-        self.now = self.fleet.advance_clock(self.real);
+        self.fleet.advance_clock(self.real);
     }
 
     fn start_process(&mut self, key: Key) {
@@ -131,7 +128,7 @@ impl FleetTest {
 
     fn notify(&mut self, key: Key, notification: Notification) {
         self.advance_clock();
-        self.fleet.notified(key, notification, self.now);
+        self.fleet.notified(key, notification);
         self.collect();
     }
 
@@ -143,7 +140,7 @@ impl FleetTest {
         let last_lines = vec!["last line".to_owned()];
         let ended = WorkerExit { exit, last_lines };
         self.advance_clock();
-        self.fleet.exited(key, &ended, self.now);
+        self.fleet.exited(key, &ended);
         self.collect();
     }
 
@@ -151,7 +148,7 @@ impl FleetTest {
     fn die_and_restart(&mut self, key: Key) -> Key {
         self.die(key);
         let deadline = self.fleet.deadline().unwrap();
-        self.advance(deadline - self.now);
+        self.advance(deadline - self.fleet.now());
         let started = self.starts();
         assert_eq!(started.len(), 1, "{started:?}");
         started[0].0
@@ -161,20 +158,20 @@ impl FleetTest {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.advance_clock();
-        let start = self.fleet.reload(strategy, ticket, self.now);
+        let start = self.fleet.reload(strategy, ticket);
         self.collect();
         (ticket, start)
     }
 
     fn scale(&mut self, workers: usize) {
         self.advance_clock();
-        self.fleet.scale(workers, self.now).unwrap();
+        self.fleet.scale(workers).unwrap();
         self.collect();
     }
 
     fn stop(&mut self) {
         self.advance_clock();
-        self.fleet.stop(self.now);
+        self.fleet.stop();
         self.collect();
     }
 
@@ -197,7 +194,7 @@ impl FleetTest {
     }
 
     fn states(&self) -> Vec<WorkerState> {
-        let workers = self.fleet.status(self.now).into_iter();
+        let workers = self.fleet.status().into_iter();
         workers.map(|worker| worker.state).collect()
     }
 

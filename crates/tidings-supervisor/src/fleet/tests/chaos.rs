@@ -96,8 +96,6 @@ struct Model {
     policy: Policy,
     /// The time by the system's clock.
     real: Instant,
-    /// The time of the fleet, without pauses.
-    now: Instant,
     /// The time in which the supervisor was not paused.
     awake: Duration,
     pauses: u32,
@@ -140,7 +138,6 @@ impl Model {
             fleet: Fleet::start(policy.clone(), || 1.0, now),
             policy,
             real: now,
-            now,
             awake: Duration::ZERO,
             pauses: 0,
             processes: BTreeMap::new(),
@@ -160,12 +157,12 @@ impl Model {
     }
 
     fn apply(&mut self, step: Step) {
-        self.now = self.fleet.advance_clock(self.real);
+        self.fleet.advance_clock(self.real);
         match step {
             Step::Advance(time) => self.advance(time),
             Step::Pause(time, then_tick) => self.pause(time, then_tick),
             Step::StartProcess(choice) => {
-                self.with(choice, |process| !process.is_running, Self::start_process)
+                self.with(choice, |process| !process.is_running, Self::start_process);
             }
             Step::FailToStart(choice) => self.with(
                 choice,
@@ -190,12 +187,12 @@ impl Model {
             ),
             Step::Reload(strategy) => self.reload(strategy),
             Step::Scale(workers) => {
-                let _ = self.fleet.scale(workers, self.now);
+                let _ = self.fleet.scale(workers);
                 let gone = self.processes.iter().filter(|(_, it)| it.slot >= workers);
                 self.not_for_reload.extend(gone.map(|(key, _)| *key));
             }
-            Step::Stop => self.fleet.stop(self.now),
-            Step::Kill => self.fleet.kill(self.now),
+            Step::Stop => self.fleet.stop(),
+            Step::Kill => self.fleet.kill(),
         }
         self.is_stopping |= matches!(step, Step::Stop | Step::Kill);
         self.act();
@@ -222,14 +219,14 @@ impl Model {
     fn notify(&mut self, key: Key, notification: Notification) {
         let notified_at = self.moment();
         self.processes.get_mut(&key).unwrap().notified_at = notified_at;
-        self.fleet.notified(key, notification, self.now);
+        self.fleet.notified(key, notification);
     }
 
     fn die(&mut self, key: Key, exit: Exit) {
         self.processes.remove(&key);
         let last_lines = Vec::new();
         let ended = WorkerExit { exit, last_lines };
-        self.fleet.exited(key, &ended, self.now);
+        self.fleet.exited(key, &ended);
     }
 
     fn reload(&mut self, strategy: ReloadStrategy) {
@@ -237,7 +234,7 @@ impl Model {
         let ticket = self.requested.len() as u64;
         self.requested.insert(ticket);
         let is_running = self.fleet.is_reloading();
-        let start = self.fleet.reload(strategy, Ticket(ticket), self.now);
+        let start = self.fleet.reload(strategy, Ticket(ticket));
         assert_eq!(start == ReloadStart::Queued, is_running);
     }
 
@@ -260,12 +257,15 @@ impl Model {
     fn advance_to(&mut self, real: Instant) {
         self.awake += real - self.real;
         self.real = real;
-        self.now = self.fleet.advance_clock(real);
+        self.fleet.advance_clock(real);
     }
 
     fn tick(&mut self) {
-        self.fleet.tick(self.now, &last_lines_of);
-        let is_due = self.fleet.deadline().is_some_and(|it| it <= self.now);
+        self.fleet.tick(&last_lines_of);
+        let is_due = self
+            .fleet
+            .deadline()
+            .is_some_and(|it| it <= self.fleet.now());
         let changed = self.act();
         assert!(changed || !is_due, "a tick without an action");
     }
@@ -274,7 +274,7 @@ impl Model {
     fn pause(&mut self, time: Duration, then_tick: bool) {
         self.real += time;
         self.pauses += 1;
-        self.now = self.fleet.advance_clock(self.real);
+        self.fleet.advance_clock(self.real);
         if then_tick {
             self.tick();
         }
@@ -396,7 +396,7 @@ impl Model {
                 let deaths_of = self.deaths_of.entry(*slot).or_default();
                 let recent = deaths_of
                     .iter()
-                    .filter(|it| self.now - **it < within)
+                    .filter(|it| self.fleet.now() - **it < within)
                     .count();
                 // In a period of zero, the last one still counts.
                 assert!(recent.max(1) >= *deaths || within.is_zero());
@@ -416,7 +416,10 @@ impl Model {
     }
 
     fn count_death(&mut self, slot: usize) {
-        self.deaths_of.entry(slot).or_default().push(self.now);
+        self.deaths_of
+            .entry(slot)
+            .or_default()
+            .push(self.fleet.now());
     }
 
     /// Checks that each slot has one worker, or two during a reload.
@@ -455,7 +458,7 @@ impl Model {
     }
 
     fn is_settled(&self) -> bool {
-        let states = self.fleet.status(self.now);
+        let states = self.fleet.status();
         let is_settled = |state| matches!(state, WorkerState::Ready | WorkerState::Failed);
         states.iter().all(|worker| is_settled(worker.state))
             && self
@@ -501,7 +504,7 @@ impl Model {
         }
         assert!(!self.is_stopping, "the fleet does not stop");
         assert_eq!(self.responded, self.requested, "a reload has no response");
-        let states = self.fleet.status(self.now);
+        let states = self.fleet.status();
         assert_eq!(states.len(), self.fleet.slots(), "{states:?}");
         for worker in states {
             let is_given_up = self.failed_slots.contains(&worker.slot);

@@ -206,7 +206,7 @@ fn the_uptime_of_a_worker_counts_pauses() {
     let mut test = watched();
     test.pause(PAUSE);
     test.tick();
-    assert_eq!(test.fleet.status(test.now)[0].uptime, PAUSE);
+    assert_eq!(test.fleet.status()[0].uptime, PAUSE);
     test.die(Key(0));
     let is_it = |it: &SupervisorEvent| matches!(it, SupervisorEvent::Exited { uptime: it, .. } if *it == PAUSE);
     assert_eq!(test.count(is_it), 1);

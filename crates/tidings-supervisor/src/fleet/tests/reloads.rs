@@ -165,7 +165,7 @@ fn a_new_worker_that_hangs_before_the_others_are_ready_fails_the_reload() {
     test.notify(Key(1), Notification::Watchdog);
     test.advance(SECOND);
     assert_eq!(test.actions(), [Action::Kill(Key(2))]);
-    assert!(test.fleet.deadline() > Some(test.now));
+    assert!(test.fleet.deadline() > Some(test.fleet.now()));
     test.exit(Key(2), Exit::Signal(9));
     let Some(Action::Respond(_, Err(ReloadError::Exited { slot: 0, .. }))) = test.actions().pop()
     else {

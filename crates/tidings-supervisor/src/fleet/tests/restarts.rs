@@ -22,7 +22,7 @@ fn no_worker_is_started_before_the_end_of_the_delay() {
     assert_eq!(test.actions(), []);
     test.advance(MS);
     assert_eq!(test.starts(), [(Key(1), 0)]);
-    assert_eq!(test.fleet.status(test.now)[0].restarts, 1);
+    assert_eq!(test.fleet.status()[0].restarts, 1);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_delay_of_zero_restarts_at_once() {
         ..policy(1)
     });
     test.die(Key(0));
-    assert_eq!(test.fleet.deadline(), Some(test.now));
+    assert_eq!(test.fleet.deadline(), Some(test.fleet.now()));
     test.advance(Duration::ZERO);
     assert_eq!(test.started_keys(), [Key(1)]);
 }
@@ -134,10 +134,7 @@ fn a_slot_whose_workers_are_never_ready_fails_and_reports_the_last_lines() {
         (exit, last_lines),
         (&Exit::NotReady, &last_lines_of(Key(0)))
     );
-    assert_eq!(
-        test.fleet.status(test.now)[0].last_exit,
-        Some(Exit::NotReady)
-    );
+    assert_eq!(test.fleet.status()[0].last_exit, Some(Exit::NotReady));
 }
 
 #[test]

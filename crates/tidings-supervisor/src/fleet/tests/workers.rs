@@ -147,7 +147,7 @@ fn announced_stops_are_no_deaths() {
         0
     );
     assert_eq!(test.count(SupervisorEvent::is_warning), 0);
-    assert_eq!(test.fleet.status(test.now)[0].last_exit, None);
+    assert_eq!(test.fleet.status()[0].last_exit, None);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn an_announced_stop_with_an_error_is_a_warning() {
         test.notify(Key(0), Notification::Stopping);
         test.exit(Key(0), exit.clone());
         assert_eq!(test.count(SupervisorEvent::is_warning), 1);
-        assert_eq!(test.fleet.status(test.now)[0].last_exit, Some(exit));
+        assert_eq!(test.fleet.status()[0].last_exit, Some(exit));
     }
 }
 
@@ -200,7 +200,7 @@ fn the_exit_of_a_worker_is_reported() {
             is_expected: false
         }
     );
-    let status = &test.fleet.status(test.now)[0];
+    let status = &test.fleet.status()[0];
     assert_eq!(status.last_exit, Some(Exit::Signal(11)));
 }
 
@@ -222,11 +222,11 @@ fn scaling_up_starts_workers_and_scaling_down_stops_the_highest_slots() {
 fn an_invalid_number_of_workers_is_rejected() {
     let mut test = FleetTest::with_all_ready(policy(2));
     for workers in [0, super::super::MAX_WORKERS + 1] {
-        let rejected = test.fleet.scale(workers, test.now);
+        let rejected = test.fleet.scale(workers);
         assert_eq!(rejected, Err(crate::ScaleError::WorkerCount(workers)));
     }
     test.stop();
-    let rejected = test.fleet.scale(1, test.now);
+    let rejected = test.fleet.scale(1);
     assert_eq!(rejected, Err(crate::ScaleError::Stopping));
 }
 
@@ -258,7 +258,7 @@ fn a_worker_that_exceeds_the_stop_timeout_is_killed_once_and_counted() {
     test.advance(MS);
     assert_eq!(test.actions(), [Action::Kill(Key(1))]);
     test.advance(100 * SECOND);
-    test.fleet.kill(test.now);
+    test.fleet.kill();
     test.collect();
     assert_eq!(test.actions(), []);
     assert_eq!(test.fleet.deadline(), None);
@@ -272,7 +272,7 @@ fn a_second_stop_changes_nothing_and_a_kill_does_not_wait() {
     test.stop();
     test.stop();
     assert_eq!(test.actions(), [Action::Terminate(Key(0))]);
-    test.fleet.kill(test.now);
+    test.fleet.kill();
     test.collect();
     assert_eq!(test.actions(), [Action::Kill(Key(0))]);
 }
