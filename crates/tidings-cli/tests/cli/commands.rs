@@ -98,7 +98,10 @@ fn ps_reports_a_supervisor_that_does_not_respond_and_shows_the_others() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stdout).matches("  ready  ").count(), 2);
     let stderr = text(&output.stderr);
-    assert!(stderr.contains("no response from supervisor `stopped`"), "{stderr}");
+    assert!(
+        stderr.contains("no response from supervisor `stopped`"),
+        "{stderr}"
+    );
     let (stderr, code) = sandbox.fail(&["stop", "stopped", "--now"]);
     assert_eq!(code, 1, "{stderr}");
 }
@@ -340,7 +343,7 @@ fn with_several_supervisors_a_valid_name_is_required() {
     }
     let (stderr, _) = sandbox.fail(&["ps", "mail"]);
     assert!(
-        stderr.contains("named `mail` runs; these do: jobs, web"),
+        stderr.contains("named `mail` is running; these are: jobs, web"),
         "{stderr}"
     );
 }

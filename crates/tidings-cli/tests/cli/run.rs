@@ -314,7 +314,11 @@ fn a_killed_supervisor_leaves_no_workers_and_frees_its_name() {
     killed.signal(Signal::KILL);
     killed.status();
 
-    assert!(sandbox.succeed(&["ps"]).starts_with("no supervisor is running;"));
+    assert!(
+        sandbox
+            .succeed(&["ps"])
+            .starts_with("no supervisor is running;")
+    );
     let next = sandbox.run_web(&[]);
     next.pids(2);
     eventually("no worker is left", || {
@@ -394,7 +398,9 @@ fn it_stops_when_its_terminal_is_closed() {
 
     eventually("the worker ends", || !lives(worker));
     eventually("the supervisor ends", || {
-        sandbox.succeed(&["ps"]).starts_with("no supervisor is running;")
+        sandbox
+            .succeed(&["ps"])
+            .starts_with("no supervisor is running;")
     });
 }
 
