@@ -10,10 +10,10 @@ use std::sync::{Arc, Weak};
 use tokio_util::context::TokioContext;
 
 use crate::bus::inner::Inner;
-use crate::bus::shutdown::Held;
+use crate::bus::shutdown::BusGuard;
 use crate::bus::states::States;
 use crate::observe::reports::Reports;
-use crate::receive::subscription::Seat;
+use crate::receive::subscription::SubscriptionSlot;
 
 /// A process's place on the bus: hears and sends events. Cheap to clone; when the last clone is
 /// dropped, its tasks end, and what waits in its handlers' queues is dropped. The one that a
@@ -35,7 +35,7 @@ use crate::receive::subscription::Seat;
 pub struct Bus {
     pub(crate) inner: Arc<Inner>,
     /// What the application holds; a handler's bus does not.
-    pub(crate) held: Option<Arc<Held>>,
+    pub(crate) guard: Option<Arc<BusGuard>>,
     /// What is sent through this clone fails at once while Redis is away.
     pub(crate) is_volatile: bool,
 }
@@ -49,19 +49,19 @@ impl Bus {
 
     pub(crate) fn from_inner(inner: Inner) -> Self {
         let inner = Arc::new(inner);
-        let held = Some(Arc::new(Held(Arc::clone(&inner))));
+        let guard = Some(Arc::new(BusGuard(Arc::clone(&inner))));
         Self {
             inner,
-            held,
+            guard,
             is_volatile: false,
         }
     }
 
     /// Takes a subscription out, and drops what waits for it.
-    pub(crate) fn remove(&self, seat: &Seat) {
-        self.inner.dispatcher.remove(seat.id);
-        self.inner.reports.remove(seat.id);
-        seat.close();
+    pub(crate) fn remove(&self, subscription: &SubscriptionSlot) {
+        self.inner.dispatcher.remove(subscription.id);
+        self.inner.reports.remove(subscription.id);
+        subscription.close();
     }
 
     pub(crate) fn states(&self) -> &States {
@@ -81,7 +81,7 @@ impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus")
             .field("id", &self.inner.me)
-            .field("address", &self.inner.pulse.address)
+            .field("address", &self.inner.health.address)
             .finish_non_exhaustive()
     }
 }
@@ -95,7 +95,7 @@ impl WeakBus {
     pub(crate) fn upgrade(&self) -> Option<Bus> {
         self.0.upgrade().map(|inner| Bus {
             inner,
-            held: None,
+            guard: None,
             is_volatile: false,
         })
     }

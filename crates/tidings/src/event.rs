@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_name};
 
 use crate::error::subscribe::SubscribeError;
-use crate::event::name::is_notice;
+use crate::event::name::is_control_event;
 
 /// Something that happens, as a type: its name on the wire and its payload are one thing.
 ///
@@ -211,7 +211,7 @@ impl Names {
                 let event = event();
                 SubscribeError::Name { event, source }
             })?;
-            if is_notice(name.name.as_bytes()) {
+            if is_control_event(name.name.as_bytes()) {
                 return Err(SubscribeError::Reserved { event: event() });
             }
             Ok(())

@@ -15,14 +15,17 @@ pub(crate) mod value;
 
 use crate::keyspace::counter::Counts;
 use crate::keyspace::map::Maps;
-use crate::keyspace::member_list::Roll;
+use crate::keyspace::member_list::MemberList;
 use crate::keyspace::memory::MemoryKeys;
 use crate::keyspace::redis::RedisKeys;
 use crate::keyspace::value::Values;
 
 /// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
 /// sends.
-pub(crate) trait Keyspace: Counts + Maps + Roll + Values + fmt::Debug + Send + Sync {}
+pub(crate) trait Keyspace:
+    Counts + Maps + MemberList + Values + fmt::Debug + Send + Sync
+{
+}
 
 impl Keyspace for MemoryKeys {}
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::members::MembersError;
 use crate::keyspace::member_list::Keys;
-use crate::members::lease::{Presence, Standing};
+use crate::members::lease::{Membership, MembershipState};
 use crate::members::profile::Profile;
 use crate::members::view::View;
 use crate::namespace::Namespace;
@@ -24,7 +24,7 @@ use crate::namespace::Namespace;
 #[derive(Debug)]
 pub(crate) struct Members {
     pub(crate) keys: Keys,
-    pub(crate) presence: Arc<Presence>,
+    pub(crate) membership: Arc<Membership>,
     pub(crate) profile: Profile,
     /// It is there once somebody asked for it.
     pub(crate) view: OnceLock<Arc<View>>,
@@ -34,16 +34,16 @@ impl Members {
     pub(crate) fn new(namespace: &Namespace, profile: Profile) -> Self {
         Self {
             keys: Keys::of(namespace),
-            presence: Arc::new(Presence::new()),
+            membership: Arc::new(Membership::new()),
             profile,
             view: OnceLock::new(),
         }
     }
 
     /// Waits until it is known whether this bus is a member.
-    pub(crate) async fn joined(&self) -> Result<Standing, MembersError> {
-        match self.presence.answered().await {
-            Standing::Out(undone) => Err(undone.into()),
+    pub(crate) async fn joined(&self) -> Result<MembershipState, MembersError> {
+        match self.membership.answered().await {
+            MembershipState::Out(undone) => Err(undone.into()),
             standing => Ok(standing),
         }
     }

@@ -58,7 +58,7 @@ pub(crate) struct Place {
     inboxes: Mutex<Vec<Weak<Inbox>>>,
     /// Only one frame at a time, so that all hear all frames in the same order.
     turn: tokio::sync::Mutex<()>,
-    kept: OnceLock<Box<dyn Any + Send + Sync>>,
+    stored: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Place {
@@ -110,9 +110,9 @@ impl Place {
     }
 
     /// What those who meet here keep together, for as long as one of them is there: of one type.
-    pub(crate) fn kept<T: Default + Send + Sync + 'static>(&self) -> &T {
-        let kept = self.kept.get_or_init(|| Box::<T>::default());
-        kept.downcast_ref().expect("all keep things of one type")
+    pub(crate) fn stored<T: Default + Send + Sync + 'static>(&self) -> &T {
+        let stored = self.stored.get_or_init(|| Box::<T>::default());
+        stored.downcast_ref().expect("all keep things of one type")
     }
 
     /// Changes what is kept and announces that with frames, as one step, as a script does on Redis.
@@ -138,13 +138,13 @@ impl Place {
 /// The frames that one bus has not heard yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    inside: Mutex<Inside>,
+    inside: Mutex<ServerState>,
     reader: AtomicWaker,
     room: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inside {
+struct ServerState {
     frames: VecDeque<Bytes>,
     bytes: usize,
     is_cut_off: bool,
@@ -203,7 +203,7 @@ impl Inbox {
         Poll::Ready(Ok(()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, ServerState> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -71,7 +71,7 @@ impl Namespace {
     }
 
     /// The key of when the members renewed their leases last.
-    pub(crate) fn beats(&self) -> String {
+    pub(crate) fn renewals(&self) -> String {
         format!("{}:member-renewals", self.channel())
     }
 }

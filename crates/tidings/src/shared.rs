@@ -1,7 +1,7 @@
 //! Shared values and maps: each process has a copy that follows what any of them writes.
 
 pub(crate) mod changed;
-pub(crate) mod held;
+pub(crate) mod contained;
 pub(crate) mod lost;
 pub(crate) mod map;
 pub(crate) mod options;

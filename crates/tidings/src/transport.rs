@@ -45,22 +45,22 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 
 /// Both ends of a connection that is subscribed.
 pub(crate) struct Connected {
-    pub(crate) hearing: Box<dyn Hearing>,
-    pub(crate) sending: Sending,
+    pub(crate) receive_half: Box<dyn ReceiveHalf>,
+    pub(crate) sending: SendHalf,
     /// Which server it is.
     pub(crate) server: String,
 }
 
 /// The end that hears.
 ///
-/// Nothing is read while nobody waits in [`hear`](Self::hear): that is how a process which cannot
+/// Nothing is read while nobody waits in [`receive`](Self::receive): that is how a process which cannot
 /// keep up slows the senders down, instead of filling its memory.
 #[async_trait]
-pub(crate) trait Hearing: Send {
+pub(crate) trait ReceiveHalf: Send {
     /// Waits for frames and puts them into `frames`, in order. Dropping the wait loses none.
-    async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError>;
+    async fn receive(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError>;
 
-    /// Whether a wait in [`hear`](Self::hear) ends by itself when something comes, as it does at
+    /// Whether a wait in [`receive`](Self::receive) ends by itself when something comes, as it does at
     /// first; otherwise what came is found by waiting anew. Waits are the same where that saves
     /// nothing.
     fn set_watched(&mut self, is_watched: bool) {
@@ -86,10 +86,10 @@ pub(crate) trait Hearing: Send {
 }
 
 /// Another end that sends, once it is connected.
-pub(crate) type SendingAgain = BoxFuture<'static, Result<Sending, ConnectError>>;
+pub(crate) type SendingAgain = BoxFuture<'static, Result<SendHalf, ConnectError>>;
 
 /// The end that sends. Its driver must be polled for anything to happen.
-pub(crate) struct Sending {
+pub(crate) struct SendHalf {
     pub(crate) publisher: Box<dyn Publisher>,
     /// Ends when the connection does.
     pub(crate) driver: BoxFuture<'static, ()>,
@@ -103,9 +103,9 @@ pub(crate) struct Sending {
     pub(crate) is_unproven: bool,
 }
 
-impl fmt::Debug for Sending {
+impl fmt::Debug for SendHalf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sending").finish_non_exhaustive()
+        f.debug_struct("SendHalf").finish_non_exhaustive()
     }
 }
 
@@ -146,7 +146,7 @@ fn in_line(
 /// What the meeting place holds for a hearer that does not read as fast as others send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backlog {
-    pub(crate) hearer: u64,
+    pub(crate) subscriber: u64,
     pub(crate) bytes: usize,
 }
 

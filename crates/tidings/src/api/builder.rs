@@ -8,9 +8,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::bus::Bus;
-use crate::bus::start::{Parts, heartbeat, join};
+use crate::bus::start::{Parts, join, lease_task};
 use crate::bus::states::States;
-use crate::connection::receive_task::Probe;
+use crate::connection::receive_task::Heartbeat;
 use crate::error::failure::Failure;
 use crate::error::start::StartError;
 use crate::error::subscribe::SubscribeError;
@@ -349,19 +349,19 @@ impl BusBuilder {
             registration(&bus)?;
         }
         let connected = parts.connect(&*transport, self.start_timeout).await?;
-        let probe = Probe::new(self.heartbeat_interval);
+        let heartbeat = Heartbeat::new(self.heartbeat_interval);
         // Before a handler can ask for the members: it waits until it is known whether we are one.
-        let heartbeat = heartbeat(&bus);
+        let task = lease_task(&bus);
         parts.run(
             &bus,
             transport,
             connected,
-            probe,
+            heartbeat,
             self.failure_hook,
             &stages,
         );
-        if let Some(heartbeat) = heartbeat {
-            join(&bus, heartbeat);
+        if let Some(task) = task {
+            join(&bus, task);
         }
         Ok(bus)
     }

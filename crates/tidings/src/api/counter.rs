@@ -8,7 +8,7 @@ use tidings_codec::check_name;
 use crate::Bus;
 use crate::error::counter::CounterError;
 use crate::keyspace::Keyspace;
-use crate::keyspace::access::{Kept, Undone};
+use crate::keyspace::access::{KeyspaceAccess, NotDone};
 use crate::keyspace::answer::Answer;
 
 /// A number in Redis that all processes of the namespace count together. Cheap to clone;
@@ -39,7 +39,7 @@ use crate::keyspace::answer::Answer;
 pub struct Counter {
     name: Arc<str>,
     key: Arc<str>,
-    kept: Arc<Kept>,
+    keyspace: Arc<KeyspaceAccess>,
 }
 
 impl Counter {
@@ -81,19 +81,19 @@ impl Counter {
         &self,
         question: impl FnOnce(&dyn Keyspace) -> Answer<i64>,
     ) -> Result<i64, CounterError> {
-        let answer = self.kept.ask(question).await;
+        let answer = self.keyspace.ask(question).await;
         answer.map_err(|undone| self.error(undone))
     }
 
-    fn error(&self, undone: Undone) -> CounterError {
+    fn error(&self, undone: NotDone) -> CounterError {
         let counter = self.name.to_string();
         match undone {
-            Undone::Foreign(words) => CounterError::Foreign {
+            NotDone::Foreign(words) => CounterError::Foreign {
                 counter,
                 words: words.to_string(),
             },
-            Undone::Overflow => CounterError::Overflow { counter },
-            Undone::Unconfirmed(why) => CounterError::Unconfirmed { counter, why },
+            NotDone::Overflow => CounterError::Overflow { counter },
+            NotDone::Unconfirmed(why) => CounterError::Unconfirmed { counter, why },
         }
     }
 }
@@ -113,7 +113,7 @@ impl Bus {
         Ok(Counter {
             name: name.into(),
             key: self.inner.namespace.counter(name).into(),
-            kept: Arc::clone(&self.inner.kept),
+            keyspace: Arc::clone(&self.inner.keyspace),
         })
     }
 }

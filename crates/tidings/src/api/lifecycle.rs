@@ -72,7 +72,7 @@ impl Bus {
     pub fn volatile(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
-            held: self.held.clone(),
+            guard: self.guard.clone(),
             is_volatile: true,
         }
     }
@@ -85,13 +85,16 @@ impl Bus {
     /// Tells of each change: when the bus stops hearing and why, and when it hears again. Holding
     /// it does not keep the bus alive.
     pub fn watch_health(&self) -> HealthWatch {
-        HealthWatch::new(&self.inner.pulse, Arc::clone(self.inner.outgoing.bytes()))
+        HealthWatch::new(&self.inner.health, Arc::clone(self.inner.outgoing.bytes()))
     }
 
     /// Whether the bus hears, for a service's readiness probe: `false` from the moment at which it
     /// is known to be deaf until Redis confirmed its subscription again.
     pub fn is_ready(&self) -> bool {
-        matches!(*self.inner.pulse.connection.borrow(), Connection::Up { .. })
+        matches!(
+            *self.inner.health.connection.borrow(),
+            Connection::Up { .. }
+        )
     }
 
     /// Ends the bus within `deadline`: hears what it sent itself and Redis took, stops hearing,

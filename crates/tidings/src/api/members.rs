@@ -36,7 +36,11 @@ impl Bus {
     pub async fn members(&self) -> Result<Vec<Member>, MembersError> {
         let members = &self.inner.members;
         members.joined().await?;
-        let listed = self.inner.kept.ask(|keys| keys.list(&members.keys)).await?;
+        let listed = self
+            .inner
+            .keyspace
+            .ask(|keys| keys.list(&members.keys))
+            .await?;
         let mut list = profile::read_all(&listed);
         list.sort_by_key(|member| (member.started, member.id));
         Ok(list)
@@ -88,8 +92,8 @@ impl Bus {
             let view = Arc::<View>::default();
             let follower = Follower {
                 view: Over(Arc::clone(&view), inner.stage.subscribe()),
-                presence: Arc::clone(&inner.members.presence),
-                kept: Arc::clone(&inner.kept),
+                membership: Arc::clone(&inner.members.membership),
+                keyspace: Arc::clone(&inner.keyspace),
                 keys: inner.members.keys.clone(),
                 missed: inner.reports.missed.subscribe(),
                 stage: inner.stage.subscribe(),

@@ -19,8 +19,8 @@ use crate::handler::key::SendKey;
 use crate::members::member::Member;
 use crate::members::watch::MemberEvent;
 use crate::receive::request::{ASK, Reply};
-use crate::request::pending::{Heard, OPEN};
-use crate::request::responses::{Departures, Replies};
+use crate::request::pending::{OPEN, ResponseMessage};
+use crate::request::responses::{Departures, OpenResponses};
 use crate::request::summary::{Responder, Summary};
 use crate::send::outgoing::Address;
 use crate::task::stage::Stage;
@@ -33,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Dropping them is no harm: what still comes is ignored.
 pub struct Responses<A> {
-    replies: Replies,
+    replies: OpenResponses,
     answer: PhantomData<fn() -> A>,
 }
 
@@ -201,7 +201,7 @@ impl Bus {
         data: &T,
         to: To,
         timeout: Duration,
-    ) -> Result<Replies, RequestError>
+    ) -> Result<OpenResponses, RequestError>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
@@ -219,12 +219,12 @@ impl Bus {
         let expected = unwritten().wait(self.expected_of(to)).await?;
         let dispatcher = &self.inner.dispatcher;
         let listen = |name, listener| dispatcher.listen(name, listener);
-        let ask = self.inner.asks.open(listen, expected.len());
+        let ask = self.inner.requests.open(listen, expected.len());
         let ask = ask.ok_or(RequestError::TooMany { limit: OPEN })?;
         let id = ask.id.to_string();
         let meta = &[(ASK, &*id)];
         self.send(event, data, Address { to, meta }).await?;
-        Ok(Replies::new(ask, expected, departures, timeout))
+        Ok(OpenResponses::new(ask, expected, departures, timeout))
     }
 
     /// As [`ask`](Self::ask), to the end.
@@ -268,22 +268,22 @@ impl Bus {
         };
         let known = members.unwrap_or_default();
         let known = known.into_iter().find(|who| who.node == node);
-        Ok(vec![known.unwrap_or_else(|| Responder::stranger(node))])
+        Ok(vec![known.unwrap_or_else(|| Responder::foreign(node))])
     }
 }
 
-fn decode<A: DeserializeOwned>(heard: Heard) -> Result<A, ResponseError> {
-    let format = heard.format;
-    let value = handled(heard)?;
+fn decode<A: DeserializeOwned>(received: ResponseMessage) -> Result<A, ResponseError> {
+    let format = received.format;
+    let value = handled(received)?;
     Ok(Payload::new(format, &value).decode()?)
 }
 
-fn acknowledge(heard: Heard) -> Result<(), ResponseError> {
-    handled(heard).map(drop)
+fn acknowledge(received: ResponseMessage) -> Result<(), ResponseError> {
+    handled(received).map(drop)
 }
 
-fn handled(heard: Heard) -> Result<Vec<u8>, ResponseError> {
-    match heard.reply {
+fn handled(received: ResponseMessage) -> Result<Vec<u8>, ResponseError> {
+    match received.reply {
         Reply::Handled(value) => Ok(value),
         Reply::Failed(text) => Err(ResponseError::Failed { text }),
         Reply::NoHandler => Err(ResponseError::NoHandler),

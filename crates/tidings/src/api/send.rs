@@ -14,11 +14,11 @@ use crate::Bus;
 use crate::error::request::RequestError;
 use crate::error::send::{FlushError, SendError};
 use crate::event::EventKey;
-use crate::event::name::is_notice;
+use crate::event::name::is_control_event;
 use crate::handler::key::SendKey;
 use crate::observe::trace::{Carried, sending};
 use crate::request::summary::Summary;
-use crate::send::frame::{Outcome, Pending, Ticket};
+use crate::send::frame::{FrameResult, Outcome, Slot};
 use crate::send::outgoing::{Address, Manner, Unwritten, Wait};
 
 impl Bus {
@@ -323,7 +323,7 @@ impl Bus {
         data: &T,
         address: Address<'_>,
         wait: Wait,
-    ) -> Result<Ticket, SendError>
+    ) -> Result<Slot, SendError>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
@@ -333,7 +333,7 @@ impl Bus {
             is_volatile: self.is_volatile,
         };
         let name = event.name(data);
-        if is_notice(name.as_bytes()) {
+        if is_control_event(name.as_bytes()) {
             let event = name.to_owned();
             return Err(SendError::Reserved { event });
         }
@@ -356,7 +356,7 @@ impl Bus {
 
 /// Somebody waits for what becomes of an event. Who does not wait any more has fed it.
 pub(crate) struct Awaited {
-    pending: Arc<Pending>,
+    pending: Arc<FrameResult>,
     index: u32,
     is_told: bool,
 }

@@ -10,7 +10,7 @@ use crate::bus::Bus;
 use crate::error::members::MembersError;
 use crate::error::send::SendError;
 use crate::handler::key::SendKey;
-use crate::members::lease::Standing;
+use crate::members::lease::MembershipState;
 use crate::members::member::Member;
 use crate::members::roster::Roster;
 use crate::observe::trace::sending;
@@ -93,11 +93,13 @@ impl Bus {
         if node == inner.me || self.is_known(node) {
             return Some(true);
         }
-        let Standing::Member = inner.members.presence.answered().await else {
+        let MembershipState::Member = inner.members.membership.answered().await else {
             return None;
         };
         let keys = &inner.members.keys;
-        let asking = inner.kept.ask(|keyspace| keyspace.describe(keys, &[node]));
+        let asking = inner
+            .keyspace
+            .ask(|keyspace| keyspace.describe(keys, &[node]));
         if asking.await.ok()?.first()?.is_some() {
             // The next time it is known.
             self.view();
@@ -141,7 +143,7 @@ impl Bus {
         let me = self.inner.me;
         let standing = self.inner.members.joined().await?;
         let view = self.view();
-        if matches!(standing, Standing::Member) && !view.has(me) {
+        if matches!(standing, MembershipState::Member) && !view.has(me) {
             // We know of ourselves before we hear of it.
             view.hint(me);
             let has_us = |roster: &Roster| roster.has(me).then_some(());

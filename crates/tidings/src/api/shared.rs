@@ -14,14 +14,14 @@ use crate::bus::inner::Inner;
 use crate::error::shared::SharedError;
 use crate::shared::map::SharedMap;
 use crate::shared::map::caching::MapOptions;
-use crate::shared::map::replica::{Mirror, Surroundings};
+use crate::shared::map::replica::{MapContext, MapReplica};
 use crate::shared::options::SharedOptions;
-use crate::shared::reconciler::Copy;
+use crate::shared::reconciler::Replica;
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Here;
 use crate::shared::updates::Updates;
 use crate::shared::value::Shared;
-use crate::shared::value_replica::ValueCopy;
+use crate::shared::value_replica::ValueReplica;
 use crate::task::stage::Stage;
 
 impl Bus {
@@ -48,17 +48,17 @@ impl Bus {
     ) -> Result<Shared<T>, SharedError> {
         let inner = &*self.inner;
         check(inner, name)?;
-        let copy = inner
+        let replica = inner
             .known(&inner.shared)
-            .get_or_insert(name, type_name::<T>(), || copy(inner, name))?;
+            .get_or_insert(name, type_name::<T>(), || replica(inner, name))?;
         if let Some(policy) = sharing.when_lost {
-            *copy
+            *replica
                 .when_lost
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = policy;
         }
         let sharing = Arc::new(sharing);
-        Ok(Shared { copy, sharing })
+        Ok(Shared { replica, sharing })
     }
 
     /// A map that all processes of the namespace share. Asking for it changes nothing, and asks
@@ -97,24 +97,24 @@ impl Bus {
         let inner = &self.inner;
         check(inner, name)?;
         let known = inner.known(&inner.maps);
-        let mirror = known.get_or_insert(name, type_name::<(K, V)>(), || {
-            let keeper = inner.keeper();
-            let mirror = Arc::new(Mirror::new(
+        let replica = known.get_or_insert(name, type_name::<(K, V)>(), || {
+            let reconciler = inner.reconciler();
+            let replica = Arc::new(MapReplica::new(
                 inner.namespace.map(name),
                 inner.outgoing.format,
                 caching,
-                Surroundings {
-                    kept: Arc::clone(&inner.kept),
+                MapContext {
+                    keyspace: Arc::clone(&inner.keyspace),
                     reports: Arc::clone(&inner.reports),
                     runtime: inner.runtime.clone(),
-                    care: keeper.care(),
+                    refresh_state: reconciler.refresh_state(),
                 },
             ));
-            let copy: Weak<Mirror<K, V>> = Arc::downgrade(&mirror);
-            keeper.add(copy as Weak<dyn Copy>);
-            mirror
+            let weak: Weak<MapReplica<K, V>> = Arc::downgrade(&replica);
+            reconciler.add(weak as Weak<dyn Replica>);
+            replica
         })?;
-        Ok(SharedMap { mirror })
+        Ok(SharedMap { replica })
     }
 }
 
@@ -129,22 +129,22 @@ fn check(inner: &Inner, name: &str) -> Result<(), SharedError> {
     })
 }
 
-fn copy<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueCopy<T>> {
-    let keeper = inner.keeper();
-    let copy = Arc::new(ValueCopy {
+fn replica<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueReplica<T>> {
+    let reconciler = inner.reconciler();
+    let replica = Arc::new(ValueReplica {
         name: name.into(),
         key: inner.namespace.shared(name),
         format: inner.outgoing.format,
         here: watch::Sender::new(Here::Nothing),
-        care: keeper.care(),
+        refresh_state: reconciler.refresh_state(),
         updates: Updates::default(),
         runtime: inner.runtime.clone(),
-        kept: Arc::clone(&inner.kept),
+        keyspace: Arc::clone(&inner.keyspace),
         reports: Arc::clone(&inner.reports),
         stage: inner.stage.subscribe(),
         when_lost: Mutex::default(),
     });
-    let kept: Arc<dyn Copy> = Arc::clone(&copy) as _;
-    keeper.add(Arc::downgrade(&kept));
-    copy
+    let keyspace: Arc<dyn Replica> = Arc::clone(&replica) as _;
+    reconciler.add(Arc::downgrade(&keyspace));
+    replica
 }

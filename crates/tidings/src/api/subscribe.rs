@@ -14,12 +14,14 @@ use crate::error::subscribe::{MissingState, SubscribeError};
 use crate::event::{EventKey, Names};
 use crate::handler::Handler;
 use crate::handler::key::{EventPayload, ReceiveKey, StreamKey, Wanted};
-use crate::handler::runner::{OwnedHandler, Worker, hear_gaps};
+use crate::handler::runner::{OwnedHandler, Runner, handle_gaps};
 use crate::handler::stream::EventStream;
 use crate::observe::health::Connection;
 use crate::observe::metrics::Calls;
 use crate::observe::reports::GapBox;
-use crate::receive::subscription::{HandlerOptions, Seat, Subscription, as_seat};
+use crate::receive::subscription::{
+    HandlerOptions, Subscription, SubscriptionSlot, in_subscription,
+};
 use crate::task::stage::Stage;
 
 impl Bus {
@@ -113,9 +115,9 @@ impl Bus {
     /// From within the handler itself it does not wait; a task that the handler spawned and waits
     /// for must not call it.
     pub async fn off(&self, subscription: Subscription) {
-        let seat = subscription.seat;
-        self.remove(&seat);
-        seat.ended().await;
+        let subscription = subscription.subscription;
+        self.remove(&subscription);
+        subscription.ended().await;
     }
 
     /// The events heard under `event` as a stream, for those who would rather loop.
@@ -146,11 +148,15 @@ impl Bus {
         let wanted = event.wanted();
         wanted.names.check()?;
         let handler = label(&wanted.names.label::<P>(), "a stream");
-        let seat = Arc::new(Seat::of_stream(handler));
+        let subscription = Arc::new(SubscriptionSlot::of_stream(handler));
         self.inner
             .dispatcher
-            .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
-        Ok(EventStream::new(seat, self.downgrade(), wanted.decode))
+            .add(Arc::clone(&subscription), wanted.names, wanted.shares)?;
+        Ok(EventStream::new(
+            subscription,
+            self.downgrade(),
+            wanted.decode,
+        ))
     }
 
     /// Calls `handler` for each gap: something may have been missed, so read the truth again. It
@@ -180,18 +186,18 @@ impl Bus {
             .map_err(|source| missing("on_gap", source))?;
         let gaps = Arc::new(GapBox::default());
         let label = label("gap", type_name::<H>());
-        let seat = Arc::new(Seat::of_gaps(label, Arc::clone(&gaps)));
-        let handling = hear_gaps(
-            Arc::clone(&seat),
+        let subscription = Arc::new(SubscriptionSlot::of_gaps(label, Arc::clone(&gaps)));
+        let handling = handle_gaps(
+            Arc::clone(&subscription),
             Arc::clone(&gaps),
             self.downgrade(),
             handler,
         );
-        let task = as_seat(&seat, handling);
+        let task = in_subscription(&subscription, handling);
         let dispatcher = &self.inner.dispatcher;
-        dispatcher.add(Arc::clone(&seat), Names::default(), None)?;
-        self.inner.reports.add(seat.id, gaps);
-        Ok(self.run(seat, task))
+        dispatcher.add(Arc::clone(&subscription), Names::default(), None)?;
+        self.inner.reports.add(subscription.id, gaps);
+        Ok(self.run(subscription, task))
     }
 
     pub(crate) fn register<P, Args, H>(
@@ -213,44 +219,48 @@ impl Bus {
         handler
             .check(self)
             .map_err(|source| missing(&name, source))?;
-        let seat = Arc::new(Seat::new(label(&name, type_name::<H>()), handling));
+        let subscription = Arc::new(SubscriptionSlot::new(
+            label(&name, type_name::<H>()),
+            handling,
+        ));
         let names = wanted.names.list.iter().map(|name| &*name.name);
         let calls = Calls::new(names, wanted.names.other);
         let bus = self.downgrade();
-        let worker = Worker {
-            handler: OwnedHandler::new(handler, &seat, &bus),
-            seat: Arc::clone(&seat),
+        let worker = Runner {
+            handler: OwnedHandler::new(handler, &subscription, &bus),
+            subscription: Arc::clone(&subscription),
             bus,
             decode: wanted.decode,
             is_once,
             calls,
             arguments: PhantomData,
         };
-        let task = as_seat(&seat, worker.run());
+        let task = in_subscription(&subscription, worker.run());
         self.inner
             .dispatcher
-            .add(Arc::clone(&seat), wanted.names, wanted.shares)?;
-        Ok(self.run(seat, task))
+            .add(Arc::clone(&subscription), wanted.names, wanted.shares)?;
+        Ok(self.run(subscription, task))
     }
 
     /// Spawns the task of a subscription that was added. A shutdown in between waits for it.
     fn run(
         &self,
-        seat: Arc<Seat>,
+        subscription: Arc<SubscriptionSlot>,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> Subscription {
         let task = self.inner.runtime.spawn(task);
-        seat.task
+        subscription
+            .task
             .set(task.abort_handle())
             .expect("a seat gets one task, here");
-        Subscription { seat }
+        Subscription { subscription }
     }
 
     fn check_open(&self) -> Result<(), SubscribeError> {
         if *self.inner.stage.borrow() != Stage::Open {
             return Err(SubscribeError::Closed);
         }
-        match *self.inner.pulse.connection.borrow() {
+        match *self.inner.health.connection.borrow() {
             // Only a runtime that ends takes the link along while the bus is open.
             Connection::Closed => Err(SubscribeError::RuntimeEnded),
             _ => Ok(()),

@@ -11,37 +11,37 @@ use tokio::time::Duration;
 
 use crate::bus::states::States;
 use crate::error::shutdown::ShutdownError;
-use crate::keyspace::access::Kept;
+use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
 use crate::namespace::Namespace;
-use crate::observe::health::{Connection, Pulse};
+use crate::observe::health::{Connection, HealthState};
 use crate::observe::reports::Reports;
 use crate::receive::dispatch::Dispatcher;
-use crate::request::pending::Asks;
+use crate::request::pending::PendingRequests;
 use crate::send::outgoing::Outgoing;
-use crate::send::window::Echoes;
-use crate::shared::changed::Announced;
+use crate::send::window::SendWindow;
+use crate::shared::changed::ValueChanged;
 use crate::shared::map;
-use crate::shared::reconciler::{Keeper, Watched};
-use crate::shared::registry::{Announcement, Known};
+use crate::shared::reconciler::{Reconciler, Watched};
+use crate::shared::registry::{ChangeNotification, ReplicaRegistry};
 use crate::task::stage::Stage;
 
 /// What all clones of a bus share.
 pub(crate) struct Inner {
     pub(crate) me: NodeId,
     pub(crate) outgoing: Arc<Outgoing>,
-    pub(crate) echoes: Arc<Echoes>,
+    pub(crate) window: Arc<SendWindow>,
     pub(crate) dispatcher: Arc<Dispatcher>,
-    pub(crate) asks: Arc<Asks>,
+    pub(crate) requests: Arc<PendingRequests>,
     pub(crate) reports: Arc<Reports>,
-    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) health: Arc<HealthState>,
     pub(crate) namespace: Namespace,
-    pub(crate) kept: Arc<Kept>,
+    pub(crate) keyspace: Arc<KeyspaceAccess>,
     /// There once something is shared.
-    pub(crate) keeper: OnceLock<Arc<Keeper>>,
-    pub(crate) shared: OnceLock<Arc<Known<Announced>>>,
+    pub(crate) reconciler: OnceLock<Arc<Reconciler>>,
+    pub(crate) shared: OnceLock<Arc<ReplicaRegistry<ValueChanged>>>,
     /// There once a map is used.
-    pub(crate) maps: OnceLock<Arc<Known<map::changed::Announced>>>,
+    pub(crate) maps: OnceLock<Arc<ReplicaRegistry<map::changed::MapChanged>>>,
     /// How often that is compared with Redis.
     pub(crate) refresh_interval: Duration,
     pub(crate) members: Members,
@@ -66,7 +66,7 @@ impl Inner {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(*self.pulse.connection.borrow(), Connection::Up { .. })
+        matches!(*self.health.connection.borrow(), Connection::Up { .. })
     }
 
     pub(crate) fn lock_ending(&self) -> MutexGuard<'_, Option<Ending>> {
@@ -74,29 +74,29 @@ impl Inner {
     }
 
     /// The keeper of this bus, which is started for the first copy.
-    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
-        self.keeper.get_or_init(|| {
-            let (keeper, keeping) = Keeper::new(Watched {
+    pub(crate) fn reconciler(&self) -> &Arc<Reconciler> {
+        self.reconciler.get_or_init(|| {
+            let (reconciler, reconciling) = Reconciler::new(Watched {
                 stage: self.stage.subscribe(),
-                way: self.kept.watch(),
+                way: self.keyspace.watch(),
                 missed: self.reports.missed.subscribe(),
                 unread: self.reports.unread.subscribe(),
-                pulse: Arc::clone(&self.pulse),
-                patience: self.kept.patience(),
+                health: Arc::clone(&self.health),
+                patience: self.keyspace.patience(),
                 every: self.refresh_interval,
             });
-            self.add_task(self.runtime.spawn(keeping));
-            keeper
+            self.add_task(self.runtime.spawn(reconciling));
+            reconciler
         })
     }
 
     /// What the bus shares of one kind, which begins to listen before anything is read.
-    pub(crate) fn known<'a, A: Announcement>(
+    pub(crate) fn known<'a, A: ChangeNotification>(
         &self,
-        place: &'a OnceLock<Arc<Known<A>>>,
-    ) -> &'a Known<A> {
+        place: &'a OnceLock<Arc<ReplicaRegistry<A>>>,
+    ) -> &'a ReplicaRegistry<A> {
         place.get_or_init(|| {
-            let known = Known::new(Arc::clone(&self.reports));
+            let known = ReplicaRegistry::new(Arc::clone(&self.reports));
             self.dispatcher.listen(A::EVENT, Arc::clone(&known) as _);
             known
         })

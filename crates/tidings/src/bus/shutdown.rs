@@ -8,23 +8,23 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::bus::inner::{Ending, Inner};
 use crate::error::shutdown::ShutdownError;
-use crate::receive::subscription::{Seat, running};
+use crate::receive::subscription::{SubscriptionSlot, running};
 use crate::send::outgoing::Shut;
 use crate::task::stage::Stage;
 
 /// What the application's clones of a bus hold together: when it is dropped, the bus ends.
-pub(crate) struct Held(pub(crate) Arc<Inner>);
+pub(crate) struct BusGuard(pub(crate) Arc<Inner>);
 
-impl Drop for Held {
+impl Drop for BusGuard {
     fn drop(&mut self) {
         let inner = &*self.0;
-        for seat in inner.dispatcher.clear() {
-            seat.close();
+        for subscription in inner.dispatcher.clear() {
+            subscription.close();
         }
         inner.outgoing.shut(Shut::Closed);
         inner.advance(Stage::Draining);
-        if inner.members.presence.is_there() {
-            self.0.runtime.spawn(say_goodbye(Arc::clone(&self.0)));
+        if inner.members.membership.is_there() {
+            self.0.runtime.spawn(announce_leave(Arc::clone(&self.0)));
         } else {
             inner.advance(Stage::Leaving);
         }
@@ -33,8 +33,8 @@ impl Drop for Held {
 
 /// The sender ends as soon as nothing waits, so the goodbye comes first. Then it still lets what
 /// waits leave, for a moment.
-async fn say_goodbye(inner: Arc<Inner>) {
-    inner.members.presence.leave().await;
+async fn announce_leave(inner: Arc<Inner>) {
+    inner.members.membership.leave().await;
     inner.advance(Stage::Leaving);
 }
 
@@ -57,7 +57,7 @@ async fn end(
     // must not take the time that handlers need.
     let caught_up = async {
         inner.outgoing.settled().await;
-        inner.echoes.caught_up().await;
+        inner.window.caught_up().await;
     };
     if inner.is_connected() {
         let now = Instant::now();
@@ -72,10 +72,10 @@ async fn end(
     if inner.is_connected() {
         let _ = timeout_at(deadline, inner.outgoing.settled()).await;
     }
-    if let Some(keeper) = inner.keeper.get() {
-        keeper.settle(deadline).await;
+    if let Some(reconciler) = inner.reconciler.get() {
+        reconciler.settle(deadline).await;
     }
-    let _ = timeout_at(deadline, inner.members.presence.leave()).await;
+    let _ = timeout_at(deadline, inner.members.membership.leave()).await;
     inner.outgoing.shut(Shut::Closed);
     let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();
     let (unsent, last) = if is_settled {
@@ -101,16 +101,27 @@ async fn end(
 
 /// Lets each handler finish what waits for it, but for the one that waits for this itself; how many
 /// events and calls the deadline cut off.
-async fn drain(seats: Vec<Arc<Seat>>, caller: Option<u64>, deadline: Instant) -> (u64, u64) {
+async fn drain(
+    subscriptions: Vec<Arc<SubscriptionSlot>>,
+    caller: Option<u64>,
+    deadline: Instant,
+) -> (u64, u64) {
     let (mut unhandled, mut running) = (0, 0);
-    for seat in &seats {
-        seat.drain();
+    for subscription in &subscriptions {
+        subscription.drain();
     }
-    for seat in seats.iter().filter(|seat| caller != Some(seat.id)) {
-        if timeout_at(deadline, seat.ended()).await.is_err() {
-            unhandled += seat.close();
+    for subscription in subscriptions
+        .iter()
+        .filter(|subscription| caller != Some(subscription.id))
+    {
+        if timeout_at(deadline, subscription.ended()).await.is_err() {
+            unhandled += subscription.close();
             running += 1;
-            seat.task.get().into_iter().for_each(AbortHandle::abort);
+            subscription
+                .task
+                .get()
+                .into_iter()
+                .for_each(AbortHandle::abort);
         }
     }
     (unhandled, running)
@@ -124,12 +135,12 @@ mod tests {
     use crate::bus::Bus;
     use crate::event::Names;
     use crate::observe::reports::GapBox;
-    use crate::receive::subscription::{HandlerOptions, as_seat};
+    use crate::receive::subscription::{HandlerOptions, in_subscription};
 
     /// Shuts a bus down between the two steps of a registration on another thread: this handler is
     /// in the table, and its task is not spawned yet.
-    async fn is_waited_for(bus: Bus, seat: Arc<Seat>) {
-        let task = as_seat(&seat, async {});
+    async fn is_waited_for(bus: Bus, subscription: Arc<SubscriptionSlot>) {
+        let task = in_subscription(&subscription, async {});
         let mut ending = tokio::spawn(async move { bus.shutdown(Duration::from_mins(1)).await });
 
         let early = timeout(Duration::from_secs(1), &mut ending).await;
@@ -148,25 +159,30 @@ mod tests {
             .start()
             .await
             .unwrap();
-        let seat = Arc::new(Seat::new("tick (a test)".into(), HandlerOptions::new()));
+        let subscription = Arc::new(SubscriptionSlot::new(
+            "tick (a test)".into(),
+            HandlerOptions::new(),
+        ));
         let mut names = Names::default();
         names.add::<u64>("tick");
         let dispatcher = &bus.inner.dispatcher;
-        dispatcher.add(Arc::clone(&seat), names, None).unwrap();
+        dispatcher
+            .add(Arc::clone(&subscription), names, None)
+            .unwrap();
 
-        is_waited_for(bus, seat).await;
+        is_waited_for(bus, subscription).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn shutdown_waits_for_a_handler_of_gaps_whose_task_is_not_spawned_yet() {
         let bus = Bus::builder("memory:no-gaps-yet").start().await.unwrap();
         let gaps = Arc::new(GapBox::default());
-        let seat = Arc::new(Seat::of_gaps("gap (a test)".into(), gaps));
+        let subscription = Arc::new(SubscriptionSlot::of_gaps("gap (a test)".into(), gaps));
         let dispatcher = &bus.inner.dispatcher;
         dispatcher
-            .add(Arc::clone(&seat), Names::default(), None)
+            .add(Arc::clone(&subscription), Names::default(), None)
             .unwrap();
 
-        is_waited_for(bus, seat).await;
+        is_waited_for(bus, subscription).await;
     }
 }

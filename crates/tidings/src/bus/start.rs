@@ -12,31 +12,31 @@ use crate::bus::Bus;
 use crate::bus::inner::Inner;
 use crate::bus::states::States;
 use crate::connection::outage::Outage;
-use crate::connection::receive_task::{Link, Probe};
-use crate::connection::send_task::Sender;
+use crate::connection::receive_task::{Heartbeat, ReceiveTask};
+use crate::connection::send_task::SendTask;
 use crate::error::connect::ConnectError;
 use crate::error::report;
 use crate::error::start::StartError;
-use crate::keyspace::access::Kept;
+use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
 use crate::members::profile::Profile;
 use crate::namespace::Namespace;
-use crate::observe::health::{Counts, Pulse};
+use crate::observe::health::{Counts, HealthState};
 use crate::observe::metrics::Frames;
 use crate::observe::reports::{FailureHook, Reports};
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::receiver::Receiver;
-use crate::request::pending::Asks;
+use crate::request::pending::PendingRequests;
 use crate::send::outgoing::{Outgoing, Settings};
-use crate::send::window::Echoes;
+use crate::send::window::SendWindow;
 use crate::task::backoff::delays;
-use crate::task::inline::Driven;
+use crate::task::inline::InlineTask;
 use crate::task::random;
 use crate::task::stage::Stage;
 use crate::transport::{Connected, Transport};
 
 use crate::members;
-use crate::members::lease::Heartbeat;
+use crate::members::lease::LeaseTask;
 use crate::receive::remembered::Remembered;
 
 /// What the tasks of a bus share with it.
@@ -45,12 +45,12 @@ pub(crate) struct Parts {
     format: Format,
     outgoing: Arc<Outgoing>,
     dispatcher: Arc<Dispatcher>,
-    asks: Arc<Asks>,
-    echoes: Arc<Echoes>,
+    requests: Arc<PendingRequests>,
+    window: Arc<SendWindow>,
     reports: Arc<Reports>,
-    pulse: Arc<Pulse>,
+    health: Arc<HealthState>,
     namespace: Namespace,
-    kept: Arc<Kept>,
+    keyspace: Arc<KeyspaceAccess>,
 }
 
 impl Parts {
@@ -64,22 +64,25 @@ impl Parts {
         let counts = Arc::new(Counts::new());
         let reports = Arc::new(Reports::new(Arc::clone(&counts)));
         let outgoing = Arc::new(Outgoing::new(me, format, sending, Arc::clone(&reports)));
-        let asks = Arc::new(Asks::new(Arc::clone(&outgoing), Handle::current()));
+        let requests = Arc::new(PendingRequests::new(
+            Arc::clone(&outgoing),
+            Handle::current(),
+        ));
         Self {
             me,
             format,
             outgoing,
-            dispatcher: Arc::new(Dispatcher::new(Arc::clone(&asks) as _)),
-            asks,
-            echoes: Arc::default(),
+            dispatcher: Arc::new(Dispatcher::new(Arc::clone(&requests) as _)),
+            requests,
+            window: Arc::default(),
             reports,
-            pulse: Arc::new(Pulse::new(
+            health: Arc::new(HealthState::new(
                 transport.address(),
                 transport.topology(),
                 counts,
             )),
             namespace,
-            kept: Arc::new(Kept::new(sending.patience)),
+            keyspace: Arc::new(KeyspaceAccess::new(sending.patience)),
         }
     }
 
@@ -93,14 +96,14 @@ impl Parts {
         Bus::from_inner(Inner {
             me: self.me,
             outgoing: Arc::clone(&self.outgoing),
-            echoes: Arc::clone(&self.echoes),
+            window: Arc::clone(&self.window),
             dispatcher: Arc::clone(&self.dispatcher),
-            asks: Arc::clone(&self.asks),
+            requests: Arc::clone(&self.requests),
             reports: Arc::clone(&self.reports),
-            pulse: Arc::clone(&self.pulse),
+            health: Arc::clone(&self.health),
             namespace: self.namespace.clone(),
-            kept: Arc::clone(&self.kept),
-            keeper: OnceLock::new(),
+            keyspace: Arc::clone(&self.keyspace),
+            reconciler: OnceLock::new(),
             maps: OnceLock::new(),
             shared: OnceLock::new(),
             refresh_interval,
@@ -178,7 +181,7 @@ impl Parts {
         bus: &Bus,
         transport: Arc<dyn Transport>,
         connected: Connected,
-        probe: Probe,
+        heartbeat: Heartbeat,
         failure_hook: Option<FailureHook>,
         stages: &watch::Receiver<Stage>,
     ) {
@@ -187,32 +190,32 @@ impl Parts {
             format,
             outgoing,
             dispatcher,
-            asks: _,
-            echoes,
+            requests: _,
+            window,
             reports,
-            pulse,
+            health,
             namespace,
-            kept,
+            keyspace,
         } = self;
         let Connected {
-            hearing,
+            receive_half,
             sending,
             server,
         } = connected;
-        pulse.up(server);
-        kept.set(Ok(Arc::clone(&sending.keyspace)));
-        let probe = Arc::new(probe);
-        let counts = &pulse.counts;
+        health.up(server);
+        keyspace.set(Ok(Arc::clone(&sending.keyspace)));
+        let heartbeat = Arc::new(heartbeat);
+        let counts = &health.counts;
         let (sessions, for_sender) = mpsc::channel(1);
-        let sender = Sender {
+        let sender = SendTask {
             me,
             format,
             outgoing,
-            echoes: Arc::clone(&echoes),
+            window: Arc::clone(&window),
             reports: Arc::clone(&reports),
             counts: Arc::clone(counts),
             frames: Frames::sent(),
-            probe: Arc::clone(&probe),
+            heartbeat: Arc::clone(&heartbeat),
             sessions: for_sender,
             stage: stages.clone(),
         };
@@ -220,41 +223,41 @@ impl Parts {
         let receiver = Receiver::new(
             me,
             dispatcher,
-            echoes,
+            window,
             Arc::clone(&reports),
             Arc::clone(counts),
             Arc::clone(&remembered),
         );
-        let link = Link {
+        let link = ReceiveTask {
             node: me,
             namespace,
             transport,
             receiver,
             sessions,
-            pulse,
-            probe,
-            kept,
+            health,
+            heartbeat,
+            keyspace,
             stage: stages.clone(),
         };
         let outgoing = Arc::clone(&bus.inner.outgoing);
         let sending = sender.run(sending);
-        let (driven, sending) = Driven::new(sending, bus.inner.runtime.clone());
+        let (driven, sending) = InlineTask::new(sending, bus.inner.runtime.clone());
         outgoing.set_sender(&driven);
         bus.inner.add_task(tokio::spawn(sending));
-        bus.inner.add_task(tokio::spawn(link.run(hearing)));
+        bus.inner.add_task(tokio::spawn(link.run(receive_half)));
         bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
         remember(bus, remembered);
     }
 }
 
 /// Who keeps the membership, if one is wanted. From here on others wait for what it says.
-pub(crate) fn heartbeat(bus: &Bus) -> Option<Heartbeat> {
+pub(crate) fn lease_task(bus: &Bus) -> Option<LeaseTask> {
     let inner = &bus.inner;
     let members = &inner.members;
     members.profile.is_member.then(|| {
-        Heartbeat::new(
-            Arc::clone(&members.presence),
-            Arc::clone(&inner.kept),
+        LeaseTask::new(
+            Arc::clone(&members.membership),
+            Arc::clone(&inner.keyspace),
             members.keys.clone(),
             (inner.me, &members.profile),
             inner.stage.subscribe(),
@@ -263,15 +266,16 @@ pub(crate) fn heartbeat(bus: &Bus) -> Option<Heartbeat> {
 }
 
 /// Begins to be a member, in a task of its own: a start does not wait for it.
-pub(crate) fn join(bus: &Bus, heartbeat: Heartbeat) {
+pub(crate) fn join(bus: &Bus, task: LeaseTask) {
     let inner = &bus.inner;
-    inner.add_task(inner.runtime.spawn(heartbeat.run()));
+    inner.add_task(inner.runtime.spawn(task.run()));
 }
 
 /// Begins to find out who the members are, whenever somebody must know whom not to forget.
 pub(crate) fn remember(bus: &Bus, remembered: Arc<Remembered>) {
     let inner = &bus.inner;
-    let (kept, keys) = (Arc::clone(&inner.kept), inner.members.keys.clone());
-    let answering = members::remember::remember(remembered, kept, keys, inner.stage.subscribe());
+    let (keyspace, keys) = (Arc::clone(&inner.keyspace), inner.members.keys.clone());
+    let answering =
+        members::remember::remember(remembered, keyspace, keys, inner.stage.subscribe());
     inner.add_task(inner.runtime.spawn(answering));
 }

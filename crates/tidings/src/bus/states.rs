@@ -46,13 +46,13 @@ mod tests {
 
     #[test]
     fn states_that_panic_when_they_are_dropped_harm_nobody() {
-        let held = Arc::new(());
+        let guard = Arc::new(());
         let mut states = States::default();
-        states.insert(Explosive::<1>(Arc::clone(&held)));
-        states.insert(Explosive::<2>(Arc::clone(&held)));
+        states.insert(Explosive::<1>(Arc::clone(&guard)));
+        states.insert(Explosive::<2>(Arc::clone(&guard)));
 
         drop(states);
 
-        assert_eq!(Arc::strong_count(&held), 1);
+        assert_eq!(Arc::strong_count(&guard), 1);
     }
 }

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// What is known of the hearers that are behind.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct Pacer {
     behind: HashMap<u64, Behind, RandomState>,
 }
 
@@ -36,7 +36,7 @@ struct Behind {
     since: Instant,
 }
 
-impl Pace {
+impl Pacer {
     /// Waits for those who are catching up; then how many bytes may be sent before the next look.
     pub(crate) async fn wait(mut self, publisher: Arc<dyn Publisher>) -> (usize, Self) {
         loop {
@@ -56,13 +56,13 @@ impl Pace {
         let is_behind = |backlog: &&Backlog| backlog.bytes > BEHIND;
         let before = std::mem::take(&mut self.behind);
         for backlog in backlogs.iter().filter(is_behind) {
-            let known = before.get(&backlog.hearer).copied();
+            let known = before.get(&backlog.subscriber).copied();
             let known = known.filter(|known| known.bytes <= backlog.bytes);
             let new = Behind {
                 bytes: backlog.bytes,
                 since: now,
             };
-            self.behind.insert(backlog.hearer, known.unwrap_or(new));
+            self.behind.insert(backlog.subscriber, known.unwrap_or(new));
         }
         self.behind
             .values()
@@ -74,39 +74,39 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn backlog(hearer: u64, mebibytes: usize) -> Backlog {
+    fn backlog(subscriber: u64, mebibytes: usize) -> Backlog {
         Backlog {
-            hearer,
+            subscriber,
             bytes: mebibytes << 20,
         }
     }
 
     #[test]
     fn nobody_waits_for_hearers_that_keep_up() {
-        let mut pace = Pace::default();
-        assert!(!pace.must_wait(&[], Instant::now()));
-        assert!(!pace.must_wait(&[backlog(1, 0), backlog(2, 2)], Instant::now()));
+        let mut pacer = Pacer::default();
+        assert!(!pacer.must_wait(&[], Instant::now()));
+        assert!(!pacer.must_wait(&[backlog(1, 0), backlog(2, 2)], Instant::now()));
     }
 
     #[test]
     fn a_hearer_that_catches_up_is_waited_for() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
+        let (mut pacer, start) = (Pacer::default(), Instant::now());
         for second in 0..10 {
             let now = start + Duration::from_secs(second as u64);
-            assert!(pace.must_wait(&[backlog(1, 20 - second)], now), "{second}");
+            assert!(pacer.must_wait(&[backlog(1, 20 - second)], now), "{second}");
         }
-        assert!(!pace.must_wait(&[backlog(1, 1)], start + Duration::from_secs(11)));
+        assert!(!pacer.must_wait(&[backlog(1, 1)], start + Duration::from_secs(11)));
     }
 
     #[test]
     fn a_frozen_hearer_is_waited_for_once_and_does_not_hide_a_slow_one() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
+        let (mut pacer, start) = (Pacer::default(), Instant::now());
         let later = |ms| start + Duration::from_millis(ms);
-        assert!(pace.must_wait(&[backlog(1, 20)], later(0)));
-        assert!(pace.must_wait(&[backlog(1, 20)], later(999)));
-        assert!(!pace.must_wait(&[backlog(1, 20)], later(1_000)));
-        assert!(!pace.must_wait(&[backlog(1, 24)], later(1_500)));
-        assert!(pace.must_wait(&[backlog(1, 24), backlog(2, 5)], later(1_600)));
-        assert!(!pace.must_wait(&[backlog(1, 24), backlog(2, 1)], later(1_700)));
+        assert!(pacer.must_wait(&[backlog(1, 20)], later(0)));
+        assert!(pacer.must_wait(&[backlog(1, 20)], later(999)));
+        assert!(!pacer.must_wait(&[backlog(1, 20)], later(1_000)));
+        assert!(!pacer.must_wait(&[backlog(1, 24)], later(1_500)));
+        assert!(pacer.must_wait(&[backlog(1, 24), backlog(2, 5)], later(1_600)));
+        assert!(!pacer.must_wait(&[backlog(1, 24), backlog(2, 1)], later(1_700)));
     }
 }

@@ -18,7 +18,7 @@ const ATTENTION: Duration = Duration::from_millis(100);
 
 /// Decides whether to look all the time or from time to time.
 #[derive(Debug)]
-pub(crate) struct Glances {
+pub(crate) struct PollSchedule {
     pause: Duration,
     next: Instant,
     attentive_until: Option<Instant>,
@@ -26,7 +26,7 @@ pub(crate) struct Glances {
     bytes: usize,
 }
 
-impl Glances {
+impl PollSchedule {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             pause: SHORT,
@@ -37,7 +37,7 @@ impl Glances {
     }
 
     /// So much was heard.
-    pub(crate) fn heard(&mut self, bytes: usize, now: Instant) {
+    pub(crate) fn received(&mut self, bytes: usize, now: Instant) {
         self.bytes += bytes;
         if self.bytes > MUCH {
             self.attentive_until = Some(now + ATTENTION);
@@ -70,24 +70,24 @@ mod tests {
     #[test]
     fn the_less_comes_the_less_often_it_looks() {
         let mut now = Instant::now();
-        let mut glances = Glances::new(now);
+        let mut poll_schedule = PollSchedule::new(now);
         let mut pauses = Vec::new();
         for _ in 0..6 {
-            let next = glances.next(now).unwrap();
+            let next = poll_schedule.next(now).unwrap();
             pauses.push((next - now).as_millis());
             now = next;
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 160]);
-        glances.heard(100, now);
-        assert_eq!(glances.next(now), Some(now + SHORT));
+        poll_schedule.received(100, now);
+        assert_eq!(poll_schedule.next(now), Some(now + SHORT));
     }
 
     #[test]
     fn where_much_comes_it_keeps_looking_for_a_while() {
         let now = Instant::now();
-        let mut glances = Glances::new(now);
-        glances.heard(MUCH + 1, now);
-        assert_eq!(glances.next(now + ATTENTION / 2), None);
-        assert!(glances.next(now + ATTENTION).is_some());
+        let mut poll_schedule = PollSchedule::new(now);
+        poll_schedule.received(MUCH + 1, now);
+        assert_eq!(poll_schedule.next(now + ATTENTION / 2), None);
+        assert!(poll_schedule.next(now + ATTENTION).is_some());
     }
 }

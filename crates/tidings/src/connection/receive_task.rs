@@ -13,22 +13,22 @@ use tokio::task::unconstrained;
 use tokio::time::{sleep, sleep_until};
 
 use crate::connection::outage::Outage;
-use crate::connection::polling::Glances;
+use crate::connection::polling::PollSchedule;
 use crate::connection::session::if_any;
 use crate::error::connect::ConnectError;
 use crate::error::gap::{Gap, GapReason};
 use crate::error::report;
 use crate::error::send_failure::SendFailure;
-use crate::keyspace::access::Kept;
+use crate::keyspace::access::KeyspaceAccess;
 use crate::namespace::Namespace;
-use crate::observe::health::{Connection, Counts, Pulse};
+use crate::observe::health::{Connection, Counts, HealthState};
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::receiver::Receiver;
-use crate::send::window::Echoes;
+use crate::send::window::SendWindow;
 use crate::task::backoff::{Delays, LONGEST, endless_delays};
 use crate::task::random::jitter;
 use crate::task::stage::Stage;
-use crate::transport::{Connected, Hearing, Sending, SendingAgain, Transport};
+use crate::transport::{Connected, ReceiveHalf, SendHalf, SendingAgain, Transport};
 
 /// Where others' frames come without a pause, ours may only be behind them: then it has this many
 /// times as long to come back.
@@ -54,7 +54,7 @@ pub(crate) struct Broken {
 
 /// Asks, through the path that every event takes, whether this process still hears.
 #[derive(Debug)]
-pub(crate) struct Probe {
+pub(crate) struct Heartbeat {
     /// How long nothing may be heard before the link asks, and how long the answer may take.
     pub(crate) interval: Duration,
     /// The link wants a sign of life sent.
@@ -71,7 +71,7 @@ pub(crate) struct Probe {
     life: Mutex<Duration>,
 }
 
-impl Probe {
+impl Heartbeat {
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval,
@@ -140,38 +140,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The task that owns the hearing end of the connection.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct ReceiveTask {
     pub(crate) node: NodeId,
     pub(crate) namespace: Namespace,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) receiver: Receiver,
     /// Takes the sender's connection away when it is lost, and gives it each later one.
-    pub(crate) sessions: mpsc::Sender<Option<Sending>>,
-    pub(crate) pulse: Arc<Pulse>,
-    pub(crate) probe: Arc<Probe>,
-    pub(crate) kept: Arc<Kept>,
+    pub(crate) sessions: mpsc::Sender<Option<SendHalf>>,
+    pub(crate) health: Arc<HealthState>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
+    pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) stage: watch::Receiver<Stage>,
 }
 
-impl Link {
+impl ReceiveTask {
     /// The task: hears until the bus is closed.
     pub(crate) fn run(
         mut self,
-        hearing: Box<dyn Hearing>,
+        receive_half: Box<dyn ReceiveHalf>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let deaf = Deaf {
+        let lost = LostConnection {
             stage: self.stage.clone(),
-            echoes: Arc::clone(&self.receiver.echoes),
+            window: Arc::clone(&self.receiver.window),
             dispatcher: Arc::clone(&self.receiver.dispatcher),
-            pulse: Arc::clone(&self.pulse),
-            kept: Arc::clone(&self.kept),
+            health: Arc::clone(&self.health),
+            keyspace: Arc::clone(&self.keyspace),
         };
         async move {
-            let _deaf = deaf;
+            let _lost = lost;
             let mut stage = self.stage.clone();
             let sessions = self.sessions.clone();
             tokio::select! {
-                () = self.keep_hearing(hearing) => {}
+                () = self.keep_receiving(receive_half) => {}
                 _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
                 // The sender ends with us, or by a mistake of ours: then this bus is of no use.
                 () = sessions.closed() => {}
@@ -179,36 +179,36 @@ impl Link {
         }
     }
 
-    async fn keep_hearing(&mut self, mut hearing: Box<dyn Hearing>) {
+    async fn keep_receiving(&mut self, mut receive_half: Box<dyn ReceiveHalf>) {
         let mut delays = endless_delays();
         loop {
             let (began, before) = (Instant::now(), self.receiver.count);
-            hearing.show_life(self.probe.life());
-            let why = self.hear(&mut *hearing).await;
+            receive_half.show_life(self.heartbeat.life());
+            let why = self.receive(&mut *receive_half).await;
             let was_cut = matches!(why, ConnectError::Io { .. } | ConnectError::Lost);
-            let quiet = hearing.quiet().filter(|_| was_cut);
+            let quiet = receive_half.quiet().filter(|_| was_cut);
             let mut outage = Outage::since(tokio::time::Instant::now());
             tracing::warn!(
                 node = %self.node,
                 namespace = self.namespace.name(),
-                address = self.pulse.address,
+                address = self.health.address,
                 why = %report(&why),
                 "the connection is lost"
             );
-            self.receiver.echoes.forget();
-            self.kept.set(Err(SendFailure::Unreachable));
+            self.receiver.window.forget();
+            self.keyspace.set(Err(SendFailure::Unreachable));
             // The sender ends after the link does, so it is there to hear of both.
             let _ = self.sessions.send(None).await;
             // Room for another means that the sender knows: who sees that the bus is down can
             // rely on it that nothing leaves.
             let _ = self.sessions.reserve().await;
             // What it had to say of the lost connection must not be taken for the next one.
-            let _ = self.probe.broken.notified().now_or_never();
-            self.pulse.deaf(report(&why).to_string());
+            let _ = self.heartbeat.broken.notified().now_or_never();
+            self.health.disconnected(report(&why).to_string());
             if matches!(why, ConnectError::Moved { .. }) {
-                self.hear_the_rest(&mut *hearing).await;
+                self.receive_rest(&mut *receive_half).await;
             }
-            drop(hearing);
+            drop(receive_half);
             if began.elapsed() > BRIEF || self.receiver.count > before {
                 delays = endless_delays();
             } else {
@@ -217,13 +217,13 @@ impl Link {
             let (connected, attempts) = self.reconnect(&mut delays, &mut outage).await;
             // The server was there all the time, so something may cut what says nothing.
             if let Some(quiet) = quiet.filter(|_| attempts == 1) {
-                self.probe.was_cut(quiet);
+                self.heartbeat.was_cut(quiet);
             }
-            Counts::add(&self.pulse.counts.reconnects, 1);
+            Counts::add(&self.health.counts.reconnects, 1);
             tracing::info!(
                 node = %self.node,
                 namespace = self.namespace.name(),
-                address = self.pulse.address,
+                address = self.health.address,
                 server = connected.server,
                 "connected again"
             );
@@ -235,42 +235,43 @@ impl Link {
             });
             // The subscription is confirmed by now: nothing that is sent from here on can be lost
             // for want of it, and no change of what is kept can be missed.
-            self.kept.set(Ok(Arc::clone(&connected.sending.keyspace)));
+            self.keyspace
+                .set(Ok(Arc::clone(&connected.sending.keyspace)));
             let _ = self.sessions.send(Some(connected.sending)).await;
-            self.pulse.up(connected.server);
-            hearing = connected.hearing;
+            self.health.up(connected.server);
+            receive_half = connected.receive_half;
         }
     }
 
     /// Hears until there is a reason to doubt the connection.
-    async fn hear(&mut self, hearing: &mut dyn Hearing) -> ConnectError {
+    async fn receive(&mut self, receive_half: &mut dyn ReceiveHalf) -> ConnectError {
         let mut frames = Vec::new();
-        let mut heard = Instant::now();
-        self.receiver.echoed = heard;
-        let mut glances = Glances::new(heard);
-        let mut asked = heard;
+        let mut received = Instant::now();
+        self.receiver.echoed = received;
+        let mut poll_schedule = PollSchedule::new(received);
+        let mut asked = received;
         let mut pause = self.pause();
-        let probe = Arc::clone(&self.probe);
-        let (dispatcher, echoes) = (
+        let heartbeat = Arc::clone(&self.heartbeat);
+        let (dispatcher, window) = (
             Arc::clone(&self.receiver.dispatcher),
-            Arc::clone(&self.receiver.echoes),
+            Arc::clone(&self.receiver.window),
         );
-        let mut broken = pin!(probe.broken.notified());
+        let mut broken = pin!(heartbeat.broken.notified());
         let mut changed = pin!(dispatcher.changed.notified());
-        let mut is_wanted = pin!(echoes.is_wanted.notified());
+        let mut is_wanted = pin!(window.is_wanted.notified());
         // The connection that sends, while it is made again, and since when there is this one.
-        let (mut again, mut sends_since) = (None::<SendingAgain>, heard);
+        let (mut again, mut sends_since) = (None::<SendingAgain>, received);
         let mut is_unproven = false;
         loop {
-            let glance = self.glance(&mut glances).filter(|_| !is_unproven);
-            hearing.set_watched(glance.is_none());
+            let next_poll = self.next_poll(&mut poll_schedule).filter(|_| !is_unproven);
+            receive_half.set_watched(next_poll.is_none());
             let checked = tokio::select! {
                 biased;
                 () = &mut broken => {
-                    broken.set(probe.broken.notified());
-                    let sending = self.sending_again(&*hearing, sends_since);
+                    broken.set(heartbeat.broken.notified());
+                    let sending = self.sending_again(&*receive_half, sends_since);
                     // What cut the one may be about to cut the other.
-                    hearing.show_life(self.probe.life());
+                    receive_half.show_life(self.heartbeat.life());
                     sending.map(|sending| again = Some(sending))
                 }
                 sending = if_any(&mut again) => match sending {
@@ -281,33 +282,33 @@ impl Link {
                     }
                     Err(why) => Err(why),
                 },
-                arrived = hearing.hear(&mut frames) => {
-                    heard = Instant::now();
-                    self.pulse.heard(heard);
-                    glances.heard(frames.iter().map(Bytes::len).sum(), heard);
+                arrived = receive_half.receive(&mut frames) => {
+                    received = Instant::now();
+                    self.health.received(received);
+                    poll_schedule.received(frames.iter().map(Bytes::len).sum(), received);
                     for frame in frames.drain(..) {
                         self.receiver.receive(frame).await;
                     }
                     if is_unproven && self.receiver.echoed > sends_since {
                         is_unproven = false;
-                        self.probe.proven.notify_one();
+                        self.heartbeat.proven.notify_one();
                     }
-                    arrived.and_then(|()| self.check_echo(self.probe.interval * FLOOD))
+                    arrived.and_then(|()| self.check_echo(self.heartbeat.interval * FLOOD))
                 }
                 // Each of these looks again.
-                () = sleep_until(glance.unwrap_or(heard).into()), if glance.is_some() => Ok(()),
+                () = sleep_until(next_poll.unwrap_or(received).into()), if next_poll.is_some() => Ok(()),
                 () = &mut changed => {
                     changed.set(dispatcher.changed.notified());
                     Ok(())
                 }
-                () = &mut is_wanted, if glance.is_some() => {
-                    is_wanted.set(echoes.is_wanted.notified());
+                () = &mut is_wanted, if next_poll.is_some() => {
+                    is_wanted.set(window.is_wanted.notified());
                     Ok(())
                 }
-                () = sleep_until(self.next_look(self.due(heard, asked, pause)).into()) => {
+                () = sleep_until(self.next_look(self.due(received, asked, pause)).into()) => {
                     let now = Instant::now();
                     self.receiver.report(now);
-                    if now < self.due(heard, asked, pause) {
+                    if now < self.due(received, asked, pause) {
                         Ok(())
                     } else {
                         asked = now;
@@ -330,42 +331,42 @@ impl Link {
     /// not last is not worth another one at once.
     fn sending_again(
         &self,
-        hearing: &dyn Hearing,
+        receive_half: &dyn ReceiveHalf,
         since: Instant,
     ) -> Result<SendingAgain, ConnectError> {
-        let Broken { why, was_idle } = self.probe.take_report();
-        let is_nothing_awaited = self.probe.awaited(self.receiver.echoed).is_none();
+        let Broken { why, was_idle } = self.heartbeat.take_report();
+        let is_nothing_awaited = self.heartbeat.awaited(self.receiver.echoed).is_none();
         if !was_idle || !is_nothing_awaited || since.elapsed() < BRIEF {
             return Err(why);
         }
-        let Some(again) = hearing.sending_again() else {
+        let Some(again) = receive_half.sending_again() else {
             return Err(why);
         };
-        self.probe.was_cut(since.elapsed());
-        tracing::debug!(address = self.pulse.address, why = %report(&why), "an idle connection is made again");
-        self.kept.set(Err(SendFailure::Unreachable));
+        self.heartbeat.was_cut(since.elapsed());
+        tracing::debug!(address = self.health.address, why = %report(&why), "an idle connection is made again");
+        self.keyspace.set(Err(SendFailure::Unreachable));
         Ok(again)
     }
 
     /// Has the sender use this connection once it is known that its frames come back to this end.
-    async fn send_over(&self, sending: Sending) {
+    async fn send_over(&self, sending: SendHalf) {
         let is_unproven = true;
-        let sending = Sending {
+        let sending = SendHalf {
             is_unproven,
             ..sending
         };
         // An earlier proof is none of this one.
-        let _ = self.probe.proven.notified().now_or_never();
-        self.kept.set(Ok(Arc::clone(&sending.keyspace)));
+        let _ = self.heartbeat.proven.notified().now_or_never();
+        self.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
         let _ = self.sessions.send(Some(sending)).await;
     }
 
     /// What has arrived from a server that is left: it was said before, and is as good as ever. What
     /// takes longer than a moment is missed, and known to be.
-    async fn hear_the_rest(&mut self, hearing: &mut dyn Hearing) {
+    async fn receive_rest(&mut self, receive_half: &mut dyn ReceiveHalf) {
         let until = Instant::now() + REST;
         let mut frames = Vec::new();
-        while let Some(Ok(())) = unconstrained(hearing.hear(&mut frames)).now_or_never() {
+        while let Some(Ok(())) = unconstrained(receive_half.receive(&mut frames)).now_or_never() {
             for frame in frames.drain(..) {
                 if Instant::now() >= until {
                     return;
@@ -376,23 +377,23 @@ impl Link {
     }
 
     /// When to look for frames, where nobody waits for them; `None` to be woken by each.
-    fn glance(&self, glances: &mut Glances) -> Option<Instant> {
+    fn next_poll(&self, poll_schedule: &mut PollSchedule) -> Option<Instant> {
         let receiver = &self.receiver;
         let somebody_waits = !receiver.dispatcher.is_empty()
-            || receiver.dispatcher.notices.has_listeners()
+            || receiver.dispatcher.control.has_listeners()
             || receiver.reports.has_gap_handlers()
-            || receiver.echoes.is_awaited();
+            || receiver.window.is_awaited();
         if somebody_waits {
             return None;
         }
-        glances.next(Instant::now())
+        poll_schedule.next(Instant::now())
     }
 
     /// When the silence has lasted too long: until we ask, and then until we have our answer.
-    fn due(&self, heard: Instant, asked: Instant, pause: Duration) -> Instant {
-        match self.probe.awaited(self.receiver.echoed) {
-            Some(published) => published + self.probe.interval,
-            None => heard.max(asked) + pause,
+    fn due(&self, received: Instant, asked: Instant, pause: Duration) -> Instant {
+        match self.heartbeat.awaited(self.receiver.echoed) {
+            Some(published) => published + self.heartbeat.interval,
+            None => received.max(asked) + pause,
         }
     }
 
@@ -405,21 +406,21 @@ impl Link {
     /// How long nothing may be heard before we ask. Everybody hears what one of a fleet asks, so
     /// that chance decides who does: otherwise all would ask at the same moment.
     fn pause(&self) -> Duration {
-        jitter(self.probe.interval, 0.5..1.0)
+        jitter(self.heartbeat.interval, 0.5..1.0)
     }
 
     /// Whether the connection can still be trusted after a silence.
     fn check(&self) -> Result<(), ConnectError> {
-        if self.probe.awaited(self.receiver.echoed).is_none() {
-            self.probe.wanted.notify_one();
+        if self.heartbeat.awaited(self.receiver.echoed).is_none() {
+            self.heartbeat.wanted.notify_one();
         }
-        self.check_echo(self.probe.interval)
+        self.check_echo(self.heartbeat.interval)
     }
 
     /// Whether what we published comes back within this time.
     fn check_echo(&self, within: Duration) -> Result<(), ConnectError> {
         let echoed = self.receiver.echoed;
-        match self.probe.awaited(echoed) {
+        match self.heartbeat.awaited(echoed) {
             Some(published) if published.elapsed() >= within => Err(ConnectError::Deaf {
                 silence: echoed.elapsed(),
             }),
@@ -434,23 +435,23 @@ impl Link {
             attempts = attempts.saturating_add(1);
             match self.transport.connect().await {
                 Ok(connected) => {
-                    *lock(&self.probe.refused) = None;
+                    *lock(&self.heartbeat.refused) = None;
                     return (connected, attempts);
                 }
                 Err(why) => {
                     let refused = why.is_final().then(|| report(&why).to_string().into());
-                    *lock(&self.probe.refused) = refused;
+                    *lock(&self.heartbeat.refused) = refused;
                     if let Some(lasts) = outage.warning(tokio::time::Instant::now()) {
                         tracing::warn!(
                             node = %self.node,
                             namespace = self.namespace.name(),
-                            address = self.pulse.address,
+                            address = self.health.address,
                             ?lasts,
                             why = %report(&why),
                             "cannot connect, and tries again"
                         );
                     }
-                    self.pulse.deaf(report(&why).to_string());
+                    self.health.disconnected(report(&why).to_string());
                 }
             }
             sleep(delays.next().unwrap_or(LONGEST)).await;
@@ -469,25 +470,25 @@ fn more_often(every: Duration, quiet: Duration) -> Duration {
 }
 
 /// Says that nothing is heard any more, however the link ended: with its runtime, for example.
-struct Deaf {
-    echoes: Arc<Echoes>,
+struct LostConnection {
+    window: Arc<SendWindow>,
     dispatcher: Arc<Dispatcher>,
-    pulse: Arc<Pulse>,
-    kept: Arc<Kept>,
+    health: Arc<HealthState>,
+    keyspace: Arc<KeyspaceAccess>,
     stage: watch::Receiver<Stage>,
 }
 
-impl Drop for Deaf {
+impl Drop for LostConnection {
     fn drop(&mut self) {
-        self.kept
+        self.keyspace
             .set(Err(SendFailure::of_end(*self.stage.borrow())));
-        self.echoes.stop();
-        self.pulse.connection.send_replace(Connection::Closed);
-        self.pulse.level.set(0);
+        self.window.stop();
+        self.health.connection.send_replace(Connection::Closed);
+        self.health.level.set(0);
         for seat in self.dispatcher.clear() {
             seat.drain();
         }
-        self.dispatcher.asks.close();
+        self.dispatcher.requests.close();
     }
 }
 
@@ -512,16 +513,16 @@ mod tests {
 
     #[test]
     fn only_the_first_probe_that_redis_took_is_awaited() {
-        let probe = Probe::new(Duration::from_secs(5));
+        let heartbeat = Heartbeat::new(Duration::from_secs(5));
         let began = Instant::now();
         let after = |seconds| began + Duration::from_secs(seconds);
-        assert_eq!(probe.awaited(began), None);
-        probe.published(after(1));
-        probe.published(after(2));
-        assert_eq!(probe.awaited(began), Some(after(1)));
-        assert_eq!(probe.awaited(after(3)), None);
+        assert_eq!(heartbeat.awaited(began), None);
+        heartbeat.published(after(1));
+        heartbeat.published(after(2));
+        assert_eq!(heartbeat.awaited(began), Some(after(1)));
+        assert_eq!(heartbeat.awaited(after(3)), None);
         // It came back before Redis's answer was seen.
-        probe.published(after(2));
-        assert_eq!(probe.awaited(after(3)), None);
+        heartbeat.published(after(2));
+        assert_eq!(heartbeat.awaited(after(3)), None);
     }
 }

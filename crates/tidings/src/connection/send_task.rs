@@ -11,19 +11,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::connection::pacing;
-use crate::connection::receive_task::{Broken, Probe};
+use crate::connection::receive_task::{Broken, Heartbeat};
 use crate::connection::session::{Flight, GivenUp, Progress, Session, if_any};
 use crate::error::connect::ConnectError;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::observe::health::Counts;
 use crate::observe::metrics::Frames;
 use crate::observe::reports::Reports;
-use crate::send::frame::{About, Open, Outcome};
+use crate::send::frame::{FrameMeta, OpenFrame, Outcome};
 use crate::send::given_up::GivenUpFrame;
 use crate::send::outgoing::{Outgoing, Shut};
-use crate::send::window::{Echoes, PATIENCE};
+use crate::send::window::{PATIENCE, SendWindow};
 use crate::task::stage::Stage;
-use crate::transport::{PublishError, Sending};
+use crate::transport::{PublishError, SendHalf};
 
 /// How long what waits may still leave when the bus is dropped.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -33,30 +33,30 @@ const TURN: Duration = Duration::from_millis(10);
 
 /// The task that owns the sending end of the connection.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub(crate) struct SendTask {
     pub(crate) me: NodeId,
     pub(crate) format: Format,
     pub(crate) outgoing: Arc<Outgoing>,
-    pub(crate) echoes: Arc<Echoes>,
+    pub(crate) window: Arc<SendWindow>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) frames: Frames,
-    pub(crate) probe: Arc<Probe>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
     /// Connections from the link; `None` when the connection is lost.
-    pub(crate) sessions: mpsc::Receiver<Option<Sending>>,
+    pub(crate) sessions: mpsc::Receiver<Option<SendHalf>>,
     pub(crate) stage: watch::Receiver<Stage>,
 }
 
 /// Why a connection is no longer used.
 enum End {
     /// The link has another one, or says that this one is lost.
-    Replaced(Option<Sending>),
+    Replaced(Option<SendHalf>),
     Left,
 }
 
-impl Sender {
+impl SendTask {
     /// The task: sends until the bus is closed, then gives what is left its why.
-    pub(crate) fn run(self, sending: Sending) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn run(self, sending: SendHalf) -> impl Future<Output = ()> + Send + 'static {
         let mut work = Work {
             sender: self,
             progress: Progress::new(),
@@ -80,7 +80,7 @@ impl Sender {
 
     /// Waits for a connection; meanwhile what waited too long is given up.
     async fn wait(&mut self, progress: &mut Progress) -> End {
-        self.outgoing.set_away(true);
+        self.outgoing.set_unreachable(true);
         if self.outgoing.settings().is_volatile {
             self.give_up_all(progress, &SendFailure::Unreachable);
         }
@@ -99,17 +99,17 @@ impl Sender {
                 _ = wait_for(&mut self.stage, Stage::Leaving) => break End::Left,
             }
         };
-        self.outgoing.set_away(false);
+        self.outgoing.set_unreachable(false);
         end
     }
 
-    async fn send_over(&mut self, sending: Sending, progress: &mut Progress) -> End {
-        let mut session = Session::new(sending, self.probe.interval, self.probe.life());
+    async fn send_over(&mut self, sending: SendHalf, progress: &mut Progress) -> End {
+        let mut session = Session::new(sending, self.heartbeat.interval, self.heartbeat.life());
         // What is in doubt is repeated under its old numbers: a subscriber that has it drops it. It
         // is in line before anything else can be: nobody else uses the connection before it is
         // driven.
         for flight in &mut progress.flights {
-            self.echoes.sent(flight.sent());
+            self.window.sent(flight.sent());
             flight.left = Instant::now();
             flight.reply = Some(session.publisher.publish(flight.frame.clone()));
         }
@@ -119,15 +119,15 @@ impl Sender {
         self.announce(&mut session, progress);
         let mut farewell = None;
         let mut sessions_ended = false;
-        let (probe, mut stage) = (Arc::clone(&self.probe), self.stage.clone());
-        let mut wanted = pin!(probe.wanted.notified());
-        let mut proven = pin!(probe.proven.notified());
+        let (heartbeat, mut stage) = (Arc::clone(&self.heartbeat), self.stage.clone());
+        let mut wanted = pin!(heartbeat.wanted.notified());
+        let mut proven = pin!(heartbeat.proven.notified());
         let mut leaving = pin!(wait_for(&mut stage, Stage::Leaving));
         loop {
             if farewell.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
                 return End::Left;
             }
-            let may_send = session.may_send(progress, &self.echoes);
+            let may_send = session.may_send(progress, &self.window);
             let is_idle = progress.under_way() == 0;
             let due = session.due(progress, farewell);
             let due = self
@@ -155,15 +155,15 @@ impl Sender {
                         return self.wait_for_link(why, session, progress).await;
                     }
                 }
-                (bytes, pace) = if_any(&mut session.look) => {
+                (bytes, pacer) = if_any(&mut session.look) => {
                     progress.until_look = bytes;
-                    session.pace = Some(pace);
+                    session.pacer = Some(pacer);
                 }
                 answer = if_any(&mut session.announcement) => {
                     session.answered();
                     match answer {
                         Ok(_) => {
-                            self.probe.published(session.announced);
+                            self.heartbeat.published(session.announced);
                             self.give_up_overtaken(progress);
                         }
                         Err(error) => tracing::debug!(?error, "an announcement was not published"),
@@ -175,14 +175,14 @@ impl Sender {
                         return self.wait_for_link(why, session, progress).await;
                     }
                 }
-                () = self.echoes.heard(), if session.ahead_since.is_some() => {}
+                () = self.window.received(), if session.ahead_since.is_some() => {}
                 () = &mut proven, if session.is_unproven => session.is_unproven = false,
                 open = self.outgoing.next(is_idle), if may_send => {
                     let flight = self.number(open, progress);
                     session.send(flight, progress);
                 }
                 () = &mut wanted => {
-                    wanted.set(probe.wanted.notified());
+                    wanted.set(heartbeat.wanted.notified());
                     self.announce(&mut session, progress);
                     session.check(progress);
                 }
@@ -197,7 +197,7 @@ impl Sender {
                         return End::Left;
                     }
                     if session.is_unanswered(progress) {
-                        let silence = self.probe.interval;
+                        let silence = self.heartbeat.interval;
                         let why = ConnectError::Unanswered { silence };
                         return self.wait_for_link(why, session, progress).await;
                     }
@@ -222,21 +222,21 @@ impl Sender {
         };
         // Who else waits for an answer over it learns at once that none comes.
         drop(session);
-        self.probe.report(Broken { why, was_idle });
+        self.heartbeat.report(Broken { why, was_idle });
         progress.doubt();
         self.wait(progress).await
     }
 
     /// States the position: beyond what others claimed in our name.
     fn announce(&self, session: &mut Session, progress: &mut Progress) {
-        progress.next = self.echoes.next_number(progress.next);
+        progress.next = self.window.next_number(progress.next);
         session.announce(self.format, self.me, progress);
     }
 
     /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
-    fn number(&self, open: Open, progress: &mut Progress) -> Flight {
-        let Open { writer, about, .. } = open;
-        let first = self.echoes.next_number(progress.next);
+    fn number(&self, open: OpenFrame, progress: &mut Progress) -> Flight {
+        let OpenFrame { writer, about, .. } = open;
+        let first = self.window.next_number(progress.next);
         let events = writer.events();
         progress.next = first + u64::from(events);
         let frame = writer.finish(first);
@@ -249,7 +249,7 @@ impl Sender {
             reply: None,
             left: Instant::now(),
         };
-        self.echoes.sent(flight.sent());
+        self.window.sent(flight.sent());
         flight
     }
 
@@ -263,7 +263,7 @@ impl Sender {
     ) -> Result<(), ConnectError> {
         if let Some(given_up) = progress.given_up.front() {
             if answer.is_ok() {
-                self.probe.published(given_up.left);
+                self.heartbeat.published(given_up.left);
             }
             if let Err(PublishError::Lost) = answer {
                 return Err(ConnectError::Lost);
@@ -276,7 +276,7 @@ impl Sender {
             Ok(receivers) => {
                 self.give_up_overtaken(progress);
                 let flight = progress.flights.pop_front().expect("it was just polled");
-                self.probe.published(flight.left);
+                self.heartbeat.published(flight.left);
                 Counts::add(&self.counts.sent, u64::from(flight.events));
                 self.frames.add(flight.frame.len(), flight.events);
                 let outcome = Outcome::Sent {
@@ -319,7 +319,7 @@ impl Sender {
             .is_some_and(|since| since.elapsed() >= PATIENCE)
         {
             // Our echo does not come back. Whether the connection is deaf is for the link to find.
-            self.echoes.forget();
+            self.window.forget();
         }
         if progress.next_announcement() <= Instant::now() {
             progress.announced += 1;
@@ -339,7 +339,7 @@ impl Sender {
 
     fn give_up_expired(&self, progress: &mut Progress) {
         let patience = self.outgoing.settings().patience;
-        let refused = self.probe.refusal().map(SendFailure::Refused);
+        let refused = self.heartbeat.refusal().map(SendFailure::Refused);
         let reason = refused
             .or_else(|| progress.refusal())
             .unwrap_or(SendFailure::TimedOut(patience));
@@ -389,7 +389,7 @@ impl Sender {
         self.fail(frame, Some(first), &about, why);
     }
 
-    fn give_up_open(&self, open: Open, reason: &SendFailure) {
+    fn give_up_open(&self, open: OpenFrame, reason: &SendFailure) {
         self.fail(
             open.writer.finish(1),
             None,
@@ -400,7 +400,7 @@ impl Sender {
 
     /// Gives a frame a bad why: told to those who wait, reported and kept for the next flush
     /// where nobody does.
-    fn fail(&self, frame: Bytes, first: Option<u64>, about: &About, why: Unconfirmed) {
+    fn fail(&self, frame: Bytes, first: Option<u64>, about: &FrameMeta, why: Unconfirmed) {
         let given_up = GivenUpFrame {
             frame,
             first,
@@ -414,7 +414,7 @@ impl Sender {
 /// The sender with what is under way. However its task ends, also if it is dropped with its runtime
 /// before it began, nobody is left waiting for it.
 struct Work {
-    sender: Sender,
+    sender: SendTask,
     progress: Progress,
 }
 

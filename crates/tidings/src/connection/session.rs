@@ -11,12 +11,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tidings_codec::{Format, NodeId, position_frame};
 
-use crate::connection::pacing::{self, Pace};
+use crate::connection::pacing::{self, Pacer};
 use crate::error::connect::ConnectError;
 use crate::error::send_failure::SendFailure;
-use crate::send::frame::About;
-use crate::send::window::{Echoes, PATIENCE, Sent};
-use crate::transport::{PublishError, Publisher, Reply, Sending};
+use crate::send::frame::FrameMeta;
+use crate::send::window::{PATIENCE, SendWindow, Sent};
+use crate::transport::{PublishError, Publisher, Reply, SendHalf};
 
 /// How many frames may be under way at once. Measured: one, two and four carry the same; two has
 /// the shortest tail of latencies at 5,000 to 50,000 events a second.
@@ -42,7 +42,7 @@ pub(crate) struct Flight {
     pub(crate) first: u64,
     pub(crate) events: u32,
     pub(crate) frame: Bytes,
-    pub(crate) about: About,
+    pub(crate) about: FrameMeta,
     /// Redis may have published it, and the answer will not come any more.
     pub(crate) is_doubtful: bool,
     /// The answer, while it can come.
@@ -83,8 +83,8 @@ pub(crate) struct Session {
     pub(crate) driver: BoxFuture<'static, ()>,
     pub(crate) left: BoxFuture<'static, ConnectError>,
     /// The look at the other hearers, while it takes; it ends with the bytes until the next.
-    pub(crate) look: Option<BoxFuture<'static, (usize, Pace)>>,
-    pub(crate) pace: Option<Pace>,
+    pub(crate) look: Option<BoxFuture<'static, (usize, Pacer)>>,
+    pub(crate) pacer: Option<Pacer>,
     pub(crate) announcement: Option<Reply>,
     /// When the position was handed over last.
     pub(crate) announced: Instant,
@@ -190,8 +190,8 @@ impl Progress {
 }
 
 impl Session {
-    pub(crate) fn new(sending: Sending, interval: Duration, life: Duration) -> Self {
-        let Sending {
+    pub(crate) fn new(sending: SendHalf, interval: Duration, life: Duration) -> Self {
+        let SendHalf {
             publisher,
             driver,
             left,
@@ -204,7 +204,7 @@ impl Session {
             driver,
             left,
             look: None,
-            pace: None,
+            pacer: None,
             announcement: None,
             announced: asked,
             check: None,
@@ -218,8 +218,8 @@ impl Session {
         }
     }
 
-    pub(crate) fn may_send(&mut self, progress: &Progress, echoes: &Echoes) -> bool {
-        if echoes.is_far_ahead() {
+    pub(crate) fn may_send(&mut self, progress: &Progress, window: &SendWindow) -> bool {
+        if window.is_far_ahead() {
             self.ahead_since.get_or_insert_with(Instant::now);
         } else {
             self.ahead_since = None;
@@ -268,8 +268,8 @@ impl Session {
         flight.reply = Some(self.publisher.publish(flight.frame.clone()));
         progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
         if progress.until_look == 0 {
-            let pace = self.pace.take().unwrap_or_default();
-            self.look = Some(Box::pin(pace.wait(Arc::clone(&self.publisher))));
+            let pacer = self.pacer.take().unwrap_or_default();
+            self.look = Some(Box::pin(pacer.wait(Arc::clone(&self.publisher))));
         }
         progress.flights.push_back(flight);
         progress.last_sent = now;
@@ -368,7 +368,7 @@ mod tests {
     use super::*;
     use crate::observe::health::Counts;
     use crate::observe::reports::Reports;
-    use crate::send::frame::Open;
+    use crate::send::frame::OpenFrame;
     use crate::send::given_up::GivenUpEvents;
     use crate::transport::memory::Memory;
     use crate::transport::{Backlog, Transport};
@@ -405,7 +405,7 @@ mod tests {
             given: Arc::clone(&given),
         });
         let memory = Memory::new("busy-for-a-moment", "channel");
-        let sending = Sending {
+        let sending = SendHalf {
             publisher,
             ..memory.connect().await.unwrap().sending
         };
@@ -418,7 +418,7 @@ mod tests {
                 first,
                 events: 1,
                 frame: frame.into(),
-                about: Open::new(Format::Json, NodeId::new(1), 0, &given_up).about,
+                about: OpenFrame::new(Format::Json, NodeId::new(1), 0, &given_up).about,
                 is_doubtful: false,
                 reply: None,
                 left: Instant::now(),

@@ -11,8 +11,8 @@ use tidings_codec::{EncodeError, NodeId};
 use crate::Bus;
 use crate::error::subscribe::MissingState;
 use crate::event::sender::Sender;
-use crate::receive::batch::Heard;
-use crate::receive::request::Asked;
+use crate::receive::batch::ReceivedEvent;
+use crate::receive::request::IncomingRequest;
 
 /// What is known of an event beside its payload.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct Context {
     pub(crate) sequence: Option<u64>,
     pub(crate) at: u64,
     /// The ask that the event is, if somebody asks, for as long as its handlers run.
-    pub(crate) asked: Option<Weak<Asked>>,
+    pub(crate) request: Option<Weak<IncomingRequest>>,
 }
 
 impl Context {
@@ -34,7 +34,7 @@ impl Context {
             sender: None,
             sequence: None,
             at: 0,
-            asked: None,
+            request: None,
         }
     }
 
@@ -57,15 +57,15 @@ impl Context {
     }
 
     /// Is about this event from now on.
-    pub(crate) fn describe(&mut self, heard: &Heard<'_>) {
-        if !Arc::ptr_eq(&self.event, heard.name()) {
-            self.event = Arc::clone(heard.name());
+    pub(crate) fn describe(&mut self, received: &ReceivedEvent<'_>) {
+        if !Arc::ptr_eq(&self.event, received.name()) {
+            self.event = Arc::clone(received.name());
         }
-        let item = heard.item();
-        self.sender = heard.sender();
+        let item = received.item();
+        self.sender = received.sender();
         self.sequence = item.number();
         self.at = item.at;
-        self.asked = item.asked().map(Arc::downgrade);
+        self.request = item.request().map(Arc::downgrade);
     }
 
     /// The name that the event was heard under.
@@ -125,8 +125,8 @@ impl Context {
     ///
     /// When somebody asked, and serde cannot write the answer in the format of this bus.
     pub fn respond<A: Serialize + ?Sized>(&self, answer: &A) -> Result<(), EncodeError> {
-        match self.asked.as_ref().and_then(Weak::upgrade) {
-            Some(asked) => asked.answer(answer),
+        match self.request.as_ref().and_then(Weak::upgrade) {
+            Some(request) => request.answer(answer),
             None => Ok(()),
         }
     }

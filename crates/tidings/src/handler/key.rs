@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tidings_codec::{DecodeError, EncodeError, Encoder};
 
 use crate::event::{Event, EventKey, Name, Names};
-use crate::receive::batch::Heard;
+use crate::receive::batch::ReceivedEvent;
 
 /// What a value can be sent under: a name (`&str`, any serde type) or an event's key.
 #[diagnostic::on_unimplemented(
@@ -49,7 +49,7 @@ impl<E: Event> SendKey<E> for EventKey<E> {
 }
 
 /// Reads the payload of an event that was heard.
-pub(crate) type Decode<P> = fn(&Heard<'_>) -> Result<P, DecodeError>;
+pub(crate) type Decode<P> = fn(&ReceivedEvent<'_>) -> Result<P, DecodeError>;
 
 /// What a subscription hears: a key, once it is known what is in it.
 #[derive(Debug)]
@@ -101,8 +101,8 @@ impl<E: Event> StreamKey<E> for EventKey<E> {}
 
 pub(crate) mod sealed {
     use super::{
-        Arc, Cow, DecodeError, DeserializeOwned, Event, EventKey, EventPayload, Heard, Name, Names,
-        TypeId, Wanted,
+        Arc, Cow, DecodeError, DeserializeOwned, Event, EventKey, EventPayload, Name, Names,
+        ReceivedEvent, TypeId, Wanted,
     };
 
     /// How the bus itself reads a payload.
@@ -112,7 +112,7 @@ pub(crate) mod sealed {
             Wanted {
                 names: self.names(),
                 shares: Self::shares(),
-                decode: |heard| Self::decode(heard),
+                decode: |received| Self::decode(received),
             }
         }
 
@@ -125,14 +125,14 @@ pub(crate) mod sealed {
         }
 
         /// Reads one payload.
-        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError>;
+        fn decode(received: &ReceivedEvent<'_>) -> Result<P, DecodeError>;
     }
 
     /// How an event or an `Arc` of it is read.
     pub trait Own: Sized + Send + 'static {
         fn own_names() -> Names;
         fn own_shares() -> Option<TypeId>;
-        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError>;
+        fn own_decode(received: &ReceivedEvent<'_>) -> Result<Self, DecodeError>;
     }
 
     impl<P: DeserializeOwned + Send + 'static> Hear<P> for &str {
@@ -147,8 +147,8 @@ pub(crate) mod sealed {
             }
         }
 
-        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError> {
-            heard.payload().decode()
+        fn decode(received: &ReceivedEvent<'_>) -> Result<P, DecodeError> {
+            received.payload().decode()
         }
     }
 
@@ -161,8 +161,8 @@ pub(crate) mod sealed {
             P::own_shares()
         }
 
-        fn decode(heard: &Heard<'_>) -> Result<P, DecodeError> {
-            P::own_decode(heard)
+        fn decode(received: &ReceivedEvent<'_>) -> Result<P, DecodeError> {
+            P::own_decode(received)
         }
     }
 
@@ -175,8 +175,8 @@ pub(crate) mod sealed {
             None
         }
 
-        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError> {
-            E::decode(heard.name(), heard.payload())
+        fn own_decode(received: &ReceivedEvent<'_>) -> Result<Self, DecodeError> {
+            E::decode(received.name(), received.payload())
         }
     }
 
@@ -189,8 +189,8 @@ pub(crate) mod sealed {
             Some(TypeId::of::<E>())
         }
 
-        fn own_decode(heard: &Heard<'_>) -> Result<Self, DecodeError> {
-            heard.shared(|| E::decode(heard.name(), heard.payload()))
+        fn own_decode(received: &ReceivedEvent<'_>) -> Result<Self, DecodeError> {
+            received.shared(|| E::decode(received.name(), received.payload()))
         }
     }
 }

@@ -24,13 +24,13 @@ use crate::observe::call::CallResult;
 use crate::observe::metrics::Calls;
 use crate::observe::reports::GapBox;
 use crate::observe::trace::Call;
-use crate::receive::batch::{Batch, Heard};
-use crate::receive::subscription::Seat;
+use crate::receive::batch::{Batch, ReceivedEvent};
+use crate::receive::subscription::SubscriptionSlot;
 use crate::task::panic::caught;
 
 /// A handler with all that its task needs.
-pub(crate) struct Worker<P, Args, H> {
-    pub(crate) seat: Arc<Seat>,
+pub(crate) struct Runner<P, Args, H> {
+    pub(crate) subscription: Arc<SubscriptionSlot>,
     pub(crate) bus: WeakBus,
     pub(crate) decode: Decode<P>,
     pub(crate) handler: OwnedHandler<H>,
@@ -44,7 +44,7 @@ pub(crate) struct Worker<P, Args, H> {
 pub(crate) struct OwnedHandler<H> {
     /// There until it is dropped.
     handler: Option<H>,
-    seat: Arc<Seat>,
+    subscription: Arc<SubscriptionSlot>,
     bus: WeakBus,
 }
 
@@ -79,14 +79,14 @@ impl Turn {
 }
 
 /// How far a call got, when not to its end.
-pub(crate) enum Stop {
+pub(crate) enum CallError {
     Undecodable(DecodeError),
     Failed(HandlerError),
     Panicked(String),
     TimedOut,
 }
 
-impl Stop {
+impl CallError {
     fn result(ended: &Result<(), Self>) -> Option<CallResult> {
         match ended {
             Ok(()) => Some(CallResult::Ok),
@@ -98,14 +98,14 @@ impl Stop {
     }
 }
 
-impl<P, Args, H> Worker<P, Args, H>
+impl<P, Args, H> Runner<P, Args, H>
 where
     P: Send + 'static,
     H: Handler<P, Args>,
 {
     /// Handles events until the queue is closed or drained, or the bus is gone.
     pub(crate) async fn run(self) {
-        if self.is_once || self.seat.handling.concurrency == 1 {
+        if self.is_once || self.subscription.handling.concurrency == 1 {
             self.run_in_order().await;
         } else {
             self.run_together().await;
@@ -114,7 +114,7 @@ where
 
     async fn run_in_order(&self) {
         let mut turn = Turn::begin();
-        while let Some(batch) = self.seat.queue.next().await {
+        while let Some(batch) = self.subscription.queue.next().await {
             // Only for as long as there is work: an idle handler does not keep its bus alive.
             let Some(bus) = self.bus.upgrade() else {
                 return;
@@ -123,13 +123,13 @@ where
             for (index, item) in batch.events.iter().enumerate() {
                 turn.end_if_over().await;
                 // `off` lets the running call end, and nothing else.
-                if self.seat.queue.is_closed() {
+                if self.subscription.queue.is_closed() {
                     return;
                 }
-                self.seat.begin(batch.events.len() - index - 1);
-                let was_called = self.handle(batch.heard(item), &mut context).await;
+                self.subscription.begin(batch.events.len() - index - 1);
+                let was_called = self.handle(batch.received(item), &mut context).await;
                 if was_called && self.is_once {
-                    context.bus.remove(&self.seat);
+                    context.bus.remove(&self.subscription);
                     return;
                 }
             }
@@ -141,14 +141,14 @@ where
         let mut waiting: Option<(Arc<Batch>, usize)> = None;
         loop {
             while let Some((batch, next)) = waiting.take_if(|_| self.has_room(calls.len())) {
-                if next < batch.events.len() && !self.seat.queue.is_closed() {
-                    self.seat.begin(batch.events.len() - next - 1);
+                if next < batch.events.len() && !self.subscription.queue.is_closed() {
+                    self.subscription.begin(batch.events.len() - next - 1);
                     calls.push(self.handle_apart(Arc::clone(&batch), next));
                     waiting = Some((batch, next + 1));
                 }
             }
             tokio::select! {
-                batch = self.seat.queue.next(), if waiting.is_none() => match batch {
+                batch = self.subscription.queue.next(), if waiting.is_none() => match batch {
                     Some(batch) => waiting = Some((Arc::new(batch), 0)),
                     None => break,
                 },
@@ -159,7 +159,7 @@ where
     }
 
     fn has_room(&self, calls: usize) -> bool {
-        calls < self.seat.handling.concurrency
+        calls < self.subscription.handling.concurrency
     }
 
     async fn handle_apart(&self, batch: Arc<Batch>, index: usize) {
@@ -168,43 +168,52 @@ where
             return;
         };
         let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
-        self.handle(batch.heard(&batch.events[index]), &mut context)
+        self.handle(batch.received(&batch.events[index]), &mut context)
             .await;
     }
 
     /// Calls the handler if the payload is what it takes; whether it did.
-    async fn handle(&self, heard: Heard<'_>, context: &mut Context) -> bool {
-        context.describe(&heard);
+    async fn handle(&self, received: ReceivedEvent<'_>, context: &mut Context) -> bool {
+        context.describe(&received);
         let began = Calls::begin();
         let call = async {
-            let payload = (self.decode)(&heard).map_err(Stop::Undecodable)?;
+            let payload = (self.decode)(&received).map_err(CallError::Undecodable)?;
             let called = self.handler.get().handle(payload, context).await;
-            called.map_err(Stop::Failed)
+            called.map_err(CallError::Failed)
         };
         let (event, sender, sequence) =
             (context.event_name(), *context.sender(), context.sequence());
-        let span = Call::new(heard.remote(), event, sender, sequence, &self.seat.handler);
-        let ended = guarded(span.around(call), self.seat.handling.timeout).await;
+        let span = Call::new(
+            received.remote(),
+            event,
+            sender,
+            sequence,
+            &self.subscription.handler,
+        );
+        let ended = guarded(span.around(call), self.subscription.handling.timeout).await;
         span.end(ended.is_ok());
-        if let Some(result) = Stop::result(&ended) {
-            self.calls.end(began, heard.name(), result);
+        if let Some(result) = CallError::result(&ended) {
+            self.calls.end(began, received.name(), result);
         }
         let Err(stop) = ended else {
-            heard.ended(None);
+            received.ended(None);
             return true;
         };
-        let was_called = !matches!(stop, Stop::Undecodable(_));
+        let was_called = !matches!(stop, CallError::Undecodable(_));
         let failure = self.failure(stop, context);
-        heard.ended(Some(&failure));
+        received.ended(Some(&failure));
         context.bus.reports().failure(failure);
         was_called
     }
 
-    fn failure(&self, stop: Stop, context: &Context) -> Failure {
-        let (event, handler) = (context.event.to_string(), Arc::clone(&self.seat.handler));
+    fn failure(&self, stop: CallError, context: &Context) -> Failure {
+        let (event, handler) = (
+            context.event.to_string(),
+            Arc::clone(&self.subscription.handler),
+        );
         let (sender, sequence) = (context.sender, context.sequence);
         let cause = match stop {
-            Stop::Undecodable(source) => {
+            CallError::Undecodable(source) => {
                 return Failure::Payload {
                     event,
                     handler,
@@ -213,7 +222,7 @@ where
                     source,
                 };
             }
-            stop => stop.into_cause(self.seat.handling.timeout),
+            stop => stop.into_cause(self.subscription.handling.timeout),
         };
         Failure::Handler {
             event,
@@ -225,7 +234,7 @@ where
     }
 }
 
-impl Stop {
+impl CallError {
     fn into_cause(self, timeout: Duration) -> HandlerFailure {
         match self {
             Self::Undecodable(error) => HandlerFailure::Failed(error.into()),
@@ -237,28 +246,28 @@ impl Stop {
 }
 
 /// The task of a handler of gaps.
-pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
-    seat: Arc<Seat>,
+pub(crate) async fn handle_gaps<Args, H: Handler<Gap, Args>>(
+    subscription: Arc<SubscriptionSlot>,
     gaps: Arc<GapBox>,
     bus: WeakBus,
     handler: H,
 ) {
-    let handler = OwnedHandler::new(handler, &seat, &bus);
-    let timeout = seat.handling.timeout;
+    let handler = OwnedHandler::new(handler, &subscription, &bus);
+    let timeout = subscription.handling.timeout;
     while let Some(gap) = gaps.next().await {
         let Some(bus) = bus.upgrade() else { break };
         let mut context = Context::new(bus, Arc::from("gap"));
         context.sender = gap.sender;
         let call = async {
             let called = handler.get().handle(gap, &context).await;
-            called.map_err(Stop::Failed)
+            called.map_err(CallError::Failed)
         };
         let Err(stop) = guarded(call, timeout).await else {
             continue;
         };
         context.bus.reports().failure(Failure::Handler {
             event: context.event.to_string(),
-            handler: Arc::clone(&seat.handler),
+            handler: Arc::clone(&subscription.handler),
             sender: context.sender,
             sequence: None,
             cause: stop.into_cause(timeout),
@@ -267,10 +276,10 @@ pub(crate) async fn hear_gaps<Args, H: Handler<Gap, Args>>(
 }
 
 impl<H> OwnedHandler<H> {
-    pub(crate) fn new(handler: H, seat: &Arc<Seat>, bus: &WeakBus) -> Self {
+    pub(crate) fn new(handler: H, subscription: &Arc<SubscriptionSlot>, bus: &WeakBus) -> Self {
         Self {
             handler: Some(handler),
-            seat: Arc::clone(seat),
+            subscription: Arc::clone(subscription),
             bus: bus.clone(),
         }
     }
@@ -289,16 +298,21 @@ impl<H> Drop for OwnedHandler<H> {
         };
         let Some(bus) = self.bus.upgrade() else {
             tracing::error!(
-                handler = &*self.seat.handler,
+                handler = &*self.subscription.handler,
                 panic = text,
                 "a handler panicked when it was dropped"
             );
             return;
         };
-        let event = self.seat.handler.split(' ').next().unwrap_or_default();
+        let event = self
+            .subscription
+            .handler
+            .split(' ')
+            .next()
+            .unwrap_or_default();
         bus.reports().failure(Failure::Handler {
             event: event.to_owned(),
-            handler: format!("{} (when it was dropped)", self.seat.handler).into(),
+            handler: format!("{} (when it was dropped)", self.subscription.handler).into(),
             sender: None,
             sequence: None,
             cause: HandlerFailure::Panicked(text),
@@ -326,9 +340,9 @@ pin_project! {
 
 /// Runs a call to its end, to its panic, or to the end of its time.
 async fn guarded(
-    call: impl Future<Output = Result<(), Stop>>,
+    call: impl Future<Output = Result<(), CallError>>,
     timeout: Duration,
-) -> Result<(), Stop> {
+) -> Result<(), CallError> {
     let call = Some(call);
     let running = pin!(Running { call });
     let mut call = running.project().call;
@@ -343,16 +357,16 @@ async fn guarded(
         Ok(ended) => ended,
         // What a call holds is dropped with it, and that can panic as well.
         Err(_) => caught(|| call.set(None))
-            .map_err(Stop::Panicked)
-            .and(Err(Stop::TimedOut)),
+            .map_err(CallError::Panicked)
+            .and(Err(CallError::TimedOut)),
     }
 }
 
 /// Polls a call, and catches its panic.
 fn poll_guarded(
-    mut call: Pin<&mut Option<impl Future<Output = Result<(), Stop>>>>,
+    mut call: Pin<&mut Option<impl Future<Output = Result<(), CallError>>>>,
     cx: &mut task::Context<'_>,
-) -> Poll<Result<(), Stop>> {
+) -> Poll<Result<(), CallError>> {
     let polled = caught(|| {
         let running = call.as_mut().as_pin_mut();
         let polled = running.expect("it is there until its time is up").poll(cx);
@@ -364,6 +378,6 @@ fn poll_guarded(
     polled.unwrap_or_else(|text| {
         // What is left of it is of no interest, and may panic once more.
         let _ = caught(|| call.set(None));
-        Poll::Ready(Err(Stop::Panicked(text)))
+        Poll::Ready(Err(CallError::Panicked(text)))
     })
 }

@@ -14,7 +14,7 @@ use crate::error::failure::{Failure, HandlerFailure};
 use crate::handler::context::Context;
 use crate::handler::key::Decode;
 use crate::receive::batch::{Batch, Item};
-use crate::receive::subscription::Seat;
+use crate::receive::subscription::SubscriptionSlot;
 use crate::task::panic::caught;
 
 /// The events of one kind, in order. It ends when the bus is shut down or dropped; dropping it
@@ -22,7 +22,7 @@ use crate::task::panic::caught;
 ///
 /// Its queue is bounded as a handler's is, with the defaults of [`HandlerOptions`](crate::HandlerOptions).
 pub struct EventStream<P> {
-    seat: Arc<Seat>,
+    subscription: Arc<SubscriptionSlot>,
     bus: WeakBus,
     decode: Decode<P>,
     batch: Option<Batch>,
@@ -34,9 +34,13 @@ pub struct EventStream<P> {
 }
 
 impl<P> EventStream<P> {
-    pub(crate) fn new(seat: Arc<Seat>, bus: WeakBus, decode: Decode<P>) -> Self {
+    pub(crate) fn new(
+        subscription: Arc<SubscriptionSlot>,
+        bus: WeakBus,
+        decode: Decode<P>,
+    ) -> Self {
         Self {
-            seat,
+            subscription,
             bus,
             decode,
             batch: None,
@@ -54,9 +58,9 @@ impl<P> EventStream<P> {
     /// Who sent the event that was given last, when and under which number; `None` before the
     /// first, and when the bus is gone.
     pub fn context(&self) -> Option<Context> {
-        let heard = self.batch.as_ref()?.heard(self.given.as_ref()?);
-        let mut context = Context::new(self.bus.upgrade()?, Arc::clone(heard.name()));
-        context.describe(&heard);
+        let received = self.batch.as_ref()?.received(self.given.as_ref()?);
+        let mut context = Context::new(self.bus.upgrade()?, Arc::clone(received.name()));
+        context.describe(&received);
         Some(context)
     }
 
@@ -72,7 +76,7 @@ impl<P> EventStream<P> {
                 }
                 continue;
             }
-            match self.seat.queue.poll_next(cx) {
+            match self.subscription.queue.poll_next(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(mut batch)) => {
@@ -86,13 +90,16 @@ impl<P> EventStream<P> {
 
     /// The payload, or a report of why there is none.
     fn read(&self, batch: &Batch, item: &Item) -> Option<P> {
-        let heard = batch.heard(item);
-        let decoded = caught(|| (self.decode)(&heard));
-        let (event, handler) = (heard.name().to_string(), Arc::clone(&self.seat.handler));
+        let received = batch.received(item);
+        let decoded = caught(|| (self.decode)(&received));
+        let (event, handler) = (
+            received.name().to_string(),
+            Arc::clone(&self.subscription.handler),
+        );
         let (sender, sequence) = (batch.from, item.number());
         let failure = match decoded {
             Ok(Ok(payload)) => {
-                heard.ended(None);
+                received.ended(None);
                 return Some(payload);
             }
             Ok(Err(source)) => Failure::Payload {
@@ -110,7 +117,7 @@ impl<P> EventStream<P> {
                 cause: HandlerFailure::Panicked(text),
             },
         };
-        heard.ended(Some(&failure));
+        received.ended(Some(&failure));
         if let Some(bus) = self.bus.upgrade() {
             bus.reports().failure(failure);
         }
@@ -128,9 +135,9 @@ impl<P> Stream for EventStream<P> {
 
 impl<P> Drop for EventStream<P> {
     fn drop(&mut self) {
-        self.seat.queue.close();
+        self.subscription.queue.close();
         if let Some(bus) = self.bus.upgrade() {
-            bus.remove(&self.seat);
+            bus.remove(&self.subscription);
         }
     }
 }
@@ -138,7 +145,7 @@ impl<P> Drop for EventStream<P> {
 impl<P> fmt::Debug for EventStream<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("EventStream")
-            .field(&self.seat.handler)
+            .field(&self.subscription.handler)
             .finish()
     }
 }

@@ -16,8 +16,8 @@ use crate::keyspace::answer::{Answer, KeyError};
 
 /// The way to the keys, while there is one.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    way: watch::Sender<Way>,
+pub(crate) struct KeyspaceAccess {
+    way: watch::Sender<Availability>,
     /// How long an answer may take.
     patience: Duration,
     /// Where the time runs, whichever thread asks.
@@ -28,11 +28,11 @@ pub(crate) struct Kept {
 }
 
 /// The way to the keys, or why there is none.
-pub(crate) type Way = Result<Arc<dyn Keyspace>, SendFailure>;
+pub(crate) type Availability = Result<Arc<dyn Keyspace>, SendFailure>;
 
 /// Why something was not done with a key, or may not have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Undone {
+pub(crate) enum NotDone {
     /// What lies under the key is of another kind, in these words of Redis's.
     Foreign(Arc<str>),
     /// The number would not fit.
@@ -40,7 +40,7 @@ pub(crate) enum Undone {
     Unconfirmed(Unconfirmed),
 }
 
-impl Kept {
+impl KeyspaceAccess {
     /// Inside the runtime of the bus.
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
@@ -53,12 +53,12 @@ impl Kept {
     }
 
     /// The link has connected, or is away, or has ended.
-    pub(crate) fn set(&self, way: Way) {
+    pub(crate) fn set(&self, way: Availability) {
         let _ = self.way.send_replace(way);
     }
 
     /// The way to the keys, and each change of it: a new one after each reconnect.
-    pub(crate) fn watch(&self) -> watch::Receiver<Way> {
+    pub(crate) fn watch(&self) -> watch::Receiver<Availability> {
         self.way.subscribe()
     }
 
@@ -71,11 +71,11 @@ impl Kept {
     pub(crate) async fn ask<T>(
         &self,
         question: impl FnOnce(&dyn Keyspace) -> Answer<T>,
-    ) -> Result<T, Undone> {
+    ) -> Result<T, NotDone> {
         // The lock is let go before anything waits.
         let asking = match &*self.way.borrow() {
             Ok(keyspace) => question(&**keyspace),
-            Err(reason) => return Err(Undone::Unconfirmed(Unconfirmed::NotSent(reason.clone()))),
+            Err(reason) => return Err(NotDone::Unconfirmed(Unconfirmed::NotSent(reason.clone()))),
         };
         #[cfg(test)]
         let asking = async {
@@ -85,15 +85,15 @@ impl Kept {
         };
         let answer = async { timeout(self.patience, asking).await };
         match self.in_runtime(answer).await {
-            Ok(answer) => answer.map_err(Undone::from),
-            Err(_) => Err(Undone::Unconfirmed(Unconfirmed::Unknown(
+            Ok(answer) => answer.map_err(NotDone::from),
+            Err(_) => Err(NotDone::Unconfirmed(Unconfirmed::Unknown(
                 SendFailure::TimedOut(self.patience),
             ))),
         }
     }
 }
 
-impl Kept {
+impl KeyspaceAccess {
     /// The end of the runtime, where that has ended the bus, or else this reason.
     pub(crate) fn ended_or(&self, reason: SendFailure) -> SendFailure {
         match &*self.way.borrow() {
@@ -109,7 +109,7 @@ impl Kept {
     }
 }
 
-impl Undone {
+impl NotDone {
     /// Whether the user may not do it: then Redis's words come with the command that allows it.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self, Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) if words.contains("ACL SETUSER"))
@@ -125,7 +125,7 @@ impl Undone {
     }
 }
 
-impl From<KeyError> for Undone {
+impl From<KeyError> for NotDone {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Foreign(words) => Self::Foreign(words.into()),
@@ -138,16 +138,16 @@ impl From<KeyError> for Undone {
     }
 }
 
-impl From<Undone> for MembersError {
-    fn from(undone: Undone) -> Self {
+impl From<NotDone> for MembersError {
+    fn from(undone: NotDone) -> Self {
         match undone {
-            Undone::Foreign(words) => Self::Foreign {
+            NotDone::Foreign(words) => Self::Foreign {
                 words: words.to_string(),
             },
-            Undone::Overflow => Self::Foreign {
+            NotDone::Overflow => Self::Foreign {
                 words: "a number does not fit".to_owned(),
             },
-            Undone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
+            NotDone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
                 Self::Unread { reason }
             }
         }

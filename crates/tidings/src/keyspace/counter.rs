@@ -67,17 +67,17 @@ fn number(bytes: Answer<Option<Vec<u8>>>) -> Answer<i64> {
 
 impl Counts for MemoryKeys {
     fn add(&self, key: &str, n: i64) -> Answer<i64> {
-        let mut kept = self.lock();
-        let count = kept.counts.entry(key.to_owned()).or_default();
+        let mut stored = self.lock();
+        let count = stored.counts.entry(key.to_owned()).or_default();
         let sum = count.checked_add(n).ok_or(KeyError::Overflow);
         Box::pin(ready(sum.inspect(|sum| *count = *sum)))
     }
 
     fn count(&self, key: &str) -> Answer<i64> {
-        self.look(|kept| kept.counts.get(key).copied().unwrap_or(0))
+        self.look(|stored| stored.counts.get(key).copied().unwrap_or(0))
     }
 
     fn reset(&self, key: &str) -> Answer<i64> {
-        self.look(|kept| kept.counts.insert(key.to_owned(), 0).unwrap_or(0))
+        self.look(|stored| stored.counts.insert(key.to_owned(), 0).unwrap_or(0))
     }
 }

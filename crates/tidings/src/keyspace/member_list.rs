@@ -36,12 +36,12 @@ pub(crate) struct Keys {
     descriptions: String,
     /// A hash: when somebody renewed a lease last, how long nobody did before, and how often the roll
     /// has changed.
-    beats: String,
+    renewals: String,
 }
 
 /// One renewal of a lease.
 #[derive(Clone, Debug)]
-pub(crate) struct Beat {
+pub(crate) struct Renewal {
     pub(crate) id: NodeId,
     pub(crate) lease: Duration,
     /// A JSON object, without when it began.
@@ -71,10 +71,10 @@ pub(crate) struct Listed {
     pub(crate) members: Vec<(NodeId, String)>,
 }
 
-pub(crate) trait Roll {
+pub(crate) trait MemberList {
     /// Puts a member on the roll or renews its lease, and takes off whose lease is over. Joins and
     /// departures are announced.
-    fn beat(&self, keys: &Keys, beat: Beat) -> Answer<Renewed>;
+    fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed>;
 
     /// Takes a member off the roll, at its own wish.
     fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()>;
@@ -91,25 +91,25 @@ impl Keys {
         Self {
             members: namespace.members(),
             descriptions: namespace.descriptions(),
-            beats: namespace.beats(),
+            renewals: namespace.renewals(),
         }
     }
 
     fn script(&self, script: &'static Script) -> ScriptInvocation<'static> {
         let mut script = script.key(&self.members);
-        script.key(&self.descriptions).key(&self.beats);
+        script.key(&self.descriptions).key(&self.renewals);
         script
     }
 }
 
-impl Roll for RedisKeys {
-    fn beat(&self, keys: &Keys, beat: Beat) -> Answer<Renewed> {
+impl MemberList for RedisKeys {
+    fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed> {
         let mut script = keys.script(&BEAT);
         script
-            .arg(beat.id.to_string())
-            .arg(milliseconds(beat.lease))
-            .arg(beat.description)
-            .arg(beat.started.map_or(String::new(), |at| at.to_string()))
+            .arg(renewal.id.to_string())
+            .arg(milliseconds(renewal.lease))
+            .arg(renewal.description)
+            .arg(renewal.started.map_or(String::new(), |at| at.to_string()))
             .arg(&self.channel)
             .arg(milliseconds(RETURN))
             .arg(milliseconds(LONGEST))

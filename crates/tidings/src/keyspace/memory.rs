@@ -18,15 +18,15 @@ use crate::memory::Place;
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     pub(super) counts: HashMap<String, i64>,
-    pub(super) values: HashMap<String, Kept>,
+    pub(super) values: HashMap<String, KeyspaceAccess>,
     /// By the key of the entries.
     pub(super) maps: HashMap<String, Map>,
-    pub(super) rolls: HashMap<Keys, Entries>,
+    pub(super) member_lists: HashMap<Keys, Entries>,
 }
 
 /// What lies under a key, and until when.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeyspaceAccess {
     found: Found,
     until: Option<Instant>,
 }
@@ -34,14 +34,15 @@ pub(super) struct Kept {
 impl InMemory {
     /// What lies under the key, unless its time to live is over.
     pub(super) fn found(&self, key: &str) -> Found {
-        let kept = self.values.get(key);
-        let kept = kept.filter(|kept| kept.until.is_none_or(|until| until > Instant::now()));
-        kept.map_or(Found::Nothing, |kept| kept.found.clone())
+        let stored = self.values.get(key);
+        let stored =
+            stored.filter(|stored| stored.until.is_none_or(|until| until > Instant::now()));
+        stored.map_or(Found::Nothing, |stored| stored.found.clone())
     }
 
     pub(super) fn put(&mut self, key: String, found: Found, ttl: Option<Duration>) {
         let until = ttl.map(|ttl| Instant::now() + ttl);
-        self.values.insert(key, Kept { found, until });
+        self.values.insert(key, KeyspaceAccess { found, until });
     }
 }
 
@@ -53,8 +54,8 @@ pub(crate) struct MemoryKeys {
 
 impl MemoryKeys {
     pub(super) fn lock(&self) -> MutexGuard<'_, InMemory> {
-        let kept = self.place.kept::<Mutex<InMemory>>();
-        kept.lock().unwrap_or_else(PoisonError::into_inner)
+        let stored = self.place.stored::<Mutex<InMemory>>();
+        stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers at once, and announces nothing.

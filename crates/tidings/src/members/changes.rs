@@ -7,7 +7,7 @@ pub(super) struct Changes {
     /// The last change when all members were asked for.
     loaded: u64,
     /// The first and the last of the changes that were heard of without a gap.
-    heard: Option<(u64, u64)>,
+    received: Option<(u64, u64)>,
     /// What the renewal before the last one said, and what was known then.
     before: Option<(u64, u64)>,
 }
@@ -18,10 +18,10 @@ impl Changes {
         self.before = None;
     }
 
-    pub(super) fn hear(&mut self, change: u64) {
-        self.heard = match self.heard {
+    pub(super) fn receive(&mut self, change: u64) {
+        self.received = match self.received {
             Some((first, last)) if change == last.saturating_add(1) => Some((first, change)),
-            Some((first, last)) if (first..=last).contains(&change) => self.heard,
+            Some((first, last)) if (first..=last).contains(&change) => self.received,
             _ => Some((change, change)),
         };
     }
@@ -36,14 +36,14 @@ impl Changes {
         let never_were = known_then > last;
         if never_were {
             // Somebody made them up, or Redis has lost them.
-            self.heard = None;
+            self.received = None;
         }
         never_were || known < last_then
     }
 
     /// The last change up to which all are known.
     fn known(&self) -> u64 {
-        match self.heard {
+        match self.received {
             Some((first, last)) if first <= self.loaded.saturating_add(1) => last.max(self.loaded),
             _ => self.loaded,
         }
@@ -69,10 +69,10 @@ mod tests {
     #[test]
     fn what_was_heard_was_not_missed_whichever_came_first() {
         let mut changes = loaded();
-        changes.hear(6);
+        changes.receive(6);
         assert!(!changes.were_missed(5));
         assert!(!changes.were_missed(7));
-        changes.hear(7);
+        changes.receive(7);
         assert!(!changes.were_missed(7));
         assert!(!changes.were_missed(7));
     }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn what_was_heard_while_all_were_asked_for_counts() {
         let mut changes = Changes::default();
-        (4..=6).for_each(|change| changes.hear(change));
+        (4..=6).for_each(|change| changes.receive(change));
         changes.load(5);
         assert!((0..2).all(|_| !changes.were_missed(6)));
     }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_heard_behind_a_gap_does_not_hide_it() {
         let mut changes = loaded();
-        changes.hear(7);
+        changes.receive(7);
         assert!(!changes.were_missed(7));
         assert!(changes.were_missed(7));
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn changes_that_never_were_are_found_out() {
         let mut changes = loaded();
-        changes.hear(6);
+        changes.receive(6);
         assert!(!changes.were_missed(5));
         assert!(changes.were_missed(5));
         changes.load(5);

@@ -9,8 +9,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
-use crate::keyspace::access::{Kept, Undone};
-use crate::keyspace::member_list::{Beat, Keys, Renewed};
+use crate::keyspace::access::{KeyspaceAccess, NotDone};
+use crate::keyspace::member_list::{Keys, Renewal, Renewed};
 use crate::members::profile::Profile;
 use crate::task::random::jitter;
 use crate::task::stage::Stage;
@@ -30,8 +30,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How the membership stands, for the other parts of the bus.
 #[derive(Debug)]
-pub(crate) struct Presence {
-    standing: watch::Sender<Standing>,
+pub(crate) struct Membership {
+    standing: watch::Sender<MembershipState>,
     /// The number of the roll's last change, as each renewal said it.
     pub(crate) changed: watch::Sender<u64>,
     leaving: Notify,
@@ -43,31 +43,31 @@ pub(crate) struct Presence {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Standing {
+pub(crate) enum MembershipState {
     /// Redis has not answered yet.
     Joining,
     Member,
     /// It could not join so far, or is not allowed any more.
-    Out(Undone),
+    Out(NotDone),
     /// It does not want to be a member, or not any more.
     Stranger,
 }
 
 /// The task that keeps the membership.
-pub(crate) struct Heartbeat {
+pub(crate) struct LeaseTask {
     /// Also a task that is dropped before it began leaves nobody waiting.
     gone: Gone,
-    kept: Arc<Kept>,
+    keyspace: Arc<KeyspaceAccess>,
     keys: Keys,
-    beat: Beat,
+    renewal: Renewal,
     stage: watch::Receiver<Stage>,
 }
 
-impl Presence {
+impl Membership {
     /// Nobody keeps it yet, so there is nothing to wait for.
     pub(crate) fn new() -> Self {
         Self {
-            standing: watch::Sender::new(Standing::Stranger),
+            standing: watch::Sender::new(MembershipState::Stranger),
             changed: watch::Sender::new(0),
             leaving: Notify::new(),
             asked: Notify::new(),
@@ -79,28 +79,28 @@ impl Presence {
     /// Waits until Redis has answered whether this is a member. A refusal that may be over by now is
     /// not repeated: Redis is asked again. A bus that is no member and wants to be none waits for
     /// nothing.
-    pub(crate) async fn answered(&self) -> Standing {
+    pub(crate) async fn answered(&self) -> MembershipState {
         let mut standing = self.standing.subscribe();
         let may_be_over = matches!(
             &*standing.borrow_and_update(),
-            Standing::Out(undone) if undone.may_pass()
+            MembershipState::Out(undone) if undone.may_pass()
         );
         if may_be_over {
             self.asked.notify_one();
             // It never fails: `self` keeps the other end.
             let _ = standing.changed().await;
         }
-        let answered = standing.wait_for(|standing| !matches!(standing, Standing::Joining));
+        let answered = standing.wait_for(|standing| !matches!(standing, MembershipState::Joining));
         let standing = answered.await.map(|standing| standing.clone());
-        standing.unwrap_or(Standing::Stranger)
+        standing.unwrap_or(MembershipState::Stranger)
     }
 
     /// Whether there may be something to say goodbye to.
     pub(crate) fn is_there(&self) -> bool {
         match *self.standing.borrow() {
-            Standing::Joining | Standing::Member => true,
-            Standing::Out(_) => self.may_be_listed.load(Ordering::Relaxed),
-            Standing::Stranger => false,
+            MembershipState::Joining | MembershipState::Member => true,
+            MembershipState::Out(_) => self.may_be_listed.load(Ordering::Relaxed),
+            MembershipState::Stranger => false,
         }
     }
 
@@ -109,15 +109,15 @@ impl Presence {
         self.leaving.notify_one();
         let mut standing = self.standing.subscribe();
         let _ = standing
-            .wait_for(|standing| matches!(standing, Standing::Stranger))
+            .wait_for(|standing| matches!(standing, MembershipState::Stranger))
             .await;
     }
 
     fn tries_again(&self) {
         self.standing.send_if_modified(|standing| {
-            let is_out = matches!(standing, Standing::Out(_));
+            let is_out = matches!(standing, MembershipState::Out(_));
             if is_out {
-                *standing = Standing::Joining;
+                *standing = MembershipState::Joining;
             }
             is_out
         });
@@ -126,8 +126,8 @@ impl Presence {
     fn joined(&self, renewed: Renewed) {
         self.may_be_listed.store(true, Ordering::Relaxed);
         self.standing.send_if_modified(|standing| {
-            let has_joined = !matches!(standing, Standing::Member);
-            *standing = Standing::Member;
+            let has_joined = !matches!(standing, MembershipState::Member);
+            *standing = MembershipState::Member;
             has_joined
         });
         if self.has_warned.swap(false, Ordering::Relaxed) {
@@ -136,8 +136,8 @@ impl Presence {
         self.changed.send_replace(renewed.change);
     }
 
-    fn refused(&self, undone: Undone) {
-        if let Undone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) = &undone
+    fn refused(&self, undone: NotDone) {
+        if let NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) = &undone
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
@@ -146,76 +146,78 @@ impl Presence {
                  (`BusBuilder::membership` says that this is wanted)"
             );
         }
-        if let Undone::Unconfirmed(Unconfirmed::Unknown(_)) = &undone {
+        if let NotDone::Unconfirmed(Unconfirmed::Unknown(_)) = &undone {
             self.may_be_listed.store(true, Ordering::Relaxed);
         }
-        self.standing.send_replace(Standing::Out(undone));
+        self.standing.send_replace(MembershipState::Out(undone));
     }
 }
 
-impl Heartbeat {
+impl LeaseTask {
     pub(crate) fn new(
-        presence: Arc<Presence>,
-        kept: Arc<Kept>,
+        membership: Arc<Membership>,
+        keyspace: Arc<KeyspaceAccess>,
         keys: Keys,
         (id, profile): (NodeId, &Profile),
         stage: watch::Receiver<Stage>,
     ) -> Self {
-        let beat = Beat {
+        let renewal = Renewal {
             id,
             lease: profile.lease,
             description: profile.description(id),
             started: None,
         };
-        presence.standing.send_replace(Standing::Joining);
+        membership.standing.send_replace(MembershipState::Joining);
         Self {
-            gone: Gone(presence),
-            kept,
+            gone: Gone(membership),
+            keyspace,
             keys,
-            beat,
+            renewal,
             stage,
         }
     }
 
     /// The task: is a member until the bus leaves.
     pub(crate) async fn run(mut self) {
-        let (presence, mut stage) = (Arc::clone(self.presence()), self.stage.clone());
+        let (membership, mut stage) = (Arc::clone(self.membership()), self.stage.clone());
         let is_leaving = tokio::select! {
             biased;
-            () = presence.leaving.notified() => true,
+            () = membership.leaving.notified() => true,
             () = self.keep_renewing() => false,
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => false,
         };
         if is_leaving {
-            self.say_goodbye().await;
+            self.announce_leave().await;
         }
     }
 
-    fn presence(&self) -> &Arc<Presence> {
+    fn membership(&self) -> &Arc<Membership> {
         &self.gone.0
     }
 
     /// It comes behind a renewal that is under way: over one connection, they keep their order.
-    async fn say_goodbye(&self) {
-        let leaving = self.kept.ask(|keys| keys.leave(&self.keys, self.beat.id));
+    async fn announce_leave(&self) {
+        let leaving = self
+            .keyspace
+            .ask(|keys| keys.leave(&self.keys, self.renewal.id));
         if !matches!(timeout(FAREWELL, leaving).await, Ok(Ok(()))) {
             tracing::debug!("redis did not take our goodbye: others see us vanish");
         }
     }
 
     async fn keep_renewing(&mut self) {
-        let mut way = self.kept.watch();
+        let mut way = self.keyspace.watch();
         loop {
             match *way.borrow_and_update() {
                 Err(SendFailure::Closed) => return,
                 Err(_) => {}
-                Ok(_) => self.presence().tries_again(),
+                Ok(_) => self.membership().tries_again(),
             }
             let pause = self.renew().await;
-            let presence = Arc::clone(self.presence());
+            let membership = Arc::clone(self.membership());
             tokio::select! {
                 () = sleep(pause) => {}
-                () = presence.asked.notified() => {}
+                () = membership.asked.notified() => {}
                 // Another connection, so perhaps another Redis, or an empty one.
                 _ = way.changed() => {}
             }
@@ -224,13 +226,16 @@ impl Heartbeat {
 
     /// Joins, or renews the lease; how long it holds off the next time.
     async fn renew(&mut self) -> Duration {
-        let beat = self.beat.clone();
-        let answer = self.kept.ask(|keys| keys.beat(&self.keys, beat)).await;
-        let pause = jitter(self.beat.lease / BEATS, 0.9..1.1);
+        let renewal = self.renewal.clone();
+        let answer = self
+            .keyspace
+            .ask(|keys| keys.renew(&self.keys, renewal))
+            .await;
+        let pause = jitter(self.renewal.lease / BEATS, 0.9..1.1);
         match answer {
             Ok(renewed) => {
-                self.beat.started.get_or_insert(renewed.now);
-                self.presence().joined(renewed);
+                self.renewal.started.get_or_insert(renewed.now);
+                self.membership().joined(renewed);
                 // More are gone: who is left would wait for long until all of them were taken off.
                 if renewed.has_more {
                     Duration::ZERO
@@ -238,13 +243,13 @@ impl Heartbeat {
                     pause
                 }
             }
-            Err(undone) if self.beat.started.is_some() && !undone.is_denied() => {
+            Err(undone) if self.renewal.started.is_some() && !undone.is_denied() => {
                 tracing::debug!(?undone, "the lease was not renewed");
                 pause
             }
             Err(undone) => {
                 let pause = until_next_attempt(&undone, pause);
-                self.presence().refused(undone);
+                self.membership().refused(undone);
                 pause
             }
         }
@@ -252,7 +257,7 @@ impl Heartbeat {
 }
 
 /// How long a bus that could not join waits before it tries again, if its renewals are so far apart.
-fn until_next_attempt(undone: &Undone, renewals: Duration) -> Duration {
+fn until_next_attempt(undone: &NotDone, renewals: Duration) -> Duration {
     if undone.is_denied() {
         renewals.max(DENIED)
     } else {
@@ -261,11 +266,11 @@ fn until_next_attempt(undone: &Undone, renewals: Duration) -> Duration {
 }
 
 /// However the task ends, nobody is left waiting for it.
-struct Gone(Arc<Presence>);
+struct Gone(Arc<Membership>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        self.0.standing.send_replace(Standing::Stranger);
+        self.0.standing.send_replace(MembershipState::Stranger);
     }
 }
 
@@ -276,30 +281,30 @@ mod tests {
 
     #[tokio::test]
     async fn who_may_have_joined_has_a_goodbye_to_say() {
-        let presence = Presence::new();
-        let lost = Undone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
-        let away = Undone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
-        presence.refused(away.clone());
-        assert!(!presence.is_there());
-        presence.refused(lost);
-        presence.refused(away);
-        assert!(presence.is_there());
+        let membership = Membership::new();
+        let lost = NotDone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
+        let away = NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
+        membership.refused(away.clone());
+        assert!(!membership.is_there());
+        membership.refused(lost);
+        membership.refused(away);
+        assert!(membership.is_there());
     }
 
     #[test]
     fn only_a_missing_permission_is_a_reason_to_wait_for_long() {
         let refused = |words: &str| {
-            Undone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words.into())))
+            NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words.into())))
         };
-        let lost = Undone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
-        let away = Undone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
+        let lost = NotDone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
+        let away = NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
         for (undone, seconds) in [
             (refused("LOADING Redis is loading the dataset"), 2),
             (refused("MISCONF Redis is configured to save"), 2),
             (refused("NOREPLICAS Not enough good replicas"), 2),
             (refused("OOM command not allowed"), 2),
             (refused("BUSY Redis is busy running a script"), 2),
-            (Undone::Foreign("WRONGTYPE".into()), 2),
+            (NotDone::Foreign("WRONGTYPE".into()), 2),
             (lost, 2),
             (away, 2),
             (refused("NOPERM … (… ACL SETUSER shop +zadd)"), 30),
@@ -313,21 +318,24 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_a_membership_whose_task_never_began() {
-        let presence = Arc::new(Presence::new());
+        let membership = Arc::new(Membership::new());
         let stage = watch::Sender::new(Stage::Open);
-        let heartbeat = Heartbeat::new(
-            Arc::clone(&presence),
-            Arc::new(Kept::new(Duration::from_secs(1))),
+        let heartbeat = LeaseTask::new(
+            Arc::clone(&membership),
+            Arc::new(KeyspaceAccess::new(Duration::from_secs(1))),
             Keys::of(&Namespace::parse("shop").unwrap()),
             (NodeId::new(1), &Profile::default()),
             stage.subscribe(),
         );
-        assert!(presence.is_there());
+        assert!(membership.is_there());
 
         drop(heartbeat.run());
 
-        assert!(!presence.is_there());
-        presence.leave().await;
-        assert!(matches!(presence.answered().await, Standing::Stranger));
+        assert!(!membership.is_there());
+        membership.leave().await;
+        assert!(matches!(
+            membership.answered().await,
+            MembershipState::Stranger
+        ));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::keyspace::access::Kept;
+use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::member_list::Keys;
 use crate::receive::remembered::Remembered;
 use crate::task::stage::Stage;
@@ -17,21 +17,21 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Asks Redis when it is wanted, until the bus ends.
 pub(crate) async fn remember(
     remembered: Arc<Remembered>,
-    kept: Arc<Kept>,
+    keyspace: Arc<KeyspaceAccess>,
     keys: Keys,
     mut stage: watch::Receiver<Stage>,
 ) {
     tokio::select! {
-        () = answer(&remembered, &kept, &keys) => {}
+        () = answer(&remembered, &keyspace, &keys) => {}
         _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
     }
 }
 
-async fn answer(remembered: &Remembered, kept: &Kept, keys: &Keys) {
+async fn answer(remembered: &Remembered, keyspace: &KeyspaceAccess, keys: &Keys) {
     loop {
         remembered.wanted().await;
         let at = Instant::now();
-        match kept.ask(|keyspace| keyspace.list(keys)).await {
+        match keyspace.ask(|keyspace| keyspace.list(keys)).await {
             Ok(listed) => {
                 let ids = listed.members.into_iter().map(|(id, _)| id).collect();
                 remembered.answer(at, ids);

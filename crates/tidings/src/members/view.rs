@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::error::members::MembersError;
 use crate::error::send_failure::SendFailure;
-use crate::keyspace::access::{Kept, Undone};
+use crate::keyspace::access::{KeyspaceAccess, NotDone};
 use crate::keyspace::member_list::Keys;
 use crate::members::changes::Changes;
-use crate::members::lease::Presence;
+use crate::members::lease::Membership;
 use crate::members::profile;
 use crate::members::roster::Roster;
 use crate::members::watch::{LeaveReason, MemberEvent, MemberWatch, Waiting};
-use crate::receive::control::{Listener, Notice};
+use crate::receive::control::{ControlEvent, ControlListener};
 use crate::task::stage::Stage;
 
 /// How many members are asked about at once.
@@ -40,13 +40,13 @@ const EVERY: Duration = Duration::from_secs(30);
 /// The members as this bus knows them.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    inside: Mutex<Inside>,
+    inside: Mutex<ViewState>,
     hinted: Notify,
     step: watch::Sender<Step>,
 }
 
 #[derive(Debug, Default)]
-struct Inside {
+struct ViewState {
     roster: Roster,
     changes: Changes,
     /// Of whom a notice was heard, and why they left, where it said that.
@@ -66,7 +66,7 @@ enum Step {
     Loading,
     /// So many hints were looked at.
     Settled(u64),
-    Off(Undone),
+    Off(NotDone),
 }
 
 /// What a script announces.
@@ -183,10 +183,10 @@ impl View {
         }
         let ended = crate::error::send_failure::Unconfirmed::NotSent(reason);
         self.step
-            .send_replace(Step::Off(Undone::Unconfirmed(ended)));
+            .send_replace(Step::Off(NotDone::Unconfirmed(ended)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, ViewState> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -197,7 +197,7 @@ impl Step {
     }
 }
 
-impl Inside {
+impl ViewState {
     fn hint(&mut self, id: NodeId, why: Option<LeaveReason>) {
         self.hinted += 1;
         let hint = self.hints.entry(id).or_default();
@@ -230,20 +230,20 @@ impl Inside {
     }
 }
 
-impl Listener for View {
-    fn hear(&self, notice: &Notice<'_>) {
+impl ControlListener for View {
+    fn receive(&self, event: &ControlEvent<'_>) {
         // Redis is asked about what it says, so it does not matter who says it.
-        let Ok(heard) = notice.payload.decode::<Heard>() else {
+        let Ok(received) = event.payload.decode::<Heard>() else {
             return;
         };
-        let why = match heard.kind {
+        let why = match received.kind {
             Kind::Joined => None,
             Kind::Left => Some(LeaveReason::Goodbye),
             Kind::Expired => Some(LeaveReason::Vanished),
         };
         let mut inside = self.lock();
-        inside.changes.hear(heard.change);
-        inside.hint(heard.id, why);
+        inside.changes.receive(received.change);
+        inside.hint(received.id, why);
         drop(inside);
         self.hinted.notify_one();
     }
@@ -253,8 +253,8 @@ impl Listener for View {
 pub(crate) struct Follower {
     /// Also a task that is dropped before it began leaves nobody waiting.
     pub(crate) view: Over,
-    pub(crate) presence: Arc<Presence>,
-    pub(crate) kept: Arc<Kept>,
+    pub(crate) membership: Arc<Membership>,
+    pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) keys: Keys,
     pub(crate) missed: watch::Receiver<u64>,
     pub(crate) stage: watch::Receiver<Stage>,
@@ -271,8 +271,8 @@ impl Follower {
     }
 
     async fn follow(&mut self) {
-        let mut way = self.kept.watch();
-        let mut changed = self.presence.changed.subscribe();
+        let mut way = self.keyspace.watch();
+        let mut changed = self.membership.changed.subscribe();
         let mut must_load = true;
         loop {
             let asked = self.ask(must_load).await;
@@ -303,10 +303,10 @@ impl Follower {
     }
 
     /// Asks for all members, and for those of whom something was heard; how many hints there were.
-    async fn ask(&self, must_load: bool) -> Result<u64, Undone> {
+    async fn ask(&self, must_load: bool) -> Result<u64, NotDone> {
         let hints = self.view.0.lock().take_hints();
         if must_load || hints.must_load {
-            let listed = self.kept.ask(|keys| keys.list(&self.keys)).await?;
+            let listed = self.keyspace.ask(|keys| keys.list(&self.keys)).await?;
             let members = profile::read_all(&listed);
             let mut inside = self.view.0.lock();
             inside.changes.load(listed.change);
@@ -319,9 +319,9 @@ impl Follower {
         Ok(hints.hinted)
     }
 
-    async fn look_at(&self, hints: &[(NodeId, Option<LeaveReason>)]) -> Result<(), Undone> {
+    async fn look_at(&self, hints: &[(NodeId, Option<LeaveReason>)]) -> Result<(), NotDone> {
         let ids: Vec<_> = hints.iter().map(|(id, _)| *id).collect();
-        let asking = self.kept.ask(|keys| keys.describe(&self.keys, &ids));
+        let asking = self.keyspace.ask(|keys| keys.describe(&self.keys, &ids));
         let descriptions = asking.await?;
         let now = Instant::now();
         let mut inside = self.view.0.lock();
@@ -337,7 +337,7 @@ impl Follower {
         Ok(())
     }
 
-    fn settle(&self, asked: Result<u64, Undone>) {
+    fn settle(&self, asked: Result<u64, NotDone>) {
         let step = match asked {
             Ok(hinted) => Step::Settled(hinted),
             Err(undone) => {
@@ -407,7 +407,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!((&mut finding).now_or_never().is_none());
 
-        let lost = Undone::Unconfirmed(crate::error::send_failure::Unconfirmed::Unknown(
+        let lost = NotDone::Unconfirmed(crate::error::send_failure::Unconfirmed::Unknown(
             SendFailure::Lost,
         ));
         view.step.send_replace(Step::Off(lost));

@@ -86,14 +86,14 @@ impl MemberEvent {
 /// What one reader has not read yet.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    inside: Mutex<Inside>,
+    inside: Mutex<MemberWatchState>,
     reader: AtomicWaker,
     /// Whether only departures are told, each member's first.
     of_departures: bool,
 }
 
 #[derive(Debug)]
-struct Inside {
+struct MemberWatchState {
     events: VecDeque<MemberEvent>,
     is_over: bool,
 }
@@ -101,7 +101,7 @@ struct Inside {
 impl Waiting {
     pub(super) fn new(events: VecDeque<MemberEvent>, is_over: bool) -> Self {
         Self {
-            inside: Mutex::new(Inside { events, is_over }),
+            inside: Mutex::new(MemberWatchState { events, is_over }),
             reader: AtomicWaker::new(),
             of_departures: false,
         }
@@ -149,7 +149,7 @@ impl Waiting {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, MemberWatchState> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -113,12 +113,12 @@ impl Health {
 #[derive(Clone)]
 pub struct HealthWatch {
     changes: watch::Receiver<Connection>,
-    pulse: Arc<Pulse>,
+    pulse: Arc<HealthState>,
     outgoing: Arc<AtomicUsize>,
 }
 
 impl HealthWatch {
-    pub(crate) fn new(pulse: &Arc<Pulse>, outgoing: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(pulse: &Arc<HealthState>, outgoing: Arc<AtomicUsize>) -> Self {
         Self {
             changes: pulse.connection.subscribe(),
             pulse: Arc::clone(pulse),
@@ -237,7 +237,7 @@ impl Count {
 
 /// Where the link says how it is, and others look.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct HealthState {
     pub(crate) counts: Arc<Counts>,
     pub(crate) connection: watch::Sender<Connection>,
     pub(crate) level: Level,
@@ -248,12 +248,12 @@ pub(crate) struct Pulse {
     received: AtomicU64,
 }
 
-impl Pulse {
+impl HealthState {
     pub(crate) fn new(address: String, topology: TopologyKind, counts: Arc<Counts>) -> Self {
         Self {
             counts,
             connection: watch::Sender::new(Connection::Connecting),
-            level: Level::of_hearing(),
+            level: Level::of_receiving(),
             address,
             topology,
             began: Instant::now(),
@@ -269,7 +269,7 @@ impl Pulse {
     }
 
     /// Deaf since the first of several failures in a row, for the reason of the last.
-    pub(crate) fn deaf(&self, why: String) {
+    pub(crate) fn disconnected(&self, why: String) {
         self.level.set(0);
         self.connection.send_if_modified(|connection| {
             let since = match connection {
@@ -283,7 +283,7 @@ impl Pulse {
         });
     }
 
-    pub(crate) fn heard(&self, at: Instant) {
+    pub(crate) fn received(&self, at: Instant) {
         let after = at.duration_since(self.began).as_millis().max(1);
         self.received
             .store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -321,14 +321,14 @@ mod tests {
 
     #[test]
     fn an_attempt_that_fails_for_the_same_reason_is_no_change() {
-        let pulse = Pulse::new(
+        let pulse = HealthState::new(
             "memory:pulse".into(),
             TopologyKind::Memory,
             Arc::new(Counts::new()),
         );
         let mut changes = pulse.connection.subscribe();
         let mut is_told = |why: &str| {
-            pulse.deaf(why.into());
+            pulse.disconnected(why.into());
             let has_changed = changes.has_changed().unwrap();
             changes.mark_unchanged();
             has_changed

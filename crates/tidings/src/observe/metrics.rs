@@ -88,7 +88,7 @@ pub(crate) struct Level {
 
 impl Level {
     /// Whether the bus hears.
-    pub(crate) fn of_hearing() -> Self {
+    pub(crate) fn of_receiving() -> Self {
         const NAME: &str = "tidings_up";
         describe_gauge!(NAME, Unit::Count, "buses of this process that hear");
         Self::new(::metrics::gauge!(NAME))
@@ -156,7 +156,7 @@ impl Frames {
         }
     }
 
-    pub(crate) fn heard() -> Self {
+    pub(crate) fn received() -> Self {
         describe_counter!("tidings_frames_received_total", Unit::Count, "frames heard");
         describe_histogram!("tidings_frames_received_bytes", Unit::Bytes, "their sizes");
         describe_histogram!(

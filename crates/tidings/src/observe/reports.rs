@@ -175,19 +175,19 @@ fn log(failure: &Failure) {
 /// A bounded queue for one reader.
 #[derive(Debug)]
 pub(crate) struct Mailbox<T> {
-    inside: Mutex<Inside<T>>,
+    inside: Mutex<MailboxState<T>>,
     reader: AtomicWaker,
 }
 
 #[derive(Debug)]
-struct Inside<T> {
+struct MailboxState<T> {
     waiting: VecDeque<T>,
     is_closed: bool,
 }
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        let inside = Inside {
+        let inside = MailboxState {
             waiting: VecDeque::new(),
             is_closed: false,
         };
@@ -240,7 +240,7 @@ impl<T> Mailbox<T> {
         std::mem::take(&mut self.lock().waiting)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside<T>> {
+    fn lock(&self) -> MutexGuard<'_, MailboxState<T>> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -463,14 +463,14 @@ mod tests {
         let gaps = GapBox::default();
         (0..WAITING as u128 + 5).for_each(|sender| gaps.push_or_merge(gap(sender, 1)));
         gaps.close();
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         while let Some(gap) = gaps.next().await {
-            heard.push(gap);
+            received.push(gap);
         }
-        assert_eq!(heard.len(), WAITING);
-        assert_eq!(heard[WAITING - 2], gap(WAITING as u128 - 2, 1));
+        assert_eq!(received.len(), WAITING);
+        assert_eq!(received[WAITING - 2], gap(WAITING as u128 - 2, 1));
         assert_eq!(
-            (heard[WAITING - 1].sender, heard[WAITING - 1].missed),
+            (received[WAITING - 1].sender, received[WAITING - 1].missed),
             (None, None)
         );
     }

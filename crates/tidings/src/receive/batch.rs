@@ -10,7 +10,7 @@ use crate::error::failure::Failure;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Remote;
 use crate::receive::decoded::Decoded;
-use crate::receive::request::{Asked, why};
+use crate::receive::request::{IncomingRequest, why};
 
 /// The events of one frame that one subscription gets.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ impl Item {
     }
 
     /// The ask that it is, if somebody asks.
-    pub(crate) fn asked(&self) -> Option<&Arc<Asked>> {
-        self.shared.as_ref()?.asked.as_ref()
+    pub(crate) fn request(&self) -> Option<&Arc<IncomingRequest>> {
+        self.shared.as_ref()?.request.as_ref()
     }
 }
 
@@ -55,14 +55,14 @@ impl Item {
 pub(crate) struct Shared {
     /// The payload decoded once for all handlers that take an `Arc` of it; `None` when it cannot be.
     decoded: OnceLock<Option<Decoded>>,
-    asked: Option<Arc<Asked>>,
+    request: Option<Arc<IncomingRequest>>,
 }
 
 impl Shared {
-    pub(crate) fn new(asked: Option<&Arc<Asked>>) -> Arc<Self> {
+    pub(crate) fn new(request: Option<&Arc<IncomingRequest>>) -> Arc<Self> {
         Arc::new(Self {
             decoded: OnceLock::new(),
-            asked: asked.cloned(),
+            request: request.cloned(),
         })
     }
 }
@@ -96,8 +96,8 @@ impl Batch {
         Some(std::mem::replace(self, rest))
     }
 
-    pub(crate) fn heard<'a>(&'a self, item: &'a Item) -> Heard<'a> {
-        Heard { batch: self, item }
+    pub(crate) fn received<'a>(&'a self, item: &'a Item) -> ReceivedEvent<'a> {
+        ReceivedEvent { batch: self, item }
     }
 
     #[cfg(test)]
@@ -124,12 +124,12 @@ impl Batch {
 
 /// An event as a handler's decoder sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Heard<'a> {
+pub struct ReceivedEvent<'a> {
     batch: &'a Batch,
     item: &'a Item,
 }
 
-impl<'a> Heard<'a> {
+impl<'a> ReceivedEvent<'a> {
     pub(crate) fn name(&self) -> &'a Arc<str> {
         &self.batch.names[self.item.name as usize]
     }
@@ -150,8 +150,8 @@ impl<'a> Heard<'a> {
     /// A handler has ended with it, `failure` saying how when not well: whoever asks hears of it.
     #[inline]
     pub(crate) fn ended(&self, failure: Option<&Failure>) {
-        if let Some(asked) = self.item.asked() {
-            asked.end(failure.map(why));
+        if let Some(request) = self.item.request() {
+            request.end(failure.map(why));
         }
     }
 

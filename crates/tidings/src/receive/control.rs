@@ -8,7 +8,7 @@ use tidings_codec::{Format, Header, NodeId, Payload, RawEvent};
 
 /// One of the bus's own events, as it was heard.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Notice<'a> {
+pub(crate) struct ControlEvent<'a> {
     /// Who sent it; `None` for what Redis itself announced, or a program that is no bus.
     pub(crate) from: Option<NodeId>,
     pub(crate) payload: Payload<'a>,
@@ -16,7 +16,7 @@ pub(crate) struct Notice<'a> {
     frame: &'a [u8],
 }
 
-impl<'a> Notice<'a> {
+impl<'a> ControlEvent<'a> {
     pub(crate) fn of(event: &'a RawEvent, header: Header, frame: &'a [u8]) -> Self {
         Self {
             from: header.from,
@@ -35,18 +35,18 @@ impl<'a> Notice<'a> {
 
 /// A part of the bus that hears notices. It is called by the task that hears everything: it takes
 /// note, and waits for nothing.
-pub(crate) trait Listener: Send + Sync {
-    fn hear(&self, notice: &Notice<'_>);
+pub(crate) trait ControlListener: Send + Sync {
+    fn receive(&self, event: &ControlEvent<'_>);
 }
 
 /// Who hears which notices. A part is added when it is first used, and stays.
 #[derive(Default)]
-pub(crate) struct Notices {
-    listeners: RwLock<Vec<(&'static str, Arc<dyn Listener>)>>,
+pub(crate) struct ControlListeners {
+    listeners: RwLock<Vec<(&'static str, Arc<dyn ControlListener>)>>,
 }
 
-impl Notices {
-    pub(crate) fn add(&self, name: &'static str, listener: Arc<dyn Listener>) {
+impl ControlListeners {
+    pub(crate) fn add(&self, name: &'static str, listener: Arc<dyn ControlListener>) {
         let mut listeners = self
             .listeners
             .write()
@@ -63,19 +63,19 @@ impl Notices {
         !listeners.is_empty()
     }
 
-    pub(crate) fn hear(&self, name: &str, notice: &Notice<'_>) {
+    pub(crate) fn receive(&self, name: &str, event: &ControlEvent<'_>) {
         let listeners = self
             .listeners
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         for (_, listener) in listeners.iter().filter(|(wanted, _)| *wanted == name) {
-            listener.hear(notice);
+            listener.receive(event);
         }
     }
 }
 
-impl fmt::Debug for Notices {
+impl fmt::Debug for ControlListeners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notices").finish_non_exhaustive()
+        f.debug_struct("ControlListeners").finish_non_exhaustive()
     }
 }

@@ -7,10 +7,10 @@ use tokio::sync::Notify;
 
 use crate::error::subscribe::SubscribeError;
 use crate::event::Names;
-use crate::receive::control::{Listener, Notices};
-use crate::receive::request::Answering;
+use crate::receive::control::{ControlListener, ControlListeners};
+use crate::receive::request::Respond;
 use crate::receive::routes::Table;
-use crate::receive::subscription::Seat;
+use crate::receive::subscription::SubscriptionSlot;
 
 /// The subscriptions of a bus, and what else events are for.
 #[derive(Debug)]
@@ -19,36 +19,36 @@ pub(crate) struct Dispatcher {
     /// Somebody listens who did not before, or does not any more.
     pub(crate) changed: Notify,
     /// What the bus's own parts hear.
-    pub(crate) notices: Arc<Notices>,
+    pub(crate) control: Arc<ControlListeners>,
     /// Who waits for answers, and who gives them.
-    pub(crate) asks: Arc<dyn Answering>,
+    pub(crate) requests: Arc<dyn Respond>,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(asks: Arc<dyn Answering>) -> Self {
+    pub(crate) fn new(requests: Arc<dyn Respond>) -> Self {
         Self {
             table: Mutex::default(),
             changed: Notify::new(),
-            notices: Arc::default(),
-            asks,
+            control: Arc::default(),
+            requests,
         }
     }
 
     /// Adds a subscription, unless the bus ends.
     pub(crate) fn add(
         &self,
-        seat: Arc<Seat>,
+        subscription: Arc<SubscriptionSlot>,
         names: Names,
         shares: Option<TypeId>,
     ) -> Result<(), SubscribeError> {
-        self.lock().add(seat, names, shares)?;
+        self.lock().add(subscription, names, shares)?;
         self.changed.notify_one();
         Ok(())
     }
 
     /// Lets a part of the bus hear its own events.
-    pub(crate) fn listen(&self, name: &'static str, listener: Arc<dyn Listener>) {
-        self.notices.add(name, listener);
+    pub(crate) fn listen(&self, name: &'static str, listener: Arc<dyn ControlListener>) {
+        self.control.add(name, listener);
         self.changed.notify_one();
     }
 
@@ -59,7 +59,7 @@ impl Dispatcher {
     }
 
     /// Takes all subscriptions out: the bus ends.
-    pub(crate) fn clear(&self) -> Vec<Arc<Seat>> {
+    pub(crate) fn clear(&self) -> Vec<Arc<SubscriptionSlot>> {
         let all = self.lock().end();
         self.changed.notify_one();
         all

@@ -51,7 +51,7 @@ pub(crate) enum Push {
 #[derive(Debug)]
 pub(crate) struct Queue {
     bounds: Bounds,
-    inside: Mutex<Inside>,
+    inside: Mutex<QueueState>,
     /// As `end` inside, for who looks before each event.
     is_closed: AtomicBool,
     reader: AtomicWaker,
@@ -60,7 +60,7 @@ pub(crate) struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct Inside {
+struct QueueState {
     batches: VecDeque<Batch>,
     events: usize,
     bytes: usize,
@@ -69,7 +69,7 @@ struct Inside {
     is_stuck: bool,
 }
 
-impl Inside {
+impl QueueState {
     fn put(&mut self, batch: Batch) {
         self.events += batch.events.len();
         self.bytes += batch.bytes();
@@ -189,7 +189,7 @@ impl Queue {
         }
     }
 
-    fn pop(&self, inside: &mut Inside) -> Option<Batch> {
+    fn pop(&self, inside: &mut QueueState) -> Option<Batch> {
         let batch = inside.batches.pop_front()?;
         inside.events -= batch.events.len();
         inside.bytes -= batch.bytes();
@@ -233,7 +233,7 @@ impl Queue {
         self.room.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

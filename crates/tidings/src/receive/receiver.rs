@@ -8,7 +8,7 @@ use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, read_frame};
 
 use crate::error::failure::Failure;
 use crate::error::gap::{Gap, GapReason};
-use crate::event::name::is_notice;
+use crate::event::name::is_control_event;
 use crate::observe::health::Counts;
 use crate::observe::metrics::Frames;
 use crate::observe::reports::Reports;
@@ -20,8 +20,8 @@ use crate::receive::remembered::Remembered;
 use crate::receive::room::{Patience, Waiting};
 use crate::receive::sequence::{Numbered, Sequences, Verdict};
 use crate::receive::sorter::{Arrived, Sorter};
-use crate::receive::subscription::Seat;
-use crate::send::window::{Echoes, Sent};
+use crate::receive::subscription::SubscriptionSlot;
+use crate::send::window::{SendWindow, Sent};
 
 /// How often frames in our name that are not ours are reported at most.
 const FORGED: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub(crate) struct Receiver {
     patience: Patience,
     frames: Frames,
     pub(crate) dispatcher: Arc<Dispatcher>,
-    pub(crate) echoes: Arc<Echoes>,
+    pub(crate) window: Arc<SendWindow>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) counts: Arc<Counts>,
     /// Who must not be forgotten among very many senders.
@@ -59,7 +59,7 @@ impl Receiver {
     pub(crate) fn new(
         me: NodeId,
         dispatcher: Arc<Dispatcher>,
-        echoes: Arc<Echoes>,
+        window: Arc<SendWindow>,
         reports: Arc<Reports>,
         counts: Arc<Counts>,
         remembered: Arc<Remembered>,
@@ -75,9 +75,9 @@ impl Receiver {
             events: Vec::new(),
             limits: Limits::default(),
             patience: Patience::default(),
-            frames: Frames::heard(),
+            frames: Frames::received(),
             dispatcher,
-            echoes,
+            window,
             reports,
             counts,
             remembered,
@@ -90,7 +90,7 @@ impl Receiver {
 
     /// Takes in one frame. It waits only for room in a full queue, and not for long.
     pub(crate) async fn receive(&mut self, frame: Bytes) {
-        let echo = self.echoes.hear(&frame);
+        let echo = self.window.receive(&frame);
         let is_echo = echo.is_some();
         self.count += 1;
         if is_echo {
@@ -98,7 +98,7 @@ impl Receiver {
         }
         self.take_in(frame, echo).await;
         if is_echo {
-            self.echoes.handed_over();
+            self.window.handed_over();
         }
     }
 
@@ -107,7 +107,7 @@ impl Receiver {
         if let Some(echo) = echo
             && self.dispatcher.is_empty()
             // Our own answer to what we asked is one of all.
-            && !self.dispatcher.asks.is_any_open()
+            && !self.dispatcher.requests.is_any_open()
         {
             self.frames.add(frame.len(), echo.events);
             let numbered = Numbered {
@@ -166,9 +166,9 @@ impl Receiver {
             });
         });
         let mut waiting = Vec::new();
-        for (seat, batch) in batches {
-            if let Some(rest) = self.hand_over(&seat, batch) {
-                waiting.push((seat, rest));
+        for (subscription, batch) in batches {
+            if let Some(rest) = self.hand_over(&subscription, batch) {
+                waiting.push((subscription, rest));
             }
         }
         if !waiting.is_empty() {
@@ -181,7 +181,7 @@ impl Receiver {
         if header.seq.is_some() {
             return 0;
         }
-        let is_announced = |event: &RawEvent| is_notice(event.name_bytes(frame));
+        let is_announced = |event: &RawEvent| is_control_event(event.name_bytes(frame));
         let announced = self
             .events
             .iter()
@@ -217,7 +217,7 @@ impl Receiver {
     /// More senders are received than can be remembered.
     #[cold]
     fn attend(&mut self, now: Instant) {
-        if self.sequences.asks_for_members()
+        if self.sequences.queries_members()
             && let Some(members) = self.remembered.ask()
         {
             self.sequences.set_members(self.me, members);
@@ -232,8 +232,8 @@ impl Receiver {
     #[cold]
     fn look_for_forgery(&mut self, first: u64, events: u32, is_new: bool) {
         let now = Instant::now();
-        if is_new && self.echoes.is_forged(first, events) {
-            self.echoes.claim(first.saturating_add(u64::from(events)));
+        if is_new && self.window.is_forged(first, events) {
+            self.window.claim(first.saturating_add(u64::from(events)));
             self.forged.add();
             self.report(now);
         } else if events == 0 {
@@ -262,18 +262,20 @@ impl Receiver {
     }
 
     /// What has to wait for room.
-    fn hand_over(&self, seat: &Seat, batch: Batch) -> Option<Batch> {
-        if seat.handling.overflow == Overflow::DropOldest {
-            let dropped = seat.queue.push_dropping_oldest(batch);
+    fn hand_over(&self, subscription: &SubscriptionSlot, batch: Batch) -> Option<Batch> {
+        if subscription.handling.overflow == Overflow::DropOldest {
+            let dropped = subscription.queue.push_dropping_oldest(batch);
             // Whose they were is not known.
-            overflowed(&self.reports, seat, None, dropped);
+            overflowed(&self.reports, subscription, None, dropped);
             return None;
         }
         let from = batch.from;
-        match seat.queue.push(batch) {
-            Push::NoRoom(rest) if seat.handling.overflow == Overflow::Block => return Some(rest),
+        match subscription.queue.push(batch) {
+            Push::NoRoom(rest) if subscription.handling.overflow == Overflow::Block => {
+                return Some(rest);
+            }
             Push::NoRoom(rest) | Push::Stuck(rest) => {
-                overflowed(&self.reports, seat, from, count(&rest));
+                overflowed(&self.reports, subscription, from, count(&rest));
             }
             Push::Done => {}
         }
@@ -282,13 +284,20 @@ impl Receiver {
 
     async fn wait_for_room(&mut self, waiting: Vec<Waiting>) {
         let reports = &self.reports;
-        let drop = |seat: &Seat, rest: Batch| overflowed(reports, seat, rest.from, count(&rest));
+        let drop = |subscription: &SubscriptionSlot, rest: Batch| {
+            overflowed(reports, subscription, rest.from, count(&rest));
+        };
         self.patience.wait(waiting, drop).await;
     }
 }
 
 /// Events did not fit the queue of a handler.
-fn overflowed(reports: &Reports, seat: &Seat, sender: Option<NodeId>, events: u64) {
+fn overflowed(
+    reports: &Reports,
+    subscription: &SubscriptionSlot,
+    sender: Option<NodeId>,
+    events: u64,
+) {
     if events == 0 {
         return;
     }
@@ -296,7 +305,7 @@ fn overflowed(reports: &Reports, seat: &Seat, sender: Option<NodeId>, events: u6
         sender,
         missed: Some(events),
         reason: GapReason::Overflow {
-            handler: Arc::clone(&seat.handler),
+            handler: Arc::clone(&subscription.handler),
         },
     });
 }
@@ -313,7 +322,7 @@ mod tests {
     use tokio::runtime::Handle;
 
     use super::*;
-    use crate::request::pending::Asks;
+    use crate::request::pending::PendingRequests;
     use crate::send::outgoing::{Outgoing, Settings};
 
     const ME: NodeId = NodeId::new(1);
@@ -327,10 +336,10 @@ mod tests {
             is_volatile: true,
         };
         let outgoing = Outgoing::new(ME, Format::Json, settings, Arc::clone(&reports));
-        let asks = Asks::new(Arc::new(outgoing), Handle::current());
-        let dispatcher = Arc::new(Dispatcher::new(Arc::new(asks)));
-        let (echoes, remembered) = (Arc::default(), Arc::default());
-        Receiver::new(ME, dispatcher, echoes, reports, counts, remembered)
+        let requests = PendingRequests::new(Arc::new(outgoing), Handle::current());
+        let dispatcher = Arc::new(Dispatcher::new(Arc::new(requests)));
+        let (window, remembered) = (Arc::default(), Arc::default());
+        Receiver::new(ME, dispatcher, window, reports, counts, remembered)
     }
 
     async fn receive(receiver: &mut Receiver, from: u128, seq: u64) {
@@ -358,7 +367,7 @@ mod tests {
             events: 1,
             frame: frame.clone(),
         };
-        receiver.echoes.sent(sent);
+        receiver.window.sent(sent);
 
         receiver.receive(frame).await;
 

@@ -9,7 +9,7 @@ use tidings_codec::{EncodeError, Encoder, Format, Header, NodeId, Payload, RawEv
 
 use crate::error::failure::{Failure, HandlerFailure};
 use crate::error::report;
-use crate::event::name::is_notice;
+use crate::event::name::is_control_event;
 use crate::task::panic::caught;
 
 /// The entry of an event's `meta` that makes it an ask, and says in an answer what it answers.
@@ -27,14 +27,14 @@ const SHUTTING_DOWN: &str = "it was not handled: the bus is being shut down";
 /// One ask as it was heard. Its answer leaves when all handlers of the event have ended, or when
 /// the last of what they were given is dropped.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    asks: Arc<dyn Answering>,
-    from: Question,
-    inside: Mutex<Inside>,
+pub(crate) struct IncomingRequest {
+    requests: Arc<dyn Respond>,
+    from: RequestMeta,
+    inside: Mutex<RequestState>,
 }
 
 /// What is needed of the asks of a bus, to read events.
-pub(crate) trait Answering: fmt::Debug + Send + Sync {
+pub(crate) trait Respond: fmt::Debug + Send + Sync {
     /// The format that answers are written in.
     fn format(&self) -> Format;
 
@@ -42,7 +42,7 @@ pub(crate) trait Answering: fmt::Debug + Send + Sync {
     fn is_any_open(&self) -> bool;
 
     /// Sends an answer. Its loss is not reported here: it is missing there.
-    fn reply(self: Arc<Self>, to: Question, reply: Reply);
+    fn reply(self: Arc<Self>, to: RequestMeta, reply: Reply);
 
     /// Waits for no answer any more: the bus has ended.
     fn close(&self);
@@ -54,7 +54,7 @@ pub(crate) struct AskId(pub(crate) u64);
 
 /// Who asked, and under which id.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Question {
+pub(crate) struct RequestMeta {
     pub(crate) by: NodeId,
     pub(crate) id: AskId,
 }
@@ -69,23 +69,27 @@ pub(crate) enum Reply {
 }
 
 #[derive(Debug)]
-struct Inside {
+struct RequestState {
     /// How many handlers have not ended.
     running: usize,
     value: Vec<u8>,
     failure: Option<String>,
 }
 
-impl Asked {
+impl IncomingRequest {
     /// An ask for so many handlers.
-    pub(crate) fn new(asks: &Arc<dyn Answering>, from: Question, handlers: usize) -> Arc<Self> {
-        let inside = Inside {
+    pub(crate) fn new(
+        requests: &Arc<dyn Respond>,
+        from: RequestMeta,
+        handlers: usize,
+    ) -> Arc<Self> {
+        let inside = RequestState {
             running: handlers,
             value: Vec::new(),
             failure: None,
         };
         Arc::new(Self {
-            asks: Arc::clone(asks),
+            requests: Arc::clone(requests),
             from,
             inside: Mutex::new(inside),
         })
@@ -93,7 +97,7 @@ impl Asked {
 
     /// Keeps the value as the answer. The first that is not null counts.
     pub(crate) fn answer<A: Serialize + ?Sized>(&self, value: &A) -> Result<(), EncodeError> {
-        let format = self.asks.format();
+        let format = self.requests.format();
         let mut bytes = Vec::new();
         // Not under the lock: it is the application's code.
         Encoder::new(format, &mut bytes).encode(value)?;
@@ -114,16 +118,16 @@ impl Asked {
         if inside.running == 0 {
             let reply = inside.reply();
             drop(inside);
-            Arc::clone(&self.asks).reply(self.from, reply);
+            Arc::clone(&self.requests).reply(self.from, reply);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, RequestState> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Asked {
+impl Drop for IncomingRequest {
     fn drop(&mut self) {
         let mut inside = self.lock();
         if inside.running == 0 {
@@ -132,11 +136,11 @@ impl Drop for Asked {
         let failure = inside.failure.take();
         drop(inside);
         let failure = failure.unwrap_or_else(|| NOT_HANDLED.to_owned());
-        Arc::clone(&self.asks).reply(self.from, Reply::Failed(failure));
+        Arc::clone(&self.requests).reply(self.from, Reply::Failed(failure));
     }
 }
 
-impl Inside {
+impl RequestState {
     fn reply(&mut self) -> Reply {
         match self.failure.take() {
             Some(text) => Reply::Failed(text),
@@ -177,7 +181,7 @@ pub(crate) fn words(error: impl fmt::Display) -> String {
 
 /// Who wants this event to be answered, if somebody does.
 #[inline]
-pub(crate) fn question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Question> {
+pub(crate) fn question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<RequestMeta> {
     if !event.may_have_meta(ASK, frame) {
         return None;
     }
@@ -185,15 +189,15 @@ pub(crate) fn question(event: &RawEvent, header: Header, frame: &[u8]) -> Option
 }
 
 #[cold]
-fn read_question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Question> {
+fn read_question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<RequestMeta> {
     // An answer to an answer would have no end.
-    if is_notice(event.name_bytes(frame)) {
+    if is_control_event(event.name_bytes(frame)) {
         return None;
     }
     let meta = event.meta(header.format, frame).ok()?;
     let id = meta.get(ASK)?.parse().ok()?;
     let by = header.from?;
-    Some(Question { by, id })
+    Some(RequestMeta { by, id })
 }
 
 impl fmt::Display for AskId {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::receive::batch::Batch;
 use crate::receive::queue::Push;
-use crate::receive::subscription::Seat;
+use crate::receive::subscription::SubscriptionSlot;
 
 /// How long reading may wait at once for handlers that are slow or stuck …
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(crate) struct Patience {
 }
 
 /// A subscription without room, and what did not fit.
-pub(crate) type Waiting = (Arc<Seat>, Batch);
+pub(crate) type Waiting = (Arc<SubscriptionSlot>, Batch);
 
 impl Patience {
     /// Begins with another frame.
@@ -66,44 +66,51 @@ impl Patience {
     pub(crate) async fn wait(
         &mut self,
         mut waiting: Vec<Waiting>,
-        mut drop: impl FnMut(&Seat, Batch),
+        mut drop: impl FnMut(&SubscriptionSlot, Batch),
     ) {
         self.begin(Instant::now());
         while !waiting.is_empty() {
             let (since, begun) = (Instant::now(), begun(&waiting));
-            let rooms = waiting.iter().map(|(seat, _)| Box::pin(seat.queue.room()));
+            let rooms = waiting
+                .iter()
+                .map(|(subscription, _)| Box::pin(subscription.queue.room()));
             let any = select_all(rooms);
             let _ = timeout(WHILE.min(self.left()).max(LOOK), any).await;
             let time = since.elapsed();
             let slow: Vec<_> = waiting
                 .iter()
                 .zip(begun)
-                .map(|((seat, _), before)| slow(time, seat.begun() - before))
+                .map(|((subscription, _), before)| slow(time, subscription.begun() - before))
                 .collect();
             self.waited(slow.iter().copied().max().unwrap_or_default());
             let is_over = self.left().is_zero();
             let tried = waiting.into_iter().zip(slow);
             waiting = tried
-                .filter_map(|((seat, batch), slow)| match seat.queue.push(batch) {
-                    Push::Done => None,
-                    Push::NoRoom(rest) if is_over && !slow.is_zero() => {
-                        seat.queue.is_stuck();
-                        drop(&seat, rest);
-                        None
-                    }
-                    Push::NoRoom(rest) => Some((seat, rest)),
-                    Push::Stuck(rest) => {
-                        drop(&seat, rest);
-                        None
-                    }
-                })
+                .filter_map(
+                    |((subscription, batch), slow)| match subscription.queue.push(batch) {
+                        Push::Done => None,
+                        Push::NoRoom(rest) if is_over && !slow.is_zero() => {
+                            subscription.queue.is_stuck();
+                            drop(&subscription, rest);
+                            None
+                        }
+                        Push::NoRoom(rest) => Some((subscription, rest)),
+                        Push::Stuck(rest) => {
+                            drop(&subscription, rest);
+                            None
+                        }
+                    },
+                )
                 .collect();
         }
     }
 }
 
 fn begun(waiting: &[Waiting]) -> Vec<u64> {
-    waiting.iter().map(|(seat, _)| seat.begun()).collect()
+    waiting
+        .iter()
+        .map(|(subscription, _)| subscription.begun())
+        .collect()
 }
 
 /// How much of a time counts as waiting for a slow handler, if it began with so many events.
@@ -148,12 +155,12 @@ mod tests {
     /// A subscription that takes nothing out of its queue, which is full.
     fn stuck() -> Waiting {
         let handling = HandlerOptions::new().queue(1);
-        let seat = Arc::new(Seat::new(Arc::from("tick (stuck)"), handling));
+        let subscription = Arc::new(SubscriptionSlot::new(Arc::from("tick (stuck)"), handling));
         assert!(matches!(
-            seat.queue.push(Batch::for_test(1..=1, 1)),
+            subscription.queue.push(Batch::for_test(1..=1, 1)),
             Push::Done
         ));
-        (seat, Batch::for_test(2..=4, 1))
+        (subscription, Batch::for_test(2..=4, 1))
     }
 
     #[tokio::test(start_paused = true)]
@@ -189,8 +196,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_makes_room_in_time_loses_nothing() {
         let mut patience = Patience::default();
-        let (seat, rest) = stuck();
-        let reader = Arc::clone(&seat);
+        let (subscription, rest) = stuck();
+        let reader = Arc::clone(&subscription);
         let reading = tokio::spawn(async move {
             while reader.queue.next().await.is_some() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -198,7 +205,7 @@ mod tests {
         });
 
         patience
-            .wait(vec![(seat, rest)], |_, _| panic!("nothing is lost"))
+            .wait(vec![(subscription, rest)], |_, _| panic!("nothing is lost"))
             .await;
 
         reading.abort();

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 
 use crate::error::subscribe::SubscribeError;
 use crate::event::{Claim, Names};
-use crate::receive::subscription::Seat;
+use crate::receive::subscription::SubscriptionSlot;
 
 /// The slot of a place whose subscription has ended.
 const ENDED: usize = usize::MAX;
@@ -34,7 +34,7 @@ pub(crate) struct Table<S = RandomState> {
 /// A subscription with what it wants.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) seat: Arc<Seat>,
+    pub(crate) subscription: Arc<SubscriptionSlot>,
     /// The names that the items of its batches refer to.
     pub(crate) names: Arc<[Arc<str>]>,
     wanted: Names,
@@ -68,7 +68,7 @@ pub(crate) struct Place {
 impl<S: BuildHasher + Default> Table<S> {
     pub(crate) fn add(
         &mut self,
-        seat: Arc<Seat>,
+        subscription: Arc<SubscriptionSlot>,
         wanted: Names,
         shares: Option<TypeId>,
     ) -> Result<(), SubscribeError> {
@@ -96,9 +96,9 @@ impl<S: BuildHasher + Default> Table<S> {
             let behind = u32::try_from(names.len()).expect("a type has fewer than 2^32 names");
             self.others.add(order, slot, behind, shares);
         }
-        self.by_id.insert(seat.id, slot);
+        self.by_id.insert(subscription.id, slot);
         self.slots[slot] = Some(Entry {
-            seat,
+            subscription,
             names,
             wanted,
             order,
@@ -131,7 +131,7 @@ impl<S: BuildHasher + Default> Table<S> {
     }
 
     /// Takes all subscriptions out, and lets none in any more.
-    pub(crate) fn end(&mut self) -> Vec<Arc<Seat>> {
+    pub(crate) fn end(&mut self) -> Vec<Arc<SubscriptionSlot>> {
         let ended = std::mem::replace(
             self,
             Self {
@@ -141,7 +141,10 @@ impl<S: BuildHasher + Default> Table<S> {
         );
         let mut entries: Vec<_> = ended.slots.into_iter().flatten().collect();
         entries.sort_by_key(|entry| entry.order);
-        entries.into_iter().map(|entry| entry.seat).collect()
+        entries
+            .into_iter()
+            .map(|entry| entry.subscription)
+            .collect()
     }
 
     /// The subscriptions that want this name, if any names it.
@@ -294,8 +297,11 @@ mod tests {
 
     const MANY: u64 = 10_000;
 
-    fn seat() -> Arc<Seat> {
-        Arc::new(Seat::new(Arc::from("tick (a test)"), HandlerOptions::new()))
+    fn subscription() -> Arc<SubscriptionSlot> {
+        Arc::new(SubscriptionSlot::new(
+            Arc::from("tick (a test)"),
+            HandlerOptions::new(),
+        ))
     }
 
     fn names(list: &[&'static str]) -> Names {
@@ -307,9 +313,11 @@ mod tests {
     }
 
     fn add<S: BuildHasher + Default>(table: &mut Table<S>, list: &[&'static str]) -> u64 {
-        let seat = seat();
-        table.add(Arc::clone(&seat), names(list), None).unwrap();
-        seat.id
+        let subscription = subscription();
+        table
+            .add(Arc::clone(&subscription), names(list), None)
+            .unwrap();
+        subscription.id
     }
 
     fn ids(table: &Table, name: &str) -> Vec<u64> {
@@ -318,7 +326,7 @@ mod tests {
             .into_iter()
             .flat_map(Route::places);
         places
-            .map(|place| table.entry(place.slot).seat.id)
+            .map(|place| table.entry(place.slot).subscription.id)
             .collect()
     }
 
@@ -359,10 +367,10 @@ mod tests {
             names
         };
         table.remove(first);
-        let refused = table.add(seat(), other(), None);
+        let refused = table.add(subscription(), other(), None);
         assert!(matches!(refused, Err(SubscribeError::Conflict { .. })));
         table.remove(second);
-        table.add(seat(), other(), None).unwrap();
+        table.add(subscription(), other(), None).unwrap();
     }
 
     #[test]
@@ -371,7 +379,7 @@ mod tests {
         let tick = add(&mut table, &["tick"]);
         assert_eq!(table.end().len(), 1);
         table.remove(tick);
-        let late = table.add(seat(), names(&["tick"]), None);
+        let late = table.add(subscription(), names(&["tick"]), None);
         assert!(matches!(late, Err(SubscribeError::Closed)));
         assert!(table.is_over() && table.is_empty());
     }

@@ -67,7 +67,7 @@ pub(crate) struct Sequences {
     old: HashMap<NodeId, Expected, RandomState>,
     /// Those that are never forgotten.
     members: HashSet<NodeId, RandomState>,
-    asking: Asking,
+    asking: MemberQuery,
     /// When a sender was forgotten last that was received not long before.
     forgot: Option<Instant>,
     has_lost_track: bool,
@@ -75,7 +75,7 @@ pub(crate) struct Sequences {
 
 /// Whether it is known who the members are, before senders are forgotten.
 #[derive(Clone, Copy, Debug, Default)]
-enum Asking {
+enum MemberQuery {
     /// Nobody need know.
     #[default]
     No,
@@ -150,12 +150,12 @@ impl Sequences {
 
     /// Whether there is something to be asked for or to be reported.
     pub(crate) fn needs_attention(&self) -> bool {
-        self.has_lost_track || self.asks_for_members()
+        self.has_lost_track || self.queries_members()
     }
 
     /// Whether somebody should find out who the members are.
-    pub(crate) fn asks_for_members(&self) -> bool {
-        matches!(self.asking, Asking::Since(_))
+    pub(crate) fn queries_members(&self) -> bool {
+        matches!(self.asking, MemberQuery::Since(_))
     }
 
     /// These are never forgotten, instead of those that were given before.
@@ -163,7 +163,7 @@ impl Sequences {
         self.members.clear();
         self.members.insert(me);
         self.members.extend(members);
-        self.asking = Asking::Answered;
+        self.asking = MemberQuery::Answered;
     }
 
     /// Begins with a sender that nothing is known of.
@@ -190,12 +190,12 @@ impl Sequences {
     fn make_room(&mut self, now: Instant) -> bool {
         if !self.old.is_empty() {
             match self.asking {
-                Asking::No => {
-                    self.asking = Asking::Since(now);
+                MemberQuery::No => {
+                    self.asking = MemberQuery::Since(now);
                     return false;
                 }
-                Asking::Since(asked) if now.duration_since(asked) < ANSWER => return false,
-                Asking::Since(_) | Asking::Answered => self.asking = Asking::No,
+                MemberQuery::Since(asked) if now.duration_since(asked) < ANSWER => return false,
+                MemberQuery::Since(_) | MemberQuery::Answered => self.asking = MemberQuery::No,
             }
         }
         let young = take(&mut self.young);
@@ -630,7 +630,7 @@ mod tests {
         sequences.take(BELA, 1, 1, now);
         for round in 0..10 {
             crowd(&mut sequences, round * SENDERS..(round + 1) * SENDERS, now);
-            if sequences.asks_for_members() {
+            if sequences.queries_members() {
                 sequences.set_members(ANNA, [BELA]);
             }
             now += ANSWER / 4;

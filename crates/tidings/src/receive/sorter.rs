@@ -5,15 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidings_codec::{EventError, Header, NodeId, RawEvent, To};
 
-use crate::event::name::is_notice;
+use crate::event::name::is_control_event;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Remote;
 use crate::receive::batch::{Batch, Item, Shared};
-use crate::receive::control::Notice;
+use crate::receive::control::ControlEvent;
 use crate::receive::dispatch::Dispatcher;
-use crate::receive::request::{Asked, Question, Reply, question};
+use crate::receive::request::{IncomingRequest, Reply, RequestMeta, question};
 use crate::receive::routes::{Place, Route, Table};
-use crate::receive::subscription::Seat;
+use crate::receive::subscription::SubscriptionSlot;
 
 /// Copy unless the wanted payloads are at least this part of the frame: a queue must not keep a
 /// large frame alive for one small event of it.
@@ -35,8 +35,8 @@ pub(crate) struct Sorter {
 /// may register something.
 #[derive(Default)]
 struct Aside {
-    notices: Vec<RawEvent>,
-    replies: Vec<(Question, Reply)>,
+    control: Vec<RawEvent>,
+    replies: Vec<(RequestMeta, Reply)>,
     malformed: Vec<EventError>,
 }
 
@@ -65,18 +65,20 @@ impl Sorter {
         &mut self,
         arrived: Arrived<'_>,
         report: impl FnMut(EventError),
-    ) -> Vec<(Arc<Seat>, Batch)> {
+    ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
         let (bytes, header) = (arrived.bytes, arrived.header);
         let mut aside = Aside::default();
         let dispatcher = Arc::clone(&self.dispatcher);
         let batches = self.sort_by(&dispatcher.lock(), arrived, &mut aside);
         aside.malformed.into_iter().for_each(report);
-        for event in &aside.notices {
-            let notice = Notice::of(event, header, bytes);
-            dispatcher.notices.hear(event.name(bytes), &notice);
+        for event in &aside.control {
+            let control_event = ControlEvent::of(event, header, bytes);
+            dispatcher
+                .control
+                .receive(event.name(bytes), &control_event);
         }
         for (question, reply) in aside.replies {
-            Arc::clone(&dispatcher.asks).reply(question, reply);
+            Arc::clone(&dispatcher.requests).reply(question, reply);
         }
         batches
     }
@@ -86,7 +88,7 @@ impl Sorter {
         table: &Table,
         arrived: Arrived<'_>,
         aside: &mut Aside,
-    ) -> Vec<(Arc<Seat>, Batch)> {
+    ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
         let Arrived {
             bytes,
             header,
@@ -109,8 +111,8 @@ impl Sorter {
             }
             let (route, behind) = match table.route(event.name_bytes(bytes)) {
                 Some(route) => (route, 0),
-                None if is_notice(event.name_bytes(bytes)) => {
-                    aside.notices.push(event);
+                None if is_control_event(event.name_bytes(bytes)) => {
+                    aside.control.push(event);
                     continue;
                 }
                 None if table.others().is_empty() => {
@@ -129,9 +131,10 @@ impl Sorter {
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
             let remote = Remote::of(&event, header.format, bytes);
-            let asked = question(&event, header, bytes)
-                .map(|question| Asked::new(&self.dispatcher.asks, question, route.len()));
-            self.put(route, asked.as_ref(), |place, shared| Item {
+            let request = question(&event, header, bytes).map(|question| {
+                IncomingRequest::new(&self.dispatcher.requests, question, route.len())
+            });
+            self.put(route, request.as_ref(), |place, shared| Item {
                 name: place.name + behind,
                 payload: event.payload_range(),
                 number,
@@ -154,17 +157,17 @@ impl Sorter {
     fn put(
         &mut self,
         route: &Route,
-        asked: Option<&Arc<Asked>>,
+        request: Option<&Arc<IncomingRequest>>,
         item: impl Fn(&Place, Option<Arc<Shared>>) -> Item,
     ) {
-        if let (Some(only), None) = (route.only(), asked) {
+        if let (Some(only), None) = (route.only(), request) {
             return self.want(only, item(only, None));
         }
-        let shared: Vec<_> = (0..route.shared()).map(|_| Shared::new(asked)).collect();
+        let shared: Vec<_> = (0..route.shared()).map(|_| Shared::new(request)).collect();
         for place in route.places() {
             let shared = match place.shared {
                 Some(index) => Some(Arc::clone(&shared[index])),
-                None => asked.map(|asked| Shared::new(Some(asked))),
+                None => request.map(|request| Shared::new(Some(request))),
             };
             self.want(place, item(place, shared));
         }
@@ -184,7 +187,7 @@ impl Sorter {
         frame: &Bytes,
         header: Header,
         unknown_names: &[Arc<str>],
-    ) -> Vec<(Arc<Seat>, Batch)> {
+    ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
         let mut batches = Vec::with_capacity(self.touched.len());
         for slot in self.touched.drain(..) {
             let entry = table.entry(slot);
@@ -199,7 +202,7 @@ impl Sorter {
             };
             let (format, from) = (header.format, header.from);
             batches.push((
-                Arc::clone(&entry.seat),
+                Arc::clone(&entry.subscription),
                 Batch {
                     bytes,
                     format,

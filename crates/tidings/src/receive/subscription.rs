@@ -111,20 +111,20 @@ impl HandlerOptions {
 /// A registered handler, to take back with [`Bus::off`](crate::Bus::off). Dropping it leaves the
 /// handler registered.
 pub struct Subscription {
-    pub(crate) seat: Arc<Seat>,
+    pub(crate) subscription: Arc<SubscriptionSlot>,
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Subscription")
-            .field(&self.seat.handler)
+            .field(&self.subscription.handler)
             .finish()
     }
 }
 
 /// A subscription as the bus sees it.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct SubscriptionSlot {
     pub(crate) id: u64,
     /// What people call it: the event's name and the handler's type.
     pub(crate) handler: Arc<str>,
@@ -143,7 +143,7 @@ pub(crate) struct Seat {
     begun: AtomicU64,
 }
 
-impl Seat {
+impl SubscriptionSlot {
     /// The place of a stream: it has no task.
     pub(crate) fn of_stream(handler: Arc<str>) -> Self {
         Self {
@@ -235,11 +235,11 @@ pub(crate) fn running() -> Option<u64> {
 
 /// The task of a subscription: what is called within knows where it is, and others learn when it
 /// is over, also if it is dropped before it began.
-pub(crate) fn as_seat(
-    seat: &Arc<Seat>,
+pub(crate) fn in_subscription(
+    subscription: &Arc<SubscriptionSlot>,
     running: impl Future<Output = ()> + Send + 'static,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let ended = Ended(Arc::clone(seat));
+    let ended = Ended(Arc::clone(subscription));
     async move {
         let id = ended.0.id;
         RUNNING.scope(id, running).await;
@@ -247,7 +247,7 @@ pub(crate) fn as_seat(
 }
 
 /// Says that a subscription's task is over, however it ended.
-struct Ended(Arc<Seat>);
+struct Ended(Arc<SubscriptionSlot>);
 
 impl Drop for Ended {
     fn drop(&mut self) {

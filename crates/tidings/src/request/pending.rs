@@ -11,8 +11,8 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::error::report;
 use crate::error::send::SendError;
 use crate::observe::trace::Carried;
-use crate::receive::control::{Listener, Notice};
-use crate::receive::request::{ASK, Answering, AskId, Question, Reply, words};
+use crate::receive::control::{ControlEvent, ControlListener};
+use crate::receive::request::{ASK, AskId, Reply, RequestMeta, Respond, words};
 use crate::send::outgoing::{Manner, Outgoing, Unwritten, Wait};
 
 /// The name that answers travel under.
@@ -36,7 +36,7 @@ const WAITING: usize = 256;
 
 /// Both sides of all asks of one bus.
 #[derive(Debug)]
-pub(crate) struct Asks {
+pub(crate) struct PendingRequests {
     outgoing: Arc<Outgoing>,
     runtime: Handle,
     open: Mutex<HashMap<AskId, Waiting>>,
@@ -49,14 +49,14 @@ pub(crate) struct Asks {
 /// The way to who waits for the answers to one ask.
 #[derive(Debug)]
 struct Waiting {
-    answers: mpsc::Sender<Heard>,
+    answers: mpsc::Sender<ResponseMessage>,
     /// How many answers there was no room for.
     uncounted: Arc<AtomicUsize>,
 }
 
 /// One answer as it was heard.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct ResponseMessage {
     pub(crate) from: NodeId,
     pub(crate) format: Format,
     pub(crate) reply: Reply,
@@ -65,13 +65,13 @@ pub(crate) struct Heard {
 /// An ask of our own, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OpenAsk {
-    asks: Arc<Asks>,
+    requests: Arc<PendingRequests>,
     pub(crate) id: AskId,
-    pub(crate) answers: mpsc::Receiver<Heard>,
+    pub(crate) answers: mpsc::Receiver<ResponseMessage>,
     pub(crate) uncounted: Arc<AtomicUsize>,
 }
 
-impl Asks {
+impl PendingRequests {
     pub(crate) fn new(outgoing: Arc<Outgoing>, runtime: Handle) -> Self {
         Self {
             outgoing,
@@ -86,7 +86,7 @@ impl Asks {
     /// Begins to wait for answers, this many of them expected; `None` when too many asks are open.
     pub(crate) fn open(
         self: &Arc<Self>,
-        listen: impl FnOnce(&'static str, Arc<dyn Listener>),
+        listen: impl FnOnce(&'static str, Arc<dyn ControlListener>),
         expected: usize,
     ) -> Option<OpenAsk> {
         let (sender, answers) = mpsc::channel(expected + MORE);
@@ -104,9 +104,9 @@ impl Asks {
         self.count.store(open.len(), Ordering::Relaxed);
         drop(open);
         self.listens
-            .call_once(|| listen(ANSWER, Arc::clone(self) as Arc<dyn Listener>));
+            .call_once(|| listen(ANSWER, Arc::clone(self) as Arc<dyn ControlListener>));
         Some(OpenAsk {
-            asks: Arc::clone(self),
+            requests: Arc::clone(self),
             id,
             answers,
             uncounted,
@@ -122,7 +122,7 @@ impl Asks {
     }
 
     /// What could not be written is a failure of this process, and the one who asked hears of it.
-    fn cannot_reply(self: &Arc<Self>, to: Question, error: &SendError) {
+    fn cannot_reply(self: &Arc<Self>, to: RequestMeta, error: &SendError) {
         tracing::debug!(error = %report(error), "an answer could not be sent");
         if matches!(error, SendError::Encode { .. } | SendError::TooLarge { .. }) {
             let text = words(format_args!("the answer cannot be sent: {}", report(error)));
@@ -132,7 +132,7 @@ impl Asks {
         }
     }
 
-    fn try_reply(&self, to: Question, reply: &Reply) -> Result<bool, SendError> {
+    fn try_reply(&self, to: RequestMeta, reply: &Reply) -> Result<bool, SendError> {
         let id = to.id.to_string();
         let meta = reply.meta(&id);
         let event = unwritten(to, &meta);
@@ -142,19 +142,19 @@ impl Asks {
     }
 
     /// Waits for room, in a task of its own.
-    fn reply_later(self: &Arc<Self>, to: Question, reply: Reply) {
+    fn reply_later(self: &Arc<Self>, to: RequestMeta, reply: Reply) {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             tracing::debug!("an answer found too many others waiting for room");
             return;
         };
-        let asks = Arc::clone(self);
+        let requests = Arc::clone(self);
         self.runtime.spawn(async move {
             let id = to.id.to_string();
             let meta = reply.meta(&id);
             let event = unwritten(to, &meta);
             let write = |into: Encoder<'_>| reply.write(into);
-            if let Err(error) = asks.outgoing.append(event, MANNER, write).await {
-                asks.cannot_reply(to, &error);
+            if let Err(error) = requests.outgoing.append(event, MANNER, write).await {
+                requests.cannot_reply(to, &error);
             }
             drop(place);
         });
@@ -165,7 +165,7 @@ impl Asks {
     }
 }
 
-impl Answering for Asks {
+impl Respond for PendingRequests {
     fn format(&self) -> Format {
         self.outgoing.format()
     }
@@ -174,7 +174,7 @@ impl Answering for Asks {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    fn reply(self: Arc<Self>, to: Question, reply: Reply) {
+    fn reply(self: Arc<Self>, to: RequestMeta, reply: Reply) {
         match self.try_reply(to, &reply) {
             Ok(true) => {}
             Ok(false) => self.reply_later(to, reply),
@@ -200,7 +200,7 @@ const MANNER: Manner = Manner {
 /// What an answer's trace is, is of no interest.
 static UNTRACED: Carried = Carried::NOTHING;
 
-fn unwritten<'a>(to: Question, meta: &'a [(&'a str, &'a str)]) -> Unwritten<'a> {
+fn unwritten<'a>(to: RequestMeta, meta: &'a [(&'a str, &'a str)]) -> Unwritten<'a> {
     Unwritten {
         name: ANSWER,
         to: To::Node(to.by),
@@ -209,37 +209,37 @@ fn unwritten<'a>(to: Question, meta: &'a [(&'a str, &'a str)]) -> Unwritten<'a> 
     }
 }
 
-impl Listener for Asks {
-    fn hear(&self, notice: &Notice<'_>) {
-        let Some((id, heard)) = Heard::of(notice) else {
-            tracing::debug!(from = ?notice.from, "an answer that cannot be understood");
+impl ControlListener for PendingRequests {
+    fn receive(&self, event: &ControlEvent<'_>) {
+        let Some((id, received)) = ResponseMessage::of(event) else {
+            tracing::debug!(from = ?event.from, "an answer that cannot be understood");
             return;
         };
         // One that nobody waits for any more is late, or nobody's.
         if let Some(waiting) = self.lock().get(&id)
-            && waiting.answers.try_send(heard).is_err()
+            && waiting.answers.try_send(received).is_err()
         {
             waiting.uncounted.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Heard {
-    fn of(notice: &Notice<'_>) -> Option<(AskId, Self)> {
-        let meta = notice.meta()?;
+impl ResponseMessage {
+    fn of(event: &ControlEvent<'_>) -> Option<(AskId, Self)> {
+        let meta = event.meta()?;
         let id = meta.get(ASK)?.parse().ok()?;
         let reply = match meta.get(OUTCOME)?.as_str() {
-            HANDLED => Reply::Handled(notice.payload.bytes().to_vec()),
+            HANDLED => Reply::Handled(event.payload.bytes().to_vec()),
             FAILED => Reply::Failed(words(meta.get(ERROR).map_or("", String::as_str))),
             NO_HANDLER => Reply::NoHandler,
             _ => return None,
         };
-        let heard = Self {
-            from: notice.from?,
-            format: notice.payload.format(),
+        let received = Self {
+            from: event.from?,
+            format: event.payload.format(),
             reply,
         };
-        Some((id, heard))
+        Some((id, received))
     }
 }
 
@@ -267,6 +267,6 @@ impl Reply {
 
 impl Drop for OpenAsk {
     fn drop(&mut self) {
-        self.asks.end(self.id);
+        self.requests.end(self.id);
     }
 }

@@ -15,18 +15,18 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::error::report;
 use crate::error::request::ResponseError;
-use crate::request::pending::{Heard, OpenAsk};
+use crate::request::pending::{OpenAsk, ResponseMessage};
 use crate::request::summary::{Responder, Summary};
 use crate::task::FOREVER;
 
 /// How many answers of nodes that are no members count. The number of these is not ours to bound.
-const STRANGERS: usize = 1_024;
+const FOREIGN: usize = 1_024;
 
 /// The nodes that leave.
 pub(crate) type Departures = BoxStream<'static, NodeId>;
 
 /// The answers to one ask, as they come.
-pub(crate) struct Replies {
+pub(crate) struct OpenResponses {
     ask: OpenAsk,
     departures: Departures,
     has_departures: bool,
@@ -44,7 +44,7 @@ struct Tally {
     summary: Summary,
 }
 
-impl Replies {
+impl OpenResponses {
     /// From now on, for so long.
     pub(crate) fn new(
         ask: OpenAsk,
@@ -66,28 +66,28 @@ impl Replies {
     pub(crate) fn poll_next<A>(
         &mut self,
         cx: &mut Context<'_>,
-        read: impl Fn(Heard) -> Result<A, ResponseError>,
+        read: impl Fn(ResponseMessage) -> Result<A, ResponseError>,
     ) -> Poll<Option<(Responder, Result<A, ResponseError>)>> {
         while !self.has_ended {
-            let Some(heard) = std::task::ready!(self.poll_heard(cx)) else {
+            let Some(received) = std::task::ready!(self.poll_received(cx)) else {
                 self.has_ended = true;
                 break;
             };
-            let Some(who) = self.tally.arrived(heard.from) else {
+            let Some(who) = self.tally.arrived(received.from) else {
                 // However many come that do not count, the time is up when it is up.
                 self.has_ended = self.deadline.deadline() <= Instant::now();
                 continue;
             };
-            let value = read(heard);
+            let value = read(received);
             self.tally.record(&who, value.as_ref().err());
             return Poll::Ready(Some((who, value)));
         }
         Poll::Ready(None)
     }
 
-    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Heard>> {
-        if let Poll::Ready(heard) = self.ask.answers.poll_recv(cx) {
-            return Poll::Ready(heard);
+    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<ResponseMessage>> {
+        if let Poll::Ready(received) = self.ask.answers.poll_recv(cx) {
+            return Poll::Ready(received);
         }
         // After the answers: who said something and left has answered.
         while self.has_departures
@@ -107,16 +107,16 @@ impl Replies {
     /// Waits for all that is still to come, and says what became of it.
     pub(crate) async fn summary<A>(
         mut self,
-        read: impl Fn(Heard) -> Result<A, ResponseError>,
+        read: impl Fn(ResponseMessage) -> Result<A, ResponseError>,
     ) -> Summary {
         while poll_fn(|cx| self.poll_next(cx, &read)).await.is_some() {}
         self.tally.close(self.ask.uncounted.load(Ordering::Relaxed))
     }
 }
 
-impl fmt::Debug for Replies {
+impl fmt::Debug for OpenResponses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replies")
+        f.debug_struct("OpenResponses")
             .field("tally", &self.tally)
             .finish_non_exhaustive()
     }
@@ -144,9 +144,9 @@ impl Tally {
         let expected = self.waiting.remove(&from);
         let who = match expected.or_else(|| self.left.remove(&from)) {
             Some(who) => who,
-            None if self.summary.unexpected.len() < STRANGERS => {
+            None if self.summary.unexpected.len() < FOREIGN => {
                 self.summary.unexpected.push(from);
-                Responder::stranger(from)
+                Responder::foreign(from)
             }
             None => {
                 self.summary.uncounted += 1;
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     fn who(node: u128) -> Responder {
-        Responder::stranger(NodeId::new(node))
+        Responder::foreign(NodeId::new(node))
     }
 
     fn tally(expected: std::ops::RangeInclusive<u128>) -> Tally {
@@ -234,12 +234,12 @@ mod tests {
     #[test]
     fn strangers_are_bounded_and_what_is_beyond_is_counted() {
         let mut tally = Tally::new(Vec::new(), Duration::ZERO);
-        let beyond = STRANGERS as u128 + 3;
+        let beyond = FOREIGN as u128 + 3;
         (1..=beyond).for_each(|node| {
             answers(&mut tally, node);
         });
         let summary = tally.close(2);
-        assert_eq!(summary.handled.len(), STRANGERS);
+        assert_eq!(summary.handled.len(), FOREIGN);
         assert_eq!(summary.uncounted, 5);
     }
 }

@@ -19,7 +19,7 @@ pub struct Responder {
 
 impl Responder {
     /// A node that is no member, or not yet.
-    pub(crate) fn stranger(node: NodeId) -> Self {
+    pub(crate) fn foreign(node: NodeId) -> Self {
         Self {
             node,
             name: None,
@@ -131,7 +131,7 @@ mod tests {
     fn who(node: u128, name: &str) -> Responder {
         Responder {
             name: Some(name.to_owned()),
-            ..Responder::stranger(NodeId::new(node))
+            ..Responder::foreign(NodeId::new(node))
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(summary.to_string(), "3 handled");
         assert!(summary.is_complete());
 
-        summary.without_handler = vec![who(6, "cron"), Responder::stranger(NodeId::new(7))];
+        summary.without_handler = vec![who(6, "cron"), Responder::foreign(NodeId::new(7))];
         assert!(summary.is_complete());
 
         summary.failed = vec![(who(2, "api-2"), "no such user".to_owned())];

@@ -13,27 +13,27 @@ use crate::send::given_up::{GivenUpEvents, GivenUpFrame};
 
 /// A frame that does not know its numbers yet.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct OpenFrame {
     pub(crate) writer: FrameWriter,
     /// Milliseconds since 1970. One time for all events of a frame: it is written once.
     pub(crate) at: u64,
-    pub(crate) about: About,
+    pub(crate) about: FrameMeta,
 }
 
 /// What must be known of a frame to resolve it.
 #[derive(Debug)]
-pub(crate) struct About {
+pub(crate) struct FrameMeta {
     pub(crate) since: Instant,
     pub(crate) bytes: usize,
     pub(crate) events: u64,
-    pub(crate) pending: Arc<Pending>,
+    pub(crate) pending: Arc<FrameResult>,
     /// Which of its events nobody waits for.
     pub(crate) fed: Vec<Range<u32>>,
 }
 
 /// The fate of a frame, once it has one.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct FrameResult {
     outcome: OnceLock<Outcome>,
     resolved: Notify,
     unawaited: Mutex<Unawaited>,
@@ -58,7 +58,7 @@ pub(crate) enum Outcome {
     Failed(Unconfirmed),
 }
 
-impl Pending {
+impl FrameResult {
     fn new(given_up: Arc<GivenUpEvents>) -> Self {
         Self {
             outcome: OnceLock::new(),
@@ -121,15 +121,15 @@ impl Pending {
 
 /// A place in a frame.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct Slot {
     /// Its why, for who waits for it.
-    pub(crate) awaited: Option<Arc<Pending>>,
+    pub(crate) awaited: Option<Arc<FrameResult>>,
     pub(crate) index: u32,
     /// Whether the frame is full with it.
     pub(crate) has_closed: bool,
 }
 
-impl Open {
+impl OpenFrame {
     pub(crate) fn new(
         format: Format,
         me: NodeId,
@@ -137,11 +137,11 @@ impl Open {
         given_up: &Arc<GivenUpEvents>,
     ) -> Self {
         let writer = FrameWriter::with_capacity(format, me, capacity);
-        let about = About {
+        let about = FrameMeta {
             since: Instant::now(),
             bytes: 0,
             events: 0,
-            pending: Arc::new(Pending::new(Arc::clone(given_up))),
+            pending: Arc::new(FrameResult::new(Arc::clone(given_up))),
             fed: Vec::new(),
         };
         let at = now_ms();
@@ -149,7 +149,7 @@ impl Open {
     }
 }
 
-impl Drop for About {
+impl Drop for FrameMeta {
     /// A frame that got no fate was lost in a panic: nobody must be left waiting for it.
     fn drop(&mut self) {
         let why = Unconfirmed::Unknown(SendFailure::Closed);
@@ -157,7 +157,7 @@ impl Drop for About {
     }
 }
 
-impl About {
+impl FrameMeta {
     pub(crate) fn feed(&mut self, index: u32) {
         match self.fed.last_mut() {
             Some(last) if last.end == index => last.end += 1,
@@ -185,10 +185,10 @@ mod tests {
     use crate::observe::reports::Reports;
 
     /// A frame of so many events, and where those are reported that nobody waits for.
-    fn open(events: u32) -> (Open, Arc<GivenUpEvents>) {
+    fn open(events: u32) -> (OpenFrame, Arc<GivenUpEvents>) {
         let reports = Reports::new(Arc::new(Counts::new()));
         let given_up = Arc::new(GivenUpEvents::new(Arc::new(reports)));
-        let mut open = Open::new(Format::Json, NodeId::new(1), 0, &given_up);
+        let mut open = OpenFrame::new(Format::Json, NodeId::new(1), 0, &given_up);
         for _ in 0..events {
             let event = Event {
                 name: "tick",
@@ -206,7 +206,7 @@ mod tests {
         Unconfirmed::NotSent(SendFailure::Unreachable)
     }
 
-    fn given_up_frame(open: Open) -> (GivenUpFrame, About) {
+    fn given_up_frame(open: OpenFrame) -> (GivenUpFrame, FrameMeta) {
         let given_up = GivenUpFrame {
             frame: open.writer.finish(1),
             first: Some(1),

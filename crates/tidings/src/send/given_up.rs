@@ -28,11 +28,11 @@ pub(crate) struct GivenUpFrame {
 #[derive(Debug)]
 pub(crate) struct GivenUpEvents {
     reports: Arc<Reports>,
-    kept: Mutex<Kept>,
+    kept: Mutex<UndeliveredEvents>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct UndeliveredEvents {
     undelivered: Vec<Undelivered>,
     more: u64,
 }
@@ -82,7 +82,7 @@ impl GivenUpEvents {
 
     /// Which were given up since the last call.
     pub(crate) fn take(&self) -> Result<(), FlushError> {
-        let Kept { undelivered, more } = take(&mut *self.lock());
+        let UndeliveredEvents { undelivered, more } = take(&mut *self.lock());
         if undelivered.is_empty() {
             Ok(())
         } else {
@@ -90,7 +90,7 @@ impl GivenUpEvents {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, UndeliveredEvents> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,9 +18,9 @@ use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::observe::metrics::Level;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Carried;
-use crate::send::frame::{About, Open, Outcome, Pending, Ticket};
+use crate::send::frame::{FrameMeta, FrameResult, OpenFrame, Outcome, Slot};
 use crate::send::given_up::GivenUpEvents;
-use crate::task::inline::Driven;
+use crate::task::inline::InlineTask;
 
 /// A frame is closed once it is this long. Measured: 256 KiB carries 25-50 % more than 64 KiB at
 /// full speed, and 1 MiB brings nothing more.
@@ -46,13 +46,13 @@ pub(crate) struct Outgoing {
     pub(crate) format: Format,
     settings: Settings,
     given_up: Arc<GivenUpEvents>,
-    inside: Mutex<Inside>,
+    inside: Mutex<OutgoingState>,
     /// Wakes the sender, while it has nothing to do.
     sender: AtomicWaker,
     /// Whether nothing is under way either, so that an event can leave at once.
     is_idle: AtomicBool,
     /// The sender itself: who brings the first event of a frame then sends it, too.
-    driven: OnceLock<Weak<Driven>>,
+    driven: OnceLock<Weak<InlineTask>>,
     room: Notify,
     /// As `bytes` inside, for who only wants to look.
     bytes: Arc<AtomicUsize>,
@@ -71,16 +71,16 @@ pub(crate) struct Settings {
 }
 
 #[derive(Debug, Default)]
-struct Inside {
-    open: Option<Open>,
-    closed: VecDeque<Open>,
+struct OutgoingState {
+    open: Option<OpenFrame>,
+    closed: VecDeque<OpenFrame>,
     /// The bytes of all frames that are not resolved, those under way included.
     bytes: usize,
     events: u64,
     /// The fate of the newest frame: frames are resolved in order.
-    newest: Option<Arc<Pending>>,
+    newest: Option<Arc<FrameResult>>,
     capacity: usize,
-    is_away: bool,
+    is_unreachable: bool,
     /// Why nothing new is taken, once nothing is.
     shut: Option<Shut>,
 }
@@ -193,7 +193,7 @@ impl Outgoing {
         event: Unwritten<'_>,
         manner: Manner,
         encode: impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
-    ) -> Result<Ticket, SendError> {
+    ) -> Result<Slot, SendError> {
         let patience = tokio::time::sleep(self.settings.patience);
         tokio::pin!(patience);
         loop {
@@ -219,7 +219,7 @@ impl Outgoing {
         event: Unwritten<'_>,
         manner: Manner,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
-    ) -> Result<Option<Ticket>, SendError> {
+    ) -> Result<Option<Slot>, SendError> {
         let mut lock = self.lock();
         let inside = &mut *lock;
         match inside.shut {
@@ -227,13 +227,13 @@ impl Outgoing {
             Some(Shut::RuntimeEnded) => return Err(SendError::RuntimeEnded),
             None => {}
         }
-        if inside.is_away && (manner.is_volatile || self.settings.is_volatile) {
+        if inside.is_unreachable && (manner.is_volatile || self.settings.is_volatile) {
             return Err(SendError::new(
                 event.name,
                 Unconfirmed::NotSent(SendFailure::Unreachable),
             ));
         }
-        if inside.bytes >= self.limit(manner.wait, inside.is_away) {
+        if inside.bytes >= self.limit(manner.wait, inside.is_unreachable) {
             return Ok(None);
         }
         let ticket = match self.write(inside, event, manner.wait, encode) {
@@ -249,7 +249,7 @@ impl Outgoing {
         Ok(Some(ticket))
     }
 
-    pub(crate) fn set_sender(&self, driven: &Arc<Driven>) {
+    pub(crate) fn set_sender(&self, driven: &Arc<InlineTask>) {
         let _ = self.driven.set(Arc::downgrade(driven));
     }
 
@@ -272,25 +272,25 @@ impl Outgoing {
     }
 
     /// How many bytes may wait.
-    fn limit(&self, wait: Wait, is_away: bool) -> usize {
+    fn limit(&self, wait: Wait, is_unreachable: bool) -> usize {
         match wait {
-            Wait::Fed if !is_away => self.settings.limit.min(AHEAD),
+            Wait::Fed if !is_unreachable => self.settings.limit.min(AHEAD),
             Wait::Fed | Wait::Awaited => self.settings.limit,
         }
     }
 
     fn write(
         &self,
-        inside: &mut Inside,
+        inside: &mut OutgoingState,
         event: Unwritten<'_>,
         wait: Wait,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
-    ) -> Result<Ticket, WriteError> {
+    ) -> Result<Slot, WriteError> {
         let is_new = inside.open.is_none();
         let capacity = inside.capacity;
         let open = inside
             .open
-            .get_or_insert_with(|| Open::new(self.format, self.me, capacity, &self.given_up));
+            .get_or_insert_with(|| OpenFrame::new(self.format, self.me, capacity, &self.given_up));
         let index = open.writer.events();
         let trace = event.carried.meta();
         let with_trace;
@@ -334,7 +334,7 @@ impl Outgoing {
         if has_closed {
             inside.close();
         }
-        Ok(Ticket {
+        Ok(Slot {
             awaited,
             index,
             has_closed,
@@ -342,7 +342,7 @@ impl Outgoing {
     }
 
     /// The next frame to send, the oldest first. `is_idle` says that nothing else is under way.
-    pub(crate) async fn next(&self, is_idle: bool) -> Open {
+    pub(crate) async fn next(&self, is_idle: bool) -> OpenFrame {
         self.is_idle.store(is_idle, Relaxed);
         if let Some(open) = self.take() {
             return open;
@@ -384,15 +384,16 @@ impl Outgoing {
         }
     }
 
-    pub(crate) fn take(&self) -> Option<Open> {
+    pub(crate) fn take(&self) -> Option<OpenFrame> {
         self.lock().take()
     }
 
     /// Takes all frames that are older than the patience by now.
-    pub(crate) fn expired(&self, now: Instant) -> Vec<Open> {
+    pub(crate) fn expired(&self, now: Instant) -> Vec<OpenFrame> {
         let mut inside = self.lock();
         inside.close_if_old(self.slice());
-        let is_young = |open: &Open| now.duration_since(open.about.since) < self.settings.patience;
+        let is_young =
+            |open: &OpenFrame| now.duration_since(open.about.since) < self.settings.patience;
         let expired = inside
             .closed
             .iter()
@@ -409,7 +410,7 @@ impl Outgoing {
     }
 
     /// Gives a frame its fate and its bytes back to the queue.
-    pub(crate) fn resolve(&self, about: &About, outcome: Outcome) {
+    pub(crate) fn resolve(&self, about: &FrameMeta, outcome: Outcome) {
         let mut inside = self.lock();
         inside.bytes -= about.bytes;
         self.set_bytes(inside.bytes);
@@ -442,8 +443,8 @@ impl Outgoing {
     }
 
     /// While Redis is away, more may be fed, and a volatile bus refuses events.
-    pub(crate) fn set_away(&self, is_away: bool) {
-        self.lock().is_away = is_away;
+    pub(crate) fn set_unreachable(&self, is_unreachable: bool) {
+        self.lock().is_unreachable = is_unreachable;
         // More may wait while Redis is away than while it is there.
         self.room.notify_waiters();
     }
@@ -475,12 +476,12 @@ impl Outgoing {
         self.lock().events
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, OutgoingState> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inside {
+impl OutgoingState {
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
             self.closed.push_back(open);
@@ -488,13 +489,13 @@ impl Inside {
     }
 
     fn close_if_old(&mut self, age: Duration) {
-        let is_old = |open: &Open| open.about.since.elapsed() >= age;
+        let is_old = |open: &OpenFrame| open.about.since.elapsed() >= age;
         if self.open.as_ref().is_some_and(is_old) {
             self.close();
         }
     }
 
-    fn take(&mut self) -> Option<Open> {
+    fn take(&mut self) -> Option<OpenFrame> {
         let open = self.closed.pop_front().or_else(|| self.open.take())?;
         // The next frame will be about as long as this one.
         self.capacity = open.writer.len().next_multiple_of(512);

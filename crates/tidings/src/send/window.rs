@@ -31,11 +31,11 @@ const CLAIMED: u64 = 1 << 48;
 
 /// What was sent and not yet heard.
 #[derive(Debug, Default)]
-pub(crate) struct Echoes {
-    inside: Mutex<Inside>,
-    heard: Notify,
+pub(crate) struct SendWindow {
+    inside: Mutex<WindowState>,
+    received: Notify,
     /// Nothing is on its way any more.
-    all_heard: Notify,
+    all_received: Notify,
     /// Somebody has begun to wait for an echo.
     pub(crate) is_wanted: Notify,
     /// The end of the highest numbers that others used in this sender's name.
@@ -43,11 +43,11 @@ pub(crate) struct Echoes {
 }
 
 #[derive(Debug, Default)]
-struct Inside {
+struct WindowState {
     /// One more than the highest number given out.
     numbered: u64,
     /// The numbers of frames that were sent and are not waited for any more: they may still come.
-    unheard: VecDeque<Range<u64>>,
+    unannounced: VecDeque<Range<u64>>,
     frames: VecDeque<Sent>,
     bytes: usize,
     /// How many frames came back.
@@ -57,7 +57,7 @@ struct Inside {
     /// How many wait until all is heard.
     waiting: usize,
     /// Nobody listens any more, so no echo will come.
-    is_deaf: bool,
+    is_disconnected: bool,
 }
 
 /// A frame of our own.
@@ -74,11 +74,11 @@ impl Sent {
     }
 }
 
-impl Echoes {
+impl SendWindow {
     pub(crate) fn sent(&self, sent: Sent) {
         let mut inside = self.lock();
         inside.numbered = inside.numbered.max(sent.end());
-        if inside.is_deaf {
+        if inside.is_disconnected {
             return;
         }
         inside.bytes += sent.frame.len();
@@ -86,7 +86,7 @@ impl Echoes {
     }
 
     /// Whether this is one of our own frames. Those sent before it will not be heard any more.
-    pub(crate) fn hear(&self, frame: &Bytes) -> Option<Sent> {
+    pub(crate) fn receive(&self, frame: &Bytes) -> Option<Sent> {
         let mut inside = self.lock();
         let ours = inside.frames.front()?;
         if ours.frame.get(..SENDER) != frame.get(..SENDER) {
@@ -99,14 +99,14 @@ impl Echoes {
         inside.count += 1;
         inside.is_handing_over = true;
         inside.give_up(position);
-        let mut heard = None;
+        let mut received = None;
         for _ in 0..=position {
-            heard = inside.frames.pop_front();
-            inside.bytes -= heard.as_ref().map_or(0, |sent| sent.frame.len());
+            received = inside.frames.pop_front();
+            inside.bytes -= received.as_ref().map_or(0, |sent| sent.frame.len());
         }
         drop(inside);
-        self.heard.notify_one();
-        heard
+        self.received.notify_one();
+        received
     }
 
     /// Whether a frame in our name with these numbers, which is none of those that are waited for,
@@ -114,9 +114,9 @@ impl Echoes {
     pub(crate) fn is_forged(&self, first: u64, events: u32) -> bool {
         let inside = self.lock();
         let end = first.saturating_add(u64::from(events));
-        let is_unheard = |numbers: &Range<u64>| numbers.start <= first && end <= numbers.end;
+        let is_unannounced = |numbers: &Range<u64>| numbers.start <= first && end <= numbers.end;
         // We never gave out such numbers, or gave them to a frame that we know.
-        end > inside.numbered.max(1) || events > 0 && !inside.unheard.iter().any(is_unheard)
+        end > inside.numbered.max(1) || events > 0 && !inside.unannounced.iter().any(is_unannounced)
     }
 
     /// Another used numbers up to this one in our name.
@@ -142,10 +142,10 @@ impl Echoes {
     pub(crate) fn handed_over(&self) {
         let mut inside = self.lock();
         inside.is_handing_over = false;
-        let is_all = inside.is_all_heard();
+        let is_all = inside.are_all_received();
         drop(inside);
         if is_all {
-            self.all_heard.notify_waiters();
+            self.all_received.notify_waiters();
         }
     }
 
@@ -154,17 +154,17 @@ impl Echoes {
     pub(crate) async fn caught_up(&self) {
         let _waiting = Waiting::begin(self);
         loop {
-            let all_heard = self.all_heard.notified();
-            tokio::pin!(all_heard);
-            all_heard.as_mut().enable();
+            let all_received = self.all_received.notified();
+            tokio::pin!(all_received);
+            all_received.as_mut().enable();
             let count = {
                 let inside = self.lock();
-                if inside.is_all_heard() {
+                if inside.are_all_received() {
                     return;
                 }
                 inside.count
             };
-            if timeout(PATIENCE, all_heard).await.is_err() && self.lock().count == count {
+            if timeout(PATIENCE, all_received).await.is_err() && self.lock().count == count {
                 return;
             }
         }
@@ -186,8 +186,8 @@ impl Echoes {
     }
 
     /// Waits until something was heard.
-    pub(crate) async fn heard(&self) {
-        self.heard.notified().await;
+    pub(crate) async fn received(&self) {
+        self.received.notified().await;
     }
 
     /// Waits for nothing any more: a new connection, or an echo that does not come.
@@ -198,29 +198,29 @@ impl Echoes {
         inside.frames.clear();
         inside.bytes = 0;
         drop(inside);
-        self.heard.notify_one();
-        self.all_heard.notify_waiters();
+        self.received.notify_one();
+        self.all_received.notify_waiters();
     }
 
     /// Nothing is heard from now on, and nothing is waited for.
     pub(crate) fn stop(&self) {
-        self.lock().is_deaf = true;
+        self.lock().is_disconnected = true;
         self.forget();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside> {
+    fn lock(&self) -> MutexGuard<'_, WindowState> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Somebody who waits until all is heard.
-struct Waiting<'a>(&'a Echoes);
+struct Waiting<'a>(&'a SendWindow);
 
 impl<'a> Waiting<'a> {
-    fn begin(echoes: &'a Echoes) -> Self {
-        echoes.lock().waiting += 1;
-        echoes.is_wanted.notify_one();
-        Self(echoes)
+    fn begin(window: &'a SendWindow) -> Self {
+        window.lock().waiting += 1;
+        window.is_wanted.notify_one();
+        Self(window)
     }
 }
 
@@ -230,7 +230,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Inside {
+impl WindowState {
     /// So many of the frames are not waited for any more.
     fn give_up(&mut self, frames: usize) {
         let (Some(first), Some(last)) = (self.frames.front(), frames.checked_sub(1)) else {
@@ -240,27 +240,28 @@ impl Inside {
             return;
         };
         let numbers = first.first..end;
-        match self.unheard.back_mut() {
+        match self.unannounced.back_mut() {
             Some(before) if before.end >= numbers.start => {
                 *before = before.start.min(numbers.start)..before.end.max(end);
             }
-            _ => self.unheard.push_back(numbers),
+            _ => self.unannounced.push_back(numbers),
         }
-        if self.unheard.len() > UNHEARD
-            && let (Some(oldest), Some(next)) = (self.unheard.pop_front(), self.unheard.front_mut())
+        if self.unannounced.len() > UNHEARD
+            && let (Some(oldest), Some(next)) =
+                (self.unannounced.pop_front(), self.unannounced.front_mut())
         {
             *next = oldest.start.min(next.start)..next.end;
         }
     }
 
-    fn is_all_heard(&self) -> bool {
+    fn are_all_received(&self) -> bool {
         self.frames.is_empty() && !self.is_handing_over
     }
 }
 
-fn is_same(sent: &[u8], heard: &[u8]) -> bool {
+fn is_same(sent: &[u8], received: &[u8]) -> bool {
     let head = sent.len().min(HEAD);
-    sent.len() == heard.len() && sent[..head] == heard[..head]
+    sent.len() == received.len() && sent[..head] == received[..head]
 }
 
 #[cfg(test)]
@@ -279,28 +280,28 @@ mod tests {
 
     #[test]
     fn an_echo_gives_its_numbers_and_its_bytes_back() {
-        let echoes = Echoes::default();
-        echoes.sent(sent(1, WINDOW));
-        echoes.sent(sent(2, 30));
-        assert!(echoes.is_far_ahead());
-        let heard = echoes.hear(&sent(1, WINDOW).frame).unwrap();
-        assert_eq!((heard.first, heard.events), (1, 1));
-        assert!(!echoes.is_far_ahead());
+        let window = SendWindow::default();
+        window.sent(sent(1, WINDOW));
+        window.sent(sent(2, 30));
+        assert!(window.is_far_ahead());
+        let received = window.receive(&sent(1, WINDOW).frame).unwrap();
+        assert_eq!((received.first, received.events), (1, 1));
+        assert!(!window.is_far_ahead());
     }
 
     #[test]
     fn a_later_echo_settles_the_earlier_ones() {
-        let echoes = Echoes::default();
-        (1..=3).for_each(|first| echoes.sent(sent(first, WINDOW)));
-        assert_eq!(echoes.hear(&sent(3, WINDOW).frame).unwrap().first, 3);
-        assert!(!echoes.is_far_ahead());
+        let window = SendWindow::default();
+        (1..=3).for_each(|first| window.sent(sent(first, WINDOW)));
+        assert_eq!(window.receive(&sent(3, WINDOW).frame).unwrap().first, 3);
+        assert!(!window.is_far_ahead());
     }
 
     #[test]
     fn a_strangers_frame_is_not_ours() {
-        let echoes = Echoes::default();
-        echoes.sent(sent(1, 30));
-        assert!(echoes.hear(&sent(2, 30).frame).is_none());
-        assert!(echoes.hear(&sent(1, 31).frame).is_none());
+        let window = SendWindow::default();
+        window.sent(sent(1, 30));
+        assert!(window.receive(&sent(2, 30).frame).is_none());
+        assert!(window.receive(&sent(1, 31).frame).is_none());
     }
 }

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
-use crate::shared::registry::Announcement;
+use crate::shared::registry::ChangeNotification;
 
 /// It was written or taken away. A stranger may say no more than the name.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Announced {
+pub(crate) struct ValueChanged {
     key: String,
     #[serde(default)]
     pub(crate) version: u64,
@@ -28,7 +28,7 @@ fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
-impl Announcement for Announced {
+impl ChangeNotification for ValueChanged {
     const EVENT: &'static str = "tidings.shared";
     const HEARERS: &'static str = "shared values";
 

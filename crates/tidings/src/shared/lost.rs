@@ -7,15 +7,15 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::answer::KeyError;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Restoring};
-use crate::shared::held::discard;
+use crate::shared::contained::discard;
 use crate::shared::options::WhenLost;
 use crate::shared::reconciler::in_time;
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
-use crate::shared::value_replica::ValueCopy;
+use crate::shared::value_replica::ValueReplica;
 use crate::shared::write::encoded;
 
-impl<T: Shareable> ValueCopy<T> {
+impl<T: Shareable> ValueReplica<T> {
     /// What is here when Redis holds nothing, although it held this.
     pub(super) fn gone(&self, known: Option<&Snapshot<T>>) -> Snapshot<T> {
         let Some(known) = known else {
@@ -37,10 +37,10 @@ impl<T: Shareable> ValueCopy<T> {
 
     /// The copy that is to be written back when Redis holds this.
     fn to_restore(&self, found: &Found) -> Option<Restoring> {
-        let copy = self.snapshot()?;
+        let replica = self.snapshot()?;
         let can_be_lost =
-            *copy.stamp() != Stamp::default() && copy.gone(WhenLost::Restore).is_lost();
-        let is_newer = copy.version() > found.stamp().version;
+            *replica.stamp() != Stamp::default() && replica.gone(WhenLost::Restore).is_lost();
+        let is_newer = replica.version() > found.stamp().version;
         let is_due = match found {
             Found::Nothing => true,
             Found::Cleared { .. } | Found::Value(_) => found.is_restored() && is_newer,
@@ -48,7 +48,7 @@ impl<T: Shareable> ValueCopy<T> {
         if !can_be_lost || !is_due || self.when_lost() != WhenLost::Restore {
             return None;
         }
-        let value = match copy.value() {
+        let value = match replica.value() {
             Some(value) => {
                 let (payload, value) = encoded(&self.name, self.format, &**value).ok()?;
                 discard(value, &self.name, &self.reports);
@@ -58,7 +58,7 @@ impl<T: Shareable> ValueCopy<T> {
         };
         Some(Restoring {
             name: self.name.to_string(),
-            stamp: copy.stamp().clone(),
+            stamp: replica.stamp().clone(),
             value,
         })
     }
@@ -70,11 +70,11 @@ impl<T: Shareable> ValueCopy<T> {
         found: &Found,
         patience: Duration,
     ) -> bool {
-        let Some(copy) = self.to_restore(found) else {
+        let Some(replica) = self.to_restore(found) else {
             return false;
         };
         let restoring = async {
-            let restoring = keyspace.restore(&self.key, copy).await;
+            let restoring = keyspace.restore(&self.key, replica).await;
             restoring.map_err(KeyError::into_reason)
         };
         match in_time(patience, restoring).await {

@@ -22,7 +22,7 @@ pub(crate) mod single_flight;
 pub(crate) mod watch;
 pub(crate) mod watchers;
 
-use crate::shared::map::replica::Mirror;
+use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watch::{EntryWatch, MapWatch};
 
 /// Many small values in Redis that all processes of the namespace share, by their keys. Each
@@ -89,7 +89,7 @@ use crate::shared::map::watch::{EntryWatch, MapWatch};
 /// It takes one out with `HDEL tidings:{shop}:map:users 7` in place of the first `HSET`. As it does
 /// not say what the stamp was before, such a change empties what the processes have at hand.
 pub struct SharedMap<K, V> {
-    pub(crate) mirror: Arc<Mirror<K, V>>,
+    pub(crate) replica: Arc<MapReplica<K, V>>,
 }
 
 impl<K, V> SharedMap<K, V>
@@ -99,7 +99,7 @@ where
 {
     /// The name that it was asked for with.
     pub fn name(&self) -> &str {
-        &self.mirror.keys.name
+        &self.replica.keys.name
     }
 
     /// The entry, if there is one: at once where it is at hand, else with one read for all tasks
@@ -109,12 +109,12 @@ where
     ///
     /// When it cannot be read here, or is not at hand and Redis is away, refuses or does not answer.
     pub async fn get(&self, key: &K) -> Result<Option<Arc<V>>, LoadError> {
-        self.mirror.read(key).await?.value
+        self.replica.read(key).await?.value
     }
 
     /// The entry, if it is at hand.
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
-        self.mirror.peek(key)?.value.ok()?
+        self.replica.peek(key)?.value.ok()?
     }
 
     /// Writes an entry, whatever was there.
@@ -124,7 +124,7 @@ where
     /// When it cannot be written so that it can be read again, or Redis is away, refuses or does not
     /// answer: [`StoreError::is_unknown`] says whether it may be written all the same.
     pub async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
-        self.mirror.set(key, value).await
+        self.replica.set(key, value).await
     }
 
     /// Makes a new entry of the old one, and returns it. Where another process changes it at the
@@ -153,8 +153,8 @@ where
         key: &K,
         new: impl FnMut(Option<&V>) -> V,
     ) -> Result<Arc<V>, StoreError> {
-        let updating = self.mirror.update(key, new);
-        self.mirror.kept.in_runtime(updating).await
+        let updating = self.replica.update(key, new);
+        self.replica.keyspace.in_runtime(updating).await
     }
 
     /// Takes an entry out, as [`invalidate`](Self::invalidate) does, but fails at once where Redis is
@@ -164,7 +164,7 @@ where
     ///
     /// As [`set`](Self::set).
     pub async fn remove(&self, key: &K) -> Result<(), StoreError> {
-        self.mirror.remove(key).await
+        self.replica.remove(key).await
     }
 
     /// Says that an entry is out of date, because its source of truth was changed: takes it out of
@@ -205,12 +205,12 @@ where
     /// When this cannot be a key of the map, something else lies under the map's key in Redis, or the
     /// bus has ended.
     pub async fn invalidate(&self, key: &K) -> Result<(), StoreError> {
-        self.mirror.invalidate(key).await
+        self.replica.invalidate(key).await
     }
 
     /// How many invalidations Redis has not taken yet; `None` for that of the whole map.
     pub fn pending_invalidations(&self) -> Option<usize> {
-        self.mirror.lock().invalid.len()
+        self.replica.lock().invalid.len()
     }
 
     /// The entry; where there is none, `loader` is asked for it, and all processes find what it
@@ -248,7 +248,7 @@ where
         Fut: Future<Output = Result<V, E>>,
         E: Send + Sync + 'static,
     {
-        loader::get_or_load(&self.mirror, key, loader).await
+        loader::get_or_load(&self.replica, key, loader).await
     }
 
     /// As [`get_or_load`](Self::get_or_load), with a loader that may find that there is no value. That
@@ -282,7 +282,7 @@ where
         Fut: Future<Output = Result<Option<V>, E>>,
         E: Send + Sync + 'static,
     {
-        loader::get_or_load_optional(&self.mirror, key, loader, true).await
+        loader::get_or_load_optional(&self.replica, key, loader, true).await
     }
 
     /// The changes of one entry from now on, made by any process. Where the entry is not at hand, it is
@@ -303,7 +303,7 @@ where
     /// # }
     /// ```
     pub fn watch(&self, key: &K) -> EntryWatch<V> {
-        watch::watch_entry(&self.mirror, key)
+        watch::watch_entry(&self.replica, key)
     }
 
     /// Which entries change from now on, by any process.
@@ -324,7 +324,7 @@ where
     /// # }
     /// ```
     pub fn watch_all(&self) -> MapWatch<K> {
-        watch::watch_all(&self.mirror)
+        watch::watch_all(&self.replica)
     }
 
     /// Takes all entries out. It also cures a map whose key in Redis has something else.
@@ -333,7 +333,7 @@ where
     ///
     /// As [`set`](Self::set).
     pub async fn clear(&self) -> Result<(), StoreError> {
-        self.mirror.clear().await
+        self.replica.clear().await
     }
 
     /// How many entries there are in Redis, including those whose time to live is over and that were
@@ -343,7 +343,7 @@ where
     ///
     /// When Redis is away, refuses or does not answer, or something else lies under the key.
     pub async fn len(&self) -> Result<u64, LoadError> {
-        self.mirror.len().await
+        self.replica.len().await
     }
 
     /// Whether there is no entry in Redis.
@@ -367,21 +367,21 @@ where
         let take = |key, value| {
             all.insert(key, value);
         };
-        self.mirror.for_each(take).await?;
+        self.replica.for_each(take).await?;
         Ok(all)
     }
 
     /// `None` while what is at hand is, as far as is known, what Redis has; else since when nothing
     /// was heard of changes.
     pub fn stale_since(&self) -> Option<Instant> {
-        self.mirror.lock().stale_since
+        self.replica.lock().stale_since
     }
 }
 
 impl<K, V> Clone for SharedMap<K, V> {
     fn clone(&self) -> Self {
         Self {
-            mirror: Arc::clone(&self.mirror),
+            replica: Arc::clone(&self.replica),
         }
     }
 }
@@ -389,7 +389,7 @@ impl<K, V> Clone for SharedMap<K, V> {
 impl<K, V> fmt::Debug for SharedMap<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SharedMap")
-            .field(&self.mirror.keys.name)
+            .field(&self.replica.keys.name)
             .finish()
     }
 }

@@ -15,11 +15,11 @@ use tokio::time::{Instant as Clock, sleep_until, timeout};
 
 use crate::error::send_failure::SendFailure;
 use crate::keyspace::Keyspace;
-use crate::keyspace::access::Way;
+use crate::keyspace::access::Availability;
 use crate::keyspace::answer::KeyError;
 use crate::keyspace::stamp::Stamp;
-use crate::observe::health::Pulse;
-use crate::shared::refresh::{Care, Outcome, Round};
+use crate::observe::health::HealthState;
+use crate::shared::refresh::{Outcome, RefreshState, Round};
 use crate::task::panic::panic_text;
 use crate::task::random::jitter;
 use crate::task::stage::Stage;
@@ -32,15 +32,15 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
 /// What this process has of something that is shared: one value, or the cache of a map.
-pub(crate) trait Copy: Send + Sync {
+pub(crate) trait Replica: Send + Sync {
     /// The hash in Redis whose fields `version` and `nonce` are its stamp.
     fn key(&self) -> &str;
 
     /// The stamp of what is here; `None` where only another reading can tell.
     fn stamp(&self) -> Option<Stamp>;
 
-    /// What the keeper knows of it: [`Keeper::care`] gives it.
-    fn care(&self) -> &Care;
+    /// What the keeper knows of it: [`Reconciler::refresh_state`] gives it.
+    fn refresh_state(&self) -> &RefreshState;
 
     /// Redis holds the same.
     fn confirm(&self);
@@ -55,7 +55,7 @@ pub(crate) trait Copy: Send + Sync {
     ) -> BoxFuture<'static, Outcome>;
 
     /// Nothing has been heard since then: what is here may be old.
-    fn went_away(&self, since: Instant);
+    fn became_unreachable(&self, since: Instant);
 
     /// Sends what Redis has not taken yet, before the bus ends; what it does not take by this time is
     /// reported.
@@ -67,10 +67,10 @@ pub(crate) trait Copy: Send + Sync {
 /// What a keeper watches.
 pub(crate) struct Watched {
     pub(crate) stage: watch::Receiver<Stage>,
-    pub(crate) way: watch::Receiver<Way>,
+    pub(crate) way: watch::Receiver<Availability>,
     pub(crate) missed: watch::Receiver<u64>,
     pub(crate) unread: watch::Receiver<()>,
-    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) health: Arc<HealthState>,
     /// How long an answer of Redis may take.
     pub(crate) patience: Duration,
     /// How often all copies are compared with Redis.
@@ -78,8 +78,8 @@ pub(crate) struct Watched {
 }
 
 /// The handle to the task.
-pub(crate) struct Keeper {
-    copies: Mutex<Vec<Weak<dyn Copy>>>,
+pub(crate) struct Reconciler {
+    replicas: Mutex<Vec<Weak<dyn Replica>>>,
     /// A copy is behind.
     wake: Arc<Notify>,
     stage: watch::Receiver<Stage>,
@@ -87,23 +87,23 @@ pub(crate) struct Keeper {
     running: watch::Receiver<()>,
 }
 
-impl Keeper {
+impl Reconciler {
     /// A keeper, and the task that it needs.
     pub(crate) fn new(watched: Watched) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (is_running, running) = watch::channel(());
-        let keeper = Arc::new(Self {
-            copies: Mutex::default(),
+        let reconciler = Arc::new(Self {
+            replicas: Mutex::default(),
             wake: Arc::default(),
             stage: watched.stage,
             running,
         });
-        let keeping = Keeping {
-            keeper: Arc::clone(&keeper),
+        let reconciling = ReconcileTask {
+            reconciler: Arc::clone(&reconciler),
             _is_running: is_running,
             way: watched.way,
             missed: watched.missed,
             unread: watched.unread,
-            pulse: watched.pulse,
+            health: watched.health,
             patience: watched.patience,
             every: watched.every,
             check: Clock::now() + by_chance(watched.every),
@@ -112,12 +112,12 @@ impl Keeper {
             failures: 0,
             has_failed: false,
         };
-        (keeper, keeping.run())
+        (reconciler, reconciling.run())
     }
 
     /// What a new copy is cared for with.
-    pub(crate) fn care(&self) -> Care {
-        Care::new(
+    pub(crate) fn refresh_state(&self) -> RefreshState {
+        RefreshState::new(
             Arc::clone(&self.wake),
             self.stage.clone(),
             self.running.clone(),
@@ -125,35 +125,35 @@ impl Keeper {
     }
 
     /// Keeps this copy true, for as long as somebody has it.
-    pub(crate) fn add(&self, copy: Weak<dyn Copy>) {
-        let mut copies = self.lock();
-        copies.retain(|copy| copy.strong_count() > 0);
-        copies.push(copy);
+    pub(crate) fn add(&self, replica: Weak<dyn Replica>) {
+        let mut replicas = self.lock();
+        replicas.retain(|replica| replica.strong_count() > 0);
+        replicas.push(replica);
     }
 
     /// Sends what Redis has not taken yet, before the bus ends.
     pub(crate) async fn settle(&self, deadline: Clock) {
-        let settling = self.copies().into_iter();
-        join_all(settling.map(|copy| copy.settle(deadline))).await;
+        let settling = self.replicas().into_iter();
+        join_all(settling.map(|replica| replica.settle(deadline))).await;
     }
 
-    fn copies(&self) -> Vec<Arc<dyn Copy>> {
+    fn replicas(&self) -> Vec<Arc<dyn Replica>> {
         self.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn Copy>>> {
-        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn Replica>>> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The task, which keeps nothing of the bus alive.
-struct Keeping {
-    keeper: Arc<Keeper>,
+struct ReconcileTask {
+    reconciler: Arc<Reconciler>,
     _is_running: watch::Sender<()>,
-    way: watch::Receiver<Way>,
+    way: watch::Receiver<Availability>,
     missed: watch::Receiver<u64>,
     unread: watch::Receiver<()>,
-    pulse: Arc<Pulse>,
+    health: Arc<HealthState>,
     /// How long Redis may take to answer.
     patience: Duration,
     every: Duration,
@@ -177,28 +177,28 @@ enum Comparing {
 
 /// What Redis answered.
 enum Done {
-    Compared(Vec<Arc<dyn Copy>>, Result<Vec<Found>, SendFailure>),
-    Refreshed(Arc<dyn Copy>, Round, Outcome),
+    Compared(Vec<Arc<dyn Replica>>, Result<Vec<Found>, SendFailure>),
+    Refreshed(Arc<dyn Replica>, Round, Outcome),
 }
 
 /// The stamp under a key, or why there is none to be had.
 type Found = Result<Stamp, KeyError>;
 
 /// However it ends, nobody waits for it in vain, and nothing passes for new.
-impl Drop for Keeping {
+impl Drop for ReconcileTask {
     fn drop(&mut self) {
         self.work.clear();
-        let heard = self.heard();
-        for copy in self.keeper.copies() {
-            copy.care().interrupt(SendFailure::Closed);
-            copy.went_away(heard);
+        let received = self.received();
+        for replica in self.reconciler.replicas() {
+            replica.refresh_state().interrupt(SendFailure::Closed);
+            replica.became_unreachable(received);
         }
     }
 }
 
-impl Keeping {
+impl ReconcileTask {
     async fn run(mut self) {
-        let mut stage = self.keeper.stage.clone();
+        let mut stage = self.reconciler.stage.clone();
         tokio::select! {
             () = self.keep() => {}
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
@@ -207,7 +207,7 @@ impl Keeping {
 
     async fn keep(&mut self) {
         loop {
-            let wake = Arc::clone(&self.keeper.wake);
+            let wake = Arc::clone(&self.reconciler.wake);
             tokio::select! {
                 changed = self.way.changed() => match changed {
                     Ok(()) => self.go_another_way(),
@@ -235,19 +235,19 @@ impl Keeping {
     fn go_another_way(&mut self) {
         self.work.clear();
         self.comparing = Comparing::No;
-        let is_away = self.way.borrow_and_update().is_err();
-        let heard = self.heard();
-        for copy in self.keeper.copies() {
-            copy.care().interrupt(SendFailure::Lost);
-            if is_away {
-                copy.went_away(heard);
+        let is_unreachable = self.way.borrow_and_update().is_err();
+        let received = self.received();
+        for replica in self.reconciler.replicas() {
+            replica.refresh_state().interrupt(SendFailure::Lost);
+            if is_unreachable {
+                replica.became_unreachable(received);
             }
         }
         self.doubt_all();
     }
 
-    fn heard(&self) -> Instant {
-        self.pulse.last_received().unwrap_or_else(Instant::now)
+    fn received(&self) -> Instant {
+        self.health.last_received().unwrap_or_else(Instant::now)
     }
 
     /// Asks for the stamps of all copies, and reads those again that have another.
@@ -260,58 +260,61 @@ impl Keeping {
             self.comparing = Comparing::OnceMore;
             return;
         }
-        let copies = self.keeper.copies();
-        if copies.is_empty() {
+        let replicas = self.reconciler.replicas();
+        if replicas.is_empty() {
             return;
         }
         self.comparing = Comparing::UnderWay;
-        let keys = copies.iter().map(|copy| copy.key().to_owned()).collect();
+        let keys = replicas
+            .iter()
+            .map(|replica| replica.key().to_owned())
+            .collect();
         let patience = self.patience;
         self.work.push(Box::pin(async move {
             let found = in_time(patience, async {
                 keyspace.stamps(keys).await.map_err(KeyError::into_reason)
             });
-            Done::Compared(copies, found.await)
+            Done::Compared(replicas, found.await)
         }));
     }
 
     fn refresh_those_behind(&mut self) {
-        for copy in self.keeper.copies() {
-            self.refresh_if_behind(copy);
+        for replica in self.reconciler.replicas() {
+            self.refresh_if_behind(replica);
         }
     }
 
-    fn refresh_if_behind(&mut self, copy: Arc<dyn Copy>) {
-        let Some(round) = copy.care().begin() else {
+    fn refresh_if_behind(&mut self, replica: Arc<dyn Replica>) {
+        let Some(round) = replica.refresh_state().begin() else {
             return;
         };
         let keyspace = match &*self.way.borrow() {
             Ok(keyspace) => Arc::clone(keyspace),
-            Err(reason) => return copy.care().end(round, Err(reason.clone())),
+            Err(reason) => return replica.refresh_state().end(round, Err(reason.clone())),
         };
         let patience = self.patience;
         self.work.push(Box::pin(async move {
             // The application's keys and values run here, too, and must not end what keeps all others.
-            let refreshing = async { Arc::clone(&copy).refresh(keyspace, patience).await };
+            let refreshing = async { Arc::clone(&replica).refresh(keyspace, patience).await };
             let outcome = AssertUnwindSafe(refreshing).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| {
                 let words = format!("it panicked: {}", panic_text(&*panic));
-                tracing::error!(key = copy.key(), words, "a copy could not be read again");
+                tracing::error!(key = replica.key(), words, "a copy could not be read again");
                 Err(SendFailure::Refused(words.into()))
             });
-            Done::Refreshed(copy, round, outcome)
+            Done::Refreshed(replica, round, outcome)
         }));
     }
 
     fn take_in(&mut self, done: Done) {
         match done {
-            Done::Compared(copies, Ok(found)) => {
+            Done::Compared(replicas, Ok(found)) => {
                 let again = self.comparing == Comparing::OnceMore;
                 self.comparing = Comparing::No;
                 if !std::mem::take(&mut self.has_failed) {
                     self.failures = 0;
                 }
-                self.judge(copies, found);
+                self.judge(replicas, found);
                 if again {
                     self.doubt_all();
                 }
@@ -321,26 +324,26 @@ impl Keeping {
                 self.has_failed = true;
                 self.try_later();
             }
-            Done::Refreshed(copy, round, outcome) => {
+            Done::Refreshed(replica, round, outcome) => {
                 if outcome.is_err() {
                     // It is known to be old, or not known to be new.
-                    copy.went_away(Instant::now());
+                    replica.became_unreachable(Instant::now());
                     self.has_failed = true;
                     self.try_later();
                 }
-                copy.care().end(round, outcome);
-                self.refresh_if_behind(copy);
+                replica.refresh_state().end(round, outcome);
+                self.refresh_if_behind(replica);
             }
         }
     }
 
-    fn judge(&mut self, copies: Vec<Arc<dyn Copy>>, found: Vec<Found>) {
-        for (copy, found) in copies.into_iter().zip(found) {
-            let is_same = found.is_ok_and(|stamp| Some(stamp) == copy.stamp());
-            if !is_same || catch_unwind(AssertUnwindSafe(|| copy.confirm())).is_err() {
+    fn judge(&mut self, replicas: Vec<Arc<dyn Replica>>, found: Vec<Found>) {
+        for (replica, found) in replicas.into_iter().zip(found) {
+            let is_same = found.is_ok_and(|stamp| Some(stamp) == replica.stamp());
+            if !is_same || catch_unwind(AssertUnwindSafe(|| replica.confirm())).is_err() {
                 // Where there is no stamp, the attempt to read it says what is wrong.
-                copy.care().behind();
-                self.refresh_if_behind(copy);
+                replica.refresh_state().behind();
+                self.refresh_if_behind(replica);
             }
         }
     }
@@ -382,9 +385,9 @@ mod tests {
     use crate::Bus;
 
     /// What ends the keeper where its key is asked for.
-    struct Trap(Care);
+    struct Trap(RefreshState);
 
-    impl Copy for Trap {
+    impl Replica for Trap {
         fn key(&self) -> &str {
             panic!("a mistake of ours")
         }
@@ -393,7 +396,7 @@ mod tests {
             None
         }
 
-        fn care(&self) -> &Care {
+        fn refresh_state(&self) -> &RefreshState {
             &self.0
         }
 
@@ -407,18 +410,18 @@ mod tests {
             Box::pin(std::future::pending())
         }
 
-        fn went_away(&self, _: Instant) {}
+        fn became_unreachable(&self, _: Instant) {}
     }
 
     #[tokio::test]
     async fn who_waits_for_a_keeper_that_has_panicked_is_released() {
         let bus = Bus::builder("memory:keeper-panics").start().await.unwrap();
-        let keeper = bus.inner.keeper();
-        let trap = Arc::new(Trap(keeper.care()));
-        keeper.add(Arc::downgrade(&trap) as _);
+        let reconciler = bus.inner.reconciler();
+        let trap = Arc::new(Trap(reconciler.refresh_state()));
+        reconciler.add(Arc::downgrade(&trap) as _);
         let mut reading = Box::pin(trap.0.refreshed());
         assert!(poll!(&mut reading).is_pending());
-        while trap.0.calm().is_some() {
+        while trap.0.idle().is_some() {
             yield_now().await;
         }
         let mut next = Box::pin(trap.0.refreshed());
@@ -427,7 +430,7 @@ mod tests {
         // A gap is a reason to compare all copies, which asks for their keys.
         bus.inner.reports.missed.send_modify(|missed| *missed += 1);
 
-        let later = keeper.care();
+        let later = reconciler.refresh_state();
         for released in [reading.await, next.await, later.refreshed().await] {
             assert_eq!(released, Err(SendFailure::Closed));
         }

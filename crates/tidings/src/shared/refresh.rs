@@ -15,22 +15,22 @@ pub(crate) type Outcome = Result<(), SendFailure>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Round(u64);
 
-/// A moment in which nothing was being read. See [`Care::if_undisturbed`].
+/// A moment in which nothing was being read. See [`RefreshState::if_undisturbed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Calm(Round, Era);
+pub(crate) struct IdleToken(Round, ConnectionEpoch);
 
 /// The time of one way to Redis, which may be another server than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Era(u64);
+pub(crate) struct ConnectionEpoch(u64);
 
-pub(crate) struct Care {
+pub(crate) struct RefreshState {
     rounds: Mutex<Rounds>,
     ended: watch::Sender<(Round, Outcome)>,
     /// Wakes the keeper.
     wake: Arc<Notify>,
     stage: watch::Receiver<Stage>,
     /// Says nothing, and ends with the keeper.
-    keeper: watch::Receiver<()>,
+    reconciler: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -39,14 +39,14 @@ struct Rounds {
     wanted: Round,
     begun: Round,
     ended: Round,
-    era: Era,
+    epoch: ConnectionEpoch,
 }
 
-impl Care {
+impl RefreshState {
     pub(super) fn new(
         wake: Arc<Notify>,
         stage: watch::Receiver<Stage>,
-        keeper: watch::Receiver<()>,
+        reconciler: watch::Receiver<()>,
     ) -> Self {
         let none = Round(0);
         Self {
@@ -54,12 +54,12 @@ impl Care {
                 wanted: none,
                 begun: none,
                 ended: none,
-                era: Era(0),
+                epoch: ConnectionEpoch(0),
             }),
             ended: watch::Sender::new((none, Ok(()))),
             wake,
             stage,
-            keeper,
+            reconciler,
         }
     }
 
@@ -88,13 +88,13 @@ impl Care {
     }
 
     /// The moment, if nothing is being read.
-    pub(crate) fn calm(&self) -> Option<Calm> {
+    pub(crate) fn idle(&self) -> Option<IdleToken> {
         let rounds = self.lock();
-        rounds.calm()
+        rounds.idle()
     }
 
-    pub(crate) fn era(&self) -> Era {
-        self.lock().era
+    pub(crate) fn epoch(&self) -> ConnectionEpoch {
+        self.lock().epoch
     }
 
     /// Changes the copy, if nothing has been read since that moment, and the way to Redis is the same: no answer that is older than
@@ -102,12 +102,12 @@ impl Care {
     /// it has to be read again. `change` must be quick.
     pub(crate) fn if_undisturbed<T>(
         &self,
-        since: Option<Calm>,
+        since: Option<IdleToken>,
         change: impl FnOnce() -> Option<T>,
     ) -> Option<T> {
         let rounds = self.lock();
-        let is_calm = since.is_some() && since == rounds.calm();
-        is_calm.then(change).flatten()
+        let is_idle = since.is_some() && since == rounds.idle();
+        is_idle.then(change).flatten()
     }
 
     /// The round that is to be read now, if one is wanted and none is under way.
@@ -130,7 +130,7 @@ impl Care {
     /// under way, if one is, ends without an answer.
     pub(super) fn interrupt(&self, reason: SendFailure) {
         let mut rounds = self.lock();
-        rounds.era.0 += 1;
+        rounds.epoch.0 += 1;
         let under_way = (rounds.begun > rounds.ended).then_some(rounds.begun);
         drop(rounds);
         if let Some(round) = under_way {
@@ -150,7 +150,7 @@ impl Care {
 
     async fn end_of(&self, round: Round) -> Outcome {
         let mut ended = self.ended.subscribe();
-        let (mut stage, mut keeper) = (self.stage.clone(), self.keeper.clone());
+        let (mut stage, mut reconciler) = (self.stage.clone(), self.reconciler.clone());
         tokio::select! {
             biased;
             ended = ended.wait_for(|(ended, _)| *ended >= round) => match ended {
@@ -159,7 +159,7 @@ impl Care {
             },
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Err(SendFailure::Closed),
             // Its task panicked, or its runtime is gone: nobody reads this any more.
-            _ = keeper.changed() => Err(SendFailure::Closed),
+            _ = reconciler.changed() => Err(SendFailure::Closed),
         }
     }
 
@@ -169,8 +169,8 @@ impl Care {
 }
 
 impl Rounds {
-    fn calm(&self) -> Option<Calm> {
-        (self.begun == self.ended).then_some(Calm(self.begun, self.era))
+    fn idle(&self) -> Option<IdleToken> {
+        (self.begun == self.ended).then_some(IdleToken(self.begun, self.epoch))
     }
 }
 
@@ -180,7 +180,7 @@ impl Round {
     }
 }
 
-impl fmt::Debug for Care {
+impl fmt::Debug for RefreshState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lock().fmt(f)
     }
@@ -190,49 +190,58 @@ impl fmt::Debug for Care {
 mod tests {
     use super::*;
 
-    fn care() -> Care {
-        let (stage, keeper) = (watch::channel(Stage::Open).1, watch::channel(()).1);
-        Care::new(Arc::default(), stage, keeper)
+    fn refresh_state() -> RefreshState {
+        let (stage, reconciler) = (watch::channel(Stage::Open).1, watch::channel(()).1);
+        RefreshState::new(Arc::default(), stage, reconciler)
     }
 
     #[test]
     fn what_falls_behind_while_it_is_read_is_read_once_more() {
-        let care = care();
-        assert_eq!(care.begin(), None);
-        care.behind();
-        let first = care.begin().unwrap();
-        care.behind();
-        care.behind();
-        assert_eq!(care.begin(), None);
-        care.end(first, Ok(()));
-        let second = care.begin().unwrap();
-        care.end(second, Ok(()));
-        assert_eq!(care.begin(), None);
+        let refresh_state = refresh_state();
+        assert_eq!(refresh_state.begin(), None);
+        refresh_state.behind();
+        let first = refresh_state.begin().unwrap();
+        refresh_state.behind();
+        refresh_state.behind();
+        assert_eq!(refresh_state.begin(), None);
+        refresh_state.end(first, Ok(()));
+        let second = refresh_state.begin().unwrap();
+        refresh_state.end(second, Ok(()));
+        assert_eq!(refresh_state.begin(), None);
     }
 
     #[test]
     fn a_change_that_was_overtaken_by_a_reading_is_not_made() {
-        let care = care();
-        let before = care.calm();
-        assert_eq!(care.if_undisturbed(before, || Some(1)), Some(1));
+        let refresh_state = refresh_state();
+        let before = refresh_state.idle();
+        assert_eq!(refresh_state.if_undisturbed(before, || Some(1)), Some(1));
 
-        care.behind();
-        let round = care.begin().unwrap();
-        assert_eq!(care.calm(), None);
-        assert_eq!(care.if_undisturbed(before, || Some(2)), None);
-        assert_eq!(care.if_undisturbed(care.calm(), || Some(3)), None);
+        refresh_state.behind();
+        let round = refresh_state.begin().unwrap();
+        assert_eq!(refresh_state.idle(), None);
+        assert_eq!(refresh_state.if_undisturbed(before, || Some(2)), None);
+        assert_eq!(
+            refresh_state.if_undisturbed(refresh_state.idle(), || Some(3)),
+            None
+        );
 
-        care.end(round, Ok(()));
-        assert_eq!(care.if_undisturbed(before, || Some(4)), None);
-        assert_eq!(care.if_undisturbed(care.calm(), || Some(5)), Some(5));
+        refresh_state.end(round, Ok(()));
+        assert_eq!(refresh_state.if_undisturbed(before, || Some(4)), None);
+        assert_eq!(
+            refresh_state.if_undisturbed(refresh_state.idle(), || Some(5)),
+            Some(5)
+        );
     }
 
     #[test]
     fn what_another_server_accepted_is_not_put_here() {
-        let care = care();
-        let before = care.calm();
-        care.interrupt(SendFailure::Lost);
-        assert_eq!(care.if_undisturbed(before, || Some(1)), None);
-        assert_eq!(care.if_undisturbed(care.calm(), || Some(2)), Some(2));
+        let refresh_state = refresh_state();
+        let before = refresh_state.idle();
+        refresh_state.interrupt(SendFailure::Lost);
+        assert_eq!(refresh_state.if_undisturbed(before, || Some(1)), None);
+        assert_eq!(
+            refresh_state.if_undisturbed(refresh_state.idle(), || Some(2)),
+            Some(2)
+        );
     }
 }

@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 use crate::error::failure::Failure;
 use crate::error::shared::SharedError;
 use crate::observe::reports::Reports;
-use crate::receive::control::{Listener, Notice};
-use crate::shared::reconciler::Copy;
+use crate::receive::control::{ControlEvent, ControlListener};
+use crate::shared::reconciler::Replica;
 use crate::task::panic::caught;
 
 /// What an event says that announces a change.
-pub(crate) trait Announcement: DeserializeOwned + 'static {
+pub(crate) trait ChangeNotification: DeserializeOwned + 'static {
     /// The event's name.
     const EVENT: &'static str;
 
@@ -27,20 +27,20 @@ pub(crate) trait Announcement: DeserializeOwned + 'static {
 }
 
 /// What changes are announced of: a shared value or map of any type.
-pub(crate) trait Announceable<A>: Copy + Any {
+pub(crate) trait ChangeListener<A>: Replica + Any {
     /// Takes note of a change, and waits for nothing.
-    fn hear(&self, announced: A, notice: &Notice<'_>);
+    fn receive(&self, announced: A, event: &ControlEvent<'_>);
 
     fn type_name(&self) -> &'static str;
 }
 
 /// The shared values, or maps, of one bus, for as long as somebody has them.
-pub(crate) struct Known<A> {
-    by_name: Mutex<HashMap<String, Weak<dyn Announceable<A>>>>,
+pub(crate) struct ReplicaRegistry<A> {
+    by_name: Mutex<HashMap<String, Weak<dyn ChangeListener<A>>>>,
     reports: Arc<Reports>,
 }
 
-impl<A: Announcement> Known<A> {
+impl<A: ChangeNotification> ReplicaRegistry<A> {
     pub(crate) fn new(reports: Arc<Reports>) -> Arc<Self> {
         Arc::new(Self {
             by_name: Mutex::default(),
@@ -49,7 +49,7 @@ impl<A: Announcement> Known<A> {
     }
 
     /// What has this name, made if it is not there.
-    pub(crate) fn get_or_insert<V: Announceable<A>>(
+    pub(crate) fn get_or_insert<V: ChangeListener<A>>(
         &self,
         name: &str,
         type_name: &'static str,
@@ -67,27 +67,27 @@ impl<A: Announcement> Known<A> {
         }
         by_name.retain(|_, known| known.strong_count() > 0);
         let made = make();
-        let known: Arc<dyn Announceable<A>> = Arc::clone(&made) as _;
+        let known: Arc<dyn ChangeListener<A>> = Arc::clone(&made) as _;
         by_name.insert(name.to_owned(), Arc::downgrade(&known));
         Ok(made)
     }
 }
 
-impl<A> Known<A> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<dyn Announceable<A>>>> {
+impl<A> ReplicaRegistry<A> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<dyn ChangeListener<A>>>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<A: Announcement> Listener for Known<A> {
-    fn hear(&self, notice: &Notice<'_>) {
-        let announced: A = match notice.payload.decode() {
+impl<A: ChangeNotification> ControlListener for ReplicaRegistry<A> {
+    fn receive(&self, event: &ControlEvent<'_>) {
+        let announced: A = match event.payload.decode() {
             Ok(announced) => announced,
             Err(source) => {
                 return self.reports.unreadable(Failure::Payload {
                     event: A::EVENT.to_owned(),
                     handler: A::HEARERS.into(),
-                    sender: notice.from,
+                    sender: event.from,
                     sequence: None,
                     source,
                 });
@@ -98,14 +98,14 @@ impl<A: Announcement> Listener for Known<A> {
             return;
         };
         // Keys and values are the application's code, and this task hears for everybody.
-        if let Err(panic) = caught(|| known.hear(announced, notice)) {
+        if let Err(panic) = caught(|| known.receive(announced, event)) {
             tracing::error!(key = known.key(), panic, "a change could not be taken in");
-            known.care().behind();
+            known.refresh_state().behind();
         }
     }
 }
 
-impl<A> fmt::Debug for Known<A> {
+impl<A> fmt::Debug for ReplicaRegistry<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.lock().keys()).finish()
     }

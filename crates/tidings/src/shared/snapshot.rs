@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::shared::held::Held;
+use crate::shared::contained::ContainedDrop;
 use crate::shared::options::WhenLost;
 
 use crate::error::shared::LoadError;
@@ -31,7 +31,7 @@ use crate::keyspace::stamp::Stamp;
 pub struct Snapshot<T>(Arc<Seen<T>>);
 
 struct Seen<T> {
-    value: Option<Held<Arc<T>>>,
+    value: Option<ContainedDrop<Arc<T>>>,
     /// Of the writing that the value is from, also when Redis lost that.
     stamp: Stamp,
     /// Whether it has a time to live, so that it may go by itself.
@@ -68,7 +68,7 @@ pub(crate) struct Problem {
 }
 
 impl<T> Snapshot<T> {
-    pub(crate) fn new(stamp: Stamp, value: Option<Held<Arc<T>>>) -> Self {
+    pub(crate) fn new(stamp: Stamp, value: Option<ContainedDrop<Arc<T>>>) -> Self {
         Self(Arc::new(Seen {
             value,
             stamp,
@@ -144,7 +144,7 @@ impl<T> Snapshot<T> {
     }
 
     /// The stamp of what Redis holds where it holds nothing that is of no use.
-    pub(crate) fn held(&self) -> Stamp {
+    pub(crate) fn contained(&self) -> Stamp {
         match self.0.lost_since {
             Some(_) => Stamp::default(),
             None => self.0.stamp.clone(),
@@ -177,7 +177,7 @@ impl<T> Snapshot<T> {
     }
 
     /// Another value of the same writing: one that was replaced before it was written.
-    pub(crate) fn with_value(&self, value: Held<Arc<T>>) -> Self {
+    pub(crate) fn with_value(&self, value: ContainedDrop<Arc<T>>) -> Self {
         Self(Arc::new(Seen {
             value: Some(value),
             problem: None,
@@ -257,7 +257,7 @@ impl<T> Here<T> {
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         match self.problem() {
             Some(problem) => problem.stamp.clone(),
-            None => self.snapshot().map(Snapshot::held),
+            None => self.snapshot().map(Snapshot::contained),
         }
     }
 
@@ -302,7 +302,7 @@ impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::held::held;
+    use crate::shared::contained::contained;
 
     fn stamp(nonce: &str) -> Stamp {
         Stamp {
@@ -318,16 +318,16 @@ mod tests {
     }
 
     fn seen(nonce: &str) -> Here<u32> {
-        Here::Seen(Snapshot::new(stamp(nonce), Some(held(7))))
+        Here::Seen(Snapshot::new(stamp(nonce), Some(contained(7))))
     }
 
     #[test]
     fn what_cannot_be_read_leaves_the_older_value() {
         let troubled = seen("a").troubled(problem(Some(stamp("b"))));
         assert_eq!(troubled.stamp(), Some(stamp("b")));
-        let kept = troubled.snapshot().unwrap();
-        assert_eq!(kept.value(), Some(&Arc::new(7)));
-        assert!(kept.problem().is_some());
+        let keyspace = troubled.snapshot().unwrap();
+        assert_eq!(keyspace.value(), Some(&Arc::new(7)));
+        assert!(keyspace.problem().is_some());
 
         let confirmed = troubled.confirmed().unwrap();
         assert!(confirmed.snapshot().unwrap().problem().is_some());
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn what_redis_no_longer_holds_is_lost_unless_it_was_to_go() {
-        let written = Snapshot::new(stamp("a"), Some(held(7)));
+        let written = Snapshot::new(stamp("a"), Some(contained(7)));
         let brief = written.expiring(true);
         let cleared = Snapshot::<u32>::new(stamp("b"), None);
         let nothing = Snapshot::<u32>::new(Stamp::default(), None);
@@ -371,7 +371,7 @@ mod tests {
             );
             // To find the same once more changes nothing.
             assert_eq!(gone.gone(policy).freshness(), gone.freshness());
-            assert_eq!(gone.held(), Stamp::default());
+            assert_eq!(gone.contained(), Stamp::default());
         }
     }
 

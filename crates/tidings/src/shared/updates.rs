@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::shared::StoreError;
-use crate::shared::held::Held;
+use crate::shared::contained::ContainedDrop;
 use crate::shared::options::SharedOptions;
 use crate::shared::snapshot::Snapshot;
 
@@ -34,11 +34,11 @@ pub(super) enum Failed {
 
 /// The updates of one value that wait.
 pub(crate) struct Updates<T> {
-    inside: Mutex<Inside<T>>,
+    inside: Mutex<UpdatesState<T>>,
     room: Arc<Semaphore>,
 }
 
-struct Inside<T> {
+struct UpdatesState<T> {
     waiting: VecDeque<Update<T>>,
     /// Whether a task sees to them.
     is_running: bool,
@@ -48,7 +48,7 @@ struct Inside<T> {
 
 /// One that waits.
 pub(super) struct Update<T> {
-    change: Held<Change<T>>,
+    change: ContainedDrop<Change<T>>,
     sharing: Arc<SharedOptions>,
     since: Instant,
     done: oneshot::Sender<Updated<T>>,
@@ -56,12 +56,12 @@ pub(super) struct Update<T> {
 }
 
 /// Updates that are written together: at least one.
-pub(super) struct Together<T>(Vec<Update<T>>);
+pub(super) struct UpdateBatch<T>(Vec<Update<T>>);
 
 impl<T> Default for Updates<T> {
     fn default() -> Self {
         Self {
-            inside: Mutex::new(Inside {
+            inside: Mutex::new(UpdatesState {
                 waiting: VecDeque::new(),
                 is_running: false,
                 alone: 0,
@@ -76,7 +76,7 @@ impl<T> Updates<T> {
     /// waits, and what will become of the update.
     pub(super) async fn add(
         &self,
-        change: Held<Change<T>>,
+        change: ContainedDrop<Change<T>>,
         sharing: &Arc<SharedOptions>,
     ) -> (bool, oneshot::Receiver<Updated<T>>) {
         let room = Arc::clone(&self.room).acquire_owned().await;
@@ -96,7 +96,7 @@ impl<T> Updates<T> {
 
     /// The next that are written together; `None` where none waits, and nobody sees to those that
     /// come.
-    pub(super) fn take(&self) -> Option<Together<T>> {
+    pub(super) fn take(&self) -> Option<UpdateBatch<T>> {
         // What nobody waits for any more was not begun, and is not. It is dropped outside of the lock.
         let _given_up = self.given_up();
         let mut inside = self.lock();
@@ -114,7 +114,7 @@ impl<T> Updates<T> {
             let alike = inside.waiting.iter().take_while(are_alike);
             alike.take(TOGETHER).count()
         };
-        Some(Together(inside.waiting.drain(..together).collect()))
+        Some(UpdateBatch(inside.waiting.drain(..together).collect()))
     }
 
     fn given_up(&self) -> Vec<Update<T>> {
@@ -128,7 +128,7 @@ impl<T> Updates<T> {
     }
 
     /// Something is wrong with what they make together: each is tried alone.
-    pub(super) fn put_back(&self, together: Together<T>) {
+    pub(super) fn put_back(&self, together: UpdateBatch<T>) {
         let mut inside = self.lock();
         inside.alone = together.0.len();
         for update in together.0.into_iter().rev() {
@@ -136,20 +136,20 @@ impl<T> Updates<T> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inside<T>> {
+    fn lock(&self) -> MutexGuard<'_, UpdatesState<T>> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Together<T> {
+impl<T> UpdateBatch<T> {
     /// Makes one change after the other, and returns what each of them made. One that panics is told
     /// so, and left out.
     pub(super) fn make(
         &mut self,
         old: Option<&T>,
-        hold: impl Fn(T) -> Held<Arc<T>>,
-    ) -> Vec<Held<Arc<T>>> {
-        let mut made: Vec<Held<Arc<T>>> = Vec::with_capacity(self.0.len());
+        hold: impl Fn(T) -> ContainedDrop<Arc<T>>,
+    ) -> Vec<ContainedDrop<Arc<T>>> {
+        let mut made: Vec<ContainedDrop<Arc<T>>> = Vec::with_capacity(self.0.len());
         for mut update in std::mem::take(&mut self.0) {
             let old = made.last().map(|made| &***made).or(old);
             match catch_unwind(AssertUnwindSafe(|| (update.change)(old))) {
@@ -178,7 +178,7 @@ impl<T> Together<T> {
     }
 
     /// Tells each what it made; `written` has the stamp that they share.
-    pub(super) fn succeed(self, made: Vec<Held<Arc<T>>>, written: &Snapshot<T>) {
+    pub(super) fn succeed(self, made: Vec<ContainedDrop<Arc<T>>>, written: &Snapshot<T>) {
         for (update, value) in self.0.into_iter().zip(made) {
             let _ = update.done.send(Ok(written.with_value(value)));
         }

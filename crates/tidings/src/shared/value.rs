@@ -8,7 +8,7 @@ use crate::error::shared::{LoadError, StoreError};
 use crate::shared::options::SharedOptions;
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
-use crate::shared::value_replica::ValueCopy;
+use crate::shared::value_replica::ValueReplica;
 use crate::shared::watch::SharedWatch;
 
 /// A value that all processes of the namespace share: each has a copy of it, which follows what any
@@ -68,14 +68,14 @@ use crate::shared::watch::SharedWatch;
 ///
 /// Payloads keep to the bounds of an event's: 32 levels, 65,536 values.
 pub struct Shared<T> {
-    pub(crate) copy: Arc<ValueCopy<T>>,
+    pub(crate) replica: Arc<ValueReplica<T>>,
     pub(crate) sharing: Arc<SharedOptions>,
 }
 
 impl<T: Shareable> Shared<T> {
     /// The name that it was asked for with.
     pub fn name(&self) -> &str {
-        &self.copy.name
+        &self.replica.name
     }
 
     /// The value as far as it is known here. Only the first call waits, for the value to be read;
@@ -88,7 +88,9 @@ impl<T: Shareable> Shared<T> {
     pub async fn get(&self) -> Result<Snapshot<T>, LoadError> {
         match self.peek() {
             Some(snapshot) => Ok(snapshot),
-            None => self.copy.result(self.copy.care.joined().await),
+            None => self
+                .replica
+                .result(self.replica.refresh_state.joined().await),
         }
     }
 
@@ -107,7 +109,7 @@ impl<T: Shareable> Shared<T> {
     /// # }
     /// ```
     pub fn peek(&self) -> Option<Snapshot<T>> {
-        self.copy.snapshot()
+        self.replica.snapshot()
     }
 
     /// Asks Redis.
@@ -116,7 +118,8 @@ impl<T: Shareable> Shared<T> {
     ///
     /// When Redis is away, refuses it or does not answer, or what it holds cannot be read.
     pub async fn refresh(&self) -> Result<Snapshot<T>, LoadError> {
-        self.copy.result(self.copy.care.refreshed().await)
+        self.replica
+            .result(self.replica.refresh_state.refreshed().await)
     }
 
     /// Writes it, whatever is there, and tells all processes. What is returned is this value or a newer
@@ -129,7 +132,7 @@ impl<T: Shareable> Shared<T> {
     /// key; or when Redis is away, refuses it or does not answer: [`StoreError::is_unknown`] says
     /// whether it may have been written all the same.
     pub async fn set(&self, value: &T) -> Result<Snapshot<T>, StoreError> {
-        self.copy.set(value, &self.sharing).await
+        self.replica.set(value, &self.sharing).await
     }
 
     /// Makes a new value of the old one, which is `None` where there is none, and returns it. Of a
@@ -173,7 +176,7 @@ impl<T: Shareable> Shared<T> {
         &self,
         change: impl FnMut(Option<&T>) -> T + Send + 'static,
     ) -> Result<Snapshot<T>, StoreError> {
-        self.copy.update(Box::new(change), &self.sharing).await
+        self.replica.update(Box::new(change), &self.sharing).await
     }
 
     /// Removes the value, and tells all processes. Redis remembers that for 7 days: a process that was
@@ -196,7 +199,7 @@ impl<T: Shareable> Shared<T> {
     ///
     /// When something else lies under the key, or Redis is away, refuses it or does not answer.
     pub async fn clear(&self) -> Result<(), StoreError> {
-        self.copy.clear().await.map(|_| ())
+        self.replica.clear().await.map(|_| ())
     }
 
     /// The changes from now on. Where nothing was read yet, the first reading is one.
@@ -217,9 +220,9 @@ impl<T: Shareable> Shared<T> {
     /// # }
     /// ```
     pub fn watch(&self) -> SharedWatch<T> {
-        let changes = SharedWatch::new(Arc::clone(&self.copy));
+        let changes = SharedWatch::new(Arc::clone(&self.replica));
         if self.peek().is_none() {
-            self.copy.care.behind();
+            self.replica.refresh_state.behind();
         }
         changes
     }
@@ -228,7 +231,7 @@ impl<T: Shareable> Shared<T> {
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Self {
-            copy: Arc::clone(&self.copy),
+            replica: Arc::clone(&self.replica),
             sharing: Arc::clone(&self.sharing),
         }
     }
@@ -236,6 +239,6 @@ impl<T> Clone for Shared<T> {
 
 impl<T> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Shared").field(&self.copy.name).finish()
+        f.debug_tuple("Shared").field(&self.replica.name).finish()
     }
 }

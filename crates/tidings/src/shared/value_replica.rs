@@ -17,46 +17,46 @@ use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
 use crate::error::shown;
 use crate::keyspace::Keyspace;
-use crate::keyspace::access::Kept;
+use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::answer::KeyError;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Written};
 use crate::observe::reports::Reports;
-use crate::receive::control::Notice;
-use crate::shared::changed::Announced;
-use crate::shared::held::Held;
+use crate::receive::control::ControlEvent;
+use crate::shared::changed::ValueChanged;
+use crate::shared::contained::ContainedDrop;
 use crate::shared::options::WhenLost;
-use crate::shared::reconciler::{Copy, in_time};
-use crate::shared::refresh::{Care, Outcome};
-use crate::shared::registry::Announceable;
+use crate::shared::reconciler::{Replica, in_time};
+use crate::shared::refresh::{Outcome, RefreshState};
+use crate::shared::registry::ChangeListener;
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::{Here, Problem, Snapshot};
 use crate::shared::updates::Updates;
 use crate::task::panic::caught;
 use crate::task::stage::Stage;
 
-pub(crate) struct ValueCopy<T> {
+pub(crate) struct ValueReplica<T> {
     pub(crate) name: Arc<str>,
     pub(crate) key: String,
     pub(crate) format: Format,
     pub(crate) here: watch::Sender<Here<T>>,
-    pub(crate) care: Care,
+    pub(crate) refresh_state: RefreshState,
     pub(crate) updates: Updates<T>,
     pub(crate) runtime: Handle,
-    pub(crate) kept: Arc<Kept>,
+    pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) stage: watch::Receiver<Stage>,
     pub(crate) when_lost: Mutex<WhenLost>,
 }
 
-impl<T: Shareable> ValueCopy<T> {
+impl<T: Shareable> ValueReplica<T> {
     pub(crate) fn snapshot(&self) -> Option<Snapshot<T>> {
         self.here.borrow().snapshot().cloned()
     }
 
     /// What is here after a reading that ended so.
     pub(crate) fn result(&self, outcome: Outcome) -> Result<Snapshot<T>, LoadError> {
-        outcome.map_err(|reason| self.unread(self.kept.ended_or(reason)))?;
+        outcome.map_err(|reason| self.unread(self.keyspace.ended_or(reason)))?;
         let here = self.here.borrow();
         match (here.problem(), here.snapshot()) {
             (Some(problem), _) => Err(problem.error.clone()),
@@ -77,8 +77,8 @@ impl<T: Shareable> ValueCopy<T> {
         }
     }
 
-    pub(super) fn held<V>(&self, value: V) -> Held<Arc<V>> {
-        Held::new(Arc::new(value), &self.name, &self.reports)
+    pub(super) fn contained<V>(&self, value: V) -> ContainedDrop<Arc<V>> {
+        ContainedDrop::new(Arc::new(value), &self.name, &self.reports)
     }
 
     /// Puts another value here, if what is here is what it replaced.
@@ -204,7 +204,7 @@ impl<T: Shareable> ValueCopy<T> {
         }
     }
 
-    pub(crate) fn decode(&self, written: &Written) -> Result<Held<Arc<T>>, LoadError> {
+    pub(crate) fn decode(&self, written: &Written) -> Result<ContainedDrop<Arc<T>>, LoadError> {
         let Ok(format) = written.format.parse() else {
             return Err(LoadError::Format {
                 shared: self.name.to_string(),
@@ -216,7 +216,7 @@ impl<T: Shareable> ValueCopy<T> {
             return Err(self.foreign("the value is empty"));
         }
         decode(Payload::new(format, &written.payload))
-            .map(|value| self.held(value))
+            .map(|value| self.contained(value))
             .map_err(|source| LoadError::Decode {
                 shared: self.name.to_string(),
                 source: Arc::new(source),
@@ -224,7 +224,7 @@ impl<T: Shareable> ValueCopy<T> {
     }
 
     /// What a notice brings along, if that follows what is here.
-    fn brought(&self, announced: &Announced, notice: &Notice<'_>) -> Option<Snapshot<T>> {
+    fn brought(&self, announced: &ValueChanged, event: &ControlEvent<'_>) -> Option<Snapshot<T>> {
         let nonce = announced.nonce.clone().filter(|nonce| !nonce.is_empty())?;
         let version = announced.version;
         if announced.cleared {
@@ -234,8 +234,8 @@ impl<T: Shareable> ValueCopy<T> {
         // Where it does not follow, it need not be read.
         let here = self.here.borrow().stamp();
         let can_follow = announced.has_value && here.is_some_and(|stamp| stamp.nonce == was);
-        let inlined: Inlined<T> = can_follow.then(|| decode(notice.payload).ok()).flatten()?;
-        let value = Some(self.held(inlined.value));
+        let inlined: Inlined<T> = can_follow.then(|| decode(event.payload).ok()).flatten()?;
+        let value = Some(self.contained(inlined.value));
         let snapshot = Snapshot::new(Stamp { version, nonce }, value);
         Some(snapshot.expiring(announced.ttl.is_some()))
     }
@@ -247,11 +247,11 @@ impl<T: Shareable> ValueCopy<T> {
     }
 
     /// Whether nothing has to be read because of this notice.
-    fn take_note(&self, announced: &Announced, notice: &Notice<'_>) -> Option<()> {
-        let (calm, brought) = (self.care.calm(), self.brought(announced, notice));
+    fn take_note(&self, announced: &ValueChanged, event: &ControlEvent<'_>) -> Option<()> {
+        let (idle, brought) = (self.refresh_state.idle(), self.brought(announced, event));
         // What is not there has no nonce of its own: one absence is not known from another.
         let was = announced.previous.as_deref().filter(|was| !was.is_empty());
-        let noted = self.care.if_undisturbed(calm, || {
+        let noted = self.refresh_state.if_undisturbed(idle, || {
             if self
                 .seen()
                 .is_some_and(|seen| Some(seen.nonce) == announced.nonce)
@@ -285,7 +285,7 @@ pub(super) fn decode<T: DeserializeOwned>(payload: Payload<'_>) -> Result<T, Dec
     })
 }
 
-impl<T: Shareable> Copy for ValueCopy<T> {
+impl<T: Shareable> Replica for ValueReplica<T> {
     fn key(&self) -> &str {
         &self.key
     }
@@ -300,8 +300,8 @@ impl<T: Shareable> Copy for ValueCopy<T> {
         here.stamp()
     }
 
-    fn care(&self) -> &Care {
-        &self.care
+    fn refresh_state(&self) -> &RefreshState {
+        &self.refresh_state
     }
 
     fn confirm(&self) {
@@ -335,7 +335,7 @@ impl<T: Shareable> Copy for ValueCopy<T> {
         })
     }
 
-    fn went_away(&self, since: Instant) {
+    fn became_unreachable(&self, since: Instant) {
         self.amend(|here| {
             here.snapshot()
                 .map(|snapshot| Here::Seen(snapshot.stale(since)))
@@ -343,10 +343,10 @@ impl<T: Shareable> Copy for ValueCopy<T> {
     }
 }
 
-impl<T: Shareable> Announceable<Announced> for ValueCopy<T> {
-    fn hear(&self, announced: Announced, notice: &Notice<'_>) {
-        if self.take_note(&announced, notice).is_none() {
-            self.care.behind();
+impl<T: Shareable> ChangeListener<ValueChanged> for ValueReplica<T> {
+    fn receive(&self, announced: ValueChanged, event: &ControlEvent<'_>) {
+        if self.take_note(&announced, event).is_none() {
+            self.refresh_state.behind();
         }
     }
 
@@ -359,19 +359,19 @@ impl<T: Shareable> Announceable<Announced> for ValueCopy<T> {
 mod tests {
     use super::*;
     use crate::observe::health::Counts;
-    use crate::shared::held::held;
+    use crate::shared::contained::contained;
 
-    fn copy<T: Shareable>() -> ValueCopy<T> {
+    fn replica<T: Shareable>() -> ValueReplica<T> {
         let stage = watch::channel(Stage::Open).1;
-        ValueCopy {
+        ValueReplica {
             name: "limit".into(),
             key: "tidings:{default}:shared:limit".to_owned(),
             format: Format::Json,
             here: watch::Sender::new(Here::Nothing),
-            care: Care::new(Arc::default(), stage.clone(), watch::channel(()).1),
+            refresh_state: RefreshState::new(Arc::default(), stage.clone(), watch::channel(()).1),
             updates: Updates::default(),
             runtime: Handle::current(),
-            kept: Arc::new(Kept::new(Duration::from_secs(1))),
+            keyspace: Arc::new(KeyspaceAccess::new(Duration::from_secs(1))),
             reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
             stage,
             when_lost: Mutex::default(),
@@ -380,48 +380,48 @@ mod tests {
 
     fn snapshot(version: u64, nonce: &str) -> Snapshot<u32> {
         let nonce = nonce.to_owned();
-        Snapshot::new(Stamp { version, nonce }, Some(held(7)))
+        Snapshot::new(Stamp { version, nonce }, Some(contained(7)))
     }
 
     #[tokio::test]
     async fn only_what_replaced_what_is_here_follows_it() {
-        let copy = copy();
-        assert!(copy.follow("", &snapshot(1, "a")).is_none());
-        assert!(copy.follow_or_begin("x", &snapshot(1, "a")).is_some());
-        assert!(copy.follow("x", &snapshot(2, "b")).is_none());
-        assert!(copy.follow("a", &snapshot(2, "b")).is_some());
+        let replica = replica();
+        assert!(replica.follow("", &snapshot(1, "a")).is_none());
+        assert!(replica.follow_or_begin("x", &snapshot(1, "a")).is_some());
+        assert!(replica.follow("x", &snapshot(2, "b")).is_none());
+        assert!(replica.follow("a", &snapshot(2, "b")).is_some());
         // The answer to an earlier one that comes later.
-        assert!(copy.follow_or_begin("x", &snapshot(1, "a")).is_none());
-        assert_eq!(copy.stamp().as_ref(), Some(snapshot(2, "b").stamp()));
+        assert!(replica.follow_or_begin("x", &snapshot(1, "a")).is_none());
+        assert_eq!(replica.stamp().as_ref(), Some(snapshot(2, "b").stamp()));
     }
 
     #[tokio::test]
     async fn an_announcement_that_leads_back_to_an_earlier_nonce_is_found_out_by_the_next_check() {
-        let copy = copy();
+        let replica = replica();
         let in_redis = snapshot(5, "a");
-        copy.put(in_redis.clone());
+        replica.put(in_redis.clone());
 
         for version in [5, 7, 999, u64::MAX] {
             let forged = snapshot(version, "b");
-            assert!(copy.follow_announced("a", &forged).is_none());
+            assert!(replica.follow_announced("a", &forged).is_none());
         }
-        assert!(copy.follow_announced("a", &snapshot(6, "b")).is_some());
-        assert!(copy.follow_announced("b", &in_redis).is_none());
-        assert!(copy.follow_announced("b", &snapshot(7, "a")).is_some());
+        assert!(replica.follow_announced("a", &snapshot(6, "b")).is_some());
+        assert!(replica.follow_announced("b", &in_redis).is_none());
+        assert!(replica.follow_announced("b", &snapshot(7, "a")).is_some());
 
-        assert_ne!(copy.stamp().as_ref(), Some(in_redis.stamp()));
+        assert_ne!(replica.stamp().as_ref(), Some(in_redis.stamp()));
     }
 
     #[tokio::test]
     async fn what_follows_while_redis_is_away_is_as_stale_as_what_was_there() {
-        let copy = copy();
-        copy.put(snapshot(1, "a"));
-        copy.went_away(Instant::now());
-        let followed = copy.follow("a", &snapshot(2, "b")).unwrap();
+        let replica = replica();
+        replica.put(snapshot(1, "a"));
+        replica.became_unreachable(Instant::now());
+        let followed = replica.follow("a", &snapshot(2, "b")).unwrap();
         assert!(followed.snapshot.stale_since().is_some());
-        assert!(copy.snapshot().unwrap().stale_since().is_some());
-        copy.confirm();
-        assert!(copy.snapshot().unwrap().stale_since().is_none());
+        assert!(replica.snapshot().unwrap().stale_since().is_some());
+        replica.confirm();
+        assert!(replica.snapshot().unwrap().stale_since().is_none());
     }
 
     #[tokio::test]
@@ -429,46 +429,51 @@ mod tests {
         #[derive(serde::Serialize, Deserialize)]
         struct Curious {
             #[serde(skip)]
-            copy: std::sync::Weak<ValueCopy<Curious>>,
+            replica: std::sync::Weak<ValueReplica<Curious>>,
         }
         impl Drop for Curious {
             fn drop(&mut self) {
-                if let Some(copy) = self.copy.upgrade() {
-                    copy.snapshot();
-                    assert!(copy.care.calm().is_some());
+                if let Some(replica) = self.replica.upgrade() {
+                    replica.snapshot();
+                    assert!(replica.refresh_state.idle().is_some());
                 }
             }
         }
-        let copy = Arc::new(copy::<Curious>());
+        let replica = Arc::new(replica::<Curious>());
         let curious = |nonce: &str| {
-            let copy = Arc::downgrade(&copy);
+            let replica = Arc::downgrade(&replica);
             let nonce = nonce.to_owned();
-            Snapshot::new(Stamp { version: 1, nonce }, Some(held(Curious { copy })))
+            Snapshot::new(
+                Stamp { version: 1, nonce },
+                Some(contained(Curious { replica })),
+            )
         };
-        copy.put(curious("a"));
-        copy.put(curious("b"));
-        let calm = copy.care.calm();
+        replica.put(curious("a"));
+        replica.put(curious("b"));
+        let idle = replica.refresh_state.idle();
         let next = curious("c");
-        let followed = copy.care.if_undisturbed(calm, || copy.follow("b", &next));
+        let followed = replica
+            .refresh_state
+            .if_undisturbed(idle, || replica.follow("b", &next));
         assert!(followed.is_some());
     }
 
     #[tokio::test]
     async fn the_same_value_is_no_change() {
-        let copy = copy::<u32>();
-        let mut changes = copy.here.subscribe();
-        copy.take_in(Found::Nothing);
+        let replica = replica::<u32>();
+        let mut changes = replica.here.subscribe();
+        replica.take_in(Found::Nothing);
         assert!(
             changes.has_changed().unwrap(),
             "it is known to be not there"
         );
         changes.mark_unchanged();
 
-        copy.take_in(Found::Nothing);
-        copy.went_away(Instant::now());
-        copy.confirm();
+        replica.take_in(Found::Nothing);
+        replica.became_unreachable(Instant::now());
+        replica.confirm();
 
         assert!(!changes.has_changed().unwrap());
-        assert!(copy.snapshot().unwrap().stale_since().is_none());
+        assert!(replica.snapshot().unwrap().stale_since().is_none());
     }
 }

@@ -10,7 +10,7 @@ use futures_util::stream::{BoxStream, StreamExt, unfold};
 
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
-use crate::shared::value_replica::ValueCopy;
+use crate::shared::value_replica::ValueReplica;
 use crate::task::stage::Stage;
 
 /// The changes of a shared value from now on: [`Shared::watch`](crate::shared::value::Shared::watch) gives it. Who
@@ -24,13 +24,13 @@ pub struct SharedWatch<T> {
 }
 
 impl<T: Shareable> SharedWatch<T> {
-    pub(super) fn new(copy: Arc<ValueCopy<T>>) -> Self {
-        let name = Arc::clone(&copy.name);
-        let (here, stage) = (copy.here.subscribe(), copy.stage.clone());
+    pub(super) fn new(replica: Arc<ValueReplica<T>>) -> Self {
+        let name = Arc::clone(&replica.name);
+        let (here, stage) = (replica.here.subscribe(), replica.stage.clone());
         // It holds the copy: who watches need not hold anything else.
         let snapshots = unfold(
-            (copy, here, stage),
-            |(copy, mut here, mut stage)| async move {
+            (replica, here, stage),
+            |(replica, mut here, mut stage)| async move {
                 loop {
                     tokio::select! {
                         biased;
@@ -39,7 +39,7 @@ impl<T: Shareable> SharedWatch<T> {
                     }
                     let snapshot = here.borrow_and_update().snapshot().cloned();
                     if let Some(snapshot) = snapshot {
-                        return Some((snapshot, (copy, here, stage)));
+                        return Some((snapshot, (replica, here, stage)));
                     }
                 }
             },

@@ -11,16 +11,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::{LoadError, StoreError};
-use crate::keyspace::access::Undone;
+use crate::keyspace::access::NotDone;
 use crate::keyspace::stamp::{Stamp, nonce};
 use crate::keyspace::value::{Attempt, Clearing, Found, Writing, can_carry};
-use crate::shared::held::Held;
+use crate::shared::contained::ContainedDrop;
 use crate::shared::options::SharedOptions;
-use crate::shared::refresh::Calm;
+use crate::shared::refresh::IdleToken;
 use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
-use crate::shared::updates::{Change, Failed, Together};
-use crate::shared::value_replica::{ValueCopy, decode};
+use crate::shared::updates::{Change, Failed, UpdateBatch};
+use crate::shared::value_replica::{ValueReplica, decode};
 use crate::task::FOREVER;
 use crate::task::panic::{caught, panic_text};
 use crate::task::random::jitter;
@@ -40,7 +40,7 @@ struct Encoded<T> {
     payload: Vec<u8>,
     inline: Option<Vec<u8>>,
     /// As everybody will read it.
-    value: Held<Arc<T>>,
+    value: ContainedDrop<Arc<T>>,
 }
 
 /// What was written, and what it replaced.
@@ -50,28 +50,28 @@ struct Replaced<T> {
 }
 
 /// Why updates were not written.
-enum Stop {
+enum NotWritten {
     /// What they make cannot be written, which may be the fault of one of them.
     Unwritable(StoreError),
     Unwritten(StoreError),
 }
 
-impl From<StoreError> for Stop {
+impl From<StoreError> for NotWritten {
     fn from(error: StoreError) -> Self {
         Self::Unwritten(error)
     }
 }
 
-impl<T: Shareable> ValueCopy<T> {
+impl<T: Shareable> ValueReplica<T> {
     pub(super) async fn set(
         &self,
         value: &T,
         sharing: &SharedOptions,
     ) -> Result<Snapshot<T>, StoreError> {
         let encoded = self.encode(value, sharing)?;
-        let calm = self.care.calm();
+        let idle = self.refresh_state.idle();
         match self.attempt(encoded, None, sharing).await? {
-            Ok(replaced) => Ok(self.settle(calm, replaced).await),
+            Ok(replaced) => Ok(self.settle(idle, replaced).await),
             Err(_) => unreachable!("it was written whatever was there"),
         }
     }
@@ -81,7 +81,7 @@ impl<T: Shareable> ValueCopy<T> {
         change: Change<T>,
         sharing: &Arc<SharedOptions>,
     ) -> Result<Snapshot<T>, StoreError> {
-        let change = Held::new(change, &self.name, &self.reports);
+        let change = ContainedDrop::new(change, &self.name, &self.reports);
         let (is_first, updated) = self.updates.add(change, sharing).await;
         if is_first {
             // The caller may stop waiting, and the other updates wait all the same.
@@ -100,21 +100,23 @@ impl<T: Shareable> ValueCopy<T> {
     /// make together what cannot be written.
     pub(super) async fn write_together(
         &self,
-        mut together: Together<T>,
-    ) -> Result<(), Together<T>> {
+        mut together: UpdateBatch<T>,
+    ) -> Result<(), UpdateBatch<T>> {
         match self.try_to_write(&mut together).await {
             Ok((made, written)) => together.succeed(made, &written),
-            Err(Stop::Unwritable(_)) if together.are_several() => return Err(together),
-            Err(Stop::Unwritable(error) | Stop::Unwritten(error)) => together.fail(&error),
+            Err(NotWritten::Unwritable(_)) if together.are_several() => return Err(together),
+            Err(NotWritten::Unwritable(error) | NotWritten::Unwritten(error)) => {
+                together.fail(&error);
+            }
         }
         Ok(())
     }
 
     async fn try_to_write(
         &self,
-        together: &mut Together<T>,
-    ) -> Result<(Vec<Held<Arc<T>>>, Snapshot<T>), Stop> {
-        let patience = self.kept.patience();
+        together: &mut UpdateBatch<T>,
+    ) -> Result<(Vec<ContainedDrop<Arc<T>>>, Snapshot<T>), NotWritten> {
+        let patience = self.keyspace.patience();
         if together.since().elapsed() >= patience {
             return Err(self
                 .unconfirmed(Unconfirmed::NotSent(SendFailure::TimedOut(patience)))
@@ -123,16 +125,16 @@ impl<T: Shareable> ValueCopy<T> {
         let deadline = Instant::now() + patience.min(FOREVER);
         let mut base = self.base().await?;
         for attempts in 1.. {
-            let made = together.make(base.value().map(|old| &**old), |made| self.held(made));
+            let made = together.make(base.value().map(|old| &**old), |made| self.contained(made));
             let (Some(new), Some(sharing)) = (made.last(), together.sharing()) else {
                 // Each of them panicked, and was told so.
                 return Ok((made, base));
             };
-            let encoded = self.encode(new, sharing).map_err(Stop::Unwritable)?;
-            let (calm, expected) = (self.care.calm(), base.held().nonce);
+            let encoded = self.encode(new, sharing).map_err(NotWritten::Unwritable)?;
+            let (idle, expected) = (self.refresh_state.idle(), base.contained().nonce);
             match self.attempt(encoded, Some(expected), sharing).await? {
-                Ok(replaced) => return Ok((made, self.settle(calm, replaced).await)),
-                Err(found) => base = self.overtaken(calm, &base, found)?,
+                Ok(replaced) => return Ok((made, self.settle(idle, replaced).await)),
+                Err(found) => base = self.overtaken(idle, &base, found)?,
             }
             if attempts == ATTEMPTS || Instant::now() >= deadline {
                 let shared = self.name.to_string();
@@ -144,16 +146,19 @@ impl<T: Shareable> ValueCopy<T> {
     }
 
     pub(super) async fn clear(&self) -> Result<Snapshot<T>, StoreError> {
-        let (calm, nonce) = (self.care.calm(), nonce());
+        let (idle, nonce) = (self.refresh_state.idle(), nonce());
         let clearing = Clearing {
             name: self.name.to_string(),
             nonce: nonce.clone(),
             version: self.version(),
         };
-        let cleared = self.kept.ask(|keys| keys.clear(&self.key, clearing)).await;
+        let cleared = self
+            .keyspace
+            .ask(|keys| keys.clear(&self.key, clearing))
+            .await;
         let (version, was) = cleared.map_err(|undone| self.undone(undone))?;
         let snapshot = Snapshot::new(Stamp { version, nonce }, None);
-        Ok(self.settle(calm, Replaced { was, snapshot }).await)
+        Ok(self.settle(idle, Replaced { was, snapshot }).await)
     }
 
     fn version(&self) -> u64 {
@@ -166,7 +171,7 @@ impl<T: Shareable> ValueCopy<T> {
         match known {
             Some(known) => Ok(known),
             None => self
-                .result(self.care.refreshed().await)
+                .result(self.refresh_state.refreshed().await)
                 .map_err(|error| self.unloaded(error)),
         }
     }
@@ -175,7 +180,7 @@ impl<T: Shareable> ValueCopy<T> {
     /// else has come meanwhile.
     fn overtaken(
         &self,
-        calm: Option<Calm>,
+        idle: Option<IdleToken>,
         base: &Snapshot<T>,
         found: Found,
     ) -> Result<Snapshot<T>, StoreError> {
@@ -189,17 +194,17 @@ impl<T: Shareable> ValueCopy<T> {
             }
         };
         // What is not there has no nonce of its own: one absence is not known from another.
-        let before = base.held().nonce;
+        let before = base.contained().nonce;
         if !before.is_empty() {
             let follow = || self.follow(&before, &found);
-            let _ = self.care.if_undisturbed(calm, follow);
+            let _ = self.refresh_state.if_undisturbed(idle, follow);
         }
         Ok(found)
     }
 
     fn encode(&self, value: &T, sharing: &SharedOptions) -> Result<Encoded<T>, StoreError> {
         let (payload, value) = encoded(&self.name, self.format, value)?;
-        let value = self.held(value);
+        let value = self.contained(value);
         let inline = self.inline(&payload, sharing);
         Ok(Encoded {
             payload,
@@ -235,7 +240,10 @@ impl<T: Shareable> ValueCopy<T> {
             inline: encoded.inline,
             version: self.version(),
         };
-        let answer = self.kept.ask(|keys| keys.write(&self.key, writing)).await;
+        let answer = self
+            .keyspace
+            .ask(|keys| keys.write(&self.key, writing))
+            .await;
         match answer.map_err(|undone| self.undone(undone))? {
             Attempt::Done { version, was } => {
                 let snapshot = Snapshot::new(Stamp { version, nonce }, Some(encoded.value));
@@ -247,13 +255,13 @@ impl<T: Shareable> ValueCopy<T> {
     }
 
     /// Lets what was written be seen here: it, or something newer.
-    async fn settle(&self, calm: Option<Calm>, replaced: Replaced<T>) -> Snapshot<T> {
+    async fn settle(&self, idle: Option<IdleToken>, replaced: Replaced<T>) -> Snapshot<T> {
         let Replaced { was, snapshot } = replaced;
         let follow = || self.follow_or_begin(&was, &snapshot);
-        if let Some(followed) = self.care.if_undisturbed(calm, follow) {
+        if let Some(followed) = self.refresh_state.if_undisturbed(idle, follow) {
             return followed.snapshot;
         }
-        let read = self.care.refreshed().await;
+        let read = self.refresh_state.refreshed().await;
         match (read, self.snapshot()) {
             (Ok(()), Some(newest)) => newest,
             // It was written, and nobody knows what came after it.
@@ -261,11 +269,11 @@ impl<T: Shareable> ValueCopy<T> {
         }
     }
 
-    fn undone(&self, undone: Undone) -> StoreError {
+    fn undone(&self, undone: NotDone) -> StoreError {
         match undone {
-            Undone::Foreign(words) => self.unloaded(self.foreign(&words)),
-            Undone::Overflow => self.unloaded(self.foreign("its version would overflow")),
-            Undone::Unconfirmed(why) => self.unconfirmed(why),
+            NotDone::Foreign(words) => self.unloaded(self.foreign(&words)),
+            NotDone::Overflow => self.unloaded(self.foreign("its version would overflow")),
+            NotDone::Unconfirmed(why) => self.unconfirmed(why),
         }
     }
 
@@ -284,16 +292,16 @@ impl<T: Shareable> ValueCopy<T> {
 }
 
 /// The task that writes the updates of a value, until none waits.
-async fn write_updates<T: Shareable>(copy: Arc<ValueCopy<T>>) {
-    while let Some(together) = copy.updates.take() {
+async fn write_updates<T: Shareable>(replica: Arc<ValueReplica<T>>) {
+    while let Some(together) = replica.updates.take() {
         // A panic here would leave all updates waiting that come after it.
-        let writing = AssertUnwindSafe(copy.write_together(together)).catch_unwind();
+        let writing = AssertUnwindSafe(replica.write_together(together)).catch_unwind();
         match writing.await {
             Ok(Ok(())) => {}
-            Ok(Err(together)) => copy.updates.put_back(together),
+            Ok(Err(together)) => replica.updates.put_back(together),
             Err(panic) => {
                 let text = panic_text(&*panic);
-                tracing::error!(shared = %copy.name, panic = text, "updates were not written");
+                tracing::error!(shared = %replica.name, panic = text, "updates were not written");
                 std::mem::forget(panic);
             }
         }

@@ -25,7 +25,7 @@ const WOKEN: u8 = 2;
 const ROUNDS: usize = 4;
 
 /// The future of a task, for the task and for those who move it on.
-pub(crate) struct Driven {
+pub(crate) struct InlineTask {
     /// `None` once it has ended.
     future: Mutex<Option<BoxFuture<'static, ()>>>,
     state: AtomicU8,
@@ -37,9 +37,9 @@ pub(crate) struct Driven {
 }
 
 /// The task's hold on the future: neither outlives the other.
-struct Task(Arc<Driven>);
+struct Task(Arc<InlineTask>);
 
-impl Driven {
+impl InlineTask {
     /// The future, and the task that it now is.
     pub(crate) fn new(
         future: impl Future<Output = ()> + Send + 'static,
@@ -143,7 +143,7 @@ impl Driven {
 }
 
 /// What the future waits for has come.
-impl Wake for Driven {
+impl Wake for InlineTask {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -165,9 +165,9 @@ impl Drop for Task {
     }
 }
 
-impl fmt::Debug for Driven {
+impl fmt::Debug for InlineTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driven").finish_non_exhaustive()
+        f.debug_struct("InlineTask").finish_non_exhaustive()
     }
 }
 
@@ -192,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_moved_on_from_elsewhere_and_the_task_ends_with_it() {
         let asked = Arc::default();
-        let (driven, task) = Driven::new(third_time(&asked), Handle::current());
+        let (driven, task) = InlineTask::new(third_time(&asked), Handle::current());
         let task = tokio::spawn(task);
         tokio::task::yield_now().await;
         driven.move_on();
@@ -211,7 +211,7 @@ mod tests {
             std::future::pending::<()>().await;
             drop(inside);
         };
-        let (driven, task) = Driven::new(future, Handle::current());
+        let (driven, task) = InlineTask::new(future, Handle::current());
         drop(task);
         assert_eq!(Arc::strong_count(&held), 1);
         driven.move_on();
@@ -219,7 +219,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_within_ends_the_task_and_not_the_one_who_moved_it_on() {
-        let (driven, task) = Driven::new(async { panic!("a mistake of ours") }, Handle::current());
+        let (driven, task) =
+            InlineTask::new(async { panic!("a mistake of ours") }, Handle::current());
         driven.move_on();
         assert_eq!(task.now_or_never(), Some(()));
     }
@@ -227,7 +228,10 @@ mod tests {
     #[tokio::test]
     async fn who_finds_it_polled_has_it_polled_once_more() {
         let asked: Arc<AtomicU32> = Arc::default();
-        let (counted, own) = (Arc::clone(&asked), Arc::new(OnceLock::<Arc<Driven>>::new()));
+        let (counted, own) = (
+            Arc::clone(&asked),
+            Arc::new(OnceLock::<Arc<InlineTask>>::new()),
+        );
         let inside = Arc::clone(&own);
         // Whoever looks while it is polled is this one itself, in the midst of it.
         let future = poll_fn(move |_| {
@@ -236,7 +240,7 @@ mod tests {
             }
             Poll::Pending
         });
-        let (driven, _task) = Driven::new(future, Handle::current());
+        let (driven, _task) = InlineTask::new(future, Handle::current());
         own.set(Arc::clone(&driven)).unwrap();
         driven.move_on();
         assert_eq!(asked.load(Ordering::SeqCst), 2);
@@ -251,7 +255,7 @@ mod tests {
             cx.waker().wake_by_ref();
             Poll::Pending
         });
-        let (driven, _task) = Driven::new(future, Handle::current());
+        let (driven, _task) = InlineTask::new(future, Handle::current());
         driven.move_on();
         assert_eq!(asked.load(Ordering::SeqCst) as usize, ROUNDS);
     }

@@ -13,7 +13,7 @@ use crate::keyspace::memory::MemoryKeys;
 use crate::memory::{Inbox, Place};
 use crate::observe::health::TopologyKind;
 use crate::transport::{
-    Backlog, Connected, Hearing, Publisher, Reply, Sending, Transport, in_line,
+    Backlog, Connected, Publisher, ReceiveHalf, Reply, SendHalf, Transport, in_line,
 };
 
 /// The way to a meeting place, which lasts as long as there is one: what is kept there outlives a
@@ -48,9 +48,9 @@ impl Transport for Memory {
         let inbox = Arc::new(Inbox::default());
         place.enter(&inbox);
         Ok(Connected {
-            hearing: Box::new(Hears { inbox }),
-            sending: Sending {
-                publisher: Box::new(Speaks {
+            receive_half: Box::new(MemoryReceiveHalf { inbox }),
+            sending: SendHalf {
+                publisher: Box::new(MemorySendHalf {
                     place: Arc::clone(&place),
                 }),
                 driver: Box::pin(pending()),
@@ -63,23 +63,23 @@ impl Transport for Memory {
     }
 }
 
-struct Hears {
+struct MemoryReceiveHalf {
     inbox: Arc<Inbox>,
 }
 
 #[async_trait]
-impl Hearing for Hears {
-    async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
+impl ReceiveHalf for MemoryReceiveHalf {
+    async fn receive(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
         poll_fn(|cx| self.inbox.take(frames, cx.waker())).await
     }
 }
 
 #[derive(Debug)]
-struct Speaks {
+struct MemorySendHalf {
     place: Arc<Place>,
 }
 
-impl Publisher for Speaks {
+impl Publisher for MemorySendHalf {
     fn publish(&self, frame: Bytes) -> Reply {
         let place = Arc::clone(&self.place);
         in_line(async move { Ok(Some(place.publish(frame).await)) })
@@ -95,8 +95,8 @@ impl Publisher for Speaks {
     }
 }
 
-impl fmt::Debug for Hears {
+impl fmt::Debug for MemoryReceiveHalf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hears").finish_non_exhaustive()
+        f.debug_struct("MemoryReceiveHalf").finish_non_exhaustive()
     }
 }

@@ -19,8 +19,8 @@ use crate::acl::Permissions;
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
 use crate::transport::address::{Place, address_of, shown};
-use crate::transport::sentinel::monitor::{PATIENCE, Said, Sentry};
-use crate::transport::sentinel::votes::{Ballot, Elsewhere};
+use crate::transport::sentinel::monitor::{Monitor, PATIENCE, Said};
+use crate::transport::sentinel::votes::{Elsewhere, Votes};
 use crate::transport::server::Server;
 use crate::transport::server::redis_connection::Access;
 use crate::transport::tls::Tls;
@@ -56,7 +56,7 @@ pub(crate) struct Sentinel {
 /// The task that keeps asking all sentinels, for as long as somebody holds this.
 #[derive(Debug)]
 struct Lookout {
-    ballot: watch::Receiver<Ballot>,
+    votes: watch::Receiver<Votes>,
     /// There is a reason to ask at once.
     hint: Arc<Notify>,
     _task: Task,
@@ -80,33 +80,33 @@ impl Topology for Sentinel {
         let since = Instant::now();
         let lookout = self.lookout();
         lookout.hint.notify_waiters();
-        let mut ballot = lookout.ballot.clone();
+        let mut votes = lookout.votes.clone();
         let asking = async {
-            let is_answered = |ballot: &Ballot| ballot.has_answer_since(since);
-            let is_refused = |ballot: &Ballot| ballot.is_refused_since(since);
-            let heard = ballot.wait_for(|ballot| is_answered(ballot) || is_refused(ballot));
-            if heard.await.is_ok_and(|ballot| is_refused(&ballot)) {
+            let is_answered = |votes: &Votes| votes.has_answer_since(since);
+            let is_refused = |votes: &Votes| votes.is_refused_since(since);
+            let received = votes.wait_for(|votes| is_answered(votes) || is_refused(votes));
+            if received.await.is_ok_and(|votes| is_refused(&votes)) {
                 return;
             }
-            let all = ballot.wait_for(|ballot| ballot.is_complete_since(since));
+            let all = votes.wait_for(|votes| votes.is_complete_since(since));
             let _ = timeout(GRACE, all).await;
             // During a failover nobody is named for a while.
-            let _ = ballot.wait_for(Ballot::has_candidate).await;
+            let _ = votes.wait_for(Votes::has_candidate).await;
         };
         let _ = timeout(FAILOVER, asking).await;
-        let ballot = lookout.ballot.borrow();
-        let candidates = ballot.candidates(Instant::now());
+        let votes = lookout.votes.borrow();
+        let candidates = votes.candidates(Instant::now());
         if candidates.is_empty() {
-            return Err(ballot.why_none(&self.master));
+            return Err(votes.why_none(&self.master));
         }
         Ok(candidates.iter().map(address_of).collect())
     }
 
     fn trouble(&self) -> Option<ConnectError> {
-        let ballot = self.lookout.get()?.ballot.borrow();
-        Some(match ballot.candidates(Instant::now()).first() {
+        let votes = self.lookout.get()?.votes.borrow();
+        Some(match votes.candidates(Instant::now()).first() {
             Some(named) => self.blame(&address_of(named), ConnectError::timed_out("connecting")),
-            None => ballot.why_none(&self.master),
+            None => votes.why_none(&self.master),
         })
     }
 
@@ -119,9 +119,9 @@ impl Topology for Sentinel {
 
     async fn check(&self, at: &ConnectionAddr) -> ConnectError {
         let lookout = self.lookout();
-        let mut ballot = lookout.ballot.clone();
+        let mut votes = lookout.votes.clone();
         loop {
-            let elsewhere = ballot.borrow_and_update().elsewhere(at, Instant::now());
+            let elsewhere = votes.borrow_and_update().elsewhere(at, Instant::now());
             let to = match &elsewhere {
                 Elsewhere::Surely(to) => Some(to),
                 Elsewhere::Perhaps(named) => self.master_among(named).await,
@@ -129,7 +129,7 @@ impl Topology for Sentinel {
             if let Some(to) = to {
                 return ConnectError::Moved { to: shown(to) };
             }
-            if ballot.changed().await.is_err() {
+            if votes.changed().await.is_err() {
                 // The runtime is about to end.
                 return ConnectError::Lost;
             }
@@ -175,23 +175,23 @@ impl Sentinel {
 
     fn lookout(&self) -> &Lookout {
         self.lookout.get_or_init(|| {
-            let sentry = Sentry {
+            let monitor = Monitor {
                 access: self.access.clone(),
                 master: Arc::clone(&self.master),
                 hint: Arc::default(),
             };
-            Lookout::begin(&self.sentinels, &sentry)
+            Lookout::begin(&self.sentinels, &monitor)
         })
     }
 }
 
 impl Lookout {
-    fn begin(sentinels: &[Place], sentry: &Sentry) -> Self {
-        let (ballots, ballot) = watch::channel(Ballot::default());
-        let watching = watch_all(sentinels.to_vec(), sentry.clone(), ballots);
+    fn begin(sentinels: &[Place], monitor: &Monitor) -> Self {
+        let (published, votes) = watch::channel(Votes::default());
+        let watching = watch_all(sentinels.to_vec(), monitor.clone(), published);
         Self {
-            ballot,
-            hint: Arc::clone(&sentry.hint),
+            votes,
+            hint: Arc::clone(&monitor.hint),
             _task: Task::begin(watching),
         }
     }
@@ -210,20 +210,20 @@ impl Drop for Task {
 }
 
 /// Asks all sentinels, those that others name included, and keeps what each said last.
-async fn watch_all(named: Vec<Place>, sentry: Sentry, ballots: watch::Sender<Ballot>) {
+async fn watch_all(named: Vec<Place>, monitor: Monitor, published: watch::Sender<Votes>) {
     let (says, mut said) = mpsc::channel(MOST);
     let mut sentries = HashMap::new();
     let (mut more, mut is_fixed) = (named, true);
     loop {
-        ballots.send_modify(|ballot| {
+        published.send_modify(|votes| {
             let now = Instant::now();
             // In one go, so that nobody sees a ballot without those that are named again.
-            for silent in ballot.forget() {
+            for silent in votes.forget() {
                 sentries.remove(&silent);
             }
             for place in more.drain(..) {
-                if ballot.len() < MOST && ballot.add(&place, is_fixed, now) {
-                    let watching = sentry.clone().watch(place.clone(), says.clone());
+                if votes.len() < MOST && votes.add(&place, is_fixed, now) {
+                    let watching = monitor.clone().watch(place.clone(), says.clone());
                     sentries.insert(place, Task::begin(watching));
                 }
             }
@@ -231,7 +231,7 @@ async fn watch_all(named: Vec<Place>, sentry: Sentry, ballots: watch::Sender<Bal
         let Some(Said { by, answer, others }) = said.recv().await else {
             return;
         };
-        ballots.send_modify(|ballot| ballot.put(&by, answer, Instant::now()));
+        published.send_modify(|votes| votes.put(&by, answer, Instant::now()));
         (more, is_fixed) = (others, false);
     }
 }

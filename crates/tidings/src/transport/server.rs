@@ -39,14 +39,14 @@ use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 use crate::redis_error::words;
 use crate::transport::server::life::Life;
-use crate::transport::server::redis_connection::{Access, Line, Setup};
+use crate::transport::server::redis_connection::{Access, RedisConnection, Setup};
 use crate::transport::server::role::{Role, ask_role, hello, shortcoming};
 use crate::transport::server::socket::Allowance;
-use crate::transport::server::tcp::Watch;
+use crate::transport::server::tcp::Readiness;
 use crate::transport::server::trail::Trail;
 use crate::transport::tls::Tls;
 use crate::transport::{
-    Backlog, Hearing, PublishError, Publisher, Reply, Sending, SendingAgain, in_line,
+    Backlog, PublishError, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain, in_line,
 };
 
 /// How many bytes are read before what they brought is handed over. With one frame more, it is
@@ -95,11 +95,11 @@ impl Server {
         &self,
         at: &ConnectionAddr,
         left: Left,
-    ) -> Result<(Box<dyn Hearing>, Sending), ConnectError> {
+    ) -> Result<(Box<dyn ReceiveHalf>, SendHalf), ConnectError> {
         // First hear, then send: what is sent before the subscription is confirmed is lost here.
-        let hearing = self.hearing(at, left).await?;
-        let sending = hearing.place.sending().await?;
-        Ok((Box::new(hearing), sending))
+        let receive_half = self.receive_half(at, left).await?;
+        let sending = receive_half.place.sending().await?;
+        Ok((Box::new(receive_half), sending))
     }
 
     /// Whether the server says of itself that it is a master. One that may not be asked says
@@ -110,7 +110,11 @@ impl Server {
         opened.is_ok_and(|line| line.role == Role::Master)
     }
 
-    async fn hearing(&self, at: &ConnectionAddr, left: Left) -> Result<Hears, ConnectError> {
+    async fn receive_half(
+        &self,
+        at: &ConnectionAddr,
+        left: Left,
+    ) -> Result<RedisReceiveHalf, ConnectError> {
         let inbox = Arc::new(Mutex::new(Vec::new()));
         let pushes = Arc::clone(&inbox);
         let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
@@ -141,7 +145,7 @@ impl Server {
             peer: line.peer,
             left,
         };
-        Ok(Hears {
+        Ok(RedisReceiveHalf {
             line,
             inbox,
             allowance,
@@ -157,7 +161,7 @@ impl Server {
         &self,
         at: &ConnectionAddr,
         peer: Option<SocketAddr>,
-    ) -> Result<Sending, ConnectError> {
+    ) -> Result<SendHalf, ConnectError> {
         let doing = "connecting to send";
         let setup = Setup {
             config: with_places(),
@@ -194,7 +198,7 @@ impl Server {
         connection: MultiplexedConnection,
         (driver, trail): (Driver, Trail),
         hides_role: bool,
-    ) -> Sending {
+    ) -> SendHalf {
         let (commands, driver) = commands(driver);
         let keyspace = RedisKeys {
             connection: connection.clone(),
@@ -202,14 +206,14 @@ impl Server {
             channel: self.channel.clone(),
             needs: Arc::clone(&self.access.needs),
         };
-        let publisher = Speaks {
+        let publisher = RedisSendHalf {
             connection,
             channel: self.channel.clone(),
             needs: Arc::clone(&self.access.needs),
             hides_role: Arc::new(AtomicBool::new(hides_role)),
             trail,
         };
-        Sending {
+        SendHalf {
             publisher: Box::new(publisher),
             driver,
             left: pending().boxed(),
@@ -232,7 +236,7 @@ struct Place {
 }
 
 impl Place {
-    async fn sending(&self) -> Result<Sending, ConnectError> {
+    async fn sending(&self) -> Result<SendHalf, ConnectError> {
         let mut sending = self.server.sending(&self.at, self.peer).await?;
         sending.left = (self.left)();
         Ok(sending)
@@ -247,17 +251,17 @@ fn frame(push: PushInfo) -> Option<Bytes> {
     }
 }
 
-struct Hears {
-    line: Line,
+struct RedisReceiveHalf {
+    line: RedisConnection,
     /// What was pushed and not yet taken.
     inbox: Arc<Mutex<Vec<Bytes>>>,
     allowance: Allowance,
-    watch: Watch,
+    watch: Readiness,
     place: Place,
     life: Life,
 }
 
-impl Hears {
+impl RedisReceiveHalf {
     fn take(&self, frames: &mut Vec<Bytes>) -> bool {
         frames.append(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
         !frames.is_empty()
@@ -265,8 +269,8 @@ impl Hears {
 }
 
 #[async_trait]
-impl Hearing for Hears {
-    async fn hear(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
+impl ReceiveHalf for RedisReceiveHalf {
+    async fn receive(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
         poll_fn(|cx| {
             // A check may have brought frames in passing.
             if self.take(frames) {
@@ -308,7 +312,7 @@ impl Hearing for Hears {
     }
 }
 
-struct Speaks {
+struct RedisSendHalf {
     connection: MultiplexedConnection,
     channel: String,
     needs: Arc<Needs>,
@@ -317,7 +321,7 @@ struct Speaks {
     trail: Trail,
 }
 
-impl Publisher for Speaks {
+impl Publisher for RedisSendHalf {
     fn lost(&self) -> ConnectError {
         self.trail.lost("sending")
     }
@@ -365,8 +369,8 @@ impl Publisher for Speaks {
 /// What a line of `CLIENT LIST` says of a hearer.
 fn backlog(client: &str) -> Option<Backlog> {
     let field = |name| client.split(' ').find_map(|field| field.strip_prefix(name));
-    let (hearer, bytes) = (field("id=")?.parse().ok()?, field("omem=")?.parse().ok()?);
-    Some(Backlog { hearer, bytes })
+    let (subscriber, bytes) = (field("id=")?.parse().ok()?, field("omem=")?.parse().ok()?);
+    Some(Backlog { subscriber, bytes })
 }
 
 fn refusal(error: &RedisError, needs: &Needs) -> PublishError {
@@ -396,7 +400,7 @@ mod tests {
         assert_eq!(
             backlog(client),
             Some(Backlog {
-                hearer: 3,
+                subscriber: 3,
                 bytes: 20_504
             })
         );

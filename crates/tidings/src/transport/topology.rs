@@ -113,10 +113,10 @@ impl Transport for Found {
                 why = self.topology.check(&at) => Err(why),
             };
             match connected {
-                Ok((hearing, sending)) => {
+                Ok((receive_half, sending)) => {
                     let server = self.server.shown(&at);
                     return Ok(Connected {
-                        hearing,
+                        receive_half,
                         sending,
                         server,
                     });

@@ -44,35 +44,35 @@ impl InMemory {
 
 impl Maps for MemoryKeys {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found> {
-        self.look(|kept| kept.entry(map, field))
+        self.look(|stored| stored.entry(map, field))
     }
 
     fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written> {
         let map = map.clone();
-        self.change(move |kept| {
-            if !kept.map(&map).allows(&new.field, &new.only) {
-                return (Written::Not(kept.entry(&map, &new.field)), None);
+        self.change(move |stored| {
+            if !stored.map(&map).allows(&new.field, &new.only) {
+                return (Written::Not(stored.entry(&map, &new.field)), None);
             }
-            let (moved, notice) = kept.advance(&map, Some(&new.field), new.nonce.clone());
-            kept.map(&map).write(new);
+            let (moved, notice) = stored.advance(&map, Some(&new.field), new.nonce.clone());
+            stored.map(&map).write(new);
             (Written::Done(moved), notice)
         })
     }
 
     fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved> {
         let (map, field, nonce) = (map.clone(), field.to_owned(), nonce.to_owned());
-        self.change(move |kept| {
-            kept.map(&map).entries.remove(&field);
-            kept.map(&map).leases.remove(&field);
-            kept.advance(&map, Some(&field), nonce)
+        self.change(move |stored| {
+            stored.map(&map).entries.remove(&field);
+            stored.map(&map).leases.remove(&field);
+            stored.advance(&map, Some(&field), nonce)
         })
     }
 
     fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved> {
         let (map, nonce) = (map.clone(), nonce.to_owned());
-        self.change(move |kept| {
-            *kept.map(&map) = Map::default();
-            kept.advance(&map, None, nonce)
+        self.change(move |stored| {
+            *stored.map(&map) = Map::default();
+            stored.advance(&map, None, nonce)
         })
     }
 
@@ -83,9 +83,9 @@ impl Maps for MemoryKeys {
         lease: &str,
         negative_will_do: bool,
     ) -> Answer<(Found, String)> {
-        self.look(|kept| {
-            let mut found = kept.entry(map, field);
-            let map = kept.map(map);
+        self.look(|stored| {
+            let mut found = stored.entry(map, field);
+            let map = stored.map(map);
             if map.living(field).is_some_and(|entry| entry.is_negative) && !negative_will_do {
                 found.entry = None;
             }
@@ -98,12 +98,12 @@ impl Maps for MemoryKeys {
     }
 
     fn map_len(&self, map: &MapKeys) -> Answer<u64> {
-        self.look(|kept| kept.map(map).entries.len() as u64)
+        self.look(|stored| stored.map(map).entries.len() as u64)
     }
 
     fn page(&self, map: &MapKeys, _from: u64) -> Answer<Page> {
-        self.look(|kept| {
-            let entries = kept.map(map).entries.iter();
+        self.look(|stored| {
+            let entries = stored.map(map).entries.iter();
             let bytes = |(field, entry): (&String, &Entry)| {
                 (field.clone().into_bytes(), entry.bytes.clone())
             };

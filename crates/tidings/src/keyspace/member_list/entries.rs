@@ -8,7 +8,7 @@ use tidings_codec::NodeId;
 use tokio::time::Instant;
 
 use crate::keyspace::member_list::silences::{RETURN, Silences};
-use crate::keyspace::member_list::{AT_ONCE, Beat, Listed, Renewed, milliseconds};
+use crate::keyspace::member_list::{AT_ONCE, Listed, Renewal, Renewed, milliseconds};
 
 /// The roll of a namespace, in memory.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Entries {
     last: Option<Instant>,
     silences: Silences,
     /// When all is forgotten, if nobody renews anything.
-    kept_until: Option<Instant>,
+    retained_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -42,20 +42,20 @@ impl Default for Entries {
             change: milliseconds(since_1970),
             last: None,
             silences: Silences::default(),
-            kept_until: None,
+            retained_until: None,
         }
     }
 }
 
 impl Entries {
-    pub(super) fn beat(&mut self, beat: &Beat) -> Change<Renewed> {
+    pub(super) fn renew(&mut self, renewal: &Renewal) -> Change<Renewed> {
         self.forget();
-        let is_joining = !self.members.contains_key(&beat.id);
-        let mut announcements = Vec::from_iter(self.join_or_renew(beat));
+        let is_joining = !self.members.contains_key(&renewal.id);
+        let mut announcements = Vec::from_iter(self.join_or_renew(renewal));
         let over = if is_joining {
             Vec::new()
         } else {
-            self.over(beat.lease)
+            self.over(renewal.lease)
         };
         let has_more = over.len() == AT_ONCE;
         let removed = over.into_iter().filter_map(|id| self.remove(id, "expired"));
@@ -70,37 +70,39 @@ impl Entries {
 
     /// As keys go when their time is up.
     fn forget(&mut self) {
-        let is_over = self.kept_until.is_some_and(|until| Instant::now() >= until);
+        let is_over = self
+            .retained_until
+            .is_some_and(|until| Instant::now() >= until);
         if is_over && !self.members.is_empty() {
             self.members.clear();
             self.change += 1;
         }
     }
 
-    fn join_or_renew(&mut self, beat: &Beat) -> Option<Vec<u8>> {
+    fn join_or_renew(&mut self, renewal: &Renewal) -> Option<Vec<u8>> {
         let now = Instant::now();
-        let over = now + beat.lease;
-        self.kept_until = self.kept_until.max(Some(over + beat.lease + RETURN));
-        if let Some(entry) = self.members.get_mut(&beat.id) {
+        let over = now + renewal.lease;
+        self.retained_until = self.retained_until.max(Some(over + renewal.lease + RETURN));
+        if let Some(entry) = self.members.get_mut(&renewal.id) {
             entry.over = over;
             let silence = self.last.map_or(Duration::MAX, |last| now - last);
             self.silences.put(silence, now);
             self.last = Some(now);
             return None;
         }
-        let started = beat.started.unwrap_or_else(|| self.now());
-        let rest = beat.description.strip_prefix('{').unwrap_or_default();
+        let started = renewal.started.unwrap_or_else(|| self.now());
+        let rest = renewal.description.strip_prefix('{').unwrap_or_default();
         let description = format!(r#"{{"started":{started},{rest}"#);
         if self.members.is_empty() {
             (self.last, self.silences) = (Some(now), Silences::default());
         }
         let entry = Entry {
             over,
-            lease: beat.lease,
+            lease: renewal.lease,
             description,
         };
-        self.members.insert(beat.id, entry);
-        Some(self.announce(beat.id, "joined"))
+        self.members.insert(renewal.id, entry);
+        Some(self.announce(renewal.id, "joined"))
     }
 
     /// Whose lease is over, as far as one who renews for so long can tell.
@@ -154,8 +156,8 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(15);
 
-    fn beat(id: u128, lease: Duration) -> Beat {
-        Beat {
+    fn renewal(id: u128, lease: Duration) -> Renewal {
+        Renewal {
             id: NodeId::new(id),
             lease,
             description: "{}".to_owned(),
@@ -164,51 +166,51 @@ mod tests {
     }
 
     /// Renews a lease as often as its bus would, for so long.
-    async fn keep_renewing(kept: &mut Entries, id: u128, lease: Duration, time: Duration) {
+    async fn keep_renewing(stored: &mut Entries, id: u128, lease: Duration, time: Duration) {
         let until = Instant::now() + time;
         while Instant::now() < until {
-            assert_eq!(kept.join_or_renew(&beat(id, lease)), None);
+            assert_eq!(stored.join_or_renew(&renewal(id, lease)), None);
             tokio::time::advance(lease / 5).await;
         }
-        kept.join_or_renew(&beat(id, lease));
+        stored.join_or_renew(&renewal(id, lease));
     }
 
-    fn roll(members: &[(u128, Duration)]) -> Entries {
-        let mut kept = Entries::default();
+    fn member_list(members: &[(u128, Duration)]) -> Entries {
+        let mut stored = Entries::default();
         for (id, lease) in members {
-            assert!(kept.join_or_renew(&beat(*id, *lease)).is_some());
+            assert!(stored.join_or_renew(&renewal(*id, *lease)).is_some());
         }
-        kept
+        stored
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_renew_is_over_after_its_lease() {
-        let mut kept = roll(&[(1, LEASE), (2, LEASE)]);
-        keep_renewing(&mut kept, 1, LEASE, LEASE).await;
-        assert_eq!(kept.over(LEASE), []);
-        keep_renewing(&mut kept, 1, LEASE, LEASE / 5).await;
-        assert_eq!(kept.over(LEASE), [NodeId::new(2)]);
+        let mut stored = member_list(&[(1, LEASE), (2, LEASE)]);
+        keep_renewing(&mut stored, 1, LEASE, LEASE).await;
+        assert_eq!(stored.over(LEASE), []);
+        keep_renewing(&mut stored, 1, LEASE, LEASE / 5).await;
+        assert_eq!(stored.over(LEASE), [NodeId::new(2)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_a_silence_of_all_each_has_its_lease_and_time_to_connect() {
-        let mut kept = roll(&[(1, LEASE), (2, LEASE), (3, 2 * LEASE)]);
+        let mut stored = member_list(&[(1, LEASE), (2, LEASE), (3, 2 * LEASE)]);
         tokio::time::advance(10 * LEASE).await;
-        keep_renewing(&mut kept, 1, LEASE, LEASE).await;
-        assert_eq!(kept.over(LEASE), []);
-        keep_renewing(&mut kept, 1, LEASE, RETURN).await;
-        assert_eq!(kept.over(LEASE), [NodeId::new(2)]);
-        keep_renewing(&mut kept, 1, LEASE, LEASE).await;
-        assert_eq!(kept.over(LEASE), [2, 3].map(NodeId::new));
+        keep_renewing(&mut stored, 1, LEASE, LEASE).await;
+        assert_eq!(stored.over(LEASE), []);
+        keep_renewing(&mut stored, 1, LEASE, RETURN).await;
+        assert_eq!(stored.over(LEASE), [NodeId::new(2)]);
+        keep_renewing(&mut stored, 1, LEASE, LEASE).await;
+        assert_eq!(stored.over(LEASE), [2, 3].map(NodeId::new));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_renews_seldom_lets_more_time_pass() {
-        let mut kept = roll(&[(1, 4 * LEASE), (2, LEASE)]);
-        keep_renewing(&mut kept, 1, 4 * LEASE, 4 * LEASE).await;
-        assert_eq!(kept.over(4 * LEASE), []);
-        keep_renewing(&mut kept, 1, 4 * LEASE, 2 * LEASE).await;
-        assert_eq!(kept.over(4 * LEASE), [NodeId::new(2)]);
+        let mut stored = member_list(&[(1, 4 * LEASE), (2, LEASE)]);
+        keep_renewing(&mut stored, 1, 4 * LEASE, 4 * LEASE).await;
+        assert_eq!(stored.over(4 * LEASE), []);
+        keep_renewing(&mut stored, 1, 4 * LEASE, 2 * LEASE).await;
+        assert_eq!(stored.over(4 * LEASE), [NodeId::new(2)]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -219,14 +221,14 @@ mod tests {
             // Whichever connects first hides the outage from nobody.
             for first in 0..leases.len() {
                 let members: Vec<_> = (1..).zip(leases).collect();
-                let mut roll = roll(&members);
-                roll.join_or_renew(&beat(1, leases[0]));
+                let mut member_list = member_list(&members);
+                member_list.join_or_renew(&renewal(1, leases[0]));
                 tokio::time::advance(away).await;
                 let mut members = members.clone();
                 members.rotate_left(first);
                 for (index, (id, lease)) in members.iter().enumerate() {
-                    assert_eq!(roll.join_or_renew(&beat(*id, *lease)), None);
-                    let over = roll.over(*lease);
+                    assert_eq!(member_list.join_or_renew(&renewal(*id, *lease)), None);
+                    let over = member_list.over(*lease);
                     let late: Vec<_> = members[index..].iter().map(|one| one.0).collect();
                     assert_eq!(over, [], "{away:?}: {id} saw, of {late:?}");
                     tokio::time::advance(Duration::from_millis(100)).await;
@@ -238,34 +240,34 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_many_that_are_over_some_are_left_for_the_next_time_at_once() {
         let many: Vec<_> = (2..42).map(|id| (id, LEASE)).collect();
-        let mut roll = roll(&many);
-        roll.join_or_renew(&beat(1, LEASE));
-        keep_renewing(&mut roll, 1, LEASE, LEASE).await;
+        let mut member_list = member_list(&many);
+        member_list.join_or_renew(&renewal(1, LEASE));
+        keep_renewing(&mut member_list, 1, LEASE, LEASE).await;
         tokio::time::advance(LEASE / 5).await;
         let mut rounds = Vec::new();
         loop {
-            let (renewed, announced) = roll.beat(&beat(1, LEASE));
+            let (renewed, announced) = member_list.renew(&renewal(1, LEASE));
             rounds.push(announced.len());
             if !renewed.has_more {
                 break;
             }
         }
         assert_eq!(rounds, [AT_ONCE, AT_ONCE, 8]);
-        assert_eq!(roll.list().members.len(), 1);
+        assert_eq!(member_list.list().members.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_nobody_is_left_to_take_them_off_the_dead_are_not_listed_and_forgotten_later() {
-        let mut roll = roll(&[(1, LEASE), (2, 2 * LEASE)]);
+        let mut member_list = member_list(&[(1, LEASE), (2, 2 * LEASE)]);
         tokio::time::advance(LEASE + RETURN).await;
-        assert_eq!(roll.list().members.len(), 2);
+        assert_eq!(member_list.list().members.len(), 2);
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(roll.list().members.len(), 1);
-        let change = roll.list().change;
+        assert_eq!(member_list.list().members.len(), 1);
+        let change = member_list.list().change;
         tokio::time::advance(3 * LEASE).await;
-        let (renewed, announced) = roll.beat(&beat(3, LEASE));
+        let (renewed, announced) = member_list.renew(&renewal(3, LEASE));
         assert_eq!(announced.len(), 1);
-        assert_eq!(roll.list().members.len(), 1);
+        assert_eq!(member_list.list().members.len(), 1);
         // One more than what was announced: others find out that they have missed something.
         assert_eq!(renewed.change, change + 2);
     }

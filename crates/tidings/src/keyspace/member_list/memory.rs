@@ -4,36 +4,39 @@ use tidings_codec::NodeId;
 
 use crate::keyspace::answer::Answer;
 use crate::keyspace::member_list::entries::Entries;
-use crate::keyspace::member_list::{Beat, Keys, Listed, Renewed, Roll};
+use crate::keyspace::member_list::{Keys, Listed, MemberList, Renewal, Renewed};
 use crate::keyspace::memory::{InMemory, MemoryKeys};
 
 impl InMemory {
-    fn roll(&mut self, keys: Keys) -> &mut Entries {
-        self.rolls.entry(keys).or_default()
+    fn member_list(&mut self, keys: Keys) -> &mut Entries {
+        self.member_lists.entry(keys).or_default()
     }
 }
 
-impl Roll for MemoryKeys {
-    fn beat(&self, keys: &Keys, beat: Beat) -> Answer<Renewed> {
+impl MemberList for MemoryKeys {
+    fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed> {
         let keys = keys.clone();
-        self.change(move |kept| kept.roll(keys).beat(&beat))
+        self.change(move |stored| stored.member_list(keys).renew(&renewal))
     }
 
     fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()> {
         let keys = keys.clone();
-        self.change(move |kept| ((), kept.roll(keys).remove(id, "left")))
+        self.change(move |stored| ((), stored.member_list(keys).remove(id, "left")))
     }
 
     fn list(&self, keys: &Keys) -> Answer<Listed> {
         let keys = keys.clone();
-        self.change(move |kept| (kept.roll(keys).list(), None))
+        self.change(move |stored| (stored.member_list(keys).list(), None))
     }
 
     fn describe(&self, keys: &Keys, ids: &[NodeId]) -> Answer<Vec<Option<String>>> {
         let (keys, ids) = (keys.clone(), ids.to_vec());
-        self.change(move |kept| {
-            let roll = kept.roll(keys);
-            (ids.iter().map(|id| roll.description(*id)).collect(), None)
+        self.change(move |stored| {
+            let member_list = stored.member_list(keys);
+            (
+                ids.iter().map(|id| member_list.description(*id)).collect(),
+                None,
+            )
         })
     }
 }

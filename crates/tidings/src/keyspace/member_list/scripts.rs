@@ -146,11 +146,11 @@ pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
         local id, channel = ARGV[1], ARGV[2]
-        local was_there = redis.call('ZREM', roll, id)
+        local was_there = redis.call('ZREM', member_list, id)
         redis.call('HDEL', descriptions, id)
         if was_there == 1 then
             local change = last_change() + 1
-            redis.call('HSET', beats, 'change', change)
+            redis.call('HSET', renewals, 'change', change)
             announce(channel, id, 'left', change)
         end
         ",
@@ -162,8 +162,8 @@ pub(super) static LIST: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
         local grace = tonumber(ARGV[1])
-        local silence = now - (tonumber(redis.call('HGET', beats, 'last')) or now)
-        local all = redis.call('ZRANGE', roll, 0, -1, 'WITHSCORES')
+        local silence = now - (tonumber(redis.call('HGET', renewals, 'last')) or now)
+        local all = redis.call('ZRANGE', member_list, 0, -1, 'WITHSCORES')
         local members = {}
         for i = 1, #all, 2 do
             local description = redis.call('HGET', descriptions, all[i])

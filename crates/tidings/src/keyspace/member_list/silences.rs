@@ -119,17 +119,17 @@ mod tests {
             later in 0_u64..60_000,
         ) {
             let (its, renewing) = (Duration::from_millis(its), Duration::from_millis(renewing));
-            let (mut kept, mut all) = (Silences::default(), Silences::default());
+            let (mut stored, mut all) = (Silences::default(), Silences::default());
             let mut end = Instant::now();
             for length in lengths {
                 let length = Duration::from_millis(length);
                 end += length;
-                kept.put(length, end);
+                stored.put(length, end);
                 all.0.push(Silence { length, end });
             }
             let now = end + Duration::from_millis(later);
-            prop_assert!(kept.0.len() <= MOST);
-            prop_assert!(kept.excuse(its, renewing, now) || !all.excuse(its, renewing, now));
+            prop_assert!(stored.0.len() <= MOST);
+            prop_assert!(stored.excuse(its, renewing, now) || !all.excuse(its, renewing, now));
         }
     }
 }

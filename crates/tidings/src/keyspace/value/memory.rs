@@ -12,17 +12,21 @@ use crate::keyspace::value::{
 
 impl Values for MemoryKeys {
     fn read(&self, key: &str) -> Answer<Found> {
-        self.look(|kept| kept.found(key))
+        self.look(|stored| stored.found(key))
     }
 
     fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
-        self.look(|kept| keys.iter().map(|key| Ok(kept.found(key).stamp())).collect())
+        self.look(|stored| {
+            keys.iter()
+                .map(|key| Ok(stored.found(key).stamp()))
+                .collect()
+        })
     }
 
     fn write(&self, key: &str, writing: Writing) -> Answer<Attempt> {
         let key = key.to_owned();
-        self.change(move |kept| {
-            let found = kept.found(&key);
+        self.change(move |stored| {
+            let found = stored.found(&key);
             let (was, ttl) = (found.stamp().nonce, writing.time_to_live);
             if writing.expected.is_some_and(|expected| expected != was) {
                 return (Attempt::Overtaken(found), None);
@@ -37,21 +41,21 @@ impl Values for MemoryKeys {
                 expires: ttl.is_some(),
                 is_restored: false,
             };
-            kept.put(key, Found::Value(value), ttl);
+            stored.put(key, Found::Value(value), ttl);
             (Attempt::Done { version, was }, Some(notice))
         })
     }
 
     fn clear(&self, key: &str, clearing: Clearing) -> Answer<Cleared> {
         let key = key.to_owned();
-        self.change(move |kept| {
-            let found = kept.found(&key);
+        self.change(move |stored| {
+            let found = stored.found(&key);
             let (version, was) = (next(&found, clearing.version), found.stamp().nonce);
             let Clearing { name, nonce, .. } = clearing;
             let notice = notice(&name, version, &nonce, &was, br#","cleared":true"#);
             let stamp = Stamp { version, nonce };
             let lasts = Duration::from_millis(CLEARED_LASTS_MS);
-            kept.put(key, Found::cleared(stamp), Some(lasts));
+            stored.put(key, Found::cleared(stamp), Some(lasts));
             ((version, was), Some(notice))
         })
     }

@@ -35,7 +35,7 @@ impl Failures {
 pub(crate) struct Level;
 
 impl Level {
-    pub(crate) fn of_hearing() -> Self {
+    pub(crate) fn of_receiving() -> Self {
         Self
     }
 
@@ -63,7 +63,7 @@ impl Frames {
         Self
     }
 
-    pub(crate) fn heard() -> Self {
+    pub(crate) fn received() -> Self {
         Self
     }
 

@@ -18,7 +18,7 @@ use crate::keyspace::stamp::Stamp;
 use crate::shared::map::entry::Loaded;
 use crate::shared::map::entry::{Entry, Reading};
 use crate::shared::map::invalidations::{Invalidations, Turn};
-use crate::shared::map::single_flight::Flights;
+use crate::shared::map::single_flight::SingleFlight;
 
 /// How many former stamps are remembered, to know those that answers still bring.
 const PASSED: usize = 256;
@@ -29,14 +29,14 @@ pub(crate) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// What was here when Redis was asked for the stamp.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct CacheState {
     stamp: Stamp,
     steps: u64,
 }
 
 /// What changed, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told<K> {
+pub(crate) enum Changed<K> {
     Nothing,
     Some(Vec<K>),
     All,
@@ -51,7 +51,7 @@ pub(crate) struct Cache<K, V> {
     /// When the stamp was taken from an answer: notices from before it may still come.
     answered: Option<Instant>,
     /// The stamp that an answer brought before its notice was heard.
-    unheard: Option<Stamp>,
+    unannounced: Option<Stamp>,
     /// The least recently used one first.
     entries: LinkedHashMap<K, Entry<V>, RandomState>,
     capacity: usize,
@@ -59,8 +59,8 @@ pub(crate) struct Cache<K, V> {
     gone: Gone<K, V>,
     /// The entries that come from a writing of which nothing was heard yet, and its mark.
     ahead: HashMap<K, String, RandomState>,
-    pub(crate) reading: Flights<K, WeakShared<Reading<V>>>,
-    pub(crate) loading: Flights<K, watch::Receiver<Option<Loaded<V>>>>,
+    pub(crate) reading: SingleFlight<K, WeakShared<Reading<V>>>,
+    pub(crate) loading: SingleFlight<K, watch::Receiver<Option<Loaded<V>>>>,
     pub(crate) stale_since: Option<Instant>,
     pub(crate) invalid: Invalidations<K>,
 }
@@ -92,13 +92,13 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             passed: VecDeque::new(),
             steps: 0,
             answered: None,
-            unheard: None,
+            unannounced: None,
             entries: LinkedHashMap::default(),
             capacity,
             gone: Vec::new(),
             ahead: HashMap::default(),
-            reading: Flights::default(),
-            loading: Flights::default(),
+            reading: SingleFlight::default(),
+            loading: SingleFlight::default(),
             stale_since: None,
             invalid: Invalidations::default(),
         }
@@ -131,7 +131,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         if self.entries.is_empty() && !self.has_passed(at) {
             self.adopt(at.clone());
             self.answered = Some(Instant::now());
-            self.unheard = Some(at.clone());
+            self.unannounced = Some(at.clone());
         }
         if self.has_passed(at) {
             self.ahead.remove(&key);
@@ -149,18 +149,22 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     }
 
     /// A change of these entries, or of all, was heard of.
-    pub(crate) fn hear(&mut self, keys: Option<&[K]>, now: Stamp, was: &str) -> Told<K> {
-        if self.unheard.take_if(|unheard| *unheard == now).is_some() {
+    pub(crate) fn receive(&mut self, keys: Option<&[K]>, now: Stamp, was: &str) -> Changed<K> {
+        if self
+            .unannounced
+            .take_if(|unannounced| *unannounced == now)
+            .is_some()
+        {
             return self.changed(keys);
         }
         // Our own changes are known before they are heard of.
         if self.has_passed(&now) {
-            return Told::Nothing;
+            return Changed::Nothing;
         }
         if self.is_next(&now, was) {
-            let told = self.changed(keys);
+            let changed = self.changed(keys);
             self.advance(now);
-            return told;
+            return changed;
         }
         if self.is_late(&now) {
             return self.changed(keys);
@@ -168,54 +172,58 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.forget_all();
         // What is read from now on is no older than this.
         self.adopt(now);
-        Told::All
+        Changed::All
     }
 
-    fn changed(&mut self, keys: Option<&[K]>) -> Told<K> {
+    fn changed(&mut self, keys: Option<&[K]>) -> Changed<K> {
         let Some(keys) = keys else {
             self.forget_all();
-            return Told::All;
+            return Changed::All;
         };
         for key in keys {
             self.forget(key);
         }
-        Told::Some(keys.to_vec())
+        Changed::Some(keys.to_vec())
     }
 
     /// This process changed an entry, to this.
-    pub(crate) fn wrote(&mut self, key: &K, entry: Entry<V>, now: &Stamp, was: &str) -> Told<K> {
+    pub(crate) fn wrote(&mut self, key: &K, entry: Entry<V>, now: &Stamp, was: &str) -> Changed<K> {
         self.forget(key);
         if *now == self.stamp {
             self.keep(key.clone(), entry, now);
-            if self.unheard.take_if(|unheard| unheard == now).is_some() {
-                return Told::Some(vec![key.clone()]);
+            if self
+                .unannounced
+                .take_if(|unannounced| unannounced == now)
+                .is_some()
+            {
+                return Changed::Some(vec![key.clone()]);
             }
-            return Told::Nothing;
+            return Changed::Nothing;
         }
         if !self.is_next(now, was) {
             // What others wrote before or after it was not heard of yet, and may be this entry.
             self.gone.push((key.clone(), entry));
-            return Told::Nothing;
+            return Changed::Nothing;
         }
         self.advance(now.clone());
         self.keep(key.clone(), entry, now);
-        Told::Some(vec![key.clone()])
+        Changed::Some(vec![key.clone()])
     }
 
     /// Redis holds the stamp that is here: all but what is from elsewhere is what Redis holds.
-    pub(crate) fn confirm(&mut self) -> Told<K> {
+    pub(crate) fn confirm(&mut self) -> Changed<K> {
         self.stale_since = None;
         let ahead = std::mem::take(&mut self.ahead);
         let dropped: Vec<K> = ahead.into_keys().collect();
         for key in &dropped {
             self.forget(key);
         }
-        Told::Some(dropped)
+        Changed::Some(dropped)
     }
 
     /// How far it is now, for an answer that is on its way.
-    pub(crate) fn asked(&self) -> Asked {
-        Asked {
+    pub(crate) fn asked(&self) -> CacheState {
+        CacheState {
             stamp: self.stamp.clone(),
             steps: self.steps,
         }
@@ -223,14 +231,14 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// Whether this is the stamp that is here, or was since then: Redis may answer before others
     /// write, and be heard after them. An older one would be from a failover.
-    pub(crate) fn had_since(&self, asked: &Asked, stamp: &Stamp) -> bool {
+    pub(crate) fn had_since(&self, asked: &CacheState, stamp: &Stamp) -> bool {
         let steps = usize::try_from(self.steps - asked.steps).unwrap_or(usize::MAX);
         let mut had = self.passed.iter().rev().take(steps);
         *stamp == self.stamp || *stamp == asked.stamp || had.any(|nonce| *nonce == stamp.nonce)
     }
 
     /// Redis held this stamp after it was asked.
-    pub(crate) fn follow(&mut self, asked: &Asked, stamp: Stamp) -> Told<K> {
+    pub(crate) fn follow(&mut self, asked: &CacheState, stamp: Stamp) -> Changed<K> {
         if self.had_since(asked, &stamp) {
             return self.confirm();
         }
@@ -238,16 +246,20 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.forget_all();
         self.adopt(stamp);
         self.answered = Some(Instant::now());
-        Told::All
+        Changed::All
     }
 
     /// Nobody knows what Redis holds: what is here is of no use.
-    pub(crate) fn lose(&mut self) -> Told<K> {
+    pub(crate) fn lose(&mut self) -> Changed<K> {
         let is_news = self.stale_since.is_none() || !self.entries.is_empty();
         self.stale_since.get_or_insert_with(Instant::now);
         self.forget_all();
         self.adopt(Stamp::default());
-        if is_news { Told::All } else { Told::Nothing }
+        if is_news {
+            Changed::All
+        } else {
+            Changed::Nothing
+        }
     }
 
     /// This entry may be another by now.
@@ -306,7 +318,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     fn adopt(&mut self, stamp: Stamp) {
         self.passed.clear();
         self.answered = None;
-        self.unheard = None;
+        self.unannounced = None;
         self.stamp = stamp;
     }
 
@@ -344,7 +356,7 @@ mod tests {
         cache
     }
 
-    fn kept(cache: &mut Cache<u32, u32>) -> Vec<u32> {
+    fn keyspace(cache: &mut Cache<u32, u32>) -> Vec<u32> {
         (0..10).filter(|key| cache.get(key).is_some()).collect()
     }
 
@@ -356,7 +368,7 @@ mod tests {
 
         cache.keep(3, entry(3), &stamp(1));
 
-        assert_eq!(kept(&mut cache), [1, 3]);
+        assert_eq!(keyspace(&mut cache), [1, 3]);
         assert_eq!(cache.take_gone().len(), 1);
     }
 
@@ -364,7 +376,7 @@ mod tests {
     fn a_capacity_of_zero_keeps_nothing() {
         let mut cache = Cache::new(0);
         cache.keep(1, entry(1), &stamp(1));
-        assert!(kept(&mut cache).is_empty());
+        assert!(keyspace(&mut cache).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -375,85 +387,103 @@ mod tests {
         cache.keep(2, entry, &stamp(1));
 
         tokio::time::advance(Duration::from_millis(4_999)).await;
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(kept(&mut cache), [1, 3]);
+        assert_eq!(keyspace(&mut cache), [1, 3]);
     }
 
     #[test]
     fn the_next_change_drops_one_entry() {
         let mut cache = cache();
-        assert_eq!(cache.hear(Some(&[2]), stamp(2), "n1"), Told::Some(vec![2]));
-        assert_eq!(kept(&mut cache), [1, 3]);
+        assert_eq!(
+            cache.receive(Some(&[2]), stamp(2), "n1"),
+            Changed::Some(vec![2])
+        );
+        assert_eq!(keyspace(&mut cache), [1, 3]);
         assert_eq!(cache.stamp(), &stamp(2));
     }
 
     #[test]
     fn a_change_after_one_that_was_missed_drops_all() {
         let mut cache = cache();
-        assert_eq!(cache.hear(Some(&[2]), stamp(3), "n2"), Told::All);
-        assert!(kept(&mut cache).is_empty());
+        assert_eq!(cache.receive(Some(&[2]), stamp(3), "n2"), Changed::All);
+        assert!(keyspace(&mut cache).is_empty());
         // And from there on it goes step by step again.
         cache.keep(1, entry(1), &stamp(3));
-        assert_eq!(cache.hear(Some(&[2]), stamp(4), "n3"), Told::Some(vec![2]));
-        assert_eq!(kept(&mut cache), [1]);
+        assert_eq!(
+            cache.receive(Some(&[2]), stamp(4), "n3"),
+            Changed::Some(vec![2])
+        );
+        assert_eq!(keyspace(&mut cache), [1]);
     }
 
     #[test]
     fn a_change_from_before_the_answer_drops_one_entry() {
         let mut cache = Cache::new(10);
         (1..=3).for_each(|key| cache.keep(key, entry(key), &stamp(5)));
-        assert_eq!(cache.hear(Some(&[2]), stamp(4), "n3"), Told::Some(vec![2]));
+        assert_eq!(
+            cache.receive(Some(&[2]), stamp(4), "n3"),
+            Changed::Some(vec![2])
+        );
         // Nor was the change heard of that the answer has.
-        assert_eq!(cache.hear(Some(&[4]), stamp(5), "n4"), Told::Some(vec![4]));
-        assert_eq!(cache.hear(Some(&[4]), stamp(5), "n4"), Told::Nothing);
-        assert_eq!(kept(&mut cache), [1, 3]);
-        assert_eq!(cache.hear(Some(&[1]), stamp(6), "n5"), Told::Some(vec![1]));
-        assert_eq!(kept(&mut cache), [3]);
+        assert_eq!(
+            cache.receive(Some(&[4]), stamp(5), "n4"),
+            Changed::Some(vec![4])
+        );
+        assert_eq!(cache.receive(Some(&[4]), stamp(5), "n4"), Changed::Nothing);
+        assert_eq!(keyspace(&mut cache), [1, 3]);
+        assert_eq!(
+            cache.receive(Some(&[1]), stamp(6), "n5"),
+            Changed::Some(vec![1])
+        );
+        assert_eq!(keyspace(&mut cache), [3]);
         // Once something is heard that fits to nothing, older versions are news.
-        assert_eq!(cache.hear(Some(&[1]), stamp(8), "n7"), Told::All);
+        assert_eq!(cache.receive(Some(&[1]), stamp(8), "n7"), Changed::All);
         cache.keep(3, entry(3), &stamp(8));
-        assert_eq!(cache.hear(Some(&[1]), stamp(7), "n6"), Told::All);
+        assert_eq!(cache.receive(Some(&[1]), stamp(7), "n6"), Changed::All);
     }
 
     #[test]
     fn a_stamp_of_the_same_mark_and_another_version_is_another() {
         let mut cache = cache();
-        assert_eq!(cache.hear(Some(&[2]), stamp(9), "n1"), Told::All);
-        assert!(kept(&mut cache).is_empty());
+        assert_eq!(cache.receive(Some(&[2]), stamp(9), "n1"), Changed::All);
+        assert!(keyspace(&mut cache).is_empty());
     }
 
     #[test]
     fn what_is_heard_of_once_more_changes_nothing() {
         let mut cache = cache();
-        cache.hear(Some(&[4]), stamp(2), "n1");
-        assert_eq!(cache.hear(Some(&[2]), stamp(2), "n1"), Told::Nothing);
-        assert_eq!(cache.hear(Some(&[2]), stamp(1), ""), Told::Some(vec![2]));
-        assert_eq!(cache.hear(Some(&[1]), stamp(1), ""), Told::Nothing);
-        assert_eq!(kept(&mut cache), [1, 3]);
+        cache.receive(Some(&[4]), stamp(2), "n1");
+        assert_eq!(cache.receive(Some(&[2]), stamp(2), "n1"), Changed::Nothing);
+        assert_eq!(
+            cache.receive(Some(&[2]), stamp(1), ""),
+            Changed::Some(vec![2])
+        );
+        assert_eq!(cache.receive(Some(&[1]), stamp(1), ""), Changed::Nothing);
+        assert_eq!(keyspace(&mut cache), [1, 3]);
     }
 
     #[test]
     fn another_stamp_in_redis_drops_all_and_the_same_nothing() {
         let mut cache = cache();
         let asked = cache.asked();
-        assert_eq!(cache.follow(&asked, stamp(1)), Told::Some(vec![]));
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
-        assert_eq!(cache.follow(&asked, stamp(2)), Told::All);
-        assert!(kept(&mut cache).is_empty());
+        assert_eq!(cache.follow(&asked, stamp(1)), Changed::Some(vec![]));
+        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cache.follow(&asked, stamp(2)), Changed::All);
+        assert!(keyspace(&mut cache).is_empty());
         assert_eq!(cache.stamp(), &stamp(2));
     }
 
     #[test]
     fn an_answer_that_was_overtaken_by_notices_drops_nothing_and_one_of_a_failover_all() {
         let mut cache = cache();
-        cache.hear(Some(&[1]), stamp(2), "n1");
+        cache.receive(Some(&[1]), stamp(2), "n1");
         let asked = cache.asked();
-        cache.hear(Some(&[2]), stamp(3), "n2");
-        assert_eq!(cache.follow(&asked, stamp(2)), Told::Some(vec![]));
+        cache.receive(Some(&[2]), stamp(3), "n2");
+        assert_eq!(cache.follow(&asked, stamp(2)), Changed::Some(vec![]));
         assert_eq!(cache.stamp(), &stamp(3));
-        assert_eq!(cache.follow(&asked, stamp(1)), Told::All);
-        assert!(kept(&mut cache).is_empty());
+        assert_eq!(cache.follow(&asked, stamp(1)), Changed::All);
+        assert!(keyspace(&mut cache).is_empty());
     }
 
     #[test]
@@ -461,8 +491,8 @@ mod tests {
         let mut cache = Cache::new(10);
         let asked = cache.asked();
         cache.keep(1, entry(1), &stamp(1));
-        assert_eq!(cache.follow(&asked, stamp(0)), Told::Some(vec![]));
-        assert_eq!(kept(&mut cache), [1]);
+        assert_eq!(cache.follow(&asked, stamp(0)), Changed::Some(vec![]));
+        assert_eq!(keyspace(&mut cache), [1]);
         assert_eq!(cache.stamp(), &stamp(1));
     }
 
@@ -471,36 +501,36 @@ mod tests {
         let mut cache = cache();
         // Redis answered when it had the second stamp, and lost that in a failover.
         cache.keep(4, entry(4), &stamp(2));
-        assert_eq!(cache.confirm(), Told::Some(vec![4]));
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        assert_eq!(cache.confirm(), Changed::Some(vec![4]));
+        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
     }
 
     #[test]
     fn what_comes_from_a_writing_that_is_heard_of_later_is_kept() {
         let mut cache = cache();
         cache.keep(4, entry(4), &stamp(2));
-        cache.hear(Some(&[1]), stamp(2), "n1");
-        assert_eq!(cache.confirm(), Told::Some(vec![]));
-        assert_eq!(kept(&mut cache), [2, 3, 4]);
+        cache.receive(Some(&[1]), stamp(2), "n1");
+        assert_eq!(cache.confirm(), Changed::Some(vec![]));
+        assert_eq!(keyspace(&mut cache), [2, 3, 4]);
     }
 
     #[test]
     fn an_answer_that_is_older_than_what_was_heard_is_kept() {
         let mut cache = cache();
-        cache.hear(Some(&[1]), stamp(2), "n1");
+        cache.receive(Some(&[1]), stamp(2), "n1");
         cache.keep(4, entry(4), &stamp(1));
-        assert_eq!(cache.confirm(), Told::Some(vec![]));
-        assert_eq!(kept(&mut cache), [2, 3, 4]);
+        assert_eq!(cache.confirm(), Changed::Some(vec![]));
+        assert_eq!(keyspace(&mut cache), [2, 3, 4]);
     }
 
     #[test]
     fn a_write_of_our_own_is_kept_where_nothing_came_between() {
         let mut cache = cache();
-        let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
-        assert_eq!(told, Told::Some(vec![1]));
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
-        assert_eq!(cache.hear(Some(&[1]), stamp(2), "n1"), Told::Nothing);
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        let changed = cache.wrote(&1, entry(7), &stamp(2), "n1");
+        assert_eq!(changed, Changed::Some(vec![1]));
+        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
+        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
     }
 
     #[test]
@@ -508,34 +538,37 @@ mod tests {
         let mut cache = cache();
         cache.wrote(&1, entry(7), &stamp(2), "n1");
         cache.wrote(&2, entry(8), &stamp(3), "n2");
-        assert_eq!(cache.hear(Some(&[1]), stamp(2), "n1"), Told::Nothing);
-        assert_eq!(cache.hear(Some(&[2]), stamp(3), "n2"), Told::Nothing);
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
+        assert_eq!(cache.receive(Some(&[2]), stamp(3), "n2"), Changed::Nothing);
+        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
     }
 
     #[test]
     fn clearing_all_is_one_change_as_any_other() {
         let mut cache = cache();
-        assert_eq!(cache.hear(None, stamp(2), "n1"), Told::All);
-        assert!(kept(&mut cache).is_empty());
-        assert_eq!(cache.hear(None, stamp(2), "n1"), Told::Nothing);
-        assert_eq!(cache.hear(Some(&[1]), stamp(3), "n2"), Told::Some(vec![1]));
+        assert_eq!(cache.receive(None, stamp(2), "n1"), Changed::All);
+        assert!(keyspace(&mut cache).is_empty());
+        assert_eq!(cache.receive(None, stamp(2), "n1"), Changed::Nothing);
+        assert_eq!(
+            cache.receive(Some(&[1]), stamp(3), "n2"),
+            Changed::Some(vec![1])
+        );
     }
 
     #[test]
     fn a_write_of_our_own_that_was_heard_before_its_answer_is_kept() {
         let mut cache = cache();
-        cache.hear(Some(&[1]), stamp(2), "n1");
-        let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
-        assert_eq!(told, Told::Nothing);
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        cache.receive(Some(&[1]), stamp(2), "n1");
+        let changed = cache.wrote(&1, entry(7), &stamp(2), "n1");
+        assert_eq!(changed, Changed::Nothing);
+        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
     }
 
     #[test]
     fn a_write_of_our_own_is_read_again_where_others_wrote_meanwhile() {
         let mut cache = cache();
-        assert_eq!(cache.wrote(&1, entry(7), &stamp(3), "n2"), Told::Nothing);
-        assert_eq!(kept(&mut cache), [2, 3]);
+        assert_eq!(cache.wrote(&1, entry(7), &stamp(3), "n2"), Changed::Nothing);
+        assert_eq!(keyspace(&mut cache), [2, 3]);
         assert_eq!(cache.stamp(), &stamp(1));
     }
 
@@ -545,26 +578,32 @@ mod tests {
         cache.keep(1, entry(1), &stamp(2));
         // The second change was of this entry.
         cache.keep(2, entry(2), &stamp(1));
-        assert_eq!(kept(&mut cache), [1]);
-        assert_eq!(cache.hear(Some(&[2]), stamp(2), "n1"), Told::Some(vec![2]));
-        assert_eq!(kept(&mut cache), [1]);
+        assert_eq!(keyspace(&mut cache), [1]);
+        assert_eq!(
+            cache.receive(Some(&[2]), stamp(2), "n1"),
+            Changed::Some(vec![2])
+        );
+        assert_eq!(keyspace(&mut cache), [1]);
     }
 
     #[test]
     fn a_write_of_our_own_that_an_answer_brought_first_is_told_once() {
         let mut cache = Cache::new(10);
         cache.keep(2, entry(2), &stamp(2));
-        let told = cache.wrote(&1, entry(7), &stamp(2), "n1");
-        assert_eq!(told, Told::Some(vec![1]));
-        assert_eq!(cache.hear(Some(&[1]), stamp(2), "n1"), Told::Nothing);
-        assert_eq!(kept(&mut cache), [1, 2]);
+        let changed = cache.wrote(&1, entry(7), &stamp(2), "n1");
+        assert_eq!(changed, Changed::Some(vec![1]));
+        assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
+        assert_eq!(keyspace(&mut cache), [1, 2]);
     }
 
     #[test]
     fn a_change_of_what_is_no_key_here_is_one_step_and_drops_nothing() {
         let mut cache = cache();
-        assert_eq!(cache.hear(Some(&[]), stamp(2), "n1"), Told::Some(vec![]));
-        assert_eq!(kept(&mut cache), [1, 2, 3]);
+        assert_eq!(
+            cache.receive(Some(&[]), stamp(2), "n1"),
+            Changed::Some(vec![])
+        );
+        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
         assert_eq!(cache.stamp(), &stamp(2));
     }
 
@@ -575,7 +614,7 @@ mod tests {
         let (_, load) = watch::channel(None);
         let loading = cache.loading.ticket();
         cache.loading.begin(2, loading, load);
-        cache.hear(Some(&[2]), stamp(2), "n1");
+        cache.receive(Some(&[2]), stamp(2), "n1");
         assert!(!cache.reading.end(&2, ticket));
         assert!(!cache.loading.end(&2, loading));
     }

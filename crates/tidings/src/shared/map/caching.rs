@@ -154,11 +154,11 @@ mod tests {
             // The clock is paused: it goes on only when every task waits.
             sleep(Duration::from_millis(1)).await;
 
-            let held = reader.inner.kept.answers.lock().await;
+            let contained = reader.inner.keyspace.answers.lock().await;
             let mut reading = pin!(read(map.clone()));
             assert!(poll!(&mut reading).is_pending());
             advance(Duration::from_secs(4)).await;
-            drop(held);
+            drop(contained);
 
             assert_eq!(reading.await, 41, "{name}");
             assert_eq!(map.peek(&7).as_deref(), Some(&41), "{name}");

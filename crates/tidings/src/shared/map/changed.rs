@@ -4,11 +4,11 @@ use serde::Deserialize;
 
 use crate::keyspace::map::NOTICE;
 use crate::keyspace::stamp::Stamp;
-use crate::shared::registry::Announcement;
+use crate::shared::registry::ChangeNotification;
 
 /// Entries were written or taken away. Programs that are no bus may leave all but the map out.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Announced {
+pub(crate) struct MapChanged {
     map: String,
     /// Which entry changed; `None` for any.
     pub(crate) key: Option<String>,
@@ -17,7 +17,7 @@ pub(crate) struct Announced {
     previous: Option<String>,
 }
 
-impl Announced {
+impl MapChanged {
     /// The map's stamp after the change, and the mark before it, from who knows them.
     pub(crate) fn moved(self) -> Option<(Stamp, String)> {
         let (version, nonce) = self.version.zip(self.nonce)?;
@@ -25,7 +25,7 @@ impl Announced {
     }
 }
 
-impl Announcement for Announced {
+impl ChangeNotification for MapChanged {
     const EVENT: &'static str = NOTICE;
     const HEARERS: &'static str = "shared maps";
 

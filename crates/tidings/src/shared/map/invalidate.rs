@@ -14,17 +14,17 @@ use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::StoreError;
 use crate::keyspace::map::Moved;
 use crate::keyspace::stamp::{Stamp, nonce};
-use crate::shared::map::cache::Told;
+use crate::shared::map::cache::Changed;
 use crate::shared::map::entry::{Entry, Key};
 use crate::shared::map::invalidations::{Next, Turn};
-use crate::shared::map::replica::Mirror;
+use crate::shared::map::replica::MapReplica;
 use crate::shared::shareable::Shareable;
 use crate::task::backoff::delays;
 
 /// How many keys are sent at once.
 const AT_ONCE: usize = 16;
 
-impl<K: Key, V: Shareable> Mirror<K, V> {
+impl<K: Key, V: Shareable> MapReplica<K, V> {
     /// Takes an entry out, or has that repeated until Redis takes it.
     pub(crate) async fn invalidate(self: &Arc<Self>, key: &K) -> Result<(), StoreError> {
         let field = self.field(key)?;
@@ -42,8 +42,9 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
                 let shared = &self.keys.name;
                 tracing::warn!(shared, error = %report(&error), "an invalidation waits for redis");
                 let is_all = self.lock().invalid.len().is_none();
-                let one = || Told::Some(vec![key.clone()]);
-                self.watchers.tell(&if is_all { Told::All } else { one() });
+                let one = || Changed::Some(vec![key.clone()]);
+                self.watchers
+                    .notify(&if is_all { Changed::All } else { one() });
             }
         }
         Ok(())
@@ -61,9 +62,9 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         let Moved { version, was } = cleared.await?;
         let mut cache = self.lock();
         cache.invalid.took_all(until);
-        let told = cache.hear(None, Stamp { version, nonce }, &was);
+        let changed = cache.receive(None, Stamp { version, nonce }, &was);
         drop(cache);
-        self.watchers.tell(&told);
+        self.watchers.notify(&changed);
         Ok(())
     }
 
@@ -84,18 +85,18 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
 
     /// Takes an entry out, and with it the invalidations until this one.
     async fn take_out(&self, key: &K, field: &str, until: Turn) -> Result<(), StoreError> {
-        let (nonce, era) = (nonce(), self.care.era());
+        let (nonce, epoch) = (nonce(), self.refresh_state.epoch());
         let removed = self.change(Some(key), |keys| {
             keys.remove_entry(&self.keys, field, &nonce)
         });
         let moved = removed.await?;
-        self.wrote((era, until), key, Entry::absent(), moved, nonce);
+        self.wrote((epoch, until), key, Entry::absent(), moved, nonce);
         Ok(())
     }
 
     /// Sends what waits, until Redis has taken all of it or the bus has ended.
     pub(crate) async fn repeat(&self) {
-        let mut way = self.kept.watch();
+        let mut way = self.keyspace.watch();
         let mut delays = delays();
         loop {
             let next = self.lock().invalid.next(AT_ONCE);
@@ -171,20 +172,20 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         }
         drop(cache);
         // It holds the map: nobody else needs to until Redis knows.
-        let mirror = Arc::clone(self);
+        let replica = Arc::clone(self);
         self.runtime.spawn(async move {
             loop {
-                mirror.repeat().await;
-                let mut cache = mirror.lock();
+                replica.repeat().await;
+                let mut cache = replica.lock();
                 let is_over = cache.invalid.is_empty();
                 if is_over {
                     cache.invalid.are_repeated = false;
                     return;
                 }
                 drop(cache);
-                let reason = mirror.kept.watch().borrow().as_ref().err().cloned();
+                let reason = replica.keyspace.watch().borrow().as_ref().err().cloned();
                 if reason.as_ref().is_some_and(has_ended) {
-                    return mirror.give_up();
+                    return replica.give_up();
                 }
             }
         });
@@ -192,7 +193,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
 }
 
 /// An invalidation under way, which is repeated if it is dropped before its end.
-struct Unfinished<'a, K: Key, V: Shareable>(Option<&'a Arc<Mirror<K, V>>>);
+struct Unfinished<'a, K: Key, V: Shareable>(Option<&'a Arc<MapReplica<K, V>>>);
 
 impl<K: Key, V: Shareable> Unfinished<'_, K, V> {
     fn finish(mut self) {
@@ -202,8 +203,8 @@ impl<K: Key, V: Shareable> Unfinished<'_, K, V> {
 
 impl<K: Key, V: Shareable> Drop for Unfinished<'_, K, V> {
     fn drop(&mut self) {
-        if let Some(mirror) = self.0 {
-            mirror.repeat_in_background();
+        if let Some(replica) = self.0 {
+            replica.repeat_in_background();
         }
     }
 }
@@ -238,7 +239,7 @@ mod tests {
 
     use super::super::invalidations::MOST;
     use crate::error::send_failure::SendFailure;
-    use crate::keyspace::access::Way;
+    use crate::keyspace::access::Availability;
     use crate::memory::Place;
     use crate::{Bus, SharedMap};
 
@@ -252,7 +253,7 @@ mod tests {
         bus: Bus,
         map: Map,
         place: Arc<Place>,
-        way: Way,
+        way: Availability,
     }
 
     impl Ages {
@@ -261,7 +262,7 @@ mod tests {
             let bus = bus.send_timeout(PATIENCE).start().await.unwrap();
             let map = bus.map("ages").unwrap();
             let place = Place::of(name, &bus.inner.namespace.channel());
-            let way = bus.inner.kept.watch().borrow().clone();
+            let way = bus.inner.keyspace.watch().borrow().clone();
             Self {
                 bus,
                 map,
@@ -271,11 +272,11 @@ mod tests {
         }
 
         fn go_away(&self) {
-            self.bus.inner.kept.set(Err(SendFailure::Unreachable));
+            self.bus.inner.keyspace.set(Err(SendFailure::Unreachable));
         }
 
         fn come_back(&self) {
-            self.bus.inner.kept.set(self.way.clone());
+            self.bus.inner.keyspace.set(self.way.clone());
         }
 
         /// What everybody can read, once every task waits for something.
@@ -321,13 +322,13 @@ mod tests {
             ages.map.set(&7, &1).await.unwrap();
             ages.go_away();
             ages.map.invalidate(&7).await.unwrap();
-            let held = ages.place.hold().await;
+            let contained = ages.place.hold().await;
             ages.come_back();
 
             let mut writing = pin!(write(ages.map.clone()));
             assert!(poll!(&mut writing).is_pending());
             idle().await;
-            drop(held);
+            drop(contained);
 
             writing.await;
             assert_eq!(ages.settled().await, HashMap::from([(7, 42)]), "{name}");
@@ -344,13 +345,13 @@ mod tests {
             for key in 100..=100 + MOST {
                 ages.map.invalidate(&key).await.unwrap();
             }
-            let held = ages.place.hold().await;
+            let contained = ages.place.hold().await;
             ages.come_back();
 
             let mut writing = pin!(write(ages.map.clone()));
             assert!(poll!(&mut writing).is_pending());
             idle().await;
-            drop(held);
+            drop(contained);
 
             writing.await;
             assert_eq!(ages.settled().await, HashMap::from([(7, 42)]), "{name}");
@@ -361,7 +362,7 @@ mod tests {
     async fn an_invalidation_outlasts_what_was_already_being_written_when_it_was_called() {
         for (name, write) in WRITINGS {
             let ages = Ages::start(&format!("writing-before-{name}")).await;
-            let held = ages.place.hold().await;
+            let contained = ages.place.hold().await;
             let mut writing = pin!(write(ages.map.clone()));
             assert!(poll!(&mut writing).is_pending());
             ages.go_away();
@@ -369,7 +370,7 @@ mod tests {
             ages.map.invalidate(&7).await.unwrap();
 
             // Redis accepts the older value, and its answer comes after the invalidation.
-            drop(held);
+            drop(contained);
             writing.await;
             assert_eq!(ages.map.peek(&7), None, "{name}");
             assert_eq!(ages.map.pending_invalidations(), Some(1), "{name}");
@@ -381,14 +382,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_invalidation_outlasts_a_removal_that_was_under_way_when_it_was_called() {
         let ages = Ages::start("removal-before").await;
-        let held = ages.place.hold().await;
+        let contained = ages.place.hold().await;
         let mut removal = pin!(ages.map.remove(&7));
         assert!(poll!(&mut removal).is_pending());
         ages.go_away();
 
         ages.map.invalidate(&7).await.unwrap();
 
-        drop(held);
+        drop(contained);
         removal.await.unwrap();
         assert_eq!(ages.map.pending_invalidations(), Some(1));
     }
@@ -398,7 +399,7 @@ mod tests {
         let ages = Ages::start("sets-that-wait").await;
         ages.go_away();
         ages.map.invalidate(&7).await.unwrap();
-        let _held = ages.place.hold().await;
+        let _contained = ages.place.hold().await;
         ages.come_back();
         idle().await;
         let begun = Instant::now();

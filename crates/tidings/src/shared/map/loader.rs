@@ -13,19 +13,19 @@ use crate::keyspace::stamp::nonce;
 use crate::shared::map::entry::Loaded;
 use crate::shared::map::entry::{Entry, Key, entry_name, field_of};
 use crate::shared::map::invalidations::Turn;
-use crate::shared::map::replica::{Mirror, New};
+use crate::shared::map::replica::{MapReplica, New};
 use crate::shared::map::single_flight::Ticket;
 use crate::shared::shareable::Shareable;
 
 /// Who runs the loader, and who waits for that.
-enum Boarding<K: Key, V: Shareable> {
+enum LoadRole<K: Key, V: Shareable> {
     Lead(Load<K, V>),
     Wait(watch::Receiver<Option<Loaded<V>>>),
 }
 
 /// A load that is under way in this task.
 struct Load<K: Key, V: Shareable> {
-    mirror: Arc<Mirror<K, V>>,
+    replica: Arc<MapReplica<K, V>>,
     key: K,
     field: String,
     ticket: Ticket,
@@ -37,7 +37,7 @@ struct Load<K: Key, V: Shareable> {
 }
 
 pub(crate) async fn get_or_load<K: Key, V: Shareable, F, Fut, E>(
-    mirror: &Arc<Mirror<K, V>>,
+    replica: &Arc<MapReplica<K, V>>,
     key: &K,
     loader: F,
 ) -> Result<Arc<V>, GetOrLoadError<E>>
@@ -47,12 +47,12 @@ where
     E: Send + Sync + 'static,
 {
     let loader = || async { loader().await.map(Some) };
-    let value = get_or_load_optional(mirror, key, loader, false).await?;
+    let value = get_or_load_optional(replica, key, loader, false).await?;
     Ok(value.expect("its loader returns a value, and a negative entry will not do"))
 }
 
 pub(crate) async fn get_or_load_optional<K: Key, V: Shareable, F, Fut, E>(
-    mirror: &Arc<Mirror<K, V>>,
+    replica: &Arc<MapReplica<K, V>>,
     key: &K,
     loader: F,
     negative_will_do: bool,
@@ -62,7 +62,7 @@ where
     Fut: Future<Output = Result<Option<V>, E>>,
     E: Send + Sync + 'static,
 {
-    if let Some(entry) = mirror.peek(key) {
+    if let Some(entry) = replica.peek(key) {
         let is_negative = entry.is_negative();
         match entry.value {
             Ok(Some(value)) => return Ok(Some(value)),
@@ -70,12 +70,12 @@ where
             Ok(None) | Err(_) => {}
         }
     }
-    let field = field_of(&mirror.keys.name, key).map_err(GetOrLoadError::Load)?;
+    let field = field_of(&replica.keys.name, key).map_err(GetOrLoadError::Load)?;
     loop {
-        let mut waiting = match board(mirror, key, &field, negative_will_do) {
+        let mut waiting = match board(replica, key, &field, negative_will_do) {
             // On the heap, so that a call that finds its entry is small.
-            Boarding::Lead(load) => return Box::pin(load.run(loader)).await,
-            Boarding::Wait(waiting) => waiting,
+            LoadRole::Lead(load) => return Box::pin(load.run(loader)).await,
+            LoadRole::Wait(waiting) => waiting,
         };
         let outcome = waiting.wait_for(Option::is_some).await;
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
@@ -85,7 +85,7 @@ where
             Some(Loaded::Failed(error)) => {
                 // An error of another type is not for us: we try ourselves.
                 if let Ok(source) = error.downcast() {
-                    let shared = entry_name(&mirror.keys.name, &field);
+                    let shared = entry_name(&replica.keys.name, &field);
                     return Err(GetOrLoadError::Loader { shared, source });
                 }
             }
@@ -96,20 +96,20 @@ where
 }
 
 fn board<K: Key, V: Shareable>(
-    mirror: &Arc<Mirror<K, V>>,
+    replica: &Arc<MapReplica<K, V>>,
     key: &K,
     field: &str,
     negative_will_do: bool,
-) -> Boarding<K, V> {
-    let mut cache = mirror.lock();
+) -> LoadRole<K, V> {
+    let mut cache = replica.lock();
     if let Some(waiting) = cache.loading.of(key) {
-        return Boarding::Wait(waiting.clone());
+        return LoadRole::Wait(waiting.clone());
     }
     let ticket = cache.loading.ticket();
     let (outcome, waiting) = watch::channel(None);
     cache.loading.begin(key.clone(), ticket, waiting);
-    Boarding::Lead(Load {
-        mirror: Arc::clone(mirror),
+    LoadRole::Lead(Load {
+        replica: Arc::clone(replica),
         key: key.clone(),
         field: field.to_owned(),
         ticket,
@@ -146,7 +146,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
             Err(error) => {
                 let source = Arc::new(error);
                 self.land(Loaded::Failed(Arc::clone(&source) as _));
-                let shared = entry_name(&self.mirror.keys.name, &self.field);
+                let shared = entry_name(&self.replica.keys.name, &self.field);
                 Err(GetOrLoadError::Loader { shared, source })
             }
         }
@@ -158,10 +158,10 @@ impl<K: Key, V: Shareable> Load<K, V> {
         if self.is_invalid {
             return Ok(Leased::Gap(None));
         }
-        let (mirror, new) = (&self.mirror, nonce());
-        let (keys, negative_will_do) = (&mirror.keys, self.negative_will_do);
+        let (replica, new) = (&self.replica, nonce());
+        let (keys, negative_will_do) = (&replica.keys, self.negative_will_do);
         let asked = Instant::now();
-        let answer = mirror.ask(|redis| redis.lease(keys, &self.field, &new, negative_will_do));
+        let answer = replica.ask(|redis| redis.lease(keys, &self.field, &new, negative_will_do));
         let (found, lease) = match answer.await {
             Ok(answer) => answer,
             Err(error @ LoadError::Unread { .. }) => {
@@ -180,8 +180,8 @@ impl<K: Key, V: Shareable> Load<K, V> {
 
     /// Keeps what was found, unless it was overtaken.
     fn take(&self, found: &Found, asked: Instant) -> Entry<V> {
-        let entry = self.mirror.found(&self.field, found, asked);
-        let mut cache = self.mirror.lock();
+        let entry = self.replica.found(&self.field, found, asked);
+        let mut cache = self.replica.lock();
         if found.entry.is_some() && cache.loading.has(&self.key, self.ticket) {
             cache.keep(self.key.clone(), entry.clone(), &found.stamp);
         }
@@ -191,9 +191,9 @@ impl<K: Key, V: Shareable> Load<K, V> {
     /// Stores what was loaded, unless it was overtaken; what there is then. The caller gets a value
     /// whether or not it could be stored.
     async fn store(&self, loaded: Option<V>, lease: Option<&str>) -> Option<Arc<V>> {
-        let mirror = &self.mirror;
+        let replica = &self.replica;
         let encoded = match &loaded {
-            Some(value) => match mirror.encoded(&self.field, value) {
+            Some(value) => match replica.encoded(&self.field, value) {
                 Ok(encoded) => Some(encoded),
                 Err(error) => {
                     tracing::warn!(error = %report(&error), "what was loaded cannot be stored");
@@ -202,18 +202,18 @@ impl<K: Key, V: Shareable> Load<K, V> {
             },
             None => None,
         };
-        mirror.discard(loaded);
+        replica.discard(loaded);
         let value = encoded.as_ref().map(|(_, value)| Arc::clone(value));
         let (Some(lease), Some(since)) = (lease, self.valid_since()) else {
             return value;
         };
         let new = New {
-            ttl: Some(mirror.caching.loaded_ttl(encoded.is_none())),
+            ttl: Some(replica.caching.loaded_ttl(encoded.is_none())),
             encoded,
             only: Only::IfLeased(lease.to_owned()),
             since,
         };
-        let stored = match mirror.write(&self.key, &self.field, new).await {
+        let stored = match replica.write(&self.key, &self.field, new).await {
             Ok(None) => None,
             // Another loader was first, or the entry was invalidated while it was loaded.
             Ok(Some(found)) => found.value.ok(),
@@ -224,7 +224,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
         };
         match stored.flatten() {
             Some(stored) => {
-                mirror.discard(value);
+                replica.discard(value);
                 Some(stored)
             }
             None => value,
@@ -234,21 +234,21 @@ impl<K: Key, V: Shareable> Load<K, V> {
     /// The newest invalidation of another key; nothing where this one was invalidated, and Redis does
     /// not know: otherwise the lease is of no use any more.
     fn valid_since(&self) -> Option<Turn> {
-        let cache = self.mirror.lock();
+        let cache = self.replica.lock();
         let is_invalid = cache.invalid.has(&self.key);
         (!is_invalid).then(|| cache.invalid.last())
     }
 
     /// Tells all tasks that wait. One that comes later loads again.
     fn land(&self, loaded: Loaded<V>) {
-        self.mirror.lock().loading.end(&self.key, self.ticket);
+        self.replica.lock().loading.end(&self.key, self.ticket);
         self.outcome.send_replace(Some(loaded));
     }
 }
 
 impl<K: Key, V: Shareable> Drop for Load<K, V> {
     fn drop(&mut self) {
-        self.mirror.lock().loading.end(&self.key, self.ticket);
+        self.replica.lock().loading.end(&self.key, self.ticket);
     }
 }
 

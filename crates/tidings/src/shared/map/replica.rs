@@ -19,17 +19,17 @@ use crate::error::failure::Failure;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::{LoadError, StoreError};
 use crate::keyspace::Keyspace;
-use crate::keyspace::access::{Kept, Undone};
+use crate::keyspace::access::{KeyspaceAccess, NotDone};
 use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::map::{Found, Moved, NewEntry, Only, Written};
 use crate::keyspace::stamp::{Stamp, nonce};
 use crate::namespace::MapKeys;
 use crate::observe::reports::Reports;
-use crate::receive::control::Notice;
-use crate::shared::held::{Held, discard};
-use crate::shared::map::cache::{Cache, Gone, ON_ITS_WAY, Told};
+use crate::receive::control::ControlEvent;
+use crate::shared::contained::{ContainedDrop, discard};
+use crate::shared::map::cache::{Cache, Changed, Gone, ON_ITS_WAY};
 use crate::shared::map::caching::MapOptions;
-use crate::shared::map::changed::Announced;
+use crate::shared::map::changed::MapChanged;
 use crate::shared::map::entry::Key;
 use crate::shared::map::entry::{
     Entry, Reading, entry_name, field_of, key_of, mark_of, read_entry,
@@ -37,9 +37,9 @@ use crate::shared::map::entry::{
 use crate::shared::map::invalidations::Turn;
 use crate::shared::map::single_flight::Ticket;
 use crate::shared::map::watchers::Watchers;
-use crate::shared::reconciler::{Copy, in_time};
-use crate::shared::refresh::{Care, Era, Outcome};
-use crate::shared::registry::Announceable;
+use crate::shared::reconciler::{Replica, in_time};
+use crate::shared::refresh::{ConnectionEpoch, Outcome, RefreshState};
+use crate::shared::registry::ChangeListener;
 use crate::shared::shareable::Shareable;
 use crate::shared::write::{ATTEMPTS, encoded, give_way};
 use crate::task::FOREVER;
@@ -50,18 +50,18 @@ const TURNS: usize = 16;
 /// How many entries that cannot be read are remembered, to report each once.
 const COMPLAINTS: usize = 256;
 
-pub(crate) struct Mirror<K, V> {
+pub(crate) struct MapReplica<K, V> {
     pub(crate) keys: MapKeys,
     pub(crate) format: Format,
     pub(crate) caching: MapOptions,
-    pub(crate) kept: Arc<Kept>,
+    pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) runtime: Handle,
-    pub(crate) care: Care,
+    pub(crate) refresh_state: RefreshState,
     pub(crate) watchers: Watchers<K>,
     cache: Mutex<Cache<K, V>>,
     /// A change was heard of.
-    heard: watch::Sender<()>,
+    received: watch::Sender<()>,
     turns: [tokio::sync::Mutex<()>; TURNS],
     /// Held while an invalidation of the whole map is sent.
     pub(crate) clearing: tokio::sync::Mutex<()>,
@@ -70,31 +70,26 @@ pub(crate) struct Mirror<K, V> {
 }
 
 /// What a map needs of its bus.
-pub(crate) struct Surroundings {
-    pub(crate) kept: Arc<Kept>,
+pub(crate) struct MapContext {
+    pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) runtime: Handle,
-    pub(crate) care: Care,
+    pub(crate) refresh_state: RefreshState,
 }
 
-impl<K: Key, V: Shareable> Mirror<K, V> {
-    pub(crate) fn new(
-        keys: MapKeys,
-        format: Format,
-        caching: MapOptions,
-        bus: Surroundings,
-    ) -> Self {
+impl<K: Key, V: Shareable> MapReplica<K, V> {
+    pub(crate) fn new(keys: MapKeys, format: Format, caching: MapOptions, bus: MapContext) -> Self {
         Self {
             keys,
             format,
             caching,
-            kept: bus.kept,
+            keyspace: bus.keyspace,
             reports: bus.reports,
             runtime: bus.runtime,
-            care: bus.care,
+            refresh_state: bus.refresh_state,
             watchers: Watchers::default(),
             cache: Mutex::new(Cache::new(caching.capacity)),
-            heard: watch::Sender::new(()),
+            received: watch::Sender::new(()),
             turns: Default::default(),
             clearing: tokio::sync::Mutex::default(),
             hasher: RandomState::default(),
@@ -130,7 +125,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         }
         let ticket = cache.reading.ticket();
         let landing = Landing {
-            mirror: Arc::clone(self),
+            replica: Arc::clone(self),
             key: key.clone(),
             ticket,
         };
@@ -166,7 +161,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         mut new: impl FnMut(Option<&V>) -> V,
     ) -> Result<Arc<V>, StoreError> {
         let field = self.field(key)?;
-        let deadline = Instant::now() + self.kept.patience().min(FOREVER);
+        let deadline = Instant::now() + self.keyspace.patience().min(FOREVER);
         let since = self.lock().invalid.last();
         let _turn = self.turn_in_time(key).await?;
         if self.lock().invalid.has(key) {
@@ -213,7 +208,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         field: &str,
         new: New<V>,
     ) -> Result<Option<Entry<V>>, StoreError> {
-        let (nonce, since) = (nonce(), (self.care.era(), new.since));
+        let (nonce, since) = (nonce(), (self.refresh_state.epoch(), new.since));
         let asked = Instant::now();
         let (payload, value) = new.encoded.unzip();
         let ttl = new.ttl;
@@ -318,37 +313,37 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         };
         let words = source.to_string();
         self.complain_of(self.keys.name.clone(), words.as_bytes(), source);
-        let told = self.lock().lose();
-        self.watchers.tell(&told);
+        let changed = self.lock().lose();
+        self.watchers.notify(&changed);
     }
 
     /// Redis accepted a change of this entry that was begun at that time.
     pub(crate) fn wrote(
         &self,
-        (era, since): (Era, Turn),
+        (epoch, since): (ConnectionEpoch, Turn),
         key: &K,
         entry: Entry<V>,
         Moved { version, was }: Moved,
         nonce: String,
     ) {
-        let is_same_era = self.care.era() == era;
+        let is_same_epoch = self.refresh_state.epoch() == epoch;
         let mut cache = self.lock();
         cache.invalid.took(key, since);
-        if !is_same_era {
+        if !is_same_epoch {
             // It may be from a server that is the master no more.
             return cache.forget(key);
         }
         let now = Stamp { version, nonce };
-        let told = cache.wrote(key, entry, &now, &was);
+        let changed = cache.wrote(key, entry, &now, &was);
         drop(cache);
-        self.watchers.tell(&told);
+        self.watchers.notify(&changed);
     }
 
     pub(crate) async fn ask<T>(
         &self,
         question: impl FnOnce(&dyn Keyspace) -> Answer<T>,
     ) -> Result<T, LoadError> {
-        let answer = self.kept.ask(question).await;
+        let answer = self.keyspace.ask(question).await;
         answer.map_err(|undone| self.unread(undone))
     }
 
@@ -358,7 +353,7 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         key: Option<&K>,
         question: impl FnOnce(&dyn Keyspace) -> Answer<T>,
     ) -> Result<T, StoreError> {
-        let answer = self.kept.ask(question).await;
+        let answer = self.keyspace.ask(question).await;
         answer.map_err(|undone| {
             let error = self.unchanged(undone);
             if error.is_unknown() {
@@ -371,27 +366,27 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
         })
     }
 
-    fn unread(&self, undone: Undone) -> LoadError {
+    fn unread(&self, undone: NotDone) -> LoadError {
         let shared = self.keys.name.clone();
         match undone {
-            Undone::Foreign(words) => LoadError::Foreign {
+            NotDone::Foreign(words) => LoadError::Foreign {
                 shared,
                 words: words.to_string(),
             },
-            Undone::Overflow => LoadError::Foreign {
+            NotDone::Overflow => LoadError::Foreign {
                 shared,
                 words: "its version is too great".to_owned(),
             },
-            Undone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
+            NotDone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
                 LoadError::Unread { shared, reason }
             }
         }
     }
 
-    fn unchanged(&self, undone: Undone) -> StoreError {
+    fn unchanged(&self, undone: NotDone) -> StoreError {
         let shared = self.keys.name.clone();
         match undone {
-            Undone::Unconfirmed(why) => StoreError::Unconfirmed { shared, why },
+            NotDone::Unconfirmed(why) => StoreError::Unconfirmed { shared, why },
             other => StoreError::Load {
                 shared,
                 source: self.unread(other),
@@ -423,11 +418,11 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
 
     /// The turn of a key, as soon as it comes; as late as a send may take.
     async fn turn_in_time(&self, key: &K) -> Result<tokio::sync::MutexGuard<'_, ()>, StoreError> {
-        let patience = self.kept.patience();
+        let patience = self.keyspace.patience();
         let turn = async { timeout(patience, self.turn(key)).await };
-        let turn = self.kept.in_runtime(turn).await;
+        let turn = self.keyspace.in_runtime(turn).await;
         turn.unwrap_or_else(|_| {
-            Err(self.unchanged(Undone::Unconfirmed(Unconfirmed::NotSent(
+            Err(self.unchanged(NotDone::Unconfirmed(Unconfirmed::NotSent(
                 SendFailure::TimedOut(patience),
             ))))
         })
@@ -441,19 +436,19 @@ impl<K: Key, V: Shareable> Mirror<K, V> {
     pub(crate) fn lock(&self) -> Locked<'_, K, V> {
         Locked {
             cache: Some(lock(&self.cache)),
-            mirror: self,
+            replica: self,
         }
     }
 }
 
-impl<K, V> Mirror<K, V> {
+impl<K, V> MapReplica<K, V> {
     /// Drops what is the application's, here or wherever this is its last holder.
     pub(crate) fn discard<T>(&self, value: T) {
         discard(value, &self.keys.name, &self.reports);
     }
 
-    fn hold<T>(&self, value: T) -> Held<T> {
-        Held::new(value, &self.keys.name.as_str().into(), &self.reports)
+    fn hold<T>(&self, value: T) -> ContainedDrop<T> {
+        ContainedDrop::new(value, &self.keys.name.as_str().into(), &self.reports)
     }
 
     /// Each by itself: where two panic at once, the process ends.
@@ -464,7 +459,7 @@ impl<K, V> Mirror<K, V> {
     }
 }
 
-impl<K, V> Drop for Mirror<K, V> {
+impl<K, V> Drop for MapReplica<K, V> {
     fn drop(&mut self) {
         let gone = lock(&self.cache).take_all();
         self.discard_all(gone);
@@ -484,7 +479,7 @@ pub(crate) struct New<V> {
 /// The cache while it is locked. What goes from it is dropped after that.
 pub(crate) struct Locked<'a, K, V> {
     cache: Option<MutexGuard<'a, Cache<K, V>>>,
-    mirror: &'a Mirror<K, V>,
+    replica: &'a MapReplica<K, V>,
 }
 
 impl<K, V> Deref for Locked<'_, K, V> {
@@ -509,23 +504,25 @@ impl<K, V> Drop for Locked<'_, K, V> {
     fn drop(&mut self) {
         let gone = self.take_gone();
         self.cache = None;
-        self.mirror.discard_all(gone);
+        self.replica.discard_all(gone);
     }
 }
 
 /// A read that is under way.
 struct Landing<K: Key, V: Shareable> {
-    mirror: Arc<Mirror<K, V>>,
+    replica: Arc<MapReplica<K, V>>,
     key: K,
     ticket: Ticket,
 }
 
 impl<K: Key, V: Shareable> Landing<K, V> {
     async fn read(self, field: String) -> Result<Entry<V>, LoadError> {
-        let (mirror, asked) = (&self.mirror, Instant::now());
-        let found = mirror.ask(|keys| keys.entry(&mirror.keys, &field)).await?;
-        let entry = mirror.found(&field, &found, asked);
-        let mut cache = mirror.lock();
+        let (replica, asked) = (&self.replica, Instant::now());
+        let found = replica
+            .ask(|keys| keys.entry(&replica.keys, &field))
+            .await?;
+        let entry = replica.found(&field, &found, asked);
+        let mut cache = replica.lock();
         if cache.reading.end(&self.key, self.ticket) {
             cache.keep(self.key.clone(), entry.clone(), &found.stamp);
         }
@@ -537,11 +534,11 @@ impl<K: Key, V: Shareable> Landing<K, V> {
 impl<K: Key, V: Shareable> Drop for Landing<K, V> {
     fn drop(&mut self) {
         // Where nobody waits any more, nobody must join.
-        self.mirror.lock().reading.end(&self.key, self.ticket);
+        self.replica.lock().reading.end(&self.key, self.ticket);
     }
 }
 
-impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
+impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
     fn key(&self) -> &str {
         &self.keys.stamp
     }
@@ -550,13 +547,13 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
         Some(self.lock().stamp().clone())
     }
 
-    fn care(&self) -> &Care {
-        &self.care
+    fn refresh_state(&self) -> &RefreshState {
+        &self.refresh_state
     }
 
     fn confirm(&self) {
-        let told = self.lock().confirm();
-        self.watchers.tell(&told);
+        let changed = self.lock().confirm();
+        self.watchers.notify(&changed);
         self.watchers.look_again();
     }
 
@@ -583,17 +580,17 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
                     return Ok(());
                 }
             };
-            let mut heard = self.heard.subscribe();
-            let had = heard.wait_for(|()| self.lock().had_since(&asked, &stamp));
+            let mut received = self.received.subscribe();
+            let had = received.wait_for(|()| self.lock().had_since(&asked, &stamp));
             let _ = timeout(ON_ITS_WAY, had).await;
-            let told = self.lock().follow(&asked, stamp);
-            self.watchers.tell(&told);
+            let changed = self.lock().follow(&asked, stamp);
+            self.watchers.notify(&changed);
             self.watchers.look_again();
             Ok(())
         })
     }
 
-    fn went_away(&self, since: std::time::Instant) {
+    fn became_unreachable(&self, since: std::time::Instant) {
         self.lock().stale_since.get_or_insert(since);
     }
 
@@ -605,29 +602,29 @@ impl<K: Key, V: Shareable> Copy for Mirror<K, V> {
     }
 }
 
-impl<K: Key, V: Shareable> Announceable<Announced> for Mirror<K, V> {
-    fn hear(&self, announced: Announced, _: &Notice<'_>) {
+impl<K: Key, V: Shareable> ChangeListener<MapChanged> for MapReplica<K, V> {
+    fn receive(&self, announced: MapChanged, _: &ControlEvent<'_>) {
         let key = announced.key.as_ref().map(|field| field.parse::<K>());
-        let told = match (announced.moved(), key) {
-            (Some((now, was)), None) => self.lock().hear(None, now, &was),
-            (Some((now, was)), Some(Ok(key))) => self.lock().hear(Some(&[key]), now, &was),
+        let changed = match (announced.moved(), key) {
+            (Some((now, was)), None) => self.lock().receive(None, now, &was),
+            (Some((now, was)), Some(Ok(key))) => self.lock().receive(Some(&[key]), now, &was),
             // Nothing here can be of a key that is none.
-            (Some((now, was)), Some(Err(_))) => self.lock().hear(Some(&[]), now, &was),
-            (None, Some(Err(_))) => return self.care.behind(),
+            (Some((now, was)), Some(Err(_))) => self.lock().receive(Some(&[]), now, &was),
+            (None, Some(Err(_))) => return self.refresh_state.behind(),
             (None, Some(Ok(key))) => {
                 // Whoever changed it does not say what the map was before.
-                self.care.behind();
+                self.refresh_state.behind();
                 self.lock().forget(&key);
-                Told::Some(vec![key])
+                Changed::Some(vec![key])
             }
             (None, None) => {
-                self.care.behind();
+                self.refresh_state.behind();
                 self.lock().forget_all();
-                Told::All
+                Changed::All
             }
         };
-        self.watchers.tell(&told);
-        self.heard.send_replace(());
+        self.watchers.notify(&changed);
+        self.received.send_replace(());
     }
 
     fn type_name(&self) -> &'static str {
@@ -639,9 +636,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<K, V> std::fmt::Debug for Mirror<K, V> {
+impl<K, V> std::fmt::Debug for MapReplica<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mirror")
+        f.debug_struct("MapReplica")
             .field("map", &self.keys.name)
             .field("value", &type_name::<V>())
             .finish_non_exhaustive()

@@ -8,14 +8,14 @@ use foldhash::fast::RandomState;
 /// At most one thing is under way for a key, and others may join it. What is forgotten goes on, but
 /// nobody joins it any more, and what it brings is not kept.
 #[derive(Debug)]
-pub(crate) struct Flights<K, F> {
+pub(crate) struct SingleFlight<K, F> {
     by_key: HashMap<K, (Ticket, F), RandomState>,
     next: Ticket,
 }
 
 pub(crate) type Ticket = u64;
 
-impl<K, F> Default for Flights<K, F> {
+impl<K, F> Default for SingleFlight<K, F> {
     fn default() -> Self {
         Self {
             by_key: HashMap::default(),
@@ -24,7 +24,7 @@ impl<K, F> Default for Flights<K, F> {
     }
 }
 
-impl<K: Clone + Eq + Hash, F> Flights<K, F> {
+impl<K: Clone + Eq + Hash, F> SingleFlight<K, F> {
     pub(crate) fn of(&self, key: &K) -> Option<&F> {
         self.by_key.get(key).map(|(_, flight)| flight)
     }

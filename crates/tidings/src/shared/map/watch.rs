@@ -12,9 +12,9 @@ use tokio::time::{Duration, sleep};
 
 use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
-use crate::keyspace::access::Way;
+use crate::keyspace::access::Availability;
 use crate::shared::map::entry::Key;
-use crate::shared::map::replica::Mirror;
+use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watchers::MapChange;
 use crate::shared::shareable::Shareable;
 
@@ -82,11 +82,11 @@ impl<K> Stream for MapWatch<K> {
     }
 }
 
-pub(crate) fn watch_all<K: Key, V: Shareable>(mirror: &Arc<Mirror<K, V>>) -> MapWatch<K> {
-    let pending = mirror.watchers.watch_all();
-    let way = mirror.kept.watch();
+pub(crate) fn watch_all<K: Key, V: Shareable>(replica: &Arc<MapReplica<K, V>>) -> MapWatch<K> {
+    let pending = replica.watchers.watch_all();
+    let way = replica.keyspace.watch();
     // The mirror hears of changes for as long as it is there.
-    let watching = (pending, way, Arc::clone(mirror));
+    let watching = (pending, way, Arc::clone(replica));
     let changes = unfold(watching, async |mut watching| {
         let (pending, way, _) = &mut watching;
         let change = tokio::select! {
@@ -102,14 +102,14 @@ pub(crate) fn watch_all<K: Key, V: Shareable>(mirror: &Arc<Mirror<K, V>>) -> Map
 }
 
 pub(crate) fn watch_entry<K: Key, V: Shareable>(
-    mirror: &Arc<Mirror<K, V>>,
+    replica: &Arc<MapReplica<K, V>>,
     key: &K,
 ) -> EntryWatch<V> {
     let following = Following {
-        changed: mirror.watchers.watch(key),
-        known: mirror.peek(key).map(|entry| entry.nonce),
-        way: mirror.kept.watch(),
-        mirror: Arc::clone(mirror),
+        changed: replica.watchers.watch(key),
+        known: replica.peek(key).map(|entry| entry.nonce),
+        way: replica.keyspace.watch(),
+        replica: Arc::clone(replica),
         key: key.clone(),
     };
     let latest = unfold(following, async |mut following| {
@@ -126,18 +126,18 @@ struct Following<K: Key, V: Shareable> {
     changed: watch::Receiver<()>,
     /// The mark of what was told last.
     known: Option<Arc<str>>,
-    way: watch::Receiver<Way>,
-    mirror: Arc<Mirror<K, V>>,
+    way: watch::Receiver<Availability>,
+    replica: Arc<MapReplica<K, V>>,
     key: K,
 }
 
 impl<K: Key, V: Shareable> Following<K, V> {
     async fn next(&mut self) -> Option<EntryState<V>> {
         let mut way = self.way.clone();
-        let kept = Arc::clone(&self.mirror.kept);
+        let keyspace = Arc::clone(&self.replica.keyspace);
         tokio::select! {
             biased;
-            latest = kept.in_runtime(self.newest()) => latest,
+            latest = keyspace.in_runtime(self.newest()) => latest,
             () = closed(&mut way) => None,
         }
     }
@@ -160,7 +160,7 @@ impl<K: Key, V: Shareable> Following<K, V> {
             // What changes from here on is another change.
             let mut way = self.way.clone();
             way.mark_unchanged();
-            match self.mirror.read(&self.key).await {
+            match self.replica.read(&self.key).await {
                 Ok(entry) => return (entry.nonce, EntryState::of(entry.value)),
                 Err(LoadError::Unread { .. }) => {
                     tokio::select! {
@@ -178,7 +178,7 @@ impl<K: Key, V: Shareable> Drop for Following<K, V> {
     fn drop(&mut self) {
         // It ends before it is counted: of two that end at once, the last one sees that it is.
         drop(std::mem::replace(&mut self.changed, watch::channel(()).1));
-        self.mirror.watchers.unwatch(&self.key);
+        self.replica.watchers.unwatch(&self.key);
     }
 }
 
@@ -193,8 +193,9 @@ impl<V> EntryState<V> {
 }
 
 /// Waits for the end of the bus.
-async fn closed(way: &mut watch::Receiver<Way>) {
-    let is_closed = |way: &Way| matches!(way, Err(SendFailure::Closed | SendFailure::RuntimeEnded));
+async fn closed(way: &mut watch::Receiver<Availability>) {
+    let is_closed =
+        |way: &Availability| matches!(way, Err(SendFailure::Closed | SendFailure::RuntimeEnded));
     let _ = way.wait_for(is_closed).await;
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Notify, watch};
 
-use crate::shared::map::cache::Told;
+use crate::shared::map::cache::Changed;
 
 /// How many changed keys wait for one who watches a whole map. Beyond that all of it has changed.
 const WAITING: usize = 10_000;
@@ -24,7 +24,7 @@ pub enum MapChange<K> {
 /// Who is told of which changes.
 pub(crate) struct Watchers<K> {
     entries: Mutex<HashMap<K, watch::Sender<()>>>,
-    maps: Mutex<Vec<Weak<Pending<K>>>>,
+    maps: Mutex<Vec<Weak<PendingChanges<K>>>>,
 }
 
 impl<K> Default for Watchers<K> {
@@ -37,11 +37,11 @@ impl<K> Default for Watchers<K> {
 }
 
 impl<K: Clone + Eq + Hash> Watchers<K> {
-    pub(crate) fn tell(&self, told: &Told<K>) {
-        let keys = match told {
-            Told::Nothing => return,
-            Told::All => return self.tell_all(),
-            Told::Some(keys) => keys,
+    pub(crate) fn notify(&self, changed: &Changed<K>) {
+        let keys = match changed {
+            Changed::Nothing => return,
+            Changed::All => return self.notify_all(),
+            Changed::Some(keys) => keys,
         };
         let entries = lock(&self.entries);
         for watching in keys.iter().filter_map(|key| entries.get(key)) {
@@ -60,14 +60,14 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
         }
     }
 
-    fn tell_all(&self) {
+    fn notify_all(&self) {
         self.look_again();
         for pending in self.maps() {
             pending.put_all();
         }
     }
 
-    fn maps(&self) -> Vec<Arc<Pending<K>>> {
+    fn maps(&self) -> Vec<Arc<PendingChanges<K>>> {
         let mut maps = lock(&self.maps);
         maps.retain(|pending| pending.strong_count() > 0);
         maps.iter().filter_map(Weak::upgrade).collect()
@@ -91,8 +91,8 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
         drop(gone);
     }
 
-    pub(crate) fn watch_all(&self) -> Arc<Pending<K>> {
-        let pending = Arc::new(Pending {
+    pub(crate) fn watch_all(&self) -> Arc<PendingChanges<K>> {
+        let pending = Arc::new(PendingChanges {
             inside: Mutex::default(),
             grown: Notify::new(),
         });
@@ -102,18 +102,18 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
 }
 
 /// The changes that one who watches a whole map has not been told of yet.
-pub(crate) struct Pending<K> {
-    inside: Mutex<Inside<K>>,
+pub(crate) struct PendingChanges<K> {
+    inside: Mutex<WatchersState<K>>,
     grown: Notify,
 }
 
-struct Inside<K> {
+struct WatchersState<K> {
     is_all: bool,
     keys: HashSet<K>,
     order: VecDeque<K>,
 }
 
-impl<K> Default for Inside<K> {
+impl<K> Default for WatchersState<K> {
     fn default() -> Self {
         Self {
             is_all: false,
@@ -123,7 +123,7 @@ impl<K> Default for Inside<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Pending<K> {
+impl<K: Clone + Eq + Hash> PendingChanges<K> {
     fn put(&self, keys: &[K]) {
         let mut inside = lock(&self.inside);
         for key in keys.iter().cloned() {
@@ -140,9 +140,9 @@ impl<K: Clone + Eq + Hash> Pending<K> {
     }
 
     fn put_all(&self) {
-        let all = Inside {
+        let all = WatchersState {
             is_all: true,
-            ..Inside::default()
+            ..WatchersState::default()
         };
         let former = std::mem::replace(&mut *lock(&self.inside), all);
         drop(former);

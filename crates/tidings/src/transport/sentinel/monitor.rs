@@ -16,7 +16,7 @@ use crate::error::connect::ConnectError;
 use crate::error::report;
 use crate::transport::address::{Place, address_of};
 use crate::transport::sentinel::votes::{Answer, NoAnswer};
-use crate::transport::server::redis_connection::{Access, Line, Setup};
+use crate::transport::server::redis_connection::{Access, RedisConnection, Setup};
 
 /// What a sentinel publishes on when the master has moved.
 const HINTS: &str = "+switch-master";
@@ -30,7 +30,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What asking a sentinel takes.
 #[derive(Clone, Debug)]
-pub(super) struct Sentry {
+pub(super) struct Monitor {
     pub(super) access: Access,
     pub(super) master: Arc<str>,
     /// One of the sentinels says that something happened: all are asked.
@@ -48,7 +48,7 @@ pub(super) struct Said {
 /// What `SENTINEL MASTER` and `SENTINEL SENTINELS` say of one.
 type Fields = HashMap<String, String>;
 
-impl Sentry {
+impl Monitor {
     /// Asks for as long as somebody wants to know.
     pub(super) async fn watch(self, place: Place, says: mpsc::Sender<Said>) {
         loop {
@@ -98,7 +98,7 @@ impl Sentry {
         }
     }
 
-    async fn connect(&self, place: &Place) -> Result<Line, ConnectError> {
+    async fn connect(&self, place: &Place) -> Result<RedisConnection, ConnectError> {
         let doing = "connecting to a sentinel";
         let hint = Arc::clone(&self.hint);
         // What it publishes is a reason to ask, and no more: it may be late, and stale.

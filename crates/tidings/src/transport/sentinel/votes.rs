@@ -36,13 +36,13 @@ pub(super) struct NoAnswer {
 
 /// What each sentinel said last.
 #[derive(Debug, Default)]
-pub(super) struct Ballot {
-    said: BTreeMap<Place, Seat>,
+pub(super) struct Votes {
+    said: BTreeMap<Place, SentinelState>,
 }
 
 /// A sentinel's place in it.
 #[derive(Debug)]
-struct Seat {
+struct SentinelState {
     /// The address names it, so it is never forgotten.
     is_fixed: bool,
     /// When it answered last, or was added.
@@ -75,39 +75,40 @@ pub(super) enum Elsewhere {
     Perhaps(Vec<Place>),
 }
 
-impl Ballot {
+impl Votes {
     /// Adds a sentinel; `false` when it is there already.
     pub(super) fn add(&mut self, sentinel: &Place, is_fixed: bool, now: Instant) -> bool {
         let is_new = !self.said.contains_key(sentinel);
         if is_new {
-            let seat = Seat {
+            let state = SentinelState {
                 is_fixed,
                 lived: now,
                 vote: None,
             };
-            self.said.insert(sentinel.clone(), seat);
+            self.said.insert(sentinel.clone(), state);
         }
         is_new
     }
 
     /// What a sentinel said; nothing where it was forgotten meanwhile.
     pub(super) fn put(&mut self, sentinel: &Place, answer: Result<Answer, NoAnswer>, at: Instant) {
-        if let Some(seat) = self.said.get_mut(sentinel) {
+        if let Some(state) = self.said.get_mut(sentinel) {
             if answer.is_ok() {
-                seat.lived = at;
+                state.lived = at;
             }
-            seat.vote = Some(Vote { at, answer });
+            state.vote = Some(Vote { at, answer });
         }
     }
 
     /// Forgets the sentinels that have said nothing for long while another answered; which.
     pub(super) fn forget(&mut self) -> Vec<Place> {
         // Not by the clock: after this process was frozen, all of them were silent.
-        let Some(last) = self.said.values().map(|seat| seat.lived).max() else {
+        let Some(last) = self.said.values().map(|state| state.lived).max() else {
             return Vec::new();
         };
-        let is_over = |seat: &Seat| !seat.is_fixed && last.duration_since(seat.lived) > FORGOTTEN;
-        let silent = self.said.extract_if(.., |_, seat| is_over(seat));
+        let is_over =
+            |state: &SentinelState| !state.is_fixed && last.duration_since(state.lived) > FORGOTTEN;
+        let silent = self.said.extract_if(.., |_, state| is_over(state));
         silent.map(|(place, _)| place).collect()
     }
 
@@ -129,7 +130,8 @@ impl Ballot {
 
     /// Whether each sentinel has answered, or could not be asked.
     pub(super) fn is_complete_since(&self, since: Instant) -> bool {
-        let has_said = |seat: &Seat| seat.vote.as_ref().is_some_and(|vote| vote.at >= since);
+        let has_said =
+            |state: &SentinelState| state.vote.as_ref().is_some_and(|vote| vote.at >= since);
         self.said.values().all(has_said)
     }
 
@@ -178,8 +180,8 @@ impl Ballot {
 
     /// Why there is no candidate.
     pub(super) fn why_none(&self, master: &str) -> ConnectError {
-        let says = |(sentinel, seat): (&Place, &Seat)| {
-            let said = match seat.vote.as_ref().map(|vote| &vote.answer) {
+        let says = |(sentinel, state): (&Place, &SentinelState)| {
+            let said = match state.vote.as_ref().map(|vote| &vote.answer) {
                 Some(Ok(answer)) if answer.is_down => {
                     format!("cannot reach the master at {}", shown(&answer.master))
                 }
@@ -196,7 +198,7 @@ impl Ballot {
             is_final: self
                 .said
                 .values()
-                .filter_map(|seat| seat.vote.as_ref())
+                .filter_map(|state| state.vote.as_ref())
                 .map(|vote| vote.at)
                 .min()
                 .is_some_and(|since| self.is_refused_since(since)),
@@ -204,7 +206,7 @@ impl Ballot {
     }
 
     fn votes(&self) -> impl Iterator<Item = &Vote> {
-        self.said.values().filter_map(|seat| seat.vote.as_ref())
+        self.said.values().filter_map(|state| state.vote.as_ref())
     }
 
     fn named(&self, now: Instant) -> Vec<Candidate<'_>> {
@@ -245,18 +247,18 @@ mod tests {
 
     /// A ballot of sentinels 1, 2, 3, …: the port of the master that each names, its epoch, and
     /// whether it cannot reach it.
-    fn ballot(answers: &[(u16, u64, bool)], at: Instant) -> Ballot {
-        let mut ballot = Ballot::default();
+    fn votes(answers: &[(u16, u64, bool)], at: Instant) -> Votes {
+        let mut votes = Votes::default();
         for (sentinel, (port, epoch, is_down)) in (1..).zip(answers) {
             let answer = Answer {
                 master: place(*port),
                 epoch: *epoch,
                 is_down: *is_down,
             };
-            ballot.add(&place(sentinel), true, at);
-            ballot.put(&place(sentinel), Ok(answer), at);
+            votes.add(&place(sentinel), true, at);
+            votes.put(&place(sentinel), Ok(answer), at);
         }
-        ballot
+        votes
     }
 
     fn none(why: &str) -> NoAnswer {
@@ -275,7 +277,7 @@ mod tests {
                 ..none("NOAUTH")
             })
         };
-        let mut all = ballot(&[(7, 1, false); 3], now);
+        let mut all = votes(&[(7, 1, false); 3], now);
         all.put(&place(1), refuses(), now);
         all.put(&place(2), refuses(), now);
         assert!(!all.is_refused_since(now));
@@ -313,7 +315,7 @@ mod tests {
             (&[(7, 1, true), (7, 1, true), (7, 1, false)], &[]),
             (&[], &[]),
         ] {
-            let candidates = ballot(answers, now).candidates(now);
+            let candidates = votes(answers, now).candidates(now);
             assert_eq!(ports(&candidates), expected, "{answers:?}");
         }
     }
@@ -331,7 +333,7 @@ mod tests {
             (&[(7, 1, true), (7, 1, true)], &[]),
             (&[(6, 1, false), (7, 2, false), (8, 3, false)], &[8]),
         ] {
-            let elsewhere = ballot(answers, now).elsewhere(&address_of(&place(7)), now);
+            let elsewhere = votes(answers, now).elsewhere(&address_of(&place(7)), now);
             let Elsewhere::Perhaps(elsewhere) = elsewhere else {
                 panic!("{answers:?}: {elsewhere:?}");
             };
@@ -353,12 +355,12 @@ mod tests {
             // One lies, and so nobody can tell.
             (&[(8, 2, false), (8, 2, false), (9, 3, false)], false),
         ] {
-            let elsewhere = ballot(answers, now).elsewhere(&address_of(&place(7)), now);
+            let elsewhere = votes(answers, now).elsewhere(&address_of(&place(7)), now);
             let sure = Elsewhere::Surely(place(8));
             assert_eq!(elsewhere == sure, is_sure, "{answers:?}");
         }
         // Nobody has heard the others for a while.
-        let mut first_to_answer = ballot(&[(8, 2, false)], now);
+        let mut first_to_answer = votes(&[(8, 2, false)], now);
         for silent in [2, 3] {
             first_to_answer.add(&place(silent), true, now);
         }
@@ -369,16 +371,16 @@ mod tests {
     #[test]
     fn an_old_answer_does_not_count() {
         let then = Instant::now();
-        let ballot = ballot(&[(7, 1, false)], then);
-        assert!(ballot.candidates(then + FRESH * 2).is_empty());
-        assert!(ballot.has_answer_since(then));
-        assert!(!ballot.is_complete_since(then + FRESH));
+        let votes = votes(&[(7, 1, false)], then);
+        assert!(votes.candidates(then + FRESH * 2).is_empty());
+        assert!(votes.has_answer_since(then));
+        assert!(!votes.is_complete_since(then + FRESH));
     }
 
     #[test]
     fn a_sentinel_that_only_others_named_is_forgotten_when_it_is_silent_for_long() {
         let then = Instant::now();
-        let mut ballot = ballot(&[(7, 1, false)], then);
+        let mut votes = votes(&[(7, 1, false)], then);
         let refused = || Err(none("connection refused"));
         let answer = Answer {
             master: place(7),
@@ -387,35 +389,35 @@ mod tests {
         };
         let (talks, talked, never) = (place(2), place(3), place(4));
         for other in [&talks, &talked, &never] {
-            assert!(ballot.add(other, false, then));
+            assert!(votes.add(other, false, then));
         }
-        ballot.put(&talked, Ok(answer.clone()), then);
-        ballot.put(&place(1), Ok(answer.clone()), then + FORGOTTEN);
-        assert!(ballot.forget().is_empty());
+        votes.put(&talked, Ok(answer.clone()), then);
+        votes.put(&place(1), Ok(answer.clone()), then + FORGOTTEN);
+        assert!(votes.forget().is_empty());
 
         let now = then + FORGOTTEN * 3;
         for silent in [&place(1), &talks, &talked] {
-            ballot.put(silent, refused(), now);
+            votes.put(silent, refused(), now);
         }
-        assert!(ballot.forget().is_empty());
-        ballot.put(&talks, Ok(answer.clone()), now);
-        assert_eq!(ballot.forget(), [talked.clone(), never]);
+        assert!(votes.forget().is_empty());
+        votes.put(&talks, Ok(answer.clone()), now);
+        assert_eq!(votes.forget(), [talked.clone(), never]);
 
         // Its last words may come late.
-        ballot.put(&talked, Ok(answer), now);
-        assert_eq!(ballot.len(), 2);
-        assert!(ballot.add(&talked, false, now));
+        votes.put(&talked, Ok(answer), now);
+        assert_eq!(votes.len(), 2);
+        assert!(votes.add(&talked, false, now));
     }
 
     #[test]
     fn where_there_is_no_master_each_sentinel_is_quoted() {
         let now = Instant::now();
-        let mut ballot = ballot(&[(7, 1, true)], now);
-        ballot.add(&place(2), true, now);
-        ballot.put(&place(2), Err(none("connection refused")), now);
-        ballot.add(&place(3), true, now);
+        let mut votes = votes(&[(7, 1, true)], now);
+        votes.add(&place(2), true, now);
+        votes.put(&place(2), Err(none("connection refused")), now);
+        votes.add(&place(3), true, now);
         assert_eq!(
-            ballot.why_none("shop").to_string(),
+            votes.why_none("shop").to_string(),
             "no sentinel names a master `shop` that can be reached \
              (10.0.0.1:1: cannot reach the master at 10.0.0.1:7; \
              10.0.0.1:2: connection refused; 10.0.0.1:3: no answer yet)"

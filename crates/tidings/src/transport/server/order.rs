@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::keyspace::commands::{PLACES, with_places};
 use crate::keyspace::member_list::Keys;
 use crate::namespace::Namespace;
-use crate::transport::Sending;
+use crate::transport::SendHalf;
 use crate::transport::server::trail::Trail;
 use crate::transport::server::*;
 
@@ -77,7 +77,7 @@ async fn frames_leave_in_their_order_however_many_commands_fill_the_line() {
     let driver = driver.boxed().fuse();
     let namespace = Namespace::parse("shop").unwrap();
     let server = Server::new(&settings, None, &namespace);
-    let Sending {
+    let SendHalf {
         publisher,
         mut driver,
         keyspace,

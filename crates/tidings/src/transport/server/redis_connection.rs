@@ -20,8 +20,8 @@ use crate::error::connect::ConnectError;
 use crate::keyspace::commands::Driver;
 use crate::redis_error::words;
 use crate::transport::server::role::{Role, ask_role, hello};
-use crate::transport::server::socket::{self, Allowance, Metered, Socket, Way};
-use crate::transport::server::tcp::Watch;
+use crate::transport::server::socket::{self, Allowance, Endpoint, Metered, Socket};
+use crate::transport::server::tcp::Readiness;
 use crate::transport::server::trail::{Said, Trail};
 use crate::transport::server::{race, tls};
 use crate::transport::tls::Tls;
@@ -57,7 +57,7 @@ pub(crate) struct Setup {
     pub(crate) config: AsyncConnectionConfig,
     /// Bounds what is read.
     pub(crate) allowance: Allowance,
-    pub(crate) watch: Watch,
+    pub(crate) watch: Readiness,
 }
 
 impl Default for Setup {
@@ -66,13 +66,13 @@ impl Default for Setup {
         Self {
             config: AsyncConnectionConfig::new(),
             allowance: Allowance::new(usize::MAX),
-            watch: Watch::new(),
+            watch: Readiness::new(),
         }
     }
 }
 
 /// A connection together with the future that makes it move.
-pub(crate) struct Line {
+pub(crate) struct RedisConnection {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Driver,
     /// What the server said first, and how the connection ended.
@@ -156,9 +156,9 @@ impl Access {
         peer: Option<SocketAddr>,
         doing: &'static str,
         setup: Setup,
-    ) -> Result<Line, ConnectError> {
+    ) -> Result<RedisConnection, ConnectError> {
         let ways = if let Some(peer) = peer {
-            vec![Way::Tcp(peer)]
+            vec![Endpoint::Tcp(peer)]
         } else {
             let found = socket::ways(at);
             let found = found.map_err(|source| ConnectError::Io { doing, source });
@@ -169,12 +169,12 @@ impl Access {
 
     async fn open_first(
         &self,
-        ways: Vec<Way>,
+        ways: Vec<Endpoint>,
         at: &ConnectionAddr,
         doing: &'static str,
         setup: &Setup,
-    ) -> Result<Line, ConnectError> {
-        let connect = |way: Way| {
+    ) -> Result<RedisConnection, ConnectError> {
+        let connect = |way: Endpoint| {
             let connecting = way.connect(setup.watch.clone());
             let connecting = connecting.map_err(move |source| ConnectError::Io { doing, source });
             self.in_time(doing, connecting).boxed()
@@ -184,7 +184,7 @@ impl Access {
                 .boxed()
         };
         let opened = race::first(ways, connect, finish).await;
-        opened.map_err(|errors| most_telling(errors).unwrap_or(ConnectError::timed_out(doing)))
+        opened.map_err(|errors| most_informative(errors).unwrap_or(ConnectError::timed_out(doing)))
     }
 
     /// The first words over a connection.
@@ -194,7 +194,7 @@ impl Access {
         at: &ConnectionAddr,
         doing: &'static str,
         setup: &Setup,
-    ) -> Result<Line, ConnectError> {
+    ) -> Result<RedisConnection, ConnectError> {
         let peer = socket.peer();
         let stream = socket.agree(doing, self.tls.as_ref(), at).await?;
         let allowance = setup.allowance.clone();
@@ -212,7 +212,7 @@ impl Access {
             words = trail.refusal() => return Err(self.judge(doing, &words)),
         };
         self.has_worked.store(true, Ordering::Relaxed);
-        let mut line = Line {
+        let mut line = RedisConnection {
             connection,
             driver: driver.boxed().fuse(),
             trail,
@@ -243,7 +243,11 @@ impl Access {
 
     /// Of several addresses one may be of something else than a sentinel, or of a sentinel that
     /// knows less than the others.
-    async fn prove_sentinel_of(&self, master: &str, line: &mut Line) -> Result<(), ConnectError> {
+    async fn prove_sentinel_of(
+        &self,
+        master: &str,
+        line: &mut RedisConnection,
+    ) -> Result<(), ConnectError> {
         let doing = "asking a sentinel";
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
@@ -389,7 +393,7 @@ impl fmt::Debug for Access {
     }
 }
 
-impl Line {
+impl RedisConnection {
     /// Drives the connection while something waits for an answer over it. The outer error is the
     /// connection's.
     pub(crate) async fn ask<T>(
@@ -412,7 +416,7 @@ impl Line {
 
 /// Of all addresses of a server: what trying again cannot help, or else what a server said, or else
 /// what the first one came to.
-fn most_telling(errors: Vec<ConnectError>) -> Option<ConnectError> {
+fn most_informative(errors: Vec<ConnectError>) -> Option<ConnectError> {
     errors.into_iter().min_by_key(|error| match error {
         error if error.is_final() => 0,
         ConnectError::Io { .. } => 2,
@@ -541,9 +545,9 @@ mod tests {
         (address.as_socket().unwrap(), held)
     }
 
-    async fn open(addresses: &[SocketAddr]) -> Result<Line, ConnectError> {
+    async fn open(addresses: &[SocketAddr]) -> Result<RedisConnection, ConnectError> {
         let access = access("redis://h").of_masters();
-        let ways = addresses.iter().copied().map(Way::Tcp).collect();
+        let ways = addresses.iter().copied().map(Endpoint::Tcp).collect();
         let at = ConnectionAddr::Tcp("h".to_owned(), 6_379);
         let setup = Setup::default();
         access.open_first(ways, &at, "connecting", &setup).await
@@ -574,9 +578,9 @@ mod tests {
         assert!(matches!(error, ConnectError::Role { .. }), "{error:?}");
     }
 
-    async fn open_sentinel(addresses: &[SocketAddr]) -> Result<Line, ConnectError> {
+    async fn open_sentinel(addresses: &[SocketAddr]) -> Result<RedisConnection, ConnectError> {
         let access = access("redis://h").of_sentinels(&"shop".into(), STEP);
-        let ways = addresses.iter().copied().map(Way::Tcp).collect();
+        let ways = addresses.iter().copied().map(Endpoint::Tcp).collect();
         let at = ConnectionAddr::Tcp("h".to_owned(), 26_379);
         let setup = Setup::default();
         access.open_first(ways, &at, "connecting", &setup).await
@@ -604,11 +608,11 @@ mod tests {
             cure: None,
             is_final,
         };
-        let told = |errors| most_telling(errors).unwrap().to_string();
+        let told = |errors| most_informative(errors).unwrap().to_string();
         let said = told(vec![timed_out(), says("LOADING", false), timed_out()]);
         assert!(said.contains("LOADING"), "{said}");
         let said = told(vec![says("LOADING", false), says("WRONGPASS", true)]);
         assert!(said.contains("WRONGPASS"), "{said}");
-        assert!(most_telling(Vec::new()).is_none());
+        assert!(most_informative(Vec::new()).is_none());
     }
 }

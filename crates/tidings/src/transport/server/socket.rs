@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, lookup_host};
 
 use crate::error::connect::ConnectError;
 use crate::transport::server::race::in_turns;
-use crate::transport::server::tcp::{Stream, Tcp, Watch};
+use crate::transport::server::tcp::{Readiness, Stream, Tcp};
 use crate::transport::server::tls;
 use crate::transport::tls::Tls;
 
@@ -38,18 +38,18 @@ pub(crate) enum Socket {
 
 /// One of the ways to a server.
 #[derive(Clone, Debug)]
-pub(crate) enum Way {
+pub(crate) enum Endpoint {
     Tcp(SocketAddr),
     #[cfg(unix)]
     Unix(PathBuf),
 }
 
 /// The ways to a server, in the order in which they are tried: a name may have several addresses.
-pub(crate) async fn ways(to: &ConnectionAddr) -> io::Result<Vec<Way>> {
+pub(crate) async fn ways(to: &ConnectionAddr) -> io::Result<Vec<Endpoint>> {
     match to {
         ConnectionAddr::Tcp(host, port) => {
             let found = lookup_host((&**host, *port)).await?;
-            let ways: Vec<_> = in_turns(found).into_iter().map(Way::Tcp).collect();
+            let ways: Vec<_> = in_turns(found).into_iter().map(Endpoint::Tcp).collect();
             if ways.is_empty() {
                 let words = format!("the name `{host}` has no address");
                 return Err(io::Error::new(io::ErrorKind::NotFound, words));
@@ -57,13 +57,13 @@ pub(crate) async fn ways(to: &ConnectionAddr) -> io::Result<Vec<Way>> {
             Ok(ways)
         }
         #[cfg(unix)]
-        ConnectionAddr::Unix(path) => Ok(vec![Way::Unix(path.clone())]),
+        ConnectionAddr::Unix(path) => Ok(vec![Endpoint::Unix(path.clone())]),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
-impl Way {
-    pub(crate) async fn connect(self, watch: Watch) -> io::Result<Socket> {
+impl Endpoint {
+    pub(crate) async fn connect(self, watch: Readiness) -> io::Result<Socket> {
         match self {
             Self::Tcp(address) => Ok(Socket::Tcp(tcp(address, watch).await?, address)),
             #[cfg(unix)]
@@ -100,7 +100,7 @@ impl Socket {
     }
 }
 
-async fn tcp(address: SocketAddr, watch: Watch) -> io::Result<Tcp> {
+async fn tcp(address: SocketAddr, watch: Readiness) -> io::Result<Tcp> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (idle, interval) = KEEPALIVE;

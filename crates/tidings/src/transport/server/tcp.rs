@@ -16,9 +16,9 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
 /// Whether somebody wants to be woken when something arrives.
 #[derive(Clone, Debug)]
-pub(crate) struct Watch(Arc<AtomicBool>);
+pub(crate) struct Readiness(Arc<AtomicBool>);
 
-impl Watch {
+impl Readiness {
     pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicBool::new(true)))
     }
@@ -32,7 +32,7 @@ impl Watch {
 /// left alone wakes no thread, however much arrives.
 pub(crate) struct Tcp {
     state: State,
-    watch: Watch,
+    watch: Readiness,
 }
 
 enum State {
@@ -43,7 +43,7 @@ enum State {
 }
 
 impl Tcp {
-    pub(crate) fn new(stream: TcpStream, watch: Watch) -> Self {
+    pub(crate) fn new(stream: TcpStream, watch: Readiness) -> Self {
         let state = State::Watched(stream);
         Self { state, watch }
     }
@@ -131,13 +131,13 @@ mod tests {
 
     use super::*;
 
-    async fn pair() -> (Tcp, Watch, TcpStream) {
+    async fn pair() -> (Tcp, Readiness, TcpStream) {
         let place = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(place.local_addr().unwrap())
             .await
             .unwrap();
         let (far, _) = place.accept().await.unwrap();
-        let watch = Watch::new();
+        let watch = Readiness::new();
         (Tcp::new(near, watch.clone()), watch, far)
     }
 

@@ -248,7 +248,7 @@ fn words(problem: &rustls::Error) -> &'static str {
             "the server does not speak TLS on this port (write `redis:` for one without)"
         }
         rustls::Error::AlertReceived(Alert::CertificateRequired | Alert::NoCertificate) => {
-            "the server asks who this is \
+            "the server requests who this is \
              (show it with `Tls::client_certificate` or `?cert=…&key=…`)"
         }
         rustls::Error::AlertReceived(_) if is_lasting(problem) => {

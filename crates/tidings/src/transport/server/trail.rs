@@ -28,10 +28,10 @@ const ANSWERS: &[u8] = b"+:$*_#,(!=%|~>";
 
 /// What is known of one connection.
 #[derive(Clone, Default)]
-pub(crate) struct Trail(Arc<Kept>);
+pub(crate) struct Trail(Arc<Recording>);
 
 #[derive(Default)]
-struct Kept {
+struct Recording {
     seen: Mutex<Seen>,
     /// The server said something.
     has_begun: Notify,

@@ -9,14 +9,14 @@ use crate::error::failure::Failure;
 use crate::observe::reports::Reports;
 use crate::task::panic::caught;
 
-pub(crate) struct Held<V> {
+pub(crate) struct ContainedDrop<V> {
     /// There until it is dropped.
     value: Option<V>,
     shared: Arc<str>,
     reports: Arc<Reports>,
 }
 
-impl<V> Held<V> {
+impl<V> ContainedDrop<V> {
     pub(crate) fn new(value: V, shared: &Arc<str>, reports: &Arc<Reports>) -> Self {
         Self {
             value: Some(value),
@@ -36,7 +36,7 @@ pub(crate) fn discard<V>(value: V, shared: &str, reports: &Reports) {
     }
 }
 
-impl<V> Deref for Held<V> {
+impl<V> Deref for ContainedDrop<V> {
     type Target = V;
 
     fn deref(&self) -> &V {
@@ -46,7 +46,7 @@ impl<V> Deref for Held<V> {
     }
 }
 
-impl<V> DerefMut for Held<V> {
+impl<V> DerefMut for ContainedDrop<V> {
     fn deref_mut(&mut self) -> &mut V {
         self.value
             .as_mut()
@@ -54,13 +54,13 @@ impl<V> DerefMut for Held<V> {
     }
 }
 
-impl<V: Clone> Clone for Held<V> {
+impl<V: Clone> Clone for ContainedDrop<V> {
     fn clone(&self) -> Self {
         Self::new(V::clone(self), &self.shared, &self.reports)
     }
 }
 
-impl<V> Drop for Held<V> {
+impl<V> Drop for ContainedDrop<V> {
     fn drop(&mut self) {
         discard(self.value.take(), &self.shared, &self.reports);
     }
@@ -68,8 +68,8 @@ impl<V> Drop for Held<V> {
 
 /// A value that no bus holds.
 #[cfg(test)]
-pub(crate) fn held<T>(value: T) -> Held<Arc<T>> {
+pub(crate) fn contained<T>(value: T) -> ContainedDrop<Arc<T>> {
     use crate::observe::health::Counts;
     let reports = Arc::new(Reports::new(Arc::new(Counts::new())));
-    Held::new(Arc::new(value), &"limit".into(), &reports)
+    ContainedDrop::new(Arc::new(value), &"limit".into(), &reports)
 }
