@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidings_codec::{Format, FrameWriter, Limits, NewEvent, NodeId, Payload, To};
+use tidings_codec::{Format, FrameWriter, Header, Limits, NewEvent, NodeId, Payload, To};
 
 /// A recursive enum with all kinds of variants.
 #[derive(Serialize, Deserialize)]
@@ -17,13 +17,13 @@ enum Tree {
 }
 
 /// A decoded event.
-#[derive(Debug)]
-struct Event {
-    name: String,
-    to: To,
-    at: u64,
-    meta: BTreeMap<String, String>,
-    payload: Value,
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) to: To,
+    pub(crate) at: u64,
+    pub(crate) meta: BTreeMap<String, String>,
+    pub(crate) payload: Value,
 }
 
 pub(crate) fn read_frame(frame: &[u8]) {
@@ -48,25 +48,22 @@ pub(crate) fn payload_msgpack(bytes: &[u8]) {
 }
 
 pub(crate) fn round_trip(frame: &[u8]) {
-    let Some(events) = read_all(frame) else {
+    let Some((_, events)) = read(frame) else {
         return;
     };
     for format in [Format::Json, Format::MessagePack] {
-        let Some(written) = write(format, &events) else {
+        let Some(written) = write(format, NodeId::new(7), 1, &events) else {
             continue;
         };
-        let again = read_all(&written).expect("a written frame can be read");
+        let (_, again) = read(&written).expect("a written frame can be read");
         assert_eq!(events.len(), again.len());
-        for (event, again) in events.iter().zip(&again) {
-            assert_eq!(
-                (&event.name, event.to, event.at),
-                (&again.name, again.to, again.at)
-            );
-            assert_eq!(event.meta, again.meta);
+        for (event, again) in events.iter().zip(again) {
             assert!(
                 is_same(&event.payload, &again.payload),
                 "{event:?} became {again:?}"
             );
+            let payload = event.payload.clone();
+            assert_eq!(*event, Event { payload, ..again });
         }
     }
 }
@@ -92,45 +89,43 @@ fn decode(payload: Payload<'_>) {
     let _ = payload.decode::<BTreeMap<String, Vec<NodeId>>>();
 }
 
-/// Reads a frame; `None` if any part of it is rejected.
-fn read_all(frame: &[u8]) -> Option<Vec<Event>> {
+/// Reads and decodes a frame; `None` if any part of it is rejected.
+pub(crate) fn read(frame: &[u8]) -> Option<(Header, Vec<Event>)> {
     let mut events = Vec::new();
-    let format = tidings_codec::read_frame(frame, &Limits::default(), &mut events)
-        .ok()?
-        .format;
-    let read = events.into_iter().map(|event| {
+    let header = tidings_codec::read_frame(frame, &Limits::default(), &mut events).ok()?;
+    let events = events.into_iter().map(|event| {
         let event = event.ok()?;
         Some(Event {
             name: event.name(frame).to_owned(),
             to: event.to,
             at: event.at,
-            meta: event.meta(format, frame).ok()?,
-            payload: event.payload(format, frame).decode().ok()?,
+            meta: event.meta(header.format, frame).ok()?,
+            payload: event.payload(header.format, frame).decode().ok()?,
         })
     });
-    read.collect()
+    Some((header, events.collect::<Option<_>>()?))
 }
 
 /// Writes the events into a frame; `None` if they do not fit.
-fn write(format: Format, events: &[Event]) -> Option<Vec<u8>> {
-    let mut writer = FrameWriter::new(format, NodeId::new(7));
+pub(crate) fn write(format: Format, from: NodeId, seq: u64, events: &[Event]) -> Option<Vec<u8>> {
+    let mut writer = FrameWriter::new(format, from);
     for event in events {
         let meta: Vec<_> = event
             .meta
             .iter()
             .map(|(key, text)| (&**key, &**text))
             .collect();
-        let outgoing = NewEvent {
+        let new = NewEvent {
             name: &event.name,
             to: event.to,
             at: Some(event.at),
             meta: &meta,
         };
-        writer
-            .push(outgoing, |into| into.encode(&event.payload))
-            .ok()?;
+        let before = writer.len();
+        let bytes = writer.push(new, |into| into.encode(&event.payload)).ok()?;
+        assert_eq!(writer.len(), before + bytes);
     }
-    Some(writer.finish(1).to_vec())
+    Some(writer.finish(seq).to_vec())
 }
 
 /// Compares values, except for the last bit of floats, which `serde_json` may round differently.

@@ -59,11 +59,16 @@ pub(crate) fn read(
     if is_batch == alone.has_fields() {
         return Err(FrameError::Content);
     }
-    if from.is_some() != seq.is_some() || (from.is_some() && !is_batch) {
-        return Err(FrameError::Origin);
-    }
     if !is_batch {
         events.push(alone.finish(&mut 0));
+    }
+    header(from, seq, is_batch)
+}
+
+#[inline]
+fn header(from: Option<NodeId>, seq: Option<u64>, is_batch: bool) -> Result<Header, FrameError> {
+    if from.is_some() != seq.is_some() || (from.is_some() && !is_batch) {
+        return Err(FrameError::Origin);
     }
     Ok(Header {
         format: Format::Json,

@@ -59,7 +59,7 @@ const RULES: &[(&[&str], &str, Step)] = &[
     (&["crates/tidings-codec/src/writer.", "crates/tidings-codec/src/encoder."], "", Frame),
     (&[
         "crates/tidings-codec/src/frame.", "crates/tidings-codec/src/json.",
-        "crates/tidings-codec/src/msgpack.",
+        "crates/tidings-codec/src/msgpack.", "crates/tidings-codec/src/read.",
     ], "", Split),
 
     (&["crates/tidings/src/receive/sequence."], "", Sequence),

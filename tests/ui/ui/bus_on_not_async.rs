@@ -1,7 +1,7 @@
 //! A handler must be async.
 use tidings::prelude::*;
 
-fn hear(bus: Bus) {
+fn register(bus: Bus) {
     let _ = bus.on("cache.clear", |key: String| println!("{key}"));
 }
 

@@ -1,7 +1,7 @@
 //! An argument has an unsuitable type.
 use tidings::prelude::*;
 
-fn hear(bus: Bus) {
+fn register(bus: Bus) {
     let _ = bus.on("cache.clear", |key: String, limit: u32| async move {
         println!("{key} {limit}");
     });

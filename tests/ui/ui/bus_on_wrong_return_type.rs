@@ -1,7 +1,7 @@
 //! A handler returns nothing or a `Result`.
 use tidings::prelude::*;
 
-fn hear(bus: Bus) {
+fn register(bus: Bus) {
     let _ = bus.on("cache.clear", |key: String| async move { key.len() });
 }
 

@@ -1,7 +1,7 @@
 //! A handler without a name takes an event.
 use tidings::prelude::*;
 
-fn hear(bus: Bus) {
+fn register(bus: Bus) {
     let _ = bus.subscribe(|key: String| async move { println!("{key}") });
 }
 

@@ -7,7 +7,7 @@ struct Changed;
 #[derive(Serialize, Deserialize, Event)]
 struct Renamed;
 
-fn hear(bus: Bus) {
+fn register(bus: Bus) {
     let _ = bus.on(Changed::EVENT, |_: Renamed| async {});
 }
 

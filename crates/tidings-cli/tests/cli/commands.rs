@@ -17,11 +17,12 @@ use crate::support::{Running, STAYS, STUBBORN, Sandbox, copy, eventually, lives,
 #[test]
 fn ps_shows_all_workers_as_a_table() {
     let sandbox = Sandbox::new();
-    let nobody = format!(
-        "no supervisor is running; searched {}\n",
+    let none = format!(
+        "no supervisor is running; searched {}
+",
         sandbox.path("runtime").display()
     );
-    assert_eq!(sandbox.succeed(&["ps"]), nobody);
+    assert_eq!(sandbox.succeed(&["ps"]), none);
     let _web = sandbox.run_web(&["--listen=127.0.0.1:0"]);
     let jobs = sandbox.run(&["--name=jobs", "--workers=1"], &STAYS);
     jobs.stderr.wait_for("is ready");

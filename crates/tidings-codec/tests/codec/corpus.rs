@@ -1,10 +1,9 @@
 //! Replays the corpus of the fuzz targets.
 
-#[path = "../../fuzz/checks.rs"]
-mod checks;
-
 use std::fs;
 use std::path::Path;
+
+use crate::checks;
 
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

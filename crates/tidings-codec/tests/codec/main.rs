@@ -1,4 +1,4 @@
-//! Frames and payloads from outside: what is written is read again, what is damaged is rejected.
+//! Tests of the codec through its public API.
 #![allow(
     clippy::doc_markdown,
     clippy::too_many_lines,
@@ -7,6 +7,8 @@
 )]
 
 mod bad_events;
+#[path = "../../fuzz/checks.rs"]
+mod checks;
 mod corpus;
 mod extensions;
 mod hostile;

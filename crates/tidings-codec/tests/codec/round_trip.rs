@@ -5,18 +5,9 @@ use std::collections::BTreeMap;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use tidings_codec::{
-    Format, FrameWriter, Header, Limits, NewEvent, NodeId, RawEvent, To, position_frame, read_frame,
-};
+use tidings_codec::{Format, Header, Limits, NodeId, To, position_frame, read_frame};
 
-#[derive(Debug, Clone, PartialEq)]
-struct Event {
-    name: String,
-    to: To,
-    at: Option<u64>,
-    meta: BTreeMap<String, String>,
-    payload: Value,
-}
+use crate::checks::{Event, read, write};
 
 fn formats() -> impl Strategy<Value = Format> {
     prop_oneof![Just(Format::Json), Just(Format::MessagePack)]
@@ -48,7 +39,7 @@ fn payloads() -> impl Strategy<Value = Value> {
 fn events() -> impl Strategy<Value = Event> {
     let to = prop_oneof![Just(To::All), Just(To::Others), nodes().prop_map(To::Node)];
     // Few times, so that adjacent events often have the same.
-    let at = prop_oneof![Just(None), (1_u64..4).prop_map(Some), Just(Some(u64::MAX))];
+    let at = prop_oneof![0_u64..4, Just(u64::MAX)];
     let name = prop_oneof!["[A-Za-z0-9._:-]{1,128}", "[a-z]{1,8}\\.[a-z]{1,8}"];
     let meta = btree_map(any::<String>(), any::<String>(), 0..4);
     (name, to, at, meta, payloads()).prop_map(|(name, to, at, meta, payload)| Event {
@@ -60,47 +51,8 @@ fn events() -> impl Strategy<Value = Event> {
     })
 }
 
-fn write(format: Format, from: NodeId, seq: u64, events: &[Event]) -> Vec<u8> {
-    let mut writer = FrameWriter::new(format, from);
-    for event in events {
-        let meta: Vec<_> = event
-            .meta
-            .iter()
-            .map(|(key, text)| (&**key, &**text))
-            .collect();
-        let outgoing = NewEvent {
-            name: &event.name,
-            to: event.to,
-            at: event.at,
-            meta: &meta,
-        };
-        let before = writer.len();
-        let bytes = writer
-            .push(outgoing, |into| into.encode(&event.payload))
-            .unwrap();
-        assert_eq!(writer.len(), before + bytes);
-    }
-    writer.finish(seq).to_vec()
-}
-
-fn decode(event: &RawEvent, format: Format, frame: &[u8]) -> Option<Event> {
-    Some(Event {
-        name: event.name(frame).to_owned(),
-        to: event.to,
-        at: Some(event.at).filter(|at| *at > 0),
-        meta: event.meta(format, frame).ok()?,
-        payload: event.payload(format, frame).decode().ok()?,
-    })
-}
-
-/// Reads a frame with this crate; `None` if any part of it is rejected.
-fn read(frame: &[u8]) -> Option<(Header, Vec<Event>)> {
-    let mut events = Vec::new();
-    let header = read_frame(frame, &Limits::default(), &mut events).ok()?;
-    let events = events
-        .into_iter()
-        .map(|event| decode(&event.ok()?, header.format, frame));
-    Some((header, events.collect::<Option<_>>()?))
+fn written(format: Format, from: NodeId, seq: u64, events: &[Event]) -> Vec<u8> {
+    write(format, from, seq, events).unwrap()
 }
 
 /// Reads a frame with a JSON parser, as the book describes the format.
@@ -124,7 +76,7 @@ fn read_generically(frame: &[u8]) -> Option<(Header, Vec<Event>)> {
                 Some("others") => To::Others,
                 Some(node) => To::Node(node.parse().unwrap()),
             },
-            at: Some(at).filter(|at| *at > 0),
+            at,
             meta: serde_json::from_value(event["meta"].clone()).unwrap_or_default(),
             payload: event["data"].clone(),
         }
@@ -149,20 +101,20 @@ fn some_events() -> [Event; 3] {
         payload,
     };
     [
-        event("cache.clear", To::All, None, json!("user:7\n")),
+        event("cache.clear", To::All, 0, json!("user:7\n")),
         Event {
             meta: BTreeMap::from([("trace".into(), "4\"bf9".into())]),
             ..event(
                 "a",
                 To::Node(node),
-                Some(5),
+                5,
                 json!({"id": 7, "list": [1.5, null, true]}),
             )
         },
         event(
             "b",
             To::Others,
-            Some(5),
+            5,
             json!({"text": "ä\u{1f600}", "empty": [[], {}]}),
         ),
     ]
@@ -173,7 +125,7 @@ proptest! {
     fn a_written_frame_is_read_back(
         format in formats(), from in nodes(), seq in 1_u64..u64::MAX - 10, events in vec(events(), 0..8),
     ) {
-        let frame = write(format, from, seq, &events);
+        let frame = written(format, from, seq, &events);
         let header = Header { format, from: Some(from), seq: Some(seq) };
         prop_assert_eq!(read(&frame), Some((header, events.clone())));
         if format == Format::Json {
@@ -185,7 +137,7 @@ proptest! {
     fn a_frame_cut_off_anywhere_is_rejected(
         format in formats(), events in vec(events(), 1..4), cut in any::<prop::sample::Index>(),
     ) {
-        let frame = write(format, NodeId::new(1), 1, &events);
+        let frame = written(format, NodeId::new(1), 1, &events);
         let mut read = Vec::new();
         let cut = &frame[..cut.index(frame.len())];
         prop_assert!(read_frame(cut, &Limits::default(), &mut read).is_err());
@@ -208,7 +160,7 @@ proptest! {
             .iter()
             .map(|len| Event { payload: Value::from("x".repeat(*len)), ..some_events()[0].clone() })
             .collect();
-        let frame = write(format, NodeId::new(1), 1, &events);
+        let frame = written(format, NodeId::new(1), 1, &events);
         prop_assert_eq!(read(&frame).map(|(_, events)| events), Some(events));
     }
 }
@@ -228,7 +180,7 @@ fn a_position_frame_has_no_events_and_the_next_sequence_number() {
 
 #[test]
 fn a_damaged_json_frame_is_rejected_or_read_as_a_json_parser_reads_it() {
-    let frame = write(Format::Json, NodeId::new(1), 41, &some_events());
+    let frame = written(Format::Json, NodeId::new(1), 41, &some_events());
     let mut still_read = 0;
     for damaged in damage(&frame) {
         let Some(ours) = read(&damaged) else { continue };
@@ -246,7 +198,7 @@ fn a_damaged_json_frame_is_rejected_or_read_as_a_json_parser_reads_it() {
 
 #[test]
 fn a_damaged_message_pack_frame_causes_no_panic() {
-    let frame = write(Format::MessagePack, NodeId::new(1), 41, &some_events());
+    let frame = written(Format::MessagePack, NodeId::new(1), 41, &some_events());
     for damaged in damage(&frame) {
         let mut events = Vec::new();
         let Ok(header) = read_frame(&damaged, &Limits::default(), &mut events) else {

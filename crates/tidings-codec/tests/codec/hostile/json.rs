@@ -295,7 +295,7 @@ fn events() -> Vec<Case> {
         ),
         ("data twice", members(r#""event":"a","data":1"#), Malformed),
         (
-            "to somebody",
+            "to an invalid node",
             members(r#""event":"a","to":"somebody""#),
             Malformed,
         ),
@@ -305,7 +305,7 @@ fn events() -> Vec<Case> {
             Malformed,
         ),
         ("to a number", members(r#""event":"a","to":7"#), Malformed),
-        ("to nobody", members(r#""event":"a","to":null"#), Read),
+        ("to null", members(r#""event":"a","to":null"#), Read),
         (
             "at before 1970",
             members(r#""event":"a","at":-1"#),

@@ -279,9 +279,9 @@ fn event_fields() -> Vec<Case> {
         ),
         ("payload nil", fields(&[NAME, NIL]), Malformed),
         ("payload of 4 G", fields(&[NAME, &four_g(0xc6)]), Rejected),
-        ("to nobody", fields(&[NAME, PAYLOAD, NIL]), Read),
+        ("to nil", fields(&[NAME, PAYLOAD, NIL]), Read),
         (
-            "to somebody",
+            "to an invalid node",
             fields(&[NAME, PAYLOAD, b"\xa8somebody"]),
             Malformed,
         ),

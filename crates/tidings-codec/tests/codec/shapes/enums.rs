@@ -171,72 +171,72 @@ fn an_internally_tagged_enum_is_read_back_where_serde_supports_it() {
     }
     let mut table = Table::default();
     let all = &mut table;
-    at_edges(all, SAME, "unit beside a tag", &Tagged::Unit(()));
+    at_edges(all, SAME, "unit next to a tag", &Tagged::Unit(()));
     at_edges(
         all,
         SAME,
-        "map beside a tag",
+        "map next to a tag",
         &Tagged::Map(BTreeMap::from([("a".into(), 1)])),
     );
     everywhere(
         all,
         SAME,
-        "struct beside a tag",
+        "struct next to a tag",
         &Tagged::Struct(Named { inner: 7 }),
     );
     at_edges(
         all,
         SAME,
-        "newtype beside a tag",
+        "newtype next to a tag",
         &Tagged::Newtype(Newtype(Named { inner: 7 })),
     );
     everywhere(
         all,
         SAME,
-        "tag beside a tag",
+        "tag next to a tag",
         &Tagged::Nested(Internal2::Struct { inner: 7 }),
     );
     at_edges(
         all,
         SAME,
-        "unit tag beside a tag",
+        "unit tag next to a tag",
         &Tagged::Nested(Internal2::Unit),
     );
     at_edges(
         all,
         SAME,
-        "external beside a tag",
+        "external next to a tag",
         &Tagged::External(External::Newtype(7)),
     );
     at_edges(
         all,
         SAME,
-        "external struct beside a tag",
+        "external struct next to a tag",
         &Tagged::External(External::Struct { inner: 7 }),
     );
     at_edges(
         all,
         SAME,
-        "external tuple beside a tag",
+        "external tuple next to a tag",
         &Tagged::External(External::Tuple(7, 8)),
     );
     at_edges(
         all,
         SAME,
-        "external unit beside a tag",
+        "external unit next to a tag",
         &Tagged::External(External::Unit),
     );
     let rejected = [Expected::Rejected("cannot serialize tagged newtype variant"); 2];
-    everywhere(all, rejected, "number beside a tag", &Tagged::Number(7));
+    everywhere(all, rejected, "number next to a tag", &Tagged::Number(7));
     at_edges(
         all,
         rejected,
-        "text beside a tag",
+        "text next to a tag",
         &Tagged::Text("a".into()),
     );
-    at_edges(all, rejected, "list beside a tag", &Tagged::List(vec![7]));
-    at_edges(all, rejected, "flag beside a tag", &Tagged::Flag(true));
-    at_edges(all, rejected, "option beside a tag", &Tagged::Maybe(None));
+    at_edges(all, rejected, "list next to a tag", &Tagged::List(vec![7]));
+    at_edges(all, rejected, "flag next to a tag", &Tagged::Flag(true));
+    at_edges(all, rejected, "option next to a tag", &Tagged::Maybe(None));
     table.check();
 }
 

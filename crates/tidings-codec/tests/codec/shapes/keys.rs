@@ -72,7 +72,7 @@ fn number_keys_are_read_back() {
     at_edges(
         all,
         SAME,
-        "a map beside texts",
+        "a map next to strings",
         &(map([7_u32]), map(["a7".to_owned()])),
     );
     table.check();
@@ -91,13 +91,13 @@ fn number_keys_are_read_back_next_to_a_tag_and_rejected_next_to_fields() {
     everywhere(
         &mut table,
         SAME,
-        "number beside a tag",
+        "number next to a tag",
         &Tagged::Map(numbers.clone()),
     );
     at_edges(
         &mut table,
         SAME,
-        "flag beside a tag",
+        "flag next to a tag",
         &Tagged::Map(flags.clone()),
     );
     everywhere(
@@ -126,7 +126,7 @@ fn strings_that_look_like_numbers_stay_strings() {
     bare(
         &mut table,
         SAME,
-        "beside numbers",
+        "next to numbers",
         &(map([7_u32]), texts.clone()),
     );
     // Buffered in JSON, both are the only exception that cannot be read; the book lists it.
