@@ -54,7 +54,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     let node = bus.id();
     let mut cleared = bus.stream::<_, String>("cache.clear")?;
 
-    // The simple-cluster form: any name, any serde type.
+    // Untyped: any name, any serde type.
     let clearing = bus.on("cache.clear", |key: String| async move { drop(key) })?;
     bus.send_to_all("cache.clear", "user:7").await?;
     bus.send_to_others("cache.clear", "user:8").await?;
@@ -62,7 +62,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     assert_eq!(cleared.next().await.as_deref(), Some("user:7"));
     assert_eq!(cleared.next().await.as_deref(), Some("user:9"));
 
-    // The typed form: name and payload are one thing, and the compiler checks it.
+    // Typed: name and payload belong together, and the compiler checks it.
     let (heard, mut renamed_users) = tokio::sync::mpsc::unbounded_channel();
     bus.on(
         UserRenamed::EVENT,
@@ -78,7 +78,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     };
     let receipt = bus.send_to_all(UserRenamed::EVENT, &renamed).await?;
     assert_eq!((receipt.sequence, receipt.receivers), (4, Some(1)));
-    // Sent is not yet heard: a handler that is added now could still hear it.
+    // A sent event is not yet received: a handler that is added now could still receive it.
     let user = renamed_users.recv().await.expect("the handler has it");
     assert_eq!((user.0, &*user.1), (7, "user.renamed"));
 
@@ -118,7 +118,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     bus.on_gap(|gap: Gap| async move { assert!(gap.missed == Some(0), "{gap}") })?;
     bus.off(clearing).await;
 
-    // Many at once, without waiting for each.
+    // Many events, without waiting for each.
     for order in 0..1_000_u64 {
         bus.feed("order.placed", &order).await?;
     }

@@ -1,4 +1,5 @@
-//! Handlers marked `#[tidings::on]`: found wherever they are linked in, on every bus of this program.
+//! Handlers marked `#[tidings::on]`: collected wherever they are linked in, on every bus of the
+//! program.
 #![allow(clippy::unwrap_used, reason = "a panic in a test is the report")]
 
 mod log_capture;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use tidings::prelude::*;
 use tidings::{BusBuilder, HandlerFailure, StartError};
-// Linked in by this line: nothing else of the crate is named.
+// This line links the crate; nothing else of it is named.
 use tidings_tests_plugin as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -42,7 +43,7 @@ async fn clear(key: String, State(told): State<Told>, context: Context, bus: Bus
 mod within {
     use super::{State, Told, tell};
 
-    /// A name of its own kind: `r#loop` is called `loop`.
+    /// A raw identifier: `r#loop` is named `loop`.
     #[tidings::on("loop.began")]
     pub(crate) async fn r#loop((): (), State(told): State<Told>) {
         tell(&told, "loop");
@@ -50,7 +51,7 @@ mod within {
 }
 
 fn tell(told: &Told, what: &str) {
-    // Nobody may be listening any more at the end of a test.
+    // The receiver may be gone at the end of a test.
     let _ = told.send(what.to_owned());
 }
 
@@ -70,7 +71,7 @@ async fn next<T>(heard: &mut UnboundedReceiver<T>) -> T {
 }
 
 #[tokio::test]
-async fn a_function_marked_on_hears_the_events_of_its_type() {
+async fn a_marked_function_receives_the_events_of_its_type() {
     let (builder, mut heard) = builder("typed");
     let bus = builder.start().await.unwrap();
 
@@ -82,7 +83,7 @@ async fn a_function_marked_on_hears_the_events_of_its_type() {
 }
 
 #[tokio::test]
-async fn a_function_marked_on_with_a_name_hears_the_name() {
+async fn a_function_marked_with_a_name_receives_the_events_of_that_name() {
     let (builder, mut heard) = builder("named");
     let bus = builder.start().await.unwrap();
 
@@ -95,7 +96,7 @@ async fn a_function_marked_on_with_a_name_hears_the_name() {
 }
 
 #[tokio::test]
-async fn a_handler_of_another_crate_is_found_when_the_crate_is_linked() {
+async fn a_handler_of_another_crate_is_collected_when_the_crate_is_linked() {
     let (builder, mut heard) = builder("plugin");
     let bus = builder.start().await.unwrap();
 
@@ -125,7 +126,7 @@ async fn a_failing_collected_handler_is_reported_by_its_path() {
 }
 
 #[tokio::test]
-async fn a_collected_handler_keeps_a_bus_without_its_state_from_starting() {
+async fn a_bus_does_not_start_without_the_state_of_a_collected_handler() {
     let started = Bus::builder("memory:collected-missing-state").start().await;
 
     assert!(
@@ -157,7 +158,7 @@ async fn the_start_logs_each_collected_handler_and_their_number() {
 }
 
 #[tokio::test]
-async fn without_collected_only_explicit_handlers_hear() {
+async fn without_auto_register_only_explicit_handlers_receive() {
     let (tx, mut heard) = unbounded_channel();
     let bus = Bus::builder("memory:collected-without")
         .auto_register(false)
@@ -176,7 +177,7 @@ async fn without_collected_only_explicit_handlers_hear() {
 }
 
 #[tokio::test]
-async fn a_function_can_be_registered_explicitly_and_be_called_by_hand() {
+async fn a_marked_function_can_be_registered_explicitly_and_called() {
     let (builder, mut heard) = builder("explicit");
     let (told, mut by_hand) = unbounded_channel();
     let bus = builder

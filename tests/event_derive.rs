@@ -23,7 +23,7 @@ struct HTTPServer2(u16, String);
 #[event("tick:now")]
 struct Tick;
 
-/// An event written by hand, to be nested like a derived one.
+/// An event without the derive, to be nested like a derived one.
 #[derive(Clone, Debug, PartialEq)]
 struct ByHand(u32);
 
@@ -60,7 +60,7 @@ enum Account {
     #[event("account.bare")]
     Bare {},
     Parent {
-        // The fields stand in a type of their own, where `Self` still means the enum.
+        // The fields are in a type of their own, where `Self` still means the enum.
         depth: Option<Box<<Self as Depth>::Number>>,
     },
 }
@@ -157,7 +157,7 @@ async fn bus(format: Format) -> Bus {
         .unwrap()
 }
 
-/// Sends each event on a bus in each format, and hears it as what it was.
+/// Sends each event on a bus in each format, and receives it unchanged.
 async fn assert_round_trips<E: Event + PartialEq + Debug + Sync>(
     events: impl IntoIterator<Item = E>,
 ) {
@@ -210,7 +210,7 @@ fn a_variant_without_a_name_is_called_by_its_enum_and_itself() {
 }
 
 #[test]
-fn a_newtype_variant_travels_under_the_name_of_what_it_holds() {
+fn a_newtype_variant_is_sent_under_the_name_of_its_content() {
     assert_eq!(Account::Renamed(renamed()).name(), "user_renamed");
     assert_eq!(
         Everything::Account(Account::Reloaded).name(),
@@ -220,7 +220,7 @@ fn a_newtype_variant_travels_under_the_name_of_what_it_holds() {
 }
 
 #[test]
-fn the_payload_is_what_the_variant_holds() {
+fn the_payload_is_the_content_of_the_variant() {
     let deleted = Account::Deleted {
         id: 7,
         account_note: None,
@@ -362,7 +362,7 @@ async fn an_unknown_event_is_sent_on_in_the_format_of_the_bus() {
 }
 
 #[tokio::test]
-async fn an_enum_takes_what_the_other_of_an_enum_within_it_takes() {
+async fn an_enum_accepts_the_unknown_events_of_a_nested_enum() {
     let bus = bus(Format::MessagePack).await;
     let mut events = bus.stream(Outer::EVENT).unwrap();
 
@@ -394,7 +394,7 @@ fn a_name_that_nobody_has_is_not_decoded() {
 }
 
 #[test]
-fn a_payload_that_does_not_fit_is_refused_in_the_name_of_its_variant() {
+fn a_payload_that_does_not_fit_is_rejected_with_the_name_of_its_variant() {
     let text = |format: Format| {
         let mut bytes = Vec::new();
         format.encode("text", &mut bytes).unwrap();
@@ -442,7 +442,7 @@ mod elsewhere {
 }
 
 #[tokio::test]
-async fn two_types_that_claim_one_name_are_refused() {
+async fn two_event_types_with_one_name_are_rejected() {
     let bus = bus(Format::Json).await;
     bus.subscribe(|_: Account| async {}).unwrap();
 
@@ -488,7 +488,7 @@ async fn one_type_in_several_places_is_no_conflict() {
     bus.subscribe(|_: Everything| async {}).unwrap();
 }
 
-/// Each kind of payload, and of what a handler may return.
+/// Each kind of payload, and each return type of a handler.
 mod debugged {
     use std::sync::Arc;
 

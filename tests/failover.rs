@@ -1,4 +1,4 @@
-//! A master with sentinels that moves, dies and comes back, and what a bus makes of it.
+//! A master with sentinels that fails over, crashes and comes back.
 
 mod failovers;
 mod fake_sentinel;

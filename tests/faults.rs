@@ -1,6 +1,6 @@
-//! What goes wrong with a real Redis, and what a bus makes of it.
+//! Faults of a real Redis, and the behaviour of a bus.
 
-/// The connections of a node that comes through a proxy, in the order it makes them.
+/// The connections of a node behind a proxy, in the order in which it opens them.
 const HEARING: usize = 0;
 const SENDING: usize = 1;
 

@@ -1,5 +1,5 @@
-//! What the suites share; and the programs compile on the one page of the book that needs more than
-//! the examples.
+//! Shared by the suites; and the programs of the one page of the book that needs more than the
+//! examples.
 
 use std::env;
 use std::process::{Command, Output};
@@ -8,12 +8,12 @@ use std::process::{Command, Output};
 #[doc = include_str!("../docs/src/observing.md")]
 struct Observing;
 
-/// Set where a test is the process of its own.
+/// Set in a test that runs in its own process.
 const ALONE: &str = "TIDINGS_TEST_ALONE";
 
-/// Runs a test once more in a process of its own, and returns what that printed; `None` in that
-/// process. For what other tests of the same program change: its memory, descriptors, threads and
-/// standard streams. `test` is the test's name as the test program lists it.
+/// Runs a test again in its own process, and returns its output; returns `None` in that process.
+/// For tests that other tests of the program would disturb: memory, descriptors, threads and
+/// standard streams. `test` is the name in the test program's list.
 ///
 /// # Panics
 ///

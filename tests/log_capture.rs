@@ -1,4 +1,4 @@
-//! What the program logs, for a test to wait for and to look at.
+//! The log of the program, to wait for and to inspect.
 
 use std::io;
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tidings_testkit::Collected;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The lines logged from the first call on. Tests of one process share them: look for words that
+/// The lines logged from the first call on. Tests of one process share them: look for text that
 /// only this test can cause.
 pub(crate) fn log() -> Collected<String> {
     static LINES: OnceLock<Collected<String>> = OnceLock::new();

@@ -1,4 +1,4 @@
-//! What others see of a bus: its metrics, and the traces that go through it.
+//! What a bus exports: its metrics, and the traces through it.
 
 mod metrics;
 mod stderr;

@@ -1,4 +1,4 @@
-//! Where the nodes of a test meet.
+//! The connection of the nodes of a test: memory or Redis.
 
 use tidings::{Bus, BusBuilder, Format};
 use tidings_testkit::{Node, Redis, memory_url};
@@ -43,12 +43,12 @@ impl Place {
         (self.node().await, self.node().await)
     }
 
-    /// What a program that is no node puts on the channel.
+    /// Publishes a frame as a foreign program does.
     pub(crate) async fn publish(&self, frame: impl Into<Vec<u8>>) {
         self.publish_all([frame.into()]).await;
     }
 
-    /// The same with many frames, in order.
+    /// Publishes many frames, in order.
     pub(crate) async fn publish_all(&self, frames: impl IntoIterator<Item = Vec<u8>>) {
         match (&self.redis, self.url.strip_prefix("memory:")) {
             (Some(redis), _) => publish(redis, frames).await,
@@ -76,7 +76,7 @@ async fn publish(redis: &Redis, frames: impl IntoIterator<Item = Vec<u8>>) {
         .await
         .expect("the server is up");
     let frames: Vec<_> = frames.into_iter().collect();
-    // An answer is waited for only so long.
+    // An answer has a timeout.
     for some in frames.chunks(500) {
         let mut publish = redis::pipe();
         for frame in some {

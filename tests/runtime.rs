@@ -1,4 +1,4 @@
-//! A bus and the runtime that it was started on.
+//! A bus and the runtime on which it was started.
 
 use std::error::Error;
 use std::future::IntoFuture as _;
@@ -19,7 +19,7 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     ended.unwrap_or_else(|_| panic!("{what} hangs"))
 }
 
-/// A bus that has begun to send and to hear.
+/// A bus that has begun to send and to receive.
 async fn start(url: &str) -> Bus {
     let starting = Bus::builder(url).auto_register(false).start();
     let bus = starting.await.unwrap();
@@ -30,7 +30,7 @@ async fn start(url: &str) -> Bus {
 }
 
 #[test]
-fn a_bus_whose_runtime_is_gone_hangs_nobody() {
+fn no_call_hangs_after_the_runtime_has_ended() {
     let gone = Runtime::new().unwrap();
     let bus = gone.block_on(start(&memory_url()));
     let earlier = bus.on("tick", |_: u64| async {}).unwrap();
@@ -44,9 +44,9 @@ fn a_bus_whose_runtime_is_gone_hangs_nobody() {
     });
 }
 
-/// A bus in a `static` whose first `#[tokio::test]` is over.
+/// A bus in a `static` after the end of its first `#[tokio::test]`.
 #[test]
-fn each_call_on_a_bus_whose_runtime_has_ended_names_that_as_the_cause() {
+fn each_call_after_the_runtime_has_ended_names_the_cause() {
     let gone = Runtime::new().unwrap();
     let bus = gone.block_on(start(&memory_url()));
     let counter = bus.counter("visits").unwrap();
@@ -92,7 +92,7 @@ fn each_call_on_a_bus_whose_runtime_has_ended_names_that_as_the_cause() {
     });
 }
 
-/// A program may have threads, and executors, that are none of Tokio's.
+/// A program may have threads and executors other than Tokio's.
 #[test]
 fn a_start_outside_of_a_runtime_is_an_error() {
     for url in [memory_url(), format!("redis://127.0.0.1:{}", free_port())] {
@@ -160,7 +160,7 @@ fn each_call_works_on_a_thread_outside_of_the_runtime() {
 }
 
 #[test]
-fn who_waits_for_a_runtime_that_goes_is_told() {
+fn a_caller_that_waits_when_the_runtime_ends_gets_an_error() {
     let (stays, goes) = (Runtime::new().unwrap(), Runtime::new().unwrap());
     let redis = stays.block_on(Redis::start());
     let bus = goes.block_on(start(&redis.url()));
@@ -225,7 +225,7 @@ async fn a_handler_that_never_waits_leaves_turns_to_others() {
 }
 
 #[test]
-fn a_bus_whose_runtime_goes_before_it_began_hangs_nobody() {
+fn no_call_hangs_when_the_runtime_ends_before_the_bus_began() {
     let mut gone = tokio::runtime::Builder::new_current_thread();
     let gone = gone.enable_all().build().unwrap();
     let starting = Bus::builder(&memory_url()).auto_register(false).start();
@@ -243,7 +243,7 @@ fn a_bus_whose_runtime_goes_before_it_began_hangs_nobody() {
 }
 
 #[test]
-fn a_flush_names_what_a_runtime_that_went_took_with_it() {
+fn a_flush_reports_events_lost_with_their_runtime() {
     let (stays, goes) = (Runtime::new().unwrap(), Runtime::new().unwrap());
     let redis = stays.block_on(Redis::start());
     let bus = goes.block_on(start(&redis.url()));
@@ -259,7 +259,7 @@ fn a_flush_names_what_a_runtime_that_went_took_with_it() {
 }
 
 #[test]
-fn a_stream_ends_although_the_runtime_is_gone() {
+fn a_stream_ends_after_its_runtime_has_ended() {
     let gone = Runtime::new().unwrap();
     let bus = gone.block_on(start(&memory_url()));
     let mut ticks = bus.stream::<_, u64>("tick").unwrap();

@@ -1,5 +1,4 @@
-//! What a bus keeps together with the others of its namespace: the same suite runs in memory and on
-//! Redis.
+//! Shared state of a namespace: the same suite runs in memory and on Redis.
 
 mod corrupted_values;
 mod counter_errors;
@@ -37,98 +36,98 @@ macro_rules! promises {
 
 promises! {
     requests:
-        every_member_answers_the_one_who_asks_included
+        every_member_responds_including_the_sender
         a_member_that_is_slow_does_not_hold_back_the_others
-        who_fails_is_named_with_its_words
-        who_cannot_read_the_payload_says_so
-        who_has_no_handler_says_so
-        who_does_not_answer_in_time_is_named
+        a_member_that_fails_is_named_with_its_error
+        a_member_that_cannot_decode_the_payload_is_reported
+        a_member_without_a_handler_is_reported
+        a_member_that_does_not_respond_in_time_is_named
         a_member_that_leaves_is_not_waited_for
-        who_joined_late_is_heard_and_told_apart
+        a_member_that_joined_late_responds_and_is_told_apart
         of_several_handlers_all_must_succeed
-        answers_come_in_whatever_format_they_are_written
+        responses_in_every_format_are_accepted
         an_event_that_a_full_queue_drops_is_named_as_not_handled
-        an_answer_of_another_type_is_an_error_of_that_member_alone
-        an_answer_that_cannot_be_written_is_a_failure
-        answers_that_nobody_asked_for_are_ignored
-        asks_that_cannot_be_answered_are_events_like_all
-        two_asks_at_once_do_not_mix
+        a_response_of_another_type_is_an_error_of_that_member_alone
+        a_response_that_cannot_be_encoded_is_a_failure
+        responses_without_a_request_are_ignored
+        requests_that_cannot_be_answered_are_events_like_others
+        concurrent_requests_do_not_mix
         an_event_is_acknowledged_by_whom_it_is_for
         an_event_of_a_stream_is_handled_when_it_is_read
-        a_stream_that_is_not_read_on_holds_up_no_answer
-        a_bus_that_is_shut_down_answers_what_it_still_handles
-        a_bus_that_is_being_shut_down_says_so
+        an_unread_stream_delays_no_response
+        a_bus_responds_to_requests_that_it_still_handles_during_a_shutdown
+        health_says_that_a_bus_is_shutting_down
         a_stream_that_is_dropped_while_its_bus_ends_completes_no_request
-        a_bus_that_is_dropped_says_what_it_has_not_handled
-        a_bus_that_is_shut_down_asks_nothing
-        asks_that_are_dropped_leave_nothing_behind
+        a_dropped_bus_logs_the_events_that_it_has_not_handled
+        a_request_after_the_shutdown_is_rejected
+        dropped_requests_leave_no_state
         no_deadline_is_too_short_or_too_long
-        a_handler_may_ask_itself
-        an_outgoing_queue_that_is_full_only_delays_answers;
+        a_handler_may_send_a_request_to_its_own_bus
+        a_full_send_buffer_only_delays_responses;
     counters:
-        a_counter_that_nobody_counted_is_zero
+        a_new_counter_is_zero
         no_two_calls_get_the_same_sum
         a_reset_loses_nothing_that_was_counted
         an_overflow_is_an_error_and_changes_nothing
-        a_name_that_cannot_be_part_of_a_key_is_refused
+        a_name_that_cannot_be_part_of_a_key_is_rejected
         a_bus_that_was_shut_down_counts_nothing;
     panics:
         a_shared_value_that_panics_when_it_is_dropped_is_reported_and_ends_nothing
         an_entry_that_panics_when_it_is_dropped_is_reported_and_ends_nothing
-        an_update_whose_value_panics_when_it_is_written_fails_alone;
+        an_update_whose_value_panics_when_it_is_encoded_fails_alone;
     values:
-        what_one_process_sets_all_see
-        a_value_that_nobody_set_is_none
-        a_value_outlives_who_wrote_it
+        every_process_sees_a_value_that_one_sets
+        a_value_that_was_never_set_is_absent
+        a_value_outlives_the_process_that_wrote_it
         no_update_of_two_processes_is_lost
-        updates_that_wait_together_each_return_what_they_made
+        updates_that_are_written_together_each_return_their_value
         one_bad_update_spoils_no_other
-        what_a_process_has_written_it_sees
-        tasks_that_compete_see_what_they_have_written_or_newer
-        who_watches_sees_the_newest_and_not_each_before
-        who_watches_what_was_not_read_is_told_when_it_is
+        a_process_sees_its_own_writes
+        concurrent_tasks_see_their_own_writes_or_newer_ones
+        a_watch_sees_the_newest_value_and_may_skip_others
+        a_watch_of_an_unread_value_is_notified_of_the_first_read
         a_watch_ends_with_its_bus
-        a_value_that_is_cleared_is_gone_for_all
-        a_value_whose_time_is_up_is_found_by_the_check
+        a_cleared_value_is_absent_for_all
+        an_expired_value_is_detected_by_the_periodic_comparison
         one_name_is_of_one_type_on_a_bus
-        all_who_ask_for_a_name_get_the_same_copy
+        all_handles_of_a_name_share_one_copy
         buses_of_different_formats_share_values
         after_a_storm_all_copies_are_the_same
-        what_nobody_could_read_is_not_written
+        a_value_that_could_not_be_read_back_is_not_written
         a_value_of_32_levels_reaches_every_process;
     maps:
-        an_entry_is_what_was_set_last_by_anybody
-        a_change_takes_one_entry_away_and_leaves_the_others
-        a_loader_runs_once_for_all_who_ask
-        a_loader_that_fails_is_told_to_all_who_wait_and_asked_again
+        an_entry_has_the_value_that_any_process_set_last
+        a_change_invalidates_one_cached_entry_and_no_other
+        a_loader_runs_once_for_concurrent_callers
+        a_failed_load_is_reported_to_all_callers_and_tried_again
         another_loader_runs_where_one_was_dropped
         an_invalidation_reaches_every_process
         a_loader_that_was_overtaken_brings_nothing_back
-        who_asks_after_an_invalidation_gets_nothing_older
-        what_is_set_while_a_loader_runs_stays
+        a_read_after_an_invalidation_returns_nothing_older
+        a_value_set_during_a_load_stays
         no_update_is_lost
-        who_watches_an_entry_sees_the_newest
-        who_watches_a_map_is_told_which_entries_change
-        an_entry_that_changed_often_is_told_once
-        no_more_is_at_hand_than_there_is_room_for
+        an_entry_watch_sees_the_newest_value
+        a_map_watch_reports_the_changed_entries
+        repeated_changes_of_an_entry_are_reported_once
+        no_more_entries_are_cached_than_allowed
         without_room_everything_is_read
-        all_entries_can_be_taken_out_at_once
+        all_entries_can_be_invalidated_at_once
         all_entries_can_be_read
         one_name_has_one_type_and_one_copy
         a_key_that_is_too_long_is_an_error
         a_bus_that_was_shut_down_shares_nothing;
     members:
         all_see_all_as_they_describe_themselves
-        a_role_that_breaks_the_rules_of_names_is_refused
-        whoever_watches_hears_first_who_is_there
+        an_invalid_role_is_rejected
+        a_member_watch_begins_with_the_present_members
         a_bus_that_ends_ends_its_streams
-        a_clean_shutdown_is_a_goodbye_at_once
-        a_bus_that_is_dropped_says_goodbye
-        one_that_crashed_vanishes_once_and_nobody_else_does
-        a_stranger_does_not_list_the_dead_whom_nobody_takes_off
+        a_clean_shutdown_is_reported_as_a_leave_at_once
+        a_dropped_bus_leaves_the_member_list
+        a_crashed_member_is_reported_gone_once_and_no_other_is
+        a_bus_that_is_no_member_does_not_list_expired_members
         a_bus_without_membership_is_not_listed
-        to_send_to_nobody_is_an_error_and_sends_nothing
-        one_who_has_left_cannot_be_sent_to
-        a_role_is_everybody_who_has_it
-        hostile_notices_change_nothing;
+        a_send_to_no_recipient_is_an_error_and_sends_nothing
+        a_member_that_has_left_cannot_be_sent_to
+        a_role_is_every_member_that_has_it
+        hostile_notifications_change_nothing;
 }

@@ -1,4 +1,4 @@
-//! The master moves: by a plan, by a crash, by standing still.
+//! Failovers: planned, after a crash, and of a frozen master.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::wait::hears_through;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A node that hears ticks, and another that sends one every 5 ms.
+/// A subscriber of ticks, and a sender of one tick every 5 ms.
 struct Traffic {
     hearer: Node,
     sender: Node,
@@ -42,7 +42,7 @@ impl Traffic {
         traffic
     }
 
-    /// Waits until more is heard.
+    /// Waits until more ticks are received.
     async fn goes_on(&self) {
         self.ticks.wait_for_len(self.ticks.all().len() + 10).await;
     }
@@ -54,7 +54,8 @@ impl Traffic {
         self.goes_on().await;
     }
 
-    /// Nothing was handled twice or out of order, and what was not handled was told.
+    /// Checks that no tick was handled twice or out of order, and that each missing one was
+    /// reported.
     async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.sending.await.unwrap();
@@ -68,21 +69,21 @@ impl Traffic {
     }
 }
 
-/// Sends until it is told to stop; how many.
+/// Sends until it is told to stop, and returns the number of ticks.
 async fn send(bus: Bus, stop: Arc<AtomicBool>) -> u64 {
     let mut clock = interval(Duration::from_millis(5));
     let mut tick = 0;
     while !stop.load(Ordering::Relaxed) {
         clock.tick().await;
         tick += 1;
-        // A send that waits for a failover must not hold the next one up.
+        // A send that waits for a failover must not delay the next one.
         bus.feed("tick", &tick).await.unwrap();
     }
     bus.flush().await.unwrap();
     tick
 }
 
-/// The channel, as somebody hears it who subscribes there by hand.
+/// The channel, subscribed without tidings.
 async fn channel(server: &Redis) -> redis::aio::PubSub {
     let client = redis::Client::open(server.url()).unwrap();
     let mut channel = client.get_async_pubsub().await.unwrap();
@@ -100,7 +101,7 @@ async fn a_planned_failover_is_followed_and_nothing_more_is_sent_to_the_old_mast
     let new = sentinels.failover().await;
 
     traffic.is_through(new).await;
-    // It is still a master, and would take everything.
+    // It is still a master, and would accept every command.
     assert!(old.is_master().await);
     let mut channel = channel(old).await;
     traffic.goes_on().await;
@@ -124,7 +125,7 @@ async fn a_killed_master_is_replaced_and_nothing_is_handled_twice() {
 }
 
 #[tokio::test]
-async fn a_frozen_master_is_left_and_does_no_harm_when_it_wakes() {
+async fn a_frozen_master_is_left_and_gets_no_events_when_it_resumes() {
     let sentinels = Sentinels::start().await;
     let traffic = Traffic::start(&sentinels).await;
 

@@ -1,4 +1,4 @@
-//! A sentinel that says what a test wants, with all that others must have to believe it.
+//! A sentinel whose answers a test chooses, with everything that a bus needs to believe it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -9,14 +9,14 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-/// What it says.
+/// Its answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Answer {
     pub(crate) master: SocketAddr,
     pub(crate) epoch: u64,
-    /// How long it takes to answer.
+    /// The delay of an answer.
     pub(crate) takes: Duration,
-    /// It publishes that the master has moved, right before each answer.
+    /// Publishes that the master has moved, right before each answer.
     pub(crate) is_hinting: bool,
 }
 
@@ -59,12 +59,12 @@ impl Fake {
         self.address
     }
 
-    /// From now on it says something else.
+    /// Changes its answers.
     pub(crate) fn say(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 
-    /// Waits until it was asked so often.
+    /// Waits until it was asked this many times.
     pub(crate) async fn was_asked(&self, times: usize) {
         self.asked.wait_for_len(times).await;
     }
@@ -110,7 +110,7 @@ impl Fake {
     }
 }
 
-/// The address of a bus that knows these sentinels.
+/// Returns the URL of these sentinels.
 pub(crate) fn url_of(sentinels: &[&Fake]) -> String {
     let addresses: Vec<_> = sentinels
         .iter()

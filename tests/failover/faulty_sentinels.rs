@@ -1,4 +1,4 @@
-//! Sentinels that say what is not so, and others that say it slowly or all the time.
+//! Sentinels with wrong answers, slow ones, and too many.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::wait::hears_through;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// An epoch that nobody else has reached.
+/// An epoch that no other sentinel has reached.
 const FAR_AHEAD: u64 = 1_000_000;
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
     };
     assert_eq!(through(&node), master.url());
     let ticks: Collected<u64> = node.collect("tick");
-    // For longer than any answer counts.
+    // Longer than an answer is valid.
     let mut clock = tokio::time::interval(Duration::from_millis(100));
     for tick in 1..=40 {
         clock.tick().await;
@@ -57,7 +57,7 @@ async fn a_dead_server_that_one_sentinel_calls_the_master_holds_a_start_up_for_a
     let begun = Instant::now();
     let node = Node::start(Bus::builder(&url_of(&[&honest, &liar]))).await;
 
-    // One step of connecting may take as long where there is no other server.
+    // One step of connecting may take this long if there is no other server.
     assert!(begun.elapsed() < Duration::from_secs(5));
     let ticks: Collected<u64> = node.collect("tick");
     node.send_to_all("tick", &1).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_doe
 }
 
 #[tokio::test]
-async fn a_hint_that_comes_with_an_answer_is_a_reason_to_ask_again_at_once() {
+async fn a_notification_that_comes_with_an_answer_makes_the_bus_ask_again_at_once() {
     let master = Redis::start().await;
     let mut answer = Answer::new(master.address(), 1);
     answer.is_hinting = true;
@@ -113,7 +113,7 @@ async fn a_hint_that_comes_with_an_answer_is_a_reason_to_ask_again_at_once() {
 }
 
 #[tokio::test]
-async fn a_sentinel_that_takes_longer_than_a_round_is_heard_out() {
+async fn the_answer_of_a_sentinel_slower_than_a_round_is_used() {
     let master = Redis::start().await;
     let mut answer = Answer::new(master.address(), 1);
     answer.takes = Duration::from_millis(1200);

@@ -1,4 +1,4 @@
-//! Starting while sentinels are down, frozen, protected, or know another master.
+//! Starts while sentinels are down, frozen, protected, or know another master.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use tokio::time::timeout;
 use super::fake_sentinel::{Answer, Fake, url_of};
 use super::wait::hears_through;
 
-/// As long as a bus waits for sentinels to name a master.
+/// The time for which a bus waits for sentinels to name a master.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The error, and that it came in time.
+/// Returns the error, and checks that it came in time.
 async fn fails(url: &str) -> String {
     fails_within(TIMEOUT, url).await
 }
@@ -28,7 +28,7 @@ async fn fails_within(start_timeout: Duration, url: &str) -> String {
     tidings::report(&error).to_string()
 }
 
-/// The error of a start that does not wait for its time to end.
+/// Returns the error of a start that does not wait for its timeout.
 async fn refused_at_once(url: &str) -> String {
     let started = timeout(TIMEOUT, Bus::builder(url).start()).await;
     let error = started.expect("a refusal is final").unwrap_err();
@@ -50,7 +50,7 @@ async fn one_sentinel_that_answers_is_enough() {
 }
 
 #[tokio::test]
-async fn servers_and_sentinels_have_passwords_of_their_own() {
+async fn servers_and_sentinels_may_have_different_passwords() {
     let sentinels = Sentinels::builder()
         .servers(|server| server.password("hush-hush@p/word"))
         .sentinels(|sentinel| sentinel.password("hush-hush&word"))
@@ -73,7 +73,7 @@ async fn servers_and_sentinels_have_passwords_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_sentinel_that_is_down_does_not_hide_that_the_others_refuse_the_password() {
+async fn a_sentinel_that_is_down_does_not_hide_a_password_error_of_the_others() {
     let mut sentinels = Sentinels::builder()
         .sentinels(|sentinel| sentinel.password("hush-hush"))
         .start()
@@ -167,9 +167,9 @@ async fn when_no_sentinel_answers_each_is_named_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_master_that_no_sentinel_knows_is_refused_at_once() {
+async fn a_master_that_no_sentinel_knows_is_rejected_at_once() {
     let mut sentinels = Sentinels::start().await;
-    // One that cannot be asked changes nothing.
+    // A sentinel that cannot be asked changes nothing.
     sentinels.sentinels_mut()[0].kill();
     let url = sentinels.url().replace("mymaster", "theirs");
 
@@ -184,7 +184,7 @@ async fn a_master_that_no_sentinel_knows_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_master_that_is_down_is_said_to_be() {
+async fn the_error_says_that_the_master_is_down() {
     let mut sentinels = Sentinels::start().await;
     sentinels.servers_mut().iter_mut().for_each(Redis::kill);
 
@@ -196,7 +196,7 @@ async fn a_master_that_is_down_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn what_is_no_sentinel_is_refused_at_once() {
+async fn a_server_that_is_no_sentinel_is_rejected_at_once() {
     let redis = Redis::start().await;
     let url = format!("redis+sentinel://{}/mymaster", redis.address());
 
@@ -207,7 +207,7 @@ async fn what_is_no_sentinel_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn the_reason_is_told_although_the_time_to_start_ends_before_the_wait_for_a_master() {
+async fn the_reason_is_reported_although_the_start_timeout_ends_first() {
     let url = format!("redis+sentinel://127.0.0.1:{}/mymaster", free_port());
 
     let error = fails_within(Duration::from_secs(2), &url).await;

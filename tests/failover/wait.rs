@@ -1,4 +1,4 @@
-//! Waits until a bus is where it should be.
+//! Waits for the server that a bus is connected to.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Waits until the bus hears through the server at `url`.
+/// Waits until the bus receives through the server at `url`.
 pub(crate) async fn hears_through(bus: &Bus, url: &str) {
     let mut changes = bus.watch_health();
     let there = changes.wait_for(

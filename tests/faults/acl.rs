@@ -1,4 +1,4 @@
-//! Users of Redis that may do what tidings needs and nothing else.
+//! Redis users with exactly the permissions that tidings needs.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn of_shop() -> Permissions {
 }
 
 #[tokio::test]
-async fn each_user_may_do_what_it_needs_and_nothing_else() {
+async fn each_user_has_exactly_the_permissions_it_needs() {
     const LEAST: usize = 0;
     const MOST: usize = 1;
     const OTHER: usize = 2;
@@ -88,7 +88,7 @@ async fn each_user_may_do_what_it_needs_and_nothing_else() {
         ("SHUTDOWN NOSAVE", &[]),
         ("REPLICAOF NO ONE", &[]),
         ("DEBUG SLEEP 0", &[]),
-        // These end with a connection that hears and nothing else.
+        // These need a connection that only receives.
         ("PSUBSCRIBE tidings:*", &[]),
         ("PSUBSCRIBE tidings:{shop}", &[]),
         ("SSUBSCRIBE tidings:{shop}", &[]),
@@ -105,7 +105,7 @@ async fn each_user_may_do_what_it_needs_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_command_that_is_printed_is_taken_and_takes_the_rest_away() {
+async fn the_printed_acl_command_is_accepted_and_revokes_the_rest() {
     let redis = Redis::builder()
         .user("shop on >hush-hush ~* &* +@all")
         .start()
@@ -126,7 +126,7 @@ async fn the_role_is_seen_without_a_permission_and_nothing_is_denied() {
     let replica = Redis::builder().replica_of(&redis).start().await;
     add_user(&redis, "shop", &of_shop()).await;
     add_user(&replica, "shop", &of_shop()).await;
-    // What else is denied is listed, too.
+    // Other denials are listed too.
     let builder = |redis: &Redis| {
         let builder = Bus::builder(&redis.url_as("shop", PASSWORD)).namespace("shop");
         builder.membership(false)
@@ -136,7 +136,7 @@ async fn the_role_is_seen_without_a_permission_and_nothing_is_denied() {
     let refused = tidings::report(&refused.start().await.unwrap_err()).to_string();
     assert!(refused.contains("a replica"), "{refused}");
 
-    // The role is asked for as often as this.
+    // The interval of the role check.
     let often = builder(&redis).heartbeat_interval(Duration::from_millis(100));
     let node = Node::start(often).await;
     let port = replica.port().to_string();
@@ -165,7 +165,7 @@ async fn a_bus_with_the_least_permissions_does_all_that_a_bus_does() {
     );
     let ticks: Collected<u64> = hearer.collect("tick");
 
-    // More than what the sender sends between two looks at the slowest hearer.
+    // More than the sender sends between two checks of the slowest subscriber.
     let large = "x".repeat(100_000);
     for _ in 0..60 {
         sender.feed("text", &large).await.unwrap();
@@ -220,7 +220,7 @@ async fn a_start_names_the_one_permission_that_is_missing() {
 }
 
 #[tokio::test]
-async fn a_channel_that_may_be_heard_but_not_sent_to_is_named_by_the_send() {
+async fn a_send_without_permission_names_the_channel() {
     let redis = Redis::builder()
         .user("shop on >hush-hush resetchannels &tidings:{shop} +subscribe")
         .start()
@@ -234,7 +234,7 @@ async fn a_channel_that_may_be_heard_but_not_sent_to_is_named_by_the_send() {
 }
 
 #[tokio::test]
-async fn a_permission_that_is_taken_away_while_a_bus_runs_is_named_by_the_send() {
+async fn a_send_names_a_permission_that_was_revoked() {
     let redis = Redis::start().await;
     add_user(&redis, "shop", &of_shop()).await;
     let builder = Bus::builder(&redis.url_as("shop", PASSWORD))
@@ -242,7 +242,7 @@ async fn a_permission_that_is_taken_away_while_a_bus_runs_is_named_by_the_send()
         .send_timeout(Duration::from_secs(1));
     let node = Node::start(builder).await;
 
-    // Redis cuts whoever hears on the channel, and lets nobody hear there again.
+    // Redis disconnects all subscribers of the channel, and lets none subscribe again.
     redis
         .command(&["ACL", "SETUSER", "shop", "resetchannels"])
         .await;
@@ -266,7 +266,8 @@ async fn a_permission_that_is_taken_away_while_a_bus_runs_is_named_by_the_send()
 }
 
 #[tokio::test]
-async fn a_user_who_may_share_needs_nothing_else_and_one_who_may_not_is_told_the_cure() {
+async fn a_user_with_the_permissions_of_shared_state_needs_no_others_and_one_without_is_told_the_remedy()
+ {
     let redis = Redis::start().await;
     add_user(&redis, "sharer", &of_shop().share()).await;
     add_user(&redis, "hearer", &of_shop()).await;

@@ -1,4 +1,4 @@
-//! Addresses as people write them: what is obeyed, what is refused, and that no secret is printed.
+//! Addresses as people write them: accepted or rejected, and never printed with a secret.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use tidings_testkit::{Collected, Node, Redis, Sentinels, free_port};
 
 use crate::log_capture;
 
-/// Long enough for a refusal that needs no server.
+/// Long enough for a rejection that needs no server.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// Everything that can be printed of one attempt to start at this address.
+/// Returns everything that could be printed of one start with this address.
 async fn printed(address: &str) -> String {
     let builder = Bus::builder(address)
         .auto_register(false)
@@ -34,8 +34,8 @@ async fn printed(address: &str) -> String {
     printed
 }
 
-/// Shapes of connection strings of other libraries, of typing errors, and of passwords with
-/// characters that end a part of a URL. `AT` stands for a host and port that refuse connections.
+/// Connection strings of other libraries, typing errors, and passwords with characters that end a
+/// part of a URL. `AT` stands for a host and port that refuse connections.
 const SHAPES: [&str; 101] = [
     // StackExchange.Redis and Azure
     "AT,password=hush-hush,ssl=True,abortConnect=False",
@@ -171,7 +171,7 @@ async fn refused(address: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_odd_character_in_a_password_is_refused_with_a_hint_how_to_write_it() {
+async fn a_special_character_in_a_password_is_rejected_with_its_encoding() {
     for address in [
         "redis://:hush#hush-hush@10.0.0.7:6379",
         "redis://:hush/hush-hush@10.0.0.7:6379",
@@ -192,7 +192,7 @@ async fn an_odd_character_in_a_password_is_refused_with_a_hint_how_to_write_it()
 }
 
 #[tokio::test]
-async fn an_option_that_tidings_does_not_have_is_refused_by_its_name() {
+async fn an_unknown_option_is_rejected_by_its_name() {
     for (address, name) in [
         ("redis://10.0.0.7?timeout=5", "`timeout`"),
         ("redis://10.0.0.7/0?Socket_Timeout=5", "`socket_timeout`"),
@@ -214,7 +214,7 @@ async fn an_option_that_tidings_does_not_have_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_user_without_a_password_is_refused_instead_of_being_left_out() {
+async fn a_user_name_without_a_password_is_rejected_and_not_ignored() {
     for address in [
         "redis://hush-hush@10.0.0.7",
         "redis://hush-hush:@10.0.0.7/3",

@@ -1,4 +1,4 @@
-//! Redis is there and answers, and does not take anything for a while.
+//! A Redis that answers, and executes nothing for a while.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn events_wait_for_a_busy_server_and_arrive_without_a_gap() {
     for tick in 1..=100_u64 {
         sender.feed("tick", &tick).await.unwrap();
     }
-    // This is asked after the first of them, and so it is answered after that.
+    // This command follows the first send, so it is answered after that.
     sender.counter("orders").unwrap().add(1).await.unwrap_err();
     wake(&redis, script).await;
     sender.flush().await.unwrap();
@@ -66,7 +66,7 @@ async fn events_wait_for_a_busy_server_and_arrive_without_a_gap() {
 }
 
 #[tokio::test]
-async fn an_event_that_a_busy_server_refuses_for_too_long_is_not_sent() {
+async fn an_event_rejected_by_a_busy_server_for_too_long_is_not_sent() {
     let redis = Redis::builder()
         .config("busy-reply-threshold", "20")
         .start()

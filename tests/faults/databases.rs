@@ -1,4 +1,4 @@
-//! Two databases of one server, under one namespace.
+//! Two databases of one server, with one namespace.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn buses_in_one_database_share_all() {
     here.set(&7).await.unwrap();
 
     ticks.wait_for_len(1).await;
-    // Far sooner than copies are compared with Redis: the notification came.
+    // Much earlier than the next comparison with Redis: the notification came.
     wait_for("the copy is new", SOON, async || {
         there
             .get()

@@ -1,4 +1,4 @@
-//! What a bus says of itself while things go wrong.
+//! The health of a bus during faults.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_bus_says_which_server_it_hears_through_and_when_it_heard_last() {
+async fn health_names_the_server_and_the_time_of_the_last_receipt() {
     let redis = Redis::start().await;
     let node = redis.node().await;
 
@@ -31,7 +31,7 @@ async fn a_bus_says_which_server_it_hears_through_and_when_it_heard_last() {
 }
 
 #[tokio::test]
-async fn each_change_is_told_with_its_reason_until_the_bus_is_shut_down() {
+async fn each_change_is_reported_with_its_reason_until_the_shutdown() {
     let mut redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url())).await;
     let mut changes = node.watch_health();
@@ -55,7 +55,7 @@ async fn each_change_is_told_with_its_reason_until_the_bus_is_shut_down() {
 }
 
 #[tokio::test]
-async fn a_bus_that_hears_nothing_finds_out_sooner_where_it_asks_sooner() {
+async fn a_shorter_heartbeat_interval_detects_a_half_open_connection_sooner() {
     const INTERVAL: Duration = Duration::from_millis(200);
     let redis = Redis::start().await;
     for fault in [
@@ -66,7 +66,7 @@ async fn a_bus_that_hears_nothing_finds_out_sooner_where_it_asks_sooner() {
         let proxy = Proxy::start(redis.address()).await;
         let builder = Bus::builder(&proxy.url()).heartbeat_interval(INTERVAL);
         let node = Node::start(builder).await;
-        // Someone who listens is told by no error, either.
+        // A watcher gets no error either.
         let _ticks: Collected<u64> = node.collect("tick");
 
         proxy.set(fault);

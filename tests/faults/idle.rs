@@ -1,4 +1,4 @@
-//! Connections that something cuts because nothing travels over them.
+//! Idle connections that the server or the network closes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use super::SENDING;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// What the book grants a user at least.
+/// The minimum permissions in the book.
 const LEAST: &str =
     "shop on >hush-hush resetkeys resetchannels &tidings:{default} -@all +subscribe +publish";
 
-/// The address of a proxy, for the user with the least permissions.
+/// Returns the URL of a proxy, for the user with the minimum permissions.
 fn url_as_shop(proxy: &Proxy) -> String {
     format!("redis://shop:hush-hush@{}", proxy.address())
 }
@@ -37,7 +37,7 @@ async fn an_idle_connection_that_sends_is_made_again_without_a_gap() {
 
     let mut sent = 0_u64;
     let mut clock = tokio::time::interval(Duration::from_millis(50));
-    // It receives all the time. Redis cuts what it sends over.
+    // It receives all the time. Redis closes its sending connection.
     wait_for("it was cut", SOON, async || {
         clock.tick().await;
         sent += 1;
@@ -69,10 +69,10 @@ async fn a_connection_that_sends_nothing_shows_signs_of_life() {
     let ticks: Collected<u64> = node.collect("tick");
     let sender = redis.node().await;
     let (mut sent, mut clock) = (0_u64, tokio::time::interval(Duration::from_millis(50)));
-    // Two clients that show none are cut, the second one long after the node's turn.
+    // Two idle clients are closed, the second one long after the node could have been.
     for _ in 0..2 {
         let idle = TcpStream::connect(redis.address()).await.unwrap();
-        // The node receives all the time, so that no probe travels over what it sends over.
+        // The node receives all the time, so its sending connection carries no heartbeat.
         wait_for("an idle client is cut", SOON, async || {
             clock.tick().await;
             sent += 1;
@@ -90,7 +90,7 @@ async fn a_connection_that_sends_nothing_shows_signs_of_life() {
     assert_eq!(node.health().reconnects, 0);
 }
 
-/// A way to a server on which each connection ends whose client has said nothing for so long.
+/// A proxy that closes each connection whose client was idle for this long.
 async fn cutter(to: SocketAddr, idle: Duration) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -118,7 +118,7 @@ async fn cutter(to: SocketAddr, idle: Duration) -> SocketAddr {
     address
 }
 
-/// Sends a tick each 20 ms until it was received and this much time is over.
+/// Sends a tick every 20 ms until it was received and this time has passed.
 async fn ticks_for(time: Duration, sender: &Node, ticks: &Collected<u64>) {
     let (began, mut sent) = (Instant::now(), ticks.all().len() as u64);
     let mut clock = tokio::time::interval(Duration::from_millis(20));
@@ -159,7 +159,7 @@ async fn a_connection_that_was_cut_for_its_silence_is_cut_once() {
     ticks_for(Duration::from_secs(5), &sender, &ticks).await;
 
     assert_eq!(node.health().reconnects, 1);
-    // Each of the two was cut once, or both together.
+    // Each of the two was closed once, or both together.
     assert!(
         proxy.accepted_connections() <= 5,
         "{}",
@@ -175,7 +175,7 @@ async fn a_connection_that_is_made_again_on_another_server_is_not_used() {
     let node = Node::start(builder.membership(false)).await;
     let receiver = there.node().await;
     let ticks: Collected<u64> = receiver.collect("tick");
-    // So long must a connection have lasted to be worth another one.
+    // A connection must last this long before it is replaced again.
     let began = Instant::now();
     wait_for("some time passes", SOON, async || {
         began.elapsed() > Duration::from_millis(500)

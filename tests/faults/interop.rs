@@ -1,4 +1,4 @@
-//! `redis-cli` sends what the bus hears, and hears what the bus sends.
+//! `redis-cli` sends what the bus receives, and receives what the bus sends.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use tokio::process::Command;
 const CHANNEL: &str = "tidings:{default}";
 
 #[tokio::test]
-async fn handlers_hear_what_redis_cli_sends() {
+async fn handlers_receive_events_from_redis_cli() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let keys: Collected<String> = node.collect("cache.clear");
@@ -22,7 +22,7 @@ async fn handlers_hear_what_redis_cli_sends() {
 }
 
 #[tokio::test]
-async fn redis_cli_hears_what_the_bus_sends() {
+async fn redis_cli_receives_what_the_bus_sends() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let port = redis.port().to_string();

@@ -1,4 +1,4 @@
-//! What the log says of a start, an outage and its end.
+//! Log lines of a start, an outage and its end.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::log_capture;
 
-/// So long that the third repetition is in it, and not the fourth.
+/// Long enough for the third reminder, and too short for the fourth.
 const WATCHED: Duration = Duration::from_secs(100);
 
 #[tokio::test(start_paused = true)]

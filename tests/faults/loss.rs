@@ -1,4 +1,4 @@
-//! What is lost is reported, exactly.
+//! Lost events are reported exactly.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn an_event_lost_while_cut_off_is_reported_as_a_gap() {
 
     ticks.wait_for(|tick| *tick == 4).await;
     let gaps = hearer.gaps().wait_for_len(2).await;
-    // At once: something may be missing. Then, from the numbers, how much.
+    // First a possible loss, then its exact size from the sequence numbers.
     assert_eq!((gaps[0].sender, gaps[0].missed), (None, None));
     assert_eq!(gaps[0].reason, GapReason::Reconnected);
     assert_eq!(
@@ -40,7 +40,7 @@ async fn an_event_lost_while_cut_off_is_reported_as_a_gap() {
 }
 
 #[tokio::test]
-async fn a_last_event_lost_while_cut_off_is_noticed_without_another() {
+async fn a_last_event_lost_while_cut_off_is_detected_without_another() {
     let redis = Redis::start().await;
     let (sender, hearer) = redis.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
@@ -51,18 +51,18 @@ async fn a_last_event_lost_while_cut_off_is_noticed_without_another() {
     sender.send_to_all("tick", &2).await.unwrap();
     redis.restore(&hearer).await;
 
-    // The idle sender repeats its position after one second.
+    // An idle sender repeats its position after one second.
     let gap = hearer.gaps().wait_for(|gap| gap.sender.is_some()).await;
     assert_eq!((gap.sender, gap.missed), (Some(sender.id()), Some(1)));
 }
 
 #[tokio::test]
-async fn the_first_event_of_a_sender_that_was_heard_to_start_is_not_lost_unnoticed() {
+async fn the_loss_of_the_first_event_of_a_known_sender_is_detected() {
     let redis = Redis::start().await;
     let hearer = redis.node().await;
     let mut channel = channel(&redis).await;
     let sender = redis.node().await;
-    // The sender announced itself when it started; from then on it is known to begin at 1.
+    // The sender announced itself when it started, so its first number is known to be 1.
     position_of(&sender, 1, &mut channel).await;
 
     redis.cut_off(&hearer).await;
@@ -119,7 +119,7 @@ async fn every_event_is_accounted_for_when_connections_are_cut_while_sending() {
     traffic.goes_on(20).await;
     let (fates, _) = traffic.end().await;
 
-    // Redis never was away for long: nothing may fail, and what was in doubt was repeated.
+    // Redis was never away for long: nothing may fail, and unknown sends were repeated.
     assert!(
         fates.iter().all(|fate| matches!(fate, Fate::Sent(_))),
         "a send failed"
@@ -127,7 +127,7 @@ async fn every_event_is_accounted_for_when_connections_are_cut_while_sending() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_is_heard_once_when_only_the_sender_is_cut() {
+async fn acknowledged_events_are_received_once_when_only_the_sender_is_disconnected() {
     let redis = Redis::builder()
         .user("sender on >hush-hush ~* &* +@all")
         .start()
@@ -166,7 +166,7 @@ async fn an_idle_sender_states_its_position() {
 }
 
 #[tokio::test]
-async fn a_gap_handler_that_panics_is_reported_and_hears_the_next_gap() {
+async fn a_gap_handler_that_panics_is_reported_and_gets_the_next_gap() {
     let redis = Redis::start().await;
     let heard: Collected<Gap> = Collected::default();
     let put = heard.clone();
@@ -194,7 +194,7 @@ async fn a_gap_handler_that_panics_is_reported_and_hears_the_next_gap() {
     assert_eq!(node.failures().all().len(), 1);
 }
 
-/// All that is published, as anybody can hear it.
+/// Subscribes to the channel without tidings.
 async fn channel(redis: &Redis) -> redis::aio::PubSub {
     let client = redis::Client::open(redis.url()).unwrap();
     let mut channel = client.get_async_pubsub().await.unwrap();
@@ -202,7 +202,7 @@ async fn channel(redis: &Redis) -> redis::aio::PubSub {
     channel
 }
 
-/// Waits until the node says that its next event has this number.
+/// Waits until the node states that its next event has this number.
 async fn position_of(node: &Node, next: u64, channel: &mut redis::aio::PubSub) {
     let position = format!(
         r#"{{"v":1,"from":"{}","seq":{next},"events":[]}}"#,

@@ -1,4 +1,4 @@
-//! What a process takes of memory when all goes wrong, and that it counts what it cannot take.
+//! Memory of a process under all faults: bounded, and dropped events are counted.
 
 use std::fs::read_to_string;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn memory(line: &str) -> u64 {
     kib.map(|kib: u64| kib * 1024).unwrap()
 }
 
-/// Feeds so many texts of a kilobyte.
+/// Feeds this many texts of a kilobyte.
 async fn flood(sender: &Node, events: u64) {
     let text = "x".repeat(1_000);
     for _ in 0..events {
@@ -34,7 +34,7 @@ async fn flood(sender: &Node, events: u64) {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stuck_handler_costs_no_more_than_its_queue_and_each_loss_is_counted() {
-    // Tests beside it take memory of the same process.
+    // Other tests would use memory of the same process.
     let name = "faults::memory_bounds::a_stuck_handler_costs_no_more_than_its_queue_and_each_loss_is_counted";
     if alone(name).is_none() {
         send_to_a_stuck_handler();
@@ -57,14 +57,14 @@ async fn send_to_a_stuck_handler() {
             count.fetch_add(1, Ordering::Relaxed);
         }
     };
-    // Nothing but the queue takes events from it.
+    // Only the queue takes its events.
     let patient = HandlerOptions::new().timeout(2 * SOON);
     hearer.on_with("text", patient, handler).unwrap();
     let base = memory("VmRSS");
 
     flood(&sender, EVENTS).await;
 
-    // Both nodes, and all that lies between them and Redis.
+    // Both nodes, and everything between them and Redis.
     let most = memory("VmHWM") - base;
     assert!(most < 80 * MIB, "{} MiB more than before", most / MIB);
     wait_for("all of it is heard", SOON, async || {
@@ -85,8 +85,8 @@ async fn send_to_a_stuck_handler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_reads_nothing_until_redis_cuts_it_off_finds_out_and_counts() {
-    // 1 kB each: more than Redis holds for a hearer, and than lies in the buffers on the way.
+async fn a_subscriber_disconnected_for_its_unread_output_detects_and_counts_the_loss() {
+    // 1 kB each: more than Redis buffers for a subscriber, and than the buffers on the way.
     const EVENTS: u64 = 60_000;
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;

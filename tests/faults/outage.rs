@@ -1,4 +1,4 @@
-//! What becomes of events while Redis is away.
+//! Events during an outage of Redis.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A bus whose Redis was killed, and that knows it.
+/// A bus whose Redis was killed, and that has detected it.
 async fn node_that_lost(
     redis: &mut Redis,
     describe: impl FnOnce(BusBuilder) -> BusBuilder,
@@ -42,7 +42,7 @@ async fn events_wait_for_redis_and_arrive_in_order() {
 
     assert_eq!(receipt.unwrap().sequence, 101);
     node.flush().await.unwrap();
-    // The subscription was confirmed before they left: this node hears all of them itself.
+    // The subscription was confirmed before the events left: this node receives all of them.
     let heard: Vec<u64> = ticks
         .wait_for_len(101)
         .await
@@ -53,7 +53,7 @@ async fn events_wait_for_redis_and_arrive_in_order() {
 }
 
 #[tokio::test]
-async fn events_that_waited_too_long_are_given_up_as_not_sent() {
+async fn events_queued_for_too_long_are_given_up_as_not_sent() {
     let mut redis = Redis::start().await;
     let impatient = |builder: BusBuilder| builder.send_timeout(Duration::from_millis(300));
     let node = node_that_lost(&mut redis, impatient).await;
@@ -82,7 +82,7 @@ async fn events_that_waited_too_long_are_given_up_as_not_sent() {
         .await;
     node.flush().await.unwrap();
 
-    // What was never given to Redis has no number, so nobody sees a gap.
+    // An event that never left has no number, so nobody sees a gap.
     redis.start_again().await;
     wait_for("it is connected", SOON, async || node.health().is_ready()).await;
     let receipt = node.send_to_all("tick", &6).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_full_outgoing_queue_makes_feed_wait_and_then_fail() {
     });
     let fed = join_all(feeds).await;
 
-    // When the first one is given up there is room for one more, and for no other.
+    // When the first one is given up, there is room for exactly one more.
     let refused: Vec<_> = fed.iter().filter(|(fed, _)| fed.is_err()).collect();
     assert!(refused.len() >= 4, "{fed:?}");
     let full = SendFailure::QueueFull { limit: 10_000 };
@@ -137,7 +137,7 @@ async fn a_full_outgoing_queue_makes_feed_wait_and_then_fail() {
 }
 
 #[tokio::test]
-async fn a_short_send_timeout_is_kept_while_redis_is_away() {
+async fn a_short_send_timeout_holds_while_redis_is_unreachable() {
     const WAIT: Duration = Duration::from_millis(100);
     let mut redis = Redis::start().await;
     let node = node_that_lost(&mut redis, |builder| builder.send_timeout(WAIT)).await;
@@ -150,7 +150,7 @@ async fn a_short_send_timeout_is_kept_while_redis_is_away() {
 }
 
 #[tokio::test]
-async fn the_longest_of_all_times_are_kept() {
+async fn the_longest_options_of_time_are_accepted() {
     let mut redis = Redis::start().await;
     let patient = |builder: BusBuilder| {
         builder
@@ -172,7 +172,7 @@ async fn the_longest_of_all_times_are_kept() {
 }
 
 #[tokio::test]
-async fn a_send_that_nobody_awaits_any_more_is_reported_when_it_is_given_up() {
+async fn a_send_that_is_no_longer_awaited_is_reported_when_it_is_given_up() {
     const WAIT: Duration = Duration::from_millis(300);
     let mut redis = Redis::start().await;
     let node = node_that_lost(&mut redis, |builder| builder.send_timeout(WAIT)).await;
@@ -226,7 +226,7 @@ async fn a_send_that_is_dropped_while_it_waits_for_room_is_reported() {
 }
 
 #[tokio::test]
-async fn feed_goes_on_when_redis_is_back() {
+async fn feed_continues_when_redis_is_back() {
     let mut redis = Redis::start().await;
     let node = node_that_lost(&mut redis, |builder| builder.send_buffer(100_000)).await;
     let texts: Collected<String> = node.collect("text");
@@ -276,7 +276,7 @@ async fn a_demoted_master_is_left() {
     let port = new.port().to_string();
     old.command(&["REPLICAOF", "127.0.0.1", &port]).await;
 
-    // The link asks for the role after five seconds of silence.
+    // The role is checked after five seconds of silence.
     wait_for("the replica is left", SOON, async || {
         !node.health().is_ready()
     })
@@ -293,7 +293,7 @@ async fn a_demoted_master_is_left() {
 #[tokio::test]
 async fn a_demoted_master_is_left_although_there_is_traffic() {
     let old = Redis::start().await;
-    // What is sent there reaches its replica at once, not five seconds later.
+    // A write reaches the replica at once, not five seconds later.
     let new = Redis::builder()
         .config("repl-diskless-sync-delay", "0")
         .start()
@@ -313,7 +313,7 @@ async fn a_demoted_master_is_left_although_there_is_traffic() {
     let port = new.port().to_string();
     old.command(&["REPLICAOF", "127.0.0.1", &port]).await;
 
-    // It hears well, and whatever it sends reaches only the hearers of the replica.
+    // It receives events, and its own reach only the subscribers of the replica.
     ticks.wait_for_len(10).await;
     wait_for("the replica is left", SOON, async || {
         let connection = node.health().connection;
@@ -323,17 +323,17 @@ async fn a_demoted_master_is_left_although_there_is_traffic() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_where_one_worked_before_is_not_said_to_want_tls() {
+async fn tls_is_not_suggested_for_a_server_that_worked_before() {
     let mut redis = Redis::start().await;
     let node = node_that_lost(&mut redis, |builder| builder).await;
 
-    // As where Redis restarts behind something that goes on accepting.
+    // Like a Redis that restarts behind a proxy that keeps accepting connections.
     let listener = TcpListener::bind(redis.address()).await.unwrap();
     for _ in 0..3 {
         listener.accept().await.unwrap();
     }
 
-    // The one before the last has been told by now.
+    // The one before the last has its result by now.
     let Connection::Disconnected { why, .. } = node.health().connection else {
         panic!("{:?}", node.health());
     };
@@ -342,7 +342,7 @@ async fn a_server_that_hangs_up_where_one_worked_before_is_not_said_to_want_tls(
 }
 
 #[tokio::test]
-async fn a_shutdown_without_redis_ends_in_time_and_counts_what_it_left() {
+async fn a_shutdown_without_redis_ends_in_time_and_counts_unsent_events() {
     let mut redis = Redis::start().await;
     let node = node_that_lost(&mut redis, |builder| builder).await;
     for tick in 0..7_u64 {

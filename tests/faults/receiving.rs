@@ -1,4 +1,4 @@
-//! Hearers that do not hear as they should: deaf ones, and slow ones.
+//! Subscribers that do not receive: half-open connections, and slow subscribers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use super::HEARING;
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_deaf_connection_is_found_and_replaced() {
+async fn a_half_open_connection_is_detected_and_replaced() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
     let (sender, hearer) = (redis.node().await, proxy.node().await);
@@ -24,7 +24,7 @@ async fn a_deaf_connection_is_found_and_replaced() {
     proxy.set_connection(HEARING, Fault::Drop(Direction::ToClient));
     sender.send_to_all("tick", &2).await.unwrap();
 
-    // Its connection looks well: only its own sign of life, which does not come back, tells.
+    // The connection looks healthy: only the missing heartbeat reveals it.
     wait_for("the connection is replaced", SOON, async || {
         hearer.health().is_ready() && hearer.health().reconnects == 1
     })
@@ -37,11 +37,11 @@ async fn a_deaf_connection_is_found_and_replaced() {
     assert_eq!((missed.sender, missed.missed), (Some(sender.id()), Some(1)));
 }
 
-/// Redis cuts a hearer off that is this far behind: half of the default, for a test of half the
-/// length.
+/// Redis disconnects a subscriber that is this far behind: half of the default, for half the
+/// duration.
 const LIMIT: (&str, &str) = ("client-output-buffer-limit", "pubsub 16mb 0 0");
 
-/// Sends 80 MB as fast as they leave to somebody who needs 4 ms for each 100 kB.
+/// Sends 80 MB at full speed to a subscriber that needs 4 ms for each 100 kB.
 async fn nothing_is_lost_between(sender: &Node, hearer: &Node) {
     const EVENTS: u64 = 800;
     let handled = Arc::new(AtomicU64::new(0));
@@ -69,7 +69,7 @@ async fn nothing_is_lost_between(sender: &Node, hearer: &Node) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fast_sender_waits_for_a_slow_hearer() {
+async fn a_fast_sender_waits_for_a_slow_subscriber() {
     let redis = Redis::builder().config(LIMIT.0, LIMIT.1).start().await;
     let compact = |builder: BusBuilder| builder.format(Format::MessagePack);
     let sender = redis.node_with(compact).await;
@@ -92,10 +92,10 @@ async fn a_fast_sender_that_may_not_look_at_others_waits_for_itself() {
 }
 
 #[tokio::test]
-async fn a_bus_that_hears_through_another_server_than_it_sends_through_finds_out() {
+async fn a_bus_that_receives_from_another_server_than_it_sends_to_detects_it() {
     let (here, there) = (Redis::start().await, Redis::start().await);
     let proxy = Proxy::start(here.address()).await;
-    // So slow that the way can change between its two connections, as a name's address can.
+    // Slow enough to redirect the proxy between the two connections, as a DNS name can change.
     proxy.set(Fault::Latency(Duration::from_millis(100)));
     let builder = Bus::builder(&proxy.url()).heartbeat_interval(Duration::from_millis(500));
     let starting = tokio::spawn(Node::start(builder));
@@ -117,7 +117,7 @@ async fn a_bus_that_hears_through_another_server_than_it_sends_through_finds_out
     });
     ticks.wait_for_len(10).await;
 
-    // It hears well, and what it sends is taken. Only those who hear do not hear it.
+    // It receives events, and its sends succeed. Only the other subscribers miss them.
     let mut changes = node.watch_health();
     node.send_to_all("tick", &2).await.unwrap();
 

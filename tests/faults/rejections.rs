@@ -1,4 +1,4 @@
-//! A server that answers with a few words and ends the connection: the start repeats them.
+//! A server that answers with an error and closes the connection: the start repeats its text.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -9,10 +9,10 @@ use tidings_testkit::Redis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// Enough for a few attempts.
+/// Long enough for a few attempts.
 const BRIEFLY: Duration = Duration::from_millis(500);
 
-/// Writes these words to each client and ends the connection.
+/// Writes this text to each client and closes the connection.
 async fn server_that_says(words: &'static str) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -24,8 +24,8 @@ async fn server_that_says(words: &'static str) -> SocketAddr {
     address
 }
 
-/// Writes these words to each client and waits for what comes.
-async fn server_that_says_and_waits(words: &'static str) -> SocketAddr {
+/// Writes this text to each client and waits for its input.
+async fn server_that_answers_and_waits(words: &'static str) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -50,7 +50,7 @@ async fn said_by_server(words: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn an_error_at_accept_is_repeated_and_nothing_is_said_of_tls() {
+async fn an_error_after_connecting_is_repeated_without_a_hint_at_tls() {
     for (words, repeated) in [
         (
             "-ERR max number of clients reached\r\n",
@@ -96,7 +96,7 @@ async fn an_error_is_repeated_although_the_server_leaves_the_connection_open() {
         "-ERR no backend",
         "-NOAUTH Authentication required.\r\n",
     ] {
-        let address = server_that_says_and_waits(words).await;
+        let address = server_that_answers_and_waits(words).await;
         let error = error_at(&format!("redis://:hush-hush@{address}/3")).await;
         let text = tidings::report(&error).to_string();
         assert!(text.contains(words[1..].trim()), "{words}: {text}");
@@ -105,7 +105,7 @@ async fn an_error_is_repeated_although_the_server_leaves_the_connection_open() {
 }
 
 #[tokio::test]
-async fn tls_is_suggested_where_the_server_says_nothing() {
+async fn tls_is_suggested_for_a_server_that_does_not_answer() {
     for words in ["", "\x15\x03\x03\x00\x02\x02\x0a"] {
         let text = said_by_server(words).await;
         assert!(text.contains("write `rediss:`"), "{text}");
@@ -113,13 +113,13 @@ async fn tls_is_suggested_where_the_server_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_redis_that_ends_after_its_first_answer_is_not_said_to_be_none() {
+async fn a_redis_that_closes_after_its_first_answer_is_not_reported_as_another_program() {
     let text = said_by_server("%1\r\n$5\r\nproto\r\n:3\r\n").await;
     assert!(!text.contains("no redis"), "{text}");
 }
 
 #[tokio::test]
-async fn a_server_in_protected_mode_is_refused_at_once_with_the_cure() {
+async fn a_server_in_protected_mode_is_rejected_at_once_with_a_remedy() {
     let words = "-DENIED Redis is running in protected mode because no password is set\r\n";
     let address = server_that_says(words).await;
 
@@ -131,7 +131,7 @@ async fn a_server_in_protected_mode_is_refused_at_once_with_the_cure() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_know_the_first_command_is_said_to_be_too_old() {
+async fn a_server_that_does_not_know_the_first_command_is_reported_as_too_old() {
     for words in [
         "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `hush-hush`, \r\n",
         "-NOPROTO unsupported protocol version\r\n",
@@ -143,7 +143,7 @@ async fn a_server_that_does_not_know_the_first_command_is_said_to_be_too_old() {
 }
 
 #[tokio::test]
-async fn a_server_without_room_for_clients_says_so() {
+async fn a_server_with_too_many_clients_is_named_in_the_error() {
     let redis = Redis::builder().config("maxclients", "10").start().await;
     let mut held = Vec::new();
     loop {
@@ -163,7 +163,7 @@ async fn a_server_without_room_for_clients_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_that_repeats_what_it_was_told_makes_no_error_show_the_password() {
+async fn no_error_shows_a_password_that_the_server_repeats() {
     let redis = Redis::builder()
         .password("hush-hush")
         .config("rename-command", "HELLO \"\"")

@@ -1,4 +1,4 @@
-//! A password is in the address, and nowhere else.
+//! A password is in the URL, and nowhere else.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::log_capture;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Every password of the tests contains it; the whole suite's output is searched for it.
+/// Every password of the tests contains it; the output of the whole suite is searched for it.
 const MARK: &str = "hush-hush";
 
 #[track_caller]
@@ -51,7 +51,7 @@ async fn a_password_is_never_shown() {
     .await;
     hides("a refusal", &format!("{:?}", node.health()));
 
-    // Whoever looks for it finds it where it is logged, so it would be found here.
+    // The search would find it here if it were logged.
     let seen = |words: &'static str| log.wait_for(move |line| line.contains(words));
     seen("the connection is lost").await;
     seen("cannot connect").await;

@@ -1,4 +1,4 @@
-//! What the start says when it cannot be.
+//! Errors of a start.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ async fn wait_for_redis_starts_once_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_refused_at_once_and_never_shown() {
+async fn a_wrong_password_is_rejected_at_once_and_never_shown() {
     let redis = Redis::builder().password("hush-hush").start().await;
     let url = redis.url().replace("hush-hush", "wrong-hush-hush");
 
@@ -84,7 +84,7 @@ async fn a_forbidden_channel_is_explained_with_the_command_that_grants_it() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_only_hear_hears_and_is_told_why_it_cannot_send() {
+async fn a_user_who_may_only_subscribe_receives_and_is_told_why_sends_fail() {
     let redis = Redis::builder()
         .user("deaf on >hush-hush ~* &* +@all -publish")
         .start()
@@ -105,14 +105,14 @@ async fn a_user_who_may_only_hear_hears_and_is_told_why_it_cannot_send() {
 }
 
 #[tokio::test]
-async fn a_user_without_role_and_client_list_can_send_and_hear() {
+async fn a_user_without_role_and_client_list_can_send_and_receive() {
     let rules = "least on >hush-hush resetchannels &tidings:{default} +hello +auth \
                  +client|setname +select +subscribe +publish";
     let redis = Redis::builder().user(rules).start().await;
     let node = Node::start(Bus::builder(&redis.url_as("least", "hush-hush"))).await;
     let ticks: Collected<u64> = node.collect("tick");
 
-    // More than what the sender sends between two looks at the slowest hearer.
+    // More than the sender sends between two checks of the slowest subscriber.
     let large = "x".repeat(100_000);
     for _ in 0..60 {
         node.feed("text", &large).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_user_without_role_and_client_list_can_send_and_hear() {
     ticks.wait_for_len(1).await;
 }
 
-/// Much less than a start may take: nothing would change by waiting.
+/// Much less than the start timeout: waiting would not help.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 async fn refused_at_once(url: &str) -> String {
@@ -156,7 +156,7 @@ async fn a_forbidden_database_number_is_explained_with_the_command_that_grants_i
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_refused_at_once() {
+async fn a_missing_database_is_rejected_at_once() {
     let redis = Redis::start().await;
 
     let text = refused_at_once(&format!("{}/99", redis.url())).await;
@@ -168,7 +168,7 @@ async fn a_database_that_is_not_there_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_is_refused_at_once() {
+async fn a_node_of_a_cluster_is_rejected_at_once() {
     let redis = Redis::builder()
         .config("cluster-enabled", "yes")
         .user("least on >hush-hush resetchannels &tidings:{default} -@all +subscribe +publish")
@@ -182,7 +182,7 @@ async fn a_node_of_a_cluster_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_replica_is_refused() {
+async fn a_replica_is_rejected() {
     let master = Redis::start().await;
     let replica = Redis::start().await;
     let port = master.port().to_string();
@@ -215,7 +215,7 @@ async fn a_password_a_database_and_a_unix_socket_work() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_would_leave_its_braces_is_refused() {
+async fn a_namespace_with_braces_is_rejected() {
     let error = Bus::builder("memory:x")
         .namespace("a}b")
         .start()

@@ -1,4 +1,4 @@
-//! Redis over TLS, and what goes wrong with certificates.
+//! Redis over TLS, and certificate errors.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Much less than a start may take: nothing would change by waiting.
+/// Much less than the start timeout: waiting would not help.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 async fn node(redis: &Redis, tls: Tls) -> Node {
@@ -26,7 +26,7 @@ async fn hears_itself(node: &Node) {
     ticks.wait_for_len(1).await;
 }
 
-/// The reason of a start that is refused without a second attempt.
+/// Returns the reason of a start that is rejected without a second attempt.
 async fn refused_at_once(url: &str, tls: Tls) -> String {
     let started = timeout(AT_ONCE, Bus::builder(url).tls(tls).start()).await;
     let error = started.expect("a refusal is final").unwrap_err();
@@ -35,7 +35,7 @@ async fn refused_at_once(url: &str, tls: Tls) -> String {
 }
 
 #[tokio::test]
-async fn a_bus_hears_and_sends_over_tls() {
+async fn a_bus_receives_and_sends_over_tls() {
     let redis = Redis::builder().tls().start().await;
     let secret = node(&redis, trusting(&redis)).await;
     let plain = redis.node().await;
@@ -49,7 +49,7 @@ async fn a_bus_hears_and_sends_over_tls() {
 }
 
 #[tokio::test]
-async fn an_address_can_say_all_about_tls() {
+async fn an_address_can_set_all_tls_options() {
     let redis = Redis::builder()
         .tls_with(Certificate::new().names(["redis.example"]))
         .config("tls-auth-clients", "yes")
@@ -71,7 +71,7 @@ async fn an_address_can_say_all_about_tls() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_a_stranger_signed_is_refused() {
+async fn a_certificate_of_an_unknown_authority_is_rejected() {
     let (redis, stranger) = tokio::join!(
         Redis::builder().tls().start(),
         Redis::builder().tls().start()
@@ -84,7 +84,7 @@ async fn a_certificate_that_a_stranger_signed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_the_system_does_not_trust_is_refused() {
+async fn a_certificate_that_the_system_does_not_trust_is_rejected() {
     let redis = Redis::builder().tls().start().await;
 
     let text = refused_at_once(&redis.tls_url(), Tls::new()).await;
@@ -95,7 +95,7 @@ async fn a_certificate_that_the_system_does_not_trust_is_refused() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused_unless_that_one_is_expected() {
+async fn a_certificate_for_another_name_is_rejected_unless_it_is_expected() {
     let another = Certificate::new().names(["redis.example"]);
     let redis = Redis::builder().tls_with(another).start().await;
 
@@ -108,7 +108,7 @@ async fn a_certificate_for_another_name_is_refused_unless_that_one_is_expected()
 }
 
 #[tokio::test]
-async fn a_certificate_that_has_expired_is_refused() {
+async fn an_expired_certificate_is_rejected() {
     let expired = Certificate::new().expired();
     let redis = Redis::builder().tls_with(expired).start().await;
 
@@ -122,7 +122,7 @@ fn asking_clients() -> RedisBuilder {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_who_it_is_gets_to_know() {
+async fn a_server_that_asks_for_a_client_certificate_gets_it() {
     let redis = asking_clients().start().await;
 
     let text = refused_at_once(&redis.tls_url(), trusting(&redis)).await;
@@ -165,7 +165,7 @@ async fn a_file_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn a_key_of_another_certificate_is_refused() {
+async fn a_key_of_another_certificate_is_rejected() {
     let (redis, stranger) = tokio::join!(asking_clients().start(), asking_clients().start());
     let (certificate, _) = redis.client_certificate();
     let (_, key) = stranger.client_certificate();
@@ -177,7 +177,7 @@ async fn a_key_of_another_certificate_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_told_from_one_that_is_away() {
+async fn a_server_without_tls_is_told_from_one_that_is_unreachable() {
     let redis = Redis::start().await;
     let url = redis.url().replace("redis:", "rediss:");
 
@@ -201,7 +201,7 @@ async fn a_server_that_is_away_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_bus_without_tls_is_told_that_the_server_has_it() {
+async fn a_start_without_tls_reports_that_the_server_uses_tls() {
     let redis = Redis::builder().tls().start().await;
     let url = redis.tls_url().replace("rediss:", "redis:");
 
@@ -230,7 +230,7 @@ async fn settings_for_tls_never_lead_to_a_connection_without() {
 }
 
 #[tokio::test]
-async fn a_restarted_server_is_found_again_over_tls() {
+async fn a_bus_reconnects_to_a_restarted_server_over_tls() {
     let mut redis = Redis::builder().tls().start().await;
     let node = node(&redis, trusting(&redis)).await;
     let ticks: Collected<u64> = node.collect("tick");
@@ -280,13 +280,13 @@ async fn large_frames_travel_over_tls_both_ways() {
     }
 }
 
-/// With no handler, nobody is woken by what arrives.
+/// Without a handler, arriving frames wake no task.
 #[tokio::test]
-async fn a_bus_that_only_sends_hears_over_tls_from_its_first_handler_on() {
+async fn a_bus_that_only_sends_receives_over_tls_from_its_first_handler_on() {
     let redis = Redis::builder().tls().start().await;
     let builder = Bus::builder(&redis.tls_url()).tls(trusting(&redis));
     let bus = builder.auto_register(false).start().await.unwrap();
-    // More than a sender may be ahead of what it hears itself.
+    // More than a sender may be ahead of its own echo.
     let text = "x".repeat(100_000);
     for _ in 0..100 {
         bus.feed("text", &text).await.unwrap();

@@ -1,4 +1,4 @@
-//! A sender that sends all the time, a hearer, and the account of what became of every event.
+//! A continuous sender, a subscriber, and the account of every event.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Sends one event after the other until it is ended.
+/// Sends events until it is ended.
 pub(crate) struct Traffic {
     pub(crate) sender: Node,
     pub(crate) hearer: Node,
-    /// Each event heard, and its number.
+    /// The events received, with their numbers.
     heard: Collected<(u64, u64)>,
     stop: Arc<Notify>,
     sending: JoinHandle<Vec<Fate>>,
@@ -36,7 +36,7 @@ impl Traffic {
         }
     }
 
-    /// Waits until more than so many further events were heard.
+    /// Waits until more than this many further events are received.
     pub(crate) async fn goes_on(&self, events: usize) {
         let enough = self.heard.all().len() + events;
         wait_for("events are heard", SOON, async || {
@@ -45,7 +45,7 @@ impl Traffic {
         .await;
     }
 
-    /// Stops sending and checks the account; what the sender was told, and the hearer.
+    /// Stops sending and checks the account; returns the results of the sends, and the subscriber.
     pub(crate) async fn end(self) -> (Vec<Fate>, Node) {
         self.stop.notify_one();
         let fates = self.sending.await.unwrap();
@@ -54,7 +54,7 @@ impl Traffic {
     }
 }
 
-/// Sends until told otherwise, and keeps what became of each event.
+/// Sends until it is stopped, and records each result.
 async fn send_all_the_time(sender: Bus, stop: Arc<Notify>) -> Vec<Fate> {
     let mut fates = Vec::new();
     let stopped = stop.notified();
@@ -74,7 +74,7 @@ async fn send_all_the_time(sender: Bus, stop: Arc<Notify>) -> Vec<Fate> {
     }
 }
 
-/// What a sender was told of one event.
+/// The result of one send.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Fate {
     Sent(u64),
@@ -82,7 +82,7 @@ pub(crate) enum Fate {
     Unknown,
 }
 
-/// Everything that a sender numbered is heard once, in order, or counted in a gap.
+/// Checks that each number was received once, in order, or counted in a gap.
 async fn check_account(
     sender: &Node,
     hearer: &Node,

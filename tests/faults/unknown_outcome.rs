@@ -1,4 +1,4 @@
-//! Sends of which Redis says nothing: what is in doubt is repeated, or said to be in doubt.
+//! Sends without an answer of Redis: repeated, or reported as unknown.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn impatient_node(redis: &Redis) -> Node {
     Node::start(Bus::builder(&redis.url()).send_timeout(PATIENCE)).await
 }
 
-/// What became of a send that failed.
+/// The result of a failed send.
 fn fate_of(error: SendError) -> Unconfirmed {
     match error {
         SendError::NotSent { why, .. } => Unconfirmed::NotSent(why),
@@ -29,7 +29,7 @@ fn fate_of(error: SendError) -> Unconfirmed {
 }
 
 #[tokio::test]
-async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_once() {
+async fn a_send_whose_answer_is_lost_is_repeated_and_handled_once() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
     let (sender, hearer) = (proxy.node().await, redis.node().await);
@@ -52,7 +52,7 @@ async fn a_send_whose_answer_is_lost_is_repeated_under_its_number_and_handled_on
 }
 
 #[tokio::test]
-async fn a_repeated_send_that_is_refused_stays_in_doubt() {
+async fn a_repeated_send_that_is_rejected_stays_unknown() {
     let redis = Redis::builder()
         .user("sender on >hush-hush ~* &* +@all")
         .start()
@@ -73,7 +73,7 @@ async fn a_repeated_send_that_is_refused_stays_in_doubt() {
     };
     let (sent, ()) = tokio::join!(sending, losing);
 
-    // Refused the second time, and heard the first time.
+    // Rejected the second time, and received the first time.
     let fate = fate_of(sent.unwrap_err());
     assert!(
         matches!(fate, Unconfirmed::Unknown(SendFailure::Refused(_))),
@@ -93,20 +93,20 @@ async fn a_send_that_a_frozen_redis_may_have_is_given_up_in_time_and_in_doubt() 
 
     let fate = fate_of(given_up.expect("nobody waits longer").unwrap_err());
     assert_eq!(fate, Unconfirmed::Unknown(SendFailure::TimedOut(PATIENCE)));
-    // Redis had it all the time, and nothing else was wrong.
+    // Redis had it all the time, and nothing else failed.
     assert_eq!(*ticks.wait_for(|_| true).await, 1);
     assert!(hearer.gaps().all().is_empty());
 }
 
-/// Each of them fills a frame, and two frames are under way at once.
+/// Each of them fills a frame, and two frames are in flight at once.
 const LONG: usize = 300_000;
 
 fn long_texts() -> Vec<String> {
     (0..6).map(|text| text.to_string().repeat(LONG)).collect()
 }
 
-/// Which of the texts left. Each has its number and may be anywhere. The others have none and are
-/// nowhere: on a busy machine an early one can be too old before a later one leaves.
+/// Returns the texts that left. Each has a number and may have arrived. The others have none and
+/// did not: on a busy machine an early one can expire before a later one leaves.
 fn which_left(unsent: &[Undelivered], texts: &[String], reason: &SendFailure) -> Vec<String> {
     assert_eq!(unsent.len(), texts.len());
     let mut left = Vec::new();
@@ -151,7 +151,7 @@ async fn fed_events_that_a_frozen_redis_may_have_are_given_up_in_time_and_in_dou
         &SendFailure::TimedOut(PATIENCE),
     );
     assert!(left.starts_with(&texts[..1]), "the first one left");
-    // Redis had those that left all the time; nobody hears of the others.
+    // Redis had those that left all the time; the others reach nobody.
     wait_for("redis takes sends again", SOON, async || {
         sender.send_to_all("text", "the end").await.is_ok()
     })
@@ -162,7 +162,7 @@ async fn fed_events_that_a_frozen_redis_may_have_are_given_up_in_time_and_in_dou
 }
 
 #[tokio::test]
-async fn a_shutdown_tells_what_is_in_doubt_from_what_never_left() {
+async fn a_shutdown_distinguishes_unknown_sends_from_unsent_ones() {
     let redis = Redis::start().await;
     let (sender, hearer) = redis.two_nodes().await;
     let heard: Collected<String> = hearer.collect("text");
@@ -190,7 +190,7 @@ async fn a_shutdown_tells_what_is_in_doubt_from_what_never_left() {
 }
 
 #[tokio::test]
-async fn a_send_under_way_at_a_shutdown_is_in_doubt() {
+async fn a_send_in_flight_at_a_shutdown_is_unknown() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
     let (sender, hearer) = (proxy.node().await, redis.node().await);
@@ -204,14 +204,14 @@ async fn a_send_under_way_at_a_shutdown_is_in_doubt() {
     };
     let (sent, ended) = tokio::join!(sending, ending);
 
-    // It was heard: whoever says that it was not sent lies.
+    // It was received, so it must not be reported as not sent.
     let fate = fate_of(sent.unwrap_err());
     assert_eq!(fate, Unconfirmed::Unknown(SendFailure::Closed));
     assert_eq!(ended.unwrap_err().unsent, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_send_that_is_given_up_is_told_or_reported() {
+async fn each_send_that_is_given_up_is_returned_or_reported() {
     const SENDS: u64 = 5_000;
     let redis = Redis::start().await;
     let sender = impatient_node(&redis).await;

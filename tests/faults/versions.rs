@@ -1,4 +1,4 @@
-//! What a bus says of the version of its server.
+//! The version of the server, as a bus reports it.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::log_capture;
 
-/// Passes on what a server answers, with another version in its answer to `HELLO`.
+/// Forwards the answers of a server, with another version in its answer to `HELLO`.
 async fn with_version(
     version: &str,
     server: impl AsyncRead + Unpin,
@@ -35,7 +35,7 @@ async fn with_version(
     client.shutdown().await
 }
 
-/// An address of the server where it says that it has another version.
+/// Returns the URL of a server that reports another version.
 async fn as_version(version: &'static str, server: String) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

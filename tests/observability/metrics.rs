@@ -1,4 +1,4 @@
-//! What a recorder of metrics is told.
+//! Metrics, as a recorder gets them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::traces::open_call_sites;
 const SOON: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "hush-hush";
 
-/// What was recorded on this thread while this lives.
+/// The metrics recorded on this thread while this lives.
 struct Recorded {
     handle: PrometheusHandle,
     _recorder: metrics::LocalRecorderGuard<'static>,
@@ -58,7 +58,7 @@ fn assert_count(recorded: &Recorded, series: &str, count: u32) {
     );
 }
 
-/// A handler that stands still until it is let go on.
+/// A handler that blocks until it is released.
 fn stand_still(node: &Node, event: &'static str, handling: HandlerOptions) -> Arc<Semaphore> {
     let permits = Arc::new(Semaphore::new(0));
     let wait = Arc::clone(&permits);
@@ -70,7 +70,7 @@ fn stand_still(node: &Node, event: &'static str, handling: HandlerOptions) -> Ar
     permits
 }
 
-/// The name and label of the gauge of what waits for the handler of `tick`.
+/// The name and label of the queue gauge of the handler of `tick`.
 fn ticks_that_wait(recorded: &Recorded) -> String {
     let text = recorded.handle.render();
     let start = "tidings_queue_events{handler=\"tick (";
@@ -92,7 +92,7 @@ async fn metrics_agree_with_health_and_with_what_happened() {
     let node = Node::start(Bus::builder(&redis.url()).auto_register(false)).await;
     until_is(&recorded, "tidings_up", 1.0).await;
 
-    // A handler that fails at every other event, and gets one payload that it cannot take.
+    // A handler that fails for every other event, and gets one payload that it cannot decode.
     node.on("number", async |number: u64| match number % 2 {
         0 => Ok(()),
         _ => Err("an odd number"),
@@ -104,7 +104,7 @@ async fn metrics_agree_with_health_and_with_what_happened() {
     node.send_to_all("number", "none").await.unwrap();
     wait_for("the failures", SOON, async || node.health().failures == 6).await;
 
-    // A handler that gets 10 events while it is busy with another one, and has room for 2.
+    // A handler that gets 10 events while it is busy with another one, with a queue of 2.
     let narrow = HandlerOptions::new()
         .queue(2)
         .overflow(Overflow::DropNewest);
@@ -168,7 +168,7 @@ async fn metrics_agree_with_health_and_with_what_happened() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_handler_is_seen() {
+async fn the_queue_of_a_handler_is_measured() {
     let recorded = Recorded::new();
     let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
     let permits = stand_still(&node, "tick", HandlerOptions::new());
@@ -185,7 +185,7 @@ async fn what_waits_for_a_handler_is_seen() {
 }
 
 #[test]
-fn a_bus_whose_runtime_ends_leaves_nothing_in_the_gauges() {
+fn the_gauges_are_zero_after_the_runtime_of_a_bus_has_ended() {
     let recorded = Recorded::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -209,7 +209,7 @@ fn a_bus_whose_runtime_ends_leaves_nothing_in_the_gauges() {
 }
 
 #[tokio::test]
-async fn a_name_that_strangers_choose_is_no_label() {
+async fn the_name_of_a_foreign_event_is_not_a_label() {
     let recorded = Recorded::new();
     let url = memory_url();
     let node = Node::start(Bus::builder(&url).auto_register(false)).await;

@@ -1,4 +1,4 @@
-//! What a program prints that set no hook and no `tracing` subscriber.
+//! The output of a program that set no hook and no `tracing` subscriber.
 
 use std::time::Duration;
 

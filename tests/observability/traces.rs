@@ -1,4 +1,4 @@
-//! Traces that go from one process to another.
+//! Traces across processes.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::log_capture;
 const SOON: Duration = Duration::from_secs(20);
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// Keeps the spans that end on this thread while this lives.
+/// The spans that end on this thread while this lives.
 struct Traced {
     spans: InMemorySpanExporter,
     _provider: SdkTracerProvider,
@@ -52,9 +52,9 @@ impl Traced {
     }
 }
 
-/// Lets a subscriber of this process want every call site from the start. While there is only one,
-/// `tracing` asks that of the thread which comes to a call site first, and keeps the answer for all
-/// threads: a test without a subscriber would close the call site to the tests beside it.
+/// Registers a subscriber that wants every call site. While there is only one, `tracing` asks it on
+/// the thread that reaches a call site first, and keeps the answer for all threads: a test without
+/// a subscriber would disable the call site for the other tests.
 pub(super) fn open_call_sites() {
     drop(log_capture::log());
 }
@@ -67,7 +67,7 @@ fn field(span: &SpanData, key: &str) -> Option<String> {
     Some(field.value.to_string())
 }
 
-/// `above` is where `below` was sent, in the same trace.
+/// Asserts that `below` was sent within `above`, in the same trace.
 #[track_caller]
 fn assert_below(below: &SpanData, above: &SpanData) {
     assert_eq!(below.span_context.trace_id(), above.span_context.trace_id());
@@ -119,7 +119,7 @@ async fn a_trace_reaches_the_handler_in_messagepack() {
 }
 
 #[tokio::test]
-async fn a_trace_goes_on_with_what_a_handler_sends() {
+async fn a_trace_continues_with_the_events_that_a_handler_sends() {
     let traced = Traced::new();
     let redis = Redis::start().await;
     let (sender, hearer) = two_nodes(&redis, Format::Json).await;
@@ -194,7 +194,7 @@ async fn outside_of_a_span_nothing_is_carried() {
     assert!(traced.all("tidings.send").is_empty());
 }
 
-/// Puts an event with this `meta` on the channel, and says which span its handler ran in.
+/// Publishes an event with this `meta`, and returns the span of its handler.
 async fn heard_with(meta: &str) -> SpanData {
     let traced = Traced::new();
     let url = memory_url();
@@ -210,7 +210,7 @@ async fn heard_with(meta: &str) -> SpanData {
 }
 
 #[tokio::test]
-async fn a_program_that_is_no_node_can_take_part() {
+async fn a_foreign_program_can_take_part() {
     let meta = format!(r#"{{"traceparent":"{PARENT}","tracestate":"vendor=1","other":"x"}}"#);
 
     let handle = heard_with(&meta).await;

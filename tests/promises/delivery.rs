@@ -1,4 +1,4 @@
-//! Who hears what, and in which order.
+//! Delivery: the recipients of an event, and its order.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use tidings_testkit::{Collected, Node};
 
 use crate::place::Place;
 
-pub(crate) async fn every_node_hears_an_event_once_the_sender_included(place: Place) {
+pub(crate) async fn every_node_receives_an_event_once_including_the_sender(place: Place) {
     let (a, b) = place.two_nodes().await;
     let c = place.node().await;
     let heard: Vec<Collected<String>> = [&a, &b, &c].map(|node| node.collect("cache.clear")).into();
@@ -68,7 +68,7 @@ pub(crate) async fn the_events_of_several_senders_each_keep_their_order(place: P
     }
 }
 
-pub(crate) async fn a_node_hears_both_formats(place: Place) {
+pub(crate) async fn a_node_receives_both_formats(place: Place) {
     let hearer = place.node().await;
     let other = Node::start(place.builder().format(place.other_format())).await;
     let same = place.node().await;
@@ -154,7 +154,7 @@ pub(crate) async fn send_to_reaches_one_node(place: Place) {
     assert_eq!(*at_c.wait_for(|_| true).await, 3);
 }
 
-pub(crate) async fn two_buses_of_one_process_both_hear(place: Place) {
+pub(crate) async fn two_buses_of_one_process_both_receive(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (at_a, at_b): (Collected<u64>, Collected<u64>) = (a.collect("tick"), b.collect("tick"));
     assert_ne!(a.id(), b.id());
@@ -174,7 +174,7 @@ pub(crate) async fn two_buses_of_one_process_both_hear(place: Place) {
     }
 }
 
-pub(crate) async fn the_context_says_who_sent_what_and_when(place: Place) {
+pub(crate) async fn the_context_has_the_sender_the_name_and_the_time(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let contexts = Collected::default();
     let put = contexts.clone();
@@ -186,7 +186,7 @@ pub(crate) async fn the_context_says_who_sent_what_and_when(place: Place) {
         .unwrap();
 
     let before = SystemTime::now();
-    // Both in one frame, whose time holds for each.
+    // Both in one frame, whose time applies to each.
     sender.feed("other", &0).await.unwrap();
     sender.feed("tick", &0).await.unwrap();
 
@@ -203,7 +203,7 @@ pub(crate) async fn the_context_says_who_sent_what_and_when(place: Place) {
     assert!(sent_at + millisecond >= before && sent_at <= SystemTime::now());
 }
 
-pub(crate) async fn an_event_that_nobody_wants_disturbs_nobody(place: Place) {
+pub(crate) async fn an_event_without_handlers_is_ignored(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
 

@@ -1,4 +1,4 @@
-//! What others put on the channel: other versions, and strangers who mean no good.
+//! Foreign frames: other versions, and hostile programs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +90,7 @@ pub(crate) async fn a_repeated_frame_is_handled_once_and_a_jump_is_a_gap(place: 
     assert_eq!((node.health().duplicate, node.health().missed), (2, 3));
 }
 
-pub(crate) async fn a_lost_last_event_is_noticed_by_the_senders_announcement(place: Place) {
+pub(crate) async fn a_lost_last_event_is_detected_by_the_position_of_the_sender(place: Place) {
     let node = place.node().await;
     let sender: NodeId = "00000000000000000000000000000001".parse().unwrap();
     let announce = |seq: u64| format!(r#"{{"v":1,"from":"{sender}","seq":{seq},"events":[]}}"#);
@@ -103,7 +103,7 @@ pub(crate) async fn a_lost_last_event_is_noticed_by_the_senders_announcement(pla
     assert_eq!((gap.sender, gap.missed), (Some(sender), Some(1)));
 }
 
-pub(crate) async fn a_strangers_huge_number_hides_no_later_event(place: Place) {
+pub(crate) async fn a_huge_number_of_a_foreign_sender_hides_no_later_event(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
@@ -129,7 +129,7 @@ pub(crate) async fn an_extension_in_a_field_that_the_type_does_not_know_is_skipp
     let node = place.node().await;
     let users: Collected<User> = node.collect("user");
 
-    // {"id": 7, "at": timestamp 32}: what other languages write for a point in time.
+    // {"id": 7, "at": timestamp 32}: a point in time, as other languages encode it.
     let payload = b"\x82\xa2id\x07\xa2at\xd6\xff\x65\x53\xf1\x00";
     let frame = [&b"\x94\x01\xc0\xc0\x91\x92\xa4user\xc4\x0e"[..], payload].concat();
     assert_eq!(payload.len(), 14);
@@ -138,7 +138,7 @@ pub(crate) async fn an_extension_in_a_field_that_the_type_does_not_know_is_skipp
     assert_eq!(users.wait_for_len(1).await[0].id, 7);
 }
 
-/// A frame with so many events that nobody handles, in the name of `from`.
+/// A frame in the name of `from` with this many events that nobody handles.
 fn forged(from: NodeId, seq: u64, events: usize) -> String {
     let events = vec![r#"{"event":"forged"}"#; events].join(",");
     format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{events}]}}"#)
@@ -148,7 +148,7 @@ fn are_in_order(ticks: &[Arc<u64>], last: u64) -> bool {
     ticks.iter().map(|tick| **tick).eq(1..=last)
 }
 
-pub(crate) async fn forged_events_in_a_nodes_name_hide_none_of_its_own(place: Place) {
+pub(crate) async fn forged_events_in_the_name_of_a_node_hide_none_of_its_own(place: Place) {
     let (sender, subscriber) = place.two_nodes().await;
     let ticks: Collected<u64> = subscriber.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
@@ -193,7 +193,7 @@ pub(crate) async fn a_node_reports_frames_in_its_name_once_and_numbers_on_from_t
     assert_eq!(node.failures().all().len(), 1, "the others come together");
 }
 
-pub(crate) async fn what_a_node_sends_itself_is_not_taken_for_forged(place: Place) {
+pub(crate) async fn a_node_s_own_frames_are_not_taken_for_forged(place: Place) {
     let (one, other) = place.two_nodes().await;
     let ticks: Collected<u64> = other.collect("tick");
 
@@ -233,7 +233,7 @@ pub(crate) async fn a_sender_that_starts_again_at_1_is_a_gap_and_is_received(pla
     assert_eq!((gaps[0].sender, gaps[0].missed), (Some(sender), None));
 }
 
-pub(crate) async fn what_is_missed_only_grows(place: Place) {
+pub(crate) async fn the_count_of_missed_events_only_grows(place: Place) {
     let node = place.node().await;
     let missed = |gap: &Gap| gap.missed.is_some_and(|missed| missed > 1_000);
     for (sender, seq) in [

@@ -1,4 +1,4 @@
-//! How handlers of gaps end, and what waits for them.
+//! Gap handlers: their end, and the gaps that wait for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::place::Place;
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// A handler of gaps that stands still until it is let go on.
+/// A gap handler that blocks until it is released.
 struct Slow {
     subscription: Subscription,
     begun: Collected<Gap>,
@@ -43,7 +43,7 @@ fn slow(node: &Node) -> Slow {
     }
 }
 
-/// Makes a gap of each of so many senders.
+/// Causes a gap for each of this many senders.
 async fn publish_gaps(place: &Place, senders: u32) {
     for sender in 1..=senders {
         for seq in [1, 5] {
@@ -91,7 +91,7 @@ fn one(from: NodeId, seq: u64) -> String {
     format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{{"event":"x"}}]}}"#)
 }
 
-/// Publishes one event in each of so many names.
+/// Publishes one event for each of this many names.
 async fn publish_crowd(place: &Place, names: std::ops::Range<u128>) {
     let frames = names.map(|name| one(NodeId::new(1_000 + name), 1).into_bytes());
     place.publish_all(frames).await;
@@ -120,7 +120,7 @@ pub(crate) async fn among_thousands_of_senders_none_is_lost_track_of_without_a_g
     assert!(node.gaps().all().len() < 50, "they are told together");
 }
 
-pub(crate) async fn a_member_is_not_forgotten_for_thousands_of_other_senders(place: Place) {
+pub(crate) async fn a_member_is_remembered_among_thousands_of_senders(place: Place) {
     let (node, member) = place.two_nodes().await;
     let ticks: Collected<u64> = node.collect("tick");
     member.members().await.unwrap();
@@ -130,7 +130,7 @@ pub(crate) async fn a_member_is_not_forgotten_for_thousands_of_other_senders(pla
         publish_one(&place, other, 1).await;
     }
 
-    // The node asks for the members meanwhile: until it knows them, none of these is forgotten.
+    // The node queries the members: until it knows them, it forgets none of these.
     let mut rounds = (0..).zip(others);
     wait_for("another sender is forgotten", SOON * 4, async || {
         let (round, other) = rounds.next().expect("enough of them");

@@ -1,4 +1,4 @@
-//! What a handler may do, and what happens when it does not do well.
+//! Handlers: their arguments, their results, and their failures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -144,7 +144,7 @@ pub(crate) async fn a_handler_may_send_register_and_unregister(place: Place) {
     tokens.recv().await.unwrap();
     assert!(hearer.failures().all().is_empty());
 
-    // A handler that takes itself back does not wait for itself.
+    // A handler that removes itself does not wait for itself.
     let itself = Arc::new(std::sync::Mutex::new(None));
     let token = Arc::clone(&itself);
     let done = Arc::new(Notify::new());
@@ -178,7 +178,7 @@ pub(crate) async fn a_handler_for_once_is_called_once(place: Place) {
         })
         .unwrap();
 
-    // A payload that it cannot take is no call.
+    // A payload that it cannot decode is not a call.
     sender.send_to_all("tick", "not a number").await.unwrap();
     for tick in 1..=3_u64 {
         sender.send_to_all("tick", &tick).await.unwrap();
@@ -219,7 +219,7 @@ pub(crate) async fn off_waits_for_the_running_call_and_ends_the_calls(place: Pla
     assert_eq!(ended.all().len(), 1, "what waited was dropped");
 }
 
-pub(crate) async fn calls_run_together_only_where_that_was_asked_for(place: Place) {
+pub(crate) async fn calls_run_concurrently_only_with_that_option(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let meeting = Arc::new(Barrier::new(3));
     let met = Collected::default();
@@ -249,7 +249,7 @@ pub(crate) async fn calls_run_together_only_where_that_was_asked_for(place: Plac
     };
     hearer.on("tick", handler).unwrap();
 
-    // Alone in their frames: the calls meet across frames.
+    // Each in its own frame: the calls run at the same time across frames.
     for tick in 0..6_u64 {
         sender.send_to_all("tick", &tick).await.unwrap();
     }
@@ -301,7 +301,7 @@ pub(crate) async fn a_struct_can_be_a_handler(place: Place) {
     assert_eq!(*letters.wait_for(|_| true).await, "mail to ada@example.org");
 }
 
-pub(crate) async fn a_missing_state_is_refused_when_the_handler_is_registered(place: Place) {
+pub(crate) async fn a_missing_state_is_rejected_when_the_handler_is_registered(place: Place) {
     let node = tidings_testkit::Node::start(place.builder().state(5_u32)).await;
     let heard = Collected::default();
     let put = heard.clone();
@@ -325,7 +325,7 @@ pub(crate) async fn a_missing_state_is_refused_when_the_handler_is_registered(pl
     assert_eq!(*heard.wait_for(|_| true).await, 7);
 }
 
-pub(crate) async fn a_bound_of_zero_is_refused(place: Place) {
+pub(crate) async fn a_bound_of_zero_is_rejected(place: Place) {
     let node = place.node().await;
     let bounds = [
         ("queue", HandlerOptions::new().queue(0)),
@@ -342,7 +342,7 @@ pub(crate) async fn a_bound_of_zero_is_refused(place: Place) {
     }
 }
 
-/// An event whose decodings are counted, written by hand.
+/// An event without the derive, which counts its decodings.
 #[derive(Debug, Serialize, Deserialize)]
 struct Counted {
     n: u32,
@@ -391,7 +391,7 @@ impl Event for Impostor {
     }
 }
 
-pub(crate) async fn a_name_that_is_for_the_buses_themselves_is_refused(place: Place) {
+pub(crate) async fn a_reserved_name_is_rejected(place: Place) {
     let node = place.node().await;
     for name in ["tidings.shared", "tidings.x"] {
         let refused = node.on(name, |_: serde_json::Value| async {});
@@ -407,7 +407,7 @@ pub(crate) async fn a_name_that_is_for_the_buses_themselves_is_refused(place: Pl
     }
 }
 
-pub(crate) async fn two_payload_types_under_one_name_are_refused(place: Place) {
+pub(crate) async fn two_payload_types_under_one_name_are_rejected(place: Place) {
     let node = place.node().await;
     node.subscribe(|_: Counted| async {}).unwrap();
     node.subscribe(|_: Arc<Counted>| async {}).unwrap();
@@ -431,7 +431,7 @@ pub(crate) async fn two_payload_types_under_one_name_are_refused(place: Place) {
 }
 
 pub(crate) async fn handlers_of_an_arc_share_one_decoded_value(place: Place) {
-    // Each place counts with an amount of its own, so that the suites do not disturb each other.
+    // Each suite uses its own numbers, so that the suites do not disturb each other.
     static AMOUNTS: AtomicU32 = AtomicU32::new(0);
     let amount = 1 << (8 * AMOUNTS.fetch_add(1, Ordering::SeqCst));
     let counted = || DECODINGS.load(Ordering::SeqCst) / amount % 256;

@@ -1,4 +1,4 @@
-//! How a bus ends.
+//! The end of a bus.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::place::Place;
 
 const SOON: Duration = Duration::from_secs(5);
 
-pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_what_waits(place: Place) {
+pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_queued_events(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let answers: Collected<u64> = sender.collect("answer");
     let begun = Arc::new(Notify::new());
@@ -21,7 +21,7 @@ pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_what_waits(place: 
         begin.notify_one();
         async move {
             tokio::task::yield_now().await;
-            // Sent by a handler while its bus is being shut down.
+            // Sent by a handler during the shutdown of its bus.
             bus.feed("answer", &question).await.unwrap();
         }
     };
@@ -34,7 +34,7 @@ pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_what_waits(place: 
     begun.notified().await;
     hearer.shutdown(SOON).await.unwrap();
 
-    // What was heard before the shutdown was handled to the end, and each answer was sent.
+    // Events received before the shutdown were handled, and each answer was sent.
     let handled = hearer.health().sent;
     assert!(handled > 0);
     answers
@@ -43,7 +43,7 @@ pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_what_waits(place: 
     assert_eq!(hearer.health().connection, Connection::Closed);
 }
 
-pub(crate) async fn a_shutdown_counts_what_its_deadline_cut_off(place: Place) {
+pub(crate) async fn a_shutdown_counts_events_cut_off_by_its_deadline(place: Place) {
     let node = place.node().await;
     let all: Collected<u64> = node.collect("tick");
     node.on("tick", |_: u64| std::future::pending::<()>())
@@ -62,7 +62,7 @@ pub(crate) async fn a_shutdown_counts_what_its_deadline_cut_off(place: Place) {
     );
 }
 
-pub(crate) async fn a_bus_that_was_shut_down_refuses_everything(place: Place) {
+pub(crate) async fn every_call_after_a_shutdown_is_rejected(place: Place) {
     let node = place.node().await;
     node.shutdown(SOON).await.unwrap();
 
@@ -121,7 +121,8 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
     let goes = place.node().await;
     let calls = Collected::default();
     let put = calls.clone();
-    // Slower than the events come, and none as long as the next: some call is always under way.
+    // Slower than the events arrive, and each call shorter than the next: there is always one
+    // running.
     let handler = move |tick: u64| {
         put.push(tick);
         tokio::time::sleep(Duration::from_millis(20 + 10 * (tick % 4)))
@@ -144,7 +145,7 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
     wait_for("its tasks are gone", SOON, async || tasks() == tasks_before).await;
 }
 
-pub(crate) async fn what_a_handler_was_given_keeps_no_bus_alive(place: Place) {
+pub(crate) async fn the_arguments_of_a_handler_keep_no_bus_alive(place: Place) {
     let (stays, goes) = place.two_nodes().await;
     let kept = Collected::default();
     let put = kept.clone();
@@ -168,7 +169,7 @@ pub(crate) async fn what_a_handler_was_given_keeps_no_bus_alive(place: Place) {
     }
 }
 
-pub(crate) async fn what_was_fed_still_leaves_when_the_bus_is_dropped(place: Place) {
+pub(crate) async fn fed_events_are_sent_when_the_bus_is_dropped(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
 
@@ -180,7 +181,7 @@ pub(crate) async fn what_was_fed_still_leaves_when_the_bus_is_dropped(place: Pla
     ticks.wait_for_len(1_000).await;
 }
 
-pub(crate) async fn health_tells_what_was_counted(place: Place) {
+pub(crate) async fn health_has_all_counts(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is logged where the application has nobody to hear of it.
+//! Log lines of an application without hooks.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(crate) async fn a_start_is_logged_once_with_node_namespace_and_address(place
     assert_eq!(log.all().iter().filter(|line| of_node(line)).count(), 1);
 }
 
-pub(crate) async fn a_gap_that_nobody_hears_of_is_logged_as_a_warning(place: Place) {
+pub(crate) async fn a_gap_without_a_handler_is_logged_as_a_warning(place: Place) {
     let log = log_capture::log();
     let _deaf_to_gaps = place.builder().start().await.unwrap();
     let sender = place.node().await.id();
@@ -35,7 +35,7 @@ pub(crate) async fn a_gap_that_nobody_hears_of_is_logged_as_a_warning(place: Pla
     assert!(line.contains(" WARN "), "{line}");
 }
 
-pub(crate) async fn a_failure_that_nobody_hears_of_is_logged_as_an_error(place: Place) {
+pub(crate) async fn a_failure_without_a_hook_is_logged_as_an_error(place: Place) {
     let log = log_capture::log();
     let bus = place.builder().start().await.unwrap();
     bus.on("tick", |_: u64| async { Err::<(), _>("not today") })
@@ -59,7 +59,7 @@ impl fmt::Display for Unspeakable {
 
 impl std::error::Error for Unspeakable {}
 
-pub(crate) async fn a_failure_that_cannot_be_put_in_words_hides_no_later_one(place: Place) {
+pub(crate) async fn a_failure_whose_text_panics_hides_no_later_one(place: Place) {
     let log = log_capture::log();
     let bus = place.builder().start().await.unwrap();
     bus.on("speak", |_: u64| async { Err::<(), _>(Unspeakable) })

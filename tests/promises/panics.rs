@@ -1,4 +1,4 @@
-//! What the application's own code does wrong at the worst of moments.
+//! Panics of application code at any moment.
 
 use std::fmt;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ pub(crate) async fn a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_
     );
 }
 
-pub(crate) async fn a_handler_that_panics_when_it_is_taken_back_is_reported(place: Place) {
+pub(crate) async fn a_handler_that_panics_when_it_is_removed_is_reported(place: Place) {
     let (_, hearer) = place.two_nodes().await;
     let held = Explosive;
     let handler = move |_: u64| {
@@ -130,7 +130,7 @@ pub(crate) async fn a_handler_that_panics_when_it_is_taken_back_is_reported(plac
     );
 }
 
-pub(crate) async fn a_hook_that_panics_hears_of_the_next_failure(place: Place) {
+pub(crate) async fn a_hook_that_panics_gets_the_next_failure(place: Place) {
     let told = Collected::default();
     let put = told.clone();
     let hook = move |failure: Failure| {
@@ -168,9 +168,7 @@ pub(crate) async fn a_shutdown_ends_well_although_all_that_it_cuts_off_panics(pl
     assert_eq!(error.unwrap_err().running, 1);
 }
 
-pub(crate) async fn a_state_and_a_handler_that_panic_when_their_bus_is_dropped_harm_nobody(
-    place: Place,
-) {
+pub(crate) async fn a_state_and_a_handler_may_panic_when_their_bus_is_dropped(place: Place) {
     let bus = place.builder().state(Explosive).start().await.unwrap();
     let (begun, go_on) = (Collected::default(), Arc::new(tokio::sync::Notify::new()));
     let (put, wait) = (begun.clone(), Arc::clone(&go_on));
@@ -213,9 +211,7 @@ impl Drop for Unspeakable {
     }
 }
 
-pub(crate) async fn an_error_that_panics_when_it_is_logged_and_when_it_is_dropped_harms_nobody(
-    place: Place,
-) {
+pub(crate) async fn an_error_may_panic_when_it_is_logged_and_dropped(place: Place) {
     let bus = place.builder().start().await.unwrap();
     let handled = Collected::default();
     let put = handled.clone();

@@ -1,4 +1,4 @@
-//! What happens when a handler's queue is full.
+//! Full queues of handlers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::place::Place;
 
-/// A handler that stands still until it is let go on, and what it has handled.
+/// A handler that blocks until it is released, and the events that it has handled.
 pub(crate) struct Slow {
     pub(crate) begun: Collected<u64>,
     pub(crate) permits: Arc<Semaphore>,
@@ -54,7 +54,7 @@ fn overflowed(gaps: &[Arc<Gap>]) -> u64 {
         .sum()
 }
 
-/// Waits until so many events in all were reported as not having fitted.
+/// Waits until this many events in all were reported as overflow.
 async fn wait_for_overflow(node: &Node, missed: u64) {
     tidings_testkit::wait_for(
         "the overflow is reported",
@@ -80,7 +80,7 @@ pub(crate) async fn a_full_queue_that_drops_the_newest_counts_them(place: Place)
     slow.begun.wait_for_len(1).await;
     send(&sender, 1..20).await;
     all.wait_for_len(20).await;
-    // One is in the handler's hands, and the queue holds five more.
+    // The handler has one, and the queue holds five more.
     wait_for_overflow(&hearer, 14).await;
 
     slow.permits.add_permits(20);
@@ -140,7 +140,7 @@ pub(crate) async fn a_slow_handler_loses_nothing_by_default(place: Place) {
     assert!(hearer.gaps().all().is_empty());
 }
 
-pub(crate) async fn a_stuck_handler_loses_what_does_not_fit_and_others_nothing(place: Place) {
+pub(crate) async fn a_blocked_handler_loses_events_beyond_its_queue_and_others_none(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let stuck = slow(&hearer, HandlerOptions::new().queue(8));
     let all: Collected<u64> = hearer.collect("tick");
@@ -160,7 +160,7 @@ pub(crate) async fn a_stuck_handler_loses_what_does_not_fit_and_others_nothing(p
     .await;
 
     assert!(stuck.handled.all().len() >= 8);
-    // With room again, it hears again.
+    // With room again, it receives again.
     send(&sender, 1_000..1_001).await;
     stuck.handled.wait_for(|tick| *tick == 1_000).await;
 }
@@ -173,7 +173,7 @@ pub(crate) async fn a_dropped_stream_has_no_queue_to_fill(place: Place) {
     assert_eq!(dropped.next().await, Some(0));
 
     drop(dropped);
-    // More than its queue could hold, of which each part has its time to arrive.
+    // More than its queue could hold; each part has time to arrive.
     let mut sent = 1;
     for tick in 1..70_000_u64 {
         sender.feed("tick", &tick).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a sender is told.
+//! Results of sends.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) async fn a_receipt_has_the_number_and_the_receivers(place: Place) {
     }
 }
 
-pub(crate) async fn a_name_that_cannot_travel_is_refused_and_nothing_is_sent(place: Place) {
+pub(crate) async fn a_name_that_cannot_be_encoded_is_rejected_and_nothing_is_sent(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
     let long = "x".repeat(129);
@@ -47,7 +47,7 @@ pub(crate) async fn a_name_that_cannot_travel_is_refused_and_nothing_is_sent(pla
     assert!(hearer.gaps().all().is_empty());
 }
 
-pub(crate) async fn a_payload_larger_than_a_frame_is_refused_and_nothing_is_lost(place: Place) {
+pub(crate) async fn a_payload_larger_than_a_frame_is_rejected_and_nothing_is_lost(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let texts: Collected<String> = hearer.collect("text");
 
@@ -67,7 +67,7 @@ pub(crate) async fn a_payload_larger_than_a_frame_is_refused_and_nothing_is_lost
     assert!(hearer.gaps().all().is_empty());
 }
 
-pub(crate) async fn a_payload_nested_too_deep_is_refused_and_nothing_is_lost(place: Place) {
+pub(crate) async fn a_payload_nested_too_deep_is_rejected_and_nothing_is_lost(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
     let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
@@ -88,14 +88,14 @@ struct Unwritable;
 
 impl Serialize for Unwritable {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Fails only after something was written.
+        // Fails after some bytes were written.
         let mut list = serializer.serialize_seq(Some(2))?;
         serde::ser::SerializeSeq::serialize_element(&mut list, "half of it")?;
         Err(serde::ser::Error::custom("no more"))
     }
 }
 
-pub(crate) async fn a_payload_that_cannot_be_written_is_refused_and_nothing_is_lost(place: Place) {
+pub(crate) async fn a_payload_that_cannot_be_encoded_is_rejected_and_nothing_is_lost(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
 
@@ -108,7 +108,7 @@ pub(crate) async fn a_payload_that_cannot_be_written_is_refused_and_nothing_is_l
     assert_heard_both(&hearer, &ticks).await;
 }
 
-pub(crate) async fn what_was_fed_is_all_heard_after_a_flush(place: Place) {
+pub(crate) async fn all_fed_events_are_received_after_a_flush(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
 
@@ -138,7 +138,7 @@ pub(crate) async fn a_send_that_is_dropped_while_its_receiver_is_looked_for_is_r
     );
     assert!(poll!(&mut asking).is_pending());
     drop(asking);
-    // One that was never polled was never sent.
+    // A send that was never polled was never sent.
     drop(sender.send_to(nobody, "nothing", &1));
 
     let failures = sender.failures().wait_for_len(2).await;
@@ -154,7 +154,7 @@ pub(crate) async fn a_send_that_is_dropped_while_its_receiver_is_looked_for_is_r
     assert_eq!(unsent.undelivered().len(), 2);
 }
 
-pub(crate) async fn many_tasks_that_await_each_get_their_own_number(place: Place) {
+pub(crate) async fn concurrent_sends_get_different_numbers(place: Place) {
     let sender = place.node().await;
     let send = |task: u32| {
         let bus = sender.bus().clone();
@@ -187,7 +187,7 @@ impl Serialize for Panics {
     }
 }
 
-pub(crate) async fn a_payload_whose_writing_panics_loses_nothing_else(place: Place) {
+pub(crate) async fn a_payload_that_panics_when_it_is_encoded_loses_no_other_event(place: Place) {
     let (sender, hearer) = place.two_nodes().await;
     let ticks: Collected<u64> = hearer.collect("tick");
 
@@ -208,9 +208,9 @@ impl Serialize for Curious {
     }
 }
 
-pub(crate) async fn a_payload_may_ask_how_the_bus_is_while_it_is_written(place: Place) {
+pub(crate) async fn a_payload_may_read_the_health_of_the_bus_while_it_is_encoded(place: Place) {
     let (tell, told) = oneshot::channel();
-    // On a thread and a runtime that nobody waits for: what hangs is left behind.
+    // On a thread and a runtime that nobody waits for: a task that hangs is left behind.
     std::thread::spawn(move || {
         Runtime::new().unwrap().block_on(async {
             let node = place.node().await;
@@ -226,7 +226,7 @@ pub(crate) async fn a_payload_may_ask_how_the_bus_is_while_it_is_written(place: 
     assert!(is_up.expect("the send does not hang").unwrap());
 }
 
-/// What was sent before and after the refused one, and nothing is missing in between.
+/// Checks that events before and after the rejected one arrive, and nothing is missing in between.
 async fn assert_heard_both(hearer: &Node, ticks: &Collected<u64>) {
     let ticks = ticks.wait_for_len(2).await;
     assert!(ticks.iter().map(|tick| **tick).eq([1, 2]), "{ticks:?}");

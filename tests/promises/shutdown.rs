@@ -1,4 +1,4 @@
-//! What a shutdown waits for, and what it tells.
+//! Shutdowns: their waiting, and their report.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::place::Place;
 const SOON: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(200);
 
-pub(crate) async fn a_shutdown_hears_what_its_own_bus_just_sent(place: Place) {
+pub(crate) async fn a_shutdown_handles_events_that_its_bus_just_sent(place: Place) {
     for _ in 0..50 {
         let node = place.node().await;
         let ticks: Collected<u64> = node.collect("tick");
@@ -24,7 +24,7 @@ pub(crate) async fn a_shutdown_hears_what_its_own_bus_just_sent(place: Place) {
     }
 }
 
-pub(crate) async fn a_shutdown_hears_what_its_own_bus_just_fed(place: Place) {
+pub(crate) async fn a_shutdown_handles_events_that_its_bus_just_fed(place: Place) {
     for _ in 0..20 {
         let node = place.node().await;
         let ticks: Collected<u64> = node.collect("tick");
@@ -52,7 +52,7 @@ pub(crate) async fn shutdowns_at_once_all_end_as_the_first_does(place: Place) {
     }
 }
 
-pub(crate) async fn a_shutdown_that_nobody_waits_for_goes_on(place: Place) {
+pub(crate) async fn a_shutdown_that_is_not_awaited_continues(place: Place) {
     let node = place.node().await;
     let slow = slow(&node, HandlerOptions::new());
     node.send_to_all("tick", &1).await.unwrap();
@@ -70,7 +70,7 @@ pub(crate) async fn a_shutdown_that_nobody_waits_for_goes_on(place: Place) {
     assert_eq!(slow.handled.all().len(), 1);
 }
 
-pub(crate) async fn a_second_shutdown_waits_for_the_one_that_nobody_waits_for(place: Place) {
+pub(crate) async fn a_second_shutdown_waits_for_a_first_one_that_is_not_awaited(place: Place) {
     let node = place.node().await;
     let slow = slow(&node, HandlerOptions::new());
     node.send_to_all("tick", &1).await.unwrap();
@@ -87,7 +87,7 @@ pub(crate) async fn a_second_shutdown_waits_for_the_one_that_nobody_waits_for(pl
     assert_eq!(slow.handled.all().len(), 1);
 }
 
-pub(crate) async fn a_shutdown_counts_what_is_left_of_the_frame_in_hand(place: Place) {
+pub(crate) async fn a_shutdown_counts_the_unhandled_rest_of_a_frame(place: Place) {
     let ticks = |count: u64| {
         let ticks = (1..=count).map(|tick| format!(r#"{{"event":"tick","data":{tick}}}"#));
         let events = ticks.collect::<Vec<_>>().join(",");

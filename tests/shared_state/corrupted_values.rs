@@ -1,4 +1,4 @@
-//! What becomes of shared values where Redis holds something else, takes nothing, or is away.
+//! Shared values where Redis has unexpected data, rejects writes, or is away.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn is_known(shared: &Shared<u64>) -> LoadError {
     shared.peek().unwrap().problem().unwrap().clone()
 }
 
-/// Puts this there, as a program would that has it wrong.
+/// Writes this value, as a faulty program would.
 async fn spoil(redis: &Redis, fields: &[&str]) {
     let words = [&["HSET", KEY], fields].concat();
     redis.command(&words).await;
@@ -51,7 +51,7 @@ async fn until_reported(node: &Node) {
 }
 
 #[tokio::test]
-async fn what_is_of_another_type_under_the_key_is_named() {
+async fn a_key_of_another_type_is_named_in_the_error() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     redis.command(&["RPUSH", KEY, "x"]).await;
@@ -167,7 +167,7 @@ async fn a_notification_that_cannot_be_read_makes_the_copies_refresh() {
 }
 
 #[tokio::test]
-async fn a_set_heals_what_could_not_be_read() {
+async fn a_set_replaces_an_unreadable_value() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
@@ -184,7 +184,7 @@ async fn a_set_heals_what_could_not_be_read() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_left_under_the_key_is_an_error_that_names_it() {
+async fn foreign_data_under_the_key_is_an_error_that_names_it() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -224,7 +224,7 @@ async fn what_a_stranger_left_under_the_key_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_no_number_is_refused_before_anything_is_written() {
+async fn an_invalid_version_is_rejected_before_anything_is_written() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -247,7 +247,7 @@ async fn hostile_payloads_are_errors() {
     let node = redis.node().await;
     let value = node.shared::<serde_json::Value>("limit").unwrap();
     let mut connection = connected(&redis).await;
-    // Arrays within each other, and one that says it has 2^32 - 1 items.
+    // Nested arrays, and one that claims 2^32 - 1 items.
     for payload in [vec![0x91_u8; 600], vec![0xdd, 0xff, 0xff, 0xff, 0xff]] {
         let mut put = redis::cmd("HSET");
         put.arg(KEY).arg("value").arg(payload);
@@ -261,7 +261,7 @@ async fn hostile_payloads_are_errors() {
 }
 
 #[tokio::test]
-async fn notices_of_strangers_that_make_no_sense_change_nothing() {
+async fn invalid_notifications_of_foreign_programs_change_nothing() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -290,7 +290,7 @@ async fn notices_of_strangers_that_make_no_sense_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_writes_refuses_and_changes_nothing() {
+async fn a_redis_that_rejects_writes_changes_nothing() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -372,7 +372,7 @@ async fn while_redis_is_away_the_last_value_is_served_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_version_that_was_taken_back_is_followed() {
+async fn a_version_that_was_reset_is_followed() {
     let mut redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url())).await;
     let limit = limit(&node);
@@ -381,7 +381,7 @@ async fn a_version_that_was_taken_back_is_followed() {
     }
 
     redis.restart().await;
-    // As a replica would have it that did not get the last ones.
+    // Like a replica that did not get the last writes.
     let old = [
         "HSET", KEY, "format", "json", "value", "3", "version", "4", "nonce", "old",
     ];
@@ -393,7 +393,7 @@ async fn a_version_that_was_taken_back_is_followed() {
 }
 
 #[tokio::test]
-async fn what_changed_while_a_process_was_cut_off_is_seen_when_it_is_back() {
+async fn changes_during_a_disconnect_are_seen_after_the_reconnect() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
@@ -414,14 +414,14 @@ async fn what_changed_while_a_process_was_cut_off_is_seen_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_notice_that_was_lost_is_made_up_for_at_once_where_the_gap_is_known() {
+async fn a_lost_notification_is_made_up_for_after_a_gap() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let limit = limit(&b);
     limit.set(&1).await.unwrap();
     a.send_to_all("tick", &1).await.unwrap();
 
-    // Written without a word, as if its notice had been among the events that are missing.
+    // Written without a notification, as if it had been among the missing events.
     let silently = ["HSET", KEY, "value", "2", "nonce", "b"];
     redis.command(&silently).await;
     let jump = format!(r#"{{"v":1,"from":"{}","seq":1000,"events":[]}}"#, a.id());
@@ -430,7 +430,7 @@ async fn a_notice_that_was_lost_is_made_up_for_at_once_where_the_gap_is_known() 
     becomes(&limit, Some(2)).await;
 }
 
-/// Puts bytes there that are no text.
+/// Writes bytes that are not UTF-8.
 async fn spoil_with_bytes(redis: &Redis, key: &str, field: &str) {
     let mut connection = connected(redis).await;
     let mut put = redis::cmd("HSET");
@@ -439,7 +439,7 @@ async fn spoil_with_bytes(redis: &Redis, key: &str, field: &str) {
 }
 
 #[tokio::test]
-async fn what_is_no_text_spoils_no_other_value() {
+async fn a_value_that_is_not_utf_8_breaks_no_other_value() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
@@ -486,7 +486,7 @@ async fn a_nonce_that_is_no_text_is_replaced_with_certainty() {
 }
 
 #[tokio::test]
-async fn a_value_without_a_nonce_is_not_taken_for_none() {
+async fn a_value_without_a_nonce_is_not_absent() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
@@ -496,7 +496,7 @@ async fn a_value_without_a_nonce_is_not_taken_for_none() {
     limit.get().await.unwrap_err();
     other.get().await.unwrap();
 
-    // One check sees both.
+    // One comparison sees both.
     let other_key = "tidings:{default}:shared:other";
     let silently = [
         "HSET", other_key, "format", "json", "value", "2", "version", "1", "nonce", "b",
@@ -511,7 +511,7 @@ async fn a_value_without_a_nonce_is_not_taken_for_none() {
 }
 
 #[tokio::test]
-async fn an_update_does_not_overwrite_what_appeared_without_a_nonce() {
+async fn an_update_does_not_overwrite_a_new_value_without_a_nonce() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -527,7 +527,7 @@ async fn an_update_does_not_overwrite_what_appeared_without_a_nonce() {
 }
 
 #[tokio::test]
-async fn who_watches_is_told_that_a_problem_is_over_where_nothing_is_there() {
+async fn a_watch_sees_that_a_problem_of_an_absent_value_is_over() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -545,7 +545,7 @@ async fn who_watches_is_told_that_a_problem_is_over_where_nothing_is_there() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_announced_or_written_is_not_done() {
+async fn a_write_without_permission_to_write_or_to_notify_is_not_done() {
     let redis = Redis::builder()
         .user("shop on >hush-hush ~* &* +@all")
         .start()
@@ -616,7 +616,7 @@ async fn a_value_that_panics_where_it_is_dropped_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn a_notice_that_cannot_be_read_is_reported() {
+async fn an_unreadable_notification_is_reported() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     limit(&node).get().await.unwrap();
@@ -651,7 +651,7 @@ async fn a_forged_value_does_not_stay_although_it_is_announced_under_the_nonce_i
 }
 
 #[tokio::test]
-async fn a_value_in_message_pack_does_not_travel_with_its_notice() {
+async fn a_value_in_message_pack_is_not_inlined() {
     let redis = Redis::start().await;
     let node = redis
         .node_with(|builder| builder.format(tidings::Format::MessagePack))
@@ -666,7 +666,7 @@ async fn a_value_in_message_pack_does_not_travel_with_its_notice() {
     assert!(!notice.contains(r#""value""#), "{notice}");
 }
 
-/// The first notice of a shared value that is heard.
+/// Returns the first notification of a shared value.
 async fn next_notice(hearing: redis::aio::PubSub) -> String {
     let mut frames = hearing.into_on_message();
     loop {

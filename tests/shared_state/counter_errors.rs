@@ -1,4 +1,4 @@
-//! Counters whose Redis does not do what they ask: each error says what became of it.
+//! Counter errors: each says what happened to the count.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::shared_state::raw_redis::allow;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Connections are counted in the order in which a node makes them.
+/// The connections of a node, in the order in which it opens them.
 const SENDING: usize = 1;
 
 fn visits(node: &Node) -> Counter {
@@ -24,7 +24,7 @@ fn fate_of(error: CounterError) -> Unconfirmed {
     }
 }
 
-/// Redis's words, where it refused.
+/// The error text of Redis.
 fn refusal(error: CounterError) -> String {
     match fate_of(error) {
         Unconfirmed::NotSent(SendFailure::Refused(words)) => words.to_string(),
@@ -33,7 +33,7 @@ fn refusal(error: CounterError) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_number_is_left_as_it_is() {
+async fn a_count_on_a_value_that_is_not_a_number_changes_nothing() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let visits = visits(&node);
@@ -71,7 +71,7 @@ async fn redis_cli_counts_too() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_full_or_may_not_be_written_says_so() {
+async fn a_full_or_read_only_redis_is_named_in_the_error() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     visits(&node).add(1).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_redis_that_is_full_or_may_not_be_written_says_so() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_count_learns_what_is_missing() {
+async fn a_user_without_permission_to_count_is_told_the_missing_permission() {
     let redis = Redis::builder()
         .user("shop on >hush-hush resetchannels &tidings:{default} -@all +subscribe +publish")
         .start()
@@ -125,7 +125,7 @@ async fn nothing_is_counted_while_redis_is_away() {
 }
 
 #[tokio::test]
-async fn what_was_counted_without_an_answer_is_unknown_and_not_counted_again() {
+async fn a_count_without_an_answer_is_unknown_and_not_repeated() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
     let (node, other) = (proxy.node().await, redis.node().await);
@@ -148,7 +148,7 @@ async fn what_was_counted_without_an_answer_is_unknown_and_not_counted_again() {
 }
 
 #[tokio::test]
-async fn a_redis_that_does_not_answer_in_time_leaves_it_unknown() {
+async fn a_count_without_an_answer_in_time_is_unknown() {
     let redis = Redis::start().await;
     let patience = Duration::from_millis(200);
     let node = Node::start(Bus::builder(&redis.url()).send_timeout(patience)).await;
@@ -178,7 +178,7 @@ async fn a_reset_is_exact_and_leaves_the_time_to_live() {
 }
 
 #[tokio::test]
-async fn who_may_count_may_reset() {
+async fn a_user_who_may_count_may_reset() {
     let redis = Redis::start().await;
     let permissions = Permissions::of_bus("default").unwrap().count();
     allow(&redis, &permissions).await;

@@ -1,4 +1,4 @@
-//! A counter is right whichever process counts.
+//! Counters are exact for all processes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tidings::{CounterError, SendFailure, Unconfirmed};
 
 use crate::place::Place;
 
-pub(crate) async fn a_counter_that_nobody_counted_is_zero(place: Place) {
+pub(crate) async fn a_new_counter_is_zero(place: Place) {
     let node = place.node().await;
     let visits = node.counter("visits").unwrap();
 
@@ -65,7 +65,7 @@ pub(crate) async fn an_overflow_is_an_error_and_changes_nothing(place: Place) {
     assert_eq!(visits.get().await.unwrap(), i64::MAX);
 }
 
-pub(crate) async fn a_name_that_cannot_be_part_of_a_key_is_refused(place: Place) {
+pub(crate) async fn a_name_that_cannot_be_part_of_a_key_is_rejected(place: Place) {
     let node = place.node().await;
     for name in ["", "a b", "a*", "a}b"] {
         let error = node.counter(name).unwrap_err();

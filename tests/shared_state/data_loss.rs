@@ -1,4 +1,4 @@
-//! What becomes of a shared value when Redis loses it, by the policy of the value.
+//! Shared values that Redis lost, by the policy of the value.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::shared_state::raw_redis::{KEY, checking_often};
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// A node without a user of its own, which a Redis that restarts would not know.
+/// A node without its own ACL user, which a restarted Redis would not know.
 async fn restarting(redis: &Redis) -> Node {
     Node::start(Bus::builder(&redis.url())).await
 }
@@ -47,7 +47,7 @@ async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
 }
 
 #[tokio::test]
-async fn a_redis_that_restarts_empty_takes_no_value_from_any_process() {
+async fn an_empty_restart_of_redis_removes_no_value_from_any_process() {
     let mut redis = Redis::start().await;
     let (a, b) = (restarting(&redis).await, restarting(&redis).await);
     let (here, there) = (kept(&a), kept(&b));
@@ -108,7 +108,7 @@ async fn a_redis_that_evicts_any_key_loses_values() {
 }
 
 #[tokio::test]
-async fn a_redis_without_eviction_refuses_and_loses_nothing() {
+async fn a_full_redis_without_eviction_rejects_writes_and_loses_nothing() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = kept(&node);
@@ -144,14 +144,14 @@ async fn a_redis_that_persists_loses_nothing_when_it_restarts() {
 }
 
 #[tokio::test]
-async fn an_update_of_a_lost_value_goes_on_from_the_last_copy() {
+async fn an_update_of_a_lost_value_continues_from_the_last_copy() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let limit = kept(&node);
     limit.set(&7).await.unwrap();
     redis.command(&["FLUSHALL"]).await;
 
-    // Whether it is noticed before the update or by it.
+    // The loss is detected before the update or by it.
     let updated = limit.update(|old| old.copied().unwrap_or(0) + 1).await;
 
     let updated = updated.unwrap();
@@ -201,8 +201,8 @@ async fn a_lost_value_is_empty_where_that_is_wanted() {
     assert_eq!(updated.value().map(|value| **value), Some(1));
 }
 
-/// Two nodes that write back what is lost, and their copies: the second one is cut off and has 1, the
-/// first one has 2.
+/// Returns two nodes that restore lost values, with their copies: the second one is cut off and has
+/// 1, the first one has 2.
 async fn apart(redis: &Redis) -> [(Node, Shared<u64>); 2] {
     let (a, b) = (checking_often(redis).await, checking_often(redis).await);
     let (here, there) = (limit(&a, WhenLost::Restore), limit(&b, WhenLost::Restore));
@@ -247,7 +247,7 @@ async fn the_newest_copy_is_written_back_whichever_comes_first() {
     becomes(&here, Some(2)).await;
     becomes(&there, Some(2)).await;
 
-    // Now the newer one does, and what is set on top of it stays.
+    // Then the newer one, and a later write on top of it stays.
     redis.command(&["FLUSHALL"]).await;
     becomes(&here, Some(2)).await;
     becomes(&there, Some(2)).await;
@@ -257,7 +257,7 @@ async fn the_newest_copy_is_written_back_whichever_comes_first() {
 }
 
 #[tokio::test]
-async fn what_was_set_since_the_loss_is_not_overwritten_by_an_older_copy() {
+async fn a_value_set_after_the_loss_is_not_overwritten_by_an_older_copy() {
     let redis = Redis::start().await;
     let [(a, _), (b, there)] = apart(&redis).await;
     a.shutdown(SOON).await.unwrap();
@@ -273,7 +273,7 @@ async fn what_was_set_since_the_loss_is_not_overwritten_by_an_older_copy() {
 }
 
 #[tokio::test]
-async fn what_was_cleared_is_not_written_back() {
+async fn a_cleared_value_is_not_restored() {
     let redis = Redis::start().await;
     let [(a, here), (b, there)] = apart(&redis).await;
     here.clear().await.unwrap();
@@ -288,7 +288,7 @@ async fn what_was_cleared_is_not_written_back() {
     becomes(&here, None).await;
     becomes(&there, None).await;
 
-    // And where Redis knows it, nothing is written at all.
+    // Where Redis knows the value, nothing is written.
     redis.cut_off(&b).await;
     here.set(&5).await.unwrap();
     here.clear().await.unwrap();

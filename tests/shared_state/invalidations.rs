@@ -1,5 +1,5 @@
-//! What a map promises to those who put it before a database: an invalidation is not forgotten, and no
-//! entry is older than its time to live.
+//! Maps as a cache of a database: no invalidation is forgotten, and no entry is older than its time
+//! to live.
 
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ async fn until_taken(users: &Users) {
     .await;
 }
 
-/// Two nodes that have 7 as Ada at hand.
+/// Returns two nodes that have cached 7 as Ada.
 async fn two_with_ada(redis: &Redis) -> [(Node, Users); 2] {
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
@@ -48,7 +48,7 @@ async fn an_invalidation_in_an_outage_is_sent_when_redis_is_back() {
 
     soon(here.invalidate(&7)).await.unwrap();
 
-    // This process does not use the entry any more, and the others do not know yet.
+    // This process does not use the entry any more; the others do not know yet.
     assert_eq!(here.get(&7).await.unwrap(), None);
     assert_eq!(loaded(&here, 7, "Eve").await.name, "Eve");
     assert_eq!(there.get(&7).await.unwrap().unwrap().name, "Ada");
@@ -62,7 +62,7 @@ async fn an_invalidation_in_an_outage_is_sent_when_redis_is_back() {
 }
 
 #[tokio::test]
-async fn an_invalidation_whose_future_is_dropped_is_sent_all_the_same() {
+async fn an_invalidation_whose_future_is_dropped_is_still_sent() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
     let (a, b) = (proxy.node().await, redis.node().await);
@@ -81,7 +81,7 @@ async fn an_invalidation_whose_future_is_dropped_is_sent_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_invalidation_that_redis_refuses_is_repeated_until_it_takes_it() {
+async fn a_rejected_invalidation_is_repeated_until_redis_accepts_it() {
     let redis = Redis::start().await;
     let [(_a, here), (_b, there)] = two_with_ada(&redis).await;
     let refuse = ["CONFIG", "SET", "min-replicas-to-write", "1"];
@@ -129,7 +129,7 @@ async fn a_load_from_before_an_invalidation_in_an_outage_is_not_stored() {
     let allow = ["CONFIG", "SET", "min-replicas-to-write", "0"];
     redis.command(&allow).await;
 
-    // Whether or not the invalidation is repeated by now.
+    // The invalidation may or may not have been repeated by now.
     go.send(()).unwrap();
 
     assert_eq!(soon(loading).await.unwrap().name, "Ada");
@@ -139,7 +139,7 @@ async fn a_load_from_before_an_invalidation_in_an_outage_is_not_stored() {
 }
 
 #[tokio::test]
-async fn what_is_set_after_an_invalidation_stays() {
+async fn a_value_set_after_an_invalidation_stays() {
     let redis = Redis::start().await;
     let [(a, here), (_b, there)] = two_with_ada(&redis).await;
     redis.cut_off(&a).await;
@@ -186,7 +186,7 @@ async fn too_many_invalidations_in_an_outage_invalidate_the_whole_map() {
 }
 
 #[tokio::test]
-async fn a_shutdown_sends_what_waits_and_reports_what_redis_did_not_take() {
+async fn a_shutdown_sends_queued_events_and_reports_those_that_redis_did_not_accept() {
     let redis = Redis::start().await;
     for is_back in [true, false] {
         let node = redis.node().await;
@@ -216,7 +216,7 @@ async fn a_shutdown_sends_what_waits_and_reports_what_redis_did_not_take() {
 }
 
 #[tokio::test]
-async fn a_map_that_nobody_holds_any_more_is_invalidated_all_the_same() {
+async fn a_map_without_handles_is_still_invalidated() {
     let redis = Redis::start().await;
     let [(a, here), (_b, there)] = two_with_ada(&redis).await;
     redis.cut_off(&a).await;
@@ -284,7 +284,7 @@ async fn redis_drops_a_map_after_the_last_time_to_live_and_no_entry_without_one(
 }
 
 #[tokio::test]
-async fn a_database_that_was_changed_without_a_word_is_asked_again_after_the_time_to_live() {
+async fn a_database_changed_without_an_invalidation_is_read_again_after_the_time_to_live() {
     let node = Node::start(Bus::builder(&tidings_testkit::memory_url())).await;
     let users = brief(&node);
     assert_eq!(loaded(&users, 7, "Ada").await.name, "Ada");
@@ -321,7 +321,7 @@ async fn that_there_is_no_value_is_remembered_in_every_process() {
     find(&here, None).await;
     assert_eq!(calls(&redis, "hget").await, before, "it is at hand");
 
-    // After a while it is asked for again, and at once after an invalidation.
+    // It is loaded again after a while, and at once after an invalidation.
     wait_for("it is asked for again", SOON, async || {
         find(&here, None).await;
         runs.load(Ordering::Relaxed) == 2
@@ -333,7 +333,7 @@ async fn that_there_is_no_value_is_remembered_in_every_process() {
     })
     .await;
 
-    // A loader that always finds something is not told that there is nothing.
+    // A loader that always finds a value has no negative entries.
     there.invalidate(&7).await.unwrap();
     hears_all(&a, &b).await;
     find(&there, None).await;

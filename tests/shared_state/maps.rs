@@ -1,4 +1,4 @@
-//! A map is what all processes share, and each keeps at hand what it used of late.
+//! Maps: shared by all processes, with a local cache in each.
 
 use std::collections::HashMap;
 use std::io;
@@ -33,28 +33,28 @@ pub(crate) fn users(node: &Node) -> Users {
     node.map("users").unwrap()
 }
 
-/// Waits until the entry at hand is this one, or is not at hand.
-pub(crate) async fn wait_until_at_hand(users: &Users, id: u64, name: Option<&str>) {
+/// Waits until the cached entry is this one, or is not cached.
+pub(crate) async fn wait_until_cached(users: &Users, id: u64, name: Option<&str>) {
     wait_for("what is at hand", Duration::from_secs(10), async || {
         users.peek(&id).as_deref().map(|user| &*user.name) == name
     })
     .await;
 }
 
-/// What must not take long.
+/// The time limit of a fast operation.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     let done = tokio::time::timeout(Duration::from_secs(10), what).await;
     done.expect("it did not come in time")
 }
 
-/// Returns once `hearer` has heard all that `sender` announced so far.
+/// Returns once `subscriber` has received all notifications of `sender` so far.
 pub(crate) async fn hears_all(hearer: &Node, sender: &Node) {
     let heard = hearer.collect::<_, u32>("all");
     sender.send_to_all("all", &1).await.unwrap();
     heard.wait_for_len(1).await;
 }
 
-pub(crate) async fn an_entry_is_what_was_set_last_by_anybody(place: Place) {
+pub(crate) async fn an_entry_has_the_value_that_any_process_set_last(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     assert_eq!(here.get(&7).await.unwrap(), None);
@@ -65,11 +65,11 @@ pub(crate) async fn an_entry_is_what_was_set_last_by_anybody(place: Place) {
 
     there.remove(&7).await.unwrap();
     assert_eq!(there.get(&7).await.unwrap(), None);
-    wait_until_at_hand(&here, 7, None).await;
+    wait_until_cached(&here, 7, None).await;
     assert_eq!(here.get(&7).await.unwrap(), None);
 }
 
-pub(crate) async fn a_change_takes_one_entry_away_and_leaves_the_others(place: Place) {
+pub(crate) async fn a_change_invalidates_one_cached_entry_and_no_other(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     here.set(&7, &user("Ada")).await.unwrap();
@@ -81,7 +81,7 @@ pub(crate) async fn a_change_takes_one_entry_away_and_leaves_the_others(place: P
 
     here.set(&7, &user("Eve")).await.unwrap();
 
-    wait_until_at_hand(&there, 7, None).await;
+    wait_until_cached(&there, 7, None).await;
     assert_eq!(*there.peek(&8).unwrap(), user("Bob"));
     assert_eq!(*there.get(&7).await.unwrap().unwrap(), user("Eve"));
     here.set(&9, &user("Joe")).await.unwrap();
@@ -91,7 +91,7 @@ pub(crate) async fn a_change_takes_one_entry_away_and_leaves_the_others(place: P
     .await;
 }
 
-pub(crate) async fn a_loader_runs_once_for_all_who_ask(place: Place) {
+pub(crate) async fn a_loader_runs_once_for_concurrent_callers(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, runs) = (users(&a), Arc::new(AtomicU32::new(0)));
     let tasks: Vec<_> = (0..100)
@@ -117,7 +117,7 @@ pub(crate) async fn a_loader_runs_once_for_all_who_ask(place: Place) {
     assert_eq!(*found.await.unwrap(), user("Ada"));
 }
 
-pub(crate) async fn a_loader_that_fails_is_told_to_all_who_wait_and_asked_again(place: Place) {
+pub(crate) async fn a_failed_load_is_reported_to_all_callers_and_tried_again(place: Place) {
     let node = place.node().await;
     let (users, runs) = (users(&node), Arc::new(AtomicU32::new(0)));
     let together = Arc::new(Barrier::new(10));
@@ -133,7 +133,7 @@ pub(crate) async fn a_loader_that_fails_is_told_to_all_who_wait_and_asked_again(
                     Err::<User, _>(io::Error::other("the database is away"))
                 });
                 let mut loading = std::pin::pin!(loading);
-                // Each has asked before the loader goes on.
+                // Each has asked before the loader continues.
                 assert!(futures_util::poll!(&mut loading).is_pending());
                 together.wait().await;
                 all_wait.notify_one();
@@ -191,12 +191,12 @@ pub(crate) async fn an_invalidation_reaches_every_process(place: Place) {
     here.invalidate(&7).await.unwrap();
 
     assert_eq!(here.peek(&7), None);
-    wait_until_at_hand(&there, 7, None).await;
+    wait_until_cached(&there, 7, None).await;
     let loaded = there.get_or_load(&7, || async { Ok::<_, io::Error>(user("Eve")) });
     assert_eq!(*loaded.await.unwrap(), user("Eve"));
 }
 
-/// Loads on one node, and does something else while the loader runs.
+/// Loads on one node, and runs something else during the load.
 async fn load_while(users: &Users, what: impl Future<Output = ()>) -> Arc<User> {
     let (started, has_started) = oneshot::channel();
     let (go_on, goes_on) = oneshot::channel();
@@ -229,7 +229,7 @@ pub(crate) async fn a_loader_that_was_overtaken_brings_nothing_back(place: Place
     assert_eq!(here.get(&7).await.unwrap(), None);
 }
 
-pub(crate) async fn who_asks_after_an_invalidation_gets_nothing_older(place: Place) {
+pub(crate) async fn a_read_after_an_invalidation_returns_nothing_older(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     let meanwhile = async {
@@ -241,7 +241,7 @@ pub(crate) async fn who_asks_after_an_invalidation_gets_nothing_older(place: Pla
         })
         .await;
     };
-    // What was loaded too early gives way to what is there by now.
+    // An entry that was loaded too early is replaced by the current one.
     assert_eq!(*load_while(&here, meanwhile).await, user("new"));
     wait_for("others see it", Duration::from_secs(10), async || {
         let user = there.get(&7).await.unwrap();
@@ -250,7 +250,7 @@ pub(crate) async fn who_asks_after_an_invalidation_gets_nothing_older(place: Pla
     .await;
 }
 
-pub(crate) async fn what_is_set_while_a_loader_runs_stays(place: Place) {
+pub(crate) async fn a_value_set_during_a_load_stays(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
 
@@ -284,7 +284,7 @@ pub(crate) async fn no_update_is_lost(place: Place) {
     assert_eq!(stock.all().await.unwrap()["apples"], Arc::new(200));
 }
 
-pub(crate) async fn who_watches_an_entry_sees_the_newest(place: Place) {
+pub(crate) async fn an_entry_watch_sees_the_newest_value(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     let mut changes = there.watch(&7);
@@ -310,7 +310,7 @@ pub(crate) async fn who_watches_an_entry_sees_the_newest(place: Place) {
     assert!(futures_util::poll!(std::pin::pin!(changes.changed())).is_pending());
 }
 
-pub(crate) async fn who_watches_a_map_is_told_which_entries_change(place: Place) {
+pub(crate) async fn a_map_watch_reports_the_changed_entries(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     let (mut near, mut far) = (here.watch_all(), there.watch_all());
@@ -321,7 +321,7 @@ pub(crate) async fn who_watches_a_map_is_told_which_entries_change(place: Place)
     here.clear().await.unwrap();
 
     for changes in [&mut near, &mut far] {
-        // Told of all, nobody needs to be told of one.
+        // A watcher of all entries needs no notification of one.
         while soon(changes.changed()).await.unwrap() != MapChange::All {}
     }
     there.set(&7, &user("Eve")).await.unwrap();
@@ -329,10 +329,10 @@ pub(crate) async fn who_watches_a_map_is_told_which_entries_change(place: Place)
     assert_eq!(soon(far.changed()).await, Some(MapChange::Entry(7)));
 }
 
-pub(crate) async fn an_entry_that_changed_often_is_told_once(place: Place) {
+pub(crate) async fn repeated_changes_of_an_entry_are_reported_once(place: Place) {
     let node = place.node().await;
     let users = users(&node);
-    // What is heard of for the first time may be anything.
+    // An entry that was unknown before may be anything.
     users.set(&1, &user("first")).await.unwrap();
     let mut changes = users.watch_all();
 
@@ -345,7 +345,7 @@ pub(crate) async fn an_entry_that_changed_often_is_told_once(place: Place) {
     assert!(futures_util::poll!(std::pin::pin!(changes.changed())).is_pending());
 }
 
-pub(crate) async fn no_more_is_at_hand_than_there_is_room_for(place: Place) {
+pub(crate) async fn no_more_entries_are_cached_than_allowed(place: Place) {
     let node = place.node().await;
     let caching = MapOptions::new().capacity(10);
     let users = node.map_with::<u64, User>("users", caching).unwrap();
@@ -371,7 +371,7 @@ pub(crate) async fn without_room_everything_is_read(place: Place) {
     assert_eq!(*here.get(&7).await.unwrap().unwrap(), user("Eve"));
 }
 
-pub(crate) async fn all_entries_can_be_taken_out_at_once(place: Place) {
+pub(crate) async fn all_entries_can_be_invalidated_at_once(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     for id in 0..3 {
@@ -384,7 +384,7 @@ pub(crate) async fn all_entries_can_be_taken_out_at_once(place: Place) {
     here.clear().await.unwrap();
 
     assert_eq!(here.get(&0).await.unwrap(), None);
-    wait_until_at_hand(&there, 0, None).await;
+    wait_until_cached(&there, 0, None).await;
     assert_eq!(there.get(&2).await.unwrap(), None);
     assert_eq!(there.all().await.unwrap(), HashMap::new());
 }

@@ -1,4 +1,4 @@
-//! How a map lies in Redis, what others may do with it there, and what that costs.
+//! Maps in Redis: their format, foreign writers, and the number of commands.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use tidings::{
 };
 use tidings_testkit::{Node, Redis, wait_for};
 
-use crate::shared_state::maps::{User, hears_all, soon, user, users, wait_until_at_hand};
+use crate::shared_state::maps::{User, hears_all, soon, user, users, wait_until_cached};
 use crate::shared_state::raw_redis::{CHANNEL, announce, calls, checking_often, connected};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const STAMP: &str = "tidings:{default}:map-stamp:users";
 const LOADING: &str = "tidings:{default}:map-leases:users";
 const NOTICE: &str = r#"{"event":"tidings.map","data":{"map":"users","key":"7"}}"#;
 
-/// Writes an entry as another program does, and announces it or not.
+/// Writes an entry as another program does, with or without a notification.
 async fn write_by_hand(redis: &Redis, entry: impl AsRef<[u8]>, notice: Option<&str>) {
     static NONCES: AtomicU32 = AtomicU32::new(1);
     let nonce = format!("n{}", NONCES.fetch_add(1, Ordering::Relaxed));
@@ -59,7 +59,7 @@ async fn becomes(users: &SharedMap<u64, User>, name: &str) {
 }
 
 #[tokio::test]
-async fn anybody_can_read_a_map_with_redis_cli() {
+async fn a_map_can_be_read_with_redis_cli() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users_with_ada(&node).await;
@@ -76,7 +76,7 @@ async fn anybody_can_read_a_map_with_redis_cli() {
 }
 
 #[tokio::test]
-async fn what_is_at_hand_costs_no_read_and_all_who_ask_at_once_cost_one() {
+async fn a_cached_entry_needs_no_read_and_concurrent_callers_need_one() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     users(&a).set(&7, &user("Ada")).await.unwrap();
@@ -98,7 +98,7 @@ async fn what_is_at_hand_costs_no_read_and_all_who_ask_at_once_cost_one() {
 }
 
 #[tokio::test]
-async fn what_another_program_writes_is_seen_at_once() {
+async fn a_write_of_another_program_is_seen_at_once() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users_with_ada(&node).await;
@@ -117,7 +117,7 @@ async fn what_another_program_writes_is_seen_at_once() {
 }
 
 #[tokio::test]
-async fn another_program_may_say_that_all_has_changed() {
+async fn a_foreign_program_may_notify_of_a_change_of_all_entries() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users_with_ada(&node).await;
@@ -131,7 +131,7 @@ async fn another_program_may_say_that_all_has_changed() {
 }
 
 #[tokio::test]
-async fn a_notice_that_cannot_be_read_is_reported_and_harms_nothing() {
+async fn an_unreadable_notification_is_reported_and_changes_nothing() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users_with_ada(&node).await;
@@ -151,7 +151,7 @@ async fn a_notice_that_cannot_be_read_is_reported_and_harms_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_that_nobody_announced_is_found_by_the_check() {
+async fn a_change_without_a_notification_is_found_by_the_periodic_comparison() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let users = users_with_ada(&node).await;
@@ -165,7 +165,7 @@ async fn a_change_that_nobody_announced_is_found_by_the_check() {
 }
 
 #[tokio::test]
-async fn what_changed_while_a_node_was_cut_off_is_seen_and_what_did_not_stays_at_hand() {
+async fn changes_during_a_disconnect_are_seen_and_unchanged_entries_stay_cached() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
@@ -197,7 +197,7 @@ async fn what_changed_while_a_node_was_cut_off_is_seen_and_what_did_not_stays_at
 }
 
 #[tokio::test]
-async fn while_redis_is_away_what_is_at_hand_is_served_and_nothing_else() {
+async fn while_redis_is_unreachable_only_cached_entries_are_served() {
     let mut redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url())).await;
     let users = users_with_ada(&node).await;
@@ -231,9 +231,9 @@ async fn while_redis_is_away_what_is_at_hand_is_served_and_nothing_else() {
     assert_eq!(loaded.await.unwrap().name, "Bob");
     assert_eq!(users.peek(&8), None);
 
-    // It comes back without what it had, and that is seen.
+    // It comes back without its data, and that is detected.
     redis.start_again().await;
-    wait_until_at_hand(&users, 7, None).await;
+    wait_until_cached(&users, 7, None).await;
     wait_for("it takes changes", SOON, async || {
         users.set(&8, &user("Joe")).await.is_ok()
     })
@@ -319,7 +319,7 @@ async fn something_else_under_a_key_is_an_error_until_the_map_is_cleared() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_full_takes_no_entry_and_lets_one_go() {
+async fn a_full_redis_accepts_no_entry_and_allows_a_removal() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
@@ -336,12 +336,12 @@ async fn a_redis_that_is_full_takes_no_entry_and_lets_one_go() {
     assert_eq!(loaded.await.unwrap().name, "Bob");
 
     here.invalidate(&7).await.unwrap();
-    wait_until_at_hand(&there, 7, None).await;
+    wait_until_cached(&there, 7, None).await;
     assert_eq!(there.get(&7).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_writes_says_so() {
+async fn a_redis_that_rejects_writes_is_named_in_the_error() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users_with_ada(&node).await;
@@ -364,7 +364,7 @@ async fn a_redis_that_takes_no_writes_says_so() {
 }
 
 #[tokio::test]
-async fn a_map_that_is_deleted_by_hand_is_found_gone() {
+async fn a_map_deleted_by_another_program_is_detected() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let users = users_with_ada(&node).await;
@@ -380,7 +380,7 @@ async fn a_map_that_is_deleted_by_hand_is_found_gone() {
 }
 
 #[tokio::test]
-async fn what_loaders_leave_behind_goes_by_itself() {
+async fn the_locks_of_loaders_expire_by_themselves() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users(&node);
@@ -397,13 +397,13 @@ async fn what_loaders_leave_behind_goes_by_itself() {
     redis.command(&["EXPIRE", LOADING, "1000"]).await;
     fail(9).await;
 
-    // One that comes later does not make the others last longer.
+    // A later entry does not extend the time to live of the others.
     let left: i64 = redis::from_redis_value(redis.command(&["TTL", LOADING]).await).unwrap();
     assert!((1..=1_000).contains(&left), "{left}");
 }
 
 #[tokio::test]
-async fn a_loader_that_fails_takes_nothing_from_those_elsewhere() {
+async fn a_failed_load_removes_no_entry_of_other_processes() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
@@ -428,7 +428,7 @@ async fn a_loader_that_fails_takes_nothing_from_those_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_stamp_that_is_none_is_told_and_leaves_nothing_at_hand() {
+async fn an_invalid_stamp_is_reported_and_leaves_nothing_cached() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let users = users_with_ada(&node).await;

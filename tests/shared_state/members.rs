@@ -1,4 +1,4 @@
-//! Every bus knows who else is there, and is told who comes and goes.
+//! Members: every bus knows the others, and is told of joins and leaves.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use crate::shared_state::raw_redis::allow;
 
 const LEASE: Duration = Duration::from_secs(1);
 
-/// A lease, a beat, and what a busy machine takes.
+/// A lease, a renewal, and the delays of a busy machine.
 const NOTICED: Duration = Duration::from_secs(3);
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// What a bus is told of the members from now on.
+/// Records the member events of a bus from now on.
 fn changes(bus: &Bus) -> Collected<MemberEvent> {
     let (collected, mut changes) = (Collected::default(), bus.watch_members());
     let told = collected.clone();
@@ -32,7 +32,7 @@ fn has_joined(change: &MemberEvent, id: NodeId) -> bool {
     matches!(change, MemberEvent::Joined(member) if member.id == id)
 }
 
-/// How a member left, if this says so.
+/// Returns why a member left, if this event says so.
 fn left(change: &MemberEvent, id: NodeId) -> Option<LeaveReason> {
     match change {
         MemberEvent::Left { member, why, .. } if member.id == id => Some(*why),
@@ -60,7 +60,7 @@ async fn wait_until_all_are_listed(by: &Bus, ids: &[NodeId]) -> Vec<Member> {
     listed
 }
 
-/// A bus that is a member and then stops to exist, without a word; which one, and when.
+/// Starts a member that then ends without leaving; returns its id, and the time.
 async fn crash(builder: BusBuilder) -> (NodeId, Instant) {
     let (tell, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
@@ -77,7 +77,7 @@ async fn crash(builder: BusBuilder) -> (NodeId, Instant) {
     told.await.unwrap()
 }
 
-/// As long as a fault lasts.
+/// The duration of a fault.
 async fn let_pass(time: Duration) {
     let began = Instant::now();
     wait_for("the time passes", SOON, async || began.elapsed() >= time).await;
@@ -110,7 +110,7 @@ pub(crate) async fn all_see_all_as_they_describe_themselves(place: Place) {
     }
 }
 
-pub(crate) async fn a_role_that_breaks_the_rules_of_names_is_refused(place: Place) {
+pub(crate) async fn an_invalid_role_is_rejected(place: Place) {
     let error = place.builder().role("an api").start().await.unwrap_err();
     assert!(error.to_string().contains("`an api`"), "{error}");
 }
@@ -126,7 +126,7 @@ async fn a_start_that_fails_leaves_nothing_behind() {
     wait_for("it is freed", SOON, async || weak.strong_count() == 0).await;
 }
 
-pub(crate) async fn whoever_watches_hears_first_who_is_there(place: Place) {
+pub(crate) async fn a_member_watch_begins_with_the_present_members(place: Place) {
     let (a, b) = place.two_nodes().await;
     wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
 
@@ -149,7 +149,7 @@ pub(crate) async fn a_bus_that_ends_ends_its_streams(place: Place) {
     assert!(matches!(error, MembersError::Unread { .. }), "{error}");
 }
 
-pub(crate) async fn a_clean_shutdown_is_a_goodbye_at_once(place: Place) {
+pub(crate) async fn a_clean_shutdown_is_reported_as_a_leave_at_once(place: Place) {
     let (a, b) = place.two_nodes().await;
     let told = changes(&a);
     told.wait_for(|change| has_joined(change, b.id())).await;
@@ -163,7 +163,7 @@ pub(crate) async fn a_clean_shutdown_is_a_goodbye_at_once(place: Place) {
     wait_until_all_are_listed(&a, &[a.id()]).await;
 }
 
-pub(crate) async fn a_bus_that_is_dropped_says_goodbye(place: Place) {
+pub(crate) async fn a_dropped_bus_leaves_the_member_list(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (told, id) = (changes(&a), b.id());
     told.wait_for(|change| has_joined(change, id)).await;
@@ -174,7 +174,7 @@ pub(crate) async fn a_bus_that_is_dropped_says_goodbye(place: Place) {
         .await;
 }
 
-pub(crate) async fn one_that_crashed_vanishes_once_and_nobody_else_does(place: Place) {
+pub(crate) async fn a_crashed_member_is_reported_gone_once_and_no_other_is(place: Place) {
     let builder = || place.builder().lease(LEASE);
     let (a, b) = (Node::start(builder()).await, Node::start(builder()).await);
     let told = [changes(&a), changes(&b)];
@@ -187,14 +187,14 @@ pub(crate) async fn one_that_crashed_vanishes_once_and_nobody_else_does(place: P
     }
 
     wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
-    // Whoever else were taken for gone would be by now.
+    // Any other member that were declared gone would be by now.
     let_pass(LEASE).await;
     for told in &told {
         assert_eq!(departures(told), [(crashed, LeaveReason::Vanished)]);
     }
 }
 
-pub(crate) async fn a_stranger_does_not_list_the_dead_whom_nobody_takes_off(place: Place) {
+pub(crate) async fn a_bus_that_is_no_member_does_not_list_expired_members(place: Place) {
     let stranger = Node::start(place.builder().membership(false)).await;
     let (crashed, _) = crash(place.builder().lease(LEASE)).await;
     wait_until_all_are_listed(&stranger, &[crashed]).await;
@@ -216,12 +216,12 @@ pub(crate) async fn a_bus_without_membership_is_not_listed(place: Place) {
     let ticks: Collected<u64> = stranger.collect("tick");
     member.send_to_all("tick", &2).await.unwrap();
     ticks.wait_for_len(1).await;
-    // Who is no member does not know whom to look for.
+    // A bus that is no member does not know whom to look for.
     stranger.send_to(stranger.id(), "tick", &3).await.unwrap();
     ticks.wait_for_len(2).await;
 }
 
-pub(crate) async fn to_send_to_nobody_is_an_error_and_sends_nothing(place: Place) {
+pub(crate) async fn a_send_to_no_recipient_is_an_error_and_sends_nothing(place: Place) {
     let (a, b) = place.two_nodes().await;
     let nobody = NodeId::new(7);
 
@@ -240,7 +240,7 @@ pub(crate) async fn to_send_to_nobody_is_an_error_and_sends_nothing(place: Place
     ticks.wait_for_len(2).await;
 }
 
-pub(crate) async fn one_who_has_left_cannot_be_sent_to(place: Place) {
+pub(crate) async fn a_member_that_has_left_cannot_be_sent_to(place: Place) {
     let (a, b) = place.two_nodes().await;
     a.send_to(b.id(), "tick", &1).await.unwrap();
 
@@ -253,7 +253,7 @@ pub(crate) async fn one_who_has_left_cannot_be_sent_to(place: Place) {
     .await;
 }
 
-pub(crate) async fn a_role_is_everybody_who_has_it(place: Place) {
+pub(crate) async fn a_role_is_every_member_that_has_it(place: Place) {
     let api = || place.builder().role("api");
     let (a, b) = (Node::start(api()).await, Node::start(api()).await);
     let other = Node::start(place.builder().role("job")).await;
@@ -276,7 +276,7 @@ pub(crate) async fn a_role_is_everybody_who_has_it(place: Place) {
     assert!(error.to_string().contains("`mailer`"), "{error}");
 }
 
-pub(crate) async fn hostile_notices_change_nothing(place: Place) {
+pub(crate) async fn hostile_notifications_change_nothing(place: Place) {
     let (a, b) = place.two_nodes().await;
     let told = changes(&a);
     for node in [&a, &b] {
@@ -303,7 +303,7 @@ pub(crate) async fn hostile_notices_change_nothing(place: Place) {
         let frame = format!(r#"{{"event":"tidings.member","data":{data}}}"#);
         place.publish(frame).await;
     }
-    // What was asked about because of them was answered before the second of these came.
+    // The queries that they caused were answered before the second of these came.
     let mut later = Vec::new();
     for _ in 0..2 {
         let node = place.node().await;
@@ -337,7 +337,7 @@ async fn one_that_is_cut_off_vanishes_and_joins_again_when_it_is_back() {
     })
     .await;
     assert_eq!(departures(&told).len(), 1);
-    // It is the same as before, also in when it began.
+    // It is the same as before, including its start time.
     let again = wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
     assert_eq!(again, started);
 }
@@ -364,7 +364,7 @@ async fn a_pause_shorter_than_the_lease_is_no_departure() {
 }
 
 #[tokio::test]
-async fn while_redis_is_frozen_nobody_is_gone() {
+async fn while_redis_is_frozen_no_member_is_reported_gone() {
     let redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let (a, b) = (Node::start(builder()).await, Node::start(builder()).await);
@@ -388,9 +388,9 @@ async fn while_redis_is_frozen_nobody_is_gone() {
     for told in &told {
         assert_eq!(departures(told), []);
     }
-    // Nor was anybody off the roll for a moment, who was back before it was told.
+    // No member was off the list for a moment and back before it was reported.
     assert_eq!(changes().await, before);
-    // And who crashes then is noticed all the same.
+    // And a crash after that is detected.
     let (crashed, _) = crash(builder()).await;
     told[0]
         .wait_for(|change| left(change, crashed).is_some())
@@ -398,7 +398,7 @@ async fn while_redis_is_frozen_nobody_is_gone() {
 }
 
 #[tokio::test]
-async fn with_leases_of_different_lengths_nobody_is_gone_after_an_outage_of_all() {
+async fn with_different_leases_no_member_is_reported_gone_after_an_outage_of_all() {
     let redis = Redis::start().await;
     let mut members = Vec::new();
     for lease in [LEASE * 8, LEASE, LEASE] {
@@ -451,7 +451,7 @@ async fn a_redis_that_has_lost_everything_is_no_departure() {
 }
 
 #[tokio::test]
-async fn who_is_lost_with_redis_has_vanished_in_the_end() {
+async fn a_member_lost_with_redis_is_reported_gone_in_the_end() {
     let mut redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url()).lease(LEASE)).await;
     let long = Bus::builder(&redis.url()).lease(LEASE);
@@ -467,7 +467,7 @@ async fn who_is_lost_with_redis_has_vanished_in_the_end() {
 }
 
 #[tokio::test]
-async fn who_may_not_be_a_member_hears_and_sends_and_names_the_cure() {
+async fn a_user_who_may_not_be_a_member_receives_and_sends_and_is_told_the_remedy() {
     let redis = Redis::start().await;
     let rules = Permissions::of_bus("shop").unwrap().to_string();
     let mut words = vec!["ACL", "SETUSER", "shop", "on", ">hush-hush"];
@@ -488,7 +488,7 @@ async fn who_may_not_be_a_member_hears_and_sends_and_names_the_cure() {
 }
 
 #[tokio::test]
-async fn whoever_is_allowed_to_be_a_member_is_one() {
+async fn a_user_with_permission_becomes_a_member() {
     let redis = Redis::start().await;
     let permissions = Permissions::of_bus("shop").unwrap().be_member();
     allow(&redis, &permissions).await;
@@ -511,7 +511,7 @@ async fn whoever_is_allowed_to_be_a_member_is_one() {
 }
 
 #[tokio::test]
-async fn what_others_write_under_the_keys_is_nobody() {
+async fn foreign_data_under_the_keys_is_not_a_member() {
     let redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url()).lease(LEASE)).await;
     wait_until_all_are_listed(&node, &[node.id()]).await;
@@ -551,7 +551,7 @@ const MEMBER: &str = "tidings:{default}:member-profiles";
 const BEATS: &str = "tidings:{default}:member-renewals";
 
 #[tokio::test]
-async fn what_nobody_renews_goes_but_not_before_the_longest_lease() {
+async fn an_expired_member_list_is_removed_after_the_longest_lease() {
     let redis = Redis::start().await;
     let builder = |lease| Bus::builder(&redis.url()).lease(lease);
     let (long, _) = crash(builder(Duration::from_mins(1))).await;
@@ -565,7 +565,7 @@ async fn what_nobody_renews_goes_but_not_before_the_longest_lease() {
 }
 
 #[tokio::test]
-async fn hundreds_that_are_gone_are_taken_off_with_the_next_renewal() {
+async fn hundreds_of_expired_members_are_removed_with_the_next_renewal() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     wait_until_all_are_listed(&node, &[node.id()]).await;
@@ -585,7 +585,7 @@ async fn hundreds_that_are_gone_are_taken_off_with_the_next_renewal() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_missed_is_found_although_another_makes_up_for_it() {
+async fn a_missed_change_is_found_although_another_change_hides_it() {
     let redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let (node, other) = (Node::start(builder()).await, Node::start(builder()).await);
@@ -600,7 +600,7 @@ async fn a_change_that_was_missed_is_found_although_another_makes_up_for_it() {
         .await
         .replace(&id, &late_id);
 
-    // One joins and one leaves, and no word of it is heard.
+    // One joins and one leaves, and both notifications are lost.
     let silently = r"
         redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
         redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
@@ -617,7 +617,7 @@ async fn a_change_that_was_missed_is_found_although_another_makes_up_for_it() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_read_is_no_reason_to_ask_for_all_members_again() {
+async fn an_unreadable_description_causes_no_query_of_all_members() {
     let redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let nodes = [Node::start(builder()).await, Node::start(builder()).await];
@@ -627,7 +627,7 @@ async fn what_nobody_can_read_is_no_reason_to_ask_for_all_members_again() {
     }
     redis.command(&["ZADD", MEMBERS, "inf", "unreadable"]).await;
     redis.command(&["HSET", MEMBER, "unreadable", "x"]).await;
-    // Only who asks for all members asks for a range without bounds.
+    // Only a query of all members has a range without bounds.
     let asked = async || redis.cli(&["INFO", "commandstats"]).await;
     let asked = async || {
         let all = asked().await;
@@ -643,7 +643,7 @@ async fn what_nobody_can_read_is_no_reason_to_ask_for_all_members_again() {
 }
 
 #[tokio::test]
-async fn a_member_whose_description_others_spoiled_describes_itself_again() {
+async fn a_member_restores_its_description_after_a_foreign_write() {
     let redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let nodes = [Node::start(builder()).await, Node::start(builder()).await];
@@ -670,7 +670,7 @@ async fn a_member_whose_description_others_spoiled_describes_itself_again() {
 }
 
 #[tokio::test]
-async fn a_silence_that_others_made_up_keeps_nobody_on_the_list() {
+async fn a_forged_outage_keeps_no_member_on_the_list() {
     let redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let node = Node::start(builder()).await;
@@ -684,7 +684,7 @@ async fn a_silence_that_others_made_up_keeps_nobody_on_the_list() {
 }
 
 #[tokio::test]
-async fn who_is_not_allowed_any_more_says_so_and_does_not_fill_the_log_of_denials() {
+async fn a_revoked_permission_is_reported_without_filling_the_acl_log() {
     let redis = Redis::start().await;
     let permissions = Permissions::of_bus("shop").unwrap().be_member();
     allow(&redis, &permissions).await;
@@ -705,12 +705,12 @@ async fn who_is_not_allowed_any_more_says_so_and_does_not_fill_the_log_of_denial
     assert_eq!(counts.skip(1).map(str::trim).next(), Some("1"), "{denials}");
 }
 
-/// Redis refuses writes with these settings, and takes them with the others.
+/// Redis rejects writes with the first settings, and accepts them with the second.
 const REFUSES_WRITES: [(&str, &str, &str); 2] =
     [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0")];
 
 #[tokio::test]
-async fn a_bus_that_starts_while_redis_takes_no_writes_is_a_member_a_renewal_later() {
+async fn a_bus_started_while_redis_rejects_writes_becomes_a_member_with_a_later_renewal() {
     for (setting, refuses, takes) in REFUSES_WRITES {
         let redis = Redis::builder().config(setting, refuses).start().await;
         // Its renewals are 12 s apart.
@@ -751,7 +751,7 @@ async fn a_bus_that_starts_while_redis_loads_its_dataset_is_a_member_once_that_i
         .config("key-load-delay", "60000")
         .start()
         .await;
-    // While it loads, Redis answers after each 2 MiB.
+    // While it loads, Redis answers after every 2 MiB.
     let populate = ["DEBUG", "POPULATE", "24", "key", "2097152"];
     redis.command(&populate).await;
     let is_loading = async || {

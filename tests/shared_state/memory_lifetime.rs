@@ -1,15 +1,15 @@
-//! What is kept in memory lasts as long as somebody is there.
+//! State in memory lives as long as one bus does.
 
 use tidings::{Bus, GapReason};
 use tidings_testkit::{Node, memory_url};
 
-/// More than may wait for one bus.
+/// More than a bus can queue.
 const TOO_MUCH: usize = 33 << 20;
 
 #[tokio::test]
-async fn what_is_kept_outlives_the_connection_of_a_bus_that_is_alone() {
+async fn shared_state_in_memory_outlives_a_disconnect_of_the_only_bus() {
     let url = memory_url();
-    // A member that renews its lease holds on to the place meanwhile.
+    // A member that renews its lease keeps the state alive.
     let node = Node::start(Bus::builder(&url).membership(false)).await;
     let visits = node.counter("visits").unwrap();
     visits.add(7).await.unwrap();

@@ -1,4 +1,4 @@
-//! What values do when they are dropped or written is the application's code: it may panic.
+//! Values are application code: dropping or encoding them may panic.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::place::Place;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// It panics when it is dropped.
+/// Panics when it is dropped.
 #[derive(Serialize, Deserialize)]
 struct Bomb(u64);
 
@@ -21,7 +21,7 @@ impl Drop for Bomb {
     }
 }
 
-/// One that is never dropped.
+/// Never dropped.
 fn kept(number: u64) -> &'static Bomb {
     Box::leak(Box::new(Bomb(number)))
 }
@@ -76,7 +76,7 @@ pub(crate) async fn an_entry_that_panics_when_it_is_dropped_is_reported_and_ends
     until_reported(&node, "bombs").await;
 }
 
-/// It panics when it is written.
+/// Panics when it is encoded.
 #[derive(Deserialize)]
 struct Unwritable(u64);
 
@@ -87,7 +87,7 @@ impl Serialize for Unwritable {
     }
 }
 
-pub(crate) async fn an_update_whose_value_panics_when_it_is_written_fails_alone(place: Place) {
+pub(crate) async fn an_update_whose_value_panics_when_it_is_encoded_fails_alone(place: Place) {
     let node = place.node().await;
     let shared = node.shared::<Unwritable>("unwritable").unwrap();
 

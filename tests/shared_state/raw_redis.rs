@@ -1,4 +1,4 @@
-//! What programs that are no bus do with the Redis of a test, and what it says of itself.
+//! Foreign programs on the Redis of a test, and the statistics of Redis.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tidings_testkit::{Node, Redis};
 
 pub(crate) const CHANNEL: &str = "tidings:{default}";
 
-/// A shared value, and what says that it has changed.
+/// A shared value, and its notification.
 pub(crate) const KEY: &str = "tidings:{default}:shared:limit";
 pub(crate) const NOTICE: &str = r#"{"event":"tidings.shared","data":{"key":"limit"}}"#;
 
@@ -18,7 +18,7 @@ pub(crate) fn limit(node: &Node) -> Shared<u64> {
     node.shared("limit").unwrap()
 }
 
-/// A node that compares what it has with Redis as often as it may.
+/// A node that compares its copies with Redis as often as possible.
 pub(crate) async fn checking_often(redis: &Redis) -> Node {
     redis
         .node_with(|builder| builder.refresh_interval(Duration::from_secs(1)))
@@ -30,7 +30,7 @@ pub(crate) async fn connected(redis: &Redis) -> MultiplexedConnection {
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-/// Hears what the nodes hear.
+/// Subscribes to the notifications of the nodes.
 pub(crate) async fn hearing(redis: &Redis) -> PubSub {
     let client = redis::Client::open(redis.url()).unwrap();
     let mut hearing = client.get_async_pubsub().await.unwrap();
@@ -42,7 +42,7 @@ pub(crate) async fn announce(redis: &Redis, frame: &str) {
     redis.command(&["PUBLISH", CHANNEL, frame]).await;
 }
 
-/// Lets the user `shop` do this, with the password `hush-hush`.
+/// Gives the user `shop` these permissions, with the password `hush-hush`.
 pub(crate) async fn allow(redis: &Redis, permissions: &Permissions) {
     let rules = permissions.to_string();
     let mut words = vec!["ACL", "SETUSER", "shop", "on", ">hush-hush"];
@@ -50,7 +50,7 @@ pub(crate) async fn allow(redis: &Redis, permissions: &Permissions) {
     redis.command(&words).await;
 }
 
-/// How often Redis ran this command, from scripts or otherwise.
+/// The number of times that Redis ran this command, from scripts or otherwise.
 pub(crate) async fn calls(redis: &Redis, command: &str) -> u64 {
     let answer = redis.command(&["INFO", "commandstats"]).await;
     let stats = String::from_redis_value(answer).unwrap();

@@ -1,4 +1,4 @@
-//! A master that becomes a replica under those who are connected: nothing is written there.
+//! A master that becomes a replica while clients are connected: writes are rejected.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tidings_testkit::{Node, Redis, wait_for};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// One of each kind.
+/// One of each kind of shared state.
 struct Kept {
     limit: Shared<u64>,
     prices: SharedMap<String, u64>,
@@ -23,7 +23,7 @@ impl Kept {
         }
     }
 
-    /// What becomes of each way to write.
+    /// The result of each kind of write.
     async fn fates(&self) -> Vec<Unconfirmed> {
         let tea = "tea".to_owned();
         vec![
@@ -38,7 +38,7 @@ impl Kept {
         ]
     }
 
-    /// The value as it is served here, and whether it may be old.
+    /// The local value, and whether it may be stale.
     async fn served(&self) -> (Option<u64>, bool) {
         let limit = self.limit.get().await.unwrap();
         let is_stale = limit.stale_since().is_some();
@@ -60,13 +60,13 @@ fn counted(outcome: Result<i64, CounterError>) -> Unconfirmed {
     }
 }
 
-/// A replica of nobody: it waits for its master, and has what it had.
+/// A replica without a master: it waits for its master, and keeps its data.
 async fn demote(redis: &Redis) {
     redis.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
 }
 
 #[tokio::test]
-async fn a_master_that_becomes_a_replica_takes_nothing_until_it_is_one_again() {
+async fn a_master_that_becomes_a_replica_accepts_no_write_until_it_is_a_master_again() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let kept = Kept::of(&node);
@@ -77,7 +77,7 @@ async fn a_master_that_becomes_a_replica_takes_nothing_until_it_is_one_again() {
 
     demote(&redis).await;
 
-    // The link takes seconds to find out, and Redis says it at once.
+    // The role check takes seconds to detect it; Redis says it at once.
     for fate in kept.fates().await {
         let is_said = matches!(&fate, Unconfirmed::NotSent(SendFailure::Refused(words)) if words.contains("READONLY"));
         assert!(is_said, "{fate:?}");

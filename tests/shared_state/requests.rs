@@ -1,4 +1,4 @@
-//! An ask is answered by every member, or says of each why not.
+//! Requests: every member responds, or the summary says why not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::place::Place;
 
-/// Far more than any answer of these tests takes.
+/// Far longer than any response of these tests takes.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Starts a member of this name.
+/// Starts a member with this name.
 async fn member(place: &Place, name: &str) -> Node {
     Node::start(place.builder().name(name)).await
 }
@@ -43,13 +43,13 @@ async fn two_members(place: &Place) -> (Node, Node) {
     (a, b)
 }
 
-/// Lets a node answer `stock` with a number.
+/// Registers a handler that responds to `stock` with a number.
 fn stocks(node: &Node, count: u32) {
     let counting = move |_: String| async move { Ok::<_, HandlerError>(count) };
     node.on("stock", counting).unwrap();
 }
 
-/// Lets a node answer `stock` when it is allowed to; says what it has begun with.
+/// Registers a handler that responds to `stock` when it is released, and reports its calls.
 fn stocks_later(node: &Node, count: u32) -> (Collected<String>, Arc<Semaphore>) {
     let (begun, gate) = (Collected::default(), Arc::new(Semaphore::new(0)));
     let (put, wait) = (begun.clone(), Arc::clone(&gate));
@@ -75,7 +75,7 @@ async fn ask(node: &Node, within: Duration) -> tidings::Responses<u32> {
     asking.await.unwrap()
 }
 
-/// The summary of one ask, and all its answers by name.
+/// Returns the summary of one request, and all its responses by name.
 async fn all_of(node: &Node, within: Duration) -> (Vec<(String, Result<u32, String>)>, Summary) {
     let mut answers = ask(node, within).await;
     let mut all = Vec::new();
@@ -102,7 +102,7 @@ fn failed(summary: &Summary) -> Vec<(String, &str)> {
     failed
 }
 
-pub(crate) async fn every_member_answers_the_one_who_asks_included(place: Place) {
+pub(crate) async fn every_member_responds_including_the_sender(place: Place) {
     let (a, b, c) = three_members(&place).await;
     stocks(&a, 1);
     stocks(&b, 2);
@@ -136,7 +136,7 @@ pub(crate) async fn a_member_that_is_slow_does_not_hold_back_the_others(place: P
     assert!(answers.next().await.is_none());
 }
 
-pub(crate) async fn who_fails_is_named_with_its_words(place: Place) {
+pub(crate) async fn a_member_that_fails_is_named_with_its_error(place: Place) {
     let (a, b, c) = three_members(&place).await;
     fails(&a, "no such fruit");
     let panicking = |_: String| async {
@@ -161,7 +161,7 @@ pub(crate) async fn who_fails_is_named_with_its_words(place: Place) {
     assert!(!summary.is_complete() && summary.handled.is_empty());
 }
 
-pub(crate) async fn who_cannot_read_the_payload_says_so(place: Place) {
+pub(crate) async fn a_member_that_cannot_decode_the_payload_is_reported(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);
     b.on("stock", |_: u32| async {}).unwrap();
@@ -178,7 +178,7 @@ pub(crate) async fn who_cannot_read_the_payload_says_so(place: Place) {
     );
 }
 
-pub(crate) async fn who_has_no_handler_says_so(place: Place) {
+pub(crate) async fn a_member_without_a_handler_is_reported(place: Place) {
     let (a, b, c) = three_members(&place).await;
     stocks(&b, 2);
     c.on("other", |_: String| async {}).unwrap();
@@ -191,7 +191,7 @@ pub(crate) async fn who_has_no_handler_says_so(place: Place) {
     assert!(summary.is_complete(), "{summary}");
 }
 
-pub(crate) async fn who_does_not_answer_in_time_is_named(place: Place) {
+pub(crate) async fn a_member_that_does_not_respond_in_time_is_named(place: Place) {
     let (a, b, c) = three_members(&place).await;
     stocks(&a, 1);
     stocks(&b, 2);
@@ -204,7 +204,7 @@ pub(crate) async fn who_does_not_answer_in_time_is_named(place: Place) {
     let words = "2 handled, 1 did not answer within 300ms: c";
     assert_eq!(summary.to_string(), words);
 
-    // What it says now comes too late, and is nobody's.
+    // A response now comes too late, and is ignored.
     gate.add_permits(2);
     let summary = ask(&a, LONG).await.summary().await;
     assert_eq!(names(&summary.handled), ["a", "b", "c"]);
@@ -228,7 +228,7 @@ pub(crate) async fn a_member_that_leaves_is_not_waited_for(place: Place) {
     assert!(summary.silent.is_empty() && !summary.is_complete());
 }
 
-pub(crate) async fn who_joined_late_is_heard_and_told_apart(place: Place) {
+pub(crate) async fn a_member_that_joined_late_responds_and_is_told_apart(place: Place) {
     let a = member(&place, "a").await;
     let b = Node::start(place.builder().membership(false)).await;
     let (_, gate) = stocks_later(&a, 1);
@@ -285,12 +285,12 @@ impl Handler<Arc<Wanted>> for Shelf {
     }
 }
 
-pub(crate) async fn answers_come_in_whatever_format_they_are_written(place: Place) {
+pub(crate) async fn responses_in_every_format_are_accepted(place: Place) {
     let a = member(&place, "a").await;
     let b = Node::start(place.builder().format(place.other_format())).await;
     all_are_there(&[&a, &b]).await;
     for node in [&a, &b] {
-        // Both are given one decoded value, and one of them answers.
+        // Both get one decoded value, and one of them responds.
         node.subscribe(Shelf).unwrap();
         node.subscribe(|_: Arc<Wanted>| async {}).unwrap();
     }
@@ -336,7 +336,7 @@ pub(crate) async fn an_event_that_a_full_queue_drops_is_named_as_not_handled(pla
     assert_eq!(summary.handled.len(), 1);
 }
 
-pub(crate) async fn an_answer_of_another_type_is_an_error_of_that_member_alone(place: Place) {
+pub(crate) async fn a_response_of_another_type_is_an_error_of_that_member_alone(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);
     b.on("stock", |_: String| async { Ok::<_, HandlerError>("many") })
@@ -360,7 +360,7 @@ pub(crate) async fn an_answer_of_another_type_is_an_error_of_that_member_alone(p
     assert!(text.starts_with("its answer cannot be read: "), "{text}");
 }
 
-pub(crate) async fn an_answer_that_cannot_be_written_is_a_failure(place: Place) {
+pub(crate) async fn a_response_that_cannot_be_encoded_is_a_failure(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);
     let large = |_: String| async { Ok::<_, HandlerError>("x".repeat(2 << 20)) };
@@ -373,7 +373,7 @@ pub(crate) async fn an_answer_that_cannot_be_written_is_a_failure(place: Place) 
     assert_eq!(names(&summary.handled), ["a"]);
 }
 
-pub(crate) async fn answers_that_nobody_asked_for_are_ignored(place: Place) {
+pub(crate) async fn responses_without_a_request_are_ignored(place: Place) {
     let (a, b) = two_members(&place).await;
     let (begun, gate) = stocks_later(&b, 2);
     stocks(&a, 1);
@@ -406,7 +406,7 @@ pub(crate) async fn answers_that_nobody_asked_for_are_ignored(place: Place) {
     assert!(a.failures().all().is_empty());
 }
 
-pub(crate) async fn asks_that_cannot_be_answered_are_events_like_all(place: Place) {
+pub(crate) async fn requests_that_cannot_be_answered_are_events_like_others(place: Place) {
     let node = place.node().await;
     let ticks: Collected<u64> = node.collect("tick");
 
@@ -426,7 +426,7 @@ pub(crate) async fn asks_that_cannot_be_answered_are_events_like_all(place: Plac
     assert!(node.failures().all().is_empty());
 }
 
-pub(crate) async fn two_asks_at_once_do_not_mix(place: Place) {
+pub(crate) async fn concurrent_requests_do_not_mix(place: Place) {
     let (a, b) = two_members(&place).await;
     for node in [&a, &b] {
         let repeat = |number: u32| async move { Ok::<_, HandlerError>(number) };
@@ -502,7 +502,7 @@ pub(crate) async fn an_event_of_a_stream_is_handled_when_it_is_read(place: Place
     assert_eq!(summary.handled.len(), 1, "{summary}");
 }
 
-pub(crate) async fn a_stream_that_is_not_read_on_holds_up_no_answer(place: Place) {
+pub(crate) async fn an_unread_stream_delays_no_response(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);
     let mut stream = b.stream::<_, String>("stock").unwrap();
@@ -532,7 +532,9 @@ pub(crate) async fn a_stream_that_is_not_read_on_holds_up_no_answer(place: Place
     assert_eq!(second.failed[0].0.node, b.id());
 }
 
-pub(crate) async fn a_bus_that_is_shut_down_answers_what_it_still_handles(place: Place) {
+pub(crate) async fn a_bus_responds_to_requests_that_it_still_handles_during_a_shutdown(
+    place: Place,
+) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);
     let (begun, gate) = stocks_later(&b, 2);
@@ -546,7 +548,7 @@ pub(crate) async fn a_bus_that_is_shut_down_answers_what_it_still_handles(place:
     assert_eq!(second.summary().await.to_string(), "2 handled");
 }
 
-pub(crate) async fn a_bus_that_is_being_shut_down_says_so(place: Place) {
+pub(crate) async fn health_says_that_a_bus_is_shutting_down(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);
     let (begun, gate) = stocks_later(&b, 2);
@@ -593,14 +595,14 @@ pub(crate) async fn a_stream_that_is_dropped_while_its_bus_ends_completes_no_req
     ending.await.unwrap().unwrap();
 }
 
-pub(crate) async fn a_bus_that_is_dropped_says_what_it_has_not_handled(place: Place) {
+pub(crate) async fn a_dropped_bus_logs_the_events_that_it_has_not_handled(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);
     let (begun, _gate) = stocks_later(&b, 2);
     let in_its_hands = ask(&a, LONG).await;
     begun.wait_for_len(1).await;
     let in_its_queue = ask(&a, LONG).await;
-    // What comes after it is heard, so it was, too.
+    // A later event is received, so it was received too.
     let later: Collected<u64> = b.collect("later");
     a.send_to_all("later", &1).await.unwrap();
     later.wait_for_len(1).await;
@@ -613,7 +615,7 @@ pub(crate) async fn a_bus_that_is_dropped_says_what_it_has_not_handled(place: Pl
     assert_eq!(names(&in_its_hands.summary().await.left), ["b"]);
 }
 
-pub(crate) async fn a_bus_that_is_shut_down_asks_nothing(place: Place) {
+pub(crate) async fn a_request_after_the_shutdown_is_rejected(place: Place) {
     let (a, b) = two_members(&place).await;
     let (begun, _gate) = stocks_later(&b, 2);
     let answers = ask(&a, LONG).await;
@@ -621,7 +623,7 @@ pub(crate) async fn a_bus_that_is_shut_down_asks_nothing(place: Place) {
 
     a.shutdown(LONG).await.unwrap();
 
-    // Long before the time is up: nobody can answer any more.
+    // Long before the timeout: nobody can respond any more.
     let summary = timeout(LONG / 2, answers.summary()).await.unwrap();
     assert_eq!(names(&summary.silent), ["b"]);
     let error = a
@@ -632,7 +634,7 @@ pub(crate) async fn a_bus_that_is_shut_down_asks_nothing(place: Place) {
     assert!(words.contains("shut down"), "{words}");
 }
 
-pub(crate) async fn asks_that_are_dropped_leave_nothing_behind(place: Place) {
+pub(crate) async fn dropped_requests_leave_no_state(place: Place) {
     let (a, b) = two_members(&place).await;
     let (_, gate) = stocks_later(&b, 2);
     stocks(&a, 1);
@@ -668,7 +670,7 @@ pub(crate) async fn no_deadline_is_too_short_or_too_long(place: Place) {
     assert_eq!(summary.handled.len(), 2);
 }
 
-pub(crate) async fn a_handler_may_ask_itself(place: Place) {
+pub(crate) async fn a_handler_may_send_a_request_to_its_own_bus(place: Place) {
     let (a, b) = two_members(&place).await;
     stocks(&a, 1);
     stocks(&b, 2);
@@ -694,7 +696,7 @@ pub(crate) async fn a_handler_may_ask_itself(place: Place) {
     assert_eq!(sums, [3]);
 }
 
-pub(crate) async fn an_outgoing_queue_that_is_full_only_delays_answers(place: Place) {
+pub(crate) async fn a_full_send_buffer_only_delays_responses(place: Place) {
     let a = member(&place, "a").await;
     let b = Node::start(place.builder().send_buffer(1)).await;
     all_are_there(&[&a, &b]).await;

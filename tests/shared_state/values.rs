@@ -1,4 +1,4 @@
-//! Every process has a copy of a shared value, and each copy ends as what was written last.
+//! Shared values: every process has a copy, and each copy becomes the last value written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn limit(node: &Node) -> Shared<u64> {
     node.shared("limit").unwrap()
 }
 
-pub(crate) async fn what_one_process_sets_all_see(place: Place) {
+pub(crate) async fn every_process_sees_a_value_that_one_sets(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
     assert_eq!(value(&there.get().await.unwrap()), None);
@@ -42,7 +42,7 @@ pub(crate) async fn what_one_process_sets_all_see(place: Place) {
     assert_eq!(there.get().await.unwrap().version(), 1);
 }
 
-pub(crate) async fn a_value_that_nobody_set_is_none(place: Place) {
+pub(crate) async fn a_value_that_was_never_set_is_absent(place: Place) {
     let node = place.node().await;
     let limit = limit(&node);
 
@@ -54,7 +54,7 @@ pub(crate) async fn a_value_that_nobody_set_is_none(place: Place) {
     assert!(limit.peek().is_some());
 }
 
-pub(crate) async fn a_value_outlives_who_wrote_it(place: Place) {
+pub(crate) async fn a_value_outlives_the_process_that_wrote_it(place: Place) {
     let (a, b) = place.two_nodes().await;
     limit(&a).set(&7).await.unwrap();
     a.shutdown(SOON).await.unwrap();
@@ -86,7 +86,7 @@ pub(crate) async fn no_update_of_two_processes_is_lost(place: Place) {
     }
 }
 
-pub(crate) async fn updates_that_wait_together_each_return_what_they_made(place: Place) {
+pub(crate) async fn updates_that_are_written_together_each_return_their_value(place: Place) {
     let node = place.node().await;
     let sum = node.shared::<u64>("sum").unwrap();
     let updates: Vec<_> = (0..500)
@@ -150,7 +150,7 @@ pub(crate) async fn one_bad_update_spoils_no_other(place: Place) {
     assert!(matches!(alone, StoreError::Encode { .. }), "{alone}");
 }
 
-pub(crate) async fn what_a_process_has_written_it_sees(place: Place) {
+pub(crate) async fn a_process_sees_its_own_writes(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
     let others = tokio::spawn(async move {
@@ -172,7 +172,7 @@ pub(crate) async fn what_a_process_has_written_it_sees(place: Place) {
     others.await.unwrap();
 }
 
-pub(crate) async fn tasks_that_compete_see_what_they_have_written_or_newer(place: Place) {
+pub(crate) async fn concurrent_tasks_see_their_own_writes_or_newer_ones(place: Place) {
     let node = place.node().await;
     let writing: Vec<_> = (0..8)
         .map(|task| {
@@ -203,7 +203,7 @@ pub(crate) async fn tasks_that_compete_see_what_they_have_written_or_newer(place
     assert_eq!(limit(&node).refresh().await.unwrap().version(), 8 * 200);
 }
 
-pub(crate) async fn who_watches_sees_the_newest_and_not_each_before(place: Place) {
+pub(crate) async fn a_watch_sees_the_newest_value_and_may_skip_others(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
     there.get().await.unwrap();
@@ -221,7 +221,7 @@ pub(crate) async fn who_watches_sees_the_newest_and_not_each_before(place: Place
     assert_eq!(value(&second), Some(101));
 }
 
-pub(crate) async fn who_watches_what_was_not_read_is_told_when_it_is(place: Place) {
+pub(crate) async fn a_watch_of_an_unread_value_is_notified_of_the_first_read(place: Place) {
     let (a, b) = place.two_nodes().await;
     limit(&a).set(&5).await.unwrap();
 
@@ -254,7 +254,7 @@ pub(crate) async fn a_watch_ends_with_its_bus(place: Place) {
     ));
 }
 
-pub(crate) async fn a_value_that_is_cleared_is_gone_for_all(place: Place) {
+pub(crate) async fn a_cleared_value_is_absent_for_all(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (limit(&a), limit(&b));
     here.set(&100).await.unwrap();
@@ -269,7 +269,7 @@ pub(crate) async fn a_value_that_is_cleared_is_gone_for_all(place: Place) {
     becomes(&there, Some(1)).await;
 }
 
-pub(crate) async fn a_value_whose_time_is_up_is_found_by_the_check(place: Place) {
+pub(crate) async fn an_expired_value_is_detected_by_the_periodic_comparison(place: Place) {
     let quick = place.builder().refresh_interval(Duration::from_secs(1));
     let node = Node::start(quick).await;
     let sharing = SharedOptions::new().ttl(Duration::from_millis(300));
@@ -297,7 +297,7 @@ pub(crate) async fn one_name_is_of_one_type_on_a_bus(place: Place) {
     assert!(matches!(error, SharedError::Name { .. }));
 }
 
-pub(crate) async fn all_who_ask_for_a_name_get_the_same_copy(place: Place) {
+pub(crate) async fn all_handles_of_a_name_share_one_copy(place: Place) {
     let node = place.node().await;
     limit(&node).set(&100).await.unwrap();
     let (a, b) = (limit(&node), limit(&node));
@@ -363,7 +363,7 @@ pub(crate) async fn after_a_storm_all_copies_are_the_same(place: Place) {
     }
 }
 
-pub(crate) async fn what_nobody_could_read_is_not_written(place: Place) {
+pub(crate) async fn a_value_that_could_not_be_read_back_is_not_written(place: Place) {
     let node = place.node().await;
     let nested = node.shared::<serde_json::Value>("nested").unwrap();
     let too_deep = (0..40).fold(serde_json::json!(0), |inner, _| serde_json::json!([inner]));

@@ -20,7 +20,7 @@ async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
 }
 
 #[tokio::test]
-async fn anybody_can_read_a_value_with_redis_cli() {
+async fn a_value_can_be_read_with_redis_cli() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let names = node.shared::<Vec<String>>("names").unwrap();
@@ -51,7 +51,7 @@ async fn a_value_in_message_pack_says_so() {
 }
 
 #[tokio::test]
-async fn what_another_program_writes_is_seen_at_once() {
+async fn a_write_of_another_program_is_seen_at_once() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -86,7 +86,7 @@ async fn what_another_program_writes_is_seen_at_once() {
 }
 
 #[tokio::test]
-async fn what_another_program_writes_with_redis_cli_is_seen_at_once() {
+async fn a_write_with_redis_cli_is_seen_at_once() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -103,7 +103,7 @@ async fn what_another_program_writes_with_redis_cli_is_seen_at_once() {
 }
 
 #[tokio::test]
-async fn what_was_written_without_a_word_is_found_by_the_check() {
+async fn a_write_without_a_notification_is_found_by_the_periodic_comparison() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let limit = limit(&node);
@@ -119,7 +119,7 @@ async fn what_was_written_without_a_word_is_found_by_the_check() {
 }
 
 #[tokio::test]
-async fn all_who_get_a_value_for_the_first_time_wait_for_one_read() {
+async fn concurrent_first_reads_of_a_value_are_one_read() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -134,7 +134,7 @@ async fn all_who_get_a_value_for_the_first_time_wait_for_one_read() {
 }
 
 #[tokio::test]
-async fn a_value_that_travels_with_its_notice_is_not_read() {
+async fn an_inlined_value_needs_no_read() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let sharing = SharedOptions::new().inline_up_to(100);

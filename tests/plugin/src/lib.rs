@@ -3,12 +3,12 @@
 use tidings::prelude::*;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What the handlers tell: each says who it is, and what it heard.
+/// The reports of the handlers: the handler, and the event that it received.
 pub type Told = UnboundedSender<String>;
 
 /// A handler in another crate than the bus.
 #[tidings::on("plugin.loaded")]
 async fn loaded(plugin: String, State(told): State<Told>) {
-    // Nobody may be listening any more at the end of a test.
+    // The receiver may be gone at the end of a test.
     let _ = told.send(format!("plugin: {plugin}"));
 }
