@@ -41,7 +41,7 @@ async fn clear(_key: String, State(_mail): State<Mail>, context: Context, bus: B
 async fn slow(_: u64) {}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
+async fn every_method_of_the_api_works() -> Result<(), Box<dyn Error>> {
     let bus = Bus::builder("memory:api")
         .namespace("shop-staging")
         .format(Format::MessagePack)
@@ -63,12 +63,12 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     assert_eq!(cleared.next().await.as_deref(), Some("user:9"));
 
     // Typed: name and payload belong together, and the compiler checks it.
-    let (heard, mut renamed_users) = tokio::sync::mpsc::unbounded_channel();
+    let (received, mut renamed_users) = tokio::sync::mpsc::unbounded_channel();
     bus.on(
         UserRenamed::EVENT,
         move |renamed: UserRenamed, context: Context| {
             let user = (renamed.id, context.event_name().to_owned());
-            heard.send(user).expect("the test waits for it");
+            received.send(user).expect("the test waits for it");
             async {}
         },
     )?;
@@ -82,7 +82,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     let user = renamed_users.recv().await.expect("the handler has it");
     assert_eq!((user.0, &*user.1), (7, "user.renamed"));
 
-    let (heard, mut accounts) = tokio::sync::mpsc::unbounded_channel();
+    let (received, mut accounts) = tokio::sync::mpsc::unbounded_channel();
     bus.on(Account::EVENT, move |event: Account| {
         let text = match event {
             Account::Renamed(user) => format!("{} is {}", user.id, user.name),
@@ -90,7 +90,7 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
             Account::Reloaded => "all new".to_owned(),
             Account::Other(other) => other.name().to_owned(),
         };
-        heard.send(text).expect("the test waits for it");
+        received.send(text).expect("the test waits for it");
         async {}
     })?;
     bus.subscribe(|event: Account| async move { drop(event) })?;
@@ -101,8 +101,8 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
     .await?;
     bus.publish(&Account::Deleted { id: 7 }).await?;
     bus.publish(&Account::Reloaded).await?;
-    bus.send_to_all("never.heard.of", &[1, 2, 3]).await?;
-    for text in ["7 is Ada", "7 is gone", "all new", "never.heard.of"] {
+    bus.send_to_all("unknown.event", &[1, 2, 3]).await?;
+    for text in ["7 is Ada", "7 is gone", "all new", "unknown.event"] {
         assert_eq!(accounts.recv().await.as_deref(), Some(text));
     }
 
@@ -137,13 +137,13 @@ async fn every_call_site_of_the_design_works() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn a_name_may_be_made_at_run_time() -> Result<(), Box<dyn Error>> {
+async fn an_event_name_may_be_built_at_run_time() -> Result<(), Box<dyn Error>> {
     let name = |room: u32| format!("room.{room}");
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let tell = |who: &'static str| {
-        let told = told.clone();
+    let (reported, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let tell = |handler: &'static str| {
+        let reported = reported.clone();
         move |_: u64| {
-            told.send(who).expect("the test waits for it");
+            reported.send(handler).expect("the test waits for it");
             async {}
         }
     };
@@ -172,7 +172,7 @@ async fn a_name_may_be_made_at_run_time() -> Result<(), Box<dyn Error>> {
 
     let mut all = Vec::new();
     for _ in 1..=5 {
-        all.push(heard.recv().await.expect("each handler is called"));
+        all.push(received.recv().await.expect("each handler is called"));
     }
     all.sort_unstable();
     let wanted = [

@@ -23,19 +23,19 @@ struct UserRenamed {
 }
 
 #[tidings::on]
-async fn greet(renamed: UserRenamed, State(told): State<Told>) -> Result<(), io::Error> {
+async fn greet(renamed: UserRenamed, State(reported): State<Told>) -> Result<(), io::Error> {
     if renamed.name.is_empty() {
         return Err(io::Error::other("nobody to greet"));
     }
-    tell(&told, &format!("greet: {}", renamed.name));
+    tell(&reported, &format!("greet: {}", renamed.name));
     Ok(())
 }
 
 #[tidings::on("cache.clear")]
-async fn clear(key: String, State(told): State<Told>, context: Context, bus: Bus) {
+async fn clear(key: String, State(reported): State<Told>, context: Context, bus: Bus) {
     let is_own = context.sender() == Some(bus.id());
     tell(
-        &told,
+        &reported,
         &format!("clear: {key} by {}, own: {is_own}", context.event_name()),
     );
 }
@@ -45,26 +45,26 @@ mod within {
 
     /// A raw identifier: `r#loop` is named `loop`.
     #[tidings::on("loop.began")]
-    pub(crate) async fn r#loop((): (), State(told): State<Told>) {
-        tell(&told, "loop");
+    pub(crate) async fn r#loop((): (), State(reported): State<Told>) {
+        tell(&reported, "loop");
     }
 }
 
-fn tell(told: &Told, what: &str) {
+fn tell(reported: &Told, what: &str) {
     // The receiver may be gone at the end of a test.
-    let _ = told.send(what.to_owned());
+    let _ = reported.send(what.to_owned());
 }
 
 fn builder(name: &str) -> (BusBuilder, UnboundedReceiver<String>) {
-    let (told, heard) = unbounded_channel::<String>();
+    let (reported, received) = unbounded_channel::<String>();
     (
-        Bus::builder(&format!("memory:collected-{name}")).state(told),
-        heard,
+        Bus::builder(&format!("memory:collected-{name}")).state(reported),
+        received,
     )
 }
 
-async fn next<T>(heard: &mut UnboundedReceiver<T>) -> T {
-    timeout(Duration::from_secs(10), heard.recv())
+async fn next<T>(received: &mut UnboundedReceiver<T>) -> T {
+    timeout(Duration::from_secs(10), received.recv())
         .await
         .unwrap()
         .unwrap()
@@ -72,37 +72,37 @@ async fn next<T>(heard: &mut UnboundedReceiver<T>) -> T {
 
 #[tokio::test]
 async fn a_marked_function_receives_the_events_of_its_type() {
-    let (builder, mut heard) = builder("typed");
+    let (builder, mut received) = builder("typed");
     let bus = builder.start().await.unwrap();
 
     bus.publish(&UserRenamed { name: "Ada".into() })
         .await
         .unwrap();
 
-    assert_eq!(next(&mut heard).await, "greet: Ada");
+    assert_eq!(next(&mut received).await, "greet: Ada");
 }
 
 #[tokio::test]
 async fn a_function_marked_with_a_name_receives_the_events_of_that_name() {
-    let (builder, mut heard) = builder("named");
+    let (builder, mut received) = builder("named");
     let bus = builder.start().await.unwrap();
 
     bus.send_to_all("cache.clear", "user:7").await.unwrap();
     bus.send_to_all("loop.began", &()).await.unwrap();
 
-    let mut both = [next(&mut heard).await, next(&mut heard).await];
+    let mut both = [next(&mut received).await, next(&mut received).await];
     both.sort();
     assert_eq!(both, ["clear: user:7 by cache.clear, own: true", "loop"]);
 }
 
 #[tokio::test]
 async fn a_handler_of_another_crate_is_collected_when_the_crate_is_linked() {
-    let (builder, mut heard) = builder("plugin");
+    let (builder, mut received) = builder("plugin");
     let bus = builder.start().await.unwrap();
 
     bus.send_to_all("plugin.loaded", "maps").await.unwrap();
 
-    assert_eq!(next(&mut heard).await, "plugin: maps");
+    assert_eq!(next(&mut received).await, "plugin: maps");
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn the_start_logs_each_collected_handler_and_their_number() {
 
 #[tokio::test]
 async fn without_auto_register_only_explicit_handlers_receive() {
-    let (tx, mut heard) = unbounded_channel();
+    let (tx, mut received) = unbounded_channel();
     let bus = Bus::builder("memory:collected-without")
         .auto_register(false)
         .subscribe(move |renamed: UserRenamed| {
@@ -173,13 +173,13 @@ async fn without_auto_register_only_explicit_handlers_receive() {
     let receipt = bus.publish(&UserRenamed { name: "Ada".into() }).await;
 
     assert!(receipt.is_ok());
-    assert_eq!(next(&mut heard).await, "Ada");
+    assert_eq!(next(&mut received).await, "Ada");
 }
 
 #[tokio::test]
 async fn a_marked_function_can_be_registered_explicitly_and_called() {
-    let (builder, mut heard) = builder("explicit");
-    let (told, mut by_hand) = unbounded_channel();
+    let (builder, mut received) = builder("explicit");
+    let (reported, mut by_hand) = unbounded_channel();
     let bus = builder
         .auto_register(false)
         .subscribe(greet)
@@ -190,10 +190,10 @@ async fn a_marked_function_can_be_registered_explicitly_and_called() {
     bus.publish(&UserRenamed { name: "Ada".into() })
         .await
         .unwrap();
-    greet(UserRenamed { name: "Bob".into() }, State(told))
+    greet(UserRenamed { name: "Bob".into() }, State(reported))
         .await
         .unwrap();
 
-    assert_eq!(next(&mut heard).await, "greet: Ada");
+    assert_eq!(next(&mut received).await, "greet: Ada");
     assert_eq!(next(&mut by_hand).await, "greet: Bob");
 }

@@ -167,8 +167,8 @@ async fn assert_round_trips<E: Event + PartialEq + Debug + Sync>(
         let mut stream = bus.stream(E::EVENT).unwrap();
         for event in &events {
             bus.publish(event).await.unwrap();
-            let heard = timeout(Duration::from_secs(10), stream.next()).await;
-            assert_eq!(heard.unwrap().as_ref(), Some(event), "{format:?}");
+            let received = timeout(Duration::from_secs(10), stream.next()).await;
+            assert_eq!(received.unwrap().as_ref(), Some(event), "{format:?}");
         }
     }
 }
@@ -187,14 +187,14 @@ fn json<E: Event>(event: &E) -> String {
 }
 
 #[test]
-fn a_struct_is_called_by_its_attribute_or_in_snake_case() {
+fn the_name_of_a_struct_is_its_attribute_or_its_snake_case() {
     assert_eq!(renamed().name(), "user_renamed");
     assert_eq!(HTTPServer2(80, String::new()).name(), "http_server2");
     assert_eq!(Tick.name(), "tick:now");
 }
 
 #[test]
-fn a_variant_without_a_name_is_called_by_its_enum_and_itself() {
+fn the_name_of_a_variant_is_its_enum_and_itself() {
     let deleted = Account::Deleted {
         id: 7,
         account_note: None,
@@ -350,7 +350,7 @@ async fn a_name_that_no_variant_has_goes_to_other() {
 }
 
 #[tokio::test]
-async fn an_unknown_event_is_sent_on_in_the_format_of_the_bus() {
+async fn an_unknown_event_is_forwarded_in_the_format_of_the_bus() {
     let payload = Payload::new(Format::Json, b"[1,2]");
     let unknown = Everything::decode("nobody.knows", payload).unwrap();
     let bus = bus(Format::MessagePack).await;
@@ -381,7 +381,7 @@ async fn an_enum_accepts_the_unknown_events_of_a_nested_enum() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_not_decoded() {
+fn an_event_without_handlers_is_not_decoded() {
     for (format, null) in [(Format::Json, &b"null"[..]), (Format::MessagePack, &[0xc0])] {
         let error = Account::decode("nobody.knows", Payload::new(format, null)).unwrap_err();
 
@@ -480,7 +480,7 @@ async fn two_event_types_with_one_name_are_rejected() {
 }
 
 #[tokio::test]
-async fn one_type_in_several_places_is_no_conflict() {
+async fn one_type_may_be_nested_in_several_places() {
     let bus = bus(Format::Json).await;
 
     bus.subscribe(|_: UserRenamed| async {}).unwrap();
@@ -516,7 +516,7 @@ mod debugged {
 }
 
 #[tokio::test]
-async fn a_debugged_handler_is_the_handler_that_it_was() {
+async fn debug_handler_does_not_change_a_handler() {
     let builder = Bus::builder("memory:debugged").auto_register(false);
     let bus = builder.state(7_u32).start().await.unwrap();
 

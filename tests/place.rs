@@ -85,6 +85,6 @@ async fn publish(redis: &Redis, frames: impl IntoIterator<Item = Vec<u8>>) {
         publish
             .exec_async(&mut connection)
             .await
-            .expect("nobody forbids it");
+            .expect("it is allowed");
     }
 }

@@ -34,43 +34,43 @@ macro_rules! promises {
 
 promises! {
     delivery:
-        an_address_within_a_tagged_type_arrives
+        an_ip_address_in_a_tagged_type_arrives
         every_node_receives_an_event_once_including_the_sender
-        one_senders_events_are_handled_in_the_order_they_were_sent
-        the_events_of_several_senders_each_keep_their_order
+        the_events_of_a_sender_are_handled_in_order
+        the_events_of_each_sender_keep_their_order
         a_node_receives_both_formats
-        a_payload_of_almost_a_frame_travels
+        a_payload_of_almost_a_frame_is_sent
         namespaces_are_apart
-        send_to_others_leaves_the_sender_out
+        send_to_others_excludes_the_sender
         send_to_reaches_one_node
         two_buses_of_one_process_both_receive
         the_context_has_the_sender_the_name_and_the_time
         an_event_without_handlers_is_ignored;
     foreign_frames:
         hostile_frames_are_reported_and_the_next_event_is_handled
-        one_bad_event_of_a_frame_spoils_only_itself
+        an_invalid_event_of_a_frame_affects_no_other
         an_extension_in_a_field_that_the_type_does_not_know_is_skipped
-        a_repeated_frame_is_handled_once_and_a_jump_is_a_gap
+        a_duplicate_frame_is_handled_once_and_a_jump_is_a_gap
         a_lost_last_event_is_detected_by_the_position_of_the_sender
         a_huge_number_of_a_foreign_sender_hides_no_later_event
         forged_events_in_the_name_of_a_node_hide_none_of_its_own
-        a_forged_position_in_a_nodes_name_hides_none_of_its_events
-        a_node_reports_frames_in_its_name_once_and_numbers_on_from_them
+        a_forged_position_in_the_name_of_a_node_hides_none_of_its_events
+        a_node_reports_forged_frames_once_and_continues_after_their_numbers
         a_node_s_own_frames_are_not_taken_for_forged
         a_sender_that_starts_again_at_1_is_a_gap_and_is_received
         the_count_of_missed_events_only_grows;
     gaps:
-        among_thousands_of_senders_none_is_lost_track_of_without_a_gap
+        no_sender_of_thousands_is_forgotten_without_a_gap
         a_member_is_remembered_among_thousands_of_senders
         a_shutdown_waits_for_a_running_handler_of_gaps
-        off_drops_the_gaps_that_wait_for_a_handler;
+        off_drops_the_queued_gaps_of_a_handler;
     handlers:
         a_handler_that_panics_is_reported_and_the_next_event_is_handled
         a_handler_that_fails_is_reported_and_the_next_event_is_handled
         a_handler_that_hangs_is_reported_and_the_next_event_is_handled
         a_payload_of_the_wrong_type_is_reported_and_the_next_event_is_handled
         a_handler_may_send_register_and_unregister
-        a_handler_for_once_is_called_once
+        a_once_handler_is_called_once
         off_waits_for_the_running_call_and_ends_the_calls
         calls_run_concurrently_only_with_that_option
         a_slow_handler_does_not_delay_another
@@ -80,7 +80,7 @@ promises! {
         a_reserved_name_is_rejected
         two_payload_types_under_one_name_are_rejected
         handlers_of_an_arc_share_one_decoded_value
-        a_stream_gives_the_events_in_order_and_ends_with_the_bus;
+        a_stream_yields_the_events_in_order_and_ends_with_the_bus;
     queues:
         a_full_queue_that_drops_the_newest_counts_them
         a_full_queue_that_drops_the_oldest_counts_them
@@ -96,7 +96,7 @@ promises! {
         a_payload_that_panics_when_it_is_encoded_loses_no_other_event
         a_payload_may_read_the_health_of_the_bus_while_it_is_encoded
         all_fed_events_are_received_after_a_flush
-        a_send_that_is_dropped_while_its_receiver_is_looked_for_is_reported
+        a_send_that_is_dropped_during_the_lookup_of_its_recipient_is_reported
         concurrent_sends_get_different_numbers;
     lifecycle:
         a_shutdown_lets_handlers_finish_and_sends_queued_events
@@ -113,18 +113,18 @@ promises! {
         a_failure_without_a_hook_is_logged_as_an_error
         a_failure_whose_text_panics_hides_no_later_one;
     panics:
-        a_call_that_cannot_even_be_dropped_is_reported_and_the_next_event_is_handled
+        a_call_that_panics_when_it_is_dropped_is_reported_and_the_next_event_is_handled
         a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_those_that_share_it
         a_handler_that_panics_when_it_is_removed_is_reported
         a_hook_that_panics_gets_the_next_failure
-        a_shutdown_ends_well_although_all_that_it_cuts_off_panics
+        a_shutdown_succeeds_although_all_cancelled_calls_panic
         a_state_and_a_handler_may_panic_when_their_bus_is_dropped
         an_error_may_panic_when_it_is_logged_and_dropped;
     shutdown:
-        a_handler_may_shut_its_bus_down
+        a_handler_may_shut_down_its_bus
         a_shutdown_handles_events_that_its_bus_just_sent
         a_shutdown_handles_events_that_its_bus_just_fed
-        shutdowns_at_once_all_end_as_the_first_does
+        concurrent_shutdowns_have_the_result_of_the_first
         a_shutdown_that_is_not_awaited_continues
         a_second_shutdown_waits_for_a_first_one_that_is_not_awaited
         a_shutdown_counts_the_unhandled_rest_of_a_frame;

@@ -187,7 +187,7 @@ fn a_caller_that_waits_when_the_runtime_ends_gets_an_error() {
 }
 
 #[tokio::test]
-async fn a_handler_that_never_waits_leaves_turns_to_others() {
+async fn a_handler_that_never_waits_yields_to_others() {
     let url = memory_url();
     let bus = Bus::builder(&url)
         .auto_register(false)
@@ -203,11 +203,11 @@ async fn a_handler_that_never_waits_leaves_turns_to_others() {
         }
     });
     let (seen, count) = (Collected::default(), Arc::clone(&turns));
-    let put = seen.clone();
+    let sink = seen.clone();
     bus.on("tick", move |_: u64| {
         let over = Instant::now() + Duration::from_micros(50);
         while Instant::now() < over {}
-        put.push(count.load(Ordering::Relaxed));
+        sink.push(count.load(Ordering::Relaxed));
         std::future::ready(())
     })
     .unwrap();

@@ -37,7 +37,7 @@ macro_rules! promises {
 promises! {
     requests:
         every_member_responds_including_the_sender
-        a_member_that_is_slow_does_not_hold_back_the_others
+        a_slow_member_does_not_delay_the_others
         a_member_that_fails_is_named_with_its_error
         a_member_that_cannot_decode_the_payload_is_reported
         a_member_without_a_handler_is_reported
@@ -52,8 +52,8 @@ promises! {
         responses_without_a_request_are_ignored
         requests_that_cannot_be_answered_are_events_like_others
         concurrent_requests_do_not_mix
-        an_event_is_acknowledged_by_whom_it_is_for
-        an_event_of_a_stream_is_handled_when_it_is_read
+        an_event_counts_as_acknowledged_by_its_recipients
+        an_event_of_a_stream_counts_as_handled_when_it_is_read
         an_unread_stream_delays_no_response
         a_bus_responds_to_requests_that_it_still_handles_during_a_shutdown
         health_says_that_a_bus_is_shutting_down
@@ -61,7 +61,7 @@ promises! {
         a_dropped_bus_logs_the_events_that_it_has_not_handled
         a_request_after_the_shutdown_is_rejected
         dropped_requests_leave_no_state
-        no_deadline_is_too_short_or_too_long
+        any_timeout_is_accepted
         a_handler_may_send_a_request_to_its_own_bus
         a_full_send_buffer_only_delays_responses;
     counters:
@@ -72,8 +72,8 @@ promises! {
         a_name_that_cannot_be_part_of_a_key_is_rejected
         a_bus_that_was_shut_down_counts_nothing;
     panics:
-        a_shared_value_that_panics_when_it_is_dropped_is_reported_and_ends_nothing
-        an_entry_that_panics_when_it_is_dropped_is_reported_and_ends_nothing
+        a_shared_value_that_panics_when_it_is_dropped_is_reported_and_ends_no_task
+        an_entry_that_panics_when_it_is_dropped_is_reported_and_ends_no_task
         an_update_whose_value_panics_when_it_is_encoded_fails_alone;
     values:
         every_process_sees_a_value_that_one_sets
@@ -81,7 +81,7 @@ promises! {
         a_value_outlives_the_process_that_wrote_it
         no_update_of_two_processes_is_lost
         updates_that_are_written_together_each_return_their_value
-        one_bad_update_spoils_no_other
+        a_failed_update_affects_no_other
         a_process_sees_its_own_writes
         concurrent_tasks_see_their_own_writes_or_newer_ones
         a_watch_sees_the_newest_value_and_may_skip_others
@@ -89,10 +89,10 @@ promises! {
         a_watch_ends_with_its_bus
         a_cleared_value_is_absent_for_all
         an_expired_value_is_detected_by_the_periodic_comparison
-        one_name_is_of_one_type_on_a_bus
+        a_name_has_one_type_on_a_bus
         all_handles_of_a_name_share_one_copy
         buses_of_different_formats_share_values
-        after_a_storm_all_copies_are_the_same
+        all_copies_are_equal_after_concurrent_writes
         a_value_that_could_not_be_read_back_is_not_written
         a_value_of_32_levels_reaches_every_process;
     maps:
@@ -100,9 +100,9 @@ promises! {
         a_change_invalidates_one_cached_entry_and_no_other
         a_loader_runs_once_for_concurrent_callers
         a_failed_load_is_reported_to_all_callers_and_tried_again
-        another_loader_runs_where_one_was_dropped
+        a_dropped_load_is_replaced_by_another
         an_invalidation_reaches_every_process
-        a_loader_that_was_overtaken_brings_nothing_back
+        an_outdated_load_does_not_restore_an_entry
         a_read_after_an_invalidation_returns_nothing_older
         a_value_set_during_a_load_stays
         no_update_is_lost
@@ -110,14 +110,14 @@ promises! {
         a_map_watch_reports_the_changed_entries
         repeated_changes_of_an_entry_are_reported_once
         no_more_entries_are_cached_than_allowed
-        without_room_everything_is_read
+        a_map_without_a_cache_reads_from_redis
         all_entries_can_be_invalidated_at_once
         all_entries_can_be_read
-        one_name_has_one_type_and_one_copy
+        a_name_has_one_type_and_one_copy
         a_key_that_is_too_long_is_an_error
         a_bus_that_was_shut_down_shares_nothing;
     members:
-        all_see_all_as_they_describe_themselves
+        every_member_sees_the_descriptions_of_all
         an_invalid_role_is_rejected
         a_member_watch_begins_with_the_present_members
         a_bus_that_ends_ends_its_streams

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// A subscriber of ticks, and a sender of one tick every 5 ms.
 struct Traffic {
-    hearer: Node,
+    subscriber: Node,
     sender: Node,
     ticks: Collected<u64>,
     stop: Arc<AtomicBool>,
@@ -26,13 +26,13 @@ struct Traffic {
 
 impl Traffic {
     async fn start(sentinels: &Sentinels) -> Self {
-        let hearer = Node::start(Bus::builder(&sentinels.url())).await;
+        let subscriber = Node::start(Bus::builder(&sentinels.url())).await;
         let sender = Node::start(Bus::builder(&sentinels.url())).await;
-        let ticks = hearer.collect("tick");
+        let ticks = subscriber.collect("tick");
         let stop = Arc::new(AtomicBool::new(false));
         let sending = tokio::spawn(send(sender.bus().clone(), Arc::clone(&stop)));
         let traffic = Self {
-            hearer,
+            subscriber,
             sender,
             ticks,
             stop,
@@ -48,7 +48,7 @@ impl Traffic {
     }
 
     async fn is_through(&self, server: &Redis) {
-        for node in [&self.hearer, &self.sender] {
+        for node in [&self.subscriber, &self.sender] {
             hears_through(node, &server.url()).await;
         }
         self.goes_on().await;
@@ -60,12 +60,12 @@ impl Traffic {
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.sending.await.unwrap();
         self.ticks.wait_for(|tick| *tick == sent).await;
-        let heard: Vec<u64> = self.ticks.all().iter().map(|tick| **tick).collect();
-        assert!(heard.is_sorted());
-        let different: BTreeSet<_> = heard.iter().collect();
-        assert_eq!(different.len(), heard.len());
-        let missed = sent - heard.len() as u64;
-        assert_eq!(self.hearer.health().missed, missed);
+        let received: Vec<u64> = self.ticks.all().iter().map(|tick| **tick).collect();
+        assert!(received.is_sorted());
+        let different: BTreeSet<_> = received.iter().collect();
+        assert_eq!(different.len(), received.len());
+        let missed = sent - received.len() as u64;
+        assert_eq!(self.subscriber.health().missed, missed);
     }
 }
 
@@ -95,7 +95,7 @@ async fn channel(server: &Redis) -> redis::aio::PubSub {
 async fn a_planned_failover_is_followed_and_nothing_more_is_sent_to_the_old_master() {
     let sentinels = Sentinels::start().await;
     let traffic = Traffic::start(&sentinels).await;
-    assert_eq!(traffic.hearer.health().topology, TopologyKind::Sentinel);
+    assert_eq!(traffic.subscriber.health().topology, TopologyKind::Sentinel);
     let old = sentinels.master().await;
 
     let new = sentinels.failover().await;
@@ -148,7 +148,7 @@ async fn a_frozen_master_is_left_and_gets_no_events_when_it_resumes() {
 }
 
 #[tokio::test]
-async fn the_sentinels_that_others_name_are_enough() {
+async fn discovered_sentinels_are_used() {
     let mut sentinels = Sentinels::start().await;
     let one = sentinels.addresses()[0];
     let url = format!("redis+sentinel://{one}/mymaster");

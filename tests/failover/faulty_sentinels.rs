@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(30);
 const FAR_AHEAD: u64 = 1_000_000;
 
 #[tokio::test]
-async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
+async fn a_replica_that_one_sentinel_names_is_not_used() {
     let sentinels = Sentinels::start().await;
     let master = sentinels.master().await;
     let replica = sentinels
@@ -48,7 +48,7 @@ async fn a_replica_that_one_sentinel_calls_the_master_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_dead_server_that_one_sentinel_calls_the_master_holds_a_start_up_for_a_moment() {
+async fn a_dead_server_that_one_sentinel_names_delays_a_start_briefly() {
     let (master, dead) = (Redis::start().await, Redis::start().await);
     dead.freeze();
     let honest = Fake::start(Answer::new(master.address(), 1)).await;
@@ -65,7 +65,7 @@ async fn a_dead_server_that_one_sentinel_calls_the_master_holds_a_start_up_for_a
 }
 
 #[tokio::test]
-async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_does_not_answer() {
+async fn a_bus_leaves_a_master_that_most_sentinels_have_left() {
     let (old, new) = (Redis::start().await, Redis::start().await);
     new.freeze();
     let before = Answer::new(old.address(), 1);
@@ -81,7 +81,10 @@ async fn a_master_that_most_sentinels_have_left_is_left_although_the_new_one_doe
         sentinel.say(Answer::new(new.address(), 2));
     }
 
-    wait_for("the old master is left", SOON, async || !node.is_ready()).await;
+    wait_for("the bus leaves the old master", SOON, async || {
+        !node.is_ready()
+    })
+    .await;
     let named = format!("the sentinels name {} as the master", new.address());
     wait_for(
         "it is disconnected for want of the new one",

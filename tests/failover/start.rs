@@ -31,13 +31,13 @@ async fn fails_within(start_timeout: Duration, url: &str) -> String {
 /// Returns the error of a start that does not wait for its timeout.
 async fn refused_at_once(url: &str) -> String {
     let started = timeout(TIMEOUT, Bus::builder(url).start()).await;
-    let error = started.expect("a refusal is final").unwrap_err();
+    let error = started.expect("a rejection is final").unwrap_err();
     assert!(matches!(error, StartError::Refused { .. }), "{error:?}");
     tidings::report(&error).to_string()
 }
 
 #[tokio::test]
-async fn one_sentinel_that_answers_is_enough() {
+async fn one_reachable_sentinel_is_enough() {
     let mut sentinels = Sentinels::start().await;
     sentinels.sentinels_mut()[0].kill();
     sentinels.sentinels()[1].freeze();
@@ -110,7 +110,7 @@ async fn a_master_that_does_not_answer_is_named_by_its_address() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_of_the_servers_is_not_one_of_the_sentinels() {
+async fn a_wrong_password_of_the_servers_is_told_from_one_of_the_sentinels() {
     let master = Redis::builder().password("hush-hush").start().await;
     let sentinel = Fake::start(Answer::new(master.address(), 1)).await;
     let url = url_of(&[&sentinel]).replace("://", "://:wrong-hush-hush@");
@@ -126,7 +126,7 @@ async fn a_wrong_password_of_the_servers_is_not_one_of_the_sentinels() {
 }
 
 #[tokio::test]
-async fn the_least_that_sentinels_and_servers_must_allow_is_enough_to_follow_a_failover() {
+async fn the_minimum_permissions_suffice_to_follow_a_failover() {
     const LOGIN: &str = "on >hush-hush";
     let on_sentinels = format!("asks {LOGIN} {}", Permissions::of_sentinel());
     let on_servers = Permissions::of_bus("default").unwrap().check_role();

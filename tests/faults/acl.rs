@@ -121,7 +121,7 @@ async fn the_printed_acl_command_is_accepted_and_revokes_the_rest() {
 }
 
 #[tokio::test]
-async fn the_role_is_seen_without_a_permission_and_nothing_is_denied() {
+async fn the_role_is_checked_without_its_permission_and_without_denials() {
     let redis = Redis::start().await;
     let replica = Redis::builder().replica_of(&redis).start().await;
     add_user(&redis, "shop", &of_shop()).await;
@@ -141,9 +141,11 @@ async fn the_role_is_seen_without_a_permission_and_nothing_is_denied() {
     let node = Node::start(often).await;
     let port = replica.port().to_string();
     redis.command(&["REPLICAOF", "127.0.0.1", &port]).await;
-    wait_for("the replica is left", Duration::from_secs(20), async || {
-        !node.is_ready()
-    })
+    wait_for(
+        "the bus leaves the replica",
+        Duration::from_secs(20),
+        async || !node.is_ready(),
+    )
     .await;
     for redis in [&redis, &replica] {
         assert_eq!(redis.cli(&["ACL", "LOG"]).await, "");
@@ -156,14 +158,14 @@ async fn node_as(redis: &Redis, user: &str, namespace: &str) -> Node {
 }
 
 #[tokio::test]
-async fn a_bus_with_the_least_permissions_does_all_that_a_bus_does() {
+async fn a_bus_with_the_minimum_permissions_works() {
     let redis = Redis::start().await;
     add_user(&redis, "shop", &of_shop()).await;
-    let (sender, hearer) = (
+    let (sender, subscriber) = (
         node_as(&redis, "shop", "shop").await,
         node_as(&redis, "shop", "shop").await,
     );
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     // More than the sender sends between two checks of the slowest subscriber.
     let large = "x".repeat(100_000);
@@ -175,7 +177,7 @@ async fn a_bus_with_the_least_permissions_does_all_that_a_bus_does() {
 
     redis.kill_clients().await;
     let reconnected = GapReason::Reconnected;
-    hearer
+    subscriber
         .gaps()
         .wait_for(|gap| gap.reason == reconnected)
         .await;
@@ -188,7 +190,10 @@ async fn a_bus_with_the_least_permissions_does_all_that_a_bus_does() {
     );
     redis.command(&["PUBLISH", "tidings:{shop}", &jump]).await;
     let skipped = GapReason::Missed;
-    hearer.gaps().wait_for(|gap| gap.reason == skipped).await;
+    subscriber
+        .gaps()
+        .wait_for(|gap| gap.reason == skipped)
+        .await;
 }
 
 #[tokio::test]
@@ -258,7 +263,7 @@ async fn a_send_names_a_permission_that_was_revoked() {
     redis
         .command(&["ACL", "SETUSER", "shop", "&tidings:{shop}"])
         .await;
-    wait_for("it hears again", Duration::from_secs(20), async || {
+    wait_for("it receives again", Duration::from_secs(20), async || {
         node.is_ready()
     })
     .await;
@@ -270,9 +275,9 @@ async fn a_user_with_the_permissions_of_shared_state_needs_no_others_and_one_wit
  {
     let redis = Redis::start().await;
     add_user(&redis, "sharer", &of_shop().share()).await;
-    add_user(&redis, "hearer", &of_shop()).await;
+    add_user(&redis, "subscriber", &of_shop()).await;
     let sharer = node_as(&redis, "sharer", "shop").await;
-    let hearer = node_as(&redis, "hearer", "shop").await;
+    let subscriber = node_as(&redis, "subscriber", "shop").await;
     let sharing = SharedOptions::new().ttl(Duration::from_mins(1));
     let brief = sharer.shared_with::<u64>("limit", sharing).unwrap();
     let limit = sharer.shared::<u64>("limit").unwrap();
@@ -296,20 +301,20 @@ async fn a_user_with_the_permissions_of_shared_state_needs_no_others_and_one_wit
     stock.invalidate(&7).await.unwrap();
     stock.clear().await.unwrap();
 
-    let denied = hearer.shared::<u64>("limit").unwrap();
+    let denied = subscriber.shared::<u64>("limit").unwrap();
     let unread = denied.get().await.unwrap_err().to_string();
-    assert!(unread.contains("ACL SETUSER hearer +hmget"), "{unread}");
+    assert!(unread.contains("ACL SETUSER subscriber +hmget"), "{unread}");
     let unwritten = denied.set(&1).await.unwrap_err();
     assert!(!unwritten.is_unknown());
     let unwritten = unwritten.to_string();
     assert!(
-        unwritten.contains("ACL SETUSER hearer +evalsha"),
+        unwritten.contains("ACL SETUSER subscriber +evalsha"),
         "{unwritten}"
     );
 }
 
 #[tokio::test]
-async fn each_permission_that_sharing_needs_is_named_where_it_is_missing() {
+async fn each_missing_permission_of_shared_state_is_named() {
     let redis = Redis::start().await;
     let all = of_shop().share().to_string();
     let commands = all.split(' ').filter(|rule| rule.starts_with('+'));
@@ -340,9 +345,9 @@ async fn each_permission_that_sharing_needs_is_named_where_it_is_missing() {
             .chain(unread)
             .collect();
 
-        let told = errors
+        let reported = errors
             .iter()
             .any(|text| text.contains("ACL SETUSER shop") && text.contains(missing));
-        assert!(told, "{missing}: {errors:?}");
+        assert!(reported, "{missing}: {errors:?}");
     }
 }

@@ -148,7 +148,7 @@ const SHAPES: [&str; 101] = [
 ];
 
 #[tokio::test]
-async fn no_shape_of_an_address_has_its_secret_printed() {
+async fn no_form_of_an_address_prints_its_secret() {
     let log = log_capture::log();
     let at = format!("127.0.0.1:{}", free_port());
     let mut leaks = Vec::new();
@@ -247,7 +247,7 @@ async fn a_database_number_may_be_an_option_of_every_address() {
 }
 
 #[tokio::test]
-async fn white_space_around_an_address_changes_nothing() {
+async fn white_space_around_an_address_is_ignored() {
     let sentinels = Sentinels::start().await;
     let master = sentinels.master().await.url();
     for address in [

@@ -12,7 +12,7 @@ async fn node_in(redis: &Redis, database: u8) -> Node {
 }
 
 #[tokio::test]
-async fn buses_in_two_databases_share_nothing() {
+async fn buses_in_two_databases_share_no_state() {
     let redis = Redis::start().await;
     let nodes = [
         node_in(&redis, 0).await,
@@ -48,7 +48,7 @@ async fn buses_in_two_databases_share_nothing() {
 }
 
 #[tokio::test]
-async fn buses_in_one_database_share_all() {
+async fn buses_in_one_database_share_state() {
     let redis = Redis::start().await;
     let (one, other) = (node_in(&redis, 3).await, node_in(&redis, 3).await);
     let ticks: Collected<u64> = other.collect("tick");

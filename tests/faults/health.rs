@@ -16,9 +16,9 @@ async fn health_names_the_server_and_the_time_of_the_last_receipt() {
     let began = std::time::Instant::now();
     node.send_to_all("tick", &1).await.unwrap();
 
-    wait_for("its own event is heard", SOON, async || {
-        let heard = node.health().last_received;
-        heard.is_some_and(|heard| heard >= began)
+    wait_for("its own event is received", SOON, async || {
+        let received = node.health().last_received;
+        received.is_some_and(|received| received >= began)
     })
     .await;
     let health = node.health();
@@ -38,9 +38,11 @@ async fn each_change_is_reported_with_its_reason_until_the_shutdown() {
     assert!(node.is_ready() && changes.now().is_ready());
 
     redis.kill();
-    let deaf = timeout(SOON, changes.changed()).await.unwrap().unwrap();
+    let disconnected = timeout(SOON, changes.changed()).await.unwrap().unwrap();
     assert!(!node.is_ready());
-    assert!(matches!(deaf.connection, Connection::Disconnected { why, .. } if !why.is_empty()));
+    assert!(
+        matches!(disconnected.connection, Connection::Disconnected { why, .. } if !why.is_empty())
+    );
     redis.start_again().await;
     let up = timeout(SOON, changes.wait_for(Health::is_ready));
     let up = up.await.unwrap().unwrap();
@@ -72,8 +74,8 @@ async fn a_shorter_heartbeat_interval_detects_a_half_open_connection_sooner() {
         proxy.set(fault);
 
         let mut changes = node.watch_health();
-        let deaf = timeout(SOON, changes.wait_for(|health| !health.is_ready())).await;
-        assert!(deaf.unwrap().is_some(), "{fault:?}");
+        let disconnected = timeout(SOON, changes.wait_for(|health| !health.is_ready())).await;
+        assert!(disconnected.unwrap().is_some(), "{fault:?}");
         proxy.set(Fault::None);
         let up = timeout(SOON, changes.wait_for(Health::is_ready)).await;
         assert!(up.unwrap().is_some(), "{fault:?}");
@@ -81,13 +83,13 @@ async fn a_shorter_heartbeat_interval_detects_a_half_open_connection_sooner() {
 }
 
 #[tokio::test]
-async fn a_volatile_send_fails_at_once_and_others_of_the_same_bus_wait() {
+async fn a_volatile_send_fails_at_once_while_others_of_the_bus_wait() {
     let mut redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url())).await;
     let volatile = node.volatile();
     volatile.send_to_all("tick", &1).await.unwrap();
     redis.kill();
-    wait_for("the outage is noticed", SOON, async || !node.is_ready()).await;
+    wait_for("the outage is detected", SOON, async || !node.is_ready()).await;
 
     let waiting = node.send_to_all("tick", &2);
     let failed = timeout(SOON, volatile.send_to_all("tick", &3));

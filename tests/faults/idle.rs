@@ -23,7 +23,7 @@ fn url_as_shop(proxy: &Proxy) -> String {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_sends_is_made_again_without_a_gap() {
+async fn an_idle_sending_connection_is_replaced_without_a_gap() {
     let redis = Redis::builder()
         .config("timeout", "1")
         .user(LEAST)
@@ -38,7 +38,7 @@ async fn an_idle_connection_that_sends_is_made_again_without_a_gap() {
     let mut sent = 0_u64;
     let mut clock = tokio::time::interval(Duration::from_millis(50));
     // It receives all the time. Redis closes its sending connection.
-    wait_for("it was cut", SOON, async || {
+    wait_for("the connection was closed", SOON, async || {
         clock.tick().await;
         sent += 1;
         sender.send_to_all("tick", &sent).await.unwrap();
@@ -57,7 +57,7 @@ async fn an_idle_connection_that_sends_is_made_again_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_connection_that_sends_nothing_shows_signs_of_life() {
+async fn an_idle_sending_connection_sends_heartbeats() {
     let redis = Redis::builder()
         .config("timeout", "2")
         .user(LEAST)
@@ -73,7 +73,7 @@ async fn a_connection_that_sends_nothing_shows_signs_of_life() {
     for _ in 0..2 {
         let idle = TcpStream::connect(redis.address()).await.unwrap();
         // The node receives all the time, so its sending connection carries no heartbeat.
-        wait_for("an idle client is cut", SOON, async || {
+        wait_for("an idle client is closed", SOON, async || {
             clock.tick().await;
             sent += 1;
             sender.send_to_all("tick", &sent).await.unwrap();
@@ -133,7 +133,7 @@ async fn ticks_for(time: Duration, sender: &Node, ticks: &Collected<u64>) {
 }
 
 #[tokio::test]
-async fn a_connection_that_only_receives_shows_signs_of_life() {
+async fn a_connection_that_only_receives_sends_heartbeats() {
     let redis = Redis::builder().user(LEAST).start().await;
     let address = cutter(redis.address(), Duration::from_secs(1)).await;
     let builder = Bus::builder(&format!("redis://shop:hush-hush@{address}"));
@@ -148,7 +148,7 @@ async fn a_connection_that_only_receives_shows_signs_of_life() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_cut_for_its_silence_is_cut_once() {
+async fn a_connection_closed_as_idle_is_closed_once() {
     let redis = Redis::builder().user(LEAST).start().await;
     let address = cutter(redis.address(), Duration::from_secs(1)).await;
     let proxy = Proxy::start(address).await;
@@ -168,7 +168,7 @@ async fn a_connection_that_was_cut_for_its_silence_is_cut_once() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_made_again_on_another_server_is_not_used() {
+async fn a_connection_that_reconnects_to_another_server_is_not_used() {
     let (here, there) = (Redis::start().await, Redis::start().await);
     let proxy = Proxy::start(here.address()).await;
     let builder = Bus::builder(&proxy.url()).heartbeat_interval(Duration::from_secs(1));

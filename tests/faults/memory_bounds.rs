@@ -33,20 +33,20 @@ async fn flood(sender: &Node, events: u64) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_stuck_handler_costs_no_more_than_its_queue_and_each_loss_is_counted() {
+fn a_blocked_handler_uses_no_more_memory_than_its_queue_and_each_loss_is_counted() {
     // Other tests would use memory of the same process.
-    let name = "faults::memory_bounds::a_stuck_handler_costs_no_more_than_its_queue_and_each_loss_is_counted";
+    let name = "faults::memory_bounds::a_blocked_handler_uses_no_more_memory_than_its_queue_and_each_loss_is_counted";
     if alone(name).is_none() {
-        send_to_a_stuck_handler();
+        send_to_a_blocked_handler();
     }
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn send_to_a_stuck_handler() {
+async fn send_to_a_blocked_handler() {
     const EVENTS: u64 = 150_000;
     let redis = Redis::start().await;
-    let (sender, hearer) = redis.two_nodes().await;
+    let (sender, subscriber) = redis.two_nodes().await;
     let (go_on, stuck) = watch::channel(false);
     let handled = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&handled);
@@ -59,7 +59,7 @@ async fn send_to_a_stuck_handler() {
     };
     // Only the queue takes its events.
     let patient = HandlerOptions::new().timeout(2 * SOON);
-    hearer.on_with("text", patient, handler).unwrap();
+    subscriber.on_with("text", patient, handler).unwrap();
     let base = memory("VmRSS");
 
     flood(&sender, EVENTS).await;
@@ -67,21 +67,21 @@ async fn send_to_a_stuck_handler() {
     // Both nodes, and everything between them and Redis.
     let most = memory("VmHWM") - base;
     assert!(most < 80 * MIB, "{} MiB more than before", most / MIB);
-    wait_for("all of it is heard", SOON, async || {
-        hearer.health().received == EVENTS
+    wait_for("everything is received", SOON, async || {
+        subscriber.health().received == EVENTS
     })
     .await;
     go_on.send_replace(true);
     wait_for(
         "each event is handled or counted as lost",
         SOON,
-        async || handled.load(Ordering::Relaxed) + hearer.health().dropped == EVENTS,
+        async || handled.load(Ordering::Relaxed) + subscriber.health().dropped == EVENTS,
     )
     .await;
-    let told = hearer.gaps().all();
+    let reported = subscriber.gaps().all();
     let is_overflow = |reason: &GapReason| matches!(reason, GapReason::Overflow { .. });
-    assert!(told.iter().all(|gap| is_overflow(&gap.reason)));
-    assert_eq!(hearer.health().missed, 0);
+    assert!(reported.iter().all(|gap| is_overflow(&gap.reason)));
+    assert_eq!(subscriber.health().missed, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,8 +90,8 @@ async fn a_subscriber_disconnected_for_its_unread_output_detects_and_counts_the_
     const EVENTS: u64 = 60_000;
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
-    let (sender, hearer) = (redis.node().await, proxy.node().await);
-    let texts: Collected<String> = hearer.collect("text");
+    let (sender, subscriber) = (redis.node().await, proxy.node().await);
+    let texts: Collected<String> = subscriber.collect("text");
     flood(&sender, 1).await;
     texts.wait_for_len(1).await;
 
@@ -99,20 +99,20 @@ async fn a_subscriber_disconnected_for_its_unread_output_detects_and_counts_the_
     flood(&sender, EVENTS).await;
     proxy.set(Fault::None);
 
-    wait_for("it hears again", SOON, async || {
-        hearer.health().reconnects > 0 && hearer.is_ready()
+    wait_for("it receives again", SOON, async || {
+        subscriber.health().reconnects > 0 && subscriber.is_ready()
     })
     .await;
     flood(&sender, 1).await;
     wait_for(
-        "each event is heard or counted as missed",
+        "each event is received or counted as missed",
         SOON,
         async || {
-            let health = hearer.health();
+            let health = subscriber.health();
             health.received + health.missed == EVENTS + 2
         },
     )
     .await;
-    assert!(hearer.health().missed > 0);
-    assert_eq!(hearer.health().dropped, 0);
+    assert!(subscriber.health().missed > 0);
+    assert_eq!(subscriber.health().dropped, 0);
 }

@@ -18,7 +18,7 @@ async fn node_that_lost(
 ) -> Node {
     let node = Node::start(describe(Bus::builder(&redis.url()))).await;
     redis.kill();
-    wait_for("the outage is noticed", SOON, async || {
+    wait_for("the outage is detected", SOON, async || {
         !node.health().is_ready()
     })
     .await;
@@ -43,13 +43,13 @@ async fn events_wait_for_redis_and_arrive_in_order() {
     assert_eq!(receipt.unwrap().sequence, 101);
     node.flush().await.unwrap();
     // The subscription was confirmed before the events left: this node receives all of them.
-    let heard: Vec<u64> = ticks
+    let received: Vec<u64> = ticks
         .wait_for_len(101)
         .await
         .iter()
         .map(|tick| **tick)
         .collect();
-    assert!(heard.into_iter().eq(0..=100));
+    assert!(received.into_iter().eq(0..=100));
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn events_queued_for_too_long_are_given_up_as_not_sent() {
         error
             .undelivered()
             .iter()
-            .all(|unsent| unsent.event == "tick" && unsent.why == timed_out)
+            .all(|undelivered| undelivered.event == "tick" && undelivered.why == timed_out)
     );
     node.failures()
         .wait_for(|failure| failure.to_string().contains("`tick`"))
@@ -108,7 +108,7 @@ async fn a_volatile_bus_fails_at_once() {
 }
 
 #[tokio::test]
-async fn a_full_outgoing_queue_makes_feed_wait_and_then_fail() {
+async fn a_full_send_buffer_makes_feed_wait_and_then_fail() {
     const WAIT: Duration = Duration::from_millis(500);
     let mut redis = Redis::start().await;
     let small = |builder: BusBuilder| builder.send_buffer(10_000).send_timeout(WAIT);
@@ -144,7 +144,7 @@ async fn a_short_send_timeout_holds_while_redis_is_unreachable() {
 
     let sent = timeout(10 * WAIT, node.send_to_all("tick", &1)).await;
 
-    let sent = sent.expect("nobody waits longer");
+    let sent = sent.expect("the wait is over in time");
     let timed_out = SendFailure::TimedOut(WAIT);
     assert!(matches!(sent, Err(SendError::NotSent { why, .. }) if why == timed_out));
 }
@@ -183,16 +183,16 @@ async fn a_send_that_is_no_longer_awaited_is_reported_when_it_is_given_up() {
 
     let timed_out = Unconfirmed::NotSent(SendFailure::TimedOut(WAIT));
     let flushed = timeout(SOON, node.flush()).await;
-    let error = flushed.expect("nobody waits longer").unwrap_err();
-    let unsent = error.undelivered();
-    assert_eq!(unsent.len(), 1);
+    let error = flushed.expect("the wait is over in time").unwrap_err();
+    let undelivered = error.undelivered();
+    assert_eq!(undelivered.len(), 1);
     assert_eq!(
-        (unsent[0].event.as_str(), &unsent[0].why),
+        (undelivered[0].event.as_str(), &undelivered[0].why),
         ("tick", &timed_out)
     );
     let is_it = |failure: &Failure| {
-        matches!(failure, Failure::Send { events: 1, event, why: fate }
-            if event == "tick" && *fate == timed_out)
+        matches!(failure, Failure::Send { events: 1, event, why: result }
+            if event == "tick" && *result == timed_out)
     };
     node.failures().wait_for(is_it).await;
 }
@@ -214,8 +214,8 @@ async fn a_send_that_is_dropped_while_it_waits_for_room_is_reported() {
     for name in ["tick", "tock"] {
         let dropped = Unconfirmed::NotSent(SendFailure::Dropped);
         let is_it = |failure: &Failure| {
-            matches!(failure, Failure::Send { events: 1, event, why: fate }
-                if event == name && *fate == dropped)
+            matches!(failure, Failure::Send { events: 1, event, why: result }
+                if event == name && *result == dropped)
         };
         node.failures().wait_for(is_it).await;
     }
@@ -251,10 +251,10 @@ async fn feed_continues_when_redis_is_back() {
 }
 
 #[tokio::test]
-async fn a_frozen_redis_holds_sends_up_and_loses_none() {
+async fn a_frozen_redis_delays_sends_and_loses_none() {
     let redis = Redis::start().await;
-    let (sender, hearer) = redis.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = redis.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     redis.freeze();
     let mut waiting = Box::pin(sender.send_to_all("tick", &1));
@@ -268,7 +268,7 @@ async fn a_frozen_redis_holds_sends_up_and_loses_none() {
 }
 
 #[tokio::test]
-async fn a_demoted_master_is_left() {
+async fn a_bus_leaves_a_demoted_master() {
     let old = Redis::start().await;
     let new = Redis::start().await;
     let node = Node::start(Bus::builder(&old.url())).await;
@@ -277,12 +277,12 @@ async fn a_demoted_master_is_left() {
     old.command(&["REPLICAOF", "127.0.0.1", &port]).await;
 
     // The role is checked after five seconds of silence.
-    wait_for("the replica is left", SOON, async || {
+    wait_for("the bus leaves the replica", SOON, async || {
         !node.health().is_ready()
     })
     .await;
     old.command(&["REPLICAOF", "NO", "ONE"]).await;
-    wait_for("the master is taken again", SOON, async || {
+    wait_for("the master is used again", SOON, async || {
         node.health().is_ready()
     })
     .await;
@@ -291,7 +291,7 @@ async fn a_demoted_master_is_left() {
 }
 
 #[tokio::test]
-async fn a_demoted_master_is_left_although_there_is_traffic() {
+async fn a_bus_leaves_a_demoted_master_although_there_is_traffic() {
     let old = Redis::start().await;
     // A write reaches the replica at once, not five seconds later.
     let new = Redis::builder()
@@ -315,7 +315,7 @@ async fn a_demoted_master_is_left_although_there_is_traffic() {
 
     // It receives events, and its own reach only the subscribers of the replica.
     ticks.wait_for_len(10).await;
-    wait_for("the replica is left", SOON, async || {
+    wait_for("the bus leaves the replica", SOON, async || {
         let connection = node.health().connection;
         matches!(connection, Connection::Disconnected { why, .. } if why.contains("replica"))
     })

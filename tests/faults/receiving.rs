@@ -16,8 +16,8 @@ const SOON: Duration = Duration::from_secs(20);
 async fn a_half_open_connection_is_detected_and_replaced() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
-    let (sender, hearer) = (redis.node().await, proxy.node().await);
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = (redis.node().await, proxy.node().await);
+    let ticks: Collected<u64> = subscriber.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
     ticks.wait_for_len(1).await;
 
@@ -26,12 +26,12 @@ async fn a_half_open_connection_is_detected_and_replaced() {
 
     // The connection looks healthy: only the missing heartbeat reveals it.
     wait_for("the connection is replaced", SOON, async || {
-        hearer.health().is_ready() && hearer.health().reconnects == 1
+        subscriber.health().is_ready() && subscriber.health().reconnects == 1
     })
     .await;
     sender.send_to_all("tick", &3).await.unwrap();
     assert_eq!(*ticks.wait_for_len(2).await[1], 3);
-    let gaps = hearer.gaps().wait_for_len(2).await;
+    let gaps = subscriber.gaps().wait_for_len(2).await;
     assert_eq!(gaps[0].reason, GapReason::Reconnected);
     let missed = Gap::clone(&gaps[1]);
     assert_eq!((missed.sender, missed.missed), (Some(sender.id()), Some(1)));
@@ -42,7 +42,7 @@ async fn a_half_open_connection_is_detected_and_replaced() {
 const LIMIT: (&str, &str) = ("client-output-buffer-limit", "pubsub 16mb 0 0");
 
 /// Sends 80 MB at full speed to a subscriber that needs 4 ms for each 100 kB.
-async fn nothing_is_lost_between(sender: &Node, hearer: &Node) {
+async fn no_event_between_is_lost(sender: &Node, subscriber: &Node) {
     const EVENTS: u64 = 800;
     let handled = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&handled);
@@ -51,7 +51,7 @@ async fn nothing_is_lost_between(sender: &Node, hearer: &Node) {
         tokio::time::sleep(Duration::from_millis(4))
     };
     let few = HandlerOptions::new().queue(8);
-    hearer.on_with("text", few, slowly).unwrap();
+    subscriber.on_with("text", few, slowly).unwrap();
     let text = "x".repeat(100_000);
 
     for _ in 0..EVENTS {
@@ -61,11 +61,11 @@ async fn nothing_is_lost_between(sender: &Node, hearer: &Node) {
 
     wait_for("all are handled, or some never will be", SOON, async || {
         let all = handled.load(Ordering::Relaxed) == EVENTS;
-        all || !hearer.gaps().all().is_empty()
+        all || !subscriber.gaps().all().is_empty()
     })
     .await;
-    assert!(hearer.gaps().all().is_empty());
-    assert_eq!(hearer.health().reconnects, 0);
+    assert!(subscriber.gaps().all().is_empty());
+    assert_eq!(subscriber.health().reconnects, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,13 +73,13 @@ async fn a_fast_sender_waits_for_a_slow_subscriber() {
     let redis = Redis::builder().config(LIMIT.0, LIMIT.1).start().await;
     let compact = |builder: BusBuilder| builder.format(Format::MessagePack);
     let sender = redis.node_with(compact).await;
-    let hearer = redis.node_with(compact).await;
+    let subscriber = redis.node_with(compact).await;
 
-    nothing_is_lost_between(&sender, &hearer).await;
+    no_event_between_is_lost(&sender, &subscriber).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fast_sender_that_may_not_look_at_others_waits_for_itself() {
+async fn a_fast_sender_without_client_list_waits_for_its_own_echo() {
     let redis = Redis::builder()
         .config(LIMIT.0, LIMIT.1)
         .user("blind on >hush-hush ~* &* +@all -client")
@@ -88,7 +88,7 @@ async fn a_fast_sender_that_may_not_look_at_others_waits_for_itself() {
     let url = redis.url_as("blind", "hush-hush");
     let node = Node::start(Bus::builder(&url).format(Format::MessagePack)).await;
 
-    nothing_is_lost_between(&node, &node).await;
+    no_event_between_is_lost(&node, &node).await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_bus_that_receives_from_another_server_than_it_sends_to_detects_it() {
     proxy.set(Fault::Latency(Duration::from_millis(100)));
     let builder = Bus::builder(&proxy.url()).heartbeat_interval(Duration::from_millis(500));
     let starting = tokio::spawn(Node::start(builder));
-    wait_for("it connects to hear", SOON, async || {
+    wait_for("it opens the receiving connection", SOON, async || {
         proxy.accepted_connections() == 1
     })
     .await;
@@ -121,11 +121,11 @@ async fn a_bus_that_receives_from_another_server_than_it_sends_to_detects_it() {
     let mut changes = node.watch_health();
     node.send_to_all("tick", &2).await.unwrap();
 
-    let deaf = timeout(SOON, changes.wait_for(|health| !health.is_ready())).await;
+    let disconnected = timeout(SOON, changes.wait_for(|health| !health.is_ready())).await;
     let Some(Health {
         connection: Connection::Disconnected { why, .. },
         ..
-    }) = deaf.unwrap()
+    }) = disconnected.unwrap()
     else {
         panic!("the bus was shut down")
     };

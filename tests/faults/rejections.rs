@@ -89,7 +89,7 @@ async fn an_error_after_connecting_is_repeated_without_a_hint_at_tls() {
 }
 
 #[tokio::test]
-async fn an_error_is_repeated_although_the_server_leaves_the_connection_open() {
+async fn the_error_of_a_server_is_reported_although_the_connection_stays_open() {
     for words in [
         "-ERR max number of clients reached\r\n",
         "-LOADING Redis is loading the dataset in memory\r\n",
@@ -173,10 +173,10 @@ async fn no_error_shows_a_password_that_the_server_repeats() {
     let address = echo.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = echo.accept().await {
-            let mut heard = vec![0; 512];
-            let bytes = client.read(&mut heard).await.unwrap();
+            let mut received = vec![0; 512];
+            let bytes = client.read(&mut received).await.unwrap();
             client.write_all(b"-ERR ").await.unwrap();
-            client.write_all(&heard[..bytes]).await.unwrap();
+            client.write_all(&received[..bytes]).await.unwrap();
         }
     });
 

@@ -32,7 +32,7 @@ async fn a_password_is_never_shown() {
     hides("its health", &format!("{:?}", node.health()));
 
     redis.kill();
-    wait_for("the outage is noticed", SOON, async || {
+    wait_for("the outage is detected", SOON, async || {
         !node.health().is_ready()
     })
     .await;
@@ -44,7 +44,7 @@ async fn a_password_is_never_shown() {
         .command(&["ACL", "SETUSER", "shop", "resetpass"])
         .await;
     redis.kill_clients().await;
-    wait_for("the refusal is noticed", SOON, async || {
+    wait_for("the rejection is detected", SOON, async || {
         let connection = node.health().connection;
         matches!(connection, Connection::Disconnected { why, .. } if why.contains("WRONGPASS"))
     })

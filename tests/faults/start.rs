@@ -12,7 +12,7 @@ fn in_full(error: &dyn Error) -> String {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_not_there_is_named_with_the_cause() {
+async fn an_unreachable_redis_is_named_with_the_cause() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     let begun = Instant::now();
 
@@ -26,7 +26,7 @@ async fn a_redis_that_is_not_there_is_named_with_the_cause() {
 }
 
 #[tokio::test]
-async fn wait_for_redis_starts_once_it_is_there() {
+async fn wait_for_redis_starts_when_redis_is_reachable() {
     let mut redis = Redis::start().await;
     redis.kill();
     let starting = tokio::spawn(Bus::builder(&redis.url()).wait_for_redis().start());
@@ -86,19 +86,21 @@ async fn a_forbidden_channel_is_explained_with_the_command_that_grants_it() {
 #[tokio::test]
 async fn a_user_who_may_only_subscribe_receives_and_is_told_why_sends_fail() {
     let redis = Redis::builder()
-        .user("deaf on >hush-hush ~* &* +@all -publish")
+        .user("no-publish on >hush-hush ~* &* +@all -publish")
         .start()
         .await;
     let sender = redis.node().await;
-    let hearer = Node::start(Bus::builder(&redis.url_as("deaf", "hush-hush"))).await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let subscriber = Node::start(Bus::builder(&redis.url_as("no-publish", "hush-hush"))).await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
-    let refused = hearer.send_to_all("tick", &1).await.unwrap_err();
+    let refused = subscriber.send_to_all("tick", &1).await.unwrap_err();
     sender.send_to_all("tick", &2).await.unwrap();
 
     assert!(matches!(refused, SendError::NotSent { .. }));
     assert!(
-        refused.to_string().contains("ACL SETUSER deaf +publish"),
+        refused
+            .to_string()
+            .contains("ACL SETUSER no-publish +publish"),
         "{refused}"
     );
     assert_eq!(*ticks.wait_for(|_| true).await, 2);
@@ -127,7 +129,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 
 async fn refused_at_once(url: &str) -> String {
     let started = timeout(AT_ONCE, Bus::builder(url).start()).await;
-    let error = started.expect("a refusal is final").unwrap_err();
+    let error = started.expect("a rejection is final").unwrap_err();
     assert!(matches!(error, StartError::Refused { .. }), "{error:?}");
     in_full(&error)
 }
@@ -198,7 +200,7 @@ async fn a_replica_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_password_a_database_and_a_unix_socket_work() {
+async fn a_password_a_database_and_a_unix_socket_may_be_combined() {
     let redis = Redis::builder()
         .password("hush-hush p@ss word")
         .unix_socket()

@@ -29,7 +29,7 @@ async fn hears_itself(node: &Node) {
 /// Returns the reason of a start that is rejected without a second attempt.
 async fn refused_at_once(url: &str, tls: Tls) -> String {
     let started = timeout(AT_ONCE, Bus::builder(url).tls(tls).start()).await;
-    let error = started.expect("a refusal is final").unwrap_err();
+    let error = started.expect("a rejection is final").unwrap_err();
     assert!(matches!(error, StartError::Refused { .. }), "{error:?}");
     tidings::report(&error).to_string()
 }
@@ -72,12 +72,12 @@ async fn an_address_can_set_all_tls_options() {
 
 #[tokio::test]
 async fn a_certificate_of_an_unknown_authority_is_rejected() {
-    let (redis, stranger) = tokio::join!(
+    let (redis, foreign) = tokio::join!(
         Redis::builder().tls().start(),
         Redis::builder().tls().start()
     );
 
-    let text = refused_at_once(&redis.tls_url(), trusting(&stranger)).await;
+    let text = refused_at_once(&redis.tls_url(), trusting(&foreign)).await;
 
     assert!(text.contains("nobody whom this bus trusts"), "{text}");
     assert!(text.contains("Tls::ca_file"), "{text}");
@@ -135,8 +135,8 @@ async fn a_server_that_asks_for_a_client_certificate_gets_it() {
 
 #[tokio::test]
 async fn a_certificate_that_the_server_does_not_trust_is_named_as_the_cause() {
-    let (redis, stranger) = tokio::join!(asking_clients().start(), asking_clients().start());
-    let (certificate, key) = stranger.client_certificate();
+    let (redis, foreign) = tokio::join!(asking_clients().start(), asking_clients().start());
+    let (certificate, key) = foreign.client_certificate();
 
     let unknown = trusting(&redis).client_certificate(certificate, key);
     let text = refused_at_once(&redis.tls_url(), unknown).await;
@@ -166,9 +166,9 @@ async fn a_file_that_cannot_be_used_is_named() {
 
 #[tokio::test]
 async fn a_key_of_another_certificate_is_rejected() {
-    let (redis, stranger) = tokio::join!(asking_clients().start(), asking_clients().start());
+    let (redis, foreign) = tokio::join!(asking_clients().start(), asking_clients().start());
     let (certificate, _) = redis.client_certificate();
-    let (_, key) = stranger.client_certificate();
+    let (_, key) = foreign.client_certificate();
 
     let mixed = trusting(&redis).client_certificate(certificate, key);
     let text = refused_at_once(&redis.tls_url(), mixed).await;
@@ -189,7 +189,7 @@ async fn a_server_without_tls_is_told_from_one_that_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_waited_for() {
+async fn a_start_waits_for_an_unreachable_server_with_that_option() {
     let url = format!("rediss://127.0.0.1:{}", free_port());
 
     let patience = Duration::from_millis(300);
@@ -213,7 +213,7 @@ async fn a_start_without_tls_reports_that_the_server_uses_tls() {
 }
 
 #[tokio::test]
-async fn settings_for_tls_never_lead_to_a_connection_without() {
+async fn tls_options_never_open_a_connection_without_tls() {
     let redis = Redis::start().await;
 
     let error = Bus::builder(&redis.url())
@@ -236,7 +236,7 @@ async fn a_bus_reconnects_to_a_restarted_server_over_tls() {
     let ticks: Collected<u64> = node.collect("tick");
 
     redis.kill();
-    wait_for("the outage is noticed", SOON, async || {
+    wait_for("the outage is detected", SOON, async || {
         !node.health().is_ready()
     })
     .await;
@@ -248,14 +248,14 @@ async fn a_bus_reconnects_to_a_restarted_server_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_frames_travel_over_tls_both_ways() {
+async fn large_frames_pass_over_tls_in_both_directions() {
     const EVENTS: u32 = 50;
     let redis = Redis::builder().tls().start().await;
     let (one, other) = (
         node(&redis, trusting(&redis)).await,
         node(&redis, trusting(&redis)).await,
     );
-    let heard = [&one, &other].map(|node| node.collect::<_, (u32, String)>("text"));
+    let received = [&one, &other].map(|node| node.collect::<_, (u32, String)>("text"));
     let text = "x".repeat(200_000);
 
     let feeding = async |from: &Node, numbers: std::ops::Range<u32>| {
@@ -269,11 +269,11 @@ async fn large_frames_travel_over_tls_both_ways() {
         feeding(&other, EVENTS..2 * EVENTS)
     );
 
-    for heard in heard {
-        let heard = heard.wait_for_len(2 * EVENTS as usize).await;
-        assert!(heard.iter().all(|event| event.1 == text));
+    for received in received {
+        let received = received.wait_for_len(2 * EVENTS as usize).await;
+        assert!(received.iter().all(|event| event.1 == text));
         for numbers in [0..EVENTS, EVENTS..2 * EVENTS] {
-            let of_one = heard.iter().map(|event| event.0);
+            let of_one = received.iter().map(|event| event.0);
             let of_one: Vec<_> = of_one.filter(|number| numbers.contains(number)).collect();
             assert!(of_one.iter().copied().eq(numbers));
         }
@@ -294,9 +294,9 @@ async fn a_bus_that_only_sends_receives_over_tls_from_its_first_handler_on() {
     bus.flush().await.unwrap();
 
     let ticks = Collected::default();
-    let heard = ticks.clone();
+    let received = ticks.clone();
     bus.on("tick", move |tick: u64| {
-        heard.push(tick);
+        received.push(tick);
         std::future::ready(())
     })
     .unwrap();

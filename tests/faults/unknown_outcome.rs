@@ -32,22 +32,22 @@ fn fate_of(error: SendError) -> Unconfirmed {
 async fn a_send_whose_answer_is_lost_is_repeated_and_handled_once() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
-    let (sender, hearer) = (proxy.node().await, redis.node().await);
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = (proxy.node().await, redis.node().await);
+    let ticks: Collected<u64> = subscriber.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
 
     proxy.set_connection(SENDING, Fault::Drop(Direction::ToClient));
     let receipt = timeout(SOON, sender.send_to_all("tick", &2)).await;
 
     assert_eq!(receipt.unwrap().unwrap().sequence, 2);
-    wait_for("the repeated event is heard", SOON, async || {
-        hearer.health().duplicate == 1
+    wait_for("the repeated event is received", SOON, async || {
+        subscriber.health().duplicate == 1
     })
     .await;
     assert_eq!(sender.send_to_all("tick", &3).await.unwrap().sequence, 3);
     let ticks = ticks.wait_for_len(3).await;
     assert!(ticks.iter().map(|tick| **tick).eq(1..=3), "{ticks:?}");
-    assert!(hearer.gaps().all().is_empty());
+    assert!(subscriber.gaps().all().is_empty());
     assert_eq!(sender.health().reconnects, 1);
 }
 
@@ -60,8 +60,8 @@ async fn a_repeated_send_that_is_rejected_stays_unknown() {
     let proxy = Proxy::start(redis.address()).await;
     let url = proxy.url().replace("//", "//sender:hush-hush@");
     let sender = Node::start(Bus::builder(&url)).await;
-    let hearer = redis.node().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let subscriber = redis.node().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     proxy.set_connection(SENDING, Fault::Drop(Direction::ToClient));
     let sending = sender.send_to_all("tick", &1);
@@ -74,28 +74,31 @@ async fn a_repeated_send_that_is_rejected_stays_unknown() {
     let (sent, ()) = tokio::join!(sending, losing);
 
     // Rejected the second time, and received the first time.
-    let fate = fate_of(sent.unwrap_err());
+    let result = fate_of(sent.unwrap_err());
     assert!(
-        matches!(fate, Unconfirmed::Unknown(SendFailure::Refused(_))),
-        "{fate}"
+        matches!(result, Unconfirmed::Unknown(SendFailure::Refused(_))),
+        "{result}"
     );
 }
 
 #[tokio::test]
-async fn a_send_that_a_frozen_redis_may_have_is_given_up_in_time_and_in_doubt() {
+async fn a_send_to_a_frozen_redis_is_given_up_in_time_as_unknown() {
     let redis = Redis::start().await;
-    let (sender, hearer) = (impatient_node(&redis).await, redis.node().await);
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = (impatient_node(&redis).await, redis.node().await);
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     redis.freeze();
     let given_up = timeout(EARLY, sender.send_to_all("tick", &1)).await;
     redis.resume();
 
-    let fate = fate_of(given_up.expect("nobody waits longer").unwrap_err());
-    assert_eq!(fate, Unconfirmed::Unknown(SendFailure::TimedOut(PATIENCE)));
+    let result = fate_of(given_up.expect("the wait is over in time").unwrap_err());
+    assert_eq!(
+        result,
+        Unconfirmed::Unknown(SendFailure::TimedOut(PATIENCE))
+    );
     // Redis had it all the time, and nothing else failed.
     assert_eq!(*ticks.wait_for(|_| true).await, 1);
-    assert!(hearer.gaps().all().is_empty());
+    assert!(subscriber.gaps().all().is_empty());
 }
 
 /// Each of them fills a frame, and two frames are in flight at once.
@@ -107,10 +110,10 @@ fn long_texts() -> Vec<String> {
 
 /// Returns the texts that left. Each has a number and may have arrived. The others have none and
 /// did not: on a busy machine an early one can expire before a later one leaves.
-fn which_left(unsent: &[Undelivered], texts: &[String], reason: &SendFailure) -> Vec<String> {
-    assert_eq!(unsent.len(), texts.len());
+fn which_left(undelivered: &[Undelivered], texts: &[String], reason: &SendFailure) -> Vec<String> {
+    assert_eq!(undelivered.len(), texts.len());
     let mut left = Vec::new();
-    for (one, text) in unsent.iter().zip(texts) {
+    for (one, text) in undelivered.iter().zip(texts) {
         let expected = if one.sequence.is_some() {
             left.push(text.clone());
             (
@@ -125,16 +128,16 @@ fn which_left(unsent: &[Undelivered], texts: &[String], reason: &SendFailure) ->
     left
 }
 
-fn long_ones(heard: &Collected<String>) -> Vec<String> {
-    let all = heard.all().into_iter().map(|text| text.to_string());
+fn long_ones(received: &Collected<String>) -> Vec<String> {
+    let all = received.all().into_iter().map(|text| text.to_string());
     all.filter(|text| text.len() == LONG).collect()
 }
 
 #[tokio::test]
-async fn fed_events_that_a_frozen_redis_may_have_are_given_up_in_time_and_in_doubt() {
+async fn events_fed_to_a_frozen_redis_are_given_up_in_time_as_unknown() {
     let redis = Redis::start().await;
-    let (sender, hearer) = (impatient_node(&redis).await, redis.node().await);
-    let heard: Collected<String> = hearer.collect("text");
+    let (sender, subscriber) = (impatient_node(&redis).await, redis.node().await);
+    let received: Collected<String> = subscriber.collect("text");
     let texts = long_texts();
 
     redis.freeze();
@@ -144,7 +147,7 @@ async fn fed_events_that_a_frozen_redis_may_have_are_given_up_in_time_and_in_dou
     let flushed = timeout(EARLY, sender.flush()).await;
     redis.resume();
 
-    let error = flushed.expect("nobody waits longer").unwrap_err();
+    let error = flushed.expect("the wait is over in time").unwrap_err();
     let left = which_left(
         error.undelivered(),
         &texts,
@@ -152,20 +155,20 @@ async fn fed_events_that_a_frozen_redis_may_have_are_given_up_in_time_and_in_dou
     );
     assert!(left.starts_with(&texts[..1]), "the first one left");
     // Redis had those that left all the time; the others reach nobody.
-    wait_for("redis takes sends again", SOON, async || {
+    wait_for("redis accepts sends again", SOON, async || {
         sender.send_to_all("text", "the end").await.is_ok()
     })
     .await;
-    heard.wait_for(|text| text == "the end").await;
-    assert!(long_ones(&heard) == left);
-    assert!(hearer.gaps().all().is_empty());
+    received.wait_for(|text| text == "the end").await;
+    assert!(long_ones(&received) == left);
+    assert!(subscriber.gaps().all().is_empty());
 }
 
 #[tokio::test]
 async fn a_shutdown_distinguishes_unknown_sends_from_unsent_ones() {
     let redis = Redis::start().await;
-    let (sender, hearer) = redis.two_nodes().await;
-    let heard: Collected<String> = hearer.collect("text");
+    let (sender, subscriber) = redis.two_nodes().await;
+    let received: Collected<String> = subscriber.collect("text");
     let texts = long_texts();
 
     redis.freeze();
@@ -177,24 +180,24 @@ async fn a_shutdown_distinguishes_unknown_sends_from_unsent_ones() {
 
     assert_eq!(ended.unwrap_err().unsent, 6);
     let flushed = timeout(SOON, sender.flush()).await;
-    let error = flushed.expect("all have their fates").unwrap_err();
+    let error = flushed.expect("all sends have results").unwrap_err();
     let left = which_left(error.undelivered(), &texts, &SendFailure::Closed);
     assert!(
         (1..texts.len()).contains(&left.len()),
         "{} left",
         left.len()
     );
-    hearer.send_to_all("text", "the end").await.unwrap();
-    heard.wait_for(|text| text == "the end").await;
-    assert!(left.starts_with(&long_ones(&heard)));
+    subscriber.send_to_all("text", "the end").await.unwrap();
+    received.wait_for(|text| text == "the end").await;
+    assert!(left.starts_with(&long_ones(&received)));
 }
 
 #[tokio::test]
 async fn a_send_in_flight_at_a_shutdown_is_unknown() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
-    let (sender, hearer) = (proxy.node().await, redis.node().await);
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = (proxy.node().await, redis.node().await);
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     proxy.set_connection(SENDING, Fault::Drop(Direction::ToClient));
     let sending = sender.send_to_all("tick", &1);
@@ -205,8 +208,8 @@ async fn a_send_in_flight_at_a_shutdown_is_unknown() {
     let (sent, ended) = tokio::join!(sending, ending);
 
     // It was received, so it must not be reported as not sent.
-    let fate = fate_of(sent.unwrap_err());
-    assert_eq!(fate, Unconfirmed::Unknown(SendFailure::Closed));
+    let result = fate_of(sent.unwrap_err());
+    assert_eq!(result, Unconfirmed::Unknown(SendFailure::Closed));
     assert_eq!(ended.unwrap_err().unsent, 1);
 }
 
@@ -226,18 +229,18 @@ async fn each_send_that_is_given_up_is_returned_or_reported() {
             tokio::spawn(async move { timeout_at(until, bus.send_to_all("tick", &tick)).await })
         })
         .collect();
-    let (mut told, mut stopped) = (0, 0);
+    let (mut reported, mut stopped) = (0, 0);
     for send in sends {
         match send.await.unwrap() {
             Ok(sent) => {
                 assert!(sent.is_err(), "redis stands still");
-                told += 1;
+                reported += 1;
             }
             Err(_) => stopped += 1,
         }
     }
 
-    assert_eq!(told + stopped, SENDS);
+    assert_eq!(reported + stopped, SENDS);
     let reported = || {
         let failures = sender.failures().all();
         failures

@@ -86,7 +86,7 @@ async fn until_is(recorded: &Recorded, series: &str, count: f64) {
 }
 
 #[tokio::test]
-async fn metrics_agree_with_health_and_with_what_happened() {
+async fn metrics_agree_with_health_and_with_the_events() {
     let recorded = Recorded::new();
     let mut redis = Redis::builder().password(PASSWORD).start().await;
     let node = Node::start(Bus::builder(&redis.url()).auto_register(false)).await;
@@ -114,7 +114,10 @@ async fn metrics_agree_with_health_and_with_what_happened() {
     }
     node.flush().await.unwrap();
     wait_for("the overflow", SOON, async || node.health().dropped > 0).await;
-    wait_for("all is heard", SOON, async || node.health().received == 22).await;
+    wait_for("everything is received", SOON, async || {
+        node.health().received == 22
+    })
+    .await;
     permits.add_permits(11);
 
     redis.kill();
@@ -124,7 +127,10 @@ async fn metrics_agree_with_health_and_with_what_happened() {
     redis.start_again().await;
     until_is(&recorded, "tidings_up", 1.0).await;
     node.flush().await.unwrap();
-    wait_for("all is heard", SOON, async || node.health().received == 23).await;
+    wait_for("everything is received", SOON, async || {
+        node.health().received == 23
+    })
+    .await;
 
     let health = node.health();
     assert_eq!((health.sent, health.reconnects), (23, 1));

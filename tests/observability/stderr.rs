@@ -9,8 +9,8 @@ use tidings_tests::alone;
 const SOON: Duration = Duration::from_secs(20);
 
 #[test]
-fn failures_and_gaps_are_printed_once_of_each_kind_where_nothing_receives_them() {
-    let name = "observability::stderr::failures_and_gaps_are_printed_once_of_each_kind_where_nothing_receives_them";
+fn unhandled_failures_and_gaps_are_printed_once_per_kind() {
+    let name = "observability::stderr::unhandled_failures_and_gaps_are_printed_once_per_kind";
     let Some(output) = alone(name) else {
         return lose_events();
     };

@@ -86,8 +86,8 @@ async fn two_nodes(redis: &Redis, format: Format) -> (Node, Node) {
 async fn a_trace_reaches_the_handler(format: Format) {
     let traced = Traced::new();
     let redis = Redis::start().await;
-    let (sender, hearer) = two_nodes(&redis, format).await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = two_nodes(&redis, format).await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     let sending = sender.send_to_all("tick", &1);
     sending.instrument(info_span!("request")).await.unwrap();
@@ -122,9 +122,9 @@ async fn a_trace_reaches_the_handler_in_messagepack() {
 async fn a_trace_continues_with_the_events_that_a_handler_sends() {
     let traced = Traced::new();
     let redis = Redis::start().await;
-    let (sender, hearer) = two_nodes(&redis, Format::Json).await;
+    let (sender, subscriber) = two_nodes(&redis, Format::Json).await;
     let second: Collected<u64> = sender.collect("second");
-    hearer
+    subscriber
         .on("first", async |number: u64, context: Context| {
             context.bus().feed("second", &number).await
         })
@@ -180,11 +180,11 @@ async fn a_bus_on_a_thread_without_a_subscriber_hides_no_call_on_other_threads()
 }
 
 #[tokio::test]
-async fn outside_of_a_span_nothing_is_carried() {
+async fn no_trace_context_is_sent_outside_of_a_span() {
     let traced = Traced::new();
     let redis = Redis::start().await;
-    let (sender, hearer) = two_nodes(&redis, Format::Json).await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = two_nodes(&redis, Format::Json).await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     sender.send_to_all("tick", &1).await.unwrap();
 
@@ -222,7 +222,7 @@ async fn a_foreign_program_can_take_part() {
 }
 
 #[tokio::test]
-async fn trace_context_that_is_broken_is_ignored() {
+async fn an_invalid_trace_context_is_ignored() {
     let upper = PARENT.to_uppercase();
     let nothing = format!("00-{:032}-{:016}-01", 0, 0);
     for parent in ["", "00-00-00-00", "ä", &upper, &nothing] {

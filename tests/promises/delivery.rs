@@ -10,23 +10,24 @@ use crate::place::Place;
 pub(crate) async fn every_node_receives_an_event_once_including_the_sender(place: Place) {
     let (a, b) = place.two_nodes().await;
     let c = place.node().await;
-    let heard: Vec<Collected<String>> = [&a, &b, &c].map(|node| node.collect("cache.clear")).into();
+    let received: Vec<Collected<String>> =
+        [&a, &b, &c].map(|node| node.collect("cache.clear")).into();
 
     a.send_to_all("cache.clear", "user:7").await.unwrap();
     a.send_to_all("cache.clear", "last").await.unwrap();
 
-    for heard in heard {
-        let heard = heard.wait_for_len(2).await;
+    for received in received {
+        let received = received.wait_for_len(2).await;
         assert_eq!(
-            heard.iter().map(|key| key.as_str()).collect::<Vec<_>>(),
+            received.iter().map(|key| key.as_str()).collect::<Vec<_>>(),
             ["user:7", "last"]
         );
     }
 }
 
-pub(crate) async fn one_senders_events_are_handled_in_the_order_they_were_sent(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+pub(crate) async fn the_events_of_a_sender_are_handled_in_order(place: Place) {
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     for tick in 0..3_000_u64 {
         if tick % 500 == 0 {
@@ -36,20 +37,20 @@ pub(crate) async fn one_senders_events_are_handled_in_the_order_they_were_sent(p
         }
     }
 
-    let heard: Vec<u64> = ticks
+    let received: Vec<u64> = ticks
         .wait_for_len(3_000)
         .await
         .iter()
         .map(|tick| **tick)
         .collect();
-    assert!(heard.iter().copied().eq(0..3_000));
-    assert!(hearer.gaps().all().is_empty());
+    assert!(received.iter().copied().eq(0..3_000));
+    assert!(subscriber.gaps().all().is_empty());
 }
 
-pub(crate) async fn the_events_of_several_senders_each_keep_their_order(place: Place) {
+pub(crate) async fn the_events_of_each_sender_keep_their_order(place: Place) {
     let (a, b) = place.two_nodes().await;
-    let hearer = place.node().await;
-    let ticks: Collected<(u8, u32)> = hearer.collect("tick");
+    let subscriber = place.node().await;
+    let ticks: Collected<(u8, u32)> = subscriber.collect("tick");
 
     let send = async |node: &Node, name: u8| {
         for tick in 0..500_u32 {
@@ -58,9 +59,9 @@ pub(crate) async fn the_events_of_several_senders_each_keep_their_order(place: P
     };
     tokio::join!(send(&a, 0), send(&b, 1));
 
-    let heard = ticks.wait_for_len(1_000).await;
+    let received = ticks.wait_for_len(1_000).await;
     for sender in [0, 1] {
-        let of_one = heard
+        let of_one = received
             .iter()
             .filter(|tick| tick.0 == sender)
             .map(|tick| tick.1);
@@ -69,23 +70,23 @@ pub(crate) async fn the_events_of_several_senders_each_keep_their_order(place: P
 }
 
 pub(crate) async fn a_node_receives_both_formats(place: Place) {
-    let hearer = place.node().await;
+    let subscriber = place.node().await;
     let other = Node::start(place.builder().format(place.other_format())).await;
     let same = place.node().await;
-    let heard: Collected<(String, f64, Option<bool>)> = hearer.collect("mixed");
+    let received: Collected<(String, f64, Option<bool>)> = subscriber.collect("mixed");
 
     let payload = ("grüße \"\\\n".to_owned(), 0.5, None::<bool>);
     other.send_to_all("mixed", &payload).await.unwrap();
     same.send_to_all("mixed", &payload).await.unwrap();
 
-    for heard in heard.wait_for_len(2).await {
-        assert_eq!(*heard, payload);
+    for received in received.wait_for_len(2).await {
+        assert_eq!(*received, payload);
     }
 }
 
-pub(crate) async fn a_payload_of_almost_a_frame_travels(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let texts: Collected<String> = hearer.collect("text");
+pub(crate) async fn a_payload_of_almost_a_frame_is_sent(place: Place) {
+    let (sender, subscriber) = place.two_nodes().await;
+    let texts: Collected<String> = subscriber.collect("text");
 
     let large = "x".repeat(1_000_000);
     sender.feed("text", "small").await.unwrap();
@@ -114,7 +115,7 @@ pub(crate) async fn namespaces_are_apart(place: Place) {
     assert_eq!(*in_staging.wait_for(|_| true).await, 2);
 }
 
-pub(crate) async fn send_to_others_leaves_the_sender_out(place: Place) {
+pub(crate) async fn send_to_others_excludes_the_sender(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (at_a, at_b): (Collected<u64>, Collected<u64>) = (a.collect("tick"), b.collect("tick"));
 
@@ -162,25 +163,25 @@ pub(crate) async fn two_buses_of_one_process_both_receive(place: Place) {
     a.send_to_all("tick", &1).await.unwrap();
     b.send_to_all("tick", &2).await.unwrap();
 
-    for heard in [at_a, at_b] {
-        let mut heard: Vec<u64> = heard
+    for received in [at_a, at_b] {
+        let mut received: Vec<u64> = received
             .wait_for_len(2)
             .await
             .iter()
             .map(|tick| **tick)
             .collect();
-        heard.sort_unstable();
-        assert_eq!(heard, [1, 2]);
+        received.sort_unstable();
+        assert_eq!(received, [1, 2]);
     }
 }
 
 pub(crate) async fn the_context_has_the_sender_the_name_and_the_time(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let contexts = Collected::default();
-    let put = contexts.clone();
-    hearer
+    let sink = contexts.clone();
+    subscriber
         .on("tick", move |_: u64, context: Context| {
-            put.push(context);
+            sink.push(context);
             std::future::ready(())
         })
         .unwrap();
@@ -197,27 +198,27 @@ pub(crate) async fn the_context_has_the_sender_the_name_and_the_time(place: Plac
         ("tick", Some(2))
     );
     assert!(!context.is_replayed());
-    assert_eq!(context.bus().id(), hearer.id());
+    assert_eq!(context.bus().id(), subscriber.id());
     let sent_at = context.sent_at().unwrap();
     let millisecond = std::time::Duration::from_millis(1);
     assert!(sent_at + millisecond >= before && sent_at <= SystemTime::now());
 }
 
 pub(crate) async fn an_event_without_handlers_is_ignored(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     sender
-        .send_to_all("never.heard.of", &["anything"])
+        .send_to_all("unknown.event", &["anything"])
         .await
         .unwrap();
     sender.send_to_all("tick", &1).await.unwrap();
 
     ticks.wait_for_len(1).await;
-    assert!(hearer.failures().all().is_empty());
+    assert!(subscriber.failures().all().is_empty());
 }
 
-pub(crate) async fn an_address_within_a_tagged_type_arrives(place: Place) {
+pub(crate) async fn an_ip_address_in_a_tagged_type_arrives(place: Place) {
     #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
     #[serde(tag = "type")]
     enum Change {

@@ -40,7 +40,7 @@ pub(crate) async fn hostile_frames_are_reported_and_the_next_event_is_handled(pl
     }
 }
 
-pub(crate) async fn one_bad_event_of_a_frame_spoils_only_itself(place: Place) {
+pub(crate) async fn an_invalid_event_of_a_frame_affects_no_other(place: Place) {
     let node = place.node().await;
     let ticks: Collected<u64> = node.collect("tick");
 
@@ -49,13 +49,13 @@ pub(crate) async fn one_bad_event_of_a_frame_spoils_only_itself(place: Place) {
         {"event":"tick","to":"nobody","data":4},{"event":"tick","data":5}]}"#;
     place.publish(frame).await;
 
-    let heard: Vec<u64> = ticks
+    let received: Vec<u64> = ticks
         .wait_for_len(2)
         .await
         .iter()
         .map(|tick| **tick)
         .collect();
-    assert_eq!(heard, [1, 5]);
+    assert_eq!(received, [1, 5]);
     node.failures().wait_for_len(3).await;
     let failures = node.failures().all();
     let malformed = failures
@@ -64,7 +64,7 @@ pub(crate) async fn one_bad_event_of_a_frame_spoils_only_itself(place: Place) {
     assert_eq!((failures.len(), malformed.count()), (3, 2));
 }
 
-pub(crate) async fn a_repeated_frame_is_handled_once_and_a_jump_is_a_gap(place: Place) {
+pub(crate) async fn a_duplicate_frame_is_handled_once_and_a_jump_is_a_gap(place: Place) {
     let node = place.node().await;
     let ticks: Collected<u64> = node.collect("tick");
     let sender: NodeId = "00000000000000000000000000000001".parse().unwrap();
@@ -78,13 +78,13 @@ pub(crate) async fn a_repeated_frame_is_handled_once_and_a_jump_is_a_gap(place: 
         place.publish(frame(seq)).await;
     }
 
-    let heard: Vec<u64> = ticks
+    let received: Vec<u64> = ticks
         .wait_for_len(3)
         .await
         .iter()
         .map(|tick| **tick)
         .collect();
-    assert_eq!(heard, [7, 8, 12]);
+    assert_eq!(received, [7, 8, 12]);
     let gap = node.gaps().wait_for(|_| true).await;
     assert_eq!((gap.sender, gap.missed), (Some(sender), Some(3)));
     assert_eq!((node.health().duplicate, node.health().missed), (2, 3));
@@ -104,8 +104,8 @@ pub(crate) async fn a_lost_last_event_is_detected_by_the_position_of_the_sender(
 }
 
 pub(crate) async fn a_huge_number_of_a_foreign_sender_hides_no_later_event(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
 
     let (from, seq) = (sender.id(), u64::MAX);
@@ -114,9 +114,9 @@ pub(crate) async fn a_huge_number_of_a_foreign_sender_hides_no_later_event(place
     sender.send_to_all("tick", &2).await.unwrap();
     sender.send_to_all("tick", &3).await.unwrap();
 
-    let heard = ticks.wait_for_len(3).await;
-    assert!(heard.iter().map(|tick| **tick).eq(1..=3));
-    let gaps = hearer.gaps().wait_for_len(2).await;
+    let received = ticks.wait_for_len(3).await;
+    assert!(received.iter().map(|tick| **tick).eq(1..=3));
+    let gaps = subscriber.gaps().wait_for_len(2).await;
     let missed: Vec<_> = gaps.iter().map(|gap| (gap.sender, gap.missed)).collect();
     assert_eq!(missed, [(Some(from), Some(seq - 2)), (Some(from), None)]);
 }
@@ -161,7 +161,7 @@ pub(crate) async fn forged_events_in_the_name_of_a_node_hide_none_of_its_own(pla
     assert!(are_in_order(&ticks.wait_for_len(1_000).await, 1_000));
 }
 
-pub(crate) async fn a_forged_position_in_a_nodes_name_hides_none_of_its_events(place: Place) {
+pub(crate) async fn a_forged_position_in_the_name_of_a_node_hides_none_of_its_events(place: Place) {
     let (sender, subscriber) = place.two_nodes().await;
     let ticks: Collected<u64> = subscriber.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
@@ -176,7 +176,9 @@ pub(crate) async fn a_forged_position_in_a_nodes_name_hides_none_of_its_events(p
     assert!(are_in_order(&ticks.wait_for_len(1_000).await, 1_000));
 }
 
-pub(crate) async fn a_node_reports_frames_in_its_name_once_and_numbers_on_from_them(place: Place) {
+pub(crate) async fn a_node_reports_forged_frames_once_and_continues_after_their_numbers(
+    place: Place,
+) {
     let node = place.node().await;
     node.send_to_all("tick", &1).await.unwrap();
 

@@ -26,13 +26,13 @@ fn slow(node: &Node) -> Slow {
         Arc::new(Semaphore::new(0)),
         Collected::default(),
     );
-    let (begin, wait, put) = (begun.clone(), Arc::clone(&permits), handled.clone());
+    let (begin, wait, sink) = (begun.clone(), Arc::clone(&permits), handled.clone());
     let handler = move |gap: Gap| {
-        let (begin, wait, put) = (begin.clone(), Arc::clone(&wait), put.clone());
+        let (begin, wait, sink) = (begin.clone(), Arc::clone(&wait), sink.clone());
         async move {
             begin.push(gap.clone());
             wait.acquire().await.expect("nobody closes it").forget();
-            put.push(gap);
+            sink.push(gap);
         }
     };
     Slow {
@@ -67,7 +67,7 @@ pub(crate) async fn a_shutdown_waits_for_a_running_handler_of_gaps(place: Place)
     assert_eq!(slow.handled.all().len(), 1);
 }
 
-pub(crate) async fn off_drops_the_gaps_that_wait_for_a_handler(place: Place) {
+pub(crate) async fn off_drops_the_queued_gaps_of_a_handler(place: Place) {
     let node = place.node().await;
     let slow = slow(&node);
     publish_gaps(&place, 4).await;
@@ -101,7 +101,7 @@ async fn publish_one(place: &Place, from: NodeId, seq: u64) {
     place.publish(one(from, seq)).await;
 }
 
-pub(crate) async fn among_thousands_of_senders_none_is_lost_track_of_without_a_gap(place: Place) {
+pub(crate) async fn no_sender_of_thousands_is_forgotten_without_a_gap(place: Place) {
     let node = place.node().await;
     let (silent, forgotten) = (NodeId::new(7), NodeId::new(8));
     publish_one(&place, silent, 1).await;
@@ -114,10 +114,10 @@ pub(crate) async fn among_thousands_of_senders_none_is_lost_track_of_without_a_g
     publish_crowd(&place, 5_000..15_000).await;
     publish_one(&place, forgotten, 5).await;
 
-    let told = |gap: &Gap| gap.sender == Some(forgotten) || gap.missed.is_none();
-    let gap = node.gaps().wait_for(told).await;
+    let reported = |gap: &Gap| gap.sender == Some(forgotten) || gap.missed.is_none();
+    let gap = node.gaps().wait_for(reported).await;
     assert_eq!(gap.reason, GapReason::Missed);
-    assert!(node.gaps().all().len() < 50, "they are told together");
+    assert!(node.gaps().all().len() < 50, "they are reported together");
 }
 
 pub(crate) async fn a_member_is_remembered_among_thousands_of_senders(place: Place) {

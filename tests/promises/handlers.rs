@@ -16,13 +16,13 @@ use tokio::sync::{Barrier, Notify, mpsc};
 use crate::place::Place;
 
 pub(crate) async fn a_handler_that_panics_is_reported_and_the_next_event_is_handled(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let ticks = Collected::default();
-    let put = ticks.clone();
-    hearer
+    let sink = ticks.clone();
+    subscriber
         .on("tick", move |tick: u64| {
             assert!(tick != 1, "one is too many");
-            put.push(tick);
+            sink.push(tick);
             std::future::ready(())
         })
         .unwrap();
@@ -31,7 +31,7 @@ pub(crate) async fn a_handler_that_panics_is_reported_and_the_next_event_is_hand
     sender.send_to_all("tick", &2).await.unwrap();
 
     ticks.wait_for(|tick| *tick == 2).await;
-    let failure = hearer.failures().wait_for(|_| true).await;
+    let failure = subscriber.failures().wait_for(|_| true).await;
     let Failure::Handler {
         event,
         sender: from,
@@ -53,12 +53,12 @@ pub(crate) async fn a_handler_that_panics_is_reported_and_the_next_event_is_hand
 }
 
 pub(crate) async fn a_handler_that_fails_is_reported_and_the_next_event_is_handled(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let ticks = Collected::default();
-    let put = ticks.clone();
-    hearer
+    let sink = ticks.clone();
+    subscriber
         .on("tick", move |tick: u64| {
-            put.push(tick);
+            sink.push(tick);
             std::future::ready(if tick == 1 { Err("not one") } else { Ok(()) })
         })
         .unwrap();
@@ -67,33 +67,33 @@ pub(crate) async fn a_handler_that_fails_is_reported_and_the_next_event_is_handl
     sender.send_to_all("tick", &2).await.unwrap();
 
     ticks.wait_for(|tick| *tick == 2).await;
-    let failure = hearer.failures().wait_for(|_| true).await;
+    let failure = subscriber.failures().wait_for(|_| true).await;
     let failure = report(&*failure).to_string();
     assert!(failure.contains("did not handle `tick`"), "{failure}");
     assert!(failure.ends_with(": it failed: not one"), "{failure}");
 }
 
 pub(crate) async fn a_handler_that_hangs_is_reported_and_the_next_event_is_handled(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let ticks = Collected::default();
-    let put = ticks.clone();
+    let sink = ticks.clone();
     let handling = HandlerOptions::new().timeout(Duration::from_millis(100));
     let handler = move |tick: u64| {
-        let put = put.clone();
+        let sink = sink.clone();
         async move {
             if tick == 1 {
                 std::future::pending::<()>().await;
             }
-            put.push(tick);
+            sink.push(tick);
         }
     };
-    hearer.on_with("tick", handling, handler).unwrap();
+    subscriber.on_with("tick", handling, handler).unwrap();
 
     sender.send_to_all("tick", &1).await.unwrap();
     sender.send_to_all("tick", &2).await.unwrap();
 
     assert_eq!(*ticks.wait_for(|_| true).await, 2);
-    let failure = hearer.failures().wait_for(|_| true).await;
+    let failure = subscriber.failures().wait_for(|_| true).await;
     let failure = report(&*failure).to_string();
     assert!(
         failure.ends_with(": it was still running after 100ms"),
@@ -104,24 +104,24 @@ pub(crate) async fn a_handler_that_hangs_is_reported_and_the_next_event_is_handl
 pub(crate) async fn a_payload_of_the_wrong_type_is_reported_and_the_next_event_is_handled(
     place: Place,
 ) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     sender.send_to_all("tick", "one").await.unwrap();
     sender.send_to_all("tick", &2).await.unwrap();
 
     assert_eq!(*ticks.wait_for(|_| true).await, 2);
-    let failure = hearer.failures().wait_for(|_| true).await;
+    let failure = subscriber.failures().wait_for(|_| true).await;
     assert!(
         matches!(&*failure, Failure::Payload { event, sequence: Some(1), .. } if event == "tick")
     );
 }
 
 pub(crate) async fn a_handler_may_send_register_and_unregister(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let answers: Collected<u64> = sender.collect("answer");
     let (give_token, mut tokens) = mpsc::channel(1);
-    let other = hearer.on("other", |_: u64| async {}).unwrap();
+    let other = subscriber.on("other", |_: u64| async {}).unwrap();
     let other = Arc::new(std::sync::Mutex::new(Some(other)));
     let handler = move |question: u64, bus: Bus| {
         let (give_token, other) = (give_token.clone(), Arc::clone(&other));
@@ -136,13 +136,13 @@ pub(crate) async fn a_handler_may_send_register_and_unregister(place: Place) {
             give_token.send(()).await.unwrap();
         }
     };
-    hearer.on("question", handler).unwrap();
+    subscriber.on("question", handler).unwrap();
 
     sender.send_to_all("question", &21).await.unwrap();
 
     assert_eq!(*answers.wait_for(|_| true).await, 42);
     tokens.recv().await.unwrap();
-    assert!(hearer.failures().all().is_empty());
+    assert!(subscriber.failures().all().is_empty());
 
     // A handler that removes itself does not wait for itself.
     let itself = Arc::new(std::sync::Mutex::new(None));
@@ -157,23 +157,23 @@ pub(crate) async fn a_handler_may_send_register_and_unregister(place: Place) {
             notify.notify_one();
         }
     };
-    *itself.lock().unwrap() = Some(hearer.on("itself", handler).unwrap());
+    *itself.lock().unwrap() = Some(subscriber.on("itself", handler).unwrap());
     sender.send_to_all("itself", &1).await.unwrap();
     done.notified().await;
     sender.send_to_all("itself", &2).await.unwrap();
     sender.send_to_all("question", &22).await.unwrap();
     answers.wait_for(|answer| *answer == 44).await;
-    assert!(hearer.failures().all().is_empty());
+    assert!(subscriber.failures().all().is_empty());
 }
 
-pub(crate) async fn a_handler_for_once_is_called_once(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+pub(crate) async fn a_once_handler_is_called_once(place: Place) {
+    let (sender, subscriber) = place.two_nodes().await;
     let once = Collected::default();
-    let put = once.clone();
-    let always: Collected<u64> = hearer.collect("tick");
-    hearer
+    let sink = once.clone();
+    let always: Collected<u64> = subscriber.collect("tick");
+    subscriber
         .once("tick", move |tick: u64| {
-            put.push(tick);
+            sink.push(tick);
             std::future::ready(())
         })
         .unwrap();
@@ -190,24 +190,24 @@ pub(crate) async fn a_handler_for_once_is_called_once(place: Place) {
 }
 
 pub(crate) async fn off_waits_for_the_running_call_and_ends_the_calls(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let ended = Collected::default();
-    let (begin, wait, put) = (Arc::clone(&begun), Arc::clone(&go_on), ended.clone());
+    let (begin, wait, sink) = (Arc::clone(&begun), Arc::clone(&go_on), ended.clone());
     let handler = move |tick: u64| {
-        let (begin, wait, put) = (Arc::clone(&begin), Arc::clone(&wait), put.clone());
+        let (begin, wait, sink) = (Arc::clone(&begin), Arc::clone(&wait), sink.clone());
         async move {
             begin.notify_one();
             wait.notified().await;
-            put.push(tick);
+            sink.push(tick);
         }
     };
-    let subscription = hearer.on("tick", handler).unwrap();
+    let subscription = subscriber.on("tick", handler).unwrap();
 
     sender.send_to_all("tick", &1).await.unwrap();
     sender.send_to_all("tick", &2).await.unwrap();
     begun.notified().await;
-    let off = hearer.off(subscription);
+    let off = subscriber.off(subscription);
     tokio::pin!(off);
     assert!(
         futures_util::poll!(&mut off).is_pending(),
@@ -220,18 +220,18 @@ pub(crate) async fn off_waits_for_the_running_call_and_ends_the_calls(place: Pla
 }
 
 pub(crate) async fn calls_run_concurrently_only_with_that_option(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let meeting = Arc::new(Barrier::new(3));
     let met = Collected::default();
-    let (barrier, put) = (Arc::clone(&meeting), met.clone());
+    let (barrier, sink) = (Arc::clone(&meeting), met.clone());
     let together = move |tick: u64| {
-        let (barrier, put) = (Arc::clone(&barrier), put.clone());
+        let (barrier, sink) = (Arc::clone(&barrier), sink.clone());
         async move {
             barrier.wait().await;
-            put.push(tick);
+            sink.push(tick);
         }
     };
-    hearer
+    subscriber
         .on_with("tick", HandlerOptions::new().concurrency(3), together)
         .unwrap();
     let running = Arc::new(AtomicU32::new(0));
@@ -247,7 +247,7 @@ pub(crate) async fn calls_run_concurrently_only_with_that_option(place: Place) {
             running.fetch_sub(1, Ordering::SeqCst);
         }
     };
-    hearer.on("tick", handler).unwrap();
+    subscriber.on("tick", handler).unwrap();
 
     // Each in its own frame: the calls run at the same time across frames.
     for tick in 0..6_u64 {
@@ -255,15 +255,15 @@ pub(crate) async fn calls_run_concurrently_only_with_that_option(place: Place) {
     }
 
     met.wait_for_len(6).await;
-    assert!(hearer.failures().all().is_empty());
+    assert!(subscriber.failures().all().is_empty());
 }
 
 pub(crate) async fn a_slow_handler_does_not_delay_another(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    hearer
+    let (sender, subscriber) = place.two_nodes().await;
+    subscriber
         .on("tick", |_: u64| std::future::pending::<()>())
         .unwrap();
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     for tick in 0..100_u64 {
         sender.feed("tick", &tick).await.unwrap();
@@ -285,9 +285,9 @@ impl Handler<String> for Mailer {
 }
 
 pub(crate) async fn a_struct_can_be_a_handler(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let letters = Collected::default();
-    hearer
+    subscriber
         .on(
             "mail",
             Mailer {
@@ -303,10 +303,10 @@ pub(crate) async fn a_struct_can_be_a_handler(place: Place) {
 
 pub(crate) async fn a_missing_state_is_rejected_when_the_handler_is_registered(place: Place) {
     let node = tidings_testkit::Node::start(place.builder().state(5_u32)).await;
-    let heard = Collected::default();
-    let put = heard.clone();
+    let received = Collected::default();
+    let sink = received.clone();
     node.on("tick", move |tick: u32, State(limit): State<u32>| {
-        put.push(tick + limit);
+        sink.push(tick + limit);
         std::future::ready(())
     })
     .unwrap();
@@ -322,7 +322,7 @@ pub(crate) async fn a_missing_state_is_rejected_when_the_handler_is_registered(p
         "{source}"
     );
     node.send_to_all("tick", &2).await.unwrap();
-    assert_eq!(*heard.wait_for(|_| true).await, 7);
+    assert_eq!(*received.wait_for(|_| true).await, 7);
 }
 
 pub(crate) async fn a_bound_of_zero_is_rejected(place: Place) {
@@ -435,27 +435,27 @@ pub(crate) async fn handlers_of_an_arc_share_one_decoded_value(place: Place) {
     static AMOUNTS: AtomicU32 = AtomicU32::new(0);
     let amount = 1 << (8 * AMOUNTS.fetch_add(1, Ordering::SeqCst));
     let counted = || DECODINGS.load(Ordering::SeqCst) / amount % 256;
-    let (sender, hearer) = place.two_nodes().await;
-    let heard = Collected::default();
+    let (sender, subscriber) = place.two_nodes().await;
+    let received = Collected::default();
     for _ in 0..3 {
-        let put = heard.clone();
-        hearer
+        let sink = received.clone();
+        subscriber
             .subscribe(move |event: Arc<Counted>| {
-                put.push(event);
+                sink.push(event);
                 std::future::ready(())
             })
             .unwrap();
     }
 
     sender.publish(&Counted { n: amount }).await.unwrap();
-    let first = heard.wait_for_len(3).await;
+    let first = received.wait_for_len(3).await;
     assert_eq!(counted(), 1);
     assert!(first.iter().all(|event| event.n == amount));
 }
 
-pub(crate) async fn a_stream_gives_the_events_in_order_and_ends_with_the_bus(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let mut ticks = hearer.stream::<_, u64>("tick").unwrap();
+pub(crate) async fn a_stream_yields_the_events_in_order_and_ends_with_the_bus(place: Place) {
+    let (sender, subscriber) = place.two_nodes().await;
+    let mut ticks = subscriber.stream::<_, u64>("tick").unwrap();
 
     for tick in 0..100_u64 {
         sender.feed("tick", &tick).await.unwrap();
@@ -465,7 +465,7 @@ pub(crate) async fn a_stream_gives_the_events_in_order_and_ends_with_the_bus(pla
         assert_eq!(ticks.next().await, Some(tick));
         assert_eq!(ticks.context().unwrap().sequence(), Some(tick + 1));
     }
-    hearer.shutdown(Duration::from_secs(5)).await.unwrap();
+    subscriber.shutdown(Duration::from_secs(5)).await.unwrap();
 
     assert_eq!(ticks.next().await, None);
 }

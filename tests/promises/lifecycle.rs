@@ -13,7 +13,7 @@ use crate::place::Place;
 const SOON: Duration = Duration::from_secs(5);
 
 pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_queued_events(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let answers: Collected<u64> = sender.collect("answer");
     let begun = Arc::new(Notify::new());
     let begin = Arc::clone(&begun);
@@ -25,22 +25,22 @@ pub(crate) async fn a_shutdown_lets_handlers_finish_and_sends_queued_events(plac
             bus.feed("answer", &question).await.unwrap();
         }
     };
-    hearer.on("question", handler).unwrap();
+    subscriber.on("question", handler).unwrap();
 
     for question in 0..500_u64 {
         sender.feed("question", &question).await.unwrap();
     }
     sender.flush().await.unwrap();
     begun.notified().await;
-    hearer.shutdown(SOON).await.unwrap();
+    subscriber.shutdown(SOON).await.unwrap();
 
     // Events received before the shutdown were handled, and each answer was sent.
-    let handled = hearer.health().sent;
+    let handled = subscriber.health().sent;
     assert!(handled > 0);
     answers
         .wait_for_len(usize::try_from(handled).unwrap())
         .await;
-    assert_eq!(hearer.health().connection, Connection::Closed);
+    assert_eq!(subscriber.health().connection, Connection::Closed);
 }
 
 pub(crate) async fn a_shutdown_counts_events_cut_off_by_its_deadline(place: Place) {
@@ -120,11 +120,11 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
     let tasks_before = tasks();
     let goes = place.node().await;
     let calls = Collected::default();
-    let put = calls.clone();
+    let sink = calls.clone();
     // Slower than the events arrive, and each call shorter than the next: there is always one
     // running.
     let handler = move |tick: u64| {
-        put.push(tick);
+        sink.push(tick);
         tokio::time::sleep(Duration::from_millis(20 + 10 * (tick % 4)))
     };
     goes.on_with("tick", HandlerOptions::new().concurrency(4), handler)
@@ -137,7 +137,7 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
     drop(goes);
 
     let mut tick = 40;
-    wait_for("it hears no more", SOON, async || {
+    wait_for("it receives no more events", SOON, async || {
         tick += 1;
         stays.send_to_all("tick", &tick).await.unwrap().receivers == Some(1)
     })
@@ -147,15 +147,15 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
 
 pub(crate) async fn the_arguments_of_a_handler_keep_no_bus_alive(place: Place) {
     let (stays, goes) = place.two_nodes().await;
-    let kept = Collected::default();
-    let put = kept.clone();
+    let retained = Collected::default();
+    let sink = retained.clone();
     goes.on("tick", move |_: u64, bus: Bus, context: Context| {
-        put.push([bus, context.bus().clone()]);
+        sink.push([bus, context.bus().clone()]);
         std::future::ready(())
     })
     .unwrap();
     stays.send_to_all("tick", &1).await.unwrap();
-    let kept = kept.wait_for(|_| true).await;
+    let retained = retained.wait_for(|_| true).await;
 
     drop(goes);
 
@@ -163,15 +163,15 @@ pub(crate) async fn the_arguments_of_a_handler_keep_no_bus_alive(place: Place) {
         stays.send_to_all("tick", &2).await.unwrap().receivers == Some(1)
     })
     .await;
-    for bus in &*kept {
+    for bus in &*retained {
         let refused = bus.send_to_all("tick", &3).await;
         assert!(matches!(refused, Err(SendError::Closed)), "{refused:?}");
     }
 }
 
 pub(crate) async fn fed_events_are_sent_when_the_bus_is_dropped(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     for tick in 0..1_000_u64 {
         sender.feed("tick", &tick).await.unwrap();
@@ -182,25 +182,25 @@ pub(crate) async fn fed_events_are_sent_when_the_bus_is_dropped(place: Place) {
 }
 
 pub(crate) async fn health_has_all_counts(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
     sender.send_to_all("unwanted", &1).await.unwrap();
     sender.send_to_all("tick", "wrong").await.unwrap();
     sender.send_to_all("tick", &2).await.unwrap();
     ticks.wait_for_len(2).await;
 
-    let (sent, heard) = (sender.health(), hearer.health());
-    assert!(sent.is_ready() && heard.is_ready());
+    let (sent, received) = (sender.health(), subscriber.health());
+    assert!(sent.is_ready() && received.is_ready());
     assert_eq!((sent.sent, sent.outgoing), (4, 0));
     assert_eq!(
         (
-            heard.received,
-            heard.failures,
-            heard.missed,
-            heard.duplicate
+            received.received,
+            received.failures,
+            received.missed,
+            received.duplicate
         ),
         (4, 1, 0, 0)
     );
-    assert_eq!(heard.reconnects, 0);
+    assert_eq!(received.reconnects, 0);
 }

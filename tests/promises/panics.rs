@@ -19,30 +19,30 @@ impl Drop for Explosive {
     }
 }
 
-pub(crate) async fn a_call_that_cannot_even_be_dropped_is_reported_and_the_next_event_is_handled(
+pub(crate) async fn a_call_that_panics_when_it_is_dropped_is_reported_and_the_next_event_is_handled(
     place: Place,
 ) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let ticks = Collected::default();
-    let put = ticks.clone();
+    let sink = ticks.clone();
     let handling = HandlerOptions::new().timeout(Duration::from_millis(100));
     let handler = move |tick: u64| {
-        let put = put.clone();
+        let sink = sink.clone();
         async move {
             if tick == 1 {
                 let _held = Explosive;
                 std::future::pending::<()>().await;
             }
-            put.push(tick);
+            sink.push(tick);
         }
     };
-    hearer.on_with("tick", handling, handler).unwrap();
+    subscriber.on_with("tick", handling, handler).unwrap();
 
     sender.send_to_all("tick", &1).await.unwrap();
     sender.send_to_all("tick", &2).await.unwrap();
 
     assert_eq!(*ticks.wait_for(|_| true).await, 2);
-    let failure = hearer.failures().wait_for(|_| true).await;
+    let failure = subscriber.failures().wait_for(|_| true).await;
     let Failure::Handler {
         cause,
         sequence: number,
@@ -76,14 +76,14 @@ impl Drop for Fragile {
 pub(crate) async fn a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_those_that_share_it(
     place: Place,
 ) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let handled: [Collected<u64>; 2] = Default::default();
-    for put in &handled {
-        let put = put.clone();
-        hearer
+    for sink in &handled {
+        let sink = sink.clone();
+        subscriber
             .subscribe(move |fragile: Arc<Fragile>| {
-                let (put, number) = (put.clone(), fragile.number.0);
-                async move { put.push(number) }
+                let (sink, number) = (sink.clone(), fragile.number.0);
+                async move { sink.push(number) }
             })
             .unwrap();
     }
@@ -99,7 +99,7 @@ pub(crate) async fn a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_
         handled.wait_for(|number| *number == 3).await;
         assert_eq!(handled.all().len(), 3);
     }
-    let failure = hearer.failures().wait_for(|_| true).await;
+    let failure = subscriber.failures().wait_for(|_| true).await;
     let Failure::Handler { cause, event, .. } = &*failure else {
         panic!("{failure}")
     };
@@ -111,17 +111,17 @@ pub(crate) async fn a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_
 }
 
 pub(crate) async fn a_handler_that_panics_when_it_is_removed_is_reported(place: Place) {
-    let (_, hearer) = place.two_nodes().await;
+    let (_, subscriber) = place.two_nodes().await;
     let held = Explosive;
     let handler = move |_: u64| {
         let _held = &held;
         std::future::ready(())
     };
-    let subscription = hearer.on("tick", handler).unwrap();
+    let subscription = subscriber.on("tick", handler).unwrap();
 
-    hearer.off(subscription).await;
+    subscriber.off(subscription).await;
 
-    let failure = hearer.failures().wait_for(|_| true).await;
+    let failure = subscriber.failures().wait_for(|_| true).await;
     assert!(
         tidings::report(&*failure)
             .to_string()
@@ -131,39 +131,39 @@ pub(crate) async fn a_handler_that_panics_when_it_is_removed_is_reported(place: 
 }
 
 pub(crate) async fn a_hook_that_panics_gets_the_next_failure(place: Place) {
-    let told = Collected::default();
-    let put = told.clone();
+    let reported = Collected::default();
+    let sink = reported.clone();
     let hook = move |failure: Failure| {
-        put.push(failure.to_string());
+        sink.push(failure.to_string());
         panic!("it is too much for the hook");
     };
     let bus = place.builder().on_failure(hook).start().await.unwrap();
     bus.on("tick", |_: u64| async {}).unwrap();
 
     bus.send_to_all("tick", "one").await.unwrap();
-    told.wait_for_len(1).await;
+    reported.wait_for_len(1).await;
     bus.send_to_all("tick", "two").await.unwrap();
 
-    told.wait_for_len(2).await;
+    reported.wait_for_len(2).await;
 }
 
-pub(crate) async fn a_shutdown_ends_well_although_all_that_it_cuts_off_panics(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+pub(crate) async fn a_shutdown_succeeds_although_all_cancelled_calls_panic(place: Place) {
+    let (sender, subscriber) = place.two_nodes().await;
     let (begun, held) = (Collected::default(), Explosive);
-    let put = begun.clone();
+    let sink = begun.clone();
     let handler = move |tick: u64| {
         let held = held.clone();
-        put.push(tick);
+        sink.push(tick);
         async move {
             let _held = held;
             std::future::pending::<()>().await;
         }
     };
-    hearer.on("tick", handler).unwrap();
+    subscriber.on("tick", handler).unwrap();
     sender.send_to_all("tick", &1).await.unwrap();
     begun.wait_for_len(1).await;
 
-    let error = hearer.shutdown(Duration::from_millis(50)).await;
+    let error = subscriber.shutdown(Duration::from_millis(50)).await;
 
     assert_eq!(error.unwrap_err().running, 1);
 }
@@ -171,13 +171,13 @@ pub(crate) async fn a_shutdown_ends_well_although_all_that_it_cuts_off_panics(pl
 pub(crate) async fn a_state_and_a_handler_may_panic_when_their_bus_is_dropped(place: Place) {
     let bus = place.builder().state(Explosive).start().await.unwrap();
     let (begun, go_on) = (Collected::default(), Arc::new(tokio::sync::Notify::new()));
-    let (put, wait) = (begun.clone(), Arc::clone(&go_on));
+    let (sink, wait) = (begun.clone(), Arc::clone(&go_on));
     let held = (Arc::new(()), Explosive);
     let is_held = Arc::downgrade(&held.0);
     let handler = move |tick: u64| {
         let _held = &held;
         let wait = Arc::clone(&wait);
-        put.push(tick);
+        sink.push(tick);
         async move { wait.notified().await }
     };
     bus.on("tick", handler).unwrap();
@@ -214,9 +214,9 @@ impl Drop for Unspeakable {
 pub(crate) async fn an_error_may_panic_when_it_is_logged_and_dropped(place: Place) {
     let bus = place.builder().start().await.unwrap();
     let handled = Collected::default();
-    let put = handled.clone();
+    let sink = handled.clone();
     let handler = move |tick: u64| {
-        put.push(tick);
+        sink.push(tick);
         async { Err::<(), HandlerError>(Box::new(Unspeakable)) }
     };
     bus.on("tick", handler).unwrap();

@@ -22,13 +22,13 @@ pub(crate) fn slow(node: &Node, handling: HandlerOptions) -> Slow {
         Arc::new(Semaphore::new(0)),
         Collected::default(),
     );
-    let (begin, wait, put) = (begun.clone(), Arc::clone(&permits), handled.clone());
+    let (begin, wait, sink) = (begun.clone(), Arc::clone(&permits), handled.clone());
     let handler = move |tick: u64| {
-        let (begin, wait, put) = (begin.clone(), Arc::clone(&wait), put.clone());
+        let (begin, wait, sink) = (begin.clone(), Arc::clone(&wait), sink.clone());
         async move {
             begin.push(tick);
             wait.acquire().await.expect("nobody closes it").forget();
-            put.push(tick);
+            sink.push(tick);
         }
     };
     node.on_with("tick", handling, handler)
@@ -67,26 +67,26 @@ async fn wait_for_overflow(node: &Node, missed: u64) {
 }
 
 pub(crate) async fn a_full_queue_that_drops_the_newest_counts_them(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let slow = slow(
-        &hearer,
+        &subscriber,
         HandlerOptions::new()
             .queue(5)
             .overflow(Overflow::DropNewest),
     );
-    let all: Collected<u64> = hearer.collect("tick");
+    let all: Collected<u64> = subscriber.collect("tick");
 
     send(&sender, 0..1).await;
     slow.begun.wait_for_len(1).await;
     send(&sender, 1..20).await;
     all.wait_for_len(20).await;
     // The handler has one, and the queue holds five more.
-    wait_for_overflow(&hearer, 14).await;
+    wait_for_overflow(&subscriber, 14).await;
 
     slow.permits.add_permits(20);
     let handled = slow.handled.wait_for_len(6).await;
     assert!(handled.iter().map(|tick| **tick).eq(0..6));
-    let gap = hearer.gaps().wait_for(|_| true).await;
+    let gap = subscriber.gaps().wait_for(|_| true).await;
     assert_eq!(gap.sender, Some(sender.id()));
     let GapReason::Overflow { handler } = &gap.reason else {
         panic!("{gap}")
@@ -95,14 +95,14 @@ pub(crate) async fn a_full_queue_that_drops_the_newest_counts_them(place: Place)
 }
 
 pub(crate) async fn a_full_queue_that_drops_the_oldest_counts_them(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let slow = slow(
-        &hearer,
+        &subscriber,
         HandlerOptions::new()
             .queue(5)
             .overflow(Overflow::DropOldest),
     );
-    let all: Collected<u64> = hearer.collect("tick");
+    let all: Collected<u64> = subscriber.collect("tick");
 
     send(&sender, 0..20).await;
     all.wait_for_len(20).await;
@@ -110,7 +110,7 @@ pub(crate) async fn a_full_queue_that_drops_the_oldest_counts_them(place: Place)
     slow.handled.wait_for(|tick| *tick == 19).await;
 
     let handled = slow.handled.all();
-    wait_for_overflow(&hearer, 20 - handled.len() as u64).await;
+    wait_for_overflow(&subscriber, 20 - handled.len() as u64).await;
     let newest: Vec<u64> = handled[handled.len() - 5..]
         .iter()
         .map(|tick| **tick)
@@ -119,14 +119,14 @@ pub(crate) async fn a_full_queue_that_drops_the_oldest_counts_them(place: Place)
 }
 
 pub(crate) async fn a_slow_handler_loses_nothing_by_default(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+    let (sender, subscriber) = place.two_nodes().await;
     let ticks = Collected::default();
-    let put = ticks.clone();
+    let sink = ticks.clone();
     let handler = move |tick: u64| {
-        put.push(tick);
+        sink.push(tick);
         tokio::task::yield_now()
     };
-    hearer
+    subscriber
         .on_with("tick", HandlerOptions::new().queue(4), handler)
         .unwrap();
 
@@ -135,27 +135,27 @@ pub(crate) async fn a_slow_handler_loses_nothing_by_default(place: Place) {
     }
     sender.flush().await.unwrap();
 
-    let heard = ticks.wait_for_len(1_000).await;
-    assert!(heard.iter().map(|tick| **tick).eq(0..1_000));
-    assert!(hearer.gaps().all().is_empty());
+    let received = ticks.wait_for_len(1_000).await;
+    assert!(received.iter().map(|tick| **tick).eq(0..1_000));
+    assert!(subscriber.gaps().all().is_empty());
 }
 
 pub(crate) async fn a_blocked_handler_loses_events_beyond_its_queue_and_others_none(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let stuck = slow(&hearer, HandlerOptions::new().queue(8));
-    let all: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let stuck = slow(&subscriber, HandlerOptions::new().queue(8));
+    let all: Collected<u64> = subscriber.collect("tick");
 
     for tick in 0..1_000_u64 {
         sender.feed("tick", &tick).await.unwrap();
     }
     sender.flush().await.unwrap();
     all.wait_for_len(1_000).await;
-    hearer.gaps().wait_for(|_| true).await;
+    subscriber.gaps().wait_for(|_| true).await;
     stuck.permits.add_permits(1_000);
     tidings_testkit::wait_for(
         "all is accounted for",
         Duration::from_secs(10),
-        async || stuck.handled.all().len() as u64 + overflowed(&hearer.gaps().all()) == 1_000,
+        async || stuck.handled.all().len() as u64 + overflowed(&subscriber.gaps().all()) == 1_000,
     )
     .await;
 
@@ -166,9 +166,9 @@ pub(crate) async fn a_blocked_handler_loses_events_beyond_its_queue_and_others_n
 }
 
 pub(crate) async fn a_dropped_stream_has_no_queue_to_fill(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let mut dropped = hearer.stream::<_, u64>("tick").unwrap();
-    let all: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let mut dropped = subscriber.stream::<_, u64>("tick").unwrap();
+    let all: Collected<u64> = subscriber.collect("tick");
     send(&sender, 0..1).await;
     assert_eq!(dropped.next().await, Some(0));
 
@@ -183,5 +183,5 @@ pub(crate) async fn a_dropped_stream_has_no_queue_to_fill(place: Place) {
         }
     }
 
-    assert!(hearer.gaps().all().is_empty() && hearer.failures().all().is_empty());
+    assert!(subscriber.gaps().all().is_empty() && subscriber.failures().all().is_empty());
 }

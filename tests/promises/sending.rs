@@ -22,8 +22,8 @@ pub(crate) async fn a_receipt_has_the_number_and_the_receivers(place: Place) {
 }
 
 pub(crate) async fn a_name_that_cannot_be_encoded_is_rejected_and_nothing_is_sent(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
     let long = "x".repeat(129);
 
     for name in ["", "a b", "a\"b", "a\nb", "ä", "{a}", "a*", &long] {
@@ -43,13 +43,13 @@ pub(crate) async fn a_name_that_cannot_be_encoded_is_rejected_and_nothing_is_sen
     sender.send_to_all("tick", &1).await.unwrap();
 
     ticks.wait_for_len(1).await;
-    assert_eq!(hearer.health().received, 1);
-    assert!(hearer.gaps().all().is_empty());
+    assert_eq!(subscriber.health().received, 1);
+    assert!(subscriber.gaps().all().is_empty());
 }
 
 pub(crate) async fn a_payload_larger_than_a_frame_is_rejected_and_nothing_is_lost(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let texts: Collected<String> = hearer.collect("text");
+    let (sender, subscriber) = place.two_nodes().await;
+    let texts: Collected<String> = subscriber.collect("text");
 
     sender.feed("text", "before").await.unwrap();
     let refused = sender.send_to_all("text", &"x".repeat(2 << 20)).await;
@@ -64,12 +64,12 @@ pub(crate) async fn a_payload_larger_than_a_frame_is_rejected_and_nothing_is_los
         texts.iter().map(|text| text.as_str()).collect::<Vec<_>>(),
         ["before", "after"]
     );
-    assert!(hearer.gaps().all().is_empty());
+    assert!(subscriber.gaps().all().is_empty());
 }
 
 pub(crate) async fn a_payload_nested_too_deep_is_rejected_and_nothing_is_lost(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
     let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
 
     sender.feed("tick", &1).await.unwrap();
@@ -81,7 +81,7 @@ pub(crate) async fn a_payload_nested_too_deep_is_rejected_and_nothing_is_lost(pl
         refused.contains("`deep`") && refused.contains("deeper than 32"),
         "{refused}"
     );
-    assert_heard_both(&hearer, &ticks).await;
+    assert_heard_both(&subscriber, &ticks).await;
 }
 
 struct Unwritable;
@@ -96,8 +96,8 @@ impl Serialize for Unwritable {
 }
 
 pub(crate) async fn a_payload_that_cannot_be_encoded_is_rejected_and_nothing_is_lost(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     sender.feed("tick", &1).await.unwrap();
     let refused = sender.send_to_all("tick", &Unwritable).await;
@@ -105,12 +105,12 @@ pub(crate) async fn a_payload_that_cannot_be_encoded_is_rejected_and_nothing_is_
     assert!(sender.feed("tick", &Unwritable).await.is_err());
     sender.send_to_all("tick", &2).await.unwrap();
 
-    assert_heard_both(&hearer, &ticks).await;
+    assert_heard_both(&subscriber, &ticks).await;
 }
 
 pub(crate) async fn all_fed_events_are_received_after_a_flush(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     for tick in 0..20_000_u64 {
         sender.feed("tick", &tick).await.unwrap();
@@ -118,11 +118,11 @@ pub(crate) async fn all_fed_events_are_received_after_a_flush(place: Place) {
     sender.flush().await.unwrap();
 
     assert_eq!(sender.health().sent, 20_000);
-    let heard = ticks.wait_for_len(20_000).await;
-    assert!(heard.iter().map(|tick| **tick).eq(0..20_000));
+    let received = ticks.wait_for_len(20_000).await;
+    assert!(received.iter().map(|tick| **tick).eq(0..20_000));
 }
 
-pub(crate) async fn a_send_that_is_dropped_while_its_receiver_is_looked_for_is_reported(
+pub(crate) async fn a_send_that_is_dropped_during_the_lookup_of_its_recipient_is_reported(
     place: Place,
 ) {
     let sender = place.node().await;
@@ -145,13 +145,13 @@ pub(crate) async fn a_send_that_is_dropped_while_its_receiver_is_looked_for_is_r
     for (failure, name) in failures.iter().zip(["tick", "tock"]) {
         let dropped = Unconfirmed::NotSent(SendFailure::Dropped);
         assert!(
-            matches!(&**failure, Failure::Send { events: 1, event, why: fate }
-                if event == name && *fate == dropped),
+            matches!(&**failure, Failure::Send { events: 1, event, why: result }
+                if event == name && *result == dropped),
             "{failure}"
         );
     }
-    let unsent = sender.flush().await.unwrap_err();
-    assert_eq!(unsent.undelivered().len(), 2);
+    let undelivered = sender.flush().await.unwrap_err();
+    assert_eq!(undelivered.undelivered().len(), 2);
 }
 
 pub(crate) async fn concurrent_sends_get_different_numbers(place: Place) {
@@ -188,8 +188,8 @@ impl Serialize for Panics {
 }
 
 pub(crate) async fn a_payload_that_panics_when_it_is_encoded_loses_no_other_event(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
-    let ticks: Collected<u64> = hearer.collect("tick");
+    let (sender, subscriber) = place.two_nodes().await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
 
     sender.feed("tick", &1).await.unwrap();
     let bus = sender.bus().clone();
@@ -197,7 +197,7 @@ pub(crate) async fn a_payload_that_panics_when_it_is_encoded_loses_no_other_even
     assert!(panicked.unwrap_err().is_panic());
     sender.send_to_all("tick", &2).await.unwrap();
 
-    assert_heard_both(&hearer, &ticks).await;
+    assert_heard_both(&subscriber, &ticks).await;
 }
 
 struct Curious(Bus);
@@ -209,7 +209,7 @@ impl Serialize for Curious {
 }
 
 pub(crate) async fn a_payload_may_read_the_health_of_the_bus_while_it_is_encoded(place: Place) {
-    let (tell, told) = oneshot::channel();
+    let (tell, reported) = oneshot::channel();
     // On a thread and a runtime that nobody waits for: a task that hangs is left behind.
     std::thread::spawn(move || {
         Runtime::new().unwrap().block_on(async {
@@ -221,14 +221,14 @@ pub(crate) async fn a_payload_may_read_the_health_of_the_bus_while_it_is_encoded
         });
     });
 
-    let is_up = timeout(Duration::from_secs(5), told).await;
+    let is_up = timeout(Duration::from_secs(5), reported).await;
 
     assert!(is_up.expect("the send does not hang").unwrap());
 }
 
 /// Checks that events before and after the rejected one arrive, and nothing is missing in between.
-async fn assert_heard_both(hearer: &Node, ticks: &Collected<u64>) {
+async fn assert_heard_both(subscriber: &Node, ticks: &Collected<u64>) {
     let ticks = ticks.wait_for_len(2).await;
     assert!(ticks.iter().map(|tick| **tick).eq([1, 2]), "{ticks:?}");
-    assert!(hearer.failures().all().is_empty() && hearer.gaps().all().is_empty());
+    assert!(subscriber.failures().all().is_empty() && subscriber.gaps().all().is_empty());
 }

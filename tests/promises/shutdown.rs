@@ -38,7 +38,7 @@ pub(crate) async fn a_shutdown_handles_events_that_its_bus_just_fed(place: Place
     }
 }
 
-pub(crate) async fn shutdowns_at_once_all_end_as_the_first_does(place: Place) {
+pub(crate) async fn concurrent_shutdowns_have_the_result_of_the_first(place: Place) {
     let node = place.node().await;
     let stuck = slow(&node, HandlerOptions::new());
     node.send_to_all("tick", &1).await.unwrap();
@@ -109,19 +109,19 @@ pub(crate) async fn a_shutdown_counts_the_unhandled_rest_of_a_frame(place: Place
     }
 }
 
-pub(crate) async fn a_handler_may_shut_its_bus_down(place: Place) {
-    let (sender, hearer) = place.two_nodes().await;
+pub(crate) async fn a_handler_may_shut_down_its_bus(place: Place) {
+    let (sender, subscriber) = place.two_nodes().await;
     let ended: Collected<bool> = Collected::default();
-    let put = ended.clone();
-    hearer
+    let sink = ended.clone();
+    subscriber
         .on("stop", move |(): (), bus: Bus| {
-            let put = put.clone();
-            async move { put.push(bus.shutdown(SOON).await.is_ok()) }
+            let sink = sink.clone();
+            async move { sink.push(bus.shutdown(SOON).await.is_ok()) }
         })
         .unwrap();
 
     sender.send_to_all("stop", &()).await.unwrap();
 
     assert!(*ended.wait_for(|_| true).await);
-    assert_eq!(hearer.health().connection, Connection::Closed);
+    assert_eq!(subscriber.health().connection, Connection::Closed);
 }

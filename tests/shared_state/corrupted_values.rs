@@ -9,7 +9,7 @@ use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::shared_state::maps::{soon, user, users};
 use crate::shared_state::raw_redis::{
-    KEY, NOTICE, announce, checking_often, connected, hearing, limit,
+    KEY, NOTIFICATION, announce, checking_often, connected, limit, subscription,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ async fn is_known(shared: &Shared<u64>) -> LoadError {
 async fn spoil(redis: &Redis, fields: &[&str]) {
     let words = [&["HSET", KEY], fields].concat();
     redis.command(&words).await;
-    announce(redis, NOTICE).await;
+    announce(redis, NOTIFICATION).await;
 }
 
 fn reported(node: &Node) -> usize {
@@ -79,7 +79,7 @@ async fn a_key_of_another_type_is_named_in_the_error() {
 }
 
 #[tokio::test]
-async fn one_key_of_another_type_spoils_no_other_value() {
+async fn a_key_of_another_type_affects_no_other_value() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let (limit, other) = (limit(&node), node.shared::<u64>("other").unwrap());
@@ -95,8 +95,8 @@ async fn one_key_of_another_type_spoils_no_other_value() {
     becomes(&other, Some(2)).await;
     let problem = is_known(&limit).await;
     assert!(matches!(problem, LoadError::Foreign { .. }), "{problem:?}");
-    let kept = limit.get().await.unwrap();
-    assert_eq!(kept.value().map(|value| **value), Some(1));
+    let retained = limit.get().await.unwrap();
+    assert_eq!(retained.value().map(|value| **value), Some(1));
 }
 
 #[tokio::test]
@@ -111,13 +111,13 @@ async fn a_payload_that_does_not_decode_leaves_the_older_value_until_a_good_one_
     let problem = is_known(&limit).await;
 
     assert!(matches!(problem, LoadError::Decode { .. }), "{problem:?}");
-    let kept = limit.get().await.unwrap();
-    assert_eq!(kept.value().map(|value| **value), Some(1));
+    let retained = limit.get().await.unwrap();
+    assert_eq!(retained.value().map(|value| **value), Some(1));
     assert!(limit.refresh().await.is_err());
     let refused = limit.update(|old| old.unwrap() + 1).await.unwrap_err();
     assert!(matches!(refused, StoreError::Load { .. }), "{refused:?}");
     for _ in 0..10 {
-        announce(&redis, NOTICE).await;
+        announce(&redis, NOTIFICATION).await;
         limit.refresh().await.unwrap_err();
     }
     until_reported(&node).await;
@@ -139,7 +139,7 @@ async fn a_notification_that_cannot_be_read_makes_the_copies_refresh() {
     limit.set(&0).await.unwrap();
     users.set(&7, &user("Ada")).await.unwrap();
     let nested = format!("{}1{}", "[".repeat(32), "]".repeat(32));
-    let too_deep = NOTICE.replace("}}", &format!(",\"value\":{nested}}}}}"));
+    let too_deep = NOTIFICATION.replace("}}", &format!(",\"value\":{nested}}}}}"));
     let frames = [
         &*too_deep,
         r#"{"event":"tidings.shared","data":7}"#,
@@ -249,10 +249,10 @@ async fn hostile_payloads_are_errors() {
     let mut connection = connected(&redis).await;
     // Nested arrays, and one that claims 2^32 - 1 items.
     for payload in [vec![0x91_u8; 600], vec![0xdd, 0xff, 0xff, 0xff, 0xff]] {
-        let mut put = redis::cmd("HSET");
-        put.arg(KEY).arg("value").arg(payload);
-        put.arg(&["format", "msgpack", "nonce", "a", "version", "1"]);
-        put.exec_async(&mut connection).await.unwrap();
+        let mut sink = redis::cmd("HSET");
+        sink.arg(KEY).arg("value").arg(payload);
+        sink.arg(&["format", "msgpack", "nonce", "a", "version", "1"]);
+        sink.exec_async(&mut connection).await.unwrap();
 
         let error = value.get().await.unwrap_err();
 
@@ -314,12 +314,12 @@ async fn a_redis_that_rejects_writes_changes_nothing() {
         assert_eq!(limit.refresh().await.unwrap().version(), 1);
         redis.command(&["CONFIG", "SET", setting, allowing]).await;
     }
-    let heard = limit.set(&2).await.unwrap();
-    assert_eq!(heard.version(), 2);
+    let received = limit.set(&2).await.unwrap();
+    assert_eq!(received.version(), 2);
 }
 
 #[tokio::test]
-async fn while_redis_is_away_the_last_value_is_served_and_nothing_is_written() {
+async fn while_redis_is_unreachable_the_last_value_is_served_and_writes_fail() {
     let mut redis = Redis::start().await;
     let (a, b) = (
         Node::start(Bus::builder(&redis.url())).await,
@@ -330,7 +330,7 @@ async fn while_redis_is_away_the_last_value_is_served_and_nothing_is_written() {
     becomes(&there, Some(1)).await;
 
     redis.kill();
-    wait_for("the outage is noticed", SOON, async || {
+    wait_for("the outage is detected", SOON, async || {
         here.peek()
             .is_some_and(|known| known.stale_since().is_some())
     })
@@ -345,10 +345,10 @@ async fn while_redis_is_away_the_last_value_is_served_and_nothing_is_written() {
         here.update(|_| 2).await.map(drop),
         here.clear().await,
     ] {
-        let Err(StoreError::Unconfirmed { why: fate, .. }) = refused else {
+        let Err(StoreError::Unconfirmed { why: result, .. }) = refused else {
             panic!("{refused:?}");
         };
-        assert_eq!(fate, away);
+        assert_eq!(result, away);
     }
     let unread = here.refresh().await.unwrap_err();
     assert!(matches!(
@@ -386,7 +386,7 @@ async fn a_version_that_was_reset_is_followed() {
         "HSET", KEY, "format", "json", "value", "3", "version", "4", "nonce", "old",
     ];
     redis.command(&old).await;
-    announce(&redis, NOTICE).await;
+    announce(&redis, NOTIFICATION).await;
 
     becomes(&limit, Some(3)).await;
     assert_eq!(limit.get().await.unwrap().version(), 4);
@@ -433,9 +433,9 @@ async fn a_lost_notification_is_made_up_for_after_a_gap() {
 /// Writes bytes that are not UTF-8.
 async fn spoil_with_bytes(redis: &Redis, key: &str, field: &str) {
     let mut connection = connected(redis).await;
-    let mut put = redis::cmd("HSET");
-    put.arg(key).arg(field).arg(&b"\xff\xfe"[..]);
-    put.exec_async(&mut connection).await.unwrap();
+    let mut sink = redis::cmd("HSET");
+    sink.arg(key).arg(field).arg(&b"\xff\xfe"[..]);
+    sink.exec_async(&mut connection).await.unwrap();
 }
 
 #[tokio::test]
@@ -467,7 +467,7 @@ async fn a_value_that_is_not_utf_8_breaks_no_other_value() {
 }
 
 #[tokio::test]
-async fn a_nonce_that_is_no_text_is_replaced_with_certainty() {
+async fn a_nonce_that_is_not_utf_8_is_replaced() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -535,10 +535,10 @@ async fn a_watch_sees_that_a_problem_of_an_absent_value_is_over() {
     let mut changes = limit.watch();
 
     redis.command(&["RPUSH", KEY, "x"]).await;
-    announce(&redis, NOTICE).await;
+    announce(&redis, NOTIFICATION).await;
     assert!(changes.changed().await.unwrap().problem().is_some());
     redis.command(&["DEL", KEY]).await;
-    announce(&redis, NOTICE).await;
+    announce(&redis, NOTIFICATION).await;
 
     let over = soon(changes.changed()).await;
     assert!(over.unwrap().problem().is_none());
@@ -565,7 +565,7 @@ async fn a_write_without_permission_to_write_or_to_notify_is_not_done() {
 }
 
 #[tokio::test]
-async fn a_foreign_nonce_does_not_travel() {
+async fn a_foreign_nonce_is_not_copied() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let limit = limit(&node);
@@ -575,12 +575,12 @@ async fn a_foreign_nonce_does_not_travel() {
             "HSET", KEY, "format", "json", "value", "1", "version", "1", "nonce", &long,
         ])
         .await;
-    let hearing = hearing(&redis).await;
+    let subscription = subscription(&redis).await;
 
     limit.set(&2).await.unwrap();
 
-    let notice = next_notice(hearing).await;
-    assert!(notice.len() < 1_000, "{} bytes", notice.len());
+    let notification = next_notification(subscription).await;
+    assert!(notification.len() < 1_000, "{} bytes", notification.len());
 }
 
 #[derive(Deserialize, Serialize)]
@@ -593,15 +593,15 @@ impl Drop for Bomb {
 }
 
 #[tokio::test]
-async fn a_value_that_panics_where_it_is_dropped_does_not_stop_the_others() {
+async fn a_value_that_panics_when_it_is_dropped_does_not_stop_the_others() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let bomb = node.shared::<Bomb>("limit").unwrap();
     let other = node.shared::<u64>("other").unwrap();
-    let put = [
+    let sink = [
         "format", "json", "value", "13", "version", "1", "nonce", "a",
     ];
-    spoil(&redis, &put).await;
+    spoil(&redis, &sink).await;
     assert_eq!(bomb.refresh().await.unwrap().version(), 1);
     assert!(other.get().await.unwrap().value().is_none());
 
@@ -658,17 +658,17 @@ async fn a_value_in_message_pack_is_not_inlined() {
         .await;
     let sharing = tidings::SharedOptions::new().inline_up_to(100);
     let limit = node.shared_with::<u64>("limit", sharing).unwrap();
-    let hearing = hearing(&redis).await;
+    let subscription = subscription(&redis).await;
 
     limit.set(&2).await.unwrap();
 
-    let notice = next_notice(hearing).await;
-    assert!(!notice.contains(r#""value""#), "{notice}");
+    let notification = next_notification(subscription).await;
+    assert!(!notification.contains(r#""value""#), "{notification}");
 }
 
 /// Returns the first notification of a shared value.
-async fn next_notice(hearing: redis::aio::PubSub) -> String {
-    let mut frames = hearing.into_on_message();
+async fn next_notification(subscription: redis::aio::PubSub) -> String {
+    let mut frames = subscription.into_on_message();
     loop {
         let frame = frames.next().await.unwrap();
         let text = String::from_utf8_lossy(frame.get_payload_bytes()).into_owned();

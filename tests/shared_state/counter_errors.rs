@@ -19,7 +19,7 @@ fn visits(node: &Node) -> Counter {
 
 fn fate_of(error: CounterError) -> Unconfirmed {
     match error {
-        CounterError::Unconfirmed { why: fate, .. } => fate,
+        CounterError::Unconfirmed { why: result, .. } => result,
         error => panic!("{error}"),
     }
 }
@@ -28,7 +28,7 @@ fn fate_of(error: CounterError) -> Unconfirmed {
 fn refusal(error: CounterError) -> String {
     match fate_of(error) {
         Unconfirmed::NotSent(SendFailure::Refused(words)) => words.to_string(),
-        fate => panic!("{fate}"),
+        result => panic!("{result}"),
     }
 }
 
@@ -57,7 +57,7 @@ async fn a_count_on_a_value_that_is_not_a_number_changes_nothing() {
 }
 
 #[tokio::test]
-async fn redis_cli_counts_too() {
+async fn redis_cli_can_count() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     visits(&node).add(40).await.unwrap();
@@ -113,9 +113,9 @@ async fn nothing_is_counted_while_redis_is_away() {
     let node = redis.node().await;
     redis.cut_off(&node).await;
 
-    let fate = fate_of(visits(&node).add(1).await.unwrap_err());
+    let result = fate_of(visits(&node).add(1).await.unwrap_err());
 
-    assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Unreachable));
+    assert_eq!(result, Unconfirmed::NotSent(SendFailure::Unreachable));
     redis.restore(&node).await;
     wait_for("it counts again", SOON, async || {
         visits(&node).add(1).await.is_ok()
@@ -157,8 +157,11 @@ async fn a_count_without_an_answer_in_time_is_unknown() {
     let error = visits(&node).add(1).await.unwrap_err();
     redis.resume();
 
-    let fate = fate_of(error);
-    assert_eq!(fate, Unconfirmed::Unknown(SendFailure::TimedOut(patience)));
+    let result = fate_of(error);
+    assert_eq!(
+        result,
+        Unconfirmed::Unknown(SendFailure::TimedOut(patience))
+    );
 }
 
 #[tokio::test]

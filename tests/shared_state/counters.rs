@@ -80,9 +80,9 @@ pub(crate) async fn a_bus_that_was_shut_down_counts_nothing(place: Place) {
 
     let error = visits.add(1).await.unwrap_err();
 
-    let CounterError::Unconfirmed { why: fate, .. } = error else {
+    let CounterError::Unconfirmed { why: result, .. } = error else {
         panic!("{error}");
     };
-    assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Closed));
+    assert_eq!(result, Unconfirmed::NotSent(SendFailure::Closed));
     assert_eq!(other.counter("visits").unwrap().get().await.unwrap(), 0);
 }

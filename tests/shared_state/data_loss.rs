@@ -19,7 +19,7 @@ fn limit(node: &Node, policy: WhenLost) -> Shared<u64> {
     node.shared_with("limit", sharing).unwrap()
 }
 
-fn kept(node: &Node) -> Shared<u64> {
+fn retained(node: &Node) -> Shared<u64> {
     node.shared("limit").unwrap()
 }
 
@@ -35,7 +35,7 @@ fn is_lost(shared: &Shared<u64>) -> bool {
 }
 
 async fn until_lost(shared: &Shared<u64>) {
-    wait_for("the loss is noticed", SOON, async || is_lost(shared)).await;
+    wait_for("the loss is detected", SOON, async || is_lost(shared)).await;
 }
 
 async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
@@ -50,7 +50,7 @@ async fn becomes(shared: &Shared<u64>, wanted: Option<u64>) {
 async fn an_empty_restart_of_redis_removes_no_value_from_any_process() {
     let mut redis = Redis::start().await;
     let (a, b) = (restarting(&redis).await, restarting(&redis).await);
-    let (here, there) = (kept(&a), kept(&b));
+    let (here, there) = (retained(&a), retained(&b));
     here.set(&7).await.unwrap();
     there.get().await.unwrap();
     let mut changes = there.watch();
@@ -62,18 +62,18 @@ async fn an_empty_restart_of_redis_removes_no_value_from_any_process() {
         let known = shared.get().await.unwrap();
         assert_eq!(known.value().map(|value| **value), Some(7));
     }
-    let told = changes.changed().await.unwrap();
-    assert!(matches!(told.freshness(), Freshness::Lost { .. }));
+    let reported = changes.changed().await.unwrap();
+    assert!(matches!(reported.freshness(), Freshness::Lost { .. }));
     here.set(&8).await.unwrap();
     becomes(&here, Some(8)).await;
     becomes(&there, Some(8)).await;
 }
 
 #[tokio::test]
-async fn a_value_that_redis_no_longer_has_is_lost_whatever_took_it() {
+async fn a_value_missing_in_redis_is_lost_for_any_reason() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
-    let limit = kept(&node);
+    let limit = retained(&node);
     for (written, words) in (1..).zip([
         &["FLUSHALL"][..],
         &["FLUSHDB"],
@@ -95,7 +95,7 @@ async fn a_value_that_redis_no_longer_has_is_lost_whatever_took_it() {
 async fn a_redis_that_evicts_any_key_loses_values() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
-    let limit = kept(&node);
+    let limit = retained(&node);
     limit.set(&7).await.unwrap();
     let evict = ["CONFIG", "SET", "maxmemory-policy", "allkeys-random"];
     redis.command(&evict).await;
@@ -111,7 +111,7 @@ async fn a_redis_that_evicts_any_key_loses_values() {
 async fn a_full_redis_without_eviction_rejects_writes_and_loses_nothing() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let limit = kept(&node);
+    let limit = retained(&node);
     limit.set(&7).await.unwrap();
 
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
@@ -130,7 +130,7 @@ async fn a_redis_that_persists_loses_nothing_when_it_restarts() {
         .config("appendfsync", "always");
     let mut redis = redis.start().await;
     let node = restarting(&redis).await;
-    let limit = kept(&node);
+    let limit = retained(&node);
     limit.set(&7).await.unwrap();
 
     redis.restart().await;
@@ -147,7 +147,7 @@ async fn a_redis_that_persists_loses_nothing_when_it_restarts() {
 async fn an_update_of_a_lost_value_continues_from_the_last_copy() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
-    let limit = kept(&node);
+    let limit = retained(&node);
     limit.set(&7).await.unwrap();
     redis.command(&["FLUSHALL"]).await;
 
@@ -163,7 +163,7 @@ async fn an_update_of_a_lost_value_continues_from_the_last_copy() {
 }
 
 #[tokio::test]
-async fn a_value_with_a_time_to_live_is_over_and_not_lost() {
+async fn an_expired_value_is_not_lost() {
     let redis = Redis::start().await;
     let (a, b) = (checking_often(&redis).await, checking_often(&redis).await);
     let sharing = || {
@@ -172,7 +172,7 @@ async fn a_value_with_a_time_to_live_is_over_and_not_lost() {
             .inline_up_to(100)
     };
     let here = a.shared_with::<u64>("limit", sharing()).unwrap();
-    let there = kept(&b);
+    let there = retained(&b);
     there.get().await.unwrap();
 
     here.set(&7).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_value_with_a_time_to_live_is_over_and_not_lost() {
 }
 
 #[tokio::test]
-async fn a_lost_value_is_empty_where_that_is_wanted() {
+async fn a_lost_value_is_absent_with_that_policy() {
     let redis = Redis::start().await;
     let node = checking_often(&redis).await;
     let limit = limit(&node, WhenLost::Clear);
@@ -191,9 +191,9 @@ async fn a_lost_value_is_empty_where_that_is_wanted() {
 
     redis.command(&["FLUSHALL"]).await;
 
-    let told = changes.changed().await.unwrap();
-    assert!(told.value().is_none());
-    assert!(matches!(told.freshness(), Freshness::Lost { .. }));
+    let reported = changes.changed().await.unwrap();
+    assert!(reported.value().is_none());
+    assert!(matches!(reported.freshness(), Freshness::Lost { .. }));
     let updated = limit
         .update(|old| old.copied().unwrap_or(0) + 1)
         .await
@@ -216,7 +216,7 @@ async fn apart(redis: &Redis) -> [(Node, Shared<u64>); 2] {
 }
 
 #[tokio::test]
-async fn a_lost_value_is_written_back_for_processes_that_never_had_it() {
+async fn a_lost_value_is_restored_for_processes_that_never_had_it() {
     let mut redis = Redis::start().await;
     let node = restarting(&redis).await;
     let here = limit(&node, WhenLost::Restore);
@@ -227,13 +227,13 @@ async fn a_lost_value_is_written_back_for_processes_that_never_had_it() {
 
     becomes(&here, Some(7)).await;
     let late = restarting(&redis).await;
-    let read = kept(&late).refresh().await.unwrap();
+    let read = retained(&late).refresh().await.unwrap();
     assert_eq!(read.value().map(|value| **value), Some(7));
     assert_eq!(read.version(), 2);
 }
 
 #[tokio::test]
-async fn the_newest_copy_is_written_back_whichever_comes_first() {
+async fn the_newest_copy_is_restored_in_any_order() {
     let redis = Redis::start().await;
     let [(a, here), (b, there)] = apart(&redis).await;
     redis.cut_off(&a).await;

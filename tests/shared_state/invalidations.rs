@@ -24,7 +24,7 @@ async fn loaded(users: &Users, id: u64, name: &str) -> Arc<User> {
 }
 
 async fn until_taken(users: &Users) {
-    wait_for("redis takes the invalidations", SOON, async || {
+    wait_for("redis accepts the invalidations", SOON, async || {
         users.pending_invalidations() == Some(0)
     })
     .await;
@@ -209,8 +209,8 @@ async fn a_shutdown_sends_queued_events_and_reports_those_that_redis_did_not_acc
         let entry = redis.cli(&["HGET", ENTRIES, "7"]).await;
         assert_eq!(entry.is_empty(), is_back, "{entry}");
         if !is_back {
-            let is_told = |failure: &Failure| matches!(failure, Failure::Invalidation { shared, keys: Some(1) } if shared == "users");
-            failures.wait_for(|failure| is_told(failure)).await;
+            let is_notified = |failure: &Failure| matches!(failure, Failure::Invalidation { shared, keys: Some(1) } if shared == "users");
+            failures.wait_for(|failure| is_notified(failure)).await;
         }
     }
 }
@@ -262,7 +262,7 @@ async fn no_entry_is_used_after_its_time_to_live_in_any_process() {
 }
 
 #[tokio::test]
-async fn redis_drops_a_map_after_the_last_time_to_live_and_no_entry_without_one() {
+async fn a_map_in_redis_expires_with_its_last_entry() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let brief = brief(&node);
@@ -297,7 +297,7 @@ async fn a_database_changed_without_an_invalidation_is_read_again_after_the_time
 }
 
 #[tokio::test]
-async fn that_there_is_no_value_is_remembered_in_every_process() {
+async fn the_absence_of_a_value_is_cached_in_every_process() {
     let redis = Redis::start().await;
     let (a, b) = redis.two_nodes().await;
     let runs = AtomicU32::new(0);

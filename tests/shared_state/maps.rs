@@ -35,7 +35,7 @@ pub(crate) fn users(node: &Node) -> Users {
 
 /// Waits until the cached entry is this one, or is not cached.
 pub(crate) async fn wait_until_cached(users: &Users, id: u64, name: Option<&str>) {
-    wait_for("what is at hand", Duration::from_secs(10), async || {
+    wait_for("the cached entry", Duration::from_secs(10), async || {
         users.peek(&id).as_deref().map(|user| &*user.name) == name
     })
     .await;
@@ -48,10 +48,10 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// Returns once `subscriber` has received all notifications of `sender` so far.
-pub(crate) async fn hears_all(hearer: &Node, sender: &Node) {
-    let heard = hearer.collect::<_, u32>("all");
+pub(crate) async fn hears_all(subscriber: &Node, sender: &Node) {
+    let received = subscriber.collect::<_, u32>("all");
     sender.send_to_all("all", &1).await.unwrap();
-    heard.wait_for_len(1).await;
+    received.wait_for_len(1).await;
 }
 
 pub(crate) async fn an_entry_has_the_value_that_any_process_set_last(place: Place) {
@@ -157,7 +157,7 @@ pub(crate) async fn a_failed_load_is_reported_to_all_callers_and_tried_again(pla
     assert_eq!(*users.peek(&7).unwrap(), user("Ada"));
 }
 
-pub(crate) async fn another_loader_runs_where_one_was_dropped(place: Place) {
+pub(crate) async fn a_dropped_load_is_replaced_by_another(place: Place) {
     let node = place.node().await;
     let users = users(&node);
     let (started, has_started) = oneshot::channel();
@@ -214,7 +214,7 @@ async fn load_while(users: &Users, what: impl Future<Output = ()>) -> Arc<User> 
     loaded.unwrap()
 }
 
-pub(crate) async fn a_loader_that_was_overtaken_brings_nothing_back(place: Place) {
+pub(crate) async fn an_outdated_load_does_not_restore_an_entry(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
     for elsewhere in [&here, &there] {
@@ -294,9 +294,11 @@ pub(crate) async fn an_entry_watch_sees_the_newest_value(place: Place) {
         here.set(&8, &user("Bob")).await.unwrap();
     }
 
-    wait_for("all is heard of", Duration::from_secs(10), async || {
-        there.get(&7).await.unwrap().unwrap().name == "100"
-    })
+    wait_for(
+        "all notifications are received",
+        Duration::from_secs(10),
+        async || there.get(&7).await.unwrap().unwrap().name == "100",
+    )
     .await;
     match soon(changes.changed()).await {
         Some(EntryState::Present(latest)) => assert_eq!(latest.name, "100"),
@@ -361,7 +363,7 @@ pub(crate) async fn no_more_entries_are_cached_than_allowed(place: Place) {
     assert!(users.get(&0).await.unwrap().is_some());
 }
 
-pub(crate) async fn without_room_everything_is_read(place: Place) {
+pub(crate) async fn a_map_without_a_cache_reads_from_redis(place: Place) {
     let (a, b) = place.two_nodes().await;
     let here = a.map_with::<u64, User>("users", MapOptions::new().capacity(0));
     let (here, there) = (here.unwrap(), users(&b));
@@ -401,7 +403,7 @@ pub(crate) async fn all_entries_can_be_read(place: Place) {
     assert_eq!(there.len().await.unwrap(), 1_200);
 }
 
-pub(crate) async fn one_name_has_one_type_and_one_copy(place: Place) {
+pub(crate) async fn a_name_has_one_type_and_one_copy(place: Place) {
     let node = place.node().await;
     let first = users(&node);
     first.set(&7, &user("Ada")).await.unwrap();
@@ -456,10 +458,10 @@ pub(crate) async fn a_bus_that_was_shut_down_shares_nothing(place: Place) {
     closed.shutdown(Duration::from_secs(5)).await.unwrap();
 
     let error = here.set(&7, &user("Eve")).await.unwrap_err();
-    let StoreError::Unconfirmed { why: fate, .. } = error else {
+    let StoreError::Unconfirmed { why: result, .. } = error else {
         panic!("{error}");
     };
-    assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Closed));
+    assert_eq!(result, Unconfirmed::NotSent(SendFailure::Closed));
     assert!(matches!(
         closed.map::<u64, User>("users"),
         Err(SharedError::Closed)

@@ -18,10 +18,10 @@ const SOON: Duration = Duration::from_secs(10);
 const ENTRIES: &str = "tidings:{default}:map:users";
 const STAMP: &str = "tidings:{default}:map-stamp:users";
 const LOADING: &str = "tidings:{default}:map-leases:users";
-const NOTICE: &str = r#"{"event":"tidings.map","data":{"map":"users","key":"7"}}"#;
+const NOTIFICATION: &str = r#"{"event":"tidings.map","data":{"map":"users","key":"7"}}"#;
 
 /// Writes an entry as another program does, with or without a notification.
-async fn write_by_hand(redis: &Redis, entry: impl AsRef<[u8]>, notice: Option<&str>) {
+async fn write_as_foreign(redis: &Redis, entry: impl AsRef<[u8]>, notification: Option<&str>) {
     static NONCES: AtomicU32 = AtomicU32::new(1);
     let nonce = format!("n{}", NONCES.fetch_add(1, Ordering::Relaxed));
     let mut write = redis::pipe();
@@ -36,8 +36,8 @@ async fn write_by_hand(redis: &Redis, entry: impl AsRef<[u8]>, notice: Option<&s
         .arg(&[STAMP, "version", "1"])
         .cmd("HSET")
         .arg(&[STAMP, "nonce", &nonce]);
-    if let Some(notice) = notice {
-        write.cmd("PUBLISH").arg(&[CHANNEL, notice]);
+    if let Some(notification) = notification {
+        write.cmd("PUBLISH").arg(&[CHANNEL, notification]);
     }
     let mut connection = connected(redis).await;
     write.exec_async(&mut connection).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_write_of_another_program_is_seen_at_once() {
     let mut changes = users.watch(&7);
 
     let entry = r#"json 1 5b1f09c2aa7e4d13 {"name":"Eve"}"#;
-    write_by_hand(&redis, entry, Some(NOTICE)).await;
+    write_as_foreign(&redis, entry, Some(NOTIFICATION)).await;
 
     becomes(&users, "Eve").await;
     match soon(changes.changed()).await.unwrap() {
@@ -124,7 +124,7 @@ async fn a_foreign_program_may_notify_of_a_change_of_all_entries() {
     let mut changes = users.watch_all();
 
     let all = r#"{"event":"tidings.map","data":{"map":"users"}}"#;
-    write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, Some(all)).await;
+    write_as_foreign(&redis, r#"json 1 5b1f {"name":"Eve"}"#, Some(all)).await;
 
     assert_eq!(soon(changes.changed()).await, Some(MapChange::All));
     becomes(&users, "Eve").await;
@@ -136,13 +136,13 @@ async fn an_unreadable_notification_is_reported_and_changes_nothing() {
     let node = redis.node().await;
     let users = users_with_ada(&node).await;
 
-    for notice in [
+    for notification in [
         r#"{"event":"tidings.map","data":7}"#,
         r#"{"event":"tidings.map","data":{"map":"users","key":7}}"#,
         r#"{"event":"tidings.map","data":{"map":"others","key":"7"}}"#,
         r#"{"event":"tidings.map","data":{"map":"users","key":"seven"}}"#,
     ] {
-        announce(&redis, notice).await;
+        announce(&redis, notification).await;
     }
 
     node.failures().wait_for_len(2).await;
@@ -157,7 +157,7 @@ async fn a_change_without_a_notification_is_found_by_the_periodic_comparison() {
     let users = users_with_ada(&node).await;
     let mut changes = users.watch(&7);
 
-    write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
+    write_as_foreign(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
 
     let found = soon(changes.changed()).await;
     assert!(matches!(found, Some(EntryState::Present(latest)) if latest.name == "Eve"));
@@ -174,7 +174,7 @@ async fn changes_during_a_disconnect_are_seen_and_unchanged_entries_stay_cached(
     there.get(&7).await.unwrap();
 
     redis.cut_off(&b).await;
-    wait_for("it is known to be old", SOON, async || {
+    wait_for("it is known to be stale", SOON, async || {
         there.stale_since().is_some()
     })
     .await;
@@ -205,7 +205,7 @@ async fn while_redis_is_unreachable_only_cached_entries_are_served() {
     let mut changes = users.watch(&8);
 
     redis.kill();
-    wait_for("it is known to be old", SOON, async || {
+    wait_for("it is known to be stale", SOON, async || {
         users.stale_since().is_some()
     })
     .await;
@@ -222,10 +222,10 @@ async fn while_redis_is_unreachable_only_cached_entries_are_served() {
     let set = users.set(&7, &user("Eve")).await.unwrap_err();
     let updated = users.update(&8, |_| user("Eve")).await.unwrap_err();
     for error in [set, updated] {
-        let StoreError::Unconfirmed { why: fate, .. } = error else {
+        let StoreError::Unconfirmed { why: result, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Unreachable));
+        assert_eq!(result, Unconfirmed::NotSent(SendFailure::Unreachable));
     }
     let loaded = users.get_or_load(&8, || async { Ok::<_, io::Error>(user("Bob")) });
     assert_eq!(loaded.await.unwrap().name, "Bob");
@@ -234,7 +234,7 @@ async fn while_redis_is_unreachable_only_cached_entries_are_served() {
     // It comes back without its data, and that is detected.
     redis.start_again().await;
     wait_until_cached(&users, 7, None).await;
-    wait_for("it takes changes", SOON, async || {
+    wait_for("it accepts changes", SOON, async || {
         users.set(&8, &user("Joe")).await.is_ok()
     })
     .await;
@@ -245,7 +245,7 @@ async fn while_redis_is_unreachable_only_cached_entries_are_served() {
 }
 
 #[tokio::test]
-async fn an_entry_that_cannot_be_read_spoils_only_itself() {
+async fn an_unreadable_entry_affects_no_other() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users(&node);
@@ -253,7 +253,7 @@ async fn an_entry_that_cannot_be_read_spoils_only_itself() {
     let hostile = [&b"msgpack 1 5b1f "[..], &[0x91; 600]].concat();
     let yaml = br#"yaml 1 5b1f {"name":"Ada"}"#;
     for spoiled in [&b""[..], b"Ada", b"json 1 5b1f 7", yaml, &hostile] {
-        write_by_hand(&redis, spoiled, Some(NOTICE)).await;
+        write_as_foreign(&redis, spoiled, Some(NOTIFICATION)).await;
         wait_for("it is seen", SOON, async || users.get(&7).await.is_err()).await;
 
         let asked = users.get(&7).await.unwrap_err();
@@ -276,7 +276,7 @@ async fn an_entry_that_cannot_be_read_spoils_only_itself() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_no_key_is_reported_and_left_out() {
+async fn an_invalid_field_is_reported_and_left_out() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users(&node);
@@ -298,7 +298,7 @@ async fn a_field_that_is_no_key_is_reported_and_left_out() {
 }
 
 #[tokio::test]
-async fn something_else_under_a_key_is_an_error_until_the_map_is_cleared() {
+async fn foreign_data_under_a_key_is_an_error_until_the_map_is_cleared() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let users = users(&node);
@@ -452,7 +452,7 @@ async fn an_invalid_stamp_is_reported_and_leaves_nothing_cached() {
 }
 
 #[tokio::test]
-async fn a_short_patience_does_not_make_a_map_old() {
+async fn a_short_timeout_does_not_make_a_map_stale() {
     let redis = Redis::start().await;
     let node = redis
         .node_with(|builder| {
@@ -463,7 +463,7 @@ async fn a_short_patience_does_not_make_a_map_old() {
     let users = users_with_ada(&node).await;
     let mut changes = users.watch(&7);
 
-    write_by_hand(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
+    write_as_foreign(&redis, r#"json 1 5b1f {"name":"Eve"}"#, None).await;
 
     let found = soon(changes.changed()).await;
     assert!(matches!(found, Some(EntryState::Present(latest)) if latest.name == "Eve"));

@@ -19,10 +19,10 @@ const SOON: Duration = Duration::from_secs(10);
 /// Records the member events of a bus from now on.
 fn changes(bus: &Bus) -> Collected<MemberEvent> {
     let (collected, mut changes) = (Collected::default(), bus.watch_members());
-    let told = collected.clone();
+    let reported = collected.clone();
     tokio::spawn(async move {
         while let Some(change) = changes.next().await {
-            told.push(change);
+            reported.push(change);
         }
     });
     collected
@@ -62,7 +62,7 @@ async fn wait_until_all_are_listed(by: &Bus, ids: &[NodeId]) -> Vec<Member> {
 
 /// Starts a member that then ends without leaving; returns its id, and the time.
 async fn crash(builder: BusBuilder) -> (NodeId, Instant) {
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (tell, reported) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let bus = runtime.block_on(async {
@@ -74,7 +74,7 @@ async fn crash(builder: BusBuilder) -> (NodeId, Instant) {
         runtime.shutdown_background();
         let _ = tell.send((id, Instant::now()));
     });
-    told.await.unwrap()
+    reported.await.unwrap()
 }
 
 /// The duration of a fault.
@@ -83,7 +83,7 @@ async fn let_pass(time: Duration) {
     wait_for("the time passes", SOON, async || began.elapsed() >= time).await;
 }
 
-pub(crate) async fn all_see_all_as_they_describe_themselves(place: Place) {
+pub(crate) async fn every_member_sees_the_descriptions_of_all(place: Place) {
     let api = place.builder().name("shop-1").role("api").version("1.2");
     let api = Node::start(api).await;
     wait_until_all_are_listed(&api, &[api.id()]).await;
@@ -131,9 +131,9 @@ pub(crate) async fn a_member_watch_begins_with_the_present_members(place: Place)
     wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
 
     for _ in 0..2 {
-        let told = changes(&a);
-        told.wait_for(|change| has_joined(change, a.id())).await;
-        told.wait_for(|change| has_joined(change, b.id())).await;
+        let reported = changes(&a);
+        reported.wait_for(|change| has_joined(change, a.id())).await;
+        reported.wait_for(|change| has_joined(change, b.id())).await;
     }
 }
 
@@ -151,37 +151,41 @@ pub(crate) async fn a_bus_that_ends_ends_its_streams(place: Place) {
 
 pub(crate) async fn a_clean_shutdown_is_reported_as_a_leave_at_once(place: Place) {
     let (a, b) = place.two_nodes().await;
-    let told = changes(&a);
-    told.wait_for(|change| has_joined(change, b.id())).await;
+    let reported = changes(&a);
+    reported.wait_for(|change| has_joined(change, b.id())).await;
 
     let began = Instant::now();
     b.shutdown(SOON).await.unwrap();
-    told.wait_for(|change| left(change, b.id()).is_some()).await;
+    reported
+        .wait_for(|change| left(change, b.id()).is_some())
+        .await;
 
     assert!(began.elapsed() < Duration::from_secs(1));
-    assert_eq!(departures(&told), [(b.id(), LeaveReason::Goodbye)]);
+    assert_eq!(departures(&reported), [(b.id(), LeaveReason::Goodbye)]);
     wait_until_all_are_listed(&a, &[a.id()]).await;
 }
 
 pub(crate) async fn a_dropped_bus_leaves_the_member_list(place: Place) {
     let (a, b) = place.two_nodes().await;
-    let (told, id) = (changes(&a), b.id());
-    told.wait_for(|change| has_joined(change, id)).await;
+    let (reported, id) = (changes(&a), b.id());
+    reported.wait_for(|change| has_joined(change, id)).await;
 
     drop(b);
 
-    told.wait_for(|change| left(change, id) == Some(LeaveReason::Goodbye))
+    reported
+        .wait_for(|change| left(change, id) == Some(LeaveReason::Goodbye))
         .await;
 }
 
 pub(crate) async fn a_crashed_member_is_reported_gone_once_and_no_other_is(place: Place) {
     let builder = || place.builder().lease(LEASE);
     let (a, b) = (Node::start(builder()).await, Node::start(builder()).await);
-    let told = [changes(&a), changes(&b)];
+    let reported = [changes(&a), changes(&b)];
     let (crashed, at) = crash(builder()).await;
 
-    for told in &told {
-        told.wait_for(|change| left(change, crashed).is_some())
+    for reported in &reported {
+        reported
+            .wait_for(|change| left(change, crashed).is_some())
             .await;
         assert!(at.elapsed() < NOTICED, "after {:?}", at.elapsed());
     }
@@ -189,35 +193,36 @@ pub(crate) async fn a_crashed_member_is_reported_gone_once_and_no_other_is(place
     wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
     // Any other member that were declared gone would be by now.
     let_pass(LEASE).await;
-    for told in &told {
-        assert_eq!(departures(told), [(crashed, LeaveReason::Vanished)]);
+    for reported in &reported {
+        assert_eq!(departures(reported), [(crashed, LeaveReason::Vanished)]);
     }
 }
 
 pub(crate) async fn a_bus_that_is_no_member_does_not_list_expired_members(place: Place) {
-    let stranger = Node::start(place.builder().membership(false)).await;
+    let foreign = Node::start(place.builder().membership(false)).await;
     let (crashed, _) = crash(place.builder().lease(LEASE)).await;
-    wait_until_all_are_listed(&stranger, &[crashed]).await;
+    wait_until_all_are_listed(&foreign, &[crashed]).await;
 
-    wait_until_all_are_listed(&stranger, &[]).await;
+    wait_until_all_are_listed(&foreign, &[]).await;
 }
 
 pub(crate) async fn a_bus_without_membership_is_not_listed(place: Place) {
     let member = place.node().await;
-    let stranger = Node::start(place.builder().membership(false)).await;
-    let told = changes(&stranger);
+    let foreign = Node::start(place.builder().membership(false)).await;
+    let reported = changes(&foreign);
 
-    told.wait_for(|change| has_joined(change, member.id()))
+    reported
+        .wait_for(|change| has_joined(change, member.id()))
         .await;
-    wait_until_all_are_listed(&stranger, &[member.id()]).await;
-    let error = member.send_to(stranger.id(), "tick", &1).await.unwrap_err();
+    wait_until_all_are_listed(&foreign, &[member.id()]).await;
+    let error = member.send_to(foreign.id(), "tick", &1).await.unwrap_err();
     assert!(matches!(error, SendError::Nobody { .. }), "{error}");
 
-    let ticks: Collected<u64> = stranger.collect("tick");
+    let ticks: Collected<u64> = foreign.collect("tick");
     member.send_to_all("tick", &2).await.unwrap();
     ticks.wait_for_len(1).await;
     // A bus that is no member does not know whom to look for.
-    stranger.send_to(stranger.id(), "tick", &3).await.unwrap();
+    foreign.send_to(foreign.id(), "tick", &3).await.unwrap();
     ticks.wait_for_len(2).await;
 }
 
@@ -259,17 +264,17 @@ pub(crate) async fn a_role_is_every_member_that_has_it(place: Place) {
     let other = Node::start(place.builder().role("job")).await;
     let nodes = [&a, &b, &other];
     wait_until_all_are_listed(&other, &nodes.map(|node| node.id())).await;
-    let heard = nodes.map(|node| node.collect::<_, u64>("tick"));
+    let received = nodes.map(|node| node.collect::<_, u64>("tick"));
 
     for by in nodes {
         by.send_to_role("api", "tick", &1).await.unwrap();
     }
     other.send_to_all("tick", &2).await.unwrap();
 
-    for (node, heard) in heard.iter().enumerate() {
-        heard.wait_for(|tick| *tick == 2).await;
+    for (node, received) in received.iter().enumerate() {
+        received.wait_for(|tick| *tick == 2).await;
         let expected = if node < 2 { 3 } else { 0 };
-        let ticks = heard.all().iter().filter(|tick| ***tick == 1).count();
+        let ticks = received.all().iter().filter(|tick| ***tick == 1).count();
         assert_eq!(ticks, expected, "node {node}");
     }
     let error = a.send_to_role("mailer", "tick", &1).await.unwrap_err();
@@ -278,9 +283,11 @@ pub(crate) async fn a_role_is_every_member_that_has_it(place: Place) {
 
 pub(crate) async fn hostile_notifications_change_nothing(place: Place) {
     let (a, b) = place.two_nodes().await;
-    let told = changes(&a);
+    let reported = changes(&a);
     for node in [&a, &b] {
-        told.wait_for(|change| has_joined(change, node.id())).await;
+        reported
+            .wait_for(|change| has_joined(change, node.id()))
+            .await;
     }
     let long = "x".repeat(100_000);
     let nobody = NodeId::new(7);
@@ -307,50 +314,54 @@ pub(crate) async fn hostile_notifications_change_nothing(place: Place) {
     let mut later = Vec::new();
     for _ in 0..2 {
         let node = place.node().await;
-        told.wait_for(|change| has_joined(change, node.id())).await;
+        reported
+            .wait_for(|change| has_joined(change, node.id()))
+            .await;
         later.push(node);
     }
 
-    assert_eq!(told.all().len(), 4, "{:?}", told.all());
+    assert_eq!(reported.all().len(), 4, "{:?}", reported.all());
     assert!(a.failures().all().is_empty());
 }
 
 #[tokio::test]
-async fn one_that_is_cut_off_vanishes_and_joins_again_when_it_is_back() {
+async fn a_member_that_is_cut_off_is_reported_gone_and_joins_again() {
     let redis = Redis::start().await;
     let (a, b) = (
         redis.node_with(|builder| builder.lease(LEASE)).await,
         redis.node_with(|builder| builder.lease(LEASE)).await,
     );
-    let told = changes(&a);
-    told.wait_for(|change| has_joined(change, b.id())).await;
+    let reported = changes(&a);
+    reported.wait_for(|change| has_joined(change, b.id())).await;
     let started = wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
 
     redis.cut_off(&b).await;
-    told.wait_for(|change| left(change, b.id()) == Some(LeaveReason::Vanished))
+    reported
+        .wait_for(|change| left(change, b.id()) == Some(LeaveReason::Vanished))
         .await;
     redis.restore(&b).await;
 
     wait_for("it has joined again", SOON, async || {
-        let all = told.all();
+        let all = reported.all();
         all.iter().filter(|one| has_joined(one, b.id())).count() == 2
     })
     .await;
-    assert_eq!(departures(&told).len(), 1);
+    assert_eq!(departures(&reported).len(), 1);
     // It is the same as before, including its start time.
     let again = wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
     assert_eq!(again, started);
 }
 
 #[tokio::test]
-async fn a_pause_shorter_than_the_lease_is_no_departure() {
+async fn a_pause_shorter_than_the_lease_is_not_a_leave() {
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
     let lease = Duration::from_secs(3);
     let a = Node::start(Bus::builder(&redis.url()).lease(LEASE)).await;
     let paused = Node::start(Bus::builder(&proxy.url()).lease(lease)).await;
-    let told = changes(&a);
-    told.wait_for(|change| has_joined(change, paused.id()))
+    let reported = changes(&a);
+    reported
+        .wait_for(|change| has_joined(change, paused.id()))
         .await;
 
     for _ in 0..2 {
@@ -360,7 +371,7 @@ async fn a_pause_shorter_than_the_lease_is_no_departure() {
         let_pass(lease * 2 / 5).await;
     }
 
-    assert_eq!(departures(&told), []);
+    assert_eq!(departures(&reported), []);
 }
 
 #[tokio::test]
@@ -368,9 +379,9 @@ async fn while_redis_is_frozen_no_member_is_reported_gone() {
     let redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let (a, b) = (Node::start(builder()).await, Node::start(builder()).await);
-    let told = [changes(&a), changes(&b)];
-    for told in &told {
-        told.wait_for_len(2).await;
+    let reported = [changes(&a), changes(&b)];
+    for reported in &reported {
+        reported.wait_for_len(2).await;
     }
 
     let changes = async || {
@@ -385,14 +396,14 @@ async fn while_redis_is_frozen_no_member_is_reported_gone() {
 
     wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
     let_pass(LEASE * 3).await;
-    for told in &told {
-        assert_eq!(departures(told), []);
+    for reported in &reported {
+        assert_eq!(departures(reported), []);
     }
     // No member was off the list for a moment and back before it was reported.
     assert_eq!(changes().await, before);
     // And a crash after that is detected.
     let (crashed, _) = crash(builder()).await;
-    told[0]
+    reported[0]
         .wait_for(|change| left(change, crashed).is_some())
         .await;
 }
@@ -408,8 +419,8 @@ async fn with_different_leases_no_member_is_reported_gone_after_an_outage_of_all
         members.push((proxy, node));
     }
     let observer = redis.node().await;
-    let told = changes(&observer);
-    told.wait_for_len(4).await;
+    let reported = changes(&observer);
+    reported.wait_for_len(4).await;
 
     for (proxy, _) in &members {
         proxy.set(Fault::Blackhole(Direction::Both));
@@ -422,11 +433,11 @@ async fn with_different_leases_no_member_is_reported_gone_after_an_outage_of_all
     }
 
     let_pass(LEASE * 2).await;
-    assert_eq!(departures(&told), []);
+    assert_eq!(departures(&reported), []);
 }
 
 #[tokio::test]
-async fn a_redis_that_has_lost_everything_is_no_departure() {
+async fn the_data_loss_of_redis_is_not_a_leave() {
     let mut redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let (a, b, c) = (
@@ -435,9 +446,9 @@ async fn a_redis_that_has_lost_everything_is_no_departure() {
         Node::start(builder()).await,
     );
     let ids = [&a, &b, &c].map(|node| node.id());
-    let told = [&a, &b, &c].map(|node| changes(node));
-    for told in &told {
-        told.wait_for_len(3).await;
+    let reported = [&a, &b, &c].map(|node| changes(node));
+    for reported in &reported {
+        reported.wait_for_len(3).await;
     }
     let before = wait_until_all_are_listed(&a, &ids).await;
 
@@ -445,8 +456,8 @@ async fn a_redis_that_has_lost_everything_is_no_departure() {
 
     assert_eq!(wait_until_all_are_listed(&a, &ids).await, before);
     let_pass(LEASE * 4).await;
-    for told in &told {
-        assert_eq!(told.all().len(), 3, "{:?}", told.all());
+    for reported in &reported {
+        assert_eq!(reported.all().len(), 3, "{:?}", reported.all());
     }
 }
 
@@ -455,15 +466,18 @@ async fn a_member_lost_with_redis_is_reported_gone_in_the_end() {
     let mut redis = Redis::start().await;
     let node = Node::start(Bus::builder(&redis.url()).lease(LEASE)).await;
     let long = Bus::builder(&redis.url()).lease(LEASE);
-    let told = changes(&node);
+    let reported = changes(&node);
     let (crashed, _) = crash(long).await;
-    told.wait_for(|change| has_joined(change, crashed)).await;
+    reported
+        .wait_for(|change| has_joined(change, crashed))
+        .await;
 
     redis.restart().await;
 
-    told.wait_for(|change| left(change, crashed) == Some(LeaveReason::Vanished))
+    reported
+        .wait_for(|change| left(change, crashed) == Some(LeaveReason::Vanished))
         .await;
-    assert_eq!(departures(&told).len(), 1);
+    assert_eq!(departures(&reported).len(), 1);
 }
 
 #[tokio::test]
@@ -497,16 +511,18 @@ async fn a_user_with_permission_becomes_a_member() {
         builder.namespace("shop").lease(LEASE).role("api")
     };
     let (a, b) = (Node::start(builder()).await, Node::start(builder()).await);
-    let told = changes(&a);
-    told.wait_for(|change| has_joined(change, b.id())).await;
+    let reported = changes(&a);
+    reported.wait_for(|change| has_joined(change, b.id())).await;
 
     a.send_to(b.id(), "tick", &1).await.unwrap();
     b.send_to_role("api", "tick", &1).await.unwrap();
     let (crashed, _) = crash(builder()).await;
-    told.wait_for(|change| left(change, crashed).is_some())
+    reported
+        .wait_for(|change| left(change, crashed).is_some())
         .await;
     b.shutdown(SOON).await.unwrap();
-    told.wait_for(|change| left(change, b.id()) == Some(LeaveReason::Goodbye))
+    reported
+        .wait_for(|change| left(change, b.id()) == Some(LeaveReason::Goodbye))
         .await;
 }
 
@@ -533,7 +549,7 @@ async fn foreign_data_under_the_keys_is_not_a_member() {
         redis.command(&["HSET", member, id, "{\"lease\":"]).await;
     }
     wait_until_all_are_listed(&node, &[node.id()]).await;
-    wait_for("they are taken off", SOON, async || {
+    wait_for("they are removed", SOON, async || {
         redis.cli(&["ZCARD", members]).await == "1" && redis.cli(&["HLEN", member]).await == "1"
     })
     .await;
@@ -578,7 +594,7 @@ async fn hundreds_of_expired_members_are_removed_with_the_next_renewal() {
 
     redis.command(&["EVAL", fill, "2", MEMBERS, MEMBER]).await;
 
-    wait_for("they are taken off", SOON, async || {
+    wait_for("they are removed", SOON, async || {
         redis.cli(&["ZCARD", MEMBERS]).await == "1"
     })
     .await;
@@ -589,12 +605,14 @@ async fn a_missed_change_is_found_although_another_change_hides_it() {
     let redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let (node, other) = (Node::start(builder()).await, Node::start(builder()).await);
-    let told = changes(&node);
-    told.wait_for(|change| has_joined(change, other.id())).await;
+    let reported = changes(&node);
+    reported
+        .wait_for(|change| has_joined(change, other.id()))
+        .await;
     let late = NodeId::new(7);
     let (id, late_id) = (other.id().to_string(), late.to_string());
     let (gone, _) = crash(builder().name("gone")).await;
-    told.wait_for(|change| has_joined(change, gone)).await;
+    reported.wait_for(|change| has_joined(change, gone)).await;
     let described = redis
         .cli(&["HGET", MEMBER, &id])
         .await
@@ -612,8 +630,10 @@ async fn a_missed_change_is_found_although_another_change_hides_it() {
     command.extend([&*late_id, &*described, &*gone_id, "9999999999999"]);
     redis.command(&command).await;
 
-    told.wait_for(|change| has_joined(change, late)).await;
-    told.wait_for(|change| left(change, gone).is_some()).await;
+    reported.wait_for(|change| has_joined(change, late)).await;
+    reported
+        .wait_for(|change| left(change, gone).is_some())
+        .await;
 }
 
 #[tokio::test]
@@ -621,9 +641,9 @@ async fn an_unreadable_description_causes_no_query_of_all_members() {
     let redis = Redis::start().await;
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let nodes = [Node::start(builder()).await, Node::start(builder()).await];
-    let told = nodes.each_ref().map(|node| changes(node));
-    for told in &told {
-        told.wait_for_len(2).await;
+    let reported = nodes.each_ref().map(|node| changes(node));
+    for reported in &reported {
+        reported.wait_for_len(2).await;
     }
     redis.command(&["ZADD", MEMBERS, "inf", "unreadable"]).await;
     redis.command(&["HSET", MEMBER, "unreadable", "x"]).await;
@@ -648,8 +668,8 @@ async fn a_member_restores_its_description_after_a_foreign_write() {
     let builder = || Bus::builder(&redis.url()).lease(LEASE);
     let nodes = [Node::start(builder()).await, Node::start(builder()).await];
     let ids = nodes.each_ref().map(|node| node.id());
-    let told = changes(&nodes[0]);
-    told.wait_for_len(2).await;
+    let reported = changes(&nodes[0]);
+    reported.wait_for_len(2).await;
     let id = ids[1].to_string();
     let described = redis.cli(&["HGET", MEMBER, &id]).await;
 
@@ -666,7 +686,7 @@ async fn a_member_restores_its_description_after_a_foreign_write() {
     }
 
     wait_until_all_are_listed(&nodes[0], &ids).await;
-    assert!(departures(&told).is_empty(), "{:?}", told.all());
+    assert!(departures(&reported).is_empty(), "{:?}", reported.all());
 }
 
 #[tokio::test]
@@ -730,7 +750,7 @@ async fn a_bus_started_while_redis_rejects_writes_becomes_a_member_with_a_later_
 }
 
 #[tokio::test]
-async fn a_refusal_that_is_over_is_not_repeated() {
+async fn a_past_rejection_is_not_reported_again() {
     for (setting, refuses, takes) in REFUSES_WRITES {
         let redis = Redis::builder().config(setting, refuses).start().await;
         let bus = Node::start(Bus::builder(&redis.url())).await;
@@ -745,7 +765,7 @@ async fn a_refusal_that_is_over_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_bus_that_starts_while_redis_loads_its_dataset_is_a_member_once_that_is_over() {
+async fn a_bus_started_while_redis_loads_its_dataset_is_a_member_afterwards() {
     let redis = Redis::builder()
         .config("rdbcompression", "no")
         .config("key-load-delay", "60000")

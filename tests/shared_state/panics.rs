@@ -22,7 +22,7 @@ impl Drop for Bomb {
 }
 
 /// Never dropped.
-fn kept(number: u64) -> &'static Bomb {
+fn retained(number: u64) -> &'static Bomb {
     Box::leak(Box::new(Bomb(number)))
 }
 
@@ -31,7 +31,7 @@ async fn until_reported(node: &Node, name: &str) {
     node.failures().wait_for(is_reported).await;
 }
 
-pub(crate) async fn a_shared_value_that_panics_when_it_is_dropped_is_reported_and_ends_nothing(
+pub(crate) async fn a_shared_value_that_panics_when_it_is_dropped_is_reported_and_ends_no_task(
     place: Place,
 ) {
     let (a, b) = place.two_nodes().await;
@@ -39,7 +39,7 @@ pub(crate) async fn a_shared_value_that_panics_when_it_is_dropped_is_reported_an
     there.get().await.unwrap();
 
     for number in 1..=3 {
-        here.set(kept(number)).await.unwrap();
+        here.set(retained(number)).await.unwrap();
     }
     for number in 4..=6 {
         let updating = here.update(move |_| Bomb(number));
@@ -57,14 +57,14 @@ pub(crate) async fn a_shared_value_that_panics_when_it_is_dropped_is_reported_an
     until_reported(&b, "bomb").await;
 }
 
-pub(crate) async fn an_entry_that_panics_when_it_is_dropped_is_reported_and_ends_nothing(
+pub(crate) async fn an_entry_that_panics_when_it_is_dropped_is_reported_and_ends_no_task(
     place: Place,
 ) {
     let node = place.node().await;
     let map = node.map::<u64, Bomb>("bombs").unwrap();
 
     for number in 1..=3 {
-        map.set(&1, kept(number)).await.unwrap();
+        map.set(&1, retained(number)).await.unwrap();
     }
     let updated = map.update(&1, |_| Bomb(4)).await.unwrap();
     std::mem::forget(updated);

@@ -12,7 +12,7 @@ pub(crate) const CHANNEL: &str = "tidings:{default}";
 
 /// A shared value, and its notification.
 pub(crate) const KEY: &str = "tidings:{default}:shared:limit";
-pub(crate) const NOTICE: &str = r#"{"event":"tidings.shared","data":{"key":"limit"}}"#;
+pub(crate) const NOTIFICATION: &str = r#"{"event":"tidings.shared","data":{"key":"limit"}}"#;
 
 pub(crate) fn limit(node: &Node) -> Shared<u64> {
     node.shared("limit").unwrap()
@@ -31,11 +31,11 @@ pub(crate) async fn connected(redis: &Redis) -> MultiplexedConnection {
 }
 
 /// Subscribes to the notifications of the nodes.
-pub(crate) async fn hearing(redis: &Redis) -> PubSub {
+pub(crate) async fn subscription(redis: &Redis) -> PubSub {
     let client = redis::Client::open(redis.url()).unwrap();
-    let mut hearing = client.get_async_pubsub().await.unwrap();
-    hearing.subscribe(CHANNEL).await.unwrap();
-    hearing
+    let mut subscription = client.get_async_pubsub().await.unwrap();
+    subscription.subscribe(CHANNEL).await.unwrap();
+    subscription
 }
 
 pub(crate) async fn announce(redis: &Redis, frame: &str) {

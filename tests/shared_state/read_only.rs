@@ -8,13 +8,13 @@ use tidings_testkit::{Node, Redis, wait_for};
 const SOON: Duration = Duration::from_secs(20);
 
 /// One of each kind of shared state.
-struct Kept {
+struct Stored {
     limit: Shared<u64>,
     prices: SharedMap<String, u64>,
     visits: Counter,
 }
 
-impl Kept {
+impl Stored {
     fn of(node: &Node) -> Self {
         Self {
             limit: node.shared("limit").unwrap(),
@@ -24,7 +24,7 @@ impl Kept {
     }
 
     /// The result of each kind of write.
-    async fn fates(&self) -> Vec<Unconfirmed> {
+    async fn results(&self) -> Vec<Unconfirmed> {
         let tea = "tea".to_owned();
         vec![
             stored(self.limit.set(&13).await),
@@ -48,14 +48,14 @@ impl Kept {
 
 fn stored<T>(outcome: Result<T, StoreError>) -> Unconfirmed {
     match outcome.err().expect("it cannot be written") {
-        StoreError::Unconfirmed { why: fate, .. } => fate,
+        StoreError::Unconfirmed { why: result, .. } => result,
         error => panic!("{error}"),
     }
 }
 
 fn counted(outcome: Result<i64, CounterError>) -> Unconfirmed {
     match outcome.expect_err("it cannot be written") {
-        CounterError::Unconfirmed { why: fate, .. } => fate,
+        CounterError::Unconfirmed { why: result, .. } => result,
         error => panic!("{error}"),
     }
 }
@@ -69,37 +69,49 @@ async fn demote(redis: &Redis) {
 async fn a_master_that_becomes_a_replica_accepts_no_write_until_it_is_a_master_again() {
     let redis = Redis::start().await;
     let node = redis.node().await;
-    let kept = Kept::of(&node);
+    let retained = Stored::of(&node);
     let tea = "tea".to_owned();
-    kept.limit.set(&1).await.unwrap();
-    kept.prices.set(&tea, &2).await.unwrap();
-    kept.visits.add(3).await.unwrap();
+    retained.limit.set(&1).await.unwrap();
+    retained.prices.set(&tea, &2).await.unwrap();
+    retained.visits.add(3).await.unwrap();
 
     demote(&redis).await;
 
     // The role check takes seconds to detect it; Redis says it at once.
-    for fate in kept.fates().await {
-        let is_said = matches!(&fate, Unconfirmed::NotSent(SendFailure::Refused(words)) if words.contains("READONLY"));
-        assert!(is_said, "{fate:?}");
+    for result in retained.results().await {
+        let is_said = matches!(&result, Unconfirmed::NotSent(SendFailure::Refused(words)) if words.contains("READONLY"));
+        assert!(is_said, "{result:?}");
     }
-    assert_eq!(kept.served().await, (Some(1), false));
+    assert_eq!(retained.served().await, (Some(1), false));
 
-    wait_for("the link finds out", SOON, async || {
+    wait_for("the receive task detects it", SOON, async || {
         !node.health().is_ready()
     })
     .await;
-    for fate in kept.fates().await {
-        assert_eq!(fate, Unconfirmed::NotSent(SendFailure::Unreachable));
+    for result in retained.results().await {
+        assert_eq!(result, Unconfirmed::NotSent(SendFailure::Unreachable));
     }
-    assert_eq!(kept.served().await, (Some(1), true));
+    assert_eq!(retained.served().await, (Some(1), true));
 
     redis.promote().await;
-    wait_for("it is taken again", SOON, async || node.health().is_ready()).await;
+    wait_for("it is accepted again", SOON, async || {
+        node.health().is_ready()
+    })
+    .await;
     assert_eq!(
-        kept.limit.refresh().await.unwrap().value().map(|one| **one),
+        retained
+            .limit
+            .refresh()
+            .await
+            .unwrap()
+            .value()
+            .map(|one| **one),
         Some(1)
     );
-    assert_eq!(kept.prices.get(&tea).await.unwrap().as_deref(), Some(&2));
-    assert_eq!(kept.visits.add(1).await.unwrap(), 4);
-    assert_eq!(kept.limit.set(&2).await.unwrap().version(), 2);
+    assert_eq!(
+        retained.prices.get(&tea).await.unwrap().as_deref(),
+        Some(&2)
+    );
+    assert_eq!(retained.visits.add(1).await.unwrap(), 4);
+    assert_eq!(retained.limit.set(&2).await.unwrap().version(), 2);
 }

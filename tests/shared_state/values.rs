@@ -113,7 +113,7 @@ enum Tree {
     Branch(Box<Tree>),
 }
 
-pub(crate) async fn one_bad_update_spoils_no_other(place: Place) {
+pub(crate) async fn a_failed_update_affects_no_other(place: Place) {
     let node = place.node().await;
     let tree = node.shared::<Tree>("tree").unwrap();
     tree.set(&Tree::Leaf(0)).await.unwrap();
@@ -139,7 +139,7 @@ pub(crate) async fn one_bad_update_spoils_no_other(place: Place) {
                     matches!(**made.value().unwrap(), Tree::Leaf(leaf) if leaf as usize == index)
                 );
             }
-            // Where a good one came after it in one writing, nobody noticed.
+            // A valid value that was written together with it hides it.
             (1, Ok(Ok(_) | Err(StoreError::Encode { .. }))) => {}
             (2, Err(error)) => assert!(error.is_panic()),
             (_, other) => panic!("{index}: {other:?}"),
@@ -162,7 +162,7 @@ pub(crate) async fn a_process_sees_its_own_writes(place: Place) {
     let mut last = 1_000;
     while !others.is_finished() {
         let written = here.update(move |_| last).await.unwrap();
-        // It, or one of the small numbers that the other wrote after it.
+        // Its own value, or one that the other process wrote after it.
         for seen in [&written, &here.get().await.unwrap()] {
             let seen = value(seen).unwrap();
             assert!(seen == last || seen < 1_000, "{seen} after {last}");
@@ -181,7 +181,7 @@ pub(crate) async fn concurrent_tasks_see_their_own_writes_or_newer_ones(place: P
                 for number in 0..200 {
                     let written = limit.set(&(task * 1_000 + number)).await.unwrap();
                     let seen = limit.get().await.unwrap();
-                    // Nobody clears it, and Redis stays the same: versions only grow.
+                    // The value is never cleared and Redis stays the same, so versions only grow.
                     assert!(seen.version() >= written.version());
                     let again = limit.get().await.unwrap();
                     assert!(again.version() >= seen.version());
@@ -189,7 +189,7 @@ pub(crate) async fn concurrent_tasks_see_their_own_writes_or_newer_ones(place: P
             })
         })
         .collect();
-    // It is read again and again meanwhile: no older answer comes after a newer one.
+    // Concurrent reads: no older answer comes after a newer one.
     let mut newest = 0;
     while !writing.iter().all(JoinHandle::is_finished) {
         let loaded = limit(&node).refresh().await.unwrap().version();
@@ -239,7 +239,7 @@ pub(crate) async fn a_watch_ends_with_its_bus(place: Place) {
 
     node.shutdown(SOON).await.unwrap();
 
-    // What was there is told first.
+    // The value that was there is reported first.
     assert_eq!(changes.changed().await.as_ref().and_then(value), Some(6));
     assert!(changes.changed().await.is_none());
     assert!(changes.next().await.is_none());
@@ -282,7 +282,7 @@ pub(crate) async fn an_expired_value_is_detected_by_the_periodic_comparison(plac
     assert_eq!(value(&gone), None);
 }
 
-pub(crate) async fn one_name_is_of_one_type_on_a_bus(place: Place) {
+pub(crate) async fn a_name_has_one_type_on_a_bus(place: Place) {
     let node = place.node().await;
     let first = limit(&node);
 
@@ -328,7 +328,7 @@ pub(crate) async fn buses_of_different_formats_share_values(place: Place) {
     assert_eq!(third.await.unwrap().version(), 3);
 }
 
-pub(crate) async fn after_a_storm_all_copies_are_the_same(place: Place) {
+pub(crate) async fn all_copies_are_equal_after_concurrent_writes(place: Place) {
     let nodes = [place.node().await, place.node().await, place.node().await];
     let storm: Vec<_> = (0..12_u64)
         .map(|task| {
@@ -355,7 +355,7 @@ pub(crate) async fn after_a_storm_all_copies_are_the_same(place: Place) {
         task.await.unwrap();
     }
 
-    // Who has the last word hears it, too, so what is read after this is the last.
+    // The last writer gets its own notification too, so this read returns the last value.
     let last = limit(&nodes[0]).refresh().await.unwrap();
     for node in &nodes {
         becomes(&limit(node), value(&last)).await;

@@ -1,4 +1,4 @@
-//! How a shared value lies in Redis, what others may do with it there, and what that costs.
+//! Shared values in Redis: their format, foreign writers, and the number of commands.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tidings::{Format, Shared, SharedOptions};
 use tidings_testkit::{Redis, wait_for};
 
 use crate::shared_state::raw_redis::{
-    CHANNEL, KEY, NOTICE, calls, checking_often, connected, limit,
+    CHANNEL, KEY, NOTIFICATION, calls, checking_often, connected, limit,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ async fn a_value_can_be_read_with_redis_cli() {
 }
 
 #[tokio::test]
-async fn a_value_in_message_pack_says_so() {
+async fn a_value_in_message_pack_is_marked_as_such() {
     let redis = Redis::start().await;
     let node = redis
         .node_with(|builder| builder.format(Format::MessagePack))
@@ -73,7 +73,7 @@ async fn a_write_of_another_program_is_seen_at_once() {
         .cmd("HINCRBY")
         .arg(&[KEY, "version", "1"])
         .cmd("PUBLISH")
-        .arg(&[CHANNEL, NOTICE]);
+        .arg(&[CHANNEL, NOTIFICATION]);
     let mut connection = connected(&redis).await;
     write.exec_async(&mut connection).await.unwrap();
 
@@ -97,7 +97,7 @@ async fn a_write_with_redis_cli_is_seen_at_once() {
     ];
     redis.cli(&set).await;
     redis.cli(&["HINCRBY", KEY, "version", "1"]).await;
-    redis.cli(&["PUBLISH", CHANNEL, NOTICE]).await;
+    redis.cli(&["PUBLISH", CHANNEL, NOTIFICATION]).await;
 
     becomes(&limit, Some(260)).await;
 }
@@ -152,15 +152,15 @@ async fn an_inlined_value_needs_no_read() {
 
     let writing = calls(&redis, "hincrby").await;
     assert_eq!(writing, 10);
-    // Who writes may hear of it before it has its answer, and reads.
-    let by_hearing = calls(&redis, "hmget").await - writing;
-    assert!(by_hearing <= 10, "{by_hearing} reads");
+    // A writer may get the notification before its answer, and read.
+    let by_notification = calls(&redis, "hmget").await - writing;
+    assert!(by_notification <= 10, "{by_notification} reads");
     let later = redis.cli(&["HGET", KEY, "value"]).await;
     assert_eq!(later, "10");
 }
 
 #[tokio::test]
-async fn each_writing_prolongs_the_time_to_live_and_one_without_ends_it() {
+async fn each_write_renews_the_time_to_live_and_one_without_removes_it() {
     let redis = Redis::start().await;
     let node = redis.node().await;
     let sharing = SharedOptions::new().ttl(Duration::from_mins(1));

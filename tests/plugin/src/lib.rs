@@ -8,7 +8,7 @@ pub type Told = UnboundedSender<String>;
 
 /// A handler in another crate than the bus.
 #[tidings::on("plugin.loaded")]
-async fn loaded(plugin: String, State(told): State<Told>) {
+async fn loaded(plugin: String, State(reported): State<Told>) {
     // The receiver may be gone at the end of a test.
-    let _ = told.send(format!("plugin: {plugin}"));
+    let _ = reported.send(format!("plugin: {plugin}"));
 }
