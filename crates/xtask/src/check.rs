@@ -27,11 +27,13 @@ pub(crate) fn steps() -> Vec<Step> {
                 "warnings",
             ]),
         ),
-        // The step above builds tidings with all features, because the tests ask for them.
+        // The step above builds tidings with all features, because the tests ask for them. Of its
+        // dependencies this one takes the same features.
         Step::new(
             "lints without features",
             cargo("clippy")
-                .args(["--package", "tidings", "--lib", "--locked"])
+                .args(["--package=tidings", "--package=tidings-tests-features"])
+                .args(["--lib", "--locked"])
                 .args(["--", "-D", "warnings"]),
         ),
         Step::new(

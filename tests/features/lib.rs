@@ -1,0 +1,1 @@
+//! Empty: this package selects features of dependencies.
