@@ -127,7 +127,7 @@ async fn reload_all() -> Result<ExitCode, Problem> {
         }
     }
     let summary = answers.summary().await;
-    for host in summary.silent.iter().chain(&summary.left) {
+    for host in summary.timed_out.iter().chain(&summary.left) {
         println!("{host}: no response");
     }
     bus.shutdown(Duration::from_secs(5)).await?;

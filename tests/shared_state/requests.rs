@@ -200,7 +200,7 @@ pub(crate) async fn a_member_that_does_not_respond_in_time_is_named(place: Place
     let (answers, summary) = all_of(&a, Duration::from_millis(300)).await;
 
     assert_eq!(answers.len(), 2);
-    assert_eq!(names(&summary.silent), ["c"]);
+    assert_eq!(names(&summary.timed_out), ["c"]);
     let words = "2 handled, 1 did not answer within 300ms: c";
     assert_eq!(summary.to_string(), words);
 
@@ -225,7 +225,7 @@ pub(crate) async fn a_member_that_leaves_is_not_waited_for(place: Place) {
 
     assert_eq!(names(&summary.handled), ["a", "b"]);
     assert_eq!(names(&summary.left), ["c"]);
-    assert!(summary.silent.is_empty() && !summary.is_complete());
+    assert!(summary.timed_out.is_empty() && !summary.is_complete());
 }
 
 pub(crate) async fn a_member_that_joined_late_responds_and_is_told_apart(place: Place) {
@@ -402,7 +402,7 @@ pub(crate) async fn responses_without_a_request_are_ignored(place: Place) {
     let summary = answers.summary().await;
 
     assert_eq!(names(&summary.handled), ["a", "b"]);
-    assert!(summary.unexpected.is_empty() && summary.uncounted == 0);
+    assert!(summary.unexpected.is_empty() && summary.dropped == 0);
     assert!(a.failures().all().is_empty());
 }
 
@@ -625,7 +625,7 @@ pub(crate) async fn a_request_after_the_shutdown_is_rejected(place: Place) {
 
     // Long before the timeout: nobody can respond any more.
     let summary = timeout(LONG / 2, answers.summary()).await.unwrap();
-    assert_eq!(names(&summary.silent), ["b"]);
+    assert_eq!(names(&summary.timed_out), ["b"]);
     let error = a
         .request_all::<u32, _, _>("stock", "apples")
         .await

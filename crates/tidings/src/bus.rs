@@ -1,9 +1,10 @@
-//! The bus: the handle that a program holds to receive and to send.
+//! The handle of a bus; its methods are in `api`.
 
 pub(crate) mod inner;
 pub(crate) mod shutdown;
 pub(crate) mod start;
 pub(crate) mod states;
+
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -15,9 +16,11 @@ use crate::bus::states::States;
 use crate::observe::reports::Reports;
 use crate::receive::subscription::SubscriptionSlot;
 
-/// A process's place on the bus: hears and sends events. Cheap to clone; when the last clone is
-/// dropped, its tasks end, and what waits in its handlers' queues is dropped. The one that a
-/// handler is given does not count.
+/// A connection to the bus: sends events and calls handlers for received ones.
+///
+/// A `Bus` is cheap to clone. When the last clone is dropped, the tasks of the bus end and events in
+/// the queues of its handlers are dropped; use [`shutdown`](Self::shutdown) to handle them first. The
+/// clone that a handler receives does not keep the bus alive.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -34,15 +37,14 @@ use crate::receive::subscription::SubscriptionSlot;
 #[derive(Clone)]
 pub struct Bus {
     pub(crate) inner: Arc<Inner>,
-    /// What the application holds; a handler's bus does not.
+    /// Keeps the bus alive. A clone that a handler receives has none.
     pub(crate) guard: Option<Arc<BusGuard>>,
-    /// What is sent through this clone fails at once while Redis is away.
+    /// Sends through this clone fail at once while Redis is unreachable.
     pub(crate) is_volatile: bool,
 }
 
 impl Bus {
-    /// Polls a future in the runtime of the bus: what takes time can then be awaited on a thread
-    /// that is none of Tokio's.
+    /// Polls a future in the runtime of the bus, so that timers work on a thread outside of Tokio.
     pub(crate) fn in_runtime<F: Future>(&self, future: F) -> TokioContext<F> {
         TokioContext::new(future, self.inner.runtime.clone())
     }
@@ -57,7 +59,7 @@ impl Bus {
         }
     }
 
-    /// Takes a subscription out, and drops what waits for it.
+    /// Removes a subscription and drops the events in its queue.
     pub(crate) fn remove(&self, subscription: &SubscriptionSlot) {
         self.inner.dispatcher.remove(subscription.id);
         self.inner.reports.remove(subscription.id);
@@ -86,12 +88,12 @@ impl fmt::Debug for Bus {
     }
 }
 
-/// A bus that may be gone.
+/// A handle that does not keep the bus alive.
 #[derive(Clone)]
 pub(crate) struct WeakBus(Weak<Inner>);
 
 impl WeakBus {
-    /// The bus, if it is still there. It does not keep it alive.
+    /// The bus, if it still exists.
     pub(crate) fn upgrade(&self) -> Option<Bus> {
         self.0.upgrade().map(|inner| Bus {
             inner,

@@ -152,9 +152,9 @@ fn members_and_their_answers_are_shown_escaped() {
         handled: vec![who()],
         failed: vec![(who(), foreign())],
         without_handler: vec![who()],
-        silent: vec![who()],
+        timed_out: vec![who()],
         left: vec![who()],
-        within: Duration::from_secs(2),
+        timeout: Duration::from_secs(2),
         ..Summary::default()
     });
     shown.error(&ResponseError::Failed { text: foreign() });

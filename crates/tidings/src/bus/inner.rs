@@ -1,4 +1,4 @@
-//! What all clones of a bus share.
+//! The state that all clones of a bus share.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -26,7 +26,7 @@ use crate::shared::reconciler::{Reconciler, Watched};
 use crate::shared::registry::{ChangeNotification, ReplicaRegistry};
 use crate::task::stage::Stage;
 
-/// What all clones of a bus share.
+/// The state that all clones of a bus share.
 pub(crate) struct Inner {
     pub(crate) me: NodeId,
     pub(crate) outgoing: Arc<Outgoing>,
@@ -37,12 +37,12 @@ pub(crate) struct Inner {
     pub(crate) health: Arc<HealthState>,
     pub(crate) namespace: Namespace,
     pub(crate) keyspace: Arc<KeyspaceAccess>,
-    /// There once something is shared.
+    /// Created for the first shared value or map.
     pub(crate) reconciler: OnceLock<Arc<Reconciler>>,
     pub(crate) shared: OnceLock<Arc<ReplicaRegistry<ValueChanged>>>,
-    /// There once a map is used.
+    /// Created for the first map.
     pub(crate) maps: OnceLock<Arc<ReplicaRegistry<map::changed::MapChanged>>>,
-    /// How often that is compared with Redis.
+    /// The interval at which replicas are compared with Redis.
     pub(crate) refresh_interval: Duration,
     pub(crate) members: Members,
     pub(crate) states: States,
@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     pub(crate) runtime: Handle,
 }
 
-/// A shutdown that is under way or over, for all who wait for it.
+/// The result of a shutdown, for all callers that wait for it.
 pub(crate) type Ending = Shared<BoxFuture<'static, Result<(), ShutdownError>>>;
 
 impl Inner {
@@ -60,7 +60,7 @@ impl Inner {
         self.lock_tasks().push(task);
     }
 
-    /// Takes the bus on to a later stage.
+    /// Moves the bus to a later stage.
     pub(crate) fn advance(&self, to: Stage) {
         self.stage.send_modify(|stage| *stage = (*stage).max(to));
     }
@@ -73,7 +73,7 @@ impl Inner {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The keeper of this bus, which is started for the first copy.
+    /// The reconciler of this bus, which is started for the first replica.
     pub(crate) fn reconciler(&self) -> &Arc<Reconciler> {
         self.reconciler.get_or_init(|| {
             let (reconciler, reconciling) = Reconciler::new(Watched {
@@ -90,7 +90,7 @@ impl Inner {
         })
     }
 
-    /// What the bus shares of one kind, which begins to listen before anything is read.
+    /// The replicas of one kind. They receive change notifications before the first value is read.
     pub(crate) fn known<'a, A: ChangeNotification>(
         &self,
         place: &'a OnceLock<Arc<ReplicaRegistry<A>>>,

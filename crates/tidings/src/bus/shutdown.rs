@@ -12,7 +12,7 @@ use crate::receive::subscription::{SubscriptionSlot, running};
 use crate::send::outgoing::Shut;
 use crate::task::stage::Stage;
 
-/// What the application's clones of a bus hold together: when it is dropped, the bus ends.
+/// Held by the application's clones of a bus: when the last one is dropped, the bus ends.
 pub(crate) struct BusGuard(pub(crate) Arc<Inner>);
 
 impl Drop for BusGuard {
@@ -31,19 +31,18 @@ impl Drop for BusGuard {
     }
 }
 
-/// The sender ends as soon as nothing waits, so the goodbye comes first. Then it still lets what
-/// waits leave, for a moment.
+/// Leaves before the send task ends: that task ends as soon as no event waits.
 async fn announce_leave(inner: Arc<Inner>) {
     inner.members.membership.leave().await;
     inner.advance(Stage::Leaving);
 }
 
-/// Ends a bus in a task of its own: who waits for it may stop waiting.
+/// Ends a bus in a task of its own, so that it continues when the caller stops waiting.
 pub(crate) fn shut_down(inner: Arc<Inner>, deadline: Instant) -> Ending {
     inner.advance(Stage::Draining);
     let runtime = inner.runtime.clone();
     let ending = runtime.spawn(end(inner, deadline, running()));
-    // Where the runtime is gone, so is all that could be waited for.
+    // If the runtime has ended, so have all tasks of the bus.
     let result = async { ending.await.unwrap_or(Ok(())) };
     result.boxed().shared()
 }
@@ -53,8 +52,8 @@ async fn end(
     deadline: Instant,
     caller: Option<u64>,
 ) -> Result<(), ShutdownError> {
-    // What was sent so far is heard by ourselves, too, as by all others. A Redis that is not there
-    // must not take the time that handlers need.
+    // Receive the events that this bus sent itself, as other nodes do. An unreachable Redis must not
+    // use up the time that handlers need.
     let caught_up = async {
         inner.outgoing.settled().await;
         inner.window.caught_up().await;
@@ -67,8 +66,8 @@ async fn end(
 
     let (unhandled, running) = drain(inner.dispatcher.clear(), caller, deadline).await;
 
-    // Handlers may have sent to members until now, and the connection is still there. What they have
-    // answered comes first: nobody waits for an answer of one who is gone.
+    // Send what handlers sent until now, responses included, before leaving: other nodes do not wait
+    // for the response of a member that has left.
     if inner.is_connected() {
         let _ = timeout_at(deadline, inner.outgoing.settled()).await;
     }
@@ -86,7 +85,7 @@ async fn end(
     inner.advance(last);
     let tasks = std::mem::take(&mut *inner.lock_tasks());
     for task in tasks {
-        // They end by themselves now; a panic in one of them is in the log.
+        // The tasks end by themselves now; the runtime logs a panic in one of them.
         let _ = timeout_at(deadline + Duration::from_millis(100), task).await;
     }
     if unhandled == 0 && running == 0 && unsent == 0 {
@@ -99,8 +98,8 @@ async fn end(
     })
 }
 
-/// Lets each handler finish what waits for it, but for the one that waits for this itself; how many
-/// events and calls the deadline cut off.
+/// Waits until the handlers have handled their queues, except for the handler that called this.
+/// Returns the numbers of events and calls that the deadline cut off.
 async fn drain(
     subscriptions: Vec<Arc<SubscriptionSlot>>,
     caller: Option<u64>,
@@ -137,8 +136,8 @@ mod tests {
     use crate::observe::reports::GapBox;
     use crate::receive::subscription::{HandlerOptions, in_subscription};
 
-    /// Shuts a bus down between the two steps of a registration on another thread: this handler is
-    /// in the table, and its task is not spawned yet.
+    /// Shuts a bus down between the two steps of a registration on another thread: the handler is
+    /// registered, and its task is not spawned yet.
     async fn is_waited_for(bus: Bus, subscription: Arc<SubscriptionSlot>) {
         let task = in_subscription(&subscription, async {});
         let mut ending = tokio::spawn(async move { bus.shutdown(Duration::from_mins(1)).await });

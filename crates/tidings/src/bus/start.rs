@@ -39,7 +39,7 @@ use crate::members;
 use crate::members::lease::LeaseTask;
 use crate::receive::remembered::Remembered;
 
-/// What the tasks of a bus share with it.
+/// The parts that the tasks of a bus share.
 pub(crate) struct Parts {
     me: NodeId,
     format: Format,
@@ -175,7 +175,7 @@ impl Parts {
         unreachable!("the delays have no end")
     }
 
-    /// Starts the tasks: one that sends, one that hears, one that reports.
+    /// Starts the send task, the receive task and the task that reports.
     pub(crate) fn run(
         self,
         bus: &Bus,
@@ -250,7 +250,8 @@ impl Parts {
     }
 }
 
-/// Who keeps the membership, if one is wanted. From here on others wait for what it says.
+/// The task that renews the lease, if this bus is to be a member. From now on the member methods wait
+/// for its first result.
 pub(crate) fn lease_task(bus: &Bus) -> Option<LeaseTask> {
     let inner = &bus.inner;
     let members = &inner.members;
@@ -265,13 +266,13 @@ pub(crate) fn lease_task(bus: &Bus) -> Option<LeaseTask> {
     })
 }
 
-/// Begins to be a member, in a task of its own: a start does not wait for it.
+/// Joins in a task of its own: the start does not wait for it.
 pub(crate) fn join(bus: &Bus, task: LeaseTask) {
     let inner = &bus.inner;
     inner.add_task(inner.runtime.spawn(task.run()));
 }
 
-/// Begins to find out who the members are, whenever somebody must know whom not to forget.
+/// Starts the task that queries the members, so that `receive` does not forget their numbers.
 pub(crate) fn remember(bus: &Bus, remembered: Arc<Remembered>) {
     let inner = &bus.inner;
     let (keyspace, keys) = (Arc::clone(&inner.keyspace), inner.members.keys.clone());

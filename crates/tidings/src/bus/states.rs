@@ -1,11 +1,11 @@
-//! The values that handlers may ask for.
+//! The values that handlers take as `State<T>`.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 
 use crate::task::panic::caught;
 
-/// One value of each type.
+/// One value per type.
 #[derive(Default)]
 pub(crate) struct States(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 
@@ -20,7 +20,7 @@ impl States {
 }
 
 impl Drop for States {
-    /// The last clone of a bus may be dropped anywhere, also within a handler.
+    /// The last clone of a bus may be dropped within a handler, where a panic must not escape.
     fn drop(&mut self) {
         for (_, state) in self.0.drain() {
             if let Err(panic) = caught(|| drop(state)) {

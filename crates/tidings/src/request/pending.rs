@@ -1,4 +1,4 @@
-//! The asks of a bus: those that it waits for, and the answers that it sends.
+//! Requests of this bus that wait for responses, and the responses that it sends.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +15,8 @@ use crate::receive::control::{ControlEvent, ControlListener};
 use crate::receive::request::{ASK, AskId, Reply, RequestMeta, Respond, words};
 use crate::send::outgoing::{Manner, Outgoing, Unwritten, Wait};
 
-/// The name that answers travel under.
-pub(crate) const ANSWER: &str = "tidings.response";
+/// The event name of responses.
+pub(crate) const RESPONSE: &str = "tidings.response";
 
 const OUTCOME: &str = "outcome";
 const ERROR: &str = "error";
@@ -25,36 +25,36 @@ const HANDLED: &str = "handled";
 const FAILED: &str = "failed";
 const NO_HANDLER: &str = "no-handler";
 
-/// How many asks may be open at once.
+/// The maximum number of open requests.
 pub(crate) const OPEN: usize = 1_024;
 
-/// How many more answers than expected may wait for the one who asked.
-const MORE: usize = 64;
+/// The number of responses that may wait for the caller beyond the expected ones.
+const EXTRA: usize = 64;
 
-/// How many answers may wait for room in a full outgoing queue.
+/// The number of responses that may wait for room in a full send buffer.
 const WAITING: usize = 256;
 
-/// Both sides of all asks of one bus.
+/// Both sides of all requests of one bus.
 #[derive(Debug)]
 pub(crate) struct PendingRequests {
     outgoing: Arc<Outgoing>,
     runtime: Handle,
     open: Mutex<HashMap<AskId, Waiting>>,
-    /// How many are open, for who looks at each frame.
+    /// The number of open requests, readable without the lock for each frame.
     count: AtomicUsize,
     listens: Once,
     room: Arc<Semaphore>,
 }
 
-/// The way to who waits for the answers to one ask.
+/// The channel to the caller that waits for the responses to one request.
 #[derive(Debug)]
 struct Waiting {
-    answers: mpsc::Sender<ResponseMessage>,
-    /// How many answers there was no room for.
-    uncounted: Arc<AtomicUsize>,
+    responses: mpsc::Sender<ResponseMessage>,
+    /// The number of responses that found the channel full.
+    dropped: Arc<AtomicUsize>,
 }
 
-/// One answer as it was heard.
+/// A response as it was received.
 #[derive(Debug)]
 pub(crate) struct ResponseMessage {
     pub(crate) from: NodeId,
@@ -62,13 +62,13 @@ pub(crate) struct ResponseMessage {
     pub(crate) reply: Reply,
 }
 
-/// An ask of our own, until it is dropped.
+/// A request of this bus, open until it is dropped.
 #[derive(Debug)]
-pub(crate) struct OpenAsk {
+pub(crate) struct OpenRequest {
     requests: Arc<PendingRequests>,
     pub(crate) id: AskId,
-    pub(crate) answers: mpsc::Receiver<ResponseMessage>,
-    pub(crate) uncounted: Arc<AtomicUsize>,
+    pub(crate) responses: mpsc::Receiver<ResponseMessage>,
+    pub(crate) dropped: Arc<AtomicUsize>,
 }
 
 impl PendingRequests {
@@ -83,17 +83,17 @@ impl PendingRequests {
         }
     }
 
-    /// Begins to wait for answers, this many of them expected; `None` when too many asks are open.
+    /// Opens a request with this number of expected responses; `None` when too many are open.
     pub(crate) fn open(
         self: &Arc<Self>,
         listen: impl FnOnce(&'static str, Arc<dyn ControlListener>),
         expected: usize,
-    ) -> Option<OpenAsk> {
-        let (sender, answers) = mpsc::channel(expected + MORE);
-        let uncounted = Arc::default();
+    ) -> Option<OpenRequest> {
+        let (sender, responses) = mpsc::channel(expected + EXTRA);
+        let dropped = Arc::default();
         let waiting = Waiting {
-            answers: sender,
-            uncounted: Arc::clone(&uncounted),
+            responses: sender,
+            dropped: Arc::clone(&dropped),
         };
         let id = AskId(fastrand::u64(..));
         let mut open = self.lock();
@@ -104,12 +104,12 @@ impl PendingRequests {
         self.count.store(open.len(), Ordering::Relaxed);
         drop(open);
         self.listens
-            .call_once(|| listen(ANSWER, Arc::clone(self) as Arc<dyn ControlListener>));
-        Some(OpenAsk {
+            .call_once(|| listen(RESPONSE, Arc::clone(self) as Arc<dyn ControlListener>));
+        Some(OpenRequest {
             requests: Arc::clone(self),
             id,
-            answers,
-            uncounted,
+            responses,
+            dropped,
         })
     }
 
@@ -121,13 +121,13 @@ impl PendingRequests {
         drop(ended);
     }
 
-    /// What could not be written is a failure of this process, and the one who asked hears of it.
+    /// Reports to the requesting node that the response could not be written.
     fn cannot_reply(self: &Arc<Self>, to: RequestMeta, error: &SendError) {
-        tracing::debug!(error = %report(error), "an answer could not be sent");
+        tracing::debug!(error = %report(error), "cannot send a response");
         if matches!(error, SendError::Encode { .. } | SendError::TooLarge { .. }) {
-            let text = words(format_args!("the answer cannot be sent: {}", report(error)));
+            let text = words(format_args!("cannot send the response: {}", report(error)));
             if let Ok(false) | Err(_) = self.try_reply(to, &Reply::Failed(text)) {
-                tracing::debug!("the reason could not be sent either");
+                tracing::debug!("cannot send the reason either");
             }
         }
     }
@@ -141,10 +141,10 @@ impl PendingRequests {
         Ok(ticket.is_some())
     }
 
-    /// Waits for room, in a task of its own.
+    /// Sends the response once there is room for it, in a task of its own.
     fn reply_later(self: &Arc<Self>, to: RequestMeta, reply: Reply) {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-            tracing::debug!("an answer found too many others waiting for room");
+            tracing::debug!("dropped a response: too many wait for room");
             return;
         };
         let requests = Arc::clone(self);
@@ -191,18 +191,18 @@ impl Respond for PendingRequests {
     }
 }
 
-/// As an awaited event: one that is lost is no loss of who feeds and flushes here.
+/// Responses are sent as awaited events, so that a lost one is not reported by the application's `flush`.
 const MANNER: Manner = Manner {
     wait: Wait::Awaited,
     is_volatile: false,
 };
 
-/// What an answer's trace is, is of no interest.
+/// Responses carry no trace context.
 static UNTRACED: Carried = Carried::NOTHING;
 
 fn unwritten<'a>(to: RequestMeta, meta: &'a [(&'a str, &'a str)]) -> Unwritten<'a> {
     Unwritten {
-        name: ANSWER,
+        name: RESPONSE,
         to: To::Node(to.by),
         carried: &UNTRACED,
         meta,
@@ -212,14 +212,14 @@ fn unwritten<'a>(to: RequestMeta, meta: &'a [(&'a str, &'a str)]) -> Unwritten<'
 impl ControlListener for PendingRequests {
     fn receive(&self, event: &ControlEvent<'_>) {
         let Some((id, received)) = ResponseMessage::of(event) else {
-            tracing::debug!(from = ?event.from, "an answer that cannot be understood");
+            tracing::debug!(from = ?event.from, "received a response that cannot be read");
             return;
         };
-        // One that nobody waits for any more is late, or nobody's.
+        // A response to a request that is no longer open is late, or forged.
         if let Some(waiting) = self.lock().get(&id)
-            && waiting.answers.try_send(received).is_err()
+            && waiting.responses.try_send(received).is_err()
         {
-            waiting.uncounted.fetch_add(1, Ordering::Relaxed);
+            waiting.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -265,7 +265,7 @@ impl Reply {
     }
 }
 
-impl Drop for OpenAsk {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.requests.end(self.id);
     }

@@ -1,4 +1,4 @@
-//! What comes back of one ask, and the account of it.
+//! The responses to one request, and the members that still have to respond.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -15,19 +15,19 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::error::report;
 use crate::error::request::ResponseError;
-use crate::request::pending::{OpenAsk, ResponseMessage};
+use crate::request::pending::{OpenRequest, ResponseMessage};
 use crate::request::summary::{Responder, Summary};
 use crate::task::FOREVER;
 
-/// How many answers of nodes that are no members count. The number of these is not ours to bound.
+/// The number of responses of nodes that are no members that are accepted: any program can send them.
 const FOREIGN: usize = 1_024;
 
-/// The nodes that leave.
+/// The nodes that leave the namespace.
 pub(crate) type Departures = BoxStream<'static, NodeId>;
 
-/// The answers to one ask, as they come.
+/// The responses to one request, as they are received.
 pub(crate) struct OpenResponses {
-    ask: OpenAsk,
+    request: OpenRequest,
     departures: Departures,
     has_departures: bool,
     deadline: Pin<Box<Sleep>>,
@@ -35,34 +35,34 @@ pub(crate) struct OpenResponses {
     has_ended: bool,
 }
 
-/// Who has answered what, and who has not.
+/// The members by their response.
 #[derive(Debug)]
 struct Tally {
     waiting: HashMap<NodeId, Responder>,
     left: HashMap<NodeId, Responder>,
-    answered: HashSet<NodeId>,
+    responded: HashSet<NodeId>,
     summary: Summary,
 }
 
 impl OpenResponses {
-    /// From now on, for so long.
+    /// Starts to wait, for at most `timeout`.
     pub(crate) fn new(
-        ask: OpenAsk,
+        request: OpenRequest,
         expected: Vec<Responder>,
         departures: Departures,
-        within: Duration,
+        timeout: Duration,
     ) -> Self {
         Self {
-            ask,
+            request,
             departures,
             has_departures: true,
-            deadline: Box::pin(sleep(within.min(FOREVER))),
-            tally: Tally::new(expected, within),
+            deadline: Box::pin(sleep(timeout.min(FOREVER))),
+            tally: Tally::new(expected, timeout),
             has_ended: false,
         }
     }
 
-    /// The next answer, read by `read`; `None` when all have answered or the time is up.
+    /// The next response, decoded by `read`; `None` when all members have responded or the time is up.
     pub(crate) fn poll_next<A>(
         &mut self,
         cx: &mut Context<'_>,
@@ -73,8 +73,8 @@ impl OpenResponses {
                 self.has_ended = true;
                 break;
             };
-            let Some(who) = self.tally.arrived(received.from) else {
-                // However many come that do not count, the time is up when it is up.
+            let Some(who) = self.tally.responder(received.from) else {
+                // Responses that do not count must not extend the wait.
                 self.has_ended = self.deadline.deadline() <= Instant::now();
                 continue;
             };
@@ -86,10 +86,10 @@ impl OpenResponses {
     }
 
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<ResponseMessage>> {
-        if let Poll::Ready(received) = self.ask.answers.poll_recv(cx) {
+        if let Poll::Ready(received) = self.request.responses.poll_recv(cx) {
             return Poll::Ready(received);
         }
-        // After the answers: who said something and left has answered.
+        // Responses first: a member that responded and then left has responded.
         while self.has_departures
             && let Poll::Ready(node) = self.departures.poll_next_unpin(cx)
         {
@@ -104,13 +104,14 @@ impl OpenResponses {
         self.deadline.as_mut().poll(cx).map(|()| None)
     }
 
-    /// Waits for all that is still to come, and says what became of it.
+    /// Waits for the remaining responses, and returns the summary.
     pub(crate) async fn summary<A>(
         mut self,
         read: impl Fn(ResponseMessage) -> Result<A, ResponseError>,
     ) -> Summary {
         while poll_fn(|cx| self.poll_next(cx, &read)).await.is_some() {}
-        self.tally.close(self.ask.uncounted.load(Ordering::Relaxed))
+        self.tally
+            .close(self.request.dropped.load(Ordering::Relaxed))
     }
 }
 
@@ -123,22 +124,22 @@ impl fmt::Debug for OpenResponses {
 }
 
 impl Tally {
-    fn new(expected: Vec<Responder>, within: Duration) -> Self {
+    fn new(expected: Vec<Responder>, timeout: Duration) -> Self {
         let summary = Summary {
-            within,
+            timeout,
             ..Summary::default()
         };
         Self {
             waiting: expected.into_iter().map(|who| (who.node, who)).collect(),
             left: HashMap::new(),
-            answered: HashSet::new(),
+            responded: HashSet::new(),
             summary,
         }
     }
 
-    /// Whose answer this is; `None` for one that does not count: a node answers once.
-    fn arrived(&mut self, from: NodeId) -> Option<Responder> {
-        if self.answered.contains(&from) {
+    /// The member that a response is from; `None` for a second response of a node, which is ignored.
+    fn responder(&mut self, from: NodeId) -> Option<Responder> {
+        if self.responded.contains(&from) {
             return None;
         }
         let expected = self.waiting.remove(&from);
@@ -149,11 +150,11 @@ impl Tally {
                 Responder::foreign(from)
             }
             None => {
-                self.summary.uncounted += 1;
+                self.summary.dropped += 1;
                 return None;
             }
         };
-        self.answered.insert(from);
+        self.responded.insert(from);
         Some(who)
     }
 
@@ -172,11 +173,11 @@ impl Tally {
         }
     }
 
-    fn close(self, uncounted: usize) -> Summary {
+    fn close(self, dropped: usize) -> Summary {
         let mut summary = self.summary;
-        summary.silent = by_name(self.waiting);
+        summary.timed_out = by_name(self.waiting);
         summary.left = by_name(self.left);
-        summary.uncounted += uncounted;
+        summary.dropped += dropped;
         summary
     }
 }
@@ -199,8 +200,8 @@ mod tests {
         Tally::new(expected.map(who).collect(), Duration::ZERO)
     }
 
-    fn answers(tally: &mut Tally, node: u128) -> bool {
-        let Some(who) = tally.arrived(NodeId::new(node)) else {
+    fn responses(tally: &mut Tally, node: u128) -> bool {
+        let Some(who) = tally.responder(NodeId::new(node)) else {
             return false;
         };
         tally.record(&who, None);
@@ -208,21 +209,21 @@ mod tests {
     }
 
     #[test]
-    fn a_node_answers_once() {
+    fn a_node_responses_once() {
         let mut tally = tally(1..=1);
-        assert!(answers(&mut tally, 1));
-        assert!(!answers(&mut tally, 1));
-        assert!(answers(&mut tally, 2));
-        assert!(!answers(&mut tally, 2));
+        assert!(responses(&mut tally, 1));
+        assert!(!responses(&mut tally, 1));
+        assert!(responses(&mut tally, 2));
+        assert!(!responses(&mut tally, 2));
         assert_eq!(tally.close(0).unexpected, [NodeId::new(2)]);
     }
 
     #[test]
-    fn who_answers_and_leaves_has_answered_in_either_order() {
+    fn who_responses_and_leaves_has_responded_in_either_order() {
         let mut tally = tally(1..=3);
-        assert!(answers(&mut tally, 1));
+        assert!(responses(&mut tally, 1));
         (1..=3).for_each(|node| tally.leaves(NodeId::new(node)));
-        assert!(answers(&mut tally, 2));
+        assert!(responses(&mut tally, 2));
 
         let summary = tally.close(0);
 
@@ -236,10 +237,10 @@ mod tests {
         let mut tally = Tally::new(Vec::new(), Duration::ZERO);
         let beyond = FOREIGN as u128 + 3;
         (1..=beyond).for_each(|node| {
-            answers(&mut tally, node);
+            responses(&mut tally, node);
         });
         let summary = tally.close(2);
         assert_eq!(summary.handled.len(), FOREIGN);
-        assert_eq!(summary.uncounted, 5);
+        assert_eq!(summary.dropped, 5);
     }
 }

@@ -1,24 +1,24 @@
-//! What became of an ask, member by member.
+//! The outcome of a request, member by member.
 
 use std::fmt;
 use std::time::Duration;
 
 use tidings_codec::{Escaped, NodeId};
 
-/// A member that was asked, or that answered.
+/// A member that a request was sent to, or that responded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Responder {
     /// Its node id.
     pub node: NodeId,
-    /// Its name among the members; `None` for a node that was none when the ask was made.
+    /// Its name among the members; `None` for a node that was no member when the request was sent.
     pub name: Option<String>,
     /// Its role, where it has one.
     pub role: Option<String>,
 }
 
 impl Responder {
-    /// A node that is no member, or not yet.
+    /// A node that is no member.
     pub(crate) fn foreign(node: NodeId) -> Self {
         Self {
             node,
@@ -38,7 +38,7 @@ impl fmt::Display for Responder {
     }
 }
 
-/// Who handled an event, and who did not: each member that was expected is in one of the lists.
+/// Which members handled an event: each member that was expected is in one of the lists.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,7 +50,7 @@ impl fmt::Display for Responder {
 /// let sending = bus.send_to_all("cache.clear", "user:7");
 /// let summary = sending.acknowledged(Duration::from_secs(2)).await?;
 /// if !summary.is_complete() {
-///     // Such as `3 handled, 1 failed: api-2 (no such user), 1 did not answer within 2s: job-1`.
+///     // Such as `3 handled, 1 failed: api-2 (no such user), 1 did not respond within 2s: job-1`.
 ///     eprintln!("{summary}");
 /// }
 /// # Ok(())
@@ -59,29 +59,31 @@ impl fmt::Display for Responder {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// All their handlers of the event succeeded.
+    /// Members whose handlers all succeeded.
     pub handled: Vec<Responder>,
-    /// A handler failed or was never called, or the answer could not be read: who, and why.
+    /// Members with a handler that failed or was not called, or with a response that cannot be decoded, and
+    /// the reason.
     pub failed: Vec<(Responder, String)>,
-    /// They have no handler of the event.
+    /// Members that have no handler for the event.
     pub without_handler: Vec<Responder>,
-    /// They did not answer in time.
-    pub silent: Vec<Responder>,
-    /// They left before they answered.
+    /// Members that did not respond in time.
+    pub timed_out: Vec<Responder>,
+    /// Members that left before they responded.
     pub left: Vec<Responder>,
-    /// Which of those above that answered were no members when the ask was made.
+    /// Nodes that responded and were no members when the request was sent. They are in one of the lists
+    /// above, too.
     pub unexpected: Vec<NodeId>,
-    /// How many answers came faster than they were read, and were dropped.
-    pub uncounted: usize,
-    /// How long answers were waited for, at most.
-    pub within: Duration,
+    /// The number of responses that were dropped because they arrived faster than they were read.
+    pub dropped: usize,
+    /// The time that responses were waited for.
+    pub timeout: Duration,
 }
 
 impl Summary {
-    /// Whether everybody who was expected has answered, and nobody failed. A member without a
-    /// handler has nothing to do, so it does not count against it.
+    /// Whether every expected member responded, and none failed. A member without a handler has
+    /// nothing to do, so it does not count.
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.silent.is_empty() && self.left.is_empty()
+        self.failed.is_empty() && self.timed_out.is_empty() && self.left.is_empty()
     }
 }
 
@@ -96,10 +98,10 @@ impl fmt::Display for Summary {
                 failed.map(|(who, text)| format!("{who} ({})", Escaped(text))),
             )?;
         }
-        let silent = format!("did not answer within {:?}", self.within);
+        let timed_out = format!("did not respond within {:?}", self.timeout);
         let groups = [
             (&*self.without_handler, "without a handler"),
-            (&*self.silent, &*silent),
+            (&*self.timed_out, &*timed_out),
             (&*self.left, "left"),
         ];
         for (members, what) in groups
@@ -139,7 +141,7 @@ mod tests {
     fn it_reads_as_a_person_would_say_it() {
         let mut summary = Summary {
             handled: vec![who(1, "api-1"), who(3, "api-3"), who(4, "api-4")],
-            within: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
             ..Summary::default()
         };
         assert_eq!(summary.to_string(), "3 handled");
@@ -149,13 +151,13 @@ mod tests {
         assert!(summary.is_complete());
 
         summary.failed = vec![(who(2, "api-2"), "no such user".to_owned())];
-        summary.silent = vec![who(5, "job-1")];
+        summary.timed_out = vec![who(5, "job-1")];
         assert!(!summary.is_complete());
         assert_eq!(
             summary.to_string(),
             "3 handled, 1 failed: api-2 (no such user), \
              2 without a handler: cron, node 00000000000000000000000000000007, \
-             1 did not answer within 2s: job-1",
+             1 did not respond within 2s: job-1",
         );
     }
 }
