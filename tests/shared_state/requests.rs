@@ -664,7 +664,7 @@ pub(crate) async fn any_timeout_is_accepted(place: Place) {
     let summary = ask(&a, Duration::ZERO).await.summary().await;
     assert!(
         summary
-            .silent
+            .timed_out
             .iter()
             .any(|responder| responder.node == b.id())
     );

@@ -1,5 +1,7 @@
 //! The tasks that own the connections: all I/O of events is here.
 
+pub(crate) mod connect;
+pub(crate) mod heartbeat;
 pub(crate) mod outage;
 pub(crate) mod pacing;
 pub(crate) mod polling;

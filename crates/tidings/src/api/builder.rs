@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use crate::bus::Bus;
 use crate::bus::start::{Parts, join, lease_task};
 use crate::bus::states::States;
-use crate::connection::receive_task::Heartbeat;
+use crate::connection::connect::connect;
+use crate::connection::heartbeat::Heartbeat;
 use crate::error::failure::Failure;
 use crate::error::start::StartError;
 use crate::error::subscribe::SubscribeError;
@@ -348,7 +349,8 @@ impl BusBuilder {
         for registration in self.registrations {
             registration(&bus)?;
         }
-        let connected = parts.connect(&*transport, self.start_timeout).await?;
+        let this = (parts.me, &parts.namespace);
+        let connected = connect(&*transport, this, self.start_timeout).await?;
         let heartbeat = Heartbeat::new(self.heartbeat_interval);
         // Before a handler can ask for the members: it waits until it is known whether we are one.
         let task = lease_task(&bus);

@@ -6,17 +6,13 @@ use std::time::Duration;
 use tidings_codec::{Format, NodeId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bus::Bus;
 use crate::bus::inner::Inner;
 use crate::bus::states::States;
-use crate::connection::outage::Outage;
-use crate::connection::receive_task::{Heartbeat, ReceiveTask};
+use crate::connection::heartbeat::Heartbeat;
+use crate::connection::receive_task::ReceiveTask;
 use crate::connection::send_task::SendTask;
-use crate::error::connect::ConnectError;
-use crate::error::report;
-use crate::error::start::StartError;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
 use crate::members::profile::Profile;
@@ -29,7 +25,6 @@ use crate::receive::receiver::Receiver;
 use crate::request::pending::PendingRequests;
 use crate::send::outgoing::{Outgoing, Settings};
 use crate::send::window::SendWindow;
-use crate::task::backoff::delays;
 use crate::task::inline::InlineTask;
 use crate::task::random;
 use crate::task::stage::Stage;
@@ -41,7 +36,7 @@ use crate::receive::remembered::Remembered;
 
 /// The parts that the tasks of a bus share.
 pub(crate) struct Parts {
-    me: NodeId,
+    pub(crate) me: NodeId,
     format: Format,
     outgoing: Arc<Outgoing>,
     dispatcher: Arc<Dispatcher>,
@@ -49,7 +44,7 @@ pub(crate) struct Parts {
     window: Arc<SendWindow>,
     reports: Arc<Reports>,
     health: Arc<HealthState>,
-    namespace: Namespace,
+    pub(crate) namespace: Namespace,
     keyspace: Arc<KeyspaceAccess>,
 }
 
@@ -114,65 +109,6 @@ impl Parts {
             ending: Mutex::default(),
             runtime: Handle::current(),
         })
-    }
-
-    /// Tries until it is connected, refused for good, or out of time.
-    pub(crate) async fn connect(
-        &self,
-        transport: &dyn Transport,
-        timeout: Option<Duration>,
-    ) -> Result<Connected, StartError> {
-        let address = transport.address();
-        let deadline = timeout.map(|timeout| (timeout, Instant::now() + timeout));
-        let mut last = ConnectError::timed_out("connecting");
-        let mut outage = Outage::since(Instant::now());
-        for delay in delays() {
-            let attempt = async {
-                let connecting = transport.connect();
-                match deadline {
-                    Some((_, deadline)) => timeout_at(deadline, connecting).await.ok(),
-                    None => Some(connecting.await),
-                }
-            };
-            match attempt.await {
-                Some(Ok(connected)) => {
-                    tracing::info!(
-                        node = %self.me,
-                        namespace = self.namespace.name(),
-                        address,
-                        server = connected.server,
-                        "connected"
-                    );
-                    return Ok(connected);
-                }
-                Some(Err(source)) if source.is_final() => {
-                    return Err(StartError::Refused { address, source });
-                }
-                Some(Err(source)) => last = source,
-                None => last = transport.trouble().unwrap_or(last),
-            }
-            if let Some(lasts) = outage.warning(Instant::now()) {
-                tracing::warn!(
-                    node = %self.me,
-                    namespace = self.namespace.name(),
-                    address,
-                    ?lasts,
-                    why = %report(&last),
-                    "cannot connect yet, and tries again"
-                );
-            }
-            if let Some((timeout, deadline)) = deadline
-                && Instant::now() + delay >= deadline
-            {
-                return Err(StartError::Unreachable {
-                    address,
-                    deadline: timeout,
-                    source: last,
-                });
-            }
-            sleep(delay).await;
-        }
-        unreachable!("the delays have no end")
     }
 
     /// Starts the send task, the receive task and the task that reports.

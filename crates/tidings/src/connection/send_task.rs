@@ -10,8 +10,8 @@ use tidings_codec::{Format, NodeId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
+use crate::connection::heartbeat::{Broken, Heartbeat};
 use crate::connection::pacing;
-use crate::connection::receive_task::{Broken, Heartbeat};
 use crate::connection::session::{Flight, GivenUp, Progress, Session, if_any};
 use crate::error::connect::ConnectError;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
