@@ -205,12 +205,12 @@ async fn load_while(users: &Users, what: impl Future<Output = ()>) -> Arc<User> 
         goes_on.await.unwrap();
         Ok::<_, io::Error>(user("old"))
     });
-    let meanwhile = async {
+    let during_load = async {
         has_started.await.unwrap();
         what.await;
         go_on.send(()).unwrap();
     };
-    let (loaded, ()) = soon(async { tokio::join!(loading, meanwhile) }).await;
+    let (loaded, ()) = soon(async { tokio::join!(loading, during_load) }).await;
     loaded.unwrap()
 }
 
@@ -232,7 +232,7 @@ pub(crate) async fn an_outdated_load_does_not_restore_an_entry(place: Place) {
 pub(crate) async fn a_read_after_an_invalidation_returns_nothing_older(place: Place) {
     let (a, b) = place.two_nodes().await;
     let (here, there) = (users(&a), users(&b));
-    let meanwhile = async {
+    let during_load = async {
         there.invalidate(&7).await.unwrap();
         wait_for("a new load begins", Duration::from_secs(10), async || {
             let newer = here.get_or_load(&7, || async { Ok::<_, io::Error>(user("new")) });
@@ -242,7 +242,7 @@ pub(crate) async fn a_read_after_an_invalidation_returns_nothing_older(place: Pl
         .await;
     };
     // An entry that was loaded too early is replaced by the current one.
-    assert_eq!(*load_while(&here, meanwhile).await, user("new"));
+    assert_eq!(*load_while(&here, during_load).await, user("new"));
     wait_for("others see it", Duration::from_secs(10), async || {
         let user = there.get(&7).await.unwrap();
         user.is_some_and(|user| user.name == "new")

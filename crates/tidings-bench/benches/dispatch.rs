@@ -103,8 +103,7 @@ fn dispatch(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One stream that begins and ends beside so many other subscriptions, to as many names or to its
-/// own.
+/// The start and end of a stream, with this many other subscriptions, to other names or to its own.
 fn streams(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime starts");
     let _entered = runtime.enter();
@@ -124,7 +123,7 @@ fn streams(criterion: &mut Criterion) {
                     .expect("the handler is in order");
             }
             println!("{others} registered with {names} in {:?}", began.elapsed());
-            group.bench_function(format!("beside {others} of {names}"), |bencher| {
+            group.bench_function(format!("with {others} of {names}"), |bencher| {
                 bencher.iter(|| bus.stream::<_, u64>("tick").expect("the name is in order"));
             });
         }

@@ -22,7 +22,7 @@ pub(crate) struct Effort {
 pub(crate) struct Outcome {
     /// The row's figure, for each trial.
     pub(crate) took: Vec<Duration>,
-    /// Events that subscribers did not hear, of all subscribers and trials.
+    /// Events that were not received, of all subscribers and trials.
     pub(crate) lost: u64,
     /// Further figures, as text.
     pub(crate) notes: Vec<String>,
@@ -39,7 +39,7 @@ pub(crate) struct Summary {
     pub(crate) trials: usize,
     pub(crate) median_ms: Option<f64>,
     pub(crate) max_ms: Option<f64>,
-    /// Events that subscribers did not hear; each was reported, or there is a finding.
+    /// Events that were not received; each was reported, or there is a finding.
     pub(crate) lost: u64,
     pub(crate) notes: Vec<String>,
     /// The reasons for the failure of the row; empty if it passed.

@@ -49,7 +49,7 @@ async fn say(socket: &mut TcpStream, words: &[u8]) {
 }
 
 /// Reads this many bytes.
-async fn hear(socket: &mut TcpStream, count: usize) -> Vec<u8> {
+async fn read_bytes(socket: &mut TcpStream, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     timeout(SOON, socket.read_exact(&mut bytes))
         .await
@@ -76,8 +76,14 @@ async fn without_a_fault_bytes_pass_in_both_directions() {
     let (_server, _proxy, mut client, mut accepted) = connected().await;
     let long = vec![7; 5 << 20];
 
-    let ((), there) = tokio::join!(say(&mut client, &long), hear(&mut accepted, long.len()));
-    let ((), back) = tokio::join!(say(&mut accepted, &long), hear(&mut client, long.len()));
+    let ((), there) = tokio::join!(
+        say(&mut client, &long),
+        read_bytes(&mut accepted, long.len())
+    );
+    let ((), back) = tokio::join!(
+        say(&mut accepted, &long),
+        read_bytes(&mut client, long.len())
+    );
 
     assert!(there == long && back == long);
 }
@@ -95,7 +101,7 @@ async fn a_side_that_closes_still_receives_from_the_other() {
     say(&mut accepted, b"bye").await;
     drop(accepted);
 
-    assert_eq!(hear(&mut client, 3).await, b"bye");
+    assert_eq!(read_bytes(&mut client, 3).await, b"bye");
     assert!(is_closed(&mut client).await);
     wait_for("the connection is closed", SOON, async || {
         (proxy.accepted_connections(), proxy.open_connections()) == (1, 0)
@@ -113,10 +119,10 @@ async fn a_latency_delays_each_direction_and_keeps_the_order() {
     for byte in 0..10 {
         say(&mut client, &[byte]).await;
     }
-    assert!(hear(&mut accepted, 10).await.into_iter().eq(0..10));
+    assert!(read_bytes(&mut accepted, 10).await.into_iter().eq(0..10));
     assert!(begun.elapsed() >= delay);
     say(&mut accepted, b"back").await;
-    hear(&mut client, 4).await;
+    read_bytes(&mut client, 4).await;
 
     assert!(begun.elapsed() >= 2 * delay);
 }
@@ -131,7 +137,7 @@ async fn a_latency_does_not_limit_the_bytes_in_flight() {
         say(&mut client, &[byte]).await;
         assert!(is_silent(&mut accepted).await);
     }
-    hear(&mut accepted, 4).await;
+    read_bytes(&mut accepted, 4).await;
 
     assert!(begun.elapsed() < Duration::from_secs(3));
 }
@@ -146,8 +152,8 @@ async fn a_black_hole_holds_bytes_until_it_ends() {
     assert!(is_silent(&mut client).await && is_silent(&mut accepted).await);
     proxy.set(Fault::None);
 
-    assert_eq!(hear(&mut accepted, 5).await, b"there");
-    assert_eq!(hear(&mut client, 4).await, b"back");
+    assert_eq!(read_bytes(&mut accepted, 5).await, b"there");
+    assert_eq!(read_bytes(&mut client, 4).await, b"back");
 }
 
 #[tokio::test]
@@ -162,7 +168,7 @@ async fn a_new_connection_hangs_in_a_black_hole() {
     assert!(timeout(A_WHILE, server.0.accept()).await.is_err());
     proxy.set(Fault::None);
 
-    assert_eq!(hear(&mut server.accept().await, 5).await, b"hello");
+    assert_eq!(read_bytes(&mut server.accept().await, 5).await, b"hello");
 }
 
 #[tokio::test]
@@ -173,7 +179,7 @@ async fn a_black_hole_of_one_direction_does_not_change_the_other() {
     say(&mut client, b"there").await;
     say(&mut accepted, b"back").await;
 
-    assert_eq!(hear(&mut client, 4).await, b"back");
+    assert_eq!(read_bytes(&mut client, 4).await, b"back");
     assert!(is_silent(&mut accepted).await);
 }
 
@@ -184,12 +190,12 @@ async fn dropped_bytes_are_lost_and_later_ones_arrive() {
     proxy.set(Fault::Drop(Direction::ToClient));
     say(&mut client, b"there").await;
     say(&mut accepted, b"lost").await;
-    assert_eq!(hear(&mut accepted, 5).await, b"there");
+    assert_eq!(read_bytes(&mut accepted, 5).await, b"there");
     assert!(is_silent(&mut client).await);
     proxy.set(Fault::None);
     say(&mut accepted, b"back").await;
 
-    assert_eq!(hear(&mut client, 4).await, b"back");
+    assert_eq!(read_bytes(&mut client, 4).await, b"back");
 }
 
 #[tokio::test]
@@ -240,7 +246,7 @@ async fn a_reset_reaches_both_sides_of_all_open_connections() {
     }
     let (mut client, mut accepted) = (connect(&proxy).await, server.accept().await);
     say(&mut client, b"hello").await;
-    assert_eq!(hear(&mut accepted, 5).await, b"hello");
+    assert_eq!(read_bytes(&mut accepted, 5).await, b"hello");
 }
 
 #[tokio::test]
@@ -273,7 +279,7 @@ async fn slices_have_the_given_size_and_lose_nothing() {
     say(&mut client, &text).await;
     let mut first = [0; 4096];
     let read = timeout(SOON, accepted.read(&mut first)).await.unwrap();
-    let rest = hear(&mut accepted, text.len() - read.as_ref().unwrap()).await;
+    let rest = read_bytes(&mut accepted, text.len() - read.as_ref().unwrap()).await;
 
     let first = &first[..read.unwrap()];
     assert!(first.len() < 4096, "{} at once", first.len());
@@ -286,12 +292,12 @@ async fn a_cut_comes_after_the_given_bytes_of_its_direction() {
 
     proxy.set(Fault::CutAfter(6, Direction::ToClient));
     say(&mut client, b"a long question").await;
-    hear(&mut accepted, 15).await;
+    read_bytes(&mut accepted, 15).await;
     say(&mut accepted, b"all").await;
-    assert_eq!(hear(&mut client, 3).await, b"all");
+    assert_eq!(read_bytes(&mut client, 3).await, b"all");
     say(&mut accepted, b" is lost").await;
 
-    assert_eq!(hear(&mut client, 3).await, b" is");
+    assert_eq!(read_bytes(&mut client, 3).await, b" is");
     assert!(is_reset(&mut client).await);
     assert!(is_reset(&mut accepted).await);
 }
@@ -307,7 +313,7 @@ async fn a_fault_applies_to_one_connection_or_to_new_ones() {
     say(&mut second_accepted, b"2").await;
     let mut third = connect(&proxy).await;
 
-    assert_eq!(hear(&mut first, 1).await, b"1");
+    assert_eq!(read_bytes(&mut first, 1).await, b"1");
     assert!(is_silent(&mut second).await);
     assert!(is_reset(&mut third).await);
     assert_eq!(proxy.accepted_connections(), 3);
@@ -331,8 +337,8 @@ async fn a_redirected_proxy_forwards_to_another_server() {
 
     say(&mut client, b"one").await;
     say(&mut second, b"other").await;
-    assert_eq!(hear(&mut accepted, 3).await, b"one");
-    assert_eq!(hear(&mut second_accepted, 5).await, b"other");
+    assert_eq!(read_bytes(&mut accepted, 3).await, b"one");
+    assert_eq!(read_bytes(&mut second_accepted, 5).await, b"other");
 }
 
 #[tokio::test]

@@ -101,13 +101,13 @@ async fn a_paused_server_delays_commands() {
 async fn a_subscriber_that_is_too_far_behind_is_disconnected() {
     let redis = Redis::start().await;
     redis.limit_output_buffer(1 << 20).await;
-    let mut hearer = TcpStream::connect(redis.address()).await.unwrap();
-    hearer.write_all(b"SUBSCRIBE news\r\n").await.unwrap();
-    hearer.readable().await.unwrap();
+    let mut subscriber = TcpStream::connect(redis.address()).await.unwrap();
+    subscriber.write_all(b"SUBSCRIBE news\r\n").await.unwrap();
+    subscriber.readable().await.unwrap();
     let large = "x".repeat(1 << 20);
 
     // It never reads, so the socket buffers fill first.
-    wait_for("nobody hears", SOON, async || {
+    wait_for("no subscriber is left", SOON, async || {
         redis.command(&["PUBLISH", "news", &large]).await == Value::Int(0)
     })
     .await;
@@ -148,13 +148,13 @@ async fn killed_connections_are_counted_by_kind() {
     let redis = Redis::start().await;
     let client = redis::Client::open(redis.url()).unwrap();
     let sender = client.get_multiplexed_async_connection().await.unwrap();
-    let mut hearer = client.get_async_pubsub().await.unwrap();
-    hearer.subscribe("news").await.unwrap();
+    let mut subscriber = client.get_async_pubsub().await.unwrap();
+    subscriber.subscribe("news").await.unwrap();
 
     assert_eq!(redis.kill_subscribers().await, 1);
     assert_eq!(redis.kill_senders().await, 1);
     assert_eq!(redis.kill_clients().await, 0);
-    drop((sender, hearer));
+    drop((sender, subscriber));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
