@@ -1,17 +1,18 @@
-//! What Redis does in one step with a roll. `KEYS` are the roll, the descriptions and the beats.
+//! What Redis does in one step with a member list. `KEYS` are the list, the descriptions and the
+//! renewals.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-/// What all scripts of the roll begin with: the time, and how a change is numbered and announced.
+/// What all scripts of the list begin with: the time, and how a change is numbered and announced.
 /// A number that nobody has counted, or that is none, begins anew.
 const PROLOGUE: &str = r#"
-    local roll, descriptions, beats = KEYS[1], KEYS[2], KEYS[3]
+    local member_list, descriptions, renewals = KEYS[1], KEYS[2], KEYS[3]
     local time = redis.call('TIME')
     local now = time[1] * 1000 + math.floor(time[2] / 1000)
     local function last_change()
-        local change = tonumber(redis.call('HGET', beats, 'change'))
+        local change = tonumber(redis.call('HGET', renewals, 'change'))
         if change and change >= 0 and change < 2 ^ 53 then return math.floor(change) end
         return now
     end
@@ -57,24 +58,24 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
         local known = redis.call('HGET', descriptions, id) or ''
         local its_start = string.match(known, '^{"started":(%d+),') or ''
         local as_written = '{"started":' .. its_start .. ',' .. string.sub(description, 2)
-        local is_known = redis.call('ZSCORE', roll, id)
+        local is_known = redis.call('ZSCORE', member_list, id)
             and known == as_written and #its_start <= 15
-        redis.call('ZADD', roll, now + lease, id)
+        redis.call('ZADD', member_list, now + lease, id)
         if not is_known then
             if started == '' then started = string.format('%.0f', now) end
             description = '{"started":' .. started .. ',' .. string.sub(description, 2)
             change = change + 1
             announce(channel, id, 'joined', change)
             redis.call('HSET', descriptions, id, description)
-            redis.call('HSET', beats, 'change', change)
-            if redis.call('ZCARD', roll) == 1 then
-                redis.call('HSET', beats, 'last', now, 'silences', '')
+            redis.call('HSET', renewals, 'change', change)
+            if redis.call('ZCARD', member_list) == 1 then
+                redis.call('HSET', renewals, 'last', now, 'silences', '')
             end
             keep()
             return {now, change, 0}
         end
 
-        local before = redis.call('HMGET', beats, 'last', 'silences')
+        local before = redis.call('HMGET', renewals, 'last', 'silences')
         local silence = now - (tonumber(before[1]) or 0)
         local silences = {}
         -- When Redis's clock was put back, all that is known is of no use.
@@ -102,7 +103,7 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
         for i, one in ipairs(silences) do
             kept[i] = string.format('%.0f@%.0f', one[1], one[2])
         end
-        redis.call('HSET', beats, 'last', now, 'silences', table.concat(kept, ' '),
+        redis.call('HSET', renewals, 'last', now, 'silences', table.concat(kept, ' '),
             'change', change)
         local function is_excused(its)
             local longer = math.max(its, lease)
@@ -118,7 +119,7 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
             return false
         end
 
-        local over = redis.call('ZRANGEBYSCORE', roll, '-inf', '(' .. now,
+        local over = redis.call('ZRANGEBYSCORE', member_list, '-inf', '(' .. now,
             'WITHSCORES', 'LIMIT', 0, look_at)
         local removed = 0
         for i = 1, #over, 2 do
@@ -130,8 +131,8 @@ pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
             if is_certain and not is_excused(its) then
                 removed, change = removed + 1, change + 1
                 announce(channel, other, 'expired', change)
-                redis.call('HSET', beats, 'change', change)
-                redis.call('ZREM', roll, other)
+                redis.call('HSET', renewals, 'change', change)
+                redis.call('ZREM', member_list, other)
                 redis.call('HDEL', descriptions, other)
             end
         end
