@@ -331,7 +331,7 @@ pub(crate) async fn an_event_that_a_full_queue_drops_is_named_as_not_handled(pla
     a.send_to_all("stock", "in its queue").await.unwrap();
     let summary = ask(&a, LONG).await.summary().await;
 
-    let words = "it was not handled: its queue was full, or it ended first";
+    let words = "not handled: the handler's queue was full, or the handler was removed";
     assert_eq!(failed(&summary), [("b".to_owned(), words)]);
     assert_eq!(summary.handled.len(), 1);
 }
@@ -557,7 +557,7 @@ pub(crate) async fn health_says_that_a_bus_is_shutting_down(place: Place) {
 
     let bus = b.bus().clone();
     let ending = tokio::spawn(async move { bus.shutdown(LONG).await });
-    let words = "it was not handled: the bus is being shut down";
+    let words = "not handled: the bus is shutting down";
     wait_for("b reports its shutdown", LONG, async || {
         let summary = ask(&a, Duration::from_millis(100)).await.summary().await;
         failed(&summary) == [("b".to_owned(), words)]
@@ -610,7 +610,7 @@ pub(crate) async fn a_dropped_bus_logs_the_events_that_it_has_not_handled(place:
     drop(b);
     let summary = in_its_queue.summary().await;
 
-    let words = "it was not handled: its queue was full, or it ended first";
+    let words = "not handled: the handler's queue was full, or the handler was removed";
     assert_eq!(failed(&summary), [("b".to_owned(), words)]);
     assert_eq!(names(&in_its_hands.summary().await.left), ["b"]);
 }

@@ -1,4 +1,4 @@
-//! From a frame to the queues of subscriptions. No I/O, and no clock of its own.
+//! The path of a frame to the queues of subscriptions. No I/O.
 
 pub(crate) mod batch;
 pub(crate) mod control;

@@ -105,7 +105,7 @@ where
 {
     /// Handles events until the queue is closed or drained, or the bus is gone.
     pub(crate) async fn run(self) {
-        if self.is_once || self.subscription.handling.concurrency == 1 {
+        if self.is_once || self.subscription.options.concurrency == 1 {
             self.run_in_order().await;
         } else {
             self.run_together().await;
@@ -159,7 +159,7 @@ where
     }
 
     fn has_room(&self, calls: usize) -> bool {
-        calls < self.subscription.handling.concurrency
+        calls < self.subscription.options.concurrency
     }
 
     async fn handle_apart(&self, batch: Arc<Batch>, index: usize) {
@@ -190,7 +190,7 @@ where
             sequence,
             &self.subscription.handler,
         );
-        let ended = guarded(span.around(call), self.subscription.handling.timeout).await;
+        let ended = guarded(span.around(call), self.subscription.options.timeout).await;
         span.end(ended.is_ok());
         if let Some(result) = CallError::result(&ended) {
             self.calls.end(began, received.name(), result);
@@ -222,7 +222,7 @@ where
                     source,
                 };
             }
-            stop => stop.into_cause(self.subscription.handling.timeout),
+            stop => stop.into_cause(self.subscription.options.timeout),
         };
         Failure::Handler {
             event,
@@ -253,7 +253,7 @@ pub(crate) async fn handle_gaps<Args, H: Handler<Gap, Args>>(
     handler: H,
 ) {
     let handler = OwnedHandler::new(handler, &subscription, &bus);
-    let timeout = subscription.handling.timeout;
+    let timeout = subscription.options.timeout;
     while let Some(gap) = gaps.next().await {
         let Some(bus) = bus.upgrade() else { break };
         let mut context = Context::new(bus, Arc::from("gap"));

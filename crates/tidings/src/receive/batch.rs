@@ -1,4 +1,4 @@
-//! The events of one frame for one subscription, and one of them as a handler is given it.
+//! The events of one frame for one subscription, and a single event as a handler gets it.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -15,14 +15,14 @@ use crate::receive::request::{IncomingRequest, why};
 /// The events of one frame that one subscription gets.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// What the payloads' ranges refer to: the frame, or a copy of the wanted part of it.
+    /// The bytes that the payloads' ranges refer to: the frame, or a copy of the wanted payloads.
     pub(crate) bytes: Bytes,
     pub(crate) format: Format,
     pub(crate) from: Option<NodeId>,
     /// The names that the events' indices refer to.
     pub(crate) names: Arc<[Arc<str>]>,
     pub(crate) events: Vec<Item>,
-    /// Where a payload is reported that panics when it is dropped.
+    /// Receives the report if a payload panics when it is dropped.
     pub(crate) reports: Arc<Reports>,
 }
 
@@ -31,9 +31,9 @@ pub(crate) struct Batch {
 pub(crate) struct Item {
     pub(crate) name: u32,
     pub(crate) payload: Range<u32>,
-    /// The sender's number; 0 for a sender that is no bus.
+    /// The sequence number; 0 if the sender is not a bus.
     pub(crate) number: u64,
-    /// Milliseconds since 1970; 0 when the sender did not say.
+    /// Milliseconds since 1970; 0 if the frame has no time.
     pub(crate) at: u64,
     pub(crate) remote: Remote,
     pub(crate) shared: Option<Arc<Shared>>,
@@ -44,16 +44,16 @@ impl Item {
         (self.number > 0).then_some(self.number)
     }
 
-    /// The ask that it is, if somebody asks.
+    /// The request, if the event is one.
     pub(crate) fn request(&self) -> Option<&Arc<IncomingRequest>> {
         self.shared.as_ref()?.request.as_ref()
     }
 }
 
-/// What several handlers of one event share, and those of one that somebody asks.
+/// State that the handlers of one event share: the decoded payload and the request.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// The payload decoded once for all handlers that take an `Arc` of it; `None` when it cannot be.
+    /// The payload, decoded once for all handlers that take an `Arc` of it; `None` if decoding failed.
     decoded: OnceLock<Option<Decoded>>,
     request: Option<Arc<IncomingRequest>>,
 }
@@ -72,7 +72,7 @@ impl Batch {
         self.bytes.len()
     }
 
-    /// Keeps the first `events` and gives back the rest, if there is one.
+    /// Keeps the first `events` and returns the rest, if there is one.
     pub(crate) fn split_off(&mut self, events: usize) -> Option<Self> {
         if events >= self.events.len() {
             return None;
@@ -87,7 +87,7 @@ impl Batch {
         })
     }
 
-    /// Takes out the oldest `events`, if there are that many.
+    /// Removes and returns the oldest `events`, unless these are all.
     pub(crate) fn drop_oldest(&mut self, events: usize) -> Option<Self> {
         if events == 0 {
             return None;
@@ -122,7 +122,7 @@ impl Batch {
     }
 }
 
-/// An event as a handler's decoder sees it.
+/// An event before it is decoded for a handler.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceivedEvent<'a> {
     batch: &'a Batch,
@@ -142,12 +142,12 @@ impl<'a> ReceivedEvent<'a> {
         self.item
     }
 
-    /// The span that it was sent in.
+    /// The span in which the event was sent.
     pub(crate) fn remote(&self) -> &'a Remote {
         &self.item.remote
     }
 
-    /// A handler has ended with it, `failure` saying how when not well: whoever asks hears of it.
+    /// Counts a handler as done, for the response to a request.
     #[inline]
     pub(crate) fn ended(&self, failure: Option<&Failure>) {
         if let Some(request) = self.item.request() {
@@ -160,7 +160,7 @@ impl<'a> ReceivedEvent<'a> {
         Payload::new(self.batch.format, &self.batch.bytes[range])
     }
 
-    /// Decodes, once for all handlers of an `Arc<E>`.
+    /// Decodes the payload, once for all handlers of an `Arc<E>`.
     pub(crate) fn shared<E: Send + Sync + 'static>(
         &self,
         decode: impl Fn() -> Result<E, DecodeError>,
@@ -169,7 +169,7 @@ impl<'a> ReceivedEvent<'a> {
             return decode().map(Arc::new);
         };
         let mut error = None;
-        // Others wait here for as long as it takes to decode one payload.
+        // Blocks the other handlers of this event for the time of one decoding.
         let decoded = shared.decoded.get_or_init(|| match decode() {
             Ok(payload) => {
                 let sent = (self.batch.from, self.item.number());
@@ -192,7 +192,7 @@ impl<'a> ReceivedEvent<'a> {
                 Ok(decoded.expect("one cell is shared by handlers of one type only"))
             }
             (None, Some(error)) => Err(error),
-            // It failed for another handler; each reports its own failure.
+            // Another handler could not decode it; each reports its own failure.
             (None, None) => decode().map(Arc::new),
         }
     }

@@ -1,4 +1,4 @@
-//! What the parts of a bus hear themselves: events under names that begin with `tidings.`.
+//! Control events: events of the bus itself, whose names begin with `tidings.`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tidings_codec::{Format, Header, NodeId, Payload, RawEvent};
 
-/// One of the bus's own events, as it was heard.
+/// A received control event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ControlEvent<'a> {
-    /// Who sent it; `None` for what Redis itself announced, or a program that is no bus.
+    /// The sender; `None` if a script in Redis or a foreign program sent it.
     pub(crate) from: Option<NodeId>,
     pub(crate) payload: Payload<'a>,
     event: &'a RawEvent,
@@ -26,20 +26,20 @@ impl<'a> ControlEvent<'a> {
         }
     }
 
-    /// What travels beside the payload, where it can be understood.
+    /// The event's metadata, if it can be decoded.
     pub(crate) fn meta(&self) -> Option<BTreeMap<String, String>> {
         let format: Format = self.payload.format();
         self.event.meta(format, self.frame).ok()
     }
 }
 
-/// A part of the bus that hears notices. It is called by the task that hears everything: it takes
-/// note, and waits for nothing.
+/// A part of the bus that receives control events. It is called on the receive task, so it must
+/// not block.
 pub(crate) trait ControlListener: Send + Sync {
     fn receive(&self, event: &ControlEvent<'_>);
 }
 
-/// Who hears which notices. A part is added when it is first used, and stays.
+/// The listeners by event name. A listener is added at first use and never removed.
 #[derive(Default)]
 pub(crate) struct ControlListeners {
     listeners: RwLock<Vec<(&'static str, Arc<dyn ControlListener>)>>,
@@ -54,7 +54,6 @@ impl ControlListeners {
         listeners.push((name, listener));
     }
 
-    /// Whether a part waits for notices.
     pub(crate) fn has_listeners(&self) -> bool {
         let listeners = self
             .listeners

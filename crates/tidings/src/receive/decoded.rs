@@ -1,5 +1,5 @@
-//! A payload that is decoded once for several handlers. What it does when it is dropped is the
-//! application's code, wherever the last of them is done with it: a panic there is reported.
+//! A payload that is decoded once for several handlers. Its `Drop` is code of the application: a
+//! panic there is caught and reported.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::task::panic::caught;
 
 #[derive(Debug)]
 pub(crate) struct Decoded {
-    /// There until it is dropped.
+    /// `None` only while it is dropped.
     value: Option<Arc<dyn Any + Send + Sync>>,
     event: Arc<str>,
     sender: Option<NodeId>,
@@ -36,7 +36,7 @@ impl Decoded {
         }
     }
 
-    /// The payload, for a handler that takes this type.
+    /// The payload, if it is of this type.
     pub(crate) fn get<E: Send + Sync + 'static>(&self) -> Option<Arc<E>> {
         let value = Arc::clone(self.value.as_ref()?);
         value.downcast().ok()
@@ -49,7 +49,7 @@ impl Drop for Decoded {
         if let Err(text) = caught(|| drop(value)) {
             let event = self.event.to_string();
             self.reports.failure(Failure::Handler {
-                handler: format!("{event} (a payload that was dropped)").into(),
+                handler: format!("{event} (drop of the payload)").into(),
                 event,
                 sender: self.sender,
                 sequence: self.sequence,

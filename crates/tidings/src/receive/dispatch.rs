@@ -1,4 +1,4 @@
-//! From an event's name to the subscriptions that want it. No I/O.
+//! The subscriptions of a bus, and the listeners of its control events. No I/O.
 
 use std::any::TypeId;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,15 +12,13 @@ use crate::receive::request::Respond;
 use crate::receive::routes::Table;
 use crate::receive::subscription::SubscriptionSlot;
 
-/// The subscriptions of a bus, and what else events are for.
+/// The subscriptions, control listeners and requests of a bus.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     table: Mutex<Table>,
-    /// Somebody listens who did not before, or does not any more.
+    /// Notified when a subscription or a control listener is added or removed.
     pub(crate) changed: Notify,
-    /// What the bus's own parts hear.
     pub(crate) control: Arc<ControlListeners>,
-    /// Who waits for answers, and who gives them.
     pub(crate) requests: Arc<dyn Respond>,
 }
 
@@ -34,7 +32,7 @@ impl Dispatcher {
         }
     }
 
-    /// Adds a subscription, unless the bus ends.
+    /// Adds a subscription, unless the bus shuts down.
     pub(crate) fn add(
         &self,
         subscription: Arc<SubscriptionSlot>,
@@ -46,26 +44,26 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Lets a part of the bus hear its own events.
+    /// Adds a listener of control events.
     pub(crate) fn listen(&self, name: &'static str, listener: Arc<dyn ControlListener>) {
         self.control.add(name, listener);
         self.changed.notify_one();
     }
 
-    /// Takes a subscription out; its queue is left as it is.
+    /// Removes a subscription. Its queue stays as it is.
     pub(crate) fn remove(&self, id: u64) {
         self.lock().remove(id);
         self.changed.notify_one();
     }
 
-    /// Takes all subscriptions out: the bus ends.
+    /// Removes and returns all subscriptions: the bus shuts down.
     pub(crate) fn clear(&self) -> Vec<Arc<SubscriptionSlot>> {
         let all = self.lock().end();
         self.changed.notify_one();
         all
     }
 
-    /// Whether no event can have a handler here.
+    /// Returns true if there are no subscriptions.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

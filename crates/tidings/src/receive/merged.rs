@@ -1,12 +1,12 @@
-//! Reports that may come in any number: the first is made at once, and those that follow soon are
-//! one report together. No I/O, no clock of its own.
+//! Rate limit of a report: the first is made at once, and those that follow within a time are
+//! merged into one. No I/O, no clock of its own.
 
 use std::time::{Duration, Instant};
 
-/// What is to be reported of one kind.
+/// The pending reports of one kind.
 #[derive(Debug)]
 pub(crate) struct Merged {
-    /// At most one report is made in this time.
+    /// The minimum time between two reports.
     every: Duration,
     count: u64,
     quiet_until: Option<Instant>,
@@ -25,7 +25,7 @@ impl Merged {
         self.count = self.count.saturating_add(1);
     }
 
-    /// How many are to be reported now, if any.
+    /// The number to report now, if any.
     pub(crate) fn take(&mut self, now: Instant) -> Option<u64> {
         if self.due(now)? > now {
             return None;
@@ -34,7 +34,7 @@ impl Merged {
         Some(std::mem::take(&mut self.count))
     }
 
-    /// When the next report is to be made, if there is something to be reported.
+    /// The time of the next report, if one is pending.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         (self.count > 0).then(|| self.quiet_until.unwrap_or(now))
     }
@@ -47,7 +47,7 @@ mod tests {
     const EVERY: Duration = Duration::from_secs(1);
 
     #[test]
-    fn the_first_is_reported_at_once_and_the_next_ones_together() {
+    fn the_first_report_is_made_at_once_and_the_following_are_merged() {
         let (mut merged, now) = (Merged::new(EVERY), Instant::now());
         assert_eq!(merged.due(now), None);
         merged.add();

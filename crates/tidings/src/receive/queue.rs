@@ -1,4 +1,4 @@
-//! One handler's queue: bounded, filled a frame at a time, with a stated fate when it is full.
+//! The bounded queue of a subscription, and what happens when it is full.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,16 +12,15 @@ use tokio::sync::Notify;
 use crate::observe::metrics::Level;
 use crate::receive::batch::Batch;
 
-/// What happens to events for a handler whose queue is full.
+/// The policy for events that find a handler's queue full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Reading waits for room, so that a handler which is only overrun loses nothing, and the
-    /// senders notice that they are too fast. Meanwhile the bus's other handlers get nothing new,
-    /// so handlers that take longer than 100 µs for an event are waited for up to a second at
-    /// once, and up to 10 s of each minute: one budget for all handlers of the bus. When there is
-    /// still no room, newer events are dropped for this handler until half of its queue is free
-    /// again.
+    /// The bus stops reading until there is room: a handler that is only overrun loses nothing, and
+    /// senders are slowed down. The other handlers of the bus get no new events during that time,
+    /// so the wait for handlers that take longer than 100 µs for an event is limited to 1 s at
+    /// once and 10 s of each minute, as one budget for all handlers of the bus. After that, newer
+    /// events are dropped for this handler until half of its queue is free.
     #[default]
     Block,
     /// Newer events are dropped for this handler.
@@ -30,21 +29,21 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// How much a queue may hold.
+/// The capacity of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
 }
 
-/// What became of a batch that was pushed.
+/// The result of a push.
 #[derive(Debug)]
 pub(crate) enum Push {
-    /// It is in, or the queue is closed and swallows everything.
+    /// All of it was added, or the queue is closed and drops everything.
     Done,
     /// This much of it did not fit.
     NoRoom(Batch),
-    /// It was not even tried: waiting for room was in vain not long ago.
+    /// Nothing was added: an earlier wait for room failed, and the queue is still over half full.
     Stuck(Batch),
 }
 
@@ -52,7 +51,7 @@ pub(crate) enum Push {
 pub(crate) struct Queue {
     bounds: Bounds,
     inside: Mutex<QueueState>,
-    /// As `end` inside, for who looks before each event.
+    /// True once `end` is `Closed`: read before each event, without the lock.
     is_closed: AtomicBool,
     reader: AtomicWaker,
     room: Notify,
@@ -65,7 +64,7 @@ struct QueueState {
     events: usize,
     bytes: usize,
     end: End,
-    /// Waiting for room was in vain: drop, without waiting again, until half is free.
+    /// A wait for room failed: events are dropped without another wait until half is free.
     is_stuck: bool,
 }
 
@@ -81,9 +80,9 @@ impl QueueState {
 enum End {
     #[default]
     Open,
-    /// Takes nothing new; what is inside is still handled.
+    /// Accepts no new events; those in the queue are still handled.
     Draining,
-    /// Nothing comes out any more.
+    /// Empty for good.
     Closed,
 }
 
@@ -99,7 +98,7 @@ impl Queue {
         }
     }
 
-    /// Puts in what fits and gives back the rest.
+    /// Adds as many events as fit and returns the rest.
     pub(crate) fn push(&self, mut batch: Batch) -> Push {
         let mut inside = self.lock();
         if inside.end != End::Open {
@@ -111,7 +110,7 @@ impl Queue {
             }
             inside.is_stuck = false;
         }
-        // A queue with no bytes takes any one batch, or a large event would never fit.
+        // An empty queue takes a batch of any size, or a large event would never fit.
         if inside.bytes > 0 && inside.bytes + batch.bytes() > self.bounds.bytes {
             return Push::NoRoom(batch);
         }
@@ -127,9 +126,9 @@ impl Queue {
         rest.map_or(Push::Done, Push::NoRoom)
     }
 
-    /// Puts it in at the expense of what waited longest; gives back how many were dropped.
+    /// Adds a batch and drops the oldest events to make room. Returns the number of dropped events.
     pub(crate) fn push_dropping_oldest(&self, mut batch: Batch) -> u64 {
-        // Dropped after the lock is: what they hold is the application's.
+        // Dropped after the lock: their `Drop` is code of the application.
         let mut dropped = Vec::new();
         let mut inside = self.lock();
         if inside.end != End::Open {
@@ -156,17 +155,17 @@ impl Queue {
         dropped.iter().map(|batch| batch.events.len() as u64).sum()
     }
 
-    /// Waits until something was taken out. Ask again afterwards; wake-ups can be late.
+    /// Waits until something was taken out. Check again afterwards: wake-ups can be late.
     pub(crate) async fn room(&self) {
         self.room.notified().await;
     }
 
-    /// Says that waiting for room was in vain.
-    pub(crate) fn is_stuck(&self) {
+    /// Marks the queue as stuck, after a wait for room that failed.
+    pub(crate) fn mark_stuck(&self) {
         self.lock().is_stuck = true;
     }
 
-    /// The next batch; `None` once the queue is closed, or drained.
+    /// Returns the next batch; `None` once the queue is closed, or drained and empty.
     pub(crate) async fn next(&self) -> Option<Batch> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -176,7 +175,7 @@ impl Queue {
             return Poll::Ready(batch);
         }
         self.reader.register(cx.waker());
-        // Something may have come between the look and the registration.
+        // A batch may have been pushed before the waker was registered.
         self.take()
     }
 
@@ -198,7 +197,7 @@ impl Queue {
         Some(batch)
     }
 
-    /// Takes nothing new; what is inside can still be taken out.
+    /// Accepts no new events; those in the queue can still be taken.
     pub(crate) fn drain(&self) {
         let mut inside = self.lock();
         if inside.end == End::Open {
@@ -208,7 +207,7 @@ impl Queue {
         self.wake_all();
     }
 
-    /// Empties the queue for good, and says how many events were in it.
+    /// Empties the queue for good, and returns the number of dropped events.
     pub(crate) fn close(&self) -> u64 {
         let mut inside = self.lock();
         inside.end = End::Closed;
@@ -218,7 +217,7 @@ impl Queue {
         self.level.set(0);
         let batches = std::mem::take(&mut inside.batches);
         drop(inside);
-        // Only now: what they hold is the application's.
+        // After the lock: their `Drop` is code of the application.
         drop(batches);
         self.wake_all();
         events
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_comes_back() {
+    fn a_push_returns_the_events_that_do_not_fit() {
         let queue = queue(3);
         assert!(fits(&queue.push(Batch::for_test(1..=2, 10))));
         let Push::NoRoom(rest) = queue.push(Batch::for_test(3..=5, 10)) else {
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_needed_is_dropped_of_the_oldest() {
+    fn no_more_of_the_oldest_events_are_dropped_than_needed() {
         let queue = queue(3);
         queue.push(Batch::for_test(1..=3, 1));
         assert_eq!(queue.push_dropping_oldest(Batch::for_test(4..=4, 1)), 1);
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_the_oldest_counts_them() {
+    fn dropped_oldest_events_are_counted() {
         let queue = queue(3);
         queue.push(Batch::for_test(1..=1, 1));
         queue.push(Batch::for_test(2..=3, 1));
@@ -301,7 +300,7 @@ mod tests {
     fn a_stuck_queue_takes_nothing_until_half_is_free() {
         let queue = queue(4);
         (1..=4).for_each(|number| assert!(fits(&queue.push(Batch::for_test(number..=number, 1)))));
-        queue.is_stuck();
+        queue.mark_stuck();
         queue.pop(&mut queue.lock());
         assert!(matches!(
             queue.push(Batch::for_test(5..=5, 1)),
@@ -313,15 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_was_stuck_and_has_room_again_waits_for_room_as_any() {
+    fn a_stuck_queue_that_has_room_again_is_no_longer_stuck() {
         let queue = queue(4);
         queue.push(Batch::for_test(1..=4, 1));
-        queue.is_stuck();
+        queue.mark_stuck();
         assert_eq!(numbers(&queue), [1, 2, 3, 4]);
 
         assert!(fits(&queue.push(Batch::for_test(5..=8, 1))));
 
-        // Full once more, and not stuck any more.
         let push = queue.push(Batch::for_test(9..=9, 1));
         assert!(matches!(push, Push::NoRoom(_)), "{push:?}");
     }
@@ -330,19 +328,19 @@ mod tests {
     fn a_stuck_queue_needs_half_of_its_bytes_free_as_well() {
         let queue = queue(100);
         queue.push(Batch::for_test(1..=1, 600));
-        queue.is_stuck();
+        queue.mark_stuck();
         assert!(matches!(
             queue.push(Batch::for_test(2..=2, 1)),
             Push::Stuck(_)
         ));
         queue.pop(&mut queue.lock());
         queue.push(Batch::for_test(3..=3, 500));
-        queue.is_stuck();
+        queue.mark_stuck();
         assert!(fits(&queue.push(Batch::for_test(4..=4, 1))));
     }
 
     #[test]
-    fn a_draining_queue_gives_what_it_has_and_ends() {
+    fn a_draining_queue_ends_after_its_last_event() {
         let queue = queue(4);
         queue.push(Batch::for_test(1..=2, 1));
         queue.drain();
@@ -352,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_queue_counts_what_it_drops() {
+    fn closing_a_queue_counts_the_dropped_events() {
         let queue = queue(4);
         queue.push(Batch::for_test(1..=2, 1));
         assert_eq!(queue.close(), 2);

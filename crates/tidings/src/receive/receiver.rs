@@ -1,4 +1,4 @@
-//! What is heard: frame -> numbers -> subscriptions.
+//! Checks the sequence numbers of received frames and passes their events to subscriptions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,19 +17,19 @@ use crate::receive::dispatch::Dispatcher;
 use crate::receive::merged::Merged;
 use crate::receive::queue::{Overflow, Push};
 use crate::receive::remembered::Remembered;
-use crate::receive::room::{Patience, Waiting};
+use crate::receive::room::{WaitBudget, Waiting};
 use crate::receive::sequence::{Numbered, Sequences, Verdict};
 use crate::receive::sorter::{Arrived, Sorter};
 use crate::receive::subscription::SubscriptionSlot;
 use crate::send::window::{SendWindow, Sent};
 
-/// How often frames in our name that are not ours are reported at most.
+/// The minimum time between two reports of forged frames.
 const FORGED: Duration = Duration::from_secs(10);
 
-/// How often it is reported at most that it was lost track of senders.
+/// The minimum time between two reports of forgotten senders.
 const LOST_TRACK: Duration = Duration::from_secs(1);
 
-/// Judges frames and hands their events over.
+/// Takes in frames, reports gaps, and fills the queues of subscriptions.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     me: NodeId,
@@ -37,21 +37,21 @@ pub(crate) struct Receiver {
     sorter: Sorter,
     events: Vec<Result<RawEvent, EventError>>,
     limits: Limits,
-    patience: Patience,
+    wait_budget: WaitBudget,
     frames: Frames,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) window: Arc<SendWindow>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) counts: Arc<Counts>,
-    /// Who must not be forgotten among very many senders.
+    /// The members, whose sequence numbers are never forgotten.
     remembered: Arc<Remembered>,
-    /// Frames in our name that are not ours.
+    /// Frames of foreign programs under this node's id.
     forged: Merged,
-    /// How often it was lost track of senders.
+    /// Senders that were forgotten.
     lost_track: Merged,
-    /// When a frame of our own came back last.
+    /// The time of the last own echo.
     pub(crate) echoed: Instant,
-    /// How many frames there were.
+    /// The number of received frames.
     pub(crate) count: u64,
 }
 
@@ -66,7 +66,7 @@ impl Receiver {
     ) -> Self {
         let now = Instant::now();
         let mut sequences = Sequences::default();
-        // Of ourselves we know that we begin at 1.
+        // The own numbers begin at 1.
         sequences.join(me, now);
         Self {
             me,
@@ -74,7 +74,7 @@ impl Receiver {
             sorter: Sorter::new(me, &dispatcher, &reports),
             events: Vec::new(),
             limits: Limits::default(),
-            patience: Patience::default(),
+            wait_budget: WaitBudget::default(),
             frames: Frames::received(),
             dispatcher,
             window,
@@ -88,7 +88,7 @@ impl Receiver {
         }
     }
 
-    /// Takes in one frame. It waits only for room in a full queue, and not for long.
+    /// Takes in one frame. Waits only for room in full queues, within the wait budget.
     pub(crate) async fn receive(&mut self, frame: Bytes) {
         let echo = self.window.receive(&frame);
         let is_echo = echo.is_some();
@@ -176,7 +176,7 @@ impl Receiver {
         }
     }
 
-    /// How many of the events nobody sent: Redis announces what the parts of a bus keep there.
+    /// The number of control events that a script in Redis published: they have no sender.
     fn announced(&self, header: Header, frame: &[u8]) -> u32 {
         if header.seq.is_some() {
             return 0;
@@ -190,7 +190,7 @@ impl Receiver {
         u32::try_from(announced.count()).unwrap_or(u32::MAX)
     }
 
-    /// Whether the frame was not received before. What is missing is reported.
+    /// Returns true if the frame was not received before. Missing events are reported as a gap.
     fn is_new(&mut self, from: NodeId, frame: Numbered<'_>) -> bool {
         let (now, events) = (Instant::now(), frame.events);
         let verdict = self.sequences.receive(from, frame, now);
@@ -214,7 +214,7 @@ impl Receiver {
         });
     }
 
-    /// More senders are received than can be remembered.
+    /// Handles more senders than can be remembered.
     #[cold]
     fn attend(&mut self, now: Instant) {
         if self.sequences.queries_members()
@@ -228,7 +228,7 @@ impl Receiver {
         }
     }
 
-    /// A frame in our name that is none of those whose echo we wait for.
+    /// Checks a frame under this node's id that is not an expected echo.
     #[cold]
     fn look_for_forgery(&mut self, first: u64, events: u32, is_new: bool) {
         let now = Instant::now();
@@ -237,12 +237,12 @@ impl Receiver {
             self.forged.add();
             self.report(now);
         } else if events == 0 {
-            // Our position, which has no event, is known by its sender alone.
+            // A frame without events states the own position; it is not in the send window.
             self.echoed = now;
         }
     }
 
-    /// When [`report`](Self::report) has something to do, if it has.
+    /// The time of the next [`report`](Self::report), if one is pending.
     pub(crate) fn next_report(&self) -> Option<Instant> {
         let now = Instant::now();
         [self.forged.due(now), self.lost_track.due(now)]
@@ -251,7 +251,7 @@ impl Receiver {
             .min()
     }
 
-    /// Reports what was held back, as one.
+    /// Makes the merged reports that are due.
     pub(crate) fn report(&mut self, now: Instant) {
         if let Some(frames) = self.forged.take(now) {
             self.reports.failure(Failure::Forged { frames });
@@ -261,17 +261,17 @@ impl Receiver {
         }
     }
 
-    /// What has to wait for room.
+    /// Pushes a batch to a queue. Returns what has to wait for room.
     fn hand_over(&self, subscription: &SubscriptionSlot, batch: Batch) -> Option<Batch> {
-        if subscription.handling.overflow == Overflow::DropOldest {
+        if subscription.options.overflow == Overflow::DropOldest {
             let dropped = subscription.queue.push_dropping_oldest(batch);
-            // Whose they were is not known.
+            // The dropped events may be of several senders.
             overflowed(&self.reports, subscription, None, dropped);
             return None;
         }
         let from = batch.from;
         match subscription.queue.push(batch) {
-            Push::NoRoom(rest) if subscription.handling.overflow == Overflow::Block => {
+            Push::NoRoom(rest) if subscription.options.overflow == Overflow::Block => {
                 return Some(rest);
             }
             Push::NoRoom(rest) | Push::Stuck(rest) => {
@@ -287,11 +287,11 @@ impl Receiver {
         let drop = |subscription: &SubscriptionSlot, rest: Batch| {
             overflowed(reports, subscription, rest.from, count(&rest));
         };
-        self.patience.wait(waiting, drop).await;
+        self.wait_budget.wait(waiting, drop).await;
     }
 }
 
-/// Events did not fit the queue of a handler.
+/// Reports events that did not fit the queue of a handler.
 fn overflowed(
     reports: &Reports,
     subscription: &SubscriptionSlot,
@@ -351,7 +351,7 @@ mod tests {
         format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[{{"event":"x"}}]}}"#).into()
     }
 
-    /// The first event of each of so many senders.
+    /// Receives the first event of each sender.
     async fn receive_crowd(receiver: &mut Receiver, senders: Range<u128>) {
         for sender in senders {
             receive(receiver, sender, 1).await;
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_events_of_our_own_are_a_gap_where_they_do_not_come_back() {
+    async fn own_first_events_that_do_not_come_back_are_a_gap() {
         let mut receiver = receiver();
         let frame = frame(ME, 3);
         let sent = Sent {
@@ -381,15 +381,15 @@ mod tests {
 
         receive_crowd(&mut receiver, 100..10_000).await;
 
-        let told = receiver.counts.gaps.sum();
-        assert!((1..100).contains(&told), "{told} gaps");
+        let reported = receiver.counts.gaps.sum();
+        assert!((1..100).contains(&reported), "{reported} gaps");
         assert_eq!(receiver.counts.missed.sum(), 0);
         receiver.report(Instant::now() + LOST_TRACK);
-        assert_eq!(receiver.counts.gaps.sum(), told + 1);
+        assert_eq!(receiver.counts.gaps.sum(), reported + 1);
     }
 
     #[tokio::test]
-    async fn members_are_remembered_where_other_senders_are_forgotten() {
+    async fn members_are_remembered_when_other_senders_are_forgotten() {
         let mut receiver = receiver();
         let (member, other) = (50, 51);
         receiver.remembered.know([NodeId::new(member)]);

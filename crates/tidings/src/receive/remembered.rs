@@ -1,5 +1,5 @@
-//! The members, which must not be forgotten where more senders are received than can be remembered:
-//! the question for them, and its answer.
+//! The query for the members, whose sequence numbers must stay remembered when there are more
+//! senders than the memory has room for.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tidings_codec::NodeId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How old an answer may be: members that joined after it are not in it.
+/// The maximum age of an answer: it lacks members that joined since.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The question, and the answer that the receiver has not taken yet.
+/// The query, and the answer that the receiver has not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
     wanted: Notify,
@@ -20,13 +20,13 @@ pub(crate) struct Remembered {
 
 #[derive(Debug)]
 struct Members {
-    /// When they were asked for.
+    /// The time of the query.
     at: Instant,
     ids: Vec<NodeId>,
 }
 
 impl Remembered {
-    /// Asks for the members, and takes them where they are known.
+    /// Takes a fresh answer, or requests one.
     pub(crate) fn ask(&self) -> Option<Vec<NodeId>> {
         let members = self.members.lock();
         let members = members.unwrap_or_else(PoisonError::into_inner).take();
@@ -37,12 +37,12 @@ impl Remembered {
         Some(members?.ids)
     }
 
-    /// Waits until somebody asks.
+    /// Waits for the next query.
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    /// The members as they were at this moment.
+    /// Stores the members as they were at this time.
     pub(crate) fn answer(&self, at: Instant, ids: Vec<NodeId>) {
         self.put(Members { at, ids });
     }
@@ -51,7 +51,7 @@ impl Remembered {
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = Some(members);
     }
 
-    /// As if Redis had answered just now.
+    /// Stores an answer of this moment.
     #[cfg(test)]
     pub(crate) fn know(&self, ids: impl IntoIterator<Item = NodeId>) {
         self.put(Members {
@@ -70,7 +70,7 @@ mod tests {
     const ANNA: NodeId = NodeId::new(1);
 
     #[test]
-    fn redis_is_asked_where_there_is_no_answer() {
+    fn redis_is_queried_if_there_is_no_answer() {
         let remembered = Remembered::default();
         assert_eq!(remembered.ask(), None);
         assert!(remembered.wanted.notified().now_or_never().is_some());
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_old_answer_is_none_because_others_may_have_joined_since() {
+    async fn an_old_answer_is_queried_again_because_others_may_have_joined_since() {
         let remembered = Remembered::default();
         remembered.know([ANNA]);
         tokio::time::advance(FRESH).await;

@@ -1,4 +1,4 @@
-//! An event that somebody wants to be answered, while its handlers are at work.
+//! A received request, while its handlers run.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,20 +12,20 @@ use crate::error::report;
 use crate::event::name::is_control_event;
 use crate::task::panic::caught;
 
-/// The entry of an event's `meta` that makes it an ask, and says in an answer what it answers.
+/// The entry of an event's `meta` that holds a request's id, in the request and in its responses.
 pub(crate) const ASK: &str = "request";
 
-/// How much of an error's text travels.
-const TEXT: usize = 1 << 10;
+/// The maximum length of an error text in a response, in bytes.
+const MAX_TEXT: usize = 1 << 10;
 
-/// What is said of a handler that was never called, or that did not come to its end.
-const NOT_HANDLED: &str = "it was not handled: its queue was full, or it ended first";
+/// The error text for a handler that was never called, or that did not end.
+const NOT_HANDLED: &str = "not handled: the handler's queue was full, or the handler was removed";
 
-/// What is said by a bus that has taken back its handlers.
-const SHUTTING_DOWN: &str = "it was not handled: the bus is being shut down";
+/// The error text of a bus that has removed its handlers.
+const SHUTTING_DOWN: &str = "not handled: the bus is shutting down";
 
-/// One ask as it was heard. Its answer leaves when all handlers of the event have ended, or when
-/// the last of what they were given is dropped.
+/// A received request. The response is sent when all handlers of the event have ended, or when the
+/// last reference is dropped.
 #[derive(Debug)]
 pub(crate) struct IncomingRequest {
     requests: Arc<dyn Respond>,
@@ -33,36 +33,36 @@ pub(crate) struct IncomingRequest {
     inside: Mutex<RequestState>,
 }
 
-/// What is needed of the asks of a bus, to read events.
+/// The part of a bus that sends and receives responses.
 pub(crate) trait Respond: fmt::Debug + Send + Sync {
-    /// The format that answers are written in.
+    /// The format of responses.
     fn format(&self) -> Format;
 
-    /// Whether this bus waits for an answer.
+    /// Returns true if this bus waits for a response.
     fn is_any_open(&self) -> bool;
 
-    /// Sends an answer. Its loss is not reported here: it is missing there.
+    /// Sends a response. Its loss is not reported here: the requester misses it.
     fn reply(self: Arc<Self>, to: RequestMeta, reply: Reply);
 
-    /// Waits for no answer any more: the bus has ended.
+    /// Ends all waits for responses: the bus has shut down.
     fn close(&self);
 }
 
-/// The number of an ask, drawn by who asks.
+/// The id of a request: a random number of the requester.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct AskId(pub(crate) u64);
+pub(crate) struct RequestId(pub(crate) u64);
 
-/// Who asked, and under which id.
+/// The requester and id of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestMeta {
     pub(crate) by: NodeId,
-    pub(crate) id: AskId,
+    pub(crate) id: RequestId,
 }
 
-/// What becomes of an ask in this process.
+/// The outcome of a request in this process.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// With a payload in this bus's own format; an empty one is null.
+    /// With the encoded value; empty for null.
     Handled(Vec<u8>),
     Failed(String),
     NoHandler,
@@ -70,14 +70,13 @@ pub(crate) enum Reply {
 
 #[derive(Debug)]
 struct RequestState {
-    /// How many handlers have not ended.
+    /// The number of handlers that have not ended.
     running: usize,
     value: Vec<u8>,
     failure: Option<String>,
 }
 
 impl IncomingRequest {
-    /// An ask for so many handlers.
     pub(crate) fn new(
         requests: &Arc<dyn Respond>,
         from: RequestMeta,
@@ -95,11 +94,11 @@ impl IncomingRequest {
         })
     }
 
-    /// Keeps the value as the answer. The first that is not null counts.
+    /// Sets the value of the response. The first value that is not null counts.
     pub(crate) fn answer<A: Serialize + ?Sized>(&self, value: &A) -> Result<(), EncodeError> {
         let format = self.requests.format();
         let mut bytes = Vec::new();
-        // Not under the lock: it is the application's code.
+        // Not under the lock: `Serialize` is code of the application.
         Encoder::new(format, &mut bytes).encode(value)?;
         let mut inside = self.lock();
         if inside.value.is_empty() && !Payload::new(format, &bytes).is_null() {
@@ -108,7 +107,7 @@ impl IncomingRequest {
         Ok(())
     }
 
-    /// One handler has ended; `failure` says how, when not well. The first failure counts.
+    /// Counts a handler as done. The first failure counts.
     pub(crate) fn end(&self, failure: Option<String>) {
         let mut inside = self.lock();
         inside.running = inside.running.saturating_sub(1);
@@ -150,7 +149,7 @@ impl RequestState {
 }
 
 impl Reply {
-    /// Of a process in which nothing hears the event.
+    /// The reply of a process without a handler for the event.
     pub(crate) fn without_handler(is_over: bool) -> Self {
         if is_over {
             Self::Failed(SHUTTING_DOWN.to_owned())
@@ -160,37 +159,37 @@ impl Reply {
     }
 }
 
-/// What the one who asked is told of a failure. Which event and handler it was, is known there.
+/// The text of a failure for the requester, without the event and the handler, which it knows.
 pub(crate) fn why(failure: &Failure) -> String {
     match failure {
         Failure::Handler { cause, .. } => match cause {
-            HandlerFailure::Failed(error) => words(report(&**error)),
-            cause => words(cause),
+            HandlerFailure::Failed(error) => error_text(report(&**error)),
+            cause => error_text(cause),
         },
-        failure => words(report(failure)),
+        failure => error_text(report(failure)),
     }
 }
 
-/// The words of an error, as many as travel. They are the application's code, and may panic.
-pub(crate) fn words(error: impl fmt::Display) -> String {
-    let told = caught(|| error.to_string());
-    let mut words = told.unwrap_or_else(|_| "it failed, and cannot say why".to_owned());
-    words.truncate(words.floor_char_boundary(TEXT));
-    words
+/// The text of an error, cut to [`MAX_TEXT`]. `Display` is code of the application and may panic.
+pub(crate) fn error_text(error: impl fmt::Display) -> String {
+    let text = caught(|| error.to_string());
+    let mut text = text.unwrap_or_else(|_| "the error panicked when it was formatted".to_owned());
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
 }
 
-/// Who wants this event to be answered, if somebody does.
+/// The request's metadata, if the event is a request.
 #[inline]
-pub(crate) fn question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<RequestMeta> {
+pub(crate) fn request_meta(event: &RawEvent, header: Header, frame: &[u8]) -> Option<RequestMeta> {
     if !event.may_have_meta(ASK, frame) {
         return None;
     }
-    read_question(event, header, frame)
+    read_request_meta(event, header, frame)
 }
 
 #[cold]
-fn read_question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<RequestMeta> {
-    // An answer to an answer would have no end.
+fn read_request_meta(event: &RawEvent, header: Header, frame: &[u8]) -> Option<RequestMeta> {
+    // Responses are control events: a response to a response would have no end.
     if is_control_event(event.name_bytes(frame)) {
         return None;
     }
@@ -200,30 +199,30 @@ fn read_question(event: &RawEvent, header: Header, frame: &[u8]) -> Option<Reque
     Some(RequestMeta { by, id })
 }
 
-impl fmt::Display for AskId {
+impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
 }
 
-/// It is no number that we have drawn, and nobody's.
+/// The text is not a request id.
 #[derive(Debug)]
-pub(crate) struct NotAnAsk;
+pub(crate) struct InvalidRequestId;
 
-impl FromStr for AskId {
-    type Err = NotAnAsk;
+impl FromStr for RequestId {
+    type Err = InvalidRequestId;
 
-    fn from_str(text: &str) -> Result<Self, NotAnAsk> {
+    fn from_str(text: &str) -> Result<Self, InvalidRequestId> {
         let is_ours = text.len() == 16
             && text
                 .bytes()
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !is_ours {
-            return Err(NotAnAsk);
+            return Err(InvalidRequestId);
         }
         u64::from_str_radix(text, 16)
             .map(Self)
-            .map_err(|_| NotAnAsk)
+            .map_err(|_| InvalidRequestId)
     }
 }
 
@@ -232,29 +231,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_is_cut_between_two_characters() {
-        let words = words("ä".repeat(600) + "x");
-        assert_eq!(words, "ä".repeat(512));
+    fn a_long_error_text_is_cut_between_two_characters() {
+        assert_eq!(error_text("ä".repeat(600) + "x"), "ä".repeat(512));
     }
 
     #[test]
-    fn an_error_that_panics_when_it_is_told_is_told_of() {
+    fn an_error_that_panics_in_display_has_a_text() {
         struct Panics;
         impl fmt::Display for Panics {
             fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
                 panic!("on purpose")
             }
         }
-        assert_eq!(words(Panics), "it failed, and cannot say why");
+        assert_eq!(
+            error_text(Panics),
+            "the error panicked when it was formatted"
+        );
     }
 
     #[test]
-    fn an_id_is_read_as_it_is_written_and_in_no_other_way() {
-        let id = AskId(0xab);
+    fn an_id_is_parsed_only_in_the_form_in_which_it_is_written() {
+        let id = RequestId(0xab);
         assert_eq!(id.to_string(), "00000000000000ab");
-        assert_eq!(id.to_string().parse::<AskId>().unwrap(), id);
+        assert_eq!(id.to_string().parse::<RequestId>().unwrap(), id);
         for other in ["", "ab", "00000000000000AB", "+0000000000000ab", "äääääääa"] {
-            assert!(other.parse::<AskId>().is_err(), "{other}");
+            assert!(other.parse::<RequestId>().is_err(), "{other}");
         }
     }
 }

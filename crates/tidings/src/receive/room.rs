@@ -1,5 +1,5 @@
-//! Waiting for room in the full queues of handlers: for all of a frame together, and within one
-//! budget of the bus, because all its handlers wait meanwhile.
+//! The wait for room in full queues of handlers. It has one time budget for the bus, because no
+//! handler gets new events during the wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,41 +11,41 @@ use crate::receive::batch::Batch;
 use crate::receive::queue::Push;
 use crate::receive::subscription::SubscriptionSlot;
 
-/// How long reading may wait at once for handlers that are slow or stuck …
+/// The maximum wait at once for handlers that are slow or stuck.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// … and in all.
+/// The maximum wait in all.
 const IN_ALL: Duration = Duration::from_secs(10);
 
-/// One second of waiting is forgiven after this many: so it is 10 s of each minute.
-const FORGIVEN: u32 = 6;
+/// One second of the budget is restored in this many: so it is 10 s of each minute.
+const RESTORED_IN: u32 = 6;
 
-/// How long a handler may take for an event on average without being called slow.
-const BRISK: Duration = Duration::from_micros(100);
+/// The average time for an event up to which a handler does not count as slow.
+const FAST: Duration = Duration::from_micros(100);
 
-/// After this time at the latest it is seen how far the handlers have come.
-const WHILE: Duration = Duration::from_millis(100);
+/// The maximum time between two measurements of the handlers' progress.
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where the budget is spent, a handler has this time to show that it is only overrun.
-const LOOK: Duration = Duration::from_millis(5);
+/// The time over which progress is measured when the budget is spent.
+const MIN_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What is left of the time that reading may wait.
+/// The time budget for waiting.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct WaitBudget {
     spent: Duration,
     at: Option<Instant>,
-    /// For the frame at hand.
+    /// Spent on the current frame.
     at_once: Duration,
 }
 
 /// A subscription without room, and what did not fit.
 pub(crate) type Waiting = (Arc<SubscriptionSlot>, Batch);
 
-impl Patience {
-    /// Begins with another frame.
+impl WaitBudget {
+    /// Starts with a new frame.
     fn begin(&mut self, now: Instant) {
         let since = self.at.map_or(Duration::ZERO, |at| now - at);
-        self.spent = self.spent.saturating_sub(since / FORGIVEN);
+        self.spent = self.spent.saturating_sub(since / RESTORED_IN);
         self.at = Some(now);
         self.at_once = Duration::ZERO;
     }
@@ -60,9 +60,9 @@ impl Patience {
         self.at_once += slow;
     }
 
-    /// Waits until all of it found room. What a slow handler has no room for in the end is given
-    /// to `drop`; one that is merely overrun is waited for as long as it takes: that is how senders
-    /// notice that they are too fast.
+    /// Waits until there is room for all batches. When the budget is spent, what does not fit the
+    /// queue of a slow handler is passed to `drop`. The wait for a handler that is only overrun
+    /// has no limit, which slows the senders down.
     pub(crate) async fn wait(
         &mut self,
         mut waiting: Vec<Waiting>,
@@ -75,7 +75,7 @@ impl Patience {
                 .iter()
                 .map(|(subscription, _)| Box::pin(subscription.queue.room()));
             let any = select_all(rooms);
-            let _ = timeout(WHILE.min(self.left()).max(LOOK), any).await;
+            let _ = timeout(INTERVAL.min(self.left()).max(MIN_INTERVAL), any).await;
             let time = since.elapsed();
             let slow: Vec<_> = waiting
                 .iter()
@@ -90,7 +90,7 @@ impl Patience {
                     |((subscription, batch), slow)| match subscription.queue.push(batch) {
                         Push::Done => None,
                         Push::NoRoom(rest) if is_over && !slow.is_zero() => {
-                            subscription.queue.is_stuck();
+                            subscription.queue.mark_stuck();
                             drop(&subscription, rest);
                             None
                         }
@@ -113,10 +113,10 @@ fn begun(waiting: &[Waiting]) -> Vec<u64> {
         .collect()
 }
 
-/// How much of a time counts as waiting for a slow handler, if it began with so many events.
+/// The part of `time` that counts as slow for a handler that began this many `events` in it.
 fn slow(time: Duration, events: u64) -> Duration {
-    let is_brisk = u128::from(events) * BRISK.as_nanos() >= time.as_nanos();
-    if is_brisk { Duration::ZERO } else { time }
+    let is_fast = u128::from(events) * FAST.as_nanos() >= time.as_nanos();
+    if is_fast { Duration::ZERO } else { time }
 }
 
 #[cfg(test)]
@@ -125,34 +125,34 @@ mod tests {
     use crate::receive::subscription::HandlerOptions;
 
     #[test]
-    fn reading_waits_a_second_at_once_and_ten_of_each_minute() {
-        let (mut patience, start) = (Patience::default(), Instant::now());
+    fn the_budget_is_one_second_at_once_and_ten_of_each_minute() {
+        let (mut budget, start) = (WaitBudget::default(), Instant::now());
         let mut frames = 0;
         loop {
-            patience.begin(start);
-            if patience.left() < AT_ONCE {
+            budget.begin(start);
+            if budget.left() < AT_ONCE {
                 break;
             }
-            patience.waited(AT_ONCE);
-            assert_eq!(patience.left(), Duration::ZERO);
+            budget.waited(AT_ONCE);
+            assert_eq!(budget.left(), Duration::ZERO);
             frames += 1;
         }
-        assert_eq!((frames, patience.left()), (10, Duration::ZERO));
-        patience.begin(start + Duration::from_secs(3));
-        assert_eq!(patience.left(), Duration::from_millis(500));
-        patience.begin(start + Duration::from_secs(63));
-        assert_eq!(patience.left(), AT_ONCE);
+        assert_eq!((frames, budget.left()), (10, Duration::ZERO));
+        budget.begin(start + Duration::from_secs(3));
+        assert_eq!(budget.left(), Duration::from_millis(500));
+        budget.begin(start + Duration::from_secs(63));
+        assert_eq!(budget.left(), AT_ONCE);
     }
 
     #[test]
-    fn a_handler_is_slow_that_takes_more_than_100_us_for_an_event() {
-        assert_eq!(slow(WHILE, 1_000), Duration::ZERO);
-        assert_eq!(slow(WHILE, 999), WHILE);
-        assert_eq!(slow(WHILE, 0), WHILE);
+    fn a_handler_that_takes_more_than_100_us_for_an_event_is_slow() {
+        assert_eq!(slow(INTERVAL, 1_000), Duration::ZERO);
+        assert_eq!(slow(INTERVAL, 999), INTERVAL);
+        assert_eq!(slow(INTERVAL, 0), INTERVAL);
         assert_eq!(slow(Duration::from_micros(30), 1), Duration::ZERO);
     }
 
-    /// A subscription that takes nothing out of its queue, which is full.
+    /// A subscription with a full queue that nothing takes from.
     fn stuck() -> Waiting {
         let handling = HandlerOptions::new().queue(1);
         let subscription = Arc::new(SubscriptionSlot::new(Arc::from("tick (stuck)"), handling));
@@ -164,12 +164,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn twelve_stuck_handlers_are_waited_for_no_longer_than_one() {
-        let (mut patience, mut dropped) = (Patience::default(), 0);
+    async fn the_wait_for_twelve_stuck_handlers_is_as_long_as_for_one() {
+        let (mut budget, mut dropped) = (WaitBudget::default(), 0);
         let began = Instant::now();
 
         let waiting = (0..12).map(|_| stuck()).collect();
-        patience
+        budget
             .wait(waiting, |_, rest| dropped += rest.events.len())
             .await;
 
@@ -177,15 +177,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_budget_is_that_of_the_bus_whichever_handlers_are_slow() {
-        let mut patience = Patience::default();
+    async fn slow_handlers_share_one_budget() {
+        let mut budget = WaitBudget::default();
         let began = Instant::now();
 
         for _ in 0..100 {
-            patience.wait(vec![stuck()], |_, _| {}).await;
+            budget.wait(vec![stuck()], |_, _| {}).await;
         }
 
-        // Of the ten seconds of a minute, a sixth of the time that passes is forgiven.
+        // Ten seconds, and a sixth of the time that passes.
         assert!(
             began.elapsed() < Duration::from_secs(13),
             "{:?}",
@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_makes_room_in_time_loses_nothing() {
-        let mut patience = Patience::default();
+        let mut budget = WaitBudget::default();
         let (subscription, rest) = stuck();
         let reader = Arc::clone(&subscription);
         let reading = tokio::spawn(async move {
@@ -204,7 +204,7 @@ mod tests {
             }
         });
 
-        patience
+        budget
             .wait(vec![(subscription, rest)], |_, _| panic!("nothing is lost"))
             .await;
 

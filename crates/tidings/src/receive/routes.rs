@@ -1,5 +1,5 @@
-//! The subscriptions of a bus, by the names that they want. It is changed in place: a registration
-//! costs the same however many there are. No I/O.
+//! The routing table: from an event's name to its subscriptions. It is changed in place, so the
+//! cost of a registration does not depend on the size of the table. No I/O.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -12,26 +12,26 @@ use crate::error::subscribe::SubscribeError;
 use crate::event::{Claim, Names};
 use crate::receive::subscription::SubscriptionSlot;
 
-/// The slot of a place whose subscription has ended.
+/// The slot of a place whose subscription was removed.
 const ENDED: usize = usize::MAX;
 
 #[derive(Debug, Default)]
 pub(crate) struct Table<S = RandomState> {
-    /// By the name's bytes: a text would have to be checked for UTF-8 at each look.
+    /// Keyed by bytes: a `str` would need a UTF-8 check at each look-up.
     routes: HashMap<Box<[u8]>, Route, S>,
-    /// The subscriptions to every name that no other one wants.
+    /// The subscriptions to all names without a route.
     others: Route,
-    /// Each subscription in a slot of its own, which is used again after its end.
+    /// One slot for each subscription; slots are reused.
     slots: Vec<Option<Entry>>,
     free: Vec<usize>,
     by_id: HashMap<u64, usize, S>,
-    /// How many subscriptions were added so far.
+    /// The number of subscriptions that were ever added.
     added: u64,
-    /// No subscription is added any more.
+    /// True when no subscription can be added any more.
     is_over: bool,
 }
 
-/// A subscription with what it wants.
+/// A subscription with the names that it wants.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) subscription: Arc<SubscriptionSlot>,
@@ -45,9 +45,9 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Route {
     places: Vec<Place>,
-    /// How many of the places have ended.
+    /// The number of removed places.
     ended: usize,
-    /// The type that claims the name, and how many subscriptions say so.
+    /// The payload type of the name, and the number of subscriptions that claim it.
     claim: Option<(Claim, usize)>,
     /// The types that are decoded once for several subscriptions.
     shared: Vec<TypeId>,
@@ -56,12 +56,12 @@ pub(crate) struct Route {
 /// A subscription's place in a route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// When the subscription was added: the places of a route are sorted by it.
+    /// The order of registration, by which the places of a route are sorted.
     order: u64,
     pub(crate) slot: usize,
-    /// The index of the name in the subscription's list; behind the list where it wants all others.
+    /// The index of the name in the subscription's list; the list's length for all other names.
     pub(crate) name: u32,
-    /// The index of the decoded value that it shares with others.
+    /// The index of the decoded value that it shares with other subscriptions.
     pub(crate) shared: Option<usize>,
 }
 
@@ -75,7 +75,7 @@ impl<S: BuildHasher + Default> Table<S> {
         if self.is_over {
             return Err(SubscribeError::Closed);
         }
-        self.refuse_conflicts(&wanted)?;
+        self.check_conflicts(&wanted)?;
         let order = self.added;
         self.added += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -130,7 +130,7 @@ impl<S: BuildHasher + Default> Table<S> {
         }
     }
 
-    /// Takes all subscriptions out, and lets none in any more.
+    /// Removes and returns all subscriptions, and accepts no more.
     pub(crate) fn end(&mut self) -> Vec<Arc<SubscriptionSlot>> {
         let ended = std::mem::replace(
             self,
@@ -147,26 +147,26 @@ impl<S: BuildHasher + Default> Table<S> {
             .collect()
     }
 
-    /// The subscriptions that want this name, if any names it.
+    /// The subscriptions that list this name, if there are any.
     pub(crate) fn route(&self, name: &[u8]) -> Option<&Route> {
         self.routes.get(name)
     }
 
-    /// Those that want every name without a route.
+    /// The subscriptions to all names without a route.
     pub(crate) fn others(&self) -> &Route {
         &self.others
     }
 
     pub(crate) fn entry(&self, slot: usize) -> &Entry {
         let entry = self.slots[slot].as_ref();
-        entry.expect("a place that has not ended has its subscription")
+        entry.expect("a place that was not removed has its subscription")
     }
 
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether no event can have a handler here.
+    /// Returns true if there are no subscriptions.
     pub(crate) fn is_empty(&self) -> bool {
         self.routes.is_empty() && self.others.is_empty()
     }
@@ -175,7 +175,7 @@ impl<S: BuildHasher + Default> Table<S> {
         self.is_over
     }
 
-    fn refuse_conflicts(&self, wanted: &Names) -> Result<(), SubscribeError> {
+    fn check_conflicts(&self, wanted: &Names) -> Result<(), SubscribeError> {
         let mut own: HashMap<&str, Claim> = HashMap::new();
         for name in &wanted.list {
             let Some(claim) = name.claim else { continue };
@@ -197,14 +197,14 @@ impl<S: BuildHasher + Default> Table<S> {
 }
 
 impl Entry {
-    /// Whether it wants the names that no other one does.
+    /// Returns true if it wants all names without a route.
     pub(crate) fn wants_others(&self) -> bool {
         self.wanted.other
     }
 }
 
 impl Route {
-    /// The places of the subscriptions that have not ended.
+    /// The places that were not removed.
     pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
         self.places.iter().filter(|place| place.slot != ENDED)
     }
@@ -225,7 +225,7 @@ impl Route {
         self.len() == 0
     }
 
-    /// How many types are decoded once for several subscriptions.
+    /// The number of types that are decoded once for several subscriptions.
     pub(crate) fn shared(&self) -> usize {
         self.shared.len()
     }
@@ -250,8 +250,7 @@ impl Route {
         });
     }
 
-    /// Only marks the place: to close the gap moves all that follow, and is worth it once half of
-    /// them have ended.
+    /// Marks the place as removed. The list is compacted once over half of the places are removed.
     fn remove(&mut self, order: u64) {
         let place = self
             .places
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn subscriptions_to_a_name_stay_in_the_order_of_their_registration() {
+    fn subscriptions_to_a_name_stay_in_order_of_registration() {
         let mut table = Table::default();
         let added: Vec<_> = (0..9).map(|_| add(&mut table, &["tick"])).collect();
         for index in [1, 4, 7, 0] {
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_ends_with_the_last_subscription_that_makes_it() {
+    fn the_payload_type_of_a_name_is_free_after_its_last_subscription() {
         let mut table = Table::<RandomState>::default();
         let first = add(&mut table, &["tick"]);
         let second = add(&mut table, &["tick"]);
@@ -367,14 +366,14 @@ mod tests {
             names
         };
         table.remove(first);
-        let refused = table.add(subscription(), other(), None);
-        assert!(matches!(refused, Err(SubscribeError::Conflict { .. })));
+        let rejected = table.add(subscription(), other(), None);
+        assert!(matches!(rejected, Err(SubscribeError::Conflict { .. })));
         table.remove(second);
         table.add(subscription(), other(), None).unwrap();
     }
 
     #[test]
-    fn nothing_is_registered_after_the_end_and_no_removal_reopens_the_table() {
+    fn a_closed_table_accepts_no_subscription_even_after_a_removal() {
         let mut table = Table::<RandomState>::default();
         let tick = add(&mut table, &["tick"]);
         assert_eq!(table.end().len(), 1);
@@ -402,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn registering_looks_at_no_other_subscription() {
+    fn the_cost_of_a_registration_does_not_depend_on_the_size_of_the_table() {
         let mut table = Table::<BuildHasherDefault<Counting>>::default();
         for n in 0..MANY {
             add(
@@ -415,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_begin_and_end_beside_many_leave_nothing_behind() {
+    fn removed_streams_leave_no_slots_and_few_places() {
         let mut table = Table::<RandomState>::default();
         for _ in 0..MANY {
             add(&mut table, &["tick"]);

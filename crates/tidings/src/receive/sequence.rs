@@ -1,4 +1,4 @@
-//! Judging what is received by its numbers: next, repeated or missed. No I/O, no clock of its own.
+//! Gap detection: classifies frames by their sequence numbers. No I/O, no clock of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -8,101 +8,100 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use tidings_codec::NodeId;
 
-/// How many senders are remembered beside the members before the oldest ones may be forgotten:
-/// those that were silent while so many others were received for the first time.
+/// The number of senders in a generation, without the members.
 const SENDERS: usize = 4_096;
 
-/// How long a silent sender is remembered: one that is idle states its position once an hour at the
-/// least.
+/// The time for which a silent sender is remembered. An idle sender states its position at least
+/// once an hour.
 const MEMORY: Duration = Duration::from_hours(2);
 
-/// How long the answer to who the members are is waited for, while nobody is forgotten.
+/// The maximum wait for the list of members, during which no sender is forgotten.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// How many of a sender's last frames are remembered: twice as many as can be under way.
+/// The number of a sender's last frames that are remembered: twice as many as can be in flight.
 const LAST: usize = 4;
 
-/// How many frames are remembered that were under way at a reconnect: those of two reconnects.
-const DOUBTFUL: usize = 4;
+/// The number of frames in flight at a reconnect that are remembered: those of two reconnects.
+const UNCERTAIN: usize = 4;
 
-/// How many frames of a sender can be under way.
-const UNDER_WAY: usize = 2;
+/// The number of frames of a sender that can be in flight.
+const IN_FLIGHT: usize = 2;
 
-/// How much of a dated frame is compared, at its beginning and at its end.
+/// The number of bytes that are compared at the beginning and at the end of a dated frame.
 const COMPARED: usize = 512;
 
-/// A frame with numbers.
+/// A frame with sequence numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbered<'a> {
     pub(crate) first: u64,
     pub(crate) events: u32,
     pub(crate) bytes: &'a [u8],
-    /// Whether its first event says when it was sent, as those of nodes do. Then its beginning tells it
-    /// from others with the same numbers.
+    /// True if the first event has a time, as those of nodes have. Then the beginning of the frame
+    /// distinguishes it from others with the same numbers.
     pub(crate) is_dated: bool,
 }
 
-/// What a frame's numbers say.
+/// The classification of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// All of it is new, and nothing is missing before it.
+    /// New, and nothing is missing before it.
     Next,
     /// The same frame was received before, or a later position was.
     Repeated,
-    /// All of it is new, and this many events before it never came.
+    /// New, and this many events before it are missing.
     Missed(u64),
-    /// The numbers went back, and it is not a frame that was repeated: the sender began again at 1,
-    /// or another one used its name. What that hid cannot be known; from here on it counts again.
+    /// New, although its numbers are lower than expected: the sender restarted, or another program
+    /// used its id. The number of missed events is unknown.
     Restarted,
 }
 
-/// The next number expected of each sender.
+/// The next expected number of each sender.
 ///
-/// Senders are remembered in two generations. One that is received moves to the young one; when that
-/// is full, it becomes the old one, and those that are still in the old one are forgotten, but for
-/// the members. So the memory is bounded, and forgetting costs next to nothing for each frame.
+/// Senders are remembered in two generations. A sender that is received moves to the young one.
+/// When that is full, it becomes the old one, and the senders still in the old one are forgotten,
+/// except for the members. So the memory is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Sequences {
     young: HashMap<NodeId, Expected, RandomState>,
     old: HashMap<NodeId, Expected, RandomState>,
-    /// Those that are never forgotten.
+    /// The senders that are never forgotten.
     members: HashSet<NodeId, RandomState>,
-    asking: MemberQuery,
-    /// When a sender was forgotten last that was received not long before.
+    query: MemberQuery,
+    /// The last time at which a sender was forgotten less than [`MEMORY`] after its last frame.
     forgot: Option<Instant>,
     has_lost_track: bool,
 }
 
-/// Whether it is known who the members are, before senders are forgotten.
+/// The query for the members, before senders are forgotten.
 #[derive(Clone, Copy, Debug, Default)]
 enum MemberQuery {
-    /// Nobody need know.
+    /// Not needed.
     #[default]
     No,
     Since(Instant),
     Answered,
 }
 
-/// What is expected of one sender.
+/// The state of one sender.
 #[derive(Clone, Copy, Debug)]
 struct Expected {
     next: u64,
-    /// The end of the highest of the frames below.
+    /// The highest end of the remembered frames.
     highest: u64,
     received: Instant,
     last: Frames<LAST>,
-    doubtful: Frames<DOUBTFUL>,
+    uncertain: Frames<UNCERTAIN>,
 }
 
-/// The numbers of a frame, and what tells it from others with the same numbers.
+/// The numbers of a frame, and a hash of its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Frame {
     first: u64,
     events: u32,
-    mark: u64,
+    hash: u64,
 }
 
-/// The last so many frames.
+/// A ring buffer of `N` frames.
 #[derive(Clone, Copy, Debug)]
 struct Frames<const N: usize> {
     frames: [Frame; N],
@@ -110,16 +109,16 @@ struct Frames<const N: usize> {
 }
 
 impl Sequences {
-    /// A new sender starts at 1: what we miss of it from now on is missed. It is never forgotten.
+    /// Adds a new member, whose numbers start at 1. It is never forgotten.
     pub(crate) fn join(&mut self, sender: NodeId, now: Instant) {
         self.members.insert(sender);
         self.young.insert(sender, Expected::new(1, now));
     }
 
-    /// Judges a frame of `sender`.
+    /// Classifies a frame of `sender`.
     ///
-    /// A sender received for the first time starts at whatever it says. A frame without events
-    /// states the number of the event to come.
+    /// An unknown sender may start at any number. A frame without events states the number of the
+    /// next event.
     pub(crate) fn receive(
         &mut self,
         sender: NodeId,
@@ -129,7 +128,7 @@ impl Sequences {
         let frame = Frame {
             first: numbered.first,
             events: numbered.events,
-            mark: mark(self.young.hasher(), numbered),
+            hash: hash(self.young.hasher(), numbered),
         };
         if let Some(expected) = self.young.get_mut(&sender) {
             return expected.receive(frame, now);
@@ -142,33 +141,33 @@ impl Sequences {
         verdict
     }
 
-    /// Whether it was lost track of somebody since this was asked last: a sender was forgotten that
-    /// was received not long ago, or one that may have been forgotten is back.
+    /// Returns true if, since the last call, a sender was forgotten within [`MEMORY`] of its last
+    /// frame, or a sender was received that may have been forgotten.
     pub(crate) fn has_lost_track(&mut self) -> bool {
         take(&mut self.has_lost_track)
     }
 
-    /// Whether there is something to be asked for or to be reported.
+    /// Returns true if there is something to query or to report.
     pub(crate) fn needs_attention(&self) -> bool {
         self.has_lost_track || self.queries_members()
     }
 
-    /// Whether somebody should find out who the members are.
+    /// Returns true if the list of members is needed.
     pub(crate) fn queries_members(&self) -> bool {
-        matches!(self.asking, MemberQuery::Since(_))
+        matches!(self.query, MemberQuery::Since(_))
     }
 
-    /// These are never forgotten, instead of those that were given before.
+    /// Replaces the members, which are never forgotten.
     pub(crate) fn set_members(&mut self, me: NodeId, members: impl IntoIterator<Item = NodeId>) {
         self.members.clear();
         self.members.insert(me);
         self.members.extend(members);
-        self.asking = MemberQuery::Answered;
+        self.query = MemberQuery::Answered;
     }
 
-    /// Begins with a sender that nothing is known of.
+    /// Handles the first frame of an unknown sender.
     fn begin(&mut self, sender: NodeId, frame: Frame, now: Instant) -> Verdict {
-        // What came before 1 was not missed.
+        // Nothing can be missing before 1.
         let may_be_back = frame.first > 1
             && self
                 .forgot
@@ -185,17 +184,17 @@ impl Sequences {
         verdict
     }
 
-    /// Forgets the old generation, but for the members in it. While it is not known who they are, no
-    /// sender is forgotten that was there before.
+    /// Forgets the old generation, except for the members. Returns false while the list of members
+    /// is not known.
     fn make_room(&mut self, now: Instant) -> bool {
         if !self.old.is_empty() {
-            match self.asking {
+            match self.query {
                 MemberQuery::No => {
-                    self.asking = MemberQuery::Since(now);
+                    self.query = MemberQuery::Since(now);
                     return false;
                 }
                 MemberQuery::Since(asked) if now.duration_since(asked) < ANSWER => return false,
-                MemberQuery::Since(_) | MemberQuery::Answered => self.asking = MemberQuery::No,
+                MemberQuery::Since(_) | MemberQuery::Answered => self.query = MemberQuery::No,
             }
         }
         let young = take(&mut self.young);
@@ -222,7 +221,7 @@ impl Expected {
             highest: 0,
             received: now,
             last: Frames::default(),
-            doubtful: Frames::default(),
+            uncertain: Frames::default(),
         }
     }
 
@@ -238,7 +237,7 @@ impl Expected {
         }
         let verdict = self.compare(frame.first);
         if verdict == Verdict::Restarted {
-            // What had these numbers before is over, but for the frame that was under way with it.
+            // The old numbering is over, except for the frame that was in flight with this one.
             self.forget_all_but(end);
         }
         self.next = end;
@@ -247,16 +246,17 @@ impl Expected {
         verdict
     }
 
-    /// A position that is behind is an old one: what follows it says so itself.
+    /// Classifies a position. A lower position is an old one: if the sender restarted, its next
+    /// event shows it.
     fn receive_position(&mut self, position: u64) -> Verdict {
         let verdict = self.compare(position);
         match verdict {
             Verdict::Next => {
-                // It is stated after each reconnect: what came last may have been under way, and
-                // can come once more at any time.
-                for frame in self.last.newest::<UNDER_WAY>() {
-                    if !self.doubtful.has(&frame) {
-                        self.doubtful.push(frame);
+                // Senders state their position after each reconnect: the last frames may have been
+                // in flight and can arrive again at any time.
+                for frame in self.last.newest::<IN_FLIGHT>() {
+                    if !self.uncertain.has(&frame) {
+                        self.uncertain.push(frame);
                     }
                 }
             }
@@ -275,13 +275,13 @@ impl Expected {
     }
 
     fn remembers(&self, frame: &Frame) -> bool {
-        self.last.has(frame) || self.doubtful.has(frame)
+        self.last.has(frame) || self.uncertain.has(frame)
     }
 
     fn forget_all_but(&mut self, first: u64) {
         self.last.retain(first);
-        self.doubtful.retain(first);
-        let ends = self.last.frames.iter().chain(&self.doubtful.frames);
+        self.uncertain.retain(first);
+        let ends = self.last.frames.iter().chain(&self.uncertain.frames);
         self.highest = ends.map(Frame::end).max().unwrap_or_default();
     }
 }
@@ -311,14 +311,14 @@ impl<const N: usize> Frames<N> {
         self.frames.contains(frame)
     }
 
-    /// The newest of them, the oldest of those first; fewer where there are not so many.
+    /// The newest `M` frames, oldest first.
     fn newest<const M: usize>(&self) -> impl Iterator<Item = Frame> + use<M, N> {
         let (frames, begin) = (self.frames, self.oldest + N - M);
         let newest = (begin..begin + M).map(move |at| frames[at % N]);
         newest.filter(|frame| frame.events > 0)
     }
 
-    /// Forgets all but those that begin so.
+    /// Removes all frames but those that begin at `first`.
     fn retain(&mut self, first: u64) {
         for frame in &mut self.frames {
             if frame.first != first {
@@ -328,9 +328,9 @@ impl<const N: usize> Frames<N> {
     }
 }
 
-/// What tells a frame from others with the same numbers. Two dated frames of one length that differ in
-/// the middle alone are not told apart.
-fn mark(hasher: &RandomState, frame: Numbered<'_>) -> u64 {
+/// The hash of a frame's content. Two dated frames of one length that differ only in the middle
+/// have the same hash.
+fn hash(hasher: &RandomState, frame: Numbered<'_>) -> u64 {
     let bytes = frame.bytes;
     let compared = if frame.is_dated && bytes.len() > 2 * COMPARED {
         let tail = &bytes[bytes.len() - COMPARED..];
@@ -348,14 +348,14 @@ mod tests {
     use super::Verdict::{Missed, Next, Repeated, Restarted};
     use super::*;
 
-    /// What a sender's frames say (first number, events), and the verdict on each.
+    /// The frames of a sender (first number, events) with the verdict on each.
     type Case = (&'static str, &'static [(u64, u32, Verdict)]);
 
     const ANNA: NodeId = NodeId::new(1);
     const BELA: NodeId = NodeId::new(2);
 
     impl Sequences {
-        /// A frame whose content follows from its numbers.
+        /// Receives a frame whose content is always the same.
         fn take(&mut self, sender: NodeId, first: u64, events: u32, now: Instant) -> Verdict {
             self.receive(sender, numbered(first, events, b"the same"), now)
         }
@@ -381,7 +381,7 @@ mod tests {
             &[(1, 3, Next), (1, 3, Repeated), (4, 1, Next)],
         ),
         (
-            "two frames repeated after the second was received",
+            "two frames repeated after both were received",
             &[
                 (1, 3, Next),
                 (4, 2, Next),
@@ -406,7 +406,7 @@ mod tests {
             ],
         ),
         (
-            "a frame that was not taken at first, and the one after it that was",
+            "a frame that was rejected at first, and the one after it that was not",
             &[
                 (1, 1, Next),
                 (3, 1, Missed(1)),
@@ -416,7 +416,7 @@ mod tests {
             ],
         ),
         (
-            "never received, and lower",
+            "lower, and not received before",
             &[(9, 1, Next), (2, 2, Restarted)],
         ),
         (
@@ -424,11 +424,11 @@ mod tests {
             &[(1, 3, Next), (1, 2, Restarted), (3, 1, Next)],
         ),
         (
-            "half known",
+            "partly received before",
             &[(1, 3, Next), (2, 4, Restarted), (6, 1, Next)],
         ),
         (
-            "a sender that starts again",
+            "a sender that restarts",
             &[
                 (1, 1, Next),
                 (2, 1, Next),
@@ -443,7 +443,7 @@ mod tests {
             ],
         ),
         (
-            "a sender that starts again with other frames, among them one of those before",
+            "a sender that restarts with other frames and one of those before",
             &[
                 (1, 1, Next),
                 (2, 1, Next),
@@ -472,7 +472,7 @@ mod tests {
             &[(1, 2, Next), (6, 0, Missed(3)), (6, 1, Next)],
         ),
         (
-            "an old announcement",
+            "an old position",
             &[(1, 5, Next), (2, 0, Repeated), (6, 1, Next)],
         ),
         (
@@ -497,7 +497,7 @@ mod tests {
     ];
 
     #[test]
-    fn each_case_of_the_table_is_judged_as_it_says() {
+    fn each_case_of_the_table_has_its_verdicts() {
         let now = Instant::now();
         for (case, frames) in TABLE {
             let mut sequences = Sequences::default();
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_the_same_numbers_that_says_something_else_is_no_repeated_one() {
+    fn a_frame_with_the_same_numbers_and_another_content_is_not_a_repeated_one() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
         let mut judge = |first, bytes| sequences.receive(ANNA, numbered(first, 1, bytes), now);
         judge(1, b"forged");
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_frame_that_differs_in_one_byte_is_no_repeated_one() {
+    fn a_long_frame_that_differs_in_one_byte_is_not_a_repeated_one() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
         let mut judge = |bytes| sequences.receive(ANNA, numbered(1, 1, bytes), now);
         let (one, mut other) = ([b'x'; 10_000], [b'x'; 10_000]);
@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn senders_are_judged_apart() {
+    fn each_sender_has_its_own_numbers() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
         sequences.take(ANNA, 1, 5, now);
         assert_eq!(sequences.take(BELA, 10, 1, now), Next);
@@ -537,13 +537,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_sender_that_is_received_late_has_been_missed() {
+    fn the_missed_first_events_of_a_new_member_are_a_gap() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
         sequences.join(ANNA, now);
         assert_eq!(sequences.take(ANNA, 4, 1, now), Missed(3));
     }
 
-    /// Receives the first event of so many senders.
+    /// Receives the first event of each sender.
     fn crowd(sequences: &mut Sequences, senders: std::ops::Range<usize>, now: Instant) {
         for n in senders {
             sequences.take(NodeId::new(1_000 + n as u128), 1, 1, now);
@@ -551,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_silent_while_many_others_came_is_remembered() {
+    fn a_sender_that_is_silent_while_many_new_ones_are_received_is_remembered() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
         sequences.take(ANNA, 1, 1, now);
         crowd(&mut sequences, 0..SENDERS, now);
@@ -560,12 +560,12 @@ mod tests {
     }
 
     #[test]
-    fn remembered_senders_are_bounded_and_what_is_forgotten_is_reported() {
+    fn the_number_of_remembered_senders_is_bounded_and_forgotten_ones_are_reported() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
         sequences.take(ANNA, 1, 1, now);
         crowd(&mut sequences, 0..10 * SENDERS, now);
         assert!(sequences.has_lost_track());
-        // None that was there before is forgotten while it is asked who the members are.
+        // No sender is forgotten while the list of members is queried.
         assert_eq!(sequences.take(ANNA, 5, 1, now), Missed(3));
         let late = now + ANSWER;
         crowd(&mut sequences, 0..10 * SENDERS, late);
@@ -577,16 +577,16 @@ mod tests {
         sequences.set_members(ANNA, []);
         crowd(&mut sequences, 20 * SENDERS..20 * SENDERS + 10, late);
         assert!(sequences.has_lost_track());
-        // It may be back, and nobody knows what was missed of it.
+        // It may have been forgotten: the number of missed events is unknown.
         assert_eq!(sequences.take(NodeId::new(3), 5, 1, late), Next);
         assert!(sequences.has_lost_track());
-        // What begins at 1 is new.
+        // A sender that begins at 1 is new.
         sequences.take(NodeId::new(4), 1, 1, late);
         assert!(!sequences.has_lost_track());
     }
 
     #[test]
-    fn a_sender_that_goes_on_is_not_forgotten() {
+    fn an_active_sender_is_not_forgotten() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
         sequences.take(ANNA, 1, 1, now);
         for round in 0..3 {
@@ -612,7 +612,7 @@ mod tests {
     }
 
     #[test]
-    fn for_two_hours_a_sender_that_may_be_back_is_a_gap() {
+    fn a_sender_that_may_have_been_forgotten_is_a_gap_for_two_hours() {
         let (mut sequences, now) = (Sequences::default(), Instant::now());
         crowd(&mut sequences, 0..3 * SENDERS, now);
         assert!(sequences.has_lost_track());
@@ -639,9 +639,8 @@ mod tests {
         assert_eq!(sequences.take(ANNA, 3, 1, now), Missed(2));
     }
 
-    /// What a sender does: sends a frame of so many events, or loses its connection. Then the frames
-    /// under way are repeated, and what went over the old connection arrives then, or so many frames
-    /// later.
+    /// An action of a sender: it sends a frame of this many events, or reconnects. Then it repeats
+    /// the frames in flight; those of the old connection that were not `taken` arrive `later`.
     #[derive(Clone, Debug)]
     enum Step {
         Send(u32),
@@ -650,16 +649,16 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let send = (1_u32..5).prop_map(Step::Send);
-        let reconnect = (0_usize..=UNDER_WAY, 0_usize..6)
+        let reconnect = (0_usize..=IN_FLIGHT, 0_usize..6)
             .prop_map(|(taken, later)| Step::Reconnect { taken, later });
         prop::collection::vec(prop_oneof![4 => send, 1 => reconnect], 1..60)
     }
 
     proptest! {
-        /// Whatever comes, in whatever order: a frame is dropped only if the same one was delivered
-        /// before, what is missed is exactly what was skipped, and a frame that goes back is told.
+        /// For frames in any order: a frame is dropped only if the same one was delivered before,
+        /// and `Missed` and `Restarted` say exactly what was skipped.
         #[test]
-        fn only_what_was_delivered_before_is_dropped(
+        fn only_frames_that_were_delivered_before_are_dropped(
             frames in prop::collection::vec((1_u64..40, 0_u32..5, 0_u8..2), 1..60),
         ) {
             let now = Instant::now();
@@ -690,31 +689,30 @@ mod tests {
             }
         }
 
-        /// However often a sender reconnects, and whenever what it had under way arrives: each event
-        /// is delivered once, in order, and there is no gap.
+        /// For any reconnects of a sender and any delay of its frames in flight: each event is
+        /// delivered once, in order, and there is no gap.
         #[test]
-        fn what_a_sender_repeats_is_delivered_once_and_is_no_gap(steps in steps()) {
+        fn repeated_frames_are_delivered_once_and_are_no_gap(steps in steps()) {
             let now = Instant::now();
             let mut sequences = Sequences::default();
             sequences.join(ANNA, now);
             let (mut wire, mut next) = (Vec::new(), 1_u64);
-            let mut under_way: Vec<(u64, u32)> = Vec::new();
+            let mut in_flight: Vec<(u64, u32)> = Vec::new();
             let mut late: Vec<(usize, (u64, u32))> = Vec::new();
             for step in steps {
                 match step {
                     Step::Send(events) => {
-                        if under_way.len() == UNDER_WAY {
-                            under_way.remove(0);
+                        if in_flight.len() == IN_FLIGHT {
+                            in_flight.remove(0);
                         }
-                        under_way.push((next, events));
+                        in_flight.push((next, events));
                         wire.push((next, events));
                         next += u64::from(events);
                     }
                     Step::Reconnect { taken, later } => {
-                        // Of the frames under way so many were taken before; the others are late.
-                        let lost = under_way.iter().skip(taken).copied();
+                        let lost = in_flight.iter().skip(taken).copied();
                         late.extend(lost.map(|frame| (wire.len() + 1 + later, frame)));
-                        wire.extend(&under_way);
+                        wire.extend(&in_flight);
                         wire.push((next, 0));
                     }
                 }

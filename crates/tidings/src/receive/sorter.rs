@@ -1,4 +1,4 @@
-//! Sorts the events of a frame: one batch for each subscription that wants some. No I/O.
+//! Sorts the events of a frame into one batch for each subscription. No I/O.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::observe::trace::Remote;
 use crate::receive::batch::{Batch, Item, Shared};
 use crate::receive::control::ControlEvent;
 use crate::receive::dispatch::Dispatcher;
-use crate::receive::request::{IncomingRequest, Reply, RequestMeta, question};
+use crate::receive::request::{IncomingRequest, Reply, RequestMeta, request_meta};
 use crate::receive::routes::{Place, Route, Table};
 use crate::receive::subscription::SubscriptionSlot;
 
-/// Copy unless the wanted payloads are at least this part of the frame: a queue must not keep a
-/// large frame alive for one small event of it.
+/// Payloads are copied if they are less than one in this many bytes of the frame: a queue must
+/// not keep a large frame alive for one small event.
 const KEEP_FRAME_FROM: usize = 4;
 
 /// Sorts the events of a frame by the subscriptions that want them.
@@ -25,22 +25,22 @@ pub(crate) struct Sorter {
     me: NodeId,
     dispatcher: Arc<Dispatcher>,
     reports: Arc<Reports>,
-    /// For each slot of the table, what its subscription gets of the frame at hand.
+    /// The events of the current frame, for each slot of the table.
     wanted: Vec<Vec<Item>>,
-    /// The slots that get something.
+    /// The slots with events.
     touched: Vec<usize>,
 }
 
-/// What a frame says to the bus itself. It is seen to once the table is free again: what hears it
-/// may register something.
+/// The parts of a frame that are handled after the table is unlocked, because a control listener
+/// may register a subscription.
 #[derive(Default)]
-struct Aside {
+struct Deferred {
     control: Vec<RawEvent>,
     replies: Vec<(RequestMeta, Reply)>,
     malformed: Vec<EventError>,
 }
 
-/// A frame with its events, and what the sequence said of it.
+/// A received frame with its events.
 #[derive(Debug)]
 pub(crate) struct Arrived<'a> {
     pub(crate) bytes: &'a Bytes,
@@ -59,26 +59,26 @@ impl Sorter {
         }
     }
 
-    /// Makes one batch for each subscription that wants something of this frame. Malformed events
-    /// are given to `report`.
+    /// Returns one batch for each subscription that wants events of this frame. Malformed events
+    /// are passed to `report`.
     pub(crate) fn sort(
         &mut self,
         arrived: Arrived<'_>,
         report: impl FnMut(EventError),
     ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
         let (bytes, header) = (arrived.bytes, arrived.header);
-        let mut aside = Aside::default();
+        let mut deferred = Deferred::default();
         let dispatcher = Arc::clone(&self.dispatcher);
-        let batches = self.sort_by(&dispatcher.lock(), arrived, &mut aside);
-        aside.malformed.into_iter().for_each(report);
-        for event in &aside.control {
+        let batches = self.sort_by(&dispatcher.lock(), arrived, &mut deferred);
+        deferred.malformed.into_iter().for_each(report);
+        for event in &deferred.control {
             let control_event = ControlEvent::of(event, header, bytes);
             dispatcher
                 .control
                 .receive(event.name(bytes), &control_event);
         }
-        for (question, reply) in aside.replies {
-            Arc::clone(&dispatcher.requests).reply(question, reply);
+        for (request, reply) in deferred.replies {
+            Arc::clone(&dispatcher.requests).reply(request, reply);
         }
         batches
     }
@@ -87,7 +87,7 @@ impl Sorter {
         &mut self,
         table: &Table,
         arrived: Arrived<'_>,
-        aside: &mut Aside,
+        deferred: &mut Deferred,
     ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
         let Arrived {
             bytes,
@@ -102,7 +102,7 @@ impl Sorter {
             let event = match event {
                 Ok(event) => event,
                 Err(error) => {
-                    aside.malformed.push(error);
+                    deferred.malformed.push(error);
                     continue;
                 }
             };
@@ -112,13 +112,13 @@ impl Sorter {
             let (route, behind) = match table.route(event.name_bytes(bytes)) {
                 Some(route) => (route, 0),
                 None if is_control_event(event.name_bytes(bytes)) => {
-                    aside.control.push(event);
+                    deferred.control.push(event);
                     continue;
                 }
                 None if table.others().is_empty() => {
-                    if let Some(question) = question(&event, header, bytes) {
+                    if let Some(request) = request_meta(&event, header, bytes) {
                         let reply = Reply::without_handler(table.is_over());
-                        aside.replies.push((question, reply));
+                        deferred.replies.push((request, reply));
                     }
                     continue;
                 }
@@ -131,8 +131,8 @@ impl Sorter {
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
             let remote = Remote::of(&event, header.format, bytes);
-            let request = question(&event, header, bytes).map(|question| {
-                IncomingRequest::new(&self.dispatcher.requests, question, route.len())
+            let request = request_meta(&event, header, bytes).map(|request| {
+                IncomingRequest::new(&self.dispatcher.requests, request, route.len())
             });
             self.put(route, request.as_ref(), |place, shared| Item {
                 name: place.name + behind,
@@ -217,7 +217,7 @@ impl Sorter {
     }
 }
 
-/// The frame itself, or a copy of the payloads when they are a small part of it.
+/// Returns the frame itself, or a copy of the payloads if they are a small part of it.
 fn keep_or_copy(frame: &Bytes, events: &mut [Item]) -> Bytes {
     let wanted: usize = events.iter().map(|event| event.payload.len()).sum();
     if wanted * KEEP_FRAME_FROM >= frame.len() {

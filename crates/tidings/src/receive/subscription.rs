@@ -1,4 +1,4 @@
-//! One registered handler: its place in the bus, what it is given, and the token to take it back.
+//! A subscription: its options, its slot in the bus, and the token that removes it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::observe::metrics::Level;
 use crate::observe::reports::GapBox;
 use crate::receive::queue::{Bounds, Overflow, Queue};
 
-/// How events wait for a handler, and how it is called.
+/// Options of a handler: its queue, concurrency, timeout and overflow policy.
 ///
 /// | | default |
 /// |---|---|
@@ -27,13 +27,13 @@ use crate::receive::queue::{Bounds, Overflow, Queue};
 /// # use std::time::Duration;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let bus = Bus::builder("memory:handling-docs").start().await?;
-/// let handling = HandlerOptions::new()
+/// # let bus = Bus::builder("memory:handler-options-docs").start().await?;
+/// let options = HandlerOptions::new()
 ///     .queue(10_000)
 ///     .concurrency(8)
 ///     .timeout(Duration::from_secs(5))
 ///     .overflow(Overflow::DropOldest);
-/// bus.on_with("order.placed", handling, |order: u64| async move { println!("order {order}") })?;
+/// bus.on_with("order.placed", options, |order: u64| async move { println!("order {order}") })?;
 /// # Ok(())
 /// # }
 /// ```
@@ -65,7 +65,8 @@ impl HandlerOptions {
         Self::default()
     }
 
-    /// How many events may wait for this handler. Their payloads are bounded too, at 16 MiB.
+    /// The maximum number of events that wait for this handler. Their payloads are limited to
+    /// 16 MiB.
     pub fn queue(self, events: usize) -> Self {
         Self {
             queue: events,
@@ -73,9 +74,9 @@ impl HandlerOptions {
         }
     }
 
-    /// How many calls of this handler may be under way at once. With more than one, events are
-    /// begun in order and may end in any. The calls take turns on one task: for work that keeps a
-    /// processor busy, spawn from within the handler.
+    /// The maximum number of concurrent calls of this handler. With more than one, calls begin in
+    /// order and may end in any order. The calls share one task: for CPU-bound work, spawn tasks
+    /// in the handler.
     pub fn concurrency(self, calls: usize) -> Self {
         Self {
             concurrency: calls,
@@ -83,13 +84,13 @@ impl HandlerOptions {
         }
     }
 
-    /// How long one call may take. After that it is dropped at its next `.await`, and reported.
+    /// The time after which a call is cancelled at its next `.await`, and reported.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// What happens to events that find the queue full. Whatever is dropped is counted and
-    /// reported as a [`Gap`](crate::Gap).
+    /// The policy for events that find the queue full. Dropped events are counted and reported as
+    /// a [`Gap`](crate::Gap).
     pub fn overflow(self, overflow: Overflow) -> Self {
         Self { overflow, ..self }
     }
@@ -108,8 +109,8 @@ impl HandlerOptions {
     }
 }
 
-/// A registered handler, to take back with [`Bus::off`](crate::Bus::off). Dropping it leaves the
-/// handler registered.
+/// A registered handler, for [`Bus::off`](crate::Bus::off). Dropping this leaves the handler
+/// registered.
 pub struct Subscription {
     pub(crate) subscription: Arc<SubscriptionSlot>,
 }
@@ -122,29 +123,29 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// A subscription as the bus sees it.
+/// The bus's state of a subscription.
 #[derive(Debug)]
 pub(crate) struct SubscriptionSlot {
     pub(crate) id: u64,
-    /// What people call it: the event's name and the handler's type.
+    /// The event's name and the handler's type, for reports.
     pub(crate) handler: Arc<str>,
-    pub(crate) handling: HandlerOptions,
+    pub(crate) options: HandlerOptions,
     pub(crate) queue: Queue,
-    /// The gaps it hears, if it is a handler of gaps.
+    /// The pending gaps, if it is a handler of gaps.
     pub(crate) gaps: Option<Arc<GapBox>>,
-    /// Its task, once it is spawned.
+    /// The task, once it is spawned.
     pub(crate) task: OnceLock<AbortHandle>,
-    /// Whether no call runs, nor will: from the start for a stream, which has no task, and otherwise
-    /// when its task is over, also while that is not spawned yet.
+    /// True when no call runs or will run: when the task has ended, and always for a stream, which
+    /// has no task.
     pub(crate) has_ended: watch::Sender<bool>,
-    /// How many events its task has taken out of the queue and not begun with.
+    /// The number of events that the task has taken out of the queue and not begun.
     taken: AtomicUsize,
-    /// How many events its task has begun with.
+    /// The number of events that the task has begun.
     begun: AtomicU64,
 }
 
 impl SubscriptionSlot {
-    /// The place of a stream: it has no task.
+    /// Creates the slot of a stream, which has no task.
     pub(crate) fn of_stream(handler: Arc<str>) -> Self {
         Self {
             has_ended: watch::Sender::new(true),
@@ -152,13 +153,13 @@ impl SubscriptionSlot {
         }
     }
 
-    /// The place of a handler of events.
-    pub(crate) fn new(handler: Arc<str>, handling: HandlerOptions) -> Self {
+    /// Creates the slot of an event handler.
+    pub(crate) fn new(handler: Arc<str>, options: HandlerOptions) -> Self {
         let level = Level::of_queue(&handler);
-        Self::with_level(handler, handling, level)
+        Self::with_level(handler, options, level)
     }
 
-    /// The place of a handler of gaps: no event ever waits in its queue.
+    /// Creates the slot of a gap handler, whose queue stays empty.
     pub(crate) fn of_gaps(handler: Arc<str>, gaps: Arc<GapBox>) -> Self {
         Self {
             gaps: Some(gaps),
@@ -166,20 +167,20 @@ impl SubscriptionSlot {
         }
     }
 
-    fn with_level(handler: Arc<str>, handling: HandlerOptions, level: Level) -> Self {
-        // Across all buses of the process, so that a token can never mean another bus's handler.
+    fn with_level(handler: Arc<str>, options: HandlerOptions, level: Level) -> Self {
+        // Unique in the process, so that a token never matches a handler of another bus.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let bounds = Bounds {
-            events: handling.queue,
-            bytes: handling.bytes,
+            events: options.queue,
+            bytes: options.bytes,
         };
         let queue = Queue::new(bounds, level);
         let (task, has_ended) = (OnceLock::new(), watch::Sender::new(false));
         Self {
             id,
             handler,
-            handling,
+            options,
             queue,
             gaps: None,
             task,
@@ -189,7 +190,7 @@ impl SubscriptionSlot {
         }
     }
 
-    /// Its task begins with one more event, and has this many left of what it took out of the queue.
+    /// The task begins an event, and has `left` more that it took out of the queue.
     pub(crate) fn begin(&self, left: usize) {
         self.taken.store(left, Ordering::Relaxed);
         // Only its task writes this.
@@ -197,12 +198,12 @@ impl SubscriptionSlot {
         self.begun.store(begun + 1, Ordering::Relaxed);
     }
 
-    /// How many events its task has begun with.
+    /// The number of events that the task has begun.
     pub(crate) fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Waits until no call runs any more. A handler that asks about itself does not wait.
+    /// Waits until no call runs. Returns at once if the subscription's own handler calls it.
     pub(crate) async fn ended(&self) {
         if running() != Some(self.id) {
             // The sender lives in `self`, so waiting cannot fail.
@@ -210,13 +211,13 @@ impl SubscriptionSlot {
         }
     }
 
-    /// Lets nothing more be handled; how many events that leaves.
+    /// Closes the queue and returns the number of events that are not handled.
     pub(crate) fn close(&self) -> u64 {
         self.gaps.iter().for_each(|gaps| drop(gaps.take()));
         self.queue.close() + self.taken.swap(0, Ordering::Relaxed) as u64
     }
 
-    /// Takes nothing new; what waits is still handled.
+    /// Accepts no new events; those in the queue are still handled.
     pub(crate) fn drain(&self) {
         self.gaps.iter().for_each(|gaps| gaps.close());
         self.queue.drain();
@@ -224,17 +225,17 @@ impl SubscriptionSlot {
 }
 
 tokio::task_local! {
-    /// The subscription whose handler is running here.
+    /// The id of the subscription whose handler runs in this task.
     static RUNNING: u64;
 }
 
-/// The subscription whose handler calls this, if one does.
+/// The id of the subscription whose handler calls this, if one does.
 pub(crate) fn running() -> Option<u64> {
     RUNNING.try_with(|running| *running).ok()
 }
 
-/// The task of a subscription: what is called within knows where it is, and others learn when it
-/// is over, also if it is dropped before it began.
+/// Wraps the task of a subscription: sets [`running`] in it, and `has_ended` when it ends or is
+/// dropped, even before its first poll.
 pub(crate) fn in_subscription(
     subscription: &Arc<SubscriptionSlot>,
     running: impl Future<Output = ()> + Send + 'static,
@@ -246,7 +247,7 @@ pub(crate) fn in_subscription(
     }
 }
 
-/// Says that a subscription's task is over, however it ended.
+/// Sets `has_ended` when it is dropped.
 struct Ended(Arc<SubscriptionSlot>);
 
 impl Drop for Ended {

@@ -12,7 +12,7 @@ use crate::error::report;
 use crate::error::send::SendError;
 use crate::observe::trace::Carried;
 use crate::receive::control::{ControlEvent, ControlListener};
-use crate::receive::request::{ASK, AskId, Reply, RequestMeta, Respond, words};
+use crate::receive::request::{ASK, Reply, RequestId, RequestMeta, Respond, error_text};
 use crate::send::outgoing::{Manner, Outgoing, Unwritten, Wait};
 
 /// The event name of responses.
@@ -39,7 +39,7 @@ const WAITING: usize = 256;
 pub(crate) struct PendingRequests {
     outgoing: Arc<Outgoing>,
     runtime: Handle,
-    open: Mutex<HashMap<AskId, Waiting>>,
+    open: Mutex<HashMap<RequestId, Waiting>>,
     /// The number of open requests, readable without the lock for each frame.
     count: AtomicUsize,
     listens: Once,
@@ -66,7 +66,7 @@ pub(crate) struct ResponseMessage {
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
     requests: Arc<PendingRequests>,
-    pub(crate) id: AskId,
+    pub(crate) id: RequestId,
     pub(crate) responses: mpsc::Receiver<ResponseMessage>,
     pub(crate) dropped: Arc<AtomicUsize>,
 }
@@ -95,7 +95,7 @@ impl PendingRequests {
             responses: sender,
             dropped: Arc::clone(&dropped),
         };
-        let id = AskId(fastrand::u64(..));
+        let id = RequestId(fastrand::u64(..));
         let mut open = self.lock();
         if open.len() >= OPEN {
             return None;
@@ -113,7 +113,7 @@ impl PendingRequests {
         })
     }
 
-    fn end(&self, id: AskId) {
+    fn end(&self, id: RequestId) {
         let mut open = self.lock();
         let ended = open.remove(&id);
         self.count.store(open.len(), Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl PendingRequests {
     fn cannot_reply(self: &Arc<Self>, to: RequestMeta, error: &SendError) {
         tracing::debug!(error = %report(error), "cannot send a response");
         if matches!(error, SendError::Encode { .. } | SendError::TooLarge { .. }) {
-            let text = words(format_args!("cannot send the response: {}", report(error)));
+            let text = error_text(format_args!("cannot send the response: {}", report(error)));
             if let Ok(false) | Err(_) = self.try_reply(to, &Reply::Failed(text)) {
                 tracing::debug!("cannot send the reason either");
             }
@@ -160,7 +160,7 @@ impl PendingRequests {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<AskId, Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Waiting>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -225,12 +225,12 @@ impl ControlListener for PendingRequests {
 }
 
 impl ResponseMessage {
-    fn of(event: &ControlEvent<'_>) -> Option<(AskId, Self)> {
+    fn of(event: &ControlEvent<'_>) -> Option<(RequestId, Self)> {
         let meta = event.meta()?;
         let id = meta.get(ASK)?.parse().ok()?;
         let reply = match meta.get(OUTCOME)?.as_str() {
             HANDLED => Reply::Handled(event.payload.bytes().to_vec()),
-            FAILED => Reply::Failed(words(meta.get(ERROR).map_or("", String::as_str))),
+            FAILED => Reply::Failed(error_text(meta.get(ERROR).map_or("", String::as_str))),
             NO_HANDLER => Reply::NoHandler,
             _ => return None,
         };
