@@ -1,4 +1,4 @@
-//! From an event to a frame that waits to be sent. No I/O.
+//! The path of an event to a frame in the outgoing queue. No I/O.
 
 pub(crate) mod frame;
 pub(crate) mod given_up;

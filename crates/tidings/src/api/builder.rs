@@ -102,7 +102,7 @@ impl BusBuilder {
             auto_register: true,
             sending: Settings {
                 limit: 64 << 20,
-                patience: Duration::from_secs(30),
+                timeout: Duration::from_secs(30),
                 is_volatile: false,
             },
             start_timeout: Some(Duration::from_secs(10)),
@@ -222,7 +222,7 @@ impl BusBuilder {
     /// not answered then is [`Unknown`](crate::Unconfirmed::Unknown). One that has to wait for room in the
     /// [`send_buffer`](Self::send_buffer) first may do that for as long, too.
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
-        self.sending.patience = timeout.min(FOREVER);
+        self.sending.timeout = timeout.min(FOREVER);
         self
     }
 
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(builder.namespace, "default");
         assert_eq!(builder.format, Format::Json);
         assert_eq!(builder.sending.limit, 64 << 20);
-        assert_eq!(builder.sending.patience, Duration::from_secs(30));
+        assert_eq!(builder.sending.timeout, Duration::from_secs(30));
         assert!(!builder.sending.is_volatile);
         assert_eq!(builder.start_timeout, Some(Duration::from_secs(10)));
         assert_eq!(builder.heartbeat_interval, Duration::from_secs(5));

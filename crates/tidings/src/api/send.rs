@@ -156,7 +156,7 @@ impl Bus {
     /// several tasks flush, one of them gets it.
     pub async fn flush(&self) -> Result<(), FlushError> {
         self.inner.outgoing.settled().await;
-        self.inner.outgoing.take_unsent()
+        self.inner.outgoing.take_undelivered()
     }
 }
 

@@ -77,7 +77,7 @@ impl Parts {
                 counts,
             )),
             namespace,
-            keyspace: Arc::new(KeyspaceAccess::new(sending.patience)),
+            keyspace: Arc::new(KeyspaceAccess::new(sending.timeout)),
         }
     }
 

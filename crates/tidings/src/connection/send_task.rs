@@ -21,7 +21,7 @@ use crate::observe::reports::Reports;
 use crate::send::frame::{FrameMeta, OpenFrame, Outcome};
 use crate::send::given_up::GivenUpFrame;
 use crate::send::outgoing::{Outgoing, Shut};
-use crate::send::window::{PATIENCE, SendWindow};
+use crate::send::window::{ECHO_TIMEOUT, SendWindow};
 use crate::task::stage::Stage;
 use crate::transport::{PublishError, SendHalf};
 
@@ -86,7 +86,8 @@ impl SendTask {
         }
         let end = loop {
             // Events can come in at any time, and the first of them sets a deadline.
-            let latest = Instant::now() + PATIENCE.min(self.outgoing.settings().patience.max(TURN));
+            let latest =
+                Instant::now() + ECHO_TIMEOUT.min(self.outgoing.settings().timeout.max(TURN));
             let deadline = self
                 .deadline(progress)
                 .map_or(latest, |deadline| deadline.min(latest));
@@ -235,7 +236,7 @@ impl SendTask {
 
     /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
     fn number(&self, open: OpenFrame, progress: &mut Progress) -> Flight {
-        let OpenFrame { writer, about, .. } = open;
+        let OpenFrame { writer, meta, .. } = open;
         let first = self.window.next_number(progress.next);
         let events = writer.events();
         progress.next = first + u64::from(events);
@@ -244,7 +245,7 @@ impl SendTask {
             first,
             events,
             frame,
-            about,
+            meta,
             is_doubtful: false,
             reply: None,
             left: Instant::now(),
@@ -283,7 +284,7 @@ impl SendTask {
                     first: flight.first,
                     receivers,
                 };
-                self.outgoing.resolve(&flight.about, outcome);
+                self.outgoing.resolve(&flight.meta, outcome);
                 Ok(())
             }
             Err(PublishError::NotNow(words)) if !self.outgoing.settings().is_volatile => {
@@ -316,7 +317,7 @@ impl SendTask {
         session.send_again_if_due(progress);
         if session
             .ahead_since
-            .is_some_and(|since| since.elapsed() >= PATIENCE)
+            .is_some_and(|since| since.elapsed() >= ECHO_TIMEOUT)
         {
             // Our echo does not come back. Whether the connection is deaf is for the link to find.
             self.window.forget();
@@ -330,15 +331,15 @@ impl SendTask {
 
     /// When the oldest event must be given up.
     fn deadline(&self, progress: &Progress) -> Option<Instant> {
-        let patience = self.outgoing.settings().patience;
+        let patience = self.outgoing.settings().timeout;
         let oldest = progress.flights.front();
         oldest
-            .map(|flight| flight.about.since + patience)
+            .map(|flight| flight.meta.since + patience)
             .or_else(|| self.outgoing.deadline())
     }
 
     fn give_up_expired(&self, progress: &mut Progress) {
-        let patience = self.outgoing.settings().patience;
+        let patience = self.outgoing.settings().timeout;
         let refused = self.heartbeat.refusal().map(SendFailure::Refused);
         let reason = refused
             .or_else(|| progress.refusal())
@@ -348,7 +349,7 @@ impl SendTask {
         while progress
             .flights
             .front()
-            .is_some_and(|flight| now.duration_since(flight.about.since) >= patience)
+            .is_some_and(|flight| now.duration_since(flight.meta.since) >= patience)
         {
             let mut flight = progress.take_oldest().expect("it was just looked at");
             if let Some(reply) = flight.reply.take() {
@@ -376,7 +377,7 @@ impl SendTask {
         let Flight {
             first,
             frame,
-            about,
+            meta,
             is_doubtful,
             reply,
             ..
@@ -386,28 +387,28 @@ impl SendTask {
         } else {
             Unconfirmed::NotSent(reason)
         };
-        self.fail(frame, Some(first), &about, why);
+        self.fail(frame, Some(first), &meta, why);
     }
 
     fn give_up_open(&self, open: OpenFrame, reason: &SendFailure) {
         self.fail(
             open.writer.finish(1),
             None,
-            &open.about,
+            &open.meta,
             Unconfirmed::NotSent(reason.clone()),
         );
     }
 
     /// Gives a frame a bad why: told to those who wait, reported and kept for the next flush
     /// where nobody does.
-    fn fail(&self, frame: Bytes, first: Option<u64>, about: &FrameMeta, why: Unconfirmed) {
+    fn fail(&self, frame: Bytes, first: Option<u64>, meta: &FrameMeta, why: Unconfirmed) {
         let given_up = GivenUpFrame {
             frame,
             first,
             why: why.clone(),
         };
-        about.pending.give_up(&given_up, &about.fed);
-        self.outgoing.resolve(about, Outcome::Failed(why));
+        meta.pending.give_up(&given_up, &meta.fed);
+        self.outgoing.resolve(meta, Outcome::Failed(why));
     }
 }
 

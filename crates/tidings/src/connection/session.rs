@@ -15,7 +15,7 @@ use crate::connection::pacing::{self, Pacer};
 use crate::error::connect::ConnectError;
 use crate::error::send_failure::SendFailure;
 use crate::send::frame::FrameMeta;
-use crate::send::window::{PATIENCE, SendWindow, Sent};
+use crate::send::window::{ECHO_TIMEOUT, SendWindow, Sent};
 use crate::transport::{PublishError, Publisher, Reply, SendHalf};
 
 /// How many frames may be under way at once. Measured: one, two and four carry the same; two has
@@ -42,7 +42,7 @@ pub(crate) struct Flight {
     pub(crate) first: u64,
     pub(crate) events: u32,
     pub(crate) frame: Bytes,
-    pub(crate) about: FrameMeta,
+    pub(crate) meta: FrameMeta,
     /// Redis may have published it, and the answer will not come any more.
     pub(crate) is_doubtful: bool,
     /// The answer, while it can come.
@@ -236,7 +236,7 @@ impl Session {
         let unanswered = self
             .is_waiting(progress)
             .then(|| self.asked + self.interval);
-        let ahead = self.ahead_since.map(|since| since + PATIENCE);
+        let ahead = self.ahead_since.map(|since| since + ECHO_TIMEOUT);
         let check = self.check.is_none().then(|| self.checked + self.life);
         let again = progress.is_to_leave_again().then(|| self.refused + BUSY);
         let soonest = [unanswered, ahead, check, again, farewell]
@@ -418,7 +418,7 @@ mod tests {
                 first,
                 events: 1,
                 frame: frame.into(),
-                about: OpenFrame::new(Format::Json, NodeId::new(1), 0, &given_up).about,
+                meta: OpenFrame::new(Format::Json, NodeId::new(1), 0, &given_up).meta,
                 is_doubtful: false,
                 reply: None,
                 left: Instant::now(),

@@ -332,7 +332,7 @@ mod tests {
         let reports = Arc::new(Reports::new(Arc::clone(&counts)));
         let settings = Settings {
             limit: 0,
-            patience: Duration::ZERO,
+            timeout: Duration::ZERO,
             is_volatile: true,
         };
         let outgoing = Outgoing::new(ME, Format::Json, settings, Arc::clone(&reports));

@@ -1,4 +1,4 @@
-//! A frame that waits to be sent, and the fate that those who sent its events wait for.
+//! A frame in the outgoing queue, and its result, which the callers of its sends await.
 
 use std::mem::replace;
 use std::ops::Range;
@@ -11,27 +11,27 @@ use tokio::sync::Notify;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::send::given_up::{GivenUpEvents, GivenUpFrame};
 
-/// A frame that does not know its numbers yet.
+/// A frame without sequence numbers yet.
 #[derive(Debug)]
 pub(crate) struct OpenFrame {
     pub(crate) writer: FrameWriter,
-    /// Milliseconds since 1970. One time for all events of a frame: it is written once.
+    /// Milliseconds since 1970: one time for all events of a frame.
     pub(crate) at: u64,
-    pub(crate) about: FrameMeta,
+    pub(crate) meta: FrameMeta,
 }
 
-/// What must be known of a frame to resolve it.
+/// The data with which a frame is resolved.
 #[derive(Debug)]
 pub(crate) struct FrameMeta {
     pub(crate) since: Instant,
     pub(crate) bytes: usize,
     pub(crate) events: u64,
     pub(crate) pending: Arc<FrameResult>,
-    /// Which of its events nobody waits for.
+    /// The indices of events that no caller awaits.
     pub(crate) fed: Vec<Range<u32>>,
 }
 
-/// The fate of a frame, once it has one.
+/// The outcome of a frame, once there is one.
 #[derive(Debug)]
 pub(crate) struct FrameResult {
     outcome: OnceLock<Outcome>,
@@ -40,18 +40,17 @@ pub(crate) struct FrameResult {
     given_up: Arc<GivenUpEvents>,
 }
 
-/// The events of a frame whose sender stopped waiting. Whether one of them is reported with the
-/// frame or on its own is decided under one lock: never both, never neither.
+/// The events of a frame whose send was cancelled. One lock decides if such an event is reported
+/// with the frame or on its own: never both, never neither.
 #[derive(Debug)]
 enum Unawaited {
-    /// The frame may still be given up: these are reported with it.
+    /// The frame may still be given up: these events are reported with it.
     Waiting(Vec<u32>),
-    /// It was given up: an event whose sender stops waiting now, without having been told, is
-    /// reported on its own.
+    /// The frame was given up: an event whose send is cancelled from now on is reported on its own.
     GivenUp(GivenUpFrame),
 }
 
-/// How a frame ended.
+/// The outcome of a frame.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Sent { first: u64, receivers: Option<u64> },
@@ -78,8 +77,7 @@ impl FrameResult {
         }
     }
 
-    /// The sender of this event stopped waiting and was not told its why. If that is a bad one, it
-    /// is reported as that of a fed event.
+    /// The send of this event was cancelled. If the frame fails, the event is reported as a fed one.
     pub(crate) fn nobody_waits(&self, index: u32) {
         let given_up = match &mut *self.lock_unawaited() {
             Unawaited::Waiting(unawaited) => {
@@ -91,8 +89,8 @@ impl FrameResult {
         self.given_up.report(&given_up, &[index]);
     }
 
-    /// Reports the events of a frame that is given up for which nobody waits: the fed ones, and those
-    /// whose sender stopped waiting. The others are told when this is [resolved](Self::resolve).
+    /// Reports the events of a given-up frame that no caller awaits: the fed ones, and those whose
+    /// send was cancelled. The other callers get the error from [`resolve`](Self::resolve).
     pub(crate) fn give_up(&self, given_up: &GivenUpFrame, fed: &[Range<u32>]) {
         let mut unawaited: Vec<u32> = fed.iter().cloned().flatten().collect();
         let before = replace(
@@ -112,20 +110,20 @@ impl FrameResult {
     }
 
     pub(crate) fn resolve(&self, outcome: Outcome) {
-        // The first fate counts.
+        // The first outcome counts.
         if self.outcome.set(outcome).is_ok() {
             self.resolved.notify_waiters();
         }
     }
 }
 
-/// A place in a frame.
+/// The place of an event in a frame.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// Its why, for who waits for it.
+    /// The result of the frame, if the caller awaits it.
     pub(crate) awaited: Option<Arc<FrameResult>>,
     pub(crate) index: u32,
-    /// Whether the frame is full with it.
+    /// True if this event filled the frame.
     pub(crate) has_closed: bool,
 }
 
@@ -137,7 +135,7 @@ impl OpenFrame {
         given_up: &Arc<GivenUpEvents>,
     ) -> Self {
         let writer = FrameWriter::with_capacity(format, me, capacity);
-        let about = FrameMeta {
+        let meta = FrameMeta {
             since: Instant::now(),
             bytes: 0,
             events: 0,
@@ -145,12 +143,12 @@ impl OpenFrame {
             fed: Vec::new(),
         };
         let at = now_ms();
-        Self { writer, at, about }
+        Self { writer, at, meta }
     }
 }
 
 impl Drop for FrameMeta {
-    /// A frame that got no fate was lost in a panic: nobody must be left waiting for it.
+    /// Resolves a frame that was lost in a panic, so that no caller waits for ever.
     fn drop(&mut self) {
         let why = Unconfirmed::Unknown(SendFailure::Closed);
         self.pending.resolve(Outcome::Failed(why));
@@ -184,7 +182,7 @@ mod tests {
     use crate::observe::health::Counts;
     use crate::observe::reports::Reports;
 
-    /// A frame of so many events, and where those are reported that nobody waits for.
+    /// A frame of this many events, and the reports of those that no caller awaits.
     fn open(events: u32) -> (OpenFrame, Arc<GivenUpEvents>) {
         let reports = Reports::new(Arc::new(Counts::new()));
         let given_up = Arc::new(GivenUpEvents::new(Arc::new(reports)));
@@ -212,26 +210,26 @@ mod tests {
             first: Some(1),
             why: unconfirmed(),
         };
-        (given_up, open.about)
+        (given_up, open.meta)
     }
 
     fn reported(given_up: &GivenUpEvents) -> Vec<u64> {
         let error = given_up.take().err();
-        let unsent = error.iter().flat_map(FlushError::undelivered);
-        unsent.map(|one| one.sequence.unwrap()).collect()
+        let undelivered = error.iter().flat_map(FlushError::undelivered);
+        undelivered.map(|one| one.sequence.unwrap()).collect()
     }
 
     #[test]
-    fn whoever_stops_waiting_before_the_fate_or_after_it_is_reported_once() {
+    fn an_event_of_a_cancelled_send_is_reported_once_before_or_after_the_outcome() {
         let (open, given_up) = open(4);
-        let (frame, about) = given_up_frame(open);
-        let pending = &about.pending;
+        let (frame, meta) = given_up_frame(open);
+        let pending = &meta.pending;
 
         pending.nobody_waits(1);
         assert!(reported(&given_up).is_empty());
         pending.give_up(&frame, std::slice::from_ref(&(0..1)));
         assert_eq!(reported(&given_up), [1, 2]);
-        // It is decided, and nobody is told yet.
+        // Given up, and not resolved yet.
         pending.nobody_waits(2);
         assert_eq!(reported(&given_up), [3]);
         pending.resolve(Outcome::Failed(unconfirmed()));
@@ -240,24 +238,24 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_reported_of_what_was_sent() {
+    fn sent_events_are_not_reported() {
         let (open, given_up) = open(2);
-        let (_, about) = given_up_frame(open);
-        about.pending.nobody_waits(0);
-        about.pending.resolve(Outcome::Sent {
+        let (_, meta) = given_up_frame(open);
+        meta.pending.nobody_waits(0);
+        meta.pending.resolve(Outcome::Sent {
             first: 1,
             receivers: None,
         });
-        about.pending.nobody_waits(1);
+        meta.pending.nobody_waits(1);
         assert!(reported(&given_up).is_empty());
     }
 
     #[test]
-    fn each_is_reported_once_however_the_two_race() {
+    fn each_event_is_reported_once_when_cancelling_and_giving_up_race() {
         for _ in 0..200 {
             let (open, given_up) = open(64);
-            let (frame, about) = given_up_frame(open);
-            let pending = &about.pending;
+            let (frame, meta) = given_up_frame(open);
+            let pending = &meta.pending;
             thread::scope(|scope| {
                 scope.spawn(|| (0..64).for_each(|index| pending.nobody_waits(index)));
                 scope.spawn(|| pending.give_up(&frame, &[]));

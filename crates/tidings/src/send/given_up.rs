@@ -1,4 +1,4 @@
-//! Events that were given up and whose fate nobody waits for: each is reported, and kept for the next
+//! Events that were given up and that no caller awaits: each is reported, and returned by the next
 //! flush.
 
 use std::mem::take;
@@ -12,23 +12,23 @@ use crate::error::send::{FlushError, Undelivered};
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::observe::reports::Reports;
 
-/// How many of them a flush names one by one.
-const NAMED: usize = 10_000;
+/// The maximum number of events that a flush lists; the others are only counted.
+const LISTED: usize = 10_000;
 
 /// A frame that was given up.
 #[derive(Clone, Debug)]
 pub(crate) struct GivenUpFrame {
     pub(crate) frame: Bytes,
-    /// The number of its first event, if it got one.
+    /// The sequence number of the first event, if it got one.
     pub(crate) first: Option<u64>,
     pub(crate) why: Unconfirmed,
 }
 
-/// Where events are reported whose fate nobody waits for.
+/// Reports given-up events that no caller awaits.
 #[derive(Debug)]
 pub(crate) struct GivenUpEvents {
     reports: Arc<Reports>,
-    kept: Mutex<UndeliveredEvents>,
+    undelivered: Mutex<UndeliveredEvents>,
 }
 
 #[derive(Debug, Default)]
@@ -41,16 +41,16 @@ impl GivenUpEvents {
     pub(crate) fn new(reports: Arc<Reports>) -> Self {
         Self {
             reports,
-            kept: Mutex::default(),
+            undelivered: Mutex::default(),
         }
     }
 
-    /// Reports these events of a frame, by their places in it.
+    /// Reports the events of a frame at these indices.
     pub(crate) fn report(&self, given_up: &GivenUpFrame, indices: &[u32]) {
         self.put(given_up.undelivered(indices));
     }
 
-    /// Reports events of this name that never had a place in a frame.
+    /// Reports events of this name that were never written to a frame.
     pub(crate) fn report_unwritten(&self, event: &str, events: usize) {
         let undelivered = Undelivered {
             event: event.to_owned(),
@@ -60,7 +60,6 @@ impl GivenUpEvents {
         self.put(vec![undelivered; events]);
     }
 
-    /// Reports events of one why.
     fn put(&self, undelivered: Vec<Undelivered>) {
         let Some(first) = undelivered.first() else {
             return;
@@ -70,17 +69,17 @@ impl GivenUpEvents {
             event: first.event.clone(),
             why: first.why.clone(),
         });
-        let mut kept = self.lock();
+        let mut all = self.lock();
         for one in undelivered {
-            if kept.undelivered.len() < NAMED {
-                kept.undelivered.push(one);
+            if all.undelivered.len() < LISTED {
+                all.undelivered.push(one);
             } else {
-                kept.more += 1;
+                all.more += 1;
             }
         }
     }
 
-    /// Which were given up since the last call.
+    /// Returns the events that were given up since the last call, as an error.
     pub(crate) fn take(&self) -> Result<(), FlushError> {
         let UndeliveredEvents { undelivered, more } = take(&mut *self.lock());
         if undelivered.is_empty() {
@@ -91,19 +90,21 @@ impl GivenUpEvents {
     }
 
     fn lock(&self) -> MutexGuard<'_, UndeliveredEvents> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.undelivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl GivenUpFrame {
-    /// These events, each by its name.
+    /// The events at these indices.
     fn undelivered(&self, indices: &[u32]) -> Vec<Undelivered> {
         if indices.is_empty() {
             return Vec::new();
         }
         let mut events = Vec::new();
         read_frame(&self.frame, &Limits::default(), &mut events)
-            .expect("we wrote this frame ourselves");
+            .expect("this process wrote the frame");
         let undelivered = indices.iter().filter_map(|&index| {
             let event = events.get(index as usize)?.as_ref().ok()?;
             Some(Undelivered {

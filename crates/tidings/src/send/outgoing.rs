@@ -1,4 +1,4 @@
-//! The outgoing queue: events are encoded here by their callers, straight into the next frame.
+//! The outgoing queue: callers encode their events directly into the next frame.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,24 +22,25 @@ use crate::send::frame::{FrameMeta, FrameResult, OpenFrame, Outcome, Slot};
 use crate::send::given_up::GivenUpEvents;
 use crate::task::inline::InlineTask;
 
-/// A frame is closed once it is this long. Measured: 256 KiB carries 25-50 % more than 64 KiB at
-/// full speed, and 1 MiB brings nothing more.
+/// The size in bytes at which a frame is closed. Measured: 256 KiB has 25-50 % more throughput
+/// than 64 KiB, and 1 MiB no more than that.
 const FRAME: usize = 256 << 10;
 
-/// While Redis is there, `feed` runs this far ahead of it: more would only make every event late.
+/// The maximum bytes of fed events that wait while Redis is reachable: more would only add latency.
 const AHEAD: usize = 4 << 20;
 
-/// A frame is closed at this many events: half of what a receiver accepts.
+/// The number of events at which a frame is closed: half of what a receiver accepts.
 const EVENTS: u32 = 32_768;
 
-/// A frame that cannot leave is closed at this age, so that events are given up by their own age.
+/// The age at which a frame that cannot be sent is closed: events are given up by the age of their
+/// frame.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// How often the sender gives way to those who bring more events for a frame, while another one is
-/// under way. A turn of tokio's ends after 61 tasks.
+/// The maximum number of yields to tasks that add events to a frame, while another frame is in
+/// flight.
 const JOINS: usize = 8;
 
-/// What waits to be sent, up to a bound.
+/// The bounded queue of events that wait to be sent.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     me: NodeId,
@@ -47,26 +48,26 @@ pub(crate) struct Outgoing {
     settings: Settings,
     given_up: Arc<GivenUpEvents>,
     inside: Mutex<OutgoingState>,
-    /// Wakes the sender, while it has nothing to do.
+    /// Wakes the send task while it is idle.
     sender: AtomicWaker,
-    /// Whether nothing is under way either, so that an event can leave at once.
+    /// True if no frame is in flight, so that an event can be sent at once.
     is_idle: AtomicBool,
-    /// The sender itself: who brings the first event of a frame then sends it, too.
-    driven: OnceLock<Weak<InlineTask>>,
+    /// The send task: the caller that adds the first event of a frame polls it inline.
+    send_task: OnceLock<Weak<InlineTask>>,
     room: Notify,
-    /// As `bytes` inside, for who only wants to look.
+    /// A copy of the state's `bytes`, readable without the lock.
     bytes: Arc<AtomicUsize>,
     level: Level,
 }
 
-/// What the builder decided about sending.
+/// The builder's settings for sending.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// How many bytes may wait.
+    /// The maximum number of bytes that wait.
     pub(crate) limit: usize,
-    /// How long an event may wait.
-    pub(crate) patience: Duration,
-    /// Whether events fail at once while Redis is away.
+    /// The maximum time that an event waits.
+    pub(crate) timeout: Duration,
+    /// True if events fail at once while Redis is unreachable.
     pub(crate) is_volatile: bool,
 }
 
@@ -74,18 +75,18 @@ pub(crate) struct Settings {
 struct OutgoingState {
     open: Option<OpenFrame>,
     closed: VecDeque<OpenFrame>,
-    /// The bytes of all frames that are not resolved, those under way included.
+    /// The bytes of all frames that are not resolved, including those in flight.
     bytes: usize,
     events: u64,
-    /// The fate of the newest frame: frames are resolved in order.
+    /// The result of the newest frame: frames are resolved in order.
     newest: Option<Arc<FrameResult>>,
     capacity: usize,
     is_unreachable: bool,
-    /// Why nothing new is taken, once nothing is.
+    /// The reason why no more events are accepted, once that is so.
     shut: Option<Shut>,
 }
 
-/// Why the queue takes nothing new.
+/// The reason why the queue accepts no more events.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shut {
     /// The bus is shut down or dropped.
@@ -94,18 +95,18 @@ pub(crate) enum Shut {
     RuntimeEnded,
 }
 
-/// An event on its way into a frame: all but its payload.
+/// An event before it is written to a frame, without its payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unwritten<'a> {
     pub(crate) name: &'a str,
     pub(crate) to: To,
     pub(crate) carried: &'a Carried,
-    /// What travels beside the payload, but for the trace.
+    /// The metadata, without the trace.
     pub(crate) meta: &'a [(&'a str, &'a str)],
 }
 
-/// Events that have no place in the outgoing queue yet. Where this is dropped before they have, because
-/// the future of the send was, they are reported: they do not leave.
+/// Events that are not in the outgoing queue yet. They are reported as not sent if this is dropped
+/// with the future of the send.
 #[derive(Debug)]
 pub(crate) struct StillUnwritten<'a> {
     outgoing: &'a Outgoing,
@@ -114,7 +115,7 @@ pub(crate) struct StillUnwritten<'a> {
 }
 
 impl StillUnwritten<'_> {
-    /// Waits for something that they need.
+    /// Waits for a future that the events need.
     pub(crate) async fn wait<T>(mut self, needed: impl Future<Output = T>) -> T {
         let output = needed.await;
         self.events = 0;
@@ -129,7 +130,7 @@ impl Drop for StillUnwritten<'_> {
     }
 }
 
-/// Who an event is for, and what travels beside its payload.
+/// The recipients of an event, and its metadata.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address<'a> {
     pub(crate) to: To,
@@ -142,18 +143,18 @@ impl From<To> for Address<'_> {
     }
 }
 
-/// Whether somebody waits for what becomes of the event.
+/// The kind of a send: its caller awaits the result or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     Awaited,
     Fed,
 }
 
-/// How one event is sent.
+/// Options of one send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
     pub(crate) wait: Wait,
-    /// Whether it fails at once while Redis is away.
+    /// True if it fails at once while Redis is unreachable.
     pub(crate) is_volatile: bool,
 }
 
@@ -172,7 +173,7 @@ impl Outgoing {
             inside: Mutex::default(),
             sender: AtomicWaker::new(),
             is_idle: AtomicBool::new(false),
-            driven: OnceLock::new(),
+            send_task: OnceLock::new(),
             room: Notify::new(),
             bytes: Arc::default(),
             level: Level::of_outgoing(),
@@ -194,18 +195,18 @@ impl Outgoing {
         manner: Manner,
         encode: impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Slot, SendError> {
-        let patience = tokio::time::sleep(self.settings.patience);
-        tokio::pin!(patience);
+        let timeout = tokio::time::sleep(self.settings.timeout);
+        tokio::pin!(timeout);
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if let Some(ticket) = self.try_append(event, manner, &encode)? {
-                return Ok(ticket);
+            if let Some(slot) = self.try_append(event, manner, &encode)? {
+                return Ok(slot);
             }
             tokio::select! {
                 () = room => {}
-                () = &mut patience => {
+                () = &mut timeout => {
                     let reason = SendFailure::QueueFull { limit: self.settings.limit };
                     return Err(SendError::new(event.name, Unconfirmed::NotSent(reason)));
                 }
@@ -213,7 +214,7 @@ impl Outgoing {
         }
     }
 
-    /// The same at once; `None` when there is no room.
+    /// Encodes an event into the next frame; returns `None` if the queue is full.
     pub(crate) fn try_append(
         &self,
         event: Unwritten<'_>,
@@ -236,7 +237,7 @@ impl Outgoing {
         if inside.bytes >= self.limit(manner.wait, inside.is_unreachable) {
             return Ok(None);
         }
-        let ticket = match self.write(inside, event, manner.wait, encode) {
+        let slot = match self.write(inside, event, manner.wait, encode) {
             Err(WriteError::Full) => {
                 inside.close();
                 self.write(inside, event, manner.wait, encode)
@@ -244,34 +245,33 @@ impl Outgoing {
             written => written,
         };
         drop(lock);
-        let ticket = ticket.map_err(|error| send_error(event.name, error))?;
+        let slot = slot.map_err(|error| send_error(event.name, error))?;
         self.move_on();
-        Ok(Some(ticket))
+        Ok(Some(slot))
     }
 
-    pub(crate) fn set_sender(&self, driven: &Arc<InlineTask>) {
-        let _ = self.driven.set(Arc::downgrade(driven));
+    pub(crate) fn set_sender(&self, send_task: &Arc<InlineTask>) {
+        let _ = self.send_task.set(Arc::downgrade(send_task));
     }
 
-    /// Lets what waits leave. Where nothing is under way it leaves from here; otherwise the sender
-    /// is woken, and what else comes in the meantime travels along.
+    /// Sends the next frame: polls the send task inline if no frame is in flight, and wakes it
+    /// otherwise, so that events that are added until then share the frame.
     fn move_on(&self) {
         let Some(waker) = self.sender.take() else {
             return;
         };
-        let driven = self.driven.get().filter(|_| self.is_idle.load(Relaxed));
-        match driven.and_then(Weak::upgrade) {
-            Some(driven) => driven.move_on(),
+        let send_task = self.send_task.get().filter(|_| self.is_idle.load(Relaxed));
+        match send_task.and_then(Weak::upgrade) {
+            Some(send_task) => send_task.move_on(),
             None => waker.wake(),
         }
     }
 
-    /// How old a frame may get that cannot leave: events are given up by the age of their frame.
+    /// The age at which a frame that cannot be sent is closed.
     pub(crate) fn slice(&self) -> Duration {
-        SLICE.min(self.settings.patience)
+        SLICE.min(self.settings.timeout)
     }
 
-    /// How many bytes may wait.
     fn limit(&self, wait: Wait, is_unreachable: bool) -> usize {
         match wait {
             Wait::Fed if !is_unreachable => self.settings.limit.min(AHEAD),
@@ -316,17 +316,17 @@ impl Outgoing {
             }
         };
         let awaited = match wait {
-            Wait::Awaited => Some(Arc::clone(&open.about.pending)),
+            Wait::Awaited => Some(Arc::clone(&open.meta.pending)),
             Wait::Fed => {
-                open.about.feed(index);
+                open.meta.feed(index);
                 None
             }
         };
         if index == 0 {
-            inside.newest = Some(Arc::clone(&open.about.pending));
+            inside.newest = Some(Arc::clone(&open.meta.pending));
         }
-        open.about.bytes += written;
-        open.about.events += 1;
+        open.meta.bytes += written;
+        open.meta.events += 1;
         inside.bytes += written;
         self.set_bytes(inside.bytes);
         inside.events += 1;
@@ -341,7 +341,7 @@ impl Outgoing {
         })
     }
 
-    /// The next frame to send, the oldest first. `is_idle` says that nothing else is under way.
+    /// Returns the oldest frame to send. `is_idle` means that no frame is in flight.
     pub(crate) async fn next(&self, is_idle: bool) -> OpenFrame {
         self.is_idle.store(is_idle, Relaxed);
         if let Some(open) = self.take() {
@@ -359,10 +359,10 @@ impl Outgoing {
         }
     }
 
-    /// Ready when there is something to send.
+    /// Ready if the queue is not empty.
     fn poll_filled(&self, cx: &Context<'_>) -> Poll<()> {
         self.sender.register(cx.waker());
-        // After the registration: something may have come just before it.
+        // After the registration: an event may have been added just before it.
         if self.is_empty() {
             Poll::Pending
         } else {
@@ -370,8 +370,8 @@ impl Outgoing {
         }
     }
 
-    /// Gives way to the tasks that run now, as long as they bring events: the last answer woke many
-    /// at once, as a rule, and their events can travel together.
+    /// Yields to other tasks for as long as they add events: a reply of Redis usually wakes many
+    /// at once, and their next events can share a frame.
     async fn let_others_join(&self) {
         let mut before = 0;
         for _ in 0..JOINS {
@@ -388,12 +388,12 @@ impl Outgoing {
         self.lock().take()
     }
 
-    /// Takes all frames that are older than the patience by now.
+    /// Takes all frames whose timeout has passed.
     pub(crate) fn expired(&self, now: Instant) -> Vec<OpenFrame> {
         let mut inside = self.lock();
         inside.close_if_old(self.slice());
         let is_young =
-            |open: &OpenFrame| now.duration_since(open.about.since) < self.settings.patience;
+            |open: &OpenFrame| now.duration_since(open.meta.since) < self.settings.timeout;
         let expired = inside
             .closed
             .iter()
@@ -402,25 +402,25 @@ impl Outgoing {
         inside.closed.drain(..expired).collect()
     }
 
-    /// When the oldest waiting frame must be given up.
+    /// The time at which the oldest waiting frame must be given up.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let inside = self.lock();
         let oldest = inside.closed.front().or(inside.open.as_ref())?;
-        Some(oldest.about.since + self.settings.patience)
+        Some(oldest.meta.since + self.settings.timeout)
     }
 
-    /// Gives a frame its fate and its bytes back to the queue.
-    pub(crate) fn resolve(&self, about: &FrameMeta, outcome: Outcome) {
+    /// Sets the outcome of a frame and frees its bytes.
+    pub(crate) fn resolve(&self, meta: &FrameMeta, outcome: Outcome) {
         let mut inside = self.lock();
-        inside.bytes -= about.bytes;
+        inside.bytes -= meta.bytes;
         self.set_bytes(inside.bytes);
-        inside.events -= about.events;
+        inside.events -= meta.events;
         drop(inside);
-        about.pending.resolve(outcome);
+        meta.pending.resolve(outcome);
         self.room.notify_waiters();
     }
 
-    /// Waits until all that is in the queue now has its why.
+    /// Waits until all frames that are in the queue now are resolved.
     pub(crate) async fn settled(&self) {
         let newest = self.lock().newest.clone();
         if let Some(newest) = newest {
@@ -428,7 +428,7 @@ impl Outgoing {
         }
     }
 
-    /// Begins to wait for what this many events of one name need before they have a place here.
+    /// Guards events of one name until they are in the queue.
     pub(crate) fn unwritten<'a>(&'a self, event: &'a str, events: usize) -> StillUnwritten<'a> {
         StillUnwritten {
             outgoing: self,
@@ -437,31 +437,32 @@ impl Outgoing {
         }
     }
 
-    /// Which fed events were given up since the last call.
-    pub(crate) fn take_unsent(&self) -> Result<(), FlushError> {
+    /// Returns the events that were given up since the last call, as an error.
+    pub(crate) fn take_undelivered(&self) -> Result<(), FlushError> {
         self.given_up.take()
     }
 
-    /// While Redis is away, more may be fed, and a volatile bus refuses events.
+    /// Sets the state of the connection. While Redis is unreachable, more may be fed, and a
+    /// volatile bus rejects events.
     pub(crate) fn set_unreachable(&self, is_unreachable: bool) {
         self.lock().is_unreachable = is_unreachable;
-        // More may wait while Redis is away than while it is there.
+        // The limit of fed events has changed.
         self.room.notify_waiters();
     }
 
-    /// Takes nothing new. The first reason stands.
+    /// Accepts no more events. The first reason counts.
     pub(crate) fn shut(&self, why: Shut) {
         self.lock().shut.get_or_insert(why);
         self.room.notify_waiters();
     }
 
-    /// Whether nothing waits. Frames that were taken and not resolved do not count.
+    /// Returns true if nothing waits. Frames in flight do not count.
     pub(crate) fn is_empty(&self) -> bool {
         let inside = self.lock();
         inside.open.is_none() && inside.closed.is_empty()
     }
 
-    /// How many bytes wait.
+    /// The number of bytes that wait.
     pub(crate) fn bytes(&self) -> &Arc<AtomicUsize> {
         &self.bytes
     }
@@ -471,7 +472,7 @@ impl Outgoing {
         self.level.set(bytes);
     }
 
-    /// How many events have no fate yet.
+    /// The number of events without an outcome.
     pub(crate) fn unresolved(&self) -> u64 {
         self.lock().events
     }
@@ -489,7 +490,7 @@ impl OutgoingState {
     }
 
     fn close_if_old(&mut self, age: Duration) {
-        let is_old = |open: &OpenFrame| open.about.since.elapsed() >= age;
+        let is_old = |open: &OpenFrame| open.meta.since.elapsed() >= age;
         if self.open.as_ref().is_some_and(is_old) {
             self.close();
         }
@@ -513,7 +514,7 @@ fn send_error(event: &str, error: WriteError) -> SendError {
             bytes,
             limit,
         },
-        // An empty frame was tried already: it is too large for any.
+        // It did not fit an empty frame.
         _ => SendError::TooLarge {
             event,
             bytes: FRAME,

@@ -1,4 +1,4 @@
-//! A sender's own frames on their way through Redis and back: how far the channel is behind.
+//! The send window: own frames that were sent and whose echo was not received yet.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,35 +10,35 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How many bytes a sender may be ahead of its own echo.
+/// The maximum number of bytes without an echo.
 const WINDOW: usize = 4 << 20;
 
-/// How long the echo may take before it is not waited for any more.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// The time after which an echo is not awaited any more.
+pub(crate) const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much of a frame is compared: its sender and its numbers are within this.
+/// The number of bytes that are compared: they contain the sender and the numbers.
 const HEAD: usize = 96;
 
-/// How much of a frame tells one sender from another.
+/// The number of bytes that distinguish senders.
 const SENDER: usize = 20;
 
-/// How many ranges of numbers are remembered that may still come; more are taken together.
-const UNHEARD: usize = 8;
+/// The maximum number of ranges of numbers that may still arrive; more are merged.
+const LATE_RANGES: usize = 8;
 
-/// Up to which number ours follow those that others use in our name. Beyond it our events are
-/// delivered as those of a sender that began again.
+/// The highest number up to which own numbers follow forged ones. Beyond it, own events are
+/// received as those of a restarted sender.
 const CLAIMED: u64 = 1 << 48;
 
-/// What was sent and not yet heard.
+/// The frames that were sent and not received yet.
 #[derive(Debug, Default)]
 pub(crate) struct SendWindow {
     inside: Mutex<WindowState>,
     received: Notify,
-    /// Nothing is on its way any more.
+    /// Notified when the window is empty.
     all_received: Notify,
-    /// Somebody has begun to wait for an echo.
+    /// Notified when a task begins to wait for an echo.
     pub(crate) is_wanted: Notify,
-    /// The end of the highest numbers that others used in this sender's name.
+    /// The end of the highest forged numbers under this node's id.
     claimed: AtomicU64,
 }
 
@@ -46,21 +46,21 @@ pub(crate) struct SendWindow {
 struct WindowState {
     /// One more than the highest number given out.
     numbered: u64,
-    /// The numbers of frames that were sent and are not waited for any more: they may still come.
-    unannounced: VecDeque<Range<u64>>,
+    /// The numbers of frames that are not awaited any more and may still arrive.
+    late: VecDeque<Range<u64>>,
     frames: VecDeque<Sent>,
     bytes: usize,
-    /// How many frames came back.
+    /// The number of received echoes.
     count: u64,
-    /// One came back, and its handlers do not have it yet.
+    /// True while the events of an echo are put into queues.
     is_handing_over: bool,
-    /// How many wait until all is heard.
+    /// The number of tasks that wait until all is received.
     waiting: usize,
-    /// Nobody listens any more, so no echo will come.
+    /// True when the receive task has ended, so that no echo will arrive.
     is_disconnected: bool,
 }
 
-/// A frame of our own.
+/// A sent frame.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) first: u64,
@@ -85,7 +85,8 @@ impl SendWindow {
         inside.frames.push_back(sent);
     }
 
-    /// Whether this is one of our own frames. Those sent before it will not be heard any more.
+    /// Removes an own frame, with those sent before it, which will not arrive any more. Returns
+    /// `None` for other frames.
     pub(crate) fn receive(&self, frame: &Bytes) -> Option<Sent> {
         let mut inside = self.lock();
         let ours = inside.frames.front()?;
@@ -109,25 +110,25 @@ impl SendWindow {
         received
     }
 
-    /// Whether a frame in our name with these numbers, which is none of those that are waited for,
-    /// cannot be ours.
+    /// Returns true if a frame under this node's id, which is not in the window, is forged by its
+    /// numbers.
     pub(crate) fn is_forged(&self, first: u64, events: u32) -> bool {
         let inside = self.lock();
         let end = first.saturating_add(u64::from(events));
-        let is_unannounced = |numbers: &Range<u64>| numbers.start <= first && end <= numbers.end;
-        // We never gave out such numbers, or gave them to a frame that we know.
-        end > inside.numbered.max(1) || events > 0 && !inside.unannounced.iter().any(is_unannounced)
+        let is_late = |numbers: &Range<u64>| numbers.start <= first && end <= numbers.end;
+        // The numbers were never used, or are those of another frame.
+        end > inside.numbered.max(1) || events > 0 && !inside.late.iter().any(is_late)
     }
 
-    /// Another used numbers up to this one in our name.
+    /// Records forged numbers up to `end`.
     pub(crate) fn claim(&self, end: u64) {
         if end <= CLAIMED {
             self.claimed.fetch_max(end, Ordering::Relaxed);
         }
     }
 
-    /// The number that our next event gets, where this one was next so far: subscribers take a lower
-    /// one than those that others used for one that went back.
+    /// Returns the number of the next event: `next`, or a higher one after forged numbers, because
+    /// subscribers would take a lower one for a restart.
     pub(crate) fn next_number(&self, next: u64) -> u64 {
         let claimed = self.claimed.load(Ordering::Relaxed);
         if claimed <= next {
@@ -138,7 +139,7 @@ impl SendWindow {
         claimed
     }
 
-    /// The frame that was heard is with its handlers.
+    /// The events of the last echo are in the queues.
     pub(crate) fn handed_over(&self) {
         let mut inside = self.lock();
         inside.is_handing_over = false;
@@ -149,8 +150,8 @@ impl SendWindow {
         }
     }
 
-    /// Waits until all that was sent so far is with its handlers, or until nothing of it has come
-    /// back for a second.
+    /// Waits until all sent frames are in the queues of handlers, or until no echo has arrived for
+    /// [`ECHO_TIMEOUT`].
     pub(crate) async fn caught_up(&self) {
         let _waiting = Waiting::begin(self);
         loop {
@@ -164,13 +165,13 @@ impl SendWindow {
                 }
                 inside.count
             };
-            if timeout(PATIENCE, all_received).await.is_err() && self.lock().count == count {
+            if timeout(ECHO_TIMEOUT, all_received).await.is_err() && self.lock().count == count {
                 return;
             }
         }
     }
 
-    /// Whether the sender is as far ahead as it may be.
+    /// Returns true if the window is full.
     pub(crate) fn is_far_ahead(&self) -> bool {
         let is_far_ahead = self.lock().bytes > WINDOW;
         if is_far_ahead {
@@ -179,18 +180,18 @@ impl SendWindow {
         is_far_ahead
     }
 
-    /// Whether somebody waits for an echo.
+    /// Returns true if a task waits for an echo.
     pub(crate) fn is_awaited(&self) -> bool {
         let inside = self.lock();
         inside.waiting > 0 || inside.bytes > WINDOW
     }
 
-    /// Waits until something was heard.
+    /// Waits for the next echo.
     pub(crate) async fn received(&self) {
         self.received.notified().await;
     }
 
-    /// Waits for nothing any more: a new connection, or an echo that does not come.
+    /// Empties the window: the connection is new, or an echo does not arrive.
     pub(crate) fn forget(&self) {
         let mut inside = self.lock();
         let all = inside.frames.len();
@@ -202,7 +203,7 @@ impl SendWindow {
         self.all_received.notify_waiters();
     }
 
-    /// Nothing is heard from now on, and nothing is waited for.
+    /// Closes the window: the receive task has ended.
     pub(crate) fn stop(&self) {
         self.lock().is_disconnected = true;
         self.forget();
@@ -213,7 +214,7 @@ impl SendWindow {
     }
 }
 
-/// Somebody who waits until all is heard.
+/// A task that waits until all is received.
 struct Waiting<'a>(&'a SendWindow);
 
 impl<'a> Waiting<'a> {
@@ -231,7 +232,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl WindowState {
-    /// So many of the frames are not waited for any more.
+    /// Moves the numbers of the oldest `frames` to the late ones.
     fn give_up(&mut self, frames: usize) {
         let (Some(first), Some(last)) = (self.frames.front(), frames.checked_sub(1)) else {
             return;
@@ -240,15 +241,14 @@ impl WindowState {
             return;
         };
         let numbers = first.first..end;
-        match self.unannounced.back_mut() {
+        match self.late.back_mut() {
             Some(before) if before.end >= numbers.start => {
                 *before = before.start.min(numbers.start)..before.end.max(end);
             }
-            _ => self.unannounced.push_back(numbers),
+            _ => self.late.push_back(numbers),
         }
-        if self.unannounced.len() > UNHEARD
-            && let (Some(oldest), Some(next)) =
-                (self.unannounced.pop_front(), self.unannounced.front_mut())
+        if self.late.len() > LATE_RANGES
+            && let (Some(oldest), Some(next)) = (self.late.pop_front(), self.late.front_mut())
         {
             *next = oldest.start.min(next.start)..next.end;
         }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_gives_its_numbers_and_its_bytes_back() {
+    fn an_echo_returns_its_numbers_and_frees_its_bytes() {
         let window = SendWindow::default();
         window.sent(sent(1, WINDOW));
         window.sent(sent(2, 30));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_echo_settles_the_earlier_ones() {
+    fn a_later_echo_removes_the_earlier_frames() {
         let window = SendWindow::default();
         (1..=3).for_each(|first| window.sent(sent(first, WINDOW)));
         assert_eq!(window.receive(&sent(3, WINDOW).frame).unwrap().first, 3);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_frame_is_not_ours() {
+    fn a_frame_that_was_not_sent_is_not_an_echo() {
         let window = SendWindow::default();
         window.sent(sent(1, 30));
         assert!(window.receive(&sent(2, 30).frame).is_none());
