@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exit::Exit;
-use crate::shown::Shown;
+use crate::shown::LastOutput;
 
 /// An error that prevents the start of a supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ pub enum ProgramError {
 #[non_exhaustive]
 pub enum ReloadError {
     /// A new worker exited before it replaced the old one.
-    #[error("the new worker {slot} {exit}; {}{}", output(last_lines), unchanged(*replaced))]
+    #[error("the new worker {slot} {exit}; {}{}", unchanged(*replaced), LastOutput(last_lines))]
     Exited {
         /// The worker's slot.
         slot: usize,
@@ -104,8 +104,8 @@ pub enum ReloadError {
     /// A new worker was not ready in time.
     #[error(
         "the new worker {slot} was not ready within {timeout:.1?}; {}{}",
-        output(last_lines),
-        unchanged(*replaced)
+        unchanged(*replaced),
+        LastOutput(last_lines)
     )]
     NotReady {
         /// The worker's slot.
@@ -120,16 +120,6 @@ pub enum ReloadError {
     /// The supervisor is stopping.
     #[error("the supervisor is stopping")]
     Stopping,
-}
-
-fn output(last_lines: &[String]) -> String {
-    if last_lines.is_empty() {
-        return String::new();
-    }
-    let lines = last_lines
-        .iter()
-        .map(|line| format!("    {}\n", Shown(line)));
-    format!("its last output:\n{}", lines.collect::<String>())
 }
 
 fn unchanged(replaced: usize) -> String {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::ReloadError;
 use crate::exit::Exit;
-use crate::shown::Shown;
+use crate::shown::LastOutput;
 
 /// An event of a supervisor or one of its workers.
 ///
@@ -319,8 +319,8 @@ impl SupervisorEvent {
                 let until = if *is_last { "" } else { " until a reload" };
                 let died = Workers(*deaths);
                 write!(f, "slot {slot} failed{until}: {died} died within ")?;
-                write!(f, "{within:.1?}, the last one {exit}")?;
-                fmt_last_lines(last_lines, f)
+                let output = LastOutput(last_lines);
+                write!(f, "{within:.1?}, the last one {exit}{output}")
             }
             _ => Ok(()),
         }
@@ -340,15 +340,6 @@ impl fmt::Display for SupervisorEvent {
             },
         }
     }
-}
-
-fn fmt_last_lines(last_lines: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if last_lines.is_empty() {
-        return f.write_str(" without output");
-    }
-    f.write_str("; its last output:")?;
-    let mut lines = last_lines.iter();
-    lines.try_for_each(|line| write!(f, "\n    {}", Shown(line)))
 }
 
 /// A number of workers.
@@ -444,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_failed_slot_mentions_a_reload_unless_it_is_the_last_one() {
-        let end = "died within 60.0s, the last one killed by SIGSEGV without output";
+        let end = "died within 60.0s, the last one killed by SIGSEGV";
         assert_eq!(
             slot_failed(false, 2),
             format!("slot 0 failed until a reload: 2 workers {end}")

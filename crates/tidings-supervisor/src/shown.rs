@@ -25,3 +25,18 @@ impl fmt::Display for Lines<'_> {
         lines.try_for_each(|line| write!(f, "\n{}", Shown(line)))
     }
 }
+
+/// Displays the last lines of a worker, or nothing if there are none.
+pub(crate) struct LastOutput<'a>(pub(crate) &'a [String]);
+
+impl fmt::Display for LastOutput<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(lines) = self;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        f.write_str("; last output:")?;
+        let mut lines = lines.iter();
+        lines.try_for_each(|line| write!(f, "\n    {}", Shown(line)))
+    }
+}

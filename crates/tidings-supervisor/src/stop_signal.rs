@@ -34,44 +34,25 @@ pub enum StopSignal {
     User2,
 }
 
-const ALL: [StopSignal; 6] = [
-    StopSignal::Terminate,
-    StopSignal::Quit,
-    StopSignal::Interrupt,
-    StopSignal::Hangup,
-    StopSignal::User1,
-    StopSignal::User2,
+/// All variants in their order, with their signal and its name.
+const ALL: [(StopSignal, Signal, &str); 6] = [
+    (StopSignal::Terminate, Signal::TERM, "SIGTERM"),
+    (StopSignal::Quit, Signal::QUIT, "SIGQUIT"),
+    (StopSignal::Interrupt, Signal::INT, "SIGINT"),
+    (StopSignal::Hangup, Signal::HUP, "SIGHUP"),
+    (StopSignal::User1, Signal::USR1, "SIGUSR1"),
+    (StopSignal::User2, Signal::USR2, "SIGUSR2"),
 ];
-
-impl StopSignal {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Terminate => "SIGTERM",
-            Self::Quit => "SIGQUIT",
-            Self::Interrupt => "SIGINT",
-            Self::Hangup => "SIGHUP",
-            Self::User1 => "SIGUSR1",
-            Self::User2 => "SIGUSR2",
-        }
-    }
-}
 
 impl From<StopSignal> for Signal {
     fn from(signal: StopSignal) -> Self {
-        match signal {
-            StopSignal::Terminate => Self::TERM,
-            StopSignal::Quit => Self::QUIT,
-            StopSignal::Interrupt => Self::INT,
-            StopSignal::Hangup => Self::HUP,
-            StopSignal::User1 => Self::USR1,
-            StopSignal::User2 => Self::USR2,
-        }
+        ALL[signal as usize].1
     }
 }
 
 impl fmt::Display for StopSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(ALL[*self as usize].2)
     }
 }
 
@@ -82,9 +63,10 @@ impl FromStr for StopSignal {
     fn from_str(text: &str) -> Result<Self, ParseStopSignalError> {
         let upper = text.to_ascii_uppercase();
         let name = format!("SIG{}", upper.strip_prefix("SIG").unwrap_or(&upper));
-        let mut all = ALL.into_iter();
-        let found = all.find(|signal| signal.name() == name);
-        found.ok_or_else(|| ParseStopSignalError(text.to_owned()))
+        let found = ALL.into_iter().find(|(_, _, it)| *it == name);
+        found
+            .map(|(signal, _, _)| signal)
+            .ok_or_else(|| ParseStopSignalError(text.to_owned()))
     }
 }
 
@@ -99,8 +81,9 @@ mod tests {
 
     #[test]
     fn each_signal_is_parsed_from_its_name() {
-        for signal in ALL {
-            assert_eq!(signal.to_string().parse(), Ok(signal));
+        for (signal, _, name) in ALL {
+            assert_eq!(signal.to_string(), name);
+            assert_eq!(name.parse(), Ok(signal));
         }
         assert_eq!("quit".parse(), Ok(StopSignal::Quit));
         assert!("SIGKILL".parse::<StopSignal>().is_err());

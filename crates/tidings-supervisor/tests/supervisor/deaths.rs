@@ -173,7 +173,7 @@ async fn the_output_of_a_worker_that_is_never_ready_is_shown() {
     assert!(supervisor.workers.wait_until_stopped().await.all_failed);
     let all_failed = |event: &SupervisorEvent| matches!(event, SupervisorEvent::SlotFailed { .. });
     let event = supervisor.events.first(all_failed).await.to_string();
-    let end = "the last one not ready in time; its last output:\n    no database";
+    let end = "the last one not ready in time; last output:\n    no database";
     assert!(event.ends_with(end), "{event}");
 }
 

@@ -76,8 +76,8 @@ async fn a_reload_of_a_broken_version_fails_while_the_old_one_keeps_running() {
         };
         assert_eq!(*last_lines, ["wrong", "see the manual"]);
         let text = error.to_string();
-        let end = "exited with status 78; its last output:\n    wrong\n    see the manual\n\
-                   the old workers keep running";
+        let end = "exited with status 78; the old workers keep running; last output:\n    wrong\n    \
+                   see the manual";
         assert!(text.ends_with(end), "{text}");
     }
     assert_eq!(supervisor.pids().await, old_workers);
