@@ -44,6 +44,7 @@
 //!   so that its client reconnects at once.
 
 mod connection;
+mod drain;
 mod service;
 
 use std::convert::Infallible;
@@ -51,19 +52,17 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::axum::extract::Request;
 use ::axum::response::Response;
 use ::axum::serve::{IncomingStream, Listener, ListenerExt as _};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tower_service::Service;
 
 pub use self::connection::{Accepting, Connection, DrainListener};
+use self::drain::{Drain, Shutdown};
 use self::service::MakeCloseOnDrain;
-use crate::awake::sleep_awake;
 
 /// The default drain timeout.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -130,8 +129,6 @@ where
     }
 }
 
-type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// A server that drains its connections before it ends. It runs when it is awaited.
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<L, M, S> {
@@ -190,17 +187,11 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let shutdown = self.shutdown?;
-            let draining = Arc::new(watch::Sender::new(false));
-            let listener = Accepting::new(self.listener, Arc::clone(&draining)).tap_io(ignore as _);
-            let open_responses = Arc::<watch::Sender<()>>::default();
-            let make_service = MakeCloseOnDrain::new(
-                self.make_service,
-                Arc::clone(&draining),
-                Arc::clone(&open_responses),
-            );
-            let drained = drain(shutdown, draining, open_responses, self.drain_timeout);
+            let drain = Drain::default();
+            let listener = Accepting::new(self.listener, drain.clone()).tap_io(ignore as _);
+            let make_service = MakeCloseOnDrain::new(self.make_service, drain.clone());
             ::axum::serve(listener, make_service)
-                .with_graceful_shutdown(drained)
+                .with_graceful_shutdown(drain.run(shutdown, self.drain_timeout))
                 .await
         })
     }
@@ -208,26 +199,6 @@ where
 
 /// Does nothing. The listener is tapped because axum implements `Connected` for such listeners.
 fn ignore<T>(_: &mut Connection<T>) {}
-
-/// Drains, and returns when axum can shut down.
-async fn drain(
-    shutdown: Shutdown,
-    draining: Arc<watch::Sender<bool>>,
-    open_responses: Arc<watch::Sender<()>>,
-    timeout: Duration,
-) {
-    shutdown.await;
-    draining.send_replace(true);
-    let timeout = async {
-        // Responses without `Connection: close` allow one more request.
-        open_responses.closed().await;
-        sleep_awake(timeout).await;
-    };
-    tokio::select! {
-        () = draining.closed() => {}
-        () = timeout => {}
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -39,7 +39,7 @@ const RESERVED: [&str; 9] = [
 ];
 
 /// The program of the workers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
     pub(crate) arguments: Vec<OsString>,
@@ -72,16 +72,6 @@ struct StartRequest {
 }
 
 impl Program {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            is_environment_clear: false,
-            current_dir: None,
-        }
-    }
-
     /// Returns the program and its arguments, to be shown.
     pub(crate) fn command_line(&self) -> Arc<[String]> {
         let all = self.words().map(|it| it.to_string_lossy().into_owned());

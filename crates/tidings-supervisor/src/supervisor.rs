@@ -73,7 +73,10 @@ impl Supervisor {
     /// at each start of a worker, and passes through no shell.
     pub fn new(program: impl AsRef<Path>) -> Self {
         Self {
-            program: Program::new(program.as_ref()),
+            program: Program {
+                path: program.as_ref().to_owned(),
+                ..Program::default()
+            },
             user: None,
             group: None,
             listen: Vec::new(),

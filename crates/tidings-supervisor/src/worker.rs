@@ -252,8 +252,11 @@ mod tests {
 
     impl Sleeper {
         async fn start(runtime_dir: &std::path::Path) -> Self {
-            let mut program = Program::new("sleep".as_ref());
-            program.arguments.push("1000".into());
+            let program = Program {
+                path: "sleep".into(),
+                arguments: vec!["1000".into()],
+                ..Program::default()
+            };
             let (spawner, _) = Spawner::start(Launch {
                 program,
                 identity: None,

@@ -3,12 +3,13 @@
 use std::future::pending;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ::axum::serve::{Listener, TapIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+
+use super::drain::Drain;
 
 /// The listener that [`Serve`](super::Serve) passes to axum, which implements
 /// [`Connected`](::axum::extract::connect_info::Connected) for it and the address of `L`.
@@ -18,12 +19,12 @@ pub type DrainListener<L> = TapIo<Accepting<L>, fn(&mut Connection<<L as Listene
 #[derive(Debug)]
 pub struct Accepting<L> {
     listener: L,
-    draining: Arc<watch::Sender<bool>>,
+    drain: Drain,
 }
 
 impl<L> Accepting<L> {
-    pub(super) fn new(listener: L, draining: Arc<watch::Sender<bool>>) -> Self {
-        Self { listener, draining }
+    pub(super) fn new(listener: L, drain: Drain) -> Self {
+        Self { listener, drain }
     }
 }
 
@@ -32,14 +33,14 @@ impl<L: Listener> Listener for Accepting<L> {
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let mut draining = self.draining.subscribe();
+        let mut drain = self.drain.has_begun.subscribe();
         tokio::select! {
             (stream, address) = self.listener.accept() => {
-                let connection = Connection { stream, _open: draining };
+                let connection = Connection { stream, _open: drain };
                 (connection, address)
             }
-            () = begin(&mut draining) => {
-                drop(draining);
+            () = begin(&mut drain) => {
+                drop(drain);
                 pending().await
             }
         }
@@ -50,9 +51,9 @@ impl<L: Listener> Listener for Accepting<L> {
     }
 }
 
-async fn begin(draining: &mut watch::Receiver<bool>) {
+async fn begin(drain: &mut watch::Receiver<bool>) {
     // An error means that the server has ended.
-    let _ = draining.wait_for(|it| *it).await;
+    let _ = drain.wait_for(|it| *it).await;
 }
 
 /// A connection that the drain waits for.

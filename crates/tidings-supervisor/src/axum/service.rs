@@ -1,7 +1,6 @@
 //! A service whose responses close their connections during the drain.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use ::axum::Error;
@@ -14,26 +13,18 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::watch;
 use tower_service::Service;
 
+use super::drain::Drain;
+
 /// Makes a [`CloseOnDrain`] for each connection.
 #[derive(Debug)]
 pub(super) struct MakeCloseOnDrain<M> {
     make: M,
-    draining: Arc<watch::Sender<bool>>,
-    open_responses: Arc<watch::Sender<()>>,
+    drain: Drain,
 }
 
 impl<M> MakeCloseOnDrain<M> {
-    /// Each response that leaves its connection open subscribes to `open_responses` until its end.
-    pub(super) fn new(
-        make: M,
-        draining: Arc<watch::Sender<bool>>,
-        open_responses: Arc<watch::Sender<()>>,
-    ) -> Self {
-        Self {
-            make,
-            draining,
-            open_responses,
-        }
+    pub(super) fn new(make: M, drain: Drain) -> Self {
+        Self { make, drain }
     }
 }
 
@@ -49,8 +40,7 @@ impl<M: Service<T>, T> Service<T> for MakeCloseOnDrain<M> {
     fn call(&mut self, connection: T) -> Self::Future {
         MakeFuture {
             service: Box::pin(self.make.call(connection)),
-            draining: Arc::clone(&self.draining),
-            open_responses: Arc::clone(&self.open_responses),
+            drain: self.drain.clone(),
         }
     }
 }
@@ -58,8 +48,7 @@ impl<M: Service<T>, T> Service<T> for MakeCloseOnDrain<M> {
 #[derive(Debug)]
 pub(super) struct MakeFuture<F> {
     service: Pin<Box<F>>,
-    draining: Arc<watch::Sender<bool>>,
-    open_responses: Arc<watch::Sender<()>>,
+    drain: Drain,
 }
 
 impl<F: Future<Output = Result<S, E>>, S, E> Future for MakeFuture<F> {
@@ -69,8 +58,7 @@ impl<F: Future<Output = Result<S, E>>, S, E> Future for MakeFuture<F> {
         let service = ready!(self.service.as_mut().poll(context));
         Poll::Ready(service.map(|service| CloseOnDrain {
             service,
-            draining: Arc::clone(&self.draining),
-            open_responses: Arc::clone(&self.open_responses),
+            drain: self.drain.clone(),
         }))
     }
 }
@@ -80,8 +68,7 @@ impl<F: Future<Output = Result<S, E>>, S, E> Future for MakeFuture<F> {
 #[derive(Clone, Debug)]
 pub(super) struct CloseOnDrain<S> {
     service: S,
-    draining: Arc<watch::Sender<bool>>,
-    open_responses: Arc<watch::Sender<()>>,
+    drain: Drain,
 }
 
 impl<S> Service<Request> for CloseOnDrain<S>
@@ -100,8 +87,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         // HTTP/2 has no such header: the graceful shutdown sends GOAWAY.
         let has_header = request.version() < Version::HTTP_2;
-        let draining = Arc::clone(&self.draining);
-        let open_responses = Arc::clone(&self.open_responses);
+        let drain = self.drain.clone();
         let response = self.service.call(request);
         Box::pin(async move {
             let mut response = response.await?;
@@ -110,8 +96,8 @@ where
                 return Ok(response);
             }
             // Subscribed first: the drain waits for every response that did not see it begin.
-            let open = open_responses.subscribe();
-            if *draining.borrow() {
+            let open = drain.open_responses.subscribe();
+            if *drain.has_begun.borrow() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
                 return Ok(response);

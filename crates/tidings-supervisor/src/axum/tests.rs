@@ -1,7 +1,7 @@
 //! Tests of the drain.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use ::axum::Router;
@@ -185,8 +185,9 @@ async fn a_connection_can_be_upgraded_during_the_drain() {
     let mut client = TcpStream::connect(listener.local_addr().unwrap())
         .await
         .unwrap();
-    let (draining, begun) = (Arc::new(watch::Sender::new(true)), Arc::default());
-    let make = MakeCloseOnDrain::new(app.into_make_service(), Arc::clone(&draining), begun);
+    let drain = Drain::default();
+    drain.has_begun.send_replace(true);
+    let make = MakeCloseOnDrain::new(app.into_make_service(), drain);
     let server = ::axum::serve(listener, make).into_future();
     let server = tokio::spawn(server);
 
