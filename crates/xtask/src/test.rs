@@ -17,8 +17,15 @@ const CASES: &str = "PROPTEST_CASES";
 const FEW: &str = "64";
 const MANY: &str = "20000";
 
-/// Modules with property tests.
-const RANDOM: [&str; 5] = ["address", "chaos", "round_trip", "sequence", "silences"];
+/// Modules with property tests, and those that try more places of a value in the long run.
+const CASES_OF: [&str; 6] = [
+    "address",
+    "chaos",
+    "round_trip",
+    "sequence",
+    "shapes",
+    "silences",
+];
 
 /// Runs what every change must pass.
 pub(crate) fn run() -> Result<()> {
@@ -67,16 +74,17 @@ fn long() -> Vec<Step> {
     let tests = cargo("test")
         .args(MEASURING)
         .args(["--locked", "--no-fail-fast"]);
-    let random = cargo("test")
+    let cases = cargo("test")
         .args(["--package=tidings", "--lib"])
         .args(["--package=tidings-codec", "--test=codec"])
         .args(["--package=tidings-supervisor"])
         .args(["--locked", "--no-fail-fast", "--"])
-        .args(RANDOM)
-        .env(CASES, MANY);
+        .args(CASES_OF)
+        .env(CASES, MANY)
+        .env("TIDINGS_TEST_LONG", "1");
     vec![
         Step::new("lints of what measures", lints),
         Step::new("tests of what measures", tests),
-        Step::new("random cases", random),
+        Step::new("more cases", cases),
     ]
 }

@@ -74,13 +74,21 @@ pub(crate) struct Flat<T> {
     pub(crate) rest: T,
 }
 
-/// Tries the value in all places.
+/// True in the long run, `cargo xtask test --long`. The compiler takes a minute for all combinations of
+/// types and places.
+const ALL_PLACES: bool = option_env!("TIDINGS_TEST_LONG").is_some();
+
+/// Tries the value in all places in the long run, and as [`at_edges`] in the ordinary run.
 pub(crate) fn everywhere<T>(table: &mut Table, expected: [Expected; 2], name: &str, value: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug + Clone,
 {
-    bare(table, expected, name, value);
-    buffered(table, expected, name, value);
+    if ALL_PLACES {
+        bare(table, expected, name, value);
+        buffered(table, expected, name, value);
+    } else {
+        at_edges(table, expected, name, value);
+    }
 }
 
 /// Tries the value alone, next to a tag and in an untagged enum.
@@ -163,7 +171,8 @@ where
     );
 }
 
-/// Tries the value in transparent types, and in nested representations.
+/// Tries the value in nested representations; in the long run also in transparent types and in all
+/// other combinations.
 pub(crate) fn within_each_other<T>(
     table: &mut Table,
     expected: [Expected; 2],
@@ -183,6 +192,31 @@ pub(crate) fn within_each_other<T>(
         expected,
         name,
     };
+    put.at("in a transparent struct", &Transparent { inner: inner() });
+    put.at(
+        "flattened twice",
+        &Flat {
+            id: 7,
+            rest: Flat2 {
+                other: 8,
+                rest: named(),
+            },
+        },
+    );
+    put.at(
+        "internal, internal",
+        &Internal::Struct {
+            inner: Internal::Newtype(named()),
+        },
+    );
+    put.at(
+        "untagged, external",
+        &Untagged::Newtype(External::Newtype(inner())),
+    );
+    put.at("external, flattened", &External::Newtype(flat()));
+    if !ALL_PLACES {
+        return;
+    }
     put.at("in a Box", &Box::new(inner()));
     put.at("in an Rc", &Rc::new(inner()));
     put.at("in an Arc", &Arc::new(inner()));
@@ -190,7 +224,6 @@ pub(crate) fn within_each_other<T>(
     put.at("in a tuple", &(inner(), 7_u8));
     put.at("in an array", &[inner(), inner()]);
     put.at("in a newtype", &Newtype(inner()));
-    put.at("in a transparent struct", &Transparent { inner: inner() });
     put.at("in a tuple struct", &TupleStruct(inner(), 7));
     put.at("in an external tuple", &External::Tuple(inner(), 7));
     put.at(
@@ -238,23 +271,7 @@ pub(crate) fn within_each_other<T>(
             rest: Untagged::Struct { only_here: inner() },
         },
     );
-    put.at(
-        "flattened twice",
-        &Flat {
-            id: 7,
-            rest: Flat2 {
-                other: 8,
-                rest: named(),
-            },
-        },
-    );
     put.at("internal, flattened", &Internal::Struct { inner: flat() });
-    put.at(
-        "internal, internal",
-        &Internal::Struct {
-            inner: Internal::Newtype(named()),
-        },
-    );
     put.at(
         "internal, a list",
         &Internal::Struct {
@@ -272,14 +289,9 @@ pub(crate) fn within_each_other<T>(
         &Untagged::Newtype(Internal::Struct { inner: inner() }),
     );
     put.at(
-        "untagged, external",
-        &Untagged::Newtype(External::Newtype(inner())),
-    );
-    put.at(
         "untagged, a tuple struct",
         &Untagged::Newtype(TupleStruct(inner(), 7)),
     );
-    put.at("external, flattened", &External::Newtype(flat()));
     put.at("a list of untagged", &vec![Untagged::Newtype(inner())]);
 }
 
