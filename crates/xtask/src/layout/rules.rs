@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-/// Where a file of this name without a folder of its own belongs.
+/// The module of `lib.rs`, which may import every layer.
 const ROOT: &str = "lib";
 
 #[derive(Debug, Deserialize)]
