@@ -15,7 +15,7 @@ const TEST_THREADS: &str = "8";
 /// The variable with the number of random cases of a property test.
 const CASES: &str = "PROPTEST_CASES";
 const FEW: &str = "64";
-const MANY: &str = "20000";
+const MANY: &str = "2000";
 
 /// Modules with property tests, and those that try more places of a value in the long run.
 const CASES_OF: [&str; 6] = [
@@ -71,14 +71,15 @@ fn long() -> Vec<Step> {
         .args(MEASURING)
         .args(["--features", "tidings-bench/peers,tidings-faults/peers"])
         .args(["--all-targets", "--locked", "--", "-D", "warnings"]);
+    // With the features of the whole workspace, which the ordinary run has built.
     let tests = cargo("test")
-        .args(MEASURING)
-        .args(["--locked", "--no-fail-fast"]);
+        .args(["--workspace", "--locked", "--no-fail-fast"])
+        .args(["--bin=tidings-bench", "--bin=tidings-faults"])
+        .args(["--bin=tidings-steps"]);
     let cases = cargo("test")
-        .args(["--package=tidings", "--lib"])
-        .args(["--package=tidings-codec", "--test=codec"])
-        .args(["--package=tidings-supervisor"])
-        .args(["--locked", "--no-fail-fast", "--"])
+        .args(ORDINARY)
+        .args(["--locked", "--no-fail-fast", "--lib", "--test=codec"])
+        .args(["--"])
         .args(CASES_OF)
         .env(CASES, MANY)
         .env("TIDINGS_TEST_LONG", "1");
