@@ -305,7 +305,7 @@ async fn a_redis_that_rejects_writes_changes_nothing() {
             let error = refused.unwrap_err();
             let text = error.to_string();
             assert!(
-                text.contains(code) && text.contains("nothing was done"),
+                text.contains(code) && text.contains("nothing was changed"),
                 "{text}"
             );
             assert!(!error.is_unknown());

@@ -755,7 +755,7 @@ async fn a_past_rejection_is_not_reported_again() {
         let redis = Redis::builder().config(setting, refuses).start().await;
         let bus = Node::start(Bus::builder(&redis.url())).await;
         let refused = bus.members().await.unwrap_err().to_string();
-        assert!(refused.contains("redis refused it"), "{refused}");
+        assert!(refused.contains("redis rejected it"), "{refused}");
 
         redis.command(&["CONFIG", "SET", setting, takes]).await;
 

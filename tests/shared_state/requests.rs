@@ -357,7 +357,10 @@ pub(crate) async fn a_response_of_another_type_is_an_error_of_that_member_alone(
     let summary = answers.summary().await;
     assert_eq!(names(&summary.handled), ["a"]);
     let text = failed(&summary)[0].1;
-    assert!(text.starts_with("its answer cannot be read: "), "{text}");
+    assert!(
+        text.starts_with("its response cannot be decoded: "),
+        "{text}"
+    );
 }
 
 pub(crate) async fn a_response_that_cannot_be_encoded_is_a_failure(place: Place) {

@@ -27,7 +27,7 @@ use tidings_codec::Escaped;
 /// let error = tidings::Bus::builder("memory:").start().await.unwrap_err();
 /// assert_eq!(
 ///     tidings::report(&error).to_string(),
-///     "`memory:` is not an address that tidings understands: it has no name: write `memory:name`",
+///     "cannot parse the address `memory:`: it has no name: write `memory:name`",
 /// );
 /// # }
 /// ```

@@ -466,7 +466,7 @@ mod tests {
         answer(&mut progress).await.unwrap();
 
         let reason = progress.refusal().unwrap().to_string();
-        assert_eq!(reason, "redis refused it: BUSY");
+        assert_eq!(reason, "redis rejected it: BUSY");
         assert_eq!(progress.take_oldest().unwrap().frame, "1");
         assert!(progress.refusal().is_none());
         assert_eq!(progress.take_oldest().unwrap().frame, "2");

@@ -1,4 +1,4 @@
-//! Why a counter did not do what was asked.
+//! Errors of counters.
 
 use std::fmt;
 
@@ -9,47 +9,47 @@ use crate::error::send_failure::{Done, Unconfirmed};
 
 debug_as_report! { CounterError }
 
-/// Why a counter was not read or changed, or may not have been changed.
+/// An error of reading or changing a [`Counter`](crate::Counter).
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CounterError {
-    /// The name cannot be part of a key.
+    /// The name is not valid.
     #[error("`{}` cannot be a counter's name", Escaped(.counter))]
     Name {
         /// The name.
         counter: String,
-        /// The rule that it breaks.
+        /// The broken rule.
         source: NameError,
     },
-    /// The sum would not fit into an `i64`. The counter is as it was.
-    #[error("the counter `{counter}` would exceed what 64 bits hold")]
+    /// The sum does not fit into an `i64`. The counter is unchanged.
+    #[error("cannot add to the counter `{counter}`: the sum does not fit into 64 bits")]
     Overflow {
         /// The counter's name.
         counter: String,
     },
-    /// Something else lies under the counter's key.
+    /// The counter's key holds something else.
     #[error(
-        "what lies under the key of the counter `{counter}` is no counter: redis says `{}`",
+        "the key of the counter `{counter}` holds no integer: redis says `{}`",
         Escaped(.words)
     )]
     Foreign {
         /// The counter's name.
         counter: String,
-        /// Redis's words.
+        /// Redis's error message.
         words: String,
     },
-    /// Redis did not answer, or refused.
+    /// Redis did not confirm the operation.
     #[error("counter `{counter}`: {}", Done(.why))]
     Unconfirmed {
         /// The counter's name.
         counter: String,
-        /// Whether it may have been done, and why Redis did not acknowledge it.
+        /// Whether the operation may have taken effect, and why Redis did not confirm it.
         why: Unconfirmed,
     },
 }
 
 impl CounterError {
-    /// Whether it may have been counted all the same. Counting again could then count twice.
+    /// Whether the operation may have taken effect. Repeating it could then count twice.
     pub fn is_unknown(&self) -> bool {
         matches!(
             self,

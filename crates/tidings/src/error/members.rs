@@ -1,4 +1,4 @@
-//! Why nobody can say who is there.
+//! Errors of listing members.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use crate::error::send_failure::SendFailure;
 
 debug_as_report! { MembersError }
 
-/// Why the members are not known.
+/// An error of listing the members.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum MembersError {
-    /// Something else lies under the keys of the members.
+    /// The keys of the member list hold something else.
     #[error(
-        "what lies under the keys of the members is something else: redis says `{}`",
+        "the keys of the member list hold something else: redis says `{}`",
         Escaped(.words)
     )]
     Foreign {
-        /// Redis's words.
+        /// Redis's error message.
         words: String,
     },
-    /// Redis is away, refused, or did not answer.
-    #[error("cannot ask who is there: {reason}")]
+    /// Redis is unreachable, rejected the query, or did not answer.
+    #[error("cannot list the members: {reason}")]
     Unread {
-        /// Why.
+        /// The reason.
         reason: SendFailure,
     },
 }

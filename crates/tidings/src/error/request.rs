@@ -1,4 +1,4 @@
-//! Why an ask could not be made, and why an answer is none.
+//! Errors of requests and of single responses.
 
 use std::fmt;
 
@@ -10,42 +10,42 @@ use crate::error::send::SendError;
 
 debug_as_report! { RequestError }
 
-/// Why nobody was asked, or nobody knows whether they were.
+/// An error of sending a request.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The event was not sent, or may not have been.
+    /// The request was not sent, or may not have been.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// Nobody knows who would have to answer.
-    #[error("cannot ask without knowing who is there")]
+    /// The members that have to respond are not known.
+    #[error("cannot send a request without the list of members")]
     Members(#[from] MembersError),
-    /// This bus waits for the answers to so many asks that it takes no more.
-    #[error("{limit} asks are open already")]
+    /// Too many requests of this bus wait for responses.
+    #[error("cannot send a request: {limit} are open already")]
     TooMany {
-        /// How many may be open at once.
+        /// The maximum number of open requests.
         limit: usize,
     },
 }
 
-/// Why there is no answer of one member.
+/// The reason for which a member's response has no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResponseError {
-    /// A handler there failed, panicked, took too long, could not read the payload, or never got
-    /// the event.
+    /// A handler of the member failed, panicked, timed out, could not decode the payload, or was not
+    /// called.
     #[error("{}", Escaped(.text))]
     Failed {
-        /// Its words, the first 1 KiB of them.
+        /// The error message, at most 1 KiB of it.
         text: String,
     },
-    /// Nothing hears the event there.
+    /// The member has no handler for the event.
     #[error("it has no handler")]
     NoHandler,
-    /// It was handled, and the answer is not what was asked for.
-    #[error("its answer cannot be read")]
+    /// The request was handled, and the response is of another type.
+    #[error("its response cannot be decoded")]
     Undecodable {
-        /// What did not fit.
+        /// The decoding error.
         #[from]
         source: DecodeError,
     },

@@ -28,9 +28,9 @@ pub enum SendError {
         /// The rule that it breaks.
         source: NameError,
     },
-    /// The name begins with `tidings.`: what travels so is for the buses themselves.
+    /// The name begins with `tidings.`, which is reserved.
     #[error(
-        "`{}` is for the buses themselves, as is every name that begins with `tidings.`",
+        "the event name `{}` is reserved, as is every name that begins with `tidings.`",
         Escaped(.event)
     )]
     Reserved {

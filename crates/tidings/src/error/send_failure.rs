@@ -1,4 +1,4 @@
-//! What became of an event, or of a command, that Redis did not acknowledge, and the reason.
+//! The result and the reason of an event or command that Redis did not acknowledge.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use tidings_codec::Escaped;
 
 use crate::task::stage::Stage;
 
-/// What became of an event that Redis did not acknowledge.
+/// The result of an event that Redis did not acknowledge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unconfirmed {
-    /// It certainly was not published.
+    /// The event was certainly not published.
     NotSent(SendFailure),
-    /// It may have been published: it was given to Redis, and no answer came in time. Where there
-    /// was time, tidings repeated it under its old number, which hearers drop if they have it. Sent
-    /// again by the application it gets a new number, and may be handled twice.
+    /// The event may have been published: it was given to Redis, and no answer came in time. The bus
+    /// repeated it under its sequence number while there was time, and subscribers drop the
+    /// duplicate. Sent again by the application, it gets a new number and may be handled twice.
     Unknown(SendFailure),
 }
 
@@ -32,24 +32,24 @@ impl fmt::Display for Unconfirmed {
 pub(crate) const RUNTIME_ENDED: &str =
     "the tokio runtime that the bus was started on has ended, and the bus with it";
 
-/// Why an event was given up.
+/// The reason for which an event or command was not acknowledged by Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendFailure {
-    /// Redis did not take it in the time that a send may wait.
+    /// Redis did not accept it within [`send_timeout`](crate::BusBuilder::send_timeout).
     TimedOut(Duration),
-    /// The outgoing queue stayed full for the time that a send may wait.
+    /// The send buffer stayed full for [`send_timeout`](crate::BusBuilder::send_timeout).
     QueueFull {
-        /// The queue's bound in bytes.
+        /// The bound of the send buffer in bytes.
         limit: usize,
     },
-    /// The future of the send was dropped before the event had a place in the outgoing queue.
+    /// The future of the send was dropped before the event was in the send buffer.
     Dropped,
     /// Redis is unreachable, and this call does not wait for it.
     Unreachable,
     /// The connection was lost before Redis answered.
     Lost,
-    /// Redis refused it, with these words.
+    /// Redis rejected it with this error message.
     Refused(Arc<str>),
     /// The bus was shut down or dropped first.
     Closed,
@@ -71,28 +71,30 @@ impl SendFailure {
 impl fmt::Display for SendFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut(after) => write!(f, "redis did not take it within {after:?}"),
+            Self::TimedOut(after) => write!(f, "redis did not accept it within {after:?}"),
             Self::QueueFull { limit } => write!(f, "the send buffer of {limit} bytes is full"),
-            Self::Dropped => f.write_str("its future was dropped before it was in the queue"),
+            Self::Dropped => f.write_str("its future was dropped before it was in the send buffer"),
             Self::Unreachable => {
                 f.write_str("redis is unreachable, and this call does not wait for it")
             }
             Self::Lost => f.write_str("the connection was lost before redis answered"),
-            Self::Refused(words) => write!(f, "redis refused it: {}", Escaped(words)),
+            Self::Refused(words) => write!(f, "redis rejected it: {}", Escaped(words)),
             Self::Closed => f.write_str("the bus was shut down first"),
             Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
         }
     }
 }
 
-/// What became of something asked of Redis, other than a send.
+/// The result of a command that is no send, as text.
 pub(crate) struct Done<'a>(pub(crate) &'a Unconfirmed);
 
 impl fmt::Display for Done<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Unconfirmed::NotSent(reason) => write!(f, "nothing was done: {reason}"),
-            Unconfirmed::Unknown(reason) => write!(f, "it may or may not have been done: {reason}"),
+            Unconfirmed::NotSent(reason) => write!(f, "nothing was changed: {reason}"),
+            Unconfirmed::Unknown(reason) => {
+                write!(f, "it may or may not have taken effect: {reason}")
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Why a shared value could not be used, read or changed.
+//! Errors of shared values and maps.
 
 use std::error::Error;
 use std::fmt;
@@ -11,129 +11,130 @@ use crate::error::send_failure::{Done, SendFailure, Unconfirmed};
 
 debug_as_report! { SharedError LoadError StoreError }
 
-/// Why a shared value or map cannot be used under this name.
+/// An error of opening a shared value or map.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SharedError {
     /// The bus is shut down.
     #[error("the bus is shut down")]
     Closed,
-    /// The name cannot be part of a key.
+    /// The name is not valid.
     #[error("`{}` cannot be a shared value's name", Escaped(.shared))]
     Name {
         /// The name.
         shared: String,
-        /// The rule that it breaks.
+        /// The broken rule.
         source: NameError,
     },
-    /// This bus uses the name for another type already.
-    #[error("`{shared}` is used for `{first}` already, and is asked for as `{second}`")]
+    /// This bus already uses the name for another type.
+    #[error("cannot use `{shared}` for `{second}`: this bus already uses it for `{first}`")]
     Conflict {
         /// The name.
         shared: String,
-        /// The type that had it first.
+        /// The type of the first use.
         first: &'static str,
-        /// The type that wants it too.
+        /// The type of this use.
         second: &'static str,
     },
 }
 
-/// Why a shared value could not be read. Cheap to clone: all who waited for one read get it.
+/// An error of reading a shared value or an entry of a map. It is cheap to clone: all callers that
+/// waited for one read get the same error.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// Something else lies under the key.
+    /// The key holds something else.
     #[error(
-        "what lies under the key of `{}` is no shared value: {}",
+        "the key of `{}` holds no shared value: {}",
         Escaped(.shared),
         Escaped(.words)
     )]
     Foreign {
         /// The name.
         shared: String,
-        /// What is wrong with it.
+        /// The problem.
         words: String,
     },
-    /// It is written in a format that this version does not know.
+    /// The value has a format that this version of tidings does not know.
     #[error(
-        "`{}` is written in the format `{}`, which this version does not know",
+        "cannot decode `{}`: this version of tidings does not know its format `{}`",
         Escaped(.shared),
         Escaped(.format)
     )]
     Format {
         /// The name.
         shared: String,
-        /// What it calls its format.
+        /// The name of the format.
         format: String,
     },
-    /// It is not what this type expects.
+    /// The value does not decode as this type.
     #[error("cannot decode `{}`", Escaped(.shared))]
     Decode {
         /// The name.
         shared: String,
-        /// What did not fit.
+        /// The decoding error.
         source: Arc<DecodeError>,
     },
-    /// This cannot be a key of the map, or what lies in Redis under it cannot.
+    /// The key is not valid for the map, or Redis holds a field that is no key.
     #[error("`{}` cannot be a key of `{shared}`: {}", Escaped(.key), Escaped(.words))]
     Key {
         /// The map's name.
         shared: String,
         /// The key as text, or its beginning.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         words: String,
     },
-    /// Redis is away, refused, or did not answer.
+    /// Redis is unreachable, rejected the command, or did not answer.
     #[error("cannot read `{}`: {reason}", Escaped(.shared))]
     Unread {
         /// The name.
         shared: String,
-        /// Why.
+        /// The reason.
         reason: SendFailure,
     },
 }
 
-/// Why a shared value was not changed, or may not have been.
+/// An error of changing a shared value or an entry of a map.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The new value cannot be written.
+    /// The new value cannot be encoded.
     #[error("cannot encode `{}`", Escaped(.shared))]
     Encode {
         /// The name.
         shared: String,
-        /// What serde says.
+        /// The encoding error.
         source: Arc<EncodeError>,
     },
-    /// The old value cannot be read, so there is no new one to be made of it.
+    /// The old value cannot be read, so the update was not computed.
     #[error("`{}` was not changed", Escaped(.shared))]
     Load {
         /// The name.
         shared: String,
-        /// Why it cannot be read.
+        /// The error of reading it.
         source: LoadError,
     },
-    /// Others changed it at each of so many attempts. It was not changed.
-    #[error("others changed `{}` at each of {attempts} attempts", Escaped(.shared))]
+    /// Other processes changed the value during each attempt. It was not changed.
+    #[error("cannot update `{}`: other processes changed it during each of {attempts} attempts", Escaped(.shared))]
     Contended {
         /// The name.
         shared: String,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// Redis did not answer, or refused.
+    /// Redis did not confirm the change.
     #[error("`{}`: {}", Escaped(.shared), Done(.why))]
     Unconfirmed {
         /// The name.
         shared: String,
-        /// Whether it may have been done, and why Redis did not acknowledge it.
+        /// Whether the change may have taken effect, and why Redis did not confirm it.
         why: Unconfirmed,
     },
 }
 
 impl StoreError {
-    /// Whether it may have been changed all the same.
+    /// Whether the change may have taken effect.
     pub fn is_unknown(&self) -> bool {
         matches!(
             self,
@@ -145,14 +146,14 @@ impl StoreError {
     }
 }
 
-/// Why [`SharedMap::get_or_load`](crate::SharedMap::get_or_load) has no value. Cheap to clone: all
-/// who waited for one run of the loader get it.
+/// An error of [`SharedMap::get_or_load`](crate::SharedMap::get_or_load). It is cheap to clone: all
+/// callers that waited for one load get the same error.
 #[non_exhaustive]
 pub enum GetOrLoadError<E> {
-    /// What lies in Redis cannot be read here, and is not overwritten: it may be from a newer
-    /// version of this program.
+    /// The entry in Redis cannot be read, and was not overwritten: it may come from a newer version of
+    /// the program.
     Load(LoadError),
-    /// The loader was called and failed.
+    /// The loader failed.
     Loader {
         /// The entry, as `map[key]`.
         shared: String,

@@ -1,9 +1,9 @@
 //! The error of a shutdown that ran out of time.
 
-/// What a shutdown had to leave behind when its time was up.
+/// A shutdown that was not finished in time, and what it left.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "the time to shut down was up: {unhandled} events unhandled, {running} handlers still running, {unsent} events not acknowledged by redis"
+    "the shutdown timed out: {unhandled} events not handled, {running} handlers still running, {unsent} events not acknowledged by redis"
 )]
 #[non_exhaustive]
 pub struct ShutdownError {

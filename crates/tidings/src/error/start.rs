@@ -11,63 +11,61 @@ use crate::error::subscribe::SubscribeError;
 
 debug_as_report! { StartError }
 
-/// Why a bus did not start.
+/// An error of starting a bus.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It was started outside of a Tokio runtime, which has to drive it.
-    #[error(
-        "a bus is started within a tokio runtime (`#[tokio::main]` makes one), and here is none"
-    )]
+    /// `start` was called outside of a Tokio runtime.
+    #[error("cannot start a bus outside of a tokio runtime (`#[tokio::main]` creates one)")]
     NoRuntime,
-    /// The address is not one.
-    #[error("`{}` is not an address that tidings understands", Escaped(.url))]
+    /// The address is not valid.
+    #[error("cannot parse the address `{}`", Escaped(.url))]
     Url {
-        /// The address's scheme, and where it was understood its hosts; never the rest, which may
-        /// be a part of a password.
+        /// The scheme of the address, and its hosts if they could be parsed. The rest is left out, since
+        /// it may contain a password.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         source: UrlError,
     },
-    /// The namespace cannot be part of a channel's name.
+    /// The namespace is not valid.
     #[error("`{}` cannot be a namespace", Escaped(.namespace))]
     Namespace {
         /// The namespace.
         namespace: String,
-        /// The rule that it breaks.
+        /// The broken rule.
         source: NameError,
     },
-    /// The role cannot be one.
+    /// The role is not valid.
     #[error("`{}` cannot be a role", Escaped(.role))]
     Role {
         /// The role.
         role: String,
-        /// The rule that it breaks.
+        /// The broken rule.
         source: NameError,
     },
     /// A handler could not be registered.
     #[error("cannot register a handler given to the builder or marked `#[tidings::on]`")]
     Handler {
-        /// What is wrong with it.
+        /// The problem.
         #[from]
         source: SubscribeError,
     },
-    /// The bus could not be reached in time.
+    /// Redis was not reached in time.
     #[error("cannot reach {} within {deadline:?}", Escaped(.address))]
     Unreachable {
         /// The address, without its password.
         address: String,
-        /// How long it was tried.
+        /// The time allowed for the start.
         deadline: Duration,
-        /// What happened at the last attempt.
+        /// The error of the last attempt.
         source: ConnectError,
     },
-    /// It answers, and would never let this bus work: a wrong password, a forbidden channel.
+    /// Redis rejected this bus for good, for example for a wrong password or a missing permission.
     #[error("cannot use {}", Escaped(.address))]
     Refused {
         /// The address, without its password.
         address: String,
-        /// What it said, and the cure where there is one.
+        /// Redis's error, and what to do about it where that is known.
         source: ConnectError,
     },
 }

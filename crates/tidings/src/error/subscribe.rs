@@ -9,14 +9,14 @@ use crate::error::send_failure::RUNTIME_ENDED;
 
 debug_as_report! { SubscribeError }
 
-/// A handler asks for a state that the builder was not given.
+/// A handler takes a `State` that was not set on the builder.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody gave a state of type `{state}`: call `.state(…)` on the builder")]
+#[error("no state of type `{state}` was set: call `.state(…)` on the builder")]
 pub struct MissingState {
     pub(crate) state: &'static str,
 }
 
-/// Why a handler could not be registered.
+/// An error of registering a handler or a stream.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
@@ -27,45 +27,45 @@ pub enum SubscribeError {
     /// `static` needs a runtime that lives as long: each `#[tokio::test]` has one of its own.
     #[error("{RUNTIME_ENDED}")]
     RuntimeEnded,
-    /// The event's name cannot travel.
+    /// The event name is not valid.
     #[error("`{}` cannot be an event's name", Escaped(.event))]
     Name {
         /// The name.
         event: String,
-        /// The rule that it breaks.
+        /// The broken rule.
         source: NameError,
     },
-    /// The name begins with `tidings.`: what travels so is for the buses themselves.
+    /// The name begins with `tidings.`, which is reserved.
     #[error(
-        "`{}` is for the buses themselves, as is every name that begins with `tidings.`",
+        "the event name `{}` is reserved, as is every name that begins with `tidings.`",
         Escaped(.event)
     )]
     Reserved {
         /// The name.
         event: String,
     },
-    /// The handler asks for a state that the builder was not given.
-    #[error("the handler of `{event}` asks for something that is not there")]
+    /// The handler takes a `State` that was not set on the builder.
+    #[error("cannot register the handler of `{event}`")]
     State {
         /// The event, or the type of the events.
         event: String,
-        /// What is missing.
+        /// The missing state.
         source: MissingState,
     },
-    /// Two event types claim one name with different payloads.
-    #[error("`{event}` is claimed by two payload types, `{first}` and `{second}`")]
+    /// Two event types use one name with different payloads.
+    #[error("the event name `{event}` is used by two payload types, `{first}` and `{second}`")]
     Conflict {
         /// The name.
         event: String,
-        /// The type that had it first.
+        /// The type that was registered first.
         first: &'static str,
-        /// The type that wants it too.
+        /// The type of this handler.
         second: &'static str,
     },
     /// A bound in [`HandlerOptions`](crate::HandlerOptions) is zero.
     #[error("the {what} of a handler cannot be zero")]
     Zero {
-        /// Which one.
+        /// The name of the bound.
         what: &'static str,
     },
 }
