@@ -121,35 +121,22 @@ impl Parts {
         failure_hook: Option<FailureHook>,
         stages: &watch::Receiver<Stage>,
     ) {
-        let Self {
-            me,
-            format,
-            outgoing,
-            dispatcher,
-            requests: _,
-            window,
-            reports,
-            health,
-            namespace,
-            keyspace,
-        } = self;
         let Connected {
             receive_half,
             sending,
             server,
         } = connected;
-        health.up(server);
-        keyspace.set(Ok(Arc::clone(&sending.keyspace)));
-        let heartbeat = Arc::new(heartbeat);
-        let counts = &health.counts;
+        self.health.up(server);
+        self.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
+        let (heartbeat, counts) = (Arc::new(heartbeat), Arc::clone(&self.health.counts));
         let (sessions, for_sender) = mpsc::channel(1);
         let sender = SendTask {
-            me,
-            format,
-            outgoing,
-            window: Arc::clone(&window),
-            reports: Arc::clone(&reports),
-            counts: Arc::clone(counts),
+            me: self.me,
+            format: self.format,
+            outgoing: self.outgoing,
+            window: Arc::clone(&self.window),
+            reports: Arc::clone(&self.reports),
+            counts: Arc::clone(&counts),
             frames: Frames::sent(),
             heartbeat: Arc::clone(&heartbeat),
             sessions: for_sender,
@@ -157,22 +144,22 @@ impl Parts {
         };
         let remembered = Arc::default();
         let receiver = Receiver::new(
-            me,
-            dispatcher,
-            window,
-            Arc::clone(&reports),
-            Arc::clone(counts),
+            self.me,
+            self.dispatcher,
+            self.window,
+            Arc::clone(&self.reports),
+            counts,
             Arc::clone(&remembered),
         );
         let link = ReceiveTask {
-            node: me,
-            namespace,
+            node: self.me,
+            namespace: self.namespace,
             transport,
             receiver,
             sessions,
-            health,
+            health: self.health,
             heartbeat,
-            keyspace,
+            keyspace: self.keyspace,
             stage: stages.clone(),
         };
         let outgoing = Arc::clone(&bus.inner.outgoing);
@@ -181,7 +168,8 @@ impl Parts {
         outgoing.set_sender(&driven);
         bus.inner.add_task(tokio::spawn(sending));
         bus.inner.add_task(tokio::spawn(link.run(receive_half)));
-        bus.inner.add_task(tokio::spawn(reports.run(failure_hook)));
+        bus.inner
+            .add_task(tokio::spawn(self.reports.run(failure_hook)));
         remember(bus, remembered);
     }
 }

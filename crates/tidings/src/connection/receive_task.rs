@@ -92,23 +92,7 @@ impl ReceiveTask {
             let was_cut = matches!(why, ConnectError::Io { .. } | ConnectError::Lost);
             let quiet = receive_half.quiet().filter(|_| was_cut);
             let mut outage = Outage::since(tokio::time::Instant::now());
-            tracing::warn!(
-                node = %self.node,
-                namespace = self.namespace.name(),
-                address = self.health.address,
-                why = %report(&why),
-                "the connection is lost"
-            );
-            self.receiver.window.forget();
-            self.keyspace.set(Err(SendFailure::Unreachable));
-            // The sender ends after the link does, so it is there to hear of both.
-            let _ = self.sessions.send(None).await;
-            // Room for another means that the sender knows: who sees that the bus is down can
-            // rely on it that nothing leaves.
-            let _ = self.sessions.reserve().await;
-            // What it had to say of the lost connection must not be taken for the next one.
-            let _ = self.heartbeat.broken.notified().now_or_never();
-            self.health.disconnected(report(&why).to_string());
+            self.lost(&why).await;
             if matches!(why, ConnectError::Moved { .. }) {
                 self.receive_rest(&mut *receive_half).await;
             }
@@ -123,38 +107,62 @@ impl ReceiveTask {
             if let Some(quiet) = quiet.filter(|_| attempts == 1) {
                 self.heartbeat.was_cut(quiet);
             }
-            Counts::add(&self.health.counts.reconnects, 1);
-            tracing::info!(
-                node = %self.node,
-                namespace = self.namespace.name(),
-                address = self.health.address,
-                server = connected.server,
-                "connected again"
-            );
-            let reason = GapReason::Reconnected;
-            self.receiver.reports.gap(&Gap {
-                sender: None,
-                missed: None,
-                reason,
-            });
-            // The subscription is confirmed by now: nothing that is sent from here on can be lost
-            // for want of it, and no change of what is kept can be missed.
-            self.keyspace
-                .set(Ok(Arc::clone(&connected.sending.keyspace)));
-            let _ = self.sessions.send(Some(connected.sending)).await;
-            self.health.up(connected.server);
-            receive_half = connected.receive_half;
+            receive_half = self.connected_again(connected).await;
         }
+    }
+
+    /// Tells everybody that the connection is lost.
+    async fn lost(&self, why: &ConnectError) {
+        tracing::warn!(
+            node = %self.node,
+            namespace = self.namespace.name(),
+            address = self.health.address,
+            why = %report(why),
+            "the connection is lost"
+        );
+        self.receiver.window.forget();
+        self.keyspace.set(Err(SendFailure::Unreachable));
+        // The sender ends after the link does, so it is there to hear of both.
+        let _ = self.sessions.send(None).await;
+        // Room for another means that the sender knows: who sees that the bus is down can rely on
+        // it that nothing leaves.
+        let _ = self.sessions.reserve().await;
+        // What it had to say of the lost connection must not be taken for the next one.
+        let _ = self.heartbeat.broken.notified().now_or_never();
+        self.health.disconnected(report(why).to_string());
+    }
+
+    /// Tells everybody that there is another connection, and returns its receiving end.
+    async fn connected_again(&self, connected: Connected) -> Box<dyn ReceiveHalf> {
+        Counts::add(&self.health.counts.reconnects, 1);
+        tracing::info!(
+            node = %self.node,
+            namespace = self.namespace.name(),
+            address = self.health.address,
+            server = connected.server,
+            "connected again"
+        );
+        let reason = GapReason::Reconnected;
+        self.receiver.reports.gap(&Gap {
+            sender: None,
+            missed: None,
+            reason,
+        });
+        // The subscription is confirmed by now: nothing that is sent from here on can be lost for
+        // want of it, and no change of what is kept can be missed.
+        self.keyspace
+            .set(Ok(Arc::clone(&connected.sending.keyspace)));
+        let _ = self.sessions.send(Some(connected.sending)).await;
+        self.health.up(connected.server);
+        connected.receive_half
     }
 
     /// Hears until there is a reason to doubt the connection.
     async fn receive(&mut self, receive_half: &mut dyn ReceiveHalf) -> ConnectError {
-        let mut frames = Vec::new();
-        let mut received = Instant::now();
-        self.receiver.echoed = received;
-        let mut poll_schedule = PollSchedule::new(received);
-        let mut asked = received;
-        let mut pause = self.pause();
+        let (now, mut frames) = (Instant::now(), Vec::new());
+        let mut state = State::new(now, self.pause());
+        self.receiver.echoed = now;
+        let mut poll_schedule = PollSchedule::new(now);
         let heartbeat = Arc::clone(&self.heartbeat);
         let (dispatcher, window) = (
             Arc::clone(&self.receiver.dispatcher),
@@ -163,44 +171,38 @@ impl ReceiveTask {
         let mut broken = pin!(heartbeat.broken.notified());
         let mut changed = pin!(dispatcher.changed.notified());
         let mut is_wanted = pin!(window.is_wanted.notified());
-        // The connection that sends, while it is made again, and since when there is this one.
-        let (mut again, mut sends_since) = (None::<SendingAgain>, received);
-        let mut is_unproven = false;
+        // The connection that sends, while it is made again.
+        let mut again = None::<SendingAgain>;
         loop {
-            let next_poll = self.next_poll(&mut poll_schedule).filter(|_| !is_unproven);
+            let next_poll = self
+                .next_poll(&mut poll_schedule)
+                .filter(|_| !state.is_unproven);
             receive_half.set_watched(next_poll.is_none());
             let checked = tokio::select! {
                 biased;
                 () = &mut broken => {
                     broken.set(heartbeat.broken.notified());
-                    let sending = self.sending_again(&*receive_half, sends_since);
+                    let sending = self.sending_again(&*receive_half, state.sends_since);
                     // What cut the one may be about to cut the other.
                     receive_half.show_life(self.heartbeat.life());
                     sending.map(|sending| again = Some(sending))
                 }
                 sending = if_any(&mut again) => match sending {
                     Ok(sending) => {
-                        (sends_since, is_unproven) = (Instant::now(), true);
+                        (state.sends_since, state.is_unproven) = (Instant::now(), true);
                         self.send_over(sending).await;
                         Ok(())
                     }
                     Err(why) => Err(why),
                 },
                 arrived = receive_half.receive(&mut frames) => {
-                    received = Instant::now();
-                    self.health.received(received);
-                    poll_schedule.received(frames.iter().map(Bytes::len).sum(), received);
-                    for frame in frames.drain(..) {
-                        self.receiver.receive(frame).await;
-                    }
-                    if is_unproven && self.receiver.echoed > sends_since {
-                        is_unproven = false;
-                        self.heartbeat.proven.notify_one();
-                    }
+                    state.received = Instant::now();
+                    poll_schedule.received(frames.iter().map(Bytes::len).sum(), state.received);
+                    self.take_in(&mut frames, &mut state).await;
                     arrived.and_then(|()| self.check_echo(self.heartbeat.interval * FLOOD))
                 }
                 // Each of these looks again.
-                () = sleep_until(next_poll.unwrap_or(received).into()), if next_poll.is_some() => Ok(()),
+                () = sleep_until(next_poll.unwrap_or(now).into()), if next_poll.is_some() => Ok(()),
                 () = &mut changed => {
                     changed.set(dispatcher.changed.notified());
                     Ok(())
@@ -209,22 +211,37 @@ impl ReceiveTask {
                     is_wanted.set(window.is_wanted.notified());
                     Ok(())
                 }
-                () = sleep_until(self.next_look(self.due(received, asked, pause)).into()) => {
-                    let now = Instant::now();
-                    self.receiver.report(now);
-                    if now < self.due(received, asked, pause) {
-                        Ok(())
-                    } else {
-                        asked = now;
-                        pause = self.pause();
-                        self.check()
-                    }
+                () = sleep_until(self.next_look(self.due(&state)).into()) => {
+                    self.look_at_the_clock(&mut state)
                 }
             };
             if let Err(why) = checked {
                 return why;
             }
         }
+    }
+
+    /// Takes in the frames that have arrived.
+    async fn take_in(&mut self, frames: &mut Vec<Bytes>, state: &mut State) {
+        self.health.received(state.received);
+        for frame in frames.drain(..) {
+            self.receiver.receive(frame).await;
+        }
+        if state.is_unproven && self.receiver.echoed > state.sends_since {
+            state.is_unproven = false;
+            self.heartbeat.proven.notify_one();
+        }
+    }
+
+    /// Reports what is due, and asks after a silence.
+    fn look_at_the_clock(&mut self, state: &mut State) -> Result<(), ConnectError> {
+        let now = Instant::now();
+        self.receiver.report(now);
+        if now < self.due(state) {
+            return Ok(());
+        }
+        (state.asked, state.pause) = (now, self.pause());
+        self.check()
     }
 
     /// Begins to make the connection that sends again, and it alone; or says why all is to be made
@@ -294,10 +311,10 @@ impl ReceiveTask {
     }
 
     /// When the silence has lasted too long: until we ask, and then until we have our answer.
-    fn due(&self, received: Instant, asked: Instant, pause: Duration) -> Instant {
+    fn due(&self, state: &State) -> Instant {
         match self.heartbeat.awaited(self.receiver.echoed) {
             Some(published) => published + self.heartbeat.interval,
-            None => received.max(asked) + pause,
+            None => state.received.max(state.asked) + state.pause,
         }
     }
 
@@ -359,6 +376,32 @@ impl ReceiveTask {
                 }
             }
             sleep(delays.next().unwrap_or(LONGEST)).await;
+        }
+    }
+}
+
+/// What is known of one connection.
+struct State {
+    /// When something was received last.
+    received: Instant,
+    /// When we asked last whether we still receive.
+    asked: Instant,
+    /// How long nothing may be received before we ask.
+    pause: Duration,
+    /// Since when there is the connection that sends.
+    sends_since: Instant,
+    /// Nothing has come back yet of what was sent over that.
+    is_unproven: bool,
+}
+
+impl State {
+    fn new(now: Instant, pause: Duration) -> Self {
+        Self {
+            received: now,
+            asked: now,
+            pause,
+            sends_since: now,
+            is_unproven: false,
         }
     }
 }

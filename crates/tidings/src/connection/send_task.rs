@@ -105,6 +105,15 @@ impl SendTask {
     }
 
     async fn send_over(&mut self, sending: SendHalf, progress: &mut Progress) -> End {
+        let mut session = self.begin(sending, progress);
+        match self.send_until_end(&mut session, progress).await {
+            Ok(end) => end,
+            Err(why) => self.wait_for_link(why, session, progress).await,
+        }
+    }
+
+    /// Begins with what earlier connections left, and with the position.
+    fn begin(&self, sending: SendHalf, progress: &mut Progress) -> Session {
         let mut session = Session::new(sending, self.heartbeat.interval, self.heartbeat.life());
         // What is in doubt is repeated under its old numbers: a subscriber that has it drops it. It
         // is in line before anything else can be: nobody else uses the connection before it is
@@ -118,6 +127,16 @@ impl SendTask {
         progress.until_look = pacing::LOOK;
         // States our position at once: others notice what they missed before.
         self.announce(&mut session, progress);
+        session
+    }
+
+    /// Sends until the link has another connection or the bus leaves; or says why this connection is
+    /// of no use.
+    async fn send_until_end(
+        &mut self,
+        session: &mut Session,
+        progress: &mut Progress,
+    ) -> Result<End, ConnectError> {
         let mut farewell = None;
         let mut sessions_ended = false;
         let (heartbeat, mut stage) = (Arc::clone(&self.heartbeat), self.stage.clone());
@@ -126,83 +145,55 @@ impl SendTask {
         let mut leaving = pin!(wait_for(&mut stage, Stage::Leaving));
         loop {
             if farewell.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
-                return End::Left;
+                return Ok(End::Left);
             }
             let may_send = session.may_send(progress, &self.window);
             let is_idle = progress.under_way() == 0;
             let due = session.due(progress, farewell);
-            let due = self
-                .deadline(progress)
-                .map_or(due, |deadline| deadline.min(due));
-            let due = if may_send {
-                due
-            } else {
-                // What cannot leave is closed at that age.
-                due.min(Instant::now() + self.outgoing.slice())
-            };
+            let due = self.due(progress, may_send).fold(due, Instant::min);
             tokio::select! {
                 biased;
                 next = self.sessions.recv(), if !sessions_ended => match next {
-                    Some(next) => return End::Replaced(next),
+                    Some(next) => return Ok(End::Replaced(next)),
                     None => sessions_ended = true,
                 },
-                why = &mut session.left => return self.wait_for_link(why, session, progress).await,
-                () = &mut session.driver => {
-                    return self.wait_for_link(ConnectError::Lost, session, progress).await;
-                }
+                why = &mut session.left => return Err(why),
+                () = &mut session.driver => return Err(ConnectError::Lost),
                 answer = poll_fn(|cx| progress.poll_answer(cx)) => {
-                    session.answered();
-                    if let Err(why) = self.answered(answer, &mut session, progress) {
-                        return self.wait_for_link(why, session, progress).await;
-                    }
+                    self.answered(answer, session, progress)?;
                 }
                 (bytes, pacer) = if_any(&mut session.look) => {
                     progress.until_look = bytes;
                     session.pacer = Some(pacer);
                 }
                 answer = if_any(&mut session.announcement) => {
-                    session.answered();
-                    match answer {
-                        Ok(_) => {
-                            self.heartbeat.published(session.announced);
-                            self.give_up_overtaken(progress);
-                        }
-                        Err(error) => tracing::debug!(?error, "an announcement was not published"),
-                    }
+                    self.announced(answer, session, progress);
                 }
                 checked = if_any(&mut session.check) => {
                     session.answered();
-                    if let Err(why) = checked {
-                        return self.wait_for_link(why, session, progress).await;
-                    }
+                    checked?;
                 }
                 () = self.window.received(), if session.ahead_since.is_some() => {}
                 () = &mut proven, if session.is_unproven => session.is_unproven = false,
                 open = self.outgoing.next(is_idle), if may_send => {
-                    let flight = self.number(open, progress);
-                    session.send(flight, progress);
+                    session.send(self.number(open, progress), progress);
                 }
                 () = &mut wanted => {
                     wanted.set(heartbeat.wanted.notified());
-                    self.announce(&mut session, progress);
+                    self.announce(session, progress);
                     session.check(progress);
                 }
                 stage = &mut leaving, if farewell.is_none() => {
                     farewell = Some(Instant::now() + FAREWELL);
                     if stage == Stage::Closed {
-                        return End::Left;
+                        return Ok(End::Left);
                     }
                 }
                 () = sleep_until(due.into()) => {
                     if farewell.is_some_and(|farewell| farewell <= Instant::now()) {
-                        return End::Left;
+                        return Ok(End::Left);
                     }
-                    if session.is_unanswered(progress) {
-                        let silence = self.heartbeat.interval;
-                        let why = ConnectError::Unanswered { silence };
-                        return self.wait_for_link(why, session, progress).await;
-                    }
-                    self.look_at_the_clock(&mut session, progress);
+                    self.look_at_the_clock(session, progress)?;
                 }
             }
         }
@@ -234,6 +225,23 @@ impl SendTask {
         session.announce(self.format, self.me, progress);
     }
 
+    /// The position was answered.
+    fn announced(
+        &self,
+        answer: Result<Option<u64>, PublishError>,
+        session: &mut Session,
+        progress: &mut Progress,
+    ) {
+        session.answered();
+        match answer {
+            Ok(_) => {
+                self.heartbeat.published(session.announced);
+                self.give_up_overtaken(progress);
+            }
+            Err(error) => tracing::debug!(?error, "an announcement was not published"),
+        }
+    }
+
     /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
     fn number(&self, open: OpenFrame, progress: &mut Progress) -> Flight {
         let OpenFrame { writer, meta, .. } = open;
@@ -262,6 +270,7 @@ impl SendTask {
         session: &mut Session,
         progress: &mut Progress,
     ) -> Result<(), ConnectError> {
+        session.answered();
         if let Some(given_up) = progress.given_up.front() {
             if answer.is_ok() {
                 self.heartbeat.published(given_up.left);
@@ -311,7 +320,16 @@ impl SendTask {
         }
     }
 
-    fn look_at_the_clock(&self, session: &mut Session, progress: &mut Progress) {
+    /// Does what is due, or says why the connection is of no use any more.
+    fn look_at_the_clock(
+        &self,
+        session: &mut Session,
+        progress: &mut Progress,
+    ) -> Result<(), ConnectError> {
+        if session.is_unanswered(progress) {
+            let silence = self.heartbeat.interval;
+            return Err(ConnectError::Unanswered { silence });
+        }
         self.give_up_expired(progress);
         session.check_if_due(progress);
         session.send_again_if_due(progress);
@@ -327,6 +345,14 @@ impl SendTask {
             progress.last_sent = Instant::now();
             self.announce(session, progress);
         }
+        Ok(())
+    }
+
+    /// When events that wait need the clock.
+    fn due(&self, progress: &Progress, may_send: bool) -> impl Iterator<Item = Instant> {
+        // What cannot leave is closed at that age.
+        let slice = (!may_send).then(|| Instant::now() + self.outgoing.slice());
+        self.deadline(progress).into_iter().chain(slice)
     }
 
     /// When the oldest event must be given up.

@@ -109,17 +109,7 @@ impl Receiver {
             // Our own answer to what we asked is one of all.
             && !self.dispatcher.requests.is_any_open()
         {
-            self.frames.add(frame.len(), echo.events);
-            let numbered = Numbered {
-                first: echo.first,
-                events: echo.events,
-                bytes: &frame,
-                is_dated: true,
-            };
-            if self.is_new(self.me, numbered) {
-                Counts::add(&self.counts.received, u64::from(echo.events));
-            }
-            return;
+            return self.skip(&frame, &echo);
         }
         let header = match read_frame(&frame, &self.limits, &mut self.events) {
             Ok(header) => header,
@@ -131,33 +121,56 @@ impl Receiver {
             }
         };
         let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
-        let announced = self.announced(header, &frame);
-        self.frames.add(frame.len(), events - announced);
-        if let (Some(from), Some(first)) = (header.from, header.seq) {
-            let numbered = Numbered {
-                first,
-                events,
-                bytes: &frame,
-                is_dated: matches!(self.events.first(), Some(Ok(event)) if event.at > 0),
-            };
-            let is_new = self.is_new(from, numbered);
-            if from == self.me && !is_echo {
-                self.look_for_forgery(first, events, is_new);
-            }
-            if !is_new {
-                return;
-            }
-        }
-        Counts::add(&self.counts.received, u64::from(events - announced));
-        if events == 0 {
+        let sent = events - self.announced(header, &frame);
+        self.frames.add(frame.len(), sent);
+        if !self.is_wanted(header, &frame, events, is_echo) {
             return;
         }
-        let reports = &self.reports;
-        let events = &mut self.events;
-        let arrived = Arrived {
-            bytes: &frame,
-            header,
+        Counts::add(&self.counts.received, u64::from(sent));
+        if events > 0 {
+            self.dispatch(header, &frame).await;
+        }
+    }
+
+    /// A frame of our own that nobody here waits for.
+    fn skip(&mut self, frame: &Bytes, echo: &Sent) {
+        self.frames.add(frame.len(), echo.events);
+        let numbered = Numbered {
+            first: echo.first,
+            events: echo.events,
+            bytes: frame,
+            is_dated: true,
+        };
+        if self.is_new(self.me, numbered) {
+            Counts::add(&self.counts.received, u64::from(echo.events));
+        }
+    }
+
+    /// Whether it is a frame without numbers, or one with new ones.
+    fn is_wanted(&mut self, header: Header, frame: &Bytes, events: u32, is_echo: bool) -> bool {
+        let (Some(from), Some(first)) = (header.from, header.seq) else {
+            return true;
+        };
+        let numbered = Numbered {
+            first,
             events,
+            bytes: frame,
+            is_dated: matches!(self.events.first(), Some(Ok(event)) if event.at > 0),
+        };
+        let is_new = self.is_new(from, numbered);
+        if from == self.me && !is_echo {
+            self.look_for_forgery(first, events, is_new);
+        }
+        is_new
+    }
+
+    /// Gives the events of a frame to their handlers.
+    async fn dispatch(&mut self, header: Header, frame: &Bytes) {
+        let reports = &self.reports;
+        let arrived = Arrived {
+            bytes: frame,
+            header,
+            events: &mut self.events,
         };
         let batches = self.sorter.sort(arrived, |source| {
             reports.unreadable(Failure::Event {
