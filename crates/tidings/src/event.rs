@@ -1,4 +1,4 @@
-//! An event: a type with a name on the wire, and the keys under which values are sent and heard.
+//! The trait `Event`, the names of event types, and their keys.
 
 pub(crate) mod name;
 pub(crate) mod sender;
@@ -13,9 +13,9 @@ use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_na
 use crate::error::subscribe::SubscribeError;
 use crate::event::name::is_control_event;
 
-/// Something that happens, as a type: its name on the wire and its payload are one thing.
+/// A type with a name on the wire and a payload.
 ///
-/// Derive it. A struct is one event; its payload is the struct itself, through serde:
+/// Use the derive macro. A struct is one event, and is its own payload through serde:
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -37,7 +37,7 @@ use crate::event::name::is_control_event;
 /// # struct UserRenamed { id: u64, name: String }
 /// #[derive(Debug, Event)]
 /// enum Account {
-///     Renamed(UserRenamed),          // travels under its own event's name
+///     Renamed(UserRenamed),          // has its own name, `user.renamed`
 ///     #[event("user.deleted")]
 ///     Deleted { id: u64 },           // a variant with fields is its own payload
 ///     #[event("users.reloaded")]
@@ -49,9 +49,7 @@ use crate::event::name::is_control_event;
 /// assert_eq!(Account::Deleted { id: 7 }.name(), "user.deleted");
 /// ```
 ///
-/// # By hand
-///
-/// What the derive writes can be written by hand:
+/// # Implementing `Event` by hand
 ///
 /// ```
 /// use tidings::codec::{DecodeError, EncodeError, Encoder, Payload};
@@ -81,49 +79,49 @@ use crate::event::name::is_control_event;
     note = "any serde type can be sent and handled under a name: `bus.on(\"a.name\", …)`, `#[tidings::on(\"a.name\")]`, or `#[event(\"a.name\")]` on a variant"
 )]
 pub trait Event: Sized + Send + 'static {
-    /// The key to send and hear this event under.
+    /// The key for sending and receiving this event.
     const EVENT: EventKey<Self> = EventKey::new();
 
-    /// Lists the names that this type travels under, each with the type of its payload.
+    /// Declares the names of this type on the wire, each with the type of its payload.
     fn declare(names: &mut Names);
 
-    /// The name that this value travels under.
+    /// The name of this value on the wire.
     fn name(&self) -> &str;
 
-    /// Writes the payload. Other senders of the bus wait meanwhile.
+    /// Encodes the payload. Other sends of the bus wait until it returns.
     ///
     /// # Errors
     ///
-    /// When serde cannot write the value in this format.
+    /// When serde cannot serialize the value in this format.
     fn encode(&self, into: Encoder<'_>) -> Result<(), EncodeError>;
 
-    /// Reads the payload of an event heard under `name`, one of the declared names.
+    /// Decodes the payload of an event that was received under `name`, one of the declared names.
     ///
     /// # Errors
     ///
-    /// When the payload is not what this type expects.
+    /// When the payload does not match the type.
     fn decode(name: &str, payload: Payload<'_>) -> Result<Self, DecodeError>;
 
-    /// Whether `name` is one of the declared names. An enum asks this of the events within it; the
-    /// derive writes a version that does not build the list.
+    /// Returns whether `name` is one of the declared names. An enum calls it for the events in its
+    /// variants; the derive generates a version that does not build the list.
     #[doc(hidden)]
     fn claims(name: &str) -> bool {
         let names = Names::of::<Self>();
         names.list.iter().any(|declared| declared.name == name)
     }
 
-    /// Whether it takes the names that nobody else does.
+    /// Returns whether the type also accepts the names that no other subscription names.
     #[doc(hidden)]
     fn claims_others() -> bool {
         Names::of::<Self>().other
     }
 }
 
-/// The key of an event type: [`Event::EVENT`] is all that one needs of it.
+/// The key of an event type, for sends and subscriptions: [`Event::EVENT`].
 pub struct EventKey<E>(PhantomData<fn() -> E>);
 
 impl<E> EventKey<E> {
-    /// The key; there is one per type.
+    /// The key of `E`.
     pub const fn new() -> Self {
         Self(PhantomData)
     }
@@ -149,21 +147,21 @@ impl<E> fmt::Debug for EventKey<E> {
     }
 }
 
-/// The names that an event type travels under, filled by [`Event::declare`].
+/// The names of an event type on the wire, as [`Event::declare`] declares them.
 #[derive(Debug, Default)]
 pub struct Names {
     pub(crate) list: Vec<Name>,
     pub(crate) other: bool,
 }
 
-/// One name, and the type of what travels under it where a type claims the name.
+/// One name, with the payload type if the name is declared by an event type.
 #[derive(Clone, Debug)]
 pub(crate) struct Name {
     pub(crate) name: Cow<'static, str>,
     pub(crate) claim: Option<Claim>,
 }
 
-/// A payload type that claims a name for itself.
+/// The payload type of a declared name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     pub(crate) payload: TypeId,
@@ -171,21 +169,21 @@ pub(crate) struct Claim {
 }
 
 impl Names {
-    /// The names that `E` declares.
+    /// The names of `E`.
     pub(crate) fn of<E: Event>() -> Self {
         let mut names = Self::default();
         E::declare(&mut names);
         names
     }
 
-    /// Adds a name whose payload is a `P`. Two different payload types under one name are refused
-    /// when handlers are registered.
+    /// Declares a name with payloads of type `P`. Registering handlers for two payload types under one
+    /// name is an error.
     pub fn add<P: 'static>(&mut self, name: &'static str) {
         self.add_variant::<P>(name, type_name::<P>());
     }
 
-    /// As [`add`](Self::add), for a payload type that a derive made: `type_name` is what people
-    /// call it.
+    /// Like [`add`](Self::add), for a payload type that the derive generated: errors call it
+    /// `type_name`.
     #[doc(hidden)]
     pub fn add_variant<P: 'static>(&mut self, name: &'static str, type_name: &'static str) {
         let claim = Claim {
@@ -198,12 +196,12 @@ impl Names {
         });
     }
 
-    /// Adds all names that nobody else on this bus hears.
+    /// Declares all names that no other subscription of the bus names.
     pub fn other(&mut self) {
         self.other = true;
     }
 
-    /// Whether each name can travel, and is not one of those that buses tell each other things under.
+    /// Checks that each name is valid and not reserved.
     pub(crate) fn check(&self) -> Result<(), SubscribeError> {
         self.list.iter().try_for_each(|name| {
             let event = || name.name.to_string();
@@ -218,7 +216,7 @@ impl Names {
         })
     }
 
-    /// What a subscription to these names is called: the one name, or else the type.
+    /// The label of a subscription to these names: the only name, or else the type.
     pub(crate) fn label<P>(&self) -> String {
         match &*self.list {
             [only] if !self.other => only.name.to_string(),
@@ -227,9 +225,8 @@ impl Names {
     }
 }
 
-/// An event whose name this process does not know, its payload kept as it came.
-///
-/// It is what the variant marked `#[event(other)]` holds.
+/// An event whose name this process does not know, with its payload still encoded: the content of
+/// the variant marked `#[event(other)]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
     name: String,
@@ -243,7 +240,7 @@ impl Unknown {
         &self.name
     }
 
-    /// The payload, to decode it after all.
+    /// The encoded payload.
     pub fn payload(&self) -> Payload<'_> {
         Payload::new(self.format, &self.payload)
     }

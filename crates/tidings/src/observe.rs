@@ -1,5 +1,5 @@
-//! What others may see of a bus: health, metrics, traces and what is printed. It receives numbers and
-//! texts, and knows nothing of what they describe.
+//! Health, metrics, traces, and reports to the application. The modules receive plain numbers and
+//! texts.
 
 pub(crate) mod call;
 pub(crate) mod health;

@@ -1,9 +1,9 @@
 //! Reserved names of events.
 
-/// How the names of a bus's own events begin.
+/// The prefix of control events.
 const PREFIX: &[u8] = b"tidings.";
 
-/// Whether an event of this name is the bus's own.
+/// Whether an event with this name is a control event.
 pub(crate) fn is_control_event(name: &[u8]) -> bool {
     name.starts_with(PREFIX)
 }

@@ -1,6 +1,6 @@
-//! How a call of a handler ended, as metrics name it.
+//! The outcomes of handler calls, as metrics name them.
 
-/// How a call ended. A payload that is not what the handler takes is no call.
+/// The outcome of a call. A payload that cannot be decoded is no call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CallResult {
     Ok,

@@ -1,5 +1,5 @@
-//! What the parts of a bus tell the recorder of metrics that the application installed. Handles are
-//! made once, for a bus or a handler: what happens for each event is an addition.
+//! Metrics for the recorder that the application installed. Handles are created once per bus or
+//! handler, so that an event costs only additions.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use ::metrics::{
 use crate::error::failure::Failure;
 use crate::observe::call::CallResult;
 
-/// What a handler of all that nobody else hears is called: no event can have this name.
+/// The label of a handler of all other events. No event can have this name.
 const ANY_OTHER: &str = "*";
 
-/// Something that is counted.
+/// A counter.
 #[derive(Debug)]
 pub(crate) struct Counter(Total);
 
@@ -30,7 +30,7 @@ impl Counter {
     }
 }
 
-/// Failures by their kind.
+/// Counters of failures by kind.
 #[derive(Debug)]
 pub(crate) struct Failures {
     frame: Total,
@@ -72,14 +72,14 @@ impl Failures {
                 self.forged.increment(*frames);
                 return;
             }
-            // Says of others that they were counted.
+            // The suppressed failures were counted when they occurred.
             Failure::Suppressed { .. } => return,
         };
         kind.increment(1);
     }
 }
 
-/// How much there is of something now.
+/// A gauge.
 #[derive(Debug)]
 pub(crate) struct Level {
     gauge: Gauge,
@@ -87,28 +87,28 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    /// Whether the bus hears.
+    /// 1 while the bus receives.
     pub(crate) fn of_receiving() -> Self {
         const NAME: &str = "tidings_up";
         describe_gauge!(NAME, Unit::Count, "buses of this process that hear");
         Self::new(::metrics::gauge!(NAME))
     }
 
-    /// What waits for Redis.
+    /// Bytes in the send buffer.
     pub(crate) fn of_outgoing() -> Self {
         const NAME: &str = "tidings_send_buffer_bytes";
         describe_gauge!(NAME, Unit::Bytes, "bytes that wait for Redis to take them");
         Self::new(::metrics::gauge!(NAME))
     }
 
-    /// What waits for a handler.
+    /// Events in a handler's queue.
     pub(crate) fn of_queue(handler: &str) -> Self {
         const NAME: &str = "tidings_queue_events";
         describe_gauge!(NAME, Unit::Count, "events that wait for a handler");
         Self::new(::metrics::gauge!(NAME, "handler" => handler.to_owned()))
     }
 
-    /// Of something that nobody looks at.
+    /// A gauge that is not recorded.
     pub(crate) fn of_nothing() -> Self {
         Self::new(Gauge::noop())
     }
@@ -118,7 +118,7 @@ impl Level {
         Self { gauge, told }
     }
 
-    /// Buses and handlers of one process can share a gauge: each adds what it changed.
+    /// Adds the change, because the buses and handlers of one process can share a gauge.
     pub(crate) fn set(&self, now: usize) {
         let before = self.told.swap(now, Ordering::Relaxed);
         if now > before {
@@ -129,7 +129,7 @@ impl Level {
     }
 }
 
-/// What is gone has nothing that waits: a runtime may end before its bus does.
+/// Subtracts the last value: a runtime may end before its bus does.
 impl Drop for Level {
     fn drop(&mut self) {
         self.set(0);
@@ -171,7 +171,7 @@ impl Frames {
         }
     }
 
-    /// A frame without events states a position, and is not counted.
+    /// A frame without events announces a position, and is not counted.
     pub(crate) fn add(&self, bytes: usize, events: u32) {
         if events > 0 {
             self.frames.increment(1);
@@ -181,10 +181,10 @@ impl Frames {
     }
 }
 
-/// The calls of one handler, by the event's name and how they ended.
+/// The calls of one handler, by event name and outcome.
 #[derive(Debug)]
 pub(crate) struct Calls {
-    // Strangers choose names, too: only those that somebody here listens to become labels.
+    // Foreign programs can choose event names: only names that a handler names become labels.
     by_name: HashMap<Box<str>, Times, foldhash::fast::RandomState>,
     others: Option<Times>,
 }
@@ -197,12 +197,12 @@ struct Times {
     timed_out: Histogram,
 }
 
-/// When a call began.
+/// The start time of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Began(Instant);
 
 impl Calls {
-    /// Of events with these names and, where there is one for them, with any other.
+    /// For events with these names, and with any other name if `other` is set.
     pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str>, has_other: bool) -> Self {
         Self {
             by_name: names

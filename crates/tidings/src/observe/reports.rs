@@ -1,4 +1,4 @@
-//! How failures and gaps reach the application: bounded, in order, off the hot path.
+//! Delivers failures and gaps to the application: bounded, in order, in a task of their own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -17,29 +17,28 @@ use crate::observe::metrics::Failures;
 use crate::observe::stderr;
 use crate::task::panic::caught;
 
-/// How many reports wait for whoever hears them. Beyond that failures are counted and gaps merged.
+/// The number of reports that wait for a handler. Further failures are counted, further gaps merged.
 const WAITING: usize = 1_024;
 
 /// What the application wants to do with failures.
 pub(crate) type FailureHook = Box<dyn Fn(Failure) + Send + Sync>;
 
-/// The place where every part of the bus reports to.
+/// Collects the failures and gaps of all parts of the bus.
 #[derive(Debug)]
 pub(crate) struct Reports {
     counts: Arc<Counts>,
     kinds: Failures,
     failures: Mailbox<Failure>,
     suppressed: AtomicU64,
-    /// Where the handlers of gaps get them, by the ids of their subscriptions: in the order of their
-    /// registration.
+    /// The mailboxes of gap handlers by subscription id, in the order of registration.
     gap_boxes: Mutex<BTreeMap<u64, Arc<GapBox>>>,
-    /// How often something was missed that others were told, for the bus's own parts.
+    /// The number of gaps in received events, for the other parts of the bus.
     pub(crate) missed: watch::Sender<u64>,
-    /// Something arrived that could not be read, for the bus's own parts.
+    /// Notifies the other parts of the bus about input that could not be decoded.
     pub(crate) unread: watch::Sender<()>,
 }
 
-/// The gaps that one `on_gap` handler has not heard of yet.
+/// The gaps that one `on_gap` handler has not received yet.
 pub(crate) type GapBox = Mailbox<Gap>;
 
 impl Reports {
@@ -71,7 +70,7 @@ impl Reports {
         }
     }
 
-    /// Reports what arrived and could not be read: it may have been a notification of a change.
+    /// Reports input that could not be decoded. It may have been a change notification.
     pub(crate) fn unreadable(&self, failure: Failure) {
         self.failure(failure);
         self.unread.send_replace(());
@@ -89,7 +88,7 @@ impl Reports {
         }
         let boxes = self.lock_boxes();
         if boxes.is_empty() {
-            tracing::warn!(%gap, "a gap, and no `on_gap` handler to hear of it");
+            tracing::warn!(%gap, "gap without an `on_gap` handler");
             stderr::gap(gap);
         }
         for gaps in boxes.values() {
@@ -97,7 +96,7 @@ impl Reports {
         }
     }
 
-    /// Puts each gap into this box, too.
+    /// Adds a mailbox for gaps.
     pub(crate) fn add(&self, id: u64, gaps: Arc<GapBox>) {
         self.lock_boxes().insert(id, gaps);
     }
@@ -106,12 +105,12 @@ impl Reports {
         self.lock_boxes().remove(&id);
     }
 
-    /// Whether the application has a handler of gaps.
+    /// Whether the application has a gap handler.
     pub(crate) fn has_gap_handlers(&self) -> bool {
         !self.lock_boxes().is_empty()
     }
 
-    /// Lets what was reported be heard, and nothing more.
+    /// Accepts no more reports; those that wait are still delivered.
     pub(crate) fn close(&self) {
         self.failures.close();
         let boxes = std::mem::take(&mut *self.lock_boxes());
@@ -159,7 +158,7 @@ fn tell(hook: Option<&FailureHook>, failure: Failure) {
         told.and(caught(|| drop(failure)))
     };
     if let Err(panic) = told {
-        tracing::error!(panic, "a failure could not be told");
+        tracing::error!(panic, "reporting a failure panicked");
     }
 }
 
@@ -172,7 +171,7 @@ fn log(failure: &Failure) {
     );
 }
 
-/// A bounded queue for one reader.
+/// A bounded queue with one reader.
 #[derive(Debug)]
 pub(crate) struct Mailbox<T> {
     inside: Mutex<MailboxState<T>>,
@@ -199,7 +198,7 @@ impl<T> Default for Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// Gives the item back when it does not fit.
+    /// Returns the item if the queue is full.
     fn push(&self, item: T) -> Option<T> {
         let mut inside = self.lock();
         if inside.is_closed || inside.waiting.len() == WAITING {
@@ -228,13 +227,13 @@ impl<T> Mailbox<T> {
         self.lock().is_closed
     }
 
-    /// Takes nothing new; what waits can still be heard.
+    /// Accepts no more items; those that wait can still be taken.
     pub(crate) fn close(&self) {
         self.lock().is_closed = true;
         self.reader.wake();
     }
 
-    /// Takes nothing new, and gives back what waits.
+    /// Accepts no more items, and returns those that wait.
     pub(crate) fn take(&self) -> VecDeque<T> {
         self.close();
         std::mem::take(&mut self.lock().waiting)
@@ -262,8 +261,8 @@ impl Mailbox<Failure> {
 }
 
 impl Mailbox<Gap> {
-    /// Counts add up where nothing else differs, and unknown ones are one unknown count. A box that
-    /// is full loses detail, never a gap: two that differ become one that covers both.
+    /// Adds the counts of gaps that are otherwise equal. A full mailbox loses detail but no gap: two
+    /// different gaps become one that covers both.
     fn push_or_merge(&self, gap: Gap) {
         let mut inside = self.lock();
         let is_full = inside.waiting.len() == WAITING;
@@ -293,8 +292,8 @@ impl Mailbox<Gap> {
     }
 }
 
-/// The reason that covers both of two gaps with different ones. What two handlers did not get is
-/// told as missed by all: each of them has to reload.
+/// The reason that covers two gaps with different reasons. Overflows of two handlers become a gap of
+/// the whole process, so that each handler reloads.
 fn wider(one: &GapReason, other: &GapReason) -> GapReason {
     match (one, other) {
         (GapReason::Reconnected, _) | (_, GapReason::Reconnected) => GapReason::Reconnected,

@@ -8,21 +8,22 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::failure::Failure;
 
-/// How many kinds are remembered, each printed once. Names of events come from other programs, too.
+/// The number of kinds that are remembered, each printed once. It bounds the memory, because foreign
+/// programs can choose event names.
 const KINDS: usize = 64;
 
 static PRINTED: Mutex<Option<Printed>> = Mutex::new(None);
 
-/// What was printed so far.
+/// The kinds that were printed.
 #[derive(Debug, Default)]
 struct Printed(HashSet<(&'static str, Box<str>)>);
 
-/// Prints a failure, the first of its kind, where no subscriber receives what is logged.
+/// Prints the first failure of a kind, if no `tracing` subscriber receives logs.
 pub(crate) fn failure(failure: &Failure, text: impl Display) {
     print((kind(failure), event(failure)), text, "`.on_failure(…)`");
 }
 
-/// Prints a gap, the first one, where no subscriber receives what is logged.
+/// Prints the first gap, if no `tracing` subscriber receives logs.
 pub(crate) fn gap(text: impl Display) {
     print(("gap", ""), text, "`.on_gap(…)`");
 }
@@ -35,7 +36,7 @@ fn print((kind, event): (&'static str, &str), text: impl Display, hook: &str) {
     let is_first = printed.get_or_insert_default().is_first(kind, event);
     drop(printed);
     if is_first {
-        // Where stderr is closed, there is nobody left to tell.
+        // A closed stderr leaves no place to report to.
         let _ = writeln!(
             io::stderr(),
             "tidings: {text} (others of this kind are not printed: set {hook} or a `tracing` \
@@ -65,7 +66,7 @@ fn kind(failure: &Failure) -> &'static str {
     }
 }
 
-/// The name that tells failures of one kind apart.
+/// The event, handler or value that a failure of this kind is about.
 fn event(failure: &Failure) -> &str {
     match failure {
         Failure::Payload { event, .. }

@@ -1,5 +1,5 @@
-//! Trace context: the span that sends travels with its events, and each call of a handler is a span
-//! below it, in whatever process.
+//! Trace context: events carry the span that they were sent in, and each handler call is a child of
+//! it, in any process.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use tracing::instrument::Instrumented;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The longest `tracestate` that W3C asks everybody to pass on.
+/// The length of `tracestate` that W3C requires programs to propagate.
 const LIMIT: usize = 512;
 
 /// The headers that the program's propagator writes for the span that sends.
@@ -23,7 +23,7 @@ pub(crate) struct Carried(BTreeMap<String, String>);
 impl Carried {
     pub(crate) const NOTHING: Self = Self(BTreeMap::new());
 
-    /// Asks the subscriber, so no lock may be held.
+    /// Calls the `tracing` subscriber, so no lock may be held.
     pub(crate) fn current() -> Self {
         let spans = Span::current().context();
         let mut carried = Self::NOTHING;
@@ -56,7 +56,7 @@ impl Extractor for Carried {
     }
 }
 
-/// Whether it can be printed: a program may put it into a header of its own requests.
+/// Whether all characters are printable: a program may copy the value into a header of its own requests.
 fn is_header(text: &str) -> bool {
     (1..=LIMIT).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
@@ -114,8 +114,7 @@ impl Call {
     }
 }
 
-/// A send that somebody waits for, in a span below the caller's. Where there is none, the send is
-/// no trace of its own.
+/// A send that is awaited, in a child span of the caller's. A send outside of a span starts no trace.
 pub(crate) async fn sending<T, E>(
     event: &str,
     sending: impl Future<Output = Result<T, E>>,

@@ -1,4 +1,4 @@
-//! The same without the feature `metrics`: nothing is kept, and nothing is done.
+//! The same interface without the feature `metrics`, doing nothing.
 #![expect(
     clippy::unused_self,
     reason = "whoever calls this need not know that nobody counts"

@@ -1,4 +1,4 @@
-//! The same without the feature `opentelemetry`: no event carries anything, and nothing is done.
+//! The same interface without the feature `opentelemetry`, doing nothing.
 #![expect(
     clippy::unused_self,
     reason = "whoever calls this need not know that nobody traces"
