@@ -1,4 +1,4 @@
-//! `memory:name`: buses of one process meet under a name, through the same frames as over Redis.
+//! The transport of `memory:name`: buses of one process exchange the same frames as over Redis.
 
 use std::fmt;
 use std::future::{pending, poll_fn};
@@ -16,7 +16,7 @@ use crate::transport::{
     Backlog, Connected, Publisher, ReceiveHalf, Reply, SendHalf, Transport, in_line,
 };
 
-/// The way to a meeting place, which lasts as long as there is one: what is kept there outlives a
+/// Keeps the in-process server alive while the transport exists, so that its state outlives a
 /// connection.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -86,7 +86,7 @@ impl Publisher for MemorySendHalf {
     }
 
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
-        // Publishing itself waits for those that are behind.
+        // Publishing itself waits for slow subscribers.
         Box::pin(async { None })
     }
 

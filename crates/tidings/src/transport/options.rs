@@ -1,9 +1,9 @@
-//! The options of an address: each is obeyed, or refused by its name.
+//! The options of an address. Each one is applied or rejected by name.
 
 use percent_encoding::percent_decode_str;
 
-/// Options that other libraries know. Only such a name is ever printed: any other word may be a
-/// piece of a password.
+/// Options that other libraries know. Only these names are printed: any other word may be part of a
+/// password.
 const FOREIGN: &[&str] = &[
     "abortconnect",
     "addr",
@@ -117,12 +117,12 @@ const FOREIGN: &[&str] = &[
     "writetimeout",
 ];
 
-/// `name=value`, decoded, until each is taken.
+/// The decoded `name=value` pairs that have not been taken yet.
 #[derive(Debug)]
 pub(crate) struct Options(Vec<(String, String)>);
 
 impl Options {
-    /// `None` where something is not UTF-8.
+    /// `None` if a part is not UTF-8.
     pub(crate) fn parse(query: &str) -> Option<Self> {
         let decoded = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
         let options = query.split('&').filter(|option| !option.is_empty());
@@ -138,7 +138,7 @@ impl Options {
         Some(self.0.remove(index).1)
     }
 
-    /// What is wrong with those that nobody took.
+    /// The error about the options that were not taken.
     pub(super) fn end(self) -> Result<(), String> {
         let Some((name, _)) = self.0.first() else {
             return Ok(());

@@ -1,8 +1,8 @@
-//! What an address begins with, and how one that begins so is written.
+//! The scheme of an address, and the syntax that belongs to it.
 
 use crate::error::connect::UrlError;
 
-/// What an address begins with.
+/// The scheme of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scheme {
     name: &'static str,
@@ -10,7 +10,7 @@ pub(super) struct Scheme {
     pub(super) is_secure: bool,
 }
 
-/// What it leads to.
+/// The kind of address that a scheme introduces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Memory,
@@ -35,7 +35,7 @@ const SCHEMES: [(&str, Kind, bool); 12] = [
 ];
 
 impl Scheme {
-    /// Takes it off an address. Upper and lower case are the same, as in every URL.
+    /// Splits the scheme from an address. Case does not matter, as in every URL.
     pub(super) fn take_from(text: &str) -> Result<(Self, &str), UrlError> {
         let unknown = || UrlError::Scheme { hint: hint(text) };
         let (before, rest) = text.split_once(':').ok_or_else(unknown)?;
@@ -63,19 +63,19 @@ impl Scheme {
         }
     }
 
-    /// What is not memory or a socket, and would travel unencrypted.
+    /// Whether data would be sent unencrypted over a network.
     pub(super) fn is_open(self) -> bool {
         matches!(self.kind, Kind::Server | Kind::Sentinels) && !self.is_secure
     }
 
-    /// An address that begins so, with nothing of what follows.
+    /// The scheme of an address, without the rest.
     pub(super) fn shown(self, rest: &str) -> String {
         let slashes = if self.kind == Kind::Memory { "" } else { "//" };
         let rest = if rest.is_empty() { "" } else { "…" };
         format!("{}:{slashes}{rest}", self.name)
     }
 
-    /// Why an address that begins so cannot be taken apart. The reason must not quote it.
+    /// The error that an address with this scheme cannot be parsed. The reason must not quote it.
     pub(super) fn malformed(self, reason: &str) -> UrlError {
         let secure = if self.is_secure { "s" } else { "" };
         let one = match self.kind {
@@ -92,7 +92,7 @@ impl Scheme {
     }
 }
 
-/// What may have been meant by an address without a scheme that is known.
+/// A suggestion for an address without a known scheme.
 fn hint(text: &str) -> Option<&'static str> {
     let lower = text.to_ascii_lowercase();
     let is_list = [

@@ -1,4 +1,4 @@
-//! Sentinel: the master is where the sentinels say that it is, and it can move.
+//! Sentinel: the topology of a master that sentinels name, and that can change.
 
 mod monitor;
 mod votes;
@@ -26,43 +26,42 @@ use crate::transport::server::redis_connection::Access;
 use crate::transport::tls::Tls;
 use crate::transport::topology::Topology;
 
-/// How long the slower sentinels are waited for, once one has answered: it may be the one that does
-/// not know yet.
+/// The time to wait for further sentinels after the first answer, which may be stale.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// How long a master is waited for, before it is said that there is none.
+/// The time to wait for a master before reporting that there is none.
 const FAILOVER: Duration = Duration::from_secs(3);
 
-/// How many sentinels are asked, those that others name included.
+/// The maximum number of sentinels to query, including those that others name.
 const MOST: usize = 32;
 
-/// The master of one name, as all of its sentinels see it.
+/// The master with one name, according to all of its sentinels.
 #[derive(Debug)]
 pub(crate) struct Sentinel {
-    /// Where all of that is, for people.
+    /// The address for logs and errors.
     address: String,
-    /// The sentinels that the address names; they know the others.
+    /// The sentinels in the address. They name the others.
     sentinels: Vec<Place>,
-    /// What they call the master.
+    /// The name of the master.
     master: Arc<str>,
-    /// Who we are to them.
+    /// The access to the sentinels.
     access: Access,
-    /// To see whether a server that they name is a master indeed.
+    /// Checks whether a server that they name is a master.
     server: Server,
-    /// Begins with the first question.
+    /// Started with the first query.
     lookout: OnceLock<Lookout>,
 }
 
-/// The task that keeps asking all sentinels, for as long as somebody holds this.
+/// The task that queries all sentinels until this is dropped.
 #[derive(Debug)]
 struct Lookout {
     votes: watch::Receiver<Votes>,
-    /// There is a reason to ask at once.
+    /// A reason to query at once.
     hint: Arc<Notify>,
     _task: Task,
 }
 
-/// A task that ends when this is dropped.
+/// A task that is aborted when this is dropped.
 #[derive(Debug)]
 struct Task(AbortHandle);
 
@@ -90,7 +89,7 @@ impl Topology for Sentinel {
             }
             let all = votes.wait_for(|votes| votes.is_complete_since(since));
             let _ = timeout(GRACE, all).await;
-            // During a failover nobody is named for a while.
+            // During a failover no master is named for a while.
             let _ = votes.wait_for(Votes::has_candidate).await;
         };
         let _ = timeout(FAILOVER, asking).await;
@@ -157,7 +156,7 @@ impl Sentinel {
         }
     }
 
-    /// The first of those that are named to prove it: a sentinel may be stale, or lie.
+    /// The first of the named servers that is a master: a sentinel may be stale, or lie.
     async fn master_among<'a>(&self, named: &'a [Place]) -> Option<&'a Place> {
         let asking = named.iter().map(async |place| {
             let at = address_of(place);
@@ -209,7 +208,7 @@ impl Drop for Task {
     }
 }
 
-/// Asks all sentinels, those that others name included, and keeps what each said last.
+/// Queries all sentinels, including those that others name, and keeps the last answer of each.
 async fn watch_all(named: Vec<Place>, monitor: Monitor, published: watch::Sender<Votes>) {
     let (says, mut said) = mpsc::channel(MOST);
     let mut sentries = HashMap::new();
@@ -217,7 +216,7 @@ async fn watch_all(named: Vec<Place>, monitor: Monitor, published: watch::Sender
     loop {
         published.send_modify(|votes| {
             let now = Instant::now();
-            // In one go, so that nobody sees a ballot without those that are named again.
+            // In one step, so that no reader sees the votes without the sentinels that are named again.
             for silent in votes.forget() {
                 sentries.remove(&silent);
             }

@@ -1,23 +1,23 @@
-//! What an application decides about TLS: whom to trust, and who to be.
+//! TLS options of an application.
 
 use std::path::PathBuf;
 
 use crate::error::connect::UrlError;
 use crate::transport::options::Options;
 
-/// How a bus agrees on TLS with its server, for [`BusBuilder::tls`](crate::BusBuilder::tls).
+/// TLS options for [`BusBuilder::tls`](crate::BusBuilder::tls).
 ///
-/// An address that begins with `rediss:` is enough where the system trusts who signed the server's
-/// certificate. The rest is here; each part can stand in the address instead, and wins there:
+/// A `rediss:` address is enough if the system trusts the authority of the server's certificate. Each
+/// option can also be given in the address, which takes precedence:
 ///
 /// | | in the address | default |
 /// |---|---|---|
-/// | [`ca_file`](Self::ca_file) | `ca=/path` | who the system trusts |
+/// | [`ca_file`](Self::ca_file) | `ca=/path` | the system's authorities |
 /// | [`client_certificate`](Self::client_certificate) | `cert=/path&key=/path` | none |
 /// | [`server_name`](Self::server_name) | `server_name=redis.example` | the address's host |
 ///
-/// The files are PEM. They are read anew for each connection, so a certificate that was renewed is
-/// used from the next one on. It needs the feature `tls` of this crate.
+/// The files are PEM. They are read for each connection, so a renewed certificate is used from the
+/// next connection on. TLS needs the feature `tls` of this crate.
 ///
 /// ```no_run
 /// use tidings::Tls;
@@ -40,7 +40,7 @@ pub struct Tls {
     pub(crate) server_name: Option<String>,
 }
 
-/// Who this process is to the server.
+/// The certificate that this process presents to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientCertificate {
     pub(crate) chain: PathBuf,
@@ -48,12 +48,12 @@ pub(crate) struct ClientCertificate {
 }
 
 impl Tls {
-    /// What the system trusts, no certificate of the client's, and the name in the address.
+    /// The system's authorities, no client certificate, and the host name in the address.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts whom the certificates in this file sign, and nobody else.
+    /// Trusts only certificates that are signed by an authority in this file.
     pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
         Self {
             ca_file: Some(path.into()),
@@ -61,8 +61,8 @@ impl Tls {
         }
     }
 
-    /// Shows the server a certificate, with those that lead to its authority behind it, and proves
-    /// it with the key: for a server with `tls-auth-clients yes`, which is Redis's default.
+    /// Presents a client certificate, as Redis requires by default (`tls-auth-clients yes`). The file
+    /// contains the certificate and the chain to its authority.
     pub fn client_certificate(
         self,
         certificate: impl Into<PathBuf>,
@@ -77,8 +77,8 @@ impl Tls {
         }
     }
 
-    /// The name or IP address that the server's certificate must have, where that is not the
-    /// address's host.
+    /// The host name or IP address that the server's certificate must contain. The default is the host
+    /// of the address.
     pub fn server_name(self, name: impl Into<String>) -> Self {
         Self {
             server_name: Some(name.into()),
@@ -86,8 +86,7 @@ impl Tls {
         }
     }
 
-    /// Takes what is about TLS out of an address's options. What the address says wins over what
-    /// was given.
+    /// Takes the TLS options from the options of an address. They take precedence over `given`.
     pub(crate) fn with_options(
         given: Option<&Self>,
         options: &mut Options,
@@ -109,7 +108,7 @@ impl Tls {
     }
 }
 
-/// The path that an option names. What is in the file may be there instead, and a path is printed.
+/// The path in an option. The content of the file is rejected, because paths are printed.
 fn file(options: &mut Options, name: &str) -> Result<Option<PathBuf>, UrlError> {
     let path = options.take(name);
     match path {

@@ -1,4 +1,4 @@
-//! Which server is the right one, and the way to it.
+//! The servers of an address, and which of them to use.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,40 +14,40 @@ use crate::observe::health::TopologyKind;
 use crate::transport::server::{Left, Server};
 use crate::transport::{Connected, Transport};
 
-/// How long a server may take to connect while there is another that may be the right one: a
-/// sentinel that is wrong may name one that is dead.
+/// The time for connecting to one server while there are other candidates: a stale sentinel may name
+/// a dead one.
 const TURN: Duration = Duration::from_secs(2);
 
-/// Knows which server is the right one, now and later.
+/// Decides which server to use, now and later.
 #[async_trait]
 pub(crate) trait Topology: fmt::Debug + Send + Sync {
-    /// Where that is, as the user wrote it, without a password.
+    /// The address as the user wrote it, without a password.
     fn address(&self) -> String;
 
     fn kind(&self) -> TopologyKind;
 
-    /// The servers that may be the right one, the likeliest first.
+    /// The candidates, the most likely first.
     async fn resolve(&self) -> Result<Vec<ConnectionAddr>, ConnectError>;
 
-    /// Ends once the server at `at` is not the right one any more, with the reason.
+    /// Returns once the server at `at` must not be used any more, with the reason.
     async fn check(&self, at: &ConnectionAddr) -> ConnectError;
 
-    /// What is in the way of an attempt that is given up before it ends, where that is known.
+    /// The known reason why an attempt that timed out did not finish.
     fn trouble(&self) -> Option<ConnectError> {
         None
     }
 
-    /// Why the server at `at` cannot be used, with its address where the user did not write that.
+    /// Adds the address of the server at `at` to an error, if the user did not write it.
     fn blame(&self, _at: &ConnectionAddr, why: ConnectError) -> ConnectError {
         why
     }
 }
 
-/// One server, always the same.
+/// A single server.
 #[derive(Debug)]
 pub(crate) struct Standalone {
     pub(crate) at: ConnectionAddr,
-    /// Where that is, for people.
+    /// The address for logs and errors.
     pub(crate) address: String,
 }
 
@@ -70,7 +70,7 @@ impl Topology for Standalone {
     }
 }
 
-/// The right one of the servers of a topology.
+/// A transport over the server that a topology selects.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) topology: Arc<dyn Topology>,
@@ -109,7 +109,7 @@ impl Transport for Found {
                     let connected = connected.unwrap_or(Err(ConnectError::timed_out("connecting")));
                     connected.map_err(|why| self.topology.blame(&at, why))
                 }
-                // Where nobody answers it would take seconds to learn so.
+                // A host that does not answer would take seconds.
                 why = self.topology.check(&at) => Err(why),
             };
             match connected {
@@ -124,7 +124,7 @@ impl Transport for Found {
                 Err(why) => first = first.or(Some(why)),
             }
         }
-        // What the likeliest said tells most.
+        // The error of the most likely candidate is the most informative one.
         Err(first.unwrap_or(ConnectError::Lost))
     }
 
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::namespace::Namespace;
 
-    /// One server that is not the right one any more.
+    /// A server that must not be used any more.
     #[derive(Debug)]
     struct MovedAway(ConnectionAddr);
 

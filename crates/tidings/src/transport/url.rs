@@ -1,4 +1,4 @@
-//! From an address to a transport: decided once, at the start.
+//! Creates the transport for an address, once, at the start.
 
 use std::env::{self, VarError};
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::transport::server::tls::IS_BUILT;
 use crate::transport::tls::Tls;
 use crate::transport::topology::{Found, Standalone, Topology};
 
-/// The environment variable that [`Bus::start`](crate::Bus::start) reads.
+/// The environment variable with the address.
 const VARIABLE: &str = "TIDINGS_URL";
 
-/// Where Redis is when nobody says otherwise.
+/// The default address.
 const DEFAULT: &str = "redis://127.0.0.1:6379";
 
-/// The address that the environment names, or else the default.
+/// The address in the environment, or the default.
 pub(crate) fn from_environment() -> Result<String, StartError> {
     match env::var(VARIABLE) {
         Ok(url) => Ok(url),
@@ -37,7 +37,7 @@ pub(crate) fn from_environment() -> Result<String, StartError> {
     }
 }
 
-/// Finds the transport that an address names.
+/// Creates the transport for an address.
 pub(crate) fn parse(
     url: &str,
     tls: Option<&Tls>,

@@ -1,4 +1,4 @@
-//! Asks one sentinel, again and again, and listens for its hints.
+//! Queries one sentinel repeatedly, and receives its notifications.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,38 +18,38 @@ use crate::transport::address::{Place, address_of};
 use crate::transport::sentinel::votes::{Answer, NoAnswer};
 use crate::transport::server::redis_connection::{Access, RedisConnection, Setup};
 
-/// What a sentinel publishes on when the master has moved.
+/// The channel on which a sentinel announces a new master.
 const HINTS: &str = "+switch-master";
 
-/// How often each sentinel is asked, when nothing gives a reason to ask earlier.
+/// The interval between queries of a sentinel without notifications.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// How long a sentinel may take to connect, and to answer, and a server to prove that it is the
-/// master. All are asked side by side, so that a slow one holds nobody up.
+/// The timeout for connecting to a sentinel, for its answer, and for a server to prove that it is the
+/// master. Sentinels are queried concurrently, so a slow one delays no other.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What asking a sentinel takes.
+/// The access to one sentinel.
 #[derive(Clone, Debug)]
 pub(super) struct Monitor {
     pub(super) access: Access,
     pub(super) master: Arc<str>,
-    /// One of the sentinels says that something happened: all are asked.
+    /// A sentinel announced a change: all are queried.
     pub(super) hint: Arc<Notify>,
 }
 
-/// What came of one question.
+/// The result of one query.
 pub(super) struct Said {
     pub(super) by: Place,
     pub(super) answer: Result<Answer, NoAnswer>,
-    /// Which other sentinels it knows.
+    /// The other sentinels that it knows.
     pub(super) others: Vec<Place>,
 }
 
-/// What `SENTINEL MASTER` and `SENTINEL SENTINELS` say of one.
+/// The fields of one entry of `SENTINEL MASTER` and `SENTINEL SENTINELS`.
 type Fields = HashMap<String, String>;
 
 impl Monitor {
-    /// Asks for as long as somebody wants to know.
+    /// Queries the sentinel until the receiver is dropped.
     pub(super) async fn watch(self, place: Place, says: mpsc::Sender<Said>) {
         loop {
             let Err(why) = self.follow(&place, &says).await;
@@ -68,7 +68,7 @@ impl Monitor {
         }
     }
 
-    /// Asks over one connection, until it ends.
+    /// Queries over one connection until it ends.
     async fn follow(
         &self,
         place: &Place,
@@ -76,7 +76,7 @@ impl Monitor {
     ) -> Result<Infallible, ConnectError> {
         let mut line = self.connect(place).await?;
         loop {
-            // Before asking: what comes while the answer is on its way can be newer than that.
+            // Before the query: a notification that arrives during the query can be newer than its answer.
             let hint = self.hint.notified();
             let doing = "asking a sentinel";
             let asking = line.ask(doing, async |line| ask(line, &self.master).await);
@@ -101,7 +101,7 @@ impl Monitor {
     async fn connect(&self, place: &Place) -> Result<RedisConnection, ConnectError> {
         let doing = "connecting to a sentinel";
         let hint = Arc::clone(&self.hint);
-        // What it publishes is a reason to ask, and no more: it may be late, and stale.
+        // A notification only triggers a query: it may be late and stale.
         let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::Message {
                 hint.notify_waiters();
@@ -113,8 +113,7 @@ impl Monitor {
             ..Setup::default()
         };
         let at = address_of(place);
-        // Each of its addresses has its own time: the last of many that say nothing may be the one
-        // that answers.
+        // Each address has its own timeout: the last of many may be the only one that answers.
         let mut line = self.access.open(&at, None, doing, setup).await?;
         let subscribed = line.ask(doing, async |line| {
             let mut subscribe = redis::cmd("SUBSCRIBE");
@@ -123,7 +122,7 @@ impl Monitor {
         });
         let subscribed = timeout(PATIENCE, subscribed).await;
         if let Err(error) = subscribed.unwrap_or(Err(ConnectError::timed_out(doing)))? {
-            // It is asked every second all the same.
+            // It is queried every second even so.
             tracing::debug!(?error, "a sentinel gives no hints");
         }
         Ok(line)
@@ -139,8 +138,8 @@ async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Ans
     let (first, second) = (question("MASTER"), question("SENTINELS"));
     let third = question("GET-MASTER-ADDR-BY-NAME");
     let (mut line_of_second, mut line_of_third) = (line.clone(), line.clone());
-    // They leave together, in this order: an address that is newer than the epoch beside it can only
-    // be underrated. No pipeline: its error has more than the sentinel's words.
+    // The commands are sent together, in this order: an address that is newer than its epoch is only
+    // underrated. No pipeline, because its error contains more than the sentinel's message.
     let answers: RedisResult<(Fields, Vec<Fields>, Place)> = try_join3(
         first.query_async(line),
         second.query_async(&mut line_of_second),
@@ -153,7 +152,7 @@ async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Ans
 
 fn answer(master: Place, seen: &Fields) -> Answer {
     let field = |name| seen.get(name).map_or("", String::as_str);
-    // The leader of a failover names the new master by address while its flags are of the old.
+    // The leader of a failover names the new master while the flags are those of the old one.
     let is_about_it = place_of(seen).is_some_and(|place| place == master);
     Answer {
         epoch: field("config-epoch").parse().unwrap_or(0),
@@ -162,8 +161,7 @@ fn answer(master: Place, seen: &Fields) -> Answer {
     }
 }
 
-/// Where the sentinels are that the one which was asked can reach: those that are gone for good
-/// stay in its list.
+/// The addresses of the other sentinels that this one can reach: removed ones stay in its list.
 fn alive(others: &[Fields]) -> Vec<Place> {
     let alive = others.iter().filter(|other| !is_down(other));
     alive.filter_map(place_of).collect()
@@ -180,7 +178,7 @@ fn place_of(fields: &Fields) -> Option<Place> {
     Some((fields.get("ip")?.clone(), fields.get("port")?.parse().ok()?))
 }
 
-/// Waits for the next round, or for a reason to ask earlier.
+/// Waits for the next round, or for a reason to query earlier.
 async fn next_round(hint: Notified<'_>) {
     tokio::select! {
         () = hint => {}

@@ -1,4 +1,5 @@
-//! What the sentinels say, and what follows from it: they can be dead, slow, stale, or wrong.
+//! Decides from the sentinels' answers which server is the master. No I/O. Sentinels can be dead, slow,
+//! stale or wrong.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,43 +10,43 @@ use redis::ConnectionAddr;
 use crate::error::connect::ConnectError;
 use crate::transport::address::{Place, address_of, shown};
 
-/// How long an answer counts: a sentinel that was not heard for three rounds may be stale.
+/// The time that an answer counts: after three rounds without a new one, a sentinel may be stale.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// How long one that only other sentinels named may say nothing before it is forgotten: where
-/// sentinels start again at other addresses, the old ones would stay for ever.
+/// The time without an answer after which a sentinel that only others named is forgotten. Otherwise the
+/// old addresses of restarted sentinels would stay for ever.
 const FORGOTTEN: Duration = Duration::from_mins(3);
 
-/// What one sentinel says of the master.
+/// The answer of one sentinel about the master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) master: Place,
-    /// Of two answers the one with the higher epoch is the newer.
+    /// An answer with a higher epoch is newer.
     pub(super) epoch: u64,
-    /// It cannot reach the master that it names.
+    /// The sentinel cannot reach the master that it names.
     pub(super) is_down: bool,
 }
 
-/// Why a sentinel gives no answer.
+/// The reason for which a sentinel did not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NoAnswer {
     pub(super) why: String,
-    /// It refuses this bus, such as for a wrong password.
+    /// The sentinel rejects this bus, for example for a wrong password.
     pub(super) is_final: bool,
 }
 
-/// What each sentinel said last.
+/// The last answer of each sentinel.
 #[derive(Debug, Default)]
 pub(super) struct Votes {
     said: BTreeMap<Place, SentinelState>,
 }
 
-/// A sentinel's place in it.
+/// The state of one sentinel.
 #[derive(Debug)]
 struct SentinelState {
-    /// The address names it, so it is never forgotten.
+    /// The sentinel is part of the user's address, so it is never forgotten.
     is_fixed: bool,
-    /// When it answered last, or was added.
+    /// The time of its last answer, or of its addition.
     lived: Instant,
     vote: Option<Vote>,
 }
@@ -56,27 +57,26 @@ struct Vote {
     answer: Result<Answer, NoAnswer>,
 }
 
-/// A server that is named, and by how many.
+/// A named server, with the number of sentinels that name it.
 struct Candidate<'a> {
     master: &'a Place,
     epoch: u64,
     votes: usize,
-    /// How many of those cannot reach it.
+    /// The number of those that cannot reach it.
     down: usize,
 }
 
-/// Where the master is, if not where it was.
+/// Whether and where the master has moved.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Elsewhere {
-    /// Most sentinels say so: that needs no proof, and does not wait until the new master can be
-    /// reached.
+    /// A majority of all sentinels names this server. That needs no further proof.
     Surely(Place),
-    /// Some say so, the likeliest first; nobody does where there is none.
+    /// Some sentinels name these servers, the most likely first.
     Perhaps(Vec<Place>),
 }
 
 impl Votes {
-    /// Adds a sentinel; `false` when it is there already.
+    /// Adds a sentinel. Returns `false` if it is known already.
     pub(super) fn add(&mut self, sentinel: &Place, is_fixed: bool, now: Instant) -> bool {
         let is_new = !self.said.contains_key(sentinel);
         if is_new {
@@ -90,7 +90,7 @@ impl Votes {
         is_new
     }
 
-    /// What a sentinel said; nothing where it was forgotten meanwhile.
+    /// Records an answer, unless the sentinel was forgotten.
     pub(super) fn put(&mut self, sentinel: &Place, answer: Result<Answer, NoAnswer>, at: Instant) {
         if let Some(state) = self.said.get_mut(sentinel) {
             if answer.is_ok() {
@@ -100,9 +100,9 @@ impl Votes {
         }
     }
 
-    /// Forgets the sentinels that have said nothing for long while another answered; which.
+    /// Forgets the sentinels that did not answer for long while others did, and returns them.
     pub(super) fn forget(&mut self) -> Vec<Place> {
-        // Not by the clock: after this process was frozen, all of them were silent.
+        // Relative to other answers, not to the clock: after this process was frozen, all were silent.
         let Some(last) = self.said.values().map(|state| state.lived).max() else {
             return Vec::new();
         };
@@ -121,23 +121,23 @@ impl Votes {
             .any(|vote| vote.at >= since && vote.answer.is_ok())
     }
 
-    /// Whether all sentinels that could be asked refuse this bus.
+    /// Whether all sentinels that could be queried reject this bus.
     pub(super) fn is_refused_since(&self, since: Instant) -> bool {
         let refuses = |vote: &Vote| matches!(&vote.answer, Err(none) if none.is_final);
         let is_refused = self.votes().any(refuses) && self.votes().all(|vote| vote.answer.is_err());
         is_refused && self.is_complete_since(since)
     }
 
-    /// Whether each sentinel has answered, or could not be asked.
+    /// Whether each sentinel has answered or could not be queried.
     pub(super) fn is_complete_since(&self, since: Instant) -> bool {
         let has_said =
             |state: &SentinelState| state.vote.as_ref().is_some_and(|vote| vote.at >= since);
         self.said.values().all(has_said)
     }
 
-    /// The servers that may be the master, the likeliest first: of the highest epoch, and of those
-    /// the one that most name. One that most of its sentinels cannot reach is none, and neither is
-    /// one that most sentinels have left.
+    /// The candidates for the master, the most likely first: by epoch, then by the number of sentinels
+    /// that name it. A server that most of those cannot reach is no candidate, and neither is one that
+    /// most sentinels no longer name.
     pub(super) fn candidates(&self, now: Instant) -> Vec<Place> {
         let mut candidates = self.named(now);
         let agreed = self.agreed(&candidates).map_or(0, |agreed| agreed.epoch);
@@ -151,7 +151,7 @@ impl Votes {
         !self.candidates(Instant::now()).is_empty()
     }
 
-    /// Where to go instead of the server at `at`: nowhere while the newest answers name that one.
+    /// The servers to use instead of the one at `at`; none while the newest answers name it.
     pub(super) fn elsewhere(&self, at: &ConnectionAddr, now: Instant) -> Elsewhere {
         let named = self.named(now);
         let newest = newest(&named);
@@ -164,21 +164,21 @@ impl Votes {
             return Elsewhere::Surely(agreed.master.clone());
         }
         let mut candidates = self.candidates(now);
-        // What was said before the one at `at` was named is of no interest any more.
+        // Answers from before the server at `at` was named do not count.
         let until = candidates.iter().position(|place| address_of(place) == *at);
         candidates.truncate(until.unwrap_or(usize::MAX));
         Elsewhere::Perhaps(candidates)
     }
 
-    /// The server of the newest epoch, where most of all sentinels name it. Those that were not
-    /// heard count, too: after this process was frozen, the first answer alone is not most.
+    /// The server of the newest epoch, if a majority of all sentinels names it. Sentinels without an
+    /// answer count, too: after this process was frozen, the first answer alone is no majority.
     fn agreed<'a, 'b>(&self, named: &'b [Candidate<'a>]) -> Option<&'b Candidate<'a>> {
         let newest = newest(named);
         let mut newest = named.iter().filter(|named| Some(named.epoch) == newest);
         newest.find(|named| named.votes * 2 > self.said.len())
     }
 
-    /// Why there is no candidate.
+    /// The error that there is no candidate.
     pub(super) fn why_none(&self, master: &str) -> ConnectError {
         let says = |(sentinel, state): (&Place, &SentinelState)| {
             let said = match state.vote.as_ref().map(|vote| &vote.answer) {
@@ -245,8 +245,8 @@ fn newest(named: &[Candidate<'_>]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A ballot of sentinels 1, 2, 3, …: the port of the master that each names, its epoch, and
-    /// whether it cannot reach it.
+    /// Votes of sentinels 1, 2, 3, …: the port of the master that each names, its epoch, and whether it
+    /// cannot reach that master.
     fn votes(answers: &[(u16, u64, bool)], at: Instant) -> Votes {
         let mut votes = Votes::default();
         for (sentinel, (port, epoch, is_down)) in (1..).zip(answers) {
@@ -302,15 +302,15 @@ mod tests {
         let now = Instant::now();
         for (answers, expected) in [
             (&[(7, 1, false), (7, 1, false), (7, 1, false)][..], &[7][..]),
-            // One knows already.
+            // One sentinel knows the new master.
             (&[(7, 1, false), (8, 2, false), (7, 1, false)], &[8, 7]),
-            // One does not know yet.
+            // One sentinel does not know the new master yet.
             (&[(8, 2, false), (8, 2, false), (7, 1, false)], &[8]),
-            // All but one know already, and cannot reach it.
+            // All but one know the new master, and cannot reach it.
             (&[(8, 2, true), (8, 2, true), (7, 1, false)], &[]),
-            // One is wrong, at the same epoch.
+            // One sentinel is wrong, at the same epoch.
             (&[(9, 1, false), (7, 1, false), (7, 1, false)], &[7, 9]),
-            // One alone cannot reach it; then most cannot.
+            // One sentinel cannot reach it; then most cannot.
             (&[(7, 1, true), (7, 1, false), (7, 1, false)], &[7]),
             (&[(7, 1, true), (7, 1, true), (7, 1, false)], &[]),
             (&[], &[]),
@@ -327,9 +327,9 @@ mod tests {
             (&[(7, 1, false), (7, 1, false)][..], &[][..]),
             (&[(7, 1, false), (8, 2, false)], &[8]),
             (&[(7, 1, false), (7, 1, false), (8, 2, false)], &[8]),
-            // Two names for one server, as where some sentinels say hosts and some addresses.
+            // Two names for one server: some sentinels announce host names, some addresses.
             (&[(8, 1, false), (7, 1, false), (8, 1, false)], &[]),
-            // That nobody reaches it does not tell where it is.
+            // A master that no sentinel reaches is not known to have moved.
             (&[(7, 1, true), (7, 1, true)], &[]),
             (&[(6, 1, false), (7, 2, false), (8, 3, false)], &[8]),
         ] {
@@ -346,20 +346,20 @@ mod tests {
         let now = Instant::now();
         for (answers, is_sure) in [
             (&[(8, 2, false), (8, 2, false), (7, 1, false)][..], true),
-            // That it cannot be reached makes the former one no master again.
+            // An unreachable new master does not make the old one the master again.
             (&[(8, 2, true), (8, 2, true), (7, 1, false)], true),
-            // One names it by address before it knows the new epoch.
+            // One sentinel names it before it knows the new epoch.
             (&[(8, 2, false), (8, 1, false), (7, 1, false)], true),
             (&[(8, 2, false), (8, 2, false)], true),
             (&[(8, 2, false), (7, 1, false)], false),
-            // One lies, and so nobody can tell.
+            // One sentinel lies, so there is no certainty.
             (&[(8, 2, false), (8, 2, false), (9, 3, false)], false),
         ] {
             let elsewhere = votes(answers, now).elsewhere(&address_of(&place(7)), now);
             let sure = Elsewhere::Surely(place(8));
             assert_eq!(elsewhere == sure, is_sure, "{answers:?}");
         }
-        // Nobody has heard the others for a while.
+        // The others have not answered for a while.
         let mut first_to_answer = votes(&[(8, 2, false)], now);
         for silent in [2, 3] {
             first_to_answer.add(&place(silent), true, now);
@@ -403,7 +403,7 @@ mod tests {
         votes.put(&talks, Ok(answer.clone()), now);
         assert_eq!(votes.forget(), [talked.clone(), never]);
 
-        // Its last words may come late.
+        // Its last answer may arrive late.
         votes.put(&talked, Ok(answer), now);
         assert_eq!(votes.len(), 2);
         assert!(votes.add(&talked, false, now));
