@@ -107,7 +107,7 @@ impl BusBuilder {
             },
             start_timeout: Some(Duration::from_secs(10)),
             heartbeat_interval: Duration::from_secs(5),
-            refresh_interval: reconciler::EVERY,
+            refresh_interval: reconciler::REFRESH_INTERVAL,
             profile: Profile::default(),
         }
     }

@@ -13,12 +13,12 @@ use crate::bus::Bus;
 use crate::bus::inner::Inner;
 use crate::error::shared::SharedError;
 use crate::shared::map::SharedMap;
-use crate::shared::map::caching::MapOptions;
+use crate::shared::map::options::MapOptions;
 use crate::shared::map::replica::{MapContext, MapReplica};
+use crate::shared::options::Shareable;
 use crate::shared::options::SharedOptions;
-use crate::shared::reconciler::Replica;
-use crate::shared::shareable::Shareable;
-use crate::shared::snapshot::Here;
+use crate::shared::replica::Replica;
+use crate::shared::snapshot::Current;
 use crate::shared::updates::Updates;
 use crate::shared::value::Shared;
 use crate::shared::value_replica::ValueReplica;
@@ -135,7 +135,7 @@ fn replica<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueReplica<T>> {
         name: name.into(),
         key: inner.namespace.shared(name),
         format: inner.outgoing.format,
-        here: watch::Sender::new(Here::Nothing),
+        current: watch::Sender::new(Current::Unread),
         refresh_state: reconciler.refresh_state(),
         updates: Updates::default(),
         runtime: inner.runtime.clone(),

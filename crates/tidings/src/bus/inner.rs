@@ -22,7 +22,7 @@ use crate::send::outgoing::Outgoing;
 use crate::send::window::SendWindow;
 use crate::shared::changed::ValueChanged;
 use crate::shared::map;
-use crate::shared::reconciler::{Reconciler, Watched};
+use crate::shared::reconciler::{Reconciler, ReconcilerInputs};
 use crate::shared::registry::{ChangeNotification, ReplicaRegistry};
 use crate::task::stage::Stage;
 
@@ -76,13 +76,13 @@ impl Inner {
     /// The reconciler of this bus, which is started for the first replica.
     pub(crate) fn reconciler(&self) -> &Arc<Reconciler> {
         self.reconciler.get_or_init(|| {
-            let (reconciler, reconciling) = Reconciler::new(Watched {
+            let (reconciler, reconciling) = Reconciler::new(ReconcilerInputs {
                 stage: self.stage.subscribe(),
-                way: self.keyspace.watch(),
+                availability: self.keyspace.watch(),
                 missed: self.reports.missed.subscribe(),
                 unread: self.reports.unread.subscribe(),
                 health: Arc::clone(&self.health),
-                patience: self.keyspace.patience(),
+                timeout: self.keyspace.patience(),
                 every: self.refresh_interval,
             });
             self.add_task(self.runtime.spawn(reconciling));

@@ -72,7 +72,7 @@ async fn end(
         let _ = timeout_at(deadline, inner.outgoing.settled()).await;
     }
     if let Some(reconciler) = inner.reconciler.get() {
-        reconciler.settle(deadline).await;
+        reconciler.flush(deadline).await;
     }
     let _ = timeout_at(deadline, inner.members.membership.leave()).await;
     inner.outgoing.shut(Shut::Closed);

@@ -1,6 +1,5 @@
-//! What is the application's and held here: values, and the changes that make them. What it does
-//! when it is dropped is the application's code, wherever its last holder is done with it: a panic
-//! there is reported, and ends no task.
+//! Drops values and closures of the application. A panic while one is dropped is reported and ends
+//! no task.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use crate::observe::reports::Reports;
 use crate::task::panic::caught;
 
 pub(crate) struct ContainedDrop<V> {
-    /// There until it is dropped.
+    /// `None` only while it is dropped.
     value: Option<V>,
     shared: Arc<str>,
     reports: Arc<Reports>,
@@ -26,7 +25,7 @@ impl<V> ContainedDrop<V> {
     }
 }
 
-/// Drops what belongs to the shared value or map of this name.
+/// Drops a value that belongs to the shared value or map of this name.
 pub(crate) fn discard<V>(value: V, shared: &str, reports: &Reports) {
     if let Err(panic) = caught(|| drop(value)) {
         reports.failure(Failure::DropPanicked {
@@ -42,7 +41,7 @@ impl<V> Deref for ContainedDrop<V> {
     fn deref(&self) -> &V {
         self.value
             .as_ref()
-            .expect("it is there until it is dropped")
+            .expect("the value is there until it is dropped")
     }
 }
 
@@ -50,7 +49,7 @@ impl<V> DerefMut for ContainedDrop<V> {
     fn deref_mut(&mut self) -> &mut V {
         self.value
             .as_mut()
-            .expect("it is there until it is dropped")
+            .expect("the value is there until it is dropped")
     }
 }
 
@@ -66,7 +65,7 @@ impl<V> Drop for ContainedDrop<V> {
     }
 }
 
-/// A value that no bus holds.
+/// A value without a bus.
 #[cfg(test)]
 pub(crate) fn contained<T>(value: T) -> ContainedDrop<Arc<T>> {
     use crate::observe::health::Counts;

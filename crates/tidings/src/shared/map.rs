@@ -1,4 +1,4 @@
-//! Many small values that all processes share, and what each process keeps of them at hand.
+//! `SharedMap`: many small values in Redis, with a cache in each process.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::shared::{GetOrLoadError, LoadError, StoreError};
-use crate::shared::shareable::Shareable;
+use crate::shared::options::Shareable;
 
 pub(crate) mod cache;
-pub(crate) mod caching;
+
 pub(crate) mod changed;
 pub(crate) mod entry;
 pub(crate) mod invalidate;
 pub(crate) mod invalidations;
 pub(crate) mod loader;
+pub(crate) mod options;
 pub(crate) mod replica;
 pub(crate) mod single_flight;
 pub(crate) mod watch;
@@ -25,15 +26,15 @@ pub(crate) mod watchers;
 use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watch::{EntryWatch, MapWatch};
 
-/// Many small values in Redis that all processes of the namespace share, by their keys. Each
-/// process keeps at hand what it used of late. Cheap to clone; [`Bus::map`](crate::Bus::map) gives it.
+/// Many small values in Redis, shared by all processes of the namespace and cached in each of them.
+/// Cheap to clone; created by [`Bus::map`](crate::Bus::map).
 ///
-/// What is at hand is as true as Redis: every change is announced and takes that one entry out of
-/// every process. What was announced and not heard, after an outage or a gap, is found at once by
-/// the stamp that every change of the map leaves, else by the check once in 30 s
-/// ([`refresh_interval`](crate::BusBuilder::refresh_interval)); then nothing of the map is kept. While
-/// Redis is unreachable, what is at hand is served until its [time to live](crate::MapOptions::ttl) is over, and
-/// [`stale_since`](Self::stale_since) says so; the rest fails at once.
+/// Every change sends a notification that removes the entry from every cache. If a notification is
+/// lost in an outage or a gap, the map's stamp in Redis shows it: it is compared after a reconnect
+/// or gap, and otherwise every 30 s ([`refresh_interval`](crate::BusBuilder::refresh_interval)). A
+/// cache that differs is emptied. While Redis is unreachable, cached entries are served until their
+/// [time to live](crate::MapOptions::ttl) ends, [`stale_since`](Self::stale_since) says so, and
+/// other reads fail at once.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -56,24 +57,25 @@ use crate::shared::map::watch::{EntryWatch, MapWatch};
 ///
 /// # As a cache
 ///
-/// Where the source of truth is elsewhere, [`get_or_load`](Self::get_or_load) asks there for what is
-/// not in the map, once for all tasks of a process that want it, and
-/// [`invalidate`](Self::invalidate) takes it out everywhere, also from under a loader that runs. An
-/// invalidation outlasts an outage of Redis. And whatever goes wrong, what was loaded is used for 5
-/// minutes at most: its [time to live](crate::MapOptions::ttl).
+/// If the source of truth is elsewhere, [`get_or_load`](Self::get_or_load) loads an entry that is
+/// not in the map, once for all tasks of a process that want it. [`invalidate`](Self::invalidate)
+/// removes it everywhere and discards what a running loader returns for it. An invalidation
+/// outlasts an outage of Redis. In every case a loaded entry is used for at most 5 minutes, its
+/// default [time to live](crate::MapOptions::ttl).
 ///
 /// # In Redis
 ///
-/// The entries are the fields of the hash `tidings:{namespace}:map:NAME`, each
-/// `FORMAT VERSION NONCE PAYLOAD`, such as `json 3 9f8a6c0d1e2b3a4f {"name":"Ada"}`. One with a time
-/// to live says behind its version when that is over, in milliseconds of Redis's clock:
-/// `3@1764385800000`. One of the format `none` has no payload and says that there is no value. The
-/// field is the key as text, at most 1 KiB. The hash goes with the last of its entries, unless one of
-/// them has no time to live. The hash `tidings:{namespace}:map-stamp:NAME` has the `version` and the
-/// `nonce` of the last change of any of them, and in `until` when the entries go;
-/// `…:map-leases:NAME` has the leases of loaders that run, and goes by itself.
+/// The entries are the fields of the hash `tidings:{namespace}:map:NAME`, each `FORMAT VERSION
+/// NONCE PAYLOAD`, such as `json 3 9f8a6c0d1e2b3a4f {"name":"Ada"}`. In an entry with a time to
+/// live, the version is followed by its end in milliseconds of Redis's clock: `3@1764385800000`.
+/// The format `none` has no payload and says that there is no value. The field is the key as text,
+/// at most 1 KiB. The hash expires with the last of its entries, unless one of them has no time to
+/// live. The hash `tidings:{namespace}:map-stamp:NAME` has the `version` and the `nonce` of the
+/// last change of any entry, and in `until` the end of the entries; `…:map-leases:NAME` has the
+/// leases of running loaders and expires by itself.
 ///
-/// Another program changes an entry so, with random letters and digits in place of `NONCE`:
+/// Another program changes an entry with these commands, with random letters and digits instead of
+/// `NONCE`:
 ///
 /// ```text
 /// MULTI
@@ -86,8 +88,8 @@ use crate::shared::map::watch::{EntryWatch, MapWatch};
 /// EXEC
 /// ```
 ///
-/// It takes one out with `HDEL tidings:{shop}:map:users 7` in place of the first `HSET`. As it does
-/// not say what the stamp was before, such a change empties what the processes have at hand.
+/// It removes an entry with `HDEL tidings:{shop}:map:users 7` instead of the first `HSET`. Such a
+/// change does not name the stamp before it, so it empties the caches of all processes.
 pub struct SharedMap<K, V> {
     pub(crate) replica: Arc<MapReplica<K, V>>,
 }
@@ -97,39 +99,40 @@ where
     K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
     V: Shareable,
 {
-    /// The name that it was asked for with.
+    /// Returns the name of the map.
     pub fn name(&self) -> &str {
         &self.replica.keys.name
     }
 
-    /// The entry, if there is one: at once where it is at hand, else with one read for all tasks
-    /// that ask for it at the same time. That there is none is kept at hand, too.
+    /// Returns the entry, if there is one: from the cache, or else with one read for all tasks that
+    /// want it at the same time. The absence of an entry is cached, too.
     ///
     /// # Errors
     ///
-    /// When it cannot be read here, or is not at hand and Redis is away, refuses or does not answer.
+    /// When the entry cannot be decoded, or is not cached and Redis is unreachable, refuses or does
+    /// not answer.
     pub async fn get(&self, key: &K) -> Result<Option<Arc<V>>, LoadError> {
         self.replica.read(key).await?.value
     }
 
-    /// The entry, if it is at hand.
+    /// Returns the entry, if it is cached.
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
         self.replica.peek(key)?.value.ok()?
     }
 
-    /// Writes an entry, whatever was there.
+    /// Writes an entry and replaces the old one.
     ///
     /// # Errors
     ///
-    /// When it cannot be written so that it can be read again, or Redis is away, refuses or does not
-    /// answer: [`StoreError::is_unknown`] says whether it may be written all the same.
+    /// When the value cannot be encoded and decoded again, or Redis is unreachable, refuses or does
+    /// not answer: [`StoreError::is_unknown`] says whether it may have been written.
     pub async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
         self.replica.set(key, value).await
     }
 
-    /// Makes a new entry of the old one, and returns it. Where another process changes it at the
-    /// same time, `new` is called again with what is there then: no change is lost. The updates of
-    /// one entry by one process take turns.
+    /// Computes a new entry from the old one, writes it and returns it. If another process changes
+    /// the entry at the same time, `new` is called again with that change: none is lost. Updates of
+    /// one entry by one process run one after the other.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -146,8 +149,8 @@ where
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set), when the old entry cannot be read here, and when others change it
-    /// again and again for as long as a send may take, or 1,000 times.
+    /// As [`set`](Self::set); when the old entry cannot be decoded; and when others change it in
+    /// each of 1,000 attempts, or until the [`send_timeout`](crate::BusBuilder::send_timeout).
     pub async fn update(
         &self,
         key: &K,
@@ -157,7 +160,7 @@ where
         self.replica.keyspace.in_runtime(updating).await
     }
 
-    /// Takes an entry out, as [`invalidate`](Self::invalidate) does, but fails at once where Redis is
+    /// Removes an entry, as [`invalidate`](Self::invalidate) does, but fails at once if Redis is
     /// unreachable.
     ///
     /// # Errors
@@ -167,23 +170,24 @@ where
         self.replica.remove(key).await
     }
 
-    /// Says that an entry is out of date, because its source of truth was changed: takes it out of
-    /// Redis and of every process, and what a loader that runs anywhere brings for it is not kept.
+    /// Invalidates an entry because its source of truth was changed: removes it from Redis and from
+    /// every process, and discards what a running loader returns for it.
     ///
-    /// It outlasts an outage. This process does not use the entry from the call on. Where Redis is
-    /// unreachable or refuses, or does not answer within the
-    /// [`send_timeout`](crate::BusBuilder::send_timeout), the call ends well all the same, and a task
-    /// repeats the invalidation until Redis has taken it, also after the future was dropped. Until
-    /// then [`get_or_load`](Self::get_or_load) asks its loader each time and stores nothing, and
-    /// [`pending_invalidations`](Self::pending_invalidations) counts it. Other processes may use the
-    /// entry that long, but never longer than its [time to live](crate::MapOptions::ttl).
+    /// An invalidation outlasts an outage. This process does not use the entry from the call on. If
+    /// Redis is unreachable, refuses, or does not answer within the
+    /// [`send_timeout`](crate::BusBuilder::send_timeout), the call still returns `Ok`, and a task
+    /// repeats the invalidation until Redis accepts it, also after the future was dropped. Until
+    /// then [`get_or_load`](Self::get_or_load) calls its loader each time and stores nothing, and
+    /// [`pending_invalidations`](Self::pending_invalidations) counts the invalidation. Other
+    /// processes may use the entry until then, but never longer than its [time to
+    /// live](crate::MapOptions::ttl).
     ///
-    /// An invalidation that is repeated also takes out what a `set`, `update` or loader of this process
-    /// wrote meanwhile that was under way at the call. What this process sets or updates after the call
-    /// stays, however late the invalidation is repeated.
+    /// A repeated invalidation also removes what a `set`, `update` or loader of this process wrote
+    /// that was in progress at the call. A `set` or `update` after the call stays, however late the
+    /// invalidation is repeated.
     ///
-    /// At most 10,000 keys wait; beyond that the whole map is invalidated. `shutdown` sends what waits
-    /// until its deadline, and reports the rest as
+    /// At most 10,000 keys are pending; beyond that the whole map is invalidated. `shutdown` sends
+    /// pending invalidations until its deadline, and reports the rest as
     /// [`Failure::Invalidation`](crate::Failure::Invalidation).
     ///
     /// ```
@@ -202,24 +206,26 @@ where
     ///
     /// # Errors
     ///
-    /// When this cannot be a key of the map, something else lies under the map's key in Redis, or the
-    /// bus has ended.
+    /// When the key cannot be used in a map, a foreign value lies under the map's key in Redis, or
+    /// the bus has ended.
     pub async fn invalidate(&self, key: &K) -> Result<(), StoreError> {
         self.replica.invalidate(key).await
     }
 
-    /// How many invalidations Redis has not taken yet; `None` for that of the whole map.
+    /// Returns how many invalidations Redis has not accepted yet; `None` if the whole map is
+    /// invalidated.
     pub fn pending_invalidations(&self) -> Option<usize> {
         self.replica.lock().invalid.len()
     }
 
-    /// The entry; where there is none, `loader` is asked for it, and all processes find what it
-    /// returns. It runs once for all tasks of a process that want this entry at the same time, and
-    /// all of them get what comes of it. Where the task that runs it is dropped, another's runs.
+    /// Returns the entry. If there is none, calls `loader` and stores the value that it returns for
+    /// all processes. The loader runs once for all tasks of a process that want this entry at the
+    /// same time, and all of them get its result. If the task that runs it is dropped, the loader
+    /// of another task runs.
     ///
-    /// What is changed or [invalidated](Self::invalidate) while the loader runs was loaded too
-    /// early: it is returned to those who waited, and kept nowhere. While Redis is away, the loader
-    /// runs each time.
+    /// If the entry is changed or [invalidated](Self::invalidate) while the loader runs, the loaded
+    /// value may be out of date: it is returned to the waiting tasks and not stored. While Redis is
+    /// unreachable, the loader runs each time.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -237,7 +243,7 @@ where
     ///
     /// # Errors
     ///
-    /// When the loader fails, or what lies in Redis cannot be read here.
+    /// When the loader fails, or the entry in Redis cannot be decoded.
     pub async fn get_or_load<F, Fut, E>(
         &self,
         key: &K,
@@ -251,10 +257,10 @@ where
         loader::get_or_load(&self.replica, key, loader).await
     }
 
-    /// As [`get_or_load`](Self::get_or_load), with a loader that may find that there is no value. That
-    /// is remembered, too, so that a missing row is not asked for each time:
-    /// [`negative_ttl`](crate::MapOptions::negative_ttl) says for how long. `get` and `all` take such an entry
-    /// for none, and so does `get_or_load`, which asks its loader.
+    /// As [`get_or_load`](Self::get_or_load), with a loader that may find no value. That is stored,
+    /// too, for the [`negative_ttl`](crate::MapOptions::negative_ttl), so that a missing row is not
+    /// loaded each time. `get` and `all` treat such an entry as absent, and `get_or_load` calls its
+    /// loader.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -285,8 +291,9 @@ where
         loader::get_or_load_optional(&self.replica, key, loader, true).await
     }
 
-    /// The changes of one entry from now on, made by any process. Where the entry is not at hand, it is
-    /// not known whether it changes: the next check tells what it is, even if nobody changed it.
+    /// Watches one entry for changes by any process. If the entry is not cached, a change of it
+    /// cannot be told from a first read: the next comparison with Redis yields its state even if
+    /// nobody changed it.
     ///
     /// ```
     /// # use tidings::{EntryState, prelude::*};
@@ -306,7 +313,7 @@ where
         watch::watch_entry(&self.replica, key)
     }
 
-    /// Which entries change from now on, by any process.
+    /// Watches the whole map for changes by any process.
     ///
     /// ```
     /// # use tidings::{MapChange, prelude::*};
@@ -327,7 +334,7 @@ where
         watch::watch_all(&self.replica)
     }
 
-    /// Takes all entries out. It also cures a map whose key in Redis has something else.
+    /// Removes all entries, also if a foreign value lies under the map's key in Redis.
     ///
     /// # Errors
     ///
@@ -336,17 +343,18 @@ where
         self.replica.clear().await
     }
 
-    /// How many entries there are in Redis, including those whose time to live is over and that were
-    /// not overwritten yet, and those that say that there is no value.
+    /// Returns the number of entries in Redis. It includes expired entries that were not
+    /// overwritten yet, and entries that say that there is no value.
     ///
     /// # Errors
     ///
-    /// When Redis is away, refuses or does not answer, or something else lies under the key.
+    /// When Redis is unreachable, refuses or does not answer, or a foreign value lies under the
+    /// key.
     pub async fn len(&self) -> Result<u64, LoadError> {
         self.replica.len().await
     }
 
-    /// Whether there is no entry in Redis.
+    /// Returns whether there is no entry in Redis.
     ///
     /// # Errors
     ///
@@ -355,8 +363,8 @@ where
         Ok(self.len().await? == 0)
     }
 
-    /// All entries in Redis, read in steps: of what changes meanwhile, it may be either. Those that
-    /// cannot be read here are left out, and reported as
+    /// Returns all entries in Redis, read in steps: an entry that changes during the call may be
+    /// the old or the new one. Entries that cannot be decoded are left out, and reported as
     /// [`Failure::Shared`](crate::Failure::Shared).
     ///
     /// # Errors
@@ -371,8 +379,8 @@ where
         Ok(all)
     }
 
-    /// `None` while what is at hand is, as far as is known, what Redis has; else since when nothing
-    /// was heard of changes.
+    /// Returns since when cached entries may be out of date because no change was received; `None`
+    /// if, as far as is known, they are equal to Redis.
     pub fn stale_since(&self) -> Option<Instant> {
         self.replica.lock().stale_since
     }

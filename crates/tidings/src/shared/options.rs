@@ -1,20 +1,24 @@
-//! How a value is shared.
+//! `SharedOptions` of a shared value, and `Shareable`, the bound of its type.
 
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::task::FOREVER;
 
-/// What travels in a notice must leave room in its frame.
-const MOST_INLINE: usize = 64 << 10;
+/// An inlined value must leave room in its frame.
+const MAX_INLINE: usize = 64 << 10;
 
-/// How what is written of a shared value lies in Redis and is announced. It holds for what is
-/// written through the handle that was made with it: [`Bus::shared_with`](crate::Bus::shared_with).
+/// Options of a shared value: its time to live, and how it is announced and restored. They apply to
+/// writes through the handle that was created with them by
+/// [`Bus::shared_with`](crate::Bus::shared_with).
 ///
 /// | | default |
 /// |---|---|
-/// | [`ttl`](Self::ttl) | without an end |
-/// | [`inline_up_to`](Self::inline_up_to) | no value travels with its notice |
-/// | [`when_lost`](Self::when_lost) | the last copy is kept, and marked |
+/// | [`ttl`](Self::ttl) | none |
+/// | [`inline_up_to`](Self::inline_up_to) | 0: no value is sent with its notification |
+/// | [`when_lost`](Self::when_lost) | the last copy is kept and marked |
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,8 +29,8 @@ const MOST_INLINE: usize = 64 << 10;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let bus = Bus::builder("memory:sharing-docs").start().await?;
-/// let sharing = SharedOptions::new().ttl(Duration::from_secs(60)).inline(1_024);
-/// let leader = bus.shared_with::<String>("leader", sharing)?;
+/// let options = SharedOptions::new().ttl(Duration::from_secs(60)).inline_up_to(1_024);
+/// let leader = bus.shared_with::<String>("leader", options)?;
 /// leader.set(&"api-3".to_owned()).await?;
 /// # Ok(())
 /// # }
@@ -39,32 +43,31 @@ pub struct SharedOptions {
     pub(crate) when_lost: Option<WhenLost>,
 }
 
-/// What becomes of the copies of a value that Redis lost: it restarted without its data, evicted the
-/// key, or another program deleted it, with `FLUSHALL` for example. A value that was
-/// [cleared](crate::Shared::clear), or whose [time to live](SharedOptions::ttl) is over, was not
-/// lost.
+/// The policy for a value that Redis lost because it restarted without its data, evicted the key,
+/// or another program deleted it, for example with `FLUSHALL`. A value that was
+/// [cleared](crate::Shared::clear) or whose [time to live](SharedOptions::ttl) ended is not lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenLost {
-    /// Each process keeps its last copy, which says that it is [lost](crate::Freshness::Lost).
+    /// Each process keeps its last copy, marked as [lost](crate::Freshness::Lost).
     #[default]
     Keep,
     /// The value is `None` in every process.
     Clear,
-    /// The processes write their newest copy back. What was set since the loss is not overwritten,
-    /// and what was cleared stays cleared.
+    /// The processes write their newest copy back. A value that was set after the loss is not
+    /// overwritten, and a cleared value stays cleared.
     Restore,
 }
 
 impl SharedOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long a value lies in Redis after it was written last; at least 1 ms. Redis says nothing
-    /// when it goes: who has a copy finds that at the next
-    /// [check](crate::BusBuilder::refresh_interval).
+    /// Sets the time after which Redis removes the value, counted from its last write; at least 1
+    /// ms. Redis does not notify of that: other processes find it at their next
+    /// [refresh](crate::BusBuilder::refresh_interval).
     pub fn ttl(self, time: Duration) -> Self {
         let time = time.clamp(Duration::from_millis(1), FOREVER);
         Self {
@@ -73,9 +76,9 @@ impl SharedOptions {
         }
     }
 
-    /// What becomes of the copies when Redis loses the value; by default each process keeps its own.
-    /// Give every process the same policy: on one bus, the policy that was given last holds for all
-    /// handles of the value.
+    /// Sets the policy for a value that Redis loses; by default each process keeps its copy. Give
+    /// every process the same policy. On one bus, the policy given last applies to all handles of
+    /// the value.
     ///
     /// ```
     /// use tidings::prelude::*;
@@ -84,8 +87,8 @@ impl SharedOptions {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let bus = Bus::builder("memory:when-lost-docs").start().await?;
-    /// let sharing = SharedOptions::new().when_lost(WhenLost::Restore);
-    /// let prices = bus.shared_with::<Vec<u32>>("prices", sharing)?;
+    /// let options = SharedOptions::new().when_lost(WhenLost::Restore);
+    /// let prices = bus.shared_with::<Vec<u32>>("prices", options)?;
     /// # prices.set(&vec![1]).await?;
     /// # Ok(())
     /// # }
@@ -97,14 +100,27 @@ impl SharedOptions {
         }
     }
 
-    /// Values of up to so many bytes of JSON travel with their notice, so that nobody has to read
-    /// them. For small values that many processes have and that change seldom; at most 64 KiB. It does
-    /// nothing on a bus that writes MessagePack: notices are JSON, and the same value read from either
-    /// need not be equal. A value of 32 levels does not travel, as its notification has one more.
+    /// Sends values of up to this many bytes of JSON with their change notification, so that the
+    /// other processes need not read them. Use it for small values that many processes have and
+    /// that change seldom; at most 64 KiB. It has no effect on a bus that writes MessagePack:
+    /// notifications are JSON, and a value decoded from it may differ. A value of 32 levels is
+    /// never inlined, as its notification has one level more.
     pub fn inline_up_to(self, bytes: usize) -> Self {
         Self {
-            inline: bytes.min(MOST_INLINE),
+            inline: bytes.min(MAX_INLINE),
             ..self
         }
     }
 }
+
+/// A type whose values processes can share: `serde` serializes and deserializes it, and threads can
+/// share it. It is implemented for all such types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a shared value",
+    label = "serde cannot serialize and deserialize this type, or threads cannot share it",
+    note = "add `#[derive(Serialize, Deserialize)]` to `{Self}`; it must be `Send + Sync + 'static`"
+)]
+pub trait Shareable: Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Shareable for T {}

@@ -1,7 +1,7 @@
-//! Keeps what a bus has of shared values as true as Redis: one task for all of them.
+//! The task that keeps all replicas of a bus equal to Redis.
 //!
-//! A copy is never older than the last notification of it, else than the last reconnect, gap or
-//! message that could not be read, else than the last check, once in [`EVERY`].
+//! A replica is as new as its last change notification, reconnect, gap, unreadable message, or
+//! periodic comparison ([`REFRESH_INTERVAL`]), whichever came last.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,111 +11,80 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant as Clock, sleep_until, timeout};
+use tokio::time::{Instant as Clock, sleep_until};
 
 use crate::error::send_failure::SendFailure;
-use crate::keyspace::Keyspace;
 use crate::keyspace::access::Availability;
 use crate::keyspace::answer::KeyError;
 use crate::keyspace::stamp::Stamp;
 use crate::observe::health::HealthState;
 use crate::shared::refresh::{Outcome, RefreshState, Round};
+use crate::shared::replica::{Replica, in_time};
 use crate::task::panic::panic_text;
 use crate::task::random::jitter;
 use crate::task::stage::Stage;
 
-/// How often all copies are compared with Redis, before chance changes it by a fifth.
-pub(crate) const EVERY: Duration = Duration::from_secs(30);
+/// The default interval between comparisons of all replicas with Redis, before jitter.
+pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The waits between attempts to read what could not be read, although Redis is there.
+/// The delays between attempts if Redis is reachable and did not answer as expected.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
+const MAX_RETRY: Duration = Duration::from_secs(5);
 
-/// What this process has of something that is shared: one value, or the cache of a map.
-pub(crate) trait Replica: Send + Sync {
-    /// The hash in Redis whose fields `version` and `nonce` are its stamp.
-    fn key(&self) -> &str;
-
-    /// The stamp of what is here; `None` where only another reading can tell.
-    fn stamp(&self) -> Option<Stamp>;
-
-    /// What the keeper knows of it: [`Reconciler::refresh_state`] gives it.
-    fn refresh_state(&self) -> &RefreshState;
-
-    /// Redis holds the same.
-    fn confirm(&self);
-
-    /// Redis holds something else, or may: reads it again. Only the keeper calls this, one call at a
-    /// time, so no older answer can come after a newer one. It ends well where Redis answered,
-    /// whatever that answer is worth; it has this time for that.
-    fn refresh(
-        self: Arc<Self>,
-        keyspace: Arc<dyn Keyspace>,
-        patience: Duration,
-    ) -> BoxFuture<'static, Outcome>;
-
-    /// Nothing has been heard since then: what is here may be old.
-    fn became_unreachable(&self, since: Instant);
-
-    /// Sends what Redis has not taken yet, before the bus ends; what it does not take by this time is
-    /// reported.
-    fn settle(self: Arc<Self>, _deadline: Clock) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
-
-/// What a keeper watches.
-pub(crate) struct Watched {
+/// The signals and settings of a reconciler.
+pub(crate) struct ReconcilerInputs {
     pub(crate) stage: watch::Receiver<Stage>,
-    pub(crate) way: watch::Receiver<Availability>,
+    pub(crate) availability: watch::Receiver<Availability>,
     pub(crate) missed: watch::Receiver<u64>,
     pub(crate) unread: watch::Receiver<()>,
     pub(crate) health: Arc<HealthState>,
-    /// How long an answer of Redis may take.
-    pub(crate) patience: Duration,
-    /// How often all copies are compared with Redis.
+    /// The limit for one answer of Redis.
+    pub(crate) timeout: Duration,
+    /// The interval between comparisons of all replicas with Redis.
     pub(crate) every: Duration,
 }
 
 /// The handle to the task.
 pub(crate) struct Reconciler {
     replicas: Mutex<Vec<Weak<dyn Replica>>>,
-    /// A copy is behind.
+    /// Notified when a replica requests a refresh.
     wake: Arc<Notify>,
     stage: watch::Receiver<Stage>,
-    /// Ends with the task.
+    /// Closed when the task ends.
     running: watch::Receiver<()>,
 }
 
 impl Reconciler {
-    /// A keeper, and the task that it needs.
-    pub(crate) fn new(watched: Watched) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
+    /// Returns a reconciler and its task.
+    pub(crate) fn new(
+        inputs: ReconcilerInputs,
+    ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (is_running, running) = watch::channel(());
         let reconciler = Arc::new(Self {
             replicas: Mutex::default(),
             wake: Arc::default(),
-            stage: watched.stage,
+            stage: inputs.stage,
             running,
         });
         let reconciling = ReconcileTask {
             reconciler: Arc::clone(&reconciler),
             _is_running: is_running,
-            way: watched.way,
-            missed: watched.missed,
-            unread: watched.unread,
-            health: watched.health,
-            patience: watched.patience,
-            every: watched.every,
-            check: Clock::now() + by_chance(watched.every),
+            availability: inputs.availability,
+            missed: inputs.missed,
+            unread: inputs.unread,
+            health: inputs.health,
+            timeout: inputs.timeout,
+            every: inputs.every,
+            check: Clock::now() + jittered(inputs.every),
             work: FuturesUnordered::new(),
-            comparing: Comparing::No,
+            comparison: Comparison::Idle,
             failures: 0,
             has_failed: false,
         };
         (reconciler, reconciling.run())
     }
 
-    /// What a new copy is cared for with.
+    /// Returns the refresh state for a new replica.
     pub(crate) fn refresh_state(&self) -> RefreshState {
         RefreshState::new(
             Arc::clone(&self.wake),
@@ -124,17 +93,17 @@ impl Reconciler {
         )
     }
 
-    /// Keeps this copy true, for as long as somebody has it.
+    /// Adds a replica, for as long as it is used.
     pub(crate) fn add(&self, replica: Weak<dyn Replica>) {
         let mut replicas = self.lock();
         replicas.retain(|replica| replica.strong_count() > 0);
         replicas.push(replica);
     }
 
-    /// Sends what Redis has not taken yet, before the bus ends.
-    pub(crate) async fn settle(&self, deadline: Clock) {
-        let settling = self.replicas().into_iter();
-        join_all(settling.map(|replica| replica.settle(deadline))).await;
+    /// Sends the writes that Redis has not accepted yet, before the bus ends.
+    pub(crate) async fn flush(&self, deadline: Clock) {
+        let flushing = self.replicas().into_iter();
+        join_all(flushing.map(|replica| replica.flush(deadline))).await;
     }
 
     fn replicas(&self) -> Vec<Arc<dyn Replica>> {
@@ -146,52 +115,52 @@ impl Reconciler {
     }
 }
 
-/// The task, which keeps nothing of the bus alive.
+/// The task. It keeps nothing of the bus alive.
 struct ReconcileTask {
     reconciler: Arc<Reconciler>,
     _is_running: watch::Sender<()>,
-    way: watch::Receiver<Availability>,
+    availability: watch::Receiver<Availability>,
     missed: watch::Receiver<u64>,
     unread: watch::Receiver<()>,
     health: Arc<HealthState>,
-    /// How long Redis may take to answer.
-    patience: Duration,
+    /// The limit for one answer of Redis.
+    timeout: Duration,
     every: Duration,
-    /// When all copies are compared, if nothing makes that necessary before.
+    /// The time of the next comparison, unless an event causes one before.
     check: Clock,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
-    comparing: Comparing,
-    /// How many questions in a row Redis did not answer as it should.
+    comparison: Comparison,
+    /// The number of failed requests in a row.
     failures: u32,
-    /// Whether one was among them since the last comparison.
+    /// A request failed since the last comparison.
     has_failed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Comparing {
-    No,
-    UnderWay,
-    /// There was another reason to doubt after it was begun.
-    OnceMore,
+enum Comparison {
+    Idle,
+    Running,
+    /// Another comparison was requested after it began.
+    RunningAgain,
 }
 
-/// What Redis answered.
+/// A finished request.
 enum Done {
     Compared(Vec<Arc<dyn Replica>>, Result<Vec<Found>, SendFailure>),
     Refreshed(Arc<dyn Replica>, Round, Outcome),
 }
 
-/// The stamp under a key, or why there is none to be had.
+/// The stamp under a key, or why it cannot be read.
 type Found = Result<Stamp, KeyError>;
 
-/// However it ends, nobody waits for it in vain, and nothing passes for new.
+/// Releases all waiting callers and marks all replicas as stale, also after a panic.
 impl Drop for ReconcileTask {
     fn drop(&mut self) {
         self.work.clear();
-        let received = self.received();
+        let last_received = self.last_received();
         for replica in self.reconciler.replicas() {
             replica.refresh_state().interrupt(SendFailure::Closed);
-            replica.became_unreachable(received);
+            replica.became_unreachable(last_received);
         }
     }
 }
@@ -200,179 +169,174 @@ impl ReconcileTask {
     async fn run(mut self) {
         let mut stage = self.reconciler.stage.clone();
         tokio::select! {
-            () = self.keep() => {}
+            () = self.run_until_closed() => {}
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
         }
     }
 
-    async fn keep(&mut self) {
+    async fn run_until_closed(&mut self) {
         loop {
             let wake = Arc::clone(&self.reconciler.wake);
             tokio::select! {
-                changed = self.way.changed() => match changed {
-                    Ok(()) => self.go_another_way(),
+                changed = self.availability.changed() => match changed {
+                    Ok(()) => self.connection_changed(),
                     Err(_) => return,
                 },
                 changed = self.missed.changed() => match changed {
-                    Ok(()) => self.doubt_all(),
+                    Ok(()) => self.compare_all(),
                     Err(_) => return,
                 },
                 changed = self.unread.changed() => match changed {
                     Ok(()) => self.compare_soon(FIRST_RETRY),
                     Err(_) => return,
                 },
-                () = wake.notified() => self.refresh_those_behind(),
-                Some(done) = self.work.next() => self.take_in(done),
+                () = wake.notified() => self.refresh_outdated(),
+                Some(done) = self.work.next() => self.handle_done(done),
                 () = sleep_until(self.check) => {
-                    self.check = Clock::now() + by_chance(self.every);
-                    self.doubt_all();
+                    self.check = Clock::now() + jittered(self.every);
+                    self.compare_all();
                 }
             }
         }
     }
 
-    /// The connection was lost, or is another: no answer comes any more.
-    fn go_another_way(&mut self) {
+    /// The connection was lost or replaced: no answer to earlier requests comes.
+    fn connection_changed(&mut self) {
         self.work.clear();
-        self.comparing = Comparing::No;
-        let is_unreachable = self.way.borrow_and_update().is_err();
-        let received = self.received();
+        self.comparison = Comparison::Idle;
+        let is_unreachable = self.availability.borrow_and_update().is_err();
+        let last_received = self.last_received();
         for replica in self.reconciler.replicas() {
             replica.refresh_state().interrupt(SendFailure::Lost);
             if is_unreachable {
-                replica.became_unreachable(received);
+                replica.became_unreachable(last_received);
             }
         }
-        self.doubt_all();
+        self.compare_all();
     }
 
-    fn received(&self) -> Instant {
+    fn last_received(&self) -> Instant {
         self.health.last_received().unwrap_or_else(Instant::now)
     }
 
-    /// Asks for the stamps of all copies, and reads those again that have another.
-    fn doubt_all(&mut self) {
-        self.refresh_those_behind();
-        let Ok(keyspace) = self.way.borrow().clone() else {
+    /// Compares the stamps of all replicas with Redis, and refreshes those that differ.
+    fn compare_all(&mut self) {
+        self.refresh_outdated();
+        let Ok(keyspace) = self.availability.borrow().clone() else {
             return;
         };
-        if self.comparing != Comparing::No {
-            self.comparing = Comparing::OnceMore;
+        if self.comparison != Comparison::Idle {
+            self.comparison = Comparison::RunningAgain;
             return;
         }
         let replicas = self.reconciler.replicas();
         if replicas.is_empty() {
             return;
         }
-        self.comparing = Comparing::UnderWay;
+        self.comparison = Comparison::Running;
         let keys = replicas
             .iter()
             .map(|replica| replica.key().to_owned())
             .collect();
-        let patience = self.patience;
+        let timeout = self.timeout;
         self.work.push(Box::pin(async move {
-            let found = in_time(patience, async {
+            let found = in_time(timeout, async {
                 keyspace.stamps(keys).await.map_err(KeyError::into_reason)
             });
             Done::Compared(replicas, found.await)
         }));
     }
 
-    fn refresh_those_behind(&mut self) {
+    fn refresh_outdated(&mut self) {
         for replica in self.reconciler.replicas() {
-            self.refresh_if_behind(replica);
+            self.refresh_if_outdated(replica);
         }
     }
 
-    fn refresh_if_behind(&mut self, replica: Arc<dyn Replica>) {
+    fn refresh_if_outdated(&mut self, replica: Arc<dyn Replica>) {
         let Some(round) = replica.refresh_state().begin() else {
             return;
         };
-        let keyspace = match &*self.way.borrow() {
+        let keyspace = match &*self.availability.borrow() {
             Ok(keyspace) => Arc::clone(keyspace),
             Err(reason) => return replica.refresh_state().end(round, Err(reason.clone())),
         };
-        let patience = self.patience;
+        let timeout = self.timeout;
         self.work.push(Box::pin(async move {
-            // The application's keys and values run here, too, and must not end what keeps all others.
-            let refreshing = async { Arc::clone(&replica).refresh(keyspace, patience).await };
+            // The code of the application's keys and values runs here and must not end this task.
+            let refreshing = async { Arc::clone(&replica).refresh(keyspace, timeout).await };
             let outcome = AssertUnwindSafe(refreshing).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| {
-                let words = format!("it panicked: {}", panic_text(&*panic));
-                tracing::error!(key = replica.key(), words, "a copy could not be read again");
-                Err(SendFailure::Refused(words.into()))
+                let text = panic_text(&*panic);
+                tracing::error!(
+                    key = replica.key(),
+                    panic = text,
+                    "cannot refresh a shared replica"
+                );
+                Err(SendFailure::Refused(format!("it panicked: {text}").into()))
             });
             Done::Refreshed(replica, round, outcome)
         }));
     }
 
-    fn take_in(&mut self, done: Done) {
+    fn handle_done(&mut self, done: Done) {
         match done {
             Done::Compared(replicas, Ok(found)) => {
-                let again = self.comparing == Comparing::OnceMore;
-                self.comparing = Comparing::No;
+                let again = self.comparison == Comparison::RunningAgain;
+                self.comparison = Comparison::Idle;
                 if !std::mem::take(&mut self.has_failed) {
                     self.failures = 0;
                 }
-                self.judge(replicas, found);
+                self.apply_stamps(replicas, found);
                 if again {
-                    self.doubt_all();
+                    self.compare_all();
                 }
             }
             Done::Compared(_, Err(_)) => {
-                self.comparing = Comparing::No;
+                self.comparison = Comparison::Idle;
                 self.has_failed = true;
-                self.try_later();
+                self.retry_later();
             }
             Done::Refreshed(replica, round, outcome) => {
                 if outcome.is_err() {
-                    // It is known to be old, or not known to be new.
+                    // It is out of date, or may be.
                     replica.became_unreachable(Instant::now());
                     self.has_failed = true;
-                    self.try_later();
+                    self.retry_later();
                 }
                 replica.refresh_state().end(round, outcome);
-                self.refresh_if_behind(replica);
+                self.refresh_if_outdated(replica);
             }
         }
     }
 
-    fn judge(&mut self, replicas: Vec<Arc<dyn Replica>>, found: Vec<Found>) {
+    fn apply_stamps(&mut self, replicas: Vec<Arc<dyn Replica>>, found: Vec<Found>) {
         for (replica, found) in replicas.into_iter().zip(found) {
             let is_same = found.is_ok_and(|stamp| Some(stamp) == replica.stamp());
             if !is_same || catch_unwind(AssertUnwindSafe(|| replica.confirm())).is_err() {
-                // Where there is no stamp, the attempt to read it says what is wrong.
-                replica.refresh_state().behind();
-                self.refresh_if_behind(replica);
+                // If there is no stamp, the refresh finds out why.
+                replica.refresh_state().request_refresh();
+                self.refresh_if_outdated(replica);
             }
         }
     }
 
-    /// Redis is there, and did not answer as it should: all copies are compared after a while, which
-    /// finds what could not be read now.
-    fn try_later(&mut self) {
+    /// Redis is reachable and did not answer as expected: schedules a comparison of all replicas.
+    fn retry_later(&mut self) {
         let delay = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(16));
         self.failures += 1;
-        self.compare_soon(by_chance(delay.min(LONGEST_RETRY)));
+        self.compare_soon(jittered(delay.min(MAX_RETRY)));
     }
 
-    /// Compares all copies after this time at the latest: once, however often it is called until
-    /// then. So a program that publishes garbage does not decide how often Redis is asked.
+    /// Compares all replicas after this time at the latest: once, however often it is called. So a
+    /// program that publishes garbage cannot cause more requests to Redis.
     fn compare_soon(&mut self, delay: Duration) {
         self.check = self.check.min(Clock::now() + delay);
     }
 }
 
-pub(super) async fn in_time<T>(
-    patience: Duration,
-    asking: impl Future<Output = Result<T, SendFailure>>,
-) -> Result<T, SendFailure> {
-    let answer = timeout(patience, asking).await;
-    answer.unwrap_or(Err(SendFailure::TimedOut(patience)))
-}
-
-/// Up to a fifth more or less: the processes of a fleet must not all ask at once.
-fn by_chance(time: Duration) -> Duration {
+/// Adds jitter of ±20 %, so that the processes of a fleet do not all send requests at once.
+fn jittered(time: Duration) -> Duration {
     jitter(time, 0.8..1.2)
 }
 
@@ -383,13 +347,14 @@ mod tests {
 
     use super::*;
     use crate::Bus;
+    use crate::keyspace::Keyspace;
 
-    /// What ends the keeper where its key is asked for.
+    /// A replica that makes the reconciler panic.
     struct Trap(RefreshState);
 
     impl Replica for Trap {
         fn key(&self) -> &str {
-            panic!("a mistake of ours")
+            panic!("on purpose")
         }
 
         fn stamp(&self) -> Option<Stamp> {
@@ -414,8 +379,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_a_keeper_that_has_panicked_is_released() {
-        let bus = Bus::builder("memory:keeper-panics").start().await.unwrap();
+    async fn a_panic_of_the_reconciler_releases_all_waiting_callers() {
+        let bus = Bus::builder("memory:reconciler-panics")
+            .start()
+            .await
+            .unwrap();
         let reconciler = bus.inner.reconciler();
         let trap = Arc::new(Trap(reconciler.refresh_state()));
         reconciler.add(Arc::downgrade(&trap) as _);

@@ -1,4 +1,4 @@
-//! What a keeper knows of one copy: in which round of reading it is, and who waits for one.
+//! The refresh rounds of one replica, and waiting for them. No I/O.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,34 +8,34 @@ use tokio::sync::{Notify, watch};
 use crate::error::send_failure::SendFailure;
 use crate::task::stage::Stage;
 
-/// How a round of reading ended: well where Redis answered, whatever the answer is worth.
+/// The result of a refresh: `Ok` if Redis answered, even with something that cannot be decoded.
 pub(crate) type Outcome = Result<(), SendFailure>;
 
-/// One reading of a copy. Rounds are numbered from 1, and come one after the other.
+/// One refresh of a replica. Rounds are numbered from 1 and never overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Round(u64);
 
-/// A moment in which nothing was being read. See [`RefreshState::if_undisturbed`].
+/// A moment without a refresh in progress, for [`RefreshState::if_undisturbed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IdleToken(Round, ConnectionEpoch);
 
-/// The time of one way to Redis, which may be another server than the one before.
+/// The time during which one connection to Redis lasts. The next one may lead to another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionEpoch(u64);
 
 pub(crate) struct RefreshState {
     rounds: Mutex<Rounds>,
     ended: watch::Sender<(Round, Outcome)>,
-    /// Wakes the keeper.
+    /// Wakes the reconciler.
     wake: Arc<Notify>,
     stage: watch::Receiver<Stage>,
-    /// Says nothing, and ends with the keeper.
+    /// Closed when the reconciler ends.
     reconciler: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
 struct Rounds {
-    /// The last one that somebody wants.
+    /// The last requested round.
     wanted: Round,
     begun: Round,
     ended: Round,
@@ -63,20 +63,20 @@ impl RefreshState {
         }
     }
 
-    /// Redis holds something newer: it is read, as soon as the reading that is under way has ended.
-    /// However often this is said meanwhile, it is read once.
-    pub(crate) fn behind(&self) {
+    /// Requests a refresh that begins after this call. Requests during a refresh are answered by
+    /// the one round after it.
+    pub(crate) fn request_refresh(&self) {
         self.want(|rounds| rounds.begun.next());
     }
 
-    /// Waits for a reading that begins from now on.
+    /// Requests a refresh that begins after this call, and waits for it.
     pub(crate) async fn refreshed(&self) -> Outcome {
         let round = self.want(|rounds| rounds.begun.next());
         self.end_of(round).await
     }
 
-    /// Waits for a reading; one that is under way will do.
-    pub(crate) async fn joined(&self) -> Outcome {
+    /// Waits for the refresh in progress, or else requests one.
+    pub(crate) async fn join_refresh(&self) -> Outcome {
         let round = self.want(|rounds| {
             if rounds.begun > rounds.ended {
                 rounds.begun
@@ -87,7 +87,7 @@ impl RefreshState {
         self.end_of(round).await
     }
 
-    /// The moment, if nothing is being read.
+    /// Returns a token if no refresh is in progress.
     pub(crate) fn idle(&self) -> Option<IdleToken> {
         let rounds = self.lock();
         rounds.idle()
@@ -97,9 +97,9 @@ impl RefreshState {
         self.lock().epoch
     }
 
-    /// Changes the copy, if nothing has been read since that moment, and the way to Redis is the same: no answer that is older than
-    /// this change can come after it, and what was read instead was no newer than it. `None` where
-    /// it has to be read again. `change` must be quick.
+    /// Changes the replica, if there was no refresh since `since` and the connection is the same:
+    /// then no answer that is older than the change can come after it. Returns `None` if the
+    /// replica must be refreshed instead. `change` runs under the lock and must be quick.
     pub(crate) fn if_undisturbed<T>(
         &self,
         since: Option<IdleToken>,
@@ -110,7 +110,7 @@ impl RefreshState {
         is_idle.then(change).flatten()
     }
 
-    /// The round that is to be read now, if one is wanted and none is under way.
+    /// Begins the requested round, if there is one and none is in progress.
     pub(super) fn begin(&self) -> Option<Round> {
         let mut rounds = self.lock();
         let is_due = rounds.wanted > rounds.begun && rounds.begun == rounds.ended;
@@ -126,21 +126,21 @@ impl RefreshState {
         let _ = self.ended.send_replace((round, outcome));
     }
 
-    /// The way to Redis is another: what the former one did may never have been. The round that is
-    /// under way, if one is, ends without an answer.
+    /// The connection was lost or replaced, and the server may have lost earlier writes. Ends the
+    /// round in progress, if there is one, with this failure.
     pub(super) fn interrupt(&self, reason: SendFailure) {
         let mut rounds = self.lock();
         rounds.epoch.0 += 1;
-        let under_way = (rounds.begun > rounds.ended).then_some(rounds.begun);
+        let in_progress = (rounds.begun > rounds.ended).then_some(rounds.begun);
         drop(rounds);
-        if let Some(round) = under_way {
+        if let Some(round) = in_progress {
             self.end(round, Err(reason));
         }
     }
 
-    fn want(&self, which: impl FnOnce(&Rounds) -> Round) -> Round {
+    fn want(&self, choose: impl FnOnce(&Rounds) -> Round) -> Round {
         let mut rounds = self.lock();
-        let round = which(&rounds);
+        let round = choose(&rounds);
         if round > rounds.wanted {
             rounds.wanted = round;
             self.wake.notify_one();
@@ -158,7 +158,7 @@ impl RefreshState {
                 Err(_) => Err(SendFailure::Closed),
             },
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Err(SendFailure::Closed),
-            // Its task panicked, or its runtime is gone: nobody reads this any more.
+            // The reconciler panicked, or its runtime ended.
             _ = reconciler.changed() => Err(SendFailure::Closed),
         }
     }
@@ -196,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn what_falls_behind_while_it_is_read_is_read_once_more() {
+    fn requests_during_a_refresh_cause_one_more_refresh() {
         let refresh_state = refresh_state();
         assert_eq!(refresh_state.begin(), None);
-        refresh_state.behind();
+        refresh_state.request_refresh();
         let first = refresh_state.begin().unwrap();
-        refresh_state.behind();
-        refresh_state.behind();
+        refresh_state.request_refresh();
+        refresh_state.request_refresh();
         assert_eq!(refresh_state.begin(), None);
         refresh_state.end(first, Ok(()));
         let second = refresh_state.begin().unwrap();
@@ -211,12 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_was_overtaken_by_a_reading_is_not_made() {
+    fn a_change_is_not_applied_after_a_refresh() {
         let refresh_state = refresh_state();
         let before = refresh_state.idle();
         assert_eq!(refresh_state.if_undisturbed(before, || Some(1)), Some(1));
 
-        refresh_state.behind();
+        refresh_state.request_refresh();
         let round = refresh_state.begin().unwrap();
         assert_eq!(refresh_state.idle(), None);
         assert_eq!(refresh_state.if_undisturbed(before, || Some(2)), None);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_server_accepted_is_not_put_here() {
+    fn a_change_is_not_applied_after_the_connection_changed() {
         let refresh_state = refresh_state();
         let before = refresh_state.idle();
         refresh_state.interrupt(SendFailure::Lost);

@@ -1,4 +1,4 @@
-//! What a bus shares under which name, and what it hears of that.
+//! The replicas of a bus by name. Receives their change notifications.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -11,30 +11,29 @@ use crate::error::failure::Failure;
 use crate::error::shared::SharedError;
 use crate::observe::reports::Reports;
 use crate::receive::control::{ControlEvent, ControlListener};
-use crate::shared::reconciler::Replica;
+use crate::shared::replica::Replica;
 use crate::task::panic::caught;
 
-/// What an event says that announces a change.
+/// The payload of a change notification.
 pub(crate) trait ChangeNotification: DeserializeOwned + 'static {
-    /// The event's name.
     const EVENT: &'static str;
 
-    /// Who hears it, for people.
-    const HEARERS: &'static str;
+    /// The name of its receiver in failures.
+    const HANDLER: &'static str;
 
-    /// The name of what was changed.
+    /// The name of the changed value or map.
     fn name(&self) -> &str;
 }
 
-/// What changes are announced of: a shared value or map of any type.
+/// A replica that receives change notifications: a shared value or map of any type.
 pub(crate) trait ChangeListener<A>: Replica + Any {
-    /// Takes note of a change, and waits for nothing.
-    fn receive(&self, announced: A, event: &ControlEvent<'_>);
+    /// Applies a change without blocking.
+    fn receive(&self, notification: A, event: &ControlEvent<'_>);
 
     fn type_name(&self) -> &'static str;
 }
 
-/// The shared values, or maps, of one bus, for as long as somebody has them.
+/// The shared values, or maps, of one bus, for as long as they are used.
 pub(crate) struct ReplicaRegistry<A> {
     by_name: Mutex<HashMap<String, Weak<dyn ChangeListener<A>>>>,
     reports: Arc<Reports>,
@@ -48,7 +47,7 @@ impl<A: ChangeNotification> ReplicaRegistry<A> {
         })
     }
 
-    /// What has this name, made if it is not there.
+    /// Returns the replica of this name, which `make` creates if there is none.
     pub(crate) fn get_or_insert<V: ChangeListener<A>>(
         &self,
         name: &str,
@@ -81,26 +80,30 @@ impl<A> ReplicaRegistry<A> {
 
 impl<A: ChangeNotification> ControlListener for ReplicaRegistry<A> {
     fn receive(&self, event: &ControlEvent<'_>) {
-        let announced: A = match event.payload.decode() {
-            Ok(announced) => announced,
+        let notification: A = match event.payload.decode() {
+            Ok(notification) => notification,
             Err(source) => {
                 return self.reports.unreadable(Failure::Payload {
                     event: A::EVENT.to_owned(),
-                    handler: A::HEARERS.into(),
+                    handler: A::HANDLER.into(),
                     sender: event.from,
                     sequence: None,
                     source,
                 });
             }
         };
-        let known = self.lock().get(announced.name()).and_then(Weak::upgrade);
+        let known = self.lock().get(notification.name()).and_then(Weak::upgrade);
         let Some(known) = known else {
             return;
         };
-        // Keys and values are the application's code, and this task hears for everybody.
-        if let Err(panic) = caught(|| known.receive(announced, event)) {
-            tracing::error!(key = known.key(), panic, "a change could not be taken in");
-            known.refresh_state().behind();
+        // The code of the application's keys and values must not end this task.
+        if let Err(panic) = caught(|| known.receive(notification, event)) {
+            tracing::error!(
+                key = known.key(),
+                panic,
+                "cannot apply a change notification"
+            );
+            known.refresh_state().request_refresh();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A shared value as it was at one moment, and what a process knows of it now.
+//! `Snapshot`: a shared value at one moment, and its freshness.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::shared::options::WhenLost;
 use crate::error::shared::LoadError;
 use crate::keyspace::stamp::Stamp;
 
-/// A shared value as this process knew it at one moment. Cheap to clone; it does not change.
+/// A shared value as this process knew it at one moment. Immutable and cheap to clone.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -21,55 +21,55 @@ use crate::keyspace::stamp::Stamp;
 /// let limit = bus.shared::<u32>("limit")?;
 ///
 /// let before = limit.get().await?;
-/// assert!(before.value().is_none());                  // nobody set it yet
+/// assert!(before.value().is_none());                  // not set yet
 /// let after = limit.set(&100).await?;
 /// assert_eq!((after.value().map(|limit| **limit), after.version()), (Some(100), 1));
 /// assert!(after.stale_since().is_none() && after.problem().is_none());
 /// # Ok(())
 /// # }
 /// ```
-pub struct Snapshot<T>(Arc<Seen<T>>);
+pub struct Snapshot<T>(Arc<SnapshotInner<T>>);
 
-struct Seen<T> {
+struct SnapshotInner<T> {
     value: Option<ContainedDrop<Arc<T>>>,
-    /// Of the writing that the value is from, also when Redis lost that.
+    /// The stamp of the write that the value is from, also if Redis lost it.
     stamp: Stamp,
-    /// Whether it has a time to live, so that it may go by itself.
+    /// The value has a time to live, and Redis may remove it.
     expires: bool,
     stale_since: Option<Instant>,
     lost_since: Option<Instant>,
     problem: Option<Problem>,
 }
 
-/// How a [`Snapshot`] compares with what Redis holds.
+/// The relation of a [`Snapshot`] to the value in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Freshness {
-    /// As far as is known, it is what Redis holds.
+    /// As far as is known, Redis holds the same value.
     Fresh,
-    /// Redis is unreachable since then, and may hold another value by now.
+    /// Redis is unreachable and may hold another value.
     Stale {
-        /// When Redis was received from last.
+        /// The time of the last message from Redis.
         since: Instant,
     },
-    /// Redis held it, and lost it without anybody clearing it.
+    /// Redis lost the value; nobody cleared it.
     Lost {
-        /// When this process noticed that.
+        /// The time when this process noticed it.
         since: Instant,
     },
 }
 
-/// Something that Redis holds, and that cannot be read here.
+/// A value in Redis that cannot be decoded.
 #[derive(Clone)]
 pub(crate) struct Problem {
-    /// Of what cannot be read, where it has one.
+    /// Its stamp, if it has one.
     pub(crate) stamp: Option<Stamp>,
     pub(crate) error: LoadError,
 }
 
 impl<T> Snapshot<T> {
     pub(crate) fn new(stamp: Stamp, value: Option<ContainedDrop<Arc<T>>>) -> Self {
-        Self(Arc::new(Seen {
+        Self(Arc::new(SnapshotInner {
             value,
             stamp,
             expires: false,
@@ -79,28 +79,29 @@ impl<T> Snapshot<T> {
         }))
     }
 
-    /// The same, which may go by itself.
+    /// Sets whether the value has a time to live.
     pub(crate) fn expiring(&self, expires: bool) -> Self {
-        Self(Arc::new(Seen {
+        Self(Arc::new(SnapshotInner {
             expires,
             ..self.0.copied()
         }))
     }
 
-    /// The value; `None` when there is none: nobody set it, it was cleared, its time to live is over,
-    /// or it was lost under [`WhenLost::Clear`].
+    /// Returns the value; `None` if it was never set, was cleared or has expired, or was lost under
+    /// [`WhenLost::Clear`].
     pub fn value(&self) -> Option<&Arc<T>> {
         self.0.value.as_deref()
     }
 
-    /// How often it was written or cleared; 0 for what was never written. It is for people and
-    /// logs: a failover of Redis can take a version back, and give it to another value.
+    /// Returns how often the value was written or cleared; 0 if it was never written. Use it in
+    /// logs only: a failover of Redis can reset it and assign it to another value.
     pub fn version(&self) -> u64 {
         self.0.stamp.version
     }
 
-    /// Since when this need not be what Redis holds, because Redis is unreachable or lost it. `None`:
-    /// as far as is known, this is what it holds. [`freshness`](Self::freshness) tells the two apart.
+    /// Returns since when this may differ from the value in Redis, because Redis is unreachable or
+    /// lost it. `None`: as far as is known, it is the same. [`freshness`](Self::freshness) tells
+    /// the two causes apart.
     pub fn stale_since(&self) -> Option<Instant> {
         match self.freshness() {
             Freshness::Fresh => None,
@@ -108,7 +109,7 @@ impl<T> Snapshot<T> {
         }
     }
 
-    /// How this compares with what Redis holds: it is that, Redis is unreachable, or Redis lost it.
+    /// Returns how this relates to the value in Redis: the same, stale or lost.
     ///
     /// ```
     /// use tidings::{Freshness, Shared};
@@ -116,7 +117,7 @@ impl<T> Snapshot<T> {
     /// fn describe(limits: &Shared<u32>) -> &'static str {
     ///     match limits.peek().map(|now| now.freshness()) {
     ///         None => "not read yet",
-    ///         Some(Freshness::Fresh) => "what Redis holds",
+    ///         Some(Freshness::Fresh) => "the value in Redis",
     ///         Some(Freshness::Stale { .. }) => "Redis is unreachable",
     ///         Some(Freshness::Lost { .. }) => "Redis lost it: this is the last copy",
     ///         Some(_) => "unknown",
@@ -125,26 +126,26 @@ impl<T> Snapshot<T> {
     /// ```
     pub fn freshness(&self) -> Freshness {
         match (self.0.lost_since, self.0.stale_since) {
-            // To lose the note that a value was cleared changes nothing.
+            // The loss of the note that a value was cleared changes nothing.
             (Some(since), _) if !self.is_cleared() => Freshness::Lost { since },
             (_, Some(since)) => Freshness::Stale { since },
             (_, None) => Freshness::Fresh,
         }
     }
 
-    /// Why this is not the newest value: Redis holds another one, which cannot be read here. It was
-    /// reported to [`on_failure`](crate::BusBuilder::on_failure), too, once.
+    /// Returns the error if Redis holds a newer value that cannot be decoded here. It was also
+    /// reported once to [`on_failure`](crate::BusBuilder::on_failure).
     pub fn problem(&self) -> Option<&LoadError> {
         self.0.problem.as_ref().map(|problem| &problem.error)
     }
 
-    /// The stamp of the value, whatever Redis holds.
+    /// The stamp of the value, also if Redis lost it.
     pub(crate) fn stamp(&self) -> &Stamp {
         &self.0.stamp
     }
 
-    /// The stamp of what Redis holds where it holds nothing that is of no use.
-    pub(crate) fn contained(&self) -> Stamp {
+    /// The stamp in Redis, as far as is known.
+    pub(crate) fn stamp_in_redis(&self) -> Stamp {
         match self.0.lost_since {
             Some(_) => Stamp::default(),
             None => self.0.stamp.clone(),
@@ -155,30 +156,29 @@ impl<T> Snapshot<T> {
         self.0.lost_since.is_some()
     }
 
-    /// Whether somebody took the value away on purpose.
     fn is_cleared(&self) -> bool {
         self.0.value.is_none() && self.0.stamp != Stamp::default()
     }
 
-    /// Redis holds nothing: what is here then. What was written without a time to live was lost.
-    pub(crate) fn gone(&self, policy: WhenLost) -> Self {
+    /// The snapshot after Redis was found to hold nothing. A value without a time to live was lost.
+    pub(crate) fn after_loss(&self, policy: WhenLost) -> Self {
         let nothing = Self::new(Stamp::default(), None);
         let was_there = self.is_lost() || self.0.stamp != Stamp::default();
-        let left = match policy {
+        let remaining = match policy {
             _ if self.0.expires || !was_there => return nothing,
             WhenLost::Keep | WhenLost::Clear if self.is_cleared() => return nothing,
             WhenLost::Clear => &nothing,
             WhenLost::Keep | WhenLost::Restore => self,
         };
-        Self(Arc::new(Seen {
+        Self(Arc::new(SnapshotInner {
             lost_since: Some(self.0.lost_since.unwrap_or_else(Instant::now)),
-            ..left.back().0.copied()
+            ..remaining.as_fresh().0.copied()
         }))
     }
 
-    /// Another value of the same writing: one that was replaced before it was written.
+    /// Another value with the same stamp: an update that was replaced within its batch.
     pub(crate) fn with_value(&self, value: ContainedDrop<Arc<T>>) -> Self {
-        Self(Arc::new(Seen {
+        Self(Arc::new(SnapshotInner {
             value: Some(value),
             problem: None,
             ..self.0.copied()
@@ -186,16 +186,15 @@ impl<T> Snapshot<T> {
     }
 
     fn with(&self, stale_since: Option<Instant>, problem: Option<Problem>) -> Self {
-        Self(Arc::new(Seen {
+        Self(Arc::new(SnapshotInner {
             stale_since,
             problem,
             ..self.0.copied()
         }))
     }
 
-    /// Redis holds the value that is here.
-    fn back(&self) -> Self {
-        Self(Arc::new(Seen {
+    fn as_fresh(&self) -> Self {
+        Self(Arc::new(SnapshotInner {
             stale_since: None,
             lost_since: None,
             problem: None,
@@ -203,7 +202,8 @@ impl<T> Snapshot<T> {
         }))
     }
 
-    /// The same, as long unheard of as what it replaces: only Redis can say that it is the newest.
+    /// Takes over the staleness of the snapshot that this replaces: only Redis can say that it is
+    /// the newest.
     pub(crate) fn as_stale_as(&self, other: &Self) -> Self {
         self.with(other.0.stale_since, self.0.problem.clone())
     }
@@ -214,7 +214,7 @@ impl<T> Snapshot<T> {
     }
 }
 
-impl<T> Seen<T> {
+impl<T> SnapshotInner<T> {
     fn copied(&self) -> Self {
         Self {
             value: self.value.clone(),
@@ -227,57 +227,56 @@ impl<T> Seen<T> {
     }
 }
 
-/// What this process has of a shared value.
-pub(crate) enum Here<T> {
-    /// It was never read.
-    Nothing,
-    /// It was read, and is of no use; and there is no older value.
+/// The value in a replica.
+pub(crate) enum Current<T> {
+    Unread,
+    /// Only a value that cannot be decoded was read.
     Unreadable(Problem),
-    Seen(Snapshot<T>),
+    Known(Snapshot<T>),
 }
 
-impl<T> Here<T> {
+impl<T> Current<T> {
     pub(crate) fn snapshot(&self) -> Option<&Snapshot<T>> {
         match self {
-            Self::Seen(snapshot) => Some(snapshot),
-            Self::Nothing | Self::Unreadable(_) => None,
+            Self::Known(snapshot) => Some(snapshot),
+            Self::Unread | Self::Unreadable(_) => None,
         }
     }
 
     pub(crate) fn problem(&self) -> Option<&Problem> {
         match self {
-            Self::Nothing => None,
+            Self::Unread => None,
             Self::Unreadable(problem) => Some(problem),
-            Self::Seen(snapshot) => snapshot.0.problem.as_ref(),
+            Self::Known(snapshot) => snapshot.0.problem.as_ref(),
         }
     }
 
-    /// The stamp of what was read last, whether it is of use or not; `None` where that has none, and
-    /// only another reading can say whether it is still there.
+    /// The stamp that was read last, decodable or not; `None` if only another read can tell whether
+    /// Redis still holds it.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         match self.problem() {
             Some(problem) => problem.stamp.clone(),
-            None => self.snapshot().map(Snapshot::contained),
+            None => self.snapshot().map(Snapshot::stamp_in_redis),
         }
     }
 
-    /// Redis holds what was read last.
+    /// Redis holds the stamp that was read last.
     pub(crate) fn confirmed(&self) -> Option<Self> {
         let snapshot = self.snapshot()?;
         let problem = snapshot.0.problem.clone();
-        Some(Self::Seen(snapshot.with(None, problem)))
+        Some(Self::Known(snapshot.with(None, problem)))
     }
 
-    /// Redis holds the value that is here.
     pub(crate) fn restored(&self) -> Option<Self> {
-        self.snapshot().map(|snapshot| Self::Seen(snapshot.back()))
+        self.snapshot()
+            .map(|snapshot| Self::Known(snapshot.as_fresh()))
     }
 
-    /// Redis holds something that is of no use: what is here is kept.
-    pub(crate) fn troubled(&self, problem: Problem) -> Self {
+    /// Redis holds a value that cannot be decoded: keeps the older one.
+    pub(crate) fn with_problem(&self, problem: Problem) -> Self {
         match self {
-            Self::Nothing | Self::Unreadable(_) => Self::Unreadable(problem),
-            Self::Seen(snapshot) => Self::Seen(snapshot.with(None, Some(problem))),
+            Self::Unread | Self::Unreadable(_) => Self::Unreadable(problem),
+            Self::Known(snapshot) => Self::Known(snapshot.with(None, Some(problem))),
         }
     }
 }
@@ -317,35 +316,35 @@ mod tests {
         Problem { stamp, error }
     }
 
-    fn seen(nonce: &str) -> Here<u32> {
-        Here::Seen(Snapshot::new(stamp(nonce), Some(contained(7))))
+    fn known(nonce: &str) -> Current<u32> {
+        Current::Known(Snapshot::new(stamp(nonce), Some(contained(7))))
     }
 
     #[test]
-    fn what_cannot_be_read_leaves_the_older_value() {
-        let troubled = seen("a").troubled(problem(Some(stamp("b"))));
-        assert_eq!(troubled.stamp(), Some(stamp("b")));
-        let keyspace = troubled.snapshot().unwrap();
-        assert_eq!(keyspace.value(), Some(&Arc::new(7)));
-        assert!(keyspace.problem().is_some());
+    fn a_value_that_cannot_be_decoded_leaves_the_older_one() {
+        let current = known("a").with_problem(problem(Some(stamp("b"))));
+        assert_eq!(current.stamp(), Some(stamp("b")));
+        let snapshot = current.snapshot().unwrap();
+        assert_eq!(snapshot.value(), Some(&Arc::new(7)));
+        assert!(snapshot.problem().is_some());
 
-        let confirmed = troubled.confirmed().unwrap();
+        let confirmed = current.confirmed().unwrap();
         assert!(confirmed.snapshot().unwrap().problem().is_some());
-        let restored = troubled.restored().unwrap();
+        let restored = current.restored().unwrap();
         assert!(restored.snapshot().unwrap().problem().is_none());
         assert_eq!(restored.stamp(), Some(stamp("a")));
     }
 
     #[test]
-    fn what_has_no_stamp_or_was_never_read_is_read_again() {
-        assert_eq!(seen("a").troubled(problem(None)).stamp(), None);
-        assert_eq!(Here::<u32>::Nothing.stamp(), None);
-        let unreadable = Here::<u32>::Nothing.troubled(problem(None));
+    fn a_value_without_a_stamp_is_read_again() {
+        assert_eq!(known("a").with_problem(problem(None)).stamp(), None);
+        assert_eq!(Current::<u32>::Unread.stamp(), None);
+        let unreadable = Current::<u32>::Unread.with_problem(problem(None));
         assert_eq!(unreadable.stamp(), None);
     }
 
     #[test]
-    fn what_redis_no_longer_holds_is_lost_unless_it_was_to_go() {
+    fn a_value_missing_in_redis_is_lost_unless_it_expired_or_was_cleared() {
         let written = Snapshot::new(stamp("a"), Some(contained(7)));
         let brief = written.expiring(true);
         let cleared = Snapshot::<u32>::new(stamp("b"), None);
@@ -360,23 +359,23 @@ mod tests {
             (&cleared, WhenLost::Restore, None, false),
             (&nothing, WhenLost::Restore, None, false),
         ] {
-            let gone = known.gone(policy);
-            let since = match gone.freshness() {
+            let lost = known.after_loss(policy);
+            let since = match lost.freshness() {
                 Freshness::Lost { since } => Some(since),
                 _ => None,
             };
             assert_eq!(
-                (gone.value().map(|value| **value), since.is_some()),
+                (lost.value().map(|value| **value), since.is_some()),
                 (value, is_lost)
             );
-            // To find the same once more changes nothing.
-            assert_eq!(gone.gone(policy).freshness(), gone.freshness());
-            assert_eq!(gone.contained(), Stamp::default());
+            // A second look changes nothing.
+            assert_eq!(lost.after_loss(policy).freshness(), lost.freshness());
+            assert_eq!(lost.stamp_in_redis(), Stamp::default());
         }
     }
 
     #[test]
-    fn it_is_stale_since_the_first_silence() {
+    fn a_snapshot_is_stale_since_redis_first_became_unreachable() {
         let first = Instant::now();
         let snapshot = Snapshot::<u32>::new(stamp("a"), None);
         let stale = snapshot.stale(first).stale(Instant::now());

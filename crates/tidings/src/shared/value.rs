@@ -1,19 +1,19 @@
-//! Values that all processes share: written once, seen everywhere.
+//! `Shared`: a value that all processes of a namespace share.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::shared::{LoadError, StoreError};
 
+use crate::shared::options::Shareable;
 use crate::shared::options::SharedOptions;
-use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
 use crate::shared::watch::SharedWatch;
 
-/// A value that all processes of the namespace share: each has a copy of it, which follows what any
-/// of them writes. Cheap to clone; [`Bus::shared`](crate::Bus::shared) gives it. It does not keep the
-/// bus alive, and nothing follows after that.
+/// A value that all processes of the namespace share. Each process has a replica, which follows
+/// every write. Cheap to clone; created by [`Bus::shared`](crate::Bus::shared). It does not keep
+/// the bus alive, and is not updated after the bus has ended.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -35,28 +35,27 @@ use crate::shared::watch::SharedWatch;
 /// # }
 /// ```
 ///
-/// # How new a copy is
+/// # Freshness
 ///
-/// What a process has written, it sees. Of what others write, a copy is as new as the last notice
-/// that was heard of it; after a reconnect, a failover or a gap it is compared with Redis at once,
-/// and otherwise every 30 s ([`refresh_interval`](crate::BusBuilder::refresh_interval)), together with all
-/// other copies of the bus. While Redis is unreachable, the last value is served and says so
-/// ([`Snapshot::freshness`]), and nothing can be written.
+/// A process sees its own writes at once. It sees the writes of others when it receives their
+/// change notifications. After a reconnect, a failover or a gap, the replicas of a bus are compared
+/// with Redis at once, and otherwise every 30 s
+/// ([`refresh_interval`](crate::BusBuilder::refresh_interval)). While Redis is unreachable, the
+/// last value is served and marked as stale ([`Snapshot::freshness`]), and writes fail.
 ///
-/// When Redis loses the value, because it restarted empty, evicted the key, or another program deleted
-/// it, each process keeps its last copy by default, and the copy says that it is
-/// [lost](crate::Freshness::Lost); [`SharedOptions::when_lost`] chooses otherwise.
+/// If Redis loses the value, because it restarted empty, evicted the key, or another program
+/// deleted it, each process keeps its last copy by default, marked as
+/// [lost](crate::Freshness::Lost); [`SharedOptions::when_lost`] changes that.
 ///
-/// A value that Redis holds and that cannot be read here, because its type or format is another,
-/// changes nothing: the older value stays, says so ([`Snapshot::problem`]), and the failure is
-/// reported once to [`on_failure`](crate::BusBuilder::on_failure).
+/// If Redis holds a value of another type or format, the older value stays, [`Snapshot::problem`]
+/// says why, and the failure is reported once to [`on_failure`](crate::BusBuilder::on_failure).
 ///
-/// # How it lies in Redis
+/// # In Redis
 ///
-/// As a hash under the key `tidings:{namespace}:shared:NAME`, with the fields `format` (`json` or
-/// `msgpack`), `value`, `version` and `nonce`, and `ttl` where it has a time to live. A value that was
-/// cleared leaves `version` and `nonce` for 7 days. `redis-cli` can read it. Another program writes it
-/// with these commands, with a new nonce each time, 16 random letters and digits:
+/// The value is a hash under the key `tidings:{namespace}:shared:NAME`, with the fields `format`
+/// (`json` or `msgpack`), `value`, `version` and `nonce`, and `ttl` if it has a time to live. A
+/// cleared value leaves `version` and `nonce` for 7 days. Another program writes it with these
+/// commands, with a new nonce each time, 16 random letters and digits:
 ///
 /// ```text
 /// MULTI
@@ -66,35 +65,35 @@ use crate::shared::watch::SharedWatch;
 /// EXEC
 /// ```
 ///
-/// Payloads keep to the bounds of an event's: 32 levels, 65,536 values.
+/// Payloads have the limits of an event's: 32 levels and 65,536 values.
 pub struct Shared<T> {
     pub(crate) replica: Arc<ValueReplica<T>>,
     pub(crate) sharing: Arc<SharedOptions>,
 }
 
 impl<T: Shareable> Shared<T> {
-    /// The name that it was asked for with.
+    /// Returns the name of the value.
     pub fn name(&self) -> &str {
         &self.replica.name
     }
 
-    /// The value as far as it is known here. Only the first call waits, for the value to be read;
-    /// those that come meanwhile wait for the same answer. Later ones are ready at once.
+    /// Returns the latest known value. The first call waits until the value has been read, together
+    /// with other calls at that time; later calls return at once.
     ///
     /// # Errors
     ///
-    /// When it could not be read yet: Redis is away, refuses it or does not answer, or what it holds
-    /// cannot be read. The next call tries again.
+    /// When the value was never read, and Redis is unreachable, refuses or does not answer, or the
+    /// value cannot be decoded. The next call tries again.
     pub async fn get(&self) -> Result<Snapshot<T>, LoadError> {
         match self.peek() {
             Some(snapshot) => Ok(snapshot),
             None => self
                 .replica
-                .result(self.replica.refresh_state.joined().await),
+                .result(self.replica.refresh_state.join_refresh().await),
         }
     }
 
-    /// What is here, without any wait; `None` where nothing was read yet.
+    /// Returns the latest known value without waiting; `None` if it was never read.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -112,41 +111,43 @@ impl<T: Shareable> Shared<T> {
         self.replica.snapshot()
     }
 
-    /// Asks Redis.
+    /// Reads the value from Redis and returns it.
     ///
     /// # Errors
     ///
-    /// When Redis is away, refuses it or does not answer, or what it holds cannot be read.
+    /// When Redis is unreachable, refuses or does not answer, or the value cannot be decoded.
     pub async fn refresh(&self) -> Result<Snapshot<T>, LoadError> {
         self.replica
             .result(self.replica.refresh_state.refreshed().await)
     }
 
-    /// Writes it, whatever is there, and tells all processes. What is returned is this value or a newer
-    /// one, and so is what [`get`](Self::get) says from now on; but where Redis goes away right after
-    /// it was written, `get` says the one before, as [stale](Snapshot::stale_since), until it is back.
+    /// Writes the value, replaces the old one and notifies all processes. Returns this value or a
+    /// newer one, which [`get`](Self::get) returns from now on, too. If Redis becomes unreachable
+    /// right after the write, `get` may return the older value, marked as
+    /// [stale](Snapshot::stale_since), until Redis is back.
     ///
     /// # Errors
     ///
-    /// When the value cannot be written, or not be read again; when something else lies under the
-    /// key; or when Redis is away, refuses it or does not answer: [`StoreError::is_unknown`] says
-    /// whether it may have been written all the same.
+    /// When the value cannot be encoded and decoded again; when a foreign value lies under the key;
+    /// or when Redis is unreachable, refuses or does not answer: [`StoreError::is_unknown`] says
+    /// whether the value may have been written.
     pub async fn set(&self, value: &T) -> Result<Snapshot<T>, StoreError> {
         self.replica.set(value, &self.sharing).await
     }
 
-    /// Makes a new value of the old one, which is `None` where there is none, and returns it. Of a
-    /// value that Redis [lost](crate::Freshness::Lost), the old one is the copy of this process. No
-    /// change of others is lost: where another process was faster, `change` is called again with what
-    /// that made of it.
+    /// Computes a new value from the old one (`None` if there is none), writes it and returns it.
+    /// The old value of one that Redis [lost](crate::Freshness::Lost) is the copy of this process.
+    /// No change of another process is lost: if one comes first, `change` is called again with its
+    /// result.
     ///
-    /// Updates of one process that wait together are made one after the other and written as one:
-    /// they have one version, and each returns the value that it made, although only the last of them
-    /// was ever in Redis. `change` runs in a task of the bus, and other updates of the value wait
-    /// meanwhile; if it panics, so does this.
+    /// Concurrent updates of one process are applied in order and written as one: they have the
+    /// same version, and each returns its own value, although only the last one is stored in Redis.
+    /// `change` runs in a task of the bus and delays other updates of the value. A panic of
+    /// `change` resumes in the caller.
     ///
-    /// It gives up after 1,000 attempts, or [`send_timeout`](crate::BusBuilder::send_timeout). One that
-    /// is dropped while it waits is not made; later, it may be.
+    /// An update fails after 1,000 attempts or the
+    /// [`send_timeout`](crate::BusBuilder::send_timeout). If the future is dropped while the update
+    /// waits, the update is not made; if it is dropped later, it may be.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -166,8 +167,8 @@ impl<T: Shareable> Shared<T> {
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set); when the old value cannot be read; and when others were faster each
-    /// time.
+    /// As [`set`](Self::set); when the old value cannot be decoded; and when other processes come
+    /// first in every attempt.
     ///
     /// # Panics
     ///
@@ -179,8 +180,8 @@ impl<T: Shareable> Shared<T> {
         self.replica.update(Box::new(change), &self.sharing).await
     }
 
-    /// Removes the value, and tells all processes. Redis remembers that for 7 days: a process that was
-    /// disconnected meanwhile does not take the value for lost.
+    /// Removes the value and notifies all processes. Redis remembers the removal for 7 days, so
+    /// that a process that was disconnected does not treat the value as lost.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -197,12 +198,13 @@ impl<T: Shareable> Shared<T> {
     ///
     /// # Errors
     ///
-    /// When something else lies under the key, or Redis is away, refuses it or does not answer.
+    /// When a foreign value lies under the key, or Redis is unreachable, refuses or does not
+    /// answer.
     pub async fn clear(&self) -> Result<(), StoreError> {
         self.replica.clear().await.map(|_| ())
     }
 
-    /// The changes from now on. Where nothing was read yet, the first reading is one.
+    /// Watches the value for changes. If it was never read, its first read is one.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -222,7 +224,7 @@ impl<T: Shareable> Shared<T> {
     pub fn watch(&self) -> SharedWatch<T> {
         let changes = SharedWatch::new(Arc::clone(&self.replica));
         if self.peek().is_none() {
-            self.replica.refresh_state.behind();
+            self.replica.refresh_state.request_refresh();
         }
         changes
     }

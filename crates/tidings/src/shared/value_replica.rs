@@ -1,5 +1,5 @@
-//! The one copy that a bus has of a shared value: read by the keeper, by notices, and by what is
-//! written here.
+//! The replica of one shared value: updated by refreshes, change notifications and writes of this
+//! process.
 
 use std::any::type_name;
 use std::sync::{Arc, Mutex};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Error as _};
-use tidings_codec::{DecodeError, Format, Payload};
+use serde::de::DeserializeOwned;
+use tidings_codec::{Format, Payload};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -24,22 +24,22 @@ use crate::keyspace::value::{Found, Written};
 use crate::observe::reports::Reports;
 use crate::receive::control::ControlEvent;
 use crate::shared::changed::ValueChanged;
+use crate::shared::codec::decode;
 use crate::shared::contained::ContainedDrop;
+use crate::shared::options::Shareable;
 use crate::shared::options::WhenLost;
-use crate::shared::reconciler::{Replica, in_time};
 use crate::shared::refresh::{Outcome, RefreshState};
 use crate::shared::registry::ChangeListener;
-use crate::shared::shareable::Shareable;
-use crate::shared::snapshot::{Here, Problem, Snapshot};
+use crate::shared::replica::{Replica, in_time};
+use crate::shared::snapshot::{Current, Problem, Snapshot};
 use crate::shared::updates::Updates;
-use crate::task::panic::caught;
 use crate::task::stage::Stage;
 
 pub(crate) struct ValueReplica<T> {
     pub(crate) name: Arc<str>,
     pub(crate) key: String,
     pub(crate) format: Format,
-    pub(crate) here: watch::Sender<Here<T>>,
+    pub(crate) current: watch::Sender<Current<T>>,
     pub(crate) refresh_state: RefreshState,
     pub(crate) updates: Updates<T>,
     pub(crate) runtime: Handle,
@@ -51,14 +51,14 @@ pub(crate) struct ValueReplica<T> {
 
 impl<T: Shareable> ValueReplica<T> {
     pub(crate) fn snapshot(&self) -> Option<Snapshot<T>> {
-        self.here.borrow().snapshot().cloned()
+        self.current.borrow().snapshot().cloned()
     }
 
-    /// What is here after a reading that ended so.
+    /// Returns the current value after a refresh with this outcome.
     pub(crate) fn result(&self, outcome: Outcome) -> Result<Snapshot<T>, LoadError> {
         outcome.map_err(|reason| self.unread(self.keyspace.ended_or(reason)))?;
-        let here = self.here.borrow();
-        match (here.problem(), here.snapshot()) {
+        let current = self.current.borrow();
+        match (current.problem(), current.snapshot()) {
             (Some(problem), _) => Err(problem.error.clone()),
             (None, Some(snapshot)) => Ok(snapshot.clone()),
             (None, None) => Err(self.unread(SendFailure::Lost)),
@@ -81,29 +81,29 @@ impl<T: Shareable> ValueReplica<T> {
         ContainedDrop::new(Arc::new(value), &self.name, &self.reports)
     }
 
-    /// Puts another value here, if what is here is what it replaced.
+    /// Replaces the current value, if its nonce is `was`.
     pub(crate) fn follow(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Followed<T>> {
-        self.follow_where(|stamp| stamp.nonce == was, snapshot)
+        self.replace_if(|stamp| stamp.nonce == was, snapshot)
     }
 
-    /// As [`follow`](Self::follow), for what was announced: anybody may have done that.
-    fn follow_announced(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Followed<T>> {
-        self.follow_where(|stamp| snapshot.stamp().follows(stamp, was), snapshot)
+    /// As [`follow`](Self::follow), for a change notification, which any program can forge.
+    fn follow_notification(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Followed<T>> {
+        self.replace_if(|stamp| snapshot.stamp().follows(stamp, was), snapshot)
     }
 
-    fn follow_where(
+    fn replace_if(
         &self,
         is_replaced: impl FnOnce(&Stamp) -> bool,
         snapshot: &Snapshot<T>,
     ) -> Option<Followed<T>> {
         let mut followed = None;
-        self.here.send_if_modified(|here| {
-            let is_next = here.stamp().as_ref().is_some_and(is_replaced);
-            let known = here.snapshot().filter(|_| is_next);
+        self.current.send_if_modified(|current| {
+            let is_next = current.stamp().as_ref().is_some_and(is_replaced);
+            let known = current.snapshot().filter(|_| is_next);
             let Some(next) = known.map(|known| snapshot.as_stale_as(known)) else {
                 return false;
             };
-            let former = std::mem::replace(here, Here::Seen(next.clone()));
+            let former = std::mem::replace(current, Current::Known(next.clone()));
             followed = Some(Followed {
                 snapshot: next,
                 _former: former,
@@ -113,70 +113,70 @@ impl<T: Shareable> ValueReplica<T> {
         followed
     }
 
-    /// As [`follow`](Self::follow), for what was written here: it is newer than nothing at all.
+    /// As [`follow`](Self::follow), for a write of this process, which also replaces an unread
+    /// value.
     pub(crate) fn follow_or_begin(&self, was: &str, snapshot: &Snapshot<T>) -> Option<Followed<T>> {
-        let is_nothing = matches!(*self.here.borrow(), Here::Nothing);
+        let is_nothing = matches!(*self.current.borrow(), Current::Unread);
         if is_nothing {
-            self.put(snapshot.clone());
+            self.set_current(snapshot.clone());
             return Some(Followed {
                 snapshot: snapshot.clone(),
-                _former: Here::Nothing,
+                _former: Current::Unread,
             });
         }
         self.follow(was, snapshot)
     }
 
-    /// What was read. Those who watch are told of another value, that it was lost or is back, and that
-    /// there is no problem any more, not of the same.
-    fn put(&self, snapshot: Snapshot<T>) {
+    /// Sets the value that was read. Watchers are notified if the value, its loss or its problem
+    /// changed.
+    fn set_current(&self, snapshot: Snapshot<T>) {
         let mut former = None;
-        self.here.send_if_modified(|here| {
-            let before = here.snapshot();
+        self.current.send_if_modified(|current| {
+            let before = current.snapshot();
             let is_same = before.is_some_and(|before| {
                 (before.stamp(), before.is_lost()) == (snapshot.stamp(), snapshot.is_lost())
             });
-            let is_other = !is_same || here.problem().is_some();
-            former = Some(std::mem::replace(here, Here::Seen(snapshot)));
+            let is_other = !is_same || current.problem().is_some();
+            former = Some(std::mem::replace(current, Current::Known(snapshot)));
             is_other
         });
-        // To drop a value is the application's code, which runs under no lock of ours.
+        // Dropping a value runs the application's code, which must not run under the lock.
         drop(former);
     }
 
-    /// Changes what is known of the value that is here. Those who watch are told when there is one at
-    /// all, when Redis begins or ends to hold what cannot be read, and when a value is back that Redis
-    /// had lost.
-    fn amend(&self, amend: impl FnOnce(&Here<T>) -> Option<Here<T>>) {
-        let told = |here: &Here<T>| {
-            let snapshot = here.snapshot();
+    /// Changes the state of the current value. Watchers are notified if the value was unread
+    /// before, was lost or restored, or began or ceased to be undecodable.
+    fn modify(&self, modify: impl FnOnce(&Current<T>) -> Option<Current<T>>) {
+        let observable = |current: &Current<T>| {
+            let snapshot = current.snapshot();
             let is_lost = snapshot.is_some_and(Snapshot::is_lost);
-            (snapshot.is_some(), is_lost, here.problem().is_some())
+            (snapshot.is_some(), is_lost, current.problem().is_some())
         };
         let mut former = None;
-        self.here.send_if_modified(|here| {
-            let before = told(here);
-            if let Some(amended) = amend(here) {
-                former = Some(std::mem::replace(here, amended));
+        self.current.send_if_modified(|current| {
+            let before = observable(current);
+            if let Some(modified) = modify(current) {
+                former = Some(std::mem::replace(current, modified));
             }
-            told(here) != before
+            observable(current) != before
         });
         drop(former);
     }
 
-    fn take_in(&self, found: Found) {
+    fn apply_read(&self, found: Found) {
         let written = match found {
-            Found::Nothing => return self.put(self.gone(self.snapshot().as_ref())),
-            Found::Cleared { stamp, .. } => return self.put(Snapshot::new(stamp, None)),
+            Found::Nothing => return self.set_current(self.after_loss(self.snapshot().as_ref())),
+            Found::Cleared { stamp, .. } => return self.set_current(Snapshot::new(stamp, None)),
             Found::Value(written) => written,
         };
         let is_here = |snapshot: &Snapshot<T>| *snapshot.stamp() == written.stamp;
-        if self.here.borrow().snapshot().is_some_and(is_here) {
-            return self.amend(Here::restored);
+        if self.current.borrow().snapshot().is_some_and(is_here) {
+            return self.modify(Current::restored);
         }
         match self.decode(&written) {
             Ok(value) => {
                 let snapshot = Snapshot::new(written.stamp, Some(value));
-                self.put(snapshot.expiring(written.expires));
+                self.set_current(snapshot.expiring(written.expires));
             }
             Err(error) => {
                 let stamp = Some(written.stamp);
@@ -185,16 +185,16 @@ impl<T: Shareable> ValueReplica<T> {
         }
     }
 
-    /// Keeps the older value, and says why: once, however often the same is read.
+    /// Keeps the older value, and reports a problem once, however often it is read.
     fn report(&self, problem: Problem) {
         let mut is_new = true;
         let words = crate::report(&problem.error).to_string();
-        self.amend(|here| {
+        self.modify(|current| {
             let is_same = |known: &Problem| {
                 known.stamp == problem.stamp && crate::report(&known.error).to_string() == words
             };
-            is_new = !here.problem().is_some_and(is_same);
-            Some(here.troubled(problem.clone()))
+            is_new = !current.problem().is_some_and(is_same);
+            Some(current.with_problem(problem.clone()))
         });
         if is_new {
             self.reports.failure(Failure::Shared {
@@ -211,7 +211,7 @@ impl<T: Shareable> ValueReplica<T> {
                 format: shown(&written.format),
             });
         };
-        // No bytes at all are no value, although an event may have none.
+        // An event may have an empty payload, a value may not.
         if written.payload.is_empty() {
             return Err(self.foreign("the value is empty"));
         }
@@ -223,66 +223,72 @@ impl<T: Shareable> ValueReplica<T> {
             })
     }
 
-    /// What a notice brings along, if that follows what is here.
-    fn brought(&self, announced: &ValueChanged, event: &ControlEvent<'_>) -> Option<Snapshot<T>> {
-        let nonce = announced.nonce.clone().filter(|nonce| !nonce.is_empty())?;
-        let version = announced.version;
-        if announced.cleared {
+    /// Returns the snapshot in a notification, if it follows the current value.
+    fn inlined(
+        &self,
+        notification: &ValueChanged,
+        event: &ControlEvent<'_>,
+    ) -> Option<Snapshot<T>> {
+        let nonce = notification
+            .nonce
+            .clone()
+            .filter(|nonce| !nonce.is_empty())?;
+        let version = notification.version;
+        if notification.cleared {
             return Some(Snapshot::new(Stamp { version, nonce }, None));
         }
-        let was = announced.previous.as_deref()?;
-        // Where it does not follow, it need not be read.
-        let here = self.here.borrow().stamp();
-        let can_follow = announced.has_value && here.is_some_and(|stamp| stamp.nonce == was);
+        let was = notification.previous.as_deref()?;
+        // A value that does not follow need not be decoded.
+        let current = self.current.borrow().stamp();
+        let can_follow = notification.has_value && current.is_some_and(|stamp| stamp.nonce == was);
         let inlined: Inlined<T> = can_follow.then(|| decode(event.payload).ok()).flatten()?;
         let value = Some(self.contained(inlined.value));
         let snapshot = Snapshot::new(Stamp { version, nonce }, value);
-        Some(snapshot.expiring(announced.ttl.is_some()))
+        Some(snapshot.expiring(notification.ttl.is_some()))
     }
 
-    /// The stamp of what was read last, if there is a value here or known to be none.
-    fn seen(&self) -> Option<Stamp> {
-        let here = self.here.borrow();
-        here.snapshot().and_then(|_| here.stamp())
+    /// The current stamp, unless the value is unread or undecodable.
+    fn current_stamp(&self) -> Option<Stamp> {
+        let current = self.current.borrow();
+        current.snapshot().and_then(|_| current.stamp())
     }
 
-    /// Whether nothing has to be read because of this notice.
-    fn take_note(&self, announced: &ValueChanged, event: &ControlEvent<'_>) -> Option<()> {
-        let (idle, brought) = (self.refresh_state.idle(), self.brought(announced, event));
-        // What is not there has no nonce of its own: one absence is not known from another.
-        let was = announced.previous.as_deref().filter(|was| !was.is_empty());
-        let noted = self.refresh_state.if_undisturbed(idle, || {
+    /// Applies a notification; `None` if the value must be read instead.
+    fn apply_notification(
+        &self,
+        notification: &ValueChanged,
+        event: &ControlEvent<'_>,
+    ) -> Option<()> {
+        let (idle, inlined) = (self.refresh_state.idle(), self.inlined(notification, event));
+        // An absent value has no nonce: two absences cannot be told apart.
+        let was = notification
+            .previous
+            .as_deref()
+            .filter(|was| !was.is_empty());
+        let applied = self.refresh_state.if_undisturbed(idle, || {
             if self
-                .seen()
-                .is_some_and(|seen| Some(seen.nonce) == announced.nonce)
+                .current_stamp()
+                .is_some_and(|seen| Some(seen.nonce) == notification.nonce)
             {
                 return Some(None);
             }
-            self.follow_announced(was?, brought.as_ref()?).map(Some)
+            self.follow_notification(was?, inlined.as_ref()?).map(Some)
         });
-        noted.map(drop)
+        applied.map(drop)
     }
 }
 
-/// A value that was put here, and what was here before: who gets this drops it, outside of our locks.
+/// The new value and the one that it replaced, which the caller drops outside of the lock.
 pub(crate) struct Followed<T> {
     pub(crate) snapshot: Snapshot<T>,
-    _former: Here<T>,
+    _former: Current<T>,
 }
 
-/// The part of a notice that has the value.
+/// The value in a notification.
 #[derive(Deserialize)]
 #[serde(bound = "T: DeserializeOwned")]
 struct Inlined<T> {
     value: T,
-}
-
-/// As [`Payload::decode`], where no panic of the application's may come through.
-pub(super) fn decode<T: DeserializeOwned>(payload: Payload<'_>) -> Result<T, DecodeError> {
-    caught(|| payload.decode()).unwrap_or_else(|panic| {
-        let words = format_args!("it panicked: {panic}");
-        Err(DecodeError::Json(serde_json::Error::custom(words)))
-    })
 }
 
 impl<T: Shareable> Replica for ValueReplica<T> {
@@ -291,13 +297,13 @@ impl<T: Shareable> Replica for ValueReplica<T> {
     }
 
     fn stamp(&self) -> Option<Stamp> {
-        let here = self.here.borrow();
-        // What could not be written back yet is tried again.
-        let is_lost = here.snapshot().is_some_and(Snapshot::is_lost);
+        let current = self.current.borrow();
+        // Restoring it is tried again.
+        let is_lost = current.snapshot().is_some_and(Snapshot::is_lost);
         if is_lost && self.when_lost() == WhenLost::Restore {
             return None;
         }
-        here.stamp()
+        current.stamp()
     }
 
     fn refresh_state(&self) -> &RefreshState {
@@ -305,7 +311,7 @@ impl<T: Shareable> Replica for ValueReplica<T> {
     }
 
     fn confirm(&self) {
-        self.amend(Here::confirmed);
+        self.modify(Current::confirmed);
     }
 
     fn refresh(
@@ -320,12 +326,12 @@ impl<T: Shareable> Replica for ValueReplica<T> {
             };
             let mut found = in_time(patience, reading()).await?;
             if let Ok(known) = &found
-                && self.restored(&*keyspace, known, patience).await
+                && self.restore_if_due(&*keyspace, known, patience).await
             {
                 found = in_time(patience, reading()).await?;
             }
             match found {
-                Ok(found) => self.take_in(found),
+                Ok(found) => self.apply_read(found),
                 Err(words) => {
                     let error = self.foreign(&words);
                     self.report(Problem { stamp: None, error });
@@ -336,17 +342,18 @@ impl<T: Shareable> Replica for ValueReplica<T> {
     }
 
     fn became_unreachable(&self, since: Instant) {
-        self.amend(|here| {
-            here.snapshot()
-                .map(|snapshot| Here::Seen(snapshot.stale(since)))
+        self.modify(|current| {
+            current
+                .snapshot()
+                .map(|snapshot| Current::Known(snapshot.stale(since)))
         });
     }
 }
 
 impl<T: Shareable> ChangeListener<ValueChanged> for ValueReplica<T> {
-    fn receive(&self, announced: ValueChanged, event: &ControlEvent<'_>) {
-        if self.take_note(&announced, event).is_none() {
-            self.refresh_state.behind();
+    fn receive(&self, notification: ValueChanged, event: &ControlEvent<'_>) {
+        if self.apply_notification(&notification, event).is_none() {
+            self.refresh_state.request_refresh();
         }
     }
 
@@ -367,7 +374,7 @@ mod tests {
             name: "limit".into(),
             key: "tidings:{default}:shared:limit".to_owned(),
             format: Format::Json,
-            here: watch::Sender::new(Here::Nothing),
+            current: watch::Sender::new(Current::Unread),
             refresh_state: RefreshState::new(Arc::default(), stage.clone(), watch::channel(()).1),
             updates: Updates::default(),
             runtime: Handle::current(),
@@ -384,38 +391,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_replaced_what_is_here_follows_it() {
+    async fn a_write_is_followed_only_if_it_replaced_the_current_value() {
         let replica = replica();
         assert!(replica.follow("", &snapshot(1, "a")).is_none());
         assert!(replica.follow_or_begin("x", &snapshot(1, "a")).is_some());
         assert!(replica.follow("x", &snapshot(2, "b")).is_none());
         assert!(replica.follow("a", &snapshot(2, "b")).is_some());
-        // The answer to an earlier one that comes later.
+        // A late answer to an earlier write.
         assert!(replica.follow_or_begin("x", &snapshot(1, "a")).is_none());
         assert_eq!(replica.stamp().as_ref(), Some(snapshot(2, "b").stamp()));
     }
 
     #[tokio::test]
-    async fn an_announcement_that_leads_back_to_an_earlier_nonce_is_found_out_by_the_next_check() {
+    async fn forged_notifications_cannot_lead_back_to_the_stamp_in_redis() {
         let replica = replica();
         let in_redis = snapshot(5, "a");
-        replica.put(in_redis.clone());
+        replica.set_current(in_redis.clone());
 
         for version in [5, 7, 999, u64::MAX] {
             let forged = snapshot(version, "b");
-            assert!(replica.follow_announced("a", &forged).is_none());
+            assert!(replica.follow_notification("a", &forged).is_none());
         }
-        assert!(replica.follow_announced("a", &snapshot(6, "b")).is_some());
-        assert!(replica.follow_announced("b", &in_redis).is_none());
-        assert!(replica.follow_announced("b", &snapshot(7, "a")).is_some());
+        assert!(
+            replica
+                .follow_notification("a", &snapshot(6, "b"))
+                .is_some()
+        );
+        assert!(replica.follow_notification("b", &in_redis).is_none());
+        assert!(
+            replica
+                .follow_notification("b", &snapshot(7, "a"))
+                .is_some()
+        );
 
         assert_ne!(replica.stamp().as_ref(), Some(in_redis.stamp()));
     }
 
     #[tokio::test]
-    async fn what_follows_while_redis_is_away_is_as_stale_as_what_was_there() {
+    async fn a_value_followed_during_an_outage_is_stale() {
         let replica = replica();
-        replica.put(snapshot(1, "a"));
+        replica.set_current(snapshot(1, "a"));
         replica.became_unreachable(Instant::now());
         let followed = replica.follow("a", &snapshot(2, "b")).unwrap();
         assert!(followed.snapshot.stale_since().is_some());
@@ -425,7 +440,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_value_is_dropped_where_it_may_look_at_itself() {
+    async fn a_value_that_reads_its_replica_when_dropped_does_not_deadlock() {
         #[derive(serde::Serialize, Deserialize)]
         struct Curious {
             #[serde(skip)]
@@ -448,8 +463,8 @@ mod tests {
                 Some(contained(Curious { replica })),
             )
         };
-        replica.put(curious("a"));
-        replica.put(curious("b"));
+        replica.set_current(curious("a"));
+        replica.set_current(curious("b"));
         let idle = replica.refresh_state.idle();
         let next = curious("c");
         let followed = replica
@@ -459,17 +474,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_value_is_no_change() {
+    async fn reading_the_same_value_does_not_notify_watchers() {
         let replica = replica::<u32>();
-        let mut changes = replica.here.subscribe();
-        replica.take_in(Found::Nothing);
-        assert!(
-            changes.has_changed().unwrap(),
-            "it is known to be not there"
-        );
+        let mut changes = replica.current.subscribe();
+        replica.apply_read(Found::Nothing);
+        assert!(changes.has_changed().unwrap(), "its absence is known");
         changes.mark_unchanged();
 
-        replica.take_in(Found::Nothing);
+        replica.apply_read(Found::Nothing);
         replica.became_unreachable(Instant::now());
         replica.confirm();
 

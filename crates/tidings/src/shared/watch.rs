@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
 
-use crate::shared::shareable::Shareable;
+use crate::shared::options::Shareable;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
 use crate::task::stage::Stage;
@@ -26,7 +26,7 @@ pub struct SharedWatch<T> {
 impl<T: Shareable> SharedWatch<T> {
     pub(super) fn new(replica: Arc<ValueReplica<T>>) -> Self {
         let name = Arc::clone(&replica.name);
-        let (here, stage) = (replica.here.subscribe(), replica.stage.clone());
+        let (here, stage) = (replica.current.subscribe(), replica.stage.clone());
         // It holds the copy: who watches need not hold anything else.
         let snapshots = unfold(
             (replica, here, stage),

@@ -1,12 +1,11 @@
-//! Writes a shared value, and puts here what was written.
+//! Writes of a shared value: set, update and clear.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use serde::ser::Error as _;
-use tidings_codec::{DecodeError, EncodeError, Format, Payload};
+use tidings_codec::Format;
 use tokio::time::{Instant, sleep};
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
@@ -14,51 +13,53 @@ use crate::error::shared::{LoadError, StoreError};
 use crate::keyspace::access::NotDone;
 use crate::keyspace::stamp::{Stamp, nonce};
 use crate::keyspace::value::{Attempt, Clearing, Found, Writing, can_carry};
+use crate::shared::codec::encoded;
 use crate::shared::contained::ContainedDrop;
+use crate::shared::options::Shareable;
 use crate::shared::options::SharedOptions;
 use crate::shared::refresh::IdleToken;
-use crate::shared::shareable::Shareable;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::updates::{Change, Failed, UpdateBatch};
-use crate::shared::value_replica::{ValueReplica, decode};
+use crate::shared::value_replica::ValueReplica;
 use crate::task::FOREVER;
-use crate::task::panic::{caught, panic_text};
+use crate::task::panic::panic_text;
 use crate::task::random::jitter;
 
-/// How often an update is tried.
-pub(super) const ATTEMPTS: u32 = 1_000;
+/// The maximal number of attempts of an update.
+pub(super) const MAX_ATTEMPTS: u32 = 1_000;
 
-/// So many further attempts follow at once; who has lost as often lets others go first.
-const AT_ONCE: u32 = 2;
+/// The number of attempts that follow at once; later ones wait first.
+const IMMEDIATE_ATTEMPTS: u32 = 2;
 
-/// Each attempt may prolong the wait by this, up to so many times.
+/// The longest wait before an attempt is this, times the number of attempts up to
+/// `MAX_PAUSE_FACTOR`.
 const PAUSE: Duration = Duration::from_millis(1);
-const PAUSES: u32 = 16;
+const MAX_PAUSE_FACTOR: u32 = 16;
 
 /// A value that is ready to be written.
 struct Encoded<T> {
     payload: Vec<u8>,
     inline: Option<Vec<u8>>,
-    /// As everybody will read it.
+    /// The value as every process will decode it.
     value: ContainedDrop<Arc<T>>,
 }
 
-/// What was written, and what it replaced.
+/// A written snapshot, and the nonce of the value that it replaced.
 struct Replaced<T> {
     was: String,
     snapshot: Snapshot<T>,
 }
 
-/// Why updates were not written.
-enum NotWritten {
-    /// What they make cannot be written, which may be the fault of one of them.
-    Unwritable(StoreError),
-    Unwritten(StoreError),
+/// Why a batch was not written.
+enum BatchError {
+    /// Its result cannot be encoded, which may be the fault of one of its updates.
+    Invalid(StoreError),
+    Failed(StoreError),
 }
 
-impl From<StoreError> for NotWritten {
+impl From<StoreError> for BatchError {
     fn from(error: StoreError) -> Self {
-        Self::Unwritten(error)
+        Self::Failed(error)
     }
 }
 
@@ -72,7 +73,7 @@ impl<T: Shareable> ValueReplica<T> {
         let idle = self.refresh_state.idle();
         match self.attempt(encoded, None, sharing).await? {
             Ok(replaced) => Ok(self.settle(idle, replaced).await),
-            Err(_) => unreachable!("it was written whatever was there"),
+            Err(_) => unreachable!("the write had no condition"),
         }
     }
 
@@ -84,40 +85,40 @@ impl<T: Shareable> ValueReplica<T> {
         let change = ContainedDrop::new(change, &self.name, &self.reports);
         let (is_first, updated) = self.updates.add(change, sharing).await;
         if is_first {
-            // The caller may stop waiting, and the other updates wait all the same.
+            // The other updates must be written even if this caller stops waiting.
             self.runtime.spawn(write_updates(Arc::clone(self)));
         }
         match updated.await {
             Ok(Ok(snapshot)) => Ok(snapshot),
             Ok(Err(Failed::Store(error))) => Err(error),
             Ok(Err(Failed::Panicked(panic))) => resume_unwind(panic),
-            // The runtime ends, and its tasks with it.
+            // The runtime ended, and its tasks with it.
             Err(_) => Err(self.unconfirmed(Unconfirmed::Unknown(SendFailure::Closed))),
         }
     }
 
-    /// Writes what these updates make of the value, one after the other; gives them back where they
-    /// make together what cannot be written.
-    pub(super) async fn write_together(
+    /// Writes the result of a batch; gives the batch back if its result is invalid and its updates
+    /// must be tried alone.
+    pub(super) async fn write_batch(
         &self,
-        mut together: UpdateBatch<T>,
+        mut batch: UpdateBatch<T>,
     ) -> Result<(), UpdateBatch<T>> {
-        match self.try_to_write(&mut together).await {
-            Ok((made, written)) => together.succeed(made, &written),
-            Err(NotWritten::Unwritable(_)) if together.are_several() => return Err(together),
-            Err(NotWritten::Unwritable(error) | NotWritten::Unwritten(error)) => {
-                together.fail(&error);
+        match self.try_write_batch(&mut batch).await {
+            Ok((made, written)) => batch.succeed(made, &written),
+            Err(BatchError::Invalid(_)) if batch.has_several() => return Err(batch),
+            Err(BatchError::Invalid(error) | BatchError::Failed(error)) => {
+                batch.fail(&error);
             }
         }
         Ok(())
     }
 
-    async fn try_to_write(
+    async fn try_write_batch(
         &self,
-        together: &mut UpdateBatch<T>,
-    ) -> Result<(Vec<ContainedDrop<Arc<T>>>, Snapshot<T>), NotWritten> {
+        batch: &mut UpdateBatch<T>,
+    ) -> Result<(Vec<ContainedDrop<Arc<T>>>, Snapshot<T>), BatchError> {
         let patience = self.keyspace.patience();
-        if together.since().elapsed() >= patience {
+        if batch.since().elapsed() >= patience {
             return Err(self
                 .unconfirmed(Unconfirmed::NotSent(SendFailure::TimedOut(patience)))
                 .into());
@@ -125,24 +126,24 @@ impl<T: Shareable> ValueReplica<T> {
         let deadline = Instant::now() + patience.min(FOREVER);
         let mut base = self.base().await?;
         for attempts in 1.. {
-            let made = together.make(base.value().map(|old| &**old), |made| self.contained(made));
-            let (Some(new), Some(sharing)) = (made.last(), together.sharing()) else {
-                // Each of them panicked, and was told so.
+            let made = batch.make(base.value().map(|old| &**old), |made| self.contained(made));
+            let (Some(new), Some(sharing)) = (made.last(), batch.sharing()) else {
+                // Each update panicked and was answered.
                 return Ok((made, base));
             };
-            let encoded = self.encode(new, sharing).map_err(NotWritten::Unwritable)?;
-            let (idle, expected) = (self.refresh_state.idle(), base.contained().nonce);
+            let encoded = self.encode(new, sharing).map_err(BatchError::Invalid)?;
+            let (idle, expected) = (self.refresh_state.idle(), base.stamp_in_redis().nonce);
             match self.attempt(encoded, Some(expected), sharing).await? {
                 Ok(replaced) => return Ok((made, self.settle(idle, replaced).await)),
                 Err(found) => base = self.overtaken(idle, &base, found)?,
             }
-            if attempts == ATTEMPTS || Instant::now() >= deadline {
+            if attempts == MAX_ATTEMPTS || Instant::now() >= deadline {
                 let shared = self.name.to_string();
                 return Err(StoreError::Contended { shared, attempts }.into());
             }
-            give_way(attempts).await;
+            back_off(attempts).await;
         }
-        unreachable!("the attempts have an end")
+        unreachable!("the number of attempts is bounded")
     }
 
     pub(super) async fn clear(&self) -> Result<Snapshot<T>, StoreError> {
@@ -156,7 +157,7 @@ impl<T: Shareable> ValueReplica<T> {
             .keyspace
             .ask(|keys| keys.clear(&self.key, clearing))
             .await;
-        let (version, was) = cleared.map_err(|undone| self.undone(undone))?;
+        let (version, was) = cleared.map_err(|not_done| self.store_error(not_done))?;
         let snapshot = Snapshot::new(Stamp { version, nonce }, None);
         Ok(self.settle(idle, Replaced { was, snapshot }).await)
     }
@@ -165,7 +166,7 @@ impl<T: Shareable> ValueReplica<T> {
         self.snapshot().map_or(0, |known| known.version())
     }
 
-    /// What is here, for as long as it is what Redis holds: that is found out by writing.
+    /// Returns the value to update. If it is out of date, the write finds out.
     async fn base(&self) -> Result<Snapshot<T>, StoreError> {
         let known = self.snapshot().filter(|known| known.problem().is_none());
         match known {
@@ -176,8 +177,8 @@ impl<T: Shareable> ValueReplica<T> {
         }
     }
 
-    /// What others made of it: the next attempt begins with that. It is seen here, too, if nothing
-    /// else has come meanwhile.
+    /// Returns the value of the process that came first, for the next attempt, and updates the
+    /// replica if it has not changed.
     fn overtaken(
         &self,
         idle: Option<IdleToken>,
@@ -185,7 +186,7 @@ impl<T: Shareable> ValueReplica<T> {
         found: Found,
     ) -> Result<Snapshot<T>, StoreError> {
         let found = match found {
-            Found::Nothing => return Ok(self.gone(Some(base))),
+            Found::Nothing => return Ok(self.after_loss(Some(base))),
             Found::Cleared { stamp, .. } => Snapshot::new(stamp, None),
             Found::Value(written) => {
                 let value = self.decode(&written);
@@ -194,7 +195,7 @@ impl<T: Shareable> ValueReplica<T> {
             }
         };
         // What is not there has no nonce of its own: one absence is not known from another.
-        let before = base.contained().nonce;
+        let before = base.stamp_in_redis().nonce;
         if !before.is_empty() {
             let follow = || self.follow(&before, &found);
             let _ = self.refresh_state.if_undisturbed(idle, follow);
@@ -213,16 +214,16 @@ impl<T: Shareable> ValueReplica<T> {
         })
     }
 
-    /// The payload, if it is JSON and small enough to travel with its notification, and every
-    /// process can read that. A twin in JSON of another payload could be read as another value under
-    /// the same stamp.
+    /// Returns the payload for the notification, if it is JSON, small enough and not too deep.
+    /// Other formats are not converted: the value decoded from JSON could differ under the same
+    /// stamp.
     fn inline(&self, payload: &[u8], sharing: &SharedOptions) -> Option<Vec<u8>> {
         let is_small = self.format == Format::Json && payload.len() <= sharing.inline;
         let can_travel = is_small && can_carry(&self.name, payload);
         can_travel.then(|| payload.to_owned())
     }
 
-    /// Writes, if what is there has the expected nonce; otherwise what is there.
+    /// Writes if Redis holds the expected nonce; otherwise returns what Redis holds.
     async fn attempt(
         &self,
         encoded: Encoded<T>,
@@ -244,7 +245,7 @@ impl<T: Shareable> ValueReplica<T> {
             .keyspace
             .ask(|keys| keys.write(&self.key, writing))
             .await;
-        match answer.map_err(|undone| self.undone(undone))? {
+        match answer.map_err(|not_done| self.store_error(not_done))? {
             Attempt::Done { version, was } => {
                 let snapshot = Snapshot::new(Stamp { version, nonce }, Some(encoded.value));
                 let snapshot = snapshot.expiring(sharing.ttl.is_some());
@@ -254,7 +255,7 @@ impl<T: Shareable> ValueReplica<T> {
         }
     }
 
-    /// Lets what was written be seen here: it, or something newer.
+    /// Updates the replica with a write, or waits until it has something newer.
     async fn settle(&self, idle: Option<IdleToken>, replaced: Replaced<T>) -> Snapshot<T> {
         let Replaced { was, snapshot } = replaced;
         let follow = || self.follow_or_begin(&was, &snapshot);
@@ -264,13 +265,13 @@ impl<T: Shareable> ValueReplica<T> {
         let read = self.refresh_state.refreshed().await;
         match (read, self.snapshot()) {
             (Ok(()), Some(newest)) => newest,
-            // It was written, and nobody knows what came after it.
+            // It was written; later changes are not known.
             _ => snapshot.stale(std::time::Instant::now()),
         }
     }
 
-    fn undone(&self, undone: NotDone) -> StoreError {
-        match undone {
+    fn store_error(&self, not_done: NotDone) -> StoreError {
+        match not_done {
             NotDone::Foreign(words) => self.unloaded(self.foreign(&words)),
             NotDone::Overflow => self.unloaded(self.foreign("its version would overflow")),
             NotDone::Unconfirmed(why) => self.unconfirmed(why),
@@ -291,63 +292,27 @@ impl<T: Shareable> ValueReplica<T> {
     }
 }
 
-/// The task that writes the updates of a value, until none waits.
+/// The task that writes the waiting updates of a value.
 async fn write_updates<T: Shareable>(replica: Arc<ValueReplica<T>>) {
-    while let Some(together) = replica.updates.take() {
-        // A panic here would leave all updates waiting that come after it.
-        let writing = AssertUnwindSafe(replica.write_together(together)).catch_unwind();
+    while let Some(batch) = replica.updates.take() {
+        // A panic here would leave all later updates waiting.
+        let writing = AssertUnwindSafe(replica.write_batch(batch)).catch_unwind();
         match writing.await {
             Ok(Ok(())) => {}
-            Ok(Err(together)) => replica.updates.put_back(together),
+            Ok(Err(batch)) => replica.updates.put_back(batch),
             Err(panic) => {
                 let text = panic_text(&*panic);
-                tracing::error!(shared = %replica.name, panic = text, "updates were not written");
+                tracing::error!(shared = %replica.name, panic = text, "cannot write the updates of a shared value");
                 std::mem::forget(panic);
             }
         }
     }
 }
 
-/// The payload, and the value as everybody will read it. What cannot be read again must not be
-/// written: everybody else would be left with it.
-pub(super) fn encoded<T: Shareable>(
-    shared: &str,
-    format: Format,
-    value: &T,
-) -> Result<(Vec<u8>, T), StoreError> {
-    let shared = shared.to_owned();
-    let mut payload = Vec::new();
-    let written = encode(format, value, &mut payload);
-    let unwritable = match written.map(|()| decode(Payload::new(format, &payload))) {
-        Ok(Ok(value)) => return Ok((payload, value)),
-        Ok(Err(DecodeError::TooDeep)) => EncodeError::TooDeep,
-        Ok(Err(DecodeError::TooManyValues)) => EncodeError::TooManyValues,
-        Ok(Err(source)) => {
-            let source = Arc::new(source);
-            let source = LoadError::Decode {
-                shared: shared.clone(),
-                source,
-            };
-            return Err(StoreError::Load { shared, source });
-        }
-        Err(error) => error,
-    };
-    let source = Arc::new(unwritable);
-    Err(StoreError::Encode { shared, source })
-}
-
-/// To write a value is the application's code: its panic is an error.
-fn encode<T: Shareable>(format: Format, value: &T, into: &mut Vec<u8>) -> Result<(), EncodeError> {
-    caught(|| format.encode(value, into)).unwrap_or_else(|panic| {
-        let words = format_args!("it panicked: {panic}");
-        Err(EncodeError::Json(serde_json::Error::custom(words)))
-    })
-}
-
-/// Others were faster: lets them go on, for a time that chance decides.
-pub(super) async fn give_way(attempts: u32) {
-    if attempts > AT_ONCE {
-        let longest = PAUSE * attempts.min(PAUSES);
+/// Waits for a random time after an attempt that another process overtook.
+pub(super) async fn back_off(attempts: u32) {
+    if attempts > IMMEDIATE_ATTEMPTS {
+        let longest = PAUSE * attempts.min(MAX_PAUSE_FACTOR);
         sleep(jitter(longest, 0.0..1.0)).await;
     }
 }

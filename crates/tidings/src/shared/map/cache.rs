@@ -1,8 +1,8 @@
-//! What a process has of a map, and how far it can be trusted. No I/O.
+//! The cached entries of a map, and their validity. No I/O.
 //!
-//! The cache has the stamp of the map that it agrees with. Each change announces the stamp before
-//! it and the one after it: where the one before is the cache's, one entry is out of date and all
-//! others are not. Anything else means that something was missed, and nothing is kept.
+//! The cache has the stamp of the map that it agrees with. Each change notification carries the
+//! stamp before and after the change. If the one before is the cache's, one entry is out of date
+//! and all others are valid. Otherwise a change was missed, and the cache is emptied.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -12,29 +12,29 @@ use foldhash::fast::RandomState;
 use futures_util::future::WeakShared;
 use hashlink::LinkedHashMap;
 use tokio::sync::watch;
-use tokio::time::Instant as Clocked;
+use tokio::time::Instant as Clock;
 
 use crate::keyspace::stamp::Stamp;
 use crate::shared::map::entry::Loaded;
 use crate::shared::map::entry::{Entry, Reading};
-use crate::shared::map::invalidations::{Invalidations, Turn};
+use crate::shared::map::invalidations::{Generation, Invalidations};
 use crate::shared::map::single_flight::SingleFlight;
 
-/// How many former stamps are remembered, to know those that answers still bring.
-const PASSED: usize = 256;
+/// The number of former nonces that are remembered, to recognize those in late answers.
+const MAX_HISTORY: usize = 256;
 
-/// How long a notice may take that Redis gave out before it answered. One that has not come by then
-/// was missed.
-pub(crate) const ON_ITS_WAY: Duration = Duration::from_millis(100);
+/// The time that a notification may take which Redis sent before it answered. One that has not come
+/// by then was missed.
+pub(crate) const NOTIFICATION_DELAY: Duration = Duration::from_millis(100);
 
-/// What was here when Redis was asked for the stamp.
+/// The state of the cache when a stamp was requested.
 #[derive(Clone, Debug)]
 pub(crate) struct CacheState {
     stamp: Stamp,
     steps: u64,
 }
 
-/// What changed, as far as is known.
+/// The entries that changed, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Changed<K> {
     Nothing,
@@ -44,44 +44,45 @@ pub(crate) enum Changed<K> {
 
 pub(crate) struct Cache<K, V> {
     stamp: Stamp,
-    /// The marks that the stamp had before, since it was last read anew.
-    passed: VecDeque<String>,
-    /// How many steps it went.
+    /// The former nonces of the stamp, since it was last adopted.
+    history: VecDeque<String>,
+    /// The number of times that it advanced.
     steps: u64,
-    /// When the stamp was taken from an answer: notices from before it may still come.
+    /// The time when the stamp was adopted from an answer: earlier notifications may still come.
     answered: Option<Instant>,
-    /// The stamp that an answer brought before its notice was heard.
+    /// The stamp that an answer had before its notification was received.
     unannounced: Option<Stamp>,
-    /// The least recently used one first.
+    /// Ordered by use, the least recently used first.
     entries: LinkedHashMap<K, Entry<V>, RandomState>,
     capacity: usize,
-    /// What was taken out or not kept, to be dropped where no lock is held.
-    gone: Gone<K, V>,
-    /// The entries that come from a writing of which nothing was heard yet, and its mark.
-    ahead: HashMap<K, String, RandomState>,
+    /// Removed entries, to be dropped outside of the lock.
+    discarded: Discarded<K, V>,
+    /// Entries from a write without a received notification, and its nonce.
+    unconfirmed: HashMap<K, String, RandomState>,
     pub(crate) reading: SingleFlight<K, WeakShared<Reading<V>>>,
     pub(crate) loading: SingleFlight<K, watch::Receiver<Option<Loaded<V>>>>,
     pub(crate) stale_since: Option<Instant>,
     pub(crate) invalid: Invalidations<K>,
 }
 
-pub(crate) type Gone<K, V> = Vec<(K, Entry<V>)>;
+pub(crate) type Discarded<K, V> = Vec<(K, Entry<V>)>;
 
 impl<K, V> Cache<K, V> {
-    /// What has to be dropped where no lock is held: to drop it is the application's code.
-    pub(crate) fn take_gone(&mut self) -> Gone<K, V> {
-        std::mem::take(&mut self.gone)
+    /// Takes the removed entries. The caller drops them outside of the lock, because dropping runs
+    /// the application's code.
+    pub(crate) fn take_discarded(&mut self) -> Discarded<K, V> {
+        std::mem::take(&mut self.discarded)
     }
 
-    /// The same of a cache that nobody uses any more.
-    pub(crate) fn take_all(&mut self) -> Gone<K, V> {
+    /// Takes all entries of a cache that is dropped.
+    pub(crate) fn take_all(&mut self) -> Discarded<K, V> {
         self.clear();
-        self.take_gone()
+        self.take_discarded()
     }
 
     fn clear(&mut self) {
-        self.gone.extend(self.entries.drain());
-        self.ahead.clear();
+        self.discarded.extend(self.entries.drain());
+        self.unconfirmed.clear();
     }
 }
 
@@ -89,14 +90,14 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             stamp: Stamp::default(),
-            passed: VecDeque::new(),
+            history: VecDeque::new(),
             steps: 0,
             answered: None,
             unannounced: None,
             entries: LinkedHashMap::default(),
             capacity,
-            gone: Vec::new(),
-            ahead: HashMap::default(),
+            discarded: Vec::new(),
+            unconfirmed: HashMap::default(),
             reading: SingleFlight::default(),
             loading: SingleFlight::default(),
             stale_since: None,
@@ -108,47 +109,46 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         &self.stamp
     }
 
-    /// The entry, if it is at hand and its time to live is not over.
+    /// Returns the entry, if it is cached and has not expired.
     pub(crate) fn get(&mut self, key: &K) -> Option<&Entry<V>> {
         let until = self.entries.get(key)?.until;
-        if until.is_some_and(|until| until <= Clocked::now()) {
-            self.take_out(key);
+        if until.is_some_and(|until| until <= Clock::now()) {
+            self.remove_entry(key);
             return None;
         }
         self.entries.to_back(key).map(|entry| &*entry)
     }
 
-    /// Keeps what was read when the map had this stamp. The caller knows that no change of this
-    /// entry was heard of since it was asked for. An answer that another one overtook is not kept: a
-    /// change that lies between them may be of this entry. Nor is what was invalidated, until Redis
-    /// knows.
-    pub(crate) fn keep(&mut self, key: K, entry: Entry<V>, at: &Stamp) {
-        let is_overtaken = !self.has_passed(at) && at.version < self.stamp.version;
-        if is_overtaken || self.invalid.has(&key) {
-            self.gone.push((key, entry));
+    /// Caches an entry that was read when the map had this stamp. The caller knows that no change
+    /// of the entry was received since the request. An answer that a newer one overtook is not
+    /// cached, because the entry may have changed between them; nor is an invalidated entry.
+    pub(crate) fn insert(&mut self, key: K, entry: Entry<V>, at: &Stamp) {
+        let is_overtaken = !self.is_known(at) && at.version < self.stamp.version;
+        if is_overtaken || self.invalid.contains(&key) {
+            self.discarded.push((key, entry));
             return;
         }
-        if self.entries.is_empty() && !self.has_passed(at) {
+        if self.entries.is_empty() && !self.is_known(at) {
             self.adopt(at.clone());
             self.answered = Some(Instant::now());
             self.unannounced = Some(at.clone());
         }
-        if self.has_passed(at) {
-            self.ahead.remove(&key);
+        if self.is_known(at) {
+            self.unconfirmed.remove(&key);
         } else {
-            self.ahead.insert(key.clone(), at.nonce.clone());
+            self.unconfirmed.insert(key.clone(), at.nonce.clone());
         }
-        self.gone.extend(self.entries.remove_entry(&key));
+        self.discarded.extend(self.entries.remove_entry(&key));
         self.entries.insert(key, entry);
         if self.entries.len() > self.capacity
             && let Some((key, entry)) = self.entries.pop_front()
         {
-            self.ahead.remove(&key);
-            self.gone.push((key, entry));
+            self.unconfirmed.remove(&key);
+            self.discarded.push((key, entry));
         }
     }
 
-    /// A change of these entries, or of all, was heard of.
+    /// A change of these entries, or of all, was received.
     pub(crate) fn receive(&mut self, keys: Option<&[K]>, now: Stamp, was: &str) -> Changed<K> {
         if self
             .unannounced
@@ -157,8 +157,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         {
             return self.changed(keys);
         }
-        // Our own changes are known before they are heard of.
-        if self.has_passed(&now) {
+        // Own changes are known before their notifications come.
+        if self.is_known(&now) {
             return Changed::Nothing;
         }
         if self.is_next(&now, was) {
@@ -170,7 +170,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             return self.changed(keys);
         }
         self.forget_all();
-        // What is read from now on is no older than this.
+        // Later reads are no older than this stamp.
         self.adopt(now);
         Changed::All
     }
@@ -186,11 +186,17 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         Changed::Some(keys.to_vec())
     }
 
-    /// This process changed an entry, to this.
-    pub(crate) fn wrote(&mut self, key: &K, entry: Entry<V>, now: &Stamp, was: &str) -> Changed<K> {
+    /// This process wrote an entry.
+    pub(crate) fn record_write(
+        &mut self,
+        key: &K,
+        entry: Entry<V>,
+        now: &Stamp,
+        was: &str,
+    ) -> Changed<K> {
         self.forget(key);
         if *now == self.stamp {
-            self.keep(key.clone(), entry, now);
+            self.insert(key.clone(), entry, now);
             if self
                 .unannounced
                 .take_if(|unannounced| unannounced == now)
@@ -201,45 +207,45 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             return Changed::Nothing;
         }
         if !self.is_next(now, was) {
-            // What others wrote before or after it was not heard of yet, and may be this entry.
-            self.gone.push((key.clone(), entry));
+            // Changes of others around it were not received yet, and may be of this entry.
+            self.discarded.push((key.clone(), entry));
             return Changed::Nothing;
         }
         self.advance(now.clone());
-        self.keep(key.clone(), entry, now);
+        self.insert(key.clone(), entry, now);
         Changed::Some(vec![key.clone()])
     }
 
-    /// Redis holds the stamp that is here: all but what is from elsewhere is what Redis holds.
+    /// Redis holds the stamp of the cache: all entries are valid but those from unconfirmed writes.
     pub(crate) fn confirm(&mut self) -> Changed<K> {
         self.stale_since = None;
-        let ahead = std::mem::take(&mut self.ahead);
-        let dropped: Vec<K> = ahead.into_keys().collect();
+        let unconfirmed = std::mem::take(&mut self.unconfirmed);
+        let dropped: Vec<K> = unconfirmed.into_keys().collect();
         for key in &dropped {
             self.forget(key);
         }
         Changed::Some(dropped)
     }
 
-    /// How far it is now, for an answer that is on its way.
-    pub(crate) fn asked(&self) -> CacheState {
+    /// Returns the state, for a request that begins now.
+    pub(crate) fn state(&self) -> CacheState {
         CacheState {
             stamp: self.stamp.clone(),
             steps: self.steps,
         }
     }
 
-    /// Whether this is the stamp that is here, or was since then: Redis may answer before others
-    /// write, and be heard after them. An older one would be from a failover.
-    pub(crate) fn had_since(&self, asked: &CacheState, stamp: &Stamp) -> bool {
-        let steps = usize::try_from(self.steps - asked.steps).unwrap_or(usize::MAX);
-        let mut had = self.passed.iter().rev().take(steps);
-        *stamp == self.stamp || *stamp == asked.stamp || had.any(|nonce| *nonce == stamp.nonce)
+    /// Returns whether the cache has this stamp, or had it since then: notifications of later
+    /// changes may overtake the answer. An older one would be from a failover.
+    pub(crate) fn had_since(&self, state: &CacheState, stamp: &Stamp) -> bool {
+        let steps = usize::try_from(self.steps - state.steps).unwrap_or(usize::MAX);
+        let mut known = self.history.iter().rev().take(steps);
+        *stamp == self.stamp || *stamp == state.stamp || known.any(|nonce| *nonce == stamp.nonce)
     }
 
-    /// Redis held this stamp after it was asked.
-    pub(crate) fn follow(&mut self, asked: &CacheState, stamp: Stamp) -> Changed<K> {
-        if self.had_since(asked, &stamp) {
+    /// Redis held this stamp after the request.
+    pub(crate) fn follow(&mut self, state: &CacheState, stamp: Stamp) -> Changed<K> {
+        if self.had_since(state, &stamp) {
             return self.confirm();
         }
         self.stale_since = None;
@@ -249,8 +255,8 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         Changed::All
     }
 
-    /// Nobody knows what Redis holds: what is here is of no use.
-    pub(crate) fn lose(&mut self) -> Changed<K> {
+    /// The stamp in Redis cannot be read: empties the cache.
+    pub(crate) fn reset(&mut self) -> Changed<K> {
         let is_news = self.stale_since.is_none() || !self.entries.is_empty();
         self.stale_since.get_or_insert_with(Instant::now);
         self.forget_all();
@@ -262,68 +268,70 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// This entry may be another by now.
+    /// Removes an entry that may have changed.
     pub(crate) fn forget(&mut self, key: &K) {
-        self.take_out(key);
+        self.remove_entry(key);
         self.reading.forget(key);
         self.loading.forget(key);
     }
 
-    /// This entry is out of date, and maybe all of them, until Redis knows.
-    pub(crate) fn invalidate(&mut self, key: &K) -> Turn {
-        let turn = self.invalid.add(key);
+    /// Invalidates an entry, and maybe all, until Redis confirms it.
+    pub(crate) fn invalidate(&mut self, key: &K) -> Generation {
+        let generation = self.invalid.add(key);
         match self.invalid.len() {
             Some(_) => self.forget(key),
             None => self.forget_all(),
         }
-        turn
+        generation
     }
 
-    /// Any of them may be another by now.
+    /// Removes all entries, which may have changed.
     pub(crate) fn forget_all(&mut self) {
         self.clear();
         self.reading.clear();
         self.loading.clear();
     }
 
-    fn take_out(&mut self, key: &K) {
-        self.gone.extend(self.entries.remove_entry(key));
-        self.ahead.remove(key);
+    fn remove_entry(&mut self, key: &K) {
+        self.discarded.extend(self.entries.remove_entry(key));
+        self.unconfirmed.remove(key);
     }
 
     fn is_next(&self, now: &Stamp, was: &str) -> bool {
         was == self.stamp.nonce && self.stamp.version.checked_add(1) == Some(now.version)
     }
 
-    /// Whether this comes from before the answer that the stamp is from, and is in that. Versions can
-    /// be taken back, so this is believed for a moment only.
+    /// Returns whether this change is older than the answer that the stamp is from, and so included
+    /// in it. Versions can be reset, so this holds for a moment only.
     fn is_late(&self, now: &Stamp) -> bool {
-        let answered = self.answered.is_some_and(|at| at.elapsed() < ON_ITS_WAY);
+        let answered = self
+            .answered
+            .is_some_and(|at| at.elapsed() < NOTIFICATION_DELAY);
         answered && now.version < self.stamp.version
     }
 
-    /// Every change up to this one was heard of.
+    /// All changes up to this stamp were received.
     fn advance(&mut self, now: Stamp) {
-        if !self.ahead.is_empty() {
-            self.ahead.retain(|_, mark| *mark != now.nonce);
+        if !self.unconfirmed.is_empty() {
+            self.unconfirmed.retain(|_, mark| *mark != now.nonce);
         }
-        if self.passed.len() == PASSED {
-            self.passed.pop_front();
+        if self.history.len() == MAX_HISTORY {
+            self.history.pop_front();
         }
         let former = std::mem::replace(&mut self.stamp, now);
-        self.passed.push_back(former.nonce);
+        self.history.push_back(former.nonce);
         self.steps += 1;
     }
 
     fn adopt(&mut self, stamp: Stamp) {
-        self.passed.clear();
+        self.history.clear();
         self.answered = None;
         self.unannounced = None;
         self.stamp = stamp;
     }
 
-    fn has_passed(&self, stamp: &Stamp) -> bool {
-        *stamp == self.stamp || self.passed.contains(&stamp.nonce)
+    fn is_known(&self, stamp: &Stamp) -> bool {
+        *stamp == self.stamp || self.history.contains(&stamp.nonce)
     }
 }
 
@@ -349,47 +357,47 @@ mod tests {
         }
     }
 
-    /// Entries 1 to 3, read when the map had its first stamp.
+    /// Entries 1 to 3, read at the first stamp.
     fn cache() -> Cache<u32, u32> {
         let mut cache = Cache::new(10);
-        (1..=3).for_each(|key| cache.keep(key, entry(key), &stamp(1)));
+        (1..=3).for_each(|key| cache.insert(key, entry(key), &stamp(1)));
         cache
     }
 
-    fn keyspace(cache: &mut Cache<u32, u32>) -> Vec<u32> {
+    fn cached_keys(cache: &mut Cache<u32, u32>) -> Vec<u32> {
         (0..10).filter(|key| cache.get(key).is_some()).collect()
     }
 
     #[test]
-    fn the_least_recently_used_entry_goes_where_there_are_too_many() {
+    fn the_least_recently_used_entry_is_removed_beyond_the_capacity() {
         let mut cache = Cache::new(2);
-        (1..=2).for_each(|key| cache.keep(key, entry(key), &stamp(1)));
+        (1..=2).for_each(|key| cache.insert(key, entry(key), &stamp(1)));
         assert!(cache.get(&1).is_some());
 
-        cache.keep(3, entry(3), &stamp(1));
+        cache.insert(3, entry(3), &stamp(1));
 
-        assert_eq!(keyspace(&mut cache), [1, 3]);
-        assert_eq!(cache.take_gone().len(), 1);
+        assert_eq!(cached_keys(&mut cache), [1, 3]);
+        assert_eq!(cache.take_discarded().len(), 1);
     }
 
     #[test]
-    fn a_capacity_of_zero_keeps_nothing() {
+    fn a_capacity_of_zero_caches_nothing() {
         let mut cache = Cache::new(0);
-        cache.keep(1, entry(1), &stamp(1));
-        assert!(keyspace(&mut cache).is_empty());
+        cache.insert(1, entry(1), &stamp(1));
+        assert!(cached_keys(&mut cache).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_is_at_hand_until_its_time_to_live_is_over() {
+    async fn an_entry_is_cached_until_its_time_to_live_ends() {
         let mut cache = cache();
-        let until = Some(Clocked::now() + Duration::from_secs(5));
+        let until = Some(Clock::now() + Duration::from_secs(5));
         let entry = Entry { until, ..entry(2) };
-        cache.keep(2, entry, &stamp(1));
+        cache.insert(2, entry, &stamp(1));
 
         tokio::time::advance(Duration::from_millis(4_999)).await;
-        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(keyspace(&mut cache), [1, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 3]);
     }
 
     #[test]
@@ -399,59 +407,59 @@ mod tests {
             cache.receive(Some(&[2]), stamp(2), "n1"),
             Changed::Some(vec![2])
         );
-        assert_eq!(keyspace(&mut cache), [1, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 3]);
         assert_eq!(cache.stamp(), &stamp(2));
     }
 
     #[test]
-    fn a_change_after_one_that_was_missed_drops_all() {
+    fn a_change_after_a_missed_one_drops_all() {
         let mut cache = cache();
         assert_eq!(cache.receive(Some(&[2]), stamp(3), "n2"), Changed::All);
-        assert!(keyspace(&mut cache).is_empty());
-        // And from there on it goes step by step again.
-        cache.keep(1, entry(1), &stamp(3));
+        assert!(cached_keys(&mut cache).is_empty());
+        // Later changes drop single entries again.
+        cache.insert(1, entry(1), &stamp(3));
         assert_eq!(
             cache.receive(Some(&[2]), stamp(4), "n3"),
             Changed::Some(vec![2])
         );
-        assert_eq!(keyspace(&mut cache), [1]);
+        assert_eq!(cached_keys(&mut cache), [1]);
     }
 
     #[test]
-    fn a_change_from_before_the_answer_drops_one_entry() {
+    fn a_late_notification_drops_one_entry() {
         let mut cache = Cache::new(10);
-        (1..=3).for_each(|key| cache.keep(key, entry(key), &stamp(5)));
+        (1..=3).for_each(|key| cache.insert(key, entry(key), &stamp(5)));
         assert_eq!(
             cache.receive(Some(&[2]), stamp(4), "n3"),
             Changed::Some(vec![2])
         );
-        // Nor was the change heard of that the answer has.
+        // Nor was the notification received of the change in the answer.
         assert_eq!(
             cache.receive(Some(&[4]), stamp(5), "n4"),
             Changed::Some(vec![4])
         );
         assert_eq!(cache.receive(Some(&[4]), stamp(5), "n4"), Changed::Nothing);
-        assert_eq!(keyspace(&mut cache), [1, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 3]);
         assert_eq!(
             cache.receive(Some(&[1]), stamp(6), "n5"),
             Changed::Some(vec![1])
         );
-        assert_eq!(keyspace(&mut cache), [3]);
-        // Once something is heard that fits to nothing, older versions are news.
+        assert_eq!(cached_keys(&mut cache), [3]);
+        // After a missed change, lower versions are news.
         assert_eq!(cache.receive(Some(&[1]), stamp(8), "n7"), Changed::All);
-        cache.keep(3, entry(3), &stamp(8));
+        cache.insert(3, entry(3), &stamp(8));
         assert_eq!(cache.receive(Some(&[1]), stamp(7), "n6"), Changed::All);
     }
 
     #[test]
-    fn a_stamp_of_the_same_mark_and_another_version_is_another() {
+    fn a_stamp_with_the_same_nonce_and_another_version_differs() {
         let mut cache = cache();
         assert_eq!(cache.receive(Some(&[2]), stamp(9), "n1"), Changed::All);
-        assert!(keyspace(&mut cache).is_empty());
+        assert!(cached_keys(&mut cache).is_empty());
     }
 
     #[test]
-    fn what_is_heard_of_once_more_changes_nothing() {
+    fn a_repeated_notification_changes_nothing() {
         let mut cache = cache();
         cache.receive(Some(&[4]), stamp(2), "n1");
         assert_eq!(cache.receive(Some(&[2]), stamp(2), "n1"), Changed::Nothing);
@@ -460,94 +468,94 @@ mod tests {
             Changed::Some(vec![2])
         );
         assert_eq!(cache.receive(Some(&[1]), stamp(1), ""), Changed::Nothing);
-        assert_eq!(keyspace(&mut cache), [1, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 3]);
     }
 
     #[test]
-    fn another_stamp_in_redis_drops_all_and_the_same_nothing() {
+    fn only_another_stamp_in_redis_drops_entries() {
         let mut cache = cache();
-        let asked = cache.asked();
-        assert_eq!(cache.follow(&asked, stamp(1)), Changed::Some(vec![]));
-        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
-        assert_eq!(cache.follow(&asked, stamp(2)), Changed::All);
-        assert!(keyspace(&mut cache).is_empty());
+        let state = cache.state();
+        assert_eq!(cache.follow(&state, stamp(1)), Changed::Some(vec![]));
+        assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
+        assert_eq!(cache.follow(&state, stamp(2)), Changed::All);
+        assert!(cached_keys(&mut cache).is_empty());
         assert_eq!(cache.stamp(), &stamp(2));
     }
 
     #[test]
-    fn an_answer_that_was_overtaken_by_notices_drops_nothing_and_one_of_a_failover_all() {
+    fn an_answer_that_notifications_overtook_drops_nothing_and_one_of_a_failover_all() {
         let mut cache = cache();
         cache.receive(Some(&[1]), stamp(2), "n1");
-        let asked = cache.asked();
+        let state = cache.state();
         cache.receive(Some(&[2]), stamp(3), "n2");
-        assert_eq!(cache.follow(&asked, stamp(2)), Changed::Some(vec![]));
+        assert_eq!(cache.follow(&state, stamp(2)), Changed::Some(vec![]));
         assert_eq!(cache.stamp(), &stamp(3));
-        assert_eq!(cache.follow(&asked, stamp(1)), Changed::All);
-        assert!(keyspace(&mut cache).is_empty());
+        assert_eq!(cache.follow(&state, stamp(1)), Changed::All);
+        assert!(cached_keys(&mut cache).is_empty());
     }
 
     #[test]
     fn an_answer_that_was_overtaken_by_another_answer_drops_nothing() {
         let mut cache = Cache::new(10);
-        let asked = cache.asked();
-        cache.keep(1, entry(1), &stamp(1));
-        assert_eq!(cache.follow(&asked, stamp(0)), Changed::Some(vec![]));
-        assert_eq!(keyspace(&mut cache), [1]);
+        let state = cache.state();
+        cache.insert(1, entry(1), &stamp(1));
+        assert_eq!(cache.follow(&state, stamp(0)), Changed::Some(vec![]));
+        assert_eq!(cached_keys(&mut cache), [1]);
         assert_eq!(cache.stamp(), &stamp(1));
     }
 
     #[test]
-    fn what_comes_from_a_writing_that_was_never_heard_of_is_not_confirmed() {
+    fn an_entry_of_a_write_without_a_notification_is_not_confirmed() {
         let mut cache = cache();
-        // Redis answered when it had the second stamp, and lost that in a failover.
-        cache.keep(4, entry(4), &stamp(2));
+        // Redis answered at the second stamp, and lost that in a failover.
+        cache.insert(4, entry(4), &stamp(2));
         assert_eq!(cache.confirm(), Changed::Some(vec![4]));
-        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
     }
 
     #[test]
-    fn what_comes_from_a_writing_that_is_heard_of_later_is_kept() {
+    fn an_entry_of_a_write_with_a_late_notification_stays() {
         let mut cache = cache();
-        cache.keep(4, entry(4), &stamp(2));
+        cache.insert(4, entry(4), &stamp(2));
         cache.receive(Some(&[1]), stamp(2), "n1");
         assert_eq!(cache.confirm(), Changed::Some(vec![]));
-        assert_eq!(keyspace(&mut cache), [2, 3, 4]);
+        assert_eq!(cached_keys(&mut cache), [2, 3, 4]);
     }
 
     #[test]
-    fn an_answer_that_is_older_than_what_was_heard_is_kept() {
+    fn an_answer_older_than_the_last_notification_is_cached() {
         let mut cache = cache();
         cache.receive(Some(&[1]), stamp(2), "n1");
-        cache.keep(4, entry(4), &stamp(1));
+        cache.insert(4, entry(4), &stamp(1));
         assert_eq!(cache.confirm(), Changed::Some(vec![]));
-        assert_eq!(keyspace(&mut cache), [2, 3, 4]);
+        assert_eq!(cached_keys(&mut cache), [2, 3, 4]);
     }
 
     #[test]
-    fn a_write_of_our_own_is_kept_where_nothing_came_between() {
+    fn an_own_write_without_a_concurrent_one_is_cached() {
         let mut cache = cache();
-        let changed = cache.wrote(&1, entry(7), &stamp(2), "n1");
+        let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
         assert_eq!(changed, Changed::Some(vec![1]));
-        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
         assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
-        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
     }
 
     #[test]
-    fn our_own_writes_that_are_heard_of_late_change_nothing() {
+    fn late_notifications_of_own_writes_change_nothing() {
         let mut cache = cache();
-        cache.wrote(&1, entry(7), &stamp(2), "n1");
-        cache.wrote(&2, entry(8), &stamp(3), "n2");
+        cache.record_write(&1, entry(7), &stamp(2), "n1");
+        cache.record_write(&2, entry(8), &stamp(3), "n2");
         assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
         assert_eq!(cache.receive(Some(&[2]), stamp(3), "n2"), Changed::Nothing);
-        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
     }
 
     #[test]
-    fn clearing_all_is_one_change_as_any_other() {
+    fn clearing_the_map_is_one_change() {
         let mut cache = cache();
         assert_eq!(cache.receive(None, stamp(2), "n1"), Changed::All);
-        assert!(keyspace(&mut cache).is_empty());
+        assert!(cached_keys(&mut cache).is_empty());
         assert_eq!(cache.receive(None, stamp(2), "n1"), Changed::Nothing);
         assert_eq!(
             cache.receive(Some(&[1]), stamp(3), "n2"),
@@ -556,59 +564,62 @@ mod tests {
     }
 
     #[test]
-    fn a_write_of_our_own_that_was_heard_before_its_answer_is_kept() {
+    fn an_own_write_whose_notification_comes_before_its_answer_is_cached() {
         let mut cache = cache();
         cache.receive(Some(&[1]), stamp(2), "n1");
-        let changed = cache.wrote(&1, entry(7), &stamp(2), "n1");
+        let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
         assert_eq!(changed, Changed::Nothing);
-        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
     }
 
     #[test]
-    fn a_write_of_our_own_is_read_again_where_others_wrote_meanwhile() {
+    fn an_own_write_with_a_concurrent_one_is_read_again() {
         let mut cache = cache();
-        assert_eq!(cache.wrote(&1, entry(7), &stamp(3), "n2"), Changed::Nothing);
-        assert_eq!(keyspace(&mut cache), [2, 3]);
+        assert_eq!(
+            cache.record_write(&1, entry(7), &stamp(3), "n2"),
+            Changed::Nothing
+        );
+        assert_eq!(cached_keys(&mut cache), [2, 3]);
         assert_eq!(cache.stamp(), &stamp(1));
     }
 
     #[test]
-    fn an_answer_that_another_one_overtook_is_not_kept() {
+    fn an_answer_that_a_newer_one_overtook_is_not_cached() {
         let mut cache = Cache::new(10);
-        cache.keep(1, entry(1), &stamp(2));
+        cache.insert(1, entry(1), &stamp(2));
         // The second change was of this entry.
-        cache.keep(2, entry(2), &stamp(1));
-        assert_eq!(keyspace(&mut cache), [1]);
+        cache.insert(2, entry(2), &stamp(1));
+        assert_eq!(cached_keys(&mut cache), [1]);
         assert_eq!(
             cache.receive(Some(&[2]), stamp(2), "n1"),
             Changed::Some(vec![2])
         );
-        assert_eq!(keyspace(&mut cache), [1]);
+        assert_eq!(cached_keys(&mut cache), [1]);
     }
 
     #[test]
-    fn a_write_of_our_own_that_an_answer_brought_first_is_told_once() {
+    fn an_own_write_that_an_answer_included_is_notified_once() {
         let mut cache = Cache::new(10);
-        cache.keep(2, entry(2), &stamp(2));
-        let changed = cache.wrote(&1, entry(7), &stamp(2), "n1");
+        cache.insert(2, entry(2), &stamp(2));
+        let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
         assert_eq!(changed, Changed::Some(vec![1]));
         assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
-        assert_eq!(keyspace(&mut cache), [1, 2]);
+        assert_eq!(cached_keys(&mut cache), [1, 2]);
     }
 
     #[test]
-    fn a_change_of_what_is_no_key_here_is_one_step_and_drops_nothing() {
+    fn a_change_of_an_invalid_key_drops_nothing() {
         let mut cache = cache();
         assert_eq!(
             cache.receive(Some(&[]), stamp(2), "n1"),
             Changed::Some(vec![])
         );
-        assert_eq!(keyspace(&mut cache), [1, 2, 3]);
+        assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
         assert_eq!(cache.stamp(), &stamp(2));
     }
 
     #[test]
-    fn a_read_that_was_overtaken_is_joined_by_nobody() {
+    fn an_overtaken_read_cannot_be_joined() {
         let mut cache = cache();
         let ticket = cache.reading.ticket();
         let (_, load) = watch::channel(None);

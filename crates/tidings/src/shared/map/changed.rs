@@ -1,4 +1,4 @@
-//! What is said of a change of a map.
+//! The change notification of a shared map.
 
 use serde::Deserialize;
 
@@ -6,11 +6,11 @@ use crate::keyspace::map::NOTICE;
 use crate::keyspace::stamp::Stamp;
 use crate::shared::registry::ChangeNotification;
 
-/// Entries were written or taken away. Programs that are no bus may leave all but the map out.
+/// Entries were written or removed. A foreign program may send the map's name alone.
 #[derive(Debug, Deserialize)]
 pub(crate) struct MapChanged {
     map: String,
-    /// Which entry changed; `None` for any.
+    /// The changed entry; `None` for all.
     pub(crate) key: Option<String>,
     version: Option<u64>,
     nonce: Option<String>,
@@ -18,8 +18,8 @@ pub(crate) struct MapChanged {
 }
 
 impl MapChanged {
-    /// The map's stamp after the change, and the mark before it, from who knows them.
-    pub(crate) fn moved(self) -> Option<(Stamp, String)> {
+    /// The map's stamp after the change, and the nonce before it, if both were sent.
+    pub(crate) fn transition(self) -> Option<(Stamp, String)> {
         let (version, nonce) = self.version.zip(self.nonce)?;
         Some((Stamp { version, nonce }, self.previous?))
     }
@@ -27,7 +27,7 @@ impl MapChanged {
 
 impl ChangeNotification for MapChanged {
     const EVENT: &'static str = NOTICE;
-    const HEARERS: &'static str = "shared maps";
+    const HANDLER: &'static str = "shared maps";
 
     fn name(&self) -> &str {
         &self.map

@@ -1,5 +1,5 @@
-//! An entry as it lies in Redis: `FORMAT VERSION NONCE PAYLOAD`, with `VERSION@END` where it has an
-//! end.
+//! The format of an entry in Redis: `FORMAT VERSION NONCE PAYLOAD`, with `VERSION@END` if it
+//! expires.
 
 use std::any::Any;
 use std::fmt::Display;
@@ -15,30 +15,30 @@ use tokio::time::{Duration, Instant};
 use crate::error::shared::LoadError;
 use crate::error::shown;
 use crate::keyspace::map::NEGATIVE;
-use crate::shared::shareable::Shareable;
-use crate::shared::value_replica::decode;
+use crate::shared::codec::decode;
+use crate::shared::options::Shareable;
 use crate::task::FOREVER;
 
-/// What a map's keys can do.
+/// The bounds of a map's key.
 pub(crate) trait Key: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static {}
 impl<K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static> Key for K {}
 
-/// An entry as it was read: none is there, or what is there, or why that cannot be read.
+/// An entry that was read: absent, a value, or an error.
 #[derive(Debug)]
 pub(crate) struct Entry<V> {
-    /// The mark of its writing; empty where there is none.
+    /// The nonce of its write; empty if it is absent.
     pub(crate) nonce: Arc<str>,
     pub(crate) value: Result<Option<Arc<V>>, LoadError>,
-    /// When its time to live is over, if it has one.
+    /// The end of its time to live, if it has one.
     pub(crate) until: Option<Instant>,
 }
 
-/// A read that all who want the same entry wait for.
+/// A read that all tasks that want the same entry wait for.
 pub(crate) type Reading<V> = BoxFuture<'static, Result<Entry<V>, LoadError>>;
 
-/// What became of a load, for all who wait for it.
+/// The result of a load, for all waiting tasks.
 pub(crate) enum Loaded<V> {
-    /// The value; `None` where the loader found that there is none.
+    /// The value; `None` if the loader found none.
     Value(Option<Arc<V>>),
     Unreadable(LoadError),
     /// The loader's error.
@@ -64,7 +64,7 @@ impl<V> Entry<V> {
         }
     }
 
-    /// Whether somebody asked for it and found that there is no value.
+    /// Whether it says that there is no value.
     pub(crate) fn is_negative(&self) -> bool {
         matches!(self.value, Ok(None)) && !self.nonce.is_empty()
     }
@@ -80,29 +80,29 @@ impl<V> Clone for Entry<V> {
     }
 }
 
-/// How long a key may be as text, in bytes.
-const LONGEST_KEY: usize = 1_024;
+/// The maximal length of a key as text, in bytes.
+const MAX_KEY_BYTES: usize = 1_024;
 
-/// What failures call an entry.
+/// The name of an entry in failures.
 pub(crate) fn entry_name(map: &str, field: &str) -> String {
     format!("{map}[{}]", shown(field))
 }
 
-/// The name of a key's field.
+/// Returns the field of a key.
 pub(crate) fn field_of<K: Display + FromStr + Eq>(map: &str, key: &K) -> Result<String, LoadError> {
     let field = key.to_string();
-    let words = if field.len() > LONGEST_KEY {
-        format!("it is longer than {LONGEST_KEY} bytes")
+    let words = if field.len() > MAX_KEY_BYTES {
+        format!("it is longer than {MAX_KEY_BYTES} bytes")
     } else if field.parse().is_ok_and(|parsed: K| parsed == *key) {
         return Ok(field);
     } else {
-        // Changes of it could not be told from changes of others.
+        // Its changes could not be told from those of another key.
         "its text does not read as this key again".to_owned()
     };
     Err(not_a_key(map, &field, words))
 }
 
-/// The key of a field, which anybody may have written.
+/// Returns the key of a field, which any program may have written.
 pub(crate) fn key_of<K: Display + FromStr>(map: &str, field: &[u8]) -> Result<K, LoadError> {
     let words = match str::from_utf8(field) {
         Ok(text) => match text.parse::<K>() {
@@ -122,24 +122,24 @@ fn not_a_key(map: &str, field: &str, words: String) -> LoadError {
     }
 }
 
-/// What the bytes of an entry say at this time of Redis's clock, and what is wrong with them.
+/// Decodes an entry that was read at this time of Redis's clock.
 ///
-/// What is left until its end counts from the moment in which Redis was asked: how long the answer
-/// was on its way is not known, and the entry must not be at hand longer than in Redis.
+/// The remaining time to live counts from the request: the latency of the answer is not known, and
+/// the entry must not be cached longer than in Redis.
 pub(crate) fn read_entry<V: Shareable>(
     name: &str,
     bytes: &[u8],
     now: u64,
-    asked: Instant,
+    requested: Instant,
 ) -> Entry<V> {
     let mut parts = bytes.splitn(4, |byte| *byte == b' ');
     let (format, version) = (text(parts.next()), text(parts.next()));
     let (nonce, payload) = (text(parts.next()), parts.next());
-    let left = version.map(|version| left_of(version, now));
-    let (Some(format), Some(nonce), Some(payload), Some(Ok(left))) = (format, nonce, payload, left)
+    let ttl = version.map(|version| remaining(version, now));
+    let (Some(format), Some(nonce), Some(payload), Some(Ok(ttl))) = (format, nonce, payload, ttl)
     else {
         return Entry {
-            nonce: mark_of(bytes),
+            nonce: fingerprint(bytes),
             until: None,
             value: Err(LoadError::Foreign {
                 shared: name.to_owned(),
@@ -147,18 +147,18 @@ pub(crate) fn read_entry<V: Shareable>(
             }),
         };
     };
-    match left {
+    match ttl {
         Some(Duration::ZERO) => Entry::absent(),
         _ => Entry {
             nonce: nonce.into(),
             value: read_payload(name, format, payload),
-            until: left.map(|left| asked + left.min(FOREVER)),
+            until: ttl.map(|ttl| requested + ttl.min(FOREVER)),
         },
     }
 }
 
-/// How much is left until the end that stands behind a version, if one does.
-fn left_of(version: &str, now: u64) -> Result<Option<Duration>, ParseIntError> {
+/// Returns the remaining time to live, if the version has an end.
+fn remaining(version: &str, now: u64) -> Result<Option<Duration>, ParseIntError> {
     let (number, end) = match version.split_once('@') {
         Some((number, end)) => (number, Some(end.parse::<u64>()?)),
         None => (version, None),
@@ -195,8 +195,8 @@ fn text(part: Option<&[u8]>) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What tells foreign bytes from others; no writer has such a mark.
-pub(crate) fn mark_of(bytes: &[u8]) -> Arc<str> {
+/// Identifies foreign bytes in place of a nonce. No nonce begins with `?`.
+pub(crate) fn fingerprint(bytes: &[u8]) -> Arc<str> {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     format!("?{:016x}", hasher.finish()).into()
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_may_have_an_end_or_say_that_there_is_no_value() {
+    async fn an_entry_may_expire_or_be_negative() {
         let ending = read(b"json 3@1500 9f 41");
         let until = Instant::now() + Duration::from_millis(500);
         assert_eq!((&*ending.nonce, ending.until), ("9f", Some(until)));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_four_words() {
+    fn an_entry_has_four_parts() {
         let entry = read(b"json 3 9f8a6c0d1e2b3a4f 41");
         assert_eq!(&*entry.nonce, "9f8a6c0d1e2b3a4f");
         assert_eq!(entry.value.unwrap().as_deref(), Some(&41));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_why() {
+    fn an_unreadable_entry_has_an_error() {
         for foreign in [
             &b""[..],
             b"41",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_without_end_is_an_error() {
+    fn too_deep_nesting_is_an_error() {
         let mut hostile = b"msgpack 3 9f ".to_vec();
         hostile.extend([0x91; 600]);
         let entry: Entry<serde_json::Value> = read_entry("tree[7]", &hostile, 0, Instant::now());
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_not_written_as_its_key_is_no_key() {
+    fn a_field_must_be_the_exact_text_of_its_key() {
         assert_eq!(key_of::<u64>("ages", b"7").unwrap(), 7);
         for foreign in [&b"007"[..], b"seven", b"", b"\xff"] {
             let error = key_of::<u64>("ages", foreign).unwrap_err();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_its_text_does_not_give_back_is_refused() {
+    fn a_key_that_is_too_long_is_rejected() {
         assert_eq!(field_of("ages", &7_u64).unwrap(), "7");
         assert!(field_of("ages", &f64::NAN.to_bits()).is_ok());
         assert!(field_of("ages", &"x".repeat(1_024)).is_ok());

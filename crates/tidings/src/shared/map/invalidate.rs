@@ -1,4 +1,4 @@
-//! Invalidations that outlast an outage: what Redis did not take is repeated until it did, or the bus
+//! Removals and invalidations. A pending invalidation is repeated until Redis accepts it or the bus
 //! ends.
 
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use crate::keyspace::map::Moved;
 use crate::keyspace::stamp::{Stamp, nonce};
 use crate::shared::map::cache::Changed;
 use crate::shared::map::entry::{Entry, Key};
-use crate::shared::map::invalidations::{Next, Turn};
+use crate::shared::map::invalidations::{Generation, Next};
 use crate::shared::map::replica::MapReplica;
-use crate::shared::shareable::Shareable;
+use crate::shared::options::Shareable;
 use crate::task::backoff::delays;
 
-/// How many keys are sent at once.
-const AT_ONCE: usize = 16;
+/// The maximal number of keys that are sent concurrently.
+const MAX_CONCURRENT: usize = 16;
 
 impl<K: Key, V: Shareable> MapReplica<K, V> {
-    /// Takes an entry out, or has that repeated until Redis takes it.
+    /// Removes an entry, now or by a task that repeats the invalidation until Redis accepts it.
     pub(crate) async fn invalidate(self: &Arc<Self>, key: &K) -> Result<(), StoreError> {
         let field = self.field(key)?;
-        let turn = self.lock().invalidate(key);
-        // Whether it fails or the caller stops waiting: it is not forgotten.
+        let generation = self.lock().invalidate(key);
+        // It is repeated if it fails or its future is dropped.
         let unfinished = Unfinished(Some(self));
-        match self.take_out(key, &field, turn).await {
+        match self.send_removal(key, &field, generation).await {
             Ok(()) => unfinished.finish(),
-            Err(error) if is_lasting(&error) => {
-                self.lock().invalid.took(key, turn);
+            Err(error) if is_permanent(&error) => {
+                self.lock().invalid.confirm(key, generation);
                 unfinished.finish();
                 return Err(error);
             }
             Err(error) => {
                 let shared = &self.keys.name;
-                tracing::warn!(shared, error = %report(&error), "an invalidation waits for redis");
+                tracing::warn!(shared, error = %report(&error), "an invalidation will be repeated until redis accepts it");
                 let is_all = self.lock().invalid.len().is_none();
                 let one = || Changed::Some(vec![key.clone()]);
                 self.watchers
@@ -53,7 +53,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     pub(crate) async fn remove(&self, key: &K) -> Result<(), StoreError> {
         let field = self.field(key)?;
         let until = self.lock().invalid.last();
-        self.take_out(key, &field, until).await
+        self.send_removal(key, &field, until).await
     }
 
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
@@ -61,49 +61,54 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let cleared = self.change(None, |keys| keys.clear_map(&self.keys, &nonce));
         let Moved { version, was } = cleared.await?;
         let mut cache = self.lock();
-        cache.invalid.took_all(until);
+        cache.invalid.confirm_all(until);
         let changed = cache.receive(None, Stamp { version, nonce }, &was);
         drop(cache);
         self.watchers.notify(&changed);
         Ok(())
     }
 
-    /// Waits until no invalidation of this key is being repeated, and holds further ones back. One of
-    /// the whole map is sent first: it must not reach Redis after what the caller writes.
-    pub(crate) async fn turn(&self, key: &K) -> Result<MutexGuard<'_, ()>, StoreError> {
-        let turn = self.turn_of(key).lock().await;
+    /// Locks the key against repeated invalidations. A pending invalidation of the whole map is
+    /// sent first: it must not reach Redis after the caller's write.
+    pub(crate) async fn lock_key(&self, key: &K) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let key_lock = self.key_lock(key).lock().await;
         self.send_all().await?;
-        Ok(turn)
+        Ok(key_lock)
     }
 
-    /// Sends the invalidation of the whole map, if it waits. One task does it for all.
+    /// Sends the invalidation of the whole map, if it is pending.
     async fn send_all(&self) -> Result<(), StoreError> {
-        let _turn = self.clearing.lock().await;
+        let _key_lock = self.clearing.lock().await;
         let is_due = self.lock().invalid.all().is_some();
         if is_due { self.clear().await } else { Ok(()) }
     }
 
-    /// Takes an entry out, and with it the invalidations until this one.
-    async fn take_out(&self, key: &K, field: &str, until: Turn) -> Result<(), StoreError> {
+    /// Removes an entry, which confirms its invalidations up to this one.
+    async fn send_removal(
+        &self,
+        key: &K,
+        field: &str,
+        until: Generation,
+    ) -> Result<(), StoreError> {
         let (nonce, epoch) = (nonce(), self.refresh_state.epoch());
         let removed = self.change(Some(key), |keys| {
             keys.remove_entry(&self.keys, field, &nonce)
         });
         let moved = removed.await?;
-        self.wrote((epoch, until), key, Entry::absent(), moved, nonce);
+        self.record_write((epoch, until), key, Entry::absent(), moved, nonce);
         Ok(())
     }
 
-    /// Sends what waits, until Redis has taken all of it or the bus has ended.
+    /// Sends the pending invalidations until Redis has accepted all or the bus has ended.
     pub(crate) async fn repeat(&self) {
-        let mut way = self.keyspace.watch();
+        let mut availability = self.keyspace.watch();
         let mut delays = delays();
         loop {
-            let next = self.lock().invalid.next(AT_ONCE);
+            let next = self.lock().invalid.next(MAX_CONCURRENT);
             if next == Next::Nothing {
                 return;
             }
-            let reason = way.borrow_and_update().as_ref().err().cloned();
+            let reason = availability.borrow_and_update().as_ref().err().cloned();
             if reason.as_ref().is_some_and(has_ended) {
                 return;
             }
@@ -111,45 +116,46 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                 continue;
             }
             tokio::select! {
-                changed = way.changed() => if changed.is_err() { return },
+                changed = availability.changed() => if changed.is_err() { return },
                 () = sleep(delays.next().unwrap_or_default()), if reason.is_none() => {}
             }
         }
     }
 
-    /// Whether Redis took all of these.
+    /// Returns whether Redis accepted all of them.
     async fn send_next(&self, next: Next<K>) -> bool {
         match next {
             Next::Nothing => true,
             Next::All => self.send_all().await.is_ok(),
             Next::Keys(keys) => {
-                let sent = iter(keys).map(async |(key, turn)| self.send_again(&key, turn).await);
-                sent.buffer_unordered(AT_ONCE)
+                let sent =
+                    iter(keys).map(async |(key, generation)| self.resend(&key, generation).await);
+                sent.buffer_unordered(MAX_CONCURRENT)
                     .all(async |is_done| is_done)
                     .await
             }
         }
     }
 
-    async fn send_again(&self, key: &K, turn: Turn) -> bool {
-        let _turn = self.turn_of(key).lock().await;
-        if !self.lock().invalid.waits(key, turn) {
-            // A newer entry was written meanwhile.
+    async fn resend(&self, key: &K, generation: Generation) -> bool {
+        let _key_lock = self.key_lock(key).lock().await;
+        if !self.lock().invalid.is_pending(key, generation) {
+            // A newer entry was written.
             return true;
         }
-        let sent = async { self.take_out(key, &self.field(key)?, turn).await };
+        let sent = async { self.send_removal(key, &self.field(key)?, generation).await };
         match sent.await {
             Ok(()) => true,
-            Err(error) if is_lasting(&error) => {
-                self.lock().invalid.took(key, turn);
-                tracing::error!(shared = self.keys.name, error = %report(&error), "an invalidation is given up");
+            Err(error) if is_permanent(&error) => {
+                self.lock().invalid.confirm(key, generation);
+                tracing::error!(shared = self.keys.name, error = %report(&error), "redis cannot accept an invalidation");
                 true
             }
             Err(_) => false,
         }
     }
 
-    /// Reports what Redis did not take before the end of the bus.
+    /// Reports the invalidations that Redis did not accept before the end of the bus.
     pub(crate) fn give_up(&self) {
         let mut cache = self.lock();
         if cache.invalid.is_empty() {
@@ -164,14 +170,14 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         });
     }
 
-    /// Starts the task that repeats what waits, if it does not run.
-    fn repeat_in_background(self: &Arc<Self>) {
+    /// Starts the task that repeats pending invalidations, if it does not run.
+    fn spawn_repeat(self: &Arc<Self>) {
         let mut cache = self.lock();
-        if cache.invalid.is_empty() || std::mem::replace(&mut cache.invalid.are_repeated, true) {
+        if cache.invalid.is_empty() || std::mem::replace(&mut cache.invalid.is_repeating, true) {
             return;
         }
         drop(cache);
-        // It holds the map: nobody else needs to until Redis knows.
+        // The task keeps the map alive until Redis has accepted them.
         let replica = Arc::clone(self);
         self.runtime.spawn(async move {
             loop {
@@ -179,7 +185,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                 let mut cache = replica.lock();
                 let is_over = cache.invalid.is_empty();
                 if is_over {
-                    cache.invalid.are_repeated = false;
+                    cache.invalid.is_repeating = false;
                     return;
                 }
                 drop(cache);
@@ -192,7 +198,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     }
 }
 
-/// An invalidation under way, which is repeated if it is dropped before its end.
+/// An invalidation in progress, which is repeated if its future is dropped.
 struct Unfinished<'a, K: Key, V: Shareable>(Option<&'a Arc<MapReplica<K, V>>>);
 
 impl<K: Key, V: Shareable> Unfinished<'_, K, V> {
@@ -204,13 +210,13 @@ impl<K: Key, V: Shareable> Unfinished<'_, K, V> {
 impl<K: Key, V: Shareable> Drop for Unfinished<'_, K, V> {
     fn drop(&mut self) {
         if let Some(replica) = self.0 {
-            replica.repeat_in_background();
+            replica.spawn_repeat();
         }
     }
 }
 
-/// Whether to repeat it would be of no use.
-fn is_lasting(error: &StoreError) -> bool {
+/// Returns whether repeating it cannot help.
+fn is_permanent(error: &StoreError) -> bool {
     match error {
         StoreError::Unconfirmed { why, .. } => match why {
             Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason) => has_ended(reason),
@@ -223,8 +229,8 @@ fn has_ended(reason: &SendFailure) -> bool {
     matches!(reason, SendFailure::Closed | SendFailure::RuntimeEnded)
 }
 
-/// Changes that are under way at once, with Redis away between them: the map is in memory, and the
-/// tests hold back what it does.
+/// Concurrent changes during an outage: the map is in memory, and the tests hold its operations
+/// back.
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -237,23 +243,23 @@ mod tests {
     use futures_util::{FutureExt, poll};
     use tokio::time::{Instant, sleep};
 
-    use super::super::invalidations::MOST;
+    use super::super::invalidations::MAX_KEYS;
     use crate::error::send_failure::SendFailure;
     use crate::keyspace::access::Availability;
     use crate::memory::Place;
     use crate::{Bus, SharedMap};
 
-    /// How long an answer may take.
+    /// The limit for one answer.
     const PATIENCE: Duration = Duration::from_secs(1);
 
     type Map = SharedMap<usize, u32>;
 
-    /// A map in memory, and the place in which changes of it can be held.
+    /// A map in memory whose operations can be held back.
     struct Ages {
         bus: Bus,
         map: Map,
         place: Arc<Place>,
-        way: Availability,
+        availability: Availability,
     }
 
     impl Ages {
@@ -262,12 +268,12 @@ mod tests {
             let bus = bus.send_timeout(PATIENCE).start().await.unwrap();
             let map = bus.map("ages").unwrap();
             let place = Place::of(name, &bus.inner.namespace.channel());
-            let way = bus.inner.keyspace.watch().borrow().clone();
+            let availability = bus.inner.keyspace.watch().borrow().clone();
             Self {
                 bus,
                 map,
                 place,
-                way,
+                availability,
             }
         }
 
@@ -276,29 +282,29 @@ mod tests {
         }
 
         fn come_back(&self) {
-            self.bus.inner.keyspace.set(self.way.clone());
+            self.bus.inner.keyspace.set(self.availability.clone());
         }
 
-        /// What everybody can read, once every task waits for something.
+        /// The entries that every process reads, once every task waits.
         async fn settled(&self) -> HashMap<usize, u32> {
             idle().await;
             assert_eq!(self.map.pending_invalidations(), Some(0));
             let all = self.map.all().await.unwrap().into_iter();
             let all: HashMap<_, _> = all.map(|(key, age)| (key, *age)).collect();
             for key in [7, 8] {
-                let at_hand = self.map.get(&key).await.unwrap();
-                assert_eq!(at_hand.as_deref(), all.get(&key));
+                let cached = self.map.get(&key).await.unwrap();
+                assert_eq!(cached.as_deref(), all.get(&key));
             }
             all
         }
     }
 
-    /// The clock is paused: it goes on only when every task waits.
+    /// The clock is paused: it advances only when every task waits.
     async fn idle() {
         sleep(Duration::from_millis(1)).await;
     }
 
-    /// Something that writes the entry of 7.
+    /// Writes entry 7.
     type Writing = fn(Map) -> BoxFuture<'static, ()>;
 
     const WRITINGS: [(&str, Writing); 3] = [
@@ -316,19 +322,19 @@ mod tests {
     ];
 
     #[tokio::test(start_paused = true)]
-    async fn a_repeated_invalidation_does_not_come_after_a_writing_that_is_under_way() {
+    async fn a_repeated_invalidation_does_not_overtake_a_write_in_progress() {
         for (name, write) in &WRITINGS[..2] {
-            let ages = Ages::start(&format!("repeated-beside-{name}")).await;
+            let ages = Ages::start(&format!("repeated-during-{name}")).await;
             ages.map.set(&7, &1).await.unwrap();
             ages.go_away();
             ages.map.invalidate(&7).await.unwrap();
-            let contained = ages.place.hold().await;
+            let held = ages.place.hold().await;
             ages.come_back();
 
             let mut writing = pin!(write(ages.map.clone()));
             assert!(poll!(&mut writing).is_pending());
             idle().await;
-            drop(contained);
+            drop(held);
 
             writing.await;
             assert_eq!(ages.settled().await, HashMap::from([(7, 42)]), "{name}");
@@ -336,22 +342,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_invalidation_of_the_whole_map_does_not_come_after_a_writing_that_is_under_way() {
+    async fn an_invalidation_of_the_whole_map_does_not_overtake_a_write_in_progress() {
         for (name, write) in &WRITINGS[..2] {
-            let ages = Ages::start(&format!("whole-map-beside-{name}")).await;
+            let ages = Ages::start(&format!("whole-map-during-{name}")).await;
             ages.map.set(&7, &1).await.unwrap();
             ages.map.set(&8, &2).await.unwrap();
             ages.go_away();
-            for key in 100..=100 + MOST {
+            for key in 100..=100 + MAX_KEYS {
                 ages.map.invalidate(&key).await.unwrap();
             }
-            let contained = ages.place.hold().await;
+            let held = ages.place.hold().await;
             ages.come_back();
 
             let mut writing = pin!(write(ages.map.clone()));
             assert!(poll!(&mut writing).is_pending());
             idle().await;
-            drop(contained);
+            drop(held);
 
             writing.await;
             assert_eq!(ages.settled().await, HashMap::from([(7, 42)]), "{name}");
@@ -359,10 +365,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_invalidation_outlasts_what_was_already_being_written_when_it_was_called() {
+    async fn an_invalidation_outlasts_a_write_that_began_before_it() {
         for (name, write) in WRITINGS {
             let ages = Ages::start(&format!("writing-before-{name}")).await;
-            let contained = ages.place.hold().await;
+            let held = ages.place.hold().await;
             let mut writing = pin!(write(ages.map.clone()));
             assert!(poll!(&mut writing).is_pending());
             ages.go_away();
@@ -370,7 +376,7 @@ mod tests {
             ages.map.invalidate(&7).await.unwrap();
 
             // Redis accepts the older value, and its answer comes after the invalidation.
-            drop(contained);
+            drop(held);
             writing.await;
             assert_eq!(ages.map.peek(&7), None, "{name}");
             assert_eq!(ages.map.pending_invalidations(), Some(1), "{name}");
@@ -380,26 +386,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_invalidation_outlasts_a_removal_that_was_under_way_when_it_was_called() {
+    async fn an_invalidation_outlasts_a_removal_that_began_before_it() {
         let ages = Ages::start("removal-before").await;
-        let contained = ages.place.hold().await;
+        let held = ages.place.hold().await;
         let mut removal = pin!(ages.map.remove(&7));
         assert!(poll!(&mut removal).is_pending());
         ages.go_away();
 
         ages.map.invalidate(&7).await.unwrap();
 
-        drop(contained);
+        drop(held);
         removal.await.unwrap();
         assert_eq!(ages.map.pending_invalidations(), Some(1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn sets_behind_a_repeated_invalidation_wait_no_longer_than_two_sends_may_take() {
+    async fn sets_behind_a_repeated_invalidation_wait_at_most_two_send_timeouts() {
         let ages = Ages::start("sets-that-wait").await;
         ages.go_away();
         ages.map.invalidate(&7).await.unwrap();
-        let _contained = ages.place.hold().await;
+        let _held = ages.place.hold().await;
         ages.come_back();
         idle().await;
         let begun = Instant::now();

@@ -5,40 +5,40 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
-/// How many keys wait at most. Beyond that the whole map is invalid.
-pub(crate) const MOST: usize = 10_000;
+/// The maximal number of pending keys. Beyond it the whole map is invalid.
+pub(crate) const MAX_KEYS: usize = 10_000;
 
-/// What is out of date in Redis, as far as this process knows, until Redis was told. What is here is not
-/// read, served or stored.
+/// The entries in Redis that this process has invalidated and Redis has not removed yet. They are
+/// not read, served or stored.
 #[derive(Debug)]
 pub(crate) struct Invalidations<K> {
-    keys: HashMap<K, Turn, RandomState>,
-    /// Once there were too many: that of the whole map.
-    all: Option<Turn>,
-    last: Turn,
-    /// Whether a task repeats them.
-    pub(crate) are_repeated: bool,
+    keys: HashMap<K, Generation, RandomState>,
+    /// The invalidation of the whole map, once there were too many keys.
+    all: Option<Generation>,
+    last: Generation,
+    /// A task repeats them.
+    pub(crate) is_repeating: bool,
 }
 
-/// Tells an invalidation from a later one of the same key, which has to be sent again.
+/// Orders invalidations. A later one of the same key must be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Turn(u64);
+pub(crate) struct Generation(u64);
 
 impl<K> Default for Invalidations<K> {
     fn default() -> Self {
         Self {
             keys: HashMap::default(),
             all: None,
-            last: Turn(0),
-            are_repeated: false,
+            last: Generation(0),
+            is_repeating: false,
         }
     }
 }
 
 impl<K: Clone + Eq + Hash> Invalidations<K> {
-    pub(crate) fn add(&mut self, key: &K) -> Turn {
+    pub(crate) fn add(&mut self, key: &K) -> Generation {
         self.last.0 += 1;
-        let is_full = self.keys.len() >= MOST && !self.keys.contains_key(key);
+        let is_full = self.keys.len() >= MAX_KEYS && !self.keys.contains_key(key);
         if is_full {
             self.keys = HashMap::default();
             self.all = Some(self.last);
@@ -48,46 +48,52 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
         self.last
     }
 
-    /// Whether nothing of this entry may be read or stored.
-    pub(crate) fn has(&self, key: &K) -> bool {
+    /// Returns whether this entry must not be read or stored.
+    pub(crate) fn contains(&self, key: &K) -> bool {
         self.all.is_some() || self.keys.contains_key(key)
     }
 
-    /// Whether this invalidation of the key is still to be sent.
-    pub(crate) fn waits(&self, key: &K, turn: Turn) -> bool {
-        self.keys.get(key) == Some(&turn)
+    /// Returns whether this invalidation of the key is still to be sent.
+    pub(crate) fn is_pending(&self, key: &K, generation: Generation) -> bool {
+        self.keys.get(key) == Some(&generation)
     }
 
-    /// The newest there has been of any key.
-    pub(crate) fn last(&self) -> Turn {
+    /// Returns the newest generation of any key.
+    pub(crate) fn last(&self) -> Generation {
         self.last
     }
 
-    /// That of the whole map, if there is one, together with all those of keys until now.
-    pub(crate) fn all(&self) -> Option<Turn> {
+    /// If the whole map is invalid, returns the newest generation, which includes those of keys.
+    pub(crate) fn all(&self) -> Option<Generation> {
         self.all.map(|_| self.last)
     }
 
-    /// Redis accepted that of this key, or a newer entry that was begun after it. A later one stays.
-    pub(crate) fn took(&mut self, key: &K, until: Turn) {
-        if self.keys.get(key).is_some_and(|turn| *turn <= until) {
+    /// Redis accepted the invalidation of this key, or an entry newer than it. Later ones stay.
+    pub(crate) fn confirm(&mut self, key: &K, until: Generation) {
+        if self
+            .keys
+            .get(key)
+            .is_some_and(|generation| *generation <= until)
+        {
             self.keys.remove(key);
         }
     }
 
-    /// Redis holds no entry that was written before this one.
-    pub(crate) fn took_all(&mut self, until: Turn) {
+    /// Redis holds no entry that is older than this generation.
+    pub(crate) fn confirm_all(&mut self, until: Generation) {
         self.all = self.all.filter(|all| *all > until);
-        self.keys.retain(|_, turn| *turn > until);
+        self.keys.retain(|_, generation| *generation > until);
     }
 
-    /// What is to be sent: some of the keys, or all of them at once.
-    pub(crate) fn next(&self, most: usize) -> Next<K> {
+    /// Returns the next ones to send: some keys, or the whole map.
+    pub(crate) fn next(&self, max: usize) -> Next<K> {
         if self.all.is_some() {
             return Next::All;
         }
-        let keys = self.keys.iter().take(most);
-        let keys: Vec<_> = keys.map(|(key, turn)| (key.clone(), *turn)).collect();
+        let keys = self.keys.iter().take(max);
+        let keys: Vec<_> = keys
+            .map(|(key, generation)| (key.clone(), *generation))
+            .collect();
         if keys.is_empty() {
             Next::Nothing
         } else {
@@ -95,7 +101,7 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
         }
     }
 
-    /// How many there are; `None` for all keys of the map.
+    /// Returns the number of keys; `None` for the whole map.
     pub(crate) fn len(&self) -> Option<usize> {
         self.all.is_none().then_some(self.keys.len())
     }
@@ -113,7 +119,7 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<K> {
     Nothing,
-    Keys(Vec<(K, Turn)>),
+    Keys(Vec<(K, Generation)>),
     All,
 }
 
@@ -122,49 +128,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invalidation_that_came_meanwhile_is_sent_again() {
+    fn a_second_invalidation_during_the_first_is_sent_again() {
         let mut invalidations = Invalidations::default();
         let first = invalidations.add(&7);
         let second = invalidations.add(&7);
-        invalidations.took(&7, first);
+        invalidations.confirm(&7, first);
         assert_eq!(invalidations.next(10), Next::Keys(vec![(7, second)]));
-        invalidations.took(&7, second);
-        assert!(invalidations.is_empty() && !invalidations.has(&7));
+        invalidations.confirm(&7, second);
+        assert!(invalidations.is_empty() && !invalidations.contains(&7));
     }
 
     #[test]
-    fn too_many_invalidations_are_one_of_the_whole_map() {
+    fn too_many_invalidations_become_one_of_the_whole_map() {
         let mut invalidations = Invalidations::default();
-        for key in 0..MOST {
+        for key in 0..MAX_KEYS {
             invalidations.add(&key);
         }
-        assert_eq!(invalidations.len(), Some(MOST));
-        assert!(!invalidations.has(&MOST));
+        assert_eq!(invalidations.len(), Some(MAX_KEYS));
+        assert!(!invalidations.contains(&MAX_KEYS));
         invalidations.add(&7);
-        assert_eq!(invalidations.len(), Some(MOST), "it is there already");
+        assert_eq!(invalidations.len(), Some(MAX_KEYS), "a known key adds none");
 
-        invalidations.add(&MOST);
+        invalidations.add(&MAX_KEYS);
 
         assert_eq!(invalidations.next(10), Next::All);
-        assert!(invalidations.has(&(MOST + 1)));
+        assert!(invalidations.contains(&(MAX_KEYS + 1)));
         invalidations.add(&7);
         let all = invalidations.all().unwrap();
-        invalidations.took_all(all);
+        invalidations.confirm_all(all);
         assert!(invalidations.is_empty());
     }
 
     #[test]
-    fn invalidations_while_the_whole_map_is_sent_do_not_make_it_invalid_once_more() {
+    fn invalidations_while_that_of_the_whole_map_is_sent_stay_single() {
         let mut invalidations = Invalidations::default();
-        for key in 0..=MOST {
+        for key in 0..=MAX_KEYS {
             invalidations.add(&key);
         }
         let sent = invalidations.all().unwrap();
         let later = invalidations.add(&7);
 
-        invalidations.took_all(sent);
+        invalidations.confirm_all(sent);
 
-        assert!(invalidations.has(&7) && !invalidations.has(&8));
+        assert!(invalidations.contains(&7) && !invalidations.contains(&8));
         assert_eq!(invalidations.next(10), Next::Keys(vec![(7, later)]));
     }
 }

@@ -1,5 +1,5 @@
-//! Filling a gap in a map from the source of truth: once for all who ask, and never with what was
-//! invalidated meanwhile.
+//! `get_or_load`: loads a missing entry from its source of truth, once for all waiting tasks, and
+//! never stores an invalidated value.
 
 use std::sync::Arc;
 
@@ -12,27 +12,27 @@ use crate::keyspace::map::{Found, Only};
 use crate::keyspace::stamp::nonce;
 use crate::shared::map::entry::Loaded;
 use crate::shared::map::entry::{Entry, Key, entry_name, field_of};
-use crate::shared::map::invalidations::Turn;
-use crate::shared::map::replica::{MapReplica, New};
+use crate::shared::map::invalidations::Generation;
+use crate::shared::map::replica::{MapReplica, NewValue};
 use crate::shared::map::single_flight::Ticket;
-use crate::shared::shareable::Shareable;
+use crate::shared::options::Shareable;
 
-/// Who runs the loader, and who waits for that.
+/// The part of this task in a load.
 enum LoadRole<K: Key, V: Shareable> {
     Lead(Load<K, V>),
     Wait(watch::Receiver<Option<Loaded<V>>>),
 }
 
-/// A load that is under way in this task.
+/// A load that this task runs.
 struct Load<K: Key, V: Shareable> {
     replica: Arc<MapReplica<K, V>>,
     key: K,
     field: String,
     ticket: Ticket,
-    /// Redis may still hold what was invalidated: nothing is read from it or stored.
+    /// Redis may still hold the invalidated entry: nothing is read or stored.
     is_invalid: bool,
-    /// Whether a negative entry is an answer.
-    negative_will_do: bool,
+    /// A negative entry is an acceptable result.
+    accepts_negative: bool,
     outcome: watch::Sender<Option<Loaded<V>>>,
 }
 
@@ -48,14 +48,14 @@ where
 {
     let loader = || async { loader().await.map(Some) };
     let value = get_or_load_optional(replica, key, loader, false).await?;
-    Ok(value.expect("its loader returns a value, and a negative entry will not do"))
+    Ok(value.expect("the loader returns a value, and a negative entry is not accepted"))
 }
 
 pub(crate) async fn get_or_load_optional<K: Key, V: Shareable, F, Fut, E>(
     replica: &Arc<MapReplica<K, V>>,
     key: &K,
     loader: F,
-    negative_will_do: bool,
+    accepts_negative: bool,
 ) -> Result<Option<Arc<V>>, GetOrLoadError<E>>
 where
     F: FnOnce() -> Fut,
@@ -66,40 +66,40 @@ where
         let is_negative = entry.is_negative();
         match entry.value {
             Ok(Some(value)) => return Ok(Some(value)),
-            Ok(None) if is_negative && negative_will_do => return Ok(None),
+            Ok(None) if is_negative && accepts_negative => return Ok(None),
             Ok(None) | Err(_) => {}
         }
     }
     let field = field_of(&replica.keys.name, key).map_err(GetOrLoadError::Load)?;
     loop {
-        let mut waiting = match board(replica, key, &field, negative_will_do) {
-            // On the heap, so that a call that finds its entry is small.
+        let mut waiting = match join_or_lead(replica, key, &field, accepts_negative) {
+            // On the heap, to keep the future of a cached read small.
             LoadRole::Lead(load) => return Box::pin(load.run(loader)).await,
             LoadRole::Wait(waiting) => waiting,
         };
         let outcome = waiting.wait_for(Option::is_some).await;
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
         match outcome {
-            Some(Loaded::Value(value)) if value.is_some() || negative_will_do => return Ok(value),
+            Some(Loaded::Value(value)) if value.is_some() || accepts_negative => return Ok(value),
             Some(Loaded::Unreadable(error)) => return Err(GetOrLoadError::Load(error)),
             Some(Loaded::Failed(error)) => {
-                // An error of another type is not for us: we try ourselves.
+                // Another task's loader has another error type: runs our own.
                 if let Ok(source) = error.downcast() {
                     let shared = entry_name(&replica.keys.name, &field);
                     return Err(GetOrLoadError::Loader { shared, source });
                 }
             }
-            // It found nothing, which is no answer here, or the task that ran it was dropped.
+            // It found no value, which is not accepted here, or its task was dropped.
             Some(Loaded::Value(_)) | None => {}
         }
     }
 }
 
-fn board<K: Key, V: Shareable>(
+fn join_or_lead<K: Key, V: Shareable>(
     replica: &Arc<MapReplica<K, V>>,
     key: &K,
     field: &str,
-    negative_will_do: bool,
+    accepts_negative: bool,
 ) -> LoadRole<K, V> {
     let mut cache = replica.lock();
     if let Some(waiting) = cache.loading.of(key) {
@@ -113,8 +113,8 @@ fn board<K: Key, V: Shareable>(
         key: key.clone(),
         field: field.to_owned(),
         ticket,
-        is_invalid: cache.invalid.has(key),
-        negative_will_do,
+        is_invalid: cache.invalid.contains(key),
+        accepts_negative,
         outcome,
     })
 }
@@ -128,75 +128,75 @@ impl<K: Key, V: Shareable> Load<K, V> {
     {
         let lease = match self.lease().await {
             Ok(Leased::Entry(value)) => {
-                self.land(Loaded::Value(value.clone()));
+                self.finish(Loaded::Value(value.clone()));
                 return Ok(value);
             }
-            Ok(Leased::Gap(lease)) => lease,
+            Ok(Leased::Miss(lease)) => lease,
             Err(error) => {
-                self.land(Loaded::Unreadable(error.clone()));
+                self.finish(Loaded::Unreadable(error.clone()));
                 return Err(GetOrLoadError::Load(error));
             }
         };
         match loader().await {
             Ok(value) => {
                 let value = self.store(value, lease.as_deref()).await;
-                self.land(Loaded::Value(value.clone()));
+                self.finish(Loaded::Value(value.clone()));
                 Ok(value)
             }
             Err(error) => {
                 let source = Arc::new(error);
-                self.land(Loaded::Failed(Arc::clone(&source) as _));
+                self.finish(Loaded::Failed(Arc::clone(&source) as _));
                 let shared = entry_name(&self.replica.keys.name, &self.field);
                 Err(GetOrLoadError::Loader { shared, source })
             }
         }
     }
 
-    /// The entry, or else the right to fill the gap: none where Redis is unreachable or may still hold
-    /// what was invalidated, so that nothing can be stored.
+    /// Returns the entry, or else a lease to store a loaded one: `None` if Redis is unreachable or
+    /// may still hold the invalidated entry, so that nothing can be stored.
     async fn lease(&self) -> Result<Leased<V>, LoadError> {
         if self.is_invalid {
-            return Ok(Leased::Gap(None));
+            return Ok(Leased::Miss(None));
         }
         let (replica, new) = (&self.replica, nonce());
-        let (keys, negative_will_do) = (&replica.keys, self.negative_will_do);
-        let asked = Instant::now();
-        let answer = replica.ask(|redis| redis.lease(keys, &self.field, &new, negative_will_do));
+        let (keys, accepts_negative) = (&replica.keys, self.accepts_negative);
+        let requested = Instant::now();
+        let answer = replica.ask(|redis| redis.lease(keys, &self.field, &new, accepts_negative));
         let (found, lease) = match answer.await {
             Ok(answer) => answer,
             Err(error @ LoadError::Unread { .. }) => {
-                tracing::debug!(error = %report(&error), "what is loaded will not be stored");
-                return Ok(Leased::Gap(None));
+                tracing::debug!(error = %report(&error), "redis is unreachable: a loaded value will not be stored");
+                return Ok(Leased::Miss(None));
             }
             Err(error) => return Err(error),
         };
-        let entry = self.take(&found, asked);
+        let entry = self.cache_found(&found, requested);
         let is_negative = entry.is_negative();
         match entry.value? {
-            None if !is_negative => Ok(Leased::Gap(Some(lease))),
+            None if !is_negative => Ok(Leased::Miss(Some(lease))),
             value => Ok(Leased::Entry(value)),
         }
     }
 
-    /// Keeps what was found, unless it was overtaken.
-    fn take(&self, found: &Found, asked: Instant) -> Entry<V> {
-        let entry = self.replica.found(&self.field, found, asked);
+    /// Caches what was found, unless the read was overtaken.
+    fn cache_found(&self, found: &Found, requested: Instant) -> Entry<V> {
+        let entry = self.replica.found(&self.field, found, requested);
         let mut cache = self.replica.lock();
         if found.entry.is_some() && cache.loading.has(&self.key, self.ticket) {
-            cache.keep(self.key.clone(), entry.clone(), &found.stamp);
+            cache.insert(self.key.clone(), entry.clone(), &found.stamp);
         }
         entry
     }
 
-    /// Stores what was loaded, unless it was overtaken; what there is then. The caller gets a value
-    /// whether or not it could be stored.
+    /// Stores the loaded value, unless it was overtaken, and returns the entry. The caller gets a
+    /// value even if it could not be stored.
     async fn store(&self, loaded: Option<V>, lease: Option<&str>) -> Option<Arc<V>> {
         let replica = &self.replica;
         let encoded = match &loaded {
             Some(value) => match replica.encoded(&self.field, value) {
                 Ok(encoded) => Some(encoded),
                 Err(error) => {
-                    tracing::warn!(error = %report(&error), "what was loaded cannot be stored");
+                    tracing::warn!(error = %report(&error), "cannot encode a loaded value");
                     return loaded.map(Arc::new);
                 }
             },
@@ -207,18 +207,18 @@ impl<K: Key, V: Shareable> Load<K, V> {
         let (Some(lease), Some(since)) = (lease, self.valid_since()) else {
             return value;
         };
-        let new = New {
-            ttl: Some(replica.caching.loaded_ttl(encoded.is_none())),
+        let new = NewValue {
+            ttl: Some(replica.options.loaded_ttl(encoded.is_none())),
             encoded,
             only: Only::IfLeased(lease.to_owned()),
             since,
         };
         let stored = match replica.write(&self.key, &self.field, new).await {
             Ok(None) => None,
-            // Another loader was first, or the entry was invalidated while it was loaded.
+            // Another loader came first, or the entry was invalidated during the load.
             Ok(Some(found)) => found.value.ok(),
             Err(error) => {
-                tracing::warn!(error = %report(&error), "what was loaded was not stored");
+                tracing::warn!(error = %report(&error), "cannot store a loaded value");
                 None
             }
         };
@@ -231,16 +231,16 @@ impl<K: Key, V: Shareable> Load<K, V> {
         }
     }
 
-    /// The newest invalidation of another key; nothing where this one was invalidated, and Redis does
-    /// not know: otherwise the lease is of no use any more.
-    fn valid_since(&self) -> Option<Turn> {
+    /// Returns the newest generation; `None` if this entry was invalidated and Redis does not know
+    /// it yet, so that the lease must not be used.
+    fn valid_since(&self) -> Option<Generation> {
         let cache = self.replica.lock();
-        let is_invalid = cache.invalid.has(&self.key);
+        let is_invalid = cache.invalid.contains(&self.key);
         (!is_invalid).then(|| cache.invalid.last())
     }
 
-    /// Tells all tasks that wait. One that comes later loads again.
-    fn land(&self, loaded: Loaded<V>) {
+    /// Gives the result to all waiting tasks. A later task loads again.
+    fn finish(&self, loaded: Loaded<V>) {
         self.replica.lock().loading.end(&self.key, self.ticket);
         self.outcome.send_replace(Some(loaded));
     }
@@ -255,5 +255,5 @@ impl<K: Key, V: Shareable> Drop for Load<K, V> {
 enum Leased<V> {
     /// The value; `None` for a negative entry.
     Entry(Option<Arc<V>>),
-    Gap(Option<String>),
+    Miss(Option<String>),
 }

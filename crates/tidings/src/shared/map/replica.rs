@@ -1,4 +1,4 @@
-//! What a process has of a map, and how it asks Redis for more.
+//! The replica of one map: its cache, and its requests to Redis.
 
 use std::any::type_name;
 use std::collections::VecDeque;
@@ -26,50 +26,51 @@ use crate::keyspace::stamp::{Stamp, nonce};
 use crate::namespace::MapKeys;
 use crate::observe::reports::Reports;
 use crate::receive::control::ControlEvent;
+use crate::shared::codec::encoded;
 use crate::shared::contained::{ContainedDrop, discard};
-use crate::shared::map::cache::{Cache, Changed, Gone, ON_ITS_WAY};
-use crate::shared::map::caching::MapOptions;
+use crate::shared::map::cache::{Cache, Changed, Discarded, NOTIFICATION_DELAY};
 use crate::shared::map::changed::MapChanged;
 use crate::shared::map::entry::Key;
 use crate::shared::map::entry::{
-    Entry, Reading, entry_name, field_of, key_of, mark_of, read_entry,
+    Entry, Reading, entry_name, field_of, fingerprint, key_of, read_entry,
 };
-use crate::shared::map::invalidations::Turn;
+use crate::shared::map::invalidations::Generation;
+use crate::shared::map::options::MapOptions;
 use crate::shared::map::single_flight::Ticket;
 use crate::shared::map::watchers::Watchers;
-use crate::shared::reconciler::{Replica, in_time};
+use crate::shared::options::Shareable;
 use crate::shared::refresh::{ConnectionEpoch, Outcome, RefreshState};
 use crate::shared::registry::ChangeListener;
-use crate::shared::shareable::Shareable;
-use crate::shared::write::{ATTEMPTS, encoded, give_way};
+use crate::shared::replica::{Replica, in_time};
+use crate::shared::write::{MAX_ATTEMPTS, back_off};
 use crate::task::FOREVER;
 
-/// How many updates of different keys may be under way at once; those of one key take turns.
-const TURNS: usize = 16;
+/// The number of locks that keys are distributed to. Updates of one key run one after the other.
+const KEY_LOCKS: usize = 16;
 
-/// How many entries that cannot be read are remembered, to report each once.
-const COMPLAINTS: usize = 256;
+/// The number of undecodable entries that are remembered, to report each once.
+const MAX_REPORTED: usize = 256;
 
 pub(crate) struct MapReplica<K, V> {
     pub(crate) keys: MapKeys,
     pub(crate) format: Format,
-    pub(crate) caching: MapOptions,
+    pub(crate) options: MapOptions,
     pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) runtime: Handle,
     pub(crate) refresh_state: RefreshState,
     pub(crate) watchers: Watchers<K>,
     cache: Mutex<Cache<K, V>>,
-    /// A change was heard of.
-    received: watch::Sender<()>,
-    turns: [tokio::sync::Mutex<()>; TURNS],
-    /// Held while an invalidation of the whole map is sent.
+    /// Notified when a change notification was received.
+    notified: watch::Sender<()>,
+    key_locks: [tokio::sync::Mutex<()>; KEY_LOCKS],
+    /// Locked while an invalidation of the whole map is sent.
     pub(crate) clearing: tokio::sync::Mutex<()>,
     hasher: RandomState,
-    complaints: Mutex<VecDeque<(String, Arc<str>)>>,
+    reported: Mutex<VecDeque<(String, Arc<str>)>>,
 }
 
-/// What a map needs of its bus.
+/// The parts of the bus that a map uses.
 pub(crate) struct MapContext {
     pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
@@ -78,22 +79,22 @@ pub(crate) struct MapContext {
 }
 
 impl<K: Key, V: Shareable> MapReplica<K, V> {
-    pub(crate) fn new(keys: MapKeys, format: Format, caching: MapOptions, bus: MapContext) -> Self {
+    pub(crate) fn new(keys: MapKeys, format: Format, options: MapOptions, bus: MapContext) -> Self {
         Self {
             keys,
             format,
-            caching,
+            options,
             keyspace: bus.keyspace,
             reports: bus.reports,
             runtime: bus.runtime,
             refresh_state: bus.refresh_state,
             watchers: Watchers::default(),
-            cache: Mutex::new(Cache::new(caching.capacity)),
-            received: watch::Sender::new(()),
-            turns: Default::default(),
+            cache: Mutex::new(Cache::new(options.capacity)),
+            notified: watch::Sender::new(()),
+            key_locks: Default::default(),
             clearing: tokio::sync::Mutex::default(),
             hasher: RandomState::default(),
-            complaints: Mutex::default(),
+            reported: Mutex::default(),
         }
     }
 
@@ -101,7 +102,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         self.lock().get(key).cloned()
     }
 
-    /// What is here, or else one read for all who ask at once.
+    /// Returns the cached entry, or reads it once for all tasks that want it at the same time.
     pub(crate) async fn read(self: &Arc<Self>, key: &K) -> Result<Entry<V>, LoadError> {
         if let Some(entry) = self.peek(key) {
             return Ok(entry);
@@ -113,10 +114,10 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         }
     }
 
-    /// Nothing where Redis may still hold what was invalidated.
+    /// `None` if the entry is invalidated and Redis may still hold it.
     fn reading(self: &Arc<Self>, key: &K, field: String) -> Option<Shared<Reading<V>>> {
         let mut cache = self.lock();
-        if cache.invalid.has(key) {
+        if cache.invalid.contains(key) {
             return None;
         }
         let under_way = cache.reading.of(key).and_then(WeakShared::upgrade);
@@ -124,31 +125,33 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             return under_way;
         }
         let ticket = cache.reading.ticket();
-        let landing = Landing {
+        let read = InFlightRead {
             replica: Arc::clone(self),
             key: key.clone(),
             ticket,
         };
-        let reading = landing.read(field).boxed().shared();
+        let reading = read.read(field).boxed().shared();
         let joined = reading.downgrade();
-        cache
-            .reading
-            .begin(key.clone(), ticket, joined.expect("it has not ended yet"));
+        cache.reading.begin(
+            key.clone(),
+            ticket,
+            joined.expect("the read has not been polled yet"),
+        );
         Some(reading)
     }
 
     pub(crate) async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
         let field = self.field(key)?;
-        let new = New {
+        let new = NewValue {
             encoded: Some(self.encoded(&field, value)?),
-            ttl: self.caching.set_ttl(),
+            ttl: self.options.set_ttl(),
             only: Only::Always,
             since: self.lock().invalid.last(),
         };
-        // An invalidation that is being repeated must not reach Redis after this.
-        let is_invalid = self.lock().invalid.has(key);
-        let _turn = if is_invalid {
-            Some(self.turn_in_time(key).await?)
+        // A repeated invalidation must not reach Redis after this write.
+        let is_invalid = self.lock().invalid.contains(key);
+        let _key_lock = if is_invalid {
+            Some(self.lock_key_in_time(key).await?)
         } else {
             None
         };
@@ -163,13 +166,13 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let field = self.field(key)?;
         let deadline = Instant::now() + self.keyspace.patience().min(FOREVER);
         let since = self.lock().invalid.last();
-        let _turn = self.turn_in_time(key).await?;
-        if self.lock().invalid.has(key) {
-            // What Redis may still hold is no base for a new entry.
+        let _key_lock = self.lock_key_in_time(key).await?;
+        if self.lock().invalid.contains(key) {
+            // An invalidated entry in Redis must not be updated.
             self.remove(key).await?;
         }
         let read = self.read(key).await;
-        let mut old = self.hold(read.map_err(|error| self.not_read(error))?);
+        let mut old = self.contain(read.map_err(|error| self.not_read(error))?);
         for attempts in 1.. {
             let (payload, value) = {
                 let old = old.value.as_ref();
@@ -178,41 +181,41 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                 let encoded = self.encoded(&field, &new);
                 self.discard(new);
                 let (payload, value) = encoded?;
-                (payload, self.hold(value))
+                (payload, self.contain(value))
             };
-            let new = New {
+            let new = NewValue {
                 encoded: Some((payload, Arc::clone(&*value))),
-                ttl: self.caching.set_ttl(),
+                ttl: self.options.set_ttl(),
                 only: Only::IfIs(old.nonce.to_string()),
                 since,
             };
             match self.write(key, &field, new).await? {
                 None => return Ok(Arc::clone(&*value)),
-                Some(found) => old = self.hold(found),
+                Some(found) => old = self.contain(found),
             }
-            if attempts >= ATTEMPTS || Instant::now() >= deadline {
+            if attempts >= MAX_ATTEMPTS || Instant::now() >= deadline {
                 return Err(StoreError::Contended {
                     shared: entry_name(&self.keys.name, &field),
                     attempts,
                 });
             }
-            give_way(attempts).await;
+            back_off(attempts).await;
         }
-        unreachable!("attempts have a bound")
+        unreachable!("the number of attempts is bounded")
     }
 
-    /// What is there instead, where the condition does not hold.
+    /// Writes an entry; returns the one in Redis if the condition does not hold.
     pub(crate) async fn write(
         &self,
         key: &K,
         field: &str,
-        new: New<V>,
+        new: NewValue<V>,
     ) -> Result<Option<Entry<V>>, StoreError> {
         let (nonce, since) = (nonce(), (self.refresh_state.epoch(), new.since));
-        let asked = Instant::now();
+        let requested = Instant::now();
         let (payload, value) = new.encoded.unzip();
         let ttl = new.ttl;
-        let value = value.map(|value| self.hold(value));
+        let value = value.map(|value| self.contain(value));
         let new = NewEntry {
             field: field.to_owned(),
             format: self.format,
@@ -225,15 +228,15 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         match written.await? {
             Written::Not(found) => {
                 self.lock().forget(key);
-                Ok(Some(self.found(field, &found, asked)))
+                Ok(Some(self.found(field, &found, requested)))
             }
             Written::Done(moved) => {
                 let entry = Entry {
                     nonce: nonce.as_str().into(),
                     value: Ok(value.as_deref().cloned()),
-                    until: ttl.map(|ttl| asked + ttl),
+                    until: ttl.map(|ttl| requested + ttl),
                 };
-                self.wrote(since, key, entry, moved, nonce);
+                self.record_write(since, key, entry, moved, nonce);
                 Ok(None)
             }
         }
@@ -243,23 +246,23 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         self.ask(|keys| keys.map_len(&self.keys)).await
     }
 
-    /// Every entry that can be read, a step at a time.
+    /// Calls `take` for every decodable entry, page by page.
     pub(crate) async fn for_each(&self, mut take: impl FnMut(K, Arc<V>)) -> Result<(), LoadError> {
         let mut from = 0;
         loop {
-            let asked = Instant::now();
+            let requested = Instant::now();
             let page = self.ask(|keys| keys.page(&self.keys, from)).await?;
             for (field, bytes) in page.entries {
                 match key_of(&self.keys.name, &field) {
-                    Ok(key) if self.lock().invalid.has(&key) => {}
+                    Ok(key) if self.lock().invalid.contains(&key) => {}
                     Ok(key) => {
                         let field = String::from_utf8_lossy(&field);
-                        let entry = self.entry(&field, Some(&bytes), page.now, asked);
+                        let entry = self.entry(&field, Some(&bytes), page.now, requested);
                         if let Ok(Some(value)) = entry.value {
                             take(key, value);
                         }
                     }
-                    Err(error) => self.complain(&String::from_utf8_lossy(&field), &field, error),
+                    Err(error) => self.report_once(&String::from_utf8_lossy(&field), &field, error),
                 }
             }
             if page.next == 0 {
@@ -269,58 +272,58 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         }
     }
 
-    /// As [`entry`](Self::entry), of what was found.
-    pub(crate) fn found(&self, field: &str, found: &Found, asked: Instant) -> Entry<V> {
-        self.entry(field, found.entry.as_deref(), found.now, asked)
+    /// As [`entry`](Self::entry), from an answer.
+    pub(crate) fn found(&self, field: &str, found: &Found, requested: Instant) -> Entry<V> {
+        self.entry(field, found.entry.as_deref(), found.now, requested)
     }
 
-    /// The entry that Redis, which was asked at that moment, had at this time of its clock. It is
-    /// reported where it cannot be read.
-    fn entry(&self, field: &str, bytes: Option<&[u8]>, now: u64, asked: Instant) -> Entry<V> {
+    /// Decodes an entry that was requested at that moment, and reports it if it cannot be decoded.
+    /// `now` is the time of Redis's clock.
+    fn entry(&self, field: &str, bytes: Option<&[u8]>, now: u64, requested: Instant) -> Entry<V> {
         let Some(bytes) = bytes else {
             return Entry::absent();
         };
-        let entry = read_entry(&entry_name(&self.keys.name, field), bytes, now, asked);
+        let entry = read_entry(&entry_name(&self.keys.name, field), bytes, now, requested);
         if let Err(error) = &entry.value {
-            self.complain(field, bytes, error.clone());
+            self.report_once(field, bytes, error.clone());
         }
         entry
     }
 
-    fn complain(&self, field: &str, bytes: &[u8], source: LoadError) {
-        self.complain_of(entry_name(&self.keys.name, field), bytes, source);
+    fn report_once(&self, field: &str, bytes: &[u8], source: LoadError) {
+        self.report_once_as(entry_name(&self.keys.name, field), bytes, source);
     }
 
-    fn complain_of(&self, shared: String, bytes: &[u8], source: LoadError) {
-        let complaint = (shared.clone(), mark_of(bytes));
-        let mut complaints = lock(&self.complaints);
-        if complaints.contains(&complaint) {
+    fn report_once_as(&self, shared: String, bytes: &[u8], source: LoadError) {
+        let report = (shared.clone(), fingerprint(bytes));
+        let mut reported = lock(&self.reported);
+        if reported.contains(&report) {
             return;
         }
-        if complaints.len() == COMPLAINTS {
-            complaints.pop_front();
+        if reported.len() == MAX_REPORTED {
+            reported.pop_front();
         }
-        complaints.push_back(complaint);
-        drop(complaints);
+        reported.push_back(report);
+        drop(reported);
         self.reports.failure(Failure::Shared { shared, source });
     }
 
-    /// What lies there instead of a stamp agrees with nothing that is here.
-    fn lose(&self, words: String) {
+    /// A foreign value lies under the stamp's key: empties the cache.
+    fn stamp_unreadable(&self, words: String) {
         let source = LoadError::Foreign {
             shared: self.keys.name.clone(),
             words,
         };
         let words = source.to_string();
-        self.complain_of(self.keys.name.clone(), words.as_bytes(), source);
-        let changed = self.lock().lose();
+        self.report_once_as(self.keys.name.clone(), words.as_bytes(), source);
+        let changed = self.lock().reset();
         self.watchers.notify(&changed);
     }
 
-    /// Redis accepted a change of this entry that was begun at that time.
-    pub(crate) fn wrote(
+    /// Redis accepted a change of this entry. `epoch` and `since` are from its beginning.
+    pub(crate) fn record_write(
         &self,
-        (epoch, since): (ConnectionEpoch, Turn),
+        (epoch, since): (ConnectionEpoch, Generation),
         key: &K,
         entry: Entry<V>,
         Moved { version, was }: Moved,
@@ -328,36 +331,36 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     ) {
         let is_same_epoch = self.refresh_state.epoch() == epoch;
         let mut cache = self.lock();
-        cache.invalid.took(key, since);
+        cache.invalid.confirm(key, since);
         if !is_same_epoch {
-            // It may be from a server that is the master no more.
+            // It may be from a server that is no longer the master.
             return cache.forget(key);
         }
         let now = Stamp { version, nonce };
-        let changed = cache.wrote(key, entry, &now, &was);
+        let changed = cache.record_write(key, entry, &now, &was);
         drop(cache);
         self.watchers.notify(&changed);
     }
 
     pub(crate) async fn ask<T>(
         &self,
-        question: impl FnOnce(&dyn Keyspace) -> Answer<T>,
+        request: impl FnOnce(&dyn Keyspace) -> Answer<T>,
     ) -> Result<T, LoadError> {
-        let answer = self.keyspace.ask(question).await;
-        answer.map_err(|undone| self.unread(undone))
+        let answer = self.keyspace.ask(request).await;
+        answer.map_err(|not_done| self.unread(not_done))
     }
 
-    /// Asks for a change of this entry, or of all.
+    /// Sends a change of this entry, or of all.
     pub(crate) async fn change<T>(
         &self,
         key: Option<&K>,
-        question: impl FnOnce(&dyn Keyspace) -> Answer<T>,
+        request: impl FnOnce(&dyn Keyspace) -> Answer<T>,
     ) -> Result<T, StoreError> {
-        let answer = self.keyspace.ask(question).await;
-        answer.map_err(|undone| {
-            let error = self.unchanged(undone);
+        let answer = self.keyspace.ask(request).await;
+        answer.map_err(|not_done| {
+            let error = self.unchanged(not_done);
             if error.is_unknown() {
-                // Whoever asks next sees what became of it.
+                // The next read finds out what happened to it.
                 if let Some(key) = key {
                     self.lock().forget(key);
                 }
@@ -366,16 +369,16 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         })
     }
 
-    fn unread(&self, undone: NotDone) -> LoadError {
+    fn unread(&self, not_done: NotDone) -> LoadError {
         let shared = self.keys.name.clone();
-        match undone {
+        match not_done {
             NotDone::Foreign(words) => LoadError::Foreign {
                 shared,
                 words: words.to_string(),
             },
             NotDone::Overflow => LoadError::Foreign {
                 shared,
-                words: "its version is too great".to_owned(),
+                words: "its version would overflow".to_owned(),
             },
             NotDone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
                 LoadError::Unread { shared, reason }
@@ -383,9 +386,9 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         }
     }
 
-    fn unchanged(&self, undone: NotDone) -> StoreError {
+    fn unchanged(&self, not_done: NotDone) -> StoreError {
         let shared = self.keys.name.clone();
-        match undone {
+        match not_done {
             NotDone::Unconfirmed(why) => StoreError::Unconfirmed { shared, why },
             other => StoreError::Load {
                 shared,
@@ -394,7 +397,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         }
     }
 
-    /// The same, where a change begins with a read: nothing was changed.
+    /// The error of a change whose read failed: nothing was changed.
     fn not_read(&self, source: LoadError) -> StoreError {
         let shared = self.keys.name.clone();
         match source {
@@ -416,21 +419,24 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         Ok((payload, Arc::new(value)))
     }
 
-    /// The turn of a key, as soon as it comes; as late as a send may take.
-    async fn turn_in_time(&self, key: &K) -> Result<tokio::sync::MutexGuard<'_, ()>, StoreError> {
+    /// Locks the key within the send timeout.
+    async fn lock_key_in_time(
+        &self,
+        key: &K,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, StoreError> {
         let patience = self.keyspace.patience();
-        let turn = async { timeout(patience, self.turn(key)).await };
-        let turn = self.keyspace.in_runtime(turn).await;
-        turn.unwrap_or_else(|_| {
+        let locking = async { timeout(patience, self.lock_key(key)).await };
+        let locked = self.keyspace.in_runtime(locking).await;
+        locked.unwrap_or_else(|_| {
             Err(self.unchanged(NotDone::Unconfirmed(Unconfirmed::NotSent(
                 SendFailure::TimedOut(patience),
             ))))
         })
     }
 
-    pub(crate) fn turn_of(&self, key: &K) -> &tokio::sync::Mutex<()> {
-        let index = self.hasher.hash_one(key) % TURNS as u64;
-        &self.turns[usize::try_from(index).unwrap_or(0)]
+    pub(crate) fn key_lock(&self, key: &K) -> &tokio::sync::Mutex<()> {
+        let index = self.hasher.hash_one(key) % KEY_LOCKS as u64;
+        &self.key_locks[usize::try_from(index).unwrap_or(0)]
     }
 
     pub(crate) fn lock(&self) -> Locked<'_, K, V> {
@@ -442,18 +448,18 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
 }
 
 impl<K, V> MapReplica<K, V> {
-    /// Drops what is the application's, here or wherever this is its last holder.
+    /// Drops a value of the application, and reports a panic.
     pub(crate) fn discard<T>(&self, value: T) {
         discard(value, &self.keys.name, &self.reports);
     }
 
-    fn hold<T>(&self, value: T) -> ContainedDrop<T> {
+    fn contain<T>(&self, value: T) -> ContainedDrop<T> {
         ContainedDrop::new(value, &self.keys.name.as_str().into(), &self.reports)
     }
 
-    /// Each by itself: where two panic at once, the process ends.
-    fn discard_all(&self, gone: Gone<K, V>) {
-        for entry in gone {
+    /// Drops each entry by itself: two panics at once would abort the process.
+    fn discard_all(&self, discarded: Discarded<K, V>) {
+        for entry in discarded {
             self.discard(entry);
         }
     }
@@ -461,22 +467,22 @@ impl<K, V> MapReplica<K, V> {
 
 impl<K, V> Drop for MapReplica<K, V> {
     fn drop(&mut self) {
-        let gone = lock(&self.cache).take_all();
-        self.discard_all(gone);
+        let discarded = lock(&self.cache).take_all();
+        self.discard_all(discarded);
     }
 }
 
-/// An entry that is to be written.
-pub(crate) struct New<V> {
-    /// The payload, and the value as everybody will read it; `None` for a negative entry.
+/// A new entry.
+pub(crate) struct NewValue<V> {
+    /// The payload, and the value as every process will decode it; `None` for a negative entry.
     pub(crate) encoded: Option<(Vec<u8>, Arc<V>)>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) only: Only,
-    /// The newest invalidation when it was begun. Later ones hold for this entry, too.
-    pub(crate) since: Turn,
+    /// The newest invalidation when it was begun. Later ones apply to this entry.
+    pub(crate) since: Generation,
 }
 
-/// The cache while it is locked. What goes from it is dropped after that.
+/// The locked cache. Removed entries are dropped after it is unlocked.
 pub(crate) struct Locked<'a, K, V> {
     cache: Option<MutexGuard<'a, Cache<K, V>>>,
     replica: &'a MapReplica<K, V>,
@@ -488,7 +494,7 @@ impl<K, V> Deref for Locked<'_, K, V> {
     fn deref(&self) -> &Cache<K, V> {
         self.cache
             .as_ref()
-            .expect("it is locked until it is dropped")
+            .expect("the cache is locked until this is dropped")
     }
 }
 
@@ -496,44 +502,44 @@ impl<K, V> DerefMut for Locked<'_, K, V> {
     fn deref_mut(&mut self) -> &mut Cache<K, V> {
         self.cache
             .as_mut()
-            .expect("it is locked until it is dropped")
+            .expect("the cache is locked until this is dropped")
     }
 }
 
 impl<K, V> Drop for Locked<'_, K, V> {
     fn drop(&mut self) {
-        let gone = self.take_gone();
+        let discarded = self.take_discarded();
         self.cache = None;
-        self.replica.discard_all(gone);
+        self.replica.discard_all(discarded);
     }
 }
 
-/// A read that is under way.
-struct Landing<K: Key, V: Shareable> {
+/// A read in progress.
+struct InFlightRead<K: Key, V: Shareable> {
     replica: Arc<MapReplica<K, V>>,
     key: K,
     ticket: Ticket,
 }
 
-impl<K: Key, V: Shareable> Landing<K, V> {
+impl<K: Key, V: Shareable> InFlightRead<K, V> {
     async fn read(self, field: String) -> Result<Entry<V>, LoadError> {
-        let (replica, asked) = (&self.replica, Instant::now());
+        let (replica, requested) = (&self.replica, Instant::now());
         let found = replica
             .ask(|keys| keys.entry(&replica.keys, &field))
             .await?;
-        let entry = replica.found(&field, &found, asked);
+        let entry = replica.found(&field, &found, requested);
         let mut cache = replica.lock();
         if cache.reading.end(&self.key, self.ticket) {
-            cache.keep(self.key.clone(), entry.clone(), &found.stamp);
+            cache.insert(self.key.clone(), entry.clone(), &found.stamp);
         }
         drop(cache);
         Ok(entry)
     }
 }
 
-impl<K: Key, V: Shareable> Drop for Landing<K, V> {
+impl<K: Key, V: Shareable> Drop for InFlightRead<K, V> {
     fn drop(&mut self) {
-        // Where nobody waits any more, nobody must join.
+        // A read that no task polls must not be joined.
         self.replica.lock().reading.end(&self.key, self.ticket);
     }
 }
@@ -554,7 +560,7 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
     fn confirm(&self) {
         let changed = self.lock().confirm();
         self.watchers.notify(&changed);
-        self.watchers.look_again();
+        self.watchers.recheck_entries();
     }
 
     fn refresh(
@@ -562,7 +568,7 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
         keyspace: Arc<dyn Keyspace>,
         patience: Duration,
     ) -> BoxFuture<'static, Outcome> {
-        let asked = self.lock().asked();
+        let state = self.lock().state();
         let stamps = keyspace.stamps(vec![self.keys.stamp.clone()]);
         Box::pin(async move {
             let read = async {
@@ -576,16 +582,16 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
             let stamp = match in_time(patience, read).await? {
                 Ok(stamp) => stamp,
                 Err(words) => {
-                    self.lose(words);
+                    self.stamp_unreadable(words);
                     return Ok(());
                 }
             };
-            let mut received = self.received.subscribe();
-            let had = received.wait_for(|()| self.lock().had_since(&asked, &stamp));
-            let _ = timeout(ON_ITS_WAY, had).await;
-            let changed = self.lock().follow(&asked, stamp);
+            let mut notified = self.notified.subscribe();
+            let had = notified.wait_for(|()| self.lock().had_since(&state, &stamp));
+            let _ = timeout(NOTIFICATION_DELAY, had).await;
+            let changed = self.lock().follow(&state, stamp);
             self.watchers.notify(&changed);
-            self.watchers.look_again();
+            self.watchers.recheck_entries();
             Ok(())
         })
     }
@@ -594,7 +600,7 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
         self.lock().stale_since.get_or_insert(since);
     }
 
-    fn settle(self: Arc<Self>, deadline: Instant) -> BoxFuture<'static, ()> {
+    fn flush(self: Arc<Self>, deadline: Instant) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let _ = timeout_at(deadline, self.repeat()).await;
             self.give_up();
@@ -603,28 +609,28 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
 }
 
 impl<K: Key, V: Shareable> ChangeListener<MapChanged> for MapReplica<K, V> {
-    fn receive(&self, announced: MapChanged, _: &ControlEvent<'_>) {
-        let key = announced.key.as_ref().map(|field| field.parse::<K>());
-        let changed = match (announced.moved(), key) {
+    fn receive(&self, notification: MapChanged, _: &ControlEvent<'_>) {
+        let key = notification.key.as_ref().map(|field| field.parse::<K>());
+        let changed = match (notification.transition(), key) {
             (Some((now, was)), None) => self.lock().receive(None, now, &was),
             (Some((now, was)), Some(Ok(key))) => self.lock().receive(Some(&[key]), now, &was),
-            // Nothing here can be of a key that is none.
+            // No entry can have an invalid key.
             (Some((now, was)), Some(Err(_))) => self.lock().receive(Some(&[]), now, &was),
-            (None, Some(Err(_))) => return self.refresh_state.behind(),
+            (None, Some(Err(_))) => return self.refresh_state.request_refresh(),
             (None, Some(Ok(key))) => {
-                // Whoever changed it does not say what the map was before.
-                self.refresh_state.behind();
+                // The sender does not name the stamp before the change.
+                self.refresh_state.request_refresh();
                 self.lock().forget(&key);
                 Changed::Some(vec![key])
             }
             (None, None) => {
-                self.refresh_state.behind();
+                self.refresh_state.request_refresh();
                 self.lock().forget_all();
                 Changed::All
             }
         };
         self.watchers.notify(&changed);
-        self.received.send_replace(());
+        self.notified.send_replace(());
     }
 
     fn type_name(&self) -> &'static str {

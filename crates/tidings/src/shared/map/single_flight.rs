@@ -1,12 +1,12 @@
-//! What is under way for which key, until it arrives or is overtaken.
+//! At most one operation per key, which other tasks can join. No I/O.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
-/// At most one thing is under way for a key, and others may join it. What is forgotten goes on, but
-/// nobody joins it any more, and what it brings is not kept.
+/// The operations in progress by key. A forgotten operation goes on, but cannot be joined, and its
+/// result is not cached.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<K, F> {
     by_key: HashMap<K, (Ticket, F), RandomState>,
@@ -38,13 +38,13 @@ impl<K: Clone + Eq + Hash, F> SingleFlight<K, F> {
         self.by_key.insert(key, (ticket, flight));
     }
 
-    /// Whether it is under way, and was not overtaken.
+    /// Returns whether this operation is in progress and was not forgotten.
     pub(crate) fn has(&self, key: &K, ticket: Ticket) -> bool {
-        let under_way = self.by_key.get(key);
-        under_way.is_some_and(|(current, _)| *current == ticket)
+        let current = self.by_key.get(key);
+        current.is_some_and(|(current, _)| *current == ticket)
     }
 
-    /// It has arrived, or was given up; whether it was not overtaken.
+    /// Ends an operation. Returns whether it was not forgotten.
     pub(crate) fn end(&mut self, key: &K, ticket: Ticket) -> bool {
         let is_current = self.has(key, ticket);
         if is_current {

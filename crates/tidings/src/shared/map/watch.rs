@@ -16,7 +16,7 @@ use crate::keyspace::access::Availability;
 use crate::shared::map::entry::Key;
 use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watchers::MapChange;
-use crate::shared::shareable::Shareable;
+use crate::shared::options::Shareable;
 
 /// How long to wait before an entry is read again that could not be, although Redis is there.
 const RETRY: Duration = Duration::from_secs(1);

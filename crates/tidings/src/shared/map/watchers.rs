@@ -1,4 +1,4 @@
-//! The registered watchers of a map, and what each has not been told yet. No I/O.
+//! The registered watchers of a map, and the changes that each has not received yet. No I/O.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
@@ -8,20 +8,20 @@ use tokio::sync::{Notify, watch};
 
 use crate::shared::map::cache::Changed;
 
-/// How many changed keys wait for one who watches a whole map. Beyond that all of it has changed.
-const WAITING: usize = 10_000;
+/// The maximal number of pending keys of a map watcher. Beyond it the whole map has changed.
+const MAX_PENDING: usize = 10_000;
 
-/// What changed in a map.
+/// A change of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MapChange<K> {
-    /// This entry was written or taken out.
+    /// This entry was written or removed.
     Entry(K),
-    /// All of them may have changed: the map was cleared, or something was missed.
+    /// All entries may have changed: the map was cleared, or a change was missed.
     All,
 }
 
-/// Who is told of which changes.
+/// The watchers of entries and of the whole map.
 pub(crate) struct Watchers<K> {
     entries: Mutex<HashMap<K, watch::Sender<()>>>,
     maps: Mutex<Vec<Weak<PendingChanges<K>>>>,
@@ -53,15 +53,15 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
         }
     }
 
-    /// Lets those who watch an entry see whether it is still what they know.
-    pub(crate) fn look_again(&self) {
+    /// Makes all entry watchers compare their entry again.
+    pub(crate) fn recheck_entries(&self) {
         for watching in lock(&self.entries).values() {
             watching.send_replace(());
         }
     }
 
     fn notify_all(&self) {
-        self.look_again();
+        self.recheck_entries();
         for pending in self.maps() {
             pending.put_all();
         }
@@ -81,19 +81,19 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
             .subscribe()
     }
 
-    /// One who watched this entry has ended.
+    /// Removes the watch of this entry if its last watcher has ended.
     pub(crate) fn unwatch(&self, key: &K) {
         let mut entries = lock(&self.entries);
         let is_watched = |watching: &watch::Sender<()>| watching.receiver_count() > 0;
         let is_over = entries.get(key).is_some_and(|entry| !is_watched(entry));
-        let gone = is_over.then(|| entries.remove_entry(key));
+        let removed = is_over.then(|| entries.remove_entry(key));
         drop(entries);
-        drop(gone);
+        drop(removed);
     }
 
     pub(crate) fn watch_all(&self) -> Arc<PendingChanges<K>> {
         let pending = Arc::new(PendingChanges {
-            inside: Mutex::default(),
+            state: Mutex::default(),
             grown: Notify::new(),
         });
         lock(&self.maps).push(Arc::downgrade(&pending));
@@ -101,9 +101,9 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
     }
 }
 
-/// The changes that one who watches a whole map has not been told of yet.
+/// The changes that a map watcher has not received yet.
 pub(crate) struct PendingChanges<K> {
-    inside: Mutex<WatchersState<K>>,
+    state: Mutex<WatchersState<K>>,
     grown: Notify,
 }
 
@@ -125,14 +125,14 @@ impl<K> Default for WatchersState<K> {
 
 impl<K: Clone + Eq + Hash> PendingChanges<K> {
     fn put(&self, keys: &[K]) {
-        let mut inside = lock(&self.inside);
+        let mut state = lock(&self.state);
         for key in keys.iter().cloned() {
-            if !inside.is_all && inside.keys.insert(key.clone()) {
-                inside.order.push_back(key);
+            if !state.is_all && state.keys.insert(key.clone()) {
+                state.order.push_back(key);
             }
         }
-        let is_full = inside.keys.len() > WAITING;
-        drop(inside);
+        let is_full = state.keys.len() > MAX_PENDING;
+        drop(state);
         if is_full {
             return self.put_all();
         }
@@ -144,18 +144,18 @@ impl<K: Clone + Eq + Hash> PendingChanges<K> {
             is_all: true,
             ..WatchersState::default()
         };
-        let former = std::mem::replace(&mut *lock(&self.inside), all);
+        let former = std::mem::replace(&mut *lock(&self.state), all);
         drop(former);
         self.grown.notify_one();
     }
 
     fn take(&self) -> Option<MapChange<K>> {
-        let mut inside = lock(&self.inside);
-        if std::mem::take(&mut inside.is_all) {
+        let mut state = lock(&self.state);
+        if std::mem::take(&mut state.is_all) {
             return Some(MapChange::All);
         }
-        let key = inside.order.pop_front()?;
-        inside.keys.remove(&key);
+        let key = state.order.pop_front()?;
+        state.keys.remove(&key);
         Some(MapChange::Entry(key))
     }
 

@@ -1,4 +1,4 @@
-//! What becomes of the copy here of a value that Redis lost: it is kept, dropped or written back.
+//! Values that Redis lost: keeps, drops or restores the copy of this process.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -7,25 +7,25 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::answer::KeyError;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Restoring};
+use crate::shared::codec::encoded;
 use crate::shared::contained::discard;
+use crate::shared::options::Shareable;
 use crate::shared::options::WhenLost;
-use crate::shared::reconciler::in_time;
-use crate::shared::shareable::Shareable;
+use crate::shared::replica::in_time;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
-use crate::shared::write::encoded;
 
 impl<T: Shareable> ValueReplica<T> {
-    /// What is here when Redis holds nothing, although it held this.
-    pub(super) fn gone(&self, known: Option<&Snapshot<T>>) -> Snapshot<T> {
+    /// The snapshot after Redis was found to hold nothing.
+    pub(super) fn after_loss(&self, known: Option<&Snapshot<T>>) -> Snapshot<T> {
         let Some(known) = known else {
             return Snapshot::new(Stamp::default(), None);
         };
-        let gone = known.gone(self.when_lost());
-        if gone.is_lost() && !known.is_lost() {
+        let lost = known.after_loss(self.when_lost());
+        if lost.is_lost() && !known.is_lost() {
             tracing::warn!(shared = %self.name, version = known.version(), "Redis lost a shared value");
         }
-        gone
+        lost
     }
 
     pub(super) fn when_lost(&self) -> WhenLost {
@@ -35,11 +35,11 @@ impl<T: Shareable> ValueReplica<T> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The copy that is to be written back when Redis holds this.
+    /// The copy to restore, if Redis holds this.
     fn to_restore(&self, found: &Found) -> Option<Restoring> {
         let replica = self.snapshot()?;
         let can_be_lost =
-            *replica.stamp() != Stamp::default() && replica.gone(WhenLost::Restore).is_lost();
+            *replica.stamp() != Stamp::default() && replica.after_loss(WhenLost::Restore).is_lost();
         let is_newer = replica.version() > found.stamp().version;
         let is_due = match found {
             Found::Nothing => true,
@@ -63,8 +63,8 @@ impl<T: Shareable> ValueReplica<T> {
         })
     }
 
-    /// Writes the copy back where that is due; whether Redis may hold something else now.
-    pub(super) async fn restored(
+    /// Restores the copy if that is due. Returns whether Redis may hold another value now.
+    pub(super) async fn restore_if_due(
         &self,
         keyspace: &dyn Keyspace,
         found: &Found,
@@ -73,15 +73,15 @@ impl<T: Shareable> ValueReplica<T> {
         let Some(replica) = self.to_restore(found) else {
             return false;
         };
-        let restoring = async {
-            let restoring = keyspace.restore(&self.key, replica).await;
-            restoring.map_err(KeyError::into_reason)
+        let request = async {
+            let restored = keyspace.restore(&self.key, replica).await;
+            restored.map_err(KeyError::into_reason)
         };
-        match in_time(patience, restoring).await {
+        match in_time(patience, request).await {
             Ok(_) => true,
             Err(reason) => {
                 let shared = &*self.name;
-                tracing::warn!(shared, %reason, "a value that Redis lost was not written back");
+                tracing::warn!(shared, %reason, "cannot restore a shared value that Redis lost");
                 false
             }
         }

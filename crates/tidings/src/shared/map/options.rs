@@ -1,4 +1,4 @@
-//! How much of a map a process keeps at hand, and for how long.
+//! `MapOptions`: the size of the cache and the age of its entries.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ const CAPACITY: usize = 10_000;
 const TTL: Duration = Duration::from_mins(5);
 const NEGATIVE_TTL: Duration = Duration::from_secs(30);
 
-/// How much of a map a process keeps at hand, and how old an entry may be.
+/// Options of a map: the size of the cache in each process, and the time to live of entries.
 ///
 /// | | default |
 /// |---|---|
 /// | [`capacity`](Self::capacity) | 10,000 entries in each process |
-/// | [`ttl`](Self::ttl) | 5 minutes for what was loaded, without end for what was set |
+/// | [`ttl`](Self::ttl) | 5 minutes for loaded entries, none for set ones |
 /// | [`negative_ttl`](Self::negative_ttl) | 30 s, and never more than `ttl` |
 ///
 /// ```
@@ -24,9 +24,9 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(30);
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let bus = Bus::builder("memory:caching-docs").start().await?;
-/// let caching = MapOptions::new().capacity(100_000).ttl(Duration::from_secs(60));
-/// let names = bus.map_with::<u64, String>("names", caching)?;
+/// # let bus = Bus::builder("memory:map-options-docs").start().await?;
+/// let options = MapOptions::new().capacity(100_000).ttl(Duration::from_secs(60));
+/// let names = bus.map_with::<u64, String>("names", options)?;
 /// # let _ = names;
 /// # Ok(())
 /// # }
@@ -40,7 +40,7 @@ pub struct MapOptions {
 }
 
 impl MapOptions {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self {
             capacity: CAPACITY,
@@ -49,8 +49,8 @@ impl MapOptions {
         }
     }
 
-    /// How many entries are at hand at most; with 0 each `get` asks Redis. Where there is no more room,
-    /// an entry goes that was not used of late.
+    /// Sets the maximal number of cached entries; with 0 each `get` reads from Redis. The least
+    /// recently used entry is removed first.
     pub fn capacity(self, entries: usize) -> Self {
         Self {
             capacity: entries,
@@ -58,41 +58,41 @@ impl MapOptions {
         }
     }
 
-    /// How old an entry may be, at least 1 ms: after this time it is gone from Redis and from every
-    /// process, whatever happened to notifications, connections and invalidations. It is the greatest
-    /// staleness of a cache whose source of truth is elsewhere.
+    /// Sets the time to live of an entry, at least 1 ms. After it, the entry is removed from Redis
+    /// and from every process, even if notifications, connections and invalidations failed. It
+    /// bounds the staleness of a cache whose source of truth is elsewhere.
     ///
-    /// By default it is 5 minutes for entries that [`get_or_load`](crate::SharedMap::get_or_load)
-    /// stores. Entries that are [set](crate::SharedMap::set) or
-    /// [updated](crate::SharedMap::update) have no end then, because the map itself may be their only
-    /// place. A time that is given here holds for both.
+    /// The default is 5 minutes for entries that [`get_or_load`](crate::SharedMap::get_or_load)
+    /// stores. Entries that are [set](crate::SharedMap::set) or [updated](crate::SharedMap::update)
+    /// do not expire by default, because the map itself may be their only place. A time that is set
+    /// here applies to both.
     ///
-    /// The time counts from each writing of the entry, by the clock of Redis. A loader reads the
-    /// source of truth before that: what it returns can be older than this time by as long as the
-    /// loader runs after its read, and by the time that the writing takes.
+    /// The time counts from each write of the entry, by the clock of Redis. A loader reads the
+    /// source of truth before that, so its value may be older by the time that the loader and the
+    /// write take.
     pub fn ttl(self, time: Duration) -> Self {
         Self {
-            ttl: Some(at_least_a_moment(time)),
+            ttl: Some(clamped(time)),
             ..self
         }
     }
 
-    /// How long it is remembered that there is no value, which
-    /// [`get_or_load_optional`](crate::SharedMap::get_or_load_optional) found; at least 1 ms, by
-    /// default 30 s, and never more than [`ttl`](Self::ttl).
+    /// Sets the time to live of an entry that says that there is no value, stored by
+    /// [`get_or_load_optional`](crate::SharedMap::get_or_load_optional); at least 1 ms, by default
+    /// 30 s, and never more than [`ttl`](Self::ttl).
     pub fn negative_ttl(self, time: Duration) -> Self {
         Self {
-            negative_ttl: Some(at_least_a_moment(time)),
+            negative_ttl: Some(clamped(time)),
             ..self
         }
     }
 
-    /// Of what was set.
+    /// The time to live of an entry that was set.
     pub(super) fn set_ttl(&self) -> Option<Duration> {
         self.ttl
     }
 
-    /// Of what was loaded.
+    /// The time to live of an entry that was loaded.
     pub(super) fn loaded_ttl(&self, is_negative: bool) -> Duration {
         let ttl = self.ttl.unwrap_or(TTL);
         let negative_ttl = self.negative_ttl.unwrap_or(NEGATIVE_TTL);
@@ -110,7 +110,7 @@ impl Default for MapOptions {
     }
 }
 
-fn at_least_a_moment(time: Duration) -> Duration {
+fn clamped(time: Duration) -> Duration {
     time.clamp(Duration::from_millis(1), FOREVER)
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     type Map = SharedMap<usize, u32>;
 
-    /// Something that has the entry of 7 from Redis.
+    /// Reads entry 7 from Redis.
     type Reading = fn(Map) -> BoxFuture<'static, u32>;
 
     const READINGS: [(&str, Reading); 2] = [
@@ -142,23 +142,23 @@ mod tests {
     ];
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_is_not_at_hand_longer_because_its_answer_was_slow() {
+    async fn a_slow_answer_does_not_prolong_the_time_to_live_of_an_entry() {
         for (name, read) in READINGS {
             let address = format!("memory:slow-answer-{name}");
             let (writer, reader) = (Bus::builder(&address), Bus::builder(&address));
             let (writer, reader) = (writer.start().await.unwrap(), reader.start().await.unwrap());
-            let caching = MapOptions::new().ttl(Duration::from_secs(10));
-            let map: Map = reader.map_with("ages", caching).unwrap();
-            let written: Map = writer.map_with("ages", caching).unwrap();
+            let options = MapOptions::new().ttl(Duration::from_secs(10));
+            let map: Map = reader.map_with("ages", options).unwrap();
+            let written: Map = writer.map_with("ages", options).unwrap();
             written.set(&7, &41).await.unwrap();
-            // The clock is paused: it goes on only when every task waits.
+            // The clock is paused: it advances only when every task waits.
             sleep(Duration::from_millis(1)).await;
 
-            let contained = reader.inner.keyspace.answers.lock().await;
+            let held = reader.inner.keyspace.answers.lock().await;
             let mut reading = pin!(read(map.clone()));
             assert!(poll!(&mut reading).is_pending());
             advance(Duration::from_secs(4)).await;
-            drop(contained);
+            drop(held);
 
             assert_eq!(reading.await, 41, "{name}");
             assert_eq!(map.peek(&7).as_deref(), Some(&41), "{name}");
