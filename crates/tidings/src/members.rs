@@ -1,12 +1,12 @@
-//! Who else is there: every started bus is a member of its namespace, and can ask for the others.
+//! The membership of a bus, and its view of the other members of its namespace.
 
 pub(crate) mod changes;
 #[cfg(test)]
 mod fixtures;
 pub(crate) mod lease;
+pub(crate) mod live_senders;
 pub(crate) mod member;
 pub(crate) mod profile;
-pub(crate) mod remember;
 pub(crate) mod roster;
 pub(crate) mod view;
 pub(crate) mod watch;
@@ -20,13 +20,13 @@ use crate::members::profile::Profile;
 use crate::members::view::View;
 use crate::namespace::Namespace;
 
-/// What a bus knows of the members, itself included.
+/// The membership of this bus and its view of all members.
 #[derive(Debug)]
 pub(crate) struct Members {
     pub(crate) keys: Keys,
     pub(crate) membership: Arc<Membership>,
     pub(crate) profile: Profile,
-    /// It is there once somebody asked for it.
+    /// Created at the first use.
     pub(crate) view: OnceLock<Arc<View>>,
 }
 
@@ -40,11 +40,11 @@ impl Members {
         }
     }
 
-    /// Waits until it is known whether this bus is a member.
+    /// Waits until Redis has answered whether this bus is a member.
     pub(crate) async fn joined(&self) -> Result<MembershipState, MembersError> {
         match self.membership.answered().await {
-            MembershipState::Out(undone) => Err(undone.into()),
-            standing => Ok(standing),
+            MembershipState::Failed(error) => Err(error.into()),
+            state => Ok(state),
         }
     }
 }

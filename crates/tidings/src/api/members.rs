@@ -6,7 +6,7 @@ use crate::bus::Bus;
 use crate::error::members::MembersError;
 use crate::members::member::Member;
 use crate::members::profile;
-use crate::members::view::{Follower, Over, View};
+use crate::members::view::{View, ViewGuard, ViewTask};
 use crate::members::watch::MemberWatch;
 
 impl Bus {
@@ -90,8 +90,8 @@ impl Bus {
         let inner = &self.inner;
         inner.members.view.get_or_init(|| {
             let view = Arc::<View>::default();
-            let follower = Follower {
-                view: Over(Arc::clone(&view), inner.stage.subscribe()),
+            let task = ViewTask {
+                view: ViewGuard(Arc::clone(&view), inner.stage.subscribe()),
                 membership: Arc::clone(&inner.members.membership),
                 keyspace: Arc::clone(&inner.keyspace),
                 keys: inner.members.keys.clone(),
@@ -101,7 +101,7 @@ impl Bus {
             // First hear, then ask: a change in between is in neither.
             let listener = Arc::clone(&view);
             inner.dispatcher.listen("tidings.member", listener);
-            inner.add_task(inner.runtime.spawn(follower.run()));
+            inner.add_task(inner.runtime.spawn(task.run()));
             view
         })
     }

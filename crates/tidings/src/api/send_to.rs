@@ -105,14 +105,14 @@ impl Bus {
             self.view();
             return Some(true);
         }
-        let has = |roster: &Roster| roster.has(node).then_some(());
+        let has = |roster: &Roster| roster.contains(node).then_some(());
         let found = self.among_members(GRACE, has).await.ok()?;
         Some(found.is_some())
     }
 
     fn is_known(&self, node: NodeId) -> bool {
         let view = self.inner.members.view.get();
-        view.is_some_and(|view| view.is_in_step() && view.has(node))
+        view.is_some_and(|view| view.is_synced() && view.contains(node))
     }
 
     /// All members of a role; `None` where there are none.
@@ -143,10 +143,10 @@ impl Bus {
         let me = self.inner.me;
         let standing = self.inner.members.joined().await?;
         let view = self.view();
-        if matches!(standing, MembershipState::Member) && !view.has(me) {
+        if matches!(standing, MembershipState::Member) && !view.contains(me) {
             // We know of ourselves before we hear of it.
             view.hint(me);
-            let has_us = |roster: &Roster| roster.has(me).then_some(());
+            let has_us = |roster: &Roster| roster.contains(me).then_some(());
             view.find(GRACE, has_us).await?;
         }
         view.find(patience, find).await

@@ -23,7 +23,7 @@ impl Drop for BusGuard {
         }
         inner.outgoing.shut(Shut::Closed);
         inner.advance(Stage::Draining);
-        if inner.members.membership.is_there() {
+        if inner.members.membership.needs_leave() {
             self.0.runtime.spawn(announce_leave(Arc::clone(&self.0)));
         } else {
             inner.advance(Stage::Leaving);

@@ -201,6 +201,6 @@ pub(crate) fn remember(bus: &Bus, remembered: Arc<Remembered>) {
     let inner = &bus.inner;
     let (keyspace, keys) = (Arc::clone(&inner.keyspace), inner.members.keys.clone());
     let answering =
-        members::remember::remember(remembered, keyspace, keys, inner.stage.subscribe());
+        members::live_senders::supply(remembered, keyspace, keys, inner.stage.subscribe());
     inner.add_task(inner.runtime.spawn(answering));
 }

@@ -1,14 +1,14 @@
-//! Whether all changes of the roll were heard. No I/O.
+//! Detects missed membership changes by their numbers. No I/O.
 
-/// The numbers of the changes that are known. Notices may be lost without a trace, but each change
-/// has a number, and a renewal says which was the last.
+/// The numbers of the known changes. A notification may be lost, but each change has a number, and
+/// a renewal returns the last one.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// The last change when all members were asked for.
+    /// The last change when all members were loaded.
     loaded: u64,
-    /// The first and the last of the changes that were heard of without a gap.
+    /// The first and the last change of the latest series that was received without a gap.
     received: Option<(u64, u64)>,
-    /// What the renewal before the last one said, and what was known then.
+    /// The last change at the previous renewal, and the last known one then.
     before: Option<(u64, u64)>,
 }
 
@@ -26,19 +26,19 @@ impl Changes {
         };
     }
 
-    /// Whether changes were missed, as far as this renewal can tell. What is under way now has come
-    /// by the next one: only what lasts for so long is a mistake.
+    /// Returns whether changes were missed, as far as this renewal can tell. Notifications in
+    /// transit arrive before the next renewal, so only a difference that lasts that long counts.
     pub(super) fn were_missed(&mut self, last: u64) -> bool {
         let known = self.known();
         let Some((last_then, known_then)) = self.before.replace((last, known)) else {
             return false;
         };
-        let never_were = known_then > last;
-        if never_were {
-            // Somebody made them up, or Redis has lost them.
+        let are_forged = known_then > last;
+        if are_forged {
+            // They were forged, or Redis lost them.
             self.received = None;
         }
-        never_were || known < last_then
+        are_forged || known < last_then
     }
 
     /// The last change up to which all are known.
@@ -61,13 +61,13 @@ mod tests {
     }
 
     #[test]
-    fn while_nothing_changes_nothing_was_missed() {
+    fn without_changes_nothing_is_missed() {
         let mut changes = loaded();
         assert!((0..10).all(|_| !changes.were_missed(5)));
     }
 
     #[test]
-    fn what_was_heard_was_not_missed_whichever_came_first() {
+    fn a_received_change_is_not_missed_whether_before_or_after_the_renewal() {
         let mut changes = loaded();
         changes.receive(6);
         assert!(!changes.were_missed(5));
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_heard_while_all_were_asked_for_counts() {
+    fn a_change_received_during_a_load_counts() {
         let mut changes = Changes::default();
         (4..=6).for_each(|change| changes.receive(change));
         changes.load(5);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_joined_and_one_that_left_unheard_do_not_make_up_for_each_other() {
+    fn a_missed_join_and_a_missed_leave_do_not_cancel_out() {
         let mut changes = loaded();
         assert!(!changes.were_missed(7));
         assert!(changes.were_missed(7));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_heard_behind_a_gap_does_not_hide_it() {
+    fn a_change_received_after_a_gap_does_not_hide_it() {
         let mut changes = loaded();
         changes.receive(7);
         assert!(!changes.were_missed(7));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_never_were_are_found_out() {
+    fn forged_changes_are_detected() {
         let mut changes = loaded();
         changes.receive(6);
         assert!(!changes.were_missed(5));

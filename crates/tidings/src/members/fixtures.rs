@@ -1,4 +1,4 @@
-//! Members, for tests.
+//! Test data: members.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! This bus's own membership: it joins, renews its lease and says goodbye.
+//! The lease of this bus: joins, renews and leaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,29 +15,29 @@ use crate::members::profile::Profile;
 use crate::task::random::jitter;
 use crate::task::stage::Stage;
 
-/// A lease is renewed so many times as often as it must be.
-const BEATS: u32 = 5;
+/// The number of renewals within a lease.
+const RENEWALS_PER_LEASE: u32 = 5;
 
-/// How long a bus that lacks a permission waits before it asks again: Redis lists each denial.
-const DENIED: Duration = Duration::from_secs(30);
+/// The delay before a bus without permission tries again: Redis logs each denial.
+const DENIED_DELAY: Duration = Duration::from_secs(30);
 
-/// How long a bus that could not join for another reason waits at most, however long its lease is:
-/// a Redis that loads its dataset or takes no writes may do so again at any moment.
-const JOIN_AGAIN: Duration = Duration::from_secs(2);
+/// The maximal delay before a bus that could not join for another reason tries again, however long
+/// its lease is: a Redis that loads its dataset or rejects writes may recover at any moment.
+const MAX_JOIN_DELAY: Duration = Duration::from_secs(2);
 
-/// How long a goodbye may take.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// The time limit of leaving.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How the membership stands, for the other parts of the bus.
+/// The state of the membership, for the other parts of the bus.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    standing: watch::Sender<MembershipState>,
-    /// The number of the roll's last change, as each renewal said it.
+    state: watch::Sender<MembershipState>,
+    /// The number of the last membership change, as of the last renewal.
     pub(crate) changed: watch::Sender<u64>,
     leaving: Notify,
-    /// Somebody wants to know now whether it is a member.
-    asked: Notify,
-    /// A renewal was taken, or may have been.
+    /// A caller needs to know now whether this is a member.
+    renew_now: Notify,
+    /// A renewal was accepted, or may have been.
     may_be_listed: AtomicBool,
     has_warned: AtomicBool,
 }
@@ -47,16 +47,16 @@ pub(crate) enum MembershipState {
     /// Redis has not answered yet.
     Joining,
     Member,
-    /// It could not join so far, or is not allowed any more.
-    Out(NotDone),
-    /// It does not want to be a member, or not any more.
-    Stranger,
+    /// It could not join yet, or lost the permission.
+    Failed(NotDone),
+    /// Membership is off, or has ended.
+    NotMember,
 }
 
-/// The task that keeps the membership.
+/// The task that renews the lease.
 pub(crate) struct LeaseTask {
-    /// Also a task that is dropped before it began leaves nobody waiting.
-    gone: Gone,
+    /// Releases waiting callers, also if the task is dropped before it ran.
+    guard: MembershipGuard,
     keyspace: Arc<KeyspaceAccess>,
     keys: Keys,
     renewal: Renewal,
@@ -64,60 +64,59 @@ pub(crate) struct LeaseTask {
 }
 
 impl Membership {
-    /// Nobody keeps it yet, so there is nothing to wait for.
+    /// Returns a membership without a task.
     pub(crate) fn new() -> Self {
         Self {
-            standing: watch::Sender::new(MembershipState::Stranger),
+            state: watch::Sender::new(MembershipState::NotMember),
             changed: watch::Sender::new(0),
             leaving: Notify::new(),
-            asked: Notify::new(),
+            renew_now: Notify::new(),
             may_be_listed: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
         }
     }
 
-    /// Waits until Redis has answered whether this is a member. A refusal that may be over by now is
-    /// not repeated: Redis is asked again. A bus that is no member and wants to be none waits for
-    /// nothing.
+    /// Waits until Redis has answered whether this is a member. After a failure that may be over,
+    /// Redis is asked again first. Returns at once if membership is off.
     pub(crate) async fn answered(&self) -> MembershipState {
-        let mut standing = self.standing.subscribe();
+        let mut state = self.state.subscribe();
         let may_be_over = matches!(
-            &*standing.borrow_and_update(),
-            MembershipState::Out(undone) if undone.may_pass()
+            &*state.borrow_and_update(),
+            MembershipState::Failed(error) if error.may_pass()
         );
         if may_be_over {
-            self.asked.notify_one();
-            // It never fails: `self` keeps the other end.
-            let _ = standing.changed().await;
+            self.renew_now.notify_one();
+            // Cannot fail: `self` keeps the sender.
+            let _ = state.changed().await;
         }
-        let answered = standing.wait_for(|standing| !matches!(standing, MembershipState::Joining));
-        let standing = answered.await.map(|standing| standing.clone());
-        standing.unwrap_or(MembershipState::Stranger)
+        let answered = state.wait_for(|state| !matches!(state, MembershipState::Joining));
+        let state = answered.await.map(|state| state.clone());
+        state.unwrap_or(MembershipState::NotMember)
     }
 
-    /// Whether there may be something to say goodbye to.
-    pub(crate) fn is_there(&self) -> bool {
-        match *self.standing.borrow() {
+    /// Returns whether the bus may be in the member list.
+    pub(crate) fn needs_leave(&self) -> bool {
+        match *self.state.borrow() {
             MembershipState::Joining | MembershipState::Member => true,
-            MembershipState::Out(_) => self.may_be_listed.load(Ordering::Relaxed),
-            MembershipState::Stranger => false,
+            MembershipState::Failed(_) => self.may_be_listed.load(Ordering::Relaxed),
+            MembershipState::NotMember => false,
         }
     }
 
-    /// Says goodbye, if Redis takes it in a moment.
+    /// Leaves, within [`LEAVE_TIMEOUT`].
     pub(crate) async fn leave(&self) {
         self.leaving.notify_one();
-        let mut standing = self.standing.subscribe();
-        let _ = standing
-            .wait_for(|standing| matches!(standing, MembershipState::Stranger))
+        let mut state = self.state.subscribe();
+        let _ = state
+            .wait_for(|state| matches!(state, MembershipState::NotMember))
             .await;
     }
 
-    fn tries_again(&self) {
-        self.standing.send_if_modified(|standing| {
-            let is_out = matches!(standing, MembershipState::Out(_));
+    fn set_joining(&self) {
+        self.state.send_if_modified(|state| {
+            let is_out = matches!(state, MembershipState::Failed(_));
             if is_out {
-                *standing = MembershipState::Joining;
+                *state = MembershipState::Joining;
             }
             is_out
         });
@@ -125,31 +124,31 @@ impl Membership {
 
     fn joined(&self, renewed: Renewed) {
         self.may_be_listed.store(true, Ordering::Relaxed);
-        self.standing.send_if_modified(|standing| {
-            let has_joined = !matches!(standing, MembershipState::Member);
-            *standing = MembershipState::Member;
+        self.state.send_if_modified(|state| {
+            let has_joined = !matches!(state, MembershipState::Member);
+            *state = MembershipState::Member;
             has_joined
         });
         if self.has_warned.swap(false, Ordering::Relaxed) {
-            tracing::info!("the bus is a member now");
+            tracing::info!("joined the member list");
         }
         self.changed.send_replace(renewed.change);
     }
 
-    fn refused(&self, undone: NotDone) {
-        if let NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) = &undone
+    fn failed(&self, error: NotDone) {
+        if let NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) = &error
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 why = &**words,
-                "the bus is no member, so others do not know that it is there \
-                 (`BusBuilder::membership` says that this is wanted)"
+                "cannot join the member list: other members do not see this bus \
+                 (turn it off with `BusBuilder::membership(false)`)"
             );
         }
-        if let NotDone::Unconfirmed(Unconfirmed::Unknown(_)) = &undone {
+        if let NotDone::Unconfirmed(Unconfirmed::Unknown(_)) = &error {
             self.may_be_listed.store(true, Ordering::Relaxed);
         }
-        self.standing.send_replace(MembershipState::Out(undone));
+        self.state.send_replace(MembershipState::Failed(error));
     }
 }
 
@@ -167,9 +166,9 @@ impl LeaseTask {
             description: profile.description(id),
             started: None,
         };
-        membership.standing.send_replace(MembershipState::Joining);
+        membership.state.send_replace(MembershipState::Joining);
         Self {
-            gone: Gone(membership),
+            guard: MembershipGuard(membership),
             keyspace,
             keys,
             renewal,
@@ -177,7 +176,7 @@ impl LeaseTask {
         }
     }
 
-    /// The task: is a member until the bus leaves.
+    /// Renews the lease until the bus leaves.
     pub(crate) async fn run(mut self) {
         let (membership, mut stage) = (Arc::clone(self.membership()), self.stage.clone());
         let is_leaving = tokio::select! {
@@ -192,85 +191,86 @@ impl LeaseTask {
     }
 
     fn membership(&self) -> &Arc<Membership> {
-        &self.gone.0
+        &self.guard.0
     }
 
-    /// It comes behind a renewal that is under way: over one connection, they keep their order.
+    /// Sends the leave after a renewal in progress: commands on one connection keep their order.
     async fn announce_leave(&self) {
         let leaving = self
             .keyspace
             .ask(|keys| keys.leave(&self.keys, self.renewal.id));
-        if !matches!(timeout(FAREWELL, leaving).await, Ok(Ok(()))) {
-            tracing::debug!("redis did not take our goodbye: others see us vanish");
+        if !matches!(timeout(LEAVE_TIMEOUT, leaving).await, Ok(Ok(()))) {
+            tracing::debug!("cannot leave the member list: the lease will expire");
         }
     }
 
     async fn keep_renewing(&mut self) {
-        let mut way = self.keyspace.watch();
+        let mut availability = self.keyspace.watch();
         loop {
-            match *way.borrow_and_update() {
+            match *availability.borrow_and_update() {
                 Err(SendFailure::Closed) => return,
                 Err(_) => {}
-                Ok(_) => self.membership().tries_again(),
+                Ok(_) => self.membership().set_joining(),
             }
             let pause = self.renew().await;
             let membership = Arc::clone(self.membership());
             tokio::select! {
                 () = sleep(pause) => {}
-                () = membership.asked.notified() => {}
-                // Another connection, so perhaps another Redis, or an empty one.
-                _ = way.changed() => {}
+                () = membership.renew_now.notified() => {}
+                // After a reconnect, Redis may be another or empty.
+                _ = availability.changed() => {}
             }
         }
     }
 
-    /// Joins, or renews the lease; how long it holds off the next time.
+    /// Joins or renews the lease, and returns the delay before the next time.
     async fn renew(&mut self) -> Duration {
         let renewal = self.renewal.clone();
         let answer = self
             .keyspace
             .ask(|keys| keys.renew(&self.keys, renewal))
             .await;
-        let pause = jitter(self.renewal.lease / BEATS, 0.9..1.1);
+        let pause = jitter(self.renewal.lease / RENEWALS_PER_LEASE, 0.9..1.1);
         match answer {
             Ok(renewed) => {
                 self.renewal.started.get_or_insert(renewed.now);
                 self.membership().joined(renewed);
-                // More are gone: who is left would wait for long until all of them were taken off.
+                // More leases have expired: removes the rest at once.
                 if renewed.has_more {
                     Duration::ZERO
                 } else {
                     pause
                 }
             }
-            Err(undone) if self.renewal.started.is_some() && !undone.is_denied() => {
-                tracing::debug!(?undone, "the lease was not renewed");
+            Err(error) if self.renewal.started.is_some() && !error.is_denied() => {
+                tracing::debug!(?error, "cannot renew the lease");
                 pause
             }
-            Err(undone) => {
-                let pause = until_next_attempt(&undone, pause);
-                self.membership().refused(undone);
+            Err(error) => {
+                let pause = join_delay(&error, pause);
+                self.membership().failed(error);
                 pause
             }
         }
     }
 }
 
-/// How long a bus that could not join waits before it tries again, if its renewals are so far apart.
-fn until_next_attempt(undone: &NotDone, renewals: Duration) -> Duration {
-    if undone.is_denied() {
-        renewals.max(DENIED)
+/// Returns the delay before a bus that could not join tries again; `renewals` is that between
+/// renewals.
+fn join_delay(error: &NotDone, renewals: Duration) -> Duration {
+    if error.is_denied() {
+        renewals.max(DENIED_DELAY)
     } else {
-        renewals.min(JOIN_AGAIN)
+        renewals.min(MAX_JOIN_DELAY)
     }
 }
 
-/// However the task ends, nobody is left waiting for it.
-struct Gone(Arc<Membership>);
+/// Releases waiting callers however the task ends.
+struct MembershipGuard(Arc<Membership>);
 
-impl Drop for Gone {
+impl Drop for MembershipGuard {
     fn drop(&mut self) {
-        self.0.standing.send_replace(MembershipState::Stranger);
+        self.0.state.send_replace(MembershipState::NotMember);
     }
 }
 
@@ -280,62 +280,62 @@ mod tests {
     use crate::namespace::Namespace;
 
     #[tokio::test]
-    async fn who_may_have_joined_has_a_goodbye_to_say() {
+    async fn a_bus_that_may_have_joined_must_leave() {
         let membership = Membership::new();
         let lost = NotDone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
-        let away = NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
-        membership.refused(away.clone());
-        assert!(!membership.is_there());
-        membership.refused(lost);
-        membership.refused(away);
-        assert!(membership.is_there());
+        let unreachable = NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
+        membership.failed(unreachable.clone());
+        assert!(!membership.needs_leave());
+        membership.failed(lost);
+        membership.failed(unreachable);
+        assert!(membership.needs_leave());
     }
 
     #[test]
-    fn only_a_missing_permission_is_a_reason_to_wait_for_long() {
-        let refused = |words: &str| {
+    fn only_a_missing_permission_causes_a_long_delay() {
+        let failed = |words: &str| {
             NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words.into())))
         };
         let lost = NotDone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
-        let away = NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
-        for (undone, seconds) in [
-            (refused("LOADING Redis is loading the dataset"), 2),
-            (refused("MISCONF Redis is configured to save"), 2),
-            (refused("NOREPLICAS Not enough good replicas"), 2),
-            (refused("OOM command not allowed"), 2),
-            (refused("BUSY Redis is busy running a script"), 2),
+        let unreachable = NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
+        for (error, seconds) in [
+            (failed("LOADING Redis is loading the dataset"), 2),
+            (failed("MISCONF Redis is configured to save"), 2),
+            (failed("NOREPLICAS Not enough good replicas"), 2),
+            (failed("OOM command not allowed"), 2),
+            (failed("BUSY Redis is busy running a script"), 2),
             (NotDone::Foreign("WRONGTYPE".into()), 2),
             (lost, 2),
-            (away, 2),
-            (refused("NOPERM … (… ACL SETUSER shop +zadd)"), 30),
+            (unreachable, 2),
+            (failed("NOPERM … (… ACL SETUSER shop +zadd)"), 30),
         ] {
-            let waits = until_next_attempt(&undone, Duration::from_secs(12));
-            assert_eq!(waits.as_secs(), seconds, "{undone:?}");
+            let delay = join_delay(&error, Duration::from_secs(12));
+            assert_eq!(delay.as_secs(), seconds, "{error:?}");
         }
-        let waits = until_next_attempt(&refused("OOM"), Duration::from_secs(1));
-        assert_eq!(waits.as_secs(), 1);
+        let delay = join_delay(&failed("OOM"), Duration::from_secs(1));
+        assert_eq!(delay.as_secs(), 1);
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_membership_whose_task_never_began() {
+    async fn a_membership_task_that_never_ran_releases_waiting_callers() {
         let membership = Arc::new(Membership::new());
         let stage = watch::Sender::new(Stage::Open);
-        let heartbeat = LeaseTask::new(
+        let task = LeaseTask::new(
             Arc::clone(&membership),
             Arc::new(KeyspaceAccess::new(Duration::from_secs(1))),
             Keys::of(&Namespace::parse("shop").unwrap()),
             (NodeId::new(1), &Profile::default()),
             stage.subscribe(),
         );
-        assert!(membership.is_there());
+        assert!(membership.needs_leave());
 
-        drop(heartbeat.run());
+        drop(task.run());
 
-        assert!(!membership.is_there());
+        assert!(!membership.needs_leave());
         membership.leave().await;
         assert!(matches!(
             membership.answered().await,
-            MembershipState::Stranger
+            MembershipState::NotMember
         ));
     }
 }

@@ -1,28 +1,29 @@
-//! A member, as it describes itself.
+//! `Member`: the description of a bus in its namespace.
 
 use std::time::{Duration, SystemTime};
 
 use tidings_codec::NodeId;
 
-/// A bus that is there, as it describes itself. [`Bus::members`](crate::Bus::members) and
-/// [`Bus::watch_members`](crate::Bus::watch_members) give them.
+/// A started bus of the namespace, with its own description. Returned by
+/// [`Bus::members`](crate::Bus::members) and [`Bus::watch_members`](crate::Bus::watch_members).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
     /// Its [id](crate::Bus::id): [`send_to`](crate::Bus::send_to) reaches it.
     pub id: NodeId,
-    /// What it is called: [`BusBuilder::name`](crate::BusBuilder::name).
+    /// Its name: [`BusBuilder::name`](crate::BusBuilder::name).
     pub name: String,
-    /// What it is for: [`BusBuilder::role`](crate::BusBuilder::role).
+    /// Its role: [`BusBuilder::role`](crate::BusBuilder::role).
     pub role: Option<String>,
-    /// Which version of the program it is: [`BusBuilder::version`](crate::BusBuilder::version).
+    /// The version of its program: [`BusBuilder::version`](crate::BusBuilder::version).
     pub version: Option<String>,
-    /// What the system calls the machine that it runs on; empty where it does not say.
+    /// The name of its host; empty if the system does not know it.
     pub host: String,
-    /// Its process there.
+    /// Its process id on the host.
     pub pid: u32,
-    /// When it joined for the first time, by Redis's clock.
+    /// The time of its first join, by Redis's clock.
     pub started: SystemTime,
-    /// How long it is there without a sign of life: [`BusBuilder::lease`](crate::BusBuilder::lease).
+    /// The time after which it expires without a renewal:
+    /// [`BusBuilder::lease`](crate::BusBuilder::lease).
     pub lease: Duration,
 }

@@ -1,4 +1,4 @@
-//! What a member says of itself.
+//! The description of a member: settings, JSON, validation.
 
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,10 +10,10 @@ use crate::error::start::StartError;
 use crate::keyspace::member_list::{Listed, milliseconds};
 use crate::members::member::Member;
 
-/// A text of a member is cut there: all members are told of it.
-const TEXT: usize = 128;
+/// The maximal length of a text in bytes; longer ones are cut.
+const MAX_TEXT: usize = 128;
 
-/// What the builder decided about the membership.
+/// The settings of the membership.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     pub(crate) name: String,
@@ -23,9 +23,9 @@ pub(crate) struct Profile {
     pub(crate) is_member: bool,
 }
 
-/// As it lies in Redis, without when it began. The lease comes first: a script looks for it.
+/// The description in Redis without `started`. The lease comes first: a script looks for it.
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenDescription<'a> {
     lease: u64,
     id: NodeId,
     name: &'a str,
@@ -36,7 +36,7 @@ struct Written<'a> {
 }
 
 #[derive(Deserialize)]
-struct Read {
+struct ReadDescription {
     started: u64,
     lease: u64,
     id: NodeId,
@@ -60,7 +60,7 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// Whether others can ask for its role by name.
+    /// Checks that the role is a valid name.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         let Some(role) = &self.role else {
             return Ok(());
@@ -71,10 +71,10 @@ impl Profile {
         })
     }
 
-    /// What the others are told, as JSON.
+    /// Returns the description for the other members, as JSON.
     pub(crate) fn description(&self, id: NodeId) -> String {
         let host = host();
-        let written = Written {
+        let written = WrittenDescription {
             lease: milliseconds(self.lease),
             id,
             name: cut(&self.name),
@@ -83,28 +83,28 @@ impl Profile {
             host: cut(&host),
             pid: std::process::id(),
         };
-        serde_json::to_string(&written).expect("texts and numbers can be written")
+        serde_json::to_string(&written).expect("texts and numbers can be serialized")
     }
 }
 
-impl Read {
+impl ReadDescription {
     fn is_bounded(&self) -> bool {
         let texts = [&self.name, &self.host].into_iter();
         let mut texts = texts.chain(&self.role).chain(&self.version);
-        texts.all(|text| text.len() <= TEXT)
+        texts.all(|text| text.len() <= MAX_TEXT)
     }
 }
 
-/// Those on the roll that a bus wrote there.
+/// Returns the listed members with a valid description.
 pub(crate) fn read_all(listed: &Listed) -> Vec<Member> {
     let members = listed.members.iter();
     let read = members.filter_map(|(id, description)| read(*id, description));
     read.collect()
 }
 
-/// The member with this id that is described so; `None` for what no bus wrote.
+/// Returns the described member; `None` if no bus wrote the description under this id.
 pub(crate) fn read(id: NodeId, description: &str) -> Option<Member> {
-    let read: Read = serde_json::from_str(description).ok()?;
+    let read: ReadDescription = serde_json::from_str(description).ok()?;
     if read.id != id || !read.is_bounded() {
         return None;
     }
@@ -121,10 +121,10 @@ pub(crate) fn read(id: NodeId, description: &str) -> Option<Member> {
 }
 
 fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT)]
+    &text[..text.floor_char_boundary(MAX_TEXT)]
 }
 
-/// What the program is called, without its folder.
+/// The name of the program, without its folder.
 fn program() -> String {
     let path = std::env::current_exe().unwrap_or_default();
     let stem = path
@@ -133,15 +133,15 @@ fn program() -> String {
     stem.to_string_lossy().into_owned()
 }
 
-/// What the system calls this machine.
+/// The host name.
 fn host() -> String {
-    let of_linux = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let of_others = || {
+    let linux = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let other = || {
         ["HOSTNAME", "COMPUTERNAME"]
             .iter()
             .find_map(|name| std::env::var(name).ok())
     };
-    let host = of_linux.or_else(of_others).unwrap_or_default();
+    let host = linux.or_else(other).unwrap_or_default();
     host.trim().to_owned()
 }
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_description_can_be_read_back() {
         let member = read(ID, &described("shop \"1\"")).unwrap();
         assert_eq!((member.id, &*member.name), (ID, "shop \"1\""));
         assert_eq!(member.role.as_deref(), Some("api"));
@@ -174,19 +174,19 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_two_characters() {
         let member = read(ID, &described(&"ä".repeat(1_000))).unwrap();
-        assert_eq!(member.name, "ä".repeat(TEXT / 2));
+        assert_eq!(member.name, "ä".repeat(MAX_TEXT / 2));
         let odd = format!("x{}", "ä".repeat(1_000));
-        assert_eq!(read(ID, &described(&odd)).unwrap().name.len(), TEXT - 1);
+        assert_eq!(read(ID, &described(&odd)).unwrap().name.len(), MAX_TEXT - 1);
     }
 
     #[test]
-    fn who_is_described_under_the_id_of_another_is_nobody() {
+    fn a_description_under_another_id_is_ignored() {
         assert_eq!(read(NodeId::new(8), &described("shop")), None);
     }
 
     #[test]
-    fn what_no_bus_wrote_is_nobody() {
-        let long = described("NAME").replace("NAME", &"x".repeat(TEXT + 1));
+    fn a_description_that_no_bus_wrote_is_ignored() {
+        let long = described("NAME").replace("NAME", &"x".repeat(MAX_TEXT + 1));
         let never = described("x").replace("1700000000000", &u64::MAX.to_string());
         let _ = read(ID, &never);
         for hostile in ["", "null", "[]", "{}", r#"{"id":7}"#, &long] {

@@ -1,4 +1,4 @@
-//! Who is there, as far as this bus knows. No I/O.
+//! The known members. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::keyspace::member_list::silences::RETURN;
 use crate::members::member::Member;
 use crate::members::watch::{LeaveReason, MemberEvent};
 
-/// All members, and which of them are missed.
+/// The known members. Some may be missing in Redis's member list.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     known: BTreeMap<NodeId, Known>,
@@ -18,35 +18,39 @@ pub(crate) struct Roster {
 #[derive(Debug)]
 struct Known {
     member: Member,
-    /// Since when it is not on the roll, and nobody said why.
-    missed: Option<Instant>,
+    /// Since when it is missing in the member list, without a known reason.
+    missing_since: Option<Instant>,
 }
 
 impl Roster {
-    pub(crate) fn has(&self, id: NodeId) -> bool {
+    pub(crate) fn contains(&self, id: NodeId) -> bool {
         self.known.contains_key(&id)
     }
 
-    /// All that are not gone for certain.
+    /// Returns the members, including missing ones whose time is not over.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.known.values().map(|known| &known.member)
     }
 
-    /// What the whole roll says. Who is missing in it may only be on its way back, as after a
-    /// restart of Redis: it is gone once it is missed for so long that it must have come.
-    pub(crate) fn take_list(&mut self, list: Vec<Member>, now: Instant) -> Vec<MemberEvent> {
+    /// Applies the whole member list. A missing member may only be reconnecting, as after a restart
+    /// of Redis: it is removed after its lease and the time to reconnect.
+    pub(crate) fn apply_list(&mut self, list: Vec<Member>, now: Instant) -> Vec<MemberEvent> {
         let mut missing: BTreeSet<_> = self.known.keys().copied().collect();
         let mut events = Vec::new();
         for member in list {
             missing.remove(&member.id);
-            events.extend(self.is_there(member));
+            events.extend(self.add(member));
         }
-        events.extend(missing.into_iter().filter_map(|id| self.miss(id, now)));
+        events.extend(
+            missing
+                .into_iter()
+                .filter_map(|id| self.mark_missing(id, now)),
+        );
         events
     }
 
-    /// What the roll says of one, after a notice of it: why it left, where it did.
-    pub(crate) fn take_one(
+    /// Applies the entry of one member after a change notification; `why` is the reason if it left.
+    pub(crate) fn apply_one(
         &mut self,
         id: NodeId,
         member: Option<Member>,
@@ -54,55 +58,55 @@ impl Roster {
         now: Instant,
     ) -> Option<MemberEvent> {
         match (member, why) {
-            (Some(member), _) => self.is_there(member),
-            (None, Some(why)) => self.gone(id, why),
-            (None, None) => self.miss(id, now),
+            (Some(member), _) => self.add(member),
+            (None, Some(why)) => self.remove(id, why),
+            (None, None) => self.mark_missing(id, now),
         }
     }
 
-    /// Redis is away, so nobody can come back to the roll: the time begins anew.
-    pub(crate) fn excuse_all(&mut self) {
+    /// Redis is unreachable, so no member can renew: restarts the time of missing members.
+    pub(crate) fn reset_timers(&mut self) {
         self.known
             .values_mut()
-            .for_each(|known| known.missed = None);
+            .for_each(|known| known.missing_since = None);
     }
 
-    /// When somebody who is missed is gone for certain.
-    pub(crate) fn next_departure(&self) -> Option<Instant> {
-        self.known.values().filter_map(Known::gone_at).min()
+    /// Returns when the next missing member will be removed.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.known.values().filter_map(Known::expires_at).min()
     }
 
-    fn is_there(&mut self, member: Member) -> Option<MemberEvent> {
+    fn add(&mut self, member: Member) -> Option<MemberEvent> {
         if let Some(known) = self.known.get_mut(&member.id) {
-            known.missed = None;
+            known.missing_since = None;
             return None;
         }
         let known = Known {
             member: member.clone(),
-            missed: None,
+            missing_since: None,
         };
         self.known.insert(member.id, known);
         Some(MemberEvent::Joined(member))
     }
 
-    fn miss(&mut self, id: NodeId, now: Instant) -> Option<MemberEvent> {
+    fn mark_missing(&mut self, id: NodeId, now: Instant) -> Option<MemberEvent> {
         let known = self.known.get_mut(&id)?;
-        known.missed.get_or_insert(now);
-        if known.gone_at()? > now {
+        known.missing_since.get_or_insert(now);
+        if known.expires_at()? > now {
             return None;
         }
-        self.gone(id, LeaveReason::Vanished)
+        self.remove(id, LeaveReason::Vanished)
     }
 
-    fn gone(&mut self, id: NodeId, why: LeaveReason) -> Option<MemberEvent> {
+    fn remove(&mut self, id: NodeId, why: LeaveReason) -> Option<MemberEvent> {
         let member = self.known.remove(&id)?.member;
         Some(MemberEvent::Left { member, why })
     }
 }
 
 impl Known {
-    fn gone_at(&self) -> Option<Instant> {
-        self.missed?
+    fn expires_at(&self) -> Option<Instant> {
+        self.missing_since?
             .checked_add(self.member.lease.saturating_add(RETURN))
     }
 }
@@ -116,7 +120,7 @@ mod tests {
 
     fn roster(now: Instant) -> Roster {
         let mut roster = Roster::default();
-        let joined = roster.take_list(vec![member(1), member(2)], now);
+        let joined = roster.apply_list(vec![member(1), member(2)], now);
         assert_eq!(joined, [1, 2].map(|id| MemberEvent::Joined(member(id))));
         roster
     }
@@ -127,56 +131,56 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_missing_in_a_list_is_gone_only_after_its_lease() {
+    async fn a_missing_member_is_removed_only_after_its_lease() {
         let began = Instant::now();
         let mut roster = roster(began);
-        assert_eq!(roster.take_list(vec![member(1)], began), []);
-        assert!(roster.has(NodeId::new(2)));
-        let gone = began + LEASE + RETURN;
-        assert_eq!(roster.next_departure(), Some(gone));
-        let almost = gone.checked_sub(Duration::from_millis(1)).unwrap();
-        assert_eq!(roster.take_list(vec![member(1)], almost), []);
-        let events = roster.take_list(vec![member(1)], gone);
+        assert_eq!(roster.apply_list(vec![member(1)], began), []);
+        assert!(roster.contains(NodeId::new(2)));
+        let expiry = began + LEASE + RETURN;
+        assert_eq!(roster.next_expiry(), Some(expiry));
+        let almost = expiry.checked_sub(Duration::from_millis(1)).unwrap();
+        assert_eq!(roster.apply_list(vec![member(1)], almost), []);
+        let events = roster.apply_list(vec![member(1)], expiry);
         assert_eq!(events, [left(2, LeaveReason::Vanished)]);
-        assert_eq!(roster.next_departure(), None);
+        assert_eq!(roster.next_expiry(), None);
     }
 
     #[tokio::test]
-    async fn who_comes_back_in_time_was_never_gone() {
+    async fn a_member_that_comes_back_in_time_causes_no_event() {
         let began = Instant::now();
         let mut roster = roster(began);
-        assert_eq!(roster.take_list(Vec::new(), began), []);
+        assert_eq!(roster.apply_list(Vec::new(), began), []);
         let later = began + LEASE;
         assert_eq!(
-            roster.take_one(NodeId::new(1), Some(member(1)), None, later),
+            roster.apply_one(NodeId::new(1), Some(member(1)), None, later),
             None
         );
-        assert_eq!(roster.take_list(vec![member(1), member(2)], later), []);
-        assert_eq!(roster.next_departure(), None);
+        assert_eq!(roster.apply_list(vec![member(1), member(2)], later), []);
+        assert_eq!(roster.next_expiry(), None);
     }
 
     #[tokio::test]
-    async fn while_redis_is_away_nobody_is_late() {
+    async fn the_time_of_missing_members_restarts_after_an_outage() {
         let began = Instant::now();
         let mut roster = roster(began);
-        roster.take_list(Vec::new(), began);
-        roster.excuse_all();
+        roster.apply_list(Vec::new(), began);
+        roster.reset_timers();
         let later = began + 2 * LEASE;
-        assert_eq!(roster.take_list(Vec::new(), later), []);
-        assert_eq!(roster.next_departure(), Some(later + LEASE + RETURN));
+        assert_eq!(roster.apply_list(Vec::new(), later), []);
+        assert_eq!(roster.next_expiry(), Some(later + LEASE + RETURN));
     }
 
     #[tokio::test]
-    async fn a_goodbye_counts_at_once_and_who_comes_again_has_joined() {
+    async fn a_member_that_leaves_is_removed_at_once_and_can_join_again() {
         let now = Instant::now();
         let mut roster = roster(now);
         let (id, why) = (NodeId::new(1), LeaveReason::Goodbye);
         assert_eq!(
-            roster.take_one(id, None, Some(why), now),
+            roster.apply_one(id, None, Some(why), now),
             Some(left(1, why))
         );
-        assert_eq!(roster.take_one(id, None, Some(why), now), None);
-        let joined = roster.take_one(id, Some(member(1)), None, now);
+        assert_eq!(roster.apply_one(id, None, Some(why), now), None);
+        let joined = roster.apply_one(id, Some(member(1)), None, now);
         assert_eq!(joined, Some(MemberEvent::Joined(member(1))));
     }
 }

@@ -1,7 +1,7 @@
-//! What this bus knows of the members without asking each time: one task keeps it.
+//! The task that keeps this bus's roster of members up to date.
 //!
-//! Notices are taken as hints alone: they say whom to ask Redis about. So whoever can publish on
-//! the channel cannot invent a member, or take one away.
+//! Change notifications are only hints about which members to load from Redis. So a program that
+//! can publish on the channel cannot invent or remove a member.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem::take;
@@ -25,53 +25,53 @@ use crate::members::watch::{LeaveReason, MemberEvent, MemberWatch, Waiting};
 use crate::receive::control::{ControlEvent, ControlListener};
 use crate::task::stage::Stage;
 
-/// How many members are asked about at once.
-const AT_ONCE: usize = 128;
+/// The maximal number of members in one request.
+const MAX_IDS: usize = 128;
 
-/// How many hints wait; more are a reason to ask for all members.
-const HINTS: usize = 1_024;
+/// The maximal number of pending hints; beyond it all members are loaded.
+const MAX_HINTS: usize = 1_024;
 
-/// How soon Redis is asked again after it did not answer.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The delay after a failed request.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How often all members are asked for at least, where no renewal of a lease counts them.
-const EVERY: Duration = Duration::from_secs(30);
+/// The interval between loads of all members, in case no renewal shows missed changes.
+const LOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The members as this bus knows them.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    inside: Mutex<ViewState>,
+    state: Mutex<ViewState>,
     hinted: Notify,
-    step: watch::Sender<Step>,
+    sync: watch::Sender<SyncState>,
 }
 
 #[derive(Debug, Default)]
 struct ViewState {
     roster: Roster,
     changes: Changes,
-    /// Of whom a notice was heard, and why they left, where it said that.
+    /// Members with a change notification, and the reason if they left.
     hints: BTreeMap<NodeId, Option<LeaveReason>>,
-    /// There were too many hints.
+    /// There were too many hints: all members must be loaded.
     must_load: bool,
-    /// How many hints there ever were.
+    /// The total number of hints.
     hinted: u64,
     readers: Vec<Weak<Waiting>>,
-    is_over: bool,
+    has_ended: bool,
 }
 
-/// Whether what is known can be relied on.
+/// The state of the roster compared with Redis.
 #[derive(Clone, Debug, Default)]
-enum Step {
+enum SyncState {
     #[default]
     Loading,
-    /// So many hints were looked at.
-    Settled(u64),
-    Off(NotDone),
+    /// This many hints were processed.
+    Synced(u64),
+    Failed(NotDone),
 }
 
-/// What a script announces.
+/// The change notification that a script sends.
 #[derive(Deserialize)]
-struct Heard {
+struct MemberChanged {
     id: NodeId,
     kind: Kind,
     change: u64,
@@ -85,115 +85,117 @@ enum Kind {
     Expired,
 }
 
-/// What is looked at together.
+/// The hints that are processed together.
 struct Hints {
     must_load: bool,
     of: Vec<(NodeId, Option<LeaveReason>)>,
-    /// How many hints there were up to now.
+    /// The total number of hints so far.
     hinted: u64,
 }
 
 impl View {
-    /// What `find` finds in what is known once the view is in step; where that is nothing, as soon
-    /// as it is something, until the patience is over. What has to be asked for takes its own time.
+    /// Returns the result of `find` in the roster once it is up to date. If it is `None`, waits for
+    /// changes until the patience ends. The time of requests to Redis does not count.
     pub(crate) async fn find<T>(
         &self,
         patience: Duration,
         find: impl Fn(&Roster) -> Option<T>,
     ) -> Result<Option<T>, MembersError> {
-        let mut step = self.step.subscribe();
+        let mut sync = self.sync.subscribe();
         let mut hinted = self.lock().hinted;
-        self.settled(hinted).await?;
+        self.synced(hinted).await?;
         let deadline = Instant::now() + patience;
         loop {
-            step.borrow_and_update();
-            self.settled(hinted).await?;
+            sync.borrow_and_update();
+            self.synced(hinted).await?;
             let found = find(&self.lock().roster);
             if found.is_some() || Instant::now() >= deadline {
                 return Ok(found);
             }
-            let _ = timeout_at(deadline, step.changed()).await;
+            let _ = timeout_at(deadline, sync.changed()).await;
             hinted = self.lock().hinted;
         }
     }
 
-    /// Has Redis asked about this one.
+    /// Requests that this member is loaded.
     pub(crate) fn hint(&self, id: NodeId) {
-        let mut inside = self.lock();
-        inside.hint(id, None);
-        drop(inside);
+        let mut state = self.lock();
+        state.hint(id, None);
+        drop(state);
         self.hinted.notify_one();
     }
 
-    pub(crate) fn is_in_step(&self) -> bool {
+    pub(crate) fn is_synced(&self) -> bool {
         let hinted = self.lock().hinted;
-        self.step.borrow().is_settled(hinted)
+        self.sync.borrow().is_synced(hinted)
     }
 
-    pub(crate) fn has(&self, id: NodeId) -> bool {
-        self.lock().roster.has(id)
+    pub(crate) fn contains(&self, id: NodeId) -> bool {
+        self.lock().roster.contains(id)
     }
 
-    /// Those who are there, and then each change; nothing once the bus has ended.
+    /// Returns a watch that yields the present members and then each change. It has ended if the
+    /// bus has.
     pub(crate) fn watch(&self) -> MemberWatch {
-        let mut inside = self.lock();
-        if inside.is_over {
-            return inside.tells(Waiting::new(VecDeque::new(), true));
+        let mut state = self.lock();
+        if state.has_ended {
+            return state.subscribe(Waiting::new(VecDeque::new(), true));
         }
-        let there = inside.roster.members().cloned().map(MemberEvent::Joined);
-        let there = there.collect();
-        inside.tells(Waiting::new(there, false))
+        let members = state.roster.members().cloned().map(MemberEvent::Joined);
+        let members = members.collect();
+        state.subscribe(Waiting::new(members, false))
     }
 
-    /// Who leaves from now on.
+    /// Returns a watch of departures from now on.
     pub(crate) fn watch_departures(&self) -> MemberWatch {
-        let mut inside = self.lock();
-        let is_over = inside.is_over;
-        inside.tells(Waiting::of_departures(is_over))
+        let mut state = self.lock();
+        let has_ended = state.has_ended;
+        state.subscribe(Waiting::of_departures(has_ended))
     }
 
-    /// Waits until so many hints were looked at, or it is known that they cannot be. A refusal that
-    /// may be over by now is not repeated: Redis is asked again.
-    async fn settled(&self, hinted: u64) -> Result<(), MembersError> {
-        let mut step = self.step.subscribe();
+    /// Waits until this many hints were processed, or loading failed. After a failure that may be
+    /// over, Redis is asked again first.
+    async fn synced(&self, hinted: u64) -> Result<(), MembersError> {
+        let mut sync = self.sync.subscribe();
         let may_be_over = matches!(
-            &*step.borrow_and_update(),
-            Step::Off(undone) if undone.may_pass()
+            &*sync.borrow_and_update(),
+            SyncState::Failed(error) if error.may_pass()
         );
         if may_be_over {
             self.hinted.notify_one();
-            // It never fails: `self` keeps the other end.
-            let _ = step.changed().await;
+            // Cannot fail: `self` keeps the sender.
+            let _ = sync.changed().await;
         }
-        let is_known = |step: &Step| step.is_settled(hinted) || matches!(step, Step::Off(_));
-        let settled = step.wait_for(is_known).await;
-        match settled.as_deref() {
-            Ok(Step::Off(undone)) => Err(undone.clone().into()),
+        let is_known =
+            |sync: &SyncState| sync.is_synced(hinted) || matches!(sync, SyncState::Failed(_));
+        let synced = sync.wait_for(is_known).await;
+        match synced.as_deref() {
+            Ok(SyncState::Failed(error)) => Err(error.clone().into()),
             _ => Ok(()),
         }
     }
 
     fn end(&self, reason: SendFailure) {
-        let mut inside = self.lock();
-        inside.is_over = true;
-        let readers = take(&mut inside.readers);
-        drop(inside);
+        let mut state = self.lock();
+        state.has_ended = true;
+        let readers = take(&mut state.readers);
+        drop(state);
         for reader in readers.iter().filter_map(Weak::upgrade) {
             reader.close();
         }
         let ended = crate::error::send_failure::Unconfirmed::NotSent(reason);
-        self.step
-            .send_replace(Step::Off(NotDone::Unconfirmed(ended)));
+        self.sync
+            .send_replace(SyncState::Failed(NotDone::Unconfirmed(ended)));
     }
 
     fn lock(&self) -> MutexGuard<'_, ViewState> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Step {
-    fn is_settled(&self, hinted: u64) -> bool {
-        matches!(self, Self::Settled(looked_at) if *looked_at >= hinted)
+impl SyncState {
+    fn is_synced(&self, hinted: u64) -> bool {
+        matches!(self, Self::Synced(processed) if *processed >= hinted)
     }
 }
 
@@ -202,7 +204,7 @@ impl ViewState {
         self.hinted += 1;
         let hint = self.hints.entry(id).or_default();
         *hint = why.or(*hint);
-        if self.hints.len() > HINTS {
+        if self.hints.len() > MAX_HINTS {
             self.hints.clear();
             self.must_load = true;
         }
@@ -216,13 +218,13 @@ impl ViewState {
         }
     }
 
-    fn tells(&mut self, waiting: Waiting) -> MemberWatch {
+    fn subscribe(&mut self, waiting: Waiting) -> MemberWatch {
         let waiting = Arc::new(waiting);
         self.readers.push(Arc::downgrade(&waiting));
         MemberWatch::new(waiting)
     }
 
-    fn tell(&mut self, events: &[MemberEvent]) {
+    fn notify(&mut self, events: &[MemberEvent]) {
         self.readers.retain(|reader| reader.strong_count() > 0);
         for reader in self.readers.iter().filter_map(Weak::upgrade) {
             events.iter().cloned().for_each(|event| reader.push(event));
@@ -232,8 +234,8 @@ impl ViewState {
 
 impl ControlListener for View {
     fn receive(&self, event: &ControlEvent<'_>) {
-        // Redis is asked about what it says, so it does not matter who says it.
-        let Ok(received) = event.payload.decode::<Heard>() else {
+        // Redis is the source of truth, so the sender need not be trusted.
+        let Ok(received) = event.payload.decode::<MemberChanged>() else {
             return;
         };
         let why = match received.kind {
@@ -241,18 +243,18 @@ impl ControlListener for View {
             Kind::Left => Some(LeaveReason::Goodbye),
             Kind::Expired => Some(LeaveReason::Vanished),
         };
-        let mut inside = self.lock();
-        inside.changes.receive(received.change);
-        inside.hint(received.id, why);
-        drop(inside);
+        let mut state = self.lock();
+        state.changes.receive(received.change);
+        state.hint(received.id, why);
+        drop(state);
         self.hinted.notify_one();
     }
 }
 
-/// The task that keeps the view.
-pub(crate) struct Follower {
-    /// Also a task that is dropped before it began leaves nobody waiting.
-    pub(crate) view: Over,
+/// The task that keeps the roster up to date.
+pub(crate) struct ViewTask {
+    /// Releases waiting callers, also if the task is dropped before it ran.
+    pub(crate) view: ViewGuard,
     pub(crate) membership: Arc<Membership>,
     pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) keys: Keys,
@@ -260,34 +262,34 @@ pub(crate) struct Follower {
     pub(crate) stage: watch::Receiver<Stage>,
 }
 
-impl Follower {
-    /// The task: follows the members until the bus leaves.
+impl ViewTask {
+    /// Follows the members until the bus leaves.
     pub(crate) async fn run(mut self) {
         let mut stage = self.stage.clone();
         tokio::select! {
-            () = self.follow() => {}
+            () = self.run_until_closed() => {}
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
         }
     }
 
-    async fn follow(&mut self) {
-        let mut way = self.keyspace.watch();
+    async fn run_until_closed(&mut self) {
+        let mut availability = self.keyspace.watch();
         let mut changed = self.membership.changed.subscribe();
         let mut must_load = true;
         loop {
-            let asked = self.ask(must_load).await;
-            let is_well = asked.is_ok();
-            self.settle(asked);
-            must_load = !is_well;
-            let due = self.due(is_well);
+            let loaded = self.load(must_load).await;
+            let is_ok = loaded.is_ok();
+            self.set_sync(loaded);
+            must_load = !is_ok;
+            let due = self.due(is_ok);
             tokio::select! {
                 () = self.view.0.hinted.notified() => {}
                 _ = self.missed.changed() => must_load = true,
-                _ = way.changed() => {
-                    if let Err(SendFailure::Closed) = *way.borrow_and_update() {
+                _ = availability.changed() => {
+                    if let Err(SendFailure::Closed) = *availability.borrow_and_update() {
                         return;
                     }
-                    self.view.0.lock().roster.excuse_all();
+                    self.view.0.lock().roster.reset_timers();
                     must_load = true;
                 }
                 _ = changed.changed() => {
@@ -297,73 +299,73 @@ impl Follower {
                 () = sleep_until(due) => must_load = true,
             }
             if must_load {
-                self.view.0.step.send_replace(Step::Loading);
+                self.view.0.sync.send_replace(SyncState::Loading);
             }
         }
     }
 
-    /// Asks for all members, and for those of whom something was heard; how many hints there were.
-    async fn ask(&self, must_load: bool) -> Result<u64, NotDone> {
+    /// Loads all members, or those with hints. Returns the number of hints that this covers.
+    async fn load(&self, must_load: bool) -> Result<u64, NotDone> {
         let hints = self.view.0.lock().take_hints();
         if must_load || hints.must_load {
             let listed = self.keyspace.ask(|keys| keys.list(&self.keys)).await?;
             let members = profile::read_all(&listed);
-            let mut inside = self.view.0.lock();
-            inside.changes.load(listed.change);
-            let events = inside.roster.take_list(members, Instant::now());
-            inside.tell(&events);
+            let mut state = self.view.0.lock();
+            state.changes.load(listed.change);
+            let events = state.roster.apply_list(members, Instant::now());
+            state.notify(&events);
         }
-        for some in hints.of.chunks(AT_ONCE) {
-            self.look_at(some).await?;
+        for some in hints.of.chunks(MAX_IDS) {
+            self.load_some(some).await?;
         }
         Ok(hints.hinted)
     }
 
-    async fn look_at(&self, hints: &[(NodeId, Option<LeaveReason>)]) -> Result<(), NotDone> {
+    async fn load_some(&self, hints: &[(NodeId, Option<LeaveReason>)]) -> Result<(), NotDone> {
         let ids: Vec<_> = hints.iter().map(|(id, _)| *id).collect();
-        let asking = self.keyspace.ask(|keys| keys.describe(&self.keys, &ids));
-        let descriptions = asking.await?;
+        let request = self.keyspace.ask(|keys| keys.describe(&self.keys, &ids));
+        let descriptions = request.await?;
         let now = Instant::now();
-        let mut inside = self.view.0.lock();
+        let mut state = self.view.0.lock();
         let events: Vec<_> = hints
             .iter()
             .zip(descriptions)
             .filter_map(|((id, why), description)| {
                 let member = description.and_then(|one| profile::read(*id, &one));
-                inside.roster.take_one(*id, member, *why, now)
+                state.roster.apply_one(*id, member, *why, now)
             })
             .collect();
-        inside.tell(&events);
+        state.notify(&events);
         Ok(())
     }
 
-    fn settle(&self, asked: Result<u64, NotDone>) {
-        let step = match asked {
-            Ok(hinted) => Step::Settled(hinted),
-            Err(undone) => {
-                tracing::debug!(?undone, "cannot ask who is there");
-                Step::Off(undone)
+    fn set_sync(&self, loaded: Result<u64, NotDone>) {
+        let sync = match loaded {
+            Ok(hinted) => SyncState::Synced(hinted),
+            Err(error) => {
+                tracing::debug!(?error, "cannot load the members");
+                SyncState::Failed(error)
             }
         };
-        // Also where it is the same: somebody may wait for a change of the roster.
-        self.view.0.step.send_replace(step);
+        // Also if it is the same: callers may wait for a change of the roster.
+        self.view.0.sync.send_replace(sync);
     }
 
-    /// When all members are asked for at the latest.
-    fn due(&self, is_well: bool) -> Instant {
+    /// Returns when all members are loaded at the latest.
+    fn due(&self, is_ok: bool) -> Instant {
         let now = Instant::now();
-        if !is_well {
-            return now + AGAIN;
+        if !is_ok {
+            return now + RETRY_DELAY;
         }
-        let departure = self.view.0.lock().roster.next_departure();
-        departure.map_or(now + EVERY, |at| at.min(now + EVERY))
+        let expiry = self.view.0.lock().roster.next_expiry();
+        expiry.map_or(now + LOAD_INTERVAL, |at| at.min(now + LOAD_INTERVAL))
     }
 }
 
-/// However the task ends, nobody is left waiting for it.
-pub(crate) struct Over(pub(crate) Arc<View>, pub(crate) watch::Receiver<Stage>);
+/// Releases waiting callers however the task ends.
+pub(crate) struct ViewGuard(pub(crate) Arc<View>, pub(crate) watch::Receiver<Stage>);
 
-impl Drop for Over {
+impl Drop for ViewGuard {
     fn drop(&mut self) {
         self.0.end(SendFailure::of_end(*self.1.borrow()));
     }
@@ -382,25 +384,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_heard_before_it_was_asked_for_counts() {
+    async fn a_search_waits_for_earlier_hints_only() {
         let view = View::default();
-        view.step.send_replace(Step::Settled(0));
-        assert!(view.is_in_step());
+        view.sync.send_replace(SyncState::Synced(0));
+        assert!(view.is_synced());
 
         view.hint(ID);
 
-        assert!(!view.is_in_step());
+        assert!(!view.is_synced());
         let mut finding = std::pin::pin!(view.find(Duration::ZERO, nobody));
         assert!((&mut finding).now_or_never().is_none());
         let hinted = view.lock().take_hints().hinted;
-        // What is heard later does not hold it up.
+        // A later hint does not delay it.
         view.hint(ID);
-        view.step.send_replace(Step::Settled(hinted));
+        view.sync.send_replace(SyncState::Synced(hinted));
         assert!(matches!(finding.now_or_never(), Some(Ok(None))));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_load_that_takes_longer_than_the_patience_is_waited_for() {
+    async fn a_search_waits_for_a_load_longer_than_its_patience() {
         let view = View::default();
         let mut finding = std::pin::pin!(view.find(Duration::ZERO, nobody));
         assert!((&mut finding).now_or_never().is_none());
@@ -410,16 +412,19 @@ mod tests {
         let lost = NotDone::Unconfirmed(crate::error::send_failure::Unconfirmed::Unknown(
             SendFailure::Lost,
         ));
-        view.step.send_replace(Step::Off(lost));
+        view.sync.send_replace(SyncState::Failed(lost));
 
         assert!(matches!(finding.now_or_never(), Some(Err(_))));
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_view_whose_task_never_began() {
+    async fn a_view_task_that_never_ran_releases_waiting_callers() {
         let view = Arc::<View>::default();
 
-        drop(Over(Arc::clone(&view), watch::channel(Stage::Leaving).1));
+        drop(ViewGuard(
+            Arc::clone(&view),
+            watch::channel(Stage::Leaving).1,
+        ));
 
         assert!(view.find(Duration::ZERO, nobody).await.is_err());
         assert_eq!(view.watch().next().await, None);

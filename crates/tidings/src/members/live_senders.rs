@@ -1,4 +1,5 @@
-//! The task that asks Redis for the members, so that they are not forgotten as senders.
+//! The task that lists the members in Redis, so that the sequence numbers of live senders are not
+//! discarded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,33 +12,33 @@ use crate::keyspace::member_list::Keys;
 use crate::receive::remembered::Remembered;
 use crate::task::stage::Stage;
 
-/// How often Redis is asked at most.
-const EVERY: Duration = Duration::from_secs(1);
+/// The minimal time between two requests.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Asks Redis when it is wanted, until the bus ends.
-pub(crate) async fn remember(
+/// Lists the members whenever that is requested, until the bus ends.
+pub(crate) async fn supply(
     remembered: Arc<Remembered>,
     keyspace: Arc<KeyspaceAccess>,
     keys: Keys,
     mut stage: watch::Receiver<Stage>,
 ) {
     tokio::select! {
-        () = answer(&remembered, &keyspace, &keys) => {}
+        () = query(&remembered, &keyspace, &keys) => {}
         _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
     }
 }
 
-async fn answer(remembered: &Remembered, keyspace: &KeyspaceAccess, keys: &Keys) {
+async fn query(remembered: &Remembered, keyspace: &KeyspaceAccess, keys: &Keys) {
     loop {
         remembered.wanted().await;
-        let at = Instant::now();
+        let requested = Instant::now();
         match keyspace.ask(|keyspace| keyspace.list(keys)).await {
             Ok(listed) => {
                 let ids = listed.members.into_iter().map(|(id, _)| id).collect();
-                remembered.answer(at, ids);
+                remembered.answer(requested, ids);
             }
-            Err(undone) => tracing::debug!(?undone, "cannot ask who must not be forgotten"),
+            Err(error) => tracing::debug!(?error, "cannot list the members"),
         }
-        sleep(EVERY).await;
+        sleep(MIN_INTERVAL).await;
     }
 }
