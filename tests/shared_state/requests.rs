@@ -201,7 +201,7 @@ pub(crate) async fn a_member_that_does_not_respond_in_time_is_named(place: Place
 
     assert_eq!(answers.len(), 2);
     assert_eq!(names(&summary.timed_out), ["c"]);
-    let words = "2 handled, 1 did not answer within 300ms: c";
+    let words = "2 handled, 1 did not respond within 300ms: c";
     assert_eq!(summary.to_string(), words);
 
     // A response now comes too late, and is ignored.
@@ -372,7 +372,7 @@ pub(crate) async fn a_response_that_cannot_be_encoded_is_a_failure(place: Place)
     let summary = ask(&a, LONG).await.summary().await;
 
     let text = failed(&summary)[0].1;
-    assert!(text.starts_with("the answer cannot be sent: "), "{text}");
+    assert!(text.starts_with("cannot send the response: "), "{text}");
     assert_eq!(names(&summary.handled), ["a"]);
 }
 

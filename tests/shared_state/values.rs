@@ -289,7 +289,7 @@ pub(crate) async fn a_name_has_one_type_on_a_bus(place: Place) {
     let error = node.shared::<String>("limit").unwrap_err();
 
     let text = error.to_string();
-    let types = "`u64` already, and is asked for as `alloc::string::String`";
+    let types = "for `alloc::string::String`: this bus already uses it for `u64`";
     assert!(text.contains(types), "{text}");
     drop(first);
     assert!(node.shared::<String>("limit").is_ok());
