@@ -202,7 +202,7 @@ async fn a_server_that_is_no_sentinel_is_rejected_at_once() {
 
     let error = refused_at_once(&url).await;
 
-    let words = "redis says `ERR unknown command 'SENTINEL'` (it is no sentinel";
+    let words = "redis says `ERR unknown command 'SENTINEL'` (it is not a sentinel";
     assert!(error.contains(words), "{error}");
 }
 

@@ -40,11 +40,10 @@ async fn an_outage_is_logged_with_its_cause_and_its_end() {
     let of_node = |line: &String, words: &str| line.contains(&id) && line.contains(words);
 
     redis.kill();
-    let lost = log.wait_for(|line| of_node(line, "the connection is lost"));
-    let lost = lost.await;
+    let lost = log.wait_for(|line| of_node(line, "disconnected")).await;
     let refused = log.wait_for(|line| of_node(line, "cannot connect")).await;
     redis.start_again().await;
-    let back = log.wait_for(|line| of_node(line, "connected again")).await;
+    let back = log.wait_for(|line| of_node(line, "reconnected")).await;
 
     let address = redis.url().replace(":hush-hush@", "");
     for (line, level) in [(&lost, " WARN "), (&refused, " WARN "), (&back, " INFO ")] {
@@ -68,7 +67,7 @@ async fn a_cut_connection_is_logged_with_its_cause() {
     redis.kill_clients().await;
 
     let lost = log
-        .wait_for(|line| line.contains(&id) && line.contains("is lost"))
+        .wait_for(|line| line.contains(&id) && line.contains("disconnected"))
         .await;
     assert!(lost.contains("ing: "), "{lost}");
     assert!(!lost.contains("was lost"), "{lost}");

@@ -337,7 +337,7 @@ async fn tls_is_not_suggested_for_a_server_that_worked_before() {
     let Connection::Disconnected { why, .. } = node.health().connection else {
         panic!("{:?}", node.health());
     };
-    assert!(why.contains("connecting to hear"), "{why}");
+    assert!(why.contains("connecting to receive"), "{why}");
     assert!(!why.contains("rediss:"), "{why}");
 }
 

@@ -53,7 +53,7 @@ async fn a_password_is_never_shown() {
 
     // The search would find it here if it were logged.
     let seen = |words: &'static str| log.wait_for(move |line| line.contains(words));
-    seen("the connection is lost").await;
+    seen("disconnected").await;
     seen("cannot connect").await;
     for line in log.all() {
         hides("the log", &line);

@@ -164,7 +164,7 @@ async fn a_missing_database_is_rejected_at_once() {
     let text = refused_at_once(&format!("{}/99", redis.url())).await;
 
     assert!(
-        text.contains("the server has no database of this number"),
+        text.contains("the server has no database with this number"),
         "{text}"
     );
 }

@@ -68,7 +68,7 @@ async fn a_server_that_is_too_old_is_named_in_one_warning() {
     let id = node.id().to_string();
     let warning = log.wait_for(of_age).await;
     redis.kill_clients().await;
-    let again = |line: &String| line.contains(&id) && line.contains("connected again");
+    let again = |line: &String| line.contains(&id) && line.contains("reconnected");
     log.wait_for(again).await;
 
     assert!(warning.contains(" WARN "), "{warning}");

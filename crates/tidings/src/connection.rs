@@ -1,4 +1,4 @@
-//! The tasks that own the connections: all I/O of events is here.
+//! The tasks that own the connections and do all I/O of events.
 
 pub(crate) mod connect;
 pub(crate) mod heartbeat;

@@ -1,4 +1,4 @@
-//! What the sender, the receiver and the link need of a place to meet.
+//! The interface of transports: a receive half and a send half that meet on a server or in memory.
 
 use std::fmt;
 use std::future::ready;
@@ -26,80 +26,77 @@ pub(crate) mod url;
 
 pub(crate) mod server;
 
-/// Where the processes of one namespace meet.
+/// The transport between the processes of one namespace.
 #[async_trait]
 pub(crate) trait Transport: fmt::Debug + Send + Sync {
-    /// Where that is, without a password.
+    /// The address, without a password.
     fn address(&self) -> String;
 
     fn topology(&self) -> TopologyKind;
 
-    /// One attempt to connect; ends well once the subscription is confirmed.
+    /// Tries once to connect. Returns when the subscription is confirmed.
     async fn connect(&self) -> Result<Connected, ConnectError>;
 
-    /// What is known to be in the way of an attempt that is given up before it ends.
+    /// The known reason why a running attempt to connect has not ended yet.
     fn trouble(&self) -> Option<ConnectError> {
         None
     }
 }
 
-/// Both ends of a connection that is subscribed.
+/// Both halves of a connection that is subscribed.
 pub(crate) struct Connected {
     pub(crate) receive_half: Box<dyn ReceiveHalf>,
     pub(crate) sending: SendHalf,
-    /// Which server it is.
+    /// The server's address, for logs.
     pub(crate) server: String,
 }
 
-/// The end that hears.
+/// The half that receives.
 ///
-/// Nothing is read while nobody waits in [`receive`](Self::receive): that is how a process which cannot
-/// keep up slows the senders down, instead of filling its memory.
+/// Nothing is read outside of [`receive`](Self::receive): so a process that cannot keep up slows the
+/// senders down instead of filling its memory.
 #[async_trait]
 pub(crate) trait ReceiveHalf: Send {
     /// Waits for frames and puts them into `frames`, in order. Dropping the wait loses none.
     async fn receive(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError>;
 
-    /// Whether a wait in [`receive`](Self::receive) ends by itself when something comes, as it does at
-    /// first; otherwise what came is found by waiting anew. Waits are the same where that saves
-    /// nothing.
+    /// Enables wake-ups of [`receive`](Self::receive) when data arrives. Without them, data is found
+    /// by the next poll. Enabled at first; a transport may ignore this.
     fn set_watched(&mut self, is_watched: bool) {
         let _ = is_watched;
     }
 
-    /// Says something this often from now on, so that nothing cuts the connection for being idle.
-    /// There is nothing to say where nothing does.
+    /// Sends keepalives at this interval, so that the connection is not cut for being idle.
     fn show_life(&mut self, every: Duration) {
         let _ = every;
     }
 
-    /// How long this end has said nothing, where something could cut it for that.
+    /// The time since this half last sent something, if its connection can be cut for being idle.
     fn quiet(&self) -> Option<Duration> {
         None
     }
 
-    /// Connects another end that sends, to the server on which this end receives; `None` where that
-    /// cannot be.
+    /// Connects another send half to the server of this half; `None` if the transport cannot.
     fn sending_again(&self) -> Option<SendingAgain> {
         None
     }
 }
 
-/// Another end that sends, once it is connected.
+/// A send half that is being connected.
 pub(crate) type SendingAgain = BoxFuture<'static, Result<SendHalf, ConnectError>>;
 
-/// The end that sends. Its driver must be polled for anything to happen.
+/// The half that sends. Its driver must be polled for anything to happen.
 pub(crate) struct SendHalf {
     pub(crate) publisher: Box<dyn Publisher>,
     /// Ends when the connection does.
     pub(crate) driver: BoxFuture<'static, ()>,
-    /// Ends once the server is not the right one any more, with the reason. It is for who sends to
-    /// watch: what is sent from then on reaches nobody.
+    /// Returns the reason once the server is not the right one any more. The send task polls it,
+    /// because frames that are sent from then on reach no subscriber.
     pub(crate) left: BoxFuture<'static, ConnectError>,
-    /// What the processes of a namespace keep together there, over this connection.
+    /// The shared state of the namespace, over this connection.
     pub(crate) keyspace: Arc<dyn Keyspace>,
-    /// Nothing but the position may be sent before that has come back: only then is it certain that
-    /// the end that receives is on the same server.
+    /// True if only the position may be sent until its echo arrives, which proves that the receive
+    /// half is on the same server.
     pub(crate) is_unproven: bool,
 }
 
@@ -109,54 +106,53 @@ impl fmt::Debug for SendHalf {
     }
 }
 
-/// The handle to the end that sends.
+/// The handle of a send half.
 pub(crate) trait Publisher: Send + Sync {
-    /// Publishes one frame. It is in line when this returns, whether its answer is waited for or
-    /// not: nothing that is begun later leaves before it. The answer is how many subscribers
-    /// received it, where that means something.
+    /// Publishes a frame. It is queued when this returns, before all later frames, even if the reply
+    /// is never polled. The reply is the number of subscribers, where that is known.
     fn publish(&self, frame: Bytes) -> Reply;
 
-    /// How many bytes wait for each hearer, where that can be known.
+    /// Returns the bytes that wait for each subscriber, if the user may ask for them.
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>>;
 
-    /// Why the connection ended, when it did.
+    /// The reason why the connection ended.
     fn lost(&self) -> ConnectError {
         ConnectError::Lost
     }
 
-    /// Whether the other side is the right one.
+    /// Checks that the server is still the right one.
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>>;
 }
 
-/// What becomes of a frame, once it is known.
+/// The pending result of a published frame.
 pub(crate) type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
 
-/// Puts a frame in line, which the first poll of its future does where there is a place for it.
+/// Queues a frame by the first poll of its future.
 fn in_line(
     publishing: impl Future<Output = Result<Option<u64>, PublishError>> + Send + 'static,
 ) -> Reply {
     let mut publishing: Reply = Box::pin(publishing);
-    // A task that has used up its share of time is given nothing, not even a place in line.
+    // Without `unconstrained`, a task that has used up its budget would not queue it.
     match unconstrained(publishing.as_mut()).now_or_never() {
         Some(answer) => Box::pin(ready(answer)),
         None => publishing,
     }
 }
 
-/// What the meeting place holds for a hearer that does not read as fast as others send.
+/// The output buffer of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backlog {
     pub(crate) subscriber: u64,
     pub(crate) bytes: usize,
 }
 
-/// Why a frame was not published, or may not have been.
+/// The reason why a frame was not published, or may not have been.
 #[derive(Debug)]
 pub(crate) enum PublishError {
-    /// It certainly was not, and trying again cannot help.
+    /// Not published, and a retry cannot help.
     Refused(String),
-    /// It certainly was not, and trying again may help.
+    /// Not published, and a retry may help.
     NotNow(String),
-    /// Nobody knows.
+    /// Unknown: the connection is lost.
     Lost,
 }

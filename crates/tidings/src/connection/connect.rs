@@ -13,7 +13,7 @@ use crate::namespace::Namespace;
 use crate::task::backoff::delays;
 use crate::transport::{Connected, Transport};
 
-/// Makes the first connection: tries until Redis accepts, rejects for good, or the time is up.
+/// Connects for the first time: retries until Redis accepts, rejects for good, or `timeout` passes.
 pub(crate) async fn connect(
     transport: &dyn Transport,
     (node, namespace): (NodeId, &Namespace),

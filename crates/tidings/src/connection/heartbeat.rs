@@ -1,4 +1,4 @@
-//! The check whether this process still receives what it sends, end to end.
+//! The heartbeat: checks end to end that this process receives what it sends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,33 +7,33 @@ use tokio::sync::Notify;
 
 use crate::error::connect::ConnectError;
 
-/// The shortest time between two signs of life.
-const SHORTEST_LIFE: Duration = Duration::from_millis(250);
+/// The shortest interval of keepalives.
+const MIN_KEEPALIVE: Duration = Duration::from_millis(250);
 
-/// What became of the connection that sends.
+/// The end of the send connection.
 #[derive(Debug)]
 pub(crate) struct Broken {
     pub(crate) why: ConnectError,
-    /// It ended while nothing was under way over it.
+    /// True if no frame was in flight.
     pub(crate) was_idle: bool,
 }
 
-/// Asks, through the path that every event takes, whether this process still hears.
+/// The state of the heartbeat, shared by the receive task and the send task.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    /// How long nothing may be heard before the link asks, and how long the answer may take.
+    /// The silence after which the position is published, and the maximum wait for its echo.
     pub(crate) interval: Duration,
-    /// The link wants a sign of life sent.
+    /// The receive task requests a heartbeat.
     pub(crate) wanted: Notify,
-    /// The sender says that its connection is of no use.
+    /// The send task reports that its connection cannot be used any more.
     pub(crate) broken: Notify,
     why_broken: Mutex<Option<Broken>>,
-    /// What was sent over a connection that was made again has come back.
+    /// The echo of a frame over a replaced send connection was received.
     pub(crate) proven: Notify,
-    /// What Redis said when it refused to let this bus connect anew.
+    /// The error with which Redis rejected the last attempt to reconnect, if it did.
     pub(crate) refused: Mutex<Option<Arc<str>>>,
     published: Mutex<Option<Instant>>,
-    /// How often each connection shows a sign of life.
+    /// The interval of keepalives on each connection.
     life: Mutex<Duration>,
 }
 
@@ -51,30 +51,30 @@ impl Heartbeat {
         }
     }
 
-    /// How often each connection shows a sign of life.
+    /// The interval of keepalives on each connection.
     pub(crate) fn life(&self) -> Duration {
         *lock(&self.life)
     }
 
-    /// A connection over which nothing was said for this long at most was cut.
+    /// Shortens the keepalive interval: a connection was cut that was idle for `quiet`.
     pub(crate) fn was_cut(&self, quiet: Duration) {
         let mut life = lock(&self.life);
-        *life = more_often(*life, quiet.min(*life));
+        *life = shortened(*life, quiet.min(*life));
     }
 
-    /// The connection that sends is of no use.
+    /// Reports that the send connection cannot be used any more.
     pub(crate) fn report(&self, broken: Broken) {
         *lock(&self.why_broken) = Some(broken);
         self.broken.notify_one();
     }
 
-    /// Why nothing can be sent, where that is not for want of a server: it refuses this bus, such as
-    /// for a permission that was taken away.
+    /// The error with which Redis rejects this bus, if it does: after a change of permissions, for
+    /// example.
     pub(crate) fn refusal(&self) -> Option<Arc<str>> {
         lock(&self.refused).clone()
     }
 
-    /// What was said of the connection that sends.
+    /// Takes the last report of the send task.
     pub(crate) fn take_report(&self) -> Broken {
         let broken = lock(&self.why_broken).take();
         broken.unwrap_or(Broken {
@@ -83,16 +83,15 @@ impl Heartbeat {
         })
     }
 
-    /// Redis took a frame of ours that was handed to it at this time: it has to come back. The first
-    /// that has not is what counts: later ones must not put the answer off. The time of the answer
-    /// would be of no use: the frame itself may come first.
+    /// Records that Redis accepted a frame that was sent at this time, so that its echo has to
+    /// arrive. The first frame without an echo counts: later ones must not extend the wait. The time
+    /// of sending is used, not that of the reply, because the echo can arrive before the reply.
     pub(crate) fn published(&self, at: Instant) {
         lock(&self.published).get_or_insert(at);
     }
 
-    /// When a frame of ours was published that has not come back. One that Redis did not take
-    /// proves nothing, and neither does a frame of another: it may come from a server on which we
-    /// do not send.
+    /// The time at which the first own frame without an echo was sent. Frames of other nodes do not
+    /// count: they may come from another server than the one that this node sends to.
     pub(crate) fn awaited(&self, echoed: Instant) -> Option<Instant> {
         let mut published = lock(&self.published);
         *published = published.filter(|published| *published > echoed);
@@ -104,11 +103,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often to show signs of life after a connection was cut that had said nothing for a while.
-fn more_often(every: Duration, quiet: Duration) -> Duration {
+/// Returns the keepalive interval after a connection was cut that was idle for `quiet`.
+fn shortened(every: Duration, quiet: Duration) -> Duration {
     let half = quiet / 2;
-    if half < SHORTEST_LIFE {
-        // It had just said something.
+    if half < MIN_KEEPALIVE {
+        // It was not cut for being idle.
         return every;
     }
     every.min(half)
@@ -119,22 +118,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_of_life_come_more_often_where_silence_was_cut() {
+    fn keepalives_are_sent_more_often_after_an_idle_connection_was_cut() {
         let seconds = Duration::from_secs_f64;
         for (every, quiet, then) in [
             (5.0, 2.0, 1.0),
             (5.0, 4.0, 2.0),
             (2.0, 2.0, 1.0),
-            // It was not cut for its silence.
+            // It was not cut for being idle.
             (5.0, 0.4, 5.0),
         ] {
-            let is = more_often(seconds(every), seconds(quiet));
+            let is = shortened(seconds(every), seconds(quiet));
             assert_eq!(is, seconds(then), "{every} {quiet}");
         }
     }
 
     #[test]
-    fn only_the_first_probe_that_redis_took_is_awaited() {
+    fn only_the_first_accepted_frame_without_an_echo_is_awaited() {
         let heartbeat = Heartbeat::new(Duration::from_secs(5));
         let began = Instant::now();
         let after = |seconds| began + Duration::from_secs(seconds);
@@ -143,7 +142,7 @@ mod tests {
         heartbeat.published(after(2));
         assert_eq!(heartbeat.awaited(began), Some(after(1)));
         assert_eq!(heartbeat.awaited(after(3)), None);
-        // It came back before Redis's answer was seen.
+        // The echo arrived before Redis's reply.
         heartbeat.published(after(2));
         assert_eq!(heartbeat.awaited(after(3)), None);
     }

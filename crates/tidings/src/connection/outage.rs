@@ -1,5 +1,5 @@
-//! How often an outage is logged: at the first attempt to connect that fails, and then every 30 s
-//! for as long as it lasts.
+//! Rate limit of the warnings during an outage: at the first failed attempt to connect, and then
+//! every 30 s.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 const EVERY: Duration = Duration::from_secs(30);
 
-/// An outage, or a start that waits.
+/// An outage, or a start that waits for Redis.
 #[derive(Debug)]
 pub(crate) struct Outage {
     since: Instant,
-    /// When the next failed attempt is logged as a warning.
+    /// The time from which the next failed attempt is logged as a warning.
     next: Instant,
 }
 
@@ -23,7 +23,7 @@ impl Outage {
         }
     }
 
-    /// How long it has lasted, where an attempt that failed now is to be logged as a warning.
+    /// Returns the duration of the outage if an attempt that failed now is to be logged as a warning.
     pub(crate) fn warning(&mut self, now: Instant) -> Option<Duration> {
         if now < self.next {
             return None;

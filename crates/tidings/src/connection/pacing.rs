@@ -1,5 +1,5 @@
-//! How fast a sender may be for those who hear: it looks at what Redis holds for them, and waits
-//! for whoever is behind and catching up.
+//! Pacing: the sender polls the output buffers of subscribers in Redis, and waits for those that
+//! are behind and catching up.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use tokio::time::sleep;
 
 use crate::transport::{Backlog, Publisher};
 
-/// After this many bytes the sender looks how far the hearers are behind …
-pub(crate) const LOOK: usize = 4 << 20;
+/// The number of sent bytes between two polls.
+pub(crate) const POLL_EVERY: usize = 4 << 20;
 
-/// … and waits while Redis holds more than this for one of them. It cuts a hearer off at 32 MiB.
+/// The size of an output buffer from which a subscriber is behind. Redis disconnects it at 32 MiB.
 const BEHIND: usize = 2 << 20;
 
-/// Who does not catch up for this long is not waited for any more: one process that does not read
-/// must not hold up all others. Redis will cut it off, and it will know.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time without progress after which a subscriber is not awaited any more: one process that
+/// does not read must not stop all senders. Redis will disconnect it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long it waits between two looks.
+/// The pause between two polls while a subscriber is behind.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What is known of the hearers that are behind.
+/// The subscribers that are behind.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
     behind: HashMap<u64, Behind, RandomState>,
 }
 
-/// A hearer that is behind: the least that it was behind, and since when.
+/// A subscriber that is behind: the least bytes in its buffer, and the time of that.
 #[derive(Clone, Copy, Debug)]
 struct Behind {
     bytes: usize,
@@ -37,21 +37,21 @@ struct Behind {
 }
 
 impl Pacer {
-    /// Waits for those who are catching up; then how many bytes may be sent before the next look.
+    /// Waits for subscribers that are catching up. Returns the number of bytes until the next poll.
     pub(crate) async fn wait(mut self, publisher: Arc<dyn Publisher>) -> (usize, Self) {
         loop {
-            // It cannot be known here, for want of a permission: our own echo must do.
+            // Without the permission for it, only the send window limits the rate.
             let Some(backlogs) = publisher.backlogs().await else {
                 return (usize::MAX, self);
             };
             if !self.must_wait(&backlogs, Instant::now()) {
-                return (LOOK, self);
+                return (POLL_EVERY, self);
             }
             sleep(PAUSE).await;
         }
     }
 
-    /// Whether somebody is behind and catching up.
+    /// Returns true if a subscriber is behind and catching up.
     fn must_wait(&mut self, backlogs: &[Backlog], now: Instant) -> bool {
         let is_behind = |backlog: &&Backlog| backlog.bytes > BEHIND;
         let before = std::mem::take(&mut self.behind);
@@ -66,7 +66,7 @@ impl Pacer {
         }
         self.behind
             .values()
-            .any(|behind| now.duration_since(behind.since) < PATIENCE)
+            .any(|behind| now.duration_since(behind.since) < STALL_TIMEOUT)
     }
 }
 
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_hearers_that_keep_up() {
+    fn a_sender_does_not_wait_for_subscribers_that_keep_up() {
         let mut pacer = Pacer::default();
         assert!(!pacer.must_wait(&[], Instant::now()));
         assert!(!pacer.must_wait(&[backlog(1, 0), backlog(2, 2)], Instant::now()));
     }
 
     #[test]
-    fn a_hearer_that_catches_up_is_waited_for() {
+    fn a_sender_waits_for_a_subscriber_that_catches_up() {
         let (mut pacer, start) = (Pacer::default(), Instant::now());
         for second in 0..10 {
             let now = start + Duration::from_secs(second as u64);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_hearer_is_waited_for_once_and_does_not_hide_a_slow_one() {
+    fn a_frozen_subscriber_is_awaited_once_and_does_not_hide_a_slow_one() {
         let (mut pacer, start) = (Pacer::default(), Instant::now());
         let later = |ms| start + Duration::from_millis(ms);
         assert!(pacer.must_wait(&[backlog(1, 20)], later(0)));

@@ -1,28 +1,27 @@
-//! When a bus that nobody listens on looks at what it hears: from time to time, because to be woken
-//! for every frame costs more than all else that a bus which only sends has to do.
+//! Polling instead of wake-ups for a bus without subscriptions: a wake-up for each received frame
+//! would cost more than sending.
 
 use std::time::{Duration, Instant};
 
-/// The pause between two looks, after one that brought something …
+/// The pause after a poll that found frames.
 const SHORT: Duration = Duration::from_millis(10);
 
-/// … and the longest, after many that brought nothing.
+/// The longest pause, after many polls that found nothing.
 const LONG: Duration = Duration::from_millis(160);
 
-/// More than this between two looks is so much that looking does not save anything, and what waits
-/// outside could become much.
+/// The bytes between two polls above which polling stops, because data would pile up in the socket.
 const MUCH: usize = 64 << 10;
 
-/// How long it then keeps looking.
+/// The time for which the bus is then woken by each frame.
 const ATTENTION: Duration = Duration::from_millis(100);
 
-/// Decides whether to look all the time or from time to time.
+/// Decides between polling and wake-ups.
 #[derive(Debug)]
 pub(crate) struct PollSchedule {
     pause: Duration,
     next: Instant,
     attentive_until: Option<Instant>,
-    /// Heard since the last look.
+    /// Received since the last poll.
     bytes: usize,
 }
 
@@ -36,7 +35,6 @@ impl PollSchedule {
         }
     }
 
-    /// So much was heard.
     pub(crate) fn received(&mut self, bytes: usize, now: Instant) {
         self.bytes += bytes;
         if self.bytes > MUCH {
@@ -44,7 +42,7 @@ impl PollSchedule {
         }
     }
 
-    /// When to look next; `None` to look all the time.
+    /// Returns the time of the next poll; `None` to be woken by each frame.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Instant> {
         if self.attentive_until.is_some_and(|until| now < until) {
             return None;
@@ -68,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_less_comes_the_less_often_it_looks() {
+    fn the_pause_grows_while_nothing_is_received() {
         let mut now = Instant::now();
         let mut poll_schedule = PollSchedule::new(now);
         let mut pauses = Vec::new();
@@ -83,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn where_much_comes_it_keeps_looking_for_a_while() {
+    fn polling_stops_for_a_while_after_much_was_received() {
         let now = Instant::now();
         let mut poll_schedule = PollSchedule::new(now);
         poll_schedule.received(MUCH + 1, now);

@@ -1,5 +1,5 @@
-//! Keeps the connection alive: notices that it is lost or deaf, and makes a new one for as long
-//! as it takes.
+//! The receive task: receives frames, detects that the connection is lost or silent, and
+//! reconnects.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,25 +31,24 @@ use crate::task::random::jitter;
 use crate::task::stage::Stage;
 use crate::transport::{Connected, ReceiveHalf, SendHalf, SendingAgain, Transport};
 
-/// Where others' frames come without a pause, ours may only be behind them: then it has this many
-/// times as long to come back.
+/// The factor of the echo timeout while frames of other nodes arrive without a pause: the echo may
+/// only be behind them.
 const FLOOD: u32 = 12;
 
-/// How long what has arrived from a server that is left may still be taken in.
+/// The maximum time in which frames that have arrived from a former server are still taken in.
 const REST: Duration = Duration::from_millis(100);
 
-/// A connection over which nothing was heard and that did not last this long is no reason to make
-/// the next one at once.
+/// The lifetime below which a connection that received nothing is not replaced at once.
 const BRIEF: Duration = Duration::from_millis(250);
 
-/// The task that owns the hearing end of the connection.
+/// The task that owns the receive half of the connection.
 #[derive(Debug)]
 pub(crate) struct ReceiveTask {
     pub(crate) node: NodeId,
     pub(crate) namespace: Namespace,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) receiver: Receiver,
-    /// Takes the sender's connection away when it is lost, and gives it each later one.
+    /// Sends each new connection to the send task, and `None` when the connection is lost.
     pub(crate) sessions: mpsc::Sender<Option<SendHalf>>,
     pub(crate) health: Arc<HealthState>,
     pub(crate) heartbeat: Arc<Heartbeat>,
@@ -58,7 +57,7 @@ pub(crate) struct ReceiveTask {
 }
 
 impl ReceiveTask {
-    /// The task: hears until the bus is closed.
+    /// Receives until the bus is closed.
     pub(crate) fn run(
         mut self,
         receive_half: Box<dyn ReceiveHalf>,
@@ -77,7 +76,7 @@ impl ReceiveTask {
             tokio::select! {
                 () = self.keep_receiving(receive_half) => {}
                 _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
-                // The sender ends with us, or by a mistake of ours: then this bus is of no use.
+                // The send task has ended, so that this bus cannot be used any more.
                 () = sessions.closed() => {}
             }
         }
@@ -103,7 +102,7 @@ impl ReceiveTask {
                 sleep(delays.next().unwrap_or(LONGEST)).await;
             }
             let (connected, attempts) = self.reconnect(&mut delays, &mut outage).await;
-            // The server was there all the time, so something may cut what says nothing.
+            // The server was reachable all the time: idle connections may be cut.
             if let Some(quiet) = quiet.filter(|_| attempts == 1) {
                 self.heartbeat.was_cut(quiet);
             }
@@ -247,9 +246,8 @@ impl ReceiveTask {
     /// Begins to make the connection that sends again, and it alone; or says why all is to be made
     /// again.
     ///
-    /// Something may cut a connection for being idle while this end receives as before: then nothing
-    /// was lost. Where anything of ours is under way, that is not certain, and a connection that did
-    /// not last is not worth another one at once.
+    /// The send connection alone is replaced if it was cut while it was idle, because then nothing
+    /// was lost. With frames in flight that is not certain.
     fn sending_again(
         &self,
         receive_half: &dyn ReceiveHalf,
@@ -264,26 +262,26 @@ impl ReceiveTask {
             return Err(why);
         };
         self.heartbeat.was_cut(since.elapsed());
-        tracing::debug!(address = self.health.address, why = %report(&why), "an idle connection is made again");
+        tracing::debug!(address = self.health.address, why = %report(&why), "replacing an idle connection");
         self.keyspace.set(Err(SendFailure::Unreachable));
         Ok(again)
     }
 
-    /// Has the sender use this connection once it is known that its frames come back to this end.
+    /// Passes a connection to the send task, which uses it once its echo has been received here.
     async fn send_over(&self, sending: SendHalf) {
         let is_unproven = true;
         let sending = SendHalf {
             is_unproven,
             ..sending
         };
-        // An earlier proof is none of this one.
+        // An earlier proof does not count.
         let _ = self.heartbeat.proven.notified().now_or_never();
         self.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
         let _ = self.sessions.send(Some(sending)).await;
     }
 
-    /// What has arrived from a server that is left: it was said before, and is as good as ever. What
-    /// takes longer than a moment is missed, and known to be.
+    /// Takes in the frames that have arrived from the former server, for [`REST`] at most. The
+    /// others are reported as a gap.
     async fn receive_rest(&mut self, receive_half: &mut dyn ReceiveHalf) {
         let until = Instant::now() + REST;
         let mut frames = Vec::new();
@@ -297,14 +295,14 @@ impl ReceiveTask {
         }
     }
 
-    /// When to look for frames, where nobody waits for them; `None` to be woken by each.
+    /// The time of the next poll for frames; `None` to be woken by each frame.
     fn next_poll(&self, poll_schedule: &mut PollSchedule) -> Option<Instant> {
         let receiver = &self.receiver;
-        let somebody_waits = !receiver.dispatcher.is_empty()
+        let is_awaited = !receiver.dispatcher.is_empty()
             || receiver.dispatcher.control.has_listeners()
             || receiver.reports.has_gap_handlers()
             || receiver.window.is_awaited();
-        if somebody_waits {
+        if is_awaited {
             return None;
         }
         poll_schedule.next(Instant::now())
@@ -318,19 +316,19 @@ impl ReceiveTask {
         }
     }
 
-    /// When the clock must be looked at.
+    /// The time at which the timers have to be checked.
     fn next_look(&self, due: Instant) -> Instant {
         let report = self.receiver.next_report();
         report.map_or(due, |report| report.min(due))
     }
 
-    /// How long nothing may be heard before we ask. Everybody hears what one of a fleet asks, so
-    /// that chance decides who does: otherwise all would ask at the same moment.
+    /// The silence before the next heartbeat, with jitter: each node receives the heartbeats of
+    /// all, so one is enough.
     fn pause(&self) -> Duration {
         jitter(self.heartbeat.interval, 0.5..1.0)
     }
 
-    /// Whether the connection can still be trusted after a silence.
+    /// Checks the connection after a silence.
     fn check(&self) -> Result<(), ConnectError> {
         if self.heartbeat.awaited(self.receiver.echoed).is_none() {
             self.heartbeat.wanted.notify_one();
@@ -338,7 +336,7 @@ impl ReceiveTask {
         self.check_echo(self.heartbeat.interval)
     }
 
-    /// Whether what we published comes back within this time.
+    /// Returns an error if an echo takes longer than this.
     fn check_echo(&self, within: Duration) -> Result<(), ConnectError> {
         let echoed = self.receiver.echoed;
         match self.heartbeat.awaited(echoed) {
@@ -349,7 +347,7 @@ impl ReceiveTask {
         }
     }
 
-    /// Connects, and says at which attempt.
+    /// Reconnects, and returns the number of attempts.
     async fn reconnect(&self, delays: &mut Delays, outage: &mut Outage) -> (Connected, u32) {
         let mut attempts = 0_u32;
         loop {
@@ -369,7 +367,7 @@ impl ReceiveTask {
                             address = self.health.address,
                             ?lasts,
                             why = %report(&why),
-                            "cannot connect, and tries again"
+                            "cannot connect, trying again"
                         );
                     }
                     self.health.disconnected(report(&why).to_string());
@@ -422,8 +420,8 @@ impl Drop for LostConnection {
         self.window.stop();
         self.health.connection.send_replace(Connection::Closed);
         self.health.level.set(0);
-        for seat in self.dispatcher.clear() {
-            seat.drain();
+        for subscription in self.dispatcher.clear() {
+            subscription.drain();
         }
         self.dispatcher.requests.close();
     }

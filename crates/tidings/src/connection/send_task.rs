@@ -1,4 +1,4 @@
-//! The one task that writes: what waits leaves in frames, and each frame gets its why.
+//! The send task: publishes frames from the outgoing queue and resolves them.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -25,13 +25,13 @@ use crate::send::window::{ECHO_TIMEOUT, SendWindow};
 use crate::task::stage::Stage;
 use crate::transport::{PublishError, SendHalf};
 
-/// How long what waits may still leave when the bus is dropped.
+/// The maximum time in which waiting events are still sent when the bus is dropped.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How long it sleeps at least while Redis is away, however short events may wait.
-const TURN: Duration = Duration::from_millis(10);
+/// The minimum interval of expiring events while Redis is unreachable.
+const MIN_TICK: Duration = Duration::from_millis(10);
 
-/// The task that owns the sending end of the connection.
+/// The task that owns the send half of the connection.
 #[derive(Debug)]
 pub(crate) struct SendTask {
     pub(crate) me: NodeId,
@@ -42,20 +42,21 @@ pub(crate) struct SendTask {
     pub(crate) counts: Arc<Counts>,
     pub(crate) frames: Frames,
     pub(crate) heartbeat: Arc<Heartbeat>,
-    /// Connections from the link; `None` when the connection is lost.
+    /// Connections from the receive task; `None` when the connection is lost.
     pub(crate) sessions: mpsc::Receiver<Option<SendHalf>>,
     pub(crate) stage: watch::Receiver<Stage>,
 }
 
-/// Why a connection is no longer used.
+/// The reason why a connection is no longer used.
 enum End {
-    /// The link has another one, or says that this one is lost.
+    /// The receive task has another one, or this one is lost.
     Replaced(Option<SendHalf>),
+    /// The bus is closed.
     Left,
 }
 
 impl SendTask {
-    /// The task: sends until the bus is closed, then gives what is left its why.
+    /// Sends until the bus is closed, then resolves what is left.
     pub(crate) fn run(self, sending: SendHalf) -> impl Future<Output = ()> + Send + 'static {
         let mut work = Work {
             sender: self,
@@ -69,7 +70,7 @@ impl SendTask {
                     Some(connected) => sender.send_over(connected, progress).await,
                     None => sender.wait(progress).await,
                 };
-                progress.doubt();
+                progress.lose_replies();
                 match end {
                     End::Replaced(next) => sending = next,
                     End::Left => break,
@@ -78,16 +79,16 @@ impl SendTask {
         }
     }
 
-    /// Waits for a connection; meanwhile what waited too long is given up.
+    /// Waits for a connection, and gives up events whose timeout passes.
     async fn wait(&mut self, progress: &mut Progress) -> End {
         self.outgoing.set_unreachable(true);
         if self.outgoing.settings().is_volatile {
             self.give_up_all(progress, &SendFailure::Unreachable);
         }
         let end = loop {
-            // Events can come in at any time, and the first of them sets a deadline.
+            // A new event can set an earlier deadline at any time.
             let latest =
-                Instant::now() + ECHO_TIMEOUT.min(self.outgoing.settings().timeout.max(TURN));
+                Instant::now() + ECHO_TIMEOUT.min(self.outgoing.settings().timeout.max(MIN_TICK));
             let deadline = self
                 .deadline(progress)
                 .map_or(latest, |deadline| deadline.min(latest));
@@ -124,7 +125,7 @@ impl SendTask {
             flight.reply = Some(session.publisher.publish(flight.frame.clone()));
         }
         // Another server, or another user's rights: whether it lets us look is to be seen again.
-        progress.until_look = pacing::LOOK;
+        progress.until_look = pacing::POLL_EVERY;
         // States our position at once: others notice what they missed before.
         self.announce(&mut session, progress);
         session
@@ -199,8 +200,8 @@ impl SendTask {
         }
     }
 
-    /// The link hears that the connection is of no use and why, and takes it away. That can take a
-    /// while: it may be waiting for a handler.
+    /// Reports to the receive task that the connection cannot be used any more, and waits for the
+    /// next. That can take a while: the receive task may be waiting for a handler.
     async fn wait_for_link(
         &mut self,
         why: ConnectError,
@@ -212,14 +213,14 @@ impl SendTask {
             ConnectError::Lost => session.publisher.lost(),
             why => why,
         };
-        // Who else waits for an answer over it learns at once that none comes.
+        // Other waits for replies over this connection end at once.
         drop(session);
         self.heartbeat.report(Broken { why, was_idle });
-        progress.doubt();
+        progress.lose_replies();
         self.wait(progress).await
     }
 
-    /// States the position: beyond what others claimed in our name.
+    /// Publishes the position, after any forged numbers.
     fn announce(&self, session: &mut Session, progress: &mut Progress) {
         progress.next = self.window.next_number(progress.next);
         session.announce(self.format, self.me, progress);
@@ -254,7 +255,7 @@ impl SendTask {
             events,
             frame,
             meta,
-            is_doubtful: false,
+            is_uncertain: false,
             reply: None,
             left: Instant::now(),
         };
@@ -262,8 +263,8 @@ impl SendTask {
         flight
     }
 
-    /// Resolves the oldest frame that waits for its answer, or says why the connection is of no use
-    /// any more.
+    /// Resolves the oldest frame that waits for a reply. Returns an error if the connection cannot be
+    /// used any more.
     fn answered(
         &self,
         answer: Result<Option<u64>, PublishError>,
@@ -278,7 +279,7 @@ impl SendTask {
             if let Err(PublishError::Lost) = answer {
                 return Err(ConnectError::Lost);
             }
-            // Its fate was told.
+            // It is already resolved.
             progress.given_up.pop_front();
             return Ok(());
         }
@@ -311,8 +312,8 @@ impl SendTask {
         }
     }
 
-    /// Gives up what was refused for the moment, because something later was taken: subscribers have
-    /// missed it by now, and would not take it under its old numbers.
+    /// Gives up the frames that a busy server rejected, because a later one was accepted: subscribers
+    /// have missed them by now, and would drop their old numbers.
     fn give_up_overtaken(&self, progress: &mut Progress) {
         while let Some(reason) = progress.refusal() {
             let flight = progress.take_oldest().expect("it was refused");
@@ -337,7 +338,7 @@ impl SendTask {
             .ahead_since
             .is_some_and(|since| since.elapsed() >= ECHO_TIMEOUT)
         {
-            // Our echo does not come back. Whether the connection is deaf is for the link to find.
+            // The receive task decides if the connection is lost.
             self.window.forget();
         }
         if progress.next_announcement() <= Instant::now() {
@@ -355,7 +356,7 @@ impl SendTask {
         self.deadline(progress).into_iter().chain(slice)
     }
 
-    /// When the oldest event must be given up.
+    /// The time at which the oldest event must be given up.
     fn deadline(&self, progress: &Progress) -> Option<Instant> {
         let patience = self.outgoing.settings().timeout;
         let oldest = progress.flights.front();
@@ -370,16 +371,16 @@ impl SendTask {
         let reason = refused
             .or_else(|| progress.refusal())
             .unwrap_or(SendFailure::TimedOut(patience));
-        // One moment for all: what is younger must not seem older than what was looked at before.
+        // One time for all: a younger frame must not expire before an older one.
         let now = Instant::now();
         while progress
             .flights
             .front()
             .is_some_and(|flight| now.duration_since(flight.meta.since) >= patience)
         {
-            let mut flight = progress.take_oldest().expect("it was just looked at");
+            let mut flight = progress.take_oldest().expect("the loop condition saw it");
             if let Some(reply) = flight.reply.take() {
-                flight.is_doubtful = true;
+                flight.is_uncertain = true;
                 let left = flight.left;
                 progress.given_up.push_back(GivenUp { reply, left });
             }
@@ -404,11 +405,11 @@ impl SendTask {
             first,
             frame,
             meta,
-            is_doubtful,
+            is_uncertain,
             reply,
             ..
         } = flight;
-        let why = if is_doubtful || reply.is_some() {
+        let why = if is_uncertain || reply.is_some() {
             Unconfirmed::Unknown(reason)
         } else {
             Unconfirmed::NotSent(reason)
@@ -425,8 +426,8 @@ impl SendTask {
         );
     }
 
-    /// Gives a frame a bad why: told to those who wait, reported and kept for the next flush
-    /// where nobody does.
+    /// Resolves a frame as failed. Its events that no caller awaits are reported, and returned by the
+    /// next flush.
     fn fail(&self, frame: Bytes, first: Option<u64>, meta: &FrameMeta, why: Unconfirmed) {
         let given_up = GivenUpFrame {
             frame,
@@ -438,8 +439,8 @@ impl SendTask {
     }
 }
 
-/// The sender with what is under way. However its task ends, also if it is dropped with its runtime
-/// before it began, nobody is left waiting for it.
+/// The send task with its frames in flight. Resolves them when it ends or is dropped with its
+/// runtime, even before its first poll.
 struct Work {
     sender: SendTask,
     progress: Progress,
@@ -448,7 +449,7 @@ struct Work {
 impl Drop for Work {
     fn drop(&mut self) {
         let Self { sender, progress } = self;
-        progress.doubt();
+        progress.lose_replies();
         let reason = SendFailure::of_end(*sender.stage.borrow());
         sender.outgoing.shut(match reason {
             SendFailure::RuntimeEnded => Shut::RuntimeEnded,
@@ -462,7 +463,7 @@ impl Drop for Work {
 async fn wait_for(stage: &mut watch::Receiver<Stage>, wanted: Stage) -> Stage {
     match stage.wait_for(|stage| *stage >= wanted).await {
         Ok(stage) => *stage,
-        // The bus is gone.
+        // The bus was dropped.
         Err(_) => Stage::Leaving,
     }
 }

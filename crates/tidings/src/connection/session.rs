@@ -1,5 +1,4 @@
-//! What is under way over a connection: frames that wait for Redis's answer, and the questions
-//! asked beside them.
+//! The state of a send connection: frames in flight, and pending checks of the server.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -18,13 +17,13 @@ use crate::send::frame::FrameMeta;
 use crate::send::window::{ECHO_TIMEOUT, SendWindow, Sent};
 use crate::transport::{PublishError, Publisher, Reply, SendHalf};
 
-/// How many frames may be under way at once. Measured: one, two and four carry the same; two has
-/// the shortest tail of latencies at 5,000 to 50,000 events a second.
-const UNDER_WAY: usize = 2;
+/// The maximum number of frames in flight. Measured: one, two and four have the same throughput;
+/// two has the lowest tail latency at 5,000 to 50,000 events a second.
+const IN_FLIGHT: usize = 2;
 
-/// After these silences a sender repeats its position, so that a lost last event is noticed; then
-/// after twice the last silence, up to [`LONGEST_SILENCE`]: everybody hears it, so that in a large
-/// fleet which has nothing to say it must not be said often.
+/// The silences after which a sender repeats its position, so that the loss of its last event is
+/// detected. After these, the silence is doubled up to [`LONGEST_SILENCE`], to limit the traffic of
+/// a large idle fleet.
 const IDLE: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
@@ -33,75 +32,72 @@ const IDLE: [Duration; 3] = [
 
 const LONGEST_SILENCE: Duration = Duration::from_hours(1);
 
-/// How long a server that is busy, with a long script for example, is left alone before what it
-/// refused is sent again.
+/// The pause before frames that a busy server rejected are sent again.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// A frame that has its numbers.
+/// A frame with sequence numbers.
 pub(crate) struct Flight {
     pub(crate) first: u64,
     pub(crate) events: u32,
     pub(crate) frame: Bytes,
     pub(crate) meta: FrameMeta,
-    /// Redis may have published it, and the answer will not come any more.
-    pub(crate) is_doubtful: bool,
-    /// The answer, while it can come.
+    /// True if Redis may have published it, and its reply was lost.
+    pub(crate) is_uncertain: bool,
+    /// The reply, while it can arrive.
     pub(crate) reply: Option<Reply>,
-    /// When it was handed over last.
+    /// The time at which it was last sent.
     pub(crate) left: Instant,
 }
 
 type Check = BoxFuture<'static, Result<(), ConnectError>>;
 
-/// What the sender knows from one connection to the next.
+/// The state of the send task that outlives a connection.
 pub(crate) struct Progress {
     pub(crate) next: u64,
     pub(crate) flights: VecDeque<Flight>,
-    /// The answers to frames that were given up while they were under way, all of them before
-    /// `flights`: each frame keeps its place in line until it is answered.
+    /// The replies to frames that were given up in flight. They arrive before those of `flights`.
     pub(crate) given_up: VecDeque<GivenUp>,
-    /// How many of the oldest of `flights` the server refused for the moment. They wait to be sent
-    /// again, and nothing new leaves until then.
+    /// The number of the oldest of `flights` that a busy server rejected. They are sent again before
+    /// any new frame.
     pub(crate) refused: usize,
-    /// What the server said to the last of them.
-    words: Arc<str>,
-    /// Bytes until the next look at the other hearers.
+    /// The error of the last of them.
+    refusal: Arc<str>,
+    /// The bytes until the next poll of the subscribers' backlogs.
     pub(crate) until_look: usize,
     pub(crate) last_sent: Instant,
     pub(crate) announced: usize,
 }
 
-/// A frame that was given up while it was under way.
+/// A frame that was given up in flight.
 pub(crate) struct GivenUp {
     pub(crate) reply: Reply,
     pub(crate) left: Instant,
 }
 
-/// What one connection adds.
+/// The state of one send connection.
 pub(crate) struct Session {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) driver: BoxFuture<'static, ()>,
     pub(crate) left: BoxFuture<'static, ConnectError>,
-    /// The look at the other hearers, while it takes; it ends with the bytes until the next.
+    /// The running poll of the subscribers' backlogs; it returns the bytes until the next.
     pub(crate) look: Option<BoxFuture<'static, (usize, Pacer)>>,
     pub(crate) pacer: Option<Pacer>,
     pub(crate) announcement: Option<Reply>,
-    /// When the position was handed over last.
+    /// The time at which the position was last sent.
     pub(crate) announced: Instant,
-    /// Whether the server is still the right one.
+    /// The running check of the server's role.
     pub(crate) check: Option<Check>,
     checked: Instant,
-    /// How often the server is asked whether it is still the right one, which shows it that this
-    /// side is there.
+    /// The interval of checks, which are keepalives too.
     life: Duration,
-    /// How long Redis may take to answer before the connection is given up.
+    /// The maximum wait for a reply of Redis.
     interval: Duration,
-    /// Since when an answer is due: the last one came then, or the first question was asked.
+    /// The time since which a reply is due.
     asked: Instant,
-    /// When the last frame was refused for the moment.
+    /// The time at which a busy server last rejected a frame.
     refused: Instant,
     pub(crate) ahead_since: Option<Instant>,
-    /// Nothing but the position may be sent.
+    /// True if only the position may be sent.
     pub(crate) is_unproven: bool,
 }
 
@@ -122,40 +118,40 @@ impl Progress {
             flights: VecDeque::new(),
             given_up: VecDeque::new(),
             refused: 0,
-            words: "".into(),
-            until_look: pacing::LOOK,
+            refusal: "".into(),
+            until_look: pacing::POLL_EVERY,
             last_sent: Instant::now(),
             announced: 0,
         }
     }
 
-    /// No answer comes any more: what is under way may have been published.
-    pub(crate) fn doubt(&mut self) {
+    /// The connection is lost: frames in flight may have been published.
+    pub(crate) fn lose_replies(&mut self) {
         self.given_up.clear();
         self.refused = 0;
         for flight in &mut self.flights {
-            flight.is_doubtful |= flight.reply.take().is_some();
+            flight.is_uncertain |= flight.reply.take().is_some();
         }
     }
 
-    /// How many frames have left, those included that have to leave again.
+    /// The number of frames in flight, including those that have to be sent again.
     pub(crate) fn under_way(&self) -> usize {
         self.given_up.len() + self.flights.len()
     }
 
-    /// How many frames wait for their answers.
+    /// The number of frames that wait for a reply.
     fn unanswered(&self) -> usize {
         self.under_way() - self.refused
     }
 
-    /// Whether all that left was answered, and some of it has to leave again.
+    /// Returns true if frames have to be sent again, and no reply is pending.
     fn is_to_leave_again(&self) -> bool {
         self.refused > 0 && self.unanswered() == 0
     }
 
-    /// What the server says while it refuses everything for the moment.
+    /// The error of a busy server, while rejected frames wait to be sent again.
     pub(crate) fn refusal(&self) -> Option<SendFailure> {
-        (self.refused > 0).then(|| SendFailure::Refused(Arc::clone(&self.words)))
+        (self.refused > 0).then(|| SendFailure::Refused(Arc::clone(&self.refusal)))
     }
 
     /// Takes the oldest frame, to give it up.
@@ -164,8 +160,7 @@ impl Progress {
         self.flights.pop_front()
     }
 
-    /// The answer to the oldest frame that waits for one: to one that was given up, where there is
-    /// one.
+    /// Polls the reply to the oldest frame that waits for one. Given-up frames come first.
     pub(crate) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
@@ -179,7 +174,7 @@ impl Progress {
     }
 
     pub(crate) fn next_announcement(&self) -> Instant {
-        // Who has sent nothing has lost nothing, either.
+        // A sender without events has nothing to lose.
         let announced = if self.next == 1 {
             usize::MAX
         } else {
@@ -224,14 +219,14 @@ impl Session {
         } else {
             self.ahead_since = None;
         }
-        progress.under_way() < UNDER_WAY
+        progress.under_way() < IN_FLIGHT
             && progress.refused == 0
             && self.look.is_none()
             && self.ahead_since.is_none()
             && !self.is_unproven
     }
 
-    /// When the clock must be looked at.
+    /// The time at which the timers have to be checked.
     pub(crate) fn due(&self, progress: &Progress, farewell: Option<Instant>) -> Instant {
         let unanswered = self
             .is_waiting(progress)
@@ -256,7 +251,7 @@ impl Session {
         self.announcement.is_some() || self.check.is_some() || progress.unanswered() > 0
     }
 
-    /// Whether nothing is under way whose loss would have to be made up for.
+    /// Returns true if neither a frame nor the position is in flight.
     pub(crate) fn is_idle(&self, progress: &Progress) -> bool {
         progress.under_way() == 0 && self.announcement.is_none()
     }
@@ -276,18 +271,17 @@ impl Session {
         progress.announced = 0;
     }
 
-    /// The server refused the oldest frame that waited for an answer, for the moment.
-    pub(crate) fn refused(&mut self, words: String, progress: &mut Progress) {
+    /// Handles the rejection of the oldest frame by a busy server.
+    pub(crate) fn refused(&mut self, error: String, progress: &mut Progress) {
         if let Some(flight) = progress.flights.get_mut(progress.refused) {
             flight.reply = None;
             progress.refused += 1;
-            progress.words = words.into();
+            progress.refusal = error.into();
             self.refused = Instant::now();
         }
     }
 
-    /// Sends what was refused for the moment again, all of it and in its order, once that was a while
-    /// ago.
+    /// Sends all rejected frames again, in order, [`BUSY`] after the last rejection.
     pub(crate) fn send_again_if_due(&mut self, progress: &mut Progress) {
         if !progress.is_to_leave_again() || self.refused.elapsed() < BUSY {
             return;
@@ -301,8 +295,8 @@ impl Session {
         }
     }
 
-    /// Publishes the position, unless that is under way already, or frames before it have to leave
-    /// again: they would be taken for lost.
+    /// Publishes the position, unless that is in flight already, or frames before it have to be sent
+    /// again: subscribers would take them for lost.
     pub(crate) fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
         if self.announcement.is_none() && progress.refused == 0 {
             self.announced = Instant::now();
@@ -318,8 +312,8 @@ impl Session {
         }
     }
 
-    /// Asks whether the server is still the right one: a master that became a replica takes
-    /// everything that is sent, and is heard, and reaches nobody else.
+    /// Checks the server's role: a master that became a replica accepts and echoes frames, but they
+    /// reach no other server.
     pub(crate) fn check(&mut self, progress: &Progress) {
         if self.check.is_none() {
             let now = Instant::now();
@@ -329,12 +323,12 @@ impl Session {
         }
     }
 
-    /// Redis answered something: it is there.
+    /// Records a reply of Redis.
     pub(crate) fn answered(&mut self) {
         self.asked = Instant::now();
     }
 
-    /// Another question: the oldest one that waits for its answer is what counts.
+    /// Records a command. The oldest one without a reply counts.
     fn ask(&mut self, progress: &Progress, now: Instant) {
         if !self.is_waiting(progress) {
             self.asked = now;
@@ -342,7 +336,7 @@ impl Session {
     }
 }
 
-/// How long a sender is silent that has repeated its position so often.
+/// The silence before the position is repeated, after it was repeated `announced` times.
 fn silence(announced: usize) -> Duration {
     let last = IDLE.len() - 1;
     let doublings = u32::try_from(announced.saturating_sub(last)).unwrap_or(u32::MAX);
@@ -350,7 +344,7 @@ fn silence(announced: usize) -> Duration {
     silence.min(LONGEST_SILENCE)
 }
 
-/// What the future ends with; waits for ever where there is none.
+/// Waits for the future and removes it; waits for ever if there is none.
 pub(crate) async fn if_any<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
     let Some(waiting) = future else {
         return pending().await;
@@ -373,9 +367,9 @@ mod tests {
     use crate::transport::memory::Memory;
     use crate::transport::{Backlog, Transport};
 
-    /// Is busy for its first frames, and remembers which frames it was given.
+    /// A server that may be busy for its first frames, and records all frames.
     struct Busy {
-        /// Whether it takes each of the next frames; it takes all later ones.
+        /// For each of the next frames, true if it is accepted; later ones are.
         takes: Mutex<VecDeque<bool>>,
         given: Arc<Mutex<Vec<Bytes>>>,
     }
@@ -397,7 +391,7 @@ mod tests {
         }
     }
 
-    /// A session that has sent `1` and `2`, and what its server was given.
+    /// A session that has sent `1` and `2`, and the frames that its server received.
     async fn sent_to(takes: &[bool]) -> (Session, Progress, Arc<Mutex<Vec<Bytes>>>) {
         let given = Arc::<Mutex<Vec<Bytes>>>::default();
         let publisher = Box::new(Busy {
@@ -419,7 +413,7 @@ mod tests {
                 events: 1,
                 frame: frame.into(),
                 meta: OpenFrame::new(Format::Json, NodeId::new(1), 0, &given_up).meta,
-                is_doubtful: false,
+                is_uncertain: false,
                 reply: None,
                 left: Instant::now(),
             };
@@ -433,7 +427,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_busy_server_refused_leaves_again_in_its_order_before_anything_new() {
+    async fn frames_that_a_busy_server_rejects_are_sent_again_in_order_before_new_ones() {
         let (mut session, mut progress, given) = sent_to(&[false, false]).await;
         for _ in 0..2 {
             let refused = answer(&mut progress).await;
@@ -442,11 +436,7 @@ mod tests {
         }
         session.announce(Format::Json, NodeId::new(1), &mut progress);
         session.send_again_if_due(&mut progress);
-        assert_eq!(
-            given.lock().unwrap().len(),
-            2,
-            "it is left alone for a while"
-        );
+        assert_eq!(given.lock().unwrap().len(), 2, "the pause is not over");
         assert!(!session.is_waiting(&progress));
 
         let due = session.due(&progress, None);
@@ -459,7 +449,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_busy_server_refused_is_told_from_what_it_took_behind_it() {
+    async fn a_rejected_frame_is_distinguished_from_a_later_accepted_one() {
         let (mut session, mut progress, _) = sent_to(&[false, true]).await;
         answer(&mut progress).await.unwrap_err();
         session.refused("BUSY".to_owned(), &mut progress);
@@ -473,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_nothing_is_sent_the_less_often_the_position_is_repeated() {
+    fn the_pauses_between_positions_grow_while_nothing_is_sent() {
         let seconds = [0, 1, 2, 3, 4, 8, 9, 10, usize::MAX].map(|times| silence(times).as_secs());
         assert_eq!(seconds, [1, 5, 30, 60, 120, 1920, 3600, 3600, 3600]);
     }

@@ -1,5 +1,4 @@
-//! Takes an address apart. No error quotes any of it: what is out of place may be a piece of a
-//! password.
+//! Parses addresses. No error quotes any of it: a misplaced part may belong to a password.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,19 +15,19 @@ use redis::ConnectionAddr;
 /// A host and a port.
 pub(crate) type Place = (String, u16);
 
-/// Where a server is when only its host is given.
+/// The default port of a server.
 const SERVER: u16 = 6_379;
 
-/// Where a sentinel is when only its host is given.
+/// The default port of a sentinel.
 const SENTINEL: u16 = 26_379;
 
-/// How the characters are written that would end a part of an address.
-const ENCODED: &str = "an odd character is not encoded (in a password, `#` is written as `%23`, \
+/// The hint for characters that separate the parts of an address.
+const ENCODED: &str = "a reserved character is not encoded (in a password, `#` is written as `%23`, \
                        `/` as `%2F`, `?` as `%3F`, `@` as `%40`, `%` as `%25`)";
 
-const NOT_UTF8: &str = "what is written with `%` in it is not UTF-8";
+const NOT_UTF8: &str = "the text that is encoded with `%` is not UTF-8";
 
-/// An address in its parts. What it displays has no login and no options.
+/// A parsed address. `Display` shows neither its login nor its options.
 #[derive(Debug)]
 pub(crate) enum Address {
     Memory(String),
@@ -44,22 +43,22 @@ pub(crate) enum Address {
     Sentinels {
         sentinels: Vec<Place>,
         master: String,
-        /// On the servers.
+        /// The login on the servers.
         login: RedisConnectionInfo,
-        /// On the sentinels.
+        /// The login on the sentinels.
         sentinel_login: RedisConnectionInfo,
         tls: Option<Tls>,
     },
 }
 
 impl Address {
-    /// White space around the address does not count: secrets and files often end with a newline.
+    /// Parses an address, ignoring white space around it: secrets and files often end with a newline.
     pub(crate) fn parse(text: &str, tls: Option<&Tls>) -> Result<Self, UrlError> {
         let text = trimmed(text);
         let (scheme, rest) = Scheme::take_from(text)?;
         if tls.is_some() && scheme.is_open() {
-            // What was meant to be secret must not be sent in the open.
-            let reason = "settings for TLS were given, and it asks for none";
+            // Secrets must not be sent unencrypted.
+            let reason = "TLS options are given, but the address is without TLS";
             return Err(UrlError::Malformed {
                 reason: format!("{reason}: write `rediss:` or `rediss+sentinel:`"),
             });
@@ -75,7 +74,7 @@ impl Address {
         }
     }
 
-    /// Whether a connection to it is encrypted.
+    /// Returns true if a connection to it is encrypted.
     pub(crate) fn wants_tls(&self) -> bool {
         matches!(
             self,
@@ -83,8 +82,7 @@ impl Address {
         )
     }
 
-    /// The address without what may be secret in it, for errors and logs: where it cannot be taken
-    /// apart, its scheme alone.
+    /// The address without secrets, for errors and logs: only its scheme if it cannot be parsed.
     pub(crate) fn shown(text: &str) -> String {
         match (Self::parse(text, None), Scheme::take_from(trimmed(text))) {
             (Ok(address), _) => address.to_string(),
@@ -115,7 +113,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A host and a port, as an address has them.
+/// Formats a host and a port.
 pub(crate) fn shown((host, port): &Place) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
@@ -132,7 +130,7 @@ fn memory(scheme: Scheme, name: &str) -> Result<Address, UrlError> {
     if name.is_empty() {
         return Err(scheme.malformed("it has no name"));
     }
-    // Encoded ones, too: a whole address may have been encoded once more.
+    // Encoded ones too: a whole address may have been encoded again.
     let decoded = percent_decode_str(name).decode_utf8_lossy();
     if decoded.contains(['@', '=']) {
         return Err(scheme.malformed("its name has an `@` or a `=`"));
@@ -143,7 +141,7 @@ fn memory(scheme: Scheme, name: &str) -> Result<Address, UrlError> {
 fn server(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address, UrlError> {
     let malformed = |reason: String| scheme.malformed(&reason);
     let parts = Parts::of(rest).map_err(malformed)?;
-    // An option may have one; that it belongs to a password is far more likely.
+    // Most likely it belongs to a password, not to an option.
     if parts.query.contains('@') {
         return Err(malformed(ENCODED.to_owned()));
     }
@@ -157,7 +155,7 @@ fn server(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address, Ur
     let as_option = options.take("db").map(|number| database(&number));
     let number = match (in_path, as_option.transpose().map_err(malformed)?) {
         (Some(one), Some(other)) if one != other => {
-            let reason = "its path and the option `db` are two databases";
+            let reason = "its path and the option `db` name different databases";
             return Err(malformed(reason.to_owned()));
         }
         (number, other) => number.or(other).unwrap_or(0),
@@ -204,7 +202,7 @@ fn sentinels(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address,
         let reason = "its path is more than the name of the master (a database is the option `db`)";
         return Err(malformed(reason.to_owned()));
     }
-    // Either the password has an `@`, or hosts have logins of their own: nobody can tell.
+    // Ambiguous: either the password has an `@`, or hosts have logins of their own.
     if parts.login.contains('@') && parts.login.contains(',') {
         return Err(malformed(format!(
             "{ENCODED}, or hosts have logins of their own"
@@ -233,9 +231,9 @@ fn sentinels(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address,
     })
 }
 
-/// What follows the scheme of an address with hosts.
+/// The parts of an address with hosts, after its scheme.
 struct Parts<'a> {
-    /// `user:password`, where there is one.
+    /// `user:password`, or empty.
     login: &'a str,
     hosts: &'a str,
     /// From its `/` on.
@@ -278,9 +276,9 @@ fn options(query: &str) -> Result<Options, String> {
     Options::parse(query).ok_or_else(|| NOT_UTF8.to_owned())
 }
 
-/// Refuses what nobody took.
+/// Rejects options that were not taken.
 fn end(mut options: Options) -> Result<(), String> {
-    // It is what tidings speaks anyway.
+    // tidings always speaks RESP3.
     match options.take("protocol").as_deref() {
         None | Some("resp3" | "3") => options.end(),
         Some(_) => Err("the option `protocol` can only be `resp3`".to_owned()),
@@ -296,8 +294,8 @@ fn secured(
     tls.transpose()
 }
 
-/// A user alone would never be sent: the bus would be the default user, with other rights. As a rule
-/// it is a password without its colon.
+/// Rejects a user without a password: it would not be sent, and is usually a password without its
+/// colon.
 fn login(user: String, password: String) -> Result<RedisConnectionInfo, String> {
     if password.is_empty() && !matches!(&*user, "" | "default") {
         return Err(
@@ -326,7 +324,7 @@ fn decoded(text: &str) -> Result<String, String> {
     Ok(decoded.map_err(|_| NOT_UTF8.to_owned())?.into_owned())
 }
 
-/// A text that is printed later. What could separate it from something secret has to be encoded.
+/// Decodes text that is printed later. Characters that could separate it from a secret are rejected.
 fn plain(text: &str, also: &[char]) -> Result<String, String> {
     let is_plain = |c: char| c.is_alphanumeric() || "-._~%+".contains(c) || also.contains(&c);
     if !text.chars().all(is_plain) {
@@ -340,20 +338,20 @@ fn plain(text: &str, also: &[char]) -> Result<String, String> {
     if text.contains(char::is_control) {
         return Err("a control character is in its path".to_owned());
     }
-    // Options or a login that were encoded together with the path.
+    // The path may have been encoded together with options or a login.
     if text.contains(['?', '@', '=', '#', '&', ';']) {
         return Err("its path has a character that separates options or a login".to_owned());
     }
     Ok(text)
 }
 
-/// `host`, `host:port`, `[::1]` or `[::1]:port`; otherwise what is wrong with it.
+/// Parses `host`, `host:port`, `[::1]` or `[::1]:port`.
 fn place(text: &str, otherwise: u16) -> Result<Place, &'static str> {
     let (host, port) = match text.strip_prefix('[') {
         Some(text) => {
             let (host, rest) = text.split_once(']').ok_or("a `[` without its `]`")?;
             if host.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err("something in `[` and `]` that is no IPv6 address");
+                return Err("something in `[` and `]` that is not an IPv6 address");
             }
             match rest.strip_prefix(':') {
                 None if !rest.is_empty() => return Err("something else after a `]`"),
@@ -370,7 +368,7 @@ fn place(text: &str, otherwise: u16) -> Result<Place, &'static str> {
     }
     let is_of_host = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
     if !host.chars().all(is_of_host) {
-        return Err("a host with a character that no host has");
+        return Err("a host with an invalid character");
     }
     let port = port.map_or(Ok(otherwise), str::parse);
     let port = port.map_err(|_| "a port that is not a number up to 65535")?;
@@ -386,7 +384,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_is_shown_without_its_secrets() {
+    fn an_address_is_shown_without_its_secrets() {
         for (text, expected) in [
             ("memory:shop", "memory:shop"),
             (" memory:shop\n", "memory:shop"),
@@ -459,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_address_is_explained() {
+    fn the_error_of_a_bad_address_says_what_is_wrong() {
         let error = |text| Address::parse(text, None).unwrap_err().to_string();
         for (text, reason) in [
             ("localhost", "write `redis://host:port`"),
@@ -468,8 +466,8 @@ mod tests {
                 "http://localhost",
                 "it does not begin with one of redis://, rediss://",
             ),
-            ("\"redis://localhost\"", "leave the quotation marks away"),
-            ("export X=redis://h", "give the address alone"),
+            ("\"redis://localhost\"", "remove the quotation marks"),
+            ("export X=redis://h", "write the address alone"),
             (
                 "h:6380,password=hush-hush,ssl=True",
                 "is written `rediss://:password@host:6380`",
@@ -488,19 +486,16 @@ mod tests {
             ("redis://", "it has no host"),
             ("redis://h:x", "it has a port that is not a number"),
             ("redis://h:1:2", "it has a port that is not a number"),
-            (
-                "redis://h,i",
-                "it has a host with a character that no host has",
-            ),
+            ("redis://h,i", "it has a host with an invalid character"),
             ("redis://[::1", "it has a `[` without its `]`"),
-            ("redis://[h]", "no IPv6 address"),
+            ("redis://[h]", "not an IPv6 address"),
             ("redis://[::1]x", "something else after a `]`"),
             ("redis://h/x", "the database is not a number"),
             ("redis://h/-1", "the database is not a number"),
             ("redis://h?db=", "the database is not a number"),
             ("redis://h/1?db=2", "the option `db`"),
-            ("redis://h?timeout=1", "the option `timeout` is not known"),
-            ("redis://h?colour=1", "it has an option that is not known"),
+            ("redis://h?timeout=1", "the option `timeout` is unknown"),
+            ("redis://h?colour=1", "it has an unknown option"),
             (
                 "redis://h?protocol=2",
                 "the option `protocol` can only be `resp3`",
@@ -545,10 +540,7 @@ mod tests {
                 "write `redis+sentinel://host:port,host:port/master`",
             ),
             ("redis+sentinel://a/m?db=x", "the database is not a number"),
-            (
-                "redis+sentinel://a/m?colour=1",
-                "it has an option that is not known",
-            ),
+            ("redis+sentinel://a/m?colour=1", "it has an unknown option"),
         ] {
             assert!(error(text).contains(reason), "{text}: {}", error(text));
         }
@@ -558,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_taken_apart_is_shown_as_its_scheme() {
+    fn an_address_that_cannot_be_parsed_is_shown_as_its_scheme() {
         for (text, shown) in [
             ("redis://hush-hush:x/3", "redis://…"),
             ("Redis+Sentinel://hush-hush/", "redis+sentinel://…"),
@@ -584,7 +576,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_error_quotes_what_it_was_given(
+        fn no_error_quotes_the_address(
             before in "(redis:|rediss:|unix:|redis\\+sentinel:|memory:|http:|)(//|/|)[a-z0-9:@/?#&=,;.%\\[\\] ]{0,12}",
             after in "[a-z0-9:@/?#&=,;.%\\[\\] ]{0,12}",
         ) {
@@ -597,7 +589,7 @@ mod tests {
         }
 
         #[test]
-        fn what_stands_before_the_last_at_sign_is_never_shown(
+        fn text_before_the_last_at_sign_is_never_shown(
             secret in "[a-z:@/?#&=,;.%\\[\\] ]{0,12}HUSH-HUSH[a-z:@/?#&=,;.%\\[\\] ]{0,12}",
             scheme in "redis|rediss|unix|redis\\+sentinel|memory",
         ) {

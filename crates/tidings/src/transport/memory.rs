@@ -16,8 +16,7 @@ use crate::transport::{
     Backlog, Connected, Publisher, ReceiveHalf, Reply, SendHalf, Transport, in_line,
 };
 
-/// Keeps the in-process server alive while the transport exists, so that its state outlives a
-/// connection.
+/// The transport to a [`Place`]. It keeps the place and its shared state alive between connections.
 #[derive(Debug)]
 pub(crate) struct Memory {
     name: String,
@@ -86,7 +85,7 @@ impl Publisher for MemorySendHalf {
     }
 
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
-        // Publishing itself waits for slow subscribers.
+        // `publish` itself waits for subscribers that are behind.
         Box::pin(async { None })
     }
 

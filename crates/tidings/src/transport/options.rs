@@ -1,9 +1,8 @@
-//! The options of an address. Each one is applied or rejected by name.
+//! The options of an address. Unknown ones are rejected.
 
 use percent_encoding::percent_decode_str;
 
-/// Options that other libraries know. Only these names are printed: any other word may be part of a
-/// password.
+/// Option names of other libraries. Only these are printed: any other word may be part of a password.
 const FOREIGN: &[&str] = &[
     "abortconnect",
     "addr",
@@ -117,12 +116,12 @@ const FOREIGN: &[&str] = &[
     "writetimeout",
 ];
 
-/// The decoded `name=value` pairs that have not been taken yet.
+/// The options that were not taken yet, decoded.
 #[derive(Debug)]
 pub(crate) struct Options(Vec<(String, String)>);
 
 impl Options {
-    /// `None` if a part is not UTF-8.
+    /// Returns `None` if something is not UTF-8.
     pub(crate) fn parse(query: &str) -> Option<Self> {
         let decoded = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
         let options = query.split('&').filter(|option| !option.is_empty());
@@ -138,15 +137,15 @@ impl Options {
         Some(self.0.remove(index).1)
     }
 
-    /// The error about the options that were not taken.
+    /// Returns an error if an option was not taken.
     pub(super) fn end(self) -> Result<(), String> {
         let Some((name, _)) = self.0.first() else {
             return Ok(());
         };
         let name = name.to_ascii_lowercase();
         Err(match FOREIGN.iter().find(|known| **known == name) {
-            Some(name) => format!("the option `{name}` is not known here, or stands there twice"),
-            None => "it has an option that is not known".to_owned(),
+            Some(name) => format!("the option `{name}` is unknown or repeated"),
+            None => "it has an unknown option".to_owned(),
         })
     }
 }
@@ -156,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_name_that_no_password_is_likely_to_be_is_printed() {
+    fn only_a_known_option_name_is_printed() {
         let end = |query| Options::parse(query).unwrap().end();
         assert_eq!(end(""), Ok(()));
         assert!(end("Timeout=5").unwrap_err().contains("`timeout`"));
@@ -165,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn an_option_that_stands_there_twice_is_not_half_obeyed() {
+    fn a_repeated_option_is_rejected() {
         let mut options = Options::parse("db=1&db=2").unwrap();
         assert_eq!(options.take("db").as_deref(), Some("1"));
         assert!(options.end().is_err());
     }
 
     #[test]
-    fn a_plus_is_no_space() {
+    fn a_plus_is_not_decoded_as_a_space() {
         let mut options = Options::parse("pass=a+b%20c").unwrap();
         assert_eq!(options.take("pass").as_deref(), Some("a+b c"));
     }

@@ -1,4 +1,4 @@
-//! The scheme of an address, and the syntax that belongs to it.
+//! The schemes of addresses, and the hint for a malformed one.
 
 use crate::error::connect::UrlError;
 
@@ -10,7 +10,7 @@ pub(super) struct Scheme {
     pub(super) is_secure: bool,
 }
 
-/// The kind of address that a scheme introduces.
+/// The kind of transport that a scheme stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Memory,
@@ -35,7 +35,7 @@ const SCHEMES: [(&str, Kind, bool); 12] = [
 ];
 
 impl Scheme {
-    /// Splits the scheme from an address. Case does not matter, as in every URL.
+    /// Splits the scheme off an address, ignoring case.
     pub(super) fn take_from(text: &str) -> Result<(Self, &str), UrlError> {
         let unknown = || UrlError::Scheme { hint: hint(text) };
         let (before, rest) = text.split_once(':').ok_or_else(unknown)?;
@@ -63,19 +63,19 @@ impl Scheme {
         }
     }
 
-    /// Whether data would be sent unencrypted over a network.
+    /// Returns true for an unencrypted network connection.
     pub(super) fn is_open(self) -> bool {
         matches!(self.kind, Kind::Server | Kind::Sentinels) && !self.is_secure
     }
 
-    /// The scheme of an address, without the rest.
+    /// The scheme, with `…` for the rest of the address.
     pub(super) fn shown(self, rest: &str) -> String {
         let slashes = if self.kind == Kind::Memory { "" } else { "//" };
         let rest = if rest.is_empty() { "" } else { "…" };
         format!("{}:{slashes}{rest}", self.name)
     }
 
-    /// The error that an address with this scheme cannot be parsed. The reason must not quote it.
+    /// Returns the error for a malformed address of this scheme. The reason must not quote it.
     pub(super) fn malformed(self, reason: &str) -> UrlError {
         let secure = if self.is_secure { "s" } else { "" };
         let one = match self.kind {
@@ -92,7 +92,7 @@ impl Scheme {
     }
 }
 
-/// A suggestion for an address without a known scheme.
+/// Returns a hint for an address without a known scheme.
 fn hint(text: &str) -> Option<&'static str> {
     let lower = text.to_ascii_lowercase();
     let is_list = [
@@ -107,11 +107,11 @@ fn hint(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         Some("it is empty")
     } else if text.starts_with(['"', '\'', '<', '`']) {
-        Some("leave the quotation marks away")
+        Some("remove the quotation marks")
     } else if text.starts_with(['$', '{', '[', '%']) {
-        Some("give the address alone: this seems to be a variable or a list that holds it")
+        Some("write the address alone: this seems to be a variable or a list that holds it")
     } else if lower.contains("redis://") || lower.contains("rediss://") {
-        Some("give the address alone, without what stands before it")
+        Some("write the address alone, without the text before it")
     } else if is_list {
         Some(
             "a list of settings is written `rediss://:password@host:6380`, or `redis://` without TLS",

@@ -1,4 +1,4 @@
-//! Sentinel: the topology of a master that sentinels name, and that can change.
+//! The topology of a master with sentinels, which name its address and can change it.
 
 mod monitor;
 mod votes;
@@ -19,44 +19,44 @@ use crate::acl::Permissions;
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
 use crate::transport::address::{Place, address_of, shown};
-use crate::transport::sentinel::monitor::{Monitor, PATIENCE, Said};
+use crate::transport::sentinel::monitor::{Monitor, Said, TIMEOUT};
 use crate::transport::sentinel::votes::{Elsewhere, Votes};
 use crate::transport::server::Server;
 use crate::transport::server::redis_connection::Access;
 use crate::transport::tls::Tls;
 use crate::transport::topology::Topology;
 
-/// The time to wait for further sentinels after the first answer, which may be stale.
+/// The wait for the slower sentinels after the first answer, which may be stale.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// The time to wait for a master before reporting that there is none.
+/// The maximum wait for a master.
 const FAILOVER: Duration = Duration::from_secs(3);
 
-/// The maximum number of sentinels to query, including those that others name.
+/// The maximum number of sentinels, including those that other sentinels name.
 const MOST: usize = 32;
 
-/// The master with one name, according to all of its sentinels.
+/// The master of one name, found through its sentinels.
 #[derive(Debug)]
 pub(crate) struct Sentinel {
-    /// The address for logs and errors.
+    /// The address, for logs.
     address: String,
-    /// The sentinels in the address. They name the others.
+    /// The sentinels in the address; they name the others.
     sentinels: Vec<Place>,
     /// The name of the master.
     master: Arc<str>,
     /// The access to the sentinels.
     access: Access,
-    /// Checks whether a server that they name is a master.
+    /// The access to a named server, to check its role.
     server: Server,
-    /// Started with the first query.
-    lookout: OnceLock<Lookout>,
+    /// Begins at first use.
+    watcher: OnceLock<Watcher>,
 }
 
-/// The task that queries all sentinels until this is dropped.
+/// The task that polls all sentinels until this is dropped.
 #[derive(Debug)]
-struct Lookout {
+struct Watcher {
     votes: watch::Receiver<Votes>,
-    /// A reason to query at once.
+    /// Notified to poll all sentinels at once.
     hint: Arc<Notify>,
     _task: Task,
 }
@@ -77,9 +77,9 @@ impl Topology for Sentinel {
 
     async fn resolve(&self) -> Result<Vec<ConnectionAddr>, ConnectError> {
         let since = Instant::now();
-        let lookout = self.lookout();
-        lookout.hint.notify_waiters();
-        let mut votes = lookout.votes.clone();
+        let watcher = self.watcher();
+        watcher.hint.notify_waiters();
+        let mut votes = watcher.votes.clone();
         let asking = async {
             let is_answered = |votes: &Votes| votes.has_answer_since(since);
             let is_refused = |votes: &Votes| votes.is_refused_since(since);
@@ -93,7 +93,7 @@ impl Topology for Sentinel {
             let _ = votes.wait_for(Votes::has_candidate).await;
         };
         let _ = timeout(FAILOVER, asking).await;
-        let votes = lookout.votes.borrow();
+        let votes = watcher.votes.borrow();
         let candidates = votes.candidates(Instant::now());
         if candidates.is_empty() {
             return Err(votes.why_none(&self.master));
@@ -102,7 +102,7 @@ impl Topology for Sentinel {
     }
 
     fn trouble(&self) -> Option<ConnectError> {
-        let votes = self.lookout.get()?.votes.borrow();
+        let votes = self.watcher.get()?.votes.borrow();
         Some(match votes.candidates(Instant::now()).first() {
             Some(named) => self.blame(&address_of(named), ConnectError::timed_out("connecting")),
             None => votes.why_none(&self.master),
@@ -117,8 +117,8 @@ impl Topology for Sentinel {
     }
 
     async fn check(&self, at: &ConnectionAddr) -> ConnectError {
-        let lookout = self.lookout();
-        let mut votes = lookout.votes.clone();
+        let watcher = self.watcher();
+        let mut votes = watcher.votes.clone();
         loop {
             let elsewhere = votes.borrow_and_update().elsewhere(at, Instant::now());
             let to = match &elsewhere {
@@ -149,18 +149,18 @@ impl Sentinel {
         Self {
             address,
             sentinels,
-            access: access.of_sentinels(&master, PATIENCE),
+            access: access.of_sentinels(&master, TIMEOUT),
             master,
             server,
-            lookout: OnceLock::new(),
+            watcher: OnceLock::new(),
         }
     }
 
-    /// The first of the named servers that is a master: a sentinel may be stale, or lie.
+    /// Returns the first named server that reports to be a master: a sentinel may be stale or wrong.
     async fn master_among<'a>(&self, named: &'a [Place]) -> Option<&'a Place> {
         let asking = named.iter().map(async |place| {
             let at = address_of(place);
-            let is_master = timeout(PATIENCE, self.server.is_master(&at));
+            let is_master = timeout(TIMEOUT, self.server.is_master(&at));
             is_master.await.unwrap_or(false).then_some(place)
         });
         let mut asking: FuturesUnordered<_> = asking.collect();
@@ -172,19 +172,19 @@ impl Sentinel {
         None
     }
 
-    fn lookout(&self) -> &Lookout {
-        self.lookout.get_or_init(|| {
+    fn watcher(&self) -> &Watcher {
+        self.watcher.get_or_init(|| {
             let monitor = Monitor {
                 access: self.access.clone(),
                 master: Arc::clone(&self.master),
                 hint: Arc::default(),
             };
-            Lookout::begin(&self.sentinels, &monitor)
+            Watcher::begin(&self.sentinels, &monitor)
         })
     }
 }
 
-impl Lookout {
+impl Watcher {
     fn begin(sentinels: &[Place], monitor: &Monitor) -> Self {
         let (published, votes) = watch::channel(Votes::default());
         let watching = watch_all(sentinels.to_vec(), monitor.clone(), published);
@@ -208,22 +208,22 @@ impl Drop for Task {
     }
 }
 
-/// Queries all sentinels, including those that others name, and keeps the last answer of each.
+/// Polls all sentinels, including those that others name, and publishes the last answer of each.
 async fn watch_all(named: Vec<Place>, monitor: Monitor, published: watch::Sender<Votes>) {
     let (says, mut said) = mpsc::channel(MOST);
-    let mut sentries = HashMap::new();
+    let mut tasks = HashMap::new();
     let (mut more, mut is_fixed) = (named, true);
     loop {
         published.send_modify(|votes| {
             let now = Instant::now();
-            // In one step, so that no reader sees the votes without the sentinels that are named again.
+            // In one step: no reader sees votes without the sentinels that are named again.
             for silent in votes.forget() {
-                sentries.remove(&silent);
+                tasks.remove(&silent);
             }
             for place in more.drain(..) {
                 if votes.len() < MOST && votes.add(&place, is_fixed, now) {
                     let watching = monitor.clone().watch(place.clone(), says.clone());
-                    sentries.insert(place, Task::begin(watching));
+                    tasks.insert(place, Task::begin(watching));
                 }
             }
         });

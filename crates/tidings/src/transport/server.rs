@@ -1,4 +1,4 @@
-//! One server: a connection that hears and nothing else, and one that sends.
+//! The connections to one server: one that only receives, and one that sends.
 
 mod life;
 #[cfg(test)]
@@ -49,16 +49,16 @@ use crate::transport::{
     Backlog, PublishError, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain, in_line,
 };
 
-/// How many bytes are read before what they brought is handed over. With one frame more, it is
-/// all that lies between the socket and the handlers' queues.
+/// The maximum bytes that are read before their frames are handed over. With one frame more, this is
+/// all that is buffered between the socket and the handlers' queues.
 const READ: usize = 1 << 20;
 
-/// How to hear and send on a server, wherever it is.
+/// Connects to a server, to receive and to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     access: Access,
     channel: String,
-    /// It was said that the server is too old.
+    /// True once a warning was logged that the server is too old.
     has_warned: Arc<AtomicBool>,
 }
 
@@ -76,7 +76,7 @@ impl Server {
         }
     }
 
-    /// Its address, for people.
+    /// Formats the address of a server for logs.
     pub(crate) fn shown(&self, at: &ConnectionAddr) -> String {
         let scheme = self.access.scheme();
         match at {
@@ -89,21 +89,21 @@ impl Server {
         }
     }
 
-    /// Connects both ends; ends well once the subscription is confirmed. `left` ends once the server
+    /// Connects both halves. Returns when the subscription is confirmed. `left` ends once the server
     /// is not the right one any more.
     pub(crate) async fn connect(
         &self,
         at: &ConnectionAddr,
         left: Left,
     ) -> Result<(Box<dyn ReceiveHalf>, SendHalf), ConnectError> {
-        // First hear, then send: what is sent before the subscription is confirmed is lost here.
+        // First receive, then send: events that are sent before the subscription is confirmed would
+        // not be received here.
         let receive_half = self.receive_half(at, left).await?;
         let sending = receive_half.place.sending().await?;
         Ok((Box::new(receive_half), sending))
     }
 
-    /// Whether the server says of itself that it is a master. One that may not be asked says
-    /// nothing.
+    /// Returns true if the server reports to be a master; false if it may not be asked.
     pub(crate) async fn is_master(&self, at: &ConnectionAddr) -> bool {
         let doing = "asking for the role";
         let opened = self.access.open(at, None, doing, Setup::default()).await;
@@ -128,9 +128,9 @@ impl Server {
             config,
             ..Setup::default()
         };
-        // Until the subscription is confirmed, only answers come.
+        // Until the subscription is confirmed, only replies arrive.
         let (allowance, watch) = (setup.allowance.clone(), setup.watch.clone());
-        let doing = "connecting to hear";
+        let doing = "connecting to receive";
         let mut line = self.access.open(at, None, doing, setup).await?;
         let doing = "subscribing";
         let mut subscribe = redis::cmd("SUBSCRIBE");
@@ -155,8 +155,8 @@ impl Server {
         })
     }
 
-    /// The end that sends, over the address that hears: the server's other addresses may be those of
-    /// other servers.
+    /// Connects the send half, to the address that the receive half has reached: the other addresses
+    /// of the name may be those of other servers.
     async fn sending(
         &self,
         at: &ConnectionAddr,
@@ -173,14 +173,14 @@ impl Server {
         if hides_role {
             tracing::warn!(
                 server = self.shown(at),
-                "the user may not ask for ROLE: whether this is the master is not checked \
+                "cannot check that the server is the master: the user may not run ROLE \
                  (`+role` allows it)"
             );
         }
         Ok(self.sending_over(line.connection, (line.driver, line.trail), hides_role))
     }
 
-    /// Says once what does not work with a server that is too old.
+    /// Warns once about a server that is too old.
     fn warn_of_age(&self, at: &ConnectionAddr, version: Option<&str>) {
         let Some(version) = version else {
             return;
@@ -192,7 +192,7 @@ impl Server {
         }
     }
 
-    /// The end that sends, over a connection that was set up [`with_places`].
+    /// Returns the send half over a connection that was set up [`with_places`].
     pub(super) fn sending_over(
         &self,
         connection: MultiplexedConnection,
@@ -223,10 +223,10 @@ impl Server {
     }
 }
 
-/// Ends once the server is not the right one any more, with the reason.
+/// Returns the reason once the server is not the right one any more.
 pub(crate) type Left = Arc<dyn Fn() -> BoxFuture<'static, ConnectError> + Send + Sync>;
 
-/// The server on which an end receives, for the end that sends.
+/// The server that a receive half is connected to, for its send half.
 #[derive(Clone)]
 struct Place {
     server: Server,
@@ -253,7 +253,7 @@ fn frame(push: PushInfo) -> Option<Bytes> {
 
 struct RedisReceiveHalf {
     line: RedisConnection,
-    /// What was pushed and not yet taken.
+    /// The frames that were pushed and not taken yet.
     inbox: Arc<Mutex<Vec<Bytes>>>,
     allowance: Allowance,
     watch: Readiness,
@@ -272,12 +272,12 @@ impl RedisReceiveHalf {
 impl ReceiveHalf for RedisReceiveHalf {
     async fn receive(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
         poll_fn(|cx| {
-            // A check may have brought frames in passing.
+            // The reply to a keepalive may have come with frames.
             if self.take(frames) {
                 return Poll::Ready(Ok(()));
             }
             self.allowance.renew(READ);
-            // What came before the end is heard first; the end is asked for again.
+            // Frames before the end come first; the end is found by the next poll.
             let _ = self.line.driver.poll_unpin(cx);
             if self.take(frames) {
                 Poll::Ready(Ok(()))
@@ -285,7 +285,7 @@ impl ReceiveHalf for RedisReceiveHalf {
                 Poll::Ready(Err(self.line.trail.lost("receiving")))
             } else {
                 if self.life.poll(&self.line.connection, cx) {
-                    // What it says is written when the connection is driven.
+                    // The keepalive is written by the driver.
                     let _ = self.line.driver.poll_unpin(cx);
                 }
                 Poll::Pending
@@ -303,7 +303,7 @@ impl ReceiveHalf for RedisReceiveHalf {
     }
 
     fn quiet(&self) -> Option<Duration> {
-        Some(self.life.said.elapsed())
+        Some(self.life.sent.elapsed())
     }
 
     fn sending_again(&self) -> Option<SendingAgain> {
@@ -316,7 +316,8 @@ struct RedisSendHalf {
     connection: MultiplexedConnection,
     channel: String,
     needs: Arc<Needs>,
-    /// It is not asked again: each denial is counted and listed by the server.
+    /// True if the user may not ask for the role. It is not asked again, because the server logs each
+    /// denial.
     hides_role: Arc<AtomicBool>,
     trail: Trail,
 }
@@ -349,7 +350,7 @@ impl Publisher for RedisSendHalf {
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
         let (mut connection, hides_role) = (self.connection.clone(), self.hides_role.clone());
         Box::pin(async move {
-            // Every user may ask this, and a connection over which something is asked is not idle.
+            // Every user may run HELLO, and it keeps the connection alive.
             let hello = hello(&mut connection).await.unwrap_or_default();
             if hello.role != Role::Hidden || hides_role.load(Ordering::Relaxed) {
                 return hello.role.check();
@@ -359,14 +360,14 @@ impl Publisher for RedisSendHalf {
                     hides_role.store(matches!(role, Role::Hidden), Ordering::Relaxed);
                     role.check()
                 }
-                // It was a master before, and is asked again: one that is busy stays one.
+                // A busy server stays a master; it is asked again later.
                 Err(_) => Ok(()),
             }
         })
     }
 }
 
-/// What a line of `CLIENT LIST` says of a hearer.
+/// Parses a line of `CLIENT LIST`.
 fn backlog(client: &str) -> Option<Backlog> {
     let field = |name| client.split(' ').find_map(|field| field.strip_prefix(name));
     let (subscriber, bytes) = (field("id=")?.parse().ok()?, field("omem=")?.parse().ok()?);
@@ -395,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backlog_is_read_from_the_list_of_clients() {
+    fn a_backlog_is_parsed_from_the_list_of_clients() {
         let client = "id=3 addr=127.0.0.1:1 qbuf=0 omem=20504 tot-mem=3 cmd=subscribe";
         assert_eq!(
             backlog(client),

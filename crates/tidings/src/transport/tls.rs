@@ -1,14 +1,14 @@
-//! TLS options of an application.
+//! Options of TLS connections: trusted certificates, and the client's certificate.
 
 use std::path::PathBuf;
 
 use crate::error::connect::UrlError;
 use crate::transport::options::Options;
 
-/// TLS options for [`BusBuilder::tls`](crate::BusBuilder::tls).
+/// Options of TLS connections, for [`BusBuilder::tls`](crate::BusBuilder::tls).
 ///
-/// A `rediss:` address is enough if the system trusts the authority of the server's certificate. Each
-/// option can also be given in the address, which takes precedence:
+/// An address that begins with `rediss:` is enough if the system trusts the server's certificate.
+/// Each option can also be written in the address, which takes precedence:
 ///
 /// | | in the address | default |
 /// |---|---|---|
@@ -40,7 +40,7 @@ pub struct Tls {
     pub(crate) server_name: Option<String>,
 }
 
-/// The certificate that this process presents to the server.
+/// The client's certificate and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientCertificate {
     pub(crate) chain: PathBuf,
@@ -48,12 +48,12 @@ pub(crate) struct ClientCertificate {
 }
 
 impl Tls {
-    /// The system's authorities, no client certificate, and the host name in the address.
+    /// The defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts only certificates that are signed by an authority in this file.
+    /// Trusts only certificates that are signed by those in this file.
     pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
         Self {
             ca_file: Some(path.into()),
@@ -61,8 +61,8 @@ impl Tls {
         }
     }
 
-    /// Presents a client certificate, as Redis requires by default (`tls-auth-clients yes`). The file
-    /// contains the certificate and the chain to its authority.
+    /// Authenticates to the server with a certificate chain and its key: for a server with
+    /// `tls-auth-clients yes`, which is Redis's default.
     pub fn client_certificate(
         self,
         certificate: impl Into<PathBuf>,
@@ -77,8 +77,7 @@ impl Tls {
         }
     }
 
-    /// The host name or IP address that the server's certificate must contain. The default is the host
-    /// of the address.
+    /// The name or IP address that the server's certificate must have, if not the address's host.
     pub fn server_name(self, name: impl Into<String>) -> Self {
         Self {
             server_name: Some(name.into()),
@@ -86,7 +85,7 @@ impl Tls {
         }
     }
 
-    /// Takes the TLS options from the options of an address. They take precedence over `given`.
+    /// Takes the TLS options out of an address's options. They take precedence over `given`.
     pub(crate) fn with_options(
         given: Option<&Self>,
         options: &mut Options,
@@ -102,19 +101,19 @@ impl Tls {
             (Some(chain), Some(key)) => Ok(tls.client_certificate(chain, key)),
             (None, None) => Ok(tls),
             _ => Err(UrlError::Malformed {
-                reason: "`cert` and `key` need each other".to_owned(),
+                reason: "`cert` and `key` have to be given together".to_owned(),
             }),
         }
     }
 }
 
-/// The path in an option. The content of the file is rejected, because paths are printed.
+/// Takes a path. The content of the file is rejected, because paths are printed.
 fn file(options: &mut Options, name: &str) -> Result<Option<PathBuf>, UrlError> {
     let path = options.take(name);
     match path {
         Some(path) if path.contains("-----") || path.contains(char::is_control) => {
             Err(UrlError::Malformed {
-                reason: format!("`{name}` has to be the path of a file, not what is in the file"),
+                reason: format!("`{name}` has to be the path of a file, not its content"),
             })
         }
         path => Ok(path.map(PathBuf::from)),
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_can_say_it_all() {
+    fn an_address_can_have_all_options() {
         let query = "ca=/etc/my%20ca.pem&cert=/c&key=/k&server_name=redis.example";
 
         let tls = parsed(query, None).unwrap();
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_address_says_wins() {
+    fn options_in_the_address_take_precedence() {
         let given = Tls::new().ca_file("/given").server_name("given");
 
         let tls = parsed("ca=/address", Some(&given)).unwrap();
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_a_file_is_not_taken_for_its_path() {
+    fn the_content_of_a_file_is_rejected_as_its_path() {
         for query in [
             "cert=/c&key=-----BEGIN%20PRIVATE%20KEY-----hush-hush",
             "cert=/c&key=hush%0Ahush",
@@ -165,12 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn half_a_certificate_is_refused() {
+    fn a_certificate_without_its_key_is_rejected() {
         for query in ["cert=/c", "key=/k"] {
             let error = parsed(query, None).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                "`cert` and `key` need each other",
+                "`cert` and `key` have to be given together",
                 "{query}"
             );
         }

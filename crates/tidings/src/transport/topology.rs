@@ -1,4 +1,4 @@
-//! The servers of an address, and which of them to use.
+//! The interface of topologies, which find the right server, and the connection to it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::observe::health::TopologyKind;
 use crate::transport::server::{Left, Server};
 use crate::transport::{Connected, Transport};
 
-/// The time for connecting to one server while there are other candidates: a stale sentinel may name
-/// a dead one.
-const TURN: Duration = Duration::from_secs(2);
+/// The timeout of connecting to a server while there are other candidates: a sentinel may name a dead
+/// server.
+const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Decides which server to use, now and later.
+/// Finds the right server, and watches that it stays the right one.
 #[async_trait]
 pub(crate) trait Topology: fmt::Debug + Send + Sync {
-    /// The address as the user wrote it, without a password.
+    /// The address, as the user wrote it, without a password.
     fn address(&self) -> String;
 
     fn kind(&self) -> TopologyKind;
@@ -29,15 +29,15 @@ pub(crate) trait Topology: fmt::Debug + Send + Sync {
     /// The candidates, the most likely first.
     async fn resolve(&self) -> Result<Vec<ConnectionAddr>, ConnectError>;
 
-    /// Returns once the server at `at` must not be used any more, with the reason.
+    /// Returns the reason once the server at `at` is not the right one any more.
     async fn check(&self, at: &ConnectionAddr) -> ConnectError;
 
-    /// The known reason why an attempt that timed out did not finish.
+    /// The known reason why a running attempt to connect has not ended yet.
     fn trouble(&self) -> Option<ConnectError> {
         None
     }
 
-    /// Adds the address of the server at `at` to an error, if the user did not write it.
+    /// Adds the address of the server to an error, if the user did not write it.
     fn blame(&self, _at: &ConnectionAddr, why: ConnectError) -> ConnectError {
         why
     }
@@ -47,7 +47,7 @@ pub(crate) trait Topology: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Standalone {
     pub(crate) at: ConnectionAddr,
-    /// The address for logs and errors.
+    /// The address, for logs.
     pub(crate) address: String,
 }
 
@@ -70,7 +70,7 @@ impl Topology for Standalone {
     }
 }
 
-/// A transport over the server that a topology selects.
+/// The transport over the right server of a topology.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) topology: Arc<dyn Topology>,
@@ -102,14 +102,18 @@ impl Transport for Found {
         let candidates = self.topology.resolve().await?;
         let last = candidates.len().saturating_sub(1);
         for (index, at) in candidates.into_iter().enumerate() {
-            let patience = if index < last { TURN } else { Duration::MAX };
-            let connecting = timeout(patience, self.server.connect(&at, self.left(&at)));
+            let limit = if index < last {
+                CANDIDATE_TIMEOUT
+            } else {
+                Duration::MAX
+            };
+            let connecting = timeout(limit, self.server.connect(&at, self.left(&at)));
             let connected = tokio::select! {
                 connected = connecting => {
                     let connected = connected.unwrap_or(Err(ConnectError::timed_out("connecting")));
                     connected.map_err(|why| self.topology.blame(&at, why))
                 }
-                // A host that does not answer would take seconds.
+                // The timeout alone would take seconds.
                 why = self.topology.check(&at) => Err(why),
             };
             match connected {
@@ -124,7 +128,7 @@ impl Transport for Found {
                 Err(why) => first = first.or(Some(why)),
             }
         }
-        // The error of the most likely candidate is the most informative one.
+        // The error of the likeliest candidate.
         Err(first.unwrap_or(ConnectError::Lost))
     }
 
@@ -141,7 +145,7 @@ mod tests {
     use super::*;
     use crate::namespace::Namespace;
 
-    /// A server that must not be used any more.
+    /// A server that is not the right one any more.
     #[derive(Debug)]
     struct MovedAway(ConnectionAddr);
 
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_does_not_answer_is_left_as_soon_as_another_is_the_right_one() {
+    async fn connecting_to_a_silent_server_ends_as_soon_as_the_master_has_moved() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = silent.local_addr().unwrap().port();
         let at = ConnectionAddr::Tcp("127.0.0.1".to_owned(), port);

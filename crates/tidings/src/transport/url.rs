@@ -1,4 +1,4 @@
-//! Creates the transport for an address, once, at the start.
+//! Chooses the transport of an address.
 
 use std::env::{self, VarError};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const VARIABLE: &str = "TIDINGS_URL";
 /// The default address.
 const DEFAULT: &str = "redis://127.0.0.1:6379";
 
-/// The address in the environment, or the default.
+/// Returns the address in the environment variable, or the default.
 pub(crate) fn from_environment() -> Result<String, StartError> {
     match env::var(VARIABLE) {
         Ok(url) => Ok(url),
@@ -37,7 +37,7 @@ pub(crate) fn from_environment() -> Result<String, StartError> {
     }
 }
 
-/// Creates the transport for an address.
+/// Returns the transport of an address.
 pub(crate) fn parse(
     url: &str,
     tls: Option<&Tls>,

@@ -1,4 +1,4 @@
-//! Queries one sentinel repeatedly, and receives its notifications.
+//! The poll of one sentinel, and its subscription to `+switch-master`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,38 +18,37 @@ use crate::transport::address::{Place, address_of};
 use crate::transport::sentinel::votes::{Answer, NoAnswer};
 use crate::transport::server::redis_connection::{Access, RedisConnection, Setup};
 
-/// The channel on which a sentinel announces a new master.
+/// The channel on which a sentinel publishes that the master has moved.
 const HINTS: &str = "+switch-master";
 
-/// The interval between queries of a sentinel without notifications.
+/// The interval of polls, if no hint arrives earlier.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// The timeout for connecting to a sentinel, for its answer, and for a server to prove that it is the
-/// master. Sentinels are queried concurrently, so a slow one delays no other.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// The timeout of connecting to a sentinel, of its answer, and of the check of a server's role.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The access to one sentinel.
+/// The data for polling a sentinel.
 #[derive(Clone, Debug)]
 pub(super) struct Monitor {
     pub(super) access: Access,
     pub(super) master: Arc<str>,
-    /// A sentinel announced a change: all are queried.
+    /// Notified when a sentinel publishes a hint: all are polled.
     pub(super) hint: Arc<Notify>,
 }
 
-/// The result of one query.
+/// The result of one poll.
 pub(super) struct Said {
     pub(super) by: Place,
     pub(super) answer: Result<Answer, NoAnswer>,
-    /// The other sentinels that it knows.
+    /// The other sentinels that it names.
     pub(super) others: Vec<Place>,
 }
 
-/// The fields of one entry of `SENTINEL MASTER` and `SENTINEL SENTINELS`.
+/// An entry in the reply to `SENTINEL MASTER` or `SENTINEL SENTINELS`.
 type Fields = HashMap<String, String>;
 
 impl Monitor {
-    /// Queries the sentinel until the receiver is dropped.
+    /// Polls until the receiver of the results is dropped.
     pub(super) async fn watch(self, place: Place, says: mpsc::Sender<Said>) {
         loop {
             let Err(why) = self.follow(&place, &says).await;
@@ -68,7 +67,7 @@ impl Monitor {
         }
     }
 
-    /// Queries over one connection until it ends.
+    /// Polls over one connection until it ends.
     async fn follow(
         &self,
         place: &Place,
@@ -76,11 +75,11 @@ impl Monitor {
     ) -> Result<Infallible, ConnectError> {
         let mut line = self.connect(place).await?;
         loop {
-            // Before the query: a notification that arrives during the query can be newer than its answer.
+            // Before asking: a hint that arrives before the answer can be newer than it.
             let hint = self.hint.notified();
             let doing = "asking a sentinel";
             let asking = line.ask(doing, async |line| ask(line, &self.master).await);
-            let asked = timeout(PATIENCE, asking).await;
+            let asked = timeout(TIMEOUT, asking).await;
             let asked = asked.unwrap_or(Err(ConnectError::timed_out(doing)))?;
             let (answer, others) = asked.map_err(|error| self.access.explain(doing, &error))?;
             let said = Said {
@@ -101,7 +100,7 @@ impl Monitor {
     async fn connect(&self, place: &Place) -> Result<RedisConnection, ConnectError> {
         let doing = "connecting to a sentinel";
         let hint = Arc::clone(&self.hint);
-        // A notification only triggers a query: it may be late and stale.
+        // The content of a hint is ignored: it may be stale.
         let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::Message {
                 hint.notify_waiters();
@@ -113,17 +112,17 @@ impl Monitor {
             ..Setup::default()
         };
         let at = address_of(place);
-        // Each address has its own timeout: the last of many may be the only one that answers.
+        // Without a timeout here: each of its addresses has its own, and the last may be the one that
+        // answers.
         let mut line = self.access.open(&at, None, doing, setup).await?;
         let subscribed = line.ask(doing, async |line| {
             let mut subscribe = redis::cmd("SUBSCRIBE");
             let _: Value = subscribe.arg(HINTS).query_async(line).await?;
             Ok(())
         });
-        let subscribed = timeout(PATIENCE, subscribed).await;
+        let subscribed = timeout(TIMEOUT, subscribed).await;
         if let Err(error) = subscribed.unwrap_or(Err(ConnectError::timed_out(doing)))? {
-            // It is queried every second even so.
-            tracing::debug!(?error, "a sentinel gives no hints");
+            tracing::debug!(?error, "cannot subscribe to the hints of a sentinel");
         }
         Ok(line)
     }
@@ -138,8 +137,8 @@ async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Ans
     let (first, second) = (question("MASTER"), question("SENTINELS"));
     let third = question("GET-MASTER-ADDR-BY-NAME");
     let (mut line_of_second, mut line_of_third) = (line.clone(), line.clone());
-    // The commands are sent together, in this order: an address that is newer than its epoch is only
-    // underrated. No pipeline, because its error contains more than the sentinel's message.
+    // In this order: an address that is newer than its epoch is only underrated. No pipeline: its
+    // error has more than the sentinel's text.
     let answers: RedisResult<(Fields, Vec<Fields>, Place)> = try_join3(
         first.query_async(line),
         second.query_async(&mut line_of_second),
@@ -152,7 +151,7 @@ async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Ans
 
 fn answer(master: Place, seen: &Fields) -> Answer {
     let field = |name| seen.get(name).map_or("", String::as_str);
-    // The leader of a failover names the new master while the flags are those of the old one.
+    // During a failover, the leader already has the new master's address, but the old one's flags.
     let is_about_it = place_of(seen).is_some_and(|place| place == master);
     Answer {
         epoch: field("config-epoch").parse().unwrap_or(0),
@@ -161,7 +160,7 @@ fn answer(master: Place, seen: &Fields) -> Answer {
     }
 }
 
-/// The addresses of the other sentinels that this one can reach: removed ones stay in its list.
+/// Returns the sentinels that the polled one can reach: removed ones stay in its list.
 fn alive(others: &[Fields]) -> Vec<Place> {
     let alive = others.iter().filter(|other| !is_down(other));
     alive.filter_map(place_of).collect()
@@ -178,7 +177,7 @@ fn place_of(fields: &Fields) -> Option<Place> {
     Some((fields.get("ip")?.clone(), fields.get("port")?.parse().ok()?))
 }
 
-/// Waits for the next round, or for a reason to query earlier.
+/// Waits for the next poll, or for a hint.
 async fn next_round(hint: Notified<'_>) {
     tokio::select! {
         () = hint => {}
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_is_down_when_the_flags_are_about_the_one_that_is_named() {
+    fn a_master_is_down_only_if_the_flags_are_of_the_named_address() {
         let fields = [
             ("ip", "10.0.0.1"),
             ("port", "6379"),
@@ -210,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sentinel_that_another_cannot_reach_is_not_asked() {
+    fn a_sentinel_that_another_cannot_reach_is_not_polled() {
         let at = |port, flags| seen(&[("ip", "10.0.0.1"), ("port", port), ("flags", flags)]);
         let others = [at("1", "sentinel"), at("2", "s_down,sentinel,disconnected")];
         assert_eq!(alive(&others), [("10.0.0.1".to_owned(), 1)]);
     }
 
     #[test]
-    fn what_a_sentinel_leaves_out_is_no_reason_to_fall_over() {
+    fn missing_fields_in_the_reply_of_a_sentinel_are_tolerated() {
         let named = answer(("10.0.0.1".to_owned(), 6379), &seen(&[]));
         assert_eq!((named.epoch, named.is_down), (0, false));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Decides from the sentinels' answers which server is the master. No I/O. Sentinels can be dead, slow,
+//! The answers of the sentinels, and the master that follows from them. Sentinels can be dead, slow,
 //! stale or wrong.
 
 use std::cmp::Reverse;
@@ -10,28 +10,28 @@ use redis::ConnectionAddr;
 use crate::error::connect::ConnectError;
 use crate::transport::address::{Place, address_of, shown};
 
-/// The time that an answer counts: after three rounds without a new one, a sentinel may be stale.
+/// The time for which an answer counts: three polls.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// The time without an answer after which a sentinel that only others named is forgotten. Otherwise the
-/// old addresses of restarted sentinels would stay for ever.
+/// The silence after which a sentinel that is not in the address is forgotten: sentinels that
+/// restart at other addresses would stay for ever.
 const FORGOTTEN: Duration = Duration::from_mins(3);
 
-/// The answer of one sentinel about the master.
+/// The answer of a sentinel about the master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) master: Place,
-    /// An answer with a higher epoch is newer.
+    /// The answer with the higher epoch is newer.
     pub(super) epoch: u64,
-    /// The sentinel cannot reach the master that it names.
+    /// True if it cannot reach the master that it names.
     pub(super) is_down: bool,
 }
 
-/// The reason for which a sentinel did not answer.
+/// The reason why a sentinel gives no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NoAnswer {
     pub(super) why: String,
-    /// The sentinel rejects this bus, for example for a wrong password.
+    /// True if it rejects this bus, for a wrong password for example.
     pub(super) is_final: bool,
 }
 
@@ -44,9 +44,9 @@ pub(super) struct Votes {
 /// The state of one sentinel.
 #[derive(Debug)]
 struct SentinelState {
-    /// The sentinel is part of the user's address, so it is never forgotten.
+    /// True if it is in the address, so that it is never forgotten.
     is_fixed: bool,
-    /// The time of its last answer, or of its addition.
+    /// The time of its last answer, or at which it was added.
     lived: Instant,
     vote: Option<Vote>,
 }
@@ -57,26 +57,26 @@ struct Vote {
     answer: Result<Answer, NoAnswer>,
 }
 
-/// A named server, with the number of sentinels that name it.
+/// A server that sentinels name as the master.
 struct Candidate<'a> {
     master: &'a Place,
     epoch: u64,
     votes: usize,
-    /// The number of those that cannot reach it.
+    /// The number of those sentinels that cannot reach it.
     down: usize,
 }
 
-/// Whether and where the master has moved.
+/// The new place of a master that may have moved.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Elsewhere {
-    /// A majority of all sentinels names this server. That needs no further proof.
+    /// Most sentinels name it: no check of its role is needed, nor that it can be reached.
     Surely(Place),
-    /// Some sentinels name these servers, the most likely first.
+    /// Some sentinels name these, the likeliest first; empty if the master has not moved.
     Perhaps(Vec<Place>),
 }
 
 impl Votes {
-    /// Adds a sentinel. Returns `false` if it is known already.
+    /// Adds a sentinel; returns false if it is known.
     pub(super) fn add(&mut self, sentinel: &Place, is_fixed: bool, now: Instant) -> bool {
         let is_new = !self.said.contains_key(sentinel);
         if is_new {
@@ -100,9 +100,9 @@ impl Votes {
         }
     }
 
-    /// Forgets the sentinels that did not answer for long while others did, and returns them.
+    /// Forgets and returns the sentinels that were silent for long while another answered.
     pub(super) fn forget(&mut self) -> Vec<Place> {
-        // Relative to other answers, not to the clock: after this process was frozen, all were silent.
+        // Compared with the last answer, not with now: after a freeze of this process, all were silent.
         let Some(last) = self.said.values().map(|state| state.lived).max() else {
             return Vec::new();
         };
@@ -121,23 +121,22 @@ impl Votes {
             .any(|vote| vote.at >= since && vote.answer.is_ok())
     }
 
-    /// Whether all sentinels that could be queried reject this bus.
+    /// Returns true if all sentinels that can be reached reject this bus.
     pub(super) fn is_refused_since(&self, since: Instant) -> bool {
         let refuses = |vote: &Vote| matches!(&vote.answer, Err(none) if none.is_final);
         let is_refused = self.votes().any(refuses) && self.votes().all(|vote| vote.answer.is_err());
         is_refused && self.is_complete_since(since)
     }
 
-    /// Whether each sentinel has answered or could not be queried.
+    /// Returns true if each sentinel has answered or failed.
     pub(super) fn is_complete_since(&self, since: Instant) -> bool {
         let has_said =
             |state: &SentinelState| state.vote.as_ref().is_some_and(|vote| vote.at >= since);
         self.said.values().all(has_said)
     }
 
-    /// The candidates for the master, the most likely first: by epoch, then by the number of sentinels
-    /// that name it. A server that most of those cannot reach is no candidate, and neither is one that
-    /// most sentinels no longer name.
+    /// The servers that may be the master, the likeliest first: by epoch, then by votes. A server is
+    /// excluded if most of its sentinels cannot reach it, or if most sentinels name a newer one.
     pub(super) fn candidates(&self, now: Instant) -> Vec<Place> {
         let mut candidates = self.named(now);
         let agreed = self.agreed(&candidates).map_or(0, |agreed| agreed.epoch);
@@ -151,7 +150,7 @@ impl Votes {
         !self.candidates(Instant::now()).is_empty()
     }
 
-    /// The servers to use instead of the one at `at`; none while the newest answers name it.
+    /// The servers to use instead of the one at `at`: none while the newest answers name it.
     pub(super) fn elsewhere(&self, at: &ConnectionAddr, now: Instant) -> Elsewhere {
         let named = self.named(now);
         let newest = newest(&named);
@@ -164,21 +163,21 @@ impl Votes {
             return Elsewhere::Surely(agreed.master.clone());
         }
         let mut candidates = self.candidates(now);
-        // Answers from before the server at `at` was named do not count.
+        // Only servers that are likelier than the current one.
         let until = candidates.iter().position(|place| address_of(place) == *at);
         candidates.truncate(until.unwrap_or(usize::MAX));
         Elsewhere::Perhaps(candidates)
     }
 
-    /// The server of the newest epoch, if a majority of all sentinels names it. Sentinels without an
-    /// answer count, too: after this process was frozen, the first answer alone is no majority.
+    /// The server of the newest epoch, if most of all sentinels name it. Silent ones count too: after
+    /// a freeze of this process, the first answer alone is no majority.
     fn agreed<'a, 'b>(&self, named: &'b [Candidate<'a>]) -> Option<&'b Candidate<'a>> {
         let newest = newest(named);
         let mut newest = named.iter().filter(|named| Some(named.epoch) == newest);
         newest.find(|named| named.votes * 2 > self.said.len())
     }
 
-    /// The error that there is no candidate.
+    /// The error when there is no candidate.
     pub(super) fn why_none(&self, master: &str) -> ConnectError {
         let says = |(sentinel, state): (&Place, &SentinelState)| {
             let said = match state.vote.as_ref().map(|vote| &vote.answer) {
@@ -245,8 +244,7 @@ fn newest(named: &[Candidate<'_>]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Votes of sentinels 1, 2, 3, …: the port of the master that each names, its epoch, and whether it
-    /// cannot reach that master.
+    /// The votes of sentinels 1, 2, 3, …: the master's port, its epoch, and true if it is down.
     fn votes(answers: &[(u16, u64, bool)], at: Instant) -> Votes {
         let mut votes = Votes::default();
         for (sentinel, (port, epoch, is_down)) in (1..).zip(answers) {
@@ -269,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_when_all_sentinels_that_can_be_asked_refuse() {
+    fn connecting_fails_for_good_when_all_reachable_sentinels_reject() {
         let now = Instant::now();
         let refuses = || {
             Err(NoAnswer {
@@ -298,15 +296,15 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_answer_comes_first_then_the_one_of_most() {
+    fn candidates_are_ordered_by_epoch_and_votes() {
         let now = Instant::now();
         for (answers, expected) in [
             (&[(7, 1, false), (7, 1, false), (7, 1, false)][..], &[7][..]),
-            // One sentinel knows the new master.
+            // One is newer.
             (&[(7, 1, false), (8, 2, false), (7, 1, false)], &[8, 7]),
-            // One sentinel does not know the new master yet.
+            // One is stale.
             (&[(8, 2, false), (8, 2, false), (7, 1, false)], &[8]),
-            // All but one know the new master, and cannot reach it.
+            // All but one are newer, and cannot reach it.
             (&[(8, 2, true), (8, 2, true), (7, 1, false)], &[]),
             // One sentinel is wrong, at the same epoch.
             (&[(9, 1, false), (7, 1, false), (7, 1, false)], &[7, 9]),
@@ -321,15 +319,15 @@ mod tests {
     }
 
     #[test]
-    fn it_is_elsewhere_only_when_no_newest_answer_names_it() {
+    fn a_master_has_not_moved_while_a_newest_answer_names_it() {
         let now = Instant::now();
         for (answers, expected) in [
             (&[(7, 1, false), (7, 1, false)][..], &[][..]),
             (&[(7, 1, false), (8, 2, false)], &[8]),
             (&[(7, 1, false), (7, 1, false), (8, 2, false)], &[8]),
-            // Two names for one server: some sentinels announce host names, some addresses.
+            // Two names of one server: some sentinels have the host, some the address.
             (&[(8, 1, false), (7, 1, false), (8, 1, false)], &[]),
-            // A master that no sentinel reaches is not known to have moved.
+            // It is unreachable, and no other is named.
             (&[(7, 1, true), (7, 1, true)], &[]),
             (&[(6, 1, false), (7, 2, false), (8, 3, false)], &[8]),
         ] {
@@ -342,24 +340,24 @@ mod tests {
     }
 
     #[test]
-    fn it_is_elsewhere_for_sure_when_most_of_all_sentinels_say_so() {
+    fn a_master_has_surely_moved_when_most_of_all_sentinels_say_so() {
         let now = Instant::now();
         for (answers, is_sure) in [
             (&[(8, 2, false), (8, 2, false), (7, 1, false)][..], true),
-            // An unreachable new master does not make the old one the master again.
+            // The new one is unreachable, but the former one is no master.
             (&[(8, 2, true), (8, 2, true), (7, 1, false)], true),
-            // One sentinel names it before it knows the new epoch.
+            // One has the new address before the new epoch.
             (&[(8, 2, false), (8, 1, false), (7, 1, false)], true),
             (&[(8, 2, false), (8, 2, false)], true),
             (&[(8, 2, false), (7, 1, false)], false),
-            // One sentinel lies, so there is no certainty.
+            // One is wrong, with a newer epoch.
             (&[(8, 2, false), (8, 2, false), (9, 3, false)], false),
         ] {
             let elsewhere = votes(answers, now).elsewhere(&address_of(&place(7)), now);
             let sure = Elsewhere::Surely(place(8));
             assert_eq!(elsewhere == sure, is_sure, "{answers:?}");
         }
-        // The others have not answered for a while.
+        // The others are silent.
         let mut first_to_answer = votes(&[(8, 2, false)], now);
         for silent in [2, 3] {
             first_to_answer.add(&place(silent), true, now);
@@ -410,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_master_each_sentinel_is_quoted() {
+    fn without_a_master_the_error_quotes_each_sentinel() {
         let now = Instant::now();
         let mut votes = votes(&[(7, 1, true)], now);
         votes.add(&place(2), true, now);

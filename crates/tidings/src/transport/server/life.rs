@@ -1,4 +1,4 @@
-//! Signs of life over a connection that only receives: proxies cut one whose client says nothing.
+//! Keepalives over a connection that only receives: proxies cut one whose client is silent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,33 +11,33 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::transport::server::role::hello;
 
-/// When something was said last, and when the next thing is.
+/// The times of the last and the next keepalive.
 pub(super) struct Life {
-    pub(super) said: Instant,
-    /// None is shown without an interval.
+    pub(super) sent: Instant,
+    /// The interval; no keepalives without one.
     every: Option<Duration>,
     next: Pin<Box<Sleep>>,
-    /// The last sign, until it is answered.
-    sign: Option<BoxFuture<'static, ()>>,
+    /// The last keepalive, until its reply.
+    pending: Option<BoxFuture<'static, ()>>,
 }
 
 impl Life {
     pub(super) fn new() -> Self {
-        let said = Instant::now();
+        let sent = Instant::now();
         Self {
-            said,
+            sent,
             every: None,
-            next: Box::pin(sleep_until(said)),
-            sign: None,
+            next: Box::pin(sleep_until(sent)),
+            pending: None,
         }
     }
 
     pub(super) fn show(&mut self, every: Duration) {
         self.every = Some(every);
-        self.next.as_mut().reset(self.said + every);
+        self.next.as_mut().reset(self.sent + every);
     }
 
-    /// Whether there is something to write. The caller is woken when the next sign is due.
+    /// Returns true if there is something to write. Wakes the caller when the next keepalive is due.
     pub(super) fn poll(
         &mut self,
         connection: &MultiplexedConnection,
@@ -46,27 +46,27 @@ impl Life {
         let Some(every) = self.every else {
             return false;
         };
-        if let Some(sign) = &mut self.sign
-            && sign.poll_unpin(cx).is_ready()
+        if let Some(pending) = &mut self.pending
+            && pending.poll_unpin(cx).is_ready()
         {
-            self.sign = None;
+            self.pending = None;
         }
         if self.next.poll_unpin(cx) == Poll::Pending {
             return false;
         }
-        self.said = Instant::now();
-        self.next.as_mut().reset(self.said + every);
-        // So that it wakes the caller.
+        self.sent = Instant::now();
+        self.next.as_mut().reset(self.sent + every);
+        // Registers the waker.
         let _ = self.next.poll_unpin(cx);
-        if self.sign.is_some() {
-            // One that is not answered says enough.
+        if self.pending.is_some() {
+            // One without a reply is enough.
             return false;
         }
         let mut connection = connection.clone();
-        // Every user may ask this. What is answered is of no interest.
-        let mut sign = async move { drop(hello(&mut connection).await) }.boxed();
-        if sign.poll_unpin(cx).is_pending() {
-            self.sign = Some(sign);
+        // Every user may run HELLO. The reply is ignored.
+        let mut pending = async move { drop(hello(&mut connection).await) }.boxed();
+        if pending.poll_unpin(cx).is_pending() {
+            self.pending = Some(pending);
         }
         true
     }

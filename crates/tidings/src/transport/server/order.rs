@@ -1,4 +1,4 @@
-//! The order of frames beside commands on keys, against a server that stands still.
+//! Tests that frames and commands on keys keep their order, against a server that is blocked.
 
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
@@ -15,12 +15,12 @@ use crate::transport::SendHalf;
 use crate::transport::server::trail::Trail;
 use crate::transport::server::*;
 
-/// A server that answers each command, and reads nothing while it stands still. Returns the
-/// frames that were published on it, in order.
-async fn serve(mut stream: DuplexStream, mut stands_still: watch::Receiver<bool>) -> Vec<u8> {
+/// A server that replies to each command, and reads nothing while it is blocked. Returns the frames
+/// that were published on it, in order.
+async fn serve(mut stream: DuplexStream, mut is_blocked: watch::Receiver<bool>) -> Vec<u8> {
     let (mut frames, mut unread, mut chunk) = (Vec::new(), Vec::new(), vec![0; 4_096]);
     loop {
-        stands_still.wait_for(|still| !still).await.unwrap();
+        is_blocked.wait_for(|blocked| !blocked).await.unwrap();
         let read = stream.read(&mut chunk).await.unwrap();
         unread.extend_from_slice(&chunk[..read]);
         while let Some((command, rest)) = next_command(&unread) {
@@ -42,7 +42,7 @@ async fn serve(mut stream: DuplexStream, mut stands_still: watch::Receiver<bool>
 
 const LAST: u8 = b'z';
 
-/// The first command of what was read, and what follows it.
+/// The first command of the read bytes, and the rest.
 fn next_command(mut unread: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
     let mut line = |kind: u8| {
         let end = unread.windows(2).position(|two| two == b"\r\n")?;
@@ -67,10 +67,10 @@ fn next_command(mut unread: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn frames_leave_in_their_order_however_many_commands_fill_the_line() {
-    let stands_still = watch::Sender::new(false);
+async fn frames_are_sent_in_order_when_commands_fill_the_connection() {
+    let is_blocked = watch::Sender::new(false);
     let (client, stream) = tokio::io::duplex(256);
-    let served = tokio::spawn(serve(stream, stands_still.subscribe()));
+    let served = tokio::spawn(serve(stream, is_blocked.subscribe()));
     let settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
     let connecting = MultiplexedConnection::new_with_config(&settings, client, with_places());
     let (connection, driver) = connecting.await.unwrap();
@@ -86,14 +86,14 @@ async fn frames_leave_in_their_order_however_many_commands_fill_the_line() {
     let keys = Keys::of(&namespace);
     let ask = || keyspace.describe(&keys, &[tidings_codec::NodeId::new(1)]);
 
-    stands_still.send_replace(true);
+    is_blocked.send_replace(true);
     let mut commands = FuturesUnordered::new();
     let mut replies = Vec::new();
     for frame in [b'a', b'b', b'c', b'd', LAST] {
         for number in 0..2 * PLACES {
             let mut command = ask();
             let _ = (&mut command).now_or_never();
-            // Of some nobody waits for the answer any more.
+            // The reply to every other command is never awaited.
             if number % 2 == 0 {
                 commands.push(command);
             }
@@ -103,13 +103,13 @@ async fn frames_leave_in_their_order_however_many_commands_fill_the_line() {
         replies.push(publisher.publish(Bytes::from(vec![frame])));
         let _ = futures_util::poll!(commands.next());
     }
-    stands_still.send_replace(false);
+    is_blocked.send_replace(false);
 
-    // No frame needs more than to be published: nobody looks for the answers.
+    // The replies to the frames are not polled.
     let asking = async { while commands.next().await.is_some() {} };
     let all = async { futures_util::join!(asking, driver) };
     let all = tokio::time::timeout(std::time::Duration::from_secs(10), all);
     all.await
-        .expect("the server hangs up once it has all of it");
+        .expect("the server closes the connection after the last frame");
     assert_eq!(served.await.unwrap(), b"abcdz");
 }

@@ -1,4 +1,5 @@
-//! A name with several addresses: the first that answers wins (RFC 8305, "Happy Eyeballs").
+//! Connecting to a name with several addresses: the first that answers wins (RFC 8305, "Happy
+//! Eyeballs").
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,26 +9,26 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
-/// How long an address may take to connect before the next one is tried too.
+/// The delay after which the next address is tried, if one has not connected.
 const CONNECTING: Duration = Duration::from_millis(250);
 
-/// How long an address that has connected may take to answer before the next one is tried too.
+/// The delay after which the next address is tried, if a connected one has not answered.
 const ANSWERING: Duration = Duration::from_secs(1);
 
-/// A future that ends with an error, or is a step further.
+/// One step of an attempt.
 pub(crate) type Attempt<'a, T, E> = BoxFuture<'a, Result<T, E>>;
 
-/// How far an attempt has come.
+/// The steps of an attempt.
 enum Step<C, T> {
     Connected(C),
     Ready(T),
 }
 
-/// Tries the addresses in their order, each in two steps, and returns what is ready first; the other
-/// attempts are dropped. Where none gets ready: the errors, in the order in which they came.
+/// Tries the addresses in order, each in two steps, and returns the first that is ready. The other
+/// attempts are dropped. If none succeeds, returns the errors in the order in which they occurred.
 ///
-/// The next attempt begins as soon as one has failed, or has taken too long for its step; the one
-/// that takes long goes on. Nothing here ends an attempt: each has to have a limit of its own.
+/// The next attempt begins when one has failed or takes too long for its step; the slow one goes on.
+/// Attempts need a timeout of their own.
 pub(crate) async fn first<'a, A, C, T, E>(
     addresses: impl IntoIterator<Item = A>,
     connect: impl Fn(A) -> Attempt<'a, C, E>,
@@ -67,8 +68,8 @@ where
     }
 }
 
-/// The addresses in the order in which they are tried: families take turns, beginning with that of
-/// the first. One family may have no route.
+/// Orders addresses so that families alternate, beginning with that of the first: one family may
+/// have no route.
 pub(crate) fn in_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut addresses = addresses.into_iter().peekable();
     let is_first_v4 = addresses.peek().is_some_and(SocketAddr::is_ipv4);
@@ -93,17 +94,17 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of an attempt.
+    /// The behavior of an address.
     #[derive(Clone, Copy)]
-    enum Fate {
+    enum Behavior {
         /// Neither connects nor fails.
         Silent,
         /// Connects at once, and does not answer.
         Mute,
-        /// Fails after so many milliseconds.
+        /// Fails after this many milliseconds.
         Fails(u64),
-        /// Connects and answers after so many milliseconds each.
-        Responses(u64, u64),
+        /// Connects and answers after this many milliseconds each.
+        Answers(u64, u64),
     }
 
     async fn after<T>(milliseconds: u64, value: T) -> T {
@@ -111,55 +112,50 @@ mod tests {
         value
     }
 
-    /// What comes of these attempts, when that is, and when each of them began.
-    async fn race(fates: &[Fate]) -> (Result<usize, Vec<usize>>, u128, Vec<u128>) {
+    /// The result of these attempts, its time, and the start of each.
+    async fn race(behaviors: &[Behavior]) -> (Result<usize, Vec<usize>>, u128, Vec<u128>) {
         let (began, starts) = (Instant::now(), Mutex::new(Vec::new()));
         let connect = |number: usize| {
             starts.lock().unwrap().push(began.elapsed().as_millis());
-            match fates[number] {
-                Fate::Silent => pending().boxed(),
-                Fate::Mute => async move { Ok(number) }.boxed(),
-                Fate::Fails(at) => after(at, Err(number)).boxed(),
-                Fate::Responses(at, _) => after(at, Ok(number)).boxed(),
+            match behaviors[number] {
+                Behavior::Silent => pending().boxed(),
+                Behavior::Mute => async move { Ok(number) }.boxed(),
+                Behavior::Fails(at) => after(at, Err(number)).boxed(),
+                Behavior::Answers(at, _) => after(at, Ok(number)).boxed(),
             }
         };
-        let finish = |number: usize| match fates[number] {
-            Fate::Responses(_, takes) => after(takes, Ok(number)).boxed(),
+        let finish = |number: usize| match behaviors[number] {
+            Behavior::Answers(_, takes) => after(takes, Ok(number)).boxed(),
             _ => pending().boxed(),
         };
-        let ended = first(0..fates.len(), connect, finish).await;
+        let ended = first(0..behaviors.len(), connect, finish).await;
         let took = began.elapsed().as_millis();
         (ended, took, starts.into_inner().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_next_address_is_tried_when_one_fails_or_takes_long() {
-        use Fate::{Fails, Mute, Responses, Silent};
-        for (fates, ended, took, starts) in [
-            (&[Responses(9, 9)][..], Ok(0), 18, &[0][..]),
-            (&[Silent, Responses(9, 9)], Ok(1), 268, &[0, 250]),
-            (&[Mute, Responses(9, 9)], Ok(1), 1_018, &[0, 1_000]),
-            (&[Fails(9), Responses(9, 9)], Ok(1), 27, &[0, 9]),
-            (
-                &[Silent, Silent, Responses(0, 9)],
-                Ok(2),
-                509,
-                &[0, 250, 500],
-            ),
-            // One that is only slow still wins.
-            (&[Responses(300, 9), Silent], Ok(0), 309, &[0, 250]),
-            (&[Responses(0, 900), Responses(0, 0)], Ok(0), 900, &[0]),
+        use Behavior::{Answers, Fails, Mute, Silent};
+        for (behaviors, ended, took, starts) in [
+            (&[Answers(9, 9)][..], Ok(0), 18, &[0][..]),
+            (&[Silent, Answers(9, 9)], Ok(1), 268, &[0, 250]),
+            (&[Mute, Answers(9, 9)], Ok(1), 1_018, &[0, 1_000]),
+            (&[Fails(9), Answers(9, 9)], Ok(1), 27, &[0, 9]),
+            (&[Silent, Silent, Answers(0, 9)], Ok(2), 509, &[0, 250, 500]),
+            // A slow one still wins.
+            (&[Answers(300, 9), Silent], Ok(0), 309, &[0, 250]),
+            (&[Answers(0, 900), Answers(0, 0)], Ok(0), 900, &[0]),
             (&[Fails(9), Fails(1)], Err(vec![0, 1]), 10, &[0, 9]),
             (&[Fails(300), Fails(1)], Err(vec![1, 0]), 300, &[0, 250]),
             (&[], Err(vec![]), 0, &[]),
         ] {
-            let (is, at, began) = race(fates).await;
+            let (is, at, began) = race(behaviors).await;
             assert_eq!((is, at, &*began), (ended, took, starts));
         }
     }
 
     #[test]
-    fn families_take_turns() {
+    fn address_families_alternate() {
         let address = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 6_379);
         for (found, tried) in [
             (

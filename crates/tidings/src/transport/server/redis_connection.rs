@@ -1,4 +1,4 @@
-//! A connection to one server, and questions over it.
+//! A connection to one server: the handshake, and commands over it.
 
 use std::fmt;
 use std::io;
@@ -26,42 +26,42 @@ use crate::transport::server::trail::{Said, Trail};
 use crate::transport::server::{race, tls};
 use crate::transport::tls::Tls;
 
-/// How long each step of connecting may take.
+/// The timeout of each step of connecting.
 const STEP: Duration = Duration::from_secs(5);
 
-/// What a sentinel says when it is asked about a master that it does not know.
+/// The error of a sentinel that does not know a master.
 const NO_SUCH_MASTER: &str = "ERR No such master with that name";
 
-/// How many characters of a server's words are shown.
-const LONGEST_WORDS: usize = 400;
+/// The maximum number of characters that are shown of a server's error.
+const MAX_SHOWN: usize = 400;
 
-/// How to reach a server, and who we are there.
+/// The login, TLS options and requirements for connecting to a server.
 #[derive(Clone)]
 pub(crate) struct Access {
     settings: RedisConnectionInfo,
     tls: Option<Tls>,
     pub(crate) needs: Arc<Needs>,
-    /// A connection could be made before, so its way to speak was right.
+    /// True if a connection succeeded before, so that TLS or its absence was right.
     has_worked: Arc<AtomicBool>,
     wants_master: bool,
-    /// What to do when the login is wrong.
+    /// The hint for a wrong login.
     login_cure: &'static str,
-    /// Only sentinels are wanted, and of those only such that know the master of this name.
+    /// If set, the server has to be a sentinel that knows the master of this name.
     wants_sentinel_of: Option<Arc<str>>,
-    /// How long each step of connecting may take.
+    /// The timeout of each step of connecting.
     step: Duration,
 }
 
-/// How a connection is set up.
+/// Options of a connection.
 pub(crate) struct Setup {
     pub(crate) config: AsyncConnectionConfig,
-    /// Bounds what is read.
+    /// Limits reading.
     pub(crate) allowance: Allowance,
     pub(crate) watch: Readiness,
 }
 
 impl Default for Setup {
-    /// For questions and their answers.
+    /// For commands and their replies.
     fn default() -> Self {
         Self {
             config: AsyncConnectionConfig::new(),
@@ -71,17 +71,17 @@ impl Default for Setup {
     }
 }
 
-/// A connection together with the future that makes it move.
+/// A connection with its driver.
 pub(crate) struct RedisConnection {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Driver,
-    /// What the server said first, and how the connection ended.
+    /// The server's first bytes, and the end of the connection.
     pub(crate) trail: Trail,
-    /// Which of the server's addresses it has reached, where that is an IP address.
+    /// The IP address that it is connected to, if any.
     pub(crate) peer: Option<SocketAddr>,
-    /// What the server is, where only a master is wanted.
+    /// The role of the server, if a master is wanted.
     pub(crate) role: Role,
-    /// The version of the server, where it says it and a master is wanted.
+    /// The version of the server, if it reports it and a master is wanted.
     pub(crate) version: Option<String>,
 }
 
@@ -91,9 +91,9 @@ impl Access {
         tls: Option<Tls>,
         permissions: Permissions,
     ) -> Self {
-        // Only RESP3 pushes what it hears on a connection that also answers.
+        // Only RESP3 allows pushes and replies on one connection.
         let settings = settings.clone().set_protocol(ProtocolVersion::RESP3);
-        // Without a password no user is sent. What was meant for a password may be there instead.
+        // Without a password no user is sent, and the user may be a misplaced password.
         let user = settings
             .username()
             .filter(|_| settings.password().is_some());
@@ -101,8 +101,8 @@ impl Access {
         let settings = if user == "default" {
             settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"))
         } else {
-            // Another user is mostly one with few permissions, and none that every version knows
-            // allows CLIENT SETINFO: each connection would leave a denial in the server's ACL LOG.
+            // Other users mostly have few permissions, and no rule of all versions allows CLIENT
+            // SETINFO: each connection would add a denial to the server's ACL LOG.
             settings.set_skip_set_lib_name()
         };
         Self {
@@ -117,7 +117,7 @@ impl Access {
         }
     }
 
-    /// How an address begins that is reached so.
+    /// The scheme of an address with this access.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls.is_some() {
             "rediss"
@@ -126,7 +126,7 @@ impl Access {
         }
     }
 
-    /// Only a master is wanted: whatever else a server is, it counts as one that failed.
+    /// Requires a master: any other server counts as failed.
     pub(crate) fn of_masters(self) -> Self {
         let wants_master = true;
         Self {
@@ -135,11 +135,11 @@ impl Access {
         }
     }
 
-    /// Sentinels of this master are wanted, which have a login of their own: whatever else answers
-    /// counts as one that failed. Each step of connecting may take this long.
+    /// Requires a sentinel that knows this master, with a login of its own: any other server counts
+    /// as failed. `step` is the timeout of each step of connecting.
     pub(crate) fn of_sentinels(self, master: &Arc<str>, step: Duration) -> Self {
         let login_cure = "check the options `sentinel_password` and `sentinel_user` in the \
-                          address: what stands before its `@` is for the servers alone";
+                          address: the login before its `@` is for the servers only";
         Self {
             login_cure,
             wants_sentinel_of: Some(Arc::clone(master)),
@@ -148,8 +148,7 @@ impl Access {
         }
     }
 
-    /// Connects to the first of the server's addresses that answers as it should, or to this one
-    /// alone.
+    /// Connects to the first of the server's addresses that answers as required, or to `peer`.
     pub(crate) async fn open(
         &self,
         at: &ConnectionAddr,
@@ -157,25 +156,25 @@ impl Access {
         doing: &'static str,
         setup: Setup,
     ) -> Result<RedisConnection, ConnectError> {
-        let ways = if let Some(peer) = peer {
+        let endpoints = if let Some(peer) = peer {
             vec![Endpoint::Tcp(peer)]
         } else {
-            let found = socket::ways(at);
+            let found = socket::endpoints(at);
             let found = found.map_err(|source| ConnectError::Io { doing, source });
             self.in_time(doing, found).await?
         };
-        self.open_first(ways, at, doing, &setup).await
+        self.open_first(endpoints, at, doing, &setup).await
     }
 
     async fn open_first(
         &self,
-        ways: Vec<Endpoint>,
+        endpoints: Vec<Endpoint>,
         at: &ConnectionAddr,
         doing: &'static str,
         setup: &Setup,
     ) -> Result<RedisConnection, ConnectError> {
-        let connect = |way: Endpoint| {
-            let connecting = way.connect(setup.watch.clone());
+        let connect = |endpoint: Endpoint| {
+            let connecting = endpoint.connect(setup.watch.clone());
             let connecting = connecting.map_err(move |source| ConnectError::Io { doing, source });
             self.in_time(doing, connecting).boxed()
         };
@@ -183,11 +182,11 @@ impl Access {
             self.in_time(doing, self.greet(socket, at, doing, setup))
                 .boxed()
         };
-        let opened = race::first(ways, connect, finish).await;
+        let opened = race::first(endpoints, connect, finish).await;
         opened.map_err(|errors| most_informative(errors).unwrap_or(ConnectError::timed_out(doing)))
     }
 
-    /// The first words over a connection.
+    /// Does the handshake over a connected socket.
     async fn greet(
         &self,
         socket: Socket,
@@ -201,7 +200,7 @@ impl Access {
         let trail = Trail::default();
         let stream = trail.follow(stream);
         let stream = Metered { stream, allowance };
-        // Each call has a time-out around it; the crate's own would hide what it was doing.
+        // Each step has a timeout that names it; that of the crate does not.
         let config = setup.config.clone().set_response_timeout(None);
         let introducing = MultiplexedConnection::new_with_config(&self.settings, stream, config);
         let (connection, driver) = tokio::select! {
@@ -221,8 +220,7 @@ impl Access {
             version: None,
         };
         if self.wants_master {
-            // What it says to this is of no interest where it is an error: the next one comes to
-            // the same.
+            // An error here is ignored: ROLE fails in the same way.
             let hello = line.ask(doing, hello).await?.unwrap_or_default();
             if hello.is_of_cluster {
                 return Err(ConnectError::Cluster);
@@ -241,8 +239,8 @@ impl Access {
         Ok(line)
     }
 
-    /// Of several addresses one may be of something else than a sentinel, or of a sentinel that
-    /// knows less than the others.
+    /// Checks that the server is a sentinel that knows the master: of several addresses, one may be
+    /// of another server, or of a sentinel that does not know it yet.
     async fn prove_sentinel_of(
         &self,
         master: &str,
@@ -261,7 +259,7 @@ impl Access {
         }
     }
 
-    /// A step of connecting, which has its time.
+    /// Runs a step of connecting with its timeout.
     async fn in_time<T>(
         &self,
         doing: &'static str,
@@ -272,8 +270,8 @@ impl Access {
             .unwrap_or_else(|_| Err(ConnectError::timed_out(doing)))
     }
 
-    /// Why the first words came to nothing. A server that has no room, or does not want this
-    /// client, says so and ends the connection without an answer to each of them.
+    /// Explains a failed handshake. A server that is full or rejects this client sends one error and
+    /// closes the connection, without a reply to each command.
     fn refused(
         &self,
         at: &ConnectionAddr,
@@ -285,15 +283,14 @@ impl Access {
         if is_answered || tls::explain(doing, error).is_some() {
             return self.explain(doing, error);
         }
-        // A server that wants TLS ends the connection at the first word without; so does one that
-        // is about to end.
+        // A server that wants TLS closes a connection without it. So does one that shuts down.
         let is_plain = self.tls.is_none() && matches!(at, ConnectionAddr::Tcp(..));
         let may_want_tls = is_plain && !self.has_worked.load(Ordering::Relaxed);
         let source = match (trail.said(), trail.end()) {
             (Said::Error(words), _) => return self.judge(doing, &words),
             (Said::Other(words), _) => {
                 let words = self.shown(&words);
-                io::Error::other(format!("what answers there is no redis: it says `{words}`"))
+                io::Error::other(format!("the server is not Redis: it answered `{words}`"))
             }
             (Said::Nothing | Said::Alert, end) if may_want_tls => {
                 let end = end.map_or_else(|| error.to_string(), |end| end.to_string());
@@ -306,7 +303,7 @@ impl Access {
         ConnectError::Io { doing, source }
     }
 
-    /// What an error means, and what would cure it.
+    /// Turns an error into one with a hint.
     pub(crate) fn explain(&self, doing: &'static str, error: &RedisError) -> ConnectError {
         if let Some(problem) = tls::explain(doing, error) {
             return problem;
@@ -318,7 +315,7 @@ impl Access {
         self.judge(doing, &words(error))
     }
 
-    /// What redis's words mean, and what would cure it.
+    /// Turns the text of a Redis error into an error with a hint.
     fn judge(&self, doing: &'static str, words: &str) -> ConnectError {
         let words = self.shown(words);
         let says = |code: &str| words.contains(code);
@@ -334,17 +331,18 @@ impl Access {
         } else if is_wrong {
             Some(self.login_cure.to_owned())
         } else if is_protected {
-            Some("set a password on the server, or turn its protected mode off".to_owned())
+            Some("set a password on the server, or turn off its protected mode".to_owned())
         } else if is_no_sentinel {
             Some(
-                "it is no sentinel: sentinels have a port of their own, 26379 as a rule".to_owned(),
+                "it is not a sentinel: sentinels have a port of their own, usually 26379"
+                    .to_owned(),
             )
         } else if is_unknown {
             Some("check the name of the master, which is the path of the address".to_owned())
         } else if says("HELLO") || says("NOPROTO") {
             Some("tidings needs Redis 6.2 or newer".to_owned())
         } else if is_no_database {
-            Some("the server has no database of this number".to_owned())
+            Some("the server has no database with this number".to_owned())
         } else {
             None
         };
@@ -361,8 +359,8 @@ impl Access {
         }
     }
 
-    /// What a server said, as it may be printed. One that does not understand a command repeats it,
-    /// and the first one has the password.
+    /// The text of an error without secrets. A server that does not know a command quotes it, and the
+    /// first one has the password.
     fn shown(&self, words: &str) -> String {
         let (words, _) = words
             .split_once(", with args beginning with")
@@ -372,14 +370,14 @@ impl Access {
             _ => words.to_owned(),
         };
         let mut shown = String::new();
-        for character in words.chars().take(LONGEST_WORDS) {
+        for character in words.chars().take(MAX_SHOWN) {
             if character.is_control() {
                 shown.extend(character.escape_default());
             } else {
                 shown.push(character);
             }
         }
-        if words.chars().nth(LONGEST_WORDS).is_some() {
+        if words.chars().nth(MAX_SHOWN).is_some() {
             shown.push('…');
         }
         shown
@@ -394,8 +392,7 @@ impl fmt::Debug for Access {
 }
 
 impl RedisConnection {
-    /// Drives the connection while something waits for an answer over it. The outer error is the
-    /// connection's.
+    /// Runs a command while driving the connection. The outer error is that of the connection.
     pub(crate) async fn ask<T>(
         &mut self,
         doing: &'static str,
@@ -414,8 +411,8 @@ impl RedisConnection {
     }
 }
 
-/// Of all addresses of a server: what trying again cannot help, or else what a server said, or else
-/// what the first one came to.
+/// Chooses the error to report of all addresses of a server: a final one, or else an answer of a
+/// server, or else the first.
 fn most_informative(errors: Vec<ConnectError>) -> Option<ConnectError> {
     errors.into_iter().min_by_key(|error| match error {
         error if error.is_final() => 0,
@@ -439,20 +436,20 @@ mod tests {
     }
 
     #[test]
-    fn a_debug_view_holds_no_secret() {
+    fn debug_output_has_no_secret() {
         let access = access("redis://u:hush-hush@h");
         assert!(!format!("{access:?}").contains("hush"));
     }
 
     #[test]
-    fn a_user_without_a_password_is_not_named_in_a_cure() {
+    fn a_user_without_a_password_is_not_named_in_a_hint() {
         let info = redis::IntoConnectionInfo::into_connection_info("redis://hush@h").unwrap();
         let access = Access::new(info.redis_settings(), None, Permissions::of_sentinel());
         assert_eq!(access.needs.user, "default");
     }
 
     #[test]
-    fn only_the_default_user_says_which_library_it_is() {
+    fn only_the_default_user_sends_the_library_name() {
         for (url, says) in [
             ("redis://h", true),
             ("redis://:hush-hush@h", true),
@@ -466,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_only_a_cluster_gives_is_said_to_be_one() {
+    fn an_error_that_only_a_cluster_gives_names_the_cluster() {
         for (answer, is_of_cluster) in [
             (&b"-MOVED 3999 127.0.0.1:6381\r\n"[..], true),
             (b"-ASK 3999 127.0.0.1:6381\r\n", true),
@@ -486,7 +483,7 @@ mod tests {
         }
     }
 
-    /// A server that says of itself what it is.
+    /// A server that reports this role.
     async fn server(role: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -526,8 +523,8 @@ mod tests {
         }
     }
 
-    /// Takes no connection and refuses none, as a host that has lost its power: the queue of its
-    /// socket is full.
+    /// A socket that neither accepts nor rejects connections, as a host without power: its backlog is
+    /// full.
     fn black_hole() -> (SocketAddr, Vec<Socket>) {
         let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let listener = socket();
@@ -547,14 +544,16 @@ mod tests {
 
     async fn open(addresses: &[SocketAddr]) -> Result<RedisConnection, ConnectError> {
         let access = access("redis://h").of_masters();
-        let ways = addresses.iter().copied().map(Endpoint::Tcp).collect();
+        let endpoints = addresses.iter().copied().map(Endpoint::Tcp).collect();
         let at = ConnectionAddr::Tcp("h".to_owned(), 6_379);
         let setup = Setup::default();
-        access.open_first(ways, &at, "connecting", &setup).await
+        access
+            .open_first(endpoints, &at, "connecting", &setup)
+            .await
     }
 
     #[tokio::test]
-    async fn a_name_is_reached_whose_first_address_takes_no_connection() {
+    async fn a_name_whose_first_address_accepts_no_connection_is_reached() {
         let ((silent, _held), master) = (black_hole(), server("master").await);
         let began = Instant::now();
         let line = open(&[silent, master]).await.unwrap();
@@ -563,7 +562,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_reached_whose_first_address_never_answers() {
+    async fn a_name_whose_first_address_never_answers_is_reached() {
         let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (mute_address, master) = (mute.local_addr().unwrap(), server("master").await);
         let line = open(&[mute_address, master]).await.unwrap();
@@ -571,7 +570,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_the_addresses_of_a_name_that_of_the_master_is_taken() {
+    async fn the_address_of_the_master_is_chosen_among_those_of_a_name() {
         let (replica, master) = (server("slave").await, server("master").await);
         assert_eq!(open(&[replica, master]).await.unwrap().peer, Some(master));
         let error = open(&[replica]).await.err().unwrap();
@@ -580,19 +579,21 @@ mod tests {
 
     async fn open_sentinel(addresses: &[SocketAddr]) -> Result<RedisConnection, ConnectError> {
         let access = access("redis://h").of_sentinels(&"shop".into(), STEP);
-        let ways = addresses.iter().copied().map(Endpoint::Tcp).collect();
+        let endpoints = addresses.iter().copied().map(Endpoint::Tcp).collect();
         let at = ConnectionAddr::Tcp("h".to_owned(), 26_379);
         let setup = Setup::default();
-        access.open_first(ways, &at, "connecting", &setup).await
+        access
+            .open_first(endpoints, &at, "connecting", &setup)
+            .await
     }
 
     #[tokio::test]
-    async fn of_the_addresses_of_a_name_that_of_a_sentinel_which_knows_the_master_is_taken() {
+    async fn the_address_of_a_sentinel_that_knows_the_master_is_chosen_among_those_of_a_name() {
         let (redis, sentinel) = (server("master").await, server("sentinel of shop").await);
         let other = server("sentinel of another").await;
         let line = open_sentinel(&[redis, other, sentinel]).await.unwrap();
         assert_eq!(line.peer, Some(sentinel));
-        for (address, cure) in [(redis, "it is no sentinel"), (other, "check the name")] {
+        for (address, cure) in [(redis, "it is not a sentinel"), (other, "check the name")] {
             let error = open_sentinel(&[address]).await.err().unwrap();
             assert!(error.is_final(), "{error:?}");
             assert!(error.to_string().contains(cure), "{error}");
@@ -600,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn of_all_errors_the_most_telling_one_counts() {
+    fn the_most_informative_error_is_reported() {
         let timed_out = || ConnectError::timed_out("connecting");
         let says = |words: &str, is_final| ConnectError::Redis {
             doing: "connecting",
@@ -608,10 +609,10 @@ mod tests {
             cure: None,
             is_final,
         };
-        let told = |errors| most_informative(errors).unwrap().to_string();
-        let said = told(vec![timed_out(), says("LOADING", false), timed_out()]);
+        let reported = |errors| most_informative(errors).unwrap().to_string();
+        let said = reported(vec![timed_out(), says("LOADING", false), timed_out()]);
         assert!(said.contains("LOADING"), "{said}");
-        let said = told(vec![says("LOADING", false), says("WRONGPASS", true)]);
+        let said = reported(vec![says("LOADING", false), says("WRONGPASS", true)]);
         assert!(said.contains("WRONGPASS"), "{said}");
         assert!(most_informative(Vec::new()).is_none());
     }

@@ -1,4 +1,4 @@
-//! Whether a server is the master, as it says itself.
+//! The role of a server, as it reports it itself.
 
 use std::collections::HashMap;
 
@@ -7,23 +7,23 @@ use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
 
 use crate::error::connect::ConnectError;
 
-/// What a server is.
+/// The role of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Role {
     Master,
     Other(String),
-    /// The user may not ask, or the server does not know the question.
+    /// The user may not ask for it, or the server does not know the command.
     #[default]
     Hidden,
 }
 
-/// What a server says of itself to every user.
+/// The reply to `HELLO`, which every user may run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hello {
-    /// It is a node of a Redis Cluster.
+    /// True for a node of a Redis Cluster.
     pub(crate) is_of_cluster: bool,
     pub(crate) role: Role,
-    /// The version that it has, or is compatible with.
+    /// The version of Redis that it has or is compatible with.
     pub(crate) version: Option<String>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) async fn ask_role(connection: &mut MultiplexedConnection) -> RedisRes
     Role::of(answer)
 }
 
-/// Asks the server what it is. Every user may do so.
+/// Runs `HELLO`, which every user may do.
 pub(crate) async fn hello(connection: &mut MultiplexedConnection) -> RedisResult<Hello> {
     let mut hello = redis::cmd("HELLO");
     hello.arg(3).query_async(connection).await.map(Hello::of)
@@ -41,16 +41,16 @@ pub(crate) async fn hello(connection: &mut MultiplexedConnection) -> RedisResult
 /// The oldest version that tidings supports.
 const OLDEST: (u32, u32) = (6, 2);
 
-/// What does not work with a server of this version, where it is too old.
+/// Returns a warning if this version is too old.
 pub(crate) fn shortcoming(version: &str) -> Option<&'static str> {
     let mut numbers = version.split('.').map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
         return None;
     };
     ((major, minor) < OLDEST).then_some(
-        "the server is older than Redis 6.2, the oldest version that tidings supports: it refuses \
-         the commands for permissions that errors and `tidings acl` print, because it knows no \
-         rules for channels (`resetchannels`, `&…`)",
+        "the server is older than Redis 6.2, the oldest version that tidings supports: it rejects \
+         the `ACL SETUSER` commands of errors and `tidings acl`, because it has no rules for \
+         channels (`resetchannels`, `&…`)",
     )
 }
 
@@ -67,12 +67,13 @@ impl Hello {
 }
 
 impl Role {
-    /// An error that says nothing of the role is one: a replica that is busy is no master.
+    /// Parses the reply to `ROLE`. An error that does not show the role stays an error: a busy
+    /// replica is not a master.
     fn of(answer: RedisResult<Vec<Value>>) -> RedisResult<Self> {
         use ServerErrorKind::{NoPerm, ResponseError};
         let answer = match answer {
             Ok(answer) => answer,
-            // The second is what a server says to a command that it does not have.
+            // `ResponseError` is the reply to an unknown command.
             Err(error) => match error.kind() {
                 ErrorKind::Server(NoPerm | ResponseError) => return Ok(Self::Hidden),
                 _ => return Err(error),
@@ -88,13 +89,13 @@ impl Role {
     fn named(role: &str) -> Self {
         match role {
             "master" => Self::Master,
-            // `ROLE` still has the older word.
+            // `ROLE` has the older word.
             "slave" => Self::Other("replica".to_owned()),
             other => Self::Other(other.to_owned()),
         }
     }
 
-    /// What is published on a replica reaches only that replica's hearers.
+    /// Rejects a replica: an event that is published on it reaches only its own subscribers.
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
         match self {
             Self::Master | Self::Hidden => Ok(()),
@@ -130,15 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_of_itself_is_read() {
+    fn the_reply_to_hello_is_parsed() {
         let hello = |answer: &[u8]| Hello::of(redis::parse_redis_value(answer).unwrap());
         let replica = b"%3\r\n+version\r\n+6.2.14\r\n+mode\r\n+standalone\r\n+role\r\n+replica\r\n";
-        let told = Hello {
+        let expected = Hello {
             is_of_cluster: false,
             role: Role::Other("replica".to_owned()),
             version: Some("6.2.14".to_owned()),
         };
-        assert_eq!(hello(replica), told);
+        assert_eq!(hello(replica), expected);
         let node = b"%2\r\n+mode\r\n+cluster\r\n+role\r\n+master\r\n";
         assert!(hello(node).is_of_cluster);
         assert_eq!(hello(node).role, Role::Master);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_that_may_not_be_asked_hides_its_role() {
+    fn the_role_is_hidden_only_if_the_command_is_denied_or_unknown() {
         let role = |answer: &[u8]| {
             let answer = redis::parse_redis_value(answer);
             Role::of(

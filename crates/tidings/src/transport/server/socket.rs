@@ -1,4 +1,4 @@
-//! A socket to a server, set up so that a dead peer is noticed and reading can be held back.
+//! A socket to a server: it detects a dead peer, and its reading can be limited.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,22 +21,21 @@ use crate::transport::server::tcp::{Readiness, Stream, Tcp};
 use crate::transport::server::tls;
 use crate::transport::tls::Tls;
 
-/// How long a connection is idle before the system asks whether the other side lives, and how
-/// often it asks then.
+/// The idle time before the first TCP keepalive, and the interval of the next ones.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
 
-/// How long sent bytes may stay unacknowledged.
+/// The maximum time for which sent bytes stay unacknowledged.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connected socket, before anything was said over it.
+/// A connected socket, before TLS.
 pub(crate) enum Socket {
     Tcp(Tcp, SocketAddr),
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
 }
 
-/// One of the ways to a server.
+/// An address of a server.
 #[derive(Clone, Debug)]
 pub(crate) enum Endpoint {
     Tcp(SocketAddr),
@@ -44,17 +43,17 @@ pub(crate) enum Endpoint {
     Unix(PathBuf),
 }
 
-/// The ways to a server, in the order in which they are tried: a name may have several addresses.
-pub(crate) async fn ways(to: &ConnectionAddr) -> io::Result<Vec<Endpoint>> {
+/// Resolves the addresses of a server, in the order in which they are tried.
+pub(crate) async fn endpoints(to: &ConnectionAddr) -> io::Result<Vec<Endpoint>> {
     match to {
         ConnectionAddr::Tcp(host, port) => {
             let found = lookup_host((&**host, *port)).await?;
-            let ways: Vec<_> = in_turns(found).into_iter().map(Endpoint::Tcp).collect();
-            if ways.is_empty() {
+            let endpoints: Vec<_> = in_turns(found).into_iter().map(Endpoint::Tcp).collect();
+            if endpoints.is_empty() {
                 let words = format!("the name `{host}` has no address");
                 return Err(io::Error::new(io::ErrorKind::NotFound, words));
             }
-            Ok(ways)
+            Ok(endpoints)
         }
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => Ok(vec![Endpoint::Unix(path.clone())]),
@@ -73,7 +72,7 @@ impl Endpoint {
 }
 
 impl Socket {
-    /// Which of the server's addresses it has reached.
+    /// The address that it is connected to.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(_, address) => Some(*address),
@@ -82,7 +81,7 @@ impl Socket {
         }
     }
 
-    /// Agrees on TLS where that is wanted, with a server that was asked for under this name.
+    /// Does the TLS handshake, if TLS is wanted.
     pub(crate) async fn agree(
         self,
         doing: &'static str,
@@ -107,14 +106,14 @@ async fn tcp(address: SocketAddr, watch: Readiness) -> io::Result<Tcp> {
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
     let socket = SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
-    // Keepalive stops while bytes wait for their acknowledgement; this does not.
+    // TCP keepalive pauses while bytes are unacknowledged; this timeout covers that.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(Tcp::new(stream, watch))
 }
 
-/// How many bytes may still be read. A connection reads all that is there when it is polled; this
-/// makes it stop, so that what was read can be handed over before more is.
+/// The number of bytes that may still be read. Without it, a connection reads all available data in
+/// one poll, before any of it is handed over.
 #[derive(Clone, Debug)]
 pub(crate) struct Allowance(Arc<AtomicUsize>);
 
@@ -128,7 +127,7 @@ impl Allowance {
     }
 }
 
-/// A stream that is read only as far as it is allowed.
+/// A stream whose reading is limited by an [`Allowance`].
 pub(crate) struct Metered<S> {
     pub(crate) stream: S,
     pub(crate) allowance: Allowance,
@@ -142,7 +141,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<io::Result<()>> {
         let left = self.allowance.0.load(Ordering::Relaxed);
         if left == 0 {
-            // Who renews the allowance does so when it is polled again.
+            // The allowance is renewed by the next poll.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -179,7 +178,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn reading_stops_at_the_allowance_and_goes_on_when_it_is_renewed() {
+    async fn reading_stops_at_the_allowance_and_continues_when_it_is_renewed() {
         let allowance = Allowance::new(4);
         let mut metered = Metered {
             stream: &b"abcdefgh"[..],

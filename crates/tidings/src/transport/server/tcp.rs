@@ -1,4 +1,4 @@
-//! A TCP connection that the runtime watches for what arrives, or leaves alone.
+//! A TCP connection whose wake-ups can be turned off.
 
 use std::io::{self, Read};
 use std::pin::Pin;
@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What a connection reads from and writes to.
+/// A stream of bytes in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
-/// Whether somebody wants to be woken when something arrives.
+/// Turns the wake-ups for arriving data on and off.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness(Arc<AtomicBool>);
 
@@ -28,8 +28,8 @@ impl Readiness {
     }
 }
 
-/// A TCP connection that the runtime watches, or leaves alone until somebody looks. One that is
-/// left alone wakes no thread, however much arrives.
+/// A TCP connection that is registered with the runtime only while wake-ups are on. Without them,
+/// arriving data wakes no thread.
 pub(crate) struct Tcp {
     state: State,
     watch: Readiness,
@@ -38,7 +38,7 @@ pub(crate) struct Tcp {
 enum State {
     Watched(TcpStream),
     Unwatched(std::net::TcpStream),
-    /// On the way from one to the other, which failed.
+    /// A change of the registration failed.
     Lost,
 }
 
@@ -48,7 +48,7 @@ impl Tcp {
         Self { state, watch }
     }
 
-    /// The connection as it is wanted now.
+    /// The connection, with the registration that is wanted now.
     fn wanted(&mut self) -> io::Result<&mut State> {
         let is_watched = self.watch.0.load(Ordering::Relaxed);
         self.turn(is_watched)
@@ -63,7 +63,7 @@ impl Tcp {
         Ok(&mut self.state)
     }
 
-    /// The connection for writing: that waits for the other side, which has to be watched for.
+    /// The connection for writing, which needs wake-ups.
     fn watched(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         match self.turn(true)? {
             State::Watched(stream) => Ok(Pin::new(stream)),
@@ -76,8 +76,8 @@ fn lost() -> io::Error {
     io::Error::from(io::ErrorKind::NotConnected)
 }
 
-/// What is there, if anything is.
-fn look(stream: &mut std::net::TcpStream, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+/// Reads available data.
+fn read_now(stream: &mut std::net::TcpStream, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
     loop {
         match stream.read(buffer.initialize_unfilled()) {
             Ok(bytes) => {
@@ -99,7 +99,7 @@ impl AsyncRead for Tcp {
     ) -> Poll<io::Result<()>> {
         match self.wanted()? {
             State::Watched(stream) => Pin::new(stream).poll_read(cx, buffer),
-            State::Unwatched(stream) => look(stream, buffer),
+            State::Unwatched(stream) => read_now(stream, buffer),
             State::Lost => Poll::Ready(Err(lost())),
         }
     }
@@ -115,7 +115,7 @@ impl AsyncWrite for Tcp {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Nothing is kept here.
+        // There is no buffer.
         Poll::Ready(Ok(()))
     }
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_arrives_unwatched_is_found_by_looking() {
+    async fn data_that_arrives_without_wake_ups_is_found_by_a_poll() {
         let (mut near, watch, mut far) = pair().await;
         watch.set(false);
         let mut bytes = [0; 2];
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_came_unwatched_ends_the_first_wait_that_is_watched() {
+    async fn data_that_arrived_without_wake_ups_ends_the_first_wait_with_them() {
         let (mut near, watch, mut far) = pair().await;
         watch.set(false);
         let mut bytes = [0; 2];
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_found_by_looking_too() {
+    async fn the_end_of_a_connection_without_wake_ups_is_found_by_a_poll() {
         let (mut near, watch, far) = pair().await;
         watch.set(false);
         drop(far);

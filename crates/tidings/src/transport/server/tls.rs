@@ -1,4 +1,4 @@
-//! TLS over a socket, by rustls.
+//! TLS over a socket, with rustls.
 
 use std::error::Error;
 use std::io;
@@ -20,14 +20,14 @@ use crate::error::connect::ConnectError;
 use crate::transport::server::tcp::{Stream, Tcp};
 use crate::transport::tls::{ClientCertificate, Tls};
 
-/// Whether this build has TLS.
+/// True in a build with TLS.
 pub(crate) const IS_BUILT: bool = true;
 
-/// How long the two sides may take to agree. Less than a step of connecting may take: a server
-/// without TLS can wait for more of what it takes for a command, and that is said then.
-const AGREEMENT: Duration = Duration::from_secs(4);
+/// The timeout of the handshake. It is shorter than that of a step of connecting, so that its error
+/// is reported: a server without TLS may wait for the rest of a command.
+const HANDSHAKE: Duration = Duration::from_secs(4);
 
-/// Agrees on TLS with the server at the other end of a connection.
+/// Does the TLS handshake over a connection.
 pub(crate) async fn agree(
     doing: &'static str,
     tls: &Tls,
@@ -37,17 +37,17 @@ pub(crate) async fn agree(
     let agreeing = async {
         let name = server_name(tls, host)?;
         let settings = tls.clone();
-        // A few milliseconds of files: the system's authorities alone are more than a hundred.
+        // Reading the files blocks for a few milliseconds: the system has over a hundred authorities.
         let config = spawn_blocking(move || configuration(&settings))
             .await
-            .map_err(|ended| Problem::passing("the files of TLS were not read", ended))??;
+            .map_err(|ended| Problem::passing("cannot read the TLS files", ended))??;
         let connector = TlsConnector::from(Arc::new(config));
-        let connecting = timeout(AGREEMENT, connector.connect(name, tcp));
+        let connecting = timeout(HANDSHAKE, connector.connect(name, tcp));
         match connecting.await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(Problem::of(error)),
             Err(late) => Err(Problem::passing(
-                "the server did not agree on TLS in time: does it speak TLS on this port?",
+                "the TLS handshake timed out: does the server speak TLS on this port?",
                 late,
             )),
         }
@@ -58,8 +58,8 @@ pub(crate) async fn agree(
     }
 }
 
-/// The problem with TLS that ended a connection after both sides seemed to agree: what the server
-/// thinks of the client's certificate is heard only then.
+/// Returns the TLS error that ended a connection after the handshake: the server's verdict on the
+/// client's certificate arrives only then.
 pub(crate) fn explain(doing: &'static str, error: &RedisError) -> Option<ConnectError> {
     let cause = error.source()?;
     let cause = cause.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
@@ -69,12 +69,12 @@ pub(crate) fn explain(doing: &'static str, error: &RedisError) -> Option<Connect
 
 fn server_name(tls: &Tls, host: &str) -> Result<ServerName<'static>, Problem> {
     let name = tls.server_name.as_deref().unwrap_or(host).to_owned();
-    let words = format!("`{name}` cannot be the name of a server");
+    let words = format!("`{name}` is not a valid server name");
     ServerName::try_from(name).map_err(|why| Problem::lasting(words, why))
 }
 
 fn configuration(tls: &Tls) -> Result<ClientConfig, Problem> {
-    // Given here, so that it does not depend on what else this process does with rustls.
+    // Explicit, so that it does not depend on the process's default provider.
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -107,7 +107,7 @@ fn authorities(tls: &Tls) -> Result<RootCertStore, Problem> {
     let found = rustls_native_certs::load_native_certs();
     authorities.add_parsable_certificates(found.certs);
     if authorities.is_empty() {
-        let words = "this system trusts no authority (name one with `Tls::ca_file` or `?ca=…`)";
+        let words = "the system has no trusted authority (give one with `Tls::ca_file` or `?ca=…`)";
         let why = found.errors.into_iter().next().map_or_else(
             || io::Error::from(io::ErrorKind::NotFound),
             io::Error::other,
@@ -132,7 +132,7 @@ fn unreadable(path: &Path, why: impl Error + Send + Sync + 'static) -> Problem {
     Problem::lasting(format!("cannot use the file `{}`", path.display()), why)
 }
 
-/// Why there is no TLS.
+/// A TLS error.
 struct Problem {
     words: String,
     source: Box<dyn Error + Send + Sync>,
@@ -140,7 +140,7 @@ struct Problem {
 }
 
 impl Problem {
-    /// One that trying again cannot help.
+    /// An error that a retry cannot help.
     fn lasting(words: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         Self {
             words: words.into(),
@@ -160,10 +160,7 @@ impl Problem {
     fn of(error: io::Error) -> Self {
         match problem_in(&error) {
             Some(problem) => Self::of_tls(problem.clone()),
-            None => Self::passing(
-                "the connection ended before the server agreed on TLS",
-                error,
-            ),
+            None => Self::passing("the connection ended during the TLS handshake", error),
         }
     }
 
@@ -195,8 +192,8 @@ fn problem_in(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Only what one side says of the other's certificate: a balancer without a server behind it
-/// refuses everybody for a while, and a clock can be behind.
+/// Returns true only for errors of certificates. Other errors can pass: a load balancer without a
+/// server rejects everything for a while, and a clock can be slow.
 fn is_lasting(problem: &rustls::Error) -> bool {
     use AlertDescription as Alert;
     use CertificateError as Certificate;
@@ -221,20 +218,20 @@ fn is_lasting(problem: &rustls::Error) -> bool {
     }
 }
 
-/// What is wrong, and what would cure it.
+/// Describes a TLS error, with a hint.
 fn words(problem: &rustls::Error) -> &'static str {
     use AlertDescription as Alert;
     use CertificateError as Certificate;
     match problem {
         rustls::Error::InvalidCertificate(why) => match why {
-            // The second is of an authority that has the name of a trusted one and another key.
+            // `BadSignature`: an authority with the name of a trusted one and another key.
             Certificate::UnknownIssuer | Certificate::BadSignature => {
-                "nobody whom this bus trusts signed the server's certificate \
-                 (name who did with `Tls::ca_file` or `?ca=…`)"
+                "the server's certificate is not signed by a trusted authority \
+                 (give its authority with `Tls::ca_file` or `?ca=…`)"
             }
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
                 "the server's certificate is for another name \
-                 (expect that one with `Tls::server_name` or `?server_name=…`)"
+                 (give that name with `Tls::server_name` or `?server_name=…`)"
             }
             Certificate::Expired | Certificate::ExpiredContext { .. } => {
                 "the server's certificate has expired"
@@ -248,13 +245,13 @@ fn words(problem: &rustls::Error) -> &'static str {
             "the server does not speak TLS on this port (write `redis:` for one without)"
         }
         rustls::Error::AlertReceived(Alert::CertificateRequired | Alert::NoCertificate) => {
-            "the server requests who this is \
-             (show it with `Tls::client_certificate` or `?cert=…&key=…`)"
+            "the server requires a client certificate \
+             (give one with `Tls::client_certificate` or `?cert=…&key=…`)"
         }
         rustls::Error::AlertReceived(_) if is_lasting(problem) => {
             "the server does not accept the client's certificate"
         }
-        _ => "the server does not agree on TLS",
+        _ => "the TLS handshake failed",
     }
 }
 
@@ -263,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_said_of_a_certificate_is_lasting() {
+    fn only_errors_of_certificates_are_final() {
         use rustls::Error::{AlertReceived, General, InvalidCertificate, InvalidMessage};
         for (problem, is_final) in [
             (InvalidCertificate(CertificateError::UnknownIssuer), true),
@@ -277,7 +274,7 @@ mod tests {
                 InvalidMessage(rustls::InvalidMessage::InvalidContentType),
                 false,
             ),
-            (General("at a loss".to_owned()), false),
+            (General("other".to_owned()), false),
         ] {
             let error = Problem::of_tls(problem).into_error("connecting");
             assert_eq!(error.is_final(), is_final, "{error:?}");

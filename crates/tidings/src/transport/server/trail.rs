@@ -1,5 +1,4 @@
-//! What a server said first over a connection, and how the connection ended: for errors that say
-//! why.
+//! A record of a server's first bytes and of the end of its connection, for errors that say why.
 
 use std::future::pending;
 use std::io;
@@ -14,26 +13,26 @@ use tokio::time::sleep;
 
 use crate::error::connect::ConnectError;
 
-/// How many bytes are kept: more than the longest error that Redis writes at accept.
-const KEPT: usize = 2_048;
+/// The number of recorded bytes: more than the longest error that Redis sends at accept.
+const RECORDED: usize = 2_048;
 
-/// How long an error may be all that a server says before it counts as the answer to everything.
+/// The time after which an error that is all that a server sent counts as the reply to everything.
 const ALONE: Duration = Duration::from_millis(200);
 
-/// How a record of TLS begins that says what is wrong.
+/// The first bytes of a TLS alert.
 const ALERT: [u8; 2] = [0x15, 0x03];
 
-/// How an answer begins that is no error, in either version of the protocol.
+/// The first bytes of replies that are no errors, in both versions of the protocol.
 const ANSWERS: &[u8] = b"+:$*_#,(!=%|~>";
 
-/// What is known of one connection.
+/// The record of one connection.
 #[derive(Clone, Default)]
 pub(crate) struct Trail(Arc<Recording>);
 
 #[derive(Default)]
 struct Recording {
     seen: Mutex<Seen>,
-    /// The server said something.
+    /// Notified when the server has sent something.
     has_begun: Notify,
 }
 
@@ -43,37 +42,37 @@ struct Seen {
     end: Option<(io::ErrorKind, String)>,
 }
 
-/// What a server said before it ended the connection.
+/// The kind of a server's first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Nothing,
     /// It expects TLS.
     Alert,
-    /// An answer that is no error, as Redis writes it.
+    /// A reply of Redis that is no error.
     Answer,
-    /// An error, as Redis writes it.
+    /// An error of Redis.
     Error(String),
-    /// A line of something else.
+    /// A line of another protocol.
     Other(String),
 }
 
 impl Trail {
-    /// Follows a stream from its beginning.
+    /// Records a stream from its beginning.
     pub(crate) fn follow<S>(&self, stream: S) -> Followed<S> {
         Followed {
             stream,
             trail: self.clone(),
-            left: KEPT,
+            left: RECORDED,
         }
     }
 
-    /// Why the connection ended, if it did.
+    /// The reason why the connection ended, if it did.
     pub(crate) fn end(&self) -> Option<io::Error> {
         let (kind, words) = self.lock().end.clone()?;
         Some(io::Error::new(kind, words))
     }
 
-    /// The same, as the error of a connection that was doing this.
+    /// The same, as a connection error.
     pub(crate) fn lost(&self, doing: &'static str) -> ConnectError {
         let end = self.end();
         end.map_or(ConnectError::Lost, |source| ConnectError::Io {
@@ -95,8 +94,8 @@ impl Trail {
         }
     }
 
-    /// The error that is all that a server says to its first questions. It refuses this client, and
-    /// may leave the connection open.
+    /// Returns the error that is all that a server sent: it rejects this client, and may leave the
+    /// connection open.
     pub(crate) async fn refusal(&self) -> String {
         self.0.has_begun.notified().await;
         sleep(ALONE).await;
@@ -117,11 +116,11 @@ impl Trail {
     }
 }
 
-/// A stream that leaves a trail.
+/// A stream that is recorded in a [`Trail`].
 pub(crate) struct Followed<S> {
     stream: S,
     trail: Trail,
-    /// How many bytes are still kept.
+    /// The number of bytes that are still recorded.
     left: usize,
 }
 
@@ -141,9 +140,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
             }
             Poll::Ready(Ok(())) if self.left > 0 => {
                 let read = &buffer.filled()[before..];
-                let kept = &read[..read.len().min(self.left)];
-                self.trail.lock().first.extend_from_slice(kept);
-                self.left -= kept.len();
+                let recorded = &read[..read.len().min(self.left)];
+                self.trail.lock().first.extend_from_slice(recorded);
+                self.left -= recorded.len();
                 self.trail.0.has_begun.notify_one();
             }
             Poll::Ready(Err(error)) => self.trail.ended(error),
@@ -169,8 +168,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Followed<S> {
             error.kind(),
             BrokenPipe | ConnectionAborted | ConnectionReset
         );
-        if hung_up && self.left == KEPT {
-            // What the server said before it hung up can still be read, and the end comes after it.
+        if hung_up && self.left == RECORDED {
+            // The server's error can still be read, followed by the end.
             return Poll::Ready(Ok(bytes.len()));
         }
         written
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_line_tells_what_answers() {
+    async fn the_first_line_shows_the_protocol() {
         assert_eq!(said(b"").await, Said::Nothing);
         assert_eq!(said(b"\x15\x03\x03\0\x02").await, Said::Alert);
         let busy = Said::Error("ERR busy".to_owned());
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_said_before_the_end_is_read_although_writing_fails() {
+    async fn an_error_before_the_end_is_read_although_writing_fails() {
         let (near, mut far) = duplex(64);
         far.write_all(b"-ERR busy\r\n").await.unwrap();
         drop(far);

@@ -1,4 +1,4 @@
-//! Stands where TLS is, in a build without it: no address gets as far as a connection.
+//! The stub of TLS for a build without it. It is never called: addresses with TLS are rejected.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use crate::error::connect::ConnectError;
 use crate::transport::server::tcp::{Stream, Tcp};
 use crate::transport::tls::Tls;
 
-/// Whether this build has TLS.
+/// True in a build with TLS.
 pub(crate) const IS_BUILT: bool = false;
 
 #[expect(clippy::unused_async, reason = "as the one with TLS")]
@@ -33,7 +33,7 @@ mod tests {
     use crate::transport::url::parse;
 
     #[test]
-    fn a_build_without_tls_says_which_feature_brings_it() {
+    fn a_build_without_tls_names_the_feature() {
         let namespace = Namespace::parse("shop").unwrap();
         let error = parse("rediss://h", None, &namespace).unwrap_err();
         assert_eq!(
