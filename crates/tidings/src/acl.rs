@@ -1,5 +1,5 @@
-//! The least that Redis must allow a user, as text for whoever administrates it. It takes Redis
-//! 6.2 or newer: version 6.0 knows no rules about channels.
+//! The minimal Redis permissions of a user, as ACL rules for the administrator. They need Redis 6.2
+//! or newer: version 6.0 has no rules for channels.
 //!
 //! ```
 //! use tidings::acl::Permissions;
@@ -21,16 +21,16 @@ use tidings_codec::NameError;
 
 use crate::namespace::Namespace;
 
-/// What a user may do: what is needed, and nothing else.
+/// The permissions of a user, as narrow as possible.
 ///
-/// [`Display`](fmt::Display) gives the rules alone, as an ACL file takes them;
-/// [`set_user`](Self::set_user) the command.
+/// [`Display`](fmt::Display) writes the rules alone, for an ACL file;
+/// [`set_user`](Self::set_user) returns the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "it does nothing by itself"]
 pub struct Permissions {
-    /// The keys, as a pattern, where some are needed.
+    /// The pattern of the keys, if any are needed.
     keys: Option<String>,
-    /// How its keys begin, where it may be given some.
+    /// The namespace of the keys, if any may be needed.
     namespace: Option<Namespace>,
     /// As patterns.
     channels: Vec<String>,
@@ -38,12 +38,12 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    /// To hear and to send everything in a namespace, at an address without a database number. For
-    /// this no key is needed, so none is allowed.
+    /// Allows a bus to send and receive all events of a namespace, at an address without a database
+    /// number. It allows no keys.
     ///
     /// # Errors
     ///
-    /// When the namespace breaks the rules of [`BusBuilder::namespace`](crate::BusBuilder::namespace).
+    /// If the namespace breaks the rules of [`BusBuilder::namespace`](crate::BusBuilder::namespace).
     pub fn of_bus(namespace: &str) -> Result<Self, NameError> {
         let namespace = Namespace::parse(namespace)?;
         Ok(Self::on_channel(namespace.channel(), namespace))
@@ -58,7 +58,7 @@ impl Permissions {
         }
     }
 
-    /// All that a bus may come to need in this database of its namespace.
+    /// All permissions that a bus may need in this database.
     pub(crate) fn of_everything(namespace: &Namespace, database: i64) -> Self {
         let channel = namespace.channel_in(database);
         let all = Self::on_channel(channel, namespace.clone());
@@ -70,8 +70,8 @@ impl Permissions {
         }
     }
 
-    /// To ask a sentinel for the master and for the other sentinels, and to hear of a new master.
-    /// The sentinels have users of their own, apart from those of the servers.
+    /// Allows to ask a sentinel for the master and the other sentinels, and to subscribe to its
+    /// notifications of a new master. Sentinels have users of their own.
     ///
     /// ```
     /// # use tidings::acl::Permissions;
@@ -95,7 +95,7 @@ impl Permissions {
         }
     }
 
-    /// For an address with a database number, too: each database has a channel of its own.
+    /// Also allows addresses with a database number: each database has a channel of its own.
     ///
     /// ```
     /// # use tidings::acl::Permissions;
@@ -118,24 +118,24 @@ impl Permissions {
         self.and("select")
     }
 
-    /// To see that the server is the master, too, where `HELLO` does not say so, as behind some
-    /// proxies. Without it, a replica is not noticed there, and a bus says so in the log.
+    /// Also allows to check that the server is the master if `HELLO` does not report it, as behind
+    /// some proxies. Without this, a replica is not detected there, and the bus logs a warning.
     pub fn check_role(self) -> Self {
         self.and("role")
     }
 
-    /// To see how far subscribers are behind, too. Without it, only its own echo slows a fast
-    /// sender down. It shows the addresses and names of all clients of the server.
+    /// Also allows to see how far subscribers are behind. Without this, only its own echo slows a
+    /// fast sender down. It reveals the addresses and names of all clients of the server.
     pub fn see_backlogs(self) -> Self {
         self.and("client|list")
     }
 
-    /// To [count](crate::Bus::counter), too.
+    /// Also allows [counters](crate::Bus::counter).
     pub fn count(self) -> Self {
         self.with_keys(&["incrby", "get", "evalsha", "script|load", "set"])
     }
 
-    /// To [share](crate::Bus::shared) values and [maps](crate::Bus::map), too.
+    /// Also allows [shared values](crate::Bus::shared) and [maps](crate::Bus::map).
     ///
     /// ```
     /// # use tidings::acl::Permissions;
@@ -167,9 +167,9 @@ impl Permissions {
         ])
     }
 
-    /// To be a [member](crate::Bus::members) and to see the others, too. Without it, a bus says so
-    /// in the log at its start, and others do not know that it is there;
-    /// [`membership`](crate::BusBuilder::membership) says that this is wanted.
+    /// Also allows to be a [member](crate::Bus::members) and to list the others. Without this, the
+    /// bus logs a warning at its start, and is not in the member list. Turn off
+    /// [`membership`](crate::BusBuilder::membership) if that is intended.
     pub fn be_member(self) -> Self {
         self.with_keys(&[
             "evalsha",
@@ -190,7 +190,7 @@ impl Permissions {
         ])
     }
 
-    /// Commands on the keys of the namespace.
+    /// Adds commands on the keys of the namespace.
     fn with_keys(self, commands: &[&'static str]) -> Self {
         let prefix = self.namespace.as_ref().map(Namespace::channel);
         let keys = prefix.map(|prefix| format!("{prefix}:*"));
@@ -207,11 +207,10 @@ impl Permissions {
         self
     }
 
-    /// The command that gives a user these permissions and takes all others away, in quotes where
-    /// a shell needs them. It leaves passwords as they are: a new user has none, and cannot log in
-    /// before it gets one, such as by `ACL SETUSER shop '>the password'`. It leaves selectors, too,
-    /// which version 7 has and older ones do not know: `ACL SETUSER shop clearselectors` takes
-    /// those away.
+    /// Returns the command that gives a user these permissions and removes all others, quoted for a
+    /// shell. Passwords stay as they are: a new user has none, and cannot log in before it gets one,
+    /// for example with `ACL SETUSER shop '>the password'`. The selectors of Redis 7 stay too:
+    /// `ACL SETUSER shop clearselectors` removes them.
     ///
     /// ```
     /// # use tidings::acl::Permissions;
@@ -246,8 +245,7 @@ impl Permissions {
         self.keys.as_ref().map(|keys| format!("~{keys}"))
     }
 
-    /// The rules that were missing when Redis denied something with these words: all, where they
-    /// do not say.
+    /// The rules that a denial of Redis asks for: all rules if it does not name one.
     fn missing(&self, denial: &str) -> Vec<String> {
         if let Some(command) = denied_command(denial) {
             return vec![format!("+{command}")];
@@ -272,7 +270,7 @@ impl fmt::Display for Permissions {
     }
 }
 
-/// The command in Redis's words `… no permissions to run the 'client|list' command …`, the same
+/// Returns the command in `… no permissions to run the 'client|list' command …`, as Redis writes it
 /// since version 6.
 fn denied_command(denial: &str) -> Option<&str> {
     let (before, _) = denial.split_once("' command")?;
@@ -280,7 +278,7 @@ fn denied_command(denial: &str) -> Option<&str> {
     Some(command)
 }
 
-/// What a denied user needs.
+/// A user with the permissions that it needs.
 #[derive(Debug)]
 pub(crate) struct Needs {
     pub(crate) user: String,
@@ -288,8 +286,7 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// What cures a denial in these words. It takes nothing away: what else the user may do is
-    /// the administrator's business.
+    /// Returns the hint for a denial. Its command removes no permissions.
     pub(crate) fn cure(&self, denial: &str) -> String {
         let rules = words(&self.permissions.missing(denial));
         let user = quoted(&self.user);
@@ -302,13 +299,13 @@ fn words(rules: &[String]) -> String {
     quoted.join(" ")
 }
 
-/// In quotes, where a shell would take it for something else.
+/// Quotes a word for a shell, if needed.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-@._:".contains(c);
     if word.chars().all(is_plain) {
         word.to_owned()
     } else {
-        // No shell has an escape within these quotes: they end, and begin again.
+        // There is no escape within single quotes: they are closed and opened again.
         format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
@@ -318,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_is_cured_by_what_is_missing() {
+    fn the_hint_for_a_denial_has_the_missing_rules() {
         let shop = Namespace::parse("shop").unwrap();
         let permissions = Permissions::on_channel(shop.channel_in(0), shop)
             .count()
@@ -367,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_would_grant_more_is_refused() {
+    fn a_namespace_that_would_grant_more_is_rejected() {
         for hostile in ["*", "a b", "a} +@all", "a\n", ""] {
             assert!(Permissions::of_bus(hostile).is_err(), "{hostile:?}");
         }

@@ -1,4 +1,4 @@
-//! The meeting place of `memory:` addresses, seen from outside of any bus.
+//! The server of `memory:` addresses, and a function that publishes to it from outside of any bus.
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -13,9 +13,8 @@ use tokio::sync::Notify;
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
 
-/// Publishes a frame as a program that is no node would, byte for byte: what `PUBLISH` is on Redis.
-/// For tests of what a foreign or a hostile frame does. Returns how many buses got it; 0 also where
-/// nobody meets.
+/// Publishes a frame as a foreign program would, byte for byte, as `PUBLISH` does on Redis: for tests
+/// of foreign or hostile frames. Returns the number of buses that got it.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -40,29 +39,29 @@ pub async fn publish(name: &str, namespace: &str, frame: impl Into<Bytes>) -> u6
     place.publish(frame.into()).await
 }
 
-/// How many bytes may wait for one bus; Redis's own limit for a hearer.
+/// The maximum bytes that wait for one bus: Redis's own limit for a subscriber.
 const INBOX: usize = 32 << 20;
 
-/// No frame that announces a change is longer.
+/// The maximum size of a notification of a change.
 const ANNOUNCEMENT: usize = 128 << 10;
 
-/// How long a sender waits for a bus whose inbox is full, before that bus is cut off.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The wait for room in a full inbox, before its bus is disconnected.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The places that there are, by name and channel.
+/// The places by name and channel.
 type Places = HashMap<(String, String), Weak<Place>>;
 
-/// All that meet under one name.
+/// The buses and shared state of one name and channel.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     inboxes: Mutex<Vec<Weak<Inbox>>>,
-    /// Only one frame at a time, so that all hear all frames in the same order.
+    /// One frame at a time, so that all buses receive the frames in the same order.
     turn: tokio::sync::Mutex<()>,
     stored: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Place {
-    /// The one of this name and channel.
+    /// Returns the place of this name and channel.
     pub(crate) fn of(name: &str, channel: &str) -> Arc<Self> {
         static PLACES: OnceLock<Mutex<Places>> = OnceLock::new();
         let at = (name.to_owned(), channel.to_owned());
@@ -77,7 +76,7 @@ impl Place {
         place
     }
 
-    /// Gives a frame to all; returns how many these are.
+    /// Publishes a frame, and returns the number of buses that got it.
     pub(crate) async fn publish(&self, frame: Bytes) -> u64 {
         let _turn = self.turn.lock().await;
         let inboxes = self.inboxes();
@@ -87,7 +86,7 @@ impl Place {
         inboxes.len() as u64
     }
 
-    /// From now on what is published is put in here, too.
+    /// Subscribes an inbox.
     pub(crate) fn enter(&self, inbox: &Arc<Inbox>) {
         self.lock().push(Arc::downgrade(inbox));
     }
@@ -98,8 +97,7 @@ impl Place {
         inboxes.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Lets nothing be sent or changed here until the guard is dropped. Everything that is asked for
-    /// meanwhile is done afterwards, in the order in which it was asked for.
+    /// Blocks all sends and changes until the guard is dropped. They are then done in order.
     #[cfg(test)]
     pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
@@ -109,21 +107,21 @@ impl Place {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What those who meet here keep together, for as long as one of them is there: of one type.
+    /// Returns the shared state, which lives as long as the place.
     pub(crate) fn stored<T: Default + Send + Sync + 'static>(&self) -> &T {
         let stored = self.stored.get_or_init(|| Box::<T>::default());
-        stored.downcast_ref().expect("all keep things of one type")
+        stored.downcast_ref().expect("shared state is of one type")
     }
 
-    /// Changes what is kept and announces that with frames, as one step, as a script does on Redis.
-    /// It waits for room before the change: there is no way back after it.
+    /// Changes the shared state and publishes frames in one step, as a script does on Redis. Waits
+    /// for room before the change, which cannot be undone.
     pub(crate) async fn change<T, F: IntoIterator<Item = Vec<u8>>>(
         &self,
         change: impl FnOnce() -> (T, F),
     ) -> T {
         let _turn = self.turn.lock().await;
         for inbox in self.inboxes() {
-            let _ = tokio::time::timeout(PATIENCE, inbox.wait_for_room(ANNOUNCEMENT)).await;
+            let _ = tokio::time::timeout(ROOM_TIMEOUT, inbox.wait_for_room(ANNOUNCEMENT)).await;
         }
         let (answer, frames) = change();
         for frame in frames.into_iter().map(Bytes::from) {
@@ -135,7 +133,7 @@ impl Place {
     }
 }
 
-/// The frames that one bus has not heard yet.
+/// The frames that a bus has not received yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     inside: Mutex<ServerState>,
@@ -147,26 +145,26 @@ pub(crate) struct Inbox {
 struct ServerState {
     frames: VecDeque<Bytes>,
     bytes: usize,
-    is_cut_off: bool,
+    is_disconnected: bool,
 }
 
 impl Inbox {
     async fn put(&self, frame: Bytes) {
         if !self.has_room(frame.len()) {
-            let _ = tokio::time::timeout(PATIENCE, self.wait_for_room(frame.len())).await;
+            let _ = tokio::time::timeout(ROOM_TIMEOUT, self.wait_for_room(frame.len())).await;
         }
         self.put_now(frame);
     }
 
-    /// Where there is no room, who hears is cut off.
+    /// Adds a frame, or disconnects the bus if there is no room.
     fn put_now(&self, frame: Bytes) {
         let has_room = self.has_room(frame.len());
         let mut inside = self.lock();
-        if has_room && !inside.is_cut_off {
+        if has_room && !inside.is_disconnected {
             inside.bytes += frame.len();
             inside.frames.push_back(frame);
         } else {
-            inside.is_cut_off = true;
+            inside.is_disconnected = true;
         }
         drop(inside);
         self.reader.wake();
@@ -180,10 +178,10 @@ impl Inbox {
 
     fn has_room(&self, bytes: usize) -> bool {
         let inside = self.lock();
-        inside.is_cut_off || inside.bytes + bytes <= INBOX
+        inside.is_disconnected || inside.bytes + bytes <= INBOX
     }
 
-    /// Takes all that waits; wakes `reader` when there is something.
+    /// Takes all waiting frames; wakes `reader` when there are some.
     pub(crate) fn take(
         &self,
         frames: &mut Vec<Bytes>,
@@ -191,7 +189,7 @@ impl Inbox {
     ) -> Poll<Result<(), ConnectError>> {
         self.reader.register(reader);
         let mut inside = self.lock();
-        if inside.is_cut_off {
+        if inside.is_disconnected {
             return Poll::Ready(Err(ConnectError::Lost));
         }
         if inside.frames.is_empty() {

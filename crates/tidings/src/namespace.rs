@@ -1,13 +1,13 @@
-//! Every Redis key and channel name, in one place.
+//! The namespace of a bus, and all its names of Redis keys and channels.
 
 use tidings_codec::{NameError, check_name};
 
-/// The namespace of a bus that was given none.
+/// The default namespace.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
 /// The prefix of one application's names in Redis.
 ///
-/// The braces are literal: in a Cluster they make everything of a namespace lie in one slot.
+/// The braces are literal: in a Redis Cluster they put all keys of a namespace into one slot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Namespace(String);
 
@@ -20,13 +20,13 @@ impl Namespace {
         &self.0
     }
 
-    /// The channel that all processes share. It is also how every key begins.
+    /// The channel of all processes, and the prefix of all keys.
     pub(crate) fn channel(&self) -> String {
         format!("tidings:{{{}}}", self.0)
     }
 
-    /// The channel of those that use this database. Redis's pub/sub does not know databases, so it
-    /// is a part of the name: otherwise events would reach another database, and keys would not.
+    /// The channel for a database. Redis's pub/sub ignores databases, so its number is part of the
+    /// name: otherwise buses of different databases would share events but not keys.
     pub(crate) fn channel_in(&self, database: i64) -> String {
         match database {
             0 => self.channel(),
@@ -34,7 +34,7 @@ impl Namespace {
         }
     }
 
-    /// All channels of databases with a number, as a pattern.
+    /// The pattern of the channels of databases with a number.
     pub(crate) fn channels_in_databases(&self) -> String {
         format!("{}/*", self.channel())
     }
@@ -60,32 +60,31 @@ impl Namespace {
         format!("{}:shared:{name}", self.channel())
     }
 
-    /// The key of the roll: until when each member's lease holds.
+    /// The key of the member list: the end of each member's lease.
     pub(crate) fn members(&self) -> String {
         format!("{}:members", self.channel())
     }
 
-    /// The key of what members say of themselves.
+    /// The key of the members' descriptions.
     pub(crate) fn descriptions(&self) -> String {
         format!("{}:member-profiles", self.channel())
     }
 
-    /// The key of when the members renewed their leases last.
+    /// The key of the times at which members last renewed their leases.
     pub(crate) fn renewals(&self) -> String {
         format!("{}:member-renewals", self.channel())
     }
 }
 
-/// Where a map lies.
+/// The keys of a map.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MapKeys {
     pub(crate) name: String,
-    /// The hash of the entries: `FORMAT VERSION NONCE PAYLOAD` each, with `VERSION@END` where it has
-    /// an end.
+    /// The hash of the entries: `FORMAT VERSION NONCE PAYLOAD` each, with `VERSION@END` if it expires.
     pub(crate) entries: String,
-    /// The hash of `version` and `nonce`, which every change of any entry changes.
+    /// The hash of `version` and `nonce`, which each change of an entry changes.
     pub(crate) stamp: String,
-    /// The hash of who may fill which gap: the leases of loaders that run.
+    /// The hash of the leases of running loaders.
     pub(crate) loading: String,
 }
 
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_channel_keeps_its_braces() {
+    fn the_channel_has_literal_braces() {
         assert_eq!(
             Namespace::parse("shop-staging").unwrap().channel(),
             "tidings:{shop-staging}"
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn no_namespace_leaves_its_braces() {
+    fn a_namespace_with_special_characters_is_rejected() {
         for hostile in ["", "a}b", "{a", "a b", "a*", "a\n", "ä"] {
             assert!(Namespace::parse(hostile).is_err(), "{hostile:?}");
         }

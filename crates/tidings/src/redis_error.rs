@@ -1,10 +1,10 @@
-//! What an error of Redis says.
+//! The text of Redis errors.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::connect::NODE_OF_CLUSTER;
 
-/// Redis's own words, without the crate's.
+/// The error text of Redis itself, without that of the `redis` crate.
 pub(crate) fn words(error: &RedisError) -> String {
     use ServerErrorKind::{Ask, CrossSlot, Moved};
     let words = match (error.code(), error.detail()) {
@@ -12,7 +12,7 @@ pub(crate) fn words(error: &RedisError) -> String {
         _ => error.to_string(),
     };
     match error.kind() {
-        // A server that hides at first what it is says so here.
+        // A cluster node that hides its mode is recognized here.
         ErrorKind::Server(Moved | Ask | CrossSlot) => {
             format!("{words} (the server is {NODE_OF_CLUSTER})")
         }
@@ -20,7 +20,7 @@ pub(crate) fn words(error: &RedisError) -> String {
     }
 }
 
-/// Whether the user may not do it. What a script is denied has a code of its own.
+/// Returns true if the user lacks a permission. A denial inside a script has another code.
 pub(crate) fn is_denied(error: &RedisError, words: &str) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
         || words.contains("The user executing the script can't")

@@ -1,5 +1,5 @@
-//! Polling instead of wake-ups for a bus without subscriptions: a wake-up for each received frame
-//! would cost more than sending.
+//! Polling instead of wake-ups for a bus without subscriptions, to save a wake-up for each received
+//! frame.
 
 use std::time::{Duration, Instant};
 

@@ -358,25 +358,25 @@ impl SendTask {
 
     /// The time at which the oldest event must be given up.
     fn deadline(&self, progress: &Progress) -> Option<Instant> {
-        let patience = self.outgoing.settings().timeout;
+        let timeout = self.outgoing.settings().timeout;
         let oldest = progress.flights.front();
         oldest
-            .map(|flight| flight.meta.since + patience)
+            .map(|flight| flight.meta.since + timeout)
             .or_else(|| self.outgoing.deadline())
     }
 
     fn give_up_expired(&self, progress: &mut Progress) {
-        let patience = self.outgoing.settings().timeout;
+        let timeout = self.outgoing.settings().timeout;
         let refused = self.heartbeat.refusal().map(SendFailure::Refused);
         let reason = refused
             .or_else(|| progress.refusal())
-            .unwrap_or(SendFailure::TimedOut(patience));
+            .unwrap_or(SendFailure::TimedOut(timeout));
         // One time for all: a younger frame must not expire before an older one.
         let now = Instant::now();
         while progress
             .flights
             .front()
-            .is_some_and(|flight| now.duration_since(flight.meta.since) >= patience)
+            .is_some_and(|flight| now.duration_since(flight.meta.since) >= timeout)
         {
             let mut flight = progress.take_oldest().expect("the loop condition saw it");
             if let Some(reply) = flight.reply.take() {

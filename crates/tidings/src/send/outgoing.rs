@@ -82,7 +82,7 @@ struct OutgoingState {
     newest: Option<Arc<FrameResult>>,
     capacity: usize,
     is_unreachable: bool,
-    /// The reason why no more events are accepted, once that is so.
+    /// The reason why no more events are accepted; `None` while open.
     shut: Option<Shut>,
 }
 
@@ -246,7 +246,7 @@ impl Outgoing {
         };
         drop(lock);
         let slot = slot.map_err(|error| send_error(event.name, error))?;
-        self.move_on();
+        self.wake_sender();
         Ok(Some(slot))
     }
 
@@ -256,13 +256,13 @@ impl Outgoing {
 
     /// Sends the next frame: polls the send task inline if no frame is in flight, and wakes it
     /// otherwise, so that events that are added until then share the frame.
-    fn move_on(&self) {
+    fn wake_sender(&self) {
         let Some(waker) = self.sender.take() else {
             return;
         };
         let send_task = self.send_task.get().filter(|_| self.is_idle.load(Relaxed));
         match send_task.and_then(Weak::upgrade) {
-            Some(send_task) => send_task.move_on(),
+            Some(send_task) => send_task.poll_inline(),
             None => waker.wake(),
         }
     }

@@ -1,5 +1,5 @@
-//! A task that can also be moved on by who has work for it, from where that one is: to wake another
-//! thread takes longer than most of the work.
+//! A task that can also be polled inline by a caller that has work for it, instead of waking its
+//! thread.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,66 +14,66 @@ use tokio::runtime::Handle;
 
 use crate::task::panic::panic_text;
 
-/// Nobody polls the future.
-const RESTING: u8 = 0;
-/// Somebody polls the future.
+/// The future is not being polled.
+const IDLE: u8 = 0;
+/// The future is being polled.
 const POLLED: u8 = 1;
-/// Somebody polls the future, and has to do so once more: what it waits for came meanwhile.
+/// The future is being polled, and was woken: it has to be polled again.
 const WOKEN: u8 = 2;
 
-/// How often somebody who is not its task polls the future in a row.
+/// The maximum number of polls in a row.
 const ROUNDS: usize = 4;
 
-/// The future of a task, for the task and for those who move it on.
+/// The future of a task, which the task and callers poll.
 pub(crate) struct InlineTask {
     /// `None` once it has ended.
     future: Mutex<Option<BoxFuture<'static, ()>>>,
     state: AtomicU8,
-    /// Somebody moved it on, and the task has not looked since.
-    was_moved_on: AtomicBool,
+    /// True if a caller has polled it since the task's last poll.
+    was_polled_inline: AtomicBool,
     task: AtomicWaker,
-    /// Where its timers and connections live, wherever it is moved on from.
+    /// The runtime of its timers and connections.
     runtime: Handle,
 }
 
-/// The task's hold on the future: neither outlives the other.
+/// The task's handle: the future ends with the task.
 struct Task(Arc<InlineTask>);
 
 impl InlineTask {
-    /// The future, and the task that it now is.
+    /// Returns the handle for callers, and the task to spawn.
     pub(crate) fn new(
         future: impl Future<Output = ()> + Send + 'static,
         runtime: Handle,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
-        let driven = Arc::new(Self {
+        let inline = Arc::new(Self {
             future: Mutex::new(Some(Box::pin(future))),
-            state: AtomicU8::new(RESTING),
-            was_moved_on: AtomicBool::new(false),
+            state: AtomicU8::new(IDLE),
+            was_polled_inline: AtomicBool::new(false),
             task: AtomicWaker::new(),
             runtime,
         });
-        let task = Task(Arc::clone(&driven));
-        (driven, async move {
+        let task = Task(Arc::clone(&inline));
+        (inline, async move {
             poll_fn(|cx| {
                 task.0.task.register(cx.waker());
-                task.0.was_moved_on.store(false, Ordering::Relaxed);
+                task.0.was_polled_inline.store(false, Ordering::Relaxed);
                 task.0.poll()
             })
             .await;
         })
     }
 
-    /// Moves it on here and now, once; then it is the turn of the task. So whoever has much to do
-    /// does not do it piece by piece.
-    pub(crate) fn move_on(self: &Arc<Self>) {
-        if self.was_moved_on.swap(true, Ordering::Relaxed) {
+    /// Polls the future inline, once until the task's next poll; otherwise wakes the task, so that
+    /// much work is not done in small pieces.
+    pub(crate) fn poll_inline(self: &Arc<Self>) {
+        if self.was_polled_inline.swap(true, Ordering::Relaxed) {
             return self.wake_by_ref();
         }
         let _entered = self.runtime.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| self.poll()));
         if let Err(panic) = &polled {
-            // It is ours, and no fault of the one who moved it on.
-            tracing::error!(panic = panic_text(&**panic), "the task that sends panicked");
+            // A bug of tidings, not of the caller.
+            tracing::error!(panic = panic_text(&**panic), "the send task panicked");
             self.end();
         }
         if !matches!(polled, Ok(Poll::Pending)) {
@@ -81,7 +81,7 @@ impl InlineTask {
         }
     }
 
-    /// Polls the future. Where somebody does so already, that one does it once more.
+    /// Polls the future. If it is being polled already, the other thread polls it again.
     fn poll(self: &Arc<Self>) -> Poll<()> {
         if !self.begin() {
             return Poll::Pending;
@@ -101,29 +101,29 @@ impl InlineTask {
                 return Poll::Pending;
             }
         }
-        // There is no end to it, and who only came by has other things to do.
-        self.state.store(RESTING, Ordering::SeqCst);
+        // The rest is for the task.
+        self.state.store(IDLE, Ordering::SeqCst);
         self.task.wake();
         Poll::Pending
     }
 
-    /// Whether nobody polls the future, so that it is for the caller to do.
+    /// Returns true if the future was idle, so that the caller has to poll it.
     fn begin(&self) -> bool {
         let next = |state| match state {
-            RESTING => Some(POLLED),
+            IDLE => Some(POLLED),
             _ => Some(WOKEN),
         };
         let before = self
             .state
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
-        before == Ok(RESTING)
+        before == Ok(IDLE)
     }
 
-    /// Whether nothing came while it was polled; otherwise it is to be polled once more.
+    /// Returns false if the future was woken while it was polled: it has to be polled again.
     fn rest(&self) -> bool {
-        let before =
-            self.state
-                .compare_exchange(POLLED, RESTING, Ordering::SeqCst, Ordering::SeqCst);
+        let before = self
+            .state
+            .compare_exchange(POLLED, IDLE, Ordering::SeqCst, Ordering::SeqCst);
         if before.is_err() {
             self.state.store(POLLED, Ordering::SeqCst);
         }
@@ -132,8 +132,8 @@ impl InlineTask {
 
     fn end(&self) {
         let ended = self.lock().take();
-        self.state.store(RESTING, Ordering::SeqCst);
-        // Only now: what it gives up on its way takes locks of its own.
+        self.state.store(IDLE, Ordering::SeqCst);
+        // After the state is set: its `Drop` takes other locks.
         drop(ended);
     }
 
@@ -142,14 +142,13 @@ impl InlineTask {
     }
 }
 
-/// What the future waits for has come.
 impl Wake for InlineTask {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let next = |state| (state != RESTING).then_some(WOKEN);
+        let next = |state| (state != IDLE).then_some(WOKEN);
         let noted = self
             .state
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
@@ -180,83 +179,81 @@ mod tests {
 
     use super::*;
 
-    /// A future that counts how often it is asked, and ends at the third time.
-    fn third_time(asked: &Arc<AtomicU32>) -> impl Future<Output = ()> + Send + 'static {
-        let asked = Arc::clone(asked);
-        poll_fn(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+    /// A future that counts its polls, and ends at the third.
+    fn third_poll(polls: &Arc<AtomicU32>) -> impl Future<Output = ()> + Send + 'static {
+        let polls = Arc::clone(polls);
+        poll_fn(move |_| match polls.fetch_add(1, Ordering::SeqCst) {
             0 | 1 => Poll::Pending,
             _ => Poll::Ready(()),
         })
     }
 
     #[tokio::test]
-    async fn it_is_moved_on_from_elsewhere_and_the_task_ends_with_it() {
-        let asked = Arc::default();
-        let (driven, task) = InlineTask::new(third_time(&asked), Handle::current());
+    async fn a_caller_polls_the_future_once_and_the_task_ends_with_it() {
+        let polls = Arc::default();
+        let (inline, task) = InlineTask::new(third_poll(&polls), Handle::current());
         let task = tokio::spawn(task);
         tokio::task::yield_now().await;
-        driven.move_on();
-        assert_eq!(asked.load(Ordering::SeqCst), 2);
-        driven.move_on();
-        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        inline.poll_inline();
+        assert_eq!(polls.load(Ordering::SeqCst), 2);
+        inline.poll_inline();
+        assert_eq!(polls.load(Ordering::SeqCst), 2);
         task.await.unwrap();
-        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        assert_eq!(polls.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test]
-    async fn a_task_that_is_dropped_takes_the_future_with_it() {
+    async fn the_future_is_dropped_with_its_task() {
         let held = Arc::new(());
         let inside = Arc::clone(&held);
         let future = async move {
             std::future::pending::<()>().await;
             drop(inside);
         };
-        let (driven, task) = InlineTask::new(future, Handle::current());
+        let (inline, task) = InlineTask::new(future, Handle::current());
         drop(task);
         assert_eq!(Arc::strong_count(&held), 1);
-        driven.move_on();
+        inline.poll_inline();
     }
 
     #[tokio::test]
-    async fn a_panic_within_ends_the_task_and_not_the_one_who_moved_it_on() {
-        let (driven, task) =
-            InlineTask::new(async { panic!("a mistake of ours") }, Handle::current());
-        driven.move_on();
+    async fn a_panic_in_the_future_ends_the_task_and_not_the_caller() {
+        let (inline, task) = InlineTask::new(async { panic!("on purpose") }, Handle::current());
+        inline.poll_inline();
         assert_eq!(task.now_or_never(), Some(()));
     }
 
     #[tokio::test]
-    async fn who_finds_it_polled_has_it_polled_once_more() {
-        let asked: Arc<AtomicU32> = Arc::default();
+    async fn a_wake_up_during_a_poll_causes_another_poll() {
+        let polls: Arc<AtomicU32> = Arc::default();
         let (counted, own) = (
-            Arc::clone(&asked),
+            Arc::clone(&polls),
             Arc::new(OnceLock::<Arc<InlineTask>>::new()),
         );
         let inside = Arc::clone(&own);
-        // Whoever looks while it is polled is this one itself, in the midst of it.
         let future = poll_fn(move |_| {
             if counted.fetch_add(1, Ordering::SeqCst) == 0 {
                 inside.get().unwrap().wake_by_ref();
             }
             Poll::Pending
         });
-        let (driven, _task) = InlineTask::new(future, Handle::current());
-        own.set(Arc::clone(&driven)).unwrap();
-        driven.move_on();
-        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        let (inline, _task) = InlineTask::new(future, Handle::current());
+        own.set(Arc::clone(&inline)).unwrap();
+        inline.poll_inline();
+        assert_eq!(polls.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
-    async fn what_wakes_it_without_end_is_left_to_the_task() {
-        let asked: Arc<AtomicU32> = Arc::default();
-        let counted = Arc::clone(&asked);
+    async fn a_caller_stops_polling_a_future_that_wakes_itself_without_end() {
+        let polls: Arc<AtomicU32> = Arc::default();
+        let counted = Arc::clone(&polls);
         let future = poll_fn(move |cx| {
             counted.fetch_add(1, Ordering::SeqCst);
             cx.waker().wake_by_ref();
             Poll::Pending
         });
-        let (driven, _task) = InlineTask::new(future, Handle::current());
-        driven.move_on();
-        assert_eq!(asked.load(Ordering::SeqCst) as usize, ROUNDS);
+        let (inline, _task) = InlineTask::new(future, Handle::current());
+        inline.poll_inline();
+        assert_eq!(polls.load(Ordering::SeqCst) as usize, ROUNDS);
     }
 }

@@ -1,13 +1,13 @@
-//! Panics of code that belongs to the application, and what they say.
+//! Catches panics in code of the application.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs what is the application's; where it panics, what that said.
+/// Runs code of the application; returns the message if it panics.
 pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(act)).map_err(|panic| {
         let text = panic_text(&*panic);
-        // What it was thrown with may panic in its turn.
+        // Dropping the payload may panic too.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
             std::mem::forget(second);
         }
@@ -15,9 +15,9 @@ pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("without a text").to_owned()
+    text.unwrap_or("no message").to_owned()
 }

@@ -1,14 +1,14 @@
 //! The stages of a bus, from its start to its end.
 
-/// How far the life of a bus has come.
+/// The stage of a bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
-    /// It hears and sends.
+    /// It receives and sends.
     Open,
-    /// Nobody is told any more what it hears; handlers end and may still send.
+    /// Received events are dropped; running handlers end, and may still send.
     Draining,
-    /// What waits to be sent may still leave, within a second.
+    /// Waiting events are sent, for a second at most.
     Leaving,
-    /// It is over.
+    /// It is shut down.
     Closed,
 }
