@@ -67,7 +67,7 @@ pub(crate) trait ReceiveHalf: Send {
     }
 
     /// Sends keepalives at this interval, so that the connection is not cut for being idle.
-    fn show_life(&mut self, every: Duration) {
+    fn set_keepalive(&mut self, every: Duration) {
         let _ = every;
     }
 

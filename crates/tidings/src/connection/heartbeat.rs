@@ -34,7 +34,7 @@ pub(crate) struct Heartbeat {
     pub(crate) refused: Mutex<Option<Arc<str>>>,
     published: Mutex<Option<Instant>>,
     /// The interval of keepalives on each connection.
-    life: Mutex<Duration>,
+    keepalive: Mutex<Duration>,
 }
 
 impl Heartbeat {
@@ -47,19 +47,19 @@ impl Heartbeat {
             proven: Notify::new(),
             refused: Mutex::default(),
             published: Mutex::default(),
-            life: Mutex::new(interval),
+            keepalive: Mutex::new(interval),
         }
     }
 
     /// The interval of keepalives on each connection.
-    pub(crate) fn life(&self) -> Duration {
-        *lock(&self.life)
+    pub(crate) fn keepalive(&self) -> Duration {
+        *lock(&self.keepalive)
     }
 
     /// Shortens the keepalive interval: a connection was cut that was idle for `quiet`.
     pub(crate) fn was_cut(&self, quiet: Duration) {
-        let mut life = lock(&self.life);
-        *life = shortened(*life, quiet.min(*life));
+        let mut keepalive = lock(&self.keepalive);
+        *keepalive = shortened(*keepalive, quiet.min(*keepalive));
     }
 
     /// Reports that the send connection cannot be used any more.

@@ -86,7 +86,7 @@ impl ReceiveTask {
         let mut delays = endless_delays();
         loop {
             let (began, before) = (Instant::now(), self.receiver.count);
-            receive_half.show_life(self.heartbeat.life());
+            receive_half.set_keepalive(self.heartbeat.keepalive());
             let why = self.receive(&mut *receive_half).await;
             let was_cut = matches!(why, ConnectError::Io { .. } | ConnectError::Lost);
             let quiet = receive_half.quiet().filter(|_| was_cut);
@@ -106,40 +106,39 @@ impl ReceiveTask {
             if let Some(quiet) = quiet.filter(|_| attempts == 1) {
                 self.heartbeat.was_cut(quiet);
             }
-            receive_half = self.connected_again(connected).await;
+            receive_half = self.reconnected(connected).await;
         }
     }
 
-    /// Tells everybody that the connection is lost.
+    /// Reports the loss of the connection to the send task and the other parts of the bus.
     async fn lost(&self, why: &ConnectError) {
         tracing::warn!(
             node = %self.node,
             namespace = self.namespace.name(),
             address = self.health.address,
             why = %report(why),
-            "the connection is lost"
+            "disconnected"
         );
         self.receiver.window.forget();
         self.keyspace.set(Err(SendFailure::Unreachable));
-        // The sender ends after the link does, so it is there to hear of both.
         let _ = self.sessions.send(None).await;
-        // Room for another means that the sender knows: who sees that the bus is down can rely on
-        // it that nothing leaves.
+        // A free slot means that the send task has received it: nothing is sent any more when the
+        // bus is seen as disconnected.
         let _ = self.sessions.reserve().await;
-        // What it had to say of the lost connection must not be taken for the next one.
+        // A report on the lost connection must not be taken for one on the next.
         let _ = self.heartbeat.broken.notified().now_or_never();
         self.health.disconnected(report(why).to_string());
     }
 
-    /// Tells everybody that there is another connection, and returns its receiving end.
-    async fn connected_again(&self, connected: Connected) -> Box<dyn ReceiveHalf> {
+    /// Passes a new connection to the parts of the bus, and returns its receive half.
+    async fn reconnected(&self, connected: Connected) -> Box<dyn ReceiveHalf> {
         Counts::add(&self.health.counts.reconnects, 1);
         tracing::info!(
             node = %self.node,
             namespace = self.namespace.name(),
             address = self.health.address,
             server = connected.server,
-            "connected again"
+            "reconnected"
         );
         let reason = GapReason::Reconnected;
         self.receiver.reports.gap(&Gap {
@@ -147,8 +146,8 @@ impl ReceiveTask {
             missed: None,
             reason,
         });
-        // The subscription is confirmed by now: nothing that is sent from here on can be lost for
-        // want of it, and no change of what is kept can be missed.
+        // Only now, with the subscription confirmed: nothing that is sent from here on, and no change
+        // of shared state, can be missed.
         self.keyspace
             .set(Ok(Arc::clone(&connected.sending.keyspace)));
         let _ = self.sessions.send(Some(connected.sending)).await;
@@ -156,7 +155,7 @@ impl ReceiveTask {
         connected.receive_half
     }
 
-    /// Hears until there is a reason to doubt the connection.
+    /// Receives until there is a reason to replace the connection.
     async fn receive(&mut self, receive_half: &mut dyn ReceiveHalf) -> ConnectError {
         let (now, mut frames) = (Instant::now(), Vec::new());
         let mut state = State::new(now, self.pause());
@@ -170,7 +169,7 @@ impl ReceiveTask {
         let mut broken = pin!(heartbeat.broken.notified());
         let mut changed = pin!(dispatcher.changed.notified());
         let mut is_wanted = pin!(window.is_wanted.notified());
-        // The connection that sends, while it is made again.
+        // The next send half, while it is being connected.
         let mut again = None::<SendingAgain>;
         loop {
             let next_poll = self
@@ -182,8 +181,8 @@ impl ReceiveTask {
                 () = &mut broken => {
                     broken.set(heartbeat.broken.notified());
                     let sending = self.sending_again(&*receive_half, state.sends_since);
-                    // What cut the one may be about to cut the other.
-                    receive_half.show_life(self.heartbeat.life());
+                    // The receive half may be cut for being idle too.
+                    receive_half.set_keepalive(self.heartbeat.keepalive());
                     sending.map(|sending| again = Some(sending))
                 }
                 sending = if_any(&mut again) => match sending {
@@ -200,7 +199,7 @@ impl ReceiveTask {
                     self.take_in(&mut frames, &mut state).await;
                     arrived.and_then(|()| self.check_echo(self.heartbeat.interval * FLOOD))
                 }
-                // Each of these looks again.
+                // Each of these only polls again.
                 () = sleep_until(next_poll.unwrap_or(now).into()), if next_poll.is_some() => Ok(()),
                 () = &mut changed => {
                     changed.set(dispatcher.changed.notified());
@@ -210,8 +209,8 @@ impl ReceiveTask {
                     is_wanted.set(window.is_wanted.notified());
                     Ok(())
                 }
-                () = sleep_until(self.next_look(self.due(&state)).into()) => {
-                    self.look_at_the_clock(&mut state)
+                () = sleep_until(self.next_check(self.due(&state)).into()) => {
+                    self.check_timers(&mut state)
                 }
             };
             if let Err(why) = checked {
@@ -220,7 +219,7 @@ impl ReceiveTask {
         }
     }
 
-    /// Takes in the frames that have arrived.
+    /// Takes in the received frames.
     async fn take_in(&mut self, frames: &mut Vec<Bytes>, state: &mut State) {
         self.health.received(state.received);
         for frame in frames.drain(..) {
@@ -232,8 +231,8 @@ impl ReceiveTask {
         }
     }
 
-    /// Reports what is due, and asks after a silence.
-    fn look_at_the_clock(&mut self, state: &mut State) -> Result<(), ConnectError> {
+    /// Makes due reports, and checks the connection after a silence.
+    fn check_timers(&mut self, state: &mut State) -> Result<(), ConnectError> {
         let now = Instant::now();
         self.receiver.report(now);
         if now < self.due(state) {
@@ -243,8 +242,8 @@ impl ReceiveTask {
         self.check()
     }
 
-    /// Begins to make the connection that sends again, and it alone; or says why all is to be made
-    /// again.
+    /// Begins to replace the send connection alone, or returns why the whole connection has to be
+    /// replaced.
     ///
     /// The send connection alone is replaced if it was cut while it was idle, because then nothing
     /// was lost. With frames in flight that is not certain.
@@ -308,7 +307,7 @@ impl ReceiveTask {
         poll_schedule.next(Instant::now())
     }
 
-    /// When the silence has lasted too long: until we ask, and then until we have our answer.
+    /// The time at which the echo, or else the next heartbeat, is due.
     fn due(&self, state: &State) -> Instant {
         match self.heartbeat.awaited(self.receiver.echoed) {
             Some(published) => published + self.heartbeat.interval,
@@ -317,7 +316,7 @@ impl ReceiveTask {
     }
 
     /// The time at which the timers have to be checked.
-    fn next_look(&self, due: Instant) -> Instant {
+    fn next_check(&self, due: Instant) -> Instant {
         let report = self.receiver.next_report();
         report.map_or(due, |report| report.min(due))
     }
@@ -378,17 +377,17 @@ impl ReceiveTask {
     }
 }
 
-/// What is known of one connection.
+/// The state of one connection.
 struct State {
-    /// When something was received last.
+    /// The time at which something was last received.
     received: Instant,
-    /// When we asked last whether we still receive.
+    /// The time of the last heartbeat.
     asked: Instant,
-    /// How long nothing may be received before we ask.
+    /// The silence before the next heartbeat.
     pause: Duration,
-    /// Since when there is the connection that sends.
+    /// The time at which the send half was connected.
     sends_since: Instant,
-    /// Nothing has come back yet of what was sent over that.
+    /// True until the first echo over a replaced send half.
     is_unproven: bool,
 }
 
@@ -404,7 +403,7 @@ impl State {
     }
 }
 
-/// Says that nothing is heard any more, however the link ended: with its runtime, for example.
+/// Closes the receiving side of the bus when the task ends or is dropped with its runtime.
 struct LostConnection {
     window: Arc<SendWindow>,
     dispatcher: Arc<Dispatcher>,

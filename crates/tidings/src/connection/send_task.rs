@@ -26,7 +26,7 @@ use crate::task::stage::Stage;
 use crate::transport::{PublishError, SendHalf};
 
 /// The maximum time in which waiting events are still sent when the bus is dropped.
-const FAREWELL: Duration = Duration::from_secs(1);
+const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The minimum interval of expiring events while Redis is unreachable.
 const MIN_TICK: Duration = Duration::from_millis(10);
@@ -109,48 +109,48 @@ impl SendTask {
         let mut session = self.begin(sending, progress);
         match self.send_until_end(&mut session, progress).await {
             Ok(end) => end,
-            Err(why) => self.wait_for_link(why, session, progress).await,
+            Err(why) => self.report_and_wait(why, session, progress).await,
         }
     }
 
-    /// Begins with what earlier connections left, and with the position.
+    /// Starts a session: sends the frames in flight again, and the position.
     fn begin(&self, sending: SendHalf, progress: &mut Progress) -> Session {
-        let mut session = Session::new(sending, self.heartbeat.interval, self.heartbeat.life());
-        // What is in doubt is repeated under its old numbers: a subscriber that has it drops it. It
-        // is in line before anything else can be: nobody else uses the connection before it is
-        // driven.
+        let mut session =
+            Session::new(sending, self.heartbeat.interval, self.heartbeat.keepalive());
+        // Under their old numbers: a subscriber that has received them drops them. They come first,
+        // because the driver has not been polled yet.
         for flight in &mut progress.flights {
             self.window.sent(flight.sent());
             flight.left = Instant::now();
             flight.reply = Some(session.publisher.publish(flight.frame.clone()));
         }
-        // Another server, or another user's rights: whether it lets us look is to be seen again.
-        progress.until_look = pacing::POLL_EVERY;
-        // States our position at once: others notice what they missed before.
+        // The permission to see backlogs may differ on this server.
+        progress.until_poll = pacing::POLL_EVERY;
+        // Subscribers detect from the position what they missed before.
         self.announce(&mut session, progress);
         session
     }
 
-    /// Sends until the link has another connection or the bus leaves; or says why this connection is
-    /// of no use.
+    /// Sends until the connection is replaced or the bus is closed. Returns an error if the connection
+    /// cannot be used any more.
     async fn send_until_end(
         &mut self,
         session: &mut Session,
         progress: &mut Progress,
     ) -> Result<End, ConnectError> {
-        let mut farewell = None;
+        let mut drop_deadline = None;
         let mut sessions_ended = false;
         let (heartbeat, mut stage) = (Arc::clone(&self.heartbeat), self.stage.clone());
         let mut wanted = pin!(heartbeat.wanted.notified());
         let mut proven = pin!(heartbeat.proven.notified());
         let mut leaving = pin!(wait_for(&mut stage, Stage::Leaving));
         loop {
-            if farewell.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
+            if drop_deadline.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
                 return Ok(End::Left);
             }
             let may_send = session.may_send(progress, &self.window);
             let is_idle = progress.under_way() == 0;
-            let due = session.due(progress, farewell);
+            let due = session.due(progress, drop_deadline);
             let due = self.due(progress, may_send).fold(due, Instant::min);
             tokio::select! {
                 biased;
@@ -163,8 +163,8 @@ impl SendTask {
                 answer = poll_fn(|cx| progress.poll_answer(cx)) => {
                     self.answered(answer, session, progress)?;
                 }
-                (bytes, pacer) = if_any(&mut session.look) => {
-                    progress.until_look = bytes;
+                (bytes, pacer) = if_any(&mut session.poll) => {
+                    progress.until_poll = bytes;
                     session.pacer = Some(pacer);
                 }
                 answer = if_any(&mut session.announcement) => {
@@ -184,17 +184,17 @@ impl SendTask {
                     self.announce(session, progress);
                     session.check(progress);
                 }
-                stage = &mut leaving, if farewell.is_none() => {
-                    farewell = Some(Instant::now() + FAREWELL);
+                stage = &mut leaving, if drop_deadline.is_none() => {
+                    drop_deadline = Some(Instant::now() + DROP_TIMEOUT);
                     if stage == Stage::Closed {
                         return Ok(End::Left);
                     }
                 }
                 () = sleep_until(due.into()) => {
-                    if farewell.is_some_and(|farewell| farewell <= Instant::now()) {
+                    if drop_deadline.is_some_and(|drop_deadline| drop_deadline <= Instant::now()) {
                         return Ok(End::Left);
                     }
-                    self.look_at_the_clock(session, progress)?;
+                    self.check_timers(session, progress)?;
                 }
             }
         }
@@ -202,7 +202,7 @@ impl SendTask {
 
     /// Reports to the receive task that the connection cannot be used any more, and waits for the
     /// next. That can take a while: the receive task may be waiting for a handler.
-    async fn wait_for_link(
+    async fn report_and_wait(
         &mut self,
         why: ConnectError,
         session: Session,
@@ -226,7 +226,7 @@ impl SendTask {
         session.announce(self.format, self.me, progress);
     }
 
-    /// The position was answered.
+    /// Handles the reply to the position.
     fn announced(
         &self,
         answer: Result<Option<u64>, PublishError>,
@@ -239,11 +239,11 @@ impl SendTask {
                 self.heartbeat.published(session.announced);
                 self.give_up_overtaken(progress);
             }
-            Err(error) => tracing::debug!(?error, "an announcement was not published"),
+            Err(error) => tracing::debug!(?error, "cannot publish the position"),
         }
     }
 
-    /// Gives the frame its numbers: from now on it keeps them, however often it is repeated.
+    /// Numbers a frame. It keeps its numbers when it is sent again.
     fn number(&self, open: OpenFrame, progress: &mut Progress) -> Flight {
         let OpenFrame { writer, meta, .. } = open;
         let first = self.window.next_number(progress.next);
@@ -322,7 +322,7 @@ impl SendTask {
     }
 
     /// Does what is due, or says why the connection is of no use any more.
-    fn look_at_the_clock(
+    fn check_timers(
         &self,
         session: &mut Session,
         progress: &mut Progress,
@@ -349,9 +349,9 @@ impl SendTask {
         Ok(())
     }
 
-    /// When events that wait need the clock.
+    /// The times at which waiting events have to be checked.
     fn due(&self, progress: &Progress, may_send: bool) -> impl Iterator<Item = Instant> {
-        // What cannot leave is closed at that age.
+        // A frame that cannot be sent is closed at that age.
         let slice = (!may_send).then(|| Instant::now() + self.outgoing.slice());
         self.deadline(progress).into_iter().chain(slice)
     }

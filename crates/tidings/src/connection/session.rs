@@ -63,7 +63,7 @@ pub(crate) struct Progress {
     /// The error of the last of them.
     refusal: Arc<str>,
     /// The bytes until the next poll of the subscribers' backlogs.
-    pub(crate) until_look: usize,
+    pub(crate) until_poll: usize,
     pub(crate) last_sent: Instant,
     pub(crate) announced: usize,
 }
@@ -80,7 +80,7 @@ pub(crate) struct Session {
     pub(crate) driver: BoxFuture<'static, ()>,
     pub(crate) left: BoxFuture<'static, ConnectError>,
     /// The running poll of the subscribers' backlogs; it returns the bytes until the next.
-    pub(crate) look: Option<BoxFuture<'static, (usize, Pacer)>>,
+    pub(crate) poll: Option<BoxFuture<'static, (usize, Pacer)>>,
     pub(crate) pacer: Option<Pacer>,
     pub(crate) announcement: Option<Reply>,
     /// The time at which the position was last sent.
@@ -89,7 +89,7 @@ pub(crate) struct Session {
     pub(crate) check: Option<Check>,
     checked: Instant,
     /// The interval of checks, which are keepalives too.
-    life: Duration,
+    keepalive: Duration,
     /// The maximum wait for a reply of Redis.
     interval: Duration,
     /// The time since which a reply is due.
@@ -119,7 +119,7 @@ impl Progress {
             given_up: VecDeque::new(),
             refused: 0,
             refusal: "".into(),
-            until_look: pacing::POLL_EVERY,
+            until_poll: pacing::POLL_EVERY,
             last_sent: Instant::now(),
             announced: 0,
         }
@@ -185,7 +185,7 @@ impl Progress {
 }
 
 impl Session {
-    pub(crate) fn new(sending: SendHalf, interval: Duration, life: Duration) -> Self {
+    pub(crate) fn new(sending: SendHalf, interval: Duration, keepalive: Duration) -> Self {
         let SendHalf {
             publisher,
             driver,
@@ -198,13 +198,13 @@ impl Session {
             publisher: publisher.into(),
             driver,
             left,
-            look: None,
+            poll: None,
             pacer: None,
             announcement: None,
             announced: asked,
             check: None,
             checked: asked,
-            life,
+            keepalive,
             interval,
             asked,
             refused: asked,
@@ -221,20 +221,20 @@ impl Session {
         }
         progress.under_way() < IN_FLIGHT
             && progress.refused == 0
-            && self.look.is_none()
+            && self.poll.is_none()
             && self.ahead_since.is_none()
             && !self.is_unproven
     }
 
     /// The time at which the timers have to be checked.
-    pub(crate) fn due(&self, progress: &Progress, farewell: Option<Instant>) -> Instant {
+    pub(crate) fn due(&self, progress: &Progress, drop_deadline: Option<Instant>) -> Instant {
         let unanswered = self
             .is_waiting(progress)
             .then(|| self.asked + self.interval);
         let ahead = self.ahead_since.map(|since| since + ECHO_TIMEOUT);
-        let check = self.check.is_none().then(|| self.checked + self.life);
+        let check = self.check.is_none().then(|| self.checked + self.keepalive);
         let again = progress.is_to_leave_again().then(|| self.refused + BUSY);
-        let soonest = [unanswered, ahead, check, again, farewell]
+        let soonest = [unanswered, ahead, check, again, drop_deadline]
             .into_iter()
             .flatten()
             .min();
@@ -261,10 +261,10 @@ impl Session {
         self.ask(progress, now);
         flight.left = now;
         flight.reply = Some(self.publisher.publish(flight.frame.clone()));
-        progress.until_look = progress.until_look.saturating_sub(flight.frame.len());
-        if progress.until_look == 0 {
+        progress.until_poll = progress.until_poll.saturating_sub(flight.frame.len());
+        if progress.until_poll == 0 {
             let pacer = self.pacer.take().unwrap_or_default();
-            self.look = Some(Box::pin(pacer.wait(Arc::clone(&self.publisher))));
+            self.poll = Some(Box::pin(pacer.wait(Arc::clone(&self.publisher))));
         }
         progress.flights.push_back(flight);
         progress.last_sent = now;
@@ -307,7 +307,7 @@ impl Session {
     }
 
     pub(crate) fn check_if_due(&mut self, progress: &Progress) {
-        if self.checked.elapsed() >= self.life {
+        if self.checked.elapsed() >= self.keepalive {
             self.check(progress);
         }
     }

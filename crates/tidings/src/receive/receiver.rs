@@ -106,7 +106,7 @@ impl Receiver {
         let is_echo = echo.is_some();
         if let Some(echo) = echo
             && self.dispatcher.is_empty()
-            // Our own answer to what we asked is one of all.
+            // A request to all is answered by this node too.
             && !self.dispatcher.requests.is_any_open()
         {
             return self.skip(&frame, &echo);
@@ -132,7 +132,7 @@ impl Receiver {
         }
     }
 
-    /// A frame of our own that nobody here waits for.
+    /// Skips an own frame that no handler wants.
     fn skip(&mut self, frame: &Bytes, echo: &Sent) {
         self.frames.add(frame.len(), echo.events);
         let numbered = Numbered {
@@ -146,7 +146,7 @@ impl Receiver {
         }
     }
 
-    /// Whether it is a frame without numbers, or one with new ones.
+    /// Returns true for a frame without numbers, or with new ones.
     fn is_wanted(&mut self, header: Header, frame: &Bytes, events: u32, is_echo: bool) -> bool {
         let (Some(from), Some(first)) = (header.from, header.seq) else {
             return true;
@@ -164,7 +164,7 @@ impl Receiver {
         is_new
     }
 
-    /// Gives the events of a frame to their handlers.
+    /// Puts the events of a frame into the queues of subscriptions.
     async fn dispatch(&mut self, header: Header, frame: &Bytes) {
         let reports = &self.reports;
         let arrived = Arrived {

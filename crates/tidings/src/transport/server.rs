@@ -1,6 +1,6 @@
 //! The connections to one server: one that only receives, and one that sends.
 
-mod life;
+mod keepalive;
 #[cfg(test)]
 mod order;
 mod race;
@@ -38,7 +38,7 @@ use crate::keyspace::commands::{Driver, commands, with_places};
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 use crate::redis_error::words;
-use crate::transport::server::life::Life;
+use crate::transport::server::keepalive::Keepalive;
 use crate::transport::server::redis_connection::{Access, RedisConnection, Setup};
 use crate::transport::server::role::{Role, ask_role, hello, shortcoming};
 use crate::transport::server::socket::Allowance;
@@ -151,7 +151,7 @@ impl Server {
             allowance,
             watch,
             place,
-            life: Life::new(),
+            keepalive: Keepalive::new(),
         })
     }
 
@@ -258,7 +258,7 @@ struct RedisReceiveHalf {
     allowance: Allowance,
     watch: Readiness,
     place: Place,
-    life: Life,
+    keepalive: Keepalive,
 }
 
 impl RedisReceiveHalf {
@@ -284,7 +284,7 @@ impl ReceiveHalf for RedisReceiveHalf {
             } else if self.line.driver.is_terminated() {
                 Poll::Ready(Err(self.line.trail.lost("receiving")))
             } else {
-                if self.life.poll(&self.line.connection, cx) {
+                if self.keepalive.poll(&self.line.connection, cx) {
                     // The keepalive is written by the driver.
                     let _ = self.line.driver.poll_unpin(cx);
                 }
@@ -298,12 +298,12 @@ impl ReceiveHalf for RedisReceiveHalf {
         self.watch.set(is_watched);
     }
 
-    fn show_life(&mut self, every: Duration) {
-        self.life.show(every);
+    fn set_keepalive(&mut self, every: Duration) {
+        self.keepalive.set(every);
     }
 
     fn quiet(&self) -> Option<Duration> {
-        Some(self.life.sent.elapsed())
+        Some(self.keepalive.sent.elapsed())
     }
 
     fn sending_again(&self) -> Option<SendingAgain> {

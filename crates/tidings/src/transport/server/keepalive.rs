@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::transport::server::role::hello;
 
 /// The times of the last and the next keepalive.
-pub(super) struct Life {
+pub(super) struct Keepalive {
     pub(super) sent: Instant,
     /// The interval; no keepalives without one.
     every: Option<Duration>,
@@ -21,7 +21,7 @@ pub(super) struct Life {
     pending: Option<BoxFuture<'static, ()>>,
 }
 
-impl Life {
+impl Keepalive {
     pub(super) fn new() -> Self {
         let sent = Instant::now();
         Self {
@@ -32,7 +32,7 @@ impl Life {
         }
     }
 
-    pub(super) fn show(&mut self, every: Duration) {
+    pub(super) fn set(&mut self, every: Duration) {
         self.every = Some(every);
         self.next.as_mut().reset(self.sent + every);
     }
