@@ -136,7 +136,7 @@ impl Place {
 /// The frames that a bus has not received yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    inside: Mutex<ServerState>,
+    state: Mutex<ServerState>,
     reader: AtomicWaker,
     room: Notify,
 }
@@ -159,14 +159,14 @@ impl Inbox {
     /// Adds a frame, or disconnects the bus if there is no room.
     fn put_now(&self, frame: Bytes) {
         let has_room = self.has_room(frame.len());
-        let mut inside = self.lock();
-        if has_room && !inside.is_disconnected {
-            inside.bytes += frame.len();
-            inside.frames.push_back(frame);
+        let mut state = self.lock();
+        if has_room && !state.is_disconnected {
+            state.bytes += frame.len();
+            state.frames.push_back(frame);
         } else {
-            inside.is_disconnected = true;
+            state.is_disconnected = true;
         }
-        drop(inside);
+        drop(state);
         self.reader.wake();
     }
 
@@ -177,8 +177,8 @@ impl Inbox {
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        let inside = self.lock();
-        inside.is_disconnected || inside.bytes + bytes <= INBOX
+        let state = self.lock();
+        state.is_disconnected || state.bytes + bytes <= INBOX
     }
 
     /// Takes all waiting frames; wakes `reader` when there are some.
@@ -188,20 +188,20 @@ impl Inbox {
         reader: &Waker,
     ) -> Poll<Result<(), ConnectError>> {
         self.reader.register(reader);
-        let mut inside = self.lock();
-        if inside.is_disconnected {
+        let mut state = self.lock();
+        if state.is_disconnected {
             return Poll::Ready(Err(ConnectError::Lost));
         }
-        if inside.frames.is_empty() {
+        if state.frames.is_empty() {
             return Poll::Pending;
         }
-        frames.extend(inside.frames.drain(..));
-        inside.bytes = 0;
+        frames.extend(state.frames.drain(..));
+        state.bytes = 0;
         self.room.notify_one();
         Poll::Ready(Ok(()))
     }
 
     fn lock(&self) -> MutexGuard<'_, ServerState> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,7 +18,7 @@ use crate::error::send::SendError;
 use crate::handler::key::SendKey;
 use crate::members::member::Member;
 use crate::members::watch::MemberEvent;
-use crate::receive::request::{ASK, Reply};
+use crate::receive::request::{REQUEST_ID, Reply};
 use crate::request::pending::{OPEN, ResponseMessage};
 use crate::request::responses::{Departures, OpenResponses};
 use crate::request::summary::{Responder, Summary};
@@ -222,7 +222,7 @@ impl Bus {
         let ask = self.inner.requests.open(listen, expected.len());
         let ask = ask.ok_or(RequestError::TooMany { limit: OPEN })?;
         let id = ask.id.to_string();
-        let meta = &[(ASK, &*id)];
+        let meta = &[(REQUEST_ID, &*id)];
         self.send(event, data, Address { to, meta }).await?;
         Ok(OpenResponses::new(ask, expected, departures, timeout))
     }

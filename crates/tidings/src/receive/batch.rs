@@ -10,7 +10,7 @@ use crate::error::failure::Failure;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Remote;
 use crate::receive::decoded::Decoded;
-use crate::receive::request::{IncomingRequest, why};
+use crate::receive::request::{IncomingRequest, failure_text};
 
 /// The events of one frame that one subscription gets.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl<'a> ReceivedEvent<'a> {
     #[inline]
     pub(crate) fn ended(&self, failure: Option<&Failure>) {
         if let Some(request) = self.item.request() {
-            request.end(failure.map(why));
+            request.end(failure.map(failure_text));
         }
     }
 

@@ -50,7 +50,7 @@ pub(crate) enum Push {
 #[derive(Debug)]
 pub(crate) struct Queue {
     bounds: Bounds,
-    inside: Mutex<QueueState>,
+    state: Mutex<QueueState>,
     /// True once `end` is `Closed`: read before each event, without the lock.
     is_closed: AtomicBool,
     reader: AtomicWaker,
@@ -90,7 +90,7 @@ impl Queue {
     pub(crate) fn new(bounds: Bounds, level: Level) -> Self {
         Self {
             bounds,
-            inside: Mutex::default(),
+            state: Mutex::default(),
             is_closed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             room: Notify::new(),
@@ -100,28 +100,28 @@ impl Queue {
 
     /// Adds as many events as fit and returns the rest.
     pub(crate) fn push(&self, mut batch: Batch) -> Push {
-        let mut inside = self.lock();
-        if inside.end != End::Open {
+        let mut state = self.lock();
+        if state.end != End::Open {
             return Push::Done;
         }
-        if inside.is_stuck {
-            if inside.events * 2 > self.bounds.events || inside.bytes * 2 > self.bounds.bytes {
+        if state.is_stuck {
+            if state.events * 2 > self.bounds.events || state.bytes * 2 > self.bounds.bytes {
                 return Push::Stuck(batch);
             }
-            inside.is_stuck = false;
+            state.is_stuck = false;
         }
         // An empty queue takes a batch of any size, or a large event would never fit.
-        if inside.bytes > 0 && inside.bytes + batch.bytes() > self.bounds.bytes {
+        if state.bytes > 0 && state.bytes + batch.bytes() > self.bounds.bytes {
             return Push::NoRoom(batch);
         }
-        let room = self.bounds.events - inside.events;
+        let room = self.bounds.events - state.events;
         if room == 0 {
             return Push::NoRoom(batch);
         }
         let rest = batch.split_off(room);
-        inside.put(batch);
-        self.level.set(inside.events);
-        drop(inside);
+        state.put(batch);
+        self.level.set(state.events);
+        drop(state);
         self.reader.wake();
         rest.map_or(Push::Done, Push::NoRoom)
     }
@@ -130,27 +130,27 @@ impl Queue {
     pub(crate) fn push_dropping_oldest(&self, mut batch: Batch) -> u64 {
         // Dropped after the lock: their `Drop` is code of the application.
         let mut dropped = Vec::new();
-        let mut inside = self.lock();
-        if inside.end != End::Open {
+        let mut state = self.lock();
+        if state.end != End::Open {
             return 0;
         }
         dropped.extend(batch.drop_oldest(batch.events.len().saturating_sub(self.bounds.events)));
-        while inside.bytes > 0 && inside.bytes + batch.bytes() > self.bounds.bytes {
-            dropped.extend(self.pop(&mut inside));
+        while state.bytes > 0 && state.bytes + batch.bytes() > self.bounds.bytes {
+            dropped.extend(self.pop(&mut state));
         }
-        let mut excess = (inside.events + batch.events.len()).saturating_sub(self.bounds.events);
-        while let Some(oldest) = inside.batches.front_mut().filter(|_| excess > 0) {
+        let mut excess = (state.events + batch.events.len()).saturating_sub(self.bounds.events);
+        while let Some(oldest) = state.batches.front_mut().filter(|_| excess > 0) {
             if excess < oldest.events.len() {
                 dropped.extend(oldest.drop_oldest(excess));
-                inside.events -= excess;
+                state.events -= excess;
                 break;
             }
             excess -= oldest.events.len();
-            dropped.extend(self.pop(&mut inside));
+            dropped.extend(self.pop(&mut state));
         }
-        inside.put(batch);
-        self.level.set(inside.events);
-        drop(inside);
+        state.put(batch);
+        self.level.set(state.events);
+        drop(state);
         self.reader.wake();
         dropped.iter().map(|batch| batch.events.len() as u64).sum()
     }
@@ -180,43 +180,43 @@ impl Queue {
     }
 
     fn take(&self) -> Poll<Option<Batch>> {
-        let mut inside = self.lock();
-        match self.pop(&mut inside) {
+        let mut state = self.lock();
+        match self.pop(&mut state) {
             Some(batch) => Poll::Ready(Some(batch)),
-            None if inside.end == End::Open => Poll::Pending,
+            None if state.end == End::Open => Poll::Pending,
             None => Poll::Ready(None),
         }
     }
 
-    fn pop(&self, inside: &mut QueueState) -> Option<Batch> {
-        let batch = inside.batches.pop_front()?;
-        inside.events -= batch.events.len();
-        inside.bytes -= batch.bytes();
-        self.level.set(inside.events);
+    fn pop(&self, state: &mut QueueState) -> Option<Batch> {
+        let batch = state.batches.pop_front()?;
+        state.events -= batch.events.len();
+        state.bytes -= batch.bytes();
+        self.level.set(state.events);
         self.room.notify_one();
         Some(batch)
     }
 
     /// Accepts no new events; those in the queue can still be taken.
     pub(crate) fn drain(&self) {
-        let mut inside = self.lock();
-        if inside.end == End::Open {
-            inside.end = End::Draining;
+        let mut state = self.lock();
+        if state.end == End::Open {
+            state.end = End::Draining;
         }
-        drop(inside);
+        drop(state);
         self.wake_all();
     }
 
     /// Empties the queue for good, and returns the number of dropped events.
     pub(crate) fn close(&self) -> u64 {
-        let mut inside = self.lock();
-        inside.end = End::Closed;
+        let mut state = self.lock();
+        state.end = End::Closed;
         self.is_closed.store(true, Ordering::Release);
-        let events = std::mem::take(&mut inside.events) as u64;
-        inside.bytes = 0;
+        let events = std::mem::take(&mut state.events) as u64;
+        state.bytes = 0;
         self.level.set(0);
-        let batches = std::mem::take(&mut inside.batches);
-        drop(inside);
+        let batches = std::mem::take(&mut state.batches);
+        drop(state);
         // After the lock: their `Drop` is code of the application.
         drop(batches);
         self.wake_all();
@@ -233,7 +233,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::event::name::is_control_event;
 use crate::task::panic::caught;
 
 /// The entry of an event's `meta` that holds a request's id, in the request and in its responses.
-pub(crate) const ASK: &str = "request";
+pub(crate) const REQUEST_ID: &str = "request";
 
 /// The maximum length of an error text in a response, in bytes.
 const MAX_TEXT: usize = 1 << 10;
@@ -30,7 +30,7 @@ const SHUTTING_DOWN: &str = "not handled: the bus is shutting down";
 pub(crate) struct IncomingRequest {
     requests: Arc<dyn Respond>,
     from: RequestMeta,
-    inside: Mutex<RequestState>,
+    state: Mutex<RequestState>,
 }
 
 /// The part of a bus that sends and receives responses.
@@ -82,7 +82,7 @@ impl IncomingRequest {
         from: RequestMeta,
         handlers: usize,
     ) -> Arc<Self> {
-        let inside = RequestState {
+        let state = RequestState {
             running: handlers,
             value: Vec::new(),
             failure: None,
@@ -90,7 +90,7 @@ impl IncomingRequest {
         Arc::new(Self {
             requests: Arc::clone(requests),
             from,
-            inside: Mutex::new(inside),
+            state: Mutex::new(state),
         })
     }
 
@@ -100,40 +100,40 @@ impl IncomingRequest {
         let mut bytes = Vec::new();
         // Not under the lock: `Serialize` is code of the application.
         Encoder::new(format, &mut bytes).encode(value)?;
-        let mut inside = self.lock();
-        if inside.value.is_empty() && !Payload::new(format, &bytes).is_null() {
-            inside.value = bytes;
+        let mut state = self.lock();
+        if state.value.is_empty() && !Payload::new(format, &bytes).is_null() {
+            state.value = bytes;
         }
         Ok(())
     }
 
     /// Counts a handler as done. The first failure counts.
     pub(crate) fn end(&self, failure: Option<String>) {
-        let mut inside = self.lock();
-        inside.running = inside.running.saturating_sub(1);
-        if inside.failure.is_none() {
-            inside.failure = failure;
+        let mut state = self.lock();
+        state.running = state.running.saturating_sub(1);
+        if state.failure.is_none() {
+            state.failure = failure;
         }
-        if inside.running == 0 {
-            let reply = inside.reply();
-            drop(inside);
+        if state.running == 0 {
+            let reply = state.reply();
+            drop(state);
             Arc::clone(&self.requests).reply(self.from, reply);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, RequestState> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for IncomingRequest {
     fn drop(&mut self) {
-        let mut inside = self.lock();
-        if inside.running == 0 {
+        let mut state = self.lock();
+        if state.running == 0 {
             return;
         }
-        let failure = inside.failure.take();
-        drop(inside);
+        let failure = state.failure.take();
+        drop(state);
         let failure = failure.unwrap_or_else(|| NOT_HANDLED.to_owned());
         Arc::clone(&self.requests).reply(self.from, Reply::Failed(failure));
     }
@@ -160,7 +160,7 @@ impl Reply {
 }
 
 /// The text of a failure for the requester, without the event and the handler, which it knows.
-pub(crate) fn why(failure: &Failure) -> String {
+pub(crate) fn failure_text(failure: &Failure) -> String {
     match failure {
         Failure::Handler { cause, .. } => match cause {
             HandlerFailure::Failed(error) => error_text(report(&**error)),
@@ -181,7 +181,7 @@ pub(crate) fn error_text(error: impl fmt::Display) -> String {
 /// The request's metadata, if the event is a request.
 #[inline]
 pub(crate) fn request_meta(event: &RawEvent, header: Header, frame: &[u8]) -> Option<RequestMeta> {
-    if !event.may_have_meta(ASK, frame) {
+    if !event.may_have_meta(REQUEST_ID, frame) {
         return None;
     }
     read_request_meta(event, header, frame)
@@ -194,7 +194,7 @@ fn read_request_meta(event: &RawEvent, header: Header, frame: &[u8]) -> Option<R
         return None;
     }
     let meta = event.meta(header.format, frame).ok()?;
-    let id = meta.get(ASK)?.parse().ok()?;
+    let id = meta.get(REQUEST_ID)?.parse().ok()?;
     let by = header.from?;
     Some(RequestMeta { by, id })
 }

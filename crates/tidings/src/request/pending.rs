@@ -12,7 +12,7 @@ use crate::error::report;
 use crate::error::send::SendError;
 use crate::observe::trace::Carried;
 use crate::receive::control::{ControlEvent, ControlListener};
-use crate::receive::request::{ASK, Reply, RequestId, RequestMeta, Respond, error_text};
+use crate::receive::request::{REQUEST_ID, Reply, RequestId, RequestMeta, Respond, error_text};
 use crate::send::outgoing::{Manner, Outgoing, Unwritten, Wait};
 
 /// The event name of responses.
@@ -227,7 +227,7 @@ impl ControlListener for PendingRequests {
 impl ResponseMessage {
     fn of(event: &ControlEvent<'_>) -> Option<(RequestId, Self)> {
         let meta = event.meta()?;
-        let id = meta.get(ASK)?.parse().ok()?;
+        let id = meta.get(REQUEST_ID)?.parse().ok()?;
         let reply = match meta.get(OUTCOME)?.as_str() {
             HANDLED => Reply::Handled(event.payload.bytes().to_vec()),
             FAILED => Reply::Failed(error_text(meta.get(ERROR).map_or("", String::as_str))),
@@ -245,7 +245,7 @@ impl ResponseMessage {
 
 impl Reply {
     fn meta<'a>(&'a self, id: &'a str) -> Vec<(&'a str, &'a str)> {
-        let mut meta = vec![(ASK, id)];
+        let mut meta = vec![(REQUEST_ID, id)];
         match self {
             Self::Handled(_) => meta.push((OUTCOME, HANDLED)),
             Self::Failed(text) => meta.extend([(OUTCOME, FAILED), (ERROR, text)]),

@@ -47,7 +47,7 @@ pub(crate) struct Outgoing {
     pub(crate) format: Format,
     settings: Settings,
     given_up: Arc<GivenUpEvents>,
-    inside: Mutex<OutgoingState>,
+    state: Mutex<OutgoingState>,
     /// Wakes the send task while it is idle.
     sender: AtomicWaker,
     /// True if no frame is in flight, so that an event can be sent at once.
@@ -170,7 +170,7 @@ impl Outgoing {
             format,
             settings,
             given_up: Arc::new(GivenUpEvents::new(reports)),
-            inside: Mutex::default(),
+            state: Mutex::default(),
             sender: AtomicWaker::new(),
             is_idle: AtomicBool::new(false),
             send_task: OnceLock::new(),
@@ -222,25 +222,25 @@ impl Outgoing {
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Option<Slot>, SendError> {
         let mut lock = self.lock();
-        let inside = &mut *lock;
-        match inside.shut {
+        let state = &mut *lock;
+        match state.shut {
             Some(Shut::Closed) => return Err(SendError::Closed),
             Some(Shut::RuntimeEnded) => return Err(SendError::RuntimeEnded),
             None => {}
         }
-        if inside.is_unreachable && (manner.is_volatile || self.settings.is_volatile) {
+        if state.is_unreachable && (manner.is_volatile || self.settings.is_volatile) {
             return Err(SendError::new(
                 event.name,
                 Unconfirmed::NotSent(SendFailure::Unreachable),
             ));
         }
-        if inside.bytes >= self.limit(manner.wait, inside.is_unreachable) {
+        if state.bytes >= self.limit(manner.wait, state.is_unreachable) {
             return Ok(None);
         }
-        let slot = match self.write(inside, event, manner.wait, encode) {
+        let slot = match self.write(state, event, manner.wait, encode) {
             Err(WriteError::Full) => {
-                inside.close();
-                self.write(inside, event, manner.wait, encode)
+                state.close();
+                self.write(state, event, manner.wait, encode)
             }
             written => written,
         };
@@ -281,14 +281,14 @@ impl Outgoing {
 
     fn write(
         &self,
-        inside: &mut OutgoingState,
+        state: &mut OutgoingState,
         event: Unwritten<'_>,
         wait: Wait,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Slot, WriteError> {
-        let is_new = inside.open.is_none();
-        let capacity = inside.capacity;
-        let open = inside
+        let is_new = state.open.is_none();
+        let capacity = state.capacity;
+        let open = state
             .open
             .get_or_insert_with(|| OpenFrame::new(self.format, self.me, capacity, &self.given_up));
         let index = open.writer.events();
@@ -310,7 +310,7 @@ impl Outgoing {
             Ok(written) => written,
             Err(error) => {
                 if is_new {
-                    inside.open = None;
+                    state.open = None;
                 }
                 return Err(error);
             }
@@ -323,16 +323,16 @@ impl Outgoing {
             }
         };
         if index == 0 {
-            inside.newest = Some(Arc::clone(&open.meta.pending));
+            state.newest = Some(Arc::clone(&open.meta.pending));
         }
         open.meta.bytes += written;
         open.meta.events += 1;
-        inside.bytes += written;
-        self.set_bytes(inside.bytes);
-        inside.events += 1;
+        state.bytes += written;
+        self.set_bytes(state.bytes);
+        state.events += 1;
         let has_closed = open.writer.len() >= FRAME || open.writer.events() >= EVENTS;
         if has_closed {
-            inside.close();
+            state.close();
         }
         Ok(Slot {
             awaited,
@@ -390,32 +390,32 @@ impl Outgoing {
 
     /// Takes all frames whose timeout has passed.
     pub(crate) fn expired(&self, now: Instant) -> Vec<OpenFrame> {
-        let mut inside = self.lock();
-        inside.close_if_old(self.slice());
+        let mut state = self.lock();
+        state.close_if_old(self.slice());
         let is_young =
             |open: &OpenFrame| now.duration_since(open.meta.since) < self.settings.timeout;
-        let expired = inside
+        let expired = state
             .closed
             .iter()
             .position(is_young)
-            .unwrap_or(inside.closed.len());
-        inside.closed.drain(..expired).collect()
+            .unwrap_or(state.closed.len());
+        state.closed.drain(..expired).collect()
     }
 
     /// The time at which the oldest waiting frame must be given up.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let inside = self.lock();
-        let oldest = inside.closed.front().or(inside.open.as_ref())?;
+        let state = self.lock();
+        let oldest = state.closed.front().or(state.open.as_ref())?;
         Some(oldest.meta.since + self.settings.timeout)
     }
 
     /// Sets the outcome of a frame and frees its bytes.
     pub(crate) fn resolve(&self, meta: &FrameMeta, outcome: Outcome) {
-        let mut inside = self.lock();
-        inside.bytes -= meta.bytes;
-        self.set_bytes(inside.bytes);
-        inside.events -= meta.events;
-        drop(inside);
+        let mut state = self.lock();
+        state.bytes -= meta.bytes;
+        self.set_bytes(state.bytes);
+        state.events -= meta.events;
+        drop(state);
         meta.pending.resolve(outcome);
         self.room.notify_waiters();
     }
@@ -458,8 +458,8 @@ impl Outgoing {
 
     /// Returns true if nothing waits. Frames in flight do not count.
     pub(crate) fn is_empty(&self) -> bool {
-        let inside = self.lock();
-        inside.open.is_none() && inside.closed.is_empty()
+        let state = self.lock();
+        state.open.is_none() && state.closed.is_empty()
     }
 
     /// The number of bytes that wait.
@@ -478,7 +478,7 @@ impl Outgoing {
     }
 
     fn lock(&self) -> MutexGuard<'_, OutgoingState> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,7 +32,7 @@ const CLAIMED: u64 = 1 << 48;
 /// The frames that were sent and not received yet.
 #[derive(Debug, Default)]
 pub(crate) struct SendWindow {
-    inside: Mutex<WindowState>,
+    state: Mutex<WindowState>,
     received: Notify,
     /// Notified when the window is empty.
     all_received: Notify,
@@ -76,36 +76,36 @@ impl Sent {
 
 impl SendWindow {
     pub(crate) fn sent(&self, sent: Sent) {
-        let mut inside = self.lock();
-        inside.numbered = inside.numbered.max(sent.end());
-        if inside.is_disconnected {
+        let mut state = self.lock();
+        state.numbered = state.numbered.max(sent.end());
+        if state.is_disconnected {
             return;
         }
-        inside.bytes += sent.frame.len();
-        inside.frames.push_back(sent);
+        state.bytes += sent.frame.len();
+        state.frames.push_back(sent);
     }
 
     /// Removes an own frame, with those sent before it, which will not arrive any more. Returns
     /// `None` for other frames.
     pub(crate) fn receive(&self, frame: &Bytes) -> Option<Sent> {
-        let mut inside = self.lock();
-        let ours = inside.frames.front()?;
+        let mut state = self.lock();
+        let ours = state.frames.front()?;
         if ours.frame.get(..SENDER) != frame.get(..SENDER) {
             return None;
         }
-        let position = inside
+        let position = state
             .frames
             .iter()
             .position(|sent| is_same(&sent.frame, frame))?;
-        inside.count += 1;
-        inside.is_handing_over = true;
-        inside.give_up(position);
+        state.count += 1;
+        state.is_handing_over = true;
+        state.give_up(position);
         let mut received = None;
         for _ in 0..=position {
-            received = inside.frames.pop_front();
-            inside.bytes -= received.as_ref().map_or(0, |sent| sent.frame.len());
+            received = state.frames.pop_front();
+            state.bytes -= received.as_ref().map_or(0, |sent| sent.frame.len());
         }
-        drop(inside);
+        drop(state);
         self.received.notify_one();
         received
     }
@@ -113,11 +113,11 @@ impl SendWindow {
     /// Returns true if a frame under this node's id, which is not in the window, is forged by its
     /// numbers.
     pub(crate) fn is_forged(&self, first: u64, events: u32) -> bool {
-        let inside = self.lock();
+        let state = self.lock();
         let end = first.saturating_add(u64::from(events));
         let is_late = |numbers: &Range<u64>| numbers.start <= first && end <= numbers.end;
         // The numbers were never used, or are those of another frame.
-        end > inside.numbered.max(1) || events > 0 && !inside.late.iter().any(is_late)
+        end > state.numbered.max(1) || events > 0 && !state.late.iter().any(is_late)
     }
 
     /// Records forged numbers up to `end`.
@@ -134,17 +134,17 @@ impl SendWindow {
         if claimed <= next {
             return next;
         }
-        let mut inside = self.lock();
-        inside.numbered = inside.numbered.max(claimed);
+        let mut state = self.lock();
+        state.numbered = state.numbered.max(claimed);
         claimed
     }
 
     /// The events of the last echo are in the queues.
     pub(crate) fn handed_over(&self) {
-        let mut inside = self.lock();
-        inside.is_handing_over = false;
-        let is_all = inside.are_all_received();
-        drop(inside);
+        let mut state = self.lock();
+        state.is_handing_over = false;
+        let is_all = state.are_all_received();
+        drop(state);
         if is_all {
             self.all_received.notify_waiters();
         }
@@ -159,11 +159,11 @@ impl SendWindow {
             tokio::pin!(all_received);
             all_received.as_mut().enable();
             let count = {
-                let inside = self.lock();
-                if inside.are_all_received() {
+                let state = self.lock();
+                if state.are_all_received() {
                     return;
                 }
-                inside.count
+                state.count
             };
             if timeout(ECHO_TIMEOUT, all_received).await.is_err() && self.lock().count == count {
                 return;
@@ -182,8 +182,8 @@ impl SendWindow {
 
     /// Returns true if a task waits for an echo.
     pub(crate) fn is_awaited(&self) -> bool {
-        let inside = self.lock();
-        inside.waiting > 0 || inside.bytes > WINDOW
+        let state = self.lock();
+        state.waiting > 0 || state.bytes > WINDOW
     }
 
     /// Waits for the next echo.
@@ -193,12 +193,12 @@ impl SendWindow {
 
     /// Empties the window: the connection is new, or an echo does not arrive.
     pub(crate) fn forget(&self) {
-        let mut inside = self.lock();
-        let all = inside.frames.len();
-        inside.give_up(all);
-        inside.frames.clear();
-        inside.bytes = 0;
-        drop(inside);
+        let mut state = self.lock();
+        let all = state.frames.len();
+        state.give_up(all);
+        state.frames.clear();
+        state.bytes = 0;
+        drop(state);
         self.received.notify_one();
         self.all_received.notify_waiters();
     }
@@ -210,7 +210,7 @@ impl SendWindow {
     }
 
     fn lock(&self) -> MutexGuard<'_, WindowState> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
