@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Connection};
+use tidings::{Bus, Connection, Credentials};
 use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::log_capture;
@@ -27,6 +27,12 @@ async fn a_password_is_never_shown() {
     let url = redis.url_as("shop", MARK);
 
     hides("a builder", &format!("{:?}", Bus::builder(&url)));
+    let credentials = || async { Ok::<_, std::io::Error>(Credentials::new("shop", MARK)) };
+    hides("credentials", &format!("{:?}", credentials().await));
+    let other = Bus::builder(&redis.url()).credentials(credentials);
+    hides("a builder", &format!("{other:?}"));
+    let other = Node::start(other).await;
+    hides("a bus", &format!("{:?}", other.bus()));
     let node = Node::start(Bus::builder(&url)).await;
     hides("a bus", &format!("{:?}", node.bus()));
     hides("its health", &format!("{:?}", node.health()));
@@ -50,6 +56,7 @@ async fn a_password_is_never_shown() {
     })
     .await;
     hides("a refusal", &format!("{:?}", node.health()));
+    hides("a refusal", &format!("{:?}", other.health()));
 
     // The search would find it here if it were logged.
     let seen = |words: &'static str| log.wait_for(move |line| line.contains(words));

@@ -109,6 +109,7 @@ pub use shared::value::Shared;
 pub use shared::watch::SharedWatch;
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
+pub use transport::credentials::Credentials;
 pub use transport::tls::Tls;
 
 /// The items that most programs need: the bus and its parts, the derive of events, and serde's

@@ -16,6 +16,7 @@ use crate::keyspace::Keyspace;
 use crate::observe::health::TopologyKind;
 
 pub(crate) mod address;
+pub(crate) mod credentials;
 pub(crate) mod memory;
 pub(crate) mod options;
 mod scheme;

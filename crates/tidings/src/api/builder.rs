@@ -1,6 +1,7 @@
 //! All that is decided before the start.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tidings_codec::Format;
@@ -12,7 +13,7 @@ use crate::bus::start::{Parts, join, lease_task};
 use crate::bus::states::States;
 use crate::connection::connect::connect;
 use crate::connection::heartbeat::Heartbeat;
-use crate::error::failure::Failure;
+use crate::error::failure::{Failure, HandlerError};
 use crate::error::start::StartError;
 use crate::error::subscribe::SubscribeError;
 use crate::handler::key::{EventPayload, ReceiveKey};
@@ -26,6 +27,7 @@ use crate::shared::reconciler;
 use crate::task::FOREVER;
 use crate::task::stage::Stage;
 use crate::transport::address::Address;
+use crate::transport::credentials::{CredentialSource, Credentials};
 use crate::transport::tls::Tls;
 use crate::transport::url;
 
@@ -45,6 +47,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError>
 /// |---|---|
 /// | [`namespace`](Self::namespace) | `default` |
 /// | [`tls`](Self::tls) | who the system trusts, at a `rediss:` address |
+/// | [`credentials`](Self::credentials), [`password_file`](Self::password_file) | those in the address |
 /// | [`format`](Self::format) | [`Format::Json`] |
 /// | [`send_buffer`](Self::send_buffer) | 64 MiB |
 /// | [`send_timeout`](Self::send_timeout) | 30 s |
@@ -76,6 +79,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError>
 pub struct BusBuilder {
     url: String,
     tls: Option<Tls>,
+    credentials: Option<CredentialSource>,
     namespace: String,
     format: Format,
     states: States,
@@ -94,6 +98,7 @@ impl BusBuilder {
         Self {
             url: url.to_owned(),
             tls: None,
+            credentials: None,
             namespace: DEFAULT_NAMESPACE.to_owned(),
             format: Format::default(),
             states: States::default(),
@@ -128,6 +133,48 @@ impl BusBuilder {
     pub fn tls(self, tls: Tls) -> Self {
         Self {
             tls: Some(tls),
+            ..self
+        }
+    }
+
+    /// Sets a source of the user and the password, for credentials that change: cloud tokens,
+    /// rotated passwords. It is asked before each connection to Redis (the bus has two), so a
+    /// source whose answer is expensive should cache it. A connection that is up keeps its login.
+    ///
+    /// The address must not have a password then; its user counts where the source names none.
+    /// Sentinels keep their credentials in the address, and `memory:` needs none. This replaces
+    /// [`password_file`](Self::password_file), as that replaces this.
+    ///
+    /// A source that fails, panics or takes longer than 5 s is asked again at the next attempt to
+    /// connect. A password that Redis rejects ends the start; a bus that was connected before asks
+    /// the source again. Errors and logs show what the source fails with, never what it returns.
+    ///
+    /// ```
+    /// use tidings::{Bus, Credentials};
+    /// # async fn token() -> Result<String, std::io::Error> { Ok(String::new()) }
+    ///
+    /// let builder = Bus::builder("rediss://cache.example:6380")
+    ///     .credentials(|| async { Ok::<_, std::io::Error>(Credentials::new("shop", token().await?)) });
+    /// # let _ = builder;
+    /// ```
+    pub fn credentials<S, A, E>(self, source: S) -> Self
+    where
+        S: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<HandlerError>,
+    {
+        Self {
+            credentials: Some(CredentialSource::new(source)),
+            ..self
+        }
+    }
+
+    /// Reads the password from this file before each connection to Redis, without the line break at
+    /// its end. The user is that of the address. All else is as with
+    /// [`credentials`](Self::credentials).
+    pub fn password_file(self, path: impl Into<PathBuf>) -> Self {
+        Self {
+            credentials: Some(CredentialSource::of_file(path.into())),
             ..self
         }
     }
@@ -334,7 +381,8 @@ impl BusBuilder {
                 namespace: self.namespace.clone(),
                 source,
             })?;
-        let transport = url::parse(&self.url, self.tls.as_ref(), &namespace).map_err(|source| {
+        let transport = url::parse(&self.url, self.tls.as_ref(), self.credentials, &namespace);
+        let transport = transport.map_err(|source| {
             let url = Address::shown(&self.url);
             StartError::Url { url, source }
         })?;

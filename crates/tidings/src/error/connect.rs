@@ -84,6 +84,13 @@ pub enum ConnectError {
         /// Whether trying again cannot help.
         is_final: bool,
     },
+    /// The source of the credentials failed: a closure given to
+    /// [`BusBuilder::credentials`](crate::BusBuilder::credentials), or a password file.
+    #[error("cannot get the credentials")]
+    Credentials {
+        /// The error of the source.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The server is a replica: what is published there does not reach everybody.
     #[error("the server is a {}, not a master", Escaped(.role))]
     Role {

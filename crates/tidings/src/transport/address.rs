@@ -51,12 +51,20 @@ pub(crate) enum Address {
     },
 }
 
+/// What the builder was given besides the address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given<'a> {
+    pub(crate) tls: Option<&'a Tls>,
+    /// The password comes from elsewhere.
+    pub(crate) has_credentials: bool,
+}
+
 impl Address {
     /// Parses an address, ignoring white space around it: secrets and files often end with a newline.
-    pub(crate) fn parse(text: &str, tls: Option<&Tls>) -> Result<Self, UrlError> {
+    pub(crate) fn parse(text: &str, given: Given<'_>) -> Result<Self, UrlError> {
         let text = trimmed(text);
         let (scheme, rest) = Scheme::take_from(text)?;
-        if tls.is_some() && scheme.is_open() {
+        if given.tls.is_some() && scheme.is_open() {
             // Secrets must not be sent unencrypted.
             let reason = "TLS options are given, but the address is without TLS";
             return Err(UrlError::Malformed {
@@ -68,9 +76,9 @@ impl Address {
         }
         match scheme.kind {
             Kind::Memory => memory(scheme, rest),
-            Kind::Server => server(scheme, rest, tls),
-            Kind::Socket => socket(scheme, rest),
-            Kind::Sentinels => sentinels(scheme, rest, tls),
+            Kind::Server => server(scheme, rest, given),
+            Kind::Socket => socket(scheme, rest, given),
+            Kind::Sentinels => sentinels(scheme, rest, given),
         }
     }
 
@@ -84,7 +92,10 @@ impl Address {
 
     /// The address without secrets, for errors and logs: only its scheme if it cannot be parsed.
     pub(crate) fn shown(text: &str) -> String {
-        match (Self::parse(text, None), Scheme::take_from(trimmed(text))) {
+        match (
+            Self::parse(text, Given::default()),
+            Scheme::take_from(trimmed(text)),
+        ) {
             (Ok(address), _) => address.to_string(),
             (Err(_), Ok((scheme, rest))) => scheme.shown(rest),
             (Err(_), Err(_)) => "…".to_owned(),
@@ -138,7 +149,7 @@ fn memory(scheme: Scheme, name: &str) -> Result<Address, UrlError> {
     Ok(Address::Memory(name.to_owned()))
 }
 
-fn server(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address, UrlError> {
+fn server(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlError> {
     let malformed = |reason: String| scheme.malformed(&reason);
     let parts = Parts::of(rest).map_err(malformed)?;
     // Most likely it belongs to a password, not to an option.
@@ -151,7 +162,7 @@ fn server(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address, Ur
         "" => None,
         number => Some(database(number).map_err(malformed)?),
     };
-    let tls = secured(scheme, given, &mut options)?;
+    let tls = secured(scheme, given.tls, &mut options)?;
     let as_option = options.take("db").map(|number| database(&number));
     let number = match (in_path, as_option.transpose().map_err(malformed)?) {
         (Some(one), Some(other)) if one != other => {
@@ -160,12 +171,12 @@ fn server(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address, Ur
         }
         (number, other) => number.or(other).unwrap_or(0),
     };
-    let login = parts.login().map_err(malformed)?.set_db(number);
+    let login = parts.login(given).map_err(malformed)?.set_db(number);
     end(options).map_err(malformed)?;
     Ok(Address::Server { at, login, tls })
 }
 
-fn socket(scheme: Scheme, rest: &str) -> Result<Address, UrlError> {
+fn socket(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlError> {
     let malformed = |reason: String| scheme.malformed(&reason);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     if !path.starts_with('/') {
@@ -178,14 +189,18 @@ fn socket(scheme: Scheme, rest: &str) -> Result<Address, UrlError> {
     let mut options = options(query).map_err(malformed)?;
     let (user, password) = (options.take("user"), options.take("pass"));
     let number = options.take("db").map_or(Ok(0), |number| database(&number));
-    let login = login(user.unwrap_or_default(), password.unwrap_or_default());
+    let login = login(
+        user.unwrap_or_default(),
+        password.unwrap_or_default(),
+        given.has_credentials,
+    );
     let login = login.and_then(|login| Ok(login.set_db(number?)));
     let login = login.map_err(malformed)?;
     end(options).map_err(malformed)?;
     Ok(Address::Socket { path, login })
 }
 
-fn sentinels(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address, UrlError> {
+fn sentinels(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlError> {
     let malformed = |reason: String| scheme.malformed(&reason);
     let parts = Parts::of(rest).map_err(malformed)?;
     let master = parts.path.strip_prefix('/').unwrap_or_default();
@@ -214,19 +229,19 @@ fn sentinels(scheme: Scheme, rest: &str, given: Option<&Tls>) -> Result<Address,
     let sentinels = sentinels.collect::<Result<_, _>>()?;
     let master = plain(master, &[]).map_err(malformed)?;
     let mut options = parts.options().map_err(malformed)?;
-    let tls = secured(scheme, given, &mut options)?;
+    let tls = secured(scheme, given.tls, &mut options)?;
     let number = options.take("db").map_or(Ok(0), |number| database(&number));
     let own = (
         options.take("sentinel_user").unwrap_or_default(),
         options.take("sentinel_password").unwrap_or_default(),
     );
-    let login_of_servers = parts.login().map_err(malformed)?;
+    let login_of_servers = parts.login(given).map_err(malformed)?;
     end(options).map_err(malformed)?;
     Ok(Address::Sentinels {
         sentinels,
         master,
         login: login_of_servers.set_db(number.map_err(malformed)?),
-        sentinel_login: login(own.0, own.1).map_err(malformed)?,
+        sentinel_login: login(own.0, own.1, false).map_err(malformed)?,
         tls,
     })
 }
@@ -262,9 +277,9 @@ impl<'a> Parts<'a> {
         })
     }
 
-    fn login(&self) -> Result<RedisConnectionInfo, String> {
+    fn login(&self, given: Given<'_>) -> Result<RedisConnectionInfo, String> {
         let (user, password) = self.login.split_once(':').unwrap_or((self.login, ""));
-        login(decoded(user)?, decoded(password)?)
+        login(decoded(user)?, decoded(password)?, given.has_credentials)
     }
 
     fn options(&self) -> Result<Options, String> {
@@ -295,9 +310,20 @@ fn secured(
 }
 
 /// Rejects a user without a password: it would not be sent, and is usually a password without its
-/// colon.
-fn login(user: String, password: String) -> Result<RedisConnectionInfo, String> {
-    if password.is_empty() && !matches!(&*user, "" | "default") {
+/// colon. With credentials from elsewhere, rejects a password.
+fn login(
+    user: String,
+    password: String,
+    has_credentials: bool,
+) -> Result<RedisConnectionInfo, String> {
+    if has_credentials && !password.is_empty() {
+        return Err(
+            "it has a password, and the builder has `credentials` or a `password_file`: remove \
+             one of them"
+                .to_owned(),
+        );
+    }
+    if !has_credentials && password.is_empty() && !matches!(&*user, "" | "default") {
         return Err(
             "it has a user and no password (a password alone is written with a colon before it, \
              and a user that needs none with any password)"
@@ -422,7 +448,7 @@ mod tests {
             #[cfg(feature = "tls")]
             ("valkeys://h:7000?ca=/ca.pem", "rediss://h:7000"),
         ] {
-            let address = Address::parse(text, None).map(|address| address.to_string());
+            let address = Address::parse(text, Given::default()).map(|address| address.to_string());
             assert_eq!(address.ok().as_deref(), Some(expected), "{text}");
             assert_eq!(Address::shown(text), expected);
         }
@@ -444,7 +470,7 @@ mod tests {
             ("redis+sentinel://u:p%26@h/m?db=3", Some("u"), Some("p&"), 3),
             ("unix:///s?db=3&user=u&pass=p%26", Some("u"), Some("p&"), 3),
         ] {
-            let address = Address::parse(text, None).unwrap();
+            let address = Address::parse(text, Given::default()).unwrap();
             let (Address::Server { login, .. }
             | Address::Socket { login, .. }
             | Address::Sentinels { login, .. }) = address
@@ -458,7 +484,11 @@ mod tests {
 
     #[test]
     fn the_error_of_a_bad_address_says_what_is_wrong() {
-        let error = |text| Address::parse(text, None).unwrap_err().to_string();
+        let error = |text| {
+            Address::parse(text, Given::default())
+                .unwrap_err()
+                .to_string()
+        };
         for (text, reason) in [
             ("localhost", "write `redis://host:port`"),
             ("localhost:7000", "write `redis://host:port`"),
@@ -581,7 +611,7 @@ mod tests {
             after in "[a-z0-9:@/?#&=,;.%\\[\\] ]{0,12}",
         ) {
             let text = format!("{before}HUSH-HUSH{after}");
-            if let Err(error) = Address::parse(&text, None) {
+            if let Err(error) = Address::parse(&text, Given::default()) {
                 let printed = format!("{error} {error:?}");
                 proptest::prop_assert!(!printed.contains("HUSH"));
                 proptest::prop_assert!(!Address::shown(&text).contains("HUSH"));

@@ -38,6 +38,7 @@ use crate::keyspace::commands::{Driver, commands, with_places};
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 use crate::redis_error::words;
+use crate::transport::credentials::CredentialSource;
 use crate::transport::server::keepalive::Keepalive;
 use crate::transport::server::redis_connection::{Access, RedisConnection, Setup};
 use crate::transport::server::role::{Role, ask_role, hello, shortcoming};
@@ -73,6 +74,14 @@ impl Server {
             access: Access::new(settings, tls, permissions).of_masters(),
             has_warned: Arc::default(),
             channel: namespace.channel_in(settings.db()),
+        }
+    }
+
+    /// Asks this source for the user and the password at each connect, if there is one.
+    pub(crate) fn with_credentials(self, credentials: Option<CredentialSource>) -> Self {
+        Self {
+            access: self.access.with_credentials(credentials),
+            ..self
         }
     }
 
@@ -138,7 +147,7 @@ impl Server {
         let _: Value = line
             .ask(doing, async |line| subscribe.query_async(line).await)
             .await?
-            .map_err(|error| self.access.explain(doing, &error))?;
+            .map_err(|error| line.access.explain(doing, &error))?;
         let place = Place {
             server: self.clone(),
             at: at.clone(),
@@ -177,7 +186,11 @@ impl Server {
                  (`+role` allows it)"
             );
         }
-        Ok(self.sending_over(line.connection, (line.driver, line.trail), hides_role))
+        let server = Self {
+            access: line.access,
+            ..self.clone()
+        };
+        Ok(server.sending_over(line.connection, (line.driver, line.trail), hides_role))
     }
 
     /// Warns once about a server that is too old.

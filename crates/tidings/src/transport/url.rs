@@ -9,7 +9,8 @@ use crate::error::connect::UrlError;
 use crate::error::start::StartError;
 use crate::namespace::Namespace;
 use crate::transport::Transport;
-use crate::transport::address::Address;
+use crate::transport::address::{Address, Given};
+use crate::transport::credentials::CredentialSource;
 use crate::transport::memory::Memory;
 use crate::transport::sentinel::Sentinel;
 use crate::transport::server::Server;
@@ -41,9 +42,14 @@ pub(crate) fn from_environment() -> Result<String, StartError> {
 pub(crate) fn parse(
     url: &str,
     tls: Option<&Tls>,
+    credentials: Option<CredentialSource>,
     namespace: &Namespace,
 ) -> Result<Arc<dyn Transport>, UrlError> {
-    let parsed = Address::parse(url, tls)?;
+    let given = Given {
+        tls,
+        has_credentials: credentials.is_some(),
+    };
+    let parsed = Address::parse(url, given)?;
     if parsed.wants_tls() && !IS_BUILT {
         return Err(UrlError::Feature {
             what: "TLS",
@@ -57,14 +63,14 @@ pub(crate) fn parse(
             let at = ConnectionAddr::Tcp(at.0, at.1);
             found(
                 Standalone { at, address },
-                Server::new(&login, tls, namespace),
+                Server::new(&login, tls, namespace).with_credentials(credentials),
             )
         }
         Address::Socket { path, login } => {
             let at = ConnectionAddr::Unix(path);
             found(
                 Standalone { at, address },
-                Server::new(&login, None, namespace),
+                Server::new(&login, None, namespace).with_credentials(credentials),
             )
         }
         Address::Sentinels {
@@ -75,6 +81,7 @@ pub(crate) fn parse(
             tls,
         } => {
             let server = Server::new(&login, tls.clone(), namespace);
+            let server = server.with_credentials(credentials);
             let sentinel = Sentinel::new(
                 address,
                 sentinels,

@@ -19,6 +19,7 @@ use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
 use crate::keyspace::commands::Driver;
 use crate::redis_error::words;
+use crate::transport::credentials::CredentialSource;
 use crate::transport::server::role::{Role, ask_role, hello};
 use crate::transport::server::socket::{self, Allowance, Endpoint, Metered, Socket};
 use crate::transport::server::tcp::Readiness;
@@ -40,6 +41,8 @@ const MAX_SHOWN: usize = 400;
 pub(crate) struct Access {
     settings: RedisConnectionInfo,
     tls: Option<Tls>,
+    /// Asked at each connect, where the address has no password.
+    credentials: Option<CredentialSource>,
     pub(crate) needs: Arc<Needs>,
     /// True if a connection succeeded before, so that TLS or its absence was right.
     has_worked: Arc<AtomicBool>,
@@ -83,6 +86,8 @@ pub(crate) struct RedisConnection {
     pub(crate) role: Role,
     /// The version of the server, if it reports it and a master is wanted.
     pub(crate) version: Option<String>,
+    /// With the credentials of this connection.
+    pub(crate) access: Access,
 }
 
 impl Access {
@@ -91,23 +96,11 @@ impl Access {
         tls: Option<Tls>,
         permissions: Permissions,
     ) -> Self {
-        // Only RESP3 allows pushes and replies on one connection.
-        let settings = settings.clone().set_protocol(ProtocolVersion::RESP3);
-        // Without a password no user is sent, and the user may be a misplaced password.
-        let user = settings
-            .username()
-            .filter(|_| settings.password().is_some());
-        let user = user.unwrap_or("default").to_owned();
-        let settings = if user == "default" {
-            settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"))
-        } else {
-            // Other users mostly have few permissions, and no rule of all versions allows CLIENT
-            // SETINFO: each connection would add a denial to the server's ACL LOG.
-            settings.set_skip_set_lib_name()
-        };
+        let (settings, user) = login_settings(settings.clone());
         Self {
             settings,
             tls,
+            credentials: None,
             needs: Arc::new(Needs { user, permissions }),
             has_worked: Arc::default(),
             wants_master: false,
@@ -115,6 +108,41 @@ impl Access {
             wants_sentinel_of: None,
             step: STEP,
         }
+    }
+
+    /// The user and the password come from this source, if there is one.
+    pub(crate) fn with_credentials(mut self, credentials: Option<CredentialSource>) -> Self {
+        if credentials.is_some() {
+            self.login_cure = "check the user and the password that `credentials` or \
+                               `password_file` of the builder provides";
+        }
+        Self {
+            credentials,
+            ..self
+        }
+    }
+
+    /// This, with the credentials for one connection.
+    async fn logged_in(&self) -> Result<Self, ConnectError> {
+        let Some(source) = &self.credentials else {
+            return Ok(self.clone());
+        };
+        let credentials = self
+            .in_time("asking for the credentials", source.ask())
+            .await?;
+        let mut login = RedisConnectionInfo::default()
+            .set_db(self.settings.db())
+            .set_password(credentials.password);
+        if let Some(user) = credentials.user.as_deref().or(self.settings.username()) {
+            login = login.set_username(user);
+        }
+        let (settings, user) = login_settings(login);
+        let permissions = self.needs.permissions.clone();
+        Ok(Self {
+            settings,
+            needs: Arc::new(Needs { user, permissions }),
+            ..self.clone()
+        })
     }
 
     /// The scheme of an address with this access.
@@ -156,6 +184,7 @@ impl Access {
         doing: &'static str,
         setup: Setup,
     ) -> Result<RedisConnection, ConnectError> {
+        let access = self.logged_in().await?;
         let endpoints = if let Some(peer) = peer {
             vec![Endpoint::Tcp(peer)]
         } else {
@@ -163,7 +192,7 @@ impl Access {
             let found = found.map_err(|source| ConnectError::Io { doing, source });
             self.in_time(doing, found).await?
         };
-        self.open_first(endpoints, at, doing, &setup).await
+        access.open_first(endpoints, at, doing, &setup).await
     }
 
     async fn open_first(
@@ -218,6 +247,7 @@ impl Access {
             peer,
             role: Role::Hidden,
             version: None,
+            access: self.clone(),
         };
         if self.wants_master {
             // An error here is ignored: ROLE fails in the same way.
@@ -322,6 +352,8 @@ impl Access {
         let is_denied = says("NOPERM") || says("no permissions");
         let is_no_database = says("DB index");
         let is_wrong = says("WRONGPASS") || says("NOAUTH");
+        // The next answer of the source may be right: passwords are rotated.
+        let may_change = self.credentials.is_some() && self.has_worked.load(Ordering::Relaxed);
         let is_of_sentinel = self.wants_sentinel_of.is_some();
         let is_no_sentinel = is_of_sentinel && says("unknown command") && says("SENTINEL");
         let is_unknown = is_of_sentinel && says(NO_SUCH_MASTER);
@@ -351,7 +383,7 @@ impl Access {
             words,
             cure,
             is_final: is_denied
-                || is_wrong
+                || (is_wrong && !may_change)
                 || is_protected
                 || is_no_database
                 || is_no_sentinel
@@ -411,6 +443,25 @@ impl RedisConnection {
     }
 }
 
+/// The settings of a connection with this login, and the name of the user.
+fn login_settings(login: RedisConnectionInfo) -> (RedisConnectionInfo, String) {
+    // Only RESP3 allows pushes and replies on one connection.
+    let settings = login.set_protocol(ProtocolVersion::RESP3);
+    // Without a password no user is sent, and the user may be a misplaced password.
+    let user = settings
+        .username()
+        .filter(|_| settings.password().is_some());
+    let user = user.unwrap_or("default").to_owned();
+    let settings = if user == "default" {
+        settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"))
+    } else {
+        // Other users mostly have few permissions, and no rule of all versions allows CLIENT
+        // SETINFO: each connection would add a denial to the server's ACL LOG.
+        settings.set_skip_set_lib_name()
+    };
+    (settings, user)
+}
+
 /// Chooses the error to report of all addresses of a server: a final one, or else an answer of a
 /// server, or else the first.
 fn most_informative(errors: Vec<ConnectError>) -> Option<ConnectError> {
@@ -423,12 +474,15 @@ fn most_informative(errors: Vec<ConnectError>) -> Option<ConnectError> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use socket2::{Domain, Socket, Type};
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::Instant;
 
     use super::*;
+    use crate::error::report;
 
     fn access(url: &str) -> Access {
         let info = redis::IntoConnectionInfo::into_connection_info(url).unwrap();
@@ -559,6 +613,20 @@ mod tests {
         let line = open(&[silent, master]).await.unwrap();
         assert_eq!(line.peer, Some(master));
         assert!(began.elapsed() < Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_of_credentials_that_hangs_has_the_time_of_a_step() {
+        let source = CredentialSource::new(pending::<Result<_, io::Error>>);
+        let access = access("redis://h").with_credentials(Some(source));
+        let at = ConnectionAddr::Tcp("h".to_owned(), 6_379);
+        let began = Instant::now();
+        let opened = access.open(&at, None, "connecting", Setup::default()).await;
+        assert_eq!(
+            report(&opened.err().unwrap()).to_string(),
+            "asking for the credentials: timed out"
+        );
+        assert_eq!(began.elapsed().as_secs(), STEP.as_secs());
     }
 
     #[tokio::test]

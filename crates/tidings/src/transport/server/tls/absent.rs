@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn a_build_without_tls_names_the_feature() {
         let namespace = Namespace::parse("shop").unwrap();
-        let error = parse("rediss://h", None, &namespace).unwrap_err();
+        let error = parse("rediss://h", None, None, &namespace).unwrap_err();
         assert_eq!(
             error.to_string(),
             "TLS needs the feature `tls` of the crate tidings, which this build is without"
