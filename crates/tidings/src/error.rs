@@ -18,7 +18,7 @@ use std::fmt;
 
 use tidings_codec::Escaped;
 
-/// An error and its causes in one line, for people: what could break the line is
+/// Prints an error and its causes in one line. Characters that could break the line are
 /// [escaped](tidings_codec::Escaped).
 ///
 /// ```
@@ -47,8 +47,7 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-/// These errors often leave `main` by `?`, and what Rust prints then is their debug form: let it
-/// be what a person wants to read.
+/// Prints errors that often leave `main` by `?` as their report: Rust prints their debug form then.
 macro_rules! debug_as_report {
     ($($error:ty)*) => { $(
         impl fmt::Debug for $error {
@@ -61,10 +60,10 @@ macro_rules! debug_as_report {
 
 pub(crate) use debug_as_report;
 
-/// How many characters of foreign text are shown.
+/// The number of characters of untrusted text that are shown.
 const SHOWN: usize = 64;
 
-/// The text, or its beginning: another program wrote it, at any length.
+/// The text or its beginning: untrusted text may have any length.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN).collect();
     if shown.len() < text.len() {

@@ -1,4 +1,4 @@
-//! All that is decided before the start.
+//! The builder of a bus.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,27 +31,27 @@ use crate::transport::credentials::{CredentialSource, Credentials};
 use crate::transport::tls::Tls;
 use crate::transport::url;
 
-/// A shorter interval between probes would find a busy machine dead.
+/// The shortest heartbeat interval. With a shorter one, a busy machine would count as dead.
 const SHORTEST_PROBE: Duration = Duration::from_millis(100);
 
-/// Checks that come faster would be a load, and find nothing that notices do not.
+/// The shortest refresh interval. More frequent checks would only add load.
 const SHORTEST_CHECK: Duration = Duration::from_secs(1);
-/// A shorter lease would take a busy machine for a dead one.
+/// The shortest lease. With a shorter one, a busy machine would count as dead.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError> + Send>;
 
-/// A bus before its start. [`Bus::builder`] makes one.
+/// Options of a bus that is not started yet, from [`Bus::builder`].
 ///
 /// | | default |
 /// |---|---|
 /// | [`namespace`](Self::namespace) | `default` |
-/// | [`tls`](Self::tls) | who the system trusts, at a `rediss:` address |
+/// | [`tls`](Self::tls) | the certificates that the system trusts, at a `rediss:` address |
 /// | [`credentials`](Self::credentials), [`password_file`](Self::password_file) | those in the address |
 /// | [`format`](Self::format) | [`Format::Json`] |
 /// | [`send_buffer`](Self::send_buffer) | 64 MiB |
 /// | [`send_timeout`](Self::send_timeout) | 30 s |
-/// | [`volatile`](Self::volatile) | no: sends wait for a Redis that is away |
+/// | [`volatile`](Self::volatile) | no: sends wait for a Redis that is unreachable |
 /// | [`start_timeout`](Self::start_timeout) | 10 s |
 /// | [`wait_for_redis`](Self::wait_for_redis) | no: a start that takes longer fails |
 /// | [`heartbeat_interval`](Self::heartbeat_interval) | 5 s |
@@ -117,9 +117,9 @@ impl BusBuilder {
         }
     }
 
-    /// The namespace: buses receive each other's events within one. It is part of the channel's
-    /// name, `tidings:{namespace}`, and of every key. Two databases of one Redis are apart, too: the
-    /// channel of database 3 is `tidings:{namespace}/3`.
+    /// Sets the namespace: only buses of the same namespace receive each other's events. It is part
+    /// of the channel's name, `tidings:{namespace}`, and of every key. Two databases of one Redis are
+    /// separate, too: the channel of database 3 is `tidings:{namespace}/3`.
     pub fn namespace(self, namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -127,9 +127,9 @@ impl BusBuilder {
         }
     }
 
-    /// How to agree on TLS with a server at a `rediss:` address, where what the system trusts is
-    /// not enough. With a `redis:` address, which is not secret, the start fails; `memory:` and
-    /// `unix:` leave this machine as little as before.
+    /// Sets the TLS options of a `rediss:` address, such as certificates that the system does not
+    /// trust. With a `redis:` address, which is not encrypted, the start fails. `memory:` and `unix:`
+    /// ignore them.
     pub fn tls(self, tls: Tls) -> Self {
         Self {
             tls: Some(tls),
@@ -179,29 +179,28 @@ impl BusBuilder {
         }
     }
 
-    /// How this bus writes. Every bus reads both formats, whatever it writes.
+    /// Sets the format in which this bus sends. Every bus reads both formats.
     pub fn format(self, format: Format) -> Self {
         Self { format, ..self }
     }
 
-    /// Gives handlers a thing of the application's: they take it as `State<T>`, a clone for each
-    /// call. One per type; a second one of the same type replaces the first.
+    /// Adds state of the application, which handlers take as `State<T>`: each call gets a clone. A
+    /// second state of the same type replaces the first.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.states.insert(state);
         self
     }
 
-    /// Hears of each failure: a frame that cannot be read, a payload of the wrong type, a handler
-    /// that failed. [`report`](crate::report) says it with its causes. Without a hook they are
-    /// logged with `tracing`, and seen where the program has a subscriber for that. A second hook
-    /// replaces the first. Up to 1,024 failures wait for the hook; what comes faster is counted and
-    /// reported as [`Failure::Suppressed`].
+    /// Calls `hook` with each failure: a frame that cannot be read, a payload of the wrong type, a
+    /// handler that failed. [`report`](crate::report) prints it with its causes. Without a hook
+    /// failures are logged with `tracing`. A second hook replaces the first. Up to 1,024 failures
+    /// wait for the hook; further ones are counted and reported as [`Failure::Suppressed`].
     pub fn on_failure(mut self, hook: impl Fn(Failure) + Send + Sync + 'static) -> Self {
         self.failure_hook = Some(Box::new(hook));
         self
     }
 
-    /// As [`Bus::on`], from the very start: no event can come before the handler is there.
+    /// Registers a handler as [`Bus::on`] does, before the bus receives its first event.
     pub fn on<K, P, Args, H>(self, event: K, handler: H) -> Self
     where
         K: ReceiveKey<P>,
@@ -212,7 +211,7 @@ impl BusBuilder {
         self.on_with(event, HandlerOptions::default(), handler)
     }
 
-    /// As [`Bus::on_with`], from the very start.
+    /// Registers a handler as [`Bus::on_with`] does, before the bus receives its first event.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a key is a name, and is given as one"
@@ -228,7 +227,7 @@ impl BusBuilder {
         self.register(move |bus| bus.register(wanted, handling, handler, false))
     }
 
-    /// As [`Bus::subscribe`], from the very start.
+    /// Registers a handler as [`Bus::subscribe`] does, before the bus receives its first event.
     pub fn subscribe<P, Args, H>(self, handler: H) -> Self
     where
         P: EventPayload,
@@ -238,7 +237,7 @@ impl BusBuilder {
         self.register(move |bus| bus.subscribe(handler))
     }
 
-    /// As [`Bus::on_gap`], from the very start.
+    /// Registers a handler as [`Bus::on_gap`] does, before the bus receives its first event.
     pub fn on_gap<Args, H>(self, handler: H) -> Self
     where
         Args: 'static,
@@ -247,8 +246,8 @@ impl BusBuilder {
         self.register(move |bus| bus.on_gap(handler))
     }
 
-    /// Whether to register the functions that are marked `#[tidings::on]`. The default is `true`;
-    /// with `false` only handlers that are registered explicitly receive events.
+    /// Sets whether functions marked `#[tidings::on]` are registered. With `false`, only handlers
+    /// that are registered explicitly receive events.
     pub fn auto_register(self, auto_register: bool) -> Self {
         Self {
             auto_register,
@@ -256,31 +255,31 @@ impl BusBuilder {
         }
     }
 
-    /// How many bytes of events may wait for Redis. When it is full, `feed` and the sends wait for
-    /// room, for as long as [`send_timeout`](Self::send_timeout), and then fail. While Redis is
-    /// there, `feed` leaves it at 4 MiB of this, so that no event is late for its sake.
+    /// Sets the size of the outgoing queue in bytes. When it is full, `feed` and the sends wait for
+    /// room, up to [`send_timeout`](Self::send_timeout), and then fail. While Redis is reachable,
+    /// `feed` fills at most 4 MiB of it, so that other events are not delayed.
     pub fn send_buffer(mut self, bytes: usize) -> Self {
-        // A queue of nothing takes one event at a time.
+        // A queue of one byte takes one event at a time.
         self.sending.limit = bytes.max(1);
         self
     }
 
-    /// How long an event may wait for Redis before it is given up: one that was handed to Redis and
-    /// not answered then is [`Unknown`](crate::Unconfirmed::Unknown). One that has to wait for room in the
-    /// [`send_buffer`](Self::send_buffer) first may do that for as long, too.
+    /// Sets the time after which a waiting event is given up. An event that was sent and not
+    /// answered by then is [`Unknown`](crate::Unconfirmed::Unknown). An event that first waits for
+    /// room in the [`send_buffer`](Self::send_buffer) may wait that long there, too.
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
         self.sending.timeout = timeout.min(FOREVER);
         self
     }
 
-    /// Sends fail at once while Redis is away, instead of waiting for it. What is on its way when the
-    /// connection is lost ends then, too, as [`Unknown`](crate::Unconfirmed::Unknown).
+    /// Lets sends fail at once while Redis is unreachable, instead of waiting for it. Events under
+    /// way when the connection is lost end as [`Unknown`](crate::Unconfirmed::Unknown).
     pub fn volatile(mut self) -> Self {
         self.sending.is_volatile = true;
         self
     }
 
-    /// How long the start may take before it fails. Replaces
+    /// Sets the time after which the start fails. This replaces
     /// [`wait_for_redis`](Self::wait_for_redis), as that replaces this.
     pub fn start_timeout(self, timeout: Duration) -> Self {
         Self {
@@ -289,8 +288,8 @@ impl BusBuilder {
         }
     }
 
-    /// Keeps trying to start while Redis is down, instead of failing after a time. The first attempt
-    /// that fails is logged as a warning, and then one every 30 s.
+    /// Lets the start wait for Redis without a limit. The first failed attempt is logged as a
+    /// warning, and then one every 30 s.
     pub fn wait_for_redis(self) -> Self {
         Self {
             start_timeout: None,
@@ -298,11 +297,10 @@ impl BusBuilder {
         }
     }
 
-    /// How soon a dead connection is noticed that no error shows: when nothing was heard for this
-    /// long, the bus sends itself a sign of life, and when that does not come back within this time
-    /// either, it connects anew. So a connection is deaf for twice this at most. It is also how long
-    /// Redis may take to answer, and how often the server is asked whether it still is the master.
-    /// At least 100 ms.
+    /// Sets the interval of heartbeats, at least 100 ms. When a bus has received nothing for this
+    /// long, it sends itself a heartbeat; if that does not come back within this time, it reconnects.
+    /// So a dead connection is detected within twice this time. It is also the time that Redis has to
+    /// answer, and the interval at which the server is asked whether it is still the master.
     pub fn heartbeat_interval(self, interval: Duration) -> Self {
         Self {
             heartbeat_interval: interval.clamp(SHORTEST_PROBE, FOREVER),
@@ -310,9 +308,9 @@ impl BusBuilder {
         }
     }
 
-    /// How often what is here of shared values is compared with Redis when nothing was announced:
-    /// that finds what was written without a word, or was gone when its time was up. Chance makes it
-    /// up to a fifth more or less. At least 1 s.
+    /// Sets the interval at which shared values are compared with Redis, at least 1 s and with ±20 %
+    /// jitter. The comparison finds values that were written without a notification, and values that
+    /// expired.
     pub fn refresh_interval(self, interval: Duration) -> Self {
         Self {
             refresh_interval: interval.clamp(SHORTEST_CHECK, FOREVER),
@@ -320,54 +318,54 @@ impl BusBuilder {
         }
     }
 
-    /// What this bus is called among the [members](Bus::members), for people: the program's name,
-    /// where nobody says otherwise. Several may be called the same. Of this and of the
-    /// [`version`](Self::version), the first 128 bytes count.
+    /// Sets the name of this bus among the [members](Bus::members), for people. It need not be
+    /// unique. Of the name and of the [`version`](Self::version), the first 128 bytes are used.
     pub fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.profile.name);
         self
     }
 
-    /// What this bus is for, such as `api`: others can [`send_to_role`](Bus::send_to_role). It obeys
-    /// the rules of event names.
+    /// Sets the role of this bus, such as `api`, for [`send_to_role`](Bus::send_to_role). A role
+    /// follows the rules of event names.
     pub fn role(mut self, role: &str) -> Self {
         self.profile.role = Some(role.to_owned());
         self
     }
 
-    /// Which version of the program this is, for people: `env!("CARGO_PKG_VERSION")`, or a commit.
+    /// Sets the version of the program, for people: `env!("CARGO_PKG_VERSION")`, or a commit.
     pub fn version(mut self, version: &str) -> Self {
         self.profile.version = Some(version.to_owned());
         self
     }
 
-    /// How long others may take this bus for a member without a sign of life. It gives one five
-    /// times as often, so a pause that is shorter than three quarters of the lease is never taken
-    /// for its end, and after a crash the others know within 1.22 leases: the last fifth passes until
-    /// one of them looks, and chance makes that up to a tenth longer. Where Redis itself was silent
-    /// for longer than half a lease, it is a lease and 2 s from the end of the silence. At least 1 s;
-    /// let all buses of a namespace have about the same.
+    /// Sets the time without a renewal after which this bus counts as vanished, at least 1 s. The bus
+    /// renews its lease five times as often, so a pause of less than three quarters of the lease is
+    /// not mistaken for a crash. After a crash the others know within 1.22 leases: up to a fifth of
+    /// a lease, with 10 % jitter, passes until one of them checks. If Redis itself did not answer for
+    /// more than half a lease, it takes a lease and 2 s from then on. All buses of a namespace should
+    /// have about the same lease.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.profile.lease = lease.clamp(SHORTEST_LEASE, FOREVER);
         self
     }
 
-    /// Whether this bus is a [member](Bus::members) of its namespace. The default is `true`. With
-    /// `false` it still receives what is sent to all, but other processes do not see it: neither
-    /// [`send_to`](Bus::send_to) nor a role finds it. It needs no permission to
-    /// [be a member](crate::acl::Permissions::be_member) then, and does not announce its end.
+    /// Sets whether this bus is a [member](Bus::members) of its namespace. With `false`, it still
+    /// receives events that are sent to all, but other processes do not see it: neither
+    /// [`send_to`](Bus::send_to) nor a role reaches it. Then it needs no permission to
+    /// [be a member](crate::acl::Permissions::be_member), and does not announce its end.
     pub fn membership(mut self, is_member: bool) -> Self {
         self.profile.is_member = is_member;
         self
     }
 
-    /// Starts the bus: registers handlers, connects, and returns once Redis confirmed the
+    /// Starts the bus: registers the handlers, connects, and returns once Redis has confirmed the
     /// subscription.
     ///
     /// # Errors
     ///
-    /// When there is no Tokio runtime, the address, the namespace or the role is not valid, a handler
-    /// cannot be registered, Redis cannot be reached in time, or it refuses this process.
+    /// When there is no Tokio runtime, when the address, the namespace or the role is not valid, when
+    /// a handler cannot be registered, and when Redis cannot be reached in time or rejects this
+    /// process.
     ///
     /// # Panics
     ///
@@ -400,7 +398,7 @@ impl BusBuilder {
         let this = (parts.me, &parts.namespace);
         let connected = connect(&*transport, this, self.start_timeout).await?;
         let heartbeat = Heartbeat::new(self.heartbeat_interval);
-        // Before a handler can ask for the members: it waits until it is known whether we are one.
+        // Before a handler can ask for the members: that waits until this bus has joined or failed to.
         let task = lease_task(&bus);
         parts.run(
             &bus,

@@ -339,7 +339,7 @@ impl ReceiveTask {
     fn check_echo(&self, within: Duration) -> Result<(), ConnectError> {
         let echoed = self.receiver.echoed;
         match self.heartbeat.awaited(echoed) {
-            Some(published) if published.elapsed() >= within => Err(ConnectError::Deaf {
+            Some(published) if published.elapsed() >= within => Err(ConnectError::NoEcho {
                 silence: echoed.elapsed(),
             }),
             _ => Ok(()),

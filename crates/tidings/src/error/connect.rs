@@ -6,41 +6,40 @@ use std::time::Duration;
 
 use tidings_codec::Escaped;
 
-/// What is wrong with an address.
+/// The error of an address that is not valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It has no scheme that a bus knows. What it has instead is not shown, as it may be a part of
-    /// a password.
+    /// The scheme is not known. It is not shown, because it may be a part of a password.
     #[error(
         "it does not begin with one of redis://, rediss://, unix://, redis+sentinel://, \
          rediss+sentinel://, memory:{}",
         Cure(*.hint)
     )]
     Scheme {
-        /// What may have been meant.
+        /// A hint at what may have been meant.
         hint: Option<&'static str>,
     },
-    /// The kind of address is known, and this version cannot use it yet.
+    /// This version does not support this kind of address.
     #[error("{what} is not supported by this version")]
     Unsupported {
-        /// What it would need.
+        /// The part that is not supported.
         what: &'static str,
     },
-    /// It needs a part of tidings that this build does not have.
+    /// The address needs a feature of tidings that this build does not have.
     #[error(
-        "{what} needs the feature `{feature}` of the crate tidings, which this build is without"
+        "{what} needs the feature `{feature}` of the crate tidings, which is off in this build"
     )]
     Feature {
-        /// What it needs.
+        /// The part that needs the feature.
         what: &'static str,
-        /// The feature that brings it.
+        /// The name of the feature.
         feature: &'static str,
     },
-    /// It cannot be taken apart.
+    /// The address cannot be parsed.
     #[error("{}", Escaped(.reason))]
     Malformed {
-        /// Why.
+        /// The reason, and the form that is expected.
         reason: String,
     },
 }
@@ -48,38 +47,38 @@ pub enum UrlError {
 pub(crate) const NODE_OF_CLUSTER: &str =
     "a node of a Redis Cluster, which tidings does not support yet";
 
-/// Why a connection could not be made, or was given up.
+/// The error of a connection that could not be made, or was lost.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nothing answers there, or not in time.
+    /// The connection failed, or timed out.
     #[error("{doing}")]
     Io {
-        /// What the connection was doing.
+        /// The step that failed.
         doing: &'static str,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// Redis answered with an error.
     #[error("{doing}: redis says `{}`{}", Escaped(.words), Cure(.cure.as_deref()))]
     Redis {
-        /// What the connection was doing.
+        /// The step that failed.
         doing: &'static str,
-        /// Redis's words.
+        /// The error of Redis.
         words: String,
-        /// What would cure it, where that is known.
+        /// What to do about it, where that is known.
         cure: Option<String>,
         /// Whether trying again cannot help.
         is_final: bool,
     },
-    /// The two sides do not agree on TLS: a certificate that is not trusted, for example.
+    /// TLS failed, for example for a certificate that is not trusted.
     #[error("{doing}: {}", Escaped(.problem))]
     Tls {
-        /// What the connection was doing.
+        /// The step that failed.
         doing: &'static str,
-        /// What is wrong, and the cure where it is known.
+        /// The problem, and what to do about it where that is known.
         problem: String,
-        /// What TLS or the system says.
+        /// The error of TLS or of the system.
         source: Box<dyn Error + Send + Sync>,
         /// Whether trying again cannot help.
         is_final: bool,
@@ -91,22 +90,22 @@ pub enum ConnectError {
         /// The error of the source.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The server is a replica: what is published there does not reach everybody.
+    /// The server is no master: an event published there does not reach all subscribers.
     #[error("the server is a {}, not a master", Escaped(.role))]
     Role {
-        /// What `ROLE` says.
+        /// The role that the server returned.
         role: String,
     },
-    /// It was connected, and the connection ended.
-    #[error("it ended, and the system does not say why")]
+    /// The connection was closed, and the system has no reason.
+    #[error("the connection was closed without a reason")]
     Lost,
-    /// Redis did not answer what was asked.
+    /// Redis did not answer in time.
     #[error("redis did not answer for {silence:?}")]
     Unanswered {
-        /// For how long.
+        /// The time since its last answer.
         silence: Duration,
     },
-    /// None of the sentinels names a master, or none that can be reached.
+    /// No sentinel names a master, or none that can be reached.
     #[error(
         "no sentinel names a master `{}` that can be reached ({})",
         Escaped(.master),
@@ -115,9 +114,9 @@ pub enum ConnectError {
     Sentinels {
         /// The name of the master.
         master: String,
-        /// What each of the sentinels said.
+        /// The answer of each sentinel.
         said: String,
-        /// Whether trying again cannot help: those that answer refuse this bus.
+        /// Whether trying again cannot help: all sentinels that answer reject this bus.
         is_final: bool,
     },
     /// The server that the sentinels name as the master cannot be used.
@@ -125,7 +124,7 @@ pub enum ConnectError {
     Named {
         /// Its host and port.
         server: String,
-        /// Why it cannot be used.
+        /// The reason.
         source: Box<ConnectError>,
     },
     /// The server is a node of a Redis Cluster.
@@ -134,17 +133,19 @@ pub enum ConnectError {
         NODE_OF_CLUSTER
     )]
     Cluster,
-    /// The sentinels name another master: most of them do, or it says of itself that it is one.
+    /// The sentinels name another master, as a majority, or it confirmed that it is the master.
     #[error("the master is at {} now", Escaped(.to))]
     Moved {
-        /// Where it is.
+        /// The address of the new master.
         to: String,
     },
-    /// What this bus published did not come back to it: it hears nothing, or hears through another
-    /// server than it sends through.
-    #[error("nothing of our own was heard for {silence:?}, although it was published")]
-    Deaf {
-        /// For how long.
+    /// The bus did not receive its own heartbeat: the receiving connection is dead, or is connected
+    /// to another server than the sending one.
+    #[error(
+        "the bus has not received its own events for {silence:?}, although redis accepted them"
+    )]
+    NoEcho {
+        /// The time since it received an own event last.
         silence: Duration,
     },
 }
@@ -157,8 +158,8 @@ impl ConnectError {
         }
     }
 
-    /// Whether trying again cannot help, such as with a wrong password or a certificate that is
-    /// not trusted.
+    /// Returns `true` if trying again cannot help, for example with a wrong password or a certificate
+    /// that is not trusted.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Redis { is_final, .. }

@@ -10,7 +10,7 @@ use crate::error::send_failure::{RUNTIME_ENDED, SendFailure, Unconfirmed};
 
 debug_as_report! { SendError }
 
-/// Why an event was not sent, or may not have been.
+/// The error of a send: the event was not sent, or may not have been.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -20,7 +20,7 @@ pub enum SendError {
     /// The Tokio runtime that the bus was started on has ended, and the bus with it.
     #[error("{RUNTIME_ENDED}")]
     RuntimeEnded,
-    /// The event's name cannot travel.
+    /// The event's name is not valid.
     #[error("`{}` cannot be an event's name", Escaped(.event))]
     Name {
         /// The name.
@@ -37,12 +37,12 @@ pub enum SendError {
         /// The name.
         event: String,
     },
-    /// The payload cannot be written.
+    /// The payload cannot be encoded.
     #[error("cannot encode `{event}`")]
     Encode {
         /// The event's name.
         event: String,
-        /// What serde says, or which limit of the wire it exceeds: 32 levels, 65,536 values.
+        /// The error of serde, or the limit that it exceeds: 32 levels, 65,536 values.
         source: EncodeError,
     },
     /// The payload is larger than a frame may be.
@@ -50,25 +50,25 @@ pub enum SendError {
     TooLarge {
         /// The event's name.
         event: String,
-        /// How large the event is, encoded.
+        /// The size of the encoded event.
         bytes: usize,
-        /// How large a frame may be.
+        /// The largest size of a frame.
         limit: usize,
     },
-    /// Nobody is there to whom it was sent. Nothing was sent.
+    /// No member has this id or role. Nothing was sent.
     #[error("nobody has {}, so `{event}` was not sent", Escaped(.to))]
     Nobody {
         /// The event's name.
         event: String,
-        /// The id or the role that nobody has.
+        /// The id or the role.
         to: String,
     },
-    /// Who has the role is not known. Nothing was sent.
+    /// The members with the role are not known. Nothing was sent.
     #[error("`{event}` was not sent")]
     Members {
         /// The event's name.
         event: String,
-        /// Why that is not known.
+        /// The reason.
         source: MembersError,
     },
     /// The event was certainly not published.
@@ -100,14 +100,14 @@ impl SendError {
         }
     }
 
-    /// Whether the event may have been published all the same. Sending it again could then make
-    /// it be handled twice.
+    /// Returns `true` if the event may have been published. If it is sent again then, it may be
+    /// handled twice.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown { .. })
     }
 }
 
-/// Which of the fed events Redis did not take.
+/// The error of a flush: the fed events that Redis did not acknowledge.
 #[derive(Debug, thiserror::Error)]
 #[error("{} fed events did not surely reach redis", self.count())]
 pub struct FlushError {
@@ -116,7 +116,7 @@ pub struct FlushError {
 }
 
 impl FlushError {
-    /// How many events.
+    /// The number of events.
     pub fn count(&self) -> u64 {
         self.undelivered.len() as u64 + self.more
     }

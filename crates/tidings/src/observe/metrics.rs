@@ -90,7 +90,7 @@ impl Level {
     /// 1 while the bus receives.
     pub(crate) fn of_receiving() -> Self {
         const NAME: &str = "tidings_up";
-        describe_gauge!(NAME, Unit::Count, "buses of this process that hear");
+        describe_gauge!(NAME, Unit::Count, "buses of this process that receive");
         Self::new(::metrics::gauge!(NAME))
     }
 
@@ -157,7 +157,11 @@ impl Frames {
     }
 
     pub(crate) fn received() -> Self {
-        describe_counter!("tidings_frames_received_total", Unit::Count, "frames heard");
+        describe_counter!(
+            "tidings_frames_received_total",
+            Unit::Count,
+            "frames with events that were received"
+        );
         describe_histogram!("tidings_frames_received_bytes", Unit::Bytes, "their sizes");
         describe_histogram!(
             "tidings_frames_received_events",

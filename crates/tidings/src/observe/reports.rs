@@ -61,11 +61,11 @@ impl Reports {
             return;
         };
         if self.failures.is_closed() {
-            // The hook is called no more.
+            // The hook is not called any more.
             tell(None, failure);
         } else {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
-            // It may hold an error of the application's, and that may panic when it is dropped.
+            // The error of the application in it may panic when it is dropped.
             let _ = caught(|| drop(failure));
         }
     }
@@ -119,7 +119,7 @@ impl Reports {
         }
     }
 
-    /// Gives each failure to the hook, or to the log when there is none.
+    /// Passes each failure to the hook, or to the log if there is none.
     pub(crate) async fn run(self: Arc<Self>, hook: Option<FailureHook>) {
         while let Some(failure) = self.failures.next().await {
             tell(hook.as_ref(), failure);
@@ -138,8 +138,8 @@ impl Reports {
 }
 
 impl Drop for Reports {
-    /// What still waits is logged, one by one: what a failure holds is the application's, and may
-    /// panic when it is dropped.
+    /// Logs the failures that still wait, one by one: the error of the application in one may panic
+    /// when it is dropped.
     fn drop(&mut self) {
         for failure in self.failures.take() {
             tell(None, failure);
@@ -147,14 +147,14 @@ impl Drop for Reports {
     }
 }
 
-/// Gives a failure to the hook, or else to the log. Both are the application's code: the hook, and
-/// the words of its errors.
+/// Passes a failure to the hook, or else to the log. Both run code of the application: the hook, and
+/// the `Display` of its errors.
 fn tell(hook: Option<&FailureHook>, failure: Failure) {
     let told = if let Some(hook) = hook {
         caught(|| hook(failure))
     } else {
         let told = caught(|| log(&failure));
-        // Apart: a second panic would end the process where it is dropped by the first.
+        // Separately: a panic while another one unwinds would end the process.
         told.and(caught(|| drop(failure)))
     };
     if let Err(panic) = told {
@@ -165,10 +165,7 @@ fn tell(hook: Option<&FailureHook>, failure: Failure) {
 fn log(failure: &Failure) {
     let text = report(failure).to_string();
     stderr::failure(failure, &text);
-    tracing::error!(
-        failure = text,
-        "a failure, and no `on_failure` hook to hear of it"
-    );
+    tracing::error!(failure = text, "a failure, and no `on_failure` hook");
 }
 
 /// A bounded queue with one reader.

@@ -38,7 +38,7 @@ mod tests {
         let error = parse("rediss://h", None, None, &namespace).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "TLS needs the feature `tls` of the crate tidings, which this build is without"
+            "TLS needs the feature `tls` of the crate tidings, which is off in this build"
         );
     }
 }
