@@ -15,6 +15,7 @@ mod read_only;
 pub(crate) mod requests;
 pub(crate) mod values;
 mod values_in_redis;
+mod watches;
 
 macro_rules! promises {
     ($($module:ident: $($promise:ident)*;)*) => {

@@ -161,7 +161,7 @@ pub(crate) async fn a_clean_shutdown_is_reported_as_a_leave_at_once(place: Place
         .await;
 
     assert!(began.elapsed() < Duration::from_secs(1));
-    assert_eq!(departures(&reported), [(b.id(), LeaveReason::Goodbye)]);
+    assert_eq!(departures(&reported), [(b.id(), LeaveReason::ShutDown)]);
     wait_until_all_are_listed(&a, &[a.id()]).await;
 }
 
@@ -173,7 +173,7 @@ pub(crate) async fn a_dropped_bus_leaves_the_member_list(place: Place) {
     drop(b);
 
     reported
-        .wait_for(|change| left(change, id) == Some(LeaveReason::Goodbye))
+        .wait_for(|change| left(change, id) == Some(LeaveReason::ShutDown))
         .await;
 }
 
@@ -522,7 +522,7 @@ async fn a_user_with_permission_becomes_a_member() {
         .await;
     b.shutdown(SOON).await.unwrap();
     reported
-        .wait_for(|change| left(change, b.id()) == Some(LeaveReason::Goodbye))
+        .wait_for(|change| left(change, b.id()) == Some(LeaveReason::ShutDown))
         .await;
 }
 

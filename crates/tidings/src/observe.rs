@@ -6,6 +6,7 @@ pub(crate) mod health;
 #[cfg_attr(not(feature = "metrics"), path = "observe/metrics/absent.rs")]
 pub(crate) mod metrics;
 pub(crate) mod reports;
+pub(crate) mod serialize;
 pub(crate) mod stderr;
 #[cfg_attr(not(feature = "opentelemetry"), path = "observe/trace/absent.rs")]
 pub(crate) mod trace;

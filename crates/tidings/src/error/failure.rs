@@ -1,23 +1,29 @@
-//! Failures that are reported to the application: nothing else awaits them.
+//! Failures that are reported to the application, because no call returns them.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use tidings_codec::{DecodeError, Escaped, EventError, FrameError, NodeId};
 
+use crate::error::report;
 use crate::error::send_failure::Unconfirmed;
 use crate::error::shared::LoadError;
 
-/// What a handler may fail with: any error.
+/// The error of a handler: any error.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
-/// Something that was heard and could not be handled, or was fed and could not be sent.
+/// An event that was received and could not be handled, or was fed and could not be sent.
 ///
-/// [`BusBuilder::on_failure`](crate::BusBuilder::on_failure) hears of each; without a hook each is logged
-/// with `tracing`. None of them stops the bus: the next event is handled as usual. Its text says
-/// what happened, and its sources say why: [`report`](crate::report) says both.
+/// [`BusBuilder::on_failure`](crate::BusBuilder::on_failure) receives each failure; without a hook
+/// each is logged with `tracing`. The bus goes on with the next event. The text says what happened,
+/// and the sources say why: [`report`](crate::report) prints both.
+///
+/// It serializes as `{"kind": "handler", "text": "…"}` with the fields of its variant. `kind` is the
+/// variant in snake case, and `text` is what [`report`](crate::report) prints. The source, cause and
+/// reason are a part of the text only; a field without a value is left out.
 ///
 /// ```
 /// use tidings::Failure;
@@ -33,109 +39,123 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// Something on the channel is no frame that this version can read.
+    /// A message on the channel is no frame that this version can read.
     #[error("a frame of {bytes} bytes cannot be read")]
     Frame {
-        /// How long it is.
+        /// The length of the message.
         bytes: usize,
-        /// What is wrong with it.
+        /// The error.
         source: FrameError,
     },
-    /// One event of a frame is malformed; the others of that frame were delivered.
+    /// One event of a frame is malformed. The others were delivered.
     #[error("an event of {} is malformed", Sender(*.sender))]
     Event {
-        /// Who sent it; `None` for a sender that is no bus.
+        /// The sender; `None` if it is no bus.
         sender: Option<NodeId>,
-        /// What is wrong with it.
+        /// The error.
         source: EventError,
     },
-    /// The payload is not what the handler takes.
+    /// The payload does not decode as the type that the handler takes.
     #[error("the payload of `{event}` from {} is not what {handler} takes", Sender(*.sender))]
     Payload {
         /// The event's name.
         event: String,
         /// The handler, as `name (type)`.
         handler: Arc<str>,
-        /// Who sent it; `None` for a sender that is no bus.
+        /// The sender; `None` if it is no bus.
         sender: Option<NodeId>,
-        /// The sender's number for it.
+        /// Its number at the sender.
         sequence: Option<u64>,
-        /// What did not fit.
+        /// The error.
         source: DecodeError,
     },
-    /// The handler was called and did not succeed.
+    /// The handler failed, panicked or took too long.
     #[error("{handler} did not handle `{event}` from {}", Sender(*.sender))]
     Handler {
         /// The event's name.
         event: String,
         /// The handler, as `name (type)`.
         handler: Arc<str>,
-        /// Who sent it; `None` for a sender that is no bus.
+        /// The sender; `None` if it is no bus.
         sender: Option<NodeId>,
-        /// The sender's number for it.
+        /// Its number at the sender.
         sequence: Option<u64>,
-        /// How it ended.
+        /// The way it ended.
         #[source]
         cause: HandlerFailure,
     },
-    /// Events whose fate nobody waited for, fed ones, did not reach Redis, or may not have. What an
-    /// awaited send ends with is not reported here, unless its future was dropped before.
+    /// Events did not reach Redis, or may not have, and no call waits for them: they were fed, or
+    /// the future of their send was dropped. An awaited send returns its error instead.
     #[error("{}", NotSent { events: *.events, event, why })]
     Send {
-        /// How many events: those of one frame, or of several that were given up together.
+        /// The number of events, of one frame or of several that were given up together.
         events: u32,
-        /// The name of the first of them.
+        /// The name of the first one.
         event: String,
-        /// What became of them.
+        /// Whether they may have been sent, and the reason.
         why: Unconfirmed,
     },
-    /// Redis holds something of a shared value, or of an entry of a map, that cannot be read here. A
-    /// value's older one is kept, if there is one. The same is reported once; of a map again, where
-    /// 256 others of it were reported since.
+    /// A shared value, or an entry of a map, cannot be read from Redis. The older value stays, if
+    /// there is one. The same value is reported once; of a map again after 256 others.
     #[error("what redis holds of `{}` is of no use here", Escaped(.shared))]
     Shared {
         /// The name; of a map's entry as `map[key]`.
         shared: String,
-        /// What is wrong with it.
+        /// The error.
         source: LoadError,
     },
-    /// The bus ended before Redis took invalidations of a map. Other processes may use these entries
+    /// The bus ended before invalidations of a map were sent. Other processes may use these entries
     /// until their [time to live](crate::MapOptions::ttl) is over.
     #[error("{} of `{shared}` did not reach redis before the bus ended", Invalidations(*.keys))]
     Invalidation {
         /// The map's name.
         shared: String,
-        /// How many entries; `None` for all of them.
+        /// The number of entries; `None` for all of them.
         keys: Option<usize>,
     },
     /// A value of [`shared`](crate::Bus::shared) or [`map`](crate::Bus::map), or the closure of an
-    /// update, panicked when it was dropped. Nothing else ends by that.
+    /// update, panicked when it was dropped. Nothing else ends.
     #[error("a value or an update of `{}` panicked when it was dropped: {}", Escaped(.shared), Escaped(.panic))]
     DropPanicked {
         /// The name of the value or map.
         shared: String,
-        /// What the panic said.
+        /// The text of the panic.
         panic: String,
     },
-    /// Frames came in the name of this bus that it did not send: another program uses its id, which
-    /// anybody can who may publish. This bus numbers its events on from theirs, and subscribers
-    /// report a gap where they cannot tell what is missing. The first is reported at once, and more
-    /// of them every 10 s.
+    /// Another program sent frames with the id of this bus, as every program can that may publish.
+    /// This bus continues after their numbers, and subscribers report a gap where they cannot tell
+    /// what is missing. The first frame is reported at once, and further ones every 10 s.
     #[error("{}", Forged(*.frames))]
     Forged {
-        /// How many frames.
+        /// The number of frames.
         frames: u64,
     },
-    /// So many failures came at once that some were only counted.
+    /// Failures came faster than they could be reported, and were only counted.
     #[error("{count} more failures came faster than they could be reported")]
     Suppressed {
-        /// How many.
+        /// The number of failures.
         count: u64,
     },
 }
 
 impl Failure {
-    /// Whether both are sends of one event with one why.
+    /// The variant in snake case.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Frame { .. } => "frame",
+            Self::Event { .. } => "event",
+            Self::Payload { .. } => "payload",
+            Self::Handler { .. } => "handler",
+            Self::Send { .. } => "send",
+            Self::Shared { .. } => "shared",
+            Self::Invalidation { .. } => "invalidation",
+            Self::DropPanicked { .. } => "drop_panicked",
+            Self::Forged { .. } => "forged",
+            Self::Suppressed { .. } => "suppressed",
+        }
+    }
+
+    /// Whether both are sends of the same event with the same reason.
     pub(crate) fn is_same_send(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -151,7 +171,80 @@ impl Failure {
     }
 }
 
-/// How a handler's call ended, when not well.
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields {
+            kind: self.kind(),
+            text: report(self).to_string(),
+            ..Fields::default()
+        };
+        match self {
+            Self::Frame { bytes, .. } => fields.bytes = Some(*bytes),
+            Self::Event { sender, .. } => fields.sender = *sender,
+            Self::Payload {
+                event,
+                handler,
+                sender,
+                sequence,
+                ..
+            }
+            | Self::Handler {
+                event,
+                handler,
+                sender,
+                sequence,
+                ..
+            } => {
+                (fields.event, fields.handler) = (Some(&**event), Some(&**handler));
+                (fields.sender, fields.sequence) = (*sender, *sequence);
+            }
+            Self::Send { events, event, .. } => {
+                (fields.events, fields.event) = (Some(*events), Some(&**event));
+            }
+            Self::Shared { shared, .. } => fields.shared = Some(shared),
+            Self::Invalidation { shared, keys } => {
+                (fields.shared, fields.keys) = (Some(&**shared), *keys);
+            }
+            Self::DropPanicked { shared, panic } => {
+                (fields.shared, fields.panic) = (Some(&**shared), Some(&**panic));
+            }
+            Self::Forged { frames } => fields.frames = Some(*frames),
+            Self::Suppressed { count } => fields.count = Some(*count),
+        }
+        fields.serialize(serializer)
+    }
+}
+
+/// The fields of all variants, as they are serialized.
+#[derive(Default, Serialize)]
+struct Fields<'a> {
+    kind: &'static str,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handler: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<NodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    panic: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+}
+
+/// The way a handler's call ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandlerFailure {
@@ -215,5 +308,42 @@ impl fmt::Display for NotSent<'_> {
             1 => write!(f, "`{event}` {why}"),
             _ => write!(f, "{events} events, the first of them `{event}`: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn a_failure_serializes_as_its_kind_its_text_and_its_fields() {
+        let failed = Failure::Handler {
+            event: "tick".to_owned(),
+            handler: "tick (clock)".into(),
+            sender: Some(NodeId::new(7)),
+            sequence: Some(3),
+            cause: HandlerFailure::Failed("no\nclock".into()),
+        };
+        let expected = json!({
+            "kind": "handler",
+            "text": "tick (clock) did not handle `tick` from node \
+                     00000000000000000000000000000007: it failed: no\\nclock",
+            "event": "tick",
+            "handler": "tick (clock)",
+            "sender": "00000000000000000000000000000007",
+            "sequence": 3,
+        });
+        assert_eq!(to_value(failed).unwrap(), expected);
+        let expected = json!({
+            "kind": "suppressed",
+            "text": "2 more failures came faster than they could be reported",
+            "count": 2,
+        });
+        assert_eq!(
+            to_value(Failure::Suppressed { count: 2 }).unwrap(),
+            expected
+        );
     }
 }

@@ -3,12 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
 use tidings_codec::NodeId;
 
-/// Something may have been missed: read the truth again.
+/// Events that were missed, or may have been: reload from the source of truth.
 ///
-/// [`Bus::on_gap`](crate::Bus::on_gap) hears of each; without a handler each is logged. One outage
-/// can be told twice: as a reconnect at once, and by each sender's numbers when it is heard again.
+/// [`Bus::on_gap`](crate::Bus::on_gap) receives each gap; without a handler each is logged. One
+/// outage can be reported twice: at the reconnect, and for each sender when its next event arrives.
+///
+/// It serializes under the names of its fields:
+/// `{"sender": "…", "missed": 3, "reason": {"kind": "overflow", "handler": "…"}}`.
 ///
 /// ```
 /// use tidings::{Gap, GapReason};
@@ -21,20 +25,20 @@ use tidings_codec::NodeId;
 /// }
 /// # let _ = miss;
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Gap {
-    /// Whose events were missed; `None` when it may be anybody's.
+    /// The sender of the missed events; `None` if it is not known.
     pub sender: Option<NodeId>,
-    /// How many, summed up where gaps that are alike waited for a handler; `None` when that cannot
-    /// be known. After a reconnect exact counts follow as the senders are heard again.
+    /// The number of missed events; `None` if it is not known. Equal gaps that wait for a handler
+    /// are added up. After a reconnect exact numbers follow, with the next event of each sender.
     pub missed: Option<u64>,
-    /// How it came about.
+    /// The reason.
     pub reason: GapReason,
 }
 
 impl Gap {
-    /// A gap that no bus reported: `tidings_testkit::gap` makes them for unit tests.
+    /// Creates a gap for unit tests, for `tidings_testkit::gap`.
     #[doc(hidden)]
     pub fn for_tests(sender: Option<NodeId>, missed: Option<u64>, reason: GapReason) -> Self {
         Self {
@@ -45,22 +49,28 @@ impl Gap {
     }
 }
 
-/// How events came to be missed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The reason for which events were missed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The connection was lost and is back; in between nothing was heard.
+    /// The connection was lost, and is back. In between nothing was received.
     Reconnected,
-    /// A sender's numbers jumped: what lies between was published and not received here, or could
-    /// never be published. Where they went back (the sender began again at 1, or another one used
-    /// its name), how many is not known. Nor is it, and whose they were neither, where more senders
-    /// were received than can be remembered.
+    /// The numbers of a sender jumped: the events in between were published and not received here,
+    /// or could not be published. If the numbers went back (the sender began again at 1, or another
+    /// one used its id), `missed` is `None`. With more senders than can be remembered, `sender` is
+    /// `None` as well.
     Missed,
-    /// The queue of this one handler was full, so it did not get them. Others did.
+    /// The queue of this handler was full, and dropped them. Other handlers received them.
     Overflow {
         /// The handler, as `name (type)`.
+        #[serde(serialize_with = "text")]
         handler: Arc<str>,
     },
+}
+
+fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }
 
 impl fmt::Display for Gap {
@@ -77,6 +87,35 @@ impl fmt::Display for Gap {
             GapReason::Reconnected => f.write_str(" may have been missed while disconnected"),
             GapReason::Missed => f.write_str(" did not arrive"),
             GapReason::Overflow { handler } => write!(f, " did not fit the queue of {handler}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn a_gap_serializes_under_the_names_of_its_fields() {
+        let gap = |missed, reason| Gap::for_tests(Some(NodeId::new(7)), missed, reason);
+        let handler = "tick (clock)".into();
+        for (gap, missed, reason) in [
+            (
+                gap(Some(3), GapReason::Overflow { handler }),
+                json!(3),
+                json!({"kind": "overflow", "handler": "tick (clock)"}),
+            ),
+            (
+                gap(None, GapReason::Reconnected),
+                json!(null),
+                json!({"kind": "reconnected"}),
+            ),
+        ] {
+            let sender = "00000000000000000000000000000007";
+            let expected = json!({"sender": sender, "missed": missed, "reason": reason});
+            assert_eq!(to_value(gap).unwrap(), expected);
         }
     }
 }

@@ -174,7 +174,7 @@ mod tests {
     async fn a_member_that_leaves_is_removed_at_once_and_can_join_again() {
         let now = Instant::now();
         let mut roster = roster(now);
-        let (id, why) = (NodeId::new(1), LeaveReason::Goodbye);
+        let (id, why) = (NodeId::new(1), LeaveReason::ShutDown);
         assert_eq!(
             roster.apply_one(id, None, Some(why), now),
             Some(left(1, why))

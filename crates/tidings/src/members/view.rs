@@ -240,7 +240,7 @@ impl ControlListener for View {
         };
         let why = match received.kind {
             Kind::Joined => None,
-            Kind::Left => Some(LeaveReason::Goodbye),
+            Kind::Left => Some(LeaveReason::ShutDown),
             Kind::Expired => Some(LeaveReason::Vanished),
         };
         let mut state = self.lock();

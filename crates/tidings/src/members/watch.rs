@@ -1,14 +1,14 @@
-//! Joins and departures as a stream.
+//! A stream of the changes among the members.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll};
 
-use futures_util::Stream;
 use futures_util::task::AtomicWaker;
+use futures_util::{Stream, StreamExt};
 use tidings_codec::NodeId;
 
 use crate::members::member::Member;
@@ -17,35 +17,35 @@ use crate::members::member::Member;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberEvent {
-    /// It is there: it joined, was there before the stream began, or came back.
+    /// The member joined, was a member before the stream began, or came back.
     Joined(Member),
-    /// It is gone.
+    /// The member left.
     #[non_exhaustive]
     Left {
-        /// As it was last.
+        /// Its last description.
         member: Member,
-        /// How it went.
+        /// The reason.
         why: LeaveReason,
     },
 }
 
-/// How a member went.
+/// The reason for which a member left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeaveReason {
-    /// It was shut down or dropped, and said so.
-    Goodbye,
-    /// It did not renew its lease: it crashed, hangs, or is cut off. So counts one whose goodbye was
-    /// missed, too.
+    /// It was shut down or dropped, and announced that.
+    ShutDown,
+    /// It did not renew its lease: it crashed, hangs, or is disconnected. A member whose
+    /// announcement was lost counts as vanished, too.
     Vanished,
 }
 
-/// The members that are there, each as [`MemberEvent::Joined`], and then each change:
-/// [`Bus::watch_members`](crate::Bus::watch_members).
+/// A [`Stream`] of the present members, each as [`MemberEvent::Joined`], and then of each change,
+/// from [`Bus::watch_members`](crate::Bus::watch_members).
 ///
-/// It ends when the bus does, and does not keep it alive. For a reader that is slow only the
-/// difference is kept: who joined and left again before it was read is not told. So what waits is
-/// never more than two events for each member.
+/// A slow reader gets the difference: a member that joined and left before it was read is not
+/// reported. So at most two events wait for each member. The stream ends with the bus, and does not
+/// keep it alive.
 pub struct MemberWatch {
     waiting: Arc<Waiting>,
 }
@@ -55,9 +55,26 @@ impl MemberWatch {
         Self { waiting }
     }
 
-    /// The next change; `None` when there will be none.
+    /// The same as [`changed`](Self::changed).
     pub async fn next(&mut self) -> Option<MemberEvent> {
+        self.changed().await
+    }
+
+    /// Waits for the next change and returns it, or `None` once the bus has ended.
+    ///
+    /// Cancel safe: dropping the future loses no change.
+    pub async fn changed(&mut self) -> Option<MemberEvent> {
         poll_fn(|cx| self.waiting.poll_next(cx)).await
+    }
+
+    /// Waits for a change that `wanted` accepts and returns it, or `None` once the bus has ended.
+    ///
+    /// Cancel safe: dropping the future loses no change other than those that `wanted` rejected.
+    pub async fn wait_for(
+        &mut self,
+        mut wanted: impl FnMut(&MemberEvent) -> bool,
+    ) -> Option<MemberEvent> {
+        self.filter(|change| ready(wanted(change))).next().await
     }
 }
 
@@ -83,12 +100,12 @@ impl MemberEvent {
     }
 }
 
-/// What one reader has not read yet.
+/// The events that one reader has not read yet.
 #[derive(Debug)]
 pub(super) struct Waiting {
     inside: Mutex<MemberWatchState>,
     reader: AtomicWaker,
-    /// Whether only departures are told, each member's first.
+    /// Whether only the first departure of each member is reported.
     of_departures: bool,
 }
 
@@ -114,7 +131,7 @@ impl Waiting {
         }
     }
 
-    /// Adds an event; one who left takes back that it joined, where nobody has read that.
+    /// Adds an event. A departure removes the member's unread `Joined`.
     pub(super) fn push(&self, event: MemberEvent) {
         let mut inside = self.lock();
         let last = inside.events.iter().rposition(|one| one.id() == event.id());
@@ -133,7 +150,7 @@ impl Waiting {
         self.reader.wake();
     }
 
-    /// What waits can still be read.
+    /// Ends the stream after the events that wait.
     pub(super) fn close(&self) {
         self.lock().is_over = true;
         self.reader.wake();
@@ -160,7 +177,7 @@ mod tests {
     use crate::members::fixtures::member;
 
     fn left(id: u128) -> MemberEvent {
-        let why = LeaveReason::Goodbye;
+        let why = LeaveReason::ShutDown;
         let member = member(id);
         MemberEvent::Left { member, why }
     }
@@ -170,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_departures_is_told_of_each_although_nobody_has_read_of_the_joining() {
+    async fn a_departure_is_reported_although_the_joining_was_not_read() {
         let waiting = Arc::new(Waiting::of_departures(false));
         for event in [joined(1), left(1), joined(1), left(1), joined(2)] {
             waiting.push(event);

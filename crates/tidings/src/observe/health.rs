@@ -1,95 +1,114 @@
-//! How the bus is doing: connected or not, since when and why, and what was counted.
+//! Health of a bus: its connection, and its counters.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use futures_util::{FutureExt, Stream};
+use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::observe::metrics::{Counter, Level};
+use crate::observe::serialize;
 
-/// How a bus is doing at this moment.
-#[derive(Clone, Debug)]
+/// The state of a bus at one moment.
+///
+/// It serializes under the names of its fields, with times as milliseconds ago:
+/// `{"connection": {"state": "up", "since": 5210, "server": "…"}, "topology": "standalone",
+/// "last_received": 310, …}`.
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether it hears.
+    /// The state of the connection.
     pub connection: Connection,
-    /// Where it is connected, or tries to: the address without its password.
+    /// The address of the bus, without its password.
     pub address: String,
-    /// How the right server is found there.
+    /// The kind of that address.
     pub topology: TopologyKind,
-    /// When something was heard last, the bus's own signs of life included. A bus that hears
-    /// nothing for 5 s ([`heartbeat_interval`](crate::BusBuilder::heartbeat_interval)) asks whether it still
-    /// hears.
+    /// The time at which the bus received something last, its own heartbeats included. It sends a
+    /// heartbeat when it has received nothing for 5 s
+    /// ([`heartbeat_interval`](crate::BusBuilder::heartbeat_interval)).
+    #[serde(serialize_with = "serialize::some_ago")]
     pub last_received: Option<Instant>,
-    /// Events sent and acknowledged.
+    /// Events sent and acknowledged by Redis.
     pub sent: u64,
-    /// Events heard for the first time, this bus's own included, wanted here or not.
+    /// Events received for the first time, this bus's own included, with a handler here or not.
     pub received: u64,
-    /// Events that came again and were dropped: retries after an unknown outcome.
+    /// Events received again and dropped: retries after an unknown outcome.
     pub duplicate: u64,
     /// Gaps reported so far, of all kinds.
     pub gaps: u64,
-    /// Events that certainly did not arrive here; each was reported as a gap.
+    /// Events that did not arrive here, where the number is known; each was reported as a gap.
     pub missed: u64,
     /// Events dropped because a handler's queue was full; each was reported as a gap.
     pub dropped: u64,
-    /// Failures reported: bad frames, bad payloads, handlers that failed.
+    /// Failures reported so far: bad frames, bad payloads, handlers that failed.
     pub failures: u64,
-    /// How often the connection was lost and came back.
+    /// Connections made after the first one was lost.
     pub reconnects: u64,
-    /// Bytes that wait for Redis to take them.
+    /// Bytes in the outgoing queue.
     pub outgoing: usize,
 }
 
-/// Whether a bus hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The state of a bus's connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Connection {
-    /// Not yet: the bus is being started. Only [`Handler::check`](crate::Handler::check) and
+    /// The bus is starting. Only [`Handler::check`](crate::Handler::check) and
     /// [`FromContext::check`](crate::FromContext::check) can see this: `start()` returns a bus that
-    /// hears.
+    /// is up.
     Connecting,
-    /// Subscribed, and Redis confirmed it.
+    /// Redis confirmed the subscription.
     Up {
-        /// Since when.
+        /// The time of that.
+        #[serde(serialize_with = "serialize::ago")]
         since: Instant,
-        /// Which server it is.
+        /// The address of the server.
         server: String,
     },
-    /// The connection is lost, or the server is not the right one any more; another attempt is
-    /// under way.
+    /// The connection is lost, or the server is no longer the master. The bus is reconnecting.
     Disconnected {
-        /// Since when that is known.
+        /// The time at which that was detected.
+        #[serde(serialize_with = "serialize::ago")]
         since: Instant,
-        /// What happened at the last attempt.
+        /// The error of the last attempt.
         why: String,
     },
-    /// Shut down.
+    /// The bus is shut down.
     Closed,
 }
 
-/// How a bus finds the right server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kind of an address: how a bus finds its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TopologyKind {
-    /// No server: the buses of one process.
+    /// No server: connects the buses of one process.
     Memory,
-    /// One server, always the same.
+    /// One server.
     Standalone,
-    /// The one that the sentinels name.
+    /// The master that the sentinels name.
     Sentinel,
 }
 
 impl Health {
-    /// Whether the bus hears: what a readiness probe asks.
+    /// Returns `true` if the bus is connected and subscribed, for a readiness probe.
     pub fn is_ready(&self) -> bool {
         matches!(self.connection, Connection::Up { .. })
     }
 }
 
-/// Tells when the health of a bus changes: [`Bus::watch_health`](crate::Bus::watch_health).
+/// A [`Stream`] of the changes of [`Health::connection`], from
+/// [`Bus::watch_health`](crate::Bus::watch_health).
+///
+/// A change is that the bus begins to receive, stops receiving, or has another reason why it does
+/// not. A further attempt that fails for the same reason is none. A slow reader gets the newest
+/// state, not each one before it. The stream ends after the bus was shut down and that was returned.
+/// It does not keep the bus alive.
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -102,7 +121,7 @@ impl Health {
 /// tokio::spawn(async move {
 ///     while let Some(health) = changes.changed().await {
 ///         match health.connection {
-///             Connection::Disconnected { why, .. } => eprintln!("we hear nothing: {why}"),
+///             Connection::Disconnected { why, .. } => eprintln!("not receiving: {why}"),
 ///             other => eprintln!("{other:?}"),
 ///         }
 ///     }
@@ -110,9 +129,10 @@ impl Health {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
 pub struct HealthWatch {
     changes: watch::Receiver<Connection>,
+    /// Wakes the reader of the stream.
+    change: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     pulse: Arc<HealthState>,
     outgoing: Arc<AtomicUsize>,
 }
@@ -121,20 +141,20 @@ impl HealthWatch {
     pub(crate) fn new(pulse: &Arc<HealthState>, outgoing: Arc<AtomicUsize>) -> Self {
         Self {
             changes: pulse.connection.subscribe(),
+            change: None,
             pulse: Arc::clone(pulse),
             outgoing,
         }
     }
 
-    /// How the bus is doing now.
+    /// Returns the current state.
     pub fn now(&self) -> Health {
         self.pulse.health(self.outgoing.load(Ordering::Relaxed))
     }
 
-    /// Waits until [`connection`](Health::connection) differs: the bus begins to receive, stops
-    /// receiving, or learns another reason why it does not. A further attempt that fails for the
-    /// same reason is no change. Changes that nobody waited for are told as one. `None` once the bus is shut down and that
-    /// was told.
+    /// Waits for the next change and returns the newest state, or `None` once the bus has ended.
+    ///
+    /// Cancel safe: dropping the future loses no change.
     pub async fn changed(&mut self) -> Option<Health> {
         if matches!(*self.changes.borrow(), Connection::Closed) && !self.has_changed() {
             return None;
@@ -143,9 +163,11 @@ impl HealthWatch {
         Some(self.now())
     }
 
-    /// Waits until the bus is as `wanted` says, and looks at each change. `None` when it is shut
-    /// down before.
-    pub async fn wait_for(&mut self, wanted: impl Fn(&Health) -> bool) -> Option<Health> {
+    /// Waits until `wanted` accepts the state, now or after a change, and returns it, or `None` once
+    /// the bus has ended.
+    ///
+    /// Cancel safe: dropping the future loses no change other than those that `wanted` rejected.
+    pub async fn wait_for(&mut self, mut wanted: impl FnMut(&Health) -> bool) -> Option<Health> {
         loop {
             self.changes.mark_unchanged();
             let health = self.now();
@@ -161,13 +183,47 @@ impl HealthWatch {
     }
 }
 
+impl Clone for HealthWatch {
+    fn clone(&self) -> Self {
+        Self {
+            changes: self.changes.clone(),
+            change: None,
+            pulse: Arc::clone(&self.pulse),
+            outgoing: Arc::clone(&self.outgoing),
+        }
+    }
+}
+
+impl Stream for HealthWatch {
+    type Item = Health;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Health>> {
+        let this = &mut *self;
+        while !this.has_changed() {
+            if matches!(*this.changes.borrow(), Connection::Closed) {
+                return Poll::Ready(None);
+            }
+            let change = this.change.get_or_insert_with(|| {
+                let mut changes = this.changes.clone();
+                Box::pin(async move {
+                    let _ = changes.changed().await;
+                })
+            });
+            ready!(change.poll_unpin(cx));
+            this.change = None;
+        }
+        this.changes.mark_unchanged();
+        Poll::Ready(Some(this.now()))
+    }
+}
+
 impl fmt::Debug for HealthWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.now().fmt(f)
     }
 }
 
-/// What the parts of the bus count.
+/// The counters of a bus.
 #[derive(Debug)]
 pub(crate) struct Counts {
     pub(crate) sent: Count,
@@ -181,7 +237,7 @@ pub(crate) struct Counts {
     pub(crate) reconnects: Count,
 }
 
-/// A count of this bus, and what it adds to the metrics of the process.
+/// A counter of this bus, which is added to the metric of the process.
 #[derive(Debug)]
 pub(crate) struct Count {
     sum: AtomicU64,
@@ -194,9 +250,12 @@ impl Counts {
             sent: Count::new("tidings_events_sent_total", "events that Redis took"),
             received: Count::new(
                 "tidings_events_received_total",
-                "events heard for the first time",
+                "events received for the first time",
             ),
-            duplicate: Count::new("tidings_events_duplicate_total", "events that came again"),
+            duplicate: Count::new(
+                "tidings_events_duplicate_total",
+                "events received again and dropped",
+            ),
             gaps: Count::new("tidings_gaps_total", "gaps that were reported"),
             missed: Count::new("tidings_events_missed_total", "events that did not arrive"),
             dropped: Count::new(
@@ -212,7 +271,7 @@ impl Counts {
     }
 
     pub(crate) fn add(count: &Count, more: u64) {
-        // Numbers come from strangers, too: a count ends at its largest.
+        // Numbers come from untrusted input, too: a counter saturates.
         let sum = |count: u64| Some(count.saturating_add(more));
         let before = count
             .sum
@@ -235,7 +294,7 @@ impl Count {
     }
 }
 
-/// Where the link says how it is, and others look.
+/// The state that the receive task writes and a [`HealthWatch`] reads.
 #[derive(Debug)]
 pub(crate) struct HealthState {
     pub(crate) counts: Arc<Counts>,
@@ -244,7 +303,7 @@ pub(crate) struct HealthState {
     pub(crate) address: String,
     topology: TopologyKind,
     began: Instant,
-    /// When something was heard last, in milliseconds after the beginning; 0 for never.
+    /// The time of the last frame, in milliseconds after `began`; 0 if there was none.
     received: AtomicU64,
 }
 
@@ -268,7 +327,7 @@ impl HealthState {
         self.level.set(1);
     }
 
-    /// Deaf since the first of several failures in a row, for the reason of the last.
+    /// Disconnected since the first of several failures in a row, for the reason of the last.
     pub(crate) fn disconnected(&self, why: String) {
         self.level.set(0);
         self.connection.send_if_modified(|connection| {
@@ -317,6 +376,9 @@ impl HealthState {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+    use serde_json::{json, to_value};
+
     use super::*;
 
     #[test]
@@ -335,5 +397,63 @@ mod tests {
         };
         let told = ["refused", "refused", "refused", "no route", "refused"].map(&mut is_told);
         assert_eq!(told, [true, false, false, true, true]);
+    }
+
+    fn state() -> Arc<HealthState> {
+        let counts = Arc::new(Counts::new());
+        let (address, kind) = ("redis://h:6379".to_owned(), TopologyKind::Standalone);
+        Arc::new(HealthState::new(address, kind, counts))
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_health_returns_each_change_and_ends_with_the_bus() {
+        let state = state();
+        let mut changes = HealthWatch::new(&state, Arc::default());
+        assert!(changes.next().now_or_never().is_none());
+        state.up("redis://h:6379".to_owned());
+        assert!(changes.next().await.unwrap().is_ready());
+        assert!(changes.next().now_or_never().is_none());
+        state.disconnected("refused".to_owned());
+        assert!(!changes.changed().await.unwrap().is_ready());
+        assert!(changes.next().now_or_never().is_none());
+        state.connection.send_replace(Connection::Closed);
+        assert!(changes.next().await.is_some());
+        assert!(changes.next().await.is_none());
+    }
+
+    #[test]
+    fn health_serializes_under_the_names_of_its_fields() {
+        let state = state();
+        let health = |state: &HealthState| to_value(state.health(8)).unwrap();
+        let expected = json!({
+            "connection": {"state": "connecting"},
+            "address": "redis://h:6379",
+            "topology": "standalone",
+            "last_received": null,
+            "sent": 0,
+            "received": 0,
+            "duplicate": 0,
+            "gaps": 0,
+            "missed": 0,
+            "dropped": 0,
+            "failures": 0,
+            "reconnects": 0,
+            "outgoing": 8,
+        });
+        assert_eq!(health(&state), expected);
+
+        state.up("redis://h:6379".to_owned());
+        state.received(Instant::now());
+        let up = health(&state);
+        assert!(up["last_received"].is_u64(), "{up}");
+        let since = &up["connection"]["since"];
+        assert!(since.is_u64(), "{up}");
+        let expected = json!({"state": "up", "since": since, "server": "redis://h:6379"});
+        assert_eq!(up["connection"], expected);
+
+        state.disconnected("refused".to_owned());
+        let lost = health(&state);
+        assert_eq!(lost["connection"]["state"], "disconnected");
+        assert_eq!(lost["connection"]["why"], "refused");
     }
 }

@@ -20,7 +20,7 @@ struct Printed(HashSet<(&'static str, Box<str>)>);
 
 /// Prints the first failure of a kind, if no `tracing` subscriber receives logs.
 pub(crate) fn failure(failure: &Failure, text: impl Display) {
-    print((kind(failure), event(failure)), text, "`.on_failure(…)`");
+    print((failure.kind(), event(failure)), text, "`.on_failure(…)`");
 }
 
 /// Prints the first gap, if no `tracing` subscriber receives logs.
@@ -48,21 +48,6 @@ fn print((kind, event): (&'static str, &str), text: impl Display, hook: &str) {
 impl Printed {
     fn is_first(&mut self, kind: &'static str, event: &str) -> bool {
         self.0.len() < KINDS && self.0.insert((kind, event.into()))
-    }
-}
-
-fn kind(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Frame { .. } => "frame",
-        Failure::Event { .. } => "event",
-        Failure::Payload { .. } => "payload",
-        Failure::Handler { .. } => "handler",
-        Failure::Send { .. } => "send",
-        Failure::Shared { .. } => "shared",
-        Failure::Invalidation { .. } => "invalidation",
-        Failure::DropPanicked { .. } => "drop",
-        Failure::Forged { .. } => "forged",
-        Failure::Suppressed { .. } => "suppressed",
     }
 }
 

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use tidings_codec::{Escaped, NodeId};
 
+use crate::observe::serialize;
+
 /// A member that a request was sent to, or that responded.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Responder {
     /// Its node id.
@@ -40,6 +43,9 @@ impl fmt::Display for Responder {
 
 /// Which members handled an event: each member that was expected is in one of the lists.
 ///
+/// It serializes under the names of its fields: `failed` as a list of
+/// `{"responder": {…}, "error": "…"}`, `timeout` in milliseconds.
+///
 /// ```
 /// use std::time::Duration;
 /// use tidings::prelude::*;
@@ -56,13 +62,14 @@ impl fmt::Display for Responder {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
     /// Members whose handlers all succeeded.
     pub handled: Vec<Responder>,
     /// Members with a handler that failed or was not called, or with a response that cannot be decoded, and
     /// the reason.
+    #[serde(serialize_with = "failed")]
     pub failed: Vec<(Responder, String)>,
     /// Members that have no handler for the event.
     pub without_handler: Vec<Responder>,
@@ -76,6 +83,7 @@ pub struct Summary {
     /// The number of responses that were dropped because they arrived faster than they were read.
     pub dropped: usize,
     /// The time that responses were waited for.
+    #[serde(serialize_with = "serialize::duration")]
     pub timeout: Duration,
 }
 
@@ -115,6 +123,16 @@ impl fmt::Display for Summary {
     }
 }
 
+fn failed<S: Serializer>(failed: &[(Responder, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        responder: &'a Responder,
+        error: &'a str,
+    }
+    let failed = failed.iter();
+    serializer.collect_seq(failed.map(|(responder, error)| Failed { responder, error }))
+}
+
 fn listed(
     f: &mut fmt::Formatter<'_>,
     items: impl Iterator<Item = impl fmt::Display>,
@@ -128,6 +146,8 @@ fn listed(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{json, to_value};
+
     use super::*;
 
     fn who(node: u128, name: &str) -> Responder {
@@ -159,5 +179,32 @@ mod tests {
              2 without a handler: cron, node 00000000000000000000000000000007, \
              1 did not respond within 2s: job-1",
         );
+    }
+
+    #[test]
+    fn it_serializes_under_the_names_of_its_fields() {
+        let api = json!({
+            "node": "00000000000000000000000000000002",
+            "name": "api-2",
+            "role": null,
+        });
+        let summary = Summary {
+            handled: vec![who(2, "api-2")],
+            failed: vec![(who(2, "api-2"), "no such user".to_owned())],
+            unexpected: vec![NodeId::new(2)],
+            timeout: Duration::from_secs(2),
+            ..Summary::default()
+        };
+        let expected = json!({
+            "handled": [api],
+            "failed": [{"responder": api, "error": "no such user"}],
+            "without_handler": [],
+            "timed_out": [],
+            "left": [],
+            "unexpected": ["00000000000000000000000000000002"],
+            "dropped": 0,
+            "timeout": 2_000,
+        });
+        assert_eq!(to_value(summary).unwrap(), expected);
     }
 }

@@ -1,13 +1,14 @@
-//! Changes of a map, for those who wait for them: a slow one sees the newest, never a queue.
+//! Streams of the changes of a map.
 
 use std::fmt;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{BoxStream, unfold};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep};
 
 use crate::error::send_failure::SendFailure;
@@ -18,51 +19,77 @@ use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watchers::MapChange;
 use crate::shared::options::Shareable;
 
-/// How long to wait before an entry is read again that could not be, although Redis is there.
+/// The time between two attempts to read an entry while Redis is reachable.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What an entry is now.
+/// The state of an entry.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EntryState<V> {
-    /// This.
+    /// It has this value.
     Present(Arc<V>),
-    /// It is not there.
+    /// The map has no such entry.
     Absent,
-    /// It cannot be read here, for this reason.
+    /// Its value cannot be decoded.
     Unreadable(LoadError),
 }
 
-/// The changes of one entry; [`SharedMap::watch`](crate::SharedMap::watch) gives it. It is a
-/// [`Stream`], too.
+/// A [`Stream`] of the changes of one entry, from [`SharedMap::watch`](crate::SharedMap::watch).
+///
+/// A slow reader gets the newest state, not each one before it, and no state twice in a row. While
+/// Redis is unreachable, the stream waits. It ends with the bus, and does not keep it alive.
 pub struct EntryWatch<V> {
+    /// Makes the stream return the entry as it is.
+    look: Arc<Notify>,
     latest: BoxStream<'static, EntryState<V>>,
 }
 
-/// Which entries of a map change; [`SharedMap::watch_all`](crate::SharedMap::watch_all) gives it.
-/// It is a [`Stream`], too.
+/// A [`Stream`] of the changes in a map, from
+/// [`SharedMap::watch_all`](crate::SharedMap::watch_all).
+///
+/// For a slow reader, several changes of one entry become one. The stream ends with the bus, and
+/// does not keep it alive.
 pub struct MapWatch<K> {
     changes: BoxStream<'static, MapChange<K>>,
 }
 
 impl<V> EntryWatch<V> {
-    /// Waits for the next change, and returns what the entry is then; `None` when the bus has
-    /// ended. Whatever happened since the last call, this is the newest, and it is not told again.
-    /// While Redis is away it waits.
+    /// Waits for the next change and returns the newest state, or `None` once the bus has ended.
     ///
-    /// Nothing is lost where the future is dropped, as in `select!`.
+    /// Cancel safe: dropping the future loses no change.
     pub async fn changed(&mut self) -> Option<EntryState<V>> {
         self.latest.next().await
+    }
+
+    /// Waits until `wanted` accepts the state, now or after a change, and returns it, or `None` once
+    /// the bus has ended.
+    ///
+    /// Cancel safe: dropping the future loses no change other than those that `wanted` rejected.
+    pub async fn wait_for(
+        &mut self,
+        mut wanted: impl FnMut(&EntryState<V>) -> bool,
+    ) -> Option<EntryState<V>> {
+        self.look.notify_one();
+        self.filter(|state| ready(wanted(state))).next().await
     }
 }
 
 impl<K> MapWatch<K> {
-    /// Waits for the next change; `None` when the bus has ended. An entry that changed several
-    /// times since it was told is told once.
+    /// Waits for the next change and returns it, or `None` once the bus has ended.
     ///
-    /// Nothing is lost where the future is dropped, as in `select!`.
+    /// Cancel safe: dropping the future loses no change.
     pub async fn changed(&mut self) -> Option<MapChange<K>> {
         self.changes.next().await
+    }
+
+    /// Waits for a change that `wanted` accepts and returns it, or `None` once the bus has ended.
+    ///
+    /// Cancel safe: dropping the future loses no change other than those that `wanted` rejected.
+    pub async fn wait_for(
+        &mut self,
+        mut wanted: impl FnMut(&MapChange<K>) -> bool,
+    ) -> Option<MapChange<K>> {
+        self.filter(|change| ready(wanted(change))).next().await
     }
 }
 
@@ -85,7 +112,7 @@ impl<K> Stream for MapWatch<K> {
 pub(crate) fn watch_all<K: Key, V: Shareable>(replica: &Arc<MapReplica<K, V>>) -> MapWatch<K> {
     let pending = replica.watchers.watch_all();
     let way = replica.keyspace.watch();
-    // The mirror hears of changes for as long as it is there.
+    // The replica receives changes only while it exists.
     let watching = (pending, way, Arc::clone(replica));
     let changes = unfold(watching, async |mut watching| {
         let (pending, way, _) = &mut watching;
@@ -105,7 +132,9 @@ pub(crate) fn watch_entry<K: Key, V: Shareable>(
     replica: &Arc<MapReplica<K, V>>,
     key: &K,
 ) -> EntryWatch<V> {
+    let look = Arc::new(Notify::new());
     let following = Following {
+        look: Arc::clone(&look),
         changed: replica.watchers.watch(key),
         known: replica.peek(key).map(|entry| entry.nonce),
         way: replica.keyspace.watch(),
@@ -117,14 +146,16 @@ pub(crate) fn watch_entry<K: Key, V: Shareable>(
         Some((latest, following))
     });
     EntryWatch {
+        look,
         latest: latest.boxed(),
     }
 }
 
-/// Somebody who watches one entry.
+/// The state of a stream of one entry.
 struct Following<K: Key, V: Shareable> {
+    look: Arc<Notify>,
     changed: watch::Receiver<()>,
-    /// The mark of what was told last.
+    /// The nonce of the state that was returned last.
     known: Option<Arc<str>>,
     way: watch::Receiver<Availability>,
     replica: Arc<MapReplica<K, V>>,
@@ -144,7 +175,14 @@ impl<K: Key, V: Shareable> Following<K, V> {
 
     async fn newest(&mut self) -> Option<EntryState<V>> {
         loop {
-            self.changed.changed().await.ok()?;
+            tokio::select! {
+                biased;
+                () = self.look.notified() => {
+                    self.changed.mark_unchanged();
+                    self.known = None;
+                }
+                changed = self.changed.changed() => changed.ok()?,
+            }
             let (nonce, latest) = self.read().await;
             if self.known.as_ref() == Some(&nonce) {
                 continue;
