@@ -73,7 +73,7 @@ impl RawEvent {
     /// without decoding them: `false` is certain, `true` is not. Nodes write keys without escapes.
     #[inline]
     pub fn may_have_meta(&self, key: &str, frame: &[u8]) -> bool {
-        !self.meta.is_empty() && memmem::find(self.meta.of(frame), key.as_bytes()).is_some()
+        !self.meta.is_empty() && contains(self.meta.of(frame), key)
     }
 
     /// Decodes the headers of the event, such as trace context. Each call decodes them again.
@@ -91,6 +91,12 @@ impl RawEvent {
             meta => Payload::new(format, meta).decode(),
         }
     }
+}
+
+/// Stays out of line, so that the check of an event without `meta` is inlined.
+#[cold]
+fn contains(meta: &[u8], key: &str) -> bool {
+    memmem::find(meta, key.as_bytes()).is_some()
 }
 
 /// A byte range in a frame.

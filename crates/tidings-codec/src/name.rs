@@ -41,7 +41,8 @@ pub(crate) fn name_len(bytes: &[u8]) -> Option<usize> {
 
 fn is_name(name: &[u8]) -> bool {
     (1..=Limits::NAME).contains(&name.len())
-        && name.iter().all(|&byte| NAME_BYTES[usize::from(byte)])
+        // Without an early return: a fifth fewer instructions.
+        && name.iter().fold(true, |is_name, &byte| is_name & NAME_BYTES[usize::from(byte)])
 }
 
 #[cold]

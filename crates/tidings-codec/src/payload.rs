@@ -27,6 +27,7 @@ pub struct Payload<'a> {
 
 impl<'a> Payload<'a> {
     /// Wraps encoded bytes. No bytes are null.
+    #[inline]
     pub fn new(format: Format, bytes: &'a [u8]) -> Self {
         let bytes = if bytes.is_empty() {
             null(format)
@@ -76,6 +77,7 @@ impl<'a> Payload<'a> {
     ///
     /// When the bytes are not one complete value, exceed [`Limits::DEPTH`] or [`Limits::VALUES`], or
     /// do not match `T`.
+    #[inline]
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         match self.format {
             Format::Json => self.decode_json(),
@@ -83,6 +85,7 @@ impl<'a> Payload<'a> {
         }
     }
 
+    #[inline]
     fn decode_json<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         match verdict(Format::Json, self.bytes) {
             Verdict::Fine => {}
@@ -121,6 +124,7 @@ impl<'a> Payload<'a> {
 }
 
 /// Checks that readers accept a payload that was just written.
+#[inline]
 pub(crate) fn check_bounds(format: Format, payload: &[u8]) -> Result<(), EncodeError> {
     match verdict(format, payload) {
         Verdict::Fine => Ok(()),

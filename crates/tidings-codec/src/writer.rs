@@ -163,6 +163,7 @@ impl FrameWriter {
     }
 
     /// Returns the `at` to write: `None` if the previous one applies, 0 to end it.
+    #[inline]
     fn new_at(&self, event: &NewEvent<'_>) -> Option<u64> {
         Some(event.at.unwrap_or(0)).filter(|at| *at != self.at)
     }
@@ -174,11 +175,10 @@ impl FrameWriter {
     ) -> Result<(), EncodeError> {
         let new_at = self.new_at(event);
         let buffer = &mut self.buffer;
-        buffer.extend_from_slice(if self.events == 0 {
-            b"\t{\"event\":\""
-        } else {
-            b",\t{\"event\":\""
-        });
+        if self.events > 0 {
+            buffer.push(b',');
+        }
+        buffer.extend_from_slice(b"\t{\"event\":\"");
         buffer.extend_from_slice(event.name.as_bytes());
         buffer.push(b'"');
         match event.to {
@@ -303,6 +303,7 @@ const fn header_room(format: Format) -> usize {
 
 /// Replaces tabs by spaces: readers find the ends of events by tabs. JSON strings contain no
 /// unescaped tabs.
+#[inline]
 fn remove_tabs(mut payload: &mut [u8]) {
     while let Some(position) = memchr(b'\t', payload) {
         payload[position] = b' ';
@@ -331,6 +332,7 @@ impl serde::Serialize for Meta<'_> {
     clippy::cast_possible_truncation,
     reason = "names have at most 128 bytes"
 )]
+#[inline]
 fn append_text(buffer: &mut Vec<u8>, text: &str) {
     let len = text.len() as u8;
     if len < 32 {

@@ -42,6 +42,15 @@ impl<S, const JSON: bool> StrictStruct<S, JSON> {
             tags: Vec::new(),
         }
     }
+
+    /// Stays out of line, so that the fields of a struct without tags are written inline.
+    #[cold]
+    fn check<E: Error>(&self, key: &'static str) -> Result<(), E> {
+        if self.tags.contains(&key) {
+            return Err(duplicate_key(format_args!("{key:?}")));
+        }
+        Ok(())
+    }
 }
 
 impl<S: SerializeStruct, const JSON: bool> SerializeStruct for StrictStruct<S, JSON> {
@@ -54,8 +63,8 @@ impl<S: SerializeStruct, const JSON: bool> SerializeStruct for StrictStruct<S, J
         key: &'static str,
         value: &T,
     ) -> Result<(), S::Error> {
-        if !self.tags.is_empty() && self.tags.contains(&key) {
-            return Err(duplicate_key(format_args!("{key:?}")));
+        if !self.tags.is_empty() {
+            self.check::<S::Error>(key)?;
         }
         if is_tag::<T>() {
             self.tags.push(key);

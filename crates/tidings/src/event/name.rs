@@ -4,6 +4,7 @@
 const PREFIX: &[u8] = b"tidings.";
 
 /// Whether an event with this name is a control event.
+#[inline]
 pub(crate) fn is_control_event(name: &[u8]) -> bool {
     name.starts_with(PREFIX)
 }

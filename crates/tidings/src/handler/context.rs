@@ -57,6 +57,7 @@ impl Context {
     }
 
     /// Is about this event from now on.
+    #[inline]
     pub(crate) fn describe(&mut self, received: &ReceivedEvent<'_>) {
         if !Arc::ptr_eq(&self.event, received.name()) {
             self.event = Arc::clone(received.name());

@@ -155,6 +155,7 @@ impl<'a> ReceivedEvent<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn payload(&self) -> Payload<'a> {
         let range = self.item.payload.start as usize..self.item.payload.end as usize;
         Payload::new(self.batch.format, &self.batch.bytes[range])

@@ -156,6 +156,7 @@ impl Drop for FrameMeta {
 }
 
 impl FrameMeta {
+    #[inline]
     pub(crate) fn feed(&mut self, index: u32) {
         match self.fed.last_mut() {
             Some(last) if last.end == index => last.end += 1,

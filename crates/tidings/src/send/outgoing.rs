@@ -237,12 +237,12 @@ impl Outgoing {
         if state.bytes >= self.limit(manner.wait, state.is_unreachable) {
             return Ok(None);
         }
-        let slot = match self.write(state, event, manner.wait, encode) {
-            Err(WriteError::Full) => {
-                state.close();
-                self.write(state, event, manner.wait, encode)
+        // At most two rounds: an event that does not fit into a new frame is too large, not `Full`.
+        let slot = loop {
+            match self.write(state, event, manner.wait, encode) {
+                Err(WriteError::Full) => state.close(),
+                written => break written,
             }
-            written => written,
         };
         drop(lock);
         let slot = slot.map_err(|error| send_error(event.name, error))?;
@@ -256,6 +256,7 @@ impl Outgoing {
 
     /// Sends the next frame: polls the send task inline if no frame is in flight, and wakes it
     /// otherwise, so that events that are added until then share the frame.
+    #[inline]
     fn wake_sender(&self) {
         let Some(waker) = self.sender.take() else {
             return;
@@ -272,6 +273,7 @@ impl Outgoing {
         SLICE.min(self.settings.timeout)
     }
 
+    #[inline]
     fn limit(&self, wait: Wait, is_unreachable: bool) -> usize {
         match wait {
             Wait::Fed if !is_unreachable => self.settings.limit.min(AHEAD),
@@ -477,6 +479,7 @@ impl Outgoing {
         self.lock().events
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, OutgoingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
