@@ -698,7 +698,7 @@ async fn a_forged_outage_keeps_no_member_on_the_list() {
     wait_until_all_are_listed(&node, &[node.id(), crashed]).await;
 
     let made_up = "99999999999999@99999999999999999";
-    redis.command(&["HSET", BEATS, "silences", made_up]).await;
+    redis.command(&["HSET", BEATS, "gaps", made_up]).await;
 
     wait_until_all_are_listed(&node, &[node.id()]).await;
 }

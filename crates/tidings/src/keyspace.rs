@@ -20,8 +20,7 @@ use crate::keyspace::memory::MemoryKeys;
 use crate::keyspace::redis::RedisKeys;
 use crate::keyspace::value::Values;
 
-/// All that a bus asks of its keys. An answer comes only while somebody drives the connection that
-/// sends.
+/// All operations. An answer comes only while the send connection is polled.
 pub(crate) trait Keyspace:
     Counts + Maps + MemberList + Values + fmt::Debug + Send + Sync
 {

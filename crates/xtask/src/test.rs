@@ -24,7 +24,7 @@ const CASES_OF: [&str; 6] = [
     "round_trip",
     "sequence",
     "shapes",
-    "silences",
+    "renewal_gaps",
 ];
 
 /// Runs what every change must pass.

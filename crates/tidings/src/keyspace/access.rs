@@ -1,5 +1,5 @@
-//! What a bus asks of the keys that its namespace keeps in Redis: at once or not at all, and with
-//! an honest word about what became of it.
+//! Access to the keyspace while Redis is reachable. Errors say whether an operation may have been
+//! done.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,37 +14,37 @@ use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::keyspace::Keyspace;
 use crate::keyspace::answer::{Answer, KeyError};
 
-/// The way to the keys, while there is one.
+/// Access to the keyspace.
 #[derive(Debug)]
 pub(crate) struct KeyspaceAccess {
-    way: watch::Sender<Availability>,
-    /// How long an answer may take.
+    availability: watch::Sender<Availability>,
+    /// The limit for one answer.
     patience: Duration,
-    /// Where the time runs, whichever thread asks.
+    /// The runtime of the bus, for timeouts on any thread.
     runtime: Handle,
-    /// Keeps back each answer for as long as it is held.
+    /// Delays each answer while it is locked.
     #[cfg(test)]
     pub(crate) answers: tokio::sync::Mutex<()>,
 }
 
-/// The way to the keys, or why there is none.
+/// The keyspace, or why it is unreachable.
 pub(crate) type Availability = Result<Arc<dyn Keyspace>, SendFailure>;
 
-/// Why something was not done with a key, or may not have been.
+/// The reason why an operation on a key was not done, or may not have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotDone {
-    /// What lies under the key is of another kind, in these words of Redis's.
+    /// The key has a value of another type; this is Redis's message.
     Foreign(Arc<str>),
-    /// The number would not fit.
+    /// The number would overflow.
     Overflow,
     Unconfirmed(Unconfirmed),
 }
 
 impl KeyspaceAccess {
-    /// Inside the runtime of the bus.
+    /// Must be called in the runtime of the bus.
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
-            way: watch::Sender::new(Err(SendFailure::Unreachable)),
+            availability: watch::Sender::new(Err(SendFailure::Unreachable)),
             patience,
             runtime: Handle::current(),
             #[cfg(test)]
@@ -52,38 +52,37 @@ impl KeyspaceAccess {
         }
     }
 
-    /// The link has connected, or is away, or has ended.
-    pub(crate) fn set(&self, way: Availability) {
-        let _ = self.way.send_replace(way);
+    /// Sets the keyspace after a connect, or the reason after a disconnect or the end.
+    pub(crate) fn set(&self, availability: Availability) {
+        let _ = self.availability.send_replace(availability);
     }
 
-    /// The way to the keys, and each change of it: a new one after each reconnect.
+    /// Watches the availability, which changes with each reconnect.
     pub(crate) fn watch(&self) -> watch::Receiver<Availability> {
-        self.way.subscribe()
+        self.availability.subscribe()
     }
 
-    /// How long an answer may take.
     pub(crate) fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// Asks, if Redis is there. Nothing is repeated: what was asked may count.
+    /// Sends a request if Redis is reachable. It is never repeated, because it may have been done.
     pub(crate) async fn ask<T>(
         &self,
-        question: impl FnOnce(&dyn Keyspace) -> Answer<T>,
+        request: impl FnOnce(&dyn Keyspace) -> Answer<T>,
     ) -> Result<T, NotDone> {
-        // The lock is let go before anything waits.
-        let asking = match &*self.way.borrow() {
-            Ok(keyspace) => question(&**keyspace),
+        // The lock is released before the await.
+        let answering = match &*self.availability.borrow() {
+            Ok(keyspace) => request(&**keyspace),
             Err(reason) => return Err(NotDone::Unconfirmed(Unconfirmed::NotSent(reason.clone()))),
         };
         #[cfg(test)]
-        let asking = async {
-            let answer = asking.await;
+        let answering = async {
+            let answer = answering.await;
             drop(self.answers.lock().await);
             answer
         };
-        let answer = async { timeout(self.patience, asking).await };
+        let answer = async { timeout(self.patience, answering).await };
         match self.in_runtime(answer).await {
             Ok(answer) => answer.map_err(NotDone::from),
             Err(_) => Err(NotDone::Unconfirmed(Unconfirmed::Unknown(
@@ -94,28 +93,29 @@ impl KeyspaceAccess {
 }
 
 impl KeyspaceAccess {
-    /// The end of the runtime, where that has ended the bus, or else this reason.
+    /// Returns `RuntimeEnded` if that ended the bus, or else this reason.
     pub(crate) fn ended_or(&self, reason: SendFailure) -> SendFailure {
-        match &*self.way.borrow() {
+        match &*self.availability.borrow() {
             Err(SendFailure::RuntimeEnded) => SendFailure::RuntimeEnded,
             _ => reason,
         }
     }
 
-    /// Polls a future in the runtime of the bus: what takes time can then be awaited on a thread
-    /// that is none of Tokio's.
+    /// Polls a future in the runtime of the bus, so that it can use timers on a thread without
+    /// Tokio.
     pub(crate) fn in_runtime<F: Future>(&self, future: F) -> TokioContext<F> {
         TokioContext::new(future, self.runtime.clone())
     }
 }
 
 impl NotDone {
-    /// Whether the user may not do it: then Redis's words come with the command that allows it.
+    /// Returns whether the user lacks a permission: the message then has the command that grants
+    /// it.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self, Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) if words.contains("ACL SETUSER"))
     }
 
-    /// Whether Redis refused it for a reason that can be over at any moment, as while it loads its
+    /// Returns whether Redis refused for a reason that may end at any moment, as while it loads its
     /// dataset.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
@@ -139,13 +139,13 @@ impl From<KeyError> for NotDone {
 }
 
 impl From<NotDone> for MembersError {
-    fn from(undone: NotDone) -> Self {
-        match undone {
+    fn from(error: NotDone) -> Self {
+        match error {
             NotDone::Foreign(words) => Self::Foreign {
                 words: words.to_string(),
             },
             NotDone::Overflow => Self::Foreign {
-                words: "a number does not fit".to_owned(),
+                words: "a number would overflow".to_owned(),
             },
             NotDone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
                 Self::Unread { reason }

@@ -1,4 +1,4 @@
-//! Answers to what is asked of keys.
+//! Answers of the keyspace, and their errors.
 
 use futures_util::future::BoxFuture;
 
@@ -6,25 +6,25 @@ use crate::error::send_failure::SendFailure;
 
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, KeyError>>;
 
-/// Why Redis did not do what was asked of a key.
+/// The reason why an operation on a key was not done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum KeyError {
-    /// What lies under the key is of another kind. Nothing was changed.
+    /// The key has a value of another type. Nothing was changed.
     Foreign(String),
-    /// The number would not fit. Nothing was changed.
+    /// The number would overflow. Nothing was changed.
     Overflow,
-    /// It refused, in these words. Nothing was changed.
+    /// Redis refused, with this message. Nothing was changed.
     Refused(String),
-    /// Nobody knows whether it was done: the connection ended before the answer.
+    /// The connection ended before the answer: it is unknown whether it was done.
     Lost,
 }
 
 impl KeyError {
-    /// The same, for who can only wait and ask again.
+    /// Returns the reason for callers that can only wait and retry.
     pub(crate) fn into_reason(self) -> SendFailure {
         match self {
             Self::Foreign(words) | Self::Refused(words) => SendFailure::Refused(words.into()),
-            Self::Overflow => SendFailure::Refused("the number would not fit".into()),
+            Self::Overflow => SendFailure::Refused("the number would overflow".into()),
             Self::Lost => SendFailure::Lost,
         }
     }

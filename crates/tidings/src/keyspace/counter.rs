@@ -1,4 +1,4 @@
-//! Numbers that all processes count together.
+//! Counters that all processes share.
 
 use std::future::ready;
 use std::sync::LazyLock;
@@ -10,19 +10,19 @@ use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::memory::MemoryKeys;
 use crate::keyspace::redis::RedisKeys;
 
-/// A number that is not there is 0.
+/// Operations on counters. A missing one is 0.
 pub(crate) trait Counts {
-    /// Adds, and answers the sum.
+    /// Adds to the counter and returns the sum.
     fn add(&self, key: &str, n: i64) -> Answer<i64>;
 
     fn count(&self, key: &str) -> Answer<i64>;
 
-    /// Makes it 0, and answers what it was.
+    /// Sets it to 0 and returns the value before.
     fn reset(&self, key: &str) -> Answer<i64>;
 }
 
-// To add nothing fails where something else lies there, and where nothing may be written. What it was
-// is text: Lua's numbers are less exact.
+// Adding 0 fails if the key has another type, or writes are rejected. The old value is returned as
+// text, because Lua's numbers are less exact.
 static RESET: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r#"
@@ -74,10 +74,10 @@ impl Counts for MemoryKeys {
     }
 
     fn count(&self, key: &str) -> Answer<i64> {
-        self.look(|stored| stored.counts.get(key).copied().unwrap_or(0))
+        self.query(|stored| stored.counts.get(key).copied().unwrap_or(0))
     }
 
     fn reset(&self, key: &str) -> Answer<i64> {
-        self.look(|stored| stored.counts.insert(key.to_owned(), 0).unwrap_or(0))
+        self.query(|stored| stored.counts.insert(key.to_owned(), 0).unwrap_or(0))
     }
 }

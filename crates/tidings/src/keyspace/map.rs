@@ -1,4 +1,4 @@
-//! Maps that all processes share: many small values in one hash, and who may fill a gap in it.
+//! Shared maps: many small values in one hash, with leases for loaders.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,67 +13,66 @@ use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::milliseconds;
 use crate::namespace::MapKeys;
 
-pub(crate) mod entries;
 mod memory;
 mod scripts;
+pub(crate) mod stored;
 
-/// The name of the event that tells of a change.
-pub(crate) const NOTICE: &str = "tidings.map";
+/// The event name of change notifications.
+pub(crate) const CHANGE_EVENT: &str = "tidings.map";
 
-/// How many entries one step through a map asks for.
-const STEP: usize = 500;
+/// The number of entries that one page requests.
+const PAGE_SIZE: usize = 500;
 
-/// An entry to be written.
+/// A request to write an entry.
 #[derive(Clone, Debug)]
 pub(crate) struct NewEntry {
     pub(crate) field: String,
     pub(crate) format: Format,
-    /// `None` for a negative entry: it is known that there is no value.
+    /// `None` for a negative entry, which says that there is no value.
     pub(crate) payload: Option<Vec<u8>>,
     pub(crate) ttl: Option<Duration>,
-    /// The random mark of this writing.
     pub(crate) nonce: String,
-    pub(crate) only: Only,
+    pub(crate) condition: WriteCondition,
 }
 
 /// The format of a negative entry.
 pub(crate) const NEGATIVE: &str = "none";
 
-/// When an entry is written.
+/// The condition of a write.
 #[derive(Clone, Debug)]
-pub(crate) enum Only {
+pub(crate) enum WriteCondition {
     Always,
-    /// If the entry that is there has this mark; none for one that is not there.
-    IfIs(String),
-    /// If there is none or a negative one, and nobody changed that since this lease was given.
+    /// The entry has this nonce; empty for no entry.
+    IfNonce(String),
+    /// There is no entry or a negative one, and it was not changed since this lease was created.
     IfLeased(String),
 }
 
-/// A change that was made: the map's stamp moved on.
+/// A change that was made, and the map's new version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
     pub(crate) version: u64,
-    /// The stamp's mark before.
+    /// The nonce of the stamp before.
     pub(crate) was: String,
 }
 
-/// What an entry looked like, and the map's stamp at that moment.
+/// An entry, and the map's stamp at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) stamp: Stamp,
     pub(crate) entry: Option<Vec<u8>>,
-    /// The time by the clock that ends of entries are given in, in milliseconds.
+    /// The time of the clock of expiries, in milliseconds.
     pub(crate) now: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     Done(Moved),
-    /// The condition does not hold: this is there.
+    /// The condition does not hold; this is the current entry.
     Not(Found),
 }
 
-/// The fields and entries of one step, where the next one begins, which is 0 at the end, and the time.
+/// One page of entries, the cursor of the next (0 at the end), and the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) next: u64,
@@ -84,29 +83,30 @@ pub(crate) struct Page {
 pub(crate) trait Maps {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found>;
 
-    /// Writes an entry and announces it.
+    /// Writes an entry and sends a notification.
     fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written>;
 
-    /// Takes an entry out and the lease for it back, and announces it, whether it was there or not.
+    /// Removes an entry and its lease, and sends a notification, even if there is none.
     fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved>;
 
-    /// Takes everything out and all leases back, and announces it.
+    /// Removes all entries and leases, and sends a notification.
     fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved>;
 
-    /// The entry, or else the lease to write it: the one that is given already, or this. One that
-    /// comes to nothing is left for the next loader, or goes by itself. A negative entry is one only
-    /// where that is said.
+    /// Returns the entry, or else the lease to write it: an existing one, or this. The lease of a
+    /// failed loader is used by the next one, or expires. A negative entry counts if
+    /// `accepts_negative`.
     fn lease(
         &self,
         map: &MapKeys,
         field: &str,
         lease: &str,
-        negative_will_do: bool,
+        accepts_negative: bool,
     ) -> Answer<(Found, String)>;
 
     fn map_len(&self, map: &MapKeys) -> Answer<u64>;
 
-    /// Some of the entries. Steps from 0 to 0 give all that are there all the while.
+    /// Returns a page of entries. Pages from cursor 0 to 0 contain each entry that exists all the
+    /// time.
     fn page(&self, map: &MapKeys, from: u64) -> Answer<Page>;
 }
 
@@ -126,13 +126,13 @@ impl Found {
 }
 
 impl MapKeys {
-    /// The beginning of the event that tells of a change of one entry, or of all; [`notice_end`]
-    /// is the rest.
-    fn notice(&self, field: Option<&str>) -> String {
+    /// Returns the beginning of the notification of a change of one entry, or of all;
+    /// [`notification_end`] is the rest.
+    fn notification(&self, field: Option<&str>) -> String {
         let map = &self.name;
         let key = field.map(|field| format!(r#","key":{}"#, json!(field)));
         let key = key.unwrap_or_default();
-        format!(r#"{{"event":"{NOTICE}","data":{{"map":"{map}"{key}"#)
+        format!(r#"{{"event":"{CHANGE_EVENT}","data":{{"map":"{map}"{key}"#)
     }
 
     fn invoke(&self, script: &'static Script) -> ScriptInvocation<'static> {
@@ -145,8 +145,8 @@ impl MapKeys {
     }
 }
 
-/// The end of the event that tells of a change; the scripts write the same.
-fn notice_end(moved: &Moved, nonce: &str) -> String {
+/// Returns the end of a notification; the scripts write the same.
+fn notification_end(moved: &Moved, nonce: &str) -> String {
     let Moved { version, was } = moved;
     format!(r#","version":{version},"nonce":"{nonce}","previous":"{was}"}}}}"#)
 }
@@ -164,26 +164,32 @@ impl Maps for RedisKeys {
         static READ: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::READ));
         let mut read = map.invoke(&READ);
         read.arg(field);
-        let asked = self.run::<Fields>(read);
-        Box::pin(async move { Found::of(asked.await?) })
+        let answer = self.run::<Fields>(read);
+        Box::pin(async move { Found::of(answer.await?) })
     }
 
     fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written> {
         static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::WRITE));
-        let (only, than) = match &new.only {
-            Only::Always => ("always", ""),
-            Only::IfIs(nonce) => ("is", nonce.as_str()),
-            Only::IfLeased(lease) => ("leased", lease.as_str()),
+        let (condition, operand) = match &new.condition {
+            WriteCondition::Always => ("always", ""),
+            WriteCondition::IfNonce(nonce) => ("is", nonce.as_str()),
+            WriteCondition::IfLeased(lease) => ("leased", lease.as_str()),
         };
         let mut write = map.invoke(&WRITE);
-        write.arg(&self.channel).arg(map.notice(Some(&new.field)));
-        write.arg(&new.nonce).arg(&new.field).arg(only).arg(than);
+        write
+            .arg(&self.channel)
+            .arg(map.notification(Some(&new.field)));
+        write
+            .arg(&new.nonce)
+            .arg(&new.field)
+            .arg(condition)
+            .arg(operand);
         write.arg(new.format());
         write.arg(new.payload.unwrap_or_default());
         write.arg(milliseconds(new.ttl));
-        let asked = self.run::<(Option<(u64, String)>, Fields)>(write);
+        let answer = self.run::<(Option<(u64, String)>, Fields)>(write);
         Box::pin(async move {
-            match asked.await? {
+            match answer.await? {
                 (Some((version, was)), _) => Ok(Written::Done(Moved { version, was })),
                 (None, fields) => Found::of(fields).map(Written::Not),
             }
@@ -193,7 +199,7 @@ impl Maps for RedisKeys {
     fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved> {
         static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::REMOVE));
         let mut remove = map.invoke(&REMOVE);
-        remove.arg(&self.channel).arg(map.notice(Some(field)));
+        remove.arg(&self.channel).arg(map.notification(Some(field)));
         remove.arg(nonce).arg(field);
         moved(self.run(remove))
     }
@@ -201,7 +207,10 @@ impl Maps for RedisKeys {
     fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved> {
         static CLEAR: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::CLEAR));
         let mut clear = map.invoke(&CLEAR);
-        clear.arg(&self.channel).arg(map.notice(None)).arg(nonce);
+        clear
+            .arg(&self.channel)
+            .arg(map.notification(None))
+            .arg(nonce);
         moved(self.run(clear))
     }
 
@@ -210,16 +219,16 @@ impl Maps for RedisKeys {
         map: &MapKeys,
         field: &str,
         lease: &str,
-        negative_will_do: bool,
+        accepts_negative: bool,
     ) -> Answer<(Found, String)> {
         static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::LEASE));
         let mut ask = map.invoke(&LEASE);
-        ask.arg(field).arg(lease).arg(scripts::LEASES_LAST_MS);
-        ask.arg(negative_will_do);
-        let asked = self.run::<(Fields, Vec<u8>)>(ask);
+        ask.arg(field).arg(lease).arg(scripts::LEASE_TTL_MS);
+        ask.arg(accepts_negative);
+        let answer = self.run::<(Fields, Vec<u8>)>(ask);
         Box::pin(async move {
-            let (fields, lease) = asked.await?;
-            // One that is no text is a stranger's, and fits to nothing that is written.
+            let (fields, lease) = answer.await?;
+            // A lease that is not UTF-8 is foreign, and matches no write.
             let lease = String::from_utf8_lossy(&lease).into_owned();
             Ok((Found::of(fields)?, lease))
         })
@@ -233,7 +242,7 @@ impl Maps for RedisKeys {
 
     fn page(&self, map: &MapKeys, from: u64) -> Answer<Page> {
         let mut scan = redis::cmd("HSCAN");
-        scan.arg(&map.entries).arg(from).arg("COUNT").arg(STEP);
+        scan.arg(&map.entries).arg(from).arg("COUNT").arg(PAGE_SIZE);
         let time = self.ask::<(u64, u64)>(redis::cmd("TIME"));
         let scanned = self.ask(scan);
         Box::pin(async move {
@@ -245,9 +254,9 @@ impl Maps for RedisKeys {
     }
 }
 
-fn moved(asked: Answer<(u64, String)>) -> Answer<Moved> {
+fn moved(answer: Answer<(u64, String)>) -> Answer<Moved> {
     Box::pin(async move {
-        let (version, was) = asked.await?;
+        let (version, was) = answer.await?;
         Ok(Moved { version, was })
     })
 }
@@ -257,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_notice_is_an_event_that_anybody_can_read() {
+    fn a_notification_is_a_valid_json_event() {
         let map = MapKeys {
             name: "users".to_owned(),
             entries: String::new(),
@@ -269,10 +278,10 @@ mod tests {
             was: "0a".to_owned(),
         };
         let data = |field: Option<&str>| {
-            let notice = map.notice(field) + &notice_end(&moved, "0b");
-            let notice: serde_json::Value = serde_json::from_str(&notice).unwrap();
-            assert_eq!(notice["event"], NOTICE);
-            notice["data"].clone()
+            let notification = map.notification(field) + &notification_end(&moved, "0b");
+            let notification: serde_json::Value = serde_json::from_str(&notification).unwrap();
+            assert_eq!(notification["event"], CHANGE_EVENT);
+            notification["data"].clone()
         };
         let all = json!({ "map": "users", "version": 3, "nonce": "0b", "previous": "0a" });
         assert_eq!(data(None), all);

@@ -1,4 +1,4 @@
-//! The roll: who is there, for how long that holds, and what is known of each.
+//! The member list: the members of a namespace, their leases and descriptions.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,32 +10,33 @@ use crate::keyspace::answer::Answer;
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 
-pub(crate) mod entries;
 mod memory;
+pub(crate) mod renewal_gaps;
 mod scripts;
-pub(crate) mod silences;
+pub(crate) mod stored;
 
-use crate::keyspace::member_list::scripts::{BEAT, LEAVE, LIST};
-use crate::keyspace::member_list::silences::RETURN;
+use crate::keyspace::member_list::renewal_gaps::RECONNECT_TIME;
+use crate::keyspace::member_list::scripts::{LEAVE, LIST, RENEW};
 
-/// How many are taken off the roll at once. More are a reason to renew again.
-const AT_ONCE: usize = 16;
+/// The maximal number of expired members that one renewal removes. If there are more, the member
+/// renews again at once.
+const MAX_REMOVED: usize = 16;
 
-/// Among how many whose lease is over those are looked for: some may have to wait.
-const LOOK_AT: usize = 64;
+/// The number of expired leases that are examined for that; some may have more time.
+const SCAN_LIMIT: usize = 64;
 
-/// No lease that others have written makes a silence count for longer.
-const LONGEST: Duration = Duration::from_hours(24);
+/// The maximal lease that is read from a description, which may be forged.
+const MAX_LEASE: Duration = Duration::from_hours(24);
 
-/// Where the roll of a namespace lies.
+/// The keys of a member list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Keys {
-    /// A sorted set: until when, in milliseconds of Redis's time, each member's lease holds.
+    /// A sorted set: the end of each member's lease, in milliseconds of Redis's clock.
     members: String,
-    /// A hash: what each member says of itself.
+    /// A hash: the description of each member.
     descriptions: String,
-    /// A hash: when somebody renewed a lease last, how long nobody did before, and how often the roll
-    /// has changed.
+    /// A hash: the time of the last renewal, the long gaps between renewals, and the number of the
+    /// last change.
     renewals: String,
 }
 
@@ -44,45 +45,45 @@ pub(crate) struct Keys {
 pub(crate) struct Renewal {
     pub(crate) id: NodeId,
     pub(crate) lease: Duration,
-    /// A JSON object, without when it began.
+    /// A JSON object without `started`.
     pub(crate) description: String,
-    /// When it was first on the roll, if it ever was: in milliseconds of Redis's time since 1970.
+    /// The time of its first join, if it has joined, in milliseconds of Redis's clock since 1970.
     pub(crate) started: Option<u64>,
 }
 
-/// What a renewal brought.
+/// The result of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Renewed {
-    /// Milliseconds of Redis's time since 1970.
+    /// The time of Redis's clock, in milliseconds since 1970.
     pub(crate) now: u64,
-    /// The number of the roll's last change: each join and each departure has the next one. It
-    /// begins with the time, so another roll under the same keys has others.
+    /// The number of the last change: each join and each departure has the next one. The first is
+    /// taken from the time, so that a new list under the same keys has other numbers.
     pub(crate) change: u64,
-    /// Not all were taken off whose time is over.
+    /// More expired members are left to remove.
     pub(crate) has_more: bool,
 }
 
-/// The whole roll.
+/// The whole member list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
     /// The number of its last change.
     pub(crate) change: u64,
-    /// What each member says of itself.
+    /// The id and description of each member.
     pub(crate) members: Vec<(NodeId, String)>,
 }
 
 pub(crate) trait MemberList {
-    /// Puts a member on the roll or renews its lease, and takes off whose lease is over. Joins and
-    /// departures are announced.
+    /// Joins or renews the lease of a member, removes expired members, and sends notifications of
+    /// joins and departures.
     fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed>;
 
-    /// Takes a member off the roll, at its own wish.
+    /// Removes a member that leaves.
     fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()>;
 
-    /// All members. Whose lease is over is none, where nobody is there who would take it off.
+    /// Returns all members, without those that have expired while no member renewed.
     fn list(&self, keys: &Keys) -> Answer<Listed>;
 
-    /// What these say of themselves, in order; `None` for who is not on the roll.
+    /// Returns the descriptions of these members, in order; `None` for an id that is not listed.
     fn describe(&self, keys: &Keys, ids: &[NodeId]) -> Answer<Vec<Option<String>>>;
 }
 
@@ -104,19 +105,19 @@ impl Keys {
 
 impl MemberList for RedisKeys {
     fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed> {
-        let mut script = keys.script(&BEAT);
+        let mut script = keys.script(&RENEW);
         script
             .arg(renewal.id.to_string())
             .arg(milliseconds(renewal.lease))
             .arg(renewal.description)
             .arg(renewal.started.map_or(String::new(), |at| at.to_string()))
             .arg(&self.channel)
-            .arg(milliseconds(RETURN))
-            .arg(milliseconds(LONGEST))
-            .arg(AT_ONCE)
-            .arg(LOOK_AT)
-            .arg(milliseconds(silences::LEAST))
-            .arg(silences::MOST);
+            .arg(milliseconds(RECONNECT_TIME))
+            .arg(milliseconds(MAX_LEASE))
+            .arg(MAX_REMOVED)
+            .arg(SCAN_LIMIT)
+            .arg(milliseconds(renewal_gaps::MIN_LENGTH))
+            .arg(renewal_gaps::MAX_GAPS);
         let answer = self.run::<(u64, u64, bool)>(script);
         Box::pin(async move {
             let (now, change, has_more) = answer.await?;
@@ -136,7 +137,7 @@ impl MemberList for RedisKeys {
 
     fn list(&self, keys: &Keys) -> Answer<Listed> {
         let mut script = keys.script(&LIST);
-        script.arg(milliseconds(RETURN));
+        script.arg(milliseconds(RECONNECT_TIME));
         let answer = self.run::<(u64, Vec<(Vec<u8>, Vec<u8>)>)>(script);
         Box::pin(async move {
             let (change, members) = answer.await?;
@@ -165,7 +166,7 @@ impl MemberList for RedisKeys {
     }
 }
 
-/// Others may have written bytes that are no text: then they are no description.
+/// A foreign description that is not UTF-8 becomes an invalid one.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Keys that are kept in memory, in place of Redis.
+//! The keyspace of `memory:` addresses.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -8,31 +8,31 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::keyspace::answer::Answer;
-use crate::keyspace::map::entries::Map;
+use crate::keyspace::map::stored::StoredMap;
 use crate::keyspace::member_list::Keys;
-use crate::keyspace::member_list::entries::Entries;
+use crate::keyspace::member_list::stored::StoredMembers;
 use crate::keyspace::value::Found;
 use crate::memory::Place;
 
-/// What is kept in memory, in place of Redis.
+/// All data of a namespace in memory.
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     pub(super) counts: HashMap<String, i64>,
-    pub(super) values: HashMap<String, KeyspaceAccess>,
+    pub(super) values: HashMap<String, StoredValue>,
     /// By the key of the entries.
-    pub(super) maps: HashMap<String, Map>,
-    pub(super) member_lists: HashMap<Keys, Entries>,
+    pub(super) maps: HashMap<String, StoredMap>,
+    pub(super) member_lists: HashMap<Keys, StoredMembers>,
 }
 
-/// What lies under a key, and until when.
+/// A value and its expiry.
 #[derive(Debug)]
-pub(super) struct KeyspaceAccess {
+pub(super) struct StoredValue {
     found: Found,
     until: Option<Instant>,
 }
 
 impl InMemory {
-    /// What lies under the key, unless its time to live is over.
+    /// Returns the value, unless it has expired.
     pub(super) fn found(&self, key: &str) -> Found {
         let stored = self.values.get(key);
         let stored =
@@ -42,11 +42,11 @@ impl InMemory {
 
     pub(super) fn put(&mut self, key: String, found: Found, ttl: Option<Duration>) {
         let until = ttl.map(|ttl| Instant::now() + ttl);
-        self.values.insert(key, KeyspaceAccess { found, until });
+        self.values.insert(key, StoredValue { found, until });
     }
 }
 
-/// What those who meet at a place keep together, for as long as one of them is there.
+/// The keyspace of a memory place, for as long as a bus uses it.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryKeys {
     pub(crate) place: Arc<Place>,
@@ -58,15 +58,15 @@ impl MemoryKeys {
         stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers at once, and announces nothing.
-    pub(super) fn look<T: Send + 'static>(
+    /// Runs an operation that sends no notification.
+    pub(super) fn query<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&mut InMemory) -> T,
+        query: impl FnOnce(&mut InMemory) -> T,
     ) -> Answer<T> {
-        Box::pin(ready(Ok(look(&mut self.lock()))))
+        Box::pin(ready(Ok(query(&mut self.lock()))))
     }
 
-    /// Changes what is kept and announces that with frames, as one step.
+    /// Changes the data and sends notifications, atomically.
     pub(super) fn change<T: Send + 'static, F: IntoIterator<Item = Vec<u8>>>(
         &self,
         change: impl FnOnce(&mut InMemory) -> (T, F) + Send + 'static,

@@ -16,23 +16,23 @@ use crate::redis_error::{is_denied, words};
 #[derive(Clone)]
 pub(crate) struct RedisKeys {
     pub(crate) connection: MultiplexedConnection,
-    /// All that is asked over the connection goes through this.
+    /// All commands over the connection go through this.
     pub(crate) commands: Commands,
-    /// Where changes are announced.
+    /// The channel of change notifications.
     pub(crate) channel: String,
     pub(crate) needs: Arc<Needs>,
 }
 
 impl RedisKeys {
-    /// Asks one command.
+    /// Sends one command.
     pub(super) fn ask<T: FromRedisValue + 'static>(&self, command: Cmd) -> Answer<T> {
         let mut connection = self.connection.clone();
         let answer = self.begin(async move { command.query_async(&mut connection).await });
         let needs = Arc::clone(&self.needs);
-        Box::pin(async move { understood(answer.await?, &needs) })
+        Box::pin(async move { parsed(answer.await?, &needs) })
     }
 
-    /// Runs a script, which Redis does as one step; it is loaded where it is not there yet.
+    /// Runs a script, and loads it first if Redis does not have it.
     pub(super) fn run<T: FromRedisValue + Send + 'static>(
         &self,
         script: ScriptInvocation<'static>,
@@ -40,22 +40,22 @@ impl RedisKeys {
         let mut connection = self.connection.clone();
         let answer = self.begin(async move { script.invoke_async(&mut connection).await });
         let needs = Arc::clone(&self.needs);
-        Box::pin(async move { understood(answer.await?, &needs) })
+        Box::pin(async move { parsed(answer.await?, &needs) })
     }
 
-    /// Asks in its turn.
+    /// Runs a request in its turn.
     pub(super) fn begin<T: Send + 'static>(
         &self,
-        question: impl Future<Output = T> + Send + 'static,
+        request: impl Future<Output = T> + Send + 'static,
     ) -> Answer<T> {
         let commands = self.commands.clone();
-        Box::pin(async move { commands.ask(question).await.ok_or(KeyError::Lost) })
+        Box::pin(async move { commands.ask(request).await.ok_or(KeyError::Lost) })
     }
 }
 
-/// What Redis answered, as what was asked for. Only what was read can be something else, as anybody may
-/// have written it: a change answers with what its script made, which is always understood.
-pub(super) fn understood<T: FromRedisValue>(
+/// Converts an answer. Only an answer with stored data can have another type, as any program may
+/// have written it.
+pub(super) fn parsed<T: FromRedisValue>(
     answer: RedisResult<Value>,
     needs: &Needs,
 ) -> Result<T, KeyError> {
@@ -63,7 +63,7 @@ pub(super) fn understood<T: FromRedisValue>(
     T::from_redis_value(value).map_err(|error| KeyError::Foreign(shown(&error.to_string())))
 }
 
-/// Redis's error, as what became of the question.
+/// Converts an error of Redis.
 pub(super) fn refused(error: &RedisError, needs: &Needs) -> KeyError {
     let words = words(error);
     match error.kind() {
@@ -75,17 +75,17 @@ pub(super) fn refused(error: &RedisError, needs: &Needs) -> KeyError {
         _ if words.contains("WRONGTYPE") || words.contains("is not an integer") => {
             KeyError::Foreign(words)
         }
-        // What is no answer of Redis's at all says nothing of what it did.
+        // A reply that cannot be parsed does not tell what Redis did.
         ErrorKind::Parse => KeyError::Lost,
         _ if error.code().is_some() => KeyError::Refused(words),
         _ => KeyError::Lost,
     }
 }
 
-/// A field that anybody may have written, if it is text.
+/// Converts a field to text; any program may have written it.
 pub(super) fn text(field: &str, bytes: Vec<u8>) -> Result<String, KeyError> {
     let text = String::from_utf8(bytes);
-    text.map_err(|_| KeyError::Foreign(format!("its `{field}` is no text")))
+    text.map_err(|_| KeyError::Foreign(format!("its `{field}` is not UTF-8")))
 }
 
 impl fmt::Debug for RedisKeys {

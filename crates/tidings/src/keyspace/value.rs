@@ -1,5 +1,4 @@
-//! Values that all processes share: each is a hash of a format's name, a payload, a version and a
-//! nonce.
+//! Shared values: each is a hash of a format, a payload, a version and a nonce.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tidings_codec::{Format, Limits, RawEvent, read_frame};
 
 use crate::error::shown;
 use crate::keyspace::answer::{Answer, KeyError};
-use crate::keyspace::redis::{RedisKeys, refused, text, understood};
+use crate::keyspace::redis::{RedisKeys, parsed, refused, text};
 use crate::keyspace::stamp::Stamp;
 use crate::task::FOREVER;
 
@@ -23,33 +22,34 @@ const NONCE: &str = "nonce";
 const TTL: &str = "ttl";
 const RESTORED: &str = "restored";
 
-/// Longer ones were written by no bus, and the scripts announce them as `?`.
-const LONGEST_NONCE: usize = 64;
+/// The maximal length of a nonce. The scripts show a longer one, which no bus wrote, as `?`.
+const MAX_NONCE_BYTES: usize = 64;
 
 pub(crate) trait Values {
-    /// What lies under the key.
+    /// Reads a value.
     fn read(&self, key: &str) -> Answer<Found>;
 
-    /// The stamps under these keys, all in one round trip. What is wrong with one spoils no other.
+    /// Reads the stamps under these keys in one round trip. An error of one does not affect the
+    /// others.
     fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>>;
 
-    /// Writes and announces as one step.
+    /// Writes a value and sends its notification, atomically.
     fn write(&self, key: &str, writing: Writing) -> Answer<Attempt>;
 
-    /// Takes the value away, leaves the stamp of that, and announces it as one step.
+    /// Removes the value, leaves its stamp, and sends a notification, atomically.
     fn clear(&self, key: &str, clearing: Clearing) -> Answer<Cleared>;
 
-    /// Writes back what Redis lost, as it was, and announces it as one step: unless something is
-    /// there by now, other than an older copy that was written back.
+    /// Restores a value that Redis lost and sends a notification, atomically, unless the key has
+    /// another value than an older restored copy.
     fn restore(&self, key: &str, copy: Restoring) -> Answer<bool>;
 }
 
-/// What lies under a key.
+/// The value under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Nothing: it was never written, its time to live is over, or Redis lost it.
+    /// None: it was never written, has expired, or Redis lost it.
     Nothing,
-    /// A value was taken away on purpose, by the writing of this stamp.
+    /// The value was cleared by the write of this stamp.
     Cleared {
         stamp: Stamp,
         is_restored: bool,
@@ -57,49 +57,49 @@ pub(crate) enum Found {
     Value(Written),
 }
 
-/// A value as it lies in Redis.
+/// A value in Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Which format it is in: a stranger's word.
+    /// The format: untrusted input.
     pub(crate) format: String,
     pub(crate) payload: Vec<u8>,
     pub(crate) stamp: Stamp,
-    /// Whether it has a time to live, so that it may go by itself.
+    /// It has a time to live, and Redis may remove it.
     pub(crate) expires: bool,
-    /// Whether a process wrote its copy back after Redis lost it.
+    /// A process restored it after Redis lost it.
     pub(crate) is_restored: bool,
 }
 
-/// A value on its way.
+/// A request to write a value.
 #[derive(Clone, Debug)]
 pub(crate) struct Writing {
-    /// What notices call it.
+    /// Its name in notifications.
     pub(crate) name: String,
-    /// The nonce that must be there, where it matters; empty for nothing.
+    /// The nonce that Redis must hold, if that is a condition; empty for no value.
     pub(crate) expected: Option<String>,
     pub(crate) format: Format,
     pub(crate) payload: Vec<u8>,
     pub(crate) nonce: String,
     pub(crate) time_to_live: Option<Duration>,
-    /// The value in JSON, if the notice is to carry it.
+    /// The value in JSON, if the notification is to include it.
     pub(crate) inline: Option<Vec<u8>>,
-    /// The version to count on from where Redis has none: that of the copy here.
+    /// The version to continue from if Redis has none: that of this process's copy.
     pub(crate) version: u64,
 }
 
-/// The end of a value on its way.
+/// A request to clear a value.
 #[derive(Clone, Debug)]
 pub(crate) struct Clearing {
     pub(crate) name: String,
     pub(crate) nonce: String,
-    /// As that of a [`Writing`].
+    /// As in [`Writing`].
     pub(crate) version: u64,
 }
 
-/// What became of a clearing: its version, and the nonce of what was there.
+/// The version of a cleared value, and the nonce of the value before it.
 pub(crate) type Cleared = (u64, String);
 
-/// A copy that is written back.
+/// A request to restore a value.
 #[derive(Clone, Debug)]
 pub(crate) struct Restoring {
     pub(crate) name: String,
@@ -108,22 +108,22 @@ pub(crate) struct Restoring {
     pub(crate) value: Option<(Format, Vec<u8>)>,
 }
 
-/// What became of a writing.
+/// The result of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// It is the version of this number now, and replaced the writing of that nonce.
+    /// It was written with this version, and replaced the value with this nonce.
     Done { version: u64, was: String },
-    /// Something else lies there than was expected.
+    /// Redis holds another value than expected.
     Overtaken(Found),
 }
 
-/// What a hash says of a value: the fields of these names. Anybody may have written them.
+/// The fields of a value's hash: untrusted input.
 type Fields = [Option<Vec<u8>>; 6];
 const FIELDS: [&str; 6] = [FORMAT, VALUE, VERSION, NONCE, TTL, RESTORED];
 
-/// How long Redis remembers that a value was cleared: 7 days. A copy that was out of reach of Redis
-/// all that time is taken for one that was lost.
-const CLEARED_LASTS_MS: u64 = 7 * 24 * 3_600_000;
+/// The time for which Redis remembers that a value was cleared: 7 days. After it, a disconnected
+/// process treats its copy as lost.
+const CLEARED_TTL_MS: u64 = 7 * 24 * 3_600_000;
 
 impl Values for RedisKeys {
     fn read(&self, key: &str) -> Answer<Found> {
@@ -146,7 +146,7 @@ impl Values for RedisKeys {
             let answers: Vec<RedisResult<Value>> =
                 answers.await?.map_err(|error| refused(&error, &needs))?;
             let stamp = |answer| {
-                let (version, nonce) = understood(answer, &needs)?;
+                let (version, nonce) = parsed(answer, &needs)?;
                 Stamp::of(version, nonce)
             };
             Ok(answers.into_iter().map(stamp).collect())
@@ -174,7 +174,7 @@ impl Values for RedisKeys {
                 return Found::of(fields).map(Attempt::Overtaken);
             }
             let [_, _, version, was, ..] = fields;
-            // It was written, and where this is not what Redis counted, it is read again.
+            // An invalid version or nonce causes a refresh.
             Ok(Attempt::Done {
                 version: version.and_then(|digits| number(&digits)).unwrap_or(0),
                 was: String::from_utf8(was.unwrap_or_default()).unwrap_or_default(),
@@ -186,7 +186,7 @@ impl Values for RedisKeys {
         let mut script = scripts::CLEAR.key(key);
         script.arg(&self.channel).arg(clearing.name);
         script.arg(clearing.nonce).arg(clearing.version);
-        script.arg(CLEARED_LASTS_MS);
+        script.arg(CLEARED_TTL_MS);
         self.run(script)
     }
 
@@ -197,28 +197,28 @@ impl Values for RedisKeys {
         script.arg(copy.stamp.version).arg(copy.stamp.nonce);
         script.arg(format.map_or_else(String::new, |format| format.to_string()));
         script.arg(payload.unwrap_or_default());
-        script.arg(CLEARED_LASTS_MS);
+        script.arg(CLEARED_TTL_MS);
         self.run(script)
     }
 }
 
-/// A time to live as an argument of a script; nothing for none.
+/// Returns a time to live as an argument of a script; empty for none.
 pub(super) fn milliseconds(time: Option<Duration>) -> String {
     time.map_or_else(String::new, |time| time.as_millis().max(1).to_string())
 }
 
-/// Whether every process can read the notification that carries this value, which is one level
+/// Returns whether every process can decode a notification with this value, which is one level
 /// deeper than the value itself.
-pub(crate) fn can_carry(name: &str, value: &[u8]) -> bool {
-    let longest = "0".repeat(LONGEST_NONCE);
+pub(crate) fn can_inline(name: &str, value: &[u8]) -> bool {
+    let nonce = "0".repeat(MAX_NONCE_BYTES);
     let inline = inlined(Some(value), Some(FOREVER));
-    let notice = notice(name, u64::MAX, &longest, &longest, &inline);
+    let notification = notification(name, u64::MAX, &nonce, &nonce, &inline);
     let mut events = Vec::new();
-    let Ok(header) = read_frame(&notice, &Limits::default(), &mut events) else {
+    let Ok(header) = read_frame(&notification, &Limits::default(), &mut events) else {
         return false;
     };
     let is_readable = |event: &RawEvent| {
-        let payload = event.payload(header.format, &notice);
+        let payload = event.payload(header.format, &notification);
         payload.decode::<IgnoredAny>().is_ok()
     };
     events
@@ -226,7 +226,7 @@ pub(crate) fn can_carry(name: &str, value: &[u8]) -> bool {
         .all(|event| event.as_ref().is_ok_and(is_readable))
 }
 
-/// The end of a notice that carries the value.
+/// Returns the end of a notification with the value.
 fn inlined(value: Option<&[u8]>, time_to_live: Option<Duration>) -> Vec<u8> {
     let Some(value) = value else {
         return Vec::new();
@@ -250,7 +250,7 @@ impl Stamp {
         let digits = version.unwrap_or_default();
         let Some(version) = number(&digits) else {
             let digits = shown(&String::from_utf8_lossy(&digits));
-            let words = format!("its version `{digits}` is no number");
+            let words = format!("its version `{digits}` is not an integer");
             return Err(KeyError::Foreign(words));
         };
         let nonce = text(NONCE, nonce)?;
@@ -263,7 +263,7 @@ impl Found {
         let lacks = |field| KeyError::Foreign(format!("it is a hash without `{field}`"));
         let nonce = nonce.filter(|nonce| !nonce.is_empty());
         let (payload, format) = match (payload, format, &nonce) {
-            // What is left where Redis denied a writing its announcement is a version alone.
+            // After a write whose notification was denied, a version alone is left.
             (None, None, None) => return Ok(Self::Nothing),
             (None, None, Some(_)) => {
                 let is_restored = restored == nonce;
@@ -297,7 +297,7 @@ impl Found {
         }
     }
 
-    /// Whether a process wrote its copy back after Redis lost it.
+    /// A process restored it after Redis lost it.
     pub(crate) fn is_restored(&self) -> bool {
         match self {
             Self::Nothing => false,
@@ -307,11 +307,11 @@ impl Found {
     }
 }
 
-fn notice(name: &str, version: u64, nonce: &str, was: &str, inlined: &[u8]) -> Vec<u8> {
-    let notice = format!(
+fn notification(name: &str, version: u64, nonce: &str, was: &str, inlined: &[u8]) -> Vec<u8> {
+    let notification = format!(
         r#"{{"event":"tidings.shared","data":{{"key":"{name}","version":{version},"nonce":"{nonce}","previous":"{was}""#
     );
-    [notice.as_bytes(), inlined, b"}}"].concat()
+    [notification.as_bytes(), inlined, b"}}"].concat()
 }
 
 #[cfg(test)]
@@ -319,13 +319,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_travels_only_where_its_notification_can_be_read() {
+    fn a_value_is_inlined_only_if_its_notification_can_be_decoded() {
         let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(can_carry("limit", nested(31).as_bytes()));
-        assert!(!can_carry("limit", nested(32).as_bytes()));
+        assert!(can_inline("limit", nested(31).as_bytes()));
+        assert!(!can_inline("limit", nested(32).as_bytes()));
         let large = format!("\"{}\"", "x".repeat(Limits::FRAME));
-        assert!(!can_carry("limit", large.as_bytes()));
+        assert!(!can_inline("limit", large.as_bytes()));
         let wide = format!("[0{}]", ",0".repeat(Limits::VALUES - 2));
-        assert!(!can_carry("limit", wide.as_bytes()));
+        assert!(!can_inline("limit", wide.as_bytes()));
     }
 }

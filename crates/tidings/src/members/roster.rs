@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidings_codec::NodeId;
 use tokio::time::Instant;
 
-use crate::keyspace::member_list::silences::RETURN;
+use crate::keyspace::member_list::renewal_gaps::RECONNECT_TIME;
 use crate::members::member::Member;
 use crate::members::watch::{LeaveReason, MemberEvent};
 
@@ -107,7 +107,7 @@ impl Roster {
 impl Known {
     fn expires_at(&self) -> Option<Instant> {
         self.missing_since?
-            .checked_add(self.member.lease.saturating_add(RETURN))
+            .checked_add(self.member.lease.saturating_add(RECONNECT_TIME))
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
         let mut roster = roster(began);
         assert_eq!(roster.apply_list(vec![member(1)], began), []);
         assert!(roster.contains(NodeId::new(2)));
-        let expiry = began + LEASE + RETURN;
+        let expiry = began + LEASE + RECONNECT_TIME;
         assert_eq!(roster.next_expiry(), Some(expiry));
         let almost = expiry.checked_sub(Duration::from_millis(1)).unwrap();
         assert_eq!(roster.apply_list(vec![member(1)], almost), []);
@@ -167,7 +167,7 @@ mod tests {
         roster.reset_timers();
         let later = began + 2 * LEASE;
         assert_eq!(roster.apply_list(Vec::new(), later), []);
-        assert_eq!(roster.next_expiry(), Some(later + LEASE + RETURN));
+        assert_eq!(roster.next_expiry(), Some(later + LEASE + RECONNECT_TIME));
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::{LoadError, StoreError};
 use crate::keyspace::access::NotDone;
 use crate::keyspace::stamp::{Stamp, nonce};
-use crate::keyspace::value::{Attempt, Clearing, Found, Writing, can_carry};
+use crate::keyspace::value::{Attempt, Clearing, Found, Writing, can_inline};
 use crate::shared::codec::encoded;
 use crate::shared::contained::ContainedDrop;
 use crate::shared::options::Shareable;
@@ -219,7 +219,7 @@ impl<T: Shareable> ValueReplica<T> {
     /// stamp.
     fn inline(&self, payload: &[u8], sharing: &SharedOptions) -> Option<Vec<u8>> {
         let is_small = self.format == Format::Json && payload.len() <= sharing.inline;
-        let can_travel = is_small && can_carry(&self.name, payload);
+        let can_travel = is_small && can_inline(&self.name, payload);
         can_travel.then(|| payload.to_owned())
     }
 

@@ -34,7 +34,7 @@ use redis::{
 
 use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
-use crate::keyspace::commands::{Driver, commands, with_places};
+use crate::keyspace::commands::{Driver, commands, pipeline_config};
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 use crate::redis_error::words;
@@ -173,7 +173,7 @@ impl Server {
     ) -> Result<SendHalf, ConnectError> {
         let doing = "connecting to send";
         let setup = Setup {
-            config: with_places(),
+            config: pipeline_config(),
             ..Setup::default()
         };
         let line = self.access.open(at, peer, doing, setup).await?;
@@ -205,7 +205,7 @@ impl Server {
         }
     }
 
-    /// Returns the send half over a connection that was set up [`with_places`].
+    /// Returns the send half over a connection that was set up [`pipeline_config`].
     pub(super) fn sending_over(
         &self,
         connection: MultiplexedConnection,

@@ -1,20 +1,20 @@
 //! The operations on maps, in memory.
 
 use crate::keyspace::answer::Answer;
-use crate::keyspace::map::entries::{Entry, Map, now};
-use crate::keyspace::map::{Found, Maps, Moved, NewEntry, Page, Written, notice_end};
+use crate::keyspace::map::stored::{StoredEntry, StoredMap, now};
+use crate::keyspace::map::{Found, Maps, Moved, NewEntry, Page, Written, notification_end};
 use crate::keyspace::memory::{InMemory, MemoryKeys};
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value;
 use crate::namespace::MapKeys;
 
 impl InMemory {
-    fn map(&mut self, keys: &MapKeys) -> &mut Map {
+    fn map(&mut self, keys: &MapKeys) -> &mut StoredMap {
         self.maps.entry(keys.entries.clone()).or_default()
     }
 
     fn entry(&mut self, keys: &MapKeys, field: &str) -> Found {
-        let entry = self.map(keys).living(field);
+        let entry = self.map(keys).unexpired(field);
         Found {
             entry: entry.map(|entry| entry.bytes.clone()),
             stamp: self.found(&keys.stamp).stamp(),
@@ -22,7 +22,7 @@ impl InMemory {
         }
     }
 
-    /// The stamp moves on, and this is what announces it.
+    /// Advances the stamp, and returns the notification.
     fn advance(
         &mut self,
         keys: &MapKeys,
@@ -35,27 +35,27 @@ impl InMemory {
         } = self.found(&keys.stamp).stamp();
         let version = version + 1;
         let moved = Moved { version, was };
-        let notice = keys.notice(field) + &notice_end(&moved, &nonce);
+        let notification = keys.notification(field) + &notification_end(&moved, &nonce);
         let stamp = value::Found::cleared(Stamp { version, nonce });
         self.put(keys.stamp.clone(), stamp, None);
-        (moved, Some(notice.into_bytes()))
+        (moved, Some(notification.into_bytes()))
     }
 }
 
 impl Maps for MemoryKeys {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found> {
-        self.look(|stored| stored.entry(map, field))
+        self.query(|stored| stored.entry(map, field))
     }
 
     fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written> {
         let map = map.clone();
         self.change(move |stored| {
-            if !stored.map(&map).allows(&new.field, &new.only) {
+            if !stored.map(&map).allows(&new.field, &new.condition) {
                 return (Written::Not(stored.entry(&map, &new.field)), None);
             }
-            let (moved, notice) = stored.advance(&map, Some(&new.field), new.nonce.clone());
+            let (moved, notification) = stored.advance(&map, Some(&new.field), new.nonce.clone());
             stored.map(&map).write(new);
-            (Written::Done(moved), notice)
+            (Written::Done(moved), notification)
         })
     }
 
@@ -71,7 +71,7 @@ impl Maps for MemoryKeys {
     fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved> {
         let (map, nonce) = (map.clone(), nonce.to_owned());
         self.change(move |stored| {
-            *stored.map(&map) = Map::default();
+            *stored.map(&map) = StoredMap::default();
             stored.advance(&map, None, nonce)
         })
     }
@@ -81,12 +81,12 @@ impl Maps for MemoryKeys {
         map: &MapKeys,
         field: &str,
         lease: &str,
-        negative_will_do: bool,
+        accepts_negative: bool,
     ) -> Answer<(Found, String)> {
-        self.look(|stored| {
+        self.query(|stored| {
             let mut found = stored.entry(map, field);
             let map = stored.map(map);
-            if map.living(field).is_some_and(|entry| entry.is_negative) && !negative_will_do {
+            if map.unexpired(field).is_some_and(|entry| entry.is_negative) && !accepts_negative {
                 found.entry = None;
             }
             if found.entry.is_some() {
@@ -98,13 +98,13 @@ impl Maps for MemoryKeys {
     }
 
     fn map_len(&self, map: &MapKeys) -> Answer<u64> {
-        self.look(|stored| stored.map(map).entries.len() as u64)
+        self.query(|stored| stored.map(map).entries.len() as u64)
     }
 
     fn page(&self, map: &MapKeys, _from: u64) -> Answer<Page> {
-        self.look(|stored| {
+        self.query(|stored| {
             let entries = stored.map(map).entries.iter();
-            let bytes = |(field, entry): (&String, &Entry)| {
+            let bytes = |(field, entry): (&String, &StoredEntry)| {
                 (field.clone().into_bytes(), entry.bytes.clone())
             };
             Page {

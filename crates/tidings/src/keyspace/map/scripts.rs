@@ -1,21 +1,20 @@
-//! What Redis does in one step with a map.
+//! The scripts of a map.
 //!
-//! `KEYS` are the stamp, the entries and the leases. A script is not taken back where it fails, so
-//! each reads first, which fails where something else lies under a key; then comes a first write,
-//! which fails where nothing may be written; then the rest of what a user may not be allowed and what
-//! does no harm alone, such as a stamp without a change; the announcement; and only then the change
-//! itself.
+//! `KEYS` are the stamp, the entries and the leases. A script is not rolled back. So each first
+//! reads, which fails if a key has another type; then come a first write, which fails if writes are
+//! rejected; commands that a user may be denied and that do no harm alone, such as a new stamp; the
+//! notification; and last the change itself.
 //!
-//! An entry that has an end says so behind its number, as `3@1764385800000`, in milliseconds of Redis's
-//! clock. After that it is not there for anybody, whether or not Redis still holds it. One of the
-//! format `none` is negative: it is known that there is no value.
+//! An entry that expires has its end behind its number, as `3@1764385800000`, in milliseconds of
+//! Redis's clock. After it the entry counts as absent, even if Redis still holds it. An entry of
+//! the format `none` is negative: it says that there is no value.
 
-/// All leases are gone an hour after the first of them was given. A loader that is overtaken so is not
-/// stored.
-pub(crate) const LEASES_LAST_MS: u64 = 3_600_000;
+/// The time to live of all leases, counted from the first of them. The value of a loader that takes
+/// longer is not stored.
+pub(crate) const LEASE_TTL_MS: u64 = 3_600_000;
 
-/// A script that begins with the time, as a number and as text, and with what tells an entry that is
-/// there from one whose end has come.
+/// Prefixes a script with the time, as a number and as text, and with a function that returns an
+/// entry unless it has expired.
 macro_rules! with_time {
     ($script:literal) => {
         concat!(
@@ -23,7 +22,7 @@ macro_rules! with_time {
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local clock = string.format('%.0f', now)
-local function living(entry)
+local function unexpired(entry)
   local ends = string.match(entry or '', '^%S+ %d+@(%d+) ')
   return (not ends or tonumber(ends) > now) and entry
 end
@@ -33,24 +32,24 @@ end
     };
 }
 
-/// `ARGV`: the field. Answers the stamp's version and nonce, the entry, and the time.
+/// `ARGV`: the field. Returns the stamp's version and nonce, the entry, and the time.
 pub(crate) const READ: &str = with_time!(
     r"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
-return {stamp[1], stamp[2], living(redis.call('HGET', KEYS[2], ARGV[1])), clock}
+return {stamp[1], stamp[2], unexpired(redis.call('HGET', KEYS[2], ARGV[1])), clock}
 "
 );
 
-/// `ARGV`: the channel, the notice's beginning, the nonce, the field, when to write, what that
-/// compares with, the format, the payload, the time to live. Answers the new version and the nonce
-/// before it; or nothing in their place, the stamp, the entry that is there, and the time.
+/// `ARGV`: the channel, the beginning of the notification, the nonce, the field, the condition and
+/// its operand, the format, the payload, the time to live. Returns the new version and the nonce
+/// before it; or `false`, the stamp, the current entry, and the time.
 ///
-/// The hash as a whole goes with the last of its entries, unless one of them has no end: `until` of
-/// the stamp is when that is, or `never`.
+/// The hash expires with the last of its entries, unless one of them does not: the field `until` of
+/// the stamp is that time, or `never`.
 pub(crate) const WRITE: &str = with_time!(
     r#"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce', 'until')
-local entry = living(redis.call('HGET', KEYS[2], ARGV[4]))
+local entry = unexpired(redis.call('HGET', KEYS[2], ARGV[4]))
 local lease = redis.call('HGET', KEYS[3], ARGV[4])
 local number, nonce = string.match(entry or '', '^%S+ (%d+)%S* (%S+) ')
 local is = entry and (nonce or '?') or ''
@@ -91,9 +90,9 @@ return {{version, was}, {false, false, false, false}}
 "#
 );
 
-/// `ARGV`: the channel, the notice's beginning, the nonce, the field. Answers the new version and
-/// the nonce before it. What takes nothing away comes first: a Redis that is full allows it, and
-/// then also what else there is to write.
+/// `ARGV`: the channel, the beginning of the notification, the nonce, the field. Returns the new
+/// version and the nonce before it. Removing a missing field comes first: a full Redis allows it,
+/// and the writes after it.
 pub(crate) const REMOVE: &str = r#"
 redis.call('HGET', KEYS[2], ARGV[4])
 redis.call('HGET', KEYS[3], ARGV[4])
@@ -113,7 +112,8 @@ redis.call('HDEL', KEYS[2], ARGV[4])
 return {version, was}
 "#;
 
-/// As [`REMOVE`], without a field: all of them. What lies there instead of a map goes, too.
+/// As [`REMOVE`], for all entries, and without a field. A foreign value under the map's key is
+/// removed, too.
 pub(crate) const CLEAR: &str = r#"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
 local was = stamp[2] or ''
@@ -131,12 +131,12 @@ redis.call('DEL', KEYS[2])
 return {version, was}
 "#;
 
-/// `ARGV`: the field, a lease, how long leases last, whether a negative entry will do. Answers the
-/// stamp, the entry and the time, and the lease.
+/// `ARGV`: the field, a lease, the time to live of leases, whether a negative entry counts. Returns
+/// the stamp, the entry, the time, and the lease.
 pub(crate) const LEASE: &str = with_time!(
     r"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
-local entry = living(redis.call('HGET', KEYS[2], ARGV[1]))
+local entry = unexpired(redis.call('HGET', KEYS[2], ARGV[1]))
 if entry and (ARGV[4] == '1' or string.sub(entry, 1, 5) ~= 'none ') then
   return {{stamp[1], stamp[2], entry, clock}, ''}
 end
@@ -144,7 +144,7 @@ local lease = redis.call('HGET', KEYS[3], ARGV[1])
 if not lease then
   lease = ARGV[2]
   local is_born = redis.call('HLEN', KEYS[3]) == 0
-  -- What may not be given an end must not begin.
+  -- If PEXPIRE is denied, no lease must be created.
   if is_born then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end
   redis.call('HSET', KEYS[3], ARGV[1], lease)
   if is_born then redis.call('PEXPIRE', KEYS[3], ARGV[3]) end

@@ -1,14 +1,14 @@
-//! The operations on the roll, in memory.
+//! The operations on the member list, in memory.
 
 use tidings_codec::NodeId;
 
 use crate::keyspace::answer::Answer;
-use crate::keyspace::member_list::entries::Entries;
+use crate::keyspace::member_list::stored::StoredMembers;
 use crate::keyspace::member_list::{Keys, Listed, MemberList, Renewal, Renewed};
 use crate::keyspace::memory::{InMemory, MemoryKeys};
 
 impl InMemory {
-    fn member_list(&mut self, keys: Keys) -> &mut Entries {
+    fn member_list(&mut self, keys: Keys) -> &mut StoredMembers {
         self.member_lists.entry(keys).or_default()
     }
 }

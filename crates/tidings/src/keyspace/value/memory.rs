@@ -1,4 +1,4 @@
-//! Shared values in memory, as Redis keeps them.
+//! Shared values in memory, equal to the scripts for Redis.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::memory::MemoryKeys;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{
-    Attempt, CLEARED_LASTS_MS, Cleared, Clearing, Found, Restoring, Values, Writing, Written,
-    inlined, notice,
+    Attempt, CLEARED_TTL_MS, Cleared, Clearing, Found, Restoring, Values, Writing, Written,
+    inlined, notification,
 };
 
 impl Values for MemoryKeys {
     fn read(&self, key: &str) -> Answer<Found> {
-        self.look(|stored| stored.found(key))
+        self.query(|stored| stored.found(key))
     }
 
     fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
-        self.look(|stored| {
+        self.query(|stored| {
             keys.iter()
                 .map(|key| Ok(stored.found(key).stamp()))
                 .collect()
@@ -33,7 +33,7 @@ impl Values for MemoryKeys {
             }
             let (version, nonce) = (next(&found, writing.version), writing.nonce);
             let inline = inlined(writing.inline.as_deref(), ttl);
-            let notice = notice(&writing.name, version, &nonce, &was, &inline);
+            let notification = notification(&writing.name, version, &nonce, &was, &inline);
             let value = Written {
                 format: writing.format.to_string(),
                 payload: writing.payload,
@@ -42,7 +42,7 @@ impl Values for MemoryKeys {
                 is_restored: false,
             };
             stored.put(key, Found::Value(value), ttl);
-            (Attempt::Done { version, was }, Some(notice))
+            (Attempt::Done { version, was }, Some(notification))
         })
     }
 
@@ -52,21 +52,21 @@ impl Values for MemoryKeys {
             let found = stored.found(&key);
             let (version, was) = (next(&found, clearing.version), found.stamp().nonce);
             let Clearing { name, nonce, .. } = clearing;
-            let notice = notice(&name, version, &nonce, &was, br#","cleared":true"#);
+            let notification = notification(&name, version, &nonce, &was, br#","cleared":true"#);
             let stamp = Stamp { version, nonce };
-            let lasts = Duration::from_millis(CLEARED_LASTS_MS);
-            stored.put(key, Found::cleared(stamp), Some(lasts));
-            ((version, was), Some(notice))
+            let ttl = Duration::from_millis(CLEARED_TTL_MS);
+            stored.put(key, Found::cleared(stamp), Some(ttl));
+            ((version, was), Some(notification))
         })
     }
 
     /// Memory loses nothing.
     fn restore(&self, _: &str, _: Restoring) -> Answer<bool> {
-        self.look(|_| false)
+        self.query(|_| false)
     }
 }
 
-/// The version that follows what was found; where that is nothing, the one that follows a copy's.
+/// Returns the version after the one found; if there is none, after that of the copy.
 fn next(found: &Found, copy: u64) -> u64 {
     match found {
         Found::Nothing => copy + 1,

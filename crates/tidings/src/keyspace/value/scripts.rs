@@ -1,12 +1,12 @@
-//! What Redis does in one step with a shared value: a hash of format, value, version and nonce.
+//! The scripts of a shared value: a hash of format, value, version and nonce.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-// First what fails on a full or read-only Redis, then what a user may be denied, then the rest: a
-// script is not rolled back. So the version is written as it is, before it is counted: whoever may do
-// that may write the value, too. A nonce that no bus made is shown as `?`.
+// A script is not rolled back. So the order is: commands that fail on a full or read-only Redis,
+// commands that a user may be denied, then the rest. The version is first written unchanged: a user
+// who may do that may write the value, too. A nonce that no bus made is shown as `?`.
 pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r#"
@@ -38,8 +38,7 @@ return {1, {false, false, version, was, false, false}}
     )
 });
 
-// To take away what is not there comes first: a Redis that is full allows it, and then also what else
-// there is to write.
+// Removing a missing field comes first: a full Redis allows it, and the writes after it.
 pub(super) static CLEAR: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r#"
@@ -63,7 +62,7 @@ return {version, was}
     )
 });
 
-// A copy that was written back names its nonce once more: whatever is written after it has another.
+// A restored copy stores its nonce in `restored`, too; any later write has another nonce.
 pub(super) static RESTORE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r#"

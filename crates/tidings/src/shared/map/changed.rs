@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::keyspace::map::NOTICE;
+use crate::keyspace::map::CHANGE_EVENT;
 use crate::keyspace::stamp::Stamp;
 use crate::shared::registry::ChangeNotification;
 
@@ -26,7 +26,7 @@ impl MapChanged {
 }
 
 impl ChangeNotification for MapChanged {
-    const EVENT: &'static str = NOTICE;
+    const EVENT: &'static str = CHANGE_EVENT;
     const HANDLER: &'static str = "shared maps";
 
     fn name(&self) -> &str {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::error::report;
 use crate::error::shared::{GetOrLoadError, LoadError};
-use crate::keyspace::map::{Found, Only};
+use crate::keyspace::map::{Found, WriteCondition};
 use crate::keyspace::stamp::nonce;
 use crate::shared::map::entry::Loaded;
 use crate::shared::map::entry::{Entry, Key, entry_name, field_of};
@@ -210,7 +210,7 @@ impl<K: Key, V: Shareable> Load<K, V> {
         let new = NewValue {
             ttl: Some(replica.options.loaded_ttl(encoded.is_none())),
             encoded,
-            only: Only::IfLeased(lease.to_owned()),
+            condition: WriteCondition::IfLeased(lease.to_owned()),
             since,
         };
         let stored = match replica.write(&self.key, &self.field, new).await {

@@ -21,7 +21,7 @@ use crate::error::shared::{LoadError, StoreError};
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::{KeyspaceAccess, NotDone};
 use crate::keyspace::answer::{Answer, KeyError};
-use crate::keyspace::map::{Found, Moved, NewEntry, Only, Written};
+use crate::keyspace::map::{Found, Moved, NewEntry, WriteCondition, Written};
 use crate::keyspace::stamp::{Stamp, nonce};
 use crate::namespace::MapKeys;
 use crate::observe::reports::Reports;
@@ -145,7 +145,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let new = NewValue {
             encoded: Some(self.encoded(&field, value)?),
             ttl: self.options.set_ttl(),
-            only: Only::Always,
+            condition: WriteCondition::Always,
             since: self.lock().invalid.last(),
         };
         // A repeated invalidation must not reach Redis after this write.
@@ -186,7 +186,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             let new = NewValue {
                 encoded: Some((payload, Arc::clone(&*value))),
                 ttl: self.options.set_ttl(),
-                only: Only::IfIs(old.nonce.to_string()),
+                condition: WriteCondition::IfNonce(old.nonce.to_string()),
                 since,
             };
             match self.write(key, &field, new).await? {
@@ -222,7 +222,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             payload,
             ttl,
             nonce: nonce.clone(),
-            only: new.only,
+            condition: new.condition,
         };
         let written = self.change(Some(key), |keys| keys.write_entry(&self.keys, new));
         match written.await? {
@@ -477,7 +477,7 @@ pub(crate) struct NewValue<V> {
     /// The payload, and the value as every process will decode it; `None` for a negative entry.
     pub(crate) encoded: Option<(Vec<u8>, Arc<V>)>,
     pub(crate) ttl: Option<Duration>,
-    pub(crate) only: Only,
+    pub(crate) condition: WriteCondition,
     /// The newest invalidation when it was begun. Later ones apply to this entry.
     pub(crate) since: Generation,
 }

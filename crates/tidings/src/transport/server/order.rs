@@ -8,7 +8,7 @@ use redis::{ProtocolVersion, RedisConnectionInfo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 
-use crate::keyspace::commands::{PLACES, with_places};
+use crate::keyspace::commands::{PIPELINE_SIZE, pipeline_config};
 use crate::keyspace::member_list::Keys;
 use crate::namespace::Namespace;
 use crate::transport::SendHalf;
@@ -72,7 +72,7 @@ async fn frames_are_sent_in_order_when_commands_fill_the_connection() {
     let (client, stream) = tokio::io::duplex(256);
     let served = tokio::spawn(serve(stream, is_blocked.subscribe()));
     let settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
-    let connecting = MultiplexedConnection::new_with_config(&settings, client, with_places());
+    let connecting = MultiplexedConnection::new_with_config(&settings, client, pipeline_config());
     let (connection, driver) = connecting.await.unwrap();
     let driver = driver.boxed().fuse();
     let namespace = Namespace::parse("shop").unwrap();
@@ -90,7 +90,7 @@ async fn frames_are_sent_in_order_when_commands_fill_the_connection() {
     let mut commands = FuturesUnordered::new();
     let mut replies = Vec::new();
     for frame in [b'a', b'b', b'c', b'd', LAST] {
-        for number in 0..2 * PLACES {
+        for number in 0..2 * PIPELINE_SIZE {
             let mut command = ask();
             let _ = (&mut command).now_or_never();
             // The reply to every other command is never awaited.
