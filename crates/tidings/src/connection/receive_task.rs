@@ -185,14 +185,7 @@ impl ReceiveTask {
                     receive_half.set_keepalive(self.heartbeat.keepalive());
                     sending.map(|sending| again = Some(sending))
                 }
-                sending = if_any(&mut again) => match sending {
-                    Ok(sending) => {
-                        (state.sends_since, state.is_unproven) = (Instant::now(), true);
-                        self.send_over(sending).await;
-                        Ok(())
-                    }
-                    Err(why) => Err(why),
-                },
+                sending = if_any(&mut again) => self.resume_sending(sending, &mut state).await,
                 arrived = receive_half.receive(&mut frames) => {
                     state.received = Instant::now();
                     poll_schedule.received(frames.iter().map(Bytes::len).sum(), state.received);
@@ -217,6 +210,18 @@ impl ReceiveTask {
                 return why;
             }
         }
+    }
+
+    /// Sends over the new send half, if it was connected.
+    async fn resume_sending(
+        &self,
+        sending: Result<SendHalf, ConnectError>,
+        state: &mut State,
+    ) -> Result<(), ConnectError> {
+        let sending = sending?;
+        (state.sends_since, state.is_unproven) = (Instant::now(), true);
+        self.send_over(sending).await;
+        Ok(())
     }
 
     /// Takes in the received frames.

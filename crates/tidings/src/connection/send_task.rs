@@ -163,10 +163,7 @@ impl SendTask {
                 answer = poll_fn(|cx| progress.poll_answer(cx)) => {
                     self.answered(answer, session, progress)?;
                 }
-                (bytes, pacer) = if_any(&mut session.poll) => {
-                    progress.until_poll = bytes;
-                    session.pacer = Some(pacer);
-                }
+                polled = if_any(&mut session.poll) => session.polled(polled, progress),
                 answer = if_any(&mut session.announcement) => {
                     self.announced(answer, session, progress);
                 }

@@ -323,6 +323,12 @@ impl Session {
         }
     }
 
+    /// Records the backlog of the subscribers.
+    pub(crate) fn polled(&mut self, (bytes, pacer): (usize, Pacer), progress: &mut Progress) {
+        progress.until_poll = bytes;
+        self.pacer = Some(pacer);
+    }
+
     /// Records a reply of Redis.
     pub(crate) fn answered(&mut self) {
         self.asked = Instant::now();
