@@ -194,7 +194,7 @@ impl<T: Shareable> ValueReplica<T> {
                 Snapshot::new(written.stamp, Some(value)).expiring(written.expires)
             }
         };
-        // What is not there has no nonce of its own: one absence is not known from another.
+        // An absent value has no nonce: two absences cannot be told apart.
         let before = base.stamp_in_redis().nonce;
         if !before.is_empty() {
             let follow = || self.follow(&before, &found);

@@ -64,7 +64,7 @@ impl<V> Entry<V> {
         }
     }
 
-    /// Whether it says that there is no value.
+    /// Returns whether it says that there is no value.
     pub(crate) fn is_negative(&self) -> bool {
         matches!(self.value, Ok(None)) && !self.nonce.is_empty()
     }
