@@ -2,6 +2,7 @@
 //! texts.
 
 pub(crate) mod call;
+pub(crate) mod failure_hook;
 pub(crate) mod health;
 #[cfg_attr(not(feature = "metrics"), path = "observe/metrics/absent.rs")]
 pub(crate) mod metrics;

@@ -20,7 +20,7 @@ use crate::handler::key::{EventPayload, ReceiveKey};
 use crate::handler::{Handler, collected};
 use crate::members::profile::Profile;
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace};
-use crate::observe::reports::FailureHook;
+use crate::observe::failure_hook::{FailureHook, HookResult};
 use crate::receive::subscription::{HandlerOptions, Subscription};
 use crate::send::outgoing::Settings;
 use crate::shared::reconciler;
@@ -195,8 +195,29 @@ impl BusBuilder {
     /// handler that failed. [`report`](crate::report) prints it with its causes. Without a hook
     /// failures are logged with `tracing`. A second hook replaces the first. Up to 1,024 failures
     /// wait for the hook; further ones are counted and reported as [`Failure::Suppressed`].
-    pub fn on_failure(mut self, hook: impl Fn(Failure) + Send + Sync + 'static) -> Self {
-        self.failure_hook = Some(Box::new(hook));
+    ///
+    /// The hook is an async function, as the handler of [`on_gap`](Self::on_gap), or a plain one. It
+    /// takes no state, because failures are also reported while the bus ends. A hook that panics or
+    /// takes longer than 30 s is logged, and called for the next failure.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bus = Bus::builder("memory:on-failure-docs")
+    ///     .on_failure(|failure: Failure| async move { eprintln!("{}", tidings::report(&failure)) })
+    ///     .on_gap(|gap: Gap| async move { eprintln!("{gap}") })
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_failure<H, R, Kind>(mut self, hook: H) -> Self
+    where
+        H: Fn(Failure) -> R + Send + Sync + 'static,
+        R: HookResult<Kind>,
+    {
+        self.failure_hook = Some(FailureHook::new(hook));
         self
     }
 

@@ -19,10 +19,10 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 ///
 /// [`BusBuilder::on_failure`](crate::BusBuilder::on_failure) receives each failure; without a hook
 /// each is logged with `tracing`. The bus goes on with the next event. The text says what happened,
-/// and the sources say why: [`report`](crate::report) prints both.
+/// and the sources say why: [`report`] prints both.
 ///
 /// It serializes as `{"kind": "handler", "text": "…"}` with the fields of its variant. `kind` is the
-/// variant in snake case, and `text` is what [`report`](crate::report) prints. The source, cause and
+/// variant in snake case, and `text` is what [`report`] prints. The source, cause and
 /// reason are a part of the text only; a field without a value is left out.
 ///
 /// ```

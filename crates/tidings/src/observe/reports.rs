@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::error::failure::Failure;
 use crate::error::gap::{Gap, GapReason};
 use crate::error::report;
+use crate::observe::failure_hook::FailureHook;
 use crate::observe::health::Counts;
 use crate::observe::metrics::Failures;
 use crate::observe::stderr;
@@ -19,9 +20,6 @@ use crate::task::panic::caught;
 
 /// The number of reports that wait for a handler. Further failures are counted, further gaps merged.
 const WAITING: usize = 1_024;
-
-/// What the application wants to do with failures.
-pub(crate) type FailureHook = Box<dyn Fn(Failure) + Send + Sync>;
 
 /// Collects the failures and gaps of all parts of the bus.
 #[derive(Debug)]
@@ -62,7 +60,7 @@ impl Reports {
         };
         if self.failures.is_closed() {
             // The hook is not called any more.
-            tell(None, failure);
+            log(failure);
         } else {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             // The error of the application in it may panic when it is dropped.
@@ -122,10 +120,10 @@ impl Reports {
     /// Passes each failure to the hook, or to the log if there is none.
     pub(crate) async fn run(self: Arc<Self>, hook: Option<FailureHook>) {
         while let Some(failure) = self.failures.next().await {
-            tell(hook.as_ref(), failure);
+            tell(hook.as_ref(), failure).await;
             let count = self.suppressed.swap(0, Ordering::Relaxed);
             if count > 0 {
-                tell(hook.as_ref(), Failure::Suppressed { count });
+                tell(hook.as_ref(), Failure::Suppressed { count }).await;
             }
         }
     }
@@ -142,27 +140,29 @@ impl Drop for Reports {
     /// when it is dropped.
     fn drop(&mut self) {
         for failure in self.failures.take() {
-            tell(None, failure);
+            log(failure);
         }
     }
 }
 
-/// Passes a failure to the hook, or else to the log. Both run code of the application: the hook, and
-/// the `Display` of its errors.
-fn tell(hook: Option<&FailureHook>, failure: Failure) {
-    let told = if let Some(hook) = hook {
-        caught(|| hook(failure))
-    } else {
-        let told = caught(|| log(&failure));
-        // Separately: a panic while another one unwinds would end the process.
-        told.and(caught(|| drop(failure)))
-    };
-    if let Err(panic) = told {
+/// Passes a failure to the hook, or else to the log.
+async fn tell(hook: Option<&FailureHook>, failure: Failure) {
+    match hook {
+        Some(hook) => hook.call(failure).await,
+        None => log(failure),
+    }
+}
+
+/// Logs a failure. The `Display` and the drop of its errors are code of the application.
+fn log(failure: Failure) {
+    let logged = caught(|| print(&failure));
+    // Separately: a panic while another one unwinds would end the process.
+    if let Err(panic) = logged.and(caught(|| drop(failure))) {
         tracing::error!(panic, "reporting a failure panicked");
     }
 }
 
-fn log(failure: &Failure) {
+fn print(failure: &Failure) {
     let text = report(failure).to_string();
     stderr::failure(failure, &text);
     tracing::error!(failure = text, "a failure, and no `on_failure` hook");
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn an_error_that_panics_when_it_is_told_and_again_when_it_is_dropped_harms_nobody() {
-        tell(None, failed(Box::new(Unspeakable)));
+        log(failed(Box::new(Unspeakable)));
     }
 
     #[derive(Debug, thiserror::Error)]
