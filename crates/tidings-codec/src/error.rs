@@ -2,7 +2,7 @@
 
 use crate::escaped::escape_if_needed;
 
-/// Why a text is not a valid event name.
+/// The rule that an event name breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
@@ -27,7 +27,7 @@ pub enum NameError {
     },
 }
 
-/// Why a value cannot be written as a payload.
+/// An error of encoding a value as a payload.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -48,7 +48,7 @@ pub enum EncodeError {
     InvalidPayload,
 }
 
-/// Why a payload cannot be read as the requested type.
+/// An error of decoding a payload as the requested type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -104,7 +104,7 @@ pub(crate) fn escaped<E: serde::de::Error>(error: E) -> E {
     }
 }
 
-/// Why a frame cannot be read. None of its events is delivered.
+/// An error of reading a frame. None of its events is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -189,7 +189,7 @@ fn version_message(version: Option<u64>) -> String {
     }
 }
 
-/// Why a single event of a frame cannot be read. The others can.
+/// An error of reading a single event of a frame. The other events are not affected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {
@@ -249,7 +249,7 @@ pub enum EventError {
     },
 }
 
-/// Why an event cannot be written into a frame.
+/// An error of writing an event into a frame.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {

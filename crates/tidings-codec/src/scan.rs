@@ -237,7 +237,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Why a scan stopped before the end of a value.
+/// The reason for which a scan stopped before the end of a value.
 enum Stop {
     /// There is a syntax error at this position.
     Syntax(usize),

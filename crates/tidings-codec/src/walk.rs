@@ -22,7 +22,7 @@ pub(crate) enum Token {
     Map(usize),
 }
 
-/// Why a token cannot be read.
+/// An error of reading a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenError {
     /// The token exceeds the bytes that are left.

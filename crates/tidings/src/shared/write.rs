@@ -50,7 +50,7 @@ struct Replaced<T> {
     snapshot: Snapshot<T>,
 }
 
-/// Why a batch was not written.
+/// The reason for which a batch was not written.
 enum BatchError {
     /// Its result cannot be encoded, which may be the fault of one of its updates.
     Invalid(StoreError),

@@ -51,7 +51,7 @@ pub(crate) enum Address {
     },
 }
 
-/// What the builder was given besides the address.
+/// The settings of the builder that complete the address.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Given<'a> {
     pub(crate) tls: Option<&'a Tls>,
