@@ -5,6 +5,7 @@ pub(crate) mod delivery;
 pub(crate) mod foreign_frames;
 pub(crate) mod gaps;
 pub(crate) mod handlers;
+pub(crate) mod headers;
 pub(crate) mod lifecycle;
 pub(crate) mod logs;
 pub(crate) mod panics;
@@ -81,6 +82,14 @@ promises! {
         two_payload_types_under_one_name_are_rejected
         handlers_of_an_arc_share_one_decoded_value
         a_stream_yields_the_events_in_order_and_ends_with_the_bus;
+    headers:
+        the_headers_of_each_kind_of_send_arrive
+        the_headers_of_requests_and_typed_events_arrive
+        every_handler_of_an_event_gets_its_headers
+        the_header_of_a_foreign_program_arrives
+        an_event_with_an_invalid_header_is_not_sent
+        a_handler_of_all_events_receives_each_event_in_order
+        a_handler_of_all_events_receives_no_event_of_the_buses_themselves;
     queues:
         a_full_queue_that_drops_the_newest_counts_them
         a_full_queue_that_drops_the_oldest_counts_them

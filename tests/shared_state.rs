@@ -13,6 +13,7 @@ pub(crate) mod panics;
 mod raw_redis;
 mod read_only;
 pub(crate) mod requests;
+pub(crate) mod single_requests;
 pub(crate) mod values;
 mod values_in_redis;
 mod watches;
@@ -65,6 +66,12 @@ promises! {
         any_timeout_is_accepted
         a_handler_may_send_a_request_to_its_own_bus
         a_full_send_buffer_only_delays_responses;
+    single_requests:
+        the_addressed_member_alone_responds
+        a_member_with_the_role_responds
+        a_request_to_nobody_is_an_error
+        a_failed_handler_is_an_error_of_the_response
+        a_member_that_does_not_respond_or_leaves_is_an_error;
     counters:
         a_new_counter_is_zero
         no_two_calls_get_the_same_sum

@@ -137,6 +137,35 @@ async fn a_full_send_buffer_makes_feed_wait_and_then_fail() {
 }
 
 #[tokio::test]
+async fn try_feed_fails_at_once_when_the_send_buffer_is_full() {
+    let mut redis = Redis::start().await;
+    let node = node_that_lost(&mut redis, |builder| builder.send_buffer(10_000)).await;
+    let texts: Collected<String> = node.collect("text");
+    let text = "x".repeat(4_000);
+
+    let mut queued = 0;
+    let error = loop {
+        match node.try_feed("text", &text) {
+            Ok(()) => queued += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(queued, 3);
+    let SendError::NotSent { event, why } = error else {
+        panic!("{error}")
+    };
+    let full = SendFailure::QueueFull { limit: 10_000 };
+    assert_eq!((event.as_str(), why), ("text", full));
+
+    redis.start_again().await;
+    node.flush().await.unwrap();
+    node.try_feed("text", &text).unwrap();
+    texts.wait_for_len(queued + 1).await;
+    // The caller has the error: it is not reported in addition.
+    assert!(node.failures().all().is_empty());
+}
+
+#[tokio::test]
 async fn a_short_send_timeout_holds_while_redis_is_unreachable() {
     const WAIT: Duration = Duration::from_millis(100);
     let mut redis = Redis::start().await;

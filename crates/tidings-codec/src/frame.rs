@@ -69,11 +69,17 @@ impl RawEvent {
         self.payload.start..self.payload.end
     }
 
+    /// Returns whether the event has a [`meta`](Self::meta).
+    #[inline]
+    pub const fn has_meta(&self) -> bool {
+        !self.meta.is_empty()
+    }
+
     /// Returns whether the event's [`meta`](Self::meta) may have this key. This searches the bytes
     /// without decoding them: `false` is certain, `true` is not. Nodes write keys without escapes.
     #[inline]
     pub fn may_have_meta(&self, key: &str, frame: &[u8]) -> bool {
-        !self.meta.is_empty() && contains(self.meta.of(frame), key)
+        self.has_meta() && contains(self.meta.of(frame), key)
     }
 
     /// Decodes the headers of the event, such as trace context. Each call decodes them again.

@@ -1,13 +1,28 @@
 //! The methods of `Bus`, one file for each group, and the types that they return.
 
 pub(crate) mod builder;
-pub(crate) mod counter;
 #[cfg(test)]
 mod foreign_text;
-pub(crate) mod lifecycle;
-pub(crate) mod members;
-pub(crate) mod request;
-pub(crate) mod send;
-pub(crate) mod send_to;
-pub(crate) mod shared;
+
+// Rustdoc shows the methods of `Bus` in this order; the blank lines keep rustfmt from sorting it.
+pub(crate) mod start;
+
 pub(crate) mod subscribe;
+
+pub(crate) mod sending;
+
+pub(crate) mod send;
+
+pub(crate) mod send_to;
+
+pub(crate) mod request_builder;
+
+pub(crate) mod request;
+
+pub(crate) mod shared;
+
+pub(crate) mod counter;
+
+pub(crate) mod members;
+
+pub(crate) mod lifecycle;

@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod counter;
 pub(crate) mod failure;
 pub(crate) mod gap;
+pub(crate) mod header;
 pub(crate) mod members;
 pub(crate) mod request;
 pub(crate) mod send;

@@ -1,5 +1,6 @@
 //! The trait `Event`, the names of event types, and their keys.
 
+pub(crate) mod header;
 pub(crate) mod name;
 pub(crate) mod sender;
 
@@ -151,7 +152,10 @@ impl<E> fmt::Debug for EventKey<E> {
 #[derive(Debug, Default)]
 pub struct Names {
     pub(crate) list: Vec<Name>,
+    /// The events that no subscription names.
     pub(crate) other: bool,
+    /// All events: those of other subscriptions, too.
+    pub(crate) all: bool,
 }
 
 /// One name, with the payload type if the name is declared by an event type.
@@ -219,6 +223,7 @@ impl Names {
     /// The label of a subscription to these names: the only name, or else the type.
     pub(crate) fn label<P>(&self) -> String {
         match &*self.list {
+            _ if self.all => "*".to_owned(),
             [only] if !self.other => only.name.to_string(),
             _ => type_name::<P>().to_owned(),
         }

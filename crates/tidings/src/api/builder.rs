@@ -16,7 +16,8 @@ use crate::connection::heartbeat::Heartbeat;
 use crate::error::failure::{Failure, HandlerError};
 use crate::error::start::StartError;
 use crate::error::subscribe::SubscribeError;
-use crate::handler::key::{EventPayload, ReceiveKey};
+use crate::event::Unknown;
+use crate::handler::key::{AllEvents, EventPayload, ReceiveKey};
 use crate::handler::{Handler, collected};
 use crate::members::profile::Profile;
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace};
@@ -77,7 +78,8 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError>
 /// ```
 #[must_use = "a builder does nothing until it is started"]
 pub struct BusBuilder {
-    url: String,
+    /// The address, or why the environment has no valid one.
+    url: Result<String, StartError>,
     tls: Option<Tls>,
     credentials: Option<CredentialSource>,
     namespace: String,
@@ -94,9 +96,9 @@ pub struct BusBuilder {
 }
 
 impl BusBuilder {
-    pub(crate) fn new(url: &str) -> Self {
+    pub(crate) fn new(url: Result<String, StartError>) -> Self {
         Self {
-            url: url.to_owned(),
+            url,
             tls: None,
             credentials: None,
             namespace: DEFAULT_NAMESPACE.to_owned(),
@@ -258,6 +260,15 @@ impl BusBuilder {
         self.register(move |bus| bus.subscribe(handler))
     }
 
+    /// Registers a handler as [`Bus::subscribe_all`] does, before the bus receives its first event.
+    pub fn subscribe_all<Args, H>(self, handler: H) -> Self
+    where
+        Args: 'static,
+        H: Handler<Unknown, Args>,
+    {
+        self.on(AllEvents, handler)
+    }
+
     /// Registers a handler as [`Bus::on_gap`] does, before the bus receives its first event.
     pub fn on_gap<Args, H>(self, handler: H) -> Self
     where
@@ -400,9 +411,10 @@ impl BusBuilder {
                 namespace: self.namespace.clone(),
                 source,
             })?;
-        let transport = url::parse(&self.url, self.tls.as_ref(), self.credentials, &namespace);
+        let url = self.url?;
+        let transport = url::parse(&url, self.tls.as_ref(), self.credentials, &namespace);
         let transport = transport.map_err(|source| {
-            let url = Address::shown(&self.url);
+            let url = Address::shown(&url);
             StartError::Url { url, source }
         })?;
         self.profile.check()?;
@@ -447,7 +459,7 @@ impl BusBuilder {
 impl fmt::Debug for BusBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BusBuilder")
-            .field("url", &Address::shown(&self.url))
+            .field("url", &self.url.as_deref().map(Address::shown))
             .field("namespace", &self.namespace)
             .field("format", &self.format)
             .finish_non_exhaustive()
@@ -457,10 +469,24 @@ impl fmt::Debug for BusBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::connect::UrlError;
+
+    #[tokio::test]
+    async fn an_invalid_variable_is_an_error_of_the_start() {
+        let invalid = || StartError::Url {
+            url: "…".to_owned(),
+            source: UrlError::Malformed {
+                reason: "`TIDINGS_URL` is not UTF-8".to_owned(),
+            },
+        };
+        let builder = BusBuilder::new(Err(invalid())).namespace("shop");
+        let error = builder.start().await.unwrap_err();
+        assert_eq!(error.to_string(), invalid().to_string());
+    }
 
     #[test]
     fn the_defaults_are_those_of_the_table() {
-        let builder = BusBuilder::new("memory:defaults");
+        let builder = BusBuilder::new(Ok("memory:defaults".to_owned()));
         assert_eq!(builder.namespace, "default");
         assert_eq!(builder.format, Format::Json);
         assert_eq!(builder.sending.limit, 64 << 20);

@@ -1,4 +1,4 @@
-//! Starting a bus, its health, and its end.
+//! The id and health of a bus, and its shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,56 +6,24 @@ use std::time::Duration;
 use tidings_codec::NodeId;
 use tokio::time::Instant;
 
-use crate::api::builder::BusBuilder;
 use crate::bus::Bus;
 use crate::bus::shutdown::shut_down;
 use crate::error::shutdown::ShutdownError;
-use crate::error::start::StartError;
 use crate::observe::health::{Connection, Health, HealthWatch};
 use crate::task::FOREVER;
-use crate::transport::url;
 
 impl Bus {
-    /// Starts a bus on the Redis that `TIDINGS_URL` names, or else on `redis://127.0.0.1:6379`,
-    /// with defaults for everything.
-    ///
-    /// # Errors
-    ///
-    /// When there is no Tokio runtime, Redis cannot be reached within 10 s or refuses this process, or
-    /// a handler marked `#[tidings::on]` cannot be registered.
-    ///
-    /// # Panics
-    ///
-    /// In a Tokio runtime without timers and I/O (`enable_all`).
-    pub async fn start() -> Result<Self, StartError> {
-        Self::builder(&url::from_environment()?).start().await
-    }
-
-    /// Begins to describe a bus on `url`, whatever `TIDINGS_URL` says:
-    ///
-    /// | | |
-    /// |---|---|
-    /// | `redis://user:password@host:port/db` | one Redis, over TCP; all but the host may be missing |
-    /// | `rediss://user:password@host:port/db` | the same with TLS, which needs the feature `tls` |
-    /// | `unix:///path?user=…&pass=…&db=…` | one Redis, over a Unix socket |
-    /// | `redis+sentinel://user:password@host:port,host:port/master` | the master that these sentinels name; `rediss+sentinel:` with TLS |
-    /// | `memory:name` | no Redis: all buses of this process under this name |
-    ///
-    /// White space around it does not count. Odd characters in a user, a password or a path are
-    /// written with `%`, such as `%23` for `#`.
-    pub fn builder(url: &str) -> BusBuilder {
-        BusBuilder::new(url)
-    }
-
-    /// This bus's id: other processes can [`send_to`](Self::send_to) it.
+    /// Returns the node id of this bus, to which other processes can [`send_to`](Self::send_to).
     pub fn id(&self) -> NodeId {
         self.inner.me
     }
 
-    /// The same bus, for events that are worth nothing when they are late: what is sent through this
-    /// clone fails at once while Redis is away, instead of waiting for it. An event that waits in a
-    /// frame or is on its way when the connection is lost shares the fate of the others there.
-    /// [`BusBuilder::volatile`] is for all that a bus sends, and gives up those, too.
+    /// Returns a clone of the bus for events that are useless when late: a send through it fails at
+    /// once while Redis is unreachable, instead of waiting.
+    ///
+    /// If the connection is lost while such an event waits or is under way, it is sent again with the
+    /// other events of its frame. [`BusBuilder::volatile`](crate::BusBuilder::volatile) applies to
+    /// all sends of a bus, and also gives up those.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -63,7 +31,7 @@ impl Bus {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let bus = Bus::builder("memory:volatile-docs").start().await?;
     /// if bus.volatile().send_to_all("cursor.moved", &(12, 7)).await.is_err() {
-    ///     // Nobody needs to know where it was a minute ago.
+    ///     // An old position is of no use.
     /// }
     /// # Ok(())
     /// # }
@@ -77,19 +45,19 @@ impl Bus {
         }
     }
 
-    /// How the bus is doing at this moment.
+    /// Returns the current health of the bus.
     pub fn health(&self) -> Health {
         self.watch_health().now()
     }
 
-    /// Tells of each change: when the bus stops hearing and why, and when it hears again. Holding
-    /// it does not keep the bus alive.
+    /// Returns a watch of the bus's health: it reports when the bus is disconnected and why, and
+    /// when it receives again. The watch does not keep the bus alive.
     pub fn watch_health(&self) -> HealthWatch {
         HealthWatch::new(&self.inner.health, Arc::clone(self.inner.outgoing.bytes()))
     }
 
-    /// Whether the bus hears, for a service's readiness probe: `false` from the moment at which it
-    /// is known to be deaf until Redis confirmed its subscription again.
+    /// Returns whether the bus receives events, for the readiness probe of a service: `false` from
+    /// the detection of a lost connection until Redis has confirmed the subscription again.
     pub fn is_ready(&self) -> bool {
         matches!(
             *self.inner.health.connection.borrow(),
@@ -97,16 +65,26 @@ impl Bus {
         )
     }
 
-    /// Ends the bus within `deadline`: hears what it sent itself and Redis took, stops hearing,
-    /// lets handlers finish what waits for them, sends what waits, and disconnects. Later sends
-    /// fail. What is read from streams can still be read.
+    /// Shuts the bus down within `deadline`: receives the events that it has sent itself, stops
+    /// receiving, lets handlers finish their queues, sends what waits, and disconnects. Later sends
+    /// fail. Events that wait in streams can still be read.
     ///
-    /// It goes on when this future is dropped. A second call waits for the first, and ends as it
-    /// does.
+    /// Dropping this future does not stop the shutdown. A second call waits for the first one, and
+    /// returns the same result.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:shutdown-docs").start().await?;
+    /// bus.shutdown(std::time::Duration::from_secs(5)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// When the time was up: the error counts what was left behind.
+    /// When the deadline has passed: the error counts the events that were not handled or not sent.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
         let ending = {
             let mut ending = self.inner.lock_ending();

@@ -1,57 +1,50 @@
-//! How a bus sends, and an event on its way, for who awaits it: until Redis took it, or until its
-//! receivers handled it.
+//! Sending: to all nodes, to all others, to one node, and many events without waiting.
 
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use tidings_codec::{Encoder, NodeId, To};
 
 use crate::Bus;
-use crate::error::request::RequestError;
+use crate::api::sending::{Receipt, Sending};
 use crate::error::send::{FlushError, SendError};
 use crate::event::EventKey;
+use crate::event::header;
 use crate::event::name::is_control_event;
 use crate::handler::key::SendKey;
 use crate::observe::trace::{Carried, sending};
-use crate::request::summary::Summary;
 use crate::send::frame::{FrameResult, Outcome, Slot};
 use crate::send::outgoing::{Address, Manner, Unwritten, Wait};
 
 impl Bus {
-    /// Short for `send_to_all(E::EVENT, event)`.
+    /// Sends an event to every process, this one included, and waits until Redis has accepted it.
     ///
-    /// # Errors
-    ///
-    /// As [`send_to_all`](Self::send_to_all).
-    pub fn publish<'a, E: crate::Event + Sync>(
-        &'a self,
-        event: &'a E,
-    ) -> Sending<'a, EventKey<E>, E, impl Future<Output = Result<Receipt, SendError>>> {
-        self.send_to_all(E::EVENT, event)
-    }
-
-    /// Sends an event to every process, this one included, and waits until Redis took it.
-    ///
-    /// While nothing is under way it leaves at once; otherwise it travels with what else waits.
-    /// While Redis is away it waits in the outgoing queue, for 30 s by default
+    /// An event is sent at once if nothing is under way, and otherwise in one frame with the other
+    /// events that wait. While Redis is unreachable it waits in the send buffer, for 30 s by default
     /// ([`send_timeout`](crate::BusBuilder::send_timeout)).
     ///
-    /// The payload is encoded here, and other senders of this bus wait meanwhile: its `Serialize`
-    /// must not wait for them. Dropping the future does not take the event back: it leaves, or is
-    /// reported as a fed one. Where it still waits for a place in a full queue, it is reported with
-    /// [`SendFailure::Dropped`](crate::SendFailure::Dropped).
+    /// The payload is encoded by the caller, while other senders of this bus wait: its `Serialize`
+    /// must not wait for them. Dropping the future does not cancel the event: it is sent as a
+    /// [fed](Self::feed) one. If it has no place in the send buffer yet, it is not sent, and reported
+    /// with [`SendFailure::Dropped`](crate::SendFailure::Dropped).
     ///
-    /// To wait until those who hear it have handled it, too, ask for it:
-    /// [`acknowledged`](Sending::acknowledged).
+    /// [`acknowledged`](Sending::acknowledged) also waits until the receivers have handled the event,
+    /// and [`header`](Sending::header) adds a header.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:send-docs").start().await?;
+    /// let receipt = bus.send_to_all("cache.clear", "user:7").await?;
+    /// println!("event {} of this bus", receipt.sequence);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// When the event cannot be written, or Redis did not acknowledge it:
-    /// [`SendError::Unknown`] says whether it may have been published all the same.
+    /// When the event cannot be encoded, or Redis did not confirm it: [`SendError::Unknown`] if it
+    /// may have been published.
     pub fn send_to_all<'a, K, T>(
         &'a self,
         event: K,
@@ -64,7 +57,20 @@ impl Bus {
         self.sending(event, data, To::All)
     }
 
-    /// As [`send_to_all`](Self::send_to_all), to every process but this one.
+    /// Sends an event of a type with `#[derive(Event)]` to every process: short for
+    /// `send_to_all(E::EVENT, event)`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to_all`](Self::send_to_all).
+    pub fn publish<'a, E: crate::Event + Sync>(
+        &'a self,
+        event: &'a E,
+    ) -> Sending<'a, EventKey<E>, E, impl Future<Output = Result<Receipt, SendError>>> {
+        self.send_to_all(E::EVENT, event)
+    }
+
+    /// Sends an event to every process except this one, as [`send_to_all`](Self::send_to_all).
     ///
     /// # Errors
     ///
@@ -81,16 +87,17 @@ impl Bus {
         self.sending(event, data, To::Others)
     }
 
-    /// As [`send_to_all`](Self::send_to_all), to the one process whose [`id`](Self::id) is `node`.
+    /// Sends an event to the process whose bus has this [`id`](Self::id), as
+    /// [`send_to_all`](Self::send_to_all).
     ///
-    /// The first time it asks Redis whether there is one; from then on that is known. Where it
-    /// cannot be known, as without the permission to be a member, it is sent all the same.
+    /// The first send to a node asks Redis whether it is a member. If that cannot be determined, for
+    /// example because the ACL does not allow it, the event is sent anyway.
     ///
     /// # Errors
     ///
-    /// As [`send_to_all`](Self::send_to_all), and when no [member](Self::members) has that id, nor
-    /// gets it within half a second. A bus
-    /// [`membership`](crate::BusBuilder::membership) has none that can be found.
+    /// As [`send_to_all`](Self::send_to_all), and when no [member](Self::members) has this id, nor
+    /// joins with it within half a second. A bus with
+    /// [`membership(false)`](crate::BusBuilder::membership) cannot be found.
     pub fn send_to<'a, K, T>(
         &'a self,
         node: NodeId,
@@ -102,19 +109,14 @@ impl Bus {
         T: ?Sized + Sync,
     {
         let to = To::Node(node);
-        let sending = async move {
-            let name = event.name(data);
-            let unwritten = self.inner.outgoing.unwritten(name, 1);
-            unwritten.wait(self.reach(node, name)).await?;
-            self.send(event, data, to.into()).await
-        };
-        Sending::new(self, event, data, to, sending)
+        Sending::new(self, event, data, to, self.send_with(event, data, to, &[]))
     }
 
-    /// Sends an event to every process without waiting for Redis: waits only while 4 MiB of events
-    /// are on their way to a Redis that is there, or while the outgoing queue is full when it is
-    /// away. [`flush`](Self::flush) says afterwards what became of all of them; what is
-    /// given up is also reported to `on_failure`.
+    /// Sends an event to every process without waiting for Redis. It waits only for room: while 4 MiB
+    /// of events are on their way to a reachable Redis, or while the send buffer is full.
+    ///
+    /// [`flush`](Self::flush) waits for the results. An event that is given up is also reported to
+    /// `on_failure`.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -131,138 +133,68 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When the event cannot be written, the bus is shut down, the queue stays full for 30 s
+    /// When the event cannot be encoded, the bus is shut down, there is no room for 30 s
     /// ([`send_timeout`](crate::BusBuilder::send_timeout)), or a
-    /// [`volatile`](crate::BusBuilder::volatile) bus is away from Redis.
+    /// [`volatile`](crate::BusBuilder::volatile) bus is disconnected from Redis.
     pub async fn feed<K, T>(&self, event: K, data: &T) -> Result<(), SendError>
     where
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let ticket = self.append(&event, data, To::All.into(), Wait::Fed).await?;
-        if ticket.has_closed {
-            // A frame is full: on a runtime of one thread, somebody must get to send it.
+        let slot = self.append(&event, data, To::All.into(), Wait::Fed).await?;
+        if slot.has_closed {
+            // A frame is full: on a runtime of one thread, its sender must get to run.
             tokio::task::yield_now().await;
         }
         Ok(())
     }
 
-    /// Waits until everything that was fed has its why: Redis took all of it, or the error names
-    /// what it did not take.
+    /// Sends an event to every process as [`feed`](Self::feed), but never waits: if there is no room,
+    /// it fails and the event is not queued.
     ///
-    /// # Errors
-    ///
-    /// When fed events were given up since the last flush. There is one list of them: where
-    /// several tasks flush, one of them gets it.
-    pub async fn flush(&self) -> Result<(), FlushError> {
-        self.inner.outgoing.settled().await;
-        self.inner.outgoing.take_undelivered()
-    }
-}
-
-/// What Redis said when it took an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Receipt {
-    /// The sequence number of the event: a bus counts what it sends from 1.
-    pub sequence: u64,
-    /// How many connections heard the frame that carried it, this bus's own included. `None` where
-    /// the number would mean nothing.
-    pub receivers: Option<u64>,
-}
-
-pin_project! {
-    /// An event that is sent when this is awaited: [`Bus::send_to_all`] and its like give it.
-    ///
-    /// Awaited as it is, it ends when Redis took the event. [`acknowledged`](Self::acknowledged)
-    /// ends when those who hear it have handled it.
-    #[must_use = "nothing is sent before it is awaited"]
-    pub struct Sending<'a, K, T: ?Sized, F> {
-        bus: &'a Bus,
-        event: K,
-        data: &'a T,
-        to: To,
-        #[pin]
-        sending: F,
-    }
-}
-
-impl<'a, K, T: ?Sized, F> Sending<'a, K, T, F> {
-    pub(crate) fn new(bus: &'a Bus, event: K, data: &'a T, to: To, sending: F) -> Self {
-        Self {
-            bus,
-            event,
-            data,
-            to,
-            sending,
-        }
-    }
-}
-
-impl<'a, K, T, F> Sending<'a, K, T, F>
-where
-    K: SendKey<T>,
-    T: ?Sized + Sync,
-{
-    /// Sends the event and waits until every member that it is for has handled it, at most so long
-    /// after Redis took it; says who did not, and why.
-    ///
-    /// As an ask does ([`Bus::request_all`]), without the answers. It costs an event more of each
-    /// member.
+    /// It is for callers that are not async, and for those that prefer to drop an event over waiting.
+    /// A loop of these calls must give way to the runtime now and then, or nothing is sent.
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use tidings::prelude::*;
+    /// # use tidings::prelude::*;
+    /// use tidings::{SendError, SendFailure};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let bus = Bus::builder("memory:acknowledged-docs").start().await?;
-    /// bus.on("cache.clear", |key: String| async move { println!("drop {key}") })?;
-    /// let sending = bus.send_to_all("cache.clear", "user:7");
-    /// let summary = sending.acknowledged(Duration::from_secs(2)).await?;
-    /// println!("{summary}");                        // such as `3 handled`
+    /// # let bus = Bus::builder("memory:try-feed-docs").start().await?;
+    /// match bus.try_feed("cursor.moved", &(12, 7)) {
+    ///     Err(SendError::NotSent { why: SendFailure::QueueFull { .. }, .. }) => println!("too many"),
+    ///     result => result?,
+    /// }
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// When the event was not sent, or may not have been; when nobody knows who is there, because
-    /// Redis does not say or does not allow it, unless it is for one node; and when 1,024 asks of
-    /// this bus are open.
-    pub fn acknowledged(
-        self,
-        deadline: Duration,
-    ) -> impl Future<Output = Result<Summary, RequestError>> + Send + use<'a, K, T, F> {
-        let Self {
-            bus,
-            event,
-            data,
-            to,
-            sending: _,
-        } = self;
-        bus.acknowledged(event, data, to, deadline)
+    /// When there is no room: [`SendError::NotSent`] with
+    /// [`SendFailure::QueueFull`](crate::SendFailure::QueueFull); otherwise as [`feed`](Self::feed).
+    pub fn try_feed<K, T>(&self, event: K, data: &T) -> Result<(), SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        match self.try_append(&event, data, To::All.into(), Wait::Fed)? {
+            Some(_) => Ok(()),
+            None => Err(self.inner.outgoing.no_room(event.name(data), Wait::Fed)),
+        }
     }
-}
 
-impl<K, T, F> Future for Sending<'_, K, T, F>
-where
-    T: ?Sized,
-    F: Future<Output = Result<Receipt, SendError>>,
-{
-    type Output = F::Output;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().sending.poll(cx)
-    }
-}
-
-impl<K, T: ?Sized, F> fmt::Debug for Sending<'_, K, T, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sending")
-            .field("to", &self.to)
-            .finish_non_exhaustive()
+    /// Waits until every [fed](Self::feed) event has a result: Redis has accepted it, or it was given
+    /// up.
+    ///
+    /// # Errors
+    ///
+    /// When fed events were given up since the last flush; the error lists them. There is one list:
+    /// if several tasks flush, one of them gets it.
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        self.inner.outgoing.settled().await;
+        self.inner.outgoing.take_undelivered()
     }
 }
 
@@ -278,6 +210,28 @@ impl Bus {
         T: ?Sized + Sync,
     {
         Sending::new(self, event, data, to, self.send(event, data, to.into()))
+    }
+
+    /// Sends an event with headers, once its receiver is known to be there.
+    pub(crate) async fn send_with<K, T>(
+        &self,
+        event: K,
+        data: &T,
+        to: To,
+        headers: &[(&str, &str)],
+    ) -> Result<Receipt, SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
+        let name = event.name(data);
+        check_headers(name, headers)?;
+        if let To::Node(node) = to {
+            let unwritten = self.inner.outgoing.unwritten(name, 1);
+            unwritten.wait(self.reach(node, name)).await?;
+        }
+        let meta = headers;
+        self.send(event, data, Address { to, meta }).await
     }
 
     pub(crate) async fn send<K, T>(
@@ -298,7 +252,7 @@ impl Bus {
         sending(name, awaiting).await
     }
 
-    /// Puts an event in line, for somebody who waits for what becomes of it.
+    /// Puts an event into the send buffer; the caller waits for its result.
     pub(crate) async fn hand_over<K, T>(
         &self,
         event: &K,
@@ -309,10 +263,10 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let ticket = self.append(event, data, address, Wait::Awaited).await?;
+        let slot = self.append(event, data, address, Wait::Awaited).await?;
         Ok(Awaited {
-            pending: ticket.awaited.expect("who waits is given what to wait for"),
-            index: ticket.index,
+            pending: slot.awaited.expect("an awaited event has a result"),
+            index: slot.index,
             is_told: false,
         })
     }
@@ -328,33 +282,72 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let manner = Manner {
-            wait,
-            is_volatile: self.is_volatile,
-        };
+        // Most of the time there is room, and no wait to be prepared.
+        if let Some(slot) = self.try_append(event, data, address, wait)? {
+            return Ok(slot);
+        }
+        let name = event.name(data);
+        let carried = Carried::current();
+        let encode = |into: Encoder<'_>| K::encode(data, into);
+        let outgoing = &self.inner.outgoing;
+        let event = unwritten(name, address, &carried);
+        let waiting = self.in_runtime(outgoing.append(event, self.manner(wait), encode));
+        outgoing.unwritten(name, 1).wait(waiting).await
+    }
+
+    /// Encodes an event into the send buffer; `None` if there is no room.
+    fn try_append<K, T>(
+        &self,
+        event: &K,
+        data: &T,
+        address: Address<'_>,
+        wait: Wait,
+    ) -> Result<Option<Slot>, SendError>
+    where
+        K: SendKey<T>,
+        T: ?Sized + Sync,
+    {
         let name = event.name(data);
         if is_control_event(name.as_bytes()) {
             let event = name.to_owned();
             return Err(SendError::Reserved { event });
         }
-        let event = Unwritten {
-            name,
-            to: address.to,
-            carried: &Carried::current(),
-            meta: address.meta,
-        };
+        let carried = Carried::current();
         let encode = |into: Encoder<'_>| K::encode(data, into);
-        let outgoing = &self.inner.outgoing;
-        // There is room most of the time, and nothing to be set up for a wait.
-        if let Some(ticket) = outgoing.try_append(event, manner, &encode)? {
-            return Ok(ticket);
+        let event = unwritten(name, address, &carried);
+        self.inner
+            .outgoing
+            .try_append(event, self.manner(wait), &encode)
+    }
+
+    fn manner(&self, wait: Wait) -> Manner {
+        Manner {
+            wait,
+            is_volatile: self.is_volatile,
         }
-        let waiting = self.in_runtime(outgoing.append(event, manner, encode));
-        outgoing.unwritten(name, 1).wait(waiting).await
     }
 }
 
-/// Somebody waits for what becomes of an event. Who does not wait any more has fed it.
+fn unwritten<'a>(name: &'a str, address: Address<'a>, carried: &'a Carried) -> Unwritten<'a> {
+    Unwritten {
+        name,
+        to: address.to,
+        carried,
+        meta: address.meta,
+    }
+}
+
+/// Checks the headers that an application gives to an event.
+pub(crate) fn check_headers(event: &str, headers: &[(&str, &str)]) -> Result<(), SendError> {
+    header::check(headers).map_err(|(header, source)| SendError::Header {
+        event: event.to_owned(),
+        header: header.to_owned(),
+        source,
+    })
+}
+
+/// The result of an event, for its sender. Dropped before the result is there, the event is treated
+/// as a fed one.
 pub(crate) struct Awaited {
     pending: Arc<FrameResult>,
     index: u32,
@@ -364,7 +357,7 @@ pub(crate) struct Awaited {
 impl Awaited {
     pub(crate) async fn receipt(mut self, event: &str) -> Result<Receipt, SendError> {
         let outcome = self.pending.outcome().await;
-        // Nothing is waited for from here on: whoever waits is told.
+        // Nothing is awaited from here on: the sender gets the result.
         self.is_told = true;
         match outcome {
             Outcome::Sent { first, receivers } => Ok(Receipt {

@@ -1,11 +1,12 @@
-//! Who can be reached: to send to one who is not there is an error, not a silence.
+//! Sending to a role, and finding the members that an event is for: a send to a node or a role that
+//! nobody has is an error.
 
 use std::time::Duration;
 
 use tidings_codec::{NodeId, To};
 use tokio::time::timeout;
 
-use crate::api::send::Receipt;
+use crate::api::sending::Receipt;
 use crate::bus::Bus;
 use crate::error::members::MembersError;
 use crate::error::send::SendError;
@@ -15,18 +16,20 @@ use crate::members::member::Member;
 use crate::members::roster::Roster;
 use crate::observe::trace::sending;
 
-/// Who has just started may not be a member yet: so long somebody who is not there is waited for.
+/// The time to wait for a node or a role that no member has: a bus that was just started joins a
+/// moment later.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How long a send waits to hear whether somebody is there.
+/// The time to wait for Redis's answer about a node. After it, the event is sent anyway.
 const CHECK: Duration = Duration::from_secs(1);
 
 impl Bus {
-    /// Sends an event to every member that has this [role](crate::BusBuilder::role), this bus included
-    /// where it has it, and waits until Redis took all of it.
+    /// Sends an event to every member with this [role](crate::BusBuilder::role), and waits until Redis
+    /// has accepted all of them. This bus receives it too if it has the role.
     ///
-    /// It is one event for each of them, so it is encoded and travels as often: for a role that most
-    /// members have, [`send_to_all`](Self::send_to_all) is cheaper. The receipt is that of the last.
+    /// Each member gets an event of its own, which is encoded and sent separately: for a role that most
+    /// members have, [`send_to_all`](Self::send_to_all) is cheaper. The receipt is that of the last
+    /// event.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -43,9 +46,9 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// As [`send_to_all`](Self::send_to_all); when nobody has the role, nor gets it within half a
-    /// second; and when Redis does not say who is there. What was handed over before an error may
-    /// have been sent, as what is fed.
+    /// As [`send_to_all`](Self::send_to_all); when no member has the role, nor joins with it within
+    /// half a second; and when the members are unknown. Events before the one that failed are sent as
+    /// [fed](Self::feed) ones.
     pub async fn send_to_role<K, T>(
         &self,
         role: &str,
@@ -56,26 +59,32 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        let name = || event.name(data).to_owned();
-        let looking = self.in_runtime(self.having(role));
-        let unwritten = self.inner.outgoing.unwritten(event.name(data), 1);
-        let found = unwritten.wait(looking).await;
-        let found = found.map_err(|source| SendError::Members {
-            event: name(),
-            source,
-        })?;
-        let Some(nodes) = found else {
-            return Err(SendError::Nobody {
-                event: name(),
-                to: format!("the role `{role}`"),
-            });
-        };
+        let nodes = self.nodes_with_role(role, event.name(data)).await?;
         sending(event.name(data), self.send_to_each(&nodes, &event, data)).await
     }
 
-    /// Makes sure that nobody is known not to be there who is sent to.
+    /// Returns the members with a role, at least one, for an event that is to be sent to them.
+    pub(crate) async fn nodes_with_role(
+        &self,
+        role: &str,
+        event: &str,
+    ) -> Result<Vec<NodeId>, SendError> {
+        let looking = self.in_runtime(self.having(role));
+        let unwritten = self.inner.outgoing.unwritten(event, 1);
+        let event = event.to_owned();
+        match unwritten.wait(looking).await {
+            Ok(Some(nodes)) => Ok(nodes),
+            Ok(None) => Err(SendError::Nobody {
+                event,
+                to: format!("the role `{role}`"),
+            }),
+            Err(source) => Err(SendError::Members { event, source }),
+        }
+    }
+
+    /// Fails if it is known that no member has this id.
     pub(crate) async fn reach(&self, node: NodeId, event: &str) -> Result<(), SendError> {
-        // Where it cannot be known in time, it is sent as if somebody were there.
+        // If that is not known in time, the event is sent.
         let looking = async { timeout(CHECK, self.is_there(node)).await };
         let is_there = self.in_runtime(looking).await.ok().flatten();
         if is_there == Some(false) {
@@ -87,7 +96,7 @@ impl Bus {
         Ok(())
     }
 
-    /// Whether this is a member's id; `None` where nobody can say.
+    /// Returns whether a member has this id, or `None` if that cannot be determined.
     async fn is_there(&self, node: NodeId) -> Option<bool> {
         let inner = &self.inner;
         if node == inner.me || self.is_known(node) {
@@ -101,7 +110,7 @@ impl Bus {
             .keyspace
             .ask(|keyspace| keyspace.describe(keys, &[node]));
         if asking.await.ok()?.first()?.is_some() {
-            // The next time it is known.
+            // The view knows it from the next time on.
             self.view();
             return Some(true);
         }
@@ -115,7 +124,7 @@ impl Bus {
         view.is_some_and(|view| view.is_synced() && view.contains(node))
     }
 
-    /// All members of a role; `None` where there are none.
+    /// Returns the members with a role, or `None` if there are none.
     async fn having(&self, role: &str) -> Result<Option<Vec<NodeId>>, MembersError> {
         let has_role = |member: &&Member| member.role.as_deref() == Some(role);
         let all = |roster: &Roster| {
@@ -126,15 +135,15 @@ impl Bus {
         self.among_members(GRACE, all).await
     }
 
-    /// The members that there are now, this bus included, without a round trip where they are known.
+    /// Returns the current members, this bus included, without a round trip if they are known.
     pub(crate) async fn expected(&self) -> Result<Vec<Member>, MembersError> {
         let all = |roster: &Roster| Some(roster.members().cloned().collect());
         let found = self.among_members(Duration::ZERO, all).await?;
         Ok(found.unwrap_or_default())
     }
 
-    /// What is found among the members, for which it waits a moment. It is known before whether this
-    /// bus is one of them; if it is, it is among them.
+    /// Searches the members, and waits up to `patience` for a result. It first waits until this bus
+    /// has joined, if it is a member.
     async fn among_members<T>(
         &self,
         patience: Duration,
@@ -144,7 +153,7 @@ impl Bus {
         let standing = self.inner.members.joined().await?;
         let view = self.view();
         if matches!(standing, MembershipState::Member) && !view.contains(me) {
-            // We know of ourselves before we hear of it.
+            // This bus has joined before the view reads it.
             view.hint(me);
             let has_us = |roster: &Roster| roster.contains(me).then_some(());
             view.find(GRACE, has_us).await?;
@@ -172,6 +181,6 @@ impl Bus {
         for one in awaited {
             last = Some(one.receipt(event.name(data)).await?);
         }
-        Ok(last.expect("somebody has the role"))
+        Ok(last.expect("the role has members"))
     }
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crate::bus::Bus;
 use crate::error::gap::Gap;
 use crate::error::subscribe::{MissingState, SubscribeError};
-use crate::event::{EventKey, Names};
+use crate::event::{EventKey, Names, Unknown};
 use crate::handler::Handler;
-use crate::handler::key::{EventPayload, ReceiveKey, StreamKey, Wanted};
+use crate::handler::key::{AllEvents, EventPayload, ReceiveKey, StreamKey, Wanted};
 use crate::handler::runner::{OwnedHandler, Runner, handle_gaps};
 use crate::handler::stream::EventStream;
 use crate::observe::health::Connection;
@@ -109,6 +109,35 @@ impl Bus {
         H: Handler<P, Args>,
     {
         self.on::<EventKey<P::Event>, P, Args, H>(EventKey::new(), handler)
+    }
+
+    /// Calls `handler` for all events, whatever their names: those that no other handler names, and
+    /// those that one does. It is short for `on(AllEvents, handler)`; [`AllEvents`] also goes with
+    /// [`on_with`](Self::on_with) and [`stream`](Self::stream).
+    ///
+    /// The payload is not decoded. Events of the buses themselves, `tidings.…`, are not among them.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:subscribe-all-docs").start().await?;
+    /// bus.subscribe_all(|event: Unknown| async move {
+    ///     println!("{}: {:?}", event.name(), event.payload());
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`on`](Self::on).
+    pub fn subscribe_all<Args, H>(&self, handler: H) -> Result<Subscription, SubscribeError>
+    where
+        Args: 'static,
+        H: Handler<Unknown, Args>,
+    {
+        self.on(AllEvents, handler)
     }
 
     /// Takes a handler back and waits for the call that is running; what waits for it is dropped.

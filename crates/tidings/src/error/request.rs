@@ -1,8 +1,9 @@
 //! Errors of requests and of single responses.
 
 use std::fmt;
+use std::time::Duration;
 
-use tidings_codec::{DecodeError, Escaped};
+use tidings_codec::{DecodeError, Escaped, NodeId};
 
 use crate::error::debug_as_report;
 use crate::error::members::MembersError;
@@ -20,6 +21,24 @@ pub enum RequestError {
     /// The members that have to respond are not known.
     #[error("cannot send a request without the list of members")]
     Members(#[from] MembersError),
+    /// The member that the request was for did not respond in time.
+    #[error("node {node} did not respond to `{}` within {timeout:?}", Escaped(.event))]
+    TimedOut {
+        /// The event's name.
+        event: String,
+        /// The member.
+        node: NodeId,
+        /// The time that the request waited.
+        timeout: Duration,
+    },
+    /// The member that the request was for left before it responded.
+    #[error("node {node} left before it responded to `{}`", Escaped(.event))]
+    Left {
+        /// The event's name.
+        event: String,
+        /// The member.
+        node: NodeId,
+    },
     /// Too many requests of this bus wait for responses.
     #[error("cannot send a request: {limit} are open already")]
     TooMany {

@@ -5,6 +5,7 @@ use std::fmt;
 use tidings_codec::{EncodeError, Escaped, NameError};
 
 use crate::error::debug_as_report;
+use crate::error::header::HeaderError;
 use crate::error::members::MembersError;
 use crate::error::send_failure::{RUNTIME_ENDED, SendFailure, Unconfirmed};
 
@@ -36,6 +37,16 @@ pub enum SendError {
     Reserved {
         /// The name.
         event: String,
+    },
+    /// A header breaks a rule. Nothing was sent.
+    #[error("cannot send `{}` with the header `{}`", Escaped(.event), Escaped(.header))]
+    Header {
+        /// The event's name.
+        event: String,
+        /// The header's name.
+        header: String,
+        /// The rule that it breaks.
+        source: HeaderError,
     },
     /// The payload cannot be encoded.
     #[error("cannot encode `{event}`")]

@@ -38,7 +38,8 @@ pub(crate) const RUNTIME_ENDED: &str =
 pub enum SendFailure {
     /// Redis did not accept it within [`send_timeout`](crate::BusBuilder::send_timeout).
     TimedOut(Duration),
-    /// The send buffer stayed full for [`send_timeout`](crate::BusBuilder::send_timeout).
+    /// The send buffer was full: for [`send_timeout`](crate::BusBuilder::send_timeout), or when
+    /// [`try_feed`](crate::Bus::try_feed) was called.
     QueueFull {
         /// The bound of the send buffer in bytes.
         limit: usize,

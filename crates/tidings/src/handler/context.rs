@@ -1,4 +1,5 @@
-//! What a handler may ask for: the event's context, the application's state, the bus.
+//! The arguments of a handler after the payload: the event's context, the application's state, the
+//! bus.
 
 use std::any::type_name;
 use std::fmt;
@@ -10,11 +11,12 @@ use tidings_codec::{EncodeError, NodeId};
 
 use crate::Bus;
 use crate::error::subscribe::MissingState;
+use crate::event::header::Headers;
 use crate::event::sender::Sender;
 use crate::receive::batch::ReceivedEvent;
 use crate::receive::request::IncomingRequest;
 
-/// What is known of an event beside its payload.
+/// Data about a received event besides its payload: name, sender, time, headers.
 #[derive(Clone)]
 pub struct Context {
     pub(crate) bus: Bus,
@@ -22,8 +24,9 @@ pub struct Context {
     pub(crate) sender: Option<NodeId>,
     pub(crate) sequence: Option<u64>,
     pub(crate) at: u64,
-    /// The ask that the event is, if somebody asks, for as long as its handlers run.
+    /// The request that the event is, if it is one, for as long as its handlers run.
     pub(crate) request: Option<Weak<IncomingRequest>>,
+    headers: Option<Arc<Headers>>,
 }
 
 impl Context {
@@ -35,10 +38,11 @@ impl Context {
             sequence: None,
             at: 0,
             request: None,
+            headers: None,
         }
     }
 
-    /// A context that no event has: `tidings_testkit::context` makes them for unit tests.
+    /// Creates a context without an event: `tidings_testkit::context` does so for unit tests.
     #[doc(hidden)]
     pub fn for_tests(
         bus: &Bus,
@@ -56,7 +60,7 @@ impl Context {
         }
     }
 
-    /// Is about this event from now on.
+    /// Replaces the context's event by this one.
     #[inline]
     pub(crate) fn describe(&mut self, received: &ReceivedEvent<'_>) {
         if !Arc::ptr_eq(&self.event, received.name()) {
@@ -67,41 +71,69 @@ impl Context {
         self.sequence = item.number();
         self.at = item.at;
         self.request = item.request().map(Arc::downgrade);
+        self.headers = item.headers().cloned();
     }
 
-    /// The name that the event was heard under.
+    /// Returns the event's name.
     pub fn event_name(&self) -> &str {
         &self.event
     }
 
-    /// The node that sent the event. It prints `unknown` for a sender that is no bus, such as
-    /// `redis-cli`, and is `None` then.
+    /// Returns the node that sent the event. It is `None`, and prints `unknown`, for a sender that is
+    /// not a bus, such as `redis-cli`.
     pub fn sender(&self) -> Sender {
         self.sender.into()
     }
 
-    /// The sequence number that the sender gave the event, counted from 1; `None` for a sender that is
-    /// no bus.
+    /// Returns the event's number among all events of its sender, counted from 1; `None` for a sender
+    /// that is not a bus.
     pub fn sequence(&self) -> Option<u64> {
         self.sequence
     }
 
-    /// When it was sent, by the sender's clock, as far as the sender said so. Events that left in
-    /// one frame share the time of the first.
+    /// Returns the time of sending by the sender's clock, if the sender gave it. Events of one frame
+    /// have the time of the first.
     pub fn sent_at(&self) -> Option<SystemTime> {
         let at = (self.at > 0).then(|| Duration::from_millis(self.at))?;
         UNIX_EPOCH.checked_add(at)
     }
 
-    /// Whether it was heard late, from a journal. There is no journal yet: always `false`.
+    /// Returns whether the event was read from a journal. There is no journal yet: always `false`.
     pub fn is_replayed(&self) -> bool {
         false
     }
 
-    /// Answers whoever [asked](Bus::request_all), once all handlers of the event have succeeded. The
-    /// first answer counts that is not null. Where nobody asked, this does nothing.
+    /// Returns a [header](crate::Sending::header) of the event. Reserved names have none.
     ///
-    /// A function answers by returning `Ok(value)`; this is for handlers that are structs.
+    /// The sender chose the text: escape it with [`Escaped`](crate::codec::Escaped) before you print
+    /// it, if the sender is not trusted.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.as_ref()?.get(name)
+    }
+
+    /// Returns the names and values of all [headers](Self::header) of the event, sorted by name.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let bus = Bus::builder("memory:headers-docs").start().await?;
+    /// bus.on("order.placed", |order: u64, context: Context| async move {
+    ///     for (name, value) in context.headers() {
+    ///         println!("{name}: {value}");
+    ///     }
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().flat_map(|headers| headers.iter())
+    }
+
+    /// Responds to the [request](Bus::request) that the event is, once all handlers of the event have
+    /// succeeded. The first response that is not null is sent. For other events this does nothing.
+    ///
+    /// A function responds by returning `Ok(value)`; this is for handlers that are structs.
     ///
     /// ```
     /// use tidings::prelude::*;
@@ -116,7 +148,7 @@ impl Context {
     /// }
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let bus = Bus::builder("memory:answer-docs").start().await?;
+    /// # let bus = Bus::builder("memory:respond-docs").start().await?;
     /// # bus.on("stock.count", Stock { apples: 3 })?;
     /// # Ok(())
     /// # }
@@ -124,15 +156,15 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// When somebody asked, and serde cannot write the answer in the format of this bus.
-    pub fn respond<A: Serialize + ?Sized>(&self, answer: &A) -> Result<(), EncodeError> {
+    /// When the event is a request, and serde cannot write the response in the format of this bus.
+    pub fn respond<A: Serialize + ?Sized>(&self, response: &A) -> Result<(), EncodeError> {
         match self.request.as_ref().and_then(Weak::upgrade) {
-            Some(request) => request.answer(answer),
+            Some(request) => request.answer(response),
             None => Ok(()),
         }
     }
 
-    /// The bus, to send from within a handler. It does not keep the bus alive, and neither does a
+    /// Returns the bus, to send from a handler. It does not keep the bus alive, and neither does a
     /// clone of it.
     pub fn bus(&self) -> &Bus {
         &self.bus
@@ -150,21 +182,21 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Something that a handler can take beside the payload.
+/// A type that a handler can take as an argument after the payload.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` after the payload",
     note = "after the payload a handler takes up to four of `Context`, `State<T>`, `Bus`",
     note = "use `tidings::State`, and not the `State` of another crate, such as `axum::extract::State`"
 )]
 pub trait FromContext: Sized {
-    /// Takes it from the context of an event.
+    /// Creates the argument from the context of an event.
     fn from_context(context: &Context) -> Self;
 
-    /// Whether this bus has it; asked once, when the handler is registered.
+    /// Checks that this bus can provide the argument. It is called when a handler is registered.
     ///
     /// # Errors
     ///
-    /// When it is a `State<T>` that the builder was not given.
+    /// When it is a `State<T>` that was not given to the builder.
     fn check(bus: &Bus) -> Result<(), MissingState> {
         let _ = bus;
         Ok(())
@@ -183,10 +215,10 @@ impl FromContext for Bus {
     }
 }
 
-/// The application's own things, for handlers: given to the builder with
+/// A value of the application for its handlers: given to the builder with
 /// [`state`](crate::BusBuilder::state), taken by handlers as `State(mail): State<Mail>`.
 ///
-/// Each call gets a clone, so share what is expensive to clone through an `Arc`.
+/// Each call gets a clone. Wrap values that are expensive to clone in an `Arc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State<T>(pub T);
 

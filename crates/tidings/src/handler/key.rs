@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidings_codec::{DecodeError, EncodeError, Encoder};
 
-use crate::event::{Event, EventKey, Name, Names};
+use crate::event::{Event, EventKey, Name, Names, Unknown};
 use crate::receive::batch::ReceivedEvent;
 
 /// What a value can be sent under: a name (`&str`, any serde type) or an event's key.
@@ -92,6 +92,30 @@ impl<E: Event + Sync> EventPayload for Arc<E> {
 impl<P: DeserializeOwned + Send + 'static> ReceiveKey<P> for &str {}
 impl<P: EventPayload> ReceiveKey<P> for EventKey<P::Event> {}
 
+/// The key of all events, whatever their names, with [`Unknown`] as their payload: those that no other
+/// handler names, and those that one does.
+///
+/// [`subscribe_all`](crate::Bus::subscribe_all) is short for it. Events of the buses themselves,
+/// `tidings.…`, are not among them.
+///
+/// ```
+/// use tidings::AllEvents;
+/// use tidings::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let bus = Bus::builder("memory:all-events-docs").start().await?;
+/// let options = HandlerOptions::new().overflow(Overflow::DropNewest);
+/// bus.on_with(AllEvents, options, |event: Unknown| async move { println!("{}", event.name()) })?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllEvents;
+
+impl ReceiveKey<Unknown> for AllEvents {}
+impl StreamKey<Unknown> for AllEvents {}
+
 /// What a [`stream`](crate::Bus::stream) can be opened for: as [`ReceiveKey`], with one payload type
 /// per key so that it can be inferred.
 pub trait StreamKey<P>: ReceiveKey<P> {}
@@ -101,8 +125,8 @@ impl<E: Event> StreamKey<E> for EventKey<E> {}
 
 pub(crate) mod sealed {
     use super::{
-        Arc, Cow, DecodeError, DeserializeOwned, Event, EventKey, EventPayload, Name, Names,
-        ReceivedEvent, TypeId, Wanted,
+        AllEvents, Arc, Cow, DecodeError, DeserializeOwned, Event, EventKey, EventPayload, Name,
+        Names, ReceivedEvent, TypeId, Unknown, Wanted,
     };
 
     /// How the bus itself reads a payload.
@@ -143,12 +167,26 @@ pub(crate) mod sealed {
             };
             Names {
                 list: vec![name],
-                other: false,
+                ..Names::default()
             }
         }
 
         fn decode(received: &ReceivedEvent<'_>) -> Result<P, DecodeError> {
             received.payload().decode()
+        }
+    }
+
+    impl Hear<Unknown> for AllEvents {
+        fn names(&self) -> Names {
+            Names {
+                all: true,
+                other: true,
+                ..Names::default()
+            }
+        }
+
+        fn decode(received: &ReceivedEvent<'_>) -> Result<Unknown, DecodeError> {
+            Unknown::decode(received.name(), received.payload())
         }
     }
 

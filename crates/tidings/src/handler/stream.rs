@@ -68,8 +68,7 @@ impl<P> EventStream<P> {
         loop {
             if let (Some(batch), Some(mut item)) = (&self.batch, self.items.pop_front()) {
                 let payload = self.read(batch, &item);
-                // Whatever else it is given for: this one has it.
-                item.shared = None;
+                item.release();
                 self.given = Some(item);
                 if let Some(payload) = payload {
                     return Poll::Ready(Some(payload));

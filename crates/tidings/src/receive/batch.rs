@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tidings_codec::{DecodeError, Format, NodeId, Payload};
 
 use crate::error::failure::Failure;
+use crate::event::header::Headers;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Remote;
 use crate::receive::decoded::Decoded;
@@ -22,6 +23,8 @@ pub(crate) struct Batch {
     /// The names that the events' indices refer to.
     pub(crate) names: Arc<[Arc<str>]>,
     pub(crate) events: Vec<Item>,
+    /// The size of the events' headers, which are decoded.
+    pub(crate) header_bytes: usize,
     /// Receives the report if a payload panics when it is dropped.
     pub(crate) reports: Arc<Reports>,
 }
@@ -46,30 +49,58 @@ impl Item {
 
     /// The request, if the event is one.
     pub(crate) fn request(&self) -> Option<&Arc<IncomingRequest>> {
-        self.shared.as_ref()?.request.as_ref()
+        self.shared.as_ref()?.extras.request.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn headers(&self) -> Option<&Arc<Headers>> {
+        self.shared.as_ref()?.extras.headers.as_ref()
+    }
+
+    /// Drops what it shares with other handlers, except for its headers.
+    pub(crate) fn release(&mut self) {
+        let headers = self.headers().cloned();
+        let extras = Extras {
+            request: None,
+            headers,
+        };
+        self.shared = (!extras.is_empty()).then(|| Shared::new(&extras));
     }
 }
 
-/// State that the handlers of one event share: the decoded payload and the request.
+/// What an event can have besides its payload.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) request: Option<Arc<IncomingRequest>>,
+    pub(crate) headers: Option<Arc<Headers>>,
+}
+
+impl Extras {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.request.is_none() && self.headers.is_none()
+    }
+}
+
+/// State that the handlers of one event share: the decoded payload, the request and the headers.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// The payload, decoded once for all handlers that take an `Arc` of it; `None` if decoding failed.
     decoded: OnceLock<Option<Decoded>>,
-    request: Option<Arc<IncomingRequest>>,
+    extras: Extras,
 }
 
 impl Shared {
-    pub(crate) fn new(request: Option<&Arc<IncomingRequest>>) -> Arc<Self> {
+    pub(crate) fn new(extras: &Extras) -> Arc<Self> {
         Arc::new(Self {
             decoded: OnceLock::new(),
-            request: request.cloned(),
+            extras: extras.clone(),
         })
     }
 }
 
 impl Batch {
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.header_bytes
     }
 
     /// Keeps the first `events` and returns the rest, if there is one.
@@ -83,6 +114,7 @@ impl Batch {
             from: self.from,
             names: Arc::clone(&self.names),
             events: self.events.split_off(events),
+            header_bytes: self.header_bytes,
             reports: Arc::clone(&self.reports),
         })
     }
@@ -117,6 +149,7 @@ impl Batch {
             from: None,
             names: Arc::from([Arc::from("tick")]),
             events: numbers.map(item).collect(),
+            header_bytes: 0,
             reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
         }
     }

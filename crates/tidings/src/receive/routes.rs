@@ -21,6 +21,8 @@ pub(crate) struct Table<S = RandomState> {
     routes: HashMap<Box<[u8]>, Route, S>,
     /// The subscriptions to all names without a route.
     others: Route,
+    /// The subscriptions to all events. They are among the others, too.
+    all: Route,
     /// One slot for each subscription; slots are reused.
     slots: Vec<Option<Entry>>,
     free: Vec<usize>,
@@ -96,6 +98,9 @@ impl<S: BuildHasher + Default> Table<S> {
             let behind = u32::try_from(names.len()).expect("a type has fewer than 2^32 names");
             self.others.add(order, slot, behind, shares);
         }
+        if wanted.all {
+            self.all.add(order, slot, 0, shares);
+        }
         self.by_id.insert(subscription.id, slot);
         self.slots[slot] = Some(Entry {
             subscription,
@@ -128,6 +133,9 @@ impl<S: BuildHasher + Default> Table<S> {
         if wanted.other {
             self.others.remove(order);
         }
+        if wanted.all {
+            self.all.remove(order);
+        }
     }
 
     /// Removes and returns all subscriptions, and accepts no more.
@@ -155,6 +163,11 @@ impl<S: BuildHasher + Default> Table<S> {
     /// The subscriptions to all names without a route.
     pub(crate) fn others(&self) -> &Route {
         &self.others
+    }
+
+    /// Those that want every name with a route, besides those of the route.
+    pub(crate) fn all(&self) -> &Route {
+        &self.all
     }
 
     pub(crate) fn entry(&self, slot: usize) -> &Entry {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidings_codec::{EventError, Header, NodeId, RawEvent, To};
 
+use crate::event::header::Headers;
 use crate::event::name::is_control_event;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Remote;
-use crate::receive::batch::{Batch, Item, Shared};
+use crate::receive::batch::{Batch, Extras, Item, Shared};
 use crate::receive::control::ControlEvent;
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::request::{IncomingRequest, Reply, RequestMeta, request_meta};
@@ -98,6 +99,8 @@ impl Sorter {
             self.wanted.resize_with(table.slots(), Vec::new);
         }
         let mut unknown_names: Vec<Arc<str>> = Vec::new();
+        let mut has_headers = false;
+        let all = (!table.all().is_empty()).then(|| table.all());
         for (index, event) in events.drain(..).enumerate() {
             let event = match event {
                 Ok(event) => event,
@@ -109,8 +112,8 @@ impl Sorter {
             if !self.is_for_me(event.to, header.from) {
                 continue;
             }
-            let (route, behind) = match table.route(event.name_bytes(bytes)) {
-                Some(route) => (route, 0),
+            let (route, behind, all) = match table.route(event.name_bytes(bytes)) {
+                Some(route) => (route, 0, all),
                 None if is_control_event(event.name_bytes(bytes)) => {
                     deferred.control.push(event);
                     continue;
@@ -123,27 +126,46 @@ impl Sorter {
                     continue;
                 }
                 None => {
-                    unknown_names.push(Arc::from(event.name(bytes)));
-                    let index = unknown_names.len() - 1;
-                    let index = u32::try_from(index).expect("a frame has fewer names than bytes");
-                    (table.others(), index)
+                    let index = add_name(&mut unknown_names, &event, bytes);
+                    (table.others(), index, None)
                 }
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
             let remote = Remote::of(&event, header.format, bytes);
-            let request = request_meta(&event, header, bytes).map(|request| {
-                IncomingRequest::new(&self.dispatcher.requests, request, route.len())
-            });
-            self.put(route, request.as_ref(), |place, shared| Item {
-                name: place.name + behind,
+            let extras = if event.has_meta() {
+                let handlers = route.len() + all.map_or(0, Route::len);
+                self.extras(&event, header, bytes, handlers)
+            } else {
+                Extras::default()
+            };
+            has_headers |= extras.headers.is_some();
+            let item = |name, shared| Item {
+                name,
                 payload: event.payload_range(),
                 number,
                 at: event.at,
                 remote: remote.clone(),
                 shared,
+            };
+            self.put(route, &extras, |place, shared| {
+                item(place.name + behind, shared)
             });
+            if let Some(all) = all {
+                let index = add_name(&mut unknown_names, &event, bytes);
+                self.put(all, &extras, |_, shared| item(index, shared));
+            }
         }
-        self.batches(table, bytes, header, &unknown_names)
+        self.batches(table, bytes, header, &unknown_names, has_headers)
+    }
+
+    /// Reads what an event for this many handlers has besides its payload.
+    #[cold]
+    fn extras(&self, event: &RawEvent, header: Header, bytes: &[u8], handlers: usize) -> Extras {
+        let request = request_meta(event, header, bytes)
+            .map(|request| IncomingRequest::new(&self.dispatcher.requests, request, handlers));
+        let meta = event.meta(header.format, bytes).unwrap_or_default();
+        let headers = Headers::of(meta);
+        Extras { request, headers }
     }
 
     fn is_for_me(&self, to: To, from: Option<NodeId>) -> bool {
@@ -157,17 +179,19 @@ impl Sorter {
     fn put(
         &mut self,
         route: &Route,
-        request: Option<&Arc<IncomingRequest>>,
+        extras: &Extras,
         item: impl Fn(&Place, Option<Arc<Shared>>) -> Item,
     ) {
-        if let (Some(only), None) = (route.only(), request) {
+        if let Some(only) = route.only()
+            && extras.is_empty()
+        {
             return self.want(only, item(only, None));
         }
-        let shared: Vec<_> = (0..route.shared()).map(|_| Shared::new(request)).collect();
+        let shared: Vec<_> = (0..route.shared()).map(|_| Shared::new(extras)).collect();
         for place in route.places() {
             let shared = match place.shared {
                 Some(index) => Some(Arc::clone(&shared[index])),
-                None => request.map(|request| Shared::new(Some(request))),
+                None => (!extras.is_empty()).then(|| Shared::new(extras)),
             };
             self.want(place, item(place, shared));
         }
@@ -187,6 +211,7 @@ impl Sorter {
         frame: &Bytes,
         header: Header,
         unknown_names: &[Arc<str>],
+        has_headers: bool,
     ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
         let mut batches = Vec::with_capacity(self.touched.len());
         for slot in self.touched.drain(..) {
@@ -195,6 +220,15 @@ impl Sorter {
             let next = Vec::with_capacity(wanted.len());
             let mut events = std::mem::replace(wanted, next);
             let bytes = keep_or_copy(frame, &mut events);
+            let header_bytes = if has_headers {
+                events
+                    .iter()
+                    .filter_map(Item::headers)
+                    .map(|headers| headers.bytes())
+                    .sum()
+            } else {
+                0
+            };
             let names = if entry.wants_others() && !unknown_names.is_empty() {
                 entry.names.iter().chain(unknown_names).cloned().collect()
             } else {
@@ -209,12 +243,19 @@ impl Sorter {
                     from,
                     names,
                     events,
+                    header_bytes,
                     reports: Arc::clone(&self.reports),
                 },
             ));
         }
         batches
     }
+}
+
+/// Adds the name of an event for subscriptions that do not name it, and returns its index.
+fn add_name(names: &mut Vec<Arc<str>>, event: &RawEvent, bytes: &[u8]) -> u32 {
+    names.push(Arc::from(event.name(bytes)));
+    u32::try_from(names.len() - 1).expect("a frame has fewer names than bytes")
 }
 
 /// Returns the frame itself, or a copy of the payloads if they are a small part of it.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::error::report;
 use crate::error::request::ResponseError;
+use crate::receive::request::Reply;
 use crate::request::pending::{OpenRequest, ResponseMessage};
 use crate::request::summary::{Responder, Summary};
 use crate::task::FOREVER;
@@ -112,6 +113,15 @@ impl OpenResponses {
         while poll_fn(|cx| self.poll_next(cx, &read)).await.is_some() {}
         self.tally
             .close(self.request.dropped.load(Ordering::Relaxed))
+    }
+}
+
+/// Returns the encoded value of a response, or why there is none.
+pub(crate) fn handled(received: ResponseMessage) -> Result<Vec<u8>, ResponseError> {
+    match received.reply {
+        Reply::Handled(value) => Ok(value),
+        Reply::Failed(text) => Err(ResponseError::Failed { text }),
+        Reply::NoHandler => Err(ResponseError::NoHandler),
     }
 }
 

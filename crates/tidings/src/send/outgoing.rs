@@ -206,10 +206,7 @@ impl Outgoing {
             }
             tokio::select! {
                 () = room => {}
-                () = &mut timeout => {
-                    let reason = SendFailure::QueueFull { limit: self.settings.limit };
-                    return Err(SendError::new(event.name, Unconfirmed::NotSent(reason)));
-                }
+                () = &mut timeout => return Err(self.no_room(event.name, manner.wait)),
             }
         }
     }
@@ -248,6 +245,13 @@ impl Outgoing {
         let slot = slot.map_err(|error| send_error(event.name, error))?;
         self.wake_sender();
         Ok(Some(slot))
+    }
+
+    /// The error of an event for which there is no room.
+    pub(crate) fn no_room(&self, event: &str, wait: Wait) -> SendError {
+        let limit = self.limit(wait, self.lock().is_unreachable);
+        let why = SendFailure::QueueFull { limit };
+        SendError::new(event, Unconfirmed::NotSent(why))
     }
 
     pub(crate) fn set_sender(&self, send_task: &Arc<InlineTask>) {
