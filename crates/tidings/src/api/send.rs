@@ -179,9 +179,15 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        match self.try_append(&event, data, To::All.into(), Wait::Fed)? {
+        let name = event.name(data);
+        check_name(name)?;
+        let carried = &Carried::current();
+        let encode = |into: Encoder<'_>| K::encode(data, into);
+        let outgoing = &self.inner.outgoing;
+        let event = unwritten(name, To::All.into(), carried);
+        match outgoing.try_append(event, self.manner(Wait::Fed), &encode)? {
             Some(_) => Ok(()),
-            None => Err(self.inner.outgoing.no_room(event.name(data), Wait::Fed)),
+            None => Err(outgoing.no_room(name, Wait::Fed)),
         }
     }
 
@@ -282,44 +288,22 @@ impl Bus {
         K: SendKey<T>,
         T: ?Sized + Sync,
     {
-        // Most of the time there is room, and no wait to be prepared.
-        if let Some(slot) = self.try_append(event, data, address, wait)? {
-            return Ok(slot);
-        }
+        let manner = self.manner(wait);
         let name = event.name(data);
-        let carried = Carried::current();
+        check_name(name)?;
+        let carried = &Carried::current();
+        let event = unwritten(name, address, carried);
         let encode = |into: Encoder<'_>| K::encode(data, into);
         let outgoing = &self.inner.outgoing;
-        let event = unwritten(name, address, &carried);
-        let waiting = self.in_runtime(outgoing.append(event, self.manner(wait), encode));
+        // Most of the time there is room, and no wait to be prepared.
+        if let Some(slot) = outgoing.try_append(event, manner, &encode)? {
+            return Ok(slot);
+        }
+        let waiting = self.in_runtime(outgoing.append(event, manner, encode));
         outgoing.unwritten(name, 1).wait(waiting).await
     }
 
-    /// Encodes an event into the send buffer; `None` if there is no room.
-    fn try_append<K, T>(
-        &self,
-        event: &K,
-        data: &T,
-        address: Address<'_>,
-        wait: Wait,
-    ) -> Result<Option<Slot>, SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
-        let name = event.name(data);
-        if is_control_event(name.as_bytes()) {
-            let event = name.to_owned();
-            return Err(SendError::Reserved { event });
-        }
-        let carried = Carried::current();
-        let encode = |into: Encoder<'_>| K::encode(data, into);
-        let event = unwritten(name, address, &carried);
-        self.inner
-            .outgoing
-            .try_append(event, self.manner(wait), &encode)
-    }
-
+    #[inline]
     fn manner(&self, wait: Wait) -> Manner {
         Manner {
             wait,
@@ -328,6 +312,17 @@ impl Bus {
     }
 }
 
+/// Rejects the names that are reserved for tidings.
+#[inline]
+fn check_name(name: &str) -> Result<(), SendError> {
+    if is_control_event(name.as_bytes()) {
+        let event = name.to_owned();
+        return Err(SendError::Reserved { event });
+    }
+    Ok(())
+}
+
+#[inline]
 fn unwritten<'a>(name: &'a str, address: Address<'a>, carried: &'a Carried) -> Unwritten<'a> {
     Unwritten {
         name,

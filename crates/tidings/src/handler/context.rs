@@ -13,7 +13,7 @@ use crate::Bus;
 use crate::error::subscribe::MissingState;
 use crate::event::header::Headers;
 use crate::event::sender::Sender;
-use crate::receive::batch::ReceivedEvent;
+use crate::receive::batch::{Item, ReceivedEvent};
 use crate::receive::request::IncomingRequest;
 
 /// Data about a received event besides its payload: name, sender, time, headers.
@@ -70,6 +70,13 @@ impl Context {
         self.sender = received.sender();
         self.sequence = item.number();
         self.at = item.at;
+        if item.shared.is_some() || self.request.is_some() || self.headers.is_some() {
+            self.set_extras(item);
+        }
+    }
+
+    /// Takes over what few events have.
+    fn set_extras(&mut self, item: &Item) {
         self.request = item.request().map(Arc::downgrade);
         self.headers = item.headers().cloned();
     }

@@ -48,6 +48,7 @@ impl Item {
     }
 
     /// The request, if the event is one.
+    #[inline]
     pub(crate) fn request(&self) -> Option<&Arc<IncomingRequest>> {
         self.shared.as_ref()?.extras.request.as_ref()
     }
@@ -59,12 +60,8 @@ impl Item {
 
     /// Drops what it shares with other handlers, except for its headers.
     pub(crate) fn release(&mut self) {
-        let headers = self.headers().cloned();
-        let extras = Extras {
-            request: None,
-            headers,
-        };
-        self.shared = (!extras.is_empty()).then(|| Shared::new(&extras));
+        let extras = Extras::new(None, self.headers().cloned());
+        self.shared = extras.map(|extras| Shared::new(Some(&extras)));
     }
 }
 
@@ -76,8 +73,12 @@ pub(crate) struct Extras {
 }
 
 impl Extras {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.request.is_none() && self.headers.is_none()
+    pub(crate) fn new(
+        request: Option<Arc<IncomingRequest>>,
+        headers: Option<Arc<Headers>>,
+    ) -> Option<Self> {
+        let is_any = request.is_some() || headers.is_some();
+        is_any.then_some(Self { request, headers })
     }
 }
 
@@ -90,10 +91,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(extras: &Extras) -> Arc<Self> {
+    pub(crate) fn new(extras: Option<&Extras>) -> Arc<Self> {
         Arc::new(Self {
             decoded: OnceLock::new(),
-            extras: extras.clone(),
+            extras: extras.cloned().unwrap_or_default(),
         })
     }
 }

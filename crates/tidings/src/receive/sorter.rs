@@ -132,13 +132,12 @@ impl Sorter {
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
             let remote = Remote::of(&event, header.format, bytes);
-            let extras = if event.has_meta() {
+            let mut extras = None;
+            if event.has_meta() {
                 let handlers = route.len() + all.map_or(0, Route::len);
-                self.extras(&event, header, bytes, handlers)
-            } else {
-                Extras::default()
-            };
-            has_headers |= extras.headers.is_some();
+                extras = self.extras(&event, header, bytes, handlers);
+                has_headers = true;
+            }
             let item = |name, shared| Item {
                 name,
                 payload: event.payload_range(),
@@ -147,12 +146,12 @@ impl Sorter {
                 remote: remote.clone(),
                 shared,
             };
-            self.put(route, &extras, |place, shared| {
+            self.put(route, extras.as_ref(), |place, shared| {
                 item(place.name + behind, shared)
             });
             if let Some(all) = all {
                 let index = add_name(&mut unknown_names, &event, bytes);
-                self.put(all, &extras, |_, shared| item(index, shared));
+                self.put(all, extras.as_ref(), |_, shared| item(index, shared));
             }
         }
         self.batches(table, bytes, header, &unknown_names, has_headers)
@@ -160,12 +159,18 @@ impl Sorter {
 
     /// Reads what an event for this many handlers has besides its payload.
     #[cold]
-    fn extras(&self, event: &RawEvent, header: Header, bytes: &[u8], handlers: usize) -> Extras {
+    fn extras(
+        &self,
+        event: &RawEvent,
+        header: Header,
+        bytes: &[u8],
+        handlers: usize,
+    ) -> Option<Extras> {
         let request = request_meta(event, header, bytes)
             .map(|request| IncomingRequest::new(&self.dispatcher.requests, request, handlers));
         let meta = event.meta(header.format, bytes).unwrap_or_default();
         let headers = Headers::of(meta);
-        Extras { request, headers }
+        Extras::new(request, headers)
     }
 
     fn is_for_me(&self, to: To, from: Option<NodeId>) -> bool {
@@ -179,19 +184,17 @@ impl Sorter {
     fn put(
         &mut self,
         route: &Route,
-        extras: &Extras,
+        extras: Option<&Extras>,
         item: impl Fn(&Place, Option<Arc<Shared>>) -> Item,
     ) {
-        if let Some(only) = route.only()
-            && extras.is_empty()
-        {
+        if let (Some(only), None) = (route.only(), extras) {
             return self.want(only, item(only, None));
         }
         let shared: Vec<_> = (0..route.shared()).map(|_| Shared::new(extras)).collect();
         for place in route.places() {
             let shared = match place.shared {
                 Some(index) => Some(Arc::clone(&shared[index])),
-                None => (!extras.is_empty()).then(|| Shared::new(extras)),
+                None => extras.map(|extras| Shared::new(Some(extras))),
             };
             self.want(place, item(place, shared));
         }
