@@ -1,4 +1,4 @@
-//! Which functions can receive events, and what they may return.
+//! Handlers: the functions and types that can handle events, and the values that they can return.
 
 pub(crate) mod collected;
 pub(crate) mod context;
@@ -14,11 +14,11 @@ use crate::error::failure::HandlerError;
 use crate::error::subscribe::MissingState;
 use crate::handler::context::{Context, FromContext};
 
-/// Something that handles a payload of type `P`.
+/// A function or a type that handles payloads of type `P`.
 ///
-/// Async functions and closures of the payload and up to four things taken from the context
-/// ([`Context`], [`State<T>`](crate::State), [`Bus`](crate::Bus)) are handlers; they return nothing
-/// or a `Result<A, E>`, whose `A` is the answer where somebody [asked](crate::Bus::request_all):
+/// Handlers are async functions and closures of the payload and up to four further arguments
+/// ([`Context`], [`State<T>`](crate::State), [`Bus`](crate::Bus)). They return nothing or a
+/// `Result<A, E>`, whose `A` is the response to a [request](crate::Bus::request):
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -32,7 +32,7 @@ use crate::handler::context::{Context, FromContext};
 /// # }
 /// ```
 ///
-/// A struct can be one too; it answers with [`Context::respond`]:
+/// A struct can be a handler, too. It responds with [`Context::respond`]:
 ///
 /// ```
 /// use tidings::prelude::*;
@@ -62,15 +62,15 @@ pub trait Handler<P, Args = ()>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever the handler fails with; it is reported as a [`Failure`](crate::Failure), and the
-    /// next event is handled.
+    /// When the handler fails. The error is reported as a [`Failure`](crate::Failure), and the next
+    /// event is handled.
     fn handle(
         &self,
         payload: P,
         context: &Context,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
-    /// Whether everything that this handler will ask for is there; asked once, when it is
+    /// Checks that the bus can provide the handler's arguments. It is called when the handler is
     /// registered.
     ///
     /// # Errors
@@ -82,18 +82,18 @@ pub trait Handler<P, Args = ()>: Send + Sync + 'static {
     }
 }
 
-/// What a handler function may return: nothing, or a `Result<A, E>` whose `A` serde can write. It
-/// is written, and sent, only to somebody who [asked](crate::Bus::request_all).
+/// A return value of a handler function: nothing, or a `Result<A, E>` whose `A` serde can serialize.
+/// `A` is serialized and sent only as the response to a [request](crate::Bus::request).
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     note = "return nothing, or a `Result<A, E>` with a response that is `serde::Serialize` (`()` if there is none) and an error that is `Into<Box<dyn Error + Send + Sync>>`"
 )]
 pub trait Outcome {
-    /// As a result; an answer is given to whoever asked.
+    /// Converts the value into a result, and responds to a request with its value.
     ///
     /// # Errors
     ///
-    /// What the handler failed with, or why its answer cannot be written.
+    /// When the handler failed, or its response cannot be serialized.
     fn into_result(self, context: &Context) -> Result<(), HandlerError>;
 }
 
@@ -105,15 +105,15 @@ impl Outcome for () {
 
 impl<A: Serialize, E: Into<HandlerError>> Outcome for Result<A, E> {
     fn into_result(self, context: &Context) -> Result<(), HandlerError> {
-        let answer = self.map_err(Into::into)?;
-        context.respond(&answer)?;
+        let response = self.map_err(Into::into)?;
+        context.respond(&response)?;
         Ok(())
     }
 }
 
 /// Marks the arguments of handlers that are functions.
 ///
-/// It keeps the implementations below from colliding with `Handler<P>` on somebody's struct.
+/// It keeps the implementations below from overlapping with those of `Handler<P>` for structs.
 #[derive(Debug)]
 pub struct Function;
 

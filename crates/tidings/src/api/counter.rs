@@ -1,4 +1,4 @@
-//! A number that is right whichever process counts.
+//! A counter that all processes share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,15 +11,14 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::access::{KeyspaceAccess, NotDone};
 use crate::keyspace::answer::Answer;
 
-/// A number in Redis that all processes of the namespace count together. Cheap to clone;
-/// [`Bus::counter`] gives it.
+/// A counter in Redis that all processes of the namespace share. Cheap to clone. [`Bus::counter`]
+/// returns it.
 ///
-/// A number that nobody counted yet is 0: do not set it at the start of a process, which would take
-/// away what others counted. It lies under the key `tidings:{namespace}:counter:NAME`, so
-/// `redis-cli` can read and change it, too.
+/// A new counter is 0. Do not reset it at the start of a process: that removes the counts of the
+/// others. Its key is `tidings:{namespace}:counter:NAME`, so `redis-cli` can read and change it, too.
 ///
-/// Nothing here waits for a Redis that is away, or asks twice: counted twice would be wrong. An
-/// error says whether it may have been counted ([`CounterError::is_unknown`]). Redis has
+/// No call waits for an unreachable Redis, or is repeated, because that could count twice. An error
+/// says whether the call may have counted ([`CounterError::is_unknown`]). Redis has
 /// [`send_timeout`](crate::BusBuilder::send_timeout) to answer.
 ///
 /// ```
@@ -43,23 +42,23 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// The name that it was asked for with.
+    /// Returns the counter's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Adds `n`, which may be negative, and returns the sum: no two calls of any process get the
-    /// same one, as long as all of them count in one direction and nobody resets it.
+    /// Adds `n`, which may be negative, and returns the sum. No two calls of any process return the
+    /// same sum, as long as all of them count in one direction and none resets the counter.
     ///
     /// # Errors
     ///
-    /// When the sum would not fit into an `i64`, something else lies under the key, or Redis is
-    /// away, refuses it or does not answer.
+    /// When the sum exceeds an `i64`, the key holds something else, or Redis is unreachable, rejects the
+    /// command or does not answer.
     pub async fn add(&self, n: i64) -> Result<i64, CounterError> {
         self.ask(|keys| keys.add(&self.key, n)).await
     }
 
-    /// What it is now.
+    /// Returns the current value.
     ///
     /// # Errors
     ///
@@ -68,7 +67,7 @@ impl Counter {
         self.ask(|keys| keys.count(&self.key)).await
     }
 
-    /// Makes it 0, and returns what it was: nothing that was counted is in neither number.
+    /// Sets the counter to 0 and returns its previous value, in one step: no count is lost.
     ///
     /// # Errors
     ///
@@ -99,8 +98,8 @@ impl Counter {
 }
 
 impl Bus {
-    /// A number that all processes of the namespace count together. Asking for it changes nothing:
-    /// one that nobody counted yet is 0.
+    /// Returns a counter that all processes of the namespace share. This call itself changes nothing;
+    /// a new counter is 0.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The members of the namespace: who they are, and changes.
+//! The members of the namespace, and their changes.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::members::view::{View, ViewGuard, ViewTask};
 use crate::members::watch::MemberWatch;
 
 impl Bus {
-    /// Asks Redis who is there: all members of the namespace, this bus included, the oldest first.
+    /// Returns all members of the namespace from Redis, this bus included, the oldest first.
     ///
     /// A bus is a member from shortly after its start until it is shut down, and for one
-    /// [lease](crate::BusBuilder::lease) after it crashed. This waits until it is known whether this
-    /// bus itself is one, and for nothing else: while Redis is away it fails at once.
+    /// [lease](crate::BusBuilder::lease) after a crash. The call waits only until this bus itself has
+    /// joined; while Redis is unreachable it fails at once.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -32,7 +32,8 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When Redis is away, does not answer, or does not allow it: the error says what does.
+    /// When Redis is unreachable, does not answer, or the ACL does not allow it; the error names the
+    /// missing permission.
     pub async fn members(&self) -> Result<Vec<Member>, MembersError> {
         let members = &self.inner.members;
         members.joined().await?;
@@ -46,16 +47,17 @@ impl Bus {
         Ok(list)
     }
 
-    /// Tells of each member that is there, this bus included, and then of each that joins or leaves.
+    /// Returns a watch that reports each current member, this bus included, and then each member that
+    /// joins or leaves.
     ///
-    /// One that is shut down or dropped is gone at once. One that crashed or is cut off is gone when
-    /// it did not renew its [lease](crate::BusBuilder::lease), 0.22 leases later at most. A Redis that
-    /// was away, frozen or has lost everything is no reason: all have their lease, and 2 s to
-    /// connect, from when it is back; who crashed meanwhile is gone only then. So is one whose
-    /// departure itself was missed, which a bus finds out within two renewals of its own lease, or
-    /// within 30 s where it is no member.
+    /// A bus that is shut down or dropped is reported as left at once. One that crashed or is cut off
+    /// is reported at the latest 0.22 leases after its [lease](crate::BusBuilder::lease) has expired.
+    /// After an outage of Redis, all members have 2 s to connect and then their lease; a crash during
+    /// the outage is reported after that. A missed departure is detected within two renewals of this
+    /// bus's own lease, or within 30 s if it is not a member.
     ///
-    /// Where Redis does not allow it, this tells nothing; [`members`](Self::members) says why.
+    /// If the ACL does not allow it, nothing is reported, and [`members`](Self::members) returns the
+    /// error.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -67,8 +69,8 @@ impl Bus {
     /// let mut changes = bus.watch_members();
     /// while let Some(change) = changes.next().await {
     ///     match change {
-    ///         MemberEvent::Joined(member) => println!("{} is there", member.name),
-    ///         MemberEvent::Left { member, why, .. } => println!("{} is gone: {why:?}", member.name),
+    ///         MemberEvent::Joined(member) => println!("{} joined", member.name),
+    ///         MemberEvent::Left { member, why, .. } => println!("{} left: {why:?}", member.name),
     ///         _ => {}
     ///     }
     /// #   break;
@@ -80,12 +82,12 @@ impl Bus {
         self.view().watch()
     }
 
-    /// Which members leave from now on.
+    /// Returns a stream of the members that leave from now on.
     pub(crate) fn departures(&self) -> MemberWatch {
         self.view().watch_departures()
     }
 
-    /// What is known of the members; from the first time on it is kept up to date.
+    /// Returns the view of the members. The first call starts it; from then on it is kept up to date.
     pub(super) fn view(&self) -> &Arc<View> {
         let inner = &self.inner;
         inner.members.view.get_or_init(|| {

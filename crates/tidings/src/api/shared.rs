@@ -25,18 +25,18 @@ use crate::shared::value_replica::ValueReplica;
 use crate::task::stage::Stage;
 
 impl Bus {
-    /// A value that all processes of the namespace share. There is one copy of it on this bus,
-    /// whoever asks; asking reads nothing.
+    /// Returns a handle of a value that all processes of the namespace share. All handles of one bus
+    /// use one copy; this call itself reads nothing from Redis.
     ///
     /// # Errors
     ///
     /// When the name breaks the rules of event names, this bus has a value of another type under it,
-    /// or it is shut down.
+    /// or the bus is shut down.
     pub fn shared<T: Shareable>(&self, name: &str) -> Result<Shared<T>, SharedError> {
         self.shared_with(name, SharedOptions::default())
     }
 
-    /// As [`shared`](Self::shared), with a time to live, or values that travel with their notices.
+    /// Returns a shared value as [`shared`](Self::shared) does, with options such as a time to live.
     ///
     /// # Errors
     ///
@@ -61,10 +61,10 @@ impl Bus {
         Ok(Shared { replica, sharing })
     }
 
-    /// A map that all processes of the namespace share. Asking for it changes nothing, and asks
-    /// nothing of Redis. All of this bus's maps of one name are one.
+    /// Returns a handle of a map that all processes of the namespace share. All handles of one bus use
+    /// one cache; this call itself reads nothing from Redis.
     ///
-    /// `K` is written as text with `Display`, and read again with `FromStr`: the text must give back
+    /// Keys are written as text with `Display` and read with `FromStr`: the text of a key must parse to
     /// an equal key.
     ///
     /// # Errors
@@ -79,8 +79,8 @@ impl Bus {
         self.map_with(name, MapOptions::new())
     }
 
-    /// As [`map`](Self::map), with as much of it at hand as you choose. Who asks for it first
-    /// decides.
+    /// Returns a map as [`map`](Self::map) does, with options for its cache. The options of the first
+    /// call are used.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Bus {
     }
 }
 
-/// Whether something can be shared under this name, for as long as handlers may run.
+/// Checks that a value or a map can be shared under this name, and that the bus is not shut down.
 fn check(inner: &Inner, name: &str) -> Result<(), SharedError> {
     if *inner.stage.borrow() >= Stage::Leaving {
         return Err(SharedError::Closed);

@@ -1,7 +1,7 @@
-//! Registering handlers and streams, and taking them back.
+//! Registering and removing handlers and streams.
 #![expect(
     clippy::needless_pass_by_value,
-    reason = "a key is a name, and is given as one"
+    reason = "keys are passed by value in the whole API"
 )]
 
 use std::any::type_name;
@@ -25,11 +25,10 @@ use crate::receive::subscription::{
 use crate::task::stage::Stage;
 
 impl Bus {
-    /// Calls `handler` for each event heard under `event`: a name, or an event's key.
+    /// Calls `handler` for each event with this name, or of this event type.
     ///
-    /// One subscription handles one sender's events in the order they were sent, one at a time. A
-    /// handler that fails, panics or takes longer than 30 s is reported, and the next event is
-    /// handled.
+    /// The events of one sender are handled in the order they were sent, one at a time. A handler that
+    /// fails, panics or takes longer than 30 s is reported, and the next event is handled.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -49,8 +48,8 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When the name cannot travel, the handler asks for a state that is not there, another type
-    /// claims the name, or the bus is shut down.
+    /// When the name is invalid or reserved, the builder was not given a state that the handler takes,
+    /// another event type uses the name, or the bus is shut down.
     pub fn on<K, P, Args, H>(&self, event: K, handler: H) -> Result<Subscription, SubscribeError>
     where
         K: ReceiveKey<P>,
@@ -61,11 +60,11 @@ impl Bus {
         self.register(event.wanted(), HandlerOptions::default(), handler, false)
     }
 
-    /// As [`on`](Self::on), with a queue, concurrency and time-out of your choice.
+    /// Registers a handler as [`on`](Self::on) does, with options for its queue, concurrency and timeout.
     ///
     /// # Errors
     ///
-    /// As [`on`](Self::on), and when a bound is zero.
+    /// As [`on`](Self::on), and when an option is zero.
     pub fn on_with<K, P, Args, H>(
         &self,
         event: K,
@@ -81,8 +80,8 @@ impl Bus {
         self.register(event.wanted(), handling, handler, false)
     }
 
-    /// As [`on`](Self::on), for the first event only. A payload that the handler cannot take does
-    /// not count.
+    /// Registers a handler as [`on`](Self::on) does, for the first event only. An event whose payload
+    /// cannot be decoded does not count.
     ///
     /// # Errors
     ///
@@ -97,7 +96,7 @@ impl Bus {
         self.register(event.wanted(), HandlerOptions::default(), handler, true)
     }
 
-    /// Short for `on(E::EVENT, handler)`: the event is what the handler takes.
+    /// Registers a handler for the event type that it takes: short for `on(E::EVENT, handler)`.
     ///
     /// # Errors
     ///
@@ -111,11 +110,11 @@ impl Bus {
         self.on::<EventKey<P::Event>, P, Args, H>(EventKey::new(), handler)
     }
 
-    /// Calls `handler` for all events, whatever their names: those that no other handler names, and
-    /// those that one does. It is short for `on(AllEvents, handler)`; [`AllEvents`] also goes with
-    /// [`on_with`](Self::on_with) and [`stream`](Self::stream).
+    /// Calls `handler` for all events, with or without another handler. It is short for
+    /// `on(AllEvents, handler)`; [`on_with`](Self::on_with) and [`stream`](Self::stream) take
+    /// [`AllEvents`], too.
     ///
-    /// The payload is not decoded. Events of the buses themselves, `tidings.…`, are not among them.
+    /// The payload is not decoded. The buses' own events, `tidings.…`, are not included.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -140,16 +139,16 @@ impl Bus {
         self.on(AllEvents, handler)
     }
 
-    /// Takes a handler back and waits for the call that is running; what waits for it is dropped.
-    /// From within the handler itself it does not wait; a task that the handler spawned and waits
-    /// for must not call it.
+    /// Removes a handler, drops the events in its queue, and waits for the running call. Called by the
+    /// handler itself, it does not wait. A task that the handler spawned and waits for must not call
+    /// it.
     pub async fn off(&self, subscription: Subscription) {
         let subscription = subscription.subscription;
         self.remove(&subscription);
         subscription.ended().await;
     }
 
-    /// The events heard under `event` as a stream, for those who would rather loop.
+    /// Returns a stream of the events with this name, or of this event type.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -188,8 +187,9 @@ impl Bus {
         ))
     }
 
-    /// Calls `handler` for each gap: something may have been missed, so read the truth again. It
-    /// hears of gaps that come after; given to the [builder](crate::BusBuilder::on_gap), of all.
+    /// Calls `handler` for each gap: events may have been missed, so reload from the source of truth.
+    /// It receives the gaps that occur after the registration; a handler given to the
+    /// [builder](crate::BusBuilder::on_gap) receives all.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -203,7 +203,7 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// When the handler asks for a state that is not there, or the bus is shut down.
+    /// When the builder was not given a state that the handler takes, or the bus is shut down.
     pub fn on_gap<Args, H>(&self, handler: H) -> Result<Subscription, SubscribeError>
     where
         Args: 'static,
@@ -271,7 +271,7 @@ impl Bus {
         Ok(self.run(subscription, task))
     }
 
-    /// Spawns the task of a subscription that was added. A shutdown in between waits for it.
+    /// Spawns the task of an added subscription. A shutdown waits for it even before it is spawned.
     fn run(
         &self,
         subscription: Arc<SubscriptionSlot>,
@@ -281,7 +281,7 @@ impl Bus {
         subscription
             .task
             .set(task.abort_handle())
-            .expect("a seat gets one task, here");
+            .expect("a subscription gets its task only here");
         Subscription { subscription }
     }
 
@@ -290,14 +290,14 @@ impl Bus {
             return Err(SubscribeError::Closed);
         }
         match *self.inner.health.connection.borrow() {
-            // Only a runtime that ends takes the link along while the bus is open.
+            // While the bus is open, its connection closes only with the runtime.
             Connection::Closed => Err(SubscribeError::RuntimeEnded),
             _ => Ok(()),
         }
     }
 }
 
-/// What people call a handler.
+/// Returns the name of a handler in reports.
 fn label(event: &str, handler: &str) -> Arc<str> {
     format!("{event} ({handler})").into()
 }

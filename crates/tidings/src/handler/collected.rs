@@ -1,11 +1,11 @@
-//! How functions marked `#[tidings::on]` reach the builder.
+//! Registers the functions that are marked `#[tidings::on]`.
 
 use std::fmt;
 
 use crate::error::subscribe::SubscribeError;
 use crate::{Bus, Subscription};
 
-/// A handler found at start wherever it is linked in. `#[tidings::on]` writes these.
+/// A handler that is registered at the start. `#[tidings::on]` generates these.
 pub struct Collected {
     handler: &'static str,
     file: &'static str,
@@ -16,7 +16,7 @@ pub struct Collected {
 inventory::collect!(Collected);
 
 impl Collected {
-    /// A handler, where it stands, and how it is registered.
+    /// Creates a handler from its path, its place in the source, and the function that registers it.
     pub const fn new(
         handler: &'static str,
         file: &'static str,
@@ -38,10 +38,10 @@ impl fmt::Debug for Collected {
     }
 }
 
-/// Registers all collected handlers, in the order of their places, and logs each.
+/// Registers all collected handlers in the order of their places in the source, and logs each one.
 pub(crate) fn register_all(bus: &Bus) -> Result<(), SubscribeError> {
     let mut collected: Vec<&Collected> = inventory::iter::<Collected>().collect();
-    // The order of collection is the linker's, and it changes from build to build.
+    // The linker determines the order of collection, which changes from build to build.
     collected.sort_by_key(|one| (one.file, one.line, one.handler));
     for one in &collected {
         (one.register)(bus)?;
@@ -49,10 +49,10 @@ pub(crate) fn register_all(bus: &Bus) -> Result<(), SubscribeError> {
             handler = one.handler,
             file = one.file,
             line = one.line,
-            "collected"
+            "handler registered"
         );
     }
-    // A crate that is declared and never named is not linked: the count tells.
+    // The count shows whether a crate is missing: one that is never named in code is not linked.
     tracing::info!(
         count = collected.len(),
         "handlers marked `#[tidings::on]` were collected"

@@ -1,4 +1,4 @@
-//! The keys under which values are sent and heard: a name, or an event's own key.
+//! Keys of sends and subscriptions: a name, the key of an event type, or the key of all events.
 
 use std::any::TypeId;
 use std::borrow::Cow;
@@ -11,20 +11,21 @@ use tidings_codec::{DecodeError, EncodeError, Encoder};
 use crate::event::{Event, EventKey, Name, Names, Unknown};
 use crate::receive::batch::ReceivedEvent;
 
-/// What a value can be sent under: a name (`&str`, any serde type) or an event's key.
+/// A key to send a value of type `T` under: a name (`&str`, for any serde type) or the key of an
+/// event.
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be sent under `{Self}`",
     note = "a name (`&str`) takes any `T: serde::Serialize`; `SomeEvent::EVENT` takes a `&SomeEvent`"
 )]
 pub trait SendKey<T: ?Sized>: Copy + Send + Sync {
-    /// The name that `value` travels under.
+    /// Returns the name under which `value` is sent.
     fn name<'a>(&'a self, value: &'a T) -> &'a str;
 
-    /// Writes the payload.
+    /// Encodes the payload.
     ///
     /// # Errors
     ///
-    /// When the value cannot be written in this format.
+    /// When the value cannot be encoded in this format.
     fn encode(value: &T, into: Encoder<'_>) -> Result<(), EncodeError>;
 }
 
@@ -48,20 +49,20 @@ impl<E: Event> SendKey<E> for EventKey<E> {
     }
 }
 
-/// Reads the payload of an event that was heard.
+/// Decodes the payload of a received event.
 pub(crate) type Decode<P> = fn(&ReceivedEvent<'_>) -> Result<P, DecodeError>;
 
-/// What a subscription hears: a key, once it is known what is in it.
+/// The events that a key selects, and how their payloads are decoded.
 #[derive(Debug)]
 pub struct Wanted<P> {
     pub(crate) names: Names,
-    /// The type that handlers of an `Arc` share, if they do.
+    /// The type whose decoded values are shared, for handlers of an `Arc`.
     pub(crate) shares: Option<TypeId>,
     pub(crate) decode: Decode<P>,
 }
 
-/// What a payload of type `P` can be heard under: a name (`&str`, any type that serde can read) or
-/// an event's key (the event, or an `Arc` of it).
+/// A key to receive payloads of type `P` under: a name (`&str`, for any type that serde can
+/// deserialize), the key of an event (the event, or an `Arc` of it), or [`AllEvents`].
 #[diagnostic::on_unimplemented(
     message = "a handler for `{Self}` cannot take `{P}`",
     note = "under a name (`&str`) a handler takes any `T: serde::de::DeserializeOwned + Send`; under `SomeEvent::EVENT` it takes a `SomeEvent` or an `Arc<SomeEvent>`",
@@ -69,7 +70,7 @@ pub struct Wanted<P> {
 )]
 pub trait ReceiveKey<P>: sealed::Hear<P> {}
 
-/// An event, or an `Arc` of one: what a handler without a name takes as its payload.
+/// An event or an `Arc` of one: the payload of a handler that is registered without a name.
 ///
 /// Handlers that take `Arc<E>` share one decoded value; handlers that take `E` own theirs.
 #[diagnostic::on_unimplemented(
@@ -92,11 +93,10 @@ impl<E: Event + Sync> EventPayload for Arc<E> {
 impl<P: DeserializeOwned + Send + 'static> ReceiveKey<P> for &str {}
 impl<P: EventPayload> ReceiveKey<P> for EventKey<P::Event> {}
 
-/// The key of all events, whatever their names, with [`Unknown`] as their payload: those that no other
-/// handler names, and those that one does.
+/// The key of all events, with or without another handler. Their payload is [`Unknown`].
 ///
-/// [`subscribe_all`](crate::Bus::subscribe_all) is short for it. Events of the buses themselves,
-/// `tidings.…`, are not among them.
+/// [`subscribe_all`](crate::Bus::subscribe_all) is short for `on` with this key. The buses' own
+/// events, `tidings.…`, are not included.
 ///
 /// ```
 /// use tidings::AllEvents;
@@ -116,8 +116,8 @@ pub struct AllEvents;
 impl ReceiveKey<Unknown> for AllEvents {}
 impl StreamKey<Unknown> for AllEvents {}
 
-/// What a [`stream`](crate::Bus::stream) can be opened for: as [`ReceiveKey`], with one payload type
-/// per key so that it can be inferred.
+/// A key to open a [`stream`](crate::Bus::stream) for: a [`ReceiveKey`] with one payload type, so that
+/// it can be inferred.
 pub trait StreamKey<P>: ReceiveKey<P> {}
 
 impl<P: DeserializeOwned + Send + 'static> StreamKey<P> for &str {}
@@ -129,9 +129,9 @@ pub(crate) mod sealed {
         Names, ReceivedEvent, TypeId, Unknown, Wanted,
     };
 
-    /// How the bus itself reads a payload.
+    /// The part of a `ReceiveKey` that only the library uses.
     pub trait Hear<P>: Sized {
-        /// All that a subscription must know of it.
+        /// Returns the events of this key, and how their payloads are decoded.
         fn wanted(&self) -> Wanted<P> {
             Wanted {
                 names: self.names(),
@@ -140,19 +140,19 @@ pub(crate) mod sealed {
             }
         }
 
-        /// Which names to listen to.
+        /// Returns the names of the events.
         fn names(&self) -> Names;
 
-        /// The type that handlers of an `Arc` share, if this is one.
+        /// Returns the type whose decoded values are shared, if `P` is an `Arc`.
         fn shares() -> Option<TypeId> {
             None
         }
 
-        /// Reads one payload.
+        /// Decodes one payload.
         fn decode(received: &ReceivedEvent<'_>) -> Result<P, DecodeError>;
     }
 
-    /// How an event or an `Arc` of it is read.
+    /// The part of an `EventPayload` that only the library uses.
     pub trait Own: Sized + Send + 'static {
         fn own_names() -> Names;
         fn own_shares() -> Option<TypeId>;

@@ -1,5 +1,5 @@
-//! The task of one subscription: takes events out of its queue and calls the handler, whatever
-//! that does.
+//! The task of one subscription: takes events from its queue and calls the handler. Failures, panics
+//! and timeouts of the handler are reported.
 
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
@@ -28,7 +28,7 @@ use crate::receive::batch::{Batch, ReceivedEvent};
 use crate::receive::subscription::SubscriptionSlot;
 use crate::task::panic::caught;
 
-/// A handler with all that its task needs.
+/// The task of a handler.
 pub(crate) struct Runner<P, Args, H> {
     pub(crate) subscription: Arc<SubscriptionSlot>,
     pub(crate) bus: WeakBus,
@@ -39,19 +39,19 @@ pub(crate) struct Runner<P, Args, H> {
     pub(crate) arguments: PhantomData<fn(Args)>,
 }
 
-/// A handler until the end of its subscription. What it holds is the application's and may panic when
-/// it is dropped: that is reported, however the subscription ends.
+/// A handler, dropped at the end of its subscription. Its drop is application code that may panic; the
+/// panic is reported.
 pub(crate) struct OwnedHandler<H> {
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     handler: Option<H>,
     subscription: Arc<SubscriptionSlot>,
     bus: WeakBus,
 }
 
-/// How long a handler that never waits keeps all others of its thread waiting.
+/// Makes a handler that never waits yield to the other tasks of its thread.
 ///
-/// Tokio's own measure, 128 calls, is too short for handlers that take less than a microsecond:
-/// giving the thread away costs tens of them, because another thread is woken to take it.
+/// Tokio's own budget of 128 calls is too small for handlers that take less than a microsecond: a
+/// yield costs as much as tens of them, because it wakes another thread.
 struct Turn {
     began: Instant,
     calls: u32,
@@ -59,7 +59,7 @@ struct Turn {
 
 impl Turn {
     const TIME: Duration = Duration::from_micros(500);
-    /// The clock is looked at only so often: that, too, costs as much as some handlers.
+    /// The number of calls between two readings of the clock: one costs as much as a short call.
     const CALLS: u32 = 32;
 
     fn begin() -> Self {
@@ -78,7 +78,7 @@ impl Turn {
     }
 }
 
-/// How far a call got, when not to its end.
+/// The reason for which a call did not succeed.
 pub(crate) enum CallError {
     Undecodable(DecodeError),
     Failed(HandlerError),
@@ -103,7 +103,7 @@ where
     P: Send + 'static,
     H: Handler<P, Args>,
 {
-    /// Handles events until the queue is closed or drained, or the bus is gone.
+    /// Handles events until the queue is closed or drained, or the bus is dropped.
     pub(crate) async fn run(self) {
         if self.is_once || self.subscription.options.concurrency == 1 {
             self.run_in_order().await;
@@ -115,14 +115,14 @@ where
     async fn run_in_order(&self) {
         let mut turn = Turn::begin();
         while let Some(batch) = self.subscription.queue.next().await {
-            // Only for as long as there is work: an idle handler does not keep its bus alive.
+            // Held only while there is work: an idle handler does not keep its bus alive.
             let Some(bus) = self.bus.upgrade() else {
                 return;
             };
             let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
             for (index, item) in batch.events.iter().enumerate() {
                 turn.end_if_over().await;
-                // `off` lets the running call end, and nothing else.
+                // After `off` only the running call completes.
                 if self.subscription.queue.is_closed() {
                     return;
                 }
@@ -172,7 +172,7 @@ where
             .await;
     }
 
-    /// Calls the handler if the payload is what it takes; whether it did.
+    /// Decodes the payload and calls the handler. Returns whether it was called.
     async fn handle(&self, received: ReceivedEvent<'_>, context: &mut Context) -> bool {
         context.describe(&received);
         let began = Calls::begin();
@@ -286,7 +286,7 @@ impl<H> OwnedHandler<H> {
 
     fn get(&self) -> &H {
         let handler = self.handler.as_ref();
-        handler.expect("it is there until it is dropped")
+        handler.expect("the handler is not dropped while its task runs")
     }
 }
 
@@ -321,8 +321,8 @@ impl<H> Drop for OwnedHandler<H> {
 }
 
 pin_project! {
-    /// A call that may be dropped before its end, as where its task is cut off. What it holds can
-    /// panic then, and a second panic on the way would end the process.
+    /// A call that may be dropped before its end, as when its task is aborted. Its drop may panic, and
+    /// a second panic during the unwinding would abort the process.
     struct Running<F> {
         #[pin]
         call: Option<F>,
@@ -332,13 +332,13 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut call = this.project().call;
             if let Err(panic) = caught(|| call.set(None)) {
-                tracing::error!(panic, "a call that was cut off panicked when it was dropped");
+                tracing::error!(panic, "an aborted call panicked when it was dropped");
             }
         }
     }
 }
 
-/// Runs a call to its end, to its panic, or to the end of its time.
+/// Runs a call until it ends, panics or exceeds its timeout.
 async fn guarded(
     call: impl Future<Output = Result<(), CallError>>,
     timeout: Duration,
@@ -346,7 +346,7 @@ async fn guarded(
     let call = Some(call);
     let running = pin!(Running { call });
     let mut call = running.project().call;
-    // Most handlers end at once: a timer for each would cost more than they do.
+    // Most calls end at the first poll; a timer for each would cost more than they do.
     let ended = match poll_fn(|cx| Poll::Ready(poll_guarded(call.as_mut(), cx))).await {
         Poll::Ready(ended) => return ended,
         Poll::Pending => {
@@ -355,28 +355,30 @@ async fn guarded(
     };
     match ended.await {
         Ok(ended) => ended,
-        // What a call holds is dropped with it, and that can panic as well.
+        // The drop of a call may panic as well.
         Err(_) => caught(|| call.set(None))
             .map_err(CallError::Panicked)
             .and(Err(CallError::TimedOut)),
     }
 }
 
-/// Polls a call, and catches its panic.
+/// Polls a call and catches its panic.
 fn poll_guarded(
     mut call: Pin<&mut Option<impl Future<Output = Result<(), CallError>>>>,
     cx: &mut task::Context<'_>,
 ) -> Poll<Result<(), CallError>> {
     let polled = caught(|| {
         let running = call.as_mut().as_pin_mut();
-        let polled = running.expect("it is there until its time is up").poll(cx);
+        let polled = running
+            .expect("the call is not dropped before its timeout")
+            .poll(cx);
         if polled.is_ready() {
             call.set(None);
         }
         polled
     });
     polled.unwrap_or_else(|text| {
-        // What is left of it is of no interest, and may panic once more.
+        // The drop of the rest may panic once more.
         let _ = caught(|| call.set(None));
         Poll::Ready(Err(CallError::Panicked(text)))
     })

@@ -1,4 +1,4 @@
-//! Events as a stream, for those who would rather loop than be called.
+//! Events as a stream instead of a handler.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,18 +17,18 @@ use crate::receive::batch::{Batch, Item};
 use crate::receive::subscription::SubscriptionSlot;
 use crate::task::panic::caught;
 
-/// The events of one kind, in order. It ends when the bus is shut down or dropped; dropping it
-/// ends the subscription.
+/// A stream of the events of one key, in order. It ends when the bus is shut down or dropped.
+/// Dropping it ends the subscription.
 ///
-/// Its queue is bounded as a handler's is, with the defaults of [`HandlerOptions`](crate::HandlerOptions).
+/// Its queue is bounded by the defaults of [`HandlerOptions`](crate::HandlerOptions).
 pub struct EventStream<P> {
     subscription: Arc<SubscriptionSlot>,
     bus: WeakBus,
     decode: Decode<P>,
     batch: Option<Batch>,
-    /// What is left of the batch.
+    /// The rest of the batch.
     items: VecDeque<Item>,
-    /// What was given last.
+    /// The event that was returned last.
     given: Option<Item>,
     payload: PhantomData<fn() -> P>,
 }
@@ -50,13 +50,13 @@ impl<P> EventStream<P> {
         }
     }
 
-    /// The next event; `None` when there will be none.
+    /// Returns the next event, or `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<P> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Who sent the event that was given last, when and under which number; `None` before the
-    /// first, and when the bus is gone.
+    /// Returns the context of the event that was returned last: sender, time, number and headers.
+    /// `None` before the first event, and after the bus was dropped.
     pub fn context(&self) -> Option<Context> {
         let received = self.batch.as_ref()?.received(self.given.as_ref()?);
         let mut context = Context::new(self.bus.upgrade()?, Arc::clone(received.name()));
@@ -87,7 +87,7 @@ impl<P> EventStream<P> {
         }
     }
 
-    /// The payload, or a report of why there is none.
+    /// Decodes the payload, or reports a failure.
     fn read(&self, batch: &Batch, item: &Item) -> Option<P> {
         let received = batch.received(item);
         let decoded = caught(|| (self.decode)(&received));
