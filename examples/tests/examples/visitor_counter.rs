@@ -174,7 +174,10 @@ async fn a_visitor_gets_an_error_when_the_count_is_unknown() {
     let answer = ask(program.at).await;
 
     assert!(
-        answer["error"].as_str().unwrap().contains("holds no integer"),
+        answer["error"]
+            .as_str()
+            .unwrap()
+            .contains("holds no integer"),
         "{answer}"
     );
 }
