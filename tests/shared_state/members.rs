@@ -564,7 +564,7 @@ async fn foreign_data_under_the_keys_is_not_a_member() {
 
 const MEMBERS: &str = "tidings:{default}:members";
 const MEMBER: &str = "tidings:{default}:member-profiles";
-const BEATS: &str = "tidings:{default}:member-renewals";
+const RENEWALS: &str = "tidings:{default}:member-renewals";
 
 #[tokio::test]
 async fn an_expired_member_list_is_removed_after_the_longest_lease() {
@@ -574,7 +574,7 @@ async fn an_expired_member_list_is_removed_after_the_longest_lease() {
     let node = Node::start(builder(LEASE)).await;
     wait_until_all_are_listed(&node, &[long, node.id()]).await;
 
-    for key in [MEMBERS, MEMBER, BEATS] {
+    for key in [MEMBERS, MEMBER, RENEWALS] {
         let left: u64 = redis.cli(&["PTTL", key]).await.parse().unwrap();
         assert!((60_000..=122_000).contains(&left), "{key}: {left}");
     }
@@ -625,7 +625,7 @@ async fn a_missed_change_is_found_although_another_change_hides_it() {
         redis.call('ZREM', KEYS[1], ARGV[3])
         redis.call('HDEL', KEYS[2], ARGV[3])
         redis.call('HINCRBY', KEYS[3], 'change', 2)";
-    let mut command = vec!["EVAL", silently, "3", MEMBERS, MEMBER, BEATS];
+    let mut command = vec!["EVAL", silently, "3", MEMBERS, MEMBER, RENEWALS];
     let gone_id = gone.to_string();
     command.extend([&*late_id, &*described, &*gone_id, "9999999999999"]);
     redis.command(&command).await;
@@ -698,7 +698,7 @@ async fn a_forged_outage_keeps_no_member_on_the_list() {
     wait_until_all_are_listed(&node, &[node.id(), crashed]).await;
 
     let made_up = "99999999999999@99999999999999999";
-    redis.command(&["HSET", BEATS, "gaps", made_up]).await;
+    redis.command(&["HSET", RENEWALS, "gaps", made_up]).await;
 
     wait_until_all_are_listed(&node, &[node.id()]).await;
 }

@@ -49,6 +49,22 @@ pub(crate) struct Arrived<'a> {
     pub(crate) events: &'a mut Vec<Result<RawEvent, EventError>>,
 }
 
+impl Deferred {
+    /// Keeps the error of a malformed event.
+    #[inline]
+    fn well_formed(&mut self, event: Result<RawEvent, EventError>) -> Option<RawEvent> {
+        event.map_err(|error| self.malformed.push(error)).ok()
+    }
+
+    /// Answers a request that no handler receives.
+    fn without_handler(&mut self, request: Option<RequestMeta>, is_over: bool) {
+        if let Some(request) = request {
+            self.replies
+                .push((request, Reply::without_handler(is_over)));
+        }
+    }
+}
+
 impl Sorter {
     pub(crate) fn new(me: NodeId, dispatcher: &Arc<Dispatcher>, reports: &Arc<Reports>) -> Self {
         Self {
@@ -64,13 +80,13 @@ impl Sorter {
     /// are passed to `report`.
     pub(crate) fn sort(
         &mut self,
-        arrived: Arrived<'_>,
+        mut arrived: Arrived<'_>,
         report: impl FnMut(EventError),
     ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
         let (bytes, header) = (arrived.bytes, arrived.header);
         let mut deferred = Deferred::default();
         let dispatcher = Arc::clone(&self.dispatcher);
-        let batches = self.sort_by(&dispatcher.lock(), arrived, &mut deferred);
+        let batches = self.sort_by(&dispatcher.lock(), &mut arrived, &mut deferred);
         deferred.malformed.into_iter().for_each(report);
         for event in &deferred.control {
             let control_event = ControlEvent::of(event, header, bytes);
@@ -87,27 +103,19 @@ impl Sorter {
     fn sort_by(
         &mut self,
         table: &Table,
-        arrived: Arrived<'_>,
+        arrived: &mut Arrived<'_>,
         deferred: &mut Deferred,
     ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
-        let Arrived {
-            bytes,
-            header,
-            events,
-        } = arrived;
+        let (bytes, header) = (arrived.bytes, arrived.header);
         if self.wanted.len() < table.slots() {
             self.wanted.resize_with(table.slots(), Vec::new);
         }
         let mut unknown_names: Vec<Arc<str>> = Vec::new();
         let mut has_headers = false;
         let all = (!table.all().is_empty()).then(|| table.all());
-        for (index, event) in events.drain(..).enumerate() {
-            let event = match event {
-                Ok(event) => event,
-                Err(error) => {
-                    deferred.malformed.push(error);
-                    continue;
-                }
+        for (index, event) in arrived.events.drain(..).enumerate() {
+            let Some(event) = deferred.well_formed(event) else {
+                continue;
             };
             if !self.is_for_me(event.to, header.from) {
                 continue;
@@ -119,10 +127,8 @@ impl Sorter {
                     continue;
                 }
                 None if table.others().is_empty() => {
-                    if let Some(request) = request_meta(&event, header, bytes) {
-                        let reply = Reply::without_handler(table.is_over());
-                        deferred.replies.push((request, reply));
-                    }
+                    let request = request_meta(&event, header, bytes);
+                    deferred.without_handler(request, table.is_over());
                     continue;
                 }
                 None => {
