@@ -219,7 +219,7 @@ async fn the_name_of_a_foreign_event_is_not_a_label() {
     let recorded = Recorded::new();
     let url = memory_url();
     let node = Node::start(Bus::builder(&url).auto_register(false)).await;
-    let unknown = node.collect::<_, Stranger>(<Stranger as tidings::Event>::EVENT);
+    let unknown = node.collect::<_, Foreign>(<Foreign as tidings::Event>::EVENT);
 
     node.send_to_all("made.up", &1).await.unwrap();
     unknown.wait_for_len(1).await;
@@ -231,7 +231,7 @@ async fn the_name_of_a_foreign_event_is_not_a_label() {
 }
 
 #[derive(Debug, tidings::Event)]
-enum Stranger {
+enum Foreign {
     #[event(other)]
     Unknown(tidings::Unknown),
 }

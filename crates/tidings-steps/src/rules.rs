@@ -180,7 +180,7 @@ mod tests {
         let payload = "crates/tidings-codec/src/payload.rs";
 
         assert_eq!(owned("payload::check_bounds", payload), Owner::Step(Frame));
-        assert_eq!(owned("Heard::decode", payload), Owner::Step(Decode));
+        assert_eq!(owned("ReceivedEvent::decode", payload), Owner::Step(Decode));
     }
 
     #[test]

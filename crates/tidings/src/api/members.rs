@@ -100,7 +100,7 @@ impl Bus {
                 missed: inner.reports.missed.subscribe(),
                 stage: inner.stage.subscribe(),
             };
-            // First hear, then ask: a change in between is in neither.
+            // Subscribe before reading the list: a change in between would be in neither.
             let listener = Arc::clone(&view);
             inner.dispatcher.listen("tidings.member", listener);
             inner.add_task(inner.runtime.spawn(task.run()));

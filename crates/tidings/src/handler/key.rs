@@ -68,7 +68,7 @@ pub struct Wanted<P> {
     note = "under a name (`&str`) a handler takes any `T: serde::de::DeserializeOwned + Send`; under `SomeEvent::EVENT` it takes a `SomeEvent` or an `Arc<SomeEvent>`",
     note = "the payload must own its data: `String` instead of `&str`, `T` instead of `&T`"
 )]
-pub trait ReceiveKey<P>: sealed::Hear<P> {}
+pub trait ReceiveKey<P>: sealed::Receive<P> {}
 
 /// An event or an `Arc` of one: the payload of a handler that is registered without a name.
 ///
@@ -130,7 +130,7 @@ pub(crate) mod sealed {
     };
 
     /// The part of a `ReceiveKey` that only the library uses.
-    pub trait Hear<P>: Sized {
+    pub trait Receive<P>: Sized {
         /// Returns the events of this key, and how their payloads are decoded.
         fn wanted(&self) -> Wanted<P> {
             Wanted {
@@ -159,7 +159,7 @@ pub(crate) mod sealed {
         fn own_decode(received: &ReceivedEvent<'_>) -> Result<Self, DecodeError>;
     }
 
-    impl<P: DeserializeOwned + Send + 'static> Hear<P> for &str {
+    impl<P: DeserializeOwned + Send + 'static> Receive<P> for &str {
         fn names(&self) -> Names {
             let name = Name {
                 name: Cow::Owned((*self).to_owned()),
@@ -176,7 +176,7 @@ pub(crate) mod sealed {
         }
     }
 
-    impl Hear<Unknown> for AllEvents {
+    impl Receive<Unknown> for AllEvents {
         fn names(&self) -> Names {
             Names {
                 all: true,
@@ -190,7 +190,7 @@ pub(crate) mod sealed {
         }
     }
 
-    impl<P: EventPayload> Hear<P> for EventKey<P::Event> {
+    impl<P: EventPayload> Receive<P> for EventKey<P::Event> {
         fn names(&self) -> Names {
             P::own_names()
         }
