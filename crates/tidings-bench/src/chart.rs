@@ -129,7 +129,7 @@ mod tests {
             peer,
             events: 1_000,
         };
-        Summary::new(&row, &[run], Vec::new())
+        Summary::new(&row, vec![Some(run)], Vec::new())
     }
 
     /// Checks that each element is closed by its own end tag, in order.

@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use crate::results::Results;
+use serde::Serialize;
 
+/// Writes results to a file, or prints them if it is `-`. Returns whether a table is to be printed.
 #[expect(clippy::print_stdout, reason = "this is the program's output")]
-pub(crate) fn print(results: &Results) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(results)?);
-    Ok(())
-}
-
-pub(crate) fn write(results: &Results, file: &Path) -> anyhow::Result<()> {
-    let mut text = serde_json::to_string_pretty(results)?;
-    text.push('\n');
-    Ok(std::fs::write(file, text)?)
+pub(crate) fn output(results: &impl Serialize, file: Option<&Path>) -> anyhow::Result<bool> {
+    let Some(file) = file else {
+        return Ok(true);
+    };
+    let text = serde_json::to_string_pretty(results)?;
+    if file.as_os_str() == "-" {
+        println!("{text}");
+        return Ok(false);
+    }
+    std::fs::write(file, text + "\n")?;
+    Ok(true)
 }

@@ -12,13 +12,17 @@
 
 // Reading order: the rows …
 mod peers;
+mod plan;
 mod rows;
 // … the runs …
-mod overload;
 mod process;
 mod rounds;
 mod run;
 mod servers;
+mod trials;
+// … another revision of tidings …
+mod against;
+mod revision;
 // … shared state …
 mod state;
 // … the results …
@@ -44,8 +48,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::peers::Peer;
+use crate::plan::Plan;
 use crate::process::print_result;
-use crate::rounds::Plan;
 use crate::state::{StatePlan, StateWork};
 use crate::subscriber::Subscriber;
 use crate::work::Work;
@@ -97,7 +101,14 @@ struct Part {
 async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { plan, command } = Arguments::parse();
     let role = match command {
-        None => return rounds::run(&plan).await,
+        // Not by a signal's default: what was started for another revision is removed.
+        None => tokio::select! {
+            done = plan::run(&plan) => return done,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                anyhow::bail!("interrupted");
+            }
+        },
         Some(Command::State(plan)) => return state::run(&plan).await,
         Some(Command::Process(role)) => role,
     };

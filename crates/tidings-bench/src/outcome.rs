@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::peers::Peer;
+use crate::summary::{Paired, Spread};
 
 /// The limit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -14,15 +15,15 @@ pub(crate) enum Bound {
     AtMost(f64),
 }
 
-/// The outcome of a target.
+/// The outcome of a target. Its figure is the median.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) target: String,
     pub(crate) bound: Bound,
-    /// The measured figure; `None` where it could not be measured.
-    pub(crate) figure: Option<f64>,
-    /// The reason for a missing figure, or a remark.
-    pub(crate) remark: String,
+    /// `None` where it could not be measured.
+    pub(crate) figure: Option<Paired>,
+    /// The processor time of all processes an event, where the figure compares two rows.
+    pub(crate) cpu: Option<Paired>,
     /// Whether it could not be measured because a peer is left out.
     pub(crate) is_left_out: bool,
 }
@@ -37,7 +38,9 @@ pub(crate) struct LeftOut {
 }
 
 impl Bound {
+    /// Returns whether a figure is within the limit. It counts as it is shown: with two digits.
     pub(crate) fn holds(self, figure: f64) -> bool {
+        let figure = (figure * 100.0).round() / 100.0;
         match self {
             Self::AtLeast(least) => figure >= least,
             Self::AtMost(most) => figure <= most,
@@ -57,8 +60,8 @@ impl fmt::Display for Bound {
 impl Outcome {
     /// Returns whether the target is missed. One whose peer is left out is neither reached nor missed.
     pub(crate) fn is_missed(&self) -> bool {
-        let holds = self.figure.is_some_and(|figure| self.bound.holds(figure));
-        !holds && !self.is_left_out
+        let median = self.figure.map(|figure| figure.spread.median);
+        !self.is_left_out && !median.is_some_and(|median| self.bound.holds(median))
     }
 }
 
@@ -69,14 +72,36 @@ impl fmt::Display for Outcome {
             (false, true) => "MISSED",
             (false, false) => "reached",
         };
-        let figure = self
-            .figure
-            .map_or("-".to_owned(), |figure| format!("{figure:.2}"));
+        let (median, range) = self.figure.map_or(("-".into(), String::new()), |figure| {
+            let Spread {
+                least,
+                median,
+                most,
+            } = figure.spread;
+            (
+                format!("{median:.2}"),
+                format!("({least:.2}-{most:.2}, {})", figure.pairs),
+            )
+        });
+        let cpu = self
+            .cpu
+            .map_or(String::new(), |cpu| format!("{:.2}", cpu.spread.median));
         let bound = self.bound.to_string();
-        write!(f, "{:<84} {figure:>9}  {bound:<15} {word}", self.target)?;
-        if self.remark.is_empty() {
-            return Ok(());
-        }
-        write!(f, " ({})", self.remark)
+        write!(
+            f,
+            "{:<70} {median:>7} {range:<21} {cpu:>5} {bound:<13} {word}",
+            self.target
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_counts_as_it_is_shown() {
+        assert!(Bound::AtMost(1.0).holds(1.004) && !Bound::AtMost(1.0).holds(1.006));
+        assert!(Bound::AtLeast(8.5).holds(8.496) && !Bound::AtLeast(8.5).holds(8.494));
     }
 }

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, stdout};
 
 use crate::outcome::{LeftOut, Outcome};
-use crate::overload::Trial;
 use crate::peers::Peer;
 use crate::results::Results;
 use crate::rows::{Row, thousands};
+use crate::run::Run;
 use crate::summary::{Spread, Summary, find};
+use crate::trials::Trial;
 use crate::work::Load;
 
 /// Prints the rows that would run.
@@ -29,14 +30,14 @@ pub(crate) fn print(results: &Results) {
 
 /// Colours, if standard output is a terminal.
 #[derive(Clone, Copy, Debug)]
-struct Paint(bool);
+pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
-    fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    fn red(self, text: &str) -> String {
+    pub(crate) fn red(self, text: &str) -> String {
         self.with("31", text)
     }
 
@@ -59,15 +60,15 @@ fn table(results: &Results, paint: Paint) -> String {
         }
         text += &line(summary, &results.rows, paint);
     }
-    text += &overload_lines(&results.overload, paint);
+    text += &trial_lines(&results.trials, paint);
     text += &target_lines(&results.targets, paint);
     text += &settings_lines(results);
     text += &left_out_lines(&results.left_out);
     let _ = writeln!(
         text,
-        "\n{} rounds, interleaved; seed {}. CPU: ns an event of all senders, of one subscriber, of the \
-         server. MiB: of a sender, of a subscriber.",
-        results.rounds, results.seed
+        "\nseed {}. Ratio: the median of the ratios to the redis crate in the same round. CPU: ns an \
+         event of all senders, of one subscriber, of the server. MiB: of a sender, of a subscriber.",
+        results.seed
     );
     text
 }
@@ -106,7 +107,7 @@ fn line(summary: &Summary, rows: &[Summary], paint: Paint) -> String {
         "  {:<30} {figure} {range:>23} {ratio:>7} {cpu:>25} {memory:>11}\n",
         summary.peer.name()
     );
-    for complaint in complaints(summary) {
+    for complaint in summary.complaints() {
         let _ = writeln!(line, "    {}", paint.red(&complaint));
     }
     line
@@ -120,19 +121,6 @@ fn why_no_figure(summary: &Summary) -> Option<String> {
         .events_per_second
         .is_none()
         .then(|| "failed".to_owned())
-}
-
-fn complaints(summary: &Summary) -> Vec<String> {
-    let mut complaints = summary.failures.clone();
-    for (count, what) in [
-        (summary.out_of_order, "out of order"),
-        (summary.duplicates, "received twice"),
-    ] {
-        if count > 0 {
-            complaints.push(format!("{} events {what}", thousands(count)));
-        }
-    }
-    complaints
 }
 
 fn rate(summary: &Summary) -> (String, String) {
@@ -166,17 +154,20 @@ fn whole(figure: f64) -> String {
 fn ratio(summary: &Summary, rows: &[Summary]) -> Option<f64> {
     let base = |peer| find(rows, summary.scenario, peer);
     let base = base(Peer::Redis).or_else(|| base(Peer::RedisPipelines))?;
-    if summary.scenario.load == Load::Rate {
-        Some(summary.p50_us.median / base.p50_us.median)
+    let figure = if summary.scenario.load == Load::Rate {
+        Run::p50_us
     } else {
-        Some(summary.rate()? / base.rate()?)
-    }
+        Run::rate
+    };
+    summary.rate()?;
+    let ratio = summary.paired(base, |ours, theirs| figure(ours) / figure(theirs))?;
+    Some(ratio.spread.median)
 }
 
-fn overload_lines(trials: &[Trial], paint: Paint) -> String {
+fn trial_lines(trials: &[Trial], paint: Paint) -> String {
     let mut text = String::new();
     if !trials.is_empty() {
-        let _ = writeln!(text, "\n{}", paint.bold("overload"));
+        let _ = writeln!(text, "\n{}", paint.bold("trials"));
     }
     for trial in trials {
         let _ = writeln!(text, "  {trial}");
@@ -187,7 +178,11 @@ fn overload_lines(trials: &[Trial], paint: Paint) -> String {
 fn target_lines(targets: &[Outcome], paint: Paint) -> String {
     let mut text = String::new();
     if !targets.is_empty() {
-        let _ = writeln!(text, "\n{}", paint.bold("targets"));
+        let heading = format!(
+            "{:<70} {:>7} {:<21} {:>5}",
+            "targets", "median", "(min-max, pairs)", "CPU"
+        );
+        let _ = writeln!(text, "\n{}", paint.bold(&heading));
     }
     for outcome in targets {
         let line = outcome.to_string();

@@ -3,17 +3,16 @@
 use serde::Serialize;
 
 use crate::outcome::{LeftOut, Outcome};
-use crate::overload::Trial;
 use crate::peers::Peer;
 use crate::summary::Summary;
+use crate::trials::Trial;
 
 /// The results of a benchmark.
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
-    pub(crate) rounds: usize,
     pub(crate) seed: u64,
     pub(crate) rows: Vec<Summary>,
-    pub(crate) overload: Vec<Trial>,
+    pub(crate) trials: Vec<Trial>,
     pub(crate) targets: Vec<Outcome>,
     pub(crate) peers: Vec<Participant>,
     pub(crate) left_out: Vec<LeftOut>,

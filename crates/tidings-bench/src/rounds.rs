@@ -1,237 +1,149 @@
-//! The benchmark of rows: each round runs each row once, in random order.
+//! The rounds: in each, the rows of a block run directly after each other, in random order.
 
 use std::io::{IsTerminal, stderr};
-use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::outcome::{LeftOut, Outcome};
-use crate::overload;
-use crate::peers::Peer;
-use crate::results::Results;
-use crate::rows::{self, Row};
+use crate::process::Program;
+use crate::rows::Row;
 use crate::run::{self, Run};
-use crate::servers::{Servers, why_left_out};
+use crate::servers::Servers;
 use crate::summary::Summary;
-use crate::{chart, json, report, targets};
 
-/// The rows to measure, and the form of the results.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Plan {
-    /// Rounds: each runs each row once, in random order.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Only rows whose scenario and peer contain all of these words, such as `feed nats`.
-    #[arg(long, value_name = "WORDS", num_args = 1..)]
-    only: Vec<String>,
-    /// One round with a fifth of the events, to see that everything works.
-    #[arg(long)]
-    quick: bool,
-    /// Only the rows that the targets need; fails if a target is missed.
-    #[arg(long)]
-    check: bool,
-    /// Write the results as JSON to a file, or print them instead of the table.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    json: Option<PathBuf>,
-    /// Write a bar chart of `feed` for the book, as SVG.
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Seed of the order of the rows.
-    #[arg(long, value_name = "NUMBER")]
-    seed: Option<u64>,
-    /// Print the rows, and run nothing.
-    #[arg(long)]
-    list: bool,
+/// The usual length of a run, with the start of its processes.
+const USUAL_RUN: Duration = Duration::from_secs(2);
+
+/// A row to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) row: Row,
+    /// The rounds in which it runs: the first ones.
+    pub(crate) rounds: usize,
+    /// The entries with the same number are compared with each other. Less than the count of entries.
+    pub(crate) block: usize,
+    /// The program of its processes; `None` for the usual one of the peer.
+    pub(crate) program: Option<Program>,
 }
 
-pub(crate) async fn run(plan: &Plan) -> anyhow::Result<ExitCode> {
-    let (rows, left_out) = plan.rows();
-    if plan.list {
-        report::list(&rows, &left_out);
-        return Ok(ExitCode::SUCCESS);
+/// The runs of all rounds, in the order of the entries.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) seed: u64,
+    pub(crate) summaries: Vec<Summary>,
+}
+
+/// Runs all rounds. A failed run is part of the results, and does not end the benchmark.
+pub(crate) async fn run(entries: &[Entry], servers: &Servers, seed: Option<u64>) -> Measured {
+    let seed = seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut progress = Progress::start(entries);
+    let mut runs: Vec<Runs> = entries.iter().map(|_| Runs::default()).collect();
+    for round in 1..=progress.rounds {
+        for index in order(entries, round, &mut random) {
+            let entry = &entries[index];
+            progress.show(round, &entry.row);
+            runs[index].add(run_once(entry, servers).await);
+        }
     }
-    let results = plan.measure(rows, left_out).await?;
-    plan.show(&results)?;
-    let is_missed = plan.check && results.targets.iter().any(Outcome::is_missed);
-    Ok(ExitCode::from(u8::from(is_missed)))
+    Progress::clear();
+    let summaries = entries
+        .iter()
+        .zip(runs)
+        .map(|(entry, runs)| Summary::new(&entry.row, runs.all, runs.failures));
+    let summaries = summaries.collect();
+    Measured { seed, summaries }
 }
 
-impl Plan {
-    /// The rows that run, and the peers that cannot take part.
-    fn rows(&self) -> (Vec<Row>, Vec<LeftOut>) {
-        let mut rows = rows::all();
-        rows.retain(|row| row.is_called(&self.only) && (!self.check || targets::needs(row)));
-        let peers = peers_of(&rows);
-        let left_out = peers.into_iter().filter_map(|id| {
-            let (peer, why) = (id.name(), why_left_out(id)?);
-            Some(LeftOut { id, peer, why })
-        });
-        let left_out: Vec<_> = left_out.collect();
-        rows.retain(|row| left_out.iter().all(|left| left.id != row.peer));
-        if self.quick {
-            for row in &mut rows {
-                row.events = (row.events / 5).max(200);
+/// Returns the order of a round: blocks in random order, and the entries of each in random order.
+fn order(entries: &[Entry], round: usize, random: &mut StdRng) -> Vec<usize> {
+    let mut blocks: Vec<usize> = (0..entries.len()).collect();
+    blocks.shuffle(random);
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.retain(|&index| round <= entries[index].rounds);
+    order.shuffle(random);
+    order.sort_by_key(|&index| blocks[entries[index].block]);
+    order
+}
+
+async fn run_once(entry: &Entry, servers: &Servers) -> anyhow::Result<Run> {
+    let row = &entry.row;
+    let mut endpoint = servers.endpoint(row.peer)?;
+    if let Some(program) = &entry.program {
+        endpoint.program = program.clone();
+    }
+    run::once(row.peer, &endpoint, row.work(), row.scenario.subscribers).await
+}
+
+/// The runs of an entry, round by round.
+#[derive(Default)]
+struct Runs {
+    /// `None` where the run failed.
+    all: Vec<Option<Run>>,
+    failures: Vec<String>,
+}
+
+impl Runs {
+    fn add(&mut self, run: anyhow::Result<Run>) {
+        match run {
+            Ok(run) => self.all.push(Some(run)),
+            Err(error) => {
+                self.all.push(None);
+                self.failures.push(format!("{error:#}"));
             }
         }
-        (rows, left_out)
-    }
-
-    fn rounds(&self) -> usize {
-        if self.quick { 1 } else { self.rounds.max(1) }
-    }
-
-    async fn measure(&self, rows: Vec<Row>, left_out: Vec<LeftOut>) -> anyhow::Result<Results> {
-        let seed = self
-            .seed
-            .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-        let peers = peers_of(&rows);
-        let rows = self.run_rounds(rows, &peers, seed).await?;
-        let overload = overload::run(&self.only, self.quick).await?;
-        // A run of all rows shows the targets too.
-        let targets = if self.check || (self.only.is_empty() && !self.quick) {
-            targets::outcomes(&rows, &overload, &left_out)
-        } else {
-            Vec::new()
-        };
-        Ok(Results {
-            rounds: self.rounds(),
-            seed,
-            rows,
-            overload,
-            targets,
-            peers: peers.into_iter().map(Into::into).collect(),
-            left_out,
-        })
-    }
-
-    async fn run_rounds(
-        &self,
-        rows: Vec<Row>,
-        peers: &[Peer],
-        seed: u64,
-    ) -> anyhow::Result<Vec<Summary>> {
-        let servers = Servers::start(peers).await?;
-        let mut table = Table::new(rows);
-        let mut order: Vec<usize> = (0..table.rows.len()).collect();
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut progress = Progress::new(order.len() * self.rounds());
-        for round in 1..=self.rounds() {
-            order.shuffle(&mut random);
-            for &index in &order {
-                progress.show(round, self.rounds(), &table.rows[index]);
-                table.run(index, &servers).await;
-            }
-        }
-        Progress::clear();
-        Ok(table.summaries())
-    }
-
-    fn show(&self, results: &Results) -> anyhow::Result<()> {
-        match &self.json {
-            Some(file) if file.as_os_str() == "-" => json::print(results)?,
-            Some(file) => {
-                json::write(results, file)?;
-                report::print(results);
-            }
-            None => report::print(results),
-        }
-        if let Some(file) = &self.svg {
-            std::fs::write(file, chart::svg(&results.rows))?;
-        }
-        Ok(())
-    }
-}
-
-fn peers_of(rows: &[Row]) -> Vec<Peer> {
-    let mut peers = Vec::new();
-    for row in rows {
-        if !peers.contains(&row.peer) {
-            peers.push(row.peer);
-        }
-    }
-    peers
-}
-
-/// The rows, and their runs.
-struct Table {
-    rows: Vec<Row>,
-    runs: Vec<Vec<Run>>,
-    failures: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn new(rows: Vec<Row>) -> Self {
-        Self {
-            runs: vec![Vec::new(); rows.len()],
-            failures: vec![Vec::new(); rows.len()],
-            rows,
-        }
-    }
-
-    /// Runs a row once. A failure is part of the results, and does not end the benchmark.
-    async fn run(&mut self, index: usize, servers: &Servers) {
-        let row = &self.rows[index];
-        let done = match servers.endpoint(row.peer) {
-            Ok(endpoint) => {
-                run::once(row.peer, &endpoint, row.work(), row.scenario.subscribers).await
-            }
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(run) => self.runs[index].push(run),
-            Err(error) => self.failures[index].push(format!("{error:#}")),
-        }
-    }
-
-    fn summaries(self) -> Vec<Summary> {
-        let runs = self.runs.iter().zip(self.failures);
-        let summaries = self.rows.iter().zip(runs);
-        summaries
-            .map(|(row, (runs, failures))| Summary::new(row, runs, failures))
-            .collect()
     }
 }
 
 /// Prints the current row and the remaining time on standard error.
 struct Progress {
     start: Instant,
+    rounds: usize,
     all: usize,
     done: usize,
+    /// The last round that was printed.
+    printed: usize,
 }
 
 impl Progress {
-    fn new(all: usize) -> Self {
+    #[expect(clippy::print_stderr, reason = "progress output")]
+    fn start(entries: &[Entry]) -> Self {
+        let rounds = entries.iter().map(|entry| entry.rounds);
+        let (all, rounds) = (rounds.clone().sum(), rounds.max().unwrap_or(0));
+        if all > 0 {
+            let time = minutes(USUAL_RUN * count(all));
+            eprintln!("{all} runs, about {time} min");
+        }
         Self {
             start: Instant::now(),
+            rounds,
             all,
             done: 0,
+            printed: 0,
         }
     }
 
     #[expect(clippy::print_stderr, reason = "progress output")]
-    fn show(&mut self, round: usize, rounds: usize, row: &Row) {
-        let left = self.left();
+    fn show(&mut self, round: usize, row: &Row) {
+        let (rounds, left) = (self.rounds, minutes(self.left()));
         if stderr().is_terminal() {
             let what = format!("{}: {}", row.scenario.name(), row.peer.name());
-            eprint!("\r\x1b[Kround {round} of {rounds}, {left} {what}");
-        } else if self.done.is_multiple_of(self.all.div_ceil(rounds)) {
-            eprintln!("round {round} of {rounds}, {left}");
+            eprint!("\r\x1b[Kround {round} of {rounds}, {left} left: {what}");
+        } else if self.printed < round {
+            eprintln!("round {round} of {rounds}, {left} left");
         }
+        self.printed = round;
         self.done += 1;
     }
 
-    fn left(&self) -> String {
-        if self.done == 0 {
-            return "starting:".to_owned();
-        }
-        let each = self.start.elapsed() / u32::try_from(self.done).unwrap_or(u32::MAX);
-        let left: Duration = each * u32::try_from(self.all - self.done).unwrap_or(u32::MAX);
-        let seconds = left.as_secs();
-        format!("{}:{:02} left:", seconds / 60, seconds % 60)
+    fn left(&self) -> Duration {
+        let each = match self.done {
+            0 => USUAL_RUN,
+            done => self.start.elapsed() / count(done),
+        };
+        each * count(self.all - self.done)
     }
 
     #[expect(clippy::print_stderr, reason = "progress output")]
@@ -239,5 +151,65 @@ impl Progress {
         if stderr().is_terminal() {
             eprint!("\r\x1b[K");
         }
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Formats a time as minutes and seconds.
+fn minutes(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows;
+
+    /// Entries of which the first two are one block, the next three another, and the last a third.
+    fn entries() -> Vec<Entry> {
+        let blocks = [(0, 2), (0, 3), (1, 3), (1, 3), (1, 3), (2, 1)];
+        let entries = blocks.iter().zip(rows::all());
+        let entry = |(&(block, rounds), row)| Entry {
+            row,
+            rounds,
+            block,
+            program: None,
+        };
+        entries.map(entry).collect()
+    }
+
+    #[test]
+    fn the_rows_of_a_block_run_directly_after_each_other() {
+        let entries = entries();
+        for seed in 0..100 {
+            let order = order(&entries, 1, &mut StdRng::seed_from_u64(seed));
+            let mut blocks: Vec<_> = order.iter().map(|&index| entries[index].block).collect();
+            blocks.dedup();
+            assert_eq!((order.len(), blocks.len()), (6, 3), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn each_row_of_a_pair_runs_first_about_as_often() {
+        let entries = &entries()[..2];
+        let mut random = StdRng::seed_from_u64(1);
+        let first = (0..1_000).filter(|_| order(entries, 1, &mut random)[0] == 0);
+        assert!((400..600).contains(&first.count()));
+    }
+
+    #[test]
+    fn a_row_runs_only_in_its_rounds() {
+        let entries = entries();
+        let runs = |round| order(&entries, round, &mut StdRng::seed_from_u64(7)).len();
+        assert_eq!([1, 2, 3, 4].map(runs), [6, 5, 4, 0]);
+    }
+
+    #[test]
+    fn a_time_is_printed_in_minutes_and_seconds() {
+        assert_eq!(minutes(Duration::from_secs(725)), "12:05");
     }
 }

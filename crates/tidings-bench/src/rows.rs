@@ -67,6 +67,11 @@ impl Scenario {
         Self { handlers, ..self }
     }
 
+    /// The scenario whose rows run next to those of this one, because they are compared.
+    pub(crate) const fn block(self) -> Self {
+        self.with_names(1)
+    }
+
     /// The name in tables.
     pub(crate) fn name(&self) -> String {
         let load = match self.load {
@@ -90,16 +95,16 @@ impl Scenario {
         words.join(", ")
     }
 
-    /// The events that a peer gets done in about two seconds, which is the length of a run.
+    /// The events that a peer gets done in one to two seconds, which is the length of a run.
     fn events(&self, peer: Peer) -> u64 {
         match self.load {
             Load::Rate => self.per_second.min(100_000) * 2,
             Load::Await => self.awaited(peer),
             Load::Tasks | Load::Feed => {
                 let each = fed(peer) / if self.subscribers == 8 { 4 } else { 1 };
-                let bytes_each = each * 124 / (self.size as u64).max(124);
+                let of_size = each * (124 + FIXED) / (self.size as u64 + FIXED);
                 let slower = if self.handlers > 1 { 2 } else { 1 };
-                (bytes_each / slower).max(1_000)
+                (of_size / slower).max(1_000)
             }
         }
     }
@@ -118,6 +123,9 @@ impl Scenario {
         }
     }
 }
+
+/// The part of an event's cost that does not depend on its size, as a number of bytes.
+const FIXED: u64 = 500;
 
 /// The order of magnitude of the events that a peer feeds in a second on two cores.
 fn fed(peer: Peer) -> u64 {

@@ -155,6 +155,10 @@ impl Run {
         )
     }
 
+    pub(crate) fn p50_us(&self) -> f64 {
+        self.latency(|received| received.p50_us)
+    }
+
     /// A latency: the median of the subscribers.
     pub(crate) fn latency(&self, of: impl Fn(&Received) -> f64) -> f64 {
         let mut latencies: Vec<_> = self.received.iter().map(of).collect();

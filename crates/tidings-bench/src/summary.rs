@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::peers::Peer;
-use crate::rows::{Row, Scenario};
+use crate::rows::{Row, Scenario, thousands};
 use crate::run::Run;
 
 /// The minimum, median and maximum of a figure.
@@ -12,6 +12,14 @@ pub(crate) struct Spread {
     pub(crate) least: f64,
     pub(crate) median: f64,
     pub(crate) most: f64,
+}
+
+/// A figure of pairs of runs: each pair ran directly after each other, in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Paired {
+    pub(crate) pairs: usize,
+    #[serde(flatten)]
+    pub(crate) spread: Spread,
 }
 
 /// The figures of one row.
@@ -41,6 +49,18 @@ pub(crate) struct Summary {
     pub(crate) subscriber_mib: f64,
     /// The errors of failed runs.
     pub(crate) failures: Vec<String>,
+    /// The runs, round by round; `None` where one failed.
+    runs: Vec<Option<Run>>,
+}
+
+impl Paired {
+    /// A figure that was measured once.
+    pub(crate) fn of_one(figure: f64) -> Self {
+        Self {
+            pairs: 1,
+            spread: Spread::of([figure].into_iter()),
+        }
+    }
 }
 
 impl Spread {
@@ -68,9 +88,10 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 impl Summary {
-    pub(crate) fn new(row: &Row, runs: &[Run], failures: Vec<String>) -> Self {
-        let spread = |figure: fn(&Run) -> f64| Spread::of(runs.iter().map(figure));
-        let sum = |count: fn(&Run) -> u64| runs.iter().map(count).sum();
+    pub(crate) fn new(row: &Row, runs: Vec<Option<Run>>, failures: Vec<String>) -> Self {
+        let done = || runs.iter().flatten();
+        let spread = |figure: fn(&Run) -> f64| Spread::of(done().map(figure));
+        let sum = |count: fn(&Run) -> u64| done().map(count).sum();
         let lost = sum(Run::lost);
         let is_whole = lost == 0 && failures.is_empty() && !runs.is_empty();
         Self {
@@ -86,13 +107,47 @@ impl Summary {
             subscriber_cpu_ns: spread(Run::subscriber_cpu_ns).median,
             server_cpu_ns: spread(Run::server_cpu_ns).median,
             cpu_ns: spread(Run::cpu_ns).median,
-            p50_us: spread(|run| run.latency(|received| received.p50_us)),
+            p50_us: spread(Run::p50_us),
             p90_us: spread(|run| run.latency(|received| received.p90_us)),
             p99_us: spread(|run| run.latency(|received| received.p99_us)),
             sender_mib: spread(Run::sender_mib).median,
             subscriber_mib: spread(Run::subscriber_mib).median,
             failures,
+            runs,
         }
+    }
+
+    /// Returns a figure of each round's pair of runs, this row's and another's. Pairs in which a run
+    /// failed or lost events do not count.
+    pub(crate) fn paired(
+        &self,
+        other: &Self,
+        figure: impl Fn(&Run, &Run) -> f64,
+    ) -> Option<Paired> {
+        let pairs = self.runs.iter().zip(&other.runs);
+        let figures = pairs.filter_map(|(ours, theirs)| {
+            let (ours, theirs) = (ours.as_ref()?, theirs.as_ref()?);
+            (ours.lost() + theirs.lost() == 0).then(|| figure(ours, theirs))
+        });
+        let figures: Vec<f64> = figures.filter(|figure| figure.is_finite()).collect();
+        (!figures.is_empty()).then(|| Paired {
+            pairs: figures.len(),
+            spread: Spread::of(figures.into_iter()),
+        })
+    }
+
+    /// Returns what went wrong: failures, duplicates, events out of order. A loss has a column.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let mut complaints = self.failures.clone();
+        for (count, what) in [
+            (self.out_of_order, "out of order"),
+            (self.duplicates, "received twice"),
+        ] {
+            if count > 0 {
+                complaints.push(format!("{} events {what}", thousands(count)));
+            }
+        }
+        complaints
     }
 
     pub(crate) fn rate(&self) -> Option<f64> {
@@ -136,13 +191,13 @@ mod tests {
         }
     }
 
-    fn summary(runs: &[Run]) -> Summary {
+    fn summary<const COUNT: usize>(runs: [Option<Run>; COUNT]) -> Summary {
         let row = Row {
             scenario: FEED_1,
             peer: Peer::Redis,
             events: 1_000,
         };
-        Summary::new(&row, runs, Vec::new())
+        Summary::new(&row, runs.into(), Vec::new())
     }
 
     #[test]
@@ -154,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_measured_from_the_first_send_to_the_last_receipt() {
-        let summary = summary(&[run(1, 1_000), run(2, 1_000), run(4, 1_000)]);
+        let summary = summary([1, 2, 4].map(|seconds| Some(run(seconds, 1_000))));
         let rate = summary.events_per_second.unwrap();
         assert_eq!(
             (rate.least, rate.median, rate.most),
@@ -167,7 +222,39 @@ mod tests {
 
     #[test]
     fn a_row_with_a_loss_has_no_rate() {
-        let summary = summary(&[run(1, 1_000), run(1, 998)]);
+        let summary = summary([1_000, 998].map(|received| Some(run(1, received))));
         assert_eq!((summary.rate(), summary.lost), (None, 4));
+    }
+    #[test]
+    fn a_ratio_is_the_median_of_the_ratios_of_pairs() {
+        let runs = |seconds: [u64; 3]| summary(seconds.map(|each| Some(run(each, 1_000))));
+        // The machine was busy in the second round, and slowed both down.
+        let (ours, theirs) = (runs([1, 20, 2]), runs([4, 40, 6]));
+        let ratio = ours.paired(&theirs, |ours, theirs| ours.rate() / theirs.rate());
+        let Paired { pairs, spread } = ratio.unwrap();
+        assert_eq!(pairs, 3);
+        assert_eq!((spread.least, spread.median, spread.most), (2.0, 3.0, 4.0));
+    }
+
+    #[test]
+    fn a_pair_with_a_failed_run_or_a_loss_does_not_count() {
+        let ours = summary([Some(run(1, 1_000)), Some(run(1, 999)), Some(run(1, 1_000))]);
+        let theirs = summary([None, Some(run(5, 1_000)), Some(run(3, 1_000))]);
+        let ratio = ours.paired(&theirs, |ours, theirs| ours.rate() / theirs.rate());
+        let ratio = ratio.unwrap();
+        assert_eq!((ratio.pairs, ratio.spread.median), (1, 3.0));
+        assert_eq!(summary([None]).paired(&ours, |_, _| 1.0), None);
+    }
+
+    #[test]
+    fn a_row_with_fewer_rounds_is_paired_in_those() {
+        let [long, short] = [
+            summary([Some(run(1, 1_000)), Some(run(1, 1_000))]),
+            summary([Some(run(1, 1_000))]),
+        ];
+        assert_eq!(
+            long.paired(&short, |_, _| 1.0).map(|paired| paired.pairs),
+            Some(1)
+        );
     }
 }

@@ -11,14 +11,20 @@ const QUESTIONS: [&str; 4] = ["-h", "--help", "--version", "--list"];
 
 /// Runs the benchmark, optimized, with the given arguments.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let is_against = |argument: &String| argument.split('=').next() == Some("--against");
     let is_question = |argument: &String| QUESTIONS.contains(&&**argument);
+    // Two revisions of tidings are compared without peers, and build faster without them.
+    let with_peers = !arguments.iter().any(is_against);
     if !arguments.iter().any(is_question) {
         REDIS.ensure()?;
-        peers::prepare();
+        if with_peers {
+            peers::prepare();
+        }
     }
+    let features = if with_peers { "peers" } else { "" };
     let program = cargo("run")
         .args(["--quiet", "--release", "--locked"])
-        .args(["--package", "tidings-bench", "--features", "peers", "--"])
+        .args(["--package", "tidings-bench", "--features", features, "--"])
         .args(arguments.iter().cloned());
     let status = program.run()?;
     ensure!(status.success(), "the benchmark ended with {status}");

@@ -41,7 +41,7 @@ enum Task {
         /// budgets.
         #[arg(long)]
         instructions: bool,
-        /// Arguments of the benchmark: `--rounds 5`, `--only feed nats`, `--check`, `--help`.
+        /// Arguments of the benchmark: `--check`, `--against main`, `--only feed nats`, `--help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

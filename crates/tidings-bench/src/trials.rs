@@ -1,4 +1,5 @@
-//! Overload: slow subscribers, a frozen subscriber, and a Redis that does not answer.
+//! Trials: overload by slow subscribers, a frozen subscriber or a Redis that does not answer, and the
+//! memory of an idle bus.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::rows::thousands;
 use crate::run::{self, Endpoint, Run, results, start_senders, start_subscribers};
 use crate::servers::program;
 use crate::subscriber::Received;
+use crate::summary::{Paired, Spread};
 use crate::work::{Load, Work};
 
 /// The limit of a subscription's queue, as `HandlerOptions` states it, and room for the rest of the
@@ -32,10 +34,17 @@ const BEFORE_FREEZING: Duration = Duration::from_millis(500);
 /// The time that the sender goes on against a frozen Redis: less than the timeout of a send.
 const FROZEN: Duration = Duration::from_secs(5);
 
+/// The processes with an idle bus, and the time that they run. Their peak is their start.
+const IDLE: usize = 5;
+const IDLE_FOR: Duration = Duration::from_secs(2);
+
+/// The limit of the peak memory of a process with an idle bus.
+const IDLE_MIB: f64 = 8.0;
+
 const HANDLER_NS: u64 = 5_000;
 const EVENTS: u64 = 800_000;
 
-/// One overload experiment and its figures.
+/// One experiment and its figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Trial {
     name: String,
@@ -51,16 +60,24 @@ struct Measured {
     bound: Bound,
 }
 
-/// Runs the trials, if `only` selects them. They take one to two minutes.
+/// Runs the trials that `only` selects. Those of overload take one to two minutes.
 pub(crate) async fn run(only: &[String], is_quick: bool) -> anyhow::Result<Vec<Trial>> {
-    let is_called = |word: &str| "overload".contains(&word.to_lowercase());
-    if !only
-        .iter()
-        .flat_map(|word| word.split_whitespace())
-        .all(is_called)
-    {
-        return Ok(Vec::new());
+    let is_called = |name: &str| {
+        let mut words = only.iter().flat_map(|word| word.split_whitespace());
+        words.all(|word| name.contains(&word.to_lowercase()))
+    };
+    let mut trials = Vec::new();
+    if is_called("overload") {
+        trials = overload(is_quick).await?;
     }
+    if is_called("idle bus") {
+        say("an idle bus");
+        trials.push(idle().await?);
+    }
+    Ok(trials)
+}
+
+async fn overload(is_quick: bool) -> anyhow::Result<Vec<Trial>> {
     let events = if is_quick { EVENTS / 20 } else { EVENTS };
     let mut trials = Vec::new();
     let mut undisturbed = None;
@@ -82,7 +99,7 @@ pub(crate) async fn run(only: &[String], is_quick: bool) -> anyhow::Result<Vec<T
 
 #[expect(clippy::print_stderr, reason = "progress output")]
 fn say(what: &str) {
-    eprintln!("overload: {what}");
+    eprintln!("trial: {what}");
 }
 
 fn work(events: u64) -> Work {
@@ -171,6 +188,20 @@ async fn redis_frozen() -> anyhow::Result<Trial> {
     })
 }
 
+/// Measures the peak memory of processes whose bus has one handler and receives nothing.
+async fn idle() -> anyhow::Result<Trial> {
+    let redis = Redis::start().await;
+    let (endpoint, work) = (endpoint(&redis)?, Work::default());
+    let idle = start_subscribers(Peer::TidingsJson, &endpoint, work, IDLE).await?;
+    sleep(IDLE_FOR).await;
+    let ids = idle.iter().filter_map(Process::id);
+    let mib = Spread::of(ids.map(|id| rss_kib_of(&id.to_string()) as f64 / 1024.0));
+    Ok(Trial {
+        name: "an idle bus".to_owned(),
+        figures: vec![at_most("MiB of the process", Some(mib.median), IDLE_MIB)],
+    })
+}
+
 fn at_most(what: &'static str, figure: Option<f64>, most: f64) -> Measured {
     let bound = Bound::AtMost(most);
     Measured {
@@ -209,10 +240,10 @@ impl Trial {
     /// Returns its figures as targets.
     pub(crate) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
         self.figures.iter().map(|measured| Outcome {
-            target: format!("overload, {}: {}", self.name, measured.what),
+            target: format!("{}: {}", self.name, measured.what),
             bound: measured.bound,
-            figure: measured.figure,
-            remark: String::new(),
+            figure: measured.figure.map(Paired::of_one),
+            cpu: None,
             is_left_out: false,
         })
     }
