@@ -243,7 +243,10 @@ impl Outgoing {
         };
         drop(lock);
         let slot = slot.map_err(|error| send_error(event.name, error))?;
-        self.wake_sender();
+        // The send task waits only while the queue is empty.
+        if slot.index == 0 {
+            self.wake_sender();
+        }
         Ok(Some(slot))
     }
 
@@ -260,7 +263,6 @@ impl Outgoing {
 
     /// Sends the next frame: polls the send task inline if no frame is in flight, and wakes it
     /// otherwise, so that events that are added until then share the frame.
-    #[inline]
     fn wake_sender(&self) {
         let Some(waker) = self.sender.take() else {
             return;
