@@ -103,11 +103,7 @@ pub(crate) struct Session {
 
 impl Flight {
     pub(crate) fn sent(&self) -> Sent {
-        Sent {
-            first: self.first,
-            events: self.events,
-            frame: self.frame.clone(),
-        }
+        Sent::new(self.first, self.events, &self.frame)
     }
 }
 

@@ -375,12 +375,7 @@ mod tests {
     async fn own_first_events_that_do_not_come_back_are_a_gap() {
         let mut receiver = receiver();
         let frame = frame(ME, 3);
-        let sent = Sent {
-            first: 3,
-            events: 1,
-            frame: frame.clone(),
-        };
-        receiver.window.sent(sent);
+        receiver.window.sent(Sent::new(3, 1, &frame));
 
         receiver.receive(frame).await;
 

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -16,7 +15,7 @@ const WINDOW: usize = 4 << 20;
 /// The time after which an echo is not awaited any more.
 pub(crate) const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The number of bytes that are compared: they contain the sender and the numbers.
+/// The number of first bytes that are compared: they contain the sender and the numbers.
 const HEAD: usize = 96;
 
 /// The number of bytes that distinguish senders.
@@ -60,15 +59,25 @@ struct WindowState {
     is_disconnected: bool,
 }
 
-/// A sent frame.
+/// A sent frame: its numbers, and what its echo is recognized by.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) first: u64,
     pub(crate) events: u32,
-    pub(crate) frame: Bytes,
+    bytes: usize,
+    head: [u8; HEAD],
 }
 
 impl Sent {
+    pub(crate) fn new(first: u64, events: u32, frame: &[u8]) -> Self {
+        Self {
+            first,
+            events,
+            bytes: frame.len(),
+            head: head(frame),
+        }
+    }
+
     fn end(&self) -> u64 {
         self.first + u64::from(self.events)
     }
@@ -81,29 +90,27 @@ impl SendWindow {
         if state.is_disconnected {
             return;
         }
-        state.bytes += sent.frame.len();
+        state.bytes += sent.bytes;
         state.frames.push_back(sent);
     }
 
     /// Removes an own frame, with those sent before it, which will not arrive any more. Returns
     /// `None` for other frames.
-    pub(crate) fn receive(&self, frame: &Bytes) -> Option<Sent> {
+    pub(crate) fn receive(&self, frame: &[u8]) -> Option<Sent> {
         let mut state = self.lock();
-        let ours = state.frames.front()?;
-        if ours.frame.get(..SENDER) != frame.get(..SENDER) {
+        let (ours, head) = (state.frames.front()?, head(frame));
+        if ours.head[..SENDER] != head[..SENDER] {
             return None;
         }
-        let position = state
-            .frames
-            .iter()
-            .position(|sent| is_same(&sent.frame, frame))?;
+        let is_echoed = |sent: &Sent| sent.bytes == frame.len() && sent.head == head;
+        let position = state.frames.iter().position(is_echoed)?;
         state.count += 1;
         state.is_handing_over = true;
         state.give_up(position);
         let mut received = None;
         for _ in 0..=position {
             received = state.frames.pop_front();
-            state.bytes -= received.as_ref().map_or(0, |sent| sent.frame.len());
+            state.bytes -= received.as_ref().map_or(0, |sent| sent.bytes);
         }
         drop(state);
         self.received.notify_one();
@@ -259,23 +266,26 @@ impl WindowState {
     }
 }
 
-fn is_same(sent: &[u8], received: &[u8]) -> bool {
-    let head = sent.len().min(HEAD);
-    sent.len() == received.len() && sent[..head] == received[..head]
+/// The first bytes of a frame, followed by zeros if it is shorter.
+fn head(frame: &[u8]) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    let len = frame.len().min(HEAD);
+    head[..len].copy_from_slice(&frame[..len]);
+    head
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sent(first: u64, bytes: usize) -> Sent {
+    fn frame(first: u64, bytes: usize) -> Vec<u8> {
         let mut frame = vec![0; bytes];
         frame[SENDER..SENDER + 8].copy_from_slice(&first.to_be_bytes());
-        Sent {
-            first,
-            events: 1,
-            frame: frame.into(),
-        }
+        frame
+    }
+
+    fn sent(first: u64, bytes: usize) -> Sent {
+        Sent::new(first, 1, &frame(first, bytes))
     }
 
     #[test]
@@ -284,7 +294,7 @@ mod tests {
         window.sent(sent(1, WINDOW));
         window.sent(sent(2, 30));
         assert!(window.is_far_ahead());
-        let received = window.receive(&sent(1, WINDOW).frame).unwrap();
+        let received = window.receive(&frame(1, WINDOW)).unwrap();
         assert_eq!((received.first, received.events), (1, 1));
         assert!(!window.is_far_ahead());
     }
@@ -293,7 +303,7 @@ mod tests {
     fn a_later_echo_removes_the_earlier_frames() {
         let window = SendWindow::default();
         (1..=3).for_each(|first| window.sent(sent(first, WINDOW)));
-        assert_eq!(window.receive(&sent(3, WINDOW).frame).unwrap().first, 3);
+        assert_eq!(window.receive(&frame(3, WINDOW)).unwrap().first, 3);
         assert!(!window.is_far_ahead());
     }
 
@@ -301,7 +311,7 @@ mod tests {
     fn a_frame_that_was_not_sent_is_not_an_echo() {
         let window = SendWindow::default();
         window.sent(sent(1, 30));
-        assert!(window.receive(&sent(2, 30).frame).is_none());
-        assert!(window.receive(&sent(1, 31).frame).is_none());
+        assert!(window.receive(&frame(2, 30)).is_none());
+        assert!(window.receive(&frame(1, 31)).is_none());
     }
 }
