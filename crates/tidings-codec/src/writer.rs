@@ -66,13 +66,13 @@ impl<'a> NewEvent<'a> {
 impl FrameWriter {
     /// Creates an empty frame of the node `from`.
     pub fn new(format: Format, from: NodeId) -> Self {
-        Self::with_capacity(format, from, 0)
+        Self::with_buffer(format, from, Vec::new())
     }
 
-    /// Creates an empty frame with capacity for `bytes` of events.
-    pub fn with_capacity(format: Format, from: NodeId, bytes: usize) -> Self {
+    /// Creates an empty frame in the memory of `buffer`, whose contents are discarded.
+    pub fn with_buffer(format: Format, from: NodeId, mut buffer: Vec<u8>) -> Self {
         let room = header_room(format);
-        let mut buffer = Vec::with_capacity(room + bytes + tail(format).len());
+        buffer.clear();
         buffer.resize(room, 0);
         Self {
             format,

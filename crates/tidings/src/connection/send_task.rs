@@ -291,6 +291,8 @@ impl SendTask {
                     first: flight.first,
                     receivers,
                 };
+                // First, because the frame that gets the room needs memory.
+                self.outgoing.reuse(flight.frame);
                 self.outgoing.resolve(&flight.meta, outcome);
                 Ok(())
             }

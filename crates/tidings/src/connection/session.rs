@@ -414,7 +414,7 @@ mod tests {
                 first,
                 events: 1,
                 frame: frame.into(),
-                meta: OpenFrame::new(Format::Json, NodeId::new(1), 0, &given_up).meta,
+                meta: OpenFrame::new(Format::Json, NodeId::new(1), Vec::new(), &given_up).meta,
                 is_uncertain: false,
                 reply: None,
                 left: Instant::now(),

@@ -131,10 +131,10 @@ impl OpenFrame {
     pub(crate) fn new(
         format: Format,
         me: NodeId,
-        capacity: usize,
+        buffer: Vec<u8>,
         given_up: &Arc<GivenUpEvents>,
     ) -> Self {
-        let writer = FrameWriter::with_capacity(format, me, capacity);
+        let writer = FrameWriter::with_buffer(format, me, buffer);
         let meta = FrameMeta {
             since: Instant::now(),
             bytes: 0,
@@ -187,7 +187,7 @@ mod tests {
     fn open(events: u32) -> (OpenFrame, Arc<GivenUpEvents>) {
         let reports = Reports::new(Arc::new(Counts::new()));
         let given_up = Arc::new(GivenUpEvents::new(Arc::new(reports)));
-        let mut open = OpenFrame::new(Format::Json, NodeId::new(1), 0, &given_up);
+        let mut open = OpenFrame::new(Format::Json, NodeId::new(1), Vec::new(), &given_up);
         for _ in 0..events {
             let event = Event {
                 name: "tick",

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tidings_codec::{EncodeError, Encoder, Format, NewEvent as Event, NodeId, To, WriteError};
 use tokio::sync::Notify;
@@ -35,6 +36,9 @@ const EVENTS: u32 = 32_768;
 /// The age at which a frame that cannot be sent is closed: events are given up by the age of their
 /// frame.
 const SLICE: Duration = Duration::from_secs(1);
+
+/// The maximum number of sent frames whose memory is kept.
+const SPARE: usize = 2;
 
 /// The maximum number of yields to tasks that add events to a frame, while another frame is in
 /// flight.
@@ -81,6 +85,8 @@ struct OutgoingState {
     /// The result of the newest frame: frames are resolved in order.
     newest: Option<Arc<FrameResult>>,
     capacity: usize,
+    /// The memory of sent frames, for the next ones.
+    spare: Vec<Vec<u8>>,
     is_unreachable: bool,
     /// The reason why no more events are accepted; `None` while open.
     shut: Option<Shut>,
@@ -295,10 +301,11 @@ impl Outgoing {
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Slot, WriteError> {
         let is_new = state.open.is_none();
-        let capacity = state.capacity;
-        let open = state
-            .open
-            .get_or_insert_with(|| OpenFrame::new(self.format, self.me, capacity, &self.given_up));
+        let open = state.open.get_or_insert_with(|| {
+            let buffer = state.spare.pop();
+            let buffer = buffer.unwrap_or_else(|| Vec::with_capacity(state.capacity));
+            OpenFrame::new(self.format, self.me, buffer, &self.given_up)
+        });
         let index = open.writer.events();
         let trace = event.carried.meta();
         let with_trace;
@@ -428,6 +435,21 @@ impl Outgoing {
         self.room.notify_waiters();
     }
 
+    /// Keeps the memory of a sent frame for the next ones: memory that is freed and allocated again
+    /// costs a page fault for every 4 KiB.
+    pub(crate) fn reuse(&self, frame: Bytes) {
+        // A subscriber in this process may still read it.
+        let Ok(mut buffer) = frame.try_into_mut() else {
+            return;
+        };
+        // Nothing is copied into the `Vec`.
+        buffer.clear();
+        let mut state = self.lock();
+        if state.spare.len() < SPARE {
+            state.spare.push(buffer.into());
+        }
+    }
+
     /// Waits until all frames that are in the queue now are resolved.
     pub(crate) async fn settled(&self) {
         let newest = self.lock().newest.clone();
@@ -507,8 +529,8 @@ impl OutgoingState {
 
     fn take(&mut self) -> Option<OpenFrame> {
         let open = self.closed.pop_front().or_else(|| self.open.take())?;
-        // The next frame will be about as long as this one.
-        self.capacity = open.writer.len().next_multiple_of(512);
+        // The next frame will be about as long as this one: up to one event longer.
+        self.capacity = (open.writer.len() + 256).next_multiple_of(512);
         Some(open)
     }
 }
