@@ -62,7 +62,8 @@ fn codec(criterion: &mut Criterion) {
     for format in [Format::Json, Format::MessagePack] {
         group.bench_function(format!("write/{format}"), |bencher| {
             bencher.iter(|| {
-                let mut writer = FrameWriter::with_buffer(format, NodeId::new(7), Vec::with_capacity(100_000));
+                let mut writer =
+                    FrameWriter::with_buffer(format, NodeId::new(7), Vec::with_capacity(100_000));
                 write_events(&mut writer, black_box(&order));
                 writer.finish(1)
             });

@@ -86,14 +86,19 @@ pub(crate) enum CallError {
     TimedOut,
 }
 
+/// The result of a call. The error is boxed, so that the result of a successful call fits a register.
+type Called = Result<(), Box<CallError>>;
+
 impl CallError {
-    fn result(ended: &Result<(), Self>) -> Option<CallResult> {
-        match ended {
-            Ok(()) => Some(CallResult::Ok),
-            Err(Self::Failed(_)) => Some(CallResult::Failed),
-            Err(Self::Panicked(_)) => Some(CallResult::Panicked),
-            Err(Self::TimedOut) => Some(CallResult::TimedOut),
-            Err(Self::Undecodable(_)) => None,
+    fn result(called: &Called) -> Option<CallResult> {
+        let Err(error) = called else {
+            return Some(CallResult::Ok);
+        };
+        match **error {
+            Self::Failed(_) => Some(CallResult::Failed),
+            Self::Panicked(_) => Some(CallResult::Panicked),
+            Self::TimedOut => Some(CallResult::TimedOut),
+            Self::Undecodable(_) => None,
         }
     }
 }
@@ -177,9 +182,10 @@ where
         context.describe(&received);
         let began = Calls::begin();
         let call = async {
-            let payload = (self.decode)(&received).map_err(CallError::Undecodable)?;
+            let payload = (self.decode)(&received)
+                .map_err(|error| Box::new(CallError::Undecodable(error)))?;
             let called = self.handler.get().handle(payload, context).await;
-            called.map_err(CallError::Failed)
+            called.map_err(|error| Box::new(CallError::Failed(error)))
         };
         let (event, sender, sequence) =
             (context.event_name(), *context.sender(), context.sequence());
@@ -199,8 +205,8 @@ where
             received.ended(None);
             return true;
         };
-        let was_called = !matches!(stop, CallError::Undecodable(_));
-        let failure = self.failure(stop, context);
+        let was_called = !matches!(*stop, CallError::Undecodable(_));
+        let failure = self.failure(*stop, context);
         received.ended(Some(&failure));
         context.bus.reports().failure(failure);
         was_called
@@ -260,7 +266,7 @@ pub(crate) async fn handle_gaps<Args, H: Handler<Gap, Args>>(
         context.sender = gap.sender;
         let call = async {
             let called = handler.get().handle(gap, &context).await;
-            called.map_err(CallError::Failed)
+            called.map_err(|error| Box::new(CallError::Failed(error)))
         };
         let Err(stop) = guarded(call, timeout).await else {
             continue;
@@ -339,10 +345,7 @@ pin_project! {
 }
 
 /// Runs a call until it ends, panics or exceeds its timeout.
-async fn guarded(
-    call: impl Future<Output = Result<(), CallError>>,
-    timeout: Duration,
-) -> Result<(), CallError> {
+async fn guarded(call: impl Future<Output = Called>, timeout: Duration) -> Called {
     let call = Some(call);
     let running = pin!(Running { call });
     let mut call = running.project().call;
@@ -357,16 +360,16 @@ async fn guarded(
         Ok(ended) => ended,
         // The drop of a call may panic as well.
         Err(_) => caught(|| call.set(None))
-            .map_err(CallError::Panicked)
-            .and(Err(CallError::TimedOut)),
+            .map_err(|text| Box::new(CallError::Panicked(text)))
+            .and(Err(Box::new(CallError::TimedOut))),
     }
 }
 
 /// Polls a call and catches its panic.
 fn poll_guarded(
-    mut call: Pin<&mut Option<impl Future<Output = Result<(), CallError>>>>,
+    mut call: Pin<&mut Option<impl Future<Output = Called>>>,
     cx: &mut task::Context<'_>,
-) -> Poll<Result<(), CallError>> {
+) -> Poll<Called> {
     let polled = caught(|| {
         let running = call.as_mut().as_pin_mut();
         let polled = running
@@ -380,6 +383,6 @@ fn poll_guarded(
     polled.unwrap_or_else(|text| {
         // The drop of the rest may panic once more.
         let _ = caught(|| call.set(None));
-        Poll::Ready(Err(CallError::Panicked(text)))
+        Poll::Ready(Err(Box::new(CallError::Panicked(text))))
     })
 }
