@@ -289,7 +289,7 @@ impl BusBuilder {
 
     /// Sets the size of the outgoing queue in bytes. When it is full, `feed` and the sends wait for
     /// room, up to [`send_timeout`](Self::send_timeout), and then fail. While Redis is reachable,
-    /// `feed` fills at most 4 MiB of it, so that other events are not delayed.
+    /// `feed` fills at most 2 MiB of it, so that other events are not delayed.
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         // A queue of one byte takes one event at a time.
         self.sending.limit = bytes.max(1);

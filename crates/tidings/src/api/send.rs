@@ -112,7 +112,7 @@ impl Bus {
         Sending::new(self, event, data, to, self.send_with(event, data, to, &[]))
     }
 
-    /// Sends an event to every process without waiting for Redis. It waits only for room: while 4 MiB
+    /// Sends an event to every process without waiting for Redis. It waits only for room: while 2 MiB
     /// of events are on their way to a reachable Redis, or while the send buffer is full.
     ///
     /// [`flush`](Self::flush) waits for the results. An event that is given up is also reported to

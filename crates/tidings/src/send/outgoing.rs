@@ -28,7 +28,7 @@ use crate::task::inline::InlineTask;
 const FRAME: usize = 256 << 10;
 
 /// The maximum bytes of fed events that wait while Redis is reachable: more would only add latency.
-const AHEAD: usize = 4 << 20;
+const AHEAD: usize = 2 << 20;
 
 /// The number of events at which a frame is closed: half of what a receiver accepts.
 const EVENTS: u32 = 32_768;
