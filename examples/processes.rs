@@ -1,6 +1,7 @@
 //! Four processes on a real Redis: one sends 1,000 events, and all report what they received.
 //!
-//! `cargo run --example processes` needs `redis-server`; it starts its own server.
+//! `cargo run -p tidings-examples --example processes` needs `redis-server`; it starts its own
+//! server.
 
 use std::error::Error;
 use std::process::{ExitCode, id};
