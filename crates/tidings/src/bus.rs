@@ -25,14 +25,12 @@ use crate::receive::subscription::SubscriptionSlot;
 /// ```
 /// use tidings::prelude::*;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:docs").start().await?;
 /// bus.on("cache.clear", |key: String| async move { println!("drop {key}") })?;
 /// bus.send_to_all("cache.clear", "user:7").await?;
 /// bus.shutdown(std::time::Duration::from_secs(5)).await?;
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct Bus {

@@ -22,14 +22,12 @@ use crate::handler::context::{Context, FromContext};
 ///
 /// ```
 /// # use tidings::prelude::*;
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// # let bus = Bus::builder("memory:handler-docs").state(5_u32).start().await?;
 /// bus.on("cache.clear", |key: String, State(limit): State<u32>, context: Context| async move {
 ///     println!("{} asks to drop {key}, of at most {limit}", context.sender());
 /// })?;
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 ///
 /// A struct can be a handler, too. It responds with [`Context::respond`]:

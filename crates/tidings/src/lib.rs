@@ -11,15 +11,13 @@
 //! #[event("user.renamed")]
 //! struct UserRenamed { id: u64, name: String }
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 //! let bus = Bus::builder("memory:demo").start().await?;     // or redis://127.0.0.1
 //! bus.subscribe(|user: UserRenamed| async move { println!("{} is now {}", user.id, user.name) })?;
 //! bus.on_gap(|gap: Gap| async move { println!("{gap}: reload from the database") })?;
 //! bus.publish(&UserRenamed { id: 7, name: "Ada".into() }).await?;
 //! bus.shutdown(std::time::Duration::from_secs(5)).await?;   // finish handlers and sends
-//! # Ok(())
-//! # }
+//! # Ok(()) }
 //! ```
 //!
 //! # Guarantees

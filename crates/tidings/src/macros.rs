@@ -104,13 +104,11 @@ pub use tidings_macros::Event;
 ///     println!("drop {key}, of at most {limit}");
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:on-macro").state(10_u32).start().await?;
 /// bus.publish(&UserRenamed { id: 7, name: "Ada".into() }).await?;
 /// bus.send_to_all("cache.clear", "user:7").await?;
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 ///
 /// A handler is an `async fn` of the payload and up to four of `Context`, `State<T>` and `Bus`. It
@@ -141,12 +139,10 @@ pub use tidings_macros::on;
 ///     Ok(())
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// # let bus = Bus::builder("memory:debug-handler").state(10_u32).start().await?;
 /// bus.on("cache.clear", clear)?;
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 ///
 /// The attribute is for functions without generics and without `self`. `#[tidings::on]` includes

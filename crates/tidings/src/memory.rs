@@ -19,8 +19,7 @@ use crate::namespace::Namespace;
 /// ```
 /// use tidings::prelude::*;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:foreign").namespace("shop").start().await?;
 /// let mut keys = bus.stream::<_, String>("cache.clear")?;
 ///
@@ -28,8 +27,7 @@ use crate::namespace::Namespace;
 /// assert_eq!(tidings::memory::publish("foreign", "shop", frame).await, 1);
 ///
 /// assert_eq!(keys.next().await.as_deref(), Some("user:7"));
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 pub async fn publish(name: &str, namespace: &str, frame: impl Into<Bytes>) -> u64 {
     let Ok(namespace) = Namespace::parse(namespace) else {

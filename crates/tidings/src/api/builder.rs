@@ -64,8 +64,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError>
 ///
 /// ```
 /// # use tidings::prelude::*;
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:builder-docs")
 ///     .namespace("shop-staging")
 ///     .format(Format::MessagePack)
@@ -73,8 +72,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError>
 ///     .on_failure(|failure: Failure| eprintln!("{}", tidings::report(&failure)))
 ///     .start()
 ///     .await?;
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 #[must_use = "a builder does nothing until it is started"]
 pub struct BusBuilder {
@@ -204,15 +202,13 @@ impl BusBuilder {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::builder("memory:on-failure-docs")
     ///     .on_failure(|failure: Failure| async move { eprintln!("{}", tidings::report(&failure)) })
     ///     .on_gap(|gap: Gap| async move { eprintln!("{gap}") })
     ///     .start()
     ///     .await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn on_failure<H, R, Kind>(mut self, hook: H) -> Self
     where

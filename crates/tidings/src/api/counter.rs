@@ -24,15 +24,13 @@ use crate::keyspace::answer::Answer;
 /// ```
 /// use tidings::prelude::*;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:counter-docs").start().await?;
 /// let visits = bus.counter("visits")?;
 /// assert_eq!(visits.add(1).await?, 1);
 /// assert_eq!(visits.add(2).await?, 3);
 /// assert_eq!(visits.get().await?, 3);
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct Counter {

@@ -27,14 +27,12 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:volatile-docs").start().await?;
     /// if bus.volatile().send_to_all("cursor.moved", &(12, 7)).await.is_err() {
     ///     // An old position is of no use.
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     #[must_use = "only what is sent through the clone is volatile"]
     pub fn volatile(&self) -> Self {
@@ -74,12 +72,10 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:shutdown-docs").start().await?;
     /// bus.shutdown(std::time::Duration::from_secs(5)).await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors

@@ -18,16 +18,14 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::builder("memory:members-docs").name("shop-1").role("api").start().await?;
     /// for member in bus.members().await? {
     ///     println!("{} since {:?}, process {}", member.name, member.started, member.pid);
     /// #   assert_eq!((member.id, &*member.name), (bus.id(), "shop-1"));
     /// #   assert_eq!(member.role.as_deref(), Some("api"));
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -63,8 +61,7 @@ impl Bus {
     /// # use tidings::prelude::*;
     /// use tidings::MemberEvent;
     ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:watch-members-docs").start().await?;
     /// let mut changes = bus.watch_members();
     /// while let Some(change) = changes.next().await {
@@ -75,8 +72,7 @@ impl Bus {
     ///     }
     /// #   break;
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn watch_members(&self) -> MemberWatch {
         self.view().watch()

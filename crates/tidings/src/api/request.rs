@@ -29,16 +29,14 @@ impl Bus {
     /// ```
     /// use tidings::prelude::*;
     ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::builder("memory:request-docs").start().await?;
     /// bus.on("stock.count", |fruit: String| async move {
     ///     Ok::<_, HandlerError>(fruit.len())
     /// })?;
     /// let response = bus.request::<usize, _, _>(bus.id(), "stock.count", "apples").await?;
     /// println!("{} has {}", response.from, response.value?);
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -67,14 +65,12 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:request-role-docs").role("stock").start().await?;
     /// # bus.on("stock.count", |_: String| async { Ok::<_, HandlerError>(3_usize) })?;
     /// let response = bus.request_role::<usize, _, _>("stock", "stock.count", "apples").await?;
     /// assert_eq!(response.value?, 3);
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -106,8 +102,7 @@ impl Bus {
     /// ```
     /// use tidings::prelude::*;
     ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::builder("memory:request-all-docs").start().await?;
     /// bus.on("stock.count", |fruit: String| async move {
     ///     Ok::<_, HandlerError>(fruit.len())
@@ -120,21 +115,18 @@ impl Bus {
     ///     }
     /// }
     /// println!("{}", responses.summary().await);
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// [`timeout`](Request::timeout) sets the time to wait:
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:request-timeout-docs").start().await?;
     /// let request = bus.request_all::<usize, _, _>("stock.count", "apples");
     /// let responses = request.timeout(std::time::Duration::from_millis(200)).await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors

@@ -32,13 +32,11 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:send-docs").start().await?;
     /// let receipt = bus.send_to_all("cache.clear", "user:7").await?;
     /// println!("event {} of this bus", receipt.sequence);
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -120,15 +118,13 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:feed-docs").start().await?;
     /// for order in 1..=1_000_u64 {
     ///     bus.feed("order.placed", &order).await?;
     /// }
     /// bus.flush().await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -159,15 +155,13 @@ impl Bus {
     /// # use tidings::prelude::*;
     /// use tidings::{SendError, SendFailure};
     ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:try-feed-docs").start().await?;
     /// match bus.try_feed("cursor.moved", &(12, 7)) {
     ///     Err(SendError::NotSent { why: SendFailure::QueueFull { .. }, .. }) => println!("too many"),
     ///     result => result?,
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors

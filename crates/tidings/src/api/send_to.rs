@@ -33,15 +33,13 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::builder("memory:role-docs").role("api").start().await?;
     /// bus.send_to_role("api", "cache.clear", "user:7").await?;
     ///
     /// let nobody = bus.send_to_role("mailer", "mail.send", "user:7").await;
     /// assert!(matches!(nobody, Err(tidings::SendError::Nobody { .. })));
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors

@@ -73,15 +73,13 @@ where
     /// ```
     /// use tidings::prelude::*;
     ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::builder("memory:header-docs").start().await?;
     /// bus.on("cache.clear", |key: String, context: Context| async move {
     ///     println!("drop {key} of {:?}", context.header("tenant"));
     /// })?;
     /// bus.send_to_all("cache.clear", "user:7").header("tenant", "acme").await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn header(self, name: &'a str, value: &'a str) -> SendingWithHeaders<'a, K, T> {
         let Self {
@@ -110,15 +108,13 @@ where
     /// use std::time::Duration;
     /// use tidings::prelude::*;
     ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::builder("memory:acknowledged-docs").start().await?;
     /// bus.on("cache.clear", |key: String| async move { println!("drop {key}") })?;
     /// let sending = bus.send_to_all("cache.clear", "user:7");
     /// let summary = sending.acknowledged(Duration::from_secs(2)).await?;
     /// println!("{summary}");                        // such as `3 handled`
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors

@@ -11,12 +11,10 @@ impl Bus {
     ///
     /// ```no_run
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::start().await?;
     /// bus.send_to_all("cache.clear", "user:7").await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -38,11 +36,9 @@ impl Bus {
     ///
     /// ```no_run
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// let bus = Bus::from_env().namespace("shop").role("api").start().await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn from_env() -> BusBuilder {
         BusBuilder::new(url::from_environment())

@@ -34,16 +34,14 @@ impl Bus {
     /// # use tidings::prelude::*;
     /// # #[derive(Debug, Serialize, Deserialize, Event)]
     /// # struct UserRenamed { id: u64 }
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:on-docs").start().await?;
     /// let clearing = bus.on("cache.clear", |key: String| async move { println!("drop {key}") })?;
     /// bus.on(UserRenamed::EVENT, |renamed: UserRenamed, context: Context| async move {
     ///     println!("user {} was renamed by {:?}", renamed.id, context.sender());
     /// })?;
     /// bus.off(clearing).await;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -118,14 +116,12 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:subscribe-all-docs").start().await?;
     /// bus.subscribe_all(|event: Unknown| async move {
     ///     println!("{}: {:?}", event.name(), event.payload());
     /// })?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -154,14 +150,12 @@ impl Bus {
     /// # use tidings::prelude::*;
     /// # #[derive(Debug, Serialize, Deserialize, Event)]
     /// # struct UserRenamed { id: u64 }
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:stream-docs").start().await?;
     /// let mut renames = bus.stream(UserRenamed::EVENT)?;
     /// bus.publish(&UserRenamed { id: 7 }).await?;
     /// assert_eq!(renames.next().await.map(|renamed| renamed.id), Some(7));
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -193,12 +187,10 @@ impl Bus {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:gap-docs").start().await?;
     /// bus.on_gap(|gap: Gap| async move { println!("{gap}: clearing the whole cache") })?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors

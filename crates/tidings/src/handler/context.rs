@@ -122,16 +122,14 @@ impl Context {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:headers-docs").start().await?;
     /// bus.on("order.placed", |order: u64, context: Context| async move {
     ///     for (name, value) in context.headers() {
     ///         println!("{name}: {value}");
     ///     }
     /// })?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().flat_map(|headers| headers.iter())
@@ -153,12 +151,10 @@ impl Context {
     ///         Ok(())
     ///     }
     /// }
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:respond-docs").start().await?;
     /// # bus.on("stock.count", Stock { apples: 3 })?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors

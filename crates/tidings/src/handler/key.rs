@@ -102,13 +102,11 @@ impl<P: EventPayload> ReceiveKey<P> for EventKey<P::Event> {}
 /// use tidings::AllEvents;
 /// use tidings::prelude::*;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// # let bus = Bus::builder("memory:all-events-docs").start().await?;
 /// let options = HandlerOptions::new().overflow(Overflow::DropNewest);
 /// bus.on_with(AllEvents, options, |event: Unknown| async move { println!("{}", event.name()) })?;
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllEvents;

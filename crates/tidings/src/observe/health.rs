@@ -114,8 +114,7 @@ impl Health {
 /// use tidings::prelude::*;
 /// use tidings::Connection;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:watch").start().await?;
 /// let mut changes = bus.watch_health();
 /// tokio::spawn(async move {
@@ -126,8 +125,7 @@ impl Health {
 ///         }
 ///     }
 /// });
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 pub struct HealthWatch {
     changes: watch::Receiver<Connection>,

@@ -42,8 +42,7 @@ use crate::shared::map::watch::{EntryWatch, MapWatch};
 /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
 /// struct User { name: String }
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:map-docs").start().await?;
 /// let users = bus.map::<u64, User>("users")?;
 /// users.set(&7, &User { name: "Ada".into() }).await?;
@@ -51,8 +50,7 @@ use crate::shared::map::watch::{EntryWatch, MapWatch};
 /// let ada = users.get(&7).await?.expect("it was set");
 /// assert_eq!(ada.name, "Ada");
 /// assert_eq!(users.get(&8).await?, None);
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 ///
 /// # As a cache
@@ -136,15 +134,13 @@ where
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:map-update-docs").start().await?;
     /// let stock = bus.map::<String, u32>("stock")?;
     /// let apples = "apples".to_owned();
     /// let left = stock.update(&apples, |old| old.copied().unwrap_or(0) + 10).await?;
     /// assert_eq!(*left, 10);
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -192,16 +188,14 @@ where
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # async fn write_to_the_database(id: u64, name: &str) -> std::io::Result<()> { Ok(()) }
     /// # let bus = Bus::builder("memory:map-invalidate-docs").start().await?;
     /// let names = bus.map::<u64, String>("names")?;
     /// write_to_the_database(7, "Ada").await?;
     /// names.invalidate(&7).await?;
     /// assert_eq!(names.get(&7).await?, None);
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -229,16 +223,14 @@ where
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:map-load-docs").start().await?;
     /// # async fn ask_the_database(id: u64) -> std::io::Result<String> { Ok(format!("user {id}")) }
     /// let names = bus.map::<u64, String>("names")?;
     /// let name = names.get_or_load(&7, || ask_the_database(7)).await?;
     /// assert_eq!(*name, "user 7");
     /// assert_eq!(names.get(&7).await?, Some(name));
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -264,15 +256,13 @@ where
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # async fn find_in_the_database(id: u64) -> std::io::Result<Option<String>> { Ok(None) }
     /// # let bus = Bus::builder("memory:map-optional-docs").start().await?;
     /// let names = bus.map::<u64, String>("names")?;
     /// let name = names.get_or_load_optional(&7, || find_in_the_database(7)).await?;
     /// assert_eq!(name, None);
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -297,8 +287,7 @@ where
     ///
     /// ```
     /// # use tidings::{EntryState, prelude::*};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:map-watch-docs").start().await?;
     /// let names = bus.map::<u64, String>("names")?;
     /// let mut changes = names.watch(&7);
@@ -306,8 +295,7 @@ where
     /// if let Some(EntryState::Present(name)) = changes.changed().await {
     ///     assert_eq!(*name, "Ada");
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn watch(&self, key: &K) -> EntryWatch<V> {
         watch::watch_entry(&self.replica, key)
@@ -317,8 +305,7 @@ where
     ///
     /// ```
     /// # use tidings::{MapChange, prelude::*};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:map-watch-all-docs").start().await?;
     /// let names = bus.map::<u64, String>("names")?;
     /// let mut changes = names.watch_all();
@@ -327,8 +314,7 @@ where
     ///     Some(MapChange::Entry(id)) => println!("{id} is now {:?}", names.get(&id).await?),
     ///     _ => println!("all of them may have changed"),
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn watch_all(&self) -> MapWatch<K> {
         watch::watch_all(&self.replica)

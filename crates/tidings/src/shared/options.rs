@@ -26,14 +26,12 @@ const MAX_INLINE: usize = 64 << 10;
 /// use tidings::SharedOptions;
 /// use tidings::prelude::*;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// # let bus = Bus::builder("memory:sharing-docs").start().await?;
 /// let options = SharedOptions::new().ttl(Duration::from_secs(60)).inline_up_to(1_024);
 /// let leader = bus.shared_with::<String>("leader", options)?;
 /// leader.set(&"api-3".to_owned()).await?;
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "give it to `shared_with`"]
@@ -84,14 +82,12 @@ impl SharedOptions {
     /// use tidings::prelude::*;
     /// use tidings::{SharedOptions, WhenLost};
     ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:when-lost-docs").start().await?;
     /// let options = SharedOptions::new().when_lost(WhenLost::Restore);
     /// let prices = bus.shared_with::<Vec<u32>>("prices", options)?;
     /// # prices.set(&vec![1]).await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn when_lost(self, policy: WhenLost) -> Self {
         Self {

@@ -15,8 +15,7 @@ use crate::keyspace::stamp::Stamp;
 /// ```
 /// use tidings::prelude::*;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:snapshot-docs").start().await?;
 /// let limit = bus.shared::<u32>("limit")?;
 ///
@@ -25,8 +24,7 @@ use crate::keyspace::stamp::Stamp;
 /// let after = limit.set(&100).await?;
 /// assert_eq!((after.value().map(|limit| **limit), after.version()), (Some(100), 1));
 /// assert!(after.stale_since().is_none() && after.problem().is_none());
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 pub struct Snapshot<T>(Arc<SnapshotInner<T>>);
 

@@ -21,8 +21,7 @@ use crate::shared::watch::SharedWatch;
 /// #[derive(Serialize, Deserialize)]
 /// struct Prices { coffee: u32 }
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// let bus = Bus::builder("memory:shared-docs").start().await?;
 /// let prices = bus.shared::<Prices>("prices")?;
 ///
@@ -31,8 +30,7 @@ use crate::shared::watch::SharedWatch;
 ///
 /// let now = prices.get().await?;                      // no round trip
 /// assert_eq!(now.value().map(|prices| prices.coffee), Some(260));
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 ///
 /// # Freshness
@@ -97,15 +95,13 @@ impl<T: Shareable> Shared<T> {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:peek-docs").start().await?;
     /// let limit = bus.shared::<u32>("limit")?;
     /// assert!(limit.peek().is_none());
     /// limit.get().await?;
     /// assert!(limit.peek().is_some());
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn peek(&self) -> Option<Snapshot<T>> {
         self.replica.snapshot()
@@ -151,8 +147,7 @@ impl<T: Shareable> Shared<T> {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:update-docs").start().await?;
     /// let places = bus.shared::<Vec<String>>("places")?;
     /// let now = places.update(|old| {
@@ -161,8 +156,7 @@ impl<T: Shareable> Shared<T> {
     ///     places
     /// });
     /// assert_eq!(now.await?.value().map(|places| places.len()), Some(1));
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -185,15 +179,13 @@ impl<T: Shareable> Shared<T> {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:clear-docs").start().await?;
     /// let limit = bus.shared::<u32>("limit")?;
     /// limit.set(&100).await?;
     /// limit.clear().await?;
     /// assert!(limit.get().await?.value().is_none());
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -208,8 +200,7 @@ impl<T: Shareable> Shared<T> {
     ///
     /// ```
     /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
     /// # let bus = Bus::builder("memory:watch-docs").start().await?;
     /// let limit = bus.shared::<u32>("limit")?;
     /// limit.set(&1).await?;
@@ -218,8 +209,7 @@ impl<T: Shareable> Shared<T> {
     /// limit.set(&3).await?;
     /// let newest = changes.changed().await.ok_or("the bus has ended")?;
     /// assert_eq!(newest.value().map(|limit| **limit), Some(3));
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn watch(&self) -> SharedWatch<T> {
         let changes = SharedWatch::new(Arc::clone(&self.replica));
