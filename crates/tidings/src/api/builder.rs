@@ -34,7 +34,6 @@ use crate::transport::url;
 
 /// The shortest heartbeat interval. With a shorter one, a busy machine would count as dead.
 const SHORTEST_PROBE: Duration = Duration::from_millis(100);
-
 /// The shortest refresh interval. More frequent checks would only add load.
 const SHORTEST_CHECK: Duration = Duration::from_secs(1);
 /// The shortest lease. With a shorter one, a busy machine would count as dead.
@@ -120,21 +119,17 @@ impl BusBuilder {
     /// Sets the namespace: only buses of the same namespace receive each other's events. It is part
     /// of the channel's name, `tidings:{namespace}`, and of every key. Two databases of one Redis are
     /// separate, too: the channel of database 3 is `tidings:{namespace}/3`.
-    pub fn namespace(self, namespace: &str) -> Self {
-        Self {
-            namespace: namespace.to_owned(),
-            ..self
-        }
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        self
     }
 
     /// Sets the TLS options of a `rediss:` address, such as certificates that the system does not
     /// trust. With a `redis:` address, which is not encrypted, the start fails. `memory:` and `unix:`
     /// ignore them.
-    pub fn tls(self, tls: Tls) -> Self {
-        Self {
-            tls: Some(tls),
-            ..self
-        }
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Sets a source of the user and the password, for credentials that change: cloud tokens,
@@ -157,31 +152,28 @@ impl BusBuilder {
     ///     .credentials(|| async { Ok::<_, std::io::Error>(Credentials::new("shop", token().await?)) });
     /// # let _ = builder;
     /// ```
-    pub fn credentials<S, A, E>(self, source: S) -> Self
+    pub fn credentials<S, A, E>(mut self, source: S) -> Self
     where
         S: Fn() -> A + Send + Sync + 'static,
         A: Future<Output = Result<Credentials, E>> + Send + 'static,
         E: Into<HandlerError>,
     {
-        Self {
-            credentials: Some(CredentialSource::new(source)),
-            ..self
-        }
+        self.credentials = Some(CredentialSource::new(source));
+        self
     }
 
     /// Reads the password from this file before each connection to Redis, without the line break at
     /// its end. The user is that of the address. All else is as with
     /// [`credentials`](Self::credentials).
-    pub fn password_file(self, path: impl Into<PathBuf>) -> Self {
-        Self {
-            credentials: Some(CredentialSource::of_file(path.into())),
-            ..self
-        }
+    pub fn password_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.credentials = Some(CredentialSource::of_file(path.into()));
+        self
     }
 
     /// Sets the format in which this bus sends. Every bus reads both formats.
-    pub fn format(self, format: Format) -> Self {
-        Self { format, ..self }
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = format;
+        self
     }
 
     /// Adds state of the application, which handlers take as `State<T>`: each call gets a clone. A
@@ -276,11 +268,9 @@ impl BusBuilder {
 
     /// Sets whether functions marked `#[tidings::on]` are registered. With `false`, only handlers
     /// that are registered explicitly receive events.
-    pub fn auto_register(self, auto_register: bool) -> Self {
-        Self {
-            auto_register,
-            ..self
-        }
+    pub fn auto_register(mut self, auto_register: bool) -> Self {
+        self.auto_register = auto_register;
+        self
     }
 
     /// Sets the size of the outgoing queue in bytes. When it is full, `feed` and the sends wait for
@@ -309,41 +299,33 @@ impl BusBuilder {
 
     /// Sets the time after which the start fails. This replaces
     /// [`wait_for_redis`](Self::wait_for_redis), as that replaces this.
-    pub fn start_timeout(self, timeout: Duration) -> Self {
-        Self {
-            start_timeout: Some(timeout.min(FOREVER)),
-            ..self
-        }
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.start_timeout = Some(timeout.min(FOREVER));
+        self
     }
 
     /// Lets the start wait for Redis without a limit. The first failed attempt is logged as a
     /// warning, and then one every 30 s.
-    pub fn wait_for_redis(self) -> Self {
-        Self {
-            start_timeout: None,
-            ..self
-        }
+    pub fn wait_for_redis(mut self) -> Self {
+        self.start_timeout = None;
+        self
     }
 
     /// Sets the interval of heartbeats, at least 100 ms. When a bus has received nothing for this
     /// long, it sends itself a heartbeat; if that does not come back within this time, it reconnects.
     /// So a dead connection is detected within twice this time. It is also the time that Redis has to
     /// answer, and the interval at which the server is asked whether it is still the master.
-    pub fn heartbeat_interval(self, interval: Duration) -> Self {
-        Self {
-            heartbeat_interval: interval.clamp(SHORTEST_PROBE, FOREVER),
-            ..self
-        }
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.heartbeat_interval = interval.clamp(SHORTEST_PROBE, FOREVER);
+        self
     }
 
     /// Sets the interval at which shared values are compared with Redis, at least 1 s and with ±20 %
     /// jitter. The comparison finds values that were written without a notification, and values that
     /// expired.
-    pub fn refresh_interval(self, interval: Duration) -> Self {
-        Self {
-            refresh_interval: interval.clamp(SHORTEST_CHECK, FOREVER),
-            ..self
-        }
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval.clamp(SHORTEST_CHECK, FOREVER);
+        self
     }
 
     /// Sets the name of this bus among the [members](Bus::members), for people. It need not be

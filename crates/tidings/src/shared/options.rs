@@ -66,12 +66,10 @@ impl SharedOptions {
     /// Sets the time after which Redis removes the value, counted from its last write; at least 1
     /// ms. Redis does not notify of that: other processes find it at their next
     /// [refresh](crate::BusBuilder::refresh_interval).
-    pub fn ttl(self, time: Duration) -> Self {
+    pub fn ttl(mut self, time: Duration) -> Self {
         let time = time.clamp(Duration::from_millis(1), FOREVER);
-        Self {
-            ttl: Some(time),
-            ..self
-        }
+        self.ttl = Some(time);
+        self
     }
 
     /// Sets the policy for a value that Redis loses; by default each process keeps its copy. Give
@@ -89,11 +87,9 @@ impl SharedOptions {
     /// # prices.set(&vec![1]).await?;
     /// # Ok(()) }
     /// ```
-    pub fn when_lost(self, policy: WhenLost) -> Self {
-        Self {
-            when_lost: Some(policy),
-            ..self
-        }
+    pub fn when_lost(mut self, policy: WhenLost) -> Self {
+        self.when_lost = Some(policy);
+        self
     }
 
     /// Sends values of up to this many bytes of JSON with their change notification, so that the
@@ -101,11 +97,9 @@ impl SharedOptions {
     /// that change seldom; at most 64 KiB. It has no effect on a bus that writes MessagePack:
     /// notifications are JSON, and a value decoded from it may differ. A value of 32 levels is
     /// never inlined, as its notification has one level more.
-    pub fn inline_up_to(self, bytes: usize) -> Self {
-        Self {
-            inline: bytes.min(MAX_INLINE),
-            ..self
-        }
+    pub fn inline_up_to(mut self, bytes: usize) -> Self {
+        self.inline = bytes.min(MAX_INLINE);
+        self
     }
 }
 

@@ -51,11 +51,9 @@ impl MapOptions {
 
     /// Sets the maximal number of cached entries; with 0 each `get` reads from Redis. The least
     /// recently used entry is removed first.
-    pub fn capacity(self, entries: usize) -> Self {
-        Self {
-            capacity: entries,
-            ..self
-        }
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.capacity = entries;
+        self
     }
 
     /// Sets the time to live of an entry, at least 1 ms. After it, the entry is removed from Redis
@@ -70,21 +68,17 @@ impl MapOptions {
     /// The time counts from each write of the entry, by the clock of Redis. A loader reads the
     /// source of truth before that, so its value may be older by the time that the loader and the
     /// write take.
-    pub fn ttl(self, time: Duration) -> Self {
-        Self {
-            ttl: Some(clamped(time)),
-            ..self
-        }
+    pub fn ttl(mut self, time: Duration) -> Self {
+        self.ttl = Some(clamped(time));
+        self
     }
 
     /// Sets the time to live of an entry that says that there is no value, stored by
     /// [`get_or_load_optional`](crate::SharedMap::get_or_load_optional); at least 1 ms, by default
     /// 30 s, and never more than [`ttl`](Self::ttl).
-    pub fn negative_ttl(self, time: Duration) -> Self {
-        Self {
-            negative_ttl: Some(clamped(time)),
-            ..self
-        }
+    pub fn negative_ttl(mut self, time: Duration) -> Self {
+        self.negative_ttl = Some(clamped(time));
+        self
     }
 
     /// The time to live of an entry that was set.
