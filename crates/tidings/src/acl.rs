@@ -132,7 +132,7 @@ impl Permissions {
 
     /// Also allows [counters](crate::Bus::counter).
     pub fn count(self) -> Self {
-        self.with_keys(&["incrby", "get", "evalsha", "script|load", "set"])
+        self.with_keys("incrby get evalsha script|load set")
     }
 
     /// Also allows [shared values](crate::Bus::shared) and [maps](crate::Bus::map).
@@ -150,54 +150,28 @@ impl Permissions {
     /// # }
     /// ```
     pub fn share(self) -> Self {
-        self.with_keys(&[
-            "evalsha",
-            "script|load",
-            "hmget",
-            "hset",
-            "hincrby",
-            "pexpire",
-            "persist",
-            "del",
-            "hget",
-            "hdel",
-            "hlen",
-            "hscan",
-            "time",
-        ])
+        self.with_keys(
+            "evalsha script|load hmget hset hincrby pexpire persist del hget hdel hlen \
+             hscan time",
+        )
     }
 
     /// Also allows to be a [member](crate::Bus::members) and to list the others. Without this, the
     /// bus logs a warning at its start, and is not in the member list. Turn off
     /// [`membership`](crate::BusBuilder::membership) if that is intended.
     pub fn be_member(self) -> Self {
-        self.with_keys(&[
-            "evalsha",
-            "script|load",
-            "time",
-            "zscore",
-            "zadd",
-            "zcard",
-            "zrange",
-            "zrangebyscore",
-            "zrem",
-            "hget",
-            "hmget",
-            "hset",
-            "hdel",
-            "pttl",
-            "pexpire",
-        ])
+        self.with_keys(
+            "evalsha script|load time zscore zadd zcard zrange zrangebyscore zrem hget \
+             hmget hset hdel pttl pexpire",
+        )
     }
 
     /// Adds commands on the keys of the namespace.
-    fn with_keys(self, commands: &[&'static str]) -> Self {
+    fn with_keys(self, commands: &'static str) -> Self {
         let prefix = self.namespace.as_ref().map(Namespace::channel);
         let keys = prefix.map(|prefix| format!("{prefix}:*"));
         let with_keys = Self { keys, ..self };
-        commands
-            .iter()
-            .fold(with_keys, |all, command| all.and(command))
+        commands.split(' ').fold(with_keys, Self::and)
     }
 
     fn and(mut self, command: &'static str) -> Self {
