@@ -1,7 +1,6 @@
 //! Errors of an address and of a connection.
 
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use tidings_codec::Escaped;
@@ -14,7 +13,7 @@ pub enum UrlError {
     #[error(
         "it does not begin with one of redis://, rediss://, unix://, redis+sentinel://, \
          rediss+sentinel://, memory:{}",
-        Cure(*.hint)
+        in_parentheses(*.hint)
     )]
     Scheme {
         /// A hint at what may have been meant.
@@ -60,7 +59,7 @@ pub enum ConnectError {
         source: std::io::Error,
     },
     /// Redis answered with an error.
-    #[error("{doing}: redis says `{}`{}", Escaped(.words), Cure(.cure.as_deref()))]
+    #[error("{doing}: redis says `{}`{}", Escaped(.words), in_parentheses(.cure.as_deref()))]
     Redis {
         /// The step that failed.
         doing: &'static str,
@@ -172,10 +171,6 @@ impl ConnectError {
     }
 }
 
-struct Cure<'a>(Option<&'a str>);
-
-impl fmt::Display for Cure<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |cure| write!(f, " ({cure})"))
-    }
+fn in_parentheses(cure: Option<&str>) -> String {
+    cure.map_or_else(String::new, |cure| format!(" ({cure})"))
 }

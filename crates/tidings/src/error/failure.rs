@@ -1,11 +1,10 @@
 //! Failures that are reported to the application, because no call returns them.
 
 use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use tidings_codec::{DecodeError, Escaped, EventError, FrameError, NodeId};
 
 use crate::error::report;
@@ -48,7 +47,7 @@ pub enum Failure {
         source: FrameError,
     },
     /// One event of a frame is malformed. The others were delivered.
-    #[error("an event of {} is malformed", Sender(*.sender))]
+    #[error("an event of {} is malformed", by(*.sender))]
     Event {
         /// The sender; `None` if it is no bus.
         sender: Option<NodeId>,
@@ -56,7 +55,7 @@ pub enum Failure {
         source: EventError,
     },
     /// The payload does not decode as the type that the handler takes.
-    #[error("the payload of `{event}` from {} is not what {handler} takes", Sender(*.sender))]
+    #[error("the payload of `{event}` from {} is not what {handler} takes", by(*.sender))]
     Payload {
         /// The event's name.
         event: String,
@@ -70,7 +69,7 @@ pub enum Failure {
         source: DecodeError,
     },
     /// The handler failed, panicked or took too long.
-    #[error("{handler} did not handle `{event}` from {}", Sender(*.sender))]
+    #[error("{handler} did not handle `{event}` from {}", by(*.sender))]
     Handler {
         /// The event's name.
         event: String,
@@ -86,7 +85,7 @@ pub enum Failure {
     },
     /// Events did not reach Redis, or may not have, and no call waits for them: they were fed, or
     /// the future of their send was dropped. An awaited send returns its error instead.
-    #[error("{}", NotSent { events: *.events, event, why })]
+    #[error("{}", not_sent(*.events, event, why))]
     Send {
         /// The number of events, of one frame or of several that were given up together.
         events: u32,
@@ -106,7 +105,7 @@ pub enum Failure {
     },
     /// The bus ended before invalidations of a map were sent. Other processes may use these entries
     /// until their [time to live](crate::MapOptions::ttl) is over.
-    #[error("{} of `{shared}` did not reach redis before the bus ended", Invalidations(*.keys))]
+    #[error("{} of `{shared}` did not reach redis before the bus ended", invalidations(*.keys))]
     Invalidation {
         /// The map's name.
         shared: String,
@@ -125,7 +124,7 @@ pub enum Failure {
     /// Another program sent frames with the id of this bus, as every program can that may publish.
     /// This bus continues after their numbers, and subscribers report a gap where they cannot tell
     /// what is missing. The first frame is reported at once, and further ones every 10 s.
-    #[error("{}", Forged(*.frames))]
+    #[error("{}", forged(*.frames))]
     Forged {
         /// The number of frames.
         frames: u64,
@@ -173,14 +172,12 @@ impl Failure {
 
 impl Serialize for Failure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = Fields {
-            kind: self.kind(),
-            text: report(self).to_string(),
-            ..Fields::default()
-        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", self.kind())?;
+        map.serialize_entry("text", &report(self).to_string())?;
         match self {
-            Self::Frame { bytes, .. } => fields.bytes = Some(*bytes),
-            Self::Event { sender, .. } => fields.sender = *sender,
+            Self::Frame { bytes, .. } => map.serialize_entry("bytes", bytes)?,
+            Self::Event { sender, .. } => entry(&mut map, "sender", *sender)?,
             Self::Payload {
                 event,
                 handler,
@@ -195,53 +192,38 @@ impl Serialize for Failure {
                 sequence,
                 ..
             } => {
-                (fields.event, fields.handler) = (Some(&**event), Some(&**handler));
-                (fields.sender, fields.sequence) = (*sender, *sequence);
+                map.serialize_entry("event", event)?;
+                map.serialize_entry("handler", &**handler)?;
+                entry(&mut map, "sender", *sender)?;
+                entry(&mut map, "sequence", *sequence)?;
             }
             Self::Send { events, event, .. } => {
-                (fields.events, fields.event) = (Some(*events), Some(&**event));
+                map.serialize_entry("events", events)?;
+                map.serialize_entry("event", event)?;
             }
-            Self::Shared { shared, .. } => fields.shared = Some(shared),
+            Self::Shared { shared, .. } => map.serialize_entry("shared", shared)?,
             Self::Invalidation { shared, keys } => {
-                (fields.shared, fields.keys) = (Some(&**shared), *keys);
+                map.serialize_entry("shared", shared)?;
+                entry(&mut map, "keys", *keys)?;
             }
             Self::DropPanicked { shared, panic } => {
-                (fields.shared, fields.panic) = (Some(&**shared), Some(&**panic));
+                map.serialize_entry("shared", shared)?;
+                map.serialize_entry("panic", panic)?;
             }
-            Self::Forged { frames } => fields.frames = Some(*frames),
-            Self::Suppressed { count } => fields.count = Some(*count),
+            Self::Forged { frames } => map.serialize_entry("frames", frames)?,
+            Self::Suppressed { count } => map.serialize_entry("count", count)?,
         }
-        fields.serialize(serializer)
+        map.end()
     }
 }
 
-/// The fields of all variants, as they are serialized.
-#[derive(Default, Serialize)]
-struct Fields<'a> {
-    kind: &'static str,
-    text: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    handler: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sender: Option<NodeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sequence: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shared: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    keys: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    panic: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frames: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
+/// Leaves out a field without a value.
+fn entry<M: SerializeMap>(
+    map: &mut M,
+    name: &str,
+    value: Option<impl Serialize>,
+) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| map.serialize_entry(name, &value))
 }
 
 /// The way a handler's call ended.
@@ -259,55 +241,32 @@ pub enum HandlerFailure {
     TimedOut(Duration),
 }
 
-struct Invalidations(Option<usize>);
-
-impl fmt::Display for Invalidations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(keys) => write!(f, "invalidations of {keys} entries"),
-            None => f.write_str("the invalidation of all entries"),
-        }
+fn invalidations(keys: Option<usize>) -> String {
+    match keys {
+        Some(keys) => format!("invalidations of {keys} entries"),
+        None => "the invalidation of all entries".to_owned(),
     }
 }
 
-struct Sender(Option<NodeId>);
-
-impl fmt::Display for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(node) => write!(f, "node {node}"),
-            None => f.write_str("a sender that is no node"),
-        }
+fn by(sender: Option<NodeId>) -> String {
+    match sender {
+        Some(node) => format!("node {node}"),
+        None => "a sender that is no node".to_owned(),
     }
 }
 
-struct Forged(u64);
-
-impl fmt::Display for Forged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            1 => f.write_str("a frame in the name of this bus came from another sender"),
-            frames => write!(
-                f,
-                "{frames} frames in the name of this bus came from another sender"
-            ),
-        }
-    }
+fn forged(frames: u64) -> String {
+    let frames = match frames {
+        1 => "a frame".to_owned(),
+        frames => format!("{frames} frames"),
+    };
+    format!("{frames} in the name of this bus came from another sender")
 }
 
-struct NotSent<'a> {
-    events: u32,
-    event: &'a str,
-    why: &'a Unconfirmed,
-}
-
-impl fmt::Display for NotSent<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, event, why } = self;
-        match events {
-            1 => write!(f, "`{event}` {why}"),
-            _ => write!(f, "{events} events, the first of them `{event}`: {why}"),
-        }
+fn not_sent(events: u32, event: &str, why: &Unconfirmed) -> String {
+    match events {
+        1 => format!("`{event}` {why}"),
+        _ => format!("{events} events, the first of them `{event}`: {why}"),
     }
 }
 
