@@ -180,6 +180,24 @@ impl Names {
         names
     }
 
+    /// One name, with payloads of any type.
+    pub(crate) fn untyped(name: &str) -> Self {
+        let name = Cow::Owned(name.to_owned());
+        Self {
+            list: vec![Name { name, claim: None }],
+            ..Self::default()
+        }
+    }
+
+    /// The names of all events.
+    pub(crate) fn all() -> Self {
+        Self {
+            other: true,
+            all: true,
+            ..Self::default()
+        }
+    }
+
     /// Declares a name with payloads of type `P`. Registering handlers for two payload types under one
     /// name is an error.
     pub fn add<P: 'static>(&mut self, name: &'static str) {

@@ -1,7 +1,6 @@
 //! Health, metrics, traces, and reports to the application. The modules receive plain numbers and
 //! texts.
 
-pub(crate) mod call;
 pub(crate) mod failure_hook;
 pub(crate) mod health;
 #[cfg_attr(not(feature = "metrics"), path = "observe/metrics/absent.rs")]

@@ -1,14 +1,13 @@
 //! Keys of sends and subscriptions: a name, the key of an event type, or the key of all events.
 
 use std::any::TypeId;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidings_codec::{DecodeError, EncodeError, Encoder};
 
-use crate::event::{Event, EventKey, Name, Names, Unknown};
+use crate::event::{Event, EventKey, Names, Unknown};
 use crate::receive::batch::ReceivedEvent;
 
 /// A key to send a value of type `T` under: a name (`&str`, for any serde type) or the key of an
@@ -123,110 +122,65 @@ impl<E: Event> StreamKey<E> for EventKey<E> {}
 
 pub(crate) mod sealed {
     use super::{
-        AllEvents, Arc, Cow, DecodeError, DeserializeOwned, Event, EventKey, EventPayload, Name,
-        Names, ReceivedEvent, TypeId, Unknown, Wanted,
+        AllEvents, Arc, DeserializeOwned, Event, EventKey, EventPayload, Names, TypeId, Unknown,
+        Wanted,
     };
 
     /// The part of a `ReceiveKey` that only the library uses.
     pub trait Receive<P>: Sized {
         /// Returns the events of this key, and how their payloads are decoded.
-        fn wanted(&self) -> Wanted<P> {
-            Wanted {
-                names: self.names(),
-                shares: Self::shares(),
-                decode: |received| Self::decode(received),
-            }
-        }
-
-        /// Returns the names of the events.
-        fn names(&self) -> Names;
-
-        /// Returns the type whose decoded values are shared, if `P` is an `Arc`.
-        fn shares() -> Option<TypeId> {
-            None
-        }
-
-        /// Decodes one payload.
-        fn decode(received: &ReceivedEvent<'_>) -> Result<P, DecodeError>;
+        fn wanted(&self) -> Wanted<P>;
     }
 
     /// The part of an `EventPayload` that only the library uses.
     pub trait Own: Sized + Send + 'static {
-        fn own_names() -> Names;
-        fn own_shares() -> Option<TypeId>;
-        fn own_decode(received: &ReceivedEvent<'_>) -> Result<Self, DecodeError>;
+        fn own_wanted() -> Wanted<Self>;
     }
 
     impl<P: DeserializeOwned + Send + 'static> Receive<P> for &str {
-        fn names(&self) -> Names {
-            let name = Name {
-                name: Cow::Owned((*self).to_owned()),
-                claim: None,
-            };
-            Names {
-                list: vec![name],
-                ..Names::default()
+        fn wanted(&self) -> Wanted<P> {
+            Wanted {
+                names: Names::untyped(self),
+                shares: None,
+                decode: |received| received.payload().decode(),
             }
-        }
-
-        fn decode(received: &ReceivedEvent<'_>) -> Result<P, DecodeError> {
-            received.payload().decode()
         }
     }
 
     impl Receive<Unknown> for AllEvents {
-        fn names(&self) -> Names {
-            Names {
-                all: true,
-                other: true,
-                ..Names::default()
+        fn wanted(&self) -> Wanted<Unknown> {
+            Wanted {
+                names: Names::all(),
+                ..Unknown::own_wanted()
             }
-        }
-
-        fn decode(received: &ReceivedEvent<'_>) -> Result<Unknown, DecodeError> {
-            Unknown::decode(received.name(), received.payload())
         }
     }
 
     impl<P: EventPayload> Receive<P> for EventKey<P::Event> {
-        fn names(&self) -> Names {
-            P::own_names()
-        }
-
-        fn shares() -> Option<TypeId> {
-            P::own_shares()
-        }
-
-        fn decode(received: &ReceivedEvent<'_>) -> Result<P, DecodeError> {
-            P::own_decode(received)
+        fn wanted(&self) -> Wanted<P> {
+            P::own_wanted()
         }
     }
 
     impl<E: Event> Own for E {
-        fn own_names() -> Names {
-            Names::of::<E>()
-        }
-
-        fn own_shares() -> Option<TypeId> {
-            None
-        }
-
-        fn own_decode(received: &ReceivedEvent<'_>) -> Result<Self, DecodeError> {
-            E::decode(received.name(), received.payload())
+        fn own_wanted() -> Wanted<Self> {
+            Wanted {
+                names: Names::of::<E>(),
+                shares: None,
+                decode: |received| E::decode(received.name(), received.payload()),
+            }
         }
     }
 
     impl<E: Event + Sync> Own for Arc<E> {
-        fn own_names() -> Names {
-            E::own_names()
-        }
-
-        fn own_shares() -> Option<TypeId> {
-            Some(TypeId::of::<E>())
-        }
-
-        fn own_decode(received: &ReceivedEvent<'_>) -> Result<Self, DecodeError> {
-            received.shared(|| E::decode(received.name(), received.payload()))
+        fn own_wanted() -> Wanted<Self> {
+            Wanted {
+                names: Names::of::<E>(),
+                shares: Some(TypeId::of::<E>()),
+                decode: |received| {
+                    received.shared(|| E::decode(received.name(), received.payload()))
+                },
+            }
         }
     }
 }

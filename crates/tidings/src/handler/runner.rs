@@ -10,17 +10,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
-use tidings_codec::DecodeError;
+use tidings_codec::{DecodeError, NodeId};
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 
 use crate::bus::WeakBus;
-use crate::error::failure::{Failure, HandlerError, HandlerFailure};
+use crate::error::failure::{Failure, HandlerFailure};
 use crate::error::gap::Gap;
 use crate::handler::Handler;
 use crate::handler::context::Context;
 use crate::handler::key::Decode;
-use crate::observe::call::CallResult;
 use crate::observe::metrics::Calls;
 use crate::observe::reports::GapBox;
 use crate::observe::trace::Call;
@@ -81,24 +80,43 @@ impl Turn {
 /// The reason for which a call did not succeed.
 pub(crate) enum CallError {
     Undecodable(DecodeError),
-    Failed(HandlerError),
-    Panicked(String),
-    TimedOut,
+    Handler(HandlerFailure),
 }
 
 /// The result of a call. The error is boxed, so that the result of a successful call fits a register.
 type Called = Result<(), Box<CallError>>;
 
+impl From<HandlerFailure> for Box<CallError> {
+    fn from(cause: HandlerFailure) -> Self {
+        Self::new(CallError::Handler(cause))
+    }
+}
+
 impl CallError {
-    fn result(called: &Called) -> Option<CallResult> {
-        let Err(error) = called else {
-            return Some(CallResult::Ok);
-        };
-        match **error {
-            Self::Failed(_) => Some(CallResult::Failed),
-            Self::Panicked(_) => Some(CallResult::Panicked),
-            Self::TimedOut => Some(CallResult::TimedOut),
-            Self::Undecodable(_) => None,
+    /// Returns the failure of this handler at this event.
+    pub(crate) fn of(
+        self,
+        event: &str,
+        handler: &Arc<str>,
+        sender: Option<NodeId>,
+        sequence: Option<u64>,
+    ) -> Failure {
+        let (event, handler) = (event.to_owned(), Arc::clone(handler));
+        match self {
+            Self::Undecodable(source) => Failure::Payload {
+                event,
+                handler,
+                sender,
+                sequence,
+                source,
+            },
+            Self::Handler(cause) => Failure::Handler {
+                event,
+                handler,
+                sender,
+                sequence,
+                cause,
+            },
         }
     }
 }
@@ -185,7 +203,7 @@ where
             let payload = (self.decode)(&received)
                 .map_err(|error| Box::new(CallError::Undecodable(error)))?;
             let called = self.handler.get().handle(payload, context).await;
-            called.map_err(|error| Box::new(CallError::Failed(error)))
+            called.map_err(|error| HandlerFailure::Failed(error).into())
         };
         let (event, sender, sequence) =
             (context.event_name(), *context.sender(), context.sequence());
@@ -198,56 +216,22 @@ where
         );
         let ended = guarded(span.around(call), self.subscription.options.timeout).await;
         span.end(ended.is_ok());
-        if let Some(result) = CallError::result(&ended) {
-            self.calls.end(began, received.name(), result);
+        match ended.as_ref().map_err(|error| &**error) {
+            Ok(()) => self.calls.end(began, received.name(), None),
+            Err(CallError::Handler(cause)) => self.calls.end(began, received.name(), Some(cause)),
+            // Not a call.
+            Err(CallError::Undecodable(_)) => {}
         }
         let Err(stop) = ended else {
             received.ended(None);
             return true;
         };
         let was_called = !matches!(*stop, CallError::Undecodable(_));
-        let failure = self.failure(*stop, context);
+        let handler = &self.subscription.handler;
+        let failure = stop.of(&context.event, handler, context.sender, context.sequence);
         received.ended(Some(&failure));
         context.bus.reports().failure(failure);
         was_called
-    }
-
-    fn failure(&self, stop: CallError, context: &Context) -> Failure {
-        let (event, handler) = (
-            context.event.to_string(),
-            Arc::clone(&self.subscription.handler),
-        );
-        let (sender, sequence) = (context.sender, context.sequence);
-        let cause = match stop {
-            CallError::Undecodable(source) => {
-                return Failure::Payload {
-                    event,
-                    handler,
-                    sender,
-                    sequence,
-                    source,
-                };
-            }
-            stop => stop.into_cause(self.subscription.options.timeout),
-        };
-        Failure::Handler {
-            event,
-            handler,
-            sender,
-            sequence,
-            cause,
-        }
-    }
-}
-
-impl CallError {
-    fn into_cause(self, timeout: Duration) -> HandlerFailure {
-        match self {
-            Self::Undecodable(error) => HandlerFailure::Failed(error.into()),
-            Self::Failed(error) => HandlerFailure::Failed(error),
-            Self::Panicked(text) => HandlerFailure::Panicked(text),
-            Self::TimedOut => HandlerFailure::TimedOut(timeout),
-        }
     }
 }
 
@@ -266,18 +250,13 @@ pub(crate) async fn handle_gaps<Args, H: Handler<Gap, Args>>(
         context.sender = gap.sender;
         let call = async {
             let called = handler.get().handle(gap, &context).await;
-            called.map_err(|error| Box::new(CallError::Failed(error)))
+            called.map_err(|error| HandlerFailure::Failed(error).into())
         };
         let Err(stop) = guarded(call, timeout).await else {
             continue;
         };
-        context.bus.reports().failure(Failure::Handler {
-            event: context.event.to_string(),
-            handler: Arc::clone(&subscription.handler),
-            sender: context.sender,
-            sequence: None,
-            cause: stop.into_cause(timeout),
-        });
+        let failure = stop.of(&context.event, &subscription.handler, context.sender, None);
+        context.bus.reports().failure(failure);
     }
 }
 
@@ -360,8 +339,9 @@ async fn guarded(call: impl Future<Output = Called>, timeout: Duration) -> Calle
         Ok(ended) => ended,
         // The drop of a call may panic as well.
         Err(_) => caught(|| call.set(None))
-            .map_err(|text| Box::new(CallError::Panicked(text)))
-            .and(Err(Box::new(CallError::TimedOut))),
+            .map_err(HandlerFailure::Panicked)
+            .and(Err(HandlerFailure::TimedOut(timeout)))
+            .map_err(Box::from),
     }
 }
 
@@ -383,6 +363,6 @@ fn poll_guarded(
     polled.unwrap_or_else(|text| {
         // The drop of the rest may panic once more.
         let _ = caught(|| call.set(None));
-        Poll::Ready(Err(Box::new(CallError::Panicked(text))))
+        Poll::Ready(Err(HandlerFailure::Panicked(text).into()))
     })
 }

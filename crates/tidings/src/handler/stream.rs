@@ -10,9 +10,10 @@ use std::task::{self, Poll};
 use futures_util::Stream;
 
 use crate::bus::WeakBus;
-use crate::error::failure::{Failure, HandlerFailure};
+use crate::error::failure::HandlerFailure;
 use crate::handler::context::Context;
 use crate::handler::key::Decode;
+use crate::handler::runner::CallError;
 use crate::receive::batch::{Batch, Item};
 use crate::receive::subscription::SubscriptionSlot;
 use crate::task::panic::caught;
@@ -90,32 +91,16 @@ impl<P> EventStream<P> {
     /// Decodes the payload, or reports a failure.
     fn read(&self, batch: &Batch, item: &Item) -> Option<P> {
         let received = batch.received(item);
-        let decoded = caught(|| (self.decode)(&received));
-        let (event, handler) = (
-            received.name().to_string(),
-            Arc::clone(&self.subscription.handler),
-        );
-        let (sender, sequence) = (batch.from, item.number());
-        let failure = match decoded {
+        let error = match caught(|| (self.decode)(&received)) {
             Ok(Ok(payload)) => {
                 received.ended(None);
                 return Some(payload);
             }
-            Ok(Err(source)) => Failure::Payload {
-                event,
-                handler,
-                sender,
-                sequence,
-                source,
-            },
-            Err(text) => Failure::Handler {
-                event,
-                handler,
-                sender,
-                sequence,
-                cause: HandlerFailure::Panicked(text),
-            },
+            Ok(Err(source)) => Box::new(CallError::Undecodable(source)),
+            Err(text) => HandlerFailure::Panicked(text).into(),
         };
+        let handler = &self.subscription.handler;
+        let failure = error.of(received.name(), handler, batch.from, item.number());
         received.ended(Some(&failure));
         if let Some(bus) = self.bus.upgrade() {
             bus.reports().failure(failure);

@@ -9,8 +9,7 @@ use ::metrics::{
     Counter as Total, Gauge, Histogram, Unit, describe_counter, describe_gauge, describe_histogram,
 };
 
-use crate::error::failure::Failure;
-use crate::observe::call::CallResult;
+use crate::error::failure::{Failure, HandlerFailure};
 
 /// The label of a handler of all other events. No event can have this name.
 const ANY_OTHER: &str = "*";
@@ -32,50 +31,30 @@ impl Counter {
 
 /// Counters of failures by kind.
 #[derive(Debug)]
-pub(crate) struct Failures {
-    frame: Total,
-    event: Total,
-    payload: Total,
-    handler: Total,
-    send: Total,
-    shared: Total,
-    forged: Total,
-}
+pub(crate) struct Failures(HashMap<&'static str, Total>);
 
 impl Failures {
     pub(crate) fn new() -> Self {
         const NAME: &str = "tidings_failures_total";
         describe_counter!(NAME, Unit::Count, "failures, by their kind");
-        let of = |kind: &'static str| ::metrics::counter!(NAME, "kind" => kind);
-        Self {
-            frame: of("frame"),
-            event: of("event"),
-            payload: of("payload"),
-            handler: of("handler"),
-            send: of("send"),
-            shared: of("shared"),
-            forged: of("forged"),
-        }
+        let kinds = [
+            "frame", "event", "payload", "handler", "send", "shared", "forged",
+        ];
+        let counters = kinds.map(|kind| (kind, ::metrics::counter!(NAME, "kind" => kind)));
+        Self(counters.into())
     }
 
     pub(crate) fn add(&self, failure: &Failure) {
-        let kind = match failure {
-            Failure::Frame { .. } => &self.frame,
-            Failure::Event { .. } => &self.event,
-            Failure::Payload { .. } => &self.payload,
-            Failure::Handler { .. } => &self.handler,
-            Failure::Send { .. } => &self.send,
-            Failure::Shared { .. }
-            | Failure::Invalidation { .. }
-            | Failure::DropPanicked { .. } => &self.shared,
-            Failure::Forged { frames } => {
-                self.forged.increment(*frames);
-                return;
-            }
+        let (kind, count) = match failure {
+            Failure::Invalidation { .. } | Failure::DropPanicked { .. } => ("shared", 1),
+            Failure::Forged { frames } => ("forged", *frames),
             // The suppressed failures were counted when they occurred.
             Failure::Suppressed { .. } => return,
+            other => (other.kind(), 1),
         };
-        kind.increment(1);
+        if let Some(counter) = self.0.get(kind) {
+            counter.increment(count);
+        }
     }
 }
 
@@ -147,13 +126,11 @@ pub(crate) struct Frames {
 impl Frames {
     pub(crate) fn sent() -> Self {
         describe_counter!("tidings_frames_sent_total", Unit::Count, "frames sent");
-        describe_histogram!("tidings_frames_sent_bytes", Unit::Bytes, "their sizes");
-        describe_histogram!("tidings_frames_sent_events", Unit::Count, "their events");
-        Self {
-            frames: ::metrics::counter!("tidings_frames_sent_total"),
-            bytes: ::metrics::histogram!("tidings_frames_sent_bytes"),
-            events: ::metrics::histogram!("tidings_frames_sent_events"),
-        }
+        Self::new(
+            "tidings_frames_sent_total",
+            "tidings_frames_sent_bytes",
+            "tidings_frames_sent_events",
+        )
     }
 
     pub(crate) fn received() -> Self {
@@ -162,16 +139,20 @@ impl Frames {
             Unit::Count,
             "frames with events that were received"
         );
-        describe_histogram!("tidings_frames_received_bytes", Unit::Bytes, "their sizes");
-        describe_histogram!(
+        Self::new(
+            "tidings_frames_received_total",
+            "tidings_frames_received_bytes",
             "tidings_frames_received_events",
-            Unit::Count,
-            "their events"
-        );
+        )
+    }
+
+    fn new(frames: &'static str, bytes: &'static str, events: &'static str) -> Self {
+        describe_histogram!(bytes, Unit::Bytes, "their sizes");
+        describe_histogram!(events, Unit::Count, "their events");
         Self {
-            frames: ::metrics::counter!("tidings_frames_received_total"),
-            bytes: ::metrics::histogram!("tidings_frames_received_bytes"),
-            events: ::metrics::histogram!("tidings_frames_received_events"),
+            frames: ::metrics::counter!(frames),
+            bytes: ::metrics::histogram!(bytes),
+            events: ::metrics::histogram!(events),
         }
     }
 
@@ -220,15 +201,15 @@ impl Calls {
         Began(Instant::now())
     }
 
-    pub(crate) fn end(&self, began: Began, name: &str, result: CallResult) {
+    pub(crate) fn end(&self, began: Began, name: &str, failure: Option<&HandlerFailure>) {
         let Some(times) = self.by_name.get(name).or(self.others.as_ref()) else {
             return;
         };
-        let times = match result {
-            CallResult::Ok => &times.ok,
-            CallResult::Failed => &times.failed,
-            CallResult::Panicked => &times.panicked,
-            CallResult::TimedOut => &times.timed_out,
+        let times = match failure {
+            None => &times.ok,
+            Some(HandlerFailure::Failed(_)) => &times.failed,
+            Some(HandlerFailure::Panicked(_)) => &times.panicked,
+            Some(HandlerFailure::TimedOut(_)) => &times.timed_out,
         };
         times.record(began.0.elapsed());
     }

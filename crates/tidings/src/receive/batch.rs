@@ -158,7 +158,7 @@ impl Batch {
 
 /// An event before it is decoded for a handler.
 #[derive(Clone, Copy, Debug)]
-pub struct ReceivedEvent<'a> {
+pub(crate) struct ReceivedEvent<'a> {
     batch: &'a Batch,
     item: &'a Item,
 }

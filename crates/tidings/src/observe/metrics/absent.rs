@@ -4,8 +4,7 @@
     reason = "whoever calls this need not know that nobody counts"
 )]
 
-use crate::error::failure::Failure;
-use crate::observe::call::CallResult;
+use crate::error::failure::{Failure, HandlerFailure};
 
 #[derive(Debug)]
 pub(crate) struct Counter;
@@ -88,5 +87,5 @@ impl Calls {
     }
 
     #[inline]
-    pub(crate) fn end(&self, _began: Began, _name: &str, _result: CallResult) {}
+    pub(crate) fn end(&self, _began: Began, _name: &str, _failure: Option<&HandlerFailure>) {}
 }
