@@ -119,11 +119,11 @@ async fn reload_all() -> Result<ExitCode, Problem> {
     while let Some(answer) = answers.next().await {
         match answer.value {
             Ok(Reloaded { workers, took, .. }) => {
-                println!("{}: {workers} new workers after {took:.1?}", answer.from);
+                println!("{}: {workers} new workers after {took:.1?}", answer.responder);
             }
             // Not a host, such as this process.
             Err(ResponseError::NoHandler) => {}
-            Err(error) => println!("{}: {}", answer.from, report(&error)),
+            Err(error) => println!("{}: {}", answer.responder, report(&error)),
         }
     }
     let summary = answers.summary().await;

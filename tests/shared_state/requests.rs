@@ -79,9 +79,12 @@ async fn ask(node: &Node, within: Duration) -> tidings::Responses<u32> {
 async fn all_of(node: &Node, within: Duration) -> (Vec<(String, Result<u32, String>)>, Summary) {
     let mut answers = ask(node, within).await;
     let mut all = Vec::new();
-    while let Some(Response { from, value, .. }) = answers.next().await {
+    while let Some(Response {
+        responder, value, ..
+    }) = answers.next().await
+    {
         let value = value.map_err(|error| tidings::report(&error).to_string());
-        all.push((from.to_string(), value));
+        all.push((responder.to_string(), value));
     }
     all.sort();
     (all, answers.summary().await)
@@ -236,7 +239,10 @@ pub(crate) async fn a_member_that_joined_late_responds_and_is_told_apart(place: 
 
     let mut answers = ask(&a, LONG).await;
     let answer = answers.next().await.unwrap();
-    assert_eq!((answer.from.node, answer.from.name), (b.id(), None));
+    assert_eq!(
+        (answer.responder.node, answer.responder.name),
+        (b.id(), None)
+    );
     assert_eq!(answer.value.unwrap(), 2);
     gate.add_permits(1);
     let summary = answers.summary().await;

@@ -32,7 +32,7 @@ pub(crate) async fn the_addressed_member_alone_responds(place: Place) {
         .timeout(LONG);
     let response = request.await.unwrap();
 
-    assert_eq!(response.from.node, b.id());
+    assert_eq!(response.responder.node, b.id());
     assert_eq!(response.value.unwrap(), 2);
     assert!(requests_of_a.all().is_empty());
 }
@@ -47,7 +47,7 @@ pub(crate) async fn a_member_with_the_role_responds(place: Place) {
             .request_role::<u32, _, _>("stock", "stock", "apples")
             .timeout(LONG);
         let response = request.await.unwrap();
-        assert!([b.id(), c.id()].contains(&response.from.node));
+        assert!([b.id(), c.id()].contains(&response.responder.node));
         assert_eq!(response.value.unwrap(), 2);
     }
     assert!(requests_of_a.all().is_empty());

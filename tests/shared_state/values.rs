@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tidings::{Format, Shared, SharedError, SharedOptions, Snapshot, StoreError};
 use tidings_testkit::{Node, wait_for};

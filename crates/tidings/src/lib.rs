@@ -106,6 +106,7 @@ pub use shared::options::{SharedOptions, WhenLost};
 pub use shared::snapshot::{Freshness, Snapshot};
 pub use shared::value::Shared;
 pub use shared::watch::SharedWatch;
+pub use task::watch::Watch;
 pub use tidings_codec as codec;
 pub use tidings_codec::{Format, NodeId};
 pub use transport::credentials::Credentials;

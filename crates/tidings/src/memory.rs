@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
+use crate::task::mutex::Mutex;
 
 /// Publishes a frame as a foreign program would, byte for byte, as `PUBLISH` does on Redis: for tests
 /// of foreign or hostile frames. Returns the number of buses that got it.
@@ -64,7 +65,7 @@ impl Place {
         static PLACES: OnceLock<Mutex<Places>> = OnceLock::new();
         let at = (name.to_owned(), channel.to_owned());
         let places = PLACES.get_or_init(Mutex::default);
-        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = places.lock();
         if let Some(place) = places.get(&at).and_then(Weak::upgrade) {
             return place;
         }
@@ -86,11 +87,11 @@ impl Place {
 
     /// Subscribes an inbox.
     pub(crate) fn enter(&self, inbox: &Arc<Inbox>) {
-        self.lock().push(Arc::downgrade(inbox));
+        self.inboxes.lock().push(Arc::downgrade(inbox));
     }
 
     fn inboxes(&self) -> Vec<Arc<Inbox>> {
-        let mut inboxes = self.lock();
+        let mut inboxes = self.inboxes.lock();
         inboxes.retain(|inbox| inbox.strong_count() > 0);
         inboxes.iter().filter_map(Weak::upgrade).collect()
     }
@@ -99,10 +100,6 @@ impl Place {
     #[cfg(test)]
     pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Inbox>>> {
-        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the shared state, which lives as long as the place.
@@ -157,7 +154,7 @@ impl Inbox {
     /// Adds a frame, or disconnects the bus if there is no room.
     fn put_now(&self, frame: Bytes) {
         let has_room = self.has_room(frame.len());
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if has_room && !state.is_disconnected {
             state.bytes += frame.len();
             state.frames.push_back(frame);
@@ -175,7 +172,7 @@ impl Inbox {
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.is_disconnected || state.bytes + bytes <= INBOX
     }
 
@@ -186,7 +183,7 @@ impl Inbox {
         reader: &Waker,
     ) -> Poll<Result<(), ConnectError>> {
         self.reader.register(reader);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.is_disconnected {
             return Poll::Ready(Err(ConnectError::Lost));
         }
@@ -197,9 +194,5 @@ impl Inbox {
         state.bytes = 0;
         self.room.notify_one();
         Poll::Ready(Ok(()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ServerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -53,7 +53,7 @@ impl Counter {
     /// When the sum exceeds an `i64`, the key holds something else, or Redis is unreachable, rejects the
     /// command or does not answer.
     pub async fn add(&self, n: i64) -> Result<i64, CounterError> {
-        self.ask(|keys| keys.add(&self.key, n)).await
+        self.request(|keys| keys.add(&self.key, n)).await
     }
 
     /// Returns the current value.
@@ -62,7 +62,7 @@ impl Counter {
     ///
     /// As [`add`](Self::add).
     pub async fn get(&self) -> Result<i64, CounterError> {
-        self.ask(|keys| keys.count(&self.key)).await
+        self.request(|keys| keys.count(&self.key)).await
     }
 
     /// Sets the counter to 0 and returns its previous value, in one step: no count is lost.
@@ -71,14 +71,14 @@ impl Counter {
     ///
     /// As [`add`](Self::add).
     pub async fn reset(&self) -> Result<i64, CounterError> {
-        self.ask(|keys| keys.reset(&self.key)).await
+        self.request(|keys| keys.reset(&self.key)).await
     }
 
-    async fn ask(
+    async fn request(
         &self,
-        question: impl FnOnce(&dyn Keyspace) -> Answer<i64>,
+        operation: impl FnOnce(&dyn Keyspace) -> Answer<i64>,
     ) -> Result<i64, CounterError> {
-        let answer = self.keyspace.ask(question).await;
+        let answer = self.keyspace.request(operation).await;
         answer.map_err(|undone| self.error(undone))
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::bus::Bus;
 use crate::bus::shutdown::shut_down;
 use crate::error::shutdown::ShutdownError;
-use crate::observe::health::{Connection, Health, HealthWatch};
+use crate::observe::health::{Health, HealthWatch};
 use crate::task::FOREVER;
 
 impl Bus {
@@ -57,10 +57,7 @@ impl Bus {
     /// Returns whether the bus receives events, for the readiness probe of a service: `false` from
     /// the detection of a lost connection until Redis has confirmed the subscription again.
     pub fn is_ready(&self) -> bool {
-        matches!(
-            *self.inner.health.connection.borrow(),
-            Connection::Up { .. }
-        )
+        self.inner.is_connected()
     }
 
     /// Shuts the bus down within `deadline`: receives the events that it has sent itself, stops
@@ -83,7 +80,7 @@ impl Bus {
     /// When the deadline has passed: the error counts the events that were not handled or not sent.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
         let ending = {
-            let mut ending = self.inner.lock_ending();
+            let mut ending = self.inner.ending.lock();
             let begin = || {
                 shut_down(
                     Arc::clone(&self.inner),

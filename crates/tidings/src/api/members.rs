@@ -38,7 +38,7 @@ impl Bus {
         let listed = self
             .inner
             .keyspace
-            .ask(|keys| keys.list(&members.keys))
+            .request(|keys| keys.list(&members.keys))
             .await?;
         let mut list = profile::read_all(&listed);
         list.sort_by_key(|member| (member.started, member.id));

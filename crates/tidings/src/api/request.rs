@@ -1,13 +1,13 @@
 //! Requests to one member or to all, and acknowledged sends.
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tidings_codec::{NodeId, To};
 
 use crate::Bus;
-use crate::api::request_builder::{Receiver, Request, Response, Responses, SingleRequest};
+use crate::api::request_builder::{
+    Receiver, Request, RequestParts, Response, Responses, SingleRequest,
+};
 use crate::api::send::check_headers;
 use crate::error::request::RequestError;
 use crate::error::send::SendError;
@@ -35,7 +35,7 @@ impl Bus {
     ///     Ok::<_, HandlerError>(fruit.len())
     /// })?;
     /// let response = bus.request::<usize, _, _>(bus.id(), "stock.count", "apples").await?;
-    /// println!("{} has {}", response.from, response.value?);
+    /// println!("{} has {}", response.responder, response.value?);
     /// # Ok(()) }
     /// ```
     ///
@@ -45,17 +45,12 @@ impl Bus {
     /// [`timeout`](SingleRequest::timeout); and when 1,024 requests of this bus are open. A node whose
     /// handler failed, or that has none, does respond: with an error in
     /// [`Response::value`].
-    pub fn request<'a, A, K, T>(
+    pub fn request<'a, A: DeserializeOwned, K: SendKey<T>, T: ?Sized + Sync>(
         &'a self,
         node: NodeId,
         event: K,
         data: &'a T,
-    ) -> SingleRequest<'a, A, K, T>
-    where
-        A: DeserializeOwned,
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> SingleRequest<'a, A, K, T> {
         SingleRequest::new(self, Receiver::Node(node), event, data)
     }
 
@@ -77,17 +72,12 @@ impl Bus {
     ///
     /// As [`request`](Self::request); when no member has the role, nor joins with it within half a
     /// second; and when the members are unknown.
-    pub fn request_role<'a, A, K, T>(
+    pub fn request_role<'a, A: DeserializeOwned, K: SendKey<T>, T: ?Sized + Sync>(
         &'a self,
         role: &'a str,
         event: K,
         data: &'a T,
-    ) -> SingleRequest<'a, A, K, T>
-    where
-        A: DeserializeOwned,
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> SingleRequest<'a, A, K, T> {
         SingleRequest::new(self, Receiver::Role(role), event, data)
     }
 
@@ -97,7 +87,8 @@ impl Bus {
     ///
     /// If a process has several handlers for the event, all of them must succeed, and the first value
     /// that is not null is the response. A process without a handler responds with that fact, which
-    /// can take 160 ms if it has no handlers at all.
+    /// can take 160 ms if it has no handlers at all. [`timeout`](Request::timeout) sets the time to
+    /// wait.
     ///
     /// ```
     /// use tidings::prelude::*;
@@ -110,22 +101,11 @@ impl Bus {
     /// let mut responses = bus.request_all::<usize, _, _>("stock.count", "apples").await?;
     /// while let Some(response) = responses.next().await {
     ///     match response.value {
-    ///         Ok(count) => println!("{} has {count}", response.from),
-    ///         Err(error) => println!("{} has no response: {error}", response.from),
+    ///         Ok(count) => println!("{} has {count}", response.responder),
+    ///         Err(error) => println!("{} has no response: {error}", response.responder),
     ///     }
     /// }
     /// println!("{}", responses.summary().await);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// [`timeout`](Request::timeout) sets the time to wait:
-    ///
-    /// ```
-    /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
-    /// # let bus = Bus::builder("memory:request-timeout-docs").start().await?;
-    /// let request = bus.request_all::<usize, _, _>("stock.count", "apples");
-    /// let responses = request.timeout(std::time::Duration::from_millis(200)).await?;
     /// # Ok(()) }
     /// ```
     ///
@@ -134,116 +114,70 @@ impl Bus {
     /// When the event was not sent, or may not have been; when the members are unknown, because Redis
     /// does not respond or the ACL does not allow the list; and when 1,024 requests of this bus are
     /// open.
-    pub fn request_all<'a, A, K, T>(&'a self, event: K, data: &'a T) -> Request<'a, A, K, T>
-    where
-        A: DeserializeOwned,
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    pub fn request_all<'a, A: DeserializeOwned, K: SendKey<T>, T: ?Sized + Sync>(
+        &'a self,
+        event: K,
+        data: &'a T,
+    ) -> Request<'a, A, K, T> {
         Request::new(self, event, data)
     }
 }
 
-impl Bus {
-    /// Sends a request to all members.
-    pub(crate) async fn responses<A, K, T>(
-        &self,
-        event: K,
-        data: &T,
-        headers: Vec<(&str, &str)>,
-        timeout: Duration,
-    ) -> Result<Responses<A>, RequestError>
-    where
-        A: DeserializeOwned,
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
-        let open = self.ask(event, data, To::All, headers, timeout);
-        open.await.map(Responses::new)
+impl<K: SendKey<T>, T: ?Sized + Sync> RequestParts<'_, K, T> {
+    /// Sends the event as a request.
+    pub(crate) async fn open(self, to: To) -> Result<OpenResponses, RequestError> {
+        let inner = &self.bus.inner;
+        if *inner.stage.borrow() >= Stage::Leaving {
+            return Err(SendError::Closed.into());
+        }
+        let name = self.event.name(self.data);
+        check_headers(name, &self.headers)?;
+        let unwritten = || inner.outgoing.unwritten(name, 1);
+        if let To::Node(node) = to {
+            unwritten().wait(self.bus.reach(node, name)).await?;
+        }
+        // Before the members are counted: one that leaves afterwards is recorded as having left.
+        let departures = self.bus.departed();
+        let expected = unwritten().wait(self.bus.expected_of(to)).await?;
+        let listen = |name, listener| inner.dispatcher.listen(name, listener);
+        let request = inner.requests.open(listen, expected.len());
+        let request = request.ok_or(RequestError::TooMany { limit: OPEN })?;
+        let id = request.id.to_string();
+        let (mut meta, timeout) = (self.headers, self.timeout);
+        meta.push((REQUEST_ID, &id));
+        let address = Address { to, meta: &meta };
+        self.bus.send(self.event, self.data, address).await?;
+        Ok(OpenResponses::new(request, expected, departures, timeout))
     }
 
-    /// Sends a request to one member, and waits for its response.
-    pub(crate) async fn response<A, K, T>(
-        &self,
+    /// Sends the request to one member, and waits for its response.
+    pub(crate) async fn response<A: DeserializeOwned>(
+        self,
         to: Receiver<'_>,
-        event: K,
-        data: &T,
-        headers: Vec<(&str, &str)>,
-        timeout: Duration,
-    ) -> Result<Response<A>, RequestError>
-    where
-        A: DeserializeOwned,
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Result<Response<A>, RequestError> {
+        let (event, data) = (self.event, self.data);
         let name = event.name(data);
         let node = match to {
             Receiver::Node(node) => node,
             Receiver::Role(role) => {
-                let nodes = self.nodes_with_role(role, name).await?;
+                let nodes = self.bus.nodes_with_role(role, name).await?;
                 nodes[fastrand::usize(..nodes.len())]
             }
         };
-        let open = self.ask(event, data, To::Node(node), headers, timeout);
-        Responses::new(open.await?).of(node, name).await
+        let open = self.open(To::Node(node)).await?;
+        Responses::new(open).of(node, name).await
     }
 
-    /// Sends an event as a request.
-    async fn ask<K, T>(
-        &self,
-        event: K,
-        data: &T,
-        to: To,
-        headers: Vec<(&str, &str)>,
-        timeout: Duration,
-    ) -> Result<OpenResponses, RequestError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
-        if *self.inner.stage.borrow() >= Stage::Leaving {
-            return Err(SendError::Closed.into());
-        }
-        let name = event.name(data);
-        check_headers(name, &headers)?;
-        let unwritten = || self.inner.outgoing.unwritten(name, 1);
-        if let To::Node(node) = to {
-            unwritten().wait(self.reach(node, name)).await?;
-        }
-        // Before the members are counted: one that leaves afterwards is recorded as having left.
-        let departures = self.departed();
-        let expected = unwritten().wait(self.expected_of(to)).await?;
-        let dispatcher = &self.inner.dispatcher;
-        let listen = |name, listener| dispatcher.listen(name, listener);
-        let ask = self.inner.requests.open(listen, expected.len());
-        let ask = ask.ok_or(RequestError::TooMany { limit: OPEN })?;
-        let id = ask.id.to_string();
-        let mut meta = headers;
-        meta.push((REQUEST_ID, &id));
-        self.send(event, data, Address { to, meta: &meta }).await?;
-        Ok(OpenResponses::new(ask, expected, departures, timeout))
+    /// Sends the request, and waits for all of its responses.
+    pub(crate) async fn acknowledged(self, to: To) -> Result<Summary, RequestError> {
+        let bus = self.bus;
+        let replies = bus.in_runtime(self.open(to)).await?;
+        let handled = |received| handled(received).map(drop);
+        Ok(replies.summary(handled).await)
     }
+}
 
-    /// Sends a request, and waits for all of its responses.
-    pub(crate) async fn acknowledged<K, T>(
-        &self,
-        event: K,
-        data: &T,
-        to: To,
-        headers: Vec<(&str, &str)>,
-        timeout: Duration,
-    ) -> Result<Summary, RequestError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
-        let asking = self.ask(event, data, to, headers, timeout);
-        let replies = self.in_runtime(asking).await?;
-        Ok(replies
-            .summary(|received| handled(received).map(drop))
-            .await)
-    }
-
+impl Bus {
     /// Returns a stream of the members that leave from now on.
     fn departed(&self) -> Departures {
         let left = async |change| match change {

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
+use futures_util::{Stream, TryFutureExt};
 use serde::de::DeserializeOwned;
-use tidings_codec::{NodeId, Payload};
+use tidings_codec::{NodeId, Payload, To};
 
 use crate::Bus;
 use crate::error::request::{RequestError, ResponseError};
@@ -37,7 +37,7 @@ pub struct Responses<A> {
 #[non_exhaustive]
 pub struct Response<A> {
     /// The member.
-    pub from: Responder,
+    pub responder: Responder,
     /// The value that its handler returned, or why there is none.
     pub value: Result<A, ResponseError>,
 }
@@ -68,7 +68,7 @@ impl<A: DeserializeOwned> Responses<A> {
         event: &str,
     ) -> Result<Response<A>, RequestError> {
         while let Some(response) = self.next().await {
-            if response.from.node == node {
+            if response.responder.node == node {
                 return Ok(response);
             }
         }
@@ -87,7 +87,7 @@ impl<A: DeserializeOwned> Responses<A> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Response<A>>> {
         let polled = self.replies.poll_next(cx, decode);
-        polled.map(|next| next.map(|(from, value)| Response { from, value }))
+        polled.map(|next| next.map(|(responder, value)| Response { responder, value }))
     }
 }
 
@@ -113,14 +113,18 @@ impl<A> fmt::Debug for Responses<A> {
 
 /// A request to all members that is sent when this is awaited. [`Bus::request_all`] returns it.
 #[must_use = "nothing is sent before it is awaited"]
-pub struct Request<'a, A, K, T: ?Sized>(Parts<'a, A, K, T>);
+pub struct Request<'a, A, K, T: ?Sized> {
+    parts: RequestParts<'a, K, T>,
+    response: PhantomData<fn() -> A>,
+}
 
 /// A request to one member that is sent when this is awaited. [`Bus::request`] and
 /// [`Bus::request_role`] return it.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct SingleRequest<'a, A, K, T: ?Sized> {
-    parts: Parts<'a, A, K, T>,
+    parts: RequestParts<'a, K, T>,
     to: Receiver<'a>,
+    response: PhantomData<fn() -> A>,
 }
 
 /// The member that a request is for.
@@ -131,51 +135,56 @@ pub(crate) enum Receiver<'a> {
     Role(&'a str),
 }
 
-struct Parts<'a, A, K, T: ?Sized> {
-    bus: &'a Bus,
-    event: K,
-    data: &'a T,
-    headers: Vec<(&'a str, &'a str)>,
-    timeout: Duration,
-    response: PhantomData<fn() -> A>,
+/// The event of a request, and the time to wait for responses.
+pub(crate) struct RequestParts<'a, K, T: ?Sized> {
+    pub(crate) bus: &'a Bus,
+    pub(crate) event: K,
+    pub(crate) data: &'a T,
+    pub(crate) headers: Vec<(&'a str, &'a str)>,
+    pub(crate) timeout: Duration,
 }
 
-impl<'a, A, K, T: ?Sized> Parts<'a, A, K, T> {
-    fn new(bus: &'a Bus, event: K, data: &'a T) -> Self {
+impl<'a, K, T: ?Sized> RequestParts<'a, K, T> {
+    pub(crate) fn new(bus: &'a Bus, event: K, data: &'a T) -> Self {
         Self {
             bus,
             event,
             data,
             headers: Vec::new(),
             timeout: TIMEOUT,
-            response: PhantomData,
         }
     }
 }
 
 impl<'a, A, K, T: ?Sized> Request<'a, A, K, T> {
     pub(crate) fn new(bus: &'a Bus, event: K, data: &'a T) -> Self {
-        Self(Parts::new(bus, event, data))
+        Self {
+            parts: RequestParts::new(bus, event, data),
+            response: PhantomData,
+        }
     }
 
     /// Sets the time to wait for responses, counted from when Redis accepted the event. The default
     /// is 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.timeout = timeout;
+        self.parts.timeout = timeout;
         self
     }
 
     /// Adds a header, as [`Sending::header`](crate::Sending::header).
     pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
-        self.0.headers.push((name, value));
+        self.parts.headers.push((name, value));
         self
     }
 }
 
 impl<'a, A, K, T: ?Sized> SingleRequest<'a, A, K, T> {
     pub(crate) fn new(bus: &'a Bus, to: Receiver<'a>, event: K, data: &'a T) -> Self {
-        let parts = Parts::new(bus, event, data);
-        Self { parts, to }
+        Self {
+            parts: RequestParts::new(bus, event, data),
+            to,
+            response: PhantomData,
+        }
     }
 
     /// Sets the time to wait for the response, counted from when Redis accepted the event. The
@@ -202,15 +211,8 @@ where
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Parts {
-            bus,
-            event,
-            data,
-            headers,
-            timeout,
-            response: _,
-        } = self.0;
-        Box::pin(bus.in_runtime(bus.responses(event, data, headers, timeout)))
+        let opening = self.parts.bus.in_runtime(self.parts.open(To::All));
+        Box::pin(opening.map_ok(Responses::new))
     }
 }
 
@@ -224,22 +226,15 @@ where
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Parts {
-            bus,
-            event,
-            data,
-            headers,
-            timeout,
-            response: _,
-        } = self.parts;
-        Box::pin(bus.in_runtime(bus.response(self.to, event, data, headers, timeout)))
+        let bus = self.parts.bus;
+        Box::pin(bus.in_runtime(self.parts.response(self.to)))
     }
 }
 
 impl<A, K, T: ?Sized> fmt::Debug for Request<'_, A, K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("timeout", &self.0.timeout)
+            .field("timeout", &self.parts.timeout)
             .finish_non_exhaustive()
     }
 }

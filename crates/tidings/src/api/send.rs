@@ -7,9 +7,8 @@ use tidings_codec::{Encoder, NodeId, To};
 use crate::Bus;
 use crate::api::sending::{Receipt, Sending};
 use crate::error::send::{FlushError, SendError};
-use crate::event::EventKey;
-use crate::event::header;
 use crate::event::name::is_control_event;
+use crate::event::{EventKey, header};
 use crate::handler::key::SendKey;
 use crate::observe::trace::{Carried, sending};
 use crate::send::frame::{FrameResult, Outcome, Slot};
@@ -43,15 +42,11 @@ impl Bus {
     ///
     /// When the event cannot be encoded, or Redis did not confirm it: [`SendError::Unknown`] if it
     /// may have been published.
-    pub fn send_to_all<'a, K, T>(
+    pub fn send_to_all<'a, K: SendKey<T>, T: ?Sized + Sync>(
         &'a self,
         event: K,
         data: &'a T,
-    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>> {
         self.sending(event, data, To::All)
     }
 
@@ -73,15 +68,11 @@ impl Bus {
     /// # Errors
     ///
     /// As [`send_to_all`](Self::send_to_all).
-    pub fn send_to_others<'a, K, T>(
+    pub fn send_to_others<'a, K: SendKey<T>, T: ?Sized + Sync>(
         &'a self,
         event: K,
         data: &'a T,
-    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>> {
         self.sending(event, data, To::Others)
     }
 
@@ -96,16 +87,12 @@ impl Bus {
     /// As [`send_to_all`](Self::send_to_all), and when no [member](Self::members) has this id, nor
     /// joins with it within half a second. A bus with
     /// [`membership(false)`](crate::BusBuilder::membership) cannot be found.
-    pub fn send_to<'a, K, T>(
+    pub fn send_to<'a, K: SendKey<T>, T: ?Sized + Sync>(
         &'a self,
         node: NodeId,
         event: K,
         data: &'a T,
-    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>> {
         let to = To::Node(node);
         Sending::new(self, event, data, to, self.send_with(event, data, to, &[]))
     }
@@ -132,11 +119,11 @@ impl Bus {
     /// When the event cannot be encoded, the bus is shut down, there is no room for 30 s
     /// ([`send_timeout`](crate::BusBuilder::send_timeout)), or a
     /// [`volatile`](crate::BusBuilder::volatile) bus is disconnected from Redis.
-    pub async fn feed<K, T>(&self, event: K, data: &T) -> Result<(), SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    pub async fn feed<K: SendKey<T>, T: ?Sized + Sync>(
+        &self,
+        event: K,
+        data: &T,
+    ) -> Result<(), SendError> {
         let slot = self.append(&event, data, To::All.into(), Wait::Fed).await?;
         if slot.has_closed {
             // A frame is full: on a runtime of one thread, its sender must get to run.
@@ -168,11 +155,11 @@ impl Bus {
     ///
     /// When there is no room: [`SendError::NotSent`] with
     /// [`SendFailure::QueueFull`](crate::SendFailure::QueueFull); otherwise as [`feed`](Self::feed).
-    pub fn try_feed<K, T>(&self, event: K, data: &T) -> Result<(), SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    pub fn try_feed<K: SendKey<T>, T: ?Sized + Sync>(
+        &self,
+        event: K,
+        data: &T,
+    ) -> Result<(), SendError> {
         let name = event.name(data);
         check_name(name)?;
         let carried = &Carried::current();
@@ -199,31 +186,23 @@ impl Bus {
 }
 
 impl Bus {
-    fn sending<'a, K, T>(
+    fn sending<'a, K: SendKey<T>, T: ?Sized + Sync>(
         &'a self,
         event: K,
         data: &'a T,
         to: To,
-    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Sending<'a, K, T, impl Future<Output = Result<Receipt, SendError>>> {
         Sending::new(self, event, data, to, self.send(event, data, to.into()))
     }
 
     /// Sends an event with headers, once its receiver is known to be there.
-    pub(crate) async fn send_with<K, T>(
+    pub(crate) async fn send_with<K: SendKey<T>, T: ?Sized + Sync>(
         &self,
         event: K,
         data: &T,
         to: To,
         headers: &[(&str, &str)],
-    ) -> Result<Receipt, SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Result<Receipt, SendError> {
         let name = event.name(data);
         check_headers(name, headers)?;
         if let To::Node(node) = to {
@@ -234,16 +213,12 @@ impl Bus {
         self.send(event, data, Address { to, meta }).await
     }
 
-    pub(crate) async fn send<K, T>(
+    pub(crate) async fn send<K: SendKey<T>, T: ?Sized + Sync>(
         &self,
         event: K,
         data: &T,
         address: Address<'_>,
-    ) -> Result<Receipt, SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Result<Receipt, SendError> {
         let name = event.name(data);
         let awaiting = async {
             let awaited = self.hand_over(&event, data, address).await?;
@@ -253,16 +228,12 @@ impl Bus {
     }
 
     /// Puts an event into the send buffer; the caller waits for its result.
-    pub(crate) async fn hand_over<K, T>(
+    pub(crate) async fn hand_over<K: SendKey<T>, T: ?Sized + Sync>(
         &self,
         event: &K,
         data: &T,
         address: Address<'_>,
-    ) -> Result<Awaited, SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Result<Awaited, SendError> {
         let slot = self.append(event, data, address, Wait::Awaited).await?;
         Ok(Awaited {
             pending: slot.awaited.expect("an awaited event has a result"),
@@ -271,17 +242,13 @@ impl Bus {
         })
     }
 
-    async fn append<K, T>(
+    async fn append<K: SendKey<T>, T: ?Sized + Sync>(
         &self,
         event: &K,
         data: &T,
         address: Address<'_>,
         wait: Wait,
-    ) -> Result<Slot, SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Result<Slot, SendError> {
         let manner = self.manner(wait);
         let name = event.name(data);
         check_name(name)?;

@@ -47,16 +47,12 @@ impl Bus {
     /// As [`send_to_all`](Self::send_to_all); when no member has the role, nor joins with it within
     /// half a second; and when the members are unknown. Events before the one that failed are sent as
     /// [fed](Self::feed) ones.
-    pub async fn send_to_role<K, T>(
+    pub async fn send_to_role<K: SendKey<T>, T: ?Sized + Sync>(
         &self,
         role: &str,
         event: K,
         data: &T,
-    ) -> Result<Receipt, SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Result<Receipt, SendError> {
         let nodes = self.nodes_with_role(role, event.name(data)).await?;
         sending(event.name(data), self.send_to_each(&nodes, &event, data)).await
     }
@@ -106,7 +102,7 @@ impl Bus {
         let keys = &inner.members.keys;
         let asking = inner
             .keyspace
-            .ask(|keyspace| keyspace.describe(keys, &[node]));
+            .request(|keyspace| keyspace.describe(keys, &[node]));
         if asking.await.ok()?.first()?.is_some() {
             // The view knows it from the next time on.
             self.view();
@@ -159,16 +155,12 @@ impl Bus {
         view.find(patience, find).await
     }
 
-    async fn send_to_each<K, T>(
+    async fn send_to_each<K: SendKey<T>, T: ?Sized + Sync>(
         &self,
         nodes: &[NodeId],
         event: &K,
         data: &T,
-    ) -> Result<Receipt, SendError>
-    where
-        K: SendKey<T>,
-        T: ?Sized + Sync,
-    {
+    ) -> Result<Receipt, SendError> {
         let mut awaited = Vec::with_capacity(nodes.len());
         for (node, left) in nodes.iter().zip((0..nodes.len()).rev()) {
             let others = self.inner.outgoing.unwritten(event.name(data), left);

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use tidings_codec::To;
 
 use crate::Bus;
+use crate::api::request_builder::RequestParts;
 use crate::error::request::RequestError;
 use crate::error::send::SendError;
 use crate::handler::key::SendKey;
@@ -56,11 +57,7 @@ impl<'a, K, T: ?Sized, F> Sending<'a, K, T, F> {
     }
 }
 
-impl<'a, K, T, F> Sending<'a, K, T, F>
-where
-    K: SendKey<T>,
-    T: ?Sized + Sync,
-{
+impl<'a, K: SendKey<T>, T: ?Sized + Sync, F> Sending<'a, K, T, F> {
     /// Adds a header: a text that handlers read with [`Context::header`](crate::Context::header),
     /// without a place in the payload.
     ///
@@ -82,20 +79,7 @@ where
     /// # Ok(()) }
     /// ```
     pub fn header(self, name: &'a str, value: &'a str) -> SendingWithHeaders<'a, K, T> {
-        let Self {
-            bus,
-            event,
-            data,
-            to,
-            sending: _,
-        } = self;
-        SendingWithHeaders {
-            bus,
-            event,
-            data,
-            to,
-            headers: vec![(name, value)],
-        }
+        self.without_headers().header(name, value)
     }
 
     /// Sends the event and waits until every member that it is for has handled it, or until
@@ -113,7 +97,10 @@ where
     /// bus.on("cache.clear", |key: String| async move { println!("drop {key}") })?;
     /// let sending = bus.send_to_all("cache.clear", "user:7");
     /// let summary = sending.acknowledged(Duration::from_secs(2)).await?;
-    /// println!("{summary}");                        // such as `3 handled`
+    /// if !summary.is_complete() {
+    ///     // Such as `3 handled, 1 failed: api-2 (no such user), 1 did not respond within 2s: job-1`.
+    ///     eprintln!("{summary}");
+    /// }
     /// # Ok(()) }
     /// ```
     ///
@@ -126,22 +113,21 @@ where
         self,
         timeout: Duration,
     ) -> impl Future<Output = Result<Summary, RequestError>> + Send + use<'a, K, T, F> {
-        let Self {
-            bus,
-            event,
-            data,
-            to,
-            sending: _,
-        } = self;
-        bus.acknowledged(event, data, to, Vec::new(), timeout)
+        self.without_headers().acknowledged(timeout)
+    }
+
+    fn without_headers(self) -> SendingWithHeaders<'a, K, T> {
+        SendingWithHeaders {
+            bus: self.bus,
+            event: self.event,
+            data: self.data,
+            to: self.to,
+            headers: Vec::new(),
+        }
     }
 }
 
-impl<K, T, F> Future for Sending<'_, K, T, F>
-where
-    T: ?Sized,
-    F: Future<Output = Result<Receipt, SendError>>,
-{
+impl<K, T: ?Sized, F: Future<Output = Result<Receipt, SendError>>> Future for Sending<'_, K, T, F> {
     type Output = F::Output;
 
     #[inline]
@@ -168,11 +154,7 @@ pub struct SendingWithHeaders<'a, K, T: ?Sized> {
     headers: Vec<(&'a str, &'a str)>,
 }
 
-impl<'a, K, T> SendingWithHeaders<'a, K, T>
-where
-    K: SendKey<T>,
-    T: ?Sized + Sync,
-{
+impl<'a, K: SendKey<T>, T: ?Sized + Sync> SendingWithHeaders<'a, K, T> {
     /// Adds one more header, as [`Sending::header`].
     pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
@@ -188,34 +170,22 @@ where
         self,
         timeout: Duration,
     ) -> impl Future<Output = Result<Summary, RequestError>> + Send + use<'a, K, T> {
-        let Self {
-            bus,
-            event,
-            data,
-            to,
-            headers,
-        } = self;
-        bus.acknowledged(event, data, to, headers, timeout)
+        let mut request = RequestParts::new(self.bus, self.event, self.data);
+        (request.headers, request.timeout) = (self.headers, timeout);
+        request.acknowledged(self.to)
     }
 }
 
-impl<'a, K, T> IntoFuture for SendingWithHeaders<'a, K, T>
-where
-    K: SendKey<T> + 'a,
-    T: ?Sized + Sync,
-{
+impl<'a, K: SendKey<T> + 'a, T: ?Sized + Sync> IntoFuture for SendingWithHeaders<'a, K, T> {
     type Output = Result<Receipt, SendError>;
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self {
-            bus,
-            event,
-            data,
-            to,
-            headers,
-        } = self;
-        Box::pin(async move { bus.send_with(event, data, to, &headers).await })
+        let (bus, headers) = (self.bus, self.headers);
+        Box::pin(async move {
+            bus.send_with(self.event, self.data, self.to, &headers)
+                .await
+        })
     }
 }
 

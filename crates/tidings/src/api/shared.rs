@@ -4,7 +4,7 @@ use std::any::type_name;
 use std::fmt::Display;
 use std::hash::Hash;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use tidings_codec::check_name;
 use tokio::sync::watch;
@@ -15,13 +15,13 @@ use crate::error::shared::SharedError;
 use crate::shared::map::SharedMap;
 use crate::shared::map::options::MapOptions;
 use crate::shared::map::replica::{MapContext, MapReplica};
-use crate::shared::options::Shareable;
-use crate::shared::options::SharedOptions;
+use crate::shared::options::{Shareable, SharedOptions};
 use crate::shared::replica::Replica;
 use crate::shared::snapshot::Current;
 use crate::shared::updates::Updates;
 use crate::shared::value::Shared;
 use crate::shared::value_replica::ValueReplica;
+use crate::task::mutex::Mutex;
 use crate::task::stage::Stage;
 
 impl Bus {
@@ -52,10 +52,7 @@ impl Bus {
             .known(&inner.shared)
             .get_or_insert(name, type_name::<T>(), || replica(inner, name))?;
         if let Some(policy) = sharing.when_lost {
-            *replica
-                .when_lost
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = policy;
+            *replica.when_lost.lock() = policy;
         }
         let sharing = Arc::new(sharing);
         Ok(Shared { replica, sharing })

@@ -1,6 +1,6 @@
 //! The state that all clones of a bus share.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::{BoxFuture, Shared};
 use tidings_codec::NodeId;
@@ -24,6 +24,7 @@ use crate::shared::changed::ValueChanged;
 use crate::shared::map;
 use crate::shared::reconciler::{Reconciler, ReconcilerInputs};
 use crate::shared::registry::{ChangeNotification, ReplicaRegistry};
+use crate::task::mutex::Mutex;
 use crate::task::stage::Stage;
 
 /// The state that all clones of a bus share.
@@ -57,7 +58,7 @@ pub(crate) type Ending = Shared<BoxFuture<'static, Result<(), ShutdownError>>>;
 
 impl Inner {
     pub(crate) fn add_task(&self, task: JoinHandle<()>) {
-        self.lock_tasks().push(task);
+        self.tasks.lock().push(task);
     }
 
     /// Moves the bus to a later stage.
@@ -67,10 +68,6 @@ impl Inner {
 
     pub(crate) fn is_connected(&self) -> bool {
         matches!(*self.health.connection.borrow(), Connection::Up { .. })
-    }
-
-    pub(crate) fn lock_ending(&self) -> MutexGuard<'_, Option<Ending>> {
-        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The reconciler of this bus, which is started for the first replica.
@@ -100,9 +97,5 @@ impl Inner {
             self.dispatcher.listen(A::EVENT, Arc::clone(&known) as _);
             known
         })
-    }
-
-    pub(crate) fn lock_tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

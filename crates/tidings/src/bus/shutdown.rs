@@ -83,7 +83,7 @@ async fn end(
         (inner.outgoing.unresolved(), Stage::Closed)
     };
     inner.advance(last);
-    let tasks = std::mem::take(&mut *inner.lock_tasks());
+    let tasks = std::mem::take(&mut *inner.tasks.lock());
     for task in tasks {
         // The tasks end by themselves now; the runtime logs a panic in one of them.
         let _ = timeout_at(deadline + Duration::from_millis(100), task).await;

@@ -1,6 +1,6 @@
 //! Creates the parts of a bus, and starts their tasks.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tidings_codec::{Format, NodeId};
@@ -27,6 +27,7 @@ use crate::request::pending::PendingRequests;
 use crate::send::outgoing::{Outgoing, Settings};
 use crate::send::window::SendWindow;
 use crate::task::inline::InlineTask;
+use crate::task::mutex::Mutex;
 use crate::task::random;
 use crate::task::stage::Stage;
 use crate::transport::{Connected, Transport};

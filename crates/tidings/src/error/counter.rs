@@ -5,7 +5,7 @@ use std::fmt;
 use tidings_codec::{Escaped, NameError};
 
 use crate::error::debug_as_report;
-use crate::error::send_failure::{Done, Unconfirmed};
+use crate::error::send_failure::Unconfirmed;
 
 debug_as_report! { CounterError }
 
@@ -39,7 +39,7 @@ pub enum CounterError {
         words: String,
     },
     /// Redis did not confirm the operation.
-    #[error("counter `{counter}`: {}", Done(.why))]
+    #[error("counter `{counter}`: {}", .why.of_command())]
     Unconfirmed {
         /// The counter's name.
         counter: String,
@@ -51,12 +51,6 @@ pub enum CounterError {
 impl CounterError {
     /// Whether the operation may have taken effect. Repeating it could then count twice.
     pub fn is_unknown(&self) -> bool {
-        matches!(
-            self,
-            Self::Unconfirmed {
-                why: Unconfirmed::Unknown(_),
-                ..
-            }
-        )
+        matches!(self, Self::Unconfirmed { why, .. } if why.is_unknown())
     }
 }

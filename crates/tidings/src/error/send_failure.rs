@@ -20,6 +20,25 @@ pub enum Unconfirmed {
     Unknown(SendFailure),
 }
 
+impl Unconfirmed {
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
+    pub(crate) fn into_reason(self) -> SendFailure {
+        let (Self::NotSent(reason) | Self::Unknown(reason)) = self;
+        reason
+    }
+
+    /// Returns the text for a command that is no send.
+    pub(crate) fn of_command(&self) -> String {
+        match self {
+            Self::NotSent(reason) => format!("nothing was changed: {reason}"),
+            Self::Unknown(reason) => format!("it may or may not have taken effect: {reason}"),
+        }
+    }
+}
+
 impl fmt::Display for Unconfirmed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,20 +101,6 @@ impl fmt::Display for SendFailure {
             Self::Refused(words) => write!(f, "redis rejected it: {}", Escaped(words)),
             Self::Closed => f.write_str("the bus was shut down first"),
             Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
-        }
-    }
-}
-
-/// The result of a command that is no send, as text.
-pub(crate) struct Done<'a>(pub(crate) &'a Unconfirmed);
-
-impl fmt::Display for Done<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Unconfirmed::NotSent(reason) => write!(f, "nothing was changed: {reason}"),
-            Unconfirmed::Unknown(reason) => {
-                write!(f, "it may or may not have taken effect: {reason}")
-            }
         }
     }
 }

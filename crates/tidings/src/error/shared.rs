@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidings_codec::{DecodeError, EncodeError, Escaped, NameError};
 
 use crate::error::debug_as_report;
-use crate::error::send_failure::{Done, SendFailure, Unconfirmed};
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 
 debug_as_report! { SharedError LoadError StoreError }
 
@@ -124,7 +124,7 @@ pub enum StoreError {
         attempts: u32,
     },
     /// Redis did not confirm the change.
-    #[error("`{}`: {}", Escaped(.shared), Done(.why))]
+    #[error("`{}`: {}", Escaped(.shared), .why.of_command())]
     Unconfirmed {
         /// The name.
         shared: String,
@@ -134,15 +134,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The error of a change that was not made because the old value cannot be read.
+    pub(crate) fn not_read(shared: &str, source: LoadError) -> Self {
+        let shared = shared.to_owned();
+        match source {
+            LoadError::Unread { reason, .. } => {
+                let why = Unconfirmed::NotSent(reason);
+                Self::Unconfirmed { shared, why }
+            }
+            source => Self::Load { shared, source },
+        }
+    }
+
     /// Whether the change may have taken effect.
     pub fn is_unknown(&self) -> bool {
-        matches!(
-            self,
-            Self::Unconfirmed {
-                why: Unconfirmed::Unknown(_),
-                ..
-            }
-        )
+        matches!(self, Self::Unconfirmed { why, .. } if why.is_unknown())
     }
 }
 

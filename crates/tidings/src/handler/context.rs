@@ -15,6 +15,7 @@ use crate::event::header::Headers;
 use crate::event::sender::Sender;
 use crate::receive::batch::{Item, ReceivedEvent};
 use crate::receive::request::IncomingRequest;
+use crate::task::milliseconds;
 
 /// Data about a received event besides its payload: name, sender, time, headers.
 #[derive(Clone)]
@@ -51,11 +52,11 @@ impl Context {
         sent_at: Option<SystemTime>,
     ) -> Self {
         let since_epoch = sent_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let milliseconds = since_epoch.map(|time| time.as_millis().try_into().unwrap_or(u64::MAX));
+        let sent_at = since_epoch.map(milliseconds);
         Self {
             sender: sender.map(|(node, _)| node),
             sequence: sender.map(|(_, sequence)| sequence),
-            at: milliseconds.unwrap_or(0),
+            at: sent_at.unwrap_or(0),
             ..Self::new(bus.clone(), Arc::from(event_name))
         }
     }

@@ -11,6 +11,7 @@ use tokio_util::context::TokioContext;
 
 use crate::error::members::MembersError;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
+use crate::error::shared::{LoadError, StoreError};
 use crate::keyspace::Keyspace;
 use crate::keyspace::answer::{Answer, KeyError};
 
@@ -66,14 +67,14 @@ impl KeyspaceAccess {
         self.patience
     }
 
-    /// Sends a request if Redis is reachable. It is never repeated, because it may have been done.
-    pub(crate) async fn ask<T>(
+    /// Requests an operation if Redis is reachable. It is never repeated, because it may have been done.
+    pub(crate) async fn request<T>(
         &self,
-        request: impl FnOnce(&dyn Keyspace) -> Answer<T>,
+        operation: impl FnOnce(&dyn Keyspace) -> Answer<T>,
     ) -> Result<T, NotDone> {
         // The lock is released before the await.
         let answering = match &*self.availability.borrow() {
-            Ok(keyspace) => request(&**keyspace),
+            Ok(keyspace) => operation(&**keyspace),
             Err(reason) => return Err(NotDone::Unconfirmed(Unconfirmed::NotSent(reason.clone()))),
         };
         #[cfg(test)]
@@ -90,9 +91,7 @@ impl KeyspaceAccess {
             ))),
         }
     }
-}
 
-impl KeyspaceAccess {
     /// Returns `RuntimeEnded` if that ended the bus, or else this reason.
     pub(crate) fn ended_or(&self, reason: SendFailure) -> SendFailure {
         match &*self.availability.borrow() {
@@ -125,6 +124,33 @@ impl NotDone {
     }
 }
 
+impl NotDone {
+    /// Returns the error of reading the shared value or map of this name.
+    pub(crate) fn into_load_error(self, shared: &str) -> LoadError {
+        let shared = shared.to_owned();
+        let words = match self {
+            Self::Foreign(words) => words.to_string(),
+            Self::Overflow => "its version would overflow".to_owned(),
+            Self::Unconfirmed(why) => {
+                let reason = why.into_reason();
+                return LoadError::Unread { shared, reason };
+            }
+        };
+        LoadError::Foreign { shared, words }
+    }
+
+    /// Returns the error of changing the shared value or map of this name.
+    pub(crate) fn into_store_error(self, shared: &str) -> StoreError {
+        match self {
+            Self::Unconfirmed(why) => {
+                let shared = shared.to_owned();
+                StoreError::Unconfirmed { shared, why }
+            }
+            other => StoreError::not_read(shared, other.into_load_error(shared)),
+        }
+    }
+}
+
 impl From<KeyError> for NotDone {
     fn from(error: KeyError) -> Self {
         match error {
@@ -140,16 +166,14 @@ impl From<KeyError> for NotDone {
 
 impl From<NotDone> for MembersError {
     fn from(error: NotDone) -> Self {
-        match error {
-            NotDone::Foreign(words) => Self::Foreign {
-                words: words.to_string(),
-            },
-            NotDone::Overflow => Self::Foreign {
-                words: "a number would overflow".to_owned(),
-            },
-            NotDone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
-                Self::Unread { reason }
+        let words = match error {
+            NotDone::Foreign(words) => words.to_string(),
+            NotDone::Overflow => "a number would overflow".to_owned(),
+            NotDone::Unconfirmed(why) => {
+                let reason = why.into_reason();
+                return Self::Unread { reason };
             }
-        }
+        };
+        Self::Foreign { words }
     }
 }

@@ -9,6 +9,7 @@ use tidings_codec::NodeId;
 use crate::keyspace::answer::Answer;
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
+use crate::task::milliseconds;
 
 mod memory;
 pub(crate) mod renewal_gaps;
@@ -169,8 +170,4 @@ impl MemberList for RedisKeys {
 /// A foreign description that is not UTF-8 becomes an invalid one.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_default()
-}
-
-pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

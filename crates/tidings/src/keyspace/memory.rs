@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::ready;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use crate::keyspace::member_list::Keys;
 use crate::keyspace::member_list::stored::StoredMembers;
 use crate::keyspace::value::Found;
 use crate::memory::Place;
+use crate::task::mutex::Mutex;
 
 /// All data of a namespace in memory.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ pub(crate) struct MemoryKeys {
 impl MemoryKeys {
     pub(super) fn lock(&self) -> MutexGuard<'_, InMemory> {
         let stored = self.place.stored::<Mutex<InMemory>>();
-        stored.lock().unwrap_or_else(PoisonError::into_inner)
+        stored.lock()
     }
 
     /// Runs an operation that sends no notification.

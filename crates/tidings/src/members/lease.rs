@@ -198,7 +198,7 @@ impl LeaseTask {
     async fn announce_leave(&self) {
         let leaving = self
             .keyspace
-            .ask(|keys| keys.leave(&self.keys, self.renewal.id));
+            .request(|keys| keys.leave(&self.keys, self.renewal.id));
         if !matches!(timeout(LEAVE_TIMEOUT, leaving).await, Ok(Ok(()))) {
             tracing::debug!("cannot leave the member list: the lease will expire");
         }
@@ -228,7 +228,7 @@ impl LeaseTask {
         let renewal = self.renewal.clone();
         let answer = self
             .keyspace
-            .ask(|keys| keys.renew(&self.keys, renewal))
+            .request(|keys| keys.renew(&self.keys, renewal))
             .await;
         let pause = jitter(self.renewal.lease / RENEWALS_PER_LEASE, 0.9..1.1);
         match answer {

@@ -32,7 +32,7 @@ async fn query(remembered: &Remembered, keyspace: &KeyspaceAccess, keys: &Keys) 
     loop {
         remembered.wanted().await;
         let requested = Instant::now();
-        match keyspace.ask(|keyspace| keyspace.list(keys)).await {
+        match keyspace.request(|keyspace| keyspace.list(keys)).await {
             Ok(listed) => {
                 let ids = listed.members.into_iter().map(|(id, _)| id).collect();
                 remembered.answer(requested, ids);

@@ -1,5 +1,6 @@
 //! The description of a member: settings, JSON, validation.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use tidings_codec::{NameError, NodeId, check_name};
 
 use crate::error::start::StartError;
-use crate::keyspace::member_list::{Listed, milliseconds};
+use crate::keyspace::member_list::Listed;
 use crate::members::member::Member;
+use crate::task::milliseconds;
 
 /// The maximal length of a text in bytes; longer ones are cut.
 const MAX_TEXT: usize = 128;
@@ -23,27 +25,17 @@ pub(crate) struct Profile {
     pub(crate) is_member: bool,
 }
 
-/// The description in Redis without `started`. The lease comes first: a script looks for it.
-#[derive(Serialize)]
-struct WrittenDescription<'a> {
-    lease: u64,
-    id: NodeId,
-    name: &'a str,
-    role: Option<&'a str>,
-    version: Option<&'a str>,
-    host: &'a str,
-    pid: u32,
-}
-
-#[derive(Deserialize)]
-struct ReadDescription {
+/// The description in Redis. The lease comes first: a script looks for it. A script adds `started`.
+#[derive(Serialize, Deserialize)]
+struct Description<'a> {
+    #[serde(skip_serializing)]
     started: u64,
     lease: u64,
     id: NodeId,
-    name: String,
-    role: Option<String>,
-    version: Option<String>,
-    host: String,
+    name: Cow<'a, str>,
+    role: Option<Cow<'a, str>>,
+    version: Option<Cow<'a, str>>,
+    host: Cow<'a, str>,
     pid: u32,
 }
 
@@ -74,11 +66,12 @@ impl Profile {
     /// Returns the description for the other members, as JSON.
     pub(crate) fn description(&self, id: NodeId) -> String {
         let host = host();
-        let written = WrittenDescription {
+        let written = Description {
+            started: 0,
             lease: milliseconds(self.lease),
             id,
             name: cut(&self.name),
-            role: self.role.as_deref(),
+            role: self.role.as_deref().map(Cow::Borrowed),
             version: self.version.as_deref().map(cut),
             host: cut(&host),
             pid: std::process::id(),
@@ -87,7 +80,7 @@ impl Profile {
     }
 }
 
-impl ReadDescription {
+impl Description<'_> {
     fn is_bounded(&self) -> bool {
         let texts = [&self.name, &self.host].into_iter();
         let mut texts = texts.chain(&self.role).chain(&self.version);
@@ -104,24 +97,24 @@ pub(crate) fn read_all(listed: &Listed) -> Vec<Member> {
 
 /// Returns the described member; `None` if no bus wrote the description under this id.
 pub(crate) fn read(id: NodeId, description: &str) -> Option<Member> {
-    let read: ReadDescription = serde_json::from_str(description).ok()?;
+    let read: Description<'_> = serde_json::from_str(description).ok()?;
     if read.id != id || !read.is_bounded() {
         return None;
     }
     Some(Member {
         id: read.id,
-        name: read.name,
-        role: read.role,
-        version: read.version,
-        host: read.host,
+        name: read.name.into_owned(),
+        role: read.role.map(Cow::into_owned),
+        version: read.version.map(Cow::into_owned),
+        host: read.host.into_owned(),
         pid: read.pid,
         started: UNIX_EPOCH.checked_add(Duration::from_millis(read.started))?,
         lease: Duration::from_millis(read.lease),
     })
 }
 
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_TEXT)]
+fn cut(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(&text[..text.floor_char_boundary(MAX_TEXT)])
 }
 
 /// The name of the program, without its folder.

@@ -3,9 +3,9 @@
 //! Change notifications are only hints about which members to load from Redis. So a program that
 //! can publish on the channel cannot invent or remove a member.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::mem::take;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -21,8 +21,9 @@ use crate::members::changes::Changes;
 use crate::members::lease::Membership;
 use crate::members::profile;
 use crate::members::roster::Roster;
-use crate::members::watch::{LeaveReason, MemberEvent, MemberWatch, Waiting};
+use crate::members::watch::{LeaveReason, MemberEvent, MemberWatch, Waiting, watch_waiting};
 use crate::receive::control::{ControlEvent, ControlListener};
+use crate::task::mutex::Mutex;
 use crate::task::stage::Stage;
 
 /// The maximal number of members in one request.
@@ -102,55 +103,50 @@ impl View {
         find: impl Fn(&Roster) -> Option<T>,
     ) -> Result<Option<T>, MembersError> {
         let mut sync = self.sync.subscribe();
-        let mut hinted = self.lock().hinted;
+        let mut hinted = self.state.lock().hinted;
         self.synced(hinted).await?;
         let deadline = Instant::now() + patience;
         loop {
             sync.borrow_and_update();
             self.synced(hinted).await?;
-            let found = find(&self.lock().roster);
+            let found = find(&self.state.lock().roster);
             if found.is_some() || Instant::now() >= deadline {
                 return Ok(found);
             }
             let _ = timeout_at(deadline, sync.changed()).await;
-            hinted = self.lock().hinted;
+            hinted = self.state.lock().hinted;
         }
     }
 
     /// Requests that this member is loaded.
     pub(crate) fn hint(&self, id: NodeId) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.hint(id, None);
         drop(state);
         self.hinted.notify_one();
     }
 
     pub(crate) fn is_synced(&self) -> bool {
-        let hinted = self.lock().hinted;
+        let hinted = self.state.lock().hinted;
         self.sync.borrow().is_synced(hinted)
     }
 
     pub(crate) fn contains(&self, id: NodeId) -> bool {
-        self.lock().roster.contains(id)
+        self.state.lock().roster.contains(id)
     }
 
     /// Returns a watch that yields the present members and then each change. It has ended if the
     /// bus has.
     pub(crate) fn watch(&self) -> MemberWatch {
-        let mut state = self.lock();
-        if state.has_ended {
-            return state.subscribe(Waiting::new(VecDeque::new(), true));
-        }
-        let members = state.roster.members().cloned().map(MemberEvent::Joined);
-        let members = members.collect();
-        state.subscribe(Waiting::new(members, false))
+        let mut state = self.state.lock();
+        let members = state.roster.members().filter(|_| !state.has_ended);
+        let waiting = Waiting::new(members.cloned().map(MemberEvent::Joined));
+        state.subscribe(waiting)
     }
 
     /// Returns a watch of departures from now on.
     pub(crate) fn watch_departures(&self) -> MemberWatch {
-        let mut state = self.lock();
-        let has_ended = state.has_ended;
-        state.subscribe(Waiting::of_departures(has_ended))
+        self.state.lock().subscribe(Waiting::of_departures())
     }
 
     /// Waits until this many hints were processed, or loading failed. After a failure that may be
@@ -176,7 +172,7 @@ impl View {
     }
 
     fn end(&self, reason: SendFailure) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.has_ended = true;
         let readers = take(&mut state.readers);
         drop(state);
@@ -186,10 +182,6 @@ impl View {
         let ended = crate::error::send_failure::Unconfirmed::NotSent(reason);
         self.sync
             .send_replace(SyncState::Failed(NotDone::Unconfirmed(ended)));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ViewState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,8 +212,11 @@ impl ViewState {
 
     fn subscribe(&mut self, waiting: Waiting) -> MemberWatch {
         let waiting = Arc::new(waiting);
+        if self.has_ended {
+            waiting.close();
+        }
         self.readers.push(Arc::downgrade(&waiting));
-        MemberWatch::new(waiting)
+        watch_waiting(waiting)
     }
 
     fn notify(&mut self, events: &[MemberEvent]) {
@@ -243,7 +238,7 @@ impl ControlListener for View {
             Kind::Left => Some(LeaveReason::ShutDown),
             Kind::Expired => Some(LeaveReason::Vanished),
         };
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.changes.receive(received.change);
         state.hint(received.id, why);
         drop(state);
@@ -289,12 +284,12 @@ impl ViewTask {
                     if let Err(SendFailure::Closed) = *availability.borrow_and_update() {
                         return;
                     }
-                    self.view.0.lock().roster.reset_timers();
+                    self.view.0.state.lock().roster.reset_timers();
                     must_load = true;
                 }
                 _ = changed.changed() => {
                     let last = *changed.borrow_and_update();
-                    must_load |= self.view.0.lock().changes.were_missed(last);
+                    must_load |= self.view.0.state.lock().changes.were_missed(last);
                 }
                 () = sleep_until(due) => must_load = true,
             }
@@ -306,11 +301,11 @@ impl ViewTask {
 
     /// Loads all members, or those with hints. Returns the number of hints that this covers.
     async fn load(&self, must_load: bool) -> Result<u64, NotDone> {
-        let hints = self.view.0.lock().take_hints();
+        let hints = self.view.0.state.lock().take_hints();
         if must_load || hints.must_load {
-            let listed = self.keyspace.ask(|keys| keys.list(&self.keys)).await?;
+            let listed = self.keyspace.request(|keys| keys.list(&self.keys)).await?;
             let members = profile::read_all(&listed);
-            let mut state = self.view.0.lock();
+            let mut state = self.view.0.state.lock();
             state.changes.load(listed.change);
             let events = state.roster.apply_list(members, Instant::now());
             state.notify(&events);
@@ -323,10 +318,12 @@ impl ViewTask {
 
     async fn load_some(&self, hints: &[(NodeId, Option<LeaveReason>)]) -> Result<(), NotDone> {
         let ids: Vec<_> = hints.iter().map(|(id, _)| *id).collect();
-        let request = self.keyspace.ask(|keys| keys.describe(&self.keys, &ids));
+        let request = self
+            .keyspace
+            .request(|keys| keys.describe(&self.keys, &ids));
         let descriptions = request.await?;
         let now = Instant::now();
-        let mut state = self.view.0.lock();
+        let mut state = self.view.0.state.lock();
         let events: Vec<_> = hints
             .iter()
             .zip(descriptions)
@@ -357,7 +354,7 @@ impl ViewTask {
         if !is_ok {
             return now + RETRY_DELAY;
         }
-        let expiry = self.view.0.lock().roster.next_expiry();
+        let expiry = self.view.0.state.lock().roster.next_expiry();
         expiry.map_or(now + LOAD_INTERVAL, |at| at.min(now + LOAD_INTERVAL))
     }
 }
@@ -394,7 +391,7 @@ mod tests {
         assert!(!view.is_synced());
         let mut finding = std::pin::pin!(view.find(Duration::ZERO, nobody));
         assert!((&mut finding).now_or_never().is_none());
-        let hinted = view.lock().take_hints().hinted;
+        let hinted = view.state.lock().take_hints().hinted;
         // A later hint does not delay it.
         view.hint(ID);
         view.sync.send_replace(SyncState::Synced(hinted));

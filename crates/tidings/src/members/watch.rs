@@ -1,17 +1,13 @@
 //! A stream of the changes among the members.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::future::{poll_fn, ready};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{self, Poll};
+use std::sync::Arc;
 
-use futures_util::task::AtomicWaker;
-use futures_util::{Stream, StreamExt};
+use futures_util::stream::poll_fn;
 use tidings_codec::NodeId;
 
 use crate::members::member::Member;
+use crate::task::mailbox::Mailbox;
+use crate::task::watch::Watch;
 
 /// A change among the members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,56 +36,15 @@ pub enum LeaveReason {
     Vanished,
 }
 
-/// A [`Stream`] of the present members, each as [`MemberEvent::Joined`], and then of each change,
+/// A [`Watch`] of the present members, each as [`MemberEvent::Joined`], and then of each change,
 /// from [`Bus::watch_members`](crate::Bus::watch_members).
 ///
 /// A slow reader gets the difference: a member that joined and left before it was read is not
-/// reported. So at most two events wait for each member. The stream ends with the bus, and does not
-/// keep it alive.
-pub struct MemberWatch {
-    waiting: Arc<Waiting>,
-}
+/// reported. So at most two events wait for each member.
+pub type MemberWatch = Watch<MemberEvent>;
 
-impl MemberWatch {
-    pub(super) fn new(waiting: Arc<Waiting>) -> Self {
-        Self { waiting }
-    }
-
-    /// The same as [`changed`](Self::changed).
-    pub async fn next(&mut self) -> Option<MemberEvent> {
-        self.changed().await
-    }
-
-    /// Waits for the next change and returns it, or `None` once the bus has ended.
-    ///
-    /// Cancel safe: dropping the future loses no change.
-    pub async fn changed(&mut self) -> Option<MemberEvent> {
-        poll_fn(|cx| self.waiting.poll_next(cx)).await
-    }
-
-    /// Waits for a change that `wanted` accepts and returns it, or `None` once the bus has ended.
-    ///
-    /// Cancel safe: dropping the future loses no change other than those that `wanted` rejected.
-    pub async fn wait_for(
-        &mut self,
-        mut wanted: impl FnMut(&MemberEvent) -> bool,
-    ) -> Option<MemberEvent> {
-        self.filter(|change| ready(wanted(change))).next().await
-    }
-}
-
-impl Stream for MemberWatch {
-    type Item = MemberEvent;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<MemberEvent>> {
-        self.waiting.poll_next(cx)
-    }
-}
-
-impl fmt::Debug for MemberWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemberWatch").finish_non_exhaustive()
-    }
+pub(super) fn watch_waiting(waiting: Arc<Waiting>) -> MemberWatch {
+    Watch::new(poll_fn(move |cx| waiting.events.poll_next(cx)))
 }
 
 impl MemberEvent {
@@ -101,73 +56,50 @@ impl MemberEvent {
 }
 
 /// The events that one reader has not read yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Waiting {
-    inside: Mutex<MemberWatchState>,
-    reader: AtomicWaker,
+    events: Mailbox<MemberEvent>,
     /// Whether only the first departure of each member is reported.
     of_departures: bool,
 }
 
-#[derive(Debug)]
-struct MemberWatchState {
-    events: VecDeque<MemberEvent>,
-    is_over: bool,
-}
-
 impl Waiting {
-    pub(super) fn new(events: VecDeque<MemberEvent>, is_over: bool) -> Self {
-        Self {
-            inside: Mutex::new(MemberWatchState { events, is_over }),
-            reader: AtomicWaker::new(),
-            of_departures: false,
-        }
+    pub(super) fn new(events: impl Iterator<Item = MemberEvent>) -> Self {
+        let waiting = Self::default();
+        waiting.events.lock().waiting.extend(events);
+        waiting
     }
 
-    pub(super) fn of_departures(is_over: bool) -> Self {
+    pub(super) fn of_departures() -> Self {
         Self {
             of_departures: true,
-            ..Self::new(VecDeque::new(), is_over)
+            ..Self::default()
         }
     }
 
     /// Adds an event. A departure removes the member's unread `Joined`.
     pub(super) fn push(&self, event: MemberEvent) {
-        let mut inside = self.lock();
-        let last = inside.events.iter().rposition(|one| one.id() == event.id());
+        let mut mailbox = self.events.lock();
+        let waiting = &mut mailbox.waiting;
+        let last = waiting.iter().rposition(|one| one.id() == event.id());
         let is_known = last.is_some() || matches!(event, MemberEvent::Joined(_));
         if self.of_departures && is_known {
             return;
         }
-        let unread = last.filter(|at| matches!(inside.events[*at], MemberEvent::Joined(_)));
+        let unread = last.filter(|at| matches!(waiting[*at], MemberEvent::Joined(_)));
         match (unread, &event) {
             (Some(joined), MemberEvent::Left { .. }) => {
-                inside.events.remove(joined);
+                waiting.remove(joined);
             }
-            _ => inside.events.push_back(event),
+            _ => waiting.push_back(event),
         }
-        drop(inside);
-        self.reader.wake();
+        drop(mailbox);
+        self.events.wake();
     }
 
     /// Ends the stream after the events that wait.
     pub(super) fn close(&self) {
-        self.lock().is_over = true;
-        self.reader.wake();
-    }
-
-    fn poll_next(&self, cx: &task::Context<'_>) -> Poll<Option<MemberEvent>> {
-        self.reader.register(cx.waker());
-        let mut inside = self.lock();
-        match inside.events.pop_front() {
-            Some(event) => Poll::Ready(Some(event)),
-            None if inside.is_over => Poll::Ready(None),
-            None => Poll::Pending,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, MemberWatchState> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.events.close();
     }
 }
 
@@ -188,26 +120,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_departure_is_reported_although_the_joining_was_not_read() {
-        let waiting = Arc::new(Waiting::of_departures(false));
+        let waiting = Arc::new(Waiting::of_departures());
         for event in [joined(1), left(1), joined(1), left(1), joined(2)] {
             waiting.push(event);
         }
         waiting.close();
 
-        let mut events = MemberWatch::new(waiting);
+        let mut events = watch_waiting(waiting);
         assert_eq!(events.next().await, Some(left(1)));
         assert_eq!(events.next().await, None);
     }
 
     #[tokio::test]
     async fn a_slow_reader_gets_the_difference() {
-        let waiting = Arc::new(Waiting::new([joined(1)].into(), false));
+        let waiting = Arc::new(Waiting::new([joined(1)].into_iter()));
         for event in [joined(2), left(1), left(3), joined(3), left(3), joined(3)] {
             waiting.push(event);
         }
         waiting.close();
 
-        let mut events = MemberWatch::new(waiting);
+        let mut events = watch_waiting(waiting);
         for expected in [joined(2), left(3), joined(3)] {
             assert_eq!(events.next().await, Some(expected));
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, Stream};
+use futures_util::{FutureExt, Stream, StreamExt};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -154,11 +154,7 @@ impl HealthWatch {
     ///
     /// Cancel safe: dropping the future loses no change.
     pub async fn changed(&mut self) -> Option<Health> {
-        if matches!(*self.changes.borrow(), Connection::Closed) && !self.has_changed() {
-            return None;
-        }
-        self.changes.changed().await.ok()?;
-        Some(self.now())
+        self.next().await
     }
 
     /// Waits until `wanted` accepts the state, now or after a change, and returns it, or `None` once
@@ -374,7 +370,6 @@ impl HealthState {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt;
     use serde_json::{json, to_value};
 
     use super::*;

@@ -1,12 +1,9 @@
 //! Delivers failures and gaps to the application: bounded, in order, in a task of their own.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::future::poll_fn;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
-use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 
 use crate::error::failure::Failure;
@@ -16,6 +13,8 @@ use crate::observe::failure_hook::FailureHook;
 use crate::observe::health::Counts;
 use crate::observe::metrics::Failures;
 use crate::observe::stderr;
+use crate::task::mailbox::Mailbox;
+use crate::task::mutex::Mutex;
 use crate::task::panic::caught;
 
 /// The number of reports that wait for a handler. Further failures are counted, further gaps merged.
@@ -58,7 +57,7 @@ impl Reports {
         let Some(failure) = self.failures.push_or_merge(failure) else {
             return;
         };
-        if self.failures.is_closed() {
+        if self.failures.lock().is_closed {
             // The hook is not called any more.
             log(failure);
         } else {
@@ -84,7 +83,7 @@ impl Reports {
                 self.missed.send_modify(|times| *times += 1);
             }
         }
-        let boxes = self.lock_boxes();
+        let boxes = self.gap_boxes.lock();
         if boxes.is_empty() {
             tracing::warn!(%gap, "gap without an `on_gap` handler");
             stderr::gap(gap);
@@ -96,22 +95,22 @@ impl Reports {
 
     /// Adds a mailbox for gaps.
     pub(crate) fn add(&self, id: u64, gaps: Arc<GapBox>) {
-        self.lock_boxes().insert(id, gaps);
+        self.gap_boxes.lock().insert(id, gaps);
     }
 
     pub(crate) fn remove(&self, id: u64) {
-        self.lock_boxes().remove(&id);
+        self.gap_boxes.lock().remove(&id);
     }
 
     /// Whether the application has a gap handler.
     pub(crate) fn has_gap_handlers(&self) -> bool {
-        !self.lock_boxes().is_empty()
+        !self.gap_boxes.lock().is_empty()
     }
 
     /// Accepts no more reports; those that wait are still delivered.
     pub(crate) fn close(&self) {
         self.failures.close();
-        let boxes = std::mem::take(&mut *self.lock_boxes());
+        let boxes = std::mem::take(&mut *self.gap_boxes.lock());
         for gaps in boxes.values() {
             gaps.close();
         }
@@ -127,21 +126,13 @@ impl Reports {
             }
         }
     }
-
-    fn lock_boxes(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<GapBox>>> {
-        self.gap_boxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Reports {
     /// Logs the failures that still wait, one by one: the error of the application in one may panic
     /// when it is dropped.
     fn drop(&mut self) {
-        for failure in self.failures.take() {
-            log(failure);
-        }
+        self.failures.take().into_iter().for_each(log);
     }
 }
 
@@ -168,79 +159,6 @@ fn print(failure: &Failure) {
     tracing::error!(failure = text, "a failure, and no `on_failure` hook");
 }
 
-/// A bounded queue with one reader.
-#[derive(Debug)]
-pub(crate) struct Mailbox<T> {
-    inside: Mutex<MailboxState<T>>,
-    reader: AtomicWaker,
-}
-
-#[derive(Debug)]
-struct MailboxState<T> {
-    waiting: VecDeque<T>,
-    is_closed: bool,
-}
-
-impl<T> Default for Mailbox<T> {
-    fn default() -> Self {
-        let inside = MailboxState {
-            waiting: VecDeque::new(),
-            is_closed: false,
-        };
-        Self {
-            inside: Mutex::new(inside),
-            reader: AtomicWaker::new(),
-        }
-    }
-}
-
-impl<T> Mailbox<T> {
-    /// Returns the item if the queue is full.
-    fn push(&self, item: T) -> Option<T> {
-        let mut inside = self.lock();
-        if inside.is_closed || inside.waiting.len() == WAITING {
-            return Some(item);
-        }
-        inside.waiting.push_back(item);
-        drop(inside);
-        self.reader.wake();
-        None
-    }
-
-    pub(crate) async fn next(&self) -> Option<T> {
-        poll_fn(|cx| {
-            self.reader.register(cx.waker());
-            let mut inside = self.lock();
-            match inside.waiting.pop_front() {
-                Some(item) => Poll::Ready(Some(item)),
-                None if inside.is_closed => Poll::Ready(None),
-                None => Poll::Pending,
-            }
-        })
-        .await
-    }
-
-    fn is_closed(&self) -> bool {
-        self.lock().is_closed
-    }
-
-    /// Accepts no more items; those that wait can still be taken.
-    pub(crate) fn close(&self) {
-        self.lock().is_closed = true;
-        self.reader.wake();
-    }
-
-    /// Accepts no more items, and returns those that wait.
-    pub(crate) fn take(&self) -> VecDeque<T> {
-        self.close();
-        std::mem::take(&mut self.lock().waiting)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, MailboxState<T>> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Mailbox<Failure> {
     /// Events that were given up for the same reason are one report, as long as it waits. Gives the
     /// failure back when it does not fit.
@@ -253,7 +171,14 @@ impl Mailbox<Failure> {
             *sum = sum.saturating_add(*events);
             return None;
         }
-        self.push(failure)
+        let mut mailbox = self.lock();
+        if mailbox.is_closed || mailbox.waiting.len() == WAITING {
+            return Some(failure);
+        }
+        mailbox.waiting.push_back(failure);
+        drop(mailbox);
+        self.wake();
+        None
     }
 }
 
@@ -261,9 +186,9 @@ impl Mailbox<Gap> {
     /// Adds the counts of gaps that are otherwise equal. A full mailbox loses detail but no gap: two
     /// different gaps become one that covers both.
     fn push_or_merge(&self, gap: Gap) {
-        let mut inside = self.lock();
-        let is_full = inside.waiting.len() == WAITING;
-        if let Some(last) = inside.waiting.back_mut() {
+        let mut mailbox = self.lock();
+        let is_full = mailbox.waiting.len() == WAITING;
+        if let Some(last) = mailbox.waiting.back_mut() {
             if *last == gap && gap.missed.is_none() {
                 return;
             }
@@ -281,10 +206,10 @@ impl Mailbox<Gap> {
                 return;
             }
         }
-        if !inside.is_closed {
-            inside.waiting.push_back(gap);
-            drop(inside);
-            self.reader.wake();
+        if !mailbox.is_closed {
+            mailbox.waiting.push_back(gap);
+            drop(mailbox);
+            self.wake();
         }
     }
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serializer;
 
+use crate::task::milliseconds;
+
 pub(crate) fn duration<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(milliseconds(*time))
 }
@@ -30,8 +32,4 @@ pub(crate) fn clock<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S
         &time.duration_since(UNIX_EPOCH).unwrap_or_default(),
         serializer,
     )
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

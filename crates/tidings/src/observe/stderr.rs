@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
 
 use crate::error::failure::Failure;
+use crate::task::mutex::Mutex;
 
 /// The number of kinds that are remembered, each printed once. It bounds the memory, because foreign
 /// programs can choose event names.
@@ -32,7 +32,7 @@ fn print((kind, event): (&'static str, &str), text: impl Display, hook: &str) {
     if tracing::dispatcher::has_been_set() {
         return;
     }
-    let mut printed = PRINTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut printed = PRINTED.lock();
     let is_first = printed.get_or_insert_default().is_first(kind, event);
     drop(printed);
     if is_first {

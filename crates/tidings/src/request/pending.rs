@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Once};
 
 use tidings_codec::{EncodeError, Encoder, Format, NodeId, Payload, To};
 use tokio::runtime::Handle;
@@ -14,6 +14,7 @@ use crate::observe::trace::Carried;
 use crate::receive::control::{ControlEvent, ControlListener};
 use crate::receive::request::{REQUEST_ID, Reply, RequestId, RequestMeta, Respond, error_text};
 use crate::send::outgoing::{Manner, Outgoing, Unwritten, Wait};
+use crate::task::mutex::Mutex;
 
 /// The event name of responses.
 pub(crate) const RESPONSE: &str = "tidings.response";
@@ -96,7 +97,7 @@ impl PendingRequests {
             dropped: Arc::clone(&dropped),
         };
         let id = RequestId(fastrand::u64(..));
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         if open.len() >= OPEN {
             return None;
         }
@@ -114,7 +115,7 @@ impl PendingRequests {
     }
 
     fn end(&self, id: RequestId) {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         let ended = open.remove(&id);
         self.count.store(open.len(), Ordering::Relaxed);
         drop(open);
@@ -159,10 +160,6 @@ impl PendingRequests {
             drop(place);
         });
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Waiting>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Respond for PendingRequests {
@@ -183,7 +180,7 @@ impl Respond for PendingRequests {
     }
 
     fn close(&self) {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         self.count.store(0, Ordering::Relaxed);
         let waiting = std::mem::take(&mut *open);
         drop(open);
@@ -216,7 +213,7 @@ impl ControlListener for PendingRequests {
             return;
         };
         // A response to a request that is no longer open is late, or forged.
-        if let Some(waiting) = self.lock().get(&id)
+        if let Some(waiting) = self.open.lock().get(&id)
             && waiting.responses.try_send(received).is_err()
         {
             waiting.dropped.fetch_add(1, Ordering::Relaxed);

@@ -45,21 +45,6 @@ impl fmt::Display for Responder {
 ///
 /// It serializes under the names of its fields: `failed` as a list of
 /// `{"responder": {…}, "error": "…"}`, `timeout` in milliseconds.
-///
-/// ```
-/// use std::time::Duration;
-/// use tidings::prelude::*;
-///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
-/// let bus = Bus::builder("memory:summary-docs").start().await?;
-/// let sending = bus.send_to_all("cache.clear", "user:7");
-/// let summary = sending.acknowledged(Duration::from_secs(2)).await?;
-/// if !summary.is_complete() {
-///     // Such as `3 handled, 1 failed: api-2 (no such user), 1 did not respond within 2s: job-1`.
-///     eprintln!("{summary}");
-/// }
-/// # Ok(()) }
-/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {

@@ -11,7 +11,6 @@ use crate::error::shared::{GetOrLoadError, LoadError, StoreError};
 use crate::shared::options::Shareable;
 
 pub(crate) mod cache;
-
 pub(crate) mod changed;
 pub(crate) mod entry;
 pub(crate) mod invalidate;
@@ -22,6 +21,7 @@ pub(crate) mod replica;
 pub(crate) mod single_flight;
 pub(crate) mod watch;
 pub(crate) mod watchers;
+pub(crate) mod write;
 
 use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watch::{EntryWatch, MapWatch};

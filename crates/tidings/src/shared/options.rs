@@ -23,14 +23,15 @@ const MAX_INLINE: usize = 64 << 10;
 /// ```
 /// use std::time::Duration;
 ///
-/// use tidings::SharedOptions;
 /// use tidings::prelude::*;
+/// use tidings::{SharedOptions, WhenLost};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
 /// # let bus = Bus::builder("memory:sharing-docs").start().await?;
 /// let options = SharedOptions::new().ttl(Duration::from_secs(60)).inline_up_to(1_024);
 /// let leader = bus.shared_with::<String>("leader", options)?;
 /// leader.set(&"api-3".to_owned()).await?;
+/// let prices = bus.shared_with::<u32>("prices", SharedOptions::new().when_lost(WhenLost::Restore))?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -75,18 +76,6 @@ impl SharedOptions {
     /// Sets the policy for a value that Redis loses; by default each process keeps its copy. Give
     /// every process the same policy. On one bus, the policy given last applies to all handles of
     /// the value.
-    ///
-    /// ```
-    /// use tidings::prelude::*;
-    /// use tidings::{SharedOptions, WhenLost};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
-    /// # let bus = Bus::builder("memory:when-lost-docs").start().await?;
-    /// let options = SharedOptions::new().when_lost(WhenLost::Restore);
-    /// let prices = bus.shared_with::<Vec<u32>>("prices", options)?;
-    /// # prices.set(&vec![1]).await?;
-    /// # Ok(()) }
-    /// ```
     pub fn when_lost(mut self, policy: WhenLost) -> Self {
         self.when_lost = Some(policy);
         self

@@ -4,7 +4,7 @@
 //! periodic comparison ([`REFRESH_INTERVAL`]), whichever came last.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, join_all};
@@ -20,6 +20,7 @@ use crate::keyspace::stamp::Stamp;
 use crate::observe::health::HealthState;
 use crate::shared::refresh::{Outcome, RefreshState, Round};
 use crate::shared::replica::{Replica, in_time};
+use crate::task::mutex::Mutex;
 use crate::task::panic::panic_text;
 use crate::task::random::jitter;
 use crate::task::stage::Stage;
@@ -63,19 +64,14 @@ impl Reconciler {
         let reconciler = Arc::new(Self {
             replicas: Mutex::default(),
             wake: Arc::default(),
-            stage: inputs.stage,
+            stage: inputs.stage.clone(),
             running,
         });
         let reconciling = ReconcileTask {
             reconciler: Arc::clone(&reconciler),
             _is_running: is_running,
-            availability: inputs.availability,
-            missed: inputs.missed,
-            unread: inputs.unread,
-            health: inputs.health,
-            timeout: inputs.timeout,
-            every: inputs.every,
             check: Clock::now() + jittered(inputs.every),
+            inputs,
             work: FuturesUnordered::new(),
             comparison: Comparison::Idle,
             failures: 0,
@@ -95,7 +91,7 @@ impl Reconciler {
 
     /// Adds a replica, for as long as it is used.
     pub(crate) fn add(&self, replica: Weak<dyn Replica>) {
-        let mut replicas = self.lock();
+        let mut replicas = self.replicas.lock();
         replicas.retain(|replica| replica.strong_count() > 0);
         replicas.push(replica);
     }
@@ -107,11 +103,11 @@ impl Reconciler {
     }
 
     fn replicas(&self) -> Vec<Arc<dyn Replica>> {
-        self.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn Replica>>> {
-        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
+        self.replicas
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 }
 
@@ -119,13 +115,7 @@ impl Reconciler {
 struct ReconcileTask {
     reconciler: Arc<Reconciler>,
     _is_running: watch::Sender<()>,
-    availability: watch::Receiver<Availability>,
-    missed: watch::Receiver<u64>,
-    unread: watch::Receiver<()>,
-    health: Arc<HealthState>,
-    /// The limit for one answer of Redis.
-    timeout: Duration,
-    every: Duration,
+    inputs: ReconcilerInputs,
     /// The time of the next comparison, unless an event causes one before.
     check: Clock,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -178,22 +168,22 @@ impl ReconcileTask {
         loop {
             let wake = Arc::clone(&self.reconciler.wake);
             tokio::select! {
-                changed = self.availability.changed() => match changed {
+                changed = self.inputs.availability.changed() => match changed {
                     Ok(()) => self.connection_changed(),
                     Err(_) => return,
                 },
-                changed = self.missed.changed() => match changed {
+                changed = self.inputs.missed.changed() => match changed {
                     Ok(()) => self.compare_all(),
                     Err(_) => return,
                 },
-                changed = self.unread.changed() => match changed {
+                changed = self.inputs.unread.changed() => match changed {
                     Ok(()) => self.compare_soon(FIRST_RETRY),
                     Err(_) => return,
                 },
                 () = wake.notified() => self.refresh_outdated(),
                 Some(done) = self.work.next() => self.handle_done(done),
                 () = sleep_until(self.check) => {
-                    self.check = Clock::now() + jittered(self.every);
+                    self.check = Clock::now() + jittered(self.inputs.every);
                     self.compare_all();
                 }
             }
@@ -204,7 +194,7 @@ impl ReconcileTask {
     fn connection_changed(&mut self) {
         self.work.clear();
         self.comparison = Comparison::Idle;
-        let is_unreachable = self.availability.borrow_and_update().is_err();
+        let is_unreachable = self.inputs.availability.borrow_and_update().is_err();
         let last_received = self.last_received();
         for replica in self.reconciler.replicas() {
             replica.refresh_state().interrupt(SendFailure::Lost);
@@ -216,13 +206,16 @@ impl ReconcileTask {
     }
 
     fn last_received(&self) -> Instant {
-        self.health.last_received().unwrap_or_else(Instant::now)
+        self.inputs
+            .health
+            .last_received()
+            .unwrap_or_else(Instant::now)
     }
 
     /// Compares the stamps of all replicas with Redis, and refreshes those that differ.
     fn compare_all(&mut self) {
         self.refresh_outdated();
-        let Ok(keyspace) = self.availability.borrow().clone() else {
+        let Ok(keyspace) = self.inputs.availability.borrow().clone() else {
             return;
         };
         if self.comparison != Comparison::Idle {
@@ -238,7 +231,7 @@ impl ReconcileTask {
             .iter()
             .map(|replica| replica.key().to_owned())
             .collect();
-        let timeout = self.timeout;
+        let timeout = self.inputs.timeout;
         self.work.push(Box::pin(async move {
             let found = in_time(timeout, async {
                 keyspace.stamps(keys).await.map_err(KeyError::into_reason)
@@ -257,11 +250,11 @@ impl ReconcileTask {
         let Some(round) = replica.refresh_state().begin() else {
             return;
         };
-        let keyspace = match &*self.availability.borrow() {
+        let keyspace = match &*self.inputs.availability.borrow() {
             Ok(keyspace) => Arc::clone(keyspace),
             Err(reason) => return replica.refresh_state().end(round, Err(reason.clone())),
         };
-        let timeout = self.timeout;
+        let timeout = self.inputs.timeout;
         self.work.push(Box::pin(async move {
             // The code of the application's keys and values runs here and must not end this task.
             let refreshing = async { Arc::clone(&replica).refresh(keyspace, timeout).await };

@@ -1,11 +1,12 @@
 //! The refresh rounds of one replica, and waiting for them. No I/O.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
 use crate::error::send_failure::SendFailure;
+use crate::task::mutex::Mutex;
 use crate::task::stage::Stage;
 
 /// The result of a refresh: `Ok` if Redis answered, even with something that cannot be decoded.
@@ -89,12 +90,12 @@ impl RefreshState {
 
     /// Returns a token if no refresh is in progress.
     pub(crate) fn idle(&self) -> Option<IdleToken> {
-        let rounds = self.lock();
+        let rounds = self.rounds.lock();
         rounds.idle()
     }
 
     pub(crate) fn epoch(&self) -> ConnectionEpoch {
-        self.lock().epoch
+        self.rounds.lock().epoch
     }
 
     /// Changes the replica, if there was no refresh since `since` and the connection is the same:
@@ -105,14 +106,14 @@ impl RefreshState {
         since: Option<IdleToken>,
         change: impl FnOnce() -> Option<T>,
     ) -> Option<T> {
-        let rounds = self.lock();
+        let rounds = self.rounds.lock();
         let is_idle = since.is_some() && since == rounds.idle();
         is_idle.then(change).flatten()
     }
 
     /// Begins the requested round, if there is one and none is in progress.
     pub(super) fn begin(&self) -> Option<Round> {
-        let mut rounds = self.lock();
+        let mut rounds = self.rounds.lock();
         let is_due = rounds.wanted > rounds.begun && rounds.begun == rounds.ended;
         is_due.then(|| {
             rounds.begun = rounds.begun.next();
@@ -121,7 +122,7 @@ impl RefreshState {
     }
 
     pub(super) fn end(&self, round: Round, outcome: Outcome) {
-        let mut rounds = self.lock();
+        let mut rounds = self.rounds.lock();
         rounds.ended = rounds.ended.max(round);
         let _ = self.ended.send_replace((round, outcome));
     }
@@ -129,7 +130,7 @@ impl RefreshState {
     /// The connection was lost or replaced, and the server may have lost earlier writes. Ends the
     /// round in progress, if there is one, with this failure.
     pub(super) fn interrupt(&self, reason: SendFailure) {
-        let mut rounds = self.lock();
+        let mut rounds = self.rounds.lock();
         rounds.epoch.0 += 1;
         let in_progress = (rounds.begun > rounds.ended).then_some(rounds.begun);
         drop(rounds);
@@ -139,7 +140,7 @@ impl RefreshState {
     }
 
     fn want(&self, choose: impl FnOnce(&Rounds) -> Round) -> Round {
-        let mut rounds = self.lock();
+        let mut rounds = self.rounds.lock();
         let round = choose(&rounds);
         if round > rounds.wanted {
             rounds.wanted = round;
@@ -162,10 +163,6 @@ impl RefreshState {
             _ = reconciler.changed() => Err(SendFailure::Closed),
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Rounds> {
-        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Rounds {
@@ -182,7 +179,7 @@ impl Round {
 
 impl fmt::Debug for RefreshState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lock().fmt(f)
+        self.rounds.lock().fmt(f)
     }
 }
 

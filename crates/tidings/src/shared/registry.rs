@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use serde::de::DeserializeOwned;
 
@@ -12,6 +12,7 @@ use crate::error::shared::SharedError;
 use crate::observe::reports::Reports;
 use crate::receive::control::{ControlEvent, ControlListener};
 use crate::shared::replica::Replica;
+use crate::task::mutex::Mutex;
 use crate::task::panic::caught;
 
 /// The payload of a change notification.
@@ -54,7 +55,7 @@ impl<A: ChangeNotification> ReplicaRegistry<A> {
         type_name: &'static str,
         make: impl FnOnce() -> Arc<V>,
     ) -> Result<Arc<V>, SharedError> {
-        let mut by_name = self.lock();
+        let mut by_name = self.by_name.lock();
         if let Some(known) = by_name.get(name).and_then(Weak::upgrade) {
             let first = known.type_name();
             let known: Arc<dyn Any + Send + Sync> = known;
@@ -72,11 +73,7 @@ impl<A: ChangeNotification> ReplicaRegistry<A> {
     }
 }
 
-impl<A> ReplicaRegistry<A> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<dyn ChangeListener<A>>>> {
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl<A> ReplicaRegistry<A> {}
 
 impl<A: ChangeNotification> ControlListener for ReplicaRegistry<A> {
     fn receive(&self, event: &ControlEvent<'_>) {
@@ -92,7 +89,11 @@ impl<A: ChangeNotification> ControlListener for ReplicaRegistry<A> {
                 });
             }
         };
-        let known = self.lock().get(notification.name()).and_then(Weak::upgrade);
+        let known = self
+            .by_name
+            .lock()
+            .get(notification.name())
+            .and_then(Weak::upgrade);
         let Some(known) = known else {
             return;
         };
@@ -110,6 +111,6 @@ impl<A: ChangeNotification> ControlListener for ReplicaRegistry<A> {
 
 impl<A> fmt::Debug for ReplicaRegistry<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.lock().keys()).finish()
+        f.debug_set().entries(self.by_name.lock().keys()).finish()
     }
 }

@@ -1,6 +1,5 @@
 //! Values that Redis lost: keeps, drops or restores the copy of this process.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::keyspace::Keyspace;
@@ -9,8 +8,7 @@ use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Restoring};
 use crate::shared::codec::encoded;
 use crate::shared::contained::discard;
-use crate::shared::options::Shareable;
-use crate::shared::options::WhenLost;
+use crate::shared::options::{Shareable, WhenLost};
 use crate::shared::replica::in_time;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
@@ -29,10 +27,7 @@ impl<T: Shareable> ValueReplica<T> {
     }
 
     pub(super) fn when_lost(&self) -> WhenLost {
-        *self
-            .when_lost
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.when_lost.lock()
     }
 
     /// The copy to restore, if Redis holds this.

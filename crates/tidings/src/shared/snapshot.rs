@@ -77,12 +77,20 @@ impl<T> Snapshot<T> {
         }))
     }
 
+    fn changed(&self, change: impl FnOnce(&mut SnapshotInner<T>)) -> Self {
+        let mut inner = SnapshotInner {
+            value: self.0.value.clone(),
+            stamp: self.0.stamp.clone(),
+            problem: self.0.problem.clone(),
+            ..*self.0
+        };
+        change(&mut inner);
+        Self(Arc::new(inner))
+    }
+
     /// Sets whether the value has a time to live.
     pub(crate) fn expiring(&self, expires: bool) -> Self {
-        Self(Arc::new(SnapshotInner {
-            expires,
-            ..self.0.copied()
-        }))
+        self.changed(|inner| inner.expires = expires)
     }
 
     /// Returns the value; `None` if it was never set, was cleared or has expired, or was lost under
@@ -168,36 +176,24 @@ impl<T> Snapshot<T> {
             WhenLost::Clear => &nothing,
             WhenLost::Keep | WhenLost::Restore => self,
         };
-        Self(Arc::new(SnapshotInner {
-            lost_since: Some(self.0.lost_since.unwrap_or_else(Instant::now)),
-            ..remaining.as_fresh().0.copied()
-        }))
+        let since = self.0.lost_since.unwrap_or_else(Instant::now);
+        remaining
+            .as_fresh()
+            .changed(|inner| inner.lost_since = Some(since))
     }
 
     /// Another value with the same stamp: an update that was replaced within its batch.
     pub(crate) fn with_value(&self, value: ContainedDrop<Arc<T>>) -> Self {
-        Self(Arc::new(SnapshotInner {
-            value: Some(value),
-            problem: None,
-            ..self.0.copied()
-        }))
+        self.changed(|inner| (inner.value, inner.problem) = (Some(value), None))
     }
 
     fn with(&self, stale_since: Option<Instant>, problem: Option<Problem>) -> Self {
-        Self(Arc::new(SnapshotInner {
-            stale_since,
-            problem,
-            ..self.0.copied()
-        }))
+        self.changed(|inner| (inner.stale_since, inner.problem) = (stale_since, problem))
     }
 
     fn as_fresh(&self) -> Self {
-        Self(Arc::new(SnapshotInner {
-            stale_since: None,
-            lost_since: None,
-            problem: None,
-            ..self.0.copied()
-        }))
+        self.with(None, None)
+            .changed(|inner| inner.lost_since = None)
     }
 
     /// Takes over the staleness of the snapshot that this replaces: only Redis can say that it is
@@ -209,19 +205,6 @@ impl<T> Snapshot<T> {
     pub(crate) fn stale(&self, since: Instant) -> Self {
         let since = self.0.stale_since.unwrap_or(since);
         self.with(Some(since), self.0.problem.clone())
-    }
-}
-
-impl<T> SnapshotInner<T> {
-    fn copied(&self) -> Self {
-        Self {
-            value: self.value.clone(),
-            stamp: self.stamp.clone(),
-            expires: self.expires,
-            stale_since: self.stale_since,
-            lost_since: self.lost_since,
-            problem: self.problem.clone(),
-        }
     }
 }
 

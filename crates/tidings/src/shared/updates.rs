@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -13,6 +13,7 @@ use crate::error::shared::StoreError;
 use crate::shared::contained::ContainedDrop;
 use crate::shared::options::SharedOptions;
 use crate::shared::snapshot::Snapshot;
+use crate::task::mutex::Mutex;
 
 /// The number of updates of one value that may wait; further ones wait for room.
 const MAX_WAITING: usize = 65_536;
@@ -87,7 +88,7 @@ impl<T> Updates<T> {
             done,
             _room: room.expect("it is never closed"),
         };
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.waiting.push_back(update);
         let is_first = !std::mem::replace(&mut state.is_running, true);
         (is_first, updated)
@@ -97,7 +98,7 @@ impl<T> Updates<T> {
     pub(super) fn take(&self) -> Option<UpdateBatch<T>> {
         // Updates whose callers gave up are not made. They are dropped outside of the lock.
         let _abandoned = self.take_abandoned();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(first) = state.waiting.front() else {
             state.is_running = false;
             state.write_alone = 0;
@@ -116,7 +117,7 @@ impl<T> Updates<T> {
     }
 
     fn take_abandoned(&self) -> Vec<Update<T>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let waiting = std::mem::take(&mut state.waiting);
         let (abandoned, waiting): (Vec<_>, Vec<_>) = waiting
             .into_iter()
@@ -127,15 +128,11 @@ impl<T> Updates<T> {
 
     /// Puts back a batch whose result cannot be written: each of its updates is written alone.
     pub(super) fn put_back(&self, count: UpdateBatch<T>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.write_alone = count.0.len();
         for update in count.0.into_iter().rev() {
             state.waiting.push_front(update);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, UpdatesState<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use crate::error::shared::{LoadError, StoreError};
 
-use crate::shared::options::Shareable;
-use crate::shared::options::SharedOptions;
+use crate::shared::options::{Shareable, SharedOptions};
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
-use crate::shared::watch::SharedWatch;
+use crate::shared::watch::{SharedWatch, watch};
 
 /// A value that all processes of the namespace share. Each process has a replica, which follows
 /// every write. Cheap to clone; created by [`Bus::shared`](crate::Bus::shared). It does not keep
@@ -92,17 +91,6 @@ impl<T: Shareable> Shared<T> {
     }
 
     /// Returns the latest known value without waiting; `None` if it was never read.
-    ///
-    /// ```
-    /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
-    /// # let bus = Bus::builder("memory:peek-docs").start().await?;
-    /// let limit = bus.shared::<u32>("limit")?;
-    /// assert!(limit.peek().is_none());
-    /// limit.get().await?;
-    /// assert!(limit.peek().is_some());
-    /// # Ok(()) }
-    /// ```
     pub fn peek(&self) -> Option<Snapshot<T>> {
         self.replica.snapshot()
     }
@@ -177,17 +165,6 @@ impl<T: Shareable> Shared<T> {
     /// Removes the value and notifies all processes. Redis remembers the removal for 7 days, so
     /// that a process that was disconnected does not treat the value as lost.
     ///
-    /// ```
-    /// # use tidings::prelude::*;
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
-    /// # let bus = Bus::builder("memory:clear-docs").start().await?;
-    /// let limit = bus.shared::<u32>("limit")?;
-    /// limit.set(&100).await?;
-    /// limit.clear().await?;
-    /// assert!(limit.get().await?.value().is_none());
-    /// # Ok(()) }
-    /// ```
-    ///
     /// # Errors
     ///
     /// When a foreign value lies under the key, or Redis is unreachable, refuses or does not
@@ -212,7 +189,7 @@ impl<T: Shareable> Shared<T> {
     /// # Ok(()) }
     /// ```
     pub fn watch(&self) -> SharedWatch<T> {
-        let changes = SharedWatch::new(Arc::clone(&self.replica));
+        let changes = watch(Arc::clone(&self.replica));
         if self.peek().is_none() {
             self.replica.refresh_state.request_refresh();
         }

@@ -2,7 +2,7 @@
 //! process.
 
 use std::any::type_name;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -26,13 +26,13 @@ use crate::receive::control::ControlEvent;
 use crate::shared::changed::ValueChanged;
 use crate::shared::codec::decode;
 use crate::shared::contained::ContainedDrop;
-use crate::shared::options::Shareable;
-use crate::shared::options::WhenLost;
+use crate::shared::options::{Shareable, WhenLost};
 use crate::shared::refresh::{Outcome, RefreshState};
 use crate::shared::registry::ChangeListener;
 use crate::shared::replica::{Replica, in_time};
 use crate::shared::snapshot::{Current, Problem, Snapshot};
 use crate::shared::updates::Updates;
+use crate::task::mutex::Mutex;
 use crate::task::stage::Stage;
 
 pub(crate) struct ValueReplica<T> {

@@ -9,14 +9,12 @@ use tidings_codec::Format;
 use tokio::time::{Instant, sleep};
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
-use crate::error::shared::{LoadError, StoreError};
-use crate::keyspace::access::NotDone;
+use crate::error::shared::StoreError;
 use crate::keyspace::stamp::{Stamp, nonce};
 use crate::keyspace::value::{Attempt, Clearing, Found, Writing, can_inline};
 use crate::shared::codec::encoded;
 use crate::shared::contained::ContainedDrop;
-use crate::shared::options::Shareable;
-use crate::shared::options::SharedOptions;
+use crate::shared::options::{Shareable, SharedOptions};
 use crate::shared::refresh::IdleToken;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::updates::{Change, Failed, UpdateBatch};
@@ -155,9 +153,9 @@ impl<T: Shareable> ValueReplica<T> {
         };
         let cleared = self
             .keyspace
-            .ask(|keys| keys.clear(&self.key, clearing))
+            .request(|keys| keys.clear(&self.key, clearing))
             .await;
-        let (version, was) = cleared.map_err(|not_done| self.store_error(not_done))?;
+        let (version, was) = cleared.map_err(|not_done| not_done.into_store_error(&self.name))?;
         let snapshot = Snapshot::new(Stamp { version, nonce }, None);
         Ok(self.settle(idle, Replaced { was, snapshot }).await)
     }
@@ -173,7 +171,7 @@ impl<T: Shareable> ValueReplica<T> {
             Some(known) => Ok(known),
             None => self
                 .result(self.refresh_state.refreshed().await)
-                .map_err(|error| self.unloaded(error)),
+                .map_err(|error| StoreError::not_read(&self.name, error)),
         }
     }
 
@@ -190,7 +188,7 @@ impl<T: Shareable> ValueReplica<T> {
             Found::Cleared { stamp, .. } => Snapshot::new(stamp, None),
             Found::Value(written) => {
                 let value = self.decode(&written);
-                let value = value.map_err(|error| self.unloaded(error))?;
+                let value = value.map_err(|error| StoreError::not_read(&self.name, error))?;
                 Snapshot::new(written.stamp, Some(value)).expiring(written.expires)
             }
         };
@@ -243,9 +241,9 @@ impl<T: Shareable> ValueReplica<T> {
         };
         let answer = self
             .keyspace
-            .ask(|keys| keys.write(&self.key, writing))
+            .request(|keys| keys.write(&self.key, writing))
             .await;
-        match answer.map_err(|not_done| self.store_error(not_done))? {
+        match answer.map_err(|not_done| not_done.into_store_error(&self.name))? {
             Attempt::Done { version, was } => {
                 let snapshot = Snapshot::new(Stamp { version, nonce }, Some(encoded.value));
                 let snapshot = snapshot.expiring(sharing.ttl.is_some());
@@ -270,25 +268,9 @@ impl<T: Shareable> ValueReplica<T> {
         }
     }
 
-    fn store_error(&self, not_done: NotDone) -> StoreError {
-        match not_done {
-            NotDone::Foreign(words) => self.unloaded(self.foreign(&words)),
-            NotDone::Overflow => self.unloaded(self.foreign("its version would overflow")),
-            NotDone::Unconfirmed(why) => self.unconfirmed(why),
-        }
-    }
-
     pub(super) fn unconfirmed(&self, why: Unconfirmed) -> StoreError {
         let shared = self.name.to_string();
         StoreError::Unconfirmed { shared, why }
-    }
-
-    fn unloaded(&self, error: LoadError) -> StoreError {
-        let shared = self.name.to_string();
-        match error {
-            LoadError::Unread { reason, .. } => self.unconfirmed(Unconfirmed::NotSent(reason)),
-            source => StoreError::Load { shared, source },
-        }
     }
 }
 

@@ -4,14 +4,15 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 
+use crate::task::mutex::Mutex;
 use crate::task::panic::panic_text;
 
 /// The future is not being polled.
@@ -89,7 +90,7 @@ impl InlineTask {
         let waker = Waker::from(Arc::clone(self));
         let mut cx = Context::from_waker(&waker);
         for _ in 0..ROUNDS {
-            let polled = match &mut *self.lock() {
+            let polled = match &mut *self.future.lock() {
                 Some(future) => future.as_mut().poll(&mut cx),
                 None => Poll::Ready(()),
             };
@@ -131,14 +132,10 @@ impl InlineTask {
     }
 
     fn end(&self) {
-        let ended = self.lock().take();
+        let ended = self.future.lock().take();
         self.state.store(IDLE, Ordering::SeqCst);
         // After the state is set: its `Drop` takes other locks.
         drop(ended);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<BoxFuture<'static, ()>>> {
-        self.future.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

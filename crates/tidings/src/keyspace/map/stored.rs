@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use tokio::time::Instant;
 
 use crate::keyspace::map::{NewEntry, WriteCondition};
-use crate::keyspace::member_list::milliseconds;
+use crate::task::milliseconds;
 
 #[derive(Debug, Default)]
 pub(crate) struct StoredMap {

@@ -8,7 +8,8 @@ use tidings_codec::NodeId;
 use tokio::time::Instant;
 
 use crate::keyspace::member_list::renewal_gaps::{RECONNECT_TIME, RenewalGaps};
-use crate::keyspace::member_list::{Listed, MAX_REMOVED, Renewal, Renewed, milliseconds};
+use crate::keyspace::member_list::{Listed, MAX_REMOVED, Renewal, Renewed};
+use crate::task::milliseconds;
 
 /// The member list of a namespace in memory.
 #[derive(Debug)]

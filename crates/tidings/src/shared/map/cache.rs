@@ -15,8 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant as Clock;
 
 use crate::keyspace::stamp::Stamp;
-use crate::shared::map::entry::Loaded;
-use crate::shared::map::entry::{Entry, Reading};
+use crate::shared::map::entry::{Entry, Loaded, Reading};
 use crate::shared::map::invalidations::{Generation, Invalidations};
 use crate::shared::map::single_flight::SingleFlight;
 

@@ -218,9 +218,10 @@ impl<K: Key, V: Shareable> Drop for Unfinished<'_, K, V> {
 /// Returns whether repeating it cannot help.
 fn is_permanent(error: &StoreError) -> bool {
     match error {
-        StoreError::Unconfirmed { why, .. } => match why {
-            Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason) => has_ended(reason),
-        },
+        StoreError::Unconfirmed { why, .. } => {
+            let (Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) = why;
+            has_ended(reason)
+        }
         _ => true,
     }
 }

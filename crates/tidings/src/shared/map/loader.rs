@@ -10,11 +10,11 @@ use crate::error::report;
 use crate::error::shared::{GetOrLoadError, LoadError};
 use crate::keyspace::map::{Found, WriteCondition};
 use crate::keyspace::stamp::nonce;
-use crate::shared::map::entry::Loaded;
-use crate::shared::map::entry::{Entry, Key, entry_name, field_of};
+use crate::shared::map::entry::{Entry, Key, Loaded, entry_name, field_of};
 use crate::shared::map::invalidations::Generation;
-use crate::shared::map::replica::{MapReplica, NewValue};
+use crate::shared::map::replica::MapReplica;
 use crate::shared::map::single_flight::Ticket;
+use crate::shared::map::write::NewValue;
 use crate::shared::options::Shareable;
 
 /// The part of this task in a load.
@@ -161,7 +161,8 @@ impl<K: Key, V: Shareable> Load<K, V> {
         let (replica, new) = (&self.replica, nonce());
         let (keys, accepts_negative) = (&replica.keys, self.accepts_negative);
         let requested = Instant::now();
-        let answer = replica.ask(|redis| redis.lease(keys, &self.field, &new, accepts_negative));
+        let answer =
+            replica.request(|redis| redis.lease(keys, &self.field, &new, accepts_negative));
         let (found, lease) = match answer.await {
             Ok(answer) => answer,
             Err(error @ LoadError::Unread { .. }) => {

@@ -2,9 +2,8 @@
 
 use std::any::type_name;
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -16,37 +15,32 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::failure::Failure;
-use crate::error::send_failure::{SendFailure, Unconfirmed};
-use crate::error::shared::{LoadError, StoreError};
+use crate::error::shared::LoadError;
 use crate::keyspace::Keyspace;
-use crate::keyspace::access::{KeyspaceAccess, NotDone};
+use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::answer::{Answer, KeyError};
-use crate::keyspace::map::{Found, Moved, NewEntry, WriteCondition, Written};
-use crate::keyspace::stamp::{Stamp, nonce};
+use crate::keyspace::map::Found;
+use crate::keyspace::stamp::Stamp;
 use crate::namespace::MapKeys;
 use crate::observe::reports::Reports;
 use crate::receive::control::ControlEvent;
-use crate::shared::codec::encoded;
 use crate::shared::contained::{ContainedDrop, discard};
 use crate::shared::map::cache::{Cache, Changed, Discarded, NOTIFICATION_DELAY};
 use crate::shared::map::changed::MapChanged;
-use crate::shared::map::entry::Key;
 use crate::shared::map::entry::{
-    Entry, Reading, entry_name, field_of, fingerprint, key_of, read_entry,
+    Entry, Key, Reading, entry_name, field_of, fingerprint, key_of, read_entry,
 };
-use crate::shared::map::invalidations::Generation;
 use crate::shared::map::options::MapOptions;
 use crate::shared::map::single_flight::Ticket;
 use crate::shared::map::watchers::Watchers;
 use crate::shared::options::Shareable;
-use crate::shared::refresh::{ConnectionEpoch, Outcome, RefreshState};
+use crate::shared::refresh::{Outcome, RefreshState};
 use crate::shared::registry::ChangeListener;
 use crate::shared::replica::{Replica, in_time};
-use crate::shared::write::{MAX_ATTEMPTS, back_off};
-use crate::task::FOREVER;
+use crate::task::mutex::Mutex;
 
 /// The number of locks that keys are distributed to. Updates of one key run one after the other.
-const KEY_LOCKS: usize = 16;
+pub(super) const KEY_LOCKS: usize = 16;
 
 /// The number of undecodable entries that are remembered, to report each once.
 const MAX_REPORTED: usize = 256;
@@ -63,10 +57,10 @@ pub(crate) struct MapReplica<K, V> {
     cache: Mutex<Cache<K, V>>,
     /// Notified when a change notification was received.
     notified: watch::Sender<()>,
-    key_locks: [tokio::sync::Mutex<()>; KEY_LOCKS],
+    pub(super) key_locks: [tokio::sync::Mutex<()>; KEY_LOCKS],
     /// Locked while an invalidation of the whole map is sent.
     pub(crate) clearing: tokio::sync::Mutex<()>,
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
     reported: Mutex<VecDeque<(String, Arc<str>)>>,
 }
 
@@ -140,110 +134,8 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         Some(reading)
     }
 
-    pub(crate) async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
-        let field = self.field(key)?;
-        let new = NewValue {
-            encoded: Some(self.encoded(&field, value)?),
-            ttl: self.options.set_ttl(),
-            condition: WriteCondition::Always,
-            since: self.lock().invalid.last(),
-        };
-        // A repeated invalidation must not reach Redis after this write.
-        let is_invalid = self.lock().invalid.contains(key);
-        let _key_lock = if is_invalid {
-            Some(self.lock_key_in_time(key).await?)
-        } else {
-            None
-        };
-        self.write(key, &field, new).await.map(|_| ())
-    }
-
-    pub(crate) async fn update(
-        self: &Arc<Self>,
-        key: &K,
-        mut new: impl FnMut(Option<&V>) -> V,
-    ) -> Result<Arc<V>, StoreError> {
-        let field = self.field(key)?;
-        let deadline = Instant::now() + self.keyspace.patience().min(FOREVER);
-        let since = self.lock().invalid.last();
-        let _key_lock = self.lock_key_in_time(key).await?;
-        if self.lock().invalid.contains(key) {
-            // An invalidated entry in Redis must not be updated.
-            self.remove(key).await?;
-        }
-        let read = self.read(key).await;
-        let mut old = self.contain(read.map_err(|error| self.not_read(error))?);
-        for attempts in 1.. {
-            let (payload, value) = {
-                let old = old.value.as_ref();
-                let old = old.map_err(|error| self.not_read(error.clone()))?;
-                let new = new(old.as_deref());
-                let encoded = self.encoded(&field, &new);
-                self.discard(new);
-                let (payload, value) = encoded?;
-                (payload, self.contain(value))
-            };
-            let new = NewValue {
-                encoded: Some((payload, Arc::clone(&*value))),
-                ttl: self.options.set_ttl(),
-                condition: WriteCondition::IfNonce(old.nonce.to_string()),
-                since,
-            };
-            match self.write(key, &field, new).await? {
-                None => return Ok(Arc::clone(&*value)),
-                Some(found) => old = self.contain(found),
-            }
-            if attempts >= MAX_ATTEMPTS || Instant::now() >= deadline {
-                return Err(StoreError::Contended {
-                    shared: entry_name(&self.keys.name, &field),
-                    attempts,
-                });
-            }
-            back_off(attempts).await;
-        }
-        unreachable!("the number of attempts is bounded")
-    }
-
-    /// Writes an entry; returns the one in Redis if the condition does not hold.
-    pub(crate) async fn write(
-        &self,
-        key: &K,
-        field: &str,
-        new: NewValue<V>,
-    ) -> Result<Option<Entry<V>>, StoreError> {
-        let (nonce, since) = (nonce(), (self.refresh_state.epoch(), new.since));
-        let requested = Instant::now();
-        let (payload, value) = new.encoded.unzip();
-        let ttl = new.ttl;
-        let value = value.map(|value| self.contain(value));
-        let new = NewEntry {
-            field: field.to_owned(),
-            format: self.format,
-            payload,
-            ttl,
-            nonce: nonce.clone(),
-            condition: new.condition,
-        };
-        let written = self.change(Some(key), |keys| keys.write_entry(&self.keys, new));
-        match written.await? {
-            Written::Not(found) => {
-                self.lock().forget(key);
-                Ok(Some(self.found(field, &found, requested)))
-            }
-            Written::Done(moved) => {
-                let entry = Entry {
-                    nonce: nonce.as_str().into(),
-                    value: Ok(value.as_deref().cloned()),
-                    until: ttl.map(|ttl| requested + ttl),
-                };
-                self.record_write(since, key, entry, moved, nonce);
-                Ok(None)
-            }
-        }
-    }
-
     pub(crate) async fn len(&self) -> Result<u64, LoadError> {
-        self.ask(|keys| keys.map_len(&self.keys)).await
+        self.request(|keys| keys.map_len(&self.keys)).await
     }
 
     /// Calls `take` for every decodable entry, page by page.
@@ -251,7 +143,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let mut from = 0;
         loop {
             let requested = Instant::now();
-            let page = self.ask(|keys| keys.page(&self.keys, from)).await?;
+            let page = self.request(|keys| keys.page(&self.keys, from)).await?;
             for (field, bytes) in page.entries {
                 match key_of(&self.keys.name, &field) {
                     Ok(key) if self.lock().invalid.contains(&key) => {}
@@ -296,7 +188,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
 
     fn report_once_as(&self, shared: String, bytes: &[u8], source: LoadError) {
         let report = (shared.clone(), fingerprint(bytes));
-        let mut reported = lock(&self.reported);
+        let mut reported = self.reported.lock();
         if reported.contains(&report) {
             return;
         }
@@ -320,128 +212,17 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         self.watchers.notify(&changed);
     }
 
-    /// Redis accepted a change of this entry. `epoch` and `since` are from its beginning.
-    pub(crate) fn record_write(
+    pub(crate) async fn request<T>(
         &self,
-        (epoch, since): (ConnectionEpoch, Generation),
-        key: &K,
-        entry: Entry<V>,
-        Moved { version, was }: Moved,
-        nonce: String,
-    ) {
-        let is_same_epoch = self.refresh_state.epoch() == epoch;
-        let mut cache = self.lock();
-        cache.invalid.confirm(key, since);
-        if !is_same_epoch {
-            // It may be from a server that is no longer the master.
-            return cache.forget(key);
-        }
-        let now = Stamp { version, nonce };
-        let changed = cache.record_write(key, entry, &now, &was);
-        drop(cache);
-        self.watchers.notify(&changed);
-    }
-
-    pub(crate) async fn ask<T>(
-        &self,
-        request: impl FnOnce(&dyn Keyspace) -> Answer<T>,
+        operation: impl FnOnce(&dyn Keyspace) -> Answer<T>,
     ) -> Result<T, LoadError> {
-        let answer = self.keyspace.ask(request).await;
-        answer.map_err(|not_done| self.unread(not_done))
-    }
-
-    /// Sends a change of this entry, or of all.
-    pub(crate) async fn change<T>(
-        &self,
-        key: Option<&K>,
-        request: impl FnOnce(&dyn Keyspace) -> Answer<T>,
-    ) -> Result<T, StoreError> {
-        let answer = self.keyspace.ask(request).await;
-        answer.map_err(|not_done| {
-            let error = self.unchanged(not_done);
-            if error.is_unknown() {
-                // The next read finds out what happened to it.
-                if let Some(key) = key {
-                    self.lock().forget(key);
-                }
-            }
-            error
-        })
-    }
-
-    fn unread(&self, not_done: NotDone) -> LoadError {
-        let shared = self.keys.name.clone();
-        match not_done {
-            NotDone::Foreign(words) => LoadError::Foreign {
-                shared,
-                words: words.to_string(),
-            },
-            NotDone::Overflow => LoadError::Foreign {
-                shared,
-                words: "its version would overflow".to_owned(),
-            },
-            NotDone::Unconfirmed(Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) => {
-                LoadError::Unread { shared, reason }
-            }
-        }
-    }
-
-    fn unchanged(&self, not_done: NotDone) -> StoreError {
-        let shared = self.keys.name.clone();
-        match not_done {
-            NotDone::Unconfirmed(why) => StoreError::Unconfirmed { shared, why },
-            other => StoreError::Load {
-                shared,
-                source: self.unread(other),
-            },
-        }
-    }
-
-    /// The error of a change whose read failed: nothing was changed.
-    fn not_read(&self, source: LoadError) -> StoreError {
-        let shared = self.keys.name.clone();
-        match source {
-            LoadError::Unread { reason, .. } => StoreError::Unconfirmed {
-                shared,
-                why: Unconfirmed::NotSent(reason),
-            },
-            source => StoreError::Load { shared, source },
-        }
-    }
-
-    pub(crate) fn field(&self, key: &K) -> Result<String, StoreError> {
-        field_of(&self.keys.name, key).map_err(|error| self.not_read(error))
-    }
-
-    pub(crate) fn encoded(&self, field: &str, value: &V) -> Result<(Vec<u8>, Arc<V>), StoreError> {
-        let name = entry_name(&self.keys.name, field);
-        let (payload, value) = encoded(&name, self.format, value)?;
-        Ok((payload, Arc::new(value)))
-    }
-
-    /// Locks the key within the send timeout.
-    async fn lock_key_in_time(
-        &self,
-        key: &K,
-    ) -> Result<tokio::sync::MutexGuard<'_, ()>, StoreError> {
-        let patience = self.keyspace.patience();
-        let locking = async { timeout(patience, self.lock_key(key)).await };
-        let locked = self.keyspace.in_runtime(locking).await;
-        locked.unwrap_or_else(|_| {
-            Err(self.unchanged(NotDone::Unconfirmed(Unconfirmed::NotSent(
-                SendFailure::TimedOut(patience),
-            ))))
-        })
-    }
-
-    pub(crate) fn key_lock(&self, key: &K) -> &tokio::sync::Mutex<()> {
-        let index = self.hasher.hash_one(key) % KEY_LOCKS as u64;
-        &self.key_locks[usize::try_from(index).unwrap_or(0)]
+        let answer = self.keyspace.request(operation).await;
+        answer.map_err(|not_done| not_done.into_load_error(&self.keys.name))
     }
 
     pub(crate) fn lock(&self) -> Locked<'_, K, V> {
         Locked {
-            cache: Some(lock(&self.cache)),
+            cache: Some(self.cache.lock()),
             replica: self,
         }
     }
@@ -453,7 +234,7 @@ impl<K, V> MapReplica<K, V> {
         discard(value, &self.keys.name, &self.reports);
     }
 
-    fn contain<T>(&self, value: T) -> ContainedDrop<T> {
+    pub(super) fn contain<T>(&self, value: T) -> ContainedDrop<T> {
         ContainedDrop::new(value, &self.keys.name.as_str().into(), &self.reports)
     }
 
@@ -467,19 +248,9 @@ impl<K, V> MapReplica<K, V> {
 
 impl<K, V> Drop for MapReplica<K, V> {
     fn drop(&mut self) {
-        let discarded = lock(&self.cache).take_all();
+        let discarded = self.cache.lock().take_all();
         self.discard_all(discarded);
     }
-}
-
-/// A new entry.
-pub(crate) struct NewValue<V> {
-    /// The payload, and the value as every process will decode it; `None` for a negative entry.
-    pub(crate) encoded: Option<(Vec<u8>, Arc<V>)>,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) condition: WriteCondition,
-    /// The newest invalidation when it was begun. Later ones apply to this entry.
-    pub(crate) since: Generation,
 }
 
 /// The locked cache. Removed entries are dropped after it is unlocked.
@@ -525,7 +296,7 @@ impl<K: Key, V: Shareable> InFlightRead<K, V> {
     async fn read(self, field: String) -> Result<Entry<V>, LoadError> {
         let (replica, requested) = (&self.replica, Instant::now());
         let found = replica
-            .ask(|keys| keys.entry(&replica.keys, &field))
+            .request(|keys| keys.entry(&replica.keys, &field))
             .await?;
         let entry = replica.found(&field, &found, requested);
         let mut cache = replica.lock();
@@ -636,10 +407,6 @@ impl<K: Key, V: Shareable> ChangeListener<MapChanged> for MapReplica<K, V> {
     fn type_name(&self) -> &'static str {
         type_name::<(K, V)>()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<K, V> std::fmt::Debug for MapReplica<K, V> {

@@ -1,13 +1,8 @@
 //! Streams of the changes of a map.
 
-use std::fmt;
-use std::future::ready;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::stream::{BoxStream, unfold};
-use futures_util::{Stream, StreamExt};
+use futures_util::stream::unfold;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep};
 
@@ -18,6 +13,7 @@ use crate::shared::map::entry::Key;
 use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watchers::MapChange;
 use crate::shared::options::Shareable;
+use crate::task::watch::Watch;
 
 /// The time between two attempts to read an entry while Redis is reachable.
 const RETRY: Duration = Duration::from_secs(1);
@@ -34,87 +30,20 @@ pub enum EntryState<V> {
     Unreadable(LoadError),
 }
 
-/// A [`Stream`] of the changes of one entry, from [`SharedMap::watch`](crate::SharedMap::watch).
-///
-/// A slow reader gets the newest state, not each one before it, and no state twice in a row. While
-/// Redis is unreachable, the stream waits. It ends with the bus, and does not keep it alive.
-pub struct EntryWatch<V> {
-    /// Makes the stream return the entry as it is.
-    look: Arc<Notify>,
-    latest: BoxStream<'static, EntryState<V>>,
-}
+/// A [`Watch`] of one entry, from [`SharedMap::watch`](crate::SharedMap::watch). It returns no state
+/// twice in a row. While Redis is unreachable, it waits.
+pub type EntryWatch<V> = Watch<EntryState<V>>;
 
-/// A [`Stream`] of the changes in a map, from
-/// [`SharedMap::watch_all`](crate::SharedMap::watch_all).
-///
-/// For a slow reader, several changes of one entry become one. The stream ends with the bus, and
-/// does not keep it alive.
-pub struct MapWatch<K> {
-    changes: BoxStream<'static, MapChange<K>>,
-}
-
-impl<V> EntryWatch<V> {
-    /// Waits for the next change and returns the newest state, or `None` once the bus has ended.
-    ///
-    /// Cancel safe: dropping the future loses no change.
-    pub async fn changed(&mut self) -> Option<EntryState<V>> {
-        self.latest.next().await
-    }
-
-    /// Waits until `wanted` accepts the state, now or after a change, and returns it, or `None` once
-    /// the bus has ended.
-    ///
-    /// Cancel safe: dropping the future loses no change other than those that `wanted` rejected.
-    pub async fn wait_for(
-        &mut self,
-        mut wanted: impl FnMut(&EntryState<V>) -> bool,
-    ) -> Option<EntryState<V>> {
-        self.look.notify_one();
-        self.filter(|state| ready(wanted(state))).next().await
-    }
-}
-
-impl<K> MapWatch<K> {
-    /// Waits for the next change and returns it, or `None` once the bus has ended.
-    ///
-    /// Cancel safe: dropping the future loses no change.
-    pub async fn changed(&mut self) -> Option<MapChange<K>> {
-        self.changes.next().await
-    }
-
-    /// Waits for a change that `wanted` accepts and returns it, or `None` once the bus has ended.
-    ///
-    /// Cancel safe: dropping the future loses no change other than those that `wanted` rejected.
-    pub async fn wait_for(
-        &mut self,
-        mut wanted: impl FnMut(&MapChange<K>) -> bool,
-    ) -> Option<MapChange<K>> {
-        self.filter(|change| ready(wanted(change))).next().await
-    }
-}
-
-impl<V> Stream for EntryWatch<V> {
-    type Item = EntryState<V>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EntryState<V>>> {
-        self.latest.poll_next_unpin(cx)
-    }
-}
-
-impl<K> Stream for MapWatch<K> {
-    type Item = MapChange<K>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<MapChange<K>>> {
-        self.changes.poll_next_unpin(cx)
-    }
-}
+/// A [`Watch`] of a map, from [`SharedMap::watch_all`](crate::SharedMap::watch_all). For a slow
+/// reader, several changes of one entry become one.
+pub type MapWatch<K> = Watch<MapChange<K>>;
 
 pub(crate) fn watch_all<K: Key, V: Shareable>(replica: &Arc<MapReplica<K, V>>) -> MapWatch<K> {
     let pending = replica.watchers.watch_all();
     let way = replica.keyspace.watch();
     // The replica receives changes only while it exists.
     let watching = (pending, way, Arc::clone(replica));
-    let changes = unfold(watching, async |mut watching| {
+    Watch::new(unfold(watching, async |mut watching| {
         let (pending, way, _) = &mut watching;
         let change = tokio::select! {
             biased;
@@ -122,10 +51,7 @@ pub(crate) fn watch_all<K: Key, V: Shareable>(replica: &Arc<MapReplica<K, V>>) -
             () = closed(way) => return None,
         };
         Some((change, watching))
-    });
-    MapWatch {
-        changes: changes.boxed(),
-    }
+    }))
 }
 
 pub(crate) fn watch_entry<K: Key, V: Shareable>(
@@ -145,10 +71,7 @@ pub(crate) fn watch_entry<K: Key, V: Shareable>(
         let latest = following.next().await?;
         Some((latest, following))
     });
-    EntryWatch {
-        look,
-        latest: latest.boxed(),
-    }
+    Watch::of_state(look, latest)
 }
 
 /// The state of a stream of one entry.
@@ -235,16 +158,4 @@ async fn closed(way: &mut watch::Receiver<Availability>) {
     let is_closed =
         |way: &Availability| matches!(way, Err(SendFailure::Closed | SendFailure::RuntimeEnded));
     let _ = way.wait_for(is_closed).await;
-}
-
-impl<V> fmt::Debug for EntryWatch<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntryWatch").finish_non_exhaustive()
-    }
-}
-
-impl<K> fmt::Debug for MapWatch<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapWatch").finish_non_exhaustive()
-    }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::{Notify, watch};
 
 use crate::shared::map::cache::Changed;
+use crate::task::mutex::Mutex;
 
 /// The maximal number of pending keys of a map watcher. Beyond it the whole map has changed.
 const MAX_PENDING: usize = 10_000;
@@ -43,7 +44,7 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
             Changed::All => return self.notify_all(),
             Changed::Some(keys) => keys,
         };
-        let entries = lock(&self.entries);
+        let entries = self.entries.lock();
         for watching in keys.iter().filter_map(|key| entries.get(key)) {
             watching.send_replace(());
         }
@@ -55,7 +56,7 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
 
     /// Makes all entry watchers compare their entry again.
     pub(crate) fn recheck_entries(&self) {
-        for watching in lock(&self.entries).values() {
+        for watching in self.entries.lock().values() {
             watching.send_replace(());
         }
     }
@@ -68,13 +69,13 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
     }
 
     fn maps(&self) -> Vec<Arc<PendingChanges<K>>> {
-        let mut maps = lock(&self.maps);
+        let mut maps = self.maps.lock();
         maps.retain(|pending| pending.strong_count() > 0);
         maps.iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn watch(&self, key: &K) -> watch::Receiver<()> {
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         let watching = entries.entry(key.clone());
         watching
             .or_insert_with(|| watch::Sender::new(()))
@@ -83,7 +84,7 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
 
     /// Removes the watch of this entry if its last watcher has ended.
     pub(crate) fn unwatch(&self, key: &K) {
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         let is_watched = |watching: &watch::Sender<()>| watching.receiver_count() > 0;
         let is_over = entries.get(key).is_some_and(|entry| !is_watched(entry));
         let removed = is_over.then(|| entries.remove_entry(key));
@@ -96,7 +97,7 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
             state: Mutex::default(),
             grown: Notify::new(),
         });
-        lock(&self.maps).push(Arc::downgrade(&pending));
+        self.maps.lock().push(Arc::downgrade(&pending));
         pending
     }
 }
@@ -125,7 +126,7 @@ impl<K> Default for WatchersState<K> {
 
 impl<K: Clone + Eq + Hash> PendingChanges<K> {
     fn put(&self, keys: &[K]) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         for key in keys.iter().cloned() {
             if !state.is_all && state.keys.insert(key.clone()) {
                 state.order.push_back(key);
@@ -144,13 +145,13 @@ impl<K: Clone + Eq + Hash> PendingChanges<K> {
             is_all: true,
             ..WatchersState::default()
         };
-        let former = std::mem::replace(&mut *lock(&self.state), all);
+        let former = std::mem::replace(&mut *self.state.lock(), all);
         drop(former);
         self.grown.notify_one();
     }
 
     fn take(&self) -> Option<MapChange<K>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if std::mem::take(&mut state.is_all) {
             return Some(MapChange::All);
         }
@@ -167,8 +168,4 @@ impl<K: Clone + Eq + Hash> PendingChanges<K> {
             self.grown.notified().await;
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,207 @@
+//! Writes of a map: set and update.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout};
+
+use crate::error::send_failure::{SendFailure, Unconfirmed};
+use crate::error::shared::StoreError;
+use crate::keyspace::Keyspace;
+use crate::keyspace::answer::Answer;
+use crate::keyspace::map::{Moved, NewEntry, WriteCondition, Written};
+use crate::keyspace::stamp::{Stamp, nonce};
+use crate::shared::codec::encoded;
+use crate::shared::map::entry::{Entry, Key, entry_name, field_of};
+use crate::shared::map::invalidations::Generation;
+use crate::shared::map::replica::{KEY_LOCKS, MapReplica};
+use crate::shared::options::Shareable;
+use crate::shared::refresh::ConnectionEpoch;
+use crate::shared::write::{MAX_ATTEMPTS, back_off};
+use crate::task::FOREVER;
+
+/// A new entry.
+pub(crate) struct NewValue<V> {
+    /// The payload, and the value as every process will decode it; `None` for a negative entry.
+    pub(crate) encoded: Option<(Vec<u8>, Arc<V>)>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) condition: WriteCondition,
+    /// The newest invalidation when it was begun. Later ones apply to this entry.
+    pub(crate) since: Generation,
+}
+
+impl<K: Key, V: Shareable> MapReplica<K, V> {
+    pub(crate) async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
+        let field = self.field(key)?;
+        let new = NewValue {
+            encoded: Some(self.encoded(&field, value)?),
+            ttl: self.options.set_ttl(),
+            condition: WriteCondition::Always,
+            since: self.lock().invalid.last(),
+        };
+        // A repeated invalidation must not reach Redis after this write.
+        let is_invalid = self.lock().invalid.contains(key);
+        let _key_lock = if is_invalid {
+            Some(self.lock_key_in_time(key).await?)
+        } else {
+            None
+        };
+        self.write(key, &field, new).await.map(|_| ())
+    }
+
+    pub(crate) async fn update(
+        self: &Arc<Self>,
+        key: &K,
+        mut new: impl FnMut(Option<&V>) -> V,
+    ) -> Result<Arc<V>, StoreError> {
+        let field = self.field(key)?;
+        let deadline = Instant::now() + self.keyspace.patience().min(FOREVER);
+        let since = self.lock().invalid.last();
+        let _key_lock = self.lock_key_in_time(key).await?;
+        if self.lock().invalid.contains(key) {
+            // An invalidated entry in Redis must not be updated.
+            self.remove(key).await?;
+        }
+        let read = self.read(key).await;
+        let mut old =
+            self.contain(read.map_err(|error| StoreError::not_read(&self.keys.name, error))?);
+        for attempts in 1.. {
+            let (payload, value) = {
+                let old = old.value.as_ref();
+                let old =
+                    old.map_err(|error| StoreError::not_read(&self.keys.name, error.clone()))?;
+                let new = new(old.as_deref());
+                let encoded = self.encoded(&field, &new);
+                self.discard(new);
+                let (payload, value) = encoded?;
+                (payload, self.contain(value))
+            };
+            let new = NewValue {
+                encoded: Some((payload, Arc::clone(&*value))),
+                ttl: self.options.set_ttl(),
+                condition: WriteCondition::IfNonce(old.nonce.to_string()),
+                since,
+            };
+            match self.write(key, &field, new).await? {
+                None => return Ok(Arc::clone(&*value)),
+                Some(found) => old = self.contain(found),
+            }
+            if attempts >= MAX_ATTEMPTS || Instant::now() >= deadline {
+                return Err(StoreError::Contended {
+                    shared: entry_name(&self.keys.name, &field),
+                    attempts,
+                });
+            }
+            back_off(attempts).await;
+        }
+        unreachable!("the number of attempts is bounded")
+    }
+
+    /// Writes an entry; returns the one in Redis if the condition does not hold.
+    pub(crate) async fn write(
+        &self,
+        key: &K,
+        field: &str,
+        new: NewValue<V>,
+    ) -> Result<Option<Entry<V>>, StoreError> {
+        let (nonce, since) = (nonce(), (self.refresh_state.epoch(), new.since));
+        let requested = Instant::now();
+        let (payload, value) = new.encoded.unzip();
+        let ttl = new.ttl;
+        let value = value.map(|value| self.contain(value));
+        let new = NewEntry {
+            field: field.to_owned(),
+            format: self.format,
+            payload,
+            ttl,
+            nonce: nonce.clone(),
+            condition: new.condition,
+        };
+        let written = self.change(Some(key), |keys| keys.write_entry(&self.keys, new));
+        match written.await? {
+            Written::Not(found) => {
+                self.lock().forget(key);
+                Ok(Some(self.found(field, &found, requested)))
+            }
+            Written::Done(moved) => {
+                let entry = Entry {
+                    nonce: nonce.as_str().into(),
+                    value: Ok(value.as_deref().cloned()),
+                    until: ttl.map(|ttl| requested + ttl),
+                };
+                self.record_write(since, key, entry, moved, nonce);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Redis accepted a change of this entry. `epoch` and `since` are from its beginning.
+    pub(crate) fn record_write(
+        &self,
+        (epoch, since): (ConnectionEpoch, Generation),
+        key: &K,
+        entry: Entry<V>,
+        Moved { version, was }: Moved,
+        nonce: String,
+    ) {
+        let is_same_epoch = self.refresh_state.epoch() == epoch;
+        let mut cache = self.lock();
+        cache.invalid.confirm(key, since);
+        if !is_same_epoch {
+            // It may be from a server that is no longer the master.
+            return cache.forget(key);
+        }
+        let now = Stamp { version, nonce };
+        let changed = cache.record_write(key, entry, &now, &was);
+        drop(cache);
+        self.watchers.notify(&changed);
+    }
+
+    /// Sends a change of this entry, or of all.
+    pub(crate) async fn change<T>(
+        &self,
+        key: Option<&K>,
+        operation: impl FnOnce(&dyn Keyspace) -> Answer<T>,
+    ) -> Result<T, StoreError> {
+        let answer = self.keyspace.request(operation).await;
+        answer.map_err(|not_done| {
+            let error = not_done.into_store_error(&self.keys.name);
+            if error.is_unknown() {
+                // The next read finds out what happened to it.
+                if let Some(key) = key {
+                    self.lock().forget(key);
+                }
+            }
+            error
+        })
+    }
+
+    pub(crate) fn field(&self, key: &K) -> Result<String, StoreError> {
+        field_of(&self.keys.name, key).map_err(|error| StoreError::not_read(&self.keys.name, error))
+    }
+
+    pub(crate) fn encoded(&self, field: &str, value: &V) -> Result<(Vec<u8>, Arc<V>), StoreError> {
+        let name = entry_name(&self.keys.name, field);
+        let (payload, value) = encoded(&name, self.format, value)?;
+        Ok((payload, Arc::new(value)))
+    }
+
+    /// Locks the key within the send timeout.
+    async fn lock_key_in_time(&self, key: &K) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let patience = self.keyspace.patience();
+        let locking = async { timeout(patience, self.lock_key(key)).await };
+        let locked = self.keyspace.in_runtime(locking).await;
+        locked.unwrap_or_else(|_| {
+            let shared = self.keys.name.clone();
+            let why = Unconfirmed::NotSent(SendFailure::TimedOut(patience));
+            Err(StoreError::Unconfirmed { shared, why })
+        })
+    }
+
+    pub(crate) fn key_lock(&self, key: &K) -> &Mutex<()> {
+        let index = self.hasher.hash_one(key) % KEY_LOCKS as u64;
+        &self.key_locks[usize::try_from(index).unwrap_or(0)]
+    }
+}
