@@ -78,7 +78,9 @@ const RULES: &[(&[&str], &str, Step)] = &[
         "crates/tidings/src/handler", "crates/tidings/src/macros/",
         "crates/tidings/src/task/panic.",
     ], "", Call),
-    (&["crates/tidings/src/transport", "crates/tidings/src/task/"], "", Runtime),
+    (&[
+        "crates/tidings/src/resp", "crates/tidings/src/transport", "crates/tidings/src/task/",
+    ], "", Runtime),
 
     (&["/serde_json-*/src/ser.", "/serde*/src/ser/", "/rmp-*/src/encode"], "", Encode),
     (&[

@@ -4,7 +4,7 @@ use std::fmt;
 
 pub(crate) mod access;
 pub(crate) mod answer;
-pub(crate) mod commands;
+
 pub(crate) mod counter;
 pub(crate) mod map;
 pub(crate) mod member_list;

@@ -63,6 +63,7 @@ mod event;
 mod namespace;
 mod observe;
 mod redis_error;
+mod resp;
 mod task;
 
 pub use api::builder::BusBuilder;

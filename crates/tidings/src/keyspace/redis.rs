@@ -3,21 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 
 use crate::acl::Needs;
 use crate::error::shown;
 use crate::keyspace::answer::{Answer, KeyError};
-use crate::keyspace::commands::Commands;
 use crate::redis_error::{is_denied, words};
+use crate::resp::Client;
 
 /// The keys of one server, over the connection that sends.
 #[derive(Clone)]
 pub(crate) struct RedisKeys {
-    pub(crate) connection: MultiplexedConnection,
-    /// All commands over the connection go through this.
-    pub(crate) commands: Commands,
+    pub(crate) client: Client,
     /// The channel of change notifications.
     pub(crate) channel: String,
     pub(crate) needs: Arc<Needs>,
@@ -26,10 +23,8 @@ pub(crate) struct RedisKeys {
 impl RedisKeys {
     /// Sends one command.
     pub(super) fn ask<T: FromRedisValue + 'static>(&self, command: Cmd) -> Answer<T> {
-        let mut connection = self.connection.clone();
-        let answer = self.begin(async move { command.query_async(&mut connection).await });
-        let needs = Arc::clone(&self.needs);
-        Box::pin(async move { parsed(answer.await?, &needs) })
+        let (mut client, needs) = (self.client.clone(), Arc::clone(&self.needs));
+        Box::pin(async move { parsed(command.query_async(&mut client).await, &needs) })
     }
 
     /// Runs a script, and loads it first if Redis does not have it.
@@ -37,19 +32,8 @@ impl RedisKeys {
         &self,
         script: ScriptInvocation<'static>,
     ) -> Answer<T> {
-        let mut connection = self.connection.clone();
-        let answer = self.begin(async move { script.invoke_async(&mut connection).await });
-        let needs = Arc::clone(&self.needs);
-        Box::pin(async move { parsed(answer.await?, &needs) })
-    }
-
-    /// Runs a request in its turn.
-    pub(super) fn begin<T: Send + 'static>(
-        &self,
-        request: impl Future<Output = T> + Send + 'static,
-    ) -> Answer<T> {
-        let commands = self.commands.clone();
-        Box::pin(async move { commands.ask(request).await.ok_or(KeyError::Lost) })
+        let (mut client, needs) = (self.client.clone(), Arc::clone(&self.needs));
+        Box::pin(async move { parsed(script.invoke_async(&mut client).await, &needs) })
     }
 }
 

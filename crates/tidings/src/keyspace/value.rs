@@ -139,12 +139,10 @@ impl Values for RedisKeys {
             pipe.cmd("HMGET").arg(key).arg(&[VERSION, NONCE]);
         }
         pipe.ignore_errors();
-        let mut connection = self.connection.clone();
-        let answers = self.begin(async move { pipe.query_async(&mut connection).await });
-        let needs = self.needs.clone();
+        let (mut client, needs) = (self.client.clone(), self.needs.clone());
         Box::pin(async move {
-            let answers: Vec<RedisResult<Value>> =
-                answers.await?.map_err(|error| refused(&error, &needs))?;
+            let answers: RedisResult<Vec<RedisResult<Value>>> = pipe.query_async(&mut client).await;
+            let answers = answers.map_err(|error| refused(&error, &needs))?;
             let stamp = |answer| {
                 let (version, nonce) = parsed(answer, &needs)?;
                 Stamp::of(version, nonce)

@@ -7,52 +7,44 @@ mod race;
 pub(crate) mod redis_connection;
 pub(crate) mod role;
 mod socket;
-mod tcp;
+pub(crate) mod tcp;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "server/tls/absent.rs"]
 pub(crate) mod tls;
-mod trail;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, FusedFuture, pending};
-use redis::aio::{MultiplexedConnection, SendError};
+use futures_util::future::{BoxFuture, pending};
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ErrorKind, PushInfo, PushKind, RedisConnectionInfo,
-    RedisError, ServerErrorKind, Value,
+    ConnectionAddr, ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind,
+    Value,
 };
 
 use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
-use crate::keyspace::commands::{Driver, commands, pipeline_config};
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
 use crate::redis_error::words;
+use crate::resp::{Client, Driver, publish_head};
 use crate::transport::credentials::CredentialSource;
 use crate::transport::server::keepalive::Keepalive;
-use crate::transport::server::redis_connection::{Access, RedisConnection, Setup};
-use crate::transport::server::role::{Role, ask_role, hello, shortcoming};
-use crate::transport::server::socket::Allowance;
+use crate::transport::server::redis_connection::{Access, RedisConnection, lost};
+use crate::transport::server::role::{Hello, Role, ask_role, hello, shortcoming};
 use crate::transport::server::tcp::Readiness;
-use crate::transport::server::trail::Trail;
 use crate::transport::tls::Tls;
 use crate::transport::{
-    Backlog, PublishError, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain, in_line,
+    Backlog, PublishError, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain,
 };
-
-/// The maximum bytes that are read before their frames are handed over. With one frame more, this is
-/// all that is buffered between the socket and the handlers' queues.
-const READ: usize = 1 << 20;
 
 /// Connects to a server, to receive and to send.
 #[derive(Clone, Debug)]
@@ -115,7 +107,7 @@ impl Server {
     /// Returns true if the server reports to be a master; false if it may not be asked.
     pub(crate) async fn is_master(&self, at: &ConnectionAddr) -> bool {
         let doing = "asking for the role";
-        let opened = self.access.open(at, None, doing, Setup::default()).await;
+        let opened = self.access.open(at, None, doing, Readiness::new()).await;
         opened.is_ok_and(|line| line.role == Role::Master)
     }
 
@@ -124,24 +116,11 @@ impl Server {
         at: &ConnectionAddr,
         left: Left,
     ) -> Result<RedisReceiveHalf, ConnectError> {
-        let inbox = Arc::new(Mutex::new(Vec::new()));
-        let pushes = Arc::clone(&inbox);
-        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
-            pushes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(frame(push));
-            Ok::<(), SendError>(())
-        });
-        let setup = Setup {
-            config,
-            ..Setup::default()
-        };
-        // Until the subscription is confirmed, only replies arrive.
-        let (allowance, watch) = (setup.allowance.clone(), setup.watch.clone());
+        let watch = Readiness::new();
         let doing = "connecting to receive";
-        let mut line = self.access.open(at, None, doing, setup).await?;
+        let mut line = self.access.open(at, None, doing, watch.clone()).await?;
         let doing = "subscribing";
+        line.driver.follow(&self.channel);
         let mut subscribe = redis::cmd("SUBSCRIBE");
         subscribe.arg(&self.channel);
         let _: Value = line
@@ -156,8 +135,6 @@ impl Server {
         };
         Ok(RedisReceiveHalf {
             line,
-            inbox,
-            allowance,
             watch,
             place,
             keepalive: Keepalive::new(),
@@ -172,11 +149,7 @@ impl Server {
         peer: Option<SocketAddr>,
     ) -> Result<SendHalf, ConnectError> {
         let doing = "connecting to send";
-        let setup = Setup {
-            config: pipeline_config(),
-            ..Setup::default()
-        };
-        let line = self.access.open(at, peer, doing, setup).await?;
+        let line = self.access.open(at, peer, doing, Readiness::new()).await?;
         self.warn_of_age(at, line.version.as_deref());
         let hides_role = line.role == Role::Hidden;
         if hides_role {
@@ -190,7 +163,7 @@ impl Server {
             access: line.access,
             ..self.clone()
         };
-        Ok(server.sending_over(line.connection, (line.driver, line.trail), hides_role))
+        Ok(server.sending_over(line.client, line.driver, hides_role))
     }
 
     /// Warns once about a server that is too old.
@@ -205,30 +178,27 @@ impl Server {
         }
     }
 
-    /// Returns the send half over a connection that was set up [`pipeline_config`].
+    /// Returns the send half over a connection.
     pub(super) fn sending_over(
         &self,
-        connection: MultiplexedConnection,
-        (driver, trail): (Driver, Trail),
+        client: Client,
+        mut driver: Driver,
         hides_role: bool,
     ) -> SendHalf {
-        let (commands, driver) = commands(driver);
         let keyspace = RedisKeys {
-            connection: connection.clone(),
-            commands,
+            client: client.limited(),
             channel: self.channel.clone(),
             needs: Arc::clone(&self.access.needs),
         };
         let publisher = RedisSendHalf {
-            connection,
-            channel: self.channel.clone(),
+            client,
+            head: publish_head(&self.channel),
             needs: Arc::clone(&self.access.needs),
             hides_role: Arc::new(AtomicBool::new(hides_role)),
-            trail,
         };
         SendHalf {
             publisher: Box::new(publisher),
-            driver,
+            driver: Box::pin(poll_fn(move |cx| driver.poll(cx))),
             left: pending().boxed(),
             keyspace: Arc::new(keyspace),
             is_unproven: false,
@@ -256,52 +226,25 @@ impl Place {
     }
 }
 
-/// The frame that was pushed, if it is one.
-fn frame(push: PushInfo) -> Option<Bytes> {
-    match push.data.into_iter().nth(1) {
-        Some(Value::BulkString(frame)) if push.kind == PushKind::Message => Some(frame.into()),
-        _ => None,
-    }
-}
-
 struct RedisReceiveHalf {
     line: RedisConnection,
-    /// The frames that were pushed and not taken yet.
-    inbox: Arc<Mutex<Vec<Bytes>>>,
-    allowance: Allowance,
     watch: Readiness,
     place: Place,
     keepalive: Keepalive,
-}
-
-impl RedisReceiveHalf {
-    fn take(&self, frames: &mut Vec<Bytes>) -> bool {
-        frames.append(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
-        !frames.is_empty()
-    }
 }
 
 #[async_trait]
 impl ReceiveHalf for RedisReceiveHalf {
     async fn receive(&mut self, frames: &mut Vec<Bytes>) -> Result<(), ConnectError> {
         poll_fn(|cx| {
-            // The reply to a keepalive may have come with frames.
-            if self.take(frames) {
-                return Poll::Ready(Ok(()));
-            }
-            self.allowance.renew(READ);
-            // Frames before the end come first; the end is found by the next poll.
-            let _ = self.line.driver.poll_unpin(cx);
-            if self.take(frames) {
-                Poll::Ready(Ok(()))
-            } else if self.line.driver.is_terminated() {
-                Poll::Ready(Err(self.line.trail.lost("receiving")))
-            } else {
-                if self.keepalive.poll(&self.line.connection, cx) {
-                    // The keepalive is written by the driver.
-                    let _ = self.line.driver.poll_unpin(cx);
+            match self.line.driver.poll_frames(cx, frames) {
+                Poll::Ready(true) => Poll::Ready(Ok(())),
+                Poll::Ready(false) => Poll::Ready(Err(lost(&self.line.client, "receiving"))),
+                Poll::Pending => {
+                    // It wakes the driver, which writes it.
+                    self.keepalive.poll(&self.line.client, cx);
+                    Poll::Pending
                 }
-                Poll::Pending
             }
         })
         .await
@@ -326,49 +269,50 @@ impl ReceiveHalf for RedisReceiveHalf {
 }
 
 struct RedisSendHalf {
-    connection: MultiplexedConnection,
-    channel: String,
+    client: Client,
+    /// The start of each command.
+    head: Vec<u8>,
     needs: Arc<Needs>,
     /// True if the user may not ask for the role. It is not asked again, because the server logs each
     /// denial.
     hides_role: Arc<AtomicBool>,
-    trail: Trail,
 }
 
 impl Publisher for RedisSendHalf {
     fn lost(&self) -> ConnectError {
-        self.trail.lost("sending")
+        lost(&self.client, "sending")
     }
 
     fn publish(&self, frame: Bytes) -> Reply {
-        let mut publish = redis::cmd("PUBLISH");
-        publish.arg(&self.channel).arg(&*frame);
-        let (mut connection, needs) = (self.connection.clone(), Arc::clone(&self.needs));
-        in_line(async move {
-            let answer = publish.query_async::<u64>(&mut connection).await;
+        let answer = self.client.publish(&self.head, &frame);
+        let needs = Arc::clone(&self.needs);
+        Box::pin(async move {
+            let answer = answer.await.and_then(Value::extract_error);
+            let answer = answer.and_then(|answer| Ok(u64::from_redis_value(answer)?));
             answer.map(Some).map_err(|error| refusal(&error, &needs))
         })
     }
 
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
-        let mut connection = self.connection.clone();
+        let mut client = self.client.clone();
         let mut list = redis::cmd("CLIENT");
         list.arg("LIST").arg("TYPE").arg("pubsub");
         Box::pin(async move {
-            let clients: String = list.query_async(&mut connection).await.ok()?;
+            let clients: String = list.query_async(&mut client).await.ok()?;
             Some(clients.lines().filter_map(backlog).collect())
         })
     }
 
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
-        let (mut connection, hides_role) = (self.connection.clone(), self.hides_role.clone());
+        let (mut client, hides_role) = (self.client.clone(), self.hides_role.clone());
         Box::pin(async move {
             // Every user may run HELLO, and it keeps the connection alive.
-            let hello = hello(&mut connection).await.unwrap_or_default();
+            let hello = hello().query_async(&mut client).await;
+            let hello = hello.map(Hello::of).unwrap_or_default();
             if hello.role != Role::Hidden || hides_role.load(Ordering::Relaxed) {
                 return hello.role.check();
             }
-            match ask_role(&mut connection).await {
+            match ask_role(&mut client).await {
                 Ok(role) => {
                     hides_role.store(matches!(role, Role::Hidden), Ordering::Relaxed);
                     role.check()

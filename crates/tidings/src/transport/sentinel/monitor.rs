@@ -2,21 +2,23 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join3;
-use redis::aio::{MultiplexedConnection, SendError};
-use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
+use redis::{RedisResult, Value};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::error::connect::ConnectError;
 use crate::error::report;
+use crate::resp::Client;
 use crate::transport::address::{Place, address_of};
 use crate::transport::sentinel::votes::{Answer, NoAnswer};
-use crate::transport::server::redis_connection::{Access, RedisConnection, Setup};
+use crate::transport::server::redis_connection::{Access, RedisConnection, lost};
+use crate::transport::server::tcp::Readiness;
 
 /// The channel on which a sentinel publishes that the master has moved.
 const HINTS: &str = "+switch-master";
@@ -74,6 +76,7 @@ impl Monitor {
         says: &mpsc::Sender<Said>,
     ) -> Result<Infallible, ConnectError> {
         let mut line = self.connect(place).await?;
+        let mut hints = Vec::new();
         loop {
             // Before asking: a hint that arrives before the answer can be newer than it.
             let hint = self.hint.notified();
@@ -92,29 +95,25 @@ impl Monitor {
             }
             tokio::select! {
                 () = next_round(hint) => {}
-                () = &mut line.driver => return Err(line.trail.lost(doing)),
+                hinted = poll_fn(|cx| line.driver.poll_frames(cx, &mut hints)) => {
+                    if !hinted {
+                        return Err(lost(&line.client, doing));
+                    }
+                    // The content of a hint is ignored: it may be stale.
+                    hints.clear();
+                    self.hint.notify_waiters();
+                }
             }
         }
     }
 
     async fn connect(&self, place: &Place) -> Result<RedisConnection, ConnectError> {
         let doing = "connecting to a sentinel";
-        let hint = Arc::clone(&self.hint);
-        // The content of a hint is ignored: it may be stale.
-        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
-            if push.kind == PushKind::Message {
-                hint.notify_waiters();
-            }
-            Ok::<(), SendError>(())
-        });
-        let setup = Setup {
-            config,
-            ..Setup::default()
-        };
         let at = address_of(place);
         // Without a timeout here: each of its addresses has its own, and the last may be the one that
         // answers.
-        let mut line = self.access.open(&at, None, doing, setup).await?;
+        let mut line = self.access.open(&at, None, doing, Readiness::new()).await?;
+        line.driver.follow(HINTS);
         let subscribed = line.ask(doing, async |line| {
             let mut subscribe = redis::cmd("SUBSCRIBE");
             let _: Value = subscribe.arg(HINTS).query_async(line).await?;
@@ -128,7 +127,7 @@ impl Monitor {
     }
 }
 
-async fn ask(line: &mut MultiplexedConnection, master: &str) -> RedisResult<(Answer, Vec<Place>)> {
+async fn ask(line: &mut Client, master: &str) -> RedisResult<(Answer, Vec<Place>)> {
     let question = |name| {
         let mut question = redis::cmd("SENTINEL");
         question.arg(name).arg(master);

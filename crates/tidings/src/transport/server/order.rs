@@ -3,16 +3,14 @@
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use redis::aio::MultiplexedConnection;
-use redis::{ProtocolVersion, RedisConnectionInfo};
+use redis::RedisConnectionInfo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 
-use crate::keyspace::commands::{PIPELINE_SIZE, pipeline_config};
 use crate::keyspace::member_list::Keys;
 use crate::namespace::Namespace;
+use crate::resp::{self, MAX_IN_FLIGHT};
 use crate::transport::SendHalf;
-use crate::transport::server::trail::Trail;
 use crate::transport::server::*;
 
 /// A server that replies to each command, and reads nothing while it is blocked. Returns the frames
@@ -25,7 +23,6 @@ async fn serve(mut stream: DuplexStream, mut is_blocked: watch::Receiver<bool>) 
         unread.extend_from_slice(&chunk[..read]);
         while let Some((command, rest)) = next_command(&unread) {
             match &*command[0] {
-                b"HELLO" => stream.write_all(b"%0\r\n").await.unwrap(),
                 b"PUBLISH" => {
                     frames.push(command[2][0]);
                     stream.write_all(b":1\r\n").await.unwrap();
@@ -71,18 +68,15 @@ async fn frames_are_sent_in_order_when_commands_fill_the_connection() {
     let is_blocked = watch::Sender::new(false);
     let (client, stream) = tokio::io::duplex(256);
     let served = tokio::spawn(serve(stream, is_blocked.subscribe()));
-    let settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
-    let connecting = MultiplexedConnection::new_with_config(&settings, client, pipeline_config());
-    let (connection, driver) = connecting.await.unwrap();
-    let driver = driver.boxed().fuse();
+    let (client, driver) = resp::connection(Box::pin(client));
     let namespace = Namespace::parse("shop").unwrap();
-    let server = Server::new(&settings, None, &namespace);
+    let server = Server::new(&RedisConnectionInfo::default(), None, &namespace);
     let SendHalf {
         publisher,
         mut driver,
         keyspace,
         ..
-    } = server.sending_over(connection, (driver, Trail::default()), false);
+    } = server.sending_over(client, driver, false);
     let keys = Keys::of(&namespace);
     let ask = || keyspace.describe(&keys, &[tidings_codec::NodeId::new(1)]);
 
@@ -90,7 +84,7 @@ async fn frames_are_sent_in_order_when_commands_fill_the_connection() {
     let mut commands = FuturesUnordered::new();
     let mut replies = Vec::new();
     for frame in [b'a', b'b', b'c', b'd', LAST] {
-        for number in 0..2 * PIPELINE_SIZE {
+        for number in 0..2 * MAX_IN_FLIGHT {
             let mut command = ask();
             let _ = (&mut command).now_or_never();
             // The reply to every other command is never awaited.

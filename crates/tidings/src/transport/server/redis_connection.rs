@@ -1,29 +1,26 @@
 //! A connection to one server: the handshake, and commands over it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, TryFutureExt};
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ErrorKind, ProtocolVersion, RedisConnectionInfo,
-    RedisError, RedisResult,
-};
+use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, RedisResult};
 use tokio::time::timeout;
 
 use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
-use crate::keyspace::commands::Driver;
 use crate::redis_error::words;
+use crate::resp::{self, Client, Driver};
 use crate::transport::credentials::CredentialSource;
-use crate::transport::server::role::{Role, ask_role, hello};
-use crate::transport::server::socket::{self, Allowance, Endpoint, Metered, Socket};
+use crate::transport::server::role::{self, Hello, Role, ask_role};
+use crate::transport::server::socket::{self, Endpoint, Socket};
 use crate::transport::server::tcp::Readiness;
-use crate::transport::server::trail::{Said, Trail};
 use crate::transport::server::{race, tls};
 use crate::transport::tls::Tls;
 
@@ -32,6 +29,12 @@ const STEP: Duration = Duration::from_secs(5);
 
 /// The error of a sentinel that does not know a master.
 const NO_SUCH_MASTER: &str = "ERR No such master with that name";
+
+/// The name of this library, for `CLIENT LIST`.
+const LIBRARY: [(&str, &str); 2] = [
+    ("LIB-NAME", "tidings"),
+    ("LIB-VER", env!("CARGO_PKG_VERSION")),
+];
 
 /// The maximum number of characters that are shown of a server's error.
 const MAX_SHOWN: usize = 400;
@@ -55,31 +58,10 @@ pub(crate) struct Access {
     step: Duration,
 }
 
-/// Options of a connection.
-pub(crate) struct Setup {
-    pub(crate) config: AsyncConnectionConfig,
-    /// Limits reading.
-    pub(crate) allowance: Allowance,
-    pub(crate) watch: Readiness,
-}
-
-impl Default for Setup {
-    /// For commands and their replies.
-    fn default() -> Self {
-        Self {
-            config: AsyncConnectionConfig::new(),
-            allowance: Allowance::new(usize::MAX),
-            watch: Readiness::new(),
-        }
-    }
-}
-
 /// A connection with its driver.
 pub(crate) struct RedisConnection {
-    pub(crate) connection: MultiplexedConnection,
+    pub(crate) client: Client,
     pub(crate) driver: Driver,
-    /// The server's first bytes, and the end of the connection.
-    pub(crate) trail: Trail,
     /// The IP address that it is connected to, if any.
     pub(crate) peer: Option<SocketAddr>,
     /// The role of the server, if a master is wanted.
@@ -182,7 +164,7 @@ impl Access {
         at: &ConnectionAddr,
         peer: Option<SocketAddr>,
         doing: &'static str,
-        setup: Setup,
+        watch: Readiness,
     ) -> Result<RedisConnection, ConnectError> {
         let access = self.logged_in().await?;
         let endpoints = if let Some(peer) = peer {
@@ -192,7 +174,7 @@ impl Access {
             let found = found.map_err(|source| ConnectError::Io { doing, source });
             self.in_time(doing, found).await?
         };
-        access.open_first(endpoints, at, doing, &setup).await
+        access.open_first(endpoints, at, doing, &watch).await
     }
 
     async fn open_first(
@@ -200,17 +182,14 @@ impl Access {
         endpoints: Vec<Endpoint>,
         at: &ConnectionAddr,
         doing: &'static str,
-        setup: &Setup,
+        watch: &Readiness,
     ) -> Result<RedisConnection, ConnectError> {
         let connect = |endpoint: Endpoint| {
-            let connecting = endpoint.connect(setup.watch.clone());
+            let connecting = endpoint.connect(watch.clone());
             let connecting = connecting.map_err(move |source| ConnectError::Io { doing, source });
             self.in_time(doing, connecting).boxed()
         };
-        let finish = |socket| {
-            self.in_time(doing, self.greet(socket, at, doing, setup))
-                .boxed()
-        };
+        let finish = |socket| self.in_time(doing, self.greet(socket, at, doing)).boxed();
         let opened = race::first(endpoints, connect, finish).await;
         opened.map_err(|errors| most_informative(errors).unwrap_or(ConnectError::timed_out(doing)))
     }
@@ -221,37 +200,25 @@ impl Access {
         socket: Socket,
         at: &ConnectionAddr,
         doing: &'static str,
-        setup: &Setup,
     ) -> Result<RedisConnection, ConnectError> {
         let peer = socket.peer();
         let stream = socket.agree(doing, self.tls.as_ref(), at).await?;
-        let allowance = setup.allowance.clone();
-        let trail = Trail::default();
-        let stream = trail.follow(stream);
-        let stream = Metered { stream, allowance };
-        // Each step has a timeout that names it; that of the crate does not.
-        let config = setup.config.clone().set_response_timeout(None);
-        let introducing = MultiplexedConnection::new_with_config(&self.settings, stream, config);
-        let (connection, driver) = tokio::select! {
-            biased;
-            introduced = introducing => {
-                introduced.map_err(|error| self.refused(at, doing, &error, &trail))?
-            }
-            words = trail.refusal() => return Err(self.judge(doing, &words)),
-        };
-        self.has_worked.store(true, Ordering::Relaxed);
+        let (client, driver) = resp::connection(stream);
         let mut line = RedisConnection {
-            connection,
-            driver: driver.boxed().fuse(),
-            trail,
+            client,
+            driver,
             peer,
             role: Role::Hidden,
             version: None,
             access: self.clone(),
         };
+        let greeted = line.ask(doing, async |client| self.log_in(client).await);
+        let hello = match greeted.await? {
+            Ok(hello) => hello,
+            Err(error) => return Err(self.refused(at, doing, &error, &line)),
+        };
+        self.has_worked.store(true, Ordering::Relaxed);
         if self.wants_master {
-            // An error here is ignored: ROLE fails in the same way.
-            let hello = line.ask(doing, hello).await?.unwrap_or_default();
             if hello.is_of_cluster {
                 return Err(ConnectError::Cluster);
             }
@@ -267,6 +234,36 @@ impl Access {
             self.prove_sentinel_of(master, &mut line).await?;
         }
         Ok(line)
+    }
+
+    /// Logs in, and selects the database.
+    async fn log_in(&self, client: &Client) -> RedisResult<Hello> {
+        let (settings, mut hello) = (&self.settings, role::hello());
+        if let Some(password) = settings.password() {
+            let user = settings.username().unwrap_or("default");
+            hello.arg("AUTH").arg(user).arg(password);
+        }
+        let hello = client.send(&hello);
+        let database = settings.db();
+        let selected = (database != 0).then(|| client.send(redis::cmd("SELECT").arg(database)));
+        if self.names_library() {
+            // The answers are ignored: the command is new in Redis 7.2.
+            for (field, value) in LIBRARY {
+                let mut name = redis::cmd("CLIENT");
+                drop(client.send(name.arg("SETINFO").arg(field).arg(value)));
+            }
+        }
+        let hello = hello.await?.extract_error()?;
+        if let Some(selected) = selected {
+            selected.await?.extract_error()?;
+        }
+        Ok(Hello::of(hello))
+    }
+
+    /// Returns true for the default user. Others mostly have few permissions, and no rule of all
+    /// versions allows `CLIENT SETINFO`: each connection would add a denial to the server's ACL LOG.
+    fn names_library(&self) -> bool {
+        self.needs.user == "default"
     }
 
     /// Checks that the server is a sentinel that knows the master: of several addresses, one may be
@@ -307,7 +304,7 @@ impl Access {
         at: &ConnectionAddr,
         doing: &'static str,
         error: &RedisError,
-        trail: &Trail,
+        line: &RedisConnection,
     ) -> ConnectError {
         let is_answered = matches!(error.kind(), ErrorKind::Server(_));
         if is_answered || tls::explain(doing, error).is_some() {
@@ -316,19 +313,18 @@ impl Access {
         // A server that wants TLS closes a connection without it. So does one that shuts down.
         let is_plain = self.tls.is_none() && matches!(at, ConnectionAddr::Tcp(..));
         let may_want_tls = is_plain && !self.has_worked.load(Ordering::Relaxed);
-        let source = match (trail.said(), trail.end()) {
-            (Said::Error(words), _) => return self.judge(doing, &words),
-            (Said::Other(words), _) => {
-                let words = self.shown(&words);
-                io::Error::other(format!("the server is not Redis: it answered `{words}`"))
-            }
-            (Said::Nothing | Said::Alert, end) if may_want_tls => {
-                let end = end.map_or_else(|| error.to_string(), |end| end.to_string());
+        let source = match line.driver.unanswered() {
+            // The second is a TLS alert.
+            Some([] | [0x15, 0x03, ..]) if may_want_tls => {
                 let hint = "if it speaks TLS on this port, write `rediss:`";
-                io::Error::other(format!("{end} ({hint})"))
+                io::Error::other(format!("{error} ({hint})"))
             }
-            (_, Some(end)) => end,
-            (_, None) => return self.explain(doing, error),
+            Some(bytes @ [first, ..]) if !resp::KINDS.contains(first) => {
+                let line = bytes.split(|byte| b"\r\n".contains(byte)).next();
+                let line = self.shown(&String::from_utf8_lossy(line.unwrap_or_default()));
+                io::Error::other(format!("the server is not Redis: it answered `{line}`"))
+            }
+            _ => return self.explain(doing, error),
         };
         ConnectError::Io { doing, source }
     }
@@ -424,41 +420,43 @@ impl fmt::Debug for Access {
 }
 
 impl RedisConnection {
-    /// Runs a command while driving the connection. The outer error is that of the connection.
+    /// Runs commands while driving the connection. The outer error is a timeout.
     pub(crate) async fn ask<T>(
         &mut self,
         doing: &'static str,
-        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+        question: impl AsyncFnOnce(&mut Client) -> RedisResult<T>,
     ) -> Result<RedisResult<T>, ConnectError> {
+        let Self { client, driver, .. } = self;
         let asking = async {
+            let mut answer = pin!(question(client));
             tokio::select! {
                 biased;
-                answer = question(&mut self.connection) => Ok(answer),
-                () = &mut self.driver => Err(self.trail.lost(doing)),
+                answer = &mut answer => answer,
+                // The end of the connection is the answer to all commands.
+                () = poll_fn(|cx| driver.poll(cx)) => answer.await,
             }
         };
-        timeout(STEP, asking)
-            .await
-            .unwrap_or(Err(ConnectError::timed_out(doing)))
+        let asked = timeout(STEP, asking).await;
+        asked.map_err(|_| ConnectError::timed_out(doing))
     }
 }
 
+/// The reason why a connection has ended.
+pub(crate) fn lost(client: &Client, doing: &'static str) -> ConnectError {
+    let end = client.end();
+    end.map_or(ConnectError::Lost, |source| ConnectError::Io {
+        doing,
+        source,
+    })
+}
+
 /// The settings of a connection with this login, and the name of the user.
-fn login_settings(login: RedisConnectionInfo) -> (RedisConnectionInfo, String) {
-    // Only RESP3 allows pushes and replies on one connection.
-    let settings = login.set_protocol(ProtocolVersion::RESP3);
+fn login_settings(settings: RedisConnectionInfo) -> (RedisConnectionInfo, String) {
     // Without a password no user is sent, and the user may be a misplaced password.
     let user = settings
         .username()
         .filter(|_| settings.password().is_some());
     let user = user.unwrap_or("default").to_owned();
-    let settings = if user == "default" {
-        settings.set_lib_name("tidings", env!("CARGO_PKG_VERSION"))
-    } else {
-        // Other users mostly have few permissions, and no rule of all versions allows CLIENT
-        // SETINFO: each connection would add a denial to the server's ACL LOG.
-        settings.set_skip_set_lib_name()
-    };
     (settings, user)
 }
 
@@ -510,9 +508,7 @@ mod tests {
             ("redis://default:hush-hush@h", true),
             ("redis://shop:hush-hush@h", false),
         ] {
-            let settings = access(url).settings;
-            assert_eq!(!settings.skip_set_lib_name(), says, "{url}");
-            assert_eq!(settings.lib_name().is_some(), says, "{url}");
+            assert_eq!(access(url).names_library(), says, "{url}");
         }
     }
 
@@ -600,9 +596,9 @@ mod tests {
         let access = access("redis://h").of_masters();
         let endpoints = addresses.iter().copied().map(Endpoint::Tcp).collect();
         let at = ConnectionAddr::Tcp("h".to_owned(), 6_379);
-        let setup = Setup::default();
+        let watch = Readiness::new();
         access
-            .open_first(endpoints, &at, "connecting", &setup)
+            .open_first(endpoints, &at, "connecting", &watch)
             .await
     }
 
@@ -621,7 +617,7 @@ mod tests {
         let access = access("redis://h").with_credentials(Some(source));
         let at = ConnectionAddr::Tcp("h".to_owned(), 6_379);
         let began = Instant::now();
-        let opened = access.open(&at, None, "connecting", Setup::default()).await;
+        let opened = access.open(&at, None, "connecting", Readiness::new()).await;
         assert_eq!(
             report(&opened.err().unwrap()).to_string(),
             "asking for the credentials: timed out"
@@ -649,9 +645,9 @@ mod tests {
         let access = access("redis://h").of_sentinels(&"shop".into(), STEP);
         let endpoints = addresses.iter().copied().map(Endpoint::Tcp).collect();
         let at = ConnectionAddr::Tcp("h".to_owned(), 26_379);
-        let setup = Setup::default();
+        let watch = Readiness::new();
         access
-            .open_first(endpoints, &at, "connecting", &setup)
+            .open_first(endpoints, &at, "connecting", &watch)
             .await
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
 
 use crate::error::connect::ConnectError;
+use crate::resp::Client;
 
 /// The role of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,15 +27,16 @@ pub(crate) struct Hello {
     pub(crate) version: Option<String>,
 }
 
-pub(crate) async fn ask_role(connection: &mut MultiplexedConnection) -> RedisResult<Role> {
+pub(crate) async fn ask_role(connection: &mut Client) -> RedisResult<Role> {
     let answer = redis::cmd("ROLE").query_async(connection).await;
     Role::of(answer)
 }
 
-/// Runs `HELLO`, which every user may do.
-pub(crate) async fn hello(connection: &mut MultiplexedConnection) -> RedisResult<Hello> {
+/// The command whose answer is a [`Hello`]. Every user may run it.
+pub(crate) fn hello() -> Cmd {
     let mut hello = redis::cmd("HELLO");
-    hello.arg(3).query_async(connection).await.map(Hello::of)
+    hello.arg(3);
+    hello
 }
 
 /// The oldest version that tidings supports.
@@ -55,7 +56,7 @@ pub(crate) fn shortcoming(version: &str) -> Option<&'static str> {
 }
 
 impl Hello {
-    fn of(answer: Value) -> Self {
+    pub(crate) fn of(answer: Value) -> Self {
         let fields = HashMap::<String, Value>::from_redis_value(answer).unwrap_or_default();
         let field = |name| String::from_redis_value_ref(fields.get(name)?).ok();
         Self {

@@ -1,23 +1,20 @@
-//! A socket to a server: it detects a dead peer, and its reading can be limited.
+//! A socket to a server: it detects a dead peer.
 
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use redis::ConnectionAddr;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 
 use crate::error::connect::ConnectError;
+use crate::resp::Stream;
 use crate::transport::server::race::in_turns;
-use crate::transport::server::tcp::{Readiness, Stream, Tcp};
+use crate::transport::server::tcp::{Readiness, Tcp};
 use crate::transport::server::tls;
 use crate::transport::tls::Tls;
 
@@ -110,85 +107,4 @@ async fn tcp(address: SocketAddr, watch: Readiness) -> io::Result<Tcp> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(Tcp::new(stream, watch))
-}
-
-/// The number of bytes that may still be read. Without it, a connection reads all available data in
-/// one poll, before any of it is handed over.
-#[derive(Clone, Debug)]
-pub(crate) struct Allowance(Arc<AtomicUsize>);
-
-impl Allowance {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(bytes)))
-    }
-
-    pub(crate) fn renew(&self, bytes: usize) {
-        self.0.store(bytes, Ordering::Relaxed);
-    }
-}
-
-/// A stream whose reading is limited by an [`Allowance`].
-pub(crate) struct Metered<S> {
-    pub(crate) stream: S,
-    pub(crate) allowance: Allowance,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let left = self.allowance.0.load(Ordering::Relaxed);
-        if left == 0 {
-            // The allowance is renewed by the next poll.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let left = left.saturating_sub(buffer.filled().len() - before);
-        self.allowance.renew(left);
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn reading_stops_at_the_allowance_and_continues_when_it_is_renewed() {
-        let allowance = Allowance::new(4);
-        let mut metered = Metered {
-            stream: &b"abcdefgh"[..],
-            allowance: allowance.clone(),
-        };
-        let mut buffer = [0; 4];
-        metered.read_exact(&mut buffer).await.unwrap();
-        assert!(futures_util::poll!(std::pin::pin!(metered.read_exact(&mut buffer))).is_pending());
-        allowance.renew(4);
-        metered.read_exact(&mut buffer).await.unwrap();
-        assert_eq!(&buffer, b"efgh");
-    }
 }

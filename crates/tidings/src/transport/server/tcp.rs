@@ -9,11 +9,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A stream of bytes in both directions.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
-
 /// Turns the wake-ups for arriving data on and off.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness(Arc<AtomicBool>);

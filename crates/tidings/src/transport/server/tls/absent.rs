@@ -6,7 +6,8 @@ use std::pin::Pin;
 use redis::RedisError;
 
 use crate::error::connect::ConnectError;
-use crate::transport::server::tcp::{Stream, Tcp};
+use crate::resp::Stream;
+use crate::transport::server::tcp::Tcp;
 use crate::transport::tls::Tls;
 
 /// True in a build with TLS.
