@@ -70,6 +70,7 @@ mod read;
 mod writer;
 
 mod error;
+mod fast_path;
 mod json;
 mod msgpack;
 mod number_keys;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::escaped;
 use crate::scan::{Bounds, Scanner, Verdict};
-use crate::{DecodeError, EncodeError, Escaped, Format, Limits, number_keys, walk};
+use crate::{DecodeError, EncodeError, Escaped, Format, Limits, fast_path, number_keys, walk};
 
 /// An encoded payload of an event: bytes and their format.
 ///
@@ -73,6 +73,9 @@ impl<'a> Payload<'a> {
     /// whether it accepts unknown fields. MessagePack extensions are skipped in unknown fields, and
     /// never decoded.
     ///
+    /// A payload that the fast path of this crate cannot decode is decoded by `serde_json` or rmp-serde
+    /// from its start: `T::deserialize` is then called a second time.
+    ///
     /// # Errors
     ///
     /// When the bytes are not one complete value, exceed [`Limits::DEPTH`] or [`Limits::VALUES`], or
@@ -87,17 +90,19 @@ impl<'a> Payload<'a> {
 
     #[inline]
     fn decode_json<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        // One check of all bytes is faster than one per string.
+        if let Ok(text) = str::from_utf8(self.bytes)
+            && let Ok(value) = fast_path::decode(text)
+        {
+            return Ok(value);
+        }
         match verdict(Format::Json, self.bytes) {
             Verdict::Fine => {}
             Verdict::TooDeep => return Err(DecodeError::TooDeep),
             Verdict::TooManyValues => return Err(DecodeError::TooManyValues),
         }
-        // One check of all bytes is faster than one per string, as serde_json would do.
-        let decoded = match str::from_utf8(self.bytes) {
-            Ok(text) => serde_json::from_str(text),
-            // Its error has a position, and bytes that no field reads may be invalid UTF-8.
-            Err(_) => serde_json::from_slice(self.bytes),
-        };
+        // `from_str` would read a key that is not the expected boolean as a string that is not UTF-8.
+        let decoded = serde_json::from_slice(self.bytes);
         decoded.or_else(|error: serde_json::Error| {
             if !error.is_data() {
                 return Err(DecodeError::Json(escaped(error)));
@@ -107,6 +112,9 @@ impl<'a> Payload<'a> {
     }
 
     fn decode_message_pack<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        if let Ok(value) = fast_path::decode(self.bytes) {
+            return Ok(value);
+        }
         walk::check(self.bytes)?;
         let deserializer = rmp_serde::Deserializer::from_read_ref(self.bytes);
         let mut deserializer = deserializer.with_human_readable();
@@ -194,6 +202,8 @@ impl fmt::Debug for Payload<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -221,6 +231,16 @@ mod tests {
                 matches!(too_many, Err(EncodeError::TooManyValues)),
                 "{format:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_the_expected_boolean_is_rejected() {
+        for key in ["ä", "\u{1f600}", "tä", "\\u00e4"] {
+            let json = format!(r#"{{"{key}":1}}"#);
+            let payload = Payload::new(Format::Json, json.as_bytes());
+            let decoded = payload.decode::<BTreeMap<bool, u8>>();
+            assert!(matches!(decoded, Err(DecodeError::Json(_))), "{json}");
         }
     }
 

@@ -343,7 +343,7 @@ fn end_of_key(bytes: &[u8], at: usize) -> Result<usize, Stop> {
 /// Returns the position after the closing quote of the string whose content begins at `at`; as an
 /// error, the position of a control character or of the end of the input.
 #[inline]
-fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
+pub(crate) fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
     loop {
         at = next_special(bytes, at);
         match bytes.get(at) {
@@ -356,7 +356,7 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
 
 /// Returns the first position from `at` on with a quote, a backslash or a control character.
 #[inline]
-fn next_special(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn next_special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let special = special_bytes(u64::from_le_bytes(*chunk));
         if special != 0 {

@@ -55,7 +55,10 @@ const RULES: &[(&[&str], &str, Step)] = &[
         "crates/tidings-codec/src/format.", "crates/tidings-codec/src/strict.",
         "crates/tidings-codec/src/strict/",
     ], "", Encode),
-    (&["crates/tidings-codec/src/number_keys."], "", Decode),
+    (&[
+        "crates/tidings-codec/src/fast_path.", "crates/tidings-codec/src/fast_path/",
+        "crates/tidings-codec/src/number_keys.",
+    ], "", Decode),
     (&["crates/tidings-codec/src/writer.", "crates/tidings-codec/src/encoder."], "", Frame),
     (&[
         "crates/tidings-codec/src/frame.", "crates/tidings-codec/src/json.",

@@ -17,6 +17,9 @@ const CASES: &str = "PROPTEST_CASES";
 const FEW: &str = "64";
 const MANY: &str = "2000";
 
+/// The variable by which tests see that this is the long run.
+const LONG: &str = "TIDINGS_TEST_LONG";
+
 /// Modules with property tests, and those that try more places of a value in the long run.
 const CASES_OF: [&str; 6] = [
     "address",
@@ -82,10 +85,15 @@ fn long() -> Vec<Step> {
         .args(["--"])
         .args(CASES_OF)
         .env(CASES, MANY)
-        .env("TIDINGS_TEST_LONG", "1");
+        .env(LONG, "1");
+    // Optimized, because it decodes ten million payloads.
+    let payloads = cargo("test").args(["--release", "--locked"]);
+    let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
+    let payloads = payloads.env(LONG, "1");
     vec![
         Step::new("lints of what measures", lints),
         Step::new("tests of what measures", tests),
         Step::new("more cases", cases),
+        Step::new("more payloads", payloads),
     ]
 }
