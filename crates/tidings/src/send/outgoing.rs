@@ -302,8 +302,9 @@ impl Outgoing {
     ) -> Result<Slot, WriteError> {
         let is_new = state.open.is_none();
         let open = state.open.get_or_insert_with(|| {
-            let buffer = state.spare.pop();
-            let buffer = buffer.unwrap_or_else(|| Vec::with_capacity(state.capacity));
+            let mut buffer = state.spare.pop().unwrap_or_default();
+            // A spare one may be of a short frame.
+            buffer.reserve(state.capacity);
             OpenFrame::new(self.format, self.me, buffer, &self.given_up)
         });
         let index = open.writer.events();
@@ -529,8 +530,9 @@ impl OutgoingState {
 
     fn take(&mut self) -> Option<OpenFrame> {
         let open = self.closed.pop_front().or_else(|| self.open.take())?;
-        // The next frame will be about as long as this one: up to one event longer.
-        self.capacity = (open.writer.len() + 256).next_multiple_of(512);
+        // The next frame will be about as long as this one. Not a power of two: the buffer of a short
+        // frame, doubled as it grows, would be a little too small for a full one.
+        self.capacity = open.writer.len().next_multiple_of(512) + 128;
         Some(open)
     }
 }
