@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::address::Address;
 use crate::server::Redis;
-use crate::tls::{Certificate, Files};
+use crate::tls::{Authority, Certificate, Files};
 use crate::version::Version;
+
+/// The variable with the program of all servers.
+const SERVER: &str = "TIDINGS_SERVER";
 
 /// Options of a test's server. Made by [`Redis::builder`].
 ///
@@ -31,6 +34,8 @@ pub struct RedisBuilder {
     pub(crate) master: Option<Address>,
     is_sentinel: bool,
     pub(crate) certificate: Option<Certificate>,
+    /// Signs the certificate. Each server has one of its own by default.
+    pub(crate) authority: Option<Authority>,
     /// Chosen at the start, if there is a certificate.
     pub(crate) tls_port: Option<u16>,
     settings: Vec<(String, String)>,
@@ -79,8 +84,8 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets the program to run, instead of the `redis-server` on the `PATH`: another version, or
-    /// Valkey. Redis 6.0 is the oldest that starts, 6.2 the oldest that tidings supports.
+    /// Sets the program to run, instead of the one that the environment variable `TIDINGS_SERVER`
+    /// names or the `redis-server` on the `PATH`: another version, or Valkey. Redis 6.0 is the oldest that starts, 6.2 the oldest that tidings supports.
     ///
     /// ```
     /// use tidings_testkit::Redis;
@@ -96,9 +101,11 @@ impl RedisBuilder {
         self
     }
 
-    pub(crate) fn server(&self) -> &Path {
-        let program = self.program.as_deref();
-        program.unwrap_or(Path::new("redis-server"))
+    pub(crate) fn server(&self) -> PathBuf {
+        let program = self.program.clone();
+        let of_environment = || std::env::var_os(SERVER).map(PathBuf::from);
+        let program = program.or_else(of_environment);
+        program.unwrap_or_else(|| "redis-server".into())
     }
 
     /// Listens on a Unix socket too; [`Redis::unix_url`] is its URL.
@@ -158,6 +165,14 @@ impl RedisBuilder {
     pub fn tls_with(self, certificate: Certificate) -> Self {
         Self {
             certificate: Some(certificate),
+            ..self
+        }
+    }
+
+    /// Signs the certificate with the authority of other servers.
+    pub(crate) fn authority(self, authority: Authority) -> Self {
+        Self {
+            authority: Some(authority),
             ..self
         }
     }

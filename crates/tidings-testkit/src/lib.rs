@@ -44,12 +44,17 @@
 //!
 //! A [`Proxy`] stands between a client and a server and adds network faults: it delays, drops, cuts
 //! and resets, for one connection or for all. [`Sentinels`] are a master, two replicas and three
-//! sentinels with real failovers. [`context`] and [`gap`] build the arguments of handlers for unit
+//! sentinels with real failovers, and a [`Cluster`] is a Redis Cluster with failovers, slots that move
+//! and a network that can be cut. [`context`] and [`gap`] build the arguments of handlers for unit
 //! tests.
+//!
+//! `TIDINGS_SERVER` names the program of all servers instead of `redis-server`: another version, or
+//! `valkey-server`.
 //!
 //! All functions panic on errors, also on a missing `redis-server`: a test that cannot run has
 //! failed. The crate needs a Unix.
 
+mod cluster;
 mod collected;
 mod handler_input;
 mod node;
@@ -69,6 +74,7 @@ mod version;
 mod wait;
 
 pub use crate::builder::RedisBuilder;
+pub use crate::cluster::{Cluster, ClusterBuilder, SlotMove};
 pub use crate::collected::Collected;
 pub use crate::handler_input::{ContextBuilder, context, gap};
 pub use crate::node::{Node, memory_nodes, memory_url};

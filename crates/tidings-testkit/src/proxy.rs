@@ -1,6 +1,7 @@
 //! A TCP proxy with network faults.
 
 mod fault;
+mod first_bytes;
 mod forward;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 pub use self::fault::{Direction, Fault};
+use self::first_bytes::{ByFirstBytes, first_bytes};
 
 const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 
@@ -58,6 +60,7 @@ struct Connections {
     later: Fault,
     /// The task that forwards a connection holds the receiver until both of its ends are closed.
     faults: Vec<Arc<watch::Sender<Fault>>>,
+    by_first_bytes: ByFirstBytes,
 }
 
 /// # Starting
@@ -78,6 +81,7 @@ impl Proxy {
             to,
             later: Fault::None,
             faults: Vec::new(),
+            by_first_bytes: ByFirstBytes::default(),
         };
         let connections = Arc::new(Mutex::new(connections));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&connections)));
@@ -202,19 +206,29 @@ async fn accept(listener: TcpListener, connections: Arc<Mutex<Connections>>) {
             Some(_) = forwarding.join_next() => continue,
         };
         match accepted {
-            Ok((client, _)) => open(client, &mut lock(&connections), &mut forwarding),
+            Ok((client, _)) => open(client, &connections, &mut forwarding),
             // The client has gone, or the process has no free descriptor.
             Err(_) => sleep(PAUSE_AFTER_AN_ERROR).await,
         }
     }
 }
 
-fn open(client: TcpStream, connections: &mut Connections, forwarding: &mut JoinSet<()>) {
+fn open(client: TcpStream, all: &Arc<Mutex<Connections>>, forwarding: &mut JoinSet<()>) {
+    let mut connections = lock(all);
     let (fault, faults) = watch::channel(connections.later);
+    let index = connections.faults.len();
     connections.faults.push(Arc::new(fault));
     let to = connections.to;
+    let is_sorted = connections.wait_for_first_bytes();
+    let all = Arc::clone(all);
     // The receiver is dropped last: when it is gone, both ends are closed.
-    forwarding.spawn(async move { forward::forward(client, to, &faults).await });
+    forwarding.spawn(async move {
+        if is_sorted {
+            let first = first_bytes(&client).await;
+            lock(&all).sort(index, first);
+        }
+        forward::forward(client, to, &faults).await;
+    });
 }
 
 fn lock(connections: &Mutex<Connections>) -> MutexGuard<'_, Connections> {

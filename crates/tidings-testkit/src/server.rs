@@ -98,7 +98,8 @@ impl Redis {
             .tempdir_in(within)
             .expect("the directory for temporary files can be written");
         if let Some(certificate) = &builder.certificate {
-            Files::of(directory.path()).make(certificate);
+            let authority = builder.authority.clone().unwrap_or_default();
+            Files::of(directory.path()).make(certificate, &authority);
             builder.tls_port = Some(free_port());
         }
         let process = start(&builder, directory.path(), port).await?;
@@ -145,6 +146,10 @@ impl Redis {
     pub fn tls_url_as(&self, user: &str, password: &str) -> String {
         let url = self.secured().url_as(user, password);
         url.replacen("redis:", "rediss:", 1)
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        self.builder.tls_port.is_some()
     }
 
     /// The address of the TLS port.
@@ -363,7 +368,7 @@ impl Redis {
     }
 
     pub(crate) fn version(&self) -> Version {
-        Version::of(self.builder.server())
+        Version::of(&self.builder.server())
     }
 
     fn signal(&self, signal: Signal) {

@@ -50,7 +50,7 @@ pub(crate) async fn start(
     let configuration = directory.join("redis.conf");
     let log = directory.join("log");
     if !configuration.exists() {
-        let version = Version::of(builder.server());
+        let version = Version::of(&builder.server());
         fs::write(
             &configuration,
             builder.configuration(directory, port, version),
@@ -58,7 +58,7 @@ pub(crate) async fn start(
     }
 
     let mut process = Process::start(
-        builder.server(),
+        &builder.server(),
         directory,
         &configuration,
         builder.options(),

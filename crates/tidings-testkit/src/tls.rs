@@ -1,7 +1,8 @@
 //! A certificate authority for one test, and the certificates that it signs.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fmt, fs};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -85,22 +86,19 @@ impl Files {
         self.directory.join(format!("{owner}.key"))
     }
 
-    /// Makes an authority, and certificates for the server and for a client.
-    pub(crate) fn make(&self, server: &Certificate) {
+    /// Makes certificates for the server and for a client.
+    pub(crate) fn make(&self, server: &Certificate, authority: &Authority) {
         let write = |path: PathBuf, pem: String| {
             fs::write(path, pem).expect("the server's directory can be written");
         };
         fs::create_dir_all(&self.directory).expect("the server's directory can be written");
-        let (ca, ca_key) = (authority(), key());
-        let signed = ca.self_signed(&ca_key).expect("it can sign for itself");
-        write(self.ca(), signed.pem());
-        let issuer = Issuer::new(ca, ca_key);
+        write(self.ca(), authority.pem.clone());
         for (owner, certificate) in [
             ("server", server),
             ("client", &Certificate::new().names(["client"])),
         ] {
             let key = key();
-            let signed = parameters(certificate).signed_by(&key, &issuer);
+            let signed = parameters(certificate).signed_by(&key, &authority.issuer);
             write(
                 self.certificate(owner),
                 signed.expect("it can sign for others").pem(),
@@ -110,11 +108,35 @@ impl Files {
     }
 }
 
+/// Signs the certificates of one server, or of the servers of one cluster.
+#[derive(Clone)]
+pub(crate) struct Authority {
+    pem: String,
+    issuer: Arc<Issuer<'static, KeyPair>>,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        let (parameters, key) = (parameters_of_authority(), key());
+        let signed = parameters.self_signed(&key);
+        Self {
+            pem: signed.expect("it can sign for itself").pem(),
+            issuer: Arc::new(Issuer::new(parameters, key)),
+        }
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
 fn key() -> KeyPair {
     KeyPair::generate().expect("the system has randomness")
 }
 
-fn authority() -> CertificateParams {
+fn parameters_of_authority() -> CertificateParams {
     let mut authority = CertificateParams::default();
     // Authorities need different names: a client that trusts one would otherwise take the signature
     // of another for a forged one.
