@@ -1,21 +1,54 @@
-//! The connection of the nodes of a test: memory or Redis.
+//! The connection of the nodes of a test: memory, a Redis of its own, or servers that tests share.
 
 use tidings::{Bus, BusBuilder, Format};
 use tidings_testkit::{Node, Redis, memory_url};
 
 pub(crate) struct Place {
     pub(crate) format: Format,
+    pub(crate) namespace: String,
     url: String,
+    /// The program that publishes as a foreign one does; none in memory.
+    foreign: Option<Foreign>,
     /// Ends with the test.
-    redis: Option<Redis>,
+    _redis: Option<Redis>,
+}
+
+/// The server and the command of a foreign program.
+#[derive(Clone)]
+pub(crate) struct Foreign {
+    url: String,
+    publish: &'static str,
+    counts_receivers: bool,
+}
+
+impl Foreign {
+    /// On a server that all subscribers are connected to.
+    pub(crate) fn on(redis: &Redis) -> Self {
+        Self {
+            url: redis.url(),
+            publish: "PUBLISH",
+            counts_receivers: true,
+        }
+    }
+
+    /// On one node of a cluster, which counts its own subscribers only.
+    pub(crate) fn in_cluster(node: &Redis, publish: &'static str) -> Self {
+        Self {
+            publish,
+            counts_receivers: false,
+            ..Self::on(node)
+        }
+    }
 }
 
 #[expect(clippy::unused_async, reason = "as the other place")]
 pub(crate) async fn memory(format: Format) -> Place {
     Place {
         format,
+        namespace: "default".to_owned(),
         url: memory_url(),
-        redis: None,
+        foreign: None,
+        _redis: None,
     }
 }
 
@@ -23,14 +56,28 @@ pub(crate) async fn redis(format: Format) -> Place {
     let redis = Redis::start().await;
     Place {
         format,
+        namespace: "default".to_owned(),
         url: redis.url(),
-        redis: Some(redis),
+        foreign: Some(Foreign::on(&redis)),
+        _redis: Some(redis),
+    }
+}
+
+/// A namespace of its own on servers that other tests use too.
+pub(crate) fn shared(url: &str, namespace: String, foreign: Foreign) -> Place {
+    Place {
+        format: Format::Json,
+        namespace,
+        url: url.to_owned(),
+        foreign: Some(foreign),
+        _redis: None,
     }
 }
 
 impl Place {
     pub(crate) fn builder(&self) -> BusBuilder {
         Bus::builder(&self.url)
+            .namespace(&self.namespace)
             .format(self.format)
             .auto_register(false)
     }
@@ -43,6 +90,12 @@ impl Place {
         (self.node().await, self.node().await)
     }
 
+    /// The receivers that a receipt names.
+    pub(crate) fn receivers(&self, count: u64) -> Option<u64> {
+        let counts = self.foreign.as_ref().is_none_or(|one| one.counts_receivers);
+        counts.then_some(count)
+    }
+
     /// Publishes a frame as a foreign program does.
     pub(crate) async fn publish(&self, frame: impl Into<Vec<u8>>) {
         self.publish_all([frame.into()]).await;
@@ -50,11 +103,14 @@ impl Place {
 
     /// Publishes many frames, in order.
     pub(crate) async fn publish_all(&self, frames: impl IntoIterator<Item = Vec<u8>>) {
-        match (&self.redis, self.url.strip_prefix("memory:")) {
-            (Some(redis), _) => publish(redis, frames).await,
+        match (&self.foreign, self.url.strip_prefix("memory:")) {
+            (Some(foreign), _) => {
+                let channel = format!("tidings:{{{}}}", self.namespace);
+                publish(foreign, &channel, frames).await;
+            }
             (None, Some(name)) => {
                 for frame in frames {
-                    tidings::memory::publish(name, "default", frame).await;
+                    tidings::memory::publish(name, &self.namespace, frame).await;
                 }
             }
             (None, None) => unreachable!("a place is in memory or has a server"),
@@ -69,8 +125,8 @@ impl Place {
     }
 }
 
-async fn publish(redis: &Redis, frames: impl IntoIterator<Item = Vec<u8>>) {
-    let mut connection = redis::Client::open(redis.url())
+async fn publish(foreign: &Foreign, channel: &str, frames: impl IntoIterator<Item = Vec<u8>>) {
+    let mut connection = redis::Client::open(foreign.url.as_str())
         .expect("the test kit makes addresses")
         .get_multiplexed_async_connection()
         .await
@@ -80,7 +136,11 @@ async fn publish(redis: &Redis, frames: impl IntoIterator<Item = Vec<u8>>) {
     for some in frames.chunks(500) {
         let mut publish = redis::pipe();
         for frame in some {
-            publish.publish("tidings:{default}", frame).ignore();
+            publish
+                .cmd(foreign.publish)
+                .arg(channel)
+                .arg(frame)
+                .ignore();
         }
         publish
             .exec_async(&mut connection)

@@ -1,5 +1,5 @@
 //! The promises of every bus: the same suite runs in memory and on Redis, in JSON and in
-//! MessagePack.
+//! MessagePack, and on every topology.
 
 pub(crate) mod delivery;
 pub(crate) mod foreign_frames;
@@ -19,6 +19,14 @@ macro_rules! promises {
         promises!(@place memory_messagepack, memory(MessagePack), $($module: $($promise)*;)*);
         promises!(@place redis_json, redis(Json), $($module: $($promise)*;)*);
         promises!(@place redis_messagepack, redis(MessagePack), $($module: $($promise)*;)*);
+
+        /// All promises, for servers that they share.
+        pub(crate) fn all() -> Vec<crate::topologies::Promise> {
+            vec![$($((
+                concat!(stringify!($module), "::", stringify!($promise)),
+                |place| Box::pin($module::$promise(place)),
+            )),*),*]
+        }
     };
     (@place $name:ident, $place:ident($format:ident), $($module:ident: $($promise:ident)*;)*) => {
         mod $name {

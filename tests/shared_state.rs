@@ -1,4 +1,4 @@
-//! Shared state of a namespace: the same suite runs in memory and on Redis.
+//! Shared state of a namespace: the same suite runs in memory and on Redis, and on every topology.
 
 mod corrupted_values;
 mod counter_errors;
@@ -22,6 +22,14 @@ macro_rules! promises {
     ($($module:ident: $($promise:ident)*;)*) => {
         promises!(@place in_memory, memory, $($module: $($promise)*;)*);
         promises!(@place on_redis, redis, $($module: $($promise)*;)*);
+
+        /// All promises, for servers that they share.
+        pub(crate) fn all() -> Vec<crate::topologies::Promise> {
+            vec![$($((
+                concat!(stringify!($module), "::", stringify!($promise)),
+                |place| Box::pin($module::$promise(place)),
+            )),*),*]
+        }
     };
     (@place $name:ident, $place:ident, $($module:ident: $($promise:ident)*;)*) => {
         mod $name {

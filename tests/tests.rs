@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
 mod api;
+mod cluster;
 mod event_derive;
 mod failover;
 mod faults;
@@ -10,6 +11,8 @@ mod observability;
 mod promises;
 mod runtime;
 mod shared_state;
+mod topologies;
 
 mod log_capture;
 mod place;
+mod traffic;

@@ -1,86 +1,26 @@
 //! Failovers: planned, after a crash, and of a frozen master.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tidings::{Bus, TopologyKind};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, wait_for};
-use tokio::task::JoinHandle;
-use tokio::time::interval;
 
 use super::wait::hears_through;
+use crate::traffic::Traffic;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A subscriber of ticks, and a sender of one tick every 5 ms.
-struct Traffic {
-    subscriber: Node,
-    sender: Node,
-    ticks: Collected<u64>,
-    stop: Arc<AtomicBool>,
-    sending: JoinHandle<u64>,
+/// Starts a flow of ticks through the master.
+async fn traffic(sentinels: &Sentinels) -> Traffic {
+    Traffic::start(|| Bus::builder(&sentinels.url())).await
 }
 
-impl Traffic {
-    async fn start(sentinels: &Sentinels) -> Self {
-        let subscriber = Node::start(Bus::builder(&sentinels.url())).await;
-        let sender = Node::start(Bus::builder(&sentinels.url())).await;
-        let ticks = subscriber.collect("tick");
-        let stop = Arc::new(AtomicBool::new(false));
-        let sending = tokio::spawn(send(sender.bus().clone(), Arc::clone(&stop)));
-        let traffic = Self {
-            subscriber,
-            sender,
-            ticks,
-            stop,
-            sending,
-        };
-        traffic.goes_on().await;
-        traffic
+async fn is_through(traffic: &Traffic, server: &Redis) {
+    for node in [&traffic.subscriber, &traffic.sender] {
+        hears_through(node, &server.url()).await;
     }
-
-    /// Waits until more ticks are received.
-    async fn goes_on(&self) {
-        self.ticks.wait_for_len(self.ticks.all().len() + 10).await;
-    }
-
-    async fn is_through(&self, server: &Redis) {
-        for node in [&self.subscriber, &self.sender] {
-            hears_through(node, &server.url()).await;
-        }
-        self.goes_on().await;
-    }
-
-    /// Checks that no tick was handled twice or out of order, and that each missing one was
-    /// reported.
-    async fn end(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let sent = self.sending.await.unwrap();
-        self.ticks.wait_for(|tick| *tick == sent).await;
-        let received: Vec<u64> = self.ticks.all().iter().map(|tick| **tick).collect();
-        assert!(received.is_sorted());
-        let different: BTreeSet<_> = received.iter().collect();
-        assert_eq!(different.len(), received.len());
-        let missed = sent - received.len() as u64;
-        assert_eq!(self.subscriber.health().missed, missed);
-    }
-}
-
-/// Sends until it is told to stop, and returns the number of ticks.
-async fn send(bus: Bus, stop: Arc<AtomicBool>) -> u64 {
-    let mut clock = interval(Duration::from_millis(5));
-    let mut tick = 0;
-    while !stop.load(Ordering::Relaxed) {
-        clock.tick().await;
-        tick += 1;
-        // A send that waits for a failover must not delay the next one.
-        bus.feed("tick", &tick).await.unwrap();
-    }
-    bus.flush().await.unwrap();
-    tick
+    traffic.goes_on().await;
 }
 
 /// The channel, subscribed without tidings.
@@ -94,13 +34,13 @@ async fn channel(server: &Redis) -> redis::aio::PubSub {
 #[tokio::test]
 async fn a_planned_failover_is_followed_and_nothing_more_is_sent_to_the_old_master() {
     let sentinels = Sentinels::start().await;
-    let traffic = Traffic::start(&sentinels).await;
+    let traffic = traffic(&sentinels).await;
     assert_eq!(traffic.subscriber.health().topology, TopologyKind::Sentinel);
     let old = sentinels.master().await;
 
     let new = sentinels.failover().await;
 
-    traffic.is_through(new).await;
+    is_through(&traffic, new).await;
     // It is still a master, and would accept every command.
     assert!(old.is_master().await);
     let mut channel = channel(old).await;
@@ -115,23 +55,23 @@ async fn a_planned_failover_is_followed_and_nothing_more_is_sent_to_the_old_mast
 #[tokio::test]
 async fn a_killed_master_is_replaced_and_nothing_is_handled_twice() {
     let mut sentinels = Sentinels::start().await;
-    let traffic = Traffic::start(&sentinels).await;
+    let traffic = traffic(&sentinels).await;
 
     let old = sentinels.kill_master().await;
 
     let new = sentinels.wait_for_master_other_than(old).await;
-    traffic.is_through(new).await;
+    is_through(&traffic, new).await;
     traffic.end().await;
 }
 
 #[tokio::test]
 async fn a_frozen_master_is_left_and_gets_no_events_when_it_resumes() {
     let sentinels = Sentinels::start().await;
-    let traffic = Traffic::start(&sentinels).await;
+    let traffic = traffic(&sentinels).await;
 
     let old = sentinels.freeze_master().await;
     let new = sentinels.wait_for_master_other_than(old).await;
-    traffic.is_through(new).await;
+    is_through(&traffic, new).await;
     sentinels.resume();
 
     let old = sentinels.servers().iter().find(|one| one.port() == old);
@@ -143,7 +83,7 @@ async fn a_frozen_master_is_left_and_gets_no_events_when_it_resumes() {
     )
     .await;
     traffic.goes_on().await;
-    traffic.is_through(new).await;
+    is_through(&traffic, new).await;
     traffic.end().await;
 }
 

@@ -79,9 +79,9 @@ const SHAPES: [&str; 101] = [
     "postgres://shop:hush-hush@AT/shop",
     "redis-socket:///tmp/redis.sock?password=hush-hush",
     "redis-sentinel://hush-hush@AT/0#mymaster",
-    "redis+cluster://:hush-hush@AT",
-    "redis-cluster://:hush-hush@AT,AT",
-    "rediss-cluster://:hush-hush@AT",
+    "redis+cluster://:hush-hush@AT/3",
+    "redis+cluster://shop:hush-hush@AT,AT?pubsub=hush-hush",
+    "rediss-cluster://:hush-hush@AT/hush-hush",
     "hush-hush-cluster://AT",
     // typing errors
     "redis:shop:hush-hush@AT",

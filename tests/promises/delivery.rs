@@ -103,8 +103,9 @@ pub(crate) async fn a_payload_of_almost_a_frame_is_sent(place: Place) {
 }
 
 pub(crate) async fn namespaces_are_apart(place: Place) {
-    let shop = Node::start(place.builder().namespace("shop")).await;
-    let staging = Node::start(place.builder().namespace("shop-staging")).await;
+    let [shop, staging] = ["", "-staging"].map(|end| format!("{}-shop{end}", place.namespace));
+    let shop = Node::start(place.builder().namespace(&shop)).await;
+    let staging = Node::start(place.builder().namespace(&staging)).await;
     let in_shop: Collected<u64> = shop.collect("tick");
     let in_staging: Collected<u64> = staging.collect("tick");
 

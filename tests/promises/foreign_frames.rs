@@ -107,10 +107,13 @@ pub(crate) async fn a_huge_number_of_a_foreign_sender_hides_no_later_event(place
     let (sender, subscriber) = place.two_nodes().await;
     let ticks: Collected<u64> = subscriber.collect("tick");
     sender.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_for_len(1).await;
 
     let (from, seq) = (sender.id(), u64::MAX);
     let claim = format!(r#"{{"v":1,"from":"{from}","seq":{seq},"events":[]}}"#);
     place.publish(claim).await;
+    // In a cluster, two programs publish through two nodes.
+    subscriber.gaps().wait_for_len(1).await;
     sender.send_to_all("tick", &2).await.unwrap();
     sender.send_to_all("tick", &3).await.unwrap();
 

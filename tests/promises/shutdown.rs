@@ -13,28 +13,32 @@ const SOON: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(200);
 
 pub(crate) async fn a_shutdown_handles_events_that_its_bus_just_sent(place: Place) {
-    for _ in 0..50 {
+    for round in 0..50 {
         let node = place.node().await;
         let ticks: Collected<u64> = node.collect("tick");
 
-        node.send_to_all("tick", &1).await.unwrap();
+        node.send_to_all("tick", &round).await.unwrap();
         node.shutdown(SOON).await.unwrap();
 
-        assert_eq!(ticks.all().len(), 1);
+        // In a cluster, an event of the bus before may arrive after the start of the next one.
+        let own = ticks.all().into_iter().filter(|tick| **tick == round);
+        assert_eq!(own.count(), 1);
     }
 }
 
 pub(crate) async fn a_shutdown_handles_events_that_its_bus_just_fed(place: Place) {
-    for _ in 0..20 {
+    for round in 0..20 {
         let node = place.node().await;
         let ticks: Collected<u64> = node.collect("tick");
+        let fed = round * 100..(round + 1) * 100;
 
-        for tick in 0..100_u64 {
+        for tick in fed.clone() {
             node.feed("tick", &tick).await.unwrap();
         }
         node.shutdown(SOON).await.unwrap();
 
-        assert!(ticks.all().iter().map(|tick| **tick).eq(0..100));
+        let all = ticks.all().into_iter().map(|tick| *tick);
+        assert!(all.filter(|tick| fed.contains(tick)).eq(fed.clone()));
     }
 }
 

@@ -75,7 +75,8 @@ const RULES: &[(&[&str], &str, Step)] = &[
     (&["crates/tidings/src/receive/", "crates/tidings/src/handler/stream."], "", Queue),
     (&[
         "crates/tidings/src/api/", "crates/tidings/src/bus", "crates/tidings/src/connection/",
-        "crates/tidings/src/handler/key.", "crates/tidings/src/send/",
+        "crates/tidings/src/handler/key.", "crates/tidings/src/namespace/",
+        "crates/tidings/src/send/",
     ], "", Send),
     (&[
         "crates/tidings/src/handler", "crates/tidings/src/macros/",

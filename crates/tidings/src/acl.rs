@@ -20,6 +20,7 @@ use std::fmt;
 use tidings_codec::NameError;
 
 use crate::namespace::Namespace;
+use crate::namespace::channel::PubSub;
 
 /// The permissions of a user, as narrow as possible.
 ///
@@ -68,6 +69,58 @@ impl Permissions {
         } else {
             all.and("select")
         }
+    }
+
+    /// All permissions that a bus may need on a Redis Cluster.
+    pub(crate) fn of_cluster(namespace: &Namespace, pubsub: PubSub) -> Self {
+        let all = Self::of_everything(namespace, 0).find_nodes();
+        match pubsub {
+            PubSub::Classic => all,
+            PubSub::Sharded => all.shard(),
+        }
+    }
+
+    /// Also allows to find the nodes of a Redis Cluster, and the keys while their slot moves. A bus
+    /// whose address begins with `redis+cluster:` needs it. It reveals the addresses of all nodes.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(
+    ///     Permissions::of_bus("shop")?.find_nodes().to_string(),
+    ///     "resetkeys resetchannels &tidings:{shop} -@all +subscribe +publish \
+    ///      +cluster|slots +cluster|myid +cluster|info +asking",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn find_nodes(self) -> Self {
+        let all = self.and("cluster|slots").and("cluster|myid");
+        all.and("cluster|info").and("asking")
+    }
+
+    /// Allows sharded pub/sub instead of classic: for an address with the option `pubsub=sharded`.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(
+    ///     Permissions::of_bus("shop")?.find_nodes().shard().to_string(),
+    ///     "resetkeys resetchannels &tidings:{shop} -@all +ssubscribe +spublish \
+    ///      +cluster|slots +cluster|myid +cluster|info +asking",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shard(mut self) -> Self {
+        for command in &mut self.commands {
+            match *command {
+                "subscribe" => *command = "ssubscribe",
+                "publish" => *command = "spublish",
+                _ => {}
+            }
+        }
+        self
     }
 
     /// Allows to ask a sentinel for the master and the other sentinels, and to subscribe to its

@@ -17,7 +17,7 @@ use crate::keyspace::counter::Counts;
 use crate::keyspace::map::Maps;
 use crate::keyspace::member_list::MemberList;
 use crate::keyspace::memory::MemoryKeys;
-use crate::keyspace::redis::RedisKeys;
+use crate::keyspace::redis::{KeyConnection, RedisKeys};
 use crate::keyspace::value::Values;
 
 /// All operations. An answer comes only while the send connection is polled.
@@ -28,4 +28,4 @@ pub(crate) trait Keyspace:
 
 impl Keyspace for MemoryKeys {}
 
-impl Keyspace for RedisKeys {}
+impl<C: KeyConnection> Keyspace for RedisKeys<C> {}

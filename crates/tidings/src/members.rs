@@ -14,6 +14,8 @@ pub(crate) mod watch;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::members::MembersError;
+use crate::error::start::StartError;
+use crate::keyspace::Keyspace;
 use crate::keyspace::member_list::Keys;
 use crate::members::lease::{Membership, MembershipState};
 use crate::members::profile::Profile;
@@ -37,6 +39,25 @@ impl Members {
             membership: Arc::new(Membership::new()),
             profile,
             view: OnceLock::new(),
+        }
+    }
+
+    /// Checks that no member has another kind of pub/sub than this bus: neither would receive the
+    /// other's events. Without an answer of Redis, nothing is checked.
+    pub(crate) async fn check_pubsub(&self, keyspace: &dyn Keyspace) -> Result<(), StartError> {
+        let Some(own) = self.profile.pubsub.filter(|_| self.profile.is_member) else {
+            return Ok(());
+        };
+        let Ok(listed) = keyspace.list(&self.keys).await else {
+            return Ok(());
+        };
+        match profile::other_pubsub(&listed, own) {
+            None => Ok(()),
+            Some((member, other)) => Err(StartError::PubSub {
+                member,
+                other: other.name(),
+                own: own.name(),
+            }),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The namespace of a bus, and all its names of Redis keys and channels.
 
+pub(crate) mod channel;
+
 use tidings_codec::{NameError, check_name};
 
 /// The default namespace.

@@ -2,21 +2,24 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use crate::error::connect::NODE_OF_CLUSTER;
-
 /// The error text of Redis itself, without that of the `redis` crate.
 pub(crate) fn words(error: &RedisError) -> String {
     use ServerErrorKind::{Ask, CrossSlot, Moved};
-    let words = match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        _ => error.to_string(),
-    };
+    let words = own_words(error);
     match error.kind() {
         // A cluster node that hides its mode is recognized here.
         ErrorKind::Server(Moved | Ask | CrossSlot) => {
-            format!("{words} (the server is {NODE_OF_CLUSTER})")
+            format!("{words} (it is a node of a Redis Cluster: write `redis+cluster:`)")
         }
         _ => words,
+    }
+}
+
+/// As [`words`], without a hint.
+pub(crate) fn own_words(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Sleep, sleep};
 
+use crate::namespace::channel::Channel;
 pub(crate) use crate::resp::scan::KINDS;
 use crate::resp::scan::{Scan, line, malformed, parsed};
 
@@ -74,7 +75,16 @@ pub(crate) struct Driver {
     has_begun: bool,
     /// Runs while the first value is an error that is not complete.
     alone: Option<Pin<Box<Sleep>>>,
-    has_ended: bool,
+    stage: Stage,
+}
+
+/// The stage of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// The server has ended the subscription by itself.
+    Left,
+    Ended,
 }
 
 #[derive(Default)]
@@ -119,7 +129,7 @@ pub(crate) fn connection(stream: Pin<Box<dyn Stream>>) -> (Client, Driver) {
         bytes: 0,
         has_begun: false,
         alone: None,
-        has_ended: false,
+        stage: Stage::Open,
     };
     (client, driver)
 }
@@ -190,9 +200,10 @@ async fn answered(answer: oneshot::Receiver<RedisResult<Value>>) -> RedisResult<
 }
 
 /// The start of each `PUBLISH` on a channel, up to the length of the frame.
-pub(crate) fn publish_head(channel: &str) -> Vec<u8> {
-    let length = channel.len();
-    format!("*3\r\n$7\r\nPUBLISH\r\n${length}\r\n{channel}\r\n$").into_bytes()
+pub(crate) fn publish_head(channel: &Channel) -> Vec<u8> {
+    let (publish, name) = (channel.kind.publish(), &channel.name);
+    let (of_publish, of_name) = (publish.len(), name.len());
+    format!("*3\r\n${of_publish}\r\n{publish}\r\n${of_name}\r\n{name}\r\n$").into_bytes()
 }
 
 impl ConnectionLike for Client {
@@ -255,10 +266,16 @@ impl Shared {
 
 impl Driver {
     /// Takes the frames of this channel, once the connection is subscribed to it.
-    pub(crate) fn follow(&mut self, channel: &str) {
-        let length = channel.len();
-        let head = format!(">3\r\n$7\r\nmessage\r\n${length}\r\n{channel}\r\n$");
+    pub(crate) fn follow(&mut self, channel: &Channel) {
+        let (message, name) = (channel.kind.message(), &channel.name);
+        let (of_message, of_name) = (message.len(), name.len());
+        let head = format!(">3\r\n${of_message}\r\n{message}\r\n${of_name}\r\n{name}\r\n$");
         self.head = head.into_bytes();
+    }
+
+    /// Returns true once the server has ended the subscription by itself.
+    pub(crate) fn has_left(&self) -> bool {
+        self.stage == Stage::Left
     }
 
     /// What the server has sent so far, until its first value is complete.
@@ -288,7 +305,7 @@ impl Driver {
 
     /// Writes commands and reads their answers until the connection ends.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has_ended {
+        if self.stage == Stage::Ended {
             return Poll::Ready(());
         }
         self.shared.driver.register(cx.waker());
@@ -302,7 +319,7 @@ impl Driver {
         let Some(error) = end else {
             return Poll::Pending;
         };
-        self.has_ended = true;
+        self.stage = Stage::Ended;
         self.shared.lock().end = Some((error.kind(), error.to_string()));
         self.shared.answer(Err(error.into()));
         self.shared.end();
@@ -378,7 +395,11 @@ impl Driver {
                 let value = value(&self.read[..end]);
                 self.read.advance(end);
                 match value {
-                    Ok(Value::Push { kind, .. }) if kind != PushKind::Subscribe => {}
+                    Ok(Value::Push { kind, .. }) if !is_answer(&kind) => {
+                        if kind == PushKind::SUnsubscribe {
+                            self.stage = Stage::Left;
+                        }
+                    }
                     answer => self.shared.answer(answer),
                 }
             }
@@ -411,6 +432,11 @@ impl Drop for Driver {
 fn closed() -> io::Error {
     let kind = io::ErrorKind::UnexpectedEof;
     io::Error::new(kind, "the server closed the connection")
+}
+
+/// Returns true for a push that answers a command.
+fn is_answer(kind: &PushKind) -> bool {
+    matches!(kind, PushKind::Subscribe | PushKind::SSubscribe)
 }
 
 /// Parses a value.

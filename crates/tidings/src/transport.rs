@@ -9,13 +9,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::task::unconstrained;
 
 use crate::error::connect::ConnectError;
 use crate::keyspace::Keyspace;
+use crate::namespace::channel::PubSub;
 use crate::observe::health::TopologyKind;
 
 pub(crate) mod address;
+mod answers;
+mod cluster;
 pub(crate) mod credentials;
 pub(crate) mod memory;
 pub(crate) mod options;
@@ -34,6 +38,22 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
     fn address(&self) -> String;
 
     fn topology(&self) -> TopologyKind;
+
+    /// The kind of pub/sub that carries the events, where there is a choice.
+    fn pubsub(&self) -> Option<PubSub> {
+        None
+    }
+
+    /// Returns true if a frame may arrive after later ones of its sender: over another server.
+    fn may_be_late(&self) -> bool {
+        false
+    }
+
+    /// Watches the server that has the keys, if that can change while the bus stays connected: the
+    /// number of servers so far, or why there is none. Known after the first connect.
+    fn key_moves(&self) -> Option<watch::Receiver<Result<u64, Arc<str>>>> {
+        None
+    }
 
     /// Tries once to connect. Returns when the subscription is confirmed.
     async fn connect(&self) -> Result<Connected, ConnectError>;
@@ -143,8 +163,16 @@ fn in_line(
 /// The output buffer of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backlog {
-    pub(crate) subscriber: u64,
+    pub(crate) subscriber: Subscriber,
     pub(crate) bytes: usize,
+}
+
+/// A client that subscribes on one of several servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Subscriber {
+    pub(crate) server: usize,
+    /// The id of the client on that server.
+    pub(crate) client: u64,
 }
 
 /// The reason why a frame was not published, or may not have been.

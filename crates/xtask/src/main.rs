@@ -6,6 +6,7 @@ mod check;
 mod faults;
 mod test;
 
+mod compose;
 mod install;
 mod layout;
 mod links;
@@ -29,7 +30,7 @@ enum Task {
         #[arg(long)]
         long: bool,
     },
-    /// Runs the checks alone: format, lints, documentation, layout, links, dependencies.
+    /// Runs the checks alone: format, lints, documentation, layout, links, compose file, dependencies.
     Check {
         /// Run only the steps whose name contains one of these words.
         only: Vec<String>,

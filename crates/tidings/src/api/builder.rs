@@ -380,7 +380,7 @@ impl BusBuilder {
     /// # Panics
     ///
     /// In a Tokio runtime without timers and I/O (`enable_all`).
-    pub async fn start(self) -> Result<Bus, StartError> {
+    pub async fn start(mut self) -> Result<Bus, StartError> {
         if Handle::try_current().is_err() {
             return Err(StartError::NoRuntime);
         }
@@ -396,6 +396,7 @@ impl BusBuilder {
             StartError::Url { url, source }
         })?;
         self.profile.check()?;
+        self.profile.pubsub = transport.pubsub();
         let parts = Parts::new(self.format, self.sending, &*transport, namespace);
         let stage = watch::Sender::new(Stage::Open);
         let stages = stage.subscribe();
@@ -408,6 +409,8 @@ impl BusBuilder {
         }
         let this = (parts.me, &parts.namespace);
         let connected = connect(&*transport, this, self.start_timeout).await?;
+        let keyspace = &*connected.sending.keyspace;
+        bus.inner.members.check_pubsub(keyspace).await?;
         let heartbeat = Heartbeat::new(self.heartbeat_interval);
         // Before a handler can ask for the members: that waits until this bus has joined or failed to.
         let task = lease_task(&bus);

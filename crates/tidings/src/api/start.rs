@@ -52,6 +52,7 @@ impl Bus {
     /// | `rediss://user:password@host:port/db` | the same with TLS; needs the feature `tls` |
     /// | `unix:///path?user=…&pass=…&db=…` | one Redis server over a Unix socket |
     /// | `redis+sentinel://user:password@host:port,host:port/master` | the master that these sentinels name; `rediss+sentinel:` with TLS |
+    /// | `redis+cluster://user:password@host:port,host:port` | the Redis Cluster with these nodes and all that they name; `rediss+cluster:` with TLS |
     /// | `memory:name` | no Redis: all buses of this process with this name |
     ///
     /// White space around the address is ignored. Special characters in a user, a password or a path

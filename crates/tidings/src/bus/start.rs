@@ -130,6 +130,11 @@ impl Parts {
         } = connected;
         self.health.up(server);
         self.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
+        if let Some(server) = transport.key_moves() {
+            let keyspace = Arc::clone(&self.keyspace);
+            let following = async move { keyspace.follow(server).await };
+            bus.inner.add_task(tokio::spawn(following));
+        }
         let (heartbeat, counts) = (Arc::new(heartbeat), Arc::clone(&self.health.counts));
         let (sessions, for_sender) = mpsc::channel(1);
         let sender = SendTask {
@@ -152,6 +157,7 @@ impl Parts {
             Arc::clone(&self.reports),
             counts,
             Arc::clone(&remembered),
+            transport.may_be_late(),
         );
         let link = ReceiveTask {
             node: self.me,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use tokio::time::sleep;
 
-use crate::transport::{Backlog, Publisher};
+use crate::transport::{Backlog, Publisher, Subscriber};
 
 /// The number of sent bytes between two polls.
 pub(crate) const POLL_EVERY: usize = 4 << 20;
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// The subscribers that are behind.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
-    behind: HashMap<u64, Behind, RandomState>,
+    behind: HashMap<Subscriber, Behind, RandomState>,
 }
 
 /// A subscriber that is behind: the least bytes in its buffer, and the time of that.
@@ -74,9 +74,9 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    fn backlog(subscriber: u64, mebibytes: usize) -> Backlog {
+    fn backlog(client: u64, mebibytes: usize) -> Backlog {
         Backlog {
-            subscriber,
+            subscriber: Subscriber { server: 0, client },
             bytes: mebibytes << 20,
         }
     }

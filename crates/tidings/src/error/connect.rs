@@ -12,18 +12,12 @@ pub enum UrlError {
     /// The scheme is not known. It is not shown, because it may be a part of a password.
     #[error(
         "it does not begin with one of redis://, rediss://, unix://, redis+sentinel://, \
-         rediss+sentinel://, memory:{}",
+         rediss+sentinel://, redis+cluster://, rediss+cluster://, memory:{}",
         in_parentheses(*.hint)
     )]
     Scheme {
         /// A hint at what may have been meant.
         hint: Option<&'static str>,
-    },
-    /// This version does not support this kind of address.
-    #[error("{what} is not supported by this version")]
-    Unsupported {
-        /// The part that is not supported.
-        what: &'static str,
     },
     /// The address needs a feature of tidings that this build does not have.
     #[error(
@@ -42,9 +36,6 @@ pub enum UrlError {
         reason: String,
     },
 }
-
-pub(crate) const NODE_OF_CLUSTER: &str =
-    "a node of a Redis Cluster, which tidings does not support yet";
 
 /// The error of a connection that could not be made, or was lost.
 #[derive(Debug, thiserror::Error)]
@@ -126,12 +117,54 @@ pub enum ConnectError {
         /// The reason.
         source: Box<ConnectError>,
     },
-    /// The server is a node of a Redis Cluster.
+    /// The server is of another kind than the address says, such as a node of a Redis Cluster.
+    #[error("{} is {is}: write `{}`", Escaped(.server), Escaped(.write))]
+    WrongScheme {
+        /// Its host and port.
+        server: String,
+        /// What it is.
+        is: &'static str,
+        /// The address to write, without a login and options.
+        write: String,
+    },
+    /// No node of a Redis Cluster can be used.
+    #[error("no node of the cluster can be used ({})", Escaped(.said))]
+    Nodes {
+        /// The answer of each node that was asked.
+        said: String,
+        /// Whether trying again cannot help: all nodes that answer reject this bus.
+        is_final: bool,
+    },
+    /// No node of a Redis Cluster has these slots, so that it accepts no commands on keys.
+    #[error("the cluster is down: no node has {} ({})", Escaped(.slots), Escaped(.said))]
+    Uncovered {
+        /// The slots.
+        slots: String,
+        /// The answer of each node that was asked.
+        said: String,
+    },
+    /// The node of a Redis Cluster that has the keys of the namespace cannot be used.
     #[error(
-        "the server is {}: use one that is not in cluster mode",
-        NODE_OF_CLUSTER
+        "cannot use the node that has the keys of the namespace: {} ({})",
+        Escaped(.why),
+        Escaped(.said)
     )]
-    Cluster,
+    Owner {
+        /// The node, and the reason.
+        why: String,
+        /// The answer of each node that was asked.
+        said: String,
+    },
+    /// A node of a Redis Cluster is cut off: it reports that the cluster is down, and others report
+    /// that it is not.
+    #[error("{} is cut off from the other nodes of the cluster", Escaped(.server))]
+    CutOff {
+        /// Its host and port.
+        server: String,
+    },
+    /// The node of a Redis Cluster passes the messages of the channel on no more: its slot has moved.
+    #[error("the channel has left the node of the cluster")]
+    ChannelMoved,
     /// The sentinels name another master, as a majority, or it confirmed that it is the master.
     #[error("the master is at {} now", Escaped(.to))]
     Moved {
@@ -163,9 +196,10 @@ impl ConnectError {
         match self {
             Self::Redis { is_final, .. }
             | Self::Tls { is_final, .. }
-            | Self::Sentinels { is_final, .. } => *is_final,
+            | Self::Sentinels { is_final, .. }
+            | Self::Nodes { is_final, .. } => *is_final,
             Self::Named { source, .. } => source.is_final(),
-            Self::Cluster => true,
+            Self::WrongScheme { .. } => true,
             _ => false,
         }
     }

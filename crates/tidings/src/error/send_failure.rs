@@ -71,6 +71,9 @@ pub enum SendFailure {
     Lost,
     /// Redis rejected it with this error message.
     Refused(Arc<str>),
+    /// No server of a Redis Cluster has the keys of the namespace at the moment, for this reason: as
+    /// during a failover.
+    NoServer(Arc<str>),
     /// The bus was shut down or dropped first.
     Closed,
     /// The Tokio runtime that the bus was started on has ended, and the bus with it.
@@ -99,6 +102,11 @@ impl fmt::Display for SendFailure {
             }
             Self::Lost => f.write_str("the connection was lost before redis answered"),
             Self::Refused(words) => write!(f, "redis rejected it: {}", Escaped(words)),
+            Self::NoServer(why) => write!(
+                f,
+                "no server has the keys of the namespace: {}",
+                Escaped(why)
+            ),
             Self::Closed => f.write_str("the bus was shut down first"),
             Self::RuntimeEnded => f.write_str(RUNTIME_ENDED),
         }

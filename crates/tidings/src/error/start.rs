@@ -60,6 +60,21 @@ pub enum StartError {
         /// The error of the last attempt.
         source: ConnectError,
     },
+    /// A member of the namespace on a Redis Cluster uses another kind of pub/sub, so that neither would
+    /// receive the other's events.
+    #[error(
+        "the member `{}` uses {other} pub/sub and this bus {own} pub/sub: give all buses of a \
+         namespace the same option `pubsub` in the address",
+        Escaped(.member)
+    )]
+    PubSub {
+        /// The name of the member.
+        member: String,
+        /// The kind that it uses.
+        other: &'static str,
+        /// The kind in the address of this bus.
+        own: &'static str,
+    },
     /// Redis rejected this bus for good, for example for a wrong password or a missing permission.
     #[error("cannot use {}", Escaped(.address))]
     Refused {

@@ -14,11 +14,17 @@ use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::{LoadError, StoreError};
 use crate::keyspace::Keyspace;
 use crate::keyspace::answer::{Answer, KeyError};
+use crate::task::mutex::Mutex;
+
+/// The time for which the keys may have no server before requests fail at once.
+const MOVE: Duration = Duration::from_millis(500);
 
 /// Access to the keyspace.
 #[derive(Debug)]
 pub(crate) struct KeyspaceAccess {
     availability: watch::Sender<Availability>,
+    /// What [`availability`](Self::availability) consists of.
+    known: Mutex<Known>,
     /// The limit for one answer.
     patience: Duration,
     /// The runtime of the bus, for timeouts on any thread.
@@ -26,6 +32,13 @@ pub(crate) struct KeyspaceAccess {
     /// Delays each answer while it is locked.
     #[cfg(test)]
     pub(crate) answers: tokio::sync::Mutex<()>,
+}
+
+/// The connection of the bus, and the server that has the keys.
+#[derive(Debug)]
+struct Known {
+    connected: Availability,
+    server: Result<(), SendFailure>,
 }
 
 /// The keyspace, or why it is unreachable.
@@ -46,6 +59,10 @@ impl KeyspaceAccess {
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
             availability: watch::Sender::new(Err(SendFailure::Unreachable)),
+            known: Mutex::new(Known {
+                connected: Err(SendFailure::Unreachable),
+                server: Ok(()),
+            }),
             patience,
             runtime: Handle::current(),
             #[cfg(test)]
@@ -55,7 +72,38 @@ impl KeyspaceAccess {
 
     /// Sets the keyspace after a connect, or the reason after a disconnect or the end.
     pub(crate) fn set(&self, availability: Availability) {
+        self.change(|known| known.connected = availability);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        // Held until the result is published, so that no older one replaces it.
+        let mut known = self.known.lock();
+        change(&mut known);
+        let availability = match (&known.connected, &known.server) {
+            (Ok(_), Err(why)) => Err(why.clone()),
+            (connected, _) => connected.clone(),
+        };
         let _ = self.availability.send_replace(availability);
+    }
+
+    /// Follows the server that has the keys, where that can change while the bus is connected, until
+    /// its sender is dropped. Each change counts as a reconnect: the new server may have lost writes.
+    pub(crate) async fn follow(&self, mut server: watch::Receiver<Result<u64, Arc<str>>>) {
+        while server.changed().await.is_ok() {
+            let is_there = server.borrow_and_update().is_ok();
+            // A move that takes a moment is waited for by each request.
+            let is_back = is_there
+                || timeout(MOVE, server.wait_for(Result::is_ok))
+                    .await
+                    .is_ok_and(|there| there.is_ok());
+            let why = server
+                .borrow_and_update()
+                .clone()
+                .err()
+                .filter(|_| !is_back);
+            let server = why.map_or(Ok(()), |why| Err(SendFailure::NoServer(why)));
+            self.change(|known| known.server = server);
+        }
     }
 
     /// Watches the availability, which changes with each reconnect.
@@ -115,11 +163,13 @@ impl NotDone {
     }
 
     /// Returns whether Redis refused for a reason that may end at any moment, as while it loads its
-    /// dataset.
+    /// dataset or during a failover.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(_)))
+            Self::Unconfirmed(Unconfirmed::NotSent(
+                SendFailure::Refused(_) | SendFailure::NoServer(_)
+            ))
         ) && !self.is_denied()
     }
 }
@@ -158,6 +208,9 @@ impl From<KeyError> for NotDone {
             KeyError::Overflow => Self::Overflow,
             KeyError::Refused(words) => {
                 Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words.into())))
+            }
+            KeyError::NoServer(why) => {
+                Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::NoServer(why.into())))
             }
             KeyError::Lost => Self::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost)),
         }

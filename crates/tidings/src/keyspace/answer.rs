@@ -15,6 +15,8 @@ pub(crate) enum KeyError {
     Overflow,
     /// Redis refused, with this message. Nothing was changed.
     Refused(String),
+    /// No server has the keys at the moment, for this reason. Nothing was changed.
+    NoServer(String),
     /// The connection ended before the answer: it is unknown whether it was done.
     Lost,
 }
@@ -25,6 +27,7 @@ impl KeyError {
         match self {
             Self::Foreign(words) | Self::Refused(words) => SendFailure::Refused(words.into()),
             Self::Overflow => SendFailure::Refused("the number would overflow".into()),
+            Self::NoServer(why) => SendFailure::NoServer(why.into()),
             Self::Lost => SendFailure::Lost,
         }
     }

@@ -8,7 +8,7 @@ use redis::Script;
 use crate::error::shown;
 use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::memory::MemoryKeys;
-use crate::keyspace::redis::RedisKeys;
+use crate::keyspace::redis::{KeyConnection, RedisKeys};
 
 /// Operations on counters. A missing one is 0.
 pub(crate) trait Counts {
@@ -34,7 +34,7 @@ return was
     )
 });
 
-impl Counts for RedisKeys {
+impl<C: KeyConnection> Counts for RedisKeys<C> {
     fn add(&self, key: &str, n: i64) -> Answer<i64> {
         let mut add = redis::cmd("INCRBY");
         add.arg(key).arg(n);

@@ -8,7 +8,7 @@ use serde_json::json;
 use tidings_codec::Format;
 
 use crate::keyspace::answer::{Answer, KeyError};
-use crate::keyspace::redis::RedisKeys;
+use crate::keyspace::redis::{KeyConnection, RedisKeys};
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::milliseconds;
 use crate::namespace::MapKeys;
@@ -159,7 +159,7 @@ type Fields = (
     Option<u64>,
 );
 
-impl Maps for RedisKeys {
+impl<C: KeyConnection> Maps for RedisKeys<C> {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found> {
         static READ: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::READ));
         let mut read = map.invoke(&READ);
@@ -177,7 +177,7 @@ impl Maps for RedisKeys {
         };
         let mut write = map.invoke(&WRITE);
         write
-            .arg(&self.channel)
+            .arg(&self.channel.name)
             .arg(map.notification(Some(&new.field)));
         write
             .arg(&new.nonce)
@@ -187,6 +187,7 @@ impl Maps for RedisKeys {
         write.arg(new.format());
         write.arg(new.payload.unwrap_or_default());
         write.arg(milliseconds(new.ttl));
+        write.arg(self.channel.kind.publish());
         let answer = self.run::<(Option<(u64, String)>, Fields)>(write);
         Box::pin(async move {
             match answer.await? {
@@ -199,8 +200,11 @@ impl Maps for RedisKeys {
     fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved> {
         static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::REMOVE));
         let mut remove = map.invoke(&REMOVE);
-        remove.arg(&self.channel).arg(map.notification(Some(field)));
+        remove
+            .arg(&self.channel.name)
+            .arg(map.notification(Some(field)));
         remove.arg(nonce).arg(field);
+        remove.arg(self.channel.kind.publish());
         moved(self.run(remove))
     }
 
@@ -208,9 +212,10 @@ impl Maps for RedisKeys {
         static CLEAR: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::CLEAR));
         let mut clear = map.invoke(&CLEAR);
         clear
-            .arg(&self.channel)
+            .arg(&self.channel.name)
             .arg(map.notification(None))
-            .arg(nonce);
+            .arg(nonce)
+            .arg(self.channel.kind.publish());
         moved(self.run(clear))
     }
 

@@ -7,7 +7,7 @@ use redis::{Script, ScriptInvocation};
 use tidings_codec::NodeId;
 
 use crate::keyspace::answer::Answer;
-use crate::keyspace::redis::RedisKeys;
+use crate::keyspace::redis::{KeyConnection, RedisKeys};
 use crate::namespace::Namespace;
 use crate::task::milliseconds;
 
@@ -104,7 +104,7 @@ impl Keys {
     }
 }
 
-impl MemberList for RedisKeys {
+impl<C: KeyConnection> MemberList for RedisKeys<C> {
     fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed> {
         let mut script = keys.script(&RENEW);
         script
@@ -112,13 +112,14 @@ impl MemberList for RedisKeys {
             .arg(milliseconds(renewal.lease))
             .arg(renewal.description)
             .arg(renewal.started.map_or(String::new(), |at| at.to_string()))
-            .arg(&self.channel)
+            .arg(&self.channel.name)
             .arg(milliseconds(RECONNECT_TIME))
             .arg(milliseconds(MAX_LEASE))
             .arg(MAX_REMOVED)
             .arg(SCAN_LIMIT)
             .arg(milliseconds(renewal_gaps::MIN_LENGTH))
-            .arg(renewal_gaps::MAX_GAPS);
+            .arg(renewal_gaps::MAX_GAPS)
+            .arg(self.channel.kind.publish());
         let answer = self.run::<(u64, u64, bool)>(script);
         Box::pin(async move {
             let (now, change, has_more) = answer.await?;
@@ -132,7 +133,8 @@ impl MemberList for RedisKeys {
 
     fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()> {
         let mut script = keys.script(&LEAVE);
-        script.arg(id.to_string()).arg(&self.channel);
+        script.arg(id.to_string()).arg(&self.channel.name);
+        script.arg(self.channel.kind.publish());
         self.run(script)
     }
 

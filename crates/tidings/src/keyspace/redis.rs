@@ -1,30 +1,59 @@
-//! Commands and scripts on a connection to Redis.
+//! Requests on the keys of Redis, and the interface of the connection that carries them.
 
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 
 use crate::acl::Needs;
 use crate::error::shown;
 use crate::keyspace::answer::{Answer, KeyError};
+use crate::namespace::channel::Channel;
 use crate::redis_error::{is_denied, words};
 use crate::resp::Client;
 
-/// The keys of one server, over the connection that sends.
+/// A connection to the server that has the keys of a namespace.
+pub(crate) trait KeyConnection: Clone + fmt::Debug + Send + Sync + 'static {
+    /// Runs a request. It is never repeated if it may have been done.
+    fn run(&self, request: KeyRequest) -> Carried<Value>;
+
+    /// Runs commands that only read. They travel together, and an error of one does not affect the
+    /// others.
+    fn read_all(&self, commands: Vec<Cmd>) -> Carried<Vec<RedisResult<Value>>>;
+}
+
+/// The answer to a request on keys.
+pub(crate) type Carried<T> = BoxFuture<'static, Result<T, NoAnswer>>;
+
+/// The reason why a request has no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// Redis answered with an error, or the connection ended before the answer.
+    Error(RedisError),
+    /// No server has the keys at the moment, for this reason. Nothing was changed.
+    NoServer(String),
+}
+
+/// A request on keys.
+pub(crate) enum KeyRequest {
+    Command(Cmd),
+    Script(ScriptInvocation<'static>),
+}
+
+/// The keys of a namespace in Redis.
 #[derive(Clone)]
-pub(crate) struct RedisKeys {
-    pub(crate) client: Client,
+pub(crate) struct RedisKeys<C> {
+    pub(crate) connection: C,
     /// The channel of change notifications.
-    pub(crate) channel: String,
+    pub(crate) channel: Channel,
     pub(crate) needs: Arc<Needs>,
 }
 
-impl RedisKeys {
+impl<C: KeyConnection> RedisKeys<C> {
     /// Sends one command.
     pub(super) fn ask<T: FromRedisValue + 'static>(&self, command: Cmd) -> Answer<T> {
-        let (mut client, needs) = (self.client.clone(), Arc::clone(&self.needs));
-        Box::pin(async move { parsed(command.query_async(&mut client).await, &needs) })
+        self.carry(KeyRequest::Command(command))
     }
 
     /// Runs a script, and loads it first if Redis does not have it.
@@ -32,8 +61,45 @@ impl RedisKeys {
         &self,
         script: ScriptInvocation<'static>,
     ) -> Answer<T> {
-        let (mut client, needs) = (self.client.clone(), Arc::clone(&self.needs));
-        Box::pin(async move { parsed(script.invoke_async(&mut client).await, &needs) })
+        self.carry(KeyRequest::Script(script))
+    }
+
+    fn carry<T: FromRedisValue>(&self, request: KeyRequest) -> Answer<T> {
+        let answer = self.connection.run(request);
+        let needs = Arc::clone(&self.needs);
+        Box::pin(async move {
+            match answer.await {
+                Ok(value) => parsed(Ok(value), &needs),
+                Err(error) => Err(error.into_key_error(&needs)),
+            }
+        })
+    }
+}
+
+impl KeyRequest {
+    /// Sends the request and waits for its answer.
+    pub(crate) async fn send(&self, connection: &mut Client) -> Result<Value, RedisError> {
+        match self {
+            Self::Command(command) => command.query_async(connection).await,
+            Self::Script(script) => script.invoke_async(connection).await,
+        }
+    }
+
+    /// Does what must be done before the request can be sent as a single command.
+    pub(crate) async fn prepare(&self, connection: &mut Client) -> RedisResult<()> {
+        match self {
+            Self::Command(_) => Ok(()),
+            Self::Script(script) => script.load_async(connection).await.map(drop),
+        }
+    }
+}
+
+impl NoAnswer {
+    pub(super) fn into_key_error(self, needs: &Needs) -> KeyError {
+        match self {
+            Self::Error(error) => refused(&error, needs),
+            Self::NoServer(why) => KeyError::NoServer(why),
+        }
     }
 }
 
@@ -48,7 +114,7 @@ pub(super) fn parsed<T: FromRedisValue>(
 }
 
 /// Converts an error of Redis.
-pub(super) fn refused(error: &RedisError, needs: &Needs) -> KeyError {
+fn refused(error: &RedisError, needs: &Needs) -> KeyError {
     let words = words(error);
     match error.kind() {
         _ if is_denied(error, &words) => {
@@ -72,7 +138,7 @@ pub(super) fn text(field: &str, bytes: Vec<u8>) -> Result<String, KeyError> {
     text.map_err(|_| KeyError::Foreign(format!("its `{field}` is not UTF-8")))
 }
 
-impl fmt::Debug for RedisKeys {
+impl<C> fmt::Debug for RedisKeys<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisKeys").finish_non_exhaustive()
     }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use redis::{RedisResult, Value};
 use serde::de::IgnoredAny;
 use tidings_codec::{Format, Limits, RawEvent, read_frame};
 
 use crate::error::shown;
 use crate::keyspace::answer::{Answer, KeyError};
-use crate::keyspace::redis::{RedisKeys, parsed, refused, text};
+use crate::keyspace::redis::{KeyConnection, RedisKeys, parsed, text};
 use crate::keyspace::stamp::Stamp;
 use crate::task::FOREVER;
 
@@ -125,7 +124,7 @@ const FIELDS: [&str; 6] = [FORMAT, VALUE, VERSION, NONCE, TTL, RESTORED];
 /// process treats its copy as lost.
 const CLEARED_TTL_MS: u64 = 7 * 24 * 3_600_000;
 
-impl Values for RedisKeys {
+impl<C: KeyConnection> Values for RedisKeys<C> {
     fn read(&self, key: &str) -> Answer<Found> {
         let mut read = redis::cmd("HMGET");
         read.arg(key).arg(&FIELDS);
@@ -134,19 +133,23 @@ impl Values for RedisKeys {
     }
 
     fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
-        let mut pipe = redis::pipe();
-        for key in keys {
-            pipe.cmd("HMGET").arg(key).arg(&[VERSION, NONCE]);
-        }
-        pipe.ignore_errors();
-        let (mut client, needs) = (self.client.clone(), self.needs.clone());
+        let read = |key| {
+            let mut read = redis::cmd("HMGET");
+            read.arg(key).arg(&[VERSION, NONCE]);
+            read
+        };
+        let answers = self
+            .connection
+            .read_all(keys.into_iter().map(read).collect());
+        let needs = self.needs.clone();
         Box::pin(async move {
-            let answers: RedisResult<Vec<RedisResult<Value>>> = pipe.query_async(&mut client).await;
-            let answers = answers.map_err(|error| refused(&error, &needs))?;
             let stamp = |answer| {
                 let (version, nonce) = parsed(answer, &needs)?;
                 Stamp::of(version, nonce)
             };
+            let answers = answers
+                .await
+                .map_err(|error| error.into_key_error(&needs))?;
             Ok(answers.into_iter().map(stamp).collect())
         })
     }
@@ -157,14 +160,15 @@ impl Values for RedisKeys {
         script
             .arg(condition)
             .arg(writing.expected.as_deref().unwrap_or(""))
-            .arg(&self.channel)
+            .arg(&self.channel.name)
             .arg(&writing.name)
             .arg(writing.format.to_string())
             .arg(&*writing.payload)
             .arg(&writing.nonce)
             .arg(inlined(writing.inline.as_deref(), writing.time_to_live))
             .arg(milliseconds(writing.time_to_live))
-            .arg(writing.version);
+            .arg(writing.version)
+            .arg(self.channel.kind.publish());
         let answer = self.run::<(bool, Fields)>(script);
         Box::pin(async move {
             let (is_done, fields) = answer.await?;
@@ -182,20 +186,22 @@ impl Values for RedisKeys {
 
     fn clear(&self, key: &str, clearing: Clearing) -> Answer<Cleared> {
         let mut script = scripts::CLEAR.key(key);
-        script.arg(&self.channel).arg(clearing.name);
+        script.arg(&self.channel.name).arg(clearing.name);
         script.arg(clearing.nonce).arg(clearing.version);
         script.arg(CLEARED_TTL_MS);
+        script.arg(self.channel.kind.publish());
         self.run(script)
     }
 
     fn restore(&self, key: &str, copy: Restoring) -> Answer<bool> {
         let (format, payload) = copy.value.unzip();
         let mut script = scripts::RESTORE.key(key);
-        script.arg(&self.channel).arg(copy.name);
+        script.arg(&self.channel.name).arg(copy.name);
         script.arg(copy.stamp.version).arg(copy.stamp.nonce);
         script.arg(format.map_or_else(String::new, |format| format.to_string()));
         script.arg(payload.unwrap_or_default());
         script.arg(CLEARED_TTL_MS);
+        script.arg(self.channel.kind.publish());
         self.run(script)
     }
 }

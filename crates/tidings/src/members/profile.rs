@@ -10,6 +10,7 @@ use tidings_codec::{NameError, NodeId, check_name};
 use crate::error::start::StartError;
 use crate::keyspace::member_list::Listed;
 use crate::members::member::Member;
+use crate::namespace::channel::PubSub;
 use crate::task::milliseconds;
 
 /// The maximal length of a text in bytes; longer ones are cut.
@@ -23,6 +24,8 @@ pub(crate) struct Profile {
     pub(crate) version: Option<String>,
     pub(crate) lease: Duration,
     pub(crate) is_member: bool,
+    /// The kind of pub/sub, where there is a choice.
+    pub(crate) pubsub: Option<PubSub>,
 }
 
 /// The description in Redis. The lease comes first: a script looks for it. A script adds `started`.
@@ -37,6 +40,8 @@ struct Description<'a> {
     version: Option<Cow<'a, str>>,
     host: Cow<'a, str>,
     pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pubsub: Option<Cow<'a, str>>,
 }
 
 impl Default for Profile {
@@ -47,6 +52,7 @@ impl Default for Profile {
             version: None,
             lease: Duration::from_secs(15),
             is_member: true,
+            pubsub: None,
         }
     }
 }
@@ -75,6 +81,7 @@ impl Profile {
             version: self.version.as_deref().map(cut),
             host: cut(&host),
             pid: std::process::id(),
+            pubsub: self.pubsub.map(|kind| Cow::Borrowed(kind.name())),
         };
         serde_json::to_string(&written).expect("texts and numbers can be serialized")
     }
@@ -93,6 +100,17 @@ pub(crate) fn read_all(listed: &Listed) -> Vec<Member> {
     let members = listed.members.iter();
     let read = members.filter_map(|(id, description)| read(*id, description));
     read.collect()
+}
+
+/// Returns the name of a member with another kind of pub/sub than `own`, and that kind.
+pub(crate) fn other_pubsub(listed: &Listed, own: PubSub) -> Option<(String, PubSub)> {
+    let read = |description: &str| -> Option<(String, PubSub)> {
+        let read: Description<'_> = serde_json::from_str(description).ok()?;
+        Some((read.name.into_owned(), PubSub::parse(&read.pubsub?)?))
+    };
+    let members = listed.members.iter();
+    let mut kinds = members.filter_map(|(_, description)| read(description));
+    kinds.find(|(_, kind)| *kind != own)
 }
 
 /// Returns the described member; `None` if no bus wrote the description under this id.
@@ -170,6 +188,28 @@ mod tests {
         assert_eq!(member.name, "ä".repeat(MAX_TEXT / 2));
         let odd = format!("x{}", "ä".repeat(1_000));
         assert_eq!(read(ID, &described(&odd)).unwrap().name.len(), MAX_TEXT - 1);
+    }
+
+    #[test]
+    fn a_member_with_another_kind_of_pubsub_is_found() {
+        let listed = |pubsub: Option<PubSub>| {
+            let name = "shop-1".to_owned();
+            let profile = Profile {
+                name,
+                pubsub,
+                ..Profile::default()
+            };
+            let description = profile.description(ID);
+            let description = description.replacen('{', r#"{"started":1700000000000,"#, 1);
+            let members = vec![(ID, "hostile".to_owned()), (ID, description)];
+            Listed { change: 1, members }
+        };
+        let sharded = ("shop-1".to_owned(), PubSub::Sharded);
+        let other = other_pubsub(&listed(Some(PubSub::Sharded)), PubSub::Classic);
+        assert_eq!(other, Some(sharded));
+        for same in [Some(PubSub::Classic), None] {
+            assert_eq!(other_pubsub(&listed(same), PubSub::Classic), None);
+        }
     }
 
     #[test]

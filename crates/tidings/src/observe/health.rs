@@ -93,6 +93,8 @@ pub enum TopologyKind {
     Standalone,
     /// The master that the sentinels name.
     Sentinel,
+    /// The nodes of a Redis Cluster.
+    Cluster,
 }
 
 impl Health {

@@ -63,9 +63,10 @@ impl Receiver {
         reports: Arc<Reports>,
         counts: Arc<Counts>,
         remembered: Arc<Remembered>,
+        may_be_late: bool,
     ) -> Self {
         let now = Instant::now();
-        let mut sequences = Sequences::default();
+        let mut sequences = Sequences::with_late_frames(may_be_late);
         // The own numbers begin at 1.
         sequences.join(me, now);
         Self {
@@ -140,6 +141,8 @@ impl Receiver {
             events: echo.events,
             bytes: frame,
             is_dated: true,
+            // The own numbers never begin again.
+            at: u64::MAX,
         };
         if self.is_new(self.me, numbered) {
             Counts::add(&self.counts.received, u64::from(echo.events));
@@ -151,11 +154,16 @@ impl Receiver {
         let (Some(from), Some(first)) = (header.from, header.seq) else {
             return true;
         };
+        let at = match self.events.first() {
+            Some(Ok(event)) => event.at,
+            _ => 0,
+        };
         let numbered = Numbered {
             first,
             events,
             bytes: frame,
-            is_dated: matches!(self.events.first(), Some(Ok(event)) if event.at > 0),
+            is_dated: at > 0,
+            at,
         };
         let is_new = self.is_new(from, numbered);
         if from == self.me && !is_echo {
@@ -352,7 +360,7 @@ mod tests {
         let requests = PendingRequests::new(Arc::new(outgoing), Handle::current());
         let dispatcher = Arc::new(Dispatcher::new(Arc::new(requests)));
         let (window, remembered) = (Arc::default(), Arc::default());
-        Receiver::new(ME, dispatcher, window, reports, counts, remembered)
+        Receiver::new(ME, dispatcher, window, reports, counts, remembered, false)
     }
 
     async fn receive(receiver: &mut Receiver, from: u128, seq: u64) {

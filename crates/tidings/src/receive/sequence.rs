@@ -39,6 +39,8 @@ pub(crate) struct Numbered<'a> {
     /// True if the first event has a time, as those of nodes have. Then the beginning of the frame
     /// distinguishes it from others with the same numbers.
     pub(crate) is_dated: bool,
+    /// That time, in milliseconds since 1970; 0 if it is unknown.
+    pub(crate) at: u64,
 }
 
 /// The classification of a frame.
@@ -67,6 +69,8 @@ pub(crate) struct Sequences {
     /// The senders that are never forgotten.
     members: HashSet<NodeId, RandomState>,
     query: MemberQuery,
+    /// True if a frame may arrive after later ones of its sender: over another server.
+    may_be_late: bool,
     /// The last time at which a sender was forgotten less than [`MEMORY`] after its last frame.
     forgot: Option<Instant>,
     has_lost_track: bool,
@@ -88,6 +92,8 @@ struct Expected {
     next: u64,
     /// The highest end of the remembered frames.
     highest: u64,
+    /// The latest time of a frame, if frames may be late.
+    latest: u64,
     received: Instant,
     last: Frames<LAST>,
     uncertain: Frames<UNCERTAIN>,
@@ -109,6 +115,15 @@ struct Frames<const N: usize> {
 }
 
 impl Sequences {
+    /// Sets whether a frame may arrive after later ones of its sender. Then a frame with lower numbers
+    /// than expected and no later time is dropped: it was received before, or reported as missing.
+    pub(crate) fn with_late_frames(may_be_late: bool) -> Self {
+        Self {
+            may_be_late,
+            ..Self::default()
+        }
+    }
+
     /// Adds a new member, whose numbers start at 1. It is never forgotten.
     pub(crate) fn join(&mut self, sender: NodeId, now: Instant) {
         self.members.insert(sender);
@@ -130,13 +145,14 @@ impl Sequences {
             events: numbered.events,
             hash: hash(self.young.hasher(), numbered),
         };
+        let late = (self.may_be_late && numbered.is_dated).then_some(numbered.at);
         if let Some(expected) = self.young.get_mut(&sender) {
-            return expected.receive(frame, now);
+            return expected.receive_unless_late(frame, late, now);
         }
         let Some(mut expected) = self.old.remove(&sender) else {
-            return self.begin(sender, frame, now);
+            return self.begin(sender, frame, late, now);
         };
-        let verdict = expected.receive(frame, now);
+        let verdict = expected.receive_unless_late(frame, late, now);
         self.young.insert(sender, expected);
         verdict
     }
@@ -166,7 +182,7 @@ impl Sequences {
     }
 
     /// Handles the first frame of an unknown sender.
-    fn begin(&mut self, sender: NodeId, frame: Frame, now: Instant) -> Verdict {
+    fn begin(&mut self, sender: NodeId, frame: Frame, at: Option<u64>, now: Instant) -> Verdict {
         // Nothing can be missing before 1.
         let may_be_back = frame.first > 1
             && self
@@ -179,7 +195,7 @@ impl Sequences {
             return Verdict::Next;
         }
         let mut expected = Expected::new(frame.first, now);
-        let verdict = expected.receive(frame, now);
+        let verdict = expected.receive_unless_late(frame, at, now);
         self.young.insert(sender, expected);
         verdict
     }
@@ -219,10 +235,22 @@ impl Expected {
         Self {
             next,
             highest: 0,
+            latest: 0,
             received: now,
             last: Frames::default(),
             uncertain: Frames::default(),
         }
+    }
+
+    /// Classifies a frame; `at` is its time if it may be late.
+    fn receive_unless_late(&mut self, frame: Frame, at: Option<u64>, now: Instant) -> Verdict {
+        if let Some(at) = at {
+            if frame.first < self.next && frame.events > 0 && at <= self.latest {
+                return Verdict::Repeated;
+            }
+            self.latest = self.latest.max(at);
+        }
+        self.receive(frame, now)
     }
 
     fn receive(&mut self, frame: Frame, now: Instant) -> Verdict {
@@ -367,7 +395,43 @@ mod tests {
             events,
             bytes,
             is_dated: false,
+            at: 0,
         }
+    }
+
+    /// A frame of one event, sent at this time.
+    fn dated(first: u64, at: u64, bytes: &[u8]) -> Numbered<'_> {
+        Numbered {
+            is_dated: true,
+            at,
+            ..numbered(first, 1, bytes)
+        }
+    }
+
+    #[test]
+    fn a_late_frame_is_dropped_and_a_restarted_sender_is_not() {
+        let (now, mut late) = (Instant::now(), Sequences::with_late_frames(true));
+        for (first, at, verdict) in [
+            (4, 100, Next),
+            // Reported as missing, and then over another server.
+            (6, 102, Missed(1)),
+            (5, 101, Repeated),
+            (4, 100, Repeated),
+            (7, 102, Next),
+            (1, 103, Restarted),
+            (2, 103, Next),
+        ] {
+            let bytes = format!("{first} {at}");
+            let is = late.receive(ANNA, dated(first, at, bytes.as_bytes()), now);
+            assert_eq!(is, verdict, "{first} {at}");
+        }
+    }
+
+    #[test]
+    fn no_frame_is_late_on_a_single_server() {
+        let (now, mut sequences) = (Instant::now(), Sequences::default());
+        assert_eq!(sequences.receive(ANNA, dated(6, 102, b"6"), now), Next);
+        assert_eq!(sequences.receive(ANNA, dated(5, 101, b"5"), now), Restarted);
     }
 
     const TABLE: &[Case] = &[

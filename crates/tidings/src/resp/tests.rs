@@ -8,12 +8,18 @@ use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::unconstrained;
 
 use super::*;
+use crate::namespace::channel::PubSub;
+
+fn shop(kind: PubSub) -> Channel {
+    let name = "shop".to_owned();
+    Channel { name, kind }
+}
 
 /// A connection that follows `shop`, and its server.
 fn connected() -> (Client, Driver, DuplexStream) {
     let (near, far) = duplex(8 << 20);
     let (client, mut driver) = connection(Box::pin(near));
-    driver.follow("shop");
+    driver.follow(&shop(PubSub::Classic));
     (client, driver, far)
 }
 
@@ -132,7 +138,7 @@ async fn commands_are_written_in_the_order_of_their_calls() {
     let command = redis::cmd("PING");
     let mut asking = limited.req_packed_command(&command);
     assert!((&mut asking).now_or_never().is_none());
-    drop(client.publish(&publish_head("shop"), b"frame"));
+    drop(client.publish(&publish_head(&shop(PubSub::Classic)), b"frame"));
     assert_eq!(poll(&mut driver), Some(Vec::new()));
     let expected = b"*1\r\n$4\r\nPING\r\n*3\r\n$7\r\nPUBLISH\r\n$4\r\nshop\r\n$5\r\nframe\r\n";
     let mut written = vec![0; expected.len()];
@@ -152,4 +158,23 @@ proptest! {
             let _ = poll(&mut driver);
         });
     }
+}
+
+#[tokio::test]
+async fn sharded_frames_are_handed_over_until_the_server_ends_the_subscription() {
+    let (client, mut driver, mut server) = connected();
+    driver.follow(&shop(PubSub::Sharded));
+    let subscribed = client.send(&redis::cmd("SSUBSCRIBE"));
+    let sent = b">3\r\n$10\r\nssubscribe\r\n$4\r\nshop\r\n:1\r\n\
+                 >3\r\n$8\r\nsmessage\r\n$4\r\nshop\r\n$5\r\nframe\r\n";
+    server.write_all(sent).await.unwrap();
+    assert_eq!(poll(&mut driver).unwrap(), ["frame"]);
+    assert!(subscribed.now_or_never().unwrap().is_ok());
+    assert!(!driver.has_left());
+
+    let sent = b">3\r\n$12\r\nsunsubscribe\r\n$4\r\nshop\r\n:0\r\n";
+    server.write_all(sent).await.unwrap();
+    assert_eq!(poll(&mut driver).unwrap(), [""; 0]);
+
+    assert!(driver.has_left());
 }

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use redis::RedisConnectionInfo;
 
 use crate::error::connect::UrlError;
+use crate::namespace::channel::PubSub;
 use crate::transport::options::Options;
 use crate::transport::scheme::{Kind, Scheme};
 use crate::transport::tls::Tls;
@@ -49,6 +50,13 @@ pub(crate) enum Address {
         sentinel_login: RedisConnectionInfo,
         tls: Option<Tls>,
     },
+    Cluster {
+        /// Some of its nodes; they name the others.
+        nodes: Vec<Place>,
+        pubsub: PubSub,
+        login: RedisConnectionInfo,
+        tls: Option<Tls>,
+    },
 }
 
 /// The settings of the builder that complete the address.
@@ -68,7 +76,9 @@ impl Address {
             // Secrets must not be sent unencrypted.
             let reason = "TLS options are given, but the address is without TLS";
             return Err(UrlError::Malformed {
-                reason: format!("{reason}: write `rediss:` or `rediss+sentinel:`"),
+                reason: format!(
+                    "{reason}: write `rediss:`, `rediss+sentinel:` or `rediss+cluster:`"
+                ),
             });
         }
         if text.contains(char::is_control) {
@@ -79,6 +89,7 @@ impl Address {
             Kind::Server => server(scheme, rest, given),
             Kind::Socket => socket(scheme, rest, given),
             Kind::Sentinels => sentinels(scheme, rest, given),
+            Kind::Cluster => cluster(scheme, rest, given),
         }
     }
 
@@ -86,7 +97,9 @@ impl Address {
     pub(crate) fn wants_tls(&self) -> bool {
         matches!(
             self,
-            Self::Server { tls: Some(_), .. } | Self::Sentinels { tls: Some(_), .. }
+            Self::Server { tls: Some(_), .. }
+                | Self::Sentinels { tls: Some(_), .. }
+                | Self::Cluster { tls: Some(_), .. }
         )
     }
 
@@ -116,12 +129,25 @@ impl fmt::Display for Address {
                 tls,
                 ..
             } => {
-                let sentinels: Vec<_> = sentinels.iter().map(shown).collect();
-                let sentinels = sentinels.join(",");
+                let sentinels = listed(sentinels);
                 write!(f, "{}+sentinel://{sentinels}/{master}", scheme(tls))
+            }
+            Self::Cluster {
+                nodes, pubsub, tls, ..
+            } => {
+                write!(f, "{}+cluster://{}", scheme(tls), listed(nodes))?;
+                match pubsub {
+                    PubSub::Classic => Ok(()),
+                    PubSub::Sharded => f.write_str("/?pubsub=sharded"),
+                }
             }
         }
     }
+}
+
+fn listed(places: &[Place]) -> String {
+    let places: Vec<_> = places.iter().map(shown).collect();
+    places.join(",")
 }
 
 /// Formats a host and a port.
@@ -130,6 +156,14 @@ pub(crate) fn shown((host, port): &Place) -> String {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
+    }
+}
+
+/// Formats the address of a server.
+pub(crate) fn shown_address(at: &ConnectionAddr) -> String {
+    match at {
+        ConnectionAddr::Tcp(host, port) => shown(&(host.clone(), *port)),
+        other => other.to_string(),
     }
 }
 
@@ -217,16 +251,7 @@ fn sentinels(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, Ur
         let reason = "its path is more than the name of the master (a database is the option `db`)";
         return Err(malformed(reason.to_owned()));
     }
-    // Ambiguous: either the password has an `@`, or hosts have logins of their own.
-    if parts.login.contains('@') && parts.login.contains(',') {
-        return Err(malformed(format!(
-            "{ENCODED}, or hosts have logins of their own"
-        )));
-    }
-    let sentinels = (1..).zip(parts.hosts.split(',')).map(|(number, host)| {
-        place(host, SENTINEL).map_err(|wrong| malformed(format!("sentinel {number} has {wrong}")))
-    });
-    let sentinels = sentinels.collect::<Result<_, _>>()?;
+    let sentinels = parts.places("sentinel", SENTINEL).map_err(malformed)?;
     let master = plain(master, &[]).map_err(malformed)?;
     let mut options = parts.options().map_err(malformed)?;
     let tls = secured(scheme, given.tls, &mut options)?;
@@ -242,6 +267,38 @@ fn sentinels(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, Ur
         master,
         login: login_of_servers.set_db(number.map_err(malformed)?),
         sentinel_login: login(own.0, own.1, false).map_err(malformed)?,
+        tls,
+    })
+}
+
+fn cluster(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlError> {
+    let malformed = |reason: String| scheme.malformed(&reason);
+    let parts = Parts::of(rest).map_err(malformed)?;
+    // Most likely it belongs to a password, not to an option.
+    if parts.query.contains('@') {
+        return Err(malformed(ENCODED.to_owned()));
+    }
+    let nodes = parts.places("node", SERVER).map_err(malformed)?;
+    let mut options = parts.options().map_err(malformed)?;
+    let tls = secured(scheme, given.tls, &mut options)?;
+    let in_path = parts.path.trim_matches('/');
+    let in_path = (!in_path.is_empty()).then(|| in_path.to_owned());
+    for number in [in_path, options.take("db")].into_iter().flatten() {
+        if database(&number).map_err(malformed)? != 0 {
+            let reason = "a Redis Cluster has only database 0";
+            return Err(malformed(reason.to_owned()));
+        }
+    }
+    let pubsub = options.take("pubsub").map_or(Ok(PubSub::Classic), |kind| {
+        let unknown = "the option `pubsub` can only be `classic` or `sharded`";
+        PubSub::parse(&kind).ok_or_else(|| malformed(unknown.to_owned()))
+    });
+    let login = parts.login(given).map_err(malformed)?;
+    end(options).map_err(malformed)?;
+    Ok(Address::Cluster {
+        nodes,
+        pubsub: pubsub?,
+        login,
         tls,
     })
 }
@@ -280,6 +337,18 @@ impl<'a> Parts<'a> {
     fn login(&self, given: Given<'_>) -> Result<RedisConnectionInfo, String> {
         let (user, password) = self.login.split_once(':').unwrap_or((self.login, ""));
         login(decoded(user)?, decoded(password)?, given.has_credentials)
+    }
+
+    /// The hosts of an address with several, each a `what`.
+    fn places(&self, what: &str, port: u16) -> Result<Vec<Place>, String> {
+        // Ambiguous: either the password has an `@`, or hosts have logins of their own.
+        if self.login.contains('@') && self.login.contains(',') {
+            return Err(format!("{ENCODED}, or hosts have logins of their own"));
+        }
+        let places = (1..).zip(self.hosts.split(',')).map(|(number, host)| {
+            place(host, port).map_err(|wrong| format!("{what} {number} has {wrong}"))
+        });
+        places.collect()
     }
 
     fn options(&self) -> Result<Options, String> {
@@ -436,6 +505,17 @@ mod tests {
                 "redis+sentinel://a,b:7000,[::1]:7001,[::2]/mymaster",
                 "redis+sentinel://a:26379,b:7000,[::1]:7001,[::2]:26379/mymaster",
             ),
+            ("redis+cluster://a", "redis+cluster://a:6379"),
+            (
+                "valkey+cluster://:hush-hush@a,b:7000,[::1]/?pubsub=classic",
+                "redis+cluster://a:6379,b:7000,[::1]:6379",
+            ),
+            (
+                "redis-cluster://user:hush-hush@a/0?pubsub=sharded",
+                "redis+cluster://a:6379/?pubsub=sharded",
+            ),
+            #[cfg(feature = "tls")]
+            ("valkeys+cluster://a?ca=/ca.pem", "rediss+cluster://a:6379"),
             (
                 "redis+sentinel://user:hush-hush@a/shop%20one?db=3&sentinel_user=s&sentinel_password=hush@hush",
                 "redis+sentinel://a:26379/shop one",
@@ -504,13 +584,10 @@ mod tests {
             ),
             ("", "it is empty"),
             ("memory:", "it has no name: write `memory:name`"),
+            ("redis+cluster://a/3", "a Redis Cluster has only database 0"),
             (
-                "redis-cluster://a",
-                "Redis Cluster is not supported by this version",
-            ),
-            (
-                "redis+cluster://a,b",
-                "Redis Cluster is not supported by this version",
+                "redis+cluster://a,b?pubsub=hush-hush",
+                "the option `pubsub` can only be `classic` or `sharded`",
             ),
             ("redis:localhost", "two slashes are missing"),
             ("redis://", "it has no host"),

@@ -17,9 +17,10 @@ pub(super) enum Kind {
     Server,
     Socket,
     Sentinels,
+    Cluster,
 }
 
-const SCHEMES: [(&str, Kind, bool); 12] = [
+const SCHEMES: [(&str, Kind, bool); 18] = [
     ("memory", Kind::Memory, false),
     ("redis", Kind::Server, false),
     ("valkey", Kind::Server, false),
@@ -32,6 +33,12 @@ const SCHEMES: [(&str, Kind, bool); 12] = [
     ("valkey+sentinel", Kind::Sentinels, false),
     ("rediss+sentinel", Kind::Sentinels, true),
     ("valkeys+sentinel", Kind::Sentinels, true),
+    ("redis+cluster", Kind::Cluster, false),
+    ("redis-cluster", Kind::Cluster, false),
+    ("valkey+cluster", Kind::Cluster, false),
+    ("rediss+cluster", Kind::Cluster, true),
+    ("rediss-cluster", Kind::Cluster, true),
+    ("valkeys+cluster", Kind::Cluster, true),
 ];
 
 impl Scheme {
@@ -42,13 +49,7 @@ impl Scheme {
         let before = before.to_ascii_lowercase();
         let known = SCHEMES.into_iter().find(|(name, ..)| *name == before);
         let Some((name, kind, is_secure)) = known else {
-            return Err(if before.contains("cluster") && rest.starts_with("//") {
-                UrlError::Unsupported {
-                    what: "Redis Cluster",
-                }
-            } else {
-                unknown()
-            });
+            return Err(unknown());
         };
         let scheme = Self {
             name,
@@ -65,7 +66,8 @@ impl Scheme {
 
     /// Returns true for an unencrypted network connection.
     pub(super) fn is_open(self) -> bool {
-        matches!(self.kind, Kind::Server | Kind::Sentinels) && !self.is_secure
+        let is_remote = matches!(self.kind, Kind::Server | Kind::Sentinels | Kind::Cluster);
+        is_remote && !self.is_secure
     }
 
     /// The scheme, with `…` for the rest of the address.
@@ -84,6 +86,9 @@ impl Scheme {
             Kind::Socket => "one `unix:///path?user=…&pass=…`".to_owned(),
             Kind::Sentinels => {
                 format!("one `redis{secure}+sentinel://user:password@host:port,host:port/master`")
+            }
+            Kind::Cluster => {
+                format!("one `redis{secure}+cluster://user:password@host:port,host:port`")
             }
         };
         UrlError::Malformed {
@@ -120,6 +125,8 @@ fn hint(text: &str) -> Option<&'static str> {
         Some("write `unix:///path` for a socket")
     } else if lower.contains("sentinel:") {
         Some("write `redis+sentinel://host:port,host:port/master`")
+    } else if lower.contains("cluster:") {
+        Some("write `redis+cluster://host:port,host:port`")
     } else if !text.contains("//") {
         Some("write `redis://host:port`, or `redis://user:password@host:port`")
     } else {

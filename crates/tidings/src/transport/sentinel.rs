@@ -12,13 +12,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::{ConnectionAddr, RedisConnectionInfo};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::acl::Permissions;
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
+use crate::task::owned::OwnedTask;
 use crate::transport::address::{Place, address_of, shown};
+use crate::transport::answers::MOST;
 use crate::transport::sentinel::monitor::{Monitor, Said, TIMEOUT};
 use crate::transport::sentinel::votes::{Elsewhere, Votes};
 use crate::transport::server::Server;
@@ -31,9 +32,6 @@ const GRACE: Duration = Duration::from_millis(200);
 
 /// The maximum wait for a master.
 const FAILOVER: Duration = Duration::from_secs(3);
-
-/// The maximum number of sentinels, including those that other sentinels name.
-const MOST: usize = 32;
 
 /// The master of one name, found through its sentinels.
 #[derive(Debug)]
@@ -58,12 +56,8 @@ struct Watcher {
     votes: watch::Receiver<Votes>,
     /// Notified to poll all sentinels at once.
     hint: Arc<Notify>,
-    _task: Task,
+    _task: OwnedTask,
 }
-
-/// A task that is aborted when this is dropped.
-#[derive(Debug)]
-struct Task(AbortHandle);
 
 #[async_trait]
 impl Topology for Sentinel {
@@ -191,20 +185,8 @@ impl Watcher {
         Self {
             votes,
             hint: Arc::clone(&monitor.hint),
-            _task: Task::begin(watching),
+            _task: OwnedTask::begin(watching),
         }
-    }
-}
-
-impl Task {
-    fn begin(task: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(tokio::spawn(task).abort_handle())
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -223,7 +205,7 @@ async fn watch_all(named: Vec<Place>, monitor: Monitor, published: watch::Sender
             for place in more.drain(..) {
                 if votes.len() < MOST && votes.add(&place, is_fixed, now) {
                     let watching = monitor.clone().watch(place.clone(), says.clone());
-                    tasks.insert(place, Task::begin(watching));
+                    tasks.insert(place, OwnedTask::begin(watching));
                 }
             }
         });

@@ -1,6 +1,7 @@
 //! The connections to one server: one that only receives, and one that sends.
 
 mod keepalive;
+mod keys;
 #[cfg(test)]
 mod order;
 mod race;
@@ -23,34 +24,40 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
+use futures_util::{FutureExt, TryFutureExt};
 use redis::{
-    ConnectionAddr, ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind,
-    Value,
+    ConnectionAddr, ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, Value,
 };
 
 use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
 use crate::keyspace::redis::RedisKeys;
 use crate::namespace::Namespace;
-use crate::redis_error::words;
+use crate::namespace::channel::{Channel, PubSub};
+use crate::redis_error::{own_words, words};
 use crate::resp::{Client, Driver, publish_head};
+use crate::transport::address::shown_address;
 use crate::transport::credentials::CredentialSource;
 use crate::transport::server::keepalive::Keepalive;
-use crate::transport::server::redis_connection::{Access, RedisConnection, lost};
+use crate::transport::server::keys::ServerKeys;
+use crate::transport::server::redis_connection::{Access, RedisConnection, driving, lost};
 use crate::transport::server::role::{Hello, Role, ask_role, hello, shortcoming};
 use crate::transport::server::tcp::Readiness;
 use crate::transport::tls::Tls;
 use crate::transport::{
-    Backlog, PublishError, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain,
+    Backlog, PublishError, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain, Subscriber,
 };
+
+/// The timeout of each step of connecting to a node of a cluster: others can be used.
+pub(crate) const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connects to a server, to receive and to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    access: Access,
-    channel: String,
+    pub(super) access: Access,
+    pub(super) channel: Channel,
     /// True once a warning was logged that the server is too old.
     has_warned: Arc<AtomicBool>,
 }
@@ -65,7 +72,28 @@ impl Server {
         Self {
             access: Access::new(settings, tls, permissions).of_masters(),
             has_warned: Arc::default(),
-            channel: namespace.channel_in(settings.db()),
+            channel: Channel {
+                name: namespace.channel_in(settings.db()),
+                kind: PubSub::Classic,
+            },
+        }
+    }
+
+    /// A node of a cluster.
+    pub(crate) fn of_cluster(
+        settings: &RedisConnectionInfo,
+        tls: Option<Tls>,
+        namespace: &Namespace,
+        kind: PubSub,
+    ) -> Self {
+        let permissions = Permissions::of_cluster(namespace, kind);
+        Self {
+            access: Access::new(settings, tls, permissions).of_cluster(NODE_TIMEOUT),
+            has_warned: Arc::default(),
+            channel: Channel {
+                name: namespace.channel(),
+                kind,
+            },
         }
     }
 
@@ -77,15 +105,20 @@ impl Server {
         }
     }
 
+    /// The same server, with the credentials of one connection.
+    pub(super) fn with_access(&self, access: Access) -> Self {
+        Self {
+            access,
+            ..self.clone()
+        }
+    }
+
     /// Formats the address of a server for logs.
     pub(crate) fn shown(&self, at: &ConnectionAddr) -> String {
         let scheme = self.access.scheme();
         match at {
-            ConnectionAddr::Tcp(host, port) if host.contains(':') => {
-                format!("{scheme}://[{host}]:{port}")
-            }
-            ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
             ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
+            ConnectionAddr::Tcp(..) => format!("{scheme}://{}", shown_address(at)),
             other => other.to_string(),
         }
     }
@@ -99,8 +132,17 @@ impl Server {
     ) -> Result<(Box<dyn ReceiveHalf>, SendHalf), ConnectError> {
         // First receive, then send: events that are sent before the subscription is confirmed would
         // not be received here.
-        let receive_half = self.receive_half(at, left).await?;
-        let sending = receive_half.place.sending().await?;
+        let mut receive_half = self.receive_half(at).await?;
+        let (server, at, peer) = (self.clone(), at.clone(), receive_half.line.peer);
+        let again = move || {
+            let (server, at, left) = (server.clone(), at.clone(), left());
+            let sending = async move { server.sending(&at, peer).await };
+            sending
+                .map_ok(|sending| SendHalf { left, ..sending })
+                .boxed()
+        };
+        let sending = again().await?;
+        receive_half.again = Some(Arc::new(again));
         Ok((Box::new(receive_half), sending))
     }
 
@@ -111,46 +153,38 @@ impl Server {
         opened.is_ok_and(|line| line.role == Role::Master)
     }
 
-    async fn receive_half(
+    /// Connects a receive half. Returns when the subscription is confirmed.
+    pub(crate) async fn receive_half(
         &self,
         at: &ConnectionAddr,
-        left: Left,
     ) -> Result<RedisReceiveHalf, ConnectError> {
         let watch = Readiness::new();
         let doing = "connecting to receive";
         let mut line = self.access.open(at, None, doing, watch.clone()).await?;
         let doing = "subscribing";
         line.driver.follow(&self.channel);
-        let mut subscribe = redis::cmd("SUBSCRIBE");
-        subscribe.arg(&self.channel);
+        let mut subscribe = redis::cmd(self.channel.kind.subscribe());
+        subscribe.arg(&self.channel.name);
         let _: Value = line
             .ask(doing, async |line| subscribe.query_async(line).await)
             .await?
             .map_err(|error| line.access.explain(doing, &error))?;
-        let place = Place {
-            server: self.clone(),
-            at: at.clone(),
-            peer: line.peer,
-            left,
-        };
         Ok(RedisReceiveHalf {
             line,
             watch,
-            place,
+            again: None,
             keepalive: Keepalive::new(),
         })
     }
 
     /// Connects the send half, to the address that the receive half has reached: the other addresses
     /// of the name may be those of other servers.
-    async fn sending(
+    pub(crate) async fn sending(
         &self,
         at: &ConnectionAddr,
         peer: Option<SocketAddr>,
     ) -> Result<SendHalf, ConnectError> {
-        let doing = "connecting to send";
-        let line = self.access.open(at, peer, doing, Readiness::new()).await?;
-        self.warn_of_age(at, line.version.as_deref());
+        let line = self.send_line(at, peer).await?;
         let hides_role = line.role == Role::Hidden;
         if hides_role {
             tracing::warn!(
@@ -159,11 +193,20 @@ impl Server {
                  (`+role` allows it)"
             );
         }
-        let server = Self {
-            access: line.access,
-            ..self.clone()
-        };
+        let server = self.with_access(line.access);
         Ok(server.sending_over(line.client, line.driver, hides_role))
+    }
+
+    /// Connects to send or to use keys.
+    pub(crate) async fn send_line(
+        &self,
+        at: &ConnectionAddr,
+        peer: Option<SocketAddr>,
+    ) -> Result<RedisConnection, ConnectError> {
+        let doing = "connecting to send";
+        let line = self.access.open(at, peer, doing, Readiness::new()).await?;
+        self.warn_of_age(at, line.version.as_deref());
+        Ok(line)
     }
 
     /// Warns once about a server that is too old.
@@ -182,26 +225,40 @@ impl Server {
     pub(super) fn sending_over(
         &self,
         client: Client,
-        mut driver: Driver,
+        driver: Driver,
         hides_role: bool,
     ) -> SendHalf {
-        let keyspace = RedisKeys {
-            client: client.limited(),
-            channel: self.channel.clone(),
-            needs: Arc::clone(&self.access.needs),
-        };
-        let publisher = RedisSendHalf {
+        let keys = ServerKeys(client.limited());
+        SendHalf {
+            publisher: Box::new(RedisSendHalf {
+                hides_role: Arc::new(AtomicBool::new(hides_role)),
+                knows_subscribers: true,
+                ..self.publisher(client)
+            }),
+            driver: Box::pin(driving(driver)),
+            left: pending().boxed(),
+            keyspace: Arc::new(self.keys(keys)),
+            is_unproven: false,
+        }
+    }
+
+    /// Returns the publisher over a connection to a server that does not know all subscribers.
+    pub(super) fn publisher(&self, client: Client) -> RedisSendHalf {
+        RedisSendHalf {
             client,
             head: publish_head(&self.channel),
             needs: Arc::clone(&self.access.needs),
-            hides_role: Arc::new(AtomicBool::new(hides_role)),
-        };
-        SendHalf {
-            publisher: Box::new(publisher),
-            driver: Box::pin(poll_fn(move |cx| driver.poll(cx))),
-            left: pending().boxed(),
-            keyspace: Arc::new(keyspace),
-            is_unproven: false,
+            hides_role: Arc::default(),
+            knows_subscribers: false,
+        }
+    }
+
+    /// Returns the keys of the namespace over a connection.
+    pub(super) fn keys<C>(&self, connection: C) -> RedisKeys<C> {
+        RedisKeys {
+            connection,
+            channel: self.channel.clone(),
+            needs: Arc::clone(&self.access.needs),
         }
     }
 }
@@ -209,27 +266,15 @@ impl Server {
 /// Returns the reason once the server is not the right one any more.
 pub(crate) type Left = Arc<dyn Fn() -> BoxFuture<'static, ConnectError> + Send + Sync>;
 
-/// The server that a receive half is connected to, for its send half.
-#[derive(Clone)]
-struct Place {
-    server: Server,
-    at: ConnectionAddr,
-    peer: Option<SocketAddr>,
-    left: Left,
-}
+/// Connects another send half.
+pub(crate) type Again = Arc<dyn Fn() -> SendingAgain + Send + Sync>;
 
-impl Place {
-    async fn sending(&self) -> Result<SendHalf, ConnectError> {
-        let mut sending = self.server.sending(&self.at, self.peer).await?;
-        sending.left = (self.left)();
-        Ok(sending)
-    }
-}
-
-struct RedisReceiveHalf {
+/// The half that receives, over a connection of its own.
+pub(crate) struct RedisReceiveHalf {
     line: RedisConnection,
     watch: Readiness,
-    place: Place,
+    /// Connects another send half for it.
+    pub(super) again: Option<Again>,
     keepalive: Keepalive,
 }
 
@@ -240,6 +285,9 @@ impl ReceiveHalf for RedisReceiveHalf {
             match self.line.driver.poll_frames(cx, frames) {
                 Poll::Ready(true) => Poll::Ready(Ok(())),
                 Poll::Ready(false) => Poll::Ready(Err(lost(&self.line.client, "receiving"))),
+                Poll::Pending if self.line.driver.has_left() => {
+                    Poll::Ready(Err(ConnectError::ChannelMoved))
+                }
                 Poll::Pending => {
                     // It wakes the driver, which writes it.
                     self.keepalive.poll(&self.line.client, cx);
@@ -263,19 +311,21 @@ impl ReceiveHalf for RedisReceiveHalf {
     }
 
     fn sending_again(&self) -> Option<SendingAgain> {
-        let place = self.place.clone();
-        Some(Box::pin(async move { place.sending().await }))
+        self.again.as_ref().map(|again| again())
     }
 }
 
-struct RedisSendHalf {
-    client: Client,
+/// The half that sends.
+pub(crate) struct RedisSendHalf {
+    pub(super) client: Client,
     /// The start of each command.
     head: Vec<u8>,
     needs: Arc<Needs>,
     /// True if the user may not ask for the role. It is not asked again, because the server logs each
     /// denial.
     hides_role: Arc<AtomicBool>,
+    /// True if the server knows all subscribers of the channel.
+    knows_subscribers: bool,
 }
 
 impl Publisher for RedisSendHalf {
@@ -285,22 +335,18 @@ impl Publisher for RedisSendHalf {
 
     fn publish(&self, frame: Bytes) -> Reply {
         let answer = self.client.publish(&self.head, &frame);
-        let needs = Arc::clone(&self.needs);
+        let (needs, knows_subscribers) = (Arc::clone(&self.needs), self.knows_subscribers);
         Box::pin(async move {
             let answer = answer.await.and_then(Value::extract_error);
             let answer = answer.and_then(|answer| Ok(u64::from_redis_value(answer)?));
-            answer.map(Some).map_err(|error| refusal(&error, &needs))
+            let receivers = answer.map_err(|error| refusal(&error, &needs))?;
+            Ok(knows_subscribers.then_some(receivers))
         })
     }
 
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
         let mut client = self.client.clone();
-        let mut list = redis::cmd("CLIENT");
-        list.arg("LIST").arg("TYPE").arg("pubsub");
-        Box::pin(async move {
-            let clients: String = list.query_async(&mut client).await.ok()?;
-            Some(clients.lines().filter_map(backlog).collect())
-        })
+        Box::pin(async move { backlogs_of(0, &mut client).await.ok() })
     }
 
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
@@ -324,23 +370,33 @@ impl Publisher for RedisSendHalf {
     }
 }
 
+/// Asks the server with this number for the backlogs of its subscribers.
+pub(super) async fn backlogs_of(server: usize, client: &mut Client) -> RedisResult<Vec<Backlog>> {
+    let mut list = redis::cmd("CLIENT");
+    list.arg("LIST").arg("TYPE").arg("pubsub");
+    let clients: String = list.query_async(client).await?;
+    let backlogs = clients.lines().filter_map(|client| backlog(server, client));
+    Ok(backlogs.collect())
+}
+
 /// Parses a line of `CLIENT LIST`.
-fn backlog(client: &str) -> Option<Backlog> {
+fn backlog(server: usize, client: &str) -> Option<Backlog> {
     let field = |name| client.split(' ').find_map(|field| field.strip_prefix(name));
-    let (subscriber, bytes) = (field("id=")?.parse().ok()?, field("omem=")?.parse().ok()?);
+    let (client, bytes) = (field("id=")?.parse().ok()?, field("omem=")?.parse().ok()?);
+    let subscriber = Subscriber { server, client };
     Some(Backlog { subscriber, bytes })
 }
 
 fn refusal(error: &RedisError, needs: &Needs) -> PublishError {
-    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoPerm, TryAgain};
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, NoPerm, TryAgain};
     match error.kind() {
         ErrorKind::Server(NoPerm) => {
             let words = words(error);
             let cure = needs.cure(&words);
             PublishError::Refused(format!("{words} ({cure})"))
         }
-        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | TryAgain) => {
-            PublishError::NotNow(words(error))
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | Moved | TryAgain) => {
+            PublishError::NotNow(own_words(error))
         }
         _ if error.code() == Some("BUSY") => PublishError::NotNow(words(error)),
         _ if error.code().is_some() => PublishError::Refused(words(error)),
@@ -355,14 +411,13 @@ mod tests {
     #[test]
     fn a_backlog_is_parsed_from_the_list_of_clients() {
         let client = "id=3 addr=127.0.0.1:1 qbuf=0 omem=20504 tot-mem=3 cmd=subscribe";
-        assert_eq!(
-            backlog(client),
-            Some(Backlog {
-                subscriber: 3,
-                bytes: 20_504
-            })
-        );
-        assert_eq!(backlog(""), None);
-        assert_eq!(backlog("id=x omem=1"), None);
+        let subscriber = Subscriber {
+            server: 1,
+            client: 3,
+        };
+        let bytes = 20_504;
+        assert_eq!(backlog(1, client), Some(Backlog { subscriber, bytes }));
+        assert_eq!(backlog(1, ""), None);
+        assert_eq!(backlog(1, "id=x omem=1"), None);
     }
 }

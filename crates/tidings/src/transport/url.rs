@@ -10,6 +10,7 @@ use crate::error::start::StartError;
 use crate::namespace::Namespace;
 use crate::transport::Transport;
 use crate::transport::address::{Address, Given};
+use crate::transport::cluster::Cluster;
 use crate::transport::credentials::CredentialSource;
 use crate::transport::memory::Memory;
 use crate::transport::sentinel::Sentinel;
@@ -72,6 +73,16 @@ pub(crate) fn parse(
                 Standalone { at, address },
                 Server::new(&login, None, namespace).with_credentials(credentials),
             )
+        }
+        Address::Cluster {
+            nodes,
+            pubsub,
+            login,
+            tls,
+        } => {
+            let server = Server::of_cluster(&login, tls, namespace, pubsub);
+            let server = server.with_credentials(credentials);
+            Arc::new(Cluster::new(address, nodes, namespace, server))
         }
         Address::Sentinels {
             sentinels,

@@ -41,8 +41,8 @@ return {stamp[1], stamp[2], unexpired(redis.call('HGET', KEYS[2], ARGV[1])), clo
 );
 
 /// `ARGV`: the channel, the beginning of the notification, the nonce, the field, the condition and
-/// its operand, the format, the payload, the time to live. Returns the new version and the nonce
-/// before it; or `false`, the stamp, the current entry, and the time.
+/// its operand, the format, the payload, the time to live, the command that publishes. Returns the
+/// new version and the nonce before it; or `false`, the stamp, the current entry, and the time.
 ///
 /// The hash expires with the last of its entries, unless one of them does not: the field `until` of
 /// the stamp is that time, or `never`.
@@ -80,7 +80,7 @@ end
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3], 'until', last)
 bound()
 if lease then redis.call('HDEL', KEYS[3], ARGV[4]) end
-redis.call('PUBLISH', ARGV[1], ARGV[2] .. ',"version":' .. version
+redis.call(ARGV[10], ARGV[1], ARGV[2] .. ',"version":' .. version
   .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
 number = string.format('%.0f', number + 1)
 redis.call('HSET', KEYS[2], ARGV[4],
@@ -90,9 +90,9 @@ return {{version, was}, {false, false, false, false}}
 "#
 );
 
-/// `ARGV`: the channel, the beginning of the notification, the nonce, the field. Returns the new
-/// version and the nonce before it. Removing a missing field comes first: a full Redis allows it,
-/// and the writes after it.
+/// `ARGV`: the channel, the beginning of the notification, the nonce, the field, the command that
+/// publishes. Returns the new version and the nonce before it. Removing a missing field comes first: a
+/// full Redis allows it, and the writes after it.
 pub(crate) const REMOVE: &str = r#"
 redis.call('HGET', KEYS[2], ARGV[4])
 redis.call('HGET', KEYS[3], ARGV[4])
@@ -106,7 +106,7 @@ redis.call('HDEL', KEYS[1], 'nothing')
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
 redis.call('HDEL', KEYS[3], ARGV[4])
-redis.call('PUBLISH', ARGV[1], ARGV[2] .. ',"version":' .. version
+redis.call(ARGV[5], ARGV[1], ARGV[2] .. ',"version":' .. version
   .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
 redis.call('HDEL', KEYS[2], ARGV[4])
 return {version, was}
@@ -125,7 +125,7 @@ redis.call('HDEL', KEYS[1], 'nothing')
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
 redis.call('DEL', KEYS[3])
-redis.call('PUBLISH', ARGV[1], ARGV[2] .. ',"version":' .. version
+redis.call(ARGV[4], ARGV[1], ARGV[2] .. ',"version":' .. version
   .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
 redis.call('DEL', KEYS[2])
 return {version, was}

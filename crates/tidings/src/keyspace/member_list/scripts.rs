@@ -15,8 +15,8 @@ const PROLOGUE: &str = r#"
         if change and change >= 0 and change < 2 ^ 53 then return math.floor(change) end
         return now
     end
-    local function announce(channel, id, kind, change)
-        redis.call('PUBLISH', channel, '{"event":"tidings.member","data":{"id":'
+    local function announce(publish, channel, id, kind, change)
+        redis.call(publish, channel, '{"event":"tidings.member","data":{"id":'
             .. cjson.encode(id) .. ',"kind":"' .. kind .. '","change":'
             .. string.format('%.0f', change) .. '}}')
     end
@@ -45,6 +45,7 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
         local channel, reconnect_time, max_lease = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
         local max_removed, scan_limit = tonumber(ARGV[8]), ARGV[9]
         local min_gap, max_gaps = tonumber(ARGV[10]), tonumber(ARGV[11])
+        local publish = ARGV[12]
         local change = last_change()
 
         local function extend_keys()
@@ -64,7 +65,7 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
             if started == '' then started = string.format('%.0f', now) end
             description = '{"started":' .. started .. ',' .. string.sub(description, 2)
             change = change + 1
-            announce(channel, id, 'joined', change)
+            announce(publish, channel, id, 'joined', change)
             redis.call('HSET', descriptions, id, description)
             redis.call('HSET', renewals, 'change', change)
             if redis.call('ZCARD', member_list) == 1 then
@@ -129,7 +130,7 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
             local is_certain = its_lease >= lease or since >= lease
             if is_certain and not is_excused(its_lease) then
                 removed, change = removed + 1, change + 1
-                announce(channel, other, 'expired', change)
+                announce(publish, channel, other, 'expired', change)
                 redis.call('HSET', renewals, 'change', change)
                 redis.call('ZREM', member_list, other)
                 redis.call('HDEL', descriptions, other)
@@ -145,13 +146,13 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
 pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
-        local id, channel = ARGV[1], ARGV[2]
+        local id, channel, publish = ARGV[1], ARGV[2], ARGV[3]
         local was_listed = redis.call('ZREM', member_list, id)
         redis.call('HDEL', descriptions, id)
         if was_listed == 1 then
             local change = last_change() + 1
             redis.call('HSET', renewals, 'change', change)
-            announce(channel, id, 'left', change)
+            announce(publish, channel, id, 'left', change)
         end
         ",
     )

@@ -1,4 +1,5 @@
-//! The scripts of a shared value: a hash of format, value, version and nonce.
+//! The scripts of a shared value: a hash of format, value, version and nonce. The last argument is the
+//! command that publishes.
 
 use std::sync::LazyLock;
 
@@ -29,7 +30,7 @@ else
     redis.call("PEXPIRE", KEYS[1], ARGV[9])
     redis.call("HSET", KEYS[1], "ttl", ARGV[9])
 end
-redis.call("PUBLISH", ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
+redis.call(ARGV[11], ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
     .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
     .. '","previous":"' .. was .. '"' .. ARGV[8] .. "}}")
 redis.call("HSET", KEYS[1], "format", ARGV[5], "value", ARGV[6], "nonce", ARGV[7])
@@ -52,7 +53,7 @@ redis.call("HDEL", KEYS[1], "nothing")
 redis.call("HSET", KEYS[1], "version", found[1] or ARGV[4])
 local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
 redis.call("PEXPIRE", KEYS[1], ARGV[5])
-redis.call("PUBLISH", ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
+redis.call(ARGV[6], ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
     .. '","version":' .. version .. ',"nonce":"' .. ARGV[3]
     .. '","previous":"' .. was .. '","cleared":true}}')
 redis.call("HDEL", KEYS[1], "format", "value", "ttl")
@@ -77,7 +78,7 @@ if ARGV[5] == "" then
 else
     redis.call("PERSIST", KEYS[1])
 end
-redis.call("PUBLISH", ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2] .. '"}}')
+redis.call(ARGV[8], ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2] .. '"}}')
 if ARGV[5] == "" then
     redis.call("HDEL", KEYS[1], "format", "value")
 else

@@ -13,10 +13,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::error::connect::ConnectError;
-use crate::error::report;
+use crate::namespace::channel::{Channel, PubSub};
 use crate::resp::Client;
 use crate::transport::address::{Place, address_of};
-use crate::transport::sentinel::votes::{Answer, NoAnswer};
+use crate::transport::answers::NoAnswer;
+use crate::transport::sentinel::votes::Answer;
 use crate::transport::server::redis_connection::{Access, RedisConnection, lost};
 use crate::transport::server::tcp::Readiness;
 
@@ -56,10 +57,7 @@ impl Monitor {
             let Err(why) = self.follow(&place, &says).await;
             let said = Said {
                 by: place.clone(),
-                answer: Err(NoAnswer {
-                    why: report(&why).to_string(),
-                    is_final: why.is_final(),
-                }),
+                answer: Err(NoAnswer::from(&why)),
                 others: Vec::new(),
             };
             if says.send(said).await.is_err() {
@@ -113,7 +111,10 @@ impl Monitor {
         // Without a timeout here: each of its addresses has its own, and the last may be the one that
         // answers.
         let mut line = self.access.open(&at, None, doing, Readiness::new()).await?;
-        line.driver.follow(HINTS);
+        line.driver.follow(&Channel {
+            name: HINTS.to_owned(),
+            kind: PubSub::Classic,
+        });
         let subscribed = line.ask(doing, async |line| {
             let mut subscribe = redis::cmd("SUBSCRIBE");
             let _: Value = subscribe.arg(HINTS).query_async(line).await?;

@@ -9,6 +9,7 @@ use redis::ConnectionAddr;
 
 use crate::error::connect::ConnectError;
 use crate::transport::address::{Place, address_of, shown};
+use crate::transport::answers::{self, NoAnswer};
 
 /// The time for which an answer counts: three polls.
 const FRESH: Duration = Duration::from_secs(3);
@@ -25,14 +26,6 @@ pub(super) struct Answer {
     pub(super) epoch: u64,
     /// True if it cannot reach the master that it names.
     pub(super) is_down: bool,
-}
-
-/// The reason why a sentinel gives no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NoAnswer {
-    pub(super) why: String,
-    /// True if it rejects this bus, for a wrong password for example.
-    pub(super) is_final: bool,
 }
 
 /// The last answer of each sentinel.
@@ -179,21 +172,13 @@ impl Votes {
 
     /// The error when there is no candidate.
     pub(super) fn why_none(&self, master: &str) -> ConnectError {
-        let says = |(sentinel, state): (&Place, &SentinelState)| {
-            let said = match state.vote.as_ref().map(|vote| &vote.answer) {
-                Some(Ok(answer)) if answer.is_down => {
-                    format!("cannot reach the master at {}", shown(&answer.master))
-                }
-                Some(Ok(answer)) => format!("the master is {}", shown(&answer.master)),
-                Some(Err(none)) => none.why.clone(),
-                None => "no answer yet".to_owned(),
-            };
-            format!("{}: {said}", shown(sentinel))
-        };
-        let said: Vec<_> = self.said.iter().map(says).collect();
         ConnectError::Sentinels {
             master: master.to_owned(),
-            said: said.join("; "),
+            said: answers::list(
+                self.said
+                    .iter()
+                    .map(|(sentinel, state)| (sentinel, state.says())),
+            ),
             is_final: self
                 .said
                 .values()
@@ -238,6 +223,20 @@ impl Votes {
 
 fn newest(named: &[Candidate<'_>]) -> Option<u64> {
     named.iter().map(|named| named.epoch).max()
+}
+
+impl SentinelState {
+    /// Its last answer, for errors.
+    fn says(&self) -> String {
+        match self.vote.as_ref().map(|vote| &vote.answer) {
+            Some(Ok(answer)) if answer.is_down => {
+                format!("cannot reach the master at {}", shown(&answer.master))
+            }
+            Some(Ok(answer)) => format!("the master is {}", shown(&answer.master)),
+            Some(Err(none)) => none.why.clone(),
+            None => NoAnswer::yet().why,
+        }
+    }
 }
 
 #[cfg(test)]

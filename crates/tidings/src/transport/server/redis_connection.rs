@@ -17,8 +17,9 @@ use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
 use crate::redis_error::words;
 use crate::resp::{self, Client, Driver};
+use crate::transport::address::shown_address;
 use crate::transport::credentials::CredentialSource;
-use crate::transport::server::role::{self, Hello, Role, ask_role};
+use crate::transport::server::role::{self, Hello, Role, ServerKind, ask_role};
 use crate::transport::server::socket::{self, Endpoint, Socket};
 use crate::transport::server::tcp::Readiness;
 use crate::transport::server::{race, tls};
@@ -49,13 +50,21 @@ pub(crate) struct Access {
     pub(crate) needs: Arc<Needs>,
     /// True if a connection succeeded before, so that TLS or its absence was right.
     has_worked: Arc<AtomicBool>,
-    wants_master: bool,
+    wants: Wanted,
     /// The hint for a wrong login.
     login_cure: &'static str,
-    /// If set, the server has to be a sentinel that knows the master of this name.
-    wants_sentinel_of: Option<Arc<str>>,
     /// The timeout of each step of connecting.
     step: Duration,
+}
+
+/// The kind of server that is required.
+#[derive(Clone, Debug)]
+enum Wanted {
+    Any,
+    Master,
+    /// A sentinel that knows the master of this name.
+    SentinelOf(Arc<str>),
+    NodeOfCluster,
 }
 
 /// A connection with its driver.
@@ -64,9 +73,9 @@ pub(crate) struct RedisConnection {
     pub(crate) driver: Driver,
     /// The IP address that it is connected to, if any.
     pub(crate) peer: Option<SocketAddr>,
-    /// The role of the server, if a master is wanted.
+    /// The role of the server, as far as it is known.
     pub(crate) role: Role,
-    /// The version of the server, if it reports it and a master is wanted.
+    /// The version of the server, if it reports it.
     pub(crate) version: Option<String>,
     /// With the credentials of this connection.
     pub(crate) access: Access,
@@ -85,9 +94,8 @@ impl Access {
             credentials: None,
             needs: Arc::new(Needs { user, permissions }),
             has_worked: Arc::default(),
-            wants_master: false,
+            wants: Wanted::Any,
             login_cure: "check the user and the password in the address",
-            wants_sentinel_of: None,
             step: STEP,
         }
     }
@@ -138,9 +146,17 @@ impl Access {
 
     /// Requires a master: any other server counts as failed.
     pub(crate) fn of_masters(self) -> Self {
-        let wants_master = true;
+        let wants = Wanted::Master;
+        Self { wants, ..self }
+    }
+
+    /// Requires a node of a Redis Cluster: any other server counts as failed. `step` is the timeout
+    /// of each step of connecting.
+    pub(crate) fn of_cluster(self, step: Duration) -> Self {
+        let wants = Wanted::NodeOfCluster;
         Self {
-            wants_master,
+            wants,
+            step,
             ..self
         }
     }
@@ -152,7 +168,7 @@ impl Access {
                           address: the login before its `@` is for the servers only";
         Self {
             login_cure,
-            wants_sentinel_of: Some(Arc::clone(master)),
+            wants: Wanted::SentinelOf(Arc::clone(master)),
             step,
             ..self
         }
@@ -218,22 +234,55 @@ impl Access {
             Err(error) => return Err(self.refused(at, doing, &error, &line)),
         };
         self.has_worked.store(true, Ordering::Relaxed);
-        if self.wants_master {
-            if hello.is_of_cluster {
-                return Err(ConnectError::Cluster);
-            }
-            (line.role, line.version) = (hello.role, hello.version);
-            if line.role == Role::Hidden {
-                let doing = "asking for the role";
-                let role = line.ask(doing, ask_role).await?;
-                line.role = role.map_err(|error| self.explain(doing, &error))?;
-            }
-            line.role.check()?;
-        }
-        if let Some(master) = &self.wants_sentinel_of {
-            self.prove_sentinel_of(master, &mut line).await?;
+        let kind = hello.kind;
+        (line.role, line.version) = (hello.role, hello.version);
+        match &self.wants {
+            Wanted::Any => {}
+            Wanted::Master => self.prove_master(at, kind, &mut line).await?,
+            Wanted::SentinelOf(master) => self.prove_sentinel_of(master, &mut line).await?,
+            Wanted::NodeOfCluster => self.check_node(at, kind)?,
         }
         Ok(line)
+    }
+
+    /// Checks that the server is a master, and no node of a cluster.
+    async fn prove_master(
+        &self,
+        at: &ConnectionAddr,
+        kind: ServerKind,
+        line: &mut RedisConnection,
+    ) -> Result<(), ConnectError> {
+        if kind == ServerKind::Node {
+            let (scheme, server) = (self.scheme(), shown_address(at));
+            return Err(ConnectError::WrongScheme {
+                is: "a node of a Redis Cluster",
+                write: format!("{scheme}+cluster://{server}"),
+                server,
+            });
+        }
+        if line.role == Role::Hidden {
+            let doing = "asking for the role";
+            let role = line.ask(doing, ask_role).await?;
+            line.role = role.map_err(|error| self.explain(doing, &error))?;
+        }
+        line.role.check()
+    }
+
+    /// Checks that the server is a node of a cluster. One that hides its kind is asked later.
+    fn check_node(&self, at: &ConnectionAddr, kind: ServerKind) -> Result<(), ConnectError> {
+        let (scheme, server) = (self.scheme(), shown_address(at));
+        let (is, write) = match kind {
+            ServerKind::Node | ServerKind::Hidden => return Ok(()),
+            ServerKind::Single => (
+                "not a node of a Redis Cluster",
+                format!("{scheme}://{server}"),
+            ),
+            ServerKind::Sentinel => (
+                "a sentinel, not a node of a Redis Cluster",
+                format!("{scheme}+sentinel://{server}/…"),
+            ),
+        };
+        Err(ConnectError::WrongScheme { server, is, write })
     }
 
     /// Logs in, and selects the database.
@@ -350,7 +399,7 @@ impl Access {
         let is_wrong = says("WRONGPASS") || says("NOAUTH");
         // The next answer of the source may be right: passwords are rotated.
         let may_change = self.credentials.is_some() && self.has_worked.load(Ordering::Relaxed);
-        let is_of_sentinel = self.wants_sentinel_of.is_some();
+        let is_of_sentinel = matches!(self.wants, Wanted::SentinelOf(_));
         let is_no_sentinel = is_of_sentinel && says("unknown command") && says("SENTINEL");
         let is_unknown = is_of_sentinel && says(NO_SUCH_MASTER);
         let is_protected = words.starts_with("DENIED") || says("protected mode");
@@ -439,6 +488,11 @@ impl RedisConnection {
         let asked = timeout(STEP, asking).await;
         asked.map_err(|_| ConnectError::timed_out(doing))
     }
+}
+
+/// Drives a connection until it ends.
+pub(crate) async fn driving(mut driver: Driver) {
+    poll_fn(|cx| driver.poll(cx)).await;
 }
 
 /// The reason why a connection has ended.

@@ -17,11 +17,22 @@ pub(crate) enum Role {
     Hidden,
 }
 
+/// The kind of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ServerKind {
+    Single,
+    Sentinel,
+    /// A node of a Redis Cluster.
+    Node,
+    /// The server does not report it.
+    #[default]
+    Hidden,
+}
+
 /// The reply to `HELLO`, which every user may run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hello {
-    /// True for a node of a Redis Cluster.
-    pub(crate) is_of_cluster: bool,
+    pub(crate) kind: ServerKind,
     pub(crate) role: Role,
     /// The version of Redis that it has or is compatible with.
     pub(crate) version: Option<String>,
@@ -60,9 +71,20 @@ impl Hello {
         let fields = HashMap::<String, Value>::from_redis_value(answer).unwrap_or_default();
         let field = |name| String::from_redis_value_ref(fields.get(name)?).ok();
         Self {
-            is_of_cluster: field("mode").as_deref() == Some("cluster"),
+            kind: ServerKind::named(field("mode").as_deref()),
             role: field("role").map_or(Role::Hidden, |role| Role::named(&role)),
             version: field("version"),
+        }
+    }
+}
+
+impl ServerKind {
+    fn named(mode: Option<&str>) -> Self {
+        match mode {
+            Some("standalone") => Self::Single,
+            Some("sentinel") => Self::Sentinel,
+            Some("cluster") => Self::Node,
+            _ => Self::Hidden,
         }
     }
 }
@@ -136,13 +158,13 @@ mod tests {
         let hello = |answer: &[u8]| Hello::of(redis::parse_redis_value(answer).unwrap());
         let replica = b"%3\r\n+version\r\n+6.2.14\r\n+mode\r\n+standalone\r\n+role\r\n+replica\r\n";
         let expected = Hello {
-            is_of_cluster: false,
+            kind: ServerKind::Single,
             role: Role::Other("replica".to_owned()),
             version: Some("6.2.14".to_owned()),
         };
         assert_eq!(hello(replica), expected);
         let node = b"%2\r\n+mode\r\n+cluster\r\n+role\r\n+master\r\n";
-        assert!(hello(node).is_of_cluster);
+        assert_eq!(hello(node).kind, ServerKind::Node);
         assert_eq!(hello(node).role, Role::Master);
         for other in [&b"%1\r\n+proto\r\n:3\r\n"[..], b"+OK\r\n"] {
             assert_eq!(hello(other), Hello::default());

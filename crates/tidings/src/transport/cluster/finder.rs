@@ -1,0 +1,297 @@
+//! Asks the nodes of a cluster for its state: those in the address and those that others name.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join3;
+use futures_util::stream::FuturesUnordered;
+use redis::{FromRedisValue, RedisResult, Value};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::error::connect::ConnectError;
+use crate::namespace::channel::PubSub;
+use crate::resp::Client;
+use crate::task::mutex::Mutex;
+use crate::transport::address::{Place, address_of, shown};
+use crate::transport::answers::{MOST, NoAnswer};
+use crate::transport::cluster::nodes::{Answer, Node, Nodes, Shard};
+use crate::transport::server::tcp::Readiness;
+use crate::transport::server::{NODE_TIMEOUT, Server};
+
+/// The wait for the slower nodes after the first answer, and for those that it names.
+const GRACE: Duration = Duration::from_millis(100);
+
+const DOING: &str = "asking a node of the cluster";
+
+/// Finds the nodes of a cluster.
+#[derive(Debug)]
+pub(super) struct Finder {
+    /// The access to a node.
+    pub(super) server: Server,
+    /// The slot of the namespace.
+    pub(super) slot: u16,
+    /// The nodes in the address.
+    seeds: Vec<Place>,
+    /// The answers of the last time.
+    last: Mutex<Nodes>,
+}
+
+impl Finder {
+    pub(super) fn new(server: Server, slot: u16, seeds: Vec<Place>) -> Self {
+        Self {
+            server,
+            slot,
+            seeds,
+            last: Mutex::default(),
+        }
+    }
+
+    /// The kind of pub/sub.
+    pub(super) fn pubsub(&self) -> PubSub {
+        self.server.channel.kind
+    }
+
+    /// The answers of the last time.
+    pub(super) fn last(&self) -> Nodes {
+        self.last.lock().clone()
+    }
+
+    /// Asks all known nodes at once, and those that they name.
+    pub(super) async fn around(&self) -> Nodes {
+        let (mut nodes, mut known) = (Nodes::default(), HashSet::new());
+        let mut asking = FuturesUnordered::new();
+        let mut begin = |place: Place, most: usize| {
+            (known.len() < most && known.insert(place.clone())).then(|| self.ask_in_time(place))
+        };
+        let remembered: Vec<_> = self.last().places().cloned().collect();
+        let first = self.seeds.iter().cloned().chain(remembered);
+        asking.extend(first.filter_map(|place| begin(place, MOST)));
+        let mut until = None;
+        while let Some((place, said)) = next(&mut asking, until).await {
+            let has_answered = said.is_ok();
+            nodes.put(place, said);
+            let before = asking.len();
+            // Those with the slot are needed, however many others there are.
+            let of_slot = nodes.named_of(self.slot).into_iter();
+            asking.extend(of_slot.filter_map(|place| begin(place, 2 * MOST)));
+            let named = nodes.named().map(|node| node.at.clone());
+            asking.extend(named.filter_map(|place| begin(place, MOST)));
+            if (has_answered && until.is_none()) || asking.len() > before {
+                until = Some(Instant::now() + GRACE);
+            }
+        }
+        drop(asking);
+        for silent in known {
+            nodes.add_silent(silent);
+        }
+        let mut last = self.last.lock();
+        // Of nodes that are all silent for a moment, the names are needed again.
+        if !nodes.is_silent() || last.is_silent() {
+            last.clone_from(&nodes);
+        }
+        nodes
+    }
+
+    async fn ask_in_time(&self, place: Place) -> (Place, Result<Answer, NoAnswer>) {
+        let asked = timeout(NODE_TIMEOUT, self.ask(&place)).await;
+        let asked = asked.unwrap_or(Err(ConnectError::timed_out(DOING)));
+        let said = asked.map_err(|why| NoAnswer::from(&why));
+        (place, said)
+    }
+
+    async fn ask(&self, place: &Place) -> Result<Answer, ConnectError> {
+        let at = address_of(place);
+        let access = &self.server.access;
+        let mut line = access.open(&at, None, DOING, Readiness::new()).await?;
+        let replies = line
+            .ask(DOING, async |line| Ok(ask_all(line).await))
+            .await?;
+        let explain = |error| line.access.explain(DOING, &error);
+        let (shards, id, state) = replies.map_err(&explain)?;
+        let shards = shards.map_err(explain)?;
+        Ok(Answer {
+            id: id
+                .ok()
+                .filter(|id| !id.is_empty())
+                .unwrap_or_else(|| shown(place)),
+            is_up: state.as_ref().map_or(true, |state| is_up(state)),
+            epoch: state.as_ref().map_or(0, |state| epoch(state)),
+            shards: shards
+                .iter()
+                .filter_map(|shard| shard_of(shard, place))
+                .collect(),
+        })
+    }
+}
+
+/// The replies to `CLUSTER SLOTS`, `CLUSTER MYID` or `CLUSTER NODES`, and `CLUSTER INFO`.
+type Replies = (
+    RedisResult<Vec<Vec<Value>>>,
+    RedisResult<String>,
+    RedisResult<String>,
+);
+
+async fn ask_all(line: &Client) -> Replies {
+    let id = async {
+        match cluster(line, "MYID").await {
+            Ok(id) => Ok(id),
+            // Some hosted servers do not know it.
+            Err(_) => cluster(line, "NODES")
+                .await
+                .map(|nodes: String| myself(&nodes)),
+        }
+    };
+    join3(cluster(line, "SLOTS"), id, cluster(line, "INFO")).await
+}
+
+/// The identity of the node that answered `CLUSTER NODES`; empty if it is not there.
+fn myself(nodes: &str) -> String {
+    let mut lines = nodes.lines().map(|line| line.split(' '));
+    let own = lines.find_map(|mut fields| {
+        let id = fields.next()?;
+        let is_own = fields.nth(1)?.split(',').any(|flag| flag == "myself");
+        is_own.then_some(id)
+    });
+    own.unwrap_or_default().to_owned()
+}
+
+/// Runs a subcommand of `CLUSTER`.
+pub(super) async fn cluster<T: FromRedisValue>(line: &Client, what: &str) -> RedisResult<T> {
+    let mut question = redis::cmd("CLUSTER");
+    question.arg(what).query_async(&mut line.clone()).await
+}
+
+/// Returns true if `CLUSTER INFO` says that the cluster is up.
+pub(super) fn is_up(state: &str) -> bool {
+    field(state, "cluster_state:") != Some("fail")
+}
+
+fn epoch(state: &str) -> u64 {
+    let epoch = field(state, "cluster_current_epoch:");
+    epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
+}
+
+fn field<'a>(state: &'a str, name: &str) -> Option<&'a str> {
+    state
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(name))
+}
+
+/// Parses an entry of `CLUSTER SLOTS`: the first slot, the last one, and the nodes.
+fn shard_of(entry: &[Value], asked: &Place) -> Option<Shard> {
+    let [first, last, nodes @ ..] = entry else {
+        return None;
+    };
+    Some(Shard {
+        slots: number(first)?..=number(last)?,
+        nodes: nodes
+            .iter()
+            .filter_map(|node| node_of(node, asked))
+            .collect(),
+    })
+}
+
+/// Parses a slot or a port. The crate would cut off a number that is too large.
+fn number(value: &Value) -> Option<u16> {
+    i64::from_redis_value_ref(value).ok()?.try_into().ok()
+}
+
+/// Parses a node: its host, its port and its identity. A host that the node does not know is that of
+/// the node that was asked.
+fn node_of(node: &Value, asked: &Place) -> Option<Node> {
+    let Value::Array(fields) = node else {
+        return None;
+    };
+    let host = Option::<String>::from_redis_value_ref(fields.first()?).ok()?;
+    let host = host.filter(|host| !matches!(&**host, "" | "?"));
+    let port = number(fields.get(1)?)?;
+    let at = (host.unwrap_or_else(|| asked.0.clone()), port);
+    let id = fields
+        .get(2)
+        .and_then(|id| String::from_redis_value_ref(id).ok());
+    Some(Node {
+        id: id.unwrap_or_else(|| shown(&at)),
+        at,
+    })
+}
+
+/// Waits for the next answer, until this time.
+async fn next<T>(
+    asking: &mut FuturesUnordered<impl Future<Output = T>>,
+    until: Option<Instant>,
+) -> Option<T> {
+    let Some(until) = until else {
+        return asking.next().await;
+    };
+    tokio::select! {
+        biased;
+        answer = asking.next() => answer,
+        () = sleep_until(until) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked() -> Place {
+        ("10.0.0.1".to_owned(), 7_000)
+    }
+
+    #[test]
+    fn the_reply_to_cluster_slots_is_parsed() {
+        let node = |host: &str, port, id: &str| Node {
+            id: id.to_owned(),
+            at: (host.to_owned(), port),
+        };
+        for (nodes, parsed) in [
+            (
+                "*4\r\n+10.0.0.2\r\n:7\r\n+id\r\n*0\r\n",
+                Some(node("10.0.0.2", 7, "id")),
+            ),
+            // The host that was asked.
+            ("*3\r\n_\r\n:7\r\n+id\r\n", Some(node("10.0.0.1", 7, "id"))),
+            (
+                "*3\r\n$0\r\n\r\n:7\r\n+id\r\n",
+                Some(node("10.0.0.1", 7, "id")),
+            ),
+            ("*3\r\n+?\r\n:7\r\n+id\r\n", Some(node("10.0.0.1", 7, "id"))),
+            // Without an identity.
+            ("*2\r\n+h\r\n:7\r\n", Some(node("h", 7, "h:7"))),
+            ("*2\r\n+h\r\n:99999\r\n", None),
+            ("*1\r\n+h\r\n", None),
+            ("+h\r\n", None),
+        ] {
+            let entry = format!("*3\r\n:0\r\n:9\r\n{nodes}");
+            let Ok(Value::Array(entry)) = redis::parse_redis_value(entry.as_bytes()) else {
+                panic!("{nodes} is no array");
+            };
+            let shard = shard_of(&entry, &asked()).unwrap();
+            assert_eq!(shard.slots, 0..=9);
+            assert_eq!(
+                shard.nodes,
+                parsed.into_iter().collect::<Vec<_>>(),
+                "{nodes}"
+            );
+        }
+        assert_eq!(shard_of(&[Value::Int(-1), Value::Int(9)], &asked()), None);
+    }
+
+    #[test]
+    fn a_node_finds_itself_among_the_nodes() {
+        let nodes = "aa 10.0.0.1:7000@17000 master - 0 0 1 connected 0-9\n\
+                     bb 10.0.0.2:7000@17000 myself,slave aa 0 0 1 connected\n";
+        assert_eq!(myself(nodes), "bb");
+        assert_eq!(myself("hostile\n\n x"), "");
+    }
+
+    #[test]
+    fn the_state_is_parsed() {
+        let state = "cluster_enabled:1\r\ncluster_state:fail\r\ncluster_current_epoch:7\r\n";
+        assert!(!is_up(state));
+        assert_eq!(epoch(state), 7);
+        assert!(is_up("cluster_state:ok\r\n"));
+        assert_eq!(epoch("cluster_current_epoch:x"), 0);
+    }
+}
