@@ -32,7 +32,7 @@ use crate::peers::Peer;
 use crate::results::{Library, Results};
 use crate::role::Role;
 use crate::row::Effort;
-use crate::rows::Row;
+use crate::rows::{Row, Topology};
 
 /// Measures how tidings detects and survives faults, on this machine and a real Redis.
 ///
@@ -44,6 +44,9 @@ struct Arguments {
     /// words, such as `half-open frozen`. Rows of the comparison begin with `compared`.
     #[arg(long, value_name = "WORDS", num_args = 1..)]
     only: Vec<String>,
+    /// Only rows of these servers, such as `--only chaos --topology cluster`.
+    #[arg(long)]
+    topology: Option<Topology>,
     /// A fifth of the repetitions, to see that everything works.
     #[arg(long)]
     quick: bool,
@@ -82,6 +85,10 @@ async fn make_faults() -> Result<ExitCode> {
         .seed
         .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let (mut rows, mut compared_faults) = (Row::all(), ComparedFault::all());
+    if let Some(topology) = arguments.topology {
+        rows.retain(|row| row.topology() == topology);
+        compared_faults.retain(|_| topology == Topology::Standalone);
+    }
     let is_exact = rows.iter().any(|row| arguments.is_exactly(&row.fault()));
     let is_called = |name: &str| {
         if is_exact {

@@ -2,6 +2,7 @@
 //! trials.
 
 mod chaos;
+mod cluster;
 mod cut;
 mod half_open;
 mod promoted;
@@ -15,9 +16,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use futures_util::FutureExt as _;
 
 pub(crate) use self::chaos::run_node;
+use self::cluster::ClusterFault;
 use self::cut::Cut;
 use self::half_open::HalfOpen;
 use self::reloads::Reloads;
@@ -28,6 +31,14 @@ use crate::row::{Effort, HEARTBEAT_INTERVAL, Outcome, Summary};
 
 const SHORT_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The servers of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topology {
+    Standalone,
+    Sentinel,
+    Cluster,
+}
+
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Row {
@@ -37,6 +48,8 @@ pub(crate) enum Row {
     Failover(Failover),
     Promoted,
     Chaos,
+    Cluster(ClusterFault),
+    ClusterChaos,
     Values(Values),
     Reloads(Reloads),
     Workers(Workers),
@@ -53,6 +66,8 @@ impl Row {
         rows.extend(aways.map(|away| Self::Restart { away }));
         rows.extend(Failover::ALL.map(Self::Failover));
         rows.extend([Self::Promoted, Self::Chaos]);
+        rows.extend(ClusterFault::ALL.map(Self::Cluster));
+        rows.push(Self::ClusterChaos);
         rows.extend(Values::ALL.map(Self::Values));
         rows.extend(Reloads::ALL.map(Self::Reloads));
         rows.extend(Workers::ALL.map(Self::Workers));
@@ -73,9 +88,19 @@ impl Row {
             Self::Failover(failover) => failover.name().to_owned(),
             Self::Promoted => "master demoted with REPLICAOF".to_owned(),
             Self::Chaos => "chaos".to_owned(),
+            Self::Cluster(fault) => fault.name(),
+            Self::ClusterChaos => "Cluster: chaos".to_owned(),
             Self::Values(values) => values.name().to_owned(),
             Self::Reloads(reloads) => reloads.name().to_owned(),
             Self::Workers(workers) => workers.name().to_owned(),
+        }
+    }
+
+    pub(crate) fn topology(self) -> Topology {
+        match self {
+            Self::Cluster(_) | Self::ClusterChaos => Topology::Cluster,
+            Self::Failover(_) | Self::Values(Values::Sentinel) => Topology::Sentinel,
+            _ => Topology::Standalone,
         }
     }
 
@@ -84,6 +109,7 @@ impl Row {
             Self::HalfOpen { .. } => "detected",
             Self::Restart { .. } => "receiving again after Redis answers",
             Self::Failover(Failover::Planned) => "longest pause",
+            Self::Cluster(_) | Self::ClusterChaos => "longest silence",
             Self::Cut(_) | Self::Failover(_) => "receiving again",
             Self::Promoted => "detected and left",
             Self::Chaos => "all connected after the last fault",
@@ -104,6 +130,8 @@ impl Row {
             Self::Restart { .. } => Duration::from_secs(2),
             Self::Failover(Failover::Planned) => Duration::from_millis(200),
             Self::Failover(_) => Duration::from_secs(5),
+            Self::Cluster(fault) => fault.limit(),
+            Self::ClusterChaos => cluster::CHAOS_LIMIT,
             // The interval of the role check.
             Self::Promoted => HEARTBEAT_INTERVAL + Duration::from_millis(500),
             // Old workers may drain for five seconds.
@@ -121,7 +149,8 @@ impl Row {
             Self::Restart { away } if away > Duration::from_secs(5) => 2,
             Self::Promoted => 2,
             Self::HalfOpen { .. } | Self::Restart { .. } | Self::Failover(_) => 5,
-            Self::Chaos | Self::Values(_) | Self::Workers(_) => 1,
+            Self::Cluster(fault) => fault.times(),
+            Self::Chaos | Self::ClusterChaos | Self::Values(_) | Self::Workers(_) => 1,
         };
         if quick { times.div_ceil(5) } else { times }
     }
@@ -148,6 +177,8 @@ impl Row {
             Self::Failover(failover) => sentinel::run(failover, times).await,
             Self::Promoted => promoted::run(times).await,
             Self::Chaos => chaos::run(effort).await,
+            Self::Cluster(fault) => cluster::run(fault, times).await,
+            Self::ClusterChaos => cluster::run_chaos(effort).await,
             Self::Values(values) => values::run(values, effort).await,
             Self::Reloads(reloads) => reloads::run(reloads, times).await,
             Self::Workers(workers) => workers::run(workers, effort).await,

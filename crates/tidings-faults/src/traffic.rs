@@ -1,6 +1,7 @@
 //! Buses that send continuously, buses that record what they receive, and the account of both.
 
 use std::future::ready;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -312,13 +313,11 @@ impl Subscriber {
         .context("nothing was received after the fault")
     }
 
-    /// Returns the longest time between two events since then.
+    /// Returns the longest time without an event since then.
     pub(crate) fn longest_silence(&self, since: Instant) -> Duration {
         let record = self.lock();
-        let times: Vec<_> = record
-            .received_since(since)
-            .map(|received| received.at)
-            .collect();
+        let received = record.received_since(since).map(|received| received.at);
+        let times: Vec<_> = iter::once(since).chain(received).collect();
         let silences = times.windows(2).map(|pair| pair[1] - pair[0]);
         silences.max().unwrap_or_default()
     }

@@ -18,7 +18,7 @@ use crate::script::{Disruption, FAULTS, Step, script_with_processes};
 use crate::traffic::CHANNEL;
 
 mod foreign;
-mod load;
+pub(super) mod load;
 mod node;
 mod participants;
 mod tally;

@@ -26,14 +26,14 @@ const CELLS: u64 = 16;
 
 /// The tasks that count at the same time. They are more than a connection's pipeline has places, so
 /// that after a reconnect these commands compete with those of the bus.
-const COUNTING: usize = 60;
+pub(in crate::rows) const COUNTING: usize = 60;
 
 /// The pause after a successful call, and after a failed one.
 const PAUSE_COUNTING: Duration = Duration::from_millis(150);
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// The tasks of one process.
-pub(super) struct Load {
+pub(in crate::rows) struct Load {
     ending: Arc<AtomicBool>,
     counting: Vec<JoinHandle<Steps>>,
     updating: JoinHandle<Steps>,
@@ -46,31 +46,37 @@ pub(super) struct Load {
 
 /// The results of one process.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Loaded {
-    pub(super) counted: Steps,
-    pub(super) updated: Steps,
+pub(in crate::rows) struct Loaded {
+    pub(in crate::rows) counted: Steps,
+    pub(in crate::rows) updated: Steps,
     /// Confirmed changes of the map.
-    pub(super) changes: u64,
+    pub(in crate::rows) changes: u64,
 }
 
 /// The copies of one process.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Copies {
-    pub(super) at_hand: Values,
+pub(in crate::rows) struct Copies {
+    pub(in crate::rows) at_hand: Values,
     /// The last values that its watchers saw.
-    pub(super) watched: Values,
+    pub(in crate::rows) watched: Values,
 }
 
 /// The values in Redis.
-pub(super) struct Held {
-    pub(super) counter: u64,
-    pub(super) sum: u64,
-    pub(super) values: Values,
+pub(in crate::rows) struct Held {
+    pub(in crate::rows) counter: u64,
+    pub(in crate::rows) sum: u64,
+    pub(in crate::rows) values: Values,
 }
 
 impl Load {
-    /// Starts the tasks: the counter on the sending bus, the rest on the receiving one.
-    pub(super) fn start(receiving: &Bus, sending: &Bus, seed: u64) -> Result<Self> {
+    /// Starts the tasks: the counter on the sending bus, with this many tasks, the rest on the
+    /// receiving one.
+    pub(in crate::rows) fn start(
+        receiving: &Bus,
+        sending: &Bus,
+        counting: usize,
+        seed: u64,
+    ) -> Result<Self> {
         let ending = Arc::new(AtomicBool::new(false));
         let counter = sending.counter(COUNTER)?;
         let value = receiving.shared::<u64>(VALUE)?;
@@ -79,7 +85,7 @@ impl Load {
         let watching = watch(&value, &map, &watched);
         let count = |_| tokio::spawn(count(counter.clone(), Arc::clone(&ending)));
         Ok(Self {
-            counting: (0..COUNTING).map(count).collect(),
+            counting: (0..counting).map(count).collect(),
             updating: tokio::spawn(update(value.clone(), Arc::clone(&ending))),
             changing: tokio::spawn(change(map.clone(), seed, Arc::clone(&ending))),
             ending,
@@ -91,7 +97,7 @@ impl Load {
     }
 
     /// Ends all tasks but the watchers.
-    pub(super) async fn end(&mut self) -> Loaded {
+    pub(in crate::rows) async fn end(&mut self) -> Loaded {
         self.ending.store(true, Relaxed);
         let mut loaded = Loaded::default();
         for steps in join_all(self.counting.drain(..))
@@ -108,7 +114,7 @@ impl Load {
     }
 
     /// Returns the copies of this process.
-    pub(super) async fn copies(&self) -> Result<Copies> {
+    pub(in crate::rows) async fn copies(&self) -> Result<Copies> {
         let mut at_hand = Values::new();
         let sum = self.value.peek().context("the value has no local copy")?;
         at_hand.insert(VALUE.to_owned(), sum.value().map(|sum| **sum));
@@ -213,7 +219,7 @@ fn name_of(cell: u64) -> String {
 
 impl Held {
     /// Reads all values.
-    pub(super) async fn read(redis: &mut MultiplexedConnection) -> Result<Self> {
+    pub(in crate::rows) async fn read(redis: &mut MultiplexedConnection) -> Result<Self> {
         let key = |kind: &str, name: &str| format!("tidings:{{default}}:{kind}:{name}");
         let mut get = redis::cmd("GET");
         let counter: Option<u64> = get.arg(key("counter", COUNTER)).query_async(redis).await?;

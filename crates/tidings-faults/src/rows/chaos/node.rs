@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::load::{Copies, Load, Loaded};
+use super::load::{COUNTING, Copies, Load, Loaded};
 use crate::oracle::SubscriberLog;
 use crate::role::Role;
 use crate::script::INTERVAL;
@@ -154,7 +154,7 @@ pub(crate) async fn run_node(settings: &str) -> Result<()> {
     let failures = Arc::new(AtomicU64::new(0));
     let receiving = Subscriber::start(describe(&settings, &failures)).await?;
     let mut sending = Sender::start(describe(&settings, &failures)).await?;
-    let mut load = Load::start(&receiving.bus, &sending.bus, settings.seed)?;
+    let mut load = Load::start(&receiving.bus, &sending.bus, COUNTING, settings.seed)?;
     print_line(&Response::Started {
         receiving: receiving.bus.id(),
         sending: sending.bus.id(),
