@@ -29,6 +29,8 @@ mod pages {
     struct Wire;
     #[doc = include_str!("../docs/src/redis.md")]
     struct Redis;
+    #[doc = include_str!("../docs/src/cluster.md")]
+    struct Cluster;
     #[doc = include_str!("../docs/src/persistence.md")]
     struct Persistence;
     #[doc = include_str!("../docs/src/testing.md")]

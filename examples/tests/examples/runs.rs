@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(30);
 
 /// The example as cargo built it, next to the directory of this test.
-fn example(name: &str) -> Command {
+pub(crate) fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
