@@ -1,6 +1,6 @@
 //! A web service of two replicas that cache users. An event drops a changed entry from both caches.
 //!
-//! `cargo run -p tidings-examples --example axum` sends itself a few requests and ends. With
+//! `cargo run --example axum` sends itself a few requests and ends. With
 //! `-- --serve` it keeps running.
 
 use std::collections::HashMap;

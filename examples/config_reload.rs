@@ -1,6 +1,6 @@
 //! An administrator changes the configuration in one process, and it takes effect in all of them.
 //!
-//! `cargo run -p tidings-examples --example config-reload` needs `redis-server`. It starts its own
+//! `cargo run --example config-reload` needs `redis-server`. It starts its own
 //! server, and three processes that follow the configuration. An unreadable configuration changes
 //! nothing.
 

@@ -1,6 +1,6 @@
 //! Four processes on a real Redis: one sends 1,000 events, and all report what they received.
 //!
-//! `cargo run -p tidings-examples --example processes` needs `redis-server`; it starts its own
+//! `cargo run --example processes` needs `redis-server`; it starts its own
 //! server.
 
 use std::error::Error;

@@ -1,6 +1,6 @@
 //! Counts visitors: N processes serve one socket and share one counter.
 //!
-//! `cargo run -p tidings-examples --example visitor-counter -- --workers 4`, then `curl
+//! `cargo run --example visitor-counter -- --workers 4`, then `curl
 //! http://127.0.0.1:9999`. It uses the Redis of `TIDINGS_URL`. Without that variable it starts its
 //! own, for which `redis-server` must be installed. SIGHUP replaces all workers, and no request is
 //! lost.
