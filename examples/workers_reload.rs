@@ -119,7 +119,10 @@ async fn reload_all() -> Result<ExitCode, Problem> {
     while let Some(answer) = answers.next().await {
         match answer.value {
             Ok(Reloaded { workers, took, .. }) => {
-                println!("{}: {workers} new workers after {took:.1?}", answer.responder);
+                println!(
+                    "{}: {workers} new workers after {took:.1?}",
+                    answer.responder
+                );
             }
             // Not a host, such as this process.
             Err(ResponseError::NoHandler) => {}
