@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 const OLD: &str = "hush-hush-old";
 const NEW: &str = "hush-hush-new";
 
-/// What a source returns, and how often it was asked.
+/// A source: its answer, and the number of times that it was asked.
 #[derive(Clone, Default)]
 struct Vault {
     password: Arc<Mutex<&'static str>>,

@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 fn is_stream<T>(_: &impl Stream<Item = T>) {}
 
-/// What a wait ends with that does not depend on another change.
+/// The end of a wait that does not depend on another change.
 async fn at_once<T>(waiting: impl Future<Output = Option<T>>) -> T {
     timeout(SOON, waiting)
         .await

@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
     pub(crate) figure: Option<Paired>,
     /// The processor time of all processes an event, where the figure compares two rows.
     pub(crate) cpu: Option<Paired>,
-    /// Whether it could not be measured because a peer is left out.
+    /// True if it could not be measured because a peer is left out.
     pub(crate) is_left_out: bool,
 }
 

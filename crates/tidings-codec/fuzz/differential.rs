@@ -14,7 +14,7 @@ use tidings_codec::{Format, Limits, Payload};
 
 use crate::probe::{self, By, Probe};
 
-/// What happened to a payload.
+/// The outcome of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The fast path decoded it.

@@ -69,7 +69,7 @@ pub(crate) enum Hint {
 
 /// A format, which is the type of its bytes.
 pub(crate) trait Source<'de>: AsRef<[u8]> + Sized {
-    /// What tells the end of an array or a map.
+    /// The mark of the end of an array or a map.
     type End: Copy;
 
     /// Reads one value, as the deserializer of the format does in the method that was called.
@@ -102,9 +102,9 @@ pub(crate) struct Reader<S> {
     levels: usize,
     /// The names of the fields of a struct that may follow.
     fields: Fields,
-    /// Whether the next value is a key.
+    /// True if the next value is a key.
     is_key: bool,
-    /// Whether the position is undefined after an error, which a type may ignore.
+    /// True if the position is undefined after an error, which a type may ignore.
     is_unsure: bool,
 }
 

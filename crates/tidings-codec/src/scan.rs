@@ -34,7 +34,7 @@ impl Bounds {
     }
 }
 
-/// Whether a value is within its limits.
+/// The result of checking a value against its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Fine,

@@ -278,7 +278,7 @@ impl Driver {
         self.stage == Stage::Left
     }
 
-    /// What the server has sent so far, until its first value is complete.
+    /// The bytes that the server has sent so far, until its first value is complete.
     pub(crate) fn unanswered(&self) -> Option<&[u8]> {
         (!self.has_begun).then_some(&self.read)
     }

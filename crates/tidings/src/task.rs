@@ -6,7 +6,6 @@ pub(crate) mod backoff;
 pub(crate) mod inline;
 pub(crate) mod mailbox;
 pub(crate) mod mutex;
-pub(crate) mod owned;
 pub(crate) mod panic;
 pub(crate) mod random;
 pub(crate) mod stage;

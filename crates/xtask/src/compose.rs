@@ -165,7 +165,7 @@ impl Service {
     }
 }
 
-/// Whether the tag has a version with a minor number, such as `redis:8.0.2`.
+/// Returns true if the tag has a version with a minor number, such as `redis:8.0.2`.
 fn is_pinned(image: &str) -> bool {
     let tag = image.rsplit_once(':').map(|(_, tag)| tag);
     tag.is_some_and(|tag| {

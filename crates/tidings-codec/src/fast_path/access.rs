@@ -92,7 +92,7 @@ pub(crate) struct Members<'a, 'de, S: Source<'de>> {
     /// The number of elements, or of keys and values, that were read.
     pub(super) read: usize,
     end: S::End,
-    /// Whether this is only the name of a variant.
+    /// True if this is only the name of a variant.
     is_name: bool,
 }
 

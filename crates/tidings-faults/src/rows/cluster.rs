@@ -150,7 +150,7 @@ impl ClusterFault {
         }
     }
 
-    /// Whether no event may be lost, and no call on shared state may fail.
+    /// True if no event may be lost, and no call on shared state may fail.
     fn is_harmless(self) -> bool {
         let is_planned = matches!(self.what, PlannedFailover | SlotMove | SlowSlotMove);
         is_planned && !self.is_sharded

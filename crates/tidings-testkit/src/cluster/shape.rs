@@ -1,4 +1,4 @@
-//! What the servers say about the cluster: who owns which slots, and whether all is well.
+//! The state of a cluster as its servers report it: the owners of slots, and its health.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -160,7 +160,7 @@ impl Cluster {
         join_all(self.running().map(ask)).await
     }
 
-    /// What each server that answers says.
+    /// The report of each server that answers.
     async fn views(&self) -> Vec<View> {
         let states = self.ask_all(&["CLUSTER", "INFO"]).await;
         let slots = self.ask_all(&["CLUSTER", "SLOTS"]).await;
@@ -202,7 +202,7 @@ impl Cluster {
     }
 }
 
-/// What one server says about the cluster.
+/// The report of one server about the cluster.
 #[derive(Debug)]
 struct View {
     is_ok: bool,

@@ -56,9 +56,9 @@ pub enum ConnectError {
         doing: &'static str,
         /// The error of Redis.
         words: String,
-        /// What to do about it, where that is known.
+        /// The cure, where it is known.
         cure: Option<String>,
-        /// Whether trying again cannot help.
+        /// True if trying again cannot help.
         is_final: bool,
     },
     /// TLS failed, for example for a certificate that is not trusted.
@@ -70,7 +70,7 @@ pub enum ConnectError {
         problem: String,
         /// The error of TLS or of the system.
         source: Box<dyn Error + Send + Sync>,
-        /// Whether trying again cannot help.
+        /// True if trying again cannot help.
         is_final: bool,
     },
     /// The source of the credentials failed: a closure given to
@@ -106,7 +106,7 @@ pub enum ConnectError {
         master: String,
         /// The answer of each sentinel.
         said: String,
-        /// Whether trying again cannot help: all sentinels that answer reject this bus.
+        /// True if trying again cannot help: all sentinels that answer reject this bus.
         is_final: bool,
     },
     /// The server that the sentinels name as the master cannot be used.
@@ -122,7 +122,7 @@ pub enum ConnectError {
     WrongScheme {
         /// Its host and port.
         server: String,
-        /// What it is.
+        /// The kind of server that it is.
         is: &'static str,
         /// The address to write, without a login and options.
         write: String,
@@ -132,7 +132,7 @@ pub enum ConnectError {
     Nodes {
         /// The answer of each node that was asked.
         said: String,
-        /// Whether trying again cannot help: all nodes that answer reject this bus.
+        /// True if trying again cannot help: all nodes that answer reject this bus.
         is_final: bool,
     },
     /// No node of a Redis Cluster has these slots, so that it accepts no commands on keys.

@@ -43,13 +43,13 @@ pub enum CounterError {
     Unconfirmed {
         /// The counter's name.
         counter: String,
-        /// Whether the operation may have taken effect, and why Redis did not confirm it.
+        /// The reason, and whether the operation may have taken effect.
         why: Unconfirmed,
     },
 }
 
 impl CounterError {
-    /// Whether the operation may have taken effect. Repeating it could then count twice.
+    /// Returns true if the operation may have taken effect. Repeating it could then count twice.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unconfirmed { why, .. } if why.is_unknown())
     }

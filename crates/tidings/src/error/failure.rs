@@ -154,7 +154,7 @@ impl Failure {
         }
     }
 
-    /// Whether both are sends of the same event with the same reason.
+    /// Returns true if both are sends of the same event with the same reason.
     pub(crate) fn is_same_send(&self, other: &Self) -> bool {
         match (self, other) {
             (

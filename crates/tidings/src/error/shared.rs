@@ -146,7 +146,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the change may have taken effect.
+    /// Returns true if the change may have taken effect.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unconfirmed { why, .. } if why.is_unknown())
     }

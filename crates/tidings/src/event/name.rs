@@ -3,7 +3,7 @@
 /// The prefix of control events.
 const PREFIX: &[u8] = b"tidings.";
 
-/// Whether an event with this name is a control event.
+/// Returns true for the name of a control event.
 #[inline]
 pub(crate) fn is_control_event(name: &[u8]) -> bool {
     name.starts_with(PREFIX)

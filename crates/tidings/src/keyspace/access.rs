@@ -23,7 +23,7 @@ const MOVE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct KeyspaceAccess {
     availability: watch::Sender<Availability>,
-    /// What [`availability`](Self::availability) consists of.
+    /// The parts of [`availability`](Self::availability).
     known: Mutex<Known>,
     /// The limit for one answer.
     patience: Duration,

@@ -59,7 +59,7 @@ impl MemberEvent {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     events: Mailbox<MemberEvent>,
-    /// Whether only the first departure of each member is reported.
+    /// True if only the first departure of each member is reported.
     of_departures: bool,
 }
 

@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The application's hook for failures.
 pub(crate) struct FailureHook(Box<dyn Fn(Failure) -> Option<BoxFuture<'static, ()>> + Send + Sync>);
 
-/// What a hook returns: nothing, or a future that the bus awaits. `Kind` tells the two apart for the
+/// The result of a hook: nothing, or a future that the bus awaits. `Kind` tells the two apart for the
 /// compiler.
 pub trait HookResult<Kind> {
     /// The future to await, if there is one.

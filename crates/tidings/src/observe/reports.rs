@@ -102,7 +102,7 @@ impl Reports {
         self.gap_boxes.lock().remove(&id);
     }
 
-    /// Whether the application has a gap handler.
+    /// True if the application has a gap handler.
     pub(crate) fn has_gap_handlers(&self) -> bool {
         !self.gap_boxes.lock().is_empty()
     }

@@ -1,4 +1,4 @@
-//! How times are serialized: in whole milliseconds.
+//! Serializes times in whole milliseconds.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -65,7 +65,7 @@ impl Item {
     }
 }
 
-/// What an event can have besides its payload.
+/// The optional parts of an event besides its payload.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extras {
     pub(crate) request: Option<Arc<IncomingRequest>>,

@@ -41,7 +41,7 @@ impl fmt::Display for Responder {
     }
 }
 
-/// Which members handled an event: each member that was expected is in one of the lists.
+/// The members that handled an event, and those that did not: each member that was expected is in one of the lists.
 ///
 /// It serializes under the names of its fields: `failed` as a list of
 /// `{"responder": {…}, "error": "…"}`, `timeout` in milliseconds.
@@ -71,7 +71,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether every expected member responded, and none failed. A member without a handler has
+    /// Returns true if every expected member responded, and none failed. A member without a handler has
     /// nothing to do, so it does not count.
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.timed_out.is_empty() && self.left.is_empty()

@@ -1,32 +1,27 @@
 //! Parses addresses. No error quotes any of it: a misplaced part may belong to a password.
 
+mod parts;
+
 use std::fmt;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
-use redis::RedisConnectionInfo;
+use redis::{ConnectionAddr, RedisConnectionInfo};
 
 use crate::error::connect::UrlError;
 use crate::namespace::channel::PubSub;
-use crate::transport::options::Options;
+pub(crate) use crate::transport::address::parts::Place;
+use crate::transport::address::parts::{
+    ENCODED, Parts, database, end, login, options, place, plain, secured,
+};
 use crate::transport::scheme::{Kind, Scheme};
 use crate::transport::tls::Tls;
-use redis::ConnectionAddr;
-
-/// A host and a port.
-pub(crate) type Place = (String, u16);
 
 /// The default port of a server.
 const SERVER: u16 = 6_379;
 
 /// The default port of a sentinel.
 const SENTINEL: u16 = 26_379;
-
-/// The hint for characters that separate the parts of an address.
-const ENCODED: &str = "a reserved character is not encoded (in a password, `#` is written as `%23`, \
-                       `/` as `%2F`, `?` as `%3F`, `@` as `%40`, `%` as `%25`)";
-
-const NOT_UTF8: &str = "the text that is encoded with `%` is not UTF-8";
 
 /// A parsed address. `Display` shows neither its login nor its options.
 #[derive(Debug)]
@@ -205,7 +200,10 @@ fn server(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlEr
         }
         (number, other) => number.or(other).unwrap_or(0),
     };
-    let login = parts.login(given).map_err(malformed)?.set_db(number);
+    let login = parts
+        .login(given.has_credentials)
+        .map_err(malformed)?
+        .set_db(number);
     end(options).map_err(malformed)?;
     Ok(Address::Server { at, login, tls })
 }
@@ -260,7 +258,7 @@ fn sentinels(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, Ur
         options.take("sentinel_user").unwrap_or_default(),
         options.take("sentinel_password").unwrap_or_default(),
     );
-    let login_of_servers = parts.login(given).map_err(malformed)?;
+    let login_of_servers = parts.login(given.has_credentials).map_err(malformed)?;
     end(options).map_err(malformed)?;
     Ok(Address::Sentinels {
         sentinels,
@@ -293,7 +291,7 @@ fn cluster(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlE
         let unknown = "the option `pubsub` can only be `classic` or `sharded`";
         PubSub::parse(&kind).ok_or_else(|| malformed(unknown.to_owned()))
     });
-    let login = parts.login(given).map_err(malformed)?;
+    let login = parts.login(given.has_credentials).map_err(malformed)?;
     end(options).map_err(malformed)?;
     Ok(Address::Cluster {
         nodes,
@@ -301,173 +299,6 @@ fn cluster(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlE
         login,
         tls,
     })
-}
-
-/// The parts of an address with hosts, after its scheme.
-struct Parts<'a> {
-    /// `user:password`, or empty.
-    login: &'a str,
-    hosts: &'a str,
-    /// From its `/` on.
-    path: &'a str,
-    query: &'a str,
-}
-
-impl<'a> Parts<'a> {
-    fn of(rest: &'a str) -> Result<Self, String> {
-        if rest.contains('#') {
-            return Err(format!(
-                "a `#` is in it: {ENCODED}; certificates are always checked"
-            ));
-        }
-        let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (place, path) = before.split_at(before.find('/').unwrap_or(before.len()));
-        if path.contains('@') {
-            return Err(ENCODED.to_owned());
-        }
-        let (login, hosts) = place.rsplit_once('@').unwrap_or(("", place));
-        Ok(Self {
-            login,
-            hosts,
-            path,
-            query,
-        })
-    }
-
-    fn login(&self, given: Given<'_>) -> Result<RedisConnectionInfo, String> {
-        let (user, password) = self.login.split_once(':').unwrap_or((self.login, ""));
-        login(decoded(user)?, decoded(password)?, given.has_credentials)
-    }
-
-    /// The hosts of an address with several, each a `what`.
-    fn places(&self, what: &str, port: u16) -> Result<Vec<Place>, String> {
-        // Ambiguous: either the password has an `@`, or hosts have logins of their own.
-        if self.login.contains('@') && self.login.contains(',') {
-            return Err(format!("{ENCODED}, or hosts have logins of their own"));
-        }
-        let places = (1..).zip(self.hosts.split(',')).map(|(number, host)| {
-            place(host, port).map_err(|wrong| format!("{what} {number} has {wrong}"))
-        });
-        places.collect()
-    }
-
-    fn options(&self) -> Result<Options, String> {
-        options(self.query)
-    }
-}
-
-fn options(query: &str) -> Result<Options, String> {
-    Options::parse(query).ok_or_else(|| NOT_UTF8.to_owned())
-}
-
-/// Rejects options that were not taken.
-fn end(mut options: Options) -> Result<(), String> {
-    // tidings always speaks RESP3.
-    match options.take("protocol").as_deref() {
-        None | Some("resp3" | "3") => options.end(),
-        Some(_) => Err("the option `protocol` can only be `resp3`".to_owned()),
-    }
-}
-
-fn secured(
-    scheme: Scheme,
-    given: Option<&Tls>,
-    options: &mut Options,
-) -> Result<Option<Tls>, UrlError> {
-    let tls = scheme.is_secure.then(|| Tls::with_options(given, options));
-    tls.transpose()
-}
-
-/// Rejects a user without a password: it would not be sent, and is usually a password without its
-/// colon. With credentials from elsewhere, rejects a password.
-fn login(
-    user: String,
-    password: String,
-    has_credentials: bool,
-) -> Result<RedisConnectionInfo, String> {
-    if has_credentials && !password.is_empty() {
-        return Err(
-            "it has a password, and the builder has `credentials` or a `password_file`: remove \
-             one of them"
-                .to_owned(),
-        );
-    }
-    if !has_credentials && password.is_empty() && !matches!(&*user, "" | "default") {
-        return Err(
-            "it has a user and no password (a password alone is written with a colon before it, \
-             and a user that needs none with any password)"
-                .to_owned(),
-        );
-    }
-    let mut login = RedisConnectionInfo::default();
-    if !user.is_empty() {
-        login = login.set_username(user);
-    }
-    if !password.is_empty() {
-        login = login.set_password(password);
-    }
-    Ok(login)
-}
-
-fn database(number: &str) -> Result<i64, String> {
-    let number = number.parse::<u32>().map(i64::from);
-    number.map_err(|_| "the database is not a number".to_owned())
-}
-
-fn decoded(text: &str) -> Result<String, String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    Ok(decoded.map_err(|_| NOT_UTF8.to_owned())?.into_owned())
-}
-
-/// Decodes text that is printed later. Characters that could separate it from a secret are rejected.
-fn plain(text: &str, also: &[char]) -> Result<String, String> {
-    let is_plain = |c: char| c.is_alphanumeric() || "-._~%+".contains(c) || also.contains(&c);
-    if !text.chars().all(is_plain) {
-        return Err(
-            "a character in its path is not encoded (such as a space, which is written as `%20`, \
-             or `:`, `%3A`)"
-                .to_owned(),
-        );
-    }
-    let text = decoded(text)?;
-    if text.contains(char::is_control) {
-        return Err("a control character is in its path".to_owned());
-    }
-    // The path may have been encoded together with options or a login.
-    if text.contains(['?', '@', '=', '#', '&', ';']) {
-        return Err("its path has a character that separates options or a login".to_owned());
-    }
-    Ok(text)
-}
-
-/// Parses `host`, `host:port`, `[::1]` or `[::1]:port`.
-fn place(text: &str, otherwise: u16) -> Result<Place, &'static str> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(text) => {
-            let (host, rest) = text.split_once(']').ok_or("a `[` without its `]`")?;
-            if host.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err("something in `[` and `]` that is not an IPv6 address");
-            }
-            match rest.strip_prefix(':') {
-                None if !rest.is_empty() => return Err("something else after a `]`"),
-                port => (host, port),
-            }
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    if host.is_empty() {
-        return Err("no host");
-    }
-    let is_of_host = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
-    if !host.chars().all(is_of_host) {
-        return Err("a host with an invalid character");
-    }
-    let port = port.map_or(Ok(otherwise), str::parse);
-    let port = port.map_err(|_| "a port that is not a number up to 65535")?;
-    Ok((host.to_owned(), port))
 }
 
 pub(crate) fn address_of((host, port): &Place) -> ConnectionAddr {

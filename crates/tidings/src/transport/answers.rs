@@ -1,4 +1,4 @@
-//! What several servers answered to the same question, for errors that name each of them.
+//! The answers of several servers to the same question, for errors that name each of them.
 
 use crate::error::connect::ConnectError;
 use crate::error::report;

@@ -13,11 +13,11 @@ use futures_util::stream::FuturesUnordered;
 use redis::{ConnectionAddr, RedisConnectionInfo};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::acl::Permissions;
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
-use crate::task::owned::OwnedTask;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::answers::MOST;
 use crate::transport::sentinel::monitor::{Monitor, Said, TIMEOUT};
@@ -56,7 +56,7 @@ struct Watcher {
     votes: watch::Receiver<Votes>,
     /// Notified to poll all sentinels at once.
     hint: Arc<Notify>,
-    _task: OwnedTask,
+    _task: AbortOnDropHandle<()>,
 }
 
 #[async_trait]
@@ -185,7 +185,7 @@ impl Watcher {
         Self {
             votes,
             hint: Arc::clone(&monitor.hint),
-            _task: OwnedTask::begin(watching),
+            _task: AbortOnDropHandle::new(tokio::spawn(watching)),
         }
     }
 }
@@ -205,7 +205,7 @@ async fn watch_all(named: Vec<Place>, monitor: Monitor, published: watch::Sender
             for place in more.drain(..) {
                 if votes.len() < MOST && votes.add(&place, is_fixed, now) {
                     let watching = monitor.clone().watch(place.clone(), says.clone());
-                    tasks.insert(place, OwnedTask::begin(watching));
+                    tasks.insert(place, AbortOnDropHandle::new(tokio::spawn(watching)));
                 }
             }
         });

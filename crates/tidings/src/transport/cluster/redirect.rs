@@ -4,7 +4,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::transport::address::Place;
 
-/// What to do after an error that only a cluster gives. In each case nothing was changed.
+/// The reaction to an error that only a cluster gives. In each case nothing was changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Redirect {
     /// Ask the node at this address from now on.

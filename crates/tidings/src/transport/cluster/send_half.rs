@@ -10,13 +10,13 @@ use futures_util::{FutureExt, TryFutureExt};
 use redis::RedisResult;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::connect::ConnectError;
 use crate::namespace::channel::PubSub;
 use crate::redis_error::{is_denied, words};
 use crate::resp::Client;
 use crate::task::mutex::Mutex;
-use crate::task::owned::OwnedTask;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::cluster::finder::{Finder, cluster, is_up};
 use crate::transport::cluster::nodes::Node;
@@ -157,7 +157,7 @@ impl Publisher for ClusterSendHalf {
 struct Backlogs {
     finder: Arc<Finder>,
     /// The connection to each node.
-    lines: Mutex<HashMap<Place, (Client, OwnedTask)>>,
+    lines: Mutex<HashMap<Place, (Client, AbortOnDropHandle<()>)>>,
 }
 
 /// The reason why a node does not tell the backlogs.
@@ -172,7 +172,9 @@ impl Backlogs {
     /// Asks all nodes. Those that do not answer are left out.
     async fn ask(self: Arc<Self>) -> Option<Vec<Backlog>> {
         let (slot, pubsub) = (self.finder.slot, self.finder.pubsub());
-        let nodes = self.finder.last().usable(slot, pubsub);
+        let mut nodes = self.finder.last().usable(slot, pubsub);
+        // A subscriber is known by its client and the number of its node.
+        nodes.sort_by(|one, other| one.id.cmp(&other.id));
         let asking = nodes.iter().enumerate().map(async |(server, node)| {
             let asking = timeout(BACKLOG_TIMEOUT, self.ask_node(server, &node.at));
             let told = asking.await.unwrap_or(Err(Untold::Silent));
@@ -219,7 +221,7 @@ impl Backlogs {
             .send_line(&address_of(at), None)
             .await
             .ok()?;
-        let driver = OwnedTask::begin(driving(line.driver));
+        let driver = AbortOnDropHandle::new(tokio::spawn(driving(line.driver)));
         let connection = line.client.clone();
         self.lines.lock().insert(at.clone(), (line.client, driver));
         Some(connection)

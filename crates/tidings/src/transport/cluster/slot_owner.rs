@@ -12,10 +12,10 @@ use futures_util::future::join_all;
 use redis::{Cmd, RedisResult, Value};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::keyspace::redis::{Carried, KeyConnection, KeyRequest, NoAnswer};
 use crate::redis_error::own_words;
-use crate::task::owned::OwnedTask;
 use crate::transport::address::{Place, shown};
 use crate::transport::cluster::finder::Finder;
 use crate::transport::cluster::redirect::Redirect;
@@ -36,7 +36,7 @@ const MAX_HINTS: usize = 8;
 #[derive(Clone)]
 pub(super) struct SlotOwner {
     shared: Arc<Shared>,
-    _task: Arc<OwnedTask>,
+    _task: Arc<AbortOnDropHandle<()>>,
 }
 
 impl SlotOwner {
@@ -54,7 +54,7 @@ impl SlotOwner {
         let task = OwnerTask::new(Arc::clone(&shared), hinted);
         Self {
             shared,
-            _task: Arc::new(OwnedTask::begin(task.run())),
+            _task: Arc::new(AbortOnDropHandle::new(tokio::spawn(task.run()))),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use futures_util::future::join;
 use redis::{RedisError, RedisResult, Value};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::report;
 use crate::keyspace::redis::{KeyRequest, NoAnswer};
 use crate::resp::Client;
-use crate::task::owned::OwnedTask;
 use crate::transport::address::{Place, address_of};
 use crate::transport::cluster::finder::Finder;
 use crate::transport::cluster::redirect::Redirect;
@@ -16,7 +16,7 @@ use crate::transport::server::redis_connection::driving;
 pub(super) struct Importing {
     at: Place,
     client: Client,
-    _driver: OwnedTask,
+    _driver: AbortOnDropHandle<()>,
 }
 
 /// The result of a request.
@@ -62,7 +62,7 @@ impl Importing {
         Ok(Self {
             at,
             client: line.client,
-            _driver: OwnedTask::begin(driving(line.driver)),
+            _driver: AbortOnDropHandle::new(tokio::spawn(driving(line.driver))),
         })
     }
 

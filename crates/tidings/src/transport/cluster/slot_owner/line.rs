@@ -9,7 +9,7 @@ use crate::transport::address::Place;
 use crate::transport::cluster::finder::Finder;
 use crate::transport::cluster::slot_owner::importing::Importing;
 
-/// What requests and the task that keeps the connection share.
+/// The state that requests and the task that keeps the connection share.
 pub(super) struct Shared {
     pub(super) finder: Arc<Finder>,
     /// The connection, or why there is none.

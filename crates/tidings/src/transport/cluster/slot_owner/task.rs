@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::connect::ConnectError;
 use crate::error::report;
@@ -44,25 +44,6 @@ struct Left {
     to: Option<Place>,
 }
 
-/// The task that drives a connection. It is aborted when this is dropped.
-struct Driving(JoinHandle<()>);
-
-impl Driving {
-    /// Drives it for [`REST`]: the answers to earlier requests may still arrive.
-    fn end_later(self) {
-        tokio::spawn(async move {
-            sleep(REST).await;
-            drop(self);
-        });
-    }
-}
-
-impl Drop for Driving {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl OwnerTask {
     pub(super) fn new(shared: Arc<Shared>, hints: mpsc::Receiver<Hint>) -> Self {
         Self {
@@ -95,7 +76,10 @@ impl OwnerTask {
     }
 
     /// Connects to the node at this address, or to the one that the nodes name.
-    async fn connect(&mut self, at: Option<Place>) -> Result<(Line, Driving), String> {
+    async fn connect(
+        &mut self,
+        at: Option<Place>,
+    ) -> Result<(Line, AbortOnDropHandle<()>), String> {
         let finder = Arc::clone(&self.shared.finder);
         let at = if let Some(at) = at {
             at
@@ -114,12 +98,12 @@ impl OwnerTask {
             at,
             client: line.client.limited(),
         };
-        let driver = Driving(tokio::spawn(driving(line.driver)));
+        let driver = AbortOnDropHandle::new(tokio::spawn(driving(line.driver)));
         Ok((connected, driver))
     }
 
     /// Waits for a reason to leave the connection.
-    async fn keep(&mut self, line: &Line, mut driver: Driving) -> Left {
+    async fn keep(&mut self, line: &Line, mut driver: AbortOnDropHandle<()>) -> Left {
         let mut checks = interval_at(Instant::now() + CHECK, CHECK);
         let lost = |what: &str| Left {
             why: format!("{} {what}", shown(&line.at)),
@@ -127,11 +111,11 @@ impl OwnerTask {
         };
         loop {
             let has_doubt = tokio::select! {
-                _ = &mut driver.0 => return lost("closed the connection"),
+                _ = &mut driver => return lost("closed the connection"),
                 hint = self.hints.recv() => match hint {
                     Some(hint) if hint.line == line.number => {
                         if let Some(to) = hint.to {
-                            driver.end_later();
+                            end_later(driver);
                             return self.moved(&to);
                         }
                         true
@@ -149,7 +133,7 @@ impl OwnerTask {
                 }
             };
             if has_doubt && let Some(to) = self.owner_other_than(&line.at).await {
-                driver.end_later();
+                end_later(driver);
                 return Left {
                     why: format!("{} does not have it any more", shown(&line.at)),
                     to: Some(to),
@@ -181,6 +165,14 @@ impl OwnerTask {
         let owner = self.look().await.owner(self.shared.finder.slot);
         owner.map(|node| node.at).filter(|owner| owner != at)
     }
+}
+
+/// Drives a connection for [`REST`]: the answers to earlier requests may still arrive.
+fn end_later(driver: AbortOnDropHandle<()>) {
+    tokio::spawn(async move {
+        sleep(REST).await;
+        drop(driver);
+    });
 }
 
 fn why_no_owner(checked: &Result<(), ConnectError>) -> String {
