@@ -30,6 +30,9 @@ const CASES_OF: [&str; 6] = [
     "renewal_gaps",
 ];
 
+/// The package whose test compiles tidings and all dependencies once more.
+const COMPILING: [&str; 2] = ["--exclude", "tidings-tests-ui"];
+
 /// Runs what every change must pass.
 pub(crate) fn run() -> Result<()> {
     REDIS.ensure()?;
@@ -50,7 +53,7 @@ fn tests() -> Vec<Step> {
     if !cargo_has("nextest") {
         // No flag selects targets: `--examples` would build other examples than those that the
         // tests start, and `--all-targets` would run the benchmarks.
-        let all = cargo("test").args(ORDINARY);
+        let all = cargo("test").args(ORDINARY).args(COMPILING);
         let all = all.args(["--locked", "--no-fail-fast"]).env(CASES, FEW);
         let advice = "to run it: cargo install cargo-nextest --locked";
         return vec![Step::new("tests", all), Step::skipped(SECRETS, advice)];
@@ -61,7 +64,9 @@ fn tests() -> Vec<Step> {
     let examples = examples.args(["--locked", "--no-fail-fast", "--doc"]);
     let examples = examples.env("RUST_TEST_THREADS", TEST_THREADS);
     let tests = cargo("nextest").args(["run"]).args(ORDINARY);
-    let tests = tests.args(["--locked", "--test-threads", TEST_THREADS]);
+    let tests = tests
+        .args(COMPILING)
+        .args(["--locked", "--test-threads", TEST_THREADS]);
     vec![
         Step::new("examples in the documentation", examples),
         Step::new("tests", tests.env(CASES, FEW)),
@@ -78,7 +83,7 @@ fn long() -> Vec<Step> {
     let tests = cargo("test")
         .args(["--workspace", "--locked", "--no-fail-fast"])
         .args(["--bin=tidings-bench", "--bin=tidings-faults"])
-        .args(["--bin=tidings-steps"]);
+        .args(["--bin=tidings-steps", "--test=ui"]);
     let cases = cargo("test")
         .args(ORDINARY)
         .args(["--locked", "--no-fail-fast", "--lib", "--test=codec"])
@@ -92,7 +97,7 @@ fn long() -> Vec<Step> {
     let payloads = payloads.env(LONG, "1");
     vec![
         Step::new("lints of what measures", lints),
-        Step::new("tests of what measures", tests),
+        Step::new("tests of what measures, and compiler errors", tests),
         Step::new("more cases", cases),
         Step::new("more payloads", payloads),
     ]
