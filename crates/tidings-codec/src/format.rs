@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::EncodeError;
-use crate::strict::Strict;
+use crate::strict::{Compact, Strict};
 
 /// The format of a frame and its payloads.
 ///
@@ -56,14 +56,14 @@ impl Format {
         let before = into.len();
         let written = match self {
             Self::Json => {
-                let mut json = serde_json::Serializer::new(&mut *into);
-                let written = value.serialize(Strict::<_, true>(&mut json));
+                let mut json = serde_json::Serializer::with_formatter(&mut *into, Compact);
+                let written = value.serialize(Strict::<_, true>::new(&mut json));
                 written.map_err(EncodeError::Json)
             }
             Self::MessagePack => {
                 let pack = rmp_serde::Serializer::new(&mut *into).with_struct_map();
                 let mut pack = pack.with_human_readable();
-                let written = value.serialize(Strict::<_, false>(&mut pack));
+                let written = value.serialize(Strict::<_, false>::new(&mut pack));
                 written.map_err(EncodeError::MessagePack)
             }
         };

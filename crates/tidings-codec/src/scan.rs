@@ -354,6 +354,37 @@ pub(crate) fn end_of_string(bytes: &[u8], mut at: usize) -> Result<usize, usize>
     }
 }
 
+/// Returns whether JSON writes a text without escapes.
+#[inline]
+pub(crate) fn is_plain(text: &str) -> bool {
+    next_special_of_text(text.as_bytes(), 0) == text.len()
+}
+
+/// As [`next_special`], and several times as fast in a long text.
+#[inline]
+pub(crate) fn next_special_of_text(bytes: &[u8], at: usize) -> usize {
+    if bytes.len() < LONG {
+        return next_special(bytes, at);
+    }
+    next_special_far(bytes, at)
+}
+
+/// Looks at the words of one block, and then at whole blocks, for which the compiler uses SIMD.
+#[inline(never)]
+fn next_special_far(bytes: &[u8], at: usize) -> usize {
+    let near = &bytes[..bytes.len().min(at + BLOCK)];
+    let at = next_special(near, at);
+    if at < near.len() {
+        return at;
+    }
+    let is_special = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+    let is_plain =
+        |block: &&[u8; BLOCK]| !block.iter().fold(false, |any, byte| any | is_special(byte));
+    let (blocks, _) = bytes[at..].as_chunks();
+    let plain = blocks.iter().take_while(is_plain).count();
+    next_special(bytes, at + BLOCK * plain)
+}
+
 /// Returns the first position from `at` on with a quote, a backslash or a control character.
 #[inline]
 pub(crate) fn next_special(bytes: &[u8], mut at: usize) -> usize {
@@ -385,6 +416,12 @@ const fn special_bytes(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * b' ' as u64);
     (quote | backslash | control) & !word & HIGHS
 }
+
+/// The bytes of a long text that are looked at together.
+const BLOCK: usize = 64;
+
+/// The length of bytes that may contain a long text.
+const LONG: usize = 4 * BLOCK;
 
 /// The bytes of numbers and of `true`, `false` and `null`; also of some invalid literals.
 static SCALAR_BYTES: [bool; 256] = {

@@ -7,12 +7,17 @@
 
 mod keys;
 
+use std::io;
+
 use serde::ser::{
     Error as _, Serialize, SerializeSeq, SerializeStructVariant, SerializeTuple,
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
+use serde_json::ser::Formatter;
+
 use self::keys::{StrictMap, StrictStruct};
+use crate::scan::is_plain;
 
 /// The error of a float in JSON.
 const NOT_FINITE: &str = "JSON has no number that is not finite (NaN or infinity)";
@@ -25,12 +30,51 @@ const TOO_WIDE: &str = "numbers of 128 bits cannot be read where a type is tagge
 const RAW: &str = "raw JSON (`RawValue`) cannot be written as MessagePack";
 
 /// Wraps a serializer or a value. `JSON` tells the format.
-pub(crate) struct Strict<S, const JSON: bool>(pub(crate) S);
+pub(crate) struct Strict<S, const JSON: bool> {
+    inner: S,
+    /// False for a key and for raw JSON, which `serde_json` takes as `str` only.
+    is_value: bool,
+}
+
+impl<S, const JSON: bool> Strict<S, JSON> {
+    #[inline]
+    pub(crate) const fn new(inner: S) -> Self {
+        Self::with(inner, true)
+    }
+
+    #[inline]
+    const fn with(inner: S, is_value: bool) -> Self {
+        Self { inner, is_value }
+    }
+
+    /// Wraps what is written in the same place.
+    #[inline]
+    fn wrap<T>(&self, inner: T) -> Strict<T, JSON> {
+        Strict::with(inner, self.is_value)
+    }
+}
+
+/// Writes JSON as `serde_json` does, and bytes as a text: [`Strict`] passes texts without characters
+/// to escape as bytes, because `serde_json` looks for such characters one by one.
+pub(crate) struct Compact;
+
+impl Formatter for Compact {
+    #[inline]
+    fn write_byte_array<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        text: &[u8],
+    ) -> io::Result<()> {
+        writer.write_all(b"\"")?;
+        writer.write_all(text)?;
+        writer.write_all(b"\"")
+    }
+}
 
 impl<T: Serialize + ?Sized, const JSON: bool> Serialize for Strict<&T, JSON> {
     #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(Strict::<S, JSON>(serializer))
+        self.inner.serialize(self.wrap(serializer))
     }
 }
 
@@ -38,7 +82,7 @@ macro_rules! forward {
     ($($name:ident($($argument:ident: $type:ty),*);)*) => { $(
         #[inline]
         fn $name(self, $($argument: $type),*) -> Result<S::Ok, S::Error> {
-            self.0.$name($($argument),*)
+            self.inner.$name($($argument),*)
         }
     )* };
 }
@@ -47,7 +91,7 @@ macro_rules! open {
     ($($name:ident($($argument:ident: $type:ty),*) -> $compound:ident;)*) => { $(
         #[inline]
         fn $name(self, $($argument: $type),*) -> Result<Self::$compound, S::Error> {
-            self.0.$name($($argument),*).map(Strict)
+            self.inner.$name($($argument),*).map(Strict::new)
         }
     )* };
 }
@@ -68,7 +112,7 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         if JSON && !number.is_finite() {
             return Err(S::Error::custom(NOT_FINITE));
         }
-        self.0.serialize_f32(number)
+        self.inner.serialize_f32(number)
     }
 
     #[inline]
@@ -76,7 +120,7 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         if JSON && !number.is_finite() {
             return Err(S::Error::custom(NOT_FINITE));
         }
-        self.0.serialize_f64(number)
+        self.inner.serialize_f64(number)
     }
 
     fn serialize_i128(self, _number: i128) -> Result<S::Ok, S::Error> {
@@ -98,22 +142,36 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         serialize_u32(number: u32);
         serialize_u64(number: u64);
         serialize_char(character: char);
-        serialize_str(text: &str);
-        serialize_bytes(bytes: &[u8]);
         serialize_none();
         serialize_unit();
         serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
     }
 
+    #[inline]
+    fn serialize_str(self, text: &str) -> Result<S::Ok, S::Error> {
+        if JSON && self.is_value && is_plain(text) {
+            return self.inner.serialize_bytes(text.as_bytes());
+        }
+        self.inner.serialize_str(text)
+    }
+
+    #[inline]
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<S::Ok, S::Error> {
+        if JSON {
+            return self.inner.collect_seq(bytes);
+        }
+        self.inner.serialize_bytes(bytes)
+    }
+
     /// Writes a unit: rmp-serde would write an empty array, which a buffered unit cannot be read from.
     #[inline]
     fn serialize_unit_struct(self, _name: &'static str) -> Result<S::Ok, S::Error> {
-        self.0.serialize_unit()
+        self.inner.serialize_unit()
     }
 
     #[inline]
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        let map = self.0.serialize_map(len)?;
+        let map = self.inner.serialize_map(len)?;
         // Only for flattened maps serde does not know the number of entries.
         let is_flattened = len.is_none();
         Ok(StrictMap::new(map, is_flattened))
@@ -126,10 +184,12 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         len: usize,
     ) -> Result<Self::SerializeStruct, S::Error> {
         // `serde_json` passes raw JSON by this name.
-        if !JSON && name.starts_with("$serde_json::") {
+        let is_raw = name.starts_with("$serde_json::");
+        if !JSON && is_raw {
             return Err(S::Error::custom(RAW));
         }
-        self.0.serialize_struct(name, len).map(StrictStruct::new)
+        let fields = self.inner.serialize_struct(name, len)?;
+        Ok(StrictStruct::new(fields, is_raw))
     }
 
     open! {
@@ -146,7 +206,8 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.0.serialize_some(&Strict::<_, JSON>(value))
+        let value = self.wrap(value);
+        self.inner.serialize_some(&value)
     }
 
     #[inline]
@@ -155,8 +216,8 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let value = Strict::<_, JSON>(value);
-        self.0.serialize_newtype_struct(name, &value)
+        let value = self.wrap(value);
+        self.inner.serialize_newtype_struct(name, &value)
     }
 
     #[inline]
@@ -167,19 +228,19 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let value = Strict::<_, JSON>(value);
-        self.0
+        let value = Strict::<_, JSON>::new(value);
+        self.inner
             .serialize_newtype_variant(name, index, variant, &value)
     }
 
     #[inline]
     fn collect_str<T: std::fmt::Display + ?Sized>(self, text: &T) -> Result<S::Ok, S::Error> {
-        self.0.collect_str(text)
+        self.inner.collect_str(text)
     }
 
     #[inline]
     fn is_human_readable(&self) -> bool {
-        self.0.is_human_readable()
+        self.inner.is_human_readable()
     }
 }
 
@@ -191,12 +252,12 @@ macro_rules! elements {
 
             #[inline]
             fn $name<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
-                self.0.$name(&Strict::<_, JSON>(value))
+                self.inner.$name(&Strict::<_, JSON>::new(value))
             }
 
             #[inline]
             fn end(self) -> Result<S::Ok, S::Error> {
-                self.0.end()
+                self.inner.end()
             }
         }
     )* };
@@ -219,16 +280,17 @@ impl<S: SerializeStructVariant, const JSON: bool> SerializeStructVariant for Str
         key: &'static str,
         value: &T,
     ) -> Result<(), S::Error> {
-        self.0.serialize_field(key, &Strict::<_, JSON>(value))
+        self.inner
+            .serialize_field(key, &Strict::<_, JSON>::new(value))
     }
 
     #[inline]
     fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
-        self.0.skip_field(key)
+        self.inner.skip_field(key)
     }
 
     #[inline]
     fn end(self) -> Result<S::Ok, S::Error> {
-        self.0.end()
+        self.inner.end()
     }
 }

@@ -6,7 +6,7 @@ use serde::de::{IgnoredAny, Visitor};
 use serde_json::de::SliceRead;
 
 use super::{Hint, Reader, Result, Source};
-use crate::scan::{end_of_string, next_special};
+use crate::scan::{end_of_string, next_special_of_text};
 
 impl<'de> Source<'de> for &'de str {
     /// The closing bracket.
@@ -125,7 +125,7 @@ impl<'de> Reader<&'de str> {
     #[inline]
     fn string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let (bytes, start) = (self.payload.as_bytes(), self.position + 1);
-        let end = next_special(bytes, start);
+        let end = next_special_of_text(bytes, start);
         match bytes.get(end) {
             Some(b'"') => {
                 self.position = end + 1;

@@ -32,14 +32,17 @@ pub(crate) struct StrictStruct<S, const JSON: bool> {
     fields: S,
     /// The names of tags, which come first. Other fields of a struct have distinct names.
     tags: Vec<&'static str>,
+    /// True if the field is raw JSON.
+    is_raw: bool,
 }
 
 impl<S, const JSON: bool> StrictStruct<S, JSON> {
     #[inline]
-    pub(super) fn new(fields: S) -> Self {
+    pub(super) fn new(fields: S, is_raw: bool) -> Self {
         Self {
             fields,
             tags: Vec::new(),
+            is_raw,
         }
     }
 
@@ -69,7 +72,8 @@ impl<S: SerializeStruct, const JSON: bool> SerializeStruct for StrictStruct<S, J
         if is_tag::<T>() {
             self.tags.push(key);
         }
-        self.fields.serialize_field(key, &Strict::<_, JSON>(value))
+        let value = Strict::<_, JSON>::with(value, !self.is_raw);
+        self.fields.serialize_field(key, &value)
     }
 
     #[inline]
@@ -135,12 +139,12 @@ impl<S: SerializeMap, const JSON: bool> SerializeMap for StrictMap<S, JSON> {
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
         self.check(key)?;
-        self.map.serialize_key(&Strict::<_, JSON>(key))
+        self.map.serialize_key(&Strict::<_, JSON>::with(key, false))
     }
 
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
-        self.map.serialize_value(&Strict::<_, JSON>(value))
+        self.map.serialize_value(&Strict::<_, JSON>::new(value))
     }
 
     #[inline]
@@ -150,7 +154,10 @@ impl<S: SerializeMap, const JSON: bool> SerializeMap for StrictMap<S, JSON> {
         value: &V,
     ) -> Result<(), S::Error> {
         self.check(key)?;
-        let (key, value) = (Strict::<_, JSON>(key), Strict::<_, JSON>(value));
+        let (key, value) = (
+            Strict::<_, JSON>::with(key, false),
+            Strict::<_, JSON>::new(value),
+        );
         self.map.serialize_entry(&key, &value)
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tidings_codec::{Format, Header, Limits, NodeId, To, position_frame, read_frame};
+use tidings_codec::{Format, Header, Limits, NodeId, Payload, To, position_frame, read_frame};
 
 use crate::checks::{Event, read, write};
 
@@ -227,4 +228,82 @@ fn damage(frame: &[u8]) -> impl Iterator<Item = Vec<u8>> {
                 damaged
             })
     })
+}
+
+/// A text in each place where JSON may have one.
+#[derive(Serialize)]
+struct Texts<'a> {
+    field: &'a str,
+    option: Option<&'a str>,
+    newtype: Newtype<'a>,
+    variant: Variant<'a>,
+    keys: BTreeMap<Newtype<'a>, [&'a str; 1]>,
+    bytes: &'a serde_bytes::Bytes,
+    raw: Raw<'a>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Newtype<'a>(&'a str);
+
+#[derive(Serialize)]
+enum Variant<'a> {
+    Of(&'a str),
+}
+
+/// Serializes as `serde_json::value::RawValue`, which is behind a feature.
+struct Raw<'a>(&'a str);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut raw = serializer.serialize_struct("$serde_json::private::RawValue", 1)?;
+        raw.serialize_field("$serde_json::private::RawValue", self.0)?;
+        raw.end()
+    }
+}
+
+#[test]
+fn a_text_of_any_length_is_written_as_by_serde_json() {
+    let lengths = (0..20).chain(56..80).chain(248..266).chain([512, 4_000]);
+    for length in lengths {
+        let plain = "7".repeat(length);
+        let places = [0, length / 2, length.saturating_sub(1), length];
+        let others = ["", "\"", "\\", "\n", "\0", "\u{7f}", "\u{e9}", "\u{2028}"];
+        for (place, other) in places
+            .iter()
+            .flat_map(|place| others.map(|other| (place, other)))
+        {
+            let (start, end) = plain.split_at(*place);
+            let text = &*format!("{start}{other}{end}");
+            let texts = Texts {
+                field: text,
+                option: Some(text),
+                newtype: Newtype(text),
+                variant: Variant::Of(text),
+                keys: [(Newtype(text), [text])].into(),
+                bytes: serde_bytes::Bytes::new(text.as_bytes()),
+                raw: Raw(text),
+            };
+            let mut written = Vec::new();
+            Format::Json.encode(&texts, &mut written).unwrap();
+            assert_eq!(written, serde_json::to_vec(&texts).unwrap(), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_text_is_read_up_to_its_end() {
+    for length in (240..330).chain([1_000, 20_000]) {
+        for other in ["", "\\n", "\\\"", "\u{e9}"] {
+            let text = format!("\"{}{other}\"", "x".repeat(length));
+            let read = Payload::new(Format::Json, text.as_bytes()).decode::<String>();
+            assert_eq!(
+                read.unwrap(),
+                serde_json::from_str::<String>(&text).unwrap()
+            );
+        }
+        let control = format!("\"{}\n\"", "x".repeat(length));
+        let read = Payload::new(Format::Json, control.as_bytes()).decode::<String>();
+        read.unwrap_err();
+    }
 }
