@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, StartError};
+use tidings::{Bus, Connection, StartError};
 use tidings_testkit::{Cluster, Collected, Node, Redis, Sentinels, free_port, wait_for};
 use tokio::time::timeout;
 
@@ -81,6 +81,20 @@ async fn nodes_are_used_at_the_addresses_in_the_url() {
     cluster.move_slot(KEY).await;
 
     assert_eq!(counter.add(1).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn health_names_the_nodes_that_cannot_be_reached() {
+    let cluster = Cluster::start().await;
+    announce_nowhere(&cluster).await;
+    let owner = cluster.owner_of(KEY).await.address();
+
+    let one = Node::start(Bus::builder(&format!("redis+cluster://{owner}"))).await;
+
+    let Connection::Up { left_out, .. } = one.health().connection else {
+        panic!("the bus is not up: {:?}", one.health());
+    };
+    assert!(left_out[0].starts_with("127.0.0.1:1: "), "{left_out:?}");
 }
 
 #[tokio::test]

@@ -70,6 +70,8 @@ pub(crate) struct Connected {
     pub(crate) sending: SendHalf,
     /// The server's address, for logs.
     pub(crate) server: String,
+    /// The nodes of a cluster that cannot be used, and why.
+    pub(crate) left_out: Vec<String>,
 }
 
 /// The half that receives.

@@ -127,8 +127,9 @@ impl Parts {
             receive_half,
             sending,
             server,
+            left_out,
         } = connected;
-        self.health.up(server);
+        self.health.up(server, left_out);
         self.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
         if let Some(server) = transport.key_moves() {
             let keyspace = Arc::clone(&self.keyspace);

@@ -151,7 +151,7 @@ impl ReceiveTask {
         self.keyspace
             .set(Ok(Arc::clone(&connected.sending.keyspace)));
         let _ = self.sessions.send(Some(connected.sending)).await;
-        self.health.up(connected.server);
+        self.health.up(connected.server, connected.left_out);
         connected.receive_half
     }
 

@@ -69,6 +69,10 @@ pub enum Connection {
         since: Instant,
         /// The address of the server.
         server: String,
+        /// The nodes of a cluster that the bus could not use when it connected, each with the reason,
+        /// such as `10.0.0.8:6379: connection refused`: those that did not answer at the address that
+        /// they announce, and those that are cut off from the others.
+        left_out: Vec<String>,
     },
     /// The connection is lost, or the server is no longer the master. The bus is reconnecting.
     Disconnected {
@@ -316,10 +320,12 @@ impl HealthState {
         }
     }
 
-    pub(crate) fn up(&self, server: String) {
-        let since = Instant::now();
-        self.connection
-            .send_replace(Connection::Up { since, server });
+    pub(crate) fn up(&self, server: String, left_out: Vec<String>) {
+        self.connection.send_replace(Connection::Up {
+            since: Instant::now(),
+            server,
+            left_out,
+        });
         self.level.set(1);
     }
 
@@ -405,7 +411,7 @@ mod tests {
         let state = state();
         let mut changes = HealthWatch::new(&state, Arc::default());
         assert!(changes.next().now_or_never().is_none());
-        state.up("redis://h:6379".to_owned());
+        state.up("redis://h:6379".to_owned(), Vec::new());
         assert!(changes.next().await.unwrap().is_ready());
         assert!(changes.next().now_or_never().is_none());
         state.disconnected("refused".to_owned());
@@ -437,13 +443,15 @@ mod tests {
         });
         assert_eq!(health(&state), expected);
 
-        state.up("redis://h:6379".to_owned());
+        state.up("redis://h:6379".to_owned(), Vec::new());
         state.received(Instant::now());
         let up = health(&state);
         assert!(up["last_received"].is_u64(), "{up}");
         let since = &up["connection"]["since"];
         assert!(since.is_u64(), "{up}");
-        let expected = json!({"state": "up", "since": since, "server": "redis://h:6379"});
+        let expected = json!({
+            "state": "up", "since": since, "server": "redis://h:6379", "left_out": [],
+        });
         assert_eq!(up["connection"], expected);
 
         state.disconnected("refused".to_owned());

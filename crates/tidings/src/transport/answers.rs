@@ -36,14 +36,16 @@ impl From<&ConnectError> for NoAnswer {
 
 /// Lists the answer of each server.
 pub(super) fn list<'a>(said: impl IntoIterator<Item = (&'a Place, String)>) -> String {
-    let line = |(place, said): (&Place, String)| {
-        let server = shown(place);
-        if said.starts_with(&server) {
-            said
-        } else {
-            format!("{server}: {said}")
-        }
-    };
     let said: Vec<_> = said.into_iter().map(line).collect();
     said.join("; ")
+}
+
+/// The answer of one server, with its address.
+pub(super) fn line((place, said): (&Place, String)) -> String {
+    let server = shown(place);
+    if said.starts_with(&server) {
+        said
+    } else {
+        format!("{server}: {said}")
+    }
 }

@@ -102,6 +102,7 @@ impl Transport for Cluster {
             receive_half: Box::new(receive_half),
             sending,
             server,
+            left_out: nodes.left_out(),
         })
     }
 

@@ -58,6 +58,7 @@ impl Transport for Memory {
                 is_unproven: false,
             },
             server: self.address(),
+            left_out: Vec::new(),
         })
     }
 }

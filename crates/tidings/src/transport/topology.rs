@@ -123,6 +123,7 @@ impl Transport for Found {
                         receive_half,
                         sending,
                         server,
+                        left_out: Vec::new(),
                     });
                 }
                 Err(why) => first = first.or(Some(why)),

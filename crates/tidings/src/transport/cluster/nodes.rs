@@ -111,6 +111,22 @@ impl Nodes {
         usable
     }
 
+    /// The nodes that cannot be used, and why: those that are cut off, and those that have not answered
+    /// at any address.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        let left_out = self.said.iter().filter(|(place, said)| {
+            if said.is_ok() {
+                return self.believed().all(|(believed, _)| believed != place);
+            }
+            // The node that announces this address may have answered at another one.
+            let is_named = self.named().any(|node| node.at == *place);
+            is_named || self.translated(place) == *place
+        });
+        left_out
+            .map(|(place, said)| answers::line((place, text(said))))
+            .collect()
+    }
+
     /// The node that has the slot, at the address where it answered.
     pub(super) fn owner(&self, slot: u16) -> Option<Node> {
         let named = self.shard_of(slot)?.first()?;
@@ -173,14 +189,7 @@ impl Nodes {
 
     /// The answer of each node, for errors.
     pub(super) fn said(&self) -> String {
-        answers::list(self.said.iter().map(|(place, said)| {
-            let said = match said {
-                Ok(answer) if answer.is_up => "the cluster is up".to_owned(),
-                Ok(_) => "the cluster is down".to_owned(),
-                Err(none) => none.why.clone(),
-            };
-            (place, said)
-        }))
+        answers::list(self.said.iter().map(|(place, said)| (place, text(said))))
     }
 
     /// The address at which a named node answered, or the announced one.
@@ -230,6 +239,14 @@ impl Nodes {
         self.said
             .iter()
             .filter_map(|(place, said)| Some((place, said.as_ref().ok()?)))
+    }
+}
+
+fn text(said: &Result<Answer, NoAnswer>) -> String {
+    match said {
+        Ok(answer) if answer.is_up => "the cluster is up".to_owned(),
+        Ok(_) => "the cluster is down".to_owned(),
+        Err(none) => none.why.clone(),
     }
 }
 
@@ -385,6 +402,26 @@ mod tests {
         assert!([11, 12, 13].iter().all(|port| named.contains(port)));
         assert!(!named.contains(&2));
         assert_eq!(known.named_of(SLOT), [place(13)]);
+    }
+
+    #[test]
+    fn nodes_that_cannot_be_used_are_left_out_with_the_reason() {
+        let mut known = nodes(&[(1, true, SPLIT), (11, true, SPLIT), (12, false, SPLIT)]);
+        known.put(place(13), none(false));
+        // It announces an address that cannot be reached, and answers at another one.
+        known.put(place(3), none(false));
+        known.put(("proxy".to_owned(), 7_003), Ok(answer(3, true, SPLIT)));
+        let expected = [
+            "10.0.0.1:12: the cluster is down",
+            "10.0.0.1:13: connection refused",
+        ];
+        assert_eq!(known.left_out(), expected);
+        // While all report that it is down, none of them is cut off.
+        assert!(
+            nodes(&[(1, false, SPLIT), (2, false, SPLIT)])
+                .left_out()
+                .is_empty()
+        );
     }
 
     #[test]
