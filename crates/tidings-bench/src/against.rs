@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::report::Paint;
 use crate::revision::Revision;
 use crate::rounds::{self, Entry};
-use crate::rows::{Row, thousands};
+use crate::rows::{Row, Topology, thousands};
 use crate::run::{self, Run};
 use crate::servers::Servers;
 use crate::summary::{Paired, Summary};
@@ -67,7 +67,7 @@ pub(crate) async fn run(plan: &Plan, revision: &str, rows: Vec<Row>) -> anyhow::
     let revision = Revision::find(revision).await?;
     let programs = revision.programs().await?;
     let [_, then] = &programs;
-    let servers = Servers::start(&[]).await?;
+    let servers = Servers::start(&rows).await?;
     for peer in [Peer::TidingsJson, Peer::TidingsMsgpack] {
         let understood = understands(then, &servers, peer).await;
         understood.with_context(|| format!("cannot compare with {revision}"))?;
@@ -101,7 +101,7 @@ fn entries(plan: &Plan, rows: &[Row], programs: &[Program; 2]) -> Vec<Entry> {
 
 /// Makes a small run, so that a revision whose processes differ ends the benchmark at once.
 async fn understands(program: &Program, servers: &Servers, peer: Peer) -> anyhow::Result<()> {
-    let mut endpoint = servers.endpoint(peer)?;
+    let mut endpoint = servers.endpoint(Topology::Standalone, peer)?;
     endpoint.program = program.clone();
     let work = Work {
         events: 200,

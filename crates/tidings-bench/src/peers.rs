@@ -1,5 +1,6 @@
 //! The peers: their names, settings and processes.
 
+mod address;
 #[cfg(feature = "peers")]
 mod fred;
 #[cfg(feature = "peers")]
@@ -81,7 +82,7 @@ impl Peer {
             Self::TidingsJson | Self::TidingsMsgpack => "all defaults",
             Self::Redis => {
                 "one MultiplexedConnection, 256 PUBLISH in flight (await: one); receives on its PubSub \
-                 stream"
+                 stream; for a cluster one ClusterConnection, which receives with RESP3 and push_sender"
             }
             Self::RedisPipelines => {
                 "one MultiplexedConnection, redis::pipe() of 128 PUBLISH, awaited"
@@ -98,7 +99,10 @@ impl Peer {
                 "nats-server without JetStream; publish() and one flush() at the end (await: publish \
                  and flush each); the subscriber's subscription holds 1,048,576"
             }
-            Self::Ioredis => "enableAutoPipelining (await: without), 256 publishes in flight",
+            Self::Ioredis => {
+                "enableAutoPipelining (await: without), 256 publishes in flight; for a cluster its Cluster, \
+                 with shardedSubscribers for sharded pub/sub"
+            }
             Self::NodeRedis => "its own pipelining of one turn, 256 publishes in flight",
             Self::RedisPy => {
                 "redis[hiredis], synchronous, pipelines of 128 without MULTI; receives with \

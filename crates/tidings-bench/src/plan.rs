@@ -115,14 +115,13 @@ impl Plan {
 
     async fn measure(&self, rows: Vec<Row>, left_out: Vec<LeftOut>) -> anyhow::Result<Results> {
         let peers = peers_of(&rows);
-        let servers = Servers::start(&peers).await?;
+        let servers = Servers::start(&rows).await?;
         let measured = rounds::run(&self.entries(&rows), &servers, self.seed).await;
         let trials = trials::run(&self.only, self.quick).await?;
-        // A run of all rows shows the targets too.
-        let targets = if self.check || (self.only.is_empty() && !self.quick) {
-            targets::outcomes(&measured.summaries, &trials, &left_out)
-        } else {
+        let targets = if self.quick {
             Vec::new()
+        } else {
+            targets::outcomes(&measured.summaries, &trials, &left_out)
         };
         Ok(Results {
             seed: measured.seed,

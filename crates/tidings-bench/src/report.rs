@@ -67,7 +67,7 @@ fn table(results: &Results, paint: Paint) -> String {
     let _ = writeln!(
         text,
         "\nseed {}. Ratio: the median of the ratios to the redis crate in the same round. CPU: ns an \
-         event of all senders, of one subscriber, of the server. MiB: of a sender, of a subscriber.",
+         event of all senders, of one subscriber, of all servers. MiB: of a sender, of a subscriber.",
         results.seed
     );
     text

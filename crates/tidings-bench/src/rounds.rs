@@ -70,7 +70,7 @@ fn order(entries: &[Entry], round: usize, random: &mut StdRng) -> Vec<usize> {
 
 async fn run_once(entry: &Entry, servers: &Servers) -> anyhow::Result<Run> {
     let row = &entry.row;
-    let mut endpoint = servers.endpoint(row.peer)?;
+    let mut endpoint = servers.endpoint(row.scenario.topology, row.peer)?;
     if let Some(program) = &entry.program {
         endpoint.program = program.clone();
     }

@@ -9,9 +9,21 @@ use crate::peers::Peer::{
 };
 use crate::work::{Load, Work};
 
+/// The servers of a scenario, and how events travel through them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Topology {
+    Standalone,
+    /// Three masters, classic pub/sub.
+    Cluster,
+    /// Three masters, sharded pub/sub.
+    ShardedCluster,
+}
+
 /// The work, independent of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Scenario {
+    pub(crate) topology: Topology,
     pub(crate) load: Load,
     pub(crate) per_second: u64,
     pub(crate) subscribers: usize,
@@ -30,6 +42,7 @@ pub(crate) struct Row {
 
 const fn scenario(load: Load, subscribers: usize) -> Scenario {
     Scenario {
+        topology: Topology::Standalone,
         load,
         per_second: 0,
         subscribers,
@@ -53,6 +66,10 @@ impl Scenario {
             per_second,
             ..scenario(Load::Rate, 1)
         }
+    }
+
+    pub(crate) const fn on(self, topology: Topology) -> Self {
+        Self { topology, ..self }
     }
 
     pub(crate) const fn of_size(self, size: usize) -> Self {
@@ -92,6 +109,11 @@ impl Scenario {
         if self.handlers > 1 {
             words.push(format!("{} handlers", self.handlers));
         }
+        match self.topology {
+            Topology::Standalone => {}
+            Topology::Cluster => words.push("cluster".to_owned()),
+            Topology::ShardedCluster => words.push("sharded cluster".to_owned()),
+        }
         words.join(", ")
     }
 
@@ -103,7 +125,9 @@ impl Scenario {
             Load::Tasks | Load::Feed => {
                 let each = fed(peer) / if self.subscribers == 8 { 4 } else { 1 };
                 let of_size = each * (124 + FIXED) / (self.size as u64 + FIXED);
-                let slower = if self.handlers > 1 { 2 } else { 1 };
+                let is_on_cluster = self.topology != Topology::Standalone;
+                let is_slower = self.handlers > 1 || (is_on_cluster && !peer.is_tidings());
+                let slower = if is_slower { 2 } else { 1 };
                 (of_size / slower).max(1_000)
             }
         }
@@ -142,6 +166,8 @@ fn fed(peer: Peer) -> u64 {
     }
 }
 
+pub(crate) const CLUSTERS: [Topology; 2] = [Topology::Cluster, Topology::ShardedCluster];
+
 /// The peers that can send one event after the other; the last of them at most a thousand a second.
 const ONE_BY_ONE: [Peer; 9] = [
     TidingsJson,
@@ -179,6 +205,19 @@ pub(crate) fn all() -> Vec<Row> {
     for size in [32, 1_024, 16_384] {
         add(FEED_1.of_size(size), &few);
         add(FEED_8.of_size(size), &few);
+    }
+    let cluster = [
+        TidingsJson,
+        TidingsMsgpack,
+        Redis,
+        RedisPipelines,
+        Fred,
+        Ioredis,
+    ];
+    for topology in CLUSTERS {
+        add(AWAIT_1.on(topology), &[TidingsJson, Redis, Fred, Ioredis]);
+        add(FEED_1.on(topology), &cluster);
+        add(FEED_8.on(topology), &cluster);
     }
     for names in [16, 256] {
         add(FEED_1.with_names(names), &few);

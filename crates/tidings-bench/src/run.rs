@@ -16,17 +16,23 @@ pub(crate) struct Run {
     pub(crate) events: u64,
     pub(crate) sent: Vec<Sent>,
     pub(crate) received: Vec<Received>,
-    /// Processor time of the server, in nanoseconds.
+    /// Processor time of the servers, in nanoseconds.
     pub(crate) server_cpu_ns: u64,
 }
 
-/// The server of a peer, and the program of its processes.
+/// The servers of a run, and the program of its processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     pub(crate) program: Program,
     pub(crate) url: String,
-    /// The process id of the server.
-    pub(crate) server: u32,
+    /// The process ids of the servers.
+    pub(crate) servers: Vec<u32>,
+}
+
+impl Endpoint {
+    fn servers_cpu_ns(&self) -> u64 {
+        self.servers.iter().copied().map(cpu_ns_of).sum()
+    }
 }
 
 /// Makes one run.
@@ -37,7 +43,7 @@ pub(crate) async fn once(
     subscribers: usize,
 ) -> anyhow::Result<Run> {
     let mut subscribers = start_subscribers(peer, endpoint, work, subscribers).await?;
-    let before = cpu_ns_of(endpoint.server);
+    let before = endpoint.servers_cpu_ns();
     let mut sending = start_senders(peer, endpoint, work)?;
     let sent = results(&mut sending).await?;
     let received = results(&mut subscribers).await?;
@@ -45,7 +51,7 @@ pub(crate) async fn once(
         events: work.events,
         sent,
         received,
-        server_cpu_ns: cpu_ns_of(endpoint.server).saturating_sub(before),
+        server_cpu_ns: endpoint.servers_cpu_ns().saturating_sub(before),
     })
 }
 
@@ -121,7 +127,7 @@ impl Run {
             .sum()
     }
 
-    /// Processor time an event: of all senders, of one subscriber, of the server.
+    /// Processor time an event: of all senders, of one subscriber, of all servers.
     pub(crate) fn sender_cpu_ns(&self) -> f64 {
         let spent: u64 = self.sent.iter().map(|sent| sent.cpu_ns).sum();
         spent as f64 / self.events as f64

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tidings_testkit::{Redis, free_port};
+use tidings_testkit::{Cluster, Redis, free_port};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::peers::Peer;
 use crate::process::Program;
+use crate::rows::{CLUSTERS, Row, Topology};
 use crate::run::Endpoint;
 
 /// The time in which nats-server must answer, and the number of ports to try.
@@ -23,32 +24,62 @@ const PORTS_TO_TRY: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Servers {
     redis: Redis,
+    cluster: Option<Cluster>,
     nats: Option<Nats>,
 }
 
 impl Servers {
-    pub(crate) async fn start(peers: &[Peer]) -> anyhow::Result<Self> {
+    /// Starts the servers that the rows need.
+    pub(crate) async fn start(rows: &[Row]) -> anyhow::Result<Self> {
+        let is_on_cluster = |row: &Row| CLUSTERS.contains(&row.scenario.topology);
         let redis = Redis::start().await;
-        let nats = if peers.contains(&Peer::Nats) {
+        let cluster = if rows.iter().any(is_on_cluster) {
+            Some(start_cluster().await)
+        } else {
+            None
+        };
+        let nats = if rows.iter().any(|row| row.peer == Peer::Nats) {
             Some(Nats::start().await?)
         } else {
             None
         };
-        Ok(Self { redis, nats })
+        Ok(Self {
+            redis,
+            cluster,
+            nats,
+        })
     }
 
-    /// Returns the server and the program of a peer.
-    pub(crate) fn endpoint(&self, peer: Peer) -> anyhow::Result<Endpoint> {
-        let (url, server) = match (&self.nats, peer) {
-            (Some(nats), Peer::Nats) => (nats.url(), nats.process),
-            _ => (self.redis.url(), self.redis.pid()),
+    /// Returns the servers and the program of a peer.
+    pub(crate) fn endpoint(&self, topology: Topology, peer: Peer) -> anyhow::Result<Endpoint> {
+        let (url, servers) = match topology {
+            Topology::Standalone => match &self.nats {
+                Some(nats) if peer == Peer::Nats => (nats.url(), vec![nats.process]),
+                _ => (self.redis.url(), vec![self.redis.pid()]),
+            },
+            Topology::Cluster => self.of_cluster("")?,
+            Topology::ShardedCluster => self.of_cluster("/?pubsub=sharded")?,
         };
         Ok(Endpoint {
             program: program(peer)?,
             url,
-            server,
+            servers,
         })
     }
+
+    /// The URL and the process ids of the cluster.
+    fn of_cluster(&self, options: &str) -> anyhow::Result<(String, Vec<u32>)> {
+        let cluster = self.cluster.as_ref().context("no row is on a cluster")?;
+        let processes = cluster.servers().map(Redis::pid).collect();
+        Ok((cluster.url() + options, processes))
+    }
+}
+
+/// Starts three masters without replicas. A node that is busy for a while is not down: the timeout is
+/// the default of Redis.
+async fn start_cluster() -> Cluster {
+    let builder = Cluster::builder().replicas(0);
+    builder.node_timeout(Duration::from_secs(15)).start().await
 }
 
 /// Returns why a peer cannot take part, and how to change that.

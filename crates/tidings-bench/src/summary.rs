@@ -34,7 +34,7 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
     pub(crate) duplicates: u64,
     pub(crate) out_of_order: u64,
-    /// Processor time in nanoseconds an event: of all senders, of one subscriber, of the server,
+    /// Processor time in nanoseconds an event: of all senders, of one subscriber, of all servers,
     /// and of all processes together.
     pub(crate) sender_cpu_ns: f64,
     pub(crate) subscriber_cpu_ns: f64,

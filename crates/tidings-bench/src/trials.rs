@@ -115,7 +115,7 @@ fn endpoint(redis: &Redis) -> anyhow::Result<Endpoint> {
     Ok(Endpoint {
         program: program(Peer::TidingsJson)?,
         url: redis.url(),
-        server: redis.pid(),
+        servers: vec![redis.pid()],
     })
 }
 

@@ -1,4 +1,5 @@
-//! fred: 256 publishes in flight, and a broadcast channel large enough to lose nothing.
+//! fred: 256 publishes in flight, and a broadcast channel large enough to lose nothing, through one
+//! server or a cluster.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::envelope::{CHANNEL, seal};
 use crate::event::Sample;
+use crate::peers::address::ClusterUrl;
 use crate::sender::{self, SendOne, Sent, Window};
 use crate::subscriber::{Handlers, Subscriber};
 use crate::work::Work;
@@ -22,12 +24,16 @@ pub(crate) async fn receive<E: Sample>(
     subscriber: Arc<Subscriber>,
 ) -> anyhow::Result<()> {
     let handlers = Handlers::<E>::new(&subscriber);
-    let client = Builder::from_config(Config::from_url(url)?)
+    let client = Builder::from_config(config(url)?)
         .with_performance_config(|config| config.broadcast_channel_capacity = CAPACITY)
         .build_subscriber_client()?;
     client.init().await?;
     let mut stream = client.message_rx();
-    client.subscribe(CHANNEL).await?;
+    if is_sharded(url) {
+        client.ssubscribe(CHANNEL).await?;
+    } else {
+        client.subscribe(CHANNEL).await?;
+    }
     subscriber.ready();
     loop {
         match stream.recv().await {
@@ -43,20 +49,47 @@ pub(crate) async fn receive<E: Sample>(
 }
 
 pub(crate) async fn send<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sent> {
-    let client = Builder::from_config(Config::from_url(url)?).build()?;
+    let client = Builder::from_config(config(url)?).build()?;
     client.init().await?;
-    let one = client.clone();
+    let publisher = Publisher {
+        client,
+        is_sharded: is_sharded(url),
+    };
+    let one = publisher.clone();
     let window = Window::new(move |name, event: E| {
         let one = one.clone();
         async move { one.send(name, event).await }
     });
-    sender::send::<E, _, _>(work, client, window).await
+    sender::send::<E, _, _>(work, publisher, window).await
 }
 
-impl<E: Sample> SendOne<E> for Client {
+/// fred finds the other nodes of a cluster through one.
+fn config(url: &str) -> anyhow::Result<Config> {
+    let node = ClusterUrl::parse(url).and_then(|cluster| cluster.nodes().next());
+    Ok(match node {
+        Some(node) => Config::from_url(&format!("redis-cluster://{node}"))?,
+        None => Config::from_url(url)?,
+    })
+}
+
+fn is_sharded(url: &str) -> bool {
+    ClusterUrl::parse(url).is_some_and(|cluster| cluster.is_sharded)
+}
+
+#[derive(Clone)]
+struct Publisher {
+    client: Client,
+    is_sharded: bool,
+}
+
+impl<E: Sample> SendOne<E> for Publisher {
     async fn send(&self, name: &'static str, event: E) -> anyhow::Result<()> {
         let payload = Value::Bytes(seal(name, &event)?.into());
-        let _subscribers: i64 = self.publish(CHANNEL, payload).await?;
+        let _subscribers: i64 = if self.is_sharded {
+            self.client.spublish(CHANNEL, payload).await?
+        } else {
+            self.client.publish(CHANNEL, payload).await?
+        };
         Ok(())
     }
 }

@@ -3,9 +3,11 @@
 use std::future::{pending, ready};
 use std::sync::Arc;
 
+use tidings::BusBuilder;
 use tidings::prelude::*;
 
 use crate::event::{NAME, Sample};
+use crate::peers::address::ClusterUrl;
 use crate::sender::{self, Feed, SendOne, Sent};
 use crate::subscriber::Subscriber;
 use crate::work::{self, Work};
@@ -19,7 +21,7 @@ pub(crate) async fn receive<E: Sample>(
         gaps.gap();
         ready(())
     };
-    let bus = Bus::builder(url).on_gap(on_gap).start().await?;
+    let bus = builder(url).on_gap(on_gap).start().await?;
     if subscriber.handlers() == 1 {
         let subscriber = Arc::clone(&subscriber);
         bus.on(E::EVENT, move |event: E| {
@@ -46,8 +48,17 @@ pub(crate) async fn send<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sen
         work::Format::Json => Format::Json,
         work::Format::Msgpack => Format::MessagePack,
     };
-    let bus = Bus::builder(url).format(format).start().await?;
+    let bus = builder(url).format(format).start().await?;
     sender::send::<E, _, _>(work, bus.clone(), bus).await
+}
+
+/// The rows with classic and with sharded pub/sub share one cluster, and a namespace uses only one kind.
+fn builder(url: &str) -> BusBuilder {
+    let builder = Bus::builder(url);
+    match ClusterUrl::parse(url) {
+        Some(cluster) if cluster.is_sharded => builder.namespace("sharded"),
+        _ => builder,
+    }
 }
 
 impl<E: Sample> SendOne<E> for Bus {
