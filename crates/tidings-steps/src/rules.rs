@@ -84,6 +84,7 @@ const RULES: &[(&[&str], &str, Step)] = &[
     ], "", Call),
     (&[
         "crates/tidings/src/resp", "crates/tidings/src/transport", "crates/tidings/src/task/",
+        "crates/tidings/src/journal", "crates/tidings/src/keyspace/journal",
     ], "", Runtime),
 
     (&["/serde_json-*/src/ser.", "/serde*/src/ser/", "/rmp-*/src/encode"], "", Encode),

@@ -209,6 +209,39 @@ impl Permissions {
         )
     }
 
+    /// Also allows a [journal](crate::Journal).
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(
+    ///     Permissions::of_bus("shop")?.journal().to_string(),
+    ///     "resetkeys ~tidings:{shop}:* resetchannels &tidings:{shop} -@all +subscribe +publish \
+    ///      +xadd +xread +xrange +xrevrange +xtrim +xlen +get +set +del +watch +unwatch +multi +exec \
+    ///      +role +time +memory|usage +hgetall",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn journal(self) -> Self {
+        self.with_keys(
+            "xadd xread xrange xrevrange xtrim xlen get set del watch unwatch multi exec role \
+             time memory|usage hgetall",
+        )
+    }
+
+    /// Also allows a journal whose sends wait for replicas, as
+    /// [`Journal::confirm`](crate::Journal::confirm) asks for.
+    pub fn confirm(self) -> Self {
+        self.journal().and("wait")
+    }
+
+    /// Also allows a journal with a [durable name](crate::Journal::durable).
+    pub fn durable(self) -> Self {
+        self.journal()
+            .with_keys("hget hset hdel evalsha script|load")
+    }
+
     /// Also allows to be a [member](crate::Bus::members) and to list the others. Without this, the
     /// bus logs a warning at its start, and is not in the member list. Turn off
     /// [`membership`](crate::BusBuilder::membership) if that is intended.

@@ -25,4 +25,6 @@ pub(crate) mod counter;
 
 pub(crate) mod members;
 
+pub(crate) mod journal;
+
 pub(crate) mod lifecycle;

@@ -5,6 +5,7 @@ pub(crate) mod counter;
 pub(crate) mod failure;
 pub(crate) mod gap;
 pub(crate) mod header;
+pub(crate) mod journal;
 pub(crate) mod members;
 pub(crate) mod request;
 pub(crate) mod send;

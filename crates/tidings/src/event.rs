@@ -2,6 +2,8 @@
 
 pub(crate) mod header;
 pub(crate) mod name;
+pub(crate) mod numbers;
+pub(crate) mod position;
 pub(crate) mod sender;
 
 use std::any::{TypeId, type_name};

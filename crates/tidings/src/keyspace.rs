@@ -6,6 +6,7 @@ pub(crate) mod access;
 pub(crate) mod answer;
 
 pub(crate) mod counter;
+pub(crate) mod journal;
 pub(crate) mod map;
 pub(crate) mod member_list;
 pub(crate) mod memory;

@@ -12,15 +12,23 @@ pub(crate) mod view;
 pub(crate) mod watch;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tidings_codec::NodeId;
+use tokio::time::timeout;
 
 use crate::error::members::MembersError;
 use crate::error::start::StartError;
 use crate::keyspace::Keyspace;
-use crate::keyspace::member_list::Keys;
+use crate::keyspace::access::KeyspaceAccess;
+use crate::keyspace::member_list::{Keys, Listed};
 use crate::members::lease::{Membership, MembershipState};
-use crate::members::profile::Profile;
+use crate::members::profile::{JournalUse, Profile};
 use crate::members::view::View;
 use crate::namespace::Namespace;
+
+/// The maximum wait for the members at the start.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The membership of this bus and its view of all members.
 #[derive(Debug)]
@@ -59,6 +67,41 @@ impl Members {
                 own: own.name(),
             }),
         }
+    }
+
+    /// Checks that no member would miss the events of this bus, nor it theirs. Without an answer of
+    /// Redis, nothing is checked.
+    pub(crate) async fn check_journal(
+        &self,
+        me: NodeId,
+        listing: impl Future<Output = Option<Listed>>,
+    ) -> Result<(), StartError> {
+        let own = self.profile.journal;
+        if !self.profile.is_member || own == JournalUse::Follows {
+            return Ok(());
+        }
+        let Ok(Some(listed)) = timeout(CHECK_TIMEOUT, listing).await else {
+            return Ok(());
+        };
+        let missing = profile::missing(&listed, me, own);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let members = missing.join("`, `");
+        Err(match own {
+            JournalUse::Writes => StartError::JournalUnread { members },
+            JournalUse::None | JournalUse::Follows => StartError::JournalMissing { members },
+        })
+    }
+
+    /// Returns the members once this bus is one of them: of two buses that start at the same time, at
+    /// least one sees the other.
+    pub(crate) async fn listed_after_joining(&self, keyspace: &KeyspaceAccess) -> Option<Listed> {
+        if !matches!(self.joined().await, Ok(MembershipState::Member)) {
+            return None;
+        }
+        let listing = keyspace.request(|keys| keys.list(&self.keys));
+        listing.await.ok()
     }
 
     /// Waits until Redis has answered whether this bus is a member.

@@ -62,6 +62,16 @@ impl Namespace {
         format!("{}:shared:{name}", self.channel())
     }
 
+    /// The keys of the journal.
+    pub(crate) fn journal(&self) -> JournalKeys {
+        let stream = format!("{}:journal", self.channel());
+        JournalKeys {
+            floor: format!("{stream}:floor"),
+            positions: format!("{stream}:positions"),
+            stream,
+        }
+    }
+
     /// The key of the member list: the end of each member's lease.
     pub(crate) fn members(&self) -> String {
         format!("{}:members", self.channel())
@@ -76,6 +86,17 @@ impl Namespace {
     pub(crate) fn renewals(&self) -> String {
         format!("{}:member-renewals", self.channel())
     }
+}
+
+/// The keys of a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct JournalKeys {
+    /// A stream with one entry per frame.
+    pub(crate) stream: String,
+    /// A text: the generation of the stream, and the id below which entries may be trimmed.
+    pub(crate) floor: String,
+    /// A hash: the positions of durable names.
+    pub(crate) positions: String,
 }
 
 /// The keys of a map.

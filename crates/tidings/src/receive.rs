@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod control;
 pub(crate) mod decoded;
 pub(crate) mod dispatch;
+pub(crate) mod holes;
 pub(crate) mod merged;
 pub(crate) mod queue;
 pub(crate) mod receiver;

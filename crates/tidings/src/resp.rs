@@ -1,6 +1,7 @@
 //! A connection to Redis over RESP3: commands are answered in order, and the frames of one channel
 //! are handed over without further copies.
 
+pub(crate) mod cursor;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -103,11 +104,18 @@ struct State {
     end: Option<(io::ErrorKind, String)>,
 }
 
-/// A caller that waits for an answer. It holds its permit until then, even if it is gone.
-type Caller = (
-    oneshot::Sender<RedisResult<Value>>,
-    Option<OwnedSemaphorePermit>,
-);
+/// A caller that waits for an answer.
+enum Caller {
+    /// It holds its permit until then, even if it is gone.
+    Parsed(
+        oneshot::Sender<RedisResult<Value>>,
+        Option<OwnedSemaphorePermit>,
+    ),
+    Unparsed(oneshot::Sender<RedisResult<Bytes>>),
+}
+
+/// The answer to a command, as the server wrote it.
+pub(crate) struct Unparsed(oneshot::Receiver<RedisResult<Bytes>>);
 
 /// Creates a connection over a stream.
 pub(crate) fn connection(stream: Pin<Box<dyn Stream>>) -> (Client, Driver) {
@@ -168,6 +176,37 @@ impl Client {
         }))
     }
 
+    /// Queues an `XADD` in the same way. `head` is the [`append_head`] of the stream.
+    pub(crate) fn append(
+        &self,
+        head: &[u8],
+        frame: &[u8],
+        attempt: u32,
+    ) -> impl Future<Output = RedisResult<Value>> + Send + use<> {
+        answered(self.queue(None, |out| write_append(out, head, frame, attempt)))
+    }
+
+    /// Queues commands that nothing comes between, before all later ones. Their answers are not
+    /// parsed.
+    pub(crate) fn unparsed(
+        &self,
+        commands: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Vec<Unparsed> {
+        let (callers, answers): (Vec<_>, Vec<_>) = (0..commands)
+            .map(|_| oneshot::channel())
+            .map(|(caller, answer)| (Caller::Unparsed(caller), Unparsed(answer)))
+            .unzip();
+        let mut state = self.shared.lock();
+        if !state.has_ended {
+            write(&mut state.unwritten);
+            state.callers.extend(callers);
+        }
+        drop(state);
+        self.shared.driver.wake();
+        answers
+    }
+
     fn queue(
         &self,
         permit: Option<OwnedSemaphorePermit>,
@@ -177,7 +216,7 @@ impl Client {
         let mut state = self.shared.lock();
         if !state.has_ended {
             write(&mut state.unwritten);
-            state.callers.push_back((caller, permit));
+            state.callers.push_back(Caller::Parsed(caller, permit));
         }
         answer
     }
@@ -194,6 +233,18 @@ impl Client {
     }
 }
 
+impl Unparsed {
+    /// Waits for the answer; an error of the server is one.
+    pub(crate) async fn answer(self) -> RedisResult<Bytes> {
+        let lost = || RedisError::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        let bytes = self.0.await.unwrap_or_else(|_| Err(lost()))?;
+        if bytes.starts_with(b"-") || bytes.starts_with(b"!") {
+            redis::parse_redis_value(&bytes)?.extract_error()?;
+        }
+        Ok(bytes)
+    }
+}
+
 async fn answered(answer: oneshot::Receiver<RedisResult<Value>>) -> RedisResult<Value> {
     let lost = || RedisError::from(io::Error::from(io::ErrorKind::BrokenPipe));
     answer.await.unwrap_or_else(|_| Err(lost()))
@@ -204,6 +255,29 @@ pub(crate) fn publish_head(channel: &Channel) -> Vec<u8> {
     let (publish, name) = (channel.kind.publish(), &channel.name);
     let (of_publish, of_name) = (publish.len(), name.len());
     format!("*3\r\n${of_publish}\r\n{publish}\r\n${of_name}\r\n{name}\r\n$").into_bytes()
+}
+
+/// The part of each `XADD` to a stream up to the length of the frame, without the number of arguments.
+/// It does not create the stream.
+pub(crate) fn append_head(stream: &str) -> Vec<u8> {
+    let of_stream = stream.len();
+    format!(
+        "$4\r\nXADD\r\n${of_stream}\r\n{stream}\r\n$10\r\nNOMKSTREAM\r\n$1\r\n*\r\n$1\r\nf\r\n$"
+    )
+    .into_bytes()
+}
+
+/// Writes an `XADD`. The attempt is a field if it is not the first.
+pub(crate) fn write_append(out: &mut Vec<u8>, head: &[u8], frame: &[u8], attempt: u32) {
+    out.extend_from_slice(if attempt == 0 { b"*6\r\n" } else { b"*8\r\n" });
+    out.extend_from_slice(head);
+    let _ = write!(out, "{}\r\n", frame.len());
+    out.extend_from_slice(frame);
+    out.extend_from_slice(b"\r\n");
+    if attempt > 0 {
+        let attempt = attempt.to_string();
+        let _ = write!(out, "$1\r\nr\r\n${}\r\n{attempt}\r\n", attempt.len());
+    }
 }
 
 impl ConnectionLike for Client {
@@ -242,16 +316,22 @@ impl ConnectionLike for Client {
     }
 }
 
+impl Caller {
+    fn fail(self, error: RedisError) {
+        match self {
+            Self::Parsed(caller, _) => drop(caller.send(Err(error))),
+            Self::Unparsed(caller) => drop(caller.send(Err(error))),
+        }
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, answer: RedisResult<Value>) {
-        let caller = self.lock().callers.pop_front();
-        if let Some((caller, _)) = caller {
-            let _ = caller.send(answer);
-        }
+    fn next_caller(&self) -> Option<Caller> {
+        self.lock().callers.pop_front()
     }
 
     /// Ends all waits for answers.
@@ -321,7 +401,9 @@ impl Driver {
         };
         self.stage = Stage::Ended;
         self.shared.lock().end = Some((error.kind(), error.to_string()));
-        self.shared.answer(Err(error.into()));
+        if let Some(caller) = self.shared.next_caller() {
+            caller.fail(error.into());
+        }
         self.shared.end();
         Poll::Ready(())
     }
@@ -391,20 +473,45 @@ impl Driver {
                 let frame = self.take_frame(end)?;
                 self.bytes += end;
                 self.frames.push(frame);
+            } else if self.read.starts_with(b">") {
+                self.take_push(end);
             } else {
-                let value = value(&self.read[..end]);
-                self.read.advance(end);
-                match value {
-                    Ok(Value::Push { kind, .. }) if !is_answer(&kind) => {
-                        if kind == PushKind::SUnsubscribe {
-                            self.stage = Stage::Left;
-                        }
-                    }
-                    answer => self.shared.answer(answer),
-                }
+                self.take_answer(end);
             }
         }
         Ok(())
+    }
+
+    /// Takes the push at the start of `read`.
+    fn take_push(&mut self, end: usize) {
+        let push = value(&self.read[..end]);
+        self.read.advance(end);
+        match push {
+            Ok(Value::Push { kind, .. }) if !is_answer(&kind) => {
+                if kind == PushKind::SUnsubscribe {
+                    self.stage = Stage::Left;
+                }
+            }
+            answer => {
+                if let Some(Caller::Parsed(caller, _)) = self.shared.next_caller() {
+                    let _ = caller.send(answer);
+                }
+            }
+        }
+    }
+
+    /// Takes the answer at the start of `read`.
+    fn take_answer(&mut self, end: usize) {
+        match self.shared.next_caller() {
+            Some(Caller::Parsed(caller, _permit)) => {
+                let _ = caller.send(value(&self.read[..end]));
+                self.read.advance(end);
+            }
+            Some(Caller::Unparsed(caller)) => {
+                let _ = caller.send(Ok(self.read.split_to(end).freeze()));
+            }
+            None => self.read.advance(end),
+        }
     }
 
     /// Takes the frame of the message at the start of `read`.

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use tokio::task::unconstrained;
 
 use crate::error::connect::ConnectError;
+use crate::event::numbers::Numbers;
+use crate::event::position::JournalPosition;
 use crate::keyspace::Keyspace;
 use crate::namespace::channel::PubSub;
 use crate::observe::health::TopologyKind;
@@ -21,6 +23,7 @@ pub(crate) mod address;
 mod answers;
 mod cluster;
 pub(crate) mod credentials;
+pub(crate) mod journal;
 pub(crate) mod memory;
 pub(crate) mod options;
 mod scheme;
@@ -135,6 +138,17 @@ pub(crate) trait Publisher: Send + Sync {
     /// is never polled. The reply is the number of subscribers, where that is known.
     fn publish(&self, frame: Bytes) -> Reply;
 
+    /// Publishes a frame again, as the attempt of this number after the first one.
+    fn publish_again(&self, frame: Bytes, _attempt: u32) -> Reply {
+        self.publish(frame)
+    }
+
+    /// Looks for frames that may have been published after this position. Returns `None` if the server
+    /// keeps no frames.
+    fn find(&self, _after: JournalPosition, _frames: Vec<Numbers>) -> Option<Search> {
+        None
+    }
+
     /// Returns the bytes that wait for each subscriber, if the user may ask for them.
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>>;
 
@@ -148,11 +162,34 @@ pub(crate) trait Publisher: Send + Sync {
 }
 
 /// The pending result of a published frame.
-pub(crate) type Reply = BoxFuture<'static, Result<Option<u64>, PublishError>>;
+pub(crate) type Reply = BoxFuture<'static, Result<Published, PublishError>>;
+
+/// A running search for frames: returns the first number of each one that was found, and its
+/// position.
+pub(crate) type Search = BoxFuture<'static, Result<Vec<(u64, JournalPosition)>, ConnectError>>;
+
+/// What is known about a published frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// The number of subscribers that received it, where that is known.
+    pub(crate) receivers: Option<u64>,
+    /// Its position, if the server keeps it.
+    pub(crate) position: Option<JournalPosition>,
+}
+
+impl Published {
+    /// A frame that these subscribers received, and that is not kept.
+    pub(crate) fn to(receivers: Option<u64>) -> Self {
+        Self {
+            receivers,
+            position: None,
+        }
+    }
+}
 
 /// Queues a frame by the first poll of its future.
 fn in_line(
-    publishing: impl Future<Output = Result<Option<u64>, PublishError>> + Send + 'static,
+    publishing: impl Future<Output = Result<Published, PublishError>> + Send + 'static,
 ) -> Reply {
     let mut publishing: Reply = Box::pin(publishing);
     // Without `unconstrained`, a task that has used up its budget would not queue it.
@@ -184,6 +221,12 @@ pub(crate) enum PublishError {
     Refused(String),
     /// Not published, and a retry may help.
     NotNow(String),
+    /// Published at this position, and fewer replicas have it than are wanted.
+    NotReplicated {
+        position: JournalPosition,
+        replicas: u32,
+        wanted: u32,
+    },
     /// Unknown: the connection is lost.
     Lost,
 }

@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::bus::Bus;
-use crate::bus::start::{Parts, join, lease_task};
+use crate::bus::journal::Lane;
+use crate::bus::start::{Parts, check_after, check_before, join, lease_task};
 use crate::bus::states::States;
 use crate::connection::connect::connect;
 use crate::connection::heartbeat::Heartbeat;
@@ -19,7 +20,8 @@ use crate::error::subscribe::SubscribeError;
 use crate::event::Unknown;
 use crate::handler::key::{AllEvents, EventPayload, ReceiveKey};
 use crate::handler::{Handler, collected};
-use crate::members::profile::Profile;
+use crate::journal::options::Journal;
+use crate::members::profile::{JournalUse, Profile};
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace};
 use crate::observe::failure_hook::{FailureHook, HookResult};
 use crate::receive::subscription::{HandlerOptions, Subscription};
@@ -90,6 +92,7 @@ pub struct BusBuilder {
     heartbeat_interval: Duration,
     refresh_interval: Duration,
     profile: Profile,
+    journal: Option<Journal>,
 }
 
 impl BusBuilder {
@@ -113,6 +116,7 @@ impl BusBuilder {
             heartbeat_interval: Duration::from_secs(5),
             refresh_interval: reconciler::REFRESH_INTERVAL,
             profile: Profile::default(),
+            journal: None,
         }
     }
 
@@ -359,6 +363,23 @@ impl BusBuilder {
         self
     }
 
+    /// Keeps the events of this bus in a journal, so that subscribers receive what was sent while they
+    /// were disconnected, slow or down. All buses of a namespace should have one.
+    ///
+    /// ```
+    /// use tidings::Journal;
+    /// use tidings::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+    /// let bus = Bus::builder("memory:with-journal").journal(Journal::default()).start().await?;
+    /// bus.send_to_all("cache.clear", "user:7").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn journal(mut self, journal: Journal) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
     /// Sets whether this bus is a [member](Bus::members) of its namespace. With `false`, it still
     /// receives events that are sent to all, but other processes do not see it: neither
     /// [`send_to`](Bus::send_to) nor a role reaches it. Then it needs no permission to
@@ -397,7 +418,10 @@ impl BusBuilder {
         })?;
         self.profile.check()?;
         self.profile.pubsub = transport.pubsub();
-        let parts = Parts::new(self.format, self.sending, &*transport, namespace);
+        self.profile.journal = use_of(self.journal.as_ref());
+        let every = self.heartbeat_interval;
+        let journal = self.journal.map(|journal| journal.bounded(every));
+        let parts = Parts::new(self.format, self.sending, &*transport, namespace, journal);
         let stage = watch::Sender::new(Stage::Open);
         let stages = stage.subscribe();
         let bus = parts.bus(self.states, self.profile, self.refresh_interval, stage);
@@ -408,12 +432,18 @@ impl BusBuilder {
             registration(&bus)?;
         }
         let this = (parts.me, &parts.namespace);
-        let connected = connect(&*transport, this, self.start_timeout).await?;
+        let connect_once = || transport.connect();
+        let mut connected = connect(&*transport, this, self.start_timeout, connect_once).await?;
+        let lane = Lane::connect_first(&parts, &*transport, self.start_timeout, every).await?;
         let keyspace = &*connected.sending.keyspace;
         bus.inner.members.check_pubsub(keyspace).await?;
-        let heartbeat = Heartbeat::new(self.heartbeat_interval);
+        check_before(&bus, &mut connected).await?;
+        let heartbeat = Heartbeat::new(every);
         // Before a handler can ask for the members: that waits until this bus has joined or failed to.
         let task = lease_task(&bus);
+        if let Some(lane) = lane {
+            lane.run(&parts, &bus, &transport, &stages);
+        }
         parts.run(
             &bus,
             transport,
@@ -425,6 +455,7 @@ impl BusBuilder {
         if let Some(task) = task {
             join(&bus, task);
         }
+        check_after(&bus).await?;
         Ok(bus)
     }
 
@@ -434,6 +465,14 @@ impl BusBuilder {
     ) -> Self {
         self.registrations.push(Box::new(registration));
         self
+    }
+}
+
+fn use_of(journal: Option<&Journal>) -> JournalUse {
+    match journal {
+        None => JournalUse::None,
+        Some(journal) if journal.follow_only => JournalUse::Follows,
+        Some(_) => JournalUse::Writes,
     }
 }
 

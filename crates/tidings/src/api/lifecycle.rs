@@ -55,9 +55,21 @@ impl Bus {
     }
 
     /// Returns whether the bus receives events, for the readiness probe of a service: `false` from
-    /// the detection of a lost connection until Redis has confirmed the subscription again.
+    /// the detection of a lost connection until Redis has confirmed the subscription again. With a
+    /// [journal](crate::Journal), it must be connected to that, too.
     pub fn is_ready(&self) -> bool {
         self.inner.is_connected()
+    }
+
+    /// Waits until this bus has read the entries that were in its [journal](crate::Journal) when it
+    /// started, or until the bus is shut down. Returns at once without a journal.
+    ///
+    /// The events are in the queues of their handlers then; handlers may still run.
+    pub async fn caught_up(&self) {
+        if let Some(journal) = &self.inner.journal {
+            let mut caught_up = journal.caught_up.subscribe();
+            let _ = caught_up.wait_for(|caught_up| *caught_up).await;
+        }
     }
 
     /// Shuts the bus down within `deadline`: receives the events that it has sent itself, stops

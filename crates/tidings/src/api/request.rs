@@ -18,7 +18,7 @@ use crate::receive::request::REQUEST_ID;
 use crate::request::pending::OPEN;
 use crate::request::responses::{Departures, OpenResponses, handled};
 use crate::request::summary::{Responder, Summary};
-use crate::send::outgoing::Address;
+use crate::send::outgoing::{Address, Lane};
 use crate::task::stage::Stage;
 
 impl Bus {
@@ -125,7 +125,7 @@ impl Bus {
 
 impl<K: SendKey<T>, T: ?Sized + Sync> RequestParts<'_, K, T> {
     /// Sends the event as a request.
-    pub(crate) async fn open(self, to: To) -> Result<OpenResponses, RequestError> {
+    pub(crate) async fn open(self, to: To, lane: Lane) -> Result<OpenResponses, RequestError> {
         let inner = &self.bus.inner;
         if *inner.stage.borrow() >= Stage::Leaving {
             return Err(SendError::Closed.into());
@@ -145,7 +145,8 @@ impl<K: SendKey<T>, T: ?Sized + Sync> RequestParts<'_, K, T> {
         let id = request.id.to_string();
         let (mut meta, timeout) = (self.headers, self.timeout);
         meta.push((REQUEST_ID, &id));
-        let address = Address { to, meta: &meta };
+        let meta = &meta[..];
+        let address = Address { to, meta, lane };
         self.bus.send(self.event, self.data, address).await?;
         Ok(OpenResponses::new(request, expected, departures, timeout))
     }
@@ -164,14 +165,14 @@ impl<K: SendKey<T>, T: ?Sized + Sync> RequestParts<'_, K, T> {
                 nodes[fastrand::usize(..nodes.len())]
             }
         };
-        let open = self.open(To::Node(node)).await?;
+        let open = self.open(To::Node(node), Lane::Requests).await?;
         Responses::new(open).of(node, name).await
     }
 
     /// Sends the request, and waits for all of its responses.
     pub(crate) async fn acknowledged(self, to: To) -> Result<Summary, RequestError> {
         let bus = self.bus;
-        let replies = bus.in_runtime(self.open(to)).await?;
+        let replies = bus.in_runtime(self.open(to, Lane::Events)).await?;
         let handled = |received| handled(received).map(drop);
         Ok(replies.summary(handled).await)
     }

@@ -19,6 +19,7 @@ use crate::handler::key::SendKey;
 use crate::request::pending::ResponseMessage;
 use crate::request::responses::{OpenResponses, handled};
 use crate::request::summary::{Responder, Summary};
+use crate::send::outgoing::Lane;
 
 /// The time that a request waits for responses by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -211,7 +212,10 @@ where
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let opening = self.parts.bus.in_runtime(self.parts.open(To::All));
+        let opening = self
+            .parts
+            .bus
+            .in_runtime(self.parts.open(To::All, Lane::Requests));
         Box::pin(opening.map_ok(Responses::new))
     }
 }

@@ -12,7 +12,7 @@ use crate::event::{EventKey, header};
 use crate::handler::key::SendKey;
 use crate::observe::trace::{Carried, sending};
 use crate::send::frame::{FrameResult, Outcome, Slot};
-use crate::send::outgoing::{Address, Manner, Unwritten, Wait};
+use crate::send::outgoing::{Address, Lane, Manner, Unwritten, Wait};
 
 impl Bus {
     /// Sends an event to every process, this one included, and waits until Redis has accepted it.
@@ -164,7 +164,7 @@ impl Bus {
         check_name(name)?;
         let carried = &Carried::current();
         let encode = |into: Encoder<'_>| K::encode(data, into);
-        let outgoing = &self.inner.outgoing;
+        let outgoing = &self.inner.events;
         let event = unwritten(name, To::All.into(), carried);
         match outgoing.try_append(event, self.manner(Wait::Fed), &encode)? {
             Some(_) => Ok(()),
@@ -180,7 +180,7 @@ impl Bus {
     /// When fed events were given up since the last flush; the error lists them. There is one list:
     /// if several tasks flush, one of them gets it.
     pub async fn flush(&self) -> Result<(), FlushError> {
-        self.inner.outgoing.settled().await;
+        self.inner.settled().await;
         self.inner.outgoing.take_undelivered()
     }
 }
@@ -209,8 +209,8 @@ impl Bus {
             let unwritten = self.inner.outgoing.unwritten(name, 1);
             unwritten.wait(self.reach(node, name)).await?;
         }
-        let meta = headers;
-        self.send(event, data, Address { to, meta }).await
+        let (meta, lane) = (headers, Lane::Events);
+        self.send(event, data, Address { to, meta, lane }).await
     }
 
     pub(crate) async fn send<K: SendKey<T>, T: ?Sized + Sync>(
@@ -255,7 +255,7 @@ impl Bus {
         let carried = &Carried::current();
         let event = unwritten(name, address, carried);
         let encode = |into: Encoder<'_>| K::encode(data, into);
-        let outgoing = &self.inner.outgoing;
+        let outgoing = self.inner.lane(address.lane);
         // Most of the time there is room, and no wait to be prepared.
         if let Some(slot) = outgoing.try_append(event, manner, &encode)? {
             return Ok(slot);
@@ -316,9 +316,14 @@ impl Awaited {
         // Nothing is awaited from here on: the sender gets the result.
         self.is_told = true;
         match outcome {
-            Outcome::Sent { first, receivers } => Ok(Receipt {
+            Outcome::Sent {
+                first,
+                receivers,
+                position,
+            } => Ok(Receipt {
                 sequence: first + u64::from(self.index),
                 receivers,
+                position,
             }),
             Outcome::Failed(outcome) => Err(SendError::new(event, outcome)),
         }

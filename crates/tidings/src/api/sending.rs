@@ -14,6 +14,7 @@ use crate::Bus;
 use crate::api::request_builder::RequestParts;
 use crate::error::request::RequestError;
 use crate::error::send::SendError;
+use crate::event::position::JournalPosition;
 use crate::handler::key::SendKey;
 use crate::request::summary::Summary;
 
@@ -26,6 +27,14 @@ pub struct Receipt {
     /// The number of connections that received the frame of the event, this bus's own included.
     /// `None` where a count would be meaningless.
     pub receivers: Option<u64>,
+    pub(crate) position: Option<JournalPosition>,
+}
+
+impl Receipt {
+    /// Returns the position of the event in the [journal](crate::Journal); `None` without a journal.
+    pub fn position(&self) -> Option<JournalPosition> {
+        self.position
+    }
 }
 
 pin_project! {

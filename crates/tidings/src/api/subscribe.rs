@@ -16,7 +16,7 @@ use crate::handler::Handler;
 use crate::handler::key::{AllEvents, EventPayload, ReceiveKey, StreamKey, Wanted};
 use crate::handler::runner::{OwnedHandler, Runner, handle_gaps};
 use crate::handler::stream::EventStream;
-use crate::observe::health::Connection;
+use crate::observe::connection::Connection;
 use crate::observe::metrics::Calls;
 use crate::observe::reports::GapBox;
 use crate::receive::subscription::{

@@ -11,14 +11,15 @@ use tokio::time::Duration;
 
 use crate::bus::states::States;
 use crate::error::shutdown::ShutdownError;
+use crate::journal::state::JournalState;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
 use crate::namespace::Namespace;
-use crate::observe::health::{Connection, HealthState};
+use crate::observe::health::HealthState;
 use crate::observe::reports::Reports;
 use crate::receive::dispatch::Dispatcher;
 use crate::request::pending::PendingRequests;
-use crate::send::outgoing::Outgoing;
+use crate::send::outgoing::{Lane, Outgoing, Shut};
 use crate::send::window::SendWindow;
 use crate::shared::changed::ValueChanged;
 use crate::shared::map;
@@ -31,7 +32,10 @@ use crate::task::stage::Stage;
 pub(crate) struct Inner {
     pub(crate) me: NodeId,
     pub(crate) outgoing: Arc<Outgoing>,
+    /// The queue of events: that of the journal, or [`outgoing`](Self::outgoing) without one.
+    pub(crate) events: Arc<Outgoing>,
     pub(crate) window: Arc<SendWindow>,
+    pub(crate) journal: Option<Arc<JournalState>>,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) requests: Arc<PendingRequests>,
     pub(crate) reports: Arc<Reports>,
@@ -67,7 +71,57 @@ impl Inner {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(*self.health.connection.borrow(), Connection::Up { .. })
+        self.health.is_ready()
+    }
+
+    #[inline]
+    pub(crate) fn lane(&self, lane: Lane) -> &Arc<Outgoing> {
+        match lane {
+            Lane::Events => &self.events,
+            Lane::Requests => &self.outgoing,
+        }
+    }
+
+    /// The queues: one, or with a journal two.
+    fn queues(&self) -> impl Iterator<Item = &Outgoing> {
+        let journal = self.journal.iter().map(|journal| &*journal.outgoing);
+        journal.chain([&*self.outgoing])
+    }
+
+    /// Waits until all frames that are in the queues now are resolved.
+    pub(crate) async fn settled(&self) {
+        for queue in self.queues() {
+            queue.settled().await;
+        }
+    }
+
+    /// Waits until this bus has received what it has sent.
+    pub(crate) async fn caught_up(&self) {
+        self.window.caught_up().await;
+        if let Some(journal) = &self.journal {
+            journal.window.caught_up().await;
+        }
+    }
+
+    /// What is dropped from now on does not count as handled.
+    pub(crate) fn stop_ledger(&self) {
+        if let Some(durable) = self
+            .journal
+            .as_ref()
+            .and_then(|journal| journal.durable.as_ref())
+        {
+            durable.ledger.stop();
+        }
+    }
+
+    /// Accepts no more events.
+    pub(crate) fn shut(&self, why: Shut) {
+        self.queues().for_each(|queue| queue.shut(why));
+    }
+
+    /// The number of events without an outcome.
+    pub(crate) fn unresolved(&self) -> u64 {
+        self.queues().map(Outgoing::unresolved).sum()
     }
 
     /// The reconciler of this bus, which is started for the first replica.

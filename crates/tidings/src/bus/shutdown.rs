@@ -8,9 +8,12 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::bus::inner::{Ending, Inner};
 use crate::error::shutdown::ShutdownError;
-use crate::receive::subscription::{SubscriptionSlot, running};
+use crate::receive::subscription::running;
 use crate::send::outgoing::Shut;
 use crate::task::stage::Stage;
+
+/// The minimum time to store the position of a durable name, and to end its lease.
+const LEASE_END: Duration = Duration::from_millis(500);
 
 /// Held by the application's clones of a bus: when the last one is dropped, the bus ends.
 pub(crate) struct BusGuard(pub(crate) Arc<Inner>);
@@ -18,10 +21,12 @@ pub(crate) struct BusGuard(pub(crate) Arc<Inner>);
 impl Drop for BusGuard {
     fn drop(&mut self) {
         let inner = &*self.0;
+        // What is dropped here is not handled.
+        inner.stop_ledger();
         for subscription in inner.dispatcher.clear() {
             subscription.close();
         }
-        inner.outgoing.shut(Shut::Closed);
+        inner.shut(Shut::Closed);
         inner.advance(Stage::Draining);
         if inner.members.membership.needs_leave() {
             self.0.runtime.spawn(announce_leave(Arc::clone(&self.0)));
@@ -55,8 +60,8 @@ async fn end(
     // Receive the events that this bus sent itself, as other nodes do. An unreachable Redis must not
     // use up the time that handlers need.
     let caught_up = async {
-        inner.outgoing.settled().await;
-        inner.window.caught_up().await;
+        inner.settled().await;
+        inner.caught_up().await;
     };
     if inner.is_connected() {
         let now = Instant::now();
@@ -64,23 +69,32 @@ async fn end(
         let _ = timeout_at(half, caught_up).await;
     }
 
-    let (unhandled, running) = drain(inner.dispatcher.clear(), caller, deadline).await;
+    let (unhandled, running) = drain(&inner, caller, deadline).await;
+    if let Some(durable) = inner
+        .journal
+        .as_ref()
+        .and_then(|journal| journal.durable.as_ref())
+    {
+        // Handlers that used up the time must not make the next process wait for the end of the lease.
+        let brief = Instant::now() + LEASE_END;
+        let _ = timeout_at(deadline.max(brief), durable.end()).await;
+    }
 
     // Send what handlers sent until now, responses included, before leaving: other nodes do not wait
     // for the response of a member that has left.
     if inner.is_connected() {
-        let _ = timeout_at(deadline, inner.outgoing.settled()).await;
+        let _ = timeout_at(deadline, inner.settled()).await;
     }
     if let Some(reconciler) = inner.reconciler.get() {
         reconciler.flush(deadline).await;
     }
     let _ = timeout_at(deadline, inner.members.membership.leave()).await;
-    inner.outgoing.shut(Shut::Closed);
-    let is_settled = timeout_at(deadline, inner.outgoing.settled()).await.is_ok();
+    inner.shut(Shut::Closed);
+    let is_settled = timeout_at(deadline, inner.settled()).await.is_ok();
     let (unsent, last) = if is_settled {
         (0, Stage::Leaving)
     } else {
-        (inner.outgoing.unresolved(), Stage::Closed)
+        (inner.unresolved(), Stage::Closed)
     };
     inner.advance(last);
     let tasks = std::mem::take(&mut *inner.tasks.lock());
@@ -100,11 +114,8 @@ async fn end(
 
 /// Waits until the handlers have handled their queues, except for the handler that called this.
 /// Returns the numbers of events and calls that the deadline cut off.
-async fn drain(
-    subscriptions: Vec<Arc<SubscriptionSlot>>,
-    caller: Option<u64>,
-    deadline: Instant,
-) -> (u64, u64) {
+async fn drain(inner: &Inner, caller: Option<u64>, deadline: Instant) -> (u64, u64) {
+    let subscriptions = inner.dispatcher.clear();
     let (mut unhandled, mut running) = (0, 0);
     for subscription in &subscriptions {
         subscription.drain();
@@ -114,6 +125,7 @@ async fn drain(
         .filter(|subscription| caller != Some(subscription.id))
     {
         if timeout_at(deadline, subscription.ended()).await.is_err() {
+            inner.stop_ledger();
             unhandled += subscription.close();
             running += 1;
             subscription
@@ -134,7 +146,7 @@ mod tests {
     use crate::bus::Bus;
     use crate::event::Names;
     use crate::observe::reports::GapBox;
-    use crate::receive::subscription::{HandlerOptions, in_subscription};
+    use crate::receive::subscription::{HandlerOptions, SubscriptionSlot, in_subscription};
 
     /// Shuts a bus down between the two steps of a registration on another thread: the handler is
     /// registered, and its task is not spawned yet.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tidings_codec::{Format, NodeId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -13,6 +14,10 @@ use crate::bus::states::States;
 use crate::connection::heartbeat::Heartbeat;
 use crate::connection::receive_task::ReceiveTask;
 use crate::connection::send_task::SendTask;
+use crate::error::start::StartError;
+use crate::event::position::JournalPosition;
+use crate::journal::options::Journal;
+use crate::journal::state::JournalState;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
 use crate::members::profile::Profile;
@@ -20,7 +25,7 @@ use crate::namespace::Namespace;
 use crate::observe::failure_hook::FailureHook;
 use crate::observe::health::{Counts, HealthState};
 use crate::observe::metrics::Frames;
-use crate::observe::reports::Reports;
+use crate::observe::reports::{OpenReports, Reports};
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::receiver::Receiver;
 use crate::request::pending::PendingRequests;
@@ -30,6 +35,7 @@ use crate::task::inline::InlineTask;
 use crate::task::mutex::Mutex;
 use crate::task::random;
 use crate::task::stage::Stage;
+use crate::transport::journal::drive;
 use crate::transport::{Connected, Transport};
 
 use crate::members;
@@ -39,13 +45,18 @@ use crate::receive::remembered::Remembered;
 /// The parts that the tasks of a bus share.
 pub(crate) struct Parts {
     pub(crate) me: NodeId,
-    format: Format,
+    pub(crate) format: Format,
     outgoing: Arc<Outgoing>,
-    dispatcher: Arc<Dispatcher>,
+    /// The queue of events: that of the journal, or `outgoing` without one.
+    events: Arc<Outgoing>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
     requests: Arc<PendingRequests>,
     window: Arc<SendWindow>,
-    reports: Arc<Reports>,
-    health: Arc<HealthState>,
+    pub(crate) journal: Option<Arc<JournalState>>,
+    pub(crate) reports: Arc<Reports>,
+    /// Closes the reports when the last send task ends.
+    pub(crate) open_reports: Arc<OpenReports>,
+    pub(crate) health: Arc<HealthState>,
     pub(crate) namespace: Namespace,
     keyspace: Arc<KeyspaceAccess>,
 }
@@ -56,11 +67,18 @@ impl Parts {
         sending: Settings,
         transport: &dyn Transport,
         namespace: Namespace,
+        journal: Option<Journal>,
     ) -> Self {
         let me = NodeId::new(random::unique());
         let counts = Arc::new(Counts::new());
         let reports = Arc::new(Reports::new(Arc::clone(&counts)));
         let outgoing = Arc::new(Outgoing::new(me, format, sending, Arc::clone(&reports)));
+        let state = |options| Arc::new(JournalState::new(options, outgoing.another(), me));
+        let journal = journal.map(state);
+        let events = match &journal {
+            Some(journal) if !journal.options.follow_only => Arc::clone(&journal.outgoing),
+            _ => Arc::clone(&outgoing),
+        };
         let requests = Arc::new(PendingRequests::new(
             Arc::clone(&outgoing),
             Handle::current(),
@@ -69,15 +87,19 @@ impl Parts {
             me,
             format,
             outgoing,
+            events,
             dispatcher: Arc::new(Dispatcher::new(Arc::clone(&requests) as _)),
             requests,
             window: Arc::default(),
+            open_reports: Arc::new(OpenReports(Arc::clone(&reports))),
             reports,
             health: Arc::new(HealthState::new(
                 transport.address(),
                 transport.topology(),
                 counts,
+                journal.as_ref().map(|journal| Arc::clone(&journal.meter)),
             )),
+            journal,
             namespace,
             keyspace: Arc::new(KeyspaceAccess::new(sending.timeout)),
         }
@@ -93,7 +115,9 @@ impl Parts {
         Bus::from_inner(Inner {
             me: self.me,
             outgoing: Arc::clone(&self.outgoing),
+            events: Arc::clone(&self.events),
             window: Arc::clone(&self.window),
+            journal: self.journal.clone(),
             dispatcher: Arc::clone(&self.dispatcher),
             requests: Arc::clone(&self.requests),
             reports: Arc::clone(&self.reports),
@@ -143,13 +167,15 @@ impl Parts {
             format: self.format,
             outgoing: self.outgoing,
             window: Arc::clone(&self.window),
-            reports: Arc::clone(&self.reports),
+            _reports: self.open_reports,
             counts: Arc::clone(&counts),
             frames: Frames::sent(),
             heartbeat: Arc::clone(&heartbeat),
             sessions: for_sender,
             stage: stages.clone(),
         };
+        let journal = self.journal.as_ref();
+        let receives_events = journal.is_none_or(|journal| journal.options.follow_only);
         let remembered = Arc::default();
         let receiver = Receiver::new(
             self.me,
@@ -169,18 +195,60 @@ impl Parts {
             health: self.health,
             heartbeat,
             keyspace: self.keyspace,
+            receives_events,
             stage: stages.clone(),
         };
-        let outgoing = Arc::clone(&bus.inner.outgoing);
-        let sending = sender.run(sending);
-        let (driven, sending) = InlineTask::new(sending, bus.inner.runtime.clone());
-        outgoing.set_sender(&driven);
-        bus.inner.add_task(tokio::spawn(sending));
+        let sending = sender.run(sending, JournalPosition::START);
+        spawn_sender(bus, &bus.inner.outgoing, sending);
         bus.inner.add_task(tokio::spawn(link.run(receive_half)));
         bus.inner
             .add_task(tokio::spawn(self.reports.run(failure_hook)));
         remember(bus, remembered);
     }
+}
+
+/// Starts a send task, which the callers of sends also poll.
+pub(crate) fn spawn_sender(
+    bus: &Bus,
+    queue: &Outgoing,
+    sending: impl Future<Output = ()> + Send + 'static,
+) {
+    let (driven, sending) = InlineTask::new(sending, bus.inner.runtime.clone());
+    queue.set_sender(&driven);
+    bus.inner.add_task(tokio::spawn(sending));
+}
+
+/// Fails if members of the namespace have a journal, and this bus has none.
+pub(crate) async fn check_before(bus: &Bus, connected: &mut Connected) -> Result<(), StartError> {
+    let inner = &bus.inner;
+    if inner.journal.is_some() {
+        return Ok(());
+    }
+    let sending = &mut connected.sending;
+    let listing = sending.keyspace.list(&inner.members.keys);
+    let listing = drive(&mut sending.driver, listing).map(Result::ok);
+    inner.members.check_journal(inner.me, listing).await
+}
+
+/// Fails if members of the namespace would miss the events of this bus, once it is one of them. A bus
+/// without a journal does not wait for that: it may only have started at the same time as another.
+pub(crate) async fn check_after(bus: &Bus) -> Result<(), StartError> {
+    let inner = Arc::clone(&bus.inner);
+    let has_journal = inner.journal.is_some();
+    let checking = async move {
+        let listing = inner.members.listed_after_joining(&inner.keyspace);
+        inner.members.check_journal(inner.me, listing).await
+    };
+    if has_journal {
+        return checking.await;
+    }
+    let me = bus.inner.me;
+    bus.inner.add_task(bus.inner.runtime.spawn(async move {
+        if let Err(error) = checking.await {
+            tracing::error!(node = %me, "{error}");
+        }
+    }));
+    Ok(())
 }
 
 /// The task that renews the lease, if this bus is to be a member. From now on the member methods wait

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tidings_codec::NodeId;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -13,19 +14,33 @@ use crate::namespace::Namespace;
 use crate::task::backoff::delays;
 use crate::transport::{Connected, Transport};
 
-/// Connects for the first time: retries until Redis accepts, rejects for good, or `timeout` passes.
-pub(crate) async fn connect(
+/// A connection to a server.
+pub(crate) trait HasServer {
+    /// The server's address, for logs.
+    fn server(&self) -> &str;
+}
+
+impl HasServer for Connected {
+    fn server(&self) -> &str {
+        &self.server
+    }
+}
+
+/// Connects for the first time by `connect`: retries until Redis accepts, rejects for good, or
+/// `timeout` passes.
+pub(crate) async fn connect<'a, T: HasServer>(
     transport: &dyn Transport,
     (node, namespace): (NodeId, &Namespace),
     timeout: Option<Duration>,
-) -> Result<Connected, StartError> {
+    connect: impl Fn() -> BoxFuture<'a, Result<T, ConnectError>> + Send,
+) -> Result<T, StartError> {
     let address = transport.address();
     let deadline = timeout.map(|timeout| (timeout, Instant::now() + timeout));
     let mut last = ConnectError::timed_out("connecting");
     let mut outage = Outage::since(Instant::now());
     for delay in delays() {
         let attempt = async {
-            let connecting = transport.connect();
+            let connecting = connect();
             match deadline {
                 Some((_, deadline)) => timeout_at(deadline, connecting).await.ok(),
                 None => Some(connecting.await),
@@ -37,7 +52,7 @@ pub(crate) async fn connect(
                     node = %node,
                     namespace = namespace.name(),
                     address,
-                    server = connected.server,
+                    server = connected.server(),
                     "connected"
                 );
                 return Ok(connected);

@@ -22,7 +22,8 @@ use crate::error::report;
 use crate::error::send_failure::SendFailure;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::namespace::Namespace;
-use crate::observe::health::{Connection, Counts, HealthState};
+use crate::observe::connection::Connection;
+use crate::observe::health::{Counts, HealthState};
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::receiver::Receiver;
 use crate::send::window::SendWindow;
@@ -53,6 +54,9 @@ pub(crate) struct ReceiveTask {
     pub(crate) health: Arc<HealthState>,
     pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) keyspace: Arc<KeyspaceAccess>,
+    /// True if events are received by this task: with a journal, only requests are, and the events of
+    /// buses without one.
+    pub(crate) receives_events: bool,
     pub(crate) stage: watch::Receiver<Stage>,
 }
 
@@ -140,12 +144,16 @@ impl ReceiveTask {
             server = connected.server,
             "reconnected"
         );
-        let reason = GapReason::Reconnected;
-        self.receiver.reports.gap(&Gap {
-            sender: None,
-            missed: None,
-            reason,
-        });
+        if self.receives_events {
+            let reason = GapReason::Reconnected;
+            self.receiver.reports.gap(&Gap {
+                sender: None,
+                missed: None,
+                reason,
+            });
+        } else {
+            self.receiver.reports.notifications_missed();
+        }
         // Only now, with the subscription confirmed: nothing that is sent from here on, and no change
         // of shared state, can be missed.
         self.keyspace
@@ -301,12 +309,7 @@ impl ReceiveTask {
 
     /// The time of the next poll for frames; `None` to be woken by each frame.
     fn next_poll(&self, poll_schedule: &mut PollSchedule) -> Option<Instant> {
-        let receiver = &self.receiver;
-        let is_awaited = !receiver.dispatcher.is_empty()
-            || receiver.dispatcher.control.has_listeners()
-            || receiver.reports.has_gap_handlers()
-            || receiver.window.is_awaited();
-        if is_awaited {
+        if self.receiver.is_awaited() {
             return None;
         }
         poll_schedule.next(Instant::now())

@@ -15,15 +15,16 @@ use crate::connection::pacing;
 use crate::connection::session::{Flight, GivenUp, Progress, Session, if_any};
 use crate::error::connect::ConnectError;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
+use crate::event::position::JournalPosition;
 use crate::observe::health::Counts;
 use crate::observe::metrics::Frames;
-use crate::observe::reports::Reports;
+use crate::observe::reports::OpenReports;
 use crate::send::frame::{FrameMeta, OpenFrame, Outcome};
 use crate::send::given_up::GivenUpFrame;
 use crate::send::outgoing::{Outgoing, Shut};
 use crate::send::window::{ECHO_TIMEOUT, SendWindow};
 use crate::task::stage::Stage;
-use crate::transport::{PublishError, SendHalf};
+use crate::transport::{PublishError, Published, SendHalf};
 
 /// The maximum time in which waiting events are still sent when the bus is dropped.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,7 +39,8 @@ pub(crate) struct SendTask {
     pub(crate) format: Format,
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) window: Arc<SendWindow>,
-    pub(crate) reports: Arc<Reports>,
+    /// Closes the reports when the last send task ends.
+    pub(crate) _reports: Arc<OpenReports>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) frames: Frames,
     pub(crate) heartbeat: Arc<Heartbeat>,
@@ -57,10 +59,16 @@ enum End {
 
 impl SendTask {
     /// Sends until the bus is closed, then resolves what is left.
-    pub(crate) fn run(self, sending: SendHalf) -> impl Future<Output = ()> + Send + 'static {
+    ///
+    /// `after` is the position after which the frames of this task are kept, if they are.
+    pub(crate) fn run(
+        self,
+        sending: SendHalf,
+        after: JournalPosition,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let mut work = Work {
             sender: self,
-            progress: Progress::new(),
+            progress: Progress::new(after),
         };
         async move {
             let Work { sender, progress } = &mut work;
@@ -117,12 +125,14 @@ impl SendTask {
     fn begin(&self, sending: SendHalf, progress: &mut Progress) -> Session {
         let mut session =
             Session::new(sending, self.heartbeat.interval, self.heartbeat.keepalive());
+        if session.search(self.me, progress) {
+            return session;
+        }
         // Under their old numbers: a subscriber that has received them drops them. They come first,
         // because the driver has not been polled yet.
         for flight in &mut progress.flights {
             self.window.sent(flight.sent());
-            flight.left = Instant::now();
-            flight.reply = Some(session.publisher.publish(flight.frame.clone()));
+            flight.send_again(&*session.publisher, Instant::now());
         }
         // The permission to see backlogs may differ on this server.
         progress.until_poll = pacing::POLL_EVERY;
@@ -164,6 +174,7 @@ impl SendTask {
                     self.answered(answer, session, progress)?;
                 }
                 polled = if_any(&mut session.poll) => session.polled(polled, progress),
+                found = if_any(&mut session.search) => self.found(&found?, session, progress),
                 answer = if_any(&mut session.announcement) => {
                     self.announced(answer, session, progress);
                 }
@@ -223,16 +234,67 @@ impl SendTask {
         session.announce(self.format, self.me, progress);
     }
 
+    /// Resolves the frames that were found, and sends those after them again. Those between found ones
+    /// are given up: subscribers have missed them by now, and would drop their old numbers.
+    fn found(
+        &self,
+        found: &[(u64, JournalPosition)],
+        session: &mut Session,
+        progress: &mut Progress,
+    ) {
+        session.answered();
+        let position_of = |flight: &Flight| {
+            let found = found.iter().find(|(first, _)| *first == flight.first);
+            found.map(|(_, position)| *position)
+        };
+        let last = progress
+            .flights
+            .iter()
+            .rposition(|flight| position_of(flight).is_some());
+        for flight in progress.flights.drain(..last.map_or(0, |last| last + 1)) {
+            if let Some(position) = position_of(&flight) {
+                progress.accepted = position;
+                let published = Published {
+                    receivers: None,
+                    position: Some(position),
+                };
+                self.resolve(flight, published);
+            } else {
+                self.give_up(flight, SendFailure::Lost);
+            }
+        }
+        for flight in &mut progress.flights {
+            flight.send_again(&*session.publisher, Instant::now());
+        }
+        self.announce(session, progress);
+    }
+
+    /// Resolves a frame that Redis accepted.
+    fn resolve(&self, flight: Flight, published: Published) {
+        self.heartbeat.published(flight.left);
+        Counts::add(&self.counts.sent, u64::from(flight.events));
+        self.frames.add(flight.frame.len(), flight.events);
+        let outcome = Outcome::Sent {
+            first: flight.first,
+            receivers: published.receivers,
+            position: published.position,
+        };
+        // First, because the frame that gets the room needs memory.
+        self.outgoing.reuse(flight.frame);
+        self.outgoing.resolve(&flight.meta, outcome);
+    }
+
     /// Handles the reply to the position.
     fn announced(
         &self,
-        answer: Result<Option<u64>, PublishError>,
+        answer: Result<Published, PublishError>,
         session: &mut Session,
         progress: &mut Progress,
     ) {
         session.answered();
         match answer {
-            Ok(_) => {
+            Ok(published) => {
+                progress.accepted = published.position.unwrap_or(progress.accepted);
                 self.heartbeat.published(session.announced);
                 self.give_up_overtaken(progress);
             }
@@ -253,6 +315,7 @@ impl SendTask {
             frame,
             meta,
             is_uncertain: false,
+            attempt: 0,
             reply: None,
             left: Instant::now(),
         };
@@ -264,7 +327,7 @@ impl SendTask {
     /// used any more.
     fn answered(
         &self,
-        answer: Result<Option<u64>, PublishError>,
+        answer: Result<Published, PublishError>,
         session: &mut Session,
         progress: &mut Progress,
     ) -> Result<(), ConnectError> {
@@ -281,19 +344,11 @@ impl SendTask {
             return Ok(());
         }
         match answer {
-            Ok(receivers) => {
+            Ok(published) => {
                 self.give_up_overtaken(progress);
                 let flight = progress.flights.pop_front().expect("it was just polled");
-                self.heartbeat.published(flight.left);
-                Counts::add(&self.counts.sent, u64::from(flight.events));
-                self.frames.add(flight.frame.len(), flight.events);
-                let outcome = Outcome::Sent {
-                    first: flight.first,
-                    receivers,
-                };
-                // First, because the frame that gets the room needs memory.
-                self.outgoing.reuse(flight.frame);
-                self.outgoing.resolve(&flight.meta, outcome);
+                progress.accepted = published.position.unwrap_or(progress.accepted);
+                self.resolve(flight, published);
                 Ok(())
             }
             Err(PublishError::NotNow(words)) if !self.outgoing.settings().is_volatile => {
@@ -305,6 +360,17 @@ impl SendTask {
                 let mut flight = progress.flights.remove(index).expect("it was just polled");
                 flight.reply = None;
                 self.give_up(flight, SendFailure::Refused(words.into()));
+                Ok(())
+            }
+            Err(PublishError::NotReplicated {
+                position,
+                replicas,
+                wanted,
+            }) => {
+                self.give_up_overtaken(progress);
+                let mut flight = progress.take_oldest().expect("it was just polled");
+                (progress.accepted, flight.is_uncertain) = (position, true);
+                self.give_up(flight, SendFailure::NotReplicated { replicas, wanted });
                 Ok(())
             }
             Err(PublishError::Lost) => Err(ConnectError::Lost),
@@ -455,7 +521,6 @@ impl Drop for Work {
             _ => Shut::Closed,
         });
         sender.give_up_all(progress, &reason);
-        sender.reports.close();
     }
 }
 

@@ -13,9 +13,11 @@ use tidings_codec::{Format, NodeId, position_frame};
 use crate::connection::pacing::{self, Pacer};
 use crate::error::connect::ConnectError;
 use crate::error::send_failure::SendFailure;
+use crate::event::numbers::Numbers;
+use crate::event::position::JournalPosition;
 use crate::send::frame::FrameMeta;
 use crate::send::window::{ECHO_TIMEOUT, SendWindow, Sent};
-use crate::transport::{PublishError, Publisher, Reply, SendHalf};
+use crate::transport::{PublishError, Published, Publisher, Reply, Search, SendHalf};
 
 /// The maximum number of frames in flight. Measured: one, two and four have the same throughput;
 /// two has the lowest tail latency at 5,000 to 50,000 events a second.
@@ -43,6 +45,8 @@ pub(crate) struct Flight {
     pub(crate) meta: FrameMeta,
     /// True if Redis may have published it, and its reply was lost.
     pub(crate) is_uncertain: bool,
+    /// The number of times that it was sent again after its reply was lost.
+    pub(crate) attempt: u32,
     /// The reply, while it can arrive.
     pub(crate) reply: Option<Reply>,
     /// The time at which it was last sent.
@@ -66,6 +70,10 @@ pub(crate) struct Progress {
     pub(crate) until_poll: usize,
     pub(crate) last_sent: Instant,
     pub(crate) announced: usize,
+    /// The number of times that the position was sent.
+    positions: u32,
+    /// The last position of an own frame that Redis accepted, if it keeps frames.
+    pub(crate) accepted: JournalPosition,
 }
 
 /// A frame that was given up in flight.
@@ -97,18 +105,28 @@ pub(crate) struct Session {
     /// The time at which a busy server last rejected a frame.
     refused: Instant,
     pub(crate) ahead_since: Option<Instant>,
+    /// The running search for frames whose reply was lost. Nothing is sent before its result.
+    pub(crate) search: Option<Search>,
     /// True if only the position may be sent.
     pub(crate) is_unproven: bool,
 }
 
 impl Flight {
+    /// Publishes it again over this connection.
+    pub(crate) fn send_again(&mut self, publisher: &dyn Publisher, now: Instant) {
+        self.attempt += u32::from(self.is_uncertain);
+        self.left = now;
+        self.reply = Some(publisher.publish_again(self.frame.clone(), self.attempt));
+    }
+
     pub(crate) fn sent(&self) -> Sent {
         Sent::new(self.first, self.events, &self.frame)
     }
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    /// `after` is the position after which own frames are kept, if they are.
+    pub(crate) fn new(after: JournalPosition) -> Self {
         Self {
             next: 1,
             flights: VecDeque::new(),
@@ -118,6 +136,8 @@ impl Progress {
             until_poll: pacing::POLL_EVERY,
             last_sent: Instant::now(),
             announced: 0,
+            positions: 0,
+            accepted: after,
         }
     }
 
@@ -160,7 +180,7 @@ impl Progress {
     pub(crate) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<u64>, PublishError>> {
+    ) -> Poll<Result<Published, PublishError>> {
         if let Some(given_up) = self.given_up.front_mut() {
             return given_up.reply.as_mut().poll(cx);
         }
@@ -205,6 +225,7 @@ impl Session {
             asked,
             refused: asked,
             ahead_since: None,
+            search: None,
             is_unproven,
         }
     }
@@ -219,6 +240,7 @@ impl Session {
             && progress.refused == 0
             && self.poll.is_none()
             && self.ahead_since.is_none()
+            && self.search.is_none()
             && !self.is_unproven
     }
 
@@ -244,7 +266,10 @@ impl Session {
     }
 
     pub(crate) fn is_waiting(&self, progress: &Progress) -> bool {
-        self.announcement.is_some() || self.check.is_some() || progress.unanswered() > 0
+        // A long search is checked as an idle connection is.
+        self.announcement.is_some()
+            || self.check.is_some()
+            || self.search.is_none() && progress.unanswered() > 0
     }
 
     /// Returns true if neither a frame nor the position is in flight.
@@ -286,19 +311,38 @@ impl Session {
         self.ask(progress, now);
         progress.refused = 0;
         for flight in &mut progress.flights {
-            flight.left = now;
-            flight.reply = Some(self.publisher.publish(flight.frame.clone()));
+            flight.send_again(&*self.publisher, now);
         }
+    }
+
+    /// Begins to look for the frames that may have been published. Returns false if there are none, or
+    /// if the server keeps no frames.
+    pub(crate) fn search(&mut self, me: NodeId, progress: &Progress) -> bool {
+        let uncertain = progress.flights.iter().filter(|flight| flight.is_uncertain);
+        let uncertain: Vec<_> = uncertain
+            .map(|flight| Numbers {
+                sender: me,
+                first: flight.first,
+                events: flight.events,
+            })
+            .collect();
+        if !uncertain.is_empty() {
+            self.search = self.publisher.find(progress.accepted, uncertain);
+        }
+        self.search.is_some()
     }
 
     /// Publishes the position, unless that is in flight already, or frames before it have to be sent
     /// again: subscribers would take them for lost.
     pub(crate) fn announce(&mut self, format: Format, me: NodeId, progress: &mut Progress) {
-        if self.announcement.is_none() && progress.refused == 0 {
+        if self.announcement.is_none() && progress.refused == 0 && self.search.is_none() {
             self.announced = Instant::now();
             self.ask(progress, self.announced);
             let position = position_frame(format, me, progress.next);
-            self.announcement = Some(self.publisher.publish(position));
+            // A journal tells equal frames apart by the attempt.
+            progress.positions = progress.positions.wrapping_add(1);
+            let sent = self.publisher.publish_again(position, progress.positions);
+            self.announcement = Some(sent);
         }
     }
 
@@ -381,7 +425,9 @@ mod tests {
             self.given.lock().unwrap().push(frame);
             let takes = self.takes.lock().unwrap().pop_front().unwrap_or(true);
             let busy = || PublishError::NotNow("BUSY".to_owned());
-            Box::pin(ready(takes.then_some(Some(1)).ok_or_else(busy)))
+            Box::pin(ready(
+                takes.then_some(Published::to(Some(1))).ok_or_else(busy),
+            ))
         }
 
         fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
@@ -406,7 +452,10 @@ mod tests {
             ..memory.connect().await.unwrap().sending
         };
         let long = Duration::from_mins(1);
-        let (mut session, mut progress) = (Session::new(sending, long, long), Progress::new());
+        let (mut session, mut progress) = (
+            Session::new(sending, long, long),
+            Progress::new(JournalPosition::START),
+        );
         let reports = Arc::new(Reports::new(Arc::new(Counts::new())));
         let given_up = Arc::new(GivenUpEvents::new(reports));
         for (first, frame) in [(1, "1"), (2, "2")] {
@@ -416,6 +465,7 @@ mod tests {
                 frame: frame.into(),
                 meta: OpenFrame::new(Format::Json, NodeId::new(1), Vec::new(), &given_up).meta,
                 is_uncertain: false,
+                attempt: 0,
                 reply: None,
                 left: Instant::now(),
             };
@@ -424,7 +474,7 @@ mod tests {
         (session, progress, given)
     }
 
-    async fn answer(progress: &mut Progress) -> Result<Option<u64>, PublishError> {
+    async fn answer(progress: &mut Progress) -> Result<Published, PublishError> {
         std::future::poll_fn(|cx| progress.poll_answer(cx)).await
     }
 

@@ -165,6 +165,21 @@ pub enum ConnectError {
     /// The node of a Redis Cluster passes the messages of the channel on no more: its slot has moved.
     #[error("the channel has left the node of the cluster")]
     ChannelMoved,
+    /// The server does not have the journal of the namespace any more, or became a replica.
+    #[error("the journal has left the server")]
+    JournalMoved,
+    /// A key of the journal is used by another program.
+    #[error("{}", Escaped(.problem))]
+    JournalKey {
+        /// The key, and what it holds.
+        problem: String,
+    },
+    /// The server is older than Redis 6.2, and the bus has a journal.
+    #[error("a journal needs redis 6.2 or newer, and this is version {}", Escaped(.version))]
+    TooOld {
+        /// The version of the server.
+        version: String,
+    },
     /// The sentinels name another master, as a majority, or it confirmed that it is the master.
     #[error("the master is at {} now", Escaped(.to))]
     Moved {
@@ -199,7 +214,7 @@ impl ConnectError {
             | Self::Sentinels { is_final, .. }
             | Self::Nodes { is_final, .. } => *is_final,
             Self::Named { source, .. } => source.is_final(),
-            Self::WrongScheme { .. } => true,
+            Self::WrongScheme { .. } | Self::TooOld { .. } | Self::JournalKey { .. } => true,
             _ => false,
         }
     }

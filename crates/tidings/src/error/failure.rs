@@ -46,6 +46,12 @@ pub enum Failure {
         /// The error.
         source: FrameError,
     },
+    /// An entry of the journal is not of a bus. It was skipped.
+    #[error("the entry at {position} of the journal has no frame")]
+    ForeignEntry {
+        /// Its position, as text.
+        position: String,
+    },
     /// One event of a frame is malformed. The others were delivered.
     #[error("an event of {} is malformed", by(*.sender))]
     Event {
@@ -142,6 +148,7 @@ impl Failure {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Frame { .. } => "frame",
+            Self::ForeignEntry { .. } => "foreign_entry",
             Self::Event { .. } => "event",
             Self::Payload { .. } => "payload",
             Self::Handler { .. } => "handler",
@@ -177,6 +184,7 @@ impl Serialize for Failure {
         map.serialize_entry("text", &report(self).to_string())?;
         match self {
             Self::Frame { bytes, .. } => map.serialize_entry("bytes", bytes)?,
+            Self::ForeignEntry { position } => map.serialize_entry("position", position)?,
             Self::Event { sender, .. } => entry(&mut map, "sender", *sender)?,
             Self::Payload {
                 event,

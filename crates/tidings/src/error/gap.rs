@@ -1,6 +1,7 @@
 //! A gap: events that were missed.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -67,6 +68,22 @@ pub enum GapReason {
         #[serde(serialize_with = "text")]
         handler: Arc<str>,
     },
+    /// The journal was trimmed before this bus had read so far: by its
+    /// [`max_age`](crate::Journal::max_age) or its [`max_bytes`](crate::Journal::max_bytes). It is
+    /// reported once when that is found, without a number, and once for each sender with the number,
+    /// when its next event is read.
+    Trimmed,
+    /// The journal is another one: it was deleted, or Redis restarted without its data. It is reported
+    /// as [`Trimmed`](Self::Trimmed) is.
+    JournalLost,
+    /// Redis has lost events that it had accepted and that were in the journal: after a failover to a
+    /// replica that did not have them, or a restart from an older file. Nothing is missed here, but
+    /// processes that read the journal later do not receive these events.
+    Diverged {
+        /// The sequence numbers of those events of the gap's sender, which were received here. `None`
+        /// if it is not known which they are, and if events may be missing here as well.
+        forgotten: Option<RangeInclusive<u64>>,
+    },
 }
 
 fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -87,6 +104,22 @@ impl fmt::Display for Gap {
             GapReason::Reconnected => f.write_str(" may have been missed while disconnected"),
             GapReason::Missed => f.write_str(" did not arrive"),
             GapReason::Overflow { handler } => write!(f, " did not fit the queue of {handler}"),
+            GapReason::Trimmed => {
+                f.write_str(" were trimmed from the journal before they were read")
+            }
+            GapReason::JournalLost => f.write_str(" were in a journal that redis has lost"),
+            GapReason::Diverged {
+                forgotten: Some(numbers),
+            } => {
+                let (first, last) = (numbers.start(), numbers.end());
+                write!(
+                    f,
+                    " (numbers {first} to {last}) were received, and redis has lost them"
+                )
+            }
+            GapReason::Diverged { forgotten: None } => {
+                f.write_str(" that redis had accepted are not in the journal any more")
+            }
         }
     }
 }

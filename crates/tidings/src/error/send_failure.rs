@@ -71,6 +71,14 @@ pub enum SendFailure {
     Lost,
     /// Redis rejected it with this error message.
     Refused(Arc<str>),
+    /// The event is in the journal, and fewer replicas confirmed it than
+    /// [`Journal::confirm`](crate::Journal::confirm) wants: a failover may take it away.
+    NotReplicated {
+        /// The number of replicas that confirmed it in time.
+        replicas: u32,
+        /// The number that is wanted.
+        wanted: u32,
+    },
     /// No server of a Redis Cluster has the keys of the namespace at the moment, for this reason: as
     /// during a failover.
     NoServer(Arc<str>),
@@ -102,6 +110,10 @@ impl fmt::Display for SendFailure {
             }
             Self::Lost => f.write_str("the connection was lost before redis answered"),
             Self::Refused(words) => write!(f, "redis rejected it: {}", Escaped(words)),
+            Self::NotReplicated { replicas, wanted } => write!(
+                f,
+                "it is in the journal, and {replicas} of {wanted} replicas confirmed it in time"
+            ),
             Self::NoServer(why) => write!(
                 f,
                 "no server has the keys of the namespace: {}",

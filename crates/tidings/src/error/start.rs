@@ -75,6 +75,28 @@ pub enum StartError {
         /// The kind in the address of this bus.
         own: &'static str,
     },
+    /// Members of the namespace do not read the journal that this bus would write to, so that they
+    /// would miss its events.
+    #[error(
+        "the members `{}` have no journal, and would miss the events of this bus: first give all \
+         buses `Journal::default().follow_only()`",
+        Escaped(.members)
+    )]
+    JournalUnread {
+        /// The names of the members.
+        members: String,
+    },
+    /// Members of the namespace write to a journal, and this bus does not read it, so that it would
+    /// miss their events.
+    #[error(
+        "the members `{}` have a journal, and this bus would miss their events: give it one, with \
+         `BusBuilder::journal`",
+        Escaped(.members)
+    )]
+    JournalMissing {
+        /// The names of the members.
+        members: String,
+    },
     /// Redis rejected this bus for good, for example for a wrong password or a missing permission.
     #[error("cannot use {}", Escaped(.address))]
     Refused {

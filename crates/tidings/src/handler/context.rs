@@ -12,6 +12,7 @@ use tidings_codec::{EncodeError, NodeId};
 use crate::Bus;
 use crate::error::subscribe::MissingState;
 use crate::event::header::Headers;
+use crate::event::position::{JournalPosition, Journaled};
 use crate::event::sender::Sender;
 use crate::receive::batch::{Item, ReceivedEvent};
 use crate::receive::request::IncomingRequest;
@@ -28,6 +29,8 @@ pub struct Context {
     /// The request that the event is, if it is one, for as long as its handlers run.
     pub(crate) request: Option<Weak<IncomingRequest>>,
     headers: Option<Arc<Headers>>,
+    /// Where in the journal the event was, if it was read there.
+    pub(crate) journaled: Option<Journaled>,
 }
 
 impl Context {
@@ -40,6 +43,7 @@ impl Context {
             at: 0,
             request: None,
             headers: None,
+            journaled: None,
         }
     }
 
@@ -106,9 +110,16 @@ impl Context {
         UNIX_EPOCH.checked_add(at)
     }
 
-    /// Returns whether the event was read from a journal. There is no journal yet: always `false`.
+    /// Returns whether the event was in the [journal](crate::Journal) before this bus began to read
+    /// it; `false` without a journal.
     pub fn is_replayed(&self) -> bool {
-        false
+        self.journaled
+            .is_some_and(|journaled| journaled.is_replayed)
+    }
+
+    /// Returns the position of the event in the [journal](crate::Journal); `None` without a journal.
+    pub fn position(&self) -> Option<JournalPosition> {
+        self.journaled.map(|journaled| journaled.position)
     }
 
     /// Returns a [header](crate::Sending::header) of the event. Reserved names have none.

@@ -143,6 +143,7 @@ where
                 return;
             };
             let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
+            context.journaled = batch.journaled;
             for (index, item) in batch.events.iter().enumerate() {
                 turn.end_if_over().await;
                 // After `off` only the running call completes.
@@ -191,6 +192,7 @@ where
             return;
         };
         let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
+        context.journaled = batch.journaled;
         self.handle(batch.received(&batch.events[index]), &mut context)
             .await;
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::keyspace::answer::Answer;
+use crate::keyspace::journal::stored::StoredJournal;
 use crate::keyspace::map::stored::StoredMap;
 use crate::keyspace::member_list::Keys;
 use crate::keyspace::member_list::stored::StoredMembers;
@@ -23,6 +24,7 @@ pub(crate) struct InMemory {
     /// By the key of the entries.
     pub(super) maps: HashMap<String, StoredMap>,
     pub(super) member_lists: HashMap<Keys, StoredMembers>,
+    pub(super) journal: StoredJournal,
 }
 
 /// A value and its expiry.

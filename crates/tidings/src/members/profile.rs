@@ -26,6 +26,20 @@ pub(crate) struct Profile {
     pub(crate) is_member: bool,
     /// The kind of pub/sub, where there is a choice.
     pub(crate) pubsub: Option<PubSub>,
+    pub(crate) journal: JournalUse,
+}
+
+/// What a bus does with the journal of its namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum JournalUse {
+    /// It sends and receives by pub/sub.
+    #[default]
+    None,
+    /// It sends by pub/sub, and receives both.
+    Follows,
+    /// It sends to the journal, and receives both.
+    Writes,
 }
 
 /// The description in Redis. The lease comes first: a script looks for it. A script adds `started`.
@@ -42,6 +56,24 @@ struct Description<'a> {
     pid: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pubsub: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "JournalUse::is_none")]
+    journal: JournalUse,
+}
+
+impl JournalUse {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// Returns true if one of two buses would miss the events of the other.
+    fn misses(self, other: Self) -> bool {
+        let pair = [self, other];
+        pair.contains(&Self::None) && pair.contains(&Self::Writes)
+    }
 }
 
 impl Default for Profile {
@@ -53,6 +85,7 @@ impl Default for Profile {
             lease: Duration::from_secs(15),
             is_member: true,
             pubsub: None,
+            journal: JournalUse::None,
         }
     }
 }
@@ -82,6 +115,7 @@ impl Profile {
             host: cut(&host),
             pid: std::process::id(),
             pubsub: self.pubsub.map(|kind| Cow::Borrowed(kind.name())),
+            journal: self.journal,
         };
         serde_json::to_string(&written).expect("texts and numbers can be serialized")
     }
@@ -111,6 +145,16 @@ pub(crate) fn other_pubsub(listed: &Listed, own: PubSub) -> Option<(String, PubS
     let members = listed.members.iter();
     let mut kinds = members.filter_map(|(_, description)| read(description));
     kinds.find(|(_, kind)| *kind != own)
+}
+
+/// Returns the names of the members other than this one that would miss its events, or it theirs.
+pub(crate) fn missing(listed: &Listed, me: NodeId, own: JournalUse) -> Vec<String> {
+    let members = listed.members.iter().filter(|(id, _)| *id != me);
+    let read = members.filter_map(|(id, description)| {
+        let read: Description<'_> = serde_json::from_str(description).ok()?;
+        (read.id == *id && read.journal.misses(own)).then(|| read.name.into_owned())
+    });
+    read.collect()
 }
 
 /// Returns the described member; `None` if no bus wrote the description under this id.
@@ -210,6 +254,38 @@ mod tests {
         for same in [Some(PubSub::Classic), None] {
             assert_eq!(other_pubsub(&listed(same), PubSub::Classic), None);
         }
+    }
+
+    #[test]
+    fn a_member_misses_events_if_only_one_of_two_has_a_journal() {
+        use JournalUse::{Follows, None, Writes};
+        let listed = |journal| {
+            let profile = Profile {
+                name: "shop-1".to_owned(),
+                journal,
+                ..Profile::default()
+            };
+            let description = profile.description(ID);
+            let description = description.replacen('{', r#"{"started":1700000000000,"#, 1);
+            Listed {
+                change: 1,
+                members: vec![(ID, description)],
+            }
+        };
+        for (other, own, is_refused) in [
+            (None, None, false),
+            (None, Follows, false),
+            (None, Writes, true),
+            (Follows, None, false),
+            (Follows, Writes, false),
+            (Writes, None, true),
+            (Writes, Follows, false),
+            (Writes, Writes, false),
+        ] {
+            let refused = missing(&listed(other), NodeId::new(8), own);
+            assert_eq!(!refused.is_empty(), is_refused, "{other:?} {own:?}");
+        }
+        assert!(missing(&listed(None), ID, Writes).is_empty(), "itself");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::observe::connection::Connection;
+use crate::observe::journal::{JournalHealth, JournalMeter};
 use crate::observe::metrics::{Counter, Level};
 use crate::observe::serialize;
 
@@ -51,39 +53,9 @@ pub struct Health {
     pub reconnects: u64,
     /// Bytes in the outgoing queue.
     pub outgoing: usize,
-}
-
-/// The state of a bus's connection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Connection {
-    /// The bus is starting. Only [`Handler::check`](crate::Handler::check) and
-    /// [`FromContext::check`](crate::FromContext::check) can see this: `start()` returns a bus that
-    /// is up.
-    Connecting,
-    /// Redis confirmed the subscription.
-    Up {
-        /// The time of that.
-        #[serde(serialize_with = "serialize::ago")]
-        since: Instant,
-        /// The address of the server.
-        server: String,
-        /// The nodes of a cluster that the bus could not use when it connected, each with the reason,
-        /// such as `10.0.0.8:6379: connection refused`: those that did not answer at the address that
-        /// they announce, and those that are cut off from the others.
-        left_out: Vec<String>,
-    },
-    /// The connection is lost, or the server is no longer the master. The bus is reconnecting.
-    Disconnected {
-        /// The time at which that was detected.
-        #[serde(serialize_with = "serialize::ago")]
-        since: Instant,
-        /// The error of the last attempt.
-        why: String,
-    },
-    /// The bus is shut down.
-    Closed,
+    /// The [journal](crate::Journal) of the bus, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalHealth>,
 }
 
 /// The kind of an address: how a bus finds its server.
@@ -102,9 +74,12 @@ pub enum TopologyKind {
 }
 
 impl Health {
-    /// Returns `true` if the bus is connected and subscribed, for a readiness probe.
+    /// Returns `true` if the bus is connected and subscribed, and reads its journal if it has one, for
+    /// a readiness probe.
     pub fn is_ready(&self) -> bool {
-        matches!(self.connection, Connection::Up { .. })
+        let is_up = |connection: &Connection| matches!(connection, Connection::Up { .. });
+        let journal = self.journal.as_ref();
+        is_up(&self.connection) && journal.is_none_or(|journal| is_up(&journal.connection))
     }
 }
 
@@ -302,19 +277,26 @@ pub(crate) struct HealthState {
     pub(crate) level: Level,
     pub(crate) address: String,
     topology: TopologyKind,
+    pub(crate) journal: Option<Arc<JournalMeter>>,
     began: Instant,
     /// The time of the last frame, in milliseconds after `began`; 0 if there was none.
     received: AtomicU64,
 }
 
 impl HealthState {
-    pub(crate) fn new(address: String, topology: TopologyKind, counts: Arc<Counts>) -> Self {
+    pub(crate) fn new(
+        address: String,
+        topology: TopologyKind,
+        counts: Arc<Counts>,
+        journal: Option<Arc<JournalMeter>>,
+    ) -> Self {
         Self {
             counts,
             connection: watch::Sender::new(Connection::Connecting),
             level: Level::of_receiving(),
             address,
             topology,
+            journal,
             began: Instant::now(),
             received: AtomicU64::new(0),
         }
@@ -342,6 +324,19 @@ impl HealthState {
             *connection = now;
             has_changed
         });
+    }
+
+    /// Returns true if the bus receives, the events of its journal included.
+    pub(crate) fn is_ready(&self) -> bool {
+        let journal = self.journal.as_ref();
+        matches!(*self.connection.borrow(), Connection::Up { .. })
+            && journal.is_none_or(|journal| journal.is_up())
+    }
+
+    /// Tells the readers of the health that the state of the journal has changed.
+    pub(crate) fn journal_changed(&self) {
+        self.level.set(usize::from(self.is_ready()));
+        self.connection.send_modify(|_| {});
     }
 
     pub(crate) fn received(&self, at: Instant) {
@@ -372,6 +367,7 @@ impl HealthState {
             failures: self.counts.failures.load(Ordering::Relaxed),
             reconnects: self.counts.reconnects.sum(),
             outgoing,
+            journal: self.journal.as_ref().map(|journal| journal.health()),
         }
     }
 }
@@ -388,6 +384,7 @@ mod tests {
             "memory:pulse".into(),
             TopologyKind::Memory,
             Arc::new(Counts::new()),
+            None,
         );
         let mut changes = pulse.connection.subscribe();
         let mut is_told = |why: &str| {
@@ -403,7 +400,7 @@ mod tests {
     fn state() -> Arc<HealthState> {
         let counts = Arc::new(Counts::new());
         let (address, kind) = ("redis://h:6379".to_owned(), TopologyKind::Standalone);
-        Arc::new(HealthState::new(address, kind, counts))
+        Arc::new(HealthState::new(address, kind, counts, None))
     }
 
     #[tokio::test]

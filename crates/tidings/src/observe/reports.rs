@@ -73,12 +73,22 @@ impl Reports {
         self.unread.send_replace(());
     }
 
+    /// Notifications of changes may have been missed, and no events of the application.
+    pub(crate) fn notifications_missed(&self) {
+        self.missed.send_modify(|times| *times += 1);
+    }
+
     pub(crate) fn gap(&self, gap: &Gap) {
         let missed = gap.missed.unwrap_or(0);
         Counts::add(&self.counts.gaps, 1);
         match gap.reason {
             GapReason::Overflow { .. } => Counts::add(&self.counts.dropped, missed),
-            GapReason::Reconnected | GapReason::Missed => {
+            // They were received.
+            GapReason::Diverged { .. } => {}
+            GapReason::Reconnected
+            | GapReason::Missed
+            | GapReason::Trimmed
+            | GapReason::JournalLost => {
                 Counts::add(&self.counts.missed, missed);
                 self.missed.send_modify(|times| *times += 1);
             }
@@ -125,6 +135,16 @@ impl Reports {
                 tell(hook.as_ref(), Failure::Suppressed { count }).await;
             }
         }
+    }
+}
+
+/// Closes the reports when it is dropped: nothing that happens afterwards is reported.
+#[derive(Debug)]
+pub(crate) struct OpenReports(pub(crate) Arc<Reports>);
+
+impl Drop for OpenReports {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -218,6 +238,9 @@ impl Mailbox<Gap> {
 /// the whole process, so that each handler reloads.
 fn wider(one: &GapReason, other: &GapReason) -> GapReason {
     match (one, other) {
+        (GapReason::Diverged { .. }, _) | (_, GapReason::Diverged { .. }) => {
+            GapReason::Diverged { forgotten: None }
+        }
         (GapReason::Reconnected, _) | (_, GapReason::Reconnected) => GapReason::Reconnected,
         _ => GapReason::Missed,
     }

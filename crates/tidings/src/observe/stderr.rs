@@ -61,6 +61,7 @@ fn event(failure: &Failure) -> &str {
         | Failure::Invalidation { shared, .. }
         | Failure::DropPanicked { shared, .. } => shared,
         Failure::Frame { .. }
+        | Failure::ForeignEntry { .. }
         | Failure::Event { .. }
         | Failure::Forged { .. }
         | Failure::Suppressed { .. } => "",

@@ -1,5 +1,6 @@
 //! The events of one frame for one subscription, and a single event as a handler gets it.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -8,10 +9,14 @@ use tidings_codec::{DecodeError, Format, NodeId, Payload};
 
 use crate::error::failure::Failure;
 use crate::event::header::Headers;
+use crate::event::position::Journaled;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Remote;
 use crate::receive::decoded::Decoded;
 use crate::receive::request::{IncomingRequest, failure_text};
+
+/// Tells by its drop that the events of a frame are finished.
+pub(crate) type Unfinished = Arc<dyn fmt::Debug + Send + Sync>;
 
 /// The events of one frame that one subscription gets.
 #[derive(Debug)]
@@ -25,6 +30,10 @@ pub(crate) struct Batch {
     pub(crate) events: Vec<Item>,
     /// The size of the events' headers, which are decoded.
     pub(crate) header_bytes: usize,
+    /// Where in the journal the frame was, if it was read there.
+    pub(crate) journaled: Option<Journaled>,
+    /// Dropped with the last event of the frame in any queue.
+    pub(crate) unfinished: Option<Unfinished>,
     /// Receives the report if a payload panics when it is dropped.
     pub(crate) reports: Arc<Reports>,
 }
@@ -116,6 +125,8 @@ impl Batch {
             names: Arc::clone(&self.names),
             events: self.events.split_off(events),
             header_bytes: self.header_bytes,
+            journaled: self.journaled,
+            unfinished: self.unfinished.clone(),
             reports: Arc::clone(&self.reports),
         })
     }
@@ -151,6 +162,8 @@ impl Batch {
             names: Arc::from([Arc::from("tick")]),
             events: numbers.map(item).collect(),
             header_bytes: 0,
+            journaled: None,
+            unfinished: None,
             reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
         }
     }

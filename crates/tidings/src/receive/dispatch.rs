@@ -16,7 +16,7 @@ use crate::receive::subscription::SubscriptionSlot;
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     table: Mutex<Table>,
-    /// Notified when a subscription or a control listener is added or removed.
+    /// Notifies all waiters when a subscription or a control listener is added or removed.
     pub(crate) changed: Notify,
     pub(crate) control: Arc<ControlListeners>,
     pub(crate) requests: Arc<dyn Respond>,
@@ -40,27 +40,32 @@ impl Dispatcher {
         shares: Option<TypeId>,
     ) -> Result<(), SubscribeError> {
         self.lock().add(subscription, names, shares)?;
-        self.changed.notify_one();
+        self.changed.notify_waiters();
         Ok(())
     }
 
     /// Adds a listener of control events.
     pub(crate) fn listen(&self, name: &'static str, listener: Arc<dyn ControlListener>) {
         self.control.add(name, listener);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
     }
 
     /// Removes a subscription. Its queue stays as it is.
     pub(crate) fn remove(&self, id: u64) {
         self.lock().remove(id);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
     }
 
     /// Removes and returns all subscriptions: the bus shuts down.
     pub(crate) fn clear(&self) -> Vec<Arc<SubscriptionSlot>> {
         let all = self.lock().end();
-        self.changed.notify_one();
+        self.changed.notify_waiters();
         all
+    }
+
+    /// Returns true once all subscriptions were removed for good.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().is_over()
     }
 
     /// Returns true if there are no subscriptions.

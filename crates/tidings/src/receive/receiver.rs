@@ -9,17 +9,20 @@ use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, read_frame};
 use crate::error::failure::Failure;
 use crate::error::gap::{Gap, GapReason};
 use crate::event::name::is_control_event;
+use crate::event::numbers::Numbers;
+use crate::event::position::Journaled;
 use crate::observe::health::Counts;
 use crate::observe::metrics::Frames;
 use crate::observe::reports::Reports;
-use crate::receive::batch::Batch;
+use crate::receive::batch::{Batch, Unfinished};
 use crate::receive::dispatch::Dispatcher;
+use crate::receive::holes::Holes;
 use crate::receive::merged::Merged;
 use crate::receive::queue::{Overflow, Push};
 use crate::receive::remembered::Remembered;
 use crate::receive::room::{WaitBudget, Waiting};
 use crate::receive::sequence::{Numbered, Sequences, Verdict};
-use crate::receive::sorter::{Arrived, Sorter};
+use crate::receive::sorter::{Arrived, Handing, Sorter};
 use crate::receive::subscription::SubscriptionSlot;
 use crate::send::window::{SendWindow, Sent};
 
@@ -28,6 +31,17 @@ const FORGED: Duration = Duration::from_secs(10);
 
 /// The minimum time between two reports of forgotten senders.
 const LOST_TRACK: Duration = Duration::from_secs(1);
+
+/// How a frame of the journal is read.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) journaled: Option<Journaled>,
+    /// How many numbers before the next one of a sender count as received.
+    pub(crate) known: u64,
+    pub(crate) handing: Handing,
+    /// Dropped with the last event of the frame in any queue.
+    pub(crate) unfinished: Option<Unfinished>,
+}
 
 /// Takes in frames, reports gaps, and fills the queues of subscriptions.
 #[derive(Debug)]
@@ -49,6 +63,14 @@ pub(crate) struct Receiver {
     forged: Merged,
     /// Senders that were forgotten.
     lost_track: Merged,
+    /// The reasons of holes in the numbers of senders, in the journal.
+    pub(crate) holes: Holes,
+    /// How the current frame is read, if it is one of the journal.
+    reading: Reading,
+    /// True if events wait for room without a limit.
+    pub(crate) waits_without_limit: bool,
+    /// The numbers of the last frame, if it has some, and whether they were new.
+    numbered: Option<(Numbers, bool)>,
     /// The time of the last own echo.
     pub(crate) echoed: Instant,
     /// The number of received frames.
@@ -84,9 +106,37 @@ impl Receiver {
             remembered,
             forged: Merged::new(FORGED),
             lost_track: Merged::new(LOST_TRACK),
+            holes: Holes::default(),
+            reading: Reading::default(),
+            waits_without_limit: false,
+            numbered: None,
             echoed: now,
             count: 0,
         }
+    }
+
+    /// Forgets the numbers of all senders: frames are read again from an earlier position.
+    pub(crate) fn forget_numbers(&mut self) {
+        self.sequences = Sequences::default();
+        self.holes = Holes::default();
+    }
+
+    /// Takes in one frame of the journal, as [`receive`](Self::receive). Returns the numbers of the
+    /// frame, if it has some, and whether they were new.
+    pub(crate) async fn receive_entry(
+        &mut self,
+        frame: Bytes,
+        reading: Reading,
+    ) -> Option<(Numbers, bool)> {
+        self.reading = reading;
+        self.numbered = None;
+        self.sequences.set_known(self.reading.known);
+        self.receive(frame).await;
+        self.reading.unfinished = None;
+        if let Some((numbers, true)) = self.numbered {
+            self.holes.saw(numbers.sender);
+        }
+        self.numbered
     }
 
     /// Takes in one frame. Waits only for room in full queues, within the wait budget.
@@ -166,7 +216,9 @@ impl Receiver {
             at,
         };
         let is_new = self.is_new(from, numbered);
-        if from == self.me && !is_echo {
+        let journaled = self.reading.journaled;
+        let is_replayed = journaled.is_some_and(|journaled| journaled.is_replayed);
+        if from == self.me && !is_echo && !is_replayed {
             self.look_for_forgery(first, events, is_new);
         }
         is_new
@@ -178,6 +230,9 @@ impl Receiver {
         let arrived = Arrived {
             bytes: frame,
             header,
+            journaled: self.reading.journaled,
+            unfinished: self.reading.unfinished.as_ref(),
+            handing: self.reading.handing,
             events: &mut self.events,
         };
         let batches = self.sorter.sort(arrived, |source| {
@@ -195,6 +250,14 @@ impl Receiver {
         if !waiting.is_empty() {
             self.wait_for_room(waiting).await;
         }
+    }
+
+    /// Returns true if a part of the process waits for frames. Otherwise they can be received later.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.dispatcher.is_empty()
+            || self.dispatcher.control.has_listeners()
+            || self.reports.has_gap_handlers()
+            || self.window.is_awaited()
     }
 
     /// The number of control events that a script in Redis published: they have no sender.
@@ -224,14 +287,23 @@ impl Receiver {
         if self.sequences.needs_attention() {
             self.attend(now);
         }
-        verdict != Verdict::Repeated
+        let is_new = verdict != Verdict::Repeated;
+        let (sender, first) = (from, frame.first);
+        let numbers = Numbers {
+            sender,
+            first,
+            events,
+        };
+        self.numbered = Some((numbers, is_new));
+        is_new
     }
 
     fn missed(&self, sender: Option<NodeId>, missed: Option<u64>) {
+        let reason = sender.map(|sender| self.holes.reason(sender));
         self.reports.gap(&Gap {
             sender,
             missed,
-            reason: GapReason::Missed,
+            reason: reason.unwrap_or(GapReason::Missed),
         });
     }
 
@@ -308,7 +380,8 @@ impl Receiver {
         let drop = |subscription: &SubscriptionSlot, rest: Batch| {
             overflowed(reports, subscription, rest.from, count(&rest));
         };
-        self.wait_budget.wait(waiting, drop).await;
+        let is_limited = !self.waits_without_limit;
+        self.wait_budget.wait(waiting, is_limited, drop).await;
     }
 }
 

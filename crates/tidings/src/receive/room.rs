@@ -60,22 +60,28 @@ impl WaitBudget {
         self.at_once += slow;
     }
 
-    /// Waits until there is room for all batches. When the budget is spent, what does not fit the
+    /// Waits until there is room for all batches. If the wait is limited and the budget is spent, what does not fit the
     /// queue of a slow handler is passed to `drop`. The wait for a handler that is only overrun
     /// has no limit, which slows the senders down.
     pub(crate) async fn wait(
         &mut self,
         mut waiting: Vec<Waiting>,
+        is_limited: bool,
         mut drop: impl FnMut(&SubscriptionSlot, Batch),
     ) {
         self.begin(Instant::now());
         while !waiting.is_empty() {
             let (since, begun) = (Instant::now(), begun(&waiting));
+            let interval = if is_limited {
+                INTERVAL.min(self.left())
+            } else {
+                INTERVAL
+            };
             let rooms = waiting
                 .iter()
                 .map(|(subscription, _)| Box::pin(subscription.queue.room()));
             let any = select_all(rooms);
-            let _ = timeout(INTERVAL.min(self.left()).max(MIN_INTERVAL), any).await;
+            let _ = timeout(interval.max(MIN_INTERVAL), any).await;
             let time = since.elapsed();
             let slow: Vec<_> = waiting
                 .iter()
@@ -83,7 +89,7 @@ impl WaitBudget {
                 .map(|((subscription, _), before)| slow(time, subscription.begun() - before))
                 .collect();
             self.waited(slow.iter().copied().max().unwrap_or_default());
-            let is_over = self.left().is_zero();
+            let is_over = is_limited && self.left().is_zero();
             let tried = waiting.into_iter().zip(slow);
             waiting = tried
                 .filter_map(
@@ -170,7 +176,7 @@ mod tests {
 
         let waiting = (0..12).map(|_| stuck()).collect();
         budget
-            .wait(waiting, |_, rest| dropped += rest.events.len())
+            .wait(waiting, true, |_, rest| dropped += rest.events.len())
             .await;
 
         assert_eq!((dropped, began.elapsed()), (12 * 3, AT_ONCE));
@@ -182,7 +188,7 @@ mod tests {
         let began = Instant::now();
 
         for _ in 0..100 {
-            budget.wait(vec![stuck()], |_, _| {}).await;
+            budget.wait(vec![stuck()], true, |_, _| {}).await;
         }
 
         // Ten seconds, and a sixth of the time that passes.
@@ -205,7 +211,9 @@ mod tests {
         });
 
         budget
-            .wait(vec![(subscription, rest)], |_, _| panic!("nothing is lost"))
+            .wait(vec![(subscription, rest)], true, |_, _| {
+                panic!("nothing is lost")
+            })
             .await;
 
         reading.abort();

@@ -71,6 +71,9 @@ pub(crate) struct Sequences {
     query: MemberQuery,
     /// True if a frame may arrive after later ones of its sender: over another server.
     may_be_late: bool,
+    /// How many numbers before the next one count as received, whatever the frame; 0 to compare
+    /// frames.
+    known: u64,
     /// The last time at which a sender was forgotten less than [`MEMORY`] after its last frame.
     forgot: Option<Instant>,
     has_lost_track: bool,
@@ -124,6 +127,12 @@ impl Sequences {
         }
     }
 
+    /// Sets how many numbers before the next one of a sender count as received. A journal gives each
+    /// sender's frames in order, so a lower number is that of a frame that was sent again.
+    pub(crate) fn set_known(&mut self, known: u64) {
+        self.known = known;
+    }
+
     /// Adds a new member, whose numbers start at 1. It is never forgotten.
     pub(crate) fn join(&mut self, sender: NodeId, now: Instant) {
         self.members.insert(sender);
@@ -143,16 +152,21 @@ impl Sequences {
         let frame = Frame {
             first: numbered.first,
             events: numbered.events,
-            hash: hash(self.young.hasher(), numbered),
+            hash: if self.known == 0 {
+                hash(self.young.hasher(), numbered)
+            } else {
+                0
+            },
         };
+        let known = self.known;
         let late = (self.may_be_late && numbered.is_dated).then_some(numbered.at);
         if let Some(expected) = self.young.get_mut(&sender) {
-            return expected.receive_unless_late(frame, late, now);
+            return expected.receive_unless_late(frame, late, known, now);
         }
         let Some(mut expected) = self.old.remove(&sender) else {
             return self.begin(sender, frame, late, now);
         };
-        let verdict = expected.receive_unless_late(frame, late, now);
+        let verdict = expected.receive_unless_late(frame, late, known, now);
         self.young.insert(sender, expected);
         verdict
     }
@@ -195,7 +209,7 @@ impl Sequences {
             return Verdict::Next;
         }
         let mut expected = Expected::new(frame.first, now);
-        let verdict = expected.receive_unless_late(frame, at, now);
+        let verdict = expected.receive_unless_late(frame, at, 0, now);
         self.young.insert(sender, expected);
         verdict
     }
@@ -243,17 +257,23 @@ impl Expected {
     }
 
     /// Classifies a frame; `at` is its time if it may be late.
-    fn receive_unless_late(&mut self, frame: Frame, at: Option<u64>, now: Instant) -> Verdict {
+    fn receive_unless_late(
+        &mut self,
+        frame: Frame,
+        at: Option<u64>,
+        known: u64,
+        now: Instant,
+    ) -> Verdict {
         if let Some(at) = at {
             if frame.first < self.next && frame.events > 0 && at <= self.latest {
                 return Verdict::Repeated;
             }
             self.latest = self.latest.max(at);
         }
-        self.receive(frame, now)
+        self.receive(frame, known, now)
     }
 
-    fn receive(&mut self, frame: Frame, now: Instant) -> Verdict {
+    fn receive(&mut self, frame: Frame, known: u64, now: Instant) -> Verdict {
         self.received = now;
         if frame.events == 0 {
             return self.receive_position(frame.first);
@@ -265,6 +285,9 @@ impl Expected {
         }
         let verdict = self.compare(frame.first);
         if verdict == Verdict::Restarted {
+            if next - frame.first <= known {
+                return Verdict::Repeated;
+            }
             // The old numbering is over, except for the frame that was in flight with this one.
             self.forget_all_but(end);
         }

@@ -7,9 +7,10 @@ use tidings_codec::{EventError, Header, NodeId, RawEvent, To};
 
 use crate::event::header::Headers;
 use crate::event::name::is_control_event;
+use crate::event::position::Journaled;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Remote;
-use crate::receive::batch::{Batch, Extras, Item, Shared};
+use crate::receive::batch::{Batch, Extras, Item, Shared, Unfinished};
 use crate::receive::control::ControlEvent;
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::request::{IncomingRequest, Reply, RequestMeta, request_meta};
@@ -46,7 +47,46 @@ struct Deferred {
 pub(crate) struct Arrived<'a> {
     pub(crate) bytes: &'a Bytes,
     pub(crate) header: Header,
+    /// Where in the journal the frame was, if it was read there.
+    pub(crate) journaled: Option<Journaled>,
+    /// Dropped with the last event of the frame in any queue.
+    pub(crate) unfinished: Option<&'a Unfinished>,
+    /// Which of the events are handed on.
+    pub(crate) handing: Handing,
     pub(crate) events: &'a mut Vec<Result<RawEvent, EventError>>,
+}
+
+/// Which events of a frame are handed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Handing {
+    #[default]
+    All,
+    /// Those for this node alone: another process handles the others.
+    Addressed,
+    /// All others: those for this node alone were handed on before.
+    Unaddressed,
+}
+
+impl Handing {
+    fn takes(self, is_addressed: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Addressed => is_addressed,
+            Self::Unaddressed => !is_addressed,
+        }
+    }
+}
+
+impl Arrived<'_> {
+    /// The request, if the event is one. A replayed one was answered, or its sender has stopped waiting.
+    #[inline]
+    fn request(&self, event: &RawEvent) -> Option<RequestMeta> {
+        let is_replayed = self
+            .journaled
+            .is_some_and(|journaled| journaled.is_replayed);
+        let request = request_meta(event, self.header, self.bytes);
+        request.filter(|_| !is_replayed)
+    }
 }
 
 impl Deferred {
@@ -113,11 +153,16 @@ impl Sorter {
         let mut unknown_names: Vec<Arc<str>> = Vec::new();
         let mut has_headers = false;
         let all = (!table.all().is_empty()).then(|| table.all());
-        for (index, event) in arrived.events.drain(..).enumerate() {
+        let mut events = std::mem::take(arrived.events);
+        for (index, event) in events.drain(..).enumerate() {
             let Some(event) = deferred.well_formed(event) else {
                 continue;
             };
             if !self.is_for_me(event.to, header.from) {
+                continue;
+            }
+            if arrived.handing != Handing::All && self.is_left_out(&event, arrived) {
+                deferred.without_handler(arrived.request(&event), table.is_over());
                 continue;
             }
             let (route, behind, all) = match table.route(event.name_bytes(bytes)) {
@@ -127,8 +172,7 @@ impl Sorter {
                     continue;
                 }
                 None if table.others().is_empty() => {
-                    let request = request_meta(&event, header, bytes);
-                    deferred.without_handler(request, table.is_over());
+                    deferred.without_handler(arrived.request(&event), table.is_over());
                     continue;
                 }
                 None => {
@@ -141,7 +185,7 @@ impl Sorter {
             let mut extras = None;
             if event.has_meta() {
                 let handlers = route.len() + all.map_or(0, Route::len);
-                extras = self.extras(&event, header, bytes, handlers);
+                extras = self.extras(&event, arrived, handlers);
                 has_headers = true;
             }
             let item = |name, shared| Item {
@@ -160,21 +204,19 @@ impl Sorter {
                 self.put(all, extras.as_ref(), |_, shared| item(index, shared));
             }
         }
-        self.batches(table, bytes, header, &unknown_names, has_headers)
+        *arrived.events = events;
+        self.batches(table, arrived, &unknown_names, has_headers)
     }
 
     /// Reads what an event for this many handlers has besides its payload.
     #[cold]
-    fn extras(
-        &self,
-        event: &RawEvent,
-        header: Header,
-        bytes: &[u8],
-        handlers: usize,
-    ) -> Option<Extras> {
-        let request = request_meta(event, header, bytes)
+    fn extras(&self, event: &RawEvent, arrived: &Arrived<'_>, handlers: usize) -> Option<Extras> {
+        let request = arrived
+            .request(event)
             .map(|request| IncomingRequest::new(&self.dispatcher.requests, request, handlers));
-        let meta = event.meta(header.format, bytes).unwrap_or_default();
+        let meta = event
+            .meta(arrived.header.format, arrived.bytes)
+            .unwrap_or_default();
         let headers = Headers::of(meta);
         Extras::new(request, headers)
     }
@@ -185,6 +227,13 @@ impl Sorter {
             To::Others => from != Some(self.me),
             To::Node(node) => node == self.me,
         }
+    }
+
+    /// Returns true if another process handles the event, or it was handled before.
+    #[cold]
+    fn is_left_out(&self, event: &RawEvent, arrived: &Arrived<'_>) -> bool {
+        let is_addressed = event.to == To::Node(self.me);
+        !arrived.handing.takes(is_addressed)
     }
 
     fn put(
@@ -217,8 +266,7 @@ impl Sorter {
     fn batches(
         &mut self,
         table: &Table,
-        frame: &Bytes,
-        header: Header,
+        arrived: &Arrived<'_>,
         unknown_names: &[Arc<str>],
         has_headers: bool,
     ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
@@ -228,7 +276,7 @@ impl Sorter {
             let wanted = &mut self.wanted[slot];
             let next = Vec::with_capacity(wanted.len());
             let mut events = std::mem::replace(wanted, next);
-            let bytes = keep_or_copy(frame, &mut events);
+            let bytes = keep_or_copy(arrived.bytes, &mut events);
             let header_bytes = if has_headers {
                 events
                     .iter()
@@ -243,7 +291,7 @@ impl Sorter {
             } else {
                 Arc::clone(&entry.names)
             };
-            let (format, from) = (header.format, header.from);
+            let (format, from) = (arrived.header.format, arrived.header.from);
             batches.push((
                 Arc::clone(&entry.subscription),
                 Batch {
@@ -253,6 +301,8 @@ impl Sorter {
                     names,
                     events,
                     header_bytes,
+                    journaled: arrived.journaled,
+                    unfinished: arrived.unfinished.cloned(),
                     reports: Arc::clone(&self.reports),
                 },
             ));

@@ -9,6 +9,7 @@ use tidings_codec::{Format, FrameWriter, NodeId};
 use tokio::sync::Notify;
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
+use crate::event::position::JournalPosition;
 use crate::send::given_up::{GivenUpEvents, GivenUpFrame};
 
 /// A frame without sequence numbers yet.
@@ -53,7 +54,12 @@ enum Unawaited {
 /// The outcome of a frame.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    Sent { first: u64, receivers: Option<u64> },
+    Sent {
+        first: u64,
+        receivers: Option<u64>,
+        /// In the journal, if the frame was sent there.
+        position: Option<JournalPosition>,
+    },
     Failed(Unconfirmed),
 }
 
@@ -246,6 +252,7 @@ mod tests {
         meta.pending.resolve(Outcome::Sent {
             first: 1,
             receivers: None,
+            position: None,
         });
         meta.pending.nobody_waits(1);
         assert!(reported(&given_up).is_empty());

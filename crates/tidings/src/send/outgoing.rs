@@ -136,16 +136,30 @@ impl Drop for StillUnwritten<'_> {
     }
 }
 
-/// The recipients of an event, and its metadata.
+/// The recipients of an event, its metadata, and the queue that it takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address<'a> {
     pub(crate) to: To,
     pub(crate) meta: &'a [(&'a str, &'a str)],
+    pub(crate) lane: Lane,
+}
+
+/// What an event is sent as. With a journal, each lane has its own frames and numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// An event, which a journal keeps.
+    Events,
+    /// A request, which is useless when it is late.
+    Requests,
 }
 
 impl From<To> for Address<'_> {
     fn from(to: To) -> Self {
-        Self { to, meta: &[] }
+        Self {
+            to,
+            meta: &[],
+            lane: Lane::Events,
+        }
     }
 }
 
@@ -171,11 +185,27 @@ impl Outgoing {
         settings: Settings,
         reports: Arc<Reports>,
     ) -> Self {
+        let given_up = Arc::new(GivenUpEvents::new(reports));
+        Self::with_list(me, format, settings, given_up)
+    }
+
+    /// Another queue of this bus. Both have one list of undelivered events.
+    pub(crate) fn another(&self) -> Self {
+        let given_up = Arc::clone(&self.given_up);
+        Self::with_list(self.me, self.format, self.settings, given_up)
+    }
+
+    fn with_list(
+        me: NodeId,
+        format: Format,
+        settings: Settings,
+        given_up: Arc<GivenUpEvents>,
+    ) -> Self {
         Self {
             me,
             format,
             settings,
-            given_up: Arc::new(GivenUpEvents::new(reports)),
+            given_up,
             state: Mutex::default(),
             sender: AtomicWaker::new(),
             is_idle: AtomicBool::new(false),

@@ -5,6 +5,7 @@
 //! bus sends through to the one that it receives on, proves that both are connected to the others.
 
 mod finder;
+mod journal;
 mod nodes;
 mod redirect;
 mod send_half;
@@ -24,9 +25,11 @@ use crate::observe::health::TopologyKind;
 use crate::task::mutex::Mutex;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::cluster::finder::Finder;
+use crate::transport::cluster::journal::JournalOwner;
 use crate::transport::cluster::nodes::{Node, Nodes};
 use crate::transport::cluster::send_half::Sender;
 use crate::transport::cluster::slot_owner::SlotOwner;
+use crate::transport::journal::{Appending, JournalConnected, JournalTransport};
 use crate::transport::server::{NODE_TIMEOUT, RedisReceiveHalf, Server};
 use crate::transport::{Connected, SendHalf, Transport};
 
@@ -37,6 +40,7 @@ pub(crate) struct Cluster {
     finder: Arc<Finder>,
     /// Begins at first use.
     owner: OnceLock<SlotOwner>,
+    journal: JournalOwner,
     /// The identities of the nodes that were used last.
     used: Mutex<Vec<String>>,
 }
@@ -52,6 +56,7 @@ impl Cluster {
             address,
             finder: Arc::new(Finder::new(server, slot_of(namespace), seeds)),
             owner: OnceLock::new(),
+            journal: JournalOwner::default(),
             used: Mutex::default(),
         }
     }
@@ -117,6 +122,16 @@ impl Transport for Cluster {
             Some(why) => self.why_no_owner(&why),
             None => ConnectError::timed_out("connecting to a node of the cluster"),
         })
+    }
+}
+
+#[async_trait]
+impl JournalTransport for Cluster {
+    async fn connect_journal(
+        &self,
+        appending: Arc<Appending>,
+    ) -> Result<JournalConnected, ConnectError> {
+        self.journal.connect(&self.finder, appending).await
     }
 }
 

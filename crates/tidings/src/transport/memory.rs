@@ -9,11 +9,16 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::error::connect::ConnectError;
+use crate::keyspace::journal::JournalStore;
+use crate::keyspace::journal::memory::MemoryJournal;
 use crate::keyspace::memory::MemoryKeys;
 use crate::memory::{Inbox, Place};
 use crate::observe::health::TopologyKind;
+use crate::transport::journal::{
+    Appending, BLOCK, FollowHalf, JournalConnected, JournalPublisher, JournalTransport, Redirected,
+};
 use crate::transport::{
-    Backlog, Connected, Publisher, ReceiveHalf, Reply, SendHalf, Transport, in_line,
+    Backlog, Connected, Published, Publisher, ReceiveHalf, Reply, SendHalf, Transport, in_line,
 };
 
 /// The transport to a [`Place`]. It keeps the place and its shared state alive between connections.
@@ -48,17 +53,32 @@ impl Transport for Memory {
         place.enter(&inbox);
         Ok(Connected {
             receive_half: Box::new(MemoryReceiveHalf { inbox }),
-            sending: SendHalf {
-                publisher: Box::new(MemorySendHalf {
-                    place: Arc::clone(&place),
-                }),
-                driver: Box::pin(pending()),
-                left: Box::pin(pending()),
-                keyspace: Arc::new(MemoryKeys { place }),
-                is_unproven: false,
-            },
-            server: self.address(),
+            sending: MemorySendHalf::over(&place),
             left_out: Vec::new(),
+            server: self.address(),
+        })
+    }
+}
+
+#[async_trait]
+impl JournalTransport for Memory {
+    async fn connect_journal(
+        &self,
+        appending: Arc<Appending>,
+    ) -> Result<JournalConnected, ConnectError> {
+        let store: Arc<dyn JournalStore> = Arc::new(MemoryJournal::new(Arc::clone(&self.place)));
+        let sending = MemorySendHalf::over(&self.place);
+        let redirect: Redirected = Arc::new(|_| {});
+        Ok(JournalConnected {
+            follow: FollowHalf {
+                store: Arc::clone(&store),
+                driver: Box::pin(pending()),
+                block: BLOCK,
+                redirect: Arc::clone(&redirect),
+            },
+            sending: JournalPublisher::over(sending, Arc::clone(&store), redirect, appending),
+            store,
+            server: self.address(),
         })
     }
 }
@@ -79,10 +99,25 @@ struct MemorySendHalf {
     place: Arc<Place>,
 }
 
+impl MemorySendHalf {
+    fn over(place: &Arc<Place>) -> SendHalf {
+        let place = Arc::clone(place);
+        SendHalf {
+            publisher: Box::new(Self {
+                place: Arc::clone(&place),
+            }),
+            driver: Box::pin(pending()),
+            left: Box::pin(pending()),
+            keyspace: Arc::new(MemoryKeys { place }),
+            is_unproven: false,
+        }
+    }
+}
+
 impl Publisher for MemorySendHalf {
     fn publish(&self, frame: Bytes) -> Reply {
         let place = Arc::clone(&self.place);
-        in_line(async move { Ok(Some(place.publish(frame).await)) })
+        in_line(async move { Ok(Published::to(Some(place.publish(frame).await))) })
     }
 
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {

@@ -33,13 +33,16 @@ use redis::{
 
 use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
+use crate::keyspace::journal::JournalStore;
+use crate::keyspace::journal::stream::RedisJournal;
 use crate::keyspace::redis::RedisKeys;
-use crate::namespace::Namespace;
 use crate::namespace::channel::{Channel, PubSub};
+use crate::namespace::{JournalKeys, Namespace};
 use crate::redis_error::{own_words, words};
 use crate::resp::{Client, Driver, publish_head};
 use crate::transport::address::shown_address;
 use crate::transport::credentials::CredentialSource;
+use crate::transport::journal::{FollowHalf, JournalConnected, JournalNode, JournalPublisher};
 use crate::transport::server::keepalive::Keepalive;
 use crate::transport::server::keys::ServerKeys;
 use crate::transport::server::redis_connection::{Access, RedisConnection, driving, lost};
@@ -47,7 +50,8 @@ use crate::transport::server::role::{Hello, Role, ask_role, hello, shortcoming};
 use crate::transport::server::tcp::Readiness;
 use crate::transport::tls::Tls;
 use crate::transport::{
-    Backlog, PublishError, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain, Subscriber,
+    Backlog, PublishError, Published, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain,
+    Subscriber,
 };
 
 /// The timeout of each step of connecting to a node of a cluster: others can be used.
@@ -58,6 +62,7 @@ pub(crate) const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Server {
     pub(super) access: Access,
     pub(super) channel: Channel,
+    journal: JournalKeys,
     /// True once a warning was logged that the server is too old.
     has_warned: Arc<AtomicBool>,
 }
@@ -72,6 +77,7 @@ impl Server {
         Self {
             access: Access::new(settings, tls, permissions).of_masters(),
             has_warned: Arc::default(),
+            journal: namespace.journal(),
             channel: Channel {
                 name: namespace.channel_in(settings.db()),
                 kind: PubSub::Classic,
@@ -90,6 +96,7 @@ impl Server {
         Self {
             access: Access::new(settings, tls, permissions).of_cluster(NODE_TIMEOUT),
             has_warned: Arc::default(),
+            journal: namespace.journal(),
             channel: Channel {
                 name: namespace.channel(),
                 kind,
@@ -235,11 +242,58 @@ impl Server {
                 knows_subscribers: true,
                 ..self.publisher(client)
             }),
-            driver: Box::pin(driving(driver)),
+            // Polled again after its end: by the wait for an answer, and then by its task.
+            driver: driving(driver).fuse().boxed(),
             left: pending().boxed(),
             keyspace: Arc::new(self.keys(keys)),
             is_unproven: false,
         }
+    }
+
+    /// Connects both halves of the journal. `left` ends once the server is not the right one any more.
+    pub(crate) async fn connect_journal(
+        &self,
+        at: &ConnectionAddr,
+        left: BoxFuture<'static, ConnectError>,
+        journal: JournalNode,
+    ) -> Result<JournalConnected, ConnectError> {
+        let JournalNode {
+            is_asking,
+            block,
+            redirect,
+            appending,
+        } = journal;
+        let follow = self.send_line(at, None).await?;
+        let version = follow
+            .version
+            .filter(|version| shortcoming(version).is_some());
+        if let Some(version) = version {
+            return Err(ConnectError::TooOld { version });
+        }
+        let append = self.send_line(at, follow.peer).await?;
+        let hides_role = append.role == Role::Hidden;
+        let server = self.with_access(append.access);
+        let store = |client| -> Arc<dyn JournalStore> {
+            let (keys, needs) = (server.journal.clone(), Arc::clone(&server.access.needs));
+            Arc::new(RedisJournal::new(client, keys, needs, is_asking))
+        };
+        let follow = FollowHalf {
+            store: store(follow.client),
+            driver: driving(follow.driver).fuse().boxed(),
+            block,
+            redirect: Arc::clone(&redirect),
+        };
+        let store = store(append.client.clone());
+        let sending = SendHalf {
+            left,
+            ..server.sending_over(append.client, append.driver, hides_role)
+        };
+        Ok(JournalConnected {
+            follow,
+            sending: JournalPublisher::over(sending, Arc::clone(&store), redirect, appending),
+            store,
+            server: self.shown(at),
+        })
     }
 
     /// Returns the publisher over a connection to a server that does not know all subscribers.
@@ -340,7 +394,7 @@ impl Publisher for RedisSendHalf {
             let answer = answer.await.and_then(Value::extract_error);
             let answer = answer.and_then(|answer| Ok(u64::from_redis_value(answer)?));
             let receivers = answer.map_err(|error| refusal(&error, &needs))?;
-            Ok(knows_subscribers.then_some(receivers))
+            Ok(Published::to(knows_subscribers.then_some(receivers)))
         })
     }
 

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::pending;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending};
 use redis::ConnectionAddr;
 use tokio::time::timeout;
 
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
+use crate::transport::journal::{
+    Appending, BLOCK, JournalConnected, JournalNode, JournalTransport,
+};
 use crate::transport::server::{Left, Server};
 use crate::transport::{Connected, Transport};
 
@@ -98,6 +102,53 @@ impl Transport for Found {
     }
 
     async fn connect(&self) -> Result<Connected, ConnectError> {
+        let connect = |at: ConnectionAddr| {
+            let connecting = async move {
+                let (receive_half, sending) = self.server.connect(&at, self.left(&at)).await?;
+                Ok(Connected {
+                    receive_half,
+                    sending,
+                    server: self.server.shown(&at),
+                    left_out: Vec::new(),
+                })
+            };
+            connecting.boxed()
+        };
+        self.connect_by(connect).await
+    }
+
+    fn trouble(&self) -> Option<ConnectError> {
+        self.topology.trouble()
+    }
+}
+
+#[async_trait]
+impl JournalTransport for Found {
+    async fn connect_journal(
+        &self,
+        appending: Arc<Appending>,
+    ) -> Result<JournalConnected, ConnectError> {
+        let connect = |at: ConnectionAddr| {
+            let journal = JournalNode {
+                is_asking: false,
+                block: BLOCK,
+                redirect: Arc::new(|_| {}),
+                appending: Arc::clone(&appending),
+            };
+            let left = (self.left(&at))();
+            let connecting = async move { self.server.connect_journal(&at, left, journal).await };
+            connecting.boxed()
+        };
+        self.connect_by(connect).await
+    }
+}
+
+impl Found {
+    /// Connects to the first candidate that can be used.
+    async fn connect_by<'a, T>(
+        &'a self,
+        connect: impl Fn(ConnectionAddr) -> BoxFuture<'a, Result<T, ConnectError>> + Send,
+    ) -> Result<T, ConnectError> {
         let mut first = None;
         let candidates = self.topology.resolve().await?;
         let last = candidates.len().saturating_sub(1);
@@ -107,7 +158,7 @@ impl Transport for Found {
             } else {
                 Duration::MAX
             };
-            let connecting = timeout(limit, self.server.connect(&at, self.left(&at)));
+            let connecting = timeout(limit, connect(at.clone()));
             let connected = tokio::select! {
                 connected = connecting => {
                     let connected = connected.unwrap_or(Err(ConnectError::timed_out("connecting")));
@@ -117,24 +168,12 @@ impl Transport for Found {
                 why = self.topology.check(&at) => Err(why),
             };
             match connected {
-                Ok((receive_half, sending)) => {
-                    let server = self.server.shown(&at);
-                    return Ok(Connected {
-                        receive_half,
-                        sending,
-                        server,
-                        left_out: Vec::new(),
-                    });
-                }
+                Ok(connected) => return Ok(connected),
                 Err(why) => first = first.or(Some(why)),
             }
         }
         // The error of the likeliest candidate.
         Err(first.unwrap_or(ConnectError::Lost))
-    }
-
-    fn trouble(&self) -> Option<ConnectError> {
-        self.topology.trouble()
     }
 }
 

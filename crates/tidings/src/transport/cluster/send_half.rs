@@ -60,7 +60,7 @@ impl Sender {
         };
         Ok(SendHalf {
             publisher: Box::new(publisher),
-            driver: driving(line.driver).boxed(),
+            driver: driving(line.driver).fuse().boxed(),
             left: self.clone().left(doubt).boxed(),
             keyspace: Arc::new(server.keys(self.owner.clone())),
             is_unproven: false,

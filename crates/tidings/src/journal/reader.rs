@@ -1,0 +1,415 @@
+//! Reads the journal over one connection after the other, and hands its frames on in order.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::poll;
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
+
+use crate::connection::heartbeat::Heartbeat;
+use crate::connection::polling::PollSchedule;
+use crate::error::connect::ConnectError;
+use crate::error::failure::Failure;
+use crate::error::gap::{Gap, GapReason};
+use crate::event::position::{JournalPosition, Journaled};
+use crate::journal::ledger::Ledger;
+use crate::journal::page_size::PageSize;
+use crate::journal::position::finding::Finding;
+use crate::journal::position::resync::{Query, Step};
+use crate::journal::position::{Followed, Judgement, Place, RING};
+use crate::journal::role::Role;
+use crate::journal::state::JournalState;
+use crate::keyspace::journal::answer::{Answered, JournalError};
+use crate::keyspace::journal::{Content, Entry, Page};
+use crate::receive::receiver::{Reading, Receiver};
+use crate::receive::sorter::Handing;
+use crate::transport::journal::FollowHalf;
+
+/// The time after which Redis must have answered, besides the time that it waits for an entry.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The pause before a server is asked again that cannot answer now.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The time between two reads after which the journal may be another one behind the same connection:
+/// the server may have been a replica in between.
+const UNWATCHED: Duration = Duration::from_secs(1);
+
+/// The time that Redis waits for an entry where the role of the bus may change meanwhile.
+const TAKEOVER: Duration = Duration::from_secs(1);
+
+/// How many numbers before the next one of a sender are those of a frame that was sent again.
+const SENT_AGAIN: u64 = 1 << 16;
+
+/// Reads the journal.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) receiver: Receiver,
+    pub(crate) followed: Followed,
+    page_size: PageSize,
+    poll_schedule: PollSchedule,
+    heartbeat: Arc<Heartbeat>,
+    state: Arc<JournalState>,
+    /// The last entry when the bus started, or became the reader of its durable name.
+    tail: JournalPosition,
+    /// The role of the bus, if it has a durable name.
+    role: Option<watch::Receiver<Role>>,
+    /// True if another process reads for the durable name. Between two pages only, so that no entry is
+    /// handed on before and after the change.
+    is_standby: bool,
+    /// The last entry of which this bus handled only what was for it alone.
+    addressed_until: JournalPosition,
+}
+
+/// The reason why there is no page.
+enum NoPage {
+    /// The server cannot answer now.
+    NotNow,
+    /// The bus became the reader of its durable name, or is it no more.
+    RoleChanged,
+    Lost(ConnectError),
+}
+
+impl Reader {
+    pub(crate) fn new(
+        mut receiver: Receiver,
+        (followed, tail): (Followed, JournalPosition),
+        heartbeat: Arc<Heartbeat>,
+        state: Arc<JournalState>,
+    ) -> Self {
+        receiver.waits_without_limit = state.durable.is_some();
+        Self {
+            receiver,
+            followed,
+            page_size: PageSize::new(),
+            poll_schedule: PollSchedule::new(Instant::now()),
+            heartbeat,
+            role: state
+                .durable
+                .as_ref()
+                .map(|durable| durable.role.subscribe()),
+            state,
+            tail,
+            is_standby: false,
+            addressed_until: JournalPosition::START,
+        }
+    }
+
+    /// Compares what was read with the journal, over a new connection or after something unexpected.
+    /// Returns the entries that follow.
+    pub(crate) async fn resync(
+        &mut self,
+        half: &mut FollowHalf,
+    ) -> Result<Vec<Entry>, ConnectError> {
+        let mut resync = self.followed.resync();
+        loop {
+            let asked = match resync.query() {
+                Query::From(id) => {
+                    let count = self.page_size.entries().max(2);
+                    half.store.range(id, None, count)
+                }
+                Query::Entry(id) => half.store.range(id, Some(id), 1),
+                Query::Newest => half.store.newest(),
+            };
+            let mut page = match self.page(half, asked).await {
+                Ok(page) => page,
+                Err(NoPage::NotNow) => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Err(NoPage::RoleChanged) => {
+                    self.change_role();
+                    resync = self.followed.resync();
+                    continue;
+                }
+                Err(NoPage::Lost(why)) => return Err(why),
+            };
+            let step = self.followed.answer(&mut resync, &page);
+            for finding in self.followed.take_findings() {
+                self.report(finding);
+            }
+            match step {
+                Step::Ask => {}
+                Step::Done { skip } => return Ok(page.entries.split_off(skip)),
+                Step::NotMaster => return Err(not_master()),
+            }
+        }
+    }
+
+    /// Hands on these entries, which are the next ones, and reads on until the connection ends.
+    pub(crate) async fn read(
+        &mut self,
+        half: &mut FollowHalf,
+        mut entries: Vec<Entry>,
+    ) -> Result<Infallible, ConnectError> {
+        loop {
+            if let Some(next_poll) = self.next_poll() {
+                self.hand_on(entries).await;
+                entries = Vec::new();
+                self.pause(next_poll).await;
+            }
+            let last = entries.last().map(|entry| entry.id);
+            let after = last.unwrap_or(self.followed.position());
+            // One page ahead and no more: what else was sent stays in Redis.
+            let block = if self.role.is_some() {
+                half.block.min(TAKEOVER)
+            } else {
+                half.block
+            };
+            let next = half
+                .store
+                .read_after(after, self.page_size.entries(), block);
+            let asked = Instant::now();
+            self.hand_on_and_write(half, entries).await;
+            let is_unwatched = asked.elapsed() > UNWATCHED;
+            entries = match self.page(half, next).await {
+                Ok(page) => match self.followed.judge(&page) {
+                    Judgement::HandOn => page.entries,
+                    Judgement::Resync => self.resync(half).await?,
+                    Judgement::NotMaster => return Err(not_master()),
+                },
+                Err(NoPage::NotNow) => {
+                    sleep(PAUSE).await;
+                    self.resync(half).await?
+                }
+                Err(NoPage::RoleChanged) => {
+                    self.change_role();
+                    self.resync(half).await?
+                }
+                Err(NoPage::Lost(why)) => return Err(why),
+            };
+            if is_unwatched {
+                self.hand_on(entries).await;
+                entries = self.resync(half).await?;
+            }
+        }
+    }
+
+    /// The time of the next read, if no part of the process waits for frames; `None` to read at once.
+    fn next_poll(&mut self) -> Option<Instant> {
+        if self.receiver.is_awaited() {
+            return None;
+        }
+        self.poll_schedule.next(Instant::now())
+    }
+
+    /// Waits for the next read, or until frames are awaited.
+    async fn pause(&mut self, next_poll: Instant) {
+        let dispatcher = Arc::clone(&self.receiver.dispatcher);
+        let changed_handlers = dispatcher.changed.notified();
+        // After the wait began: a handler may have been added just before it.
+        if self.receiver.is_awaited() {
+            return;
+        }
+        tokio::select! {
+            () = sleep_until(next_poll.into()) => {}
+            () = changed_handlers => {}
+            () = self.receiver.window.is_wanted.notified() => {}
+        }
+    }
+
+    /// Hands entries on, and writes the commands that are queued: afterwards, or while that takes time.
+    async fn hand_on_and_write(&mut self, half: &mut FollowHalf, entries: Vec<Entry>) {
+        let mut handing_on = pin!(self.hand_on(entries));
+        if poll!(&mut handing_on).is_pending() {
+            half.write().await;
+            handing_on.await;
+        }
+    }
+
+    /// The connection was lost.
+    pub(crate) fn was_lost(&mut self) {
+        self.page_size.was_lost();
+    }
+
+    /// Waits for a page. Nothing else is waited for meanwhile, so that no entry is handed on by half.
+    async fn page(
+        &mut self,
+        half: &mut FollowHalf,
+        answer: Answered<Page>,
+    ) -> Result<Page, NoPage> {
+        let silence = half.block + ANSWER;
+        let heartbeat = Arc::clone(&self.heartbeat);
+        let answer = tokio::select! {
+            biased;
+            answer = half.drive(answer) => answer,
+            () = heartbeat.broken.notified() => {
+                return Err(NoPage::Lost(heartbeat.take_report().why));
+            }
+            () = changed(&mut self.role) => return Err(NoPage::RoleChanged),
+            () = sleep(silence) => {
+                return Err(NoPage::Lost(ConnectError::Unanswered { silence }));
+            }
+        };
+        match answer {
+            Ok(page) => {
+                let bytes = page.entries.iter().map(Entry::len).sum();
+                self.page_size.was_read(page.entries.len(), bytes);
+                self.poll_schedule.received(bytes, Instant::now());
+                if page.entries.is_empty() {
+                    self.has_caught_up();
+                }
+                Ok(page)
+            }
+            Err(JournalError::NotNow(_)) => Err(NoPage::NotNow),
+            Err(error) => {
+                if let JournalError::Elsewhere(error) = &error {
+                    (half.redirect)(error);
+                }
+                Err(NoPage::Lost(
+                    error.into_connect_error("reading the journal"),
+                ))
+            }
+        }
+    }
+
+    /// Hands entries on, in order.
+    async fn hand_on(&mut self, entries: Vec<Entry>) {
+        let Some(last) = entries.last().map(|entry| entry.id) else {
+            return;
+        };
+        self.state.mark(&entries);
+        for entry in entries {
+            self.hand_on_entry(&entry).await;
+        }
+        self.receiver.report(Instant::now());
+        self.state.meter.read(self.followed.position());
+        if last >= self.tail {
+            self.has_caught_up();
+        }
+    }
+
+    async fn hand_on_entry(&mut self, entry: &Entry) {
+        let ledger = self
+            .state
+            .durable
+            .as_ref()
+            .map(|durable| Arc::clone(&durable.ledger));
+        let unfinished = ledger.as_ref().map(Ledger::enter);
+        let numbered = match &entry.content {
+            Content::Frame { frame, .. } => {
+                let is_rereading = self.followed.is_rereading(entry.id);
+                let reading = Reading {
+                    journaled: Some(Journaled {
+                        position: entry.id,
+                        is_replayed: entry.id <= self.tail,
+                    }),
+                    known: if is_rereading { u64::MAX } else { SENT_AGAIN },
+                    handing: self.handing(entry.id),
+                    unfinished: unfinished.clone().map(|unfinished| unfinished as _),
+                };
+                self.receiver.receive_entry(frame.clone(), reading).await
+            }
+            Content::Foreign(_) => {
+                let position = entry.id.to_string();
+                self.receiver
+                    .reports
+                    .unreadable(Failure::ForeignEntry { position });
+                None
+            }
+        };
+        let numbers = numbered.map(|(numbers, _)| numbers);
+        let is_new = numbered.is_none_or(|(_, is_new)| is_new);
+        self.followed.read(entry, numbers, is_new);
+        if let Some(ledger) = ledger {
+            if self.receiver.dispatcher.is_over() {
+                ledger.seal();
+            }
+            ledger.read(self.followed.place());
+        }
+    }
+
+    /// Which events of the entry at this position are handed on.
+    fn handing(&self, id: JournalPosition) -> Handing {
+        if self.is_standby {
+            Handing::Addressed
+        } else if id <= self.addressed_until {
+            Handing::Unaddressed
+        } else {
+            Handing::All
+        }
+    }
+
+    /// Begins at the stored place, if the bus is the reader of its durable name now. The numbers of
+    /// what it read as a standby do not count: that is read again, and is no gap.
+    pub(crate) fn change_role(&mut self) {
+        let (Some(role), Some(durable)) = (&mut self.role, &self.state.durable) else {
+            return;
+        };
+        let role = role.borrow_and_update().clone();
+        self.is_standby = matches!(role, Role::Standby { .. });
+        let Role::Holder { from } = role else {
+            return;
+        };
+        let place = from.unwrap_or(Place::START);
+        self.addressed_until = self.addressed_until.max(self.followed.position());
+        self.tail = self.tail.max(self.addressed_until);
+        self.followed = Followed::begin(place, JournalPosition::START, RING);
+        self.receiver.forget_numbers();
+        durable.ledger.restart(place);
+        if from.is_none() {
+            self.report(Finding::Trimmed);
+        }
+    }
+
+    fn has_caught_up(&self) {
+        self.state
+            .caught_up
+            .send_if_modified(|caught_up| !std::mem::replace(caught_up, true));
+    }
+
+    /// Reports what was lost.
+    fn report(&mut self, finding: Finding) {
+        let unknown = |reason| Gap {
+            sender: None,
+            missed: None,
+            reason,
+        };
+        let reports = &self.receiver.reports;
+        match finding {
+            Finding::Trimmed => {
+                self.receiver.holes.begin(GapReason::Trimmed);
+                reports.gap(&unknown(GapReason::Trimmed));
+            }
+            Finding::Lost => {
+                self.receiver.holes.begin(GapReason::JournalLost);
+                reports.gap(&unknown(GapReason::JournalLost));
+            }
+            Finding::DivergedUnknown => {
+                reports.gap(&unknown(GapReason::Diverged { forgotten: None }));
+            }
+            Finding::Diverged(forgotten) => {
+                for one in forgotten {
+                    let last = one.numbers.end - 1;
+                    reports.gap(&Gap {
+                        sender: Some(one.sender),
+                        missed: Some(one.numbers.end - one.numbers.start),
+                        reason: GapReason::Diverged {
+                            forgotten: Some(one.numbers.start..=last),
+                        },
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Waits for another role; waits for ever without one.
+async fn changed(role: &mut Option<watch::Receiver<Role>>) {
+    if let Some(role) = role
+        && role.changed().await.is_ok()
+    {
+        return;
+    }
+    pending::<()>().await;
+}
+
+fn not_master() -> ConnectError {
+    ConnectError::Role {
+        role: "replica".to_owned(),
+    }
+}

@@ -1,0 +1,32 @@
+//! Answers to operations on the journal, and their errors.
+
+use futures_util::future::BoxFuture;
+use redis::RedisError;
+
+use crate::resp::cursor::Unexpected;
+
+/// The answer to an operation on the journal.
+pub(crate) type Answered<T> = BoxFuture<'static, Result<T, JournalError>>;
+
+/// The reason why an operation on the journal was not done.
+#[derive(Debug)]
+pub(crate) enum JournalError {
+    /// Not done: the server does not have the journal, or may not write it.
+    Elsewhere(RedisError),
+    /// Not done, and a retry may help.
+    NotNow(String),
+    /// Not done, for this reason.
+    Refused {
+        words: String,
+        is_out_of_memory: bool,
+    },
+    /// Unknown: the connection ended, or the answer cannot be read.
+    Lost,
+}
+
+impl From<Unexpected> for JournalError {
+    /// What cannot be read does not tell what Redis did.
+    fn from(_: Unexpected) -> Self {
+        Self::Lost
+    }
+}

@@ -1,0 +1,86 @@
+//! The positions of durable names in Redis.
+
+use std::collections::HashMap;
+
+use redis::{Cmd, FromRedisValue, Script, ScriptInvocation, Value, cmd};
+
+use crate::keyspace::journal::answer::{Answered, JournalError};
+use crate::keyspace::journal::positions::{Claim, Positions, Stored, Taken};
+use crate::keyspace::journal::scripts::{RELEASE, RENEW, TAKE};
+use crate::keyspace::journal::stream::{MOVING, RedisJournal};
+use crate::task::milliseconds;
+
+/// A request for positions.
+enum Request {
+    Command(Cmd),
+    Script(ScriptInvocation<'static>),
+}
+
+impl RedisJournal {
+    fn script(&self, script: &'static Script, claim: &Claim, place: Option<String>) -> Request {
+        let mut script = script.key(&self.keys.positions);
+        script.arg(&claim.name).arg(claim.me.to_string());
+        script.arg(milliseconds(claim.lease));
+        script.arg(milliseconds(claim.max_age)).arg(claim.max_bytes);
+        script.arg(place.unwrap_or_default());
+        Request::Script(script)
+    }
+
+    fn run<T: FromRedisValue + Send + 'static>(&self, request: Request) -> Answered<T> {
+        let this = self.clone();
+        Box::pin(async move {
+            if this.is_asking {
+                return Err(JournalError::NotNow(MOVING.to_owned()));
+            }
+            let mut client = this.client.clone();
+            let answer: Result<Value, _> = match &request {
+                Request::Command(command) => command.query_async(&mut client).await,
+                Request::Script(script) => script.invoke_async(&mut client).await,
+            };
+            let answer = answer.map_err(|error| this.error(error))?;
+            T::from_redis_value(answer).map_err(|_| JournalError::Lost)
+        })
+    }
+}
+
+impl Positions for RedisJournal {
+    fn take(&self, claim: &Claim) -> Answered<Taken> {
+        let answer = self.run::<(bool, String)>(self.script(&TAKE, claim, None));
+        Box::pin(async move {
+            Ok(match answer.await? {
+                (true, place) => Taken::Ours((!place.is_empty()).then_some(place)),
+                (false, holder) => Taken::Others(holder),
+            })
+        })
+    }
+
+    fn renew(&self, claim: &Claim, place: Option<String>) -> Answered<Option<String>> {
+        let holder = self.run::<String>(self.script(&RENEW, claim, place));
+        Box::pin(async move { Ok(Some(holder.await?).filter(|holder| !holder.is_empty())) })
+    }
+
+    fn release(&self, claim: &Claim, place: Option<String>) -> Answered<()> {
+        self.run(self.script(&RELEASE, claim, place))
+    }
+
+    fn positions(&self) -> Answered<Vec<Stored>> {
+        let mut get = cmd("HGETALL");
+        get.arg(&self.keys.positions);
+        let all = self.run::<HashMap<Vec<u8>, Vec<u8>>>(Request::Command(get));
+        Box::pin(async move {
+            let all = all.await?.into_iter().filter_map(|(name, text)| {
+                let name = String::from_utf8(name).ok()?;
+                Stored::parse(&name, &String::from_utf8(text).ok()?)
+            });
+            let mut all: Vec<Stored> = all.collect();
+            all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            Ok(all)
+        })
+    }
+
+    fn remove(&self, name: &str) -> Answered<bool> {
+        let mut remove = cmd("HDEL");
+        remove.arg(&self.keys.positions).arg(name);
+        self.run(Request::Command(remove))
+    }
+}

@@ -1,0 +1,526 @@
+//! The journal in Redis, as a stream, over a connection that nobody else uses for a transaction.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, cmd};
+use tokio::sync::Mutex;
+
+use crate::acl::Needs;
+use crate::event::position::JournalPosition;
+use crate::keyspace::journal::answer::{Answered, JournalError};
+use crate::keyspace::journal::{Entry, Floor, Generation, JournalStore, Page, Uses, check, reply};
+use crate::namespace::JournalKeys;
+use crate::redis_error::{is_denied, own_words, words};
+use crate::resp::{Client, Unparsed, append_head, write_append};
+use crate::task::milliseconds;
+
+/// The stream and the floor of a namespace.
+#[derive(Clone)]
+pub(crate) struct RedisJournal {
+    pub(super) client: Client,
+    pub(super) keys: JournalKeys,
+    needs: Arc<Needs>,
+    /// The server is about to get the slot of the keys: each command on them needs `ASKING`, and keys
+    /// may be missing that are yet to come.
+    pub(super) is_asking: bool,
+    /// The part of each `XADD` before the frame.
+    head: Arc<[u8]>,
+    /// One transaction at a time: `WATCH` is a state of the connection.
+    turn: Arc<Mutex<()>>,
+}
+
+/// The answer to a command on a slot that moves, without which the others are worth nothing.
+pub(super) const MOVING: &str = "the slot of the journal is moving";
+
+impl RedisJournal {
+    pub(crate) fn new(
+        client: Client,
+        keys: JournalKeys,
+        needs: Arc<Needs>,
+        is_asking: bool,
+    ) -> Self {
+        Self {
+            client,
+            needs,
+            is_asking,
+            head: append_head(&keys.stream).into(),
+            keys,
+            turn: Arc::default(),
+        }
+    }
+
+    /// Writes commands in one step.
+    fn ask<const N: usize>(&self, commands: [Cmd; N]) -> [Unparsed; N] {
+        let answers = self.client.unparsed(N, |out| {
+            for command in commands {
+                command.write_packed_command(out);
+            }
+        });
+        let answers: Result<[Unparsed; N], _> = answers.try_into();
+        answers.unwrap_or_else(|_| unreachable!("each command has an answer"))
+    }
+
+    /// Writes the read of a page: some reads of the stream, the floor, and the role.
+    ///
+    /// Redis runs what follows a read that waits in the same turn as its answer, so the role is that
+    /// of the page: a server that was demoted answers with an error or as a replica, and a replica that
+    /// was promoted goes on with the history that it answered. Before the read, the answer to `ROLE`
+    /// would come alone, and wake this process one more time for each page.
+    fn page<const N: usize>(&self, reads: &[Cmd; N]) -> PageAnswers<N> {
+        let asking = usize::from(self.is_asking);
+        let answers = self.client.unparsed(2 + N + (N + 1) * asking, |out| {
+            let mut get = cmd("GET");
+            get.arg(&self.keys.floor);
+            for read in reads.iter().chain([&get]) {
+                if self.is_asking {
+                    cmd("ASKING").write_packed_command(out);
+                }
+                read.write_packed_command(out);
+            }
+            cmd("ROLE").write_packed_command(out);
+        });
+        let mut answers = answers.into_iter();
+        let role = answers.next_back();
+        let mut on_keys = answers.skip(asking).step_by(1 + asking);
+        let reads = std::array::from_fn(|_| on_keys.next());
+        PageAnswers {
+            reads,
+            floor: on_keys.next(),
+            role,
+        }
+    }
+
+    fn range_of(&self, name: &str, from: String, to: String, count: usize) -> Cmd {
+        let mut range = cmd(name);
+        range.arg(&self.keys.stream).arg(from).arg(to);
+        range.arg("COUNT").arg(count);
+        range
+    }
+
+    fn first(&self) -> Cmd {
+        self.range_of("XRANGE", "-".to_owned(), "+".to_owned(), 1)
+    }
+
+    fn newest_entry(&self) -> Cmd {
+        self.range_of("XREVRANGE", "+".to_owned(), "-".to_owned(), 1)
+    }
+
+    /// Reads some entries, the first entry, and the floor.
+    fn read(&self, range: Cmd) -> Answered<Page> {
+        let answers = self.page(&[range, self.first()]);
+        let this = self.clone();
+        Box::pin(async move {
+            let PageAnswers { reads, floor, role } = answers;
+            let is_master = this.role(role).await?;
+            let [entries, first] = reads;
+            let entries = reply::range(this.answer(entries).await?)?;
+            let first = reply::range(this.answer(first).await?)?;
+            let page = Page {
+                is_master,
+                entries,
+                first: first.first().map(|entry| entry.id),
+                floor: this.floor(floor).await?,
+            };
+            if this.is_asking && page.first.is_none() {
+                return Err(JournalError::NotNow(MOVING.to_owned()));
+            }
+            Ok(page)
+        })
+    }
+
+    async fn answer(&self, answer: Option<Unparsed>) -> Result<Bytes, JournalError> {
+        let answer = answer.ok_or(JournalError::Lost)?.answer().await;
+        answer.map_err(|error| self.error(error))
+    }
+
+    async fn role(&self, answer: Option<Unparsed>) -> Result<bool, JournalError> {
+        let answer = answer.ok_or(JournalError::Lost)?.answer().await;
+        match answer {
+            Ok(answer) => Ok(reply::is_master(answer)?),
+            // A user who may not ask is told by `READONLY`.
+            Err(error) if is_hidden(&error) => Ok(true),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// A floor that has left before its stream, or comes after it, tells nothing.
+    async fn floor(&self, answer: Option<Unparsed>) -> Result<Option<Floor>, JournalError> {
+        match self.answer(answer).await {
+            Ok(answer) => match reply::floor(answer)? {
+                None if self.is_asking => Err(JournalError::NotNow(MOVING.to_owned())),
+                floor => Ok(floor),
+            },
+            Err(JournalError::Elsewhere(error)) if is_redirect(&error) => {
+                Err(JournalError::NotNow(MOVING.to_owned()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn error(&self, error: RedisError) -> JournalError {
+        JournalError::of(error, &self.needs)
+    }
+
+    /// Creates the stream with its floor. Returns `None` if something came in between.
+    async fn try_create(&self, frame: &Bytes) -> Result<Option<bool>, JournalError> {
+        let (mut watch, mut length) = (cmd("WATCH"), cmd("XLEN"));
+        watch.arg(&self.keys.stream).arg(&self.keys.floor);
+        length.arg(&self.keys.stream);
+        let [watched, length] = self.ask([watch, length]);
+        self.answer(Some(watched)).await?;
+        let length = self.answer(Some(length)).await;
+        match length.and_then(|length| Ok(reply::number(length)?)) {
+            Ok(0) => {}
+            there => {
+                self.unwatch();
+                return there.map(|_| Some(false));
+            }
+        }
+        let floor = Floor {
+            generation: Generation::random(),
+            id: JournalPosition::START,
+        };
+        let mut add = cmd("XADD");
+        add.arg(&self.keys.stream).arg("*").arg("f").arg(&**frame);
+        let is_done = self.execute([self.set_floor(floor), add]).await?;
+        Ok(is_done.then_some(true))
+    }
+
+    async fn try_trim(&self, to: JournalPosition) -> Result<bool, JournalError> {
+        let (mut watch, mut get) = (cmd("WATCH"), cmd("GET"));
+        watch.arg(&self.keys.floor);
+        get.arg(&self.keys.floor);
+        let [watched, floor, newest] = self.ask([watch, get, self.newest_entry()]);
+        self.answer(Some(watched)).await?;
+        let found = async {
+            let floor = reply::floor(self.answer(Some(floor)).await?)?;
+            let newest = reply::range(self.answer(Some(newest)).await?)?;
+            Ok::<_, JournalError>((floor, newest.first().map(|entry| entry.id)))
+        };
+        let trim = found
+            .await
+            .map(|(floor, newest)| Floor::after_trim(floor, newest?, to));
+        let Ok(Some((floor, to))) = trim else {
+            self.unwatch();
+            return trim.map(|_| false);
+        };
+        self.execute([self.set_floor(floor), self.trim_to(to)])
+            .await
+    }
+
+    fn unwatch(&self) {
+        let [_answer] = self.ask([cmd("UNWATCH")]);
+    }
+
+    fn set_floor(&self, floor: Floor) -> Cmd {
+        let mut set = cmd("SET");
+        set.arg(&self.keys.floor).arg(floor.to_string());
+        set
+    }
+
+    fn trim_to(&self, to: JournalPosition) -> Cmd {
+        let mut trim = cmd("XTRIM");
+        trim.arg(&self.keys.stream)
+            .arg("MINID")
+            .arg("~")
+            .arg(to.to_string());
+        trim
+    }
+
+    /// Runs commands as a transaction. Returns false if a watched key was changed.
+    async fn execute(&self, [first, second]: [Cmd; 2]) -> Result<bool, JournalError> {
+        let [multi, first, second, exec] = self.ask([cmd("MULTI"), first, second, cmd("EXEC")]);
+        // The error of a command that is refused says more than that of `EXEC`.
+        for queued in [multi, first, second] {
+            self.answer(Some(queued)).await?;
+        }
+        let answer = self.answer(Some(exec)).await?;
+        let answer = redis::parse_redis_value(&answer).and_then(Value::extract_error);
+        let answer = answer.map_err(|error| self.error(error))?;
+        Ok(answer != Value::Nil)
+    }
+}
+
+/// The answers to the read of a page.
+struct PageAnswers<const N: usize> {
+    reads: [Option<Unparsed>; N],
+    floor: Option<Unparsed>,
+    role: Option<Unparsed>,
+}
+
+impl JournalStore for RedisJournal {
+    fn check(&self, uses: Uses) -> Answered<()> {
+        let types = check::types(&self.keys);
+        let types = types.map(|(key, wanted)| (key.to_owned(), wanted));
+        let mut commands = check::commands(&self.keys, uses);
+        for (key, _) in &types {
+            let mut ask = cmd("TYPE");
+            ask.arg(key);
+            commands.insert(0, ask);
+        }
+        let answers = self.client.unparsed(commands.len(), |out| {
+            for command in commands {
+                command.write_packed_command(out);
+            }
+        });
+        let this = self.clone();
+        Box::pin(async move {
+            if this.is_asking {
+                return Ok(());
+            }
+            let mut answers = answers.into_iter();
+            for (key, wanted) in types.into_iter().rev() {
+                let answer = this.answer(answers.next()).await;
+                // A user who may not ask for the type sees the error of each use.
+                if let Ok(answer) = answer {
+                    reply::check_type(answer, &key, wanted)?;
+                }
+            }
+            for answer in answers {
+                match answer.answer().await {
+                    Err(error) if is_telling(&error) => return Err(this.error(error)),
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn append(&self, frame: Bytes, attempt: u32) -> Answered<Option<JournalPosition>> {
+        let needs = Arc::clone(&self.needs);
+        if self.is_asking {
+            let answers = self.client.unparsed(2, |out| {
+                cmd("ASKING").write_packed_command(out);
+                write_append(out, &self.head, &frame, attempt);
+            });
+            return Box::pin(async move {
+                let added = answers.into_iter().nth(1).ok_or(JournalError::Lost)?;
+                let added = added.answer().await;
+                let added = added.map_err(|error| JournalError::of(error, &needs))?;
+                let value = redis::parse_redis_value(&added);
+                match position(value, &needs)? {
+                    // The stream may only not have come yet.
+                    None => Err(JournalError::NotNow(MOVING.to_owned())),
+                    position => Ok(position),
+                }
+            });
+        }
+        let answer = self.client.append(&self.head, &frame, attempt);
+        Box::pin(async move { position(answer.await, &needs) })
+    }
+
+    fn create(&self, frame: Bytes) -> Answered<bool> {
+        let this = self.clone();
+        Box::pin(async move {
+            if this.is_asking {
+                return Err(JournalError::NotNow(MOVING.to_owned()));
+            }
+            let _turn = this.turn.lock().await;
+            loop {
+                if let Some(is_ours) = this.try_create(&frame).await? {
+                    return Ok(is_ours);
+                }
+            }
+        })
+    }
+
+    fn read_after(&self, after: JournalPosition, count: usize, block: Duration) -> Answered<Page> {
+        let mut read = cmd("XREAD");
+        read.arg("COUNT")
+            .arg(count)
+            .arg("BLOCK")
+            .arg(milliseconds(block).max(1));
+        read.arg("STREAMS")
+            .arg(&self.keys.stream)
+            .arg(after.to_string());
+        let PageAnswers { reads, floor, role } = self.page(&[read]);
+        let this = self.clone();
+        Box::pin(async move {
+            let [entries] = reads;
+            Ok(Page {
+                is_master: this.role(role).await?,
+                entries: reply::read(this.answer(entries).await?)?,
+                first: None,
+                floor: this.floor(floor).await?,
+            })
+        })
+    }
+
+    fn range(
+        &self,
+        from: JournalPosition,
+        to: Option<JournalPosition>,
+        count: usize,
+    ) -> Answered<Page> {
+        let to = to.map_or_else(|| "+".to_owned(), |to| to.to_string());
+        self.read(self.range_of("XRANGE", from.to_string(), to, count))
+    }
+
+    fn newest(&self) -> Answered<Page> {
+        self.read(self.newest_entry())
+    }
+
+    fn time(&self) -> Answered<u64> {
+        let [time] = self.ask([cmd("TIME")]);
+        let this = self.clone();
+        Box::pin(async move { Ok(reply::time(this.answer(Some(time)).await?)?) })
+    }
+
+    fn bytes(&self) -> Answered<u64> {
+        // With samples, it was wrong by a factor of 22.
+        let mut usage = cmd("MEMORY");
+        usage
+            .arg("USAGE")
+            .arg(&self.keys.stream)
+            .arg("SAMPLES")
+            .arg(0);
+        self.number(&usage)
+    }
+
+    fn length(&self) -> Answered<u64> {
+        let mut length = cmd("XLEN");
+        length.arg(&self.keys.stream);
+        self.number(&length)
+    }
+
+    fn trim(&self, to: JournalPosition) -> Answered<bool> {
+        let this = self.clone();
+        Box::pin(async move {
+            if this.is_asking {
+                return Err(JournalError::NotNow(MOVING.to_owned()));
+            }
+            let _turn = this.turn.lock().await;
+            this.try_trim(to).await
+        })
+    }
+
+    fn trim_when_full(&self, to: JournalPosition) -> Answered<()> {
+        let this = self.clone();
+        Box::pin(async move {
+            if this.is_asking {
+                return Err(JournalError::NotNow(MOVING.to_owned()));
+            }
+            let [newest] = this.ask([this.newest_entry()]);
+            let newest = reply::range(this.answer(Some(newest)).await?)?;
+            let Some(newest) = newest.first() else {
+                return Ok(());
+            };
+            // No transaction: a full Redis refuses each command in one. In between there is no floor,
+            // so that no page is handed on unless the position is compared.
+            let mut delete = cmd("DEL");
+            delete.arg(&this.keys.floor);
+            let trim = this.trim_to(to.min(newest.id));
+            let [deleted, trimmed, first] = this.ask([delete, trim, this.first()]);
+            this.answer(Some(deleted)).await?;
+            this.answer(Some(trimmed)).await?;
+            let first = reply::range(this.answer(Some(first)).await?)?;
+            let Some(Entry { id, .. }) = first.first() else {
+                return Ok(());
+            };
+            // Another trim may have run at the same time: only a new generation is true of both.
+            let mut set = this.set_floor(Floor {
+                generation: Generation::random(),
+                id: *id,
+            });
+            set.arg("NX");
+            let [set] = this.ask([set]);
+            this.answer(Some(set)).await.map(drop)
+        })
+    }
+
+    fn wait(&self, replicas: u32, timeout: Duration) -> Answered<u32> {
+        let mut wait = cmd("WAIT");
+        wait.arg(replicas).arg(milliseconds(timeout).max(1));
+        let confirmed = self.number(&wait);
+        confirmed
+            .map(|number| Ok(u32::try_from(number?).unwrap_or(u32::MAX)))
+            .boxed()
+    }
+}
+
+impl RedisJournal {
+    fn number(&self, command: &Cmd) -> Answered<u64> {
+        let answers = self
+            .client
+            .unparsed(1 + usize::from(self.is_asking), |out| {
+                if self.is_asking {
+                    cmd("ASKING").write_packed_command(out);
+                }
+                command.write_packed_command(out);
+            });
+        let this = self.clone();
+        Box::pin(async move {
+            let answer = this.answer(answers.into_iter().next_back()).await?;
+            Ok(reply::number(answer)?)
+        })
+    }
+}
+
+/// The answer to `XADD`; `None` if there is no stream.
+fn position(
+    answer: RedisResult<Value>,
+    needs: &Needs,
+) -> Result<Option<JournalPosition>, JournalError> {
+    let answer = answer.and_then(Value::extract_error);
+    match answer.map_err(|error| JournalError::of(error, needs))? {
+        Value::Nil => Ok(None),
+        Value::BulkString(id) => Ok(Some(reply::id(&id)?)),
+        _ => Err(JournalError::Lost),
+    }
+}
+
+fn is_redirect(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, Moved};
+    matches!(error.kind(), ErrorKind::Server(Ask | Moved))
+}
+
+/// Returns true if the user may not ask for the role, or the server does not know the command.
+fn is_hidden(error: &RedisError) -> bool {
+    use ServerErrorKind::{NoPerm, ResponseError};
+    matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError))
+}
+
+/// Returns true for an error that does not come from the form of a command.
+fn is_telling(error: &RedisError) -> bool {
+    use ServerErrorKind::{NoScript, ResponseError};
+    let is_from_form = matches!(error.kind(), ErrorKind::Server(NoScript | ResponseError));
+    !is_from_form
+}
+
+impl JournalError {
+    fn of(error: RedisError, needs: &Needs) -> Self {
+        use ServerErrorKind::{
+            Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain,
+        };
+        let words = words(&error);
+        match error.kind() {
+            ErrorKind::Server(ReadOnly | Moved | Ask) => Self::Elsewhere(error),
+            // A read that was blocked while the server became a replica.
+            _ if error.code() == Some("UNBLOCKED") => Self::Elsewhere(error),
+            ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | TryAgain) => {
+                Self::NotNow(own_words(&error))
+            }
+            _ if error.code() == Some("BUSY") => Self::NotNow(words),
+            // A denied `EXEC` has another code.
+            _ if is_denied(&error, &words) || words.contains("NOPERM") => Self::Refused {
+                words: format!("{words} ({})", needs.cure(&words)),
+                is_out_of_memory: false,
+            },
+            _ if error.code().is_some() => Self::Refused {
+                is_out_of_memory: error.code() == Some("OOM"),
+                words,
+            },
+            _ => Self::Lost,
+        }
+    }
+}
+
+impl fmt::Debug for RedisJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisJournal").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,319 @@
+//! The connections to the server that has the journal: one that follows it, and one that appends.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, select};
+use redis::RedisError;
+use tidings_codec::{Limits, position_frame, read_frame};
+use tokio::sync::Notify;
+
+use crate::error::connect::ConnectError;
+use crate::event::numbers::Numbers;
+use crate::event::position::JournalPosition;
+use crate::keyspace::journal::JournalStore;
+use crate::keyspace::journal::answer::JournalError;
+use crate::keyspace::journal::find::find;
+use crate::redis_error::own_words;
+use crate::transport::{
+    Backlog, PublishError, Published, Publisher, Reply, Search, SendHalf, Transport,
+};
+
+/// The time that Redis waits for an entry before it answers that there is none.
+pub(crate) const BLOCK: Duration = Duration::from_secs(5);
+
+/// The bytes that a bus appends before the journal is trimmed ahead of time.
+const TRIM_AFTER: usize = 4 << 20;
+
+/// A transport to a server that can have a journal.
+#[async_trait]
+pub(crate) trait JournalTransport: Transport {
+    /// Tries once to connect to the server that has the journal.
+    async fn connect_journal(
+        &self,
+        appending: Arc<Appending>,
+    ) -> Result<JournalConnected, ConnectError>;
+}
+
+/// Both connections to the server that has the journal.
+pub(crate) struct JournalConnected {
+    pub(crate) follow: FollowHalf,
+    pub(crate) sending: SendHalf,
+    /// The journal, over the connection of `sending`.
+    pub(crate) store: Arc<dyn JournalStore>,
+    /// The server's address, for logs.
+    pub(crate) server: String,
+}
+
+/// How a bus appends to the journal, and what it has appended.
+#[derive(Debug, Default)]
+pub(crate) struct Appending {
+    /// The replicas that must have each frame, and how long they are waited for.
+    confirm: Option<(u32, Duration)>,
+    /// The bytes since the journal was last trimmed.
+    bytes: AtomicUsize,
+    /// True if Redis had no memory for a frame.
+    is_full: AtomicBool,
+    /// Notified when the journal has to be trimmed.
+    pub(crate) is_due: Notify,
+}
+
+impl Appending {
+    pub(crate) fn new(confirm: Option<(u32, Duration)>) -> Self {
+        Self {
+            confirm,
+            ..Self::default()
+        }
+    }
+
+    fn add(&self, bytes: usize) {
+        // Redis has memory again.
+        if self.is_full.load(Ordering::Relaxed) {
+            self.is_full.store(false, Ordering::Relaxed);
+        }
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before < TRIM_AFTER && before + bytes >= TRIM_AFTER {
+            self.is_due.notify_one();
+        }
+    }
+
+    /// Returns true if something was appended since the last call.
+    pub(crate) fn take(&self) -> bool {
+        self.bytes.swap(0, Ordering::Relaxed) > 0
+    }
+
+    /// Returns true if Redis had no memory for a frame since the last call.
+    pub(crate) fn take_full(&self) -> bool {
+        self.is_full.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// How to use the journal on a server.
+pub(crate) struct JournalNode {
+    /// True if the server is about to get the slot of the journal.
+    pub(crate) is_asking: bool,
+    pub(crate) block: Duration,
+    pub(crate) redirect: Redirected,
+    pub(crate) appending: Arc<Appending>,
+}
+
+/// The connection that follows the journal. Nothing is read from it while it is not driven: so a
+/// process that cannot keep up leaves the events in the journal.
+pub(crate) struct FollowHalf {
+    pub(crate) store: Arc<dyn JournalStore>,
+    /// Ends when the connection does.
+    pub(crate) driver: BoxFuture<'static, ()>,
+    pub(crate) block: Duration,
+    pub(crate) redirect: Redirected,
+}
+
+impl FollowHalf {
+    /// Waits for an answer while driving the connection.
+    pub(crate) async fn drive<T>(&mut self, answer: impl Future<Output = T>) -> T {
+        drive(&mut self.driver, answer).await
+    }
+
+    /// Writes the commands that are queued, as far as the socket takes them.
+    pub(crate) async fn write(&mut self) {
+        poll_fn(|cx| {
+            let _ = self.driver.poll_unpin(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// Waits for an answer while driving the connection that it comes from.
+pub(crate) async fn drive<T>(
+    driver: &mut BoxFuture<'static, ()>,
+    answer: impl Future<Output = T>,
+) -> T {
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        // The end of the connection is the answer to all commands.
+        () = driver => answer.await,
+    }
+}
+
+/// Appends the frames of a bus to the journal.
+pub(crate) struct JournalPublisher {
+    store: Arc<dyn JournalStore>,
+    /// The server of the connection.
+    node: Box<dyn Publisher>,
+    elsewhere: Arc<Elsewhere>,
+    appending: Arc<Appending>,
+}
+
+/// The answers of a server that does not have the journal, or may not write it.
+struct Elsewhere {
+    redirect: Redirected,
+    told: Notify,
+}
+
+/// Takes the answer of a server that another one has the journal, for the next connect.
+pub(crate) type Redirected = Arc<dyn Fn(&RedisError) + Send + Sync>;
+
+impl JournalPublisher {
+    /// Returns the send half of a journal over a connection.
+    pub(crate) fn over(
+        sending: SendHalf,
+        store: Arc<dyn JournalStore>,
+        redirect: Redirected,
+        appending: Arc<Appending>,
+    ) -> SendHalf {
+        let told = Notify::new();
+        let elsewhere = Arc::new(Elsewhere { redirect, told });
+        let told = Arc::clone(&elsewhere);
+        let told = async move {
+            told.told.notified().await;
+            ConnectError::JournalMoved
+        };
+        let publisher = Self {
+            store,
+            node: sending.publisher,
+            elsewhere,
+            appending,
+        };
+        SendHalf {
+            publisher: Box::new(publisher),
+            left: select(sending.left, told.boxed())
+                .map(|first| first.factor_first().0)
+                .boxed(),
+            ..sending
+        }
+    }
+}
+
+/// Creates the journal that a frame was for, and returns why the frame is not in it.
+#[cold]
+fn create_for<'a>(frame: &Bytes, store: &'a dyn JournalStore) -> BoxFuture<'a, PublishError> {
+    let mut events = Vec::new();
+    let header = read_frame(frame, &Limits::default(), &mut events);
+    let header = header.expect("this process wrote the frame");
+    let position = header.from.zip(header.seq);
+    let position = position.map(|(me, first)| position_frame(header.format, me, first));
+    Box::pin(async move {
+        if let Some(position) = position {
+            // A failure is that of the next attempt to send the frame.
+            let _ = store.create(position).await;
+        }
+        PublishError::NotNow("the journal did not exist".to_owned())
+    })
+}
+
+impl Publisher for JournalPublisher {
+    fn publish(&self, frame: Bytes) -> Reply {
+        self.publish_again(frame, 0)
+    }
+
+    fn publish_again(&self, frame: Bytes, attempt: u32) -> Reply {
+        let appended = self.store.append(frame.clone(), attempt);
+        let (store, elsewhere) = (Arc::clone(&self.store), Arc::clone(&self.elsewhere));
+        let appending = Arc::clone(&self.appending);
+        let confirm = appending.confirm;
+        // Queued behind the frame.
+        let replicated = confirm.map(|(replicas, time)| store.wait(replicas, time));
+        Box::pin(async move {
+            match appended.await {
+                Ok(Some(position)) => {
+                    appending.add(frame.len());
+                    if let (Some(replicated), Some((wanted, _))) = (replicated, confirm) {
+                        let replicas = replicated.await.unwrap_or(0);
+                        if replicas < wanted {
+                            return Err(PublishError::NotReplicated {
+                                position,
+                                replicas,
+                                wanted,
+                            });
+                        }
+                    }
+                    Ok(Published {
+                        receivers: None,
+                        position: Some(position),
+                    })
+                }
+                Ok(None) => Err(create_for(&frame, &*store).await),
+                Err(JournalError::Elsewhere(error)) => {
+                    (elsewhere.redirect)(&error);
+                    elsewhere.told.notify_one();
+                    Err(PublishError::NotNow(own_words(&error)))
+                }
+                Err(JournalError::NotNow(words)) => Err(PublishError::NotNow(words)),
+                Err(JournalError::Refused {
+                    words,
+                    is_out_of_memory,
+                }) => {
+                    if is_out_of_memory {
+                        appending.is_full.store(true, Ordering::Relaxed);
+                        appending.is_due.notify_one();
+                    }
+                    Err(PublishError::Refused(words))
+                }
+                Err(JournalError::Lost) => Err(PublishError::Lost),
+            }
+        })
+    }
+
+    fn find(&self, after: JournalPosition, frames: Vec<Numbers>) -> Option<Search> {
+        let store = Arc::clone(&self.store);
+        Some(Box::pin(async move {
+            let found = find(store, after, frames).await;
+            found.map_err(|error| error.into_connect_error("looking for unanswered frames"))
+        }))
+    }
+
+    fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
+        // A subscriber that is behind waits in the journal.
+        Box::pin(async { None })
+    }
+
+    fn lost(&self) -> ConnectError {
+        self.node.lost()
+    }
+
+    fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
+        self.node.check()
+    }
+}
+
+impl JournalError {
+    /// Returns the error of a connection over which the journal cannot be used.
+    pub(crate) fn into_connect_error(self, doing: &'static str) -> ConnectError {
+        match self {
+            Self::Elsewhere(_) => ConnectError::JournalMoved,
+            Self::NotNow(words) => said(doing, words, false),
+            Self::Refused { words, .. } if words.starts_with("the key ") => {
+                ConnectError::JournalKey { problem: words }
+            }
+            Self::Refused { words, .. } => {
+                let is_final = words.contains("ACL SETUSER");
+                said(doing, words, is_final)
+            }
+            Self::Lost => ConnectError::Lost,
+        }
+    }
+}
+
+fn said(doing: &'static str, words: String, is_final: bool) -> ConnectError {
+    ConnectError::Redis {
+        doing,
+        words,
+        cure: None,
+        is_final,
+    }
+}
+
+impl fmt::Debug for JournalConnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournalConnected").finish_non_exhaustive()
+    }
+}
