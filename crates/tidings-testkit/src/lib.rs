@@ -56,6 +56,7 @@
 
 mod cluster;
 mod collected;
+mod data_loss;
 mod handler_input;
 mod node;
 mod proxy;

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 pub use self::fault::{Direction, Fault};
 use self::first_bytes::{ByFirstBytes, first_bytes};
+pub(crate) use self::first_bytes::{INSIDE, contains, is_inside};
 
 const PAUSE_AFTER_AN_ERROR: Duration = Duration::from_millis(10);
 

@@ -36,11 +36,56 @@ impl Redis {
     /// If Redis cannot be reached, or is not in sync within ten seconds.
     pub async fn become_replica_of(&self, master: &Redis) {
         let password = master.at().password().unwrap_or_default();
-        let set = ["CONFIG", "SET", "masterauth", password];
-        self.command(&set).await;
+        self.set_password_of_master(password).await;
         let port = master.port().to_string();
         self.command(&["REPLICAOF", "127.0.0.1", &port]).await;
         self.caught_up().await;
+    }
+
+    /// Cuts a replica off from its master: it keeps what it has, answers clients, and can be
+    /// promoted, but receives nothing until [`restore_replication`](Self::restore_replication).
+    ///
+    /// With a failover to it, the writes that it did not receive are lost, although the old master
+    /// has acknowledged them.
+    ///
+    /// ```
+    /// use tidings_testkit::Redis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let master = Redis::start().await;
+    /// let replica = Redis::builder().replica_of(&master).start().await;
+    ///
+    /// replica.cut_replication().await;
+    /// master.command(&["SET", "colour", "green"]).await;
+    /// replica.promote().await;
+    ///
+    /// assert_eq!(replica.cli(&["EXISTS", "colour"]).await, "0");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If Redis cannot be reached.
+    pub async fn cut_replication(&self) {
+        // The next login fails, and so do all that follow, also where the master has no password.
+        self.set_password_of_master("a wrong password").await;
+        self.command(&["CLIENT", "KILL", "TYPE", "master"]).await;
+    }
+
+    /// Lets a replica receive again from its master, within about a second.
+    ///
+    /// # Panics
+    ///
+    /// If Redis cannot be reached.
+    pub async fn restore_replication(&self) {
+        let password = self.at().password().unwrap_or_default();
+        self.set_password_of_master(password).await;
+    }
+
+    async fn set_password_of_master(&self, password: &str) {
+        let set = ["CONFIG", "SET", "masterauth", password];
+        self.command(&set).await;
     }
 
     pub(crate) async fn caught_up(&self) {

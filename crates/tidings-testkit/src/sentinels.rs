@@ -1,6 +1,7 @@
 //! A master, two replicas, and three sentinels that watch them.
 
 mod builder;
+mod partition;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use redis::FromRedisValue;
 use tokio::time::timeout;
 
 pub use self::builder::SentinelsBuilder;
+use self::partition::Doors;
 use crate::address::login;
 use crate::server::Redis;
 use crate::wait::{poll, wait_for};
@@ -53,6 +55,8 @@ pub struct Sentinels {
     // Dropped first, so that they do not start a failover.
     sentinels: Vec<Redis>,
     servers: Vec<Redis>,
+    /// Present if clients can be cut off from the sentinels.
+    doors: Option<Doors>,
 }
 
 /// # Starting
@@ -91,8 +95,11 @@ impl Sentinels {
         format!("redis+sentinel://{login}{}/{NAME}", addresses.join(","))
     }
 
-    /// Returns the addresses of the three sentinels.
+    /// Returns the addresses of the three sentinels, for clients.
     pub fn addresses(&self) -> [SocketAddr; 3] {
+        if let Some(doors) = &self.doors {
+            return doors.addresses();
+        }
         [0, 1, 2].map(|index: usize| self.sentinels[index].address())
     }
 
@@ -239,6 +246,36 @@ impl Sentinels {
 
 /// # Readiness
 impl Sentinels {
+    /// Waits until no failover is under way: all running sentinels name the same master, and say that
+    /// it is up. Returns the master.
+    ///
+    /// # Panics
+    ///
+    /// If that takes more than 30 seconds.
+    pub async fn settle(&self) -> &Redis {
+        let mut master = None;
+        wait_for("no failover is under way", FAILS_OVER_WITHIN, async || {
+            master = self.master_at_rest().await;
+            master.is_some()
+        })
+        .await;
+        self.server(master.expect("the wait ended with a port"))
+    }
+
+    async fn master_at_rest(&self) -> Option<u16> {
+        let mut ports = Vec::new();
+        for sentinel in self.sentinels.iter().filter(|one| one.is_running()) {
+            let asked = sentinel.try_command(&["SENTINEL", "MASTER", NAME]);
+            let answer = timeout(ANSWERS_WITHIN, asked).await.ok()?.ok()?;
+            let fields = Fields::from_redis_value(answer).ok()?;
+            // It adds flags during a failover, and for a master that does not answer.
+            let port = fields.get("port").filter(|_| fields["flags"] == "master")?;
+            ports.push(port.parse().ok()?);
+        }
+        let first = ports.first().copied()?;
+        ports.iter().all(|port| *port == first).then_some(first)
+    }
+
     /// Waits until each sentinel is connected to all others, and to replicas that it may promote.
     async fn know_each_other(&self) {
         poll(async || {

@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -209,6 +209,10 @@ impl Redis {
 
     pub(crate) fn at(&self) -> &Address {
         &self.address
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     fn running(&self) -> &Process {

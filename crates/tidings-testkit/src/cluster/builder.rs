@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use redis::FromRedisValue;
 use tokio::time::timeout;
 
-use super::partition::{Doors, INSIDE};
+use super::partition::Doors;
 use super::shape::SLOTS;
 use super::{Cluster, Server};
 use crate::builder::RedisBuilder;
 use crate::port::free_port;
+use crate::proxy::INSIDE;
 use crate::server::{PORTS_TO_TRY, Redis};
 use crate::start::StartError;
 use crate::tls::Authority;

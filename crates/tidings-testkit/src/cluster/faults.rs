@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
+
 use super::Cluster;
 use crate::server::Redis;
 use crate::wait::wait_for;
 
 /// Several attempts: a failover is rejected while the replica is not in sync.
 const FAILS_OVER_WITHIN: Duration = Duration::from_secs(30);
+
+/// The time after which a manual failover is given up, and what agreement takes.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(8);
 
 /// # Faults
 impl Cluster {
@@ -67,6 +72,34 @@ impl Cluster {
     /// If there is no replica, or it does not become the owner within 30 seconds.
     pub async fn failover(&self, key: &str) -> &Redis {
         let old = self.owner_of(key).await.port();
+        // A replica gives up after five seconds, and has forgotten the request.
+        let deadline = Instant::now() + FAILS_OVER_WITHIN;
+        while Instant::now() < deadline {
+            self.begin_failover(key).await;
+            let other = self.wait_for_owner_other_than(key, old);
+            if timeout(GIVEN_UP_WITHIN, other).await.is_ok() {
+                break;
+            }
+        }
+        self.wait_for_owner_other_than(key, old).await
+    }
+
+    /// Makes a replica the owner of this key's slot without the consent of the old owner
+    /// (`CLUSTER FAILOVER TAKEOVER`): writes that the replica did not have are lost. Returns the new
+    /// owner once all reachable servers that are not cut off name it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no replica, or it does not become the owner within a minute.
+    pub async fn take_over(&self, key: &str) -> &Redis {
+        let old = self.owner_of(key).await.port();
+        let replica = self.replica_of(key).await;
+        let failover = ["CLUSTER", "FAILOVER", "TAKEOVER"];
+        replica.command(&failover).await;
+        self.wait_for_owner_other_than(key, old).await
+    }
+
+    async fn begin_failover(&self, key: &str) {
         wait_for(
             "a replica begins a failover",
             FAILS_OVER_WITHIN,
@@ -77,6 +110,5 @@ impl Cluster {
             },
         )
         .await;
-        self.wait_for_owner_other_than(key, old).await
     }
 }

@@ -6,11 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::Cluster;
 use crate::address::login;
 use crate::builder::RedisBuilder;
-use crate::proxy::{Direction, Fault, Proxy};
+use crate::proxy::{Direction, Fault, INSIDE, Proxy, contains, is_inside};
 use crate::server::Redis;
-
-/// The ACL user of the clients on the inner side, and its password.
-pub(super) const INSIDE: &str = "inside";
 
 /// Like a network that loses all packets: what was sent arrives when the partition ends.
 const CUT: Fault = Fault::Blackhole(Direction::Both);
@@ -50,16 +47,14 @@ impl Cluster {
         let ids = inside.iter().map(|one| self.servers[*one].id.clone());
         let ids: Vec<_> = ids.collect();
         for (one, door) in self.doors().doors.iter().enumerate() {
-            let is_inside = inside.contains(&one);
+            let is_inner = inside.contains(&one);
             let ids = ids.clone();
             door.bus.set_by_first_bytes(move |first| {
                 let comes_from_inside = ids.iter().any(|id| contains(first, id));
-                cut_if(comes_from_inside != is_inside)
+                cut_if(comes_from_inside != is_inner)
             });
-            door.clients.set_by_first_bytes(move |first| {
-                let comes_from_inside = contains(first, &format!("\r\n{INSIDE}\r\n"));
-                cut_if(comes_from_inside != is_inside)
-            });
+            door.clients
+                .set_by_first_bytes(move |first| cut_if(is_inside(first) != is_inner));
         }
     }
 
@@ -91,12 +86,6 @@ impl Cluster {
 
 fn cut_if(is_cut: bool) -> Fault {
     if is_cut { CUT } else { Fault::None }
-}
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|window| window == text.as_bytes())
 }
 
 /// The proxies of all servers, in their order.

@@ -10,6 +10,9 @@ use super::{Connections, Fault, Proxy};
 /// Enough for the sender of a packet of the cluster bus, and for the user of a client.
 const ENOUGH: usize = 256;
 
+/// The ACL user of the clients on the inner side of a partition, and its password.
+pub(crate) const INSIDE: &str = "inside";
+
 type Rule = Box<dyn Fn(&[u8]) -> Fault + Send>;
 
 /// The fault of a connection by the first bytes that its client sends.
@@ -51,6 +54,17 @@ impl Connections {
         }
         self.by_first_bytes.known.insert(connection, first);
     }
+}
+
+/// Returns whether a client with these first bytes logs in as [`INSIDE`].
+pub(crate) fn is_inside(first: &[u8]) -> bool {
+    contains(first, &format!("\r\n{INSIDE}\r\n"))
+}
+
+pub(crate) fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }
 
 /// Waits for the first bytes of a client, and leaves them where they are. Empty if it sends none.

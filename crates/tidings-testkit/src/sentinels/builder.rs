@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::partition::Doors;
 use super::{NAME, Sentinels};
 use crate::builder::{RedisBuilder, quoted};
 use crate::port::free_port;
+use crate::proxy::INSIDE;
 use crate::server::{PORTS_TO_TRY, Redis};
 use crate::start::StartError;
 
@@ -37,6 +39,7 @@ pub struct SentinelsBuilder {
     sentinel: RedisBuilder,
     down_after: Duration,
     failover_timeout: Duration,
+    has_doors: bool,
 }
 
 impl Default for SentinelsBuilder {
@@ -46,6 +49,7 @@ impl Default for SentinelsBuilder {
             sentinel: Redis::builder().sentinel(),
             down_after: Duration::from_secs(1),
             failover_timeout: Duration::from_secs(5),
+            has_doors: false,
         }
     }
 }
@@ -79,6 +83,13 @@ impl SentinelsBuilder {
         self
     }
 
+    /// Allows [`Sentinels::partition`]: proxies stand in front of the sentinels, and the sentinels
+    /// name the addresses of the proxies (`sentinel announce-port`).
+    pub fn partitions(mut self) -> Self {
+        self.has_doors = true;
+        self.sentinels(|sentinel| sentinel.user(format!("{INSIDE} on >{INSIDE} ~* &* +@all")))
+    }
+
     /// Starts all six, and waits until each sentinel knows all others, so that a failover works at
     /// once.
     ///
@@ -91,18 +102,22 @@ impl SentinelsBuilder {
         let (one, other) = tokio::join!(replica(), replica());
         let servers = vec![master, one, other];
 
-        let sentinels = self.start_sentinels(&servers).await;
-        let all = Sentinels { sentinels, servers };
+        let (sentinels, doors) = self.start_sentinels(&servers).await;
+        let all = Sentinels {
+            sentinels,
+            servers,
+            doors,
+        };
         timeout(KNOW_EACH_OTHER_WITHIN, all.know_each_other())
             .await
             .expect("the sentinels find each other and the replicas");
         all
     }
 
-    async fn start_sentinels(&self, servers: &[Redis]) -> Vec<Redis> {
+    async fn start_sentinels(&self, servers: &[Redis]) -> (Vec<Redis>, Option<Doors>) {
         for _ in 0..PORTS_TO_TRY {
             match self.try_sentinels(servers).await {
-                Ok(sentinels) => return sentinels.into(),
+                Ok((sentinels, doors)) => return (sentinels.into(), doors),
                 Err(StartError::PortTaken(_)) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -113,11 +128,23 @@ impl SentinelsBuilder {
     }
 
     /// The sentinels know each other from the start: discovery would take them seconds.
-    async fn try_sentinels(&self, servers: &[Redis]) -> Result<[Redis; 3], StartError> {
-        let all = [(); 3].map(|()| Known::new());
+    async fn try_sentinels(
+        &self,
+        servers: &[Redis],
+    ) -> Result<([Redis; 3], Option<Doors>), StartError> {
+        let mut all = [(); 3].map(|()| Known::new());
+        let doors = if self.has_doors {
+            let doors = Doors::start(all.each_ref().map(|one| one.port)).await;
+            for (one, address) in all.iter_mut().zip(doors.addresses()) {
+                one.announced = address.port();
+            }
+            Some(doors)
+        } else {
+            None
+        };
         let start = |one: usize| Redis::launch_on(all[one].port, self.sentinel(servers, &all, one));
         let (one, two, three) = tokio::try_join!(start(0), start(1), start(2))?;
-        Ok([one, two, three])
+        Ok(([one, two, three], doors))
     }
 
     /// Returns the configuration of one sentinel.
@@ -132,6 +159,11 @@ impl SentinelsBuilder {
             .config("sentinel monitor", monitor)
             .config("sentinel down-after-milliseconds", down_after)
             .config("sentinel failover-timeout", failover_timeout);
+        if all[itself].announced != all[itself].port {
+            sentinel = sentinel
+                .config("sentinel announce-ip", "127.0.0.1")
+                .config("sentinel announce-port", all[itself].announced.to_string());
+        }
         if let Some(password) = &self.server.password {
             let password = format!("{NAME} {}", quoted(password));
             sentinel = sentinel.config("sentinel auth-pass", password);
@@ -141,7 +173,7 @@ impl SentinelsBuilder {
             sentinel = sentinel.config("sentinel known-replica", replica);
         }
         for other in all.iter().filter(|other| other.id != all[itself].id) {
-            let other = format!("{NAME} 127.0.0.1 {} {}", other.port, other.id);
+            let other = format!("{NAME} 127.0.0.1 {} {}", other.announced, other.id);
             sentinel = sentinel.config("sentinel known-sentinel", other);
         }
         sentinel
@@ -151,6 +183,8 @@ impl SentinelsBuilder {
 /// A sentinel, as the others know it.
 struct Known {
     port: u16,
+    /// The port of the proxy in front of it, if there is one.
+    announced: u16,
     /// 40 hexadecimal digits.
     id: String,
 }
@@ -158,8 +192,10 @@ struct Known {
 impl Known {
     fn new() -> Self {
         let id: [u8; 20] = rand::random();
+        let port = free_port();
         Self {
-            port: free_port(),
+            port,
+            announced: port,
             id: id.map(|byte| format!("{byte:02x}")).concat(),
         }
     }

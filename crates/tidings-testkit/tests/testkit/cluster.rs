@@ -170,3 +170,19 @@ async fn all_servers_of_a_cluster_with_tls_have_one_authority() {
     }
     assert!(cluster.tls_url().starts_with("rediss+cluster://127.0.0.1:"));
 }
+
+#[tokio::test]
+async fn a_replica_that_takes_over_lacks_what_it_did_not_receive() {
+    let cluster = Cluster::start().await;
+    let old = cluster.owner_of("colour").await;
+    cluster.replica_of("colour").await.cut_replication().await;
+    old.command(&["SET", "colour", "green"]).await;
+
+    let new = cluster.take_over("colour").await;
+
+    new.restore_replication().await;
+    cluster.settle().await;
+    assert_ne!(new.port(), old.port());
+    assert_eq!(new.cli(&["EXISTS", "colour"]).await, "0");
+    assert!(!old.is_master().await);
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidings::{Bus, Connection};
 use tidings_testkit::{Sentinels, wait_for};
 use tokio::time::{Instant, timeout};
 
@@ -91,4 +92,33 @@ async fn a_frozen_sentinel_does_not_delay_the_others() {
         named.ends_with(&new.to_string())
     })
     .await;
+}
+
+#[tokio::test]
+async fn clients_that_are_cut_off_from_the_sentinels_go_on_with_the_old_master() {
+    let sentinels = Sentinels::builder().partitions().start().await;
+    let inside = Bus::builder(&sentinels.inside_url()).start().await.unwrap();
+    let outside = Bus::builder(&sentinels.url()).start().await.unwrap();
+    let old = sentinels.master().await;
+
+    sentinels.partition();
+    let new = sentinels.failover().await;
+
+    wait_for("the other client moves", SOON, async || {
+        is_on(&outside, new.port())
+    })
+    .await;
+    assert!(is_on(&inside, old.port()));
+    old.become_replica_of(new).await;
+    assert_eq!(sentinels.settle().await.port(), new.port());
+    sentinels.heal();
+    wait_for("the client moves after the partition", SOON, async || {
+        is_on(&inside, new.port())
+    })
+    .await;
+}
+
+fn is_on(bus: &Bus, port: u16) -> bool {
+    let port = format!(":{port}");
+    matches!(bus.health().connection, Connection::Up { server, .. } if server.ends_with(&port))
 }

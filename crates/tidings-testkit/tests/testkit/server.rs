@@ -10,7 +10,7 @@ use rustix::process::{Pid, test_kill_process};
 use tidings_testkit::{Redis, wait_for};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -50,6 +50,55 @@ async fn a_killed_server_comes_back_empty_on_its_port() {
     assert_eq!(redis.url(), url);
     assert_ne!(redis.pid(), pid);
     assert_eq!(redis.command(&["GET", "colour"]).await, Value::Nil);
+}
+
+#[tokio::test]
+async fn a_server_with_a_truncated_append_only_file_lacks_its_last_writes() {
+    let mut redis = Redis::builder().config("appendonly", "yes").start().await;
+    for number in 0..100 {
+        redis
+            .command(&["RPUSH", "numbers", &number.to_string()])
+            .await;
+    }
+    redis.kill();
+
+    assert_eq!(redis.truncate_append_only_file(300), 300);
+    redis.start_again().await;
+
+    let left: u64 = redis.cli(&["LLEN", "numbers"]).await.parse().unwrap();
+    assert!((80..100).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_server_that_evicted_all_keys_accepts_new_ones() {
+    let redis = Redis::start().await;
+    for number in 0..1_000 {
+        let name = number.to_string();
+        redis.command(&["SET", &name, "value"]).await;
+    }
+
+    redis.evict_all().await;
+
+    assert_eq!(redis.cli(&["DBSIZE"]).await, "0");
+    redis.command(&["SET", "colour", "green"]).await;
+    assert_eq!(redis.cli(&["GET", "colour"]).await, "green");
+}
+
+#[tokio::test]
+async fn a_replica_that_is_cut_off_receives_nothing_until_it_is_restored() {
+    let master = Redis::start().await;
+    let replica = Redis::builder().replica_of(&master).start().await;
+
+    replica.cut_replication().await;
+    master.command(&["SET", "colour", "green"]).await;
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(replica.cli(&["EXISTS", "colour"]).await, "0");
+
+    replica.restore_replication().await;
+    wait_for("the replica has the value", SOON, async || {
+        replica.cli(&["GET", "colour"]).await == "green"
+    })
+    .await;
 }
 
 #[tokio::test]
