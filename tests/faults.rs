@@ -6,7 +6,7 @@ const SENDING: usize = 1;
 
 mod acl;
 mod addresses;
-mod busy;
+pub(crate) mod busy;
 mod credentials;
 mod databases;
 mod health;

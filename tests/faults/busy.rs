@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A script that runs until [`wake`] ends it.
-async fn busy(redis: &Redis) -> JoinHandle<()> {
+pub(crate) async fn busy(redis: &Redis) -> JoinHandle<()> {
     let client = redis::Client::open(redis.url()).unwrap();
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
@@ -31,7 +31,7 @@ async fn busy(redis: &Redis) -> JoinHandle<()> {
     script
 }
 
-async fn wake(redis: &Redis, script: JoinHandle<()>) {
+pub(crate) async fn wake(redis: &Redis, script: JoinHandle<()>) {
     redis.command(&["SCRIPT", "KILL"]).await;
     script.await.unwrap();
 }

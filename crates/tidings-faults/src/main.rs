@@ -4,7 +4,6 @@
 // Reading order: the rows …
 mod row;
 mod rows;
-mod script;
 // … the other libraries …
 mod compare;
 mod peers;
@@ -18,6 +17,8 @@ mod worker;
 // … and the table.
 mod report;
 mod results;
+// The soak is in the library of this package.
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -26,13 +27,17 @@ use std::thread::available_parallelism;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use rand::Rng;
+use serde::Serialize;
+use tidings_faults::journal::servers::Topology;
+use tidings_faults::journal::soak::Plan;
 
 use crate::compare::ComparedFault;
 use crate::peers::Peer;
 use crate::results::{Library, Results};
 use crate::role::Role;
 use crate::row::Effort;
-use crate::rows::{Row, Topology};
+use crate::rows::Row;
+use crate::soak::Soak;
 
 /// Measures how tidings detects and survives faults, on this machine and a real Redis.
 ///
@@ -47,6 +52,28 @@ struct Arguments {
     /// Only rows of these servers, such as `--only chaos --topology cluster`.
     #[arg(long)]
     topology: Option<Topology>,
+    /// Makes random faults for a long time instead of the rows, and audits every event.
+    #[arg(long, requires = "journal", conflicts_with_all = ["only", "quick", "markdown"])]
+    soak: bool,
+    /// The soak of the journal.
+    #[arg(long, requires = "soak")]
+    journal: bool,
+    /// The least number of faults of a soak, for each topology.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1_000,
+        requires = "soak"
+    )]
+    faults: usize,
+    /// The least number of events of a soak, for each topology.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1_000_000,
+        requires = "soak"
+    )]
+    events: u64,
     /// A fifth of the repetitions, to see that everything works.
     #[arg(long)]
     quick: bool,
@@ -84,6 +111,11 @@ async fn make_faults() -> Result<ExitCode> {
     let seed = arguments
         .seed
         .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    if arguments.soak {
+        let soak = arguments.soak_of_journal(seed).await;
+        arguments.print(&soak, || soak.to_string())?;
+        return Ok(ExitCode::from(u8::from(soak.has_failed())));
+    }
     let (mut rows, mut compared_faults) = (Row::all(), ComparedFault::all());
     if let Some(topology) = arguments.topology {
         rows.retain(|row| row.topology() == topology);
@@ -152,8 +184,34 @@ impl Arguments {
         words.all(|word| name.contains(&word.to_lowercase()))
     }
 
-    #[expect(clippy::print_stdout, reason = "this is the program's output")]
+    async fn soak_of_journal(&self, seed: u64) -> Soak {
+        let topologies = match self.topology {
+            Some(topology) => vec![topology],
+            None => Topology::ALL.to_vec(),
+        };
+        let plans = topologies.into_iter().map(|topology| Plan {
+            topology,
+            faults: self.faults,
+            events: self.events,
+            seed,
+        });
+        Soak::run(plans, machine()).await
+    }
+
     fn show(&self, results: &Results) -> Result<()> {
+        self.print(results, || {
+            let tables = if self.markdown {
+                report::markdown(results)
+            } else {
+                report::table(results)
+            };
+            format!("{tables}\n{}; seed {}", results.machine, results.seed)
+        })
+    }
+
+    /// Prints the text, or JSON instead of it or to a file.
+    #[expect(clippy::print_stdout, reason = "this is the program's output")]
+    fn print(&self, results: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
         let json = serde_json::to_string_pretty(results)?;
         if let Some(file) = &self.json {
             if file == Path::new("-") {
@@ -162,12 +220,7 @@ impl Arguments {
             }
             std::fs::write(file, json).with_context(|| file.display().to_string())?;
         }
-        if self.markdown {
-            println!("{}", report::markdown(results));
-        } else {
-            println!("{}", report::table(results));
-        }
-        println!("{}; seed {}", results.machine, results.seed);
+        println!("{}", text());
         Ok(())
     }
 }

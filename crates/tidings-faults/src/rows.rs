@@ -5,6 +5,7 @@ mod chaos;
 mod cluster;
 mod cut;
 mod half_open;
+mod journal;
 mod promoted;
 mod reloads;
 mod restart;
@@ -16,13 +17,14 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::ValueEnum;
 use futures_util::FutureExt as _;
+use tidings_faults::journal::servers::Topology;
 
 pub(crate) use self::chaos::run_node;
 use self::cluster::ClusterFault;
 use self::cut::Cut;
 use self::half_open::HalfOpen;
+use self::journal::JournalRow;
 use self::reloads::Reloads;
 use self::sentinel::Failover;
 use self::values::Values;
@@ -30,14 +32,6 @@ use self::workers::Workers;
 use crate::row::{Effort, HEARTBEAT_INTERVAL, Outcome, Summary};
 
 const SHORT_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The servers of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Topology {
-    Standalone,
-    Sentinel,
-    Cluster,
-}
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +47,7 @@ pub(crate) enum Row {
     Values(Values),
     Reloads(Reloads),
     Workers(Workers),
+    Journal(JournalRow),
 }
 
 impl Row {
@@ -71,6 +66,7 @@ impl Row {
         rows.extend(Values::ALL.map(Self::Values));
         rows.extend(Reloads::ALL.map(Self::Reloads));
         rows.extend(Workers::ALL.map(Self::Workers));
+        rows.extend(JournalRow::ALL.map(Self::Journal));
         rows
     }
 
@@ -93,6 +89,7 @@ impl Row {
             Self::Values(values) => values.name().to_owned(),
             Self::Reloads(reloads) => reloads.name().to_owned(),
             Self::Workers(workers) => workers.name().to_owned(),
+            Self::Journal(row) => row.name(),
         }
     }
 
@@ -100,6 +97,7 @@ impl Row {
         match self {
             Self::Cluster(_) | Self::ClusterChaos => Topology::Cluster,
             Self::Failover(_) | Self::Values(Values::Sentinel) => Topology::Sentinel,
+            Self::Journal(row) => row.topology(),
             _ => Topology::Standalone,
         }
     }
@@ -108,7 +106,7 @@ impl Row {
         match self {
             Self::HalfOpen { .. } => "detected",
             Self::Restart { .. } => "receiving again after Redis answers",
-            Self::Failover(Failover::Planned) => "longest pause",
+            Self::Failover(Failover::Planned) | Self::Journal(_) => "longest pause",
             Self::Cluster(_) | Self::ClusterChaos => "longest silence",
             Self::Cut(_) | Self::Failover(_) => "receiving again",
             Self::Promoted => "detected and left",
@@ -138,6 +136,7 @@ impl Row {
             Self::Chaos | Self::Reloads(_) => Duration::from_secs(10),
             Self::Values(_) => values::CONVERGES_WITHIN,
             Self::Workers(workers) => workers.limit(),
+            Self::Journal(row) => row.limit(),
         }
     }
 
@@ -150,6 +149,7 @@ impl Row {
             Self::Promoted => 2,
             Self::HalfOpen { .. } | Self::Restart { .. } | Self::Failover(_) => 5,
             Self::Cluster(fault) => fault.times(),
+            Self::Journal(row) => row.times(),
             Self::Chaos | Self::ClusterChaos | Self::Values(_) | Self::Workers(_) => 1,
         };
         if quick { times.div_ceil(5) } else { times }
@@ -182,6 +182,7 @@ impl Row {
             Self::Values(values) => values::run(values, effort).await,
             Self::Reloads(reloads) => reloads::run(reloads, times).await,
             Self::Workers(workers) => workers::run(workers, effort).await,
+            Self::Journal(row) => journal::run(row, times, effort).await,
         }
     }
 

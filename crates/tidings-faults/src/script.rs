@@ -7,24 +7,27 @@ use rand::{Rng, SeedableRng};
 use tidings_testkit::{Direction, Fault};
 
 /// The faults of a full run.
-pub(crate) const FAULTS: usize = 100;
+pub const FAULTS: usize = 100;
 
 /// The heartbeat interval under random faults: a silent loss is found before the next fault.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A fault, its duration, and the pause after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Step {
-    pub(crate) what: Disruption,
+pub struct Step {
+    /// The fault.
+    pub what: Disruption,
     /// The index of the proxy, where the fault needs one.
-    pub(crate) at: usize,
-    pub(crate) lasts: Duration,
-    pub(crate) rest: Duration,
+    pub at: usize,
+    /// The duration of the fault.
+    pub lasts: Duration,
+    /// The pause after it.
+    pub rest: Duration,
 }
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Disruption {
+pub enum Disruption {
     /// Resets all connections through one proxy.
     Reset,
     /// Resets all connections.
@@ -33,11 +36,15 @@ pub(crate) enum Disruption {
     Proxy(Fault),
     /// Loses the bytes of one proxy, until its connections are reset.
     DropBytes(Direction),
+    /// Redis closes the connections that are subscribed.
     KillSubscribers,
+    /// Redis closes the connections that are not subscribed.
     KillSenders,
     /// Pauses all commands of Redis.
     Pause,
+    /// Stops Redis (SIGSTOP), and resumes it.
     Freeze,
+    /// Kills Redis, and starts it again.
     Restart,
     /// Lets Redis disconnect subscribers that are a little behind, and publishes a long frame.
     SmallBuffer,
@@ -57,12 +64,12 @@ const ALONE: Duration = Duration::from_secs(3);
 const OUTAGE: Duration = Duration::from_secs(6);
 
 /// Returns this many faults of proxies and Redis.
-pub(crate) fn script(seed: u64, faults: usize, proxies: usize) -> Vec<Step> {
+pub fn script(seed: u64, faults: usize, proxies: usize) -> Vec<Step> {
     make(seed, faults, proxies, KINDS)
 }
 
 /// Returns this many faults, some of which stop a process, and an outage of all in the middle.
-pub(crate) fn script_with_processes(seed: u64, faults: usize, proxies: usize) -> Vec<Step> {
+pub fn script_with_processes(seed: u64, faults: usize, proxies: usize) -> Vec<Step> {
     let mut steps = make(seed, faults, proxies, KINDS_WITH_PROCESSES);
     // A short script must have both.
     if let Some(first) = steps.first_mut() {

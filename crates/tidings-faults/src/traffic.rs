@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tidings::{Bus, BusBuilder, Context, Gap, GapReason, NodeId};
+pub(crate) use tidings_faults::disrupt::CHANNEL;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -19,9 +20,6 @@ use crate::clock::micros;
 use crate::oracle::{
     Account, GapReport, Micros, Receipt, Received, SendResult, SubscriberLog, published_to_nobody,
 };
-
-/// The channel of all buses of a trial.
-pub(crate) const CHANNEL: &str = "tidings:{default}";
 
 /// The time between two events of a sender: a hundred a second.
 pub(crate) const TICK: Duration = Duration::from_millis(10);

@@ -32,6 +32,13 @@ pub(crate) fn prepare() {
     }
 }
 
+/// Installs the packages of the programs in the book, or says what is missing.
+pub(crate) fn prepare_programs() -> Result<()> {
+    ensure!(has("node"), "node is missing: apt-get install nodejs npm");
+    prepare_benchmark_javascript()?;
+    prepare_python()
+}
+
 /// Installs what the fault program compares with, if it is missing.
 pub(crate) fn prepare_for_faults() {
     if let Err(error) = prepare_javascript(FAULTS_SCRIPTS, FAULTS_PREPARED) {

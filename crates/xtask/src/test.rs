@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::check;
 use crate::install::{REDIS, VALGRIND};
+use crate::peers;
 use crate::secrets;
 use crate::steps::{Step, run_all};
 use crate::tool::{MEASURING, ORDINARY, cargo, cargo_has};
@@ -39,12 +40,13 @@ pub(crate) fn run() -> Result<()> {
     run_all(&[check::steps(), tests()].concat())
 }
 
-/// Runs what takes minutes, and what `run` leaves out.
+/// Runs what takes minutes, and what `run` leaves out. Installs the packages that it needs.
 pub(crate) fn run_long() -> Result<()> {
     REDIS.ensure()?;
     if cfg!(target_os = "linux") {
         VALGRIND.ensure()?;
     }
+    peers::prepare_programs()?;
     run_all(&long())
 }
 
@@ -80,6 +82,8 @@ fn long() -> Vec<Step> {
         .args(["--features", "tidings-bench/peers,tidings-faults/peers"])
         .args(["--all-targets", "--locked", "--", "-D", "warnings"]);
     // With the features of the whole workspace, which the ordinary run has built.
+    let soak = ["--package", "tidings-faults", "--lib"];
+    let soak = cargo("test").args(["--locked"]).args(soak);
     let tests = cargo("test")
         .args(["--workspace", "--locked", "--no-fail-fast"])
         .args(["--bin=tidings-bench", "--bin=tidings-faults"])
@@ -91,6 +95,10 @@ fn long() -> Vec<Step> {
         .args(CASES_OF)
         .env(CASES, MANY)
         .env(LONG, "1");
+    // The other tests start no program in another language.
+    let programs = cargo("test").args(ORDINARY);
+    let programs = programs.args(["--locked", "--test=tests", "--"]);
+    let programs = programs.args(["--ignored", "programs::"]);
     // Optimized, because it decodes ten million payloads.
     let payloads = cargo("test").args(["--release", "--locked"]);
     let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
@@ -98,7 +106,9 @@ fn long() -> Vec<Step> {
     vec![
         Step::new("lints of what measures", lints),
         Step::new("tests of what measures, and compiler errors", tests),
+        Step::new("tests of the soak", soak),
         Step::new("more cases", cases),
         Step::new("more payloads", payloads),
+        Step::new("programs in other languages", programs),
     ]
 }

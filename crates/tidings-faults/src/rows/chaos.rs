@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use futures_util::future::join_all;
 use rustix::process::Signal;
-use tidings_testkit::{Fault, Proxy, Redis};
+use tidings_faults::disrupt::apply;
+use tidings_faults::script::{Disruption, FAULTS, Step, script_with_processes};
+use tidings_testkit::Redis;
 use tokio::time::sleep;
 
 use self::participants::Participants;
@@ -14,8 +15,6 @@ use crate::clock::micros;
 use crate::oracle::Disturbance;
 use crate::resources::{Resources, busy_for};
 use crate::row::{Effort, Outcome};
-use crate::script::{Disruption, FAULTS, Step, script_with_processes};
-use crate::traffic::CHANNEL;
 
 mod foreign;
 pub(super) mod load;
@@ -105,78 +104,5 @@ fn disturbed_member(step: Step, participants: &Participants) -> Option<usize> {
         Disruption::Reset | Disruption::Proxy(_) | Disruption::DropBytes(_) => Some(step.at),
         Disruption::StopProcess => Some(participants.member_of(step)),
         _ => None,
-    }
-}
-
-pub(super) async fn apply(step: Step, redis: &mut Redis, proxies: &[Proxy]) {
-    let proxy = &proxies[step.at];
-    match step.what {
-        Disruption::Reset => {
-            proxy.reset().await;
-        }
-        Disruption::ResetAll => {
-            join_all(proxies.iter().map(Proxy::reset)).await;
-        }
-        Disruption::Proxy(fault) => {
-            proxy.set(fault);
-            sleep(step.lasts).await;
-            proxy.set(Fault::None);
-        }
-        Disruption::DropBytes(direction) => {
-            proxy.set(Fault::Drop(direction));
-            sleep(step.lasts).await;
-            // TCP cannot continue after lost bytes: a connection that lost some has to end.
-            proxy.set_new_connections(Fault::None);
-            proxy.reset().await;
-        }
-        Disruption::KillSubscribers => {
-            redis.kill_subscribers().await;
-        }
-        Disruption::KillSenders => {
-            redis.kill_senders().await;
-        }
-        Disruption::Pause => {
-            redis.pause(step.lasts).await;
-            sleep(step.lasts).await;
-        }
-        Disruption::Freeze => {
-            redis.freeze();
-            sleep(step.lasts).await;
-            redis.resume();
-        }
-        Disruption::Restart => {
-            redis.kill();
-            sleep(step.lasts).await;
-            redis.start_again().await;
-        }
-        Disruption::SmallBuffer => limit_output_buffer(redis, step.lasts).await,
-        Disruption::Outage => cut_off_all(proxies, step.lasts).await,
-        // Only child processes can be stopped.
-        Disruption::StopProcess => {}
-    }
-}
-
-async fn limit_output_buffer(redis: &Redis, time: Duration) {
-    let limit = async |limit| {
-        let set = ["CONFIG", "SET", "client-output-buffer-limit", limit];
-        redis.command(&set).await;
-    };
-    limit("pubsub 32kb 0 0").await;
-    let long = format!(r#"{{"event":"ballast","data":"{}"}}"#, "x".repeat(200_000));
-    redis.command(&["PUBLISH", CHANNEL, &long]).await;
-    sleep(time).await;
-    limit("pubsub 32mb 8mb 60").await;
-}
-
-/// Refuses all connections for a while; Redis is healthy.
-async fn cut_off_all(proxies: &[Proxy], time: Duration) {
-    for proxy in proxies {
-        proxy.set_new_connections(Fault::Reset);
-        proxy.set(Fault::Reset);
-    }
-    sleep(time).await;
-    for proxy in proxies {
-        proxy.set_new_connections(Fault::None);
-        proxy.set(Fault::None);
     }
 }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use redis::aio::MultiplexedConnection;
 use tidings::{Bus, BusBuilder, Freshness, Shared, Snapshot};
+use tidings_faults::disrupt::apply;
+use tidings_faults::script::{FAULTS, INTERVAL, script};
 use tidings_testkit::{Proxy, Redis, Sentinels};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::chaos::apply;
 use super::sentinel::is_on;
 use crate::row::{Effort, Outcome};
-use crate::script::{FAULTS, INTERVAL, script};
 use crate::traffic::until;
 
 const BUSES: usize = 6;

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 use super::load::{COUNTING, Copies, Load, Loaded};
 use crate::oracle::SubscriberLog;
 use crate::role::Role;
-use crate::script::INTERVAL;
 use crate::traffic::{PATIENCE, Sender, Sent, Subscriber, until};
+use tidings_faults::script::INTERVAL;
 
 /// The settings of a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -22,8 +22,8 @@ use crate::oracle::{
     may_be_gone,
 };
 use crate::row::Outcome;
-use crate::script::{INTERVAL, Step};
 use crate::traffic::{Sent, Subscriber, Traffic, until};
+use tidings_faults::script::{INTERVAL, Step};
 
 const SENDERS: usize = 3;
 const SUBSCRIBERS: usize = 5;

@@ -1,0 +1,256 @@
+//! Durable names: a process continues where the last one stopped, and a second one stands by.
+
+use std::future::{pending, ready};
+use std::time::Duration;
+
+use tidings::{Bus, BusBuilder, DurableRole, GapReason, Journal};
+use tidings_testkit::{Collected, Node, Redis, memory_url, wait_for};
+
+use super::{has_received, journaled, send};
+
+/// The limit of a shutdown.
+const SOON: Duration = Duration::from_secs(5);
+
+fn billing(builder: BusBuilder) -> BusBuilder {
+    builder.journal(Journal::default().durable("billing"))
+}
+
+/// A process with the durable name `billing`, and the ticks that its handler received.
+async fn charges(url: &str) -> (Node, Collected<u64>) {
+    let ticks = Collected::default();
+    let seen = ticks.clone();
+    let builder = billing(Bus::builder(url)).on("tick", move |tick: u64| {
+        seen.push(tick);
+        ready(())
+    });
+    (Node::start(builder).await, ticks)
+}
+
+/// The ticks that were received, once there are as many as these.
+async fn are(ticks: &Collected<u64>, expected: std::ops::RangeInclusive<u64>) {
+    let expected: Vec<u64> = expected.collect();
+    let received = ticks.wait_for_len(expected.len()).await;
+    assert!(
+        received.iter().map(|tick| **tick).eq(expected),
+        "{received:?}"
+    );
+}
+
+/// The role of a node, as its health has it.
+fn role(node: &Node) -> DurableRole {
+    let durable = node.health().journal.unwrap().durable.unwrap();
+    assert_eq!(durable.name, "billing");
+    durable.role
+}
+
+/// Ends the lease of the holder, as 15 s without a renewal do.
+async fn end_lease(redis: &Redis) {
+    const SCRIPT: &str = "local stored = redis.call('HGET', KEYS[1], 'billing')
+        return redis.call('HSET', KEYS[1], 'billing', (string.gsub(stored, '^%d+', '1')))";
+    let key = "tidings:{default}:journal:positions";
+    redis.command(&["EVAL", SCRIPT, "1", key]).await;
+}
+
+#[tokio::test]
+async fn a_process_that_was_down_continues_where_it_stopped() {
+    for redis in [None, Some(Redis::start().await)] {
+        let memory = memory_url();
+        let url = redis.as_ref().map_or(memory, Redis::url);
+        let sender = Node::start(journaled(Bus::builder(&url))).await;
+        send(&sender, 1..=5).await;
+        let (node, ticks) = charges(&url).await;
+        are(&ticks, 1..=5).await;
+        // Nobody knows what was trimmed before the name was first used.
+        let gaps = node.gaps().wait_for_len(1).await;
+        assert_eq!(
+            (gaps[0].missed, &gaps[0].reason),
+            (None, &GapReason::Trimmed)
+        );
+        node.shutdown(SOON).await.unwrap();
+        send(&sender, 6..=500).await;
+
+        let (node, ticks) = charges(&url).await;
+        node.caught_up().await;
+        send(&sender, 501..=501).await;
+
+        are(&ticks, 6..=501).await;
+        assert!(node.gaps().all().is_empty(), "{:?}", node.gaps().all());
+    }
+}
+
+#[tokio::test]
+async fn a_standby_takes_over_when_the_holder_shuts_down() {
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let (holder, ticks) = charges(&redis.url()).await;
+    let (standby, later) = charges(&redis.url()).await;
+    send(&sender, 1..=500).await;
+    are(&ticks, 1..=500).await;
+    assert!(standby.is_ready());
+    assert!(later.all().is_empty());
+
+    holder.shutdown(SOON).await.unwrap();
+    send(&sender, 501..=1_000).await;
+
+    are(&later, 501..=1_000).await;
+    assert!(
+        standby.gaps().all().is_empty(),
+        "{:?}",
+        standby.gaps().all()
+    );
+}
+
+#[tokio::test]
+async fn a_standby_takes_over_when_the_lease_ends_and_the_old_holder_stands_by() {
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let holder = redis.node_with(billing).await;
+    let ticks: Collected<u64> = holder.collect("tick");
+    send(&sender, 1..=5).await;
+    are(&ticks, 1..=5).await;
+    let (standby, later) = charges(&redis.url()).await;
+    // The place is stored once a second.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+
+    redis.cut_off(&holder).await;
+    end_lease(&redis).await;
+    send(&sender, 6..=10).await;
+    are(&later, 6..=10).await;
+
+    redis.restore(&holder).await;
+    let stands_by = DurableRole::Standby {
+        holder: Some(standby.id()),
+    };
+    wait_for("the old holder stands by", SOON, async || {
+        role(&holder) == stands_by
+    })
+    .await;
+    assert_eq!(role(&standby), DurableRole::Holder);
+    let before = ticks.all().len();
+    send(&sender, 11..=20).await;
+    are(&later, 6..=20).await;
+    assert_eq!(ticks.all().len(), before);
+}
+
+#[tokio::test]
+async fn an_event_is_handled_again_only_if_its_handler_has_not_ended() {
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let begun = Collected::default();
+    let seen = begun.clone();
+    let builder = billing(Bus::builder(&redis.url())).on("tick", move |tick: u64| {
+        seen.push(tick);
+        async move {
+            match tick {
+                2 => Err("a failure is reported, and not repeated"),
+                4 => pending().await,
+                _ => Ok(()),
+            }
+        }
+    });
+    let node = Node::start(builder).await;
+    send(&sender, 1..=6).await;
+    are(&begun, 1..=4).await;
+    assert!(node.shutdown(Duration::from_millis(500)).await.is_err());
+
+    let (_node, ticks) = charges(&redis.url()).await;
+    are(&ticks, 4..=6).await;
+}
+
+#[tokio::test]
+async fn a_standby_receives_what_is_addressed_to_it() {
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let (holder, ticks) = charges(&redis.url()).await;
+    let (standby, own) = charges(&redis.url()).await;
+    let to = |node: &Node| node.id();
+    sender.send_to(to(&standby), "tick", &7_u64).await.unwrap();
+    are(&own, 7..=7).await;
+    send(&sender, 1..=1).await;
+    are(&ticks, 1..=1).await;
+
+    holder.shutdown(SOON).await.unwrap();
+    send(&sender, 2..=2).await;
+
+    // What it has handled as a standby is not handled again.
+    let all = own.wait_for_len(2).await;
+    assert!(all.iter().map(|tick| **tick).eq([7, 2]), "{all:?}");
+}
+
+#[tokio::test]
+async fn a_holder_keeps_its_name_when_redis_loses_everything() {
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let (node, ticks) = charges(&redis.url()).await;
+    send(&sender, 1..=5).await;
+    are(&ticks, 1..=5).await;
+    redis.command(&["FLUSHALL"]).await;
+    send(&sender, 6..=10).await;
+    has_received(&ticks, 10).await;
+    node.gaps()
+        .wait_for(|gap| gap.reason == GapReason::JournalLost)
+        .await;
+    node.shutdown(SOON).await.unwrap();
+    send(&sender, 11..=12).await;
+
+    let (_node, ticks) = charges(&redis.url()).await;
+    are(&ticks, 11..=12).await;
+}
+
+#[tokio::test]
+async fn the_journal_keeps_what_a_durable_name_asked_for() {
+    let redis = Redis::start().await;
+    let long = Journal::default().max_age(Duration::from_secs(3_600));
+    let builder = Bus::builder(&redis.url()).journal(long.durable("billing"));
+    let node = Node::start(builder.on("tick", |_: u64| ready(()))).await;
+    node.shutdown(SOON).await.unwrap();
+    let brief = Journal::default().max_age(Duration::from_millis(1));
+    let sender = Node::start(Bus::builder(&redis.url()).journal(brief)).await;
+    send(&sender, 1..=300).await;
+    // It trims once a second while it sends.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    send(&sender, 301..=600).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+
+    let (node, ticks) = charges(&redis.url()).await;
+    are(&ticks, 1..=600).await;
+    assert!(node.gaps().all().is_empty(), "{:?}", node.gaps().all());
+}
+
+#[tokio::test]
+async fn positions_are_listed_and_removed_and_the_journal_is_trimmed() {
+    for redis in [None, Some(Redis::start().await)] {
+        let memory = memory_url();
+        let url = redis.as_ref().map_or(memory, Redis::url);
+        let (node, ticks) = charges(&url).await;
+        let sender = Node::start(journaled(Bus::builder(&url))).await;
+        send(&sender, 1..=3).await;
+        are(&ticks, 1..=3).await;
+        let journal = sender.journal().unwrap();
+        let names = journal.positions().await.unwrap();
+        assert_eq!(
+            (&*names[0].name, names[0].holder),
+            ("billing", Some(node.id()))
+        );
+        assert_eq!(names[0].max_bytes, 64 << 20);
+        node.shutdown(SOON).await.unwrap();
+
+        let info = journal.info().await.unwrap();
+        let names = journal.positions().await.unwrap();
+        assert_eq!(
+            (names[0].holder, names[0].position),
+            (None, Some(info.newest))
+        );
+        assert!(info.entries >= 4 && info.bytes > 0 && info.oldest < info.newest);
+        assert!(journal.remove_position("billing").await.unwrap());
+        assert!(!journal.remove_position("billing").await.unwrap());
+        assert!(journal.trim(info.newest).await.unwrap());
+        assert!(!journal.trim(info.newest).await.unwrap());
+    }
+    assert!(
+        Node::start(Bus::builder(&memory_url()))
+            .await
+            .journal()
+            .is_none()
+    );
+}

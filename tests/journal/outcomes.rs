@@ -1,0 +1,160 @@
+//! Sends without an answer of Redis: looked for, and sent again only if they are not in the journal.
+
+use std::time::Duration;
+
+use tidings::{Bus, SendError};
+use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis};
+use tokio::time::timeout;
+
+use super::{APPENDING, has_received, journaled, send};
+
+const SOON: Duration = Duration::from_secs(20);
+
+const KEY: &str = "tidings:{default}:journal";
+
+/// A node behind a proxy that waits a second for an answer.
+async fn node(proxy: &Proxy) -> Node {
+    let builder = journaled(Bus::builder(&proxy.url()));
+    Node::start(builder.heartbeat_interval(Duration::from_secs(1))).await
+}
+
+/// The number of entries with the field of a further attempt.
+async fn sent_again(redis: &Redis) -> usize {
+    let entries = redis.cli(&["XRANGE", KEY, "-", "+"]).await;
+    entries
+        .lines()
+        .filter(|line| line.trim_end().ends_with(" \"r\"") || line.trim() == "r")
+        .count()
+}
+
+#[tokio::test]
+async fn a_send_whose_answer_is_lost_is_found_and_not_sent_again() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.address()).await;
+    let (sender, subscriber) = (node(&proxy).await, redis.node_with(journaled).await);
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    send(&sender, 1..=1).await;
+
+    proxy.set_connection(APPENDING, Fault::Drop(Direction::ToClient));
+    let receipt = timeout(SOON, sender.send_to_all("tick", &2))
+        .await
+        .unwrap()
+        .unwrap();
+
+    assert_eq!(receipt.sequence, 2);
+    send(&sender, 3..=3).await;
+    has_received(&ticks, 3).await;
+    assert_eq!(subscriber.health().duplicate, 0, "it was not sent again");
+    let entry = receipt.position().unwrap().to_string();
+    let found = redis.cli(&["XRANGE", KEY, &entry, &entry]).await;
+    assert!(found.contains("tick"), "{found}");
+}
+
+#[tokio::test]
+async fn a_send_that_never_arrived_is_sent_again_under_its_number() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.address()).await;
+    let (sender, subscriber) = (node(&proxy).await, redis.node_with(journaled).await);
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    send(&sender, 1..=1).await;
+
+    proxy.set_connection(APPENDING, Fault::Drop(Direction::ToServer));
+    let receipt = timeout(SOON, sender.send_to_all("tick", &2))
+        .await
+        .unwrap()
+        .unwrap();
+
+    assert_eq!(receipt.sequence, 2);
+    send(&sender, 3..=3).await;
+    has_received(&ticks, 3).await;
+    assert!(subscriber.gaps().all().is_empty());
+    assert!(sent_again(&redis).await >= 1);
+}
+
+#[tokio::test]
+async fn a_frame_whose_first_attempt_runs_later_is_handled_once() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.address()).await;
+    let (sender, subscriber) = (node(&proxy).await, redis.node_with(journaled).await);
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    send(&sender, 1..=1).await;
+
+    proxy.set_connection(APPENDING, Fault::Blackhole(Direction::ToServer));
+    timeout(SOON, sender.send_to_all("tick", &2))
+        .await
+        .unwrap()
+        .unwrap();
+    send(&sender, 3..=3).await;
+    // The first attempt arrives now.
+    proxy.set_connection(APPENDING, Fault::None);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    send(&sender, 4..=4).await;
+
+    has_received(&ticks, 4).await;
+    assert!(
+        subscriber.gaps().all().is_empty(),
+        "{:?}",
+        subscriber.gaps().all()
+    );
+}
+
+#[tokio::test]
+async fn a_send_that_stays_unanswered_beyond_its_timeout_is_unknown() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.address()).await;
+    let builder = journaled(Bus::builder(&proxy.url())).send_timeout(Duration::from_millis(500));
+    let sender = Node::start(builder).await;
+    proxy.set_connection(APPENDING, Fault::Drop(Direction::ToClient));
+
+    let error = sender.send_to_all("tick", &1).await.unwrap_err();
+
+    assert!(matches!(error, SendError::Unknown { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn sends_wait_while_redis_restarts_and_none_is_lost() {
+    let mut redis = Redis::builder().config("appendonly", "yes").start().await;
+    let node = || Node::start(journaled(Bus::builder(&redis.url())));
+    let (sender, subscriber) = (node().await, node().await);
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    send(&sender, 1..=10).await;
+    let bus = sender.bus().clone();
+    let sending = tokio::spawn(async move {
+        for tick in 11..=400_u64 {
+            bus.send_to_all("tick", &tick).await.unwrap();
+        }
+    });
+
+    for _ in 0..3 {
+        redis.kill();
+        redis.start_again().await;
+        ticks.wait_for_len(ticks.all().len() + 5).await;
+    }
+
+    sending.await.unwrap();
+    has_received(&ticks, 400).await;
+    assert!(
+        subscriber.gaps().all().is_empty(),
+        "{:?}",
+        subscriber.gaps().all()
+    );
+}
+
+#[tokio::test]
+async fn a_send_that_redis_has_no_memory_for_makes_room_or_is_not_sent() {
+    let redis = Redis::builder().config("maxmemory", "12mb").start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let payload = vec![7_u64; 20_000];
+    let mut refused = 0;
+    for _ in 0..400 {
+        match sender.send_to_all("large", &payload).await {
+            Ok(_) => {}
+            Err(SendError::NotSent { .. }) => {
+                refused += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!((1..40).contains(&refused), "{refused}");
+}

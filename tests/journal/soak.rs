@@ -1,0 +1,42 @@
+//! The short form of the soak: a hundred random faults under traffic, and the account of every
+//! event. `cargo xtask faults --soak --journal` makes more of them.
+
+use std::time::SystemTime;
+
+use tidings_faults::journal::servers::Topology;
+use tidings_faults::journal::soak::{Plan, Summary, run};
+
+/// Failovers take longer than other faults.
+const STANDALONE: usize = 40;
+const SENTINEL: usize = 20;
+
+const EVENTS_OF_A_FAULT: usize = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_random_faults_no_event_is_lost_in_silence_or_handled_twice() {
+    let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() % 1_000_000;
+    let soak = async |topology, faults, seed| {
+        let plan = Plan {
+            topology,
+            faults,
+            events: (faults * EVENTS_OF_A_FAULT) as u64,
+            seed,
+        };
+        run(plan, |_| {}).await
+    };
+    let summaries = tokio::join!(
+        soak(Topology::Standalone, STANDALONE, seed),
+        soak(Topology::Standalone, STANDALONE, seed + 1),
+        soak(Topology::Sentinel, SENTINEL, seed),
+    );
+    for summary in <[Summary; 3]>::from(summaries) {
+        assert_is_complete(&summary);
+    }
+}
+
+fn assert_is_complete(summary: &Summary) {
+    // Shown where the test fails.
+    println!("{summary}");
+    assert!(!summary.has_failed());
+    assert!(summary.counts.received > 0 && summary.counts.diverged > 0);
+}

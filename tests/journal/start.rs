@@ -1,0 +1,84 @@
+//! Starts that fail or are refused.
+
+use std::time::Duration;
+
+use tidings::{Bus, Journal, StartError};
+use tidings_testkit::{Collected, Node, Redis};
+
+use super::journaled;
+
+async fn refusal(builder: tidings::BusBuilder) -> String {
+    let builder = builder.start_timeout(Duration::from_secs(3));
+    let error = builder.start().await.expect_err("it is refused");
+    tidings::report(&error).to_string()
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_refused_and_named() {
+    let redis = Redis::start().await;
+    redis
+        .command(&["SET", "tidings:{default}:journal", "hello"])
+        .await;
+    let refusal = refusal(journaled(Bus::builder(&redis.url()))).await;
+    assert!(
+        refusal.contains("holds a string, not a stream"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("tidings:{default}:journal"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named() {
+    let rules = "shop on >hush-hush ~* &* +@all -xread";
+    let redis = Redis::builder().user(rules).start().await;
+    let url = redis.url_as("shop", "hush-hush");
+    let refusal = refusal(journaled(Bus::builder(&url))).await;
+    assert!(refusal.contains("xread"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_journaled_bus_does_not_start_beside_one_without_a_journal() {
+    let redis = Redis::start().await;
+    let _plain = Node::start(Bus::builder(&redis.url()).name("old-shop")).await;
+    let error = journaled(Bus::builder(&redis.url()))
+        .start()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StartError::JournalUnread { .. }), "{error}");
+    assert!(error.to_string().contains("`old-shop`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bus_without_a_journal_does_not_start_beside_a_journaled_one() {
+    let redis = Redis::start().await;
+    let _journaled = Node::start(journaled(Bus::builder(&redis.url()).name("new-shop"))).await;
+    let error = Bus::builder(&redis.url()).start().await.unwrap_err();
+    assert!(
+        matches!(error, StartError::JournalMissing { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("`new-shop`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_fleet_gets_a_journal_in_two_deployments_and_misses_nothing() {
+    let redis = Redis::start().await;
+    let follows = || Bus::builder(&redis.url()).journal(Journal::default().follow_only());
+    let plain = Node::start(Bus::builder(&redis.url())).await;
+    let first = Node::start(follows()).await;
+    let of_plain: Collected<u64> = plain.collect("tick");
+    let of_first: Collected<u64> = first.collect("tick");
+    first.send_to_all("tick", &1_u64).await.unwrap();
+    plain.send_to_all("tick", &2_u64).await.unwrap();
+    assert_eq!(*of_plain.wait_for_len(2).await[1], 2);
+    assert_eq!(*of_first.wait_for_len(2).await[1], 2);
+    plain.shutdown(Duration::from_secs(5)).await.unwrap();
+
+    let second = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let of_second: Collected<u64> = second.collect("tick");
+    second.send_to_all("tick", &3_u64).await.unwrap();
+    first.send_to_all("tick", &4_u64).await.unwrap();
+    assert_eq!(*of_first.wait_for_len(4).await[2], 3);
+    assert_eq!(of_second.wait_for_len(2).await.len(), 2);
+    assert!(first.gaps().all().is_empty());
+}
