@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 
 use crate::peers::Peer;
-use crate::plan::Plan;
+use crate::plan::{Plan, peers_of};
 use crate::report::Paint;
 use crate::revision::Revision;
 use crate::rounds::{self, Entry};
@@ -59,7 +59,7 @@ struct Figure {
 }
 
 /// Builds the revision, runs the rows in both versions, and shows the comparison.
-pub(crate) async fn run(plan: &Plan, revision: &str, rows: Vec<Row>) -> anyhow::Result<()> {
+pub(crate) async fn run(plan: &Plan, revision: &str, mut rows: Vec<Row>) -> anyhow::Result<()> {
     ensure!(
         !rows.is_empty(),
         "no row of tidings that a target needs has this name: see `--list --against REVISION`"
@@ -68,8 +68,13 @@ pub(crate) async fn run(plan: &Plan, revision: &str, rows: Vec<Row>) -> anyhow::
     let programs = revision.programs().await?;
     let [_, then] = &programs;
     let servers = Servers::start(&rows).await?;
-    for peer in [Peer::TidingsJson, Peer::TidingsMsgpack] {
+    for peer in peers_of(&rows) {
         let understood = understands(then, &servers, peer).await;
+        if understood.is_err() && peer.is_journaled() {
+            // That revision has no journal.
+            rows.retain(|row| row.peer != peer);
+            continue;
+        }
         understood.with_context(|| format!("cannot compare with {revision}"))?;
     }
     let entries = entries(plan, &rows, &programs);

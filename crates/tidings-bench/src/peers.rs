@@ -21,12 +21,16 @@ use crate::sender::Sent;
 use crate::subscriber::Subscriber;
 use crate::work::{Format, Work};
 
+pub(crate) use self::tidings::LARGE_JOURNAL;
+
 /// A library that sends and receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Peer {
     TidingsJson,
     TidingsMsgpack,
+    JournalJson,
+    JournalMsgpack,
     Redis,
     RedisPipelines,
     Fred,
@@ -45,6 +49,8 @@ impl Peer {
         match self {
             Self::TidingsJson => "tidings, JSON",
             Self::TidingsMsgpack => "tidings, MessagePack",
+            Self::JournalJson => "tidings, JSON, journal",
+            Self::JournalMsgpack => "tidings, MessagePack, journal",
             Self::Redis => "redis crate, 256 in flight",
             Self::RedisPipelines => "redis crate, pipelines of 128",
             Self::Fred => "fred",
@@ -63,6 +69,8 @@ impl Peer {
         match self {
             Self::TidingsJson => "tidings-json",
             Self::TidingsMsgpack => "tidings-msgpack",
+            Self::JournalJson => "journal-json",
+            Self::JournalMsgpack => "journal-msgpack",
             Self::Redis => "redis",
             Self::RedisPipelines => "redis-pipelines",
             Self::Fred => "fred",
@@ -80,6 +88,10 @@ impl Peer {
     pub(crate) fn settings(self) -> &'static str {
         match self {
             Self::TidingsJson | Self::TidingsMsgpack => "all defaults",
+            Self::JournalJson | Self::JournalMsgpack => {
+                "Journal::default(), feed with max_bytes of 1 GiB; all runs write to one journal, which \
+                 becomes full and is trimmed"
+            }
             Self::Redis => {
                 "one MultiplexedConnection, 256 PUBLISH in flight (await: one); receives on its PubSub \
                  stream; for a cluster one ClusterConnection, which receives with RESP3 and push_sender"
@@ -121,13 +133,17 @@ impl Peer {
 
     pub(crate) fn format(self) -> Format {
         match self {
-            Self::TidingsMsgpack => Format::Msgpack,
+            Self::TidingsMsgpack | Self::JournalMsgpack => Format::Msgpack,
             _ => Format::Json,
         }
     }
 
     pub(crate) fn is_tidings(self) -> bool {
-        matches!(self, Self::TidingsJson | Self::TidingsMsgpack)
+        matches!(self, Self::TidingsJson | Self::TidingsMsgpack) || self.is_journaled()
+    }
+
+    pub(crate) fn is_journaled(self) -> bool {
+        matches!(self, Self::JournalJson | Self::JournalMsgpack)
     }
 }
 
@@ -160,7 +176,7 @@ async fn receive_events<E: Sample>(
     subscriber: Arc<Subscriber>,
 ) -> anyhow::Result<()> {
     match peer {
-        Peer::TidingsJson | Peer::TidingsMsgpack => tidings::receive::<E>(url, subscriber).await,
+        ours if ours.is_tidings() => tidings::receive::<E>(ours, url, subscriber).await,
         Peer::Redis | Peer::RedisPipelines => redis::receive::<E>(url, subscriber).await,
         Peer::Raw => raw::receive::<E>(url, subscriber).await,
         #[cfg(feature = "peers")]
@@ -175,7 +191,7 @@ async fn receive_events<E: Sample>(
 
 async fn send_events<E: Sample>(peer: Peer, url: &str, work: Work) -> anyhow::Result<Sent> {
     match peer {
-        Peer::TidingsJson | Peer::TidingsMsgpack => tidings::send::<E>(url, work).await,
+        ours if ours.is_tidings() => tidings::send::<E>(ours, url, work).await,
         Peer::Redis => redis::send::<E>(url, work).await,
         Peer::RedisPipelines => redis::send_pipelines::<E>(url, work).await,
         Peer::Raw => raw::send::<E>(url, work).await,

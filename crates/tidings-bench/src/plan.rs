@@ -29,7 +29,8 @@ pub(crate) struct Plan {
     /// latency or awaits each send, 5 for the others.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only rows whose scenario and peer contain all of these words, such as `feed nats`.
+    /// Only rows whose scenario and peer contain all of these words, such as `feed nats`. A row with a
+    /// journal is selected together with the same row without one.
     #[arg(long, value_name = "WORDS", num_args = 1..)]
     pub(crate) only: Vec<String>,
     /// One round with a fifth of the events, to see that everything works.
@@ -77,7 +78,9 @@ impl Plan {
     /// The rows that run, and the peers that cannot take part.
     fn rows(&self) -> (Vec<Row>, Vec<LeftOut>) {
         let mut rows = rows::all();
-        rows.retain(|row| row.is_called(&self.only));
+        let mut called = rows.clone();
+        called.retain(|row| row.is_called(&self.only));
+        rows.retain(|row| called.contains(row) || targets::is_compared(row, &called));
         if self.check || self.against.is_some() {
             rows.retain(targets::needs);
         }
@@ -160,7 +163,7 @@ impl Plan {
     }
 }
 
-fn peers_of(rows: &[Row]) -> Vec<Peer> {
+pub(crate) fn peers_of(rows: &[Row]) -> Vec<Peer> {
     let mut peers = Vec::new();
     for row in rows {
         if !peers.contains(&row.peer) {

@@ -4,8 +4,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::peers::Peer::{
-    self, Faststream, Fred, Ioredis, Nats, NodeRedis, Raw, Redis, RedisPipelines, RedisPy,
-    Ruststream, TidingsJson, TidingsMsgpack,
+    self, Faststream, Fred, Ioredis, JournalJson, JournalMsgpack, Nats, NodeRedis, Raw, Redis,
+    RedisPipelines, RedisPy, Ruststream, TidingsJson, TidingsMsgpack,
 };
 use crate::work::{Load, Work};
 
@@ -59,6 +59,9 @@ pub(crate) const TASKS_8: Scenario = scenario(Load::Tasks, 8);
 pub(crate) const FEED_1: Scenario = scenario(Load::Feed, 1);
 pub(crate) const FEED_8: Scenario = scenario(Load::Feed, 8);
 
+/// Many processes that receive little.
+pub(crate) const MANY: Scenario = Scenario::rate(1_000).to(24);
+
 impl Scenario {
     /// An open loop: this many events a second.
     pub(crate) const fn rate(per_second: u64) -> Self {
@@ -70,6 +73,13 @@ impl Scenario {
 
     pub(crate) const fn on(self, topology: Topology) -> Self {
         Self { topology, ..self }
+    }
+
+    pub(crate) const fn to(self, subscribers: usize) -> Self {
+        Self {
+            subscribers,
+            ..self
+        }
     }
 
     pub(crate) const fn of_size(self, size: usize) -> Self {
@@ -154,8 +164,8 @@ const FIXED: u64 = 500;
 /// The order of magnitude of the events that a peer feeds in a second on two cores.
 fn fed(peer: Peer) -> u64 {
     match peer {
-        TidingsJson => 1_000_000,
-        TidingsMsgpack => 1_500_000,
+        TidingsJson | JournalJson => 1_000_000,
+        TidingsMsgpack | JournalMsgpack => 1_500_000,
         Redis | RedisPipelines | Fred => 200_000,
         Ruststream => 100_000,
         Nats => 400_000,
@@ -195,6 +205,7 @@ pub(crate) fn all() -> Vec<Row> {
         add(scenario, &ONE_BY_ONE);
         add(scenario, &[Raw]);
     }
+    add(AWAIT_1, &[JournalJson]);
     for scenario in [TASKS_1, TASKS_8] {
         add(scenario, &[TidingsJson, TidingsMsgpack, Redis, Fred, Nats]);
     }
@@ -206,6 +217,7 @@ pub(crate) fn all() -> Vec<Row> {
         add(FEED_1.of_size(size), &few);
         add(FEED_8.of_size(size), &few);
     }
+    add(FEED_1.of_size(16_384), &[JournalJson]);
     let cluster = [
         TidingsJson,
         TidingsMsgpack,
@@ -224,6 +236,8 @@ pub(crate) fn all() -> Vec<Row> {
     }
     add(FEED_1.with_handlers(8), &few);
     add(Scenario::rate(1_000), &ONE_BY_ONE);
+    add(Scenario::rate(1_000), &[JournalJson]);
+    add(MANY, &[TidingsJson, JournalJson]);
     add(Scenario::rate(5_000), &ONE_BY_ONE[..8]);
     for per_second in [50_000, 100_000, 200_000] {
         add(

@@ -63,6 +63,10 @@ impl Subscriber {
         })
     }
 
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
+    }
+
     pub(crate) fn handlers(&self) -> usize {
         self.work.handlers
     }

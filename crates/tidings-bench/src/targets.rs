@@ -1,8 +1,12 @@
 //! The targets, most of them a ratio of two rows of one run, and their outcomes.
 
 use crate::outcome::{Bound, LeftOut, Outcome};
-use crate::peers::Peer::{self, Nats, Redis, RedisPipelines, TidingsJson, TidingsMsgpack};
-use crate::rows::{AWAIT_1, AWAIT_8, CLUSTERS, FEED_1, FEED_8, Row, Scenario, TASKS_1, TASKS_8};
+use crate::peers::Peer::{
+    self, JournalJson, JournalMsgpack, Nats, Redis, RedisPipelines, TidingsJson, TidingsMsgpack,
+};
+use crate::rows::{
+    AWAIT_1, AWAIT_8, CLUSTERS, FEED_1, FEED_8, MANY, Row, Scenario, TASKS_1, TASKS_8,
+};
 use crate::run::Run;
 use crate::summary::{Summary, find};
 use crate::trials::Trial;
@@ -53,7 +57,42 @@ fn targets() -> Vec<Target> {
         bound: Bound::AtMost(most),
     };
     let all = rates().into_iter().chain(latencies());
-    all.chain(others.map(at_most)).collect()
+    let all = all.chain(others.map(at_most));
+    all.chain(journaled()).collect()
+}
+
+/// A bus with a journal, compared with one without.
+fn journaled() -> [Target; 8] {
+    use Bound::{AtLeast, AtMost};
+    let quiet = Scenario::rate(1_000);
+    [
+        (Figure::Rate, FEED_1, JournalJson, AtLeast(0.9)),
+        (Figure::Rate, FEED_1, JournalMsgpack, AtLeast(0.9)),
+        (Figure::Rate, FEED_8, JournalJson, AtLeast(0.95)),
+        (Figure::Rate, FEED_8, JournalMsgpack, AtLeast(0.95)),
+        (
+            Figure::Rate,
+            FEED_1.of_size(16_384),
+            JournalJson,
+            AtLeast(0.9),
+        ),
+        (Figure::Rate, AWAIT_1, JournalJson, AtLeast(0.85)),
+        (Figure::P50, quiet, JournalJson, AtMost(1.3)),
+        (Figure::Cpu, MANY, JournalJson, AtMost(1.25)),
+    ]
+    .map(|(figure, scenario, peer, bound)| Target {
+        figure,
+        ours: (scenario, peer),
+        theirs: (scenario, without_journal(peer)),
+        bound,
+    })
+}
+
+fn without_journal(peer: Peer) -> Peer {
+    match peer {
+        JournalMsgpack => TidingsMsgpack,
+        _ => TidingsJson,
+    }
 }
 
 fn rates() -> Vec<Target> {
@@ -113,6 +152,14 @@ pub(crate) fn needs(row: &Row) -> bool {
         .iter()
         .flat_map(|target| [target.ours, target.theirs]);
     cells.any(|needed| needed == cell)
+}
+
+/// Returns whether a row without a journal is compared with one of these rows, which have one.
+pub(crate) fn is_compared(row: &Row, journaled: &[Row]) -> bool {
+    journaled.iter().any(|other| {
+        let is_other = other.peer.is_journaled() && other.scenario == row.scenario;
+        is_other && without_journal(other.peer) == row.peer
+    })
 }
 
 /// Returns the outcomes of the targets of these rows and trials. A target whose rows were not selected

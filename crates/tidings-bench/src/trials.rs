@@ -1,5 +1,7 @@
-//! Trials: overload by slow subscribers, a frozen subscriber or a Redis that does not answer, and the
-//! memory of an idle bus.
+//! Trials: overload by slow subscribers, a frozen subscriber or a Redis that does not answer, the
+//! memory of an idle bus, and a journal that is read from its start.
+
+mod journal;
 
 use std::fmt;
 use std::time::Duration;
@@ -74,6 +76,10 @@ pub(crate) async fn run(only: &[String], is_quick: bool) -> anyhow::Result<Vec<T
         say("an idle bus");
         trials.push(idle().await?);
     }
+    if is_called(journal::NAME) {
+        say("a journal is read from its start");
+        trials.extend(journal::run(is_quick).await?);
+    }
     Ok(trials)
 }
 
@@ -113,6 +119,7 @@ fn work(events: u64) -> Work {
 
 fn endpoint(redis: &Redis) -> anyhow::Result<Endpoint> {
     Ok(Endpoint {
+        // All versions of tidings are in one program.
         program: program(Peer::TidingsJson)?,
         url: redis.url(),
         servers: vec![redis.pid()],

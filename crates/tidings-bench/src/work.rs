@@ -26,6 +26,8 @@ pub(crate) struct Work {
     /// The number of sender processes, and the index of this one.
     pub(crate) senders: u64,
     pub(crate) sender: u64,
+    /// With a journal: the subscribers start when all was sent.
+    pub(crate) is_catching_up: bool,
 }
 
 impl Default for Work {
@@ -41,6 +43,7 @@ impl Default for Work {
             handler_ns: 0,
             senders: 1,
             sender: 0,
+            is_catching_up: false,
         }
     }
 }
@@ -100,7 +103,7 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&work).unwrap(),
-            r#"{"events":300000,"load":"feed","per_second":0,"size":124,"names":1,"handlers":1,"format":"msgpack","handler_ns":0,"senders":1,"sender":0}"#
+            r#"{"events":300000,"load":"feed","per_second":0,"size":124,"names":1,"handlers":1,"format":"msgpack","handler_ns":0,"senders":1,"sender":0,"is_catching_up":false}"#
         );
     }
 

@@ -3,16 +3,24 @@
 use std::future::{pending, ready};
 use std::sync::Arc;
 
-use tidings::BusBuilder;
 use tidings::prelude::*;
+use tidings::{BusBuilder, Journal, Since};
 
 use crate::event::{NAME, Sample};
+use crate::peers::Peer;
 use crate::peers::address::ClusterUrl;
 use crate::sender::{self, Feed, SendOne, Sent};
 use crate::subscriber::Subscriber;
-use crate::work::{self, Work};
+use crate::work::{self, Load, Work};
+
+/// The namespace with a journal of [`LARGE`] bytes.
+pub(crate) const LARGE_JOURNAL: &str = "large-journal";
+
+/// The bytes of a journal that holds several runs.
+const LARGE: u64 = 1 << 30;
 
 pub(crate) async fn receive<E: Sample>(
+    peer: Peer,
     url: &str,
     subscriber: Arc<Subscriber>,
 ) -> anyhow::Result<()> {
@@ -21,40 +29,62 @@ pub(crate) async fn receive<E: Sample>(
         gaps.gap();
         ready(())
     };
-    let bus = builder(url).on_gap(on_gap).start().await?;
+    let mut builder = builder(peer, url, subscriber.work()).on_gap(on_gap);
     if subscriber.handlers() == 1 {
         let subscriber = Arc::clone(&subscriber);
-        bus.on(E::EVENT, move |event: E| {
+        builder = builder.on(E::EVENT, move |event: E| {
             subscriber.handle(0, &event);
             ready(())
-        })?;
+        });
     } else {
         for handler in 0..subscriber.handlers() {
             let subscriber = Arc::clone(&subscriber);
-            bus.on(E::EVENT, move |event: Arc<E>| {
+            builder = builder.on(E::EVENT, move |event: Arc<E>| {
                 subscriber.handle(handler, &*event);
                 ready(())
-            })?;
+            });
         }
     }
-    subscriber.ready();
+    if subscriber.work().is_catching_up {
+        // What is measured begins with the start of the bus.
+        subscriber.ready();
+    }
+    let bus = builder.start().await?;
+    if !subscriber.work().is_catching_up {
+        subscriber.ready();
+    }
     pending::<()>().await;
     drop(bus);
     Ok(())
 }
 
-pub(crate) async fn send<E: Sample>(url: &str, work: Work) -> anyhow::Result<Sent> {
+pub(crate) async fn send<E: Sample>(peer: Peer, url: &str, work: Work) -> anyhow::Result<Sent> {
     let format = match work.format {
         work::Format::Json => Format::Json,
         work::Format::Msgpack => Format::MessagePack,
     };
-    let bus = builder(url).format(format).start().await?;
+    let bus = builder(peer, url, &work).format(format).start().await?;
     sender::send::<E, _, _>(work, bus.clone(), bus).await
 }
 
-/// The rows with classic and with sharded pub/sub share one cluster, and a namespace uses only one kind.
-fn builder(url: &str) -> BusBuilder {
+/// The rows with classic pub/sub, with sharded pub/sub and with a journal share servers, and a namespace
+/// uses only one of them.
+fn builder(peer: Peer, url: &str, work: &Work) -> BusBuilder {
     let builder = Bus::builder(url);
+    if peer.is_journaled() {
+        let journal = Journal::default();
+        return if work.is_catching_up {
+            let journal = journal.since(Since::Start).max_bytes(LARGE);
+            builder.namespace(LARGE_JOURNAL).journal(journal)
+        } else if work.load == Load::Feed {
+            // A sender at full speed trims 64 MiB within the time that a busy machine stalls a
+            // subscriber.
+            let journal = journal.max_bytes(LARGE);
+            builder.namespace(LARGE_JOURNAL).journal(journal)
+        } else {
+            builder.namespace("journaled").journal(journal)
+        };
+    }
     match ClusterUrl::parse(url) {
         Some(cluster) if cluster.is_sharded => builder.namespace("sharded"),
         _ => builder,
