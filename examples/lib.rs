@@ -19,6 +19,8 @@ mod pages {
     struct Sending;
     #[doc = include_str!("../docs/src/gaps.md")]
     struct Gaps;
+    #[doc = include_str!("../docs/src/journal.md")]
+    struct Journal;
     #[doc = include_str!("../docs/src/shared.md")]
     struct Shared;
     #[doc = include_str!("../docs/src/members.md")]
