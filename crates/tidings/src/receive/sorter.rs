@@ -155,12 +155,10 @@ impl Sorter {
         let all = (!table.all().is_empty()).then(|| table.all());
         let mut events = std::mem::take(arrived.events);
         for (index, event) in events.drain(..).enumerate() {
-            let Some(event) = deferred.well_formed(event) else {
+            let event = deferred.well_formed(event);
+            let Some(event) = event.filter(|event| self.is_for_me(event.to, header.from)) else {
                 continue;
             };
-            if !self.is_for_me(event.to, header.from) {
-                continue;
-            }
             if arrived.handing != Handing::All && self.is_left_out(&event, arrived) {
                 deferred.without_handler(arrived.request(&event), table.is_over());
                 continue;
