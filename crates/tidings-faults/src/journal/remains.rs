@@ -43,6 +43,10 @@ type Entries = Vec<(String, HashMap<String, String>)>;
 
 impl Remains {
     /// Reads the whole journal of the default namespace.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer as expected.
     pub async fn read(redis: &Redis) -> Result<Self> {
         let mut events = Vec::new();
         let mut from = "-".to_owned();
@@ -66,6 +70,10 @@ impl Remains {
 
 impl Deleted {
     /// Reads the whole journal, and deletes all keys in the same moment.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer as expected.
     pub async fn flush(redis: &Redis) -> Result<Self> {
         // A long journal takes longer than the default time limit of the client.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
@@ -86,6 +94,10 @@ impl Deleted {
     }
 
     /// Reads the whole journal, and lets Redis evict all keys then.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer as expected.
     pub async fn evict(redis: &Redis) -> Result<Self> {
         let entries = redis.try_command(&["XRANGE", STREAM, "-", "+"]).await?;
         let floor = redis.try_command(&["GET", FLOOR]).await?;

@@ -120,6 +120,10 @@ impl Servers {
 
     /// Makes a fault happen, and ends it: all servers run, and each replica follows its master.
     /// Returns the journal that it deleted. Faults of handlers are not made here.
+    ///
+    /// # Errors
+    ///
+    /// When a server does not answer as expected.
     pub async fn strike(&mut self, step: JournalStep) -> Result<Option<Deleted>> {
         match step.what {
             JournalFault::Usual(what) => self.disrupt(what, step).await,
