@@ -168,7 +168,7 @@ impl Audit {
                 Reason::Missed | Reason::Reconnected => true,
                 Reason::Forgotten(_) | Reason::Diverged => happened.forgot,
                 Reason::JournalLost => happened.lost_journal,
-                Reason::Trimmed => happened.trimmed,
+                Reason::Trimmed => happened.trimmed || subscriber.is_durable,
                 Reason::Overflow | Reason::Other => false,
             };
             checked.audit.counts.add_gap(report);

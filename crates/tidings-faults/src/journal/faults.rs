@@ -116,6 +116,7 @@ impl JournalFault {
             (Usual(Disruption::Freeze), 3),
             (SmallPages, 3),
             (SlowHandler, 4),
+            (DurableRestarted, 3),
             (Flushed, 1),
         ];
         let more: &[(Self, u32)] = match topology {

@@ -23,8 +23,10 @@ use crate::script::INTERVAL;
 const SENDERS: usize = 3;
 const SUBSCRIBERS: usize = 4;
 
-/// All buses of a round.
-pub const BUSES: usize = SENDERS + SUBSCRIBERS;
+/// All buses of a round. One more subscriber has a durable name.
+pub const BUSES: usize = SUBSCRIBERS + SENDERS + 1;
+const DURABLE: usize = SUBSCRIBERS + SENDERS;
+const NAME: &str = "books";
 
 /// The tasks of a sender, so that several frames are under way.
 const LANES: usize = 2;
@@ -51,7 +53,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Fleet {
     senders: Vec<Sender>,
+    /// The one with a durable name is the last.
     subscribers: Vec<Subscriber>,
+    /// The address of that one, and its retention.
+    durable: (String, Option<Duration>),
     sent: Arc<AtomicU64>,
     began: Instant,
 }
@@ -69,20 +74,26 @@ impl Fleet {
         let sent = Arc::new(AtomicU64::new(0));
         for bus in 0..SUBSCRIBERS {
             let url = servers.url(bus, bus == SUBSCRIBERS - 1);
-            let builder = describe(&url, retention);
+            let builder = describe(&url, retention, None);
             subscribers.push(Subscriber::start(builder, format!("{bus}"), began).await?);
         }
+        let durable = (servers.url(DURABLE, false), retention);
+        let builder = describe(&durable.0, durable.1, Some(NAME));
+        let mut reader = Subscriber::start(builder, NAME.to_owned(), began).await?;
+        reader.is_durable = true;
+        subscribers.push(reader);
         for bus in 0..SENDERS {
             let url = servers.url(SUBSCRIBERS + bus, bus == SENDERS - 1);
             let lanes = (SENDERS * LANES) as u64;
             let pause = Duration::from_micros(1_000_000 * lanes * (1 + BURST) / 2 / rate.max(1));
             let random = StdRng::seed_from_u64(seed ^ bus as u64);
-            let builder = describe(&url, retention).send_timeout(SEND_TIMEOUTS[bus]);
+            let builder = describe(&url, retention, None).send_timeout(SEND_TIMEOUTS[bus]);
             senders.push(Sender::start(builder, &sent, pause, random).await?);
         }
         let fleet = Self {
             senders,
             subscribers,
+            durable,
             sent,
             began,
         };
@@ -105,6 +116,18 @@ impl Fleet {
         let subscriber = &self.subscribers[subscriber % SUBSCRIBERS];
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or_default();
         subscriber.stalls_for.store(milliseconds, Relaxed);
+    }
+
+    /// Shuts down the subscriber with the durable name, and starts it again.
+    pub async fn restart_durable(&mut self) -> Result<()> {
+        let Some(reader) = self.subscribers.last_mut() else {
+            return Ok(());
+        };
+        reader.bus.shutdown(Duration::from_secs(5)).await?;
+        lock(&reader.records).push(Record::Restarted);
+        let builder = describe(&self.durable.0, self.durable.1, Some(NAME));
+        reader.bus = reader.start_again(builder, self.began).await?;
+        Ok(())
     }
 
     /// Lets the first sender send nothing more, not even a last event.
@@ -178,11 +201,14 @@ impl Fleet {
 }
 
 /// Describes a bus of a round.
-fn describe(url: &str, retention: Option<Duration>) -> BusBuilder {
-    let journal = match retention {
-        Some(retention) => Journal::default().max_age(retention),
-        None => Journal::default(),
-    };
+fn describe(url: &str, retention: Option<Duration>, durable: Option<&str>) -> BusBuilder {
+    let mut journal = Journal::default();
+    if let Some(retention) = retention {
+        journal = journal.max_age(retention);
+    }
+    if let Some(name) = durable {
+        journal = journal.durable(name);
+    }
     Bus::builder(url)
         .journal(journal)
         .heartbeat_interval(INTERVAL)
@@ -287,6 +313,7 @@ async fn send(bus: &Bus, told: &Mutex<Vec<Told>>, ballast: &str) {
 #[derive(Debug)]
 struct Subscriber {
     name: String,
+    is_durable: bool,
     bus: Bus,
     records: Arc<Mutex<Vec<Record>>>,
     /// Milliseconds that the next call of its handler takes.
@@ -301,10 +328,17 @@ impl Subscriber {
         let bus = builder.start().await.context("a subscriber cannot start")?;
         Ok(Self {
             name,
+            is_durable: false,
             bus,
             records,
             stalls_for,
         })
+    }
+
+    /// Starts another bus in its place.
+    async fn start_again(&self, builder: BusBuilder, began: Instant) -> Result<Bus> {
+        let builder = record(builder, &self.records, &self.stalls_for, began);
+        Ok(builder.start().await?)
     }
 
     fn has_received(&self, sender: tidings::NodeId) -> bool {
@@ -315,6 +349,7 @@ impl Subscriber {
     fn log(&self) -> SubscriberLog {
         SubscriberLog {
             name: self.name.clone(),
+            is_durable: self.is_durable,
             records: lock(&self.records).clone(),
         }
     }

@@ -38,6 +38,8 @@ pub struct SenderLog {
 pub struct SubscriberLog {
     /// For findings.
     pub name: String,
+    /// True if it has a durable name, which begins at the start of the journal.
+    pub is_durable: bool,
     /// In the order in which its handlers were called.
     pub records: Vec<Record>,
 }

@@ -87,7 +87,7 @@ impl Round {
                 silence(&fleet, step).await;
             }
             let (from, sent) = (fleet.elapsed(), fleet.sent());
-            deleted.extend(strike(step, &mut servers, &fleet).await?);
+            deleted.extend(strike(step, &mut servers, &mut fleet).await?);
             struck.push(Struck {
                 during: from..fleet.elapsed(),
                 sent: fleet.sent() - sent,
@@ -131,14 +131,17 @@ async fn silence(fleet: &Fleet, step: JournalStep) {
 async fn strike(
     step: JournalStep,
     servers: &mut Servers,
-    fleet: &Fleet,
+    fleet: &mut Fleet,
 ) -> Result<Option<Deleted>> {
-    if step.what == JournalFault::SlowHandler {
-        fleet.slow_down(step.at, step.lasts);
-        sleep(step.lasts).await;
-        return Ok(None);
+    match step.what {
+        JournalFault::SlowHandler => {
+            fleet.slow_down(step.at, step.lasts);
+            sleep(step.lasts).await;
+            Ok(None)
+        }
+        JournalFault::DurableRestarted => fleet.restart_durable().await.map(|()| None),
+        _ => servers.strike(step).await,
     }
-    servers.strike(step).await
 }
 
 async fn wait_for_events(fleet: &Fleet, due: u64) {

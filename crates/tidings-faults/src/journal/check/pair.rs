@@ -105,26 +105,29 @@ impl Pair<'_> {
         let absent = self.absent(known);
         let (lost, missed) = (absent.len() as u64, known.missed);
         checked.audit.counts.missed += lost.min(missed);
+        let in_journal = absent
+            .iter()
+            .filter(|number| self.in_journal.contains_key(number));
+        if known.has_restarted {
+            // The next process does not know what is missing behind the stored position, unless the
+            // journal has it.
+            in_journal.for_each(|number| checked.add(Violation::LostInSilence, *number));
+            return;
+        }
+        if !self.happened.trimmed {
+            in_journal.for_each(|number| checked.add(Violation::NotFilled, *number));
+        }
         for number in absent.iter().skip(known.missed()) {
             checked.add(Violation::LostInSilence, *number);
         }
-        // A silent sender may have given more numbers than anybody was told, and a process that went
-        // on from a stored position reports again what is missing behind it.
-        let mut excused = if known.has_restarted { u64::MAX } else { lost };
+        // A silent sender may have given more numbers than anybody was told.
+        let mut excused = lost;
         if self.sender.is_silent {
             let unknown = (self.sender.told.len() as u64).saturating_sub(self.last(known));
             excused = excused.saturating_add(unknown);
         }
         for number in excused..missed {
             checked.add(Violation::Overstated, number - excused);
-        }
-        if !self.happened.trimmed {
-            let in_journal = absent
-                .iter()
-                .filter(|number| self.in_journal.contains_key(number));
-            for number in in_journal {
-                checked.add(Violation::NotFilled, *number);
-            }
         }
     }
 
@@ -166,7 +169,7 @@ impl Pair<'_> {
             }
             let is_told = match known.received.get(&number) {
                 Some(handled) => self.is_told_of(known, handled),
-                None => all_are_counted,
+                None => all_are_counted || known.has_restarted,
             };
             if !is_told {
                 checked.add(Violation::Unaccounted, number);

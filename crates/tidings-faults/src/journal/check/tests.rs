@@ -70,6 +70,7 @@ impl Round {
         };
         let subscriber = SubscriberLog {
             name: "a".to_owned(),
+            is_durable: false,
             records: self.records.clone(),
         };
         let event = |number: &u64| Remaining {
