@@ -1,5 +1,6 @@
 //! Short moments in which something happens to a journal that a random fault seldom meets.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tidings::{Bus, Gap, GapReason, Journal, SendError};
@@ -228,4 +229,21 @@ async fn a_frame_that_a_later_one_overtook_is_not_sent_and_is_a_gap() {
     let missed = |gap: &Gap| gap.sender == Some(sender.id());
     let gap = subscriber.gaps().wait_for(missed).await;
     assert_eq!((&gap.reason, gap.missed), (&GapReason::Missed, Some(1)));
+}
+
+#[tokio::test]
+async fn an_event_is_received_that_is_sent_as_soon_as_a_bus_has_started() {
+    let redis = Redis::start().await;
+    let sender = redis.node_with(journaled).await;
+    let ticks: Collected<u64> = Collected::default();
+    let seen = ticks.clone();
+    let builder = journaled(Bus::builder(&redis.url())).on("tick", move |tick: u64| {
+        seen.push(tick);
+        ready(())
+    });
+
+    let _subscriber = Node::start(builder).await;
+    send(&sender, 1..=3).await;
+
+    has_received(&ticks, 3).await;
 }

@@ -8,6 +8,7 @@ pub mod check;
 pub mod faults;
 pub mod fleet;
 pub mod log;
+pub mod process;
 pub mod remains;
 pub mod round;
 pub mod servers;

@@ -28,6 +28,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use rand::Rng;
 use serde::Serialize;
+use tidings_faults::journal::process::run_reader;
 use tidings_faults::journal::servers::Topology;
 use tidings_faults::journal::soak::Plan;
 
@@ -102,6 +103,7 @@ async fn run_role(role: Role, argument: Option<String>) -> Result<()> {
         Role::Worker => worker::work().await,
         Role::Supervisor => worker::supervise(argument?.as_ref()).await,
         Role::Node => rows::run_node(&argument?).await,
+        Role::Reader => run_reader(&argument?).await,
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) enum Role {
     Supervisor,
     /// A node that sends, receives and changes shared state, and reports the results.
     Node,
+    /// A subscriber of a journal with a durable name, which prints what it receives.
+    Reader,
 }
 
 impl Role {
@@ -27,6 +29,7 @@ impl Role {
         let role = match &*arguments.next()? {
             "worker" => Self::Worker,
             "node" => Self::Node,
+            "reader" => Self::Reader,
             _ => Self::Supervisor,
         };
         Some((role, arguments.next()))
@@ -37,6 +40,7 @@ impl Role {
             Self::Worker => [ROLE, "worker"],
             Self::Supervisor => [ROLE, "supervisor"],
             Self::Node => [ROLE, "node"],
+            Self::Reader => [ROLE, "reader"],
         }
     }
 }

@@ -35,6 +35,9 @@ pub enum JournalFault {
     SlowHandler,
     /// A bus is shut down and started again, under the same durable name.
     DurableRestarted,
+    /// A process with a durable name is killed, and another one takes over. Not in random faults: it
+    /// waits for the end of a lease.
+    DurableKilled,
     /// Redis is killed, and starts again without the end of its append-only file.
     Truncated,
     /// `FLUSHALL`.
@@ -54,8 +57,8 @@ pub enum JournalFault {
 }
 
 use JournalFault::{
-    DurableRestarted, Evicted, Flushed, Killed, Lossy, Planned, SlotMoved, SlowHandler, SmallPages,
-    Split, Truncated, Usual,
+    DurableKilled, DurableRestarted, Evicted, Flushed, Killed, Lossy, Planned, SlotMoved,
+    SlowHandler, SmallPages, Split, Truncated, Usual,
 };
 
 impl JournalFault {
@@ -73,6 +76,7 @@ impl JournalFault {
             SmallPages => "page cut by the output buffer limit",
             SlowHandler => "slow handler",
             DurableRestarted => "durable subscriber restarted",
+            DurableKilled => "durable subscriber killed",
             Truncated => "append-only file truncated",
             Flushed => "FLUSHALL",
             Evicted => "evicted",

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::log::{Handled, Reason, Record, Reported, SenderLog, SubscriberLog, Told};
+use super::process::DurableProcess;
 use super::remains::EVENT;
 use super::servers::Servers;
 use crate::script::INTERVAL;
@@ -57,6 +58,8 @@ pub struct Fleet {
     subscribers: Vec<Subscriber>,
     /// The address of that one, and its retention.
     durable: (String, Option<Duration>),
+    /// Another subscriber with a durable name, in a process of its own.
+    process: Option<DurableProcess>,
     sent: Arc<AtomicU64>,
     began: Instant,
 }
@@ -94,6 +97,7 @@ impl Fleet {
             senders,
             subscribers,
             durable,
+            process: None,
             sent,
             began,
         };
@@ -128,6 +132,21 @@ impl Fleet {
         let builder = describe(&self.durable.0, self.durable.1, Some(NAME));
         reader.bus = reader.start_again(builder, self.began).await?;
         Ok(())
+    }
+
+    /// Starts a subscriber with a durable name in a process of its own, with these arguments.
+    pub async fn start_process(&mut self, role: [&str; 2]) -> Result<()> {
+        let process = DurableProcess::start(role, &self.durable.0, self.began);
+        self.process = Some(process.await?);
+        Ok(())
+    }
+
+    /// Kills that process, and starts another one.
+    pub async fn kill_process(&mut self) -> Result<()> {
+        match &mut self.process {
+            Some(process) => process.kill_and_restart().await,
+            None => Ok(()),
+        }
     }
 
     /// Lets the first sender send nothing more, not even a last event.
@@ -182,7 +201,9 @@ impl Fleet {
 
     /// Returns what the subscribers received so far.
     pub fn logs(&self) -> Vec<SubscriberLog> {
-        self.subscribers.iter().map(Subscriber::log).collect()
+        let logs = self.subscribers.iter().map(Subscriber::log);
+        logs.chain(self.process.as_ref().map(DurableProcess::log))
+            .collect()
     }
 
     /// Shuts all buses down, and returns the errors.
@@ -393,7 +414,7 @@ fn handled(tick: u64, context: &Context, at: Duration) -> Option<Handled> {
     })
 }
 
-fn reported(gap: &Gap, at: Duration) -> Reported {
+pub(super) fn reported(gap: &Gap, at: Duration) -> Reported {
     let reason = match &gap.reason {
         GapReason::Reconnected => Reason::Reconnected,
         GapReason::Missed => Reason::Missed,

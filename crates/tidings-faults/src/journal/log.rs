@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tidings::{JournalPosition, NodeId};
 
 /// The result of one send, as its sender knows it.
@@ -84,7 +85,7 @@ pub struct Reported {
 }
 
 /// The reason of a gap.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// The connection for other events than those of the journal was lost.
     Reconnected,

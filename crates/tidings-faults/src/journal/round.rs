@@ -39,6 +39,8 @@ pub struct Round {
     pub events_per_fault: u64,
     /// For how long the journal keeps events; the default without it.
     pub retention: Option<Duration>,
+    /// The arguments that let this program run as a subscriber that can be killed.
+    pub process: Option<[&'static str; 2]>,
     /// Makes the sizes of bursts, and the pauses.
     pub seed: u64,
 }
@@ -74,6 +76,9 @@ impl Round {
     pub async fn go_through(self) -> Result<RoundEnd> {
         let mut servers = Servers::start(self.topology, BUSES).await;
         let mut fleet = Fleet::start(&servers, self.rate, self.retention, self.seed).await?;
+        if let Some(role) = self.process {
+            fleet.start_process(role).await?;
+        }
         sleep(QUIET).await;
         let mut happened = Happened {
             trimmed: self.retention.is_some(),
@@ -140,6 +145,7 @@ async fn strike(
             Ok(None)
         }
         JournalFault::DurableRestarted => fleet.restart_durable().await.map(|()| None),
+        JournalFault::DurableKilled => fleet.kill_process().await.map(|()| None),
         _ => servers.strike(step).await,
     }
 }

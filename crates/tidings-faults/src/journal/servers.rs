@@ -131,7 +131,9 @@ impl Servers {
             JournalFault::Truncated => self.truncate(step).await,
             JournalFault::Flushed => return Deleted::flush(self.holder().await).await.map(Some),
             JournalFault::Evicted => return Deleted::evict(self.holder().await).await.map(Some),
-            JournalFault::SlowHandler | JournalFault::DurableRestarted => {}
+            JournalFault::SlowHandler
+            | JournalFault::DurableRestarted
+            | JournalFault::DurableKilled => {}
             what => match self {
                 Self::Standalone { .. } => {}
                 Self::Sentinel(sentinels) => fail_over(sentinels, what, step.lasts).await?,

@@ -52,6 +52,7 @@ pub async fn run(plan: Plan, mut round_has_ended: impl FnMut(&Summary)) -> Summa
             rate: (events_per_fault * RATE).clamp(SLOWEST, FASTEST),
             events_per_fault,
             retention: (seed % TRIMMED_OF == TRIMMED_OF - 1).then_some(SHORT),
+            process: None,
             seed,
         };
         summary.begin(seed, &round.steps);

@@ -10,6 +10,7 @@ use tidings_faults::journal::servers::Topology;
 use tidings_faults::script::Disruption;
 use tidings_testkit::Fault;
 
+use crate::role::Role;
 use crate::row::{Effort, Outcome};
 
 /// The events a second, of three senders.
@@ -21,6 +22,9 @@ const OUTAGE: Duration = Duration::from_secs(2);
 /// A retention, and an outage that is longer.
 const SHORT: Duration = Duration::from_secs(1);
 const TOO_LONG: Duration = Duration::from_secs(4);
+
+/// The lease of a durable name, which a killed process leaves.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// The time for which replicas are cut off, or two masters take writes.
 const APART: Duration = Duration::from_millis(300);
@@ -39,6 +43,7 @@ pub(crate) struct JournalRow {
 enum What {
     LostConnection,
     SlowHandler,
+    DurableKilled,
     RetentionPassed,
     Truncated,
     Flushed,
@@ -53,9 +58,10 @@ const fn on(topology: Topology, what: What) -> JournalRow {
 }
 
 impl JournalRow {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         on(Topology::Standalone, What::LostConnection),
         on(Topology::Standalone, What::SlowHandler),
+        on(Topology::Standalone, What::DurableKilled),
         on(Topology::Standalone, What::RetentionPassed),
         on(Topology::Standalone, What::Truncated),
         on(Topology::Standalone, What::Flushed),
@@ -72,6 +78,7 @@ impl JournalRow {
         let what = match self.what {
             What::LostConnection => "connection lost for 2s",
             What::SlowHandler => "handler blocked for 2s",
+            What::DurableKilled => "durable subscriber killed and restarted",
             What::RetentionPassed => "connection lost for longer than the retention",
             What::Truncated => "append-only file truncated",
             What::Flushed => "FLUSHALL",
@@ -96,11 +103,13 @@ impl JournalRow {
         let fault = match self.what {
             What::LostConnection | What::SlowHandler => OUTAGE,
             What::RetentionPassed => TOO_LONG,
+            What::DurableKilled => LEASE,
             _ => Duration::ZERO,
         };
         let recovery = match (self.what, self.topology) {
             (What::Planned, Topology::Sentinel) => Duration::from_secs(2),
             (What::Killed | What::Lossy | What::Split, _) => Duration::from_secs(6),
+            (What::DurableKilled, _) => Duration::from_secs(3),
             _ => Duration::from_secs(1),
         };
         fault + recovery
@@ -108,6 +117,7 @@ impl JournalRow {
 
     pub(super) fn times(self) -> usize {
         match self.topology {
+            _ if self.what == What::DurableKilled => 2,
             Topology::Standalone => 5,
             Topology::Sentinel => 3,
             Topology::Cluster => 2,
@@ -120,6 +130,7 @@ impl JournalRow {
             What::LostConnection => (disconnected, 0, OUTAGE),
             What::RetentionPassed => (disconnected, 0, TOO_LONG),
             What::SlowHandler => (JournalFault::SlowHandler, 0, OUTAGE),
+            What::DurableKilled => (JournalFault::DurableKilled, 0, APART),
             What::Truncated => (JournalFault::Truncated, BYTES, APART),
             What::Flushed => (JournalFault::Flushed, 0, APART),
             What::Planned => (JournalFault::Planned, 0, APART),
@@ -144,6 +155,7 @@ pub(super) async fn run(row: JournalRow, times: usize, effort: Effort) -> Result
             steps: vec![row.step()],
             rate: RATE,
             events_per_fault: 0,
+            process: (row.what == What::DurableKilled).then(|| Role::Reader.arguments()),
             retention: (row.what == What::RetentionPassed).then_some(SHORT),
             seed,
         };
