@@ -66,6 +66,10 @@ pub struct Fleet {
 
 impl Fleet {
     /// Starts the subscribers, then the senders, which send this many events a second together.
+    ///
+    /// # Errors
+    ///
+    /// When a bus or a process does not start, or is not ready in time.
     pub async fn start(
         servers: &Servers,
         rate: u64,
@@ -85,12 +89,12 @@ impl Fleet {
         let mut reader = Subscriber::start(builder, NAME.to_owned(), began).await?;
         reader.is_durable = true;
         subscribers.push(reader);
-        for bus in 0..SENDERS {
+        for (bus, timeout) in SEND_TIMEOUTS.into_iter().enumerate() {
             let url = servers.url(SUBSCRIBERS + bus, bus == SENDERS - 1);
             let lanes = (SENDERS * LANES) as u64;
             let pause = Duration::from_micros(1_000_000 * lanes * (1 + BURST) / 2 / rate.max(1));
             let random = StdRng::seed_from_u64(seed ^ bus as u64);
-            let builder = describe(&url, retention, None).send_timeout(SEND_TIMEOUTS[bus]);
+            let builder = describe(&url, retention, None).send_timeout(timeout);
             senders.push(Sender::start(builder, &sent, pause, random).await?);
         }
         let fleet = Self {
@@ -123,6 +127,10 @@ impl Fleet {
     }
 
     /// Shuts down the subscriber with the durable name, and starts it again.
+    ///
+    /// # Errors
+    ///
+    /// When a bus or a process does not start, or is not ready in time.
     pub async fn restart_durable(&mut self) -> Result<()> {
         let Some(reader) = self.subscribers.last_mut() else {
             return Ok(());
@@ -135,6 +143,10 @@ impl Fleet {
     }
 
     /// Starts a subscriber with a durable name in a process of its own, with these arguments.
+    ///
+    /// # Errors
+    ///
+    /// When a bus or a process does not start, or is not ready in time.
     pub async fn start_process(&mut self, role: [&str; 2]) -> Result<()> {
         let process = DurableProcess::start(role, &self.durable.0, self.began);
         self.process = Some(process.await?);
@@ -142,6 +154,10 @@ impl Fleet {
     }
 
     /// Kills that process, and starts another one.
+    ///
+    /// # Errors
+    ///
+    /// When a bus or a process does not start, or is not ready in time.
     pub async fn kill_process(&mut self) -> Result<()> {
         match &mut self.process {
             Some(process) => process.kill_and_restart().await,
@@ -177,6 +193,10 @@ impl Fleet {
     }
 
     /// Waits until all buses are connected.
+    ///
+    /// # Errors
+    ///
+    /// When a bus or a process does not start, or is not ready in time.
     pub async fn all_are_ready(&self) -> Result<()> {
         let began = Instant::now();
         while !self.buses().all(Bus::is_ready) {

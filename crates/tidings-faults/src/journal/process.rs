@@ -52,6 +52,10 @@ pub struct DurableProcess {
 impl DurableProcess {
     /// Starts this program with these two arguments and the URL of the servers: it has to call
     /// [`run_reader`].
+    ///
+    /// # Errors
+    ///
+    /// When the process does not start, or Redis does not answer.
     pub async fn start(role: [&str; 2], url: &str, began: Instant) -> Result<Self> {
         let [one, two] = role.map(str::to_owned);
         let command = [one, two, url.to_owned()];
@@ -67,6 +71,10 @@ impl DurableProcess {
 
     /// Kills the process (SIGKILL), starts another one, and waits until that has taken over: the
     /// lease of the dead one ends after 15 s.
+    ///
+    /// # Errors
+    ///
+    /// When the process does not start, or Redis does not answer.
     pub async fn kill_and_restart(&mut self) -> Result<()> {
         self.child.kill().await?;
         lock(&self.records).push(Record::Restarted);
@@ -152,6 +160,10 @@ fn record(line: Line, at: Duration) -> Option<Record> {
 }
 
 /// Runs the subscriber in this process, until it is killed.
+///
+/// # Errors
+///
+/// When the process does not start, or Redis does not answer.
 pub async fn run_reader(url: &str) -> Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;

@@ -73,6 +73,10 @@ pub struct Struck {
 
 impl Round {
     /// Goes through all faults, and checks every event.
+    ///
+    /// # Errors
+    ///
+    /// When a server or a bus does not start, or does not answer as expected.
     pub async fn go_through(self) -> Result<RoundEnd> {
         let mut servers = Servers::start(self.topology, BUSES).await;
         let mut fleet = Fleet::start(&servers, self.rate, self.retention, self.seed).await?;
@@ -194,7 +198,9 @@ fn longest_pause(logs: &[SubscriberLog], during: &Range<Duration>) -> Duration {
         let overlap =
             |pause: &Range<Duration>| pause.start < during.end && pause.end > during.start;
         let pauses: Vec<_> = pauses.filter(overlap).collect();
-        pauses.into_iter().map(|pause| pause.end - pause.start)
+        pauses
+            .into_iter()
+            .map(|pause| pause.end.saturating_sub(pause.start))
     });
     pauses.max().unwrap_or_default()
 }
