@@ -200,7 +200,7 @@ async fn a_holder_keeps_its_name_when_redis_loses_everything() {
 #[tokio::test]
 async fn the_journal_keeps_what_a_durable_name_asked_for() {
     let redis = Redis::start().await;
-    let long = Journal::default().max_age(Duration::from_secs(3_600));
+    let long = Journal::default().max_age(Duration::from_hours(1));
     let builder = Bus::builder(&redis.url()).journal(long.durable("billing"));
     let node = Node::start(builder.on("tick", |_: u64| ready(()))).await;
     node.shutdown(SOON).await.unwrap();

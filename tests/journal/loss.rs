@@ -227,7 +227,7 @@ async fn a_foreign_entry_is_skipped_and_reported() {
 
     has_received(&ticks, 1).await;
     let failures = subscriber.failures().wait_for_len(2).await;
-    let texts: Vec<_> = failures.iter().map(|failure| failure.to_string()).collect();
+    let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
     assert!(
         texts[0].contains("of the journal has no frame"),
         "{texts:?}"

@@ -45,6 +45,10 @@ use crate::soak::Soak;
 /// Fails, and names each row, where a figure misses its limit or an event is not accounted for.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask faults", bin_name = "cargo xtask faults", version)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 struct Arguments {
     /// Only the row of this name, such as `chaos`, or the rows whose name contains all of these
     /// words, such as `half-open frozen`. Rows of the comparison begin with `compared`.

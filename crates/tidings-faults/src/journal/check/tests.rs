@@ -45,7 +45,7 @@ impl Round {
             sender: missed.map(|_| SENDER),
             missed,
             reason,
-            at: Duration::from_secs(60),
+            at: Duration::from_mins(1),
         }));
         self
     }
