@@ -362,6 +362,6 @@ mod tests {
             let blocks = [target.ours, target.theirs].map(|(scenario, _)| scenario.block());
             assert_eq!(blocks[0], blocks[1], "{target:?}");
         }
-        assert_eq!(rows.iter().filter(|row| needs(row)).count(), 41);
+        assert_eq!(rows.iter().filter(|row| needs(row)).count(), 50);
     }
 }
