@@ -11,7 +11,7 @@ use crate::tool::{MEASURING, ORDINARY, cargo, cargo_has};
 
 /// Tests that run at the same time. Most of them wait for a server or a timer; the group in
 /// `.config/nextest.toml` limits those that compute.
-const TEST_THREADS: &str = "8";
+const TEST_THREADS: &str = "12";
 
 /// The variable with the number of random cases of a property test.
 const CASES: &str = "PROPTEST_CASES";
