@@ -129,3 +129,41 @@ async fn announce_nowhere(cluster: &Cluster) {
         .await;
     }
 }
+
+#[tokio::test]
+async fn nodes_are_used_at_the_host_names_that_they_announce() {
+    let cluster = Cluster::start().await;
+    for server in cluster.servers() {
+        for (name, value) in [
+            ("cluster-announce-hostname", "localhost"),
+            ("cluster-preferred-endpoint-type", "hostname"),
+        ] {
+            server.command(&["CONFIG", "SET", name, value]).await;
+        }
+    }
+    let seed = cluster.servers().next().unwrap();
+    for server in cluster.servers() {
+        wait_for("all host names are known there", TIMEOUT, async || {
+            let nodes = server.cli(&["CLUSTER", "NODES"]).await;
+            nodes
+                .trim()
+                .lines()
+                .all(|node| node.contains(",localhost "))
+        })
+        .await;
+    }
+
+    let bus = Node::start(Bus::builder(&format!("redis+cluster://{}", seed.address()))).await;
+
+    let Connection::Up { server, .. } = bus.health().connection else {
+        panic!("not connected");
+    };
+    assert!(server.contains("localhost:"), "{server}");
+    let ticks: Collected<u64> = bus.collect("tick");
+    bus.send_to_all("tick", &1).await.unwrap();
+    ticks.wait_for_len(1).await;
+    let counter = bus.counter("visits").unwrap();
+    counter.add(1).await.unwrap();
+    cluster.move_slot(KEY).await;
+    assert_eq!(counter.add(1).await.unwrap(), 2);
+}
