@@ -1,4 +1,4 @@
-//! What a bus exports: its metrics, and the traces through it.
+//! The metrics of a bus, and the traces through it.
 
 mod metrics;
 mod stderr;

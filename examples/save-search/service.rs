@@ -30,7 +30,7 @@ const LONGEST_BODY: usize = 3 * (LONGEST_VALUE + LONGEST_KEY) + 64;
 /// A client gets an answer within a second.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(900);
 
-/// Where the value of an answer comes from: `hit`, `miss` or `stale`.
+/// The source of the value in an answer: `hit`, `miss` or `stale`.
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 const INSTANCE: HeaderName = HeaderName::from_static("x-instance");
 

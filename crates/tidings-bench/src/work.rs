@@ -48,7 +48,7 @@ impl Default for Work {
     }
 }
 
-/// How a run sends.
+/// The way in which a run sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Load {

@@ -168,7 +168,7 @@ pub(crate) type Reply = BoxFuture<'static, Result<Published, PublishError>>;
 /// position.
 pub(crate) type Search = BoxFuture<'static, Result<Vec<(u64, JournalPosition)>, ConnectError>>;
 
-/// What is known about a published frame.
+/// The result of a published frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Published {
     /// The number of subscribers that received it, where that is known.

@@ -25,7 +25,7 @@ use crate::request::summary::{Responder, Summary};
 const INJECTION: &str =
     "x\u{1b}[2J\r\n2026-01-01 ERROR lost \u{9b}31m\u{202e}txt\u{2028}\u{200b}\u{feff}\t\0\u{7f}";
 
-/// What was shown, by what it is.
+/// The shown texts, by their kind.
 #[derive(Default)]
 struct Shown(Vec<(String, String)>);
 
@@ -73,7 +73,7 @@ fn io() -> std::io::Error {
     std::io::Error::other(INJECTION)
 }
 
-/// What serde says of a payload that quotes its sender.
+/// The words of serde's error for a payload that quotes its sender.
 fn decode_errors() -> Vec<DecodeError> {
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -103,7 +103,7 @@ impl Inner {
         }
     }
 
-    /// What is dropped from now on does not count as handled.
+    /// Events that are dropped from now on do not count as handled.
     pub(crate) fn stop_ledger(&self) {
         if let Some(durable) = self
             .journal

@@ -29,7 +29,7 @@ pub struct Context {
     /// The request that the event is, if it is one, for as long as its handlers run.
     pub(crate) request: Option<Weak<IncomingRequest>>,
     headers: Option<Arc<Headers>>,
-    /// Where in the journal the event was, if it was read there.
+    /// The place of the event in the journal, if it was read there.
     pub(crate) journaled: Option<Journaled>,
 }
 

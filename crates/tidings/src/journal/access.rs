@@ -43,9 +43,9 @@ pub struct DurableName {
     pub position: Option<JournalPosition>,
     /// The time since the position was stored.
     pub age: Duration,
-    /// What the journal keeps for the name: this time.
+    /// The time for which the journal keeps events for the name.
     pub max_age: Duration,
-    /// What the journal keeps for the name: these bytes.
+    /// The bytes of events that the journal keeps for the name.
     pub max_bytes: u64,
     /// The bus that reads for the name; `None` if none does.
     pub holder: Option<NodeId>,

@@ -70,7 +70,7 @@ pub(crate) async fn keep(
     }
 }
 
-/// What the task does next.
+/// The next step of the task.
 enum Next {
     Look,
     /// The handlers have ended.

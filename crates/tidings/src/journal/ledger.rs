@@ -96,7 +96,7 @@ impl Ledger {
         stopped.map_or_else(|| state.finished(), |Stopped(place)| place)
     }
 
-    /// What is dropped from now on does not count as finished: the bus ends.
+    /// Events that are dropped from now on do not count as finished: the bus ends.
     pub(crate) fn stop(&self) {
         let mut state = self.0.lock();
         let finished = Stopped(state.finished());

@@ -1,4 +1,4 @@
-//! What a follower has read of the journal, and what follows from the next page. No I/O.
+//! The entries of the journal that a follower has read, and the decision about the next page. No I/O.
 
 pub(crate) mod finding;
 pub(crate) mod identity;
@@ -30,14 +30,14 @@ pub(crate) const RING: usize = 8_192;
 pub(crate) struct Followed {
     /// The generation of the stream; `None` if it is unknown.
     generation: Option<Generation>,
-    /// Where reading begins while there is no entry in the ring: after this id.
+    /// The id after which reading begins while there is no entry in the ring.
     after: JournalPosition,
     ring: Ring,
     /// The id after which reading began in the first place.
     began: JournalPosition,
     /// The highest id that was ever read, in any history.
     highest: JournalPosition,
-    /// What was found, and not taken yet.
+    /// The findings that were not taken yet.
     findings: Vec<Finding>,
 }
 
@@ -59,7 +59,7 @@ impl Place {
     };
 }
 
-/// What to do with a page.
+/// The decision about a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// Its entries follow directly on what was read.

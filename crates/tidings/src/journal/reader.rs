@@ -42,7 +42,7 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 /// The time that Redis waits for an entry where the role of the bus may change meanwhile.
 const TAKEOVER: Duration = Duration::from_secs(1);
 
-/// How many numbers before the next one of a sender are those of a frame that was sent again.
+/// The count of numbers before the next one of a sender that are those of a frame sent again.
 const SENT_AGAIN: u64 = 1 << 16;
 
 /// Reads the journal.

@@ -15,7 +15,7 @@ use crate::observe::journal::{DurableRole, JournalMeter};
 pub(crate) struct Durable {
     pub(crate) name: String,
     pub(crate) me: NodeId,
-    /// What the journal keeps for this name: the time, and the bytes.
+    /// The retention for this name: the time, and the bytes.
     pub(crate) limits: (Duration, u64),
     pub(crate) role: watch::Sender<Role>,
     /// Up to where the handlers have finished.

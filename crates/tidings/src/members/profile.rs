@@ -29,7 +29,7 @@ pub(crate) struct Profile {
     pub(crate) journal: JournalUse,
 }
 
-/// What a bus does with the journal of its namespace.
+/// The use that a bus makes of the journal of its namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum JournalUse {

@@ -30,7 +30,7 @@ pub(crate) struct Batch {
     pub(crate) events: Vec<Item>,
     /// The size of the events' headers, which are decoded.
     pub(crate) header_bytes: usize,
-    /// Where in the journal the frame was, if it was read there.
+    /// The place of the frame in the journal, if it was read there.
     pub(crate) journaled: Option<Journaled>,
     /// Dropped with the last event of the frame in any queue.
     pub(crate) unfinished: Option<Unfinished>,

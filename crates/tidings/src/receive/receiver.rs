@@ -32,11 +32,11 @@ const FORGED: Duration = Duration::from_secs(10);
 /// The minimum time between two reports of forgotten senders.
 const LOST_TRACK: Duration = Duration::from_secs(1);
 
-/// How a frame of the journal is read.
+/// The treatment of a frame of the journal.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     pub(crate) journaled: Option<Journaled>,
-    /// How many numbers before the next one of a sender count as received.
+    /// The count of numbers before the next one of a sender that count as received.
     pub(crate) known: u64,
     pub(crate) handing: Handing,
     /// Dropped with the last event of the frame in any queue.
@@ -65,7 +65,7 @@ pub(crate) struct Receiver {
     lost_track: Merged,
     /// The reasons of holes in the numbers of senders, in the journal.
     pub(crate) holes: Holes,
-    /// How the current frame is read, if it is one of the journal.
+    /// The treatment of the current frame, if it is one of the journal.
     reading: Reading,
     /// True if events wait for room without a limit.
     pub(crate) waits_without_limit: bool,

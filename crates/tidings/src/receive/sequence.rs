@@ -71,7 +71,7 @@ pub(crate) struct Sequences {
     query: MemberQuery,
     /// True if a frame may arrive after later ones of its sender: over another server.
     may_be_late: bool,
-    /// How many numbers before the next one count as received, whatever the frame; 0 to compare
+    /// The count of numbers before the next one that are received, whatever the frame; 0 to compare
     /// frames.
     known: u64,
     /// The last time at which a sender was forgotten less than [`MEMORY`] after its last frame.

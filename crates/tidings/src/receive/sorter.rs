@@ -47,7 +47,7 @@ struct Deferred {
 pub(crate) struct Arrived<'a> {
     pub(crate) bytes: &'a Bytes,
     pub(crate) header: Header,
-    /// Where in the journal the frame was, if it was read there.
+    /// The place of the frame in the journal, if it was read there.
     pub(crate) journaled: Option<Journaled>,
     /// Dropped with the last event of the frame in any queue.
     pub(crate) unfinished: Option<&'a Unfinished>,

@@ -144,7 +144,7 @@ pub(crate) struct Address<'a> {
     pub(crate) lane: Lane,
 }
 
-/// What an event is sent as. With a journal, each lane has its own frames and numbers.
+/// The lane of an event. With a journal, each lane has its own frames and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// An event, which a journal keeps.

@@ -52,7 +52,7 @@ pub(crate) struct JournalConnected {
     pub(crate) server: String,
 }
 
-/// How a bus appends to the journal, and what it has appended.
+/// The appending of a bus: its options, and what it has appended.
 #[derive(Debug, Default)]
 pub(crate) struct Appending {
     /// The replicas that must have each frame, and how long they are waited for.
@@ -95,7 +95,7 @@ impl Appending {
     }
 }
 
-/// How to use the journal on a server.
+/// The parts to use the journal on a server.
 pub(crate) struct JournalNode {
     /// True if the server is about to get the slot of the journal.
     pub(crate) is_asking: bool,

@@ -10,13 +10,13 @@ const SHOWN: usize = 5;
 pub struct Finding {
     /// The sender, or the subscriber and the sender.
     pub subject: String,
-    /// What is wrong.
+    /// The violated rule.
     pub violation: Violation,
     /// The sequence numbers of the events.
     pub numbers: Vec<u64>,
 }
 
-/// What is wrong with an event.
+/// The rule that an event violates.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Violation {
     /// Not received, and no gap counts it.

@@ -25,7 +25,7 @@ pub(super) struct Pair<'a> {
     pub(super) happened: Happened,
 }
 
-/// What the subscriber knows of the sender.
+/// The events and reports of the sender that the subscriber has received.
 #[derive(Default)]
 struct Known {
     /// By number, the first time it was handled.

@@ -1,10 +1,10 @@
-//! What a comparison with the stream finds out.
+//! The findings of a comparison with the stream.
 
 use std::ops::Range;
 
 use tidings_codec::NodeId;
 
-/// What was lost.
+/// Entries that were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// Entries that were not read may have been trimmed.

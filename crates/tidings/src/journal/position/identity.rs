@@ -1,4 +1,4 @@
-//! What tells one entry of the journal from another.
+//! The identity of an entry: it tells one entry of the journal from another.
 
 use std::fmt;
 use std::str::FromStr;

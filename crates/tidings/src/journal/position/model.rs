@@ -78,7 +78,7 @@ struct Model {
     has: Has,
 }
 
-/// What has happened so far.
+/// The events of the history so far.
 #[derive(Default)]
 struct Has {
     trimmed: bool,

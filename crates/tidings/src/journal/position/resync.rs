@@ -23,7 +23,7 @@ pub(crate) struct Resync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Before(Option<Generation>);
 
-/// What to read next. Each answer needs the first entry of the stream, too.
+/// The next read. Each answer needs the first entry of the stream, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Query {
     /// A page of entries from this id on, inclusive.
@@ -34,7 +34,7 @@ pub(crate) enum Query {
     Newest,
 }
 
-/// What follows from an answer. [`Followed::take_findings`] may have something after each.
+/// The consequence of an answer. [`Followed::take_findings`] may have something after each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Ask the next query.
@@ -151,7 +151,7 @@ impl Followed {
         step
     }
 
-    /// What was read is in the stream: reading goes on after it.
+    /// The last entry read is in the stream: reading goes on after it.
     fn go_on(&mut self, resync: &mut Resync, page: &Page, skip: usize) -> Step {
         let generation = page.generation();
         if generation != self.generation {

@@ -25,7 +25,7 @@ pub(crate) enum JournalError {
 }
 
 impl From<Unexpected> for JournalError {
-    /// What cannot be read does not tell what Redis did.
+    /// An answer that cannot be read does not say what Redis did.
     fn from(_: Unexpected) -> Self {
         Self::Lost
     }

@@ -31,14 +31,14 @@ pub(crate) trait Positions {
     fn remove(&self, name: &str) -> Answered<bool>;
 }
 
-/// What a node asks for with a durable name.
+/// The request of a node for a durable name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) name: String,
     pub(crate) me: NodeId,
     /// The time after which another node may take over.
     pub(crate) lease: Duration,
-    /// What the journal has to keep for this name.
+    /// The retention for this name.
     pub(crate) max_age: Duration,
     pub(crate) max_bytes: u64,
 }

@@ -18,7 +18,7 @@ use crate::transport::journal::{Appending, JournalConnected, JournalNode};
 /// its node.
 const BLOCK: Duration = Duration::from_secs(1);
 
-/// Where a node said that the journal is.
+/// The node that has the journal, as another one said.
 #[derive(Debug, Default)]
 pub(super) struct JournalOwner(Arc<Mutex<Option<Named>>>);
 
