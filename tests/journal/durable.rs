@@ -109,8 +109,12 @@ async fn a_standby_takes_over_when_the_lease_ends_and_the_old_holder_stands_by()
     send(&sender, 1..=5).await;
     are(&ticks, 1..=5).await;
     let (standby, later) = charges(&redis.url()).await;
-    // The place is stored once a second.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let handled = holder.health().journal.unwrap().position;
+    wait_for("the position is stored", SOON, async || {
+        let names = sender.journal().unwrap().positions().await.unwrap();
+        names.iter().any(|name| name.position >= Some(handled))
+    })
+    .await;
 
     redis.cut_off(&holder).await;
     end_lease(&redis).await;
