@@ -63,6 +63,8 @@ pub(crate) struct Reader {
     is_standby: bool,
     /// The last entry of which this bus handled only what was for it alone.
     addressed_until: JournalPosition,
+    /// The time since which the server cannot answer.
+    refused: Option<Instant>,
 }
 
 /// The reason why there is no page.
@@ -96,6 +98,7 @@ impl Reader {
             tail,
             is_standby: false,
             addressed_until: JournalPosition::START,
+            refused: None,
         }
     }
 
@@ -146,6 +149,7 @@ impl Reader {
         half: &mut FollowHalf,
         mut entries: Vec<Entry>,
     ) -> Result<Infallible, ConnectError> {
+        let mut answered = Instant::now();
         loop {
             if let Some(next_poll) = self.next_poll() {
                 self.hand_on(entries).await;
@@ -163,8 +167,13 @@ impl Reader {
             let next = half
                 .store
                 .read_after(after, self.page_size.entries(), block);
-            let asked = Instant::now();
-            self.hand_on_and_write(half, entries).await;
+            let asked = self.hand_on_and_write(half, entries).await;
+            if asked.duration_since(answered) > UNWATCHED {
+                entries = self.resync(half).await?;
+                answered = Instant::now();
+                continue;
+            }
+            // The page was read when it was asked for, and lay in the socket since then.
             let is_unwatched = asked.elapsed() > UNWATCHED;
             entries = match self.page(half, next).await {
                 Ok(page) => match self.followed.judge(&page) {
@@ -186,6 +195,7 @@ impl Reader {
                 self.hand_on(entries).await;
                 entries = self.resync(half).await?;
             }
+            answered = Instant::now();
         }
     }
 
@@ -213,12 +223,17 @@ impl Reader {
     }
 
     /// Hands entries on, and writes the commands that are queued: afterwards, or while that takes time.
-    async fn hand_on_and_write(&mut self, half: &mut FollowHalf, entries: Vec<Entry>) {
+    /// Returns the time of writing.
+    async fn hand_on_and_write(&mut self, half: &mut FollowHalf, entries: Vec<Entry>) -> Instant {
         let mut handing_on = pin!(self.hand_on(entries));
-        if poll!(&mut handing_on).is_pending() {
-            half.write().await;
-            handing_on.await;
+        if poll!(&mut handing_on).is_ready() {
+            // The wait for the page writes them.
+            return Instant::now();
         }
+        half.write().await;
+        let written = Instant::now();
+        handing_on.await;
+        written
     }
 
     /// The connection was lost.
@@ -247,6 +262,7 @@ impl Reader {
         };
         match answer {
             Ok(page) => {
+                self.refused = None;
                 let bytes = page.entries.iter().map(Entry::len).sum();
                 self.page_size.was_read(page.entries.len(), bytes);
                 self.poll_schedule.received(bytes, Instant::now());
@@ -255,8 +271,9 @@ impl Reader {
                 }
                 Ok(page)
             }
-            Err(JournalError::NotNow(_)) => Err(NoPage::NotNow),
+            Err(JournalError::NotNow(_)) if self.is_soon(silence) => Err(NoPage::NotNow),
             Err(error) => {
+                self.refused = None;
                 if let JournalError::Elsewhere(error) = &error {
                     (half.redirect)(error);
                 }
@@ -265,6 +282,13 @@ impl Reader {
                 ))
             }
         }
+    }
+
+    /// Returns true if the server is asked again that cannot answer now. After this time without an
+    /// answer the connection is given up, so that the log and the health of the bus say why.
+    fn is_soon(&mut self, patience: Duration) -> bool {
+        let since = *self.refused.get_or_insert_with(Instant::now);
+        since.elapsed() < patience
     }
 
     /// Hands entries on, in order.
