@@ -264,10 +264,15 @@ impl Publisher for JournalPublisher {
     }
 
     fn find(&self, after: JournalPosition, frames: Vec<Numbers>) -> Option<Search> {
-        let store = Arc::clone(&self.store);
+        let (store, elsewhere) = (Arc::clone(&self.store), Arc::clone(&self.elsewhere));
         Some(Box::pin(async move {
             let found = find(store, after, frames).await;
-            found.map_err(|error| error.into_connect_error("looking for unanswered frames"))
+            found.map_err(|error| {
+                if let JournalError::Elsewhere(error) = &error {
+                    (elsewhere.redirect)(error);
+                }
+                error.into_connect_error("looking for unanswered frames")
+            })
         }))
     }
 
@@ -315,5 +320,94 @@ fn said(doing: &'static str, words: String, is_final: bool) -> ConnectError {
 impl fmt::Debug for JournalConnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JournalConnected").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_codec::NodeId;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::keyspace::journal::fixtures::journal_over;
+    use crate::resp;
+    use crate::task::mutex::Mutex;
+
+    /// The connection of a publisher, which these tests do not use.
+    struct Unused;
+
+    impl Publisher for Unused {
+        fn publish(&self, _: Bytes) -> Reply {
+            unreachable!()
+        }
+
+        fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
+            unreachable!()
+        }
+
+        fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
+            unreachable!()
+        }
+    }
+
+    /// Searches for a frame in a journal on a server that gives these answers, one to each read. Returns
+    /// the result, and the error that the next connection is told.
+    async fn search<const N: usize>(
+        answers: [String; N],
+    ) -> (
+        Result<Vec<(u64, JournalPosition)>, ConnectError>,
+        Option<String>,
+    ) {
+        let (ours, mut server) = tokio::io::duplex(1 << 16);
+        let (client, mut driver) = resp::connection(Box::pin(ours));
+        tokio::spawn(async move { poll_fn(|cx| driver.poll(cx)).await });
+        tokio::spawn(async move {
+            for answer in answers {
+                let mut commands = [0; 4096];
+                server.read(&mut commands).await.unwrap();
+                server.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let told = Arc::new(Mutex::<Option<String>>::default());
+        let tell = Arc::clone(&told);
+        let publisher = JournalPublisher {
+            store: Arc::new(journal_over(client, false)),
+            node: Box::new(Unused),
+            elsewhere: Arc::new(Elsewhere {
+                redirect: Arc::new(move |error| *tell.lock() = Some(error.to_string())),
+                told: Notify::new(),
+            }),
+            appending: Arc::default(),
+        };
+        let numbers = Numbers {
+            sender: NodeId::from_bytes([7; 16]),
+            first: 1,
+            events: 1,
+        };
+        let found = publisher.find(JournalPosition::START, vec![numbers]);
+        let found = found.expect("a journal can be searched").await;
+        (found, told.lock().take())
+    }
+
+    #[tokio::test]
+    async fn a_search_that_another_node_must_answer_tells_the_next_connection() {
+        let (found, told) = search(["-ASK 5718 127.0.0.1:7001\r\n".repeat(4)]).await;
+
+        assert!(
+            matches!(found, Err(ConnectError::JournalMoved)),
+            "{found:?}"
+        );
+        assert!(told.unwrap().contains("127.0.0.1:7001"));
+    }
+
+    #[tokio::test]
+    async fn a_search_waits_for_a_server_that_cannot_answer_now() {
+        let busy = "-TRYAGAIN Multiple keys request during rehashing of slot\r\n".repeat(4);
+        let empty = "*0\r\n*0\r\n_\r\n*1\r\n+master\r\n".to_owned();
+
+        let (found, told) = search([busy, empty]).await;
+
+        assert!(found.unwrap().is_empty());
+        assert_eq!(told, None);
     }
 }

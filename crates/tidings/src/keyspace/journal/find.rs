@@ -1,6 +1,9 @@
 //! Looks for frames whose answers were lost.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use crate::event::numbers::Numbers;
 use crate::event::position::JournalPosition;
@@ -9,6 +12,9 @@ use crate::keyspace::journal::{Entry, JournalStore};
 
 /// The number of entries that are read at once: each can have a frame of 1 MiB.
 const PAGE: usize = 16;
+
+/// The pause before a server is asked again that cannot answer now.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks for frames behind an entry, up to the end of the journal. Returns the first number and the
 /// position of each frame that is there.
@@ -23,7 +29,14 @@ pub(crate) async fn find(
     };
     let mut from = after.next();
     while !wanted.frames.is_empty() {
-        let page = store.range(from, None, PAGE).await?;
+        let page = match store.range(from, None, PAGE).await {
+            // The task that follows the journal gives up a server that goes on with this answer.
+            Err(JournalError::NotNow(_)) => {
+                sleep(PAUSE).await;
+                continue;
+            }
+            page => page?,
+        };
         let Some(last) = page.entries.last() else {
             break;
         };
