@@ -142,7 +142,8 @@ pub(crate) async fn a_dropped_bus_ends_although_calls_overlap(place: Place) {
         stays.send_to_all("tick", &tick).await.unwrap().receivers == Some(1)
     })
     .await;
-    wait_for("its tasks are gone", SOON, async || tasks() == tasks_before).await;
+    // A task that starts a node may outlast the start.
+    wait_for("its tasks are gone", SOON, async || tasks() <= tasks_before).await;
 }
 
 pub(crate) async fn the_arguments_of_a_handler_keep_no_bus_alive(place: Place) {
