@@ -364,7 +364,7 @@ mod tests {
         tokio::spawn(async move {
             for answer in answers {
                 let mut commands = [0; 4096];
-                server.read(&mut commands).await.unwrap();
+                assert!(server.read(&mut commands).await.unwrap() > 0);
                 server.write_all(answer.as_bytes()).await.unwrap();
             }
         });
