@@ -1,278 +1,107 @@
-//! The arguments of `tidings`.
+//! The arguments of `tidings`, and its help.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+mod context;
+mod fleet;
+mod global;
+mod workers;
+
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use tidings_supervisor::{ListenAddress, ReadyWhen, ReloadStrategy, StopSignal};
+use clap::builder::StyledStr;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-/// Run several copies of a program, and replace them without a refused connection.
+pub(crate) use self::context::{Context, ContextAction};
+pub(crate) use self::fleet::Members;
+pub(crate) use self::global::Global;
+pub(crate) use self::workers::{Format, Ps, Reload, Run, Scale, Stop, strategy};
+
+/// See and send the events of a fleet, operate it, and run its workers.
 #[derive(Debug, Parser)]
 #[command(name = "tidings", version, disable_help_subcommand = true)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Members(Members),
     Run(Box<Run>),
     Ps(Ps),
     Reload(Reload),
     Scale(Scale),
     Stop(Stop),
+    Context(Context),
 }
 
-const RUN: &str = "\
-Signals:
-  SIGHUP           replaces all workers; an old worker stops when the new one is ready
-  SIGTERM, SIGINT  stops all workers gracefully; a second signal, after 1 s or more, kills them
+/// The commands below their headings in the help, because clap cannot group commands.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("Fleet", &["members"]),
+    ("Workers", &["run", "ps", "reload", "scale", "stop"]),
+    ("Itself", &["context"]),
+];
 
+const EXIT_CODES: &str = "\
 Exit codes:
-  0  stopped, and all workers stopped in time
-  1  could not start, or all slots failed because their workers died too often
-  2  invalid arguments
-  3  stopped, and some workers had to be killed
+  0  done
+  1  it failed, and nothing happened
+  2  the arguments or the settings are not valid
+  3  done, and somebody failed, did not answer or had to be killed
+  4  unknown: it may have been sent, counted or changed
+  5  nobody has this name, id or role, or no member handles the event";
 
-Workers inherit the sockets as with systemd (LISTEN_FDS, LISTEN_FDNAMES), and get the number of
-their slot (WORKER_ID) and a socket to report that they are ready (NOTIFY_SOCKET). On Linux they
-are killed when `tidings run` ends, unless they change their user themselves.
-
-Examples:
-  tidings run --workers 4 --listen 127.0.0.1:9999 -- ./my-server --fast
-  tidings run --ready-after 2s --watch target/release/my-server -- target/release/my-server";
-
-/// Keep several copies of a program running.
-#[derive(Debug, Parser)]
-#[command(after_help = RUN)]
-pub(crate) struct Run {
-    /// Number of workers; by default, the number of processors.
-    #[arg(long, short, value_name = "N", value_parser = workers)]
-    pub(crate) workers: Option<usize>,
-    /// Socket that all workers share: `127.0.0.1:9999`, `unix:/path`, `name=[::1]:80`. Repeatable.
-    #[arg(long, short, value_name = "ADDRESS")]
-    pub(crate) listen: Vec<ListenAddress>,
-    /// Name for `tidings ps`, `reload`, `scale` and `stop`; by default, the name of the program.
-    #[arg(long, value_name = "NAME", value_parser = name)]
-    pub(crate) name: Option<String>,
-
-    /// Condition of readiness: `notified` (the worker calls `sd_notify`), `after:2s`, or
-    /// `accepts:127.0.0.1:9000` (it accepts connections).
-    #[arg(long, value_name = "CONDITION", value_parser = ready_when, default_value = "notified")]
-    #[arg(help_heading = "Readiness")]
-    pub(crate) ready_when: ReadyWhen,
-    /// Short for `--ready-when after:TIME`.
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "ready_when")]
-    #[arg(help_heading = "Readiness")]
-    pub(crate) ready_after: Option<Duration>,
-    /// Time in which a worker must be ready; after that it counts as dead.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
-    #[arg(help_heading = "Readiness")]
-    pub(crate) ready_timeout: Duration,
-
-    /// Signal that tells a worker to stop.
-    #[arg(long, value_name = "SIGNAL", default_value_t)]
-    #[arg(help_heading = "Stops and restarts")]
-    pub(crate) stop_signal: StopSignal,
-    /// Time in which a worker must stop; after that it is killed.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
-    #[arg(help_heading = "Stops and restarts")]
-    pub(crate) stop_timeout: Duration,
-    /// Delay of the first restart; it doubles with each further one.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "100ms")]
-    #[arg(help_heading = "Stops and restarts")]
-    pub(crate) backoff_min: Duration,
-    /// Maximum delay of a restart.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
-    #[arg(help_heading = "Stops and restarts")]
-    pub(crate) backoff_max: Duration,
-    /// Time of readiness after which a slot restarts with the first delay again.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
-    #[arg(help_heading = "Stops and restarts")]
-    pub(crate) backoff_reset: Duration,
-    /// Number of deaths within a time after which a slot starts no more workers until a reload.
-    #[arg(long, value_name = "N/TIME", value_parser = crash_loop, default_value = "10/10m")]
-    #[arg(help_heading = "Stops and restarts")]
-    pub(crate) crash_loop: CrashLoop,
-    /// Kill a ready worker that does not send WATCHDOG=1 (with `sd_notify`) at least this often.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    #[arg(help_heading = "Stops and restarts")]
-    pub(crate) watchdog: Option<Duration>,
-
-    /// User of the workers, by name or id. They cannot switch back.
-    #[arg(long, value_name = "USER", help_heading = "Workers")]
-    pub(crate) user: Option<String>,
-    /// Group of the workers; by default, the primary group of the user.
-    #[arg(
-        long,
-        value_name = "GROUP",
-        requires = "user",
-        help_heading = "Workers"
-    )]
-    pub(crate) group: Option<String>,
-    /// Environment variable of the workers. Repeatable.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, help_heading = "Workers")]
-    pub(crate) env: Vec<(String, String)>,
-    /// Do not pass the environment to the workers, except for `--env`.
-    #[arg(long, help_heading = "Workers")]
-    pub(crate) env_clear: bool,
-    /// Working directory of the workers.
-    #[arg(long, value_name = "PATH", help_heading = "Workers")]
-    pub(crate) working_directory: Option<PathBuf>,
-
-    /// On SIGHUP and --watch, replace one worker after the other instead of all at once.
-    #[arg(long, help_heading = "Reloads")]
-    pub(crate) rolling: bool,
-    /// Reload when this file or directory changes, for development. Repeatable.
-    #[arg(long, value_name = "PATH", help_heading = "Reloads")]
-    pub(crate) watch: Vec<PathBuf>,
-
-    /// Output format: `pretty` (default on a terminal), `plain` (default elsewhere), or `json`, with
-    /// one object per line.
-    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
-    pub(crate) output: Option<Format>,
-
-    /// Program and its arguments. They are not passed through a shell.
-    #[arg(trailing_var_arg = true, required = true, value_name = "PROGRAM")]
-    pub(crate) command: Vec<OsString>,
+/// Parses the arguments of this process, or ends it with help or an error.
+pub(crate) fn parse() -> Args {
+    let matches = command().get_matches();
+    Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-// No docs on the values: clap would show the long help, which is twice as long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Pretty,
-    Plain,
-    Json,
+/// Returns the command with its help.
+pub(crate) fn command() -> clap::Command {
+    let command = Args::command();
+    let template = template(&command);
+    command.help_template(template).after_help(EXIT_CODES)
 }
 
-/// Show the workers of all supervisors of this user.
-#[derive(Debug, Parser)]
-pub(crate) struct Ps {
-    /// Name of the supervisor; by default, all.
-    pub(crate) name: Option<String>,
-    /// Print JSON, with times in seconds.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Replace all workers without a refused connection, and wait until it is done.
-#[derive(Debug, Parser)]
-#[command(after_help = "Exits with code 1 if the reload fails. The old workers then keep running.")]
-pub(crate) struct Reload {
-    /// Name of the supervisor; needed if several run.
-    pub(crate) name: Option<String>,
-    /// Replace one worker after the other instead of all at once.
-    #[arg(long)]
-    pub(crate) rolling: bool,
-}
-
-/// Change the number of workers.
-#[derive(Debug, Parser)]
-#[command(allow_missing_positional = true)]
-pub(crate) struct Scale {
-    /// Name of the supervisor; needed if several run.
-    pub(crate) name: Option<String>,
-    /// New number of workers.
-    #[arg(required = true, value_parser = scale_to)]
-    pub(crate) workers: usize,
-}
-
-/// Stop all workers gracefully, then the supervisor.
-#[derive(Debug, Parser)]
-#[command(after_help = "Exits with code 3 if workers had to be killed.")]
-pub(crate) struct Stop {
-    /// Name of the supervisor; needed if several run.
-    pub(crate) name: Option<String>,
-    /// Kill all workers immediately.
-    #[arg(long)]
-    pub(crate) now: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CrashLoop {
-    pub(crate) deaths: usize,
-    pub(crate) within: Duration,
-}
-
-pub(crate) fn strategy(is_rolling: bool) -> ReloadStrategy {
-    if is_rolling {
-        ReloadStrategy::Rolling
-    } else {
-        ReloadStrategy::AllAtOnce
+fn template(command: &clap::Command) -> StyledStr {
+    let styles = command.get_styles();
+    let (header, literal) = (styles.get_header(), styles.get_literal());
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    let width = names.map(str::len).max().unwrap_or_default();
+    let mut text = "{about}\n\n{usage-heading} {usage}\n".to_owned();
+    for (heading, names) in GROUPS {
+        let _ = write!(text, "\n{header}{heading}:{header:#}\n");
+        for name in names {
+            let about = command
+                .find_subcommand(name)
+                .and_then(clap::Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(text, "  {literal}{name:width$}{literal:#}  {about}");
+        }
     }
+    let _ = write!(
+        text,
+        "\n{header}Options:{header:#}\n{{options}}{{after-help}}"
+    );
+    text.into()
 }
 
-fn workers(text: &str) -> Result<usize, String> {
-    let count = text.parse().map_err(|_| "not a number".to_owned())?;
-    match count {
-        1..=1024 => Ok(count),
-        _ => Err("expected 1 to 1024".to_owned()),
-    }
-}
-
-/// Parses the number of workers. A name in its place gets an error that shows the order.
-fn scale_to(text: &str) -> Result<usize, String> {
-    if text.parse::<i64>().is_err() && name(text).is_ok() {
-        return Err(format!(
-            "missing number of workers: write `tidings scale {text} 6`"
-        ));
-    }
-    workers(text)
-}
-
-/// Checks a name by the supervisor's rules, to report it as an invalid argument.
-fn name(text: &str) -> Result<String, String> {
-    let is_allowed = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
-    let is_valid = !text.starts_with('.') && text.bytes().all(is_allowed);
-    if is_valid && (1..=64).contains(&text.len()) {
-        return Ok(text.to_owned());
-    }
-    Err("expected 1 to 64 letters, digits, `.`, `_` or `-`, not starting with `.`".to_owned())
-}
-
-fn time(text: &str) -> Result<Duration, String> {
+/// Parses a time such as `500ms` or `10s`.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text);
     time.map_err(|_| "expected a number with a unit, such as `500ms`, `10s` or `2m`".to_owned())
-}
-
-fn ready_when(text: &str) -> Result<ReadyWhen, String> {
-    match text.split_once(':') {
-        None if text == "notified" => Ok(ReadyWhen::Notified),
-        Some(("after", after)) => time(after).map(ReadyWhen::After),
-        Some(("accepts", at)) => match at.parse() {
-            Ok(at) => Ok(ReadyWhen::Accepts(at)),
-            Err(_) => Err(format!("`{at}` is not an IP address with a port")),
-        },
-        _ => Err("expected `notified`, `after:2s` or `accepts:127.0.0.1:9000`".to_owned()),
-    }
-}
-
-fn crash_loop(text: &str) -> Result<CrashLoop, String> {
-    let error = || "expected a number of deaths and a time, such as `10/10m`".to_owned();
-    let (deaths, within) = text.split_once('/').ok_or_else(error)?;
-    let deaths = deaths.parse().ok().filter(|deaths| *deaths > 0);
-    Ok(CrashLoop {
-        deaths: deaths.ok_or_else(error)?,
-        within: time(within)?,
-    })
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected `NAME=VALUE`".to_owned()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_arguments_are_consistent() {
-        Args::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -284,45 +113,64 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_loop_is_a_number_of_deaths_within_a_time() {
-        let within = Duration::from_mins(1);
-        assert_eq!(crash_loop("3/1m"), Ok(CrashLoop { deaths: 3, within }));
-        assert!(crash_loop("0/1m").is_err() && crash_loop("3").is_err());
+    fn each_command_is_in_one_group_of_the_help() {
+        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|group| group.1).collect();
+        grouped.sort();
+        let command = command();
+        let mut names: Vec<_> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        names.sort_unstable();
+        assert!(grouped.iter().copied().eq(&names), "{grouped:?} {names:?}");
     }
 
-    #[test]
-    fn there_are_three_conditions_of_readiness() {
-        assert_eq!(ready_when("notified"), Ok(ReadyWhen::Notified));
-        assert_eq!(
-            ready_when("after:1s"),
-            Ok(ReadyWhen::After(Duration::from_secs(1)))
-        );
-        let at = "[::1]:80".parse().unwrap();
-        assert_eq!(ready_when("accepts:[::1]:80"), Ok(ReadyWhen::Accepts(at)));
-        assert!(ready_when("after").is_err() && ready_when("accepts:80").is_err());
-    }
-
-    #[test]
-    fn arguments_after_the_program_are_passed_to_it() {
-        let run = |arguments: &[&str]| Run::try_parse_from([&["run"], arguments].concat());
-        for arguments in [
-            ["--workers", "2", "--", "server", "--workers", "-x", "--"].as_slice(),
-            &["--workers", "2", "server", "--workers", "-x", "--"],
-        ] {
-            let run = run(arguments).unwrap();
-            assert_eq!(run.workers, Some(2));
-            assert_eq!(run.command, ["server", "--workers", "-x", "--"]);
+    /// Splits a line of a shell that has no other quotes than single ones.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('\'').enumerate();
+        let mut words = vec![String::new()];
+        for (index, part) in parts {
+            if index % 2 == 1 {
+                words.last_mut().unwrap().push_str(part);
+                continue;
+            }
+            for (index, word) in part.split(' ').enumerate() {
+                if index > 0 {
+                    words.push(String::new());
+                }
+                words.last_mut().unwrap().push_str(word);
+            }
         }
-        assert!(run(&["--worker", "2", "server"]).is_err());
-        assert!(run(&["--", "--odd", "-x"]).is_ok());
+        words.retain(|word| !word.is_empty());
+        words
     }
 
     #[test]
-    fn the_name_of_the_supervisor_to_scale_is_optional() {
-        let scale = |arguments: &[&str]| Scale::try_parse_from([&["scale"], arguments].concat());
-        assert_eq!(scale(&["6"]).unwrap().workers, 6);
-        let named = scale(&["web", "6"]).unwrap();
-        assert_eq!((named.name.as_deref(), named.workers), (Some("web"), 6));
-        assert!(scale(&[]).is_err() && scale(&["web"]).is_err());
+    fn each_command_has_two_examples_that_can_be_parsed() {
+        for one in command().get_subcommands() {
+            let name = one.get_name();
+            let help = one
+                .get_after_help()
+                .unwrap_or_else(|| panic!("{name} has no examples"));
+            let help = help.to_string();
+            let (_, examples) = help.split_once("Examples:\n").unwrap();
+            let examples = examples.lines().map(str::trim);
+            let examples: Vec<_> = examples.filter(|line| line.contains("tidings ")).collect();
+            assert!(examples.len() >= 2, "{name}");
+            for line in examples {
+                let start = line.find("tidings ").unwrap();
+                let line = line[start..].split(" | ").next().unwrap();
+                let line = line
+                    .split(" < ")
+                    .next()
+                    .unwrap()
+                    .split(" > ")
+                    .next()
+                    .unwrap();
+                let parsed = command().try_get_matches_from(words(line));
+                let parsed = parsed.unwrap_or_else(|error| panic!("{line}: {error}"));
+                assert_eq!(parsed.subcommand_name(), Some(name), "{line}");
+            }
+        }
     }
 }

@@ -1,24 +1,61 @@
 //! The commands of `tidings`, one module each.
 
+pub(crate) mod context;
+pub(crate) mod members;
 pub(crate) mod ps;
 pub(crate) mod reload;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod stop;
 
-use std::process::ExitCode;
+use tidings_supervisor::{RemoteError, StartError, Stopped};
 
-use tidings_supervisor::Stopped;
+use crate::app::App;
+use crate::args::Command;
+use crate::exit::Exit;
 
-/// The exit code if workers had to be killed.
-const KILLED: u8 = 3;
+pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Members(_) => members::members(app).await,
+        Command::Run(run) => run::run(app, &run).await,
+        Command::Ps(ps) => ps::ps(app, &ps).await,
+        Command::Reload(reload) => reload::reload(app, &reload).await,
+        Command::Scale(scale) => scale::scale(app, &scale).await,
+        Command::Stop(stop) => stop::stop(app, &stop).await,
+        Command::Context(context) => context::context(app, &context.action),
+    }
+}
 
-fn exit_code(stopped: Stopped) -> ExitCode {
+fn exit_of(stopped: Stopped) -> Exit {
     match stopped {
         Stopped {
             all_failed: true, ..
-        } => ExitCode::FAILURE,
-        Stopped { killed: 0, .. } => ExitCode::SUCCESS,
-        _ => ExitCode::from(KILLED),
+        } => Exit::Failed,
+        Stopped { killed: 0, .. } => Exit::Done,
+        _ => Exit::Incomplete,
     }
+}
+
+/// Returns what the user can do about an error of a supervisor.
+pub(crate) fn supervisor_help(error: &anyhow::Error) -> Option<String> {
+    let start = error.downcast_ref::<StartError>().and_then(|it| match it {
+        StartError::NameTaken { name } => Some(format!(
+            "choose another name with `--name`, or stop the other supervisor with `tidings stop {name}`"
+        )),
+        StartError::User { .. } => Some("run the command as root".to_owned()),
+        StartError::RuntimeDir { .. } => {
+            Some("set TIDINGS_RUNTIME_DIR to a directory that you own".to_owned())
+        }
+        _ => None,
+    });
+    start.or_else(|| match error.downcast_ref::<RemoteError>()? {
+        RemoteError::NoneRunning { .. } => {
+            Some("start one with `tidings run -- PROGRAM`".to_owned())
+        }
+        RemoteError::SeveralRunning(_) => {
+            Some("add the name of the supervisor to the command".to_owned())
+        }
+        RemoteError::NotFound { .. } => Some("list all supervisors with `tidings ps`".to_owned()),
+        _ => None,
+    })
 }

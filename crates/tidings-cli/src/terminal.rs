@@ -1,12 +1,14 @@
 //! Terminal output: colors, escaping, tables and durations.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style as Ansi};
 use serde::Serialize;
 use tidings_codec::Escaped;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
 /// The meaning of a text, which determines its color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,10 +104,15 @@ pub(crate) fn print_labeled(style: Style, label: &str, text: &str) {
 }
 
 /// Returns "1 worker" or "2 workers".
-pub(crate) fn workers(count: usize) -> String {
-    match count {
-        1 => "1 worker".to_owned(),
-        count => format!("{count} workers"),
+pub(crate) fn workers(number: usize) -> String {
+    count(number, "worker")
+}
+
+/// Returns "1 member" or "2 members".
+pub(crate) fn count(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
     }
 }
 
@@ -124,39 +131,103 @@ pub(crate) fn age(age: Duration) -> String {
 /// A cell of a table.
 pub(crate) type Cell = (Style, String);
 
-/// Formats a table with headings. Columns of numbers are aligned to the right.
+/// The narrowest that a column becomes to fit the terminal.
+const NARROWEST: usize = 8;
+
+/// The space between two columns.
+const SPACE: &str = "  ";
+
+struct Column {
+    width: usize,
+    /// Columns of numbers are aligned to the right, and are not cut.
+    is_number: bool,
+}
+
+/// Formats a table with headings. On a terminal, its widest columns are cut to fit.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<Cell>]) -> String {
+    table_within(headings, rows, columns_of_terminal())
+}
+
+/// Returns the width of the terminal; `None` if standard output is none.
+fn columns_of_terminal() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+fn table_within(headings: &[&str], rows: &[Vec<Cell>], limit: Option<usize>) -> String {
     let columns = headings.iter().enumerate();
-    let columns: Vec<_> = columns
+    let mut columns: Vec<_> = columns
         .map(|(column, heading)| {
             let texts = rows.iter().map(|row| row[column].1.as_str());
-            let longest = texts.clone().map(|text| text.chars().count()).max();
-            let width = longest.unwrap_or(0).max(heading.len());
-            let is_number = |text: &str| text == "-" || text.bytes().all(|it| it.is_ascii_digit());
-            (
-                width,
-                texts.clone().all(is_number) && !texts.clone().all(|text| text == "-"),
-            )
+            Column::of(heading, &texts)
         })
         .collect();
-    let row = |cells: &[Cell]| {
-        let cells = cells.iter().zip(&columns);
-        let padded = cells.map(|((style, text), (width, is_right))| {
-            let padding = " ".repeat(width - text.chars().count());
-            let text = paint(*style, text);
-            if *is_right {
-                format!("{padding}{text}")
-            } else {
-                format!("{text}{padding}")
-            }
-        });
-        let line = padded.collect::<Vec<_>>().join("  ");
-        line.trim_end().to_owned()
-    };
+    if let Some(limit) = limit {
+        shrink(&mut columns, limit);
+    }
     let headings = headings.iter().map(|it| (Style::Heading, (*it).to_owned()));
     let headings = headings.collect::<Vec<_>>();
-    let lines = std::iter::once(row(&headings)).chain(rows.iter().map(|cells| row(cells)));
+    let rows = std::iter::once(&headings).chain(rows);
+    let lines = rows.map(|cells| line(cells, &columns));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+impl Column {
+    fn of<'a>(heading: &str, texts: &(impl Iterator<Item = &'a str> + Clone)) -> Self {
+        let longest = texts.clone().map(UnicodeWidthStr::width).max();
+        let is_number = |text: &str| text == "-" || text.bytes().all(|it| it.is_ascii_digit());
+        Self {
+            width: longest.unwrap_or(0).max(heading.width()),
+            is_number: texts.clone().all(is_number) && !texts.clone().all(|text| text == "-"),
+        }
+    }
+}
+
+/// Takes from the widest columns of text what exceeds the limit.
+fn shrink(columns: &mut [Column], limit: usize) {
+    let spaces = SPACE.len() * columns.len().saturating_sub(1);
+    let mut total = spaces + columns.iter().map(|column| column.width).sum::<usize>();
+    while total > limit {
+        let texts = columns.iter_mut().filter(|column| !column.is_number);
+        let Some(widest) = texts.max_by_key(|column| column.width) else {
+            return;
+        };
+        if widest.width <= NARROWEST {
+            return;
+        }
+        widest.width -= 1;
+        total -= 1;
+    }
+}
+
+fn line(cells: &[Cell], columns: &[Column]) -> String {
+    let cells = cells.iter().zip(columns);
+    let padded = cells.map(|((style, text), column)| {
+        let text = cut(text, column.width);
+        let padding = " ".repeat(column.width.saturating_sub(text.width()));
+        let text = paint(*style, text);
+        if column.is_number {
+            format!("{padding}{text}")
+        } else {
+            format!("{text}{padding}")
+        }
+    });
+    let line = padded.collect::<Vec<_>>().join(SPACE);
+    line.trim_end().to_owned()
+}
+
+/// Cuts a text that is wider than the limit, and marks the end.
+pub(crate) fn cut(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.width() <= limit {
+        return text.into();
+    }
+    let mut width = 1;
+    let fits = |character: &char| {
+        width += character.width().unwrap_or(0);
+        width <= limit
+    };
+    let beginning: String = text.chars().take_while(fits).collect();
+    format!("{beginning}…").into()
 }
 
 #[cfg(test)]
@@ -216,5 +287,24 @@ mod tests {
              web               7  ready\n\
              a-longer-one  12345  ready"
         );
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal() {
+        let row = |name: &str, number: &str| {
+            let cell = |text: &str| (Style::Plain, text.to_owned());
+            vec![cell(name), cell(number)]
+        };
+        let rows = [row("名前名前名前名前", "1234567890"), row("a-name", "7")];
+        let table = table_within(&["NAME", "NUMBER"], &rows, Some(21));
+        let plain = anstream::adapter::strip_str(&table).to_string();
+        assert_eq!(
+            plain,
+            "NAME           NUMBER\n\
+             名前名前…  1234567890\n\
+             a-name              7"
+        );
+        assert!(plain.lines().all(|line| line.width() <= 21));
+        assert!(table_within(&["NAME", "NUMBER"], &rows, Some(3)).contains("1234567890"));
     }
 }

@@ -1,11 +1,13 @@
 //! `tidings ps`: lists the workers of all supervisors.
 
-use std::process::ExitCode;
-
-use tidings_supervisor::{Exit, RemoteError, RemoteSupervisor, Status, WorkerState, WorkerStatus};
+use tidings_supervisor::{
+    Exit as WorkerExit, RemoteError, RemoteSupervisor, Status, WorkerState, WorkerStatus,
+};
 use tokio::task::JoinSet;
 
+use crate::app::App;
 use crate::args::Ps;
+use crate::exit::Exit;
 use crate::terminal::{
     Cell, Style, age, escape, escape_lines, escaped_json, paint, print, print_labeled, table,
 };
@@ -20,7 +22,7 @@ const HEADINGS: [&str; 7] = [
     "LAST EXIT",
 ];
 
-pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
+pub(crate) async fn ps(app: &App, args: &Ps) -> anyhow::Result<Exit> {
     let (statuses, is_incomplete) = match &args.name {
         Some(name) => (
             vec![RemoteSupervisor::find(Some(name)).await?.status().await?],
@@ -28,7 +30,7 @@ pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
         ),
         None => all().await,
     };
-    if args.json {
+    if app.is_json() {
         print(escaped_json(&statuses, true)?);
     } else if !statuses.is_empty() {
         let supervisors = statuses.iter().map(describe).collect::<Vec<_>>();
@@ -43,9 +45,9 @@ pub(crate) async fn ps(args: &Ps) -> anyhow::Result<ExitCode> {
         print(RemoteError::NoneRunning { searched });
     }
     Ok(if is_incomplete {
-        ExitCode::FAILURE
+        Exit::Failed
     } else {
-        ExitCode::SUCCESS
+        Exit::Done
     })
 }
 
@@ -120,7 +122,7 @@ fn style(state: WorkerState) -> Style {
     }
 }
 
-fn last_exit(exit: Option<&Exit>) -> Cell {
+fn last_exit(exit: Option<&WorkerExit>) -> Cell {
     match exit {
         Some(exit) => (Style::Plain, escape(exit)),
         None => (Style::Dim, "-".to_owned()),

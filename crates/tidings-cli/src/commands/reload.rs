@@ -1,14 +1,16 @@
 //! `tidings reload`: replaces all workers.
 
-use std::process::ExitCode;
-
 use anyhow::Context as _;
+use serde_json::json;
 use tidings_supervisor::RemoteSupervisor;
 
+use crate::app::App;
 use crate::args::{Reload, strategy};
+use crate::exit::Exit;
+use crate::output;
 use crate::terminal::{Style, paint, print, workers};
 
-pub(crate) async fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
+pub(crate) async fn reload(app: &App, args: &Reload) -> anyhow::Result<Exit> {
     let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
     let name = remote.name();
     let failed = || format!("cannot reload {name}");
@@ -16,12 +18,17 @@ pub(crate) async fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
     let reloading = remote.start_reload(requested).await;
     let reloading = reloading.with_context(failed)?;
     if reloading.is_queued() {
-        print(paint(
-            Style::Dim,
-            format_args!("{name}: waiting for another reload to finish"),
-        ));
+        app.remark(format_args!("{name}: waiting for another reload to finish"));
     }
     let reloaded = reloading.wait().await.with_context(failed)?;
+    if app.is_json() {
+        output::json(&json!({
+            "name": name,
+            "workers": reloaded.workers,
+            "took": reloaded.took.as_secs_f64(),
+        }))?;
+        return Ok(Exit::Done);
+    }
     let (replaced, took) = (workers(reloaded.workers), reloaded.took);
     let note = if reloaded.strategy == requested {
         ""
@@ -32,5 +39,5 @@ pub(crate) async fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
         "{} {name}: replaced {replaced} in {took:.1?}{note}",
         paint(Style::Success, "✓")
     ));
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }

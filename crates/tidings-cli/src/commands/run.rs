@@ -6,7 +6,6 @@ mod watch;
 mod writer;
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Context as _;
@@ -18,14 +17,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::messages::Message;
 use self::output::Output;
 use self::watch::Watch;
-use crate::args::{Run, strategy};
-use crate::commands::exit_code;
+use crate::app::App;
+use crate::args::{Format, Run, strategy};
+use crate::commands::exit_of;
+use crate::exit::Exit;
 
 /// The number of default names for supervisors of the same program.
 const DEFAULT_NAMES: usize = 100;
 
-pub(crate) async fn run(run: &Run) -> anyhow::Result<ExitCode> {
-    let output = Output::start(run.output, number_of_workers(run))
+pub(crate) async fn run(app: &App, run: &Run) -> anyhow::Result<Exit> {
+    let format = run.output.or(app.is_json().then_some(Format::Json));
+    let output = Output::start(format, number_of_workers(run))
         .context("cannot start the thread that writes the output")?;
     output.log_warnings();
     let result = supervise(run, &output).await;
@@ -36,8 +38,8 @@ pub(crate) async fn run(run: &Run) -> anyhow::Result<ExitCode> {
     }
     output.flush();
     match result {
-        Err(_) if output.is_json() => Ok(ExitCode::FAILURE),
-        result => result.map(exit_code),
+        Err(_) if output.is_json() => Ok(Exit::Failed),
+        result => result.map(exit_of),
     }
 }
 

@@ -1,15 +1,17 @@
 //! `tidings stop`: stops a supervisor and its workers.
 
-use std::process::ExitCode;
-
 use anyhow::Context as _;
+use serde_json::json;
 use tidings_supervisor::RemoteSupervisor;
 
+use crate::app::App;
 use crate::args::Stop;
-use crate::commands::exit_code;
+use crate::commands::exit_of;
+use crate::exit::Exit;
+use crate::output;
 use crate::terminal::{Style, paint, print, workers};
 
-pub(crate) async fn stop(args: &Stop) -> anyhow::Result<ExitCode> {
+pub(crate) async fn stop(app: &App, args: &Stop) -> anyhow::Result<Exit> {
     let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
     let name = remote.name();
     let stopped = if args.now {
@@ -18,6 +20,10 @@ pub(crate) async fn stop(args: &Stop) -> anyhow::Result<ExitCode> {
         remote.stop().await
     };
     let stopped = stopped.with_context(|| format!("cannot stop {name}"))?;
+    if app.is_json() {
+        output::json(&json!({ "name": name, "killed": stopped.killed }))?;
+        return Ok(exit_of(stopped));
+    }
     print(match stopped.killed {
         0 => format!("{} {name}: stopped", paint(Style::Success, "✓")),
         killed => format!(
@@ -26,5 +32,5 @@ pub(crate) async fn stop(args: &Stop) -> anyhow::Result<ExitCode> {
             workers(killed)
         ),
     });
-    Ok(exit_code(stopped))
+    Ok(exit_of(stopped))
 }

@@ -259,10 +259,10 @@ fn a_queued_reload_is_reported() {
     web.stderr.wait_for("reloading 1 worker");
     let second = Running::start(sandbox.command().args(["reload", "web"]));
 
-    let stdout = second.stdout.wait_for("web: ");
+    let stderr = second.stderr.wait_for("web: ");
     assert!(
-        stdout.contains("waiting for another reload to finish"),
-        "{stdout}"
+        stderr.contains("waiting for another reload to finish"),
+        "{stderr}"
     );
     assert!(first.stdout.all().is_empty());
 }

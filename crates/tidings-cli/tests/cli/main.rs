@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod commands;
+mod every;
+mod fleet;
+mod members;
 mod run;
+mod settings;
 mod signals;
 mod support;
 mod watch;

@@ -20,6 +20,19 @@ use self::directory::short_directory;
 /// The timeout of all waits.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Variables that have an effect on `tidings`.
+const FOREIGN_VARIABLES: [&str; 9] = [
+    "NOTIFY_SOCKET",
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "XDG_CONFIG_HOME",
+    "TIDINGS_URL",
+    "TIDINGS_CONTEXT",
+    "TIDINGS_NAMESPACE",
+    "TIDINGS_PASSWORD_FILE",
+];
+
 /// Prints its process id, and keeps running.
 pub(crate) const STAYS: [&str; 3] = ["sh", "-c", "echo up $$; exec sleep 1000"];
 
@@ -56,9 +69,10 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command
             .env("TIDINGS_RUNTIME_DIR", self.path("runtime"))
+            .env("HOME", self.directory.path())
             .stdin(Stdio::null());
         // The environment of the tests must not have an effect.
-        for variable in ["NOTIFY_SOCKET", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        for variable in FOREIGN_VARIABLES {
             command.env_remove(variable);
         }
         command

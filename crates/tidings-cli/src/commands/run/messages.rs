@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tidings_supervisor::{ListenAddress, Status, Stopped};
 
+use crate::commands::supervisor_help;
 use crate::terminal::{Style, escape, paint, workers};
 
 /// A message of `tidings run`. Its `Display` is a line of text; in JSON, `event` is its name.
@@ -85,7 +86,7 @@ impl fmt::Display for Running {
 
 impl Message {
     pub(super) fn error(error: &anyhow::Error) -> Self {
-        let (text, help) = (format!("{error:#}"), crate::help(error));
+        let (text, help) = (format!("{error:#}"), supervisor_help(error));
         Self::Error { text, help }
     }
 

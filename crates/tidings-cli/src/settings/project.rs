@@ -1,0 +1,118 @@
+//! The file of a project, `tidings.toml`. It may come from others: it has no passwords and no programs.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::exit::Problem;
+use crate::settings::address::Address;
+use crate::settings::not_parsed;
+
+const FILE: &str = "tidings.toml";
+
+/// The settings of a project.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Project {
+    pub(crate) path: PathBuf,
+    pub(crate) url: Option<Address>,
+    pub(crate) context: Option<String>,
+    pub(crate) namespace: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProjectFile {
+    url: Option<String>,
+    context: Option<String>,
+    namespace: Option<String>,
+}
+
+impl Project {
+    /// Reads the file of this directory, or of the nearest one above that has one.
+    pub(crate) fn find(directory: &Path) -> Result<Option<Self>, Problem> {
+        for directory in directory.ancestors() {
+            let path = directory.join(FILE);
+            match fs::read_to_string(&path) {
+                Ok(text) => return Self::parse(path, &text).map(Some),
+                Err(error) if is_absent(error.kind()) => {}
+                Err(error) => {
+                    let path = path.display();
+                    return Err(Problem::usage(format!("cannot read {path}: {error}")));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn parse(path: PathBuf, text: &str) -> Result<Self, Problem> {
+        let file: ProjectFile = toml::from_str(text).map_err(|error| {
+            not_parsed(&path, text, &error).help(
+                "a project's file can have `namespace`, and `context` or `url`; passwords belong in \
+                 a context of ~/.config/tidings/config.toml",
+            )
+        })?;
+        let url = file.url.map(Address::new);
+        let shown = path.display();
+        if url.as_ref().is_some_and(Address::has_credentials) {
+            let text = format!("the address in {shown} has a user, a password or options");
+            return Err(Problem::usage(text).help(
+                "a project's file is shared: name a `context` there, and describe it in \
+                 ~/.config/tidings/config.toml",
+            ));
+        }
+        if url.is_some() && file.context.is_some() {
+            let text = format!("{shown} has both `url` and `context`, and one address is used");
+            return Err(Problem::usage(text).help("remove one of them"));
+        }
+        Ok(Self {
+            path,
+            url,
+            context: file.context,
+            namespace: file.namespace,
+        })
+    }
+}
+
+/// Also where a directory above cannot be searched: there may be no file.
+fn is_absent(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Project, Problem> {
+        Project::parse(PathBuf::from(FILE), text)
+    }
+
+    #[test]
+    fn a_password_or_a_program_is_refused_and_not_shown() {
+        for text in [
+            "url = \"redis://:hush@a\"",
+            "url = \"redis://hush@a\"",
+            "url = \"redis+sentinel://a/m?sentinel_password=hush\"",
+            "password = \"hush\"",
+            "password_file = \"hush\"",
+            "command = \"hush\"",
+            "protect = \"hush\"",
+            "[contexts.dev]\nurl = \"hush\"",
+            "context = \"a\"\nurl = \"redis://a\"",
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_project_names_a_context_and_a_namespace() {
+        let project = parse("context = \"dev\"\nnamespace = \"shop\"").unwrap();
+        assert_eq!(project.context.as_deref(), Some("dev"));
+        assert_eq!(project.namespace.as_deref(), Some("shop"));
+    }
+}

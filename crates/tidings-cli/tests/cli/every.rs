@@ -1,0 +1,156 @@
+//! What holds for every command that connects to Redis.
+
+use std::process::{Command, Stdio};
+use std::thread;
+
+use tidings::acl::Permissions;
+
+use crate::fleet::{Fleet, NAMESPACE, PASSWORD, objects};
+use crate::support::text;
+
+/// A command that only needs Redis, and is done at once.
+const COMMANDS: &[&[&str]] = &[&["members"]];
+
+/// Runs all commands at the same time, because most of the time is spent waiting.
+fn each(
+    prepare: impl Fn(&mut Command) + Sync,
+    fleet: &Fleet,
+    check: impl Fn(&[&str], &std::process::Output) + Sync,
+) {
+    thread::scope(|scope| {
+        for arguments in COMMANDS {
+            let (prepare, check) = (&prepare, &check);
+            scope.spawn(move || {
+                let mut command = fleet.command();
+                prepare(command.args(*arguments));
+                check(arguments, &command.output().unwrap());
+            });
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_prints_text_without_colors_when_there_is_no_terminal() {
+    let fleet = Fleet::start().await;
+    let _member = fleet.member("api-1").await;
+    each(
+        |_| {},
+        &fleet,
+        |arguments, output| {
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+            assert!(!output.stdout.is_empty(), "{arguments:?}");
+            assert!(!output.stdout.contains(&0x1b), "{arguments:?}: {output:?}");
+            assert!(!output.stderr.contains(&0x1b), "{arguments:?}: {output:?}");
+        },
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_prints_one_object_per_line_with_json() {
+    let fleet = Fleet::start().await;
+    let _member = fleet.member("api-1").await;
+    let json = |command: &mut Command| {
+        command.args(["--json", "--color", "always"]);
+    };
+    each(json, &fleet, |arguments, output| {
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        assert!(!objects(&text(&output.stdout)).is_empty(), "{arguments:?}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_fails_within_its_timeout_while_redis_is_unreachable() {
+    let mut fleet = Fleet::start().await;
+    fleet.redis.kill();
+    let impatient = |command: &mut Command| {
+        command.args(["--timeout", "200ms"]);
+    };
+    each(impatient, &fleet, |arguments, output| {
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+        assert!(
+            stderr.contains("error: cannot reach redis://"),
+            "{arguments:?}: {stderr}"
+        );
+        assert!(stderr.contains("help: "), "{arguments:?}: {stderr}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_that_is_denied_says_which_permission_is_missing() {
+    // This user may send and receive, and has no keys.
+    let rules = Permissions::of_bus(NAMESPACE).unwrap().check_role();
+    let fleet = Fleet::start_with(|redis| redis.user(format!("mute on >{PASSWORD} {rules}"))).await;
+    let url = fleet.redis.url_as("mute", PASSWORD);
+    let as_mute = |command: &mut Command| {
+        command.env("TIDINGS_URL", &url).args(["--timeout", "2s"]);
+    };
+    each(as_mute, &fleet, |arguments, output| {
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+        assert!(
+            stderr.contains("ACL SETUSER mute"),
+            "{arguments:?}: {stderr}"
+        );
+        assert!(!stderr.contains(PASSWORD), "{arguments:?}: {stderr}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_ends_quietly_when_its_output_is_closed() {
+    let fleet = Fleet::start().await;
+    let _member = fleet.member("api-1").await;
+    let closed = |command: &mut Command| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer);
+    };
+    each(closed, &fleet, |arguments, output| {
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("panic"), "{arguments:?}: {stderr}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_an_error() {
+    let fleet = Fleet::start().await;
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = fleet.command();
+    let output = command
+        .arg("members")
+        .stdout(full.unwrap())
+        .stderr(Stdio::piped());
+    let output = output.spawn().unwrap().wait_with_output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("cannot write to standard output"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn colors_are_printed_on_request_and_turned_off_by_the_environment() {
+    let fleet = Fleet::start().await;
+    let _member = fleet.member("api-1").await;
+    let colored = |command: &mut Command| {
+        command
+            .arg("members")
+            .output()
+            .unwrap()
+            .stdout
+            .contains(&0x1b)
+    };
+    assert!(colored(fleet.command().args(["--color", "always"])));
+    assert!(colored(fleet.command().env("CLICOLOR_FORCE", "1")));
+    let no_color = ("NO_COLOR", "1");
+    assert!(!colored(fleet.command().env(no_color.0, no_color.1)));
+    assert!(!colored(
+        fleet
+            .command()
+            .args(["--color", "never"])
+            .env("CLICOLOR_FORCE", "1")
+    ));
+}
