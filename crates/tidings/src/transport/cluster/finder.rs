@@ -19,7 +19,7 @@ use crate::transport::cluster::nodes::{Answer, Node, Nodes, Shard};
 use crate::transport::server::tcp::Readiness;
 use crate::transport::server::{NODE_TIMEOUT, Server};
 
-/// The wait for the slower nodes after the first answer, and for those that it names.
+/// The wait for the slower nodes once two have answered, and for those that they name.
 const GRACE: Duration = Duration::from_millis(100);
 
 const DOING: &str = "asking a node of the cluster";
@@ -59,32 +59,9 @@ impl Finder {
 
     /// Asks all known nodes at once, and those that they name.
     pub(super) async fn around(&self) -> Nodes {
-        let (mut nodes, mut known) = (Nodes::default(), HashSet::new());
-        let mut asking = FuturesUnordered::new();
-        let mut begin = |place: Place, most: usize| {
-            (known.len() < most && known.insert(place.clone())).then(|| self.ask_in_time(place))
-        };
         let remembered: Vec<_> = self.last().places().cloned().collect();
-        let first = self.seeds.iter().cloned().chain(remembered);
-        asking.extend(first.filter_map(|place| begin(place, MOST)));
-        let mut until = None;
-        while let Some((place, said)) = next(&mut asking, until).await {
-            let has_answered = said.is_ok();
-            nodes.put(place, said);
-            let before = asking.len();
-            // Those with the slot are needed, however many others there are.
-            let of_slot = nodes.named_of(self.slot).into_iter();
-            asking.extend(of_slot.filter_map(|place| begin(place, 2 * MOST)));
-            let named = nodes.named().map(|node| node.at.clone());
-            asking.extend(named.filter_map(|place| begin(place, MOST)));
-            if (has_answered && until.is_none()) || asking.len() > before {
-                until = Some(Instant::now() + GRACE);
-            }
-        }
-        drop(asking);
-        for silent in known {
-            nodes.add_silent(silent);
-        }
+        let known = self.seeds.iter().cloned().chain(remembered);
+        let nodes = gather(known, self.slot, |place| self.ask_in_time(place)).await;
         let mut last = self.last.lock();
         // Of nodes that are all silent for a moment, the names are needed again.
         if !nodes.is_silent() || last.is_silent() {
@@ -123,6 +100,38 @@ impl Finder {
                 .collect(),
         })
     }
+}
+
+/// Asks these nodes at once, and those that they name. A single answer is not enough while others can
+/// come: a bus receives on one node and sends through another.
+async fn gather<A>(known: impl Iterator<Item = Place>, slot: u16, ask: impl Fn(Place) -> A) -> Nodes
+where
+    A: Future<Output = (Place, Result<Answer, NoAnswer>)>,
+{
+    let (mut nodes, mut asked) = (Nodes::default(), HashSet::new());
+    let mut asking = FuturesUnordered::new();
+    let mut begin = |place: Place, most: usize| {
+        (asked.len() < most && asked.insert(place.clone())).then(|| ask(place))
+    };
+    asking.extend(known.filter_map(|place| begin(place, MOST)));
+    let mut until = None;
+    while let Some((place, said)) = next(&mut asking, until).await {
+        nodes.put(place, said);
+        let before = asking.len();
+        // Those with the slot are needed, however many others there are.
+        let of_slot = nodes.named_of(slot).into_iter();
+        asking.extend(of_slot.filter_map(|place| begin(place, 2 * MOST)));
+        let named = nodes.named().map(|node| node.at.clone());
+        asking.extend(named.filter_map(|place| begin(place, MOST)));
+        if nodes.are_two() && (until.is_none() || asking.len() > before) {
+            until = Some(Instant::now() + GRACE);
+        }
+    }
+    drop(asking);
+    for silent in asked {
+        nodes.add_silent(silent);
+    }
+    nodes
 }
 
 /// The replies to `CLUSTER SLOTS`, `CLUSTER MYID` or `CLUSTER NODES`, and `CLUSTER INFO`.
@@ -233,6 +242,8 @@ async fn next<T>(
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
 
     fn asked() -> Place {
@@ -293,5 +304,53 @@ mod tests {
         assert_eq!(epoch(state), 7);
         assert!(is_up("cluster_state:ok\r\n"));
         assert_eq!(epoch("cluster_current_epoch:x"), 0);
+    }
+
+    /// The nodes on the ports 1 to 3, of which the first is known. Each answers after this many
+    /// milliseconds.
+    async fn gathered(delays: [u64; 3]) -> Nodes {
+        let node = |port: u16| Node {
+            id: port.to_string(),
+            at: ("h".to_owned(), port),
+        };
+        let shards = vec![Shard {
+            slots: 0..=9,
+            nodes: (1..=3).map(node).collect(),
+        }];
+        let ask = |place: Place| {
+            let answer = Answer {
+                id: place.1.to_string(),
+                is_up: true,
+                epoch: 1,
+                shards: shards.clone(),
+            };
+            let delay = Duration::from_millis(delays[usize::from(place.1) - 1]);
+            async move {
+                let answer = timeout(NODE_TIMEOUT, sleep(delay)).await.map(|()| answer);
+                (place, answer.map_err(|_| NoAnswer::yet()))
+            }
+        };
+        gather([node(1).at].into_iter(), 5, ask).await
+    }
+
+    fn usable(nodes: &Nodes) -> Vec<u16> {
+        let usable = nodes.usable(5, PubSub::Classic);
+        usable.into_iter().map(|node| node.at.1).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_node_is_waited_for() {
+        let began = Instant::now();
+        let nodes = gathered([1, 1_500, 3_000]).await;
+        assert_eq!(usable(&nodes), [1, 2]);
+        assert_eq!(began.elapsed(), Duration::from_millis(1_501) + GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_that_stay_silent_are_not_waited_for_without_a_limit() {
+        let began = Instant::now();
+        let nodes = gathered([1, 3_000, 3_000]).await;
+        assert_eq!(usable(&nodes), [1]);
+        assert_eq!(began.elapsed(), NODE_TIMEOUT + Duration::from_millis(1));
     }
 }

@@ -73,6 +73,12 @@ impl Nodes {
         self.answers().next().is_none()
     }
 
+    /// Returns true if at least two nodes have answered.
+    pub(super) fn are_two(&self) -> bool {
+        let mut ids = self.answers().map(|(_, answer)| &answer.id);
+        ids.next().is_some_and(|first| ids.any(|id| id != first))
+    }
+
     /// The nodes that are named and have not answered.
     pub(super) fn named(&self) -> impl Iterator<Item = &Node> {
         let shards = self.answers().flat_map(|(_, answer)| &answer.shards);
