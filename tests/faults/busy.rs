@@ -75,9 +75,14 @@ async fn an_event_rejected_by_a_busy_server_for_too_long_is_not_sent() {
     let node = Node::start(impatient).await;
     let script = busy(&redis).await;
 
-    let error = node.send_to_all("tick", &1).await.unwrap_err();
+    // If an attempt is unanswered at the timeout, its event may have been sent.
+    let error = loop {
+        let error = node.send_to_all("tick", &1).await.unwrap_err();
+        if !error.is_unknown() {
+            break error;
+        }
+    };
 
-    assert!(!error.is_unknown(), "{error:?}");
     let words = tidings::report(&error).to_string();
     assert!(words.contains("BUSY"), "{words}");
     wake(&redis, script).await;
