@@ -152,6 +152,18 @@ pub struct Deleted {
     pub until: u64,
 }
 
+impl Deleted {
+    /// Returns whether the event was in this journal.
+    pub fn has(&self, handled: &Handled) -> bool {
+        // In the order of the stream.
+        let events = &self.events;
+        let from = events.partition_point(|event| event.position < handled.position);
+        let at_position = events[from..].iter();
+        let mut at_position = at_position.take_while(|event| event.position == handled.position);
+        at_position.any(|event| event.sender == handled.sender && event.number == handled.number)
+    }
+}
+
 /// An event of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remaining {

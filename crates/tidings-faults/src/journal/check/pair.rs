@@ -36,8 +36,8 @@ struct Known {
     forgotten: BTreeSet<u64>,
     /// The last report that Redis forgot events and that does not say which.
     diverged_at: Option<Duration>,
-    /// The last report that the journal is another one.
-    lost_journal_at: Option<Duration>,
+    /// The reports that the journal is another one.
+    lost_journal_at: Vec<Duration>,
     has_restarted: bool,
 }
 
@@ -70,7 +70,13 @@ impl Pair<'_> {
                     highest = 0;
                     repeated.clear();
                 }
-                Record::Reported(report) => known.add_report(report, self.sender),
+                Record::Reported(report) => {
+                    known.add_report(report, self.sender);
+                    // All that a process knows whose name had no position any more.
+                    if known.has_restarted && report.reason == Reason::Trimmed {
+                        known.lost_journal_at.push(report.at);
+                    }
+                }
                 Record::Handled(handled) if handled.sender == self.sender.id => {
                     let number = handled.number;
                     let first = ticks.entry(handled.tick).or_insert(number);
@@ -182,7 +188,27 @@ impl Pair<'_> {
         let is_before = |at: Option<Duration>| at.is_some_and(|at| at + SLACK >= handled.at);
         known.forgotten.contains(&handled.number)
             || is_before(known.diverged_at)
-            || (self.was_deleted(handled) && is_before(known.lost_journal_at))
+            || known.lost_journal_at.iter().any(|at| {
+                is_before(Some(*at)) && (self.was_deleted(handled) || self.is_late(handled, *at))
+            })
+    }
+
+    /// Returns whether the subscriber handled nothing of a deleted journal between an event and the
+    /// report that the journal is another one: it could not know that Redis had forgotten the event
+    /// before.
+    fn is_late(&self, handled: &Handled, lost_at: Duration) -> bool {
+        let records = self.subscriber.records.iter();
+        let later = records.skip_while(|record| **record != Record::Handled(*handled));
+        let between = later.take_while(|record| match record {
+            Record::Reported(report) => report.at < lost_at,
+            Record::Handled(_) | Record::Restarted => true,
+        });
+        let mut handled = between.filter_map(|record| match record {
+            Record::Handled(handled) => Some(handled),
+            Record::Reported(_) | Record::Restarted => None,
+        });
+        let deleted = &self.remains.deleted;
+        handled.all(|handled| !deleted.iter().any(|one| one.has(handled)))
     }
 
     /// Returns whether the event was in a journal that was deleted, or may have come to it after it
@@ -230,7 +256,7 @@ impl Known {
         }
         match report.reason {
             Reason::Diverged => self.diverged_at = self.diverged_at.max(Some(report.at)),
-            Reason::JournalLost => self.lost_journal_at = self.lost_journal_at.max(Some(report.at)),
+            Reason::JournalLost => self.lost_journal_at.push(report.at),
             _ => {}
         }
     }

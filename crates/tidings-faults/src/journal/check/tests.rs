@@ -12,6 +12,7 @@ fn position(ms: u64) -> JournalPosition {
 
 /// A round of one sender and one subscriber. Tick 0 has number 1, at position 1-0, and so on.
 struct Round {
+    is_durable: bool,
     told: Vec<Told>,
     is_silent: bool,
     records: Vec<Record>,
@@ -25,6 +26,7 @@ impl Round {
     /// All of these events were accepted.
     fn of(accepted: u64) -> Self {
         Self {
+            is_durable: false,
             told: (1..=accepted).map(accepted_as).collect(),
             is_silent: false,
             records: Vec::new(),
@@ -70,7 +72,7 @@ impl Round {
         };
         let subscriber = SubscriberLog {
             name: "a".to_owned(),
-            is_durable: false,
+            is_durable: self.is_durable,
             records: self.records.clone(),
         };
         let event = |number: &u64| Remaining {
@@ -270,6 +272,22 @@ fn a_lost_journal_covers_only_what_was_in_it() {
     // Redis forgot event 3 before the journal was deleted.
     round.deleted = vec![1, 2, 4, 5];
     assert!(round.violations().contains(&Violation::ForgottenInSilence));
+    // The subscriber learned of both at once.
+    round.deleted = vec![1, 2];
+    assert_eq!(round.violations(), []);
+}
+
+#[test]
+fn a_process_whose_position_was_lost_with_the_journal_says_that_it_may_be_trimmed() {
+    let mut round = Round::of(5).in_journal([4, 5]).receiving(1..=3);
+    round.deleted = (1..=3).collect();
+    round.happened.lost_journal = true;
+    round.records.push(Record::Restarted);
+    let mut silent = round.receiving(4..=5);
+    assert!(silent.violations().contains(&Violation::ForgottenInSilence));
+    silent.is_durable = true;
+    let told = silent.reporting(None, Reason::Trimmed);
+    assert_eq!(told.violations(), []);
 }
 
 #[test]
