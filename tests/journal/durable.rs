@@ -101,6 +101,48 @@ async fn a_standby_takes_over_when_the_holder_shuts_down() {
 }
 
 #[tokio::test]
+async fn a_holder_that_is_one_again_from_an_earlier_position_handles_nothing_twice() {
+    // The text of the name with another holder, whose lease ends soon.
+    const SCRIPT: &str = "local time = redis.call('TIME')
+        local text = string.gsub(ARGV[1], '^%d+ %x+', function()
+            return string.format('%.0f %s', time[1] * 1000 + 1500, string.rep('a', 32))
+        end)
+        return redis.call('HSET', KEYS[1], 'billing', text)";
+    let key = "tidings:{default}:journal:positions";
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let (node, ticks) = charges(&redis.url()).await;
+    send(&sender, 1..=5).await;
+    are(&ticks, 1..=5).await;
+    node.gaps().wait_for_len(1).await;
+    let handled = node.health().journal.unwrap().position;
+    wait_for("the position is stored", SOON, async || {
+        let names = sender.journal().unwrap().positions().await.unwrap();
+        names.iter().any(|name| name.position >= Some(handled))
+    })
+    .await;
+    let earlier = redis.cli(&["HGET", key, "billing"]).await;
+    send(&sender, 6..=10).await;
+    are(&ticks, 1..=10).await;
+
+    // As a replica that has not received the last positions, and is the master now.
+    redis
+        .command(&["EVAL", SCRIPT, "1", key, earlier.trim_matches(['"', '\n'])])
+        .await;
+    wait_for("it stands by", SOON, async || {
+        matches!(role(&node), DurableRole::Standby { .. })
+    })
+    .await;
+    send(&sender, 11..=15).await;
+
+    are(&ticks, 1..=15).await;
+    assert_eq!(role(&node), DurableRole::Holder);
+    send(&sender, 16..=16).await;
+    are(&ticks, 1..=16).await;
+    assert_eq!(node.gaps().all().len(), 1, "{:?}", node.gaps().all());
+}
+
+#[tokio::test]
 async fn a_standby_takes_over_when_the_lease_ends_and_the_old_holder_stands_by() {
     let redis = Redis::start().await;
     let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;

@@ -23,6 +23,9 @@ const RENEWAL: Duration = Duration::from_secs(5);
 /// The time between two attempts to take the lease, and the minimum between two places.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The time between two attempts to end the lease.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// The maximum wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -60,12 +63,15 @@ pub(crate) async fn keep(
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Next::Leave,
             () = sleep(jitter(PAUSE, 0.9..1.1)) => Next::Look,
         };
-        let store = store.borrow().clone();
-        match (next, store) {
-            (Next::Look, Some(store)) => keeper.look(&*store).await,
-            (Next::Look, None) => {}
-            (Next::End, Some(store)) => return keeper.end(&*store).await,
-            (Next::End, None) | (Next::Leave, _) => return,
+        match next {
+            Next::Look => {
+                let store = store.borrow().clone();
+                if let Some(store) = store {
+                    keeper.look(&*store).await;
+                }
+            }
+            Next::End => return keeper.end(store).await,
+            Next::Leave => return,
         }
     }
 }
@@ -145,14 +151,27 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Stores the last place, and ends the lease.
-    async fn end(&mut self, store: &dyn JournalStore) {
+    /// Stores the last place, and ends the lease; waits for a connection, if there is none.
+    async fn end(&mut self, mut stores: watch::Receiver<Option<Arc<dyn JournalStore>>>) {
         if matches!(*self.durable.role.borrow(), Role::Standby { .. }) {
             return;
         }
         let place = self.place_to_store().map(|place| place.to_string());
         let claim = self.durable.claim();
-        match timeout(TIMEOUT, store.release(&claim, place)).await {
+        let ending = async {
+            loop {
+                let store = stores.wait_for(Option::is_some).await;
+                let Some(store) = store.ok().and_then(|store| store.clone()) else {
+                    return Err(JournalError::Lost);
+                };
+                match store.release(&claim, place.clone()).await {
+                    Ok(()) => return Ok(()),
+                    Err(refused @ JournalError::Refused { .. }) => return Err(refused),
+                    Err(_) => sleep(AGAIN).await,
+                }
+            }
+        };
+        match timeout(TIMEOUT, ending).await {
             Ok(Ok(())) => {}
             other => {
                 let (node, name) = (self.durable.me, &self.durable.name);
@@ -344,6 +363,37 @@ mod tests {
         sleep(SOON).await;
         assert_eq!(stored(&journal).await, Some(place(6)));
         assert!(matches!(one.role(), Role::Holder { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lease_ends_after_a_reconnect_if_there_is_no_connection() {
+        let journal = journal();
+        let one = Bus::start(&journal, 1).await;
+        one.finish(5);
+        one.store.send_replace(None);
+        let durable = Arc::clone(&one.durable);
+        let ending = tokio::spawn(async move { durable.end().await });
+        sleep(SOON).await;
+
+        one.store.send_replace(Some(Arc::new(journal.clone())));
+        ending.await.unwrap();
+
+        assert_eq!(stored(&journal).await, Some(place(5)));
+        let other = Bus::start(&journal, 2).await;
+        let from = Some(place(5));
+        assert_eq!(other.role(), Role::Holder { from });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_lease_waits_for_no_connection_without_a_limit() {
+        let journal = journal();
+        let one = Bus::start(&journal, 1).await;
+        one.finish(5);
+        one.store.send_replace(None);
+
+        timeout(2 * TIMEOUT, one.durable.end()).await.unwrap();
+
+        assert_eq!(stored(&journal).await, None);
     }
 
     #[tokio::test(start_paused = true)]

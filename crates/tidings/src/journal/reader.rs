@@ -1,12 +1,15 @@
 //! Reads the journal over one connection after the other, and hands its frames on in order.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use futures_util::poll;
+use tidings_codec::NodeId;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
@@ -61,8 +64,11 @@ pub(crate) struct Reader {
     /// True if another process reads for the durable name. Between two pages only, so that no entry is
     /// handed on before and after the change.
     is_standby: bool,
-    /// The last entry of which this bus handled only what was for it alone.
+    /// The last entry that this bus read as a standby, of which it handled only what was for it alone.
     addressed_until: JournalPosition,
+    /// For each sender, the number after the last event that this bus handed on before it became a
+    /// standby. Empty once it has read all of that again.
+    handed_on: HashMap<NodeId, u64, RandomState>,
     /// The time since which the server cannot answer.
     refused: Option<Instant>,
 }
@@ -71,8 +77,6 @@ pub(crate) struct Reader {
 enum NoPage {
     /// The server cannot answer now.
     NotNow,
-    /// The bus became the reader of its durable name, or is it no more.
-    RoleChanged,
     Lost(ConnectError),
 }
 
@@ -98,6 +102,7 @@ impl Reader {
             tail,
             is_standby: false,
             addressed_until: JournalPosition::START,
+            handed_on: HashMap::default(),
             refused: None,
         }
     }
@@ -124,16 +129,14 @@ impl Reader {
                     sleep(PAUSE).await;
                     continue;
                 }
-                Err(NoPage::RoleChanged) => {
-                    self.change_role();
-                    resync = self.followed.resync();
-                    continue;
+                Err(NoPage::Lost(why)) => {
+                    self.report_findings();
+                    return Err(why);
                 }
-                Err(NoPage::Lost(why)) => return Err(why),
             };
             let step = self.followed.answer(&mut resync, &page);
-            for finding in self.followed.take_findings() {
-                self.report(finding);
+            if step != Step::Ask {
+                self.report_findings();
             }
             match step {
                 Step::Ask => {}
@@ -175,21 +178,21 @@ impl Reader {
             }
             // The page was read when it was asked for, and lay in the socket since then.
             let is_unwatched = asked.elapsed() > UNWATCHED;
-            entries = match self.page(half, next).await {
-                Ok(page) => match self.followed.judge(&page) {
+            entries = match self.page_unless_role_changes(half, next).await {
+                Some(Ok(page)) => match self.followed.judge(&page) {
                     Judgement::HandOn => page.entries,
                     Judgement::Resync => self.resync(half).await?,
                     Judgement::NotMaster => return Err(not_master()),
                 },
-                Err(NoPage::NotNow) => {
+                Some(Err(NoPage::NotNow)) => {
                     sleep(PAUSE).await;
                     self.resync(half).await?
                 }
-                Err(NoPage::RoleChanged) => {
+                Some(Err(NoPage::Lost(why))) => return Err(why),
+                None => {
                     self.change_role();
                     self.resync(half).await?
                 }
-                Err(NoPage::Lost(why)) => return Err(why),
             };
             if is_unwatched {
                 self.hand_on(entries).await;
@@ -241,6 +244,23 @@ impl Reader {
         self.page_size.was_lost();
     }
 
+    /// Waits for a page; returns `None` if the bus became the reader of its durable name, or is it no
+    /// more. A comparison goes on to its end instead: the new role may begin elsewhere.
+    async fn page_unless_role_changes(
+        &mut self,
+        half: &mut FollowHalf,
+        answer: Answered<Page>,
+    ) -> Option<Result<Page, NoPage>> {
+        let mut role = self.role.take();
+        let page = tokio::select! {
+            biased;
+            page = self.page(half, answer) => Some(page),
+            () = changed(&mut role) => None,
+        };
+        self.role = role;
+        page
+    }
+
     /// Waits for a page. Nothing else is waited for meanwhile, so that no entry is handed on by half.
     async fn page(
         &mut self,
@@ -255,7 +275,6 @@ impl Reader {
             () = heartbeat.broken.notified() => {
                 return Err(NoPage::Lost(heartbeat.take_report().why));
             }
-            () = changed(&mut self.role) => return Err(NoPage::RoleChanged),
             () = sleep(silence) => {
                 return Err(NoPage::Lost(ConnectError::Unanswered { silence }));
             }
@@ -323,7 +342,7 @@ impl Reader {
                         is_replayed: entry.id <= self.tail,
                     }),
                     known: if is_rereading { u64::MAX } else { SENT_AGAIN },
-                    handing: self.handing(entry.id),
+                    handing: self.handing(entry),
                     unfinished: unfinished.clone().map(|unfinished| unfinished as _),
                 };
                 self.receiver.receive_entry(frame.clone(), reading).await
@@ -347,36 +366,55 @@ impl Reader {
         }
     }
 
-    /// Which events of the entry at this position are handed on.
-    fn handing(&self, id: JournalPosition) -> Handing {
+    /// Which events of this entry are handed on.
+    fn handing(&mut self, entry: &Entry) -> Handing {
         if self.is_standby {
-            Handing::Addressed
-        } else if id <= self.addressed_until {
-            Handing::Unaddressed
-        } else {
-            Handing::All
+            return Handing::Addressed;
+        }
+        if entry.id > self.addressed_until {
+            self.handed_on.clear();
+            return Handing::All;
+        }
+        // Another process may have stored an earlier position than the one of this bus.
+        let numbers = entry.numbers();
+        let handed_on = numbers.and_then(|numbers| {
+            let until = self.handed_on.get(&numbers.sender)?;
+            Some(numbers.first < *until)
+        });
+        match handed_on {
+            Some(true) => Handing::Nothing,
+            _ => Handing::Unaddressed,
         }
     }
 
     /// Begins at the stored place, if the bus is the reader of its durable name now. The numbers of
     /// what it read as a standby do not count: that is read again, and is no gap.
     pub(crate) fn change_role(&mut self) {
-        let (Some(role), Some(durable)) = (&mut self.role, &self.state.durable) else {
+        let Some(role) = &mut self.role else {
             return;
         };
         let role = role.borrow_and_update().clone();
+        if !self.is_standby {
+            for (sender, next) in self.receiver.next_numbers() {
+                let until = self.handed_on.entry(sender).or_default();
+                *until = next.max(*until);
+            }
+        }
         self.is_standby = matches!(role, Role::Standby { .. });
         let Role::Holder { from } = role else {
             return;
         };
+        self.report_findings();
         let place = from.unwrap_or(Place::START);
         self.addressed_until = self.addressed_until.max(self.followed.position());
         self.tail = self.tail.max(self.addressed_until);
         self.followed = Followed::begin(place, JournalPosition::START, RING);
         self.receiver.forget_numbers();
-        durable.ledger.restart(place);
+        if let Some(durable) = &self.state.durable {
+            durable.ledger.restart(place);
+        }
         if from.is_none() {
-            self.report(Finding::Trimmed);
+            self.followed.find_trimmed();
         }
     }
 
@@ -384,6 +422,12 @@ impl Reader {
         self.state
             .caught_up
             .send_if_modified(|caught_up| !std::mem::replace(caught_up, true));
+    }
+
+    fn report_findings(&mut self) {
+        for finding in self.followed.take_findings() {
+            self.report(finding);
+        }
     }
 
     /// Reports what was lost.

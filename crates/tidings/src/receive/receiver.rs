@@ -121,6 +121,11 @@ impl Receiver {
         self.holes = Holes::default();
     }
 
+    /// Returns the next expected number of each sender.
+    pub(crate) fn next_numbers(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        self.sequences.next_numbers()
+    }
+
     /// Takes in one frame of the journal, as [`receive`](Self::receive). Returns the numbers of the
     /// frame, if it has some, and whether they were new.
     pub(crate) async fn receive_entry(

@@ -171,6 +171,12 @@ impl Sequences {
         verdict
     }
 
+    /// Returns the next expected number of each sender.
+    pub(crate) fn next_numbers(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        let all = self.young.iter().chain(&self.old);
+        all.map(|(sender, expected)| (*sender, expected.next))
+    }
+
     /// Returns true if, since the last call, a sender was forgotten within [`MEMORY`] of its last
     /// frame, or a sender was received that may have been forgotten.
     pub(crate) fn has_lost_track(&mut self) -> bool {

@@ -65,6 +65,8 @@ pub(crate) enum Handing {
     Addressed,
     /// All others: those for this node alone were handed on before.
     Unaddressed,
+    /// None: all were handed on before.
+    Nothing,
 }
 
 impl Handing {
@@ -73,6 +75,7 @@ impl Handing {
             Self::All => true,
             Self::Addressed => is_addressed,
             Self::Unaddressed => !is_addressed,
+            Self::Nothing => false,
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum Query {
     Newest,
 }
 
-/// The consequence of an answer. [`Followed::take_findings`] may have something after each.
+/// The consequence of an answer. [`Followed::take_findings`] may have something after the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Ask the next query.
@@ -119,6 +119,13 @@ impl Followed {
         take(&mut self.findings)
     }
 
+    /// Adds that entries which were not read may have been trimmed: once, until it is taken.
+    pub(crate) fn find_trimmed(&mut self) {
+        if !self.findings.contains(&Finding::Trimmed) {
+            self.findings.push(Finding::Trimmed);
+        }
+    }
+
     fn compare_position(&mut self, resync: &mut Resync, page: &Page) -> Step {
         let Some(newest) = self.ring.newest() else {
             return self.compare_floor(resync, page);
@@ -146,7 +153,7 @@ impl Followed {
         let is_trimmed = is_above && page.first.is_some_and(|first| first > after);
         let step = self.go_on(resync, page, skip);
         if is_trimmed && step != Step::Ask {
-            self.findings.push(Finding::Trimmed);
+            self.find_trimmed();
         }
         step
     }
