@@ -22,11 +22,12 @@ impl PageSize {
         self.0
     }
 
-    /// Adapts to a page of this many bytes: grows step by step, and falls at once.
+    /// Adapts to a page of this many bytes: grows step by step, if twice as many entries may fit, and
+    /// falls at once.
     pub(crate) fn was_read(&mut self, entries: usize, bytes: usize) {
         if bytes > BYTES {
             self.0 = (entries * BYTES / bytes).max(1);
-        } else if entries >= self.0 {
+        } else if entries >= self.0 && 2 * bytes <= BYTES {
             self.0 = (self.0 * 2).min(MOST);
         }
     }
@@ -54,6 +55,7 @@ mod tests {
             after(256, 2_560);
         }
         assert_eq!(after(256, 256 << 20), 2);
+        assert_eq!(after(2, BYTES / 2 + 1), 2, "twice as many would not fit");
         assert_eq!(after(2, 64 << 20), 1);
     }
 
