@@ -11,6 +11,7 @@ mod outcomes;
 mod replay;
 mod soak;
 mod start;
+mod tap;
 mod topologies;
 
 /// The connections of a journaled node behind a proxy, in the order in which it opens them, after

@@ -12,6 +12,7 @@ pub(crate) mod panics;
 pub(crate) mod queues;
 pub(crate) mod sending;
 pub(crate) mod shutdown;
+pub(crate) mod tap;
 
 macro_rules! promises {
     ($($module:ident: $($promise:ident)*;)*) => {
@@ -145,4 +146,16 @@ promises! {
         a_shutdown_that_is_not_awaited_continues
         a_second_shutdown_waits_for_a_first_one_that_is_not_awaited
         a_shutdown_counts_the_unhandled_rest_of_a_frame;
+    tap:
+        a_tap_receives_events_to_all_to_others_and_to_any_node
+        a_tap_knows_the_names_of_members
+        a_tap_is_no_handler
+        a_tap_receives_the_events_of_the_buses_themselves
+        a_tap_shows_headers
+        a_tap_shows_what_cannot_be_read_where_it_was
+        a_tap_shows_a_loss_where_it_happened
+        a_slow_tap_counts_what_does_not_fit_and_delays_nobody
+        a_tap_ends_with_its_bus
+        a_dropped_tap_ends_alone
+        a_tap_without_room_is_rejected;
 }

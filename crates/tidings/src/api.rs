@@ -9,6 +9,10 @@ pub(crate) mod start;
 
 pub(crate) mod subscribe;
 
+pub(crate) mod tap;
+
+pub(crate) mod tap_item;
+
 pub(crate) mod sending;
 
 pub(crate) mod send;

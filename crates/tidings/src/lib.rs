@@ -72,6 +72,8 @@ pub use api::counter::Counter;
 pub use api::journal::JournalHandle;
 pub use api::request_builder::{Request, Response, Responses, SingleRequest};
 pub use api::sending::{Receipt, Sending, SendingWithHeaders};
+pub use api::tap::{Tap, TapOptions};
+pub use api::tap_item::{TapItem, TappedEvent, Unreadable};
 pub use bus::Bus;
 pub use error::connect::{ConnectError, UrlError};
 pub use error::counter::CounterError;

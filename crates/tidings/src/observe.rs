@@ -10,5 +10,6 @@ pub(crate) mod metrics;
 pub(crate) mod reports;
 pub(crate) mod serialize;
 pub(crate) mod stderr;
+pub(crate) mod tap;
 #[cfg_attr(not(feature = "opentelemetry"), path = "observe/trace/absent.rs")]
 pub(crate) mod trace;

@@ -8,6 +8,7 @@ use tidings_codec::Format;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::api::tap::{Tap, TapOptions};
 use crate::bus::Bus;
 use crate::bus::journal::Lane;
 use crate::bus::start::{Parts, check_after, check_before, join, lease_task};
@@ -401,7 +402,44 @@ impl BusBuilder {
     /// # Panics
     ///
     /// In a Tokio runtime without timers and I/O (`enable_all`).
-    pub async fn start(mut self) -> Result<Bus, StartError> {
+    pub async fn start(self) -> Result<Bus, StartError> {
+        let (bus, ()) = self.start_with(|_| Ok(())).await?;
+        Ok(bus)
+    }
+
+    /// Starts the bus with a [tap](Bus::tap) that misses nothing: with a [journal](crate::Journal), it
+    /// receives all that the bus reads from where it [begins](crate::Journal::since).
+    ///
+    /// ```
+    /// use tidings::{Journal, Since, TapOptions};
+    /// use tidings::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+    /// # let shop = Bus::builder("memory:start-with-tap-docs").journal(Journal::default()).start().await?;
+    /// # shop.send_to_all("user.renamed", &7).await?;
+    /// let journal = Journal::default().follow_only().since(Since::Start);
+    /// let builder = Bus::builder("memory:start-with-tap-docs").membership(false);
+    /// let (bus, mut tap) = builder.journal(journal).start_with_tap(TapOptions::new()).await?;
+    /// println!("{:?}", tap.next().await);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and when an option of the tap is zero.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with_tap(self, options: TapOptions) -> Result<(Bus, Tap), StartError> {
+        self.start_with(|bus| Ok(bus.open_tap(options)?)).await
+    }
+
+    /// Starts the bus, and calls `prepare` before it receives anything.
+    async fn start_with<T>(
+        mut self,
+        prepare: impl FnOnce(&Bus) -> Result<T, StartError>,
+    ) -> Result<(Bus, T), StartError> {
         if Handle::try_current().is_err() {
             return Err(StartError::NoRuntime);
         }
@@ -431,6 +469,7 @@ impl BusBuilder {
         for registration in self.registrations {
             registration(&bus)?;
         }
+        let prepared = prepare(&bus)?;
         let this = (parts.me, &parts.namespace);
         let connect_once = || transport.connect();
         let mut connected = connect(&*transport, this, self.start_timeout, connect_once).await?;
@@ -456,7 +495,7 @@ impl BusBuilder {
             join(&bus, task);
         }
         check_after(&bus).await?;
-        Ok(bus)
+        Ok((bus, prepared))
     }
 
     fn register(

@@ -48,6 +48,42 @@ impl Gap {
             reason,
         }
     }
+
+    /// Adds the count of a gap that is otherwise equal. Returns false if it is not.
+    pub(crate) fn add(&mut self, gap: &Self) -> bool {
+        if *self == *gap && gap.missed.is_none() {
+            return true;
+        }
+        let is_alike = self.sender == gap.sender && self.reason == gap.reason;
+        match (&mut self.missed, gap.missed) {
+            (Some(sum), Some(more)) if is_alike => {
+                *sum = sum.saturating_add(more);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Covers another gap, too: loses detail but no gap.
+    pub(crate) fn widen(&mut self, gap: &Self) {
+        self.sender = self.sender.filter(|sender| Some(*sender) == gap.sender);
+        self.missed = None;
+        if self.reason != gap.reason {
+            self.reason = wider(&self.reason, &gap.reason);
+        }
+    }
+}
+
+/// The reason that covers two gaps with different reasons. Overflows of two handlers become a gap of
+/// the whole process, so that each handler reloads.
+fn wider(one: &GapReason, other: &GapReason) -> GapReason {
+    match (one, other) {
+        (GapReason::Diverged { .. }, _) | (_, GapReason::Diverged { .. }) => {
+            GapReason::Diverged { forgotten: None }
+        }
+        (GapReason::Reconnected, _) | (_, GapReason::Reconnected) => GapReason::Reconnected,
+        _ => GapReason::Missed,
+    }
 }
 
 /// The reason for which events were missed.

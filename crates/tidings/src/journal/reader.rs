@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use futures_util::poll;
 use tidings_codec::NodeId;
@@ -28,6 +29,7 @@ use crate::journal::role::Role;
 use crate::journal::state::JournalState;
 use crate::keyspace::journal::answer::{Answered, JournalError};
 use crate::keyspace::journal::{Content, Entry, Page};
+use crate::observe::tap::{Contents, TappedFrame};
 use crate::receive::receiver::{Reading, Receiver};
 use crate::receive::sorter::Handing;
 use crate::transport::journal::FollowHalf;
@@ -337,10 +339,7 @@ impl Reader {
             Content::Frame { frame, .. } => {
                 let is_rereading = self.followed.is_rereading(entry.id);
                 let reading = Reading {
-                    journaled: Some(Journaled {
-                        position: entry.id,
-                        is_replayed: entry.id <= self.tail,
-                    }),
+                    journaled: Some(self.journaled(entry.id)),
                     known: if is_rereading { u64::MAX } else { SENT_AGAIN },
                     handing: self.handing(entry),
                     unfinished: unfinished.clone().map(|unfinished| unfinished as _),
@@ -348,10 +347,11 @@ impl Reader {
                 self.receiver.receive_entry(frame.clone(), reading).await
             }
             Content::Foreign(_) => {
-                let position = entry.id.to_string();
-                self.receiver
-                    .reports
-                    .unreadable(Failure::ForeignEntry { position });
+                let (position, reports) = (entry.id.to_string(), &self.receiver.reports);
+                let journaled = Some(self.journaled(entry.id));
+                let frame = TappedFrame::new(&Bytes::new(), journaled, Contents::Foreign(entry.id));
+                reports.taps.frame(frame);
+                reports.unreadable(Failure::ForeignEntry { position });
                 None
             }
         };
@@ -363,6 +363,13 @@ impl Reader {
                 ledger.seal();
             }
             ledger.read(self.followed.place());
+        }
+    }
+
+    fn journaled(&self, position: JournalPosition) -> Journaled {
+        Journaled {
+            position,
+            is_replayed: position <= self.tail,
         }
     }
 

@@ -27,6 +27,10 @@ impl Roster {
         self.known.contains_key(&id)
     }
 
+    pub(crate) fn get(&self, id: NodeId) -> Option<&Member> {
+        self.known.get(&id).map(|known| &known.member)
+    }
+
     /// Returns the members, including missing ones whose time is not over.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.known.values().map(|known| &known.member)

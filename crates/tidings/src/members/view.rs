@@ -135,6 +135,12 @@ impl View {
         self.state.lock().roster.contains(id)
     }
 
+    /// Returns the name of a member, if it is known.
+    pub(crate) fn name(&self, id: NodeId) -> Option<Arc<str>> {
+        let state = self.state.lock();
+        state.roster.get(id).map(|member| Arc::from(&*member.name))
+    }
+
     /// Returns a watch that yields the present members and then each change. It has ended if the
     /// bus has.
     pub(crate) fn watch(&self) -> MemberWatch {

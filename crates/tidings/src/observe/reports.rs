@@ -13,6 +13,7 @@ use crate::observe::failure_hook::FailureHook;
 use crate::observe::health::Counts;
 use crate::observe::metrics::Failures;
 use crate::observe::stderr;
+use crate::observe::tap::Taps;
 use crate::task::mailbox::Mailbox;
 use crate::task::mutex::Mutex;
 use crate::task::panic::caught;
@@ -29,6 +30,7 @@ pub(crate) struct Reports {
     suppressed: AtomicU64,
     /// The mailboxes of gap handlers by subscription id, in the order of registration.
     gap_boxes: Mutex<BTreeMap<u64, Arc<GapBox>>>,
+    pub(crate) taps: Taps,
     /// The number of gaps in received events, for the other parts of the bus.
     pub(crate) missed: watch::Sender<u64>,
     /// Notifies the other parts of the bus about input that could not be decoded.
@@ -46,6 +48,7 @@ impl Reports {
             failures: Mailbox::default(),
             suppressed: AtomicU64::new(0),
             gap_boxes: Mutex::default(),
+            taps: Taps::default(),
             missed: watch::Sender::new(0),
             unread: watch::Sender::new(()),
         }
@@ -93,6 +96,10 @@ impl Reports {
                 self.missed.send_modify(|times| *times += 1);
             }
         }
+        let is_received = matches!(gap.reason, GapReason::Overflow { .. });
+        if self.taps.is_any() && !is_received {
+            self.taps.gap(gap);
+        }
         let boxes = self.gap_boxes.lock();
         if boxes.is_empty() {
             tracing::warn!(%gap, "gap without an `on_gap` handler");
@@ -124,6 +131,7 @@ impl Reports {
         for gaps in boxes.values() {
             gaps.close();
         }
+        self.taps.close();
     }
 
     /// Passes each failure to the hook, or to the log if there is none.
@@ -209,21 +217,11 @@ impl Mailbox<Gap> {
         let mut mailbox = self.lock();
         let is_full = mailbox.waiting.len() == WAITING;
         if let Some(last) = mailbox.waiting.back_mut() {
-            if *last == gap && gap.missed.is_none() {
-                return;
-            }
-            let is_alike = last.sender == gap.sender && last.reason == gap.reason;
-            if let (true, Some(sum), Some(more)) = (is_alike, &mut last.missed, gap.missed) {
-                *sum = sum.saturating_add(more);
+            if last.add(&gap) {
                 return;
             }
             if is_full {
-                last.sender = last.sender.filter(|sender| Some(*sender) == gap.sender);
-                last.missed = None;
-                if last.reason != gap.reason {
-                    last.reason = wider(&last.reason, &gap.reason);
-                }
-                return;
+                return last.widen(&gap);
             }
         }
         if !mailbox.is_closed {
@@ -231,18 +229,6 @@ impl Mailbox<Gap> {
             drop(mailbox);
             self.wake();
         }
-    }
-}
-
-/// The reason that covers two gaps with different reasons. Overflows of two handlers become a gap of
-/// the whole process, so that each handler reloads.
-fn wider(one: &GapReason, other: &GapReason) -> GapReason {
-    match (one, other) {
-        (GapReason::Diverged { .. }, _) | (_, GapReason::Diverged { .. }) => {
-            GapReason::Diverged { forgotten: None }
-        }
-        (GapReason::Reconnected, _) | (_, GapReason::Reconnected) => GapReason::Reconnected,
-        _ => GapReason::Missed,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::event::position::Journaled;
 use crate::observe::health::Counts;
 use crate::observe::metrics::Frames;
 use crate::observe::reports::Reports;
+use crate::observe::tap::{Contents, TappedFrame};
 use crate::receive::batch::{Batch, Unfinished};
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::holes::Holes;
@@ -164,12 +165,16 @@ impl Receiver {
             && self.dispatcher.is_empty()
             // A request to all is answered by this node too.
             && !self.dispatcher.requests.is_any_open()
+            && !self.reports.taps.is_any()
         {
             return self.skip(&frame, &echo);
         }
         let header = match read_frame(&frame, &self.limits, &mut self.events) {
             Ok(header) => header,
             Err(source) => {
+                if self.reports.taps.is_any() {
+                    self.tap(&frame, Contents::Unreadable(source));
+                }
                 return self.reports.unreadable(Failure::Frame {
                     bytes: frame.len(),
                     source,
@@ -184,7 +189,21 @@ impl Receiver {
         }
         Counts::add(&self.counts.received, u64::from(sent));
         if events > 0 {
+            if self.reports.taps.is_any() {
+                self.tap(&frame, Contents::Events(header, self.events.clone()));
+            }
             self.dispatch(header, &frame).await;
+        }
+    }
+
+    /// Shows a frame to the taps.
+    #[cold]
+    fn tap(&self, frame: &Bytes, contents: Contents) {
+        // The others were shown when this bus was not the reader of its durable name.
+        if matches!(self.reading.handing, Handing::All | Handing::Addressed) {
+            let journaled = self.reading.journaled;
+            let frame = TappedFrame::new(frame, journaled, contents);
+            self.reports.taps.frame(frame);
         }
     }
 
@@ -262,6 +281,7 @@ impl Receiver {
         !self.dispatcher.is_empty()
             || self.dispatcher.control.has_listeners()
             || self.reports.has_gap_handlers()
+            || self.reports.taps.is_any()
             || self.window.is_awaited()
     }
 
@@ -421,6 +441,7 @@ mod tests {
     use tokio::runtime::Handle;
 
     use super::*;
+    use crate::observe::tap::{Entry, TapBounds, TapQueue};
     use crate::request::pending::PendingRequests;
     use crate::send::outgoing::{Outgoing, Settings};
 
@@ -455,6 +476,29 @@ mod tests {
         for sender in senders {
             receive(receiver, sender, 1).await;
         }
+    }
+
+    #[tokio::test]
+    async fn frames_are_awaited_while_there_is_a_tap() {
+        let mut receiver = receiver();
+        let bounds = TapBounds {
+            items: 1,
+            bytes: 100,
+        };
+        let tap = Arc::new(TapQueue::new(bounds));
+        assert!(!receiver.is_awaited());
+        receiver.reports.taps.add(Arc::clone(&tap));
+        assert!(receiver.is_awaited());
+
+        receive(&mut receiver, 7, 1).await;
+        receiver.reports.taps.remove(&tap);
+        receive(&mut receiver, 7, 2).await;
+
+        assert!(!receiver.is_awaited());
+        let next = std::future::poll_fn(|cx| tap.poll_next(cx)).await;
+        assert!(matches!(next, Some(Entry::Frame { items: 1, .. })));
+        let cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(tap.poll_next(&cx).is_pending());
     }
 
     #[tokio::test]
