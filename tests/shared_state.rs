@@ -47,6 +47,7 @@ macro_rules! promises {
 promises! {
     requests:
         every_member_responds_including_the_sender
+        a_request_to_others_is_not_answered_by_the_sender
         a_slow_member_does_not_delay_the_others
         a_member_that_fails_is_named_with_its_error
         a_member_that_cannot_decode_the_payload_is_reported

@@ -121,6 +121,27 @@ pub(crate) async fn every_member_responds_including_the_sender(place: Place) {
     assert_eq!(summary.to_string(), "3 handled");
 }
 
+pub(crate) async fn a_request_to_others_is_not_answered_by_the_sender(place: Place) {
+    let (a, b) = two_members(&place).await;
+    stocks(&a, 1);
+    stocks(&b, 2);
+    let observer = Node::start(place.builder().membership(false)).await;
+    stocks(&observer, 3);
+
+    for (node, expected) in [(&a, &["b"][..]), (&observer, &["a", "b"])] {
+        let asking = node
+            .request_others::<u32, _, _>("stock", "apples")
+            .timeout(LONG);
+        let summary = asking.await.unwrap().summary().await;
+        assert!(summary.is_complete());
+        // The observer is no member, so its response is not waited for.
+        let handled = names(&summary.handled).into_iter();
+        let handled: Vec<_> = handled.filter(|name| !name.starts_with("node ")).collect();
+        assert_eq!(handled, expected);
+        assert!(!summary.unexpected.contains(&node.id()));
+    }
+}
+
 pub(crate) async fn a_slow_member_does_not_delay_the_others(place: Place) {
     let (a, b, c) = three_members(&place).await;
     let (_, gate) = stocks_later(&a, 1);

@@ -119,7 +119,38 @@ impl Bus {
         event: K,
         data: &'a T,
     ) -> Request<'a, A, K, T> {
-        Request::new(self, event, data)
+        Request::new(self, To::All, event, data)
+    }
+
+    /// Sends an event to every member except this one, and returns the response of each one as it
+    /// arrives, as [`request_all`](Self::request_all). For a program that observes or controls the
+    /// others: this bus does not respond, and is not waited for.
+    ///
+    /// ```
+    /// use tidings::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+    /// # let shop = Bus::builder("memory:request-others-docs").start().await?;
+    /// # shop.on("stock.count", |fruit: String| async move { Ok::<_, HandlerError>(fruit.len()) })?;
+    /// # shop.members().await?;
+    /// let bus = Bus::builder("memory:request-others-docs").membership(false).start().await?;
+    /// let mut responses = bus.request_others::<usize, _, _>("stock.count", "apples").await?;
+    /// while let Some(response) = responses.next().await {
+    ///     println!("{} has {:?}", response.responder, response.value);
+    /// }
+    /// # assert_eq!(responses.summary().await.handled.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`request_all`](Self::request_all).
+    pub fn request_others<'a, A: DeserializeOwned, K: SendKey<T>, T: ?Sized + Sync>(
+        &'a self,
+        event: K,
+        data: &'a T,
+    ) -> Request<'a, A, K, T> {
+        Request::new(self, To::Others, event, data)
     }
 }
 

@@ -24,7 +24,8 @@ use crate::send::outgoing::Lane;
 /// The time that a request waits for responses by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The responses to a request, as they arrive. [`Bus::request_all`] returns them.
+/// The responses to a request, as they arrive. [`Bus::request_all`] and [`Bus::request_others`] return
+/// them.
 ///
 /// They end when every member has responded or left, or at the timeout. Responses that arrive after
 /// this was dropped are ignored.
@@ -112,10 +113,12 @@ impl<A> fmt::Debug for Responses<A> {
     }
 }
 
-/// A request to all members that is sent when this is awaited. [`Bus::request_all`] returns it.
+/// A request to all members, or to all others, that is sent when this is awaited.
+/// [`Bus::request_all`] and [`Bus::request_others`] return it.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Request<'a, A, K, T: ?Sized> {
     parts: RequestParts<'a, K, T>,
+    to: To,
     response: PhantomData<fn() -> A>,
 }
 
@@ -158,9 +161,10 @@ impl<'a, K, T: ?Sized> RequestParts<'a, K, T> {
 }
 
 impl<'a, A, K, T: ?Sized> Request<'a, A, K, T> {
-    pub(crate) fn new(bus: &'a Bus, event: K, data: &'a T) -> Self {
+    pub(crate) fn new(bus: &'a Bus, to: To, event: K, data: &'a T) -> Self {
         Self {
             parts: RequestParts::new(bus, event, data),
+            to,
             response: PhantomData,
         }
     }
@@ -215,7 +219,7 @@ where
         let opening = self
             .parts
             .bus
-            .in_runtime(self.parts.open(To::All, Lane::Requests));
+            .in_runtime(self.parts.open(self.to, Lane::Requests));
         Box::pin(opening.map_ok(Responses::new))
     }
 }
