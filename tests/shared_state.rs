@@ -143,6 +143,7 @@ promises! {
         a_crashed_member_is_reported_gone_once_and_no_other_is
         a_bus_that_is_no_member_does_not_list_expired_members
         a_bus_without_membership_is_not_listed
+        a_bus_without_membership_sends_to_members_alone
         a_send_to_no_recipient_is_an_error_and_sends_nothing
         a_member_that_has_left_cannot_be_sent_to
         a_role_is_every_member_that_has_it

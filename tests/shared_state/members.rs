@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use tidings::acl::Permissions;
-use tidings::{Bus, BusBuilder, LeaveReason, Member, MemberEvent, MembersError, NodeId, SendError};
+use tidings::{
+    Bus, BusBuilder, LeaveReason, Member, MemberEvent, MembersError, NodeId, RequestError,
+    SendError,
+};
 use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 
 use crate::place::Place;
@@ -221,9 +224,28 @@ pub(crate) async fn a_bus_without_membership_is_not_listed(place: Place) {
     let ticks: Collected<u64> = foreign.collect("tick");
     member.send_to_all("tick", &2).await.unwrap();
     ticks.wait_for_len(1).await;
-    // A bus that is no member does not know whom to look for.
     foreign.send_to(foreign.id(), "tick", &3).await.unwrap();
     ticks.wait_for_len(2).await;
+}
+
+pub(crate) async fn a_bus_without_membership_sends_to_members_alone(place: Place) {
+    let member = place.node().await;
+    let start = async || Node::start(place.builder().membership(false)).await;
+    let (observer, other) = (start().await, start().await);
+    let ticks: Collected<u64> = member.collect("tick");
+
+    for nobody in [NodeId::new(7), other.id()] {
+        let error = observer.send_to(nobody, "tick", &1).await.unwrap_err();
+        assert!(matches!(error, SendError::Nobody { .. }), "{error}");
+        let asking = observer.request::<(), _, _>(nobody, "tick", &1);
+        let error = asking.await.unwrap_err();
+        let is_nobody = matches!(error, RequestError::Send(SendError::Nobody { .. }));
+        assert!(is_nobody, "{error}");
+    }
+
+    assert_eq!(observer.health().sent, 0);
+    observer.send_to(member.id(), "tick", &1).await.unwrap();
+    ticks.wait_for_len(1).await;
 }
 
 pub(crate) async fn a_send_to_no_recipient_is_an_error_and_sends_nothing(place: Place) {
