@@ -1,6 +1,7 @@
 //! The arguments of `tidings`, and its help.
 
 mod context;
+mod events;
 mod fleet;
 mod global;
 mod workers;
@@ -12,6 +13,7 @@ use clap::builder::StyledStr;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::context::{Context, ContextAction};
+pub(crate) use self::events::{PayloadArgs, Request, Send, To};
 pub(crate) use self::fleet::Members;
 pub(crate) use self::global::Global;
 pub(crate) use self::workers::{Format, Ps, Reload, Run, Scale, Stop, strategy};
@@ -28,6 +30,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Send(Send),
+    Request(Request),
     Members(Members),
     Run(Box<Run>),
     Ps(Ps),
@@ -38,7 +42,8 @@ pub(crate) enum Command {
 }
 
 /// The commands below their headings in the help, because clap cannot group commands.
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("Events", &["send", "request"]),
     ("Fleet", &["members"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
     ("Itself", &["context"]),

@@ -1,11 +1,14 @@
 //! The commands of `tidings`, one module each.
 
 pub(crate) mod context;
+pub(crate) mod feed;
 pub(crate) mod members;
 pub(crate) mod ps;
 pub(crate) mod reload;
+pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod scale;
+pub(crate) mod send;
 pub(crate) mod stop;
 
 use tidings_supervisor::{RemoteError, StartError, Stopped};
@@ -16,6 +19,8 @@ use crate::exit::Exit;
 
 pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Send(send) => send::send(app, &send).await,
+        Command::Request(request) => request::request(app, &request).await,
         Command::Members(_) => members::members(app).await,
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,

@@ -2,39 +2,46 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, BusBuilder, Journal, StartError};
+use tidings::{Bus, BusBuilder, Journal};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::app::App;
 use crate::settings::{Settings, Source};
 
-/// Starts a bus that is no member, with a journal if the members have one.
+/// Starts a bus that is no member.
 pub(crate) async fn connect(app: &App, settings: &Settings) -> anyhow::Result<Bus> {
+    prepare(app, settings);
+    Ok(builder(app, settings).start().await?)
+}
+
+/// Starts a bus that is no member, and sends to the journal if the members do or it `is_forced`. It
+/// removes nothing from there: the members decide how much of it is kept.
+pub(crate) async fn connect_to_send(
+    app: &App,
+    settings: &Settings,
+    is_forced: bool,
+) -> anyhow::Result<Bus> {
+    let bus = connect(app, settings).await?;
+    if !is_forced && !has_journal(&bus).await {
+        return Ok(bus);
+    }
+    let journal = Journal::default()
+        .max_age(Duration::MAX)
+        .max_bytes(u64::MAX);
+    Ok(builder(app, settings).journal(journal).start().await?)
+}
+
+/// Returns whether a member sends to the journal. A user who may not list the members sends without.
+async fn has_journal(bus: &Bus) -> bool {
+    let members = bus.members().await.unwrap_or_default();
+    members.iter().any(|member| member.has_journal)
+}
+
+/// Begins the log, and warns of a password in the arguments.
+fn prepare(app: &App, settings: &Settings) {
     log(app.global.verbose);
     if settings.url.source == Source::Flag("--url") && settings.url.value.has_password() {
         app.warn("other users of this machine can see the password in --url (use a context)");
-    }
-    let connected = match builder(app, settings).start().await {
-        Err(StartError::JournalMissing { .. }) => with_journal(app, settings).await,
-        started => started,
-    };
-    Ok(connected?)
-}
-
-/// Starts a bus whose events are in the journal. It removes nothing from there: the members decide how
-/// much of it is kept.
-async fn with_journal(app: &App, settings: &Settings) -> Result<Bus, StartError> {
-    let journal = || {
-        Journal::default()
-            .max_age(Duration::MAX)
-            .max_bytes(u64::MAX)
-    };
-    match builder(app, settings).journal(journal()).start().await {
-        Err(StartError::JournalUnread { .. }) => {
-            let journal = journal().follow_only();
-            builder(app, settings).journal(journal).start().await
-        }
-        started => started,
     }
 }
 

@@ -3,9 +3,12 @@
 mod app;
 mod args;
 mod commands;
+mod confirm;
 mod connect;
 mod exit;
 mod output;
+mod payload;
+mod recipient;
 mod settings;
 mod terminal;
 

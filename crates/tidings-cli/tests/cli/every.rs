@@ -4,12 +4,18 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use tidings::acl::Permissions;
+use tidings::{Bus, BusBuilder};
 
 use crate::fleet::{Fleet, NAMESPACE, PASSWORD, objects};
 use crate::support::text;
 
 /// A command that only needs Redis, and is done at once.
-const COMMANDS: &[&[&str]] = &[&["members"]];
+const COMMANDS: &[&[&str]] = &[
+    &["members"],
+    &["send", "tick", "id:=7", "--to", "api-1"],
+    &["send", "tick", "--ack"],
+    &["request", "tick"],
+];
 
 /// Runs all commands at the same time, because most of the time is spent waiting.
 fn each(
@@ -29,10 +35,16 @@ fn each(
     });
 }
 
+/// Starts a member that handles what the commands send.
+async fn member(fleet: &Fleet) -> Bus {
+    let tick = |builder: BusBuilder| builder.on("tick", |_: serde_json::Value| async {});
+    fleet.member_with("api-1", tick).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_prints_text_without_colors_when_there_is_no_terminal() {
     let fleet = Fleet::start().await;
-    let _member = fleet.member("api-1").await;
+    let _member = member(&fleet).await;
     each(
         |_| {},
         &fleet,
@@ -48,7 +60,7 @@ async fn every_command_prints_text_without_colors_when_there_is_no_terminal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_prints_one_object_per_line_with_json() {
     let fleet = Fleet::start().await;
-    let _member = fleet.member("api-1").await;
+    let _member = member(&fleet).await;
     let json = |command: &mut Command| {
         command.args(["--json", "--color", "always"]);
     };
@@ -100,7 +112,7 @@ async fn every_command_that_is_denied_says_which_permission_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_ends_quietly_when_its_output_is_closed() {
     let fleet = Fleet::start().await;
-    let _member = fleet.member("api-1").await;
+    let _member = member(&fleet).await;
     let closed = |command: &mut Command| {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -134,7 +146,7 @@ async fn a_full_disk_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn colors_are_printed_on_request_and_turned_off_by_the_environment() {
     let fleet = Fleet::start().await;
-    let _member = fleet.member("api-1").await;
+    let _member = member(&fleet).await;
     let colored = |command: &mut Command| {
         command
             .arg("members")

@@ -63,6 +63,12 @@ impl Fleet {
         self.command().args(arguments).output().unwrap()
     }
 
+    /// Runs `tidings`, and returns its standard output and its exit code.
+    pub(crate) fn answer(&self, arguments: &[&str]) -> (String, i32) {
+        let output = self.tidings(arguments);
+        (text(&output.stdout), output.status.code().unwrap())
+    }
+
     pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.tidings(arguments);
         let stderr = text(&output.stderr);

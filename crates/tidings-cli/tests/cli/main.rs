@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod commands;
+mod events;
 mod every;
+mod exit;
 mod fleet;
 mod members;
 mod run;

@@ -18,5 +18,6 @@ pub(super) fn member(id: u128) -> Member {
         pid: 1,
         started: UNIX_EPOCH,
         lease: LEASE,
+        has_journal: false,
     }
 }

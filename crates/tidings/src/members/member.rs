@@ -34,6 +34,8 @@ pub struct Member {
     /// [`BusBuilder::lease`](crate::BusBuilder::lease).
     #[serde(serialize_with = "serialize::duration")]
     pub lease: Duration,
+    /// Whether it sends to the [journal](crate::Journal) of the namespace.
+    pub has_journal: bool,
 }
 
 #[cfg(test)]
@@ -55,6 +57,7 @@ mod tests {
             pid: 42,
             started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
             lease: Duration::from_secs(15),
+            has_journal: true,
         };
         let expected = json!({
             "id": "00000000000000000000000000000007",
@@ -65,6 +68,7 @@ mod tests {
             "pid": 42,
             "started": 1_700_000_000_123_u64,
             "lease": 15_000,
+            "has_journal": true,
         });
         assert_eq!(to_value(member).unwrap(), expected);
     }

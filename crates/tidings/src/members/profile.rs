@@ -172,6 +172,7 @@ pub(crate) fn read(id: NodeId, description: &str) -> Option<Member> {
         pid: read.pid,
         started: UNIX_EPOCH.checked_add(Duration::from_millis(read.started))?,
         lease: Duration::from_millis(read.lease),
+        has_journal: read.journal == JournalUse::Writes,
     })
 }
 
@@ -224,6 +225,7 @@ mod tests {
         assert_eq!(member.version, None);
         assert_eq!(member.lease, Duration::from_secs(15));
         assert_eq!(member.pid, std::process::id());
+        assert!(!member.has_journal);
     }
 
     #[test]

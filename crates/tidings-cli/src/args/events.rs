@@ -1,0 +1,113 @@
+//! The arguments of the commands that send events.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser};
+
+const SEND: &str = "\
+A payload is JSON, or fields: `name=text` for a text, `name:=json` for other values. `-` is the
+standard input. Without a payload the event has none.
+
+`tidings send -` sends many events over one connection: it reads an object per line with `event` and
+`data`, as `tidings listen --json` prints them, and sends all of them to all.
+
+Examples:
+  tidings send user.renamed id:=7 name=Ada --ack
+  tidings send cache.clear --text user:7 --to role:api
+  tidings send - < events.ndjson";
+
+/// Send an event.
+#[derive(Debug, Parser)]
+#[command(after_help = SEND)]
+pub(crate) struct Send {
+    /// Name of the event; `-` reads events from the standard input.
+    pub(crate) event: String,
+    #[command(flatten)]
+    pub(crate) payload: PayloadArgs,
+    /// Receivers: `all`, `others`, a member by name or id, or `role:ROLE`.
+    #[arg(long, value_name = "WHO", default_value = "all")]
+    pub(crate) to: To,
+    /// Wait until the receivers have handled it, and name those that have not.
+    #[arg(long)]
+    pub(crate) ack: bool,
+    /// Keep it in the journal, although no member that runs has one.
+    #[arg(long)]
+    pub(crate) journal: bool,
+    /// Header of the event. Repeatable.
+    #[arg(long, value_name = "NAME=TEXT", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+}
+
+const REQUEST: &str = "\
+A payload is written as for `tidings send`. Exits with code 3 if somebody failed or did not respond,
+and with code 5 if no member has a handler.
+
+Examples:
+  tidings request stock.count --text apples --timeout 2s
+  tidings request health --to role:api --json";
+
+/// Send a request, and print the responses.
+#[derive(Debug, Parser)]
+#[command(after_help = REQUEST)]
+pub(crate) struct Request {
+    /// Name of the event.
+    pub(crate) event: String,
+    #[command(flatten)]
+    pub(crate) payload: PayloadArgs,
+    /// Receivers: `all`, `others`, a member by name or id, or `role:ROLE`.
+    #[arg(long, value_name = "WHO", default_value = "all")]
+    pub(crate) to: To,
+    /// Header of the event. Repeatable.
+    #[arg(long, value_name = "NAME=TEXT", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+}
+
+/// A payload in one of its forms.
+#[derive(Debug, Default, Args)]
+pub(crate) struct PayloadArgs {
+    /// Payload: JSON, `name=text` and `name:=json`, or `-`.
+    #[arg(value_name = "PAYLOAD", allow_negative_numbers = true)]
+    #[arg(conflicts_with_all = ["text", "file"])]
+    pub(crate) words: Vec<String>,
+    /// Payload that is a text.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "file",
+        allow_hyphen_values = true
+    )]
+    pub(crate) text: Option<String>,
+    /// File with the payload, as JSON.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// The receivers of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    All,
+    Others,
+    Role(String),
+    /// A member by its name, its id or the beginning of its id.
+    Member(String),
+}
+
+impl FromStr for To {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match (text, text.split_once(':')) {
+            ("all", _) => Self::All,
+            ("others", _) => Self::Others,
+            (_, Some(("role", role))) => Self::Role(role.to_owned()),
+            _ => Self::Member(text.to_owned()),
+        })
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected `NAME=TEXT`")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

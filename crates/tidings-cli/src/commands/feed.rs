@@ -1,0 +1,269 @@
+//! `tidings send -`: sends the events of standard input over one connection.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::thread;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidings::{Bus, FlushError, SendError, Unconfirmed};
+use tokio::sync::mpsc;
+
+use crate::app::App;
+use crate::args::{Send, To};
+use crate::confirm;
+use crate::connect::connect_to_send;
+use crate::exit::{Exit, Problem};
+use crate::output;
+use crate::terminal::{Style, count, escape, print_labeled};
+
+/// The maximal size of a line: more than a frame holds.
+const MAX_LINE: u64 = 4 << 20;
+
+/// The number of lines that are read ahead.
+const AHEAD: usize = 256;
+
+/// The number of errors that are shown.
+const SHOWN: usize = 10;
+
+/// A line, or why it has no event.
+type Line = Result<Event, String>;
+
+#[derive(Deserialize)]
+struct Event {
+    event: String,
+    #[serde(default)]
+    data: Value,
+}
+
+/// What has become of the lines.
+#[derive(Default)]
+struct Fed {
+    lines: u64,
+    sent: u64,
+    invalid: u64,
+    not_sent: u64,
+    unknown: u64,
+    is_cut_off: bool,
+}
+
+pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
+    let has_payload = !args.payload.words.is_empty() || args.payload.text.is_some();
+    if has_payload || args.payload.file.is_some() || args.ack || args.to != To::All {
+        let text =
+            "`tidings send -` sends what it reads to all, and takes no payload, --to or --ack";
+        return Err(Problem::usage(text).into());
+    }
+    let settings = app.settings()?;
+    confirm::write(app, &settings)?;
+    let bus = connect_to_send(app, &settings, args.journal).await?;
+    let mut fed = Fed::default();
+    let mut lines = lines();
+    while let Some(line) = lines.recv().await {
+        fed.lines += 1;
+        match line {
+            Ok(event) => fed.feed(&bus, &event).await,
+            Err(why) => fed.reject(&why),
+        }
+        if fed.is_cut_off {
+            break;
+        }
+    }
+    if let Err(error) = bus.flush().await {
+        fed.lose(&error);
+    }
+    fed.print(app)?;
+    Ok(fed.exit())
+}
+
+impl Fed {
+    async fn feed(&mut self, bus: &Bus, event: &Event) {
+        match bus.feed(&*event.event, &event.data).await {
+            Ok(()) => self.sent += 1,
+            Err(error) if is_about_the_event(&error) => self.reject(&tidings::report(&error)),
+            Err(error) => {
+                self.not_sent += 1;
+                self.is_cut_off = true;
+                self.show(&tidings::report(&error));
+            }
+        }
+    }
+
+    fn reject(&mut self, why: &dyn std::fmt::Display) {
+        self.invalid += 1;
+        self.show(why);
+    }
+
+    /// Shows the error of the last line that was read.
+    fn show(&self, why: &dyn std::fmt::Display) {
+        if self.invalid + self.not_sent <= SHOWN as u64 {
+            let text = format!("line {}: {}", self.lines, escape(why));
+            print_labeled(Style::Error, "error", &text);
+        }
+    }
+
+    /// Counts the events that Redis has not accepted.
+    fn lose(&mut self, error: &FlushError) {
+        for (number, lost) in error.undelivered().iter().enumerate() {
+            if number < SHOWN {
+                let (event, why) = (escape(&lost.event), escape(&lost.why));
+                print_labeled(Style::Error, "error", &format!("an event `{event}` {why}"));
+            }
+            match lost.why {
+                Unconfirmed::NotSent(_) => self.not_sent += 1,
+                _ => self.unknown += 1,
+            }
+        }
+        // Of those that are not listed nobody can know.
+        self.unknown += error.count() - error.undelivered().len() as u64;
+        self.sent = self.sent.saturating_sub(error.count());
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self { unknown: 1.., .. } => Exit::Unknown,
+            Self {
+                invalid: 0,
+                not_sent: 0,
+                ..
+            } => Exit::Done,
+            Self { sent: 0, .. } => Exit::Failed,
+            _ => Exit::Incomplete,
+        }
+    }
+
+    fn print(&self, app: &App) -> anyhow::Result<()> {
+        if app.is_json() {
+            return output::json(&json!({
+                "lines": self.lines,
+                "sent": self.sent,
+                "invalid": self.invalid,
+                "not_sent": self.not_sent,
+                "unknown": self.unknown,
+                "is_cut_off": self.is_cut_off,
+            }));
+        }
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let mut text = format!("sent {}", count(number(self.sent), "event"));
+        for (number, what) in [
+            (self.invalid, "not valid"),
+            (self.not_sent, "not sent"),
+            (self.unknown, "in doubt"),
+        ] {
+            if number > 0 {
+                let _ = write!(text, ", {number} {what}");
+            }
+        }
+        if self.is_cut_off {
+            let _ = write!(text, ", and stopped at line {}", self.lines);
+        }
+        output::result(text)
+    }
+}
+
+/// Returns whether only this event cannot be sent.
+fn is_about_the_event(error: &SendError) -> bool {
+    matches!(
+        error,
+        SendError::Name { .. }
+            | SendError::Reserved { .. }
+            | SendError::Encode { .. }
+            | SendError::TooLarge { .. }
+    )
+}
+
+/// Reads standard input in a thread of its own, and ends with it.
+fn lines() -> mpsc::Receiver<Line> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    thread::spawn(move || {
+        let mut stdin = BufReader::new(io::stdin().lock());
+        while let Some(line) = next(&mut stdin) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Returns the event of the next line that has one; `None` at the end.
+fn next(reader: &mut impl BufRead) -> Option<Line> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            Err(error) => return Some(Err(format!("cannot read the standard input: {error}"))),
+        }
+        if line.len() as u64 == MAX_LINE && line.last() != Some(&b'\n') {
+            return Some(
+                skip(reader)
+                    .map_err(|error| error.to_string())
+                    .and_then(|()| Err(format!("it has more than {MAX_LINE} bytes"))),
+            );
+        }
+        if !line.trim_ascii().is_empty() {
+            return Some(parse(&line));
+        }
+    }
+}
+
+/// Reads to the end of the line.
+fn skip(reader: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let mut rest = Vec::new();
+        let read = reader
+            .by_ref()
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut rest)?;
+        if read == 0 || rest.last() == Some(&b'\n') {
+            return Ok(());
+        }
+    }
+}
+
+fn parse(line: &[u8]) -> Line {
+    serde_json::from_slice(line)
+        .map_err(|error| format!("expected an object with `event` and `data`: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_event_and_a_bad_one_does_not_hide_the_next() {
+        let long = "x".repeat(usize::try_from(MAX_LINE).unwrap() + 10);
+        let text =
+            format!("{{\"event\":\"a\"}}\n\n7\n{long}\n{{\"event\":\"b\",\"data\":[1],\"v\":1}}");
+        let mut reader = text.as_bytes();
+        let mut next = || next(&mut reader);
+        assert_eq!(next().unwrap().unwrap().event, "a");
+        assert!(next().unwrap().is_err());
+        assert!(next().unwrap().err().unwrap().contains("more than"));
+        let last = next().unwrap().unwrap();
+        assert_eq!((&*last.event, last.data), ("b", json!([1])));
+        assert!(next().is_none());
+    }
+
+    #[test]
+    fn the_exit_code_says_what_was_sent() {
+        let fed = |sent, invalid, not_sent, unknown| {
+            Fed {
+                sent,
+                invalid,
+                not_sent,
+                unknown,
+                ..Fed::default()
+            }
+            .exit()
+        };
+        assert_eq!(fed(2, 0, 0, 0), Exit::Done);
+        assert_eq!(fed(0, 0, 0, 0), Exit::Done);
+        assert_eq!(fed(2, 1, 0, 0), Exit::Incomplete);
+        assert_eq!(fed(0, 1, 0, 0), Exit::Failed);
+        assert_eq!(fed(2, 0, 5, 0), Exit::Incomplete);
+        assert_eq!(fed(2, 0, 5, 1), Exit::Unknown);
+    }
+}

@@ -1,0 +1,48 @@
+//! Asks before something is written to a protected context.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use crate::app::App;
+use crate::exit::Problem;
+use crate::settings::Settings;
+use crate::terminal::escape;
+
+/// Asks for the name of the context if it is protected.
+pub(crate) fn write(app: &App, settings: &Settings) -> Result<(), Problem> {
+    let Some(context) = settings.context.as_ref().filter(|_| settings.is_protected) else {
+        return Ok(());
+    };
+    let name = &context.value;
+    let shown = escape(name);
+    let refused = |text: &str| {
+        let help = format!("add --yes={shown} if you mean it");
+        Err(Problem::failed(text).help(help))
+    };
+    match &app.global.yes {
+        Some(yes) if yes == name => return Ok(()),
+        Some(_) => return refused(&format!("the context `{shown}` is protected")),
+        None => {}
+    }
+    let question = format!("The context is protected. Type its name to go on: {shown}\n> ");
+    match answer(&question) {
+        Some(answer) if answer == *name => Ok(()),
+        Some(_) => Err(Problem::failed(
+            "that is not its name, and nothing was done",
+        )),
+        None => refused(&format!(
+            "the context `{shown}` is protected, and there is no terminal to ask"
+        )),
+    }
+}
+
+/// Returns the answer to a question; `None` without a terminal.
+fn answer(question: &str) -> Option<String> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let mut stderr = io::stderr();
+    let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).ok()?;
+    Some(line.trim().to_owned())
+}

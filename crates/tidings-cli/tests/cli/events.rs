@@ -1,0 +1,344 @@
+//! `tidings send` and `request`.
+
+use std::io::Write as _;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidings::{BusBuilder, Context, HandlerError};
+use tokio::sync::mpsc;
+
+use crate::fleet::Fleet;
+use crate::support::text;
+
+/// A member that passes on the payloads of one event, and its receiver.
+fn collecting(
+    event: &'static str,
+) -> (
+    impl FnOnce(BusBuilder) -> BusBuilder,
+    mpsc::UnboundedReceiver<Value>,
+) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let handler = move |data: Value| {
+        let _ = sender.send(data);
+        async {}
+    };
+    (
+        move |builder: BusBuilder| builder.on(event, handler),
+        receiver,
+    )
+}
+
+/// Runs `tidings` with a standard input.
+fn with_input(fleet: &Fleet, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = fleet.command();
+    command.args(arguments).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // It may end before it has read all.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_arrives_in_each_of_its_forms() {
+    let fleet = Fleet::start().await;
+    let (handler, mut received) = collecting("tick");
+    let _member = fleet.member_with("api-1", handler).await;
+    fleet.write("payload.json", "{\"from\": \"file\"}\n");
+
+    let stdout = fleet.succeed(&["send", "tick", "id:=7", "name=Ada"]);
+
+    assert!(
+        stdout.starts_with("sent tick to all of shop (number 1 of node "),
+        "{stdout}"
+    );
+    assert_eq!(
+        received.recv().await,
+        Some(json!({ "id": 7, "name": "Ada" }))
+    );
+    for (arguments, payload) in [
+        (&["send", "tick"][..], Value::Null),
+        (&["send", "tick", "[1,2]"], json!([1, 2])),
+        (&["send", "tick", "--text", "-x"], json!("-x")),
+        (
+            &["send", "tick", "--file", "payload.json"],
+            json!({ "from": "file" }),
+        ),
+    ] {
+        fleet.succeed(arguments);
+        assert_eq!(received.recv().await, Some(payload), "{arguments:?}");
+    }
+    let output = with_input(&fleet, &["send", "tick", "-"], b"{\"from\":\"stdin\"}");
+    assert!(output.status.success());
+    assert_eq!(received.recv().await, Some(json!({ "from": "stdin" })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_goes_to_the_members_that_it_is_addressed_to() {
+    let fleet = Fleet::start().await;
+    let (handler, mut first) = collecting("tick");
+    let api_1 = fleet
+        .member_with("api-1", |bus| handler(bus.role("api")))
+        .await;
+    let (handler, mut second) = collecting("tick");
+    let _job = fleet
+        .member_with("job-1", |bus| handler(bus.role("job")))
+        .await;
+    let id = api_1.id().to_string();
+    for (number, to) in ["api-1", "role:api", &id, &id[..8], "others"]
+        .iter()
+        .enumerate()
+    {
+        fleet.succeed(&["send", "tick", &number.to_string(), "--to", to]);
+        assert_eq!(first.recv().await, Some(json!(number)), "{to}");
+    }
+    assert_eq!(second.recv().await, Some(json!(4)));
+    let sent = fleet.json(&["send", "tick", "--to", "api-1"]);
+    assert_eq!(
+        (&sent[0]["event"], &sent[0]["sequence"]),
+        (&json!("tick"), &json!(1))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledged_send_names_those_who_failed_or_were_silent() {
+    let fleet = Fleet::start().await;
+    let _good = fleet
+        .member_with("api-1", |bus| bus.on("tick", |_: Value| async {}))
+        .await;
+    let summary = fleet.succeed(&["send", "tick", "--ack"]);
+    assert_eq!(summary, "sent tick to all of shop\n1 handled\n");
+    let fail = |_: Value| async { Err::<(), HandlerError>("no such \u{1b}[2J user".into()) };
+    let _bad = fleet.member_with("api-2", |bus| bus.on("tick", fail)).await;
+    let hang = |_: Value| tokio::time::sleep(Duration::from_mins(1));
+    let _silent = fleet.member_with("job-1", |bus| bus.on("tick", hang)).await;
+    let _other = fleet.member("web-1").await;
+
+    let arguments = ["send", "tick", "--ack", "--timeout", "700ms"];
+    let output = fleet.tidings(&arguments);
+    let stdout = text(&output.stdout);
+
+    assert_eq!(output.status.code(), Some(3), "{stdout}");
+    assert_eq!(
+        stdout.lines().nth(1),
+        Some(
+            "1 handled, 1 failed: api-2 (no such \\u{1b}[2J user), 1 without a handler: web-1, \
+             1 did not respond within 700ms: job-1"
+        )
+    );
+    let (stdout, code) = fleet.answer(&[&arguments[..], &["--json"]].concat());
+    let object: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(code, 3);
+    assert_eq!(object["summary"]["failed"][0]["responder"]["name"], "api-2");
+    assert_eq!(object["summary"]["timed_out"][0]["name"], "job-1");
+    assert_eq!(
+        fleet
+            .succeed(&["send", "tick", "--ack", "--to", "api-1"])
+            .lines()
+            .nth(1),
+        Some("1 handled")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_are_sent() {
+    let fleet = Fleet::start().await;
+    let (sender, mut received) = mpsc::unbounded_channel();
+    let handler = move |_: Value, context: Context| {
+        let _ = sender.send(context.header("tenant").map(str::to_owned));
+        async {}
+    };
+    let _member = fleet
+        .member_with("api-1", |bus| bus.on("tick", handler))
+        .await;
+    fleet.succeed(&["send", "tick", "--header", "tenant=acme", "--header", "b=c"]);
+    assert_eq!(received.recv().await, Some(Some("acme".to_owned())));
+    fleet.succeed(&["send", "tick", "--header", "tenant=acme", "--ack"]);
+    assert_eq!(received.recv().await, Some(Some("acme".to_owned())));
+    let (stderr, code) = fleet.fail(&["send", "tick", "--header", "tidings.x=acme"]);
+    assert_eq!(code, 1, "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_are_printed_with_those_who_are_missing() {
+    let fleet = Fleet::start().await;
+    let count = |name: String| async move { Ok::<_, HandlerError>(name.len()) };
+    let describe = |bus: BusBuilder| bus.role("stock").on("stock.count", count);
+    let _first = fleet.member_with("job-1", describe).await;
+    let stdout = fleet.succeed(&["request", "stock.count", "--text", "apples"]);
+    assert!(
+        stdout.starts_with("job-1  6  ") && stdout.ends_with("\n1 handled\n"),
+        "{stdout}"
+    );
+    let hang = |_: Value| tokio::time::sleep(Duration::from_mins(1));
+    let _silent = fleet
+        .member_with("job-3", |bus| bus.on("stock.count", hang))
+        .await;
+    let _other = fleet.member("api-1").await;
+
+    let arguments = [
+        "request",
+        "stock.count",
+        "--text",
+        "apples",
+        "--timeout",
+        "700ms",
+        "--json",
+    ];
+    let (stdout, code) = fleet.answer(&arguments);
+
+    assert_eq!(code, 3, "{stdout}");
+    let objects: Vec<Value> = stdout
+        .lines()
+        .map(|it| serde_json::from_str(it).unwrap())
+        .collect();
+    let by = |name: &str| objects.iter().find(|it| it["responder"]["name"] == name);
+    assert_eq!(by("job-1").unwrap()["value"], 6);
+    assert_eq!(by("api-1").unwrap()["error"], "it has no handler");
+    assert_eq!(
+        objects.last().unwrap()["summary"]["timed_out"][0]["name"],
+        "job-3"
+    );
+    let stdout = fleet.succeed(&[
+        "request",
+        "stock.count",
+        "--text",
+        "x",
+        "--to",
+        "role:stock",
+    ]);
+    assert!(stdout.starts_with("job-1  1  "), "{stdout}");
+    let arguments = [&arguments[..6], &["--to", "job-3"]].concat();
+    assert_eq!(fleet.answer(&arguments).1, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_responses_do_nothing_to_the_terminal() {
+    let fleet = Fleet::start().await;
+    let hostile = "x\u{1b}[2J\r\n\u{9b}2J\u{202e}\0";
+    let answer = move |_: Value| async move { Ok::<_, HandlerError>(hostile) };
+    let _member = fleet
+        .member_with(hostile, |bus| bus.on("tick", answer))
+        .await;
+    let stdout = fleet.succeed(&["request", "tick", "--color", "always"]);
+    assert_eq!(stdout.lines().count(), 2, "{stdout:?}");
+    assert!(!stdout.contains("\x1b[2J"), "{stdout:?}");
+    assert!(
+        !stdout.contains(['\r', '\0', '\u{9b}', '\u{202e}']),
+        "{stdout:?}"
+    );
+    let responses = fleet.json(&["request", "tick"]);
+    assert_eq!(responses[0]["value"], hostile);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_standard_input_are_sent_over_one_connection_in_order() {
+    let fleet = Fleet::start().await;
+    let (handler, mut received) = collecting("tick");
+    let _member = fleet.member_with("api-1", handler).await;
+    let connections = async || {
+        let stats = fleet.redis.cli(&["INFO", "stats"]).await;
+        let stats = stats
+            .lines()
+            .find_map(|it| it.strip_prefix("total_connections_received:"));
+        stats.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let before = connections().await;
+    let line = |number| format!("{{\"event\":\"tick\",\"data\":{number}}}\n");
+    let lines = (0..20_000).map(line).collect::<Vec<_>>().concat();
+
+    let output = with_input(&fleet, &["send", "-"], lines.as_bytes());
+
+    assert_eq!(text(&output.stdout), "sent 20000 events\n");
+    for number in 0..20_000 {
+        assert_eq!(received.recv().await, Some(json!(number)));
+    }
+    // A bus has two connections, and `connections` itself has one.
+    assert_eq!(connections().await - before, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_no_event_is_counted_and_the_others_are_sent() {
+    let fleet = Fleet::start().await;
+    let (handler, mut received) = collecting("tick");
+    let _member = fleet.member_with("api-1", handler).await;
+    let lines = "{\"event\":\"tick\",\"data\":1}\nno \x1b[2J json\n{\"event\":\"no name\"}\n{\"event\":\"tick\",\"data\":2}\n";
+
+    let output = with_input(&fleet, &["send", "-"], lines.as_bytes());
+
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert_eq!(stdout, "sent 2 events, 2 not valid\n");
+    assert!(
+        stderr.contains("line 2: ") && stderr.contains("line 3: "),
+        "{stderr}"
+    );
+    assert!(!stderr.contains('\x1b'), "{stderr:?}");
+    assert_eq!(received.recv().await, Some(json!(1)));
+    assert_eq!(received.recv().await, Some(json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_input_is_not_read_without_a_dash() {
+    let fleet = Fleet::start().await;
+    let mut command = fleet.command();
+    // Nobody ever writes to it or closes it.
+    let mut child = command
+        .args(["send", "tick"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take();
+    assert!(child.wait().unwrap().success());
+    drop(stdin);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_protected_context_needs_its_name() {
+    let fleet = Fleet::start().await;
+    let config = format!(
+        "[contexts.prod]\nurl = \"{}\"\nprotect = true\n",
+        fleet.redis.url()
+    );
+    fleet.write(".config/tidings/config.toml", &config);
+    for arguments in [&["send", "tick"][..], &["request", "tick"], &["send", "-"]] {
+        for yes in [None, Some("--yes"), Some("--yes=dev")] {
+            let arguments = [&["-c", "prod"], arguments, yes.as_slice()].concat();
+            let (stderr, code) = fleet.fail(&arguments);
+            assert_eq!(code, 1, "{stderr}");
+            assert!(
+                stderr.contains("is protected") && stderr.contains("--yes=prod"),
+                "{stderr}"
+            );
+        }
+    }
+    fleet.succeed(&["send", "tick", "-c", "prod", "--yes=prod"]);
+    fleet.succeed(&["members", "-c", "prod"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_a_fleet_with_a_journal_is_in_the_journal() {
+    let fleet = Fleet::start().await;
+    let (handler, mut received) = collecting("tick");
+    let journal = tidings::Journal::default();
+    let member = fleet
+        .member_with("api-1", |bus| handler(bus.journal(journal)))
+        .await;
+    member.send_to_all("tick", &1).await.unwrap();
+    assert_eq!(received.recv().await, Some(json!(1)));
+
+    let sent = fleet.json(&["send", "tick", "7"]);
+
+    assert!(sent[0]["position"].is_string(), "{sent:?}");
+    assert_eq!(received.recv().await, Some(json!(7)));
+    let output = with_input(&fleet, &["send", "-"], b"{\"event\":\"tick\",\"data\":8}\n");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(received.recv().await, Some(json!(8)));
+    member.shutdown(Duration::from_secs(5)).await.unwrap();
+    assert!(fleet.json(&["send", "tick", "--journal"])[0]["position"].is_string());
+    assert!(fleet.json(&["send", "tick"])[0]["position"].is_null());
+}
