@@ -4,6 +4,7 @@ mod context;
 mod events;
 mod fleet;
 mod global;
+mod state;
 mod workers;
 
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{PayloadArgs, Request, Send, To};
 pub(crate) use self::fleet::Members;
 pub(crate) use self::global::Global;
+pub(crate) use self::state::{Counter, CounterAction, Map, MapAction, State, StateAction};
 pub(crate) use self::workers::{Format, Ps, Reload, Run, Scale, Stop, strategy};
 
 /// See and send the events of a fleet, operate it, and run its workers.
@@ -32,6 +34,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Send(Send),
     Request(Request),
+    State(State),
+    Map(Map),
+    Counter(Counter),
     Members(Members),
     Run(Box<Run>),
     Ps(Ps),
@@ -42,8 +47,9 @@ pub(crate) enum Command {
 }
 
 /// The commands below their headings in the help, because clap cannot group commands.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Events", &["send", "request"]),
+    ("State", &["state", "map", "counter"]),
     ("Fleet", &["members"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
     ("Itself", &["context"]),

@@ -1,7 +1,10 @@
 //! The commands of `tidings`, one module each.
 
 pub(crate) mod context;
+pub(crate) mod counter;
+pub(crate) mod edit;
 pub(crate) mod feed;
+pub(crate) mod map;
 pub(crate) mod members;
 pub(crate) mod ps;
 pub(crate) mod reload;
@@ -9,6 +12,7 @@ pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod send;
+pub(crate) mod state;
 pub(crate) mod stop;
 
 use tidings_supervisor::{RemoteError, StartError, Stopped};
@@ -21,6 +25,9 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
     match command {
         Command::Send(send) => send::send(app, &send).await,
         Command::Request(request) => request::request(app, &request).await,
+        Command::State(state) => state::state(app, &state.action).await,
+        Command::Map(map) => map::map(app, &map.action).await,
+        Command::Counter(counter) => counter::counter(app, &counter.action).await,
         Command::Members(_) => members::members(app).await,
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,

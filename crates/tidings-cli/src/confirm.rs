@@ -1,4 +1,4 @@
-//! Asks before something is written to a protected context.
+//! Asks before something is written to a protected context, or removed.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -32,6 +32,24 @@ pub(crate) fn write(app: &App, settings: &Settings) -> Result<(), Problem> {
         None => refused(&format!(
             "the context `{shown}` is protected, and there is no terminal to ask"
         )),
+    }
+}
+
+/// Asks before `what` is removed.
+pub(crate) fn removal(app: &App, settings: &Settings, what: &str) -> Result<(), Problem> {
+    if settings.is_protected {
+        return write(app, settings);
+    }
+    if app.global.yes.is_some() {
+        return Ok(());
+    }
+    match answer(&format!("Remove {what}? [y/N] ")) {
+        Some(answer) if matches!(&*answer, "y" | "Y" | "yes") => Ok(()),
+        Some(_) => Err(Problem::failed("nothing was removed")),
+        None => {
+            let text = format!("this removes {what}, and there is no terminal to ask");
+            Err(Problem::failed(text).help("add --yes if you mean it"))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod payload;
 mod recipient;
 mod settings;
 mod terminal;
+mod time;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,16 @@ const COMMANDS: &[&[&str]] = &[
     &["send", "tick", "id:=7", "--to", "api-1"],
     &["send", "tick", "--ack"],
     &["request", "tick"],
+    &["state", "set", "limits", "per_minute:=60"],
+    &["state", "get", "filled"],
+    &["state", "clear", "filled-2", "--yes"],
+    &["map", "set", "users", "7", "name=Ada"],
+    &["map", "get", "filled", "1"],
+    &["map", "ls", "filled"],
+    &["map", "remove", "filled", "2", "--yes"],
+    &["counter", "get", "visits"],
+    &["counter", "add", "visits", "-1"],
+    &["counter", "reset", "visits", "--yes"],
 ];
 
 /// Runs all commands at the same time, because most of the time is spent waiting.
@@ -38,7 +48,12 @@ fn each(
 /// Starts a member that handles what the commands send.
 async fn member(fleet: &Fleet) -> Bus {
     let tick = |builder: BusBuilder| builder.on("tick", |_: serde_json::Value| async {});
-    fleet.member_with("api-1", tick).await
+    let bus = fleet.member_with("api-1", tick).await;
+    bus.shared("filled").unwrap().set(&1).await.unwrap();
+    let map = bus.map::<u32, u32>("filled").unwrap();
+    map.set(&1, &1).await.unwrap();
+    map.set(&2, &2).await.unwrap();
+    bus
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,6 +58,13 @@ async fn code_4_is_unknown() {
         stderr.contains("`tick` may or may not have been sent"),
         "{stderr}"
     );
+    let arguments = ["counter", "add", "visits", "--timeout", "300ms"];
+    let (stderr, code) = fleet.fail(&arguments);
+    assert_eq!(code, 4, "{stderr}");
+    assert!(
+        stderr.contains("may or may not have taken effect"),
+        "{stderr}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,6 +84,8 @@ async fn code_5_is_nobody() {
             &["request", "tick", "--to", "be51bc88"],
             "no member has the name or the id `be51bc88`",
         ),
+        (&["state", "get", "limits"], "limits has no value"),
+        (&["map", "get", "users", "7"], "users has no key `7`"),
         (&["send", "tick", "--ack"], ""),
         (&["request", "tick"], ""),
         (&["request", "tick", "--to", "api-1"], ""),

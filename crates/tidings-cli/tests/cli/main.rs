@@ -10,5 +10,6 @@ mod members;
 mod run;
 mod settings;
 mod signals;
+mod state;
 mod support;
 mod watch;

@@ -203,6 +203,7 @@ fn the_help_groups_the_commands() {
     let sandbox = Sandbox::new();
     let (help, ..) = tidings(&sandbox, &["--help"]);
     for group in [
+        "\nEvents:\n  send ",
         "\nFleet:\n  members ",
         "\nWorkers:\n  run ",
         "\nItself:\n  context ",

@@ -162,6 +162,37 @@ impl<T: Shareable> Shared<T> {
         self.replica.update(Box::new(change), &self.sharing).await
     }
 
+    /// Writes the value if Redis still has the expected one, and returns it; otherwise returns what
+    /// Redis has. [`update`](Self::update) is for values that can be computed again; this is for those
+    /// that a person has decided on, for example in a form.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+    /// # let bus = Bus::builder("memory:compare-and-set-docs").start().await?;
+    /// let limit = bus.shared::<u32>("limit")?;
+    /// let shown = limit.refresh().await?;
+    /// limit.set(&60).await?; // somebody else is faster
+    /// match limit.compare_and_set(&shown, &90).await? {
+    ///     Ok(written) => println!("now version {}", written.version()),
+    ///     Err(found) => assert_eq!(found.value().map(|limit| **limit), Some(60)),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set), and when the value in Redis cannot be decoded.
+    pub async fn compare_and_set(
+        &self,
+        expected: &Snapshot<T>,
+        value: &T,
+    ) -> Result<Result<Snapshot<T>, Snapshot<T>>, StoreError> {
+        self.replica
+            .compare_and_set(expected, value, &self.sharing)
+            .await
+    }
+
     /// Removes the value and notifies all processes. Redis remembers the removal for 7 days, so
     /// that a process that was disconnected does not treat the value as lost.
     ///

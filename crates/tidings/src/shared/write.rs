@@ -75,6 +75,21 @@ impl<T: Shareable> ValueReplica<T> {
         }
     }
 
+    /// Writes the value if Redis still has the expected one, and returns what Redis has otherwise.
+    pub(super) async fn compare_and_set(
+        &self,
+        expected: &Snapshot<T>,
+        value: &T,
+        sharing: &SharedOptions,
+    ) -> Result<Result<Snapshot<T>, Snapshot<T>>, StoreError> {
+        let encoded = self.encode(value, sharing)?;
+        let (idle, nonce) = (self.refresh_state.idle(), expected.stamp_in_redis().nonce);
+        match self.attempt(encoded, Some(nonce), sharing).await? {
+            Ok(replaced) => Ok(Ok(self.settle(idle, replaced).await)),
+            Err(found) => self.overtaken(idle, expected, found).map(Err),
+        }
+    }
+
     pub(super) async fn update(
         self: &Arc<Self>,
         change: Change<T>,

@@ -1,0 +1,163 @@
+//! `tidings state`: shows and changes shared values.
+
+use serde_json::{Value, json};
+use tidings::{Shared, Snapshot};
+
+use crate::app::App;
+use crate::args::StateAction;
+use crate::commands::edit::edit;
+use crate::confirm;
+use crate::connect::connect;
+use crate::exit::{Exit, Problem};
+use crate::output;
+use crate::payload;
+use crate::terminal::{Style, escape, escaped_json, paint};
+use crate::time::utc;
+
+pub(crate) async fn state(app: &App, action: &StateAction) -> anyhow::Result<Exit> {
+    let (StateAction::Get { name }
+    | StateAction::Set { name, .. }
+    | StateAction::Edit { name }
+    | StateAction::Watch { name }
+    | StateAction::Clear { name }) = action;
+    let new = match action {
+        StateAction::Set { value, .. } => {
+            payload::read(value, &format!("tidings state set {}", escape(name)))?
+        }
+        _ => Value::Null,
+    };
+    let settings = app.settings()?;
+    match action {
+        StateAction::Set { .. } | StateAction::Edit { .. } => confirm::write(app, &settings)?,
+        StateAction::Clear { .. } => {
+            confirm::removal(app, &settings, &format!("the value of {}", escape(name)))?;
+        }
+        StateAction::Get { .. } | StateAction::Watch { .. } => {}
+    }
+    let bus = connect(app, &settings).await?;
+    let state: Shared<Value> = bus.shared(name)?;
+    match action {
+        StateAction::Get { .. } => get(app, &state).await,
+        StateAction::Set { if_version, .. } => set(app, &state, &new, *if_version).await,
+        StateAction::Edit { .. } => edit(app, &state).await,
+        StateAction::Watch { .. } => watch(app, &state).await,
+        StateAction::Clear { .. } => clear(app, &state).await,
+    }
+}
+
+async fn get(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
+    let snapshot = state.refresh().await?;
+    if app.is_json() {
+        output::json(&described(state, &snapshot))?;
+    }
+    let Some(value) = snapshot.value() else {
+        let text = format!("{} has no value", escape(state.name()));
+        return Err(Problem::new(Exit::Nobody, text).into());
+    };
+    if !app.is_json() {
+        output::result(escaped_json(&**value, true)?)?;
+        app.remark(format_args!("version {}", snapshot.version()));
+    }
+    Ok(Exit::Done)
+}
+
+async fn set(
+    app: &App,
+    state: &Shared<Value>,
+    value: &Value,
+    if_version: Option<u64>,
+) -> anyhow::Result<Exit> {
+    let written = match if_version {
+        None => state.set(value).await?,
+        Some(version) => {
+            let now = state.refresh().await?;
+            let is_expected = now.version() == version;
+            let written = if is_expected {
+                state.compare_and_set(&now, value).await?
+            } else {
+                Err(now)
+            };
+            written.map_err(|found| overtaken(state, found.version(), version))?
+        }
+    };
+    print_written(app, state, &written)?;
+    Ok(Exit::Done)
+}
+
+fn overtaken(state: &Shared<Value>, found: u64, expected: u64) -> Problem {
+    let name = escape(state.name());
+    let text = format!("{name} is at version {found}, not {expected}, and was not changed");
+    Problem::failed(text).help(format!("look at it with `tidings state get {name}`"))
+}
+
+pub(crate) fn print_written(
+    app: &App,
+    state: &Shared<Value>,
+    written: &Snapshot<Value>,
+) -> anyhow::Result<()> {
+    if app.is_json() {
+        return output::json(&described(state, written));
+    }
+    let name = escape(state.name());
+    output::result(format_args!("{name} is now version {}", written.version()))
+}
+
+async fn clear(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
+    state.clear().await?;
+    if app.is_json() {
+        output::json(&described(state, &state.get().await?))?;
+    } else {
+        output::result(format_args!("{} is removed", escape(state.name())))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints the value and each change until Ctrl-C.
+async fn watch(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
+    let mut changes = state.watch();
+    print_change(app, state, &state.get().await?)?;
+    let mut shown = state.get().await?.version();
+    loop {
+        let change = tokio::select! {
+            change = changes.changed() => change,
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        let Some(change) = change else {
+            return Ok(Exit::Done);
+        };
+        // The first read of the value is a change, too.
+        if change.version() != shown || change.stale_since().is_some() {
+            shown = change.version();
+            print_change(app, state, &change)?;
+        }
+    }
+}
+
+fn print_change(app: &App, state: &Shared<Value>, change: &Snapshot<Value>) -> anyhow::Result<()> {
+    if app.is_json() {
+        return output::stream(output::versioned(&described(state, change))?);
+    }
+    let value = match change.value() {
+        Some(value) => escaped_json(&**value, false)?,
+        None => paint(Style::Dim, "no value"),
+    };
+    let (time, version) = (paint(Style::Dim, utc()), change.version());
+    let stale = match change.stale_since() {
+        Some(_) => paint(
+            Style::Warning,
+            "  (perhaps not the newest: redis is unreachable)",
+        ),
+        None => String::new(),
+    };
+    output::stream(format_args!("{time}  version {version}  {value}{stale}"))
+}
+
+fn described(state: &Shared<Value>, snapshot: &Snapshot<Value>) -> Value {
+    json!({
+        "name": state.name(),
+        "version": snapshot.version(),
+        "value": snapshot.value().map(|value| &**value),
+        "is_set": snapshot.value().is_some(),
+        "is_stale": snapshot.stale_since().is_some(),
+    })
+}
