@@ -3,6 +3,7 @@
 use tidings::{BusBuilder, Journal};
 use tidings_testkit::{Collected, Node, Redis};
 
+mod confirm;
 mod divergence;
 mod durable;
 mod loss;
