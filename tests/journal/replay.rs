@@ -92,14 +92,19 @@ async fn requests_and_acknowledged_events_work_beside_the_journal() {
         })
         .unwrap();
 
-    let response = one
-        .request::<u64, _, _>(other.id(), "double", &21_u64)
-        .await
-        .unwrap();
-    assert_eq!(response.value.unwrap(), 42);
-    let sending = one.send_to_all("double", &1_u64);
-    let summary = sending.acknowledged(Duration::from_secs(5)).await.unwrap();
-    assert!(summary.to_string().contains("1 handled"), "{summary}");
+    for number in 1..=3_u64 {
+        let request = one.request::<u64, _, _>(other.id(), "double", &number);
+        let response = request.await.unwrap();
+        assert_eq!(response.value.unwrap(), number * 2);
+        let sending = one.send_to_all("double", &number);
+        let summary = sending.acknowledged(Duration::from_secs(5)).await.unwrap();
+        assert!(summary.to_string().contains("1 handled"), "{summary}");
+    }
+
+    // The events and the requests have numbers of their own.
+    for node in [&one, &other] {
+        assert!(node.gaps().all().is_empty(), "{:?}", node.gaps().all());
+    }
 }
 
 #[tokio::test]
