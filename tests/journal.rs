@@ -14,6 +14,7 @@ mod soak;
 mod start;
 mod tap;
 mod topologies;
+mod warnings;
 
 /// The connections of a journaled node behind a proxy, in the order in which it opens them, after
 /// those of pub/sub.

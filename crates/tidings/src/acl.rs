@@ -230,6 +230,22 @@ impl Permissions {
         )
     }
 
+    /// Also allows a bus with a journal to read the memory limit, the eviction policy and the
+    /// persistence of the server, and to log a warning at its start if they endanger the journal.
+    /// Without this, it logs none. It reveals the state of the whole server.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let command = Permissions::of_bus("shop")?.journal().see_settings().set_user("shop");
+    /// assert!(command.ends_with(" +info"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn see_settings(self) -> Self {
+        self.and("info")
+    }
+
     /// Also allows a journal whose sends wait for replicas, as
     /// [`Journal::confirm`](crate::Journal::confirm) asks for.
     pub fn confirm(self) -> Self {

@@ -13,3 +13,4 @@ pub(crate) mod reader;
 pub(crate) mod role;
 pub(crate) mod state;
 pub(crate) mod trim;
+pub(crate) mod warnings;

@@ -20,6 +20,7 @@ use crate::journal::follow::FollowTask;
 use crate::journal::reader::Reader;
 use crate::journal::state::JournalState;
 use crate::journal::trim::keep_trimming;
+use crate::journal::warnings::SettingsCheck;
 use crate::keyspace::journal::Entry;
 use crate::observe::metrics::Frames;
 use crate::receive::receiver::Receiver;
@@ -155,6 +156,17 @@ impl Lane {
         if let Some(durable) = state.durable.clone() {
             let keeping = keep(durable, state.store.subscribe(), stages.clone());
             bus.inner.add_task(tokio::spawn(keeping));
+        }
+        if !state.options.follow_only {
+            let check = SettingsCheck {
+                node: parts.me,
+                namespace: parts.namespace.clone(),
+                address: transport.address(),
+                topology: transport.topology(),
+                state: Arc::clone(&state),
+                stage: stages.clone(),
+            };
+            bus.inner.add_task(tokio::spawn(check.run()));
         }
         let trimming = keep_trimming(state, stages.clone());
         bus.inner.add_task(tokio::spawn(trimming));

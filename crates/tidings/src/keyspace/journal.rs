@@ -10,6 +10,7 @@ pub(crate) mod memory;
 pub(crate) mod positions;
 mod reply;
 mod scripts;
+pub(crate) mod settings;
 pub(crate) mod stored;
 pub(crate) mod stream;
 #[cfg(test)]
@@ -26,12 +27,16 @@ use crate::event::numbers::Numbers;
 use crate::event::position::JournalPosition;
 use crate::keyspace::journal::answer::Answered;
 use crate::keyspace::journal::positions::Positions;
+use crate::keyspace::journal::settings::ServerSettings;
 
 /// The stream and the floor of a namespace. Commands are queued when a method returns, in the order
 /// of the calls; their answers come only while the connection is driven.
 pub(crate) trait JournalStore: Positions + fmt::Debug + Send + Sync {
     /// Checks that the user may run all commands, and that the keys have the right types.
     fn check(&self, uses: Uses) -> Answered<()>;
+
+    /// Reads the settings of the server. It refuses that if the user may not ask.
+    fn settings(&self) -> Answered<ServerSettings>;
 
     /// Adds a frame, and returns its position; `None` if there is no stream.
     fn append(&self, frame: Bytes, attempt: u32) -> Answered<Option<JournalPosition>>;

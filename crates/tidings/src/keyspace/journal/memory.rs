@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::event::position::JournalPosition;
 use crate::keyspace::journal::answer::Answered;
 use crate::keyspace::journal::positions::{Claim, Positions, Stored, Taken};
+use crate::keyspace::journal::settings::ServerSettings;
 use crate::keyspace::journal::stored::{StoredJournal, now};
 use crate::keyspace::journal::{JournalStore, Page, Uses};
 use crate::keyspace::memory::MemoryKeys;
@@ -41,6 +42,10 @@ impl MemoryJournal {
 impl JournalStore for MemoryJournal {
     fn check(&self, _: Uses) -> Answered<()> {
         Box::pin(ready(Ok(())))
+    }
+
+    fn settings(&self) -> Answered<ServerSettings> {
+        Box::pin(ready(Ok(ServerSettings::default())))
     }
 
     fn append(&self, frame: Bytes, attempt: u32) -> Answered<Option<JournalPosition>> {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, cmd};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd};
 use tokio::sync::Mutex;
 
 use crate::acl::Needs;
 use crate::event::position::JournalPosition;
 use crate::keyspace::journal::answer::{Answered, JournalError};
+use crate::keyspace::journal::settings::{SECTIONS, ServerSettings};
 use crate::keyspace::journal::{Entry, Floor, Generation, JournalStore, Page, Uses, check, reply};
 use crate::namespace::JournalKeys;
 use crate::redis_error::{is_denied, own_words, words};
@@ -287,6 +288,27 @@ impl JournalStore for RedisJournal {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn settings(&self) -> Answered<ServerSettings> {
+        // Before Redis 7, a command names one section.
+        let sections = SECTIONS.map(|section| {
+            let mut info = cmd("INFO");
+            info.arg(section);
+            info
+        });
+        let sections = self.ask(sections);
+        let this = self.clone();
+        Box::pin(async move {
+            let mut info = String::new();
+            for section in sections {
+                let section = redis::parse_redis_value(&this.answer(Some(section)).await?);
+                let section = section.and_then(Value::extract_error);
+                let section = section.map_err(|error| this.error(error))?;
+                info += &String::from_redis_value(section).map_err(|_| JournalError::Lost)?;
+            }
+            Ok(ServerSettings::parse(&info))
         })
     }
 
