@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tidings::{Bus, HandlerOptions, Overflow};
+use tidings::{Bus, HandlerOptions, Journal, Overflow};
 use tidings_testkit::{Node, Redis, memory_url, wait_for};
 use tokio::sync::Semaphore;
 
@@ -237,9 +237,58 @@ enum Foreign {
 }
 
 #[tokio::test]
+async fn metrics_of_a_journal_agree_with_its_health() {
+    let recorded = Recorded::new();
+    let redis = Redis::start().await;
+    let journal = Journal::default().max_bytes(1 << 20);
+    let node = redis
+        .node_with(|builder| builder.auto_register(false).journal(journal))
+        .await;
+    let payload = "x".repeat(16 << 10);
+    for _ in 0..200 {
+        node.send_to_all("large", &payload).await.unwrap();
+    }
+    wait_for("a trim", SOON, async || {
+        recorded.value("tidings_journal_trims_total") > 0.5
+    })
+    .await;
+    redis
+        .command(&["XADD", "tidings:{default}:journal", "*", "by", "hand"])
+        .await;
+    let foreign = "tidings_failures_total{kind=\"foreign_entry\"}";
+    until_is(&recorded, foreign, 1.0).await;
+    redis.command(&["FLUSHALL"]).await;
+    until_is(
+        &recorded,
+        "tidings_gaps_total{reason=\"journal_lost\"}",
+        1.0,
+    )
+    .await;
+
+    for (series, least) in [
+        ("tidings_journal_entries_appended_total", 200.0),
+        ("tidings_journal_entries_read_total", 201.0),
+        ("tidings_journal_bytes", 1_000.0),
+        // At the start, and after the loss.
+        ("tidings_journal_resyncs_total", 2.0),
+    ] {
+        let value = recorded.value(series);
+        assert!(value >= least, "{series} is {value}");
+    }
+    let health = node.health().journal.unwrap();
+    let behind = recorded.value("tidings_journal_behind_seconds");
+    assert!(behind < 10.0, "{behind}, {health:?}");
+    node.shutdown(SOON).await.unwrap();
+    for gauge in ["bytes", "behind_seconds", "reach_seconds"] {
+        assert_count(&recorded, &format!("tidings_journal_{gauge}"), 0);
+    }
+}
+
+#[tokio::test]
 async fn the_book_names_every_metric() {
     let recorded = Recorded::new();
-    let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
+    let builder = Bus::builder(&memory_url()).auto_register(false);
+    let node = Node::start(builder.journal(Journal::default())).await;
     let ticks = node.collect::<_, u64>("tick");
     node.send_to_all("tick", &1).await.unwrap();
     ticks.wait_for_len(1).await;

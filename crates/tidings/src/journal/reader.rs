@@ -115,6 +115,7 @@ impl Reader {
         &mut self,
         half: &mut FollowHalf,
     ) -> Result<Vec<Entry>, ConnectError> {
+        self.state.meter.resyncs.add(1);
         let mut resync = self.followed.resync();
         loop {
             let asked = match resync.query() {
@@ -318,11 +319,12 @@ impl Reader {
             return;
         };
         self.state.mark(&entries);
+        let count = entries.len();
         for entry in entries {
             self.hand_on_entry(&entry).await;
         }
         self.receiver.report(Instant::now());
-        self.state.meter.read(self.followed.position());
+        self.state.meter.read(count, self.followed.position());
         if last >= self.tail {
             self.has_caught_up();
         }

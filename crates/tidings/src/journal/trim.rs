@@ -71,6 +71,7 @@ async fn trim(store: &dyn JournalStore, state: &JournalState) -> Result<(), Jour
         let kept = used - used / 8;
         let first = first_to_keep(store, state, (floor.id, used), kept).await?;
         store.trim_when_full(first.max(oldest).min(newest)).await?;
+        state.meter.trims.add(1);
     } else {
         if used > max_bytes {
             let kept = max_bytes - max_bytes / 64;
@@ -78,8 +79,8 @@ async fn trim(store: &dyn JournalStore, state: &JournalState) -> Result<(), Jour
             oldest = oldest.max(first);
         }
         oldest = oldest.min(newest);
-        if oldest > floor.id {
-            store.trim(oldest).await?;
+        if oldest > floor.id && store.trim(oldest).await? {
+            state.meter.trims.add(1);
         }
     }
     state.meter.looked(Look {

@@ -8,6 +8,7 @@ use tidings_codec::NodeId;
 
 use crate::event::position::JournalPosition;
 use crate::observe::connection::Connection;
+use crate::observe::metrics::{Counter, Level};
 use crate::task::mutex::Mutex;
 
 /// The [journal](crate::Journal) as a bus sees it, a part of its [`Health`](crate::Health).
@@ -79,6 +80,13 @@ pub(crate) struct JournalMeter {
     position: (AtomicU64, AtomicU64),
     looked: Mutex<Look>,
     durable: Mutex<Option<DurableHealth>>,
+    entries_read: Counter,
+    /// How often the position was compared with the journal.
+    pub(crate) resyncs: Counter,
+    pub(crate) trims: Counter,
+    bytes: Level,
+    behind: Level,
+    reach: Level,
 }
 
 /// The extent of a journal at one moment.
@@ -96,6 +104,21 @@ impl JournalMeter {
             position: Default::default(),
             looked: Mutex::default(),
             durable: Mutex::default(),
+            entries_read: Counter::new(
+                "tidings_journal_entries_read_total",
+                "entries read from the journal",
+            ),
+            resyncs: Counter::new(
+                "tidings_journal_resyncs_total",
+                "how often the position was compared with the journal",
+            ),
+            trims: Counter::new(
+                "tidings_journal_trims_total",
+                "how often this process removed entries",
+            ),
+            bytes: Level::of_journal_bytes(),
+            behind: Level::of_journal_behind(),
+            reach: Level::of_journal_reach(),
         }
     }
 
@@ -121,20 +144,30 @@ impl JournalMeter {
 
     pub(crate) fn close(&self) {
         *self.connection.lock() = Connection::Closed;
+        self.bytes.set(0);
+        self.behind.set(0);
+        self.reach.set(0);
     }
 
     pub(crate) fn is_up(&self) -> bool {
         matches!(*self.connection.lock(), Connection::Up { .. })
     }
 
-    /// The bus has read up to this position. Only the task that follows the journal calls this.
-    pub(crate) fn read(&self, position: JournalPosition) {
+    /// The bus has read these entries, up to this position. Only the task that follows the journal calls
+    /// this.
+    pub(crate) fn read(&self, entries: usize, position: JournalPosition) {
+        self.entries_read.add(entries as u64);
         self.position.0.store(position.ms, Ordering::Relaxed);
         self.position.1.store(position.number, Ordering::Relaxed);
     }
 
     pub(crate) fn looked(&self, look: Look) {
         *self.looked.lock() = look;
+        let health = self.health();
+        self.bytes
+            .set(usize::try_from(health.bytes).unwrap_or(usize::MAX));
+        self.behind.set_time(health.behind());
+        self.reach.set_time(health.reach());
     }
 
     pub(crate) fn set_role(&self, name: &str, role: DurableRole) {
@@ -166,7 +199,7 @@ mod tests {
     #[test]
     fn the_health_tells_how_far_the_bus_is_behind_and_how_far_the_journal_reaches() {
         let meter = JournalMeter::new();
-        meter.read(JournalPosition::at(7_000));
+        meter.read(1, JournalPosition::at(7_000));
         let (oldest, newest) = (JournalPosition::at(1_000), JournalPosition::at(9_000));
         meter.looked(Look {
             oldest,
@@ -177,7 +210,7 @@ mod tests {
         assert_eq!(health.behind(), Duration::from_secs(2));
         assert_eq!(health.reach(), Duration::from_secs(8));
         // It has read on since the last look.
-        meter.read(JournalPosition::at(9_500));
+        meter.read(1, JournalPosition::at(9_500));
         assert_eq!(meter.health().behind(), Duration::ZERO);
     }
 }

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::metrics::{
     Counter as Total, Gauge, Histogram, Unit, describe_counter, describe_gauge, describe_histogram,
 };
 
 use crate::error::failure::{Failure, HandlerFailure};
+use crate::error::gap::GapReason;
 
 /// The label of a handler of all other events. No event can have this name.
 const ANY_OTHER: &str = "*";
@@ -38,7 +39,14 @@ impl Failures {
         const NAME: &str = "tidings_failures_total";
         describe_counter!(NAME, Unit::Count, "failures, by their kind");
         let kinds = [
-            "frame", "event", "payload", "handler", "send", "shared", "forged",
+            "frame",
+            "foreign_entry",
+            "event",
+            "payload",
+            "handler",
+            "send",
+            "shared",
+            "forged",
         ];
         let counters = kinds.map(|kind| (kind, ::metrics::counter!(NAME, "kind" => kind)));
         Self(counters.into())
@@ -58,12 +66,61 @@ impl Failures {
     }
 }
 
+/// Counters of gaps by reason.
+#[derive(Debug)]
+pub(crate) struct Gaps {
+    reconnected: Total,
+    missed: Total,
+    overflow: Total,
+    trimmed: Total,
+    journal_lost: Total,
+    diverged: Total,
+}
+
+impl Gaps {
+    pub(crate) fn new() -> Self {
+        const NAME: &str = "tidings_gaps_total";
+        describe_counter!(
+            NAME,
+            Unit::Count,
+            "gaps that were reported, by their reason"
+        );
+        let of = |reason: &'static str| ::metrics::counter!(NAME, "reason" => reason);
+        Self {
+            reconnected: of("reconnected"),
+            missed: of("missed"),
+            overflow: of("overflow"),
+            trimmed: of("trimmed"),
+            journal_lost: of("journal_lost"),
+            diverged: of("diverged"),
+        }
+    }
+
+    pub(crate) fn add(&self, reason: &GapReason) {
+        let counter = match reason {
+            GapReason::Reconnected => &self.reconnected,
+            GapReason::Missed => &self.missed,
+            GapReason::Overflow { .. } => &self.overflow,
+            GapReason::Trimmed => &self.trimmed,
+            GapReason::JournalLost => &self.journal_lost,
+            GapReason::Diverged { .. } => &self.diverged,
+        };
+        counter.increment(1);
+    }
+}
+
 /// A gauge.
 #[derive(Debug)]
 pub(crate) struct Level {
     gauge: Gauge,
+    /// What one of its steps adds to the gauge.
+    step: f64,
+    /// The steps that were added.
     told: AtomicUsize,
 }
+
+/// The step of a time, in seconds. Sums of a power of two are exact, so that they return to 0.
+const TICK: f64 = 1.0 / 1024.0;
 
 impl Level {
     /// 1 while the bus receives.
@@ -87,23 +144,60 @@ impl Level {
         Self::new(::metrics::gauge!(NAME, "handler" => handler.to_owned()))
     }
 
+    /// Bytes that a journal uses.
+    pub(crate) fn of_journal_bytes() -> Self {
+        const NAME: &str = "tidings_journal_bytes";
+        describe_gauge!(NAME, Unit::Bytes, "memory of Redis that the journal uses");
+        Self::new(::metrics::gauge!(NAME))
+    }
+
+    /// The time by which a bus is behind the end of its journal.
+    pub(crate) fn of_journal_behind() -> Self {
+        const NAME: &str = "tidings_journal_behind_seconds";
+        let what = "time between the last entry read and the last one of the journal";
+        describe_gauge!(NAME, Unit::Seconds, what);
+        Self::of_time(::metrics::gauge!(NAME))
+    }
+
+    /// The time that a journal reaches back.
+    pub(crate) fn of_journal_reach() -> Self {
+        const NAME: &str = "tidings_journal_reach_seconds";
+        let what = "time between the oldest and the last entry of the journal";
+        describe_gauge!(NAME, Unit::Seconds, what);
+        Self::of_time(::metrics::gauge!(NAME))
+    }
+
     /// A gauge that is not recorded.
     pub(crate) fn of_nothing() -> Self {
         Self::new(Gauge::noop())
     }
 
     fn new(gauge: Gauge) -> Self {
+        Self::in_steps(gauge, 1.0)
+    }
+
+    fn of_time(gauge: Gauge) -> Self {
+        Self::in_steps(gauge, TICK)
+    }
+
+    fn in_steps(gauge: Gauge, step: f64) -> Self {
         let told = AtomicUsize::new(0);
-        Self { gauge, told }
+        Self { gauge, step, told }
+    }
+
+    /// Sets a gauge of a time.
+    pub(crate) fn set_time(&self, time: Duration) {
+        let ticks = time.as_millis().saturating_mul(1024) / 1000;
+        self.set(usize::try_from(ticks).unwrap_or(usize::MAX));
     }
 
     /// Adds the change, because the buses and handlers of one process can share a gauge.
     pub(crate) fn set(&self, now: usize) {
         let before = self.told.swap(now, Ordering::Relaxed);
         if now > before {
-            self.gauge.increment(float(now - before));
+            self.gauge.increment(float(now - before) * self.step);
         } else if now < before {
-            self.gauge.decrement(float(before - now));
+            self.gauge.decrement(float(before - now) * self.step);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::gap::{Gap, GapReason};
 use crate::error::report;
 use crate::observe::failure_hook::FailureHook;
 use crate::observe::health::Counts;
-use crate::observe::metrics::Failures;
+use crate::observe::metrics::{Failures, Gaps};
 use crate::observe::stderr;
 use crate::observe::tap::Taps;
 use crate::task::mailbox::Mailbox;
@@ -26,6 +26,7 @@ const WAITING: usize = 1_024;
 pub(crate) struct Reports {
     counts: Arc<Counts>,
     kinds: Failures,
+    reasons: Gaps,
     failures: Mailbox<Failure>,
     suppressed: AtomicU64,
     /// The mailboxes of gap handlers by subscription id, in the order of registration.
@@ -45,6 +46,7 @@ impl Reports {
         Self {
             counts,
             kinds: Failures::new(),
+            reasons: Gaps::new(),
             failures: Mailbox::default(),
             suppressed: AtomicU64::new(0),
             gap_boxes: Mutex::default(),
@@ -83,7 +85,8 @@ impl Reports {
 
     pub(crate) fn gap(&self, gap: &Gap) {
         let missed = gap.missed.unwrap_or(0);
-        Counts::add(&self.counts.gaps, 1);
+        self.counts.gaps.fetch_add(1, Ordering::Relaxed);
+        self.reasons.add(&gap.reason);
         match gap.reason {
             GapReason::Overflow { .. } => Counts::add(&self.counts.dropped, missed),
             // They were received.

@@ -21,6 +21,7 @@ use crate::event::position::JournalPosition;
 use crate::keyspace::journal::JournalStore;
 use crate::keyspace::journal::answer::JournalError;
 use crate::keyspace::journal::find::find;
+use crate::observe::metrics::Counter;
 use crate::redis_error::own_words;
 use crate::transport::{
     Backlog, PublishError, Published, Publisher, Reply, Search, SendHalf, Transport,
@@ -53,7 +54,7 @@ pub(crate) struct JournalConnected {
 }
 
 /// The appending of a bus: its options, and what it has appended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Appending {
     /// The replicas that must have each frame, and how long they are waited for.
     confirm: Option<(u32, Duration)>,
@@ -63,17 +64,25 @@ pub(crate) struct Appending {
     is_full: AtomicBool,
     /// Notified when the journal has to be trimmed.
     pub(crate) is_due: Notify,
+    entries: Counter,
 }
 
 impl Appending {
     pub(crate) fn new(confirm: Option<(u32, Duration)>) -> Self {
         Self {
             confirm,
-            ..Self::default()
+            bytes: AtomicUsize::new(0),
+            is_full: AtomicBool::new(false),
+            is_due: Notify::new(),
+            entries: Counter::new(
+                "tidings_journal_entries_appended_total",
+                "entries that this process added to the journal",
+            ),
         }
     }
 
     fn add(&self, bytes: usize) {
+        self.entries.add(1);
         // Redis has memory again.
         if self.is_full.load(Ordering::Relaxed) {
             self.is_full.store(false, Ordering::Relaxed);
@@ -377,7 +386,7 @@ mod tests {
                 redirect: Arc::new(move |error| *tell.lock() = Some(error.to_string())),
                 told: Notify::new(),
             }),
-            appending: Arc::default(),
+            appending: Arc::new(Appending::new(None)),
         };
         let numbers = Numbers {
             sender: NodeId::from_bytes([7; 16]),

@@ -4,7 +4,10 @@
     reason = "whoever calls this need not know that nobody counts"
 )]
 
+use std::time::Duration;
+
 use crate::error::failure::{Failure, HandlerFailure};
+use crate::error::gap::GapReason;
 
 #[derive(Debug)]
 pub(crate) struct Counter;
@@ -31,6 +34,18 @@ impl Failures {
 }
 
 #[derive(Debug)]
+pub(crate) struct Gaps;
+
+impl Gaps {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, _reason: &GapReason) {}
+}
+
+#[derive(Debug)]
 pub(crate) struct Level;
 
 impl Level {
@@ -46,9 +61,24 @@ impl Level {
         Self
     }
 
+    pub(crate) fn of_journal_bytes() -> Self {
+        Self
+    }
+
+    pub(crate) fn of_journal_behind() -> Self {
+        Self
+    }
+
+    pub(crate) fn of_journal_reach() -> Self {
+        Self
+    }
+
     pub(crate) fn of_nothing() -> Self {
         Self
     }
+
+    #[inline]
+    pub(crate) fn set_time(&self, _now: Duration) {}
 
     #[inline]
     pub(crate) fn set(&self, _now: usize) {}
