@@ -184,3 +184,66 @@ async fn a_send_that_redis_has_no_memory_for_makes_room_or_is_not_sent() {
     }
     assert!((1..40).contains(&refused), "{refused}");
 }
+
+/// Makes the server refuse all writes, or accept them again.
+async fn refuse_writes(redis: &Redis, are_refused: bool) {
+    let replicas = if are_refused { "1" } else { "0" };
+    redis
+        .command(&["CONFIG", "SET", "min-replicas-to-write", replicas])
+        .await;
+}
+
+#[tokio::test]
+async fn an_event_that_redis_refused_is_no_gap() {
+    let redis = Redis::start().await;
+    let (sender, subscriber) = (
+        redis.node_with(journaled).await,
+        redis.node_with(journaled).await,
+    );
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    send(&sender, 1..=1).await;
+
+    refuse_writes(&redis, true).await;
+    for _ in 0..3 {
+        let error = sender.send_to_all("tick", &0).await.unwrap_err();
+        assert!(matches!(error, SendError::NotSent { .. }), "{error}");
+    }
+    refuse_writes(&redis, false).await;
+    let receipt = sender.send_to_all("tick", &2).await.unwrap();
+    send(&sender, 3..=3).await;
+
+    has_received(&ticks, 3).await;
+    assert_eq!(receipt.sequence, 2, "the numbers were given again");
+    // The own events too.
+    for node in [&sender, &subscriber] {
+        assert!(node.gaps().all().is_empty(), "{:?}", node.gaps().all());
+        assert_eq!(node.health().duplicate, 0);
+    }
+}
+
+#[tokio::test]
+async fn many_events_that_redis_refused_are_no_gap() {
+    let redis = Redis::start().await;
+    let (sender, subscriber) = (
+        redis.node_with(journaled).await,
+        redis.node_with(journaled).await,
+    );
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    send(&sender, 1..=1).await;
+
+    refuse_writes(&redis, true).await;
+    // Several frames, of which two are under way at a time.
+    let payload = "x".repeat(64 << 10);
+    for _ in 0..40 {
+        sender.feed("large", &payload).await.unwrap();
+    }
+    let undelivered = sender.flush().await.unwrap_err();
+    let undelivered = undelivered.undelivered();
+    assert_eq!(undelivered.len(), 40);
+    refuse_writes(&redis, false).await;
+    send(&sender, 2..=3).await;
+
+    has_received(&ticks, 3).await;
+    let gaps = subscriber.gaps().all();
+    assert!(gaps.is_empty(), "{gaps:?}");
+}

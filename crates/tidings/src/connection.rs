@@ -2,6 +2,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod heartbeat;
+pub(crate) mod numbering;
 pub(crate) mod outage;
 pub(crate) mod pacing;
 pub(crate) mod polling;

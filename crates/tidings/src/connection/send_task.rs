@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::connection::heartbeat::{Broken, Heartbeat};
+use crate::connection::numbering::is_before_publishing;
 use crate::connection::pacing;
 use crate::connection::session::{Flight, GivenUp, Progress, Session, if_any};
 use crate::error::connect::ConnectError;
@@ -230,7 +231,8 @@ impl SendTask {
 
     /// Publishes the position, after any forged numbers.
     fn announce(&self, session: &mut Session, progress: &mut Progress) {
-        progress.next = self.window.next_number(progress.next);
+        let next = self.window.next_number(progress.numbering.next());
+        progress.numbering.advance(next);
         session.announce(self.format, self.me, progress);
     }
 
@@ -251,16 +253,17 @@ impl SendTask {
             .flights
             .iter()
             .rposition(|flight| position_of(flight).is_some());
-        for flight in progress.flights.drain(..last.map_or(0, |last| last + 1)) {
+        let rest = progress.flights.split_off(last.map_or(0, |last| last + 1));
+        for flight in std::mem::replace(&mut progress.flights, rest) {
             if let Some(position) = position_of(&flight) {
                 progress.accepted = position;
                 let published = Published {
                     receivers: None,
                     position: Some(position),
                 };
-                self.resolve(flight, published);
+                self.resolve(flight, published, progress);
             } else {
-                self.give_up(flight, SendFailure::Lost);
+                self.give_up(flight, SendFailure::Lost, progress);
             }
         }
         for flight in &mut progress.flights {
@@ -270,7 +273,8 @@ impl SendTask {
     }
 
     /// Resolves a frame that Redis accepted.
-    fn resolve(&self, flight: Flight, published: Published) {
+    fn resolve(&self, flight: Flight, published: Published, progress: &mut Progress) {
+        progress.numbering.may_be_published(flight.end());
         self.heartbeat.published(flight.left);
         Counts::add(&self.counts.sent, u64::from(flight.events));
         self.frames.add(flight.frame.len(), flight.events);
@@ -305,9 +309,9 @@ impl SendTask {
     /// Numbers a frame. It keeps its numbers when it is sent again.
     fn number(&self, open: OpenFrame, progress: &mut Progress) -> Flight {
         let OpenFrame { writer, meta, .. } = open;
-        let first = self.window.next_number(progress.next);
+        let first = self.window.next_number(progress.numbering.next());
         let events = writer.events();
-        progress.next = first + u64::from(events);
+        progress.numbering.advance(first + u64::from(events));
         let frame = writer.finish(first);
         let flight = Flight {
             first,
@@ -348,18 +352,21 @@ impl SendTask {
                 self.give_up_overtaken(progress);
                 let flight = progress.flights.pop_front().expect("it was just polled");
                 progress.accepted = published.position.unwrap_or(progress.accepted);
-                self.resolve(flight, published);
+                self.resolve(flight, published, progress);
                 Ok(())
             }
             Err(PublishError::NotNow(words)) if !self.outgoing.settings().is_volatile => {
                 session.refused(words, progress);
                 Ok(())
             }
-            Err(PublishError::Refused(words) | PublishError::NotNow(words)) => {
-                let index = progress.refused;
-                let mut flight = progress.flights.remove(index).expect("it was just polled");
-                flight.reply = None;
-                self.give_up(flight, SendFailure::Refused(words.into()));
+            Err(PublishError::Refused(words)) => {
+                // Its numbers stay given if the text does not come from Redis itself.
+                let is_certain = is_before_publishing(&words);
+                self.refused(words, is_certain, progress);
+                Ok(())
+            }
+            Err(PublishError::NotNow(words)) => {
+                self.refused(words, true, progress);
                 Ok(())
             }
             Err(PublishError::NotReplicated {
@@ -370,11 +377,26 @@ impl SendTask {
                 self.give_up_overtaken(progress);
                 let mut flight = progress.take_oldest().expect("it was just polled");
                 (progress.accepted, flight.is_uncertain) = (position, true);
-                self.give_up(flight, SendFailure::NotReplicated { replicas, wanted });
+                self.give_up(
+                    flight,
+                    SendFailure::NotReplicated { replicas, wanted },
+                    progress,
+                );
                 Ok(())
             }
             Err(PublishError::Lost) => Err(ConnectError::Lost),
         }
+    }
+
+    /// Gives up the oldest frame that waits for a reply, because Redis rejected it.
+    fn refused(&self, words: String, is_certain: bool, progress: &mut Progress) {
+        let index = progress.refused;
+        let mut flight = progress.flights.remove(index).expect("it was just polled");
+        flight.reply = None;
+        if !is_certain {
+            progress.numbering.may_be_published(flight.end());
+        }
+        self.give_up(flight, SendFailure::Refused(words.into()), progress);
     }
 
     /// Gives up the frames that a busy server rejected, because a later one was accepted: subscribers
@@ -382,7 +404,7 @@ impl SendTask {
     fn give_up_overtaken(&self, progress: &mut Progress) {
         while let Some(reason) = progress.refusal() {
             let flight = progress.take_oldest().expect("it was refused");
-            self.give_up(flight, reason);
+            self.give_up(flight, reason, progress);
         }
     }
 
@@ -449,7 +471,7 @@ impl SendTask {
                 let left = flight.left;
                 progress.given_up.push_back(GivenUp { reply, left });
             }
-            self.give_up(flight, reason.clone());
+            self.give_up(flight, reason.clone(), progress);
         }
         for open in self.outgoing.expired(now) {
             self.give_up_open(open, &reason);
@@ -457,15 +479,16 @@ impl SendTask {
     }
 
     fn give_up_all(&self, progress: &mut Progress, reason: &SendFailure) {
-        for flight in progress.flights.drain(..) {
-            self.give_up(flight, reason.clone());
+        for flight in std::mem::take(&mut progress.flights) {
+            self.give_up(flight, reason.clone(), progress);
         }
         while let Some(open) = self.outgoing.take() {
             self.give_up_open(open, reason);
         }
     }
 
-    fn give_up(&self, flight: Flight, reason: SendFailure) {
+    fn give_up(&self, flight: Flight, reason: SendFailure, progress: &mut Progress) {
+        let numbers = flight.first..flight.end();
         let Flight {
             first,
             frame,
@@ -475,8 +498,12 @@ impl SendTask {
             ..
         } = flight;
         let why = if is_uncertain || reply.is_some() {
+            progress.numbering.may_be_published(numbers.end);
             Unconfirmed::Unknown(reason)
         } else {
+            if progress.numbering.not_published(numbers) {
+                self.window.take_back(progress.numbering.next());
+            }
             Unconfirmed::NotSent(reason)
         };
         self.fail(frame, Some(first), &meta, why);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tidings_codec::{Format, NodeId, position_frame};
 
+use crate::connection::numbering::Numbering;
 use crate::connection::pacing::{self, Pacer};
 use crate::error::connect::ConnectError;
 use crate::error::send_failure::SendFailure;
@@ -57,7 +58,7 @@ type Check = BoxFuture<'static, Result<(), ConnectError>>;
 
 /// The state of the send task that outlives a connection.
 pub(crate) struct Progress {
-    pub(crate) next: u64,
+    pub(crate) numbering: Numbering,
     pub(crate) flights: VecDeque<Flight>,
     /// The replies to frames that were given up in flight. They arrive before those of `flights`.
     pub(crate) given_up: VecDeque<GivenUp>,
@@ -119,6 +120,11 @@ impl Flight {
         self.reply = Some(publisher.publish_again(self.frame.clone(), self.attempt));
     }
 
+    /// The number after its last one.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + u64::from(self.events)
+    }
+
     pub(crate) fn sent(&self) -> Sent {
         Sent::new(self.first, self.events, &self.frame)
     }
@@ -128,7 +134,7 @@ impl Progress {
     /// `after` is the position after which own frames are kept, if they are.
     pub(crate) fn new(after: JournalPosition) -> Self {
         Self {
-            next: 1,
+            numbering: Numbering::new(),
             flights: VecDeque::new(),
             given_up: VecDeque::new(),
             refused: 0,
@@ -191,7 +197,7 @@ impl Progress {
 
     pub(crate) fn next_announcement(&self) -> Instant {
         // A sender without events has nothing to lose.
-        let announced = if self.next == 1 {
+        let announced = if self.numbering.next() == 1 {
             usize::MAX
         } else {
             self.announced
@@ -338,7 +344,9 @@ impl Session {
         if self.announcement.is_none() && progress.refused == 0 && self.search.is_none() {
             self.announced = Instant::now();
             self.ask(progress, self.announced);
-            let position = position_frame(format, me, progress.next);
+            let next = progress.numbering.next();
+            progress.numbering.may_be_published(next);
+            let position = position_frame(format, me, next);
             // A journal tells equal frames apart by the attempt.
             progress.positions = progress.positions.wrapping_add(1);
             let sent = self.publisher.publish_again(position, progress.positions);

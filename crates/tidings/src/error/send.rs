@@ -144,7 +144,8 @@ impl FlushError {
 pub struct Undelivered {
     /// The event's name.
     pub event: String,
-    /// Its number, if it got one: an event is numbered when it leaves.
+    /// Its number, if it got one: an event is numbered when it leaves. That of an event that was
+    /// certainly not published may be given to another one.
     pub sequence: Option<u64>,
     /// Whether it may have been published, and why Redis did not acknowledge it.
     pub why: Unconfirmed,

@@ -94,6 +94,22 @@ impl SendWindow {
         state.frames.push_back(sent);
     }
 
+    /// Removes the frames with numbers from this one on: they were not published, and their numbers are
+    /// given to other frames.
+    pub(crate) fn take_back(&self, first: u64) {
+        let mut lock = self.lock();
+        let state = &mut *lock;
+        while let Some(last) = state.frames.pop_back_if(|sent| sent.first >= first) {
+            state.bytes -= last.bytes;
+        }
+        let is_all = state.are_all_received();
+        drop(lock);
+        self.received.notify_one();
+        if is_all {
+            self.all_received.notify_waiters();
+        }
+    }
+
     /// Removes an own frame, with those sent before it, which will not arrive any more. Returns
     /// `None` for other frames.
     pub(crate) fn receive(&self, frame: &[u8]) -> Option<Sent> {
@@ -305,6 +321,17 @@ mod tests {
         (1..=3).for_each(|first| window.sent(sent(first, WINDOW)));
         assert_eq!(window.receive(&frame(3, WINDOW)).unwrap().first, 3);
         assert!(!window.is_far_ahead());
+    }
+
+    #[test]
+    fn a_frame_that_was_not_published_gives_its_numbers_to_another_one() {
+        let window = SendWindow::default();
+        (1..=3).for_each(|first| window.sent(sent(first, WINDOW)));
+        window.take_back(2);
+        window.sent(sent(2, 30));
+        assert_eq!(window.receive(&frame(1, WINDOW)).unwrap().first, 1);
+        assert!(!window.is_far_ahead());
+        assert_eq!(window.receive(&frame(2, 30)).unwrap().bytes, 30);
     }
 
     #[test]
