@@ -2,10 +2,28 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Journal, StartError};
-use tidings_testkit::{Collected, Node, Redis};
+use tidings::{Bus, Failure, Journal, StartError};
+use tidings_testkit::{Collected, Node, Redis, wait_for};
 
 use super::journaled;
+
+/// Forgets all members, just after this one has renewed its lease: its next renewal is 3 s away.
+async fn forget_members(redis: &Redis, member: &Node) {
+    const MEMBERS: &str = "tidings:{default}:members";
+    let id = member.id().to_string();
+    let score = ["ZSCORE", MEMBERS, &id];
+    let before = redis.cli(&score).await;
+    wait_for("a renewal", Duration::from_secs(20), async || {
+        redis.cli(&score).await != before
+    })
+    .await;
+    redis.command(&["DEL", MEMBERS]).await;
+}
+
+fn is_mismatch(failure: &Failure, names: &str) -> bool {
+    let text = tidings::report(failure).to_string();
+    matches!(failure, Failure::JournalMismatch { .. }) && text.contains(names)
+}
 
 async fn refusal(builder: tidings::BusBuilder) -> String {
     let builder = builder.start_timeout(Duration::from_secs(3));
@@ -81,4 +99,38 @@ async fn a_fleet_gets_a_journal_in_two_deployments_and_misses_nothing() {
     assert_eq!(*of_first.wait_for_len(4).await[2], 3);
     assert_eq!(of_second.wait_for_len(2).await.len(), 2);
     assert!(first.gaps().all().is_empty());
+}
+
+#[tokio::test]
+async fn a_bus_without_a_journal_reports_a_journaled_one_that_did_not_see_it_start() {
+    let redis = Redis::start().await;
+    let plain = Node::start(Bus::builder(&redis.url())).await;
+    plain.members().await.unwrap();
+    forget_members(&redis, &plain).await;
+
+    let _journaled = Node::start(journaled(Bus::builder(&redis.url()).name("new-shop"))).await;
+
+    let failures = plain.failures();
+    let failure = failures
+        .wait_for(|one| is_mismatch(one, "`new-shop`"))
+        .await;
+    assert!(
+        tidings::report(&*failure)
+            .to_string()
+            .contains("would miss their events")
+    );
+}
+
+#[tokio::test]
+async fn a_journaled_bus_reports_one_without_a_journal_that_did_not_see_it_start() {
+    let redis = Redis::start().await;
+    let journaled = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    forget_members(&redis, &journaled).await;
+
+    let _plain = Node::start(Bus::builder(&redis.url()).name("old-shop")).await;
+
+    let failures = journaled.failures();
+    failures
+        .wait_for(|one| is_mismatch(one, "`old-shop`"))
+        .await;
 }

@@ -14,13 +14,14 @@ use crate::bus::states::States;
 use crate::connection::heartbeat::Heartbeat;
 use crate::connection::receive_task::ReceiveTask;
 use crate::connection::send_task::SendTask;
+use crate::error::failure::Failure;
 use crate::error::start::StartError;
 use crate::event::position::JournalPosition;
 use crate::journal::options::Journal;
 use crate::journal::state::JournalState;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
-use crate::members::profile::Profile;
+use crate::members::profile::{JournalUse, Profile};
 use crate::namespace::Namespace;
 use crate::observe::failure_hook::FailureHook;
 use crate::observe::health::{Counts, HealthState};
@@ -232,23 +233,48 @@ pub(crate) async fn check_before(bus: &Bus, connected: &mut Connected) -> Result
 
 /// Fails if members of the namespace would miss the events of this bus, once it is one of them. A bus
 /// without a journal does not wait for that: it may only have started at the same time as another.
+///
+/// What is found later is reported: also each time that the bus had to be added to the list again,
+/// because other buses may have started without seeing it.
 pub(crate) async fn check_after(bus: &Bus) -> Result<(), StartError> {
-    let inner = Arc::clone(&bus.inner);
-    let has_journal = inner.journal.is_some();
-    let checking = async move {
-        let listing = inner.members.listed_after_joining(&inner.keyspace);
-        inner.members.check_journal(inner.me, listing).await
-    };
-    if has_journal {
-        return checking.await;
+    let inner = &bus.inner;
+    let members = &inner.members;
+    if !members.profile.is_member || members.profile.journal == JournalUse::Follows {
+        return Ok(());
     }
-    let me = bus.inner.me;
-    bus.inner.add_task(bus.inner.runtime.spawn(async move {
-        if let Err(error) = checking.await {
-            tracing::error!(node = %me, "{error}");
+    if inner.journal.is_some() {
+        look(inner).await?;
+    }
+    let mut added = members.membership.added.subscribe();
+    if inner.journal.is_none() && *added.borrow() > 0 {
+        added.mark_changed();
+    }
+    let (inner, mut stage) = (Arc::downgrade(inner), inner.stage.subscribe());
+    let looking = async move {
+        while added.changed().await.is_ok() {
+            // Holding it longer would keep the bus alive.
+            let Some(inner) = inner.upgrade() else {
+                return;
+            };
+            if let Err(source) = look(&inner).await {
+                inner.reports.failure(Failure::JournalMismatch { source });
+            }
         }
-    }));
+    };
+    let looking = async move {
+        tokio::select! {
+            () = looking => {}
+            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+        }
+    };
+    bus.inner.add_task(bus.inner.runtime.spawn(looking));
     Ok(())
+}
+
+/// Looks at the members once this bus is one of them.
+async fn look(inner: &Inner) -> Result<(), StartError> {
+    let listing = inner.members.listed_after_joining(&inner.keyspace);
+    inner.members.check_journal(inner.me, listing).await
 }
 
 /// The task that renews the lease, if this bus is to be a member. From now on the member methods wait

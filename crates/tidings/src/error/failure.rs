@@ -10,6 +10,7 @@ use tidings_codec::{DecodeError, Escaped, EventError, FrameError, NodeId};
 use crate::error::report;
 use crate::error::send_failure::Unconfirmed;
 use crate::error::shared::LoadError;
+use crate::error::start::StartError;
 
 /// The error of a handler: any error.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
@@ -135,6 +136,14 @@ pub enum Failure {
         /// The number of frames.
         frames: u64,
     },
+    /// This bus and members of its namespace miss events of each other, because one side writes to a
+    /// [journal](crate::Journal) that the other does not read. A start notices that and fails. This is
+    /// found later: both started at the same time, or one of them was not in the member list.
+    #[error("events are missed between this bus and other members")]
+    JournalMismatch {
+        /// [`StartError::JournalMissing`] or [`StartError::JournalUnread`].
+        source: StartError,
+    },
     /// Failures came faster than they could be reported, and were only counted.
     #[error("{count} more failures came faster than they could be reported")]
     Suppressed {
@@ -157,6 +166,7 @@ impl Failure {
             Self::Invalidation { .. } => "invalidation",
             Self::DropPanicked { .. } => "drop_panicked",
             Self::Forged { .. } => "forged",
+            Self::JournalMismatch { .. } => "journal_mismatch",
             Self::Suppressed { .. } => "suppressed",
         }
     }
@@ -219,6 +229,7 @@ impl Serialize for Failure {
                 map.serialize_entry("panic", panic)?;
             }
             Self::Forged { frames } => map.serialize_entry("frames", frames)?,
+            Self::JournalMismatch { .. } => {}
             Self::Suppressed { count } => map.serialize_entry("count", count)?,
         }
         map.end()

@@ -62,6 +62,8 @@ pub(crate) struct Renewed {
     pub(crate) change: u64,
     /// More expired members are left to remove.
     pub(crate) has_more: bool,
+    /// The member was not on the list.
+    pub(crate) is_new: bool,
 }
 
 /// The whole member list.
@@ -120,13 +122,14 @@ impl<C: KeyConnection> MemberList for RedisKeys<C> {
             .arg(milliseconds(renewal_gaps::MIN_LENGTH))
             .arg(renewal_gaps::MAX_GAPS)
             .arg(self.channel.kind.publish());
-        let answer = self.run::<(u64, u64, bool)>(script);
+        let answer = self.run::<(u64, u64, bool, bool)>(script);
         Box::pin(async move {
-            let (now, change, has_more) = answer.await?;
+            let (now, change, has_more, is_new) = answer.await?;
             Ok(Renewed {
                 now,
                 change,
                 has_more,
+                is_new,
             })
         })
     }

@@ -34,6 +34,8 @@ pub(crate) struct Membership {
     state: watch::Sender<MembershipState>,
     /// The number of the last membership change, as of the last renewal.
     pub(crate) changed: watch::Sender<u64>,
+    /// How often this bus was added to the list.
+    pub(crate) added: watch::Sender<u64>,
     leaving: Notify,
     /// A caller needs to know now whether this is a member.
     renew_now: Notify,
@@ -69,6 +71,7 @@ impl Membership {
         Self {
             state: watch::Sender::new(MembershipState::NotMember),
             changed: watch::Sender::new(0),
+            added: watch::Sender::new(0),
             leaving: Notify::new(),
             renew_now: Notify::new(),
             may_be_listed: AtomicBool::new(false),
@@ -133,6 +136,9 @@ impl Membership {
             tracing::info!("joined the member list");
         }
         self.changed.send_replace(renewed.change);
+        if renewed.is_new {
+            self.added.send_modify(|times| *times += 1);
+        }
     }
 
     fn failed(&self, error: NotDone) {

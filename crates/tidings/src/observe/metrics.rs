@@ -47,6 +47,7 @@ impl Failures {
             "send",
             "shared",
             "forged",
+            "journal_mismatch",
         ];
         let counters = kinds.map(|kind| (kind, ::metrics::counter!(NAME, "kind" => kind)));
         Self(counters.into())

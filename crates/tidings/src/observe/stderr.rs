@@ -64,6 +64,7 @@ fn event(failure: &Failure) -> &str {
         | Failure::ForeignEntry { .. }
         | Failure::Event { .. }
         | Failure::Forged { .. }
+        | Failure::JournalMismatch { .. }
         | Failure::Suppressed { .. } => "",
     }
 }

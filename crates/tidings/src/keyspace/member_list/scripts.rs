@@ -72,7 +72,7 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
                 redis.call('HSET', renewals, 'last', now, 'gaps', '')
             end
             extend_keys()
-            return {now, change, 0}
+            return {now, change, 0, 1}
         end
 
         local before = redis.call('HMGET', renewals, 'last', 'gaps')
@@ -137,7 +137,7 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
             end
         end
         extend_keys()
-        return {now, change, removed == max_removed and 1 or 0}
+        return {now, change, removed == max_removed and 1 or 0, 0}
         "#,
     )
 });

@@ -67,6 +67,7 @@ impl StoredMembers {
             now: self.now(),
             change: self.change,
             has_more,
+            is_new: is_joining,
         };
         (renewed, notifications)
     }
