@@ -37,16 +37,18 @@ pub(crate) struct JournalState {
 impl JournalState {
     pub(crate) fn new(options: Journal, outgoing: Outgoing, me: NodeId) -> Self {
         let limits = (options.max_age, options.max_bytes);
+        // A small journal would be trimmed before the bus has read what it sent itself.
+        let ahead = usize::try_from(options.max_bytes / 2).unwrap_or(usize::MAX);
         let durable = options.durable.clone();
         let meter = Arc::new(JournalMeter::new());
         let durable = durable.map(|name| Durable::new(name, me, limits, Arc::clone(&meter)));
         Self {
             durable: durable.map(Arc::new),
             marks: Mutex::new(Marks::new(options.max_bytes)),
-            appending: Arc::new(Appending::new(options.confirm)),
+            appending: Arc::new(Appending::new(options.confirm, ahead)),
             options,
             outgoing: Arc::new(outgoing),
-            window: Arc::default(),
+            window: Arc::new(SendWindow::up_to(ahead)),
             store: watch::Sender::new(None),
             caught_up: watch::Sender::new(false),
             meter,

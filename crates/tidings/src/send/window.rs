@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// The maximum number of bytes without an echo.
+/// The maximum number of bytes without an echo, if there is no lower one.
 const WINDOW: usize = 4 << 20;
 
 /// The time after which an echo is not awaited any more.
@@ -29,8 +29,10 @@ const LATE_RANGES: usize = 8;
 const CLAIMED: u64 = 1 << 48;
 
 /// The frames that were sent and not received yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SendWindow {
+    /// The maximum number of bytes without an echo.
+    limit: usize,
     state: Mutex<WindowState>,
     received: Notify,
     /// Notified when the window is empty.
@@ -83,7 +85,25 @@ impl Sent {
     }
 }
 
+impl Default for SendWindow {
+    fn default() -> Self {
+        Self::up_to(WINDOW)
+    }
+}
+
 impl SendWindow {
+    /// A window of this many bytes, or of the usual size if that is less.
+    pub(crate) fn up_to(bytes: usize) -> Self {
+        Self {
+            limit: bytes.min(WINDOW),
+            state: Mutex::default(),
+            received: Notify::default(),
+            all_received: Notify::default(),
+            is_wanted: Notify::default(),
+            claimed: AtomicU64::default(),
+        }
+    }
+
     pub(crate) fn sent(&self, sent: Sent) {
         let mut state = self.lock();
         state.numbered = state.numbered.max(sent.end());
@@ -196,7 +216,7 @@ impl SendWindow {
 
     /// Returns true if the window is full.
     pub(crate) fn is_far_ahead(&self) -> bool {
-        let is_far_ahead = self.lock().bytes > WINDOW;
+        let is_far_ahead = self.lock().bytes > self.limit;
         if is_far_ahead {
             self.is_wanted.notify_one();
         }
@@ -206,7 +226,7 @@ impl SendWindow {
     /// Returns true if a task waits for an echo.
     pub(crate) fn is_awaited(&self) -> bool {
         let state = self.lock();
-        state.waiting > 0 || state.bytes > WINDOW
+        state.waiting > 0 || state.bytes > self.limit
     }
 
     /// Waits for the next echo.
@@ -313,6 +333,17 @@ mod tests {
         let received = window.receive(&frame(1, WINDOW)).unwrap();
         assert_eq!((received.first, received.events), (1, 1));
         assert!(!window.is_far_ahead());
+    }
+
+    #[test]
+    fn a_window_can_be_smaller_and_not_larger_than_usual() {
+        for (bytes, limit) in [(WINDOW / 2, WINDOW / 2), (2 * WINDOW, WINDOW)] {
+            let window = SendWindow::up_to(bytes);
+            window.sent(sent(1, limit));
+            assert!(!window.is_far_ahead());
+            window.sent(sent(2, 30));
+            assert!(window.is_far_ahead());
+        }
     }
 
     #[test]

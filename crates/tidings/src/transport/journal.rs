@@ -30,7 +30,7 @@ use crate::transport::{
 /// The time that Redis waits for an entry before it answers that there is none.
 pub(crate) const BLOCK: Duration = Duration::from_secs(5);
 
-/// The bytes that a bus appends before the journal is trimmed ahead of time.
+/// The maximum number of bytes that a bus appends before the journal is trimmed ahead of time.
 const TRIM_AFTER: usize = 4 << 20;
 
 /// A transport to a server that can have a journal.
@@ -60,6 +60,8 @@ pub(crate) struct Appending {
     confirm: Option<(u32, Duration)>,
     /// The bytes since the journal was last trimmed.
     bytes: AtomicUsize,
+    /// The number of them after which it is trimmed ahead of time.
+    trim_after: usize,
     /// True if Redis had no memory for a frame.
     is_full: AtomicBool,
     /// Notified when the journal has to be trimmed.
@@ -68,10 +70,12 @@ pub(crate) struct Appending {
 }
 
 impl Appending {
-    pub(crate) fn new(confirm: Option<(u32, Duration)>) -> Self {
+    /// `ahead` is the number of bytes that may be appended before a trim.
+    pub(crate) fn new(confirm: Option<(u32, Duration)>, ahead: usize) -> Self {
         Self {
             confirm,
             bytes: AtomicUsize::new(0),
+            trim_after: ahead.min(TRIM_AFTER),
             is_full: AtomicBool::new(false),
             is_due: Notify::new(),
             entries: Counter::new(
@@ -88,7 +92,7 @@ impl Appending {
             self.is_full.store(false, Ordering::Relaxed);
         }
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before < TRIM_AFTER && before + bytes >= TRIM_AFTER {
+        if before < self.trim_after && before + bytes >= self.trim_after {
             self.is_due.notify_one();
         }
     }
@@ -386,7 +390,7 @@ mod tests {
                 redirect: Arc::new(move |error| *tell.lock() = Some(error.to_string())),
                 told: Notify::new(),
             }),
-            appending: Arc::new(Appending::new(None)),
+            appending: Arc::new(Appending::new(None, TRIM_AFTER)),
         };
         let numbers = Numbers {
             sender: NodeId::from_bytes([7; 16]),
@@ -396,6 +400,17 @@ mod tests {
         let found = publisher.find(JournalPosition::START, vec![numbers]);
         let found = found.expect("a journal can be searched").await;
         (found, told.lock().take())
+    }
+
+    #[test]
+    fn a_small_journal_is_trimmed_earlier() {
+        for (ahead, bytes) in [(1 << 20, 1 << 20), (64 << 20, TRIM_AFTER)] {
+            let appending = Appending::new(None, ahead);
+            appending.add(bytes - 1);
+            assert!(appending.is_due.notified().now_or_never().is_none());
+            appending.add(1);
+            assert!(appending.is_due.notified().now_or_never().is_some());
+        }
     }
 
     #[tokio::test]
