@@ -4,6 +4,7 @@ mod context;
 mod events;
 mod fleet;
 mod global;
+mod journal;
 mod state;
 mod workers;
 
@@ -15,8 +16,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{PayloadArgs, Request, Send, To};
-pub(crate) use self::fleet::Members;
+pub(crate) use self::fleet::{Acl, Members};
 pub(crate) use self::global::Global;
+pub(crate) use self::journal::{Journal, JournalAction};
 pub(crate) use self::state::{Counter, CounterAction, Map, MapAction, State, StateAction};
 pub(crate) use self::workers::{Format, Ps, Reload, Run, Scale, Stop, strategy};
 
@@ -34,10 +36,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Send(Send),
     Request(Request),
+    Journal(Journal),
     State(State),
     Map(Map),
     Counter(Counter),
     Members(Members),
+    Acl(Acl),
     Run(Box<Run>),
     Ps(Ps),
     Reload(Reload),
@@ -47,10 +51,11 @@ pub(crate) enum Command {
 }
 
 /// The commands below their headings in the help, because clap cannot group commands.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Events", &["send", "request"]),
+    ("Journal", &["journal"]),
     ("State", &["state", "map", "counter"]),
-    ("Fleet", &["members"]),
+    ("Fleet", &["members", "acl"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
     ("Itself", &["context"]),
 ];

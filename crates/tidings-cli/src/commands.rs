@@ -1,9 +1,11 @@
 //! The commands of `tidings`, one module each.
 
+pub(crate) mod acl;
 pub(crate) mod context;
 pub(crate) mod counter;
 pub(crate) mod edit;
 pub(crate) mod feed;
+pub(crate) mod journal;
 pub(crate) mod map;
 pub(crate) mod members;
 pub(crate) mod ps;
@@ -25,10 +27,12 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
     match command {
         Command::Send(send) => send::send(app, &send).await,
         Command::Request(request) => request::request(app, &request).await,
+        Command::Journal(journal) => journal::journal(app, &journal.action).await,
         Command::State(state) => state::state(app, &state.action).await,
         Command::Map(map) => map::map(app, &map.action).await,
         Command::Counter(counter) => counter::counter(app, &counter.action).await,
         Command::Members(_) => members::members(app).await,
+        Command::Acl(acl) => acl::acl(app, &acl),
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,
         Command::Reload(reload) => reload::reload(app, &reload).await,

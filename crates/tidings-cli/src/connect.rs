@@ -14,6 +14,18 @@ pub(crate) async fn connect(app: &App, settings: &Settings) -> anyhow::Result<Bu
     Ok(builder(app, settings).start().await?)
 }
 
+/// Starts a bus that is no member, with a journal.
+pub(crate) async fn connect_with(
+    app: &App,
+    settings: &Settings,
+    journal: Journal,
+) -> anyhow::Result<Bus> {
+    prepare(app, settings);
+    // It only trims what it is told to.
+    let journal = journal.max_age(Duration::MAX).max_bytes(u64::MAX);
+    Ok(builder(app, settings).journal(journal).start().await?)
+}
+
 /// Starts a bus that is no member, and sends to the journal if the members do or it `is_forced`. It
 /// removes nothing from there: the members decide how much of it is kept.
 pub(crate) async fn connect_to_send(

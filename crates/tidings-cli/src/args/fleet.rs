@@ -11,3 +11,59 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(after_help = MEMBERS)]
 pub(crate) struct Members {}
+
+const ACL: &str = "\
+Without options, the user may send and receive events. The command does not connect to Redis; an
+administrator runs what it prints.
+
+Examples:
+  tidings acl --user shop --members --share --count
+  tidings acl --sentinel --user shop";
+
+/// Print the Redis command that gives a user the permissions of a bus.
+#[derive(Debug, Parser)]
+#[command(after_help = ACL)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
+pub(crate) struct Acl {
+    /// Name of the user.
+    #[arg(long, value_name = "USER", default_value = "tidings")]
+    pub(crate) user: String,
+    /// To be a member, and to list the members.
+    #[arg(long)]
+    pub(crate) members: bool,
+    /// Shared values and maps.
+    #[arg(long)]
+    pub(crate) share: bool,
+    /// Counters.
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// A journal.
+    #[arg(long)]
+    pub(crate) journal: bool,
+    /// A journal with a durable name.
+    #[arg(long)]
+    pub(crate) durable: bool,
+    /// A journal that waits for replicas.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    /// An address of a Redis Cluster.
+    #[arg(long)]
+    pub(crate) cluster: bool,
+    /// An address of a Redis Cluster with `pubsub=sharded`.
+    #[arg(long)]
+    pub(crate) sharded: bool,
+    /// An address with a database number.
+    #[arg(long)]
+    pub(crate) databases: bool,
+    /// To check that the server is the master behind a proxy.
+    #[arg(long)]
+    pub(crate) role: bool,
+    /// To see how far subscribers are behind.
+    #[arg(long)]
+    pub(crate) backlogs: bool,
+    /// The user of a sentinel instead; it takes none of the other options.
+    #[arg(long)]
+    #[arg(conflicts_with_all = ["members", "share", "count", "journal", "durable", "confirm"])]
+    #[arg(conflicts_with_all = ["cluster", "sharded", "databases", "role", "backlogs"])]
+    pub(crate) sentinel: bool,
+}

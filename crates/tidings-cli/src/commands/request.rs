@@ -9,7 +9,7 @@ use tidings::{Bus, Member, RequestError, Responder, Response, ResponseError, Sum
 
 use crate::app::App;
 use crate::args;
-use crate::commands::send::{exit_of, forget};
+use crate::commands::send::exit_of;
 use crate::confirm;
 use crate::connect::connect;
 use crate::exit::Exit;
@@ -43,11 +43,10 @@ pub(crate) async fn request(app: &App, args: &args::Request) -> anyhow::Result<E
         headers: &args.header,
         since: Instant::now(),
     };
-    let mut summary = match &to {
+    let summary = match &to {
         Recipients::All | Recipients::Others => asking.all().await?,
         Recipients::Members(members) => asking.each(members).await?,
     };
-    forget(&mut summary, bus.id());
     if app.is_json() {
         output::json(&json!({ "event": args.event, "summary": summary }))?;
     } else {
@@ -59,7 +58,9 @@ pub(crate) async fn request(app: &App, args: &args::Request) -> anyhow::Result<E
 impl Asking<'_> {
     /// Asks all members. This program is none, so `all` and `others` are the same.
     async fn all(&self) -> anyhow::Result<Summary> {
-        let request = self.bus.request_all::<Value, _, _>(self.event, &self.data);
+        let request = self
+            .bus
+            .request_others::<Value, _, _>(self.event, &self.data);
         let request = request.timeout(self.timeout());
         let request = self
             .headers
@@ -67,9 +68,7 @@ impl Asking<'_> {
             .fold(request, |it, (name, value)| it.header(name, value));
         let mut responses = request.await?;
         while let Some(response) = responses.next().await {
-            if response.responder.node != self.bus.id() {
-                self.print(&response)?;
-            }
+            self.print(&response)?;
         }
         Ok(responses.summary().await)
     }

@@ -120,13 +120,13 @@ impl Event<'_> {
 }
 
 /// Removes this program from a summary: it receives what is sent to all, and has no handler.
-pub(crate) fn forget(summary: &mut Summary, me: NodeId) {
+fn forget(summary: &mut Summary, me: NodeId) {
     summary.without_handler.retain(|it| it.node != me);
     summary.unexpected.retain(|node| *node != me);
 }
 
 /// Returns one summary of the sends to several members.
-pub(crate) fn merged(summaries: Vec<Summary>) -> Summary {
+fn merged(summaries: Vec<Summary>) -> Summary {
     let mut all = Summary::default();
     for one in summaries {
         all.handled.extend(one.handled);
@@ -151,7 +151,7 @@ pub(crate) fn exit_of(summary: &Summary) -> Exit {
 }
 
 /// Describes the receivers.
-pub(crate) fn whom(to: &Recipients, namespace: &str) -> String {
+fn whom(to: &Recipients, namespace: &str) -> String {
     match to {
         Recipients::All => format!("all of {}", escape(namespace)),
         Recipients::Others => format!("all others of {}", escape(namespace)),

@@ -22,6 +22,7 @@ const COMMANDS: &[&[&str]] = &[
     &["map", "get", "filled", "1"],
     &["map", "ls", "filled"],
     &["map", "remove", "filled", "2", "--yes"],
+    &["journal", "info"],
     &["counter", "get", "visits"],
     &["counter", "add", "visits", "-1"],
     &["counter", "reset", "visits", "--yes"],

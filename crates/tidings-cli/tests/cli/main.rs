@@ -6,6 +6,7 @@ mod events;
 mod every;
 mod exit;
 mod fleet;
+mod journal;
 mod members;
 mod run;
 mod settings;
