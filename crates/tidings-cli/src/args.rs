@@ -15,7 +15,7 @@ use clap::builder::StyledStr;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::context::{Context, ContextAction};
-pub(crate) use self::events::{PayloadArgs, Request, Send, To};
+pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, To};
 pub(crate) use self::fleet::{Acl, Members};
 pub(crate) use self::global::Global;
 pub(crate) use self::journal::{Journal, JournalAction};
@@ -35,6 +35,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Send(Send),
+    Listen(Listen),
     Request(Request),
     Journal(Journal),
     State(State),
@@ -52,7 +53,7 @@ pub(crate) enum Command {
 
 /// The commands below their headings in the help, because clap cannot group commands.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Events", &["send", "request"]),
+    ("Events", &["send", "listen", "request"]),
     ("Journal", &["journal"]),
     ("State", &["state", "map", "counter"]),
     ("Fleet", &["members", "acl"]),

@@ -6,6 +6,7 @@ pub(crate) mod counter;
 pub(crate) mod edit;
 pub(crate) mod feed;
 pub(crate) mod journal;
+pub(crate) mod listen;
 pub(crate) mod map;
 pub(crate) mod members;
 pub(crate) mod ps;
@@ -26,6 +27,7 @@ use crate::exit::Exit;
 pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Send(send) => send::send(app, &send).await,
+        Command::Listen(listen) => listen::listen(app, &listen).await,
         Command::Request(request) => request::request(app, &request).await,
         Command::Journal(journal) => journal::journal(app, &journal.action).await,
         Command::State(state) => state::state(app, &state.action).await,

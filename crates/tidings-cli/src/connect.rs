@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, BusBuilder, Journal};
+use tidings::{Bus, BusBuilder, Journal, Member};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::app::App;
@@ -34,7 +34,7 @@ pub(crate) async fn connect_to_send(
     is_forced: bool,
 ) -> anyhow::Result<Bus> {
     let bus = connect(app, settings).await?;
-    if !is_forced && !has_journal(&bus).await {
+    if !is_forced && !has_journal(&known_members(&bus).await) {
         return Ok(bus);
     }
     let journal = Journal::default()
@@ -43,14 +43,18 @@ pub(crate) async fn connect_to_send(
     Ok(builder(app, settings).journal(journal).start().await?)
 }
 
-/// Returns whether a member sends to the journal. A user who may not list the members sends without.
-async fn has_journal(bus: &Bus) -> bool {
-    let members = bus.members().await.unwrap_or_default();
+/// Returns the members, or none to a user who may not list them.
+pub(crate) async fn known_members(bus: &Bus) -> Vec<Member> {
+    bus.members().await.unwrap_or_default()
+}
+
+/// Returns whether one of the members sends to the journal.
+pub(crate) fn has_journal(members: &[Member]) -> bool {
     members.iter().any(|member| member.has_journal)
 }
 
 /// Begins the log, and warns of a password in the arguments.
-fn prepare(app: &App, settings: &Settings) {
+pub(crate) fn prepare(app: &App, settings: &Settings) {
     log(app.global.verbose);
     if settings.url.source == Source::Flag("--url") && settings.url.value.has_password() {
         app.warn("other users of this machine can see the password in --url (use a context)");

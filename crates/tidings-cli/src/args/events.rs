@@ -3,8 +3,11 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser};
+
+use crate::args::time;
 
 const SEND: &str = "\
 A payload is JSON, or fields: `name=text` for a text, `name:=json` for other values. `-` is the
@@ -38,6 +41,37 @@ pub(crate) struct Send {
     /// Header of the event. Repeatable.
     #[arg(long, value_name = "NAME=TEXT", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
+}
+
+const LISTEN: &str = "\
+It ends with Ctrl-C, and its last line says how many events were missed. Exits with code 3 if fewer
+events than --count arrived.
+
+Examples:
+  tidings listen 'user.*' order.placed
+  tidings listen --json --count 1 --for 10s user.renamed";
+
+/// Print events as they arrive.
+#[derive(Debug, Parser)]
+#[command(after_help = LISTEN)]
+pub(crate) struct Listen {
+    /// Names of events; `*` stands for any characters. Without a name, all.
+    pub(crate) names: Vec<String>,
+    /// End after this many events.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after this time.
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    pub(crate) time: Option<Duration>,
+    /// Begin with the events that the journal has of this last time.
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "rates")]
+    pub(crate) since: Option<Duration>,
+    /// Print the events per second of each name instead.
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) rates: bool,
+    /// Also print the events of the buses themselves, `tidings.…`.
+    #[arg(long)]
+    pub(crate) control: bool,
 }
 
 const REQUEST: &str = "\

@@ -26,6 +26,9 @@ const AHEAD: usize = 256;
 /// The number of errors that are shown.
 const SHOWN: usize = 10;
 
+/// What `tidings listen --json` prints besides events.
+const NOTES: [&str; 4] = ["gap", "unreadable", "rates", "end"];
+
 /// A line, or why it has no event.
 type Line = Result<Event, String>;
 
@@ -203,7 +206,7 @@ fn next(reader: &mut impl BufRead) -> Option<Line> {
                     .and_then(|()| Err(format!("it has more than {MAX_LINE} bytes"))),
             );
         }
-        if !line.trim_ascii().is_empty() {
+        if !line.trim_ascii().is_empty() && !is_note(&line) {
             return Some(parse(&line));
         }
     }
@@ -223,6 +226,16 @@ fn skip(reader: &mut impl BufRead) -> io::Result<()> {
     }
 }
 
+/// Returns whether the line is one of `tidings listen --json` that is no event.
+fn is_note(line: &[u8]) -> bool {
+    // Most lines are events, and are parsed once.
+    if line.windows(7).any(|part| part == b"\"event\"") {
+        return false;
+    }
+    let object = serde_json::from_slice::<Value>(line);
+    object.is_ok_and(|object| NOTES.iter().any(|note| object.get(note).is_some()))
+}
+
 fn parse(line: &[u8]) -> Line {
     serde_json::from_slice(line)
         .map_err(|error| format!("expected an object with `event` and `data`: {error}"))
@@ -235,8 +248,9 @@ mod tests {
     #[test]
     fn a_line_is_an_event_and_a_bad_one_does_not_hide_the_next() {
         let long = "x".repeat(usize::try_from(MAX_LINE).unwrap() + 10);
-        let text =
-            format!("{{\"event\":\"a\"}}\n\n7\n{long}\n{{\"event\":\"b\",\"data\":[1],\"v\":1}}");
+        let text = format!(
+            "{{\"event\":\"a\"}}\n\n{{\"v\":1,\"gap\":{{}}}}\n7\n{long}\n{{\"event\":\"b\",\"data\":[1],\"v\":1}}"
+        );
         let mut reader = text.as_bytes();
         let mut next = || next(&mut reader);
         assert_eq!(next().unwrap().unwrap().event, "a");

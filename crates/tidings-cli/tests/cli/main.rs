@@ -7,6 +7,7 @@ mod every;
 mod exit;
 mod fleet;
 mod journal;
+mod listen;
 mod members;
 mod run;
 mod settings;

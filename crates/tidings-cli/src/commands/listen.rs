@@ -1,0 +1,236 @@
+//! `tidings listen`: prints events as they arrive, with the losses where they happened.
+
+mod print;
+mod rates;
+mod tally;
+mod writer;
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tidings::{Bus, Journal, Member, Since, Tap, TapItem, TapOptions, TappedEvent};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use self::print::Printer;
+use self::rates::Rates;
+use self::tally::Tally;
+use self::writer::Writer;
+use crate::app::App;
+use crate::args::Listen;
+use crate::connect::{builder, connect, has_journal, known_members};
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::terminal::escape;
+
+/// The time between two blocks of rates.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The longest time that `--for` means.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// What happens next.
+enum Next {
+    Item(Box<TapItem>),
+    Second,
+}
+
+impl Next {
+    fn is_event(&self) -> bool {
+        matches!(self, Self::Item(item) if matches!(**item, TapItem::Event(_)))
+    }
+}
+
+struct Listening<'a> {
+    args: &'a Listen,
+    tally: Tally,
+    rates: Rates,
+    printer: Printer,
+    writer: Writer,
+}
+
+pub(crate) async fn listen(app: &App, args: &Listen) -> anyhow::Result<Exit> {
+    let settings = app.settings()?;
+    let (bus, mut tap, members) = open(app, &settings, args.since).await?;
+    let about = (&settings.namespace.value, &settings.url.value);
+    app.remark(escape(format_args!(
+        "listening to {} at {}",
+        about.0, about.1
+    )));
+    let mut listening = Listening {
+        args,
+        tally: Tally::default(),
+        rates: Rates::default(),
+        printer: Printer::new(app.is_json(), members),
+        writer: Writer::start(),
+    };
+    let ended = listening.run(&mut tap).await;
+    let Listening {
+        mut tally,
+        printer,
+        writer,
+        ..
+    } = listening;
+    // What is left was received and is not printed.
+    while let Some(Some(item)) = tap.next().now_or_never() {
+        tally.skip(&item, |event| is_wanted(args, event));
+    }
+    drop(bus);
+    let end = printer.end(&tally)?;
+    if app.is_json() && ended.is_ok() {
+        // If the reader has gone, the end of the writer says so.
+        let _ = writer.line(end).await;
+    } else {
+        app.remark(end);
+    }
+    writer.finish().await?;
+    ended?;
+    Ok(match args.count {
+        Some(count) if tally.events < count && !tally.is_interrupted => Exit::Incomplete,
+        _ => Exit::Done,
+    })
+}
+
+/// Starts a bus with a tap. It follows the journal if the members have one.
+async fn open(
+    app: &App,
+    settings: &Settings,
+    since: Option<Duration>,
+) -> anyhow::Result<(Bus, Tap, Vec<Member>)> {
+    let bus = connect(app, settings).await?;
+    let tap = bus.tap(TapOptions::new())?;
+    let members = known_members(&bus).await;
+    if since.is_none() && !has_journal(&members) {
+        return Ok((bus, tap, members));
+    }
+    let since = since.map_or(Since::Now, Since::Ago);
+    let journal = Journal::default().follow_only().since(since);
+    let builder = builder(app, settings).journal(journal);
+    let (bus, tap) = builder.start_with_tap(TapOptions::new()).await?;
+    Ok((bus, tap, members))
+}
+
+impl Listening<'_> {
+    /// Prints until the end of the time, the last event or Ctrl-C.
+    async fn run(&mut self, tap: &mut Tap) -> anyhow::Result<()> {
+        let time = self.args.time.unwrap_or(LONGEST).min(LONGEST);
+        let mut ended = pin!(async {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => true,
+                () = sleep(time) => false,
+            }
+        });
+        let mut second = Instant::now() + SECOND;
+        while self
+            .args
+            .count
+            .is_none_or(|count| self.tally.events < count)
+        {
+            let next = tokio::select! {
+                biased;
+                is_interrupted = &mut ended => {
+                    self.tally.is_interrupted = is_interrupted;
+                    return Ok(());
+                }
+                () = sleep_until(second), if self.args.rates => Next::Second,
+                item = tap.next() => match item {
+                    Some(item) => Next::Item(Box::new(item)),
+                    None => return Ok(()),
+                },
+            };
+            let Some(line) = self.line(&next)? else {
+                continue;
+            };
+            // The reader may be slow, or stuck.
+            tokio::select! {
+                biased;
+                is_interrupted = &mut ended => {
+                    self.tally.is_interrupted = is_interrupted;
+                    self.tally.not_printed += u64::from(next.is_event());
+                    return Ok(());
+                }
+                written = self.writer.line(line) => written?,
+            }
+            match next {
+                Next::Second => second += SECOND,
+                Next::Item(item) => self.tally.count(&item),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the line of an item, if it has one. What has none is counted here.
+    fn line(&mut self, next: &Next) -> anyhow::Result<Option<String>> {
+        let item = match next {
+            Next::Second => return self.printer.rates(&self.rates.take()).map(Some),
+            Next::Item(item) => &**item,
+        };
+        match item {
+            TapItem::Event(event) if !is_wanted(self.args, event) => Ok(None),
+            TapItem::Event(event) if self.args.rates => {
+                self.tally.count(item);
+                self.rates.count(event.name());
+                Ok(None)
+            }
+            TapItem::Event(event) => self.printer.event(event).map(Some),
+            TapItem::Gap(gap) => self.printer.gap(gap).map(Some),
+            TapItem::Unreadable(frame) => self.printer.unreadable(frame).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn is_wanted(args: &Listen, event: &TappedEvent) -> bool {
+    let name = event.name();
+    if event.is_control() && !args.control {
+        return false;
+    }
+    args.names.is_empty() || args.names.iter().any(|pattern| matches(pattern, name))
+}
+
+/// Returns whether the name is that of the pattern, in which `*` stands for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(mut name) = name.strip_prefix(start) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(place) = name.find(part) else {
+            return false;
+        };
+        name = &name[place + part.len()..];
+    }
+    name.ends_with(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, yes, no) in [
+            (
+                "user.renamed",
+                &["user.renamed"][..],
+                &["user.renamed2", "user"][..],
+            ),
+            ("user.*", &["user.renamed", "user."], &["users.x", "user"]),
+            ("*.placed", &["order.placed"], &["order.placed2"]),
+            ("a*b*c", &["abc", "axbxc", "abbcc"], &["ab", "acb", "abcx"]),
+            ("*", &["a", ""], &[]),
+            ("ab*ba", &["abba", "abxba"], &["aba"]),
+        ] {
+            for name in yes {
+                assert!(matches(pattern, name), "{pattern} {name}");
+            }
+            for name in no {
+                assert!(!matches(pattern, name), "{pattern} {name}");
+            }
+        }
+    }
+}
