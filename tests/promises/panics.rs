@@ -165,7 +165,8 @@ pub(crate) async fn a_shutdown_succeeds_although_all_cancelled_calls_panic(place
 
     let error = subscriber.shutdown(Duration::from_millis(50)).await;
 
-    assert_eq!(error.unwrap_err().running, 1);
+    // At the deadline, handlers that have nothing to do may not have ended either.
+    assert!(error.unwrap_err().running >= 1);
 }
 
 pub(crate) async fn a_state_and_a_handler_may_panic_when_their_bus_is_dropped(place: Place) {
