@@ -4,6 +4,7 @@ mod corrupted_values;
 mod counter_errors;
 pub(crate) mod counters;
 mod data_loss;
+pub(crate) mod inspect;
 mod invalidations;
 pub(crate) mod maps;
 mod maps_in_redis;
@@ -148,4 +149,11 @@ promises! {
         a_member_that_has_left_cannot_be_sent_to
         a_role_is_every_member_that_has_it
         hostile_notifications_change_nothing;
+    inspect:
+        a_bus_tells_the_others_its_state
+        an_inspection_names_what_was_missed_and_no_address
+        a_bus_makes_no_more_than_one_inspection_a_second
+        a_bus_can_keep_its_state_to_itself
+        an_inspection_of_many_handlers_says_how_many_it_leaves_out
+        requests_to_inspect_that_cannot_be_answered_are_ignored;
 }

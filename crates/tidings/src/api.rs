@@ -29,6 +29,8 @@ pub(crate) mod counter;
 
 pub(crate) mod members;
 
+pub(crate) mod inspect;
+
 pub(crate) mod journal;
 
 pub(crate) mod lifecycle;

@@ -1,6 +1,7 @@
 //! The handle of a bus; its methods are in `api`.
 
 pub(crate) mod inner;
+pub(crate) mod inspector;
 pub(crate) mod journal;
 pub(crate) mod shutdown;
 pub(crate) mod start;

@@ -104,6 +104,9 @@ pub use members::member::Member;
 pub use members::watch::{LeaveReason, MemberEvent, MemberWatch};
 pub use observe::connection::Connection;
 pub use observe::health::{Health, HealthWatch, TopologyKind};
+pub use observe::inspection::{
+    FailureInspection, GapInspection, HandlerInspection, HealthInspection, Inspection,
+};
 pub use observe::journal::{DurableHealth, DurableRole, JournalHealth};
 pub use receive::queue::Overflow;
 pub use receive::subscription::{HandlerOptions, Subscription};

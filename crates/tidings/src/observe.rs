@@ -4,6 +4,7 @@
 pub(crate) mod connection;
 pub(crate) mod failure_hook;
 pub(crate) mod health;
+pub(crate) mod inspection;
 pub(crate) mod journal;
 #[cfg_attr(not(feature = "metrics"), path = "observe/metrics/absent.rs")]
 pub(crate) mod metrics;

@@ -1,6 +1,7 @@
 //! The path of a frame to the queues of subscriptions. No I/O.
 
 pub(crate) mod batch;
+pub(crate) mod calls;
 pub(crate) mod control;
 pub(crate) mod decoded;
 pub(crate) mod dispatch;

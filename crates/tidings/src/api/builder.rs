@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::api::tap::{Tap, TapOptions};
 use crate::bus::Bus;
+use crate::bus::inspector::{INSPECT, Inspector};
 use crate::bus::journal::Lane;
 use crate::bus::start::{Parts, check_after, check_before, join, lease_task};
 use crate::bus::states::States;
@@ -63,6 +64,7 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError>
 /// | [`role`](Self::role), [`version`](Self::version) | none |
 /// | [`lease`](Self::lease) | 15 s |
 /// | [`membership`](Self::membership) | `true`: others see this bus |
+/// | [`inspection`](Self::inspection) | `true`: others can ask for the state of this bus |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -94,6 +96,7 @@ pub struct BusBuilder {
     refresh_interval: Duration,
     profile: Profile,
     journal: Option<Journal>,
+    inspection: bool,
 }
 
 impl BusBuilder {
@@ -118,6 +121,7 @@ impl BusBuilder {
             refresh_interval: reconciler::REFRESH_INTERVAL,
             profile: Profile::default(),
             journal: None,
+            inspection: true,
         }
     }
 
@@ -390,6 +394,13 @@ impl BusBuilder {
         self
     }
 
+    /// Sets whether this bus tells others its state when they [`inspect`](Bus::inspect) it: its health,
+    /// the names of its handlers, and the texts of the last gaps and failures.
+    pub fn inspection(mut self, is_on: bool) -> Self {
+        self.inspection = is_on;
+        self
+    }
+
     /// Starts the bus: registers the handlers, connects, and returns once Redis has confirmed the
     /// subscription.
     ///
@@ -469,6 +480,8 @@ impl BusBuilder {
         for registration in self.registrations {
             registration(&bus)?;
         }
+        let inspector = Inspector::new(bus.downgrade(), self.inspection);
+        bus.inner.dispatcher.control.set_patient(INSPECT, inspector);
         let prepared = prepare(&bus)?;
         let this = (parts.me, &parts.namespace);
         let connect_once = || transport.connect();

@@ -114,7 +114,7 @@ impl<A> fmt::Debug for Responses<A> {
 }
 
 /// A request to all members, or to all others, that is sent when this is awaited.
-/// [`Bus::request_all`] and [`Bus::request_others`] return it.
+/// [`Bus::request_all`], [`Bus::request_others`] and [`Bus::inspect`] return it.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Request<'a, A, K, T: ?Sized> {
     parts: RequestParts<'a, K, T>,
@@ -216,10 +216,8 @@ where
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let opening = self
-            .parts
-            .bus
-            .in_runtime(self.parts.open(self.to, Lane::Requests));
+        let bus = self.parts.bus;
+        let opening = bus.in_runtime(self.parts.open(self.to, Lane::Requests));
         Box::pin(opening.map_ok(Responses::new))
     }
 }

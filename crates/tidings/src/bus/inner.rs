@@ -1,5 +1,6 @@
 //! The state that all clones of a bus share.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::{BoxFuture, Shared};
@@ -15,7 +16,7 @@ use crate::journal::state::JournalState;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
 use crate::namespace::Namespace;
-use crate::observe::health::HealthState;
+use crate::observe::health::{Health, HealthState};
 use crate::observe::reports::Reports;
 use crate::receive::dispatch::Dispatcher;
 use crate::request::pending::PendingRequests;
@@ -72,6 +73,12 @@ impl Inner {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.health.is_ready()
+    }
+
+    /// The current health.
+    pub(crate) fn health(&self) -> Health {
+        self.health
+            .health(self.outgoing.bytes().load(Ordering::Relaxed))
     }
 
     #[inline]

@@ -17,6 +17,10 @@ use crate::receive::batch::ReceivedEvent;
     note = "a name (`&str`) takes any `T: serde::Serialize`; `SomeEvent::EVENT` takes a `&SomeEvent`"
 )]
 pub trait SendKey<T: ?Sized>: Copy + Send + Sync {
+    /// True for the keys of the buses themselves, whose names are reserved.
+    #[doc(hidden)]
+    const IS_CONTROL: bool = false;
+
     /// Returns the name under which `value` is sent.
     fn name<'a>(&'a self, value: &'a T) -> &'a str;
 
@@ -45,6 +49,23 @@ impl<E: Event> SendKey<E> for EventKey<E> {
 
     fn encode(value: &E, into: Encoder<'_>) -> Result<(), EncodeError> {
         value.encode(into)
+    }
+}
+
+/// The key of a request of the buses themselves, without a payload.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct ControlKey(pub(crate) &'static str);
+
+impl SendKey<()> for ControlKey {
+    const IS_CONTROL: bool = true;
+
+    fn name<'a>(&'a self, _value: &'a ()) -> &'a str {
+        self.0
+    }
+
+    fn encode(_value: &(), _into: Encoder<'_>) -> Result<(), EncodeError> {
+        Ok(())
     }
 }
 

@@ -93,6 +93,10 @@ impl From<HandlerFailure> for Box<CallError> {
 }
 
 impl CallError {
+    fn is_timeout(&self) -> bool {
+        matches!(self, Self::Handler(HandlerFailure::TimedOut(_)))
+    }
+
     /// Returns the failure of this handler at this event.
     pub(crate) fn of(
         self,
@@ -144,6 +148,7 @@ where
             };
             let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
             context.journaled = batch.journaled;
+            let begin = self.subscription.calls.begin();
             for (index, item) in batch.events.iter().enumerate() {
                 turn.end_if_over().await;
                 // After `off` only the running call completes.
@@ -157,6 +162,7 @@ where
                     return;
                 }
             }
+            self.subscription.calls.end(begin, batch.events.len());
         }
     }
 
@@ -195,6 +201,7 @@ where
         context.journaled = batch.journaled;
         self.handle(batch.received(&batch.events[index]), &mut context)
             .await;
+        self.subscription.calls.end_one();
     }
 
     /// Decodes the payload and calls the handler. Returns whether it was called.
@@ -216,7 +223,7 @@ where
             sequence,
             &self.subscription.handler,
         );
-        let ended = guarded(span.around(call), self.subscription.options.timeout).await;
+        let ended = guarded(span.around(call), &self.subscription).await;
         span.end(ended.is_ok());
         match ended.as_ref().map_err(|error| &**error) {
             Ok(()) => self.calls.end(began, received.name(), None),
@@ -229,6 +236,7 @@ where
             return true;
         };
         let was_called = !matches!(*stop, CallError::Undecodable(_));
+        self.subscription.calls.fail(stop.is_timeout());
         let handler = &self.subscription.handler;
         let failure = stop.of(&context.event, handler, context.sender, context.sequence);
         received.ended(Some(&failure));
@@ -245,7 +253,6 @@ pub(crate) async fn handle_gaps<Args, H: Handler<Gap, Args>>(
     handler: H,
 ) {
     let handler = OwnedHandler::new(handler, &subscription, &bus);
-    let timeout = subscription.options.timeout;
     while let Some(gap) = gaps.next().await {
         let Some(bus) = bus.upgrade() else { break };
         let mut context = Context::new(bus, Arc::from("gap"));
@@ -254,7 +261,7 @@ pub(crate) async fn handle_gaps<Args, H: Handler<Gap, Args>>(
             let called = handler.get().handle(gap, &context).await;
             called.map_err(|error| HandlerFailure::Failed(error).into())
         };
-        let Err(stop) = guarded(call, timeout).await else {
+        let Err(stop) = guarded(call, &subscription).await else {
             continue;
         };
         let failure = stop.of(&context.event, &subscription.handler, context.sender, None);
@@ -326,18 +333,19 @@ pin_project! {
 }
 
 /// Runs a call until it ends, panics or exceeds its timeout.
-async fn guarded(call: impl Future<Output = Called>, timeout: Duration) -> Called {
+async fn guarded(call: impl Future<Output = Called>, subscription: &SubscriptionSlot) -> Called {
     let call = Some(call);
     let running = pin!(Running { call });
     let mut call = running.project().call;
     // Most calls end at the first poll; a timer for each would cost more than they do.
-    let ended = match poll_fn(|cx| Poll::Ready(poll_guarded(call.as_mut(), cx))).await {
-        Poll::Ready(ended) => return ended,
-        Poll::Pending => {
-            tokio::time::timeout(timeout, poll_fn(|cx| poll_guarded(call.as_mut(), cx)))
-        }
-    };
-    match ended.await {
+    if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(poll_guarded(call.as_mut(), cx))).await {
+        return ended;
+    }
+    let (waits, timeout) = (Instant::now(), subscription.options.timeout);
+    let running = poll_fn(|cx| poll_guarded(call.as_mut(), cx));
+    let ended = tokio::time::timeout(timeout, running).await;
+    subscription.calls.waited(waits.elapsed());
+    match ended {
         Ok(ended) => ended,
         // The drop of a call may panic as well.
         Err(_) => caught(|| call.set(None))

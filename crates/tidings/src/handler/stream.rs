@@ -70,6 +70,7 @@ impl<P> EventStream<P> {
             if let (Some(batch), Some(mut item)) = (&self.batch, self.items.pop_front()) {
                 let payload = self.read(batch, &item);
                 item.release();
+                self.subscription.calls.end_one();
                 self.given = Some(item);
                 if let Some(payload) = payload {
                     return Poll::Ready(Some(payload));
@@ -100,6 +101,7 @@ impl<P> EventStream<P> {
             Err(text) => HandlerFailure::Panicked(text).into(),
         };
         let handler = &self.subscription.handler;
+        self.subscription.calls.fail(false);
         let failure = error.of(received.name(), handler, batch.from, item.number());
         received.ended(Some(&failure));
         if let Some(bus) = self.bus.upgrade() {

@@ -11,6 +11,7 @@ use crate::error::gap::{Gap, GapReason};
 use crate::error::report;
 use crate::observe::failure_hook::FailureHook;
 use crate::observe::health::Counts;
+use crate::observe::inspection::Recent;
 use crate::observe::metrics::{Failures, Gaps};
 use crate::observe::stderr;
 use crate::observe::tap::Taps;
@@ -32,6 +33,7 @@ pub(crate) struct Reports {
     /// The mailboxes of gap handlers by subscription id, in the order of registration.
     gap_boxes: Mutex<BTreeMap<u64, Arc<GapBox>>>,
     pub(crate) taps: Taps,
+    pub(crate) recent: Recent,
     /// The number of gaps in received events, for the other parts of the bus.
     pub(crate) missed: watch::Sender<u64>,
     /// Notifies the other parts of the bus about input that could not be decoded.
@@ -51,6 +53,7 @@ impl Reports {
             suppressed: AtomicU64::new(0),
             gap_boxes: Mutex::default(),
             taps: Taps::default(),
+            recent: Recent::default(),
             missed: watch::Sender::new(0),
             unread: watch::Sender::new(()),
         }
@@ -87,6 +90,7 @@ impl Reports {
         let missed = gap.missed.unwrap_or(0);
         self.counts.gaps.fetch_add(1, Ordering::Relaxed);
         self.reasons.add(&gap.reason);
+        self.recent.gap(gap);
         match gap.reason {
             GapReason::Overflow { .. } => Counts::add(&self.counts.dropped, missed),
             // They were received.
@@ -140,6 +144,7 @@ impl Reports {
     /// Passes each failure to the hook, or to the log if there is none.
     pub(crate) async fn run(self: Arc<Self>, hook: Option<FailureHook>) {
         while let Some(failure) = self.failures.next().await {
+            self.recent.failure(&failure);
             tell(hook.as_ref(), failure).await;
             let count = self.suppressed.swap(0, Ordering::Relaxed);
             if count > 0 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use tidings_codec::{Format, Header, NodeId, Payload, RawEvent};
 
@@ -43,6 +43,8 @@ pub(crate) trait ControlListener: Send + Sync {
 #[derive(Default)]
 pub(crate) struct ControlListeners {
     listeners: RwLock<Vec<(&'static str, Arc<dyn ControlListener>)>>,
+    /// A listener that is content to receive its event when the bus polls next.
+    patient: OnceLock<(&'static str, Arc<dyn ControlListener>)>,
 }
 
 impl ControlListeners {
@@ -52,6 +54,12 @@ impl ControlListeners {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         listeners.push((name, listener));
+    }
+
+    /// Sets the listener that does not count as one in [`has_listeners`](Self::has_listeners).
+    pub(crate) fn set_patient(&self, name: &'static str, listener: Arc<dyn ControlListener>) {
+        let is_set = self.patient.set((name, listener));
+        debug_assert!(is_set.is_ok(), "a bus sets it once");
     }
 
     pub(crate) fn has_listeners(&self) -> bool {
@@ -67,7 +75,8 @@ impl ControlListeners {
             .listeners
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        for (_, listener) in listeners.iter().filter(|(wanted, _)| *wanted == name) {
+        let all = listeners.iter().chain(self.patient.get());
+        for (_, listener) in all.filter(|(wanted, _)| *wanted == name) {
             listener.receive(event);
         }
     }
@@ -76,5 +85,25 @@ impl ControlListeners {
 impl fmt::Debug for ControlListeners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ControlListeners").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Ignores;
+
+    impl ControlListener for Ignores {
+        fn receive(&self, _event: &ControlEvent<'_>) {}
+    }
+
+    #[test]
+    fn a_patient_listener_alone_does_not_make_a_bus_wait_for_frames() {
+        let listeners = ControlListeners::default();
+        listeners.set_patient("tidings.inspect", Arc::new(Ignores));
+        assert!(!listeners.has_listeners());
+        listeners.add("tidings.member", Arc::new(Ignores));
+        assert!(listeners.has_listeners());
     }
 }

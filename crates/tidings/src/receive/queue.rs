@@ -223,6 +223,11 @@ impl Queue {
         events
     }
 
+    /// The number of events in the queue.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().events
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }

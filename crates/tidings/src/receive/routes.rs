@@ -175,6 +175,14 @@ impl<S: BuildHasher + Default> Table<S> {
         entry.expect("a place that was not removed has its subscription")
     }
 
+    /// All subscriptions with a name, in the order of registration.
+    pub(crate) fn entries(&self) -> Vec<&Entry> {
+        let is_named = |entry: &&Entry| !entry.names.is_empty() || entry.wants_others();
+        let mut entries: Vec<_> = self.slots.iter().flatten().filter(is_named).collect();
+        entries.sort_by_key(|entry| entry.order);
+        entries
+    }
+
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use crate::error::subscribe::SubscribeError;
 use crate::observe::metrics::Level;
 use crate::observe::reports::GapBox;
+use crate::receive::calls::{CallCounts, CallsSoFar};
 use crate::receive::queue::{Bounds, Overflow, Queue};
 
 /// Options of a handler: its queue, concurrency, timeout and overflow policy.
@@ -142,6 +143,8 @@ pub(crate) struct SubscriptionSlot {
     taken: AtomicUsize,
     /// The number of events that the task has begun.
     begun: AtomicU64,
+    /// What became of them.
+    pub(crate) calls: CallCounts,
 }
 
 impl SubscriptionSlot {
@@ -187,6 +190,7 @@ impl SubscriptionSlot {
             has_ended,
             taken: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
+            calls: CallCounts::default(),
         }
     }
 
@@ -201,6 +205,16 @@ impl SubscriptionSlot {
     /// The number of events that the task has begun.
     pub(crate) fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// The number of events that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len() + self.taken.load(Ordering::Relaxed)
+    }
+
+    /// What became of its calls so far.
+    pub(crate) fn calls_so_far(&self) -> CallsSoFar {
+        self.calls.so_far(self.begun(), self.options.concurrency)
     }
 
     /// Waits until no call runs. Returns at once if the subscription's own handler calls it.
