@@ -1,5 +1,6 @@
 //! The arguments of `tidings`, and its help.
 
+mod completions;
 mod context;
 mod events;
 mod fleet;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use clap::builder::StyledStr;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::completions::Completions;
 pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, To};
 pub(crate) use self::fleet::{Acl, Members};
@@ -49,6 +51,7 @@ pub(crate) enum Command {
     Scale(Scale),
     Stop(Stop),
     Context(Context),
+    Completions(Completions),
 }
 
 /// The commands below their headings in the help, because clap cannot group commands.
@@ -58,7 +61,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("State", &["state", "map", "counter"]),
     ("Fleet", &["members", "acl"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
-    ("Itself", &["context"]),
+    ("Itself", &["context", "completions"]),
 ];
 
 const EXIT_CODES: &str = "\

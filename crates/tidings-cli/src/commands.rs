@@ -1,6 +1,7 @@
 //! The commands of `tidings`, one module each.
 
 pub(crate) mod acl;
+pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod counter;
 pub(crate) mod edit;
@@ -40,6 +41,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Reload(reload) => reload::reload(app, &reload).await,
         Command::Scale(scale) => scale::scale(app, &scale).await,
         Command::Stop(stop) => stop::stop(app, &stop).await,
+        Command::Completions(completions) => completions::completions(&completions),
         Command::Context(context) => context::context(app, &context.action),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use crate::fleet::{Fleet, PASSWORD};
 use crate::support::{Sandbox, text};
@@ -211,4 +212,22 @@ fn the_help_groups_the_commands() {
     ] {
         assert!(help.contains(group), "{help}");
     }
+}
+
+#[test]
+fn completions_know_the_commands_in_each_shell() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (script, stderr, code) = tidings(&sandbox, &["completions", shell]);
+        assert_eq!(code, 0, "{stderr}");
+        for word in ["members", "listen", "namespace", "if-version"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    assert_eq!(tidings(&sandbox, &["completions", "other"]).2, 2);
+    let bash = tidings(&sandbox, &["completions", "bash"]).0;
+    fs::write(sandbox.path("completions"), bash).unwrap();
+    let mut check = Command::new("bash");
+    let checked = check.arg("-n").arg(sandbox.path("completions")).status();
+    assert!(checked.unwrap().success());
 }
