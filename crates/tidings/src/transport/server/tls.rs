@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use redis::RedisError;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
@@ -24,8 +24,8 @@ use crate::transport::tls::{ClientCertificate, Tls};
 /// True in a build with TLS.
 pub(crate) const IS_BUILT: bool = true;
 
-/// The timeout of the handshake. It is shorter than that of a step of connecting, so that its error
-/// is reported: a server without TLS may wait for the rest of a command.
+/// The timeout of the handshake, with the time to read the files. It is shorter than that of a step of
+/// connecting, so that its error is reported: a server without TLS may wait for the rest of a command.
 const HANDSHAKE: Duration = Duration::from_secs(4);
 
 /// Does the TLS handshake over a connection.
@@ -35,6 +35,7 @@ pub(crate) async fn agree(
     host: &str,
     tcp: Tcp,
 ) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
+    let until = Instant::now() + HANDSHAKE;
     let agreeing = async {
         let name = server_name(tls, host)?;
         let settings = tls.clone();
@@ -43,7 +44,7 @@ pub(crate) async fn agree(
             .await
             .map_err(|ended| Problem::passing("cannot read the TLS files", ended))??;
         let connector = TlsConnector::from(Arc::new(config));
-        let connecting = timeout(HANDSHAKE, connector.connect(name, tcp));
+        let connecting = timeout_at(until, connector.connect(name, tcp));
         match connecting.await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(Problem::of(error)),
