@@ -36,9 +36,19 @@ struct Known {
     forgotten: BTreeSet<u64>,
     /// The last report that Redis forgot events and that does not say which.
     diverged_at: Option<Duration>,
+    /// By number, the index of the record.
+    handled_at: BTreeMap<u64, usize>,
     /// The reports that the journal is another one.
-    lost_journal_at: Vec<Duration>,
+    lost_journals: Vec<LostJournal>,
     has_restarted: bool,
+}
+
+/// A report that the journal is another one.
+struct LostJournal {
+    at: Duration,
+    /// The number of records up to the last event of a deleted journal before the report. The
+    /// subscriber could not know that Redis had forgotten later ones before.
+    followed: usize,
 }
 
 impl Pair<'_> {
@@ -63,7 +73,11 @@ impl Pair<'_> {
         // A process that went on from a stored position may repeat events, in order.
         let (mut highest, mut repeated) = (0, BTreeSet::new());
         let mut ticks = BTreeMap::new();
-        for record in &self.subscriber.records {
+        let mut followed = 0;
+        for (index, record) in self.subscriber.records.iter().enumerate() {
+            if matches!(record, Record::Handled(handled) if self.is_of_deleted(handled)) {
+                followed = index + 1;
+            }
             match record {
                 Record::Restarted => {
                     known.has_restarted = true;
@@ -72,9 +86,15 @@ impl Pair<'_> {
                 }
                 Record::Reported(report) => {
                     known.add_report(report, self.sender);
-                    // All that a process knows whose name had no position any more.
-                    if known.has_restarted && report.reason == Reason::Trimmed {
-                        known.lost_journal_at.push(report.at);
+                    let is_lost = match report.reason {
+                        Reason::JournalLost => true,
+                        // All that a process knows whose name had no position any more.
+                        Reason::Trimmed => known.has_restarted,
+                        _ => false,
+                    };
+                    if is_lost {
+                        let at = report.at;
+                        known.lost_journals.push(LostJournal { at, followed });
                     }
                 }
                 Record::Handled(handled) if handled.sender == self.sender.id => {
@@ -88,6 +108,7 @@ impl Pair<'_> {
                     highest = highest.max(number);
                     self.compare_with_told(handled, checked);
                     known.received.entry(number).or_insert(*handled);
+                    known.handled_at.entry(number).or_insert(index);
                 }
                 Record::Handled(_) => {}
             }
@@ -188,27 +209,15 @@ impl Pair<'_> {
         let is_before = |at: Option<Duration>| at.is_some_and(|at| at + SLACK >= handled.at);
         known.forgotten.contains(&handled.number)
             || is_before(known.diverged_at)
-            || known.lost_journal_at.iter().any(|at| {
-                is_before(Some(*at)) && (self.was_deleted(handled) || self.is_late(handled, *at))
+            || known.lost_journals.iter().any(|lost| {
+                let is_late = known.handled_at[&handled.number] >= lost.followed;
+                is_before(Some(lost.at)) && (is_late || self.was_deleted(handled))
             })
     }
 
-    /// Returns whether the subscriber handled nothing of a deleted journal between an event and the
-    /// report that the journal is another one: it could not know that Redis had forgotten the event
-    /// before.
-    fn is_late(&self, handled: &Handled, lost_at: Duration) -> bool {
-        let records = self.subscriber.records.iter();
-        let later = records.skip_while(|record| **record != Record::Handled(*handled));
-        let between = later.take_while(|record| match record {
-            Record::Reported(report) => report.at < lost_at,
-            Record::Handled(_) | Record::Restarted => true,
-        });
-        let mut handled = between.filter_map(|record| match record {
-            Record::Handled(handled) => Some(handled),
-            Record::Reported(_) | Record::Restarted => None,
-        });
+    fn is_of_deleted(&self, handled: &Handled) -> bool {
         let deleted = &self.remains.deleted;
-        handled.all(|handled| !deleted.iter().any(|one| one.has(handled)))
+        deleted.iter().any(|deleted| deleted.has(handled))
     }
 
     /// Returns whether the event was in a journal that was deleted, or may have come to it after it
@@ -254,10 +263,8 @@ impl Known {
             _ if is_of_sender => self.missed += report.missed.unwrap_or(0),
             _ => {}
         }
-        match report.reason {
-            Reason::Diverged => self.diverged_at = self.diverged_at.max(Some(report.at)),
-            Reason::JournalLost => self.lost_journal_at.push(report.at),
-            _ => {}
+        if report.reason == Reason::Diverged {
+            self.diverged_at = self.diverged_at.max(Some(report.at));
         }
     }
 
