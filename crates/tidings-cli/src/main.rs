@@ -6,6 +6,7 @@ mod commands;
 mod confirm;
 mod connect;
 mod exit;
+mod interrupt;
 mod output;
 mod payload;
 mod recipient;

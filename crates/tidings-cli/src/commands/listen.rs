@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::args::Listen;
 use crate::connect::{builder, connect, has_journal, known_members};
 use crate::exit::Exit;
+use crate::interrupt::interrupted;
 use crate::settings::Settings;
 use crate::terminal::escape;
 
@@ -111,12 +112,12 @@ async fn open(
 }
 
 impl Listening<'_> {
-    /// Prints until the end of the time, the last event or Ctrl-C.
+    /// Prints until the end of the time, the last event or a signal.
     async fn run(&mut self, tap: &mut Tap) -> anyhow::Result<()> {
         let time = self.args.time.unwrap_or(LONGEST).min(LONGEST);
         let mut ended = pin!(async {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => true,
+                () = interrupted() => true,
                 () = sleep(time) => false,
             }
         });

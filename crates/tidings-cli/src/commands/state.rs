@@ -1,5 +1,7 @@
 //! `tidings state`: shows and changes shared values.
 
+use std::pin::pin;
+
 use serde_json::{Value, json};
 use tidings::{Shared, Snapshot};
 
@@ -9,6 +11,7 @@ use crate::commands::edit::edit;
 use crate::confirm;
 use crate::connect::connect;
 use crate::exit::{Exit, Problem};
+use crate::interrupt::interrupted;
 use crate::output;
 use crate::payload;
 use crate::terminal::{Style, escape, escaped_json, paint};
@@ -112,15 +115,16 @@ async fn clear(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Prints the value and each change until Ctrl-C.
+/// Prints the value and each change until a signal.
 async fn watch(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
     let mut changes = state.watch();
     print_change(app, state, &state.get().await?)?;
     let mut shown = state.get().await?.version();
+    let mut ended = pin!(interrupted());
     loop {
         let change = tokio::select! {
             change = changes.changed() => change,
-            _ = tokio::signal::ctrl_c() => None,
+            () = &mut ended => None,
         };
         let Some(change) = change else {
             return Ok(Exit::Done);

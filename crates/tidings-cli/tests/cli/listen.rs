@@ -74,7 +74,7 @@ async fn events_are_lines_with_the_sender_and_the_recipient() {
     assert_eq!(named("user.last")["headers"], json!({ "tenant": "acme" }));
     assert!(end(words).contains("3 events of 1 node in "));
     let mut json = json;
-    json.signal(Signal::INT);
+    json.signal(Signal::TERM);
     assert_eq!(json.code(), 0);
     let last = json.stdout.wait_for("\"end\"");
     assert_eq!(objects(&last)[0]["end"]["missed"], 0);
